@@ -1,0 +1,90 @@
+"""A reading: what one device measured of one patient at one moment.
+
+Born in `devices`, carried as JSON by `wire`, stored as a row by `ingest`. The fields of the signs are
+made from the table in `signs`, so they are not spelled out here; `values` and `value` reach them.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from msgspec import Meta, Struct, defstruct
+
+from vitals.signs import SIGN_KEYS, SIGNS
+
+# 200 characters hold any hospital's number; more is an attack or a mistake.
+MAX_TEXT = 200
+# PostgreSQL's bigint; JSON has no such limit.
+MAX_COUNTER = 2**63 - 1
+
+Consciousness = Literal["A", "C", "V", "P", "U"]
+"""The ACVPU scale: Alert, new Confusion, responds to Voice, to Pain, Unresponsive (RCP, NEWS2, 2017)."""
+
+if TYPE_CHECKING:
+    SignKey = str
+else:
+    SignKey = Literal[SIGN_KEYS]
+
+
+class Reading(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """One device, one moment. Make one with `reading(...)`, which knows the signs.
+
+    time           when it was measured; always with an offset
+    boot, seq      unix seconds of the device's start, and 1, 2, 3 ... within it; 0 and 0 for a device without
+    patient_id     None where the device does not know
+    on_oxygen      supplemental oxygen, for NEWS2
+    sensor_off     keys of the signs whose sensor is off the patient; such a sign has no value
+    """
+
+    time: Annotated[datetime, Meta(tz=True)]
+    boot: Annotated[int, Meta(ge=0, le=MAX_COUNTER)] = 0
+    seq: Annotated[int, Meta(ge=0, le=MAX_COUNTER)] = 0
+    patient_id: Annotated[str, Meta(max_length=MAX_TEXT)] | None = None
+    on_oxygen: bool | None = None
+    consciousness: Consciousness | None = None
+    sensor_off: Annotated[tuple[SignKey, ...], Meta(max_length=len(SIGNS))] = ()
+
+    def value(self, key: str) -> float | None:
+        """The value of one sign, in the unit that `signs` gives; None where there is none."""
+        found: float | None = getattr(self, key)
+        return found
+
+    @property
+    def values(self) -> tuple[float | None, ...]:
+        """The values of all signs, in the order of `signs.SIGNS`."""
+        return sign_values(self)
+
+
+def _sign_fields() -> Iterable[tuple[str, Any, Any]]:
+    for sign in SIGNS:
+        yield sign.key, Annotated[float, Meta(ge=sign.low, le=sign.high)] | None, None
+
+
+FullReading: type[Reading] = cast(
+    type[Reading],
+    defstruct(
+        "FullReading",
+        _sign_fields(),
+        bases=(Reading,),
+        module=__name__,
+        kw_only=True,
+        frozen=True,
+        omit_defaults=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    ),
+)
+"""`Reading` with a field for every sign, each bounded by its plausible range: what is on the wire."""
+
+sign_values: "attrgetter[tuple[float | None, ...]]" = attrgetter(*SIGN_KEYS)
+"""`reading.values` without the property's call; for the path that runs for every message."""
+
+
+def reading(time: datetime, signs: Mapping[str, float | None], **rest: Any) -> Reading:
+    """A reading of `signs` (key -> value) at `time`, with any of Reading's other fields.
+
+    Trusts its caller: what comes from outside goes through `wire.decode`, which does not.
+    """
+    fields: dict[str, Any] = {**signs, **rest}
+    return FullReading(time=time, **fields)

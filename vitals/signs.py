@@ -1,0 +1,65 @@
+"""The one table of vital signs; every other room asks it and names no sign of its own.
+
+A new sign is a row here and one migration that adds its column (docs/adding-a-sign.md).
+
+Codes: LOINC from HL7 FHIR R4 vital signs, MDC (ISO/IEEE 11073-10101) as `partition << 16 | term`
+from the HL7 Personal Health Device guide, units from UCUM. SpO2 carries two LOINC codes because
+US Core asks for both.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One vital sign.
+
+    `low` and `high` bound what a sensor can plausibly report of a living or a just-dead human, in
+    `unit`; a value outside is a defect of measurement, not a state of a patient. `critical_below` and
+    `critical_above` are the limits of the CRITICAL verdict that every stored reading carries.
+    """
+
+    key: str
+    label: str
+    short: str
+    unit: str
+    loinc: tuple[str, ...]
+    mdc: int
+    low: float
+    high: float
+    decimals: int = 0
+    critical_below: float | None = None
+    critical_above: float | None = None
+
+
+SIGNS: tuple[Sign, ...] = (
+    # key, label, short, UCUM, LOINC, MDC, plausible low and high
+    Sign("heart_rate", "Heart rate", "HR", "/min", ("8867-4",), 147842, 0, 350, critical_above=120),
+    Sign("spo2", "Oxygen saturation", "SpO2", "%", ("2708-6", "59408-5"), 150456, 0, 100, critical_below=90),
+    Sign("resp_rate", "Respiratory rate", "RR", "/min", ("9279-1",), 151562, 0, 150),
+    Sign("temperature", "Body temperature", "Temp", "Cel", ("8310-5",), 150364, 15, 45, decimals=1),
+    Sign("systolic_bp", "Systolic blood pressure", "SBP", "mm[Hg]", ("8480-6",), 150021, 20, 300),
+    Sign("diastolic_bp", "Diastolic blood pressure", "DBP", "mm[Hg]", ("8462-4",), 150022, 5, 250),
+)
+SIGN_KEYS: tuple[str, ...] = tuple(sign.key for sign in SIGNS)
+BY_KEY: dict[str, Sign] = {sign.key: sign for sign in SIGNS}
+
+NORMAL = "NORMAL"
+CRITICAL = "CRITICAL"
+
+# (position in SIGNS, limit): worked out once, because `verdict` runs for every reading.
+_ABOVE = tuple((i, s.critical_above) for i, s in enumerate(SIGNS) if s.critical_above is not None)
+_BELOW = tuple((i, s.critical_below) for i, s in enumerate(SIGNS) if s.critical_below is not None)
+
+
+def verdict(values: tuple[float | None, ...]) -> str:
+    """CRITICAL where any of `values` (in the order of SIGNS) lies beyond its critical limit, else NORMAL."""
+    for position, limit in _ABOVE:
+        value = values[position]
+        if value is not None and value > limit:
+            return CRITICAL
+    for position, limit in _BELOW:
+        value = values[position]
+        if value is not None and value < limit:
+            return CRITICAL
+    return NORMAL

@@ -1,0 +1,231 @@
+"""The wire format: a reading as JSON, and JSON, which may be hostile, as readings.
+
+`devices` encodes here and `ingest` decodes. `decode` never raises: what it cannot take it describes, with
+a reason for machines and a sentence for people, so that the caller can keep it beside the good rows.
+
+The common case, one well-formed reading, is one call into msgspec (about 1 us). Whatever msgspec refuses is
+looked at again, slowly and field by field, to say what is wrong and to save what is right.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from vitals.reading import FullReading, Reading, sign_values
+from vitals.signs import BY_KEY, SIGNS
+
+MAX_PAYLOAD = 64 * 1024  # bytes; about 300 readings in an array
+MAX_AHEAD = timedelta(minutes=5)  # a device clock further ahead than this is wrong, not fast
+MAX_TOLD = 10  # problems of one message that are spelled out; the rest is a number
+
+
+class Reason(StrEnum):
+    """Why a message, or a part of it, was not stored. Stored in `rejected_message.reason`, counted in metrics."""
+
+    TOO_LARGE = "too_large"
+    NOT_JSON = "not_json"
+    NOT_A_READING = "not_a_reading"
+    EMPTY_ARRAY = "empty_array"
+    NO_TIME = "no_time"
+    BAD_TIME = "bad_time"
+    CLOCK_AHEAD = "clock_ahead"
+    TOO_OLD = "too_old"
+    BAD_FIELD = "bad_field"
+    BAD_TEXT = "bad_text"
+    NO_SIGN = "no_sign"
+    IMPLAUSIBLE = "implausible"
+    CONTRADICTION = "contradiction"
+    BAD_TOPIC = "bad_topic"
+    BAD_STATUS = "bad_status"
+    DATABASE = "database"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a message: a reason for machines, a sentence for people."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The times a reading may carry. Made once a batch, not once a message."""
+
+    earliest: datetime
+    latest: datetime
+
+    @classmethod
+    def at(cls, now: datetime, retention: timedelta) -> "Clock":
+        """What is believable at `now`: not older than what is kept, not further ahead than a clock may err."""
+        return cls(now - retention, now + MAX_AHEAD)
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What became of one message. `readings` are good; `problems` are empty for a clean message."""
+
+    readings: list[Reading]
+    problems: list[Problem] = field(default_factory=list)
+    unknown_keys: int = 0
+
+    def rejection(self) -> Problem | None:
+        """All problems as one: the first one's reason, and the first few sentences. None where there are none."""
+        if not self.problems:
+            return None
+        told = [problem.detail for problem in self.problems[:MAX_TOLD]]
+        if len(self.problems) > MAX_TOLD:
+            told.append(f"and {len(self.problems) - MAX_TOLD} more")
+        return Problem(self.problems[0].reason, "; ".join(told))
+
+
+_encoder = msgspec.json.Encoder()
+_decode_one = msgspec.json.Decoder(FullReading).decode
+_decode_many = msgspec.json.Decoder(list[FullReading]).decode  # type: ignore[valid-type]
+_decode_any = msgspec.json.Decoder().decode
+_known = frozenset(FullReading.__struct_fields__)
+_NOTHING = (None,) * len(SIGNS)
+_refusals = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def encode(reading: Reading) -> bytes:
+    """One reading as a JSON object."""
+    return _encoder.encode(reading)
+
+
+def encode_many(readings: list[Reading]) -> bytes:
+    """A backlog as a JSON array, oldest first. The caller keeps it below MAX_PAYLOAD."""
+    return _encoder.encode(readings)
+
+
+def decode(payload: bytes, clock: Clock) -> Decoded:
+    """Take a payload apart: one reading, or an array of them.
+
+    A reading with an implausible sign comes back without that sign; a reading that is wrong in any other way does not come
+    back. Either way `problems` says so.
+    """
+    if len(payload) <= MAX_PAYLOAD:
+        try:
+            readings = _decode_many(payload) if payload[:1] == b"[" else [_decode_one(payload)]
+        except _refusals:
+            pass
+        else:
+            if readings and not any(_objection(reading, clock) for reading in readings):
+                return Decoded(readings)
+    return _examine(payload, clock)
+
+
+def _objection(reading: Reading, clock: Clock) -> Problem | None:
+    """What the types cannot say: times, empty readings, unprintable text, a value from a sensor that is off."""
+    if reading.time > clock.latest:
+        limit = f"later than {clock.latest.isoformat(timespec='seconds')}"
+        return Problem(Reason.CLOCK_AHEAD, f"time {reading.time.isoformat()} is {limit}; set the device's clock")
+    if reading.time < clock.earliest:
+        limit = f"older than {clock.earliest.isoformat(timespec='seconds')}"
+        return Problem(
+            Reason.TOO_OLD,
+            f"time {reading.time.isoformat()} is {limit}, the age up to which readings are kept",
+        )
+    if reading.patient_id is not None and not reading.patient_id.isprintable():
+        return Problem(Reason.BAD_TEXT, f"patient_id {reading.patient_id!a} holds characters that cannot be printed")
+    if not reading.sensor_off:
+        if sign_values(reading) == _NOTHING:
+            return Problem(Reason.NO_SIGN, f"no sign and no sensor_off; expected one of {', '.join(BY_KEY)}")
+    elif any(reading.value(key) is not None for key in reading.sensor_off):
+        return Problem(Reason.CONTRADICTION, "a sign has a value although sensor_off names it")
+    return None
+
+
+def _examine(payload: bytes, clock: Clock) -> Decoded:
+    """The slow road: say what is wrong, save what is right."""
+    if len(payload) > MAX_PAYLOAD:
+        return _refused(Reason.TOO_LARGE, f"{len(payload)} bytes; at most {MAX_PAYLOAD} are read")
+    try:
+        content = _decode_any(payload)
+    except RecursionError:
+        return _refused(Reason.NOT_JSON, "nested too deeply to be read")
+    except _refusals as error:
+        return _refused(Reason.NOT_JSON, f"not JSON: {error}")
+    if isinstance(content, dict):
+        return _examine_one(content, clock)
+    if not isinstance(content, list):
+        return _refused(Reason.NOT_A_READING, f"expected an object or an array of objects, got {_kind(content)}")
+    if not content:
+        return _refused(Reason.EMPTY_ARRAY, "an array without a reading")
+    whole = Decoded([])
+    for number, item in enumerate(content, 1):
+        if isinstance(item, dict):
+            part = _examine_one(item, clock)
+        else:
+            part = _refused(Reason.NOT_A_READING, f"expected an object, got {_kind(item)}")
+        place = f"reading {number} of {len(content)}: "
+        whole.readings += part.readings
+        whole.problems += [Problem(p.reason, place + p.detail) for p in part.problems]
+        whole.unknown_keys += part.unknown_keys
+    return whole
+
+
+def _examine_one(content: dict[str, Any], clock: Clock) -> Decoded:
+    """One object: leave out what is unknown or implausible, then hold the rest to the type."""
+    known = {key: value for key, value in content.items() if key in _known}
+    unknown = len(content) - len(known)
+    off = known.get("sensor_off")
+    if isinstance(off, list) and all(isinstance(name, str) for name in off):
+        kept = [name for name in dict.fromkeys(off) if name in BY_KEY]
+        unknown += len(set(off)) - len(kept)
+        known["sensor_off"] = off = kept
+    notes = []
+    emptied = False
+    for sign in SIGNS:
+        value = known.get(sign.key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        if not sign.low <= value <= sign.high:
+            wanted = f"{sign.low:g} to {sign.high:g} {sign.unit}"
+            notes.append(Problem(Reason.IMPLAUSIBLE, f"{sign.key} {_shown(value)} is outside {wanted}"))
+        elif isinstance(off, list) and sign.key in off:
+            told = f"{sign.key} has the value {_shown(value)} although sensor_off names it"
+            notes.append(Problem(Reason.CONTRADICTION, told))
+        else:
+            continue
+        known[sign.key] = None
+        emptied = True
+    if "time" not in known:
+        return _refused(Reason.NO_TIME, 'no "time"; expected RFC 3339 with an offset', unknown)
+    try:
+        reading: Reading = msgspec.convert(known, FullReading)
+    except msgspec.ValidationError as error:
+        reason = Reason.BAD_TIME if "$.time" in str(error) else Reason.BAD_FIELD
+        return _refused(reason, str(error).replace("`", ""), unknown)
+    objection = _objection(reading, clock)
+    # A reading whose only sign was implausible is still a row: its seq was produced and must not look like a gap.
+    if objection and not (emptied and objection.reason is Reason.NO_SIGN):
+        return Decoded([], [objection], unknown)
+    return Decoded([reading], notes, unknown)
+
+
+def _refused(reason: Reason, detail: str, unknown_keys: int = 0) -> Decoded:
+    return Decoded([], [Problem(reason, detail)], unknown_keys)
+
+
+def _kind(value: object) -> str:
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "an array",
+        type(None): "null",
+    }
+    return names.get(type(value), type(value).__name__)
+
+
+def _shown(value: float) -> str:
+    # An integer of 60,000 digits is valid JSON, and neither str() nor float() will take it.
+    try:
+        return f"{float(value):g}"
+    except OverflowError:
+        return "beyond any number"
