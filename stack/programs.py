@@ -1,0 +1,178 @@
+"""Where the server programs come from: the machine itself, or a private Debian 13 below .stack/debian.
+
+The private Debian is a plain folder that programs are started in with chroot. Nothing is mounted, so nothing can be
+left mounted: data folders lie inside it, below /srv, and deleting the folder deletes everything.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitals.errors import Never
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+STACK = CHECKOUT / ".stack"
+DEBIAN = STACK / "debian"
+SUITE = "trixie"
+PACKAGES = ("mosquitto", "mosquitto-clients", "postgresql-17", "postgresql-17-timescaledb")
+
+# Below these the measured facts do not hold: Mosquitto before 2.0.20 does not keep its window, TimescaleDB up
+# to 2.17.2 can lose rows beside a conflict in a compressed chunk (timescaledb#7672).
+LEAST_MOSQUITTO = (2, 0, 20)
+LEAST_POSTGRESQL = 16
+LEAST_TIMESCALEDB = (2, 18)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """A set of server programs. `root` is the folder they see as `/`, or None for the machine's own."""
+
+    root: Path | None
+    mosquitto: str
+    mosquitto_sub: str
+    postgresql: str  # the folder of initdb and postgres
+
+    def command(self, user: str | None, program: str, *arguments: str) -> list[str]:
+        """The command line that runs `program` as `user` (None: as root in a private Debian, else as we are)."""
+        line = [program, *arguments]
+        if self.root is not None:
+            who = [] if user is None else [f"--userspec={user}:{user}"]
+            return [*_as_root(), "chroot", *who, str(self.root), *line]
+        if user is not None and os.geteuid() == 0:
+            return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *line]
+        return line
+
+    def seen_from_inside(self, path: Path) -> str:
+        """The name that the programs know `path` by."""
+        return str(path if self.root is None else Path("/") / path.relative_to(self.root))
+
+    def new_folder(self, name: str, user: str) -> Path:
+        """A folder that `user` owns, for a server's data; made if it is not there."""
+        base = STACK if self.root is None else self.root
+        folder = base / "srv" / name
+        if not folder.is_dir():
+            made = ["install", "-d", "-m", "0750"]
+            owner = [] if self.root is None and os.geteuid() != 0 else ["-o", user, "-g", user]
+            inside = self.seen_from_inside(folder)
+            subprocess.run([*self.command(None, "mkdir", "-p", str(Path(inside).parent))], check=True)
+            subprocess.run([*self.command(None, *made, *owner, inside)], check=True)
+        return folder
+
+    def write(self, path: Path, text: str, user: str) -> None:
+        """Write a file that `user` can read and others cannot."""
+        inside = self.seen_from_inside(path)
+        line = self.command(user, "sh", "-c", 'umask 077; cat > "$0"', inside)
+        subprocess.run(line, input=text.encode(), check=True)
+
+    def remove(self, folder: Path) -> None:
+        """Delete a data folder; only one that `new_folder` could have made."""
+        base = (STACK if self.root is None else self.root) / "srv"
+        if base not in folder.parents:
+            raise ValueError(f"{folder} is not below {base}")
+        subprocess.run(self.command(None, "rm", "-rf", self.seen_from_inside(folder)), check=True)
+
+
+def _as_root() -> list[str]:
+    return [] if os.geteuid() == 0 else ["sudo", "--"]
+
+
+def find() -> Programs:
+    """The programs to use; raises Never that says how to get them where there are none."""
+    own = _own()
+    if own is not None:
+        return own
+    if (DEBIAN / "etc/vitalflow-ready").exists():
+        bin_folder = "/usr/lib/postgresql/17/bin"
+        return Programs(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", bin_folder)
+    raise Never("no recent Mosquitto and PostgreSQL with TimescaleDB here yet: run `python -m stack setup` first")
+
+
+def _own() -> Programs | None:
+    """The machine's own programs, where they are recent enough and all there."""
+    mosquitto, sub = shutil.which("mosquitto", path=_wide_path()), shutil.which("mosquitto_sub")
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    if mosquitto is None or sub is None or not folders or _version(mosquitto, "-h") < LEAST_MOSQUITTO:
+        return None
+    for folder in folders:
+        control = Path(f"/usr/share/postgresql/{folder.parent.name}/extension/timescaledb.control")
+        if int(folder.parent.name) < LEAST_POSTGRESQL or not control.exists():
+            continue
+        found = re.search(r"default_version\s*=\s*'(\d+)\.(\d+)", control.read_text())
+        if found and tuple(map(int, found.groups())) >= LEAST_TIMESCALEDB:
+            return Programs(None, mosquitto, sub, str(folder))
+    return None
+
+
+def _wide_path() -> str:
+    # Debian keeps mosquitto in /usr/sbin, which is not on an ordinary user's PATH.
+    return os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
+def _version(program: str, flag: str) -> tuple[int, ...]:
+    told = subprocess.run([program, flag], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", told)
+    return tuple(map(int, found.groups())) if found else (0,)
+
+
+def set_up(say: Say) -> Programs:
+    """Make sure that there are programs to use.
+
+    1. The machine's own are taken where they are recent enough.
+    2. Else debootstrap is installed where it is missing.
+    3. A Debian 13 is made below .stack/debian, without anything that starts by itself.
+    4. The servers are installed in it, and a mark says that all of it went well; without the mark the next
+       call starts again from nothing.
+    """
+    try:
+        programs = find()
+    except Never:
+        pass
+    else:
+        say(f"servers: {programs.root or 'the machine’s own'} (already there)")
+        return programs
+    _need_root()
+    if shutil.which("debootstrap", path=_wide_path()) is None:
+        say("servers: installing debootstrap")
+        _run([*_as_root(), "apt-get", "update", "-qq"], "apt-get update")
+        wanted = ["debootstrap", "debian-archive-keyring"]
+        line = [*_as_root(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq"]
+        _run([*line, "--no-install-recommends", *wanted], "apt-get install debootstrap")
+    say("servers: making a private Debian 13 below .stack/debian (about half a minute)")
+    STACK.mkdir(exist_ok=True)
+    subprocess.run([*_as_root(), "rm", "-rf", str(DEBIAN)], check=True)
+    _run([*_as_root(), "debootstrap", "--variant=minbase", SUITE, str(DEBIAN)], "debootstrap")
+    say("servers: installing Mosquitto, PostgreSQL 17 and TimescaleDB in it")
+    _run([*_as_root(), "chroot", str(DEBIAN), "sh", "-euc", _INSTALL, "install", *PACKAGES], "installing the servers")
+    return find()
+
+
+# policy-rc.d: no service starts by itself. createcluster.conf: no database cluster is made that nobody uses.
+_INSTALL = """
+printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
+mkdir -p /etc/postgresql-common; echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "$@"
+apt-get clean
+touch /etc/vitalflow-ready
+"""
+
+
+def _need_root() -> None:
+    if os.geteuid() == 0 or shutil.which("sudo"):
+        return
+    raise Never("setting up the servers needs root or sudo; run as root, or install sudo and allow yourself to use it")
+
+
+def _run(line: Sequence[str], what: str) -> None:
+    """Run a step whose output only matters when it fails."""
+    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.strip().splitlines()[-8:])
+        raise Never(f"{what} ended with exit code {done.returncode}; its last lines were:\n{tail}")

@@ -1,0 +1,205 @@
+"""One broker and one database as child processes: start, wait until they serve, stop, kill.
+
+The stack runs one of each on fixed ports; the tests run theirs on free ports and kill them on purpose.
+"""
+
+import re
+import resource
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from stack.programs import CHECKOUT, Programs
+from vitals.errors import Never, TryAgain
+
+START_TIMEOUT = 30.0  # seconds; crash recovery of a busy database takes a few
+STOP_TIMEOUT = 20.0  # seconds; Mosquitto writes its whole store, PostgreSQL a checkpoint
+POSTGRES = "postgres"  # the system user
+MOSQUITTO = "mosquitto"  # the system user
+OWNER = "vitalflow"  # the database's owner, and its name
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """A child process with a log file."""
+
+    def __init__(self, name: str, line: list[str], log: Path, ready: Callable[[], bool]) -> None:
+        self.name = name
+        self.line = line
+        self.log = log
+        self.ready = ready
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and return once it serves; raises Never with the end of its log if it ends instead."""
+        with self.log.open("ab") as log:
+            # A session of its own: a Ctrl-C in the terminal must reach us alone, so that we can stop in order.
+            self.process = subprocess.Popen(self.line, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self.ready():
+            if self.process.poll() is not None:
+                raise Never(f"{self.name} ended with exit code {self.process.returncode}:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise TryAgain(f"{self.name} does not serve after {START_TIMEOUT:.0f} s:\n{self.tail()}")
+            time.sleep(0.05)
+
+    def tail(self, lines: int = 8) -> str:
+        """The end of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    @property
+    def pid(self) -> int:
+        """The server's own process id (not that of a sudo before it)."""
+        if self.process is None:
+            raise Never(f"{self.name} is not running")
+        if self.line[0] == "sudo":
+            return next((child.pid for child in psutil.Process(self.process.pid).children()), self.process.pid)
+        return self.process.pid
+
+    def signal(self, number: int) -> None:
+        """Send a signal; one that comes too late is no error."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        if self.line[0] == "sudo":
+            subprocess.run(["sudo", "--", "kill", f"-{number}", str(self.pid)], check=False)
+        else:
+            self.process.send_signal(number)
+
+    def end(self, number: int) -> None:
+        """Send a signal and wait until the process is gone; SIGKILL follows where it does not go."""
+        if self.process is None:
+            return
+        self.signal(number)
+        try:
+            self.process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        """Ask it to end in order."""
+        self.end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.end(signal.SIGKILL)
+
+
+class Broker(Server):
+    """A Mosquitto with the project's own configuration, on 127.0.0.1."""
+
+    def __init__(self, programs: Programs, name: str, port: int, log: Path) -> None:
+        folder = programs.new_folder(f"{name}/broker", MOSQUITTO)
+        conf = folder / "mosquitto.conf"
+        programs.write(conf, configuration(port, programs.seen_from_inside(folder)), MOSQUITTO)
+        line = programs.command(MOSQUITTO, programs.mosquitto, "-c", programs.seen_from_inside(conf))
+        super().__init__("Mosquitto", line, log, lambda: _listens(port))
+        self.port = port
+        self.url = f"mqtt://127.0.0.1:{port}"
+        self.folder = folder
+
+
+def configuration(port: int, folder: str) -> str:
+    """mosquitto/mosquitto.conf with the two places that differ from a container: the listener, the store."""
+    text = (CHECKOUT / "mosquitto/mosquitto.conf").read_text()
+    for key, value in {"listener": f"{port} 127.0.0.1", "persistence_location": f"{folder}/"}.items():
+        text, found = re.subn(rf"^{key} .*$", f"{key} {value}", text, flags=re.MULTILINE)
+        if found != 1:
+            raise Never(f"mosquitto/mosquitto.conf has {found} lines that begin with {key!r}; expected one")
+    return text
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Database(Server):
+    """A PostgreSQL with TimescaleDB preloaded, on 127.0.0.1, passwords only."""
+
+    def __init__(self, programs: Programs, name: str, port: int, log: Path, password: str | None = None) -> None:
+        self.password = password or secrets.token_urlsafe(24)
+        self.port = port
+        folder = programs.new_folder(f"{name}/database", POSTGRES)
+        self.folder = folder
+        inside = programs.seen_from_inside(folder / "cluster")
+        if not _exists(programs, inside):
+            self._create(programs, folder, inside)
+        settings = {
+            "port": str(port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "shared_preload_libraries": "timescaledb",
+            "timescaledb.telemetry_level": "off",
+            "dynamic_shared_memory_type": "mmap",  # a private Debian has no /dev/shm of its own
+            "password_encryption": "scram-sha-256",
+            "max_connections": "50",
+        }
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        line = programs.command(POSTGRES, f"{programs.postgresql}/postgres", "-D", inside, *options)
+        super().__init__("PostgreSQL", line, log, self._serves)
+
+    def url(self, database: str = OWNER, user: str = OWNER, password: str | None = None) -> str:
+        """The address of a database for a user; by default as the owner."""
+        return f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
+
+    def stop(self) -> None:
+        """Fast shutdown: open transactions are rolled back, a checkpoint is written."""
+        self.end(signal.SIGINT)
+
+    def stop_at_once(self) -> None:
+        """Immediate shutdown, as after a crash: the next start recovers from the log."""
+        self.end(signal.SIGQUIT)
+
+    def _create(self, programs: Programs, folder: Path, inside: str) -> None:
+        secret = folder / "owner-password"
+        programs.write(secret, self.password + "\n", POSTGRES)
+        arguments = ["-D", inside, "-U", OWNER, "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
+        arguments += ["--pwfile", programs.seen_from_inside(secret)]
+        line = programs.command(POSTGRES, f"{programs.postgresql}/initdb", *arguments)
+        made = subprocess.run(line, capture_output=True, text=True, check=False)
+        programs.remove(secret)
+        if made.returncode != 0:
+            raise Never(f"initdb ended with exit code {made.returncode}: {made.stderr.strip()}")
+
+    def _serves(self) -> bool:
+        try:
+            with psycopg.connect(self.url("postgres"), connect_timeout=2):
+                return True
+        except psycopg.OperationalError:
+            return False
+
+
+def _exists(programs: Programs, inside: str) -> bool:
+    # Through the programs' own eyes: an ordinary user may not look into the database's folder.
+    return subprocess.run(programs.command(POSTGRES, "test", "-s", f"{inside}/PG_VERSION"), check=False).returncode == 0
+
+
+def ensure_database(url: str, database: str) -> None:
+    """Create a database where it is missing; `url` names another database on the same server."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
+        if known is None:
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(database)))
+
+
+def raise_file_limit() -> None:
+    """Let this process and its children hold thousands of connections: soft limit of open files up to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
