@@ -1,0 +1,127 @@
+"""The story of this room: many devices in one process, from their first connection to their last word.
+
+One asyncio loop, one MQTT connection a device. 2,000 devices at one reading a second need about a third of a
+processor core; what limits them first is the number of open files.
+"""
+
+import asyncio
+import resource
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from devices.outbox import CAPACITY, Outbox
+from devices.publisher import LEAVE_S, OnTaken, Publisher
+from devices.source import Source
+from devices.tally import Tally, Trouble
+from vitals.errors import Never
+from vitals.settings import Broker
+from vitals.topics import BadTopic, Topics
+
+CONNECTS_PER_S = 400  # so many new connections a second; Mosquitto's queue for accepting is 100 long
+FILES_BESIDES = 64  # open files that are not connections: standard streams, libraries, the loop's own
+SPEAK_S = 0.5  # seconds between two looks at whether all are connected
+
+Tell = Callable[[str], None]
+
+
+async def run_fleet(
+    sources: Sequence[Source],
+    broker: Broker,
+    topics: Topics,
+    *,
+    stop: asyncio.Event,
+    outbox: int = CAPACITY,
+    on_taken: OnTaken | None = None,
+    tell: Tell = lambda sentence: None,
+    tally: Tally | None = None,
+) -> Tally:
+    """Publish what `sources` measure until they have nothing more, or `stop` is set; returns the counts.
+
+    outbox     readings a device keeps while the broker is away
+    on_taken   hears (device, readings) for each PUBACK
+    tell       hears the sentences about a broker that is away; a few, whatever the number of devices
+    tally      is counted in while running, for a progress line
+
+    1. Check the names, and that so many connections may be open.
+    2. Start each device: producing by the common clock, connecting one after the other.
+    3. Wait for the end of the sources or for the stop.
+    4. Stop producing; let every device send what waits, publish that it is offline, and disconnect.
+
+    Raises Never for names that no topic can carry, or for more devices than open files allow. A broker that is
+    away raises nothing: devices wait for it.
+    """
+    check_names(sources, topics)
+    allow_open_files(len(sources))
+    tally = Tally(len(sources)) if tally is None else tally
+    trouble = Trouble(str(broker))
+    loop = asyncio.get_running_loop()
+
+    def failed(reason: str) -> None:
+        sentence = trouble.sentence(reason, loop.time())
+        if sentence:
+            tell(sentence)
+
+    publishers = [
+        Publisher(source, broker, topics, outbox=Outbox(outbox), tally=tally, failed=failed, on_taken=on_taken)
+        for source in sources
+    ]
+    start = loop.time()
+    producing = [asyncio.create_task(p.produce(start)) for p in publishers]
+    delivering = [asyncio.create_task(p.deliver(i / CONNECTS_PER_S)) for i, p in enumerate(publishers)]
+    stopping = asyncio.create_task(stop.wait())
+    speaking = asyncio.create_task(_tell_when_over(trouble, tally, tell))
+    everything = asyncio.gather(*producing, *delivering)
+    try:
+        await asyncio.wait((everything, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not everything.done():
+            for task in producing:
+                task.cancel()
+            for publisher in publishers:
+                publisher.leave()
+            await asyncio.wait(delivering, timeout=LEAVE_S + 1.0)
+    finally:
+        stopping.cancel()
+        for task in (*producing, *delivering, speaking):
+            task.cancel()
+        await asyncio.gather(*producing, *delivering, stopping, speaking, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await everything  # a defect in any device shows itself here
+    return tally
+
+
+def check_names(sources: Sequence[Source], topics: Topics) -> None:
+    """Raise Never where a ward or device cannot be a level of a topic, or two devices share a name."""
+    seen: set[str] = set()
+    for source in sources:
+        expected = "expected printable text without '/', '+' and '#', at most 200 characters"
+        for what, name in (("ward", source.ward), ("device", source.device)):
+            try:
+                topics.parse(topics.vitals(name, name))
+            except BadTopic:
+                raise Never(f"the {what} name {name[:300]!r} does not fit into a topic: {expected}") from None
+            if "+" in name or "#" in name:
+                raise Never(f"the {what} name {name!r} does not fit into a topic: {expected}")
+        if source.device in seen:
+            raise Never(f"two devices are named {source.device!r}; the broker would let only one of them stay")
+        seen.add(source.device)
+
+
+def allow_open_files(devices: int) -> None:
+    """Raise this process's limit of open files as far as it may go; Never where that is too few for `devices`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = devices + FILES_BESIDES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise Never(
+                f"{devices} devices need {needed} open files and this process may have {hard}; "
+                f"allow more (ulimit -n {needed}) or start fewer devices"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+async def _tell_when_over(trouble: Trouble, tally: Tally, tell: Tell) -> None:
+    while True:
+        await asyncio.sleep(SPEAK_S)
+        sentence = trouble.over() if tally.connected == tally.devices else None
+        if sentence:
+            tell(sentence)

@@ -1,0 +1,145 @@
+"""What happens to a patient, as a function of the seconds since admission; `patient` says how the body follows.
+
+Pure and without chance: a scenario gives causes (oxygen saturation falls), and the signs that go along with
+them (heart and respiratory rate rise) are worked out in `patient`. Courses begin within the first minute and
+come round again, so that a short demonstration has something to see and a long one never ends.
+
+Where the numbers come from:
+- normal and deranged ranges: Royal College of Physicians, National Early Warning Score (NEWS) 2, 2017. The
+  targets below lie in the bands that score 2 or 3 for the sign in question
+- tachycardia is a heart rate above 100 /min in an adult, bradycardia below 60, of concern below 50: American
+  Heart Association, Advanced Cardiovascular Life Support, 2020
+- sepsis: respiratory rate >= 22, systolic pressure <= 100 mm[Hg] and altered mentation: Singer et al.,
+  Sepsis-3, JAMA 2016;315:801. Fever and low pressure bring the heart rate up by themselves in `patient`
+- artefacts look like those of real bedside recordings (a pulse of 277, a saturation of 36): MIMIC II
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vitals.reading import Consciousness
+
+
+class Scenario(StrEnum):
+    """The courses that a device can be given; MIXED gives each device of a fleet one of the others."""
+
+    MIXED = "mixed"
+    STABLE = "stable"
+    TACHYCARDIA = "tachycardia"
+    BRADYCARDIA = "bradycardia"
+    DESATURATION = "desaturation"
+    SEPSIS = "sepsis"
+    PROBE_OFF = "probe-off"
+    ARTEFACT = "artefact"
+    SILENCE = "silence"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a scenario does at one moment.
+
+    targets        sign key -> the value that the sign is drawn towards, by `severity` (0 not at all, 1 wholly)
+    off            keys of the signs whose sensor is off
+    seen           sign key -> what the monitor shows whatever the patient has: an artefact
+    silent         the device measures and publishes nothing, though it stays connected
+    """
+
+    severity: float = 0.0
+    targets: Mapping[str, float] = field(default_factory=dict)
+    off: tuple[str, ...] = ()
+    seen: Mapping[str, float] = field(default_factory=dict)
+    silent: bool = False
+    consciousness: Consciousness = "A"
+    needs_oxygen: bool = False
+
+
+_NOTHING = Effect()
+
+# One of every twenty beds each; the other thirteen are stable, as most of a ward is.
+_MIX = {
+    2: Scenario.DESATURATION,
+    5: Scenario.TACHYCARDIA,
+    7: Scenario.SEPSIS,
+    10: Scenario.BRADYCARDIA,
+    12: Scenario.PROBE_OFF,
+    15: Scenario.ARTEFACT,
+    17: Scenario.SILENCE,
+}
+
+
+def assign(scenario: Scenario, index: int) -> Scenario:
+    """The scenario of device number `index` (from 0): MIXED is dealt out by position, any other is for all."""
+    return _MIX.get(index % 20, Scenario.STABLE) if scenario is Scenario.MIXED else scenario
+
+
+def effect(scenario: Scenario, elapsed_s: float) -> Effect:
+    """What `scenario` does `elapsed_s` seconds after admission; nothing before it (a negative time)."""
+    course = _COURSES.get(scenario)
+    return _NOTHING if course is None or elapsed_s < 0 else course(elapsed_s)
+
+
+def _wave(elapsed_s: float, onset: float, rise: float, hold: float, fall: float, rest: float) -> float:
+    """Severity of a course that comes round again: nothing, up, stay, down, nothing. All in seconds."""
+    at = elapsed_s % (onset + rise + hold + fall + rest) - onset
+    if at <= 0:
+        return 0.0
+    if at < rise:
+        return at / rise
+    if at < rise + hold:
+        return 1.0
+    return max(0.0, 1.0 - (at - rise - hold) / fall)
+
+
+def _tachycardia(t: float) -> Effect:
+    return Effect(_wave(t, 15, 10, 60, 30, 65), {"heart_rate": 144})
+
+
+def _bradycardia(t: float) -> Effect:
+    return Effect(_wave(t, 20, 15, 60, 25, 60), {"heart_rate": 38, "systolic_bp": 96})
+
+
+def _desaturation(t: float) -> Effect:
+    severity = _wave(t, 12, 20, 50, 30, 68)
+    return Effect(severity, {"spo2": 82}, needs_oxygen=severity > 0.5)
+
+
+def _sepsis(t: float) -> Effect:
+    # Hours of a real course in minutes: worse for three, held for two, treated and better for three.
+    severity = _wave(t, 5, 180, 120, 180, 60)
+    targets = {"temperature": 39.3, "resp_rate": 26.0, "spo2": 91.0, "systolic_bp": 82.0}
+    consciousness: Consciousness = "A" if severity < 0.6 else "C" if severity < 0.95 else "V"
+    return Effect(severity, targets, consciousness=consciousness, needs_oxygen=severity > 0.4)
+
+
+def _probe_off(t: float) -> Effect:
+    # First the clip slips off the finger, next time the electrodes come loose; those measure breathing too.
+    cycle, at = divmod(t, 120)
+    if not 20 <= at < 65:
+        return _NOTHING
+    return Effect(off=("spo2",) if cycle % 2 == 0 else ("heart_rate", "resp_rate"))
+
+
+def _artefact(t: float) -> Effect:
+    # A moving arm: two bursts of eight seconds in every minute and a half. All within what a sensor can report.
+    at = t % 90
+    if 15 <= at < 23:
+        return Effect(seen={"spo2": 36 + 3 * (int(at) % 5)})
+    if 50 <= at < 58:
+        return Effect(seen={"heart_rate": 277 - 11 * (int(at) % 4), "resp_rate": 2 + int(at) % 3})
+    return _NOTHING
+
+
+def _silence(t: float) -> Effect:
+    return Effect(silent=25 <= t % 150 < 85)
+
+
+_COURSES: dict[Scenario, Callable[[float], Effect]] = {
+    Scenario.TACHYCARDIA: _tachycardia,
+    Scenario.BRADYCARDIA: _bradycardia,
+    Scenario.DESATURATION: _desaturation,
+    Scenario.SEPSIS: _sepsis,
+    Scenario.PROBE_OFF: _probe_off,
+    Scenario.ARTEFACT: _artefact,
+    Scenario.SILENCE: _silence,
+}

@@ -1,0 +1,56 @@
+"""Simulated devices: a patient under a scenario, measured at a steady interval, as a `source`.
+
+Stands between `patient`, which knows no schedule, and `publisher`, which knows no patient. Pure.
+"""
+
+from collections.abc import Iterator
+
+from devices.patient import Patient, admit, advance, at_admission, measure
+from devices.scenario import Scenario, assign, effect
+from devices.source import Sample, Source
+
+MODEL = "VitalFlow simulator"
+
+
+def ward_of(
+    count: int,
+    *,
+    ward: str,
+    boot: int,
+    seed: int = 0,
+    scenario: Scenario = Scenario.MIXED,
+    interval_s: float = 1.0,
+    prefix: str | None = None,
+) -> list[Source]:
+    """`count` simulated devices of one ward, named `{prefix}01` and so on; the prefix is `{ward}-bed-`.
+
+    Their moments are spread evenly over the interval, so that readings come as a stream and not in bursts.
+    """
+    prefix = f"{ward}-bed-" if prefix is None else prefix
+    width = max(2, len(str(count)))
+    return [
+        Source(
+            device=f"{prefix}{index + 1:0{width}}",
+            ward=ward,
+            patient_id=f"p-{index + 1:04}",
+            model=MODEL,
+            interval_s=interval_s,
+            boot=boot,
+            samples=samples(admit(seed, index), assign(scenario, index), interval_s, interval_s * index / count),
+        )
+        for index in range(count)
+    ]
+
+
+def samples(
+    patient: Patient, scenario: Scenario, interval_s: float, phase_s: float = 0.0
+) -> Iterator[tuple[float, Sample | None]]:
+    """What `patient` shows at `phase_s`, `phase_s + interval_s` and so on, without end."""
+    state = at_admission(patient)
+    number = 0
+    while True:
+        # Multiplied, not added up: after a day of adding, 0.1 would be off by many readings.
+        due = phase_s + number * interval_s
+        yield due, measure(patient, state, effect(scenario, state.elapsed_s - patient.delay_s))
+        number += 1
+        state = advance(patient, state, interval_s)
