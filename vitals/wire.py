@@ -104,8 +104,8 @@ def encode_many(readings: list[Reading]) -> bytes:
 def decode(payload: bytes, clock: Clock) -> Decoded:
     """Take a payload apart: one reading, or an array of them.
 
-    A reading with an implausible sign comes back without that sign; a reading that is wrong in any other way does not come
-    back. Either way `problems` says so.
+    A reading with an implausible sign comes back without that sign; one that is wrong in any other way does
+    not come back. Either way `problems` says so.
     """
     if len(payload) <= MAX_PAYLOAD:
         try:

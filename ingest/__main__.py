@@ -1,0 +1,47 @@
+"""`python -m ingest`: options, settings, start."""
+
+import logging
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from ingest.metrics import Metrics
+from ingest.pipeline import Pipeline
+from ingest.settings import IngestSettings
+from vitals.errors import told_in_one_sentence
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def ingest(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """Store every reading that devices publish: from the MQTT broker into the hypertable patient_vitals.
+
+    Readings are acknowledged to the broker only after their COMMIT, so what this process holds when it dies comes
+    again.
+    While broker or database are away it waits and says for what. Its settings are environment
+    variables, all listed in .env.example; VITALFLOW_INGEST_URL is the one that has no default.
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    with told_in_one_sentence("vitalflow ingest"):
+        settings = IngestSettings.read(os.environ)
+        metrics = Metrics()
+        if settings.ingest_metrics_port:
+            metrics.serve(settings.ingest_metrics_host, settings.ingest_metrics_port)
+        pipeline = Pipeline(settings, metrics)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: pipeline.stop())
+        pipeline.run()
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m ingest")

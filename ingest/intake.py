@@ -1,0 +1,129 @@
+"""From a message to the open batch: decode, judge, format. No socket; the time comes in from outside.
+
+Second hop of a reading inside ingest, after `lane`. A row is formatted here, in the receiving thread, as a line of
+COPY's text format; handing objects to the database thread and formatting there was measured slower, for the two would
+share one interpreter lock.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from ingest.batch import Batch, DeviceStatus, Rejected, Row
+from vitals.reading import Reading, sign_values
+from vitals.signs import SIGN_KEYS, verdict
+from vitals.status import decode_status
+from vitals.topics import BadTopic, Bed, Topics
+from vitals.wire import Clock, Problem, Reason, decode
+
+COLUMNS = (
+    "device_id",
+    "ward",
+    "time",
+    "boot",
+    "seq",
+    "patient_id",
+    "on_oxygen",
+    "consciousness",
+    "sensor_off",
+    "status",
+    "received_at",
+    *SIGN_KEYS,
+)
+"""The columns of a line, in order. The names are the table's and come from this code, never from a message."""
+
+NULL = "\\N"
+# A client may invent topics without end; what is remembered of them is not allowed to grow with them.
+MAX_TOPICS_KNOWN = 50_000
+
+
+class Intake:
+    """Turns messages into rows, rejected messages and statuses, and collects them in `batch`."""
+
+    def __init__(self, topics: Topics, retention: timedelta) -> None:
+        self._topics = topics
+        self._retention = retention
+        self._known: dict[bytes, tuple[str, str, Bed]] = {}
+        self.batch = Batch()
+        self._now = datetime.now(UTC)
+        self._received = str(self._now)
+        self._clock = Clock.at(self._now, retention)
+
+    def set_time(self, now: datetime, monotonic: float) -> None:
+        """Tell the time, once for all messages of one read from the socket."""
+        self._now = now
+        self._received = str(now)
+        self._clock = Clock.at(now, self._retention)
+        if not self.batch.messages:
+            self.batch.opened_at = monotonic
+
+    def take(self, topic: bytes, payload: bytes, message_id: int, retained: bool) -> None:
+        """Take one message. Never raises: what it cannot read it keeps as rejected."""
+        batch = self.batch
+        batch.messages += 1
+        if message_id:
+            batch.message_ids.append(message_id)
+        try:
+            name, kind, bed = self._known.get(topic) or self._learn(topic)
+        except BadTopic as error:
+            name = topic.decode(errors="replace")
+            self._reject(name, payload, Problem(Reason.BAD_TOPIC, str(error)))
+            return
+        if kind == "status":
+            self._take_status(name, bed, payload, retained)
+            return
+        decoded = decode(payload, self._clock)
+        for reading in decoded.readings:
+            batch.rows.append(Row(line(reading, bed, self._received), self._now, name, payload))
+        if decoded.readings:
+            batch.newest = decoded.readings[-1].time
+        batch.unknown_keys += decoded.unknown_keys
+        if decoded.problems:
+            problem = decoded.rejection()
+            assert problem is not None
+            self._reject(name, payload, problem)
+
+    def hand_over(self) -> Batch:
+        """Give the batch away and open the next one."""
+        full, self.batch = self.batch, Batch()
+        return full
+
+    def _learn(self, topic: bytes) -> tuple[str, str, Bed]:
+        if len(self._known) >= MAX_TOPICS_KNOWN:
+            self._known.clear()
+        name = topic.decode(errors="replace")
+        kind, bed = self._topics.parse(name)
+        self._known[topic] = found = (name, kind, bed)
+        return found
+
+    def _take_status(self, topic: str, bed: Bed, payload: bytes, retained: bool) -> None:
+        try:
+            status = decode_status(payload)
+        except ValueError as error:
+            self._reject(topic, payload, Problem(Reason.BAD_STATUS, str(error)))
+            return
+        told = DeviceStatus(self._now, bed.ward, bed.device, status, retained, topic, payload)
+        self.batch.statuses.append(told)
+
+    def _reject(self, topic: str, payload: bytes, problem: Problem) -> None:
+        self.batch.rejected.append(Rejected.of(self._now, topic, payload, problem))
+
+
+def line(reading: Reading, bed: Bed, received_at: str) -> str:
+    """A reading as a line of COPY's text format, its fields in the order of COLUMNS.
+
+    Only free text can hold a backslash, and none can hold a tab or a line end: `wire` and `topics` let
+    only printable text through.
+    """
+    values = sign_values(reading)
+    patient = reading.patient_id
+    oxygen = reading.on_oxygen
+    return (
+        f"{_escaped(bed.device)}\t{_escaped(bed.ward)}\t{reading.time}\t{reading.boot}\t{reading.seq}\t"
+        f"{NULL if patient is None else _escaped(patient)}\t{NULL if oxygen is None else oxygen}\t"
+        f"{reading.consciousness or NULL}\t{{{','.join(reading.sensor_off)}}}\t{verdict(values)}\t{received_at}\t"
+        + "\t".join([NULL if value is None else repr(value) for value in values])
+        + "\n"
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\") if "\\" in text else text

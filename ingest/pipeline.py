@@ -1,0 +1,139 @@
+"""The story of ingest, from top to bottom, in one function: `Pipeline.run`.
+
+Two threads. This one owns the socket: it receives, decodes, batches and acknowledges. The writer's owns the database.
+Between them go full batches one way and committed ones the other, and a socket pair wakes this side.
+"""
+
+import logging
+import select
+import socket
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from ingest.batch import Batch
+from ingest.intake import Intake
+from ingest.metrics import Metrics
+from ingest.presence import other_instance
+from ingest.settings import IngestSettings
+from ingest.store import Store
+from ingest.subscriber import Subscriber
+from ingest.writer import Writer
+from vitals.errors import Never
+
+log = logging.getLogger("ingest")
+
+TURN = 0.5  # seconds that a turn sleeps at most when nothing happens
+LEAVE_WITHIN = 3.0  # seconds for the last batch after SIGTERM; the whole exit stays below 5
+
+
+class Pipeline:
+    """One ingest process. `stop` may be called from a signal handler."""
+
+    def __init__(self, settings: IngestSettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._stopping = False
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_out.setblocking(False)
+        self._wake_in.setblocking(False)
+        self._intake = Intake(settings.topics, settings.retention)
+        self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.retries.inc)
+        self._subscriber = Subscriber(settings, time.time_ns(), self._intake.take, metrics.connections.inc)
+        self._in_hand = 0  # messages handed to the writer and not yet committed
+
+    def stop(self) -> None:
+        """Finish the batch, acknowledge it, say goodbye; `run` returns within 5 seconds."""
+        self._stopping = True
+        self._wake()
+
+    def run(self) -> None:
+        """Receive, store, acknowledge, until `stop`.
+
+        1. Make sure that no other ingest holds our session.
+        2. Connect whenever there is no connection and nothing of the last one is still in hand. That rule keeps
+           what ingest holds below one window, and an acknowledgement from ever meeting the wrong connection.
+        3. Wait for the socket, the writer or the batch's time.
+        4. Acknowledge what the writer has committed: never earlier, and also when no message arrives.
+        5. Receive into the open batch; hand it over when it is full, old, or its connection is gone.
+        """
+        self._refuse_a_second_instance()
+        self._writer.start()
+        while not self._stopping:
+            now = time.monotonic()
+            if not self._in_hand:
+                self._subscriber.stay_connected(now)
+            readable = self._wait(now)
+            self._acknowledge_committed()
+            if readable:
+                self._intake.set_time(datetime.now(UTC), time.monotonic())
+                self._subscriber.receive()
+            if self._is_due(self._intake.batch, time.monotonic()):
+                self._hand_over()
+            self._subscriber.take_care(time.monotonic())
+        self._leave()
+
+    def _refuse_a_second_instance(self) -> None:
+        other = other_instance(self._settings)
+        if other is not None:
+            raise Never(
+                f"an ingest with the client id {self._settings.ingest_client_id!r} is already running ({other}); "
+                "stop it first, or give this one its own VITALFLOW_INGEST_CLIENT_ID"
+            )
+
+    def _wait(self, now: float) -> bool:
+        """Sleep until something happens; says whether the MQTT socket can be read."""
+        number = self._subscriber.fileno()
+        readers: list[socket.socket | int] = [self._wake_out] if number is None else [self._wake_out, number]
+        writers = [number] if number is not None and self._subscriber.unsent else []
+        batch = self._intake.batch
+        pause = TURN
+        if number is None:
+            pause = 0.1
+        if batch.messages:
+            pause = min(pause, max(0.0, batch.opened_at + self._settings.ingest_linger_s - now))
+        ready, _, _ = select.select(readers, writers, [], pause)
+        if self._wake_out in ready:
+            self._wake_out.recv(4096)
+        return number in ready
+
+    def _acknowledge_committed(self) -> None:
+        while not self._writer.done.empty():
+            committed = self._writer.done.get()
+            batch = committed.batch
+            self._subscriber.acknowledge(batch.message_ids)
+            self._in_hand -= batch.messages
+            self._metrics.committed(batch, committed.written, time.time(), time.monotonic() - batch.opened_at)
+        if self._writer.failure is not None:
+            raise self._writer.failure
+        self._metrics.window.set(self._in_hand + self._intake.batch.messages)
+
+    def _is_due(self, batch: Batch, now: float) -> bool:
+        if not batch.messages:
+            return False
+        return (
+            batch.messages >= self._settings.ingest_batch_size
+            or now - batch.opened_at >= self._settings.ingest_linger_s
+            or self._subscriber.lost
+        )
+
+    def _hand_over(self) -> None:
+        batch = self._intake.hand_over()
+        self._in_hand += batch.messages
+        self._writer.put(batch)
+
+    def _leave(self) -> None:
+        """Write what is in hand, acknowledge it, disconnect. What does not get through stays the broker's."""
+        if self._intake.batch.messages:
+            self._hand_over()
+        self._writer.finish()
+        self._writer.join(LEAVE_WITHIN)
+        if self._writer.is_alive():
+            log.warning("leaving without the database; the broker keeps the %d messages in hand", self._in_hand)
+            self._writer.give_up()
+        self._acknowledge_committed()
+        self._subscriber.leave()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # it is full, so the other side will wake anyway
+            self._wake_in.send(b".")

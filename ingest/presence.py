@@ -1,0 +1,75 @@
+"""Is another ingest with our client id running? Asked once, before the first connection.
+
+MQTT lets a second client with the same id push the first one out, without a word to either. So the second one looks
+first at the retained presence, and, because that may be a leftover, waits for a heartbeat.
+"""
+
+import time
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from ingest.settings import IngestSettings
+from vitals.service import HEARTBEAT_S, Presence, decode_presence
+
+ANSWER_TIMEOUT = 3.0  # seconds for the broker to send what it retains
+STALE_AFTER = 2.5 * HEARTBEAT_S  # seconds without a heartbeat after which a presence is a leftover
+
+
+def other_instance(settings: IngestSettings) -> Presence | None:
+    """The instance that holds our client id and is alive; None where there is none, or no broker to ask.
+
+    Returns at once where the last word was "offline"; takes up to 13 s where a broker and an ingest died together.
+    """
+    topic = settings.topics.service(settings.ingest_client_id)
+    broker = settings.broker
+    heard: SimpleQueue[tuple[Presence | None, bool]] = SimpleQueue()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)  # an id of the broker's choosing, no session
+    if broker.username is not None:
+        client.username_pw_set(broker.username, broker.password)
+
+    def on_connect(client: mqtt.Client, *_: Any) -> None:
+        client.subscribe(topic)
+
+    def on_subscribe(*_: Any) -> None:
+        # Mosquitto sends retained messages right behind the SUBACK; nothing after a moment means there is none.
+        heard.put((None, True))
+
+    def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        heard.put((decode_presence(bytes(message.payload)), message.retain))
+
+    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
+    client.connect_timeout = ANSWER_TIMEOUT
+    try:
+        client.connect(broker.host, broker.port)
+    except OSError:
+        return None
+    client.loop_start()
+    try:
+        return _listen(heard)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def _listen(heard: "SimpleQueue[tuple[Presence | None, bool]]") -> Presence | None:
+    """Wait for the retained word, then, if it was "online", for a live one."""
+    candidate: Presence | None = None
+    deadline = time.monotonic() + ANSWER_TIMEOUT
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            presence, retained = heard.get(timeout=left)
+        except Empty:
+            break
+        if presence is None:  # subscribed: give the retained message half a second
+            deadline = min(deadline, time.monotonic() + 0.5)
+        elif presence.state == "offline":
+            return None
+        elif not retained:
+            return presence
+        elif candidate is None:
+            candidate = presence
+            deadline = time.monotonic() + STALE_AFTER
+    return None

@@ -1,0 +1,181 @@
+"""One transaction a batch: the only module of ingest that speaks to PostgreSQL.
+
+Third hop of a reading inside ingest. Errors leave here sorted by what to do next: `Never` for a row that the database
+will always refuse, `TryAgain` for everything else, because for a record of patients a stall can be mended and a
+silent loss cannot.
+"""
+
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import sql
+
+from ingest.batch import Batch, DeviceStatus, Item, Rejected, Row
+from ingest.intake import COLUMNS
+from sql.files import named
+from vitals.errors import Never, TryAgain
+from vitals.settings import without_password
+from vitals.wire import Problem, Reason
+
+STATEMENTS = named("ingest.sql")
+COPY_READINGS = sql.SQL("COPY stage ({}) FROM STDIN").format(sql.SQL(", ").join(map(sql.Identifier, COLUMNS)))
+COPY_REJECTED = (
+    "COPY rejected_message (received_at, topic, payload, payload_size, reason, detail) FROM STDIN"  # in this order
+)
+# A link that went dead without a word is noticed after some 15 s instead of hours.
+CONNECT_TIMEOUT = 5  # seconds
+DEAD_AFTER_MS = 15_000
+
+
+class Refused(Never):
+    """The database refuses something in the batch itself: SQLSTATE class 22 (data) or 23 (constraint)."""
+
+
+class Away(TryAgain):
+    """The database cannot now: SQLSTATE class 08, 40, 53, 55, 57, or no answer at all."""
+
+
+class Unexpected(TryAgain):
+    """The database says something that a person should see, such as a missing table. Tried again all the same."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What a transaction did."""
+
+    stored: int = 0
+    duplicates: int = 0
+    rejected: list[str] = field(default_factory=list)  # a reason for each rejected message
+
+    def __add__(self, other: "Written") -> "Written":
+        return Written(self.stored + other.stored, self.duplicates + other.duplicates, self.rejected + other.rejected)
+
+
+class Store:
+    """A connection that is opened when it is needed and dropped after every error but a refusal."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+
+    @property
+    def where(self) -> str:
+        """The address, for people."""
+        return without_password(self._url)
+
+    def write(self, batch: Batch) -> Written:
+        """Store a batch, whatever is in it.
+
+        1. All of it is written in one transaction; nearly always that is all.
+        2. If the database refuses something in it, each half is written by itself, and so on down to the one
+           item that it refuses.
+        3. That one is kept as a rejected message, with the database's own words.
+
+        Raises Away or Unexpected; then nothing, or a part, is stored, and storing the whole batch again is harmless.
+        """
+        try:
+            return self._transaction(batch)
+        except Refused as refusal:
+            items = batch.items()
+            if len(items) == 1:
+                return self._transaction(Batch(rejected=[_poison(items[0], refusal)]))
+            middle = len(items) // 2
+            return self.write(Batch.of(items[:middle])) + self.write(Batch.of(items[middle:]))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _transaction(self, batch: Batch) -> Written:
+        try:
+            connection = self._connection or self._connect()
+            with connection.transaction():
+                return self._fill(connection, batch)
+        except psycopg.Error as error:
+            sorted_out = sort_out(error)
+            if not isinstance(sorted_out, Refused):
+                self.close()  # its state is anyone's guess, and a new one sees a changed schema
+            raise sorted_out from error
+
+    def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        connection = psycopg.connect(
+            self._url,
+            autocommit=True,
+            application_name="vitalflow-ingest",
+            connect_timeout=CONNECT_TIMEOUT,
+            keepalives_idle=5,
+            keepalives_interval=3,
+            keepalives_count=3,
+            tcp_user_timeout=DEAD_AFTER_MS,
+        )
+        try:
+            connection.execute(STATEMENTS["stage"])
+        except psycopg.Error:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _fill(self, connection: "psycopg.Connection[tuple[object, ...]]", batch: Batch) -> Written:
+        written = Written(rejected=[item.reason for item in batch.rejected])
+        with connection.cursor() as cursor:
+            if batch.rows:
+                with cursor.copy(COPY_READINGS) as copy:
+                    copy.write("".join([row.line for row in batch.rows]))
+                cursor.execute(STATEMENTS["keep_new_readings"])
+                written.stored = cursor.rowcount
+                written.duplicates = len(batch.rows) - cursor.rowcount
+            if batch.rejected:
+                with cursor.copy(COPY_REJECTED) as copy:
+                    for item in batch.rejected:
+                        size = len(item.payload)
+                        copy.write_row((item.received_at, item.topic, item.kept, size, item.reason, item.detail))
+            if batch.statuses:
+                cursor.executemany(STATEMENTS["device_status"], [_parameters(told) for told in batch.statuses])
+        return written
+
+
+def sort_out(error: psycopg.Error) -> Refused | Away | Unexpected:
+    """What to do about an error, by its SQLSTATE class (PostgreSQL manual, appendix A).
+
+    22 and 23 are the data's fault. 08 connection, 40 rollback (deadlock), 53 resources (disk full), 55 not in this
+    state,
+    57 intervention (shutdown, timeout) pass by themselves, and so does a connection that breaks without a word. What is
+    left may need a person, but is tried again too: unknown must not mean lost.
+    """
+    words = " ".join(str(error).split()) or type(error).__name__
+    state = error.sqlstate
+    if state is None and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+        return Away(words)
+    if state is not None and state[:2] in ("22", "23"):
+        return Refused(words)
+    if state is not None and state[:2] in ("08", "40", "53", "55", "57"):
+        return Away(f"{words} (SQLSTATE {state})")
+    if isinstance(error, psycopg.DataError) and state is None:
+        return Refused(words)  # psycopg itself cannot express a value, which will not change
+    return Unexpected(f"{words} (SQLSTATE {state})")
+
+
+def _poison(item: Item, refusal: Refused) -> Rejected:
+    """The rejected message for an item that the database refuses."""
+    match item:
+        case Row() | DeviceStatus():
+            return Rejected.of(item.received_at, item.topic, item.payload, Problem(Reason.DATABASE, str(refusal)))
+        case Rejected():
+            # It was cleaned before; if even that is refused, a person has to look, and nothing may be dropped.
+            raise Unexpected(f"a rejected message is refused by its own table: {refusal}") from refusal
+
+
+def _parameters(told: DeviceStatus) -> dict[str, object]:
+    return {
+        "device_id": told.device,
+        "ward": told.ward,
+        "state": told.status.state,
+        "boot": told.status.boot,
+        "interval_s": told.status.interval_s,
+        "model": told.status.model,
+        "changed_at": told.received_at,
+        "retained": told.retained,
+    }

@@ -1,0 +1,214 @@
+"""The MQTT session of ingest: connect, subscribe, announce, acknowledge. First stop of a reading after the broker.
+
+One persistent session under a fixed client id (MQTT 5: clean start off, a session expiry, Receive Maximum = the
+window), so that the broker keeps for us what we have not acknowledged. Nothing here waits for the database.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from ingest.lane import Deliver, LaneClient
+from ingest.settings import IngestSettings
+from vitals.errors import Never
+from vitals.service import HEARTBEAT_S, Presence, decode_presence, encode_presence
+
+log = logging.getLogger("ingest")
+
+SESSION_EXPIRY = 14 * 86_400  # seconds the broker keeps what is ours while we are away; mosquitto.conf says the same
+KEEPALIVE = 15  # seconds; after 1.5 times that without a word the broker publishes our will
+CONNECT_TIMEOUT = 3.0  # seconds
+FIRST_PAUSE = 0.2  # seconds between two attempts to connect
+LONGEST_PAUSE = 5.0
+REMINDER = 30.0  # seconds between two lines that say we are still waiting
+
+
+class Subscriber:
+    """The session. `deliver` is called for every message but those about ourselves."""
+
+    def __init__(self, settings: IngestSettings, boot: int, deliver: Deliver, count_connection: Any) -> None:
+        self._settings = settings
+        self._deliver = deliver
+        self._count_connection = count_connection
+        self._boot = boot
+        self._topics = settings.topics
+        self._service = self._topics.service(settings.ingest_client_id)
+        self._service_bytes = self._service.encode()
+        self._connected = False
+        self._ever_connected = False
+        self._failed: str | None = None
+        self._usurper: Presence | None = None
+        self._pause = FIRST_PAUSE
+        self._next_attempt = 0.0
+        self._attempt_ends = 0.0
+        self._next_beat = 0.0
+        self._next_care = 0.0
+        self._told_at: float | None = None
+        self._client = self._make_client()
+
+    # --- what the pipeline calls, in the order of a turn ---
+
+    def stay_connected(self, now: float) -> None:
+        """Connect, or connect again, when it is time; `now` is monotonic. Never raises for a broker that is away."""
+        if self._client.socket() is not None:
+            if not self._connected and now > self._attempt_ends:
+                self._drop("the broker did not answer")
+            return
+        if now < self._next_attempt:
+            return
+        self._next_attempt = now + self._pause
+        self._attempt_ends = now + CONNECT_TIMEOUT
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        try:
+            self._client.reconnect()
+        except (OSError, ValueError) as error:
+            self._tell(str(error))
+
+    def fileno(self) -> int | None:
+        """For select(); None while there is no connection."""
+        return None if self._client.lane is None or self._client.socket() is None else self._client.lane.fileno()
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something waits until the socket can be written."""
+        return self._client.lane is not None and self._client.lane.unsent
+
+    def receive(self) -> None:
+        """Read from the socket: messages go to `deliver`, the session's own packets to paho."""
+        lane = self._client.lane
+        if lane is None:
+            return
+        lane.receive()
+        while self._client.socket() is not None and lane.has_control:
+            self._client.loop_read()
+        if self._failed:
+            self._drop(self._failed)
+        if self._usurper:
+            raise Never(
+                f"another ingest with the client id {self._settings.ingest_client_id!r} has started after this one "
+                f"({self._usurper}) and took the session; leaving. Give each its own VITALFLOW_INGEST_CLIENT_ID"
+            )
+
+    def acknowledge(self, message_ids: Iterable[int]) -> None:
+        """Tell the broker that these are stored. Only for messages of the present connection."""
+        if self._client.lane is not None and self._client.socket() is not None:
+            self._client.lane.acknowledge(message_ids)
+
+    def take_care(self, now: float) -> None:
+        """Send what waits; about once a second also pings, and every few seconds a heartbeat."""
+        if self._client.want_write():
+            self._client.loop_write()
+        lane = self._client.lane
+        if lane is not None and lane.unsent:
+            try:
+                lane.flush()
+            except OSError as error:
+                self._drop(str(error))
+        if now < self._next_care:
+            return
+        self._next_care = now + 1.0
+        self._client.loop_misc()
+        if self._connected and now >= self._next_beat:
+            self._next_beat = now + HEARTBEAT_S
+            self._client.publish(self._service, encode_presence(self._presence("online")), qos=0, retain=True)
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is no connection at all, so that nothing can be received or acknowledged."""
+        return self._client.socket() is None
+
+    def leave(self) -> None:
+        """Say goodbye in order, so that the broker does not publish the will."""
+        if self._connected:
+            self._client.publish(self._service, encode_presence(self._presence("offline")), qos=0, retain=True)
+            lane = self._client.lane
+            deadline = time.monotonic() + 1.0
+            # Before the DISCONNECT: paho closes the socket as soon as it has handed that packet over.
+            while (self._client.want_write() or (lane is not None and lane.unsent)) and time.monotonic() < deadline:
+                self.take_care(time.monotonic())
+                time.sleep(0.005)
+            self._client.disconnect()
+            self._client.loop_write()
+        self._drop(None)
+
+    # --- the session ---
+
+    def _make_client(self) -> LaneClient:
+        settings = self._settings
+        broker = settings.broker
+        client = LaneClient(
+            self._on_message, client_id=settings.ingest_client_id, protocol=mqtt.MQTTv5, manual_ack=True
+        )
+        client.connect_timeout = CONNECT_TIMEOUT
+        if broker.username is not None:
+            client.username_pw_set(broker.username, broker.password)
+        client.will_set(self._service, encode_presence(self._presence("offline")), qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        # With this set, paho leaves writing to us instead of writing inside publish() and subscribe().
+        client.on_socket_register_write = lambda *_: None
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_EXPIRY
+        properties.ReceiveMaximum = settings.ingest_window
+        client.connect_async(broker.host, broker.port, KEEPALIVE, clean_start=False, properties=properties)
+        return client
+
+    def _presence(self, state: Any) -> Presence:
+        return Presence(state=state, boot=self._boot, host=socket.gethostname(), pid=os.getpid())
+
+    def _on_connect(self, client: mqtt.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._failed = f"it refuses us: {reason}"
+            return
+        self._connected = True
+        self._count_connection()
+        if self._ever_connected and not flags.session_present:
+            log.warning("the broker has forgotten our session, and with it the readings that it kept for us")
+        if self._told_at is not None or not self._ever_connected:
+            log.info("connected to the broker at %s", self._settings.broker)
+        self._ever_connected = True
+        self._pause, self._told_at = FIRST_PAUSE, None
+        # Subscribing again is harmless in a session that the broker remembers, and needed in one that it does not.
+        client.subscribe([(self._topics.all_vitals, 1), (self._topics.all_status, 1), (self._service, 0)])
+        self._next_beat = 0.0
+        self._next_care = 0.0
+
+    def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            self._failed = f"it refuses our subscription: {', '.join(refused)}"
+
+    def _on_disconnect(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if self._connected:
+            self._tell(f"the connection ended: {reason}")
+        self._connected = False
+
+    def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool) -> None:
+        if topic == self._service_bytes:
+            other = decode_presence(payload)
+            if other is not None and other.state == "online" and other.boot > self._boot:
+                self._usurper = other
+            return
+        self._deliver(topic, payload, message_id, retained)
+
+    def _drop(self, why: str | None) -> None:
+        """Close the socket without ceremony; paho has no public way to do that without a DISCONNECT."""
+        self._failed = None
+        self._connected = False
+        self._client._sock_close()  # type: ignore[no-untyped-call, unused-ignore]
+        if why is not None:
+            self._tell(why)
+
+    def _tell(self, why: str) -> None:
+        now = time.monotonic()
+        if self._told_at is None or now - self._told_at >= REMINDER:
+            self._told_at = now
+            log.warning("waiting for the broker at %s: %s", self._settings.broker, why)

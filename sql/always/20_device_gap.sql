@@ -1,0 +1,24 @@
+-- Readings that a device numbered and that never arrived: a row per run of missing numbers, per device and boot.
+-- A run before the first number that arrived counts only where the boot is younger than the oldest row kept: else
+-- it is retention that removed it. Ask for one device or a few: `WHERE device_id = ...` reaches the index.
+CREATE OR REPLACE VIEW device_gap AS
+WITH numbered AS (
+    SELECT device_id, boot, seq, time,
+           lag(seq) OVER run AS seq_before,
+           lag(time) OVER run AS time_before
+    FROM patient_vitals
+    WHERE seq > 0
+    WINDOW run AS (PARTITION BY device_id, boot ORDER BY seq, time)
+)
+SELECT device_id,
+       boot,
+       coalesce(seq_before, 0) + 1       AS first_missing,
+       seq - 1                           AS last_missing,
+       seq - coalesce(seq_before, 0) - 1 AS missing,
+       time_before                       AS last_before,
+       time                              AS first_after
+FROM numbered
+WHERE seq > coalesce(seq_before, 0) + 1
+  AND (seq_before IS NOT NULL
+       OR to_timestamp(boot) > (SELECT min(time) FROM patient_vitals));
+COMMENT ON VIEW device_gap IS 'runs of missing seq per device and boot; empty where nothing is missing';

@@ -1,0 +1,41 @@
+"""A service's presence: birth, heartbeat and last will on the retained topic `services/{name}`.
+
+Published by ingest, alerts and station; read by whoever shows the health of the stack, and by a second instance of the
+same service, which must not push the first one out.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+HEARTBEAT_S = 5.0
+"""Seconds between two heartbeats. One that is missing three times in a row is not there any more."""
+
+
+class Presence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a service says of itself. `boot` is the unix time of its start in nanoseconds and names the instance."""
+
+    state: Literal["online", "offline"]
+    boot: int
+    host: str = ""
+    pid: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+_decode = msgspec.json.Decoder(Presence).decode
+
+
+def encode_presence(presence: Presence) -> bytes:
+    """A presence as a JSON object."""
+    return msgspec.json.encode(presence)
+
+
+def decode_presence(payload: bytes) -> Presence | None:
+    """Take a presence apart; None for anything that is none."""
+    try:
+        return _decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,49 @@
+"""A device's status: its birth and its last will, on the retained status topic.
+
+`devices` encodes, `ingest` decodes and keeps the last one in the table `device`. A will carries the boot it belongs to,
+so that an old connection's "offline" cannot be taken for the new one's.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from vitals.reading import MAX_COUNTER, MAX_TEXT
+
+MAX_STATUS = 4 * 1024  # bytes
+
+
+class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a device says of itself. `interval_s` is the time between two readings; unknown keys are left out."""
+
+    state: Literal["online", "offline", "forgotten"]
+    boot: Annotated[int, Meta(ge=0, le=MAX_COUNTER)] = 0
+    interval_s: Annotated[float, Meta(gt=0, le=86_400)] | None = None
+    model: Annotated[str, Meta(max_length=MAX_TEXT)] | None = None
+
+
+_decode = msgspec.json.Decoder(Status).decode
+
+
+def encode_status(status: Status) -> bytes:
+    """A status as a JSON object."""
+    return msgspec.json.encode(status)
+
+
+def decode_status(payload: bytes) -> Status:
+    """Take a status apart; raises ValueError with a sentence.
+
+    An empty payload is how MQTT deletes a retained message; it means that the device is to be forgotten.
+    """
+    if not payload:
+        return Status(state="forgotten")
+    if len(payload) > MAX_STATUS:
+        raise ValueError(f"{len(payload)} bytes; a status has at most {MAX_STATUS}")
+    try:
+        status = _decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"not a status: {str(error).replace('`', '')}") from None
+    if status.model is not None and not status.model.isprintable():
+        raise ValueError(f"model {status.model!a} holds characters that cannot be printed")
+    return status
