@@ -1,0 +1,42 @@
+"""`python -m bench`: the measurements, each a command."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from bench.drain import drain as measure_drain
+from bench.ground import ground
+from vitals.errors import told_in_one_sentence
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def about() -> None:
+    """What VitalFlow costs. Every command starts servers of its own and deletes them afterwards."""
+
+
+@app.command()
+def drain(
+    messages: Annotated[int, typer.Option(min=1000, help="Readings to queue and drain.")] = 120_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
+) -> None:
+    """How fast ingest empties a full queue into the hypertable, beside mosquitto_sub on the same queue.
+
+    The ratio is what to compare: it holds on a slow machine as on a fast one.
+    """
+    with told_in_one_sentence("vitalflow bench"), ground() as servers:
+        found = measure_drain(servers, messages, lambda line: print(line, file=sys.stderr))
+    if as_json:
+        print(json.dumps(found.as_dict()))
+        return
+    print(f"mosquitto_sub  {found.mosquitto_sub_per_s:>8} messages/s  receive and acknowledge, nothing else")
+    print(f"ingest         {found.ingest_per_s:>8} messages/s  first message to last COMMIT, {found.stored} rows")
+    print(f"ratio          {found.ratio:>8.2f}             {found.ingest_cpu_us_per_message} us of processor a message")
+    print(", ".join(found.machine.values()))
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m bench")

@@ -1,0 +1,151 @@
+"""How fast ingest empties a queue, from the first message to the last COMMIT, beside mosquitto_sub.
+
+mosquitto_sub, in C, receives and acknowledges the same messages at the same broker and does nothing with them: no
+reader of MQTT can be expected to be faster, so the ratio says what decoding, checking and storing cost.
+"""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psycopg
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.filler import fill
+from bench.ground import Ground
+from stack.servers import free_port
+from vitals.errors import Never
+from vitals.settings import Broker
+from vitals.topics import Topics
+
+Say = Callable[[str], None]
+PATIENCE = 120.0  # seconds without which something is broken
+
+
+@dataclass(frozen=True)
+class Drained:
+    """The figures of one run; rates in messages a second."""
+
+    messages: int
+    stored: int
+    mosquitto_sub_per_s: int
+    ingest_per_s: int
+    ratio: float
+    ingest_cpu_us_per_message: float
+    machine: dict[str, str]
+
+    def as_dict(self) -> dict[str, object]:
+        """For --json."""
+        return asdict(self)
+
+
+def drain(ground: Ground, messages: int, say: Say) -> Drained:
+    """Measure both in one run.
+
+    1. Open both persistent sessions, then leave.
+    2. Fill: the broker queues every message for both.
+    3. Let mosquitto_sub drain its queue, then ingest its own.
+    4. Count the rows: a figure for a run that lost something is no figure.
+    """
+    topics = Topics()
+    broker = Broker.parse(ground.broker.url)
+    ingest = _Ingest(ground)
+    connecting = _mosquitto_sub(ground, topics, "-E")
+    ingest.open_session()
+    say(f"filling two queues with {messages} readings")
+    fill(broker, topics, messages, lambda done: say(f"  {done} of {messages}") if done % 20_000 == 0 else None)
+    say("draining with mosquitto_sub")
+    reference = _mosquitto_sub(ground, topics, "-C", str(messages)) - connecting
+    say("draining with ingest")
+    seconds, cpu = ingest.drain(messages)
+    with psycopg.connect(ground.database.url()) as connection:
+        row = connection.execute("SELECT count(*) FROM patient_vitals").fetchone()
+    assert row is not None
+    if row[0] != messages:
+        raise Never(f"{messages} messages were drained and {row[0]} rows are there")
+    return Drained(
+        messages=messages,
+        stored=row[0],
+        mosquitto_sub_per_s=round(messages / reference),
+        ingest_per_s=round(messages / seconds),
+        ratio=round(reference / seconds, 3),
+        ingest_cpu_us_per_message=round(cpu / messages * 1e6, 1),
+        machine=ground.machine,
+    )
+
+
+def _mosquitto_sub(ground: Ground, topics: Topics, *options: str) -> float:
+    """Run it on its persistent session; the seconds it took."""
+    arguments = ["-p", str(ground.broker.port), "-i", "reference", "-c", "-q", "1", "-t", topics.all_vitals, "-F", ""]
+    line = ground.programs.command(None, ground.programs.mosquitto_sub, *arguments, *options)
+    start = time.perf_counter()
+    subprocess.run(line, stdout=subprocess.DEVNULL, check=True, timeout=PATIENCE)
+    return time.perf_counter() - start
+
+
+class _Ingest:
+    """The real program, with its own settings but for addresses."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._log = ground.folder / "ingest.log"
+        self._port = free_port()
+        self._url = ground.database.url()
+        self._environment = {
+            **os.environ,
+            "VITALFLOW_MQTT_URL": ground.broker.url,
+            "VITALFLOW_INGEST_URL": ground.ingest_url,
+            "VITALFLOW_INGEST_METRICS_PORT": str(self._port),
+        }
+
+    def open_session(self) -> None:
+        """Start, subscribe, and leave: from now on the broker queues for us."""
+        with self._running():
+            self._wait(lambda: "connected to the broker" in self._log.read_text())
+            time.sleep(0.5)  # the SUBACK follows the CONNACK
+
+    def drain(self, messages: int) -> tuple[float, float]:
+        """Store so many messages; seconds from the first message to the last COMMIT, and seconds of processor."""
+        with self._running() as process:
+            self._wait(lambda: self._metric("received_total") >= messages)
+            last_commit = self._metric("last_commit_timestamp_seconds")
+            times = os.sysconf("SC_CLK_TCK")
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+            cpu = (int(fields[11]) + int(fields[12])) / times
+        with psycopg.connect(self._url) as connection:
+            row = connection.execute("SELECT extract(epoch FROM min(received_at)) FROM patient_vitals").fetchone()
+        assert row is not None
+        return last_commit - float(row[0]), cpu
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        with self._log.open("ab") as log:
+            return _Stopped([sys.executable, "-m", "ingest"], env=self._environment, stderr=log)
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise Never(f"ingest does not come to an end:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def _metric(self, name: str) -> float:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return 0.0
+        families = text_string_to_metric_families(text)
+        samples = (sample for family in families for sample in family.samples)
+        return next((sample.value for sample in samples if sample.name == f"vitalflow_ingest_{name}"), 0.0)
+
+
+class _Stopped(subprocess.Popen[bytes]):
+    """A child that is asked to end, and waited for, when its `with` block ends."""
+
+    def __exit__(self, *_: object) -> None:
+        self.terminate()
+        self.wait(10)

@@ -1,0 +1,89 @@
+"""Fill the broker's queues with readings, and lose none on the way.
+
+A publisher that runs ahead of the broker loses messages without a word once its 65,535 packet ids are used up, so a
+window keeps it back; and what the broker dropped is asked of the broker itself.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from vitals.errors import Never
+from vitals.reading import reading
+from vitals.settings import Broker
+from vitals.topics import Topics
+from vitals.wire import encode
+
+IN_FLIGHT = 1000  # messages published and not yet acknowledged
+DEVICES = 100
+DROPPED = "$SYS/broker/publish/messages/dropped"
+
+
+def fill(broker: Broker, topics: Topics, messages: int, progress: Callable[[int], None]) -> None:
+    """Publish `messages` readings of 100 devices at QoS 1; returns when the broker has acknowledged all.
+
+    `progress` hears the number published so far, now and then. Raises Never if the broker dropped any.
+    """
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="filler")
+    room = threading.Semaphore(IN_FLIGHT)
+    client.max_inflight_messages_set(IN_FLIGHT)
+    client.on_publish = lambda *_: room.release()
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    start = datetime.now(UTC) - timedelta(seconds=messages / DEVICES)
+    for number in range(messages):
+        seq, device = divmod(number, DEVICES)
+        room.acquire()
+        client.publish(topics.vitals("bench", f"device-{device:03d}"), _payload(start, seq + 1, device), qos=1)
+        if number % 1000 == 0:
+            progress(number)
+    for _ in range(IN_FLIGHT):  # all seats free: all acknowledged
+        room.acquire()
+    progress(messages)
+    client.disconnect()
+    client.loop_stop()
+    lost = dropped(broker)
+    if lost:
+        raise Never(f"the broker dropped {lost} of {messages} messages; see max_queued_messages in mosquitto.conf")
+
+
+def dropped(broker: Broker) -> int:
+    """How many messages the broker says it has dropped since its start."""
+    told: list[int] = []
+    heard = threading.Event()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+
+    def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        told.append(int(message.payload))
+        heard.set()
+
+    client.on_message = on_message
+    client.on_connect = lambda client, *_: client.subscribe(DROPPED) and None
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    # The broker renews it every sys_interval, 5 s; the second word is one from after our last message.
+    while len(told) < 2 and heard.wait(12):
+        heard.clear()
+    client.disconnect()
+    client.loop_stop()
+    if not told:
+        raise Never(f"the broker tells nothing on {DROPPED}")
+    return told[-1]
+
+
+def _payload(start: datetime, seq: int, device: int) -> bytes:
+    signs = {
+        "heart_rate": 60.0 + (seq + device) % 60,
+        "spo2": 92.0 + (seq + device) % 8,
+        "resp_rate": 12.0 + seq % 9,
+        "temperature": 36.5 + (seq % 20) / 10,
+        "systolic_bp": 110.0 + seq % 30,
+        "diastolic_bp": 70.0 + seq % 20,
+    }
+    boot = int(start.timestamp())
+    time = start + timedelta(seconds=seq)
+    told = reading(time, signs, boot=boot, seq=seq, patient_id=f"p-{device:04d}", on_oxygen=False, consciousness="A")
+    return encode(told)
