@@ -5,17 +5,22 @@ that is away ends in a traceback.
 """
 
 import asyncio
+import math
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from devices.fleet import run_fleet
 from devices.outbox import CAPACITY
+from devices.recording import Format, Recording
+from devices.replay import prepare, sources_of, told
 from devices.scenario import Scenario
 from devices.simulation import ward_of
 from devices.source import Source
@@ -38,10 +43,17 @@ def about() -> None:
     """
 
 
+def _finite(value: float | None) -> float | None:
+    # "nan" is a float to the command line, and passes every minimum.
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number.")
+    return value
+
+
 Outbox = Annotated[
     int, typer.Option(min=1, help="Readings that each device keeps while the broker is away; the oldest go first.")
 ]
-Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop by itself after so many seconds.")]
+Seconds = Annotated[float | None, typer.Option(min=0.1, callback=_finite, help="Stop by itself after so many seconds.")]
 
 
 @app.command(
@@ -56,7 +68,9 @@ Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop by itself aft
 )
 def simulate(
     count: Annotated[int, typer.Option(min=1, max=50_000, help="How many devices, each with one patient.")] = 20,
-    interval: Annotated[float, typer.Option(min=0.05, max=3600, help="Seconds between two readings.")] = 1.0,
+    interval: Annotated[
+        float, typer.Option(min=0.05, max=3600, callback=_finite, help="Seconds between two readings.")
+    ] = 1.0,
     ward: Annotated[str, typer.Option(help="The ward, a level of the topic.")] = "icu-1",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 7,
     scenario: Annotated[
@@ -78,6 +92,40 @@ def simulate(
         interval_s=interval,
         prefix=name_prefix,
     )
+    raise typer.Exit(asyncio.run(_run(sources, outbox, seconds)))
+
+
+@app.command(
+    epilog="""Examples:
+
+    python -m devices replay recordings/*.csv --speed 60
+
+    python -m devices replay my-own.csv --loop --ward icu-2
+    """
+)
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="Recordings: a device for each.", metavar="FILE...")],
+    format: Annotated[
+        Format | None, typer.Option(help="The format of all files; without it each file's header tells.")
+    ] = None,
+    ward: Annotated[str, typer.Option(help="The ward, a level of the topic.")] = "icu-1",
+    speed: Annotated[
+        float, typer.Option(min=0.001, callback=_finite, help="So many times as fast as it was recorded.")
+    ] = 1.0,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Begin again at the end; each reading has the time of its sending.")
+    ] = False,
+    outbox: Outbox = CAPACITY,
+    seconds: Seconds = None,
+) -> None:
+    """Replay recordings of patients, one device a file. The last reading of each is from now (docs/replay.md)."""
+    parts = prepare([Recording(path, format) for path in files])
+    readings = sum(part.summary.readings for part in parts)
+    longest = max(part.summary.duration_s for part in parts)
+    print(f"{PROGRAM}: {readings} readings in {len(parts)} recordings; {longest / speed:.0f} s at this speed")
+    for sentence in told(parts):
+        print(f"{PROGRAM}: {sentence}")
+    sources = sources_of(parts, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop)
     raise typer.Exit(asyncio.run(_run(sources, outbox, seconds)))
 
 

@@ -33,9 +33,14 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next `put` will drop a reading."""
+        return len(self._waiting) >= self.capacity
+
     def put(self, reading: Reading) -> int:
         """Keep one more reading, the newest. Returns how many were dropped to make room: 0 or 1."""
-        full = len(self._waiting) >= self.capacity
+        full = self.is_full
         if full:
             # What is under way may be with the broker already: dropping it would count as lost what is not.
             # Only where everything is under way does the oldest of it go.

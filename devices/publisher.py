@@ -11,6 +11,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from math import inf
 
 import msgspec
 from aiomqtt import Client, MqttCodeError, MqttError, Will
@@ -63,9 +64,10 @@ class Publisher:
         self._failed = failed
         self._on_taken = on_taken
         self._changed = asyncio.Event()  # a reading waits, or there will be no more
+        self._room = asyncio.Event()  # readings left the outbox
         self._no_more = False
         self._leaving = asyncio.Event()
-        self._leave_by = float("inf")
+        self._leave_by = inf
 
     async def produce(self, start: float) -> None:
         """Put each reading into the outbox at its moment, counted from `start` on the loop's clock."""
@@ -77,6 +79,9 @@ class Publisher:
                 await asyncio.sleep(max(0.0, start + due - now()))
                 if sample is None:
                     continue
+                while self.source.can_wait and self.outbox.is_full:
+                    self._room.clear()
+                    await self._room.wait()
                 seq += 1
                 self._tally.dropped += self.outbox.put(self.source.stamp(sample, seq, datetime.now(UTC)))
                 self._tally.produced += 1
@@ -174,7 +179,7 @@ class Publisher:
     async def _talk(self, client: Client) -> None:
         source = self.source
         birth = {"state": "online", "boot": source.boot, "interval_s": source.interval_s, "model": source.model}
-        await client.publish(self._status, _json(birth), qos=1, retain=True)
+        await _publish(client, self._status, _json(birth), retain=True)
         while True:
             self._changed.clear()
             if asyncio.get_running_loop().time() > self._leave_by:
@@ -182,8 +187,9 @@ class Publisher:
             batch = self.outbox.next_batch()
             if batch:
                 payload = encode(batch[0]) if len(batch) == 1 else encode_many(batch)
-                await client.publish(self._vitals, payload, qos=1)
+                await _publish(client, self._vitals, payload)
                 self.outbox.taken(batch)
+                self._room.set()
                 self._tally.published += len(batch)
                 if self._on_taken is not None:
                     self._on_taken(source.device, batch)
@@ -191,7 +197,17 @@ class Publisher:
                 break
             else:
                 await self._changed.wait()
-        await client.publish(self._status, _json({"state": "offline", "boot": source.boot}), qos=1, retain=True)
+        await _publish(client, self._status, _json({"state": "offline", "boot": source.boot}), retain=True)
+
+
+async def _publish(client: Client, topic: str, payload: bytes, retain: bool = False) -> None:
+    """Publish with QoS 1 and wait for the PUBACK, ANSWER_S at most; raises MqttError without one."""
+    try:
+        # aiomqtt's own timeout makes a task for every message, which is a fifth of a large fleet's processor time.
+        async with asyncio.timeout(ANSWER_S):
+            await client.publish(topic, payload, qos=1, retain=retain, timeout=inf)
+    except TimeoutError:
+        raise MqttError("timed out") from None
 
 
 async def _listen(client: Client) -> None:
@@ -213,5 +229,6 @@ def _reason(error: MqttError) -> str:
         return f"it refuses the connection ({told})"
     if isinstance(error, MqttCodeError):
         return "the connection was lost"
-    told = str(error)
-    return "it does not answer" if told in ("timed out", "Operation timed out") else told
+    # Operating system errors come as "[Errno 111] Connection refused".
+    told = str(error).rpartition("] ")[2].lower()
+    return "it does not answer" if told in ("timed out", "operation timed out") else told

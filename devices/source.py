@@ -36,6 +36,7 @@ class Source:
     interval_s     seconds between readings, told in the birth message so that silence can be noticed
     samples        (seconds since the start of the fleet, what is measured then), in order of time. None is a
                    moment at which the device measures nothing: no reading is made, so no seq is used up
+    can_wait       a recording stays in its file while the outbox is full; a patient's next heartbeat does not wait
     """
 
     device: str
@@ -45,6 +46,7 @@ class Source:
     interval_s: float
     boot: int
     samples: Iterable[tuple[float, Sample | None]]
+    can_wait: bool = False
 
     def stamp(self, sample: Sample, seq: int, now: datetime) -> Reading:
         """Name a sample: this device's boot, `seq`, and a time in whole milliseconds, as monitors have."""
