@@ -52,10 +52,13 @@ class Programs:
         """The name that the programs know `path` by."""
         return str(path if self.root is None else Path("/") / path.relative_to(self.root))
 
+    def folder(self, name: str) -> Path:
+        """Where the data called `name` lies, or would lie."""
+        return (STACK if self.root is None else self.root) / "srv" / name
+
     def new_folder(self, name: str, user: str) -> Path:
         """A folder that `user` owns, for a server's data; made if it is not there."""
-        base = STACK if self.root is None else self.root
-        folder = base / "srv" / name
+        folder = self.folder(name)
         if not folder.is_dir():
             made = ["install", "-d", "-m", "0750"]
             owner = [] if self.root is None and os.geteuid() != 0 else ["-o", user, "-g", user]
@@ -72,14 +75,13 @@ class Programs:
 
     def remove(self, folder: Path) -> None:
         """Delete a data folder; only one that `new_folder` could have made."""
-        base = (STACK if self.root is None else self.root) / "srv"
-        if base not in folder.parents:
-            raise ValueError(f"{folder} is not below {base}")
+        if self.folder("") not in folder.parents:
+            raise ValueError(f"{folder} is not below {self.folder('')}")
         subprocess.run(self.command(None, "rm", "-rf", self.seen_from_inside(folder)), check=True)
 
 
 def _as_root() -> list[str]:
-    return [] if os.geteuid() == 0 else ["sudo", "--"]
+    return [] if os.geteuid() == 0 else ["sudo", "-n", "--"]
 
 
 def find() -> Programs:
@@ -136,7 +138,7 @@ def set_up(say: Say) -> Programs:
     else:
         say(f"servers: {programs.root or 'the machine’s own'} (already there)")
         return programs
-    _need_root()
+    need_root()
     if shutil.which("debootstrap", path=_wide_path()) is None:
         say("servers: installing debootstrap")
         _run([*_as_root(), "apt-get", "update", "-qq"], "apt-get update")
@@ -164,10 +166,19 @@ touch /etc/vitalflow-ready
 """
 
 
-def _need_root() -> None:
-    if os.geteuid() == 0 or shutil.which("sudo"):
+def need_root() -> None:
+    """Raise Never where we are neither root nor allowed to become it without being asked.
+
+    Without being asked, because servers are started and stopped in the background, where nobody can type a password.
+    """
+    if os.geteuid() == 0:
         return
-    raise Never("setting up the servers needs root or sudo; run as root, or install sudo and allow yourself to use it")
+    if (
+        shutil.which("sudo")
+        and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
+    ):
+        return
+    raise Never("the private servers need root, or a sudo that asks for no password; put `sudo` before the command")
 
 
 def _run(line: Sequence[str], what: str) -> None:

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ from vitals.errors import Never, TryAgain
 
 START_TIMEOUT = 30.0  # seconds; crash recovery of a busy database takes a few
 STOP_TIMEOUT = 20.0  # seconds; Mosquitto writes its whole store, PostgreSQL a checkpoint
+SETTLED = 1.0  # seconds; a program that finds its settings wrong has ended by then
 POSTGRES = "postgres"  # the system user
 MOSQUITTO = "mosquitto"  # the system user
 OWNER = "vitalflow"  # the database's owner, and its name
@@ -37,22 +38,48 @@ def free_port() -> int:
 class Server:
     """A child process with a log file."""
 
-    def __init__(self, name: str, line: list[str], log: Path, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        name: str,
+        line: list[str],
+        log: Path,
+        ready: Callable[[], bool],
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.line = line
         self.log = log
         self.ready = ready
+        self.environ = environ
         self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start it and do not wait."""
+        with self.log.open("ab") as log:
+            # A session of its own: a Ctrl-C in the terminal must reach us alone, so that we can stop in order.
+            self.process = subprocess.Popen(
+                self.line,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environ,
+                cwd=CHECKOUT,
+                start_new_session=True,
+            )
+
+    def serves(self) -> bool:
+        """Whether it serves by now; raises Never with the end of its log if it ended instead."""
+        if self.process is None:
+            raise Never(f"{self.name} is not running")
+        if self.process.poll() is not None:
+            raise Never(f"{self.name} ended with {told(self.process.returncode)}:\n{self.tail()}")
+        return self.ready()
 
     def start(self) -> None:
         """Start it and return once it serves; raises Never with the end of its log if it ends instead."""
-        with self.log.open("ab") as log:
-            # A session of its own: a Ctrl-C in the terminal must reach us alone, so that we can stop in order.
-            self.process = subprocess.Popen(self.line, stdout=log, stderr=log, start_new_session=True)
+        self.launch()
         deadline = time.monotonic() + START_TIMEOUT
-        while not self.ready():
-            if self.process.poll() is not None:
-                raise Never(f"{self.name} ended with exit code {self.process.returncode}:\n{self.tail()}")
+        while not self.serves():
             if time.monotonic() > deadline:
                 raise TryAgain(f"{self.name} does not serve after {START_TIMEOUT:.0f} s:\n{self.tail()}")
             time.sleep(0.05)
@@ -66,16 +93,18 @@ class Server:
         """The server's own process id (not that of a sudo before it)."""
         if self.process is None:
             raise Never(f"{self.name} is not running")
-        if self.line[0] == "sudo":
-            return next((child.pid for child in psutil.Process(self.process.pid).children()), self.process.pid)
-        return self.process.pid
+        # Where sudo was told to use a terminal of its own, there are two of it before the server.
+        process = psutil.Process(self.process.pid)
+        while self.line[0] == "sudo" and process.name() == "sudo" and process.children():
+            process = process.children()[0]
+        return process.pid
 
     def signal(self, number: int) -> None:
         """Send a signal; one that comes too late is no error."""
         if self.process is None or self.process.poll() is not None:
             return
         if self.line[0] == "sudo":
-            subprocess.run(["sudo", "--", "kill", f"-{number}", str(self.pid)], check=False)
+            subprocess.run(["sudo", "-n", "--", "kill", f"-{number}", str(self.pid)], check=False)
         else:
             self.process.send_signal(number)
 
@@ -100,6 +129,30 @@ class Server:
         self.end(signal.SIGKILL)
 
 
+class Service(Server):
+    """One of our own programs. It serves once its port answers; without a port, once it has lived a second."""
+
+    def __init__(self, name: str, line: list[str], log: Path, environ: Mapping[str, str], port: int | None) -> None:
+        super().__init__(name, line, log, self._serves, environ)
+        self.port = port
+        self.launched = 0.0  # monotonic
+
+    def launch(self) -> None:
+        """Start it and do not wait."""
+        super().launch()
+        self.launched = time.monotonic()
+
+    def _serves(self) -> bool:
+        if self.port is not None:
+            return listens(self.port)
+        return time.monotonic() - self.launched >= SETTLED
+
+
+def told(exit_code: int) -> str:
+    """An exit code in words."""
+    return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+
+
 class Broker(Server):
     """A Mosquitto with the project's own configuration, on 127.0.0.1."""
 
@@ -108,7 +161,7 @@ class Broker(Server):
         conf = folder / "mosquitto.conf"
         programs.write(conf, configuration(port, programs.seen_from_inside(folder)), MOSQUITTO)
         line = programs.command(MOSQUITTO, programs.mosquitto, "-c", programs.seen_from_inside(conf))
-        super().__init__("Mosquitto", line, log, lambda: _listens(port))
+        super().__init__("Mosquitto", line, log, lambda: listens(port))
         self.port = port
         self.url = f"mqtt://127.0.0.1:{port}"
         self.folder = folder
@@ -124,7 +177,8 @@ def configuration(port: int, folder: str) -> str:
     return text
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody listens on 127.0.0.1 there."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -182,7 +236,9 @@ class Database(Server):
         try:
             with psycopg.connect(self.url("postgres"), connect_timeout=2):
                 return True
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise Never(f"the data in {self.folder} was made with another owner's password") from None
             return False
 
 

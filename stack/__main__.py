@@ -1,0 +1,142 @@
+"""The command line of the stack: `python -m stack`. Options and printing; the work is in the other modules."""
+
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from stack import control, report, shell
+from stack.home import Home
+from stack.plan import DEVICES, PORT_BASE, Ports
+from stack.programs import STACK, find, set_up
+from stack.supervisor import Supervisor
+from vitals.errors import told_in_one_sentence
+
+PROGRAM = "vitalflow stack"
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+Devices = Annotated[int, typer.Option(min=0, max=10_000, help="Simulated monitors; 0 for none, to bring your own.")]
+PortBase = Annotated[
+    int, typer.Option(min=1024, max=65_000, help="The broker's port; database and metrics take the next ones.")
+]
+
+
+@app.callback(
+    epilog="""Examples:
+
+    python -m stack setup
+
+    python -m stack up --detach --devices 5
+
+    eval "$(python -m stack env)"
+
+    psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"
+
+    mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/#"
+
+    python -m stack logs ingest -f
+
+    python -m stack down --wipe
+    """
+)
+def about(
+    context: typer.Context,
+    home: Annotated[
+        Path, typer.Option(help="The folder of the stack; another one, with --port-base, is a second stack.")
+    ] = STACK,
+) -> None:
+    """The whole of VitalFlow as local processes, for a machine with no Docker.
+
+    A broker, a database, ingest and simulated monitors, on 127.0.0.1 only. Everything lies in this checkout, below
+    .stack; nothing is installed elsewhere.
+    """
+    context.obj = Home.at(home)
+
+
+@app.command()
+def setup() -> None:
+    """Make sure that there are a Mosquitto and a PostgreSQL with TimescaleDB to run.
+
+    Takes the machine's own where they are recent enough, else makes a private Debian 13 below .stack (about a minute,
+    root or sudo, once).
+    """
+    set_up(typer.echo)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    detach: Annotated[bool, typer.Option("--detach", help="Run in the background; return once all is up.")] = False,
+    devices: Devices = DEVICES,
+    port_base: PortBase = PORT_BASE,
+) -> None:
+    """Start everything, and start again whatever dies.
+
+    In the foreground Ctrl-C ends it all. What is stored stays for the next time; `down --wipe` deletes it.
+    """
+    home: Home = context.obj
+    programs = find()
+    if detach:
+        control.up_in_background(home, devices, port_base)
+        typer.echo('up; look closer with: eval "$(python -m stack env)"')
+        return
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    Supervisor(home, programs, Ports(port_base), devices, typer.echo).run(stop)
+
+
+@app.command()
+def status(context: typer.Context) -> None:
+    """Show each process and what is stored; exit code 0 if all is up, 1 if not."""
+    home: Home = context.obj
+    state = home.state()
+    if state is None:
+        typer.echo("down; `python -m stack up --detach` starts everything")
+        raise typer.Exit(1)
+    used = report.uses(report.expected(state))
+    Console(highlight=False).print(report.table(state, used))
+    typer.echo(report.rows(home, state))
+    if state.supervisor.name not in used:
+        typer.echo("the supervisor was killed: `python -m stack down` stops what it left, `up` starts everything anew")
+    well = state.up and all(running.name in used and running.serves for running in report.expected(state))
+    raise typer.Exit(0 if well else 1)
+
+
+@app.command()
+def env(context: typer.Context) -> None:
+    """Print where everything is, for: eval "$(python -m stack env)"."""
+    typer.echo(shell.exports(context.obj))
+
+
+@app.command()
+def logs(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="supervisor, broker, database, migrate, ingest or devices.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Print the log of one process."""
+    for chunk in control.lines(context.obj, name, follow):
+        sys.stdout.write(chunk)
+        sys.stdout.flush()
+
+
+@app.command()
+def down(
+    context: typer.Context,
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Delete the stored readings too. Keeps the private Debian.")
+    ] = False,
+) -> None:
+    """End everything, also what a killed supervisor left running."""
+    control.down(context.obj, wipe, typer.echo)
+
+
+if __name__ == "__main__":
+    with told_in_one_sentence(PROGRAM):
+        app(prog_name="python -m stack")

@@ -1,0 +1,94 @@
+"""Telling a supervisor in another process what to do: start in the background, end. Beside it, following its logs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from stack.home import Home
+from stack.plan import NAMES
+from stack.processes import find, send
+from stack.programs import CHECKOUT
+from stack.programs import find as find_programs
+from stack.supervisor import Say, sweep
+from vitals.errors import Never, TryAgain
+
+LOOK = 0.2  # seconds between two looks
+UP_TIMEOUT = 180.0  # seconds; each process has 30, and a first start makes the database besides
+DOWN_TIMEOUT = 120.0  # seconds; each process has 20
+
+
+def up_in_background(home: Home, devices: int, port_base: int) -> None:
+    """Start a supervisor that outlives us and return once everything serves; raises Never with its own words."""
+    with home.lock():
+        pass  # raises where one runs
+    line = [sys.executable, "-m", "stack", "--home", str(home.folder), "up"]
+    line += ["--devices", str(devices), "--port-base", str(port_base)]
+    home.log("").parent.mkdir(parents=True, exist_ok=True)
+    told = home.folder / "log" / "background.err"
+    with told.open("wb") as errors:
+        process = subprocess.Popen(
+            line,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            cwd=CHECKOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + UP_TIMEOUT
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise Never(told.read_text(errors="replace").strip().removeprefix("vitalflow stack: "))
+        state = home.state()
+        if state is not None and state.supervisor.pid == process.pid and state.up:
+            return
+        time.sleep(LOOK)
+    raise TryAgain(f"the stack is not up after {UP_TIMEOUT:.0f} s; see `python -m stack logs supervisor`")
+
+
+def down(home: Home, wipe: bool, say: Say) -> None:
+    """End the stack, or what is left of one; with `wipe` also delete its data."""
+    state = home.state()
+    ended = False
+    supervisor = find(state.supervisor) if state else None
+    if supervisor is not None:
+        send(supervisor, signal.SIGTERM)
+        deadline = time.monotonic() + DOWN_TIMEOUT
+        while home.locked():
+            if time.monotonic() > deadline:
+                raise TryAgain(
+                    f"the stack still runs after {DOWN_TIMEOUT:.0f} s; see `python -m stack logs supervisor`"
+                )
+            time.sleep(LOOK)
+        ended = True
+    with home.lock():
+        ended = sweep(home, say) or ended
+        say("stopped" if ended else "nothing was running")
+        if wipe:
+            home.wipe(find_programs())
+            say("deleted the stored readings and the passwords; the private Debian stays for the next start")
+
+
+def lines(home: Home, name: str, follow: bool) -> Iterator[str]:
+    """A log, and with `follow` what is still to come, until Ctrl-C."""
+    log = home.log(name)
+    if name not in NAMES:
+        raise Never(f"there is no log called {name!r}; there are {', '.join(NAMES)}")
+    if not log.exists():
+        raise Never(f"{name} has no log yet; `python -m stack up --detach` starts it")
+    with suppress(KeyboardInterrupt):
+        while True:
+            with log.open(errors="replace") as file:
+                file_is = os.fstat(file.fileno()).st_ino
+                while chunk := file.read(65536):
+                    yield chunk
+                if not follow:
+                    return
+                # A new start begins a new file under the same name.
+                while not log.exists() or log.stat().st_ino == file_is:
+                    time.sleep(LOOK)
+                    while chunk := file.read(65536):
+                        yield chunk

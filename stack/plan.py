@@ -1,0 +1,96 @@
+"""What a stack is made of: its ports, its addresses, and the one list of its services. Starts nothing.
+
+A further service is one line in `services`.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stack.home import Secrets
+from stack.servers import OWNER
+from vitals.settings import PREFIX
+
+# Below 32768, where Linux begins to give ports to outgoing connections, and away from what is well known.
+PORT_BASE = 21883
+DEVICES = 20
+WARD = "icu-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Consecutive ports on 127.0.0.1, so that one number moves the whole stack."""
+
+    base: int
+
+    @property
+    def broker(self) -> int:
+        """MQTT."""
+        return self.base
+
+    @property
+    def database(self) -> int:
+        """PostgreSQL."""
+        return self.base + 1
+
+    @property
+    def ingest(self) -> int:
+        """/metrics of ingest."""
+        return self.base + 2
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Every port of the stack."""
+        return (self.broker, self.database, self.ingest)
+
+
+def addresses(ports: Ports, secrets: Secrets) -> dict[str, str]:
+    """The settings that say where everything is, by the names that every service reads."""
+    database = f"@127.0.0.1:{ports.database}/{OWNER}"
+    return {
+        "VITALFLOW_MQTT_URL": f"mqtt://127.0.0.1:{ports.broker}",
+        "VITALFLOW_DATABASE_URL": f"postgresql://{OWNER}:{secrets.owner}{database}",
+        "VITALFLOW_INGEST_URL": f"postgresql://vitalflow_ingest:{secrets.ingest}{database}",
+        "VITALFLOW_READER_URL": f"postgresql://vitalflow_reader:{secrets.reader}{database}",
+    }
+
+
+def environment(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -> dict[str, str]:
+    """What the services are started with: the caller's own settings, and over them where this stack is.
+
+    Secrets travel here and not on command lines, which every user of the machine can read.
+    """
+    ours = addresses(ports, secrets) | {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest)}
+    hidden = {f"{name}_FILE" for name in ours}
+    theirs = {name: value for name, value in environ.items() if name not in hidden}
+    return theirs | ours | {"PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One of our own processes: `python -m` and its arguments; the port that it serves when it is up, if any."""
+
+    name: str
+    arguments: tuple[str, ...]
+    port: int | None = None
+
+    @property
+    def line(self) -> list[str]:
+        """Its command line."""
+        return [sys.executable, "-m", *self.arguments]
+
+
+MIGRATE = Planned("migrate", ("sql", "migrate"))
+
+
+def services(ports: Ports, devices: int) -> list[Planned]:
+    """What runs beside broker and database, in the order of starting; stopped in the opposite order."""
+    fleet = ("simulate", "--count", str(devices), "--interval", "1", "--ward", WARD, "--seed", "7")
+    listed = [
+        Planned("ingest", ("ingest",), ports.ingest),
+        Planned("devices", ("devices", *fleet, "--scenario", "mixed")),
+    ]
+    return [service for service in listed if devices or service.name != "devices"]
+
+
+NAMES = ("supervisor", "broker", "database", "migrate", *(service.name for service in services(Ports(PORT_BASE), 1)))

@@ -1,0 +1,57 @@
+"""What the shell of a person needs: `export` lines, and psql and mosquitto_sub that fit the servers.
+
+The private Debian's client programs run here without chroot and without root, through its own dynamic loader: so they
+see the person's files, terminal and pipes, which a chrooted psql would not.
+"""
+
+import shlex
+from pathlib import Path
+
+from stack.home import Home
+from stack.plan import Ports, addresses
+from stack.programs import Programs
+from vitals.errors import Never
+
+CLIENTS = ("psql", "mosquitto_sub", "mosquitto_pub")
+
+
+def install(home: Home, programs: Programs) -> None:
+    """Put the clients into the stack's bin folder; the machine's own set needs no help."""
+    if programs.root is None:
+        return
+    loader = _one(programs.root, "lib*/ld-linux*.so.*")
+    libraries = _one(programs.root, "usr/lib/*-linux-gnu*")
+    home.bin.mkdir(parents=True, exist_ok=True)
+    for name in CLIENTS:
+        folder = Path(programs.postgresql) if name == "psql" else Path("/usr/bin")
+        program = programs.root / (folder / name).relative_to("/")
+        line = [str(loader), "--library-path", str(libraries), "--argv0", name, str(program)]
+        script = home.bin / name
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(line)} "$@"\n')
+        script.chmod(0o755)
+
+
+def _one(root: Path, pattern: str) -> Path:
+    found = sorted(root.glob(pattern))
+    if not found:
+        raise Never(f"{root} is not a complete Debian: it has no {pattern}; delete it and run `python -m stack setup`")
+    return found[0]
+
+
+def exports(home: Home) -> str:
+    """The lines for `eval`. The clients come first on the PATH: an older psql fits a newer server badly."""
+    state, secrets = home.state(), home.secrets()
+    if state is None or secrets is None:
+        raise Never("no stack is running here; `python -m stack up --detach` starts one")
+    lines = [f"export {name}={shlex.quote(url)}" for name, url in addresses(Ports(state.port_base), secrets).items()]
+    if home.bin.is_dir():
+        lines.append(f'export PATH={shlex.quote(str(home.bin))}:"$PATH"')
+    return "\n".join([*lines, *(f"# {line}" for line in looks())])
+
+
+def looks() -> list[str]:
+    """Commands to look further with, as they can be pasted once the exports are in place."""
+    return [
+        'psql "$VITALFLOW_READER_URL" -c "SELECT * FROM patient_vitals ORDER BY time DESC LIMIT 9"',
+        'mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/#"',
+    ]
