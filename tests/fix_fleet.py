@@ -1,0 +1,65 @@
+"""A fleet of simulated devices beside a test, and what the broker has acknowledged to them."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from devices.fleet import run_fleet
+from devices.simulation import ward_of
+from devices.tally import Tally
+from tests.fix_servers import Db
+from vitals.reading import Reading
+from vitals.settings import Broker
+from vitals.topics import Topics
+
+Name = tuple[str, int, int]
+"""What names a reading: device, boot, seq."""
+
+
+class Fleet:
+    """Devices in a thread of their own. `taken` holds the names of all readings that got a PUBACK."""
+
+    def __init__(self, mqtt_url: str, devices: int, hertz: float) -> None:
+        self.taken: list[Name] = []
+        self.tally: Tally | None = None
+        self._broker = Broker.parse(mqtt_url)
+        self._sources = ward_of(devices, ward="icu-1", boot=int(time.time()), seed=7, interval_s=1 / hertz)
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="fleet")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop measuring, send what waits, disconnect."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        story = run_fleet(self._sources, self._broker, Topics(), stop=self._stop, on_taken=self._remember)
+        self.tally = self._loop.run_until_complete(story)
+        self._loop.close()
+
+    def _remember(self, device: str, readings: Sequence[Reading]) -> None:
+        self.taken += [(device, reading.boot, reading.seq) for reading in readings]
+
+
+@contextmanager
+def fleet(mqtt_url: str, devices: int, hertz: float) -> Iterator[Fleet]:
+    """Devices that publish while the block runs."""
+    running = Fleet(mqtt_url, devices, hertz)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def rows_by_name(db: Db) -> list[Name]:
+    """The name of every stored reading, as often as it is stored."""
+    rows = db.rows("SELECT device_id, boot, seq FROM patient_vitals")
+    return [(str(device), int(str(boot)), int(str(seq))) for device, boot, seq in rows]
