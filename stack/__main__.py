@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from stack import control, report, shell
+from stack.demo import demo as run_demo
 from stack.home import Home
 from stack.plan import DEVICES, PORT_BASE, Ports
 from stack.programs import STACK, find, set_up
@@ -83,7 +84,7 @@ def up(
     programs = find()
     if detach:
         control.up_in_background(home, devices, port_base)
-        typer.echo('up; look closer with: eval "$(python -m stack env)"')
+        typer.echo(f"up; to look closer: {shell.closer()}")
         return
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -135,6 +136,20 @@ def down(
 ) -> None:
     """End everything, also what a killed supervisor left running."""
     control.down(context.obj, wipe, typer.echo)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="End by itself after so long: exit code 0 if readings were stored, else 1."),
+    ] = None,
+    devices: Devices = DEVICES,
+    port_base: PortBase = PORT_BASE,
+) -> None:
+    """Set up, start everything and show the ward live until Ctrl-C; `make demo` is the usual way to call it."""
+    raise typer.Exit(run_demo(context.obj, devices, port_base, seconds))
 
 
 if __name__ == "__main__":

@@ -68,11 +68,17 @@ def environment(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -> d
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One of our own processes: `python -m` and its arguments; the port that it serves when it is up, if any."""
+    """One of our own processes.
+
+    arguments    what follows `python -m`
+    port         where it serves, if it does
+    sign         the counter on that port's /metrics that leaves 0 once it does its work
+    """
 
     name: str
     arguments: tuple[str, ...]
     port: int | None = None
+    sign: str | None = None
 
     @property
     def line(self) -> list[str]:
@@ -87,7 +93,7 @@ def services(ports: Ports, devices: int) -> list[Planned]:
     """What runs beside broker and database, in the order of starting; stopped in the opposite order."""
     fleet = ("simulate", "--count", str(devices), "--interval", "1", "--ward", WARD, "--seed", "7")
     listed = [
-        Planned("ingest", ("ingest",), ports.ingest),
+        Planned("ingest", ("ingest",), ports.ingest, "vitalflow_ingest_connections_total"),
         Planned("devices", ("devices", *fleet, "--scenario", "mixed")),
     ]
     return [service for service in listed if devices or service.name != "devices"]

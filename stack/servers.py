@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from stack.metrics import counters
 from stack.programs import CHECKOUT, Programs
 from vitals.errors import Never, TryAgain
 
@@ -130,11 +131,24 @@ class Server:
 
 
 class Service(Server):
-    """One of our own programs. It serves once its port answers; without a port, once it has lived a second."""
+    """One of our own programs.
 
-    def __init__(self, name: str, line: list[str], log: Path, environ: Mapping[str, str], port: int | None) -> None:
+    It serves once the counter `sign` on its /metrics has left 0; without one once its port answers; without a port
+    once it has lived a second.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        line: list[str],
+        log: Path,
+        environ: Mapping[str, str],
+        port: int | None = None,
+        sign: str | None = None,
+    ) -> None:
         super().__init__(name, line, log, self._serves, environ)
         self.port = port
+        self.sign = sign
         self.launched = 0.0  # monotonic
 
     def launch(self) -> None:
@@ -143,9 +157,14 @@ class Service(Server):
         self.launched = time.monotonic()
 
     def _serves(self) -> bool:
-        if self.port is not None:
+        if self.port is None:
+            return time.monotonic() - self.launched >= SETTLED
+        if self.sign is None:
             return listens(self.port)
-        return time.monotonic() - self.launched >= SETTLED
+        try:
+            return counters(self.port).get(self.sign, 0.0) > 0
+        except OSError:
+            return False
 
 
 def told(exit_code: int) -> str:

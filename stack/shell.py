@@ -5,6 +5,7 @@ see the person's files, terminal and pipes, which a chrooted psql would not.
 """
 
 import shlex
+import sys
 from pathlib import Path
 
 from stack.home import Home
@@ -49,9 +50,24 @@ def exports(home: Home) -> str:
     return "\n".join([*lines, *(f"# {line}" for line in looks())])
 
 
+def closer() -> str:
+    """The line that brings the exports into a shell, with the very Python that runs us."""
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    return f'eval "$({shlex.quote(str(shown))} -m stack env)"'
+
+
 def looks() -> list[str]:
     """Commands to look further with, as they can be pasted once the exports are in place."""
     return [
-        'psql "$VITALFLOW_READER_URL" -c "SELECT * FROM patient_vitals ORDER BY time DESC LIMIT 9"',
+        'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',
         'mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/#"',
+    ]
+
+
+def short_looks() -> list[str]:
+    """The same for a small terminal: two lines of at most 80."""
+    return [
+        f"{closer()}  in another terminal, here, and then",
+        'psql "$VITALFLOW_READER_URL"  or  mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/#"',
     ]

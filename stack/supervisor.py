@@ -102,10 +102,11 @@ class Supervisor:
             self.home.begin_logs()
             sweep(self.home, self.say)
             try:
+                began = time.monotonic()
                 self._start(stop)
+                self.say(f"everything is up after {time.monotonic() - began:.1f} s")
                 self.up.set()
                 self._keep()
-                self.say("everything is up")
                 while not stop.wait(TICK):
                     self._watch()
             except Stopped:
@@ -136,7 +137,8 @@ class Supervisor:
         self._migrate(environ, stop)
         for service in services(self.ports, self.devices):
             what = f"python -m {service.arguments[0]}"
-            server = Service(what, service.line, self.home.log(service.name), environ, service.port)
+            log = self.home.log(service.name)
+            server = Service(what, service.line, log, environ, service.port, service.sign)
             self._bring_up(Member(service.name, server, service.port), stop)
 
     def _bring_up(self, member: Member, stop: Event, began: float | None = None) -> None:

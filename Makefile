@@ -1,0 +1,64 @@
+# What people type. `make` alone tells. Everything is made below this folder and `make clean` takes it away again.
+PYTHON ?= python3
+PY := .venv/bin/python
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+# Options of the stack, each only where it was given: make demo SECONDS=60 DEVICES=50 PORT_BASE=31883
+STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-base $(PORT_BASE))
+# A line that a program wrote is seen at once, also through a pipe.
+export PYTHONUNBUFFERED = 1
+
+.PHONY: help setup demo up down test check bench clean
+.DEFAULT_GOAL := help
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/.runtime ## Python packages, and the servers: the machine's own or a private Debian 13
+	@$(PY) -m stack setup
+
+demo: .venv/.runtime ## everything on one live screen until Ctrl-C [SECONDS=60] [DEVICES=20] [PORT_BASE=21883]
+	@$(PY) -m stack demo $(if $(SECONDS),--seconds $(SECONDS)) $(STACK_OPTIONS)
+
+up: setup ## everything in the background [DEVICES=20] [PORT_BASE=21883]; then: .venv/bin/python -m stack --help
+	@$(PY) -m stack up --detach $(STACK_OPTIONS)
+
+down: ## end what `make up` started; the data stays
+	@test ! -x $(PY) || $(PY) -m stack down
+
+test: check setup ## every check and every test, on real servers
+	@$(PY) -m pytest
+
+check: .venv/.dev ## lint, format and types only
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m mypy
+
+bench: setup ## how fast a backlog reaches the table, beside mosquitto_sub
+	@$(PY) -m bench drain
+
+clean: down ## delete the stored data, the private Debian and the Python packages
+	$(SUDO) rm -rf .stack .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Each install is done again only when its list changed.
+.venv/.runtime: requirements.txt | .venv/bin/python
+	@echo "python: installing what runs (requirements.txt)"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/.dev: requirements-dev.txt requirements.txt | .venv/bin/python
+	@echo "python: installing what checks (requirements-dev.txt)"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@ .venv/.runtime
+
+# Debian and Ubuntu keep the standard library's venv in a package of its own.
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: there is no $(PYTHON); VitalFlow needs Python 3.11 or newer"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "make: $$($(PYTHON) --version) is too old; VitalFlow needs 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    package="$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; \
+	    echo "python: installing the Debian package $$package"; \
+	    $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null; }
+	@echo "python: making .venv"
+	@$(PYTHON) -m venv .venv

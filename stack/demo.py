@@ -1,0 +1,152 @@
+"""`make demo`: a stack with one live screen of the ward, until Ctrl-C or for a number of seconds.
+
+The supervisor runs in a thread beside the screen, so that one process is the whole demo and its end the end of all.
+"""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Event, Thread
+
+from rich.console import Console
+from rich.live import Live
+
+from stack.home import Home
+from stack.plan import Ports, addresses
+from stack.programs import set_up
+from stack.screen import line, render
+from stack.supervisor import Supervisor
+from stack.watch import Watch, rows_since
+from vitals.settings import Settings
+
+FRAME = 0.5  # seconds between two pictures; the devices publish once a second
+LINE = 5.0  # seconds between two lines where there is no terminal
+EVENT_FOR = 15.0  # seconds that an event stays on the screen
+GRACE = 10.0  # seconds to wait for the database's last word
+
+
+class Events:
+    """What the supervisor says: printed while it starts and stops, kept for the screen in between."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.on_screen = False
+        self._say = say
+        self._kept: deque[tuple[float, str]] = deque(maxlen=3)
+
+    def __call__(self, sentence: str) -> None:
+        """One sentence of the supervisor."""
+        if self.on_screen:
+            self._kept.append((time.monotonic(), sentence))
+        else:
+            self._say(sentence)
+
+    def recent(self) -> list[str]:
+        """Those of the last seconds."""
+        return [sentence for at, sentence in self._kept if time.monotonic() - at < EVENT_FOR]
+
+
+def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int:
+    """Run it; returns the exit code: 0 after Ctrl-C or where rows flowed, 1 where none did.
+
+    1. Set up what is missing, and start everything, telling each step.
+    2. Show the ward until Ctrl-C, the time is over, or the supervisor fails.
+    3. Ask the database how many rows came, while it still runs.
+    4. Stop everything, and say in a line how it was.
+    """
+    console = Console(highlight=False)
+    with home.lock():
+        pass  # raises where one runs, before anything is installed
+    programs = set_up(console.print)
+    stop, interrupted = Event(), Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    since = datetime.now(UTC)
+    events = Events(console.print)
+    supervisor = Supervisor(home, programs, Ports(port_base), devices, events)
+    failures: list[BaseException] = []
+
+    def supervise() -> None:
+        try:
+            supervisor.run(stop)
+        except BaseException as error:  # told by the main thread
+            failures.append(error)
+        finally:
+            stop.set()
+
+    thread = Thread(target=supervise, name="supervisor")
+    thread.start()
+    rows: int | None = None
+    flowed = 0.0
+    try:
+        while not supervisor.up.wait(FRAME / 5) and not stop.is_set():
+            pass
+        if not stop.is_set():
+            console.print("Ctrl-C ends everything")
+            started = time.monotonic()
+            reader = _show(console, home, port_base, events, stop, seconds)
+            flowed = time.monotonic() - started
+            rows = None if failures else _rows(reader, since)
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+    told = "the database did not say how many readings were stored" if rows is None else f"{rows:,} readings stored"
+    console.print(f"demo: {told} in {flowed:.0f} s; everything is stopped")
+    return 0 if rows or interrupted.is_set() else 1
+
+
+def _show(console: Console, home: Home, port_base: int, events: Events, stop: Event, seconds: float | None) -> str:
+    """The screen, or lines; returns the address for the reader of the database."""
+    known = home.make_secrets()
+    where = addresses(Ports(port_base), known)
+    watch = Watch(Settings.read({**os.environ, **where}), where["VITALFLOW_READER_URL"], Ports(port_base).ingest)
+    watch.start()
+    started = time.monotonic()
+
+    def over() -> bool:
+        return stop.is_set() or (seconds is not None and time.monotonic() - started >= seconds)
+
+    try:
+        if console.is_terminal:
+            events.on_screen = True
+            with Live(console=console, screen=True, auto_refresh=False) as live:
+                while not over():
+                    size = console.size
+                    elapsed = time.monotonic() - started
+                    picture = render(
+                        watch.beds(),
+                        watch.figures(),
+                        events.recent(),
+                        datetime.now(UTC),
+                        elapsed,
+                        size.width,
+                        size.height,
+                    )
+                    live.update(picture, refresh=True)
+                    stop.wait(FRAME)
+        else:
+            while not over():
+                stop.wait(LINE if seconds is None else min(LINE, max(seconds - (time.monotonic() - started), 0)))
+                console.print(
+                    line(watch.beds(), watch.figures(), datetime.now(UTC), time.monotonic() - started), soft_wrap=True
+                )
+    finally:
+        events.on_screen = False
+        watch.stop()
+    return where["VITALFLOW_READER_URL"]
+
+
+def _rows(reader: str, since: datetime) -> int | None:
+    deadline = time.monotonic() + GRACE
+    while (rows := rows_since(reader, since)) is None and time.monotonic() < deadline:
+        time.sleep(FRAME)
+    return rows

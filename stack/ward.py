@@ -1,0 +1,103 @@
+"""The ward as a screen sees it: what was last heard of each bed, and what to call that. Pure: it is told the time.
+
+`watch` fills it from MQTT, `screen` draws it. A screen holds values: a cuff measures once a minute, and the last
+pressure is worth showing until then.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from vitals.reading import Reading
+from vitals.signs import CRITICAL, NORMAL, SIGNS, verdict
+from vitals.topics import Bed
+
+SILENT_AFTER = timedelta(seconds=5)  # five readings missed at the usual one a second
+HELD_FOR = timedelta(minutes=15)  # an older value says nothing about the patient now
+
+
+class Condition(StrEnum):
+    """What the screen calls a bed. The words differ, so that colours need not."""
+
+    CRITICAL = CRITICAL
+    SILENT = "SILENT"
+    OFFLINE = "OFFLINE"
+    SENSOR_OFF = "SENSOR OFF"
+    WAITING = "WAITING"
+    NORMAL = NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A value and when it was measured."""
+
+    value: float
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of one bed. `held` has, by the key of the sign, the last value of each."""
+
+    bed: Bed
+    last: Reading | None = None
+    held: Mapping[str, Held] = field(default_factory=dict)
+    boot: int = 0
+    online: bool = True
+
+    @property
+    def name(self) -> str:
+        """The device without its ward, where its name begins with that."""
+        return self.bed.device.removeprefix(f"{self.bed.ward}-")
+
+    def heard(self, reading: Reading) -> "Seen":
+        """After a reading. An older one than the last changes nothing: it is a backlog arriving late."""
+        if self.last is not None and reading.time < self.last.time:
+            return self
+        fresh = {s.key: Held(v, reading.time) for s in SIGNS if (v := reading.value(s.key)) is not None}
+        held = {key: value for key, value in self.held.items() if key not in reading.sensor_off}
+        return replace(self, last=reading, held=held | fresh, boot=max(self.boot, reading.boot), online=True)
+
+    def told(self, state: str, boot: int) -> "Seen":
+        """After a birth or a last will. The will of an earlier boot may come after the birth of the next: ignored."""
+        if boot < self.boot:
+            return self
+        return replace(self, boot=boot, online=state == "online")
+
+    def age(self, now: datetime) -> timedelta | None:
+        """How old the last reading is; None where there was none."""
+        return None if self.last is None else max(now - self.last.time, timedelta())
+
+    def was_critical(self) -> bool:
+        """The verdict on the last reading, however old it is."""
+        return self.last is not None and verdict(self.last.values) == CRITICAL
+
+    def condition(self, now: datetime) -> Condition:
+        """What to call it. Silence comes first: no verdict on an old reading is an all-clear."""
+        age = self.age(now)
+        if not self.online:
+            return Condition.OFFLINE
+        if age is None or self.last is None:
+            return Condition.WAITING
+        if age > SILENT_AFTER:
+            return Condition.SILENT
+        if self.was_critical():
+            return Condition.CRITICAL
+        return Condition.SENSOR_OFF if self.last.sensor_off else Condition.NORMAL
+
+
+def in_order(beds: Iterable[Seen]) -> list[Seen]:
+    """By ward and bed, with bed 9 before bed 10."""
+    return sorted(beds, key=lambda seen: (_natural(seen.bed.ward), _natural(seen.bed.device)))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def counts(beds: Iterable[Seen], now: datetime) -> dict[Condition, int]:
+    """How many beds are in each condition, the worst first; conditions of no bed are left out."""
+    found = [seen.condition(now) for seen in beds]
+    return {condition: found.count(condition) for condition in Condition if condition in found}
