@@ -5,7 +5,6 @@ that is away ends in a traceback.
 """
 
 import asyncio
-import math
 import os
 import signal
 import sys
@@ -43,17 +42,10 @@ def about() -> None:
     """
 
 
-def _finite(value: float | None) -> float | None:
-    # "nan" is a float to the command line, and passes every minimum.
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is not a finite number.")
-    return value
-
-
 Outbox = Annotated[
     int, typer.Option(min=1, help="Readings that each device keeps while the broker is away; the oldest go first.")
 ]
-Seconds = Annotated[float | None, typer.Option(min=0.1, callback=_finite, help="Stop by itself after so many seconds.")]
+Seconds = Annotated[float | None, typer.Option(min=0.1, max=1e9, help="Stop by itself after so many seconds.")]
 
 
 @app.command(
@@ -68,9 +60,7 @@ Seconds = Annotated[float | None, typer.Option(min=0.1, callback=_finite, help="
 )
 def simulate(
     count: Annotated[int, typer.Option(min=1, max=50_000, help="How many devices, each with one patient.")] = 20,
-    interval: Annotated[
-        float, typer.Option(min=0.05, max=3600, callback=_finite, help="Seconds between two readings.")
-    ] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.05, max=3600, help="Seconds between two readings.")] = 1.0,
     ward: Annotated[str, typer.Option(help="The ward, a level of the topic.")] = "icu-1",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 7,
     scenario: Annotated[
@@ -104,14 +94,12 @@ def simulate(
     """
 )
 def replay(
-    files: Annotated[list[Path], typer.Argument(help="Recordings: a device for each.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="Recordings: a device for each.", metavar="FILE")],
     format: Annotated[
         Format | None, typer.Option(help="The format of all files; without it each file's header tells.")
     ] = None,
     ward: Annotated[str, typer.Option(help="The ward, a level of the topic.")] = "icu-1",
-    speed: Annotated[
-        float, typer.Option(min=0.001, callback=_finite, help="So many times as fast as it was recorded.")
-    ] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.001, max=1e6, help="So many times as fast as it was recorded.")] = 1.0,
     loop: Annotated[
         bool, typer.Option("--loop", help="Begin again at the end; each reading has the time of its sending.")
     ] = False,

@@ -211,9 +211,12 @@ async def _publish(client: Client, topic: str, payload: bytes, retain: bool = Fa
 
 
 async def _listen(client: Client) -> None:
-    """Wait for the connection's end; nothing is subscribed yet, so nothing comes."""
-    async for _ in client.messages:
-        pass
+    """Wait for the connection's end, which raises MqttError; nothing is subscribed yet, so nothing comes."""
+    try:
+        async for _ in client.messages:
+            pass
+    except MqttError:
+        raise MqttError("the connection was lost") from None
 
 
 def _json(status: dict[str, object]) -> bytes:

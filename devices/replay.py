@@ -100,7 +100,7 @@ def told(parts: Sequence[Part]) -> Iterator[str]:
     """What a user should know before it starts: columns left out, rows without a value."""
     left_out = dict.fromkeys(name for part in parts for name in part.recording.left_out)
     if left_out:
-        yield f"columns that are no sign of ours are left out: {', '.join(left_out)}"
+        yield f"columns that are no sign of ours left out: {', '.join(left_out)}"
     empty = sum(part.summary.empty_rows for part in parts)
     if empty:
-        yield f"{empty} rows hold no value of any sign and are left out"
+        yield f"{empty} {'row' if empty == 1 else 'rows'} without a value of any sign left out"

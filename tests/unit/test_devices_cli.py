@@ -1,0 +1,85 @@
+"""`python -m devices`: whatever is wrong is told in one sentence with exit code 2, never in a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NOBODY = "mqtt://127.0.0.1:1"  # no broker listens on port 1
+ROOT = Path(__file__).parents[2]
+
+
+def devices(*arguments: str, url: str = NOBODY) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "devices", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ.get("PATH", ""), "VITALFLOW_MQTT_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["replay", "none.csv"], "none.csv cannot be read: No such file"),
+        (["replay", "README-without-columns.txt"], "cannot be read"),
+        (["replay", "x.csv", "--format", "hl7"], "'hl7' is not one of"),
+        (["replay", "x.csv", "--speed", "nan"], "Invalid value"),
+        (["replay"], "FILE"),
+        (["simulate", "--count", "0"], "'--count'"),
+        (["simulate", "--scenario", "headache"], "'headache' is not one of"),
+        (["simulate", "--ward", "icu/1"], "the ward name 'icu/1' does not fit into a topic"),
+        (["simulate", "--name-prefix", "a+"], "the device name 'a+01' does not fit into a topic"),
+        (["simulate", "--interval", "nan"], "Invalid value"),
+    ],
+)
+def test_a_wrong_option_is_told_with_its_value(arguments: list[str], words: str) -> None:
+    result = devices(*arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_setting_is_told_by_its_name() -> None:
+    result = devices("simulate", url="http://broker")
+    assert result.returncode == 2
+    assert "VITALFLOW_MQTT_URL" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_broker_that_is_away_is_waited_for_and_told_once_for_all_devices() -> None:
+    result = devices("simulate", "--count", "50", "--seconds", "3")
+    assert result.returncode == 0
+    assert result.stdout.count("waiting for the broker at mqtt://127.0.0.1:1: connection refused") == 1
+    assert "0 readings published" in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_tidily(how: signal.Signals, code: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "devices", "simulate"],
+        cwd=ROOT,
+        env={"PATH": os.environ.get("PATH", ""), "VITALFLOW_MQTT_URL": NOBODY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.readline()  # it is waiting for the broker
+        process.send_signal(how)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "ended: 0 readings published" in out
+    assert err == ""
+
+
+def test_help_teaches_with_examples() -> None:
+    assert "python -m devices simulate --count 2000" in devices("simulate", "--help").stdout
+    assert "python -m devices replay recordings/*.csv" in devices("replay", "--help").stdout

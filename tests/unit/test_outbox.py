@@ -1,0 +1,100 @@
+"""The outbox: nothing leaves it unasked but the oldest, and that is counted."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.outbox import BATCH, Outbox
+from vitals.reading import MAX_TEXT, Reading, reading
+from vitals.signs import SIGN_KEYS
+from vitals.wire import MAX_PAYLOAD, encode_many
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def a_reading(seq: int, patient_id: str = "p-0001") -> Reading:
+    return reading(NOON, {key: 80.0 for key in SIGN_KEYS}, boot=1, seq=seq, patient_id=patient_id)
+
+
+def seqs(readings: Sequence[Reading]) -> list[int]:
+    return [r.seq for r in readings]
+
+
+def test_readings_leave_in_the_order_they_came_and_only_when_taken() -> None:
+    outbox = Outbox()
+    for seq in range(1, 401):
+        outbox.put(a_reading(seq))
+    sent: list[int] = []
+    while batch := outbox.next_batch():
+        assert outbox.next_batch() == batch  # asked again, it is the same: a redelivery
+        sent += seqs(batch)
+        outbox.taken(batch)
+    assert sent == list(range(1, 401))
+    assert len(outbox) == outbox.dropped == 0
+
+
+def test_overflow_drops_the_oldest_and_counts_it() -> None:
+    outbox = Outbox(3)
+    dropped = [outbox.put(a_reading(seq)) for seq in range(1, 6)]
+    assert dropped == [0, 0, 0, 1, 1]
+    assert outbox.dropped == 2
+    assert seqs(outbox.next_batch()) == [3, 4, 5]
+
+
+def test_overflow_spares_what_is_under_way() -> None:
+    outbox = Outbox(2)
+    outbox.put(a_reading(1))
+    batch = outbox.next_batch()
+    for seq in (2, 3, 4):
+        outbox.put(a_reading(seq))
+    outbox.taken(batch)
+    assert seqs(outbox.next_batch()) == [4]
+    assert outbox.dropped == 2
+
+
+def test_a_batch_fits_into_one_message_even_with_the_longest_texts() -> None:
+    outbox = Outbox()
+    for seq in range(1, 301):
+        outbox.put(a_reading(seq, "\N{WHITE SMILING FACE}" * MAX_TEXT))
+    batch = outbox.next_batch()
+    assert 1 <= len(batch) <= BATCH
+    assert len(encode_many(batch)) <= MAX_PAYLOAD
+
+
+def test_any_reading_may_be_taken_not_only_the_oldest() -> None:
+    outbox = Outbox()
+    for seq in range(1, 6):
+        outbox.put(a_reading(seq))
+    outbox.taken([a_reading(1), a_reading(3), a_reading(9)])
+    assert seqs(outbox.next_batch()) == [2, 4, 5]
+
+
+def test_an_outbox_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Outbox(0)
+
+
+@given(capacity=st.integers(1, 5), steps=st.lists(st.sampled_from(["put", "send", "take"]), max_size=60))
+def test_every_reading_is_delivered_dropped_or_waiting(capacity: int, steps: list[str]) -> None:
+    outbox = Outbox(capacity)
+    made = 0
+    under_way: list[Reading] = []
+    delivered: list[int] = []
+    for step in steps:
+        if step == "put":
+            made += 1
+            outbox.put(a_reading(made))
+        elif step == "send":
+            under_way = outbox.next_batch()
+        else:
+            before = len(outbox)
+            outbox.taken(under_way)
+            delivered += seqs(under_way)[: before - len(outbox)]
+            under_way = []
+        assert len(outbox) <= capacity
+    waiting = seqs(outbox.next_batch())
+    assert len(delivered) + outbox.dropped + len(waiting) == made
+    assert waiting == sorted(waiting)

@@ -1,0 +1,187 @@
+"""Recordings: what each format's missing values mean, and what is said about a file that cannot be read.
+
+The samples are typed here in the formats' own manner; the recordings themselves are not ours to ship.
+"""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.recording import Format, Recording
+from devices.replay import device_name, distinct, prepare, sources_of, told
+from devices.source import Sample
+from vitals.errors import Never
+from vitals.signs import SIGNS
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+BIDMC = """Time [s], HR, PULSE, RESP, SpO2
+-0,94,93,25,97
+1,NaN,93,0,NaN
+2,0,NaN,NaN,0
+3,94,NaN,24,97
+"""
+MIMIC = """elapsed_s,HR,PULSE,RESP,SpO2,NBPSys,NBPDias,NBPMean
+0,101.3,0.0,16.5,0.0,,,
+60,0.0,88.5,21.2,95.7,87.0,46.0,62.0
+120,0.0,0.0,0.0,0.0,NaN,NaN,94.0
+"""
+CHALLENGE = """HR|O2Sat|Temp|SBP|MAP|DBP|Resp|EtCO2|SepsisLabel
+80|100|NaN|120.5|70.5|54|16|NaN|0
+NaN|NaN|NaN|NaN|62|NaN|NaN|NaN|0
+88|100|36.9|95.5|62|51|16|NaN|1
+"""
+
+
+def a_file(folder: Path, text: str, name: str = "rec.csv") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def a_recording(folder: Path, text: str, name: str = "rec.csv") -> Recording:
+    return Recording(a_file(folder, text, name))
+
+
+def rows(recording: Recording) -> list[tuple[float, Sample | None]]:
+    return [(row.elapsed_s, row.sample) for row in recording.rows()]
+
+
+def complaint(folder: Path, text: str, format: Format | None = None) -> str:
+    with pytest.raises(Never) as told_:
+        Recording(a_file(folder, text), format).summary()
+    return str(told_.value)
+
+
+def test_bidmc_pulse_serves_for_heart_rate_and_nothing_means_sensor_off(tmp_path: Path) -> None:
+    recording = a_recording(tmp_path, BIDMC)
+    assert recording.layout.format is Format.BIDMC
+    assert rows(recording) == [
+        (0, Sample({"heart_rate": 94, "resp_rate": 25, "spo2": 97})),
+        (1, Sample({"heart_rate": 93}, sensor_off=("resp_rate", "spo2"))),
+        (2, Sample({}, sensor_off=("heart_rate", "resp_rate", "spo2"))),
+        (3, Sample({"heart_rate": 94, "resp_rate": 24, "spo2": 97})),
+    ]
+
+
+def test_mimic_a_cuff_that_did_not_measure_is_not_a_sensor_that_is_off(tmp_path: Path) -> None:
+    recording = a_recording(tmp_path, MIMIC)
+    assert recording.layout.format is Format.MIMIC
+    assert recording.left_out == ("NBPMean",)
+    bp = {"systolic_bp": 87, "diastolic_bp": 46}
+    assert rows(recording) == [
+        (0, Sample({"heart_rate": 101.3, "resp_rate": 16.5}, sensor_off=("spo2",))),
+        (60, Sample({"heart_rate": 88.5, "resp_rate": 21.2, "spo2": 95.7, **bp})),
+        (120, Sample({}, sensor_off=("heart_rate", "resp_rate", "spo2"))),
+    ]
+
+
+def test_challenge_is_hourly_and_an_empty_row_is_left_out_aloud(tmp_path: Path) -> None:
+    recording = a_recording(tmp_path, CHALLENGE, "p1.psv")
+    assert recording.layout.format is Format.CHALLENGE
+    found = rows(recording)
+    assert [seconds for seconds, _ in found] == [0, 3600, 7200]
+    assert found[1][1] is None
+    assert found[2][1] == Sample(
+        {"heart_rate": 88, "spo2": 100, "temperature": 36.9, "systolic_bp": 95.5, "diastolic_bp": 51, "resp_rate": 16}
+    )
+    said = list(told(prepare([recording])))
+    assert "1 row without a value" in said[1]
+    assert "EtCO2" in said[0]
+
+
+@pytest.mark.parametrize("attribute", ["key", "label", "short"])
+def test_own_csv_finds_every_sign_by_its_key_label_or_short_name(tmp_path: Path, attribute: str) -> None:
+    names = [getattr(sign, attribute).upper() for sign in SIGNS]
+    values = [sign.high for sign in SIGNS]
+    text = f"Elapsed_S,{','.join(names)},note\n0,{','.join(map(str, values))},x\n"
+    recording = a_recording(tmp_path, text)
+    assert recording.layout.format is Format.CSV
+    assert recording.left_out == ("note",)
+    assert rows(recording) == [(0, Sample({sign.key: sign.high for sign in SIGNS}))]
+
+
+def test_own_csv_takes_moments_with_an_offset_a_byte_order_mark_and_blank_lines(tmp_path: Path) -> None:
+    text = "\ufefftime,SpO2\n2026-11-22T10:00:00Z,97\n\n2026-11-22T11:00:01.5+01:00,NaN\n2026-11-22T10:00:03Z,0,\n"
+    assert rows(a_recording(tmp_path, text)) == [(0, Sample({"spo2": 97})), (1.5, None), (3, Sample({"spo2": 0}))]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("a,b\n1,2\n", "names the columns 'a, b'; expected one of bidmc"),
+        ("\x89PNG\n", "expected one of bidmc"),
+        ("time,HR\n2026-11-22T10:00:00,80\n", "line 2 has the time '2026-11-22T10:00:00' without an offset"),
+        ("time,HR\nyesterday,80\n", "line 2 has 'yesterday' for its time; expected RFC 3339"),
+        ("seconds,HR\n0,80\n1,eighty\n", "line 3 has 'eighty' for heart_rate; expected a number in /min"),
+        ("seconds,HR\n0,inf\n", "line 2 has 'inf' for heart_rate"),
+        ("seconds,HR\nnan,80\n", "line 2 has 'nan' for its time"),
+        ("seconds,HR\n5,80\n4,80\n", "line 3 goes back in time to '4'"),
+        ("seconds,HR\n0,80\n1e300,80\n", "at most a hundred years"),
+        ("seconds,HR\n0,80\n1\n", "line 3 has 1 values; expected 2"),
+        ("seconds,HR\n0,80,7\n", "line 2 has 3 values; expected 2"),
+        ("seconds,HR\n0,\n", "holds no row with a value"),
+        ('seconds,HR\n0,"80\n', "is not CSV"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    said = complaint(tmp_path, text)
+    assert words in said
+    assert "rec.csv" in said
+    assert "\n" not in said
+
+
+def test_a_format_that_was_asked_for_must_fit(tmp_path: Path) -> None:
+    assert "not in the format bidmc" in complaint(tmp_path, MIMIC, Format.BIDMC)
+
+
+def test_a_missing_file_a_folder_and_a_picture_are_told(tmp_path: Path) -> None:
+    with pytest.raises(Never, match="No such file"):
+        Recording(tmp_path / "none.csv")
+    with pytest.raises(Never, match="not a file"):
+        Recording(tmp_path)
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(Never, match="not a text"):
+        Recording(tmp_path / "x.png")
+
+
+@given(content=st.binary(max_size=300))
+def test_any_bytes_are_read_or_told_in_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.csv"
+    for head in (b"", b"seconds,HR\n", b"time,HR\n", b"HR|O2Sat|Resp\n"):
+        path.write_bytes(head + content)
+        with suppress(Never):  # anything else would be a traceback for the user
+            prepare([Recording(path)])
+
+
+@given(speed=st.floats(0.01, 1e6))
+def test_without_loop_the_last_reading_is_of_the_moment_it_is_sent_and_none_of_the_future(
+    tmp_path_factory: pytest.TempPathFactory, speed: float
+) -> None:
+    recording = a_recording(tmp_path_factory.getbasetemp(), MIMIC, "speed.csv")
+    (source,) = sources_of(prepare([recording]), ward="w", now=NOON, speed=speed)
+    played = [(NOON + timedelta(seconds=due), s.time) for due, s in source.samples if s is not None and s.time]
+    assert [time - played[0][1] for _, time in played] == [timedelta(seconds=s) for s in (0, 60, 120)]
+    assert all(time <= sent + timedelta(milliseconds=1) for sent, time in played)
+    if speed >= 1:
+        assert abs(played[-1][1] - played[-1][0]) < timedelta(milliseconds=1)
+
+
+def test_with_loop_it_begins_again_and_readings_take_the_time_of_sending(tmp_path: Path) -> None:
+    (source,) = sources_of(prepare([a_recording(tmp_path, BIDMC)]), ward="w", now=NOON, speed=2.0, loop=True)
+    played = list(islice(source.samples, 9))
+    assert [due for due, _ in played] == [n / 2 for n in range(9)]
+    assert played[0][1] == played[4][1] == played[8][1]
+    assert all(s is not None and s.time is None for _, s in played)
+
+
+def test_devices_are_named_after_their_files_and_never_alike() -> None:
+    assert device_name(Path("a/bidmc_01_Numerics.csv")) == "bidmc-01"
+    assert device_name(Path("my own (2)+#.csv")) == "my-own-2"
+    assert device_name(Path("+++.csv")) == "recording"
+    assert distinct(["a", "a-2", "a", "a"]) == ["a", "a-2", "a-3", "a-4"]
