@@ -1,7 +1,7 @@
 """The story of this room: many devices in one process, from their first connection to their last word.
 
-One asyncio loop, one MQTT connection a device. 2,000 devices at one reading a second need about a third of a
-processor core; what limits them first is the number of open files.
+One asyncio loop, one MQTT connection a device. 2,000 devices at one reading a second took two thirds of a
+processor core and 105 MB (CPython 3.11, 2.6 GHz), most of it in aiomqtt and paho; each needs an open file.
 """
 
 import asyncio

@@ -108,16 +108,19 @@ class Publisher:
         loop = asyncio.get_running_loop()
         await self._pause(delay_s)
         while not (self._leaving.is_set() or (self._no_more and not self.outbox)):
-            since = loop.time()
+            since: float | None = None
             try:
                 async with self._connection() as client:
                     since = loop.time()
                     await self._converse(client)
                     return
             except MqttError as error:
-                steady = loop.time() - since > STEADY_S
+                steady = since is not None and loop.time() - since > STEADY_S
                 retry_s = FIRST_RETRY_S if steady else min(2 * retry_s, LAST_RETRY_S)
-                self._failed(_reason(error))
+                # A broker lets the newest of two clients with one name stay, and tells the other one nothing.
+                twin = since is not None and not steady
+                hint = "; is another device connected under the same name?" if twin else ""
+                self._failed(_reason(error) + hint)
             # Jitter: thousands of devices that lost the broker together must not come back together.
             await self._pause(retry_s * random.uniform(0.5, 1.0))
 

@@ -51,7 +51,7 @@ class Trouble:
         if self._told_at is not None and now - self._told_at < self.remind_s:
             return None
         self._told_at = now
-        return f"waiting for the broker at {self.broker}: {reason}; trying again, readings are kept meanwhile"
+        return f"waiting for the broker at {self.broker}: {reason} (trying again; readings are kept meanwhile)"
 
     def over(self) -> str | None:
         """What to say when every device is connected; None where nothing was wrong."""
