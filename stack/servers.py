@@ -36,6 +36,17 @@ def free_port() -> int:
         return port
 
 
+def taken(port: int) -> bool:
+    """Whether a server could not have the port: somebody listens there, or an outgoing connection got it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port just left is free
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
+
+
 class Server:
     """A child process with a log file."""
 

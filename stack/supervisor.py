@@ -28,8 +28,8 @@ from stack.servers import (
     Server,
     Service,
     ensure_database,
-    listens,
     raise_file_limit,
+    taken,
     told,
 )
 from vitals.errors import Never, TryAgain
@@ -122,7 +122,7 @@ class Supervisor:
 
     def _start(self, stop: Event) -> None:
         for port in self.ports.all:
-            if listens(port):
+            if taken(port):
                 raise Never(f"port {port} is taken by another program; choose others with --port-base")
         secrets = self.home.make_secrets()
         shell.install(self.home, self.programs)

@@ -1,0 +1,204 @@
+"""`python -m stack` as a person uses it: real processes, killed for real, on free ports and in a folder of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import randrange
+
+import psutil
+import pytest
+
+from stack.home import Home, Running
+from stack.processes import find
+from stack.programs import CHECKOUT
+from stack.programs import find as find_programs
+from stack.servers import taken
+
+PASTED = """
+eval "$("$PYTHON" -m stack --home "$STACK" env)"
+psql -X "$VITALFLOW_READER_URL" -tAc "SELECT count(*) > 0 FROM patient_vitals"
+mosquitto_sub -L "$VITALFLOW_MQTT_URL/vitalflow/vitals/#" -C 1 -W 20
+"""
+PATIENCE = 60.0  # seconds for anything to become true
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The command line, always with the same folder and ports."""
+
+    home: Home
+    port_base: int
+
+    def run(self, verb: str, *options: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "stack", "--home", str(self.home.folder), verb, *options]
+        return subprocess.run(line, cwd=CHECKOUT, capture_output=True, text=True, timeout=180, check=False)
+
+    def up(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return self.run("up", "--devices", "3", "--port-base", str(self.port_base), *options)
+
+    def running(self, name: str) -> Running:
+        state = self.home.state()
+        assert state is not None
+        return next(one for one in (state.supervisor, *state.processes) if one.name == name)
+
+    def kill(self, name: str) -> None:
+        os.kill(self.running(name).pid, signal.SIGKILL)
+
+    def rows(self) -> int:
+        told = self.run("status").stdout.splitlines()[-1]
+        assert told.startswith("readings: "), told
+        first = told.split()[1].replace(",", "")
+        return int(first) if first.isdecimal() else 0
+
+    def left_over(self) -> list[str]:
+        """Whatever still runs with this stack's folders or ports in its command line or environment."""
+        marks = (str(self.home.folder), f"/srv/{self.home.data}/", f":{self.port_base}")
+        found = []
+        for process in psutil.process_iter():
+            try:
+                words = [*process.cmdline(), process.environ().get("VITALFLOW_MQTT_URL", "")]
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            if process.pid != os.getpid() and any(mark in word for word in words for mark in marks):
+                found.append(" ".join(process.cmdline()))
+        return found
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not come true in {PATIENCE:.0f} s"
+        time.sleep(0.2)
+
+
+def three_free_ports() -> int:
+    # Not from the system's own choice: that range is for outgoing connections, and our clients make many.
+    return next(
+        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(taken, range(base, base + 3)))
+    )
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    stack = Stack(Home.at(tmp_path / "stack"), three_free_ports())
+    yield stack
+    ended = stack.run("down", "--wipe")
+    assert ended.returncode == 0, ended.stderr
+    assert stack.left_over() == []
+
+
+def test_up_serves_down_leaves_nothing_and_wipe_deletes_the_data(stack: Stack) -> None:
+    begun = stack.up("--detach")
+    assert begun.returncode == 0, begun.stderr
+    until(lambda: stack.rows() > 0, "a first row")
+    assert stack.run("status").returncode == 0
+    assert "already running" in stack.up("--detach").stderr
+
+    rows = stack.rows()
+    assert stack.run("down").returncode == 0
+    assert stack.left_over() == []
+    assert stack.run("status").returncode == 1
+
+    assert stack.up("--detach").returncode == 0
+    assert stack.rows() >= rows, "the data did not survive down and up"
+    assert stack.run("down", "--wipe").returncode == 0
+    assert not find_programs().folder(stack.home.data).exists()
+    assert stack.home.secrets() is None
+
+
+def test_the_exports_work_in_a_shell_as_pasted(stack: Stack) -> None:
+    assert stack.up("--detach").returncode == 0
+    until(lambda: stack.rows() > 0, "a first row")
+    environ = os.environ | {"PYTHON": sys.executable, "STACK": str(stack.home.folder)}
+    shown = subprocess.run(["sh", "-c", PASTED], cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False)
+    assert shown.stdout.splitlines()[0] == "t", shown.stderr
+    assert '"seq"' in shown.stdout
+
+
+@pytest.mark.slow
+def test_whatever_is_killed_comes_back_and_readings_flow_again(stack: Stack) -> None:
+    assert stack.up("--detach").returncode == 0
+    for name in ("ingest", "database", "broker", "devices"):
+        until(lambda: stack.run("status").returncode == 0, "all up")
+        before = stack.running(name)
+        began = time.monotonic()
+        stack.kill(name)
+
+        def back(name: str = name, before: Running = before) -> bool:
+            now = stack.running(name)
+            return now.serves and now.pid != before.pid
+
+        until(back, f"{name} back")
+        came_back = time.monotonic() - began
+        rows = stack.rows()
+        until(lambda rows=rows: stack.rows() > rows, f"rows after the death of {name}")  # type: ignore[misc]
+        flows = time.monotonic() - began
+        sys.stdout.write(f"kill -9 {name}: serves after {came_back:.1f} s, rows flow after {flows:.1f} s\n")
+        assert stack.running(name).restarts == 1
+    log = stack.run("logs", "supervisor").stdout
+    assert "ingest died with signal 9" in log
+
+
+def test_what_a_killed_supervisor_left_is_found_and_ended(stack: Stack) -> None:
+    assert stack.up("--detach").returncode == 0
+    orphan = stack.running("ingest")
+    stack.kill("supervisor")
+    until(lambda: not stack.home.locked(), "the lock free")
+    assert find(orphan) is not None
+    assert stack.run("status").returncode == 1
+
+    again = stack.up("--detach")
+    assert again.returncode == 0, again.stderr
+    assert find(orphan) is None
+    assert "left running" in stack.run("logs", "supervisor").stdout
+
+    stack.kill("supervisor")
+    until(lambda: not stack.home.locked(), "the lock free")
+    assert stack.run("down").returncode == 0
+    assert stack.left_over() == []
+
+
+def test_ctrl_c_ends_everything_that_runs_in_the_foreground(stack: Stack) -> None:
+    line = [sys.executable, "-m", "stack", "--home", str(stack.home.folder), "up"]
+    line += ["--devices", "3", "--port-base", str(stack.port_base)]
+    with subprocess.Popen(line, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for told in process.stdout:
+            if told.startswith("everything is up"):
+                break
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(30) == 0
+    assert stack.left_over() == []
+
+
+def test_a_port_that_is_taken_is_one_sentence_and_leaves_nothing(stack: Stack) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", stack.port_base + 1))
+        taken.listen()
+        refused = stack.up("--detach")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert f"port {stack.port_base + 1} is taken" in refused.stderr
+    assert "--port-base" in refused.stderr
+    assert stack.left_over() == []
+
+
+def test_the_demo_ends_by_itself_and_says_how_many_rows_it_stored(stack: Stack) -> None:
+    shown = stack.run("demo", "--seconds", "6", "--devices", "4", "--port-base", str(stack.port_base))
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "4 beds" in shown.stdout
+    assert "readings stored in 6 s; everything is stopped" in shown.stdout
+    assert stack.left_over() == []
+
+
+def test_a_demo_without_devices_stores_nothing_and_says_so_with_its_exit_code(stack: Stack) -> None:
+    shown = stack.run("demo", "--seconds", "2", "--devices", "0", "--port-base", str(stack.port_base))
+    assert shown.returncode == 1
+    assert "demo: 0 readings stored" in shown.stdout

@@ -1,0 +1,104 @@
+"""What a stack keeps on disk, what it tells its services, and how patiently it restarts them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stack.home import Home, Running, Secrets, State
+from stack.plan import Ports, addresses, environment
+from stack.processes import birth, find
+from stack.programs import STACK
+from stack.restarts import Backoff
+from vitals.errors import Never
+
+STATE = State(Running("supervisor", 1, 2.0, 3.0), 21883, 20, True, [Running("broker", 4, 5.0, 6.0, 21883, 1, True)])
+SECRETS = Secrets("owner-word", "ingest-word", "reader-word")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.at(tmp_path / "stack")
+
+
+def test_the_state_comes_back_as_it_was_kept_and_nobody_else_may_read_it(home: Home) -> None:
+    assert home.state() is None
+    home.keep_state(STATE)
+    assert home.state() == STATE
+    assert (home.folder / "state.json").stat().st_mode & 0o777 == 0o600
+    home.keep_state(None)
+    assert home.state() is None
+
+
+def test_secrets_are_made_once_and_nobody_else_may_read_them(home: Home) -> None:
+    assert home.secrets() is None
+    made = home.make_secrets()
+    assert home.make_secrets() == home.secrets() == made
+    assert len({made.owner, made.ingest, made.reader}) == 3
+    assert (home.folder / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_damaged_state_is_one_sentence(home: Home) -> None:
+    home.keep_state(STATE)
+    (home.folder / "state.json").write_text("{")
+    with pytest.raises(Never, match="delete it"):
+        home.state()
+
+
+def test_two_folders_are_two_stacks_with_data_of_their_own(tmp_path: Path) -> None:
+    assert Home.at(tmp_path / "a").data != Home.at(tmp_path / "b").data
+    assert Home.at(STACK).data == "stack"
+
+
+def test_only_one_supervisor_lives_in_a_folder(home: Home) -> None:
+    assert not home.locked()
+    with home.lock():
+        assert home.locked()
+        with pytest.raises(Never, match="already running"), home.lock():
+            pass
+    assert not home.locked()
+
+
+def test_a_new_start_keeps_the_last_log(home: Home) -> None:
+    home.begin_logs()
+    home.log("ingest").write_text("first")
+    home.begin_logs()
+    assert not home.log("ingest").exists()
+    assert home.log("ingest").with_name("ingest.log.1").read_text() == "first"
+
+
+def test_a_pid_that_was_given_to_somebody_else_is_not_ours() -> None:
+    me = os.getpid()
+    assert find(Running("me", me, birth(me), 0.0)) is not None
+    assert find(Running("me", me, birth(me) - 60, 0.0)) is None
+    assert find(Running("nobody", 0, 0.0, 0.0)) is None
+
+
+def test_services_are_told_where_everything_is_over_whatever_the_caller_had_set() -> None:
+    given = {"VITALFLOW_MQTT_URL": "mqtt://elsewhere", "VITALFLOW_INGEST_URL_FILE": "/x", "VITALFLOW_TOPIC_ROOT": "t"}
+    told = environment(given, Ports(2000), SECRETS)
+    assert told["VITALFLOW_MQTT_URL"] == "mqtt://127.0.0.1:2000"
+    assert told["VITALFLOW_INGEST_URL"] == "postgresql://vitalflow_ingest:ingest-word@127.0.0.1:2001/vitalflow"
+    assert told["VITALFLOW_INGEST_METRICS_PORT"] == "2002"
+    assert told["VITALFLOW_TOPIC_ROOT"] == "t"
+    assert "VITALFLOW_INGEST_URL_FILE" not in told
+
+
+def test_each_address_carries_the_password_of_its_own_role() -> None:
+    where = addresses(Ports(2000), SECRETS)
+    assert "owner-word" in where["VITALFLOW_DATABASE_URL"]
+    assert "reader-word" in where["VITALFLOW_READER_URL"]
+    assert "owner-word" not in where["VITALFLOW_READER_URL"]
+
+
+def test_the_pause_before_a_restart_doubles_to_ten_seconds() -> None:
+    backoff = Backoff()
+    assert [backoff.after(1.0) for _ in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+
+
+def test_a_healthy_life_makes_the_pause_short_again() -> None:
+    backoff = Backoff()
+    for _ in range(5):
+        backoff.after(0.0)
+    assert backoff.after(30.0) == 0.5
+    assert backoff.after(1.0) == 1.0
