@@ -2,7 +2,8 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+# Twice quiet: errors are shown, warnings about the caller's own pip settings are not.
+PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
 # Options of the stack, each only where it was given: make demo SECONDS=60 DEVICES=50 PORT_BASE=31883
 STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-base $(PORT_BASE))
 # A line that a program wrote is seen at once, also through a pipe.
