@@ -5,9 +5,11 @@ processor core and 105 MB (CPython 3.11, 2.6 GHz), most of it in aiomqtt and pah
 """
 
 import asyncio
+import errno
 import resource
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from devices.outbox import CAPACITY, Outbox
 from devices.publisher import LEAVE_S, OnTaken, Publisher
@@ -55,6 +57,7 @@ async def run_fleet(
     tally = Tally(len(sources)) if tally is None else tally
     trouble = Trouble(str(broker))
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_but_for_closed_sockets)
 
     def failed(reason: str) -> None:
         sentence = trouble.sentence(reason, loop.time())
@@ -117,6 +120,17 @@ def allow_open_files(devices: int) -> None:
                 f"allow more (ulimit -n {needed}) or start fewer devices"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _but_for_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what the loop has to report, but for one known harmless thing.
+
+    aiomqtt asks the loop to watch a socket in a later turn; where the connection has been closed by then, the loop
+    finds a bad file descriptor. The device has noticed the end of its connection by other means.
+    """
+    error = context.get("exception")
+    if not (isinstance(error, OSError) and error.errno == errno.EBADF):
+        loop.default_exception_handler(context)
 
 
 async def _tell_when_over(trouble: Trouble, tally: Tally, tell: Tell) -> None:

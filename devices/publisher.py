@@ -35,6 +35,7 @@ ANSWER_S = 10.0  # seconds to wait for CONNACK and PUBACK before the connection 
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 8.0  # back-off doubles from the first to the last
 STEADY_S = 5.0  # a connection that lasted so long was a good one: the next failure begins with FIRST_RETRY_S
 LEAVE_S = 3.0  # seconds for emptying the outbox after a stop
+GOODBYE_S = 2.0  # and for the broker to close the connection: nobody waits ten seconds for a goodbye
 
 # aiomqtt and paho log each lost connection of each device; we tell it once for all of them.
 _quiet = logging.getLogger("vitalflow.devices.mqtt")
@@ -159,7 +160,7 @@ class Publisher:
         finally:
             self._tally.connected -= 1
             if self._leaving.is_set():
-                client.timeout = 1.0  # nobody waits ten seconds for a broker's goodbye
+                client.timeout = GOODBYE_S
             await client.__aexit__(None, None, None)
 
     async def _converse(self, client: Client) -> None:
