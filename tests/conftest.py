@@ -5,7 +5,7 @@ import pytest
 from stack.programs import find
 from vitals.errors import Never
 
-pytest_plugins = ["tests.fix_servers", "tests.fix_ingest"]
+pytest_plugins = ["tests.fix_servers", "tests.fix_ingest", "tests.fix_community"]
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -1,0 +1,102 @@
+"""`python -m sql migrate` on the Community edition: the same files, the same result."""
+
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from sql.files import named
+from tests.fix_migrate import migrate
+from tests.fix_servers import Db
+
+STATEMENTS = named("ingest.sql")
+
+
+@pytest.fixture
+def migrated(community: Db) -> Db:
+    migrate(community).expect_success()
+    return community
+
+
+def test_it_works_from_empty_and_twice_and_says_the_edition(community: Db) -> None:
+    first = migrate(community).expect_success()
+    assert "Community edition" in first
+    assert "applied 0001_readings.sql" in first
+    second = migrate(community).expect_success()
+    assert "Community edition" in second
+    assert "applied" not in second
+    assert "up to date" in second
+
+
+def test_it_makes_a_hypertable_roles_and_views(migrated: Db) -> None:
+    dimensions = migrated.rows(
+        "SELECT column_name, time_interval::text FROM timescaledb_information.dimensions"
+        " WHERE hypertable_name = 'patient_vitals'"
+    )
+    assert dimensions == [("time", "1 day")]
+    roles = "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname LIKE 'vitalflow_%' ORDER BY 1"
+    assert migrated.rows(roles) == [("vitalflow_ingest", True), ("vitalflow_reader", True)]
+    settings = "SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'vitalflow_reader' ORDER BY 1"
+    assert migrated.rows(settings) == [("default_transaction_read_only=on",), ("statement_timeout=30s",)]
+    assert migrated.rows("SELECT * FROM device_gap") == []
+
+
+def test_the_roles_may_do_what_they_may_on_the_other_edition(migrated: Db) -> None:
+    # By SET ROLE, because the WebAssembly build lets everybody in as the superuser.
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
+        _insert(connection, seq=1)
+        connection.execute("SET ROLE vitalflow_ingest")
+        _insert(connection, seq=2)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DELETE FROM patient_vitals")
+        connection.execute("SET ROLE vitalflow_reader")
+        assert connection.execute("SELECT count(*) FROM patient_vitals").fetchone() == (2,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            _insert(connection, seq=3)
+
+
+def test_a_reading_through_the_stage_is_stored_once(migrated: Db) -> None:
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
+        connection.execute(STATEMENTS["stage"])
+        new = []
+        for _ in range(2):  # the second time is a redelivery
+            with connection.transaction():
+                _insert(connection, seq=1, table="stage")
+                _insert(connection, seq=2, table="stage")
+                _insert(connection, seq=2, table="stage")
+                new.append(connection.execute(STATEMENTS["keep_new_readings"]).rowcount)
+        assert new == [2, 0]
+    assert migrated.rows("SELECT seq, heart_rate FROM patient_vitals ORDER BY seq") == [(1, 82.0), (2, 82.0)]
+
+
+def test_a_device_status_is_kept(migrated: Db) -> None:
+    birth = {"device_id": "bed-1", "ward": "icu-1", "state": "online", "boot": 9, "interval_s": 1.0, "model": "m"}
+    told = {**birth, "changed_at": datetime(2026, 11, 22, tzinfo=UTC), "retained": False}
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
+        connection.execute(STATEMENTS["device_status"], told)
+        connection.execute(STATEMENTS["device_status"], {**told, "state": "offline", "boot": 8})
+        connection.execute(STATEMENTS["device_status"], {**told, "state": "offline"})
+    assert migrated.rows("SELECT ward, state, boot FROM device") == [("icu-1", "offline", 9)]
+
+
+def test_a_session_leaves_nothing_to_the_next_one(migrated: Db) -> None:
+    # Ours to prove: in the WebAssembly build all connections are one backend, and the server script must clean it.
+    for _ in range(2):
+        connection = psycopg.connect(migrated.owner_url, autocommit=True)
+        connection.execute(STATEMENTS["stage"])
+        connection.execute("SELECT pg_advisory_lock(7)")
+        connection.execute("SET TIME ZONE 'Asia/Jerusalem'")
+        connection.execute("BEGIN")
+        _insert(connection, seq=1)
+        connection.close()
+    assert migrated.count() == 0
+    assert migrated.one("SHOW TIME ZONE") != "Asia/Jerusalem"
+    assert migrated.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+def _insert(connection: psycopg.Connection[tuple[object, ...]], seq: int, table: str = "patient_vitals") -> None:
+    connection.execute(
+        f"INSERT INTO {table} (time, device_id, boot, seq, ward, heart_rate, sensor_off, status, received_at)"  # noqa: S608
+        " VALUES ('2026-11-22 10:00Z', 'bed-1', 9, %s, 'icu-1', 82, '{}', 'NORMAL', now())",
+        [seq],
+    )
