@@ -1,11 +1,19 @@
 """What every test may use, and the header that says aloud what this run is made of."""
 
+import hypothesis
 import pytest
 
 from stack.programs import find
 from vitals.errors import Never
 
 pytest_plugins = ["tests.fix_servers", "tests.fix_ingest", "tests.fix_community"]
+
+
+# How long an example takes says nothing about the code while real servers share two cores with it.
+hypothesis.settings.register_profile(
+    "vitalflow", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("vitalflow")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

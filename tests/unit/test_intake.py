@@ -1,0 +1,76 @@
+"""From a message to the open batch, without a socket and without a database."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.batch import Batch, Rejected, Row
+from ingest.intake import COLUMNS, MAX_TOPICS_KNOWN, Intake, line
+from vitals.reading import reading
+from vitals.topics import Bed, Topics
+from vitals.wire import MAX_PAYLOAD, Problem, Reason, encode, encode_many
+
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+
+
+def intake() -> Intake:
+    made = Intake(Topics(), timedelta(days=30))
+    made.set_time(NOW, 0.0)
+    return made
+
+
+def test_a_line_has_a_field_for_every_column_and_a_heart_rate_of_zero_is_not_missing() -> None:
+    told = reading(NOW, {"heart_rate": 0.0, "spo2": 89.5}, boot=3, seq=4, on_oxygen=False, sensor_off=("resp_rate",))
+    fields = line(told, Bed("icu-1", "bed-1"), "2026-11-22 10:00:01+00:00").rstrip("\n").split("\t")
+    row = dict(zip(COLUMNS, fields, strict=True))
+    assert row["device_id"] == "bed-1"
+    assert row["time"] == "2026-11-22 10:00:00+00:00"
+    assert (row["boot"], row["seq"], row["patient_id"], row["on_oxygen"]) == ("3", "4", "\\N", "False")
+    assert (row["heart_rate"], row["spo2"], row["resp_rate"]) == ("0.0", "89.5", "\\N")
+    assert (row["sensor_off"], row["status"]) == ("{resp_rate}", "CRITICAL")
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=50))
+def test_no_printable_text_breaks_out_of_its_field(text: str) -> None:
+    told = reading(NOW, {"spo2": 97.0}, patient_id=text)
+    made = line(told, Bed("w", "d"), str(NOW))
+    assert made.count("\n") == 1
+    assert made.count("\t") == len(COLUMNS) - 1
+    assert made.split("\t")[COLUMNS.index("patient_id")].replace("\\\\", "\\") == text
+
+
+def test_a_batch_counts_messages_and_remembers_what_to_acknowledge() -> None:
+    made = intake()
+    backlog = encode_many([reading(NOW, {"spo2": 97.0}, seq=i + 1) for i in range(3)])
+    made.take(b"vitalflow/vitals/icu-1/bed-1", backlog, 7, False)
+    made.take(b"vitalflow/vitals/icu-1/bed-1", b"rubbish", 8, False)
+    made.take(b"vitalflow/status/icu-1/bed-1", b'{"state":"online","boot":5,"interval_s":1}', 9, True)
+    made.take(b"vitalflow/vitals/icu-1/bed-1", encode(reading(NOW, {"spo2": 97.0})), 0, False)  # QoS 0
+    batch = made.hand_over()
+    assert (batch.messages, batch.message_ids) == (4, [7, 8, 9])
+    assert (len(batch.rows), len(batch.rejected), len(batch.statuses)) == (4, 1, 1)
+    assert batch.statuses[0].retained
+    assert made.batch == Batch(opened_at=0.0)
+
+
+def test_topics_without_end_do_not_fill_the_memory() -> None:
+    made = intake()
+    good = encode(reading(NOW, {"spo2": 97.0}))
+    for i in range(MAX_TOPICS_KNOWN + 10):
+        made.take(b"vitalflow/vitals/w/%d" % i, good, 1, False)
+    assert len(made._known) <= MAX_TOPICS_KNOWN
+    assert len(made.batch.rows) == MAX_TOPICS_KNOWN + 10
+
+
+def test_a_rejected_message_is_cut_at_64_kib_and_holds_no_nul() -> None:
+    made = Rejected.of(NOW, "a\0b", b"x" * (MAX_PAYLOAD + 1), Problem(Reason.TOO_LARGE, "c\0d"))
+    assert len(made.kept) == MAX_PAYLOAD
+    assert len(made.payload) == MAX_PAYLOAD + 1
+    assert (made.topic, made.detail) == ("a\u2400b", "c\u2400d")
+
+
+def test_a_batch_can_be_cut_into_its_items_and_put_together_again() -> None:
+    rejected = Rejected(NOW, "t", b"", "not_json", "")
+    batch = Batch(rows=[Row("line", NOW, "t", b"p")], rejected=[rejected])
+    assert Batch.of(batch.items()) == batch

@@ -1,0 +1,77 @@
+"""Settings: read once, complained about by name, complete in .env.example, and without a secret in an error."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from ingest.settings import IngestSettings
+from sql.__main__ import SqlSettings
+from vitals.errors import Never
+from vitals.settings import PREFIX, Broker, Settings, without_password
+
+ROOT = Path(__file__).parent.parent.parent
+DB = "postgresql://vitalflow_ingest:s3cret@db:5432/vitalflow"
+CLASSES: list[type[Settings]] = [Settings, IngestSettings, SqlSettings]
+
+
+def read(**environ: str) -> IngestSettings:
+    return IngestSettings.read({"VITALFLOW_INGEST_URL": DB} | {PREFIX + key: value for key, value in environ.items()})
+
+
+def test_defaults_are_enough_but_for_the_database() -> None:
+    assert read().ingest_batch_size == 1000
+    with pytest.raises(Never, match=r"^VITALFLOW_INGEST_URL is not set; see \.env\.example$"):
+        IngestSettings.read({})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("INGEST_BATCH_SIZE", "many", "VITALFLOW_INGEST_BATCH_SIZE has the value 'many': .*integer"),
+        ("INGEST_BATCH_SIZE", "0", "VITALFLOW_INGEST_BATCH_SIZE has the value '0': .*greater than or equal to 1"),
+        ("INGEST_WINDOW", "1999", "WINDOW is 1999; with VITALFLOW_INGEST_BATCH_SIZE 1000 it must be at least 2000"),
+        ("INGEST_WINDOW", "70000", "VITALFLOW_INGEST_WINDOW has the value '70000': .*65535"),
+        ("INGEST_CLIENT_ID", "a b", "VITALFLOW_INGEST_CLIENT_ID has the value 'a b'"),
+        ("MQTT_URL", "http://x", "VITALFLOW_MQTT_URL has the value 'http://x': expected mqtt://HOST:PORT"),
+        ("MQTT_URL", "mqtt://x:99999", "VITALFLOW_MQTT_URL has the value 'mqtt://x:99999': port out of range"),
+        ("TOPIC_ROOT", "a/#", "VITALFLOW_TOPIC_ROOT has the value 'a/#': expected a topic without wildcards"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(key: str, value: str, said: str) -> None:
+    with pytest.raises(Never, match=said):
+        read(**{key: value})
+
+
+def test_no_error_shows_a_password() -> None:
+    with pytest.raises(Never) as told:
+        IngestSettings.read({"VITALFLOW_INGEST_URL": "mysql://user:s3cret@db/x"})
+    assert "s3cret" not in str(told.value)
+    assert "'...@db/x'" in str(told.value)
+    assert "s3cret" not in without_password(DB)
+    assert "s3cret" not in f"{Broker.parse('mqtt://u:s3cret@h')} {Broker.parse('mqtt://u:s3cret@h')!r}"
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text(DB + "\n")
+    assert IngestSettings.read({"VITALFLOW_INGEST_URL_FILE": str(secret)}).ingest_url == DB
+    with pytest.raises(Never, match="VITALFLOW_INGEST_URL_FILE names '/nowhere', which cannot be read: No such file"):
+        IngestSettings.read({"VITALFLOW_INGEST_URL_FILE": "/nowhere"})
+    with pytest.raises(Never, match="both set; keep one"):
+        IngestSettings.read({"VITALFLOW_INGEST_URL": DB, "VITALFLOW_INGEST_URL_FILE": str(secret)})
+
+
+def test_settings_do_not_change_after_start() -> None:
+    with pytest.raises(ValidationError):
+        read().ingest_batch_size = 5
+
+
+def test_the_example_lists_every_setting_with_its_default() -> None:
+    listed = dict(re.findall(r"^#? ?(VITALFLOW_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    fields = {name: field for kind in CLASSES for name, field in kind.model_fields.items()}
+    assert {name for name in listed if not name.endswith("_FILE")} == {PREFIX + name.upper() for name in fields}
+    for name, field in fields.items():
+        if not field.is_required() and field.default is not None:
+            assert listed[PREFIX + name.upper()] == str(field.default), name

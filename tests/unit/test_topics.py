@@ -1,0 +1,36 @@
+"""The addresses: built and taken apart."""
+
+import pytest
+
+from vitals.topics import BadTopic, Bed, Topics
+
+
+def test_what_is_built_is_taken_apart_again() -> None:
+    for root in ("vitalflow", "hospital/site-2"):
+        topics = Topics(root)
+        assert topics.parse(topics.vitals("icu-1", "bed-1")) == ("vitals", Bed("icu-1", "bed-1"))
+        assert topics.parse(topics.status("ICU \N{HEBREW LETTER ALEF}", "\N{HOSPITAL}")) == (
+            "status",
+            Bed("ICU \N{HEBREW LETTER ALEF}", "\N{HOSPITAL}"),
+        )
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "",
+        "vitalflow",
+        "vitalflow/vitals/icu-1",
+        "vitalflow/vitals/icu-1/bed-1/more",
+        "vitalflow/vitals//bed-1",
+        "vitalflow/vitals/icu-1/",
+        "vitalflow/vitals/icu-1/bed\t1",
+        "vitalflow/vitals/icu-1/" + "x" * 201,
+        "vitalflow/orders/icu-1/bed-1",
+        "vitalflows/vitals/icu-1/bed-1",
+        "other/vitals/icu-1/bed-1",
+    ],
+)
+def test_a_topic_that_does_not_fit_is_told_so(topic: str) -> None:
+    with pytest.raises(BadTopic, match="does not fit vitalflow/vitals/WARD/DEVICE"):
+        Topics().parse(topic)
