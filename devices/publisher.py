@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from math import inf
 
-import msgspec
 from aiomqtt import Client, MqttCodeError, MqttError, Will
 from aiomqtt.exceptions import MqttConnectError
 
@@ -22,6 +21,7 @@ from devices.source import Source
 from devices.tally import Tally
 from vitals.reading import Reading
 from vitals.settings import Broker
+from vitals.status import Status, encode_status
 from vitals.topics import Topics
 from vitals.wire import encode, encode_many
 
@@ -132,14 +132,14 @@ class Publisher:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Client]:
-        boot = self.source.boot
+        will = encode_status(Status(state="offline", boot=self.source.boot))
         client = Client(
             self._broker.host,
             self._broker.port,
             username=self._broker.username,
             password=self._broker.password,
             identifier=self.source.device,
-            will=Will(self._status, _json({"state": "offline", "boot": boot}), qos=1, retain=True),
+            will=Will(self._status, will, qos=1, retain=True),
             clean_session=True,
             keepalive=KEEPALIVE_S,
             timeout=ANSWER_S,
@@ -182,8 +182,8 @@ class Publisher:
 
     async def _talk(self, client: Client) -> None:
         source = self.source
-        birth = {"state": "online", "boot": source.boot, "interval_s": source.interval_s, "model": source.model}
-        await _publish(client, self._status, _json(birth), retain=True)
+        birth = Status(state="online", boot=source.boot, interval_s=source.interval_s, model=source.model)
+        await _publish(client, self._status, encode_status(birth), retain=True)
         while True:
             self._changed.clear()
             if asyncio.get_running_loop().time() > self._leave_by:
@@ -201,7 +201,8 @@ class Publisher:
                 break
             else:
                 await self._changed.wait()
-        await _publish(client, self._status, _json({"state": "offline", "boot": source.boot}), retain=True)
+        goodbye = Status(state="offline", boot=source.boot)
+        await _publish(client, self._status, encode_status(goodbye), retain=True)
 
 
 async def _publish(client: Client, topic: str, payload: bytes, retain: bool = False) -> None:
@@ -221,10 +222,6 @@ async def _listen(client: Client) -> None:
             pass
     except MqttError:
         raise MqttError("the connection was lost") from None
-
-
-def _json(status: dict[str, object]) -> bytes:
-    return msgspec.json.encode(status)
 
 
 def _reason(error: MqttError) -> str:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from devices.fleet import run_fleet
 from devices.simulation import ward_of
@@ -23,7 +24,7 @@ class Fleet:
 
     def __init__(self, mqtt_url: str, devices: int, hertz: float) -> None:
         self.taken: list[Name] = []
-        self.tally: Tally | None = None
+        self.tally = Tally(devices)
         self._broker = Broker.parse(mqtt_url)
         self._sources = ward_of(devices, ward="icu-1", boot=int(time.time()), seed=7, interval_s=1 / hertz)
         self._loop = asyncio.new_event_loop()
@@ -34,14 +35,16 @@ class Fleet:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop measuring, send what waits, disconnect."""
+        """Stop measuring, send what waits, disconnect; once more does no harm."""
+        if not self._thread.is_alive():
+            return
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(30)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
-        story = run_fleet(self._sources, self._broker, Topics(), stop=self._stop, on_taken=self._remember)
-        self.tally = self._loop.run_until_complete(story)
+        told: dict[str, Any] = {"stop": self._stop, "on_taken": self._remember, "tally": self.tally}
+        self._loop.run_until_complete(run_fleet(self._sources, self._broker, Topics(), **told))
         self._loop.close()
 
     def _remember(self, device: str, readings: Sequence[Reading]) -> None:

@@ -1,0 +1,165 @@
+"""Devices on a real broker: what they say, what they keep while it is away, and in which order it comes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from stack.servers import Broker
+from tests.fix_fleet import fleet
+from tests.fix_ingest import MakeIngest
+from tests.fix_servers import Db, eventually
+
+
+class Listener:
+    """A plain subscriber that keeps what it hears on a persistent session."""
+
+    def __init__(self, port: int, topics: list[str]) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{port}", clean_session=False)
+        self._client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics]) and None
+        self._client.on_message = self._keep
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        eventually(self._client.is_connected, 5, "the listener connects")
+
+    def _keep(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        self.heard.append((message.topic, msgspec.json.decode(message.payload)))
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@contextmanager
+def listening(port: int, *topics: str) -> Iterator[Listener]:
+    listener = Listener(port, list(topics))
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def devices(broker: Broker, *arguments: str) -> "subprocess.Popen[str]":
+    environment = os.environ | {"VITALFLOW_MQTT_URL": broker.url}
+    line = [sys.executable, "-m", "devices", *arguments]
+    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_readings_kept_while_the_broker_was_away_come_in_order_and_as_arrays(own_broker: Broker) -> None:
+    with listening(own_broker.port, "vitalflow/vitals/#") as listener, fleet(own_broker.url, 20, 5) as running:
+        time.sleep(1.5)
+        own_broker.stop()
+        time.sleep(4)
+        own_broker.start()
+        time.sleep(2)
+        eventually(lambda: any(isinstance(told, list) for _, told in listener.heard), 15, "an array")
+        eventually(lambda: running.tally.connected == 20, 15, "all devices are back")
+        running.stop()
+        assert (running.tally.waiting, running.tally.dropped) == (0, 0)
+        taken = set(running.taken)
+        seqs: dict[str, list[int]] = {}
+        eventually(lambda: len(names(listener)) >= len(taken), 10, "everything that was acknowledged")
+        for topic, told in listener.heard:
+            for one in told if isinstance(told, list) else [told]:
+                seqs.setdefault(topic.rpartition("/")[2], []).append(one["seq"])
+    assert len(seqs) == 20
+    for heard in seqs.values():
+        first_heard = list(dict.fromkeys(heard))  # a redelivery is allowed; an overtaking is not
+        assert first_heard == list(range(1, len(first_heard) + 1))
+
+
+def names(listener: Listener) -> set[tuple[str, int]]:
+    return {
+        (topic, one["seq"]) for topic, told in listener.heard for one in (told if isinstance(told, list) else [told])
+    }
+
+
+def test_nothing_is_missing_in_the_table_after_the_broker_was_away(
+    own_broker: Broker, db: Db, make_ingest: MakeIngest
+) -> None:
+    make_ingest(own_broker.url, db)
+    with fleet(own_broker.url, 100, 2) as running:
+        for _ in range(2):
+            time.sleep(1.5)
+            own_broker.stop()
+            time.sleep(3)
+            own_broker.start()
+            eventually(lambda: running.tally.connected == 100, 15, "all devices are back")
+    assert (running.tally.waiting, running.tally.dropped) == (0, 0)
+    eventually(lambda: db.count() == running.tally.produced, 20, "a row for every reading that was produced")
+    assert db.count("device_gap") == 0
+
+
+def test_a_device_says_hello_and_goodbye_and_its_will_speaks_for_a_dead_one(own_broker: Broker) -> None:
+    with listening(own_broker.port, "vitalflow/status/#") as listener:
+        for number, word in ((signal.SIGTERM, "goodbye"), (signal.SIGKILL, "last will")):
+            listener.heard.clear()
+            process = devices(own_broker, "simulate", "--count", "2", "--ward", "icu-9", "--seed", "7")
+            eventually(lambda: len(listener.heard) == 2, 10, "two births")
+            for _, told in listener.heard:
+                assert told["state"] == "online"
+                assert told["interval_s"] == 1
+            births = {topic: told["boot"] for topic, told in listener.heard}
+            assert births.keys() == {"vitalflow/status/icu-9/icu-9-bed-01", "vitalflow/status/icu-9/icu-9-bed-02"}
+            process.send_signal(number)
+            process.communicate(timeout=15)
+            eventually(lambda: len(listener.heard) == 4, 10, f"two times a {word}")
+            assert {(topic, told["boot"]) for topic, told in listener.heard[2:]} == set(births.items())
+            assert {told["state"] for _, told in listener.heard[2:]} == {"offline"}
+
+
+def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
+    broker: Broker, db: Db, make_ingest: MakeIngest, tmp_path: Path
+) -> None:
+    # The format of the BIDMC dataset: NaN where a sensor was off, and a literal 0 in place of a respiratory rate.
+    lines = ["Time [s], HR, PULSE, RESP, SpO2"]
+    lines += [f"{i},{80 + i % 5},{81 + i % 5},{15 if i % 3 else 0},{'NaN' if i % 4 == 0 else 97}" for i in range(60)]
+    lines[11] = "10,NaN,77,16,98"
+    recording = tmp_path / "bidmc_99_Numerics.csv"
+    recording.write_text("\n".join(lines) + "\n")
+    make_ingest(broker.url, db)
+    process = devices(broker, "replay", str(recording), "--speed", "60", "--ward", "icu-9")
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    eventually(lambda: db.count() == 60, 10, "60 rows")
+    rows = db.rows("SELECT heart_rate, resp_rate, spo2, sensor_off FROM patient_vitals ORDER BY time")
+    for i, (heart_rate, resp_rate, spo2, off) in enumerate(rows):
+        if i == 10:
+            assert (heart_rate, resp_rate, spo2, off) == (77, 16, 98, []), "PULSE where HR is missing"
+            continue
+        assert heart_rate == 80 + i % 5
+        assert resp_rate == (15 if i % 3 else None)
+        assert spo2 == (None if i % 4 == 0 else 97)
+        assert isinstance(off, list)
+        assert sorted(off) == sorted(["resp_rate"] * (i % 3 == 0) + ["spo2"] * (i % 4 == 0))
+    seconds = db.one("SELECT extract(epoch FROM max(time) - min(time)) FROM patient_vitals")
+    assert float(str(seconds)) == 59
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["replay", "/nowhere/file.csv"], "/nowhere/file.csv"),
+        (["simulate", "--ward", "icu/1"], "'icu/1' does not fit into a topic"),
+    ],
+)
+def test_a_wrong_option_ends_with_one_sentence_and_exit_code_2(
+    broker: Broker, arguments: list[str], sentence: str
+) -> None:
+    process = devices(broker, *arguments)
+    said, _ = process.communicate(timeout=15)
+    assert process.returncode == 2
+    assert sentence in said
+    assert "Traceback" not in said
