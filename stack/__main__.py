@@ -48,7 +48,10 @@ PortBase = Annotated[
 def about(
     context: typer.Context,
     home: Annotated[
-        Path, typer.Option(help="The folder of the stack; another one, with --port-base, is a second stack.")
+        Path,
+        typer.Option(
+            show_default=".stack", help="The folder of the stack; another one, with --port-base, is a second stack."
+        ),
     ] = STACK,
 ) -> None:
     """The whole of VitalFlow as local processes, for a machine with no Docker.
@@ -61,7 +64,7 @@ def about(
 
 @app.command()
 def setup() -> None:
-    """Make sure that there are a Mosquitto and a PostgreSQL with TimescaleDB to run.
+    """Get the servers: Mosquitto and PostgreSQL.
 
     Takes the machine's own where they are recent enough, else makes a private Debian 13 below .stack (about a minute,
     root or sudo, once).
@@ -94,7 +97,10 @@ def up(
 
 @app.command()
 def status(context: typer.Context) -> None:
-    """Show each process and what is stored; exit code 0 if all is up, 1 if not."""
+    """Show each process and what is stored.
+
+    Exit code 0 if all is up, 1 if not.
+    """
     home: Home = context.obj
     state = home.state()
     if state is None:
@@ -148,7 +154,10 @@ def demo(
     devices: Devices = DEVICES,
     port_base: PortBase = PORT_BASE,
 ) -> None:
-    """Set up, start everything and show the ward live until Ctrl-C; `make demo` is the usual way to call it."""
+    """Set up, start, and show the ward live.
+
+    Until Ctrl-C, which ends everything. `make demo` is the usual way to call it.
+    """
     raise typer.Exit(run_demo(context.obj, devices, port_base, seconds))
 
 

@@ -90,9 +90,12 @@ class Watch:
         self._asking.join(PATIENCE * 3)
 
     def beds(self) -> list[Seen]:
-        """Every bed heard of so far."""
+        """Every bed heard of so far.
+
+        Not those of which nothing came but a retained "offline": they belong to earlier runs.
+        """
         with self._lock:
-            return list(self._beds.values())
+            return [seen for seen in self._beds.values() if seen.online or seen.last is not None]
 
     def figures(self) -> Figures:
         """The latest figures."""
