@@ -99,8 +99,13 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
         thread.join()
     if failures:
         raise failures[0]
-    told = "the database did not say how many readings were stored" if rows is None else f"{rows:,} readings stored"
-    console.print(f"demo: {told} in {flowed:.0f} s; everything is stopped")
+    if flowed == 0:
+        told = "ended before everything was up"
+    elif rows is None:
+        told = "the database did not say how many readings were stored"
+    else:
+        told = f"{rows:,} readings stored in {flowed:.0f} s"
+    console.print(f"demo: {told}; everything is stopped")
     return 0 if rows or interrupted.is_set() else 1
 
 
