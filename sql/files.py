@@ -15,10 +15,10 @@ def numbered(folder: str) -> list[Path]:
 
 def text(path: Path) -> LiteralString:
     """A file as one query; several statements are fine where it takes no parameters."""
-    return path.read_text()
+    return path.read_text(encoding="utf-8")
 
 
 def named(file: str) -> dict[str, LiteralString]:
     """The statements of a file, by the name in the `-- name: x` line above each."""
-    parts = _NAME.split((FOLDER / file).read_text())
+    parts = _NAME.split((FOLDER / file).read_text(encoding="utf-8"))
     return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}

@@ -3,7 +3,8 @@
 Talks to one connection; knows nothing of readings. `__main__` gives it the settings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from sql.files import numbered, text
-from vitals.errors import Never, TryAgain
+from vitals.errors import Never, TryAgain, VitalFlowError
 from vitals.settings import without_password
 
 # Any constant, as long as all migrators use the same one: "vita" in ASCII.
@@ -20,8 +21,16 @@ LOCK = 0x76697461
 INGEST_ROLE = "vitalflow_ingest"
 READER_ROLE = "vitalflow_reader"
 
+NOT_LOADED = (
+    "TimescaleDB is installed but not loaded: set shared_preload_libraries = 'timescaledb' in postgresql.conf "
+    "and restart PostgreSQL"
+)
+ATTEMPTS = 5  # at changing the roles, which all databases of a server share
+
 Say = Callable[[str], None]
 Connection = psycopg.Connection[tuple[object, ...]]
+# "tuple concurrently updated" has no SQLSTATE of its own, only that of an internal error.
+_ROLE_WAS_TAKEN = (psycopg.errors.UniqueViolation, psycopg.errors.InternalError_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,49 +51,72 @@ def connect(url: str) -> Connection:
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
-        words = " ".join(str(error).split())
-        raise TryAgain(f"cannot connect to {without_password(url)}: {words}") from None
+        raise TryAgain(f"cannot connect to {without_password(url)}: {_words(error)}") from None
 
 
 def migrate(connection: Connection, logins: dict[str, str], say: Say) -> Edition:
     """Bring the database up to date. `logins` maps a role to the URL whose password it gets.
 
-    1. The extension is made; a server without it is told what to install.
-    2. A lock is taken, so that a second migrator waits and then finds nothing to do.
+    1. A lock is taken, so that a second migrator waits and then finds nothing to do.
+    2. The extension is made; a server without it is told what to install.
     3. Applied migrations are compared with their files: an edited one stops everything.
     4. Each new migration runs in one transaction together with its line in the ledger.
     5. Roles, views and grants are applied again, and the roles get their passwords, in one transaction.
     """
-    _make_extension(connection)
-    edition = find_edition(connection)
-    say(str(edition))
-    connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
-    try:
+    with _told("the database"), _lock(connection, say):
+        _make_extension(connection)
+        edition = find_edition(connection)
+        say(str(edition))
         applied = _ledger(connection)
         _compare(applied)
         for path in numbered("migrations"):
             if path.name not in applied:
                 _apply(connection, path)
                 say(f"applied {path.name}")
-        with connection.transaction():
-            for path in numbered("always"):
-                _execute(connection, path)
-            for role, url in logins.items():
-                _allow_login(connection, role, url)
-    finally:
-        connection.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+        _apply_always(connection, logins)
     say(f"up to date: {len(numbered('migrations'))} migrations, {len(logins)} logins")
     return edition
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn the server's errors into ours, each with `what` it was about."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise TryAgain(f"{what}: {_words(error)}") from error
+    except psycopg.Error as error:
+        raise Never(f"{what}: {_words(error)}") from error
+
+
+def _words(error: psycopg.Error) -> str:
+    return " ".join(str(error).split())
+
+
+@contextmanager
+def _lock(connection: Connection, say: Say) -> Iterator[None]:
+    """Keep other migrators of this database out."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()
+    if row != (True,):
+        say("waiting for another migration of this database to end")
+        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+    try:
+        yield
+    finally:
+        if not connection.closed:  # a server that went down has let go of it
+            connection.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 def find_edition(connection: Connection) -> Edition:
     """Ask the server which TimescaleDB it runs; the extension must be there."""
     row = connection.execute(
-        "SELECT current_setting('timescaledb.license'), extversion, current_setting('server_version')"
+        "SELECT current_setting('timescaledb.license', true), extversion, current_setting('server_version')"
         " FROM pg_extension WHERE extname = 'timescaledb'"
     ).fetchone()
     if row is None:
         raise Never("the extension timescaledb is not in this database; run python -m sql migrate")
+    if row[0] is None:
+        raise Never(NOT_LOADED)
     return Edition(row[0] == "timescale", str(row[1]), str(row[2]).split()[0])
 
 
@@ -102,14 +134,10 @@ def _make_extension(connection: Connection) -> None:
             "shared_preload_libraries and restart it"
         )
     try:
-        connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-    except psycopg.Error as error:
-        if "preloaded" in str(error):
-            raise Never(
-                "TimescaleDB is installed but not loaded: set shared_preload_libraries = 'timescaledb' in "
-                "postgresql.conf and restart PostgreSQL"
-            ) from None
-        raise Never(f"CREATE EXTENSION timescaledb: {' '.join(str(error).split())}") from None
+        with _told("CREATE EXTENSION timescaledb"):
+            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    except VitalFlowError as error:
+        raise (Never(NOT_LOADED) if "preloaded" in str(error) else error) from None
 
 
 def _ledger(connection: Connection) -> dict[str, str]:
@@ -125,7 +153,7 @@ def _compare(applied: dict[str, str]) -> None:
     for name, body in applied.items():
         if name not in files:
             raise Never(f"migration {name} was applied but is not here: this checkout is older than the database")
-        if files[name].read_text() != body:
+        if text(files[name]) != body:
             raise Never(
                 f"sql/migrations/{name} was edited after it was applied; restore it and put the change into a new file"
             )
@@ -137,13 +165,25 @@ def _apply(connection: Connection, path: Path) -> None:
         connection.execute("INSERT INTO vitalflow_migration (name, body) VALUES (%s, %s)", [path.name, text(path)])
 
 
+def _apply_always(connection: Connection, logins: dict[str, str]) -> None:
+    for attempts_left in reversed(range(ATTEMPTS)):
+        try:
+            with connection.transaction():
+                for path in numbered("always"):
+                    _execute(connection, path)
+                for role, url in logins.items():
+                    _allow_login(connection, role, url)
+            return
+        except Never as error:
+            # Roles belong to the server: the migrator of another database, which our lock does not keep out, may make
+            # or alter the same ones at this moment.
+            if not attempts_left or not isinstance(error.__cause__, _ROLE_WAS_TAKEN):
+                raise
+
+
 def _execute(connection: Connection, path: Path) -> None:
-    try:
+    with _told(f"sql/{path.parent.name}/{path.name}"):
         connection.execute(text(path))
-    except psycopg.OperationalError as error:
-        raise TryAgain(f"sql/{path.parent.name}/{path.name}: {' '.join(str(error).split())}") from error
-    except psycopg.Error as error:
-        raise Never(f"sql/{path.parent.name}/{path.name}: {' '.join(str(error).split())}") from error
 
 
 def _allow_login(connection: Connection, role: str, url: str) -> None:
@@ -154,6 +194,6 @@ def _allow_login(connection: Connection, role: str, url: str) -> None:
         raise Never(f"the URL for the role {role} has no password; write postgresql://{role}:PASSWORD@...")
     # Hashed here, so that the password itself is in no server log and no statistics view.
     secret = connection.pgconn.encrypt_password(unquote(parts.password).encode(), role.encode(), b"scram-sha-256")
-    connection.execute(
-        sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(secret.decode()))
-    )
+    order = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(secret.decode()))
+    with _told(f"the password of {role}"):
+        connection.execute(order)

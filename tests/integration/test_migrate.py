@@ -1,0 +1,321 @@
+"""`python -m sql migrate` on a real server: what it makes, what it refuses, and in which words."""
+
+import dataclasses
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from sql.migrate import LOCK
+from stack.programs import Programs
+from stack.servers import POSTGRES, Database, ensure_database, free_port
+from tests.fix_migrate import copy_rooms, end, migrate, settings_of, start_migrate
+from tests.fix_rows import write_readings
+from tests.fix_servers import Db, db_of, eventually
+
+TABLES = (
+    "SELECT table_name, column_name, data_type FROM information_schema.columns"
+    " WHERE table_schema = 'public' ORDER BY 1, ordinal_position"
+)
+LEDGER = "SELECT name FROM vitalflow_migration ORDER BY name"
+
+
+@pytest.fixture
+def empty(database: Database) -> Iterator[Db]:
+    """A database with nothing in it."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    ensure_database(database.url("postgres"), name)
+    yield db_of(database, name)
+    with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the rooms that migrate needs, to be edited."""
+    return copy_rooms(tmp_path / "checkout", "sql", "vitals")
+
+
+def add_migration(checkout: Path, name: str, text: str) -> Path:
+    path = checkout / "sql/migrations" / name
+    path.write_text(text)
+    return path
+
+
+# What it makes
+
+
+def test_an_empty_database_becomes_the_present_schema(empty: Db) -> None:
+    said = migrate(empty).expect_success()
+    assert "Apache edition" in said
+    assert "TimescaleDB 2." in said
+    assert "PostgreSQL 1" in said
+    assert "applied 0001_readings.sql" in said
+    assert empty.one("SELECT count(*) FROM timescaledb_information.hypertables") == 1
+    assert empty.rows("SELECT * FROM device_gap") == []
+    key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'patient_vitals'::regclass"
+    assert empty.one(f"{key} AND contype = 'p'") == 'PRIMARY KEY (device_id, "time", boot, seq)'
+
+
+def test_a_second_time_changes_nothing(empty: Db) -> None:
+    migrate(empty).expect_success()
+    before = empty.rows(TABLES)
+    said = migrate(empty).expect_success()
+    assert "applied" not in said
+    assert "up to date" in said
+    assert empty.rows(TABLES) == before
+    assert empty.count("vitalflow_migration") == len(list((Path("sql") / "migrations").glob("*.sql")))
+
+
+def test_a_new_migration_is_applied_to_a_database_that_has_rows(empty: Db, checkout: Path) -> None:
+    migrate(empty, checkout).expect_success()
+    write_readings(empty, [1])
+    add_migration(checkout, "9001_ward_note.sql", "ALTER TABLE patient_vitals ADD COLUMN ward_note text;")
+    said = migrate(empty, checkout).expect_success()
+    assert said.count("applied") == 1
+    assert "applied 9001_ward_note.sql" in said
+    assert empty.rows("SELECT device_id, ward_note FROM patient_vitals") == [("bed-1", None)]
+
+
+def test_two_at_once_do_not_harm_each_other(empty: Db) -> None:
+    with psycopg.connect(empty.owner_url, autocommit=True) as connection:
+        # Both are held back at their lock, so that they do meet there.
+        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        both = [start_migrate(settings_of(empty)) for _ in range(2)]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+        eventually(lambda: empty.one(waiting) == 2, 20, "both wait")
+        assert empty.one("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'") == 0
+    ended = sorted(end(process).expect_success().count("applied 0001") for process in both)
+    assert ended == [0, 1]
+    assert empty.count("vitalflow_migration") == len(list((Path("sql") / "migrations").glob("*.sql")))
+
+
+def test_two_at_once_without_a_starting_gun(database: Database) -> None:
+    for _ in range(3):
+        name = f"race_{uuid.uuid4().hex[:12]}"
+        ensure_database(database.url("postgres"), name)
+        db = db_of(database, name)
+        both = [start_migrate(settings_of(db)) for _ in range(2)]
+        assert sorted(end(process).expect_success().count("applied 0001") for process in both) == [0, 1]
+        with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_two_databases_of_one_server_at_once(database: Database, empty: Db) -> None:
+    # They share the roles, and the lock of one database is not seen from the other.
+    with psycopg.connect(database.url("postgres")) as elsewhere:
+        elsewhere.execute("ALTER ROLE vitalflow_reader SET statement_timeout = '30s'")
+        process = start_migrate(settings_of(empty))
+        held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'"
+        eventually(lambda: empty.one(held), 20, "it meets the other's change")
+    end(process).expect_success()
+
+
+def test_one_that_waits_for_another_says_so(empty: Db) -> None:
+    with psycopg.connect(empty.owner_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        process = start_migrate(settings_of(empty))
+        time.sleep(1.5)
+        assert process.poll() is None
+    assert "waiting for another migration of this database" in end(process).expect_success()
+
+
+# What it refuses
+
+
+def test_an_edited_migration_is_named_and_stops_everything(empty: Db, checkout: Path) -> None:
+    path = add_migration(checkout, "9001_first.sql", "CREATE TABLE first_table (x int);")
+    migrate(empty, checkout).expect_success()
+    path.write_text("CREATE TABLE first_table (x bigint);")
+    add_migration(checkout, "9002_second.sql", "CREATE TABLE second_table (x int);")
+    told = migrate(empty, checkout).expect_sentence()
+    assert "sql/migrations/9001_first.sql was edited after it was applied" in told
+    assert empty.one("SELECT to_regclass('second_table')") is None
+    path.write_text("CREATE TABLE first_table (x int);")
+    assert "applied 9002_second.sql" in migrate(empty, checkout).expect_success()
+
+
+def test_a_migration_that_is_not_here_is_named(empty: Db, checkout: Path) -> None:
+    path = add_migration(checkout, "9001_first.sql", "CREATE TABLE first_table (x int);")
+    migrate(empty, checkout).expect_success()
+    path.unlink()
+    told = migrate(empty, checkout).expect_sentence()
+    assert "9001_first.sql was applied but is not here" in told
+    assert "older than the database" in told
+
+
+def test_a_failing_migration_leaves_the_database_as_it_was(empty: Db, checkout: Path) -> None:
+    migrate(empty, checkout).expect_success()
+    before = empty.rows(TABLES)
+    path = add_migration(
+        checkout, "9001_bad.sql", "CREATE TABLE extra (x int);\nDROP TABLE device CASCADE;\nSELECT 1 / 0;"
+    )
+    add_migration(checkout, "9002_after.sql", "CREATE TABLE after_it (x int);")
+    told = migrate(empty, checkout).expect_sentence()
+    assert "sql/migrations/9001_bad.sql" in told
+    assert "division by zero" in told
+    assert empty.rows(TABLES) == before
+    assert ("9001_bad.sql",) not in empty.rows(LEDGER)
+    path.write_text("CREATE TABLE extra (x int);")  # it was never applied, so it may be mended
+    said = migrate(empty, checkout).expect_success()
+    assert said.index("9001_bad.sql") < said.index("9002_after.sql")
+
+
+def test_an_owner_that_may_not_is_told_in_one_sentence(database: Database, empty: Db) -> None:
+    name = f"stranger_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(empty.owner_url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION timescaledb")
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'stranger'").format(sql.Identifier(name)))
+    try:
+        database_name = empty.owner_url.rpartition("/")[2]
+        stranger = dataclasses.replace(empty, owner_url=database.url(database_name, name, "stranger"))
+        assert "permission denied for schema public" in migrate(stranger).expect_sentence()
+    finally:
+        with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def test_a_server_that_goes_down_meanwhile_is_one_sentence(own_database: tuple[Database, Db], tmp_path: Path) -> None:
+    server, db = own_database
+    checkout = copy_rooms(tmp_path / "checkout", "sql", "vitals")
+    add_migration(checkout, "9001_slow.sql", "CREATE TABLE slow (x int); SELECT pg_sleep(60);")
+    process = start_migrate(settings_of(db), checkout)
+    eventually(lambda: db.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 20, "it is busy")
+    server.stop_at_once()
+    told = end(process).expect_sentence()
+    assert "9001_slow.sql" in told
+    server.start()
+    assert db.one("SELECT to_regclass('slow')") is None
+    add_migration(checkout, "9001_slow.sql", "CREATE TABLE slow (x int);")
+    assert "applied 9001_slow.sql" in migrate(db, checkout).expect_success()
+
+
+# Servers that will not do
+
+
+@pytest.fixture
+def plain_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[Database]:
+    """A real PostgreSQL without TimescaleDB.
+
+    PostgreSQL finds its extensions beside its own program file. So: the same programs in a tree of their own, whose
+    extension folder has all but TimescaleDB.
+    """
+    tree = programs.new_folder(f"{run_name}-plain/tree", POSTGRES)
+    inside = programs.seen_from_inside(tree)
+    version = Path(programs.postgresql).parent.name
+    script = """
+        mkdir -p "$1/usr/lib/postgresql/$2" "$1/usr/share/postgresql/$2/extension"
+        cp -r "$3" "$1/usr/lib/postgresql/$2/bin"
+        ln -s "$(dirname "$3")/lib" "$1/usr/lib/postgresql/$2/lib"
+        for entry in /usr/share/postgresql/$2/*; do
+            case $entry in */extension) ;; *) ln -s "$entry" "$1/usr/share/postgresql/$2/" ;; esac
+        done
+        cp /usr/share/postgresql/$2/extension/plpgsql* "$1/usr/share/postgresql/$2/extension/"
+    """
+    line = programs.command(POSTGRES, "sh", "-euc", script, "tree", inside, version, programs.postgresql)
+    subprocess.run(line, check=True)
+    plain = dataclasses.replace(programs, postgresql=f"{inside}/usr/lib/postgresql/{version}/bin")
+    server = Database(plain, f"{run_name}-plain", free_port(), tmp_path / "plain.log")
+    without_preload(server)
+    server.start()
+    yield server
+    server.stop()
+    programs.remove(server.folder)
+    programs.remove(tree)
+
+
+def without_preload(server: Database) -> None:
+    """What the next start is to be without."""
+    setting = "shared_preload_libraries="
+    server.line = [setting if part.startswith(setting) else part for part in server.line]
+
+
+def test_a_postgresql_without_timescaledb_is_told_what_to_install(plain_database: Database) -> None:
+    db = db_of(plain_database, "postgres")
+    assert db.one("SELECT count(*) FROM pg_available_extensions WHERE name = 'plpgsql'") == 1
+    told = migrate(db).expect_sentence()
+    assert "has no TimescaleDB: install postgresql-17-timescaledb" in told
+    assert "shared_preload_libraries" in told
+    assert db.rows(TABLES) == []
+
+
+def test_timescaledb_that_is_not_preloaded_is_told_what_to_set(
+    programs: Programs, run_name: str, tmp_path: Path
+) -> None:
+    server = Database(programs, f"{run_name}-bare", free_port(), tmp_path / "bare.log")
+    try:
+        preloading = server.line
+        without_preload(server)
+        server.start()
+        ensure_database(server.url("postgres"), "vitalflow")
+        db = db_of(server, "vitalflow")
+        wanted = "TimescaleDB is installed but not loaded: set shared_preload_libraries = 'timescaledb'"
+        assert wanted in migrate(db).expect_sentence()
+        assert db.rows(TABLES) == []
+        # And one that was loaded when the database was made, but is not any more.
+        server.stop()
+        server.line = preloading
+        server.start()
+        migrate(db).expect_success()
+        server.stop()
+        without_preload(server)
+        server.start()
+        assert wanted in migrate(db).expect_sentence()
+    finally:
+        server.stop()
+        programs.remove(server.folder)
+
+
+# Addresses that will not do
+
+SECRET = "xyzzy-plugh"
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("postgresql://vitalflow:{secret}@127.0.0.1:{port}/postgres", "password authentication failed"),
+        ("postgresql://vitalflow:{secret}@127.0.0.1:1/postgres", "Connection refused"),
+        ("postgresql://vitalflow:{secret}@no-such-host.invalid/postgres", "no-such-host.invalid"),
+        ("postgresql://vitalflow:{secret}@127.0.0.1:{port}/nothing_here", "nothing_here"),
+        ("mysql://vitalflow:{secret}@127.0.0.1/postgres", "expected postgresql://"),
+        ("vitalflow:{secret}@127.0.0.1", "expected postgresql://"),
+        ("postgresql://vitalflow:{secret}", "VITALFLOW_DATABASE_URL"),
+        ("postgresql://vitalflow:{secret}@127.0.0.1:port/postgres", "VITALFLOW_DATABASE_URL"),
+        ("postgresql://vitalflow:{secret}@127.0.0.1:{port}/postgres?colour=red", "colour"),
+        ("postgresql://127.0.0.1:{port}/postgres?user=vitalflow&password={secret}", "password authentication failed"),
+        ("mysql://127.0.0.1:{port}/postgres?user=vitalflow&password={secret}", "expected postgresql://"),
+        ("postgresql://vitalflow:{secret}%zz@127.0.0.1:{port}/postgres", "%"),
+        ("postgresql://vitalflow:ab@{secret}@127.0.0.1:{port}/postgres", "%40"),
+        ("postgresql://vitalflow:{secret}/cd@127.0.0.1:{port}/postgres", "%2F"),
+        ("postgresql://vitalflow:{secret}#cd@127.0.0.1:{port}/postgres", "%23"),
+    ],
+)
+def test_a_wrong_address_is_one_sentence_without_the_password(database: Database, url: str, wanted: str) -> None:
+    given = url.format(secret=SECRET, port=database.port)
+    ended = end(start_migrate({"VITALFLOW_DATABASE_URL": given}))
+    assert wanted in ended.expect_sentence()
+    assert SECRET not in ended.out + ended.err
+
+
+def test_no_address_at_all() -> None:
+    assert "VITALFLOW_DATABASE_URL is not set" in end(start_migrate({})).expect_sentence()
+
+
+@pytest.mark.parametrize(
+    ("name", "user", "password", "wanted"),
+    [
+        ("VITALFLOW_INGEST_URL", "vitalflow_reader", SECRET, "names the user 'vitalflow_reader'"),
+        ("VITALFLOW_READER_URL", "vitalflow_reader", "", "has no password"),
+    ],
+)
+def test_a_login_that_will_not_do(empty: Db, name: str, user: str, password: str, wanted: str) -> None:
+    login = f"postgresql://{user}:{password}@127.0.0.1/x"
+    ended = end(start_migrate({"VITALFLOW_DATABASE_URL": empty.owner_url, name: login}))
+    assert wanted in ended.expect_sentence()
+    assert SECRET not in ended.out + ended.err
