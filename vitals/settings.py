@@ -4,11 +4,12 @@ Each service derives its own class from `Settings`; `.env.example` lists them al
 value, may come from a file instead: VITALFLOW_X_FILE names it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +17,8 @@ from vitals.errors import Never
 from vitals.topics import Topics
 
 PREFIX = "VITALFLOW_"
+_BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+_NO_PORT = re.compile(r":(?!//)(?!\d+(?:/|$)).*")
 
 
 def _mqtt_url(text: str) -> str:
@@ -23,11 +26,38 @@ def _mqtt_url(text: str) -> str:
     return text
 
 
+def _taken_apart(url: str) -> SplitResult:
+    """`urlsplit` for an address that may hold a password; raises ValueError that tells nothing of it.
+
+    Two readers that understand such a password differently (Python's and PostgreSQL's) would each take a piece of it
+    for a host or a port, and name it when they complain.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("this is no URL") from None
+    torn = url.count("@") > 1 or ("@" in url and "@" not in parts.netloc)
+    if parts.netloc and (torn or _BAD_PERCENT.search(parts.netloc)):
+        raise ValueError("in a URL a password has its % written as %25, @ as %40, / as %2F, # as %23 and ? as %3F")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(str(error).partition(" as ")[0]) from None  # behind it stands what was taken for a port
+    return parts
+
+
 def _database_url(text: str) -> str:
-    parts = urlsplit(text)
+    # Here and not above: devices have no use for it, and it takes longer to load than all the rest of them.
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = _taken_apart(text)
     if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
         raise ValueError("expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
-    _ = parts.port  # raises ValueError with its own words where it is no port
+    try:
+        conninfo_to_dict(text)
+    except ProgrammingError as error:
+        raise ValueError(" ".join(str(error).split())) from None
     return text
 
 
@@ -55,7 +85,7 @@ class Broker:
     def parse(cls, url: str) -> Self:
         """Take the URL apart; raises ValueError that says what was expected."""
         expected = "expected mqtt://HOST:PORT or mqtt://USER:PASSWORD@HOST:PORT"
-        parts = urlsplit(url)
+        parts = _taken_apart(url)
         if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/"):
             raise ValueError(expected)
         user = None if parts.username is None else unquote(parts.username)
@@ -128,7 +158,13 @@ def _complaint(error: Any) -> str:
     if error["type"] == "missing":
         return f"{name} is not set; see .env.example"
     what = str(error["msg"]).removeprefix("Value error, ")
-    value = str(error["input"])
-    # Of a URL with credentials only what follows the '@' is safe to show.
-    shown = f"...@{value.rpartition('@')[2]}" if "@" in value else value
-    return f"{name} has the value {shown!r}: {what[0].lower()}{what[1:]}"
+    return f"{name} has the value {_fit_to_show(str(error['input']))!r}: {what[0].lower()}{what[1:]}"
+
+
+def _fit_to_show(value: str) -> str:
+    """A value without what may be a password: in a URL before the '@', behind a '?', or where a port should be."""
+    if "@" in value:
+        return f"...@{value.rpartition('@')[2].partition('?')[0]}"
+    if "://" in value:
+        return _NO_PORT.sub(":...", value.partition("?")[0])
+    return value
