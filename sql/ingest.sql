@@ -18,7 +18,12 @@ ON CONFLICT (device_id) DO UPDATE SET
     boot = greatest(excluded.boot, CASE WHEN excluded.state = 'online' THEN 0 ELSE device.boot END),
     interval_s = coalesce(excluded.interval_s, device.interval_s),
     model = coalesce(excluded.model, device.model),
-    changed_at = excluded.changed_at
+    -- Repeated at every subscription, a word is still as old as it was: "offline since" must not begin anew.
+    changed_at = CASE
+        WHEN excluded.state = device.state AND excluded.ward = device.ward
+             AND (excluded.state <> 'online' OR excluded.boot = device.boot) THEN device.changed_at
+        ELSE excluded.changed_at
+    END
 WHERE CASE
            WHEN excluded.state = 'online' THEN NOT %(retained)s OR excluded.boot >= device.boot
            WHEN excluded.state = 'forgotten' THEN excluded.ward = device.ward

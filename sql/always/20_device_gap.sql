@@ -1,6 +1,7 @@
 -- Readings that a device numbered and that never arrived: a row per run of missing numbers, per device and boot.
 -- A run before the first number that arrived counts only where the boot is younger than the oldest row kept: else
--- it is retention that removed it. Ask for one device or a few: `WHERE device_id = ...` reaches the index.
+-- it is retention that removed it. A device may send any bigint as boot or seq, so no arithmetic here may overflow.
+-- Ask for one device or a few: `WHERE device_id = ...` reaches the index.
 CREATE OR REPLACE VIEW device_gap AS
 WITH numbered AS (
     SELECT device_id, boot, seq, time,
@@ -18,7 +19,7 @@ SELECT device_id,
        time_before                       AS last_before,
        time                              AS first_after
 FROM numbered
-WHERE seq > coalesce(seq_before, 0) + 1
+WHERE seq - 1 > coalesce(seq_before, 0)
   AND (seq_before IS NOT NULL
-       OR to_timestamp(boot) > (SELECT min(time) FROM patient_vitals));
+       OR boot > (SELECT extract(epoch FROM min(time)) FROM patient_vitals));
 COMMENT ON VIEW device_gap IS 'runs of missing seq per device and boot; empty where nothing is missing';

@@ -1,0 +1,116 @@
+"""The table `device`: which of the words that a broker delivers about a device becomes its last one."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from sql.files import named
+from tests.fix_servers import Db
+
+START = datetime(2026, 11, 22, 10, tzinfo=UTC)
+OLD, NOW = 1000, 2000  # boots
+
+
+@dataclass(frozen=True)
+class Word:
+    """One message on a status topic, as ingest hands it to the database."""
+
+    state: str
+    boot: int = 0
+    ward: str = "icu-1"
+    retained: bool = False
+    interval_s: float | None = None
+    model: str | None = None
+
+
+def birth(boot: int, ward: str = "icu-1", *, retained: bool = False) -> Word:
+    return Word("online", boot, ward, retained, interval_s=1.0, model="Philips")
+
+
+def will(boot: int, ward: str = "icu-1", *, retained: bool = False) -> Word:
+    return Word("offline", boot, ward, retained)
+
+
+def forgotten(ward: str = "icu-1") -> Word:
+    return Word("forgotten", 0, ward)
+
+
+def last_word(db: Db, *words: Word) -> tuple[object, ...]:
+    """State, boot and ward after these words, a minute apart, said by the role that ingest has."""
+    with psycopg.connect(db.ingest_url) as connection:
+        for minute, word in enumerate(words):
+            told = {
+                "device_id": "bed-1",
+                "ward": word.ward,
+                "state": word.state,
+                "boot": word.boot,
+                "interval_s": word.interval_s,
+                "model": word.model,
+                "changed_at": START + timedelta(minutes=minute),
+                "retained": word.retained,
+            }
+            connection.execute(named("ingest.sql")["device_status"], told)
+    (row,) = db.rows("SELECT state, boot, ward FROM device")
+    return row
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        pytest.param([birth(NOW)], ("online", NOW, "icu-1"), id="a first birth"),
+        pytest.param([will(NOW, retained=True)], ("offline", NOW, "icu-1"), id="a first word that is a will"),
+        pytest.param([birth(NOW), will(NOW)], ("offline", NOW, "icu-1"), id="its own will"),
+        pytest.param([birth(NOW), will(NOW), birth(NOW)], ("online", NOW, "icu-1"), id="connected again"),
+        pytest.param([birth(OLD), will(OLD), birth(NOW)], ("online", NOW, "icu-1"), id="started again"),
+        pytest.param([birth(OLD), birth(NOW), will(OLD)], ("online", NOW, "icu-1"), id="an old connection's late will"),
+        pytest.param(
+            [birth(NOW), birth(OLD, retained=True)], ("online", NOW, "icu-1"), id="an old birth that is retained"
+        ),
+        pytest.param(
+            [birth(NOW), will(NOW), birth(NOW, retained=True)], ("online", NOW, "icu-1"), id="the broker knows better"
+        ),
+        pytest.param([birth(OLD, "er"), birth(NOW, "icu-1")], ("online", NOW, "icu-1"), id="moved to another ward"),
+        pytest.param(
+            [birth(OLD, "er"), birth(NOW, "icu-1"), will(OLD, "er")], ("online", NOW, "icu-1"), id="moved, late will"
+        ),
+        pytest.param(
+            [birth(OLD, "er"), birth(NOW, "icu-1"), will(OLD, "er", retained=True), birth(NOW, retained=True)],
+            ("online", NOW, "icu-1"),
+            id="moved, and ingest subscribes again",
+        ),
+        pytest.param(
+            [birth(NOW, "er"), birth(NOW, "icu-1"), will(NOW, "er")], ("online", NOW, "icu-1"), id="moved, same boot"
+        ),
+        pytest.param([birth(NOW), forgotten()], ("forgotten", NOW, "icu-1"), id="forgotten"),
+        pytest.param([birth(NOW), forgotten("er")], ("online", NOW, "icu-1"), id="forgotten where it no longer is"),
+        pytest.param([birth(NOW), forgotten(), birth(NOW)], ("online", NOW, "icu-1"), id="forgotten, and back"),
+        pytest.param([birth(NOW), birth(OLD)], ("online", OLD, "icu-1"), id="clock set back"),
+        pytest.param([birth(NOW), birth(OLD), will(NOW)], ("online", OLD, "icu-1"), id="clock set back, late will"),
+        pytest.param([birth(NOW), birth(OLD), will(OLD)], ("offline", OLD, "icu-1"), id="clock set back, own will"),
+        pytest.param([birth(0), will(0)], ("offline", 0, "icu-1"), id="a device without a boot"),
+    ],
+)
+def test_the_last_word(db: Db, words: list[Word], wanted: tuple[object, ...]) -> None:
+    assert last_word(db, *words) == wanted
+
+
+def test_a_will_does_not_take_away_what_the_birth_told(db: Db) -> None:
+    last_word(db, birth(NOW), will(NOW))
+    assert db.rows("SELECT interval_s, model FROM device") == [(1.0, "Philips")]
+
+
+@pytest.mark.parametrize("word", [birth(NOW), will(NOW)])
+def test_a_word_that_is_only_repeated_does_not_count_as_a_change(db: Db, word: Word) -> None:
+    # Every start of ingest hears all retained words again; "offline since" must not begin anew.
+    repeated = Word(word.state, word.boot, word.ward, True, word.interval_s, word.model)
+    last_word(db, word, repeated, repeated)
+    assert db.one("SELECT changed_at FROM device") == START
+
+
+def test_a_change_has_its_time(db: Db) -> None:
+    last_word(db, birth(NOW), will(NOW))
+    assert db.one("SELECT changed_at FROM device") == START + timedelta(minutes=1)
+    last_word(db, birth(OLD), birth(OLD), birth(OLD, "er"))
+    assert db.one("SELECT changed_at FROM device") == START + timedelta(minutes=2)
