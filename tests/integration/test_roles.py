@@ -1,0 +1,125 @@
+"""Who may do what in the database, by logging in as each."""
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from sql.migrate import connect, migrate
+from stack.servers import Database, ensure_database
+from tests.fix_rows import write_readings
+from tests.fix_servers import Db, logins
+
+INSERT = (
+    "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, status, received_at)"
+    " VALUES (now(), 'bed-1', 1, 1, 'icu-1', 'NORMAL', now())"
+)
+CHANGES = [
+    "UPDATE patient_vitals SET heart_rate = 60",
+    "DELETE FROM patient_vitals",
+    "TRUNCATE patient_vitals",
+    "DROP TABLE patient_vitals",
+    "SELECT drop_chunks('patient_vitals', older_than => now())",
+    "UPDATE rejected_message SET reason = 'none'",
+    "DELETE FROM rejected_message",
+    "DELETE FROM device",
+    "DELETE FROM vitalflow_migration",
+    "CREATE TABLE mine (x int)",
+    "CREATE ROLE friend",
+]
+
+
+def refused(url: str, statement: str, *settings: str) -> str:
+    """The SQLSTATE that a statement is refused with."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in settings:
+            connection.execute(setting.encode())
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(statement.encode())
+    return str(caught.value.sqlstate)
+
+
+NO_PRIVILEGE, READ_ONLY, CANCELLED = "42501", "25006", "57014"
+
+
+def test_ingest_adds_and_reads(db: Db) -> None:
+    with psycopg.connect(db.ingest_url) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("vitalflow_ingest",)
+        connection.execute(INSERT.encode())
+        connection.execute(
+            "INSERT INTO rejected_message (received_at, topic, payload, payload_size, reason, detail)"
+            " VALUES (now(), 't', 'p', 1, 'r', 'd')"
+        )
+        assert connection.execute("SELECT count(*) FROM patient_vitals").fetchone() == (1,)
+    assert (db.count(), db.count("rejected_message")) == (1, 1)
+
+
+@pytest.mark.parametrize("statement", CHANGES)
+def test_ingest_changes_and_removes_nothing(db: Db, statement: str) -> None:
+    write_readings(db, [1])
+    assert refused(db.ingest_url, statement) == NO_PRIVILEGE
+    assert db.count() == 1
+
+
+def test_the_reader_reads_every_table_and_view(db: Db) -> None:
+    write_readings(db, [1, 3])
+    relations = db.rows(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm')"
+    )
+    assert {("patient_vitals",), ("rejected_message",), ("device",), ("device_gap",)} <= set(relations)
+    with psycopg.connect(db.reader_url) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("vitalflow_reader",)
+        for (name,) in relations:
+            connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(str(name))))
+        assert connection.execute("SELECT missing FROM device_gap").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("statement", [INSERT, *CHANGES])
+def test_the_reader_only_reads(db: Db, statement: str) -> None:
+    write_readings(db, [1])
+    assert refused(db.reader_url, statement) in (READ_ONLY, NO_PRIVILEGE)
+    # Read-only is a default that a session may lift; the grants hold all the same.
+    assert refused(db.reader_url, statement, "SET default_transaction_read_only = off") == NO_PRIVILEGE
+    assert db.count() == 1
+
+
+def test_the_reader_is_read_only_by_default(db: Db) -> None:
+    assert refused(db.reader_url, "CREATE TEMP TABLE mine (x int)") == READ_ONLY
+
+
+@pytest.mark.parametrize("role", ["ingest_url", "reader_url"])
+def test_a_query_without_an_end_is_ended(db: Db, role: str) -> None:
+    with psycopg.connect(getattr(db, role)) as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("30s",)
+    assert refused(getattr(db, role), "SELECT pg_sleep(10)", "SET statement_timeout = '0.2s'") == CANCELLED
+
+
+def test_a_wrong_password_does_not_get_in(db: Db, database: Database) -> None:
+    for user in ("vitalflow_ingest", "vitalflow_reader"):
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(database.url("postgres", user, "wrong"))
+
+
+def test_passwords_are_changed_by_migrating_and_never_seen_by_the_server(
+    own_database: tuple[Database, Db],
+) -> None:
+    server, db = own_database
+    server.stop()
+    settings = ["log_statement=all", "log_min_duration_statement=0", "log_parameter_max_length=-1"]
+    server.line += [part for setting in settings for part in ("-c", setting)]
+    server.start()
+    ensure_database(server.url("postgres"), "second")
+    # With every character that has a meaning in a URL, in SQL or in a format string.
+    plain = "n3w p'a\"s%s$$\\w:o/r@d#?"
+    quoted = "n3w%20p'a%22s%25s$$%5Cw%3Ao%2Fr%40d%23%3F"
+    given = {role: server.url("second", role, quoted) for role in logins(server, "second")}
+    with connect(server.url("second")) as connection:
+        migrate(connection, given, lambda _: None)
+    for role in given:
+        with psycopg.connect(server.url("second"), user=role, password=plain) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == (role,)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(db.reader_url)  # the old one
+    log = server.log.read_text()
+    assert 'ALTER ROLE "vitalflow_reader"' in log  # it does log what migrate says
+    assert "SCRAM-SHA-256$" in log
+    assert "n3w" not in log
