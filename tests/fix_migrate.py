@@ -1,15 +1,24 @@
-"""`python -m sql migrate` as a process, from this checkout or from a copy of its rooms that a test may edit."""
+"""`python -m sql migrate` as a process, and an empty database for it.
+
+It runs from this checkout, or from a copy of its rooms that a test may edit.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+import pytest
+from psycopg import sql
+
 from stack.programs import CHECKOUT
-from tests.fix_servers import Db
+from stack.servers import Database, ensure_database
+from tests.fix_servers import Db, db_of
 
 TIMEOUT = 60  # seconds
 
@@ -77,3 +86,13 @@ def copy_rooms(folder: Path, *rooms: str) -> Path:
     for room in rooms:
         shutil.copytree(CHECKOUT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+@pytest.fixture
+def empty(database: Database) -> Iterator[Db]:
+    """A database with nothing in it."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    ensure_database(database.url("postgres"), name)
+    yield db_of(database, name)
+    with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -26,16 +26,6 @@ LEDGER = "SELECT name FROM vitalflow_migration ORDER BY name"
 
 
 @pytest.fixture
-def empty(database: Database) -> Iterator[Db]:
-    """A database with nothing in it."""
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    ensure_database(database.url("postgres"), name)
-    yield db_of(database, name)
-    with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-@pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the rooms that migrate needs, to be edited."""
     return copy_rooms(tmp_path / "checkout", "sql", "vitals")
