@@ -7,6 +7,7 @@ of its own there.
 """
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -37,7 +38,10 @@ MakeCommunity = Callable[[], AbstractContextManager[str]]
 
 def pytest_report_header(config: pytest.Config) -> str:
     url = os.environ.get(NATIVE)
-    return f"community: the native server {without_password(url)}" if url else "community: the WebAssembly build"
+    if url:
+        return f"community: the native server {without_password(url)} ({NATIVE})"
+    packages = json.loads((SOURCE / "package.json").read_text())["dependencies"]
+    return "community: the WebAssembly build, " + ", ".join(f"{name} {version}" for name, version in packages.items())
 
 
 @pytest.fixture(scope="session")
