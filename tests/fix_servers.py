@@ -80,22 +80,22 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def broker(programs: Programs, run_name: str, logs: Path) -> Iterator[Broker]:
     """A broker that is never harmed; tests that kill one start their own (`own_broker`)."""
     raise_file_limit()
-    server = Broker(programs, run_name, free_port(), logs / "broker.log")
+    server = Broker(programs, f"{run_name}-broker", free_port(), logs / "broker.log")
     server.start()
     yield server
     server.stop()
-    programs.remove(server.folder)
+    programs.remove(server.folder.parent)
 
 
 @pytest.fixture(scope="session")
 def database(programs: Programs, run_name: str, logs: Path) -> Iterator[Database]:
     """A PostgreSQL that is never harmed, with a migrated template database."""
-    server = Database(programs, run_name, free_port(), logs / "database.log")
+    server = Database(programs, f"{run_name}-database", free_port(), logs / "database.log")
     server.start()
     make_template(server)
     yield server
     server.stop()
-    programs.remove(server.folder)
+    programs.remove(server.folder.parent)
 
 
 def make_template(server: Database) -> None:
@@ -140,21 +140,21 @@ def db(database: Database, request: pytest.FixtureRequest) -> Iterator[Db]:
 @pytest.fixture
 def own_broker(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[Broker]:
     """A broker for one test to kill."""
-    server = Broker(programs, f"{run_name}-own", free_port(), tmp_path / "broker.log")
+    server = Broker(programs, f"{run_name}-own-broker", free_port(), tmp_path / "broker.log")
     server.start()
     yield server
     server.stop()
-    programs.remove(server.folder)
+    programs.remove(server.folder.parent)
 
 
 @pytest.fixture
 def own_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[tuple[Database, Db]]:
     """A PostgreSQL for one test to stop, with a migrated database in it."""
-    server = Database(programs, f"{run_name}-own", free_port(), tmp_path / "database.log")
+    server = Database(programs, f"{run_name}-own-database", free_port(), tmp_path / "database.log")
     server.start()
     ensure_database(server.url("postgres"), OWNER)
     with connect(server.url()) as connection:
         migrate(connection, logins(server, OWNER), lambda _: None)
     yield server, db_of(server, OWNER)
     server.stop()
-    programs.remove(server.folder)
+    programs.remove(server.folder.parent)

@@ -96,7 +96,7 @@ def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
         assert "Traceback" not in ingest.said()
     finally:
         late.stop()
-        programs.remove(late.folder)
+        programs.remove(late.folder.parent)
 
 
 def test_a_wrong_password_of_the_database_is_said_and_mended_without_a_restart(
@@ -188,7 +188,12 @@ def test_a_presence_that_nobody_renews_is_a_leftover(broker: Broker, db: Db, mak
     # As after a power cut that took broker and ingest at once: the retained word is "online", and nobody is there.
     left = Presence(state="online", boot=1, host="gone", pid=1)
     send(broker.port, "vitalflow/services/leftover", encode_presence(left), retain=True)
-    ingest = make_ingest(broker.url, db, start=False, ingest_client_id="leftover").start()
+    ingest = make_ingest(broker.url, db, start=False, ingest_client_id="leftover").start(wait=False)
+    eventually(lambda: "process 1 on gone holds it; waiting for a heartbeat" in ingest.said(), 10, "a sentence")
+    started = time.monotonic()
+    assert ingest.stop() == 0, "asked to end while it waits, it ends"
+    assert time.monotonic() - started < 5
+    ingest.start()
     assert ingest.stop() == 0
 
 
