@@ -212,11 +212,12 @@ def plain_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterato
     plain = dataclasses.replace(programs, postgresql=f"{inside}/usr/lib/postgresql/{version}/bin")
     server = Database(plain, f"{run_name}-plain", free_port(), tmp_path / "plain.log")
     without_preload(server)
-    server.start()
-    yield server
-    server.stop()
-    programs.remove(server.folder)
-    programs.remove(tree)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        programs.remove(server.folder.parent)  # the tree is in it too
 
 
 def without_preload(server: Database) -> None:
@@ -258,7 +259,7 @@ def test_timescaledb_that_is_not_preloaded_is_told_what_to_set(
         assert wanted in migrate(db).expect_sentence()
     finally:
         server.stop()
-        programs.remove(server.folder)
+        programs.remove(server.folder.parent)
 
 
 # Addresses that will not do
