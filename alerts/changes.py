@@ -1,0 +1,118 @@
+"""An alert's next value: raised, escalated, de-escalated, latched, returned, cleared. Pure; `bed` decides when."""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from alerts.alert import Alert, Change, State, alert_id
+from alerts.news2 import Score
+from alerts.rules import Rule
+from vitals.signs import BY_KEY
+
+GONE = "the condition is over"
+
+
+class Device(Protocol):
+    """What an alert says of where it comes from."""
+
+    device: str
+    ward: str
+    patient_id: str | None
+    last: datetime | None
+
+
+def raised(
+    bed: Device, rule: Rule, level: int, since: datetime, at: datetime, value: float | None, score: Score | None
+) -> Alert:
+    """A new alert. Its id follows from the device, the rule and the moment, so it is the same when made twice."""
+    sign = BY_KEY.get(rule.sign or "")
+    # Silence begins with the last reading, by which the same silence is known after a restart too.
+    named_after = since if rule.source in ("no-data", "offline") else at
+    return Alert(
+        alert_id=alert_id(bed.device, rule.name, named_after),
+        revision=1,
+        rule=rule.name,
+        kind=rule.kind,
+        state=State.ACTIVE,
+        change=Change.RAISED,
+        ward=bed.ward,
+        device_id=bed.device,
+        patient_id=bed.patient_id,
+        sign=rule.sign,
+        since=since,
+        raised_at=at,
+        changed_at=at,
+        reading_at=bed.last,
+        loinc=sign.loinc if sign else (),
+        mdc=sign.mdc if sign else None,
+        unit=sign.unit if sign else None,
+        **_at_level(rule, level, value, score),
+    )
+
+
+def turned(
+    alert: Alert,
+    rule: Rule,
+    level: int,
+    at: datetime,
+    reading_at: datetime | None,
+    value: float | None,
+    score: Score | None,
+) -> Alert:
+    """The alert at another level of its rule; at level 0 the condition is over.
+
+    Worse than before it sounds again, whoever had acknowledged or silenced it. Milder, it keeps what a person did.
+    """
+    rest: dict[str, Any] = {"reading_at": reading_at}
+    if level == 0:
+        if rule.latching and alert.state is not State.ACKNOWLEDGED:
+            return changed(alert, Change.LATCHED, at, level=0, state=State.LATCHED, latched=True, **_quiet, **rest)
+        return changed(alert, Change.CLEARED, at, level=0, state=State.CLEARED, reason=GONE, **_quiet, **rest)
+    rest |= _at_level(rule, level, value, score)
+    if alert.state is State.LATCHED:
+        return changed(alert, Change.RETURNED, at, state=State.ACTIVE, latched=False, **rest)
+    if level < alert.level:
+        return changed(alert, Change.DEESCALATED, at, **rest)
+    return changed(alert, Change.ESCALATED, at, state=State.ACTIVE, acknowledged_by=None, **_quiet, **rest)
+
+
+_quiet: dict[str, Any] = {"audio_paused_until": None}
+
+
+def changed(alert: Alert, change: Change, at: datetime, *, reading_at: datetime | None = None, **fields: Any) -> Alert:
+    """The alert after a change: one revision on, and never back in time."""
+    return replace(
+        alert,
+        change=change,
+        revision=alert.revision + 1,
+        changed_at=max(at, alert.changed_at),
+        reading_at=reading_at or alert.reading_at,
+        **fields,
+    )
+
+
+def _at_level(rule: Rule, level: int, value: float | None, score: Score | None) -> dict[str, Any]:
+    step = rule.levels[level - 1]
+    limit = None if rule.above is None else step.limit
+    return {
+        "level": level,
+        "priority": step.priority,
+        "value": value,
+        "limit": limit,
+        "parts": score.parts if score else None,
+        "text": _text(rule, value, limit, score),
+    }
+
+
+def _text(rule: Rule, value: float | None, limit: float | None, score: Score | None) -> str:
+    """One line for a person: the rule's words, the value and the limit it passed."""
+    if value is None or limit is None:
+        return rule.text
+    word = "above" if rule.above else "below"
+    sign = BY_KEY.get(rule.sign or "")
+    if sign:
+        return f"{rule.text}: {round(value, 1):g} {sign.unit}, limit {word} {limit:g}"
+    parts = ", ".join(f"{key} {points}" for key, points in (score.parts if score else {}).items() if points)
+    at_least = "at least " if score and score.missing else ""
+    return f"{rule.text}: {at_least}{value:g} ({parts})"

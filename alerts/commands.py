@@ -1,0 +1,129 @@
+"""What a person may do to an alert: acknowledge it, pause its audio, resume it. Pure, refused in sentences.
+
+They come from the topic `acks/{ward}/{device}/{rule}`; the worker decodes here, applies here, publishes the events and
+answers a refusal on the service topic.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from alerts.alert import Alert, Change, Event, State
+from alerts.bed import NOTHING, Bed
+from alerts.changes import changed
+from vitals.errors import Never
+from vitals.reading import MAX_TEXT
+
+MAX_COMMAND = 4 * 1024  # bytes
+PAUSE_S = 120.0  # where the command names no time
+
+ACKNOWLEDGED_GONE = "acknowledged after the condition was over"
+
+
+class Refused(Never):
+    """A command that is not carried out; the text says why, for the person who gave it."""
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """One command. Unknown keys are left out."""
+
+    by: str
+    action: Literal["acknowledge", "pause_audio", "resume_audio"]
+    seconds: float = PAUSE_S
+
+
+_decode = msgspec.json.Decoder(Command).decode
+
+
+def decode_command(payload: bytes) -> Command:
+    """Take a command apart; raises Refused."""
+    if len(payload) > MAX_COMMAND:
+        raise Refused(f"{len(payload)} bytes; a command has at most {MAX_COMMAND}")
+    try:
+        command = _decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"not a command: {str(error).replace('`', '')}") from None
+    if not command.by.strip() or len(command.by) > MAX_TEXT or not command.by.isprintable():
+        raise Refused(f"by is {command.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
+    return command
+
+
+def carry_out(bed: Bed, rule: str, command: Command, now: datetime) -> Sequence[Event]:
+    """Do what the command says to the bed's alert of that rule; raises Refused."""
+    match command.action:
+        case "acknowledge":
+            return acknowledge(bed, rule, command.by, now)
+        case "pause_audio":
+            return pause_audio(bed, rule, command.by, command.seconds, now)
+        case "resume_audio":
+            return resume_audio(bed, rule, command.by, now)
+
+
+def acknowledge(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]:
+    """A person has seen it: silent until it gets worse. A latched alert ends with it.
+
+    Said twice by the same person it is said once: a command may be delivered again.
+    """
+    alert = _open(bed, rule)
+    if alert.state is State.ACKNOWLEDGED:
+        if alert.acknowledged_by == by:
+            return NOTHING
+        raise Refused(f"the alert {rule} of {bed.device} is already acknowledged by {alert.acknowledged_by}")
+    if alert.state is State.LATCHED:
+        bed.alerts.pop(rule)
+        ended = changed(
+            alert,
+            Change.CLEARED,
+            now,
+            state=State.CLEARED,
+            latched=False,
+            acknowledged_by=by,
+            reason=ACKNOWLEDGED_GONE,
+        )
+        return [Event(ended)]
+    return _kept(
+        bed,
+        changed(alert, Change.ACKNOWLEDGED, now, state=State.ACKNOWLEDGED, acknowledged_by=by, audio_paused_until=None),
+    )
+
+
+def pause_audio(bed: Bed, rule: str, by: str, seconds: float, now: datetime) -> Sequence[Event]:
+    """Silent for a time, and then it sounds again; a new alert of the bed, or a worse level of this one, sounds."""
+    alert = _open(bed, rule)
+    longest = bed.rules.longest_audio_pause.total_seconds()
+    if not 0 < seconds <= longest:
+        raise Refused(f"audio cannot be paused for {seconds:g} s; allowed are more than 0 and at most {longest:g} s")
+    if alert.state is State.ACKNOWLEDGED:
+        raise Refused(f"the alert {rule} of {bed.device} is acknowledged and already silent")
+    if alert.state is State.LATCHED:
+        raise Refused(f"the alert {rule} of {bed.device} is latched: its condition is over; acknowledge it to end it")
+    until = now + timedelta(seconds=seconds)
+    if alert.audio_paused_until is not None and until <= alert.audio_paused_until:
+        return NOTHING
+    return _kept(bed, changed(alert, Change.AUDIO_PAUSED, now, state=State.AUDIO_PAUSED, audio_paused_until=until))
+
+
+def resume_audio(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]:
+    """End an audio pause before its time; an alert that already sounds goes on sounding."""
+    alert = _open(bed, rule)
+    if alert.state is State.ACTIVE:
+        return NOTHING
+    if alert.state is not State.AUDIO_PAUSED:
+        raise Refused(f"the audio of the alert {rule} of {bed.device} is not paused: it is {alert.state}")
+    return _kept(bed, changed(alert, Change.AUDIO_RESUMED, now, state=State.ACTIVE, audio_paused_until=None))
+
+
+def _open(bed: Bed, rule: str) -> Alert:
+    alert = bed.alerts.get(rule)
+    if alert is None:
+        there = ", ".join(sorted(bed.alerts)) or "none"
+        raise Refused(f"{bed.device} has no open alert {rule[:MAX_TEXT]!a}; open are: {there}")
+    return alert
+
+
+def _kept(bed: Bed, alert: Alert) -> Sequence[Event]:
+    bed.alerts[alert.rule] = alert
+    return [Event(alert)]

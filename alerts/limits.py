@@ -1,0 +1,96 @@
+"""A bed's own limits over the rule file's, from the retained topic `limits/{ward}/{device}`. Pure.
+
+`decode_limits` reads the message, `apply` lays it over the rules and refuses what contradicts itself; the worker then
+tells the bed to `use` what came of it. An empty message takes the bed's own limits away again.
+"""
+
+import math
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from alerts.commands import Refused
+from alerts.rules import Level, Rule, RuleSet, contradictions, objections
+from vitals.reading import MAX_TEXT
+
+MAX_LIMITS = 16 * 1024  # bytes
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One bed's own limits.
+
+    limits       rule -> its limit, or a list of limits from its mildest level on; null keeps the file's. The file's
+                 distance from limit to `clear` goes along
+    spo2_scale   2 for the NEWS2 scale of a patient in hypercapnic respiratory failure, where a clinician said so
+    patient_id   for whom; while another patient is known to be on the device, the file's limits hold
+    """
+
+    by: str
+    limits: dict[str, float | list[float | None]] = {}
+    spo2_scale: Literal[1, 2] | None = None
+    patient_id: str | None = None
+
+    def hold_for(self, patient_id: str | None) -> bool:
+        """Whether they hold while this patient is on the device."""
+        return self.patient_id is None or patient_id is None or self.patient_id == patient_id
+
+
+_decode = msgspec.json.Decoder(Limits).decode
+
+
+def decode_limits(payload: bytes) -> Limits | None:
+    """Take the message apart; None for an empty one. Raises Refused."""
+    if not payload:
+        return None
+    if len(payload) > MAX_LIMITS:
+        raise Refused(f"{len(payload)} bytes; a bed's limits have at most {MAX_LIMITS}")
+    try:
+        limits = _decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"not a bed's limits: {str(error).replace('`', '')}") from None
+    if not limits.by.strip() or len(limits.by) > MAX_TEXT or not limits.by.isprintable():
+        raise Refused(f"by is {limits.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
+    return limits
+
+
+def apply(rules: RuleSet, limits: Limits) -> RuleSet:
+    """The rules with these limits; raises Refused, with every objection, and then nothing of them holds."""
+    told: list[str] = []
+    changed: dict[str, Rule] = {}
+    for name, wanted in limits.limits.items():
+        rule = rules.by_name.get(name)
+        if rule is None or rule.above is None:
+            told.append(_no_such(name, rules, rule))
+            continue
+        steps = list(wanted) if isinstance(wanted, list) else [wanted]
+        if not 1 <= len(steps) <= len(rule.levels) or not any(step is not None for step in steps):
+            told.append(f"{name} has {len(rule.levels)} level(s); {len(steps)} limit(s) were given")
+            continue
+        if not all(step is None or math.isfinite(step) for step in steps):
+            told.append(f"{name}: {steps} are not all numbers")
+            continue
+        steps += [None] * (len(rule.levels) - len(steps))
+        new = tuple(_moved(level, step) for level, step in zip(rule.levels, steps, strict=True))
+        changed[name] = replace(rule, levels=new)
+        told += [f"{name}, level {place + 1}: {said}" for place, said in objections(changed[name])]
+    new_rules = tuple(changed.get(rule.name, rule) for rule in rules.rules)
+    told += [f"{rule.name}: {said}" for rule, said in contradictions(new_rules)]
+    if told:
+        raise Refused("; ".join(told))
+    return replace(rules, rules=new_rules, spo2_scale=limits.spo2_scale or rules.spo2_scale)
+
+
+def _moved(level: Level, limit: float | None) -> Level:
+    return level if limit is None else replace(level, limit=limit, clear=limit + (level.clear - level.limit))
+
+
+def _no_such(name: str, rules: RuleSet, rule: Rule | None) -> str:
+    if rule is not None:
+        return f"{name} has no limit to set: it watches {rule.source}"
+    known = [rule.name for rule in rules.rules if rule.above is not None]
+    close = get_close_matches(name, known, 1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return f"no rule {name[:MAX_TEXT]!a}{meant}; limits can be set for {', '.join(known)}"

@@ -1,0 +1,59 @@
+"""The line on which each key of a rule file stands, for the mistakes that `rulefile` tells.
+
+`tomllib` reads TOML and forgets where it read it. A rule file is plain: headers [[rule]] and [[rule.level]] with one
+key a line, so a scan for these two shapes finds the lines; texts over several lines are passed over. Where somebody
+wrote the same thing in another shape, the scan counts other tables than tomllib does, notices, and tells line 1.
+"""
+
+import re
+from typing import Any
+
+_HEADER = re.compile(r"\s*\[\[\s*(rule(?:\s*\.\s*level)?)\s*\]\]")
+_KEY = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([\w-]+))\s*=\s*(.*)""")
+_LONG = ('"""', "'''")
+
+# (place of the rule or None for the top, place of its level or None for the rule itself)
+_Table = tuple[int | None, int | None]
+
+
+class Lines:
+    """Where the keys of one text stand; `content` is what tomllib read from it."""
+
+    def __init__(self, text: str, content: dict[str, Any]) -> None:
+        self._keys: dict[tuple[_Table, str], int] = {}
+        self._headers: dict[_Table, int] = {(None, None): 1}
+        self._scan(text)
+        rules = content.get("rule", [])
+        self._knows = isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)
+        if self._knows:
+            levels = sum(len(rule.get("level", ())) for rule in rules if isinstance(rule.get("level", ()), list))
+            self._knows = len(self._headers) == 1 + len(rules) + levels
+
+    def of(self, rule: int | None, key: str, level: int | None = None) -> int:
+        """The line of a key; of the rule's key where the level has none; of the header where neither has."""
+        if not self._knows:
+            return 1
+        places = [(rule, level), (rule, None)]
+        found = [self._keys[place, key] for place in places if (place, key) in self._keys]
+        found += [self._headers[place] for place in places if place in self._headers]
+        return found[0] if found else 1
+
+    def _scan(self, text: str) -> None:
+        rule: int | None = None
+        level: int | None = None
+        closing = ""  # of the text over several lines that we are in
+        for number, line in enumerate(text.splitlines(), 1):
+            if closing:
+                closing = "" if closing in line else closing
+                continue
+            header = _HEADER.match(line)
+            if header and header[1] == "rule":
+                rule, level = 0 if rule is None else rule + 1, None
+                self._headers[rule, level] = number
+            elif header:
+                level = 0 if level is None else level + 1
+                self._headers[rule, level] = number
+            elif key := _KEY.match(line):
+                name = key[1] or key[2] or key[3]
+                self._keys.setdefault(((rule, level), name), number)
+                closing = next((mark for mark in _LONG if key[4].startswith(mark) and key[4].count(mark) == 1), "")

@@ -1,0 +1,163 @@
+"""NEWS2, the early warning score of the Royal College of Physicians (2017), with its parts. Pure.
+
+`score` rates values that stand side by side; `Held` remembers a device's last values, because a blood pressure is not
+measured every second, and forgets each after a stated time. `bed` runs the rules on `news2` with it.
+
+Source: Royal College of Physicians. National Early Warning Score (NEWS) 2. London: RCP, 2017, chart 1. Values are
+rounded as the chart is printed, temperature to 0.1 and everything else to whole numbers, halves upwards; unrounded
+ones would fall between its bands.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from vitals.reading import Reading
+from vitals.signs import BY_KEY, SIGN_KEYS
+
+# (up to and with this value, points), in the chart's order; the last band has no end.
+_END = float("inf")
+_BANDS: dict[str, tuple[tuple[float, int], ...]] = {
+    "resp_rate": ((8, 3), (11, 1), (20, 0), (24, 2), (_END, 3)),
+    "spo2": ((91, 3), (93, 2), (95, 1), (_END, 0)),
+    "systolic_bp": ((90, 3), (100, 2), (110, 1), (219, 0), (_END, 3)),
+    "heart_rate": ((40, 3), (50, 1), (90, 0), (110, 1), (130, 2), (_END, 3)),
+    "temperature": ((35.0, 3), (36.0, 1), (38.0, 0), (39.0, 1), (_END, 2)),
+}
+_SCALE_2_AIR = ((83, 3), (85, 2), (87, 1), (_END, 0))
+_SCALE_2_OXYGEN = ((83, 3), (85, 2), (87, 1), (92, 0), (94, 1), (96, 2), (_END, 3))
+OXYGEN_POINTS = 2
+NOT_ALERT_POINTS = 3  # new confusion, voice, pain, unresponsive
+
+INPUTS = (*_BANDS, "on_oxygen", "consciousness")
+"""The seven inputs of the score."""
+
+# How long a value stands for the patient. What a monitor measures all the time is old after a minute. The others are
+# taken by hand or by cuff: the RCP asks for a full set at least hourly from a score of 5, and 4 to 6 hourly below it.
+HOLD: dict[str, timedelta] = {
+    "resp_rate": timedelta(minutes=1),
+    "spo2": timedelta(minutes=1),
+    "heart_rate": timedelta(minutes=1),
+    "systolic_bp": timedelta(hours=1),
+    "temperature": timedelta(hours=4),
+    "on_oxygen": timedelta(hours=4),
+    "consciousness": timedelta(hours=4),
+}
+
+
+def _points(key: str, bands: tuple[tuple[float, int], ...]) -> tuple[int, ...]:
+    """Points by the rounded value, in tenths for temperature: looked up by index, for every reading asks."""
+    tenths = _STEPS[key]
+    top = int(BY_KEY[key].high) * tenths + 2
+    return tuple(next(points for end, points in bands if place <= round(end * tenths, 6)) for place in range(top))
+
+
+_STEPS = {key: 10 if key == "temperature" else 1 for key in _BANDS}
+_TABLES = {key: _points(key, bands) for key, bands in _BANDS.items()}
+# By SpO2 scale and whether on oxygen.
+_SPO2 = {
+    (1, False): _TABLES["spo2"],
+    (1, True): _TABLES["spo2"],
+    (2, False): _points("spo2", _SCALE_2_AIR),
+    (2, True): _points("spo2", _SCALE_2_OXYGEN),
+}
+_ROWS = tuple((place, SIGN_KEYS.index(key), _STEPS[key], _TABLES[key], HOLD[key]) for place, key in enumerate(_BANDS))
+_SPO2_PLACE = tuple(_BANDS).index("spo2")
+
+
+class Score(NamedTuple):
+    """A score. With inputs missing it is a lower bound: `total` is at least what it says."""
+
+    total: int
+    parts: dict[str, int]
+    missing: tuple[str, ...]
+    stale: tuple[str, ...] = ()  # of the missing ones: measured once, too long ago
+
+    @property
+    def worst(self) -> int:
+        """The highest single part."""
+        return max(self.parts.values(), default=0)
+
+
+def part(key: str, value: float | bool | str, *, scale: int = 1, on_oxygen: bool = False) -> int:
+    """The points of one input."""
+    if key == "on_oxygen":
+        return OXYGEN_POINTS if value else 0
+    if key == "consciousness":
+        return 0 if value == "A" else NOT_ALERT_POINTS
+    table = _SPO2[scale, on_oxygen] if key == "spo2" else _TABLES[key]
+    return table[int(float(value) * _STEPS[key] + 0.5)]
+
+
+def score(values: Mapping[str, float | bool | str | None], *, scale: int = 1) -> Score:
+    """The score of values that stand side by side, keyed as in INPUTS; other keys are passed over.
+
+    `scale`: the SpO2 scale, 2 only where a clinician asked for it (hypercapnic respiratory failure).
+    """
+    oxygen = bool(values.get("on_oxygen"))
+    given = {key: value for key in INPUTS if (value := values.get(key)) is not None}
+    parts = {key: part(key, value, scale=scale, on_oxygen=oxygen) for key, value in given.items()}
+    return Score(sum(parts.values()), parts, tuple(key for key in INPUTS if key not in given))
+
+
+class Held:
+    """The last values of one device, each for as long as HOLD says, by the readings' own time."""
+
+    __slots__ = ("_scale", "_times", "_values")
+
+    def __init__(self, scale: int = 1) -> None:
+        self._scale = scale
+        self._values: list[float | bool | str | None] = [None] * len(INPUTS)
+        self._times: list[datetime | None] = [None] * len(INPUTS)
+
+    def take(self, reading: Reading, values: tuple[float | None, ...]) -> tuple[int, int]:
+        """Take a reading, whose signs are `values`, in; the total and the worst part. Runs for every reading."""
+        time, held, times = reading.time, self._values, self._times
+        total = worst = 0
+        oxygen = self._keep(5, reading.on_oxygen, time)
+        if oxygen:
+            total = worst = OXYGEN_POINTS
+        awake = self._keep(6, reading.consciousness, time)
+        if awake is not None and awake != "A":
+            total += NOT_ALERT_POINTS
+            worst = NOT_ALERT_POINTS
+        for place, position, steps, table, hold in _ROWS:
+            value = values[position]
+            if value is not None:
+                held[place] = value
+                times[place] = time
+            else:
+                value = held[place]  # type: ignore[assignment]
+                since = times[place]
+                if value is None or since is None or time - since > hold:
+                    held[place] = None
+                    continue
+            if place == _SPO2_PLACE:
+                table = _SPO2[self._scale, bool(oxygen)]
+            points = table[int(value * steps + 0.5)]
+            if points:
+                total += points
+                if points > worst:
+                    worst = points
+        return total, worst
+
+    def _keep(self, place: int, value: bool | str | None, time: datetime) -> float | bool | str | None:
+        if value is not None:
+            self._values[place], self._times[place] = value, time
+            return value
+        since = self._times[place]
+        if since is not None and time - since > HOLD[INPUTS[place]]:
+            self._values[place] = None
+        return self._values[place]
+
+    def on_scale(self, scale: int) -> "Held":
+        """The same values on the other SpO2 scale."""
+        other = Held(scale)
+        other._values, other._times = self._values.copy(), self._times.copy()
+        return other
+
+    def score(self) -> Score:
+        """The score of what is held, with its parts."""
+        found = score(dict(zip(INPUTS, self._values, strict=True)), scale=self._scale)
+        stale = tuple(key for key, time in zip(INPUTS, self._times, strict=True) if time and key in found.missing)
+        return found._replace(stale=stale)

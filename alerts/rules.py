@@ -1,0 +1,167 @@
+"""What a rule is, and a set of rules made ready for watching.
+
+`rulefile` makes rules from TOML, `limits` changes their limits for one bed, `bed` asks them. A rule watches one thing
+and has levels, from the mildest to the most severe: one alert climbs and descends them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from alerts.alert import Kind, Priority
+from vitals.signs import BY_KEY, SIGNS
+
+Source = Literal["sign", "news2", "sensor-off", "no-data", "offline"]
+SPECIAL: tuple[Source, ...] = ("news2", "no-data", "sensor-off", "offline")
+"""What a rule may name where it names no sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One step of a rule. Technical rules have no limit: there, time alone makes the step.
+
+    `limit` is passed where the value lies beyond it, never where it equals it; `clear` is reached where the value
+    equals it or lies on its good side. `single`: for NEWS2, a part that scores as much counts as passing the limit.
+    """
+
+    priority: Priority
+    limit: float = 0.0
+    clear: float = 0.0
+    after: timedelta = timedelta()
+    clear_after: timedelta = timedelta()
+    single: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing watched. `above`: the bad side; None for technical rules, which have no sides."""
+
+    name: str
+    source: Source
+    sign: str | None
+    above: bool | None
+    levels: tuple[Level, ...]
+    latching: bool
+    text: str
+
+    @property
+    def kind(self) -> Kind:
+        """Of the patient, or of the equipment."""
+        return "physiological" if self.source in ("sign", "news2") else "technical"
+
+    def depth(self, value: float) -> int:
+        """How many levels, counted from the mildest, the value lies beyond."""
+        found = 0
+        for level in self.levels:
+            if not (value > level.limit if self.above else value < level.limit):
+                break
+            found += 1
+        return found
+
+    def held(self, value: float) -> int:
+        """How many levels the value does not let go of: it lies on the bad side of `clear`."""
+        found = 0
+        for level in self.levels:
+            if not (value > level.clear if self.above else value < level.clear):
+                break
+            found += 1
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The rules of one sign. A value from `low` to `high` is beyond no limit of any of them."""
+
+    position: int  # in `signs.SIGNS`
+    key: str
+    low: float
+    high: float
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules, and what follows from them, worked out once because every reading asks."""
+
+    rules: tuple[Rule, ...]
+    stale_after: timedelta = timedelta(seconds=60)
+    longest_audio_pause: timedelta = timedelta(minutes=10)
+    spo2_scale: int = 1
+    where: str = "rules"
+    by_name: dict[str, Rule] = field(init=False, repr=False)
+    watches: tuple[Watch, ...] = field(init=False, repr=False)
+    scored: tuple[Rule, ...] = field(init=False, repr=False)
+    sensors: tuple[Rule, ...] = field(init=False, repr=False)
+    timed: tuple[Rule, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        def of(*sources: Source) -> tuple[Rule, ...]:
+            return tuple(rule for rule in self.rules if rule.source in sources)
+
+        ready = {
+            "by_name": {rule.name: rule for rule in self.rules},
+            "watches": tuple(_watches(of("sign"))),
+            "scored": of("news2"),
+            "sensors": of("sensor-off"),
+            "timed": of("no-data", "offline"),
+        }
+        for name, value in ready.items():
+            object.__setattr__(self, name, value)
+
+
+def _watches(rules: Sequence[Rule]) -> Sequence[Watch]:
+    found = []
+    for position, sign in enumerate(SIGNS):
+        mine = tuple(rule for rule in rules if rule.sign == sign.key)
+        if mine:
+            low, high = quiet_range(mine)
+            found.append(Watch(position, sign.key, low, high, mine))
+    return found
+
+
+def quiet_range(rules: Sequence[Rule]) -> tuple[float, float]:
+    """The values beyond no limit of these rules of one sign; empty (low > high) where the rules leave none."""
+    low = max((rule.levels[0].limit for rule in rules if not rule.above), default=-math.inf)
+    high = min((rule.levels[0].limit for rule in rules if rule.above), default=math.inf)
+    return low, high
+
+
+def objections(rule: Rule) -> list[tuple[int, str]]:
+    """What is wrong with a rule's limits: (place of the level, sentence). Asked for the file and for a bed's own."""
+    found = []
+    word, worse = ("above", "higher") if rule.above else ("below", "lower")
+    sign = BY_KEY.get(rule.sign or "")
+    low, high = (sign.low, sign.high) if sign else (0.0, 20.0)
+    for place, level in enumerate(rule.levels):
+        before = rule.levels[place - 1] if place else None
+        if not low <= level.limit <= high:
+            found.append((place, f"{word} = {level.limit:g} is no possible value; allowed are {low:g} to {high:g}"))
+        if level.clear != level.limit and (level.clear > level.limit) == rule.above:
+            side = "at most" if rule.above else "at least"
+            found.append((place, f"clear = {level.clear:g} is beyond {word} = {level.limit:g}; allowed is {side} that"))
+        if before and (level.limit == before.limit or (level.limit > before.limit) != rule.above):
+            told = f"{word} = {level.limit:g} follows {before.limit:g}; each level's limit must be {worse}"
+            found.append((place, told))
+        elif before and level.clear != before.clear and (level.clear > before.clear) != rule.above:
+            told = f"clear = {level.clear:g} follows {before.clear:g}; a milder level cannot be cleared first"
+            found.append((place, told))
+    return found
+
+
+def contradictions(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
+    """Signs for which high lies below low, so that every value would be an alarm: (a rule, sentence)."""
+    found = []
+    for key in dict.fromkeys(rule.sign for rule in rules if rule.source == "sign"):
+        mine = [rule for rule in rules if rule.source == "sign" and rule.sign == key]
+        low, high = quiet_range(mine)
+        if low > high:
+            lower = next(rule for rule in mine if not rule.above and rule.levels[0].limit == low)
+            upper = next(rule for rule in mine if rule.above and rule.levels[0].limit == high)
+            told = (
+                f"above = {high:g} is lower than below = {low:g} of the rule {lower.name}: "
+                f"every value of {key} would be an alarm"
+            )
+            found.append((upper, told))
+    return found
