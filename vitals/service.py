@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 HEARTBEAT_S = 2.0
-"""Seconds between two heartbeats; one that is missing twice in a row is not there any more. Short, because a service that
-comes back after a broker's crash waits that long before it believes that nobody else holds its session."""
+"""Seconds between two heartbeats; one that is missing twice in a row is not there any more. Short, because a service
+that comes back after a broker's crash waits that long before it believes that nobody else holds its session."""
 
 
 class Presence(Struct, frozen=True, kw_only=True, omit_defaults=True):

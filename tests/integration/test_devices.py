@@ -32,7 +32,7 @@ class Listener:
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        eventually(self._client.is_connected, 5, "the listener connects")
+        eventually(self._client.is_connected, 20, "the listener connects")
 
     def _keep(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
         self.heard.append((message.topic, msgspec.json.decode(message.payload)))

@@ -22,7 +22,7 @@ def test_a_published_reading_becomes_a_row(broker: Broker, db: Db, make_ingest: 
     patient = "p\\7 \N{HEBREW LETTER ALEF}"
     told = reading(now, signs, boot=9, seq=1, patient_id=patient, on_oxygen=True, sensor_off=("spo2",))
     send(broker, "vitalflow/vitals/icu-1/bed-1", encode(told))
-    eventually(lambda: db.count() == 1, 5, "one row")
+    eventually(lambda: db.count() == 1, 20, "one row")
     names = db.rows("SELECT time, device_id, ward, boot, seq, patient_id, status FROM patient_vitals")
     assert names == [(now, "bed-1", "icu-1", 9, 1, patient, "CRITICAL")]
     values = db.rows("SELECT heart_rate, spo2, resp_rate, on_oxygen, consciousness, sensor_off FROM patient_vitals")
@@ -36,6 +36,6 @@ def test_a_backlog_comes_as_an_array_and_twice_without_harm(broker: Broker, db: 
     backlog = [reading(start + timedelta(seconds=i), {"spo2": 97.0}, boot=9, seq=i + 1) for i in range(100)]
     for _ in range(2):
         send(broker, "vitalflow/vitals/icu-1/bed-1", encode_many(backlog))
-    eventually(lambda: ingest.metric("received_total") == 2, 5, "both messages")
+    eventually(lambda: ingest.metric("received_total") == 2, 20, "both messages")
     assert db.count() == 100
     assert ingest.metric("duplicate_total") == 100

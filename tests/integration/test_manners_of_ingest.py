@@ -91,7 +91,7 @@ def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
     try:
         eventually(lambda: "connected to the broker" in ingest.said(), 15, "a connection")
         send(port, "vitalflow/vitals/w/d", a_reading())
-        eventually(lambda: db.count() == 1, 5, "a row")
+        eventually(lambda: db.count() == 1, 20, "a row")
         assert ingest.stop() == 0
         assert "Traceback" not in ingest.said()
     finally:
@@ -113,7 +113,7 @@ def test_a_wrong_password_of_the_database_is_said_and_mended_without_a_restart(
     ingest.kill()
     ingest.environment["VITALFLOW_INGEST_URL"] = db.ingest_url
     ingest.start()
-    eventually(lambda: db.count() == 1, 5, "the reading, which the broker kept")
+    eventually(lambda: db.count() == 1, 20, "the reading, which the broker kept")
 
 
 def test_a_database_that_is_not_migrated_is_waited_for_and_the_command_is_named(
@@ -141,7 +141,7 @@ def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(
     server.stop_at_once()
     for seq in range(1, 51):
         send(broker.port, "vitalflow/vitals/w/d", a_reading(seq))
-    eventually(lambda: ingest.metric("window_in_use") == 50, 5, "fifty messages in hand")
+    eventually(lambda: ingest.metric("window_in_use") == 50, 20, "fifty messages in hand")
     started = time.monotonic()
     assert ingest.stop() == 0
     assert time.monotonic() - started < 5
@@ -161,7 +161,7 @@ def test_sigterm_stores_and_acknowledges_the_open_batch_and_says_goodbye(
     assert online.state == "online"
     for seq in range(1, 6):
         send(broker.port, "vitalflow/vitals/w/d", a_reading(seq))
-    eventually(lambda: ingest.metric("window_in_use") == 5, 5, "five messages in the open batch")
+    eventually(lambda: ingest.metric("window_in_use") == 5, 20, "five messages in the open batch")
     assert db.count() == 0
     assert ingest.stop() == 0
     assert db.count() == 5
@@ -180,7 +180,7 @@ def test_a_second_instance_is_refused_and_the_first_goes_on(broker: Broker, db: 
     assert second.process.wait(20) == 2
     assert f"an ingest with the client id '{first.client_id}' is already running (process" in second.said()
     send(broker.port, "vitalflow/vitals/w/d", a_reading())
-    eventually(lambda: db.count() == 1, 5, "the first one still stores")
+    eventually(lambda: db.count() == 1, 20, "the first one still stores")
     assert first.said().count("connected to the broker") == 1
 
 
@@ -214,7 +214,7 @@ def test_a_broker_that_restarts_is_found_again_and_what_it_kept_is_stored(
     ingest = make_ingest(own_broker.url, db)
     for seq in range(1, 4):
         send(own_broker.port, "vitalflow/vitals/w/d", a_reading(seq))
-        eventually(lambda seq=seq: db.count() == seq, 5, "a row")  # type: ignore[misc]
+        eventually(lambda seq=seq: db.count() == seq, 20, "a row")  # type: ignore[misc]
         own_broker.stop()
         own_broker.start()
         eventually(lambda seq=seq: ingest.metric("connections_total") == seq + 1, 15, "a connection")  # type: ignore[misc]
@@ -231,8 +231,8 @@ def test_the_last_word_of_a_device_is_kept(broker: Broker, db: Db, make_ingest: 
     ):
         send(broker.port, "vitalflow/status/icu-1/bed-1", payload, retain=True)
     send(broker.port, "vitalflow/vitals/icu-1/bed-1", a_reading())
-    eventually(lambda: db.count() == 1, 5, "what was sent after them")
+    eventually(lambda: db.count() == 1, 20, "what was sent after them")
     query = "SELECT ward, state, boot, interval_s, model FROM device WHERE device_id = 'bed-1'"
     assert db.rows(query) == [("icu-1", "online", 200, 1.0, "Monitor 3")]
     send(broker.port, "vitalflow/status/icu-1/bed-1", b'{"state":"offline","boot":200}', retain=True)
-    eventually(lambda: db.rows(query)[0][1:3] == ("offline", 200), 5, "offline")
+    eventually(lambda: db.rows(query)[0][1:3] == ("offline", 200), 20, "offline")

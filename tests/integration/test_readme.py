@@ -24,7 +24,7 @@ def test_the_five_lines_of_a_device_of_your_own_store_a_reading(
     make_ingest(broker.url, db)
     code = found[1].replace(str(PORT_BASE), str(broker.port))
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
-    eventually(lambda: db.count() == 1, 5, "a row")
+    eventually(lambda: db.count() == 1, 20, "a row")
     query = "SELECT device_id, ward, patient_id, heart_rate, spo2, status FROM patient_vitals"
     assert db.rows(query) == [("my-monitor", "icu-1", "p-0042", 72, 98, "NORMAL")]
 
