@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.drain import drain as measure_drain
+from bench.engine import engine as measure_engine
 from bench.ground import ground
 from vitals.errors import told_in_one_sentence
 
@@ -15,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 @app.callback()
 def about() -> None:
-    """What VitalFlow costs. Every command starts servers of its own and deletes them afterwards."""
+    """What VitalFlow costs. A command that needs servers starts its own and deletes them afterwards."""
 
 
 @app.command()
@@ -35,6 +36,24 @@ def drain(
     print(f"mosquitto_sub  {found.mosquitto_sub_per_s:>8} messages/s  receive and acknowledge, nothing else")
     print(f"ingest         {found.ingest_per_s:>8} messages/s  first message to last COMMIT, {found.stored} rows")
     print(f"ratio          {found.ratio:>8.2f}             {found.ingest_cpu_us_per_message} us of processor a message")
+    print(", ".join(found.machine.values()))
+
+
+@app.command()
+def engine(
+    readings: Annotated[int, typer.Option(min=1000, help="Readings to evaluate, on few beds and on many.")] = 400_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
+) -> None:
+    """How many readings a second the alarm engine evaluates on one core with the default rules."""
+    with told_in_one_sentence("vitalflow bench"):
+        found = measure_engine(readings, lambda line: print(line, file=sys.stderr))
+    if as_json:
+        print(json.dumps(found.as_dict()))
+        return
+    print(
+        f"{found.few_beds:>5} beds  {found.few_beds_per_s:>8} readings/s  {found.rules} rules, {found.changes} changes"
+    )
+    print(f"{found.many_beds:>5} beds  {found.many_beds_per_s:>8} readings/s")
     print(", ".join(found.machine.values()))
 
 

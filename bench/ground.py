@@ -51,14 +51,15 @@ def ground() -> Iterator[Ground]:
             edition = migrate(connection, logins, lambda _: None)
         machine = {
             "cores": str(os.cpu_count()),
-            "processor": _processor(),
+            "processor": processor(),
             "python": platform.python_version(),
             "database": str(edition),
         }
         yield Ground(programs, broker, database, folder, machine)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What a figure was measured on."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
