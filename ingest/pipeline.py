@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from ingest.batch import Batch
 from ingest.intake import Intake
 from ingest.metrics import Metrics
-from ingest.presence import other_instance
 from ingest.settings import IngestSettings
 from ingest.store import Store
-from ingest.subscriber import Subscriber
 from ingest.writer import Writer
 from vitals.errors import Never
+from vitals.instance import other_instance
+from vitals.session import Session
 
 log = logging.getLogger("ingest")
 
@@ -39,7 +39,19 @@ class Pipeline:
         self._wake_in.setblocking(False)
         self._intake = Intake(settings.topics, settings.retention)
         self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.retries.inc)
-        self._subscriber = Subscriber(settings, time.time_ns(), self._intake.take, metrics.connections.inc)
+        topics = settings.topics
+        self._service_topic = topics.service(settings.ingest_client_id)
+        self._session = Session(
+            settings.broker,
+            settings.ingest_client_id,
+            self._service_topic,
+            [(topics.all_vitals, 1), (topics.all_status, 1)],
+            window=settings.ingest_window,
+            boot=time.time_ns(),
+            deliver=self._intake.take,
+            connected=lambda _: metrics.connections.inc(),
+            log=log,
+        )
         self._in_hand = 0  # messages handed to the writer and not yet committed
 
     def stop(self) -> None:
@@ -62,19 +74,19 @@ class Pipeline:
         while not self._stopping:
             now = time.monotonic()
             if not self._in_hand:
-                self._subscriber.stay_connected(now)
+                self._session.stay_connected(now)
             readable = self._wait(now)
             self._acknowledge_committed()
             if readable:
                 self._intake.set_time(datetime.now(UTC), time.monotonic())
-                self._subscriber.receive()
+                self._session.receive()
             if self._is_due(self._intake.batch, time.monotonic()):
                 self._hand_over()
-            self._subscriber.take_care(time.monotonic())
+            self._session.take_care(time.monotonic())
         self._leave()
 
     def _refuse_a_second_instance(self) -> None:
-        other = other_instance(self._settings, lambda: self._stopping)
+        other = other_instance(self._settings.broker, self._service_topic, lambda: self._stopping, log)
         if other is not None:
             raise Never(
                 f"an ingest with the client id {self._settings.ingest_client_id!r} is already running ({other}); "
@@ -83,9 +95,9 @@ class Pipeline:
 
     def _wait(self, now: float) -> bool:
         """Sleep until something happens; says whether the MQTT socket can be read."""
-        number = self._subscriber.fileno()
+        number = self._session.fileno()
         readers: list[socket.socket | int] = [self._wake_out] if number is None else [self._wake_out, number]
-        writers = [number] if number is not None and self._subscriber.unsent else []
+        writers = [number] if number is not None and self._session.unsent else []
         batch = self._intake.batch
         pause = TURN
         if number is None:
@@ -101,7 +113,7 @@ class Pipeline:
         while not self._writer.done.empty():
             committed = self._writer.done.get()
             batch = committed.batch
-            self._subscriber.acknowledge(batch.message_ids)
+            self._session.acknowledge(batch.message_ids)
             self._in_hand -= batch.messages
             self._metrics.committed(batch, committed.written, time.time(), time.monotonic() - batch.opened_at)
         if self._writer.failure is not None:
@@ -114,7 +126,7 @@ class Pipeline:
         return (
             batch.messages >= self._settings.ingest_batch_size
             or now - batch.opened_at >= self._settings.ingest_linger_s
-            or self._subscriber.lost
+            or self._session.lost
         )
 
     def _hand_over(self) -> None:
@@ -132,7 +144,7 @@ class Pipeline:
             log.warning("leaving without the database; the broker keeps the %d messages in hand", self._in_hand)
             self._writer.give_up()
         self._acknowledge_committed()
-        self._subscriber.leave()
+        self._session.leave()
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # it is full, so the other side will wake anyway

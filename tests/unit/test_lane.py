@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.lane import Lane, LaneClient
+from vitals.lane import Lane, LaneClient
 
 Delivered = tuple[bytes, bytes, int, bool]
 

@@ -1,10 +1,10 @@
 """The fast lane: PUBLISH packets straight from the socket to the batch, everything else to paho-mqtt.
 
-First hop of a reading inside ingest. paho owns the session (CONNECT, SUBSCRIBE, pings, TLS), but reads a packet in
-three or more system calls and builds four objects for each message. This class stands between paho and its socket: it
-reads 256 KiB at a time, hands each PUBLISH to `deliver`, and lets paho read only what is left. Measured on two cores,
-from a full queue to the last commit: paho's own way 18 to 29 us a message for receiving alone, this way 8 us for
-receiving, decoding and formatting together.
+First hop of a reading inside a service (ingest, alerts). paho owns the session (CONNECT, SUBSCRIBE, pings, TLS), but
+reads a packet in three or more system calls and builds four objects for each message. This class stands between paho
+and its socket: it reads 256 KiB at a time, hands each PUBLISH to `deliver`, and lets paho read only what is left.
+Measured on two cores, from a full queue to the last commit: paho's own way 18 to 29 us a message for receiving alone,
+this way 8 us for receiving, decoding and formatting together.
 
 The price: about 100 lines of MQTT (sections 3.3 and 3.4 of the OASIS standard, versions 3.1.1 and 5.0), and the
 use of one hook that paho does not document, `Client._create_socket`; its version is pinned and a test watches.

@@ -1,6 +1,6 @@
-"""The MQTT session of ingest: connect, subscribe, announce, acknowledge. First stop of a reading after the broker.
+"""The MQTT session of a service, ingest or alerts: first stop of a reading after the broker.
 
-One persistent session under a fixed client id (MQTT 5: clean start off, a session expiry, Receive Maximum = the
+It is one persistent session under a fixed client id (MQTT 5: clean start off, a session expiry, Receive Maximum = the
 window), so that the broker keeps for us what we have not acknowledged. Nothing here waits for the database.
 """
 
@@ -8,19 +8,17 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from ingest.lane import Deliver, LaneClient
-from ingest.settings import IngestSettings
 from vitals.errors import Never
+from vitals.lane import Deliver, LaneClient
 from vitals.service import HEARTBEAT_S, Presence, decode_presence, encode_presence
-
-log = logging.getLogger("ingest")
+from vitals.settings import Broker
 
 SESSION_EXPIRY = 14 * 86_400  # seconds the broker keeps what is ours while we are away; mosquitto.conf says the same
 KEEPALIVE = 15  # seconds; after 1.5 times that without a word the broker publishes our will
@@ -30,17 +28,41 @@ LONGEST_PAUSE = 5.0
 REMINDER = 30.0  # seconds between two lines that say we are still waiting
 
 
-class Subscriber:
-    """The session. `deliver` is called for every message but those about ourselves."""
+class Session:
+    """The session. `deliver` is called for every message but those about ourselves.
 
-    def __init__(self, settings: IngestSettings, boot: int, deliver: Deliver, count_connection: Any) -> None:
-        self._settings = settings
+    client_id      names the session at the broker; one process, one id
+    service_topic  where our presence is retained
+    subscriptions  (filter, QoS) of all that we listen to
+    window         messages that the broker may send before we have acknowledged them
+    boot           unix nanoseconds of our start; names this instance
+    connected      is told at every connection whether the broker still knew the session
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        client_id: str,
+        service_topic: str,
+        subscriptions: Sequence[tuple[str, int]],
+        *,
+        window: int,
+        boot: int,
+        deliver: Deliver,
+        connected: Callable[[bool], None],
+        log: logging.Logger,
+    ) -> None:
+        self._broker = broker
+        self._client_id = client_id
+        self._subscriptions = [*subscriptions, (service_topic, 0)]
+        self._window = window
         self._deliver = deliver
-        self._count_connection = count_connection
+        self._tell_connected = connected
+        self._log = log
         self._boot = boot
-        self._topics = settings.topics
-        self._service = self._topics.service(settings.ingest_client_id)
-        self._service_bytes = self._service.encode()
+        self._service = service_topic
+        self._service_bytes = service_topic.encode()
+        self._unpublished: set[int] = set()  # message ids of what we published and the broker has not acknowledged
         self._connected = False
         self._ever_connected = False
         self._failed: str | None = None
@@ -92,14 +114,33 @@ class Subscriber:
             self._drop(self._failed)
         if self._usurper:
             raise Never(
-                f"another ingest with the client id {self._settings.ingest_client_id!r} has started after this one "
-                f"({self._usurper}) and took the session; leaving. Give each its own VITALFLOW_INGEST_CLIENT_ID"
+                f"another process with the client id {self._client_id!r} has started after this one "
+                f"({self._usurper}) and took the session; leaving. Give each its own client id"
             )
 
     def acknowledge(self, message_ids: Iterable[int]) -> None:
         """Tell the broker that these are stored. Only for messages of the present connection."""
         if self._client.lane is not None and self._client.socket() is not None:
             self._client.lane.acknowledge(message_ids)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
+        """Publish at QoS 1, in order with the acknowledgements: what is published first reaches the broker first.
+
+        While there is no connection it is kept and sent at the next one. An empty retained payload deletes.
+        """
+        properties = None
+        if expiry_s is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = expiry_s
+        sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        self._unpublished.add(sent.mid)
+        if self._client.want_write():
+            self._client.loop_write()
+
+    @property
+    def unpublished(self) -> int:
+        """How many of our own messages the broker has not acknowledged yet."""
+        return len(self._unpublished)
 
     def take_care(self, now: float) -> None:
         """Send what waits; about once a second also pings, and every few seconds a heartbeat."""
@@ -141,11 +182,10 @@ class Subscriber:
     # --- the session ---
 
     def _make_client(self) -> LaneClient:
-        settings = self._settings
-        broker = settings.broker
-        client = LaneClient(
-            self._on_message, client_id=settings.ingest_client_id, protocol=mqtt.MQTTv5, manual_ack=True
-        )
+        broker = self._broker
+        client = LaneClient(self._on_message, client_id=self._client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+        # What we publish must leave in order, before the acknowledgements that follow it: so paho may not hold it back.
+        client.max_inflight_messages_set(65_535)
         client.connect_timeout = CONNECT_TIMEOUT
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.password)
@@ -153,11 +193,12 @@ class Subscriber:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
         # With this set, paho leaves writing to us instead of writing inside publish() and subscribe().
         client.on_socket_register_write = lambda *_: None
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_EXPIRY
-        properties.ReceiveMaximum = settings.ingest_window
+        properties.ReceiveMaximum = self._window
         client.connect_async(broker.host, broker.port, KEEPALIVE, clean_start=False, properties=properties)
         return client
 
@@ -169,17 +210,17 @@ class Subscriber:
             self._failed = f"it refuses us: {reason}"
             return
         self._connected = True
-        self._count_connection()
         if self._ever_connected and not flags.session_present:
-            log.warning("the broker has forgotten our session, and with it the readings that it kept for us")
+            self._log.warning("the broker has forgotten our session, and with it the readings that it kept for us")
         if self._told_at is not None or not self._ever_connected:
-            log.info("connected to the broker at %s", self._settings.broker)
+            self._log.info("connected to the broker at %s", self._broker)
         self._ever_connected = True
         self._pause, self._told_at = FIRST_PAUSE, None
         # Subscribing again is harmless in a session that the broker remembers, and needed in one that it does not.
-        client.subscribe([(self._topics.all_vitals, 1), (self._topics.all_status, 1), (self._service, 0)])
+        client.subscribe(self._subscriptions)
         self._next_beat = 0.0
         self._next_care = 0.0
+        self._tell_connected(flags.session_present)
 
     def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         refused = [str(reason) for reason in reasons if reason.is_failure]
@@ -190,6 +231,9 @@ class Subscriber:
         if self._connected:
             self._tell(f"the connection ended: {reason}")
         self._connected = False
+
+    def _on_publish(self, _client: mqtt.Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        self._unpublished.discard(mid)
 
     def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool) -> None:
         if topic == self._service_bytes:
@@ -211,4 +255,4 @@ class Subscriber:
         now = time.monotonic()
         if self._told_at is None or now - self._told_at >= REMINDER:
             self._told_at = now
-            log.warning("waiting for the broker at %s: %s", self._settings.broker, why)
+            self._log.warning("waiting for the broker at %s: %s", self._broker, why)

@@ -1,4 +1,4 @@
-"""Is another ingest with our client id running? Asked once, before the first connection.
+"""Is another instance of this service running under our client id? Asked once, before the first connection.
 
 MQTT lets a second client with the same id push the first one out, without a word to either. So the second one looks
 first at the retained presence, and, because that may be a leftover, waits for a heartbeat.
@@ -13,31 +13,29 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ingest.settings import IngestSettings
 from vitals.service import HEARTBEAT_S, Presence, decode_presence
-
-log = logging.getLogger("ingest")
+from vitals.settings import Broker
 
 ANSWER_TIMEOUT = 3.0  # seconds for the broker to send what it retains
 LOOK_UP = 0.2  # seconds between two looks at whether we are to stop
 STALE_AFTER = 2.5 * HEARTBEAT_S  # seconds without a heartbeat after which a presence is a leftover
 
 
-def other_instance(settings: IngestSettings, stopping: Callable[[], bool]) -> Presence | None:
+def other_instance(
+    broker: Broker, service_topic: str, stopping: Callable[[], bool], log: logging.Logger
+) -> Presence | None:
     """The instance that holds our client id and is alive; None where there is none, no broker to ask, or no time.
 
-    Returns at once where the last word was "offline"; takes some 5 s where a broker and an ingest died together,
+    Returns at once where the last word was "offline"; takes some 5 s where a broker and a service died together,
     and ends early when `stopping` says so.
     """
-    topic = settings.topics.service(settings.ingest_client_id)
-    broker = settings.broker
     heard: SimpleQueue[tuple[Presence | None, bool]] = SimpleQueue()
     client = mqtt.Client(CallbackAPIVersion.VERSION2)  # an id of the broker's choosing, no session
     if broker.username is not None:
         client.username_pw_set(broker.username, broker.password)
 
     def on_connect(client: mqtt.Client, *_: Any) -> None:
-        client.subscribe(topic)
+        client.subscribe(service_topic)
 
     def on_subscribe(*_: Any) -> None:
         # Mosquitto sends retained messages right behind the SUBACK; nothing after a moment means there is none.
@@ -54,13 +52,15 @@ def other_instance(settings: IngestSettings, stopping: Callable[[], bool]) -> Pr
         return None
     client.loop_start()
     try:
-        return _listen(heard, stopping)
+        return _listen(heard, stopping, log)
     finally:
         client.disconnect()
         client.loop_stop()
 
 
-def _listen(heard: "SimpleQueue[tuple[Presence | None, bool]]", stopping: Callable[[], bool]) -> Presence | None:
+def _listen(
+    heard: "SimpleQueue[tuple[Presence | None, bool]]", stopping: Callable[[], bool], log: logging.Logger
+) -> Presence | None:
     """Wait for the retained word, then, if it was "online", for a live one."""
     candidate: Presence | None = None
     deadline = time.monotonic() + ANSWER_TIMEOUT
