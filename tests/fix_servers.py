@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
+import paho.mqtt.client as mqtt
 import psycopg
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import sql
 
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
@@ -77,14 +80,38 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def broker(programs: Programs, run_name: str, logs: Path) -> Iterator[Broker]:
-    """A broker that is never harmed; tests that kill one start their own (`own_broker`)."""
+def shared_broker(programs: Programs, run_name: str, logs: Path) -> Iterator[Broker]:
+    """One broker for all tests that do not harm it."""
     raise_file_limit()
     server = Broker(programs, f"{run_name}-broker", free_port(), logs / "broker.log")
     server.start()
     yield server
     server.stop()
     programs.remove(server.folder.parent)
+
+
+@pytest.fixture
+def broker(shared_broker: Broker) -> Iterator[Broker]:
+    """A broker that is never harmed, and that remembers nothing of the test before; to kill one, take `own_broker`."""
+    yield shared_broker
+    forget_retained(shared_broker.port)
+
+
+def forget_retained(port: int) -> None:
+    """Delete every retained message. A marker that we send ourselves comes behind the last of them."""
+    marker = f"marker/{time.time_ns()}"
+    there: SimpleQueue[str] = SimpleQueue()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda client, *_: client.subscribe("#") and None
+    client.on_subscribe = lambda client, *_: client.publish(marker) and None
+    client.on_message = lambda _client, _userdata, message: there.put(message.topic)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    sent = [client.publish(topic, b"", qos=1, retain=True) for topic in iter(lambda: there.get(timeout=10), marker)]
+    for info in sent:
+        info.wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
 
 
 @pytest.fixture(scope="session")
