@@ -57,6 +57,7 @@ class Change(StrEnum):
     AUDIO_PAUSED = "audio_paused"
     AUDIO_RESUMED = "audio_resumed"
     LATCHED = "latched"
+    IDENTIFIED = "identified"  # the device did not know its patient, and does now
     MOVED = "moved"  # the device is in another ward
     CLEARED = "cleared"
 

@@ -16,19 +16,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from alerts import machine
-from alerts.alert import Alert, Change, Event, State
-from alerts.changes import changed, raised, turned
+from alerts.alert import Alert, Event
+from alerts.changes import raised, turned
+from alerts.limits import Limits
 from alerts.machine import Count
 from alerts.news2 import Held
 from alerts.rules import Rule, RuleSet
+from alerts.turnover import meet, uncount
 from vitals.reading import Reading, sign_values
 
 NOTHING: Sequence[Event] = ()
-
-ANOTHER_PATIENT = "another patient is on this device"
-NO_SUCH_RULE = "its rule is not in the rule file any more"
-FORGOTTEN = "the device was removed"
-"""Reasons for which an alert is closed although no reading said so."""
 
 
 class Bed:
@@ -48,7 +45,8 @@ class Bed:
         self.floors: dict[str, datetime] = {}  # after a restart: up to here a rule's alert has seen the readings
         self.floor: datetime | None = None  # the newest of them
         self._stirred: set[int] = set()  # positions of signs at which something is counted
-        self.rules = rules
+        self.rules = self.ward_rules = rules  # those that hold here, and those of the file
+        self.limits: Limits | None = None  # this bed's own, for as long as they hold for its patient
         self.held = Held(rules.spo2_scale)
 
     def evaluate(self, reading: Reading, ward: str, now: datetime) -> Sequence[Event]:
@@ -59,9 +57,13 @@ class Bed:
         events: list[Event] = []
         patient = reading.patient_id
         if ward != self.ward or (patient != self.patient_id and patient is not None):
-            if any(alert.reading_at and time <= alert.reading_at for alert in self.alerts.values()):
-                return NOTHING  # delivered again after a restart, and from before what the alerts already know
-            events = self._met(patient, ward, time)
+            # Delivered again after a restart, and from before what the alerts already know: it moves no one.
+            known = any(alert.reading_at and time <= alert.reading_at for alert in self.alerts.values())
+            if not known:
+                events = meet(self, patient, ward, time)
+            elif patient != self.patient_id and patient is not None:
+                uncount(self)
+                return NOTHING
         self.last = time
         rules = self.rules
         live = now - time <= rules.stale_after
@@ -170,52 +172,6 @@ class Bed:
                 self.note(rule, everything, everything, time, live, None, events)
             elif rule.name in self.counts and reading.value(rule.sign) is not None:
                 self.note(rule, 0, 0, time, live, None, events)
-
-    def _met(self, patient: str | None, ward: str, time: datetime) -> list[Event]:
-        """Another patient: close everything, begin afresh. Another ward: take the alerts along."""
-        events: list[Event] = []
-        if patient is not None and patient != self.patient_id:
-            if self.patient_id is not None:
-                events += self.close_all(ANOTHER_PATIENT, time, time)
-                self.held = Held(self.rules.spo2_scale)
-            self.patient_id = patient
-        if ward != self.ward:
-            for alert in list(self.alerts.values()):
-                moved = changed(alert, Change.MOVED, time, reading_at=time, ward=ward)
-                self.alerts[alert.rule] = moved
-                events.append(Event(moved, old_ward=self.ward))
-            self.ward = ward
-        return events
-
-    def close_all(self, reason: str, at: datetime, reading_at: datetime | None = None) -> list[Event]:
-        """Close every open alert and forget what is counted. For another patient, or a device that is gone."""
-        self.counts.clear()
-        self._stirred.clear()
-        return [event for name in list(self.alerts) for event in self.close(name, reason, at, reading_at)]
-
-    def close(self, name: str, reason: str, at: datetime, reading_at: datetime | None = None) -> list[Event]:
-        """Close one alert for a reason that no reading gave."""
-        alert = self.alerts.pop(name)
-        self.counts.pop(name, None)
-        return [Event(changed(alert, Change.CLEARED, at, reading_at=reading_at, state=State.CLEARED, reason=reason))]
-
-    def use(self, rules: RuleSet, now: datetime) -> Sequence[Event]:
-        """Go on with other rules: another file, or this bed's own limits. Alerts whose rule is gone are closed."""
-        if rules is self.rules:
-            return NOTHING
-        if rules.spo2_scale != self.rules.spo2_scale:
-            self.held = self.held.on_scale(rules.spo2_scale)
-        self.rules = rules
-        gone = [name for name in self.alerts if name not in rules.by_name]
-        events = [event for name in gone for event in self.close(name, NO_SUCH_RULE, now)]
-        for name, state in list(self.counts.items()):
-            rule = rules.by_name.get(name)
-            if rule is None:
-                del self.counts[name]
-            elif len(rule.levels) != len(state.beyond):
-                self.counts[name] = machine.fresh(rule, state.level)
-        self.stir()
-        return events
 
     def stir(self) -> None:
         """Note which signs have something counted; only of these a value within the quiet range matters."""

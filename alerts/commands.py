@@ -14,17 +14,13 @@ from msgspec import Struct
 from alerts.alert import Alert, Change, Event, State
 from alerts.bed import NOTHING, Bed
 from alerts.changes import changed
-from vitals.errors import Never
+from alerts.limits import Refused
 from vitals.reading import MAX_TEXT
 
 MAX_COMMAND = 4 * 1024  # bytes
 PAUSE_S = 120.0  # where the command names no time
 
 ACKNOWLEDGED_GONE = "acknowledged after the condition was over"
-
-
-class Refused(Never):
-    """A command that is not carried out; the text says why, for the person who gave it."""
 
 
 class Command(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """A bed's own limits over the rule file's, from the retained topic `limits/{ward}/{device}`. Pure.
 
-`decode_limits` reads the message, `apply` lays it over the rules and refuses what contradicts itself; the worker then
-tells the bed to `use` what came of it. An empty message takes the bed's own limits away again.
+`decode_limits` reads the message and `apply` lays it over the rules; `turnover.use` does so for a bed, and again when its
+patient changes. An empty message takes the bed's own limits away again.
 """
 
 import math
@@ -12,11 +12,15 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from alerts.commands import Refused
 from alerts.rules import Level, Rule, RuleSet, contradictions, objections
+from vitals.errors import Never
 from vitals.reading import MAX_TEXT
 
 MAX_LIMITS = 16 * 1024  # bytes
+
+
+class Refused(Never):
+    """What a person asked for and does not get; the text says why, for that person."""
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

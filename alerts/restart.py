@@ -10,8 +10,9 @@ from datetime import datetime
 
 from alerts import machine
 from alerts.alert import Alert, Event
-from alerts.bed import NO_SUCH_RULE, Bed
+from alerts.bed import Bed
 from alerts.rules import RuleSet
+from alerts.turnover import NO_SUCH_RULE, close
 
 
 def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dict[str, Bed], list[Event]]:
@@ -39,7 +40,7 @@ def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dic
     for bed in beds.values():
         bed.stir()
         for name in [name for name in bed.alerts if name not in rules.by_name]:
-            events += bed.close(name, NO_SUCH_RULE, now)
+            events += close(bed, name, NO_SUCH_RULE, now)
     return beds, events
 
 

@@ -1,0 +1,94 @@
+"""What changes around a bed: another patient, another ward, other rules. Used by `bed` and by the worker.
+
+All of it is told as events, so that the retained messages say the same as the bed does.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from alerts import machine
+from alerts.alert import Change, Event, State
+from alerts.changes import changed
+from alerts.limits import Limits, apply
+from alerts.news2 import Held
+from alerts.rules import RuleSet
+
+if TYPE_CHECKING:
+    from alerts.bed import Bed
+
+ANOTHER_PATIENT = "another patient is on this device"
+NO_SUCH_RULE = "its rule is not in the rule file any more"
+FORGOTTEN = "the device was removed"
+"""Reasons for which an alert is closed although no reading said so."""
+
+
+def meet(bed: Bed, patient: str | None, ward: str, time: datetime) -> list[Event]:
+    """A reading tells of another patient, or of another ward.
+
+    1. Another patient than the one before: everything open is closed, and counting begins afresh.
+    2. A patient who was not known before: what is open is theirs.
+    3. The bed's own limits hold for whom they were set.
+    4. Another ward: what is open moves there.
+    """
+    events: list[Event] = []
+    if patient is not None and patient != bed.patient_id:
+        if bed.patient_id is not None:
+            events += close_all(bed, ANOTHER_PATIENT, time, time)
+            bed.held = Held(bed.rules.spo2_scale)
+        bed.patient_id = patient
+        events += use(bed, bed.ward_rules, bed.limits, time)
+        for _, alert in sorted(bed.alerts.items()):
+            bed.keep(changed(alert, Change.IDENTIFIED, time, reading_at=time, patient_id=patient), events)
+    if ward != bed.ward:
+        old_ward, bed.ward = bed.ward, ward
+        for name, alert in sorted(bed.alerts.items()):
+            bed.alerts[name] = moved = changed(alert, Change.MOVED, time, reading_at=time, ward=ward)
+            events.append(Event(moved, old_ward))
+    return events
+
+
+def uncount(bed: Bed) -> None:
+    """Begin to count anew, and keep the levels that hold: what came before was another patient's."""
+    bed.held = Held(bed.rules.spo2_scale)
+    levels = [(bed.rules.by_name[name], state.level) for name, state in bed.counts.items()]
+    bed.counts = {rule.name: machine.fresh(rule, level) for rule, level in levels if level}
+
+
+def close_all(bed: Bed, reason: str, at: datetime, reading_at: datetime | None = None) -> list[Event]:
+    """Close every open alert and forget what is counted. For another patient, or a device that is gone."""
+    bed.counts.clear()
+    bed.stir()
+    return [event for name in sorted(bed.alerts) for event in close(bed, name, reason, at, reading_at)]
+
+
+def close(bed: Bed, name: str, reason: str, at: datetime, reading_at: datetime | None = None) -> list[Event]:
+    """Close one alert for a reason that no reading gave."""
+    alert = bed.alerts.pop(name)
+    bed.counts.pop(name, None)
+    return [Event(changed(alert, Change.CLEARED, at, reading_at=reading_at, state=State.CLEARED, reason=reason))]
+
+
+def use(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datetime) -> list[Event]:
+    """Go on with other rules, or other limits of this bed's own. Alerts whose rule is gone are closed.
+
+    Raises Refused for limits that contradict the rules or themselves; then nothing has changed.
+    """
+    rules = apply(ward_rules, limits) if limits is not None and limits.hold_for(bed.patient_id) else ward_rules
+    bed.ward_rules, bed.limits = ward_rules, limits
+    if rules is bed.rules:
+        return []
+    if rules.spo2_scale != bed.rules.spo2_scale:
+        bed.held = bed.held.on_scale(rules.spo2_scale)
+    bed.rules = rules
+    gone = sorted(name for name in bed.alerts if name not in rules.by_name)
+    events = [event for name in gone for event in close(bed, name, NO_SUCH_RULE, now)]
+    for name, state in list(bed.counts.items()):
+        rule = rules.by_name.get(name)
+        if rule is None:
+            del bed.counts[name]
+        elif len(rule.levels) != len(state.beyond):
+            bed.counts[name] = machine.fresh(rule, state.level)
+    bed.stir()
+    return events

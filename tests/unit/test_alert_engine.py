@@ -1,0 +1,365 @@
+"""A bed's alerts: delays, levels, hysteresis, silence, patients, wards. Each test is a story in seconds."""
+
+import pytest
+
+from alerts.alert import Priority, State
+from alerts.changes import GONE
+from alerts.restart import restore
+from alerts.turnover import ANOTHER_PATIENT, use
+from tests.played_bed import HIGH, Played, at, rules
+
+LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
+TECHNICAL = """
+[[rule]]
+name = "silent"
+sign = "no-data"
+text = "No readings"
+priority = "medium"
+for_s = 15
+[[rule]]
+name = "gone"
+sign = "offline"
+text = "Offline"
+priority = "medium"
+for_s = 5
+[[rule]]
+name = "off"
+sign = "sensor-off"
+of = ["spo2", "heart_rate"]
+text = "Sensor off"
+priority = "low"
+for_s = 10
+"""
+
+
+def test_it_waits_for_the_delay_and_no_longer() -> None:
+    bed = Played()
+    assert bed.steady(0, 20, 130) == ["10: hr raised"]
+    assert bed.alert.since == at(0)
+    assert bed.alert.raised_at == at(10)
+    assert (bed.alert.priority, bed.alert.value, bed.alert.limit) == (Priority.MEDIUM, 130, 120)
+
+
+def test_one_value_at_the_limit_begins_the_delay_anew() -> None:
+    bed = Played()
+    assert bed.steady(0, 8, 130) == []
+    assert bed.read(9, 120) == []
+    assert bed.steady(10, 25, 130) == ["20: hr raised"]
+
+
+def test_a_level_without_delay_is_raised_by_its_first_reading() -> None:
+    bed = Played(HIGH.replace("for_s = 3", ""))
+    assert bed.read(0, 151) == ["hr raised"]
+    assert bed.priority == "high"
+
+
+def test_worse_is_an_update_of_the_same_alert_and_so_is_better() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    first = bed.alert
+    assert bed.steady(11, 20, 160) == ["14: hr escalated"]
+    assert bed.alert.alert_id == first.alert_id
+    assert bed.alert.revision == 2
+    assert bed.priority == "high"
+    assert bed.steady(21, 30, 130) == ["26: hr de-escalated"]
+    assert bed.priority == "medium"
+    assert bed.alert.since == first.since
+    assert bed.steady(31, 40, 100) == ["36: hr cleared"]
+    assert bed.events[-1].alert.alert_id == first.alert_id
+    assert bed.events[-1].alert.reason == GONE
+    assert not bed.bed.alerts
+
+
+def test_within_the_hysteresis_it_stays() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    assert bed.steady(11, 100, 116) == []
+    assert bed.steady(101, 110, 115) == ["106: hr cleared"]
+
+
+def test_a_moment_of_relief_does_not_clear() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    for second in range(11, 200, 6):
+        assert bed.steady(second, second + 4, 100) == []
+        assert bed.read(second + 5, 117) == []
+
+
+def test_an_acknowledged_alert_that_gets_worse_sounds_again() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    assert bed.acknowledge(12) == ["hr acknowledged"]
+    assert bed.state == "acknowledged"
+    assert bed.alert.acknowledged_by == "Nurse Joy"
+    assert bed.steady(13, 20, 160) == ["16: hr escalated"]
+    assert bed.state == "active"
+    assert bed.alert.acknowledged_by is None
+
+
+def test_an_acknowledged_alert_that_gets_better_stays_silent() -> None:
+    bed = Played()
+    bed.steady(0, 10, 160)
+    bed.acknowledge(11)
+    assert bed.steady(12, 30, 130) == ["17: hr de-escalated"]
+    assert bed.state == "acknowledged"
+
+
+def test_a_pause_ends_at_its_time_and_not_before() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    assert bed.pause(11, 60) == ["hr audio_paused"]
+    assert bed.tick(70.9) == []
+    assert bed.tick(71) == ["hr audio_resumed"]
+    assert bed.state == "active"
+    assert bed.tick(72) == []
+
+
+def test_a_paused_alert_that_gets_worse_sounds_at_once() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    bed.pause(11, 60)
+    assert bed.steady(12, 15, 160) == ["15: hr escalated"]
+    assert bed.state == "active"
+    assert bed.tick(80) == []
+
+
+def test_a_latching_alert_waits_for_a_person() -> None:
+    bed = Played(LATCHING)
+    bed.steady(0, 10, 130)
+    assert bed.steady(11, 60, 100) == ["16: hr latched"]
+    assert bed.alert.latched
+    assert bed.acknowledge(61) == ["hr cleared"]
+    assert bed.events[-1].alert.acknowledged_by == "Nurse Joy"
+    assert not bed.bed.alerts
+
+
+def test_a_latched_alert_whose_condition_is_back_is_the_same_alert() -> None:
+    bed = Played(LATCHING)
+    bed.steady(0, 10, 130)
+    first = bed.alert.alert_id
+    bed.steady(11, 30, 100)
+    assert bed.steady(31, 45, 130) == ["41: hr returned"]
+    assert bed.alert.alert_id == first
+    assert bed.state == "active"
+    assert not bed.alert.latched
+
+
+def test_an_acknowledged_latching_alert_does_not_latch() -> None:
+    bed = Played(LATCHING)
+    bed.steady(0, 10, 130)
+    bed.acknowledge(11)
+    assert bed.steady(12, 30, 100) == ["17: hr cleared"]
+
+
+def test_a_missing_value_and_a_sensor_that_is_off_neither_raise_nor_clear() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    assert bed.steady(11, 200, spo2=98) == []
+    assert bed.steady(201, 400, spo2=98, sensor_off=("heart_rate",)) == []
+    assert bed.state == "active"
+    assert bed.steady(401, 410, 100) == ["406: hr cleared"]
+
+
+def test_what_is_pending_stays_pending_while_its_sign_is_missing() -> None:
+    bed = Played()
+    assert bed.steady(0, 5, 130) == []
+    assert bed.steady(6, 30, spo2=98) == []
+    assert bed.read(31, 130) == ["hr raised"]
+
+
+def test_late_and_repeated_readings_move_nothing() -> None:
+    bed = Played()
+    bed.steady(0, 9, 130)
+    assert bed.read(9, 130, arrives=30) == []
+    assert bed.read(3, 90, arrives=30) == []
+    assert bed.read(10, 130) == ["hr raised"]
+
+
+def test_a_backlog_raises_nothing_but_counts_the_delay() -> None:
+    bed = Played()
+    for second in range(0, 300):
+        assert bed.read(second, 130, arrives=400) == []
+    assert bed.read(400, 130) == ["hr raised"]
+    assert bed.alert.since == at(0)
+
+
+def test_a_backlog_clears_nothing_either() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    for second in range(11, 300):
+        assert bed.read(second, 90, arrives=400) == []
+    assert bed.read(400, 90) == ["hr cleared"]
+
+
+def test_another_patient_closes_what_is_open_and_begins_afresh() -> None:
+    bed = Played()
+    bed.steady(0, 14, 130, patient_id="p-1")
+    first = bed.alert.alert_id
+    assert bed.steady(15, 30, 130, patient_id="p-2") == ["15: hr cleared", "25: hr raised"]
+    closed = bed.events[-2].alert
+    assert (closed.patient_id, closed.reason) == ("p-1", ANOTHER_PATIENT)
+    assert bed.alert.patient_id == "p-2"
+    assert bed.alert.alert_id != first
+
+
+def test_a_patient_who_is_not_told_is_still_the_same() -> None:
+    bed = Played()
+    bed.steady(0, 14, 130, patient_id="p-1")
+    assert bed.steady(15, 30, 130) == []
+    assert bed.steady(31, 40, 130, patient_id="p-1") == []
+
+
+def test_a_patient_who_is_told_later_has_the_alert_and_no_other_patient_has() -> None:
+    bed = Played()
+    bed.steady(0, 14, 130)
+    first = bed.alert.alert_id
+    assert bed.read(15, 130, patient_id="p-1") == ["hr identified"]
+    assert (bed.alert.alert_id, bed.alert.patient_id) == (first, "p-1")
+    bed.restart(16)
+    assert bed.read(17, 130, patient_id="p-2") == ["hr cleared"]
+
+
+def test_a_device_takes_its_alerts_to_another_ward() -> None:
+    bed = Played()
+    bed.steady(0, 14, 130)
+    first = bed.alert.alert_id
+    bed.ward = "stroke"
+    assert bed.read(15, 130) == ["hr moved"]
+    assert bed.events[-1].old_ward == "icu"
+    assert (bed.alert.ward, bed.alert.alert_id) == ("stroke", first)
+    assert bed.read(16, 130) == []
+
+
+def test_silence_is_an_alarm_and_clears_nothing() -> None:
+    bed = Played(HIGH + TECHNICAL)
+    bed.steady(0, 20, 130)
+    assert bed.tick(34.9) == []
+    assert bed.tick(35) == ["silent raised"]
+    assert bed.bed.alerts["silent"].kind == "technical"
+    assert bed.tick(3600) == []
+    assert bed.bed.alerts["hr"].state is State.ACTIVE
+    assert bed.read(3601, 130) == ["silent cleared"]
+
+
+def test_a_device_that_reports_every_minute_is_not_silent_after_15_seconds() -> None:
+    bed = Played(TECHNICAL)
+    bed.presence(0, online=True, interval_s=60)
+    bed.read(0, 80)
+    assert bed.tick(179) == []
+    assert bed.tick(180) == ["silent raised"]
+
+
+def test_only_old_readings_are_silence() -> None:
+    bed = Played(TECHNICAL)
+    for second in range(0, 16):
+        assert bed.read(second, 80, arrives=600 + second) == []
+    assert bed.tick(620) == ["silent raised"]
+    assert bed.read(17, 80, arrives=621) == []
+    assert bed.read(622, 80) == ["silent cleared"]
+
+
+def test_offline_is_told_once_and_not_as_silence_too() -> None:
+    bed = Played(TECHNICAL)
+    bed.presence(0, online=True, boot=7)
+    bed.read(0, 80)
+    assert bed.presence(1, online=False, boot=7) == []
+    assert bed.tick(6) == ["gone raised"]
+    assert bed.tick(600) == []
+    assert bed.presence(601, online=True, boot=8) == ["gone cleared"]
+    assert bed.tick(602) == ["silent raised"]
+
+
+def test_the_will_of_an_earlier_boot_is_ignored() -> None:
+    bed = Played(TECHNICAL)
+    bed.presence(0, online=True, boot=8)
+    bed.presence(1, online=False, boot=7)
+    bed.read(9, 80)
+    assert bed.tick(10) == []
+
+
+def test_each_sensor_that_is_off_is_an_alarm_of_its_own() -> None:
+    bed = Played(TECHNICAL)
+    assert bed.steady(0, 15, 80, sensor_off=("spo2",)) == ["10: off-spo2 raised"]
+    assert bed.steady(16, 30, None, sensor_off=("spo2", "heart_rate")) == ["26: off-heart-rate raised"]
+    assert bed.bed.alerts["off-spo2"].sign == "spo2"
+    assert bed.read(31, None, temperature=37) == []
+    assert bed.read(32, 80, spo2=97) == ["off-spo2 cleared", "off-heart-rate cleared"]
+
+
+def test_a_restart_forgets_no_alert_and_no_acknowledgement() -> None:
+    bed = Played(HIGH + TECHNICAL)
+    bed.steady(0, 14, 130, patient_id="p-1")
+    bed.acknowledge(14)
+    before = bed.alert
+    bed.restart(20)
+    assert bed.alert == before
+    assert bed.steady(21, 40, 130, patient_id="p-1") == []
+    assert bed.steady(41, 50, 100, patient_id="p-1") == ["46: hr cleared"]
+
+
+def test_a_pause_ends_after_a_restart_too() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    bed.pause(11, 60)
+    bed.restart(30)
+    assert bed.tick(71) == ["hr audio_resumed"]
+
+
+def test_a_latched_alert_is_latched_after_a_restart() -> None:
+    bed = Played(LATCHING)
+    bed.steady(0, 10, 130)
+    bed.steady(11, 30, 100)
+    bed.restart(31)
+    assert bed.steady(32, 60, 100) == []
+    assert bed.acknowledge(61) == ["hr cleared"]
+
+
+def test_readings_delivered_again_raise_nothing_twice_and_restore_what_was_pending() -> None:
+    bed = Played()
+    bed.steady(0, 12, 130)
+    bed.restart(13)
+    assert bed.steady(0, 12, 130) == []
+    assert bed.steady(13, 14, 160) == []
+    bed.restart(15)
+    assert bed.steady(5, 12, 130) == []
+    assert bed.steady(13, 20, 160) == ["16: hr escalated"]
+
+
+def test_a_reading_from_before_does_not_bring_back_the_patient_from_before() -> None:
+    bed = Played()
+    bed.steady(0, 12, 130, patient_id="p-1")
+    bed.steady(13, 30, 130, patient_id="p-2")
+    mine = bed.alert
+    bed.restart(31)
+    assert bed.steady(8, 12, 130, patient_id="p-1") == []
+    assert bed.steady(13, 31, 130, patient_id="p-2") == []
+    assert bed.alert == mine
+
+
+def test_of_two_retained_alerts_the_newer_counts_and_the_other_is_taken_away() -> None:
+    bed = Played()
+    bed.steady(0, 12, 130)
+    old = bed.alert
+    bed.ward = "stroke"
+    bed.read(13, 130)
+    for order in ([old, bed.alert], [bed.alert, old]):
+        beds, events = restore(bed.rules, order, at(14))
+        assert [(event.alert, event.old_ward) for event in events] == [(bed.alert, "icu")]
+        assert beds["mon-1"].ward == "stroke"
+
+
+def test_an_alert_whose_rule_is_gone_is_closed_and_says_so() -> None:
+    bed = Played()
+    bed.steady(0, 12, 130)
+    (event,) = use(bed.bed, rules(TECHNICAL), None, at(13))
+    assert event.alert.state is State.CLEARED
+    assert "rule" in str(event.alert.reason)
+
+
+@pytest.mark.parametrize("heart_rate", [100, 130])
+def test_other_rules_with_fewer_levels_keep_the_alert(heart_rate: float) -> None:
+    bed = Played()
+    bed.steady(0, 12, 160)
+    assert use(bed.bed, rules(HIGH[: HIGH.index('    [[rule.level]]\n    priority = "high"')]), None, at(13)) == []
+    changes = bed.steady(13, 30, heart_rate)
+    assert changes == (["18: hr cleared"] if heart_rate == 100 else [])

@@ -1,0 +1,215 @@
+"""What holds of the engine whatever a bed does: readings repeated, late, missing, and a worker killed in between.
+
+Streams are random, with values around all limits, gaps in time, missing signs and sensors off.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.alert import Alert, Change, Event, State
+from alerts.bed import Bed
+from alerts.changes import GONE
+from alerts.restart import restore
+from alerts.turnover import ANOTHER_PATIENT
+from tests.played_bed import START, at, retained, rules, told
+from vitals.reading import Reading
+
+RULES = rules("""
+[[rule]]
+name = "fast"
+sign = "heart_rate"
+text = "x"
+clear_for_s = 4
+    [[rule.level]]
+    priority = "medium"
+    above = 120
+    clear = 115
+    for_s = 10
+    [[rule.level]]
+    priority = "high"
+    above = 150
+    clear = 145
+    for_s = 3
+    [[rule.level]]
+    priority = "high"
+    above = 180
+[[rule]]
+name = "slow"
+sign = "heart_rate"
+text = "x"
+priority = "high"
+latching = true
+below = 40
+clear = 45
+[[rule]]
+name = "blue"
+sign = "spo2"
+text = "x"
+priority = "high"
+below = 90
+clear = 92
+for_s = 6
+clear_for_s = 2
+[[rule]]
+name = "news2"
+sign = "news2"
+text = "x"
+for_s = 5
+    [[rule.level]]
+    priority = "medium"
+    above = 4
+    single = 3
+    [[rule.level]]
+    priority = "high"
+    above = 6
+[[rule]]
+name = "off"
+sign = "sensor-off"
+text = "x"
+priority = "low"
+for_s = 3
+""")
+LONGEST_S = 10  # of all for_s above
+
+heart_rates = st.sampled_from([None, 30, 42, 47, 80, 116, 118, 121, 130, 147, 151, 160, 181])
+saturations = st.sampled_from([None, 80, 89, 91, 93, 97])
+steps = st.tuples(st.sampled_from([1, 1, 1, 2, 7]), heart_rates, saturations, st.integers(1, 12), st.booleans())
+
+
+@st.composite
+def streams(draw: st.DrawFn, who: Sequence[str | None] = ("p-1", "p-1", "p-2", None)) -> list[Reading]:
+    second, stream = 0, []
+    for gap, heart_rate, spo2, repeat, off in draw(st.lists(steps, min_size=1, max_size=12)):
+        patient = draw(st.sampled_from(who))
+        second += gap - 1
+        for _ in range(repeat):
+            second += 1
+            # A reading without any sign is refused long before it gets here.
+            missing = ("spo2",) if spo2 is None and (off or heart_rate is None) else ()
+            stream.append(told(second, heart_rate, spo2=spo2, sensor_off=missing, patient_id=patient))
+    return stream
+
+
+def run(bed: Bed, stream: Sequence[Reading]) -> list[Event]:
+    return [event for reading in stream for event in bed.evaluate(reading, "icu", reading.time)]
+
+
+def new() -> Bed:
+    return Bed("mon-1", "icu", RULES, START)
+
+
+def resumed(events: Sequence[Event], now: datetime) -> Bed:
+    beds, put_right = restore(RULES, retained(events), now)
+    assert not put_right
+    return beds.get("mon-1") or Bed("mon-1", "icu", RULES, now)
+
+
+def is_counting(bed: Bed) -> bool:
+    return any(count.is_pending or count.is_clearing for count in bed.counts.values())
+
+
+@given(streams(), st.data())
+def test_repeated_and_late_readings_change_nothing(stream: list[Reading], data: st.DataObject) -> None:
+    disturbed = []
+    for place, reading in enumerate(stream):
+        again = data.draw(st.lists(st.integers(0, place), max_size=3))
+        disturbed += [reading, *(stream[earlier] for earlier in again)]
+    clean, noisy = new(), new()
+    assert run(noisy, disturbed) == run(clean, stream)
+    assert noisy.counts == clean.counts
+
+
+@given(streams(("p-1", "p-1", "p-2")), st.data())
+def test_a_restart_with_its_readings_delivered_again_changes_nothing(
+    stream: list[Reading], data: st.DataObject
+) -> None:
+    """The broker keeps what was not acknowledged. Where that reaches back to a moment at which nothing was counted,
+    the same changes come, with the same ids, and none of them twice."""
+    whole = run(new(), stream)
+    before = new()
+    split = data.draw(st.integers(0, len(stream)))
+    quiet = [0]
+    events: list[Event] = []
+    for place, reading in enumerate(stream[:split], 1):
+        events += run(before, [reading])
+        # Scores look back up to hours: they begin anew only at the start.
+        if not before.counts and not before.alerts and not before.held.score().parts:
+            quiet.append(place)
+    again = data.draw(st.sampled_from(quiet))
+    after = resumed(events, at(0))
+    assert events + run(after, stream[again:]) == whole
+
+
+@given(streams(), st.data())
+def test_a_restart_without_them_loses_no_alert_and_raises_none_twice(
+    stream: list[Reading], data: st.DataObject
+) -> None:
+    split = data.draw(st.integers(0, len(stream)))
+    before = new()
+    events = run(before, stream[:split])
+    after = resumed(events, at(0))
+    assert after.alerts == before.alerts
+    later = run(after, stream[split:])
+    raised = [event.alert.alert_id for event in events + later if event.alert.change is Change.RAISED]
+    assert len(raised) == len(set(raised))
+    known = {alert.alert_id for alert in before.alerts.values()} | {
+        event.alert.alert_id for event in later if event.alert.revision == 1
+    }
+    assert {event.alert.alert_id for event in later} <= known
+
+
+@given(streams(("p-1",)), st.data(), heart_rates, saturations)
+def test_what_was_pending_comes_late_by_no_more_than_its_delay(
+    stream: list[Reading], data: st.DataObject, heart_rate: float | None, spo2: float | None
+) -> None:
+    """From the restart on the bed stays as it is. After the longest delay both workers say the same of every alert."""
+    split = data.draw(st.integers(0, len(stream)))
+    one = new()
+    events = run(one, stream[:split])
+    two = resumed(events, at(0))
+    start = stream[split - 1].time if split else START
+    second = (start - START).total_seconds()
+    rest = [told(second + 1 + n, heart_rate, spo2=spo2, temperature=37, patient_id="p-1") for n in range(LONGEST_S + 2)]
+    run(one, rest)
+    run(two, rest)
+    for name in ("fast", "slow", "blue", "off"):
+        mine, other = one.alerts.get(name), two.alerts.get(name)
+        assert (mine and (mine.state, mine.priority)) == (other and (other.state, other.priority))
+
+
+@given(streams())
+def test_no_alert_clears_without_a_reading_that_says_so(stream: list[Reading]) -> None:
+    good = {
+        "fast": lambda reading: (reading.value("heart_rate") or 999) <= 115,
+        "slow": lambda reading: (reading.value("heart_rate") or 0) >= 45,
+        "blue": lambda reading: (reading.value("spo2") or 0) >= 92,
+    }
+    bed = new()
+    for reading in stream:
+        for event in run(bed, [reading]):
+            alert = event.alert
+            if alert.state is State.CLEARED and alert.rule in good:
+                assert alert.reason == ANOTHER_PATIENT or (alert.reason == GONE and good[alert.rule](reading))
+            if alert.state is State.LATCHED:
+                assert good[alert.rule](reading)
+
+
+@given(streams())
+def test_every_alert_begins_with_a_raise_and_its_changes_follow_one_another(stream: list[Reading]) -> None:
+    bed = new()
+    seen: dict[object, Alert] = {}
+    for event in run(bed, stream):
+        alert = event.alert
+        before = seen.get(alert.alert_id)
+        if before is None:
+            assert (alert.change, alert.revision, alert.state) == (Change.RAISED, 1, State.ACTIVE)
+        else:
+            assert before.is_open
+            assert alert.revision == before.revision + 1
+            assert alert.changed_at >= before.changed_at
+            assert (alert.since, alert.raised_at) == (before.since, before.raised_at)
+        seen[alert.alert_id] = alert
+    assert {a.alert_id for a in seen.values() if a.is_open} == {a.alert_id for a in bed.alerts.values()}
