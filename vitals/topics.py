@@ -45,6 +45,26 @@ class Topics:
         """Birth, heartbeat and last will of a service, retained."""
         return f"{self.root}/services/{name}"
 
+    def alert(self, ward: str, device: str, rule: str) -> str:
+        """An alert as it now stands, retained."""
+        return f"{self.root}/alerts/{ward}/{device}/{rule}"
+
+    def refusals(self, service: str) -> str:
+        """What a service was asked to do and did not, with the reason."""
+        return f"{self.root}/services/{service}/refusals"
+
+    def acks(self, ward: str = "+", device: str = "+", rule: str = "+") -> str:
+        """What a person does to an alert; by default the filter for all of it."""
+        return f"{self.root}/acks/{ward}/{device}/{rule}"
+
+    def limits(self, ward: str = "+", device: str = "+") -> str:
+        """A bed's own limits, retained; by default the filter for all of them."""
+        return f"{self.root}/limits/{ward}/{device}"
+
+    def alerts(self, ward: str = "+") -> str:
+        """Filter for the alerts of a ward; by default of all wards."""
+        return f"{self.root}/alerts/{ward}/+/+"
+
     @property
     def all_vitals(self) -> str:
         """Filter for every reading. `#`, not `+/+`, so that misplaced messages are seen and kept too."""
@@ -56,13 +76,23 @@ class Topics:
         return f"{self.root}/status/#"
 
     def parse(self, topic: str) -> tuple[str, Bed]:
-        """Take a device's topic apart into its kind (`vitals`, `status`) and the bed.
+        """Take a topic about a bed apart into its kind (`vitals`, `status`, `limits`) and the bed.
 
         Raises BadTopic where it does not have exactly the four levels, or a level is empty, not
         printable or longer than 200 characters.
         """
-        head = self.root + "/"
-        levels = topic[len(head) :].split("/") if topic.startswith(head) else []
-        if len(levels) != 3 or levels[0] not in ("vitals", "status") or not all(map(_fits, levels[1:])):
+        levels = self._levels(topic)
+        if len(levels) != 3 or levels[0] not in ("vitals", "status", "limits") or not all(map(_fits, levels[1:])):
             raise BadTopic(f"topic {topic[:300]!r} does not fit {self.root}/vitals/WARD/DEVICE")
         return levels[0], Bed(levels[1], levels[2])
+
+    def parse_rule(self, topic: str) -> tuple[str, Bed, str]:
+        """Take a topic about one rule of a bed apart: its kind (`alerts`, `acks`), the bed and the rule's name."""
+        levels = self._levels(topic)
+        if len(levels) != 4 or levels[0] not in ("alerts", "acks") or not all(map(_fits, levels[1:])):
+            raise BadTopic(f"topic {topic[:300]!r} does not fit {self.root}/acks/WARD/DEVICE/RULE")
+        return levels[0], Bed(levels[1], levels[2]), levels[3]
+
+    def _levels(self, topic: str) -> list[str]:
+        head = self.root + "/"
+        return topic[len(head) :].split("/") if topic.startswith(head) else []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from alerts.settings import AlertsSettings
 from ingest.settings import IngestSettings
 from sql.__main__ import SqlSettings
 from vitals.errors import Never
@@ -13,7 +14,7 @@ from vitals.settings import PREFIX, Broker, Settings, without_password
 
 ROOT = Path(__file__).parent.parent.parent
 DB = "postgresql://vitalflow_ingest:s3cret@db:5432/vitalflow"
-CLASSES: list[type[Settings]] = [Settings, IngestSettings, SqlSettings]
+CLASSES: list[type[Settings]] = [Settings, IngestSettings, AlertsSettings, SqlSettings]
 
 
 def read(**environ: str) -> IngestSettings:

@@ -1,0 +1,202 @@
+"""All beds of a worker: which bed a message is for, and what comes of it. No socket; the time comes in.
+
+Second stop of a reading in this room: `worker` hands over what the session delivers, `vitals.wire` decodes, the `bed`
+decides. What comes back are events to publish; what a person asked and does not get is in `refusals`.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from alerts.bed import Bed
+from alerts.commands import carry_out, decode_command
+from alerts.limits import Limits, Refused, apply, decode_limits
+from alerts.restart import restore
+from alerts.rules import RuleSet
+from alerts.silence import excuse, presence, tick
+from alerts.turnover import FORGOTTEN, close_all, use
+from vitals.alert import Alert, Event, State
+from vitals.status import decode_status
+from vitals.topics import BadTopic, Topics
+from vitals.topics import Bed as Place
+from vitals.wire import Clock, decode
+
+log = logging.getLogger("alerts")
+
+KEPT_CLEARED = timedelta(hours=1)
+"""How long a cleared alert stays on its topic (MQTT 5 message expiry), and how long we can tell it again."""
+MAX_TOPICS_KNOWN = 50_000  # a client may invent topics without end
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was asked, by its topic, and why it was not done."""
+
+    topic: str
+    reason: str
+
+
+class Beds:
+    """The beds by device, their own limits, and the alerts that were cleared in the last hour."""
+
+    def __init__(self, topics: Topics, rules: RuleSet, retention: timedelta) -> None:
+        self.rules = rules
+        self.beds: dict[str, Bed] = {}
+        self.limits: dict[str, Limits] = {}
+        self.cleared: dict[tuple[str, str], Alert] = {}
+        self.refusals: list[Refusal] = []
+        self.evaluated = 0
+        self.rejected = 0
+        self._topics = topics
+        self._retention = retention
+        self._known: dict[bytes, tuple[str, Place]] = {}
+
+    def restore(self, alerts: Iterable[Alert], now: datetime) -> Sequence[Event]:
+        """Begin with what was retained at the broker; the events put right what a killed worker left there."""
+        told = list(alerts)
+        self.beds, events = restore(self.rules, told, now)
+        self.cleared = {(a.device_id, a.rule): a for a in told if not a.is_open and now - a.changed_at < KEPT_CLEARED}
+        return self._noted(events)
+
+    def take(self, topic: bytes, payload: bytes, retained: bool, now: datetime, clock: Clock) -> Sequence[Event]:
+        """Take one message of any kind; the changes it makes. Never raises for what a message holds."""
+        try:
+            known = self._known.get(topic)
+            if known is None:
+                name = topic.decode(errors="replace")
+                if name.startswith(f"{self._topics.root}/acks/"):
+                    return self._noted(self._take_command(name, payload, retained, now))
+                known = self._learn(topic, name)
+        except BadTopic:
+            self.rejected += 1  # ingest keeps it, with its reason
+            return ()
+        kind, place = known
+        if kind == "vitals":
+            return self._take_readings(place, payload, now, clock)
+        if kind == "status":
+            return self._noted(self._take_status(place, payload, now))
+        return self._noted(self._take_limits(topic.decode(), place, payload, now))
+
+    def tick(self, now: datetime) -> Sequence[Event]:
+        """What time alone changes. About once a second."""
+        for key in [key for key, alert in self.cleared.items() if now - alert.changed_at >= KEPT_CLEARED]:
+            del self.cleared[key]
+        return self._noted([event for bed in self.beds.values() for event in tick(bed, now)])
+
+    def excuse(self, now: datetime) -> None:
+        """We were deaf until now: no device is to blame for its silence."""
+        for bed in self.beds.values():
+            excuse(bed, now)
+
+    def use(self, rules: RuleSet, now: datetime) -> Sequence[Event]:
+        """Go on with another rule file, under each bed's own limits where they still make sense."""
+        self.rules = rules
+        events: list[Event] = []
+        for bed in self.beds.values():
+            events += self._apply_limits(bed, now)
+        return self._noted(events)
+
+    def everything(self) -> list[Alert]:
+        """Every alert that should be on its topic: the open ones, and those cleared in the last hour."""
+        still_open = [alert for bed in self.beds.values() for alert in bed.alerts.values()]
+        reopened = {(alert.device_id, alert.rule) for alert in still_open}
+        return still_open + [alert for key, alert in self.cleared.items() if key not in reopened]
+
+    def count(self, wanted: Callable[[Bed], int]) -> int:
+        """A sum over all beds, for the metrics."""
+        return sum(map(wanted, self.beds.values()))
+
+    # --- by kind of message ---
+
+    def _take_readings(self, place: Place, payload: bytes, now: datetime, clock: Clock) -> Sequence[Event]:
+        decoded = decode(payload, clock)
+        if decoded.problems:
+            self.rejected += 1
+        bed = self._bed(place, now)
+        events: list[Event] = []
+        for reading in decoded.readings:
+            events += bed.evaluate(reading, place.ward, now)
+        self.evaluated += len(decoded.readings)
+        return self._noted(events) if events else ()
+
+    def _take_status(self, place: Place, payload: bytes, now: datetime) -> Sequence[Event]:
+        try:
+            status = decode_status(payload)
+        except ValueError:
+            self.rejected += 1
+            return ()
+        if status.state == "forgotten":
+            bed = self.beds.get(place.device)
+            if bed is None or bed.ward != place.ward:
+                return ()  # a device that moved takes its old status away
+            del self.beds[place.device]
+            return close_all(bed, FORGOTTEN, now)
+        bed = self._bed(place, now)
+        online = status.state == "online"
+        return presence(bed, online=online, boot=status.boot, interval_s=status.interval_s, now=now)
+
+    def _take_command(self, topic: str, payload: bytes, retained: bool, now: datetime) -> Sequence[Event]:
+        try:
+            if retained:
+                # It would come again at every start and silence an alert that its author never saw.
+                raise Refused("an acknowledgement must not be retained")
+            _, place, rule = self._topics.parse_rule(topic)
+            command = decode_command(payload)
+            bed = self.beds.get(place.device)
+            if bed is None:
+                raise Refused(f"no alert of {place.device} is open")
+            return carry_out(bed, rule, command, now)
+        except (Refused, BadTopic) as refused:
+            self._refuse(topic, refused)
+            return ()
+
+    def _take_limits(self, topic: str, place: Place, payload: bytes, now: datetime) -> Sequence[Event]:
+        try:
+            limits = decode_limits(payload)
+            if limits is not None:
+                apply(self.rules, limits)
+        except Refused as refused:
+            self._refuse(topic, refused)
+            return ()
+        if limits is None:
+            self.limits.pop(place.device, None)
+        else:
+            self.limits[place.device] = limits
+        return self._apply_limits(self._bed(place, now), now)
+
+    def _apply_limits(self, bed: Bed, now: datetime) -> Sequence[Event]:
+        try:
+            return use(bed, self.rules, self.limits.get(bed.device), now)
+        except Refused as refused:  # they made sense with the rule file of before
+            self._refuse(self._topics.limits(bed.ward, bed.device), refused)
+            return use(bed, self.rules, None, now)
+
+    # --- the rest ---
+
+    def _bed(self, place: Place, now: datetime) -> Bed:
+        bed = self.beds.get(place.device)
+        if bed is None:
+            bed = self.beds[place.device] = Bed(place.device, place.ward, self.rules, now)
+            if place.device in self.limits:
+                self._apply_limits(bed, now)
+        return bed
+
+    def _learn(self, topic: bytes, name: str) -> tuple[str, Place]:
+        if len(self._known) >= MAX_TOPICS_KNOWN:
+            self._known.clear()
+        self._known[topic] = known = self._topics.parse(name)
+        return known
+
+    def _refuse(self, topic: str, refused: Exception) -> None:
+        log.warning("refused %s: %s", topic[:300], refused)
+        self.refusals.append(Refusal(topic[:300], str(refused)))
+
+    def _noted(self, events: Sequence[Event]) -> Sequence[Event]:
+        for event in events:
+            key = (event.alert.device_id, event.alert.rule)
+            if event.alert.state is State.CLEARED:
+                self.cleared[key] = event.alert
+            else:
+                self.cleared.pop(key, None)
+        return events

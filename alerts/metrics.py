@@ -1,0 +1,43 @@
+"""What the alert worker counts, for Prometheus on /metrics."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from vitals.alert import Event, Priority
+from vitals.errors import Never
+
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+class Metrics:
+    """The counters of one process."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        name = "vitalflow_alerts_"
+        self.evaluated = Counter(name + "evaluated", "Readings evaluated", registry=registry)
+        self.rejected = Counter(name + "rejected", "Messages that moved nothing", registry=registry)
+        self.events = Counter(name + "events", "Changes published", ["change", "priority"], registry=registry)
+        self.refused = Counter(name + "refused", "Commands and limits refused", registry=registry)
+        self.connections = Counter(name + "connections", "Connections made to the broker", registry=registry)
+        self.beds = Gauge(name + "beds", "Devices known", registry=registry)
+        self.pending = Gauge(name + "pending", "Rules that count a delay", registry=registry)
+        self.open = Gauge(name + "open", "Open alerts", ["priority"], registry=registry)
+        self.latency = Histogram(
+            name + "latency_seconds", "From receiving a reading to publishing", buckets=SECONDS, registry=registry
+        )
+        for priority in Priority:
+            self.open.labels(priority).set(0)
+
+    def serve(self, host: str, port: int) -> None:
+        """Serve /metrics; raises Never where the port is taken."""
+        try:
+            start_http_server(port, host, registry=self.registry)
+        except OSError as error:
+            raise Never(
+                f"cannot serve /metrics on {host}:{port}: {error.strerror}; "
+                "set VITALFLOW_ALERTS_METRICS_PORT to a free port, or to 0 for none"
+            ) from None
+
+    def published(self, event: Event) -> None:
+        """Count one change."""
+        self.events.labels(event.alert.change, event.alert.priority).inc()

@@ -1,0 +1,44 @@
+"""The settings of the alert worker, read once at start."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from alerts.rulefile import DEFAULT
+from vitals.settings import Settings
+
+
+class AlertsSettings(Settings):
+    """What the worker needs to know; each is VITALFLOW_ and the name in capitals. No database: an alarm needs none."""
+
+    alerts_client_id: str = Field(
+        "alerts", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the session at the broker."
+    )
+    alerts_rules: Path | None = Field(None, description="The rule file; without it the rules that VitalFlow ships.")
+    alerts_wards: str = Field("+", description="Wards to watch, with commas; + for all. Each worker its own.")
+    alerts_metrics_port: int = Field(9465, ge=0, le=65_535, description="Prometheus /metrics; 0 for none.")
+    alerts_metrics_host: str = Field("127.0.0.1", description="The address that /metrics is served on.")
+    raw_retention_days: int = Field(30, ge=1, le=36_500, description="Readings older than this are refused.")
+
+    @field_validator("alerts_wards")
+    @classmethod
+    def _are_wards(cls, text: str) -> str:
+        if any(not ward or "#" in ward or "/" in ward or ("+" in ward and text != "+") for ward in text.split(",")):
+            raise ValueError("expected ward names with commas between them, or + for all wards")
+        return text
+
+    @property
+    def wards(self) -> list[str]:
+        """The wards, each a level of a topic filter."""
+        return self.alerts_wards.split(",")
+
+    @property
+    def rules_path(self) -> Path:
+        """Where the rules are."""
+        return self.alerts_rules or DEFAULT
+
+    @property
+    def retention(self) -> timedelta:
+        """How old a reading may be; ingest refuses older ones, and so do we."""
+        return timedelta(days=self.raw_retention_days)

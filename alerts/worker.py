@@ -1,0 +1,247 @@
+"""The story of the alert worker, from top to bottom, in one function: `Worker.run`. One thread, no database.
+
+An alert is published before the reading that made it is acknowledged, on the same connection, so the broker takes
+them in that order: a worker killed in between finds the alert retained and the reading delivered again, and by the
+alert's id and its `reading_at` the second time changes nothing.
+"""
+
+import logging
+import select
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import msgspec
+
+from alerts.beds import KEPT_CLEARED, Beds
+from alerts.metrics import Metrics
+from alerts.readback import read_back
+from alerts.rulefile import BadRules, load
+from alerts.settings import AlertsSettings
+from vitals.alert import Alert, Event, Priority, encode_alert
+from vitals.errors import Never, TryAgain
+from vitals.instance import other_instance
+from vitals.session import Session
+from vitals.wire import Clock
+
+log = logging.getLogger("alerts")
+
+WINDOW = 500  # readings that wait for us on the connection; what a killed worker gets again
+MOST_UNPUBLISHED = 1000  # alerts the broker has not taken; beyond it readings are not acknowledged, so none come
+TICK = 0.5  # seconds between two looks at what time alone changes
+REMINDER = 30.0  # seconds between two lines that say we are still waiting
+
+
+class Worker:
+    """One alert worker. `stop` and `reload` may be called from a signal handler."""
+
+    def __init__(self, settings: AlertsSettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._topics = settings.topics
+        self._service = settings.alerts_client_id
+        self._stopping = False
+        self._reloading = False
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_out.setblocking(False)
+        self._wake_in.setblocking(False)
+        self._beds = Beds(settings.topics, load(settings.rules_path), settings.retention)
+        self._taken: list[int] = []  # messages evaluated and not yet acknowledged
+        self._known_at_broker = False
+        self._now = datetime.now(UTC)
+        self._received_at = 0.0
+        self._clock = Clock.at(self._now, settings.retention)
+        self._next_tick = 0.0
+        topics = self._topics
+        self._session = Session(
+            settings.broker,
+            self._service,
+            topics.service(self._service),
+            [
+                (name, 1)
+                for ward in settings.wards
+                for name in (
+                    topics.vitals(ward, "+"),
+                    topics.status(ward, "+"),
+                    topics.limits(ward),
+                    topics.acks(ward),
+                )
+            ],
+            window=WINDOW,
+            boot=time.time_ns(),
+            deliver=self._take,
+            connected=self._connected,
+            log=log,
+        )
+
+    def stop(self) -> None:
+        """Publish and acknowledge what was taken, say goodbye; `run` returns at once."""
+        self._stopping = True
+        self._wake()
+
+    def reload(self) -> None:
+        """Read the rule file again; with mistakes in it the old rules stay."""
+        self._reloading = True
+        self._wake()
+
+    def run(self) -> None:
+        """Evaluate, publish, acknowledge, until `stop`.
+
+        1. Make sure that no other worker holds our session.
+        2. Read back the retained alerts and limits: what is open now.
+        3. Connect; what came meanwhile waits in the session. At every later connection tell all alerts again,
+           because a broker that died may have forgotten the last of them, or all.
+        4. Evaluate what is received; publish the changes, then acknowledge the readings.
+        5. Twice a second, see what time alone changes: silence, audio pauses.
+        """
+        self._refuse_a_second_instance()
+        self._restore()
+        while not self._stopping:
+            self._session.stay_connected(time.monotonic())
+            if self._wait():
+                self._set_time()
+                self._session.receive()
+                self._metrics.evaluated.inc(self._beds.evaluated)
+                self._metrics.rejected.inc(self._beds.rejected)
+                self._beds.evaluated = self._beds.rejected = 0
+            self._acknowledge()
+            if self._reloading:
+                self._reload()
+            if time.monotonic() >= self._next_tick:
+                self._tick()
+            self._session.take_care(time.monotonic())
+        self._session.leave()
+
+    # --- the steps ---
+
+    def _refuse_a_second_instance(self) -> None:
+        service_topic = self._topics.service(self._service)
+        other = other_instance(self._settings.broker, service_topic, lambda: self._stopping, log)
+        if other is not None:
+            raise Never(
+                f"an alert worker with the client id {self._service!r} is already running ({other}); "
+                "stop it first, or give this one its own VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS"
+            )
+
+    def _restore(self) -> None:
+        settings = self._settings
+        told_at = None
+        while not self._stopping:
+            try:
+                alerts, limits = read_back(
+                    settings.broker, self._topics, self._service, settings.wards, lambda: self._stopping
+                )
+            except TryAgain as away:
+                if told_at is None or time.monotonic() - told_at > REMINDER:
+                    told_at = time.monotonic()
+                    log.warning("waiting for the broker at %s: %s", settings.broker, away)
+                time.sleep(0.5)
+                continue
+            self._set_time()
+            self._publish(self._beds.restore(alerts, self._now))
+            for topic, payload in limits:
+                self._publish(self._beds.take(topic.encode(), payload, True, self._now, self._clock))
+            still_open = sum(alert.is_open for alert in alerts)
+            log.info("%d rules; %d open alerts read back", len(self._beds.rules.rules), still_open)
+            return
+
+    def _wait(self) -> bool:
+        number = self._session.fileno()
+        readers: list[socket.socket | int] = [self._wake_out] if number is None else [self._wake_out, number]
+        writers = [number] if number is not None and self._session.unsent else []
+        pause = max(0.0, min(self._next_tick - time.monotonic(), 0.1 if number is None else TICK))
+        ready, _, _ = select.select(readers, writers, [], pause)
+        if self._wake_out in ready:
+            self._wake_out.recv(4096)
+        return number in ready
+
+    def _set_time(self) -> None:
+        self._now = datetime.now(UTC)
+        self._received_at = time.monotonic()
+        self._clock = Clock.at(self._now, self._settings.retention)
+
+    def _take(self, topic: bytes, payload: bytes, message_id: int, retained: bool) -> None:
+        """For every message, from inside `Session.receive`."""
+        events = self._beds.take(topic, payload, retained, self._now, self._clock)
+        if events:
+            self._publish(events)
+            self._metrics.latency.observe(time.monotonic() - self._received_at)
+        if self._beds.refusals:
+            self._answer()
+        if message_id:
+            self._taken.append(message_id)
+
+    def _acknowledge(self) -> None:
+        if self._session.lost:
+            self._taken.clear()  # they come again, on the next connection
+        elif self._taken and self._session.unpublished <= MOST_UNPUBLISHED:
+            self._session.acknowledge(self._taken)
+            self._taken.clear()
+
+    def _tick(self) -> None:
+        self._next_tick = time.monotonic() + TICK
+        self._now = datetime.now(UTC)
+        if not self._session.lost:  # while we are deaf, silence says nothing
+            self._publish(self._beds.tick(self._now))
+        metrics, beds = self._metrics, self._beds
+        metrics.beds.set(len(beds.beds))
+        metrics.pending.set(beds.count(lambda bed: sum(state.is_pending for state in bed.counts.values())))
+        by_priority = dict.fromkeys(Priority, 0)
+        for bed in beds.beds.values():
+            for alert in bed.alerts.values():
+                by_priority[alert.priority] += 1
+        for priority, number in by_priority.items():
+            metrics.open.labels(priority).set(number)
+
+    def _connected(self, session_present: bool) -> None:
+        """Told by the session. The first time the broker has just told us; later it may know less than we do."""
+        self._metrics.connections.inc()
+        self._now = datetime.now(UTC)
+        self._beds.excuse(self._now)
+        if self._known_at_broker:
+            everything = self._beds.everything()
+            for alert in everything:
+                self._publish_alert(alert)
+            log.info("told %d alerts again%s", len(everything), "" if session_present else ": the broker forgot us")
+        self._known_at_broker = True
+
+    def _reload(self) -> None:
+        self._reloading = False
+        try:
+            rules = load(self._settings.rules_path)
+        except BadRules as bad:
+            log.error("kept the old rules, because of mistakes in the new ones:\n%s", bad)
+            answer = {"topic": str(self._settings.rules_path), "reason": str(bad)}
+            self._session.publish(self._topics.refusals(self._service), msgspec.json.encode(answer), retain=False)
+            return
+        self._now = datetime.now(UTC)
+        self._publish(self._beds.use(rules, self._now))
+        log.info("%d rules read again", len(rules.rules))
+
+    # --- telling ---
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        for event in events:
+            alert = event.alert
+            if event.old_ward is not None:
+                self._session.publish(self._topics.alert(event.old_ward, alert.device_id, alert.rule), b"", retain=True)
+            self._publish_alert(alert)
+            self._metrics.published(event)
+
+    def _publish_alert(self, alert: Alert) -> None:
+        topic = self._topics.alert(alert.ward, alert.device_id, alert.rule)
+        expiry = None if alert.is_open else int(KEPT_CLEARED.total_seconds())
+        self._session.publish(topic, encode_alert(alert), retain=True, expiry_s=expiry)
+
+    def _answer(self) -> None:
+        for refusal in self._beds.refusals:
+            answer = {"topic": refusal.topic, "reason": refusal.reason}
+            self._session.publish(self._topics.refusals(self._service), msgspec.json.encode(answer), retain=False)
+            self._metrics.refused.inc()
+        self._beds.refusals.clear()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # it is full, so the other side will wake anyway
+            self._wake_in.send(b".")
