@@ -1,7 +1,7 @@
 """A bed's own limits over the rule file's, from the retained topic `limits/{ward}/{device}`. Pure.
 
-`decode_limits` reads the message and `apply` lays it over the rules; `turnover.use` does so for a bed, and again when its
-patient changes. An empty message takes the bed's own limits away again.
+`decode_limits` reads the message and `apply` lays it over the rules; `turnover.use` does so for a bed and
+again when its patient changes. An empty message takes the bed's own limits away again.
 """
 
 import math

@@ -193,7 +193,7 @@ def test_no_alert_clears_without_a_reading_that_says_so(stream: list[Reading]) -
             alert = event.alert
             if alert.state is State.CLEARED and alert.rule in good:
                 assert alert.reason == ANOTHER_PATIENT or (alert.reason == GONE and good[alert.rule](reading))
-            if alert.state is State.LATCHED:
+            if alert.change is Change.LATCHED:
                 assert good[alert.rule](reading)
 
 

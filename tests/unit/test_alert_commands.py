@@ -1,0 +1,188 @@
+"""What a person may do and set, and how it is refused; and that an alert survives its own wire format."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.alert import MAX_ALERT, decode_alert, encode_alert
+from alerts.commands import carry_out, decode_command
+from alerts.limits import Refused, apply, decode_limits
+from alerts.rulefile import load
+from alerts.turnover import use
+from tests.played_bed import HIGH, Played, at
+
+LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"", "not a command"),
+        (b"\xff", "not a command"),
+        (b"[" * 4000, "not a command"),
+        (b'{"by":"x"}', "action"),
+        (b'{"by":"x","action":"silence"}', "silence"),
+        (b'{"by":" ","action":"acknowledge"}', "1 to 200 printable"),
+        (b'{"by":"' + b"x" * 201 + b'","action":"acknowledge"}', "1 to 200 printable"),
+        (b'{"by":"a\\u0000","action":"acknowledge"}', "1 to 200 printable"),
+        (b'{"by":"x","action":"pause_audio","seconds":"long"}', "seconds"),
+        (b" " * 5000, "at most"),
+    ],
+)
+def test_a_command_that_cannot_be_read_is_refused(payload: bytes, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        decode_command(payload)
+
+
+def test_a_command_is_carried_out() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    pause = decode_command(b'{"by":"Nurse Joy","action":"pause_audio","seconds":60,"colour":1}')
+    (event,) = carry_out(bed.bed, "hr", pause, at(11))
+    assert event.alert.audio_paused_until == at(71)
+    assert bed.state == "audio_paused"
+    (event,) = carry_out(bed.bed, "hr", decode_command(b'{"by":"x","action":"resume_audio"}'), at(12))
+    assert (bed.state, event.alert.audio_paused_until) == ("active", None)
+    (event,) = carry_out(bed.bed, "hr", decode_command(b'{"by":"x","action":"acknowledge"}'), at(13))
+    assert bed.state == "acknowledged"
+
+
+def test_an_acknowledgement_of_nothing_names_what_is_open() -> None:
+    bed = Played()
+    with pytest.raises(Refused, match="mon-1 has no open alert 'hr'; open are: none"):
+        bed.acknowledge(0)
+    bed.steady(0, 10, 130)
+    with pytest.raises(Refused, match="no open alert 'rh'; open are: hr"):
+        bed.acknowledge(11, "rh")
+
+
+def test_an_acknowledgement_delivered_twice_is_one_and_a_second_person_is_told() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    assert bed.acknowledge(11) == ["hr acknowledged"]
+    assert bed.acknowledge(12) == []
+    with pytest.raises(Refused, match="already acknowledged by Nurse Joy"):
+        bed.acknowledge(13, by="Dr. Who")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 601, float("inf"), float("nan")])
+def test_a_pause_has_an_end_within_reason(seconds: float) -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    with pytest.raises(Refused, match="at most 600 s"):
+        bed.pause(11, seconds)
+
+
+def test_a_pause_delivered_again_does_not_make_it_shorter() -> None:
+    bed = Played()
+    bed.steady(0, 10, 130)
+    bed.pause(11, 60)
+    assert bed.pause(12, 10) == []
+    assert bed.pause(13, 60) == ["hr audio_paused"]
+
+
+def test_what_is_silent_for_another_reason_cannot_be_paused() -> None:
+    bed = Played(LATCHING)
+    bed.steady(0, 10, 130)
+    bed.steady(11, 30, 100)
+    with pytest.raises(Refused, match="latched"):
+        bed.pause(31, 60)
+    bed.steady(32, 45, 130)
+    bed.acknowledge(46)
+    with pytest.raises(Refused, match="already silent"):
+        bed.pause(47, 60)
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"{", "not a bed's limits"),
+        (b'{"limits":{}}', "by"),
+        (b'{"by":"x","limit":{}}', "limit"),
+        (b'{"by":"x","spo2_scale":3}', "spo2_scale|enum|Invalid"),
+        (b'{"by":"","limits":{}}', "printable"),
+        (b" " * 20_000, "at most"),
+    ],
+)
+def test_limits_that_cannot_be_read_are_refused(payload: bytes, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        decode_limits(payload)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (b'{"hart-rate-high":130}', "did you mean heart-rate-high"),
+        (b'{"no-data":130}', "no limit to set"),
+        (b'{"heart-rate-high":30}', "every value of heart_rate would be an alarm"),
+        (b'{"heart-rate-high":30,"heart-rate-low":60}', "every value of heart_rate"),
+        (b'{"heart-rate-high":[130,125]}', "must be higher"),
+        (b'{"spo2-low":[88,85,78,70]}', "3 level"),
+        (b'{"spo2-low":[]}', "3 level"),
+        (b'{"spo2-low":[null]}', "3 level"),
+        (b'{"spo2-low":-5}', "no possible value"),
+        (b'{"nothing":1,"spo2-low":-5}', "nothing.*no possible value"),
+    ],
+)
+def test_limits_that_contradict_are_refused_with_every_objection(limits: bytes, said: str) -> None:
+    asked = decode_limits(b'{"by":"x","limits":' + limits + b"}")
+    assert asked is not None
+    with pytest.raises(Refused, match=said):
+        apply(load(), asked)
+
+
+def test_a_bed_has_its_own_limits_for_as_long_as_they_are_set() -> None:
+    bed = Played()
+    limits = decode_limits(b'{"by":"Dr. Who","limits":{"hr":140}}')
+    assert use(bed.bed, bed.rules, limits, at(0)) == []
+    assert bed.steady(0, 30, 138) == []
+    assert bed.steady(31, 45, 141) == ["41: hr raised"]
+    assert bed.alert.limit == 140
+    assert bed.steady(46, 60, 136) == []  # the file's 5 between limit and clear have gone along
+    assert decode_limits(b"") is None
+    use(bed.bed, bed.rules, None, at(61))
+    assert bed.bed.rules is bed.rules
+
+
+def test_refused_limits_leave_the_bed_as_it_was() -> None:
+    bed = Played()
+    limits = decode_limits(b'{"by":"x","limits":{"hr":[160,150]}}')
+    with pytest.raises(Refused):
+        use(bed.bed, bed.rules, limits, at(0))
+    assert bed.bed.rules is bed.rules
+    assert bed.bed.limits is None
+
+
+def test_limits_for_one_patient_do_not_hold_for_the_next() -> None:
+    bed = Played()
+    use(bed.bed, bed.rules, decode_limits(b'{"by":"x","patient_id":"p-1","limits":{"hr":140}}'), at(0))
+    assert bed.steady(0, 30, 130, patient_id="p-1") == []
+    assert bed.steady(31, 45, 130, patient_id="p-2") == ["41: hr raised"]
+    assert bed.steady(46, 80, 130, patient_id="p-1") == ["46: hr cleared"]
+
+
+def test_the_spo2_scale_is_a_limit_too() -> None:
+    changed = apply(load(), decode_limits(b'{"by":"x","spo2_scale":2}'))  # type: ignore[arg-type]
+    assert changed.spo2_scale == 2
+
+
+def test_an_alert_comes_back_from_the_wire_as_it_was() -> None:
+    bed = Played()
+    bed.steady(0, 30, 160, patient_id="p-1")
+    bed.pause(31, 60)
+    for event in bed.events:
+        assert decode_alert(encode_alert(event.alert)) == event.alert
+
+
+@given(st.binary(), st.sampled_from([decode_command, decode_limits, decode_alert]))
+def test_no_payload_ends_in_a_traceback(payload: bytes, decode: Callable[[bytes], object]) -> None:
+    if payload or decode is not decode_limits:
+        with pytest.raises((Refused, ValueError)):
+            decode(payload)
+
+
+def test_an_alert_too_long_is_not_read() -> None:
+    with pytest.raises(ValueError, match="at most"):
+        decode_alert(b" " * (MAX_ALERT + 1))
