@@ -1,4 +1,5 @@
-"""`python -m alerts`: options, settings, start. A command is a function here; what it does is in a module of its own."""
+"""`python -m alerts`: options, settings, start. A command is a function here; what it does is in a module of its
+own."""
 
 import logging
 import os
@@ -27,7 +28,8 @@ def run(
 ) -> None:
     """Watch the wards: the alert worker.
 
-    An alert stays on its topic as it now stands, so a worker that was killed goes on where it was. SIGHUP reads the rule
+    An alert stays on its topic as it now stands, so a worker that was killed goes on where it was. SIGHUP reads the
+    rule
     file again. Its settings are environment variables, all listed in .env.example.
     """
     logging.basicConfig(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from vitals.alert import Alert
 from vitals.status import Status
 from vitals.wire import MAX_PAYLOAD, Problem
 
@@ -58,7 +59,17 @@ class DeviceStatus:
     payload: bytes
 
 
-Item = Row | Rejected | DeviceStatus
+@dataclass(frozen=True, slots=True)
+class AlertTold:
+    """A change of an alert, for the table `alert_event`."""
+
+    received_at: datetime
+    alert: Alert
+    topic: str
+    payload: bytes
+
+
+Item = Row | Rejected | DeviceStatus | AlertTold
 
 
 @dataclass(slots=True)
@@ -71,12 +82,13 @@ class Batch:
     rows: list[Row] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     statuses: list[DeviceStatus] = field(default_factory=list)
+    alerts: list[AlertTold] = field(default_factory=list)
     unknown_keys: int = 0
     newest: datetime | None = None  # the time of the last reading taken
 
     def items(self) -> list[Item]:
         """Everything to store, for the slow road on which one item is poison."""
-        return [*self.rows, *self.rejected, *self.statuses]
+        return [*self.rows, *self.rejected, *self.statuses, *self.alerts]
 
     @classmethod
     def of(cls, items: list[Item]) -> "Batch":
@@ -90,4 +102,6 @@ class Batch:
                     part.rejected.append(item)
                 case DeviceStatus():
                     part.statuses.append(item)
+                case AlertTold():
+                    part.alerts.append(item)
         return part

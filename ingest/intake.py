@@ -7,7 +7,8 @@ share one interpreter lock.
 
 from datetime import UTC, datetime, timedelta
 
-from ingest.batch import Batch, DeviceStatus, Rejected, Row
+from ingest.batch import AlertTold, Batch, DeviceStatus, Rejected, Row
+from vitals.alert import decode_alert
 from vitals.reading import Reading, sign_values
 from vitals.signs import SIGN_KEYS, verdict
 from vitals.status import decode_status
@@ -36,7 +37,7 @@ MAX_TOPICS_KNOWN = 50_000
 
 
 class Intake:
-    """Turns messages into rows, rejected messages and statuses, and collects them in `batch`."""
+    """Turns messages into rows, rejected messages, statuses and changes of alerts, and collects them in `batch`."""
 
     def __init__(self, topics: Topics, retention: timedelta) -> None:
         self._topics = topics
@@ -70,6 +71,9 @@ class Intake:
         if kind == "status":
             self._take_status(name, bed, payload, retained)
             return
+        if kind == "alerts":
+            self._take_alert(name, payload)
+            return
         decoded = decode(payload, self._clock)
         for reading in decoded.readings:
             batch.rows.append(Row(line(reading, bed, self._received), self._now, name, payload))
@@ -90,7 +94,10 @@ class Intake:
         if len(self._known) >= MAX_TOPICS_KNOWN:
             self._known.clear()
         name = topic.decode(errors="replace")
-        kind, bed = self._topics.parse(name)
+        if name.startswith(f"{self._topics.root}/alerts/"):
+            kind, bed, _ = self._topics.parse_rule(name)
+        else:
+            kind, bed = self._topics.parse(name)
         self._known[topic] = found = (name, kind, bed)
         return found
 
@@ -102,6 +109,16 @@ class Intake:
             return
         told = DeviceStatus(self._now, bed.ward, bed.device, status, retained, topic, payload)
         self.batch.statuses.append(told)
+
+    def _take_alert(self, topic: str, payload: bytes) -> None:
+        if not payload:
+            return  # the alert moved to another ward and left this topic
+        try:
+            alert = decode_alert(payload)
+        except ValueError as error:
+            self._reject(topic, payload, Problem(Reason.BAD_ALERT, str(error)))
+            return
+        self.batch.alerts.append(AlertTold(self._now, alert, topic, payload))
 
     def _reject(self, topic: str, payload: bytes, problem: Problem) -> None:
         self.batch.rejected.append(Rejected.of(self._now, topic, payload, problem))

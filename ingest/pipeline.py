@@ -45,7 +45,7 @@ class Pipeline:
             settings.broker,
             settings.ingest_client_id,
             self._service_topic,
-            [(topics.all_vitals, 1), (topics.all_status, 1)],
+            [(topics.all_vitals, 1), (topics.all_status, 1), (topics.alerts(), 1)],
             window=settings.ingest_window,
             boot=time.time_ns(),
             deliver=self._intake.take,

@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
+from msgspec.structs import asdict
 from psycopg import sql
 from psycopg.errors import UniqueViolation
 
-from ingest.batch import Batch, DeviceStatus, Item, Rejected, Row
+from ingest.batch import AlertTold, Batch, DeviceStatus, Item, Rejected, Row
 from ingest.intake import COLUMNS
 from sql.files import named
 from vitals.errors import Never, TryAgain
@@ -153,6 +154,10 @@ class Store:
                         copy.write_row((item.received_at, item.topic, item.kept, size, item.reason, item.detail))
             if batch.statuses:
                 cursor.executemany(STATEMENTS["device_status"], [_parameters(told) for told in batch.statuses])
+            if batch.alerts:
+                changes = [asdict(told.alert) | {"received_at": told.received_at} for told in batch.alerts]
+                cursor.executemany(STATEMENTS["alert_event"], changes)
+                cursor.executemany(STATEMENTS["alert_latest"], changes)
         return written
 
 
@@ -192,7 +197,7 @@ def sort_out(error: psycopg.Error) -> Refused | Away | Unexpected:
 def _poison(item: Item, refusal: Refused) -> Rejected:
     """The rejected message for an item that the database refuses."""
     match item:
-        case Row() | DeviceStatus():
+        case Row() | DeviceStatus() | AlertTold():
             return Rejected.of(item.received_at, item.topic, item.payload, Problem(Reason.DATABASE, str(refusal)))
         case Rejected():
             # It was cleaned before; if even that is refused, a person has to look, and nothing may be dropped.

@@ -29,3 +29,26 @@ WHERE CASE
            WHEN excluded.state = 'forgotten' THEN excluded.ward = device.ward
            ELSE excluded.boot = device.boot AND excluded.ward = device.ward
       END
+
+-- name: alert_event
+-- A change of an alert. One that is there already was told again, by the broker or by the worker.
+INSERT INTO alert_event (
+    alert_id, revision, rule, priority, kind, state, change, level, ward, device_id, patient_id, sign, value, "limit",
+    unit, text, since, raised_at, changed_at, acknowledged_by, audio_paused_until, latched, reason, received_at
+) VALUES (
+    %(alert_id)s, %(revision)s, %(rule)s, %(priority)s, %(kind)s, %(state)s, %(change)s, %(level)s, %(ward)s,
+    %(device_id)s, %(patient_id)s, %(sign)s, %(value)s, %(limit)s, %(unit)s, %(text)s, %(since)s, %(raised_at)s,
+    %(changed_at)s, %(acknowledged_by)s, %(audio_paused_until)s, %(latched)s, %(reason)s, %(received_at)s
+) ON CONFLICT DO NOTHING
+
+-- name: alert_latest
+-- The newest change of a rule of a device; an older one, told again, moves nothing back.
+INSERT INTO alert_latest (device_id, rule, alert_id, revision, state, changed_at)
+VALUES (%(device_id)s, %(rule)s, %(alert_id)s, %(revision)s, %(state)s, %(changed_at)s)
+ON CONFLICT (device_id, rule) DO UPDATE SET
+    alert_id = excluded.alert_id,
+    revision = excluded.revision,
+    state = excluded.state,
+    changed_at = excluded.changed_at
+WHERE (excluded.alert_id = alert_latest.alert_id AND excluded.revision > alert_latest.revision)
+   OR (excluded.alert_id <> alert_latest.alert_id AND excluded.changed_at >= alert_latest.changed_at)

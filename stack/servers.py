@@ -195,6 +195,12 @@ class Broker(Server):
         self.port = port
         self.url = f"mqtt://127.0.0.1:{port}"
         self.folder = folder
+        self._programs = programs
+
+    def forget(self) -> None:
+        """Delete the store of a broker that is stopped: it starts as if it had never known anybody."""
+        store = self._programs.seen_from_inside(self.folder / "mosquitto.db")
+        subprocess.run(self._programs.command(MOSQUITTO, "rm", "-f", store), check=True)
 
 
 def configuration(port: int, folder: str) -> str:

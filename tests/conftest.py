@@ -6,7 +6,13 @@ import pytest
 from stack.programs import find
 from vitals.errors import Never
 
-pytest_plugins = ["tests.fix_servers", "tests.fix_ingest", "tests.fix_community", "tests.fix_migrate"]
+pytest_plugins = [
+    "tests.fix_servers",
+    "tests.fix_ingest",
+    "tests.fix_community",
+    "tests.fix_migrate",
+    "tests.fix_alerts",
+]
 
 
 # How long an example takes says nothing about the code while real servers share two cores with it.

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     CONTRADICTION = "contradiction"
     BAD_TOPIC = "bad_topic"
     BAD_STATUS = "bad_status"
+    BAD_ALERT = "bad_alert"
     DATABASE = "database"
 
 

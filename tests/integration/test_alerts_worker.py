@@ -1,0 +1,207 @@
+"""The alert worker on a real broker: readings in, alerts out, and a person in between."""
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from stack.servers import Broker
+from tests.fix_alerts import MakeAlerts, Person
+from tests.fix_ingest import MakeIngest
+from tests.fix_servers import Db, eventually
+
+MakePerson = Callable[[int], Person]
+BED = "icu-1/bed-1"
+
+
+def test_a_desaturation_raises_escalates_is_acknowledged_and_clears(
+    own_broker: Broker, db: Db, make_alerts: MakeAlerts, make_ingest: MakeIngest, make_person: MakePerson
+) -> None:
+    ingest = make_ingest(own_broker.url, db)
+    make_alerts(own_broker.url)
+    person = make_person(own_broker.port)
+    start = datetime.now(UTC) - timedelta(seconds=30)
+    for second in range(6):
+        person.measure(at=start + timedelta(seconds=second), spo2=91, heart_rate=80)
+    raised = person.sees(f"{BED}/spo2-low", state="active", priority="medium")
+    assert (raised.value, raised.limit, raised.kind, raised.patient_id) == (91, 92, "physiological", "p-bed-1")
+    assert (raised.raised_at - raised.since).total_seconds() == 4
+    assert (raised.loinc, raised.mdc) == (("2708-6", "59408-5"), 150456)
+    person.measure(at=start + timedelta(seconds=7), spo2=78)
+    worse = person.sees(f"{BED}/spo2-low", priority="high")
+    assert worse.alert_id == raised.alert_id, "an escalation is the same alert"
+    person.does("acknowledge", f"{BED}/spo2-low")
+    person.sees(f"{BED}/spo2-low", state="acknowledged", acknowledged_by="nurse Ada")
+    for second in range(8, 14):
+        person.measure(at=start + timedelta(seconds=second), spo2=97)
+    person.sees(f"{BED}/spo2-low", state="cleared")
+    changes = ["raised", "escalated", "acknowledged", "cleared"]
+    assert [change for change in person.changes(f"{BED}/spo2-low") if change != "de-escalated"] == changes
+
+    eventually(lambda: db.count("alert_event") == len(person.changes(f"{BED}/spo2-low")), 10, "its history")
+    row = db.rows("SELECT rule, state, worst_priority, acknowledged_by, cleared_at IS NOT NULL FROM alert")
+    assert row == [("spo2-low", "cleared", "high", "nurse Ada", True)]
+    assert db.rows("SELECT * FROM alert_active") == []
+    ingest.kill()
+    ingest.start()
+    eventually(lambda: ingest.metric("received_total") >= 1, 10, "the retained alert comes again")
+    assert db.count("alert_event") == len(person.changes(f"{BED}/spo2-low")), "and changes nothing"
+
+
+def test_silence_is_an_alarm_and_never_clears_another_one(
+    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    make_alerts(own_broker.url)
+    person = make_person(own_broker.port)
+    person.measure(heart_rate=150)
+    person.sees(f"{BED}/heart-rate-high", state="active")
+    silent = person.sees(f"{BED}/no-data", state="active", kind="technical")
+    assert silent.change == "raised"
+    assert person.now[f"{BED}/heart-rate-high"].state == "active"
+    person.measure(heart_rate=151)
+    person.sees(f"{BED}/no-data", state="cleared")
+    assert person.now[f"{BED}/heart-rate-high"].state == "active"
+
+
+def test_audio_is_paused_for_a_time_and_sounds_again(
+    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    make_alerts(own_broker.url)
+    person = make_person(own_broker.port)
+    person.measure(heart_rate=150)
+    person.sees(f"{BED}/heart-rate-high", state="active")
+    person.does("pause_audio", f"{BED}/heart-rate-high", seconds=2)
+    paused = person.sees(f"{BED}/heart-rate-high", state="audio_paused")
+    assert paused.audio_paused_until is not None
+    person.sees(f"{BED}/heart-rate-high", state="active", audio_paused_until=None)
+
+
+def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
+    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    alerts = make_alerts(own_broker.url)
+    person = make_person(own_broker.port)
+    person.measure(heart_rate=150)
+    person.sees(f"{BED}/heart-rate-high", state="active")
+    person.does("acknowledge", f"{BED}/spo2-low")
+    person.does("acknowledge", "icu-1/nobody/spo2-low")
+    person.does("dance", f"{BED}/heart-rate-high")
+    person.does("acknowledge", f"{BED}/heart-rate-high", by="x" * 500)
+    person.does("pause_audio", f"{BED}/heart-rate-high", seconds=10**9)
+    person.send(f"acks/{BED}/heart-rate-high", b"\xff{")
+    late = json.dumps({"by": "nurse Ada", "action": "acknowledge"}).encode()
+    person.send("limits/icu-1/bed-1", json.dumps({"by": "Dr Grace", "limits": {"spo2-low": [70, 90]}}).encode(), True)
+    person.send("vitals/icu-1/bed-1", b'{"time":"1970-01-01T00:00:00Z","heart_rate":60}')
+    person.send("vitals/icu-1/bed-1", b"rubbish")
+    eventually(lambda: len(person.refusals) == 7, 10, f"seven refusals, got {person.refusals}")
+    assert all(refusal["reason"] and refusal["topic"] for refusal in person.refusals)
+    assert person.now[f"{BED}/heart-rate-high"].state == "active"
+    # Retained, a command would come again at every start of the worker and silence alerts that nobody saw.
+    person.send(f"acks/{BED}/heart-rate-high", late, retain=True)
+    person.sees(f"{BED}/heart-rate-high", state="acknowledged")
+    alerts.kill()
+    person.measure(at=datetime.now(UTC), heart_rate=90)
+    alerts.start()
+    person.sees(f"{BED}/heart-rate-high", state="cleared")
+    person.measure(heart_rate=150)
+    person.sees(f"{BED}/heart-rate-high", state="active")
+    assert alerts.said().count("must not be retained") == 1
+
+
+def test_a_beds_own_limits_hold_also_after_a_restart(
+    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    alerts = make_alerts(own_broker.url)
+    person = make_person(own_broker.port)
+    limits = {"by": "Dr Grace", "limits": {"heart-rate-high": 140}}
+    person.send("limits/icu-1/bed-1", json.dumps(limits).encode(), retain=True)
+    for _ in range(2):
+        person.measure("bed-1", heart_rate=130)
+        person.measure("bed-2", heart_rate=130)
+        person.sees("icu-1/bed-2/heart-rate-high", state="active")
+        time.sleep(0.3)
+        assert f"{BED}/heart-rate-high" not in person.now
+        alerts.kill()
+        alerts.start()
+    person.measure("bed-1", heart_rate=145)
+    assert person.sees(f"{BED}/heart-rate-high", state="active").limit == 140
+
+
+def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
+    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    make_alerts(own_broker.url)
+    person = make_person(own_broker.port)
+    person.measure(heart_rate=150)
+    before = person.sees(f"{BED}/heart-rate-high", state="active")
+    person.measure(ward="icu-2", heart_rate=151)
+    after = person.sees("icu-2/bed-1/heart-rate-high", state="active")
+    assert after.alert_id == before.alert_id
+    eventually(lambda: f"{BED}/heart-rate-high" not in person.now, 5, "the old topic is empty")
+
+
+def test_a_rule_file_with_mistakes_keeps_the_old_rules_and_a_good_one_is_taken(
+    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    alerts = make_alerts(own_broker.url)
+    person = make_person(own_broker.port)
+    good = alerts.rules.read_text()
+    assert alerts.process is not None
+    alerts.rules.write_text(good.replace("above = 120", "above = 120\nbelow = 300\ncolour = 'red'"))
+    alerts.process.send_signal(signal.SIGHUP)
+    eventually(lambda: len(person.refusals) == 1, 10, "an answer")
+    assert "colour" in person.refusals[0]["reason"]
+    person.measure(heart_rate=121)
+    person.sees(f"{BED}/heart-rate-high", state="active")
+    alerts.rules.write_text(good.replace("above = 120", "above = 160").replace("clear = 118", "clear = 158"))
+    alerts.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "rules read again" in alerts.said(), 10, "the new rules")
+    person.measure(heart_rate=150)
+    person.sees(f"{BED}/heart-rate-high", state="cleared")
+
+
+def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
+    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    make_alerts(own_broker.url)
+    person = make_person(own_broker.port)
+    for device in ("bed-1", "bed-2"):
+        person.measure(device, heart_rate=150)
+        person.sees(f"icu-1/{device}/heart-rate-high", state="active")
+    person.does("acknowledge", f"{BED}/heart-rate-high")
+    person.sees(f"{BED}/heart-rate-high", state="acknowledged")
+    known = {place: alert.alert_id for place, alert in person.now.items()}
+    own_broker.kill()
+    own_broker.forget()
+    own_broker.start()
+    started = time.monotonic()
+    late = make_person(own_broker.port)
+    late.sees(f"{BED}/heart-rate-high", timeout=5, state="acknowledged", acknowledged_by="nurse Ada")
+    late.sees("icu-1/bed-2/heart-rate-high", timeout=5, state="active")
+    assert time.monotonic() - started < 6
+    for place in ("icu-1/bed-1/heart-rate-high", "icu-1/bed-2/heart-rate-high"):
+        assert late.now[place].alert_id == known[place]
+
+
+def test_alerts_come_while_the_database_is_stopped_and_the_history_is_complete_afterwards(
+    own_broker: Broker,
+    own_database: tuple[object, Db],
+    make_alerts: MakeAlerts,
+    make_ingest: MakeIngest,
+    make_person: MakePerson,
+) -> None:
+    server, db = own_database
+    make_ingest(own_broker.url, db)
+    make_alerts(own_broker.url)
+    person = make_person(own_broker.port)
+    server.stop_at_once()  # type: ignore[attr-defined]
+    for heart_rate in (150, 90, 155):
+        person.measure(heart_rate=heart_rate)
+        state = "active" if heart_rate > 120 else "cleared"
+        person.sees(f"{BED}/heart-rate-high", state=state)
+    server.start()  # type: ignore[attr-defined]
+    eventually(lambda: db.count("alert_event") == 3, 15, "three changes")
+    query = "SELECT change FROM alert_event ORDER BY changed_at, revision"
+    assert db.rows(query) == [("raised",), ("cleared",), ("raised",)]
+    assert db.one("SELECT count(*) FROM alert_active") == 1
