@@ -18,13 +18,13 @@ import typer
 
 from devices.fleet import run_fleet
 from devices.outbox import CAPACITY
-from devices.recording import Format, Recording
 from devices.replay import prepare, sources_of, told
 from devices.scenario import Scenario
 from devices.simulation import ward_of
 from devices.source import Source
 from devices.tally import Tally
 from vitals.errors import told_in_one_sentence
+from vitals.recording import Format, Recording
 from vitals.settings import Settings
 
 PROGRAM = "vitalflow devices"

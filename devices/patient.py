@@ -17,7 +17,7 @@ from math import cos, exp, floor, pi, sqrt
 from random import Random
 
 from devices.scenario import Effect
-from devices.source import Sample
+from vitals.sample import Sample
 from vitals.signs import BY_KEY
 
 CUFF_S = 60.0  # seconds between measurements of the blood pressure; a ward's is slower, a demonstration's is not

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from devices.recording import Recording, Summary
-from devices.source import Sample, Source
+from devices.source import Source
+from vitals.recording import Recording, Summary
+from vitals.sample import Sample
 
 SHORTEST_S = 0.001  # seconds: the least interval that a birth message tells
 

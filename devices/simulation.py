@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from devices.patient import Patient, admit, advance, at_admission, measure
 from devices.scenario import Scenario, assign, effect
-from devices.source import Sample, Source
+from devices.source import Source
+from vitals.sample import Sample
 
 MODEL = "VitalFlow simulator"
 

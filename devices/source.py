@@ -4,27 +4,12 @@
 one into a `vitals.reading.Reading`. Pure: no clock, no socket.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vitals.reading import Consciousness, Reading, reading
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What was measured at one moment, before it has a name (boot and seq).
-
-    values         sign key -> value, in the units of `vitals.signs`; a sign that was not measured is absent
-    sensor_off     keys of the signs whose sensor is off the patient
-    time           when it was measured, where the source knows; None takes the moment of sending
-    """
-
-    values: Mapping[str, float]
-    sensor_off: tuple[str, ...] = ()
-    on_oxygen: bool | None = None
-    consciousness: Consciousness | None = None
-    time: datetime | None = None
+from vitals.reading import Reading, reading
+from vitals.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

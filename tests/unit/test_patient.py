@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from devices.patient import BEHAVIOUR, CUFF_S, FIRST_CUFF_S, admit, advance, at_admission, measure
 from devices.scenario import Effect, Scenario, assign, effect
 from devices.simulation import samples, ward_of
-from devices.source import Sample
+from vitals.sample import Sample
 from vitals.signs import BY_KEY, SIGN_KEYS
 
 COURSES = [s for s in Scenario if s is not Scenario.MIXED]

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.recording import Format, Recording
 from devices.replay import device_name, distinct, prepare, sources_of, told
-from devices.source import Sample
 from vitals.errors import Never
+from vitals.recording import Format, Recording
+from vitals.sample import Sample
 from vitals.signs import SIGNS
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
