@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from alerts import machine
-from alerts.alert import Alert, Event
 from alerts.changes import raised, turned
 from alerts.limits import Limits
 from alerts.machine import Count
 from alerts.news2 import Held
 from alerts.rules import Rule, RuleSet
 from alerts.turnover import meet, uncount
+from vitals.alert import Alert, Event
 from vitals.reading import Reading, sign_values
 
 NOTHING: Sequence[Event] = ()

@@ -11,10 +11,10 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from alerts.alert import Alert, Change, Event, State
 from alerts.bed import NOTHING, Bed
 from alerts.changes import changed
 from alerts.limits import Refused
+from vitals.alert import Alert, Change, Event, State
 from vitals.reading import MAX_TEXT
 
 MAX_COMMAND = 4 * 1024  # bytes

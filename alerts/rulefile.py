@@ -10,10 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from alerts.alert import Priority
 from alerts.lines import Lines
 from alerts.mistakes import Mistakes, meant
 from alerts.rules import SPECIAL, Level, Rule, RuleSet, Source, contradictions, objections
+from vitals.alert import Priority
 from vitals.errors import Never
 from vitals.signs import BY_KEY, SIGN_KEYS
 
@@ -43,7 +43,7 @@ def load(path: Path = DEFAULT) -> RuleSet:
         raise BadRules([f"{path} cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise BadRules([f"{path} is not a text in UTF-8"]) from None
-    return parse(text, str(path))
+    return parse(text, _shown(path))
 
 
 def parse(text: str, where: str) -> RuleSet:
@@ -53,6 +53,12 @@ def parse(text: str, where: str) -> RuleSet:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadRules([f"{where}: not TOML: {error}"]) from None
     return _Reader(where, Lines(text, content)).read(content)
+
+
+def _shown(path: Path) -> str:
+    """As short as it can be said from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 class _Reader:

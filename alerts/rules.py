@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from alerts.alert import Kind, Priority
+from vitals.alert import Kind, Priority
 from vitals.signs import BY_KEY, SIGNS
 
 Source = Literal["sign", "news2", "sensor-off", "no-data", "offline"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from alerts.rulefile import DEFAULT
-from vitals.settings import Settings
+from vitals.settings import DatabaseUrl, Settings
 
 
 class AlertsSettings(Settings):
@@ -42,3 +42,9 @@ class AlertsSettings(Settings):
     def retention(self) -> timedelta:
         """How old a reading may be; ingest refuses older ones, and so do we."""
         return timedelta(days=self.raw_retention_days)
+
+
+class ReaderSettings(Settings):
+    """What `replay` needs to read the hypertable."""
+
+    reader_url: DatabaseUrl = Field(description="The database, as vitalflow_reader.")

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from alerts import machine
-from alerts.alert import Change, Event, State
 from alerts.bed import NOTHING, Bed
 from alerts.changes import changed
 from alerts.machine import Count
 from alerts.rules import Rule
+from vitals.alert import Change, Event, State
 
 MISSED_INTERVALS = 3  # a device that reports every minute is not silent after 15 s
 

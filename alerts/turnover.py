@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from alerts import machine
-from alerts.alert import Change, Event, State
 from alerts.changes import changed
 from alerts.limits import Limits, apply
 from alerts.news2 import Held
 from alerts.rules import RuleSet
+from vitals.alert import Change, Event, State
 
 if TYPE_CHECKING:
     from alerts.bed import Bed

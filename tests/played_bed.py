@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from alerts.alert import Alert, Event, decode_alert, encode_alert
 from alerts.bed import Bed
 from alerts.commands import acknowledge, pause_audio
 from alerts.restart import restore
 from alerts.rulefile import parse
 from alerts.rules import RuleSet
 from alerts.silence import presence, tick
+from vitals.alert import Alert, Event, decode_alert, encode_alert
 from vitals.reading import Reading, reading
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from alerts.alert import Priority, State
 from alerts.changes import GONE
 from alerts.restart import restore
 from alerts.turnover import ANOTHER_PATIENT, use
 from tests.played_bed import HIGH, Played, at, rules
+from vitals.alert import Priority, State
 
 LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
 TECHNICAL = """

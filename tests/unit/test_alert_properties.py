@@ -9,12 +9,12 @@ from datetime import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.alert import Alert, Change, Event, State
 from alerts.bed import Bed
 from alerts.changes import GONE
 from alerts.restart import restore
 from alerts.turnover import ANOTHER_PATIENT
 from tests.played_bed import START, at, retained, rules, told
+from vitals.alert import Alert, Change, Event, State
 from vitals.reading import Reading
 
 RULES = rules("""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.alert import Priority
 from alerts.rulefile import DEFAULT, BadRules, load, parse
+from vitals.alert import Priority
 from vitals.signs import SIGNS
 
 ONE = '[[rule]]\nname = "hr"\nsign = "heart_rate"\ntext = "x"\npriority = "high"\nabove = 120\n'

@@ -1,0 +1,92 @@
+"""What is past, bed by bed, for the alarm-load laboratory: recordings on disk, or the hypertable.
+
+`lab` asks for one bed after the other and holds none of them in memory. The database is read as `vitalflow_reader`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from vitals.errors import Never, TryAgain
+from vitals.reading import Reading, reading
+from vitals.recording import Format, Recording
+from vitals.signs import BY_KEY, SIGN_KEYS
+
+# Recordings tell how long after their first row, not when; any day will do.
+DAY = datetime(2000, 1, 1, tzinfo=UTC)
+FETCH = 5_000  # rows a round trip
+
+
+@dataclass(frozen=True)
+class Stay:
+    """The readings of one device, in order of time."""
+
+    device: str
+    ward: str
+    interval_s: float
+    readings: Iterator[Reading]
+
+
+def of_recordings(files: Sequence[Path], format: Format | None = None) -> Iterator[Stay]:
+    """A bed for each file. Raises Never before the first one where any of them cannot be read."""
+    found = [(recording, recording.summary()) for recording in (Recording(path, format) for path in files)]
+    for recording, summary in found:
+        yield Stay(recording.path.stem, "recordings", summary.step_s, _rows(recording))
+
+
+def _rows(recording: Recording) -> Iterator[Reading]:
+    for row in recording.rows():
+        sample = row.sample
+        if sample is None:
+            continue
+        # As ingest does: a value that no sensor can report is none.
+        values = {key: value for key, value in sample.values.items() if BY_KEY[key].low <= value <= BY_KEY[key].high}
+        if values or sample.sensor_off:
+            time = DAY + timedelta(seconds=row.elapsed_s)
+            yield reading(time, values, patient_id=recording.path.stem, sensor_off=sample.sensor_off)
+
+
+def of_table(url: str, start: datetime, end: datetime) -> Iterator[Stay]:
+    """A bed for each device that has readings from `start` to before `end`, with the ward of its first one."""
+    import psycopg  # only here: recordings need no database driver
+    from psycopg.rows import tuple_row
+
+    span = (start, end)
+    columns = ", ".join(SIGN_KEYS)
+    try:
+        with psycopg.connect(url) as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(
+                "SELECT device_id, min(ward), count(*) FROM patient_vitals "
+                "WHERE time >= %s AND time < %s GROUP BY device_id ORDER BY device_id",
+                span,
+            )
+            for device, ward, _ in cursor.fetchall():
+                with connection.cursor("stay", row_factory=tuple_row) as rows:
+                    rows.itersize = FETCH
+                    rows.execute(
+                        "SELECT time, boot, seq, patient_id, on_oxygen, consciousness, sensor_off, "  # noqa: S608
+                        f"{columns} FROM patient_vitals "
+                        "WHERE device_id = %s AND time >= %s AND time < %s ORDER BY time, boot, seq",
+                        (device, *span),
+                    )
+                    yield Stay(device, ward, 0.0, map(_of_row, rows))
+    except psycopg.OperationalError as error:
+        raise TryAgain(f"the database cannot be read: {' '.join(str(error).split())}") from None
+    except psycopg.Error as error:
+        raise Never(f"the database refuses: {' '.join(str(error).split())}") from None
+
+
+def _of_row(row: Any) -> Reading:
+    time, boot, seq, patient, oxygen, consciousness, off, *values = row
+    return reading(
+        time,
+        dict(zip(SIGN_KEYS, values, strict=True)),
+        boot=boot,
+        seq=seq,
+        patient_id=patient,
+        on_oxygen=oxygen,
+        consciousness=consciousness,
+        sensor_off=tuple(off),
+    )
