@@ -1,0 +1,61 @@
+"""`python -m alerts replay` over the hypertable: the same engine, the same figures, read as vitalflow_reader."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+
+from tests.fix_rows import START
+from tests.fix_servers import Db
+
+ROOT = Path(__file__).parents[2]
+
+
+def store(db: Db, device: str, spo2: Sequence[float | None], off: str = "{}") -> None:
+    rows = [(START + timedelta(seconds=second), device, second + 1, value, off) for second, value in enumerate(spo2)]
+    with psycopg.connect(db.owner_url) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, patient_id, spo2, sensor_off, status,"
+            " received_at) VALUES (%s, %s, 1, %s, 'icu-1', 'p-1', %s, %s, 'NORMAL', now())",
+            rows,
+        )
+
+
+def replay(db: Db, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "alerts", "replay", "--json", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ.get("PATH", ""), "VITALFLOW_READER_URL": db.reader_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_past_in_the_table_is_replayed_bed_by_bed(db: Db) -> None:
+    store(db, "bed-1", [97] * 10 + [85] * 30 + [97] * 20)
+    store(db, "bed-2", [97] * 10 + [85] * 5 + [97] * 45)
+    store(db, "bed-3", [None] * 60, off="{spo2}")
+    done = replay(db, "--from", START.isoformat(), "--to", (START + timedelta(minutes=5)).isoformat())
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert (found["beds"], found["readings"]) == (3, 180)
+    (one,) = found["files"]
+    alarms = {(a["rule"], a["priority"]): a["alarms"] for a in one["alarms"]}
+    naive = {(a["rule"], a["priority"]): a["alarms"] for a in one["naive"]}
+    assert alarms["spo2-low", "high"] == 1
+    assert naive["spo2-low", "high"] == 2
+    assert alarms["sensor-off-spo2", "low"] == 1
+    assert one["sustained"]["spo2-low"] == {"episodes": 2, "missed": 0}  # beyond 92, and beyond 90
+
+
+def test_only_what_lies_between_from_and_to_is_read(db: Db) -> None:
+    store(db, "bed-1", [97] * 60)
+    a, b = (START + timedelta(seconds=second) for second in (10, 20))
+    found = json.loads(replay(db, "--from", a.isoformat(), "--to", b.isoformat()).stdout)
+    assert found["readings"] == 10
