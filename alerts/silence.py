@@ -27,7 +27,11 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
             bed.keep(sounding, events)
     for rule in bed.rules.timed:
         since = bed.fresh_at if rule.source == "no-data" else bed.offline_since
-        if since is None or now - since < rule.levels[0].after:
+        if since is None:
+            if bed.boot is not None:  # a birth was heard: online again, and `clear_for_s` may be over now
+                bed.note(rule, 0, 0, now, True, None, events)
+            continue
+        if now - since < rule.levels[0].after:
             continue
         if rule.source == "no-data" and (now - since < bed.interval * MISSED_INTERVALS or _told(bed, rule)):
             continue

@@ -269,6 +269,30 @@ def test_offline_is_told_once_and_not_as_silence_too() -> None:
     assert bed.tick(602) == ["silent raised"]
 
 
+def test_a_device_that_comes_and_goes_is_offline_until_it_stays() -> None:
+    bed = Played(TECHNICAL.replace("for_s = 5", "for_s = 5\nclear_for_s = 10"))
+    bed.presence(0, online=False)
+    assert bed.tick(5) == ["gone raised"]
+    assert bed.presence(20, online=True) == []
+    bed.read(20, 80)
+    assert bed.presence(25, online=False) == []
+    assert bed.tick(31) == []
+    assert bed.presence(40, online=True) == []
+    bed.read(45, 80)
+    assert bed.tick(49.5) == []
+    assert bed.tick(50) == ["gone cleared"]
+
+
+def test_after_a_restart_offline_stays_until_a_birth_is_heard() -> None:
+    bed = Played(TECHNICAL)
+    bed.presence(0, online=False)
+    bed.tick(5)
+    bed.restart(6)
+    assert bed.tick(7) == []
+    assert bed.alert.rule == "gone"
+    assert bed.presence(8, online=True) == ["gone cleared"]
+
+
 def test_the_will_of_an_earlier_boot_is_ignored() -> None:
     bed = Played(TECHNICAL)
     bed.presence(0, online=True, boot=8)
