@@ -1,25 +1,47 @@
 """`python -m sql`: what a person, a start script or a one-shot container tells the database to be."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 from urllib.parse import urlsplit
 
+import psycopg
 import typer
 from pydantic import Field
 
-from sql.migrate import INGEST_ROLE, READER_ROLE, connect
+from sql.backfill import backfill as refresh_range
+from sql.migrate import INGEST_ROLE, READER_ROLE, Connection, connect, find_edition
 from sql.migrate import migrate as bring_up_to_date
-from vitals.errors import told_in_one_sentence
+from sql.periods import Periods
+from sql.status import status as lines_of_status
+from vitals.errors import Never, told_in_one_sentence
 from vitals.settings import DatabaseUrl, Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 class SqlSettings(Settings):
-    """Where the database is, as its owner, and the two logins that migrate makes."""
+    """Where the database is, as its owner, the two logins that migrate makes, and how long things are kept."""
 
     database_url: DatabaseUrl = Field(description="The database, as its owner: only `python -m sql` uses it.")
     ingest_url: DatabaseUrl | None = Field(None, description="The database, as vitalflow_ingest.")
     reader_url: DatabaseUrl | None = Field(None, description="The database, as vitalflow_reader (Grafana, you).")
+    raw_retention_days: int = Field(30, ge=1, le=36_500, description="Readings older than this are dropped.")
+    minute_retention_days: int = Field(365, ge=1, le=36_500, description="Averages per minute are kept as long.")
+    compress_after_days: int = Field(7, ge=1, le=36_500, description="Older chunks go to the columnstore (Community).")
+    late_after_hours: int = Field(6, ge=1, le=8_760, description="How far back the refresh policies look (Community).")
+
+    @property
+    def periods(self) -> Periods:
+        """The periods that migrate applies; raises Never where they do not go together."""
+        return Periods(
+            timedelta(days=self.raw_retention_days),
+            timedelta(days=self.minute_retention_days),
+            timedelta(days=self.compress_after_days),
+            timedelta(hours=self.late_after_hours),
+        )
 
 
 @app.callback()
@@ -31,17 +53,68 @@ def about() -> None:
 def migrate() -> None:
     """Bring the database to the present schema. Safe at every start.
 
-    Connects as the owner (VITALFLOW_DATABASE_URL), says which edition of TimescaleDB it found, applies what is new, and
-    gives the roles vitalflow_ingest and vitalflow_reader the passwords that VITALFLOW_INGEST_URL and
-    VITALFLOW_READER_URL carry.
+    Connects as the owner (VITALFLOW_DATABASE_URL), says which edition of TimescaleDB it found, applies what is new,
+    sets the periods of retention, columnstore and refresh, and gives the roles vitalflow_ingest and vitalflow_reader
+    the passwords that VITALFLOW_INGEST_URL and VITALFLOW_READER_URL carry.
     """
     with told_in_one_sentence("vitalflow sql"):
         settings = SqlSettings.read(os.environ)
+        periods = settings.periods
         wanted = {INGEST_ROLE: settings.ingest_url, READER_ROLE: settings.reader_url}
         logins = {role: url for role, url in wanted.items() if url is not None}
         with connect(settings.database_url) as connection:
             print(f"database {urlsplit(settings.database_url).path[1:]!r}:")
-            bring_up_to_date(connection, logins, lambda line: print(f"  {line}"))
+            bring_up_to_date(connection, logins, lambda line: print(f"  {line}", flush=True), periods)
+
+
+@app.command()
+def status() -> None:
+    """What the database holds: edition, sizes, columnstore, jobs with their last run, and late readings."""
+    with told_in_one_sentence("vitalflow sql"), _migrated() as connection:
+        for line in lines_of_status(connection):
+            print(line)
+
+
+@app.command()
+def backfill(
+    since: Annotated[str, typer.Option("--from", help="First moment, such as 2026-11-22 or 2026-11-22T10:00Z.")],
+    until: Annotated[str | None, typer.Option("--to", help="Where to stop; left out, now.")] = None,
+) -> None:
+    """Refresh the rollups over a range of time, a day at a time (Community edition).
+
+    Seldom needed: the refresh policies and the job for late readings do it by themselves. For rows that were written
+    past ingest, or after the policies had been off.
+    """
+    with told_in_one_sentence("vitalflow sql"):
+        start = _moment("--from", since)
+        end = datetime.now(UTC) if until is None else _moment("--to", until)
+        with _migrated() as connection:
+            if find_edition(connection).community:
+                refresh_range(connection, start, end, print)
+            else:
+                print("nothing to do: on the Apache edition the rollups are views, computed when asked")
+
+
+@contextmanager
+def _migrated() -> Iterator[Connection]:
+    """The database, as its owner; raises Never where it was not migrated."""
+    settings = SqlSettings.read(os.environ)
+    with connect(settings.database_url) as connection:
+        try:
+            yield connection
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction) as error:
+            words = str(error).partition("\n")[0]
+            raise Never(f"{words}; run python -m sql migrate") from error
+        except psycopg.Error as error:
+            raise Never(f"the database: {' '.join(str(error).split())}") from error
+
+
+def _moment(option: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Never(f"{option} {text!r} is no moment; write it like 2026-11-22 or 2026-11-22T10:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from psycopg import sql
 
-from sql.files import numbered, text
+from sql.backfill import continue_backfills
+from sql.files import FOLDER, numbered, text
+from sql.periods import Periods
 from vitals.errors import Never, TryAgain, VitalFlowError
 from vitals.settings import without_password
 
@@ -54,14 +56,17 @@ def connect(url: str) -> Connection:
         raise TryAgain(f"cannot connect to {without_password(url)}: {_words(error)}") from None
 
 
-def migrate(connection: Connection, logins: dict[str, str], say: Say) -> Edition:
+def migrate(connection: Connection, logins: dict[str, str], say: Say, periods: Periods | None = None) -> Edition:
     """Bring the database up to date. `logins` maps a role to the URL whose password it gets.
 
     1. A lock is taken, so that a second migrator waits and then finds nothing to do.
     2. The extension is made; a server without it is told what to install.
     3. Applied migrations are compared with their files: an edited one stops everything.
     4. Each new migration runs in one transaction together with its line in the ledger.
-    5. Roles, views and grants are applied again, and the roles get their passwords, in one transaction.
+    5. In one transaction the periods are set, what the edition needs is made (rollups, policies), roles, views and
+       grants are applied again, and the roles get their passwords.
+    6. Readings that new rollups do not hold yet are taken in, a day at a time. That cannot be in a transaction;
+       where it stops, it says how far it came, and the next migrate goes on from there.
     """
     with _told("the database"), _lock(connection, say):
         _make_extension(connection)
@@ -69,11 +74,14 @@ def migrate(connection: Connection, logins: dict[str, str], say: Say) -> Edition
         say(str(edition))
         applied = _ledger(connection)
         _compare(applied)
+        _compare_edition(connection, edition, say)
         for path in numbered("migrations"):
             if path.name not in applied:
                 _apply(connection, path)
                 say(f"applied {path.name}")
-        _apply_always(connection, logins)
+        _apply_always(connection, edition, logins, periods or Periods())
+        if edition.community:
+            continue_backfills(connection, say)
     say(f"up to date: {len(numbered('migrations'))} migrations, {len(logins)} logins")
     return edition
 
@@ -159,17 +167,34 @@ def _compare(applied: dict[str, str]) -> None:
             )
 
 
+def _compare_edition(connection: Connection, edition: Edition, say: Say) -> None:
+    """A database does not change its edition without a word, and not at all where that would lose something."""
+    if connection.execute("SELECT to_regclass('public.vitalflow_edition')").fetchone() == (None,):
+        return
+    if connection.execute("SELECT community FROM vitalflow_edition").fetchone() in (None, (edition.community,)):
+        return
+    if not edition.community:
+        raise Never(
+            "this database was made on the Community edition: its rollups are continuous aggregates, which this server "
+            "of the Apache edition would leave to grow old; install the Community edition and set timescaledb.license "
+            "= 'timescale'"
+        )
+    say("this database was made on the Apache edition: its rollups become continuous aggregates")
+
+
 def _apply(connection: Connection, path: Path) -> None:
     with connection.transaction():
         _execute(connection, path)
         connection.execute("INSERT INTO vitalflow_migration (name, body) VALUES (%s, %s)", [path.name, text(path)])
 
 
-def _apply_always(connection: Connection, logins: dict[str, str]) -> None:
+def _apply_always(connection: Connection, edition: Edition, logins: dict[str, str], periods: Periods) -> None:
+    own = "editions/community" if edition.community else "editions/apache"
     for attempts_left in reversed(range(ATTEMPTS)):
         try:
             with connection.transaction():
-                for path in numbered("always"):
+                _tell(connection, edition, periods)
+                for path in (*numbered("editions"), *numbered(own), *numbered("always")):
                     _execute(connection, path)
                 for role, url in logins.items():
                     _allow_login(connection, role, url)
@@ -181,8 +206,23 @@ def _apply_always(connection: Connection, logins: dict[str, str]) -> None:
                 raise
 
 
+def _tell(connection: Connection, edition: Edition, periods: Periods) -> None:
+    """Tell the database the periods and which edition it is on."""
+    connection.execute(
+        "INSERT INTO vitalflow_edition (community) VALUES (%s)"
+        " ON CONFLICT (only_one) DO UPDATE SET community = excluded.community",
+        [edition.community],
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO vitalflow_period (name, period) VALUES (%s, %s)"
+            " ON CONFLICT (name) DO UPDATE SET period = excluded.period",
+            periods.rows(),
+        )
+
+
 def _execute(connection: Connection, path: Path) -> None:
-    with _told(f"sql/{path.parent.name}/{path.name}"):
+    with _told(f"sql/{path.relative_to(FOLDER)}"):
         connection.execute(text(path))
 
 

@@ -1,0 +1,49 @@
+-- Is everything here that should be, and how fast does it come?
+
+-- Expected against stored readings, per hour and device, from the numbers that devices give them. What a gap swallowed
+-- counts in the hour in which the next reading came. Numbers before a boot's first reading count where the boot is
+-- younger than what is kept, as in device_gap.
+CREATE OR REPLACE VIEW completeness_1h AS
+WITH counted AS (
+    SELECT bucket, device_id, stored, last_seq - coalesce(
+               max(last_seq) OVER (PARTITION BY device_id, boot ORDER BY bucket
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+               CASE WHEN boot > (SELECT extract(epoch FROM min(bucket)) FROM sequence_1h) THEN 0
+                    ELSE first_seq - 1 END) AS expected
+    FROM sequence_1h
+)
+SELECT bucket, device_id, sum(stored)::bigint AS stored, sum(greatest(expected, stored)) AS expected,
+       (sum(stored) / sum(greatest(expected, stored)))::float8 AS completeness
+FROM counted
+GROUP BY bucket, device_id;
+COMMENT ON VIEW completeness_1h IS 'stored against expected readings per hour and device; 1 is complete';
+
+-- What ingest did, minute by minute: rows and how old they were when they were received, and what was rejected.
+CREATE OR REPLACE FUNCTION ingest_health(
+    from_time timestamptz DEFAULT now() - interval '1 hour', to_time timestamptz DEFAULT now())
+RETURNS TABLE (minute timestamptz, rows bigint, lag_p50 interval, lag_p95 interval, rejected bigint,
+               rejected_by_reason jsonb)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF from_time IS NULL OR to_time IS NULL OR to_time <= from_time THEN
+        RAISE EXCEPTION 'the range from % to % is empty', from_time, to_time USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'to_time: it must be later than from_time';
+    END IF;
+    RETURN QUERY
+    WITH stored AS (
+        SELECT date_trunc('minute', v.received_at) AS minute, count(*) AS rows,
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY v.received_at - v.time) AS p50,
+               percentile_cont(0.95) WITHIN GROUP (ORDER BY v.received_at - v.time) AS p95
+        FROM patient_vitals v WHERE v.received_at >= from_time AND v.received_at < to_time GROUP BY 1
+    ), by_reason AS (
+        SELECT date_trunc('minute', r.received_at) AS minute, r.reason, count(*) AS messages
+        FROM rejected_message r WHERE r.received_at >= from_time AND r.received_at < to_time GROUP BY 1, 2
+    ), refused AS (
+        SELECT by_reason.minute, sum(messages)::bigint AS messages, jsonb_object_agg(reason, messages) AS reasons
+        FROM by_reason GROUP BY 1
+    )
+    SELECT coalesce(stored.minute, refused.minute), coalesce(stored.rows, 0), stored.p50, stored.p95,
+           coalesce(refused.messages, 0), coalesce(refused.reasons, '{}')
+    FROM stored FULL JOIN refused USING (minute) ORDER BY 1;
+END $$;
+COMMENT ON FUNCTION ingest_health IS 'per minute: rows stored, their age when received, messages rejected by reason';

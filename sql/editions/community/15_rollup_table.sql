@@ -1,0 +1,13 @@
+-- Where a rollup keeps its rows: the hypertable behind a continuous aggregate.
+CREATE OR REPLACE FUNCTION rollup_table(rollup text) RETURNS regclass LANGUAGE sql STABLE
+SET search_path = public, pg_temp AS $$
+    SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
+    FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public' AND view_name = rollup
+$$;
+
+-- The number of a hypertable or of the one behind a rollup, as TimescaleDB's jobs name it.
+CREATE OR REPLACE FUNCTION policy_relation(relation text) RETURNS integer LANGUAGE sql STABLE
+SET search_path = public, pg_temp AS $$
+    SELECT id FROM _timescaledb_catalog.hypertable
+    WHERE format('%I.%I', schema_name, table_name)::regclass = coalesce(rollup_table(relation), relation::regclass)
+$$;

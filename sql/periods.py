@@ -1,0 +1,41 @@
+"""How long things are kept, and how late a reading may come: the periods that migrate applies to the database."""
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+from vitals.errors import Never
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Each is a row of `vitalflow_period`, from which policies and functions take it."""
+
+    raw_retention: timedelta = timedelta(days=30)
+    minute_retention: timedelta = timedelta(days=365)
+    compress_after: timedelta = timedelta(days=7)
+    late_after: timedelta = timedelta(hours=6)
+
+    def __post_init__(self) -> None:
+        """Refuse periods under which a policy would destroy what another one keeps."""
+        # The refresh windows look back late_after and up to 4 hours; where retention has dropped the readings, a
+        # refresh would empty the rollup.
+        if self.late_after + timedelta(hours=4) > self.raw_retention:
+            raise Never(
+                f"VITALFLOW_LATE_AFTER_HOURS is {self.late_after // timedelta(hours=1)}; with "
+                f"VITALFLOW_RAW_RETENTION_DAYS {self.raw_retention.days} it must be at most "
+                f"{self.raw_retention // timedelta(hours=1) - 4}"
+            )
+        if self.minute_retention < self.raw_retention:
+            raise Never(
+                f"VITALFLOW_MINUTE_RETENTION_DAYS is {self.minute_retention.days}, less than "
+                f"VITALFLOW_RAW_RETENTION_DAYS {self.raw_retention.days}: averages are kept at least as long"
+            )
+        if self.compress_after <= self.late_after:
+            raise Never(
+                f"VITALFLOW_COMPRESS_AFTER_DAYS is {self.compress_after.days}; it must be longer than "
+                f"VITALFLOW_LATE_AFTER_HOURS {self.late_after // timedelta(hours=1)}"
+            )
+
+    def rows(self) -> list[tuple[str, timedelta]]:
+        """Name and period of each."""
+        return [(field.name, getattr(self, field.name)) for field in fields(self)]

@@ -1,0 +1,41 @@
+"""What a database holds and whether its jobs work, for `python -m sql status`. Reads only."""
+
+from collections.abc import Iterator
+
+import psycopg
+
+from sql.files import named
+from sql.migrate import find_edition
+
+STATEMENTS = named("status.sql")
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+def status(connection: Connection) -> Iterator[str]:
+    """The lines to print."""
+    edition = find_edition(connection)
+    yield str(edition)
+    for name, rows, size in connection.execute(STATEMENTS["tables"]):
+        yield f"{name:<18} {rows:>14,} rows  {size:>10}"
+    for oldest, newest in connection.execute(STATEMENTS["readings_span"]):
+        yield f"readings           {oldest or 'none'} to {newest or 'none'}"
+    for name, period in connection.execute("SELECT name, period FROM vitalflow_period ORDER BY name"):
+        yield f"{name:<18} {period}"
+    if not edition.community:
+        yield "rollups            views, computed when asked: continuous aggregates need the Community edition"
+        yield "retention          by ingest, once an hour"
+        return
+    for name, chunks, compressed, before, after, ratio in connection.execute(STATEMENTS["columnstore"]):
+        told = f"{before} -> {after}, {ratio}x smaller" if compressed else "nothing yet"
+        yield f"columnstore        {name}: {compressed} of {chunks} chunks, {told}"
+    for name, relation, last_run, last_status, failures, next_run in connection.execute(STATEMENTS["jobs"]):
+        last = f"{last_status} {last_run}" if last_run else "has not run"
+        yield f"job                {name} {relation}: {last}, {failures} failures, next {next_run or 'not scheduled'}"
+    for pending, readings, minutes, last_at in connection.execute(STATEMENTS["late"]):
+        yield (
+            f"late               {readings} readings in {minutes} minutes taken in, {pending} minutes to do, "
+            f"last {last_at or 'never'}"
+        )
+    for done_to, until in connection.execute("SELECT done_to, until FROM vitalflow_backfill ORDER BY id"):
+        yield f"backfill           unfinished: {done_to} to {until}; run python -m sql migrate"

@@ -1,0 +1,33 @@
+-- name: tables
+-- Rows as the planner knows them, for a count would take minutes; the sizes are true.
+SELECT relation, CASE WHEN hypertable THEN approximate_row_count(relation::regclass)
+                      ELSE greatest(0, (SELECT reltuples FROM pg_class WHERE oid = relation::regclass)) END::bigint,
+       pg_size_pretty(CASE WHEN hypertable THEN hypertable_size(relation::regclass)
+                           ELSE pg_total_relation_size(relation::regclass) END)
+FROM (
+    VALUES ('patient_vitals', true), ('rejected_message', false), ('alert_event', false), ('device', false)
+) AS ours (relation, hypertable)
+
+-- name: readings_span
+SELECT min(time), max(time) FROM patient_vitals
+
+-- name: columnstore
+SELECT relation, coalesce(total_chunks, 0), coalesce(number_compressed_chunks, 0), pg_size_pretty(before_compression_total_bytes),
+       pg_size_pretty(after_compression_total_bytes),
+       round(before_compression_total_bytes / after_compression_total_bytes::numeric, 1)
+FROM (VALUES ('patient_vitals', 'patient_vitals'::regclass), ('vitals_1m', rollup_table('vitals_1m')),
+             ('vitals_1h', rollup_table('vitals_1h'))) AS ours (relation, id)
+LEFT JOIN LATERAL hypertable_columnstore_stats(id) ON true
+
+-- name: jobs
+SELECT job.proc_name, coalesce(rollup.view_name, job.hypertable_name, ''), nullif(stats.last_run_started_at, '-infinity'), stats.last_run_status,
+       coalesce(stats.total_failures, 0), nullif(stats.next_start, '-infinity')
+FROM timescaledb_information.jobs job
+LEFT JOIN timescaledb_information.job_stats stats USING (job_id)
+LEFT JOIN timescaledb_information.continuous_aggregates rollup
+       ON rollup.materialization_hypertable_name = job.hypertable_name
+WHERE job.proc_name = 'refresh_late' OR job.hypertable_name IS NOT NULL
+ORDER BY job.job_id
+
+-- name: late
+SELECT (SELECT count(DISTINCT minute) FROM late_bucket), readings, minutes, last_at FROM late_total
