@@ -38,62 +38,55 @@ BEGIN
     RETURN ceil(days::numeric / max_points) * interval '1 day';
 END $$;
 
-CREATE OR REPLACE FUNCTION is_device(device text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+-- The query that vitals_series runs: one source, with the values written in, so that the planner leaves out the chunks
+-- that it does not need. EXPLAIN it to see what an answer reads.
+CREATE OR REPLACE FUNCTION vitals_series_query(
+    device text, from_time timestamptz, to_time timestamptz, max_points integer DEFAULT 1000)
+RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    step CONSTANT interval := series_step(from_time, to_time, max_points);
+    -- Points of some days begin with the range; shorter ones where a clock shows a round time.
+    origin CONSTANT timestamptz := CASE WHEN step < '1 day' THEN '2000-01-01Z' ELSE time_bucket('1 day', from_time) END;
 BEGIN
-    IF EXISTS (SELECT FROM device WHERE device_id = $1)
-       OR EXISTS (SELECT FROM patient_vitals WHERE device_id = $1 AND time > now() - interval '1 day')
-       OR EXISTS (SELECT FROM patient_vitals WHERE device_id = $1)
-       OR EXISTS (SELECT FROM vitals_1d WHERE device_id = $1) THEN
-        RETURN true;
+    IF step < '1 minute' THEN
+        RETURN format(
+            'SELECT time_bucket(%L::interval, time, %L::timestamptz), count(*), %s FROM patient_vitals'
+            ' WHERE device_id = %L AND time >= %L AND time < %L GROUP BY 1 ORDER BY 1',
+            step, origin, for_every_sign('avg(%1$I), min(%1$I), max(%1$I), count(%1$I), '
+                                         'count(*) FILTER (WHERE %1$L = ANY (sensor_off))::float8 / count(*)'),
+            device, time_bucket(step, from_time, origin), to_time);
     END IF;
-    RAISE EXCEPTION 'there is no device %', coalesce(quote_literal(device), 'NULL')
-        USING ERRCODE = 'invalid_parameter_value', HINT = 'device: a device_id of ward_now or of the table device';
+    RETURN format(
+        'SELECT time_bucket(%L::interval, bucket, %L::timestamptz), sum(readings)::bigint, %s FROM %I'
+        ' WHERE device_id = %L AND bucket >= %L AND bucket < %L GROUP BY 1 ORDER BY 1',
+        step, origin, for_every_sign('sum(%1$s_avg * %1$s_n) / nullif(sum(%1$s_n), 0)::float8, min(%1$s_min), '
+                                     'max(%1$s_max), sum(%1$s_n)::bigint, '
+                                     'sum(%1$s_off * minutes) / sum(minutes)::float8'),
+        CASE WHEN step < '1 hour' THEN 'vitals_1m' WHEN step < '1 day' THEN 'vitals_1h' ELSE 'vitals_1d' END,
+        device, time_bucket(step, from_time, origin), to_time);
 END $$;
 
--- Made from the columns that there are. One plain query, so that EXPLAIN of a call shows what it reads.
+-- Its columns follow the signs, which CREATE OR REPLACE cannot change.
+DROP FUNCTION IF EXISTS vitals_series(text, timestamptz, timestamptz, integer);
 DO $$
-DECLARE
-    columns CONSTANT text := for_every_sign(
-        '%1$s_avg double precision, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off double precision');
-    merged CONSTANT text := for_every_sign(
-        'sum(%1$s_avg * %1$s_n) / nullif(sum(%1$s_n), 0)::float8, min(%1$s_min), max(%1$s_max), sum(%1$s_n)::bigint,
-    sum(%1$s_off * minutes) / sum(minutes)::float8');
-    raw CONSTANT text := for_every_sign(
-        'avg(%1$s), min(%1$s), max(%1$s), count(%1$s),
-    count(*) FILTER (WHERE ''%1$s'' = ANY (sensor_off))::float8 / count(*)');
 BEGIN
-    -- Its columns change with the signs, which CREATE OR REPLACE cannot do.
-    DROP FUNCTION IF EXISTS vitals_series(text, timestamptz, timestamptz, integer);
     EXECUTE format($function$
 CREATE FUNCTION vitals_series(device text, from_time timestamptz, to_time timestamptz, max_points integer DEFAULT 1000)
-RETURNS TABLE ("time" timestamptz, readings bigint, %1$s)
-LANGUAGE sql STABLE AS $body$
-SELECT time_bucket(series_step($2, $3, $4), v.time), count(*), %2$s
-FROM patient_vitals v
-WHERE series_step($2, $3, $4) < '1 minute' AND is_device($1)
-  AND v.device_id = $1 AND v.time >= time_bucket(series_step($2, $3, $4), $2) AND v.time < $3
-GROUP BY 1
-UNION ALL
-SELECT time_bucket(series_step($2, $3, $4), m.bucket), sum(m.readings)::bigint, %3$s
-FROM vitals_1m m
-WHERE series_step($2, $3, $4) >= '1 minute' AND series_step($2, $3, $4) < '1 hour' AND is_device($1)
-  AND m.device_id = $1 AND m.bucket >= time_bucket(series_step($2, $3, $4), $2) AND m.bucket < $3
-GROUP BY 1
-UNION ALL
-SELECT time_bucket(series_step($2, $3, $4), h.bucket), sum(h.readings)::bigint, %3$s
-FROM vitals_1h h
-WHERE series_step($2, $3, $4) >= '1 hour' AND series_step($2, $3, $4) < '1 day' AND is_device($1)
-  AND h.device_id = $1 AND h.bucket >= time_bucket(series_step($2, $3, $4), $2) AND h.bucket < $3
-GROUP BY 1
-UNION ALL
-SELECT time_bucket(series_step($2, $3, $4), d.bucket, time_bucket('1 day', $2)), sum(d.readings)::bigint, %3$s
-FROM vitals_1d d
-WHERE series_step($2, $3, $4) >= '1 day' AND is_device($1)
-  AND d.device_id = $1 AND d.bucket >= time_bucket('1 day', $2) AND d.bucket < $3
-GROUP BY 1
-ORDER BY 1
+RETURNS TABLE ("time" timestamptz, readings bigint, %s)
+LANGUAGE plpgsql STABLE AS $body$
+BEGIN
+    RETURN QUERY EXECUTE vitals_series_query($1, $2, $3, $4);
+    IF FOUND
+       OR EXISTS (SELECT FROM device known WHERE known.device_id = $1)
+       OR EXISTS (SELECT FROM patient_vitals WHERE device_id = $1)
+       OR EXISTS (SELECT FROM vitals_1d WHERE device_id = $1) THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'there is no device %%', coalesce(quote_literal($1), 'NULL')
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'device: a device_id that ward_now or the table device has';
+END
 $body$
-$function$, columns, raw, merged);
+$function$, for_every_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'));
 END $$;
 COMMENT ON FUNCTION vitals_series IS
     'one device from from_time to to_time in at most max_points points; the first and last cover their whole bucket';
