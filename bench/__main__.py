@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bench.alarms import alarms as measure_alarms
 from bench.drain import drain as measure_drain
 from bench.engine import engine as measure_engine
 from bench.ground import ground
@@ -54,6 +55,24 @@ def engine(
         f"{found.few_beds:>5} beds  {found.few_beds_per_s:>8} readings/s  {found.rules} rules, {found.changes} changes"
     )
     print(f"{found.many_beds:>5} beds  {found.many_beds_per_s:>8} readings/s")
+    print(", ".join(found.machine.values()))
+
+
+@app.command()
+def alerts(
+    rate: Annotated[int, typer.Option(min=10, help="Readings a second beside the probes.")] = 2000,
+    seconds: Annotated[float, typer.Option(min=5, help="How long.")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
+) -> None:
+    """How soon an alert is there after its reading was published, with everything on this machine and under load."""
+    with told_in_one_sentence("vitalflow bench"), ground() as servers:
+        found = measure_alarms(servers, rate, seconds, lambda line: print(line, file=sys.stderr))
+    if as_json:
+        print(json.dumps(found.as_dict()))
+        return
+    print(f"publish to alert  p50 {found.p50_ms} ms, p99 {found.p99_ms} ms, worst {found.worst_ms} ms")
+    print(f"probes            {found.probes} of which {found.missing} without an alert, beside {rate} readings/s")
+    print(f"the worker        {found.worker_cores} of a core, {found.worker_mib} MiB")
     print(", ".join(found.machine.values()))
 
 
