@@ -175,6 +175,15 @@ def test_late_and_repeated_readings_move_nothing() -> None:
     assert bed.read(10, 130) == ["hr raised"]
 
 
+def test_of_two_readings_of_one_moment_the_first_counts() -> None:
+    bed = Played(HIGH + TECHNICAL)
+    bed.steady(0, 9, 130)
+    assert bed.read(9, 100, arrives=20) == []
+    assert bed.read(10, 130) == ["hr raised"]
+    assert bed.read(10, 100, arrives=20) == []
+    assert bed.tick(25) == ["silent raised"]  # the repeated one was no new word from the device
+
+
 def test_a_backlog_raises_nothing_but_counts_the_delay() -> None:
     bed = Played()
     for second in range(0, 300):
@@ -387,3 +396,45 @@ def test_other_rules_with_fewer_levels_keep_the_alert(heart_rate: float) -> None
     assert use(bed.bed, rules(HIGH[: HIGH.index('    [[rule.level]]\n    priority = "high"')]), None, at(13)) == []
     changes = bed.steady(13, 30, heart_rate)
     assert changes == (["18: hr cleared"] if heart_rate == 100 else [])
+
+
+SCORE = """
+[[rule]]
+name = "score"
+sign = "news2"
+text = "NEWS2"
+    [[rule.level]]
+    priority = "medium"
+    above = 4
+    single = 3
+    [[rule.level]]
+    priority = "high"
+    above = 6
+"""
+
+
+def test_a_score_is_raised_by_a_single_3_and_by_its_total() -> None:
+    bed = Played(SCORE)
+    assert bed.read(0, 131) == ["score raised"]
+    assert (bed.priority, bed.alert.value, bed.alert.parts) == ("medium", 3, {"heart_rate": 3})
+    assert bed.read(1, 131, spo2=92) == []
+    assert bed.read(2, 131, spo2=91, resp_rate=9) == ["score escalated"]
+    assert bed.priority == "high"
+    assert bed.alert.value == 7
+    assert bed.read(3, 120, spo2=93, resp_rate=9) == ["score de-escalated"]
+    assert bed.read(4, 80, spo2=97, resp_rate=16) == ["score cleared"]
+
+
+def test_a_score_is_not_cleared_by_an_input_that_has_gone() -> None:
+    bed = Played(SCORE)
+    bed.read(0, 131, spo2=97)
+    assert bed.steady(1, 200, None, spo2=97) == []
+    assert bed.state == "active"
+    assert bed.read(201, 80, spo2=97) == ["score cleared"]
+
+
+def test_what_was_measured_of_one_patient_is_not_scored_for_the_next() -> None:
+    bed = Played(SCORE)
+    assert bed.read(0, 80, systolic_bp=85, patient_id="p-1") == ["score raised"]
+    assert bed.read(1, 80, patient_id="p-2") == ["score cleared"]
+    assert bed.steady(2, 100, 80, patient_id="p-2") == []

@@ -92,6 +92,18 @@ def test_a_sustained_episode_that_the_delay_hides_is_missed() -> None:
     assert outcome(stream, delay=25).files[0].sustained(rule) == (1, 1)
 
 
+def test_an_alert_at_another_time_does_not_excuse_a_missed_episode() -> None:
+    rule = parse(RULES.format(delay=10), "x").by_name["blue"]
+    stream = [97.0] * 10 + [90.0] * 22 + [97.0] * 10 + [90.0] * 40 + [97.0] * 10
+    assert outcome(stream, delay=25).files[0].sustained(rule) == (2, 1)
+
+
+def test_an_alert_ends_with_its_patient() -> None:
+    readings = [told(second, spo2=90, patient_id="p-1" if second < 20 else "p-2") for second in range(25)]
+    found = lab.run([Stay("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=10), "x")])
+    assert found.files[0].written.seconds == {("blue", MEDIUM): 10}
+
+
 def test_an_episode_is_as_long_as_its_values_not_as_the_silence_after_it() -> None:
     rule = parse(RULES.format(delay=10), "x").by_name["blue"]
     assert outcome([97] * 5 + [90] + [None] * 60 + [97] * 5).files[0].sustained(rule) == (0, 0)
