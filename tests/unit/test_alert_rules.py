@@ -121,6 +121,11 @@ def test_what_stands_in_the_rule_holds_for_all_its_levels() -> None:
     assert [(level.priority, level.after.total_seconds()) for level in rule.levels] == [("high", 9), ("high", 2)]
 
 
+def test_one_mistake_that_holds_for_all_levels_is_told_once() -> None:
+    levels = "for_s = -9\n[[rule.level]]\nabove = 120\n[[rule.level]]\nabove = 130"
+    assert len(mistakes(ONE.replace("above = 120", levels))) == 1
+
+
 LINES = DEFAULT.read_text().splitlines()
 DAMAGE = st.sampled_from(["", "x = 1", "above = 'a'", "[[rule]]", "[[rule.level]]", "= 3"])
 
