@@ -85,15 +85,16 @@ class Batch:
     alerts: list[AlertTold] = field(default_factory=list)
     unknown_keys: int = 0
     newest: datetime | None = None  # the time of the last reading taken
+    oldest: datetime | None = None  # the earliest time of its readings
 
     def items(self) -> list[Item]:
         """Everything to store, for the slow road on which one item is poison."""
         return [*self.rows, *self.rejected, *self.statuses, *self.alerts]
 
     @classmethod
-    def of(cls, items: list[Item]) -> "Batch":
+    def of(cls, items: list[Item], oldest: datetime | None) -> "Batch":
         """A batch that only stores; its messages are acknowledged with the batch it was cut from."""
-        part = cls()
+        part = cls(oldest=oldest)
         for item in items:
             match item:
                 case Row():

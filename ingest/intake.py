@@ -79,6 +79,9 @@ class Intake:
             batch.rows.append(Row(line(reading, bed, self._received), self._now, name, payload))
         if decoded.readings:
             batch.newest = decoded.readings[-1].time
+            oldest = min([reading.time for reading in decoded.readings])
+            if batch.oldest is None or oldest < batch.oldest:
+                batch.oldest = oldest
         batch.unknown_keys += decoded.unknown_keys
         if decoded.problems:
             problem = decoded.rejection()

@@ -19,6 +19,10 @@ class Metrics:
         self.received = Counter(name + "received", "Messages taken from the broker", registry=self.registry)
         self.stored = Counter(name + "stored", "Readings that became a row", registry=self.registry)
         self.duplicate = Counter(name + "duplicate", "Readings that were there already", registry=self.registry)
+        self.late = Counter(
+            name + "late", "Readings older than the rollups' refresh looks back", registry=self.registry
+        )
+        self.chunks_dropped = Counter(name + "chunks_dropped", "Chunks past the retention", registry=self.registry)
         self.rejected = Counter(name + "rejected", "Messages kept, by reason", ["reason"], registry=self.registry)
         self.unknown_keys = Counter(name + "unknown_keys", "Keys that we do not know", registry=self.registry)
         self.retries = Counter(name + "retries", "Batches tried again", registry=self.registry)
@@ -51,6 +55,7 @@ class Metrics:
         self.received.inc(batch.messages)
         self.stored.inc(written.stored)
         self.duplicate.inc(written.duplicates)
+        self.late.inc(written.late)
         for reason in written.rejected:
             self.rejected.labels(reason).inc()
         self.unknown_keys.inc(batch.unknown_keys)

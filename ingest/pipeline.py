@@ -1,7 +1,8 @@
 """The story of ingest, from top to bottom, in one function: `Pipeline.run`.
 
 Two threads. This one owns the socket: it receives, decodes, batches and acknowledges. The writer's owns the database.
-Between them go full batches one way and committed ones the other, and a socket pair wakes this side.
+Between them go full batches one way and committed ones the other, and a socket pair wakes this side. A third one,
+`retention`, drops old readings once an hour and has no part in the story.
 """
 
 import logging
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from ingest.batch import Batch
 from ingest.intake import Intake
 from ingest.metrics import Metrics
+from ingest.retention import Retention
 from ingest.settings import IngestSettings
 from ingest.store import Store
 from ingest.writer import Writer
@@ -39,6 +41,7 @@ class Pipeline:
         self._wake_in.setblocking(False)
         self._intake = Intake(settings.topics, settings.retention)
         self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.retries.inc)
+        self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc)
         topics = settings.topics
         self._service_topic = topics.service(settings.ingest_client_id)
         self._session = Session(
@@ -71,6 +74,7 @@ class Pipeline:
         """
         self._refuse_a_second_instance()
         self._writer.start()
+        self._retention.start()
         while not self._stopping:
             now = time.monotonic()
             if not self._in_hand:
@@ -138,6 +142,7 @@ class Pipeline:
         """Write what is in hand, acknowledge it, disconnect. What does not get through stays the broker's."""
         if self._intake.batch.messages:
             self._hand_over()
+        self._retention.stop()
         self._writer.finish()
         self._writer.join(LEAVE_WITHIN)
         if self._writer.is_alive():

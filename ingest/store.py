@@ -8,6 +8,8 @@ silent loss cannot.
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import psycopg
 from msgspec.structs import asdict
@@ -54,10 +56,16 @@ class Written:
 
     stored: int = 0
     duplicates: int = 0
+    late: int = 0  # readings whose rollups are refreshed by the job for late ones
     rejected: list[str] = field(default_factory=list)  # a reason for each rejected message
 
     def __add__(self, other: "Written") -> "Written":
-        return Written(self.stored + other.stored, self.duplicates + other.duplicates, self.rejected + other.rejected)
+        return Written(
+            self.stored + other.stored,
+            self.duplicates + other.duplicates,
+            self.late + other.late,
+            self.rejected + other.rejected,
+        )
 
 
 class Store:
@@ -67,6 +75,7 @@ class Store:
         self._url = url
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
         self._duplicates_expected = False
+        self._late_after: timedelta | None = None  # the database's own setting; None where it has no rollups to refresh
 
     @property
     def where(self) -> str:
@@ -90,7 +99,9 @@ class Store:
             if len(items) == 1:
                 return self._transaction(Batch(rejected=[_poison(items[0], refusal)]))
             middle = len(items) // 2
-            return self.write(Batch.of(items[:middle])) + self.write(Batch.of(items[middle:]))
+            return self.write(Batch.of(items[:middle], batch.oldest)) + self.write(
+                Batch.of(items[middle:], batch.oldest)
+            )
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -102,17 +113,20 @@ class Store:
         """Write a batch in one transaction.
 
         Readings are nearly always new, and COPY straight into the hypertable is 1.4 to 1.7 times as fast as by way of
-        the
-        stage. Where one is there already, which happens after a crash or a device's resend, COPY fails as a
-        whole; then the stage sorts the duplicates out, and goes on doing so until a batch has none.
+        the stage. Where one is there already, which happens after a crash or a device's resend, COPY fails as a
+        whole; then the stage sorts the duplicates out, and goes on doing so until a batch has none. A batch with late
+        readings takes that way too: they may belong into the columnstore, and their minutes are noted.
         """
         try:
             connection = self._connection or self._connect()
-            if not self._duplicates_expected:
+            late = self._has_late(batch)
+            if not self._duplicates_expected and not late:
                 with suppress(UniqueViolation), connection.transaction():
                     return self._fill(connection, batch, _copy_straight)
             with connection.transaction():
                 written = self._fill(connection, batch, _copy_by_stage)
+                if late:
+                    written.late = self._note_late(connection)
             self._duplicates_expected = written.duplicates > 0
             return written
         except psycopg.Error as error:
@@ -120,6 +134,16 @@ class Store:
             if not isinstance(sorted_out, Refused):
                 self.close()  # its state is anyone's guess, and a new one sees a changed schema
             raise sorted_out from error
+
+    def _has_late(self, batch: Batch) -> bool:
+        if self._late_after is None or batch.oldest is None:
+            return False
+        return batch.oldest < datetime.now(UTC) - self._late_after
+
+    def _note_late(self, connection: "psycopg.Connection[tuple[object, ...]]") -> int:
+        """Note the minutes that late readings touch; how many readings there were. In the readings' transaction."""
+        noted = connection.execute(STATEMENTS["note_late"], [self._late_after]).fetchall()
+        return sum(int(str(readings)) for (readings,) in noted)
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         connection = psycopg.connect(
@@ -134,6 +158,8 @@ class Store:
         )
         try:
             connection.execute(STATEMENTS["stage"])
+            row = connection.execute(STATEMENTS["late_after"]).fetchone()
+            self._late_after = None if row is None else cast(timedelta, row[0])
         except psycopg.Error:
             connection.close()
             raise

@@ -6,6 +6,16 @@ CREATE TEMP TABLE stage (LIKE patient_vitals) ON COMMIT DELETE ROWS
 -- A reading that is there already is left alone; the row count says how many were new.
 INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 
+-- name: late_after
+-- How old a reading is that the refresh policies do not see any more; no row where rollups need no refresh (Apache).
+SELECT period FROM vitalflow_period CROSS JOIN vitalflow_edition WHERE name = 'late_after' AND community
+
+-- name: note_late
+-- The minutes that late readings touch, for the job refresh_late. In the transaction that stores them.
+INSERT INTO late_bucket (minute, readings)
+SELECT date_trunc('minute', time), count(*) FROM stage WHERE time < now() - %s GROUP BY 1
+RETURNING readings
+
 -- name: device_status
 -- The device's last word. A word spoken live counts; a retained one, which comes again at every subscription, counts
 -- unless a later boot is known. "offline" counts only for the boot that is known: the will of an old connection may
