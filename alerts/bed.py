@@ -78,9 +78,11 @@ class Bed:
             value = values[watch.position]
             if value is None or (watch.low <= value <= watch.high and watch.position not in stirred):
                 continue
+            counted = len(self.counts)
             for rule in watch.rules:
                 self.note(rule, rule.depth(value), rule.held(value), time, live, value, events)
-            self._stir(watch.position, watch.rules)
+            if len(self.counts) != counted:
+                self._stir(watch.position, watch.rules)
         if rules.scored:
             total, worst = self.held.take(reading, values)
             for rule in rules.scored:
@@ -105,7 +107,8 @@ class Bed:
         after = machine.count(before, depth, held, time)
         if live and not self._before(rule, time):
             after = self.settle(rule, after, time, value, events)
-        self.store(rule, after)
+        if after is not before:
+            self.store(rule, after)
 
     def settle(self, rule: Rule, state: Count, time: datetime, value: float | None, events: list[Event]) -> Count:
         """Change the rule's alert where the count calls for another level; the count at that level."""
@@ -158,10 +161,10 @@ class Bed:
         if not depth and rule.name not in self.counts:
             return
         alert = self.alerts.get(rule.name)
-        if alert is not None and alert.parts:
+        if alert is not None and alert.parts and held < alert.level:
             missing = self.held.score().missing
             if any(points and key in missing for key, points in alert.parts.items()):
-                held = max(held, alert.level)
+                held = alert.level
         self.note(rule, depth, held, time, live, float(total), events)
 
     def _note_sensors(self, reading: Reading, time: datetime, live: bool, events: list[Event]) -> None:

@@ -50,6 +50,11 @@ def count(state: Count, depth: int, held: int, time: datetime) -> Count:
     Between the two lies the hysteresis: a value there neither feeds a delay nor ends an alert.
     """
     level, beyond, within = state
+    for place, since in enumerate(beyond):
+        if (since is None) == (place < depth) or (within[place] is None) != (place < held):
+            break
+    else:
+        return state  # as before, which is the usual case while an alert stands
     return Count(
         level,
         tuple([(since or time) if place < depth else None for place, since in enumerate(beyond)]),
