@@ -38,7 +38,9 @@ PortBase = Annotated[
 
     psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"
 
-    mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/#"
+    mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/alerts/#"
+
+    python -m alerts watch
 
     python -m stack logs ingest -f
 
@@ -56,8 +58,8 @@ def about(
 ) -> None:
     """The whole of VitalFlow as local processes, for a machine with no Docker.
 
-    A broker, a database, ingest and simulated monitors, on 127.0.0.1 only. Everything lies in this checkout, below
-    .stack; nothing is installed elsewhere.
+    A broker, a database, ingest, the alert worker and simulated monitors, on 127.0.0.1 only. Everything lies in this
+    checkout, below .stack; nothing is installed elsewhere.
     """
     context.obj = Home.at(home)
 
@@ -124,7 +126,7 @@ def env(context: typer.Context) -> None:
 @app.command()
 def logs(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="supervisor, broker, database, migrate, ingest or devices.")],
+    name: Annotated[str, typer.Argument(help="supervisor, broker, alerts, database, migrate, ingest or devices.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Print the log of one process."""

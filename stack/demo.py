@@ -17,7 +17,7 @@ from rich.live import Live
 from stack.home import Home
 from stack.plan import Ports, addresses
 from stack.programs import set_up
-from stack.screen import line, render
+from stack.screen import Known, line, render
 from stack.supervisor import Supervisor
 from stack.watch import Watch, rows_since
 from vitals.settings import Settings
@@ -84,6 +84,7 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
     thread = Thread(target=supervise, name="supervisor")
     thread.start()
     rows: int | None = None
+    raised = 0
     flowed = 0.0
     try:
         while not supervisor.up.wait(FRAME / 5) and not stop.is_set():
@@ -91,7 +92,7 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
         if not stop.is_set():
             console.print("Ctrl-C ends everything")
             started = time.monotonic()
-            reader = _show(console, home, port_base, events, stop, seconds)
+            reader, raised = _show(console, home, port_base, events, stop, seconds, since)
             flowed = time.monotonic() - started
             rows = None if failures else _rows(reader, since)
     finally:
@@ -102,52 +103,55 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
     if flowed == 0:
         told = "ended before everything was up"
     elif rows is None:
-        told = "the database did not say how many readings were stored"
+        told = f"the database did not say how many readings were stored; {_alerts(raised)} raised"
     else:
-        told = f"{rows:,} readings stored in {flowed:.0f} s"
+        told = f"{rows:,} readings stored in {flowed:.0f} s, {_alerts(raised)} raised"
     console.print(f"demo: {told}; everything is stopped")
     return 0 if rows or interrupted.is_set() else 1
 
 
-def _show(console: Console, home: Home, port_base: int, events: Events, stop: Event, seconds: float | None) -> str:
-    """The screen, or lines; returns the address for the reader of the database."""
-    known = home.make_secrets()
-    where = addresses(Ports(port_base), known)
-    watch = Watch(Settings.read({**os.environ, **where}), where["VITALFLOW_READER_URL"], Ports(port_base).ingest)
+def _show(
+    console: Console,
+    home: Home,
+    port_base: int,
+    events: Events,
+    stop: Event,
+    seconds: float | None,
+    since: datetime,
+) -> tuple[str, int]:
+    """The screen, or lines; returns the address for the reader of the database, and how many alerts were raised."""
+    ports = Ports(port_base)
+    where = addresses(ports, home.make_secrets())
+    watch = Watch(Settings.read({**os.environ, **where}), where["VITALFLOW_READER_URL"], ports, since)
     watch.start()
     started = time.monotonic()
 
     def over() -> bool:
         return stop.is_set() or (seconds is not None and time.monotonic() - started >= seconds)
 
+    def known() -> Known:
+        now, elapsed = datetime.now(UTC), time.monotonic() - started
+        return Known(watch.beds(), watch.alerts(), watch.figures(), events.recent(), now, elapsed)
+
     try:
         if console.is_terminal:
             events.on_screen = True
             with Live(console=console, screen=True, auto_refresh=False) as live:
                 while not over():
-                    size = console.size
-                    elapsed = time.monotonic() - started
-                    picture = render(
-                        watch.beds(),
-                        watch.figures(),
-                        events.recent(),
-                        datetime.now(UTC),
-                        elapsed,
-                        size.width,
-                        size.height,
-                    )
-                    live.update(picture, refresh=True)
+                    live.update(render(known(), console.size.width, console.size.height), refresh=True)
                     stop.wait(FRAME)
         else:
             while not over():
                 stop.wait(LINE if seconds is None else min(LINE, max(seconds - (time.monotonic() - started), 0)))
-                console.print(
-                    line(watch.beds(), watch.figures(), datetime.now(UTC), time.monotonic() - started), soft_wrap=True
-                )
+                console.print(line(known()), soft_wrap=True)
     finally:
         events.on_screen = False
         watch.stop()
-    return where["VITALFLOW_READER_URL"]
+    return where["VITALFLOW_READER_URL"], watch.raised()
+
+
+def _alerts(number: int) -> str:
+    return "1 alert" if number == 1 else f"{number:,} alerts"
 
 
 def _rows(reader: str, since: datetime) -> int | None:

@@ -39,9 +39,14 @@ class Ports:
         return self.base + 2
 
     @property
+    def alerts(self) -> int:
+        """/metrics of alerts."""
+        return self.base + 3
+
+    @property
     def all(self) -> tuple[int, ...]:
         """Every port of the stack."""
-        return (self.broker, self.database, self.ingest)
+        return (self.broker, self.database, self.ingest, self.alerts)
 
 
 def addresses(ports: Ports, secrets: Secrets) -> dict[str, str]:
@@ -60,7 +65,8 @@ def environment(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -> d
 
     Secrets travel here and not on command lines, which every user of the machine can read.
     """
-    ours = addresses(ports, secrets) | {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest)}
+    ours = addresses(ports, secrets)
+    ours |= {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest), f"{PREFIX}ALERTS_METRICS_PORT": str(ports.alerts)}
     hidden = {f"{name}_FILE" for name in ours}
     theirs = {name: value for name, value in environ.items() if name not in hidden}
     return theirs | ours | {"PYTHONUNBUFFERED": "1"}
@@ -73,12 +79,14 @@ class Planned:
     arguments    what follows `python -m`
     port         where it serves, if it does
     sign         the counter on that port's /metrics that leaves 0 once it does its work
+    stores       whether it waits for the database; what does not is started before it and lives without it
     """
 
     name: str
     arguments: tuple[str, ...]
     port: int | None = None
     sign: str | None = None
+    stores: bool = True
 
     @property
     def line(self) -> list[str]:
@@ -93,6 +101,7 @@ def services(ports: Ports, devices: int) -> list[Planned]:
     """What runs beside broker and database, in the order of starting; stopped in the opposite order."""
     fleet = ("simulate", "--count", str(devices), "--interval", "1", "--ward", WARD, "--seed", "7")
     listed = [
+        Planned("alerts", ("alerts", "run"), ports.alerts, "vitalflow_alerts_connections_total", stores=False),
         Planned("ingest", ("ingest",), ports.ingest, "vitalflow_ingest_connections_total"),
         Planned("devices", ("devices", *fleet, "--scenario", "mixed")),
     ]

@@ -11,6 +11,7 @@ from rich.table import Table
 from stack.home import Home, Running, State
 from stack.plan import Ports, addresses
 from stack.processes import find
+from vitals.look import span
 
 MEASURED = 0.5  # seconds over which the use of CPU is taken
 PATIENCE = 3000  # milliseconds that counting the rows may take
@@ -108,12 +109,3 @@ def rows(home: Home, state: State) -> str:
     except psycopg.Error as error:
         return f"readings: the database does not answer: {str(error).strip().splitlines()[0]}"
     return f"readings: {counted[0] if counted else 0:,} stored, the newest {age} old"
-
-
-def span(seconds: float) -> str:
-    """A duration for people: 4 s, 3 min, 2.5 h, 4 d."""
-    if seconds < 120:
-        return f"{max(seconds, 0):.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} d"

@@ -1,57 +1,76 @@
 """Drawing the ward: what is known -> something rich can print. Pure: it is told the time and the size of the terminal.
 
-Nothing is told by colour alone: a critical value carries a `!`, one that is not from the last reading stands in
-parentheses, and every condition has its own word.
+Nothing is told by colour alone: a value beyond its critical limit carries a `*`, one that is not from the last reading
+stands in parentheses, every condition has its own word, and every alert its mark and its word (`vitals.look`).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stack.report import span
-from stack.shell import closer, looks, short_looks
+from stack.shell import acknowledges, closer, looks, short_looks
 from stack.ward import HELD_FOR, Condition, Seen, counts, in_order
 from stack.watch import Figures
+from vitals import look
+from vitals.alert import Alert, State
+from vitals.look import SPOKEN, span
 from vitals.signs import SIGNS, Sign
 
 STYLES = {
     Condition.CRITICAL: "bold white on red",
     Condition.SILENT: "bold black on yellow",
     Condition.OFFLINE: "black on bright_black",
-    Condition.SENSOR_OFF: "yellow",
+    Condition.SENSOR_OFF: "cyan",
     Condition.WAITING: "dim",
     Condition.NORMAL: "green",
 }
-# UCUM is for machines; a ward says it like this.
-SPOKEN = {"Cel": "°C", "mm[Hg]": "mmHg"}
-WIDE = 100  # columns; with fewer, the table stands closer
+NARROW = 98  # columns; with fewer, there is no place for patients and units
+WIDE = 120  # columns; with fewer, the table stands closer
 ROOMY = 30  # lines; with fewer, blank lines and long hints are left out
+TINY = 16  # lines; with fewer, there are no hints
+LEAST = 4  # lines that the alerts may have even where the beds want them
 
 
-def render(
-    beds: Sequence[Seen],
-    figures: Figures,
-    events: Sequence[str],
-    now: datetime,
-    elapsed: float,
-    width: int,
-    height: int,
-) -> RenderableType:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What there is to draw. `alerts` has the most urgent first."""
+
+    beds: Sequence[Seen]
+    alerts: Sequence[Alert]
+    figures: Figures
+    events: Sequence[str]
+    now: datetime
+    elapsed: float
+
+
+def render(known: Known, width: int, height: int) -> RenderableType:
     """The whole screen, not higher than `height`."""
+    beds, now = known.beds, known.now
     roomy = height >= ROOMY
-    above: list[RenderableType] = [title(beds, now)]
-    below: list[RenderableType] = [flow(figures, elapsed)]
-    below += [Text(f"  {event}", "yellow", no_wrap=True, overflow="ellipsis") for event in events]
-    hints = [closer(), *looks()] if roomy else short_looks()
+    below: list[RenderableType] = [flow(known.figures, known.elapsed)]
+    below += [Text(f"  {event}", "yellow", no_wrap=True, overflow="ellipsis") for event in known.events]
+    to_do = next((alert for alert in known.alerts if alert.state is not State.ACKNOWLEDGED), None)
+    hints = [closer(), *looks(), *acknowledges(to_do)] if roomy else short_looks() if height >= TINY else []
     gap: list[RenderableType] = [Text()] if roomy else []
     if roomy:
         below += [*gap, Text("Ctrl-C ends everything. To look closer, in another terminal, here:", "dim")]
-    below += [Text(f"  {hint}" if roomy else hint, "cyan", no_wrap=True) for hint in hints]
-    spare = height - len(above) - len(below) - 1 - 2 * len(gap)
-    return Group(*above, *gap, *ward(beds, now, spare, width), *gap, *below)
+    below += [Text(f"  {hint}" if roomy else hint, no_wrap=True, overflow="ellipsis") for hint in hints]
+    # Besides what is below: the title, the headings of beds and alerts, and the gaps between them.
+    spare = max(height - len(below) - 3 - 3 * len(gap), 0)
+    listed = min(len(known.alerts), max(spare - max(len(beds), 1), min(LEAST, spare // 2)))
+    return Group(
+        title(beds, now),
+        *gap,
+        *ward(known, spare - listed, width),
+        *gap,
+        *alarms(known, listed, width),
+        *gap,
+        *below,
+    )
 
 
 def title(beds: Sequence[Seen], now: datetime) -> Text:
@@ -75,53 +94,125 @@ def flow(figures: Figures, elapsed: float) -> Text:
     return line
 
 
-def ward(beds: Sequence[Seen], now: datetime, room: int, width: int) -> list[RenderableType]:
+def ward(known: Known, room: int, width: int) -> list[RenderableType]:
     """The beds as a table of at most `room` lines under its heading, and a line for those that did not fit."""
+    beds, now = known.beds, known.now
     if not beds:
         return [Text("no device has been heard yet", "dim")]
+    worst: dict[tuple[str, str], list[Alert]] = {}
+    for alert in known.alerts:
+        worst.setdefault((alert.ward, alert.device_id), []).append(alert)
+
+    def of(seen: Seen) -> list[Alert]:
+        return worst.get((seen.bed.ward, seen.bed.device), [])
+
     ordered = in_order(beds)
-    shown = ordered if len(ordered) <= room else ordered[: max(room - 1, 0)]
+    shown = ordered
+    if len(ordered) > room:
+        # Those that are well make place for the others, and all keep their order.
+        urgent = sorted(
+            ordered, key=lambda seen: (-max((a.priority.rank for a in of(seen)), default=0), _rank(seen, now))
+        )
+        chosen = {seen.bed for seen in urgent[: max(room - 1, 0)]}
+        shown = [seen for seen in ordered if seen.bed in chosen]
+    narrow = width < NARROW
     many = len({seen.bed.ward for seen in beds}) > 1
-    table = Table(
-        box=None,
-        padding=(0, 1 if width < WIDE else 3, 0, 0),
-        header_style="bold",
-        collapse_padding=True,
-        pad_edge=False,
-    )
+    table = _table(width)
     if many:
         table.add_column("ward", no_wrap=True, max_width=12)
     table.add_column("bed", no_wrap=True, max_width=16)
-    table.add_column("patient", no_wrap=True, max_width=12)
+    if not narrow:
+        table.add_column("patient", no_wrap=True, max_width=12)
     for sign in SIGNS:
-        table.add_column(f"{sign.short} {SPOKEN.get(sign.unit, sign.unit)}", justify="right", no_wrap=True)
+        heading = sign.short if narrow else f"{sign.short} {SPOKEN.get(sign.unit, sign.unit)}"
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True, min_width=4)
     table.add_column("status", no_wrap=True, min_width=10)
+    table.add_column("alert", no_wrap=True, min_width=11)
     for seen in shown:
         front = [seen.bed.ward, seen.name] if many else [seen.name]
-        patient = seen.last.patient_id if seen.last else None
+        if not narrow:
+            front.append((seen.last and seen.last.patient_id) or "-")
         age = seen.age(now)
         old = "-" if age is None else span(age.total_seconds())
-        table.add_row(*front, patient or "-", *(cell(seen, sign, now) for sign in SIGNS), old, status(seen, now))
-    left = ordered[len(shown) :]
+        values = (cell(seen, sign, now) for sign in SIGNS)
+        table.add_row(*front, *values, old, status(seen, now), worst_of(of(seen), known.figures.deaf))
+    left = [seen for seen in ordered if seen not in shown]
     if not left:
         return [table]
     rest = ", ".join(f"{number} {condition}" for condition, number in counts(left, now).items())
     return [table, Text(f"and {len(left)} more: {rest}", "bold", no_wrap=True, overflow="ellipsis")]
 
 
+def worst_of(alerts: Sequence[Alert], stale: bool) -> Text:
+    """The most urgent alert of a bed, and how many more it has."""
+    if not alerts:
+        return Text()
+    first = alerts[0]
+    more = f" +{len(alerts) - 1}" if len(alerts) > 1 else ""
+    return Text.assemble((look.badge(first.priority, first.kind), look.style(first, stale=stale)), more)
+
+
+def alarms(known: Known, room: int, width: int) -> list[RenderableType]:
+    """How many alerts there are of each priority, and the first `room` of them, a line each."""
+    stale = known.figures.deaf
+    heading = Text("alerts", "bold", no_wrap=True, overflow="ellipsis")
+    for priority, number in look.counts(known.alerts).items():
+        style = look.STALE if stale else f"bold {look.COLOURS[priority]}"
+        heading.append("  ").append(f"{look.MARKS[priority]} {number} {priority}", style)
+    if not known.alerts:
+        heading.append("  none", "")
+    elif room < len(known.alerts):
+        heading.append(f"  the first {room} of {len(known.alerts)}" if room else "", "dim")
+    if stale:
+        heading.append("  perhaps out of date", "bold yellow")
+    if not room:
+        return [heading]
+    many = len({alert.ward for alert in known.alerts}) > 1
+    table = _table(width)
+    table.show_header = False
+    rows = []
+    for alert in known.alerts[:room]:
+        place = look.place(alert, many=many)
+        badge = Text(look.badge(alert.priority, alert.kind), look.style(alert, stale=stale))
+        rows.append((badge, place, look.age(alert, known.now), look.standing(alert, known.now), look.words(alert)))
+    # Where the terminal is narrow, the words are cut and nothing else.
+    table.add_column(no_wrap=True, min_width=11)
+    table.add_column(no_wrap=True, min_width=min(max(len(row[1]) for row in rows), 20), max_width=20)
+    table.add_column(justify="right", no_wrap=True, min_width=4)
+    table.add_column(no_wrap=True, min_width=min(max(len(row[3]) for row in rows), 18), max_width=24)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*row, style=look.STALE if stale else None)
+    return [heading, table]
+
+
+def _table(width: int) -> Table:
+    return Table(
+        box=None,
+        padding=(0, 1 if width < WIDE else 3, 0, 0),
+        header_style="bold",
+        collapse_padding=True,
+        pad_edge=False,
+    )
+
+
+def _rank(seen: Seen, now: datetime) -> int:
+    return list(Condition).index(seen.condition(now))
+
+
 def cell(seen: Seen, sign: Sign, now: datetime) -> Text:
     """One value: as just measured, held since earlier, or why there is none."""
     last, held = seen.last, seen.held.get(sign.key)
     if last is not None and sign.key in last.sensor_off:
-        return Text("off ", "yellow")
+        return Text("off ", "cyan")
     if last is None or held is None or now - held.time > HELD_FOR:
         return Text("- ", "dim")
     shown = f"{held.value:.{sign.decimals}f}"
     old = held.time < last.time or seen.condition(now) in (Condition.SILENT, Condition.OFFLINE)
     critical = beyond(sign, held.value)
     if critical:
-        shown = f"!{shown}"
+        shown = f"*{shown}"
     if old:
         return Text(f"({shown})", "dim red" if critical else "dim")
     return Text(f"{shown} ", "bold red" if critical else "")  # the blank keeps digits below digits
@@ -138,10 +229,21 @@ def status(seen: Seen, now: datetime) -> Text:
     condition = seen.condition(now)
     text = Text(str(condition), STYLES[condition])
     if condition in (Condition.SILENT, Condition.OFFLINE) and seen.was_critical():
-        text = Text.assemble(text, (" !", "bold red"))
+        text = Text.assemble(text, (" *", "bold red"))
     return text
 
 
-def line(beds: Sequence[Seen], figures: Figures, now: datetime, elapsed: float) -> str:
+def line(known: Known) -> str:
     """The same in one line, for where there is no terminal."""
-    return f"{now.astimezone():%H:%M:%S}  {title(beds, now).plain}  |  {flow(figures, elapsed).plain}"
+    now, alerts = known.now, known.alerts
+    told = f"alerts: {look.counted(alerts)}"
+    if alerts:
+        first = alerts[0]
+        bed = look.bed_name(first.ward, first.device_id)
+        told += (
+            f"; first {look.badge(first.priority, first.kind)} {bed} {look.words(first)} ({look.standing(first, now)})"
+        )
+    if known.figures.deaf:
+        told += "; perhaps out of date"
+    ward = title(known.beds, now).plain
+    return f"{now.astimezone():%H:%M:%S}  {ward}  |  {flow(known.figures, known.elapsed).plain}  |  {told}"

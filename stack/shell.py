@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 from stack.home import Home
-from stack.plan import Ports, addresses
+from stack.plan import WARD, Ports, addresses
 from stack.programs import Programs
+from vitals.alert import Alert
 from vitals.errors import Never
 
+ACKNOWLEDGE = '{"by":"me","action":"acknowledge"}'
 CLIENTS = ("psql", "mosquitto_sub", "mosquitto_pub")
 
 
@@ -52,22 +54,36 @@ def exports(home: Home) -> str:
 
 def closer() -> str:
     """The line that brings the exports into a shell, with the very Python that runs us."""
+    return f'eval "$({_python()} -m stack env)"'
+
+
+def _python() -> str:
     python = Path(sys.executable)
-    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    return f'eval "$({shlex.quote(str(shown))} -m stack env)"'
+    return shlex.quote(str(python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python))
 
 
 def looks() -> list[str]:
     """Commands to look further with, as they can be pasted once the exports are in place."""
     return [
         'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',
-        'mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/#"',
+        'mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/alerts/#"',
+        f"{_python()} -m alerts watch",
+    ]
+
+
+def acknowledges(alert: Alert | None) -> list[str]:
+    """The command that acknowledges an alert, over two lines; without one, it names an alert that may come."""
+    place = f"{WARD}/{WARD}-bed-03/spo2-low" if alert is None else f"{alert.ward}/{alert.device_id}/{alert.rule}"
+    return [
+        f"mosquitto_pub -q 1 -m {shlex.quote(ACKNOWLEDGE)} \\",
+        f'  -L "$VITALFLOW_MQTT_URL/vitalflow/acks/{place}"',
     ]
 
 
 def short_looks() -> list[str]:
-    """The same for a small terminal: two lines of at most 80."""
+    """The same for a small terminal: three lines of at most 80."""
     return [
         f"{closer()}  in another terminal, here, and then",
-        'psql "$VITALFLOW_READER_URL"  or  mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/#"',
+        f'psql "$VITALFLOW_READER_URL"  or  {_python()} -m alerts watch  or',
+        'mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/alerts/#"',
     ]

@@ -16,7 +16,7 @@ from threading import Event
 
 from stack import processes, shell
 from stack.home import Home, Running, State
-from stack.plan import MIGRATE, Ports, environment, services
+from stack.plan import MIGRATE, Planned, Ports, environment, services
 from stack.programs import CHECKOUT, Programs, need_root
 from stack.restarts import Backoff
 from stack.servers import (
@@ -91,7 +91,7 @@ class Supervisor:
         """Live until `stop` is set.
 
         1. Be the only one here; end what a killed predecessor left.
-        2. Start broker, database, migrate, then the services, each once the one before it serves.
+        2. Start the broker, what needs only that, database, migrate, then the rest, each once the one before serves.
         3. Start again whatever dies, after a pause that grows.
         4. End everything, last started first, however it came to that.
         """
@@ -129,17 +129,24 @@ class Supervisor:
         name = self.home.data
         broker = Broker(self.programs, name, self.ports.broker, self.home.log("broker"))
         self._bring_up(Member("broker", broker, self.ports.broker), stop)
+        environ = environment(os.environ, self.ports, secrets)
+        planned = services(self.ports, self.devices)
+        for service in planned:
+            if not service.stores:
+                self._bring_up(self._member(service, environ), stop)
         began = time.monotonic()
         database = Database(self.programs, name, self.ports.database, self.home.log("database"), secrets.owner)
         self._bring_up(Member("database", database, self.ports.database), stop, began)
         ensure_database(database.url("postgres"), OWNER)
-        environ = environment(os.environ, self.ports, secrets)
         self._migrate(environ, stop)
-        for service in services(self.ports, self.devices):
-            what = f"python -m {service.arguments[0]}"
-            log = self.home.log(service.name)
-            server = Service(what, service.line, log, environ, service.port, service.sign)
-            self._bring_up(Member(service.name, server, service.port), stop)
+        for service in planned:
+            if service.stores:
+                self._bring_up(self._member(service, environ), stop)
+
+    def _member(self, service: Planned, environ: dict[str, str]) -> Member:
+        what = f"python -m {service.arguments[0]}"
+        server = Service(what, service.line, self.home.log(service.name), environ, service.port, service.sign)
+        return Member(service.name, server, service.port)
 
     def _bring_up(self, member: Member, stop: Event, began: float | None = None) -> None:
         began = time.monotonic() if began is None else began

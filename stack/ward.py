@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from vitals.look import bed_name
 from vitals.reading import Reading
 from vitals.signs import CRITICAL, NORMAL, SIGNS, verdict
 from vitals.topics import Bed
@@ -50,7 +51,7 @@ class Seen:
     @property
     def name(self) -> str:
         """The device without its ward, where its name begins with that."""
-        return self.bed.device.removeprefix(f"{self.bed.ward}-")
+        return bed_name(self.bed.ward, self.bed.device)
 
     def heard(self, reading: Reading) -> "Seen":
         """After a reading. An older one than the last changes nothing: it is a backlog arriving late."""

@@ -1,4 +1,4 @@
-"""Watching a running stack: readings from MQTT, counters from ingest, the lag from the database.
+"""Watching a running stack: readings and alerts from MQTT, counters from ingest, the lag from the database.
 
 Two threads that survive whatever goes away, and say what is away. `demo` asks them twice a second.
 """
@@ -15,8 +15,12 @@ import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.metrics import PATIENCE, counters
+from stack.plan import Ports
 from stack.ward import Seen
+from vitals.alert import Alert
+from vitals.board import Board
 from vitals.errors import Never
+from vitals.look import in_order
 from vitals.settings import Settings
 from vitals.topics import Bed
 from vitals.wire import Clock, decode
@@ -36,13 +40,17 @@ ROWS = "SELECT count(*) FROM patient_vitals WHERE received_at >= %s AND time > %
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How the readings flow. None where it is not known at the moment; `away` says why, in sentences."""
+    """How the readings flow. None where it is not known at the moment; `away` says why, in sentences.
+
+    deaf    whether the alerts that we know may be out of date
+    """
 
     stored: int = 0
     rejected: int = 0
     rate: float | None = None  # readings stored a second
     lag_p95: float | None = None  # seconds
     away: tuple[str, ...] = ()
+    deaf: bool = False
 
 
 @dataclass(slots=True)
@@ -59,14 +67,16 @@ class Counter:
 
 
 class Watch:
-    """Both threads, from `start` to `stop`."""
+    """Both threads, from `start` to `stop`. Alerts are counted from `since` on."""
 
-    def __init__(self, settings: Settings, reader_url: str, metrics_port: int) -> None:
+    def __init__(self, settings: Settings, reader_url: str, ports: Ports, since: datetime) -> None:
         self._topics = settings.topics
         self._broker = settings.broker
         self._reader_url = reader_url
-        self._metrics_port = metrics_port
+        self._ports = ports
+        self._board = Board(settings.topics, since)
         self._lock = Lock()
+        self._alerts_begin = self._topics.alerts().removesuffix("+/+/+")
         self._beds: dict[Bed, Seen] = {}
         self._figures = Figures()
         self._ended = Event()
@@ -97,18 +107,35 @@ class Watch:
         with self._lock:
             return [seen for seen in self._beds.values() if seen.online or seen.last is not None]
 
+    def alerts(self) -> list[Alert]:
+        """The open alerts, the most urgent first."""
+        with self._lock:
+            return in_order(self._board.alerts(datetime.now(UTC), worker_there=not self._figures.deaf))
+
+    def raised(self) -> int:
+        """How many alerts were raised since the beginning."""
+        with self._lock:
+            return self._board.raised
+
     def figures(self) -> Figures:
         """The latest figures."""
-        away = () if self._client.is_connected() else ("the broker is away",)
-        return replace(self._figures, away=away + self._figures.away)
+        if self._client.is_connected():
+            return self._figures
+        return replace(self._figures, away=("the broker is away", *self._figures.away), deaf=True)
 
     def _on_connect(
         self, client: mqtt.Client, _user: object, _flags: object, code: object, _properties: object
     ) -> None:
         if code == 0:
-            client.subscribe([(self._topics.all_status, 1), (self._topics.all_vitals, 0)])
+            with self._lock:
+                self._board.connected(datetime.now(UTC))
+            client.subscribe([(self._topics.all_status, 1), (self._topics.alerts(), 1), (self._topics.all_vitals, 0)])
 
     def _on_message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
+        if message.topic.startswith(self._alerts_begin):
+            with self._lock:
+                self._board.take(message.topic, bytes(message.payload))
+            return
         try:
             kind, bed = self._topics.parse(message.topic)
         except Never:
@@ -134,7 +161,7 @@ class Watch:
             away = []
             rate = lag = None
             try:
-                values = counters(self._metrics_port)
+                values = counters(self._ports.ingest)
             except OSError:
                 away.append("ingest is away")
                 past.clear()
@@ -146,6 +173,12 @@ class Watch:
                     past.popleft()
                 if len(past) > 1:
                     rate = (past[-1][1] - past[0][1]) / (past[-1][0] - past[0][0])
+            deaf = False
+            try:
+                counters(self._ports.alerts)
+            except OSError:
+                away.append("alerts is away")
+                deaf = True
             try:
                 if reader is None or reader.closed:
                     reader = psycopg.connect(self._reader_url, autocommit=True, connect_timeout=PATIENCE)
@@ -155,7 +188,7 @@ class Watch:
                 away.append("the database is away")
                 if reader is not None:
                     reader.close()
-            self._figures = Figures(int(stored.total), int(rejected.total), rate, lag, tuple(away))
+            self._figures = Figures(int(stored.total), int(rejected.total), rate, lag, tuple(away), deaf)
         if reader is not None:
             reader.close()
 

@@ -1,6 +1,7 @@
 """`python -m stack` as a person uses it: real processes, killed for real, on free ports and in a folder of its own."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +15,8 @@ from random import randrange
 import psutil
 import pytest
 
-from stack.home import Home, Running
+from stack.home import Home, Running, State
+from stack.plan import Ports, services
 from stack.processes import find
 from stack.programs import CHECKOUT
 from stack.programs import find as find_programs
@@ -42,9 +44,13 @@ class Stack:
     def up(self, *options: str) -> subprocess.CompletedProcess[str]:
         return self.run("up", "--devices", "3", "--port-base", str(self.port_base), *options)
 
-    def running(self, name: str) -> Running:
+    def state(self) -> State:
         state = self.home.state()
         assert state is not None
+        return state
+
+    def running(self, name: str) -> Running:
+        state = self.state()
         return next(one for one in (state.supervisor, *state.processes) if one.name == name)
 
     def kill(self, name: str) -> None:
@@ -77,16 +83,16 @@ def until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.2)
 
 
-def three_free_ports() -> int:
+def free_ports() -> int:
     # Not from the system's own choice: that range is for outgoing connections, and our clients make many.
     return next(
-        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(taken, range(base, base + 3)))
+        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(taken, range(base, base + 4)))
     )
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(Home.at(tmp_path / "stack"), three_free_ports())
+    stack = Stack(Home.at(tmp_path / "stack"), free_ports())
     yield stack
     ended = stack.run("down", "--wipe")
     assert ended.returncode == 0, ended.stderr
@@ -124,7 +130,7 @@ def test_the_exports_work_in_a_shell_as_pasted(stack: Stack) -> None:
 @pytest.mark.slow
 def test_whatever_is_killed_comes_back_and_readings_flow_again(stack: Stack) -> None:
     assert stack.up("--detach").returncode == 0
-    for name in ("ingest", "database", "broker", "devices"):
+    for name in ("ingest", "alerts", "database", "broker", "devices"):
         until(lambda: stack.run("status").returncode == 0, "all up")
         before = stack.running(name)
         began = time.monotonic()
@@ -141,8 +147,25 @@ def test_whatever_is_killed_comes_back_and_readings_flow_again(stack: Stack) -> 
         flows = time.monotonic() - began
         sys.stdout.write(f"kill -9 {name}: serves after {came_back:.1f} s, rows flow after {flows:.1f} s\n")
         assert stack.running(name).restarts == 1
+    assert "open alerts read back" in stack.run("logs", "alerts").stdout
     log = stack.run("logs", "supervisor").stdout
     assert "ingest died with signal 9" in log
+
+
+def test_the_alert_worker_starts_without_the_database(stack: Stack) -> None:
+    assert stack.up("--detach").returncode == 0
+    database, before = stack.running("database").pid, stack.running("alerts")
+    os.kill(database, signal.SIGSTOP)
+    try:
+        stack.kill("alerts")
+        until(lambda: stack.running("alerts").serves and stack.running("alerts").pid != before.pid, "alerts back")
+    finally:
+        os.kill(database, signal.SIGCONT)
+    ports = Ports(stack.port_base)
+    names = [service.name for service in services(ports, 3)]
+    order = [running.name for running in stack.state().processes]
+    assert order.index("alerts") < order.index("database"), "at the start of the stack neither"
+    assert set(names) <= set(order)
 
 
 def test_what_a_killed_supervisor_left_is_found_and_ended(stack: Stack) -> None:
@@ -194,8 +217,21 @@ def test_the_demo_ends_by_itself_and_says_how_many_rows_it_stored(stack: Stack) 
     shown = stack.run("demo", "--seconds", "6", "--devices", "4", "--port-base", str(stack.port_base))
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "4 beds" in shown.stdout
-    assert "readings stored in 6 s; everything is stopped" in shown.stdout
+    assert "readings stored in 6 s, 0 alerts raised; everything is stopped" in shown.stdout
+    assert "alerts: none" in shown.stdout
     assert stack.left_over() == []
+
+
+@pytest.mark.slow
+def test_within_about_a_minute_the_demo_raises_alerts_and_counts_them(stack: Stack) -> None:
+    shown = stack.run("demo", "--seconds", "75", "--devices", "20", "--port-base", str(stack.port_base))
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    found = re.search(r" (\d+) alerts raised; everything is stopped", shown.stdout)
+    assert found is not None, shown.stdout
+    assert int(found[1]) >= 4
+    for badge in ("!!! high bed-03", "!!! high bed-06"):  # two patients that deteriorate
+        assert f"first {badge}" in shown.stdout
+    assert re.search(r"alerts: !!! \d high  !! \d medium", shown.stdout)
 
 
 def test_a_demo_without_devices_stores_nothing_and_says_so_with_its_exit_code(stack: Stack) -> None:

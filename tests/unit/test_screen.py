@@ -1,14 +1,18 @@
 """The ward's screen: what a person reads there. No terminal and no clock needed."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from stack.screen import line, render
+from stack.screen import Known, line, render
 from stack.ward import Condition, Seen, counts, in_order
 from stack.watch import Counter, Figures
+from tests.made_alert import made_alert
+from vitals import look
+from vitals.alert import Alert, Priority, State
 from vitals.reading import Reading, reading
 from vitals.signs import SIGNS
 from vitals.topics import Bed
@@ -32,9 +36,12 @@ def bed(number: int = 1, *readings: Reading) -> Seen:
     return seen
 
 
-def drawn(*beds: Seen, width: int = 100, height: int = 40, figures: Figures | None = None) -> str:
+def drawn(
+    *beds: Seen, width: int = 100, height: int = 40, figures: Figures | None = None, alerts: Sequence[Alert] = ()
+) -> str:
     console = Console(width=width, height=height, color_system=None, file=StringIO())
-    console.print(render(beds, figures or Figures(), [], NOW, 61.0, width, height))
+    known = Known(beds, look.in_order(alerts), figures or Figures(), [], NOW, 61.0)
+    console.print(render(known, width, height))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
@@ -52,7 +59,7 @@ def test_a_well_patient_has_every_sign_and_the_word_normal() -> None:
     shown = row(drawn(bed()), "bed-01")
     assert "p-0001" in shown
     assert shown.rstrip().endswith("NORMAL")
-    assert "!" not in shown
+    assert "*" not in shown
     for sign in SIGNS:
         assert f" {WELL[sign.key]:.{sign.decimals}f}" in shown
 
@@ -66,7 +73,7 @@ def test_the_heading_names_every_sign_with_its_unit() -> None:
 
 def test_a_critical_value_is_marked_without_colour() -> None:
     shown = row(drawn(bed(1, measured(signs=too_high()))), "bed-01")
-    assert f"!{too_high()[HIGH.key]:.0f}" in shown
+    assert f"*{too_high()[HIGH.key]:.0f}" in shown
     assert shown.rstrip().endswith("CRITICAL")
 
 
@@ -100,7 +107,7 @@ def test_silence_is_not_shown_as_well() -> None:
 
 def test_silence_after_a_critical_reading_still_says_so() -> None:
     shown = row(drawn(bed(1, measured(ago=6, signs=too_high()))), "bed-01")
-    assert shown.rstrip().endswith("SILENT !")
+    assert shown.rstrip().endswith("SILENT *")
 
 
 def test_a_bed_without_a_reading_waits() -> None:
@@ -128,15 +135,22 @@ def test_what_does_not_fit_is_counted_with_its_conditions() -> None:
     beds.append(bed(40, measured(signs=too_high())))
     screen = drawn(*beds, width=80, height=24)
     last = next(shown for shown in screen.splitlines() if shown.startswith("and "))
-    assert "CRITICAL" in last
+    assert "NORMAL" in last
+    assert "CRITICAL" not in last
+    assert row(screen, "bed-40").rstrip().endswith("CRITICAL"), "those that are well make place"
     assert "1 CRITICAL" in screen.splitlines()[0]
 
 
+@pytest.mark.parametrize("alarming", [0, 1, 3, 200])
 @pytest.mark.parametrize("count", [0, 1, 20, 300])
 @pytest.mark.parametrize("size", [(80, 24), (100, 40), (140, 50), (40, 8)])
-def test_the_screen_is_never_higher_or_wider_than_the_terminal(count: int, size: tuple[int, int]) -> None:
+def test_the_screen_is_never_higher_or_wider_than_the_terminal(
+    count: int, size: tuple[int, int], alarming: int
+) -> None:
     width, height = size
-    lines = drawn(*(bed(number) for number in range(count)), width=width, height=height).rstrip("\n").splitlines()
+    beds = [bed(number) for number in range(count)]
+    alerts = [made_alert(device=f"icu-1-bed-{number:02}") for number in range(alarming)]
+    lines = drawn(*beds, width=width, height=height, alerts=alerts).rstrip("\n").splitlines()
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
 
@@ -149,8 +163,10 @@ def test_twenty_beds_fit_a_hundred_by_forty_with_nothing_cut() -> None:
 
 
 def test_eighty_columns_cut_no_value_and_no_command() -> None:
-    screen = drawn(*(bed(number) for number in range(1, 21)), width=80, height=24)
+    alerts = [made_alert(device="icu-1-bed-03", text="Short", state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada")]
+    screen = drawn(*(bed(number) for number in range(1, 21)), width=80, height=24, alerts=alerts)
     assert "…" not in screen
+    assert "!!! high    bed-03 12 s ack by nurse Ada Short" in screen
     assert "psql" in screen
     assert "mosquitto_sub" in screen
 
@@ -162,10 +178,58 @@ def test_the_figures_stand_below_the_ward_with_what_is_away() -> None:
 
 
 def test_without_a_terminal_one_line_says_the_same() -> None:
-    shown = line([bed(), bed(2, measured(ago=9))], Figures(stored=7, rate=1.0), NOW, 5.0)
+    alerts = [made_alert(device="icu-1-bed-02"), made_alert(priority=Priority.LOW, kind="technical")]
+    known = Known([bed(), bed(2, measured(ago=9))], alerts, Figures(stored=7, rate=1.0), [], NOW, 5.0)
+    shown = line(known)
     assert "2 beds  1 SILENT  1 NORMAL" in shown
     assert "stored 7" in shown
+    assert "alerts: !!! 1 high  ! 1 low; first !!! high bed-02 Oxygen saturation low: 82 %" in shown
     assert "\n" not in shown
+    assert line(Known([], [], Figures(deaf=True), [], NOW, 5.0)).endswith("alerts: none; perhaps out of date")
+
+
+def test_a_bed_shows_its_worst_alert_and_how_many_more() -> None:
+    low = made_alert(device="icu-1-bed-02", rule="sensor-off", priority=Priority.LOW, kind="technical")
+    screen = drawn(bed(1), bed(2), bed(3), alerts=[low, made_alert(device="icu-1-bed-02")])
+    assert row(screen, "bed-02").rstrip().endswith("!!! high +1")
+    assert row(screen, "bed-01").rstrip().endswith("NORMAL")
+    alone = drawn(bed(2), alerts=[low])
+    assert row(alone, "bed-02").rstrip().endswith("[!] low")
+
+
+def test_the_alerts_are_counted_and_the_first_are_listed_with_their_standing() -> None:
+    seen = made_alert(device="icu-1-bed-02", ago=5, state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada")
+    silent = made_alert(device="icu-1-bed-01", ago=90, kind="technical", priority=Priority.MEDIUM, text="No readings")
+    screen = drawn(*(bed(number) for number in range(1, 21)), alerts=[silent, seen])
+    assert row(screen, "alerts").rstrip() == "alerts  !!! 1 high  !! 1 medium"
+    assert (
+        row(screen, "!!! high")
+        == "!!! high    bed-02  5 s ack by nurse Ada Oxygen saturation low: 82 %, limit below 90"
+    )
+    assert row(screen, "[!!] medium").split() == ["[!!]", "medium", "bed-01", "90", "s", "active", "No", "readings"]
+
+
+def test_alerts_that_do_not_fit_are_counted_all_the_same() -> None:
+    alerts = [made_alert(device=f"icu-1-bed-{number:02}") for number in range(1, 10)]
+    screen = drawn(*(bed(number) for number in range(1, 21)), width=80, height=24, alerts=alerts)
+    assert row(screen, "alerts").rstrip() == "alerts  !!! 9 high  the first 4 of 9"
+
+
+def test_alerts_that_may_be_out_of_date_say_so() -> None:
+    screen = drawn(bed(), alerts=[made_alert()], figures=Figures(deaf=True))
+    assert "perhaps out of date" in row(screen, "alerts")
+
+
+def test_a_bed_with_an_alert_is_shown_before_those_that_are_well() -> None:
+    beds = [bed(number) for number in range(1, 41)]
+    screen = drawn(*beds, width=80, height=24, alerts=[made_alert(device="icu-1-bed-38")])
+    assert row(screen, "bed-38").rstrip().endswith("!!! high")
+
+
+def test_the_line_to_paste_acknowledges_the_first_alert_that_nobody_has_acknowledged() -> None:
+    seen = made_alert(device="icu-1-bed-01", state=State.ACKNOWLEDGED, acknowledged_by="Ada")
+    screen = drawn(bed(), alerts=[seen, made_alert(device="icu-1-bed-02", priority=Priority.MEDIUM)])
+    assert '/acks/icu-1/icu-1-bed-02/spo2-low"' in screen
 
 
 def test_a_counter_goes_on_over_a_restart_of_who_counts() -> None:

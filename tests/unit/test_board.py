@@ -1,0 +1,116 @@
+"""What a listener knows of the open alerts, and how an alert is shown. No broker and no clock needed."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.made_alert import NOW, made_alert
+from vitals import look
+from vitals.alert import Alert, Priority, State, encode_alert
+from vitals.board import TOLD_AGAIN, Board
+from vitals.topics import Topics
+
+TOPICS = Topics()
+
+
+def topic(alert: Alert) -> str:
+    return TOPICS.alert(alert.ward, alert.device_id, alert.rule)
+
+
+def board(*alerts: Alert) -> Board:
+    made = Board(TOPICS, NOW - timedelta(seconds=60))
+    made.connected(NOW)
+    for alert in alerts:
+        assert made.take(topic(alert), encode_alert(alert)) == alert
+    return made
+
+
+def test_an_alert_is_on_the_board_until_it_is_cleared_and_counts_once() -> None:
+    alert = made_alert()
+    known = board(alert)
+    assert known.take(topic(alert), encode_alert(alert)) is None, "told again it is no news"
+    assert known.alerts(NOW, worker_there=True) == [alert]
+    cleared = made_alert(state=State.CLEARED, revision=2)
+    assert known.take(topic(alert), encode_alert(cleared)) == cleared
+    assert known.alerts(NOW, worker_there=True) == []
+    assert known.raised == 1
+
+
+def test_one_that_was_cleared_before_we_came_is_no_news_but_counts_if_it_was_raised_since() -> None:
+    known = board()
+    early, late = made_alert(ago=61, state=State.CLEARED), made_alert(ago=59, state=State.CLEARED)
+    assert known.take(topic(early), encode_alert(early)) is None
+    assert known.take(topic(late), encode_alert(late)) is None
+    assert known.raised == 1
+
+
+def test_an_emptied_topic_takes_the_alert_away() -> None:
+    alert = made_alert()
+    known = board(alert)
+    known.take(topic(alert), b"")
+    assert known.alerts(NOW, worker_there=True) == []
+
+
+@pytest.mark.parametrize("payload", [b"rubbish", b"{}", b"\xff"])
+def test_what_is_no_alert_changes_nothing(payload: bytes) -> None:
+    alert = made_alert()
+    known = board(alert)
+    assert known.take(topic(alert), payload) is None
+    assert known.take("vitalflow/alerts/too/short", encode_alert(alert)) is None
+    assert known.alerts(NOW, worker_there=True) == [alert]
+
+
+def test_after_a_new_connection_an_alert_is_doubted_until_it_is_told_again() -> None:
+    first, second = made_alert(), made_alert(rule="news2")
+    known = board(first, second)
+    known.connected(NOW)
+    assert known.doubted() == {first.alert_id, second.alert_id}
+    known.take(topic(first), encode_alert(first))
+    assert known.doubted() == {second.alert_id}
+    assert known.alerts(NOW, worker_there=True) == [first, second]
+    later = NOW + TOLD_AGAIN
+    assert known.alerts(later, worker_there=False) == [first, second], "a worker that is away clears nothing"
+    assert known.alerts(later, worker_there=True) == [first]
+
+
+def test_the_highest_priority_comes_first_and_then_the_newest() -> None:
+    alerts = [
+        made_alert(rule="a", priority=Priority.LOW, ago=1),
+        made_alert(rule="b", priority=Priority.HIGH, ago=50),
+        made_alert(rule="c", priority=Priority.MEDIUM, ago=2),
+        made_alert(rule="d", priority=Priority.HIGH, ago=40),
+    ]
+    assert [alert.rule for alert in look.in_order(alerts)] == ["d", "b", "c", "a"]
+
+
+def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_brackets() -> None:
+    assert [look.badge(p) for p in Priority] == ["!!! high", "!! medium", "! low"]
+    assert look.badge(Priority.MEDIUM, "technical") == "[!!] medium"
+    styles = {
+        look.style(made_alert(priority=priority, kind=kind, state=state))
+        for priority in Priority
+        for kind in ("physiological", "technical")
+        for state in (State.ACTIVE, State.ACKNOWLEDGED)
+    }
+    assert len(styles) == 9, "of one that is silenced, the kind is told by the mark alone"
+    for priority, colour in look.COLOURS.items():
+        assert colour in look.style(made_alert(priority=priority))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"state": State.ACTIVE}, "active"),
+        ({"state": State.ACKNOWLEDGED, "acknowledged_by": "nurse Ada"}, "ack by nurse Ada"),
+        ({"state": State.AUDIO_PAUSED, "audio_paused_until": NOW + timedelta(seconds=95)}, "audio paused 95 s"),
+        ({"state": State.AUDIO_PAUSED, "audio_paused_until": NOW - timedelta(seconds=1)}, "audio paused 0 s"),
+        ({"state": State.LATCHED, "latched": True}, "over, not seen"),
+    ],
+)
+def test_the_standing_says_who_silenced_it_and_for_how_long(fields: dict[str, object], said: str) -> None:
+    assert look.standing(made_alert(**fields), NOW) == said  # type: ignore[arg-type]
+
+
+def test_units_are_spoken() -> None:
+    alert = made_alert(text="Blood pressure low: 88 mm[Hg], limit below 91", unit="mm[Hg]")
+    assert look.words(alert) == "Blood pressure low: 88 mmHg, limit below 91"

@@ -1,0 +1,75 @@
+"""The open alerts as a listener at the broker knows them, and which of them may be out of date. Pure: it is told the
+time and what arrived; the screens of `stack` and of `alerts` fill it and draw it.
+
+Silence is no all-clear, here neither: what was known when a connection broke stays, marked as stale, until the broker
+tells it again, or until the worker had its time to do so and did not.
+"""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from vitals.alert import Alert, decode_alert
+from vitals.topics import BadTopic, Topics
+
+TOLD_AGAIN = timedelta(seconds=10)
+"""After a new connection: a broker sends at once what it retains, and the worker what a broker has forgotten."""
+
+
+class Board:
+    """Alerts by topic. `since`: from which time on the raised ones are counted."""
+
+    def __init__(self, topics: Topics, since: datetime) -> None:
+        self._topics = topics
+        self._since = since
+        self._open: dict[str, Alert] = {}
+        self._doubted: set[str] = set()
+        self._doubted_until: datetime | None = None
+        self._raised: set[UUID] = set()
+
+    def take(self, topic: str, payload: bytes) -> Alert | None:
+        """Take a message from an alert's topic; the alert where it says something new, open or cleared."""
+        try:
+            self._topics.parse_rule(topic)
+        except BadTopic:
+            return None
+        self._doubted.discard(topic)
+        if not payload:
+            self._open.pop(topic, None)  # the device has moved, or the message expired
+            return None
+        try:
+            alert = decode_alert(payload)
+        except ValueError:
+            return None
+        if alert.raised_at >= self._since:
+            self._raised.add(alert.alert_id)
+        before = self._open.get(topic)
+        if alert.is_open:
+            self._open[topic] = alert
+        elif before is None:
+            return None
+        else:
+            del self._open[topic]
+        return None if alert == before else alert
+
+    def connected(self, now: datetime) -> None:
+        """A connection is there, the first one or a new one: all that is known has to be told again."""
+        self._doubted = set(self._open)
+        self._doubted_until = now + TOLD_AGAIN
+
+    def alerts(self, now: datetime, *, worker_there: bool) -> list[Alert]:
+        """The open ones. Those that nobody told again while the worker could have are gone."""
+        if worker_there and self._doubted_until is not None and now >= self._doubted_until:
+            for topic in self._doubted:
+                del self._open[topic]
+            self._doubted.clear()
+            self._doubted_until = None
+        return list(self._open.values())
+
+    def doubted(self) -> frozenset[UUID]:
+        """The ids of those that were not told again since the last connection."""
+        return frozenset(self._open[topic].alert_id for topic in self._doubted)
+
+    @property
+    def raised(self) -> int:
+        """How many were raised since `since`, open or not."""
+        return len(self._raised)
