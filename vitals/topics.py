@@ -49,6 +49,10 @@ class Topics:
         """An alert as it now stands, retained."""
         return f"{self.root}/alerts/{ward}/{device}/{rule}"
 
+    def receipts(self, ward: str, device: str) -> str:
+        """What is committed of a device's readings."""
+        return f"{self.root}/receipts/{ward}/{device}"
+
     def refusals(self, service: str) -> str:
         """What a service was asked to do and did not, with the reason."""
         return f"{self.root}/services/{service}/refusals"
