@@ -22,6 +22,12 @@ class Row(NamedTuple):
     received_at: datetime
     topic: str
     payload: bytes
+    boot: int
+    seq: int
+
+
+Name = tuple[str, int, int]
+"""What names a reading in a receipt: its topic, boot and seq."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class Batch:
     rejected: list[Rejected] = field(default_factory=list)
     statuses: list[DeviceStatus] = field(default_factory=list)
     alerts: list[AlertTold] = field(default_factory=list)
+    refused: list[Name] = field(default_factory=list)  # readings that came to nothing, but have a name
     unknown_keys: int = 0
     newest: datetime | None = None  # the time of the last reading taken
     oldest: datetime | None = None  # the earliest time of its readings

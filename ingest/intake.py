@@ -76,7 +76,8 @@ class Intake:
             return
         decoded = decode(payload, self._clock)
         for reading in decoded.readings:
-            batch.rows.append(Row(line(reading, bed, self._received), self._now, name, payload))
+            made = line(reading, bed, self._received)
+            batch.rows.append(Row(made, self._now, name, payload, reading.boot, reading.seq))
         if decoded.readings:
             batch.newest = decoded.readings[-1].time
             oldest = min([reading.time for reading in decoded.readings])
@@ -87,6 +88,7 @@ class Intake:
             problem = decoded.rejection()
             assert problem is not None
             self._reject(name, payload, problem)
+            batch.refused += [(name, boot, seq) for boot, seq in decoded.refused]
 
     def hand_over(self) -> Batch:
         """Give the batch away and open the next one."""

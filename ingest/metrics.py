@@ -25,6 +25,7 @@ class Metrics:
         self.chunks_dropped = Counter(name + "chunks_dropped", "Chunks past the retention", registry=self.registry)
         self.rejected = Counter(name + "rejected", "Messages kept, by reason", ["reason"], registry=self.registry)
         self.unknown_keys = Counter(name + "unknown_keys", "Keys that we do not know", registry=self.registry)
+        self.receipts = Counter(name + "receipts", "Receipts sent to devices", registry=self.registry)
         self.retries = Counter(name + "retries", "Batches tried again", registry=self.registry)
         self.connections = Counter(name + "connections", "Connections made to the broker", registry=self.registry)
         self.batch_messages = Histogram(

@@ -15,12 +15,14 @@ from datetime import UTC, datetime
 from ingest.batch import Batch
 from ingest.intake import Intake
 from ingest.metrics import Metrics
+from ingest.receipts import Receipts
 from ingest.retention import Retention
 from ingest.settings import IngestSettings
 from ingest.store import Store
 from ingest.writer import Writer
 from vitals.errors import Never
 from vitals.instance import other_instance
+from vitals.receipt import encode_receipt
 from vitals.session import Session
 
 log = logging.getLogger("ingest")
@@ -55,6 +57,8 @@ class Pipeline:
             connected=lambda _: metrics.connections.inc(),
             log=log,
         )
+        self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
+        self._next_receipts = 0.0
         self._in_hand = 0  # messages handed to the writer and not yet committed
 
     def stop(self) -> None:
@@ -69,7 +73,8 @@ class Pipeline:
         2. Connect whenever there is no connection and nothing of the last one is still in hand. That rule keeps
            what ingest holds below one window, and an acknowledgement from ever meeting the wrong connection.
         3. Wait for the socket, the writer or the batch's time.
-        4. Acknowledge what the writer has committed: never earlier, and also when no message arrives.
+        4. Acknowledge what the writer has committed: never earlier, and also when no message arrives. Now and then
+           tell the devices what is stored.
         5. Receive into the open batch; hand it over when it is full, old, or its connection is gone.
         """
         self._refuse_a_second_instance()
@@ -81,6 +86,7 @@ class Pipeline:
                 self._session.stay_connected(now)
             readable = self._wait(now)
             self._acknowledge_committed()
+            self._send_receipts(now)
             if readable:
                 self._intake.set_time(datetime.now(UTC), time.monotonic())
                 self._session.receive()
@@ -119,10 +125,22 @@ class Pipeline:
             batch = committed.batch
             self._session.acknowledge(batch.message_ids)
             self._in_hand -= batch.messages
+            self._receipts.note(batch, committed.written)
             self._metrics.committed(batch, committed.written, time.time(), time.monotonic() - batch.opened_at)
         if self._writer.failure is not None:
             raise self._writer.failure
         self._metrics.window.set(self._in_hand + self._intake.batch.messages)
+
+    def _send_receipts(self, now: float, *, all_of_them: bool = False) -> None:
+        if now < self._next_receipts and not all_of_them:
+            return
+        self._next_receipts = now + TURN
+        if self._session.lost:
+            self._receipts.forget()
+            return
+        for topic, receipt in self._receipts.due(now, all_of_them=all_of_them):
+            self._session.publish(topic, encode_receipt(receipt), retain=False)
+            self._metrics.receipts.inc()
 
     def _is_due(self, batch: Batch, now: float) -> bool:
         if not batch.messages:
@@ -149,6 +167,7 @@ class Pipeline:
             log.warning("leaving without the database; the broker keeps the %d messages in hand", self._in_hand)
             self._writer.give_up()
         self._acknowledge_committed()
+        self._send_receipts(time.monotonic(), all_of_them=True)
         self._session.leave()
 
     def _wake(self) -> None:

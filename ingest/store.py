@@ -16,7 +16,7 @@ from msgspec.structs import asdict
 from psycopg import sql
 from psycopg.errors import UniqueViolation
 
-from ingest.batch import AlertTold, Batch, DeviceStatus, Item, Rejected, Row
+from ingest.batch import AlertTold, Batch, DeviceStatus, Item, Name, Rejected, Row
 from ingest.intake import COLUMNS
 from sql.files import named
 from vitals.errors import Never, TryAgain
@@ -58,6 +58,7 @@ class Written:
     duplicates: int = 0
     late: int = 0  # readings whose rollups are refreshed by the job for late ones
     rejected: list[str] = field(default_factory=list)  # a reason for each rejected message
+    refused: list[Name] = field(default_factory=list)  # readings among them
 
     def __add__(self, other: "Written") -> "Written":
         return Written(
@@ -65,6 +66,7 @@ class Written:
             self.duplicates + other.duplicates,
             self.late + other.late,
             self.rejected + other.rejected,
+            self.refused + other.refused,
         )
 
 
@@ -97,7 +99,10 @@ class Store:
         except Refused as refusal:
             items = batch.items()
             if len(items) == 1:
-                return self._transaction(Batch(rejected=[_poison(items[0], refusal)]))
+                written = self._transaction(Batch(rejected=[_poison(items[0], refusal)]))
+                if isinstance(items[0], Row):
+                    written.refused.append((items[0].topic, items[0].boot, items[0].seq))
+                return written
             middle = len(items) // 2
             return self.write(Batch.of(items[:middle], batch.oldest)) + self.write(
                 Batch.of(items[middle:], batch.oldest)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from vitals.reading import FullReading, Reading, sign_values
+from vitals.reading import MAX_COUNTER, FullReading, Reading, sign_values
 from vitals.signs import BY_KEY, SIGNS
 
 MAX_PAYLOAD = 64 * 1024  # bytes; about 300 readings in an array
@@ -67,11 +67,16 @@ class Clock:
 
 @dataclass(slots=True)
 class Decoded:
-    """What became of one message. `readings` are good; `problems` are empty for a clean message."""
+    """What became of one message. `readings` are good; `problems` are empty for a clean message.
+
+    `refused`: boot and seq of readings that did not come back, where they can be read, so that their device can be
+    told.
+    """
 
     readings: list[Reading]
     problems: list[Problem] = field(default_factory=list)
     unknown_keys: int = 0
+    refused: list[tuple[int, int]] = field(default_factory=list)
 
     def rejection(self) -> Problem | None:
         """All problems as one: the first one's reason, and the first few sentences. None where there are none."""
@@ -166,10 +171,20 @@ def _examine(payload: bytes, clock: Clock) -> Decoded:
         whole.readings += part.readings
         whole.problems += [Problem(p.reason, place + p.detail) for p in part.problems]
         whole.unknown_keys += part.unknown_keys
+        whole.refused += part.refused
     return whole
 
 
 def _examine_one(content: dict[str, Any], clock: Clock) -> Decoded:
+    """One object, and its name where nothing else comes of it."""
+    found = _judge(content, clock)
+    boot, seq = content.get("boot", 0), content.get("seq", 0)
+    if not found.readings and type(boot) is int and type(seq) is int and 0 < seq <= MAX_COUNTER >= boot >= 0:
+        found.refused.append((boot, seq))
+    return found
+
+
+def _judge(content: dict[str, Any], clock: Clock) -> Decoded:
     """One object: leave out what is unknown or implausible, then hold the rest to the type."""
     known = {key: value for key, value in content.items() if key in _known}
     unknown = len(content) - len(known)

@@ -72,5 +72,5 @@ def test_a_rejected_message_is_cut_at_64_kib_and_holds_no_nul() -> None:
 
 def test_a_batch_can_be_cut_into_its_items_and_put_together_again() -> None:
     rejected = Rejected(NOW, "t", b"", "not_json", "")
-    batch = Batch(rows=[Row("line", NOW, "t", b"p")], rejected=[rejected])
+    batch = Batch(rows=[Row("line", NOW, "t", b"p", 1, 1)], rejected=[rejected])
     assert Batch.of(batch.items(), batch.oldest) == batch
