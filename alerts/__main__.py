@@ -1,5 +1,6 @@
 """`python -m alerts`: options, settings, start. A command is a function here; what it does is in its own module."""
 
+import getpass
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from alerts.history import of_recordings, of_table
 from alerts.metrics import Metrics
 from alerts.rulefile import DEFAULT, load
 from alerts.settings import AlertsSettings, ReaderSettings
+from alerts.watch import Watch
 from alerts.worker import Worker
 from vitals.errors import Never, told_in_one_sentence
 from vitals.recording import Format
@@ -53,6 +55,23 @@ def run(
             signal.signal(number, lambda *_: worker.stop())
         signal.signal(signal.SIGHUP, lambda *_: worker.reload())
         worker.run()
+
+
+@app.command()
+def watch(
+    ward: Annotated[str | None, typer.Option(help="One ward; without it, all.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who acknowledges; by default the login name.")] = None,
+) -> None:
+    """The open alerts, live: see, acknowledge (a), pause the audio (p) and resume it (r).
+
+    Up and down, or k and j, select; q quits. Without a terminal, a line for each change. Several workers share the
+    wards under client ids of their own: VITALFLOW_ALERTS_CLIENT_ID says whose heartbeat and answers to listen to.
+    """
+    with told_in_one_sentence("vitalflow alerts"):
+        watching = Watch(AlertsSettings.read(os.environ), login_name() if by is None else by, ward)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: watching.stop())
+        watching.run()
 
 
 @app.command()
@@ -106,6 +125,14 @@ def replay(
         out.print(report.summary(outcome, tried), "\n")
     if curve:
         out.print(report.curve_table(outcome))
+
+
+def login_name() -> str:
+    """Who sits at this terminal; raises Never where the system does not know."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise Never("the system does not know your name; say it with --by NAME") from None
 
 
 def console() -> Console:

@@ -7,6 +7,7 @@ stands in parentheses, every condition has its own word, and every alert its mar
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -30,6 +31,7 @@ STYLES = {
 }
 NARROW = 98  # columns; with fewer, there is no place for patients and units
 WIDE = 120  # columns; with fewer, the table stands closer
+GAPS = (1, 3)  # blanks between two columns of a narrow and of a wide terminal
 ROOMY = 30  # lines; with fewer, blank lines and long hints are left out
 TINY = 16  # lines; with fewer, there are no hints
 LEAST = 4  # lines that the alerts may have even where the beds want them
@@ -177,11 +179,11 @@ def alarms(known: Known, room: int, width: int) -> list[RenderableType]:
         badge = Text(look.badge(alert.priority, alert.kind), look.style(alert, stale=stale))
         rows.append((badge, place, look.age(alert, known.now), look.standing(alert, known.now), look.words(alert)))
     # Where the terminal is narrow, the words are cut and nothing else.
-    table.add_column(no_wrap=True, min_width=11)
-    table.add_column(no_wrap=True, min_width=min(max(len(row[1]) for row in rows), 20), max_width=20)
-    table.add_column(justify="right", no_wrap=True, min_width=4)
-    table.add_column(no_wrap=True, min_width=min(max(len(row[3]) for row in rows), 18), max_width=24)
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    widths = [11, *(min(max(len(row[column]) for row in rows), 24) for column in (1, 2, 3))]
+    widths.append(max(width - sum(widths) - GAPS[width >= WIDE] * len(widths), 1))
+    for column, wide in enumerate(widths):
+        justify: Literal["left", "right"] = "right" if column == 2 else "left"
+        table.add_column(width=wide, no_wrap=True, overflow="ellipsis", justify=justify)
     for row in rows:
         table.add_row(*row, style=look.STALE if stale else None)
     return [heading, table]
@@ -190,7 +192,7 @@ def alarms(known: Known, room: int, width: int) -> list[RenderableType]:
 def _table(width: int) -> Table:
     return Table(
         box=None,
-        padding=(0, 1 if width < WIDE else 3, 0, 0),
+        padding=(0, GAPS[width >= WIDE], 0, 0),
         header_style="bold",
         collapse_padding=True,
         pad_edge=False,

@@ -1,0 +1,202 @@
+"""`python -m alerts watch`: the open alerts, live, in a terminal; where there is none, a line for each change.
+
+The MQTT client has a thread of its own, which only puts what it hears into a queue; everything else happens in `run`.
+"""
+
+import os
+import select
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from rich.console import Console
+from rich.live import Live
+
+from alerts.settings import AlertsSettings
+from alerts.watchlist import CONNECTING, WAITING, Key, Watchlist, keys, line
+from vitals.errors import Never
+from vitals.reading import MAX_TEXT
+
+FRAME = 0.5  # seconds between two pictures where nothing happens: ages grow
+KEEPALIVE = 10  # seconds; after 1.5 times that without a word the broker counts as away
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """From the client's thread: a message, or, without a topic, whether the broker is there (`why` it is not)."""
+
+    topic: str = ""
+    payload: bytes = b""
+    retained: bool = False
+    connected: bool = False
+    why: str = ""
+
+
+class Watch:
+    """One person at one terminal, or one pipe."""
+
+    def __init__(self, settings: AlertsSettings, by: str, ward: str | None) -> None:
+        if not by.strip() or len(by) > MAX_TEXT or not by.isprintable():
+            raise Never(f"--by is {by[:40]!r}; expected a name of 1 to {MAX_TEXT} printable characters")
+        if ward is not None and (not ward or any(mark in ward for mark in "+#/")):
+            raise Never(f"--ward is {ward[:40]!r}; expected the name of one ward")
+        self._settings = settings
+        self._list = Watchlist(settings.topics, settings.alerts_client_id, by, ward, _now())
+        self._heard: SimpleQueue[Heard] = SimpleQueue()
+        self._stopping = False
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_out, False)
+        os.set_blocking(self._wake_in, False)
+        topics = settings.topics
+        self._filters = [
+            (topics.alerts(ward or "+"), 1),
+            (topics.service(settings.alerts_client_id), 0),
+            (topics.refusals(settings.alerts_client_id), 1),
+        ]
+        self._client = self._make_client()
+
+    def stop(self) -> None:
+        """End; may be called from a signal handler."""
+        self._stopping = True
+        self._wake()
+
+    def run(self) -> None:
+        """Watch until `q` or a signal; with a terminal on both sides as a screen, else as lines."""
+        broker = self._settings.broker
+        self._client.connect_async(broker.host, broker.port, KEEPALIVE)
+        self._client.loop_start()
+        try:
+            with suppress(BrokenPipeError):  # whoever read our lines has gone
+                if sys.stdin.isatty() and sys.stdout.isatty():
+                    self._run_on_screen()
+                else:
+                    self._run_in_lines()
+        finally:
+            self._client.disconnect()
+            self._client.loop_stop()
+
+    # --- the two ways to show it ---
+
+    def _run_on_screen(self) -> None:
+        console = Console(highlight=False)
+        keyboard = sys.stdin.fileno()
+        typed = b""
+        # A new size of the terminal is drawn at once, and Ctrl-Z would leave the person with our screen.
+        signal.signal(signal.SIGWINCH, lambda *_: self._wake())
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        with key_by_key(keyboard), Live(console=console, screen=True, auto_refresh=False) as live:
+            while not self._stopping:
+                self._take_what_was_heard(lambda _: None)
+                live.update(self._list.render(_now(), console.size.width, console.size.height), refresh=True)
+                if keyboard not in self._wait(keyboard):
+                    continue
+                got = os.read(keyboard, 1024)
+                if not got:
+                    return  # the terminal has gone
+                pressed, typed = keys(typed + got)
+                self._press(pressed)
+
+    def _run_in_lines(self) -> None:
+        said = None
+
+        def say(sentence: str) -> None:
+            sys.stdout.write(f"{sentence}\n")
+            sys.stdout.flush()
+
+        while not self._stopping:
+            self._take_what_was_heard(say)
+            away = self._list.away(_now())
+            if away not in (said, CONNECTING, WAITING):
+                said = away
+                say(f"{datetime.now().astimezone():%H:%M:%S}  {away or 'the alert worker is there'}")
+            self._wait()
+
+    # --- the steps ---
+
+    def _take_what_was_heard(self, say: Callable[[str], None]) -> None:
+        now = _now()
+        with suppress(Empty):
+            while True:
+                heard = self._heard.get_nowait()
+                if heard.topic:
+                    alert = self._list.take(heard.topic, heard.payload, heard.retained, now)
+                    if alert is not None:
+                        say(line(alert))
+                elif heard.connected:
+                    self._list.connected(now)
+                else:
+                    self._list.disconnected(heard.why)
+        self._list.tick(now)
+
+    def _press(self, pressed: list[Key]) -> None:
+        for key in pressed:
+            asked = self._list.press(key, _now())
+            if asked is not None:
+                self._client.publish(asked.topic, asked.payload, qos=1)
+            self._stopping = self._stopping or key == "quit"
+
+    def _wait(self, *readers: int) -> list[int]:
+        ready, _, _ = select.select([self._wake_out, *readers], [], [], FRAME)
+        if self._wake_out in ready:
+            os.read(self._wake_out, 4096)
+        return ready
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # it is full, so the other side will wake anyway
+            os.write(self._wake_in, b".")
+
+    # --- the client, in its own thread ---
+
+    def _make_client(self) -> mqtt.Client:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2)  # an id of the broker's choosing, no session
+        broker = self._settings.broker
+        if broker.username is not None:
+            client.username_pw_set(broker.username, broker.password)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = lambda *_: self._hear(Heard(why=f"nobody answers at {broker}"))
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.reconnect_delay_set(1, 2)
+        return client
+
+    def _hear(self, heard: Heard) -> None:
+        self._heard.put(heard)
+        self._wake()
+
+    def _on_connect(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._hear(Heard(why=f"it refuses us: {reason}"))
+            return
+        self._hear(Heard(connected=True))
+        client.subscribe(self._filters)
+
+    def _on_disconnect(self, *_: Any) -> None:
+        self._hear(Heard(why="the connection ended"))
+
+    def _on_message(self, _client: Any, _user: Any, message: mqtt.MQTTMessage) -> None:
+        self._hear(Heard(message.topic, bytes(message.payload), message.retain))
+
+
+@contextmanager
+def key_by_key(terminal: int) -> Iterator[None]:
+    """Let keys come one by one and unseen, and put the terminal back as it was, whatever happens."""
+    before = termios.tcgetattr(terminal)
+    try:
+        tty.setcbreak(terminal)
+        yield
+    finally:
+        with suppress(termios.error):  # it has gone
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

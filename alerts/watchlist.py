@@ -1,0 +1,327 @@
+"""The list of `python -m alerts watch`: what it knows, what a key does to it, and how it is drawn. Pure.
+
+`watch` feeds it messages and keys and sends what it is told to; here are no socket, no terminal and no clock.
+What is shown as true has been told by a worker whose heart beats; all else is grey and says why.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from alerts.commands import PAUSE_S, Command
+from vitals import look
+from vitals.alert import Alert, Change, State
+from vitals.board import Board
+from vitals.service import HEARTBEAT_S, decode_presence
+from vitals.topics import Topics
+
+Action = Literal["acknowledge", "pause_audio", "resume_audio"]
+Key = Literal["up", "down", "quit"] | Action
+
+KEYS: dict[bytes, Key] = {
+    b"\x1b[A": "up",
+    b"\x1bOA": "up",
+    b"k": "up",
+    b"\x1b[B": "down",
+    b"\x1bOB": "down",
+    b"j": "down",
+    b"a": "acknowledge",
+    b"p": "pause_audio",
+    b"r": "resume_audio",
+    b"q": "quit",
+}
+HELP = f"up/down select   a acknowledge   p pause audio {PAUSE_S:.0f} s   r resume audio   q quit"
+BEATS = timedelta(seconds=2.5 * HEARTBEAT_S)  # without a heartbeat for so long, the worker is not there
+ANSWERS = timedelta(seconds=3)  # in which a worker that is there has done or refused what was asked
+CONNECTING = "connecting to the broker"
+WAITING = "waiting for the alert worker's heartbeat"
+WIDE = 100  # columns; with fewer, the table stands closer
+_DOING: dict[Action, str] = {
+    "acknowledge": "acknowledge",
+    "pause_audio": "pause the audio of",
+    "resume_audio": "resume the audio of",
+}
+
+
+def keys(typed: bytes) -> tuple[list[Key], bytes]:
+    """The keys that were typed, and the beginning of one whose rest has not come yet. Others mean nothing."""
+    found: list[Key] = []
+    while typed:
+        if any(code.startswith(typed) and code != typed for code in KEYS):
+            return found, typed
+        code = next((code for code in KEYS if typed.startswith(code)), typed[:1])
+        if code in KEYS:
+            found.append(KEYS[code])
+        typed = typed[len(code) :]
+    return found, b""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a key asked of the worker, to be published on `topic`."""
+
+    topic: str
+    payload: bytes
+    what: str
+    at: datetime
+
+
+class Watchlist:
+    """One person's list. `ward` None is all wards; `worker` names the worker whose heart we listen to."""
+
+    def __init__(self, topics: Topics, worker: str, by: str, ward: str | None, now: datetime) -> None:
+        self.said = ""  # the answer to the last key
+        self.refused = False  # whether that was a refusal
+        self._topics = topics
+        self._presence = topics.service(worker)
+        self._by = by
+        self._ward = ward
+        self._board = Board(topics, now)
+        self._alerts: list[Alert] = []
+        self._selected: UUID | None = None
+        self._ever_selected = False
+        self._asked: Asked | None = None
+        self._connected_at: datetime | None = None
+        self._why_away = ""
+        self._beat: datetime | None = None
+        self._boot = 0
+        self._worker_left = False
+
+    # --- what comes in ---
+
+    def connected(self, now: datetime) -> None:
+        """The broker is there."""
+        self._connected_at = now
+        self._beat, self._worker_left = None, False
+        self._board.connected(now)
+
+    def disconnected(self, why: str) -> None:
+        """The broker is away."""
+        self._connected_at = None
+        self._why_away = why
+
+    def take(self, topic: str, payload: bytes, retained: bool, now: datetime) -> Alert | None:
+        """Take a message of any kind; the alert where one has changed."""
+        if topic == self._presence:
+            self._take_presence(payload, retained, now)
+        elif topic.endswith("/refusals"):
+            self._take_refusal(payload)
+        else:
+            alert = self._board.take(topic, payload)
+            if self._asked is not None and alert is not None and topic == self._alert_topic(self._asked.topic):
+                self._say(f"{_name(alert)}: {look.standing(alert, now)}")
+                self._asked = None
+            return alert
+        return None
+
+    def tick(self, now: datetime) -> None:
+        """Time has passed: sort anew, and say so where nobody answered."""
+        self._alerts = look.in_order(self._board.alerts(now, worker_there=self.worker_there(now)))
+        if self._selected is not None and self._place() is None:
+            # And none in its place: the next key must not hit an alert that nobody chose.
+            self._selected = None
+            if not self.said:
+                self._say("the alert that was selected is over; none is selected")
+        if not self._ever_selected and self._alerts:
+            self._selected, self._ever_selected = self._alerts[0].alert_id, True
+        if self._asked is not None and now - self._asked.at > ANSWERS:
+            self._say(f"no answer from the worker: {self._asked.what}", refused=True)
+            self._asked = None
+
+    def press(self, key: Key, now: datetime) -> Asked | None:
+        """What a key does: move the selection, or ask something of the worker."""
+        self._say("")
+        match key:
+            case "up" | "down":
+                self._move(1 if key == "down" else -1)
+            case "acknowledge" | "pause_audio" | "resume_audio":
+                return self._ask(key, now)
+        return None
+
+    def _move(self, by: int) -> None:
+        if self._alerts:
+            place = self._place()
+            moved = 0 if place is None else place + by
+            self._selected = self._alerts[min(max(moved, 0), len(self._alerts) - 1)].alert_id
+
+    def _ask(self, action: Action, now: datetime) -> Asked | None:
+        alert = self.selected
+        if alert is None:
+            self._say("select an alert first: up, down", refused=True)
+            return None
+        if self._connected_at is None:
+            # Kept and sent later, it would silence what nobody has looked at since.
+            self._say("nothing was sent: the broker is away", refused=True)
+            return None
+        # What changes nothing, the worker does not answer.
+        if action == "acknowledge" and alert.state is State.ACKNOWLEDGED and alert.acknowledged_by == self._by:
+            self._say(f"{_name(alert)} is acknowledged by you")
+            return None
+        if action == "resume_audio" and alert.state is State.ACTIVE:
+            self._say(f"the audio of {_name(alert)} is not paused")
+            return None
+        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule)
+        payload = msgspec.json.encode(Command(by=self._by, action=action, seconds=PAUSE_S))
+        self._asked = Asked(topic, payload, f"{_DOING[action]} {_name(alert)}", now)
+        self._say(f"asked to {self._asked.what} ...")
+        return self._asked
+
+    # --- what it knows ---
+
+    @property
+    def selected(self) -> Alert | None:
+        """The alert that the next key is about."""
+        place = self._place()
+        return None if place is None else self._alerts[place]
+
+    def worker_there(self, now: datetime) -> bool:
+        """Whether the worker's heart has beaten lately. A retained word may be older than its death."""
+        return self._connected_at is not None and self._beat is not None and now - self._beat <= BEATS
+
+    def away(self, now: datetime) -> str:
+        """What is away, in words; empty where all is well."""
+        if self._connected_at is None:
+            return f"the broker is away: {self._why_away}" if self._why_away else CONNECTING
+        if self.worker_there(now):
+            return ""
+        if self._worker_left or now - self._connected_at > BEATS:
+            return "the alert worker is away: nothing here is watched"
+        return WAITING
+
+    def _take_presence(self, payload: bytes, retained: bool, now: datetime) -> None:
+        presence = decode_presence(payload)
+        if presence is None or (presence.state == "offline" and presence.boot < self._boot):
+            return  # the will of an instance that another one has followed
+        self._boot = presence.boot
+        self._worker_left = presence.state == "offline"
+        if self._worker_left:
+            self._beat = None
+        elif not retained:
+            self._beat = now
+
+    def _take_refusal(self, payload: bytes) -> None:
+        try:
+            told = msgspec.json.decode(payload, type=dict[str, str])
+            topic, reason = told["topic"], told["reason"]
+        except (msgspec.MsgspecError, UnicodeDecodeError, LookupError):
+            return
+        if self._asked is not None and topic == self._asked.topic[:300]:
+            self._say(f"refused: {reason}", refused=True)
+            self._asked = None
+
+    def _alert_topic(self, ack_topic: str) -> str:
+        _, bed, rule = self._topics.parse_rule(ack_topic)
+        return self._topics.alert(bed.ward, bed.device, rule)
+
+    def _place(self) -> int | None:
+        return next((at for at, alert in enumerate(self._alerts) if alert.alert_id == self._selected), None)
+
+    def _say(self, sentence: str, *, refused: bool = False) -> None:
+        self.said, self.refused = sentence, refused
+
+    # --- how it looks ---
+
+    def render(self, now: datetime, width: int, height: int) -> RenderableType:
+        """The whole screen, not higher than `height`: title, list, the selected alert in full, answer, keys."""
+        away = self.away(now)
+        room = max(height - 7, 1)
+        return Group(
+            self._title(away),
+            *self._list(now, away, room, width),
+            Text(),
+            *self._detail(),
+            Text(self.said, "bold red" if self.refused else "bold", no_wrap=True, overflow="ellipsis"),
+            Text(HELP, "dim", no_wrap=True, overflow="ellipsis"),
+        )
+
+    def _title(self, away: str) -> Text:
+        title = Text("alerts", "bold", no_wrap=True, overflow="ellipsis")
+        title.append(f"  {self._ward or 'all wards'}", "")
+        for priority, number in look.counts(self._alerts).items():
+            style = look.STALE if away else f"bold {look.COLOURS[priority]}"
+            title.append("  ").append(f"{look.MARKS[priority]} {number} {priority}", style)
+        if away:
+            title.append("  ").append(away.upper(), "bold yellow")
+        return title
+
+    def _list(self, now: datetime, away: str, room: int, width: int) -> list[RenderableType]:
+        if not self._alerts:
+            return [Text("what is open is not known" if away else "no alert is open", "" if away else "green")]
+        first = self._first_shown(room)
+        doubted = self._board.doubted()
+        many = self._ward is None and len({alert.ward for alert in self._alerts}) > 1
+        shown = self._alerts[first : first + room]
+        rows = []
+        for alert in shown:
+            stale = bool(away) or alert.alert_id in doubted
+            rows.append(
+                (
+                    ">" if alert.alert_id == self._selected else "",
+                    Text(look.badge(alert.priority, alert.kind), look.style(alert, stale=stale)),
+                    look.place(alert, many=many),
+                    look.age(alert, now),
+                    look.standing(alert, now),
+                    look.words(alert),
+                )
+            )
+        gap = 1 if width < WIDE else 2
+        table = Table(box=None, show_header=False, padding=(0, gap, 0, 0), pad_edge=False)
+        # Where the terminal is narrow, the words are cut and nothing else: they stand in full below the list.
+        widths = [1, 11, _widest(rows, 2, 20), _widest(rows, 3, 6), _widest(rows, 4, 20)]
+        widths.append(max(width - sum(widths) - gap * len(widths), 1))
+        for column, wide in enumerate(widths):
+            justify: Literal["left", "right"] = "right" if column == 3 else "left"
+            table.add_column(width=wide, no_wrap=True, overflow="ellipsis", justify=justify)
+        for alert, row in zip(shown, rows, strict=True):
+            stale = bool(away) or alert.alert_id in doubted
+            chosen = "bold" if alert.alert_id == self._selected else ""
+            table.add_row(*row, style=look.STALE if stale else chosen)
+        return [table]
+
+    def _first_shown(self, room: int) -> int:
+        """So that the selected one is among those shown, as near to the top of the list as may be."""
+        place = self._place() or 0
+        return max(0, min(place - room // 2, len(self._alerts) - room))
+
+    def _detail(self) -> list[Text]:
+        """The selected alert in two lines."""
+        alert = self.selected
+        if alert is None:
+            return [Text(), Text()]
+        where = f"{alert.ward} {alert.device_id}, {alert.patient_id or 'patient unknown'}"
+        when = f"since {_clock(alert.since)}, raised {_clock(alert.raised_at)}"
+        told = (f"{where}: {alert.rule}, {when}", look.words(alert))
+        return [Text(sentence, no_wrap=True, overflow="ellipsis") for sentence in told]
+
+
+def line(alert: Alert) -> str:
+    """A change in one line, for where there is no terminal."""
+    change = str(alert.change)
+    if alert.change is Change.ACKNOWLEDGED:
+        change += f" by {alert.acknowledged_by}"
+    elif alert.change is Change.AUDIO_PAUSED and alert.audio_paused_until is not None:
+        change += f" until {_clock(alert.audio_paused_until)}"
+    elif alert.change is Change.CLEARED:
+        change += f" ({alert.reason})" if alert.reason else ""
+    badge = f"{look.badge(alert.priority, alert.kind):<11}"
+    place = f"{alert.ward} {alert.device_id}  {alert.rule}"
+    return f"{_clock(alert.changed_at)}  {badge}  {place} {change}: {look.words(alert)}"
+
+
+def _name(alert: Alert) -> str:
+    return f"{look.bed_name(alert.ward, alert.device_id)} {alert.rule}"
+
+
+def _widest(rows: Sequence[tuple[str | Text, ...]], column: int, most: int) -> int:
+    return min(max(len(row[column]) for row in rows), most)
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone():%H:%M:%S}"

@@ -1,0 +1,205 @@
+"""`python -m alerts watch` without terminal and broker: what it knows, what a key asks, what a person reads."""
+
+import json
+from datetime import datetime, timedelta
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from alerts.watchlist import ANSWERS, BEATS, CONNECTING, WAITING, Watchlist, keys, line
+from tests.made_alert import NOW, made_alert
+from vitals.alert import Alert, Change, Priority, State, encode_alert
+from vitals.service import Presence, encode_presence
+from vitals.topics import Topics
+
+TOPICS = Topics()
+PRESENCE = "vitalflow/services/alerts"
+REFUSALS = "vitalflow/services/alerts/refusals"
+LOW = made_alert(device="icu-1-bed-03", rule="sensor-off", priority=Priority.LOW, kind="technical", text="Sensor off")
+HIGH = made_alert(device="icu-1-bed-01")
+
+
+def presence(state: str, boot: int = 5) -> bytes:
+    return encode_presence(Presence(state=state, boot=boot))  # type: ignore[arg-type]
+
+
+def told(seen: Watchlist, *alerts: Alert, now: datetime = NOW) -> None:
+    for alert in alerts:
+        seen.take(TOPICS.alert(alert.ward, alert.device_id, alert.rule), encode_alert(alert), False, now)
+    seen.tick(now)
+
+
+def watchlist(*alerts: Alert) -> Watchlist:
+    """With a broker and a worker."""
+    seen = Watchlist(TOPICS, "alerts", "nurse Ada", None, NOW)
+    seen.connected(NOW)
+    seen.take(PRESENCE, presence("online"), False, NOW)
+    told(seen, *alerts)
+    return seen
+
+
+def drawn(seen: Watchlist, now: datetime = NOW, width: int = 100, height: int = 24) -> list[str]:
+    console = Console(width=width, height=height, color_system=None, file=StringIO())
+    console.print(seen.render(now, width, height))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue().rstrip("\n").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "found", "rest"),
+    [
+        (b"jka", ["down", "up", "acknowledge"], b""),
+        (b"\x1b[A\x1b[Bp", ["up", "down", "pause_audio"], b""),
+        (b"\x1bOA\x1bOB", ["up", "down"], b""),
+        (b"r\x1b[", ["resume_audio"], b"\x1b["),
+        (b"\x1b[Cq", ["quit"], b""),
+        (b"\xff\x00Xz", [], b""),
+    ],
+)
+def test_keys_are_told_apart_also_where_one_arrives_in_pieces(typed: bytes, found: list[str], rest: bytes) -> None:
+    assert keys(typed) == (found, rest)
+
+
+def test_the_highest_comes_first_and_is_selected_at_the_start() -> None:
+    seen = watchlist(LOW, HIGH)
+    lines = drawn(seen)
+    assert lines[0].startswith("alerts  all wards  !!! 1 high  ! 1 low")
+    assert lines[1].split()[:3] == [">", "!!!", "high"]
+    assert lines[2].split()[:4] == ["[!]", "low", "bed-03", "12"]
+    assert seen.selected == HIGH
+
+
+def test_a_key_asks_the_worker_for_what_it_says() -> None:
+    seen = watchlist(LOW, HIGH)
+    assert seen.press("down", NOW) is None
+    for key in ("acknowledge", "pause_audio"):
+        asked = seen.press(key, NOW)
+        assert asked is not None
+        assert asked.topic == "vitalflow/acks/icu-1/icu-1-bed-03/sensor-off"
+        assert json.loads(asked.payload) == {"by": "nurse Ada", "action": key, "seconds": 120}
+    assert "asked to pause the audio of bed-03 sensor-off" in drawn(seen)[-2]
+
+
+def test_the_answer_is_shown_when_the_alert_has_changed() -> None:
+    seen = watchlist(HIGH)
+    seen.press("acknowledge", NOW)
+    told(seen, made_alert(device="icu-1-bed-01", revision=2, state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada"))
+    assert seen.said == "bed-01 spo2-low: ack by nurse Ada"
+    assert seen.press("acknowledge", NOW) is None, "said twice by the same person it would get no answer"
+    assert seen.said == "bed-01 spo2-low is acknowledged by you"
+
+
+def test_a_refusal_of_ours_is_shown_and_that_of_somebody_else_is_not() -> None:
+    seen = watchlist(HIGH)
+    asked = seen.press("acknowledge", NOW)
+    assert asked is not None
+    other = json.dumps({"topic": "vitalflow/acks/icu-1/other/rule", "reason": "not yours"}).encode()
+    ours = json.dumps({"topic": asked.topic, "reason": "acknowledged by Dr Grace"}).encode()
+    for payload in (other, b"rubbish", b"[]", ours):
+        seen.take(REFUSALS, payload, False, NOW)
+    assert (seen.said, seen.refused) == ("refused: acknowledged by Dr Grace", True)
+
+
+def test_no_answer_is_said_too() -> None:
+    seen = watchlist(HIGH)
+    seen.press("acknowledge", NOW)
+    seen.tick(NOW + ANSWERS + timedelta(seconds=1))
+    assert seen.said == "no answer from the worker: acknowledge bed-01 spo2-low"
+
+
+def test_an_alert_that_ends_takes_the_selection_with_it_so_that_no_key_hits_another() -> None:
+    seen = watchlist(HIGH, LOW)
+    told(seen, made_alert(device="icu-1-bed-01", revision=2, state=State.CLEARED))
+    assert seen.selected is None
+    assert seen.press("acknowledge", NOW) is None
+    assert "select an alert first" in seen.said
+    seen.press("down", NOW)
+    assert seen.selected == LOW
+
+
+def test_a_newer_alert_above_does_not_move_the_selection() -> None:
+    seen = watchlist(LOW)
+    told(seen, HIGH)
+    assert seen.selected == LOW
+
+
+def test_nothing_is_sent_while_the_broker_is_away() -> None:
+    seen = watchlist(HIGH)
+    seen.disconnected("nobody answers")
+    assert seen.press("acknowledge", NOW) is None
+    assert seen.said == "nothing was sent: the broker is away"
+    assert "THE BROKER IS AWAY: NOBODY ANSWERS" in drawn(seen)[0]
+
+
+def test_the_worker_is_there_while_its_heart_beats() -> None:
+    seen = Watchlist(TOPICS, "alerts", "nurse Ada", None, NOW)
+    assert seen.away(NOW) == CONNECTING
+    seen.connected(NOW)
+    seen.take(PRESENCE, presence("online"), True, NOW)
+    assert seen.away(NOW) == WAITING, "a retained word may be older than the worker's death"
+    seen.take(PRESENCE, presence("online"), False, NOW)
+    assert seen.away(NOW + BEATS) == ""
+    late = NOW + BEATS + timedelta(seconds=1)
+    assert seen.away(late) == "the alert worker is away: nothing here is watched"
+    seen.take(PRESENCE, presence("online", boot=6), False, late)
+    seen.take(PRESENCE, presence("offline", boot=5), False, late)
+    assert seen.away(late) == "", "the will of the one before says nothing of this one"
+    seen.take(PRESENCE, presence("offline", boot=6), False, late)
+    assert seen.away(late) != ""
+
+
+def test_an_empty_list_says_all_clear_only_with_a_worker() -> None:
+    seen = watchlist()
+    assert drawn(seen)[1] == "no alert is open"
+    seen.take(PRESENCE, presence("offline"), False, NOW)
+    assert drawn(seen)[1] == "what is open is not known"
+
+
+def test_what_may_be_out_of_date_is_grey() -> None:
+    seen = watchlist(HIGH)
+
+    def colours() -> str:
+        console = Console(width=100, color_system="standard", force_terminal=True, file=StringIO())
+        console.print(seen.render(NOW, 100, 24))
+        assert isinstance(console.file, StringIO)
+        return next(shown for shown in console.file.getvalue().splitlines() if "!!! high " in shown)
+
+    assert "41m" in colours(), "white on red"
+    seen.disconnected("nobody answers")
+    assert "41m" not in colours()
+    assert "90m" in colours()
+
+
+def test_a_narrow_terminal_cuts_the_words_in_the_list_and_shows_them_below() -> None:
+    seen = watchlist(made_alert(text="Oxygen saturation low and many more words: 82 %, limit below 90"))
+    lines = drawn(seen, width=60)
+    assert lines[1].endswith("…")
+    assert "icu-1 icu-1-bed-01, p-0001: spo2-low, since" in lines[3]
+    assert lines[4] == "Oxygen saturation low and many more words: 82 %, limit below"[:59] + "…"
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+@pytest.mark.parametrize("size", [(80, 24), (100, 40), (140, 50), (40, 9)])
+def test_the_list_is_never_higher_or_wider_than_the_terminal(count: int, size: tuple[int, int]) -> None:
+    width, height = size
+    seen = watchlist(*(made_alert(device=f"icu-{number % 2}-bed-{number}") for number in range(count)))
+    for _ in range(30):
+        seen.press("down", NOW)
+    lines = drawn(seen, width=width, height=height)
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    assert count == 0 or any(shown.startswith(">") for shown in lines), "the selected one is always among those shown"
+
+
+def test_a_change_is_one_line_where_there_is_no_terminal() -> None:
+    acknowledged = made_alert(state=State.ACKNOWLEDGED, change=Change.ACKNOWLEDGED, acknowledged_by="nurse Ada")
+    assert line(acknowledged).endswith(
+        "  !!! high     icu-1 icu-1-bed-01  spo2-low acknowledged by nurse Ada: "
+        "Oxygen saturation low: 82 %, limit below 90"
+    )
+    cleared = made_alert(state=State.CLEARED, change=Change.CLEARED, reason="the condition is over")
+    assert "spo2-low cleared (the condition is over): " in line(cleared)
+    until = NOW + timedelta(seconds=120)
+    paused = made_alert(state=State.AUDIO_PAUSED, change=Change.AUDIO_PAUSED, audio_paused_until=until)
+    assert f"audio_paused until {until.astimezone():%H:%M:%S}: " in line(paused)
