@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from alerts.bed import Bed
+from alerts.brokerwatch import DEVICE, RULE, WARD, BrokerWatch
 from alerts.commands import carry_out, decode_command
 from alerts.limits import Limits, Refused, apply, decode_limits
 from alerts.restart import restore
@@ -40,12 +41,13 @@ class Refusal:
 class Beds:
     """The beds by device, their own limits, and the alerts that were cleared in the last hour."""
 
-    def __init__(self, topics: Topics, rules: RuleSet, retention: timedelta) -> None:
+    def __init__(self, topics: Topics, rules: RuleSet, retention: timedelta, now: datetime) -> None:
         self.rules = rules
         self.beds: dict[str, Bed] = {}
         self.limits: dict[str, Limits] = {}
         self.cleared: dict[tuple[str, str], Alert] = {}
         self.refusals: list[Refusal] = []
+        self.broker = BrokerWatch(now)
         self.evaluated = 0
         self.rejected = 0
         self._topics = topics
@@ -55,7 +57,10 @@ class Beds:
     def restore(self, alerts: Iterable[Alert], now: datetime) -> Sequence[Event]:
         """Begin with what was retained at the broker; the events put right what a killed worker left there."""
         told = list(alerts)
-        self.beds, events = restore(self.rules, told, now)
+        about_broker = [alert for alert in told if (alert.ward, alert.rule) == (WARD, RULE.name)]
+        for alert in about_broker:
+            self.broker.restore(alert, now)
+        self.beds, events = restore(self.rules, [alert for alert in told if alert not in about_broker], now)
         self.cleared = {(a.device_id, a.rule): a for a in told if not a.is_open and now - a.changed_at < KEPT_CLEARED}
         return self._noted(events)
 
@@ -65,6 +70,8 @@ class Beds:
             known = self._known.get(topic)
             if known is None:
                 name = topic.decode(errors="replace")
+                if name.startswith("$SYS/"):
+                    return self._noted(self.broker.take(name, payload, now))
                 if name.startswith(f"{self._topics.root}/acks/"):
                     return self._noted(self._take_command(name, payload, retained, now))
                 known = self._learn(topic, name)
@@ -82,7 +89,8 @@ class Beds:
         """What time alone changes. About once a second."""
         for key in [key for key, alert in self.cleared.items() if now - alert.changed_at >= KEPT_CLEARED]:
             del self.cleared[key]
-        return self._noted([event for bed in self.beds.values() for event in tick(bed, now)])
+        events = [event for bed in self.beds.values() for event in tick(bed, now)]
+        return self._noted([*events, *self.broker.tick(now)])
 
     def excuse(self, now: datetime) -> None:
         """We were deaf until now: no device is to blame for its silence."""
@@ -99,7 +107,7 @@ class Beds:
 
     def everything(self) -> list[Alert]:
         """Every alert that should be on its topic: the open ones, and those cleared in the last hour."""
-        still_open = [alert for bed in self.beds.values() for alert in bed.alerts.values()]
+        still_open = [alert for bed in (*self.beds.values(), self.broker.bed) for alert in bed.alerts.values()]
         reopened = {(alert.device_id, alert.rule) for alert in still_open}
         return still_open + [alert for key, alert in self.cleared.items() if key not in reopened]
 
@@ -143,7 +151,7 @@ class Beds:
                 raise Refused("an acknowledgement must not be retained")
             _, place, rule = self._topics.parse_rule(topic)
             command = decode_command(payload)
-            bed = self.beds.get(place.device)
+            bed = self.broker.bed if (place.ward, place.device) == (WARD, DEVICE) else self.beds.get(place.device)
             if bed is None:
                 raise Refused(f"no alert of {place.device} is open")
             return carry_out(bed, rule, command, now)

@@ -22,6 +22,8 @@ class Metrics:
         self.beds = Gauge(name + "beds", "Devices known", registry=registry)
         self.pending = Gauge(name + "pending", "Rules that count a delay", registry=registry)
         self.open = Gauge(name + "open", "Open alerts", ["priority"], registry=registry)
+        self.broker_dropped = Gauge(name + "broker_dropped", "Messages the broker says it dropped", registry=registry)
+        self.broker_queued = Gauge(name + "broker_queued", "Messages in the broker's store", registry=registry)
         self.latency = Histogram(
             name + "latency_seconds", "From receiving a reading to publishing", buckets=SECONDS, registry=registry
         )

@@ -13,7 +13,7 @@ from typing import Literal
 from vitals.alert import Kind, Priority
 from vitals.signs import BY_KEY, SIGNS
 
-Source = Literal["sign", "news2", "sensor-off", "no-data", "offline"]
+Source = Literal["sign", "news2", "sensor-off", "no-data", "offline", "broker"]
 SPECIAL: tuple[Source, ...] = ("news2", "no-data", "sensor-off", "offline")
 """What a rule may name where it names no sign."""
 

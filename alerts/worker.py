@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from alerts.beds import KEPT_CLEARED, Beds
+from alerts.brokerwatch import DROPPED, QUEUED, WARD
 from alerts.metrics import Metrics
 from alerts.readback import read_back
 from alerts.rulefile import BadRules, load
@@ -47,7 +48,7 @@ class Worker:
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
-        self._beds = Beds(settings.topics, load(settings.rules_path), settings.retention)
+        self._beds = Beds(settings.topics, load(settings.rules_path), settings.retention, datetime.now(UTC))
         self._taken: list[int] = []  # messages evaluated and not yet acknowledged
         self._known_at_broker = False
         self._now = datetime.now(UTC)
@@ -68,7 +69,8 @@ class Worker:
                     topics.limits(ward),
                     topics.acks(ward),
                 )
-            ],
+            ]
+            + [(DROPPED, 0), (QUEUED, 0)],
             window=WINDOW,
             boot=time.time_ns(),
             deliver=self._take,
@@ -131,7 +133,7 @@ class Worker:
         while not self._stopping:
             try:
                 alerts, limits = read_back(
-                    settings.broker, self._topics, self._service, settings.wards, lambda: self._stopping
+                    settings.broker, self._topics, self._service, [*settings.wards, WARD], lambda: self._stopping
                 )
             except TryAgain as away:
                 if told_at is None or time.monotonic() - told_at > REMINDER:
@@ -187,9 +189,11 @@ class Worker:
             self._publish(self._beds.tick(self._now))
         metrics, beds = self._metrics, self._beds
         metrics.beds.set(len(beds.beds))
+        metrics.broker_dropped.set(beds.broker.dropped)
+        metrics.broker_queued.set(beds.broker.queued)
         metrics.pending.set(beds.count(lambda bed: sum(state.is_pending for state in bed.counts.values())))
         by_priority = dict.fromkeys(Priority, 0)
-        for bed in beds.beds.values():
+        for bed in (*beds.beds.values(), beds.broker.bed):
             for alert in bed.alerts.values():
                 by_priority[alert.priority] += 1
         for priority, number in by_priority.items():

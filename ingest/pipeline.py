@@ -50,7 +50,7 @@ class Pipeline:
             settings.broker,
             settings.ingest_client_id,
             self._service_topic,
-            [(topics.all_vitals, 1), (topics.all_status, 1), (topics.alerts(), 1)],
+            [(_shared(topics.all_vitals, settings.ingest_share), 1), (topics.all_status, 1), (topics.alerts(), 1)],
             window=settings.ingest_window,
             boot=time.time_ns(),
             deliver=self._intake.take,
@@ -173,3 +173,13 @@ class Pipeline:
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # it is full, so the other side will wake anyway
             self._wake_in.send(b".")
+
+
+def _shared(topic_filter: str, group: str) -> str:
+    """The filter, shared with a group where there is one (MQTT 5, section 4.8.2).
+
+    Status and alerts are not shared: they are few, retained ones do not reach shared subscriptions, and storing one
+    twice
+    changes nothing.
+    """
+    return f"$share/{group}/{topic_filter}" if group else topic_filter

@@ -16,6 +16,9 @@ class IngestSettings(Settings):
     ingest_client_id: str = Field(
         "ingest", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the session at the broker."
     )
+    ingest_share: str = Field(
+        "", max_length=64, pattern=r"^[\w.-]*$", description="Share the readings with other ingests of this group."
+    )
     ingest_batch_size: int = Field(1000, ge=1, le=20_000, description="Messages in one transaction, at most.")
     ingest_linger_s: float = Field(0.1, gt=0, le=10, description="Seconds a message waits for company, at most.")
     ingest_window: int = Field(

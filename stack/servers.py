@@ -186,10 +186,11 @@ def told(exit_code: int) -> str:
 class Broker(Server):
     """A Mosquitto with the project's own configuration, on 127.0.0.1."""
 
-    def __init__(self, programs: Programs, name: str, port: int, log: Path) -> None:
+    def __init__(self, programs: Programs, name: str, port: int, log: Path, **other: str) -> None:
+        """`other`: settings of mosquitto.conf that a test wants different."""
         folder = programs.new_folder(f"{name}/broker", MOSQUITTO)
         conf = folder / "mosquitto.conf"
-        programs.write(conf, configuration(port, programs.seen_from_inside(folder)), MOSQUITTO)
+        programs.write(conf, configuration(port, programs.seen_from_inside(folder), **other), MOSQUITTO)
         line = programs.command(MOSQUITTO, programs.mosquitto, "-c", programs.seen_from_inside(conf))
         super().__init__("Mosquitto", line, log, lambda: listens(port))
         self.port = port
@@ -203,10 +204,10 @@ class Broker(Server):
         subprocess.run(self._programs.command(MOSQUITTO, "rm", "-f", store), check=True)
 
 
-def configuration(port: int, folder: str) -> str:
+def configuration(port: int, folder: str, **other: str) -> str:
     """mosquitto/mosquitto.conf with the two places that differ from a container: the listener, the store."""
     text = (CHECKOUT / "mosquitto/mosquitto.conf").read_text()
-    for key, value in {"listener": f"{port} 127.0.0.1", "persistence_location": f"{folder}/"}.items():
+    for key, value in {"listener": f"{port} 127.0.0.1", "persistence_location": f"{folder}/", **other}.items():
         text, found = re.subn(rf"^{key} .*$", f"{key} {value}", text, flags=re.MULTILINE)
         if found != 1:
             raise Never(f"mosquitto/mosquitto.conf has {found} lines that begin with {key!r}; expected one")

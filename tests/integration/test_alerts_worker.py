@@ -3,11 +3,17 @@
 import json
 import signal
 import time
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from stack.servers import Broker
-from tests.fix_alerts import MakeAlerts, Person
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from stack.programs import Programs
+from stack.servers import Broker, free_port
+from tests.fix_alerts import AlertsProcess, MakeAlerts, Person
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
 
@@ -205,3 +211,38 @@ def test_alerts_come_while_the_database_is_stopped_and_the_history_is_complete_a
     query = "SELECT change FROM alert_event ORDER BY changed_at, revision"
     assert db.rows(query) == [("raised",), ("cleared",), ("raised",)]
     assert db.one("SELECT count(*) FROM alert_active") == 1
+
+
+def test_a_broker_that_drops_messages_is_an_alarm(
+    programs: Programs, run_name: str, tmp_path: Path, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    small = Broker(programs, f"{run_name}-small", free_port(), tmp_path / "small.log", max_queued_messages="10")
+    small.start()
+    try:
+        alerts = make_alerts(small.url)
+        person = make_person(small.port)
+        away = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="away", clean_session=False)
+        away.on_connect = lambda client, *_: client.subscribe("vitalflow/queue", 1) and None
+        away.on_subscribe = lambda client, *_: client.disconnect() and None
+        away.connect("127.0.0.1", small.port)
+        away.loop_forever()
+        eventually(lambda: "broker_dropped 0.0" in metrics_of(alerts), 20, "the broker's first word")
+        time.sleep(6)  # it tells every 5 s: the worker has heard a zero by now
+        for _ in range(50):
+            person.send("queue", b"one too many")
+        alert = person.sees("stack/broker/broker-dropping", timeout=20, state="active", priority="high")
+        assert (alert.kind, alert.ward) == ("technical", "stack")
+        alerts.kill()
+        alerts.start()
+        person.does("acknowledge", "stack/broker/broker-dropping")
+        seen = person.sees("stack/broker/broker-dropping", state="acknowledged")
+        assert seen.alert_id == alert.alert_id
+    finally:
+        small.stop()
+        programs.remove(small.folder.parent)
+
+
+def metrics_of(alerts: AlertsProcess) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{alerts.metrics_port}/metrics", timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text

@@ -1,0 +1,88 @@
+"""Is the broker losing messages? A technical alarm of the stack itself, because a full queue drops without a word.
+
+Mosquitto drops the newest message when a client's queue is full, tells its sender "success", and counts it in
+$SYS/broker/publish/messages/dropped. A rise of that number is all there is to see; here it becomes an alert on
+`alerts/stack/broker/broker-dropping`, acknowledged like any other. Pure: the worker subscribes, the time comes in.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from alerts.bed import Bed
+from alerts.changes import changed, raised, turned
+from alerts.rules import Level, Rule, RuleSet
+from vitals.alert import Alert, Change, Event, Priority, State
+
+DROPPED = "$SYS/broker/publish/messages/dropped"
+QUEUED = "$SYS/broker/messages/stored"
+WARD, DEVICE = "stack", "broker"
+OVER_AFTER = timedelta(seconds=60)  # without a rise; the broker renews the number every 5 s
+
+RULE = Rule(
+    name="broker-dropping",
+    source="broker",
+    sign=None,
+    above=None,
+    levels=(Level(Priority.HIGH),),
+    latching=True,  # what was lost stays lost: a person has to know, also when it is over
+    text="The broker drops messages; readings may be lost until their devices send them again",
+)
+
+
+class BrokerWatch:
+    """The broker's own numbers, and the alert about them on a bed of its own."""
+
+    def __init__(self, now: datetime) -> None:
+        self.dropped = 0
+        self.queued = 0
+        self.bed = Bed(DEVICE, WARD, RuleSet((RULE,)), now)
+        self._known: int | None = None
+        self._rose_at = now
+
+    def restore(self, alert: Alert, now: datetime) -> None:
+        """Go on with the retained alert."""
+        if alert.is_open:
+            self.bed.alerts[RULE.name] = alert
+            self._rose_at = now
+
+    def take(self, topic: str, payload: bytes, now: datetime) -> Sequence[Event]:
+        """A number from the broker. Its first word is where we begin; a smaller one is a broker that was restarted."""
+        try:
+            number = int(payload)
+        except ValueError:
+            return ()
+        if topic == QUEUED:
+            self.queued = number
+            return ()
+        self.dropped = number
+        before, self._known = self._known, number
+        if before is None or number <= before:
+            return ()
+        self._rose_at = now
+        return self._rose(number - before, now)
+
+    def tick(self, now: datetime) -> Sequence[Event]:
+        """The condition is over some time after the last rise; the alert stays until a person has seen it."""
+        alert = self.bed.alerts.get(RULE.name)
+        if alert is None or alert.state is State.LATCHED or now - self._rose_at < OVER_AFTER:
+            return ()
+        events: list[Event] = []
+        self.bed.keep(turned(alert, RULE, 0, now, None, None, None), events)
+        return events
+
+    def _rose(self, by: int, now: datetime) -> Sequence[Event]:
+        events: list[Event] = []
+        alert = self.bed.alerts.get(RULE.name)
+        if alert is None:
+            self.bed.keep(raised(self.bed, RULE, 1, now, now, float(by), None), events)
+        elif alert.state is not State.ACTIVE:  # seen, or over: it sounds again
+            again: dict[str, Any] = {
+                "state": State.ACTIVE,
+                "level": 1,
+                "latched": False,
+                "acknowledged_by": None,
+                "value": float(by),
+            }
+            self.bed.keep(changed(alert, Change.RETURNED, now, audio_paused_until=None, **again), events)
+        return events
