@@ -147,6 +147,27 @@ def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
     eventually(lambda: f"{BED}/heart-rate-high" not in person.now, 5, "the old topic is empty")
 
 
+def test_two_workers_share_the_wards_and_neither_touches_the_others(
+    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    first = make_alerts(own_broker.url, alerts_wards="icu-1")
+    second = make_alerts(own_broker.url, alerts_wards="icu-2,icu-3")
+    person = make_person(own_broker.port)
+    places = [f"icu-{ward}/bed-{ward}/heart-rate-high" for ward in (1, 2, 3)]
+    for ward in (1, 2, 3):
+        person.measure(f"bed-{ward}", f"icu-{ward}", heart_rate=150)
+    ids = [person.sees(place, state="active").alert_id for place in places]
+    assert "vitalflow_alerts_evaluated_total 1.0" in metrics_of(first)
+    assert "vitalflow_alerts_evaluated_total 2.0" in metrics_of(second)
+    second.kill()
+    person.does("acknowledge", places[0])
+    person.sees(places[0], state="acknowledged")
+    second.start()
+    person.does("acknowledge", places[2])
+    person.sees(places[2], state="acknowledged")
+    assert [person.now[place].alert_id for place in places] == ids
+
+
 def test_a_rule_file_with_mistakes_keeps_the_old_rules_and_a_good_one_is_taken(
     own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
