@@ -1,12 +1,21 @@
 """What the README shows works as it stands."""
 
+import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
+
+from stack import shell
+from stack.home import Home
 from stack.plan import PORT_BASE
+from stack.programs import Programs
 from stack.servers import Broker
+from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
 
@@ -27,6 +36,57 @@ def test_the_five_lines_of_a_device_of_your_own_store_a_reading(
     eventually(lambda: db.count() == 1, 20, "a row")
     query = "SELECT device_id, ward, patient_id, heart_rate, spo2, status FROM patient_vitals"
     assert db.rows(query) == [("my-monitor", "icu-1", "p-0042", 72, 98, "NORMAL")]
+
+
+def pasted(begins: str) -> list[str]:
+    """The lines of the README to paste that begin so."""
+    found = [shown.strip() for shown in README.splitlines() if shown.startswith(f"    {begins}")]
+    assert found, begins
+    return found
+
+
+def test_the_lines_about_alerts_show_pause_and_acknowledge_one(
+    own_broker: Broker,
+    make_alerts: MakeAlerts,
+    make_person: Callable[[int], Person],
+    programs: Programs,
+    tmp_path: Path,
+) -> None:
+    home = Home.at(tmp_path / "stack")
+    shell.install(home, programs)
+    environ = os.environ | {"VITALFLOW_MQTT_URL": own_broker.url, "PATH": f"{home.bin}:{os.environ['PATH']}"}
+
+    def paste(line: str) -> str:
+        done = subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    alerts = make_alerts(own_broker.url, alerts_client_id="alerts")
+    person = make_person(own_broker.port)
+    pauses, acknowledges = pasted("mosquitto_pub")
+    device, rule = "icu-1-bed-03", "spo2-low"
+    place = f"icu-1/{device}/{rule}"
+    assert place in pauses
+    assert place in acknowledges
+    refused, shows = (next(one for one in pasted("mosquitto_sub") if word in one) for word in ("refusals", "alerts/#"))
+    with subprocess.Popen(["sh", "-c", f"{refused} -C 1 -W 20"], env=environ, stdout=subprocess.PIPE) as listening:
+        eventually(lambda: paste(acknowledges) == "" and person.refusals, 10, "refused: it is not open")
+        assert listening.stdout is not None
+        assert b"no alert of icu-1-bed-03 is open" in listening.stdout.read()
+    person.measure(device, spo2=78)
+    person.sees(place, state="active")
+    assert paste(f"{shows} -C 1 -W 20").startswith(f"vitalflow/alerts/{place} {{")
+    paste(pauses)
+    person.sees(place, state="audio_paused")
+    paste(acknowledges)
+    person.sees(place, state="acknowledged", acknowledged_by="nurse Ada")
+    assert alerts.stop() == 0
+
+
+def test_every_question_to_the_database_has_an_answer(db: Db) -> None:
+    with psycopg.connect(db.reader_url) as reader:
+        for line in pasted('psql "$VITALFLOW_READER_URL"'):
+            reader.execute(shlex.split(line)[-1].encode())
 
 
 def test_every_page_that_a_page_links_to_is_there() -> None:
