@@ -35,15 +35,17 @@ def backfill(connection: Connection, since: datetime, until: datetime, say: Say)
     """Refresh every bucket between two moments, in all rollups; what retention has dropped is left as it is."""
     if until <= since:
         raise Never(f"--to {_minute(until)} is not later than --from {_minute(since)}")
-    row = connection.execute("SELECT rollup_floor('vitals_1m')").fetchone()
+    row = connection.execute(
+        "SELECT rollup_floor('vitals_1m'), min(rollup_floor(name)) FROM rollup_queries()"
+    ).fetchone()
     assert row is not None
-    oldest = row[0]
+    readings_from, oldest = row
     if not isinstance(oldest, datetime):
         say("there are no readings")
         return
-    if since < oldest:
-        say(f"readings are kept since {_minute(oldest)}; older minutes stay as they are")
-    todo = list(days(since, until))
+    if isinstance(readings_from, datetime) and since < readings_from:
+        say(f"readings are kept since {_minute(readings_from)}; older minutes stay as they are")
+    todo = list(days(max(since, oldest), until))
     for number, (day, end) in enumerate(todo, 1):
         _refresh(connection, day, end, f"go on with --from {day.isoformat()}")
         say(f"{number} of {len(todo)}: rollups hold {_minute(day)} to {_minute(end)}")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,11 +53,13 @@ def settings_of(db: Db) -> dict[str, str]:
     }
 
 
-def start_migrate(settings: Mapping[str, str], checkout: Path = CHECKOUT) -> subprocess.Popen[str]:
-    """Start it with exactly these settings and do not wait."""
+def start_migrate(
+    settings: Mapping[str, str], checkout: Path = CHECKOUT, command: Sequence[str] = ("migrate",)
+) -> subprocess.Popen[str]:
+    """Start it, or another command of `python -m sql`, with exactly these settings and do not wait."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "sql", "migrate"],
+        [sys.executable, "-m", "sql", *command],
         cwd=checkout,
         env={**kept, **settings, "COLUMNS": "500"},  # wide, so that no sentence is broken
         stdout=subprocess.PIPE,

@@ -1,0 +1,182 @@
+"""What migrate does to a database that has a history: a new sign, another edition, a backfill that was interrupted.
+
+Each on a database of its own, on the Community edition.
+"""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sql.files import FOLDER, text
+from tests.fix_migrate import copy_rooms, end, migrate, settings_of, start_migrate
+from tests.fix_servers import Db
+from tests.fix_trends import DEVICES, NOW, STEP, fill, run_jobs, store
+from tests.integration.test_a_new_sign import block
+
+DAYS = 4
+ROWS = DEVICES * (DAYS * (timedelta(days=1) // STEP) + 1)
+LEVELS = ("vitals_1m", "vitals_1h", "vitals_1d")
+CAGGS = "SELECT count(*) FROM timescaledb_information.continuous_aggregates"
+
+
+def readings_in_rollups(db: Db) -> list[int]:
+    return [int(str(db.one(f"SELECT coalesce(sum(readings), 0) FROM {rollup}"))) for rollup in LEVELS]  # noqa: S608
+
+
+@pytest.fixture
+def with_a_new_sign(tmp_path: Path) -> Path:
+    """A copy of the rooms, with a sign added as docs/adding-a-sign.md says."""
+    checkout = copy_rooms(tmp_path / "checkout", "vitals", "sql")
+    table = checkout / "vitals/signs.py"
+    before, end_of_table, after = table.read_text().partition("\n)\nSIGN_KEYS")
+    table.write_text(f"{before}\n{block('python').rstrip()}{end_of_table}{after}")
+    (checkout / "sql/migrations/9001_etco2.sql").write_text(block("sql"))
+    return checkout
+
+
+def test_a_new_sign_joins_the_rollups_and_they_forget_nothing(community: Db, with_a_new_sign: Path) -> None:
+    migrate(community).expect_success()
+    fill(community, DAYS)
+    run_jobs(community, "policy_compression")
+    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+        # The readings of all days but the last two are gone; only the rollups remember them.
+        connection.execute("SELECT drop_chunks('patient_vitals', %s)", [NOW - timedelta(days=2)])
+    assert community.count() < ROWS
+    assert readings_in_rollups(community) == [ROWS] * 3
+    averages = "SELECT bucket, device_id, heart_rate_avg, spo2_n, spo2_off FROM vitals_1h ORDER BY 1, 2"
+    before = community.rows(averages)
+    said = migrate(community, with_a_new_sign).expect_success()
+    assert "applied 9001_etco2.sql" in said
+    assert readings_in_rollups(community) == [ROWS] * 3
+    after = community.rows(averages)
+    assert [row[:2] for row in after] == [row[:2] for row in before]
+    assert [row[2] for row in after] == pytest.approx([row[2] for row in before], rel=1e-9)
+    assert [row[3:] for row in after[:-DEVICES]] == [row[3:] for row in before[:-DEVICES]]
+    store(community, [NOW + STEP], etco2=38)
+    assert [community.one(f"SELECT max(etco2_avg) FROM {rollup}") for rollup in LEVELS] == [38] * 3  # noqa: S608
+    found = "SELECT etco2_avg FROM vitals_series('bed-001', %s, %s, 1)"
+    assert community.rows(found, NOW - timedelta(days=3), NOW + timedelta(days=1)) == [(38.0,)]
+    assert community.one("SELECT etco2 FROM ward_now WHERE device_id = 'bed-001'") == 38
+    # Its policies stand on the new ones, and a second time changes nothing.
+    jobs = "SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY 1"
+    there = community.rows(jobs)
+    assert len(there) == 10
+    assert "applied" not in migrate(community, with_a_new_sign).expect_success()
+    assert community.rows(jobs) == there
+
+
+def make_apache(db: Db) -> None:
+    """Turn an empty, migrated database into what a server of the Apache edition would have made of it."""
+    with psycopg.connect(db.owner_url, autocommit=True) as connection:
+        connection.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
+        connection.execute("DROP VIEW completeness_1h")
+        for rollup in ("vitals_1d", "vitals_1h", "vitals_1m", "sequence_1h"):
+            connection.execute(f"DROP MATERIALIZED VIEW {rollup}".encode())
+        connection.execute("TRUNCATE vitalflow_rollup")
+        connection.execute("ALTER TABLE patient_vitals SET (timescaledb.enable_columnstore = false)")
+        connection.execute("UPDATE vitalflow_edition SET community = false")
+        connection.execute(text(FOLDER / "editions/apache/20_rollups.sql"))
+
+
+def test_a_server_that_becomes_community_gets_its_views_turned_into_aggregates(community: Db) -> None:
+    migrate(community).expect_success()
+    make_apache(community)
+    fill(community, DAYS)
+    assert community.one(CAGGS) == 0
+    before = readings_in_rollups(community)
+    assert before == [ROWS] * 3
+    said = migrate(community).expect_success()
+    assert "made on the Apache edition: its rollups become continuous aggregates" in said
+    assert said.count("rollups hold") == DAYS + 1
+    assert community.one(CAGGS) == 4
+    assert readings_in_rollups(community) == before
+    for rollup in LEVELS:  # and not only computed when asked
+        table = community.one("SELECT rollup_table(%s)::text", rollup)
+        assert community.one(f"SELECT count(*) FROM {table}") != 0  # noqa: S608
+    assert "rollups" not in migrate(community).expect_success()
+
+
+def test_a_backfill_that_stops_says_how_far_it_came_and_goes_on_from_there(community: Db, tmp_path: Path) -> None:
+    migrate(community).expect_success()
+    make_apache(community)
+    fill(community, DAYS)
+    checkout = copy_rooms(tmp_path / "checkout", "sql", "vitals")
+    refresh = checkout / "sql/editions/community/30_refresh.sql"
+    stop = NOW.replace(hour=0, minute=0) - timedelta(days=2)
+    first_step = "    FOREACH rollup IN ARRAY"
+    assert first_step in refresh.read_text()
+    full = f"    IF from_time >= '{stop.isoformat()}' THEN RAISE EXCEPTION 'the disk is full'; END IF;\n"
+    refresh.write_text(refresh.read_text().replace(first_step, full + first_step))
+    told = migrate(community, checkout).expect_sentence()
+    assert f"the rollups were filled up to {stop:%Y-%m-%d} 00:00Z, then: the disk is full" in told
+    assert "run python -m sql migrate again" in told
+    status = end(start_migrate(settings_of(community), command=["status"])).expect_success()
+    assert "backfill           unfinished" in status
+    assert readings_in_rollups(community) == [ROWS] * 3  # what is not taken in yet is computed when asked
+    said = migrate(community).expect_success()
+    assert f"taking the readings since {stop:%Y-%m-%d} 00:00Z into the rollups" in said
+    assert said.count("rollups hold") == 3
+    assert readings_in_rollups(community) == [ROWS] * 3
+    assert community.count("vitalflow_backfill") == 0
+
+
+def test_a_failing_edition_leaves_the_database_as_it_was(community: Db, tmp_path: Path) -> None:
+    migrate(community).expect_success()
+    fill(community, 1)
+    before = readings_in_rollups(community)
+    checkout = copy_rooms(tmp_path / "checkout", "sql", "vitals")
+    (checkout / "sql/migrations/9001_etco2.sql").write_text(block("sql"))
+    (checkout / "sql/editions/community/90_bad.sql").write_text("SELECT 1 / 0;")
+    assert "sql/editions/community/90_bad.sql: division by zero" in migrate(community, checkout).expect_sentence()
+    assert readings_in_rollups(community) == before
+    columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'vitals_1m'::regclass AND attname = 'etco2_avg'"
+    assert community.one(columns) == 0
+    (checkout / "sql/editions/community/90_bad.sql").unlink()
+    migrate(community, checkout).expect_success()
+    assert community.one(columns) == 1
+    assert readings_in_rollups(community) == before
+
+
+def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
+    migrate(community).expect_success()
+    fill(community, DAYS)
+    time = NOW - timedelta(days=2)
+    store(community, [time], note_late=False, heart_rate=210)  # past ingest, so that nobody noted it
+    highest = "SELECT max(heart_rate_max) FROM vitals_1h"
+    assert community.one(highest) != 210
+    day = f"{time:%Y-%m-%d}"
+    line = ["backfill", "--from", day, "--to", (time + timedelta(days=1)).date().isoformat()]
+    said = end(start_migrate(settings_of(community), command=line)).expect_success()
+    assert said == f"1 of 1: rollups hold {day} 00:00Z to {time + timedelta(days=1):%Y-%m-%d} 00:00Z\n"
+    assert community.one(highest) == 210
+    said = end(start_migrate(settings_of(community), command=["backfill", "--from", "2020-01-01"])).expect_success()
+    assert "readings are kept since" in said
+    for wrong, why in [
+        (["--from", "soon"], "'soon' is no moment"),
+        (["--from", day, "--to", day], "is not later than"),
+    ]:
+        assert why in end(start_migrate(settings_of(community), command=["backfill", *wrong])).expect_sentence()
+
+
+def test_status_tells_sizes_columnstore_and_jobs(community: Db) -> None:
+    assert (
+        "run python -m sql migrate" in end(start_migrate(settings_of(community), command=["status"])).expect_sentence()
+    )
+    migrate(community).expect_success()
+    fill(community, 10)
+    run_jobs(community, "policy_compression")
+    run_jobs(community, "refresh_late")
+    said = end(start_migrate(settings_of(community), command=["status"])).expect_success()
+    assert "Community edition" in said
+    for line in (
+        r"readings           .* to .*",
+        r"raw_retention      30 days",
+        r"columnstore        patient_vitals: [23] of 11 chunks, .* -> .*, [\d.]+x smaller",
+        r"job                policy_retention patient_vitals: .* 0 failures",
+        r"job                policy_refresh_continuous_aggregate vitals_1d: .* 0 failures",
+        r"late               0 readings in 0 minutes taken in, 0 minutes to do, last never",
+    ):
+        assert re.search(rf"^{line}", said, re.MULTILINE), (line, said)
