@@ -213,7 +213,7 @@ class Watchlist:
         except (msgspec.MsgspecError, UnicodeDecodeError, LookupError):
             return
         if self._asked is not None and topic == self._asked.topic[:300]:
-            self._say(f"refused: {reason}", refused=True)
+            self._say(look.plain(f"refused: {reason}"), refused=True)
             self._asked = None
 
     def _alert_topic(self, ack_topic: str) -> str:
@@ -236,7 +236,7 @@ class Watchlist:
             self._title(away),
             *self._list(now, away, room, width),
             Text(),
-            *self._detail(),
+            *self._detail(now),
             Text(self.said, "bold red" if self.refused else "bold", no_wrap=True, overflow="ellipsis"),
             Text(HELP, "dim", no_wrap=True, overflow="ellipsis"),
         )
@@ -265,10 +265,10 @@ class Watchlist:
                 (
                     ">" if alert.alert_id == self._selected else "",
                     Text(look.badge(alert.priority, alert.kind), look.style(alert, stale=stale)),
-                    look.place(alert, many=many),
-                    look.age(alert, now),
-                    look.standing(alert, now),
-                    look.words(alert),
+                    Text(look.place(alert, many=many)),
+                    Text(look.age(alert, now)),
+                    Text(look.standing(alert, now)),
+                    Text(look.words(alert)),
                 )
             )
         gap = 1 if width < WIDE else 2
@@ -290,14 +290,14 @@ class Watchlist:
         place = self._place() or 0
         return max(0, min(place - room // 2, len(self._alerts) - room))
 
-    def _detail(self) -> list[Text]:
+    def _detail(self, now: datetime) -> list[Text]:
         """The selected alert in two lines."""
         alert = self.selected
         if alert is None:
             return [Text(), Text()]
-        where = f"{alert.ward} {alert.device_id}, {alert.patient_id or 'patient unknown'}"
+        where = f"{alert.ward} {alert.device_id}, {look.plain(alert.patient_id or 'patient unknown')}"
         when = f"since {_clock(alert.since)}, raised {_clock(alert.raised_at)}"
-        told = (f"{where}: {alert.rule}, {when}", look.words(alert))
+        told = (f"{where}: {alert.rule}, {when}", f"{look.words(alert)}; {look.standing(alert, now)}")
         return [Text(sentence, no_wrap=True, overflow="ellipsis") for sentence in told]
 
 
@@ -305,11 +305,11 @@ def line(alert: Alert) -> str:
     """A change in one line, for where there is no terminal."""
     change = str(alert.change)
     if alert.change is Change.ACKNOWLEDGED:
-        change += f" by {alert.acknowledged_by}"
+        change += f" by {look.plain(alert.acknowledged_by or '?')}"
     elif alert.change is Change.AUDIO_PAUSED and alert.audio_paused_until is not None:
         change += f" until {_clock(alert.audio_paused_until)}"
     elif alert.change is Change.CLEARED:
-        change += f" ({alert.reason})" if alert.reason else ""
+        change += f" ({look.plain(alert.reason)})" if alert.reason else ""
     badge = f"{look.badge(alert.priority, alert.kind):<11}"
     place = f"{alert.ward} {alert.device_id}  {alert.rule}"
     return f"{_clock(alert.changed_at)}  {badge}  {place} {change}: {look.words(alert)}"

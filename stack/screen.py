@@ -138,7 +138,7 @@ def ward(known: Known, room: int, width: int) -> list[RenderableType]:
         age = seen.age(now)
         old = "-" if age is None else span(age.total_seconds())
         values = (cell(seen, sign, now) for sign in SIGNS)
-        table.add_row(*front, *values, old, status(seen, now), worst_of(of(seen), known.figures.deaf))
+        table.add_row(*map(Text, front), *values, old, status(seen, now), worst_of(of(seen), known.figures.deaf))
     left = [seen for seen in ordered if seen not in shown]
     if not left:
         return [table]
@@ -177,7 +177,8 @@ def alarms(known: Known, room: int, width: int) -> list[RenderableType]:
     for alert in known.alerts[:room]:
         place = look.place(alert, many=many)
         badge = Text(look.badge(alert.priority, alert.kind), look.style(alert, stale=stale))
-        rows.append((badge, place, look.age(alert, known.now), look.standing(alert, known.now), look.words(alert)))
+        told = (place, look.age(alert, known.now), look.standing(alert, known.now), look.words(alert))
+        rows.append((badge, *map(Text, told)))
     # Where the terminal is narrow, the words are cut and nothing else.
     widths = [11, *(min(max(len(row[column]) for row in rows), 24) for column in (1, 2, 3))]
     widths.append(max(width - sum(widths) - GAPS[width >= WIDE] * len(widths), 1))

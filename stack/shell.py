@@ -73,10 +73,12 @@ def looks() -> list[str]:
 
 def acknowledges(alert: Alert | None) -> list[str]:
     """The command that acknowledges an alert, over two lines; without one, it names an alert that may come."""
-    place = f"{WARD}/{WARD}-bed-03/spo2-low" if alert is None else f"{alert.ward}/{alert.device_id}/{alert.rule}"
+    place = f"{WARD}/{WARD}-bed-18/no-data" if alert is None else f"{alert.ward}/{alert.device_id}/{alert.rule}"
+    # A device may have any name that can be printed, also one that a shell would carry out.
+    quoted = f'{place}"' if shlex.quote(place) == place else f'"{shlex.quote(place)}'
     return [
         f"mosquitto_pub -q 1 -m {shlex.quote(ACKNOWLEDGE)} \\",
-        f'  -L "$VITALFLOW_MQTT_URL/vitalflow/acks/{place}"',
+        f'  -L "$VITALFLOW_MQTT_URL/vitalflow/acks/{quoted}',
     ]
 
 

@@ -29,27 +29,31 @@ class Board:
     def take(self, topic: str, payload: bytes) -> Alert | None:
         """Take a message from an alert's topic; the alert where it says something new, open or cleared."""
         try:
-            self._topics.parse_rule(topic)
+            _, bed, rule = self._topics.parse_rule(topic)
         except BadTopic:
             return None
-        self._doubted.discard(topic)
         if not payload:
-            self._open.pop(topic, None)  # the device has moved, or the message expired
+            self._forget(topic)  # the device has moved, or the message expired
             return None
         try:
             alert = decode_alert(payload)
         except ValueError:
             return None
+        if (alert.ward, alert.device_id, alert.rule) != (bed.ward, bed.device, rule):
+            return None  # nobody could answer it: it says another place than where it stands
         if alert.raised_at >= self._since:
             self._raised.add(alert.alert_id)
         before = self._open.get(topic)
         if alert.is_open:
             self._open[topic] = alert
-        elif before is None:
-            return None
-        else:
-            del self._open[topic]
-        return None if alert == before else alert
+            self._doubted.discard(topic)
+            return None if alert == before else alert
+        self._forget(topic)
+        return None if before is None else alert
+
+    def _forget(self, topic: str) -> None:
+        self._open.pop(topic, None)
+        self._doubted.discard(topic)
 
     def connected(self, now: datetime) -> None:
         """A connection is there, the first one or a new one: all that is known has to be told again."""

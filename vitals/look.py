@@ -47,14 +47,19 @@ def place(alert: Alert, *, many: bool) -> str:
 def words(alert: Alert) -> str:
     """What it is about, with value and limit, in a line."""
     unit = alert.unit or ""
-    return alert.text.replace(unit, SPOKEN.get(unit, unit)) if unit else alert.text
+    return plain(alert.text.replace(unit, SPOKEN.get(unit, unit)) if unit else alert.text)
+
+
+def plain(text: str) -> str:
+    """Without what a terminal would carry out: anybody at the broker can write an alert."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def standing(alert: Alert, now: datetime) -> str:
     """Whether it sounds, or who silenced it and for how long, or that it only waits to be acknowledged."""
     match alert.state:
         case State.ACKNOWLEDGED:
-            return f"ack by {alert.acknowledged_by}"
+            return f"ack by {plain(alert.acknowledged_by or '?')}"
         case State.AUDIO_PAUSED:
             left = 0.0 if alert.audio_paused_until is None else (alert.audio_paused_until - now).total_seconds()
             return f"audio paused {span(left)}"

@@ -57,6 +57,7 @@ def test_what_is_no_alert_changes_nothing(payload: bytes) -> None:
     known = board(alert)
     assert known.take(topic(alert), payload) is None
     assert known.take("vitalflow/alerts/too/short", encode_alert(alert)) is None
+    assert known.take("vitalflow/alerts/icu-1/icu-1-bed-02/spo2-low", encode_alert(alert)) is None, "another's place"
     assert known.alerts(NOW, worker_there=True) == [alert]
 
 
@@ -109,6 +110,11 @@ def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_br
 )
 def test_the_standing_says_who_silenced_it_and_for_how_long(fields: dict[str, object], said: str) -> None:
     assert look.standing(made_alert(**fields), NOW) == said  # type: ignore[arg-type]
+
+
+def test_what_a_terminal_would_carry_out_is_taken_out() -> None:
+    alert = made_alert(text="\x1b[2Jgone", state=State.ACKNOWLEDGED, acknowledged_by="\x07Ada\n")
+    assert (look.words(alert), look.standing(alert, NOW)) == ("?[2Jgone", "ack by ?Ada?")
 
 
 def test_units_are_spoken() -> None:

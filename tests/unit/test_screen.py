@@ -207,6 +207,14 @@ def test_the_alerts_are_counted_and_the_first_are_listed_with_their_standing() -
     assert row(screen, "[!!] medium").split() == ["[!!]", "medium", "bed-01", "90", "s", "active", "No", "readings"]
 
 
+def test_what_looks_like_markup_is_shown_as_it_stands() -> None:
+    named = reading(NOW, WELL, boot=1, seq=1, patient_id="[/p]")
+    alert = made_alert(device="icu-1-bed-01", text="[/x]", state=State.ACKNOWLEDGED, acknowledged_by="[/red]")
+    screen = drawn(bed(1, named), alerts=[alert])
+    assert "[/p]" in row(screen, "bed-01")
+    assert "ack by [/red] [/x]" in row(screen, "!!! high")
+
+
 def test_alerts_that_do_not_fit_are_counted_all_the_same() -> None:
     alerts = [made_alert(device=f"icu-1-bed-{number:02}") for number in range(1, 10)]
     screen = drawn(*(bed(number) for number in range(1, 21)), width=80, height=24, alerts=alerts)

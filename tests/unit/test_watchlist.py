@@ -192,6 +192,14 @@ def test_the_list_is_never_higher_or_wider_than_the_terminal(count: int, size: t
     assert count == 0 or any(shown.startswith(">") for shown in lines), "the selected one is always among those shown"
 
 
+def test_what_looks_like_markup_is_shown_as_it_stands() -> None:
+    name = "[/red]Ada"
+    seen = watchlist(made_alert(state=State.ACKNOWLEDGED, acknowledged_by=name, text="[/x]", patient_id="[/p]"))
+    lines = drawn(seen)
+    assert f"ack by {name} [/x]" in " ".join(lines[1].split())
+    assert "[/p]: spo2-low" in lines[3]
+
+
 def test_a_change_is_one_line_where_there_is_no_terminal() -> None:
     acknowledged = made_alert(state=State.ACKNOWLEDGED, change=Change.ACKNOWLEDGED, acknowledged_by="nurse Ada")
     assert line(acknowledged).endswith(
