@@ -15,8 +15,9 @@ INSERT = """
 INSERT INTO patient_vitals (
     time, device_id, boot, seq, patient_id, ward, heart_rate, spo2, resp_rate, temperature, systolic_bp, diastolic_bp,
     on_oxygen, consciousness, sensor_off, status, received_at)
-SELECT time, 'bed-' || lpad(device::text, 3, '0'), 1, number, 'p-' || lpad(device::text, 4, '0'), 'icu-' || mod(device, 4),
-       heart_rate, CASE WHEN NOT is_off THEN least(100, round(96.6 + 1.2 * sin(minutes / 31.0) + random() - 0.5)) END,
+SELECT time, 'bed-' || lpad(device::text, 3, '0'), 1, number, 'p-' || lpad(device::text, 4, '0'),
+       'icu-' || mod(device, 4), heart_rate,
+       CASE WHEN NOT is_off THEN least(100, round(96.6 + 1.2 * sin(minutes / 31.0) + random() - 0.5)) END,
        round(15 + mod(device, 4) + 1.5 * sin(minutes / 13.0) + random() - 0.5),
        round((36.6 + mod(device, 8) / 10.0 + 0.4 * sin(minutes / 229.0))::numeric, 1),
        CASE WHEN is_cuff THEN round(118 + mod(device, 20) + 6 * sin(minutes / 83.0) + 4 * random()) END,
@@ -27,11 +28,14 @@ SELECT time, 'bed-' || lpad(device::text, 3, '0'), 1, number, 'p-' || lpad(devic
 FROM (
     SELECT *, round(76 + mod(device, 23) + 9 * sin(minutes / 47.0) + 3 * (random() - 0.5)) AS heart_rate,
            mod(number, 997) < 6 AS is_off,
-           floor(extract(epoch FROM time) / 300) <> floor((extract(epoch FROM time) - %(step_s)s::float8) / 300) AS is_cuff
+           floor(extract(epoch FROM time) / 300) <> floor((extract(epoch FROM time) - %(step_s)s::float8) / 300)
+           AS is_cuff
     FROM (
-        SELECT device, number, %(origin)s::timestamptz + number * %(step)s::interval + device * interval '37 milliseconds' AS time,
+        SELECT device, number,
+               %(origin)s::timestamptz + number * %(step)s::interval + device * interval '37 milliseconds' AS time,
                number * %(step_s)s::float8 / 60.0 + device * 100 AS minutes
-        FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS number, generate_series(1, %(devices)s::integer) AS device
+        FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS number,
+             generate_series(1, %(devices)s::integer) AS device
     ) AS moment
 ) AS measured
 """

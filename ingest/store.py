@@ -5,6 +5,7 @@ will always refuse, `TryAgain` for everything else, because for a record of pati
 silent loss cannot.
 """
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from vitals.wire import Problem, Reason
 
 CopyRows = Callable[["psycopg.Cursor[tuple[object, ...]]", list[Row]], int]
 """Copies rows and says how many of them were new."""
+
+log = logging.getLogger("ingest")
 
 STATEMENTS = named("ingest.sql")
 _COLUMNS = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
@@ -146,8 +149,19 @@ class Store:
         return batch.oldest < datetime.now(UTC) - self._late_after
 
     def _note_late(self, connection: "psycopg.Connection[tuple[object, ...]]") -> int:
-        """Note the minutes that late readings touch; how many readings there were. In the readings' transaction."""
-        noted = connection.execute(STATEMENTS["note_late"], [self._late_after]).fetchall()
+        """Note the minutes that late readings touch; how many readings there were. In the readings' transaction.
+
+        Readings come before their rollups: where noting fails, they are stored all the same, and a person is told.
+        """
+        try:
+            with connection.transaction():
+                noted = connection.execute(STATEMENTS["note_late"], [self._late_after]).fetchall()
+        except psycopg.Error as error:
+            if connection.broken:
+                raise
+            log.error("stored late readings, but could not note them for the rollups: %s", " ".join(str(error).split()))
+            log.error("to take them in, run: python -m sql backfill --from DAY")
+            return 0
         return sum(int(str(readings)) for (readings,) in noted)
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":

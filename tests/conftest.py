@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.fix_community",
     "tests.fix_migrate",
     "tests.fix_alerts",
+    "tests.fix_trends",
 ]
 
 

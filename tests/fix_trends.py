@@ -66,19 +66,73 @@ def run_jobs(db: Db, name: str) -> None:
             connection.execute("CALL run_job(%s)", job)
 
 
-@pytest.fixture(scope="module", params=["Community", "Apache"])
+GAP_HOUR = NOW.replace(minute=0) - timedelta(hours=3)
+DAYS = 20
+
+
+def fill_with_stories(db: Db) -> None:
+    """Twenty days of three devices, and some that have a story.
+
+    bed-silent    was last heard of three days ago
+    bed-new       has announced itself and not measured yet
+    bed-forgotten was taken away for good
+    bed-gap       lost readings 11 to 15 between one hour and the next
+    """
+    store(db, [NOW - timedelta(days=3)], device_id="bed-silent", heart_rate=61)
+    store(db, [NOW - timedelta(days=4)], device_id="bed-forgotten", heart_rate=62)
+    boot = int(GAP_HOUR.timestamp())
+    store(db, [GAP_HOUR + number * STEP for number in range(10)], device_id="bed-gap", boot=boot)
+    later = GAP_HOUR + timedelta(hours=1)
+    with psycopg.connect(db.owner_url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, status, received_at)"
+            " SELECT %s + number * interval '1 minute', 'bed-gap', %s, number, 'icu-1', 'NORMAL', %s"
+            " FROM generate_series(16, 20) AS number",
+            [later, boot, later],
+        )
+        cursor.executemany(
+            "INSERT INTO device (device_id, ward, state, boot, changed_at) VALUES (%s, 'icu-1', %s, 1, %s)",
+            [
+                ("bed-001", "online", NOW - timedelta(days=20)),
+                ("bed-silent", "offline", NOW - timedelta(days=3)),
+                ("bed-new", "online", NOW),
+                ("bed-forgotten", "forgotten", NOW),
+            ],
+        )
+        cursor.executemany(
+            "INSERT INTO rejected_message (received_at, topic, payload, payload_size, reason, detail)"
+            " VALUES (%s, 't', '', 0, %s, '')",
+            [(NOW - timedelta(minutes=5), reason) for reason in ("implausible", "implausible", "not_json")],
+        )
+        for number, (rule, priority, state) in enumerate(
+            [("hr-high", "medium", "active"), ("spo2-low", "high", "acknowledged"), ("rr-low", "high", "cleared")]
+        ):
+            told = {
+                "alert_id": f"00000000-0000-0000-0000-00000000000{number}", "revision": 1, "rule": rule,
+                "priority": priority, "kind": "physiological", "state": state, "change": "raised", "level": 1,
+                "ward": "icu-1", "device_id": "bed-001", "patient_id": "p-0001", "sign": None, "value": 130.0,
+                "limit": 120.0, "unit": "/min", "text": rule, "since": NOW - timedelta(minutes=9 - number),
+                "raised_at": NOW - timedelta(minutes=8), "changed_at": NOW, "acknowledged_by": None,
+                "audio_paused_until": None, "latched": False, "reason": None, "received_at": NOW,
+            }  # fmt: skip
+            cursor.execute(STATEMENTS["alert_event"], told)
+            cursor.execute(STATEMENTS["alert_latest"], told)
+    fill(db, DAYS)
+
+
+@pytest.fixture(scope="session", params=["Community", "Apache"])
 def weeks(request: pytest.FixtureRequest) -> Iterator[Db]:
-    """Twenty days of readings, on each edition in turn; tests may read it and no more."""
+    """Twenty days of readings, on each edition in turn; tests may read them, and take back what they add."""
     if request.param == "Apache":
         database: Database = request.getfixturevalue("database")
-        db = copy_of_template(database, f"weeks_{request.module.__name__.rpartition('.')[2]}")
-        fill(db, 20)
+        db = copy_of_template(database, "weeks")
+        fill_with_stories(db)
         yield db
         with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {db.owner_url.rpartition('/')[2]} WITH (FORCE)".encode())
+            connection.execute("DROP DATABASE weeks WITH (FORCE)")
         return
     with request.getfixturevalue("make_community")() as url:
         db = community_db(url)
         migrate(db).expect_success()
-        fill(db, 20)
+        fill_with_stories(db)
         yield db

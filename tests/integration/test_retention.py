@@ -1,0 +1,89 @@
+"""Old readings on the Apache edition: dropped by ingest once an hour, by the database's own period."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from ingest import retention
+from ingest.retention import Retention
+from stack.servers import Broker, free_port
+from tests.fix_ingest import MakeIngest
+from tests.fix_migrate import end, settings_of, start_migrate
+from tests.fix_rows import write_readings
+from tests.fix_servers import Db, eventually
+
+NOW = datetime.now(UTC)
+AGES = (0, 20, 29, 32, 40)  # days; a chunk goes when all of it is older than 30
+
+
+def write_ages(db: Db) -> None:
+    for age in AGES:
+        write_readings(db, [age + 1], start=NOW - timedelta(days=age))
+
+
+def ages(db: Db) -> list[int]:
+    return [int(str(seq)) - 1 for (seq,) in db.rows("SELECT seq FROM patient_vitals ORDER BY time DESC")]
+
+
+def test_ingest_drops_what_is_older_than_the_retention(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+    write_ages(db)
+    ingest = make_ingest(broker.url, db)
+    eventually(lambda: ages(db) == [0, 20, 29], 30, "the old chunks are gone")
+    eventually(lambda: ingest.metric("chunks_dropped_total") == 2, 5, "it counts them")
+    assert "dropped 2 chunks of readings older than the retention" in ingest.said()
+    assert ingest.stop() == 0
+
+
+def test_the_period_is_the_one_that_migrate_was_told(db: Db) -> None:
+    write_ages(db)
+    settings = {**settings_of(db), "VITALFLOW_RAW_RETENTION_DAYS": "25"}
+    end(start_migrate(settings)).expect_success()
+    with psycopg.connect(db.ingest_url) as connection:
+        # A caller cannot put something else in place of what the function asks.
+        connection.execute("CREATE TEMP TABLE vitalflow_period (name text, period interval)")
+        connection.execute("INSERT INTO pg_temp.vitalflow_period VALUES ('raw_retention', '1 hour')")
+        connection.execute("SET search_path = pg_temp, public")
+        assert connection.execute("SELECT public.drop_old_readings()").fetchone() == (3,)
+    assert ages(db) == [0, 20]
+
+
+def test_only_ingest_may_ask(db: Db) -> None:
+    write_ages(db)
+    with psycopg.connect(db.reader_url) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT drop_old_readings()")
+    with psycopg.connect(db.ingest_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("UPDATE vitalflow_period SET period = '1 hour'")
+    assert ages(db) == list(AGES)
+
+
+def test_it_asks_again_and_again_and_a_failure_is_told_and_harms_nothing(
+    db: Db, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_ages(db)
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute("ALTER FUNCTION drop_old_readings() RENAME TO gone")
+    counted: list[int] = []
+    thread = Retention(db.ingest_url, counted.append, first_after=0, every=0.1)
+    thread.start()
+    eventually(lambda: caplog.text.count("old readings stay for another hour") > 1, 10, "it fails twice")
+    assert ages(db) == list(AGES)
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute("ALTER FUNCTION gone() RENAME TO drop_old_readings")
+    eventually(lambda: 0 in counted, 10, "it works again, and finds nothing left the time after")
+    assert counted[0] == 2
+    assert ages(db) == [0, 20, 29]
+    thread.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_server_that_is_not_there_is_not_waited_for_at_the_end() -> None:
+    thread = Retention(f"postgresql://u:p@127.0.0.1:{free_port()}/x", lambda _: None, first_after=0)
+    thread.start()
+    thread.stop()
+    thread.join(retention.CONNECT_TIMEOUT + 5)
+    assert thread not in threading.enumerate()
