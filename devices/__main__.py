@@ -42,8 +42,8 @@ def about() -> None:
     """
 
 
-Outbox = Annotated[
-    int, typer.Option(min=1, help="Readings that each device keeps while the broker is away; the oldest go first.")
+OutboxReadings = Annotated[
+    int, typer.Option(min=1, help="Readings that each device keeps until they are stored; the oldest go first.")
 ]
 Seconds = Annotated[float | None, typer.Option(min=0.1, max=1e9, help="Stop by itself after so many seconds.")]
 
@@ -69,7 +69,7 @@ def simulate(
     name_prefix: Annotated[
         str | None, typer.Option(help="Devices are named PREFIX01, PREFIX02 ...; default WARD-bed-.")
     ] = None,
-    outbox: Outbox = CAPACITY,
+    outbox_readings: OutboxReadings = CAPACITY,
     seconds: Seconds = None,
 ) -> None:
     """Simulate patients whose signs waver, drift and move together as a scenario has it."""
@@ -82,7 +82,7 @@ def simulate(
         interval_s=interval,
         prefix=name_prefix,
     )
-    raise typer.Exit(asyncio.run(_run(sources, outbox, seconds)))
+    raise typer.Exit(asyncio.run(_run(sources, outbox_readings, seconds)))
 
 
 @app.command(
@@ -103,7 +103,7 @@ def replay(
     loop: Annotated[
         bool, typer.Option("--loop", help="Begin again at the end; each reading has the time of its sending.")
     ] = False,
-    outbox: Outbox = CAPACITY,
+    outbox_readings: OutboxReadings = CAPACITY,
     seconds: Seconds = None,
 ) -> None:
     """Replay recordings of patients, one device a file. The last reading of each is from now (docs/replay.md)."""
@@ -114,7 +114,7 @@ def replay(
     for sentence in told(parts):
         print(f"{PROGRAM}: {sentence}")
     sources = sources_of(parts, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop)
-    raise typer.Exit(asyncio.run(_run(sources, outbox, seconds)))
+    raise typer.Exit(asyncio.run(_run(sources, outbox_readings, seconds)))
 
 
 async def _run(sources: Sequence[Source], outbox: int, seconds: float | None) -> int:
@@ -150,7 +150,7 @@ async def _run(sources: Sequence[Source], outbox: int, seconds: float | None) ->
         )
     finally:
         showing.cancel()
-    screen.say(f"ended: {tally.published} readings published, {tally.waiting} unsent, {tally.dropped} dropped")
+    screen.say(f"ended: {tally.summary()}")
     return code
 
 

@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 from devices.outbox import CAPACITY, Outbox
-from devices.publisher import LEAVE_S, OnTaken, Publisher
+from devices.publisher import OnTaken, Publisher
 from devices.source import Source
-from devices.tally import Tally, Trouble
+from devices.tally import Puzzles, Tally, Trouble
 from vitals.errors import Never
 from vitals.settings import Broker
 from vitals.topics import BadTopic, Topics
@@ -39,15 +39,16 @@ async def run_fleet(
 ) -> Tally:
     """Publish what `sources` measure until they have nothing more, or `stop` is set; returns the counts.
 
-    outbox     readings a device keeps while the broker is away
-    on_taken   hears (device, readings) for each PUBACK
-    tell       hears the sentences about a broker that is away; a few, whatever the number of devices
+    outbox     readings a device keeps until their receipts
+    on_taken   hears (device, readings) for each PUBACK; not for what is sent again
+    tell       hears the sentences about a broker that is away and the like; a few, whatever the number of devices
     tally      is counted in while running, for a progress line
 
     1. Check the names, and that so many connections may be open.
     2. Start each device: producing by the common clock, connecting one after the other.
     3. Wait for the end of the sources or for the stop.
-    4. Stop producing; let every device send what waits, publish that it is offline, and disconnect.
+    4. Stop producing; let every device send what waits, hear its last receipts, publish that it is offline, and
+       disconnect.
 
     Raises Never for names that no topic can carry, or for more devices than open files allow. A broker that is
     away raises nothing: devices wait for it.
@@ -55,7 +56,7 @@ async def run_fleet(
     check_names(sources, topics)
     allow_open_files(len(sources))
     tally = Tally(len(sources)) if tally is None else tally
-    trouble = Trouble(str(broker))
+    trouble, puzzles = Trouble(str(broker)), Puzzles()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_but_for_closed_sockets)
 
@@ -64,8 +65,22 @@ async def run_fleet(
         if sentence:
             tell(sentence)
 
+    def puzzled(problem: str) -> None:
+        sentence = puzzles.sentence(problem, loop.time())
+        if sentence:
+            tell(sentence)
+
     publishers = [
-        Publisher(source, broker, topics, outbox=Outbox(outbox), tally=tally, failed=failed, on_taken=on_taken)
+        Publisher(
+            source,
+            broker,
+            topics,
+            outbox=Outbox(outbox),
+            tally=tally,
+            failed=failed,
+            puzzled=puzzled,
+            on_taken=on_taken,
+        )
         for source in sources
     ]
     start = loop.time()
@@ -81,7 +96,8 @@ async def run_fleet(
                 task.cancel()
             for publisher in publishers:
                 publisher.leave()
-            await asyncio.wait(delivering, timeout=LEAVE_S + 1.0)
+            patience_s = max(publisher.patience_s for publisher in publishers)
+            await asyncio.wait(delivering, timeout=patience_s + 1.0)
     finally:
         stopping.cancel()
         for task in (*producing, *delivering, speaking):

@@ -1,49 +1,48 @@
 """One device's life on MQTT: readings go into its outbox at their moments, and from there to the broker.
 
-Two halves that meet in the outbox: `produce` never waits for the network, `deliver` never waits for the patient.
-A reading leaves the outbox when the broker has acknowledged it (PUBACK) and not before, so what a lost
-connection interrupted is sent again, in order. MQTT 3.1.1: of MQTT 5 this needs nothing, and it costs less.
+Three parts that meet in the outbox: `produce` never waits for the network, `deliver` never waits for the patient,
+and receipts come when they come. A reading whose PUBACK is missing is sent again with the next connection, in
+order; one whose receipt is missing is sent again when `outbox` says so, and only while nothing newer waits.
 """
 
 import asyncio
-import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from math import inf
 
-from aiomqtt import Client, MqttCodeError, MqttError, Will
-from aiomqtt.exceptions import MqttConnectError
+from aiomqtt import Client, MqttError, Will
 
+from devices.connection import connection, listen, publish, reason
 from devices.outbox import Outbox
 from devices.source import Source
 from devices.tally import Tally
 from vitals.reading import Reading
+from vitals.receipt import RECEIPT_EVERY_S, decode_receipt
 from vitals.settings import Broker
 from vitals.status import Status, encode_status
 from vitals.topics import Topics
 from vitals.wire import encode, encode_many
 
 OnTaken = Callable[[str, Sequence[Reading]], None]
-"""Called with the device and its readings that the broker has just acknowledged."""
+"""Called with the device and its readings that the broker has just acknowledged for the first time."""
 
-# Seconds without a word after which the broker, at one and a half times, sends the will. A ward should know
-# within half a minute that a monitor is gone; at a reading a second it costs not one packet.
-KEEPALIVE_S = 15
-ANSWER_S = 10.0  # seconds to wait for CONNACK and PUBACK before the connection counts as dead
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 8.0  # back-off doubles from the first to the last
 STEADY_S = 5.0  # a connection that lasted so long was a good one: the next failure begins with FIRST_RETRY_S
 LEAVE_S = 3.0  # seconds for emptying the outbox after a stop
-GOODBYE_S = 2.0  # and for the broker to close the connection: nobody waits ten seconds for a goodbye
-
-# aiomqtt and paho log each lost connection of each device; we tell it once for all of them.
-_quiet = logging.getLogger("vitalflow.devices.mqtt")
-_quiet.setLevel(logging.CRITICAL)
+RECEIPTS_S = 6.0  # seconds for the last receipts after a stop: one interval of receipts and a commit
+LAST_RECEIPTS_S = 30.0  # and after the last reading of a source that ends by itself: time to send once more
+RESEND_EVERY_S = RECEIPT_EVERY_S  # between two arrays sent again: see what the last one did before the next
+STATUS_EVERY_S = 5.0  # between two statuses that tell how many readings were dropped
 
 
 class Publisher:
-    """The client of one `source`. `tally` is shared by the fleet; `failed` hears why a connection failed."""
+    """The client of one `source`. `tally` is shared by the fleet.
+
+    failed    hears why a connection failed
+    puzzled   hears what is wrong with a receipt
+    """
 
     def __init__(
         self,
@@ -54,6 +53,7 @@ class Publisher:
         outbox: Outbox,
         tally: Tally,
         failed: Callable[[str], None],
+        puzzled: Callable[[str], None],
         on_taken: OnTaken | None = None,
     ) -> None:
         self.source = source
@@ -61,14 +61,19 @@ class Publisher:
         self._broker = broker
         self._vitals = topics.vitals(source.ward, source.device)
         self._status = topics.status(source.ward, source.device)
+        self._receipts = topics.receipts(source.ward, source.device)
         self._tally = tally
         self._failed = failed
+        self._puzzled = puzzled
         self._on_taken = on_taken
-        self._changed = asyncio.Event()  # a reading waits, or there will be no more
+        self._changed = asyncio.Event()  # a reading waits, or there will be no more, or a receipt came
         self._room = asyncio.Event()  # readings left the outbox
         self._no_more = False
         self._leaving = asyncio.Event()
         self._leave_by = inf
+        self._receipts_by: float | None = None
+        self._resend_from = self._status_from = -inf
+        self._dropped_told = 0
 
     async def produce(self, start: float) -> None:
         """Put each reading into the outbox at its moment, counted from `start` on the loop's clock."""
@@ -84,16 +89,24 @@ class Publisher:
                     self._room.clear()
                     await self._room.wait()
                 seq += 1
+                let_go = self.outbox.let_go
                 self._tally.dropped += self.outbox.put(self.source.stamp(sample, seq, datetime.now(UTC)))
+                self._tally.let_go += self.outbox.let_go - let_go
                 self._tally.produced += 1
                 self._changed.set()
         finally:
             self._no_more = True
             self._changed.set()
 
+    @property
+    def patience_s(self) -> float:
+        """How long it may take to leave."""
+        return RECEIPTS_S if self.outbox.receipts and not self.outbox.is_safe else LEAVE_S
+
     def leave(self) -> None:
-        """Deliver what can be delivered within LEAVE_S seconds, say goodbye and end."""
-        self._leave_by = asyncio.get_running_loop().time() + LEAVE_S
+        """Deliver what can be delivered within LEAVE_S seconds, hear the last receipts, say goodbye and end."""
+        now = asyncio.get_running_loop().time()
+        self._leave_by, self._receipts_by = now + LEAVE_S, now + RECEIPTS_S
         self._leaving.set()
         self._changed.set()
 
@@ -101,17 +114,18 @@ class Publisher:
         """Stay connected and send until there is nothing more to send, from `delay_s` seconds on.
 
         1. Connect, with the will. A failure is reported and tried again after a back-off.
-        2. Publish the birth, then batches, the oldest first, each until its PUBACK.
+        2. Subscribe to the receipts, publish the birth, then batches, the oldest first, each until its PUBACK.
         3. Connection lost, or no PUBACK: back to 1; the batch under way is the first again.
         4. At the end publish the offline state by ourselves, because an orderly DISCONNECT discards the will.
         """
         retry_s = FIRST_RETRY_S
         loop = asyncio.get_running_loop()
         await self._pause(delay_s)
-        while not (self._leaving.is_set() or (self._no_more and not self.outbox)):
+        while not (self._leaving.is_set() or self._is_done(loop.time())):
             since: float | None = None
+            will = Will(self._status, self._says("offline"), qos=1, retain=True)
             try:
-                async with self._connection() as client:
+                async with connection(self._broker, self.source.device, will, self._leaving) as client:
                     since = loop.time()
                     await self._converse(client)
                     return
@@ -121,7 +135,7 @@ class Publisher:
                 # A broker lets the newest of two clients with one name stay, and tells the other one nothing.
                 twin = since is not None and not steady
                 hint = "; is another device connected under the same name?" if twin else ""
-                self._failed(_reason(error) + hint)
+                self._failed(reason(error) + hint)
             # Jitter: thousands of devices that lost the broker together must not come back together.
             await self._pause(retry_s * random.uniform(0.5, 1.0))
 
@@ -130,50 +144,19 @@ class Publisher:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._leaving.wait(), seconds)
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Client]:
-        will = encode_status(Status(state="offline", boot=self.source.boot))
-        client = Client(
-            self._broker.host,
-            self._broker.port,
-            username=self._broker.username,
-            password=self._broker.password,
-            identifier=self.source.device,
-            will=Will(self._status, will, qos=1, retain=True),
-            clean_session=True,
-            keepalive=KEEPALIVE_S,
-            timeout=ANSWER_S,
-            logger=_quiet,
-        )
-        try:
-            await client.__aenter__()
-        except MqttError:
-            # aiomqtt leaves the socket open where the broker accepts it and then never answers; thousands of
-            # devices would run out of files. With no time to wait, __aexit__ only closes.
-            client.timeout = 0.0
-            with suppress(MqttError):
-                await client.__aexit__(None, None, None)
-            raise
-        self._tally.connected += 1
-        try:
-            yield client
-        finally:
-            self._tally.connected -= 1
-            if self._leaving.is_set():
-                client.timeout = GOODBYE_S
-            await client.__aexit__(None, None, None)
-
     async def _converse(self, client: Client) -> None:
         """Talk until everything is said; raises MqttError as soon as the connection is lost.
 
         aiomqtt's publish does not notice a lost connection before its timeout, but its iterator of incoming
-        messages does: so one task listens (to silence) while another one talks.
+        messages does: so one task listens while another one talks.
         """
-        listening = asyncio.create_task(_listen(client))
+        self._tally.connected += 1
+        listening = asyncio.create_task(listen(client, self._hear))
         talking = asyncio.create_task(self._talk(client))
         try:
             done, _ = await asyncio.wait((listening, talking), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._tally.connected -= 1
             listening.cancel()
             talking.cancel()
             await asyncio.gather(listening, talking, return_exceptions=True)
@@ -181,58 +164,87 @@ class Publisher:
             task.result()
 
     async def _talk(self, client: Client) -> None:
-        source = self.source
-        birth = Status(state="online", boot=source.boot, interval_s=source.interval_s, model=source.model)
-        await _publish(client, self._status, encode_status(birth), retain=True)
+        now = asyncio.get_running_loop().time
+        # A broker that forbids it refuses, and then this is a plain device.
+        await client.subscribe(self._receipts, qos=1)
+        await self._tell_status(client, "online")
         while True:
             self._changed.clear()
-            if asyncio.get_running_loop().time() > self._leave_by:
+            if self.outbox.waiting and now() > self._leave_by:
                 break
             batch = self.outbox.next_batch()
             if batch:
-                payload = encode(batch[0]) if len(batch) == 1 else encode_many(batch)
-                await _publish(client, self._vitals, payload)
-                self.outbox.taken(batch)
-                self._room.set()
-                self._tally.published += len(batch)
+                await self._send(client, batch)
                 if self._on_taken is not None:
-                    self._on_taken(source.device, batch)
-            elif self._no_more or self._leaving.is_set():
+                    self._on_taken(self.source.device, batch)
+            elif self._is_done(now()):
                 break
+            elif now() >= self._resend_from and (batch := self.outbox.next_resend(now())):
+                self._resend_from = now() + RESEND_EVERY_S
+                await self._send(client, batch)
+                self._tally.resent += len(batch)
+            elif self.outbox.dropped != self._dropped_told and now() >= self._status_from:
+                await self._tell_status(client, "online")
             else:
-                await self._changed.wait()
-        goodbye = Status(state="offline", boot=source.boot)
-        await _publish(client, self._status, encode_status(goodbye), retain=True)
+                await self._something()
+        await self._tell_status(client, "offline")
 
+    async def _send(self, client: Client, batch: list[Reading]) -> None:
+        await publish(client, self._vitals, encode(batch[0]) if len(batch) == 1 else encode_many(batch))
+        self._tally.published += self.outbox.taken(batch, asyncio.get_running_loop().time())
+        self._room.set()
 
-async def _publish(client: Client, topic: str, payload: bytes, retain: bool = False) -> None:
-    """Publish with QoS 1 and wait for the PUBACK, ANSWER_S at most; raises MqttError without one."""
-    try:
-        # aiomqtt's own timeout makes a task for every message, which is a fifth of a large fleet's processor time.
-        async with asyncio.timeout(ANSWER_S):
-            await client.publish(topic, payload, qos=1, retain=retain, timeout=inf)
-    except TimeoutError:
-        raise MqttError("timed out") from None
+    async def _something(self) -> None:
+        """Wait for a change, or for the next moment at which there is something to do without one."""
+        until = max(self._resend_from, self.outbox.resend_at())
+        if self._receipts_by is not None:
+            until = min(until, self._receipts_by)
+        if self.outbox.dropped != self._dropped_told:
+            until = min(until, self._status_from)
+        if until == inf:
+            await self._changed.wait()
+            return
+        timer = asyncio.get_running_loop().call_at(until, self._changed.set)
+        await self._changed.wait()
+        timer.cancel()
 
+    @property
+    def _wants_receipts(self) -> bool:
+        """Whether leaving now would forget readings that a receipt may still come for."""
+        return self.outbox.receipts and self.outbox.unconfirmed > 0 and not self.outbox.is_safe
 
-async def _listen(client: Client) -> None:
-    """Wait for the connection's end, which raises MqttError; nothing is subscribed yet, so nothing comes."""
-    try:
-        async for _ in client.messages:
-            pass
-    except MqttError:
-        raise MqttError("the connection was lost") from None
+    def _is_done(self, now: float) -> bool:
+        """Whether everything is said: nothing waits, nothing will come, and no receipt is worth waiting for."""
+        if self.outbox.waiting or not (self._no_more or self._leaving.is_set()):
+            return False
+        if self._receipts_by is None:
+            self._receipts_by = now + LAST_RECEIPTS_S
+        return not self._wants_receipts or now >= self._receipts_by
 
+    def _hear(self, payload: bytes) -> None:
+        """Take a receipt; one that makes no sense changes nothing."""
+        try:
+            done = self.outbox.confirm(decode_receipt(payload))
+        except ValueError as error:
+            self._puzzled(f"{self.source.device}: {error}")
+            return
+        self._tally.published += done.waiting
+        self._tally.confirmed += done.stored + done.rejected
+        self._tally.rejected += done.rejected
+        self._room.set()
+        self._changed.set()
 
-def _reason(error: MqttError) -> str:
-    """A failed connection in words for a person."""
-    if isinstance(error, MqttConnectError):
-        told = str(error.rc).lower()
-        if "authori" in told or "password" in told:
-            return f"it refuses the login ({told}); is VITALFLOW_MQTT_URL right?"
-        return f"it refuses the connection ({told})"
-    if isinstance(error, MqttCodeError):
-        return "the connection was lost"
-    # Operating system errors come as "[Errno 111] Connection refused".
-    told = str(error).rpartition("] ")[2].lower()
-    return "it does not answer" if told in ("timed out", "operation timed out") else told
+    async def _tell_status(self, client: Client, state: str) -> None:
+        self._status_from = asyncio.get_running_loop().time() + STATUS_EVERY_S
+        self._dropped_told = self.outbox.dropped
+        await publish(client, self._status, self._says(state), retain=True)
+
+    def _says(self, state: str) -> bytes:
+        """The status, with the readings that were dropped, so that a gap is explained."""
+        source, dropped = self.source, self.outbox.dropped
+        if state == "offline":
+            return encode_status(Status(state="offline", boot=source.boot, dropped=dropped))
+        birth = Status(
+            state="online", boot=source.boot, interval_s=source.interval_s, model=source.model, dropped=dropped
+        )
+        return encode_status(birth)

@@ -15,12 +15,17 @@ MAX_STATUS = 4 * 1024  # bytes
 
 
 class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a device says of itself. `interval_s` is the time between two readings; unknown keys are left out."""
+    """What a device says of itself; unknown keys are left out.
+
+    interval_s   seconds between two readings
+    dropped      readings that the device lost since its start because its outbox was full: a gap that is explained
+    """
 
     state: Literal["online", "offline", "forgotten"]
     boot: Annotated[int, Meta(ge=0, le=MAX_COUNTER)] = 0
     interval_s: Annotated[float, Meta(gt=0, le=86_400)] | None = None
     model: Annotated[str, Meta(max_length=MAX_TEXT)] | None = None
+    dropped: Annotated[int, Meta(ge=0, le=MAX_COUNTER)] = 0
 
 
 _decode = msgspec.json.Decoder(Status).decode

@@ -1,0 +1,90 @@
+"""One MQTT connection of a device: opened with its will, closed tidily, and its failures in words for a person.
+
+`publisher` says what is talked about on it. MQTT 3.1.1: of MQTT 5 a device needs nothing, and it costs less.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from math import inf
+
+from aiomqtt import Client, MqttCodeError, MqttError, Will
+from aiomqtt.exceptions import MqttConnectError
+
+from vitals.settings import Broker
+
+# Seconds without a word after which the broker, at one and a half times, sends the will. A ward should know
+# within half a minute that a monitor is gone; at a reading a second it costs not one packet.
+KEEPALIVE_S = 15
+ANSWER_S = 10.0  # seconds to wait for CONNACK and PUBACK before the connection counts as dead
+GOODBYE_S = 2.0  # and for the broker to close the connection: nobody waits ten seconds for a goodbye
+
+# aiomqtt and paho log each lost connection of each device; we tell it once for all of them.
+_quiet = logging.getLogger("vitalflow.devices.mqtt")
+_quiet.setLevel(logging.CRITICAL)
+
+
+@asynccontextmanager
+async def connection(broker: Broker, device: str, will: Will, leaving: asyncio.Event) -> AsyncIterator[Client]:
+    """Connect as `device` for the time of the block; raises MqttError where that fails. No session is kept."""
+    client = Client(
+        broker.host,
+        broker.port,
+        username=broker.username,
+        password=broker.password,
+        identifier=device,
+        will=will,
+        clean_session=True,
+        keepalive=KEEPALIVE_S,
+        timeout=ANSWER_S,
+        logger=_quiet,
+    )
+    try:
+        await client.__aenter__()
+    except MqttError:
+        # aiomqtt leaves the socket open where the broker accepts it and then never answers; thousands of
+        # devices would run out of files. With no time to wait, __aexit__ only closes.
+        client.timeout = 0.0
+        with suppress(MqttError):
+            await client.__aexit__(None, None, None)
+        raise
+    try:
+        yield client
+    finally:
+        if leaving.is_set():
+            client.timeout = GOODBYE_S
+        await client.__aexit__(None, None, None)
+
+
+async def publish(client: Client, topic: str, payload: bytes, retain: bool = False) -> None:
+    """Publish with QoS 1 and wait for the PUBACK, ANSWER_S at most; raises MqttError without one."""
+    try:
+        # aiomqtt's own timeout makes a task for every message, which is a fifth of a large fleet's processor time.
+        async with asyncio.timeout(ANSWER_S):
+            await client.publish(topic, payload, qos=1, retain=retain, timeout=inf)
+    except TimeoutError:
+        raise MqttError("timed out") from None
+
+
+async def listen(client: Client, hear: Callable[[bytes], None]) -> None:
+    """Give each incoming payload to `hear` until the connection's end, which raises MqttError."""
+    try:
+        async for message in client.messages:
+            hear(bytes(message.payload))
+    except MqttError:
+        raise MqttError("the connection was lost") from None
+
+
+def reason(error: MqttError) -> str:
+    """A failed connection in words for a person."""
+    if isinstance(error, MqttConnectError):
+        told = str(error.rc).lower()
+        if "authori" in told or "password" in told:
+            return f"it refuses the login ({told}); is VITALFLOW_MQTT_URL right?"
+        return f"it refuses the connection ({told})"
+    if isinstance(error, MqttCodeError):
+        return "the connection was lost"
+    # Operating system errors come as "[Errno 111] Connection refused".
+    told = str(error).rpartition("] ")[2].lower()
+    return "it does not answer" if told in ("timed out", "operation timed out") else told
