@@ -229,9 +229,8 @@ def test_within_about_a_minute_the_demo_raises_alerts_and_counts_them(stack: Sta
     found = re.search(r" (\d+) alerts raised; everything is stopped", shown.stdout)
     assert found is not None, shown.stdout
     assert int(found[1]) >= 4
-    for badge in ("!!! high bed-03", "!!! high bed-06"):  # two patients that deteriorate
-        assert f"first {badge}" in shown.stdout
-    assert re.search(r"alerts: !!! \d high  !! \d medium", shown.stdout)
+    assert "first !!! high bed-06" in shown.stdout  # a racing heart, for twenty seconds the newest of the highest
+    assert re.search(r"alerts: !!! [3-9] high  !! \d medium", shown.stdout)  # and two of bed 3, which loses oxygen
 
 
 def test_a_demo_without_devices_stores_nothing_and_says_so_with_its_exit_code(stack: Stack) -> None:
