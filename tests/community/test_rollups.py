@@ -17,7 +17,7 @@ from sql.periods import Periods
 from tests.fix_community import MakeCommunity, community_db
 from tests.fix_migrate import end, migrate, settings_of, start_migrate
 from tests.fix_servers import Db
-from tests.fix_trends import DEVICES, NOW, STEP, fill, run_jobs, store
+from tests.fix_trends import DEVICES, NOW, STEP, fill, hold_jobs, run_jobs, store
 from vitals.signs import SIGN_KEYS
 
 DAYS = 33
@@ -31,6 +31,7 @@ def db(make_community: MakeCommunity) -> Iterator[Db]:
     with make_community() as url:
         made = community_db(url)
         migrate(made).expect_success()
+        hold_jobs(made)
         fill(made, DAYS)
         yield made
 
