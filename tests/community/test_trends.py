@@ -15,6 +15,11 @@ from vitals.signs import SIGN_KEYS
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
+
+def test_the_signs_of_the_database_are_those_of_the_program(weeks: Db) -> None:
+    assert [key for (key,) in weeks.rows("SELECT vital_signs()")] == list(SIGN_KEYS)
+
+
 # vitals_series
 
 

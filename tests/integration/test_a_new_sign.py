@@ -58,6 +58,9 @@ def test_a_new_database_has_the_sign(
     eventually(lambda: empty.count() == 3, 10, "three rows")
     rows = empty.rows("SELECT seq, etco2, heart_rate, sensor_off FROM patient_vitals ORDER BY seq")
     assert rows == [(1, 38.0, None, []), (2, None, 80.0, ["etco2"]), (3, None, 81.0, [])]
+    for rollup in ("vitals_1m", "vitals_1h", "vitals_1d"):
+        assert empty.one(f"SELECT max(etco2_avg) FROM {rollup}") == 38  # noqa: S608
+    assert empty.one("SELECT etco2_off > 0 FROM vitals_series('bed-1', now() - interval '1 day', now(), 2) LIMIT 1")
     eventually(lambda: empty.count("rejected_message") == 1, 10, "the implausible value")
     rejected = empty.rows("SELECT reason, detail FROM rejected_message")
     assert rejected == [("implausible", "etco2 900 is outside 0 to 150 mm[Hg]")]
@@ -80,6 +83,7 @@ def test_a_database_from_before_gets_the_sign_while_the_old_ingest_runs(
     eventually(lambda: db.count() == 9, 10, "a row of the new ingest")
     stored = db.rows("SELECT seq, heart_rate, etco2 FROM patient_vitals ORDER BY seq")
     assert stored == [*((seq, 80.0, None) for seq in range(1, 9)), (9, 80.0, 38.0)]
+    assert db.rows("SELECT heart_rate_n, etco2_n, etco2_max FROM vitals_1d") == [(9, 1, 38.0)]
 
 
 def test_an_ingest_that_is_ahead_of_the_table_loses_nothing(
