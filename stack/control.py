@@ -54,10 +54,11 @@ def down(home: Home, wipe: bool, say: Say) -> None:
     state = home.state()
     ended = False
     supervisor = find(state.supervisor) if state else None
-    if supervisor is not None:
+    if state is not None and supervisor is not None:
         send(supervisor, signal.SIGTERM)
         deadline = time.monotonic() + DOWN_TIMEOUT
-        while home.locked():
+        # It gives up the lock a moment before its process is gone, and "stopped" means that nothing runs.
+        while home.locked() or find(state.supervisor) is not None:
             if time.monotonic() > deadline:
                 raise TryAgain(
                     f"the stack still runs after {DOWN_TIMEOUT:.0f} s; see `python -m stack logs supervisor`"
