@@ -79,8 +79,9 @@ class Intake:
             made = line(reading, bed, self._received)
             batch.rows.append(Row(made, self._now, name, payload, reading.boot, reading.seq))
         if decoded.readings:
-            batch.newest = decoded.readings[-1].time
-            oldest = min([reading.time for reading in decoded.readings])
+            batch.newest = oldest = decoded.readings[-1].time
+            if len(decoded.readings) > 1:  # a backlog
+                oldest = min(reading.time for reading in decoded.readings)
             if batch.oldest is None or oldest < batch.oldest:
                 batch.oldest = oldest
         batch.unknown_keys += decoded.unknown_keys
