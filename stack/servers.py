@@ -29,11 +29,21 @@ OWNER = "vitalflow"  # the database's owner, and its name
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on 127.0.0.1 that nobody listens on at the moment.
+
+    Drawn from below 32768: Linux gives the ports above to outgoing connections, and between this answer and the
+    server's
+    start, which may be a second later, one of those would take it.
+    """
+    for _ in range(1000):
+        port = 10_000 + secrets.randbelow(22_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise TryAgain("no free port between 10000 and 32000")
 
 
 def taken(port: int) -> bool:

@@ -7,6 +7,7 @@ from stack.programs import find
 from vitals.errors import Never
 
 pytest_plugins = [
+    "tests.fix_counts",
     "tests.fix_servers",
     "tests.fix_ingest",
     "tests.fix_community",

@@ -14,6 +14,7 @@ import pytest
 
 from stack.servers import Broker
 from tests.fix_alerts import MakeAlerts, Person
+from tests.fix_counts import Counted
 from tests.fix_fleet import fleet
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
@@ -50,7 +51,7 @@ def test_twenty_kills_of_the_worker_under_load_lose_no_alert(
     make_alerts: MakeAlerts,
     make_ingest: MakeIngest,
     make_person: Callable[[int], Person],
-    capsys: pytest.CaptureFixture[str],
+    counted: Counted,
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     alerts = make_alerts(own_broker.url)
@@ -114,9 +115,8 @@ def test_twenty_kills_of_the_worker_under_load_lose_no_alert(
         if any(min(end, death) - max(begin, birth) > DELAY + timedelta(seconds=1) for birth, death in lives)
     ]
     late = [episode for episode in due if not open_in(person, *episode)]
-    with capsys.disabled():
-        history = f"{len(raised)} alerts raised, {len(opened_twice(person))} doubled, {len(late)} of {len(due)} lost"
-        print(f"\n  {KILLS} kills of alerts, {DEVICES * HERTZ:.0f} readings/s beside: {history}")  # noqa: T201
+    history = f"{len(raised)} alerts raised, {len(opened_twice(person))} doubled, {len(late)} of {len(due)} lost"
+    counted(f"{KILLS} kills of alerts, {DEVICES * HERTZ:.0f} readings/s beside: {history}")
     assert opened_twice(person) == []
     assert late == []
     assert len(due) > len(moody), "hardly an alert was due: the test shows nothing"

@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 
 from stack.servers import Broker
+from tests.fix_counts import Counted
 from tests.fix_fleet import fleet, rows_by_name
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
@@ -23,7 +24,7 @@ KILLS = 5
 
 
 def test_kills_of_the_broker_lose_nothing_because_devices_wait_for_receipts(
-    own_broker: Broker, db: Db, make_ingest: MakeIngest, capsys: pytest.CaptureFixture[str]
+    own_broker: Broker, db: Db, make_ingest: MakeIngest, counted: Counted
 ) -> None:
     ingest = make_ingest(own_broker.url, db, ingest_receipt_every_s=2)
     moment = random.Random(2026)
@@ -48,9 +49,8 @@ def test_kills_of_the_broker_lose_nothing_because_devices_wait_for_receipts(
     assert (running.tally.waiting, running.tally.dropped, running.tally.let_go) == (0, 0, 0)
     eventually(lambda: db.count() >= produced, 30, f"{produced} rows")
     rows = Counter(rows_by_name(db))
-    with capsys.disabled():
-        counts = f"produced {produced}, stored {rows.total()}, sent again {running.tally.resent}"
-        print(f"\n  {KILLS} kills of the broker, once with its store: {counts}, gaps {db.count('device_gap')}")  # noqa: T201
+    counts = f"produced {produced}, stored {rows.total()}, sent again {running.tally.resent}"
+    counted(f"{KILLS} kills of the broker, once with its store: {counts}, gaps {db.count('device_gap')}")
     assert rows.total() == len(rows) == produced
     assert db.count("device_gap") == 0
     assert running.tally.resent > 0, "nothing had to be sent again: the test shows nothing"

@@ -6,6 +6,7 @@ import pytest
 
 from stack.servers import Broker
 from tests.acceptance.test_no_reading_lost import assert_all_stored_once
+from tests.fix_counts import Counted
 from tests.fix_fleet import fleet
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_one_of_three_that_share_the_work_is_killed_and_comes_back(
-    own_broker: Broker, db: Db, make_ingest: MakeIngest, capsys: pytest.CaptureFixture[str]
+    own_broker: Broker, db: Db, make_ingest: MakeIngest, counted: Counted
 ) -> None:
     group = [make_ingest(own_broker.url, db, ingest_share="ward") for _ in range(3)]
     with fleet(own_broker.url, 200, 2.0) as running:
@@ -26,4 +27,4 @@ def test_one_of_three_that_share_the_work_is_killed_and_comes_back(
         time.sleep(3)
     taken = [ingest.metric("stored_total") for ingest in group]
     assert all(share > 0 for share in taken), f"each has a share: {taken}"
-    assert_all_stored_once(running, db, capsys, "three ingests share the work, two are killed")
+    assert_all_stored_once(running, db, counted, "three ingests share the work, two are killed")
