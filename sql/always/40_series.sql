@@ -66,12 +66,11 @@ BEGIN
         device, time_bucket(step, from_time, origin), to_time);
 END $$;
 
--- Its columns follow the signs, which CREATE OR REPLACE cannot change.
-DROP FUNCTION IF EXISTS vitals_series(text, timestamptz, timestamptz, integer);
 DO $$
-BEGIN
-    EXECUTE format($function$
-CREATE FUNCTION vitals_series(device text, from_time timestamptz, to_time timestamptz, max_points integer DEFAULT 1000)
+DECLARE
+    definition CONSTANT text := format($function$
+CREATE OR REPLACE FUNCTION vitals_series(
+    device text, from_time timestamptz, to_time timestamptz, max_points integer DEFAULT 1000)
 RETURNS TABLE ("time" timestamptz, readings bigint, %s)
 LANGUAGE plpgsql STABLE AS $body$
 BEGIN
@@ -87,6 +86,11 @@ BEGIN
 END
 $body$
 $function$, for_every_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'));
+BEGIN
+    EXECUTE definition;
+EXCEPTION WHEN invalid_function_definition THEN  -- a new sign gives it new columns
+    DROP FUNCTION vitals_series(text, timestamptz, timestamptz, integer);
+    EXECUTE definition;
 END $$;
 COMMENT ON FUNCTION vitals_series IS
     'one device from from_time to to_time in at most max_points points; the first and last cover their whole bucket';

@@ -75,6 +75,37 @@ def test_a_new_sign_joins_the_rollups_and_they_forget_nothing(community: Db, wit
     assert community.rows(jobs) == there
 
 
+def test_a_ward_that_fell_silent_keeps_its_history_when_a_sign_is_added(community: Db, with_a_new_sign: Path) -> None:
+    migrate(community).expect_success()
+    hold_jobs(community)
+    fill(community, DAYS)
+    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+        # Nothing for two days, then one reading, of an hour that is not over.
+        connection.execute("DELETE FROM patient_vitals WHERE time > %s", [NOW - timedelta(days=2)])
+    store(community, [NOW])
+    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+        connection.execute("CALL refresh_rollups(%s, now())", [NOW - timedelta(days=3)])
+    before = readings_in_rollups(community)
+    assert before == [DEVICES * 2 * (timedelta(days=1) // STEP) + 1] * 3
+    migrate(community, with_a_new_sign).expect_success()
+    assert readings_in_rollups(community) == before
+
+
+def test_a_view_of_your_own_keeps_the_rollups_as_they_are_and_is_named(community: Db, with_a_new_sign: Path) -> None:
+    migrate(community).expect_success()
+    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+        connection.execute("CREATE VIEW my_chart AS SELECT * FROM vitals_series('x', '2026-11-01', '2026-11-02')")
+        connection.execute("CREATE VIEW my_beds AS SELECT bucket, heart_rate_avg FROM vitals_1h")
+    assert "applied" not in migrate(community).expect_success()
+    told = migrate(community, with_a_new_sign).expect_sentence()
+    assert "my_beds" in told
+    assert community.rows("SELECT heart_rate_avg FROM my_beds") == []
+    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+        connection.execute("DROP VIEW my_beds")
+        connection.execute("DROP VIEW my_chart")
+    migrate(community, with_a_new_sign).expect_success()
+
+
 def make_apache(db: Db) -> None:
     """Turn an empty, migrated database into what a server of the Apache edition would have made of it."""
     with psycopg.connect(db.owner_url, autocommit=True) as connection:

@@ -13,6 +13,7 @@ DECLARE
     readings_from timestamptz;
     made_new boolean := false;
     shared text;
+    last_day timestamptz;
 BEGIN
     SELECT array_agg(wanted.name ORDER BY wanted.place) INTO changed
     FROM rollup_queries() wanted LEFT JOIN vitalflow_rollup made USING (name)
@@ -48,6 +49,9 @@ BEGIN
                   SELECT attname FROM pg_attribute WHERE attrelid = ('old_' || rollup.name)::regclass AND attnum > 0);
             EXECUTE format('INSERT INTO %1$s (%3$s) SELECT %3$s FROM %2$s',
                            rollup_table(rollup.name), rollup_table('old_' || rollup.name), shared);
+            IF rollup.name = 'vitals_1d' THEN
+                EXECUTE format('SELECT max(bucket) FROM %s', rollup_table('old_vitals_1d')) INTO last_day;
+            END IF;
         END IF;
     END LOOP;
     FOR rollup IN SELECT * FROM rollup_queries() WHERE name = ANY (changed) ORDER BY place DESC LOOP
@@ -56,10 +60,11 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- New rollups take in all the readings that are there. Those that only had rows moved over learn how far they reach
-    -- by a refresh of the last readings; until then they would show what is computed from the readings alone.
-    SELECT CASE WHEN made_new THEN min(range_start) ELSE time_bucket('1 day', (SELECT max(time) FROM patient_vitals)
-                                                                              - interval '1 day') END
+    -- New rollups take in all the readings that are there. Those that had rows moved over learn only by a refresh that
+    -- gives them a row how far they reach; until then they show what is computed from the readings alone. So: from the
+    -- last day of which every level had one.
+    SELECT CASE WHEN made_new THEN min(range_start)
+                ELSE least(last_day, time_bucket('1 day', (SELECT max(time) FROM patient_vitals) - interval '1 day')) END
     INTO readings_from
     FROM timescaledb_information.chunks WHERE hypertable_schema = 'public' AND hypertable_name = 'patient_vitals';
     IF readings_from < now() THEN
