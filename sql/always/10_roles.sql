@@ -16,3 +16,6 @@ ALTER ROLE vitalflow_reader SET default_transaction_read_only = on;
 ALTER ROLE vitalflow_reader SET statement_timeout = '30s';
 -- A batch takes milliseconds; one that takes longer waits for something that should be tried again.
 ALTER ROLE vitalflow_ingest SET statement_timeout = '30s';
+-- A batch of late readings may touch many segments of the columnstore, each of a thousand rows. Beyond the default of
+-- 100,000 it would be refused, and refused again for ever.
+ALTER ROLE vitalflow_ingest SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0;

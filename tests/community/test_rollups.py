@@ -217,6 +217,13 @@ def test_readings_for_a_compressed_chunk_are_stored_and_duplicates_are_harmless(
     assert after[0] - before[0] == len(old) + 50
 
 
+def test_no_number_of_late_readings_is_too_many_for_ingest(db: Db) -> None:
+    # The server's default refuses a transaction that must look into more than 100,000 compressed rows.
+    settings = db.one("SELECT rolconfig FROM pg_roles WHERE rolname = 'vitalflow_ingest'")
+    assert isinstance(settings, list)
+    assert "timescaledb.max_tuples_decompressed_per_dml_transaction=0" in settings
+
+
 def test_late_readings_reach_the_rollups_of_compressed_days(db: Db) -> None:
     time = past(12, 4, 5)
     assert store(db, [time, time], heart_rate=206) == 2

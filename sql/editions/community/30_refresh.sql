@@ -22,6 +22,8 @@ DECLARE
     behind_last timestamptz := least(public.time_bucket(width, to_time - interval '1 microsecond') + width,
                                      public.time_bucket(width, now()));
 BEGIN
+    -- A late minute of many devices touches a segment of the columnstore of each; see always/10_roles.sql.
+    PERFORM set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false);
     IF public.rollup_floor(rollup) IS NOT NULL AND first_bucket < behind_last THEN
         CALL public.refresh_continuous_aggregate(format('public.%I', rollup)::regclass, first_bucket, behind_last);
     END IF;
