@@ -2,7 +2,6 @@
 
 import dataclasses
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,8 +109,8 @@ def test_one_that_waits_for_another_says_so(empty: Db) -> None:
     with psycopg.connect(empty.owner_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         process = start_migrate(settings_of(empty))
-        time.sleep(1.5)
-        assert process.poll() is None
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+        eventually(lambda: empty.one(waiting), 30, "it waits")
     assert "waiting for another migration of this database" in end(process).expect_success()
 
 
