@@ -18,6 +18,7 @@ import typer
 
 from devices.fleet import run_fleet
 from devices.outbox import CAPACITY
+from devices.outbox_file import OutboxFile
 from devices.replay import prepare, sources_of, told
 from devices.scenario import Scenario
 from devices.simulation import ward_of
@@ -45,6 +46,10 @@ def about() -> None:
 OutboxReadings = Annotated[
     int, typer.Option(min=1, help="Readings that each device keeps until they are stored; the oldest go first.")
 ]
+OutboxPath = Annotated[
+    Path | None,
+    typer.Option("--outbox", help="Keep them in this file too, so that they survive this process.", dir_okay=False),
+]
 Seconds = Annotated[float | None, typer.Option(min=0.1, max=1e9, help="Stop by itself after so many seconds.")]
 
 
@@ -69,6 +74,7 @@ def simulate(
     name_prefix: Annotated[
         str | None, typer.Option(help="Devices are named PREFIX01, PREFIX02 ...; default WARD-bed-.")
     ] = None,
+    outbox: OutboxPath = None,
     outbox_readings: OutboxReadings = CAPACITY,
     seconds: Seconds = None,
 ) -> None:
@@ -82,7 +88,7 @@ def simulate(
         interval_s=interval,
         prefix=name_prefix,
     )
-    raise typer.Exit(asyncio.run(_run(sources, outbox_readings, seconds)))
+    raise typer.Exit(asyncio.run(_run(sources, outbox_readings, outbox, seconds)))
 
 
 @app.command(
@@ -103,6 +109,7 @@ def replay(
     loop: Annotated[
         bool, typer.Option("--loop", help="Begin again at the end; each reading has the time of its sending.")
     ] = False,
+    outbox: OutboxPath = None,
     outbox_readings: OutboxReadings = CAPACITY,
     seconds: Seconds = None,
 ) -> None:
@@ -114,10 +121,10 @@ def replay(
     for sentence in told(parts):
         print(f"{PROGRAM}: {sentence}")
     sources = sources_of(parts, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop)
-    raise typer.Exit(asyncio.run(_run(sources, outbox_readings, seconds)))
+    raise typer.Exit(asyncio.run(_run(sources, outbox_readings, outbox, seconds)))
 
 
-async def _run(sources: Sequence[Source], outbox: int, seconds: float | None) -> int:
+async def _run(sources: Sequence[Source], outbox: int, path: Path | None, seconds: float | None) -> int:
     """Run the fleet until its end, a signal or the time; returns the exit code."""
     settings = Settings.read(os.environ)
     stop = asyncio.Event()
@@ -135,6 +142,7 @@ async def _run(sources: Sequence[Source], outbox: int, seconds: float | None) ->
         loop.call_later(seconds, stop.set)
     tally = Tally(len(sources))
     screen = Screen()
+    file = None if path is None else OutboxFile(path, screen.say)
     devices = "1 device" if len(sources) == 1 else f"{len(sources)} devices"
     screen.say(f"{devices}, publishing to {settings.broker} below {settings.topics.root}/")
     showing = asyncio.create_task(_show(tally, screen))
@@ -145,12 +153,14 @@ async def _run(sources: Sequence[Source], outbox: int, seconds: float | None) ->
             settings.topics,
             stop=stop,
             outbox=outbox,
+            file=file,
             tell=screen.say,
             tally=tally,
         )
     finally:
         showing.cancel()
-    screen.say(f"ended: {tally.summary()}")
+    kept = "" if file is None else f"; {file.close()} kept in {path} for the next start"
+    screen.say(f"ended: {tally.summary()}{kept}")
     return code
 
 

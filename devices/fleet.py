@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from devices.outbox import CAPACITY, Outbox
+from devices.outbox_file import OutboxFile
 from devices.publisher import OnTaken, Publisher
 from devices.source import Source
 from devices.tally import Puzzles, Tally, Trouble
@@ -33,6 +34,7 @@ async def run_fleet(
     *,
     stop: asyncio.Event,
     outbox: int = CAPACITY,
+    file: OutboxFile | None = None,
     on_taken: OnTaken | None = None,
     tell: Tell = lambda sentence: None,
     tally: Tally | None = None,
@@ -40,6 +42,7 @@ async def run_fleet(
     """Publish what `sources` measure until they have nothing more, or `stop` is set; returns the counts.
 
     outbox     readings a device keeps until their receipts
+    file       where they are kept too, so that they outlive this process
     on_taken   hears (device, readings) for each PUBACK; not for what is sent again
     tell       hears the sentences about a broker that is away and the like; a few, whatever the number of devices
     tally      is counted in while running, for a progress line
@@ -70,18 +73,21 @@ async def run_fleet(
         if sentence:
             tell(sentence)
 
+    outboxes = [Outbox(outbox) for _ in sources]
+    if file is not None:
+        sources, outboxes = _with_file(file, sources, outbox, tally)
     publishers = [
         Publisher(
             source,
             broker,
             topics,
-            outbox=Outbox(outbox),
+            outbox=kept,
             tally=tally,
             failed=failed,
             puzzled=puzzled,
             on_taken=on_taken,
         )
-        for source in sources
+        for source, kept in zip(sources, outboxes, strict=True)
     ]
     start = loop.time()
     producing = [asyncio.create_task(p.produce(start)) for p in publishers]
@@ -106,6 +112,19 @@ async def run_fleet(
         with suppress(asyncio.CancelledError):
             await everything  # a defect in any device shows itself here
     return tally
+
+
+def _with_file(
+    file: OutboxFile, sources: Sequence[Source], capacity: int, tally: Tally
+) -> tuple[list[Source], list[Outbox]]:
+    """The sources under boots that no earlier run had, and outboxes with what those runs left."""
+    starts = file.begin(sources)
+    outboxes = [Outbox(capacity, start.journal, start.receipts) for start in starts]
+    for start, kept in zip(starts, outboxes, strict=True):
+        tally.recalled += len(start.owed)
+        kept.recall(start.owed)
+        tally.dropped += kept.dropped
+    return [start.source for start in starts], outboxes
 
 
 def check_names(sources: Sequence[Source], topics: Topics) -> None:

@@ -88,7 +88,7 @@ class Outbox:
     def recall(self, readings: Iterable[Reading]) -> None:
         """Take back what an earlier run wrote down, oldest first and before any `put`; all of it waits."""
         for reading in readings:
-            if len(self._waiting) >= self.capacity:
+            if self.is_full:
                 self._make_room()
             self._newest[reading.boot] = MAX_COUNTER  # that run made more than is left of it
             self._waiting.append(reading)

@@ -1,6 +1,6 @@
 """One device's life on MQTT: readings go into its outbox at their moments, and from there to the broker.
 
-Three parts that meet in the outbox: `produce` never waits for the network, `deliver` never waits for the patient,
+Three parts that meet in the outbox: `producer` never waits for the network, `deliver` never waits for the patient,
 and receipts come when they come. A reading whose PUBACK is missing is sent again with the next connection, in
 order; one whose receipt is missing is sent again when `outbox` says so, and only while nothing newer waits.
 """
@@ -9,19 +9,19 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from math import inf
 
 from aiomqtt import Client, MqttError, Will
 
 from devices.connection import connection, listen, publish, reason
 from devices.outbox import Outbox
+from devices.presence import Presence
+from devices.producer import Producer
 from devices.source import Source
 from devices.tally import Tally
 from vitals.reading import Reading
 from vitals.receipt import RECEIPT_EVERY_S, decode_receipt
 from vitals.settings import Broker
-from vitals.status import Status, encode_status
 from vitals.topics import Topics
 from vitals.wire import encode, encode_many
 
@@ -34,7 +34,6 @@ LEAVE_S = 3.0  # seconds for emptying the outbox after a stop
 RECEIPTS_S = 6.0  # seconds for the last receipts after a stop: one interval of receipts and a commit
 LAST_RECEIPTS_S = 30.0  # and after the last reading of a source that ends by itself: time to send once more
 RESEND_EVERY_S = RECEIPT_EVERY_S  # between two arrays sent again: see what the last one did before the next
-STATUS_EVERY_S = 5.0  # between two statuses that tell how many readings were dropped
 
 
 class Publisher:
@@ -67,36 +66,16 @@ class Publisher:
         self._puzzled = puzzled
         self._on_taken = on_taken
         self._changed = asyncio.Event()  # a reading waits, or there will be no more, or a receipt came
-        self._room = asyncio.Event()  # readings left the outbox
-        self._no_more = False
+        self._producer = Producer(source, outbox, tally, self._changed)
+        self._presence = Presence(source, outbox)
         self._leaving = asyncio.Event()
         self._leave_by = inf
         self._receipts_by: float | None = None
-        self._resend_from = self._status_from = -inf
-        self._dropped_told = 0
+        self._resend_from = -inf
 
     async def produce(self, start: float) -> None:
         """Put each reading into the outbox at its moment, counted from `start` on the loop's clock."""
-        now = asyncio.get_running_loop().time
-        seq = 0
-        try:
-            for due, sample in self.source.samples:
-                # By the schedule and not by the last reading, so that being late once is not being late for ever.
-                await asyncio.sleep(max(0.0, start + due - now()))
-                if sample is None:
-                    continue
-                while self.source.can_wait and self.outbox.is_full:
-                    self._room.clear()
-                    await self._room.wait()
-                seq += 1
-                let_go = self.outbox.let_go
-                self._tally.dropped += self.outbox.put(self.source.stamp(sample, seq, datetime.now(UTC)))
-                self._tally.let_go += self.outbox.let_go - let_go
-                self._tally.produced += 1
-                self._changed.set()
-        finally:
-            self._no_more = True
-            self._changed.set()
+        await self._producer.run(start)
 
     @property
     def patience_s(self) -> float:
@@ -123,7 +102,7 @@ class Publisher:
         await self._pause(delay_s)
         while not (self._leaving.is_set() or self._is_done(loop.time())):
             since: float | None = None
-            will = Will(self._status, self._says("offline"), qos=1, retain=True)
+            will = Will(self._status, self._presence.offline(), qos=1, retain=True)
             try:
                 async with connection(self._broker, self.source.device, will, self._leaving) as client:
                     since = loop.time()
@@ -167,7 +146,7 @@ class Publisher:
         now = asyncio.get_running_loop().time
         # A broker that forbids it refuses, and then this is a plain device.
         await client.subscribe(self._receipts, qos=1)
-        await self._tell_status(client, "online")
+        await publish(client, self._status, self._presence.online(now()), retain=True)
         while True:
             self._changed.clear()
             if self.outbox.waiting and now() > self._leave_by:
@@ -183,24 +162,22 @@ class Publisher:
                 self._resend_from = now() + RESEND_EVERY_S
                 await self._send(client, batch)
                 self._tally.resent += len(batch)
-            elif self.outbox.dropped != self._dropped_told and now() >= self._status_from:
-                await self._tell_status(client, "online")
+            elif now() >= self._presence.due_at():
+                await publish(client, self._status, self._presence.online(now()), retain=True)
             else:
                 await self._something()
-        await self._tell_status(client, "offline")
+        await publish(client, self._status, self._presence.offline(), retain=True)
 
     async def _send(self, client: Client, batch: list[Reading]) -> None:
         await publish(client, self._vitals, encode(batch[0]) if len(batch) == 1 else encode_many(batch))
         self._tally.published += self.outbox.taken(batch, asyncio.get_running_loop().time())
-        self._room.set()
+        self._producer.room.set()
 
     async def _something(self) -> None:
         """Wait for a change, or for the next moment at which there is something to do without one."""
-        until = max(self._resend_from, self.outbox.resend_at())
+        until = min(max(self._resend_from, self.outbox.resend_at()), self._presence.due_at())
         if self._receipts_by is not None:
             until = min(until, self._receipts_by)
-        if self.outbox.dropped != self._dropped_told:
-            until = min(until, self._status_from)
         if until == inf:
             await self._changed.wait()
             return
@@ -210,12 +187,13 @@ class Publisher:
 
     @property
     def _wants_receipts(self) -> bool:
-        """Whether leaving now would forget readings that a receipt may still come for."""
-        return self.outbox.receipts and self.outbox.unconfirmed > 0 and not self.outbox.is_safe
+        """Whether a receipt may still come, and nobody waits for us who need not: what is in a file is safe."""
+        hurried = self._leaving.is_set() and self.outbox.is_safe
+        return self.outbox.receipts and self.outbox.unconfirmed > 0 and not hurried
 
     def _is_done(self, now: float) -> bool:
         """Whether everything is said: nothing waits, nothing will come, and no receipt is worth waiting for."""
-        if self.outbox.waiting or not (self._no_more or self._leaving.is_set()):
+        if self.outbox.waiting or not (self._producer.is_over or self._leaving.is_set()):
             return False
         if self._receipts_by is None:
             self._receipts_by = now + LAST_RECEIPTS_S
@@ -231,20 +209,5 @@ class Publisher:
         self._tally.published += done.waiting
         self._tally.confirmed += done.stored + done.rejected
         self._tally.rejected += done.rejected
-        self._room.set()
+        self._producer.room.set()
         self._changed.set()
-
-    async def _tell_status(self, client: Client, state: str) -> None:
-        self._status_from = asyncio.get_running_loop().time() + STATUS_EVERY_S
-        self._dropped_told = self.outbox.dropped
-        await publish(client, self._status, self._says(state), retain=True)
-
-    def _says(self, state: str) -> bytes:
-        """The status, with the readings that were dropped, so that a gap is explained."""
-        source, dropped = self.source, self.outbox.dropped
-        if state == "offline":
-            return encode_status(Status(state="offline", boot=source.boot, dropped=dropped))
-        birth = Status(
-            state="online", boot=source.boot, interval_s=source.interval_s, model=source.model, dropped=dropped
-        )
-        return encode_status(birth)

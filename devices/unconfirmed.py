@@ -86,7 +86,7 @@ class Unconfirmed:
             if sent.at >= before or sent.at + RESEND_AFTER_S > now:
                 break
             batch.append(sent.reading)
-        return batch
+        return sorted(batch, key=name_of)  # some of them may have been sent again before
 
     def release(self, boot: int, spans: Sequence[Range]) -> list[Name]:
         """Let go of what the ranges of a receipt name; returns the names. Ranges as `merged` makes them."""

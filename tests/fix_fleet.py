@@ -20,10 +20,16 @@ Name = tuple[str, int, int]
 
 
 class Fleet:
-    """Devices in a thread of their own. `taken` holds the names of all readings that got a PUBACK."""
+    """Devices in a thread of their own; `options` are those of `run_fleet`.
 
-    def __init__(self, mqtt_url: str, devices: int, hertz: float) -> None:
+    taken   the names of all readings that got a PUBACK
+    said    the sentences that a user would have seen
+    """
+
+    def __init__(self, mqtt_url: str, devices: int, hertz: float, **options: Any) -> None:
         self.taken: list[Name] = []
+        self.said: list[str] = []
+        self._options = options
         self.tally = Tally(devices)
         self._broker = Broker.parse(mqtt_url)
         self._sources = ward_of(devices, ward="icu-1", boot=int(time.time()), seed=7, interval_s=1 / hertz)
@@ -44,6 +50,7 @@ class Fleet:
 
     def _run(self) -> None:
         told: dict[str, Any] = {"stop": self._stop, "on_taken": self._remember, "tally": self.tally}
+        told |= {"tell": self.said.append} | self._options
         self._loop.run_until_complete(run_fleet(self._sources, self._broker, Topics(), **told))
         self._loop.close()
 
@@ -52,9 +59,9 @@ class Fleet:
 
 
 @contextmanager
-def fleet(mqtt_url: str, devices: int, hertz: float) -> Iterator[Fleet]:
+def fleet(mqtt_url: str, devices: int, hertz: float, **options: Any) -> Iterator[Fleet]:
     """Devices that publish while the block runs."""
-    running = Fleet(mqtt_url, devices, hertz)
+    running = Fleet(mqtt_url, devices, hertz, **options)
     running.start()
     try:
         yield running

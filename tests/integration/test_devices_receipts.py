@@ -1,14 +1,22 @@
 """Devices and receipts on a real broker: nothing is forgotten before its receipt, nothing sent again without need."""
 
+import signal
+import sqlite3
 import time
+from collections import Counter
+from contextlib import closing
+from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from devices import publisher, unconfirmed
+from devices import producer, publisher, unconfirmed
 from stack.servers import Broker
 from tests.fix_fleet import fleet
 from tests.fix_receipts import played_ingest
 from tests.fix_servers import eventually
+from tests.integration.test_devices import devices, listening
 
 WARD, BED = "icu-1", "icu-1-bed-01"
 
@@ -75,3 +83,154 @@ def test_while_the_database_is_away_nothing_is_sent_again_and_the_first_receipt_
         running.stop()
         assert (running.tally.resent, running.tally.unconfirmed) == (0, 0)
         assert len(ingest.heard) == len(ingest.stored)
+
+
+def test_receipts_that_make_no_sense_are_told_once_and_cost_nothing(broker: Broker) -> None:
+    with played_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as running:
+        eventually(lambda: running.tally.confirmed > 5, 10, "receipts are in use")
+        boot = ingest.heard[0][1]
+        ingest.silent = True
+        time.sleep(1)
+        confirmed = running.tally.confirmed
+        for nonsense in (
+            b"\xff\x00 not JSON",
+            b"[" * 10_000,
+            b'{"boot": 7, "stored": [[1, 1000000]]}',
+            b'{"boot": %d, "stored": [[1, 9223372036854775807]]}' % boot,
+            b'{"boot": %d, "stored": [[9, 3]]}' % boot,
+            b'{"boot": %d, "stored": [[-5, "x"]]}' % boot,
+            b'{"stored": [[1, 2]]}',
+            b"",
+        ):
+            ingest.give(WARD, BED, nonsense)
+        time.sleep(1)
+        assert running.tally.confirmed == confirmed
+        ingest.silent = False
+        running.stop()
+        assert len(ingest.heard) == len(ingest.stored) == running.tally.produced == running.tally.confirmed
+    told = [sentence for sentence in running.said if "receipt" in sentence]
+    assert len(told) == 1
+    assert told[0].startswith(f"a receipt was ignored: {BED}: not a receipt")
+
+
+def test_a_clock_set_back_an_hour_costs_no_reading_and_no_name(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    back = timedelta(0)
+
+    class Clock:
+        @staticmethod
+        def now(zone: tzinfo) -> datetime:
+            return datetime.now(zone) - back
+
+    monkeypatch.setattr(producer, "datetime", Clock)
+    with played_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as running:
+        time.sleep(1.5)
+        back = timedelta(hours=1)
+        time.sleep(1.5)
+        running.stop()
+        assert running.tally.unconfirmed == running.tally.dropped == 0
+    assert [seq for _, _, seq in ingest.heard] == [*range(1, running.tally.produced + 1)]
+    assert len({boot for _, boot, _ in ingest.heard}) == 1
+    times = [datetime.fromisoformat(told["time"]) for _, told in ingest.payloads]
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    assert [step.total_seconds() < -3500 for step in steps].count(True) == 1
+    assert all(abs(step) < timedelta(seconds=1) or step < timedelta(minutes=-59) for step in steps)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_two_devices_with_one_name_keep_each_others_receipts_apart(broker: Broker) -> None:
+    with played_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as one:
+        time.sleep(1.2)  # another second, another boot
+        with fleet(broker.url, 1, 10) as other:
+            eventually(lambda: any("same name" in sentence for sentence in one.said + other.said), 20, "a hint")
+            time.sleep(3)
+            other.stop()
+        eventually(lambda: one.tally.connected == 1 and one.tally.waiting == 0, 20, "the first one has its place again")
+        eventually(lambda: 0 < one.tally.unconfirmed < 10, 20, "receipts that were lost are made up for")
+        one.stop()
+        stored = Counter(boot for _, boot, _ in ingest.stored)
+    assert one.tally.unconfirmed == one.tally.dropped == 0
+    assert stored[min(stored)] == one.tally.produced
+    assert stored[max(stored)] >= other.tally.confirmed, "no receipt of the one was taken by the other"
+    assert any("of which this device has no readings" in sentence for sentence in one.said + other.said)
+
+
+def test_a_device_says_how_many_readings_it_dropped(own_broker: Broker) -> None:
+    with fleet(own_broker.url, 1, 20, outbox=10) as running:
+        eventually(lambda: running.tally.published > 5, 10, "it publishes")
+        own_broker.stop()
+        eventually(lambda: running.tally.dropped > 20, 10, "the outbox overflows")
+        own_broker.start()
+        with listening(own_broker.port, "vitalflow/status/#") as listener:
+            eventually(lambda: listener.heard and listener.heard[-1][1].get("dropped"), 15, "a status that tells it")
+            running.stop()
+            eventually(lambda: listener.heard[-1][1]["state"] == "offline", 5, "the goodbye")
+            assert listener.heard[-1][1]["dropped"] == running.tally.dropped
+
+
+def test_a_killed_process_owes_nothing_after_its_next_start(own_broker: Broker, tmp_path: Path) -> None:
+    line = ["simulate", "--count", "5", "--interval", "0.1", "--outbox", str(tmp_path / "outbox.db")]
+    with played_ingest(own_broker.port) as ingest:
+        for turn in range(3):
+            process = devices(own_broker, *line)
+            heard = len(ingest.heard)
+            eventually(lambda: len(ingest.heard) > heard + 100, 20, "it publishes")  # noqa: B023
+            if turn == 1:
+                own_broker.kill()  # with all that ingest has not fetched
+                time.sleep(2)
+            process.kill()
+            process.communicate()
+            if turn == 1:
+                assert unsent(tmp_path / "outbox.db") > 50
+                own_broker.start()
+        process = devices(own_broker, *line, "--seconds", "8")
+        said, _ = process.communicate(timeout=40)
+    assert "readings of earlier runs are in" in said
+    assert "0 unsent, 0 dropped" in said
+    boots = {(device, boot) for device, boot, _ in ingest.stored}
+    assert len(boots) == 4 * 5
+    for device, boot in boots:
+        seqs = {seq for d, b, seq in ingest.stored if (d, b) == (device, boot)}
+        assert seqs == {*range(1, len(seqs) + 1)}, "no gap"
+    arrays = [told for _, told in ingest.payloads if isinstance(told, list)]
+    assert all(told == sorted(told, key=lambda one: (one["boot"], one["seq"])) for told in arrays)
+    assert max(map(len, arrays)) > 10
+
+
+def unsent(path: Path) -> int:
+    """Readings in the file of a process that has been killed."""
+    with closing(sqlite3.connect(path)) as database:
+        return int(database.execute("SELECT count(*) FROM reading").fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("outbox", "sentence"),
+    [
+        ("nowhere/outbox.db", "cannot be used as an outbox file: unable to open database file"),
+        (".", "is a directory"),
+        ("other.db", "is a database of another program, not an outbox file; choose another path"),
+    ],
+)
+def test_an_outbox_file_that_cannot_be_used_is_one_sentence(
+    broker: Broker, tmp_path: Path, outbox: str, sentence: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as database:
+        database.execute("CREATE TABLE accounts (balance INTEGER)")
+    process = devices(broker, "simulate", "--outbox", str(tmp_path / outbox))
+    said, _ = process.communicate(timeout=15)
+    assert process.returncode == 2
+    assert sentence in " ".join(said.replace("│", " ").split())
+    assert "Traceback" not in said
+
+
+def test_two_processes_do_not_share_an_outbox_file(broker: Broker, tmp_path: Path) -> None:
+    line = ["simulate", "--count", "1", "--outbox", str(tmp_path / "outbox.db")]
+    first = devices(broker, *line)
+    assert first.stdout is not None
+    first.stdout.readline()
+    second = devices(broker, *line)
+    said, _ = second.communicate(timeout=15)
+    assert second.returncode == 2
+    assert "is in use by another process" in said
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=15)
+    assert first.returncode == 0
