@@ -39,7 +39,8 @@ def about() -> None:
     """Bedside monitors, simulated or replayed from recordings, that publish readings over MQTT.
 
     The broker is VITALFLOW_MQTT_URL (default mqtt://127.0.0.1:1883). While it is away every device keeps its
-    readings and sends them afterwards, in order. Ctrl-C ends tidily.
+    readings and sends them afterwards, in order. Where ingest gives receipts, a device keeps each reading until it
+    is stored (docs/receipts.md). Ctrl-C ends tidily.
     """
 
 
@@ -61,6 +62,8 @@ Seconds = Annotated[float | None, typer.Option(min=0.1, max=1e9, help="Stop by i
     python -m devices simulate --count 1 --scenario sepsis --ward icu-2
 
     python -m devices simulate --count 2000 --seconds 60
+
+    python -m devices simulate --outbox ward.db
     """
 )
 def simulate(
