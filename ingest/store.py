@@ -257,6 +257,7 @@ def _parameters(told: DeviceStatus) -> dict[str, object]:
         "boot": told.status.boot,
         "interval_s": told.status.interval_s,
         "model": told.status.model,
+        "dropped": told.status.dropped,
         "changed_at": told.received_at,
         "retained": told.retained,
     }

@@ -20,14 +20,18 @@ RETURNING readings
 -- The device's last word. A word spoken live counts; a retained one, which comes again at every subscription, counts
 -- unless a later boot is known. "offline" counts only for the boot that is known: the will of an old connection may
 -- come after the birth of the new one.
-INSERT INTO device (device_id, ward, state, boot, interval_s, model, changed_at)
-VALUES (%(device_id)s, %(ward)s, %(state)s, %(boot)s, %(interval_s)s, %(model)s, %(changed_at)s)
+INSERT INTO device (device_id, ward, state, boot, interval_s, model, dropped, changed_at)
+VALUES (
+    %(device_id)s, %(ward)s, %(state)s, %(boot)s, %(interval_s)s, %(model)s, %(dropped)s, %(changed_at)s
+)
 ON CONFLICT (device_id) DO UPDATE SET
     ward = excluded.ward,
     state = excluded.state,
     boot = greatest(excluded.boot, CASE WHEN excluded.state = 'online' THEN 0 ELSE device.boot END),
     interval_s = coalesce(excluded.interval_s, device.interval_s),
     model = coalesce(excluded.model, device.model),
+    -- A last will was written when the connection began and knows of no loss since.
+    dropped = CASE WHEN excluded.state = 'online' THEN excluded.dropped ELSE device.dropped END,
     -- Repeated at every subscription, a word is still as old as it was: "offline since" must not begin anew.
     changed_at = CASE
         WHEN excluded.state = device.state AND excluded.ward = device.ward

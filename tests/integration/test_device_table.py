@@ -23,6 +23,7 @@ class Word:
     retained: bool = False
     interval_s: float | None = None
     model: str | None = None
+    dropped: int = 0
 
 
 def birth(boot: int, ward: str = "icu-1", *, retained: bool = False) -> Word:
@@ -48,6 +49,7 @@ def last_word(db: Db, *words: Word) -> tuple[object, ...]:
                 "boot": word.boot,
                 "interval_s": word.interval_s,
                 "model": word.model,
+                "dropped": word.dropped,
                 "changed_at": START + timedelta(minutes=minute),
                 "retained": word.retained,
             }
@@ -94,6 +96,13 @@ def last_word(db: Db, *words: Word) -> tuple[object, ...]:
 )
 def test_the_last_word(db: Db, words: list[Word], wanted: tuple[object, ...]) -> None:
     assert last_word(db, *words) == wanted
+
+
+def test_what_a_device_dropped_stays_known_until_it_starts_anew(db: Db) -> None:
+    lossy = Word("online", NOW, dropped=7)
+    for words, known in (([birth(NOW), lossy, will(NOW)], 7), ([birth(NOW + 1)], 0)):
+        last_word(db, *words)
+        assert db.rows("SELECT dropped FROM device") == [(known,)]
 
 
 def test_a_will_does_not_take_away_what_the_birth_told(db: Db) -> None:
