@@ -31,7 +31,8 @@ def status(connection: Connection) -> Iterator[str]:
         yield f"columnstore        {name}: {compressed} of {chunks} chunks, {told}"
     for name, relation, last_run, last_status, failures, next_run in connection.execute(STATEMENTS["jobs"]):
         last = f"{last_status} {last_run}" if last_run else "has not run"
-        yield f"job                {name} {relation}: {last}, {failures} failures, next {next_run or 'not scheduled'}"
+        job = f"{name} {relation}".rstrip()
+        yield f"job                {job}: {last}, {failures} failures, next {next_run or 'not scheduled'}"
     for pending, readings, minutes, last_at in connection.execute(STATEMENTS["late"]):
         yield (
             f"late               {readings} readings in {minutes} minutes taken in, {pending} minutes to do, "
