@@ -1,29 +1,23 @@
 """How soon after a reading is published its alert is there, under load: publish, broker, worker, broker, subscriber.
 
 Everything is on one machine: the broker, ingest with its database, the worker with the default rules, the load, and
-the probes. A probe is a device never heard of before that publishes an SpO2 of 79, for which the default rules have
-no delay.
+the probes of `probes`.
 """
 
-import os
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
-from statistics import quantiles
-from typing import Any
 
 import paho.mqtt.client as mqtt
 import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.ground import Ground
+from bench.probes import probe
+from bench.services import running
 from vitals.errors import Never
 from vitals.reading import reading
 from vitals.topics import Topics
@@ -63,63 +57,32 @@ def alarms(ground: Ground, rate: int, seconds: float, say: Callable[[str], None]
     2. After a warm-up publish probes, evenly over time, and note when each one's alert comes.
     3. Ask what the worker used of processor and memory.
     """
-    with _service(ground, "ingest"), _service(ground, "alerts", "run") as worker:
+    with running(ground, "ingest"), running(ground, "alerts", "run") as worker:
         load = get_context("spawn").Process(target=publish_load, args=(ground.broker.port, rate, seconds + WARM_UP_S))
         load.start()
         say(f"{rate} readings/s for {seconds:g} s")
         time.sleep(WARM_UP_S)
         process = psutil.Process(worker.pid)
         before, started = sum(process.cpu_times()[:2]), time.monotonic()
-        delays, missing = _probe(ground.broker.port, seconds)
+        delays = probe(ground.broker.port, seconds, PROBES_PER_S)
         cores = (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - started)
         memory = process.memory_info().rss / 2**20
         load.join()
         if load.exitcode:
             raise Never("the load could not be published at that rate; is the machine busy?")
-    percent = quantiles(delays, n=100)
     return Alarmed(
         readings_per_s=rate,
         devices=rate,
         seconds=seconds,
-        probes=len(delays),
-        missing=missing,
-        p50_ms=round(percent[49] * 1000, 1),
-        p99_ms=round(percent[98] * 1000, 1),
-        worst_ms=round(max(delays) * 1000, 1),
+        probes=delays.probes,
+        missing=delays.missing,
+        p50_ms=delays.p50_ms,
+        p99_ms=delays.p99_ms,
+        worst_ms=delays.worst_ms,
         worker_cores=round(cores, 3),
         worker_mib=round(memory, 1),
         machine=ground.machine,
     )
-
-
-def _probe(port: int, seconds: float) -> tuple[list[float], int]:
-    sent: dict[str, float] = {}
-    came: dict[str, float] = {}
-    subscribed = threading.Event()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="probe")
-
-    def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        _, _, _, device, rule = message.topic.split("/")
-        if rule == "spo2-low":
-            came.setdefault(device, time.perf_counter())
-
-    client.on_connect = lambda client, *_: client.subscribe(TOPICS.alerts("probe"), qos=1) and None
-    client.on_subscribe = lambda *_: subscribed.set()
-    client.on_message = on_message
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    subscribed.wait(10)
-    start = time.perf_counter()
-    for number in range(int(seconds * PROBES_PER_S)):
-        time.sleep(max(0.0, start + number / PROBES_PER_S - time.perf_counter()))
-        device = f"probe-{number}"
-        payload = encode(reading(datetime.now(UTC), {"spo2": 79.0}, boot=1, seq=1))
-        sent[device] = time.perf_counter()
-        client.publish(TOPICS.vitals("probe", device), payload, qos=1)
-    time.sleep(2)
-    client.disconnect()
-    client.loop_stop()
-    return [came[device] - at for device, at in sent.items() if device in came], len(sent.keys() - came.keys())
 
 
 def publish_load(port: int, rate: int, seconds: float) -> None:
@@ -148,28 +111,3 @@ def publish_load(port: int, rate: int, seconds: float) -> None:
     client.loop_stop()
     if late > 1.0:
         sys.exit(1)
-
-
-@contextmanager
-def _service(ground: Ground, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """One of our services with its own settings but for addresses; asked to end when the block ends."""
-    log = ground.folder / f"{arguments[0]}.log"
-    environment = {
-        **os.environ,
-        "VITALFLOW_MQTT_URL": ground.broker.url,
-        "VITALFLOW_INGEST_URL": ground.ingest_url,
-        "VITALFLOW_INGEST_METRICS_PORT": "0",
-        "VITALFLOW_ALERTS_METRICS_PORT": "0",
-    }
-    with log.open("ab") as output:
-        process = subprocess.Popen([sys.executable, "-m", *arguments], env=environment, stderr=output)
-    try:
-        deadline = time.monotonic() + 20
-        while "connected to the broker" not in log.read_text():
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise Never(f"{arguments[0]} does not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)

@@ -1,0 +1,45 @@
+"""Our own programs as children of a measurement: their settings but for addresses, a log, and when they are ready."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from bench.ground import Ground
+from stack.metrics import counters
+from stack.servers import Service, free_port
+
+
+def service(ground: Ground, name: str, *arguments: str, settings: Mapping[str, str] | None = None) -> Service:
+    """`python -m name arguments`, not started; it is ready once it is connected to the broker."""
+    port = free_port()
+    environ = {
+        **os.environ,
+        "VITALFLOW_MQTT_URL": ground.broker.url,
+        "VITALFLOW_INGEST_URL": ground.ingest_url,
+        f"VITALFLOW_{name.upper()}_METRICS_PORT": str(port),
+        **(settings or {}),
+    }
+    sign = f"vitalflow_{name}_connections_total"
+    line = [sys.executable, "-m", name, *arguments]
+    return Service(name, line, ground.folder / f"{name}.log", environ, port, sign)
+
+
+@contextmanager
+def running(ground: Ground, name: str, *arguments: str) -> Iterator[Service]:
+    """The program while the block runs; asked to end afterwards."""
+    started = service(ground, name, *arguments)
+    try:
+        started.start()
+        yield started
+    finally:
+        started.stop()
+
+
+def counter(program: Service, name: str) -> float:
+    """The value of one of its metrics; 0 where nobody answers."""
+    assert program.port is not None
+    try:
+        return counters(program.port).get(f"vitalflow_{program.name}_{name}", 0.0)
+    except OSError:
+        return 0.0
