@@ -2,16 +2,19 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
+from bench.disk import SmallDisk, small_disk
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
 from stack.programs import Programs, find
 from stack.servers import OWNER, Broker, Database, ensure_database, free_port
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 PASSWORD = "bench"  # of servers that live for a minute on 127.0.0.1
 
 
@@ -24,6 +27,7 @@ class Ground:
     database: Database
     folder: Path
     machine: dict[str, str]
+    disk: SmallDisk | None = None
 
     @property
     def ingest_url(self) -> str:
@@ -32,8 +36,14 @@ class Ground:
 
 
 @contextmanager
-def ground() -> Iterator[Ground]:
-    """Start the servers, and stop and delete them at the end."""
+def ground(
+    want_disk: Callable[[str], None] | None = None, database_settings: Mapping[str, str] = NOTHING
+) -> Iterator[Ground]:
+    """Start the servers, and stop and delete them at the end.
+
+    want_disk           the database shall lie on a small disk of its own; hears why where it does not
+    database_settings   of PostgreSQL, over those it has
+    """
     programs = find()
     name = f"bench-{os.getpid()}"
     with TemporaryDirectory() as path, ExitStack() as ends:
@@ -42,7 +52,9 @@ def ground() -> Iterator[Ground]:
         ends.callback(programs.remove, broker.folder.parent)
         broker.start()
         ends.callback(broker.stop)
+        disk = ends.enter_context(small_disk(programs, f"{name}/database", want_disk)) if want_disk else None
         database = Database(programs, name, free_port(), folder / "database.log")
+        database.line += [part for key, value in database_settings.items() for part in ("-c", f"{key}={value}")]
         database.start()
         ends.callback(database.stop)
         ensure_database(database.url("postgres"), OWNER)
@@ -55,7 +67,7 @@ def ground() -> Iterator[Ground]:
             "python": platform.python_version(),
             "database": str(edition),
         }
-        yield Ground(programs, broker, database, folder, machine)
+        yield Ground(programs, broker, database, folder, machine, disk)
 
 
 def processor() -> str:
