@@ -1,0 +1,176 @@
+"""Devices in a process of their own that write down every reading they make, for `chaos` to count and to kill.
+
+The real fleet, with a source that keeps a record beside it. A line is with the operating system before the fleet sees
+the reading, so the record survives a kill -9 of the process (not of the machine; nor does anything else here).
+
+    made DEVICE BOOT SEQ UNIX-TIME SPO2        the reading has been made
+    taken DEVICE BOOT SEQ UNIX-TIME            the broker has acknowledged it
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from io import RawIOBase
+from pathlib import Path
+
+from devices.fleet import run_fleet
+from devices.outbox_file import OutboxFile
+from devices.simulation import ward_of
+from devices.source import Source
+from stack.servers import Server
+from vitals.reading import Reading
+from vitals.sample import Sample
+from vitals.settings import Broker
+from vitals.topics import Topics
+
+Samples = Iterator[tuple[float, Sample | None]]
+DELIVERED_WITHIN = 60.0  # seconds after the last reading, for all of them to be delivered
+STEADY, MOODY = "steady-", "moody-"  # devices whose alarm holds all the time, and comes and goes
+LOW_S, WELL_S = 12.0, 8.0  # seconds that a moody one is ill and well
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a process of devices is to be; `outbox` is its file. `watched` makes half of them steady, half moody."""
+
+    mqtt_url: str
+    ward: str
+    devices: int
+    interval_s: float
+    record: str
+    outbox: str
+    watched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Source):
+    """A source that tells `made` of every reading before anybody else has it."""
+
+    made: Callable[[str, Reading], None] = lambda device, reading: None
+
+    def stamp(self, sample: Sample, seq: int, now: datetime) -> Reading:
+        """Name a sample, and write it down."""
+        reading = Source.stamp(self, sample, seq, now)
+        self.made(self.device, reading)
+        return reading
+
+
+class Beds(Server):
+    """The process, for whoever starts and kills it."""
+
+    def __init__(self, plan: Plan, log: Path) -> None:
+        line = [sys.executable, "-m", "bench.beds", json.dumps(asdict(plan))]
+        super().__init__(plan.ward, line, log, self._records)
+        self.plan = plan
+        self.cut_short: list[str] = []
+        """For each kill the last line of the record: see `verdict`."""
+        self._before = 0
+
+    def launch(self) -> None:
+        """Start it and do not wait."""
+        self._before = self._size()
+        super().launch()
+
+    def kill(self) -> None:
+        """kill -9."""
+        alive = self.process is not None and self.process.poll() is None
+        super().kill()
+        if alive:
+            self.cut_short.append(last_made(Path(self.plan.record)))
+
+    def end_of_shift(self) -> None:
+        """Make no more readings, deliver those there are, end; returns once it has ended."""
+        if self.process is not None:
+            self.signal(signal.SIGTERM)
+            self.process.wait(DELIVERED_WITHIN + 20)
+            self.process = None
+
+    def _size(self) -> int:
+        record = Path(self.plan.record)
+        return record.stat().st_size if record.exists() else 0
+
+    def _records(self) -> bool:
+        return self._size() > self._before
+
+
+def last_made(record: Path) -> str:
+    """The last reading that was written down; nothing where there is none."""
+    if not record.exists():
+        return ""
+    with record.open("rb") as opened:
+        opened.seek(max(0, record.stat().st_size - 65_536))
+        lines = opened.read().decode(errors="replace").splitlines(keepends=True)
+    return next((line for line in reversed(lines) if line.startswith("made ") and line.endswith("\n")), "")
+
+
+async def run(plan: Plan, record: RawIOBase) -> None:
+    """Be the devices of `plan` until SIGTERM; then deliver what is left."""
+    ending = asyncio.Event()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def last_round() -> None:
+        ending.set()
+        loop.call_later(DELIVERED_WITHIN, stop.set)
+
+    def made(device: str, reading: Reading) -> None:
+        spo2 = reading.value("spo2")
+        record.write(f"made {device} {reading.boot} {reading.seq} {reading.time.timestamp()} {spo2}\n".encode())
+
+    def taken(device: str, readings: Sequence[Reading]) -> None:
+        now = time.time()
+        record.write(b"".join(f"taken {device} {r.boot} {r.seq} {now}\n".encode() for r in readings))
+
+    loop.add_signal_handler(signal.SIGTERM, last_round)
+    sources = [_recorded(source, plan, made, ending.is_set) for source in _sources(plan)]
+    outbox = OutboxFile(Path(plan.outbox), lambda sentence: print(sentence, file=sys.stderr, flush=True))  # noqa: T201
+    await run_fleet(sources, Broker.parse(plan.mqtt_url), Topics(), stop=stop, file=outbox, on_taken=taken)
+    outbox.close()
+
+
+def _sources(plan: Plan) -> list[Source]:
+    return ward_of(plan.devices, ward=plan.ward, boot=int(time.time()), seed=7, interval_s=plan.interval_s)
+
+
+def _recorded(source: Source, plan: Plan, made: Callable[[str, Reading], None], over: Callable[[], bool]) -> Recorded:
+    fields = {name: getattr(source, name) for name in Source.__dataclass_fields__}
+    if plan.watched:
+        number = int(source.device.rpartition("-")[2])
+        kind, samples = (STEADY, _steady(plan)) if number % 2 else (MOODY, _moody(plan, number))
+        fields |= {"device": f"{kind}{number}", "samples": samples}
+    fields["samples"] = _until(over, iter(fields["samples"]))
+    return Recorded(**fields, made=made)
+
+
+def _until(over: Callable[[], bool], samples: Samples) -> Samples:
+    for sample in samples:
+        if over():
+            return
+        yield sample
+
+
+def _steady(plan: Plan) -> Samples:
+    number = 0
+    while True:
+        yield number * plan.interval_s, Sample({"heart_rate": 150.0, "spo2": 97.0})
+        number += 1
+
+
+def _moody(plan: Plan, phase: int) -> Samples:
+    number = 0
+    while True:
+        moment = number * plan.interval_s
+        low = (moment + 1.7 * phase) % (LOW_S + WELL_S) < LOW_S
+        yield moment, Sample({"heart_rate": 70.0, "spo2": 91.0 if low else 97.0})
+        number += 1
+
+
+if __name__ == "__main__":
+    told = Plan(**json.loads(sys.argv[1]))
+    with Path(told.record).open("ab", buffering=0) as opened:
+        asyncio.run(run(told, opened))

@@ -1,0 +1,145 @@
+"""What `chaos` does to whom: each fault strikes, keeps something down for a moment, and puts it back."""
+
+import time
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from bench.beds import Beds
+from bench.disk import SmallDisk
+from bench.proxy import Proxy
+from bench.services import counter
+from stack.servers import Broker, Database, Service
+
+
+@dataclass(frozen=True)
+class Struck:
+    """One fault: what was done, when it began, and when the victim was started again or the link healed (unix
+    seconds)."""
+
+    what: str
+    began: float
+    over: float
+
+
+class Fault(Protocol):
+    """Something that can be done more than once. `stops_alarms`: it stands between devices, worker and people."""
+
+    name: str
+    stops_alarms: bool
+    ward: str | None
+    """Whose readings stop meanwhile; None for everybody's."""
+
+    def strike(self, moment: Random) -> Struck:
+        """Do it once; returns when it is over."""
+
+
+class Kill:
+    """kill -9 (for the database: immediate shutdown, as after a crash), and a supervisor that starts it again."""
+
+    def __init__(self, name: str, victim: Service | Broker | Database | Beds) -> None:
+        self.name = name
+        self.stops_alarms = name in ("alerts", "broker")
+        self.ward = victim.plan.ward if isinstance(victim, Beds) else None
+        self._victim = victim
+
+    def strike(self, moment: Random) -> Struck:
+        """Kill, wait up to a second, start; returns once it serves."""
+        began = time.time()
+        if isinstance(self._victim, Database):
+            self._victim.stop_at_once()
+        else:
+            self._victim.kill()
+        time.sleep(moment.uniform(0.0, 1.0))
+        over = time.time()
+        self._victim.start()
+        return Struck(f"killed {self.name}", began, over)
+
+
+class LoseStore:
+    """kill -9 of the broker, and its disk with it: it starts as if it had never known anybody."""
+
+    name = "broker's store"
+    stops_alarms = True
+    ward: str | None = None
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def strike(self, moment: Random) -> Struck:
+        """Kill, delete what it had saved, start."""
+        began = time.time()
+        self._broker.kill()
+        self._broker.forget()
+        over = time.time()
+        self._broker.start()
+        return Struck("killed broker and deleted its store", began, over)
+
+
+class Link:
+    """A link is cut or stalled, mostly for up to four seconds and now and then for `longest` of them."""
+
+    def __init__(self, name: str, proxy: Proxy, longest: float, *, stops_alarms: bool = False) -> None:
+        self.name = f"link {name}"
+        self.stops_alarms = stops_alarms
+        self.ward: str | None = None
+        self._proxy = proxy
+        self._longest = longest
+
+    def strike(self, moment: Random) -> Struck:
+        """Harm it, wait, heal it."""
+        harm, what = moment.choice([(self._proxy.cut, "cut"), (self._proxy.stall, "stalled")])
+        began = time.time()
+        harm()
+        time.sleep(self._longest if moment.random() < 0.1 else moment.uniform(0.2, 4.0))
+        self._proxy.heal()
+        return Struck(f"{what} {self.name}", began, time.time())
+
+
+class Disk:
+    """The database's disk is full for some seconds; a PostgreSQL that gave up over it is started again."""
+
+    name = "disk"
+    stops_alarms = False
+    ward: str | None = None
+
+    def __init__(self, database: Database, disk: SmallDisk) -> None:
+        self._database = database
+        self._disk = disk
+
+    def strike(self, moment: Random) -> Struck:
+        """Fill, wait, empty."""
+        began = time.time()
+        self._disk.fill()
+        time.sleep(moment.uniform(2.0, 5.0))
+        self._disk.empty()
+        over = time.time()
+        if self._database.process is not None and self._database.process.poll() is not None:
+            self._database.start()
+        return Struck("filled the database's disk", began, over)
+
+
+class Awake:
+    """The spans in which the alert worker could do its work: kept by telling it of each fault that stops it."""
+
+    def __init__(self, worker: Service) -> None:
+        self._worker = worker
+        self._since: float | None = time.time()
+        self.spans: list[tuple[float, float]] = []
+
+    def close(self) -> None:
+        """The span ends here: a fault is about to strike, or the run is over."""
+        if self._since is not None:
+            self.spans.append((self._since, time.time()))
+        self._since = None
+
+    def reopen(self, patience: float) -> bool:
+        """Wait until the worker evaluates readings again; False where it does not in time."""
+        deadline = time.monotonic() + patience
+        before = counter(self._worker, "evaluated_total")
+        while counter(self._worker, "evaluated_total") <= before:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        self._since = time.time()
+        return True

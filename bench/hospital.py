@@ -1,0 +1,90 @@
+"""A whole VitalFlow for `chaos` to harm: programs, devices that keep a record, and a proxy in each link."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.beds import Beds, Plan
+from bench.faults import Disk, Fault, Kill, Link, LoseStore
+from bench.ground import PASSWORD, Ground
+from bench.proxy import Proxy
+from bench.services import service
+from sql.migrate import INGEST_ROLE
+from stack.servers import OWNER
+
+READINGS_PER_S = 500
+WATCHED = 20  # devices whose alarms are looked at, twice a second each
+
+
+class Hospital:
+    """The programs of a run, each link through a proxy."""
+
+    def __init__(self, ground: Ground, devices: int, ends: ExitStack) -> None:
+        self.ground = ground
+        self.links = {
+            "devices-broker": Proxy(ground.broker.port),
+            "ingest-broker": Proxy(ground.broker.port),
+            "alerts-broker": Proxy(ground.broker.port),
+            "ingest-database": Proxy(ground.database.port),
+        }
+        for link in self.links.values():
+            ends.callback(link.start().stop)
+        database = f"postgresql://{INGEST_ROLE}:{PASSWORD}@127.0.0.1:{self.links['ingest-database'].port}/{OWNER}"
+        told = {"VITALFLOW_MQTT_URL": self._mqtt("ingest-broker"), "VITALFLOW_INGEST_URL": database}
+        self.ingest = service(ground, "ingest", settings=told)
+        rules = str(Path(__file__).with_name("chaos_rules.toml"))
+        told = {"VITALFLOW_MQTT_URL": self._mqtt("alerts-broker"), "VITALFLOW_ALERTS_RULES": rules}
+        self.alerts = service(ground, "alerts", "run", settings=told)
+        interval = devices / (READINGS_PER_S - WATCHED / 0.5)
+        url = self._mqtt("devices-broker")
+        sizes = {"icu-1": (devices + 1) // 2, "icu-2": devices // 2}
+        self.fleets = [self._beds(url, ward, size, interval) for ward, size in sizes.items()]
+        self.watched = self._beds(ground.broker.url, "icu-9", WATCHED, 0.5, watched=True)
+        for program in (self.ingest, self.alerts, *self.fleets, self.watched):
+            ends.callback(program.kill)
+
+    @property
+    def records(self) -> list[Path]:
+        """Where the devices wrote down what they made."""
+        return [Path(beds.plan.record) for beds in (*self.fleets, self.watched)]
+
+    @property
+    def cut_short(self) -> list[str]:
+        """The last line that each killed process of devices wrote."""
+        return [line for beds in self.fleets for line in beds.cut_short]
+
+    def start(self) -> None:
+        """Start all of it; returns once readings are made."""
+        for program in (self.ingest, self.alerts, self.watched, *self.fleets):
+            program.start()
+
+    def end_of_shift(self) -> None:
+        """Let every device deliver what it has."""
+        for beds in (*self.fleets, self.watched):
+            beds.end_of_shift()
+
+    def faults(self, victims: Sequence[str], longest: float) -> list[Fault]:
+        """What to do to these victims."""
+        ground = self.ground
+        kills: dict[str, list[Fault]] = {
+            "ingest": [Kill("ingest", self.ingest)],
+            "alerts": [Kill("alerts", self.alerts)],
+            "broker": [Kill("broker", ground.broker), LoseStore(ground.broker)],
+            "database": [Kill("database", ground.database)],
+            "devices": [Kill("devices", beds) for beds in self.fleets],
+            "links": [
+                Link(name, link, longest, stops_alarms=name == "alerts-broker") for name, link in self.links.items()
+            ],
+            "disk": [Disk(ground.database, ground.disk)] if ground.disk else [],
+        }
+        return [fault for victim in victims for fault in kills[victim]]
+
+    def _mqtt(self, link: str) -> str:
+        return f"mqtt://127.0.0.1:{self.links[link].port}"
+
+    def _beds(self, url: str, ward: str, devices: int, interval: float, watched: bool = False) -> Beds:
+        folder = self.ground.folder
+        plan = Plan(
+            url, ward, devices, interval, str(folder / f"{ward}.record"), str(folder / f"{ward}.outbox"), watched
+        )
+        return Beds(plan, folder / f"{ward}.log")

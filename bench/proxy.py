@@ -1,0 +1,107 @@
+"""A link that can be cut and stalled: a TCP proxy between two programs, for `chaos`.
+
+Runs an asyncio loop in a thread of its own. It knows bytes and not what they mean.
+"""
+
+import asyncio
+import threading
+from contextlib import suppress
+from typing import Any
+
+PIECE = 65_536  # bytes passed on at once
+
+
+class Proxy:
+    """Listens on `port` of 127.0.0.1 and passes everything on to `target`, until told otherwise."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self._target = target
+        self._loop = asyncio.new_event_loop()
+        self._flows = asyncio.Event()
+        self._refuses = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"proxy to {target}", daemon=True)
+
+    def start(self) -> "Proxy":
+        """Listen; returns once it does."""
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def stop(self) -> None:
+        """Close everything; returns once the thread has ended."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
+    def cut(self) -> None:
+        """Reset every connection, and every new one, until `heal`."""
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def stall(self) -> None:
+        """Keep the connections and pass nothing on, until `heal`: the far end falls silent without a word."""
+        self._loop.call_soon_threadsafe(self._flows.clear)
+
+    def heal(self) -> None:
+        """Pass everything on again, what waited first."""
+        self._loop.call_soon_threadsafe(self._heal)
+
+    def _cut(self) -> None:
+        self._refuses = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def _heal(self) -> None:
+        self._refuses = False
+        self._flows.set()
+
+    def _run(self) -> None:
+        loop = self._loop
+        loop.set_exception_handler(_silent)
+        server = loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1000))
+        self.port = server.sockets[0].getsockname()[1]
+        self._flows.set()
+        self._ready.set()
+        loop.run_forever()
+        server.close()
+        self._cut()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.05))
+        loop.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        far: asyncio.StreamWriter | None = None
+        try:
+            if self._refuses:
+                return
+            far_reader, far = await asyncio.open_connection("127.0.0.1", self._target)
+            self._writers.add(far)
+            pumps = [asyncio.create_task(self._pump(*ends)) for ends in ((reader, far), (far_reader, writer))]
+            # Either end's silence is the end of both, as with a real connection that is gone.
+            _, rest = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for pump in rest:
+                pump.cancel()
+        except OSError:
+            pass  # the far end is not there: the near one finds its connection reset
+        finally:
+            for end in (writer, far):
+                if end is not None:
+                    self._writers.discard(end)
+                    end.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while piece := await reader.read(PIECE):
+                await self._flows.wait()
+                writer.write(piece)
+                await writer.drain()
+            await asyncio.sleep(0.05)  # abort() throws away what is not sent: a goodbye has time to leave
+
+
+def _silent(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
+    """Connections that end in the middle are what this proxy is for."""

@@ -1,0 +1,144 @@
+"""What became of every reading and every alert of a run of `chaos`: lists in, counts out.
+
+Pure but for reading the record files that `beds` wrote.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from bench.beds import MOODY, STEADY
+from vitals.alert import Alert, State
+
+Name = tuple[str, int, int]
+"""What names a reading: device, boot, seq."""
+Span = tuple[float, float]
+"""From one moment to another, in unix seconds."""
+
+DELAY_S = 4.0  # of spo2-low in chaos_rules.toml
+MARGIN_S = 2.0  # for a reading's way to the worker and an alert's way out; readings come twice a second
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the devices wrote down.
+
+    made        when each reading was made
+    taken       when the broker acknowledged it, where it did
+    measured    for each moody device (time, taken at, whether SpO2 was low)
+    """
+
+    made: dict[Name, float]
+    taken: dict[Name, float]
+    measured: dict[str, list[tuple[float, float, bool]]]
+
+    @classmethod
+    def read(cls, files: Iterable[Path]) -> "Record":
+        """Read record files; the last line of a killed process may be torn, and is no reading."""
+        made: dict[Name, tuple[float, bool]] = {}
+        taken: dict[Name, float] = {}
+        for line in (line for file in files for line in file.read_text().splitlines(keepends=True)):
+            match line.split():
+                case ["made", device, boot, seq, time, spo2] if line.endswith("\n"):
+                    low = spo2 != "None" and float(spo2) < 92
+                    made[(device, int(boot), int(seq))] = (float(time), low)
+                case ["taken", device, boot, seq, time] if line.endswith("\n"):
+                    taken.setdefault((device, int(boot), int(seq)), float(time))
+        measured = defaultdict(list)
+        for name, (time_, low) in made.items():
+            if name[0].startswith(MOODY) and name in taken:
+                measured[name[0]].append((time_, taken[name], low))
+        times = {name: time for name, (time, _) in made.items()}
+        return cls(times, taken, {device: sorted(rows) for device, rows in measured.items()})
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """What became of the alerts."""
+
+    raised: int
+    due: int
+    lost: list[str]
+    doubled: list[str]
+
+
+def unwritten(record: Record, stored: Iterable[Name], cut_short: Iterable[str]) -> set[Name]:
+    """Readings measured in the instant of their own process's death: not lost by anybody, because nobody had them.
+
+    A device process makes a reading, tells its record, and puts it into its outbox, in one step that nothing else
+    comes between. So at most one reading a kill can be in the record and not in the outbox: the last one made.
+    """
+    last = {(device, int(boot), int(seq)) for line in cut_short if line for _, device, boot, seq, *_ in [line.split()]}
+    return last & (record.made.keys() - set(stored) - record.taken.keys())
+
+
+def doubled_rows(rows: Iterable[Name]) -> int:
+    """How many readings are stored more than once."""
+    return sum(times > 1 for times in Counter(rows).values())
+
+
+def judge(record: Record, told: Sequence[Alert], last: dict[tuple[str, str], Alert], awake: Sequence[Span]) -> Alarms:
+    """Which alerts had to come and did not, and which came twice.
+
+    told     every change that anybody heard or that history has
+    last     what a newcomer is told at the end
+    awake    the spans in which a worker lived, was connected, and nobody harmed its way from and to the devices
+
+    An alert was due where a sign stayed beyond its limit for longer than the delay within one such span: had the
+    worker been killed while it counted, the next one may begin to count again, which is what we promise.
+    """
+    lives = lives_of(told)
+    doubled = [
+        f"{device}/{rule}"
+        for (device, rule), spans in lives.items()
+        for earlier, later in pairwise(sorted(spans))
+        if later[0] < earlier[1]
+    ]
+    due = lost = 0
+    missing = []
+    for device, rows in record.measured.items():
+        for begin, end in _due(rows, awake):
+            due += 1
+            if not any(raised <= end and over >= begin for raised, over in lives.get((device, "spo2-low"), ())):
+                missing.append(f"{device}/spo2-low at {begin:.0f}")
+                lost += 1
+    first = {(a.device_id, a.rule): a.alert_id for a in reversed(told)}
+    acknowledged = {a.alert_id for a in told if a.state is State.ACKNOWLEDGED}
+    for place, name in first.items():
+        if place[0].startswith(STEADY) and place[1] == "heart-rate-high":
+            due += 1
+            now = last.get(place)
+            if now is None or not now.is_open or now.alert_id != name:
+                missing.append(f"{'/'.join(place)} at the end")
+            elif name in acknowledged and now.state is not State.ACKNOWLEDGED:
+                missing.append(f"the acknowledgement of {'/'.join(place)}")
+    return Alarms(len({a.alert_id for a in told}), due, missing, doubled)
+
+
+def lives_of(told: Iterable[Alert]) -> dict[tuple[str, str], list[Span]]:
+    """From raised to cleared, for each alert of each place, by the readings' own time; endless where never cleared."""
+    spans: dict[tuple[str, str], dict[object, Span]] = defaultdict(dict)
+    for alert in told:
+        place = spans[(alert.device_id, alert.rule)]
+        _, over = place.get(alert.alert_id, (0.0, float("inf")))
+        ends = over if alert.is_open else min(over, alert.changed_at.timestamp())
+        place[alert.alert_id] = (alert.raised_at.timestamp(), ends)
+    return {place: list(found.values()) for place, found in spans.items()}
+
+
+def _due(rows: Sequence[tuple[float, float, bool]], awake: Sequence[Span]) -> list[Span]:
+    """The low spells of one device that lasted long enough within one span of `awake`."""
+    found = []
+    for start, stop in awake:
+        begin: float | None = None
+        end = 0.0
+        for time, taken, low in [*rows, (float("inf"), float("inf"), False)]:
+            if low and time >= start and taken <= stop:
+                begin, end = time if begin is None else begin, time
+            elif time >= start:
+                if begin is not None and end - begin > DELAY_S + MARGIN_S:
+                    found.append((begin, end))
+                begin = None
+    return found
