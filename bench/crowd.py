@@ -1,0 +1,159 @@
+"""Thousands of devices in one process on a fraction of a core: the load of `live`.
+
+Each has its own connection, client id, patient, will and birth, publishes one reading a second at QoS 1, and hears its
+receipts, as a device of `devices` does, so the broker and everything behind it have the same work. What it is not: it
+does not reconnect and sends nothing again; a connection lost is counted, and is a failure of the run. The real
+`devices` program takes two thirds of a core for 2,000 devices, most of it in its MQTT library; with 5,000 there would
+be no machine left to measure.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from bench import packets
+from devices.fleet import CONNECTS_PER_S, allow_open_files
+from devices.simulation import ward_of
+from devices.source import Source
+from vitals.sample import Sample
+from vitals.status import Status, encode_status
+from vitals.topics import Topics
+from vitals.wire import encode
+
+WARD = "crowd"
+SLICE_S = 0.01  # readings that fall due within so long are sent together
+KEEPALIVE_S = 15
+ANSWER_S = 20.0  # seconds at the end for the last acknowledgements
+
+
+@dataclass
+class Spoken:
+    """What the crowd did. `late_s`: how far the sending fell behind its schedule at worst."""
+
+    devices: int
+    published: int = 0
+    acknowledged: int = 0
+    receipts: int = 0
+    disconnected: int = 0
+    late_s: float = 0.0
+
+
+class Device(asyncio.Protocol):
+    """One device's connection."""
+
+    def __init__(self, source: Source, topics: Topics, spoken: Spoken) -> None:
+        self.ready = asyncio.get_running_loop().create_future()
+        self._source = source
+        self._samples: Iterator[tuple[float, Sample | None]] = iter(source.samples)
+        self._topics = topics
+        self._vitals = packets.topic_bytes(topics.vitals(source.ward, source.device))
+        self._spoken = spoken
+        self._received = bytearray()
+        self._seq = 0
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Introduce ourselves."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        will = encode_status(Status(state="offline", boot=self._source.boot))
+        status = self._topics.status(self._source.ward, self._source.device)
+        transport.write(packets.connect(self._source.device, KEEPALIVE_S, status, will))
+
+    def data_received(self, data: bytes) -> None:
+        """Hear the broker."""
+        self._received += data
+        for kind, number, _ in packets.take_apart(self._received):
+            match kind:
+                case packets.PUBACK:
+                    self._spoken.acknowledged += 1
+                case packets.PUBLISH:
+                    self._spoken.receipts += 1
+                    self._write(packets.puback(number))
+                case packets.CONNACK:
+                    self._be_born()
+                case packets.SUBACK:
+                    self.ready.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Only at the end is this in order."""
+        self._transport = None
+        self._spoken.disconnected += 1
+
+    def measure(self, now: datetime) -> None:
+        """One reading, if the patient shows anything."""
+        _, sample = next(self._samples)
+        if sample is not None:
+            self._seq += 1
+            self._publish(self._vitals, encode(self._source.stamp(sample, self._seq, now)))
+
+    def leave(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _be_born(self) -> None:
+        source = self._source
+        birth = Status(state="online", boot=source.boot, interval_s=source.interval_s, model=source.model)
+        topic = packets.topic_bytes(self._topics.status(source.ward, source.device))
+        self._publish(topic, encode_status(birth), retain=True)
+        self._write(packets.subscribe(self._topics.receipts(source.ward, source.device), 65_535))
+
+    def _publish(self, topic: bytes, payload: bytes, retain: bool = False) -> None:
+        self._spoken.published += 1
+        self._write(packets.publish(topic, payload, 1 + self._spoken.published % 65_000, retain))
+
+    def _write(self, packet: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(packet)
+
+
+async def speak(port: int, count: int) -> Spoken:
+    """Connect `count` devices, say so in a line, let each speak once a second until SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    allow_open_files(count)
+    spoken = Spoken(count)
+    devices = []
+    for number, source in enumerate(ward_of(count, ward=WARD, boot=int(time.time()), seed=7)):
+        _, device = await loop.create_connection(lambda s=source: Device(s, Topics(), spoken), "127.0.0.1", port)  # type: ignore[misc]
+        devices.append(device)
+        if number % (CONNECTS_PER_S // 10) == 0:
+            await asyncio.sleep(0.1)
+    await asyncio.gather(*(device.ready for device in devices))
+    print(f"{count} connected", flush=True)  # noqa: T201
+    await _day(devices, spoken, stop)
+    for _ in range(int(ANSWER_S / SLICE_S)):
+        if spoken.acknowledged == spoken.published:
+            break
+        await asyncio.sleep(SLICE_S)
+    spoken.published -= count  # births are no readings
+    spoken.acknowledged -= count
+    told = Spoken(**asdict(spoken))
+    for device in devices:
+        device.leave()
+    return told
+
+
+async def _day(devices: list[Device], spoken: Spoken, stop: asyncio.Event) -> None:
+    start = time.perf_counter()
+    done = 0
+    while not stop.is_set():
+        passed = time.perf_counter() - start
+        due = int(passed * len(devices))
+        now = datetime.now(UTC)
+        for number in range(done, due):
+            devices[number % len(devices)].measure(now)
+        spoken.late_s = max(spoken.late_s, (due - done) / len(devices) - SLICE_S)
+        done = due
+        await asyncio.sleep(SLICE_S)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(asyncio.run(speak(int(sys.argv[1]), int(sys.argv[2]))))), flush=True)  # noqa: T201

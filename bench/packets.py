@@ -1,0 +1,85 @@
+"""As much of MQTT 3.1.1 as a device says and hears, as bytes: for `crowd`, which has no processor to spare.
+
+Pure. Not a client library: it knows no QoS 2, and takes what a broker sends for well formed.
+"""
+
+from collections.abc import Iterator
+
+CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9
+PINGREQ = b"\xc0\x00"
+
+
+def connect(client_id: str, keepalive_s: int, will_topic: str, will: bytes) -> bytes:
+    """CONNECT with a clean session and a retained will at QoS 1."""
+    flags = 0x02 | 0x04 | 0x08 | 0x20  # clean session, will, its QoS 1, retained
+    variable = _text("MQTT") + bytes([4, flags]) + keepalive_s.to_bytes(2, "big")
+    payload = _text(client_id) + _text(will_topic) + len(will).to_bytes(2, "big") + will
+    return _packet(0x10, variable + payload)
+
+
+def publish(topic: bytes, payload: bytes, packet_id: int, retain: bool = False) -> bytes:
+    """PUBLISH at QoS 1; `topic` as `topic_bytes` made it."""
+    return _packet(0x33 if retain else 0x32, topic + packet_id.to_bytes(2, "big") + payload)
+
+
+def topic_bytes(topic: str) -> bytes:
+    """A topic as `publish` wants it, made once a device."""
+    return _text(topic)
+
+
+def subscribe(topic: str, packet_id: int) -> bytes:
+    """SUBSCRIBE at QoS 1."""
+    return _packet(0x82, packet_id.to_bytes(2, "big") + _text(topic) + b"\x01")
+
+
+def puback(packet_id: int) -> bytes:
+    """PUBACK."""
+    return b"\x40\x02" + packet_id.to_bytes(2, "big")
+
+
+def take_apart(received: bytearray) -> Iterator[tuple[int, int, bytes]]:
+    """The complete packets at the beginning of `received`, which are removed: kind, packet id, payload.
+
+    Raises ConnectionError for a CONNACK or SUBACK that refuses.
+    """
+    while True:
+        length, start = _remaining(received)
+        if length < 0 or len(received) < start + length:
+            return
+        kind, body = received[0] >> 4, bytes(received[start : start + length])
+        first = received[0]
+        del received[: start + length]
+        if kind == PUBLISH:
+            after = 2 + int.from_bytes(body[:2], "big")
+            quality = first >> 1 & 3
+            number = int.from_bytes(body[after : after + 2], "big") if quality else 0
+            yield kind, number, body[after + (2 if quality else 0) :]
+            continue
+        if (kind == CONNACK and body[1]) or (kind == SUBACK and body[2] == 0x80):
+            raise ConnectionError(f"the broker refuses: {body.hex()}")
+        yield kind, int.from_bytes(body[:2], "big"), b""
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode()
+    return len(encoded).to_bytes(2, "big") + encoded
+
+
+def _packet(first: int, body: bytes) -> bytes:
+    length = len(body)
+    digits = bytearray()
+    while True:
+        length, digit = divmod(length, 128)
+        digits.append(digit | (0x80 if length else 0))
+        if not length:
+            return bytes([first]) + digits + body
+
+
+def _remaining(received: bytearray) -> tuple[int, int]:
+    """The remaining length of the first packet and where it begins; -1 where that is not there yet."""
+    value = 0
+    for place in range(1, min(5, len(received))):
+        value |= (received[place] & 0x7F) << 7 * (place - 1)
+        if not received[place] & 0x80:
+            return value, place + 1
+    return -1, 0
