@@ -1,6 +1,7 @@
 """`python -m bench`: the measurements, each a command."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,21 @@ from typing import Annotated
 import typer
 
 from bench.alarms import alarms as measure_alarms
+from bench.chaos import VICTIMS
+from bench.chaos import chaos as measure_chaos
 from bench.drain import drain as measure_drain
 from bench.engine import engine as measure_engine
 from bench.ground import ground
+from bench.live import DATABASE
+from bench.live import live as measure_live
+from bench.live import told as live_told
+from bench.peers import peers as measure_peers
+from bench.peers import told as peers_told
 from bench.queries import series as measure_series
 from bench.queries import ward_now as measure_ward_now
 from bench.storage import storage as measure_storage
+from bench.survived import told as chaos_told
+from stack.servers import raise_file_limit
 from vitals.errors import told_in_one_sentence
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -23,6 +33,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 @app.callback()
 def about() -> None:
     """What VitalFlow costs. A command that needs servers starts its own and deletes them afterwards."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that they are deleted then too
 
 
 @app.command()
@@ -35,7 +46,7 @@ def drain(
     The ratio is what to compare: it holds on a slow machine as on a fast one.
     """
     with told_in_one_sentence("vitalflow bench"), ground() as servers:
-        found = measure_drain(servers, messages, lambda line: print(line, file=sys.stderr))
+        found = measure_drain(servers, messages, _progress)
     if as_json:
         print(json.dumps(found.as_dict()))
         return
@@ -52,7 +63,7 @@ def engine(
 ) -> None:
     """How many readings a second the alarm engine evaluates on one core with the default rules."""
     with told_in_one_sentence("vitalflow bench"):
-        found = measure_engine(readings, lambda line: print(line, file=sys.stderr))
+        found = measure_engine(readings, _progress)
     if as_json:
         print(json.dumps(found.as_dict()))
         return
@@ -71,7 +82,7 @@ def alerts(
 ) -> None:
     """How soon an alert is there after its reading was published, with everything on this machine and under load."""
     with told_in_one_sentence("vitalflow bench"), ground() as servers:
-        found = measure_alarms(servers, rate, seconds, lambda line: print(line, file=sys.stderr))
+        found = measure_alarms(servers, rate, seconds, _progress)
     if as_json:
         print(json.dumps(found.as_dict()))
         return
@@ -79,6 +90,55 @@ def alerts(
     print(f"probes            {found.probes} of which {found.missing} without an alert, beside {rate} readings/s")
     print(f"the worker        {found.worker_cores} of a core, {found.worker_mib} MiB")
     print(", ".join(found.machine.values()))
+
+
+@app.command()
+def live(
+    devices: Annotated[int, typer.Option(min=10, max=50_000, help="Devices, each with its own connection.")] = 1000,
+    seconds: Annotated[float, typer.Option(min=10, help="How long to measure.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
+) -> None:
+    """Devices at one reading a second each, and everything behind them: delays, losses, processors, memory.
+
+    Exit code 1 where a reading was lost or doubled.
+    """
+    raise_file_limit()
+    with told_in_one_sentence("vitalflow bench"), ground(database_settings=DATABASE) as servers:
+        found = measure_live(servers, devices, seconds, _progress)
+    print(json.dumps(found.as_dict()) if as_json else live_told(found))
+    raise typer.Exit(1 if found.lost or found.duplicates else 0)
+
+
+@app.command()
+def peers(
+    messages: Annotated[int, typer.Option(min=5000, help="Readings; a fifth for the slow one.")] = 60_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
+) -> None:
+    """Ours beside what most tutorials write: how fast a backlog is stored, and what two kills cost."""
+    with told_in_one_sentence("vitalflow bench"), ground(database_settings=DATABASE) as servers:
+        found = measure_peers(servers, messages, _progress)
+    print(json.dumps(found.as_dict()) if as_json else peers_told(found))
+
+
+@app.command()
+def chaos(
+    seconds: Annotated[float, typer.Option(min=5, help="How long faults strike.")] = 300.0,
+    victim: Annotated[list[str] | None, typer.Option(help=f"Whom: {', '.join(VICTIMS)}; again for more.")] = None,
+    devices: Annotated[int, typer.Option(min=2, help="Devices; together 500 readings a second.")] = 250,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same faults in the same order.")] = 2026,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
+) -> None:
+    """Kill, cut, stall and fill everything in turn under load; then count what was lost or doubled.
+
+    Exit code 1 where anything was.
+    """
+    victims = victim or list(VICTIMS)
+    if not set(victims) <= set(VICTIMS):
+        raise typer.BadParameter(f"expected of {', '.join(VICTIMS)}", param_hint="--victim")
+    with told_in_one_sentence("vitalflow bench"), ground(_progress if "disk" in victims else None) as servers:
+        found = measure_chaos(servers, seconds, victims, devices, seed, _progress)
+    print(json.dumps(found.as_dict()) if as_json else chaos_told(found))
+    raise typer.Exit(0 if found.unharmed else 1)
 
 
 @app.command()
@@ -150,7 +210,7 @@ def _community(url: str | None) -> Iterator[str]:
 
 
 def _progress(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
