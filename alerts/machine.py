@@ -28,11 +28,6 @@ class Count(NamedTuple):
         return any(self.beyond[self.level :])
 
     @property
-    def is_clearing(self) -> bool:
-        """A level that holds counts down to its end."""
-        return any(self.within[: self.level])
-
-    @property
     def is_idle(self) -> bool:
         """Nothing holds and nothing is counted: the same as no Count at all."""
         return not self.level and not any(self.beyond)

@@ -26,8 +26,10 @@ CONNECT_TIMEOUT = 3.0  # seconds
 
 def read_back(
     broker: Broker, topics: Topics, service: str, wards: Sequence[str], stopping: Callable[[], bool]
-) -> tuple[list[Alert], list[tuple[str, bytes]]]:
-    """The retained alerts, and the retained limits as (topic, payload). Raises TryAgain where the broker is away.
+) -> tuple[list[Alert], list[tuple[str, bytes]]] | None:
+    """The retained alerts, and the retained limits as (topic, payload); None when `stopping` before all has come.
+
+    Raises TryAgain where the broker is away, or refuses us.
 
     A broker sends what it retains before anything that is published after the subscription. So a marker of our own,
     published when the subscription is confirmed, says that all has come.
@@ -38,7 +40,15 @@ def read_back(
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     if broker.username is not None:
         client.username_pw_set(broker.username, broker.password)
-    client.on_connect = lambda client, *_: client.subscribe([*filters, (marker, 1)]) and None
+    refused: list[str] = []
+
+    def on_connect(client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            refused.append(f"it refuses us: {reason}")
+        else:
+            client.subscribe([*filters, (marker, 1)])
+
+    client.on_connect = on_connect
     client.on_subscribe = lambda client, *_: client.publish(marker, qos=1) and None
 
     def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
@@ -52,28 +62,31 @@ def read_back(
         raise TryAgain(str(error)) from None
     client.loop_start()
     try:
-        return _sorted(_until(marker, heard, stopping), topics)
+        got = _until(marker, heard, refused, stopping)
+        return None if got is None else _sorted(got, topics)
     finally:
         client.disconnect()
         client.loop_stop()
 
 
 def _until(
-    marker: str, heard: "SimpleQueue[tuple[str, bytes]]", stopping: Callable[[], bool]
-) -> list[tuple[str, bytes]]:
+    marker: str, heard: "SimpleQueue[tuple[str, bytes]]", refused: list[str], stopping: Callable[[], bool]
+) -> list[tuple[str, bytes]] | None:
     got: list[tuple[str, bytes]] = []
     deadline = time.monotonic() + PATIENCE
     while not stopping():
         try:
             topic, payload = heard.get(timeout=0.2)
         except Empty:
+            if refused:
+                raise TryAgain(refused[0]) from None
             if time.monotonic() > deadline:
                 raise TryAgain(f"it did not send what it retains within {PATIENCE:g} s") from None
             continue
         if topic == marker:
-            break
+            return got
         got.append((topic, payload))
-    return got
+    return None
 
 
 def _sorted(got: list[tuple[str, bytes]], topics: Topics) -> tuple[list[Alert], list[tuple[str, bytes]]]:

@@ -111,6 +111,7 @@ class _Reader:
         sign = table.get("sign")
         if sign not in _SIGNS:
             self._mistakes.wrong("sign", sign, f"one of {', '.join(_SIGNS)}{meant(sign, _SIGNS)}", None)
+            self._read_levels(table, "sign")  # for their own mistakes
             return []
         source: Source = "sign" if sign in BY_KEY else sign
         if "of" in table and source != "sensor-off":

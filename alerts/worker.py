@@ -132,7 +132,7 @@ class Worker:
         told_at = None
         while not self._stopping:
             try:
-                alerts, limits = read_back(
+                found = read_back(
                     settings.broker, self._topics, self._service, [*settings.wards, WARD], lambda: self._stopping
                 )
             except TryAgain as away:
@@ -141,6 +141,9 @@ class Worker:
                     log.warning("waiting for the broker at %s: %s", settings.broker, away)
                 time.sleep(0.5)
                 continue
+            if found is None:
+                return
+            alerts, limits = found
             self._set_time()
             self._publish(self._beds.restore(alerts, self._now))
             for topic, payload in limits:
@@ -202,6 +205,7 @@ class Worker:
     def _connected(self, session_present: bool) -> None:
         """Told by the session. The first time the broker has just told us; later it may know less than we do."""
         self._metrics.connections.inc()
+        self._taken.clear()  # of the connection before: they come again on this one, under ids of this one
         self._now = datetime.now(UTC)
         self._beds.excuse(self._now)
         if self._known_at_broker:

@@ -107,10 +107,6 @@ def resumed(events: Sequence[Event], now: datetime) -> Bed:
     return beds.get("mon-1") or Bed("mon-1", "icu", RULES, now)
 
 
-def is_counting(bed: Bed) -> bool:
-    return any(count.is_pending or count.is_clearing for count in bed.counts.values())
-
-
 @given(streams(), st.data())
 def test_repeated_and_late_readings_change_nothing(stream: list[Reading], data: st.DataObject) -> None:
     disturbed = []

@@ -61,6 +61,15 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
     assert "did you mean high?" in told[4]
 
 
+def test_a_rule_on_an_unknown_sign_tells_the_mistakes_of_its_levels_too() -> None:
+    told = mistakes(
+        '[[rule]]\nname = "a"\nsign = "heart_rat"\ntext = 3\n'
+        '  [[rule.level]]\n  priority = "urgent"\n  above = "high"\n  for_s = -1\n'
+    )
+    for key in ("sign", "text", "priority", "above", "for_s"):
+        assert any(f" {key} " in line or f"{key} =" in line for line in told), (key, told)
+
+
 @pytest.mark.parametrize(
     ("wrong", "line", "said"),
     [
