@@ -1,11 +1,9 @@
 """What the alert worker counts, for Prometheus on /metrics."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from vitals.alert import Event, Priority
-from vitals.errors import Never
-
-SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+from vitals.metrics import SECONDS, serve
 
 
 class Metrics:
@@ -32,13 +30,7 @@ class Metrics:
 
     def serve(self, host: str, port: int) -> None:
         """Serve /metrics; raises Never where the port is taken."""
-        try:
-            start_http_server(port, host, registry=self.registry)
-        except OSError as error:
-            raise Never(
-                f"cannot serve /metrics on {host}:{port}: {error.strerror}; "
-                "set VITALFLOW_ALERTS_METRICS_PORT to a free port, or to 0 for none"
-            ) from None
+        serve(self.registry, host, port, "VITALFLOW_ALERTS_METRICS_PORT")
 
     def published(self, event: Event) -> None:
         """Count one change."""

@@ -157,6 +157,8 @@ class Outbox:
         Such a receipt is ignored as a whole: who names a reading that was never made may be wrong about the others.
         """
         newest = self._newest.get(receipt.boot)
+        if newest is None and receipt.boot < max(self._newest, default=0):
+            return Confirmed(0, 0, 0)  # of a run before this one: true, and of no use any more
         if newest is None:
             raise ValueError(f"it is for the boot {receipt.boot}, of which this device has no readings")
         last = max((last for _, last in (*receipt.stored, *receipt.rejected)), default=0)

@@ -1,12 +1,11 @@
 """What ingest counts, for Prometheus on /metrics. Counted once a batch, never once a message."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.batch import Batch
 from ingest.store import Written
-from vitals.errors import Never
+from vitals.metrics import SECONDS, serve
 
-SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 SIZES = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
@@ -43,13 +42,7 @@ class Metrics:
 
     def serve(self, host: str, port: int) -> None:
         """Serve /metrics; raises Never where the port is taken."""
-        try:
-            start_http_server(port, host, registry=self.registry)
-        except OSError as error:
-            raise Never(
-                f"cannot serve /metrics on {host}:{port}: {error.strerror}; "
-                "set VITALFLOW_INGEST_METRICS_PORT to a free port, or to 0 for none"
-            ) from None
+        serve(self.registry, host, port, "VITALFLOW_INGEST_METRICS_PORT")
 
     def committed(self, batch: Batch, written: Written, now: float, took: float) -> None:
         """Count a batch that was committed at unix time `now`, `took` seconds after its first message."""

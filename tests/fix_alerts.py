@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -203,8 +202,3 @@ def make_person() -> Iterator[Callable[[int], Person]]:
     yield make
     for person in made:
         person.close()
-
-
-def wait_for_a_second_to_pass(seconds: float) -> None:
-    """Where the passing of time is the matter of the test."""
-    time.sleep(seconds)

@@ -4,9 +4,11 @@ Each service derives its own class from `Settings`; `.env.example` lists them al
 value, may come from a file instead: VITALFLOW_X_FILE names it.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -17,6 +19,8 @@ from vitals.errors import Never
 from vitals.topics import Topics
 
 PREFIX = "VITALFLOW_"
+TESTS = "VITALFLOW_TEST_"  # what the tests read; no setting of a service
+EXAMPLE = Path(__file__).parent.parent / ".env.example"
 _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _NO_PORT = re.compile(r":(?!//)(?!\d+(?:/|$)).*")
 
@@ -120,6 +124,18 @@ def _given(name: str, environ: Mapping[str, str]) -> str | None:
         raise Never(f"{name}_FILE names {path!r}, which cannot be read: {reason}") from error
 
 
+def _warn_of_strangers(environ: Mapping[str, str]) -> None:
+    """Say which VITALFLOW_ variables nobody reads: a slip of the pen, most likely. `.env.example` knows all names."""
+    if not EXAMPLE.exists():
+        return  # an installation without it, such as a container
+    known = set(re.findall(rf"^#? ?({PREFIX}\w+)=", EXAMPLE.read_text(), re.MULTILINE))
+    for name in environ:
+        if name.startswith(PREFIX) and name.removesuffix("_FILE") not in known and not name.startswith(TESTS):
+            close = get_close_matches(name, known, 1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            logging.getLogger("vitalflow").warning("%s is not a setting of VitalFlow%s", name, meant)
+
+
 class Settings(BaseModel):
     """What every service needs to know. Frozen: a setting that changes after start would be a lie."""
 
@@ -134,6 +150,7 @@ class Settings(BaseModel):
 
         The value of a URL is shown without its password.
         """
+        _warn_of_strangers(environ)
         given = {name: _given(PREFIX + name.upper(), environ) for name in cls.model_fields}
         try:
             return cls(**{name: value for name, value in given.items() if value is not None})

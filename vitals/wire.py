@@ -140,6 +140,8 @@ def _objection(reading: Reading, clock: Clock) -> Problem | None:
     if not reading.sensor_off:
         if sign_values(reading) == _NOTHING:
             return Problem(Reason.NO_SIGN, f"no sign and no sensor_off; expected one of {', '.join(BY_KEY)}")
+    elif len(set(reading.sensor_off)) < len(reading.sensor_off):
+        return Problem(Reason.BAD_FIELD, "sensor_off names a sign twice")  # the slow road puts it right
     elif any(reading.value(key) is not None for key in reading.sensor_off):
         return Problem(Reason.CONTRADICTION, "a sign has a value although sensor_off names it")
     return None

@@ -64,6 +64,13 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
         IngestSettings.read({"VITALFLOW_INGEST_URL": DB, "VITALFLOW_INGEST_URL_FILE": str(secret)})
 
 
+def test_a_name_that_nobody_reads_is_told_with_the_likely_one(caplog: pytest.LogCaptureFixture) -> None:
+    read(INGEST_BATCHSIZE="5", TEST_ANYTHING="1", TOPIC_ROOT="x")
+    assert caplog.messages == [
+        "VITALFLOW_INGEST_BATCHSIZE is not a setting of VitalFlow; did you mean VITALFLOW_INGEST_BATCH_SIZE?"
+    ]
+
+
 def test_settings_do_not_change_after_start() -> None:
     with pytest.raises(ValidationError):
         read().ingest_batch_size = 5

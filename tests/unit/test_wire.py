@@ -128,6 +128,12 @@ def test_unknown_keys_are_counted_and_do_no_harm() -> None:
     assert (found.unknown_keys, found.problems) == (3, [])
 
 
+def test_a_sensor_that_is_off_twice_is_off_once() -> None:
+    found = decode(as_json(sensor_off=["spo2", "heart_rate", "spo2"]), CLOCK)
+    assert [good.sensor_off for good in found.readings] == [("spo2", "heart_rate")]
+    assert not found.problems
+
+
 def test_a_time_with_another_offset_is_the_same_moment() -> None:
     payload = b'{"time":"2026-11-22T12:00:00.250+02:00","spo2":97}'
     assert decode(payload, CLOCK).readings[0].time == NOW + timedelta(milliseconds=250)
