@@ -71,7 +71,7 @@ def test_a_reading_through_the_stage_is_stored_once(migrated: Db) -> None:
 
 def test_a_device_status_is_kept(migrated: Db) -> None:
     birth = {"device_id": "bed-1", "ward": "icu-1", "state": "online", "boot": 9, "interval_s": 1.0, "model": "m"}
-    told = {**birth, "changed_at": datetime(2026, 11, 22, tzinfo=UTC), "retained": False}
+    told = {**birth, "dropped": 0, "changed_at": datetime(2026, 11, 22, tzinfo=UTC), "retained": False}
     with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         connection.execute(STATEMENTS["device_status"], told)
         connection.execute(STATEMENTS["device_status"], {**told, "state": "offline", "boot": 8})
