@@ -74,7 +74,8 @@ class Device(asyncio.Protocol):
                     self._spoken.acknowledged += 1
                 case packets.PUBLISH:
                     self._spoken.receipts += 1
-                    self._write(packets.puback(number))
+                    if number:  # QoS 0 has no number and wants no answer
+                        self._write(packets.puback(number))
                 case packets.CONNACK:
                     self._be_born()
                 case packets.SUBACK:

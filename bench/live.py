@@ -145,7 +145,8 @@ def _ask(lived: Lived, ground: Ground, begun: float, ended: float) -> None:
         lived.lost = lived.published - lived.stored
         lived.duplicates = rows - lived.stored
         found = connection.execute(delays.encode(), [WARD, begun, ended]).fetchone()
-        assert found is not None
+        if found is None or found[0] is None:
+            raise Never(f"none of {lived.published} readings was measured and stored in the {lived.seconds:g} s")
         told = (round(seconds * 1000, 1) for seconds in found[0])
         lived.to_committed_p50_ms, lived.to_committed_p99_ms, lived.to_committed_worst_ms = told
 

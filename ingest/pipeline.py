@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from ingest.batch import Batch
+from ingest.brokerconf import complaints
 from ingest.intake import Intake
 from ingest.metrics import Metrics
 from ingest.receipts import Receipts
@@ -81,6 +82,7 @@ class Pipeline:
         5. Receive into the open batch; hand it over when it is full, old, or its connection is gone.
         """
         self._refuse_a_second_instance()
+        self._warn_of_the_broker()
         self._writer.start()
         self._retention.start()
         while not self._stopping:
@@ -105,6 +107,17 @@ class Pipeline:
                 f"an ingest with the client id {self._settings.ingest_client_id!r} is already running ({other}); "
                 "stop it first, or give this one its own VITALFLOW_INGEST_CLIENT_ID"
             )
+
+    def _warn_of_the_broker(self) -> None:
+        path = self._settings.ingest_broker_conf
+        if path is None:
+            return
+        try:
+            conf = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Never(f"VITALFLOW_INGEST_BROKER_CONF names {str(path)!r}, which cannot be read: {error}") from None
+        for complaint in complaints(conf, self._settings.ingest_window):
+            log.warning("the broker's %s: %s", path, complaint)
 
     def _wait(self, now: float) -> bool:
         """Sleep until something happens; says whether the MQTT socket can be read."""

@@ -1,6 +1,7 @@
 """The settings of ingest, read once at start."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -15,6 +16,9 @@ class IngestSettings(Settings):
     ingest_url: DatabaseUrl = Field(description="The database, as vitalflow_ingest.")
     ingest_client_id: str = Field(
         "ingest", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the session at the broker."
+    )
+    ingest_broker_conf: Path | None = Field(
+        None, description="The broker's mosquitto.conf, where it can be read: warn of what in it loses data."
     )
     ingest_share: str = Field(
         "", max_length=64, pattern=r"^[\w.-]*$", description="Share the readings with other ingests of this group."

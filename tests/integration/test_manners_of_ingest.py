@@ -80,6 +80,17 @@ def test_a_taken_metrics_port_is_named(broker: Broker) -> None:
     assert f"cannot serve /metrics on 127.0.0.1:{broker.port}: Address already in use" in ended.stderr
 
 
+def test_a_broker_configured_to_lose_data_is_told_with_the_line_to_write(
+    broker: Broker, db: Db, make_ingest: MakeIngest, tmp_path: Any
+) -> None:
+    conf = tmp_path / "mosquitto.conf"
+    conf.write_text("listener 1883\n")
+    ingest = make_ingest(broker.url, db, ingest_broker_conf=conf)
+    assert "persistence is off" in ingest.said()
+    assert "write: autosave_interval 10" in ingest.said()
+    assert ingest.stop() == 0
+
+
 def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
     programs: Any, run_name: str, tmp_path: Any, db: Db, make_ingest: MakeIngest
 ) -> None:
