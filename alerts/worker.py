@@ -49,7 +49,8 @@ class Worker:
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
         self._beds = Beds(settings.topics, load(settings.rules_path), settings.retention, datetime.now(UTC))
-        self._taken: list[int] = []  # messages evaluated and not yet acknowledged
+        self._taken: list[int] = []  # messages evaluated and not yet acknowledged,
+        self._taken_on = 0  # and the connection they came on
         self._known_at_broker = False
         self._now = datetime.now(UTC)
         self._received_at = 0.0
@@ -102,6 +103,11 @@ class Worker:
         self._restore()
         while not self._stopping:
             self._session.stay_connected(time.monotonic())
+            if self._taken_on != self._session.connection:
+                # What was taken on the connection before comes again on this one. Not in `_connected`: the broker's
+                # first messages may be taken before paho has read the CONNACK that came with them.
+                self._taken.clear()
+                self._taken_on = self._session.connection
             if self._wait():
                 self._set_time()
                 self._session.receive()
@@ -205,7 +211,6 @@ class Worker:
     def _connected(self, session_present: bool) -> None:
         """Told by the session. The first time the broker has just told us; later it may know less than we do."""
         self._metrics.connections.inc()
-        self._taken.clear()  # of the connection before: they come again on this one, under ids of this one
         self._now = datetime.now(UTC)
         self._beds.excuse(self._now)
         if self._known_at_broker:

@@ -63,6 +63,7 @@ class Session:
         self._service = service_topic
         self._service_bytes = service_topic.encode()
         self._unpublished: set[int] = set()  # message ids of what we published and the broker has not acknowledged
+        self.connection = 0  # how many were begun; message ids are good for one only
         self._connected = False
         self._ever_connected = False
         self._failed: str | None = None
@@ -88,6 +89,7 @@ class Session:
         self._next_attempt = now + self._pause
         self._attempt_ends = now + CONNECT_TIMEOUT
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self.connection += 1
         try:
             self._client.reconnect()
         except (OSError, ValueError) as error:

@@ -33,6 +33,8 @@ class Terminal:
         self.before = termios.tcgetattr(self._slave)
         line = [sys.executable, "-m", "alerts", "watch", "--by", "nurse Ada", *options]
         environ = alerts.environment | {"TERM": "xterm-256color"}
+        for size in ("COLUMNS", "LINES"):  # a test run may set them, and then the terminal itself is not asked
+            environ.pop(size, None)
         self.process = subprocess.Popen(
             line, stdin=self._slave, stdout=self._slave, stderr=self._slave, env=environ, start_new_session=True
         )

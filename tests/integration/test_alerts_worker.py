@@ -11,11 +11,14 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bench.filler import fill
 from stack.programs import Programs
 from stack.servers import Broker, free_port
 from tests.fix_alerts import AlertsProcess, MakeAlerts, Person
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
+from vitals.settings import Broker as Address
+from vitals.topics import Topics
 
 MakePerson = Callable[[int], Person]
 BED = "icu-1/bed-1"
@@ -145,6 +148,26 @@ def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
     after = person.sees("icu-2/bed-1/heart-rate-high", state="active")
     assert after.alert_id == before.alert_id
     eventually(lambda: f"{BED}/heart-rate-high" not in person.now, 5, "the old topic is empty")
+
+
+def test_all_that_waited_for_a_dead_worker_is_evaluated(
+    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+) -> None:
+    # More than the worker's window of 500. The first of them come in one piece with the CONNACK.
+    alerts = make_alerts(own_broker.url)
+    alerts.kill()
+    fill(Address.parse(own_broker.url), Topics(), 3000, lambda _: None)
+    for times in (1, 2):
+        alerts.start()
+        person = make_person(own_broker.port)
+        eventually(lambda: "vitalflow_alerts_evaluated_total 3000.0" in metrics_of(alerts), 20, "all of it")
+        person.measure(heart_rate=150)
+        person.sees(f"{BED}/heart-rate-high", state="active")
+        person.measure(heart_rate=80)
+        person.sees(f"{BED}/heart-rate-high", state="cleared")
+        if times == 1:
+            alerts.stop()
+            fill(Address.parse(own_broker.url), Topics(), 3000, lambda _: None)
 
 
 def test_two_workers_share_the_wards_and_neither_touches_the_others(
