@@ -70,6 +70,11 @@ class Pipeline:
         self._stopping = True
         self._wake()
 
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether every message taken is committed: neither with the writer nor in the open batch is one left."""
+        return not self._in_hand and not self._intake.batch.messages
+
     def run(self) -> None:
         """Receive, store, acknowledge, until `stop`.
 
@@ -87,7 +92,7 @@ class Pipeline:
         self._retention.start()
         while not self._stopping:
             now = time.monotonic()
-            if not self._in_hand and not self._intake.batch.messages:
+            if self.holds_nothing:
                 self._session.stay_connected(now)
             readable = self._wait(now)
             self._acknowledge_committed()
