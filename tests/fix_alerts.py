@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import threading
 import uuid
@@ -17,6 +15,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.servers import free_port
+from tests.fix_process import ServiceProcess
 from tests.fix_servers import eventually
 from vitals.alert import Alert, decode_alert
 from vitals.reading import reading
@@ -56,16 +55,16 @@ for_s = 3
 """
 
 
-class AlertsProcess:
+class AlertsProcess(ServiceProcess):
     """`python -m alerts run` with rules of its own, its log and its metrics port."""
 
     def __init__(self, mqtt_url: str, folder: Path, **settings: object) -> None:
-        self.log = folder / f"alerts-{uuid.uuid4().hex[:6]}.log"
+        log = folder / f"alerts-{uuid.uuid4().hex[:6]}.log"
         self.rules = folder / f"rules-{uuid.uuid4().hex[:6]}.toml"
         self.rules.write_text(RULES)
         self.client_id = f"alerts-{uuid.uuid4().hex[:8]}"
         self.metrics_port = free_port()
-        self.environment = {
+        environment = {
             **os.environ,
             "VITALFLOW_MQTT_URL": mqtt_url,
             "VITALFLOW_ALERTS_CLIENT_ID": self.client_id,
@@ -73,30 +72,7 @@ class AlertsProcess:
             "VITALFLOW_ALERTS_METRICS_PORT": str(self.metrics_port),
             **{f"VITALFLOW_{key.upper()}": str(value) for key, value in settings.items()},
         }
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *, wait: bool = True) -> "AlertsProcess":
-        before = self.said().count("connected to the broker")
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "alerts", "run"], env=self.environment, stderr=log, stdout=log
-            )
-        if wait:
-            eventually(lambda: self.said().count("connected to the broker") > before, 20, "the worker connects")
-        return self
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
-
-    def said(self) -> str:
-        return self.log.read_text() if self.log.exists() else ""
+        super().__init__(["alerts", "run"], environment, log)
 
 
 class Person:

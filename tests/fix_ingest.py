@@ -1,8 +1,6 @@
 """An ingest process for tests: the real program, started, killed and stopped as a supervisor would."""
 
 import os
-import signal
-import subprocess
 import sys
 import urllib.request
 import uuid
@@ -13,17 +11,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stack.servers import free_port
-from tests.fix_servers import Db, eventually
+from tests.fix_process import ServiceProcess
+from tests.fix_servers import Db
 
 
-class IngestProcess:
+class IngestProcess(ServiceProcess):
     """`python -m ingest` with its settings, its log and its metrics."""
 
     def __init__(self, mqtt_url: str, db_url: str, log: Path, **settings: object) -> None:
-        self.log = log
         self.metrics_port = free_port()
         self.client_id = str(settings.pop("ingest_client_id", f"ingest-{uuid.uuid4().hex[:8]}"))
-        self.environment = {
+        environment = {
             **os.environ,
             "VITALFLOW_MQTT_URL": mqtt_url,
             "VITALFLOW_INGEST_URL": db_url,
@@ -31,32 +29,7 @@ class IngestProcess:
             "VITALFLOW_INGEST_METRICS_PORT": str(self.metrics_port),
             **{f"VITALFLOW_{key.upper()}": str(value) for key, value in settings.items()},
         }
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *, wait: bool = True) -> "IngestProcess":
-        """Start it; with `wait`, return once it has a session at the broker."""
-        before = self.said().count("connected to the broker")
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "ingest"], env=self.environment, stderr=log)
-        if wait:
-            eventually(lambda: self.said().count("connected to the broker") > before, 20, "ingest connects")
-        return self
-
-    def kill(self) -> None:
-        """kill -9."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        """SIGTERM; the exit code."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
-
-    def said(self) -> str:
-        """All of its log."""
-        return self.log.read_text() if self.log.exists() else ""
+        super().__init__(["ingest"], environment, log)
 
     def metric(self, name: str, **labels: str) -> float:
         """The present value of a metric, labels summed over where they are not given."""
