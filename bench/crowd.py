@@ -87,11 +87,15 @@ class Device(asyncio.Protocol):
         self._spoken.disconnected += 1
 
     def measure(self, now: datetime) -> None:
-        """One reading, if the patient shows anything."""
+        """One reading, if the patient shows anything; else a ping, for a silent device is soon taken for dead."""
+        if self._transport is None:
+            return  # counted as disconnected
         _, sample = next(self._samples)
         if sample is not None:
             self._seq += 1
             self._publish(self._vitals, encode(self._source.stamp(sample, self._seq, now)))
+        else:
+            self._write(packets.PINGREQ)
 
     def leave(self) -> None:
         """Close the connection."""
