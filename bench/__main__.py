@@ -39,6 +39,7 @@ def about() -> None:
 @app.command()
 def drain(
     messages: Annotated[int, typer.Option(min=1000, help="Readings to queue and drain.")] = 120_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that it is done; the median counts.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
     """How fast ingest empties a full queue into the hypertable, beside mosquitto_sub on the same queue.
@@ -46,13 +47,14 @@ def drain(
     The ratio is what to compare: it holds on a slow machine as on a fast one.
     """
     with told_in_one_sentence("vitalflow bench"), ground() as servers:
-        found = measure_drain(servers, messages, _progress)
+        found = measure_drain(servers, messages, rounds, _progress)
     if as_json:
         print(json.dumps(found.as_dict()))
         return
     print(f"mosquitto_sub  {found.mosquitto_sub_per_s:>8} messages/s  receive and acknowledge, nothing else")
     print(f"ingest         {found.ingest_per_s:>8} messages/s  first message to last COMMIT, {found.stored} rows")
     print(f"ratio          {found.ratio:>8.2f}             {found.ingest_cpu_us_per_message} us of processor a message")
+    print(f"each           {', '.join(f'{ratio:.2f}' for ratio in found.ratios):>8}")
     print(", ".join(found.machine.values()))
 
 
