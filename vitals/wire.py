@@ -115,12 +115,16 @@ def decode(payload: bytes, clock: Clock) -> Decoded:
     """
     if len(payload) <= MAX_PAYLOAD:
         try:
-            readings = _decode_many(payload) if payload[:1] == b"[" else [_decode_one(payload)]
+            if payload[:1] != b"[":  # as nearly always; a list of one and a generator would cost as much again
+                reading = _decode_one(payload)
+                if _objection(reading, clock) is None:
+                    return Decoded([reading])
+            else:
+                readings = _decode_many(payload)
+                if readings and not any(_objection(reading, clock) for reading in readings):
+                    return Decoded(readings)
         except _refusals:
             pass
-        else:
-            if readings and not any(_objection(reading, clock) for reading in readings):
-                return Decoded(readings)
     return _examine(payload, clock)
 
 
