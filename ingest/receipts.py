@@ -4,14 +4,17 @@ Last hop of a reading inside ingest, and the first of the answer: `pipeline` not
 what `due` gives. A receipt that is lost does no harm: the device sends again, and the duplicate is answered.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from ingest.batch import Batch
 from ingest.store import Written
 from vitals.receipt import Receipt, ranges
 from vitals.topics import Topics
+
+_Key = tuple[str, int]
+"""The topic of a device's readings, and the boot."""
 
 
 @dataclass(slots=True)
@@ -28,7 +31,8 @@ class Receipts:
     def __init__(self, topics: Topics, every_s: float) -> None:
         self._topics = topics
         self._every_s = every_s
-        self._owed: defaultdict[tuple[str, int], _Owed] = defaultdict(_Owed)
+        self._owed: dict[_Key, _Owed] = {}
+        self._next: list[tuple[float, _Key]] = []  # a heap of the same keys: who is due first
         self._told_at: dict[str, float] = {}
 
     def note(self, batch: Batch, written: Written) -> None:
@@ -38,25 +42,33 @@ class Receipts:
         owed = self._owed
         for row in batch.rows:
             if row.seq:
-                owed[row.topic, row.boot].stored.append(row.seq)
+                key = (row.topic, row.boot)
+                (owed.get(key) or self._open(key)).stored.append(row.seq)
         for topic, boot, seq in (*batch.refused, *written.refused):
-            owed[topic, boot].rejected.append(seq)
+            key = (topic, boot)
+            (owed.get(key) or self._open(key)).rejected.append(seq)
 
     def due(self, now: float, *, all_of_them: bool = False) -> Iterator[tuple[str, Receipt]]:
         """Topic and receipt for every device that was not told for `every_s` seconds; `now` is monotonic."""
-        for key in list(self._owed):
-            topic, boot = key
-            if not all_of_them and now - self._told_at.get(topic, -self._every_s) < self._every_s:
-                continue
+        while self._next and (all_of_them or self._next[0][0] <= now):
+            _, key = heappop(self._next)
             owed = self._owed.pop(key)
+            topic, boot = key
+            self._told_at[topic] = now
             rejected = set(owed.rejected)
             receipt = Receipt(boot=boot, stored=ranges(set(owed.stored) - rejected), rejected=ranges(rejected))
             _, bed = self._topics.parse(topic)
             yield self._topics.receipts(bed.ward, bed.device), receipt
-            self._told_at[topic] = now
         if len(self._told_at) > 2 * len(self._owed) + 100_000:  # devices that are long gone
             self._told_at = {topic: at for topic, at in self._told_at.items() if now - at < self._every_s}
 
     def forget(self) -> None:
         """Nobody can be told now. Devices will send again what they were not told about."""
         self._owed.clear()
+        self._next.clear()
+
+    def _open(self, key: _Key) -> _Owed:
+        """A new account. It is due `every_s` after the last receipt to that device."""
+        heappush(self._next, (self._told_at.get(key[0], -self._every_s) + self._every_s, key))
+        self._owed[key] = owed = _Owed()
+        return owed

@@ -1,6 +1,7 @@
 """What ingest owes to devices: everything committed, once, and not too often."""
 
 from datetime import UTC, datetime
+from itertools import islice
 
 from ingest.batch import Batch, Row
 from ingest.receipts import Receipts
@@ -52,3 +53,13 @@ def test_a_reading_without_a_name_is_not_told_and_none_are_where_none_are_wanted
     silent = Receipts(Topics(), 0.0)
     silent.note(committed((BED, 7, 1)), Written(stored=1))
     assert list(silent.due(0.0, all_of_them=True)) == []
+
+
+def test_a_device_told_last_in_a_turn_that_was_cut_short_waits_its_five_seconds_too() -> None:
+    book = Receipts(Topics(), 5.0)
+    other = "vitalflow/vitals/icu-1/bed-2"
+    book.note(committed((BED, 7, 1), (other, 9, 1)), Written(stored=2))
+    assert [receipt.boot for _, receipt in islice(book.due(0.0), 1)] == [7]
+    book.note(committed((BED, 7, 2)), Written(stored=1))
+    assert [receipt.boot for _, receipt in book.due(1.0)] == [9]
+    assert [receipt.boot for _, receipt in book.due(5.0)] == [7]
