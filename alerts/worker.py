@@ -40,6 +40,7 @@ class Worker:
 
     def __init__(self, settings: AlertsSettings, metrics: Metrics) -> None:
         self._settings = settings
+        self._retention = settings.retention
         self._metrics = metrics
         self._topics = settings.topics
         self._service = settings.alerts_client_id
@@ -171,7 +172,7 @@ class Worker:
     def _set_time(self) -> None:
         self._now = datetime.now(UTC)
         self._received_at = time.monotonic()
-        self._clock = Clock.at(self._now, self._settings.retention)
+        self._clock = Clock.at(self._now, self._retention)
 
     def _take(self, topic: bytes, payload: bytes, message_id: int, retained: bool) -> None:
         """For every message, from inside `Session.receive`."""
