@@ -17,13 +17,13 @@ from datetime import datetime, timedelta
 
 from alerts import machine
 from alerts.changes import raised, turned
-from alerts.limits import Limits
 from alerts.machine import Count
-from alerts.news2 import Held
-from alerts.rules import Rule, RuleSet
 from alerts.turnover import meet, uncount
 from vitals.alert import Alert, Event
+from vitals.limits import Limits
+from vitals.news2 import Held
 from vitals.reading import Reading, sign_values
+from vitals.rules import Rule, RuleSet
 
 NOTHING: Sequence[Event] = ()
 

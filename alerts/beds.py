@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 
 from alerts.bed import Bed
 from alerts.brokerwatch import DEVICE, RULE, WARD, BrokerWatch
-from alerts.commands import carry_out, decode_command
-from alerts.limits import Limits, Refused, apply, decode_limits
+from alerts.commands import carry_out
 from alerts.restart import restore
-from alerts.rules import RuleSet
 from alerts.silence import excuse, presence, tick
 from alerts.turnover import FORGOTTEN, close_all, use
 from vitals.alert import Alert, Event, State
+from vitals.command import decode_command
+from vitals.limits import Limits, Refused, apply, decode_limits
+from vitals.rules import RuleSet
 from vitals.status import decode_status
 from vitals.topics import BadTopic, Topics
 from vitals.topics import Bed as Place

@@ -11,8 +11,8 @@ from typing import Any
 
 from alerts.bed import Bed
 from alerts.changes import changed, raised, turned
-from alerts.rules import Level, Rule, RuleSet
 from vitals.alert import Alert, Change, Event, Priority, State
+from vitals.rules import Level, Rule, RuleSet
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
 QUEUED = "$SYS/broker/messages/stored"

@@ -5,9 +5,9 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from alerts.news2 import Score
-from alerts.rules import Rule
 from vitals.alert import Alert, Change, State, alert_id
+from vitals.news2 import Score
+from vitals.rules import Rule
 from vitals.signs import BY_KEY
 
 GONE = "the condition is over"

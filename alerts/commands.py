@@ -1,50 +1,20 @@
 """What a person may do to an alert: acknowledge it, pause its audio, resume it. Pure, refused in sentences.
 
-They come from the topic `acks/{ward}/{device}/{rule}`; the worker decodes here, applies here, publishes the events and
-answers a refusal on the service topic.
+`vitals.command` has the commands as they travel; the worker applies them here, publishes the events and answers a
+refusal on the service topic.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
-
-import msgspec
-from msgspec import Struct
 
 from alerts.bed import NOTHING, Bed
 from alerts.changes import changed
-from alerts.limits import Refused
 from vitals.alert import Alert, Change, Event, State
+from vitals.command import Command
+from vitals.limits import Refused
 from vitals.reading import MAX_TEXT
 
-MAX_COMMAND = 4 * 1024  # bytes
-PAUSE_S = 120.0  # where the command names no time
-
 ACKNOWLEDGED_GONE = "acknowledged after the condition was over"
-
-
-class Command(Struct, frozen=True, kw_only=True):
-    """One command. Unknown keys are left out."""
-
-    by: str
-    action: Literal["acknowledge", "pause_audio", "resume_audio"]
-    seconds: float = PAUSE_S
-
-
-_decode = msgspec.json.Decoder(Command).decode
-
-
-def decode_command(payload: bytes) -> Command:
-    """Take a command apart; raises Refused."""
-    if len(payload) > MAX_COMMAND:
-        raise Refused(f"{len(payload)} bytes; a command has at most {MAX_COMMAND}")
-    try:
-        command = _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(f"not a command: {str(error).replace('`', '')}") from None
-    if not command.by.strip() or len(command.by) > MAX_TEXT or not command.by.isprintable():
-        raise Refused(f"by is {command.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
-    return command
 
 
 def carry_out(bed: Bed, rule: str, command: Command, now: datetime) -> Sequence[Event]:

@@ -6,9 +6,9 @@ before a value that is not; a reading without a value of the sign says nothing e
 
 from datetime import datetime, timedelta
 
-from alerts.news2 import Held
-from alerts.rules import Rule, RuleSet
+from vitals.news2 import Held
 from vitals.reading import Reading, sign_values
+from vitals.rules import Rule, RuleSet
 
 SUSTAINED = timedelta(seconds=20)
 

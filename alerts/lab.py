@@ -13,8 +13,8 @@ from typing import Any
 
 from alerts.episodes import Episodes, Span
 from alerts.history import Stay
-from alerts.rules import Rule, RuleSet
 from alerts.trial import Course, Trial
+from vitals.rules import Rule, RuleSet
 
 LONGEST_DELAY_S = 30  # of the curve
 PAUSE = timedelta(minutes=10)  # a longer silence is no time at the bed

@@ -7,7 +7,7 @@ that the rule lives on: the readings' own time, or the worker's clock for silenc
 from datetime import datetime
 from typing import NamedTuple
 
-from alerts.rules import Rule
+from vitals.rules import Rule
 
 
 class Count(NamedTuple):

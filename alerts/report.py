@@ -9,9 +9,9 @@ from typing import Any
 from rich.table import Table
 
 from alerts.lab import LONGEST_DELAY_S, Outcome, Tried
-from alerts.rules import Level, Rule, RuleSet
 from alerts.trial import Key
 from vitals.alert import Priority
+from vitals.rules import Level, Rule, RuleSet
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

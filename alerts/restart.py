@@ -10,9 +10,9 @@ from datetime import datetime
 
 from alerts import machine
 from alerts.bed import Bed
-from alerts.rules import RuleSet
 from alerts.turnover import NO_SUCH_RULE, close
 from vitals.alert import Alert, Event
+from vitals.rules import RuleSet
 
 
 def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dict[str, Bed], list[Event]]:

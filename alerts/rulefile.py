@@ -12,9 +12,9 @@ from typing import Any
 
 from alerts.lines import Lines
 from alerts.mistakes import Mistakes, meant
-from alerts.rules import SPECIAL, Level, Rule, RuleSet, Source, contradictions, objections
 from vitals.alert import Priority
 from vitals.errors import Never
+from vitals.rules import SPECIAL, Level, Rule, RuleSet, Source, contradictions, objections
 from vitals.signs import BY_KEY, SIGN_KEYS
 
 DEFAULT = Path(__file__).with_name("rules.toml")

@@ -12,8 +12,8 @@ from alerts import machine
 from alerts.bed import NOTHING, Bed
 from alerts.changes import changed
 from alerts.machine import Count
-from alerts.rules import Rule
 from vitals.alert import Change, Event, State
+from vitals.rules import Rule
 
 MISSED_INTERVALS = 3  # a device that reports every minute is not silent after 15 s
 

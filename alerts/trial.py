@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from alerts.bed import Bed
 from alerts.episodes import Span
 from alerts.history import Stay
-from alerts.rules import RuleSet
 from alerts.silence import MISSED_INTERVALS, presence, tick
 from vitals.alert import Change, Event, Priority
 from vitals.reading import Reading
+from vitals.rules import RuleSet
 
 _SOUNDS = (Change.RAISED, Change.ESCALATED, Change.RETURNED)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from alerts import machine
 from alerts.changes import changed
-from alerts.limits import Limits, apply
-from alerts.news2 import Held
-from alerts.rules import RuleSet
 from vitals.alert import Change, Event, State
+from vitals.limits import Limits, apply
+from vitals.news2 import Held
+from vitals.rules import RuleSet
 
 if TYPE_CHECKING:
     from alerts.bed import Bed

@@ -15,14 +15,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from alerts.commands import PAUSE_S, Command
 from vitals import look
 from vitals.alert import Alert, Change, State
 from vitals.board import Board
+from vitals.command import PAUSE_S, Action, Command, encode_command
 from vitals.service import HEARTBEAT_S, decode_presence
 from vitals.topics import Topics
 
-Action = Literal["acknowledge", "pause_audio", "resume_audio"]
 Key = Literal["up", "down", "quit"] | Action
 
 KEYS: dict[bytes, Key] = {
@@ -168,7 +167,7 @@ class Watchlist:
             self._say(f"the audio of {_name(alert)} is not paused")
             return None
         topic = self._topics.acks(alert.ward, alert.device_id, alert.rule)
-        payload = msgspec.json.encode(Command(by=self._by, action=action, seconds=PAUSE_S))
+        payload = encode_command(Command(by=self._by, action=action, seconds=PAUSE_S))
         self._asked = Asked(topic, payload, f"{_DOING[action]} {_name(alert)}", now)
         self._say(f"asked to {self._asked.what} ...")
         return self._asked

@@ -24,6 +24,7 @@ from alerts.settings import AlertsSettings
 from vitals.alert import Alert, Event, Priority, encode_alert
 from vitals.errors import Never, TryAgain
 from vitals.instance import other_instance
+from vitals.rules import encode_rules
 from vitals.session import Session
 from vitals.wire import Clock
 
@@ -220,6 +221,7 @@ class Worker:
                 self._publish_alert(alert)
             log.info("told %d alerts again%s", len(everything), "" if session_present else ": the broker forgot us")
         self._known_at_broker = True
+        self._tell_rules()
 
     def _reload(self) -> None:
         self._reloading = False
@@ -232,9 +234,13 @@ class Worker:
             return
         self._now = datetime.now(UTC)
         self._publish(self._beds.use(rules, self._now))
+        self._tell_rules()
         log.info("%d rules read again", len(rules.rules))
 
     # --- telling ---
+
+    def _tell_rules(self) -> None:
+        self._session.publish(self._topics.rules(self._service), encode_rules(self._beds.rules), retain=True)
 
     def _publish(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -16,9 +16,9 @@ from random import Random
 
 from alerts.bed import Bed
 from alerts.rulefile import load
-from alerts.rules import RuleSet
 from bench.ground import processor
 from vitals.reading import Reading, reading
+from vitals.rules import RuleSet
 
 FEW, MANY = 25, 2_000  # beds: a ward, and a large hospital
 ROUNDS = 3  # the best of so many counts: what disturbs a measurement only ever makes it slower

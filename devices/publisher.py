@@ -13,12 +13,12 @@ from math import inf
 
 from aiomqtt import Client, MqttError, Will
 
-from devices.connection import connection, listen, publish, reason
 from devices.outbox import Outbox
 from devices.presence import Presence
 from devices.producer import Producer
 from devices.source import Source
 from devices.tally import Tally
+from vitals.connection import connection, listen, publish, reason
 from vitals.reading import Reading
 from vitals.receipt import RECEIPT_EVERY_S, decode_receipt
 from vitals.settings import Broker

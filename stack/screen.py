@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from stack.shell import acknowledges, closer, looks, short_looks
-from stack.ward import HELD_FOR, Condition, Seen, counts, in_order
 from stack.watch import Figures
 from vitals import look
 from vitals.alert import Alert, State
 from vitals.look import SPOKEN, span
 from vitals.signs import SIGNS, Sign
+from vitals.ward import HELD_FOR, Condition, Seen, counts, in_order
 
 STYLES = {
     Condition.CRITICAL: "bold white on red",

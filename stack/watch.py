@@ -16,13 +16,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.metrics import PATIENCE, counters
 from stack.plan import Ports
-from stack.ward import Seen
 from vitals.alert import Alert
 from vitals.board import Board
 from vitals.errors import Never
 from vitals.look import in_order
 from vitals.settings import Settings
 from vitals.topics import Bed
+from vitals.ward import Seen
 from vitals.wire import Clock, decode
 
 PAUSE = 1.0  # seconds between two questions to ingest and database

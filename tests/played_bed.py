@@ -8,10 +8,10 @@ from alerts.bed import Bed
 from alerts.commands import acknowledge, pause_audio
 from alerts.restart import restore
 from alerts.rulefile import parse
-from alerts.rules import RuleSet
 from alerts.silence import presence, tick
 from vitals.alert import Alert, Event, decode_alert, encode_alert
 from vitals.reading import Reading, reading
+from vitals.rules import RuleSet
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 

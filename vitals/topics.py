@@ -57,6 +57,10 @@ class Topics:
         """What a service was asked to do and did not, with the reason."""
         return f"{self.root}/services/{service}/refusals"
 
+    def rules(self, service: str) -> str:
+        """The rules that an alert worker watches by, retained."""
+        return f"{self.root}/services/{service}/rules"
+
     def acks(self, ward: str = "+", device: str = "+", rule: str = "+") -> str:
         """What a person does to an alert; by default the filter for all of it."""
         return f"{self.root}/acks/{ward}/{device}/{rule}"

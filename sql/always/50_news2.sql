@@ -1,5 +1,5 @@
 -- NEWS2, the National Early Warning Score of the Royal College of Physicians (London, 2017, chart 1), with its parts.
--- alerts/news2.py says the same in Python; a test compares the two.
+-- vitals/news2.py says the same in Python; a test compares the two.
 
 -- Values are rounded as the chart is printed, temperature to 0.1 and all else to whole numbers, halves upwards. A part
 -- that was not measured is NULL and its name is in `missing`; the total is then a lower bound.

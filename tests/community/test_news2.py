@@ -7,9 +7,9 @@ from random import Random
 
 import psycopg
 
-from alerts.news2 import HOLD, INPUTS, Held, Score, score
 from tests.fix_servers import Db
 from tests.fix_trends import NOW
+from vitals.news2 import HOLD, INPUTS, Held, Score, score
 from vitals.reading import reading
 from vitals.signs import BY_KEY, SIGN_KEYS
 

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.commands import carry_out, decode_command
-from alerts.limits import Refused, apply, decode_limits
+from alerts.commands import carry_out
 from alerts.rulefile import load
 from alerts.turnover import use
 from tests.played_bed import HIGH, Played, at
 from vitals.alert import MAX_ALERT, decode_alert, encode_alert
+from vitals.command import decode_command
+from vitals.limits import Refused, apply, decode_limits
 
 LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
 

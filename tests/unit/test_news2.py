@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.news2 import INPUTS, Held, part, score
 from tests.played_bed import told
+from vitals.news2 import INPUTS, Held, part, score
 from vitals.reading import Reading, sign_values
 
 CHART = [

@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from stack.screen import Known, line, render
-from stack.ward import Condition, Seen, counts, in_order
 from stack.watch import Counter, Figures
 from tests.made_alert import made_alert
 from vitals import look
@@ -16,6 +15,7 @@ from vitals.alert import Alert, Priority, State
 from vitals.reading import Reading, reading
 from vitals.signs import SIGNS
 from vitals.topics import Bed
+from vitals.ward import Condition, Seen, counts, in_order
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 MIDDLE = {sign.key: (sign.low + sign.high) / 4 for sign in SIGNS}

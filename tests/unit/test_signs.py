@@ -81,7 +81,7 @@ def test_the_verdict(signs: dict[str, float], wanted: str) -> None:
 
 # A published score is defined for its own signs and knows no others: a new sign does not concern it. Nor does it
 # concern the recordings of others, whose columns are what they are.
-OF_OTHERS = {CHECKOUT / "alerts/news2.py", CHECKOUT / "vitals/recording.py"}
+OF_OTHERS = {CHECKOUT / "vitals/news2.py", CHECKOUT / "vitals/recording.py"}
 
 
 def program_files() -> list[Path]:

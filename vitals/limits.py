@@ -12,9 +12,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from alerts.rules import Level, Rule, RuleSet, contradictions, objections
 from vitals.errors import Never
 from vitals.reading import MAX_TEXT
+from vitals.rules import Level, Rule, RuleSet, contradictions, objections
 
 MAX_LIMITS = 16 * 1024  # bytes
 

@@ -1,7 +1,8 @@
 """What a rule is, and a set of rules made ready for watching.
 
-`rulefile` makes rules from TOML, `limits` changes their limits for one bed, `bed` asks them. A rule watches one thing
-and has levels, from the mildest to the most severe: one alert climbs and descends them.
+`alerts.rulefile` makes rules from TOML, `limits` changes their limits for one bed, `alerts.bed` asks them. A rule
+watches one thing and has levels, from the mildest to the most severe: one alert climbs and descends them. The worker
+retains its rules on `services/{name}/rules`, so that whoever offers a form for a bed's limits knows what they change.
 """
 
 import math
@@ -9,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
+
+import msgspec
+from msgspec import Struct
 
 from vitals.alert import Kind, Priority
 from vitals.signs import BY_KEY, SIGNS
@@ -165,3 +169,39 @@ def contradictions(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
             )
             found.append((upper, told))
     return found
+
+
+class _Told(Struct, kw_only=True):
+    """Rules as they travel: what RuleSet cannot work out by itself."""
+
+    rules: tuple[Rule, ...]
+    stale_after: timedelta
+    longest_audio_pause: timedelta
+    spo2_scale: Literal[1, 2]
+
+
+_decode = msgspec.json.Decoder(_Told).decode
+
+
+def encode_rules(rules: RuleSet) -> bytes:
+    """Rules as a JSON object; durations as ISO 8601 writes them (PT19S)."""
+    told = _Told(
+        rules=rules.rules,
+        stale_after=rules.stale_after,
+        longest_audio_pause=rules.longest_audio_pause,
+        spo2_scale=2 if rules.spo2_scale == 2 else 1,
+    )
+    return msgspec.json.encode(told)
+
+
+def decode_rules(payload: bytes) -> RuleSet:
+    """Take rules apart; raises ValueError with a sentence."""
+    try:
+        told = _decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"not rules: {str(error).replace('`', '')}") from None
+    if any(rule.source == "sign" and rule.sign not in BY_KEY for rule in told.rules):
+        raise ValueError("not rules: one watches a sign that is not in our table")
+    if any(not rule.levels for rule in told.rules):
+        raise ValueError("not rules: one has no level")
+    return RuleSet(told.rules, told.stale_after, told.longest_audio_pause, told.spo2_scale)

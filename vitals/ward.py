@@ -1,7 +1,7 @@
 """The ward as a screen sees it: what was last heard of each bed, and what to call that. Pure: it is told the time.
 
-`watch` fills it from MQTT, `screen` draws it. A screen holds values: a cuff measures once a minute, and the last
-pressure is worth showing until then.
+The demo's screen (`stack`) and the station fill it from MQTT and draw it. A screen holds values: a cuff measures once a
+minute, and the last pressure is worth showing until then.
 """
 
 import re
@@ -15,7 +15,8 @@ from vitals.reading import Reading
 from vitals.signs import CRITICAL, NORMAL, SIGNS, verdict
 from vitals.topics import Bed
 
-SILENT_AFTER = timedelta(seconds=5)  # five readings missed at the usual one a second
+SILENT_AFTER = timedelta(seconds=5)  # five readings missed at the usual one a second,
+SILENT_INTERVALS = 3  # or so many intervals of a device that announced a longer one
 HELD_FOR = timedelta(minutes=15)  # an older value says nothing about the patient now
 
 
@@ -40,13 +41,15 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known of one bed. `held` has, by the key of the sign, the last value of each."""
+    """What is known of one bed. `held` has, by the key of the sign, the last value of each, of this patient."""
 
     bed: Bed
     last: Reading | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
     boot: int = 0
     online: bool = True
+    interval_s: float = 0.0
+    patient: str | None = None  # the last one that a reading named
 
     @property
     def name(self) -> str:
@@ -59,13 +62,25 @@ class Seen:
             return self
         fresh = {s.key: Held(v, reading.time) for s in SIGNS if (v := reading.value(s.key)) is not None}
         held = {key: value for key, value in self.held.items() if key not in reading.sensor_off}
-        return replace(self, last=reading, held=held | fresh, boot=max(self.boot, reading.boot), online=True)
+        if self.is_of_another_patient(reading):
+            held = {}
+        boot, patient = max(self.boot, reading.boot), reading.patient_id or self.patient
+        return replace(self, last=reading, held=held | fresh, boot=boot, online=True, patient=patient)
 
-    def told(self, state: str, boot: int) -> "Seen":
+    def told(self, state: str, boot: int, interval_s: float | None = None) -> "Seen":
         """After a birth or a last will. The will of an earlier boot may come after the birth of the next: ignored."""
         if boot < self.boot:
             return self
-        return replace(self, boot=boot, online=state == "online")
+        return replace(self, boot=boot, online=state == "online", interval_s=interval_s or self.interval_s)
+
+    def is_of_another_patient(self, reading: Reading) -> bool:
+        """Whether the reading names another patient than the last one that was named."""
+        return self.patient is not None and reading.patient_id not in (None, self.patient)
+
+    @property
+    def silent_after(self) -> timedelta:
+        """The age of the last reading from which on the bed counts as silent."""
+        return max(SILENT_AFTER, SILENT_INTERVALS * timedelta(seconds=self.interval_s))
 
     def age(self, now: datetime) -> timedelta | None:
         """How old the last reading is; None where there was none."""
@@ -82,7 +97,7 @@ class Seen:
             return Condition.OFFLINE
         if age is None or self.last is None:
             return Condition.WAITING
-        if age > SILENT_AFTER:
+        if age > self.silent_after:
             return Condition.SILENT
         if self.was_critical():
             return Condition.CRITICAL

@@ -1,6 +1,7 @@
-"""One MQTT connection of a device: opened with its will, closed tidily, and its failures in words for a person.
+"""One MQTT connection without a session, for asyncio: opened with its will, closed tidily, its failures in words.
 
-`publisher` says what is talked about on it. MQTT 3.1.1: of MQTT 5 a device needs nothing, and it costs less.
+What is talked about on it is said by `devices.publisher`, for a device, and by `station.listener`. MQTT 3.1.1: of
+MQTT 5 they need nothing, and it costs less.
 """
 
 import asyncio
@@ -21,22 +22,24 @@ ANSWER_S = 10.0  # seconds to wait for CONNACK and PUBACK before the connection 
 GOODBYE_S = 2.0  # and for the broker to close the connection: nobody waits ten seconds for a goodbye
 
 # aiomqtt and paho log each lost connection of each device; we tell it once for all of them.
-_quiet = logging.getLogger("vitalflow.devices.mqtt")
+_quiet = logging.getLogger("vitalflow.mqtt")
 _quiet.setLevel(logging.CRITICAL)
 
 
 @asynccontextmanager
-async def connection(broker: Broker, device: str, will: Will, leaving: asyncio.Event) -> AsyncIterator[Client]:
-    """Connect as `device` for the time of the block; raises MqttError where that fails. No session is kept."""
+async def connection(
+    broker: Broker, client_id: str, will: Will, leaving: asyncio.Event, keepalive_s: int = KEEPALIVE_S
+) -> AsyncIterator[Client]:
+    """Connect as `client_id` for the time of the block; raises MqttError where that fails. No session is kept."""
     client = Client(
         broker.host,
         broker.port,
         username=broker.username,
         password=broker.password,
-        identifier=device,
+        identifier=client_id,
         will=will,
         clean_session=True,
-        keepalive=KEEPALIVE_S,
+        keepalive=keepalive_s,
         timeout=ANSWER_S,
         logger=_quiet,
     )

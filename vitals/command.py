@@ -1,0 +1,46 @@
+"""What a person asks of an alert: acknowledge it, pause its audio, resume it; on `acks/{ward}/{device}/{rule}`. Pure.
+
+`python -m alerts watch` and the station encode here; the worker decodes and carries it out, or refuses.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from vitals.limits import Refused
+from vitals.reading import MAX_TEXT
+
+MAX_COMMAND = 4 * 1024  # bytes
+PAUSE_S = 120.0  # where the command names no time
+
+Action = Literal["acknowledge", "pause_audio", "resume_audio"]
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """One command. Unknown keys are left out."""
+
+    by: str
+    action: Action
+    seconds: float = PAUSE_S
+
+
+_decode = msgspec.json.Decoder(Command).decode
+
+
+def encode_command(command: Command) -> bytes:
+    """A command as a JSON object."""
+    return msgspec.json.encode(command)
+
+
+def decode_command(payload: bytes) -> Command:
+    """Take a command apart; raises Refused."""
+    if len(payload) > MAX_COMMAND:
+        raise Refused(f"{len(payload)} bytes; a command has at most {MAX_COMMAND}")
+    try:
+        command = _decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"not a command: {str(error).replace('`', '')}") from None
+    if not command.by.strip() or len(command.by) > MAX_TEXT or not command.by.isprintable():
+        raise Refused(f"by is {command.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
+    return command
