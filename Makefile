@@ -30,10 +30,11 @@ down: ## end what `make up` started; the data stays
 test: check setup ## every check and every test, on real servers
 	@$(PY) -m pytest
 
-check: .venv/.dev ## lint, format and types only
+check: .venv/.dev ## lint, format, types and dashboards only
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy
+	@env -u VITALFLOW_READER_URL -u VITALFLOW_READER_URL_FILE $(PY) -m grafana check
 
 bench: setup ## how fast a backlog reaches the table, beside mosquitto_sub
 	@$(PY) -m bench drain

@@ -12,6 +12,8 @@ import typer
 from bench.alarms import alarms as measure_alarms
 from bench.chaos import VICTIMS
 from bench.chaos import chaos as measure_chaos
+from bench.dashboards import dashboards as measure_dashboards
+from bench.dashboards import told as dashboards_told
 from bench.drain import drain as measure_drain
 from bench.engine import engine as measure_engine
 from bench.ground import ground
@@ -148,14 +150,21 @@ def queries(
     rows: Annotated[int, typer.Option(min=10_000, help="Readings under vitals_series.")] = 2_000_000,
     ward_rows: Annotated[int, typer.Option(min=100_000, help="Readings under ward_now, at the end.")] = 20_000_000,
     url: Annotated[str | None, typer.Option(help="A server of the Community edition, as a superuser.")] = None,
+    only_dashboards: Annotated[bool, typer.Option("--only-dashboards", help="Grafana's queries alone.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
-    """What a dashboard's questions cost: vitals_series by range, ward_now by history.
+    """What a dashboard's questions cost: each of Grafana's, vitals_series by range, ward_now by history.
 
-    vitals_series is asked on the Community edition: the server at --url, or the WebAssembly build that the tests use.
-    ward_now is asked on this machine's own server, Apache edition, and with --url only there.
+    Grafana's queries and vitals_series are asked on the Community edition: the server at --url, or the WebAssembly
+    build that the tests use. ward_now is asked on this machine's own server, Apache edition, and with --url only there.
+    Exit code 1 where one of Grafana's costs more than 200 ms.
     """
     with told_in_one_sentence("vitalflow bench"):
+        with _community(url) as address:
+            costs = measure_dashboards(address, _progress)
+        if only_dashboards:
+            print(json.dumps({"dashboards": costs.as_dict()}) if as_json else dashboards_told(costs))
+            raise typer.Exit(1 if costs.too_dear else 0)
         with _community(url) as address:
             found = measure_series(address, rows, _progress)
         if url is None:
@@ -165,8 +174,10 @@ def queries(
             with _community(url) as address:
                 ward = measure_ward_now(address, ward_rows // 20, ward_rows, _progress)
     if as_json:
-        print(json.dumps({"vitals_series": found.as_dict(), "ward_now": ward.as_dict()}))
-        return
+        series_and_ward = {"vitals_series": found.as_dict(), "ward_now": ward.as_dict()}
+        print(json.dumps({"dashboards": costs.as_dict(), **series_and_ward}))
+        raise typer.Exit(1 if costs.too_dear else 0)
+    print(dashboards_told(costs))
     print(f"vitals_series over {found.rows} readings, {found.server}")
     for name, took in found.milliseconds.items():
         print(f"  {name:<10} {took:>8.2f} ms  {found.points[name]} points")
@@ -174,6 +185,7 @@ def queries(
     print(f"ward_now of {ward.beds} beds, {ward.server}")
     print(f"  {ward.few_rows:>10} readings {ward.few_ms:>8.2f} ms")
     print(f"  {ward.many_rows:>10} readings {ward.many_ms:>8.2f} ms, {ward.ratio} times as much")
+    raise typer.Exit(1 if costs.too_dear else 0)
 
 
 @app.command()

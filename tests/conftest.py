@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fix_migrate",
     "tests.fix_alerts",
     "tests.fix_trends",
+    "tests.fix_week",
 ]
 
 

@@ -63,13 +63,16 @@ WHERE reading.time IS NOT NULL OR device.state <> 'forgotten'$view$, for_every_s
 END $$;
 COMMENT ON VIEW ward_now IS 'a row a bed: last reading, its age, the device''s last word, open alerts';
 
--- The NEWS2 of every bed as of its last reading, from the last value of each input that still holds. `stale`: that
--- reading is more than a minute old, so the score describes a patient whom nobody measures any more.
-CREATE OR REPLACE VIEW news2_latest AS
-SELECT bed.ward, bed.device_id, bed.patient_id, bed.time, now() - bed.time AS age,
-       now() - bed.time > interval '1 minute' AS stale,
-       score.*,
-       least(resp_rate.time, spo2.time, systolic_bp.time, heart_rate.time, temperature.time, on_oxygen.time,
+-- What still holds for every bed of the past day: the last value of each input of NEWS2, and both blood pressures of the
+-- same cuff, each no older than news2_hold allows, counted from the bed's last reading.
+CREATE OR REPLACE VIEW held_reading AS
+SELECT bed.ward, bed.device_id, bed.patient_id, bed.time,
+       heart_rate.value AS heart_rate, spo2.value AS spo2, resp_rate.value AS resp_rate,
+       temperature.value AS temperature, pressure.value AS systolic_bp, pressure.diastolic_bp,
+       on_oxygen.value AS on_oxygen, consciousness.value AS consciousness,
+       pressure.time AS pressure_time,
+       temperature.time AS temperature_time,
+       least(resp_rate.time, spo2.time, pressure.time, heart_rate.time, temperature.time, on_oxygen.time,
              consciousness.time) AS oldest_input
 FROM last_reading AS bed
 LEFT JOIN LATERAL (
@@ -81,10 +84,10 @@ LEFT JOIN LATERAL (
     WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('spo2')
       AND v.time > now() - interval '2 days' AND v.spo2 IS NOT NULL ORDER BY v.time DESC LIMIT 1) AS spo2 ON true
 LEFT JOIN LATERAL (
-    SELECT v.time, v.systolic_bp AS value FROM patient_vitals v
+    SELECT v.time, v.systolic_bp AS value, v.diastolic_bp FROM patient_vitals v
     WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('systolic_bp')
       AND v.time > now() - interval '2 days' AND v.systolic_bp IS NOT NULL
-    ORDER BY v.time DESC LIMIT 1) AS systolic_bp ON true
+    ORDER BY v.time DESC LIMIT 1) AS pressure ON true
 LEFT JOIN LATERAL (
     SELECT v.time, v.heart_rate AS value FROM patient_vitals v
     WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('heart_rate')
@@ -104,9 +107,19 @@ LEFT JOIN LATERAL (
     SELECT v.time, v.consciousness AS value FROM patient_vitals v
     WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('consciousness')
       AND v.time > now() - interval '2 days' AND v.consciousness IS NOT NULL
-    ORDER BY v.time DESC LIMIT 1) AS consciousness ON true
+    ORDER BY v.time DESC LIMIT 1) AS consciousness ON true;
+COMMENT ON VIEW held_reading IS 'the last value of each input of NEWS2 that still holds, a row a bed of the past day';
+
+-- The NEWS2 of every bed as of its last reading, from the last value of each input that still holds. `stale`: that
+-- reading is more than a minute old, so the score describes a patient whom nobody measures any more.
+CREATE OR REPLACE VIEW news2_latest AS
+SELECT held.ward, held.device_id, held.patient_id, held.time, now() - held.time AS age,
+       now() - held.time > interval '1 minute' AS stale,
+       score.*,
+       held.oldest_input
+FROM held_reading AS held
 -- By way of numeric, so that a real 36.05 is scored as the 36.05 that it was, and not as 36.049999.
-CROSS JOIN LATERAL news2(resp_rate.value::numeric::float8, spo2.value::numeric::float8, on_oxygen.value,
-                         systolic_bp.value::numeric::float8, heart_rate.value::numeric::float8, consciousness.value,
-                         temperature.value::numeric::float8) AS score;
+CROSS JOIN LATERAL news2(held.resp_rate::numeric::float8, held.spo2::numeric::float8, held.on_oxygen,
+                         held.systolic_bp::numeric::float8, held.heart_rate::numeric::float8, held.consciousness,
+                         held.temperature::numeric::float8) AS score;
 COMMENT ON VIEW news2_latest IS 'the NEWS2 of every bed of the past day, with its parts; on SpO2 scale 1';

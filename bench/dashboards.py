@@ -1,0 +1,81 @@
+"""What each query of each dashboard costs, asked as Grafana asks it: macros expanded, as the reader, over a week."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from bench.queries import PERIODS
+from bench.week import Week, fill_week
+from grafana.asking import RANGES, ask, choices
+from grafana.files import read_dashboards
+from grafana.macros import Asked
+from grafana.questions import questions
+from sql.migrate import READER_ROLE, connect, migrate
+
+Say = Callable[[str], None]
+
+LIMIT_MS = 200.0
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one query: the best of three, in milliseconds, and the rows of its answer."""
+
+    query: str
+    milliseconds: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of all of them, the dearest first."""
+
+    server: str
+    beds: int
+    readings: int
+    range: str
+    costs: list[Cost]
+
+    def as_dict(self) -> dict[str, object]:
+        """For --json."""
+        return asdict(self)
+
+    @property
+    def too_dear(self) -> list[Cost]:
+        """Those above the limit."""
+        return [cost for cost in self.costs if cost.milliseconds > LIMIT_MS]
+
+
+def dashboards(url: str, say: Say, week: Week | None = None, asked_range: str = "7 days") -> Costs:
+    """Fill an empty database with a week and ask every query over `asked_range`, with every ward and one bed chosen."""
+    week = week or Week()
+    found: list[Cost] = []
+    with connect(url) as connection:
+        edition = migrate(connection, {}, lambda _: None, PERIODS)
+        readings = fill_week(connection, datetime.now(UTC), week, say)
+        connection.execute(f"SET ROLE {READER_ROLE}".encode())
+        for dashboard in read_dashboards().values():
+            now = datetime.now(UTC)
+            chosen = choices(connection, dashboard, now)
+            for question in questions(dashboard):
+                points, least = question.max_points, question.min_interval_s
+                asked = Asked.over(now - RANGES[asked_range], now, points, least, chosen)
+                times = []
+                for _ in range(ROUNDS):
+                    begun = time.perf_counter()
+                    answer = ask(connection, question, asked)
+                    times.append((time.perf_counter() - begun) * 1000)
+                found.append(Cost(str(question), round(min(times), 1), len(answer.rows)))
+                say(f"{min(times):8.1f} ms {question}")
+    found.sort(key=lambda cost: -cost.milliseconds)
+    return Costs(str(edition), week.beds, readings, asked_range, found)
+
+
+def told(found: Costs) -> str:
+    """For people."""
+    lines = [f"the dashboards over {found.range}, {found.beds} beds, {found.readings} readings, {found.server}"]
+    lines += [f"  {cost.milliseconds:>8.1f} ms  {cost.rows:>6} rows  {cost.query}" for cost in found.costs]
+    lines.append(f"  above {LIMIT_MS:.0f} ms: {len(found.too_dear) or 'none'}")
+    return "\n".join(lines)

@@ -1,0 +1,172 @@
+"""What can be wrong with a dashboard that no database is needed to see. Pure: each rule yields sentences.
+
+Third hop of `check`, beside `questions`. `check_dashboards` is the story; what links and uids mean only together comes
+last.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from grafana.canonical import DATASOURCE, canonical, panels, variables
+from grafana.files import FOLDER, Json, text_of
+from grafana.lint_queries import WITHOUT_QUERIES, check_sql, check_targets, name_of
+from grafana.palette import MEANING
+
+SCHEMA_VERSION: Final = 42
+COLUMNS: Final = 24  # of Grafana's grid
+OURS: Final = frozenset({"timeseries", "stat", "table", "state-timeline", "barchart", "text", "row"})
+_LINK = re.compile(r"^/d/([\w-]+)")
+_SET_BY_LINK = re.compile(r"[?&]var-(\w+)=")
+_UNITS = FOLDER / "schema" / "units.txt"
+_FREE_UNIT = re.compile(r"(suffix|prefix|count|time|si|currency):.+")
+
+
+def check_dashboards(found: Mapping[Path, Json], on_disk: Mapping[Path, str]) -> Iterator[str]:
+    """Every mistake of every dashboard, each with its file.
+
+    `on_disk` is what the files hold: a dashboard that is not in canonical form is named, and `--write` mends it.
+    """
+    for path, dashboard in found.items():
+        if text_of(canonical(dashboard)) != on_disk[path]:
+            yield f"{path.name}: not in canonical form; python -m grafana check --write makes it so"
+        for rule in RULES:
+            for sentence in rule(dashboard):
+                yield f"{path.name}: {sentence}"
+        if dashboard.get("uid") != f"vitalflow-{path.stem}":
+            yield f"{path.name}: its uid is {dashboard.get('uid')!r}, expected 'vitalflow-{path.stem}'"
+    yield from _together(found)
+
+
+def _head(dashboard: Json) -> Iterator[str]:
+    wanted = {"schemaVersion": SCHEMA_VERSION, "graphTooltip": 1, "timezone": "browser", "editable": True}
+    for key, value in wanted.items():
+        if dashboard.get(key) != value:
+            yield f"{key} is {dashboard.get(key)!r}, expected {value!r}"
+    if not dashboard.get("title") or not dashboard.get("description"):
+        yield "it has no title or no description"
+    if "vitalflow" not in dashboard.get("tags", []):
+        yield "it does not have the tag vitalflow, by which dashboards find each other"
+    offered = dashboard.get("timepicker", {}).get("refresh_intervals", [])
+    if dashboard.get("refresh") not in offered:
+        yield f"it refreshes every {dashboard.get('refresh')!r}, which its own list {offered} does not offer"
+
+
+def _panels(dashboard: Json) -> Iterator[str]:
+    numbers = Counter(panel.get("id") for panel in panels(dashboard))
+    for number, times in numbers.items():
+        if times > 1 or not isinstance(number, int) or number < 1:
+            yield f"panel number {number!r} stands {times} times; a panel has a number of its own, 1 or more"
+    for panel in panels(dashboard):
+        name = name_of(panel)
+        if panel["type"] not in OURS:
+            yield f"{name} is of the type {panel['type']!r}; expected one of {', '.join(sorted(OURS))}"
+        if not panel.get("title", "").strip():
+            yield f"{name} has no title"
+        if panel["type"] == "row":
+            continue
+        if len(panel.get("description", "")) < 20:
+            yield f"{name} has no description that would explain it to a person"
+        if panel["type"] not in WITHOUT_QUERIES and not panel["fieldConfig"]["defaults"].get("noValue"):
+            yield f"{name} has no noValue, so that no data would be told in the words and the colour of an alarm"
+
+
+def _places(dashboard: Json) -> Iterator[str]:
+    taken: dict[tuple[int, int], str] = {}
+    for panel in panels(dashboard):
+        place = panel.get("gridPos", {})
+        try:
+            x, y, width, height = (int(place[key]) for key in ("x", "y", "w", "h"))
+        except KeyError:
+            yield f"{name_of(panel)} has no place"
+            continue
+        if x < 0 or y < 0 or width < 1 or height < 1 or x + width > COLUMNS:
+            yield f"{name_of(panel)} is outside the grid of {COLUMNS} columns: {place}"
+            continue
+        under = {taken[cell] for cell in _cells(x, y, width, height) if cell in taken}
+        for other in sorted(under):
+            yield f"{name_of(panel)} lies over {other}"
+        taken |= dict.fromkeys(_cells(x, y, width, height), name_of(panel))
+
+
+def _cells(x: int, y: int, width: int, height: int) -> list[tuple[int, int]]:
+    return [(column, line) for column in range(x, x + width) for line in range(y, y + height)]
+
+
+def _sources(dashboard: Json) -> Iterator[str]:
+    for where, value in values_of(dashboard, "datasource"):
+        own = where.startswith("annotations") and value == {"type": "grafana", "uid": "-- Grafana --"}
+        if value != DATASOURCE and not own:
+            yield f"{where} is {value!r}, expected {DATASOURCE!r}"
+    for panel in panels(dashboard):
+        if panel["type"] not in WITHOUT_QUERIES and panel.get("datasource") is None:
+            yield f"{name_of(panel)} names no data source"
+
+
+def _units(dashboard: Json) -> Iterator[str]:
+    known = frozenset(_UNITS.read_text(encoding="utf-8").split())
+    for panel in panels(dashboard):
+        config = panel.get("fieldConfig", {})
+        told = [config.get("defaults", {}).get("unit")]
+        told += [p.get("value") for o in config.get("overrides", []) for p in o["properties"] if p["id"] == "unit"]
+        for unit in filter(None, told):
+            if unit not in known and not _FREE_UNIT.fullmatch(unit):
+                yield f"{name_of(panel)} has the unit {unit!r}, which Grafana does not know; `suffix:...` says any"
+
+
+def _colours(dashboard: Json) -> Iterator[str]:
+    for key in ("color", "fixedColor", "iconColor"):
+        for where, value in values_of(dashboard, key):
+            if isinstance(value, str) and value not in MEANING and not where.startswith("annotations.list.0"):
+                yield f"{where} is {value!r}, a colour that has no meaning here; see grafana/palette.py"
+
+
+def values_of(value: Any, key: str, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value below a key, however deep, with the way to it."""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            path = f"{where}.{name}".lstrip(".")
+            if name == key:
+                yield path, below
+            yield from values_of(below, key, path)
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from values_of(below, key, f"{where}.{number}")
+
+
+def _together(found: Mapping[Path, Json]) -> Iterator[str]:
+    """What dashboards owe each other: names of their own, and links that lead somewhere."""
+    for key in ("uid", "title"):
+        for value, times in Counter(str(dashboard.get(key)) for dashboard in found.values()).items():
+            if times > 1:
+                yield f"{times} dashboards have the {key} {value!r}"
+    declared = {str(d.get("uid")): {variable["name"] for variable in variables(d)} for d in found.values()}
+    tags = {tag for dashboard in found.values() for tag in dashboard.get("tags", [])}
+    for path, dashboard in found.items():
+        for where, url in values_of(dashboard, "url"):
+            target = _LINK.match(str(url))
+            if not url:
+                continue
+            if not target or target[1] not in declared:
+                yield f"{path.name}: {where} leads to {url!r}, which is none of {', '.join(sorted(declared))}"
+                continue
+            for name in _SET_BY_LINK.findall(url):
+                if name not in declared[target[1]]:
+                    yield f"{path.name}: {where} sets the variable {name}, which {target[1]} does not have"
+        for link in dashboard.get("links", []):
+            if link.get("type") == "dashboards" and not set(link["tags"]) <= tags:
+                yield f"{path.name}: the link {link.get('title')!r} looks for a tag that no dashboard has"
+
+
+RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (
+    _head,
+    _panels,
+    _places,
+    _sources,
+    check_targets,
+    _units,
+    _colours,
+    check_sql,
+)

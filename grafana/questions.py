@@ -1,0 +1,80 @@
+"""Every query that a dashboard asks, with what is needed to ask it without Grafana. Pure.
+
+Third hop of `check`: `macros` makes SQL of them, `asking` asks, `answers` judges what comes back. `bench queries` asks
+them too.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from grafana.canonical import annotations, panels, variables
+from grafana.files import Json
+
+Kind = Literal["panel", "variable", "annotation", "rule"]
+MAX_POINTS = 1000  # a panel without a number of its own gets a point a pixel
+_FIELD = re.compile(r"__data\.fields\.(\w+)")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One query. `names` are the columns that the panel's overrides and links speak of."""
+
+    dashboard: str
+    where: str
+    kind: Kind
+    sql: str
+    format: str
+    max_points: int = MAX_POINTS
+    min_interval_s: float = 1.0
+    names: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return f"{self.dashboard}: {self.where}"
+
+
+def questions(dashboard: Json) -> Iterator[Question]:
+    """The queries of variables, annotations and panels, in this order: as Grafana asks them."""
+    uid = str(dashboard["uid"])
+    for variable in variables(dashboard):
+        if variable["type"] == "query":
+            yield Question(uid, f"variable {variable['name']}", "variable", _sql_of(variable["query"]), "table")
+    for annotation in annotations(dashboard):
+        if "target" in annotation and annotation["target"].get("rawSql"):
+            target = annotation["target"]
+            yield Question(uid, f"annotation {annotation['name']}", "annotation", target["rawSql"], target["format"])
+    for panel in panels(dashboard):
+        for target in panel.get("targets", []):
+            where = f"panel {panel.get('id')} {panel.get('title', '')!r} {target['refId']}"
+            yield Question(
+                uid,
+                where,
+                "panel",
+                target["rawSql"],
+                target["format"],
+                panel.get("maxDataPoints", MAX_POINTS),
+                seconds(panel.get("interval", "1s")),
+                frozenset(named(panel)),
+            )
+
+
+def named(panel: Json) -> Iterator[str]:
+    """The columns that a panel's overrides name, and those that its links carry to another dashboard."""
+    for override in panel.get("fieldConfig", {}).get("overrides", []):
+        if override["matcher"]["id"] == "byName":
+            yield override["matcher"]["options"]
+        for told in override["properties"]:
+            if told["id"] == "links":
+                yield from (name for link in told["value"] for name in _FIELD.findall(link["url"]))
+    if "xField" in panel.get("options", {}):
+        yield panel["options"]["xField"]
+
+
+def seconds(interval: str) -> float:
+    """The seconds of a panel's least interval, such as 1s, 1m or 1h."""
+    return float(interval[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[interval[-1]]
+
+
+def _sql_of(query: str | Json) -> str:
+    return query if isinstance(query, str) else str(query.get("rawSql") or query.get("query") or "")

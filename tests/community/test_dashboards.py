@@ -1,0 +1,160 @@
+"""Every query of every dashboard on a real database with a filled week, on both editions, as the reader."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from grafana.asking import RANGES, ask, check_answers, check_rules, choices
+from grafana.files import read_dashboards
+from grafana.macros import Asked
+from grafana.provisioning import read_provisioning, rule_questions
+from grafana.questions import Question, questions
+from stack.programs import CHECKOUT
+from tests.fix_servers import Db
+from tests.fix_week import WEEK, as_reader, filled_to
+
+DASHBOARDS = {path.stem: dashboard for path, dashboard in read_dashboards().items()}
+PATIENT = DASHBOARDS["patient"]
+# What stays empty where everything is well, or where the edition has no such thing.
+MAY_BE_EMPTY = {"annotation Low", "annotation Medium", "annotation High", "annotation Equipment"}
+OF_COMMUNITY = {"panel 9 'Rollups' A", "panel 10 'Jobs of the database' A"}
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_grafana_can_draw_every_answer(week: Db, name: str) -> None:
+    with as_reader(week) as connection:
+        found = list(check_answers(connection, DASHBOARDS[name], datetime.now(UTC)))
+    assert found == [], "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_panel_has_something_to_show(week: Db, name: str) -> None:
+    dashboard = DASHBOARDS[name]
+    community = week.one("SELECT community FROM vitalflow_edition")
+    with as_reader(week) as connection:
+        now = filled_to(connection)
+        chosen = choices(connection, dashboard, now)
+        empty = set()
+        for question in questions(dashboard):
+            asked = Asked.over(now - RANGES["7 days"], now, question.max_points, question.min_interval_s, chosen)
+            rows = ask(connection, question, asked).rows
+            if not any(value is not None for row in rows for value in row[1:] or row):
+                empty.add(question.where)
+    assert empty <= MAY_BE_EMPTY | (set() if community else OF_COMMUNITY)
+
+
+def test_the_alert_rules_give_a_number_and_fire_when_they_should(week: Db) -> None:
+    rules = list(rule_questions(read_provisioning()))
+    assert len(rules) == 2
+    with as_reader(week) as connection:
+        assert list(check_rules(connection, rules, datetime.now(UTC))) == []
+        silent, dropping = [_number(connection, rule) for rule in rules]
+    assert silent < 600  # since the week was filled
+    assert dropping == 1
+    with psycopg.connect(week.owner_url) as connection:
+        connection.execute("DELETE FROM patient_vitals WHERE time > now() - interval '1 hour'")
+        connection.execute("UPDATE alert_event SET acknowledged_by = 'nurse Ada' WHERE rule = 'broker-dropping'")
+        assert [_number(connection, rule) for rule in rules] == [pytest.approx(3600, abs=300), 0]
+        connection.execute("UPDATE device SET state = 'offline'")
+        assert _number(connection, rules[0]) == 0  # nobody says that there should be readings
+        connection.rollback()
+
+
+def _number(connection: "psycopg.Connection[tuple[object, ...]]", rule: Question) -> float:
+    now = datetime.now(UTC)
+    ((value,),) = ask(connection, rule, Asked(now, now, 1000, {})).rows
+    return float(value)
+
+
+CHARTS = [question for question in questions(PATIENT) if question.kind == "panel" and question.format == "time_series"]
+
+
+@pytest.mark.parametrize("span", ["7 days", "90 days"])
+def test_long_ranges_read_rollups_and_no_readings(week: Db, span: str) -> None:
+    if not week.one("SELECT community FROM vitalflow_edition"):
+        return  # its rollups are the readings
+    rate = [q for q in questions(DASHBOARDS["pipeline"]) if "Readings stored" in q.where]
+    with as_reader(week) as connection:
+        now = filled_to(connection)
+        chosen = choices(connection, PATIENT, now)
+        hour = now.replace(minute=0, second=0, microsecond=0) - timedelta(minutes=5)
+        row = connection.execute("SELECT count(*) FROM patient_vitals WHERE time >= %s", [hour]).fetchone()
+        assert row is not None
+        present = int(str(row[0]))
+        for question in [*CHARTS, *rate]:
+            asked = Asked.over(now - RANGES[span], now, question.max_points, question.min_interval_s, chosen)
+            with connection.transaction():
+                before = _read(connection)
+                assert ask(connection, question, asked).rows
+                read = _read(connection) - before
+            # What is not materialized yet comes from the readings: of the present hour at most.
+            assert read <= present, f"{question} reads {read} readings"
+    assert len(CHARTS) >= 8
+
+
+def _read(connection: "psycopg.Connection[tuple[object, ...]]") -> int:
+    """Rows of readings that this transaction has taken from their chunks."""
+    row = connection.execute(
+        "SELECT coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0)"
+        " FROM pg_stat_xact_all_tables"
+        " WHERE relid IN (SELECT show_chunks('patient_vitals'))"
+    ).fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+def test_counting_what_is_read_does_count(week: Db) -> None:
+    with as_reader(week) as connection, connection.transaction():
+        connection.execute("SELECT avg(heart_rate) FROM patient_vitals")
+        assert _read(connection) >= WEEK.beds * 2000
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("ALTER VIEW ward_board RENAME COLUMN age_s TO age", "age_s"),
+        ("ALTER TABLE rejected_message RENAME COLUMN reason TO why", "reason"),
+        ("ALTER VIEW alert_active RENAME COLUMN text TO words", "text"),
+        ("DROP FUNCTION news2_chart", "news2_chart"),
+        ("REVOKE SELECT ON alert_event FROM vitalflow_reader", "permission denied for table alert_event"),
+    ],
+)
+def test_a_changed_schema_is_found(week: Db, change: str, named: str) -> None:
+    with psycopg.connect(week.owner_url) as connection:
+        connection.execute(change.encode())
+        connection.execute("SET ROLE vitalflow_reader")
+        found = [
+            str(mistake) for dashboard in DASHBOARDS.values() for mistake in _until_it_fails(connection, dashboard)
+        ]
+        connection.rollback()
+    assert any(named in sentence for sentence in found), found[:3]
+
+
+def _until_it_fails(connection: "psycopg.Connection[tuple[object, ...]]", dashboard: dict[str, object]) -> list[str]:
+    """The mistakes of a dashboard, each query in a savepoint of its own."""
+    now = datetime.now(UTC)
+    found = []
+    for question in questions(dashboard):
+        asked = Asked(now - timedelta(hours=1), now, 5000, {"ward": ("icu-1",), "device": "bed-001"})
+        try:
+            with connection.transaction():
+                ask(connection, question, asked)
+        except Exception as refused:
+            found.append(f"{question}: {refused}")
+    return found
+
+
+def test_check_asks_the_database_it_is_told(week: Db) -> None:
+    if week.one("SELECT community FROM vitalflow_edition"):
+        return  # the WebAssembly build has one connection, and everybody is its superuser
+    line = [sys.executable, "-m", "grafana", "check"]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
+    done = subprocess.run(
+        line, cwd=CHECKOUT, env=kept | {"VITALFLOW_READER_URL": week.reader_url}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "asked postgresql://vitalflow_reader@127.0.0.1" in done.stdout

@@ -1,0 +1,305 @@
+"""`python -m grafana check` without a database: the dashboards as they are pass, and each mistake is found."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from alerts.rulefile import DEFAULT
+from grafana.canonical import canonical, panels
+from grafana.files import DASHBOARDS, PROVISIONING, read_dashboards, text_of
+from grafana.lint import check_dashboards
+from grafana.palette import MEANING
+from grafana.provisioning import ENVIRONMENT, check_provisioning, read_provisioning
+from grafana.schema import SCHEMA, check_shape
+from stack.programs import CHECKOUT
+from vitals.errors import Never
+
+FOUND = read_dashboards()
+WARD = next(path for path in FOUND if path.stem == "ward")
+Dashboard = dict[str, Any]
+Change = Callable[[Dashboard], object]
+
+
+def mistakes(change: Change) -> list[str]:
+    """What is said of the dashboards where one of them was changed."""
+    found = copy.deepcopy(FOUND)
+    change(found[WARD])
+    on_disk = {path: text_of(dashboard) for path, dashboard in found.items()}
+    shapes = [sentence for dashboard in found.values() for sentence in check_shape(dashboard)]
+    return [*check_dashboards(found, on_disk), *shapes]
+
+
+def panel(dashboard: Dashboard, number: int = 1) -> Any:
+    return next(each for each in panels(dashboard) if each["id"] == number)
+
+
+def sql(dashboard: Dashboard, text: str) -> None:
+    panel(dashboard)["targets"][0]["rawSql"] = text
+
+
+def override(dashboard: Dashboard, name: str, value: object) -> None:
+    panel(dashboard)["fieldConfig"]["overrides"][0]["properties"] = [{"id": name, "value": value}]
+
+
+def test_the_dashboards_are_as_they_should_be() -> None:
+    assert mistakes(lambda _: None) == []
+    assert {path.stem for path in FOUND} == {"ward", "patient", "alerts", "pipeline"}
+
+
+LINK = {"title": "x", "type": "link", "url": "/d/nowhere/x", "targetBlank": False}
+CHANGES: dict[str, tuple[Change, str]] = {
+    "uid": (lambda d: d.update(uid="vitalflow-alerts"), "2 dashboards have the uid"),
+    "title": (lambda d: d.update(title="Alerts"), "2 dashboards have the title 'Alerts'"),
+    "schema version": (lambda d: d.update(schemaVersion=41), "schemaVersion is 41, expected 42"),
+    "tag": (lambda d: d.update(tags=["mine"]), "the tag vitalflow"),
+    "refresh": (lambda d: d.update(refresh="7s"), "refreshes every '7s'"),
+    "form": (lambda d: d.update(version=3), "not in canonical form"),
+    "panel number": (lambda d: panel(d, 2).update(id=1), "panel number 1 stands 2 times"),
+    "no panel number": (lambda d: panel(d, 2).pop("id"), "panel number None"),
+    "description": (lambda d: panel(d).update(description=""), "has no description"),
+    "panel title": (lambda d: panel(d).update(title=" "), "has no title"),
+    "panel type": (lambda d: panel(d).update(type="gauge"), "is of the type 'gauge'"),
+    "no value": (lambda d: panel(d)["fieldConfig"]["defaults"].pop("noValue"), "has no noValue"),
+    "overlap": (lambda d: panel(d, 2)["gridPos"].update(x=11), "'Beds' lies over panel 1 'Open alerts'"),
+    "off the grid": (lambda d: panel(d, 2)["gridPos"].update(x=13), "outside the grid of 24 columns"),
+    "no place": (lambda d: panel(d).pop("gridPos"), "has no place"),
+    "data source": (lambda d: panel(d).update(datasource={"type": "x", "uid": "y"}), "datasource is {'type': 'x'"),
+    "no data source": (lambda d: panel(d).pop("datasource"), "names no data source"),
+    "no query": (lambda d: panel(d).update(targets=[]), "has 0 queries"),
+    "two of a name": (lambda d: panel(d)["targets"].append(panel(d)["targets"][0]), "two queries of one refId"),
+    "query builder": (lambda d: panel(d)["targets"][0].update(rawQuery=False), "rawQuery is False"),
+    "editor": (lambda d: panel(d)["targets"][0].update(editorMode="builder"), "editorMode is 'builder'"),
+    "format": (lambda d: panel(d, 3)["targets"][0].update(format="time_series"), "expected table"),
+    "unit": (lambda d: panel(d)["fieldConfig"]["defaults"].update(unit="bpm"), "the unit 'bpm'"),
+    "unit of a column": (lambda d: override(d, "unit", "mmHg"), "the unit 'mmHg'"),
+    "colour": (
+        lambda d: override(d, "thresholds", {"mode": "absolute", "steps": [{"color": "pink", "value": None}]}),
+        "'pink', a colour that has no meaning",
+    ),
+    "undeclared": (
+        lambda d: sql(d, "SELECT ARRAY[${who:sqlstring}]::text[]"),
+        "the variable who, which is not declared",
+    ),
+    "not sqlstring": (lambda d: sql(d, "SELECT '${ward}'"), r"write ARRAY[${ward:sqlstring}]::text[]"),
+    "no array": (lambda d: sql(d, "SELECT 1 WHERE x IN (${ward:sqlstring})"), "write ARRAY["),
+    "bare variable": (lambda d: sql(d, "SELECT $ward"), "write ARRAY["),
+    "unused": (
+        lambda d: d["templating"]["list"][0].update(name="other"),
+        "the variable other is declared and not used",
+    ),
+    "never asked": (lambda d: d["templating"]["list"][0].update(refresh=0), "never asked again"),
+    "no label": (lambda d: d["templating"]["list"][0].update(label=""), "has no label"),
+    "unknown macro": (lambda d: sql(d, "SELECT $__timeGroup(time, '5m')"), "the macro $__timeGroup is not one of"),
+    "parenthesis": (
+        lambda d: sql(d, "SELECT 1 WHERE $__timeFilter(date_trunc('day', time))"),
+        "has a parenthesis inside",
+    ),
+    "comment": (lambda d: sql(d, "SELECT 1 -- one"), "a comment in SQL"),
+    "twice quoted": (lambda d: sql(d, "SELECT '$__timeFrom()'"), "in quotes of its own"),
+    "built-in": (lambda d: sql(d, "SELECT $__from"), "uses $__from"),
+    "dead link": (lambda d: d["links"].append(dict(LINK)), "leads to '/d/nowhere/x'"),
+    "link to a variable that is not there": (
+        lambda d: d["links"].append(dict(LINK, url="/d/vitalflow-alerts/x?var-bed=1")),
+        "sets the variable bed, which vitalflow-alerts does not have",
+    ),
+    "link to a tag": (lambda d: d["links"][0].update(tags=["other"]), "looks for a tag"),
+    "shape": (lambda d: panel(d)["options"].update(colour="red"), "'colour' was unexpected"),
+    "shape of a field": (lambda d: panel(d, 3)["fieldConfig"]["defaults"]["custom"].update(wide=1), "'wide' was unexp"),
+    "shape of a panel": (lambda d: panel(d).update(pluginsVersion="13"), "'pluginsVersion' was unexpected"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_mistake_is_found(name: str) -> None:
+    change, wanted = CHANGES[name]
+    found = mistakes(change)
+    assert any(wanted in sentence for sentence in found), found
+
+
+def test_what_comes_out_of_grafanas_editor_becomes_the_form_that_is_kept() -> None:
+    """Save JSON adds what belongs to that Grafana; an export replaces the data source by a variable."""
+    kept = FOUND[WARD]
+    saved = copy.deepcopy(kept) | {"id": 17, "version": 4, "iteration": 99, "__inputs": [], "__requires": []}
+    saved["panels"].reverse()
+    for each in panels(saved):
+        if "datasource" in each:
+            each["datasource"] = {"type": "postgres", "uid": "${DS_VITALFLOW}"}
+    saved["templating"]["list"][0]["current"] = {"text": ["icu-1"], "value": ["icu-1"]}
+    saved["templating"]["list"][0]["options"] = [{"text": "icu-1", "value": "icu-1", "selected": True}]
+    panel(saved)["targets"][0]["rawSql"] += "   \n"
+    copied = copy.deepcopy(panel(saved, 2))
+    assert text_of(canonical(saved)) == text_of(kept)
+    assert canonical(kept) == kept
+    saved["panels"].append(copied)
+    assert [each["id"] for each in canonical(saved)["panels"]].count(2) == 1
+
+
+def run_check(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
+    line = [sys.executable, "-m", "grafana", "check", *arguments]
+    return subprocess.run(line, cwd=CHECKOUT, env=kept, capture_output=True, text=True, check=False)
+
+
+def test_the_command_says_that_all_is_well_and_what_it_did_not_do() -> None:
+    done = run_check()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(
+        r"4 dashboards, \d+ queries; not asked: VITALFLOW_READER_URL is not set: as they should be\n", done.stdout
+    )
+
+
+def test_the_command_names_mistakes_and_mends_the_form(tmp_path: Path) -> None:
+    for path, dashboard in FOUND.items():
+        (tmp_path / path.name).write_text(json.dumps(dashboard | {"id": 3}))
+    done = run_check("--dashboards", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stdout.count("not in canonical form") == 4
+    assert run_check("--dashboards", str(tmp_path), "--write").returncode == 0
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*")} == {
+        path.name: path.read_bytes() for path in DASHBOARDS.glob("*.json")
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"panels": [}', "ward.json is no JSON: line 1, column 13"),
+        ('{"title": "x"}', "is no dashboard in classic JSON"),
+        (None, "there is no dashboard in"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "ward.json").write_text(text)
+    with pytest.raises(Never, match=re.escape(said)):
+        read_dashboards(tmp_path)
+
+
+# Provisioning
+
+
+def test_the_provisioning_is_as_it_should_be() -> None:
+    found = read_provisioning()
+    assert list(check_provisioning(found, FOUND)) == []
+    assert {path.parent.name for path in found} == {"datasources", "dashboards", "alerting"}
+    text = "".join(path.read_text() for path in found)
+    assert set(re.findall(r"VITALFLOW_\w+", text)) == ENVIRONMENT
+
+
+YAML_CHANGES = [
+    ("datasources", "    editable: false", "    editible: false", "editible is not a key that Grafana reads"),
+    ("datasources", "${VITALFLOW_GRAFANA_DB_NAME}", "${DB_NAME}", "reads the variable DB_NAME"),
+    ("datasources", "$__file{/run/secrets/reader_password}", "hunter2", "the password must be $__file"),
+    ("datasources", "user: vitalflow_reader", "user: vitalflow", "the user is 'vitalflow'"),
+    ("datasources", "uid: vitalflow ", "uid: other ", "the data source is grafana-postgresql-datasource 'other'"),
+    ("dashboards", "type: file", "typ: file", "typ is not a key"),
+    ("alerting", "condition: C", "condition: B", "its condition 'B' is none of A, C"),
+    ("alerting", "expression: A", "expression: Z", "the expression 'Z' is none of A, C"),
+    ("alerting", "datasourceUid: vitalflow", "datasourceUid: other", "has another refId or data source"),
+    ("alerting", "panelId: 1", "panelId: 99", "there is no panel 99"),
+    ("alerting", "for: 1m", "for: [1m]", "is no single value"),
+]
+
+
+@pytest.mark.parametrize(("folder", "old", "new", "said"), YAML_CHANGES)
+def test_each_mistake_of_the_provisioning_is_found(tmp_path: Path, folder: str, old: str, new: str, said: str) -> None:
+    for path in PROVISIONING.glob("*/*.yaml"):
+        text = path.read_text()
+        copied = tmp_path / path.parent.name / path.name
+        copied.parent.mkdir()
+        assert path.parent.name != folder or old in text
+        copied.write_text(text.replace(old, new) if path.parent.name == folder else text)
+    found = list(check_provisioning(read_provisioning(tmp_path), FOUND))
+    assert any(said in sentence for sentence in found), found
+
+
+# What dashboards say is what the project says
+
+
+def test_the_limits_in_the_charts_are_those_of_the_default_rules() -> None:
+    """Each limit of the rule file stands as a threshold on the sign's chart, and no other does."""
+    rules = tomllib.loads(DEFAULT.read_text())["rule"]
+    limits: dict[str, set[float]] = {}
+    for rule in rules:
+        levels = rule.get("level", [rule])
+        found = {level[side] for level in levels for side in ("above", "below") if side in level}
+        limits[rule["sign"]] = limits.get(rule["sign"], set()) | found
+    patient = next(dashboard for path, dashboard in FOUND.items() if path.stem == "patient")
+    shown: dict[str, set[float]] = {}
+    for each in patient["panels"]:
+        if each["type"] == "timeseries" and each["title"] != "NEWS2 and its parts":
+            (key,) = set(re.findall(r"\b(\w+)_avg", each["targets"][0]["rawSql"])) - {"diastolic_bp"}
+            steps = each["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            shown[key] = {step["value"] for step in steps if step["value"] is not None}
+    assert shown == {key: limits[key] for key in shown}
+    assert len(shown) == 5
+
+
+def test_a_cell_has_its_colour_from_the_same_limits() -> None:
+    """A value beyond a limit has the colour of the level's priority, and one within all limits has none."""
+    rules = tomllib.loads(DEFAULT.read_text())["rule"]
+    steps = {
+        each["matcher"]["options"]: told["value"]["steps"]
+        for each in panel(FOUND[WARD], 3)["fieldConfig"]["overrides"]
+        for told in each["properties"]
+        if told["id"] == "thresholds"
+    }
+    columns = {"heart_rate": "HR", "spo2": "SpO2", "resp_rate": "RR", "systolic_bp": "Sys", "temperature": "Temp"}
+    colours = {"high": "red", "medium": "yellow"}
+
+    def colour(sign: str, value: float) -> str:
+        return str(
+            [step["color"] for step in steps[columns[sign]] if step["value"] is None or value >= step["value"]][-1]
+        )
+
+    checked = 0
+    for rule in (rule for rule in rules if rule["sign"] in columns):
+        for level in rule.get("level", [rule]):
+            priority = level.get("priority", rule.get("priority"))
+            if "above" in level:
+                beyond, within = level["above"] + 0.1, level["above"]
+            else:
+                beyond, within = level["below"] - 0.1, level["below"]
+            assert colour(rule["sign"], beyond) == colours[priority], (rule["name"], level)
+            outer = "red" if rule["sign"] in ("spo2", "heart_rate") and priority == "high" else colours[priority]
+            assert colour(rule["sign"], within) != outer or level.get("clear", 0) in (82, 175), (rule["name"], level)
+            checked += 1
+    assert checked == 14
+
+
+def test_priorities_have_the_marks_and_colours_of_every_screen() -> None:
+    from vitals.alert import Priority
+    from vitals.look import COLOURS, badge
+
+    ours = {"red": "red", "yellow": "yellow", "cyan": "light-blue"}
+    for dashboard in FOUND.values():
+        for each in panels(dashboard):
+            for override in each["fieldConfig"]["overrides"]:
+                for told in override["properties"]:
+                    if override["matcher"]["options"] == "Alert" and told["id"] == "mappings":
+                        shown = told["value"][0]["options"]
+                        for priority in Priority:
+                            assert shown[badge(priority)]["color"] == ours[COLOURS[priority]]
+                            assert shown[badge(priority, "technical")]["color"].endswith("purple")
+                        assert len(shown) == 6
+    assert set(ours.values()) < set(MEANING)
+
+
+def test_the_docs_explain_every_panel() -> None:
+    text = (CHECKOUT / "docs/dashboards.md").read_text(encoding="utf-8")
+    missing = [each["title"] for d in FOUND.values() for each in panels(d) if f"**{each['title']}**" not in text]
+    assert missing == []
+
+
+def test_the_schema_is_one() -> None:
+    Draft7Validator.check_schema(json.loads(SCHEMA.read_text()))
