@@ -13,9 +13,7 @@ from grafana.asking import Mistake, check_answers, check_rules
 from grafana.canonical import canonical
 from grafana.files import DASHBOARDS, PROVISIONING, Json, read_dashboards, text_of
 from grafana.lint import check_dashboards
-from grafana.provisioning import check_provisioning, read_provisioning, rule_questions
-from grafana.questions import questions
-from grafana.schema import check_shape
+from grafana.questions import Question, questions
 from vitals.errors import Never, TryAgain, told_in_one_sentence
 from vitals.settings import DatabaseUrl, Settings, without_password
 
@@ -48,6 +46,11 @@ def check(
     After a change in Grafana: Save dashboard, Save JSON, put the file into grafana/dashboards, then check --write.
     """
     with told_in_one_sentence("vitalflow grafana"):
+        try:
+            from grafana.provisioning import check_provisioning, read_provisioning, rule_questions
+            from grafana.schema import check_shape
+        except ModuleNotFoundError as missing:
+            raise Never(f"{missing.name} is not installed; pip install -r requirements-dev.txt brings it") from None
         settings = GrafanaSettings.read(os.environ)
         found = read_dashboards(dashboards)
         if write:
@@ -58,7 +61,7 @@ def check(
         mistakes += check_provisioning(told, found)
         asked = "; not asked: VITALFLOW_READER_URL is not set"
         if settings.reader_url is not None and not mistakes:
-            mistakes += map(str, _answers(settings.reader_url, found, told))
+            mistakes += map(str, _answers(settings.reader_url, found, list(rule_questions(told))))
             asked = f", asked {without_password(settings.reader_url)}"
         for sentence in mistakes:
             print(sentence)
@@ -76,12 +79,12 @@ def _written(path: Path, dashboard: Json) -> Json:
     return kept
 
 
-def _answers(url: str, found: dict[Path, Json], told: dict[Path, Json]) -> list[Mistake]:
+def _answers(url: str, found: dict[Path, Json], rules: list[Question]) -> list[Mistake]:
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
             now = datetime.now(UTC)
             mistakes = [mistake for d in found.values() for mistake in check_answers(connection, d, now)]
-            return mistakes + list(check_rules(connection, rule_questions(told), now))
+            return mistakes + list(check_rules(connection, rules, now))
     except psycopg.OperationalError as error:
         raise TryAgain(f"cannot ask {without_password(url)}: {' '.join(str(error).split())}") from None
     except psycopg.Error as error:

@@ -82,6 +82,11 @@ def test_the_reader_only_reads(db: Db, statement: str) -> None:
     assert db.count() == 1
 
 
+def test_the_reader_compiles_no_query(db: Db) -> None:
+    with psycopg.connect(db.reader_url) as connection:
+        assert connection.execute("SHOW jit").fetchone() == ("off",)
+
+
 def test_the_reader_is_read_only_by_default(db: Db) -> None:
     assert refused(db.reader_url, "CREATE TEMP TABLE mine (x int)") == READ_ONLY
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from jsonschema import Draft7Validator
 
 from alerts.rulefile import DEFAULT
@@ -170,6 +171,13 @@ def test_the_command_names_mistakes_and_mends_the_form(tmp_path: Path) -> None:
     }
 
 
+def test_a_package_that_is_not_there_is_named() -> None:
+    without = "import sys; sys.modules['yaml'] = None; sys.argv[1:] = ['check']; import grafana.__main__ as g; g.app()"
+    done = subprocess.run([sys.executable, "-c", without], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("vitalflow grafana: yaml is not installed; pip install -r requirements-dev.txt")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -194,6 +202,19 @@ def test_the_provisioning_is_as_it_should_be() -> None:
     assert {path.parent.name for path in found} == {"datasources", "dashboards", "alerting"}
     text = "".join(path.read_text() for path in found)
     assert set(re.findall(r"VITALFLOW_\w+", text)) == ENVIRONMENT
+
+
+def test_compose_sets_what_the_provisioning_reads() -> None:
+    compose = CHECKOUT / "docker-compose.yml"
+    if not compose.exists():
+        pytest.skip("there is no docker-compose.yml in this checkout yet")
+    grafana = yaml.safe_load(compose.read_text())["services"]["grafana"]
+    environment = grafana["environment"]
+    names = environment if isinstance(environment, dict) else {each.partition("=")[0] for each in environment}
+    assert set(names) >= ENVIRONMENT
+    mounted = " ".join(map(str, grafana["volumes"]))
+    assert "/etc/grafana/provisioning" in mounted
+    assert "/var/lib/grafana/dashboards" in mounted
 
 
 YAML_CHANGES = [

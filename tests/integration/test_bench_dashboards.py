@@ -1,0 +1,29 @@
+"""What `python -m bench queries` says of the dashboards, on a small ward of the Apache edition."""
+
+from datetime import timedelta
+
+import pytest
+
+from bench.dashboards import LIMIT_MS, Cost, Costs, dashboards, told
+from bench.week import Week
+from grafana.files import read_dashboards
+from grafana.questions import questions
+from tests.fix_servers import Db
+
+
+def test_every_query_has_its_cost(empty: Db) -> None:
+    week = Week(beds=2, days=2, dense=timedelta(minutes=2), sparse=timedelta(minutes=10), alerts_a_day=3)
+    found = dashboards(empty.owner_url, lambda _: None, week)
+    asked = [str(question) for dashboard in read_dashboards().values() for question in questions(dashboard)]
+    assert sorted(cost.query for cost in found.costs) == sorted(asked)
+    assert found.readings == pytest.approx(2 * (2 * 24 * 6 + 120), abs=10)
+    assert [cost.milliseconds for cost in found.costs] == sorted((c.milliseconds for c in found.costs), reverse=True)
+    assert found.costs[0].milliseconds > 0
+    assert "Apache edition" in told(found)
+
+
+def test_what_is_too_dear_is_told() -> None:
+    costs = [Cost("a", LIMIT_MS + 1, 3), Cost("b", LIMIT_MS, 3)]
+    found = Costs("server", 25, 7, "7 days", costs)
+    assert [cost.query for cost in found.too_dear] == ["a"]
+    assert told(found).endswith("above 200 ms: 1")
