@@ -1,6 +1,5 @@
 """`python -m alerts`: options, settings, start. A command is a function here; what it does is in its own module."""
 
-import getpass
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from alerts.rulefile import DEFAULT, load
 from alerts.settings import AlertsSettings, ReaderSettings
 from alerts.watch import Watch
 from alerts.worker import Worker
-from vitals.errors import Never, told_in_one_sentence
+from vitals.errors import Never, login_name, told_in_one_sentence
 from vitals.recording import Format
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -60,7 +59,9 @@ def run(
 @app.command()
 def watch(
     ward: Annotated[str | None, typer.Option(help="One ward; without it, all.")] = None,
-    by: Annotated[str | None, typer.Option(help="Who acknowledges; by default the login name.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who acknowledges; by default your name at the broker, or at this machine.")
+    ] = None,
 ) -> None:
     """The open alerts, live: see, acknowledge (a), pause the audio (p) and resume it (r).
 
@@ -68,7 +69,8 @@ def watch(
     wards under client ids of their own: VITALFLOW_ALERTS_CLIENT_ID says whose heartbeat and answers to listen to.
     """
     with told_in_one_sentence("vitalflow alerts"):
-        watching = Watch(AlertsSettings.read(os.environ), login_name() if by is None else by, ward)
+        settings = AlertsSettings.read(os.environ)
+        watching = Watch(settings, signature(settings.broker.username, by), ward)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: watching.stop())
         watching.run()
@@ -127,12 +129,13 @@ def replay(
         out.print(report.curve_table(outcome))
 
 
-def login_name() -> str:
-    """Who sits at this terminal; raises Never where the system does not know."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        raise Never("the system does not know your name; say it with --by NAME") from None
+def signature(user: str | None, by: str | None) -> str:
+    """Who acknowledges. A broker that knows its users vouches for one name only; raises Never for another."""
+    if user is None:
+        return login_name("say it with --by NAME") if by is None else by
+    if by is not None and by != user:
+        raise Never(f"--by is {by[:40]!r}, but the broker knows you as {user!r} and lets you sign as nobody else")
+    return user
 
 
 def console() -> Console:

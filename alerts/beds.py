@@ -33,10 +33,11 @@ MAX_TOPICS_KNOWN = 50_000  # a client may invent topics without end
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What was asked, by its topic, and why it was not done."""
+    """What was asked, by its topic, and why it was not done. `person`: the broker's user who asked, if it was one."""
 
     topic: str
     reason: str
+    person: str | None = None
 
 
 class Beds:
@@ -146,18 +147,19 @@ class Beds:
         return presence(bed, online=online, boot=status.boot, interval_s=status.interval_s, now=now)
 
     def _take_command(self, topic: str, payload: bytes, retained: bool, now: datetime) -> Sequence[Event]:
+        person: str | None = None
         try:
             if retained:
                 # It would come again at every start and silence an alert that its author never saw.
                 raise Refused("an acknowledgement must not be retained")
-            _, place, rule = self._topics.parse_rule(topic)
-            command = decode_command(payload)
+            place, rule, person = self._topics.parse_ack(topic)
+            command = decode_command(payload, person)
             bed = self.broker.bed if (place.ward, place.device) == (WARD, DEVICE) else self.beds.get(place.device)
             if bed is None:
                 raise Refused(f"no alert of {place.device} is open")
             return carry_out(bed, rule, command, now)
         except (Refused, BadTopic) as refused:
-            self._refuse(topic, refused)
+            self._refuse(topic, refused, person)
             return ()
 
     def _take_limits(self, topic: str, place: Place, payload: bytes, now: datetime) -> Sequence[Event]:
@@ -197,9 +199,9 @@ class Beds:
         self._known[topic] = known = self._topics.parse(name)
         return known
 
-    def _refuse(self, topic: str, refused: Exception) -> None:
+    def _refuse(self, topic: str, refused: Exception, person: str | None = None) -> None:
         log.warning("refused %s: %s", topic[:300], refused)
-        self.refusals.append(Refusal(topic[:300], str(refused)))
+        self.refusals.append(Refusal(topic[:300], str(refused), person))
 
     def _noted(self, events: Sequence[Event]) -> Sequence[Event]:
         for event in events:

@@ -23,6 +23,7 @@ from rich.live import Live
 
 from alerts.settings import AlertsSettings
 from alerts.watchlist import CONNECTING, WAITING, Key, Watchlist, keys, line
+from vitals.broker import prepare
 from vitals.errors import Never
 from vitals.reading import MAX_TEXT
 
@@ -50,7 +51,8 @@ class Watch:
         if ward is not None and (not ward or any(mark in ward for mark in "+#/")):
             raise Never(f"--ward is {ward[:40]!r}; expected the name of one ward")
         self._settings = settings
-        self._list = Watchlist(settings.topics, settings.alerts_client_id, by, ward, _now())
+        user = settings.broker.username
+        self._list = Watchlist(settings.topics, settings.alerts_client_id, by, ward, _now(), user=user is not None)
         self._heard: SimpleQueue[Heard] = SimpleQueue()
         self._stopping = False
         self._wake_out, self._wake_in = os.pipe()
@@ -60,7 +62,8 @@ class Watch:
         self._filters = [
             (topics.alerts(ward or "+"), 1),
             (topics.service(settings.alerts_client_id), 0),
-            (topics.refusals(settings.alerts_client_id), 1),
+            # What is refused to a user of the broker, only that user hears.
+            (topics.refusals(settings.alerts_client_id, user), 1),
         ]
         self._client = self._make_client()
 
@@ -159,8 +162,7 @@ class Watch:
     def _make_client(self) -> mqtt.Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2)  # an id of the broker's choosing, no session
         broker = self._settings.broker
-        if broker.username is not None:
-            client.username_pw_set(broker.username, broker.password)
+        prepare(client, broker)
         client.on_connect = self._on_connect
         client.on_connect_fail = lambda *_: self._hear(Heard(why=f"nobody answers at {broker}"))
         client.on_disconnect = self._on_disconnect

@@ -75,12 +75,16 @@ class Asked:
 class Watchlist:
     """One person's list. `ward` None is all wards; `worker` names the worker whose heart we listen to."""
 
-    def __init__(self, topics: Topics, worker: str, by: str, ward: str | None, now: datetime) -> None:
+    def __init__(
+        self, topics: Topics, worker: str, by: str, ward: str | None, now: datetime, *, user: bool = False
+    ) -> None:
         self.said = ""  # the answer to the last key
         self.refused = False  # whether that was a refusal
         self._topics = topics
+        self._worker = worker
         self._presence = topics.service(worker)
         self._by = by
+        self._person = by if user else None
         self._ward = ward
         self._board = Board(topics, now)
         self._alerts: list[Alert] = []
@@ -110,7 +114,7 @@ class Watchlist:
         """Take a message of any kind; the alert where one has changed."""
         if topic == self._presence:
             self._take_presence(payload, retained, now)
-        elif topic.endswith("/refusals"):
+        elif topic in (self._topics.refusals(self._worker), self._topics.refusals(self._worker, self._person)):
             self._take_refusal(payload)
         else:
             alert = self._board.take(topic, payload)
@@ -166,7 +170,7 @@ class Watchlist:
         if action == "resume_audio" and alert.state is State.ACTIVE:
             self._say(f"the audio of {_name(alert)} is not paused")
             return None
-        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule)
+        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule, self._person)
         payload = encode_command(Command(by=self._by, action=action, seconds=PAUSE_S))
         self._asked = Asked(topic, payload, f"{_DOING[action]} {_name(alert)}", now)
         self._say(f"asked to {self._asked.what} ...")
@@ -216,7 +220,7 @@ class Watchlist:
             self._asked = None
 
     def _alert_topic(self, ack_topic: str) -> str:
-        _, bed, rule = self._topics.parse_rule(ack_topic)
+        bed, rule, _ = self._topics.parse_ack(ack_topic)
         return self._topics.alert(bed.ward, bed.device, rule)
 
     def _place(self) -> int | None:

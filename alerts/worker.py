@@ -71,6 +71,7 @@ class Worker:
                     topics.status(ward, "+"),
                     topics.limits(ward),
                     topics.acks(ward),
+                    topics.acks(ward, person="+"),
                 )
             ]
             + [(DROPPED, 0), (QUEUED, 0)],
@@ -258,7 +259,8 @@ class Worker:
     def _answer(self) -> None:
         for refusal in self._beds.refusals:
             answer = {"topic": refusal.topic, "reason": refusal.reason}
-            self._session.publish(self._topics.refusals(self._service), msgspec.json.encode(answer), retain=False)
+            where = self._topics.refusals(self._service, refusal.person)
+            self._session.publish(where, msgspec.json.encode(answer), retain=False)
             self._metrics.refused.inc()
         self._beds.refusals.clear()
 

@@ -23,9 +23,9 @@ from devices.outbox_file import OutboxFile
 from devices.simulation import ward_of
 from devices.source import Source
 from stack.servers import Server
+from vitals.broker import Broker
 from vitals.reading import Reading
 from vitals.sample import Sample
-from vitals.settings import Broker
 from vitals.topics import Topics
 
 Samples = Iterator[tuple[float, Sample | None]]

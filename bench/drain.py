@@ -21,8 +21,8 @@ from bench.filler import fill
 from bench.ground import Ground
 from bench.usage import cpu_seconds
 from stack.servers import free_port
+from vitals.broker import Broker
 from vitals.errors import Never
-from vitals.settings import Broker
 from vitals.topics import Topics
 
 Say = Callable[[str], None]

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from vitals.broker import Broker
 from vitals.errors import Never
 from vitals.reading import reading
-from vitals.settings import Broker
 from vitals.topics import Topics
 from vitals.wire import encode
 

@@ -20,8 +20,8 @@ from bench.filler import fill
 from bench.ground import Ground
 from bench.services import service
 from stack.servers import Server, Service
+from vitals.broker import Broker
 from vitals.errors import Never
-from vitals.settings import Broker
 from vitals.topics import Topics
 
 STILL_S = 6.0  # seconds without a new row after which no more is expected

@@ -16,17 +16,23 @@ from typing import Annotated
 
 import typer
 
+from devices.enroll import keep, let_in
 from devices.fleet import run_fleet
 from devices.outbox import CAPACITY
 from devices.outbox_file import OutboxFile
 from devices.replay import prepare, sources_of, told
 from devices.scenario import Scenario
+from devices.settings import DevicesSettings, logins
 from devices.simulation import ward_of
 from devices.source import Source
 from devices.tally import Tally
-from vitals.errors import told_in_one_sentence
+from identity.authority import Authority
+from identity.control import control
+from identity.enrolment import listed, revoke
+from identity.policy import Kind
+from identity.settings import IdentitySettings
+from vitals.errors import Never, login_name, told_in_one_sentence
 from vitals.recording import Format, Recording
-from vitals.settings import Settings
 
 PROGRAM = "vitalflow devices"
 REWRITE_S, REPEAT_S = 1.0, 10.0  # seconds between progress lines: rewritten on a terminal, repeated in a log
@@ -38,7 +44,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 def about() -> None:
     """Bedside monitors, simulated or replayed from recordings, that publish readings over MQTT.
 
-    The broker is VITALFLOW_MQTT_URL (default mqtt://127.0.0.1:1883). While it is away every device keeps its
+    The broker is VITALFLOW_MQTT_URL (default mqtt://127.0.0.1:1883), and VITALFLOW_DEVICES_CREDENTIALS a file of
+    their passwords, where the broker wants one of each. While it is away every device keeps its
     readings and sends them afterwards, in order. Where ingest gives receipts, a device keeps each reading until it
     is stored (docs/receipts.md). Ctrl-C ends tidily.
     """
@@ -127,9 +134,95 @@ def replay(
     raise typer.Exit(asyncio.run(_run(sources, outbox_readings, outbox, seconds)))
 
 
+@app.command(
+    "enroll",
+    epilog="""Examples:
+
+    python -m devices enroll my-monitor --ward icu-1
+
+    python -m devices enroll my-monitor --ward icu-1 --folder my-monitor
+
+    python -m devices enroll icu-2-bed-0{1,2,3} --ward icu-2 --credentials .stack/identity/devices.json
+    """,
+)
+def enroll_devices(
+    names: Annotated[list[str], typer.Argument(help="Its name: user at the broker and level of the topic.")],
+    ward: Annotated[str, typer.Option(help="The ward that it publishes for, and no other.")],
+    certificate: Annotated[bool, typer.Option("--certificate", help="A certificate instead of a password.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Write what goes onto the device here, instead of showing it.", file_okay=False)
+    ] = None,
+    credentials: Annotated[
+        Path | None, typer.Option(help="Add the passwords to this file, for simulate and replay.", dir_okay=False)
+    ] = None,
+    qr: Annotated[bool, typer.Option("--qr", help="Show address, user and password as a QR code.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="A new password for one that is enrolled already.")] = False,
+    host: Annotated[str | None, typer.Option(help="The broker's name as the device knows it.")] = None,
+) -> None:
+    """Let a device in: it may publish its own readings and status, and read its own receipts and limits.
+
+    Takes effect at once. Needs VITALFLOW_ADMIN_URL, which `python -m stack env` sets; a certificate needs
+    VITALFLOW_IDENTITY too. A password is told here and kept nowhere.
+    """
+    settings = IdentitySettings.read(os.environ)
+    if folder is not None and len(names) > 1:
+        raise Never("--folder is for one device; give one name")
+    if credentials is not None and certificate:
+        raise Never("--credentials keeps passwords, and a device with a certificate has none")
+    cards = let_in(settings, names, ward, certificate=certificate, again=again, by=login_name(), host=host)
+    if credentials is not None:
+        keep(credentials, cards)
+    for card in cards:
+        print(f"{PROGRAM}: {card.name} is enrolled for ward {card.ward}")
+        if certificate and folder is None:
+            folder = Path(card.name)
+        if folder is not None:
+            card.write(folder)
+            print(f"  put on the device what is in {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+        elif credentials is not None:
+            print(f"  its password is in {credentials}")
+        else:
+            for told in card.lines(settings.topics.vitals(card.ward, card.name)):
+                print(f"  {told}")
+        if qr:
+            show_qr(card.url)
+
+
+@app.command("list")
+def list_devices() -> None:
+    """Show which devices are enrolled, and for which ward."""
+    settings = IdentitySettings.read(os.environ)
+    with control(settings.admin) as gate:
+        found = [one for one in listed(gate) if one.kind == Kind.DEVICE]
+    width = max((len(one.name) for one in found), default=0)
+    for one in found:
+        print(f"{one.name:<{width}}  {one.ward}")
+    print(f"{PROGRAM}: {len(found)} enrolled")
+
+
+@app.command("revoke")
+def revoke_device(name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
+    """Turn a device away: it is disconnected at once, cannot come back, and its alerts end."""
+    settings = IdentitySettings.read(os.environ)
+    with control(settings.admin) as gate:
+        revoke(gate, name, settings.topics, by=login_name(), now=datetime.now(UTC), kind=Kind.DEVICE)
+    certificates = 0 if settings.identity is None else Authority(settings.identity).revoke(name, datetime.now(UTC))
+    also = "; its certificate is revoked" if certificates else ""
+    print(f"{PROGRAM}: {name} is disconnected and cannot come back{also}")
+
+
+def show_qr(text: str) -> None:
+    """Print a QR code in the terminal."""
+    # Only here, because nothing else needs it.
+    import segno
+
+    segno.make(text, error="m", micro=False).terminal(compact=True)
+
+
 async def _run(sources: Sequence[Source], outbox: int, path: Path | None, seconds: float | None) -> int:
     """Run the fleet until its end, a signal or the time; returns the exit code."""
-    settings = Settings.read(os.environ)
+    settings = DevicesSettings.read(os.environ)
+    login = logins(settings, sources)
     stop = asyncio.Event()
     code = 0
 
@@ -159,6 +252,7 @@ async def _run(sources: Sequence[Source], outbox: int, path: Path | None, second
             file=file,
             tell=screen.say,
             tally=tally,
+            login=login,
         )
     finally:
         showing.cancel()

@@ -16,8 +16,8 @@ from devices.outbox_file import OutboxFile
 from devices.publisher import OnTaken, Publisher
 from devices.source import Source
 from devices.tally import Puzzles, Tally, Trouble
+from vitals.broker import Broker
 from vitals.errors import Never
-from vitals.settings import Broker
 from vitals.topics import BadTopic, Topics
 
 CONNECTS_PER_S = 400  # so many new connections a second; Mosquitto's queue for accepting is 100 long
@@ -38,6 +38,7 @@ async def run_fleet(
     on_taken: OnTaken | None = None,
     tell: Tell = lambda sentence: None,
     tally: Tally | None = None,
+    login: Callable[[str], Broker] | None = None,
 ) -> Tally:
     """Publish what `sources` measure until they have nothing more, or `stop` is set; returns the counts.
 
@@ -46,6 +47,7 @@ async def run_fleet(
     on_taken   hears (device, readings) for each PUBACK; not for what is sent again
     tell       hears the sentences about a broker that is away and the like; a few, whatever the number of devices
     tally      is counted in while running, for a progress line
+    login      the broker as a device logs in there; by default all of them are the user of `broker`
 
     1. Check the names, and that so many connections may be open.
     2. Start each device: producing by the common clock, connecting one after the other.
@@ -79,7 +81,7 @@ async def run_fleet(
     publishers = [
         Publisher(
             source,
-            broker,
+            broker if login is None else login(source.device),
             topics,
             outbox=kept,
             tally=tally,

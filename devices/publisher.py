@@ -18,10 +18,10 @@ from devices.presence import Presence
 from devices.producer import Producer
 from devices.source import Source
 from devices.tally import Tally
+from vitals.broker import Broker
 from vitals.connection import connection, listen, publish, reason
 from vitals.reading import Reading
 from vitals.receipt import RECEIPT_EVERY_S, decode_receipt
-from vitals.settings import Broker
 from vitals.topics import Topics
 from vitals.wire import encode, encode_many
 
@@ -114,7 +114,7 @@ class Publisher:
                 # A broker lets the newest of two clients with one name stay, and tells the other one nothing.
                 twin = since is not None and not steady
                 hint = "; is another device connected under the same name?" if twin else ""
-                self._failed(reason(error) + hint)
+                self._failed(reason(error, self._broker) + hint)
             # Jitter: thousands of devices that lost the broker together must not come back together.
             await self._pause(retry_s * random.uniform(0.5, 1.0))
 

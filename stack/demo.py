@@ -121,7 +121,7 @@ def _show(
 ) -> tuple[str, int]:
     """The screen, or lines; returns the address for the reader of the database, and how many alerts were raised."""
     ports = Ports(port_base)
-    where = addresses(ports, home.make_secrets())
+    where = addresses(ports, home.make_secrets(), home)
     watch = Watch(Settings.read({**os.environ, **where}), where["VITALFLOW_READER_URL"], ports, since)
     watch.start()
     started = time.monotonic()

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from typing import Self
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from identity.furnishing import MEMBERS
 from stack.programs import STACK, Programs
 from vitals.errors import Never
 
@@ -50,16 +53,23 @@ class State(Struct, frozen=True):
 
 
 class Secrets(Struct, frozen=True):
-    """The passwords of the three database roles."""
+    """The passwords of the three database roles, and those of the broker's users."""
 
     owner: str
     ingest: str
     reader: str
+    broker: dict[str, str] = {}
 
     @classmethod
     def new(cls) -> Self:
         """Fresh ones, of letters that need no quoting in a URL."""
-        return cls(*(secrets.token_urlsafe(24) for _ in cls.__struct_fields__))
+        owner, ingest, reader = (secrets.token_urlsafe(24) for _ in range(3))
+        return cls(owner, ingest, reader).complete()
+
+    def complete(self) -> Self:
+        """With those that an older version did not make."""
+        missing = {name: secrets.token_urlsafe(24) for name in MEMBERS if name not in self.broker}
+        return replace(self, broker=self.broker | missing) if missing else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,21 @@ class Home:
     def bin(self) -> Path:
         """psql and mosquitto_sub for the shell of whoever looks at the stack."""
         return self.folder / "bin"
+
+    @property
+    def clients(self) -> Path:
+        """The options that mosquitto_sub and mosquitto_pub begin with."""
+        return self.folder / "clients"
+
+    @property
+    def identity(self) -> Path:
+        """The CA, its certificates, and the passwords of the simulated monitors."""
+        return self.folder / "identity"
+
+    @property
+    def credentials(self) -> Path:
+        """The passwords of the simulated monitors."""
+        return self.identity / "devices.json"
 
     def log(self, name: str) -> Path:
         """The log of one process."""
@@ -119,15 +144,16 @@ class Home:
     def make_secrets(self) -> Secrets:
         """The passwords, made on the first call; the database keeps the ones it was made with."""
         known = self.secrets()
-        if known is None:
-            known = Secrets.new()
-            self._write("secrets.json", msgspec.json.encode(known))
-        return known
+        whole = Secrets.new() if known is None else known.complete()
+        if whole != known:
+            self._write("secrets.json", msgspec.json.encode(whole))
+        return whole
 
     def wipe(self, programs: Programs) -> None:
-        """Delete the servers' data and the passwords that belong to it."""
+        """Delete the servers' data, and the passwords and certificates that belong to it."""
         programs.remove(programs.folder(self.data))
         (self.folder / "secrets.json").unlink(missing_ok=True)
+        shutil.rmtree(self.identity, ignore_errors=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stack.home import Secrets
+from identity.furnishing import PERSON
+from stack.home import Home, Secrets
 from stack.servers import OWNER
 from vitals.settings import PREFIX
 
@@ -44,30 +45,51 @@ class Ports:
         return self.base + 3
 
     @property
+    def certificates(self) -> int:
+        """MQTT, for devices that have a certificate."""
+        return self.base + 8
+
+    @property
     def all(self) -> tuple[int, ...]:
         """Every port of the stack."""
-        return (self.broker, self.database, self.ingest, self.alerts)
+        return (self.broker, self.database, self.ingest, self.alerts, self.certificates)
 
 
-def addresses(ports: Ports, secrets: Secrets) -> dict[str, str]:
+def broker_url(ports: Ports, secrets: Secrets, user: str | None) -> str:
+    """The broker as one of its users; as nobody for a fleet, whose devices have passwords of their own."""
+    who = "" if user is None else f"{user}:{secrets.broker[user]}@"
+    return f"mqtts://{who}127.0.0.1:{ports.broker}"
+
+
+def addresses(ports: Ports, secrets: Secrets, home: Home) -> dict[str, str]:
     """The settings that say where everything is, by the names that every service reads."""
     database = f"@127.0.0.1:{ports.database}/{OWNER}"
     return {
-        "VITALFLOW_MQTT_URL": f"mqtt://127.0.0.1:{ports.broker}",
+        "VITALFLOW_MQTT_URL": broker_url(ports, secrets, PERSON),
+        "VITALFLOW_MQTT_CA": str(home.identity / "ca.crt"),
+        "VITALFLOW_MQTT_CERTIFICATE_PORT": str(ports.certificates),
+        "VITALFLOW_ADMIN_URL": broker_url(ports, secrets, "admin"),
+        "VITALFLOW_IDENTITY": str(home.identity),
+        "VITALFLOW_DEVICES_CREDENTIALS": str(home.credentials),
         "VITALFLOW_DATABASE_URL": f"postgresql://{OWNER}:{secrets.owner}{database}",
         "VITALFLOW_INGEST_URL": f"postgresql://vitalflow_ingest:{secrets.ingest}{database}",
         "VITALFLOW_READER_URL": f"postgresql://vitalflow_reader:{secrets.reader}{database}",
     }
 
 
-def environment(environ: Mapping[str, str], ports: Ports, secrets: Secrets) -> dict[str, str]:
-    """What the services are started with: the caller's own settings, and over them where this stack is.
+def environment(
+    environ: Mapping[str, str], ports: Ports, secrets: Secrets, home: Home, service: "Planned"
+) -> dict[str, str]:
+    """What a service is started with: the caller's own settings, and over them where this stack is.
 
-    Secrets travel here and not on command lines, which every user of the machine can read.
+    Of the broker each is told its own password and no other. Secrets travel here and not on command lines, which every
+    user of the machine can read.
     """
-    ours = addresses(ports, secrets)
+    ours = addresses(ports, secrets, home)
+    del ours["VITALFLOW_ADMIN_URL"]
+    ours["VITALFLOW_MQTT_URL"] = broker_url(ports, secrets, service.user)
     ours |= {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest), f"{PREFIX}ALERTS_METRICS_PORT": str(ports.alerts)}
-    hidden = {f"{name}_FILE" for name in ours}
+    hidden = {f"{name}_FILE" for name in ours} | {"VITALFLOW_ADMIN_URL", "VITALFLOW_MQTT_PASSWORD"}
     theirs = {name: value for name, value in environ.items() if name not in hidden}
     return theirs | ours | {"PYTHONUNBUFFERED": "1"}
 
@@ -80,6 +102,7 @@ class Planned:
     port         where it serves, if it does
     sign         the counter on that port's /metrics that leaves 0 once it does its work
     stores       whether it waits for the database; what does not is started before it and lives without it
+    user         who it is at the broker; None: nobody, or many
     """
 
     name: str
@@ -87,6 +110,7 @@ class Planned:
     port: int | None = None
     sign: str | None = None
     stores: bool = True
+    user: str | None = None
 
     @property
     def line(self) -> list[str]:
@@ -101,8 +125,8 @@ def services(ports: Ports, devices: int) -> list[Planned]:
     """What runs beside broker and database, in the order of starting; stopped in the opposite order."""
     fleet = ("simulate", "--count", str(devices), "--interval", "1", "--ward", WARD, "--seed", "7")
     listed = [
-        Planned("alerts", ("alerts", "run"), ports.alerts, "vitalflow_alerts_connections_total", stores=False),
-        Planned("ingest", ("ingest",), ports.ingest, "vitalflow_ingest_connections_total"),
+        Planned("alerts", ("alerts", "run"), ports.alerts, "vitalflow_alerts_connections_total", False, "alerts"),
+        Planned("ingest", ("ingest",), ports.ingest, "vitalflow_ingest_connections_total", user="ingest"),
         Planned("devices", ("devices", *fleet, "--scenario", "mixed")),
     ]
     return [service for service in listed if devices or service.name != "devices"]

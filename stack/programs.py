@@ -36,6 +36,7 @@ class Programs:
     root: Path | None
     mosquitto: str
     mosquitto_sub: str
+    dynamic_security: str  # Mosquitto's plugin
     postgresql: str  # the folder of initdb and postgres
 
     def command(self, user: str | None, program: str, *arguments: str) -> list[str]:
@@ -91,7 +92,9 @@ def find() -> Programs:
         return own
     if (DEBIAN / "etc/vitalflow-ready").exists():
         bin_folder = "/usr/lib/postgresql/17/bin"
-        return Programs(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", bin_folder)
+        plugin = _plugin(DEBIAN)
+        if plugin is not None:
+            return Programs(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", plugin, bin_folder)
     raise Never("no recent Mosquitto and PostgreSQL with TimescaleDB here yet: run `python -m stack setup` first")
 
 
@@ -99,7 +102,8 @@ def _own() -> Programs | None:
     """The machine's own programs, where they are recent enough and all there."""
     mosquitto, sub = shutil.which("mosquitto", path=_wide_path()), shutil.which("mosquitto_sub")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
-    if mosquitto is None or sub is None or not folders or _version(mosquitto, "-h") < LEAST_MOSQUITTO:
+    plugin = _plugin(Path("/"))
+    if mosquitto is None or sub is None or plugin is None or not folders or _version(mosquitto, "-h") < LEAST_MOSQUITTO:
         return None
     for folder in folders:
         control = Path(f"/usr/share/postgresql/{folder.parent.name}/extension/timescaledb.control")
@@ -107,8 +111,14 @@ def _own() -> Programs | None:
             continue
         found = re.search(r"default_version\s*=\s*'(\d+)\.(\d+)", control.read_text())
         if found and tuple(map(int, found.groups())) >= LEAST_TIMESCALEDB:
-            return Programs(None, mosquitto, sub, str(folder))
+            return Programs(None, mosquitto, sub, plugin, str(folder))
     return None
+
+
+def _plugin(root: Path) -> str | None:
+    """Mosquitto's plugin for users and rights, as seen from inside; Debian has it in a folder named by the machine."""
+    found = sorted(root.glob("usr/lib/**/mosquitto_dynamic_security.so"))
+    return f"/{found[0].relative_to(root)}" if found else None
 
 
 def _wide_path() -> str:

@@ -95,7 +95,7 @@ def rows(home: Home, state: State) -> str:
     secrets = home.secrets()
     if secrets is None:
         return "readings: the passwords of this stack are missing"
-    url = addresses(Ports(state.port_base), secrets)["VITALFLOW_READER_URL"]
+    url = addresses(Ports(state.port_base), secrets, home)["VITALFLOW_READER_URL"]
     try:
         with psycopg.connect(url, connect_timeout=3, options=f"-c statement_timeout={PATIENCE}") as reader:
             newest = reader.execute("SELECT time FROM patient_vitals ORDER BY time DESC LIMIT 1").fetchone()

@@ -3,7 +3,6 @@
 The stack runs one of each on fixed ports; the tests run theirs on free ports and kill them on purpose.
 """
 
-import re
 import resource
 import secrets
 import signal
@@ -11,20 +10,22 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import psycopg
 
+from stack.doors import MOSQUITTO, Doors, Ways, configuration
 from stack.metrics import counters
 from stack.programs import CHECKOUT, Programs
 from vitals.errors import Never, TryAgain
 
 START_TIMEOUT = 30.0  # seconds; crash recovery of a busy database takes a few
 STOP_TIMEOUT = 20.0  # seconds; Mosquitto writes its whole store, PostgreSQL a checkpoint
+FRESHEN_EVERY = 300.0  # seconds between two looks at whether a certificate is due
 SETTLED = 1.0  # seconds; a program that finds its settings wrong has ended by then
 POSTGRES = "postgres"  # the system user
-MOSQUITTO = "mosquitto"  # the system user
 OWNER = "vitalflow"  # the database's owner, and its name
 
 
@@ -194,34 +195,59 @@ def told(exit_code: int) -> str:
 
 
 class Broker(Server):
-    """A Mosquitto with the project's own configuration, on 127.0.0.1."""
+    """A Mosquitto with the project's own configuration, on 127.0.0.1.
 
-    def __init__(self, programs: Programs, name: str, port: int, log: Path, **other: str) -> None:
+    With `doors` as in production: encrypted, nobody without a name. Without them open to all, for tests and
+    measurements of what has nothing to do with them.
+    """
+
+    def __init__(
+        self, programs: Programs, name: str, port: int, log: Path, doors: Doors | None = None, **other: str
+    ) -> None:
         """`other`: settings of mosquitto.conf that a test wants different."""
         folder = programs.new_folder(f"{name}/broker", MOSQUITTO)
         conf = folder / "mosquitto.conf"
-        programs.write(conf, configuration(port, programs.seen_from_inside(folder), **other), MOSQUITTO)
+        inside = programs.seen_from_inside(folder)
+        ways = Ways.open_to_all(port) if doors is None else doors.ways
+        programs.write(conf, configuration(ways, inside, programs.dynamic_security, **other), MOSQUITTO)
         line = programs.command(MOSQUITTO, programs.mosquitto, "-c", programs.seen_from_inside(conf))
         super().__init__("Mosquitto", line, log, lambda: listens(port))
         self.port = port
-        self.url = f"mqtt://127.0.0.1:{port}"
+        self.url = f"{'mqtt' if doors is None else 'mqtts'}://127.0.0.1:{port}"
         self.folder = folder
+        self.doors = doors
         self._programs = programs
+        self._revoked_at = 0.0
+        self._freshen_at = 0.0  # monotonic
+
+    def launch(self) -> None:
+        """Start it and do not wait; first put certificates and users in their place."""
+        if self.doors is not None:
+            self.doors.furnish(self._programs, self.folder, datetime.now(UTC))
+        super().launch()
+
+    def is_stale(self, now: float) -> bool:
+        """Whether it is time for `freshen`: at every change of the list of the revoked, else every few minutes."""
+        if self.doors is None:
+            return False
+        revoked = self.doors.authority.revoked
+        changed = revoked.stat().st_mtime if revoked.exists() else 0.0
+        if changed == self._revoked_at and now < self._freshen_at:
+            return False
+        self._revoked_at, self._freshen_at = changed, now + FRESHEN_EVERY
+        return True
+
+    def freshen(self) -> bool:
+        """Renew what is due and tell the broker, which loses no connection by it; whether there was something."""
+        if self.doors is None or not self.doors.renew(self._programs, self.folder, datetime.now(UTC)):
+            return False
+        self.signal(signal.SIGHUP)
+        return True
 
     def forget(self) -> None:
         """Delete the store of a broker that is stopped: it starts as if it had never known anybody."""
         store = self._programs.seen_from_inside(self.folder / "mosquitto.db")
         subprocess.run(self._programs.command(MOSQUITTO, "rm", "-f", store), check=True)
-
-
-def configuration(port: int, folder: str, **other: str) -> str:
-    """mosquitto/mosquitto.conf with the two places that differ from a container: the listener, the store."""
-    text = (CHECKOUT / "mosquitto/mosquitto.conf").read_text()
-    for key, value in {"listener": f"{port} 127.0.0.1", "persistence_location": f"{folder}/", **other}.items():
-        text, found = re.subn(rf"^{key} .*$", f"{key} {value}", text, flags=re.MULTILINE)
-        if found != 1:
-            raise Never(f"mosquitto/mosquitto.conf has {found} lines that begin with {key!r}; expected one")
-    return text
 
 
 def listens(port: int) -> bool:

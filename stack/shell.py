@@ -8,7 +8,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from stack.home import Home
+from identity.authority import write_secret
+from identity.furnishing import PERSON
+from stack.home import Home, Secrets
 from stack.plan import WARD, Ports, addresses
 from stack.programs import Programs
 from vitals.alert import Alert
@@ -19,19 +21,42 @@ CLIENTS = ("psql", "mosquitto_sub", "mosquitto_pub")
 
 
 def install(home: Home, programs: Programs) -> None:
-    """Put the clients into the stack's bin folder; the machine's own set needs no help."""
-    if programs.root is None:
-        return
-    loader = _one(programs.root, "lib*/ld-linux*.so.*")
-    libraries = _one(programs.root, "usr/lib/*-linux-gnu*")
+    """Put the clients into the stack's bin folder.
+
+    Those of Mosquitto find their options in a folder of ours, so that a password need not stand on a command line,
+    which every user of the machine can read.
+    """
     home.bin.mkdir(parents=True, exist_ok=True)
     for name in CLIENTS:
-        folder = Path(programs.postgresql) if name == "psql" else Path("/usr/bin")
-        program = programs.root / (folder / name).relative_to("/")
-        line = [str(loader), "--library-path", str(libraries), "--argv0", name, str(program)]
+        program = _line(programs, name)
+        ours = "" if name == "psql" else f"XDG_CONFIG_HOME={shlex.quote(str(home.clients))} "
         script = home.bin / name
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(line)} "$@"\n')
+        script.write_text(f'#!/bin/sh\n{ours}exec {shlex.join(program)} "$@"\n')
         script.chmod(0o755)
+
+
+def _line(programs: Programs, name: str) -> list[str]:
+    if programs.root is None:
+        return [str(Path(programs.mosquitto_sub).parent / name) if name != "psql" else f"{programs.postgresql}/psql"]
+    loader = _one(programs.root, "lib*/ld-linux*.so.*")
+    libraries = _one(programs.root, "usr/lib/*-linux-gnu*")
+    folder = Path(programs.postgresql) if name == "psql" else Path("/usr/bin")
+    program = programs.root / (folder / name).relative_to("/")
+    return [str(loader), "--library-path", str(libraries), "--argv0", name, str(program)]
+
+
+def write_options(home: Home, ports: Ports, secrets: Secrets) -> None:
+    """What mosquitto_sub and mosquitto_pub take as given: where the broker is, and that they are the person here."""
+    options = (
+        "-h 127.0.0.1",
+        f"-p {ports.broker}",
+        f"--cafile {home.identity / 'ca.crt'}",
+        f"-u {PERSON}",
+        f"-P {secrets.broker[PERSON]}",
+    )
+    home.clients.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("mosquitto_sub", "mosquitto_pub"):
+        write_secret(home.clients / name, "\n".join([*options, ""]).encode())
 
 
 def _one(root: Path, pattern: str) -> Path:
@@ -46,7 +71,9 @@ def exports(home: Home) -> str:
     state, secrets = home.state(), home.secrets()
     if state is None or secrets is None:
         raise Never("no stack is running here; `python -m stack up --detach` starts one")
-    lines = [f"export {name}={shlex.quote(url)}" for name, url in addresses(Ports(state.port_base), secrets).items()]
+    lines = [
+        f"export {name}={shlex.quote(url)}" for name, url in addresses(Ports(state.port_base), secrets, home).items()
+    ]
     if home.bin.is_dir():
         lines.append(f'export PATH={shlex.quote(str(home.bin))}:"$PATH"')
     return "\n".join([*lines, *(f"# {line}" for line in looks())])
@@ -66,7 +93,7 @@ def looks() -> list[str]:
     """Commands to look further with, as they can be pasted once the exports are in place."""
     return [
         'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',
-        'mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/alerts/#"',
+        "mosquitto_sub -v -t 'vitalflow/alerts/#'",
         f"{_python()} -m alerts watch",
     ]
 
@@ -74,11 +101,10 @@ def looks() -> list[str]:
 def acknowledges(alert: Alert | None) -> list[str]:
     """The command that acknowledges an alert, over two lines; without one, it names an alert that may come."""
     place = f"{WARD}/{WARD}-bed-18/no-data" if alert is None else f"{alert.ward}/{alert.device_id}/{alert.rule}"
-    # A device may have any name that can be printed, also one that a shell would carry out.
-    quoted = f'{place}"' if shlex.quote(place) == place else f'"{shlex.quote(place)}'
+    # Quoted, because a device may have any name that can be printed, also one that a shell would carry out.
     return [
         f"mosquitto_pub -q 1 -m {shlex.quote(ACKNOWLEDGE)} \\",
-        f'  -L "$VITALFLOW_MQTT_URL/vitalflow/acks/{quoted}',
+        f"  -t {shlex.quote(f'vitalflow/acks/{place}/{PERSON}')}",
     ]
 
 
@@ -87,5 +113,5 @@ def short_looks() -> list[str]:
     return [
         f"{closer()}  in another terminal, here, and then",
         f'psql "$VITALFLOW_READER_URL"  or  {_python()} -m alerts watch  or',
-        'mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/alerts/#"',
+        "mosquitto_sub -v -t 'vitalflow/alerts/#'",
     ]

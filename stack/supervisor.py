@@ -15,7 +15,8 @@ from pathlib import Path
 from threading import Event
 
 from stack import processes, shell
-from stack.home import Home, Running, State
+from stack.home import Home, Running, Secrets, State
+from stack.members import doors_of
 from stack.plan import MIGRATE, Planned, Ports, environment, services
 from stack.programs import CHECKOUT, Programs, need_root
 from stack.restarts import Backoff
@@ -32,7 +33,7 @@ from stack.servers import (
     taken,
     told,
 )
-from vitals.errors import Never, TryAgain
+from vitals.errors import Never, TryAgain, VitalFlowError
 
 TICK = 0.1  # seconds between two looks at the processes
 
@@ -85,6 +86,7 @@ class Supervisor:
         self._say = say
         self._members: list[Member] = []
         self._kept: State | None = None
+        self._broker: Broker | None = None
         self._me = Running("supervisor", os.getpid(), processes.birth(os.getpid()), time.time(), serves=True)
 
     def run(self, stop: Event) -> None:
@@ -126,24 +128,26 @@ class Supervisor:
                 raise Never(f"port {port} is taken by another program; choose others with --port-base")
         secrets = self.home.make_secrets()
         shell.install(self.home, self.programs)
+        shell.write_options(self.home, self.ports, secrets)
         name = self.home.data
-        broker = Broker(self.programs, name, self.ports.broker, self.home.log("broker"))
-        self._bring_up(Member("broker", broker, self.ports.broker), stop)
-        environ = environment(os.environ, self.ports, secrets)
+        doors = doors_of(self.home, self.ports, secrets, self.devices, os.environ, self.say)
+        self._broker = Broker(self.programs, name, self.ports.broker, self.home.log("broker"), doors)
+        self._bring_up(Member("broker", self._broker, self.ports.broker), stop)
         planned = services(self.ports, self.devices)
         for service in planned:
             if not service.stores:
-                self._bring_up(self._member(service, environ), stop)
+                self._bring_up(self._member(service, secrets), stop)
         began = time.monotonic()
         database = Database(self.programs, name, self.ports.database, self.home.log("database"), secrets.owner)
         self._bring_up(Member("database", database, self.ports.database), stop, began)
         ensure_database(database.url("postgres"), OWNER)
-        self._migrate(environ, stop)
+        self._migrate(environment(os.environ, self.ports, secrets, self.home, MIGRATE), stop)
         for service in planned:
             if service.stores:
-                self._bring_up(self._member(service, environ), stop)
+                self._bring_up(self._member(service, secrets), stop)
 
-    def _member(self, service: Planned, environ: dict[str, str]) -> Member:
+    def _member(self, service: Planned, secrets: Secrets) -> Member:
+        environ = environment(os.environ, self.ports, secrets, self.home, service)
         what = f"python -m {service.arguments[0]}"
         server = Service(what, service.line, self.home.log(service.name), environ, service.port, service.sign)
         return Member(service.name, server, service.port)
@@ -194,7 +198,18 @@ class Supervisor:
                     member.serves = member.server.serves()
                 if member.serves:
                     self.say(f"{member.name} is back")
+        self._freshen()
         self._keep()
+
+    def _freshen(self) -> None:
+        """Now and then, and soon after a certificate was revoked: renew what is due, and tell the broker."""
+        if self._broker is None or not self._broker.is_stale(time.monotonic()):
+            return
+        try:
+            if self._broker.freshen():
+                self.say("the broker has new certificates or a new list of the revoked")
+        except VitalFlowError as error:
+            self.say(f"the broker keeps its old certificates: {error}")
 
     def _stop(self) -> None:
         self.up.clear()

@@ -18,6 +18,7 @@ from stack.metrics import PATIENCE, counters
 from stack.plan import Ports
 from vitals.alert import Alert
 from vitals.board import Board
+from vitals.broker import prepare
 from vitals.errors import Never
 from vitals.look import in_order
 from vitals.settings import Settings
@@ -82,6 +83,7 @@ class Watch:
         self._ended = Event()
         self._asking = Thread(target=self._ask, name="ask", daemon=True)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        prepare(self._client, self._broker)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 2)

@@ -9,6 +9,7 @@ from vitals.errors import Never
 pytest_plugins = [
     "tests.fix_counts",
     "tests.fix_servers",
+    "tests.fix_secured",
     "tests.fix_ingest",
     "tests.fix_community",
     "tests.fix_migrate",

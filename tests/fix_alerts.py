@@ -18,6 +18,7 @@ from stack.servers import free_port
 from tests.fix_process import ServiceProcess
 from tests.fix_servers import eventually
 from vitals.alert import Alert, decode_alert
+from vitals.broker import Broker, prepare
 from vitals.reading import reading
 from vitals.wire import encode
 
@@ -81,7 +82,8 @@ class Person:
     `told` has all of them in order, None for a topic that was emptied; `now` what is retained, by topic below alerts/.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, see: Broker | None = None, measure: Broker | None = None, device: str = "") -> None:
+        """`see` and `measure`: at a broker with doors, who watches, and the device that measures."""
         self.told: list[tuple[str, Alert | None]] = []
         self.now: dict[str, Alert] = {}
         self.refusals: list[dict[str, str]] = []
@@ -93,6 +95,14 @@ class Person:
         )
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._see
+        self._sender = self._client
+        if see is not None and measure is not None:
+            prepare(self._client, see)
+            self._sender = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=measure.client_id(device))
+            prepare(self._sender, measure)
+            self._sender.connect(measure.host, measure.port)
+            self._sender.loop_start()
+            port = see.port
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         assert self._ready.wait(10)
@@ -111,7 +121,7 @@ class Person:
         self.now[topic] = alert
 
     def send(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        self._client.publish(f"vitalflow/{topic}", payload, qos=1, retain=retain).wait_for_publish(10)
+        self._sender.publish(f"vitalflow/{topic}", payload, qos=1, retain=retain).wait_for_publish(10)
 
     def measure(self, device: str = "bed-1", ward: str = "icu-1", at: datetime | None = None, **signs: float) -> None:
         """One reading, now unless told otherwise."""
@@ -143,8 +153,9 @@ class Person:
         return list(seen.values())
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        for client in {self._client, self._sender}:
+            client.disconnect()
+            client.loop_stop()
 
 
 MakeAlerts = Callable[..., AlertsProcess]

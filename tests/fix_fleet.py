@@ -11,8 +11,8 @@ from devices.fleet import run_fleet
 from devices.simulation import ward_of
 from devices.tally import Tally
 from tests.fix_servers import Db
+from vitals.broker import Broker
 from vitals.reading import Reading
-from vitals.settings import Broker
 from vitals.topics import Topics
 
 Name = tuple[str, int, int]

@@ -1,4 +1,5 @@
-"""What a person asks of an alert: acknowledge it, pause its audio, resume it; on `acks/{ward}/{device}/{rule}`. Pure.
+"""What a person asks of an alert: acknowledge it, pause its audio, resume it; on `acks/{ward}/{device}/{rule}`, and from a
+user of the broker one level further down, `.../{rule}/{person}`. Pure.
 
 `python -m alerts watch` and the station encode here; the worker decodes and carries it out, or refuses.
 """
@@ -20,8 +21,8 @@ Action = Literal["acknowledge", "pause_audio", "resume_audio"]
 class Command(Struct, frozen=True, kw_only=True):
     """One command. Unknown keys are left out."""
 
-    by: str
     action: Action
+    by: str = ""
     seconds: float = PAUSE_S
 
 
@@ -33,14 +34,19 @@ def encode_command(command: Command) -> bytes:
     return msgspec.json.encode(command)
 
 
-def decode_command(payload: bytes) -> Command:
-    """Take a command apart; raises Refused."""
+def decode_command(payload: bytes, person: str | None = None) -> Command:
+    """Take a command apart; raises Refused.
+
+    person   the broker's user who says it, where it came on the topic of one: that is who it is by, whatever it says
+    """
     if len(payload) > MAX_COMMAND:
         raise Refused(f"{len(payload)} bytes; a command has at most {MAX_COMMAND}")
     try:
         command = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(f"not a command: {str(error).replace('`', '')}") from None
+    if person is not None:
+        command = msgspec.structs.replace(command, by=person)
     if not command.by.strip() or len(command.by) > MAX_TEXT or not command.by.isprintable():
         raise Refused(f"by is {command.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
     return command

@@ -6,6 +6,7 @@ MQTT 5 they need nothing, and it costs less.
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from math import inf
@@ -13,7 +14,8 @@ from math import inf
 from aiomqtt import Client, MqttCodeError, MqttError, Will
 from aiomqtt.exceptions import MqttConnectError
 
-from vitals.settings import Broker
+from vitals.broker import Broker
+from vitals.tls import explained
 
 # Seconds without a word after which the broker, at one and a half times, sends the will. A ward should know
 # within half a minute that a monitor is gone; at a reading a second it costs not one packet.
@@ -36,7 +38,8 @@ async def connection(
         broker.port,
         username=broker.username,
         password=broker.password,
-        identifier=client_id,
+        identifier=broker.client_id(client_id),
+        tls_context=broker.context(),
         will=will,
         clean_session=True,
         keepalive=keepalive_s,
@@ -79,8 +82,12 @@ async def listen(client: Client, hear: Callable[[bytes], None]) -> None:
         raise MqttError("the connection was lost") from None
 
 
-def reason(error: MqttError) -> str:
+def reason(error: MqttError, broker: Broker) -> str:
     """A failed connection in words for a person."""
+    if isinstance(error.__context__, ssl.SSLError):
+        return explained(
+            error.__context__, broker.host, broker.port, broker.ca, look=False
+        )  # it would hold up the loop
     if isinstance(error, MqttConnectError):
         told = str(error.rc).lower()
         if "authori" in told or "password" in told:

@@ -5,6 +5,7 @@ the first will fail again however often it is tried, the second will not, once s
 recovered. Everything else is a bug and keeps its traceback.
 """
 
+import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,14 @@ class Never(VitalFlowError):
 
 class TryAgain(VitalFlowError):
     """It may work later: a server that is away, a lock, a full disk."""
+
+
+def login_name(otherwise: str = "set the variable LOGNAME") -> str:
+    """Who sits at this terminal; raises Never, with what to do `otherwise`, where the system does not know."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise Never(f"the system does not know your name; {otherwise}") from None
 
 
 @contextmanager

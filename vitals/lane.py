@@ -11,6 +11,7 @@ use of one hook that paho does not document, `Client._create_socket`; its versio
 """
 
 import socket
+import ssl
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,6 +22,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 Deliver = Callable[[bytes, bytes, int, bool], None]
 
 READ_SIZE = 256 * 1024
+# What a socket says that has nothing to read, or no room to write in, at the moment; TLS has words of its own for it.
+LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 PUBLISH = 0x30
 PUBACK = b"\x40\x02"
 
@@ -41,10 +44,12 @@ class Lane:
 
     def receive(self) -> None:
         """Read what there is; deliver every complete PUBLISH, keep the other packets for paho."""
+        pending = getattr(self._socket, "pending", None)  # only TLS has it
+        had = 0
         while True:
             try:
                 data = self._socket.recv(READ_SIZE)
-            except (BlockingIOError, InterruptedError):
+            except LATER:
                 return
             except OSError:
                 data = b""
@@ -52,9 +57,11 @@ class Lane:
                 self._closed_by_peer = True
                 return
             self._split(self._rest + data if self._rest else data)
-            # Plain sockets say by select() that there is more; TLS keeps decrypted bytes to itself.
-            pending = getattr(self._socket, "pending", None)
-            if pending is None or not pending():
+            if pending is None:
+                return
+            # TLS gives at most 16 KiB at a time, and keeps what it has decrypted to itself: select() would not tell.
+            had += len(data)
+            if had >= READ_SIZE and not pending():
                 return
 
     @property
@@ -78,7 +85,7 @@ class Lane:
         while self._out:
             try:
                 sent = self._socket.send(self._out)
-            except (BlockingIOError, InterruptedError):
+            except LATER:
                 return
             del self._out[:sent]
 

@@ -15,10 +15,11 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from vitals.broker import Broker, prepare
 from vitals.errors import Never
 from vitals.lane import Deliver, LaneClient
 from vitals.service import HEARTBEAT_S, Presence, decode_presence, encode_presence
-from vitals.settings import Broker
+from vitals.tls import explained
 
 SESSION_EXPIRY = 14 * 86_400  # seconds the broker keeps what is ours while we are away; mosquitto.conf says the same
 KEEPALIVE = 15  # seconds; after 1.5 times that without a word the broker publishes our will
@@ -26,6 +27,7 @@ CONNECT_TIMEOUT = 3.0  # seconds
 FIRST_PAUSE = 0.2  # seconds between two attempts to connect
 LONGEST_PAUSE = 5.0
 REMINDER = 30.0  # seconds between two lines that say we are still waiting
+NO_TLS = "; if it expects encryption, write mqtts:// in VITALFLOW_MQTT_URL"
 
 
 class Session:
@@ -82,7 +84,7 @@ class Session:
         """Connect, or connect again, when it is time; `now` is monotonic. Never raises for a broker that is away."""
         if self._client.socket() is not None:
             if not self._connected and now > self._attempt_ends:
-                self._drop("the broker did not answer")
+                self._drop("the broker did not answer" + ("" if self._broker.tls else NO_TLS))
             return
         if now < self._next_attempt:
             return
@@ -93,7 +95,7 @@ class Session:
         try:
             self._client.reconnect()
         except (OSError, ValueError) as error:
-            self._tell(str(error))
+            self._tell(explained(error, self._broker.host, self._broker.port, self._broker.ca))
 
     def fileno(self) -> int | None:
         """For select(); None while there is no connection."""
@@ -190,12 +192,12 @@ class Session:
 
     def _make_client(self) -> LaneClient:
         broker = self._broker
-        client = LaneClient(self._on_message, client_id=self._client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+        name = broker.client_id(self._client_id)
+        client = LaneClient(self._on_message, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
         # What we publish must leave in order, before the acknowledgements that follow it: so paho may not hold it back.
         client.max_inflight_messages_set(65_535)
         client.connect_timeout = CONNECT_TIMEOUT
-        if broker.username is not None:
-            client.username_pw_set(broker.username, broker.password)
+        prepare(client, broker)
         client.will_set(self._service, encode_presence(self._presence("offline")), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -237,6 +239,8 @@ class Session:
     def _on_disconnect(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self._connected:
             self._tell(f"the connection ended: {reason}")
+        elif not self._broker.tls and self._failed is None:
+            self._tell("the connection ended before an answer" + NO_TLS)
         self._connected = False
 
     def _on_publish(self, _client: mqtt.Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:

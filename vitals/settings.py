@@ -7,22 +7,22 @@ value, may come from a file instead: VITALFLOW_X_FILE names it.
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from vitals.broker import Broker as Broker
 from vitals.errors import Never
 from vitals.topics import Topics
+from vitals.urls import fit_to_show, taken_apart
+from vitals.urls import without_password as without_password
 
 PREFIX = "VITALFLOW_"
 TESTS = "VITALFLOW_TEST_"  # what the tests read; no setting of a service
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
-_BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
-_NO_PORT = re.compile(r":(?!//)(?!\d+(?:/|$)).*")
 
 
 def _mqtt_url(text: str) -> str:
@@ -30,32 +30,12 @@ def _mqtt_url(text: str) -> str:
     return text
 
 
-def _taken_apart(url: str) -> SplitResult:
-    """`urlsplit` for an address that may hold a password; raises ValueError that tells nothing of it.
-
-    Two readers that understand such a password differently (Python's and PostgreSQL's) would each take a piece of it
-    for a host or a port, and name it when they complain.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError("this is no URL") from None
-    torn = url.count("@") > 1 or ("@" in url and "@" not in parts.netloc)
-    if parts.netloc and (torn or _BAD_PERCENT.search(parts.netloc)):
-        raise ValueError("in a URL a password has its % written as %25, @ as %40, / as %2F, # as %23 and ? as %3F")
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(str(error).partition(" as ")[0]) from None  # behind it stands what was taken for a port
-    return parts
-
-
 def _database_url(text: str) -> str:
     # Here and not above: devices have no use for it, and it takes longer to load than all the rest of them.
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
-    parts = _taken_apart(text)
+    parts = taken_apart(text)
     if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
         raise ValueError("expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     try:
@@ -71,43 +51,16 @@ def _topic_root(text: str) -> str:
     return text
 
 
+def _path(path: Path) -> Path:
+    if "\n" in str(path):
+        raise ValueError("expected a file's name and not its content: leave out the _FILE behind the setting's name")
+    return path
+
+
 MqttUrl = Annotated[str, AfterValidator(_mqtt_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 TopicRoot = Annotated[str, AfterValidator(_topic_root)]
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where the broker is and who we are there, taken from a URL like mqtt://user:password@host:1883."""
-
-    host: str
-    port: int
-    username: str | None
-    password: str | None = field(repr=False)
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """Take the URL apart; raises ValueError that says what was expected."""
-        expected = "expected mqtt://HOST:PORT or mqtt://USER:PASSWORD@HOST:PORT"
-        parts = _taken_apart(url)
-        if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/"):
-            raise ValueError(expected)
-        user = None if parts.username is None else unquote(parts.username)
-        password = None if parts.password is None else unquote(parts.password)
-        return cls(parts.hostname, parts.port or 1883, user, password)
-
-    def __str__(self) -> str:
-        """For people and logs: no password."""
-        who = f"{self.username}@" if self.username else ""
-        return f"mqtt://{who}{self.host}:{self.port}"
-
-
-def without_password(url: str) -> str:
-    """A database URL fit for a log line."""
-    parts = urlsplit(url)
-    who = f"{parts.username}@" if parts.username else ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{who}{parts.hostname}{port}{parts.path}"
+NamedFile = Annotated[Path, AfterValidator(_path)]
 
 
 def _given(name: str, environ: Mapping[str, str]) -> str | None:
@@ -141,7 +94,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mqtt_url: MqttUrl = Field("mqtt://127.0.0.1:1883", description="The broker: mqtt://USER:PASSWORD@HOST:PORT.")
+    mqtt_url: MqttUrl = Field("mqtt://127.0.0.1:1883", description="The broker: mqtts://USER:PASSWORD@HOST:PORT.")
+    mqtt_password: str | None = Field(None, description="The password, where it does not stand in the URL.")
+    mqtt_ca: NamedFile | None = Field(None, description="The certificate of the CA that made the broker's (ca.crt).")
+    mqtt_certificate: NamedFile | None = Field(None, description="Our own certificate, instead of a password.")
+    mqtt_key: NamedFile | None = Field(None, description="The private key of that certificate.")
     topic_root: TopicRoot = Field("vitalflow", description="Every topic begins with this.")
 
     @classmethod
@@ -151,16 +108,34 @@ class Settings(BaseModel):
         The value of a URL is shown without its password.
         """
         _warn_of_strangers(environ)
-        given = {name: _given(PREFIX + name.upper(), environ) for name in cls.model_fields}
+        given: dict[str, Any] = {name: _given(PREFIX + name.upper(), environ) for name in cls.model_fields}
         try:
             return cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
             raise Never("; ".join(map(_complaint, error.errors()))) from None
 
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        broker = Broker.parse(self.mqtt_url)
+        if (self.mqtt_certificate is None) != (self.mqtt_key is None):
+            raise ValueError("VITALFLOW_MQTT_CERTIFICATE and VITALFLOW_MQTT_KEY go together; set both or none")
+        if self.mqtt_certificate is not None and not broker.tls:
+            raise ValueError("VITALFLOW_MQTT_CERTIFICATE needs a VITALFLOW_MQTT_URL that begins with mqtts://")
+        if self.mqtt_password is not None and broker.username is None:
+            raise ValueError("VITALFLOW_MQTT_PASSWORD needs a user in VITALFLOW_MQTT_URL: mqtts://USER@HOST:PORT")
+        return self
+
     @property
     def broker(self) -> Broker:
-        """`mqtt_url`, taken apart."""
-        return Broker.parse(self.mqtt_url)
+        """Where the broker is and who we are there."""
+        broker = Broker.parse(self.mqtt_url)
+        return replace(
+            broker,
+            password=broker.password if self.mqtt_password is None else self.mqtt_password,
+            ca=self.mqtt_ca if broker.tls else None,
+            certificate=self.mqtt_certificate,
+            key=self.mqtt_key,
+        )
 
     @property
     def topics(self) -> Topics:
@@ -175,13 +150,4 @@ def _complaint(error: Any) -> str:
     if error["type"] == "missing":
         return f"{name} is not set; see .env.example"
     what = str(error["msg"]).removeprefix("Value error, ")
-    return f"{name} has the value {_fit_to_show(str(error['input']))!r}: {what[0].lower()}{what[1:]}"
-
-
-def _fit_to_show(value: str) -> str:
-    """A value without what may be a password: in a URL before the '@', behind a '?', or where a port should be."""
-    if "@" in value:
-        return f"...@{value.rpartition('@')[2].partition('?')[0]}"
-    if "://" in value:
-        return _NO_PORT.sub(":...", value.partition("?")[0])
-    return value
+    return f"{name} has the value {fit_to_show(str(error['input']))!r}: {what[0].lower()}{what[1:]}"

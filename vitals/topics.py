@@ -53,17 +53,27 @@ class Topics:
         """What is committed of a device's readings."""
         return f"{self.root}/receipts/{ward}/{device}"
 
-    def refusals(self, service: str) -> str:
-        """What a service was asked to do and did not, with the reason."""
-        return f"{self.root}/services/{service}/refusals"
+    def refusals(self, service: str, person: str | None = None) -> str:
+        """What a service was asked to do and did not, with the reason; apart for each user of the broker who asked."""
+        topic = f"{self.root}/services/{service}/refusals"
+        return topic if person is None else f"{topic}/{person}"
 
     def rules(self, service: str) -> str:
         """The rules that an alert worker watches by, retained."""
         return f"{self.root}/services/{service}/rules"
 
-    def acks(self, ward: str = "+", device: str = "+", rule: str = "+") -> str:
-        """What a person does to an alert; by default the filter for all of it."""
-        return f"{self.root}/acks/{ward}/{device}/{rule}"
+    @property
+    def enrolment(self) -> str:
+        """Who was enrolled and who revoked, for the record."""
+        return f"{self.root}/audit/enrolment"
+
+    def acks(self, ward: str = "+", device: str = "+", rule: str = "+", person: str | None = None) -> str:
+        """What a person does to an alert; by default the filter for all of it that the station says for somebody.
+
+        person   a user of the broker who says it himself, on a topic that only he may publish to
+        """
+        topic = f"{self.root}/acks/{ward}/{device}/{rule}"
+        return topic if person is None else f"{topic}/{person}"
 
     def limits(self, ward: str = "+", device: str = "+") -> str:
         """A bed's own limits, retained; by default the filter for all of them."""
@@ -95,11 +105,18 @@ class Topics:
         return levels[0], Bed(levels[1], levels[2])
 
     def parse_rule(self, topic: str) -> tuple[str, Bed, str]:
-        """Take a topic about one rule of a bed apart: its kind (`alerts`, `acks`), the bed and the rule's name."""
+        """Take a topic about one rule of a bed apart: its kind (`alerts`), the bed and the rule's name."""
         levels = self._levels(topic)
-        if len(levels) != 4 or levels[0] not in ("alerts", "acks") or not all(map(_fits, levels[1:])):
-            raise BadTopic(f"topic {topic[:300]!r} does not fit {self.root}/acks/WARD/DEVICE/RULE")
+        if len(levels) != 4 or levels[0] != "alerts" or not all(map(_fits, levels[1:])):
+            raise BadTopic(f"topic {topic[:300]!r} does not fit {self.root}/alerts/WARD/DEVICE/RULE")
         return levels[0], Bed(levels[1], levels[2]), levels[3]
+
+    def parse_ack(self, topic: str) -> tuple[Bed, str, str | None]:
+        """Take a topic of `acks` apart: the bed, the rule's name, and the broker's user who says it, where one does."""
+        levels = self._levels(topic)
+        if len(levels) not in (4, 5) or levels[0] != "acks" or not all(map(_fits, levels[1:])):
+            raise BadTopic(f"topic {topic[:300]!r} does not fit {self.root}/acks/WARD/DEVICE/RULE or .../RULE/PERSON")
+        return Bed(levels[1], levels[2]), levels[3], levels[4] if len(levels) == 5 else None
 
     def _levels(self, topic: str) -> list[str]:
         head = self.root + "/"

@@ -25,7 +25,7 @@ from stack.servers import taken
 PASTED = """
 eval "$("$PYTHON" -m stack --home "$STACK" env)"
 psql -X "$VITALFLOW_READER_URL" -tAc "SELECT count(*) > 0 FROM patient_vitals"
-mosquitto_sub -L "$VITALFLOW_MQTT_URL/vitalflow/vitals/#" -C 1 -W 20
+mosquitto_sub -t 'vitalflow/vitals/#' -C 1 -W 20
 """
 PATIENCE = 60.0  # seconds for anything to become true
 
@@ -86,7 +86,7 @@ def until(true: Callable[[], bool], what: str) -> None:
 def free_ports() -> int:
     # Not from the system's own choice: that range is for outgoing connections, and our clients make many.
     return next(
-        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(taken, range(base, base + 4)))
+        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(taken, range(base, base + 9)))
     )
 
 

@@ -5,19 +5,20 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from stack import shell
-from stack.home import Home
-from stack.plan import PORT_BASE
+from stack.home import Home, Secrets
+from stack.plan import Ports
 from stack.programs import Programs
-from stack.servers import Broker
 from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_ingest import MakeIngest
+from tests.fix_secured import WORDS, Secured
 from tests.fix_servers import Db, eventually
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,15 +26,17 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_five_lines_of_a_device_of_your_own_store_a_reading(
-    broker: Broker, db: Db, make_ingest: MakeIngest
+    own_secured: Secured, db: Db, make_ingest: MakeIngest, tmp_path: Path
 ) -> None:
     found = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert found is not None
-    assert str(PORT_BASE) in found[1], "the README names the stack's own port"
     assert len(found[1].strip().splitlines()) == 5
-    make_ingest(broker.url, db)
-    code = found[1].replace(str(PORT_BASE), str(broker.port))
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    make_ingest(own_secured.url_of("ingest"), db, mqtt_ca=own_secured.ca, ingest_client_id="ingest")
+    environ = os.environ | own_secured.settings("operator") | {"PYTHONPATH": str(ROOT)}
+    (enrolls,) = pasted(".venv/bin/python -m devices enroll")
+    line = [sys.executable, *shlex.split(enrolls)[1:]]
+    subprocess.run(line, check=True, timeout=30, env=environ, cwd=tmp_path)
+    subprocess.run([sys.executable, "-c", found[1]], check=True, timeout=30, cwd=tmp_path)
     eventually(lambda: db.count() == 1, 20, "a row")
     query = "SELECT device_id, ward, patient_id, heart_rate, spo2, status FROM patient_vitals"
     assert db.rows(query) == [("my-monitor", "icu-1", "p-0042", 72, 98, "NORMAL")]
@@ -47,11 +50,14 @@ def pasted(begins: str) -> list[str]:
 
 
 @pytest.fixture
-def paste(own_broker: Broker, programs: Programs, tmp_path: Path) -> Callable[[str], str]:
-    """A shell with the stack's clients and the address of the broker; what a line printed in it."""
+def paste(own_secured: Secured, programs: Programs, tmp_path: Path) -> Callable[[str], str]:
+    """A shell with the stack's clients, which know the broker; what a line printed in it."""
     home = Home.at(tmp_path / "stack")
     shell.install(home, programs)
-    environ = os.environ | {"VITALFLOW_MQTT_URL": own_broker.url, "PATH": f"{home.bin}:{os.environ['PATH']}"}
+    home.identity.mkdir()
+    (home.identity / "ca.crt").write_bytes(own_secured.ca.read_bytes())
+    shell.write_options(home, Ports(own_secured.server.port), Secrets("", "", "", WORDS))
+    environ = os.environ | {"PATH": f"{home.bin}:{os.environ['PATH']}"}
 
     def run(line: str) -> str:
         done = subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=30, check=False)
@@ -61,38 +67,51 @@ def paste(own_broker: Broker, programs: Programs, tmp_path: Path) -> Callable[[s
     return run
 
 
+@contextmanager
+def ward(secured: Secured, device: str) -> Iterator[Person]:
+    """Somebody who measures as the device, which is let in, and sees every alert."""
+    secured.let_in(device, "icu-1", "a-word-of-its-own")
+    person = Person(0, secured.broker("grace"), secured.broker(device, "a-word-of-its-own"), device)
+    try:
+        yield person
+    finally:
+        person.close()
+
+
 def test_the_lines_about_alerts_show_pause_and_acknowledge_one(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: Callable[[int], Person], paste: Callable[[str], str]
+    own_secured: Secured, make_alerts: MakeAlerts, paste: Callable[[str], str]
 ) -> None:
-    make_alerts(own_broker.url, alerts_client_id="alerts")
-    person = make_person(own_broker.port)
-    pauses, acknowledges = pasted("mosquitto_pub")
+    make_alerts(own_secured.url_of("alerts"), mqtt_ca=own_secured.ca, alerts_client_id="alerts")
     device = "icu-1-bed-03"
     place = f"icu-1/{device}/spo2-low"
-    assert place in pauses
-    assert place in acknowledges
-    refused, shows = (next(one for one in pasted("mosquitto_sub") if word in one) for word in ("refusals", "alerts/#"))
-    listening = f"{refused} -C 1 -W 20 & listening=$!; sleep 2; {acknowledges}; wait $listening"
-    assert f"no alert of {device} is open" in paste(listening)
-    person.measure(device, spo2=78)
-    person.sees(place, state="active")
-    assert paste(f"{shows} -C 1 -W 20").startswith(f"vitalflow/alerts/{place} {{")
-    paste(pauses)
-    person.sees(place, state="audio_paused")
-    paste(acknowledges)
-    person.sees(place, state="acknowledged", acknowledged_by="nurse Ada")
+    with ward(own_secured, device) as person:
+        pauses, acknowledges = pasted("mosquitto_pub")
+        assert place in pauses
+        assert place in acknowledges
+        refused, shows = (
+            next(line for line in pasted("mosquitto_sub") if word in line) for word in ("refusals", "alerts/")
+        )
+        listening = f"{refused} -C 1 -W 20 & listening=$!; sleep 2; {acknowledges}; wait $listening"
+        assert f"no alert of {device} is open" in paste(listening)
+        person.measure(device, spo2=78)
+        person.sees(place, state="active")
+        assert paste(f"{shows} -C 1 -W 20").startswith(f"vitalflow/alerts/{place} {{")
+        paste(pauses)
+        person.sees(place, state="audio_paused")
+        paste(acknowledges)
+        person.sees(place, state="acknowledged", acknowledged_by="operator")
 
 
 def test_the_lines_on_the_screen_of_the_demo_acknowledge_the_alert_that_they_name(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: Callable[[int], Person], paste: Callable[[str], str]
+    own_secured: Secured, make_alerts: MakeAlerts, paste: Callable[[str], str]
 ) -> None:
-    make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    make_alerts(own_secured.url_of("alerts"), mqtt_ca=own_secured.ca, alerts_client_id="alerts")
     for device in ("icu-1-bed-06", "a bed, 'of' its own", "$(echo icu-1-bed-06) `false`"):
-        person.measure(device, heart_rate=150)
-        place = f"icu-1/{device}/heart-rate-high"
-        paste("\n".join(shell.acknowledges(person.sees(place, state="active"))))
-        person.sees(place, state="acknowledged", acknowledged_by="me")
+        with ward(own_secured, device) as person:
+            person.measure(device, heart_rate=150)
+            place = f"icu-1/{device}/heart-rate-high"
+            paste("\n".join(shell.acknowledges(person.sees(place, state="active"))))
+            person.sees(place, state="acknowledged", acknowledged_by="operator")
 
 
 def test_every_question_to_the_database_has_an_answer(db: Db) -> None:

@@ -235,7 +235,7 @@ def test_a_bed_with_an_alert_is_shown_before_those_that_are_well() -> None:
 def test_the_line_to_paste_acknowledges_the_first_alert_that_nobody_has_acknowledged() -> None:
     seen = made_alert(device="icu-1-bed-01", state=State.ACKNOWLEDGED, acknowledged_by="Ada")
     screen = drawn(bed(), alerts=[seen, made_alert(device="icu-1-bed-02", priority=Priority.MEDIUM)])
-    assert '/acks/icu-1/icu-1-bed-02/spo2-low"' in screen
+    assert "/acks/icu-1/icu-1-bed-02/spo2-low/operator" in screen
 
 
 def test_a_counter_goes_on_over_a_restart_of_who_counts() -> None:

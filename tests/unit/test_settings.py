@@ -7,6 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from alerts.settings import AlertsSettings
+from devices.settings import DevicesSettings
+from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from sql.__main__ import SqlSettings
 from vitals.errors import Never
@@ -14,7 +16,14 @@ from vitals.settings import PREFIX, Broker, Settings, without_password
 
 ROOT = Path(__file__).parent.parent.parent
 DB = "postgresql://vitalflow_ingest:s3cret@db:5432/vitalflow"
-CLASSES: list[type[Settings]] = [Settings, IngestSettings, AlertsSettings, SqlSettings]
+CLASSES: list[type[Settings]] = [
+    Settings,
+    IngestSettings,
+    AlertsSettings,
+    SqlSettings,
+    DevicesSettings,
+    IdentitySettings,
+]
 
 
 def read(**environ: str) -> IngestSettings:
@@ -35,7 +44,11 @@ def test_defaults_are_enough_but_for_the_database() -> None:
         ("INGEST_WINDOW", "1999", "WINDOW is 1999; with VITALFLOW_INGEST_BATCH_SIZE 1000 it must be at least 2000"),
         ("INGEST_WINDOW", "70000", "VITALFLOW_INGEST_WINDOW has the value '70000': .*65535"),
         ("INGEST_CLIENT_ID", "a b", "VITALFLOW_INGEST_CLIENT_ID has the value 'a b'"),
-        ("MQTT_URL", "http://x", "VITALFLOW_MQTT_URL has the value 'http://x': expected mqtt://HOST:PORT"),
+        (
+            "MQTT_URL",
+            "http://x",
+            "VITALFLOW_MQTT_URL has the value 'http://x': expected mqtts://USER:PASSWORD@HOST:PORT",
+        ),
         ("MQTT_URL", "mqtt://x:99999", "VITALFLOW_MQTT_URL has the value 'mqtt://x:99999': port out of range"),
         ("TOPIC_ROOT", "a/#", "VITALFLOW_TOPIC_ROOT has the value 'a/#': expected a topic without wildcards"),
     ],

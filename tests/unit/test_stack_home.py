@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from identity.furnishing import MEMBERS
 from stack.home import Home, Running, Secrets, State
-from stack.plan import Ports, addresses, environment
+from stack.plan import Ports, addresses, environment, services
 from stack.processes import birth, find
 from stack.programs import STACK
 from stack.restarts import Backoff
 from vitals.errors import Never
 
 STATE = State(Running("supervisor", 1, 2.0, 3.0), 21883, 20, True, [Running("broker", 4, 5.0, 6.0, 21883, 1, True)])
-SECRETS = Secrets("owner-word", "ingest-word", "reader-word")
+SECRETS = Secrets("owner-word", "ingest-word", "reader-word", {name: f"{name}-at-broker" for name in MEMBERS})
 
 
 @pytest.fixture
@@ -74,18 +75,20 @@ def test_a_pid_that_was_given_to_somebody_else_is_not_ours() -> None:
     assert find(Running("nobody", 0, 0.0, 0.0)) is None
 
 
-def test_services_are_told_where_everything_is_over_whatever_the_caller_had_set() -> None:
+def test_services_are_told_where_everything_is_over_whatever_the_caller_had_set(home: Home) -> None:
     given = {"VITALFLOW_MQTT_URL": "mqtt://elsewhere", "VITALFLOW_INGEST_URL_FILE": "/x", "VITALFLOW_TOPIC_ROOT": "t"}
-    told = environment(given, Ports(2000), SECRETS)
-    assert told["VITALFLOW_MQTT_URL"] == "mqtt://127.0.0.1:2000"
+    ingest = next(one for one in services(Ports(2000), 1) if one.name == "ingest")
+    told = environment(given, Ports(2000), SECRETS, home, ingest)
+    assert told["VITALFLOW_MQTT_URL"] == "mqtts://ingest:ingest-at-broker@127.0.0.1:2000"
+    assert "VITALFLOW_ADMIN_URL" not in told
     assert told["VITALFLOW_INGEST_URL"] == "postgresql://vitalflow_ingest:ingest-word@127.0.0.1:2001/vitalflow"
     assert told["VITALFLOW_INGEST_METRICS_PORT"] == "2002"
     assert told["VITALFLOW_TOPIC_ROOT"] == "t"
     assert "VITALFLOW_INGEST_URL_FILE" not in told
 
 
-def test_each_address_carries_the_password_of_its_own_role() -> None:
-    where = addresses(Ports(2000), SECRETS)
+def test_each_address_carries_the_password_of_its_own_role(home: Home) -> None:
+    where = addresses(Ports(2000), SECRETS, home)
     assert "owner-word" in where["VITALFLOW_DATABASE_URL"]
     assert "reader-word" in where["VITALFLOW_READER_URL"]
     assert "owner-word" not in where["VITALFLOW_READER_URL"]

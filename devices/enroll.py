@@ -1,0 +1,124 @@
+"""Letting a monitor of one's own in: its credentials are made, and told in the words of who sets it up.
+
+`identity.enrolment` lets it in at the broker; here is what comes out of that: files for the device, and sentences.
+"""
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from identity.authority import Authority, write_public, write_secret
+from identity.ca import Pair
+from identity.control import control
+from identity.enrolment import enroll
+from identity.policy import Kind, User
+from identity.settings import IdentitySettings
+from vitals.broker import Broker, session_id
+from vitals.credentials import Credential, read_credentials, write_credentials
+from vitals.errors import Never
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is put on one device. `pair`: its certificate, where it has no password."""
+
+    name: str
+    ward: str
+    host: str
+    port: int
+    ca: Path | None
+    password: str | None
+    pair: Pair | None
+
+    @property
+    def client_id(self) -> str:
+        """What it has to call itself in CONNECT; nobody else may, and nobody else can know it."""
+        return session_id(self.name, (self.pair.key if self.pair else (self.password or "").encode()))
+
+    @property
+    def url(self) -> str:
+        """For a QR code: all of it in one line."""
+        who = self.name if self.password is None else f"{self.name}:{self.password}"
+        return f"mqtts://{who}@{self.host}:{self.port}?client_id={self.client_id}"
+
+    def lines(self, topic: str) -> list[str]:
+        """For a person who types."""
+        login = (
+            ["certificate  device.crt, with its key device.key"]
+            if self.password is None
+            else [
+                f"user         {self.name}",
+                f"password     {self.password}",
+            ]
+        )
+        return [
+            f"broker       {self.host}, port {self.port}, with TLS",
+            f"CA           {self.ca or 'of the system'}",
+            *login,
+            f"client id    {self.client_id}",
+            f"publishes    {topic}  (QoS 1)",
+        ]
+
+    def write(self, folder: Path) -> None:
+        """Into a folder to be copied: device.json, ca.crt, and the certificate with its key."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        told = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.name,
+            "password": self.password,
+            "client_id": self.client_id,
+            "ward": self.ward,
+        }
+        write_secret(folder / "device.json", json.dumps(told, indent=2).encode() + b"\n")
+        if self.ca is not None:
+            write_public(folder / "ca.crt", self.ca.read_bytes())
+        if self.pair is not None:
+            write_public(folder / "device.crt", self.pair.certificate)
+            write_secret(folder / "device.key", self.pair.key)
+
+
+def let_in(
+    settings: IdentitySettings,
+    names: Sequence[str],
+    ward: str,
+    *,
+    certificate: bool,
+    again: bool,
+    by: str,
+    host: str | None = None,
+) -> list[Card]:
+    """Enrol devices of a ward; what is to be put on each. Raises Never or TryAgain, and then none was let in."""
+    now, admin = datetime.now(UTC), settings.admin
+    authority = None
+    if certificate:
+        if settings.identity is None:
+            raise Never("VITALFLOW_IDENTITY is not set; a certificate is made where the CA is")
+        authority = Authority(settings.identity)
+    words = [None if certificate else secrets.token_urlsafe(24) for _ in names]
+    users = [User(name, Kind.DEVICE, ward, word) for name, word in zip(names, words, strict=True)]
+    with control(admin) as gate:
+        enroll(gate, users, settings.topics, by=by, now=now, again=again)
+    pairs = [None if authority is None else authority.client(name, now) for name in names]
+    port = settings.mqtt_certificate_port if certificate else admin.port
+    return [
+        Card(name, ward, host or admin.host, port, settings.mqtt_ca, word, pair)
+        for name, word, pair in zip(names, words, pairs, strict=True)
+    ]
+
+
+def keep(path: Path, cards: Sequence[Card]) -> None:
+    """Add the passwords to a credentials file, for `simulate` and `replay`."""
+    known = read_credentials(path) if path.exists() else {}
+    new = {card.name: Credential(card.ward, card.password) for card in cards if card.password is not None}
+    write_credentials(path, known | new)
+
+
+def as_broker(card: Card, folder: Path) -> Broker:
+    """The broker as the device of a folder that `write` made."""
+    files = {} if card.pair is None else {"certificate": folder / "device.crt", "key": folder / "device.key"}
+    user = None if card.password is None else card.name
+    return Broker(card.host, card.port, user, card.password, tls=True, ca=folder / "ca.crt", **files)

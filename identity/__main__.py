@@ -1,0 +1,177 @@
+"""The command line of identity: `python -m identity`. Options and printing; the work is in the other modules."""
+
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devices.simulation import ward_of
+from identity import check as checking
+from identity.authority import Authority, write_public, write_secret
+from identity.control import control
+from identity.enrolment import enroll, listed, revoke
+from identity.furnishing import MEMBERS, USERS_FILE, certificates, members, monitors, users_file
+from identity.policy import Kind, User
+from identity.settings import IdentitySettings
+from vitals.errors import Never, login_name, told_in_one_sentence
+
+PROGRAM = "vitalflow identity"
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.callback()
+def about() -> None:
+    """Who may come in: the local CA, the broker's users, and people. Devices: `python -m devices enroll`.
+
+    `python -m stack` does by itself what `init` does.
+    """
+
+
+@app.command(
+    epilog="""Example, for a broker in a container:
+
+    python -m identity init --passwords /run/secrets --broker /mosquitto/identity --users /mosquitto/data --owner 1883
+    """
+)
+def init(
+    passwords: Annotated[
+        Path | None, typer.Option(help="A folder with mqtt_USER_password for each user; the missing are made.")
+    ] = None,
+    broker: Annotated[Path | None, typer.Option(help="Where the broker reads its certificates.")] = None,
+    users: Annotated[Path | None, typer.Option(help="Where the broker keeps its users.")] = None,
+    owner: Annotated[int | None, typer.Option(help="The system user of the broker, a number.")] = None,
+    simulated: Annotated[int, typer.Option(min=0, max=10_000, help="So many simulated monitors.")] = 0,
+    ward: Annotated[str, typer.Option(help="Their ward.")] = "icu-1",
+) -> None:
+    """Make the CA and the broker's certificate, or renew what is due; with folders, put all in place for a broker.
+
+    May be run again and again: what is good stays as it is, and whoever is enrolled stays enrolled. A broker that runs
+    takes new certificates at SIGHUP. Host names for the certificate: VITALFLOW_IDENTITY_NAMES.
+    """
+    settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
+    authority = Authority(folder_of(settings))
+    files = certificates(authority, settings.names, now, say)
+    if broker is not None:
+        place(broker, files, owner)
+    if users is not None:
+        if passwords is None:
+            raise Never("--users needs --passwords, the folder of the passwords that the services log in with")
+        names = [source.device for source in ward_of(simulated, ward=ward, boot=0)] if simulated else []
+        known = users / USERS_FILE
+        everybody = [*members(drawn(passwords)), *monitors(authority.folder / "devices.json", names, ward)]
+        wanted = users_file(known.read_bytes() if known.exists() else b"", everybody, settings.topics)
+        if wanted is not None:
+            place(users, {USERS_FILE: wanted}, owner)
+    say(f"ready: {authority.folder}")
+
+
+@app.command()
+def check() -> None:
+    """Look at every certificate and file of secrets; each mistake is one sentence, and then the exit code is 2."""
+    settings = IdentitySettings.read(os.environ)
+    found = list(checking.mistakes(folder_of(settings), settings.names, datetime.now(UTC)))
+    for sentence in found:
+        say(sentence)
+    if found:
+        raise typer.Exit(2)
+    say("all is well")
+
+
+@app.command("enroll-person")
+def enroll_person(
+    name: Annotated[str, typer.Argument(help="The user name, which signs what this person acknowledges.")],
+    ward: Annotated[str | None, typer.Option(help="The only ward to be seen; without it, all.")] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="May see, and acknowledge nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="A new password for one who is enrolled already.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Write options for mosquitto_sub and mosquitto_pub here.", file_okay=False)
+    ] = None,
+) -> None:
+    """Let a person in, for `alerts watch` and any MQTT client. Takes effect at once."""
+    settings, password = IdentitySettings.read(os.environ), secrets.token_urlsafe(24)
+    admin = settings.admin
+    person = User(name, Kind.READER if read_only else Kind.PERSON, ward, password)
+    with control(admin) as gate:
+        enroll(gate, [person], settings.topics, by=login_name(), now=datetime.now(UTC), again=again)
+    say(f"{name} is enrolled for {'all wards' if ward is None else f'ward {ward}'}")
+    if folder is None:
+        print(f"  VITALFLOW_MQTT_URL=mqtts://{name}:{password}@{admin.host}:{admin.port}")
+        print(f"  VITALFLOW_MQTT_CA={settings.mqtt_ca or ''}  (copy this file)")
+        return
+    options = [f"-h {admin.host}", f"-p {admin.port}", f"-u {name}", f"-P {password}"]
+    if settings.mqtt_ca is not None:
+        options.append(f"--cafile {settings.mqtt_ca}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for program in ("mosquitto_sub", "mosquitto_pub"):
+        write_secret(folder / program, "\n".join([*options, ""]).encode())
+    print(f"  for mosquitto_sub and mosquitto_pub: copy what is in {folder} to ~/.config")
+
+
+@app.command("list")
+def list_users() -> None:
+    """Show everybody whom the broker knows."""
+    with control(IdentitySettings.read(os.environ).admin) as gate:
+        found = listed(gate)
+    width = max((len(one.name) for one in found), default=0)
+    for one in found:
+        print(f"{one.kind:<8} {one.name:<{width}}  {one.ward or '-'}")
+
+
+@app.command("revoke")
+def revoke_user(name: Annotated[str, typer.Argument(help="A person, or a device.")]) -> None:
+    """Turn somebody away: disconnected at once, and cannot come back."""
+    settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
+    with control(settings.admin) as gate:
+        revoke(gate, name, settings.topics, by=login_name(), now=now)
+    if settings.identity is not None:
+        Authority(settings.identity).revoke(name, now)
+    say(f"{name} is disconnected and cannot come back")
+
+
+def folder_of(settings: IdentitySettings) -> Path:
+    """The CA's folder; raises Never where we are not told."""
+    if settings.identity is None:
+        raise Never("VITALFLOW_IDENTITY is not set: the folder of the CA, for example .stack/identity")
+    return settings.identity
+
+
+def drawn(folder: Path) -> dict[str, str]:
+    """The passwords of those who belong here, from their files; those that are missing are made."""
+    found = {}
+    for name in MEMBERS:
+        path = folder / f"mqtt_{name}_password"
+        if not path.exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_secret(path, secrets.token_urlsafe(24).encode())
+        found[name] = path.read_text().strip()
+        if len(found[name]) < 16:
+            raise Never(f"{path} holds a password of {len(found[name])} characters; expected 16 or more")
+    return found
+
+
+def place(folder: Path, files: dict[str, bytes], owner: int | None) -> None:
+    """Put files where a server reads them, secrets for it alone; those that are there already stay."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for name, content in files.items():
+        path = folder / name
+        if path.exists() and path.read_bytes() == content:
+            continue
+        write = write_public if name.endswith((".crt", ".crl")) else write_secret
+        write(path, content)
+        if owner is not None:
+            os.chown(path, owner, owner)
+        say(f"wrote {path}")
+
+
+def say(sentence: str) -> None:
+    """A line."""
+    print(f"{PROGRAM}: {sentence}")
+
+
+if __name__ == "__main__":
+    with told_in_one_sentence(PROGRAM):
+        app(prog_name="python -m identity")

@@ -1,0 +1,178 @@
+"""Certificates: a small CA of our own, what it signs, and its list of the revoked. Pure: the time comes in.
+
+RFC 5280 by way of the library `cryptography`. Keys are of the curve P-256, which every TLS library of a monitor knows
+and which costs a handshake less than a millisecond.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from vitals.errors import Never
+
+CA_DAYS = 3650
+SERVER_DAYS = 90
+DEVICE_DAYS = 730  # somebody has to walk to a monitor to renew its certificate
+CLOCK_SKEW = timedelta(hours=1)  # a monitor's clock may be behind
+RENEW_PART = 3  # a server's certificate is renewed in the last third of its life
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate and its private key, both PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+def new_ca(name: str, now: datetime) -> Pair:
+    """A CA that may sign certificates of servers and clients, and no further CAs."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = _name(name)
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    made = (
+        _begun(who, who, key, now, CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return _pair(made, key)
+
+
+def sign_server(ca: Pair, names: Sequence[str], now: datetime, days: int = SERVER_DAYS) -> Pair:
+    """A server's certificate for these host names and IP addresses; the first one is its common name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+    begun = _leaf(ca, names[0], key, now, days, ExtendedKeyUsageOID.SERVER_AUTH)
+    return _pair(begun.add_extension(alternatives, critical=False).sign(_key(ca), hashes.SHA256()), key)
+
+
+def sign_client(ca: Pair, name: str, now: datetime, days: int = DEVICE_DAYS) -> Pair:
+    """A device's certificate; its common name is its user name at the broker."""
+    if len(name) > 64:
+        raise Never(f"{name[:40]}... has {len(name)} characters; the common name of a certificate has at most 64")
+    key = ec.generate_private_key(ec.SECP256R1())
+    begun = _leaf(ca, name, key, now, days, ExtendedKeyUsageOID.CLIENT_AUTH)
+    return _pair(begun.sign(_key(ca), hashes.SHA256()), key)
+
+
+def revocation_list(ca: Pair, serials: Iterable[int], now: datetime) -> bytes:
+    """The list of the revoked, PEM.
+
+    It is valid as long as the CA: OpenSSL takes nobody in once the list is outdated, and a ward must not stand still
+    because nobody renewed a list in which nothing has changed.
+    """
+    authority = x509.load_pem_x509_certificate(ca.certificate)
+    begun = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.subject)
+        .last_update(now - CLOCK_SKEW)
+        .next_update(authority.not_valid_after_utc)
+    )
+    for serial in serials:
+        one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - CLOCK_SKEW).build()
+        begun = begun.add_revoked_certificate(one)
+    return begun.sign(_key(ca), hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def serial(certificate: bytes) -> int:
+    """The number by which a certificate is revoked."""
+    return x509.load_pem_x509_certificate(certificate).serial_number
+
+
+def is_due(certificate: bytes, names: Sequence[str], ca: Pair, now: datetime) -> str | None:
+    """Why a server's certificate should be made anew now; None where it should not."""
+    found = x509.load_pem_x509_certificate(certificate)
+    begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
+    if not begins <= now <= ends:
+        return f"it is valid from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}"
+    if ends - now < (ends - begins) / RENEW_PART:
+        return f"it ends on {ends:%Y-%m-%d}"
+    alternatives = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    missing = [name for name in names if _alternative(name) not in alternatives]
+    if missing:
+        return f"it is not for {', '.join(missing)}"
+    if found.issuer != x509.load_pem_x509_certificate(ca.certificate).subject:
+        return "another CA made it"
+    try:
+        found.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.certificate))
+    except Exception:  # whatever the library finds wrong with the signature
+        return "another CA made it"
+    return None
+
+
+def _leaf(
+    ca: Pair, name: str, key: ec.EllipticCurvePrivateKey, now: datetime, days: int, purpose: x509.ObjectIdentifier
+) -> x509.CertificateBuilder:
+    authority = x509.load_pem_x509_certificate(ca.certificate)
+    identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return (
+        _begun(_name(name), authority.subject, key, now, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),
+            critical=False,
+        )
+    )
+
+
+def _begun(
+    who: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _key(ca: Pair) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(ca.key, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise Never("the CA's key is not one of an elliptic curve, which is what VitalFlow makes")
+    return key
+
+
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Pair(certificate.public_bytes(Encoding.PEM), private)

@@ -1,0 +1,73 @@
+"""Talking to the broker's dynamic security plugin, as its admin: one command in, one answer out, over MQTT.
+
+The commands and answers are JSON on two topics below `$CONTROL`. What the plugin has done holds at once, and it writes
+its file itself.
+"""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from identity.policy import CONTROL
+from vitals.broker import Broker
+from vitals.errors import Never, TryAgain
+from vitals.visit import Visit, visit
+
+PATIENCE = 10.0  # seconds for an answer
+
+
+class Refused(Never):
+    """The plugin's own word against a command."""
+
+
+class Control:
+    """The admin's connection."""
+
+    def __init__(self, there: Visit) -> None:
+        self._there = there
+
+    def ask(self, *commands: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Carry out the commands in order; the data of each answer. Raises Refused with the first objection."""
+        mark = secrets.token_hex(8)  # answers to other admins come here too
+        marked = [{**command, "correlationData": f"{mark}-{number}"} for number, command in enumerate(commands)]
+        self._there.publish(CONTROL, msgspec.json.encode({"commands": marked}))
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            heard = self._there.next(0.2)
+            if heard is None or not heard.topic:
+                continue
+            answers = [
+                answer
+                for answer in msgspec.json.decode(heard.payload).get("responses", [])
+                if str(answer.get("correlationData", "")).startswith(mark)
+            ]
+            if not answers:
+                continue
+            for answer in answers:
+                if "error" in answer:
+                    raise Refused(str(answer["error"]))
+            return [answer.get("data", {}) for answer in answers]
+        raise TryAgain(f"the broker's security plugin does not answer within {PATIENCE:g} s; is it loaded?")
+
+    def tell(self, messages: Sequence[tuple[str, bytes, bool]]) -> None:
+        """Publish (topic, payload, retained), and wait until the broker has them all."""
+        for topic, payload, retain in messages:
+            self._there.publish(topic, payload, retain=retain)
+        self._there.settle()
+
+
+@contextmanager
+def control(admin: Broker) -> Iterator[Control]:
+    """Connect as the admin for the time of the block; raises TryAgain where the broker is away or refuses us."""
+    try:
+        with visit(admin, [(f"{CONTROL}/response", 1)]) as there:
+            first = there.next(PATIENCE)
+            if first is None:
+                raise TryAgain("it does not answer")
+            yield Control(there)
+    except TryAgain as away:
+        raise TryAgain(f"the broker at {admin}: {away}") from None

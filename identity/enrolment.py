@@ -1,0 +1,105 @@
+"""The story of letting somebody in and of turning somebody away; each is told on the audit topic.
+
+It takes effect at once and without a restart: the broker's own plugin makes and deletes its users.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from identity.control import Control, Refused
+from identity.policy import Kind, User, as_client, as_role, role_name
+from vitals.errors import Never
+from vitals.reading import MAX_TEXT
+from vitals.topics import Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """Somebody whom the broker knows."""
+
+    name: str
+    kind: str
+    ward: str | None
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise Never for a name that cannot be a level of a topic, or would be more than one."""
+    fits = 0 < len(name) <= MAX_TEXT and name.isprintable() and not set(name) & set("+#/")
+    if not fits or name.strip() != name:
+        raise Never(
+            f"the {what} name {name[:60]!r} cannot be used; expected 1 to {MAX_TEXT} printable characters without "
+            "'/', '+' and '#', and no space at either end"
+        )
+
+
+def enroll(
+    gate: Control, users: Sequence[User], topics: Topics, *, by: str, now: datetime, again: bool = False
+) -> None:
+    """Let these users in. Raises Never for a name that cannot be used or is taken.
+
+    again   one that is known already gets a new password and the rights of now; it is disconnected
+    """
+    for user in users:
+        check_name(user.kind, user.name)
+        if user.ward is not None:
+            check_name("ward", user.ward)
+    known = {one.name: one for one in listed(gate)}
+    for user in users:
+        there = known.get(user.name)
+        if there is not None and not (again and there.kind == user.kind):
+            which = f"a {there.kind}" + (f" of ward {there.ward}" if there.ward else "")
+            raise Never(
+                f"{user.name!r} is enrolled already, as {which}; revoke it first, or make a new password with --again"
+            )
+    for user in users:
+        if user.name in known:
+            _forget(gate, user.name, user.kind)
+        gate.ask({"command": "createRole", **as_role(user, topics)}, {"command": "createClient", **as_client(user)})
+        action = "enrolled_again" if user.name in known else "enrolled"
+        gate.tell([_record(topics, action, Enrolled(user.name, user.kind, user.ward), by, now)])
+
+
+def revoke(gate: Control, name: str, topics: Topics, *, by: str, now: datetime, kind: Kind | None = None) -> Enrolled:
+    """Turn a user away: it is disconnected and cannot come back. Raises Never where nobody of that kind has the name.
+
+    A device is forgotten besides: what it retained at the broker goes, so that its alerts end with that reason.
+    """
+    found = next((one for one in listed(gate) if one.name == name and kind in (None, one.kind)), None)
+    if found is None:
+        raise Never(f"nobody is enrolled as {name[:60]!r}; `list` shows who is")
+    if found.kind in (Kind.SERVICE, Kind.ADMIN):
+        raise Never(f"{name!r} is a {found.kind} of this installation and is not revoked by name")
+    _forget(gate, name, Kind(found.kind))
+    told = [_record(topics, "revoked", found, by, now)]
+    if found.kind == Kind.DEVICE and found.ward is not None:
+        told += [(topics.status(found.ward, name), b"", True), (topics.limits(found.ward, name), b"", True)]
+    gate.tell(told)
+    return found
+
+
+def listed(gate: Control) -> list[Enrolled]:
+    """Everybody whom the broker knows, by kind and name."""
+    (data,) = gate.ask({"command": "listClients", "verbose": True})
+    found = [
+        Enrolled(one["username"], one.get("textname", ""), one.get("textdescription") or None)
+        for one in data.get("clients", [])
+    ]
+    return sorted(found, key=lambda one: (one.kind, one.name))
+
+
+def _forget(gate: Control, name: str, kind: Kind) -> None:
+    # The client first: the plugin disconnects it, and without it the role gives nobody anything.
+    gate.ask({"command": "deleteClient", "username": name})
+    try:
+        gate.ask({"command": "deleteRole", "rolename": role_name(User(name, kind))})
+    except Refused as refused:
+        if "not found" not in str(refused):
+            raise
+
+
+def _record(topics: Topics, action: str, who: Enrolled, by: str, now: datetime) -> tuple[str, bytes, bool]:
+    told = {"time": now, "by": by, "action": action, "name": who.name, "kind": who.kind, "ward": who.ward}
+    return topics.enrolment, msgspec.json.encode(told), False

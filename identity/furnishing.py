@@ -1,0 +1,68 @@
+"""What a broker needs in its folder before it starts: certificates, and the file of its users. Content only.
+
+`python -m stack` puts it into the broker's folder, and `python -m identity init` into a container's volume.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from identity.authority import Authority, Say
+from identity.policy import Kind, User, merged
+from vitals.credentials import Credential, read_credentials, write_credentials
+from vitals.errors import Never
+from vitals.topics import Topics
+
+USERS_FILE = "dynamic-security.json"
+PERSON = "operator"
+"""Who belongs to an installation and sits at its shell."""
+SERVICES = ("ingest", "alerts", "station")
+MEMBERS = ("admin", *SERVICES, PERSON)
+"""Who belongs to every installation: who enrols, the services, and one person."""
+
+
+def certificates(authority: Authority, names: Sequence[str], now: datetime, say: Say) -> dict[str, bytes]:
+    """The files of a broker's encryption, by name; the certificate is made anew when that is due."""
+    pair = authority.server("broker", names, now, say)
+    return {
+        "broker.key": pair.key,
+        "broker.crt": pair.certificate,
+        "ca.crt": authority.certificate.read_bytes(),
+        "revoked.crl": authority.revocations(now),
+    }
+
+
+def users_file(known: bytes, users: Iterable[User], topics: Topics) -> bytes | None:
+    """The file of the users with these in it; None where it is as it should be. `known`: the present one, or nothing.
+
+    Raises Never where the present one cannot be read: everybody who was enrolled is in it, so it is not overwritten.
+    """
+    try:
+        before = msgspec.json.decode(known) if known else None
+    except msgspec.DecodeError as error:
+        raise Never(
+            f"the broker's {USERS_FILE} cannot be read ({error}); it holds everybody who was enrolled"
+        ) from None
+    wanted = merged(before, users, topics)
+    return None if wanted == before else msgspec.json.format(msgspec.json.encode(wanted)) + b"\n"
+
+
+def members(passwords: Mapping[str, str]) -> list[User]:
+    """Those who belong to the installation, with the passwords of MEMBERS."""
+    return [
+        User("admin", Kind.ADMIN, password=passwords["admin"]),
+        User(PERSON, Kind.PERSON, password=passwords[PERSON]),
+        *(User(name, Kind.SERVICE, does=name, password=passwords[name]) for name in SERVICES),
+    ]
+
+
+def monitors(path: Path, names: Iterable[str], ward: str) -> list[User]:
+    """Simulated monitors, each with a password of its own, drawn on its first start and kept in the file `path`."""
+    known = read_credentials(path) if path.exists() else {}
+    missing = {name: Credential(ward, secrets.token_urlsafe(24)) for name in names if name not in known}
+    if missing:
+        write_credentials(path, known | missing)
+    return [User(name, Kind.DEVICE, one.ward, one.password) for name, one in (known | missing).items()]

@@ -1,0 +1,43 @@
+"""The settings of whoever lets people and devices in, read once at start."""
+
+import socket
+from pathlib import Path
+
+from pydantic import Field
+
+from vitals.broker import Broker
+from vitals.errors import Never
+from vitals.settings import MqttUrl, Settings
+
+LOCAL = ("localhost", "127.0.0.1", "broker")
+
+
+class IdentitySettings(Settings):
+    """What enrolment needs to know; each is VITALFLOW_ and the name in capitals."""
+
+    admin_url: MqttUrl | None = Field(None, description="The broker as its admin: mqtts://admin:PASSWORD@HOST:PORT.")
+    identity: Path | None = Field(None, description="The CA's folder, where certificates are made.")
+    identity_names: str = Field("", description="Further names of the broker for its certificate, with commas.")
+    mqtt_certificate_port: int = Field(8884, ge=1, le=65_535, description="Where devices with a certificate connect.")
+    mqtt_without_encryption_port: int | None = Field(
+        None, ge=1, le=65_535, description="A further port, on 127.0.0.1, where everything can be read on the way."
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """What the broker's certificate is for."""
+        further = [name.strip() for name in self.identity_names.split(",") if name.strip()]
+        return list(dict.fromkeys([*LOCAL, socket.gethostname(), *further]))
+
+    @property
+    def admin(self) -> Broker:
+        """The broker, as its admin; raises Never where we are not told how."""
+        if self.admin_url is None:
+            raise Never(
+                "VITALFLOW_ADMIN_URL is not set, so nobody can be let in or turned away; with a stack: "
+                'eval "$(.venv/bin/python -m stack env)"'
+            )
+        return self.model_copy(update={"mqtt_url": self.admin_url, "mqtt_password": None, **NO_CERTIFICATE}).broker
+
+
+NO_CERTIFICATE = {"mqtt_certificate": None, "mqtt_key": None}

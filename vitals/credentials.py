@@ -1,0 +1,46 @@
+"""A file of passwords for many devices of one process: what `devices simulate` and `devices replay` connect with.
+
+JSON: the device's name -> its ward and password. For its owner only, because whoever reads it can be every one of them.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from vitals.errors import Never
+from vitals.tls import refuse_readable
+
+
+class Credential(Struct, frozen=True):
+    """How one device comes in, and where it is."""
+
+    ward: str
+    password: str
+
+
+_decode = msgspec.json.Decoder(dict[str, Credential]).decode
+
+
+def read_credentials(path: Path) -> dict[str, Credential]:
+    """Read the file; raises Never where it cannot be read, others can read it, or it is something else."""
+    try:
+        content = path.read_bytes()
+        refuse_readable(path)
+        return _decode(content)
+    except OSError as error:
+        raise Never(f"the credentials file {path} cannot be read: {error.strerror}") from None
+    except msgspec.MsgspecError as error:
+        raise Never(f"{path} is no credentials file: {str(error).replace('`', '')}") from None
+
+
+def write_credentials(path: Path, credentials: Mapping[str, Credential]) -> None:
+    """Write the file in one step, for its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(credentials)) + b"\n")
+    fresh.replace(path)

@@ -1,0 +1,191 @@
+"""Encryption towards a server: the context of our connections, and what went wrong with a certificate, in one sentence.
+
+Stands between `vitals.broker` and the socket. Every sentence names the file, what is wrong with it and what mends it.
+Python's own `ssl` does the work; the library `cryptography` only looks into certificates, to say what they are.
+"""
+
+import re
+import ssl
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitals.errors import Never
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+RENEW = "`python -m identity init` makes a new one"
+EXPIRED, NOT_YET, WRONG_HOST, WRONG_ADDRESS = 10, 9, 62, 64  # OpenSSL's X509_V_ERR_ numbers
+LOOK_S = 3.0  # seconds for a look at the certificate that a server shows
+
+
+@lru_cache(maxsize=16)  # thousands of devices of one process share one
+def context(ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, the server's certificate and its name checked. Raises Never that names the file.
+
+    ca                 whom to trust; None: whom the system trusts
+    certificate, key   our own, where we have one
+    """
+    made = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca is not None:
+        _expect(ca, "CERTIFICATE", "the certificate of the CA (ca.crt)")
+        made.load_verify_locations(ca)
+        _refuse_no_ca(ca)
+    if certificate is not None and key is not None:
+        _expect(certificate, "CERTIFICATE", "a certificate (.crt)")
+        private_key(key)
+        try:
+            made.load_cert_chain(certificate, key)
+        except ssl.SSLError:
+            raise Never(f"the key {key} does not belong to the certificate {certificate}; give the pair") from None
+        _refuse_outdated(certificate)
+    return made
+
+
+def private_key(path: Path) -> bytes:
+    """A private key's file; raises Never where it is none, or where others can read it."""
+    found = _expect(path, "PRIVATE KEY", "a private key (.key)")
+    refuse_readable(path)
+    return found
+
+
+def refuse_readable(path: Path) -> None:
+    """Raise Never where anybody but its owner can read a file of secrets."""
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise Never(f"{path} holds secrets and others can read it (mode {mode:04o}): chmod 600 {path}")
+
+
+def explained(error: BaseException, host: str, port: int, ca: Path | None, *, look: bool = True) -> str:
+    """Why a connection failed, for a person; for anything but a certificate the error's own words.
+
+    look   connect once more, to name what is wrong with the certificate that the server shows; takes up to LOOK_S
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        now = datetime.now(UTC)
+        wrong_clock = None if ca is None else _clock(ca, now)
+        if wrong_clock is not None and error.verify_code in (EXPIRED, NOT_YET):
+            return wrong_clock
+        shown = _shown(host, port) if look else None
+        return _of_certificate(error, host, ca, shown, now)
+    if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
+        return "it does not speak TLS on this port; write mqtt:// if it really has no encryption"
+    if isinstance(error, ssl.SSLError):
+        return f"no encrypted connection: {error.reason or error}"
+    return str(error)
+
+
+def _of_certificate(
+    error: ssl.SSLCertVerificationError, host: str, ca: Path | None, shown: "Certificate | None", now: datetime
+) -> str:
+    if error.verify_code in (WRONG_HOST, WRONG_ADDRESS):
+        names = "" if shown is None else f" but for {', '.join(_names(shown))}"
+        return (
+            f"its certificate is not for {host}{names}; use one of its names, or add this one to "
+            "VITALFLOW_IDENTITY_NAMES and make a new one: python -m identity init"
+        )
+    if error.verify_code == EXPIRED:
+        ended = "" if shown is None else f" on {shown.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        return f"its certificate has expired{ended}, and it is {now:%Y-%m-%d %H:%M} UTC here; {RENEW}"
+    if error.verify_code == NOT_YET:
+        begins = "" if shown is None else f" before {shown.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        return (
+            f"its certificate is not valid{begins}, and it is {now:%Y-%m-%d %H:%M} UTC here; "
+            "if this clock is wrong: timedatectl set-ntp true"
+        )
+    trusted = "the system's CAs; name yours in VITALFLOW_MQTT_CA" if ca is None else f"the CA in {ca}"
+    return f"its certificate was not made by {trusted} ({error.verify_message}); copy ca.crt from the broker's machine"
+
+
+def _expect(path: Path, mark: str, what: str) -> bytes:
+    """The content of a PEM file with that mark; raises Never that says what it is instead."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Never(f"{path} cannot be read: {error.strerror}; expected {what}") from None
+    kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", content)
+    if not any(kind.decode().endswith(mark) for kind in kinds):
+        found = f"a {kinds[0].decode().lower()}" if kinds else "no PEM file"
+        raise Never(f"{path} is {found}; expected {what}: are the files in the wrong order?")
+    return content
+
+
+def _load(path: Path) -> "Certificate":
+    from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        return load_pem_x509_certificate(path.read_bytes())
+    except ValueError as error:
+        raise Never(f"{path} is a damaged certificate ({error}); {RENEW}") from None
+
+
+def _refuse_no_ca(path: Path) -> None:
+    from cryptography.x509 import BasicConstraints, ExtensionNotFound
+
+    found = _load(path)
+    try:
+        is_ca = found.extensions.get_extension_for_class(BasicConstraints).value.ca
+    except ExtensionNotFound:
+        is_ca = False
+    if not is_ca:
+        raise Never(
+            f"{path} is the certificate of {', '.join(_names(found))} and no CA's; expected ca.crt: "
+            "are the files in the wrong order?"
+        )
+
+
+def _refuse_outdated(path: Path) -> None:
+    now, found = datetime.now(UTC), _load(path)
+    if now > found.not_valid_after_utc:
+        ended = f"{found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        name = _names(found)[0]
+        raise Never(
+            f"{path} has expired on {ended}, and it is {now:%Y-%m-%d %H:%M} UTC here; make a new one: "
+            f"python -m devices enroll {name} --ward WARD --certificate --again"
+        )
+    if now < found.not_valid_before_utc:
+        raise Never(_too_early(path, found, now))
+
+
+def _clock(ca: Path, now: datetime) -> str | None:
+    """The sentence for a clock outside the years of our own CA, by which every certificate is invalid."""
+    with suppress(Never, OSError):
+        found = _load(ca)
+        if now < found.not_valid_before_utc:
+            return _too_early(ca, found, now)
+        if now > found.not_valid_after_utc:
+            return (
+                f"by this machine's clock ({now:%Y-%m-%d %H:%M} UTC) the CA in {ca} has expired on "
+                f"{found.not_valid_after_utc:%Y-%m-%d}: timedatectl set-ntp true, if the clock is wrong; else {RENEW}"
+            )
+    return None
+
+
+def _too_early(path: Path, found: "Certificate", now: datetime) -> str:
+    return (
+        f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and {path} begins "
+        f"{found.not_valid_before_utc:%Y-%m-%d %H:%M} UTC: every certificate is invalid until the clock is right "
+        "(timedatectl set-ntp true)"
+    )
+
+
+def _shown(host: str, port: int) -> "Certificate | None":
+    """What the server shows, unchecked: only to name what is wrong with it."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    with suppress(OSError, ValueError):
+        return load_pem_x509_certificate(ssl.get_server_certificate((host, port), timeout=LOOK_S).encode())
+    return None
+
+
+def _names(found: "Certificate") -> list[str]:
+    """Whom a certificate is for."""
+    from cryptography.x509 import DNSName, ExtensionNotFound, IPAddress, NameOID, SubjectAlternativeName
+
+    with suppress(ExtensionNotFound):
+        names = found.extensions.get_extension_for_class(SubjectAlternativeName).value
+        return [*names.get_values_for_type(DNSName), *map(str, names.get_values_for_type(IPAddress))]
+    return [str(one.value) for one in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] or ["nobody"]
