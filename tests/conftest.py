@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fix_counts",
     "tests.fix_servers",
     "tests.fix_secured",
+    "tests.fix_world",
     "tests.fix_ingest",
     "tests.fix_community",
     "tests.fix_migrate",

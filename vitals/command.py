@@ -1,5 +1,4 @@
-"""What a person asks of an alert: acknowledge it, pause its audio, resume it; on `acks/{ward}/{device}/{rule}`, and from a
-user of the broker one level further down, `.../{rule}/{person}`. Pure.
+"""What a person asks of an alert: acknowledge it, pause its audio, resume it; on `acks/{ward}/{device}/{rule}`. Pure.
 
 `python -m alerts watch` and the station encode here; the worker decodes and carries it out, or refuses.
 """
