@@ -60,7 +60,7 @@ def migrate(connection: Connection, logins: dict[str, str], say: Say, periods: P
     """Bring the database up to date. `logins` maps a role to the URL whose password it gets.
 
     1. A lock is taken, so that a second migrator waits and then finds nothing to do.
-    2. The extension is made; a server without it is told what to install.
+    2. A database that is not UTF-8 is refused. The extension is made; a server without it is told what to install.
     3. Applied migrations are compared with their files: an edited one stops everything.
     4. Each new migration runs in one transaction together with its line in the ledger.
     5. In one transaction the periods are set, what the edition needs is made (rollups, policies), roles, views and
@@ -69,6 +69,7 @@ def migrate(connection: Connection, logins: dict[str, str], say: Say, periods: P
        where it stops, it says how far it came, and the next migrate goes on from there.
     """
     with _told("the database"), _lock(connection, say):
+        _refuse_another_encoding(connection)
         _make_extension(connection)
         edition = find_edition(connection)
         say(str(edition))
@@ -126,6 +127,15 @@ def find_edition(connection: Connection) -> Edition:
     if row[0] is None:
         raise Never(NOT_LOADED)
     return Edition(row[0] == "timescale", str(row[1]), str(row[2]).split()[0])
+
+
+def _refuse_another_encoding(connection: Connection) -> None:
+    """A name may have any letter, and under SQL_ASCII text would even come back as bytes."""
+    if connection.execute("SELECT current_setting('server_encoding') = 'UTF8'").fetchone() != (True,):
+        raise Never(
+            f"the database {connection.info.dbname!r} is not UTF-8; make it again: "
+            "CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8'"
+        )
 
 
 def _make_extension(connection: Connection) -> None:

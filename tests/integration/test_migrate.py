@@ -225,6 +225,18 @@ def without_preload(server: Database) -> None:
     server.line = [setting if part.startswith(setting) else part for part in server.line]
 
 
+def test_a_database_that_is_not_utf_8_is_refused(database: Database) -> None:
+    name = f"ascii_{uuid.uuid4().hex[:8]}"
+    order = "CREATE DATABASE {} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"
+    with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL(order).format(sql.Identifier(name)))
+        try:
+            said = migrate(db_of(database, name)).expect_sentence()
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    assert said.startswith(f"the database '{name}' is not UTF-8; make it again: CREATE DATABASE ")
+
+
 def test_a_postgresql_without_timescaledb_is_told_what_to_install(plain_database: Database) -> None:
     db = db_of(plain_database, "postgres")
     assert db.one("SELECT count(*) FROM pg_available_extensions WHERE name = 'plpgsql'") == 1
