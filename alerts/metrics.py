@@ -17,6 +17,7 @@ class Metrics:
         self.events = Counter(name + "events", "Changes published", ["change", "priority"], registry=registry)
         self.refused = Counter(name + "refused", "Commands and limits refused", registry=registry)
         self.connections = Counter(name + "connections", "Connections made to the broker", registry=registry)
+        self.connected = Gauge(name + "connected", "Whether the broker has us now", registry=registry)
         self.beds = Gauge(name + "beds", "Devices known", registry=registry)
         self.pending = Gauge(name + "pending", "Rules that count a delay", registry=registry)
         self.open = Gauge(name + "open", "Open alerts", ["priority"], registry=registry)

@@ -81,6 +81,7 @@ class Worker:
             connected=self._connected,
             log=log,
         )
+        metrics.connected.set_function(lambda: self._session.connected)
 
     def stop(self) -> None:
         """Publish and acknowledge what was taken, say goodbye; `run` returns at once."""

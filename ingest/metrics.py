@@ -27,6 +27,8 @@ class Metrics:
         self.receipts = Counter(name + "receipts", "Receipts sent to devices", registry=self.registry)
         self.retries = Counter(name + "retries", "Batches tried again", registry=self.registry)
         self.connections = Counter(name + "connections", "Connections made to the broker", registry=self.registry)
+        self.connected = Gauge(name + "connected", "Whether the broker has us now", registry=self.registry)
+        self.waiting = Gauge(name + "waiting", "Whether a batch waits for the database", registry=self.registry)
         self.batch_messages = Histogram(
             name + "batch_messages", "Messages in a batch", buckets=SIZES, registry=self.registry
         )

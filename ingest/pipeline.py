@@ -66,6 +66,8 @@ class Pipeline:
             connected=lambda _: metrics.connections.inc(),
             log=log,
         )
+        metrics.connected.set_function(lambda: self._session.connected)
+        metrics.waiting.set_function(lambda: self._writer.waiting)
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
         self._resting_until = 0.0  # monotonic; the socket is not looked at before

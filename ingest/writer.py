@@ -41,6 +41,7 @@ class Writer(threading.Thread):
         self._giving_up = threading.Event()
         self.done: SimpleQueue[Committed] = SimpleQueue()
         self.failure: BaseException | None = None
+        self.waiting = False  # whether a batch is being tried again
 
     def put(self, batch: Batch) -> None:
         """Hand over a batch."""
@@ -83,10 +84,12 @@ class Writer(threading.Thread):
                     told_at = now
                     self._tell(trouble, batch)
                 self._count_retry()
+                self.waiting = True
                 if self._giving_up.wait(pause):
                     return None
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
+                self.waiting = False
                 if told_at is not None:
                     log.info("the database is back; stored the batch that waited")
                 return written
@@ -95,6 +98,8 @@ class Writer(threading.Thread):
         held = f"holding {batch.messages} messages, the broker keeps the rest"
         if isinstance(trouble, Away):
             log.warning("waiting for the database at %s: %s; %s", self._store.where, trouble, held)
+            if "authentication failed" in str(trouble):  # a server does not tell a wrong password from no such login
+                log.warning("if this database is new, its logins are made by: python -m sql migrate")
         else:
             log.error("the database at %s refuses to work: %s; trying again, %s", self._store.where, trouble, held)
             log.error("if its tables are missing, run: python -m sql migrate")

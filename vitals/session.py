@@ -171,6 +171,11 @@ class Session:
             self._client.publish(self._service, encode_presence(self._presence("online")), qos=0, retain=True)
 
     @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted us and the connection has not ended since."""
+        return self._connected
+
+    @property
     def lost(self) -> bool:
         """Whether there is no connection at all, so that nothing can be received or acknowledged."""
         return self._client.socket() is None

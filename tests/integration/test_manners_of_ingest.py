@@ -13,9 +13,9 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.publish import single
 
-from stack.servers import Broker, Database, ensure_database, free_port
+from stack.servers import OWNER, Broker, Database, ensure_database, free_port
 from tests.fix_ingest import MakeIngest
-from tests.fix_servers import Db, db_of, eventually
+from tests.fix_servers import Db, db_of, eventually, logins
 from vitals.reading import reading
 from vitals.service import Presence, decode_presence, encode_presence
 from vitals.wire import encode
@@ -142,6 +142,31 @@ def test_a_database_that_is_not_migrated_is_waited_for_and_the_command_is_named(
         migrate(connection, {}, lambda _: None)
     eventually(lambda: empty.count() == 1, 10, "the reading, with no restart")
     assert ingest.stop() == 0
+
+
+def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_and_names_the_command(
+    broker: Broker, programs: Any, run_name: str, tmp_path: Any, make_ingest: MakeIngest
+) -> None:
+    from sql.migrate import connect, migrate
+
+    server = Database(programs, f"{run_name}-new", free_port(), tmp_path / "new.log")
+    server.start()
+    try:
+        ensure_database(server.url("postgres"), OWNER)
+        new = db_of(server, OWNER)
+        ingest = make_ingest(broker.url, new)
+        assert ingest.metric("connected") == 1
+        send(broker.port, "vitalflow/vitals/w/d", a_reading())
+        eventually(lambda: "its logins are made by: python -m sql migrate" in ingest.said(), 10, "a sentence")
+        assert ingest.metric("waiting") == 1
+        with connect(new.owner_url) as connection:
+            migrate(connection, logins(server, OWNER), lambda _: None)
+        eventually(lambda: new.count() == 1, 10, "the reading, with no restart")
+        eventually(lambda: ingest.metric("waiting") == 0, 5, "that it no longer waits")
+        assert ingest.stop() == 0
+    finally:
+        server.stop()
+        programs.remove(server.folder.parent)
 
 
 def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(
