@@ -9,7 +9,7 @@ STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-b
 # A line that a program wrote is seen at once, also through a pipe.
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help setup demo up down test check bench clean
+.PHONY: help setup demo up down env test check bench clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -26,6 +26,9 @@ up: setup ## everything in the background [DEVICES=20] [PORT_BASE=21883]; then: 
 
 down: ## end what `make up` started; the data stays
 	@test ! -x $(PY) || $(PY) -m stack down
+
+env: ## for Docker: write .env and the secrets that docker-compose.yml needs, once
+	@$(PYTHON) -m stack.envfile
 
 test: check setup ## every check and every test, on real servers
 	@$(PY) -m pytest

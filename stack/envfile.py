@@ -1,0 +1,133 @@
+"""`make env`: what docker-compose.yml needs before its first start: .env and a folder of secrets.
+
+No reading comes by here. It needs the standard library only, and runs on any Python from 3.9 on: a machine that has
+Docker should need nothing else.
+
+A secret is a file of its own, which compose shows to those services that need it. In .env, or in the environment of a
+container, it would be in the output of `docker compose config` and `docker inspect`, which people paste into reports.
+The folder is for its owner only; the files in it are readable to all, because inside a container another user reads
+them, whose number nobody here knows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+Say = Callable[[str], None]
+
+OWNER = "vitalflow"
+DATABASE = f"db:5432/{OWNER}"
+
+VARIABLES = {
+    "VITALFLOW_SECRETS": ("./.secrets", "The folder of the secrets; `make env` makes what is missing there."),
+    "VITALFLOW_PUBLISH_ON": (
+        "127.0.0.1",
+        "Where Grafana and the broker can be reached. The broker asks nobody for a password: leave it at 127.0.0.1.",
+    ),
+    "VITALFLOW_PUBLISH_MQTT_PORT": ("1883", "The broker's port there."),
+    "VITALFLOW_PUBLISH_GRAFANA_PORT": ("3000", "Grafana's port there."),
+    "VITALFLOW_RAW_RETENTION_DAYS": ("30", "How long things are kept; .env.example says more of these four."),
+    "VITALFLOW_MINUTE_RETENTION_DAYS": ("365", ""),
+    "VITALFLOW_COMPRESS_AFTER_DAYS": ("7", ""),
+    "VITALFLOW_LATE_AFTER_HOURS": ("6", ""),
+}
+"""What docker-compose.yml takes from .env: the name, its first value, and a line for whoever reads the file."""
+
+MADE = ("owner_password", "ingest_password", "reader_password", "grafana_admin_password", "grafana_secret_key")
+"""Secrets that are drawn once."""
+
+HEAD = """\
+# What docker-compose.yml needs, written by `make env`. Yours to change; `make env` adds what is missing and changes
+# nothing that is here. The secrets are files in the folder below.
+"""
+
+
+def urls(passwords: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that follow from others: where the database is, as each of its three users."""
+    return {
+        "database_url": f"postgresql://{OWNER}:{passwords['owner_password']}@{DATABASE}",
+        "ingest_url": f"postgresql://vitalflow_ingest:{passwords['ingest_password']}@{DATABASE}",
+        "reader_url": f"postgresql://vitalflow_reader:{passwords['reader_password']}@{DATABASE}",
+    }
+
+
+NAMES = (*MADE, *urls({name: "" for name in MADE}))
+"""Every secret, by the name of its file."""
+
+
+def make(folder: Path, say: Say) -> None:
+    """Make what is missing in `folder`, and say what that was. What is there stays as it is.
+
+    1. .env is written, or gets the variables that it does not have yet.
+    2. The secrets that are missing or empty are drawn.
+    3. The database's addresses, which hold a password each, are written where they do not fit the passwords.
+    """
+    chosen = _variables(folder / ".env", say)
+    place = folder / chosen["VITALFLOW_SECRETS"]
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.chmod(0o700)
+    drawn = [name for name in MADE if not _read(place / name)]
+    for name in drawn:
+        _write(place / name, secrets.token_urlsafe(24))
+    derived = urls({name: _read(place / name) for name in MADE})
+    changed = [name for name, url in derived.items() if _read(place / name) != url]
+    for name in changed:
+        _write(place / name, derived[name])
+    wrote = ", ".join(drawn + changed)
+    say(f"wrote {wrote} in {place}" if wrote else f"kept the secrets in {place}")
+
+
+def _variables(path: Path, say: Say) -> dict[str, str]:
+    """See to it that .env names every variable; what each stands at now."""
+    text = path.read_text() if path.exists() else ""
+    there = dict(re.findall(r"^(?:export )?(\w+)=(.*)$", text, re.MULTILINE))
+    missing = [name for name in VARIABLES if name not in there]
+    if missing:
+        if not text:
+            text = HEAD
+        elif not text.endswith("\n"):
+            text += "\n"
+        for name in missing:
+            value, comment = VARIABLES[name]
+            text += (f"# {comment}\n" if comment else "") + f"{name}={value}\n"
+        new = not path.exists()
+        _write(path, text, 0o600)
+        say(f"wrote {path}" if new else f"kept {path}, and added {', '.join(missing)}")
+    else:
+        say(f"kept {path}")
+    return {name: value.strip().strip("'\"") for name, value in there.items()} | {
+        name: VARIABLES[name][0] for name in missing
+    }
+
+
+def _read(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _write(path: Path, text: str, mode: int = 0o444) -> None:
+    """Write a file in one step: nobody sees half of it, and nobody sees it under a wider mode."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)  # no line end: not everyone who reads a secret from a file takes it off
+    fresh.chmod(mode)  # whatever the umask
+    fresh.replace(path)
+
+
+def main() -> None:
+    """In the present folder."""
+
+    def say(line: str) -> None:
+        sys.stdout.write(f"env: {line}\n")
+
+    make(Path(), say)
+    say("start everything with: docker compose up --wait")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""docker-compose.yml and the Dockerfile as they are written: what holds with no engine to run them.
+
+On a real engine: tests/acceptance/test_compose.py.
+"""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stack.envfile import NAMES, VARIABLES
+from stack.programs import CHECKOUT
+from vitals.settings import EXAMPLE
+
+TEXT = (CHECKOUT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
+OURS = ["migrate", "ingest", "alerts", "devices"]
+ROOMS = ["vitals", "devices", "ingest", "alerts", "sql"]  # what the image holds
+
+# What the shell would fill in: ${NAME}, ${NAME:?sentence}; $$ is a dollar sign for the container.
+VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(:\?[^}]*)?\}")
+CODE = "\n".join(line for line in TEXT.splitlines() if not line.lstrip().startswith("#"))
+
+
+def bytes_of(size: str) -> int:
+    return int(size[:-1]) * {"m": 2**20, "g": 2**30}[size[-1]]
+
+
+def test_every_variable_is_made_by_make_env_and_says_what_to_do_where_it_is_missing() -> None:
+    used = VARIABLE.findall(CODE)
+    assert {name for name, _ in used} == set(VARIABLES)
+    assert all("make env" in sentence for _, sentence in used)
+    assert CODE.count("$") == len(used) + 2 * CODE.count("$$"), "a variable in another way of writing"
+
+
+def test_settings_that_make_env_writes_have_the_defaults_of_the_example() -> None:
+    settings = dict(re.findall(r"^(VITALFLOW_\w+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
+    shared = {name: value for name, (value, _) in VARIABLES.items() if name in settings}
+    assert shared == {name: settings[name] for name in shared}
+    assert len(shared) == 4
+
+
+def test_every_secret_is_a_file_that_make_env_makes_and_none_is_written_down() -> None:
+    assert set(COMPOSE["secrets"]) == set(NAMES)
+    for name, secret in COMPOSE["secrets"].items():
+        assert re.fullmatch(rf"\$\{{VITALFLOW_SECRETS:\?[^}}]+\}}/{name}", secret["file"]), name
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|KEY|_URL", key) and key != "VITALFLOW_MQTT_URL":
+                assert key.endswith("_FILE"), f"{name}: {key}"
+                assert value.removeprefix("/run/secrets/") in service["secrets"], f"{name}: {key}"
+
+
+def test_a_secret_goes_only_to_those_who_need_it() -> None:
+    given = {name: set(service.get("secrets", [])) for name, service in SERVICES.items()}
+    assert given.pop("preflight") == set(NAMES)
+    assert given == {
+        "broker": set(),
+        "db": {"owner_password"},
+        "migrate": {"database_url", "ingest_url", "reader_url"},
+        "ingest": {"ingest_url"},
+        "alerts": set(),
+        "devices": set(),
+        "grafana": {"reader_password", "grafana_admin_password", "grafana_secret_key"},
+    }
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_kept_small(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"].split(":")[0] not in ("0", "root", "")
+    assert not {"privileged", "cap_add", "pid", "ipc", "devices", "env_file"} & set(service)
+    assert service["pids_limit"] > 0
+    assert bytes_of(service["mem_limit"]) <= 2 * 2**30
+    assert re.search(rf"mem_limit: {service['mem_limit']}( #|$)", TEXT, re.MULTILINE)
+    assert service["logging"]["options"]["max-size"]
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_lasting_service_comes_back_and_proves_that_it_works(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    check = service["healthcheck"]
+    assert check["test"][0] in ("CMD", "CMD-SHELL")
+    assert {"interval", "timeout", "retries", "start_period"} <= set(check)
+
+
+def test_the_broker_has_the_configuration_of_the_stack_and_the_memory_that_it_counts_on() -> None:
+    conf = CHECKOUT / "mosquitto/mosquitto.conf"
+    mounted = f"./{conf.relative_to(CHECKOUT)}:/mosquitto/config/mosquitto.conf:ro"
+    assert mounted in SERVICES["broker"]["volumes"]
+    assert "compose gives the broker 1 GB" in conf.read_text().replace("\n# ", " ")
+    assert SERVICES["broker"]["mem_limit"] == "1g"
+    queued = re.search(r"^max_queued_bytes (\d+)$", conf.read_text(), re.MULTILINE)
+    assert queued is not None
+    assert int(queued[1]) < bytes_of("1g")
+
+
+def test_images_are_exact_and_ours_has_the_version_of_the_project() -> None:
+    version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    images = {name: service["image"] for name, service in SERVICES.items()}
+    assert {images[name] for name in OURS} == {f"vitalflow:{version}"}
+    assert images["preflight"] == images["db"], "it must know the database's own major version"
+    for image in images.values():
+        assert re.fullmatch(r"[\w/-]+:\d+\.\d+\.\d+(-pg\d+)?", image), image
+    assert {name for name, service in SERVICES.items() if "build" in service} == set(OURS)
+
+
+def test_only_the_broker_and_grafana_are_published_and_on_one_address() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(published) == {"broker", "grafana"}
+    for ports in published.values():
+        for port in ports:
+            assert port.startswith("${VITALFLOW_PUBLISH_ON:?")
+    assert VARIABLES["VITALFLOW_PUBLISH_ON"][0] == "127.0.0.1"
+    assert not any("network_mode" in service for name, service in SERVICES.items() if name != "preflight")
+
+
+def test_the_database_cannot_be_reached_but_by_those_who_use_it() -> None:
+    assert COMPOSE["networks"]["data"]["internal"] is True
+    on = {name for name, service in SERVICES.items() if "data" in service.get("networks", [])}
+    assert on == {"db", "migrate", "ingest", "grafana"}
+    assert SERVICES["db"]["networks"] == ["data"]
+
+
+def test_alerts_need_no_database() -> None:
+    waited_for, todo = set(), ["alerts"]
+    while todo:
+        needs = SERVICES[todo.pop()].get("depends_on", {})
+        waited_for |= set(needs)
+        todo += needs
+    assert waited_for == {"broker"}
+    assert SERVICES["alerts"]["networks"] == ["mqtt"]
+
+
+def test_everybody_waits_for_what_he_needs_and_says_for_what() -> None:
+    for name, service in SERVICES.items():
+        for needed, condition in service.get("depends_on", {}).items():
+            expected = "service_healthy" if needed in LASTING else "service_completed_successfully"
+            assert condition == {"condition": expected}, f"{name} on {needed}"
+
+
+def test_what_is_mounted_is_there_and_every_volume_is_named() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source, _, _ = volume.partition(":")
+            if source.startswith("./"):
+                assert volume.endswith(":ro")
+                assert (CHECKOUT / source).exists(), source
+            else:
+                assert source in COMPOSE["volumes"]
+
+
+def test_no_password_is_on_a_command_line() -> None:
+    for name, service in SERVICES.items():
+        words = " ".join([*service.get("command", []), *service.get("healthcheck", {}).get("test", [])])
+        assert not re.search(r"postgresql://|mqtts?://\w+:|-P |--pw|--password", words), name
+
+
+def test_the_variables_that_grafanas_provisioning_reads_are_set() -> None:
+    files = sorted((CHECKOUT / "grafana/provisioning").rglob("*.y*ml"))
+    text = "\n".join(file.read_text() for file in files)
+    given = SERVICES["grafana"]["environment"]
+    assert set(re.findall(r"\$\{?(VITALFLOW_\w+)", text)) == {name for name in given if name.startswith("VITALFLOW_")}
+    secrets = {f"/run/secrets/{name}" for name in SERVICES["grafana"]["secrets"]}
+    assert set(re.findall(r"\$__file\{([^}]+)\}", text)) <= secrets
+    home = Path(given["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert f"./grafana/dashboards:{home.parent}:ro" in SERVICES["grafana"]["volumes"]
+    assert (CHECKOUT / "grafana/dashboards" / home.name).exists()
+
+
+def test_grafana_lets_nobody_in_without_a_password_and_calls_nobody() -> None:
+    given = SERVICES["grafana"]["environment"]
+    off = ["AUTH_ANONYMOUS_ENABLED", "USERS_ALLOW_SIGN_UP", "ANALYTICS_REPORTING_ENABLED", "NEWS_NEWS_FEED_ENABLED"]
+    assert {given[f"GF_{name}"] for name in off} == {"false"}
+    assert given["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+    assert given["GF_DASHBOARDS_MIN_REFRESH_INTERVAL"] == "1s"
+
+
+# --- preflight: its script with folders of ours instead of the container's ---
+
+
+def preflight(folder: Path) -> subprocess.CompletedProcess[str]:
+    service = SERVICES["preflight"]
+    script = service["command"][0].replace("$$", "$")
+    script = script.replace("/run/secrets", str(folder / "secrets"))
+    script = script.replace("/var/lib/postgresql/data", str(folder / "data"))
+    postgres = 'postgres() { echo "postgres (PostgreSQL) 17.6 (Debian 17.6-1)"; }\n'
+    return subprocess.run([*service["entrypoint"], postgres + script], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/owner_password").write_text("s3cret")
+    return tmp_path
+
+
+@pytest.mark.parametrize("version", [None, "17\n"])
+def test_a_new_volume_and_one_of_the_same_major_pass(container: Path, version: str | None) -> None:
+    if version is not None:
+        (container / "data/PG_VERSION").write_text(version)
+    ended = preflight(container)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_volume_of_another_major_is_named_and_not_touched(container: Path) -> None:
+    (container / "data/PG_VERSION").write_text("16\n")
+    before = sorted(container.rglob("*"))
+    ended = preflight(container)
+    assert ended.returncode == 1
+    assert "the volume vitalflow_db holds data of PostgreSQL 16, and this is PostgreSQL 17" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert sorted(container.rglob("*")) == before
+
+
+def test_an_empty_secret_is_named(container: Path) -> None:
+    (container / "secrets/grafana_secret_key").write_text("")
+    ended = preflight(container)
+    assert ended.returncode == 1
+    assert ended.stderr == "preflight: the secret grafana_secret_key is empty; delete its file and run: make env\n"
+
+
+# --- the image ---
+
+
+def test_the_image_has_the_rooms_it_runs_and_no_compiler_and_no_root() -> None:
+    lines = (CHECKOUT / "Dockerfile").read_text().splitlines()
+    last = lines[max(number for number, line in enumerate(lines) if line.startswith("FROM")) :]
+    assert [line.split()[1] for line in lines if line.startswith("COPY") and line.split()[1] in ROOMS] == ROOMS
+    assert [line for line in last if line.startswith("RUN")] == ["RUN install -d -o 10001 -g 10001 /var/lib/vitalflow"]
+    assert "USER 10001:10001" in last
+    assert {SERVICES[name]["user"] for name in OURS} == {"10001:10001"}
+    ignored = (CHECKOUT / ".dockerignore").read_text().splitlines()
+    assert [line for line in ignored if not line.startswith(("#", "**"))] == [
+        "*",
+        "!requirements.txt",
+        *(f"!{room}" for room in ROOMS),
+    ]
+
+
+def test_the_rooms_in_the_image_need_no_other() -> None:
+    rooms = "|".join(path.name for path in CHECKOUT.iterdir() if (path / "__init__.py").exists())
+    for room in ROOMS:
+        for file in (CHECKOUT / room).rglob("*.py"):
+            for needed in re.findall(rf"^\s*(?:from|import) ({rooms})\b", file.read_text(), re.MULTILINE):
+                assert needed in ROOMS, f"{file} imports {needed}"
+
+
+@pytest.mark.parametrize("name", [".env", ".secrets"])
+def test_nothing_secret_goes_into_the_repository(name: str) -> None:
+    ignored = subprocess.run(["git", "check-ignore", "-q", f"{name}/x"], cwd=CHECKOUT, check=False)
+    assert ignored.returncode == 0
