@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.fix_alerts",
     "tests.fix_trends",
     "tests.fix_week",
+    "tests.fix_docker",
 ]
 
 
