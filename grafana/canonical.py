@@ -26,9 +26,8 @@ def canonical(dashboard: Json) -> Json:
     for variable in variables(kept):
         if variable["type"] == "query":
             variable.pop("options", None)
-            variable.pop("current", None)
-            if variable.get("includeAll"):
-                variable["current"] = {"text": ["All"], "value": ["$__all"]}
+            everything = {"text": ["All"], "value": ["$__all"]}
+            variable["current"] = everything if variable.get("includeAll") else {}
     kept["panels"] = sorted(kept["panels"], key=_place)
     _number(kept["panels"])
     return kept
