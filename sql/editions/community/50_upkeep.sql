@@ -3,7 +3,8 @@
 -- before_bytes and after_bytes are of those chunks that are in the columnstore, and NULL while none is.
 CREATE OR REPLACE VIEW storage_now AS
 SELECT ours.relation, hypertable_size(ours.id) AS bytes,
-       (SELECT count(*) FROM show_chunks(ours.id)) AS chunks, coalesce(stats.number_compressed_chunks, 0) AS columnstore_chunks,
+       (SELECT count(*) FROM show_chunks(ours.id)) AS chunks,
+       coalesce(stats.number_compressed_chunks, 0) AS columnstore_chunks,
        stats.before_compression_total_bytes AS before_bytes, stats.after_compression_total_bytes AS after_bytes
 FROM (VALUES ('patient_vitals', 'patient_vitals'::regclass), ('vitals_1m', rollup_table('vitals_1m')),
              ('vitals_1h', rollup_table('vitals_1h')), ('vitals_1d', rollup_table('vitals_1d')),
@@ -14,7 +15,8 @@ COMMENT ON VIEW storage_now IS 'bytes and chunks of the readings and of each rol
 -- `reaches`: everything before it is materialized; what is younger is computed when asked.
 CREATE OR REPLACE VIEW rollup_now AS
 SELECT view_name::text AS rollup,
-       _timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(policy_relation(view_name::text))) AS reaches
+       _timescaledb_functions.to_timestamp(
+           _timescaledb_functions.cagg_watermark(policy_relation(view_name::text))) AS reaches
 FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public';
 COMMENT ON VIEW rollup_now IS 'how far each rollup is materialized';
 

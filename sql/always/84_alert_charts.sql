@@ -1,0 +1,55 @@
+-- Alerts over a range, as the dashboards chart them. Bounded by the alerts of the range, whatever the length of history.
+
+-- Alerts that were open at some moment of a range: raised in it, or cleared in it or after it, or open now.
+CREATE OR REPLACE FUNCTION alert_overlapping(from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (alert_id uuid, ward text, device_id text, patient_id text, rule text, kind text, text text,
+               raised_at timestamptz, acknowledged_at timestamptz, cleared_at timestamptz, worst_priority text,
+               alarms bigint)
+LANGUAGE sql STABLE AS $$
+    WITH known AS (
+        SELECT alert_id FROM alert_event WHERE raised_at BETWEEN from_time AND to_time
+        UNION
+        SELECT alert_id FROM alert_event WHERE state = 'cleared' AND changed_at >= from_time AND raised_at < from_time
+        UNION
+        SELECT alert_id FROM alert_latest WHERE state <> 'cleared'
+    )
+    SELECT e.alert_id, max(e.ward), e.device_id, max(e.patient_id), e.rule, e.kind, max(e.text), e.raised_at,
+           min(e.changed_at) FILTER (WHERE e.change = 'acknowledged' OR (e.state = 'cleared' AND e.acknowledged_by <> '')),
+           max(e.changed_at) FILTER (WHERE e.state = 'cleared'),
+           (ARRAY['low', 'medium', 'high'])[max(priority_rank(e.priority))],
+           count(*) FILTER (WHERE e.change IN ('raised', 'escalated', 'returned'))
+    FROM alert_event e JOIN known USING (alert_id)
+    WHERE e.raised_at <= to_time
+    GROUP BY e.alert_id, e.device_id, e.rule, e.kind, e.raised_at
+$$;
+COMMENT ON FUNCTION alert_overlapping IS
+    'a row an alert that was open at some moment of the range; alarms: times it sounded';
+
+-- The worst open alert of each bed over time: 0 none, 1 low, 2 medium, 3 high; of equipment alone 0.5. Beds without an
+-- alert in the range are left out, and of very many those with the fewest.
+CREATE OR REPLACE FUNCTION alert_timeline(
+    wards text[], from_time timestamptz, to_time timestamptz, interval_ms bigint, most_beds integer DEFAULT 40)
+RETURNS TABLE ("time" timestamptz, bed text, severity float8)
+LANGUAGE sql STABLE AS $$
+    WITH width AS (
+        SELECT series_step(from_time, to_time, chart_points(from_time, to_time, interval_ms)) AS step
+    ), open AS (
+        SELECT device_id, raised_at, coalesce(cleared_at, now()) AS until,
+               CASE kind WHEN 'technical' THEN 0.5 ELSE priority_rank(worst_priority) END AS severity
+        FROM alert_overlapping(from_time, to_time) WHERE ward = ANY (wards)
+    ), bed AS (
+        SELECT device_id FROM open GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT most_beds
+    ), covered AS (
+        SELECT device_id, generate_series(time_bucket(step, greatest(raised_at, from_time)),
+                                          least(until, to_time), step) AS at, severity
+        FROM open CROSS JOIN width
+    )
+    SELECT moment.at, bed.device_id, coalesce(max(covered.severity), 0)::float8
+    FROM width
+    CROSS JOIN LATERAL generate_series(time_bucket(step, from_time), least(to_time, now()), step) AS moment (at)
+    CROSS JOIN bed
+    LEFT JOIN covered ON covered.at = moment.at AND covered.device_id = bed.device_id
+    GROUP BY 1, 2
+    ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION alert_timeline IS 'the worst open alert of each bed over time; for a state timeline';

@@ -1,0 +1,73 @@
+-- Does everything arrive, and how fast? For the dashboards; 70_health.sql has it whole and minute by minute.
+
+-- Readings stored a second, by the time they were measured, from the rollup of minutes or of hours. Whole buckets only;
+-- a bucket without any, after the first with some, is a zero.
+CREATE OR REPLACE FUNCTION reading_rate(from_time timestamptz, to_time timestamptz)
+RETURNS TABLE ("time" timestamptz, per_second float8)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    span CONSTANT interval := to_time - from_time;
+    step CONSTANT interval := CASE WHEN span <= '2 hours' THEN interval '1 minute' WHEN span <= '25 hours' THEN '15 minutes'
+                                   WHEN span <= '10 days' THEN '1 hour' ELSE '1 day' END;
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'WITH counted AS (
+             SELECT time_bucket(%L::interval, bucket) AS at, sum(readings) AS readings FROM %I
+             WHERE bucket >= %L AND bucket < %L AND bucket < time_bucket(%L::interval, now())
+             GROUP BY 1
+         )
+         SELECT moment.at, (coalesce(readings, 0) / %s)::float8
+         FROM generate_series((SELECT min(at) FROM counted), least(%L, now()) - %L::interval, %L::interval) AS moment (at)
+         LEFT JOIN counted USING (at) ORDER BY 1',
+        step, CASE WHEN step < '1 hour' THEN 'vitals_1m' WHEN step < '1 day' THEN 'vitals_1h' ELSE 'vitals_1d' END,
+        time_bucket(step, from_time), to_time, step, extract(epoch FROM step), to_time, step, step);
+END $$;
+COMMENT ON FUNCTION reading_rate IS 'readings stored a second over time, by the time they were measured';
+
+-- How old readings are when ingest receives them. A sample, so that a month costs what an hour costs: of each interval
+-- the first 300 readings.
+CREATE OR REPLACE FUNCTION arrival_lag(from_time timestamptz, to_time timestamptz, interval_ms bigint)
+RETURNS TABLE ("time" timestamptz, p50 float8, p95 float8)
+LANGUAGE sql STABLE AS $$
+    SELECT moment.at, lag.shares[1], lag.shares[2]
+    FROM (SELECT series_step(from_time, to_time, chart_points(from_time, to_time, interval_ms)) AS step) AS width
+    CROSS JOIN LATERAL generate_series(time_bucket(step, from_time), least(to_time, now()), step) AS moment (at)
+    CROSS JOIN LATERAL (
+        SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM received_at - v.time)::float8)
+               AS shares
+        FROM (SELECT received_at, first.time FROM patient_vitals AS first
+              WHERE first.time >= moment.at AND first.time < moment.at + width.step ORDER BY first.time LIMIT 300) AS v
+    ) AS lag
+    WHERE lag.shares IS NOT NULL
+    ORDER BY 1
+$$;
+COMMENT ON FUNCTION arrival_lag IS 'seconds from measured to received, median and 95th percentile over time, of a sample';
+
+-- completeness_1h for a range, which does not look through all of history: the number before a device's first hour of
+-- the range is sought in the week before it.
+CREATE OR REPLACE FUNCTION completeness_between(from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (bucket timestamptz, device_id text, stored bigint, expected numeric)
+LANGUAGE sql STABLE AS $$
+    WITH counted AS (
+        SELECT s.bucket, s.device_id, s.stored, s.last_seq - coalesce(
+                   max(s.last_seq) OVER (PARTITION BY s.device_id, s.boot ORDER BY s.bucket
+                                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+                   CASE WHEN s.boot > (SELECT extract(epoch FROM min(v.time)) FROM patient_vitals AS v) THEN 0
+                        ELSE s.first_seq - 1 END) AS expected
+        FROM sequence_1h AS s
+        WHERE s.bucket >= from_time - interval '7 days' AND s.bucket < to_time
+    )
+    SELECT counted.bucket, counted.device_id, sum(counted.stored)::bigint, sum(greatest(counted.expected, counted.stored))
+    FROM counted
+    WHERE counted.bucket > from_time - interval '1 hour'
+    GROUP BY 1, 2
+$$;
+COMMENT ON FUNCTION completeness_between IS 'stored and expected readings per hour and device of a range; see completeness_1h';
+
+-- Does anything arrive? Looks at the newest thousand, so that one device with a clock ahead does not hide silence.
+CREATE OR REPLACE VIEW ingest_now AS
+SELECT max(received_at) AS last_received_at, now() - max(received_at) AS silent_for,
+       (SELECT count(*) FROM device WHERE state = 'online') AS devices_online
+FROM (SELECT received_at FROM patient_vitals WHERE time > now() - interval '1 day'
+      ORDER BY time DESC LIMIT 1000) AS newest;
+COMMENT ON VIEW ingest_now IS 'when the last reading was received, and how many devices say that they are online';
