@@ -53,6 +53,8 @@ def of_table(url: str, start: datetime, end: datetime) -> Iterator[Stay]:
     import psycopg  # only here: recordings need no database driver
     from psycopg.rows import tuple_row
 
+    from vitals.database import why
+
     span = (start, end)
     columns = ", ".join(SIGN_KEYS)
     try:
@@ -73,7 +75,7 @@ def of_table(url: str, start: datetime, end: datetime) -> Iterator[Stay]:
                     )
                     yield Stay(device, ward, 0.0, map(_of_row, rows))
     except psycopg.OperationalError as error:
-        raise TryAgain(f"the database cannot be read: {' '.join(str(error).split())}") from None
+        raise TryAgain(f"the database cannot be read: {why(error, url)}") from None
     except psycopg.Error as error:
         raise Never(f"the database refuses: {' '.join(str(error).split())}") from None
 

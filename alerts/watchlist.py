@@ -171,7 +171,7 @@ class Watchlist:
             self._say(f"the audio of {_name(alert)} is not paused")
             return None
         topic = self._topics.acks(alert.ward, alert.device_id, alert.rule, self._person)
-        payload = encode_command(Command(by=self._by, action=action, seconds=PAUSE_S))
+        payload = encode_command(Command(by=self._by, action=action, seconds=PAUSE_S, time=now))
         self._asked = Asked(topic, payload, f"{_DOING[action]} {_name(alert)}", now)
         self._say(f"asked to {self._asked.what} ...")
         return self._asked

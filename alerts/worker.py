@@ -177,7 +177,7 @@ class Worker:
         self._received_at = time.monotonic()
         self._clock = Clock.at(self._now, self._retention)
 
-    def _take(self, topic: bytes, payload: bytes, message_id: int, retained: bool) -> None:
+    def _take(self, topic: bytes, payload: bytes, message_id: int, retained: bool, _again: bool) -> None:
         """For every message, from inside `Session.receive`."""
         events = self._beds.take(topic, payload, retained, self._now, self._clock)
         if events:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from vitals.alert import Alert
+from vitals.audit import Done
 from vitals.status import Status
 from vitals.wire import MAX_PAYLOAD, Problem
 
@@ -75,7 +76,24 @@ class AlertTold:
     payload: bytes
 
 
-Item = Row | Rejected | DeviceStatus | AlertTold
+@dataclass(frozen=True, slots=True)
+class DoneTold:
+    """What a person did, for the table `audit_event`.
+
+    `delivery` names the packet, `again` says that it may have come before (MQTT's DUP), `retained` that the broker kept
+    it: three ways to be told the same twice.
+    """
+
+    received_at: datetime
+    done: Done
+    delivery: str | None
+    retained: bool
+    again: bool
+    topic: str
+    payload: bytes
+
+
+Item = Row | Rejected | DeviceStatus | AlertTold | DoneTold
 
 
 @dataclass(slots=True)
@@ -89,6 +107,7 @@ class Batch:
     rejected: list[Rejected] = field(default_factory=list)
     statuses: list[DeviceStatus] = field(default_factory=list)
     alerts: list[AlertTold] = field(default_factory=list)
+    done: list[DoneTold] = field(default_factory=list)
     refused: list[Name] = field(default_factory=list)  # readings that came to nothing, but have a name
     unknown_keys: int = 0
     newest: datetime | None = None  # the time of the last reading taken
@@ -96,7 +115,7 @@ class Batch:
 
     def items(self) -> list[Item]:
         """Everything to store, for the slow road on which one item is poison."""
-        return [*self.rows, *self.rejected, *self.statuses, *self.alerts]
+        return [*self.rows, *self.rejected, *self.statuses, *self.alerts, *self.done]
 
     @classmethod
     def of(cls, items: list[Item], oldest: datetime | None) -> "Batch":
@@ -112,4 +131,6 @@ class Batch:
                     part.statuses.append(item)
                 case AlertTold():
                     part.alerts.append(item)
+                case DoneTold():
+                    part.done.append(item)
         return part

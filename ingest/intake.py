@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from ingest.batch import AlertTold, Batch, DeviceStatus, Rejected, Row
+from ingest.batch import AlertTold, Batch, DeviceStatus, DoneTold, Rejected, Row
 from vitals.alert import decode_alert
+from vitals.audit import KINDS, decode_done
 from vitals.reading import Reading, sign_values
 from vitals.signs import SIGN_KEYS, verdict
 from vitals.status import decode_status
@@ -37,13 +38,18 @@ NULL = "\\N"
 _json = msgspec.json.Encoder().encode
 # A client may invent topics without end; what is remembered of them is not allowed to grow with them.
 MAX_TOPICS_KNOWN = 50_000
+NOWHERE = Bed("", "")  # of topics that `vitals.audit` takes apart
 
 
 class Intake:
-    """Turns messages into rows, rejected messages, statuses and changes of alerts, and collects them in `batch`."""
+    """Turns messages into rows, rejected messages, statuses, changes of alerts and what persons did: all in `batch`.
 
-    def __init__(self, topics: Topics, retention: timedelta) -> None:
+    `client_id`: whose session they come from.
+    """
+
+    def __init__(self, topics: Topics, retention: timedelta, client_id: str = "ingest") -> None:
         self._topics = topics
+        self._client_id = client_id
         self._retention = retention
         self._known: dict[bytes, tuple[str, str, Bed]] = {}
         self.batch = Batch()
@@ -59,8 +65,11 @@ class Intake:
         if not self.batch.messages:
             self.batch.opened_at = monotonic
 
-    def take(self, topic: bytes, payload: bytes, message_id: int, retained: bool) -> None:
-        """Take one message. Never raises: what it cannot read it keeps as rejected."""
+    def take(self, topic: bytes, payload: bytes, message_id: int, retained: bool, again: bool = False) -> None:
+        """Take one message. Never raises: what it cannot read it keeps as rejected.
+
+        `again`: it may be one that was delivered before.
+        """
         batch = self.batch
         batch.messages += 1
         if message_id:
@@ -76,6 +85,9 @@ class Intake:
             return
         if kind == "alerts":
             self._take_alert(name, payload)
+            return
+        if bed is NOWHERE:
+            self._take_done(name, payload, f"{self._client_id}/{message_id}" if message_id else None, retained, again)
             return
         decoded = decode(payload, self._clock)
         for reading in decoded.readings:
@@ -105,6 +117,8 @@ class Intake:
         name = topic.decode(errors="replace")
         if name.startswith(f"{self._topics.root}/alerts/"):
             kind, bed, _ = self._topics.parse_rule(name)
+        elif name.startswith(tuple(f"{self._topics.root}/{kind}/" for kind in KINDS)):
+            return name, "done", NOWHERE  # not remembered: they are few, and a person may be in them
         else:
             kind, bed = self._topics.parse(name)
         self._known[topic] = found = (name, kind, bed)
@@ -128,6 +142,16 @@ class Intake:
             self._reject(topic, payload, Problem(Reason.BAD_ALERT, str(error)))
             return
         self.batch.alerts.append(AlertTold(self._now, alert, topic, payload))
+
+    def _take_done(self, topic: str, payload: bytes, delivery: str | None, retained: bool, again: bool) -> None:
+        try:
+            done = decode_done(self._topics.root, topic, payload)
+        except BadTopic as error:
+            self._reject(topic, payload, Problem(Reason.BAD_TOPIC, str(error)))
+        except ValueError as error:
+            self._reject(topic, payload, Problem(Reason.BAD_COMMAND, str(error)))
+        else:
+            self.batch.done.append(DoneTold(self._now, done, delivery, retained, again, topic, payload))
 
     def _reject(self, topic: str, payload: bytes, problem: Problem) -> None:
         self.batch.rejected.append(Rejected.of(self._now, topic, payload, problem))

@@ -22,6 +22,7 @@ from ingest.retention import Retention
 from ingest.settings import IngestSettings
 from ingest.store import Store
 from ingest.writer import Writer
+from vitals.audit import filters
 from vitals.errors import Never
 from vitals.instance import other_instance
 from vitals.receipt import encode_receipt
@@ -50,7 +51,7 @@ class Pipeline:
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
-        self._intake = Intake(settings.topics, settings.retention)
+        self._intake = Intake(settings.topics, settings.retention, settings.ingest_client_id)
         self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.retries.inc)
         self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc)
         topics = settings.topics
@@ -59,7 +60,11 @@ class Pipeline:
             settings.broker,
             settings.ingest_client_id,
             self._service_topic,
-            [(_shared(topics.all_vitals, settings.ingest_share), 1), (topics.all_status, 1), (topics.alerts(), 1)],
+            [
+                (topics.all_status, 1),
+                (topics.alerts(), 1),
+                *((_shared(name, settings.ingest_share), 1) for name in (topics.all_vitals, *filters(topics.root))),
+            ],
             window=settings.ingest_window,
             boot=time.time_ns(),
             deliver=self._intake.take,
@@ -221,7 +226,6 @@ def _shared(topic_filter: str, group: str) -> str:
     """The filter, shared with a group where there is one (MQTT 5, section 4.8.2).
 
     Status and alerts are not shared: they are few, retained ones do not reach shared subscriptions, and storing one
-    twice
-    changes nothing.
+    twice changes nothing. What persons do is shared, because twice would be wrong.
     """
     return f"$share/{group}/{topic_filter}" if group else topic_filter

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import psycopg
 
+from vitals.database import why
+
 log = logging.getLogger("ingest")
 
 FIRST_AFTER = 10.0  # seconds; a start is busy enough
@@ -43,7 +45,7 @@ class Retention(threading.Thread):
             try:
                 dropped = self._drop()
             except psycopg.Error as error:
-                log.warning("old readings stay for another hour: %s", " ".join(str(error).split()))
+                log.warning("old readings stay for another hour: %s", why(error, self._url))
                 continue
             self._count(dropped)
             if dropped:

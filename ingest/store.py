@@ -10,16 +10,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import cast
 
 import psycopg
+from msgspec import json
 from msgspec.structs import asdict
 from psycopg import sql
 from psycopg.errors import UniqueViolation
 
-from ingest.batch import AlertTold, Batch, DeviceStatus, Item, Name, Rejected, Row
+from ingest.batch import AlertTold, Batch, DeviceStatus, DoneTold, Item, Name, Rejected, Row
 from ingest.intake import COLUMNS
 from sql.files import named
+from vitals.database import why
 from vitals.errors import Never, TryAgain
 from vitals.settings import without_password
 from vitals.wire import Problem, Reason
@@ -165,16 +168,19 @@ class Store:
         return sum(int(str(readings)) for (readings,) in noted)
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
-        connection = psycopg.connect(
-            self._url,
-            autocommit=True,
-            application_name="vitalflow-ingest",
-            connect_timeout=CONNECT_TIMEOUT,
-            keepalives_idle=5,
-            keepalives_interval=3,
-            keepalives_count=3,
-            tcp_user_timeout=DEAD_AFTER_MS,
-        )
+        try:
+            connection = psycopg.connect(
+                self._url,
+                autocommit=True,
+                application_name="vitalflow-ingest",
+                connect_timeout=CONNECT_TIMEOUT,
+                keepalives_idle=5,
+                keepalives_interval=3,
+                keepalives_count=3,
+                tcp_user_timeout=DEAD_AFTER_MS,
+            )
+        except psycopg.OperationalError as error:
+            raise Away(why(error, self._url)) from error
         try:
             connection.execute(STATEMENTS["stage"])
             row = connection.execute(STATEMENTS["late_after"]).fetchone()
@@ -203,6 +209,8 @@ class Store:
                 changes = [asdict(told.alert) | {"received_at": told.received_at} for told in batch.alerts]
                 cursor.executemany(STATEMENTS["alert_event"], changes)
                 cursor.executemany(STATEMENTS["alert_latest"], changes)
+            if batch.done:
+                cursor.executemany(STATEMENTS["audit_event"], [_record(told) for told in batch.done])
         return written
 
 
@@ -242,7 +250,7 @@ def sort_out(error: psycopg.Error) -> Refused | Away | Unexpected:
 def _poison(item: Item, refusal: Refused) -> Rejected:
     """The rejected message for an item that the database refuses."""
     match item:
-        case Row() | DeviceStatus() | AlertTold():
+        case Row() | DeviceStatus() | AlertTold() | DoneTold():
             return Rejected.of(item.received_at, item.topic, item.payload, Problem(Reason.DATABASE, str(refusal)))
         case Rejected():
             # It was cleaned before; if even that is refused, a person has to look, and nothing may be dropped.
@@ -260,4 +268,23 @@ def _parameters(told: DeviceStatus) -> dict[str, object]:
         "dropped": told.status.dropped,
         "changed_at": told.received_at,
         "retained": told.retained,
+    }
+
+
+def _record(told: DoneTold) -> dict[str, object]:
+    done = told.done
+    return {
+        "time": done.time,
+        "received_at": told.received_at,
+        "who": done.who,
+        "action": done.action,
+        "ward": done.ward,
+        "device_id": done.device,
+        "rule": done.rule,
+        "detail": json.encode(done.detail).decode(),
+        "topic": told.topic,
+        "content": sha256(told.payload).digest(),
+        "delivery": told.delivery,
+        "retained": told.retained,
+        "again": told.again,
     }

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import typer
@@ -16,8 +17,13 @@ from sql.migrate import INGEST_ROLE, READER_ROLE, Connection, connect, find_edit
 from sql.migrate import migrate as bring_up_to_date
 from sql.periods import Periods
 from sql.status import status as lines_of_status
+from sql.wards import grant_ward as let_read
+from sql.wards import revoke_ward as let_read_no_more
+from sql.wards import wards_of
 from vitals.errors import Never, told_in_one_sentence
 from vitals.settings import DatabaseUrl, Settings
+
+LEAST_PASSWORD = 12  # characters
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -93,6 +99,69 @@ def backfill(
                 refresh_range(connection, start, end, print)
             else:
                 print("nothing to do: on the Apache edition the rollups are views, computed when asked")
+
+
+Reader = Annotated[str, typer.Argument(help="The role to log in with, such as icu1_desk.")]
+
+
+@app.command()
+def grant_ward(
+    name: Reader,
+    ward: Annotated[list[str], typer.Option(help="A ward it may read; once for each.")],
+    password_file: Annotated[
+        Path | None, typer.Option(help="Its password; left out, a new role gets one that is printed once.")
+    ] = None,
+) -> None:
+    """Make a reader of some wards only, or let one read more wards.
+
+    It sees the tables, views and functions that vitalflow_reader sees, under the same names, with the rows of its
+    wards: dashboards work unchanged. Prints the address to connect with.
+    """
+    with told_in_one_sentence("vitalflow sql"), _migrated() as connection:
+        made = let_read(connection, name, ward, None if password_file is None else _password(password_file))
+        print(f"{name} reads {', '.join(wards_of(connection)[name])}")
+        print(_as(SqlSettings.read(os.environ).database_url, name, made or "PASSWORD"))
+        if made:
+            print("this password is shown once; grant-ward with --password-file gives another one")
+
+
+@app.command()
+def revoke_ward(
+    name: Reader,
+    ward: Annotated[list[str] | None, typer.Option(help="A ward to take away; left out, all and the role.")] = None,
+) -> None:
+    """Take wards from a reader, or all of them and its login; then its connections end at once."""
+    with told_in_one_sentence("vitalflow sql"), _migrated() as connection:
+        if let_read_no_more(connection, name, ward or []):
+            print(f"{name} is gone")
+        else:
+            print(f"{name} reads {', '.join(wards_of(connection)[name]) or 'no ward'}")
+
+
+@app.command()
+def wards() -> None:
+    """List the readers of some wards only, with their wards."""
+    with told_in_one_sentence("vitalflow sql"), _migrated() as connection:
+        for name, read in wards_of(connection).items():
+            print(f"{name:<24} {', '.join(read) or 'no ward'}")
+
+
+def _password(path: Path) -> str:
+    try:
+        password = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise Never(f"--password-file {str(path)!r} cannot be read: {reason}") from None
+    if len(password) < LEAST_PASSWORD:
+        raise Never(f"the password in {str(path)!r} has {len(password)} characters; {LEAST_PASSWORD} are the least")
+    return password
+
+
+def _as(url: str, user: str, password: str) -> str:
+    """The address of the database for another user."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
 
 
 @contextmanager

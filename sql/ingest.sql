@@ -1,6 +1,6 @@
 -- name: stage
 -- Where a batch lands before its duplicates are sorted out. Made once a connection; each COMMIT empties it.
-CREATE TEMP TABLE stage (LIKE patient_vitals) ON COMMIT DELETE ROWS
+CREATE TEMP TABLE stage (LIKE reading_shape) ON COMMIT DELETE ROWS
 
 -- name: keep_new_readings
 -- A reading that is there already is left alone; the row count says how many were new.
@@ -66,3 +66,27 @@ ON CONFLICT (device_id, rule) DO UPDATE SET
     changed_at = excluded.changed_at
 WHERE (excluded.alert_id = alert_latest.alert_id AND excluded.revision > alert_latest.revision)
    OR (excluded.alert_id <> alert_latest.alert_id AND excluded.changed_at >= alert_latest.changed_at)
+
+-- name: audit_event
+-- What a person did, once. A message that says when it was done is another one than any before it, so its content names
+-- it (`once`). One that does not say may come twice in two ways:
+--   retained     told again at every subscription: kept where it is not what the last one on its topic said. `once` then
+--                keeps two ingests, which both hear it, from both keeping it
+--   delivered again    (MQTT's DUP) because ingest died before it acknowledged: it has the number that it had
+INSERT INTO audit_event (
+    time, received_at, who, action, ward, device_id, rule, detail, topic, content, delivery, once
+)
+SELECT coalesce(%(time)s, %(received_at)s), %(received_at)s, %(who)s, %(action)s, %(ward)s, %(device_id)s, %(rule)s,
+       %(detail)s::jsonb, %(topic)s, %(content)s, %(delivery)s,
+       CASE WHEN %(time)s IS NOT NULL THEN %(topic)s || ' ' || encode(%(content)s, 'hex')
+            WHEN %(retained)s THEN concat_ws(' ', 'retained after', last.id, %(topic)s, encode(%(content)s, 'hex')) END
+FROM (VALUES (true)) AS told
+LEFT JOIN LATERAL (
+    SELECT id, content FROM audit_event WHERE topic = %(topic)s ORDER BY id DESC LIMIT 1) AS last ON true
+WHERE CASE WHEN %(time)s IS NOT NULL THEN true
+           WHEN %(retained)s THEN last.content IS DISTINCT FROM %(content)s
+           WHEN %(again)s THEN NOT EXISTS (
+               SELECT FROM audit_event
+               WHERE topic = %(topic)s AND content = %(content)s AND delivery = %(delivery)s)
+           ELSE true END
+ON CONFLICT DO NOTHING

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import psycopg
-from psycopg import sql
 
 from sql.backfill import continue_backfills
 from sql.files import FOLDER, numbered, text
+from sql.logins import allow_login
 from sql.periods import Periods
+from vitals.database import why
 from vitals.errors import Never, TryAgain, VitalFlowError
 from vitals.settings import without_password
 
@@ -53,7 +53,7 @@ def connect(url: str) -> Connection:
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
-        raise TryAgain(f"cannot connect to {without_password(url)}: {_words(error)}") from None
+        raise TryAgain(f"cannot connect to {without_password(url)}: {why(error, url)}") from None
 
 
 def migrate(connection: Connection, logins: dict[str, str], say: Say, periods: Periods | None = None) -> Edition:
@@ -207,7 +207,8 @@ def _apply_always(connection: Connection, edition: Edition, logins: dict[str, st
                 for path in (*numbered("editions"), *numbered(own), *numbered("always")):
                     _execute(connection, path)
                 for role, url in logins.items():
-                    _allow_login(connection, role, url)
+                    with _told(f"the password of {role}"):
+                        allow_login(connection, role, url)
             return
         except Never as error:
             # Roles belong to the server: the migrator of another database, which our lock does not keep out, may make
@@ -234,16 +235,3 @@ def _tell(connection: Connection, edition: Edition, periods: Periods) -> None:
 def _execute(connection: Connection, path: Path) -> None:
     with _told(f"sql/{path.relative_to(FOLDER)}"):
         connection.execute(text(path))
-
-
-def _allow_login(connection: Connection, role: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.username != role:
-        raise Never(f"the URL for the role {role} names the user {parts.username!r}")
-    if not parts.password:
-        raise Never(f"the URL for the role {role} has no password; write postgresql://{role}:PASSWORD@...")
-    # Hashed here, so that the password itself is in no server log and no statistics view.
-    secret = connection.pgconn.encrypt_password(unquote(parts.password).encode(), role.encode(), b"scram-sha-256")
-    order = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(secret.decode()))
-    with _told(f"the password of {role}"):
-        connection.execute(order)

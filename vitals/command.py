@@ -1,12 +1,15 @@
-"""What a person asks of an alert: acknowledge it, pause its audio, resume it; on `acks/{ward}/{device}/{rule}`. Pure.
+"""What a person asks of an alert: acknowledge it, pause its audio, resume it. Pure.
+
+On `acks/{ward}/{device}/{rule}`, and from a user of the broker one level further down, `.../{rule}/{person}`.
 
 `python -m alerts watch` and the station encode here; the worker decodes and carries it out, or refuses.
 """
 
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from vitals.limits import Refused
 from vitals.reading import MAX_TEXT
@@ -18,11 +21,15 @@ Action = Literal["acknowledge", "pause_audio", "resume_audio"]
 
 
 class Command(Struct, frozen=True, kw_only=True):
-    """One command. Unknown keys are left out."""
+    """One command. Unknown keys are left out.
+
+    time   when the person gave it: it makes the command another one than any before, so that the record keeps it once
+    """
 
     action: Action
     by: str = ""
     seconds: float = PAUSE_S
+    time: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 _decode = msgspec.json.Decoder(Command).decode

@@ -18,8 +18,8 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-# topic, payload, message id (0: QoS 0, nothing to acknowledge), retained
-Deliver = Callable[[bytes, bytes, int, bool], None]
+# topic, payload, message id (0: QoS 0, nothing to acknowledge), retained, perhaps delivered before (DUP)
+Deliver = Callable[[bytes, bytes, int, bool, bool], None]
 
 READ_SIZE = 256 * 1024
 # What a socket says that has nothing to read, or no room to write in, at the moment; TLS has words of its own for it.
@@ -160,7 +160,7 @@ class Lane:
                     start += 2
                 if has_properties:
                     start = _after_properties(data, start)
-                deliver(topic, data[start:stop], number, bool(head & 0x01))
+                deliver(topic, data[start:stop], number, bool(head & 0x01), bool(head & 0x08))
             else:
                 self._control += data[at:stop]
             at = stop

@@ -6,11 +6,12 @@ again when its patient changes. An empty message takes the bed's own limits away
 
 import math
 from dataclasses import replace
+from datetime import datetime
 from difflib import get_close_matches
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from vitals.errors import Never
 from vitals.reading import MAX_TEXT
@@ -30,12 +31,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                  distance from limit to `clear` goes along
     spo2_scale   2 for the NEWS2 scale of a patient in hypercapnic respiratory failure, where a clinician said so
     patient_id   for whom; while another patient is known to be on the device, the file's limits hold
+    time         when the person set them, for the record
     """
 
     by: str
     limits: dict[str, float | list[float | None]] = {}
     spo2_scale: Literal[1, 2] | None = None
     patient_id: str | None = None
+    time: Annotated[datetime, Meta(tz=True)] | None = None
 
     def hold_for(self, patient_id: str | None) -> bool:
         """Whether they hold while this patient is on the device."""

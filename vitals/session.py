@@ -251,13 +251,13 @@ class Session:
     def _on_publish(self, _client: mqtt.Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:
         self._unpublished.discard(mid)
 
-    def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool) -> None:
+    def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool, again: bool) -> None:
         if topic == self._service_bytes:
             other = decode_presence(payload)
             if other is not None and other.state == "online" and other.boot > self._boot:
                 self._usurper = other
             return
-        self._deliver(topic, payload, message_id, retained)
+        self._deliver(topic, payload, message_id, retained, again)
 
     def _drop(self, why: str | None) -> None:
         """Close the socket without ceremony; paho has no public way to do that without a DISCONNECT."""

@@ -6,6 +6,7 @@ value, may come from a file instead: VITALFLOW_X_FILE names it.
 
 import logging
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -71,10 +72,28 @@ def _given(name: str, environ: Mapping[str, str]) -> str | None:
     if name in environ:
         raise Never(f"{name} and {name}_FILE are both set; keep one")
     try:
-        return Path(path).read_text().strip()
+        text = Path(path).read_text().strip()
+        if _everybody_can_read(Path(path)):
+            logging.getLogger("vitalflow").warning(
+                "%s_FILE names %r, which every user of this machine can read; run: chmod 600 %s", name, path, path
+            )
+        return text
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise Never(f"{name}_FILE names {path!r}, which cannot be read: {reason}") from error
+
+
+def _everybody_can_read(path: Path) -> bool:
+    """Whether users without a part in it can read a file: its own mode says so, and that of every folder above.
+
+    Not asked of /run/secrets, where a container keeps what only it can see, readable to whichever user it runs as.
+    """
+    path = path.resolve()
+    if path.is_relative_to("/run/secrets"):
+        return False
+    return bool(path.stat().st_mode & stat.S_IROTH) and all(
+        folder.stat().st_mode & stat.S_IXOTH for folder in path.parents
+    )
 
 
 def _warn_of_strangers(environ: Mapping[str, str]) -> None:
@@ -94,6 +113,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    database_readable_on_the_network: bool = Field(
+        False, description="Let a database's address be one where the network can read along, or answer in its place."
+    )
     mqtt_url: MqttUrl = Field("mqtt://127.0.0.1:1883", description="The broker: mqtts://USER:PASSWORD@HOST:PORT.")
     mqtt_password: str | None = Field(None, description="The password, where it does not stand in the URL.")
     mqtt_ca: NamedFile | None = Field(None, description="The certificate of the CA that made the broker's (ca.crt).")
@@ -123,6 +145,22 @@ class Settings(BaseModel):
             raise ValueError("VITALFLOW_MQTT_CERTIFICATE needs a VITALFLOW_MQTT_URL that begins with mqtts://")
         if self.mqtt_password is not None and broker.username is None:
             raise ValueError("VITALFLOW_MQTT_PASSWORD needs a user in VITALFLOW_MQTT_URL: mqtts://USER@HOST:PORT")
+        return self
+
+    @model_validator(mode="after")
+    def _databases_are_safe_to_reach(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.startswith("postgres"):
+                continue
+            from vitals.database import danger_on_the_way  # which loads psycopg
+
+            if not self.database_readable_on_the_network and (danger := danger_on_the_way(value)):
+                raise ValueError(
+                    f"{PREFIX}{name.upper()} would connect to {without_password(value)} {danger}; add "
+                    "?sslmode=verify-full&sslrootcert=/path/to/ca.crt to it, or set "
+                    f"{PREFIX}DATABASE_READABLE_ON_THE_NETWORK=true where you mean that"
+                )
         return self
 
     @property

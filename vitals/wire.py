@@ -41,6 +41,7 @@ class Reason(StrEnum):
     BAD_TOPIC = "bad_topic"
     BAD_STATUS = "bad_status"
     BAD_ALERT = "bad_alert"
+    BAD_COMMAND = "bad_command"
     DATABASE = "database"
 
 

@@ -60,7 +60,7 @@ def presence(port: int, topic: str) -> Presence | None:
     ("settings", "sentence"),
     [
         ({}, "VITALFLOW_INGEST_URL is not set; see .env.example"),
-        ({"INGEST_URL": "postgresql://u:s3cret@h/d", "INGEST_WINDOW": "10"}, "must be at least 2000"),
+        ({"INGEST_URL": "postgresql://u:s3cret@127.0.0.1/d", "INGEST_WINDOW": "10"}, "must be at least 2000"),
         ({"INGEST_URL": "nonsense"}, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
         ({"INGEST_URL_FILE": "/nowhere/url"}, "'/nowhere/url', which cannot be read: No such file or directory"),
     ],
@@ -75,7 +75,7 @@ def test_a_bad_setting_ends_it_with_one_sentence_and_exit_code_2(settings: dict[
 
 
 def test_a_taken_metrics_port_is_named(broker: Broker) -> None:
-    ended = run(INGEST_URL="postgresql://u:p@h/d", INGEST_METRICS_PORT=str(broker.port))
+    ended = run(INGEST_URL="postgresql://u:p@127.0.0.1/d", INGEST_METRICS_PORT=str(broker.port))
     assert ended.returncode == 2
     assert f"cannot serve /metrics on 127.0.0.1:{broker.port}: Address already in use" in ended.stderr
 

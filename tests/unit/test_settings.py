@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from vitals.errors import Never
 from vitals.settings import PREFIX, Broker, Settings, without_password
 
 ROOT = Path(__file__).parent.parent.parent
-DB = "postgresql://vitalflow_ingest:s3cret@db:5432/vitalflow"
+DB = "postgresql://vitalflow_ingest:s3cret@127.0.0.1:5432/vitalflow"
 CLASSES: list[type[Settings]] = [
     Settings,
     IngestSettings,
@@ -70,11 +71,57 @@ def test_no_error_shows_a_password() -> None:
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "url"
     secret.write_text(DB + "\n")
+    secret.chmod(0o600)
     assert IngestSettings.read({"VITALFLOW_INGEST_URL_FILE": str(secret)}).ingest_url == DB
     with pytest.raises(Never, match="VITALFLOW_INGEST_URL_FILE names '/nowhere', which cannot be read: No such file"):
         IngestSettings.read({"VITALFLOW_INGEST_URL_FILE": "/nowhere"})
     with pytest.raises(Never, match="both set; keep one"):
         IngestSettings.read({"VITALFLOW_INGEST_URL": DB, "VITALFLOW_INGEST_URL_FILE": str(secret)})
+
+
+def test_a_file_that_everybody_can_read_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    with TemporaryDirectory() as name:  # not pytest's folder, which is closed to others anyway
+        folder = Path(name)
+        secret = folder / "url"
+        secret.write_text(DB)
+        for folder_mode, mode, warned in ((0o755, 0o600, 0), (0o755, 0o640, 0), (0o700, 0o644, 0), (0o755, 0o644, 1)):
+            folder.chmod(folder_mode)
+            secret.chmod(mode)
+            IngestSettings.read({"VITALFLOW_INGEST_URL_FILE": str(secret)})
+            assert len(caplog.messages) == warned, f"{folder_mode:o} {mode:o}"
+    assert caplog.messages[0].endswith(f"which every user of this machine can read; run: chmod 600 {secret}")
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("place", "danger"),
+    [
+        ("127.0.0.1", None),
+        ("localhost:5432", None),
+        ("[::1]", None),
+        ("127.0.0.1/d?host=/run/postgresql", None),
+        ("db/d?sslmode=verify-full&sslrootcert=/ca.crt", None),
+        ("db", "with nothing that must hide it (sslmode=prefer)"),
+        ("db/d?sslmode=disable", "with nothing that must hide it (sslmode=disable)"),
+        ("db/d?sslmode=require", "without checking who answers (sslmode=require)"),
+        ("127.0.0.1/d?host=db", "sslmode=prefer"),
+        ("127.0.0.1/d?hostaddr=192.0.2.1", "sslmode=prefer"),
+        ("127.0.0.1,db/d", "sslmode=prefer"),
+    ],
+)
+def test_a_database_elsewhere_must_prove_that_it_is_the_one(place: str, danger: str | None) -> None:
+    url = f"postgresql://u:s3cret@{place}"
+    if danger is None:
+        assert IngestSettings.read({"VITALFLOW_INGEST_URL": url}).ingest_url == url
+        return
+    with pytest.raises(Never) as told:
+        IngestSettings.read({"VITALFLOW_INGEST_URL": url})
+    assert danger in str(told.value)
+    assert "VITALFLOW_INGEST_URL would connect to postgresql://u@" in str(told.value)
+    assert "sslmode=verify-full" in str(told.value)
+    assert "s3cret" not in str(told.value)
+    allowed = {"VITALFLOW_INGEST_URL": url, "VITALFLOW_DATABASE_READABLE_ON_THE_NETWORK": "true"}
+    assert IngestSettings.read(allowed).ingest_url == url
 
 
 def test_a_name_that_nobody_reads_is_told_with_the_likely_one(caplog: pytest.LogCaptureFixture) -> None:

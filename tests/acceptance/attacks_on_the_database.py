@@ -1,0 +1,103 @@
+"""What nobody may do in the database: a list of attempts, each with the reason it must fail for and what is allowed.
+
+`test_attacks_on_the_database.py` makes every attempt on a real server, as the real login. Others may take the list.
+"""
+
+from dataclasses import dataclass
+
+NO_PRIVILEGE, READ_ONLY, CANCELLED = "42501", "25006", "57014"
+LIFTED = "SET default_transaction_read_only = off"  # manners, which anyone may lay aside
+SHORT = "SET statement_timeout = '300ms'"
+
+READING = (
+    "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, status, received_at)"
+    " VALUES (now(), 'bed-x', 1, 1, 'icu-1', 'NORMAL', now())"
+)
+RECORD = (
+    "INSERT INTO audit_event (time, received_at, who, action, detail, topic, content)"
+    " VALUES (now(), now(), 'ada', 'acknowledge', '{}', 't', '')"
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One thing that must not work.
+
+    who        the login: ingest, reader, desk (a reader of the ward icu-1 alone)
+    attempt    statements, of which the last one must fail
+    reason     the SQLSTATE of that failure: any other one would be luck
+    allowed    a statement that the same login may do, so that the failure says something
+    """
+
+    who: str
+    name: str
+    attempt: tuple[str, ...]
+    allowed: str
+    reason: str = NO_PRIVILEGE
+
+
+ATTEMPTS = [
+    # Ingest is what hostile messages reach first. Whoever took it over could add, and not look back or wipe his traces.
+    Attempt("ingest", "reads readings back", ("SELECT * FROM patient_vitals",), READING),
+    Attempt("ingest", "looks for one by a returning insert", (READING + " RETURNING *",), READING),
+    Attempt("ingest", "changes a reading", ("UPDATE patient_vitals SET heart_rate = 60",), READING),
+    Attempt(
+        "ingest",
+        "changes one by way of a conflict",
+        (READING + " ON CONFLICT (device_id, time, boot, seq) DO UPDATE SET heart_rate = 60",),
+        READING + " ON CONFLICT DO NOTHING",
+    ),
+    Attempt("ingest", "removes readings", ("DELETE FROM patient_vitals",), "SELECT drop_old_readings()"),
+    Attempt("ingest", "empties the table", ("TRUNCATE patient_vitals",), READING),
+    Attempt("ingest", "drops chunks", ("SELECT drop_chunks('patient_vitals', now())",), "SELECT drop_old_readings()"),
+    Attempt("ingest", "reads what was rejected", ("SELECT payload FROM rejected_message",), READING),
+    Attempt("ingest", "reads who did what", ("SELECT who, detail FROM audit_event",), RECORD),
+    Attempt("ingest", "rewrites who did it", ("UPDATE audit_event SET who = 'somebody else'",), RECORD),
+    Attempt("ingest", "unwrites it", ("DELETE FROM audit_event",), RECORD),
+    Attempt("ingest", "shortens the retention", ("UPDATE vitalflow_period SET period = '0 s'",), READING),
+    Attempt("ingest", "makes a table", ("CREATE TABLE public.mine (x int)",), "CREATE TEMP TABLE mine (x int)"),
+    Attempt("ingest", "makes a schema", ("CREATE SCHEMA mine",), READING),
+    Attempt("ingest", "makes a role", ("CREATE ROLE friend",), READING),
+    Attempt("ingest", "makes itself superuser", ("ALTER ROLE CURRENT_USER SUPERUSER",), READING),
+    Attempt("ingest", "becomes the owner", ("SET ROLE vitalflow",), "SET ROLE vitalflow_ingest"),
+    Attempt("ingest", "takes the owner's name", ("SET SESSION AUTHORIZATION vitalflow",), READING),
+    Attempt("ingest", "makes itself a reader", ("GRANT vitalflow_reader TO vitalflow_ingest",), READING),
+    Attempt("ingest", "reads password hashes", ("SELECT rolpassword FROM pg_authid",), "SELECT rolname FROM pg_roles"),
+    Attempt("ingest", "runs a program", ("COPY patient_vitals FROM PROGRAM 'id'",), READING),
+    Attempt("ingest", "reads a file", ("SELECT pg_read_file('/etc/passwd')",), READING),
+    Attempt("ingest", "loads a library", ("LOAD '/tmp/mine.so'",), READING),
+    Attempt("ingest", "writes a large object", ("SELECT lo_create(0)",), READING),
+    Attempt("ingest", "reads the readers' view", ("SELECT * FROM by_ward.patient_vitals",), READING),
+    # The reader is what Grafana logs in as, so whoever may write a panel may try any SQL.
+    Attempt("reader", "writes", (READING,), "SELECT count(*) FROM patient_vitals", READ_ONLY),
+    Attempt("reader", "writes, not read-only", (LIFTED, READING), "SELECT count(*) FROM patient_vitals"),
+    Attempt("reader", "changes", (LIFTED, "UPDATE patient_vitals SET heart_rate = 60"), "TABLE patient_vitals"),
+    Attempt("reader", "removes", (LIFTED, "DELETE FROM rejected_message"), "TABLE rejected_message"),
+    Attempt("reader", "rewrites the record", (LIFTED, "UPDATE audit_event SET who = 'me'"), "TABLE audit_event"),
+    Attempt("reader", "makes a temporary table", (LIFTED, "CREATE TEMP TABLE mine (x int)"), "TABLE device"),
+    Attempt(
+        "reader",
+        "makes a function",
+        (LIFTED, "CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+        "SELECT * FROM news2(18, 97, false, 120, 70, 'A', 37)",
+    ),
+    Attempt("reader", "writes a large object", (LIFTED, "SELECT lo_from_bytea(0, 'x')"), "TABLE device"),
+    Attempt("reader", "drops readings", (LIFTED, "SELECT drop_old_readings()"), "SELECT * FROM ingest_health()"),
+    Attempt("reader", "gives a ward away", (LIFTED, "INSERT INTO reader_ward VALUES ('x', 'y')"), "TABLE reader_ward"),
+    Attempt("reader", "reads password hashes", ("SELECT passwd FROM pg_shadow",), "SELECT usename FROM pg_user"),
+    Attempt("reader", "runs a program", ("COPY (SELECT 1) TO PROGRAM 'id'",), "COPY (TABLE patient_vitals) TO STDOUT"),
+    Attempt("reader", "writes a file", ("COPY (SELECT 1) TO '/tmp/mine'",), "COPY (TABLE patient_vitals) TO STDOUT"),
+    Attempt("reader", "becomes ingest", ("SET ROLE vitalflow_ingest",), "SET ROLE vitalflow_reader"),
+    Attempt("reader", "ends other connections", ("SELECT pg_reload_conf()",), "SELECT pg_backend_pid()"),
+    Attempt("reader", "asks without an end", (SHORT, "SELECT pg_sleep(10)"), "SELECT pg_sleep(0)", CANCELLED),
+    Attempt("reader", "sorts more than the disk", ("SET temp_file_limit = -1",), "SHOW temp_file_limit"),
+    # A reader of one ward; tests/community/test_wards.py has more, on both editions.
+    Attempt("desk", "reads the table of all wards", ("TABLE public.patient_vitals",), "TABLE patient_vitals"),
+    Attempt("desk", "reads a view of all wards", ("TABLE public.ward_now",), "TABLE ward_now"),
+    Attempt("desk", "gives itself a ward", (LIFTED, "INSERT INTO public.reader_ward VALUES (current_user, 'icu-2')"),
+            "TABLE device"),
+    Attempt("desk", "becomes the reader of all", ("SET ROLE vitalflow_reader",), "TABLE device"),
+    Attempt("desk", "takes the owner's name", ("SET SESSION AUTHORIZATION vitalflow",), "TABLE device"),
+    Attempt("desk", "makes a function to peep with",
+            (LIFTED, "CREATE FUNCTION pg_temp.peep() RETURNS int LANGUAGE sql AS 'SELECT 1'"), "TABLE device"),
+]  # fmt: skip

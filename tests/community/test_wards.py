@@ -1,0 +1,245 @@
+"""Readers of some wards only, on both editions: the same SQL, fewer rows, and no way around it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from sql.migrate import connect
+from sql.wards import GROUP, grant_ward, revoke_ward, wards_of
+from tests.community.test_readme_queries import QUESTIONS
+from tests.fix_migrate import migrate
+from tests.fix_servers import Db
+from vitals.errors import Never
+
+WARD, ELSEWHERE = "icu-1", "icu-2"  # bed-001 and those with a story are in the first, bed-002 in the second
+DESK, OTHER = "desk_of_icu_1", "desk_of_icu_2"
+NO_PRIVILEGE = "42501"
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture(scope="module")
+def wards(weeks: Db) -> Iterator[Db]:
+    """The weeks, with a reader for each of two wards."""
+    migrate(weeks).expect_success()  # the rights to a database are not copied with it from a template
+    with connect(weeks.owner_url) as owner:
+        grant_ward(owner, DESK, [WARD], "a-password-of-a-test")
+        grant_ward(owner, OTHER, [ELSEWHERE], None)
+        owner.execute(
+            "INSERT INTO device (device_id, ward, state, boot, changed_at)"
+            " VALUES ('bed-gap', 'icu-1', 'online', 1, now())"
+        )
+    yield weeks
+    with connect(weeks.owner_url) as owner:
+        owner.execute("DELETE FROM device WHERE device_id = 'bed-gap'")
+        for role in wards_of(owner):
+            revoke_ward(owner, role, [])
+
+
+@contextmanager
+def acting_as(db: Db, role: str) -> Iterator[Connection]:
+    """By SET ROLE, because the WebAssembly build lets everybody in as the superuser; with the settings of a login."""
+    with psycopg.connect(db.owner_url, autocommit=True) as connection:
+        settings = connection.execute("SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = %s", [role]).fetchall()
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        for (setting,) in settings:
+            name, _, value = str(setting).partition("=")
+            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        yield connection
+
+
+TELLS_OF_A_WARD = """
+SELECT c.relname, EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname IN ('ward', 'device_id'))
+FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND c.relname <> 'reader_ward'
+  AND has_table_privilege('vitalflow_reader', c.oid, 'SELECT')
+ORDER BY 1
+"""
+
+
+def test_everything_of_a_ward_has_the_rows_of_that_ward_and_no_others(wards: Db) -> None:
+    seen = {}
+    for name in (str(name) for name, tells in wards.rows(TELLS_OF_A_WARD) if tells):
+        table = sql.Identifier(name)
+        with psycopg.connect(wards.owner_url) as owner:
+            columns = {
+                column.name
+                for column in owner.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(table)).description or ()
+            }
+            place = (
+                "ward = 'icu-1'"
+                if "ward" in columns
+                else "device_id IN (SELECT device_id FROM device WHERE ward = 'icu-1')"
+            )
+            query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table, sql.SQL(place))  # type: ignore[arg-type]
+            expected = owner.execute(query).fetchone()
+        with acting_as(wards, DESK) as desk:
+            assert desk.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone() == expected, name
+            query = sql.SQL("SELECT count(*) FROM {} WHERE NOT ({})").format(table, sql.SQL(place))  # type: ignore[arg-type]
+            assert desk.execute(query).fetchone() == (0,), name
+        seen[name] = expected
+    empty = {name for name, count in seen.items() if count == (0,)}
+    assert empty <= {"audit_event", "bed_limit", "reading_shape"}, "of all others there is something to see"
+    assert len(seen) > 12
+
+
+def test_what_tells_of_no_ward_is_not_seen(wards: Db) -> None:
+    silent = {str(name) for name, tells in wards.rows(TELLS_OF_A_WARD) if not tells}
+    unseen = silent - {"vitalflow_period", "vitalflow_edition", "rejected_message"}
+    assert {"vitalflow_migration", "late_bucket"} <= unseen
+    with acting_as(wards, DESK) as desk:
+        for name in [*unseen, "reader_ward"]:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                desk.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_questions_of_the_readme_work_unchanged(wards: Db, question: str) -> None:
+    with acting_as(wards, DESK) as desk:
+        desk.execute(QUESTIONS[question].encode())
+
+
+def test_functions_see_the_ward_only(wards: Db) -> None:
+    series = "SELECT sum(readings) FROM vitals_series(%s, now() - interval '%s hours', now(), 100)"
+    for hours in (1, 12, 400):  # readings, minutes, hours
+        with psycopg.connect(wards.owner_url) as owner:
+            whole = owner.execute(series % ("'bed-001'", hours)).fetchone()  # type: ignore[arg-type]
+        with acting_as(wards, DESK) as desk:
+            assert desk.execute(series % ("'bed-001'", hours)).fetchone() == whole  # type: ignore[arg-type]
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match="there is no device 'bed-002'"):
+                desk.execute(series % ("'bed-002'", hours))  # type: ignore[arg-type]
+        with acting_as(wards, OTHER) as other:
+            assert other.execute(series % ("'bed-002'", hours)).fetchone() is not None  # type: ignore[arg-type]
+    with acting_as(wards, DESK) as desk:
+        assert desk.execute("SELECT count(*) FROM last_reading_of('bed-002')").fetchone() == (0,)
+        assert desk.execute("SELECT count(*) FROM last_reading_of('bed-silent')").fetchone() == (1,)
+
+
+ATTEMPTS = {
+    "the table itself": "SELECT * FROM public.patient_vitals",
+    "a rollup itself": "SELECT * FROM public.vitals_1h",
+    "a view over all wards": "SELECT * FROM public.ward_now",
+    "after a search_path of its own": "SET search_path = public; SELECT * FROM patient_vitals",
+    "the list of who sees what": "SELECT * FROM public.reader_ward",
+    "giving itself a ward": (
+        "SET default_transaction_read_only = off; INSERT INTO public.reader_ward VALUES (current_user, 'icu-2')"
+    ),
+    "a view of its own": "SET default_transaction_read_only = off; CREATE VIEW public.mine AS SELECT 1",
+    "changing the view": (
+        "SET default_transaction_read_only = off; ALTER VIEW by_ward.patient_vitals SET (security_barrier = false)"
+    ),
+    "writing through the view": "SET default_transaction_read_only = off; DELETE FROM by_ward.patient_vitals",
+    "making a sample of the table": "SELECT * FROM public.patient_vitals TABLESAMPLE SYSTEM (100)",
+    "copying it out": "COPY public.patient_vitals TO STDOUT",
+    "old chunks by a job": (
+        "SET default_transaction_read_only = off; SELECT drop_chunks('public.patient_vitals', older_than => now())"
+    ),
+    "the rejected messages of all": "SELECT * FROM public.rejected_message",
+}
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_there_is_no_way_around_it(wards: Db, name: str) -> None:
+    *settings, attempt = ATTEMPTS[name].split("; ", 1)
+    with acting_as(wards, DESK) as desk:
+        for setting in settings:
+            desk.execute(setting.encode())
+        with pytest.raises(psycopg.Error) as caught:
+            desk.execute(attempt.encode())
+    assert caught.value.sqlstate == NO_PRIVILEGE, caught.value
+
+
+def test_the_chunks_below_are_closed_too(wards: Db) -> None:
+    chunks = wards.rows(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = '_timescaledb_internal' AND c.relkind IN ('r', 'v')"
+        " AND has_table_privilege('vitalflow_reader', c.oid, 'SELECT')"
+        " AND (c.relname LIKE '\\_hyper%' OR c.relname LIKE '%materialized%')"
+    )
+    assert len(chunks) > 10
+    with acting_as(wards, DESK) as desk:
+        for (chunk,) in chunks:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                desk.execute(f"SELECT * FROM {chunk} LIMIT 1".encode())  # noqa: S608
+        # What the planner knows of columns is data too.
+        told = "SELECT count(*) FROM pg_stats WHERE tablename LIKE '%hyper%' OR tablename = 'patient_vitals'"
+        assert desk.execute(told.encode()).fetchone() == (0,)
+
+
+def test_a_condition_that_fails_on_other_wards_rows_tells_nothing(wards: Db) -> None:
+    """Without security_barrier the division would be tried on every row, and its error say that such a row exists."""
+    probe = "SELECT count(*) FROM patient_vitals WHERE 1 / (CASE WHEN device_id = 'bed-002' THEN 0 ELSE 1 END) = 1"
+    with acting_as(wards, DESK) as desk:
+        row = desk.execute(probe.encode()).fetchone()
+        assert row is not None
+        assert int(str(row[0])) > 0
+    with acting_as(wards, OTHER) as other, pytest.raises(psycopg.errors.DivisionByZero):
+        other.execute(probe.encode())
+
+
+def test_a_question_about_a_moment_reads_the_chunks_of_that_moment_only(wards: Db) -> None:
+    """Comparisons of times go through the barrier, so a chart of an hour does not read twenty days."""
+    explain = "EXPLAIN SELECT avg(heart_rate) FROM {} WHERE device_id = 'bed-001' AND time > '{}' AND time < '{}'"
+    (start, end) = wards.rows(
+        "SELECT max(time) - interval '26 hours', max(time) - interval '25 hours' FROM patient_vitals"
+    )[0]
+    with acting_as(wards, DESK) as desk:
+        plan = "\n".join(str(line) for (line,) in desk.execute(explain.format("patient_vitals", start, end).encode()))
+        assert 0 < plan.count("Scan") - plan.count("reader_ward") <= 3, plan
+        assert "bed-001" in plan
+
+
+def test_the_columnstore_keeps_to_the_ward(wards: Db) -> None:
+    count = "SELECT count(*), min(heart_rate), max(ward) FROM patient_vitals WHERE time < now() - interval '10 days'"
+    with acting_as(wards, DESK) as desk:
+        before = desk.execute(count.encode()).fetchone()
+    chunks = "FROM show_chunks('patient_vitals', older_than => now() - interval '15 days') AS chunk"
+    community = wards.one("SELECT community FROM vitalflow_edition")
+    if community:  # the Apache edition has no columnstore
+        assert len(wards.rows(f"SELECT compress_chunk(chunk) {chunks}")) > 2
+    try:
+        with acting_as(wards, DESK) as desk:
+            assert desk.execute(count.encode()).fetchone() == before
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                desk.execute("TABLE public.patient_vitals")
+    finally:
+        if community:
+            with psycopg.connect(wards.owner_url, autocommit=True) as owner:
+                owner.execute(f"SELECT decompress_chunk(chunk) {chunks}".encode())
+
+
+def test_a_ward_more_and_a_ward_less_hold_from_the_next_query_on(wards: Db) -> None:
+    count = "SELECT count(DISTINCT ward) FROM patient_vitals"
+    with acting_as(wards, OTHER) as other:
+        assert other.execute(count.encode()).fetchone() == (1,)
+    with connect(wards.owner_url) as owner:
+        assert grant_ward(owner, OTHER, [WARD], None) is None, "it keeps its password"
+        assert wards_of(owner)[OTHER] == [WARD, ELSEWHERE]
+    with acting_as(wards, OTHER) as other:
+        assert other.execute(count.encode()).fetchone() == (2,)
+    with connect(wards.owner_url) as owner:
+        assert not revoke_ward(owner, OTHER, [WARD])
+        with pytest.raises(Never, match="does not read 'icu-1'; it reads icu-2"):
+            revoke_ward(owner, OTHER, [WARD])
+    with acting_as(wards, OTHER) as other:
+        assert other.execute(count.encode()).fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("role", "ward", "said"),
+    [
+        ("vitalflow_reader", "icu-1", "is there already and not as a reader of wards"),
+        (GROUP, "icu-1", "is there already and not as a reader of wards"),
+        ("postgres; DROP TABLE device", "icu-1", "does not fit; write small letters"),
+        ("Desk", "icu-1", "does not fit; write small letters"),
+        ("desk", "", "the ward '' does not fit"),
+        ("desk", "icu/1", "the ward 'icu/1' does not fit"),
+        ("desk", "a\x00b", "does not fit"),
+    ],
+)
+def test_who_may_not_become_a_reader_of_wards(wards: Db, role: str, ward: str, said: str) -> None:
+    with connect(wards.owner_url) as owner, pytest.raises(Never, match=said):
+        grant_ward(owner, role, [ward], None)

@@ -1,0 +1,166 @@
+"""The record of what persons did: from MQTT through the real ingest into `audit_event`, once, and for ever."""
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import paho.mqtt.client as mqtt
+import psycopg
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from stack.servers import Broker, Database
+from tests.fix_ingest import MakeIngest
+from tests.fix_servers import Db, eventually
+
+ACKS = "vitalflow/acks/icu-1/bed-1/spo2-low"
+LIMITS = "vitalflow/limits/icu-1/bed-1"
+ENROLMENT = "vitalflow/audit/enrolment"
+PAUSE = {"by": "nurse Ada", "action": "pause_audio", "seconds": 60}
+QUERY = "SELECT who, action, ward, device_id, rule, detail FROM audit_event ORDER BY id"
+
+
+def tell(broker: Broker, topic: str, content: object, *, retain: bool = False, qos: int = 1) -> None:
+    """A person's message; None for an empty one."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"person-{uuid.uuid4().hex[:6]}")
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    payload = b"" if content is None else json.dumps(content).encode()
+    client.publish(topic, payload, qos=qos, retain=retain).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_who_did_what_is_kept(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+    ingest = make_ingest(broker.url, db)
+    at = "2026-11-23T09:00:00Z"
+    tell(broker, ACKS, {"by": "nurse Ada", "action": "acknowledge"})
+    tell(broker, f"{ACKS}/ada", {"by": "somebody else", **PAUSE, "time": at})
+    tell(broker, f"{ACKS}/ada", {"by": "ada", "action": "resume_audio"}, qos=0)
+    tell(broker, LIMITS, {"by": "Dr. Adams", "limits": {"spo2-low": [88, None]}, "spo2_scale": 2}, retain=True)
+    tell(broker, LIMITS, None, retain=True)
+    enrolled = {"time": at, "by": "root@desk", "action": "enrol", "name": "bed-9", "kind": "device", "ward": "icu-1"}
+    tell(broker, ENROLMENT, enrolled)
+    tell(broker, ENROLMENT, {**enrolled, "action": "revoke"})
+    eventually(lambda: db.count("audit_event") == 7, 20, "all of it")
+    assert db.rows(QUERY) == [
+        ("nurse Ada", "acknowledge", "icu-1", "bed-1", "spo2-low", {}),
+        ("ada", "pause_audio", "icu-1", "bed-1", "spo2-low", {"seconds": 60.0, "by": "nurse Ada"}),
+        ("ada", "resume_audio", "icu-1", "bed-1", "spo2-low", {}),
+        ("Dr. Adams", "set_limits", "icu-1", "bed-1", None, {"limits": {"spo2-low": [88.0, None]}, "spo2_scale": 2}),
+        (None, "remove_limits", "icu-1", "bed-1", None, {}),
+        ("root@desk", "enrol", "icu-1", "bed-9", None, {"kind": "device"}),
+        ("root@desk", "revoke", "icu-1", "bed-9", None, {"kind": "device"}),
+    ]
+    said, heard = db.rows(
+        "SELECT time, received_at FROM audit_event WHERE action IN ('acknowledge', 'enrol') ORDER BY id"
+    )
+    assert said[0] == said[1], "it does not say when, so it was when it was received"
+    assert heard[0] == datetime(2026, 11, 23, 9, tzinfo=UTC)
+    assert isinstance(heard[1], datetime)
+    assert heard[1] > datetime.now(UTC) - timedelta(minutes=1), "whoever lies about the time is found out here"
+    assert db.count("bed_limit") == 0, "they were taken away again"
+    assert ingest.stop() == 0
+
+
+def test_what_is_told_again_is_kept_once(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+    """Retained limits come at every connection; a change back to earlier ones is a change all the same."""
+    one, two = {"by": "A", "limits": {"spo2-low": 88}}, {"by": "B", "limits": {"spo2-low": 90}}
+    ingest = make_ingest(broker.url, db)
+    for limits in (one, two, one):
+        tell(broker, LIMITS, limits, retain=True)
+    timed = {**PAUSE, "time": "2026-11-23T09:00:00Z"}
+    tell(broker, ACKS, timed)
+    tell(broker, ACKS, timed)  # a telephone that sends again
+    tell(broker, ACKS, PAUSE)
+    tell(broker, ACKS, PAUSE)  # a person who pauses again
+    eventually(lambda: db.count("audit_event") == 6, 20, "three limits, one timed pause and two more")
+    other = make_ingest(broker.url, db)  # a new session: hears what is retained
+    ingest.stop()
+    ingest.start()
+    eventually(lambda: other.metric("received_total") >= 1 <= ingest.metric("received_total"), 20, "told again")
+    assert [who for (who, *_) in db.rows(QUERY)] == ["A", "B", "A", "nurse Ada", "nurse Ada", "nurse Ada"]
+    assert db.rows("SELECT who, detail FROM bed_limit") == [("A", {"limits": {"spo2-low": 88.0}})]
+
+
+def test_limits_that_were_set_while_nobody_listened_are_kept_when_they_are_heard(
+    broker: Broker, db: Db, make_ingest: MakeIngest
+) -> None:
+    tell(broker, LIMITS, {"by": "A", "limits": {"spo2-low": 88}}, retain=True)
+    first, second = make_ingest(broker.url, db), make_ingest(broker.url, db)
+    eventually(lambda: first.metric("received_total") >= 1 <= second.metric("received_total"), 20, "both hear it")
+    assert [who for (who, *_) in db.rows(QUERY)] == ["A"], "kept, and by one of them"
+
+
+def test_a_command_survives_a_kill_between_commit_and_acknowledgement(
+    broker: Broker, own_database: tuple[Database, Db], make_ingest: MakeIngest
+) -> None:
+    """While the database is away ingest holds the message; killed then, it gets it again, with the same number."""
+    server, db = own_database
+    ingest = make_ingest(broker.url, db)
+    # The row is committed, and its acknowledgement is not: the transaction waits on a lock, and ingest is killed while
+    # the server goes on.
+    with psycopg.connect(db.owner_url) as holder:
+        holder.execute("LOCK TABLE audit_event IN ACCESS EXCLUSIVE MODE")
+        tell(broker, ACKS, PAUSE)
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'vitalflow_ingest' AND wait_event_type = 'Lock'"
+        )
+        with psycopg.connect(server.url("postgres"), autocommit=True) as watcher:
+            eventually(lambda: watcher.execute(waiting).fetchone() == (1,), 20, "ingest waits for the table")
+        ingest.kill()
+    stored = db.count("audit_event")  # the server may or may not have noticed that its client is gone
+    ingest.start()
+    eventually(lambda: ingest.metric("received_total") >= 1 and db.count("audit_event") >= 1, 20, "it comes again")
+    tell(broker, ACKS, PAUSE)
+    eventually(lambda: db.count("audit_event") == 2, 20, f"once each (there were {stored} after the kill)")
+
+
+UNREADABLE = [
+    (ACKS, "{", "bad_command"),
+    (ACKS, '{"action":"acknowledge"}', "bad_command"),
+    (ACKS, '{"by":"a\\u0000b","action":"acknowledge"}', "bad_command"),
+    (ACKS, '{"by":"' + "x" * 201 + '","action":"acknowledge"}', "bad_command"),
+    (ACKS, '{"by":"a","action":"acknowledge","time":"yesterday"}', "bad_command"),
+    (LIMITS, '{"by":"a","limits":{"r\\u0000":1}}', "database"),
+    (LIMITS, '{"by":"a","limits":' + "[" * 5000 + "]" * 5000 + "}", "bad_command"),
+    (ENROLMENT, '{"by":"a","action":"enrol","name":"b","kind":"device"}', "bad_command"),
+    ("vitalflow/acks/icu-1", "{}", "bad_topic"),
+    ("vitalflow/acks/icu-1/b/r/p/more", "{}", "bad_topic"),
+    ("vitalflow/audit/anything", "{}", "bad_topic"),
+]
+
+
+def test_what_cannot_be_read_is_kept_with_its_reason(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+    make_ingest(broker.url, db)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    for topic, payload, _ in UNREADABLE:
+        client.publish(topic, payload, qos=1).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+    eventually(lambda: db.count("rejected_message") == len(UNREADABLE), 20, "all of them")
+    kept = db.rows("SELECT topic, convert_from(payload, 'UTF8'), reason FROM rejected_message")
+    assert sorted(kept) == sorted(UNREADABLE)
+    assert db.count("audit_event") == 0
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE audit_event SET who = 'me'", "DELETE FROM audit_event", "TRUNCATE audit_event"]
+)
+def test_nobody_rewrites_the_record(db: Db, statement: str) -> None:
+    with psycopg.connect(db.owner_url) as owner:
+        owner.execute(
+            "INSERT INTO audit_event (time, received_at, who, action, detail, topic, content)"
+            " VALUES (now(), now(), 'ada', 'acknowledge', '{}', 't', '')"
+        )
+    for url in (db.ingest_url, db.reader_url, db.owner_url):
+        with psycopg.connect(url) as connection:
+            if url == db.reader_url:
+                connection.execute("SET default_transaction_read_only = off")
+                connection.commit()
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+    with psycopg.connect(db.reader_url) as reader:
+        assert reader.execute("SELECT who FROM audit_event").fetchall() == [("ada",)]
