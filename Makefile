@@ -4,12 +4,15 @@ PY := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Twice quiet: errors are shown, warnings about the caller's own pip settings are not.
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
+# For every platform and Python from 3.11 on; what is pinned in the file that is there stays, unless its .in says other.
+LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --custom-compile-command "make lock"
 # Options of the stack, each only where it was given: make demo SECONDS=60 DEVICES=50 PORT_BASE=31883
 STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-base $(PORT_BASE))
 # A line that a program wrote is seen at once, also through a pipe.
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help setup demo up down env test check bench clean
+.PHONY: help setup demo up down env test check lock audit bench clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -39,6 +42,14 @@ check: .venv/.dev ## lint, format, types and dashboards only
 	@$(PY) -m mypy
 	@env -u VITALFLOW_READER_URL -u VITALFLOW_READER_URL_FILE $(PY) -m grafana check
 
+lock: .venv/.dev ## write requirements*.txt anew from requirements*.in, with the hash of every package
+	@$(LOCK) requirements.in --output-file requirements.txt
+	@$(LOCK) requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
+
+audit: .venv/.dev ## is a vulnerability known of any package that is installed? asks the index of packages
+	@.venv/bin/uv tool run --quiet --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes \
+	    --progress-spinner off --requirement requirements.txt --requirement requirements-dev.txt
+
 bench: setup ## how fast a backlog reaches the table, beside mosquitto_sub
 	@$(PY) -m bench drain
 
@@ -48,12 +59,12 @@ clean: down ## delete the stored data, the private Debian and the Python package
 # Each install is done again only when its list changed.
 .venv/.runtime: requirements.txt | .venv/bin/python
 	@echo "python: installing what runs (requirements.txt)"
-	@$(PIP) -r requirements.txt
+	@$(PIP) --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/.dev: requirements-dev.txt requirements.txt | .venv/bin/python
 	@echo "python: installing what checks (requirements-dev.txt)"
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/.runtime
 
 # Debian and Ubuntu keep the standard library's venv in a package of its own.

@@ -16,8 +16,7 @@ BEGIN
 END $$;
 
 -- A reader that forgets a WHERE must not hold the server for long, and cannot write even where a grant is wrong. Both
--- are manners, which a session may lift; what cannot be lifted are the grants and the two limits
--- below.
+-- are manners, which a session may lift; what cannot be lifted are the grants and the two limits below.
 ALTER ROLE vitalflow_reader SET default_transaction_read_only = on;
 ALTER ROLE vitalflow_reader SET statement_timeout = '30s';
 -- Its questions take milliseconds, and the planner, which sees many chunks, thinks of some of them as dear: compiling
