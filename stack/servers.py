@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlencode
 
 import psutil
 import psycopg
 
+from identity.authority import Authority
+from identity.ca import Pair
 from stack.doors import MOSQUITTO, Doors, Ways, configuration
 from stack.metrics import counters
 from stack.programs import CHECKOUT, Programs
@@ -27,6 +30,12 @@ FRESHEN_EVERY = 300.0  # seconds between two looks at whether a certificate is d
 SETTLED = 1.0  # seconds; a program that finds its settings wrong has ended by then
 POSTGRES = "postgres"  # the system user
 OWNER = "vitalflow"  # the database's owner, and its name
+DATABASE_NAMES = ("localhost", "127.0.0.1", "::1")  # whom its certificate is for
+# Whoever comes without encryption finds no line, and is sent away before he could say a password.
+ENCRYPTED_ONLY = """\
+hostssl all all 127.0.0.1/32 scram-sha-256
+hostssl all all ::1/128 scram-sha-256
+"""
 
 
 def free_port() -> int:
@@ -258,13 +267,28 @@ def listens(port: int) -> bool:
 
 
 class Database(Server):
-    """A PostgreSQL with TimescaleDB preloaded, on 127.0.0.1, passwords only."""
+    """A PostgreSQL with TimescaleDB preloaded, on 127.0.0.1, passwords only.
 
-    def __init__(self, programs: Programs, name: str, port: int, log: Path, password: str | None = None) -> None:
+    With an `authority` as in production: encrypted, and without encryption nobody gets as far as a password. Without
+    one for tests and measurements of what has nothing to do with that.
+    """
+
+    def __init__(
+        self,
+        programs: Programs,
+        name: str,
+        port: int,
+        log: Path,
+        password: str | None = None,
+        authority: Authority | None = None,
+    ) -> None:
         self.password = password or secrets.token_urlsafe(24)
         self.port = port
+        self.authority = authority
         folder = programs.new_folder(f"{name}/database", POSTGRES)
         self.folder = folder
+        self._programs = programs
+        self._shown: Pair | None = None
         inside = programs.seen_from_inside(folder / "cluster")
         if not _exists(programs, inside):
             self._create(programs, folder, inside)
@@ -278,13 +302,46 @@ class Database(Server):
             "password_encryption": "scram-sha-256",
             "max_connections": "50",
         }
+        if authority is not None:
+            settings |= {
+                "ssl": "on",
+                "ssl_cert_file": programs.seen_from_inside(folder / "server.crt"),
+                "ssl_key_file": programs.seen_from_inside(folder / "server.key"),
+                "hba_file": programs.seen_from_inside(folder / "pg_hba.conf"),
+            }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         line = programs.command(POSTGRES, f"{programs.postgresql}/postgres", "-D", inside, *options)
         super().__init__("PostgreSQL", line, log, self._serves)
 
     def url(self, database: str = OWNER, user: str = OWNER, password: str | None = None) -> str:
         """The address of a database for a user; by default as the owner."""
-        return f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
+        url = f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
+        return url if self.authority is None else f"{url}?{checked_against(self.authority.certificate)}"
+
+    def launch(self) -> None:
+        """Start it and do not wait; first put its certificate in its place."""
+        self._furnish()
+        super().launch()
+
+    def freshen(self) -> bool:
+        """Renew its certificate where that is due and tell it, which ends no connection; whether that was so."""
+        if not self._furnish():
+            return False
+        self.signal(signal.SIGHUP)
+        return True
+
+    def _furnish(self) -> bool:
+        if self.authority is None:
+            return False
+        pair = self.authority.server("database", DATABASE_NAMES, datetime.now(UTC))
+        if pair == self._shown:
+            return False
+        # The key first: a server that reads in between has two that do not fit, says so, and keeps what it had.
+        self._programs.write(self.folder / "server.key", pair.key.decode(), POSTGRES)
+        self._programs.write(self.folder / "server.crt", pair.certificate.decode(), POSTGRES)
+        self._programs.write(self.folder / "pg_hba.conf", ENCRYPTED_ONLY, POSTGRES)
+        self._shown = pair
+        return True
 
     def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, a checkpoint is written."""
@@ -313,6 +370,11 @@ class Database(Server):
             if "password authentication failed" in str(error):
                 raise Never(f"the data in {self.folder} was made with another owner's password") from None
             return False
+
+
+def checked_against(certificate: Path) -> str:
+    """What follows the `?` of a database's address, so that only a server of this CA gets a password from us."""
+    return urlencode({"sslmode": "verify-full", "sslrootcert": certificate}, safe="/")
 
 
 def _exists(programs: Programs, inside: str) -> bool:

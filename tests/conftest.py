@@ -8,6 +8,7 @@ from vitals.errors import Never
 
 pytest_plugins = [
     "tests.fix_counts",
+    "tests.fix_authority",
     "tests.fix_servers",
     "tests.fix_secured",
     "tests.fix_world",

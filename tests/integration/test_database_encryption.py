@@ -1,0 +1,136 @@
+"""The way to the database is encrypted and checked; what is wrong with a certificate is one sentence that mends it."""
+
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from identity import ca
+from identity.authority import Authority
+from identity.ca import Pair
+from sql.migrate import connect, migrate
+from stack.programs import Programs
+from stack.servers import DATABASE_NAMES, OWNER, POSTGRES, Database, checked_against, ensure_database, free_port
+from tests.fix_migrate import end, start_migrate
+from tests.fix_servers import db_of, eventually, logins
+from vitals.errors import TryAgain
+
+
+@pytest.fixture(scope="module")
+def guarded(programs: Programs, run_name: str, logs: Path, authority: Authority) -> Iterator[Database]:
+    """A PostgreSQL as in production, with a certificate of the project's own CA."""
+    server = Database(programs, f"{run_name}-guarded", free_port(), logs / "guarded.log", authority=authority)
+    server.start()
+    ensure_database(server.url("postgres"), OWNER)
+    with connect(server.url()) as connection:
+        migrate(connection, logins(server, OWNER), lambda _: None)
+    yield server
+    server.stop()
+    programs.remove(server.folder.parent)
+
+
+def said(url: str) -> str:
+    """Why we do not get in."""
+    with pytest.raises(TryAgain) as told:
+        connect(url)
+    return str(told.value)
+
+
+def show(server: Database, programs: Programs, pair: Pair) -> None:
+    """Let the server show another certificate; it reads it at its next hang-up."""
+    programs.write(server.folder / "server.key", pair.key.decode(), POSTGRES)
+    programs.write(server.folder / "server.crt", pair.certificate.decode(), POSTGRES)
+    before = server.log.read_text().count("reloading configuration files")
+    server.signal(signal.SIGHUP)
+    eventually(lambda: server.log.read_text().count("reloading configuration files") > before, 10, "it reads it again")
+
+
+def test_every_login_is_encrypted_and_checked(guarded: Database) -> None:
+    db = db_of(guarded, OWNER)
+    for url in (db.owner_url, db.ingest_url, db.reader_url):
+        assert "sslmode=verify-full&sslrootcert=/" in url
+        with psycopg.connect(url) as connection:
+            used = connection.execute("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+        assert used is not None
+        assert used[0] is True
+        assert used[1] in ("TLSv1.2", "TLSv1.3")
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow"])
+def test_nobody_gets_as_far_as_a_password_without_encryption(guarded: Database, mode: str) -> None:
+    bare = guarded.url().partition("?")[0]
+    if mode == "allow":  # tries without, is sent away, and comes back with
+        with psycopg.connect(f"{bare}?sslmode=allow") as connection:
+            assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
+        return
+    wrong = f"postgresql://{OWNER}:wrong@127.0.0.1:{guarded.port}/{OWNER}?sslmode=disable"
+    for url in (f"{bare}?sslmode=disable", wrong):  # the right password and a wrong one are answered alike
+        assert said(url).endswith(
+            "it takes connections with TLS only: add ?sslmode=verify-full&sslrootcert=/path/to/ca.crt to the address"
+        )
+
+
+def test_a_stranger_who_answers_in_its_place_gets_no_password(guarded: Database, tmp_path: Path) -> None:
+    other = Authority(tmp_path / "other")
+    other.open(datetime.now(UTC))
+    told = said(f"{guarded.url().partition('?')[0]}?{checked_against(other.certificate)}")
+    assert f"its certificate is not by the authority in {other.certificate}" in told
+    assert "sslrootcert must name the authority's certificate" in told
+
+
+def test_a_name_that_is_not_in_the_certificate(guarded: Database) -> None:
+    bare, _, checked = guarded.url().partition("?")
+    told = said(f"{bare.replace('127.0.0.1', 'db.example.org')}?{checked}&hostaddr=127.0.0.1")
+    assert "its certificate is for localhost" in told
+    assert "and not for db.example.org: connect to localhost" in told
+
+
+def test_an_authority_that_is_not_there(guarded: Database) -> None:
+    told = said(f"{guarded.url().partition('?')[0]}?{checked_against(Path('/nowhere/ca.crt'))}")
+    assert told.endswith(
+        "sslrootcert is /nowhere/ca.crt, which is not there: it must be the certificate of the authority that signed "
+        "the database's"
+    )
+
+
+def test_a_certificate_out_of_its_time_and_back(guarded: Database, programs: Programs, authority: Authority) -> None:
+    now = datetime.now(UTC)
+    good = authority.server("database", DATABASE_NAMES, now)
+    with psycopg.connect(guarded.url(), autocommit=True) as open_before:
+        show(guarded, programs, ca.sign_server(authority.open(now), DATABASE_NAMES, now - timedelta(days=200)))
+        assert "its certificate has expired: give the server a new one" in said(guarded.url())
+        show(guarded, programs, ca.sign_server(authority.open(now), DATABASE_NAMES, now + timedelta(days=2)))
+        assert "its certificate is not valid yet: set the clock of this machine" in said(guarded.url())
+        show(guarded, programs, good)
+        connect(guarded.url()).close()
+        assert open_before.execute("SELECT 1").fetchone() == (1,), "who was there stays there"
+
+
+def test_a_certificate_that_is_due_is_renewed_and_nobody_is_sent_away(guarded: Database, authority: Authority) -> None:
+    assert not guarded.freshen(), "there is nothing to do"
+    now = datetime.now(UTC)
+    old = ca.sign_server(authority.open(now), DATABASE_NAMES, now - timedelta(days=80))  # of 90
+    (authority.folder / "database.crt").write_bytes(old.certificate)
+    (authority.folder / "database.key").write_bytes(old.key)
+    with psycopg.connect(guarded.url(), autocommit=True) as open_before:
+        assert guarded.freshen()
+        new = (authority.folder / "database.crt").read_bytes()
+        assert ca.serial(new) != ca.serial(old.certificate)
+        connect(guarded.url()).close()
+        assert open_before.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_server_without_encryption_is_named(database: Database, authority: Authority) -> None:
+    authority.open(datetime.now(UTC))
+    told = said(f"{database.url('postgres')}?{checked_against(authority.certificate)}")
+    assert told.endswith("it offers no TLS, which sslmode asks for: set ssl = on in its postgresql.conf")
+
+
+def test_migrate_says_it_in_one_sentence(guarded: Database) -> None:
+    url = f"{guarded.url().partition('?')[0]}?sslmode=disable"
+    sentence = end(start_migrate({"VITALFLOW_DATABASE_URL": url})).expect_sentence()
+    assert "it takes connections with TLS only" in sentence
+    assert guarded.password not in sentence
