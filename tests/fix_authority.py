@@ -1,6 +1,5 @@
 """A CA for tests: the project's own, in a folder of the test session."""
 
-
 import pytest
 
 from identity.authority import Authority

@@ -7,7 +7,7 @@ value, may come from a file instead: VITALFLOW_X_FILE names it.
 import logging
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -163,6 +163,11 @@ class Settings(BaseModel):
                 )
         return self
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """For a log line or a debugger: no password, whatever prints us."""
+        for name, value in super().__repr_args__():
+            yield name, _shown(name or "", value) if isinstance(value, str) else value
+
     @property
     def broker(self) -> Broker:
         """Where the broker is and who we are there."""
@@ -188,4 +193,13 @@ def _complaint(error: Any) -> str:
     if error["type"] == "missing":
         return f"{name} is not set; see .env.example"
     what = str(error["msg"]).removeprefix("Value error, ")
-    return f"{name} has the value {fit_to_show(str(error['input']))!r}: {what[0].lower()}{what[1:]}"
+    return f"{name} has the value {_shown(name, str(error['input']))!r}: {what[0].lower()}{what[1:]}"
+
+
+def _shown(name: str, value: str) -> str:
+    """The value of a setting without what may be a password in it."""
+    if "PASSWORD" in name.upper():
+        return "..."
+    if name.upper().endswith("_URL") and ":" in value and not {"@", "/"} & set(value):
+        return f"{value.partition(':')[0]}:..."  # USER:PASSWORD, perhaps, without what belongs around it
+    return fit_to_show(value)

@@ -65,6 +65,7 @@ def test_no_error_shows_a_password() -> None:
     assert "s3cret" not in str(told.value)
     assert "'...@db/x'" in str(told.value)
     assert "s3cret" not in without_password(DB)
+    assert "s3cret" not in f"{read(MQTT_URL='mqtt://u:s3cret@h')} {read()!r}"
     assert "s3cret" not in f"{Broker.parse('mqtt://u:s3cret@h')} {Broker.parse('mqtt://u:s3cret@h')!r}"
 
 
