@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from identity.furnishing import PERSON
 from stack.home import Home, Secrets
-from stack.servers import OWNER
+from stack.servers import OWNER, checked_against
 from vitals.settings import PREFIX
 
 # Below 32768, where Linux begins to give ports to outgoing connections, and away from what is well known.
@@ -63,7 +63,7 @@ def broker_url(ports: Ports, secrets: Secrets, user: str | None) -> str:
 
 def addresses(ports: Ports, secrets: Secrets, home: Home) -> dict[str, str]:
     """The settings that say where everything is, by the names that every service reads."""
-    database = f"@127.0.0.1:{ports.database}/{OWNER}"
+    database = f"@127.0.0.1:{ports.database}/{OWNER}?{checked_against(home.identity / 'ca.crt')}"
     return {
         "VITALFLOW_MQTT_URL": broker_url(ports, secrets, PERSON),
         "VITALFLOW_MQTT_CA": str(home.identity / "ca.crt"),
@@ -82,14 +82,15 @@ def environment(
 ) -> dict[str, str]:
     """What a service is started with: the caller's own settings, and over them where this stack is.
 
-    Of the broker each is told its own password and no other. Secrets travel here and not on command lines, which every
-    user of the machine can read.
+    Of the broker each is told its own password and no other, and of the database only what it has to write with.
+    Secrets travel here and not on command lines, which every user of the machine can read.
     """
     ours = addresses(ports, secrets, home)
-    del ours["VITALFLOW_ADMIN_URL"]
+    withheld = {"VITALFLOW_ADMIN_URL", "VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL"} - set(service.writes_by)
+    ours = {name: value for name, value in ours.items() if name not in withheld}
     ours["VITALFLOW_MQTT_URL"] = broker_url(ports, secrets, service.user)
     ours |= {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest), f"{PREFIX}ALERTS_METRICS_PORT": str(ports.alerts)}
-    hidden = {f"{name}_FILE" for name in ours} | {"VITALFLOW_ADMIN_URL", "VITALFLOW_MQTT_PASSWORD"}
+    hidden = {f"{name}_FILE" for name in (*ours, *withheld)} | withheld | {"VITALFLOW_MQTT_PASSWORD"}
     theirs = {name: value for name, value in environ.items() if name not in hidden}
     return theirs | ours | {"PYTHONUNBUFFERED": "1"}
 
@@ -103,6 +104,7 @@ class Planned:
     sign         the counter on that port's /metrics that leaves 0 once it does its work
     stores       whether it waits for the database; what does not is started before it and lives without it
     user         who it is at the broker; None: nobody, or many
+    writes_by    the addresses with which it may write to the database
     """
 
     name: str
@@ -111,6 +113,7 @@ class Planned:
     sign: str | None = None
     stores: bool = True
     user: str | None = None
+    writes_by: tuple[str, ...] = ()
 
     @property
     def line(self) -> list[str]:
@@ -118,7 +121,7 @@ class Planned:
         return [sys.executable, "-m", *self.arguments]
 
 
-MIGRATE = Planned("migrate", ("sql", "migrate"))
+MIGRATE = Planned("migrate", ("sql", "migrate"), writes_by=("VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL"))
 
 
 def services(ports: Ports, devices: int) -> list[Planned]:
@@ -126,7 +129,14 @@ def services(ports: Ports, devices: int) -> list[Planned]:
     fleet = ("simulate", "--count", str(devices), "--interval", "1", "--ward", WARD, "--seed", "7")
     listed = [
         Planned("alerts", ("alerts", "run"), ports.alerts, "vitalflow_alerts_connections_total", False, "alerts"),
-        Planned("ingest", ("ingest",), ports.ingest, "vitalflow_ingest_connections_total", user="ingest"),
+        Planned(
+            "ingest",
+            ("ingest",),
+            ports.ingest,
+            "vitalflow_ingest_connections_total",
+            user="ingest",
+            writes_by=("VITALFLOW_INGEST_URL",),
+        ),
         Planned("devices", ("devices", *fleet, "--scenario", "mixed")),
     ]
     return [service for service in listed if devices or service.name != "devices"]

@@ -289,6 +289,7 @@ class Database(Server):
         self.folder = folder
         self._programs = programs
         self._shown: Pair | None = None
+        self._freshen_at = 0.0  # monotonic
         inside = programs.seen_from_inside(folder / "cluster")
         if not _exists(programs, inside):
             self._create(programs, folder, inside)
@@ -322,6 +323,13 @@ class Database(Server):
         """Start it and do not wait; first put its certificate in its place."""
         self._furnish()
         super().launch()
+
+    def is_stale(self, now: float) -> bool:
+        """Whether it is time for `freshen`; `now` is monotonic."""
+        if now < self._freshen_at:
+            return False
+        self._freshen_at = now + FRESHEN_EVERY
+        return True
 
     def freshen(self) -> bool:
         """Renew its certificate where that is due and tell it, which ends no connection; whether that was so."""

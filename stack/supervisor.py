@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event
 
+from identity.authority import Authority
 from stack import processes, shell
 from stack.home import Home, Running, Secrets, State
 from stack.members import doors_of
@@ -86,7 +87,7 @@ class Supervisor:
         self._say = say
         self._members: list[Member] = []
         self._kept: State | None = None
-        self._broker: Broker | None = None
+        self._guarded: list[Broker | Database] = []
         self._me = Running("supervisor", os.getpid(), processes.birth(os.getpid()), time.time(), serves=True)
 
     def run(self, stop: Event) -> None:
@@ -131,14 +132,17 @@ class Supervisor:
         shell.write_options(self.home, self.ports, secrets)
         name = self.home.data
         doors = doors_of(self.home, self.ports, secrets, self.devices, os.environ, self.say)
-        self._broker = Broker(self.programs, name, self.ports.broker, self.home.log("broker"), doors)
-        self._bring_up(Member("broker", self._broker, self.ports.broker), stop)
+        broker = Broker(self.programs, name, self.ports.broker, self.home.log("broker"), doors)
+        self._guarded.append(broker)
+        self._bring_up(Member("broker", broker, self.ports.broker), stop)
         planned = services(self.ports, self.devices)
         for service in planned:
             if not service.stores:
                 self._bring_up(self._member(service, secrets), stop)
         began = time.monotonic()
-        database = Database(self.programs, name, self.ports.database, self.home.log("database"), secrets.owner)
+        log, authority = self.home.log("database"), Authority(self.home.identity)
+        database = Database(self.programs, name, self.ports.database, log, secrets.owner, authority)
+        self._guarded.append(database)
         self._bring_up(Member("database", database, self.ports.database), stop, began)
         ensure_database(database.url("postgres"), OWNER)
         self._migrate(environment(os.environ, self.ports, secrets, self.home, MIGRATE), stop)
@@ -202,14 +206,15 @@ class Supervisor:
         self._keep()
 
     def _freshen(self) -> None:
-        """Now and then, and soon after a certificate was revoked: renew what is due, and tell the broker."""
-        if self._broker is None or not self._broker.is_stale(time.monotonic()):
-            return
-        try:
-            if self._broker.freshen():
-                self.say("the broker has new certificates or a new list of the revoked")
-        except VitalFlowError as error:
-            self.say(f"the broker keeps its old certificates: {error}")
+        """Now and then, and soon after a certificate was revoked: renew what is due, and tell broker and database."""
+        for server in self._guarded:
+            if not server.is_stale(time.monotonic()):
+                continue
+            try:
+                if server.freshen():
+                    self.say(f"{server.name} has new certificates or a new list of the revoked")
+            except VitalFlowError as error:
+                self.say(f"{server.name} keeps its old certificates: {error}")
 
     def _stop(self) -> None:
         self.up.clear()

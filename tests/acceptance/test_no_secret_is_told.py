@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,7 +126,7 @@ def of(ground: Ground, role: str, password: str = WRONG, **parts: str) -> str:
     return url
 
 
-MENDED = {
+TROUBLES: dict[str, Callable[[Ground, str], str]] = {
     "a wrong password": lambda ground, role: of(ground, role),
     "a host that is away": lambda ground, role: of(ground, role, AT_DATABASE, place=NOBODY),
     "a host without a name": lambda ground, role: of(ground, role, AT_DATABASE, place="no-such-host.invalid:5432"),
@@ -140,10 +140,10 @@ MENDED = {
 }
 
 
-@pytest.mark.parametrize("trouble", MENDED)
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_database_that_cannot_be_reached(ground: Ground, trouble: str, tmp_path: Path) -> None:
     """Commands end with one sentence; ingest, which waits, says it in its log."""
-    make = MENDED[trouble]
+    make = TROUBLES[trouble]
     for line, name, role in (
         (("sql", "migrate"), "DATABASE_URL", OWNER),
         (("sql", "status"), "DATABASE_URL", OWNER),

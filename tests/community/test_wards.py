@@ -74,11 +74,11 @@ def test_everything_of_a_ward_has_the_rows_of_that_ward_and_no_others(wards: Db)
                 if "ward" in columns
                 else "device_id IN (SELECT device_id FROM device WHERE ward = 'icu-1')"
             )
-            query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table, sql.SQL(place))  # type: ignore[arg-type]
+            query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table, sql.SQL(place))
             expected = owner.execute(query).fetchone()
         with acting_as(wards, DESK) as desk:
             assert desk.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone() == expected, name
-            query = sql.SQL("SELECT count(*) FROM {} WHERE NOT ({})").format(table, sql.SQL(place))  # type: ignore[arg-type]
+            query = sql.SQL("SELECT count(*) FROM {} WHERE NOT ({})").format(table, sql.SQL(place))
             assert desk.execute(query).fetchone() == (0,), name
         seen[name] = expected
     empty = {name for name, count in seen.items() if count == (0,)}
@@ -106,13 +106,13 @@ def test_functions_see_the_ward_only(wards: Db) -> None:
     series = "SELECT sum(readings) FROM vitals_series(%s, now() - interval '%s hours', now(), 100)"
     for hours in (1, 12, 400):  # readings, minutes, hours
         with psycopg.connect(wards.owner_url) as owner:
-            whole = owner.execute(series % ("'bed-001'", hours)).fetchone()  # type: ignore[arg-type]
+            whole = owner.execute(series % ("'bed-001'", hours)).fetchone()
         with acting_as(wards, DESK) as desk:
-            assert desk.execute(series % ("'bed-001'", hours)).fetchone() == whole  # type: ignore[arg-type]
+            assert desk.execute(series % ("'bed-001'", hours)).fetchone() == whole
             with pytest.raises(psycopg.errors.InvalidParameterValue, match="there is no device 'bed-002'"):
-                desk.execute(series % ("'bed-002'", hours))  # type: ignore[arg-type]
+                desk.execute(series % ("'bed-002'", hours))
         with acting_as(wards, OTHER) as other:
-            assert other.execute(series % ("'bed-002'", hours)).fetchone() is not None  # type: ignore[arg-type]
+            assert other.execute(series % ("'bed-002'", hours)).fetchone() is not None
     with acting_as(wards, DESK) as desk:
         assert desk.execute("SELECT count(*) FROM last_reading_of('bed-002')").fetchone() == (0,)
         assert desk.execute("SELECT count(*) FROM last_reading_of('bed-silent')").fetchone() == (1,)

@@ -81,7 +81,9 @@ def test_services_are_told_where_everything_is_over_whatever_the_caller_had_set(
     told = environment(given, Ports(2000), SECRETS, home, ingest)
     assert told["VITALFLOW_MQTT_URL"] == "mqtts://ingest:ingest-at-broker@127.0.0.1:2000"
     assert "VITALFLOW_ADMIN_URL" not in told
-    assert told["VITALFLOW_INGEST_URL"] == "postgresql://vitalflow_ingest:ingest-word@127.0.0.1:2001/vitalflow"
+    address = "postgresql://vitalflow_ingest:ingest-word@127.0.0.1:2001/vitalflow"
+    assert told["VITALFLOW_INGEST_URL"] == f"{address}?sslmode=verify-full&sslrootcert={home.identity}/ca.crt"
+    assert "VITALFLOW_DATABASE_URL" not in told, "it has no use for the owner's rights"
     assert told["VITALFLOW_INGEST_METRICS_PORT"] == "2002"
     assert told["VITALFLOW_TOPIC_ROOT"] == "t"
     assert "VITALFLOW_INGEST_URL_FILE" not in told
