@@ -5,7 +5,7 @@
 -- aggregates on tables that have it (seen with 2.23; its issues 5787 and 6827).
 -- security_barrier keeps conditions that could tell something of other wards' rows (by an error, say) from being tried
 -- on them; plain comparisons of times and names are still pushed down to chunks and indexes.
-CREATE SCHEMA IF NOT EXISTS by_ward;
+CREATE SCHEMA by_ward;
 
 -- Every table and view that tells of a ward, or of a device: one without a ward of its own belongs to the ward in which
 -- its device says it stands now. What tells of neither has no view here and is not seen.
@@ -25,7 +25,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')
     LOOP
         EXECUTE format(
-            'CREATE OR REPLACE VIEW by_ward.%1$I WITH (security_barrier) AS SELECT * FROM public.%1$I WHERE %2$s',
+            'CREATE VIEW by_ward.%1$I WITH (security_barrier) AS SELECT * FROM public.%1$I WHERE %2$s',
             relation.name,
             CASE WHEN relation.by_ward THEN 'ward = ' || mine
                  WHEN relation.by_device THEN

@@ -35,7 +35,11 @@ def test_it_makes_a_hypertable_roles_and_views(migrated: Db) -> None:
     )
     assert dimensions == [("time", "1 day")]
     roles = "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname LIKE 'vitalflow_%' ORDER BY 1"
-    assert migrated.rows(roles) == [("vitalflow_ingest", True), ("vitalflow_reader", True)]
+    assert migrated.rows(roles) == [
+        ("vitalflow_ingest", True),
+        ("vitalflow_reader", True),
+        ("vitalflow_ward_reader", False),
+    ]
     settings = "SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'vitalflow_reader' ORDER BY 1"
     assert migrated.rows(settings) == [("default_transaction_read_only=on",), ("jit=off",), ("statement_timeout=30s",)]
     assert migrated.rows("SELECT * FROM device_gap") == []

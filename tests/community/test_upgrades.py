@@ -110,6 +110,7 @@ def make_apache(db: Db) -> None:
     """Turn an empty, migrated database into what a server of the Apache edition would have made of it."""
     with psycopg.connect(db.owner_url, autocommit=True) as connection:
         connection.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
+        connection.execute("DROP SCHEMA by_ward CASCADE")
         connection.execute("DROP VIEW completeness_1h")
         for rollup in ("vitals_1d", "vitals_1h", "vitals_1m", "sequence_1h"):
             connection.execute(f"DROP MATERIALIZED VIEW {rollup}".encode())

