@@ -16,7 +16,7 @@ from identity.control import control
 from identity.enrolment import enroll
 from identity.policy import Kind, User
 from identity.settings import IdentitySettings
-from vitals.broker import Broker, session_id
+from vitals.broker import session_id
 from vitals.credentials import Credential, read_credentials, write_credentials
 from vitals.errors import Never
 
@@ -115,10 +115,3 @@ def keep(path: Path, cards: Sequence[Card]) -> None:
     known = read_credentials(path) if path.exists() else {}
     new = {card.name: Credential(card.ward, card.password) for card in cards if card.password is not None}
     write_credentials(path, known | new)
-
-
-def as_broker(card: Card, folder: Path) -> Broker:
-    """The broker as the device of a folder that `write` made."""
-    files = {} if card.pair is None else {"certificate": folder / "device.crt", "key": folder / "device.key"}
-    user = None if card.password is None else card.name
-    return Broker(card.host, card.port, user, card.password, tls=True, ca=folder / "ca.crt", **files)

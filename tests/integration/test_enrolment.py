@@ -1,0 +1,232 @@
+"""Letting in and turning away at a real broker that goes on running, and new certificates without losing anybody."""
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.x509 import load_pem_x509_certificate
+
+from identity import ca
+from identity.control import control
+from identity.enrolment import enroll, listed, revoke
+from identity.policy import Kind, User
+from stack.programs import CHECKOUT
+from tests.fix_alerts import MakeAlerts
+from tests.fix_ingest import MakeIngest
+from tests.fix_secured import Secured
+from tests.fix_servers import Db, eventually
+from tests.guest import NOTHING, Guest, connects, publishes
+from vitals.broker import Broker
+from vitals.errors import Never, TryAgain
+
+NOW = datetime.now(UTC)
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(own_secured: Secured, tmp_path: Path) -> Run:
+    """`python -m ...` as the one who enrols, in a folder of its own."""
+    environ = os.environ | own_secured.settings("operator") | {"PYTHONPATH": str(CHECKOUT), "LOGNAME": "ada"}
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        line = [sys.executable, "-m", *arguments]
+        return subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+def from_folder(folder: Path) -> tuple[Broker, str]:
+    """The broker and the client id that `enroll --folder` wrote for a device."""
+    told = json.loads((folder / "device.json").read_text())
+    broker = Broker(told["host"], told["port"], tls=True, ca=folder / "ca.crt")
+    if told["password"] is None:
+        return replace(broker, certificate=folder / "device.crt", key=folder / "device.key"), told["client_id"]
+    return broker.as_user(told["user"], told["password"]), told["client_id"]
+
+
+def test_a_device_is_let_in_at_once_and_revoking_disconnects_it_for_good(
+    own_secured: Secured, run: Run, tmp_path: Path
+) -> None:
+    with Guest(own_secured.broker("ingest")) as record:
+        assert record.subscribe("vitalflow/audit/#") == "Granted QoS 1"
+        shown = run("devices", "enroll", "bed-7", "--ward", "icu-1", "--folder", "bed-7")
+        assert shown.returncode == 0, shown.stderr
+        assert "put on the device what is in bed-7: ca.crt, device.json" in shown.stdout
+        assert record.heard() == "vitalflow/audit/enrolment"
+        broker, client_id = from_folder(tmp_path / "bed-7")
+        assert broker.password is not None
+        assert broker.password not in shown.stdout
+        with Guest(broker, client_id) as device, Guest(own_secured.broker("grace")) as person:
+            assert device.publish("vitalflow/vitals/icu-1/bed-7") in ("Success", "No matching subscribers")
+            device.publish("vitalflow/status/icu-1/bed-7", b'{"state":"online","boot":1}', retain=True)
+            assert "bed-7  icu-1" in run("devices", "list").stdout
+            person.subscribe("vitalflow/status/icu-1/bed-7")
+            assert person.heard() == "vitalflow/status/icu-1/bed-7"
+            assert run("devices", "revoke", "bed-7").returncode == 0
+            assert device.disconnected() == "disconnected: Administrative action"
+            assert person.heard() == "vitalflow/status/icu-1/bed-7", "it is not forgotten"
+        assert connects(broker, client_id) == "Not authorized"
+        assert record.heard() == "vitalflow/audit/enrolment"
+    assert "bed-7" not in run("devices", "list").stdout
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket")  # paho leaves it to the collector when it is refused
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_device_with_a_certificate_comes_in_and_is_refused_once_it_is_revoked(
+    own_secured: Secured, run: Run, tmp_path: Path
+) -> None:
+    assert run("devices", "enroll", "bed-8", "--ward", "icu-1", "--certificate").returncode == 0
+    assert (tmp_path / "bed-8/device.key").stat().st_mode & 0o777 == 0o600
+    broker, client_id = from_folder(tmp_path / "bed-8")
+    assert publishes(broker, client_id, "vitalflow/vitals/icu-1/bed-8") in ("Success", "No matching subscribers")
+    assert publishes(broker, client_id, "vitalflow/vitals/icu-1/bed-1") == "Not authorized"
+    with Guest(broker, client_id) as device:
+        told = run("devices", "revoke", "bed-8")
+        assert "its certificate is revoked" in told.stdout
+        assert device.disconnected() == "disconnected: Administrative action"
+    assert own_secured.server.freshen()  # as the supervisor does once it sees the new list
+    eventually(lambda: connects(broker, client_id) != "Success", 10, "the certificate is refused")
+
+
+def test_what_is_shown_for_a_device_is_enough_to_connect_with(own_secured: Secured, run: Run) -> None:
+    shown = run("devices", "enroll", "bed-7", "--ward", "icu-1", "--qr").stdout
+    told = dict(line.split(None, 1) for line in shown.splitlines() if line.startswith("  "))
+    assert told["broker"] == f"127.0.0.1, port {own_secured.server.port}, with TLS"
+    assert told["CA"] == str(own_secured.ca)
+    broker = own_secured.broker(told["user"], told["password"])
+    assert connects(broker, told["client"].removeprefix("id").strip()) == "Success"
+    assert "█" in shown or "▄" in shown
+
+
+def test_a_name_is_given_once_and_again_only_on_purpose(own_secured: Secured, run: Run) -> None:
+    refused = run("devices", "enroll", "bed-1", "--ward", "icu-1")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "'bed-1' is enrolled already, as a device of ward icu-1; revoke it first, or" in refused.stderr
+    assert connects(own_secured.broker("bed-1"), own_secured.broker("bed-1").client_id("bed-1")) == "Success"
+    assert run("devices", "enroll", "bed-1", "--ward", "icu-1", "--again").returncode == 0
+    assert connects(own_secured.broker("bed-1"), own_secured.broker("bed-1").client_id("bed-1")) == "Not authorized"
+    assert run("devices", "enroll", "ada", "--ward", "icu-1", "--again").returncode == 2, "a person is no device"
+    assert run("devices", "revoke", "ada").returncode == 2
+    assert "is not revoked by name" in run("identity", "revoke", "ingest").stderr
+    assert "nobody is enrolled as 'nobody'" in run("identity", "revoke", "nobody").stderr
+
+
+def test_a_person_is_let_in_and_turned_away(own_secured: Secured, run: Run, tmp_path: Path) -> None:
+    shown = run("identity", "enroll-person", "nightingale", "--ward", "icu-1", "--folder", "config")
+    assert shown.returncode == 0, shown.stderr
+    options = dict(line.split(None, 1) for line in (tmp_path / "config/mosquitto_sub").read_text().splitlines())
+    assert (tmp_path / "config/mosquitto_sub").stat().st_mode & 0o777 == 0o600
+    broker = own_secured.broker(options["-u"], options["-P"])
+    with Guest(broker) as person:
+        assert person.subscribe("vitalflow/alerts/icu-1/#") == "Granted QoS 1"
+        assert person.subscribe("vitalflow/alerts/icu-2/#") == "Not authorized"
+        assert "person   nightingale" in run("identity", "list").stdout
+        assert run("identity", "revoke", "nightingale").returncode == 0
+        assert person.disconnected() == "disconnected: Administrative action"
+    assert connects(broker) == "Not authorized"
+
+
+def test_new_certificates_are_taken_without_losing_a_session_or_a_message(own_secured: Secured) -> None:
+    def shown() -> int:
+        pem = ssl.get_server_certificate(("127.0.0.1", own_secured.server.port))
+        return load_pem_x509_certificate(pem.encode()).serial_number
+
+    grace, bed = own_secured.broker("grace"), own_secured.broker("bed-1")
+    away = Guest(grace, "grace-who-is-away", clean=False)
+    assert away.subscribe("vitalflow/vitals/icu-1/bed-1") == "Granted QoS 1"
+    away.die()
+    before = shown()
+    assert not own_secured.server.freshen(), "nothing is due"
+    with Guest(grace) as person, Guest(bed, bed.client_id("bed-1")) as device:
+        assert person.subscribe("vitalflow/vitals/icu-1/bed-1") == "Granted QoS 1"
+        (own_secured.doors.authority.folder / "broker.crt").unlink()
+        assert own_secured.server.freshen()
+        eventually(lambda: shown() != before, 10, "a new certificate")
+        assert device.publish("vitalflow/vitals/icu-1/bed-1") == "Success", "the device lost its connection"
+        assert person.heard() == "vitalflow/vitals/icu-1/bed-1", "the person lost the connection"
+    with Guest(grace, "grace-who-is-away", clean=False) as again:
+        assert again.session_present
+        assert again.heard() == "vitalflow/vitals/icu-1/bed-1", "the message for who was away is lost"
+
+
+def test_who_is_enrolled_stays_enrolled_when_the_broker_is_killed_or_starts_anew(own_secured: Secured) -> None:
+    own_secured.let_in("bed-7", "icu-1", "a-word")
+    bed = own_secured.broker("bed-7", "a-word")
+    own_secured.server.kill()
+    own_secured.server.start()
+    assert publishes(bed, bed.client_id("bed-7"), "vitalflow/vitals/icu-1/bed-7") in (
+        "Success",
+        "No matching subscribers",
+    )
+
+
+def test_the_way_without_encryption_is_there_only_by_a_setting_and_takes_nobody_without_a_name(
+    own_secured: Secured,
+) -> None:
+    assert own_secured.doors.ways.plain is not None
+    plain = replace(own_secured.broker("ada"), port=own_secured.doors.ways.plain, tls=False, ca=None)
+    assert connects(plain) == "Success"
+    assert connects(replace(plain, username=None, password=None)) == "Not authorized"
+
+
+def test_a_fleet_is_told_which_of_its_devices_is_not_enrolled(own_secured: Secured, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "ward.json"
+    names = ["icu-2-bed-01", "icu-2-bed-02"]
+    assert run("devices", "enroll", *names, "--ward", "icu-2", "--credentials", str(path)).returncode == 0
+    environ = os.environ | own_secured.settings("operator") | {"VITALFLOW_DEVICES_CREDENTIALS": str(path)}
+    line = [sys.executable, "-m", "devices", "simulate", "--ward", "icu-2", "--seconds", "3", "--count"]
+
+    def simulate(count: int) -> "subprocess.CompletedProcess[str]":
+        told = [*line, str(count)]
+        return subprocess.run(told, env=environ, capture_output=True, text=True, timeout=60, check=False, cwd=CHECKOUT)
+
+    with Guest(own_secured.broker("grace")) as person:
+        assert person.subscribe("vitalflow/vitals/icu-2/#") == "Granted QoS 1"
+        assert simulate(2).returncode == 0
+        assert {person.heard() for _ in range(4)} == {f"vitalflow/vitals/icu-2/{name}" for name in names}
+    refused = simulate(3)
+    assert refused.returncode == 2
+    assert "has no device 'icu-2-bed-03'" in refused.stderr
+    assert f"enroll icu-2-bed-03 --ward icu-2 --credentials {path}" in refused.stderr
+
+
+def test_a_service_that_is_refused_says_so_and_one_that_trusts_another_ca_too(
+    own_secured: Secured, db: Db, make_ingest: MakeIngest, make_alerts: MakeAlerts, tmp_path: Path
+) -> None:
+    wrong = own_secured.url_of("ingest").replace("word-of-ingest", "a-guess")
+    refused = make_ingest(wrong, db, start=False, mqtt_ca=own_secured.ca).start(wait=False)
+    eventually(lambda: "it refuses us: Not authorized" in refused.said(), 10, "the refusal")
+    assert "a-guess" not in refused.said()
+    another = Path(tmp_path / "another.crt")
+    another.write_bytes(ca.new_ca("another", NOW).certificate)
+    deaf = make_alerts(own_secured.url_of("alerts"), start=False, mqtt_ca=another).start(wait=False)
+    eventually(lambda: f"was not made by the CA in {another}" in deaf.said(), 10, "the sentence")
+
+
+def test_nobody_but_the_admin_enrols(own_secured: Secured) -> None:
+    with pytest.raises(TryAgain, match="refuses our subscription"), control(own_secured.broker("grace")):
+        pass
+    with control(own_secured.broker("admin")) as gate:
+        with pytest.raises(Never, match="cannot be used"):
+            enroll(gate, [User("a/b", Kind.DEVICE, "icu-1", "word")], own_secured.doors.topics, by="x", now=NOW)
+        with pytest.raises(Never, match="nobody is enrolled"):
+            revoke(gate, "none", own_secured.doors.topics, by="x", now=NOW)
+        assert {"admin", "ingest", "alerts", "station", "operator"} <= {one.name for one in listed(gate)}
+
+
+def test_a_will_is_published_only_where_its_device_may_publish(own_secured: Secured) -> None:
+    bed = own_secured.broker("bed-1")
+    with Guest(own_secured.broker("grace")) as person:
+        assert person.subscribe("vitalflow/status/#") == "Granted QoS 1"
+        Guest(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-2").die()
+        assert person.heard(2) == NOTHING
+        Guest(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-1").die()
+        assert person.heard() == "vitalflow/status/icu-1/bed-1"

@@ -1,0 +1,233 @@
+"""What is wrong with certificates and their files: each mistake is one sentence with the file and what mends it."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from identity import ca
+from identity.authority import Authority, write_public, write_secret
+from identity.check import mistakes
+from vitals import tls
+from vitals.broker import Broker
+from vitals.credentials import Credential, read_credentials, write_credentials
+from vitals.errors import Never
+from vitals.settings import Settings
+
+NOW = datetime.now(UTC)
+NAMES = ["localhost", "127.0.0.1"]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    made = Authority(tmp_path / "identity")
+    made.server("broker", NAMES, NOW)
+    return made
+
+
+@contextmanager
+def serving(authority: Authority, pair: ca.Pair) -> Iterator[int]:
+    """A TLS server with that certificate, for as many handshakes as come; its port."""
+    folder = authority.folder
+    write_public(folder / "serving.crt", pair.certificate)
+    write_secret(folder / "serving.key", pair.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "serving.crt", folder / "serving.key")
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                context.wrap_socket(sock, server_side=True).close()
+            except OSError:
+                sock.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1]
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(5)
+
+
+def fails(authority: Authority, pair: ca.Pair, host: str = "127.0.0.1", name: str | None = None) -> str:
+    """The sentence for a connection to a server with that certificate."""
+    with serving(authority, pair) as port:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 5) as sock:
+                tls.context(authority.certificate).wrap_socket(sock, server_hostname=name or host).close()
+        except OSError as error:
+            return tls.explained(error, host, port, authority.certificate)
+    return "no mistake"
+
+
+def test_a_good_certificate_connects(authority: Authority) -> None:
+    assert fails(authority, authority.server("broker", NAMES, NOW)) == "no mistake"
+
+
+def test_a_certificate_for_another_name_says_for_which_it_is(authority: Authority) -> None:
+    pair = ca.sign_server(authority.open(NOW), ["ward-7.example", "10.0.0.7"], NOW)
+    said = fails(authority, pair)
+    assert said.startswith("its certificate is not for 127.0.0.1 but for ward-7.example, 10.0.0.7; ")
+    assert said.endswith("add this one to VITALFLOW_IDENTITY_NAMES and make a new one: python -m identity init")
+
+
+def test_an_expired_certificate_says_since_when(authority: Authority) -> None:
+    ended = NOW - timedelta(days=3)
+    pair = ca.sign_server(authority.open(NOW), NAMES, ended - timedelta(days=2), days=2)
+    assert f"its certificate has expired on {ended:%Y-%m-%d %H:%M} UTC, and it is " in fails(authority, pair)
+
+
+def test_a_certificate_of_tomorrow_speaks_of_the_clock(authority: Authority) -> None:
+    pair = ca.sign_server(authority.open(NOW), NAMES, NOW + timedelta(days=1))
+    said = fails(authority, pair)
+    assert "its certificate is not valid before " in said
+    assert "if this clock is wrong: timedatectl set-ntp true" in said
+
+
+def test_a_clock_before_the_ca_makes_every_certificate_invalid_and_is_named(tmp_path: Path) -> None:
+    later = NOW + timedelta(days=400)
+    authority = Authority(tmp_path / "identity")
+    said = fails(authority, authority.server("broker", NAMES, later))
+    assert said.startswith("this machine's clock says ")
+    assert "every certificate is invalid until the clock is right (timedatectl set-ntp true)" in said
+    assert str(authority.certificate) in said
+
+
+def test_a_clock_after_the_ca_is_named_too(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "identity")
+    said = fails(authority, authority.server("broker", NAMES, NOW - timedelta(days=4000)))
+    assert said.startswith("by this machine's clock (")
+    assert f"the CA in {authority.certificate} has expired on " in said
+
+
+def test_a_certificate_of_somebody_elses_ca_names_the_file_that_does_not_fit(authority: Authority) -> None:
+    pair = ca.sign_server(ca.new_ca("another", NOW), NAMES, NOW)
+    said = fails(authority, pair)
+    assert f"was not made by the CA in {authority.certificate} (" in said
+    assert "copy ca.crt from the broker's machine" in said
+
+
+def test_a_server_without_encryption_is_told_as_such(authority: Authority) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(1000)
+                sock.sendall(b"\x20\x02\x00\x00 and more")
+
+        threading.Thread(target=answer, daemon=True).start()
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), 5) as sock, pytest.raises(OSError, match="SSL") as failed:
+            tls.context(authority.certificate).wrap_socket(sock, server_hostname="127.0.0.1")
+    assert "does not speak TLS" in tls.explained(failed.value, "127.0.0.1", port, authority.certificate)
+
+
+def test_files_in_the_wrong_order_are_named(authority: Authority) -> None:
+    folder = authority.folder
+    pair = authority.client("bed-1", NOW)
+    write_public(folder / "bed.crt", pair.certificate)
+    write_secret(folder / "bed.key", pair.key)
+    good, crt, key = authority.certificate, folder / "bed.crt", folder / "bed.key"
+    tls.context(good, crt, key)
+    for files, said in (
+        ((key, crt, key), f"{key} is a private key; expected the certificate of the CA"),
+        ((crt, crt, key), f"{crt} is the certificate of bed-1 and no CA's; expected ca.crt"),
+        ((good, key, crt), f"{key} is a private key; expected a certificate"),
+        ((good, crt, crt), f"{crt} is a certificate; expected a private key"),
+        ((good, good, key), f"the key {key} does not belong to the certificate {good}"),
+        ((folder / "none", crt, key), f"{folder / 'none'} cannot be read: No such file or directory"),
+    ):
+        with pytest.raises(Never) as told:
+            tls.context(*files)
+        assert str(told.value).startswith(said)
+        assert "\n" not in str(told.value)
+
+
+def test_an_expired_certificate_of_our_own_says_how_to_make_a_new_one(authority: Authority) -> None:
+    pair = ca.sign_client(authority.open(NOW), "bed-1", NOW - timedelta(days=10), days=1)
+    crt, key = authority.folder / "old.crt", authority.folder / "old.key"
+    write_public(crt, pair.certificate)
+    write_secret(key, pair.key)
+    with pytest.raises(Never, match=f"{crt} has expired on .*python -m devices enroll bed-1 --ward WARD --certificate"):
+        tls.context(authority.certificate, crt, key)
+
+
+def test_a_key_or_credentials_that_others_can_read_are_refused(authority: Authority, tmp_path: Path) -> None:
+    key = authority.folder / "broker.key"
+    key.chmod(0o644)
+    with pytest.raises(Never, match=rf"^{key} holds secrets and others can read it \(mode 0644\): chmod 600 {key}$"):
+        tls.context(authority.certificate, authority.folder / "broker.crt", key)
+    path = tmp_path / "devices.json"
+    write_credentials(path, {"bed-1": Credential("icu-1", "word")})
+    assert read_credentials(path) == {"bed-1": Credential("icu-1", "word")}
+    path.chmod(0o640)
+    with pytest.raises(Never, match="others can read it"):
+        read_credentials(path)
+
+
+def test_what_is_no_credentials_file_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "devices.json"
+    write_secret(path, b'{"bed-1": 5}')
+    with pytest.raises(Never, match="is no credentials file"):
+        read_credentials(path)
+    with pytest.raises(Never, match="cannot be read: No such file"):
+        read_credentials(tmp_path / "none.json")
+
+
+def test_the_check_finds_nothing_wrong_with_what_we_make_and_names_each_mistake(authority: Authority) -> None:
+    folder = authority.folder
+    assert list(mistakes(folder, NAMES, NOW)) == []
+    assert any("should be made anew: it is not for ward-7" in one for one in mistakes(folder, [*NAMES, "ward-7"], NOW))
+    assert any("has expired on" in one for one in mistakes(folder, NAMES, NOW + timedelta(days=91)))
+    assert any("this machine's clock says" in one for one in mistakes(folder, NAMES, NOW - timedelta(days=1)))
+    (folder / "ca.key").chmod(0o644)
+    assert any("others can read it" in one for one in mistakes(folder, NAMES, NOW))
+    crt, key = folder / "broker.crt", folder / "broker.key"
+    swapped = crt.read_bytes(), key.read_bytes()
+    crt.write_bytes(swapped[1])
+    key.write_bytes(swapped[0])
+    assert any(f"{crt} is a private key; expected a certificate" in one for one in mistakes(folder, NAMES, NOW))
+
+
+def test_settings_say_which_of_them_go_together(tmp_path: Path) -> None:
+    def read(**values: str) -> Broker:
+        return Settings.read({f"VITALFLOW_{key.upper()}": value for key, value in values.items()}).broker
+
+    secret = tmp_path / "password"
+    secret.write_text("word\n")
+    broker = read(mqtt_url="mqtts://ada@h", mqtt_password_file=str(secret), mqtt_ca="/ca.crt")
+    assert (broker.tls, broker.port, broker.username, broker.password) == (True, 8883, "ada", "word")
+    assert broker.ca == Path("/ca.crt")
+    assert "word" not in f"{broker} {broker!r}"
+    assert read(mqtt_url="mqtt://h", mqtt_ca="/ca.crt").ca is None
+    for values, said in (
+        ({"mqtt_url": "mqtts://h", "mqtt_certificate": "/a"}, "go together; set both or none"),
+        ({"mqtt_url": "mqtt://h", "mqtt_certificate": "/a", "mqtt_key": "/b"}, "begins with mqtts://"),
+        ({"mqtt_url": "mqtts://h", "mqtt_password": "x"}, "needs a user"),
+    ):
+        with pytest.raises(Never, match=said):
+            read(**values)
+    pem = tmp_path / "my.key"
+    pem.write_text("-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----\n")
+    with pytest.raises(Never, match="leave out the _FILE") as told:
+        read(mqtt_url="mqtts://h", mqtt_certificate="/a", mqtt_key_file=str(pem))
+    assert "s3cret" not in str(told.value)
+
+
+def test_a_client_id_follows_from_the_secret_and_nobody_without_it_can_know_it() -> None:
+    ada, eve = Broker("h", 1, "ada", "one"), Broker("h", 1, "ada", "two")
+    assert ada.client_id("x") == ada.client_id("x") != eve.client_id("x")
+    assert ada.client_id("x").startswith("x.")
+    assert ada.client_id("x") != ada.client_id("y")
+    assert Broker("h", 1).client_id("x") == "x"
