@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from alerts.bed import Bed
 from alerts.brokerwatch import DEVICE, RULE, WARD, BrokerWatch
 from alerts.commands import carry_out
+from alerts.fairness import Fairness
 from alerts.restart import restore
 from alerts.silence import excuse, presence, tick
 from alerts.turnover import FORGOTTEN, close_all, use
@@ -28,6 +29,7 @@ log = logging.getLogger("alerts")
 
 KEPT_CLEARED = timedelta(hours=1)
 """How long a cleared alert stays on its topic (MQTT 5 message expiry), and how long we can tell it again."""
+COMMAND_COSTS = 16 * 1024  # bytes' worth: a person presses fewer than 16 keys a second
 MAX_TOPICS_KNOWN = 50_000  # a client may invent topics without end
 
 
@@ -51,9 +53,12 @@ class Beds:
         self.refusals: list[Refusal] = []
         self.broker = BrokerWatch(now)
         self.evaluated = 0
+        self.set_aside = 0
         self.rejected = 0
         self._topics = topics
         self._retention = retention
+        self._fairness = Fairness()
+        self._newest: dict[bytes, bytes] = {}  # by topic, of those who send more than their share
         self._known: dict[bytes, tuple[str, Place]] = {}
 
     def restore(self, alerts: Iterable[Alert], now: datetime) -> Sequence[Event]:
@@ -81,6 +86,9 @@ class Beds:
             self.rejected += 1  # ingest keeps it, with its reason
             return ()
         kind, place = known
+        if not self._fairness.admits(place.device, len(payload), now):
+            self._set_aside(topic, place, payload, now)
+            return ()
         if kind == "vitals":
             return self._take_readings(place, payload, now, clock)
         if kind == "status":
@@ -91,7 +99,8 @@ class Beds:
         """What time alone changes. About once a second."""
         for key in [key for key, alert in self.cleared.items() if now - alert.changed_at >= KEPT_CLEARED]:
             del self.cleared[key]
-        events = [event for bed in self.beds.values() for event in tick(bed, now)]
+        events = [*self._noted(self._take_newest(now))]
+        events += [event for bed in self.beds.values() for event in tick(bed, now)]
         return self._noted([*events, *self.broker.tick(now)])
 
     def excuse(self, now: datetime) -> None:
@@ -153,6 +162,9 @@ class Beds:
                 # It would come again at every start and silence an alert that its author never saw.
                 raise Refused("an acknowledgement must not be retained")
             place, rule, person = self._topics.parse_ack(topic)
+            if person is not None and not self._fairness.admits(f"{person} (person)", COMMAND_COSTS, now):
+                self.set_aside += 1  # answered, it would be as many messages again
+                return ()
             command = decode_command(payload, person)
             bed = self.broker.bed if (place.ward, place.device) == (WARD, DEVICE) else self.beds.get(place.device)
             if bed is None:
@@ -182,6 +194,32 @@ class Beds:
         except Refused as refused:  # they made sense with the rule file of before
             self._refuse(self._topics.limits(bed.ward, bed.device), refused)
             return use(bed, self.rules, None, now)
+
+    # --- who sends more than a share ---
+
+    def _set_aside(self, topic: bytes, place: Place, payload: bytes, now: datetime) -> None:
+        self.set_aside += 1
+        self._newest[topic] = payload
+        if self._fairness.is_worth_telling(place.device, now):
+            log.warning(
+                "%s of %s sends more than its share; of what is beyond it only the newest message is evaluated, "
+                "twice a second",
+                place.device,
+                place.ward,
+            )
+
+    def _take_newest(self, now: datetime) -> Sequence[Event]:
+        newest, self._newest = self._newest, {}
+        events: list[Event] = []
+        for topic, payload in newest.items():
+            kind, place = self._known.get(topic) or self._learn(topic, topic.decode())
+            if kind == "vitals":
+                events += self._take_readings(place, payload, now, Clock.at(now, self._retention))
+            elif kind == "status":
+                events += self._take_status(place, payload, now)
+            else:
+                events += self._take_limits(topic.decode(), place, payload, now)
+        return events
 
     # --- the rest ---
 

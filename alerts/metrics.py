@@ -14,6 +14,7 @@ class Metrics:
         name = "vitalflow_alerts_"
         self.evaluated = Counter(name + "evaluated", "Readings evaluated", registry=registry)
         self.rejected = Counter(name + "rejected", "Messages that moved nothing", registry=registry)
+        self.set_aside = Counter(name + "set_aside", "Messages beyond their sender's share", registry=registry)
         self.events = Counter(name + "events", "Changes published", ["change", "priority"], registry=registry)
         self.refused = Counter(name + "refused", "Commands and limits refused", registry=registry)
         self.connections = Counter(name + "connections", "Connections made to the broker", registry=registry)

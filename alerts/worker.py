@@ -117,7 +117,8 @@ class Worker:
                 self._session.receive()
                 self._metrics.evaluated.inc(self._beds.evaluated)
                 self._metrics.rejected.inc(self._beds.rejected)
-                self._beds.evaluated = self._beds.rejected = 0
+                self._metrics.set_aside.inc(self._beds.set_aside)
+                self._beds.evaluated = self._beds.rejected = self._beds.set_aside = 0
             self._acknowledge()
             if self._reloading:
                 self._reload()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from identity.enrolment import check_name
 from tests.fix_world import World
-from tests.guest import NOTHING, Guest, connects, publishes, subscribes
+from tests.guest import NOTHING, Guest, connects, packet, publishes, subscribes
 from vitals.errors import Never
 
 Attempt = Callable[[World], str]
@@ -189,22 +189,11 @@ def will(user: str, topic: str) -> Attempt:
 # --- what no honest client sends ---
 
 
-def packet(topic: bytes, payload: bytes = b"") -> bytes:
-    """A PUBLISH of QoS 1 of MQTT 5, whatever the topic."""
-    body = len(topic).to_bytes(2, "big") + topic + b"\x00\x01\x00" + payload
-    length, rest = bytearray(), len(body)
-    while True:
-        rest, digit = divmod(rest, 128)
-        length.append(digit | 0x80 if rest else digit)
-        if not rest:
-            return b"\x32" + bytes(length) + body
-
-
 def raw(topic: bytes, payload: bytes = b"") -> Attempt:
     def attempt(world: World) -> str:
         with Guest(world.user("bed-1"), world.id_of("bed-1")) as guest:
             assert guest.connected == "Success"
-            return guest.raw(packet(topic, payload))
+            return guest.raw(packet(topic, payload, b"\x00\x01\x00"))
 
     return attempt
 

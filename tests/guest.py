@@ -138,3 +138,24 @@ def subscribes(broker: Broker, client_id: str, topic: str) -> str:
     with Guest(broker, client_id) as guest:
         assert guest.connected == "Success", guest.connected
         return guest.subscribe(topic)
+
+
+def text(words: bytes) -> bytes:
+    """A field of MQTT with its length before it."""
+    return len(words).to_bytes(2, "big") + words
+
+
+def remaining(number: int) -> bytes:
+    """The remaining length of a packet: 7 bits a byte, lowest first."""
+    digits = bytearray()
+    while True:
+        number, digit = divmod(number, 128)
+        digits.append(digit | 0x80 if number else digit)
+        if not number:
+            return bytes(digits)
+
+
+def packet(topic: bytes, payload: bytes, between: bytes = b"") -> bytes:
+    """A PUBLISH by hand, whatever the topic; `between`: message id and properties, and then it is of QoS 1."""
+    body = text(topic) + between + payload
+    return (b"\x32" if between else b"\x30") + remaining(len(body)) + body

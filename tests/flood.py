@@ -1,0 +1,51 @@
+"""A device that sends without end: `python -m tests.flood`, in a process of its own so that it has a core.
+
+Bytes by hand, QoS 0: no client library could send so much, and nothing tells it to wait. Its settings come on standard
+input, for there is a password among them.
+"""
+
+import json
+import socket
+import ssl
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+from tests.guest import packet, remaining, text
+
+
+def main() -> None:
+    """Connect, send for so many seconds, say how much."""
+    told = json.load(sys.stdin)
+    context = ssl.create_default_context(cafile=told["ca"])
+    with context.wrap_socket(
+        socket.create_connection((told["host"], told["port"])), server_hostname=told["host"]
+    ) as sock:
+        login = b"".join(text(told[key].encode()) for key in ("client_id", "user", "password"))
+        connect = text(b"MQTT") + b"\x04\xc2\x00\x3c" + login
+        sock.sendall(b"\x10" + remaining(len(connect)) + connect)
+        sock.recv(4)
+        payloads = {"small": [one(number) for number in range(500)], "large": [many()], "junk": [b"[" * 65_000]}
+        chunk = b"".join(packet(told["topic"].encode(), payload) for payload in payloads[told["what"]])
+        end, sent = time.monotonic() + told["seconds"], 0
+        while time.monotonic() < end:
+            sock.sendall(chunk)
+            sent += len(payloads[told["what"]])
+    sys.stdout.write(f"{sent}\n")
+
+
+def measured(number: int) -> dict[str, object]:
+    time = datetime.now(UTC) - timedelta(milliseconds=number)
+    return {"time": time.isoformat(), "boot": 1, "seq": number + 1, "heart_rate": 80, "spo2": 97}
+
+
+def one(number: int) -> bytes:
+    return json.dumps(measured(number)).encode()
+
+
+def many() -> bytes:
+    return json.dumps([measured(number) for number in range(400)]).encode()
+
+
+if __name__ == "__main__":
+    main()

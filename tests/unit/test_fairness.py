@@ -1,0 +1,71 @@
+"""A share for each sender: what is within it is evaluated at once, of what is beyond it the newest."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from alerts.beds import Beds
+from alerts.fairness import A_SECOND, BURST, BYTES_A_SECOND, Fairness
+from alerts.rulefile import DEFAULT, load
+from vitals.reading import reading
+from vitals.topics import Topics
+from vitals.wire import Clock, encode
+
+NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+MONTH = timedelta(days=30)
+
+
+def admitted(fairness: Fairness, messages: int, size: int, now: datetime, sender: str = "bed-1") -> int:
+    return sum(fairness.admits(sender, size, now) for _ in range(messages))
+
+
+def test_a_burst_is_admitted_and_then_so_much_a_second() -> None:
+    fairness = Fairness()
+    # One more or less: what is left is a sum of fractions.
+    assert admitted(fairness, 10_000, 200, NOW) == pytest.approx(BURST * A_SECOND, abs=1)
+    assert admitted(fairness, 10_000, 200, NOW) == 0
+    assert admitted(fairness, 10_000, 200, NOW + timedelta(seconds=1)) == pytest.approx(A_SECOND, abs=1)
+    assert admitted(fairness, 10_000, 200, NOW + timedelta(hours=1)) == pytest.approx(BURST * A_SECOND, abs=1)
+
+
+def test_large_messages_cost_as_much_as_they_are_long() -> None:
+    assert admitted(Fairness(), 1000, 64 * 1024, NOW) == BURST * BYTES_A_SECOND / (64 * 1024)
+
+
+def test_one_sender_takes_nothing_from_another() -> None:
+    fairness = Fairness()
+    admitted(fairness, 10_000, 200, NOW)
+    assert admitted(fairness, 5, 200, NOW, "bed-2") == 5
+
+
+def test_a_clock_that_is_set_back_starves_nobody() -> None:
+    fairness = Fairness()
+    admitted(fairness, 10_000, 200, NOW)
+    back = NOW - timedelta(hours=1)
+    assert admitted(fairness, 1, 200, back) == 0
+    assert admitted(fairness, 10_000, 200, back + timedelta(seconds=1)) == pytest.approx(A_SECOND, abs=1)
+
+
+def test_it_is_told_once_and_then_now_and_then() -> None:
+    fairness = Fairness()
+    admitted(fairness, 10_000, 200, NOW)
+    assert fairness.is_worth_telling("bed-1", NOW)
+    assert not fairness.is_worth_telling("bed-1", NOW + timedelta(seconds=59))
+    assert fairness.is_worth_telling("bed-1", NOW + timedelta(seconds=61))
+
+
+def test_the_newest_reading_of_a_noisy_device_still_raises_its_alarm_at_the_next_tick() -> None:
+    beds = Beds(Topics(), load(DEFAULT), MONTH, NOW)
+    clock = Clock.at(NOW, MONTH)
+
+    def measure(seq: int, spo2: float) -> int:
+        at = NOW + timedelta(milliseconds=seq)
+        payload = encode(reading(at, {"spo2": spo2}, boot=1, seq=seq, patient_id="p-1"))
+        return len(beds.take(b"vitalflow/vitals/icu-1/bed-1", payload, False, NOW, clock))
+
+    noise = round(BURST * A_SECOND) + 1000
+    assert sum(measure(seq, 97) for seq in range(1, noise)) == 0
+    assert beds.set_aside > 0
+    assert measure(noise, 70) == 0, "it is beyond its share"
+    told = beds.tick(NOW + timedelta(seconds=0.5))
+    assert [event.alert.rule for event in told] == ["spo2-low"]
