@@ -126,7 +126,9 @@ def env(context: typer.Context) -> None:
 @app.command()
 def logs(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="supervisor, broker, alerts, database, migrate, ingest or devices.")],
+    name: Annotated[
+        str, typer.Argument(help="supervisor, broker, alerts, station, database, migrate, ingest or devices.")
+    ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Print the log of one process."""

@@ -45,6 +45,11 @@ class Ports:
         return self.base + 3
 
     @property
+    def station(self) -> int:
+        """The live ward in a browser."""
+        return self.base + 4
+
+    @property
     def certificates(self) -> int:
         """MQTT, for devices that have a certificate."""
         return self.base + 8
@@ -52,7 +57,7 @@ class Ports:
     @property
     def all(self) -> tuple[int, ...]:
         """Every port of the stack."""
-        return (self.broker, self.database, self.ingest, self.alerts, self.certificates)
+        return (self.broker, self.database, self.ingest, self.alerts, self.station, self.certificates)
 
 
 def broker_url(ports: Ports, secrets: Secrets, user: str | None) -> str:
@@ -90,6 +95,7 @@ def environment(
     ours = {name: value for name, value in ours.items() if name not in withheld}
     ours["VITALFLOW_MQTT_URL"] = broker_url(ports, secrets, service.user)
     ours |= {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest), f"{PREFIX}ALERTS_METRICS_PORT": str(ports.alerts)}
+    ours |= {f"{PREFIX}STATION_HOST": "127.0.0.1", f"{PREFIX}STATION_PORT": str(ports.station)}
     hidden = {f"{name}_FILE" for name in (*ours, *withheld)} | withheld | {"VITALFLOW_MQTT_PASSWORD"}
     theirs = {name: value for name, value in environ.items() if name not in hidden}
     return theirs | ours | {"PYTHONUNBUFFERED": "1"}
@@ -137,6 +143,7 @@ def services(ports: Ports, devices: int) -> list[Planned]:
             user="ingest",
             writes_by=("VITALFLOW_INGEST_URL",),
         ),
+        Planned("station", ("station",), ports.station, "vitalflow_station_connections_total", False, "station"),
         Planned("devices", ("devices", *fleet, "--scenario", "mixed")),
     ]
     return [service for service in listed if devices or service.name != "devices"]

@@ -12,6 +12,7 @@ from devices.settings import DevicesSettings
 from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from sql.__main__ import SqlSettings
+from station.settings import StationSettings
 from vitals.errors import Never
 from vitals.settings import PREFIX, Broker, Settings, without_password
 
@@ -24,6 +25,7 @@ CLASSES: list[type[Settings]] = [
     SqlSettings,
     DevicesSettings,
     IdentitySettings,
+    StationSettings,
 ]
 
 

@@ -1,0 +1,46 @@
+"""`python -m station`: options, settings, start."""
+
+import asyncio
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from station.settings import StationSettings
+from station.station import Station
+from vitals.errors import told_in_one_sentence
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(
+    epilog="""Examples:
+
+    eval "$(python -m stack env)" && python -m station
+
+    curl http://127.0.0.1:8080/api/ward
+    """
+)
+def main(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """The live ward in a browser, at http://127.0.0.1:8080.
+
+    Listens to the broker like any other client; trends and past alerts come from the database, where
+    VITALFLOW_READER_URL names one. Its settings are environment variables, all listed in .env.example.
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with told_in_one_sentence("vitalflow station"):
+        settings = StationSettings.read(os.environ)
+        asyncio.run(Station(settings).run())
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m station")

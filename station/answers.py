@@ -1,0 +1,123 @@
+"""From what the ward knows to what the API answers. Pure: it is told the time."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from station import models
+from station.bed import Bed
+from station.ward import Ward
+from vitals.alert import Alert
+from vitals.look import SPOKEN
+from vitals.signs import SIGNS
+from vitals.ward import HELD_FOR, in_order
+
+
+def ward(known: Ward, name: str | None, now: datetime) -> models.Ward:
+    """One ward, or with no name all of them."""
+    alerts: dict[str, list[Alert]] = {}
+    for alert in known.alerts(now):
+        alerts.setdefault(alert.device_id, []).append(alert)
+    shown = [bed for bed in known.beds.values() if known.is_shown(bed) and name in (None, bed.seen.bed.ward)]
+    devices = [seen.bed.device for seen in in_order(bed.seen for bed in shown)]
+    doubted = known.is_doubted()
+    beds = [_bed(known.beds[device], alerts.get(device, []), doubted, now) for device in devices]
+    return models.Ward(at=now, beds=beds, away=away(known, now))
+
+
+def bed(known: Ward, device: str, now: datetime) -> models.Bed | None:
+    """One bed; None where nobody knows it."""
+    found = known.beds.get(device)
+    if found is None:
+        return None
+    mine = [alert for alert in known.alerts(now) if alert.device_id == device]
+    return _bed(found, mine, known.is_doubted(), now)
+
+
+def alerts(known: Ward, name: str | None, now: datetime) -> models.Alerts:
+    """The open alerts of one ward, or with no name of all."""
+    doubted = known.is_doubted()
+    mine = [_alert(alert, doubted) for alert in known.alerts(now) if name in (None, alert.ward)]
+    return models.Alerts(at=now, alerts=mine, away=away(known, now))
+
+
+def away(known: Ward, now: datetime) -> list[models.Away]:
+    """Who is away."""
+    return [models.Away(name=one.name, since=one.since, text=one.text) for one in known.services.away(now)]
+
+
+def series(device: str, rows: Iterable[dict[str, Any]]) -> models.Series:
+    """The rows of `vitals_series` as columns, which is how they are drawn."""
+    listed = list(rows)
+    signs = {
+        sign.key: models.Points(
+            unit=sign.unit,
+            avg=[row[f"{sign.key}_avg"] for row in listed],
+            min=[row[f"{sign.key}_min"] for row in listed],
+            max=[row[f"{sign.key}_max"] for row in listed],
+            n=[row[f"{sign.key}_n"] or 0 for row in listed],
+        )
+        for sign in SIGNS
+    }
+    times, readings = [row["time"] for row in listed], [row["readings"] for row in listed]
+    return models.Series(device=device, time=times, readings=readings, signs=signs)
+
+
+def past_alerts(device: str, rows: Iterable[dict[str, Any]]) -> models.PastAlerts:
+    """The rows of the view `alert`."""
+    return models.PastAlerts(device=device, alerts=[_past(**row) for row in rows])
+
+
+def _past(alert_id: UUID, worst_priority: str, text: str, unit: str | None, **rest: Any) -> models.PastAlert:
+    spoken = text.replace(unit, SPOKEN.get(unit, unit)) if unit else text
+    return models.PastAlert(alert_id=str(alert_id), priority=worst_priority, text=spoken, **rest)
+
+
+def _bed(bed: Bed, alerts: list[Alert], doubted: Callable[[Alert], bool], now: datetime) -> models.Bed:
+    seen, last = bed.seen, bed.seen.last
+    age = seen.age(now)
+    score = bed.score
+    values = {
+        sign.key: models.Value(value=held.value, unit=sign.unit, time=held.time)
+        for sign in SIGNS
+        if (held := seen.held.get(sign.key)) is not None and now - held.time <= HELD_FOR
+    }
+    return models.Bed(
+        device=seen.bed.device,
+        ward=seen.bed.ward,
+        patient_id=seen.patient,
+        condition=str(seen.condition(now)),
+        time=None if last is None else last.time,
+        age_s=None if age is None else age.total_seconds(),
+        values=values,
+        sensor_off=[] if last is None else list(last.sensor_off),
+        on_oxygen=None if last is None else last.on_oxygen,
+        consciousness=None if last is None else last.consciousness,
+        news2=models.Score(total=score.total, worst_part=score.worst, parts=score.parts, missing=list(score.missing))
+        if score.parts
+        else None,
+        alerts=[_alert(alert, doubted) for alert in alerts],
+    )
+
+
+def _alert(alert: Alert, doubted: Callable[[Alert], bool]) -> models.Alert:
+    return models.Alert(
+        alert_id=str(alert.alert_id),
+        ward=alert.ward,
+        device=alert.device_id,
+        rule=alert.rule,
+        priority=str(alert.priority),
+        kind=alert.kind,
+        state=str(alert.state),
+        text=alert.text,
+        sign=alert.sign,
+        value=alert.value,
+        limit=alert.limit,
+        patient_id=alert.patient_id,
+        raised_at=alert.raised_at,
+        changed_at=alert.changed_at,
+        acknowledged_by=alert.acknowledged_by,
+        audio_paused_until=alert.audio_paused_until,
+        doubted=doubted(alert),
+    )

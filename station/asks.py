@@ -1,0 +1,82 @@
+"""What persons ask of the alert worker, and its answer: the alert's new state, or a refusal with the reason.
+
+An answer comes as a message like any other, to all; here it finds the one who asked. Two who acknowledge at once both
+ask, and the worker decides who was first.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from station.ward import Refusal
+from vitals.alert import Alert, State
+from vitals.command import Command, encode_command
+from vitals.errors import TryAgain
+from vitals.limits import Refused
+from vitals.topics import Topics
+
+ANSWERS = 3.0  # seconds in which a worker that is there has done or refused what was asked
+
+Publish = Callable[[str, bytes, bool], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    topic: str
+    command: Command
+    at: datetime
+    answer: "asyncio.Future[Alert]"
+
+
+class Asks:
+    """Those that wait for an answer. `publish` raises TryAgain while the broker is away."""
+
+    def __init__(self, topics: Topics, publish: Publish) -> None:
+        self._topics = topics
+        self._publish = publish
+        self._waiting: list[_Asked] = []
+
+    async def ask(self, alert: Alert, command: Command) -> Alert:
+        """Ask, and wait for the alert as it then stands; raises Refused, or TryAgain where nobody answers."""
+        if is_done(alert, command, datetime.now(UTC)):
+            return alert  # the worker does not answer what changes nothing
+        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule)
+        asked = _Asked(topic, command, datetime.now(UTC), asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        try:
+            await self._publish(topic, encode_command(command), False)
+            async with asyncio.timeout(ANSWERS):
+                return await asked.answer
+        except TimeoutError:
+            raise TryAgain("no answer from the alert worker; is it away?") from None
+        finally:
+            self._waiting.remove(asked)
+
+    def alert(self, alert: Alert) -> None:
+        """An alert has changed."""
+        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule)
+        for asked in self._waiting:
+            if asked.topic == topic and not asked.answer.done() and is_done(alert, asked.command, asked.at):
+                asked.answer.set_result(alert)
+
+    def refusal(self, refusal: Refusal) -> None:
+        """A service has refused; the first who asked for that and still waits is meant."""
+        for asked in self._waiting:
+            if asked.topic == refusal.topic and not asked.answer.done():
+                asked.answer.set_exception(Refused(refusal.reason))
+                return
+
+
+def is_done(alert: Alert, command: Command, now: datetime) -> bool:
+    """Whether the alert stands as the command wants it."""
+    match command.action:
+        case "acknowledge":
+            seen = alert.state in (State.ACKNOWLEDGED, State.CLEARED)
+            return seen and alert.acknowledged_by == command.by
+        case "pause_audio":
+            until = alert.audio_paused_until
+            wanted = now + timedelta(seconds=command.seconds)
+            return alert.state is State.AUDIO_PAUSED and until is not None and until >= wanted - timedelta(seconds=1)
+        case "resume_audio":
+            return alert.state is State.ACTIVE

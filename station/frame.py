@@ -1,0 +1,246 @@
+"""What the browsers are told: the whole ward once, and then a few times a second what has changed of it. Pure.
+
+Every browser is told the same, so a frame is made into bytes once and the same bytes go to all of them. Numbers and
+texts only; how it looks is the page's business. Times are unix milliseconds of our clock or the device's, and the page
+reckons ages by `at`, our clock, because its own may be wrong.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from station.bed import Bed
+from station.services import Away
+from station.ward import Ward
+from vitals import look
+from vitals.alert import Alert
+from vitals.news2 import HOLD, INPUTS
+from vitals.signs import SIGNS
+from vitals.ward import HELD_FOR
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ShownScore(Struct, frozen=True):
+    """A NEWS2; `missing` inputs make it a lower bound."""
+
+    total: int
+    worst: int
+    parts: dict[str, int]
+    missing: tuple[str, ...]
+    stale: tuple[str, ...]
+
+
+class ShownBed(Struct, frozen=True, omit_defaults=True):
+    """A bed. `values` has, by sign, the last value and how many seconds older than `time` it is."""
+
+    device: str
+    ward: str
+    name: str
+    patient: str | None = None
+    time: int | None = None
+    online: bool = True
+    silent_after: float = 5.0
+    values: dict[str, tuple[float, float]] = {}
+    off: tuple[str, ...] = ()
+    on_oxygen: bool | None = None
+    consciousness: str | None = None
+    news2: ShownScore | None = None
+    own_limits: bool = False
+
+
+class ShownAlert(Struct, frozen=True, omit_defaults=True):
+    """An open alert. `key` is ward, device and rule, as its topic has them."""
+
+    key: str
+    id: str
+    ward: str
+    device: str
+    name: str
+    rule: str
+    priority: str
+    kind: str
+    state: str
+    text: str
+    raised: int
+    changed: int
+    revision: int
+    patient: str | None = None
+    sign: str | None = None
+    by: str | None = None
+    paused_until: int | None = None
+    doubted: bool = False
+
+
+class ShownAway(Struct, frozen=True):
+    """One that is away, since when, and what that means."""
+
+    name: str
+    since: int
+    text: str
+
+
+class Frame(Struct, frozen=True, omit_defaults=True):
+    """One message to the browsers. A `whole` one forgets all before it; else it follows frame `number` - 1."""
+
+    number: int
+    at: int
+    whole: bool = False
+    beds: list[ShownBed] = []
+    gone: list[str] = []
+    alerts: list[ShownAlert] = []
+    over: list[str] = []
+    away: list[ShownAway] = []
+
+
+def hello(version: str) -> bytes:
+    """What a page needs to know before the first frame: the table of signs, the inputs of the score, our periods."""
+    signs = [
+        {
+            "key": sign.key,
+            "label": sign.label,
+            "short": sign.short,
+            "unit": look.SPOKEN.get(sign.unit, sign.unit),
+            "decimals": sign.decimals,
+            "low": sign.low,
+            "high": sign.high,
+            "critical_above": sign.critical_above,
+            "critical_below": sign.critical_below,
+        }
+        for sign in SIGNS
+    ]
+    told = {
+        "version": version,
+        "signs": signs,
+        "score_inputs": [{"key": key, "hold_s": HOLD[key].total_seconds()} for key in INPUTS],
+        "held_for_s": HELD_FOR.total_seconds(),
+    }
+    return _encode(told)
+
+
+class Framer:
+    """Makes the frames; remembers what was told last."""
+
+    def __init__(self, ward: Ward) -> None:
+        self.number = 0
+        self._ward = ward
+        self._told_alerts: dict[str, ShownAlert] = {}
+        self._told_away: list[ShownAway] = []
+
+    def whole(self, now: datetime) -> bytes:
+        """Everything, for a browser that is new or fell behind; the next `changes` follow it."""
+        ward = self._ward
+        beds = [shown_bed(bed) for bed in ward.beds.values() if ward.is_shown(bed)]
+        alerts = list(shown_alerts(ward, now).values())
+        return _encode(Frame(self.number, ms(now), whole=True, beds=beds, alerts=alerts, away=shown_away(ward, now)))
+
+    def changes(self, now: datetime, *, due: bool) -> bytes | None:
+        """What has changed since the last time; None where nothing has, unless a sign of life is `due`."""
+        ward = self._ward
+        alerts = shown_alerts(ward, now)
+        told = [alert for key, alert in alerts.items() if self._told_alerts.get(key) != alert]
+        over = [key for key in self._told_alerts if key not in alerts]
+        away = shown_away(ward, now)
+        if not (due or ward.changed or ward.gone or told or over or away != self._told_away):
+            return None
+        beds = [shown_bed(bed) for device in ward.changed if ward.is_shown(bed := ward.beds[device])]
+        gone = list(ward.gone)
+        ward.changed.clear()
+        ward.gone.clear()
+        self._told_alerts, self._told_away = alerts, away
+        self.number += 1
+        return _encode(Frame(self.number, ms(now), False, beds, gone, told, over, away))
+
+
+def shown_bed(bed: Bed) -> ShownBed:
+    """A bed as the page gets it."""
+    seen, last = bed.seen, bed.seen.last
+    if last is None:
+        return ShownBed(
+            seen.bed.device,
+            seen.bed.ward,
+            seen.name,
+            online=seen.online,
+            silent_after=seen.silent_after.total_seconds(),
+            own_limits=bed.limits is not None,
+        )
+    score = bed.score
+    return ShownBed(
+        seen.bed.device,
+        seen.bed.ward,
+        seen.name,
+        seen.patient,
+        ms(last.time),
+        seen.online,
+        seen.silent_after.total_seconds(),
+        {key: (held.value, (last.time - held.time).total_seconds()) for key, held in seen.held.items()},
+        last.sensor_off,
+        last.on_oxygen,
+        last.consciousness,
+        ShownScore(score.total, score.worst, score.parts, score.missing, score.stale) if score.parts else None,
+        bed.limits is not None,
+    )
+
+
+def shown_alerts(ward: Ward, now: datetime) -> dict[str, ShownAlert]:
+    """The open alerts by key, the most urgent first."""
+    alerts = ward.alerts(now)
+    is_doubted = ward.is_doubted()
+    return {(shown := shown_alert(alert, doubted=is_doubted(alert))).key: shown for alert in alerts}
+
+
+def shown_alert(alert: Alert, *, doubted: bool) -> ShownAlert:
+    """An alert as the page gets it."""
+    paused = alert.audio_paused_until
+    return ShownAlert(
+        f"{alert.ward}/{alert.device_id}/{alert.rule}",
+        str(alert.alert_id),
+        alert.ward,
+        alert.device_id,
+        look.bed_name(alert.ward, alert.device_id),
+        alert.rule,
+        str(alert.priority),
+        alert.kind,
+        str(alert.state),
+        look.words(alert),
+        ms(alert.raised_at),
+        ms(alert.changed_at),
+        alert.revision,
+        alert.patient_id,
+        alert.sign,
+        None if alert.acknowledged_by is None else look.plain(alert.acknowledged_by),
+        None if paused is None else ms(paused),
+        doubted,
+    )
+
+
+def shown_away(ward: Ward, now: datetime) -> list[ShownAway]:
+    """Who is away."""
+    return [_away(away) for away in ward.services.away(now)]
+
+
+def _away(away: Away) -> ShownAway:
+    return ShownAway(away.name, ms(away.since), away.text)
+
+
+def recent(beds: dict[str, Bed], devices: list[str], seconds: float) -> bytes:
+    """The minutes behind the beds: by device the unix seconds, and beside them, by sign, the values or null."""
+    found: dict[str, Any] = {}
+    for device in devices:
+        points = list(beds[device].recent(timedelta(seconds=seconds)))
+        values = zip(*(values for _, values in points), strict=True) if points else [() for _ in SIGNS]
+        named = {sign.key: column for sign, column in zip(SIGNS, values, strict=True) if any_value(column)}
+        found[device] = {"time": [second for second, _ in points], **named}
+    return _encode(found)
+
+
+def any_value(column: tuple[float | None, ...]) -> bool:
+    """Whether something was measured."""
+    return any(value is not None for value in column)
+
+
+def ms(moment: datetime) -> int:
+    """Unix milliseconds."""
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,90 @@
+"""What has been: trends and alerts from the database, as vitalflow_reader. The live part waits for none of it.
+
+Every question has its own connection, a few at a time, and a time after which it is given up; a database that is slow
+or dead costs a question its answer and nothing else.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from vitals.errors import Never, TryAgain
+
+log = logging.getLogger("station")
+
+AT_ONCE = 4  # questions; more wait for their turn
+CONNECT_S = 2
+PATIENCE_S = 6.0  # for an answer, the turn included
+STATEMENT_MS = 5_000
+LOOK_S = 2.0  # seconds between two looks whether the database is there
+
+SERIES = "SELECT * FROM vitals_series(%s, %s, %s, %s)"
+ALERTS = """
+SELECT alert_id, rule, kind, sign, unit, raised_at, ward, patient_id, state, worst_priority, text, acknowledged_at,
+       acknowledged_by, cleared_at, reason, extract(epoch FROM duration)::float8 AS duration_s
+FROM alert WHERE device_id = %s AND raised_at > now() - interval '30 days' ORDER BY raised_at DESC LIMIT %s
+"""
+
+
+class History:
+    """The database, or none: then every question raises TryAgain and says so."""
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self.failures = 0
+
+    async def series(self, device: str, start: datetime, end: datetime, points: int) -> list[dict[str, Any]]:
+        """One device over a range, in at most `points` points; raises Never for what cannot be, TryAgain."""
+        return await self._ask(SERIES, device, start, end, points)
+
+    async def alerts(self, device: str, limit: int) -> list[dict[str, Any]]:
+        """The device's last alerts, the newest first, of 30 days; raises TryAgain."""
+        return await self._ask(ALERTS, device, limit)
+
+    async def watch(self, tell: Callable[[bool, datetime], None]) -> None:
+        """Look every LOOK_S seconds whether the database answers, for ever."""
+        reader: psycopg.AsyncConnection[Any] | None = None
+        while self._url is not None:
+            try:
+                async with asyncio.timeout(CONNECT_S + 1):
+                    if reader is None or reader.closed:
+                        reader = await self._connect()
+                    await reader.execute("SELECT 1")
+                tell(True, datetime.now(UTC))
+            except (psycopg.Error, TimeoutError, OSError):
+                tell(False, datetime.now(UTC))
+                if reader is not None:
+                    await reader.close()
+                    reader = None
+            await asyncio.sleep(LOOK_S)
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(
+            self._url or "",
+            autocommit=True,
+            connect_timeout=CONNECT_S,
+            options=f"-c statement_timeout={STATEMENT_MS}",
+            application_name="vitalflow station",
+        )
+
+    async def _ask(self, query: str, *parameters: object) -> list[dict[str, Any]]:
+        if self._url is None:
+            raise TryAgain("there is no history: VITALFLOW_READER_URL is not set")
+        try:
+            async with asyncio.timeout(PATIENCE_S), self._turn:
+                connection = await self._connect()
+                async with connection, connection.cursor(row_factory=dict_row) as cursor:
+                    await cursor.execute(query.encode(), parameters)
+                    return await cursor.fetchall()
+        except psycopg.errors.InvalidParameterValue as error:
+            raise Never(str(error).partition("\n")[0]) from None
+        except (psycopg.Error, TimeoutError, OSError) as error:
+            self.failures += 1
+            log.warning("no answer from the database: %s", str(error).partition("\n")[0] or "it took too long")
+            raise TryAgain("the database does not answer now") from None

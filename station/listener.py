@@ -1,0 +1,155 @@
+"""The connection to the broker: everything heard goes to the ward, what persons ask goes out. Second stop of a reading.
+
+The station is a client like any other, without a session: what it missed while it was away is no longer live, and what
+is retained comes again. It listens to its own heartbeat: a broker that is reached and silent is away too.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from aiomqtt import Client, MqttError, Will
+
+from station.settings import StationSettings
+from station.ward import Ward
+from vitals.connection import connection, publish, reason
+from vitals.errors import Never, TryAgain
+from vitals.instance import other_instance
+from vitals.service import Presence, encode_presence
+
+log = logging.getLogger("station")
+
+BEAT_S = 1.0  # seconds between two of our heartbeats
+DEAF_AFTER = 3.5  # seconds without any message, though our own heartbeat should come back every second
+FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
+REMINDER_S = 30.0  # seconds between two lines that say we are still waiting
+PUBLISH_S = 3.0  # seconds for the broker to take what a person asks
+
+
+class Listener:
+    """Keeps the ward told, from `run` until `stop`."""
+
+    def __init__(self, settings: StationSettings, ward: Ward) -> None:
+        self.connections = 0
+        self._settings = settings
+        self._topics = settings.topics
+        self._ward = ward
+        self._service = self._topics.service(settings.station_client_id)
+        self._boot = time.time_ns()
+        self._client: Client | None = None
+        self._leaving = asyncio.Event()
+        self._heard_at = 0.0
+        self._told_at: float | None = None
+
+    def stop(self) -> None:
+        """Say goodbye and end."""
+        self._leaving.set()
+
+    async def run(self) -> None:
+        """Stay connected until `stop`; raises Never where another station has our name."""
+        await asyncio.to_thread(self._refuse_a_second_instance)
+        retry_s = FIRST_RETRY_S
+        while not self._leaving.is_set():
+            will = Will(self._service, self._presence("offline"), qos=1, retain=True)
+            since = time.monotonic()
+            try:
+                async with connection(
+                    self._settings.broker, self._settings.station_client_id, will, self._leaving
+                ) as client:
+                    await self._converse(client)
+            except MqttError as error:
+                steady = time.monotonic() - since > LAST_RETRY_S
+                retry_s = FIRST_RETRY_S if steady else min(2 * retry_s, LAST_RETRY_S)
+                self._ward.services.disconnected(reason(error), datetime.now(UTC))
+                self._tell(reason(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), retry_s)
+
+    async def publish(self, topic: str, payload: bytes, retain: bool) -> None:
+        """Publish what a person asks; raises TryAgain where the broker does not take it now.
+
+        Kept and sent later it would silence what nobody has looked at since, so it is not kept.
+        """
+        client = self._client
+        if client is None:
+            raise TryAgain("nothing was sent: the broker is away")
+        try:
+            async with asyncio.timeout(PUBLISH_S):
+                await publish(client, topic, payload, retain)
+        except (MqttError, TimeoutError):
+            raise TryAgain("the broker did not take it; look at the page, and ask again where it is still so") from None
+
+    # --- one connection ---
+
+    async def _converse(self, client: Client) -> None:
+        """Listen and beat until the connection is lost, which raises MqttError, or until `stop`."""
+        topics = self._topics
+        filters = [(topics.all_vitals, 0), (topics.all_status, 1), (topics.alerts(), 1), (topics.limits(), 1)]
+        filters += [(topics.service("+"), 0), (topics.refusals("+"), 1), (topics.rules("+"), 1)]
+        self._ward.connected(datetime.now(UTC))
+        self._heard_at = time.monotonic()
+        granted = await client.subscribe(filters)
+        if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
+            raise MqttError("it refuses our subscription; see mosquitto's access list")
+        self._client = client
+        self.connections += 1
+        self._told_at = None
+        log.info("connected to the broker at %s", self._settings.broker)
+        tasks = [asyncio.create_task(work) for work in (self._listen(client), self._beat(client), self._leaving.wait())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._client = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+        with suppress(MqttError):
+            await publish(client, self._service, self._presence("offline"), True)
+
+    async def _listen(self, client: Client) -> None:
+        try:
+            async for message in client.messages:
+                self._heard_at = time.monotonic()
+                payload = bytes(message.payload)
+                self._ward.take(str(message.topic), payload, message.retain, datetime.now(UTC))
+        except MqttError:
+            raise MqttError("the connection was lost") from None
+
+    async def _beat(self, client: Client) -> None:
+        while True:
+            await client.publish(self._service, self._presence("online"), qos=0, retain=True)
+            await asyncio.sleep(BEAT_S)
+            if time.monotonic() - self._heard_at > DEAF_AFTER:
+                raise MqttError("it does not answer")
+
+    # --- the rest ---
+
+    def _refuse_a_second_instance(self) -> None:
+        name = self._settings.station_client_id
+        other = other_instance(self._settings.broker, self._service, self._leaving.is_set, log)
+        if other is not None:
+            raise Never(
+                f"a station with the client id {name!r} is already running ({other}); stop it first, or give this one "
+                "its own VITALFLOW_STATION_CLIENT_ID"
+            )
+
+    def _presence(self, state: str) -> bytes:
+        told = Presence(
+            state="online" if state == "online" else "offline",
+            boot=self._boot,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+        return encode_presence(told)
+
+    def _tell(self, why: str) -> None:
+        now = time.monotonic()
+        if self._told_at is None or now - self._told_at >= REMINDER_S:
+            self._told_at = now
+            log.warning("waiting for the broker at %s: %s", self._settings.broker, why)

@@ -1,0 +1,137 @@
+"""What the JSON API answers: the shapes, for whoever reads /openapi.json. Made from the ward by `station.answers`."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+
+class Value(BaseModel):
+    """A value of one sign, and when it was measured: a cuff measures every few minutes, so it may be an older one."""
+
+    value: float
+    unit: str = Field(description="UCUM")
+    time: datetime
+
+
+class Score(BaseModel):
+    """NEWS2. With inputs missing the total is a lower bound."""
+
+    total: int
+    worst_part: int
+    parts: dict[str, int] = Field(description="by input: what it scored")
+    missing: list[str]
+
+
+class Alert(BaseModel):
+    """An open alert as it now stands."""
+
+    alert_id: str
+    ward: str
+    device: str
+    rule: str
+    priority: str = Field(description="high, medium or low (IEC 60601-1-8)")
+    kind: str = Field(description="physiological or technical")
+    state: str = Field(description="active, acknowledged, audio_paused or latched")
+    text: str
+    sign: str | None
+    value: float | None
+    limit: float | None
+    patient_id: str | None
+    raised_at: datetime
+    changed_at: datetime
+    acknowledged_by: str | None
+    audio_paused_until: datetime | None
+    doubted: bool = Field(description="nobody has told it again since the station's last connection to the broker")
+
+
+class Bed(BaseModel):
+    """One bed, as of now."""
+
+    device: str
+    ward: str
+    patient_id: str | None
+    condition: str = Field(description="NORMAL, CRITICAL, SENSOR OFF, SILENT, OFFLINE or WAITING")
+    time: datetime | None = Field(description="of the last reading")
+    age_s: float | None
+    values: dict[str, Value] = Field(description="by sign: the last value that still holds")
+    sensor_off: list[str]
+    on_oxygen: bool | None
+    consciousness: str | None
+    news2: Score | None
+    alerts: list[Alert]
+
+
+class Away(BaseModel):
+    """One that is away, since when, and what that means."""
+
+    name: str
+    since: datetime
+    text: str
+
+
+class Ward(BaseModel):
+    """The beds, in order of ward and bed. While somebody is `away`, what it feeds is not current."""
+
+    at: datetime
+    beds: list[Bed]
+    away: list[Away]
+
+
+class Alerts(BaseModel):
+    """The open alerts, the most urgent first."""
+
+    at: datetime
+    alerts: list[Alert]
+    away: list[Away]
+
+
+class Points(BaseModel):
+    """One sign over a range: what each point's readings came to, or null where there were none of it."""
+
+    unit: str = Field(description="UCUM")
+    avg: list[float | None]
+    min: list[float | None]
+    max: list[float | None]
+    n: list[int]
+
+
+class Series(BaseModel):
+    """One bed over a range, as `vitals_series` gives it. `time` has the beginning of each point."""
+
+    device: str
+    time: list[datetime]
+    readings: list[int]
+    signs: dict[str, Points]
+
+
+class PastAlert(BaseModel):
+    """An alert of the last 30 days, open or over."""
+
+    alert_id: str
+    rule: str
+    kind: str
+    sign: str | None
+    ward: str
+    patient_id: str | None
+    state: str
+    priority: str = Field(description="the worst that it had")
+    text: str
+    raised_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    cleared_at: datetime | None
+    reason: str | None
+    duration_s: float
+
+
+class PastAlerts(BaseModel):
+    """Alerts of one bed, the newest first."""
+
+    device: str
+    alerts: list[PastAlert]
+
+
+class Problem(BaseModel):
+    """Why there is no answer, in a sentence."""
+
+    detail: str

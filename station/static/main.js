@@ -1,0 +1,225 @@
+// The page: which of the pages it is, what stands on top of each, and when they are told. Drawn at most once a frame of the
+// screen, however much comes in.
+
+import { act, person, say } from "./acts.js";
+import { AlertsPage, counts } from "./alerts.js";
+import { BedPage } from "./bed.js";
+import { el, text } from "./dom.js";
+import { keep, kept } from "./keep.js";
+import { allow, audible, sound } from "./sound.js";
+import { connect, current, now, onChange, store, watched } from "./store.js";
+import { WardPage } from "./ward.js";
+import { clock, MARKS, span } from "./words.js";
+
+const PAGES = { "/": WardPage, "/alerts": AlertsPage, "/bed": BedPage };
+const TITLES = { "/": "Ward", "/alerts": "Alerts", "/bed": "Bed" };
+const TICK = 500; // milliseconds between two looks at what time alone changes
+
+const root = document.documentElement;
+const part = (id) => document.getElementById(id);
+let page = null;
+let pending = null;
+let soundWanted = kept("sound", "off") === "on";
+
+// --- pages ---
+
+function open() {
+  page?.close();
+  part("page").replaceChildren();
+  part("tools").replaceChildren();
+  const path = PAGES[location.pathname] ? location.pathname : "/";
+  root.dataset.page = path === "/" ? "ward" : path.slice(1);
+  page = new PAGES[path](part("tools"), part("page"), new URLSearchParams(location.search));
+  for (const link of document.querySelectorAll("[data-page]")) {
+    if (link.dataset.page === path) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${TITLES[path]} – VitalFlow`;
+  if (store.hello) page.update({ whole: true, beds: new Set(store.beds.keys()), gone: [], alerts: true, state: true });
+}
+
+export function go(address) {
+  history.pushState(null, "", address);
+  open();
+  window.scrollTo(0, 0);
+  part("page").focus({ preventScroll: true });
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[href]");
+  if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const address = new URL(link.href);
+  if (address.origin !== location.origin || !PAGES[address.pathname] || address.hash) return;
+  event.preventDefault();
+  go(address.pathname + address.search);
+});
+addEventListener("popstate", open);
+
+// --- being told ---
+
+onChange((changed) => {
+  if (!pending) {
+    pending = { whole: false, beds: new Set(), gone: [], alerts: false, state: false };
+    requestAnimationFrame(draw);
+  }
+  pending.whole ||= changed.whole;
+  pending.alerts ||= changed.alerts;
+  pending.state ||= changed.state;
+  pending.gone.push(...changed.gone);
+  for (const device of changed.beds) pending.beds.add(device);
+});
+
+function draw() {
+  const changed = pending;
+  pending = null;
+  page.update(changed);
+  if (changed.alerts || changed.whole) {
+    showCounts();
+    signal();
+  }
+  if (changed.state || changed.whole) showState();
+}
+
+setInterval(() => {
+  const at = now();
+  text(part("clock"), clock(at));
+  if (store.hello) page.tick(at);
+  showState();
+  signal();
+}, TICK);
+
+// --- on top ---
+
+function showCounts() {
+  const alerts = [...store.alerts.values()];
+  part("counts").replaceChildren(...counts(alerts).map(([priority, of]) => {
+    const loud = of.some((alert) => alert.state === "active");
+    return el("span", { class: "count", data: { priority, loud: String(loud) } }, `${MARKS[priority]} ${of.length}`, el("span", { class: "unseen" }, ` ${priority}`));
+  }));
+}
+
+function showState() {
+  const at = now();
+  root.dataset.link = store.link;
+  root.dataset.stale = String(!current() && store.link !== "connecting");
+  root.dataset.watched = String(watched());
+  const told = { connecting: "Connecting", live: "Live", behind: "Behind", lost: "Lost" }[store.link];
+  const away = store.away.some((one) => one.name === "broker");
+  text(part("link"), away && store.link === "live" ? "Broker away" : told);
+  part("link").dataset.well = String(current());
+  const sentences = [];
+  if (store.link === "lost") sentences.push(["bad", `This page has lost the station: nothing on it is current. ${since(store.lostAt, at)}`]);
+  if (store.link === "behind") sentences.push(["bad", "This browser cannot keep up: what it shows is several seconds old"]);
+  for (const one of store.link === "lost" ? [] : store.away) {
+    const grave = one.name === "broker" || one.name.startsWith("alerts");
+    sentences.push([grave ? "bad" : "odd", `${one.text}. ${since(one.since, at)}`]);
+  }
+  const banner = part("banner");
+  while (banner.children.length > sentences.length) banner.lastChild.remove();
+  sentences.forEach(([how, sentence], place) => {
+    const line = banner.children[place] ?? banner.appendChild(el("p"));
+    line.dataset.how = how;
+    text(line, sentence);
+  });
+  showSound();
+}
+
+function since(milliseconds, at) {
+  return `Since ${clock(milliseconds)} (${span((at - milliseconds) / 1000)})`;
+}
+
+// --- sound ---
+
+function signal() {
+  const concerned = [...store.alerts.values()].filter((alert) => page.concerns?.(alert) ?? true);
+  const worst = soundWanted && current() ? sound(concerned) : null;
+  root.dataset.sounding = worst && audible() ? worst : "none";
+}
+
+function showSound() {
+  const button = part("sound");
+  const heard = soundWanted && audible();
+  button.setAttribute("aria-pressed", String(soundWanted));
+  button.dataset.blocked = String(soundWanted && !heard);
+  text(button, !soundWanted ? "Sound off" : heard ? "Sound on" : "Sound blocked, press");
+}
+
+async function setSound(on) {
+  soundWanted = on;
+  keep("sound", on ? "on" : "off");
+  await allow(on);
+  signal();
+  showSound();
+}
+
+part("sound").addEventListener("click", () => setSound(!soundWanted || !audible()));
+// A browser forgets at every load that it may sound; the first touch of the page reminds it.
+for (const touch of ["pointerdown", "keydown"]) {
+  addEventListener(touch, () => { if (soundWanted && !audible()) allow(true).then(showSound); });
+}
+
+// --- day and night ---
+
+function setTheme(theme) {
+  root.dataset.theme = theme;
+  keep("theme", theme);
+  const other = theme === "night" ? "day" : "night";
+  part("theme").textContent = theme === "night" ? "☀" : "☾";
+  part("theme").setAttribute("aria-label", `Switch to ${other}`);
+  part("theme").title = `Switch to ${other}`;
+  if (page && store.hello) page.update({ whole: true, beds: new Set(), gone: [], alerts: true, state: false });
+}
+
+part("theme").addEventListener("click", () => setTheme(root.dataset.theme === "night" ? "day" : "night"));
+
+// --- keys ---
+
+const KEYS = [
+  ["w", "Ward"], ["l", "Alerts"], ["← ↑ ↓ →", "From bed to bed"], ["Enter", "Open the bed"],
+  ["a", "Acknowledge the alert that has the focus, or the worst of that bed"], ["p", "Pause its audio for two minutes"],
+  ["s", "Sound on or off"], ["t", "Day or night"], ["n", "Change your name"], ["?", "This list"],
+];
+
+function help() {
+  const close = el("button", { type: "button", class: "primary" }, "Close");
+  const dialog = el("dialog", { "aria-labelledby": "help-title" },
+    el("h2", { id: "help-title" }, "Keys"),
+    el("dl", { class: "keys" }, ...KEYS.flatMap(([key, what]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)])),
+    el("p", {}, "!!! high: at once. !! medium: promptly. ! low: be aware. Marks in brackets are about the equipment. ▲ and ▼ stand before a value beyond its critical limit; a paler value was measured earlier."),
+    el("p", {}, "VitalFlow is not a medical device. Do not rely on it to watch a patient."),
+    el("div", { class: "buttons" }, close));
+  document.body.append(dialog);
+  close.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.showModal();
+}
+
+part("help").addEventListener("click", help);
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, textarea, dialog")) return;
+  const does = {
+    w: () => go("/"),
+    l: () => go("/alerts"),
+    s: () => setSound(!soundWanted || !audible()),
+    t: () => part("theme").click(),
+    n: async () => { const by = await person(true); if (by) say(`Hello, ${by}`); },
+    "?": help,
+    a: () => onSelected("acknowledge"),
+    p: () => onSelected("pause_audio"),
+  }[event.key];
+  if (does) {
+    event.preventDefault();
+    does();
+  }
+});
+
+function onSelected(action) {
+  const alert = page.selected?.();
+  if (alert) act(alert, action);
+  else say("Select a bed or an alert first, with Tab or the arrows", true);
+}
+
+setTheme(kept("theme", "night"));
+open();
+connect();

@@ -1,0 +1,142 @@
+"""The story of the station, from top to bottom, in one function: `Station.run`. One process, one thread, no state on
+disk: what it shows it has heard since it started, and what is retained at the broker it hears again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import uvicorn
+
+from station.api import api
+from station.asks import Asks
+from station.desk import desk
+from station.frame import Framer
+from station.history import History
+from station.hub import Hub
+from station.listener import Listener
+from station.metrics import Metrics
+from station.services import Services
+from station.settings import StationSettings
+from station.ward import Refusal, Ward
+from station.web import web
+from vitals.alert import Alert
+from vitals.errors import Never
+
+log = logging.getLogger("station")
+
+VERSION = "0.1.0"
+FRAME_S = 0.2  # seconds between two frames: what a reading waits here, at most
+LIFE_S = 1.0  # seconds after which a page is told that nothing has changed
+# What the kernel may hold for a browser that does not read. Little: it would be old when it is read.
+SEND_BUFFER = 64 * 1024
+
+
+class Station:
+    """Everything, put together."""
+
+    def __init__(self, settings: StationSettings) -> None:
+        self._settings = settings
+        now = datetime.now(UTC)
+        services = Services(settings.services, has_database=settings.reader_url is not None, now=now)
+        self._ward = ward = Ward(settings.topics, services, now, on_alert=self._on_alert, on_refusal=self._on_refusal)
+        self._listener = Listener(settings, ward)
+        self._history = History(settings.reader_url)
+        self._framer = Framer(ward)
+        self._hub = Hub(lambda: self._framer.whole(datetime.now(UTC)))
+        self._asks = Asks(settings.topics, self._listener.publish)
+        metrics = Metrics(ward, self._hub, self._listener, self._history)
+        routers: list[object] = [
+            api(ward, self._history),
+            desk(ward, self._hub, self._asks, self._listener.publish, VERSION),
+        ]
+        app = web(settings.names, VERSION, routers, self._healthz, metrics.page)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=2
+        )
+        self._server = _Server(config)
+
+    async def run(self) -> None:
+        """Listen, tell, serve, until a signal; raises Never where the port is taken or our name is.
+
+        1. Take the port.
+        2. Hear the broker; look after the database; both may be away and come back.
+        3. A few times a second tell every browser what has changed.
+        4. Serve pages and API.
+        """
+        with listening(self._settings.station_host, self._settings.station_port) as taken:
+            self._server.stopping = self._stop
+            tasks = [
+                asyncio.create_task(self._listener.run()),
+                asyncio.create_task(self._history.watch(self._ward.services.database)),
+                asyncio.create_task(self._tell()),
+            ]
+            serving = asyncio.create_task(self._server.serve(sockets=[taken]))
+            log.info("the ward is at http://%s:%d", self._settings.station_host, self._settings.station_port)
+            try:
+                while not serving.done():
+                    await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
+                    for task in [task for task in tasks if task.done() and not serving.done()]:
+                        tasks.remove(task)
+                        task.result()  # raises what it died of
+            finally:
+                self._stop()
+                self._server.should_exit = True
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.gather(serving, tasks[0], return_exceptions=True), 5)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tell(self) -> None:
+        loop = asyncio.get_running_loop()
+        told_at = 0.0
+        while True:
+            now = loop.time()
+            frame = self._framer.changes(datetime.now(UTC), due=now - told_at >= LIFE_S)
+            if frame is not None:
+                told_at = now
+                self._hub.send(frame)
+            await asyncio.sleep(max(FRAME_S - (loop.time() - now), 0))
+
+    def _stop(self) -> None:
+        self._listener.stop()
+        self._hub.close()
+
+    def _on_alert(self, alert: Alert) -> None:
+        self._asks.alert(alert)
+
+    def _on_refusal(self, refusal: Refusal) -> None:
+        self._asks.refusal(refusal)
+
+    def _healthz(self) -> dict[str, object]:
+        away = self._ward.services.away(datetime.now(UTC))
+        return {"status": "ok", "version": VERSION, "away": [one.name for one in away]}
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which on a signal first ends the streams: it would wait for them."""
+
+    stopping: Callable[[], None] = staticmethod(lambda: None)
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """SIGTERM or SIGINT."""
+        self.stopping()
+        self.should_exit = True
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens; raises Never where the address cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        taken = socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        raise Never(f"cannot serve on {host}:{port}: {error.strerror}; set VITALFLOW_STATION_HOST and _PORT") from None
+    with taken:
+        # Every accepted connection inherits it.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        yield taken

@@ -1,0 +1,212 @@
+"""The ward as the station knows it: every message finds its place here. Pure: it is told the time and what arrived.
+
+`listener` feeds it from MQTT, `frame` says what of it has changed, `api` answers from it. Nothing here raises for what
+a message holds: anybody at the broker may write anything.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from station.bed import Bed
+from station.services import Services
+from vitals.alert import Alert
+from vitals.board import Board
+from vitals.limits import Limits, Refused, decode_limits
+from vitals.look import in_order
+from vitals.reading import MAX_TEXT
+from vitals.rules import RuleSet, decode_rules
+from vitals.service import decode_presence
+from vitals.status import decode_status
+from vitals.topics import BadTopic, Topics
+from vitals.topics import Bed as Place
+from vitals.wire import Clock, decode
+
+ANY_AGE = timedelta(days=36_500)  # the page refuses no reading for its age, it shows it; ingest refuses
+MAX_BEDS = 5_000  # a client may invent devices without end
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What a service was asked on `topic` and did not do."""
+
+    topic: str
+    reason: str
+
+
+_decode_refusal = msgspec.json.Decoder(Refusal).decode
+
+
+@dataclass(slots=True)
+class Counts:
+    """What came in, for the metrics."""
+
+    messages: int = 0
+    readings: int = 0
+    rejected: int = 0
+
+
+class Ward:
+    """All beds by device, the open alerts, the rules and limits, and who is away.
+
+    on_alert    hears every change of an alert
+    on_refusal  hears every refusal
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        services: Services,
+        now: datetime,
+        *,
+        on_alert: Callable[[Alert], None] = lambda _: None,
+        on_refusal: Callable[[Refusal], None] = lambda _: None,
+    ) -> None:
+        self.topics = topics
+        self.services = services
+        self.beds: dict[str, Bed] = {}
+        self.rules: RuleSet | None = None
+        self.limits: dict[str, Limits] = {}
+        self.counts = Counts()
+        self.changed: set[str] = set()  # devices that a browser is to be told of anew
+        self.gone: set[str] = set()  # and those that are no more
+        self.worker = "alerts"  # the alert worker, by the service that told its rules
+        self._board = Board(topics, now)
+        self._on_alert = on_alert
+        self._on_refusal = on_refusal
+        self._services_begin = f"{topics.root}/services/"
+        self._alerts_begin = f"{topics.root}/alerts/"
+
+    # --- what comes in ---
+
+    def connected(self, now: datetime) -> None:
+        """The broker is there, for the first time or again."""
+        self.services.connected(now)
+        self._board.connected(now)
+
+    def take(self, topic: str, payload: bytes, retained: bool, now: datetime) -> None:
+        """Take one message of any kind."""
+        self.counts.messages += 1
+        if topic.startswith(self._alerts_begin):
+            alert = self._board.take(topic, payload)
+            if alert is not None:
+                self._on_alert(alert)
+        elif topic.startswith(self._services_begin):
+            self._take_service(topic.removeprefix(self._services_begin), payload, retained, now)
+        else:
+            try:
+                kind, place = self.topics.parse(topic)
+            except BadTopic:
+                self.counts.rejected += 1
+                return
+            if kind == "vitals":
+                self._take_readings(place, payload, now)
+            elif kind == "status":
+                self._take_status(place, payload)
+            else:
+                self._take_limits(place, payload)
+
+    # --- what is known ---
+
+    def alerts(self, now: datetime) -> list[Alert]:
+        """The open alerts, the most urgent first."""
+        return in_order(self._board.alerts(now, worker_there=self.services.there(self.worker, now)))
+
+    def is_doubted(self) -> Callable[[Alert], bool]:
+        """Tells of an alert whether nobody has told it again since the last connection."""
+        doubted = self._board.doubted()
+        return lambda alert: alert.alert_id in doubted
+
+    def is_shown(self, bed: Bed) -> bool:
+        """Not a bed of which nothing came but a retained "offline": it belongs to earlier days."""
+        return bed.seen.online or bed.seen.last is not None
+
+    # --- by kind of message ---
+
+    def _take_readings(self, place: Place, payload: bytes, now: datetime) -> None:
+        decoded = decode(payload, Clock.at(now, ANY_AGE))
+        self.counts.readings += len(decoded.readings)
+        self.counts.rejected += bool(decoded.problems)
+        bed = self._bed(place) if decoded.readings else None
+        if bed is None:
+            return
+        for reading in decoded.readings:
+            bed.hear(reading, place.ward)
+        self._touch(place.device)
+
+    def _take_status(self, place: Place, payload: bytes) -> None:
+        try:
+            status = decode_status(payload)
+        except ValueError:
+            self.counts.rejected += 1
+            return
+        if status.state == "forgotten":
+            bed = self.beds.get(place.device)
+            if bed is not None and bed.seen.bed.ward == place.ward:  # a device that moved takes its old status away
+                del self.beds[place.device]
+                self.changed.discard(place.device)
+                self.gone.add(place.device)
+            return
+        bed = self._bed(place)
+        if bed is not None:
+            if status.state == "online" and place.ward != bed.seen.bed.ward and status.boot >= bed.seen.boot:
+                bed.move(place.ward)
+            if place.ward == bed.seen.bed.ward:
+                bed.seen = bed.seen.told(status.state, status.boot, status.interval_s)
+            self._touch(place.device)
+
+    def _take_limits(self, place: Place, payload: bytes) -> None:
+        try:
+            limits = decode_limits(payload)
+        except Refused:
+            self.counts.rejected += 1  # the alert worker says why
+            return
+        if limits is None:
+            self.limits.pop(place.device, None)
+        else:
+            self.limits[place.device] = limits
+        bed = self.beds.get(place.device)
+        if bed is not None:
+            bed.use(limits, self.rules)
+            self._touch(place.device)
+
+    def _take_service(self, name: str, payload: bytes, retained: bool, now: datetime) -> None:
+        service, _, what = name.partition("/")
+        if what == "refusals":
+            try:
+                refusal = _decode_refusal(payload)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                self.counts.rejected += 1
+                return
+            self._on_refusal(Refusal(refusal.topic[: 2 * MAX_TEXT], refusal.reason[: 5 * MAX_TEXT]))
+        elif what == "rules":
+            self._take_rules(service, payload)
+        elif not what:
+            presence = decode_presence(payload)
+            if presence is not None:
+                self.services.take(service, presence, retained, now)
+
+    def _take_rules(self, service: str, payload: bytes) -> None:
+        try:
+            self.rules = decode_rules(payload)
+        except ValueError:
+            self.counts.rejected += 1
+            return
+        self.worker = service
+        for device, bed in self.beds.items():
+            bed.use(bed.limits, self.rules)
+            self._touch(device)
+
+    def _bed(self, place: Place) -> Bed | None:
+        bed = self.beds.get(place.device)
+        if bed is None:
+            if len(self.beds) >= MAX_BEDS:
+                self.counts.rejected += 1
+                return None
+            bed = self.beds[place.device] = Bed(place, self.limits.get(place.device), self.rules)
+        return bed
+
+    def _touch(self, device: str) -> None:
+        self.changed.add(device)
+        self.gone.discard(device)

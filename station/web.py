@@ -1,0 +1,54 @@
+"""The HTTP side: pages and their assets, the live stream, the API, /healthz and /metrics. All of it served by us."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from station.guard import Guard
+
+STATIC = Path(__file__).parent / "static"
+PAGES = ("/", "/alerts", "/bed")  # one document; which page it is, its script reads off the address
+
+
+def web(
+    names: frozenset[str],
+    version: str,
+    routers: list[object],
+    healthz: Callable[[], dict[str, object]],
+    metrics: Callable[[], bytes],
+) -> ASGIApp:
+    """The application."""
+    # Without docs_url: FastAPI's own pages fetch their scripts from a content network.
+    app = FastAPI(
+        title="VitalFlow station",
+        version=version,
+        description="The live ward, read-only. Trends come from the database; everything else is what the broker told.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    for router in routers:
+        app.include_router(router)  # type: ignore[arg-type]
+
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    for path in PAGES:
+        app.add_api_route(path, page, include_in_schema=False)
+
+    @app.get("/healthz", tags=["operation"])
+    async def health() -> dict[str, object]:
+        """Whether the station itself is well; `away` has what it misses."""
+        return healthz()
+
+    @app.get("/metrics", tags=["operation"], response_class=PlainTextResponse)
+    async def counters() -> Response:
+        """For Prometheus."""
+        return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
+
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    return Guard(app, names)
