@@ -60,10 +60,9 @@ class NewLimits(Person):
     spo2_scale: int | None = None
 
 
-def desk(ward: Ward, hub: Hub, asks: Asks, publish: Publish, version: str) -> APIRouter:
+def desk(ward: Ward, hub: Hub, asks: Asks, publish: Publish, hello: bytes) -> APIRouter:
     """The routes below /desk."""
     router = APIRouter(prefix="/desk", include_in_schema=False)
-    hello = frame.hello(version)
 
     @router.get("/live")
     async def live() -> StreamingResponse:
@@ -105,7 +104,8 @@ def desk(ward: Ward, hub: Hub, asks: Asks, publish: Publish, version: str) -> AP
     async def limits(device: str) -> Response:
         """What can be set for a bed: the rules with their limits, and its own over them."""
         if ward.rules is None:
-            raise HTTPException(503, "the alert worker has not told its rules; is it away?")
+            nothing = {"problem": "the alert worker has not told its rules; is it away?"}
+            return Response(msgspec.json.encode(nothing), media_type="application/json")
         own = ward.limits.get(device)
         told = {
             "rules": [_rule(rule) for rule in ward.rules.rules if rule.above is not None],

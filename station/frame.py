@@ -95,8 +95,8 @@ class Frame(Struct, frozen=True, omit_defaults=True):
     away: list[ShownAway] = []
 
 
-def hello(version: str) -> bytes:
-    """What a page needs to know before the first frame: the table of signs, the inputs of the score, our periods."""
+def hello(version: str, *, history: bool) -> bytes:
+    """What a page needs to know before the first frame: the signs, the score's inputs, whether there is history."""
     signs = [
         {
             "key": sign.key,
@@ -115,6 +115,7 @@ def hello(version: str) -> bytes:
         "version": version,
         "signs": signs,
         "score_inputs": [{"key": key, "hold_s": HOLD[key].total_seconds()} for key in INPUTS],
+        "history": history,
         "held_for_s": HELD_FOR.total_seconds(),
     }
     return _encode(told)

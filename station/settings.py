@@ -23,8 +23,8 @@ class StationSettings(Settings):
     @field_validator("station_services")
     @classmethod
     def _are_services(cls, text: str) -> str:
-        if any(not name or any(mark in name for mark in "+#/") for name in text.split(",")):
-            raise ValueError("expected client ids of services with commas between them, like ingest,alerts")
+        if text and any(not name or any(mark in name for mark in "+#/") for name in text.split(",")):
+            raise ValueError("expected client ids of services with commas between them, like ingest,alerts; or nothing")
         return text
 
     @model_validator(mode="after")
@@ -40,7 +40,7 @@ class StationSettings(Settings):
     @property
     def services(self) -> tuple[str, ...]:
         """The services whose absence the pages tell."""
-        return tuple(self.station_services.split(","))
+        return tuple(self.station_services.split(",")) if self.station_services else ()
 
     @property
     def names(self) -> frozenset[str]:

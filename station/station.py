@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import uvicorn
 
+from station import frame
 from station.api import api
 from station.asks import Asks
 from station.desk import desk
@@ -49,9 +50,10 @@ class Station:
         self._hub = Hub(lambda: self._framer.whole(datetime.now(UTC)))
         self._asks = Asks(settings.topics, self._listener.publish)
         metrics = Metrics(ward, self._hub, self._listener, self._history)
+        hello = frame.hello(VERSION, history=settings.reader_url is not None)
         routers: list[object] = [
             api(ward, self._history),
-            desk(ward, self._hub, self._asks, self._listener.publish, VERSION),
+            desk(ward, self._hub, self._asks, self._listener.publish, hello),
         ]
         app = web(settings.names, VERSION, routers, self._healthz, metrics.page)
         config = uvicorn.Config(
@@ -96,10 +98,10 @@ class Station:
         told_at = 0.0
         while True:
             now = loop.time()
-            frame = self._framer.changes(datetime.now(UTC), due=now - told_at >= LIFE_S)
-            if frame is not None:
+            changes = self._framer.changes(datetime.now(UTC), due=now - told_at >= LIFE_S)
+            if changes is not None:
                 told_at = now
-                self._hub.send(frame)
+                self._hub.send(changes)
             await asyncio.sleep(max(FRAME_S - (loop.time() - now), 0))
 
     def _stop(self) -> None:

@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.fix_trends",
     "tests.fix_week",
     "tests.fix_docker",
+    "tests.fix_station",
 ]
 
 

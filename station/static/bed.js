@@ -198,6 +198,10 @@ export class BedPage {
 
   async fetchTrend() {
     const range = this.range;
+    if (!store.hello.history) {
+      text(this.note, "No trends: this station has no database to ask.");
+      return;
+    }
     if (this.trend) this.trend.at = performance.now();
     else text(this.note, "Asking the database …");
     const end = new Date(now()), begin = new Date(now() - range.seconds * 1000);
@@ -218,6 +222,10 @@ export class BedPage {
 
   async fetchPast() {
     this.askedAt = performance.now();
+    if (!store.hello.history) {
+      text(this.pastNote, "This station has no database to ask.");
+      return;
+    }
     const answer = await ask(`/api/beds/${encodeURIComponent(this.device)}/alerts?limit=30`);
     if (this.closed) return;
     if (answer.problem) {

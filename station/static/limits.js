@@ -24,8 +24,8 @@ export class LimitsPanel {
     try {
       const answer = await fetch(`/desk/limits?device=${encodeURIComponent(this.device)}`);
       const told = await answer.json();
-      this.told = answer.ok ? told : null;
-      text(this.note, answer.ok ? this.whose() : told.detail);
+      this.told = answer.ok && !told.problem ? told : null;
+      text(this.note, this.told ? this.whose() : told.problem ?? told.detail);
     } catch {
       this.told = null;
       text(this.note, "the station does not answer");

@@ -1,0 +1,70 @@
+"""axe-core finds no serious barrier on any page, in either theme, and a form can be used with it too."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from stack.servers import Broker
+from tests.fix_alerts import MakeAlerts, Person
+from tests.fix_station import MakeScreen, MakeStation
+from tests.npm import installed
+
+MakePerson = Callable[[int], Person]
+
+
+@pytest.fixture(scope="session")
+def axe() -> Path:
+    return installed(Path(__file__).parent, "browser") / "node_modules/axe-core/axe.min.js"
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe calls serious or critical: rule, where, and why."""
+    found: dict[str, Any] = page.evaluate("() => axe.run()")
+    assert len(found["passes"]) > 10, "axe has looked at nothing"
+    return [
+        f"{violation['id']} {node['target']}: {node['failureSummary']}"
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["night", "day"])
+def test_no_page_has_a_serious_barrier(
+    theme: str,
+    axe: Path,
+    broker: Broker,
+    make_alerts: MakeAlerts,
+    make_station: MakeStation,
+    make_screen: MakeScreen,
+    make_person: MakePerson,
+) -> None:
+    make_alerts(broker.url)
+    station, person = make_station(broker.url, station_services="nobody"), make_person(broker.port)
+    screen = make_screen(theme=theme, reduced_motion="reduce")
+    screen.context.add_init_script(path=axe)
+    person.measure("bed-1", heart_rate=140, spo2=97)
+    person.measure("bed-2", heart_rate=82, spo2=70, resp_rate=16, temperature=36.8, systolic_bp=121, diastolic_bp=77)
+    off = f'{{"time":"{datetime.now(UTC).isoformat()}","heart_rate":70,"sensor_off":["spo2"]}}'
+    person.send("vitals/icu-2/bed-3", off.encode())
+    person.sees("icu-1/bed-1/heart-rate-high", state="active")
+    person.sees("icu-1/bed-2/spo2-low", priority="high")
+    person.does("acknowledge", "icu-1/bed-2/spo2-low")
+    page = screen.open(station.url)
+    screen.tile("bed-3").wait_for()
+    page.wait_for_function("document.querySelector('#banner').textContent !== ''", timeout=8000)
+    assert barriers(page) == []
+    page.wait_for_selector('[data-condition="SILENT"]', timeout=10_000)
+    assert barriers(page) == []
+    page.keyboard.press("?")
+    assert barriers(page) == []
+    for path in ("/alerts", "/bed?device=bed-1"):
+        page = screen.open(station.url + path)
+        page.locator(".alert").first.wait_for()
+        assert barriers(page) == []
+    page.get_by_role("button", name="Change").click()
+    assert barriers(page) == []

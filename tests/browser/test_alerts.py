@@ -1,0 +1,130 @@
+"""Alerts in a real browser, with the real alert worker: seen, heard, answered, and told to every screen."""
+
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from stack.servers import Broker
+from tests.fix_alerts import MakeAlerts, Person
+from tests.fix_station import MakeScreen, MakeStation
+
+MakePerson = Callable[[int], Person]
+HIGH = "icu-1/bed-1/heart-rate-high"
+
+
+def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every_screen_in_a_second(
+    broker: Broker,
+    make_alerts: MakeAlerts,
+    make_station: MakeStation,
+    make_screen: MakeScreen,
+    make_person: MakePerson,
+) -> None:
+    make_alerts(broker.url)
+    station, person = make_station(broker.url), make_person(broker.port)
+    ada, bob = make_screen("nurse Ada"), make_screen("Dr. Bob")
+    person.measure(heart_rate=80)
+    page, other = ada.open(station.url), bob.open(f"{station.url}/alerts")
+    page.get_by_role("button", name="Sound off").click()
+    expect(page.get_by_role("button", name="Sound on")).to_be_visible()
+    expect(other.locator(".lead")).to_have_text("No alert is open.")
+    assert page.evaluate("tones") == 0
+
+    person.measure(heart_rate=140)
+    tile = ada.tile("bed-1")
+    expect(tile).to_have_attribute("data-priority", "high", timeout=2000)
+    expect(tile.locator(".ribbon")).to_have_text("!!! Heart rate high")
+    expect(tile.locator('.row[data-sign="heart_rate"]')).to_have_attribute("data-alert", "high")
+    assert tile.locator(".ribbon").evaluate("node => getComputedStyle(node).backgroundColor") == "rgb(201, 21, 30)"
+    page.wait_for_function("tones >= 10")  # a burst of high priority has ten pulses, each of several tones
+    assert other.evaluate("tones") == 0, "a sound that nobody switched on"
+    expect(other.locator(".alert .text")).to_have_text("Heart rate high: 140 /min, limit above 120")
+
+    other.get_by_role("button", name="Acknowledge").click()
+    asked = time.monotonic()
+    expect(tile).to_have_attribute("data-silenced", "true", timeout=1000)
+    assert time.monotonic() - asked < 1
+    expect(tile.locator(".ribbon")).to_have_text("!!! ✓ Heart rate high")
+    expect(other.locator(".standing")).to_have_text("acknowledged by Dr. Bob")
+    assert person.sees(HIGH, state="acknowledged").acknowledged_by == "Dr. Bob"
+    page.wait_for_function('document.documentElement.dataset.sounding === "none"')
+
+    person.measure(heart_rate=90)
+    expect(tile).not_to_have_attribute("data-priority", "high", timeout=3000)
+    expect(other.locator(".alert")).to_have_count(0)
+
+
+def test_of_two_who_acknowledge_at_once_one_is_told_who_was_first(
+    broker: Broker,
+    make_alerts: MakeAlerts,
+    make_station: MakeStation,
+    make_screen: MakeScreen,
+    make_person: MakePerson,
+) -> None:
+    make_alerts(broker.url)
+    station, person = make_station(broker.url), make_person(broker.port)
+    screens = [make_screen(name) for name in ("nurse Ada", "Dr. Bob")]
+    person.measure(heart_rate=140)
+    person.sees(HIGH, state="active")
+    pages = [screen.open(f"{station.url}/alerts") for screen in screens]
+    # Both ask in the same moment, before either page can have heard of the other.
+    ask = """async (by) => {
+        const asked = { by, ward: "icu-1", device: "bed-1", rule: "heart-rate-high", action: "acknowledge" };
+        const headers = { "Content-Type": "application/json" };
+        const answer = await fetch("/desk/alerts", { method: "POST", headers, body: JSON.stringify(asked) });
+        return [answer.status, (await answer.json()).detail ?? ""];
+    }"""
+    both = f"""() => Promise.all(["nurse Ada", "Dr. Bob"].map({ask}))"""
+    answers = pages[0].evaluate(both)
+    assert sorted(status for status, _ in answers) == [200, 409], answers
+    first = ("nurse Ada", "Dr. Bob")[[status for status, _ in answers].index(200)]
+    refused = next(detail for status, detail in answers if status == 409)
+    assert refused == f"the alert heart-rate-high of bed-1 is already acknowledged by {first}"
+    for page in pages:
+        expect(page.locator(".standing")).to_have_text(f"acknowledged by {first}")
+
+
+def test_audio_is_paused_and_resumed_and_an_unknown_person_is_asked_for_a_name(
+    broker: Broker,
+    make_alerts: MakeAlerts,
+    make_station: MakeStation,
+    make_screen: MakeScreen,
+    make_person: MakePerson,
+) -> None:
+    make_alerts(broker.url)
+    station, person, screen = make_station(broker.url), make_person(broker.port), make_screen("")
+    person.measure(heart_rate=140)
+    page = screen.open(f"{station.url}/bed?device=bed-1")
+    page.get_by_role("button", name="Pause audio").click()
+    page.get_by_label("Name").fill("nurse Cleo")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".standing")).to_contain_text("audio paused, 1")
+    expect(page.locator("#said")).to_contain_text("audio paused for two minutes")
+    person.sees(HIGH, state="audio_paused")
+    page.get_by_role("button", name="Resume audio").click()
+    expect(page.locator(".standing")).to_have_text("active")
+    page.keyboard.press("a")
+    expect(page.locator(".standing")).to_have_text("acknowledged by nurse Cleo")
+
+
+def test_nobody_is_told_that_it_was_done_while_the_worker_is_away(
+    broker: Broker,
+    make_alerts: MakeAlerts,
+    make_station: MakeStation,
+    make_screen: MakeScreen,
+    make_person: MakePerson,
+) -> None:
+    alerts = make_alerts(broker.url)
+    station = make_station(broker.url, station_services=alerts.client_id)
+    person, screen = make_person(broker.port), make_screen()
+    person.measure(heart_rate=140)
+    person.sees(HIGH, state="active")
+    page = screen.open(f"{station.url}/alerts")
+    expect(page.locator(".alert")).to_have_count(1)
+    alerts.kill()
+    expect(page.locator("#banner")).to_contain_text("is away: no alarm is raised, watch the patients", timeout=5000)
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator("#said")).to_have_text("no answer from the alert worker; is it away?", timeout=5000)
+    expect(page.locator(".standing")).to_have_text("active")
+    alerts.start()
+    expect(page.locator("#banner")).to_have_text("", timeout=8000)

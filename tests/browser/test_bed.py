@@ -1,0 +1,93 @@
+"""One bed in a real browser: its limits, which the alert worker obeys, and its history from a real database."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from playwright.sync_api import expect
+
+from stack.servers import Broker
+from tests.fix_alerts import MakeAlerts, Person
+from tests.fix_servers import Db
+from tests.fix_station import MakeScreen, MakeStation
+
+MakePerson = Callable[[int], Person]
+
+
+def test_limits_that_contradict_themselves_are_refused_and_good_ones_hold(
+    broker: Broker,
+    make_alerts: MakeAlerts,
+    make_station: MakeStation,
+    make_screen: MakeScreen,
+    make_person: MakePerson,
+) -> None:
+    make_alerts(broker.url)
+    station, person, screen = make_station(broker.url), make_person(broker.port), make_screen("Dr. Adams")
+    person.measure(heart_rate=110, spo2=97)
+    page = screen.open(f"{station.url}/bed?device=bed-1")
+    row = page.locator(".limits tr", has_text="Heart rate high")
+    expect(row).to_contain_text("> 120")
+    page.get_by_role("button", name="Change").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Oxygen saturation low, medium, below").fill("70")
+    form.get_by_role("button", name="Set limits").click()
+    expect(form.locator(".problem")).to_have_text(
+        "Not set: spo2-low, level 2: below = 80 follows 70; each level's limit must be lower"
+    )
+    form.get_by_label("Oxygen saturation low, medium, below").fill("ninety")
+    form.get_by_role("button", name="Set limits").click()
+    expect(form.locator(".problem")).to_contain_text("expected numbers")
+    form.get_by_label("Oxygen saturation low, medium, below").fill("")
+    form.get_by_label("Heart rate high, high, above").fill("105")
+    form.get_by_role("button", name="Set limits").click()
+    expect(form).to_have_count(0)
+    expect(row).to_contain_text("> 105 •")
+    expect(page.locator("section", has_text="Limits").locator(".note").last).to_contain_text("Dr. Adams for p-bed-1")
+    person.measure(heart_rate=110)
+    assert person.sees("icu-1/bed-1/heart-rate-high", state="active").limit == 105
+    page.get_by_role("button", name="Change").click()
+    page.get_by_role("button", name="Back to the rules'").click()
+    expect(row).to_contain_text("> 120")
+
+
+def test_history_comes_from_the_database_and_the_score_has_its_parts(
+    broker: Broker, db: Db, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    start = datetime.now(UTC) - timedelta(hours=6)
+    with psycopg.connect(db.owner_url) as owner:
+        owner.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, patient_id, ward, heart_rate, status, received_at)"
+            " SELECT %s + n * interval '1 minute', 'bed-1', 1, n, 'p-1', 'icu-1', 60 + n %% 30, 'NORMAL', now()"
+            " FROM generate_series(1, 300) AS n",
+            [start],
+        )
+    station, person = make_station(broker.url, reader_url=db.reader_url), make_person(broker.port)
+    screen = make_screen()
+    at = datetime.now(UTC).isoformat()
+    reading = {"time": at, "heart_rate": 118, "spo2": 93, "resp_rate": 22, "on_oxygen": True, "consciousness": "V"}
+    person.send("vitals/icu-1/bed-1", json.dumps(reading).encode())
+    page = screen.open(f"{station.url}/bed?device=bed-1")
+    expect(page.locator(".bedhead .score")).to_have_text("NEWS2 ≥ 11")
+    parts = [row.inner_text().split("\t") for row in page.locator(".parts tbody tr").all()]
+    assert [(label, points) for label, _, points in parts] == [
+        ("Respiratory rate", "2"),
+        ("Oxygen saturation", "2"),
+        ("Systolic blood pressure", "–"),
+        ("Heart rate", "2"),
+        ("Body temperature", "–"),
+        ("Oxygen", "2"),
+        ("Consciousness", "3"),
+    ]
+    page.get_by_role("button", name="24 hours").click()
+    expect(page.locator(".signs-panel .note")).to_have_text("Average, and the band from lowest to highest.")
+    drawn = "node => [...node.getContext('2d').getImageData(0, 0, node.width, node.height).data].filter(Boolean).length"
+    chart = page.locator('.strip[data-sign="heart_rate"] canvas')
+    assert chart.evaluate(drawn) > page.locator('.strip[data-sign="systolic_bp"] canvas').evaluate(drawn) + 1000
+    box = chart.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.85, box["y"] + 30)
+    expect(page.locator('.strip[data-sign="heart_rate"] .tip')).to_contain_text("/min (")
+    page.get_by_role("button", name="30 days").click()
+    expect(page.locator(".signs-panel .note")).to_have_text("Average, and the band from lowest to highest.")
+    expect(page.locator("section", has_text="Past alerts").last).to_contain_text("None in the last 30 days.")

@@ -1,0 +1,93 @@
+"""What is away is said on top within five seconds, what is stale is grey, and all comes back by itself."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import expect
+
+from stack.servers import Broker, free_port
+from tests.fix_alerts import Person
+from tests.fix_station import MakeScreen, MakeStation
+
+MakePerson = Callable[[int], Person]
+
+
+def test_a_broker_that_stops_is_told_within_five_seconds_and_comes_back_by_itself(
+    own_broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(own_broker.url), make_screen(), make_person(own_broker.port)
+    person.measure("bed-1", heart_rate=80)
+    page = screen.open(station.url)
+    expect(screen.value("bed-1", "heart_rate")).to_have_text("80")
+    expect(page.locator("#banner")).to_have_text("")
+    own_broker.kill()
+    killed = time.monotonic()
+    expect(page.locator("#banner")).to_contain_text("The broker is away", timeout=5000)
+    expect(page.locator("html")).to_have_attribute("data-stale", "true")
+    assert time.monotonic() - killed < 5
+    assert page.locator("#page").evaluate("node => getComputedStyle(node).filter") == "grayscale(1)"
+    expect(page.locator("#link")).to_have_text("Broker away")
+    own_broker.start()
+    expect(page.locator("#banner")).to_have_text("", timeout=8000)
+    expect(page.locator("html")).to_have_attribute("data-stale", "false")
+    person = make_person(own_broker.port)
+    person.measure("bed-1", heart_rate=77)
+    expect(screen.value("bed-1", "heart_rate")).to_have_text("77", timeout=2000)
+
+
+def test_a_page_that_loses_the_station_says_so_and_finds_it_again(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    person.measure("bed-1", heart_rate=80)
+    page = screen.open(station.url)
+    station.kill()
+    expect(page.locator("#banner")).to_contain_text("This page has lost the station", timeout=5000)
+    expect(page.locator("html")).to_have_attribute("data-stale", "true")
+    station.start()
+    expect(page.locator("#banner")).to_have_text("", timeout=10_000)
+    person.measure("bed-1", heart_rate=81)
+    expect(screen.value("bed-1", "heart_rate")).to_have_text("81")
+
+
+def test_a_station_that_hangs_is_noticed_too(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    person.measure("bed-1", heart_rate=80)
+    page = screen.open(station.url)
+    assert station.process is not None
+    station.process.send_signal(signal.SIGSTOP)
+    try:
+        expect(page.locator("#banner")).to_contain_text("This page has lost the station", timeout=5000)
+    finally:
+        station.process.send_signal(signal.SIGCONT)
+    expect(page.locator("#banner")).to_have_text("", timeout=5000)
+
+
+@contextmanager
+def deaf_server() -> Iterator[int]:
+    """Somebody who takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", free_port())) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_database_that_never_answers_costs_the_live_part_nothing(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    with deaf_server() as port:
+        url = f"postgresql://vitalflow_reader:x@127.0.0.1:{port}/vitalflow"
+        station, screen, person = make_station(broker.url, reader_url=url), make_screen(), make_person(broker.port)
+        page = screen.open(f"{station.url}/bed?device=bed-1")
+        expect(page.locator("#banner")).to_contain_text("The database is away", timeout=6000)
+        page.get_by_role("button", name="24 hours").click()
+        for beat in range(60, 70):
+            person.measure("bed-1", heart_rate=beat)
+            expect(page.locator('.strip[data-sign="heart_rate"] .value')).to_have_text(str(beat), timeout=1000)
+        expect(page.locator(".signs-panel .note")).to_have_text(
+            "No trends: the database does not answer now.", timeout=10_000
+        )

@@ -1,0 +1,87 @@
+"""Whatever somebody at the broker writes is a text on the page: never markup, never cut into its neighbours."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import expect
+
+from stack.servers import Broker
+from tests.fix_alerts import Person
+from tests.fix_station import MakeScreen, MakeStation
+from tests.made_alert import made_alert
+from vitals.alert import encode_alert
+
+MakePerson = Callable[[int], Person]
+NAMES = [
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)<",
+    'O\'Brien "the" `bed` & ${7*7} {{7*7}}',
+    "מיטה ארבע",
+    "🛏️🫀 bed",
+    "%2e%2e%2fetc",
+    "W" * 200,
+    "constructor",
+    "__proto__",
+]
+INJECTED = "document.querySelectorAll('main img, main script, main b, main iframe, [onerror], .alert img').length"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_name_is_a_text_on_every_page(
+    name: str, broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    at = datetime.now(UTC)
+    reading = {"time": at.isoformat(), "patient_id": name, "heart_rate": 64, "spo2": 97, "resp_rate": 12}
+    person.send(f"vitals/{name}/{name}", json.dumps(reading).encode())
+    person.measure("neighbour", heart_rate=61)
+    alert = made_alert(
+        ward=name, device=name, text=f"{name}: 82 %, limit below 90", acknowledged_by=name, patient_id=name
+    )
+    person.send(f"alerts/{name}/{name}/{alert.rule}", encode_alert(alert), retain=True)
+    page = screen.open(station.url)
+    expect(page.locator(".tile")).to_have_count(2)
+    mine = page.locator(".tile").filter(has=page.locator('.row[data-sign="heart_rate"] .value', has_text="64"))
+    expect(mine.locator(".patient")).to_have_text(name)
+    expect(mine.locator(".bed")).to_have_text(f"{name} {name}")
+    expect(page.get_by_label("Ward", exact=True).locator("option")).to_have_count(3)
+    assert page.evaluate(INJECTED) == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
+    mine.locator("a").click()
+    expect(page.locator("h1")).to_have_text(name)
+    expect(page.locator(".alert .text")).to_have_text(f"{name}: 82 %, limit below 90")
+    expect(page.locator('.strip[data-sign="heart_rate"] .value')).to_have_text("64")
+    assert page.evaluate(INJECTED) == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
+    page.goto(f"{station.url}/alerts")
+    expect(page.locator(".alert .text")).to_have_text(f"{name}: 82 %, limit below 90")
+    assert page.evaluate(INJECTED) == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
+
+
+def test_messages_that_are_none_change_nothing(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    person.measure("bed-1", heart_rate=70)
+    screen.open(station.url)
+    sent: list[tuple[str, bytes, int, bool]] = []
+    for topic in ("vitals/w/d", "status/w/d", "alerts/w/d/r", "limits/w/d", "services/x", "services/x/rules"):
+        for payload in (
+            b"",
+            b"\xff\xfe",
+            b"[" * 50_000,
+            b"{}",
+            b'{"rules":[]}',
+            b"null",
+            b"1e999",
+            b'"' + b"a" * 60_000,
+        ):
+            person.send(topic, payload)
+    person.send("services/x/refusals", b'{"topic": 1}')
+    person.send("vitals/only-a-ward", b"{}")
+    person.measure("bed-1", heart_rate=71)
+    expect(screen.value("bed-1", "heart_rate")).to_have_text("71")
+    expect(screen.page.locator(".tile")).to_have_count(1)

@@ -1,0 +1,192 @@
+"""The ward in a real browser: what is published shows, where and how it should."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import expect
+
+from stack.servers import Broker
+from tests.browser.watching import LATENCIES
+from tests.fix_alerts import Person
+from tests.fix_station import MakeScreen, MakeStation
+from vitals.status import Status, encode_status
+
+MakePerson = Callable[[int], Person]
+
+
+@contextmanager
+def beds(person: Person, number: int, ward: str = "icu-1") -> Iterator[None]:
+    """So many beds, a reading a second each, spread over the second."""
+    stop = threading.Event()
+
+    def measure() -> None:
+        start, sent = time.monotonic(), 0
+        while not stop.wait(max(0.0, start + sent / number - time.monotonic())):
+            bed = sent % number + 1
+            at = datetime.now(UTC)
+            person.measure(f"bed-{bed:02}", ward, at, heart_rate=60 + sent % 40, spo2=97.0, resp_rate=14.0)
+            sent += 1
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_published_reading_shows_on_its_tile_within_a_second(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    screen.open(station.url)
+    person.measure("bed-7", heart_rate=82, spo2=97, resp_rate=16, temperature=36.8, systolic_bp=121, diastolic_bp=77)
+    expect(screen.value("bed-7", "heart_rate")).to_have_text("82", timeout=1000)
+    expect(screen.value("bed-7", "spo2")).to_have_text("97")
+    expect(screen.value("bed-7", "resp_rate")).to_have_text("16")
+    expect(screen.value("bed-7", "temperature")).to_have_text("36.8")
+    expect(screen.value("bed-7", "systolic_bp")).to_have_text("121/77")
+    tile = screen.tile("bed-7")
+    expect(tile.locator(".patient")).to_have_text("p-bed-7")
+    expect(tile.locator(".score")).to_have_text("NEWS ≥0")
+    assert [unit.inner_text() for unit in tile.locator(".label small").all()] == ["/min", "%", "/min", "mmHg", "°C"]
+    person.measure("bed-7", heart_rate=131)
+    expect(screen.value("bed-7", "heart_rate")).to_have_text("131", timeout=1000)
+    assert screen.value("bed-7", "heart_rate").get_attribute("data-beyond") == "above"
+    # Not measured again: still worth showing, and marked as older.
+    expect(screen.value("bed-7", "spo2")).to_have_text("97")
+    assert tile.locator('.row[data-sign="spo2"]').get_attribute("data-state") == "held"
+
+
+def test_a_bed_that_falls_silent_or_loses_a_sensor_does_not_look_well(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    person.measure("bed-1", heart_rate=80)
+    screen.open(station.url)
+    expect(screen.tile("bed-1")).to_have_attribute("data-condition", "LIVE")
+    off = f'{{"time":"{datetime.now(UTC).isoformat()}","heart_rate":70,"sensor_off":["spo2"]}}'
+    person.send("vitals/icu-1/bed-2", off.encode())
+    expect(screen.value("bed-2", "spo2")).to_have_text("off")
+    expect(screen.tile("bed-2").locator(".ribbon")).to_have_text("Sensor off: SpO2")
+    expect(screen.tile("bed-1")).to_have_attribute("data-condition", "SILENT", timeout=8000)
+    expect(screen.tile("bed-1").locator(".ribbon")).to_contain_text("Silent for")
+    assert "line-through" in screen.value("bed-1", "heart_rate").evaluate(
+        "node => getComputedStyle(node).textDecoration"
+    )
+    expect(screen.page.locator(".summary")).to_contain_text("silent")
+
+
+def test_a_device_appears_moves_to_another_ward_and_disappears(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    page = screen.open(station.url)
+    expect(page.locator(".nobody")).to_have_text("No bed has been heard yet.")
+    online = encode_status(Status(state="online", boot=5, interval_s=1))
+    person.send("status/icu-1/bed-1", online, retain=True)
+    expect(screen.tile("bed-1").locator(".ribbon")).to_have_text("Waiting for a first reading")
+    person.measure("bed-1", "icu-1", heart_rate=70)
+    person.measure("bed-2", "icu-1", heart_rate=71)
+    expect(screen.value("bed-1", "heart_rate")).to_have_text("70")
+    page.get_by_label("Ward", exact=True).select_option("icu-1")
+    # Moves: the birth in the new ward, then the old status is taken away.
+    person.send("status/icu-2/bed-1", encode_status(Status(state="online", boot=6, interval_s=1)), retain=True)
+    person.send("status/icu-1/bed-1", b"", retain=True)
+    person.measure("bed-1", "icu-2", heart_rate=72)
+    expect(screen.tile("bed-1")).to_have_count(0)
+    page.get_by_label("Ward", exact=True).select_option("icu-2")
+    expect(screen.value("bed-1", "heart_rate")).to_have_text("72")
+    expect(screen.tile("bed-2")).to_have_count(0)
+    page.get_by_label("Ward", exact=True).select_option("")
+    expect(screen.tile("bed-1").locator(".bed")).to_have_text("icu-2 bed-1")
+    person.send("status/icu-2/bed-1", b"", retain=True)
+    expect(screen.tile("bed-1")).to_have_count(0)
+    expect(screen.tile("bed-2")).to_have_count(1)
+
+
+def test_another_patient_on_the_device_has_none_of_the_last_ones_values(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    screen.open(station.url)
+    for seconds, patient, signs in ((-2, "p-1", '"heart_rate":80,"systolic_bp":180'), (0, "p-2", '"heart_rate":66')):
+        at = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+        person.send("vitals/icu-1/bed-1", f'{{"time":"{at}","patient_id":"{patient}",{signs}}}'.encode())
+    expect(screen.tile("bed-1").locator(".patient")).to_have_text("p-2")
+    expect(screen.value("bed-1", "heart_rate")).to_have_text("66")
+    expect(screen.value("bed-1", "systolic_bp")).to_have_text("–")
+
+
+@pytest.mark.slow
+def test_forty_beds_are_on_the_screen_within_half_a_second_and_nothing_goes_wrong(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    """The short version; a minute of it with the page's memory is in `python -m bench station`."""
+    station, person = make_station(broker.url), make_person(broker.port)
+    wall, phone = (
+        make_screen(viewport={"width": 1920, "height": 1080}),
+        make_screen(viewport={"width": 390, "height": 844}, device_scale_factor=2, has_touch=True),
+    )
+    wall.context.add_init_script(LATENCIES)
+    with beds(person, 40):
+        page = wall.open(station.url)
+        expect(page.locator(".tile")).to_have_count(40)
+        time.sleep(8)
+        latencies = sorted(page.evaluate("latencies"))
+        assert fits(page), "the wall scrolls"
+        cut = page.evaluate(
+            "[...document.querySelectorAll('.value, .head .bed, .score')]"
+            ".filter(n => n.scrollWidth > n.clientWidth + 1)"
+            ".map(n => n.textContent)"
+        )
+        assert cut == []
+    assert len(latencies) > 200
+    p95 = latencies[int(len(latencies) * 0.95)]
+    assert p95 < 500, f"p50 {latencies[len(latencies) // 2]:.0f} ms, p95 {p95:.0f} ms"
+    with beds(person, 8, "icu-9"):
+        page = phone.open(station.url)
+        page.get_by_label("Ward", exact=True).select_option("icu-9")
+        expect(page.locator(".tile")).to_have_count(8)
+        expect(phone.tile("bed-08")).to_have_attribute("data-condition", "LIVE")
+        assert fits(page), "the phone scrolls"
+
+
+def fits(page: object) -> bool:
+    found = page.evaluate(  # type: ignore[attr-defined]
+        "[document.documentElement.scrollHeight <= innerHeight, document.documentElement.scrollWidth <= innerWidth]"
+    )
+    return bool(found == [True, True])
+
+
+def test_the_keyboard_goes_from_bed_to_bed_and_opens_one_and_the_theme_is_remembered(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    for bed in range(1, 7):
+        person.measure(f"bed-{bed}", heart_rate=60 + bed)
+    page = screen.open(station.url)
+    expect(page.locator(".tile")).to_have_count(6)
+    screen.tile("bed-1").locator("a").focus()
+    page.keyboard.press("ArrowRight")
+    expect(screen.tile("bed-2").locator("a")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    expect(screen.tile("bed-2").locator("a")).to_be_focused()
+    page.keyboard.press("t")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("bed-2")
+    expect(page.locator('.strip[data-sign="heart_rate"] .value')).to_have_text("62")
+    page.keyboard.press("l")
+    expect(page.locator("h1")).to_have_text("Open alerts")
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("bed-2")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "day")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Acknowledge the alert")
