@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from stack.servers import Broker
 from tests.fix_alerts import MakeAlerts, Person
@@ -56,7 +56,7 @@ def test_no_page_has_a_serious_barrier(
     person.does("acknowledge", "icu-1/bed-2/spo2-low")
     page = screen.open(station.url)
     screen.tile("bed-3").wait_for()
-    page.wait_for_function("document.querySelector('#banner').textContent !== ''", timeout=8000)
+    expect(page.locator("#banner")).to_contain_text("nobody is away", timeout=8000)
     assert barriers(page) == []
     page.wait_for_selector('[data-condition="SILENT"]', timeout=10_000)
     assert barriers(page) == []

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from stack.servers import Broker
 from tests.fix_alerts import MakeAlerts, Person
+from tests.fix_servers import eventually
 from tests.fix_station import MakeScreen, MakeStation
 
 MakePerson = Callable[[int], Person]
@@ -36,7 +37,8 @@ def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every
     expect(tile.locator(".ribbon")).to_have_text("!!! Heart rate high")
     expect(tile.locator('.row[data-sign="heart_rate"]')).to_have_attribute("data-alert", "high")
     assert tile.locator(".ribbon").evaluate("node => getComputedStyle(node).backgroundColor") == "rgb(201, 21, 30)"
-    page.wait_for_function("tones >= 10")  # a burst of high priority has ten pulses, each of several tones
+    # A burst of high priority has ten pulses, each of several tones.
+    eventually(lambda: page.evaluate("tones >= 50"), 3, "it sounds")
     assert other.evaluate("tones") == 0, "a sound that nobody switched on"
     expect(other.locator(".alert .text")).to_have_text("Heart rate high: 140 /min, limit above 120")
 
@@ -47,7 +49,7 @@ def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every
     expect(tile.locator(".ribbon")).to_have_text("!!! ✓ Heart rate high")
     expect(other.locator(".standing")).to_have_text("acknowledged by Dr. Bob")
     assert person.sees(HIGH, state="acknowledged").acknowledged_by == "Dr. Bob"
-    page.wait_for_function('document.documentElement.dataset.sounding === "none"')
+    expect(page.locator("html")).to_have_attribute("data-sounding", "none")
 
     person.measure(heart_rate=90)
     expect(tile).not_to_have_attribute("data-priority", "high", timeout=3000)

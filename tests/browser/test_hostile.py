@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from paho.mqtt.publish import multiple
 from playwright.sync_api import expect
 
 from stack.servers import Broker
@@ -12,6 +13,8 @@ from tests.fix_alerts import Person
 from tests.fix_station import MakeScreen, MakeStation
 from tests.made_alert import made_alert
 from vitals.alert import encode_alert
+from vitals.reading import reading
+from vitals.wire import encode
 
 MakePerson = Callable[[int], Person]
 NAMES = [
@@ -34,8 +37,8 @@ def test_a_hostile_name_is_a_text_on_every_page(
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
     at = datetime.now(UTC)
-    reading = {"time": at.isoformat(), "patient_id": name, "heart_rate": 64, "spo2": 97, "resp_rate": 12}
-    person.send(f"vitals/{name}/{name}", json.dumps(reading).encode())
+    measured = {"time": at.isoformat(), "patient_id": name, "heart_rate": 64, "spo2": 97, "resp_rate": 12}
+    person.send(f"vitals/{name}/{name}", json.dumps(measured).encode())
     person.measure("neighbour", heart_rate=61)
     alert = made_alert(
         ward=name, device=name, text=f"{name}: 82 %, limit below 90", acknowledged_by=name, patient_id=name
@@ -62,26 +65,15 @@ def test_a_hostile_name_is_a_text_on_every_page(
 
 
 def test_messages_that_are_none_change_nothing(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen
 ) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
-    person.measure("bed-1", heart_rate=70)
+    station, screen = make_station(broker.url), make_screen()
     screen.open(station.url)
-    sent: list[tuple[str, bytes, int, bool]] = []
-    for topic in ("vitals/w/d", "status/w/d", "alerts/w/d/r", "limits/w/d", "services/x", "services/x/rules"):
-        for payload in (
-            b"",
-            b"\xff\xfe",
-            b"[" * 50_000,
-            b"{}",
-            b'{"rules":[]}',
-            b"null",
-            b"1e999",
-            b'"' + b"a" * 60_000,
-        ):
-            person.send(topic, payload)
-    person.send("services/x/refusals", b'{"topic": 1}')
-    person.send("vitals/only-a-ward", b"{}")
-    person.measure("bed-1", heart_rate=71)
+    topics = ("vitals/w/d", "status/w/d", "alerts/w/d/r", "limits/w/d", "services/x", "services/x/rules")
+    nonsense = [b"", b"\xff\xfe", b"[" * 50_000, b"{}", b'{"rules":[]}', b"null", b"1e999", b'"' + b"a" * 60_000]
+    sent = [(f"vitalflow/{topic}", payload, 1, False) for topic in topics for payload in nonsense]
+    sent += [("vitalflow/services/x/refusals", b'{"topic": 1}', 1, False), ("vitalflow/vitals/w", b"{}", 1, False)]
+    good = encode(reading(datetime.now(UTC), {"heart_rate": 71}))
+    multiple([*sent, ("vitalflow/vitals/icu-1/bed-1", good, 1, False)], port=broker.port)
     expect(screen.value("bed-1", "heart_rate")).to_have_text("71")
     expect(screen.page.locator(".tile")).to_have_count(1)
