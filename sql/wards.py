@@ -20,7 +20,12 @@ CONNECTIONS = 10  # at a time, for each reader
 # Without capitals and marks, so that it is the same with and without quotes; 63 bytes is PostgreSQL's limit.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # Manners, as vitalflow_reader has them. The first one makes the same SQL work: by_ward's views come before public's.
-_SETTINGS = ("search_path = by_ward, public", "default_transaction_read_only = on", "statement_timeout = '30s'")
+_SETTINGS = (
+    "search_path = by_ward, public",
+    "default_transaction_read_only = on",
+    "statement_timeout = '30s'",
+    "jit = off",  # a question takes milliseconds, and compiling it can take seconds
+)
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

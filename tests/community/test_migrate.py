@@ -41,7 +41,12 @@ def test_it_makes_a_hypertable_roles_and_views(migrated: Db) -> None:
         ("vitalflow_ward_reader", False),
     ]
     settings = "SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'vitalflow_reader' ORDER BY 1"
-    assert migrated.rows(settings) == [("default_transaction_read_only=on",), ("jit=off",), ("statement_timeout=30s",)]
+    assert [setting for (setting,) in migrated.rows(settings)] == [
+        "default_transaction_read_only=on",
+        "jit=off",
+        "statement_timeout=30s",
+        "temp_file_limit=4GB",
+    ]
     assert migrated.rows("SELECT * FROM device_gap") == []
 
 
