@@ -64,8 +64,9 @@ class Listener:
             except MqttError as error:
                 steady = time.monotonic() - since > LAST_RETRY_S
                 retry_s = FIRST_RETRY_S if steady else min(2 * retry_s, LAST_RETRY_S)
-                self._ward.services.disconnected(reason(error, self._settings.broker), datetime.now(UTC))
-                self._tell(reason(error, self._settings.broker))
+                why = reason(error, self._settings.broker)
+                self._ward.services.disconnected(why, datetime.now(UTC))
+                self._tell(why)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), retry_s)
 
