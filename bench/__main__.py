@@ -24,6 +24,7 @@ from bench.peers import peers as measure_peers
 from bench.peers import told as peers_told
 from bench.queries import series as measure_series
 from bench.queries import ward_now as measure_ward_now
+from bench.station import station as measure_station
 from bench.storage import storage as measure_storage
 from bench.survived import told as chaos_told
 from stack.servers import raise_file_limit
@@ -186,6 +187,35 @@ def queries(
     print(f"  {ward.few_rows:>10} readings {ward.few_ms:>8.2f} ms")
     print(f"  {ward.many_rows:>10} readings {ward.many_ms:>8.2f} ms, {ward.ratio} times as much")
     raise typer.Exit(1 if costs.too_dear else 0)
+
+
+@app.command()
+def station(
+    beds: Annotated[int, typer.Option(min=1, max=5_000, help="Simulated beds, a reading a second each.")] = 200,
+    browsers: Annotated[int, typer.Option(min=1, help="Open browsers.")] = 20,
+    pages: Annotated[int, typer.Option(min=1, help="So many of them are real pages in Chromium.")] = 2,
+    seconds: Annotated[float, typer.Option(min=5, help="How long to measure.")] = 60,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
+) -> None:
+    """From a reading to the pixels of the ward's page, and what the station costs."""
+    with told_in_one_sentence("vitalflow bench"), ground() as servers:
+        raise_file_limit()
+        found = measure_station(servers, beds, browsers, min(pages, browsers), seconds, _progress)
+    if as_json:
+        print(json.dumps(found.as_dict()))
+        return
+    print(f"{found.beds} beds at 1 Hz, {found.browsers} browsers, {found.seconds:.0f} s")
+    for page in found.pages:
+        heap = f"heap {page.heap_mib_begin:.1f} to {page.heap_mib_end:.1f} MiB"
+        told = f"p50 {page.p50_ms:.0f} ms, p95 {page.p95_ms:.0f} ms, {heap}, {len(page.complaints)} complaints"
+        print(f"  a page      {told}")
+    print(f"  streams     p50 {found.streams_p50_ms:.0f} ms, p95 {found.streams_p95_ms:.0f} ms")
+    print(f"  slow one    fell behind {found.slow_browser_fell_behind} times")
+    print(
+        f"  station     {found.station_cores:.2f} cores, {found.station_peak_mib:.0f} MiB, "
+        f"{found.frames_per_s:.0f} frames/s, {found.megabytes_per_s:.1f} MB/s"
+    )
+    print(", ".join(found.machine.values()))
 
 
 @app.command()

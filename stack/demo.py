@@ -90,7 +90,7 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
         while not supervisor.up.wait(FRAME / 5) and not stop.is_set():
             pass
         if not stop.is_set():
-            console.print("Ctrl-C ends everything")
+            console.print(f"the ward in a browser: {Ports(port_base).page}; Ctrl-C ends everything")
             started = time.monotonic()
             reader, raised = _show(console, home, port_base, events, stop, seconds, since)
             flowed = time.monotonic() - started
@@ -131,7 +131,7 @@ def _show(
 
     def known() -> Known:
         now, elapsed = datetime.now(UTC), time.monotonic() - started
-        return Known(watch.beds(), watch.alerts(), watch.figures(), events.recent(), now, elapsed)
+        return Known(watch.beds(), watch.alerts(), watch.figures(), events.recent(), now, elapsed, ports.page)
 
     try:
         if console.is_terminal:

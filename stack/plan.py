@@ -50,6 +50,11 @@ class Ports:
         return self.base + 4
 
     @property
+    def page(self) -> str:
+        """The address of that."""
+        return f"http://127.0.0.1:{self.station}"
+
+    @property
     def certificates(self) -> int:
         """MQTT, for devices that have a certificate."""
         return self.base + 8

@@ -47,6 +47,7 @@ class Known:
     events: Sequence[str]
     now: datetime
     elapsed: float
+    page: str = ""  # the address of the ward in a browser
 
 
 def render(known: Known, width: int, height: int) -> RenderableType:
@@ -58,6 +59,8 @@ def render(known: Known, width: int, height: int) -> RenderableType:
     to_do = next((alert for alert in known.alerts if alert.state is not State.ACKNOWLEDGED), None)
     hints = [closer(), *looks(), *acknowledges(to_do)] if roomy else short_looks() if height >= TINY else []
     gap: list[RenderableType] = [Text()] if roomy else []
+    if known.page:
+        below.append(Text.assemble("the ward in a browser: ", (known.page, "bold")))
     if roomy:
         below += [*gap, Text("Ctrl-C ends everything. To look closer, in another terminal, here:", "dim")]
     below += [Text(f"  {hint}" if roomy else hint, no_wrap=True, overflow="ellipsis") for hint in hints]

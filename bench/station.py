@@ -1,0 +1,217 @@
+"""`python -m bench station`: from a reading's publication to the pixels of a page, and what the server costs.
+
+A ward of simulated monitors, real pages in Chromium, and beside them streams that read what a page reads, so that the
+number of browsers is not bounded by the machine that draws them. One more browser never reads: it must cost the others
+nothing. All on one machine, so that its clock is the only one.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from statistics import quantiles
+from typing import Any
+
+import msgspec
+
+from bench.ground import Ground
+from bench.services import counter, running, service
+from bench.usage import Usage
+from stack.servers import Service
+
+SETTLE = 8.0  # seconds before anything is counted
+WALL = {"width": 1920, "height": 1080}
+
+Say = Callable[[str], None]
+
+
+class _Bed(msgspec.Struct):
+    time: int = 0
+
+
+class _Frame(msgspec.Struct):
+    whole: bool = False
+    beds: list[_Bed] = []
+
+
+_decode = msgspec.json.Decoder(_Frame).decode
+
+
+@dataclass(frozen=True)
+class Page:
+    """One real page. Latencies from the reading's own time to the end of the screen's frame that shows it."""
+
+    p50_ms: float
+    p95_ms: float
+    readings: int
+    heap_mib_begin: float
+    heap_mib_end: float
+    complaints: list[str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """`streams`: from the reading's own time to the frame that has it, over all browsers that only read."""
+
+    beds: int
+    browsers: int
+    seconds: float
+    pages: list[Page]
+    streams_p50_ms: float
+    streams_p95_ms: float
+    streams_readings: int
+    slow_browser_fell_behind: int
+    frames_per_s: float
+    megabytes_per_s: float
+    station_cores: float
+    station_peak_mib: float
+    machine: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
+        return asdict(self)
+
+
+def station(ground: Ground, beds: int, browsers: int, pages: int, seconds: float, say: Say) -> Found:
+    """Measure. `browsers` in all, `pages` of them real ones."""
+    program = service(ground, "station", settings={"VITALFLOW_STATION_SERVICES": "alerts"})
+    assert program.environ is not None
+    program.environ = {**program.environ, "VITALFLOW_STATION_PORT": str(program.port)}
+    program.start()
+    try:
+        with running(ground, "alerts", "run"), monitors(ground, beds):
+            say(f"{beds} beds at 1 Hz, {browsers} browsers, {pages} of them real pages and one more that never reads")
+            return asyncio.run(_look(ground, program, beds, browsers, pages, seconds))
+    finally:
+        program.stop()
+
+
+@contextmanager
+def monitors(ground: Ground, beds: int) -> Iterator[None]:
+    """Simulated monitors while the block runs; they serve nothing, and are up once they live."""
+    fleet = ["simulate", "--count", str(beds), "--interval", "1", "--ward", "icu-1", "--seed", "7"]
+    line = [sys.executable, "-m", "devices", *fleet, "--scenario", "mixed"]
+    environ = {**os.environ, "VITALFLOW_MQTT_URL": ground.broker.url}
+    fleet_of_them = Service("devices", line, ground.folder / "devices.log", environ)
+    fleet_of_them.start()
+    try:
+        yield
+    finally:
+        fleet_of_them.stop()
+
+
+async def _look(ground: Ground, program: Any, beds: int, browsers: int, pages: int, seconds: float) -> Found:
+    latencies: list[float] = []
+    counting = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        streams = [asyncio.create_task(_read(program.port, latencies, counting)) for _ in range(browsers - pages)]
+        slow = await _never_reads(program.port)
+        opened = [await stack.enter_async_context(_page(program.port)) for _ in range(pages)]
+        await asyncio.sleep(SETTLE)
+        for page, _, _ in opened:
+            await page.evaluate("latencies.length = 0")
+        heaps = [await _heap(session) for _, session, _ in opened]
+        usage = Usage({"station": program.pid})
+        frames, sent = counter(program, "frames_total"), counter(program, "frame_bytes_total")
+        usage.start()
+        counting.set()
+        begun = time.monotonic()
+        await asyncio.sleep(seconds)
+        took = time.monotonic() - begun
+        used = usage.stop(took)["station"]
+        frames, sent = counter(program, "frames_total") - frames, counter(program, "frame_bytes_total") - sent
+        counting.clear()
+        found = []
+        for (page, session, complaints), heap in zip(opened, heaps, strict=True):
+            shown = await page.evaluate("latencies")
+            p50, p95 = _percentiles(shown)
+            found.append(Page(p50, p95, len(shown), heap, await _heap(session), complaints))
+        fell_behind = counter(program, "fell_behind_total")
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+        slow.close()
+    p50, p95 = _percentiles(latencies)
+    return Found(
+        beds=beds,
+        browsers=browsers,
+        seconds=round(took, 1),
+        pages=found,
+        streams_p50_ms=p50,
+        streams_p95_ms=p95,
+        streams_readings=len(latencies),
+        slow_browser_fell_behind=int(fell_behind),
+        frames_per_s=round(frames / took, 1),
+        megabytes_per_s=round(sent / took / 1e6, 2),
+        station_cores=used.cores,
+        station_peak_mib=used.peak_mib,
+        machine=ground.machine,
+    )
+
+
+async def _read(port: int, latencies: list[float], counting: asyncio.Event) -> None:
+    """Read the stream as a page does, and note how old each reading is when it is there."""
+    reader, writer = await _ask(port)
+    try:
+        while line := await reader.readline():
+            if not line.startswith(b"data: {") or not counting.is_set():
+                continue
+            now = time.time() * 1000
+            frame = _decode(line[6:])
+            if not frame.whole:
+                latencies.extend(now - bed.time for bed in frame.beds if bed.time)
+    finally:
+        writer.close()
+
+
+async def _never_reads(port: int) -> asyncio.StreamWriter:
+    _, writer = await _ask(port, limit=1024)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    return writer
+
+
+async def _ask(port: int, limit: int = 4 * 2**20) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
+    writer.write(b"GET /desk/live HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n")
+    await writer.drain()
+    return reader, writer
+
+
+@asynccontextmanager
+async def _page(port: int) -> AsyncIterator[tuple[Any, Any, list[str]]]:
+    """A page of its own Chromium, its debugger, and what it complains of."""
+    from playwright.async_api import async_playwright  # only here: it is for tests and measurements
+
+    from tests.browser.chromium import find
+    from tests.browser.watching import LATENCIES
+
+    complaints: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=find(), args=["--no-sandbox"])
+        page = await browser.new_page(viewport=WALL)  # type: ignore[arg-type]
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        await page.add_init_script(LATENCIES)
+        for _ in range(3):  # Chromium breaks off where the machine's network changes
+            await page.goto(f"http://127.0.0.1:{port}/")
+            with suppress(Exception):
+                await page.wait_for_selector(".tile", timeout=10_000)
+                break
+        complaints.clear()
+        yield page, await page.context.new_cdp_session(page), complaints
+        await browser.close()
+
+
+async def _heap(session: Any) -> float:
+    """What the page's scripts hold, after a collection, in MiB."""
+    await session.send("HeapProfiler.collectGarbage")
+    used = await session.send("Runtime.getHeapUsage")
+    return round(float(used["usedSize"]) / 2**20, 2)
+
+
+def _percentiles(values: list[float]) -> tuple[float, float]:
+    cuts = quantiles(values, n=20) if len(values) > 1 else [0.0] * 19
+    return round(cuts[9], 1), round(cuts[18], 1)
