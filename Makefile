@@ -12,11 +12,11 @@ STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-b
 # A line that a program wrote is seen at once, also through a pipe.
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help setup demo up down env test check lock audit bench clean
+.PHONY: help setup demo up down env test check lock audit bench screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/.runtime ## Python packages, and the servers: the machine's own or a private Debian 13
 	@$(PY) -m stack setup
@@ -33,7 +33,8 @@ down: ## end what `make up` started; the data stays
 env: ## for Docker: write .env and the secrets that docker-compose.yml needs, once
 	@$(PYTHON) -m stack.envfile
 
-test: check setup ## every check and every test, on real servers
+test: check setup ## every check and every test, on real servers and in a real browser
+	@$(PY) -m tests.browser.chromium
 	@$(PY) -m pytest
 
 check: .venv/.dev ## lint, format, types and dashboards only
@@ -52,6 +53,10 @@ audit: .venv/.dev ## is a vulnerability known of any package that is installed? 
 
 bench: setup ## how fast a backlog reaches the table, beside mosquitto_sub
 	@$(PY) -m bench drain
+
+screenshots: setup .venv/.dev ## the station's pictures in docs/images, of a ward of its own; look at them before committing
+	@$(PY) -m tests.browser.chromium
+	@$(PY) -m tests.browser.screenshots
 
 clean: down ## delete the stored data, the private Debian and the Python packages
 	$(SUDO) rm -rf .stack .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -90,12 +90,12 @@ def station(ground: Ground, beds: int, browsers: int, pages: int, seconds: float
 
 
 @contextmanager
-def monitors(ground: Ground, beds: int) -> Iterator[None]:
+def monitors(ground: Ground, beds: int, ward: str = "icu-1") -> Iterator[None]:
     """Simulated monitors while the block runs; they serve nothing, and are up once they live."""
-    fleet = ["simulate", "--count", str(beds), "--interval", "1", "--ward", "icu-1", "--seed", "7"]
+    fleet = ["simulate", "--count", str(beds), "--interval", "1", "--ward", ward, "--seed", "7"]
     line = [sys.executable, "-m", "devices", *fleet, "--scenario", "mixed"]
     environ = {**os.environ, "VITALFLOW_MQTT_URL": ground.broker.url}
-    fleet_of_them = Service("devices", line, ground.folder / "devices.log", environ)
+    fleet_of_them = Service("devices", line, ground.folder / f"devices-{ward}.log", environ)
     fleet_of_them.start()
     try:
         yield

@@ -8,6 +8,7 @@ import { el, text } from "./dom.js";
 import { keep, kept } from "./keep.js";
 import { allow, audible, sound } from "./sound.js";
 import { connect, current, now, onChange, store, watched } from "./store.js";
+import { measureAgain } from "./tile.js";
 import { WardPage } from "./ward.js";
 import { clock, MARKS, span } from "./words.js";
 
@@ -128,6 +129,15 @@ function since(milliseconds, at) {
   return `Since ${clock(milliseconds)} (${span((at - milliseconds) / 1000)})`;
 }
 
+// IEC 60601-1-8: high blinks about twice a second, medium once in two; well below what harms anybody. By the clock and not
+// by an animation, which would have the browser draw sixty times a second for it.
+let beats = 0;
+setInterval(() => {
+  beats += 1;
+  root.dataset.quick = String(beats % 2);
+  if (beats % 3 === 0) root.dataset.slow = String((beats / 3) % 2);
+}, 300);
+
 // --- sound ---
 
 function signal() {
@@ -167,6 +177,7 @@ function setTheme(theme) {
   part("theme").textContent = theme === "night" ? "☀" : "☾";
   part("theme").setAttribute("aria-label", `Switch to ${other}`);
   part("theme").title = `Switch to ${other}`;
+  measureAgain();
   if (page && store.hello) page.update({ whole: true, beds: new Set(), gone: [], alerts: true, state: false });
 }
 

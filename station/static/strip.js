@@ -1,8 +1,8 @@
 // Curves on a canvas: the sparkline of a tile, the strips of a bed.
 
-/** Fit the canvas to its place and the screen's pixels; the context in CSS pixels, cleared, with width and height. */
-export function prepare(canvas) {
-  const box = canvas.getBoundingClientRect();
+/** Fit the canvas to its place (looked up where `box` is not given: that costs a layout) and the screen's pixels; the
+ * context in CSS pixels, cleared, with width and height. */
+export function prepare(canvas, box = canvas.getBoundingClientRect()) {
   const scale = Math.min(globalThis.devicePixelRatio || 1, 2);
   const width = Math.round(box.width * scale), height = Math.round(box.height * scale);
   if (canvas.width !== width || canvas.height !== height) {

@@ -10,6 +10,13 @@ import { badge, MARKS, shown, span, standing } from "./words.js";
 const SPARK = 120; // seconds
 const SPARSE = 10; // seconds: values further apart are not joined
 
+let geometry = null;
+
+/** The tiles have another size or other colours. */
+export function measureAgain() {
+  geometry = null;
+}
+
 export class Tile {
   constructor(device) {
     this.device = device;
@@ -35,11 +42,24 @@ export class Tile {
     this.drawn = null;
   }
 
-  /** Put the bed as it stands on the tile. `alerts`: its open ones, the most urgent first. */
+  /** Take the bed as it stands; `alerts`: its open ones, the most urgent first. Shown at once where it can be seen. */
   update(bed, alerts, manyWards) {
-    const at = now();
     this.bed = bed;
     this.alerts = alerts;
+    this.manyWards = manyWards;
+    if (this.hidden) this.tick(now());
+    else this.render();
+  }
+
+  /** Whether the tile can be seen; one that cannot is not drawn. */
+  show(visible) {
+    this.hidden = !visible;
+    if (visible && this.bed) this.render();
+  }
+
+  render() {
+    const at = now();
+    const { bed, alerts, manyWards } = this;
     text(this.bedName, manyWards ? `${bed.ward} ${bed.name}` : bed.name);
     attribute(this.link, "title", bed.device);
     text(this.patient, bed.patient ?? "");
@@ -100,28 +120,36 @@ export class Tile {
   draw() {
     if (this.hidden) return;
     const kept = store.recent.get(this.device);
-    const { context, height } = prepare(this.canvas);
+    // All tiles are alike: one is measured for all of them, so that drawing forces no layout.
+    geometry ??= this.measure();
+    const { context } = prepare(this.canvas, geometry.canvas);
     if (!kept || kept.time.length === 0) return;
-    const style = getComputedStyle(this.node);
     const end = kept.time.at(-1), begin = end - SPARK;
     const from = Math.max(0, kept.time.findIndex((time) => time >= begin));
-    const top = this.canvas.getBoundingClientRect().top;
-    for (const { row, cell } of this.cells) {
+    this.cells.forEach(({ row }, place) => {
       const columns = row.signs.map((sign) => kept[sign.key] ?? []);
       const scale = range(columns, from, row.span);
-      if (!scale) continue;
-      const place = cell.getBoundingClientRect();
-      const box = { left: 2, width: this.canvas.clientWidth - 4, top: place.top - top + 3, height: Math.max(place.height - 6, 4) };
-      if (box.top > height) continue;
+      if (!scale) return;
+      const { box, colour } = geometry.rows[place];
       columns.forEach((column, position) => {
-        context.strokeStyle = style.getPropertyValue(`--${row.key}`) || style.color;
+        context.strokeStyle = colour;
         context.globalAlpha = position === 0 ? 0.85 : 0.5;
         context.lineWidth = 1.4;
         context.lineJoin = "round";
         curve(context, box, kept.time, column, from, begin, SPARK, scale, SPARSE);
       });
-    }
+    });
     context.globalAlpha = 1;
+  }
+
+  measure() {
+    const canvas = this.canvas.getBoundingClientRect(), style = getComputedStyle(this.node);
+    const rows = this.cells.map(({ row, cell }) => {
+      const place = cell.getBoundingClientRect();
+      const box = { left: 2, width: canvas.width - 4, top: place.top - canvas.top + 3, height: Math.max(place.height - 6, 4) };
+      return { box, colour: style.getPropertyValue(`--${row.key}`).trim() || style.color };
+    });
+    return { canvas: { width: canvas.width, height: canvas.height }, rows };
   }
 }
 

@@ -3,7 +3,7 @@
 import { el, text } from "./dom.js";
 import { keep, kept } from "./keep.js";
 import { now, store } from "./store.js";
-import { Tile } from "./tile.js";
+import { measureAgain, Tile } from "./tile.js";
 import { inOrder, natural, RANKS } from "./words.js";
 
 const GAP = 6; // pixels between tiles
@@ -37,8 +37,7 @@ export class WardPage {
       for (const entry of entries) {
         const tile = this.tiles.get(entry.target.dataset.device);
         if (!tile) continue;
-        tile.hidden = !entry.isIntersecting;
-        if (entry.isIntersecting) tile.draw();
+        tile.show(entry.isIntersecting);
       }
     });
     this.resized = new ResizeObserver(() => this.fit());
@@ -192,6 +191,7 @@ export class WardPage {
     this.list.style.setProperty("--columns", String(best.columns));
     this.list.style.setProperty("--tile-width", `${Math.floor(best.wide)}px`);
     this.list.style.setProperty("--tile-height", `${Math.floor(best.high)}px`);
+    measureAgain();
     for (const tile of this.tiles.values()) tile.draw();
   }
 

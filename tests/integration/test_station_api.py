@@ -1,0 +1,135 @@
+"""The JSON API of a running station: what it answers is what /openapi.json says, with and without a database."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from stack.servers import Broker
+from station import models
+from tests.fix_alerts import MakeAlerts, Person
+from tests.fix_servers import Db, eventually
+from tests.fix_station import MakeStation, StationProcess
+
+MakePerson = Callable[[int], Person]
+
+
+def get(station: StationProcess, path: str, **headers: str) -> tuple[int, Any]:
+    request = urllib.request.Request(station.url + path, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_every_answer_is_as_the_description_says(
+    broker: Broker, db: Db, make_alerts: MakeAlerts, make_station: MakeStation, make_person: MakePerson
+) -> None:
+    make_alerts(broker.url)
+    with psycopg.connect(db.owner_url) as owner:
+        owner.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, patient_id, ward, heart_rate, status, received_at)"
+            " SELECT now() - n * interval '1 minute', 'bed-1', 1, n, 'p-1', 'icu-1', 60 + n, 'NORMAL', now()"
+            " FROM generate_series(1, 60) AS n"
+        )
+    station, person = make_station(broker.url, reader_url=db.reader_url), make_person(broker.port)
+    person.measure("bed-1", heart_rate=140, spo2=97)
+    person.measure("bed-2", "icu-2", heart_rate=70)
+    person.sees("icu-1/bed-1/heart-rate-high", state="active")
+    eventually(lambda: len(get(station, "/api/alerts")[1]["alerts"]) == 1, 5, "the alert is told")
+
+    ward = models.Ward.model_validate(get(station, "/api/ward")[1])
+    assert [bed.device for bed in ward.beds] == ["bed-1", "bed-2"]
+    assert ward.beds[0].condition == "CRITICAL"
+    assert ward.beds[0].values["heart_rate"].value == 140
+    assert ward.beds[0].values["heart_rate"].unit == "/min"
+    assert ward.beds[0].news2 is not None
+    assert ward.beds[0].news2.parts == {"spo2": 0, "heart_rate": 3}
+    assert [alert.rule for alert in ward.beds[0].alerts] == ["heart-rate-high"]
+    assert [bed["device"] for bed in get(station, "/api/ward?ward=icu-2")[1]["beds"]] == ["bed-2"]
+    assert models.Bed.model_validate(get(station, "/api/beds/bed-2")[1]).patient_id == "p-bed-2"
+    assert get(station, "/api/beds/nobody") == (404, {"detail": "there is no bed 'nobody'; /api/ward lists them"})
+    alerts = models.Alerts.model_validate(get(station, "/api/alerts?ward=icu-1")[1])
+    assert (alerts.alerts[0].priority, alerts.alerts[0].state, alerts.alerts[0].limit) == ("high", "active", 120)
+    assert get(station, "/api/alerts?ward=icu-2")[1]["alerts"] == []
+
+    series = models.Series.model_validate(get(station, "/api/beds/bed-1/series?points=100")[1])
+    assert sum(series.readings) == 60
+    assert sum(series.signs["heart_rate"].n) == 60
+    assert len(series.time) == len(series.signs["spo2"].avg)
+    start = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert get(station, f"/api/beds/bed-1/series?from={start}")[0] == 200
+    assert get(station, "/api/beds/bed-1/series?from=2026-01-01T00:00:00")[0] == 422
+    status, told = get(station, "/api/beds/nobody/series")
+    assert (status, told["detail"]) == (422, "there is no device 'nobody'")
+    assert get(station, "/api/beds/bed-1/series?points=0")[0] == 422
+    assert models.PastAlerts.model_validate(get(station, "/api/beds/bed-1/alerts")[1]).alerts == []
+
+
+def test_the_description_names_every_path_and_no_page_fetches_anything_from_elsewhere(
+    broker: Broker, make_station: MakeStation
+) -> None:
+    station = make_station(broker.url)
+    described = get(station, "/openapi.json")[1]
+    assert set(described["paths"]) == {
+        "/api/ward",
+        "/api/beds/{device}",
+        "/api/beds/{device}/series",
+        "/api/beds/{device}/alerts",
+        "/api/alerts",
+        "/healthz",
+        "/metrics",
+    }
+    assert all("get" in methods and len(methods) == 1 for methods in described["paths"].values()), "it is read-only"
+    status, told = get(station, "/api/beds/bed-1/series")
+    assert (status, told["detail"]) == (503, "there is no history: VITALFLOW_READER_URL is not set")
+    with urllib.request.urlopen(station.url + "/", timeout=5) as page:
+        assert b"//" not in page.read().replace(b"<!doctype html>", b"")
+    assert get(station, "/healthz")[1] == {"status": "ok", "version": "0.1.0", "away": []}
+    with urllib.request.urlopen(station.url + "/metrics", timeout=5) as page:
+        assert b"vitalflow_station_connections_total 1.0" in page.read()
+    assert get(station, "/api/ward", Host="evil.example")[0] == 421
+
+
+def test_a_second_station_of_the_same_name_says_why_it_leaves_and_a_stopped_one_says_goodbye(
+    broker: Broker, make_station: MakeStation
+) -> None:
+    first = make_station(broker.url, station_client_id="station-x")
+    second = make_station(broker.url, wait=False, station_client_id="station-x")
+    assert second.process is not None
+    assert second.process.wait(20) == 2
+    assert "a station with the client id 'station-x' is already running" in second.said()
+    assert first.stop() == 0
+    third = make_station(broker.url, station_client_id="station-x")
+    assert third.process is not None
+    assert third.process.poll() is None
+
+
+def test_a_taken_port_is_told_in_one_sentence(broker: Broker, make_station: MakeStation) -> None:
+    first = make_station(broker.url)
+    second = make_station(broker.url, wait=False, station_port=first.port)
+    assert second.process is not None
+    assert second.process.wait(20) == 2
+    assert f"cannot serve on 127.0.0.1:{first.port}: Address already in use" in second.said()
+    assert "Traceback" not in second.said()
+
+
+@pytest.mark.parametrize("by", ["", " ", "a" * 201, "nul\u0000l"])
+def test_a_name_that_is_none_is_refused(
+    by: str, broker: Broker, make_alerts: MakeAlerts, make_station: MakeStation, make_person: MakePerson
+) -> None:
+    station = make_station(broker.url)
+    asked = {"by": by, "ward": "w", "device": "d", "rule": "r", "action": "acknowledge"}
+    request = urllib.request.Request(
+        station.url + "/desk/alerts", json.dumps(asked).encode(), {"Content-Type": "application/json"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=5)
+    assert refused.value.code == 422
+    refused.value.close()

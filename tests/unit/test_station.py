@@ -1,0 +1,314 @@
+"""The station without sockets: who falls behind, who is away, who asked, who may speak, what a bed becomes."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, MutableMapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from starlette.responses import PlainTextResponse
+
+from station.asks import Asks
+from station.bed import Bed
+from station.frame import Framer
+from station.guard import HEADERS, Guard
+from station.hub import Hub
+from station.services import Services
+from station.settings import StationSettings
+from station.ward import MAX_BEDS, Refusal, Ward
+from tests.made_alert import NOW, made_alert
+from vitals.alert import Alert, State, encode_alert
+from vitals.command import Command
+from vitals.errors import Never, TryAgain
+from vitals.limits import Refused
+from vitals.reading import reading
+from vitals.service import Presence, encode_presence
+from vitals.status import Status, encode_status
+from vitals.topics import Bed as Place
+from vitals.topics import Topics
+from vitals.wire import encode
+
+TOPICS = Topics()
+SECOND = timedelta(seconds=1)
+
+
+def made_ward(*services: str) -> Ward:
+    return Ward(TOPICS, Services(services, has_database=False, now=NOW), NOW)
+
+
+def hear(ward: Ward, device: str = "bed-1", at: datetime = NOW, **signs: float) -> None:
+    told = reading(at, signs, patient_id="p-1")
+    ward.take(TOPICS.vitals("icu-1", device), encode(told), False, at)
+
+
+# --- the hub ---
+
+
+async def read(stream: AsyncIterator[bytes], events: int) -> list[dict[str, Any]]:
+    return [json.loads((await anext(stream)).partition(b"data: ")[2]) for _ in range(events)]
+
+
+def test_a_browser_gets_the_whole_ward_first_and_then_every_change() -> None:
+    async def story() -> None:
+        hub = Hub(lambda: b'{"whole":1}')
+        stream = hub.stream(b"{}")
+        assert await read(stream, 2) == [{}, {"whole": 1}]
+        for number in range(3):
+            hub.send(b'{"change":%d}' % number)
+            assert await read(stream, 1) == [{"change": number}]
+        assert hub.fell_behind == 0
+
+    asyncio.run(story())
+
+
+def test_a_slow_browser_gets_no_backlog_but_the_ward_as_it_stands_and_holds_up_nobody() -> None:
+    async def story() -> None:
+        now = [b'{"whole":0}']
+        hub = Hub(lambda: now[0])
+        slow, quick = hub.stream(b"{}"), hub.stream(b"{}")
+        await read(slow, 2)
+        await read(quick, 2)
+        for number in range(50):
+            now[0] = b'{"whole":%d}' % number
+            hub.send(b'{"change":%d}' % number)
+            assert await read(quick, 1) == [{"change": number}]
+        assert await read(slow, 1) == [{"whole": 49}]
+        hub.send(b'{"change":50}')
+        assert await read(slow, 1) == [{"change": 50}]
+
+    asyncio.run(story())
+
+
+def test_a_browser_that_goes_is_forgotten_and_a_station_that_stops_ends_every_stream() -> None:
+    async def story() -> None:
+        hub = Hub(lambda: b"{}")
+        gone, stays = hub.stream(b"{}"), hub.stream(b"{}")
+        await read(gone, 2)
+        await read(stays, 2)
+        assert len(hub.browsers) == 2
+        await gone.aclose()  # type: ignore[attr-defined]
+        assert len(hub.browsers) == 1
+        hub.close()
+        with pytest.raises(StopAsyncIteration):
+            await anext(stays)
+
+    asyncio.run(story())
+
+
+# --- frames ---
+
+
+def frame(framer: Framer, now: datetime = NOW, due: bool = False) -> dict[str, Any] | None:
+    made = framer.changes(now, due=due)
+    return None if made is None else dict(json.loads(made))
+
+
+def test_a_frame_has_what_changed_and_nothing_else() -> None:
+    ward = made_ward()
+    ward.connected(NOW)
+    framer = Framer(ward)
+    hear(ward, "bed-1", heart_rate=80)
+    hear(ward, "bed-2", heart_rate=70)
+    first = frame(framer)
+    assert first is not None
+    assert {bed["device"]: bed["values"] for bed in first["beds"]} == {
+        "bed-1": {"heart_rate": [80.0, 0.0]},
+        "bed-2": {"heart_rate": [70.0, 0.0]},
+    }
+    assert frame(framer) is None
+    assert frame(framer, due=True) == {"number": 2, "at": first["at"]}
+    alert = made_alert(device="bed-1")
+    topic = TOPICS.alert(alert.ward, "bed-1", alert.rule)
+    ward.take(topic, encode_alert(alert), True, NOW)
+    told = frame(framer)
+    assert told is not None
+    assert [one["key"] for one in told["alerts"]] == ["icu-1/bed-1/spo2-low"]
+    assert "beds" not in told
+    ward.take(topic, b"", True, NOW)
+    ward.take(TOPICS.status("icu-1", "bed-2"), b"", True, NOW)
+    told = frame(framer)
+    assert told is not None
+    assert (told["over"], told["gone"]) == (["icu-1/bed-1/spo2-low"], ["bed-2"])
+    whole = json.loads(framer.whole(NOW))
+    assert [bed["device"] for bed in whole["beds"]] == ["bed-1"]
+    assert whole["number"] == told["number"]
+
+
+def test_a_retained_offline_of_earlier_days_is_no_bed_and_an_endless_crowd_of_devices_has_an_end() -> None:
+    ward = made_ward()
+    ward.take(TOPICS.status("icu-1", "old"), encode_status(Status(state="offline", boot=1)), True, NOW)
+    assert "beds" not in json.loads(Framer(ward).whole(NOW))
+    for number in range(MAX_BEDS + 10):
+        hear(ward, f"invented-{number}", heart_rate=80)
+    assert len(ward.beds) == MAX_BEDS
+
+
+# --- a bed ---
+
+
+def test_a_late_reading_moves_nothing_and_another_patient_begins_anew() -> None:
+    bed = Bed(Place("icu-1", "bed-1"))
+    bed.hear(reading(NOW, {"heart_rate": 80, "systolic_bp": 200}, patient_id="p-1"), "icu-1")
+    bed.hear(reading(NOW - SECOND, {"heart_rate": 40}, patient_id="p-1"), "icu-1")
+    assert bed.seen.held["heart_rate"].value == 80
+    bed.hear(reading(NOW + SECOND, {"heart_rate": 81}), "icu-1")  # a device that has lost its patient's name,
+    bed.hear(reading(NOW + 2 * SECOND, {"heart_rate": 60}, patient_id="p-2"), "icu-2")  # and was given another
+    assert set(bed.seen.held) == {"heart_rate"}
+    assert "systolic_bp" not in bed.score.parts
+    assert bed.seen.bed.ward == "icu-2"
+    assert len(list(bed.recent(timedelta(minutes=5)))) == 1
+
+
+def test_the_minutes_behind_a_bed_have_a_point_a_second_however_fast_it_measures() -> None:
+    bed = Bed(Place("icu-1", "bed-1"))
+    for tenth in range(4000):
+        bed.hear(reading(NOW + tenth * SECOND / 10, {"heart_rate": 60 + tenth % 9}), "icu-1")
+    points = list(bed.recent(timedelta(minutes=5)))
+    assert len(points) == 300
+    assert points[-1][0] == int((NOW + 399 * SECOND).timestamp())
+
+
+# --- who is away ---
+
+
+def test_a_service_is_away_when_two_heartbeats_are_missing_and_at_once_when_it_says_goodbye() -> None:
+    services = Services(("ingest", "alerts"), has_database=True, now=NOW)
+    assert [one.name for one in services.away(NOW)] == ["broker", "database"]
+    services.database(True, NOW)
+    services.connected(NOW)
+    services.take("alerts", Presence(state="online", boot=5), True, NOW)  # retained: perhaps a leftover
+    services.take("ingest", Presence(state="online", boot=5), False, NOW + SECOND)
+    assert services.away(NOW + 3 * SECOND) == []
+    assert [one.name for one in services.away(NOW + 4.9 * SECOND)] == ["alerts"]
+    services.take("alerts", Presence(state="online", boot=6), False, NOW + 5 * SECOND)
+    services.take("alerts", Presence(state="offline", boot=5), False, NOW + 5 * SECOND)  # the will of an earlier one
+    services.take("ingest", Presence(state="offline", boot=5), False, NOW + 5 * SECOND)
+    assert [one.text for one in services.away(NOW + 5 * SECOND)] == [
+        "ingest is away: readings are shown but not stored; they wait at the broker"
+    ]
+    services.disconnected("it does not answer", NOW + 6 * SECOND)
+    assert [one.name for one in services.away(NOW + 60 * SECOND)] == ["broker"]
+
+
+def test_an_alert_that_nobody_tells_again_is_doubted_and_goes_only_where_the_worker_is_there() -> None:
+    ward = made_ward("alerts")
+    ward.connected(NOW)
+    alert = made_alert()
+    ward.take(TOPICS.alert(alert.ward, alert.device_id, alert.rule), encode_alert(alert), True, NOW)
+    ward.connected(NOW + SECOND)
+    later = NOW + 20 * SECOND
+    assert [ward.is_doubted()(one) for one in ward.alerts(later)] == [True]
+    ward.take(TOPICS.service("alerts"), encode_presence(Presence(state="online", boot=1)), False, later)
+    assert ward.alerts(later) == []
+
+
+# --- who asked ---
+
+
+def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None:
+    alert = made_alert()
+    sent: list[tuple[str, bytes, bool]] = []
+
+    async def publish(topic: str, payload: bytes, retain: bool) -> None:
+        sent.append((topic, payload, retain))
+
+    async def story() -> None:
+        asks = Asks(TOPICS, publish)
+        ada = asyncio.create_task(asks.ask(alert, Command(by="Ada", action="acknowledge")))
+        bob = asyncio.create_task(asks.ask(alert, Command(by="Bob", action="acknowledge")))
+        await asyncio.sleep(0)
+        seen = made_alert(state=State.ACKNOWLEDGED, acknowledged_by="Ada")
+        asks.alert(seen)
+        asks.refusal(Refusal(TOPICS.acks(alert.ward, alert.device_id, alert.rule), "already acknowledged by Ada"))
+        assert await ada == seen
+        with pytest.raises(Refused, match="already acknowledged by Ada"):
+            await bob
+        assert await asks.ask(seen, Command(by="Ada", action="acknowledge")) == seen, "said twice, it is said once"
+        assert len(sent) == 2
+        assert not any(retain for _, _, retain in sent)
+
+    asyncio.run(story())
+
+
+def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("station.asks.ANSWERS", 0.05)
+
+    async def publish(topic: str, payload: bytes, retain: bool) -> None:
+        pass
+
+    async def wait() -> Alert:
+        return await Asks(TOPICS, publish).ask(made_alert(), Command(by="Ada", action="acknowledge"))
+
+    with pytest.raises(TryAgain, match="no answer from the alert worker"):
+        asyncio.run(wait())
+
+
+# --- who may speak ---
+
+
+def ask(method: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
+    """One request to a guarded application; the answer's status and headers."""
+    told: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        told.append(message)
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": "/desk/alerts", "headers": raw, "query_string": b""}
+    asyncio.run(Guard(PlainTextResponse("inside"), frozenset({"localhost"}))(scope, receive, send))
+    return int(told[0]["status"]), {name.decode(): value.decode() for name, value in told[0]["headers"]}
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "192.168.1.7"])
+def test_our_names_and_addresses_are_let_in_under_a_strict_policy(host: str) -> None:
+    status, headers = ask("GET", {"Host": host})
+    assert status == 200
+    policy = headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert {name: headers[name.lower()] for name in HEADERS} == HEADERS
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": ""}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Length": "9999999"}, 413),
+        ({"Content-Length": ""}, 413),
+    ],
+)
+def test_a_strangers_page_cannot_speak_through_a_browser(headers: dict[str, str], status: int) -> None:
+    ours = {
+        "Host": "localhost:8080",
+        "Origin": "http://localhost:8080",
+        "Content-Type": "application/json",
+        "Content-Length": "2",
+    }
+    assert ask("POST", ours)[0] == 200
+    assert ask("POST", ours | headers)[0] == status
+
+
+def test_an_address_that_others_can_reach_is_refused_unless_somebody_says_so() -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.7", "ward-4"):
+        with pytest.raises(Never, match="which other machines can reach, and nobody logs in"):
+            StationSettings.read({"VITALFLOW_STATION_HOST": host})
+        StationSettings.read({"VITALFLOW_STATION_HOST": host, "VITALFLOW_STATION_OPEN": "True"})
+    for host in ("127.0.0.1", "localhost", "::1", "127.8.8.8"):
+        StationSettings.read({"VITALFLOW_STATION_HOST": host})
+
+
+def test_ages_are_reckoned_by_the_clock_that_is_given() -> None:
+    bed = Bed(Place("icu-1", "bed-1"))
+    bed.hear(reading(datetime.now(UTC) - timedelta(hours=1), {"heart_rate": 80}), "icu-1")
+    assert bed.seen.condition(datetime.now(UTC)) == "SILENT"
