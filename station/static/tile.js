@@ -102,7 +102,7 @@ export class Tile {
       const more = this.alerts.length > 1 ? `  +${this.alerts.length - 1}` : "";
       const mark = first.kind === "technical" ? `[${MARKS[first.priority]}]` : MARKS[first.priority];
       const silenced = first.state === "acknowledged" ? "✓ " : first.state === "audio_paused" ? "⏸ " : "";
-      // Its value stands above; the limit is on the bed's page, and in what hovering shows.
+      // Its value as of now stands above; what it was when it was raised is on the bed's page, and shown on hovering.
       text(this.ribbon, `${mark} ${silenced}${brief(first)}${more}`);
       attribute(this.ribbon, "title", `${badge(first)}: ${first.text} (${standing(first, at)})`);
     } else {
@@ -154,7 +154,7 @@ export class Tile {
 }
 
 function brief(alert) {
-  return alert.text.split(alert.sign ? ":" : " (")[0];
+  return alert.text.split(alert.kind === "technical" ? " (" : ":")[0];
 }
 
 /** How grave a NEWS2 is, by the thresholds of the RCP: 7 or more, 5 or 6 or a single 3, 1 to 4, 0. */
