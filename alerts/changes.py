@@ -113,6 +113,11 @@ def _text(rule: Rule, value: float | None, limit: float | None, score: Score | N
     sign = BY_KEY.get(rule.sign or "")
     if sign:
         return f"{rule.text}: {round(value, 1):g} {sign.unit}, limit {word} {limit:g}"
-    parts = ", ".join(f"{key} {points}" for key, points in (score.parts if score else {}).items() if points)
+    parts = ", ".join(f"{_spoken(key)} {points}" for key, points in (score.parts if score else {}).items() if points)
     at_least = "at least " if score and score.missing else ""
     return f"{rule.text}: {at_least}{value:g} ({parts})"
+
+
+def _spoken(part: str) -> str:
+    """An input of NEWS2 as people at a bed say it."""
+    return BY_KEY[part].short if part in BY_KEY else part.removeprefix("on_")

@@ -421,6 +421,7 @@ def test_a_score_is_raised_by_a_single_3_and_by_its_total() -> None:
     assert bed.read(2, 131, spo2=91, resp_rate=9) == ["score escalated"]
     assert bed.priority == "high"
     assert bed.alert.value == 7
+    assert bed.alert.text == "NEWS2: at least 7 (RR 1, SpO2 3, HR 3)"
     assert bed.read(3, 120, spo2=93, resp_rate=9) == ["score de-escalated"]
     assert bed.read(4, 80, spo2=97, resp_rate=16) == ["score cleared"]
 
