@@ -52,7 +52,7 @@ class Row {
     this.age = el("span", { class: "age" });
     const place = withPlace
       ? el("a", { class: "place", href: store.beds.has(alert.device) ? bedAddress(alert.device) : undefined },
-        name(alert.name, { class: "bed" }), name(alert.ward, { class: "of" }), alert.patient ? name(alert.patient, { class: "patient" }) : null)
+        name(alert.name, { class: "bed" }), name(alert.ward, { class: "of" }), alert.patient ? name(alert.patient, { class: "whom" }) : null)
       : null;
     this.node = el("li", { class: "alert" }, this.badge, place, el("div", { class: "what" }, this.text, this.standing), this.age,
       el("div", { class: "buttons" }, this.resume, this.pause, this.acknowledge));

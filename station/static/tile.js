@@ -24,6 +24,7 @@ export class Tile {
     this.link = el("a", { class: "where", href: bedAddress(device) });
     this.bedName = el("bdi", { class: "bed" });
     this.patient = el("bdi", { class: "patient" });
+    this.of = el("bdi", { class: "of" });
     this.link.append(this.bedName);
     this.score = el("span", { class: "score" });
     this.age = el("span", { class: "age" });
@@ -36,7 +37,7 @@ export class Tile {
     });
     this.ribbon = el("div", { class: "ribbon" });
     this.node = el("li", { class: "tile", data: { device } },
-      el("div", { class: "head" }, el("h2", {}, this.link), this.patient, this.score, this.age),
+      el("div", { class: "head" }, el("h2", {}, this.link), this.of, this.patient, this.score, this.age),
       el("div", { class: "signs" }, this.canvas, ...this.cells.map(({ cell }) => cell)),
       this.ribbon);
     this.drawn = null;
@@ -60,7 +61,8 @@ export class Tile {
   render() {
     const at = now();
     const { bed, alerts, manyWards } = this;
-    text(this.bedName, manyWards ? `${bed.ward} ${bed.name}` : bed.name);
+    text(this.bedName, bed.name);
+    text(this.of, manyWards ? bed.ward : "");
     attribute(this.link, "title", bed.device);
     text(this.patient, bed.patient ?? "");
     attribute(this.patient, "title", bed.patient ?? null);
@@ -101,7 +103,7 @@ export class Tile {
     if (first) {
       const more = this.alerts.length > 1 ? `  +${this.alerts.length - 1}` : "";
       const mark = first.kind === "technical" ? `[${MARKS[first.priority]}]` : MARKS[first.priority];
-      const silenced = first.state === "acknowledged" ? "✓ " : first.state === "audio_paused" ? "⏸ " : "";
+      const silenced = first.state === "acknowledged" ? "✓ " : first.state === "audio_paused" ? "‖ " : "";
       // Its value as of now stands above; what it was when it was raised is on the bed's page, and shown on hovering.
       text(this.ribbon, `${mark} ${silenced}${brief(first)}${more}`);
       attribute(this.ribbon, "title", `${badge(first)}: ${first.text} (${standing(first, at)})`);

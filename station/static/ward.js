@@ -94,8 +94,11 @@ export class WardPage {
         this.seen.observe(tile.node);
         different = true;
       }
-      if (made || changed.whole || changed.alerts || changed.beds.has(device)) {
-        tile.update(store.beds.get(device), alerts.get(device) ?? [], many);
+      const mine = alerts.get(device) ?? [];
+      const said = mine.map((alert) => `${alert.id} ${alert.revision} ${alert.doubted ?? ""}`).join();
+      if (made || changed.whole || changed.beds.has(device) || tile.said !== said) {
+        tile.said = said;
+        tile.update(store.beds.get(device), mine, many);
       }
     }
     if (different || changed.whole) {

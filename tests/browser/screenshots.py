@@ -27,7 +27,7 @@ from vitals.errors import told_in_one_sentence
 
 FOLDER = CHECKOUT / "docs/images"
 WARM_UP = 125.0  # seconds: a whole sparkline, and patients who deteriorate
-COLOURS = 96
+COLOURS = 200
 WALL, DESK, PHONE = (1920, 1080), (1440, 900), (390, 844)
 
 
@@ -82,14 +82,13 @@ def answer_two(port: int) -> None:
 
 
 def take(browser: Browser, port: int) -> None:
-    """All pictures. The bed is that of the first alert."""
+    """All pictures. The bed is the first one with an alert of its score."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/alerts") as answer:
-        device = next(
-            alert["device"] for alert in json.load(answer)["alerts"] if alert["sign"] and alert["ward"] == "icu-1"
-        )
+        alerts = json.load(answer)["alerts"]
+    device = next(alert["device"] for alert in alerts if (alert["rule"], alert["ward"]) == ("news2", "icu-1"))
     bed = f"/bed?device={device}"
     picture(browser, port, "ward-night-wall", "/", WALL)
-    picture(browser, port, "ward-day", "/", DESK, theme="day", order="urgency")
+    picture(browser, port, "ward-day", "/", DESK, theme="day", order="urgency", ward="icu-1")
     picture(browser, port, "bed-night", bed, DESK, full=True)
     picture(browser, port, "bed-day", bed, DESK, theme="day", full=True)
     picture(browser, port, "alerts-night", "/alerts", DESK)
