@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from vitals.database import why
 from vitals.errors import Never, TryAgain
 
 log = logging.getLogger("station")
@@ -86,5 +87,7 @@ class History:
             raise Never(str(error).partition("\n")[0]) from None
         except (psycopg.Error, TimeoutError, OSError) as error:
             self.failures += 1
-            log.warning("no answer from the database: %s", str(error).partition("\n")[0] or "it took too long")
+            # Looked up beside the loop: what is wrong with a certificate is asked of the server.
+            told = await asyncio.to_thread(why, error, self._url) if isinstance(error, psycopg.Error) else str(error)
+            log.warning("no answer from the database: %s", told or "it took too long")
             raise TryAgain("the database does not answer now") from None
