@@ -15,6 +15,7 @@ from bench.chaos import chaos as measure_chaos
 from bench.dashboards import dashboards as measure_dashboards
 from bench.dashboards import told as dashboards_told
 from bench.drain import drain as measure_drain
+from bench.encrypted import encrypted as measure_encrypted
 from bench.engine import engine as measure_engine
 from bench.ground import ground
 from bench.live import DATABASE
@@ -43,12 +44,25 @@ def about() -> None:
 def drain(
     messages: Annotated[int, typer.Option(min=1000, help="Readings to queue and drain.")] = 120_000,
     rounds: Annotated[int, typer.Option(min=1, help="Times that it is done; the median counts.")] = 3,
+    tls: Annotated[bool, typer.Option("--tls", help="Encrypted and with rights, beside an open broker.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
     """How fast ingest empties a full queue into the hypertable, beside mosquitto_sub on the same queue.
 
     The ratio is what to compare: it holds on a slow machine as on a fast one.
     """
+    if tls:
+        with told_in_one_sentence("vitalflow bench"), ground() as servers:
+            both = measure_encrypted(servers, messages, rounds, _progress)
+        if as_json:
+            print(json.dumps(both.as_dict()))
+            return
+        print(f"open       {both.open_per_s:>8} messages/s  {both.open_cpu_us_per_message} us of processor a message")
+        print(f"encrypted  {both.encrypted_per_s:>8} messages/s  {both.encrypted_cpu_us_per_message} us")
+        print(f"ratio      {both.ratio:>8.2f}             each {', '.join(f'{ratio:.2f}' for ratio in both.ratios)}")
+        print(f"beside mosquitto_sub, encrypted too: {both.beside_mosquitto_sub:.2f}")
+        print(", ".join(both.machine.values()))
+        return
     with told_in_one_sentence("vitalflow bench"), ground() as servers:
         found = measure_drain(servers, messages, rounds, _progress)
     if as_json:

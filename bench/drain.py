@@ -48,7 +48,28 @@ class Drained:
         return asdict(self)
 
 
-def drain(ground: Ground, messages: int, rounds: int, say: Say) -> Drained:
+@dataclass(frozen=True)
+class Way:
+    """How the three come in at the broker.
+
+    filler    who publishes, and `counter` who reads what the broker dropped
+    ingest    the environment of ingest
+    reader    options of mosquitto_sub
+    """
+
+    filler: Broker
+    counter: Broker
+    ingest: dict[str, str]
+    reader: list[str]
+
+    @classmethod
+    def open_to_all(cls, ground: Ground) -> "Way":
+        """At a broker that asks nobody for a name."""
+        broker = Broker.parse(ground.broker.url)
+        return cls(broker, broker, {"VITALFLOW_MQTT_URL": ground.broker.url}, ["-p", str(ground.broker.port)])
+
+
+def drain(ground: Ground, messages: int, rounds: int, say: Say, way: Way | None = None) -> Drained:
     """Measure both in one run, `rounds` times.
 
     1. Open both persistent sessions, then leave.
@@ -57,28 +78,28 @@ def drain(ground: Ground, messages: int, rounds: int, say: Say) -> Drained:
     4. Count the rows: a figure for a run that lost something is no figure.
     """
     topics = Topics()
-    ingest = _Ingest(ground)
-    connecting = _mosquitto_sub(ground, topics, "-E")
+    way = Way.open_to_all(ground) if way is None else way
+    before = _rows(ground)
+    ingest = _Ingest(ground, way)
+    connecting = _mosquitto_sub(ground, way, topics, "-E")
     ingest.open_session()
     done: list[tuple[float, float, float]] = []
     for number in range(1, rounds + 1):
         say(f"round {number} of {rounds}: filling two queues with {messages} readings")
-        fill(Broker.parse(ground.broker.url), topics, messages, lambda _: None)
+        fill(way.filler, topics, messages, lambda _: None, way.counter)
         say("  draining with mosquitto_sub")
-        reference = _mosquitto_sub(ground, topics, "-C", str(messages)) - connecting
+        reference = _mosquitto_sub(ground, way, topics, "-C", str(messages)) - connecting
         say("  draining with ingest")
         done.append((reference, *ingest.drain(messages)))
         say(f"  {messages / done[-1][0]:.0f} and {messages / done[-1][1]:.0f} messages/s")
-    with psycopg.connect(ground.database.url()) as connection:
-        row = connection.execute("SELECT count(*) FROM patient_vitals").fetchone()
-    assert row is not None
-    if row[0] != messages * rounds:
-        raise Never(f"{messages * rounds} messages were drained and {row[0]} rows are there")
+    stored = _rows(ground) - before
+    if stored != messages * rounds:
+        raise Never(f"{messages * rounds} messages were drained and {stored} rows are there")
     ratios = [reference / ours for reference, ours, _ in done]
     return Drained(
         rounds=rounds,
         messages=messages,
-        stored=row[0],
+        stored=stored,
         mosquitto_sub_per_s=round(messages / median(reference for reference, _, _ in done)),
         ingest_per_s=round(messages / median(ours for _, ours, _ in done)),
         ratio=round(median(ratios), 3),
@@ -88,9 +109,16 @@ def drain(ground: Ground, messages: int, rounds: int, say: Say) -> Drained:
     )
 
 
-def _mosquitto_sub(ground: Ground, topics: Topics, *options: str) -> float:
+def _rows(ground: Ground) -> int:
+    with psycopg.connect(ground.database.url()) as connection:
+        row = connection.execute("SELECT count(*) FROM patient_vitals").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _mosquitto_sub(ground: Ground, way: Way, topics: Topics, *options: str) -> float:
     """Run it on its persistent session; the seconds it took."""
-    arguments = ["-p", str(ground.broker.port), "-i", "reference", "-c", "-q", "1", "-t", topics.all_vitals, "-F", ""]
+    arguments = [*way.reader, "-i", "reference", "-c", "-q", "1", "-t", topics.all_vitals, "-F", ""]
     line = ground.programs.command(None, ground.programs.mosquitto_sub, *arguments, *options)
     start = time.perf_counter()
     subprocess.run(line, stdout=subprocess.DEVNULL, check=True, timeout=PATIENCE)
@@ -100,14 +128,14 @@ def _mosquitto_sub(ground: Ground, topics: Topics, *options: str) -> float:
 class _Ingest:
     """The real program, with its own settings but for addresses."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._log = ground.folder / "ingest.log"
+    def __init__(self, ground: Ground, way: Way) -> None:
         self._port = free_port()
+        self._log = ground.folder / f"ingest-{self._port}.log"
         self._url = ground.database.url()
         self._starting = 0.0  # seconds of processor until the first connection
         self._environment = {
             **os.environ,
-            "VITALFLOW_MQTT_URL": ground.broker.url,
+            **way.ingest,
             "VITALFLOW_INGEST_URL": ground.ingest_url,
             "VITALFLOW_INGEST_METRICS_PORT": str(self._port),
         }

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from vitals.broker import Broker
+from vitals.broker import Broker, prepare
 from vitals.errors import Never
 from vitals.reading import reading
 from vitals.topics import Topics
@@ -22,15 +22,19 @@ DEVICES = 100
 DROPPED = "$SYS/broker/publish/messages/dropped"
 
 
-def fill(broker: Broker, topics: Topics, messages: int, progress: Callable[[int], None]) -> None:
+def fill(
+    broker: Broker, topics: Topics, messages: int, progress: Callable[[int], None], counter: Broker | None = None
+) -> None:
     """Publish `messages` readings of 100 devices at QoS 1; returns when the broker has acknowledged all.
 
+    counter   the broker as who may read what it dropped, if that is not who publishes
     `progress` hears the number published so far, now and then. Raises Never if the broker dropped any.
     """
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="filler")
     room = threading.Semaphore(IN_FLIGHT)
     client.max_inflight_messages_set(IN_FLIGHT)
     client.on_publish = lambda *_: room.release()
+    prepare(client, broker)
     client.connect(broker.host, broker.port)
     client.loop_start()
     start = datetime.now(UTC) - timedelta(seconds=messages / DEVICES)
@@ -45,7 +49,7 @@ def fill(broker: Broker, topics: Topics, messages: int, progress: Callable[[int]
     progress(messages)
     client.disconnect()
     client.loop_stop()
-    lost = dropped(broker)
+    lost = dropped(broker if counter is None else counter)
     if lost:
         raise Never(f"the broker dropped {lost} of {messages} messages; see max_queued_messages in mosquitto.conf")
 
@@ -55,6 +59,7 @@ def dropped(broker: Broker) -> int:
     told: list[int] = []
     heard = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    prepare(client, broker)
 
     def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         told.append(int(message.payload))

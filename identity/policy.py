@@ -26,9 +26,11 @@ RECEIVE = "publishClientReceive"
 
 
 class Kind(StrEnum):
-    """What a user of the broker is."""
+    """What a user of the broker is. A fleet is many simulated devices of one ward under one password: for measurements,
+    where a password each would measure the logins; whoever has it can be every device of that ward."""
 
     DEVICE = "device"
+    FLEET = "fleet"
     PERSON = "person"
     READER = "reader"
     SERVICE = "service"
@@ -62,6 +64,13 @@ def rights(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.status(ward, name)),
                 (READ, topics.receipts(ward, name)),
                 (READ, topics.limits(ward, name)),
+            ]
+        case Kind.FLEET:
+            ward = user.ward or ""
+            return [
+                (WRITE, topics.vitals(ward, "+")),
+                (WRITE, topics.status(ward, "+")),
+                (READ_BELOW, topics.receipts(ward, "+")),
             ]
         case Kind.PERSON | Kind.READER:
             ward = "+" if user.ward is None else user.ward

@@ -1,0 +1,141 @@
+"""TLS between the lane and its socket: whatever is sent arrives, in order, however little the socket takes."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from identity.authority import Authority
+from vitals.lane import Lane
+from vitals.records import Records
+
+Serve = Callable[[ssl.SSLSocket], None]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    made = Authority(tmp_path_factory.mktemp("ca") / "identity")
+    made.server("broker", ["localhost"], datetime.now(UTC))
+    return made
+
+
+@contextmanager
+def connected(authority: Authority, serve: Serve) -> Iterator[Records]:
+    """A connection to a server that does `serve`, in another thread."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.folder / "broker.crt", authority.folder / "broker.key")
+    ours, theirs = socket.socketpair()
+    ours.settimeout(5)
+
+    def run() -> None:
+        try:
+            with context.wrap_socket(theirs, server_side=True) as tls:
+                serve(tls)
+        except OSError:
+            theirs.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        records = Records(ours, ssl.create_default_context(cafile=str(authority.certificate)), "localhost")
+        records.setblocking(False)
+        yield records
+        records.close()
+    finally:
+        ours.close()
+        thread.join(10)
+
+
+def packets(number: int, size: int) -> bytes:
+    """So many PUBLISH packets of MQTT 3.1.1 on the topic `t`, each with its number in front."""
+    return b"".join(
+        bytes([0x30]) + bytes([(size + 7) & 0x7F | 0x80, (size + 7) >> 7]) + b"\x00\x01t" + b"%04d" % one + b"x" * size
+        for one in range(number)
+    )
+
+
+def test_messages_in_records_of_their_own_or_cut_anywhere_arrive_in_order(authority: Authority) -> None:
+    stream = packets(500, 300)
+
+    def serve(tls: ssl.SSLSocket) -> None:
+        at = 0
+        for number in range(10_000):
+            size = (1, 313, 50_000)[number % 3]
+            if at >= len(stream):
+                break
+            tls.sendall(stream[at : at + size])
+            at += size
+        time.sleep(0.2)
+
+    got: list[bytes] = []
+    with connected(authority, serve) as records:
+        lane = Lane(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
+        deadline = time.monotonic() + 10
+        while len(got) < 500 and time.monotonic() < deadline:
+            lane.receive()
+        while not lane.has_control and time.monotonic() < deadline:
+            lane.receive()
+        assert lane.has_control, "the end of the connection"
+    assert got == [b"%04d" % number for number in range(500)]
+
+
+def test_what_the_socket_does_not_take_at_once_leaves_later_and_in_order(authority: Authority) -> None:
+    sent = bytes(range(256)) * 12_000
+    got = bytearray()
+    begin = threading.Event()
+
+    def serve(tls: ssl.SSLSocket) -> None:
+        begin.wait(5)
+        while piece := tls.recv(65_536):
+            got.extend(piece)
+            if len(got) >= len(sent):
+                return
+
+    with connected(authority, serve) as records:
+        lane = Lane(records, lambda *_: None, has_properties=False)
+        lane.send(sent[:1_000_000])
+        lane.send(sent[1_000_000:])
+        assert lane.unsent, "nobody has read yet"
+        begin.set()
+        deadline = time.monotonic() + 10
+        while len(got) < len(sent) and time.monotonic() < deadline:
+            lane.flush()
+            time.sleep(0.001)
+        assert not lane.unsent
+    assert bytes(got) == sent
+
+
+def test_a_certificate_for_another_name_ends_the_handshake_and_leaves_no_socket_open(authority: Authority) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.folder / "broker.crt", authority.folder / "broker.key")
+    ours, theirs = socket.socketpair()
+    said: list[str] = []
+
+    def run() -> None:
+        try:
+            context.wrap_socket(theirs, server_side=True).close()
+        except ssl.SSLError as error:
+            said.append(str(error))
+            theirs.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    ours.settimeout(5)
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        Records(ours, ssl.create_default_context(cafile=str(authority.certificate)), "ward-7")
+    thread.join(5)
+    assert ours.fileno() == -1
+    assert "alert" in said[0], "the server is told why"
+
+
+def test_a_server_that_hangs_up_in_the_handshake_is_an_error_of_the_socket(authority: Authority) -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(5)
+    theirs.close()
+    with pytest.raises(OSError):  # noqa: PT011
+        Records(ours, ssl.create_default_context(cafile=str(authority.certificate)), "localhost")
