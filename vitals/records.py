@@ -44,12 +44,11 @@ class Records:
         pieces: list[bytes] = []
         read = self._tls.read
         try:
-            while True:
-                pieces.append(read(RECORD))
+            while piece := read(RECORD):
+                pieces.append(piece)
+            self._ended = True  # the server has said goodbye
         except ssl.SSLWantReadError:
             pass
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            self._ended = True
         if self._outgoing.pending:  # TLS has something to say by itself, such as a new key
             self.flush()
         data = b"".join(pieces)

@@ -5,7 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -82,6 +82,24 @@ def test_messages_in_records_of_their_own_or_cut_anywhere_arrive_in_order(author
             lane.receive()
         assert lane.has_control, "the end of the connection"
     assert got == [b"%04d" % number for number in range(500)]
+
+
+def test_a_server_that_says_goodbye_ends_the_connection_behind_its_last_message(authority: Authority) -> None:
+    def serve(tls: ssl.SSLSocket) -> None:
+        tls.sendall(packets(3, 300))
+        tls.settimeout(2)
+        with suppress(OSError):
+            tls.unwrap()
+
+    got: list[bytes] = []
+    with connected(authority, serve) as records:
+        lane = Lane(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
+        deadline = time.monotonic() + 5
+        while not lane.has_control and time.monotonic() < deadline:
+            lane.receive()
+        assert lane.has_control
+        assert lane.recv(10) == b""
+    assert got == [b"0000", b"0001", b"0002"]
 
 
 def test_what_the_socket_does_not_take_at_once_leaves_later_and_in_order(authority: Authority) -> None:
