@@ -93,7 +93,9 @@ def desk(ward: Ward, hub: Hub, asks: Asks, publish: Publish, hello: bytes) -> AP
         if alert is None:
             raise HTTPException(409, "this alert is over")
         try:
-            now = await asks.ask(alert, Command(by=asked.by, action=asked.action, seconds=asked.seconds))
+            now = await asks.ask(
+                alert, Command(by=asked.by, action=asked.action, seconds=asked.seconds, time=datetime.now(UTC))
+            )
         except Refused as refused:
             raise HTTPException(409, str(refused)) from None
         except TryAgain as away:
@@ -142,7 +144,9 @@ def _limits(asked: NewLimits) -> Limits:
     if asked.spo2_scale not in (None, 1, 2):
         raise Refused(f"spo2_scale is {asked.spo2_scale}; there are 1 and 2")
     scale = {1: 1, 2: 2}.get(asked.spo2_scale or 0)
-    return Limits(by=asked.by, limits=dict(asked.limits), spo2_scale=scale, patient_id=asked.patient_id)  # type: ignore[arg-type]
+    return Limits(
+        by=asked.by, limits=dict(asked.limits), spo2_scale=scale, patient_id=asked.patient_id, time=datetime.now(UTC)
+    )  # type: ignore[arg-type]
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
