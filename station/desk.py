@@ -4,7 +4,7 @@ A person's word goes to the broker as any client's would, and comes back as a me
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, HTTPException, Query, Response
@@ -103,7 +103,7 @@ def desk(ward: Ward, hub: Hub, asks: Asks, publish: Publish, hello: bytes) -> AP
         return {"state": str(now.state)}
 
     @router.get("/limits")
-    async def limits(device: str) -> Response:
+    async def show_limits(device: str) -> Response:
         """What can be set for a bed: the rules with their limits, and its own over them."""
         if ward.rules is None:
             nothing = {"problem": "the alert worker has not told its rules; is it away?"}
@@ -127,8 +127,9 @@ def desk(ward: Ward, hub: Hub, asks: Asks, publish: Publish, hello: bytes) -> AP
         payload = b""
         if asked.limits or asked.spo2_scale is not None:
             try:
-                payload = msgspec.json.encode(_limits(asked))
-                apply(ward.rules, _limits(asked))
+                limits = _limits(asked)
+                apply(ward.rules, limits)
+                payload = msgspec.json.encode(limits)
             except Refused as refused:
                 raise HTTPException(409, str(refused)) from None
         try:
@@ -141,12 +142,16 @@ def desk(ward: Ward, hub: Hub, asks: Asks, publish: Publish, hello: bytes) -> AP
 
 
 def _limits(asked: NewLimits) -> Limits:
-    if asked.spo2_scale not in (None, 1, 2):
+    scales: dict[int | None, Literal[1, 2] | None] = {None: None, 1: 1, 2: 2}
+    if asked.spo2_scale not in scales:
         raise Refused(f"spo2_scale is {asked.spo2_scale}; there are 1 and 2")
-    scale = {1: 1, 2: 2}.get(asked.spo2_scale or 0)
     return Limits(
-        by=asked.by, limits=dict(asked.limits), spo2_scale=scale, patient_id=asked.patient_id, time=datetime.now(UTC)
-    )  # type: ignore[arg-type]
+        by=asked.by,
+        limits=dict(asked.limits),
+        spo2_scale=scales[asked.spo2_scale],
+        patient_id=asked.patient_id,
+        time=datetime.now(UTC),
+    )
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
