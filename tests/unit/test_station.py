@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, MutableMapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from starlette.responses import PlainTextResponse
 
+from alerts.rulefile import DEFAULT, load
 from station.asks import Asks
 from station.bed import Bed
 from station.frame import Framer
@@ -21,8 +23,9 @@ from tests.made_alert import NOW, made_alert
 from vitals.alert import Alert, State, encode_alert
 from vitals.command import Command
 from vitals.errors import Never, TryAgain
-from vitals.limits import Refused
+from vitals.limits import Limits, Refused, apply
 from vitals.reading import reading
+from vitals.rules import decode_rules, encode_rules
 from vitals.service import Presence, encode_presence
 from vitals.status import Status, encode_status
 from vitals.topics import Bed as Place
@@ -312,3 +315,53 @@ def test_ages_are_reckoned_by_the_clock_that_is_given() -> None:
     bed = Bed(Place("icu-1", "bed-1"))
     bed.hear(reading(datetime.now(UTC) - timedelta(hours=1), {"heart_rate": 80}), "icu-1")
     assert bed.seen.condition(datetime.now(UTC)) == "SILENT"
+
+
+def test_a_device_that_measures_once_a_minute_is_not_silent_after_five_seconds() -> None:
+    bed = Bed(Place("icu-1", "bed-1"))
+    bed.hear(reading(NOW, {"heart_rate": 80}), "icu-1")
+    bed.seen = bed.seen.told("online", 5, 60.0)
+    assert bed.seen.condition(NOW + 170 * SECOND) == "NORMAL"
+    assert bed.seen.condition(NOW + 181 * SECOND) == "SILENT"
+
+
+# --- the rules, as the alert worker tells them ---
+
+
+def test_rules_survive_the_wire_and_refuse_a_bed_the_same_limits_afterwards() -> None:
+    rules = load(DEFAULT)
+    told = decode_rules(encode_rules(rules))
+    assert told.rules == rules.rules
+    assert (told.stale_after, told.longest_audio_pause, told.spo2_scale) == (
+        rules.stale_after,
+        rules.longest_audio_pause,
+        rules.spo2_scale,
+    )
+    wrong = Limits(by="Dr. Adams", limits={"heart-rate-low": 130.0})
+    said = []
+    for known in (rules, told):
+        with pytest.raises(Refused) as refused:
+            apply(known, wrong)
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+    assert "every value of heart_rate would be an alarm" in said[0]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"null", b"[]", b'{"rules":[]}', b"\xff", encode_rules(load(DEFAULT)).replace(b'"spo2"', b'"mood"')],
+)
+def test_what_are_no_rules_is_told_in_a_sentence(payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^not rules: "):
+        decode_rules(payload)
+
+
+def test_the_scale_of_the_rules_holds_for_a_bed_until_its_own_limits_say_another() -> None:
+    ward = made_ward()
+    ward.take(TOPICS.rules("alerts"), encode_rules(replace(load(DEFAULT), spo2_scale=2)), True, NOW)
+    hear(ward, "bed-1", spo2=90)
+    assert ward.beds["bed-1"].score.parts["spo2"] == 0
+    ward.take(TOPICS.limits("icu-1", "bed-1"), b'{"by":"Dr. Adams","spo2_scale":1}', True, NOW)
+    assert ward.beds["bed-1"].score.parts["spo2"] == 3
+    ward.take(TOPICS.limits("icu-1", "bed-1"), b"", True, NOW)
+    assert ward.beds["bed-1"].score.parts["spo2"] == 0
