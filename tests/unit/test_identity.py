@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from typer.testing import CliRunner
 
 from identity import ca
-from identity.__main__ import app
 from identity.authority import Authority
 from identity.enrolment import check_name
 from identity.furnishing import MEMBERS, members, monitors, users_file
@@ -152,33 +150,3 @@ def test_simulated_monitors_keep_their_passwords(tmp_path: Path) -> None:
 def test_a_name_that_is_no_level_of_a_topic_is_one_sentence(name: str) -> None:
     with pytest.raises(Never, match="cannot be used; expected 1 to 200 printable characters"):
         check_name("device", name)
-
-
-def test_init_puts_everything_in_place_for_a_broker_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VITALFLOW_IDENTITY", str(tmp_path / "ca"))
-    monkeypatch.setenv("VITALFLOW_IDENTITY_NAMES", "ward-7.example")
-    folders = ["--passwords", "secrets", "--broker", "broker", "--users", "data"]
-    line = ["init", *(str(tmp_path / word) if word[0] != "-" else word for word in folders), "--simulated", "3"]
-    begun = CliRunner().invoke(app, line)
-    assert begun.exit_code == 0, begun.output
-    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert {f"secrets/mqtt_{name}_password" for name in MEMBERS} <= made
-    assert {f"broker/{name}" for name in ("ca.crt", "broker.crt", "broker.key", "revoked.crl")} <= made
-    users = json.loads((tmp_path / "data/dynamic-security.json").read_text())
-    assert {"admin", "ingest", "icu-1-bed-03"} <= {one["username"] for one in users["clients"]}
-    secret = {path for path in made if (tmp_path / path).stat().st_mode & 0o077 == 0}
-    assert made - secret == {
-        "ca/ca.crt",
-        "ca/broker.crt",
-        "ca/revoked.crl",
-        "broker/ca.crt",
-        "broker/broker.crt",
-        "broker/revoked.crl",
-    }
-    before = {path: (tmp_path / path).read_bytes() for path in made}
-    again = CliRunner().invoke(app, line)
-    assert "wrote" not in again.output
-    assert {path: (tmp_path / path).read_bytes() for path in made} == before
-    (tmp_path / "secrets/mqtt_ingest_password").write_text("short")
-    with pytest.raises(Never, match="a password of 5 characters; expected 16 or more"):
-        CliRunner().invoke(app, line, catch_exceptions=False)
