@@ -1,4 +1,4 @@
-# One image for everything of ours that docker-compose.yml runs: migrate, ingest, alerts, devices.
+# One image for everything of ours that docker-compose.yml runs: identity, migrate, ingest, alerts, devices.
 # What follows `python -m` is the command: docker run vitalflow:0.1.0 alerts check
 
 # First stage: the packages, and our own code compiled. Nothing of pip stays behind.
@@ -11,14 +11,16 @@ COPY vitals vitals
 COPY devices devices
 COPY ingest ingest
 COPY alerts alerts
+COPY identity identity
 COPY sql sql
 # Compiled here, because the container's own file system is read-only; it also makes every health check cheaper.
-RUN python -m compileall -q vitals devices ingest alerts sql && rm requirements.txt
+RUN python -m compileall -q vitals devices ingest alerts identity sql && rm requirements.txt
 
 # Last stage: Python, the packages, the code. No compiler and no cache.
 FROM python:3.13-slim
-# For a volume that devices keep their outbox in: a new volume takes the owner of this folder.
-RUN install -d -o 10001 -g 10001 /var/lib/vitalflow
+# Where volumes go that we write to: a new volume takes the owner of its folder.
+RUN install -d -o 10001 -g 10001 /var/lib/vitalflow /etc/vitalflow/ca /mosquitto/identity /mosquitto/data /run/database \
+ && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/identity
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app

@@ -31,6 +31,7 @@ from identity.control import control
 from identity.enrolment import listed, revoke
 from identity.policy import Kind
 from identity.settings import IdentitySettings
+from vitals.credentials import read_credentials
 from vitals.errors import Never, login_name, told_in_one_sentence
 from vitals.recording import Format, Recording
 
@@ -186,6 +187,27 @@ def enroll_devices(
                 print(f"  {told}")
         if qr:
             show_qr(card.url)
+
+
+@app.command("enroll-simulated")
+def enroll_simulated(
+    credentials: Annotated[
+        Path, typer.Option(help="Their passwords, for VITALFLOW_DEVICES_CREDENTIALS.", dir_okay=False)
+    ],
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many, as `simulate` names them.")] = 20,
+    ward: Annotated[str, typer.Option(help="Their ward.")] = "icu-1",
+) -> None:
+    """Let the devices of `simulate` in, those that are not yet; for a demo, again and again."""
+    settings = IdentitySettings.read(os.environ)
+    kept = read_credentials(credentials) if credentials.exists() else {}
+    with control(settings.admin) as gate:
+        known = {one.name for one in listed(gate)}
+    names = [source.device for source in ward_of(count, ward=ward, boot=0)]
+    missing = [name for name in names if name not in known or name not in kept]
+    if missing:
+        # Again, because one that is known to one side only has lost its password.
+        keep(credentials, let_in(settings, missing, ward, certificate=False, again=True, by=login_name()))
+    print(f"{PROGRAM}: {len(missing)} enrolled for ward {ward}, {count - len(missing)} were already")
 
 
 @app.command("list")

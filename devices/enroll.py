@@ -103,9 +103,9 @@ def let_in(
     with control(admin) as gate:
         enroll(gate, users, settings.topics, by=by, now=now, again=again)
     pairs = [None if authority is None else authority.client(name, now) for name in names]
-    port = settings.mqtt_certificate_port if certificate else admin.port
+    known_as, port = settings.door(certificate=certificate)
     return [
-        Card(name, ward, host or admin.host, port, settings.mqtt_ca, word, pair)
+        Card(name, ward, host or known_as, port, settings.mqtt_ca, word, pair)
         for name, word, pair in zip(names, words, pairs, strict=True)
     ]
 

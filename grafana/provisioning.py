@@ -16,9 +16,7 @@ from grafana.files import PROVISIONING, Json
 from grafana.questions import Question
 from vitals.errors import Never
 
-ENVIRONMENT: Final = frozenset(
-    {"VITALFLOW_GRAFANA_DB_HOST", "VITALFLOW_GRAFANA_DB_NAME", "VITALFLOW_GRAFANA_DB_SSLMODE"}
-)
+ENVIRONMENT: Final = frozenset(f"VITALFLOW_GRAFANA_DB_{name}" for name in ("HOST", "NAME", "SSLMODE", "CA"))
 """What docker-compose.yml sets for these files, and nothing else."""
 PASSWORD: Final = "$__file{/run/secrets/reader_password}"
 _VARIABLE = re.compile(r"\$\{?(?!__file)(\w+)\}?")
@@ -36,7 +34,8 @@ KEYS: Final[dict[str, Any]] = {
             {
                 **_plain("name uid type access isDefault editable url user"),
                 "jsonData": _plain(
-                    "database sslmode timescaledb timeInterval maxOpenConns maxIdleConns connMaxLifetime"
+                    "database sslmode tlsConfigurationMethod sslRootCertFile timescaledb timeInterval "
+                    "maxOpenConns maxIdleConns connMaxLifetime"
                 ),
                 "secureJsonData": _plain("password"),
             }

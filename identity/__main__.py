@@ -2,18 +2,20 @@
 
 import os
 import secrets
+import signal
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from devices.simulation import ward_of
 from identity import check as checking
-from identity.authority import Authority, write_public, write_secret
+from identity.authority import Authority, write_secret
 from identity.control import control
 from identity.enrolment import enroll, listed, revoke
-from identity.furnishing import MEMBERS, USERS_FILE, certificates, members, monitors, users_file
+from identity.furnishing import HEALTH, MEMBERS, USERS_FILE, asker, asker_options, members, users_file
+from identity.places import Places, put
 from identity.policy import Kind, User
 from identity.settings import IdentitySettings
 from vitals.errors import Never, login_name, told_in_one_sentence
@@ -31,42 +33,72 @@ def about() -> None:
     """
 
 
+Broker = Annotated[Path | None, typer.Option(help="Where the broker reads its certificates.", file_okay=False)]
+Database = Annotated[Path | None, typer.Option(help="Where the database gets its certificate.", file_okay=False)]
+Ca = Annotated[Path | None, typer.Option(help="Where everybody finds the CA's certificate.", file_okay=False)]
+
+
 @app.command(
     epilog="""Example, for a broker in a container:
 
-    python -m identity init --passwords /run/secrets --broker /mosquitto/identity --users /mosquitto/data --owner 1883
+    python -m identity init --broker /mosquitto/identity --users /mosquitto/data --passwords /run/secrets
     """
 )
 def init(
     passwords: Annotated[
         Path | None, typer.Option(help="A folder with mqtt_USER_password for each user; the missing are made.")
     ] = None,
-    broker: Annotated[Path | None, typer.Option(help="Where the broker reads its certificates.")] = None,
-    users: Annotated[Path | None, typer.Option(help="Where the broker keeps its users.")] = None,
-    owner: Annotated[int | None, typer.Option(help="The system user of the broker, a number.")] = None,
-    simulated: Annotated[int, typer.Option(min=0, max=10_000, help="So many simulated monitors.")] = 0,
-    ward: Annotated[str, typer.Option(help="Their ward.")] = "icu-1",
+    users: Annotated[Path | None, typer.Option(help="Where the broker keeps its users.", file_okay=False)] = None,
+    broker: Broker = None,
+    database: Database = None,
+    ca: Ca = None,
 ) -> None:
-    """Make the CA and the broker's certificate, or renew what is due; with folders, put all in place for a broker.
+    """Make the CA and the servers' certificates, or renew what is due; with folders, put all in place there.
 
-    May be run again and again: what is good stays as it is, and whoever is enrolled stays enrolled. A broker that runs
-    takes new certificates at SIGHUP. Host names for the certificate: VITALFLOW_IDENTITY_NAMES.
+    May be run again and again: what is good stays as it is, and whoever is enrolled stays enrolled. A broker or
+    database that runs takes new certificates at SIGHUP. Host names for the broker's: VITALFLOW_IDENTITY_NAMES.
     """
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
     authority = Authority(folder_of(settings))
-    files = certificates(authority, settings.names, now, say)
-    if broker is not None:
-        place(broker, files, owner)
+    Places(broker, database, ca).renew(authority, settings.names, now, say)
     if users is not None:
         if passwords is None:
             raise Never("--users needs --passwords, the folder of the passwords that the services log in with")
-        names = [source.device for source in ward_of(simulated, ward=ward, boot=0)] if simulated else []
-        known = users / USERS_FILE
-        everybody = [*members(drawn(passwords)), *monitors(authority.folder / "devices.json", names, ward)]
+        words, known = drawn(passwords), users / USERS_FILE
+        everybody = [*members(words), asker(words[HEALTH])]
         wanted = users_file(known.read_bytes() if known.exists() else b"", everybody, settings.topics)
         if wanted is not None:
-            place(users, {USERS_FILE: wanted}, owner)
+            put(users, {USERS_FILE: wanted}, write_secret, say)
+        if broker is not None:
+            options = asker_options(words[HEALTH], broker / "ca.crt", settings.topics)
+            put(broker, {"mosquitto_rr": options}, write_secret, say)
     say(f"ready: {authority.folder}")
+
+
+@app.command()
+def renew(
+    broker: Broker = None,
+    database: Database = None,
+    ca: Ca = None,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two looks.")] = 60,
+    mark: Annotated[
+        Path | None, typer.Option(help="Touch this file after each look, for a health check.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Stay, and look every minute whether a certificate is due or one was revoked; the new ones are put in place.
+
+    What `init` does for certificates, for as long as a stack runs: it ends at SIGTERM.
+    """
+    settings, stop = IdentitySettings.read(os.environ), threading.Event()
+    authority, places = Authority(folder_of(settings)), Places(broker, database, ca)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while True:
+        places.renew(authority, settings.names, datetime.now(UTC), say)
+        if mark is not None:
+            mark.touch()
+        if stop.wait(every):
+            return
 
 
 @app.command()
@@ -142,7 +174,7 @@ def folder_of(settings: IdentitySettings) -> Path:
 def drawn(folder: Path) -> dict[str, str]:
     """The passwords of those who belong here, from their files; those that are missing are made."""
     found = {}
-    for name in MEMBERS:
+    for name in (*MEMBERS, HEALTH):
         path = folder / f"mqtt_{name}_password"
         if not path.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,20 +183,6 @@ def drawn(folder: Path) -> dict[str, str]:
         if len(found[name]) < 16:
             raise Never(f"{path} holds a password of {len(found[name])} characters; expected 16 or more")
     return found
-
-
-def place(folder: Path, files: dict[str, bytes], owner: int | None) -> None:
-    """Put files where a server reads them, secrets for it alone; those that are there already stay."""
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for name, content in files.items():
-        path = folder / name
-        if path.exists() and path.read_bytes() == content:
-            continue
-        write = write_public if name.endswith((".crt", ".crl")) else write_secret
-        write(path, content)
-        if owner is not None:
-            os.chown(path, owner, owner)
-        say(f"wrote {path}")
 
 
 def say(sentence: str) -> None:

@@ -124,6 +124,11 @@ def write_public(path: Path, content: bytes) -> None:
     _write(path, content, 0o644)
 
 
+def write_for_group(path: Path, content: bytes) -> None:
+    """Write a file for its owner and its group, in one step: for a server of another user that copies it."""
+    _write(path, content, 0o640)
+
+
 def _write(path: Path, content: bytes, mode: int) -> None:
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)

@@ -22,6 +22,8 @@ PERSON = "operator"
 SERVICES = ("ingest", "alerts", "station")
 MEMBERS = ("admin", *SERVICES, PERSON)
 """Who belongs to every installation: who enrols, the services, and one person."""
+HEALTH = "health"
+"""Who asks a broker in a container, every few seconds, whether it works; may say something to itself, and no more."""
 
 
 def certificates(authority: Authority, names: Sequence[str], now: datetime, say: Say) -> dict[str, bytes]:
@@ -57,6 +59,18 @@ def members(passwords: Mapping[str, str]) -> list[User]:
         User(PERSON, Kind.PERSON, password=passwords[PERSON]),
         *(User(name, Kind.SERVICE, does=name, password=passwords[name]) for name in SERVICES),
     ]
+
+
+def asker(password: str) -> User:
+    """Whom a container's health check comes in as."""
+    return User(HEALTH, Kind.SERVICE, does=HEALTH, password=password)
+
+
+def asker_options(password: str, ca: Path, topics: Topics) -> bytes:
+    """What mosquitto_rr reads from its own file, so that no password is on a command line: ask, and answer yourself."""
+    lines = ["-h localhost", f"--cafile {ca}", f"-u {HEALTH}", f"-P {password}"]
+    lines += [f"-t {topics.health}", f"-e {topics.health}"]
+    return "\n".join([*lines, ""]).encode()
 
 
 def monitors(path: Path, names: Iterable[str], ward: str) -> list[User]:

@@ -42,7 +42,7 @@ class User:
     """A user of the broker.
 
     ward       of a device: where it is; of a person or reader: the only ward that it may see, None for all
-    does       of a service: what it is (ingest, alerts, station); its name is only its name
+    does       of a service: what it is (ingest, alerts, station, health); its name is only its name
     password   None for a device that has a certificate
     """
 
@@ -126,6 +126,8 @@ def _of_service(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.acks()),
                 (WRITE, topics.limits()),
             ]
+        case "health":
+            return [(WRITE, topics.health), (READ, topics.health)]
         case unknown:
             raise ValueError(f"no service does {unknown!r}")
 

@@ -16,6 +16,9 @@ class IdentitySettings(Settings):
     """What enrolment needs to know; each is VITALFLOW_ and the name in capitals."""
 
     admin_url: MqttUrl | None = Field(None, description="The broker as its admin: mqtts://admin:PASSWORD@HOST:PORT.")
+    devices_url: MqttUrl | None = Field(
+        None, description="Where devices connect, where that is not where the admin does: mqtts://HOST:PORT."
+    )
     identity: Path | None = Field(None, description="The CA's folder, where certificates are made.")
     identity_names: str = Field("", description="Further names of the broker for its certificate, with commas.")
     mqtt_certificate_port: int = Field(8884, ge=1, le=65_535, description="Where devices with a certificate connect.")
@@ -38,6 +41,11 @@ class IdentitySettings(Settings):
                 'eval "$(.venv/bin/python -m stack env)"'
             )
         return self.model_copy(update={"mqtt_url": self.admin_url, "mqtt_password": None, **NO_CERTIFICATE}).broker
+
+    def door(self, *, certificate: bool) -> tuple[str, int]:
+        """Host and port for a device, by what it shows there."""
+        there = self.admin if self.devices_url is None else Broker.parse(self.devices_url)
+        return there.host, self.mqtt_certificate_port if certificate else there.port
 
 
 NO_CERTIFICATE = {"mqtt_certificate": None, "mqtt_key": None}

@@ -21,15 +21,21 @@ from pathlib import Path
 Say = Callable[[str], None]
 
 OWNER = "vitalflow"
-DATABASE = f"db:5432/{OWNER}"
+CA = "/etc/vitalflow/ca/ca.crt"  # in every container
+DATABASE = f"db:5432/{OWNER}?sslmode=verify-full&sslrootcert={CA}"
 
 VARIABLES = {
     "VITALFLOW_SECRETS": ("./.secrets", "The folder of the secrets; `make env` makes what is missing there."),
     "VITALFLOW_PUBLISH_ON": (
         "127.0.0.1",
-        "Where Grafana and the broker can be reached. The broker asks nobody for a password: leave it at 127.0.0.1.",
+        "Where the broker and Grafana can be reached; 0.0.0.0 for devices elsewhere. Pages are not encrypted.",
     ),
-    "VITALFLOW_PUBLISH_MQTT_PORT": ("1883", "The broker's port there."),
+    "VITALFLOW_BROKER_NAME": (
+        "localhost",
+        "The name or address by which devices know this machine; the broker's certificate is for it.",
+    ),
+    "VITALFLOW_PUBLISH_MQTT_PORT": ("8883", "The broker's port there, for who has a password."),
+    "VITALFLOW_PUBLISH_CERTIFICATE_PORT": ("8884", "The broker's port there, for devices with a certificate."),
     "VITALFLOW_PUBLISH_GRAFANA_PORT": ("3000", "Grafana's port there."),
     "VITALFLOW_RAW_RETENTION_DAYS": ("30", "How long things are kept; .env.example says more of these four."),
     "VITALFLOW_MINUTE_RETENTION_DAYS": ("365", ""),
@@ -38,7 +44,11 @@ VARIABLES = {
 }
 """What docker-compose.yml takes from .env: the name, its first value, and a line for whoever reads the file."""
 
-MADE = ("owner_password", "ingest_password", "reader_password", "grafana_admin_password", "grafana_secret_key")
+USERS = ("admin", "ingest", "alerts", "station", "operator", "health")  # of the broker: identity/furnishing.py
+MADE = (
+    *("owner_password", "ingest_password", "reader_password", "grafana_admin_password", "grafana_secret_key"),
+    *(f"mqtt_{user}_password" for user in USERS),
+)
 """Secrets that are drawn once."""
 
 HEAD = """\
@@ -48,11 +58,12 @@ HEAD = """\
 
 
 def urls(passwords: Mapping[str, str]) -> dict[str, str]:
-    """The secrets that follow from others: where the database is, as each of its three users."""
+    """The secrets that follow from others: the database as each of its three users, and the broker as its admin."""
     return {
         "database_url": f"postgresql://{OWNER}:{passwords['owner_password']}@{DATABASE}",
         "ingest_url": f"postgresql://vitalflow_ingest:{passwords['ingest_password']}@{DATABASE}",
         "reader_url": f"postgresql://vitalflow_reader:{passwords['reader_password']}@{DATABASE}",
+        "admin_url": f"mqtts://admin:{passwords['mqtt_admin_password']}@broker:8883",
     }
 
 
@@ -65,7 +76,7 @@ def make(folder: Path, say: Say) -> None:
 
     1. .env is written, or gets the variables that it does not have yet.
     2. The secrets that are missing or empty are drawn.
-    3. The database's addresses, which hold a password each, are written where they do not fit the passwords.
+    3. The addresses that hold a password are written where they do not fit the passwords.
     """
     chosen = _variables(folder / ".env", say)
     place = folder / chosen["VITALFLOW_SECRETS"]

@@ -63,6 +63,11 @@ class Topics:
         return f"{self.root}/services/{service}/rules"
 
     @property
+    def health(self) -> str:
+        """What a broker's health check says, and hears."""
+        return f"{self.root}/health"
+
+    @property
     def enrolment(self) -> str:
         """Who was enrolled and who revoked, for the record."""
         return f"{self.root}/audit/enrolment"
