@@ -1,4 +1,5 @@
-# One image for everything of ours that docker-compose.yml runs: identity, migrate, ingest, alerts, devices.
+# One image for everything of ours that docker-compose.yml runs: identity, migrate, ingest,
+# alerts, station, devices.
 # What follows `python -m` is the command: docker run vitalflow:0.1.0 alerts check
 
 # First stage: the packages, and our own code compiled. Nothing of pip stays behind.
@@ -6,15 +7,17 @@ FROM python:3.13-slim AS build
 WORKDIR /app
 COPY requirements.txt .
 RUN python -m venv --without-pip /opt/venv \
- && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check -r requirements.txt
+ && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
+    --require-hashes -r requirements.txt
 COPY vitals vitals
 COPY devices devices
 COPY ingest ingest
 COPY alerts alerts
 COPY identity identity
+COPY station station
 COPY sql sql
 # Compiled here, because the container's own file system is read-only; it also makes every health check cheaper.
-RUN python -m compileall -q vitals devices ingest alerts identity sql && rm requirements.txt
+RUN python -m compileall -q vitals devices ingest alerts identity station sql && rm requirements.txt
 
 # Last stage: Python, the packages, the code. No compiler and no cache.
 FROM python:3.13-slim

@@ -28,14 +28,19 @@ VARIABLES = {
     "VITALFLOW_SECRETS": ("./.secrets", "The folder of the secrets; `make env` makes what is missing there."),
     "VITALFLOW_PUBLISH_ON": (
         "127.0.0.1",
-        "Where the broker and Grafana can be reached; 0.0.0.0 for devices elsewhere. Pages are not encrypted.",
+        "Where devices reach the broker: this machine only; 0.0.0.0 for devices elsewhere.",
     ),
     "VITALFLOW_BROKER_NAME": (
         "localhost",
         "The name or address by which devices know this machine; the broker's certificate is for it.",
     ),
-    "VITALFLOW_PUBLISH_MQTT_PORT": ("8883", "The broker's port there, for who has a password."),
+    "VITALFLOW_PUBLISH_MQTT_PORT": ("8883", "The broker's port there, for devices with a password."),
     "VITALFLOW_PUBLISH_CERTIFICATE_PORT": ("8884", "The broker's port there, for devices with a certificate."),
+    "VITALFLOW_PUBLISH_PAGES_ON": (
+        "127.0.0.1",
+        "Where browsers reach station and Grafana. The station asks nobody for a password, and neither is encrypted.",
+    ),
+    "VITALFLOW_PUBLISH_STATION_PORT": ("8080", "The station's port there."),
     "VITALFLOW_PUBLISH_GRAFANA_PORT": ("3000", "Grafana's port there."),
     "VITALFLOW_RAW_RETENTION_DAYS": ("30", "How long things are kept; .env.example says more of these four."),
     "VITALFLOW_MINUTE_RETENTION_DAYS": ("365", ""),

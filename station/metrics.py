@@ -29,7 +29,7 @@ class Metrics:
         }
         self._counters = [(Counter(name + key, text, registry=registry), now) for key, (text, now) in counted.items()]
         self._seen = [0] * len(self._counters)
-        connected = Gauge(name + "connected", "Whether the broker is there", registry=registry)
+        connected = Gauge(name + "connected", "1 while connected to the broker", registry=registry)
         connected.set_function(lambda: ward.services.broker_there)
         Gauge(name + "beds", "Devices known", registry=registry).set_function(lambda: len(ward.beds))
         Gauge(name + "browsers", "Pages open", registry=registry).set_function(lambda: len(hub.browsers))
