@@ -125,16 +125,16 @@ def enroll_person(
 ) -> None:
     """Let a person in, for `alerts watch` and any MQTT client. Takes effect at once."""
     settings, password = IdentitySettings.read(os.environ), secrets.token_urlsafe(24)
-    admin = settings.admin
     person = User(name, Kind.READER if read_only else Kind.PERSON, ward, password)
-    with control(admin) as gate:
+    with control(settings.admin) as gate:
         enroll(gate, [person], settings.topics, by=login_name(), now=datetime.now(UTC), again=again)
     say(f"{name} is enrolled for {'all wards' if ward is None else f'ward {ward}'}")
+    host, port = settings.door(certificate=False)
     if folder is None:
-        print(f"  VITALFLOW_MQTT_URL=mqtts://{name}:{password}@{admin.host}:{admin.port}")
+        print(f"  VITALFLOW_MQTT_URL=mqtts://{name}:{password}@{host}:{port}")
         print(f"  VITALFLOW_MQTT_CA={settings.mqtt_ca or ''}  (copy this file)")
         return
-    options = [f"-h {admin.host}", f"-p {admin.port}", f"-u {name}", f"-P {password}"]
+    options = [f"-h {host}", f"-p {port}", f"-u {name}", f"-P {password}"]
     if settings.mqtt_ca is not None:
         options.append(f"--cafile {settings.mqtt_ca}")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -22,8 +22,12 @@ from stack.programs import CHECKOUT
 from stack.servers import free_port
 
 BASE = "python:3.13-slim"
-IMAGE = f"vitalflow:test-{os.getpid()}"  # removed in the end; the steps of its making stay in the engine's cache
-SERVICES = ("broker", "db", "migrate", "ingest", "alerts", "devices")  # all but Grafana
+# Removed in the end; the steps of their making stay in the engine's cache.
+IMAGE = f"vitalflow:test-{os.getpid()}"
+BROKER = f"vitalflow-broker:test-{os.getpid()}"
+OURS = ("identity", "renewal", "enroll-simulated", "migrate", "ingest", "alerts", "station", "devices")
+SERVICES = ("broker", "db", *OURS)  # all but Grafana
+PLUGIN = "/usr/lib/mosquitto_dynamic_security.so"
 TIMEOUT = 180  # seconds for any command
 
 
@@ -70,6 +74,12 @@ class Project:
         assert not check or ended.returncode == 0, f"{words}: {ended.stderr}\n{self.logs()}"
         return ended
 
+    def port(self, name: str) -> int:
+        """Where something is published on this machine: MQTT, CERTIFICATE, STATION, GRAFANA."""
+        found = re.search(rf"PUBLISH_{name}_PORT=(\d+)", (self.folder / ".env").read_text())
+        assert found is not None
+        return int(found[1])
+
     def up(self) -> None:
         """Everything but Grafana; returns once all of it is healthy."""
         self.compose("up", "--no-build", "--pull", "never", "--wait", *SERVICES)
@@ -106,21 +116,33 @@ def project() -> Iterator[Project]:
     build = ["docker", "build", "--quiet", "--network=host", "--tag", IMAGE, str(CHECKOUT)]
     built = subprocess.run(build, capture_output=True, text=True, timeout=600, check=False)
     assert built.returncode == 0, built.stderr
+    services = {service: {"image": IMAGE} for service in OURS} | _stand_in_broker()
     # Not pytest's own folder: what is in that may be below a folder that the engine's user cannot enter.
     with tempfile.TemporaryDirectory(prefix="vitalflow-compose-") as name:
         folder = Path(name)
         make(folder, lambda _: None)
         env = folder / ".env"
         text = env.read_text().replace("./.secrets", str(folder / ".secrets"))
-        for port in ("MQTT", "GRAFANA"):
+        for port in ("MQTT", "CERTIFICATE", "STATION", "GRAFANA"):
             text = re.sub(rf"(?<=PUBLISH_{port}_PORT=)\d+", str(free_port()), text)
         env.write_text(text)
-        ours = {service: {"image": IMAGE} for service in ("migrate", "ingest", "alerts", "devices")}
-        (folder / "override.yml").write_text(yaml.safe_dump({"services": ours}))
+        (folder / "override.yml").write_text(yaml.safe_dump({"services": services}))
         project = Project(f"vitalflow-test-{os.getpid()}", folder)
         try:
             project.up()
             yield project
         finally:
             project.compose("down", "--volumes", "--timeout", "5", check=False)
-            subprocess.run(["docker", "image", "rm", IMAGE], capture_output=True, check=False)
+            subprocess.run(["docker", "image", "rm", IMAGE, BROKER], capture_output=True, check=False)
+
+
+def _stand_in_broker() -> dict[str, dict[str, str]]:
+    """What to change for a broker's image that is not the vendor's: Debian keeps the security plugin elsewhere."""
+    image = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]["broker"]["image"]
+    look = ["docker", "run", "--rm", "--network=none", "--entrypoint=test", image, "-e", PLUGIN]
+    if subprocess.run(look, capture_output=True, check=False).returncode == 0:
+        return {}
+    recipe = f"FROM {image}\nRUN ln -s /usr/lib/*/{Path(PLUGIN).name} {PLUGIN}\n"
+    build = ["docker", "build", "--quiet", "--network=none", "--tag", BROKER, "-"]
+    subprocess.run(build, input=recipe, capture_output=True, text=True, timeout=60, check=True)
+    return {"broker": {"image": BROKER}}

@@ -1,36 +1,141 @@
-"""docker-compose.yml on a real engine: up from nothing, everything killed in turn, down and up again.
+"""docker-compose.yml on a real engine: up from nothing, devices let in and turned away, everything killed in turn.
 
 Grafana is left out: no engine here has its image. What holds of the file alone is in tests/unit/test_compose.py.
 """
 
+import json
 import os
+import re
 import signal
+import socket
+import ssl
 import subprocess
+import urllib.request
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from stack.envfile import NAMES
-from tests.fix_docker import Project
+from tests.fix_docker import SERVICES, Project
 from tests.fix_servers import eventually
+from tests.guest import connects, publishes
+from vitals.broker import Broker
 
 PATIENCE = 60  # seconds for anything to become true
 # A device numbers its readings 1, 2, 3: where the last number is the number of rows, none is missing.
 MISSING = """SELECT (SELECT count(*) FROM device_gap) + count(*)
-             FROM (SELECT FROM patient_vitals GROUP BY device_id, boot HAVING max(seq) <> count(*)) AS incomplete"""
+             FROM (SELECT FROM patient_vitals WHERE ward = 'icu-1'
+                   GROUP BY device_id, boot HAVING max(seq) <> count(*)) AS incomplete"""
+CONNECTIONS = """
+from urllib.request import urlopen
+page = urlopen("http://127.0.0.1:9464/metrics").read().decode()
+print(*(line for line in page.splitlines() if line.startswith("vitalflow_ingest_connections_total")))"""
+CERTIFICATES = [f"/var/lib/vitalflow/identity/{name}.crt" for name in ("broker", "database")]
+TOPIC = "vitalflow/vitals/icu-9/my-monitor"
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """A device outside of Docker, with what `devices enroll` printed for it."""
+
+    broker: Broker
+    client_id: str
+
+    def sends(self, heart_rate: int, topic: str = TOPIC) -> str:
+        """Publish a reading; the broker's answer."""
+        reading = {"time": datetime.now(UTC).isoformat(), "patient_id": "p-9", "heart_rate": heart_rate}
+        return publishes(self.broker, self.client_id, topic, json.dumps(reading).encode())
+
+
+def identity(project: Project, *words: str) -> str:
+    """The shell of the installation: what a command of it prints."""
+    return project.compose("run", "--rm", "-T", "identity", *words).stdout
+
+
+@pytest.fixture(scope="module")
+def monitor(project: Project) -> Monitor:
+    printed = identity(project, "devices", "enroll", "my-monitor", "--ward", "icu-9")
+    told = dict(re.findall(r"^  (\S[\w ]*?) {2,}(.+)$", printed, re.MULTILINE))
+    assert told["broker"] == f"localhost, port {project.port('MQTT')}, with TLS"
+    assert told["publishes"] == f"{TOPIC}  (QoS 1)"
+    ca = project.folder / "ca.crt"
+    ca.write_text(project.compose("exec", "-T", "broker", "cat", "/mosquitto/identity/ca.crt").stdout)
+    broker = Broker("localhost", project.port("MQTT"), told["user"], told["password"], tls=True, ca=ca)
+    return Monitor(broker, told["client id"])
 
 
 def test_from_empty_volumes_everything_is_healthy_and_rows_flow(project: Project) -> None:
-    assert all(project.healthy(service) for service in ("broker", "db", "ingest", "alerts", "devices"))
+    lasting = ("renewal", "broker", "db", "ingest", "alerts", "station", "devices")
+    assert all(project.healthy(service) for service in lasting)
     eventually(lambda: project.rows() >= 40, PATIENCE, "two readings of each of twenty devices")
     assert project.ask("SELECT count(DISTINCT device_id) FROM patient_vitals") == "20"
+    with urllib.request.urlopen(f"http://127.0.0.1:{project.port('STATION')}/api/ward", timeout=10) as answer:
+        assert len(json.load(answer)["beds"]) == 20
+
+
+def test_the_database_sees_nothing_but_encrypted_connections(project: Project) -> None:
+    encrypted = """SELECT string_agg(DISTINCT usename || ' ' || ssl, ', ' ORDER BY usename || ' ' || ssl)
+                   FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE client_addr IS NOT NULL"""
+    assert project.ask(encrypted) == "vitalflow_ingest true, vitalflow_reader true"
+    plain = ["psql", "host=127.0.0.1 user=vitalflow dbname=vitalflow sslmode=disable", "-c", "SELECT 1"]
+    refused = project.compose("exec", "-T", "db", *plain, check=False)
+    assert "no pg_hba.conf entry" in refused.stderr
+
+
+def test_a_device_outside_is_let_in_and_its_reading_arrives(project: Project, monitor: Monitor) -> None:
+    assert monitor.sends(61) == "Success"
+    stored = "SELECT ward, heart_rate FROM patient_vitals WHERE device_id = 'my-monitor'"
+    eventually(lambda: project.ask(stored) == "icu-9|61", PATIENCE, "the device's reading")
+    assert monitor.sends(62, "vitalflow/vitals/icu-1/icu-1-bed-01") == "Not authorized"
+    assert re.search(r"^my-monitor +icu-9$", identity(project, "devices", "list"), re.MULTILINE)
+
+
+def test_nobody_comes_in_without_a_name_or_without_encryption(project: Project, monitor: Monitor) -> None:
+    there = monitor.broker
+    assert connects(Broker(there.host, there.port, tls=True, ca=there.ca), "") == "Not authorized"
+    assert connects(there.as_user("my-monitor", "a guess"), monitor.client_id) == "Not authorized"
+    assert answer(there.host, there.port, None) == b""
+    certified = ssl.create_default_context(cafile=there.ca)
+    assert answer(there.host, project.port("CERTIFICATE"), certified) == b""
+
+
+def answer(host: str, port: int, context: ssl.SSLContext | None) -> bytes:
+    """What the broker says to a greeting without a name, encrypted where a context is given; nothing: it hung up."""
+    with (
+        suppress(ConnectionError, ssl.SSLError),
+        socket.create_connection((host, port), timeout=10) as bare,
+        nullcontext(bare) if context is None else context.wrap_socket(bare, server_hostname=host) as there,
+    ):
+        there.sendall(b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02ab")
+        return there.recv(1)
+    return b""
+
+
+def test_new_certificates_are_taken_up_and_no_connection_ends(project: Project, monitor: Monitor) -> None:
+    def shown() -> str:
+        return ssl.get_server_certificate((monitor.broker.host, monitor.broker.port))
+
+    began = "SELECT string_agg(DISTINCT pid::text, ',') FROM pg_stat_activity WHERE usename = 'vitalflow_ingest'"
+    loaded = "SELECT pg_conf_load_time()"
+    before = shown(), project.ask(loaded), project.ask(began)
+    connections = project.compose("exec", "-T", "ingest", "python", "-c", CONNECTIONS).stdout
+    project.compose("run", "--rm", "-T", "--entrypoint", "rm", "identity", *CERTIFICATES)
+    project.compose("run", "--rm", "-T", "identity")
+    eventually(lambda: shown() != before[0], PATIENCE, "the broker's new certificate")
+    eventually(lambda: project.ask(loaded) != before[1], PATIENCE, "the database's new certificate")
+    assert project.ask(began) == before[2]
+    assert project.compose("exec", "-T", "ingest", "python", "-c", CONNECTIONS).stdout == connections
+    assert monitor.sends(63) == "Success"
 
 
 def test_the_file_is_clean_and_shows_no_secret(project: Project) -> None:
     shown = project.compose("config")
     assert shown.stderr == ""
     told = shown.stdout + project.logs()
-    for service in ("broker", "db", "migrate", "ingest", "alerts", "devices"):
+    for service in SERVICES:
         told += project.inspect(service, "{{json .}}")
         told += project.compose("top", service, check=False).stdout
     for name in NAMES:
@@ -63,7 +168,7 @@ def kill(project: Project, service: str) -> None:
         subprocess.run(["sudo", "-n", "kill", "-9", str(pid)], check=True)
 
 
-def test_down_and_up_keep_the_data(project: Project) -> None:
+def test_down_and_up_keep_the_data_and_whoever_was_let_in(project: Project, monitor: Monitor) -> None:
     rows = project.rows()
     project.compose("down", "--timeout", "20")
     project.up()
@@ -71,6 +176,14 @@ def test_down_and_up_keep_the_data(project: Project) -> None:
     rows = project.rows()
     eventually(lambda: project.rows() >= rows + 20, PATIENCE, "rows after down and up")
     assert project.ask(MISSING) == "0"
+    assert monitor.sends(64) == "Success"
+
+
+def test_who_is_revoked_cannot_come_back_and_both_are_on_record(project: Project, monitor: Monitor) -> None:
+    assert "cannot come back" in identity(project, "devices", "revoke", "my-monitor")
+    assert connects(monitor.broker, monitor.client_id) == "Not authorized"
+    record = "SELECT string_agg(who || ' ' || action, ', ' ORDER BY id) FROM audit_event WHERE device_id = 'my-monitor'"
+    eventually(lambda: project.ask(record) == "docker enrolled, docker revoked", PATIENCE, "the record")
 
 
 def test_a_volume_of_another_major_and_an_empty_secret_end_up_with_a_sentence(project: Project) -> None:

@@ -23,7 +23,8 @@ from tests.fix_ingest import MakeIngest
 from tests.fix_secured import Secured
 from tests.fix_servers import Db, eventually
 from tests.guest import NOTHING, Guest, connects, publishes
-from vitals.broker import Broker
+from vitals.broker import Broker, session_id
+from vitals.credentials import read_credentials
 from vitals.errors import Never, TryAgain
 
 NOW = datetime.now(UTC)
@@ -209,6 +210,22 @@ def test_a_service_that_is_refused_says_so_and_one_that_trusts_another_ca_too(
     another.write_bytes(ca.new_ca("another", NOW).certificate)
     deaf = make_alerts(own_secured.url_of("alerts"), start=False, mqtt_ca=another).start(wait=False)
     eventually(lambda: f"was not made by the CA in {another}" in deaf.said(), 10, "the sentence")
+
+
+def test_simulated_devices_are_enrolled_once_and_anew_where_their_passwords_are_lost(
+    own_secured: Secured, run: Run, tmp_path: Path
+) -> None:
+    line = ["devices", "enroll-simulated", "--count", "3", "--ward", "icu-7", "--credentials", "devices.json"]
+    assert run(*line).stdout.endswith("3 enrolled for ward icu-7, 0 were already\n")
+    first = read_credentials(tmp_path / "devices.json")
+    assert sorted(first) == ["icu-7-bed-01", "icu-7-bed-02", "icu-7-bed-03"]
+    assert run(*line).stdout.endswith("0 enrolled for ward icu-7, 3 were already\n")
+    assert read_credentials(tmp_path / "devices.json") == first
+    (tmp_path / "devices.json").unlink()
+    assert run(*line).stdout.endswith("3 enrolled for ward icu-7, 0 were already\n")
+    name, word = "icu-7-bed-02", read_credentials(tmp_path / "devices.json")["icu-7-bed-02"].password
+    assert connects(own_secured.broker(name, word), session_id(name, word.encode())) == "Success"
+    assert connects(own_secured.broker(name, first[name].password), name) == "Not authorized"
 
 
 def test_nobody_but_the_admin_enrols(own_secured: Secured) -> None:

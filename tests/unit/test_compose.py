@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stack.envfile import NAMES, VARIABLES
+from identity.furnishing import HEALTH, MEMBERS
+from stack.envfile import CA, MADE, NAMES, USERS, VARIABLES, urls
 from stack.programs import CHECKOUT
 from vitals.settings import EXAMPLE
 
@@ -20,8 +21,9 @@ TEXT = (CHECKOUT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
-OURS = ["migrate", "ingest", "alerts", "devices"]
-ROOMS = ["vitals", "devices", "ingest", "alerts", "sql"]  # what the image holds
+ENROLS = ["identity", "enroll-simulated"]
+OURS = [*ENROLS, "renewal", "migrate", "ingest", "alerts", "station", "devices"]
+ROOMS = ["vitals", "devices", "ingest", "alerts", "identity", "station", "sql"]  # what the image holds
 
 # What the shell would fill in: ${NAME}, ${NAME:?sentence}; $$ is a dollar sign for the container.
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(:\?[^}]*)?\}")
@@ -52,7 +54,9 @@ def test_every_secret_is_a_file_that_make_env_makes_and_none_is_written_down() -
         assert re.fullmatch(rf"\$\{{VITALFLOW_SECRETS:\?[^}}]+\}}/{name}", secret["file"]), name
     for name, service in SERVICES.items():
         for key, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET|KEY|_URL", key) and key != "VITALFLOW_MQTT_URL":
+            if key in ("VITALFLOW_MQTT_URL", "VITALFLOW_DEVICES_URL"):
+                assert re.match(r"mqtts://(\w+@)?[^@]+$", value), f"{name}: {key}"
+            elif re.search("PASSWORD|SECRET|KEY|_URL", key):
                 assert key.endswith("_FILE"), f"{name}: {key}"
                 assert value.removeprefix("/run/secrets/") in service["secrets"], f"{name}: {key}"
 
@@ -60,12 +64,17 @@ def test_every_secret_is_a_file_that_make_env_makes_and_none_is_written_down() -
 def test_a_secret_goes_only_to_those_who_need_it() -> None:
     given = {name: set(service.get("secrets", [])) for name, service in SERVICES.items()}
     assert given.pop("preflight") == set(NAMES)
+    users = {name for name in NAMES if name.startswith("mqtt_")}
     assert given == {
+        "identity": {*users, "admin_url"},
+        "enroll-simulated": {"admin_url"},
+        "renewal": set(),
         "broker": set(),
         "db": {"owner_password"},
         "migrate": {"database_url", "ingest_url", "reader_url"},
-        "ingest": {"ingest_url"},
-        "alerts": set(),
+        "ingest": {"mqtt_ingest_password", "ingest_url"},
+        "alerts": {"mqtt_alerts_password"},
+        "station": {"mqtt_station_password", "reader_url"},
         "devices": set(),
         "grafana": {"reader_password", "grafana_admin_password", "grafana_secret_key"},
     }
@@ -115,20 +124,66 @@ def test_images_are_exact_and_ours_has_the_version_of_the_project() -> None:
     assert {name for name, service in SERVICES.items() if "build" in service} == set(OURS)
 
 
-def test_only_the_broker_and_grafana_are_published_and_on_one_address() -> None:
+def test_what_is_published_is_on_this_machine_only_and_pages_apart_from_the_broker() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"broker", "grafana"}
-    for ports in published.values():
-        for port in ports:
-            assert port.startswith("${VITALFLOW_PUBLISH_ON:?")
-    assert VARIABLES["VITALFLOW_PUBLISH_ON"][0] == "127.0.0.1"
-    assert not any("network_mode" in service for name, service in SERVICES.items() if name != "preflight")
+    where = {name: {port[2:].partition(":")[0] for port in ports} for name, ports in published.items()}
+    pages = {"VITALFLOW_PUBLISH_PAGES_ON"}
+    assert where == {"broker": {"VITALFLOW_PUBLISH_ON"}, "station": pages, "grafana": pages}
+    assert [port.rpartition(":")[2] for port in published["broker"]] == ["8883", "8884"]
+    assert {VARIABLES[name][0] for names in where.values() for name in names} == {"127.0.0.1"}
+    modes = {name: service["network_mode"] for name, service in SERVICES.items() if "network_mode" in service}
+    assert modes == {"preflight": "none", "renewal": "none"}
+
+
+def test_everybody_checks_broker_and_database_against_our_ca() -> None:
+    ca = "ca:/etc/vitalflow/ca:ro"
+    for name, service in SERVICES.items():
+        environment = service.get("environment", {})
+        if "VITALFLOW_MQTT_URL" in environment or name == "enroll-simulated":
+            assert environment["VITALFLOW_MQTT_CA"] == CA, name
+        if name not in ("preflight", "broker", "identity", "renewal"):
+            assert ca in service["volumes"], name
+    for name, url in urls(dict.fromkeys(MADE, "x")).items():
+        checked = f"?sslmode=verify-full&sslrootcert={CA}"
+        assert url.startswith("mqtts://") if name == "admin_url" else url.endswith(checked), name
+    grafana = SERVICES["grafana"]["environment"]
+    assert (grafana["VITALFLOW_GRAFANA_DB_SSLMODE"], grafana["VITALFLOW_GRAFANA_DB_CA"]) == ("verify-full", CA)
+
+
+def test_each_service_is_a_user_of_its_own_at_the_broker() -> None:
+    users = {
+        name: re.match(r"mqtts://(\w*)@?", service["environment"]["VITALFLOW_MQTT_URL"])
+        for name, service in SERVICES.items()
+        if "VITALFLOW_MQTT_URL" in service.get("environment", {})
+    }
+    assert {name: user and user[1] for name, user in users.items()} == {
+        "identity": "operator",
+        "ingest": "ingest",
+        "alerts": "alerts",
+        "station": "station",
+        "devices": "broker",  # its host: each device has a user of its own
+    }
+    assert set(USERS) == {*MEMBERS, HEALTH}
+    assert {name for name, service in SERVICES.items() if "identity:/var" in str(service["volumes"])} == {
+        "identity",
+        "renewal",
+    }, "the CA's key is for nobody else"
+
+
+def test_without_encryption_nobody_gets_as_far_as_a_password() -> None:
+    lines = (CHECKOUT / "sql/pg_hba.conf").read_text().splitlines()
+    rules = [line.split()[0] for line in lines if line and not line.startswith("#")]
+    assert rules == ["local", "hostssl"]
+    assert "-cssl=on" in SERVICES["db"]["command"]
+    assert "-chba_file=/etc/vitalflow/pg_hba.conf" in SERVICES["db"]["command"]
+    listeners = re.findall(r"^listener (\d+)", (CHECKOUT / "mosquitto/mosquitto.conf").read_text(), re.MULTILINE)
+    assert listeners == ["8883", "8884"]
 
 
 def test_the_database_cannot_be_reached_but_by_those_who_use_it() -> None:
     assert COMPOSE["networks"]["data"]["internal"] is True
     on = {name for name, service in SERVICES.items() if "data" in service.get("networks", [])}
-    assert on == {"db", "migrate", "ingest", "grafana"}
+    assert on == {"db", "migrate", "ingest", "station", "grafana"}
     assert SERVICES["db"]["networks"] == ["data"]
 
 
@@ -138,7 +193,7 @@ def test_alerts_need_no_database() -> None:
         needs = SERVICES[todo.pop()].get("depends_on", {})
         waited_for |= set(needs)
         todo += needs
-    assert waited_for == {"broker"}
+    assert waited_for == {"broker", "identity"}
     assert SERVICES["alerts"]["networks"] == ["mqtt"]
 
 
@@ -146,7 +201,9 @@ def test_everybody_waits_for_what_he_needs_and_says_for_what() -> None:
     for name, service in SERVICES.items():
         for needed, condition in service.get("depends_on", {}).items():
             expected = "service_healthy" if needed in LASTING else "service_completed_successfully"
-            assert condition == {"condition": expected}, f"{name} on {needed}"
+            assert condition["condition"] == expected, f"{name} on {needed}"
+    # What a new version of it writes is read at the start.
+    assert SERVICES["broker"]["depends_on"]["identity"]["restart"] is True
 
 
 def test_what_is_mounted_is_there_and_every_volume_is_named() -> None:
@@ -162,8 +219,10 @@ def test_what_is_mounted_is_there_and_every_volume_is_named() -> None:
 
 def test_no_password_is_on_a_command_line() -> None:
     for name, service in SERVICES.items():
-        words = " ".join([*service.get("command", []), *service.get("healthcheck", {}).get("test", [])])
-        assert not re.search(r"postgresql://|mqtts?://\w+:|-P |--pw|--password", words), name
+        words = " ".join(word for key in ("entrypoint", "command") for word in service.get(key, []))
+        words += " ".join(service.get("healthcheck", {}).get("test", []))
+        assert not re.search(r"postgresql://|mqtts?://\w+:|-P |--pw|--password\b", words), name
+    assert not re.search(r"-P |password=", (CHECKOUT / "mosquitto/healthy.sh").read_text())
 
 
 def test_the_variables_that_grafanas_provisioning_reads_are_set() -> None:
@@ -238,9 +297,17 @@ def test_the_image_has_the_rooms_it_runs_and_no_compiler_and_no_root() -> None:
     lines = (CHECKOUT / "Dockerfile").read_text().splitlines()
     last = lines[max(number for number, line in enumerate(lines) if line.startswith("FROM")) :]
     assert [line.split()[1] for line in lines if line.startswith("COPY") and line.split()[1] in ROOMS] == ROOMS
-    assert [line for line in last if line.startswith("RUN")] == ["RUN install -d -o 10001 -g 10001 /var/lib/vitalflow"]
+    runs = [line for line in last if line.startswith(("RUN ", " && "))]
+    assert all(line[4:].startswith("install -d -o 10001 -g 10001 ") for line in runs)
+    assert any("--require-hashes -r requirements.txt" in line for line in lines)
     assert "USER 10001:10001" in last
-    assert {SERVICES[name]["user"] for name in OURS} == {"10001:10001"}
+    assert {SERVICES[name]["user"] for name in [*OURS, "broker"]} == {"10001:10001"}
+    made = {folder for line in runs for folder in line.split() if folder.startswith("/")}
+    for name in OURS:
+        for volume in SERVICES[name].get("volumes", []):
+            source, _, rest = volume.partition(":")
+            assert source.startswith("./") or rest.endswith(":ro") or rest in made, f"{name} cannot write to {rest}"
+    assert "broker:/mosquitto/data:nocopy" in SERVICES["broker"]["volumes"]
     ignored = (CHECKOUT / ".dockerignore").read_text().splitlines()
     assert [line for line in ignored if not line.startswith(("#", "**"))] == [
         "*",

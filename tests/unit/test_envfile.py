@@ -48,6 +48,7 @@ def test_the_addresses_hold_the_passwords_of_their_users(folder: Path) -> None:
     for name, password in [("database", "owner"), ("ingest", "ingest"), ("reader", "reader")]:
         parts = urlsplit(made[f"{name}_url"])
         assert (parts.username, parts.password) == (users[name], made[f"{password}_password"])
+    assert made["admin_url"] == f"mqtts://admin:{made['mqtt_admin_password']}@broker:8883"
 
 
 def test_the_folder_is_its_owners_and_a_file_can_be_read_in_a_container_whatever_the_umask(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_new_variable_and_a_new_secret_are_added_and_named(folder: Path) -> No
     (folder / ".secrets/grafana_secret_key").unlink()
     before = secrets_but(folder, "grafana_secret_key")
     kept, wrote = said(folder)
-    assert kept.startswith(f"kept {env}, and added VITALFLOW_PUBLISH_MQTT_PORT, ")
+    assert kept.startswith(f"kept {env}, and added VITALFLOW_BROKER_NAME, ")
     assert wrote == f"wrote grafana_secret_key in {folder / '.secrets'}"
     assert env.read_text().startswith("VITALFLOW_SECRETS=./.secrets\nVITALFLOW_PUBLISH_ON=0.0.0.0\n#")
     assert secrets_but(folder, "grafana_secret_key") == before

@@ -1,0 +1,112 @@
+"""The folders that servers in containers read: what is put there, with which modes, and when it is made anew."""
+
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
+
+from identity.authority import Authority
+from identity.furnishing import asker, asker_options
+from identity.places import Places
+from identity.policy import rights
+from identity.settings import IdentitySettings
+from vitals.topics import Topics
+
+NOW = datetime.now(UTC)
+NAMES = ["localhost", "broker"]
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path / "broker", tmp_path / "database", tmp_path / "ca")
+
+
+def renewed(places: Places, tmp_path: Path, now: datetime = NOW) -> list[str]:
+    said: list[str] = []
+    places.renew(Authority(tmp_path / "identity"), NAMES, now, said.append)
+    return said
+
+
+def contents(tmp_path: Path) -> dict[str, bytes]:
+    folders = ("broker", "database", "ca")
+    return {f"{folder}/{path.name}": path.read_bytes() for folder in folders for path in (tmp_path / folder).iterdir()}
+
+
+def test_everybody_gets_what_he_reads_and_nothing_of_the_cas_key(places: Places, tmp_path: Path) -> None:
+    renewed(places, tmp_path)
+    found = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in contents(tmp_path)}
+    assert found == {
+        "broker/broker.crt": 0o644,
+        "broker/broker.key": 0o600,
+        "broker/ca.crt": 0o644,
+        "broker/revoked.crl": 0o644,
+        "database/server.crt": 0o644,
+        "database/server.key": 0o640,
+        "ca/ca.crt": 0o644,
+    }
+    key = (tmp_path / "identity/ca.key").read_bytes()
+    assert key not in contents(tmp_path).values()
+
+
+def test_the_database_is_known_by_its_name_in_compose(places: Places, tmp_path: Path) -> None:
+    renewed(places, tmp_path)
+    certificate = load_pem_x509_certificate((tmp_path / "database/server.crt").read_bytes())
+    names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
+    assert names.get_values_for_type(DNSName) == ["db", "localhost"]
+
+
+def test_what_is_good_keeps_its_time_so_that_no_server_is_told_of_it(places: Places, tmp_path: Path) -> None:
+    renewed(places, tmp_path)
+    before = contents(tmp_path)
+    times = {name: (tmp_path / name).stat().st_mtime_ns for name in before}
+    assert renewed(places, tmp_path, NOW + timedelta(days=58)) == []
+    assert contents(tmp_path) == before
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == times
+
+
+def test_certificates_in_the_last_third_of_their_life_are_made_anew_by_the_same_ca(
+    places: Places, tmp_path: Path
+) -> None:
+    renewed(places, tmp_path)
+    before = contents(tmp_path)
+    said = renewed(places, tmp_path, NOW + timedelta(days=62))
+    assert said[0].startswith("the certificate of the broker is made anew: it ends on ")
+    changed = {name for name, content in contents(tmp_path).items() if content != before[name]}
+    assert changed == {"broker/broker.crt", "broker/broker.key", "database/server.crt", "database/server.key"}
+
+
+def test_a_revocation_reaches_the_broker(places: Places, tmp_path: Path) -> None:
+    renewed(places, tmp_path)
+    authority = Authority(tmp_path / "identity")
+    authority.client("bed-7", NOW)
+    assert authority.revoke("bed-7", NOW) == 1
+    assert renewed(places, tmp_path) == [f"wrote {tmp_path / 'broker/revoked.crl'}"]
+
+
+def test_the_health_check_may_talk_to_itself_and_do_nothing_else() -> None:
+    assert {topic for _, topic in rights(asker("x" * 32), Topics())} == {"vitalflow/health"}
+    options = asker_options("s3cret", Path("/ca.crt"), Topics()).decode().splitlines()
+    assert options == [
+        "-h localhost",
+        "--cafile /ca.crt",
+        "-u health",
+        "-P s3cret",
+        "-t vitalflow/health",
+        "-e vitalflow/health",
+    ]
+
+
+@pytest.mark.parametrize(("certificate", "door"), [(False, ("ward.example", 9883)), (True, ("ward.example", 9884))])
+def test_a_device_is_told_where_it_finds_the_broker_and_not_where_the_admin_does(
+    certificate: bool, door: tuple[str, int]
+) -> None:
+    settings = IdentitySettings.read(
+        {
+            "VITALFLOW_ADMIN_URL": "mqtts://admin:word@broker:8883",
+            "VITALFLOW_DEVICES_URL": "mqtts://ward.example:9883",
+            "VITALFLOW_MQTT_CERTIFICATE_PORT": "9884",
+        }
+    )
+    assert settings.door(certificate=certificate) == door
