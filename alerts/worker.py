@@ -24,6 +24,7 @@ from alerts.settings import AlertsSettings
 from vitals.alert import Alert, Event, Priority, encode_alert
 from vitals.errors import Never, TryAgain
 from vitals.instance import other_instance
+from vitals.rest import Rest
 from vitals.rules import encode_rules
 from vitals.session import Session
 from vitals.wire import Clock
@@ -32,7 +33,10 @@ log = logging.getLogger("alerts")
 
 WINDOW = 500  # readings that wait for us on the connection; what a killed worker gets again
 MOST_UNPUBLISHED = 1000  # alerts the broker has not taken; beyond it readings are not acknowledged, so none come
-TICK = 0.5  # seconds between two looks at what time alone changes
+TICK = 0.5  # seconds between two looks at what time alone changes,
+COUNTING = 5.0  # and between two counts of all beds and alerts for /metrics
+REST = 0.02  # seconds that the socket is left alone after a look that found less than FEW messages; an alarm's price
+FEW = 200
 REMINDER = 30.0  # seconds between two lines that say we are still waiting
 
 
@@ -58,6 +62,8 @@ class Worker:
         self._received_at = 0.0
         self._clock = Clock.at(self._now, settings.retention)
         self._next_tick = 0.0
+        self._next_count = 0.0
+        self._rest = Rest(REST, FEW)
         topics = self._topics
         self._session = Session(
             settings.broker,
@@ -114,7 +120,9 @@ class Worker:
                 self._taken_on = self._session.connection
             if self._wait():
                 self._set_time()
+                before = len(self._taken)
                 self._session.receive()
+                self._rest.after(len(self._taken) - before, self._received_at)
                 self._metrics.evaluated.inc(self._beds.evaluated)
                 self._metrics.rejected.inc(self._beds.rejected)
                 self._metrics.set_aside.inc(self._beds.set_aside)
@@ -164,10 +172,12 @@ class Worker:
             return
 
     def _wait(self) -> bool:
+        now = time.monotonic()
         number = self._session.fileno()
-        readers: list[socket.socket | int] = [self._wake_out] if number is None else [self._wake_out, number]
+        rest = self._rest.left(now)
+        readers: list[socket.socket | int] = [self._wake_out] if number is None or rest else [self._wake_out, number]
         writers = [number] if number is not None and self._session.unsent else []
-        pause = max(0.0, min(self._next_tick - time.monotonic(), 0.1 if number is None else TICK))
+        pause = max(0.0, min(self._next_tick - now, 0.1 if number is None else rest or TICK))
         ready, _, _ = select.select(readers, writers, [], pause)
         if self._wake_out in ready:
             self._wake_out.recv(4096)
@@ -201,6 +211,11 @@ class Worker:
         self._now = datetime.now(UTC)
         if not self._session.lost:  # while we are deaf, silence says nothing
             self._publish(self._beds.tick(self._now))
+        if self._next_tick >= self._next_count:
+            self._next_count = self._next_tick + COUNTING
+            self._count()
+
+    def _count(self) -> None:
         metrics, beds = self._metrics, self._beds
         metrics.beds.set(len(beds.beds))
         metrics.broker_dropped.set(beds.broker.dropped)

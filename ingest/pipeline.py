@@ -26,6 +26,7 @@ from vitals.audit import filters
 from vitals.errors import Never
 from vitals.instance import other_instance
 from vitals.receipt import encode_receipt
+from vitals.rest import Rest
 from vitals.session import Session
 
 log = logging.getLogger("ingest")
@@ -33,11 +34,9 @@ log = logging.getLogger("ingest")
 RECEIPTS_TURN = 0.05  # seconds between two looks at who is owed a receipt,
 RECEIPTS_A_TURN = 100  # and how many are sent at most: 2,000 a second, spread, so that no batch waits behind them
 TURN = 0.5  # seconds that a turn sleeps at most when nothing happens
-# On a quiet ward readings come one by one, and waking for each would cost more than the reading itself. So after a
-# look at the socket that found FEW messages it is left alone for REST seconds: a tenth of the linger, which the batch
-# waits in any case. A backlog brings many at a look, keeps the writer busy, and is never made to wait.
-REST = 0.01
-FEW = 100
+# The part of the linger, which a batch waits in any case, that the socket is left alone after a look that found less
+# than that part of a batch. A backlog brings more at a look, keeps the writer busy, and is never made to wait.
+REST = 0.1
 LEAVE_WITHIN = 3.0  # seconds for the last batch after SIGTERM; the whole exit stays below 5
 
 
@@ -75,7 +74,7 @@ class Pipeline:
         metrics.waiting.set_function(lambda: self._writer.waiting)
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
-        self._resting_until = 0.0  # monotonic; the socket is not looked at before
+        self._rest = Rest(REST * settings.ingest_linger_s, max(1, int(REST * settings.ingest_batch_size)))
         self._in_hand = 0  # messages handed to the writer and not yet committed
 
     def stop(self) -> None:
@@ -141,21 +140,21 @@ class Pipeline:
         before = self._intake.batch.messages
         self._intake.set_time(datetime.now(UTC), now)
         self._session.receive()
-        if self._intake.batch.messages - before < FEW and not self._in_hand:
-            self._resting_until = now + REST
+        if not self._in_hand:
+            self._rest.after(self._intake.batch.messages - before, now)
 
     def _wait(self, now: float) -> bool:
         """Sleep until something happens; says whether the MQTT socket can be read."""
         number = self._session.fileno()
-        resting = now < self._resting_until
-        readers: list[socket.socket | int] = [self._wake_out] if number is None or resting else [self._wake_out, number]
+        rest = self._rest.left(now)
+        readers: list[socket.socket | int] = [self._wake_out] if number is None or rest else [self._wake_out, number]
         writers = [number] if number is not None and self._session.unsent else []
         batch = self._intake.batch
         pause = TURN
         if number is None:
             pause = 0.1
-        elif resting:
-            pause = self._resting_until - now
+        elif rest:
+            pause = rest
         if batch.messages:
             pause = min(pause, max(0.0, batch.opened_at + self._settings.ingest_linger_s - now))
         ready, _, _ = select.select(readers, writers, [], pause)

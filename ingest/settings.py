@@ -24,7 +24,7 @@ class IngestSettings(Settings):
         "", max_length=64, pattern=r"^[\w.-]*$", description="Share the readings with other ingests of this group."
     )
     ingest_batch_size: int = Field(1000, ge=1, le=20_000, description="Messages in one transaction, at most.")
-    ingest_linger_s: float = Field(0.1, gt=0, le=10, description="Seconds a message waits for company, at most.")
+    ingest_linger_s: float = Field(0.4, gt=0, le=10, description="Seconds a message waits for company, at most.")
     ingest_window: int = Field(
         4000, ge=2, le=65_535, description="Messages held and not yet stored, at most; at least twice the batch."
     )
