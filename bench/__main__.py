@@ -28,6 +28,8 @@ from bench.queries import ward_now as measure_ward_now
 from bench.station import station as measure_station
 from bench.storage import storage as measure_storage
 from bench.survived import told as chaos_told
+from bench.turns import receipts as measure_receipts
+from bench.turns import told as turns_told
 from stack.servers import raise_file_limit
 from vitals.errors import told_in_one_sentence
 
@@ -45,23 +47,20 @@ def drain(
     messages: Annotated[int, typer.Option(min=1000, help="Readings to queue and drain.")] = 120_000,
     rounds: Annotated[int, typer.Option(min=1, help="Times that it is done; the median counts.")] = 3,
     tls: Annotated[bool, typer.Option("--tls", help="Encrypted and with rights, beside an open broker.")] = False,
+    receipts: Annotated[bool, typer.Option("--receipts", help="With receipts, beside without.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
     """How fast ingest empties a full queue into the hypertable, beside mosquitto_sub on the same queue.
 
     The ratio is what to compare: it holds on a slow machine as on a fast one.
     """
-    if tls:
+    if tls and receipts:
+        raise typer.BadParameter("one of --tls and --receipts at a time")
+    if tls or receipts:
         with told_in_one_sentence("vitalflow bench"), ground() as servers:
-            both = measure_encrypted(servers, messages, rounds, _progress)
-        if as_json:
-            print(json.dumps(both.as_dict()))
-            return
-        print(f"open       {both.open_per_s:>8} messages/s  {both.open_cpu_us_per_message} us of processor a message")
-        print(f"encrypted  {both.encrypted_per_s:>8} messages/s  {both.encrypted_cpu_us_per_message} us")
-        print(f"ratio      {both.ratio:>8.2f}             each {', '.join(f'{ratio:.2f}' for ratio in both.ratios)}")
-        print(f"beside mosquitto_sub, encrypted too: {both.beside_mosquitto_sub:.2f}")
-        print(", ".join(both.machine.values()))
+            measure = measure_encrypted if tls else measure_receipts
+            turns = measure(servers, messages, rounds, _progress)
+        print(json.dumps(turns.as_dict()) if as_json else turns_told(turns))
         return
     with told_in_one_sentence("vitalflow bench"), ground() as servers:
         found = measure_drain(servers, messages, rounds, _progress)

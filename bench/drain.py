@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 
 import psycopg
@@ -67,6 +67,10 @@ class Way:
         """At a broker that asks nobody for a name."""
         broker = Broker.parse(ground.broker.url)
         return cls(broker, broker, {"VITALFLOW_MQTT_URL": ground.broker.url}, ["-p", str(ground.broker.port)])
+
+    def without_receipts(self) -> "Way":
+        """The same, and no device is told what is stored."""
+        return replace(self, ingest={**self.ingest, "VITALFLOW_INGEST_RECEIPT_EVERY_S": "0"})
 
 
 def drain(ground: Ground, messages: int, rounds: int, say: Say, way: Way | None = None) -> Drained:

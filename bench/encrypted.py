@@ -1,16 +1,16 @@
 """What encryption and rights cost: the drain of `drain` at an open broker and at one as in production, turn by turn.
 
-Both brokers run the whole time and share the database, so that the machine's other work meets both alike.
+Both brokers run the whole time and share the database.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
-from bench.drain import Drained, Say, Way, drain
+from bench.drain import Say, Way, drain
 from bench.ground import Ground
+from bench.turns import Turns, in_turn
 from identity.authority import Authority
 from identity.furnishing import MEMBERS, members
 from identity.policy import Kind, User
@@ -24,44 +24,16 @@ from vitals.topics import Topics
 WORD = "a-word-of-a-broker-that-lives-for-a-minute"
 
 
-@dataclass(frozen=True)
-class Encrypted:
-    """The figures of one run; rates in messages a second, medians of the rounds. `ratio`: encrypted over open."""
-
-    open_per_s: int
-    encrypted_per_s: int
-    ratio: float
-    ratios: list[float]
-    open_cpu_us_per_message: float
-    encrypted_cpu_us_per_message: float
-    beside_mosquitto_sub: float
-    machine: dict[str, str]
-
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
-
-
-def encrypted(ground: Ground, messages: int, rounds: int, say: Say) -> Encrypted:
-    """Measure both, `rounds` times in turn."""
-    pairs: list[tuple[Drained, Drained]] = []
+def encrypted(ground: Ground, messages: int, rounds: int, say: Say) -> Turns:
+    """What TLS, users and rights cost, `rounds` times in turn."""
     with secured(ground) as (behind, way):
-        for number in range(1, rounds + 1):
-            say(f"{number} of {rounds}, open to all")
-            plain = drain(ground, messages, 1, say)
-            say(f"{number} of {rounds}, encrypted, with rights")
-            pairs.append((plain, drain(behind, messages, 1, say, way)))
-    ratios = [ours.ingest_per_s / plain.ingest_per_s for plain, ours in pairs]
-    return Encrypted(
-        open_per_s=round(median(plain.ingest_per_s for plain, _ in pairs)),
-        encrypted_per_s=round(median(ours.ingest_per_s for _, ours in pairs)),
-        ratio=round(median(ratios), 3),
-        ratios=[round(ratio, 3) for ratio in ratios],
-        open_cpu_us_per_message=median(plain.ingest_cpu_us_per_message for plain, _ in pairs),
-        encrypted_cpu_us_per_message=median(ours.ingest_cpu_us_per_message for _, ours in pairs),
-        beside_mosquitto_sub=median(ours.ratio for _, ours in pairs),
-        machine=ground.machine,
-    )
+        return in_turn(
+            "TLS, users and rights",
+            lambda: drain(ground, messages, 1, say),
+            lambda: drain(behind, messages, 1, say, way),
+            rounds,
+            say,
+        )
 
 
 @contextmanager

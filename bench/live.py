@@ -24,7 +24,7 @@ from vitals.errors import Never
 WARM_UP_S = 5.0
 MINUTE_TWO_S = 120.0
 PROBES = 1000  # at most: each is a device that the worker knows from then on
-PROBES_PER_S = 20.0
+DEVICES_A_PROBE = 250  # a probe a second for so many: what it costs is a part of a reading's cost, always the same
 SETTLED_S = 5.0  # seconds without a new row after which no more comes
 Say = Callable[[str], None]
 DATABASE = {"track_commit_timestamp": "on"}
@@ -111,7 +111,8 @@ def _measure(lived: Lived, ground: Ground, pids: dict[str, int], say: Say) -> No
     started = time.monotonic()
     at_minute_two = threading.Timer(MINUTE_TWO_S, lambda: _note_memory(lived, pids["ingest"]))
     at_minute_two.start()
-    lived.to_alert = probe(ground.broker.port, lived.seconds, min(PROBES_PER_S, PROBES / lived.seconds))
+    per_s = min(lived.devices / DEVICES_A_PROBE, PROBES / lived.seconds)
+    lived.to_alert = probe(ground.broker.port, lived.seconds, per_s)
     at_minute_two.cancel()
     seconds = time.monotonic() - started
     lived.used = usage.stop(seconds)
