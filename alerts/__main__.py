@@ -111,7 +111,10 @@ def replay(
             stays = of_recordings(recordings, format)
         else:
             url = ReaderSettings.read(os.environ).reader_url
-            stays = of_table(url, moment("--from", start), moment("--to", end))
+            since, until = moment("--from", start), moment("--to", end)
+            if until <= since:
+                raise Never(f"--to is {end}, which is not after --from, {start}")
+            stays = of_table(url, since, until)
         outcome = lab.run(stays, rule_sets, curve=as_json or curve or plot is not None)
         if plot is not None:
             # Only here, because nothing else needs a library of images.

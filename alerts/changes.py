@@ -115,7 +115,7 @@ def _text(rule: Rule, value: float | None, limit: float | None, score: Score | N
         return f"{rule.text}: {round(value, 1):g} {sign.unit}, limit {word} {limit:g}"
     parts = ", ".join(f"{_spoken(key)} {points}" for key, points in (score.parts if score else {}).items() if points)
     at_least = "at least " if score and score.missing else ""
-    return f"{rule.text}: {at_least}{value:g} ({parts})"
+    return f"{rule.text}: {at_least}{value:g}" + (f" ({parts})" if parts else "")
 
 
 def _spoken(part: str) -> str:

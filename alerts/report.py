@@ -85,8 +85,9 @@ def summary(outcome: Outcome, tried: Tried) -> str:
     """One sentence below a table."""
     removed = tried.removed_by_delay
     share = "there was nothing for the delays to remove" if removed is None else f"the delays remove {removed:.0%}"
+    beds = "1 bed" if outcome.beds == 1 else f"{outcome.beds} beds"
     return (
-        f"{outcome.beds} beds, {outcome.readings} readings, {outcome.bed_days * 24:.1f} hours. Of the alarms that "
+        f"{beds}, {outcome.readings} readings, {outcome.bed_days * 24:.1f} hours. Of the alarms that "
         f"concern patients {share} (beside the same limits and hysteresis without delay)."
     )
 

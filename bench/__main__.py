@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
+import psycopg
 import typer
 
 from bench.alarms import alarms as measure_alarms
@@ -31,7 +32,7 @@ from bench.survived import told as chaos_told
 from bench.turns import receipts as measure_receipts
 from bench.turns import told as turns_told
 from stack.servers import raise_file_limit
-from vitals.errors import told_in_one_sentence
+from vitals.errors import Never, TryAgain, told_in_one_sentence
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -262,6 +263,14 @@ def _community(url: str | None) -> Iterator[str]:
     """An empty database at `url`, or of the WebAssembly build; gone afterwards."""
     from tests.community.server import native_database, webassembly  # brings Node, which only these commands need
 
+    if url is not None:
+        try:
+            psycopg.connect(url, connect_timeout=10).close()
+        except psycopg.OperationalError as error:
+            raise TryAgain(f"cannot ask the server at --url: {' '.join(str(error).split())}") from None
+        except psycopg.ProgrammingError:
+            # Its words would show the address, and with it a password.
+            raise Never("--url is no address; expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
     with webassembly() if url is None else native_database(url) as address:
         yield address
 

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from devices.enroll import keep, let_in
+from devices.enroll import keep, let_in, made_ready
 from devices.fleet import run_fleet
 from devices.outbox import CAPACITY
 from devices.outbox_file import OutboxFile
@@ -128,7 +128,8 @@ def replay(
     parts = prepare([Recording(path, format) for path in files])
     readings = sum(part.summary.readings for part in parts)
     longest = max(part.summary.duration_s for part in parts)
-    print(f"{PROGRAM}: {readings} readings in {len(parts)} recordings; {longest / speed:.0f} s at this speed")
+    recordings = "1 recording" if len(parts) == 1 else f"{len(parts)} recordings"
+    print(f"{PROGRAM}: {readings} readings in {recordings}; {longest / speed:.0f} s at this speed")
     for sentence in told(parts):
         print(f"{PROGRAM}: {sentence}")
     sources = sources_of(parts, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop)
@@ -170,16 +171,17 @@ def enroll_devices(
         raise Never("--folder is for one device; give one name")
     if credentials is not None and certificate:
         raise Never("--credentials keeps passwords, and a device with a certificate has none")
+    # Without --folder a certificate goes into a folder of the device's name.
+    folders = {name: folder or Path(name) for name in names} if folder is not None or certificate else {}
+    made_ready(folders.values(), credentials)
     cards = let_in(settings, names, ward, certificate=certificate, again=again, by=login_name(), host=host)
     if credentials is not None:
         keep(credentials, cards)
     for card in cards:
         print(f"{PROGRAM}: {card.name} is enrolled for ward {card.ward}")
-        if certificate and folder is None:
-            folder = Path(card.name)
-        if folder is not None:
-            card.write(folder)
-            print(f"  put on the device what is in {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+        if (into := folders.get(card.name)) is not None:
+            card.write(into)
+            print(f"  put on the device what is in {into}: {', '.join(sorted(p.name for p in into.iterdir()))}")
         elif credentials is not None:
             print(f"  its password is in {credentials}")
         else:

@@ -5,7 +5,8 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +80,22 @@ class Card:
         if self.pair is not None:
             write_public(folder / "device.crt", self.pair.certificate)
             write_secret(folder / "device.key", self.pair.key)
+
+
+def made_ready(folders: Iterable[Path], credentials: Path | None) -> None:
+    """Make the places that passwords and certificates will be written to; raises Never where one cannot be.
+
+    Before anybody is let in: a password that could not be written down would be lost, and its device let in for nobody.
+    """
+    if credentials is not None and credentials.exists():
+        read_credentials(credentials)
+    for folder in [*folders, *([] if credentials is None else [credentials.parent])]:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise Never(f"nothing can be written to the folder {folder}: {error.strerror}; nobody was let in") from None
 
 
 def let_in(

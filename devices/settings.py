@@ -1,6 +1,7 @@
 """The settings of the bedside monitors, read once at start."""
 
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -18,25 +19,32 @@ class DevicesSettings(Settings):
     devices_credentials: Path | None = Field(None, description="A file with the passwords of all devices.")
 
 
-def logins(settings: DevicesSettings, sources: Iterable[Source]) -> Callable[[str], Broker]:
+def logins(settings: DevicesSettings, sources: Sequence[Source]) -> Callable[[str], Broker]:
     """The broker as each device logs in there: by its own password of the file, or all as the user of the URL.
 
-    Raises Never for a device that the file does not know, or knows on another ward.
+    Raises Never for devices that the file does not know, or knows on another ward.
     """
     broker, path = settings.broker, settings.devices_credentials
     if path is None:
         return lambda _: broker
     known = read_credentials(path)
+    missing = {source.device: source.ward for source in sources if source.device not in known}
+    if missing:
+        raise Never(_let_in(missing, path))
     for source in sources:
         name, ward = source.device, source.ward
-        if name not in known:
-            raise Never(
-                f"{path} has no device {name!r}, so the broker would refuse it; let it in: "
-                f"python -m devices enroll {name} --ward {ward} --credentials {path}"
-            )
         if known[name].ward != ward:
             raise Never(
                 f"{name!r} is enrolled for ward {known[name].ward!r} and not for {ward!r}; "
                 f"python -m devices revoke {name}, and enroll it for {ward!r}"
             )
     return lambda device: broker.as_user(device, known[device].password)
+
+
+def _let_in(missing: Mapping[str, str], path: Path) -> str:
+    """The sentence about devices that have no password yet, each with its ward, and the line that mends it."""
+    first, *others = missing
+    names = [name for name, ward in missing.items() if ward == missing[first]]
+    more = f" and {len(others)} more, so the broker would refuse them" if others else ", so the broker would refuse it"
+    line = ["python", "-m", "devices", "enroll", *names, "--ward", missing[first], "--credentials", str(path)]
+    return f"{path} has no device {first!r}{more}; let {'them' if others else 'it'} in: {shlex.join(line)}"

@@ -120,6 +120,22 @@ def test_a_name_is_given_once_and_again_only_on_purpose(own_secured: Secured, ru
     assert "nobody is enrolled as 'nobody'" in run("identity", "revoke", "nobody").stderr
 
 
+def test_several_certificates_lie_in_a_folder_for_each_device(own_secured: Secured, run: Run, tmp_path: Path) -> None:
+    assert run("devices", "enroll", "bed-5", "bed-6", "--ward", "icu-1", "--certificate").returncode == 0
+    for name in ("bed-5", "bed-6"):
+        broker, client_id = from_folder(tmp_path / name)
+        assert publishes(broker, client_id, f"vitalflow/vitals/icu-1/{name}") in ("Success", "No matching subscribers")
+
+
+@pytest.mark.parametrize("option", ["--folder", "--credentials"])
+def test_nobody_is_let_in_whose_password_could_not_be_written_down(own_secured: Secured, run: Run, option: str) -> None:
+    refused = run("devices", "enroll", "bed-7", "--ward", "icu-1", option, "/proc/nowhere/bed-7")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.count("\n") == 1
+    assert "nothing can be written to the folder /proc/nowhere" in refused.stderr
+    assert "bed-7" not in run("devices", "list").stdout
+
+
 def test_a_person_is_let_in_and_turned_away(own_secured: Secured, run: Run, tmp_path: Path) -> None:
     shown = run("identity", "enroll-person", "nightingale", "--ward", "icu-1", "--folder", "config")
     assert shown.returncode == 0, shown.stderr
@@ -197,6 +213,9 @@ def test_a_fleet_is_told_which_of_its_devices_is_not_enrolled(own_secured: Secur
     assert refused.returncode == 2
     assert "has no device 'icu-2-bed-03'" in refused.stderr
     assert f"enroll icu-2-bed-03 --ward icu-2 --credentials {path}" in refused.stderr
+    refused = simulate(4)
+    assert "has no device 'icu-2-bed-03' and 1 more, so the broker would refuse them" in refused.stderr
+    assert f"enroll icu-2-bed-03 icu-2-bed-04 --ward icu-2 --credentials {path}" in refused.stderr
 
 
 def test_a_service_that_is_refused_says_so_and_one_that_trusts_another_ca_too(

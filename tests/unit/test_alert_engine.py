@@ -426,6 +426,15 @@ def test_a_score_is_raised_by_a_single_3_and_by_its_total() -> None:
     assert bed.read(4, 80, spo2=97, resp_rate=16) == ["score cleared"]
 
 
+def test_a_score_without_points_has_no_empty_brackets() -> None:
+    bed = Played(SCORE.replace("above = 4", "above = 4\nclear_for_s = 60"))
+    bed.read(0, 131, spo2=91, resp_rate=9)
+    assert bed.read(1, 80, spo2=97, resp_rate=16, systolic_bp=120, temperature=37, consciousness="A") == [
+        "score de-escalated"
+    ]
+    assert bed.alert.text == "NEWS2: at least 0"
+
+
 def test_a_score_is_not_cleared_by_an_input_that_has_gone() -> None:
     bed = Played(SCORE)
     bed.read(0, 131, spo2=97)

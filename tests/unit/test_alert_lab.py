@@ -219,6 +219,7 @@ def test_what_is_wrong_is_told_without_a_traceback(arguments: list[str], said: s
         ([], "give recordings, or --from"),
         (["--from", "yesterday"], "'yesterday'; expected RFC 3339"),
         (["--from", "2026-11-22T10:00:00", "--to", "2026-11-22T11:00:00Z"], "with an offset"),
+        (["--from", "2026-11-22T10:00:00Z", "--to", "2026-11-22T09:00:00Z"], "which is not after --from"),
         (["--from", "2026-11-22T10:00:00Z", "--to", "2026-11-22T11:00:00Z"], "the database cannot be read"),
     ],
 )
