@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -107,7 +108,8 @@ async def _look(ground: Ground, program: Any, beds: int, browsers: int, pages: i
     latencies: list[float] = []
     counting = asyncio.Event()
     async with AsyncExitStack() as stack:
-        streams = [asyncio.create_task(_read(program.port, latencies, counting)) for _ in range(browsers - pages)]
+        names = [f"reader-{number}" for number in range(browsers - pages)]
+        streams = [asyncio.create_task(_read(program.port, name, latencies, counting)) for name in names]
         slow = await _never_reads(program.port)
         opened = [await stack.enter_async_context(_page(program.port)) for _ in range(pages)]
         await asyncio.sleep(SETTLE)
@@ -152,9 +154,9 @@ async def _look(ground: Ground, program: Any, beds: int, browsers: int, pages: i
     )
 
 
-async def _read(port: int, latencies: list[float], counting: asyncio.Event) -> None:
+async def _read(port: int, name: str, latencies: list[float], counting: asyncio.Event) -> None:
     """Read the stream as a page does, and note how old each reading is when it is there."""
-    reader, writer = await _ask(port)
+    reader, writer = await _ask(port, name)
     try:
         while line := await reader.readline():
             if not line.startswith(b"data: {") or not counting.is_set():
@@ -168,16 +170,27 @@ async def _read(port: int, latencies: list[float], counting: asyncio.Event) -> N
 
 
 async def _never_reads(port: int) -> asyncio.StreamWriter:
-    _, writer = await _ask(port, limit=1024)
+    _, writer = await _ask(port, "slow", limit=1024)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     return writer
 
 
-async def _ask(port: int, limit: int = 4 * 2**20) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _ask(port: int, name: str, limit: int = 4 * 2**20) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A stream of one who has signed in for it: each browser has a login of its own, with its own connection."""
+    cookie = await asyncio.to_thread(sign_in, port, name)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
-    writer.write(b"GET /desk/live HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n")
+    head = f"GET /desk/live HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\nAccept: text/event-stream\r\n\r\n"
+    writer.write(head.encode())
     await writer.drain()
     return reader, writer
+
+
+def sign_in(port: int, name: str) -> str:
+    """Sign in at a station whose broker lets everybody in; the Cookie header."""
+    content = msgspec.json.encode({"name": name, "password": "any word"})
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/signin", content, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        return str(answer.headers["Set-Cookie"]).partition(";")[0]
 
 
 @asynccontextmanager
@@ -195,6 +208,8 @@ async def _page(port: int) -> AsyncIterator[tuple[Any, Any, list[str]]]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         await page.add_init_script(LATENCIES)
+        name, _, token = (await asyncio.to_thread(sign_in, port, "page")).partition("=")
+        await page.context.add_cookies([{"name": name, "value": token, "url": f"http://127.0.0.1:{port}"}])
         for _ in range(3):  # Chromium breaks off where the machine's network changes
             await page.goto(f"http://127.0.0.1:{port}/")
             with suppress(Exception):

@@ -83,7 +83,8 @@ def rights(user: User, topics: Topics) -> list[tuple[str, str]]:
             ]
             if user.kind is Kind.READER:
                 return read
-            return [*read, (WRITE, topics.acks(ward, person=name))]
+            # Reading its own word is of no use to it; the station learns from it that it may say one.
+            return [*read, (READ_BELOW, topics.acks(ward, person=name)), (WRITE, topics.acks(ward, person=name))]
         case Kind.ADMIN:
             return [
                 (WRITE, f"{CONTROL}"),
@@ -123,7 +124,6 @@ def _of_service(user: User, topics: Topics) -> list[tuple[str, str]]:
             return [
                 *presence,
                 *((READ_BELOW, f"{root}/{kind}/#") for kind in ("vitals", "status", "alerts", "limits", "services")),
-                (WRITE, topics.acks()),
                 (WRITE, topics.limits()),
             ]
         case "health":

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from station import models
 from station.bed import Bed
+from station.sight import Sight
 from station.ward import Ward
 from vitals.alert import Alert
 from vitals.look import SPOKEN
@@ -14,31 +15,35 @@ from vitals.signs import SIGNS
 from vitals.ward import HELD_FOR, in_order
 
 
-def ward(known: Ward, name: str | None, now: datetime) -> models.Ward:
-    """One ward, or with no name all of them."""
+def ward(known: Ward, name: str | None, sees: Sight, now: datetime) -> models.Ward:
+    """One ward, or with no name all that are seen."""
     alerts: dict[str, list[Alert]] = {}
     for alert in known.alerts(now):
         alerts.setdefault(alert.device_id, []).append(alert)
-    shown = [bed for bed in known.beds.values() if known.is_shown(bed) and name in (None, bed.seen.bed.ward)]
+    shown = [
+        bed
+        for bed in known.beds.values()
+        if known.is_shown(bed) and name in (None, bed.seen.bed.ward) and sees.covers(bed.seen.bed.ward)
+    ]
     devices = [seen.bed.device for seen in in_order(bed.seen for bed in shown)]
     doubted = known.is_doubted()
-    beds = [_bed(known.beds[device], alerts.get(device, []), doubted, now) for device in devices]
+    beds = [_bed(known.beds[device], _seen(alerts.get(device, []), sees), doubted, now) for device in devices]
     return models.Ward(at=now, beds=beds, away=away(known, now))
 
 
-def bed(known: Ward, device: str, now: datetime) -> models.Bed | None:
-    """One bed; None where nobody knows it."""
+def bed(known: Ward, device: str, sees: Sight, now: datetime) -> models.Bed | None:
+    """One bed; None where nobody knows it, or it is none to be seen."""
     found = known.beds.get(device)
-    if found is None:
+    if found is None or not sees.covers(found.seen.bed.ward):
         return None
     mine = [alert for alert in known.alerts(now) if alert.device_id == device]
-    return _bed(found, mine, known.is_doubted(), now)
+    return _bed(found, _seen(mine, sees), known.is_doubted(), now)
 
 
-def alerts(known: Ward, name: str | None, now: datetime) -> models.Alerts:
-    """The open alerts of one ward, or with no name of all."""
+def alerts(known: Ward, name: str | None, sees: Sight, now: datetime) -> models.Alerts:
+    """The open alerts of one ward, or with no name of all that are seen."""
     doubted = known.is_doubted()
-    mine = [_alert(alert, doubted) for alert in known.alerts(now) if name in (None, alert.ward)]
+    mine = [_alert(alert, doubted) for alert in _seen(known.alerts(now), sees) if name in (None, alert.ward)]
     return models.Alerts(at=now, alerts=mine, away=away(known, now))
 
 
@@ -67,6 +72,11 @@ def series(device: str, rows: Iterable[dict[str, Any]]) -> models.Series:
 def past_alerts(device: str, rows: Iterable[dict[str, Any]]) -> models.PastAlerts:
     """The rows of the view `alert`."""
     return models.PastAlerts(device=device, alerts=[_past(**row) for row in rows])
+
+
+def _seen(alerts: list[Alert], sees: Sight) -> list[Alert]:
+    # A device that has moved may have left an alert behind in the other ward.
+    return [alert for alert in alerts if sees.covers(alert.ward)]
 
 
 def _past(alert_id: UUID, worst_priority: str, text: str, unit: str | None, **rest: Any) -> models.PastAlert:

@@ -1,7 +1,8 @@
 """What persons ask of the alert worker, and its answer: the alert's new state, or a refusal with the reason.
 
-An answer comes as a message like any other, to all; here it finds the one who asked. Two who acknowledge at once both
-ask, and the worker decides who was first.
+Each asks on a topic that ends with the own name, on the own connection to the broker (`person`). An answer comes as a
+message like any other, to all; here it finds the one who asked. Two who acknowledge at once both ask, and the worker
+decides who was first.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from vitals.topics import Topics
 
 ANSWERS = 3.0  # seconds in which a worker that is there has done or refused what was asked
 
-Publish = Callable[[str, bytes, bool], Awaitable[None]]
+Publish = Callable[[str, bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +31,24 @@ class _Asked:
 
 
 class Asks:
-    """Those that wait for an answer. `publish` raises TryAgain while the broker is away."""
+    """Those that wait for an answer."""
 
-    def __init__(self, topics: Topics, publish: Publish) -> None:
+    def __init__(self, topics: Topics) -> None:
         self._topics = topics
-        self._publish = publish
         self._waiting: list[_Asked] = []
 
-    async def ask(self, alert: Alert, command: Command) -> Alert:
-        """Ask, and wait for the alert as it then stands; raises Refused, or TryAgain where nobody answers."""
+    async def ask(self, alert: Alert, command: Command, publish: Publish) -> Alert:
+        """Ask, and wait for the alert as it then stands; raises Refused, or TryAgain where nobody answers.
+
+        publish   as the person whose name is `command.by`; raises TryAgain while the broker is away
+        """
         if is_done(alert, command, datetime.now(UTC)):
             return alert  # the worker does not answer what changes nothing
-        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule)
+        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule, command.by)
         asked = _Asked(topic, command, datetime.now(UTC), asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         try:
-            await self._publish(topic, encode_command(command), False)
+            await publish(topic, encode_command(command))
             async with asyncio.timeout(ANSWERS):
                 return await asked.answer
         except TimeoutError:
@@ -55,9 +58,13 @@ class Asks:
 
     def alert(self, alert: Alert) -> None:
         """An alert has changed."""
-        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule)
+        place = self._topics.acks(alert.ward, alert.device_id, alert.rule)
         for asked in self._waiting:
-            if asked.topic == topic and not asked.answer.done() and is_done(alert, asked.command, asked.at):
+            if (
+                asked.topic == f"{place}/{asked.command.by}"
+                and not asked.answer.done()
+                and is_done(alert, asked.command, asked.at)
+            ):
                 asked.answer.set_result(alert)
 
     def refusal(self, refusal: Refusal) -> None:

@@ -1,10 +1,12 @@
 """What the browsers are told: the whole ward once, and then a few times a second what has changed of it. Pure.
 
-Every browser is told the same, so a frame is made into bytes once and the same bytes go to all of them. Numbers and
-texts only; how it looks is the page's business. Times are unix milliseconds of our clock or the device's, and the page
-reckons ages by `at`, our clock, because its own may be wrong.
+All browsers that see the same wards are told the same, so a frame is made into bytes once and the same bytes go to all
+of them. Numbers and texts only; how it looks is the page's business. Times are unix milliseconds of our clock or the
+device's, and the page reckons ages by `at`, our clock, because its own may be wrong.
 """
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from msgspec import Struct
 
 from station.bed import Bed
 from station.services import Away
+from station.sight import EVERYWHERE, Sight
 from station.ward import Ward
 from vitals import look
 from vitals.alert import Alert
@@ -95,7 +98,7 @@ class Frame(Struct, frozen=True, omit_defaults=True):
     away: list[ShownAway] = []
 
 
-def hello(version: str, *, history: bool) -> bytes:
+def hello(version: str, *, history: bool) -> dict[str, Any]:
     """What a page needs to know before the first frame: the signs, the score's inputs, whether there is history."""
     signs = [
         {
@@ -111,48 +114,81 @@ def hello(version: str, *, history: bool) -> bytes:
         }
         for sign in SIGNS
     ]
-    told = {
+    return {
         "version": version,
         "signs": signs,
         "score_inputs": [{"key": key, "hold_s": HOLD[key].total_seconds()} for key in INPUTS],
         "history": history,
         "held_for_s": HELD_FOR.total_seconds(),
     }
-    return _encode(told)
+
+
+def hello_to(told: dict[str, Any], name: str, sees: Sight, acts: Sight) -> bytes:
+    """The same for one person: the name, and the wards to see and to act in; null for all."""
+    person = {"name": look.plain(name), "sees": sees.listed(), "acts": acts.listed()}
+    return _encode({**told, "person": person})
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What there is to tell at one moment, found out once for all: devices that changed, every alert, who is away."""
+
+    devices: frozenset[str]
+    alerts: dict[str, ShownAlert]
+    away: list[ShownAway]
+
+
+def news(ward: Ward, now: datetime) -> News:
+    """Take it from the ward, which then begins to collect anew."""
+    devices = frozenset(ward.changed | ward.gone)
+    ward.changed.clear()
+    ward.gone.clear()
+    return News(devices, shown_alerts(ward, now), shown_away(ward, now))
 
 
 class Framer:
-    """Makes the frames; remembers what was told last."""
+    """Makes the frames for all who see the same wards; remembers what was told last."""
 
-    def __init__(self, ward: Ward) -> None:
+    def __init__(self, ward: Ward, sees: Sight = EVERYWHERE) -> None:
         self.number = 0
         self._ward = ward
+        self._sees = sees
+        self._devices: set[str] = set()  # those that some page may have
+        self._keys: set[str] = set()  # and the alerts
         self._told_alerts: dict[str, ShownAlert] = {}
         self._told_away: list[ShownAway] = []
 
     def whole(self, now: datetime) -> bytes:
         """Everything, for a browser that is new or fell behind; the next `changes` follow it."""
         ward = self._ward
-        beds = [shown_bed(bed) for bed in ward.beds.values() if ward.is_shown(bed)]
-        alerts = list(shown_alerts(ward, now).values())
+        beds = [shown_bed(bed) for device, bed in ward.beds.items() if self._shows(device)]
+        alerts = [alert for alert in shown_alerts(ward, now).values() if self._sees.covers(alert.ward)]
+        self._devices.update(bed.device for bed in beds)
+        self._keys.update(alert.key for alert in alerts)
         return _encode(Frame(self.number, ms(now), whole=True, beds=beds, alerts=alerts, away=shown_away(ward, now)))
 
-    def changes(self, now: datetime, *, due: bool) -> bytes | None:
+    def changes(self, news: News, now: datetime, *, due: bool) -> bytes | None:
         """What has changed since the last time; None where nothing has, unless a sign of life is `due`."""
-        ward = self._ward
-        alerts = shown_alerts(ward, now)
+        alerts = {key: alert for key, alert in news.alerts.items() if self._sees.covers(alert.ward)}
         told = [alert for key, alert in alerts.items() if self._told_alerts.get(key) != alert]
-        over = [key for key in self._told_alerts if key not in alerts]
-        away = shown_away(ward, now)
-        if not (due or ward.changed or ward.gone or told or over or away != self._told_away):
+        over = self._gone(self._keys, alerts)
+        beds = [shown_bed(self._ward.beds[device]) for device in news.devices if self._shows(device)]
+        gone = self._gone(self._devices & news.devices, {bed.device for bed in beds})
+        if not (due or beds or gone or told or over or news.away != self._told_away):
             return None
-        beds = [shown_bed(bed) for device in ward.changed if ward.is_shown(bed := ward.beds[device])]
-        gone = list(ward.gone)
-        ward.changed.clear()
-        ward.gone.clear()
-        self._told_alerts, self._told_away = alerts, away
+        self._told_alerts, self._told_away = alerts, news.away
+        self._devices = (self._devices | {bed.device for bed in beds}).difference(gone)
+        self._keys = set(alerts)
         self.number += 1
-        return _encode(Frame(self.number, ms(now), False, beds, gone, told, over, away))
+        return _encode(Frame(self.number, ms(now), False, beds, gone, told, over, news.away))
+
+    def _shows(self, device: str) -> bool:
+        bed = self._ward.beds.get(device)
+        return bed is not None and self._ward.is_shown(bed) and self._sees.covers(bed.seen.bed.ward)
+
+    @staticmethod
+    def _gone(had: Collection[str], have: Collection[str]) -> list[str]:
+        return [one for one in had if one not in have]
 
 
 def shown_bed(bed: Bed) -> ShownBed:

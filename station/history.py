@@ -28,7 +28,13 @@ SERIES = "SELECT * FROM vitals_series(%s, %s, %s, %s)"
 ALERTS = """
 SELECT alert_id, rule, kind, sign, unit, raised_at, ward, patient_id, state, worst_priority, text, acknowledged_at,
        acknowledged_by, cleared_at, reason, extract(epoch FROM duration)::float8 AS duration_s
-FROM alert WHERE device_id = %s AND raised_at > now() - interval '30 days' ORDER BY raised_at DESC LIMIT %s
+FROM alert WHERE device_id = %s AND raised_at > now() - interval '30 days' AND (%s::text[] IS NULL OR ward = ANY (%s))
+ORDER BY raised_at DESC LIMIT %s
+"""
+# A reading belongs to the ward that it was taken in. Where a device came from another one, its trend begins here.
+CAME_HERE = """
+SELECT max(bucket) + interval '1 hour' AS since FROM vitals_1h
+WHERE device_id = %s AND bucket > %s::timestamptz - interval '1 hour' AND bucket < %s AND ward <> ALL (%s)
 """
 
 
@@ -40,13 +46,23 @@ class History:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self.failures = 0
 
-    async def series(self, device: str, start: datetime, end: datetime, points: int) -> list[dict[str, Any]]:
-        """One device over a range, in at most `points` points; raises Never for what cannot be, TryAgain."""
+    async def series(
+        self, device: str, start: datetime, end: datetime, points: int, wards: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """One device over a range, in at most `points` points; raises Never for what cannot be, TryAgain.
+
+        wards   only what came after the last hour in which it was in another ward than these; None: all
+        """
+        if wards is not None:
+            (came,) = await self._ask(CAME_HERE, device, start, end, wards)
+            start = min(max(start, came["since"] or start), end)
+            if start == end:
+                return []
         return await self._ask(SERIES, device, start, end, points)
 
-    async def alerts(self, device: str, limit: int) -> list[dict[str, Any]]:
-        """The device's last alerts, the newest first, of 30 days; raises TryAgain."""
-        return await self._ask(ALERTS, device, limit)
+    async def alerts(self, device: str, limit: int, wards: list[str] | None = None) -> list[dict[str, Any]]:
+        """The device's last alerts in these wards, the newest first, of 30 days; raises TryAgain."""
+        return await self._ask(ALERTS, device, wards, wards, limit)
 
     async def watch(self, tell: Callable[[bool, datetime], None]) -> None:
         """Look every LOOK_S seconds whether the database answers, for ever."""

@@ -1,4 +1,4 @@
-"""The connection to the broker: everything heard goes to the ward, what persons ask goes out. Second stop of a reading.
+"""The connection to the broker: everything heard goes to the ward, a bed's limits go out. Second stop of a reading.
 
 The station is a client like any other, without a session: what it missed while it was away is no longer live, and what
 is retained comes again. It listens to its own heartbeat: a broker that is reached and silent is away too.
@@ -70,17 +70,17 @@ class Listener:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), retry_s)
 
-    async def publish(self, topic: str, payload: bytes, retain: bool) -> None:
-        """Publish what a person asks; raises TryAgain where the broker does not take it now.
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Publish limits, retained, for one who is signed in; raises TryAgain where the broker does not take them now.
 
-        Kept and sent later it would silence what nobody has looked at since, so it is not kept.
+        Kept and sent later they would change what nobody has looked at since, so they are not kept.
         """
         client = self._client
         if client is None:
             raise TryAgain("nothing was sent: the broker is away")
         try:
             async with asyncio.timeout(PUBLISH_S):
-                await publish(client, topic, payload, retain)
+                await publish(client, topic, payload, retain=True)
         except (MqttError, TimeoutError):
             raise TryAgain("the broker did not take it; look at the page, and ask again where it is still so") from None
 
@@ -90,7 +90,12 @@ class Listener:
         """Listen and beat until the connection is lost, which raises MqttError, or until `stop`."""
         topics = self._topics
         filters = [(topics.all_vitals, 0), (topics.all_status, 1), (topics.alerts(), 1), (topics.limits(), 1)]
-        filters += [(topics.service("+"), 0), (topics.refusals("+"), 1), (topics.rules("+"), 1)]
+        filters += [
+            (topics.service("+"), 0),
+            (topics.refusals("+"), 1),
+            (topics.refusals("+", "+"), 1),
+            (topics.rules("+"), 1),
+        ]
         self._ward.connected(datetime.now(UTC))
         self._heard_at = time.monotonic()
         granted = await client.subscribe(filters)

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from station.history import History
-from station.hub import Hub
 from station.listener import Listener
+from station.people import People
+from station.views import Views
 from station.ward import Ward
 
 
 class Metrics:
     """Read off when somebody asks; counting costs a message nothing."""
 
-    def __init__(self, ward: Ward, hub: Hub, listener: Listener, history: History) -> None:
+    def __init__(self, ward: Ward, views: Views, people: People, listener: Listener, history: History) -> None:
         self._registry = registry = CollectorRegistry()
         name = "vitalflow_station_"
 
@@ -22,9 +23,11 @@ class Metrics:
             "messages": ("Messages heard", lambda: ward.counts.messages),
             "readings": ("Readings heard", lambda: ward.counts.readings),
             "rejected": ("Messages that moved nothing, wholly or in part", lambda: ward.counts.rejected),
-            "frames": ("Frames sent to browsers", lambda: hub.sent),
-            "frame_bytes": ("Bytes of them", lambda: hub.sent_bytes),
-            "fell_behind": ("Times that a browser was too slow for a frame", lambda: hub.fell_behind),
+            "frames": ("Frames sent to browsers", lambda: views.sent.frames),
+            "frame_bytes": ("Bytes of them", lambda: views.sent.bytes),
+            "fell_behind": ("Times that a browser was too slow for a frame", lambda: views.sent.fell_behind),
+            "asked_logins": ("Times that the broker was asked about a name and a password", lambda: people.asked),
+            "refused_logins": ("Attempts to sign in that were refused", lambda: people.refused),
             "database_failures": ("Questions that the database did not answer", lambda: history.failures),
         }
         self._counters = [(Counter(name + key, text, registry=registry), now) for key, (text, now) in counted.items()]
@@ -32,7 +35,8 @@ class Metrics:
         connected = Gauge(name + "connected", "1 while connected to the broker", registry=registry)
         connected.set_function(lambda: ward.services.broker_there)
         Gauge(name + "beds", "Devices known", registry=registry).set_function(lambda: len(ward.beds))
-        Gauge(name + "browsers", "Pages open", registry=registry).set_function(lambda: len(hub.browsers))
+        Gauge(name + "browsers", "Pages open", registry=registry).set_function(lambda: views.browsers)
+        Gauge(name + "logins", "Browsers signed in", registry=registry).set_function(lambda: people.signed_in)
 
     def page(self) -> bytes:
         """The page that Prometheus reads."""

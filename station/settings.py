@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 from pydantic import Field, field_validator, model_validator
 
-from vitals.settings import DatabaseUrl, Settings
+from vitals.settings import DatabaseUrl, NamedFile, Settings
 
 
 class StationSettings(Settings):
@@ -12,7 +12,11 @@ class StationSettings(Settings):
 
     station_host: str = Field("127.0.0.1", min_length=1, description="The address that the pages are served on.")
     station_port: int = Field(8080, ge=1, le=65_535, description="The port that the pages are served on.")
-    station_open: bool = Field(False, description="Serve where other machines can reach it, although nobody logs in.")
+    station_certificate: NamedFile | None = Field(None, description="Serve https, with this certificate.")
+    station_key: NamedFile | None = Field(None, description="The private key of that certificate.")
+    station_open: bool = Field(
+        False, description="Serve plain http where other machines can reach it: something before it encrypts."
+    )
     station_names: str = Field("", description="Names that browsers may know it by, with commas; localhost is one.")
     station_client_id: str = Field(
         "station", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the station at the broker."
@@ -28,14 +32,42 @@ class StationSettings(Settings):
         return text
 
     @model_validator(mode="after")
-    def _is_not_open_by_mistake(self) -> "StationSettings":
-        if not self.station_open and not is_loopback(self.station_host):
+    def _passwords_are_not_readable_on_the_way(self) -> "StationSettings":
+        if (self.station_certificate is None) != (self.station_key is None):
+            raise ValueError("VITALFLOW_STATION_CERTIFICATE and VITALFLOW_STATION_KEY go together; set both or none")
+        if not (self.is_encrypted or self.station_open or is_loopback(self.station_host)):
             raise ValueError(
-                f"VITALFLOW_STATION_HOST is {self.station_host!r}, which other machines can reach, and nobody logs in: "
-                "whoever opens the page sees patients and silences alarms. Keep 127.0.0.1, or, where something before "
-                "it keeps strangers out (a container whose port is published on 127.0.0.1), VITALFLOW_STATION_OPEN=True"
+                f"VITALFLOW_STATION_HOST is {self.station_host!r}, which other machines can reach, and without "
+                "encryption everybody on the way reads passwords and patients: set VITALFLOW_STATION_CERTIFICATE and "
+                "VITALFLOW_STATION_KEY, or keep 127.0.0.1, or, where something before it encrypts (a proxy, or a "
+                "container whose port is published on 127.0.0.1), set VITALFLOW_STATION_OPEN=True"
             )
         return self
+
+    @model_validator(mode="after")
+    def _others_can_come_in_by_the_same_door(self) -> "StationSettings":
+        if self.mqtt_certificate is not None:
+            raise ValueError(
+                "VITALFLOW_MQTT_CERTIFICATE is set, and people sign in with passwords at the same port of the broker: "
+                "give the station the port for passwords (8883), and a password"
+            )
+        return self
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it serves https."""
+        return self.station_certificate is not None
+
+    @property
+    def address(self) -> str:
+        """Where the pages are, for people."""
+        host = f"[{self.station_host}]" if ":" in self.station_host else self.station_host
+        return f"{'https' if self.is_encrypted else 'http'}://{host}:{self.station_port}"
+
+    @property
+    def cookie(self) -> str:
+        """The name of a login's cookie. Browsers keep those of all ports of a host together."""
+        return f"vitalflow-{self.station_port}"
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The story of the station, from top to bottom, in one function: `Station.run`. One process, one thread, no state on
-disk: what it shows it has heard since it started, and what is retained at the broker it hears again.
+disk: what it shows it has heard since it started, and what is retained at the broker it hears again. Who is signed in
+is in memory too: after a restart everybody signs in anew.
 """
 
 import asyncio
@@ -15,13 +16,15 @@ from station import frame
 from station.api import api
 from station.asks import Asks
 from station.desk import desk
-from station.frame import Framer
+from station.encryption import Encryption
 from station.history import History
-from station.hub import Hub
 from station.listener import Listener
 from station.metrics import Metrics
+from station.people import People
 from station.services import Services
 from station.settings import StationSettings
+from station.signin import signin
+from station.views import Views
 from station.ward import Refusal, Ward
 from station.web import web
 from vitals.alert import Alert
@@ -31,7 +34,7 @@ log = logging.getLogger("station")
 
 VERSION = "0.1.0"
 FRAME_S = 0.2  # seconds between two frames: what a reading waits here, at most
-LIFE_S = 1.0  # seconds after which a page is told that nothing has changed
+TIDY_S = 5.0  # seconds between two looks for logins that nobody uses
 # What the kernel may hold for a browser that does not read. Little: it would be old when it is read.
 SEND_BUFFER = 64 * 1024
 
@@ -46,18 +49,28 @@ class Station:
         self._ward = ward = Ward(settings.topics, services, now, on_alert=self._on_alert, on_refusal=self._on_refusal)
         self._listener = Listener(settings, ward)
         self._history = History(settings.reader_url)
-        self._framer = Framer(ward)
-        self._hub = Hub(lambda: self._framer.whole(datetime.now(UTC)))
-        self._asks = Asks(settings.topics, self._listener.publish)
-        metrics = Metrics(ward, self._hub, self._listener, self._history)
-        hello = frame.hello(VERSION, history=settings.reader_url is not None)
+        self._people = people = People(settings.broker, settings.topics, ward.wards)
+        self._views = views = Views(ward, frame.hello(VERSION, history=settings.reader_url is not None))
+        self._asks = Asks(settings.topics)
+        metrics = Metrics(ward, views, people, self._listener, self._history)
         routers: list[object] = [
+            signin(people, settings.cookie),
             api(ward, self._history),
-            desk(ward, self._hub, self._asks, self._listener.publish, hello),
+            desk(ward, views, self._asks, self._listener.publish),
         ]
-        app = web(settings.names, VERSION, routers, self._healthz, metrics.page)
+        app = web(settings.names, people, settings.cookie, VERSION, routers, self._healthz, metrics.page)
+        self._encryption = encryption = None
+        if settings.station_certificate is not None and settings.station_key is not None:
+            self._encryption = encryption = Encryption(settings.station_certificate, settings.station_key)
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=2
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # what they say of an address, anybody can say
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+            ssl_context_factory=None if encryption is None else lambda *_: encryption.context,
         )
         self._server = _Server(config)
 
@@ -67,7 +80,7 @@ class Station:
         1. Take the port.
         2. Hear the broker; look after the database; both may be away and come back.
         3. A few times a second tell every browser what has changed.
-        4. Serve pages and API.
+        4. Serve pages and API to who is signed in, and end the logins that nobody uses.
         """
         with listening(self._settings.station_host, self._settings.station_port) as taken:
             self._server.stopping = self._stop
@@ -75,9 +88,12 @@ class Station:
                 asyncio.create_task(self._listener.run()),
                 asyncio.create_task(self._history.watch(self._ward.services.database)),
                 asyncio.create_task(self._tell()),
+                asyncio.create_task(self._tidy()),
             ]
             serving = asyncio.create_task(self._server.serve(sockets=[taken]))
-            log.info("the ward is at http://%s:%d", self._settings.station_host, self._settings.station_port)
+            log.info("the ward is at %s", self._settings.address)
+            if self._settings.broker.username is None:
+                log.warning("the broker takes us without a name: it may take anybody, and so does the sign-in page")
             try:
                 while not serving.done():
                     await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -91,22 +107,26 @@ class Station:
                     await asyncio.wait_for(asyncio.gather(serving, tasks[0], return_exceptions=True), 5)
                 for task in tasks:
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*tasks, self._people.close(), return_exceptions=True)
 
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
-        told_at = 0.0
         while True:
             now = loop.time()
-            changes = self._framer.changes(datetime.now(UTC), due=now - told_at >= LIFE_S)
-            if changes is not None:
-                told_at = now
-                self._hub.send(changes)
+            self._people.tell_wards()
+            self._views.tell(now)
             await asyncio.sleep(max(FRAME_S - (loop.time() - now), 0))
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_S)
+            self._people.tidy(asyncio.get_running_loop().time())
+            if self._encryption is not None:
+                self._encryption.renew()
 
     def _stop(self) -> None:
         self._listener.stop()
-        self._hub.close()
+        self._views.close()
 
     def _on_alert(self, alert: Alert) -> None:
         self._asks.alert(alert)

@@ -118,6 +118,10 @@ class Ward:
         doubted = self._board.doubted()
         return lambda alert: alert.alert_id in doubted
 
+    def wards(self) -> set[str]:
+        """Every ward of which something was heard."""
+        return {bed.seen.bed.ward for bed in self.beds.values()} | self._board.wards()
+
     def is_shown(self, bed: Bed) -> bool:
         """Not a bed of which nothing came but a retained "offline": it belongs to earlier days."""
         return bed.seen.online or bed.seen.last is not None
@@ -173,7 +177,7 @@ class Ward:
 
     def _take_service(self, name: str, payload: bytes, retained: bool, now: datetime) -> None:
         service, _, what = name.partition("/")
-        if what == "refusals":
+        if what == "refusals" or what.startswith("refusals/"):
             try:
                 refusal = _decode_refusal(payload)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

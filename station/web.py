@@ -9,14 +9,17 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from station.door import PAGES, Door
 from station.guard import Guard
+from station.people import People
 
 STATIC = Path(__file__).parent / "static"
-PAGES = ("/", "/alerts", "/bed")  # one document; which page it is, its script reads off the address
 
 
 def web(
     names: frozenset[str],
+    people: People,
+    cookie: str,
     version: str,
     routers: list[object],
     healthz: Callable[[], dict[str, object]],
@@ -27,7 +30,8 @@ def web(
     app = FastAPI(
         title="VitalFlow station",
         version=version,
-        description="The live ward, read-only. Trends come from the database; everything else is what the broker told.",
+        description="The live ward, read-only, for who is signed in: HTTP Basic with the name and password of "
+        "`python -m identity enroll-person`. Trends come from the database; everything else is what the broker told.",
         docs_url=None,
         redoc_url=None,
     )
@@ -37,7 +41,7 @@ def web(
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
-    for path in PAGES:
+    for path in PAGES:  # one document; which page it is, its script reads off the address
         app.add_api_route(path, page, include_in_schema=False)
 
     @app.get("/healthz", tags=["operation"])
@@ -51,4 +55,4 @@ def web(
         return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    return Guard(app, names)
+    return Guard(Door(app, people, cookie), names)

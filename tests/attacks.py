@@ -391,6 +391,18 @@ CASES = [
         NO,
         sub("eve", "alerts/icu-1/#"),
     ),
+    Case(
+        "read what another person says",
+        sub("ada", "acks/icu-1/+/+/grace"),
+        NO,
+        sub("ada", "acks/icu-1/+/+/ada"),
+    ),
+    Case(
+        "read one's own word as who may only read",
+        sub("eve", "acks/icu-1/+/+/eve"),
+        NO,
+        sub("ada", "acks/icu-1/+/+/ada"),
+    ),
     Case("publish vitals as a person", pub("grace", "vitals/icu-1/bed-1"), NO, OWN),
     Case(
         "forge an alert as a person",
@@ -422,10 +434,12 @@ CASES = [
     ),
     Case(
         "acknowledge as ingest",
-        pub("ingest", "acks/icu-1/bed-1/spo2-low"),
+        pub("ingest", "acks/icu-1/bed-1/spo2-low/ada"),
         NO,
-        pub("station", "acks/icu-1/bed-1/none", b'{"by":"Ada","action":"acknowledge"}'),
+        OWN_ACK,
     ),
+    Case("acknowledge for a person as the station", pub("station", "acks/icu-1/bed-1/spo2-low/ada"), NO, OWN_ACK),
+    Case("acknowledge without a name as the station", pub("station", "acks/icu-1/bed-1/spo2-low"), NO, OWN_ACK),
     Case("publish vitals as ingest", pub("ingest", "vitals/icu-1/bed-1"), NO, OWN),
     Case(
         "forge a receipt as alerts",

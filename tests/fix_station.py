@@ -1,12 +1,18 @@
 """The station for tests: the real program, and real browsers that look at it."""
 
+import base64
 import contextlib
+import json
 import os
 import sys
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
@@ -25,7 +31,11 @@ NOT_OURS = (
     "ERR_CONNECTION_REFUSED",
     "ERR_INCOMPLETE_CHUNKED",
     "ERR_EMPTY_RESPONSE",
+    "status of 401",
+    "status of 403",
     "status of 409",
+    "status of 429",
+    "ERR_CONNECTION_RESET",
     "status of 503",
 )
 
@@ -36,6 +46,10 @@ def pytest_report_header(config: pytest.Config) -> str:
     except Never as missing:
         return f"browser: NONE, so tests/browser will fail: {missing}"
     return f"browser: {chromium.version(path)} ({path})"
+
+
+ANY = "any word"  # at a broker that lets everybody in
+Answer = tuple[int, Any, Message]
 
 
 class StationProcess(ServiceProcess):
@@ -54,12 +68,47 @@ class StationProcess(ServiceProcess):
         }
         super().__init__(["station"], environment, folder / f"station-{uuid.uuid4().hex[:6]}.log")
 
+    def ask(self, method: str, path: str, content: object = None, **headers: str) -> Answer:
+        """One request; status, JSON or text, and headers. Redirections are not followed."""
+        body = None if content is None else json.dumps(content).encode()
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        told = ({"Content-Type": "application/json"} if body is not None else {}) | given
+        request = urllib.request.Request(self.url + path, body, told, method=method)
+        try:
+            with urllib.request.build_opener(_Stays).open(request, timeout=15) as answer:
+                return answer.status, _read(answer), answer.headers
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _read(error), error.headers
+
+    def sign_in(self, name: str, password: str = ANY) -> str:
+        """The Cookie header of one who has signed in."""
+        status, told, headers = self.ask("POST", "/signin", {"name": name, "password": password})
+        assert status == 200, told
+        return headers["Set-Cookie"].partition(";")[0]
+
+
+class _Stays(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _read(answer: Any) -> Any:
+    text = answer.read().decode()
+    return json.loads(text) if "json" in (answer.headers["Content-Type"] or "") else text
+
+
+def basic(name: str, password: str = ANY) -> str:
+    """The Authorization header of a script."""
+    return f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
+
 
 class Screen:
-    """One person's browser: a page, and all that went wrong on it."""
+    """One person's browser: a page, and all that went wrong on it. `open` signs in with name and password."""
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(self, context: BrowserContext, name: str, password: str) -> None:
         self.context = context
+        self.name, self.password = name, password
         self.page: Page = context.new_page()
         self.wrong: list[str] = []
         self.page.on("console", self._hear)
@@ -67,13 +116,24 @@ class Screen:
         self.page.on("dialog", self._refuse)
 
     def open(self, address: str) -> Page:
-        """Go there, and wait until the page is told."""
+        """Sign in where that is not done yet, go there, and wait until the page is told."""
+        self.sign_in(address)
         for _ in range(3):
             self.page.goto(address)
             with contextlib.suppress(Exception):
                 self.page.wait_for_selector('html[data-link="live"]', timeout=8000)
                 return self.page
         raise AssertionError(f"{address} does not become live: {self.wrong}")
+
+    def sign_in(self, address: str) -> None:
+        """As the page for it would do."""
+        parts = urlsplit(address)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if self.context.request.get(f"{origin}/desk/me").ok:
+            return
+        content = {"name": self.name, "password": self.password}
+        answer = self.context.request.post(f"{origin}/signin", data=content, headers={"Origin": origin})
+        assert answer.ok, answer.text()
 
     def tile(self, device: str) -> Any:
         """The tile of a device."""
@@ -129,14 +189,13 @@ def make_screen(browser: Browser) -> Iterator[MakeScreen]:
     """Windows as of different persons: they share no storage. A test fails where one of them complains."""
     made: list[Screen] = []
 
-    def make(name: str = "nurse Ada", *, theme: str = "night", **options: Any) -> Screen:
+    def make(name: str = "nurse Ada", password: str = ANY, *, theme: str = "night", **options: Any) -> Screen:
         context = browser.new_context(**{"viewport": DESK, **options})
         context.add_init_script(
             f"localStorage.getItem('vitalflow.theme') ?? localStorage.setItem('vitalflow.theme', {theme!r});"
-            f"localStorage.getItem('vitalflow.name') ?? localStorage.setItem('vitalflow.name', {name!r});"
         )
         context.add_init_script(COUNT_TONES)
-        made.append(Screen(context))
+        made.append(Screen(context, name, password))
         return made[-1]
 
     yield make

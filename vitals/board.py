@@ -73,6 +73,10 @@ class Board:
         """The ids of those that were not told again since the last connection."""
         return frozenset(self._open[topic].alert_id for topic in self._doubted)
 
+    def wards(self) -> set[str]:
+        """The wards with an open alert."""
+        return {alert.ward for alert in self._open.values()}
+
     @property
     def raised(self) -> int:
         """How many were raised since `since`, open or not."""

@@ -1,7 +1,7 @@
-// What a person does: acknowledge, pause the audio, resume it, set limits. Under a name, which is asked for once.
+// What a person does: acknowledge, pause the audio, resume it, set limits. Under the name that is signed in.
 
-import { el } from "./dom.js";
-import { keep, kept } from "./keep.js";
+import { hasEnded } from "./session.js";
+import { mayAct } from "./store.js";
 
 const said = () => document.getElementById("said");
 let hide = 0;
@@ -16,37 +16,15 @@ export function say(sentence, bad = false) {
   hide = setTimeout(() => { place.dataset.shown = "false"; }, bad ? 9000 : 4000);
 }
 
-/** The person's name; asks where it is not known, and is null where nobody wants to tell. */
-export async function person(again = false) {
-  const known = kept("name", "");
-  if (known && !again) return known;
-  const field = el("input", { id: "name-field", name: "name", maxlength: 200, autocomplete: "name", required: true, value: known });
-  const cancel = el("button", { type: "button" }, "Cancel");
-  const form = el("form", { method: "dialog" },
-    el("h2", { id: "name-title" }, "Who are you?"),
-    el("p", {}, "Your name stands beside what you acknowledge, on every screen and in the history. This browser remembers it."),
-    el("label", { for: "name-field" }, "Name"), field,
-    el("div", { class: "buttons" }, cancel, el("button", { class: "primary" }, "Continue")));
-  const dialog = el("dialog", { "aria-labelledby": "name-title" }, form);
-  document.body.append(dialog);
-  cancel.addEventListener("click", () => dialog.close());
-  let given = null;
-  form.addEventListener("submit", () => { given = field.value.trim() || null; });
-  dialog.showModal();
-  field.focus();
-  await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
-  dialog.remove();
-  if (given) keep("name", given);
-  return given;
-}
-
 /** Ask something of the alert worker about an alert, and say what came of it. */
 export async function act(alert, action, button = null) {
-  const by = await person();
-  if (!by) return;
-  if (button) button.disabled = true;
   const { ward, device, rule } = alert;
-  const answer = await send("POST", "/desk/alerts", { by, ward, device, rule, action });
+  if (!mayAct(ward)) {
+    say("You may look at this ward, and change nothing", true);
+    return;
+  }
+  if (button) button.disabled = true;
+  const answer = await send("POST", "/desk/alerts", { ward, device, rule, action });
   if (button) button.disabled = false;
   const what = { acknowledge: "acknowledged", pause_audio: "audio paused for two minutes", resume_audio: "audio resumed" };
   if (answer.ok) say(`${alert.name} ${alert.text}: ${what[action]}`);
@@ -60,6 +38,7 @@ export async function send(method, address, content) {
       method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(content),
     });
     if (answer.ok) return { ok: true, detail: "" };
+    if (hasEnded(answer)) return { ok: false, detail: "your login has ended" };
     const told = await answer.json().catch(() => ({}));
     return { ok: false, detail: inWords(told.detail) ?? `the station answered ${answer.status}` };
   } catch {

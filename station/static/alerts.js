@@ -2,7 +2,7 @@
 
 import { act } from "./acts.js";
 import { attribute, bedAddress, el, name, text } from "./dom.js";
-import { now, store, watched } from "./store.js";
+import { mayAct, now, store, watched } from "./store.js";
 import { badge, inOrder, RANKS, span, standing } from "./words.js";
 
 /** A list of alerts that keeps its rows, so that a button does not vanish under a finger. */
@@ -66,9 +66,10 @@ class Row {
     text(this.age, span((at - alert.raised) / 1000));
     for (const [key, value] of Object.entries({ priority: alert.priority, kind: alert.kind, state: alert.state })) attribute(this.node, `data-${key}`, value);
     attribute(this.node, "data-doubted", alert.doubted ? "true" : null);
-    this.acknowledge.hidden = alert.state === "acknowledged";
-    this.pause.hidden = alert.state !== "active";
-    this.resume.hidden = alert.state !== "audio_paused";
+    const looks = !mayAct(alert.ward);
+    this.acknowledge.hidden = looks || alert.state === "acknowledged";
+    this.pause.hidden = looks || alert.state !== "active";
+    this.resume.hidden = looks || alert.state !== "audio_paused";
     for (const button of [this.acknowledge, this.pause, this.resume]) attribute(button, "aria-label", `${button.textContent}: ${alert.name}, ${alert.text}`);
   }
 }

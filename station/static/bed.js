@@ -6,6 +6,7 @@ import { age, condition, reading } from "./condition.js";
 import { attribute, el, name, text } from "./dom.js";
 import { LimitsPanel } from "./limits.js";
 import { rowsOf } from "./signs.js";
+import { hasEnded } from "./session.js";
 import { fetchRecent, now, store } from "./store.js";
 import { level } from "./tile.js";
 import { inOrder, MARKS, moment, shown, span } from "./words.js";
@@ -246,6 +247,7 @@ export class BedPage {
 export async function ask(address) {
   try {
     const answer = await fetch(address);
+    if (hasEnded(answer)) return { problem: "your login has ended" };
     const told = await answer.json().catch(() => ({}));
     return answer.ok ? told : { problem: typeof told.detail === "string" ? told.detail : `the station answered ${answer.status}` };
   } catch {

@@ -1,8 +1,9 @@
 // A bed's own limits: shown beside those of the rules, changed in a form. The station refuses what contradicts itself.
 
-import { person, say, send } from "./acts.js";
+import { say, send } from "./acts.js";
 import { el, text } from "./dom.js";
-import { store } from "./store.js";
+import { hasEnded } from "./session.js";
+import { mayAct, store } from "./store.js";
 
 export class LimitsPanel {
   constructor(device, changed) {
@@ -23,6 +24,7 @@ export class LimitsPanel {
     this.asking = true;
     try {
       const answer = await fetch(`/desk/limits?device=${encodeURIComponent(this.device)}`);
+      if (hasEnded(answer)) return;
       const told = await answer.json();
       this.told = answer.ok && !told.problem ? told : null;
       text(this.note, this.told ? this.whose() : told.problem ?? told.detail);
@@ -67,16 +69,16 @@ export class LimitsPanel {
   }
 
   show() {
-    this.button.hidden = !this.told;
+    const bed = store.beds.get(this.device);
+    this.button.hidden = !this.told || !bed || !mayAct(bed.ward);
     this.rows.replaceChildren(...(this.told?.rules ?? []).map((rule) => el("tr", {},
       el("th", { scope: "row" }, rule.text),
       el("td", {}, ...this.levels(rule).map((level) => el("span", { class: "limit", data: { priority: level.priority } },
         `${rule.above ? ">" : "<"} ${number(level.value)}${level.own ? " •" : ""}`)), el("small", {}, rule.unit)))));
   }
 
-  async form() {
-    const by = await person();
-    if (!by || !this.told) return;
+  form() {
+    if (!this.told) return;
     const patient = store.beds.get(this.device)?.patient;
     const own = this.own();
     const problem = el("p", { class: "problem", role: "alert" });
@@ -104,7 +106,7 @@ export class LimitsPanel {
     cancel.addEventListener("click", close);
     dialog.addEventListener("close", () => dialog.remove());
     const put = async (content, done) => {
-      const answer = await send("PUT", "/desk/limits", { by, device: this.device, ...content });
+      const answer = await send("PUT", "/desk/limits", { device: this.device, ...content });
       if (!answer.ok) {
         text(problem, `Not set: ${answer.detail}`);
         problem.scrollIntoView({ block: "nearest" });

@@ -1,13 +1,15 @@
 // The page: which of the pages it is, what stands on top of each, and when they are told. Drawn at most once a frame of the
 // screen, however much comes in.
 
-import { act, person, say } from "./acts.js";
+import { act, say } from "./acts.js";
 import { AlertsPage, counts } from "./alerts.js";
 import { BedPage } from "./bed.js";
 import { el, text } from "./dom.js";
 import { keep, kept } from "./keep.js";
+import { signOut } from "./session.js";
 import { allow, audible, sound } from "./sound.js";
 import { connect, current, now, onChange, store, watched } from "./store.js";
+import { themed } from "./theme.js";
 import { measureAgain } from "./tile.js";
 import { WardPage } from "./ward.js";
 import { clock, MARKS, span } from "./words.js";
@@ -123,6 +125,7 @@ function showState() {
     text(line, sentence);
   });
   showSound();
+  showPerson();
 }
 
 function since(milliseconds, at) {
@@ -168,27 +171,55 @@ for (const touch of ["pointerdown", "keydown"]) {
   addEventListener(touch, () => { if (soundWanted && !audible()) allow(true).then(showSound); });
 }
 
+// --- who is signed in ---
+
+function showPerson() {
+  const person = store.hello?.person;
+  part("person").hidden = !person;
+  if (!person) return;
+  text(part("person-name"), person.name);
+  part("person").setAttribute("aria-label", `Signed in as ${person.name}`);
+  part("person").title = person.name;
+}
+
+function showLogin() {
+  const person = store.hello?.person;
+  if (!person) return;
+  const wards = (of) => (of === null ? "all wards" : of.length ? of.join(", ") : "no ward yet");
+  const acts = person.acts !== null && person.acts.length === 0
+    ? "You may look, and change nothing."
+    : `You may acknowledge, pause and set limits in ${wards(person.acts)}. Your name stands beside what you acknowledge.`;
+  const close = el("button", { type: "button" }, "Close");
+  const out = el("button", { type: "button", class: "primary" }, "Sign out");
+  const dialog = el("dialog", { "aria-labelledby": "login-title" },
+    el("h2", { id: "login-title" }, "Signed in as ", el("bdi", {}, person.name)),
+    el("p", {}, "You see ", el("bdi", {}, wards(person.sees)), ". ", person.sees?.length === 0 ? "" : acts),
+    el("div", { class: "buttons" }, close, out));
+  document.body.append(dialog);
+  close.addEventListener("click", () => dialog.close());
+  out.addEventListener("click", () => signOut().catch(() => {
+    dialog.close();
+    say("You are not signed out: the station does not answer", true);
+  }));
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.showModal();
+}
+
+part("person").addEventListener("click", showLogin);
+
 // --- day and night ---
 
-function setTheme(theme) {
-  root.dataset.theme = theme;
-  keep("theme", theme);
-  const other = theme === "night" ? "day" : "night";
-  part("theme").textContent = theme === "night" ? "☀" : "☾";
-  part("theme").setAttribute("aria-label", `Switch to ${other}`);
-  part("theme").title = `Switch to ${other}`;
+function redraw() {
   measureAgain();
   if (page && store.hello) page.update({ whole: true, beds: new Set(), gone: [], alerts: true, state: false });
 }
-
-part("theme").addEventListener("click", () => setTheme(root.dataset.theme === "night" ? "day" : "night"));
 
 // --- keys ---
 
 const KEYS = [
   ["w", "Ward"], ["l", "Alerts"], ["← ↑ ↓ →", "From bed to bed"], ["Enter", "Open the bed"],
   ["a", "Acknowledge the alert that has the focus, or the worst of that bed"], ["p", "Pause its audio for two minutes"],
-  ["s", "Sound on or off"], ["t", "Day or night"], ["n", "Change your name"], ["?", "This list"],
+  ["s", "Sound on or off"], ["t", "Day or night"], ["n", "Who is signed in; sign out"], ["?", "This list"],
 ];
 
 function help() {
@@ -214,7 +245,7 @@ addEventListener("keydown", (event) => {
     l: () => go("/alerts"),
     s: () => setSound(!soundWanted || !audible()),
     t: () => part("theme").click(),
-    n: async () => { const by = await person(true); if (by) say(`Hello, ${by}`); },
+    n: showLogin,
     "?": help,
     a: () => onSelected("acknowledge"),
     p: () => onSelected("pause_audio"),
@@ -231,6 +262,6 @@ function onSelected(action) {
   else say("Select a bed or an alert first, with Tab or the arrows", true);
 }
 
-setTheme(kept("theme", "night"));
+themed(part("theme"), redraw);
 open();
 connect();

@@ -3,13 +3,15 @@
 // Ages are reckoned by the station's clock, which every frame carries, because this machine's own may be wrong; and a
 // page that is told nothing for a few seconds says so, because old numbers look exactly like new ones.
 
+import { check, hasEnded, leave } from "./session.js";
+
 const LOST_AFTER = 3000; // milliseconds without a frame, though one comes every second at least
 const BEHIND = 3000; // milliseconds that a frame may come later than the quickest of the last ones
 const OFFSETS = 30; // frames by which the station's clock is judged
 const KEPT = 300; // seconds behind each bed
 
 export const store = {
-  hello: null, // the table of signs, and periods
+  hello: null, // the table of signs, periods, and who is signed in: { name, sees, acts }, null for all wards
   beds: new Map(), // by device
   alerts: new Map(), // by key
   away: [], // who the station says is away
@@ -45,6 +47,12 @@ export function watched() {
   return current() && !store.away.some((one) => one.name.startsWith("alerts"));
 }
 
+/** Whether the person may acknowledge and set limits in a ward; the station refuses it too. */
+export function mayAct(ward) {
+  const acts = store.hello?.person.acts;
+  return acts === null || Boolean(acts?.includes(ward));
+}
+
 /** Listen, from now on. */
 export function connect() {
   source?.close();
@@ -52,13 +60,16 @@ export function connect() {
   source.addEventListener("hello", (event) => {
     store.hello = JSON.parse(event.data);
   });
+  source.addEventListener("over", (event) => leave(JSON.parse(event.data)));
   source.addEventListener("message", (event) => {
     if (store.hello) take(JSON.parse(event.data));
   });
   source.addEventListener("error", () => {
     number = null;
     setLink("lost");
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000); // it gave up; we do not
+    if (source.readyState !== EventSource.CLOSED) return;
+    setTimeout(connect, 1000); // it gave up; we do not, unless nobody is signed in any more
+    check();
   });
 }
 
@@ -142,7 +153,7 @@ export async function fetchRecent(device = null) {
   const query = device === null ? "seconds=120" : `seconds=${KEPT}&device=${encodeURIComponent(device)}`;
   try {
     const answer = await fetch(`/desk/recent?${query}`, { headers: { Accept: "application/json" } });
-    if (!answer.ok) return;
+    if (hasEnded(answer) || !answer.ok) return;
     for (const [known, earlier] of Object.entries(await answer.json())) join(known, earlier);
     tell({ whole: false, beds: new Set(store.beds.keys()), gone: [], alerts: false, state: false });
   } catch {

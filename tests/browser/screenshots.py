@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.ground import PASSWORD, Ground, ground
 from bench.services import running, service
-from bench.station import monitors
+from bench.station import monitors, sign_in
 from sql.migrate import READER_ROLE
 from stack.programs import CHECKOUT
 from stack.servers import OWNER
@@ -28,6 +28,7 @@ from vitals.errors import told_in_one_sentence
 FOLDER = CHECKOUT / "docs/images"
 WARM_UP = 125.0  # seconds: a whole sparkline, and patients who deteriorate
 COLOURS = 200
+NURSE = "nurse Ada"
 WALL, DESK, PHONE = (1920, 1080), (1440, 900), (390, 844)
 
 
@@ -72,19 +73,24 @@ def station(servers: Ground) -> Iterator[int]:
 
 def answer_two(port: int) -> None:
     """Somebody has seen the second alert, and silenced the third."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/alerts") as answer:
-        alerts = [alert for alert in json.load(answer)["alerts"] if alert["state"] == "active"]
+    alerts = [alert for alert in open_alerts(port) if alert["state"] == "active"]
     for alert, action in zip(alerts[1:3], ("acknowledge", "pause_audio"), strict=False):
         place = {key: alert[key] for key in ("ward", "device", "rule")}
-        asked = json.dumps({"by": "nurse Ada", "action": action, **place}).encode()
-        headers = {"Content-Type": "application/json"}
+        asked = json.dumps({"action": action, **place}).encode()
+        headers = {"Content-Type": "application/json", "Cookie": sign_in(port, NURSE)}
         urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/desk/alerts", asked, headers)).close()
+
+
+def open_alerts(port: int) -> list[dict[str, Any]]:
+    """As the API tells them."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/api/alerts", headers={"Cookie": sign_in(port, NURSE)})
+    with urllib.request.urlopen(asked) as answer:
+        return list(json.load(answer)["alerts"])
 
 
 def take(browser: Browser, port: int) -> None:
     """All pictures. The bed is the first one with an alert of its score."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/alerts") as answer:
-        alerts = json.load(answer)["alerts"]
+    alerts = open_alerts(port)
     device = next(alert["device"] for alert in alerts if (alert["rule"], alert["ward"]) == ("news2", "icu-1"))
     bed = f"/bed?device={device}"
     picture(browser, port, "ward-night-wall", "/", WALL)
@@ -110,8 +116,10 @@ def picture(
 ) -> None:
     """One picture, in few colours, so that it is small."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale)
-    told = {"theme": theme, "name": "nurse Ada", **kept}
+    told = {"theme": theme, **kept}
     context.add_init_script("".join(f"localStorage.setItem('vitalflow.{key}', '{of}');" for key, of in told.items()))
+    name_of_cookie, _, token = sign_in(port, NURSE).partition("=")
+    context.add_cookies([{"name": name_of_cookie, "value": token, "url": f"http://127.0.0.1:{port}"}])
     page: Page = context.new_page()
     for _ in range(3):
         page.goto(f"http://127.0.0.1:{port}{path}")

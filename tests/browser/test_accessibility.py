@@ -62,9 +62,19 @@ def test_no_page_has_a_serious_barrier(
     assert barriers(page) == []
     page.keyboard.press("?")
     assert barriers(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    page.get_by_role("dialog").wait_for()
+    assert barriers(page) == []
     for path in ("/alerts", "/bed?device=bed-1"):
         page = screen.open(station.url + path)
         page.locator(".alert").first.wait_for()
         assert barriers(page) == []
     page.get_by_role("button", name="Change").click()
+    assert barriers(page) == []
+    page = make_screen(theme=theme, reduced_motion="reduce").page
+    page.context.add_init_script(path=axe)
+    page.goto(station.url)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_text("Your name is missing.").wait_for()
     assert barriers(page) == []

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import expect
 
+from bench.proxy import Proxy
 from stack.servers import Broker, free_port
 from tests.fix_alerts import Person
 from tests.fix_station import MakeScreen, MakeStation
@@ -38,19 +39,43 @@ def test_a_broker_that_stops_is_told_within_five_seconds_and_comes_back_by_itsel
     expect(screen.value("bed-1", "heart_rate")).to_have_text("77", timeout=2000)
 
 
-def test_a_page_that_loses_the_station_says_so_and_finds_it_again(
+def test_a_page_that_loses_the_station_says_so_and_asks_to_sign_in_when_it_is_back(
     broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
+    """Who is signed in is in the memory of the station only."""
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
     person.measure("bed-1", heart_rate=80)
-    page = screen.open(station.url)
+    page = screen.open(f"{station.url}/bed?device=bed-1")
     station.kill()
     expect(page.locator("#banner")).to_contain_text("This page has lost the station", timeout=5000)
     expect(page.locator("html")).to_have_attribute("data-stale", "true")
     station.start()
-    expect(page.locator("#banner")).to_have_text("", timeout=10_000)
+    expect(page.locator("#why")).to_have_text("Your login has ended. Sign in again.", timeout=10_000)
+    page.get_by_label("Name").fill("nurse Ada")
+    page.get_by_label("Password", exact=True).fill("any word")
+    page.keyboard.press("Enter")
     person.measure("bed-1", heart_rate=81)
-    expect(screen.value("bed-1", "heart_rate")).to_have_text("81")
+    expect(page.locator("h1")).to_have_text("bed-1")
+    expect(page.locator('.strip[data-sign="heart_rate"] .value')).to_have_text("81")
+
+
+def test_a_page_that_loses_the_network_says_so_and_finds_the_station_again(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    person.measure("bed-1", heart_rate=80)
+    network = Proxy(station.port).start()
+    try:
+        page = screen.open(f"http://127.0.0.1:{network.port}")
+        network.cut()
+        expect(page.locator("#banner")).to_contain_text("This page has lost the station", timeout=5000)
+        expect(page.locator("html")).to_have_attribute("data-stale", "true")
+        network.heal()
+        expect(page.locator("#banner")).to_have_text("", timeout=10_000)
+        person.measure("bed-1", heart_rate=81)
+        expect(screen.value("bed-1", "heart_rate")).to_have_text("81")
+    finally:
+        network.stop()
 
 
 def test_a_station_that_hangs_is_noticed_too(

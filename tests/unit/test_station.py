@@ -13,9 +13,9 @@ from starlette.responses import PlainTextResponse
 from alerts.rulefile import DEFAULT, load
 from station.asks import Asks
 from station.bed import Bed
-from station.frame import Framer
+from station.frame import Framer, news
 from station.guard import HEADERS, Guard
-from station.hub import Hub
+from station.hub import Browser, Hub, Sent
 from station.services import Services
 from station.settings import StationSettings
 from station.ward import MAX_BEDS, Refusal, Ward
@@ -54,13 +54,13 @@ async def read(stream: AsyncIterator[bytes], events: int) -> list[dict[str, Any]
 
 def test_a_browser_gets_the_whole_ward_first_and_then_every_change() -> None:
     async def story() -> None:
-        hub = Hub(lambda: b'{"whole":1}')
-        stream = hub.stream(b"{}")
+        hub = Hub(lambda: b'{"whole":1}', sent := Sent())
+        stream = hub.stream(b"{}", Browser())
         assert await read(stream, 2) == [{}, {"whole": 1}]
         for number in range(3):
             hub.send(b'{"change":%d}' % number)
             assert await read(stream, 1) == [{"change": number}]
-        assert hub.fell_behind == 0
+        assert (sent.frames, sent.fell_behind) == (4, 0)
 
     asyncio.run(story())
 
@@ -68,8 +68,8 @@ def test_a_browser_gets_the_whole_ward_first_and_then_every_change() -> None:
 def test_a_slow_browser_gets_no_backlog_but_the_ward_as_it_stands_and_holds_up_nobody() -> None:
     async def story() -> None:
         now = [b'{"whole":0}']
-        hub = Hub(lambda: now[0])
-        slow, quick = hub.stream(b"{}"), hub.stream(b"{}")
+        hub = Hub(lambda: now[0], Sent())
+        slow, quick = hub.stream(b"{}", Browser()), hub.stream(b"{}", Browser())
         await read(slow, 2)
         await read(quick, 2)
         for number in range(50):
@@ -83,16 +83,18 @@ def test_a_slow_browser_gets_no_backlog_but_the_ward_as_it_stands_and_holds_up_n
     asyncio.run(story())
 
 
-def test_a_browser_that_goes_is_forgotten_and_a_station_that_stops_ends_every_stream() -> None:
+def test_a_browser_that_goes_is_forgotten_and_one_that_is_to_leave_hears_no_more() -> None:
     async def story() -> None:
-        hub = Hub(lambda: b"{}")
-        gone, stays = hub.stream(b"{}"), hub.stream(b"{}")
+        hub = Hub(lambda: b"{}", Sent())
+        told = Browser()
+        gone, stays = hub.stream(b"{}", Browser()), hub.stream(b"{}", told)
         await read(gone, 2)
         await read(stays, 2)
         assert len(hub.browsers) == 2
-        await gone.aclose()  # type: ignore[attr-defined]
+        await gone.aclose()
         assert len(hub.browsers) == 1
-        hub.close()
+        hub.send(b'{"change":1}')
+        told.leave()
         with pytest.raises(StopAsyncIteration):
             await anext(stays)
 
@@ -102,8 +104,8 @@ def test_a_browser_that_goes_is_forgotten_and_a_station_that_stops_ends_every_st
 # --- frames ---
 
 
-def frame(framer: Framer, now: datetime = NOW, due: bool = False) -> dict[str, Any] | None:
-    made = framer.changes(now, due=due)
+def frame(ward: Ward, framer: Framer, now: datetime = NOW, due: bool = False) -> dict[str, Any] | None:
+    made = framer.changes(news(ward, now), now, due=due)
     return None if made is None else dict(json.loads(made))
 
 
@@ -113,24 +115,24 @@ def test_a_frame_has_what_changed_and_nothing_else() -> None:
     framer = Framer(ward)
     hear(ward, "bed-1", heart_rate=80)
     hear(ward, "bed-2", heart_rate=70)
-    first = frame(framer)
+    first = frame(ward, framer)
     assert first is not None
     assert {bed["device"]: bed["values"] for bed in first["beds"]} == {
         "bed-1": {"heart_rate": [80.0, 0.0]},
         "bed-2": {"heart_rate": [70.0, 0.0]},
     }
-    assert frame(framer) is None
-    assert frame(framer, due=True) == {"number": 2, "at": first["at"]}
+    assert frame(ward, framer) is None
+    assert frame(ward, framer, due=True) == {"number": 2, "at": first["at"]}
     alert = made_alert(device="bed-1")
     topic = TOPICS.alert(alert.ward, "bed-1", alert.rule)
     ward.take(topic, encode_alert(alert), True, NOW)
-    told = frame(framer)
+    told = frame(ward, framer)
     assert told is not None
     assert [one["key"] for one in told["alerts"]] == ["icu-1/bed-1/spo2-low"]
     assert "beds" not in told
     ward.take(topic, b"", True, NOW)
     ward.take(TOPICS.status("icu-1", "bed-2"), b"", True, NOW)
-    told = frame(framer)
+    told = frame(ward, framer)
     assert told is not None
     assert (told["over"], told["gone"]) == (["icu-1/bed-1/spo2-low"], ["bed-2"])
     whole = json.loads(framer.whole(NOW))
@@ -211,25 +213,27 @@ def test_an_alert_that_nobody_tells_again_is_doubted_and_goes_only_where_the_wor
 
 def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None:
     alert = made_alert()
-    sent: list[tuple[str, bytes, bool]] = []
+    sent: list[str] = []
 
-    async def publish(topic: str, payload: bytes, retain: bool) -> None:
-        sent.append((topic, payload, retain))
+    async def publish(topic: str, payload: bytes) -> None:
+        sent.append(topic)
 
     async def story() -> None:
-        asks = Asks(TOPICS, publish)
-        ada = asyncio.create_task(asks.ask(alert, Command(by="Ada", action="acknowledge")))
-        bob = asyncio.create_task(asks.ask(alert, Command(by="Bob", action="acknowledge")))
+        asks = Asks(TOPICS)
+        ada = asyncio.create_task(asks.ask(alert, Command(by="Ada", action="acknowledge"), publish))
+        bob = asyncio.create_task(asks.ask(alert, Command(by="Bob", action="acknowledge"), publish))
         await asyncio.sleep(0)
         seen = made_alert(state=State.ACKNOWLEDGED, acknowledged_by="Ada")
         asks.alert(seen)
-        asks.refusal(Refusal(TOPICS.acks(alert.ward, alert.device_id, alert.rule), "already acknowledged by Ada"))
+        place = TOPICS.acks(alert.ward, alert.device_id, alert.rule)
+        asks.refusal(Refusal(f"{place}/Eve", "somebody else's"))
+        asks.refusal(Refusal(f"{place}/Bob", "already acknowledged by Ada"))
         assert await ada == seen
         with pytest.raises(Refused, match="already acknowledged by Ada"):
             await bob
-        assert await asks.ask(seen, Command(by="Ada", action="acknowledge")) == seen, "said twice, it is said once"
-        assert len(sent) == 2
-        assert not any(retain for _, _, retain in sent)
+        again = await asks.ask(seen, Command(by="Ada", action="acknowledge"), publish)
+        assert again == seen, "said twice, it is said once"
+        assert sent == [f"{place}/Ada", f"{place}/Bob"]
 
     asyncio.run(story())
 
@@ -237,11 +241,11 @@ def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None
 def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("station.asks.ANSWERS", 0.05)
 
-    async def publish(topic: str, payload: bytes, retain: bool) -> None:
+    async def publish(topic: str, payload: bytes) -> None:
         pass
 
     async def wait() -> Alert:
-        return await Asks(TOPICS, publish).ask(made_alert(), Command(by="Ada", action="acknowledge"))
+        return await Asks(TOPICS).ask(made_alert(), Command(by="Ada", action="acknowledge"), publish)
 
     with pytest.raises(TryAgain, match="no answer from the alert worker"):
         asyncio.run(wait())
@@ -302,11 +306,15 @@ def test_a_strangers_page_cannot_speak_through_a_browser(headers: dict[str, str]
     assert ask("POST", ours | headers)[0] == status
 
 
-def test_an_address_that_others_can_reach_is_refused_unless_somebody_says_so() -> None:
+def test_an_address_that_others_can_reach_is_refused_without_encryption_unless_somebody_says_so() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.7", "ward-4"):
-        with pytest.raises(Never, match="which other machines can reach, and nobody logs in"):
+        with pytest.raises(Never, match="which other machines can reach, and without encryption everybody on the way"):
             StationSettings.read({"VITALFLOW_STATION_HOST": host})
         StationSettings.read({"VITALFLOW_STATION_HOST": host, "VITALFLOW_STATION_OPEN": "True"})
+        pair = {"VITALFLOW_STATION_CERTIFICATE": "ward.crt", "VITALFLOW_STATION_KEY": "ward.key"}
+        assert StationSettings.read({"VITALFLOW_STATION_HOST": host, **pair}).address.startswith("https://")
+    with pytest.raises(Never, match="go together; set both or none"):
+        StationSettings.read({"VITALFLOW_STATION_KEY": "ward.key"})
     for host in ("127.0.0.1", "localhost", "::1", "127.8.8.8"):
         StationSettings.read({"VITALFLOW_STATION_HOST": host})
 

@@ -1,0 +1,120 @@
+"""Who is it? Stands behind `guard` and before everything that tells of patients: nobody comes by who is not signed in.
+
+A browser shows the cookie of its login; a script shows name and password with each question to the API (HTTP Basic).
+What is open to all is listed here; what is not in the list is shut, so that a new page is shut until somebody thinks.
+"""
+
+import base64
+import binascii
+from typing import Annotated, cast
+from urllib.parse import quote
+
+from fastapi import Depends, HTTPException, Request
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from station.people import Login, People, TooSoon
+from station.person import Person, Unwanted
+from vitals.errors import TryAgain
+
+PAGES = ("/", "/alerts", "/bed")
+OPEN = ("/signin", "/healthz", "/metrics", "/openapi.json")  # none of them tells of a patient
+OPEN_BELOW = ("/static/",)
+SCRIPTS_BELOW = ("/api/",)
+CHALLENGE = 'Basic realm="VitalFlow", charset="UTF-8"'
+NAME = "vitalflow.person"  # in the request's scope
+LOGIN = "vitalflow.login"
+
+
+class Door:
+    """The ASGI application behind it, for those who are signed in. `cookie`: the name of the login's."""
+
+    def __init__(self, app: ASGIApp, people: People, cookie: str) -> None:
+        self._app = app
+        self._people = people
+        self._cookie = cookie
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        request = Request(scope)
+        login = self._people.login(request.cookies.get(self._cookie, ""))
+        if login is not None:
+            scope[LOGIN], scope[NAME] = login, login.person
+        elif path.startswith(SCRIPTS_BELOW) and "authorization" in request.headers:
+            answer = await self._let_in_a_script(request)
+            if answer is not None:
+                await answer(scope, receive, send)
+                return
+        if NAME not in scope and path not in OPEN and not path.startswith(OPEN_BELOW):
+            await self._refusal(request)(scope, receive, send)
+            return
+
+        async def send_private(message: Message) -> None:
+            if message["type"] == "http.response.start" and not path.startswith(OPEN_BELOW):
+                # Not to be shown again from a browser's memory after signing out.
+                MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, send_private)
+
+    async def _let_in_a_script(self, request: Request) -> Response | None:
+        """Put the person into the scope, or answer why not."""
+        try:
+            name, password = basic(request.headers["authorization"])
+            request.scope[NAME] = await self._people.verify(name, password, address(request))
+        except TooSoon as wait:
+            return JSONResponse({"detail": str(wait)}, 429, {"Retry-After": f"{wait.wait_s:.0f}"})
+        except (Unwanted, ValueError) as wrong:
+            return JSONResponse({"detail": str(wrong)}, 401, {"WWW-Authenticate": CHALLENGE})
+        except TryAgain as away:
+            return JSONResponse({"detail": f"nobody can be verified now: {away}"}, 503)
+        return None
+
+    def _refusal(self, request: Request) -> Response:
+        path = request.url.path
+        if request.method == "GET" and path in PAGES:
+            back = path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(f"/signin?to={quote(back, safe='')}", 303)
+        # Not to a browser, which would ask for a password in a window of its own.
+        script = path.startswith(SCRIPTS_BELOW) and not {"sec-fetch-mode", "cookie"} & set(request.headers)
+        told = "sign in first; a script shows name and password with each question, as curl --user does"
+        return JSONResponse({"detail": told}, 401, {"WWW-Authenticate": CHALLENGE} if script else None)
+
+
+def basic(header: str) -> tuple[str, str]:
+    """Name and password of an Authorization header (RFC 7617); raises ValueError that says what was expected."""
+    kind, _, told = header.partition(" ")
+    try:
+        name, colon, password = base64.b64decode(told.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        colon = ""
+    if kind.lower() != "basic" or not colon:
+        raise ValueError("expected Authorization: Basic, and NAME:PASSWORD in UTF-8 and base64 behind it")
+    return name, password
+
+
+def address(request: Request) -> str:
+    """Where a request comes from. Not what a proxy says: anybody could."""
+    return request.client.host if request.client is not None else ""
+
+
+def person_of(request: Request) -> Person:
+    """Who asks."""
+    return cast(Person, request.scope[NAME])
+
+
+def login_of(request: Request) -> Login:
+    """The browser's login; raises 401 for a script, which has none."""
+    login = request.scope.get(LOGIN)
+    if login is None:
+        raise HTTPException(401, "sign in first")
+    return cast(Login, login)
+
+
+Visitor = Annotated[Person, Depends(person_of)]
+Seat = Annotated[Login, Depends(login_of)]

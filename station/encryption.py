@@ -1,0 +1,52 @@
+"""https: the station's own certificate, taken up anew when its files change, without ending a connection."""
+
+import logging
+import ssl
+from pathlib import Path
+
+from vitals.errors import Never
+from vitals.tls import private_key
+
+log = logging.getLogger("station")
+
+
+class Encryption:
+    """A certificate, its chain behind it where there is one, and its key, as PEM. Raises Never that names the file."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._certificate = certificate
+        self._key = key
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # TLS 1.2 or newer
+        self._loaded = self._stamp()
+        self._load(self.context)
+
+    def renew(self) -> None:
+        """Take up what is new; what is wrong with it is said, and the former stays."""
+        try:
+            stamp = self._stamp()
+            if stamp == self._loaded:
+                return
+            self._loaded = stamp
+            self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))  # half a pair must not get into the one in use
+            self._load(self.context)
+            log.info("the certificate in %s is taken up", self._certificate)
+        except Never as wrong:
+            log.error("%s; the former certificate stays in use", wrong)
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        private_key(self._key)
+        try:
+            context.load_cert_chain(self._certificate, self._key)
+        except ssl.SSLError:
+            raise Never(
+                f"VITALFLOW_STATION_CERTIFICATE {self._certificate} and VITALFLOW_STATION_KEY {self._key} are no pair; "
+                "give a certificate and its own key, as PEM"
+            ) from None
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            return self._certificate.stat().st_mtime_ns, self._key.stat().st_mtime_ns
+        except OSError as error:
+            raise Never(
+                f"{error.filename} cannot be read: {error.strerror}; the station's certificate and key"
+            ) from None

@@ -1,0 +1,221 @@
+"""Who is signed in: browsers by their cookie, scripts by name and password. In memory only; the broker knows them.
+
+All logins of one user with one password share one connection to the broker (`person`). Where the broker ends that for
+good, all of them end.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from station.attempts import Attempts
+from station.hub import Browser
+from station.person import Person, Unwanted
+from vitals.broker import Broker
+from vitals.errors import TryAgain
+from vitals.reading import MAX_TEXT
+from vitals.topics import Topics
+
+log = logging.getLogger("station")
+
+IDLE_S = 1800.0  # seconds after which a login ends that no page uses; an open page uses its login
+SCRIPT_S = 300.0  # seconds that a script's user stays connected after the last question
+PATIENCE_S = 8.0  # for the broker, the turn included
+CONNECTING = 2  # at the same time, so that a crowd of logins does not hold up the loop or the broker
+MOST_PEOPLE = 500
+MOST_LOGINS = 50  # of one person; the one that was not used for longest goes
+MAX_PASSWORD = 1000  # characters
+
+WRONG = "the name or the password is not right"
+REVOKED = "Your login has ended: the broker does not know you any more. Ask who enrols people here."
+IDLE = "Your login has ended, because no page was open for half an hour."
+LEFT = "You have signed out."
+
+
+class TooSoon(TryAgain):
+    """Too many attempts; `wait_s` until the next one is looked at."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"too many attempts; try again in {wait_s:.0f} s")
+        self.wait_s = wait_s
+
+
+@dataclass(eq=False, slots=True)
+class Login:
+    """One browser's. `over` says why it has ended."""
+
+    person: Person
+    token: str
+    used_at: float
+    browsers: set[Browser] = field(default_factory=set)  # its open pages
+    over: str | None = None
+
+    def end(self, why: str) -> None:
+        """End it, and what its pages are told."""
+        self.over = why
+        self.turn()
+
+    def turn(self) -> None:
+        """Its pages are to be told from the beginning."""
+        for browser in self.browsers:
+            browser.leave()
+
+
+class People:
+    """All of them. `wards` tells the wards that the station knows."""
+
+    def __init__(self, broker: Broker, topics: Topics, wards: Callable[[], Collection[str]]) -> None:
+        self.asked = 0  # how often the broker was, about a name and a password
+        self.refused = 0  # attempts that were
+        self._broker = broker
+        self._topics = topics
+        self._wards = wards
+        self._key = secrets.token_bytes(32)
+        self._turn = asyncio.Semaphore(CONNECTING)
+        self._attempts = Attempts()
+        self._persons: dict[bytes, Person] = {}
+        self._tasks: dict[bytes, asyncio.Task[None]] = {}
+        self._used_at: dict[bytes, float] = {}
+        self._logins: dict[str, Login] = {}
+
+    # --- coming in ---
+
+    async def verify(self, name: str, password: str, address: str) -> Person:
+        """The person of this name and password; raises Unwanted, TooSoon, or TryAgain while the broker is away."""
+        now = asyncio.get_running_loop().time()
+        key = self._key_of(name, password)
+        known = self._persons.get(key)
+        if known is None or not known.is_verified:
+            wait_s = self._attempts.wait(name, address, now)
+            if wait_s > 0:
+                self.refused += 1
+                raise TooSoon(max(wait_s, 1.0))
+            self._attempts.begin(name, address, now)
+            self.asked += 1
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    known = await self._connected(key, name, password)
+            except TimeoutError:
+                self._attempts.good(name, address)
+                raise TryAgain("the broker is away (it does not answer)") from None
+            except Unwanted as unwanted:
+                self.refused += 1
+                log.warning("%r from %s was not let in", name[:60], address)
+                raise Unwanted(WRONG) from unwanted
+            except TryAgain:
+                self._attempts.good(name, address)
+                raise
+            self._attempts.good(name, address)
+        self._used_at[key] = now
+        return known
+
+    def sign_in(self, person: Person) -> Login:
+        """A new login of one who is verified."""
+        mine = [login for login in self._logins.values() if login.person is person]
+        if len(mine) >= MOST_LOGINS:
+            self._end(min(mine, key=lambda login: (bool(login.browsers), login.used_at)), IDLE)
+        login = Login(person, secrets.token_urlsafe(32), asyncio.get_running_loop().time())
+        self._logins[login.token] = login
+        return login
+
+    def login(self, token: str) -> Login | None:
+        """The login that a cookie names; being asked for uses it."""
+        login = self._logins.get(token)
+        if login is not None:
+            login.used_at = asyncio.get_running_loop().time()
+        return login
+
+    # --- going ---
+
+    def sign_out(self, login: Login) -> None:
+        """As the person asks; the other logins of that person stay."""
+        self._end(login, LEFT)
+        self.tidy(asyncio.get_running_loop().time())
+
+    def tidy(self, now: float) -> None:
+        """End the logins that nobody uses, and leave the broker for whom nobody asks any more."""
+        for login in list(self._logins.values()):
+            if login.browsers:
+                login.used_at = now
+            elif now - login.used_at > IDLE_S:
+                self._end(login, IDLE)
+        needed = {login.person for login in self._logins.values()}
+        for key, person in list(self._persons.items()):
+            if person.is_verified and person not in needed and now - self._used_at.get(key, 0.0) > SCRIPT_S:
+                del self._persons[key]
+                self._tasks[key].cancel()
+
+    async def close(self) -> None:
+        """Say goodbye to the broker, all of us."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- the rest ---
+
+    def tell_wards(self) -> None:
+        """There may be wards that the broker was not asked about."""
+        for person in self._persons.values():
+            person.tell_wards()
+
+    @property
+    def signed_in(self) -> int:
+        """How many browsers are."""
+        return len(self._logins)
+
+    async def _connected(self, key: bytes, name: str, password: str) -> Person:
+        """A person on a connection of its own; two who ask at once get the same."""
+        if not is_a_name(name) or not 0 < len(password) <= MAX_PASSWORD or "\0" in password:
+            raise Unwanted("no user can have that name or password")
+        if key not in self._persons:
+            if len(self._persons) >= MOST_PEOPLE:
+                raise TryAgain(f"{MOST_PEOPLE} people are signed in already")
+            broker = self._broker.as_user(name, password)
+            self._persons[key] = person = Person(broker, self._topics, self._turn, self._wards, self._changed)
+            self._tasks[key] = task = asyncio.create_task(person.stay())
+            task.add_done_callback(lambda done: self._gone(key, person, done))
+        person = self._persons[key]
+        await asyncio.shield(person.verified)
+        return person
+
+    def _changed(self, person: Person) -> None:
+        for login in self._logins.values():
+            if login.person is person:
+                login.turn()
+
+    def _gone(self, key: bytes, person: Person, task: "asyncio.Task[None]") -> None:
+        """The connection has ended for good."""
+        if self._persons.get(key) is person:
+            del self._persons[key]
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+            self._used_at.pop(key, None)
+        if not person.verified.done():  # cancelled on the way
+            person.verified.set_exception(TryAgain("the station is stopping"))
+        with suppress(asyncio.CancelledError):
+            person.verified.exception()  # somebody may have stopped waiting for it
+        for login in [login for login in self._logins.values() if login.person is person]:
+            log.info("%r is signed out: the broker does not take that login any more", person.name)
+            self._end(login, REVOKED)
+        if not task.cancelled():
+            task.result()
+
+    def _end(self, login: Login, why: str) -> None:
+        self._logins.pop(login.token, None)
+        login.end(why)
+
+    def _key_of(self, name: str, password: str) -> bytes:
+        """Tells name and password from others without keeping them."""
+        told = b"\0".join(text.encode("utf-8", "surrogatepass") for text in (name, password))
+        return hmac.digest(self._key, told, hashlib.sha256)
+
+
+def is_a_name(name: str) -> bool:
+    """Whether a user of the broker can be called so: it is a level of a topic."""
+    return 0 < len(name) <= MAX_TEXT and name.isprintable() and name.strip() == name and not set(name) & set("+#/")

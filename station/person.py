@@ -1,0 +1,235 @@
+"""A person at the broker: verified by it, and connected to it for as long as the login lasts.
+
+The station keeps no passwords of its own. It connects as the person; the broker says whether that is right, and which
+wards the person may see and act in: its answer to a subscription that is taken back in the same breath, so that no
+message comes of it. What the person does is published on this connection, so the broker and not the station vouches
+for who it was. Whom the broker disconnects and does not take again is signed out.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+
+from aiomqtt import Client, MqttError, ProtocolVersion
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from station.sight import EVERYWHERE, NOWHERE, Sight
+from vitals.broker import Broker
+from vitals.connection import publish, reason
+from vitals.errors import Never, TryAgain
+from vitals.topics import Topics
+
+log = logging.getLogger("station")
+_quiet = logging.getLogger("vitalflow.mqtt")  # what paho says of each connection; the listener tells it once for all
+
+ANSWER_S = 5.0  # seconds for the broker to answer
+GOODBYE_S = 1.0
+KEEPALIVE_S = 30  # nothing is said on this connection for hours
+PUBLISH_S = 3.0  # seconds for the broker to take what a person asks
+FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
+# CONNACK of MQTT 5 for whom it does not want; every other refusal is of the moment, such as a broker that is too busy.
+UNWANTED = (0x85, 0x86, 0x87, 0x8A, 0x8C)
+AT_ONCE = 40  # wards that are asked for in one subscription
+# Nothing retained, and nothing of our own: only the answer is wanted.
+ONLY_ASKED = SubscribeOptions(qos=0, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+
+
+class Unwanted(Never):
+    """The broker does not take this user with this password. Not told apart: whether there is such a user."""
+
+
+class Person:
+    """One user of the broker. `sees` and `acts` are what the broker has granted so far.
+
+    turn        few connect at the same time
+    wards       the wards that the station knows by now
+    on_change   hears that `sees` or `acts` is another
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        topics: Topics,
+        turn: asyncio.Semaphore,
+        wards: Callable[[], Collection[str]],
+        on_change: Callable[["Person"], None],
+    ) -> None:
+        self.name = broker.username or ""
+        self.sees: Sight = NOWHERE
+        self.acts: Sight = NOWHERE
+        self.verified: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._broker = broker
+        self._topics = topics
+        self._turn = turn
+        self._wards = wards
+        self._on_change = on_change
+        self._asked: set[str] = set()
+        self._new_ward = asyncio.Event()
+        self._client: Client | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the broker has taken name and password, and has not said since that it does not any more."""
+        return self.verified.done() and not self.verified.cancelled() and self.verified.exception() is None
+
+    async def stay(self) -> None:
+        """Connect, tell `verified` what came of it, and stay connected until the broker does not want us."""
+        clock, retry_s = asyncio.get_running_loop().time, 0.0
+        while True:
+            since = clock()
+            try:
+                await self._visit()
+            except MqttConnectError as error:
+                if _code(error) in UNWANTED:
+                    self._fail(Unwanted("the broker knows no such user, or the password is another"))
+                    return
+                told = reason(error, self._broker)
+            except MqttError as error:
+                told = reason(error, self._broker)
+            except Unwanted as unwanted:
+                self._fail(unwanted)
+                return
+            if not self.verified.done():
+                self._fail(TryAgain(f"the broker is away ({told})"))
+                return
+            # After a steady connection at once: who was revoked is to be gone at once.
+            steady = clock() - since > LAST_RETRY_S
+            retry_s = 0.0 if steady else min(max(FIRST_RETRY_S, 2 * retry_s), LAST_RETRY_S)
+            await asyncio.sleep(retry_s)
+
+    def tell_wards(self) -> None:
+        """There may be wards that the broker was not asked about."""
+        if not self.sees.everywhere and not self._asked.issuperset(self._wards()):
+            self._new_ward.set()
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Publish as this person; raises TryAgain where the broker does not take it now.
+
+        Kept and sent later it would silence what nobody has looked at since, so it is not kept.
+        """
+        client = self._client
+        if client is None:
+            raise TryAgain("nothing was sent: the broker is away")
+        try:
+            async with asyncio.timeout(PUBLISH_S):
+                await publish(client, topic, payload)
+        except (MqttError, TimeoutError):
+            raise TryAgain("the broker did not take it; look at the page, and ask again where it is still so") from None
+
+    # --- one connection ---
+
+    async def _visit(self) -> None:
+        """Come in, ask what we may, and stay; raises MqttError at the end of the connection."""
+        client = self._new_client()
+        try:
+            async with self._turn:
+                await client.__aenter__()
+        except MqttError:
+            # aiomqtt leaves the socket open where it is never answered. With no time to wait, this only closes it.
+            client.timeout = 0.0
+            with suppress(MqttError):
+                await client.__aexit__(None, None, None)
+            raise
+        try:
+            await self._ask_anew(client)
+            self._client = client
+            if not self.verified.done():
+                self.verified.set_result(None)
+            await self._listen(client)
+        finally:
+            self._client = None
+            client.timeout = GOODBYE_S
+            with suppress(MqttError):
+                await client.__aexit__(None, None, None)
+
+    def _new_client(self) -> Client:
+        broker = self._broker
+        return Client(
+            broker.host,
+            broker.port,
+            username=broker.username,
+            password=broker.password,
+            # Nobody else may know it: who names it takes the connection over.
+            identifier=f"page-{secrets.token_hex(10)}",
+            protocol=ProtocolVersion.V5,
+            tls_context=broker.context(),
+            keepalive=KEEPALIVE_S,
+            timeout=ANSWER_S,
+            max_queued_incoming_messages=1,  # nobody reads them
+            logger=_quiet,
+        )
+
+    async def _listen(self, client: Client) -> None:
+        """Wait for the connection's end, and ask about each ward that is new."""
+        hearing = asyncio.create_task(_hear(client))
+        try:
+            while True:
+                asking = asyncio.create_task(self._new_ward.wait())
+                try:
+                    await asyncio.wait((hearing, asking), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    asking.cancel()
+                if hearing.done():
+                    hearing.result()
+                self._new_ward.clear()
+                await self._ask_about(client, [ward for ward in self._wards() if ward not in self._asked])
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+
+    async def _ask_anew(self, client: Client) -> None:
+        """All wards, or those that are known; raises Unwanted for one who may not even hear who is away: no person."""
+        filters = [self._topics.service("+"), *self._filters("+")]
+        may_hear, *granted = await _granted(client, filters)
+        if not may_hear:
+            raise Unwanted(f"{self.name[:60]!r} may see no ward; `python -m identity enroll-person` lets people in")
+        before, self._asked = (self.sees, self.acts), set()
+        self.sees = EVERYWHERE if all(granted[:-1]) else NOWHERE
+        self.acts = EVERYWHERE if all(granted) else NOWHERE
+        if not self.sees.everywhere:
+            await self._ask_about(client, list(self._wards()))
+        elif before != (self.sees, self.acts):
+            self._on_change(self)
+
+    async def _ask_about(self, client: Client, wards: Sequence[str]) -> None:
+        for begin in range(0, len(wards), AT_ONCE):
+            asked = wards[begin : begin + AT_ONCE]
+            granted = iter(await _granted(client, [one for ward in asked for one in self._filters(ward)]))
+            for ward in asked:
+                *sees, acts = (next(granted) for _ in self._filters(ward))
+                if all(sees):
+                    self.sees = self.sees.and_also(ward)
+                    self.acts = self.acts.and_also(ward) if acts else self.acts
+            self._asked.update(asked)
+        self._on_change(self)
+
+    def _filters(self, ward: str) -> list[str]:
+        """What one must be able to read to see a ward; and last, what only those can read who may act there."""
+        topics = self._topics
+        seen = [topics.vitals(ward, "+"), topics.status(ward, "+"), topics.alerts(ward), topics.limits(ward)]
+        return [*seen, topics.acks(ward, person=self.name)]
+
+    def _fail(self, error: Exception) -> None:
+        if not self.verified.done():
+            self.verified.set_exception(error)
+
+
+async def _granted(client: Client, filters: list[str]) -> list[bool]:
+    """Whether the broker would let us read each of these."""
+    # Both leave before the first is answered, so there is hardly a moment in which a message could come.
+    codes, _ = await asyncio.gather(
+        client.subscribe([(one, ONLY_ASKED) for one in filters]), client.unsubscribe(filters)
+    )
+    return [(code if isinstance(code, int) else code.value) < 0x80 for code in codes]
+
+
+async def _hear(client: Client) -> None:
+    async for _ in client.messages:
+        pass  # what came between asking and taking back
+
+
+def _code(error: MqttConnectError) -> int:
+    return error.rc if isinstance(error.rc, int) else -1 if error.rc is None else error.rc.value

@@ -1,0 +1,27 @@
+"""Which wards somebody may see, or act in. Pure; what the broker has granted, as `person` asked it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Some wards, or with `everywhere` all of them, those included that nobody has heard of yet."""
+
+    wards: frozenset[str] = frozenset()
+    everywhere: bool = False
+
+    def covers(self, ward: str) -> bool:
+        """Whether this ward is one of them."""
+        return self.everywhere or ward in self.wards
+
+    def and_also(self, ward: str) -> "Sight":
+        """With one ward more."""
+        return Sight(self.wards | {ward}, self.everywhere)
+
+    def listed(self) -> list[str] | None:
+        """The wards by name, or None for all: as the pages are told."""
+        return None if self.everywhere else sorted(self.wards)
+
+
+NOWHERE = Sight()
+EVERYWHERE = Sight(everywhere=True)

@@ -1,0 +1,72 @@
+"""Signing in and out. The page asks for name and password; the broker says whether they are right (`people`)."""
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel, Field
+
+from station.door import Seat, address
+from station.people import MAX_PASSWORD, People, TooSoon
+from station.person import Unwanted
+from vitals.errors import TryAgain
+from vitals.reading import MAX_TEXT
+
+STATIC = Path(__file__).parent / "static"
+
+
+class Asked(BaseModel):
+    """Who somebody says to be."""
+
+    name: Annotated[str, Field(max_length=MAX_TEXT)]
+    password: Annotated[str, Field(max_length=MAX_PASSWORD)]
+
+
+def signin(people: People, cookie: str) -> APIRouter:
+    """The routes."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/signin")
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "signin.html", headers={"Cache-Control": "no-cache"})
+
+    @router.post("/signin")
+    async def sign_in(asked: Asked, request: Request) -> Response:
+        """Sign in: a cookie, or one sentence why not."""
+        try:
+            person = await people.verify(asked.name.strip(), asked.password, address(request))
+        except TooSoon as wait:
+            return JSONResponse(_told(wait), 429, {"Retry-After": f"{wait.wait_s:.0f}"})
+        except Unwanted as wrong:
+            return JSONResponse(_told(wrong), 401)
+        except TryAgain as away:
+            return JSONResponse({"detail": f"Nobody can be verified now: {away}."}, 503)
+        answer = JSONResponse({"name": person.name})
+        # What the browser's own address line says: a proxy before us may be the one that encrypts.
+        secure = urlsplit(request.headers.get("origin", "")).scheme == "https" or request.url.scheme == "https"
+        token = people.sign_in(person).token
+        answer.set_cookie(cookie, token, httponly=True, samesite="strict", secure=secure, path="/")
+        return answer
+
+    @router.post("/signout")
+    async def sign_out(login: Seat) -> Response:
+        """Sign this browser out."""
+        people.sign_out(login)
+        answer = JSONResponse({})
+        answer.delete_cookie(cookie, path="/", httponly=True, samesite="strict")
+        return answer
+
+    @router.get("/desk/me")
+    async def me(login: Seat) -> dict[str, str]:
+        """Whether this browser is signed in, and as whom."""
+        return {"name": login.person.name}
+
+    return router
+
+
+def _told(error: Exception) -> dict[str, str]:
+    """As a sentence on the page."""
+    sentence = str(error)
+    return {"detail": f"{sentence[0].upper()}{sentence[1:]}."}

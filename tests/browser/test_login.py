@@ -1,0 +1,203 @@
+"""Signing in, in a real browser, at a real broker with doors: who comes in, what each sees and may do, and the way out.
+
+ada is of icu-1, grace and the operator of all wards, eve may only look at icu-1.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import expect
+
+from identity.control import control
+from identity.enrolment import revoke
+from tests.fix_alerts import MakeAlerts, Person
+from tests.fix_secured import Secured
+from tests.fix_station import MakeScreen, MakeStation, StationProcess
+
+NIGHT = "rgb(8, 12, 17)"
+
+
+@pytest.fixture
+def monitor(own_secured: Secured) -> Iterator[Callable[[str], Person]]:
+    """A device that measures, and somebody beside it who sees every alert."""
+    made: dict[str, Person] = {}
+
+    def make(device: str) -> Person:
+        if device not in made:
+            made[device] = Person(0, own_secured.broker("grace"), own_secured.broker(device), device)
+        return made[device]
+
+    yield make
+    for person in made.values():
+        person.close()
+
+
+@pytest.fixture
+def station(own_secured: Secured, make_station: MakeStation, make_alerts: MakeAlerts) -> StationProcess:
+    make_alerts(own_secured.url_of("alerts"), mqtt_ca=own_secured.ca, alerts_client_id="alerts")
+    return make_station(own_secured.url_of("station"), mqtt_ca=own_secured.ca, station_client_id="station")
+
+
+def test_a_person_signs_in_with_the_keyboard_and_comes_to_the_page_that_was_asked_for(
+    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], Person]
+) -> None:
+    monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
+    page = make_screen().page
+    page.goto(f"{station.url}/bed?device=bed-1")
+    expect(page).to_have_title("Sign in – VitalFlow")
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem")).to_have_text("Your name is missing.")
+    page.keyboard.type("ada")
+    page.keyboard.press("Tab")
+    page.keyboard.type("a guess")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem")).to_have_text("The name or the password is not right.")
+    assert page.url.endswith("/signin?to=%2Fbed%3Fdevice%3Dbed-1"), "the password stands in no address"
+    page.get_by_label("Password", exact=True).fill("word-of-ada")
+    page.get_by_role("button", name="Show the password").click()
+    expect(page.get_by_label("Password", exact=True)).to_have_attribute("type", "text")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("bed-1")
+    expect(page.locator('.strip[data-sign="heart_rate"] .value')).to_have_text("71")
+    assert page.evaluate("document.cookie") == "", "no script can read it"
+    kept = "JSON.stringify([{...localStorage}, {...sessionStorage}])"
+    assert "word-of-ada" not in page.evaluate(kept)
+    page.goto(f"{station.url}/signin?to=https://evil.example/")
+    expect(page).to_have_url(f"{station.url}/")
+
+
+def test_one_of_a_ward_sees_that_ward_and_who_may_only_look_finds_no_button(
+    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], Person]
+) -> None:
+    monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140)
+    monitor("bed-9").measure("bed-9", "icu-2", heart_rate=141)
+    monitor("bed-9").sees("icu-2/bed-9/heart-rate-high", state="active")
+    grace, ada, eve = (make_screen(name, f"word-of-{name}") for name in ("grace", "ada", "eve"))
+    expect(grace.open(station.url).locator(".tile")).to_have_count(2)
+    page = ada.open(station.url)
+    expect(page.locator(".tile")).to_have_count(1)
+    expect(ada.tile("bed-1")).to_have_attribute("data-priority", "high")
+    page.goto(f"{station.url}/alerts")
+    expect(page.locator(".alert", has_text="Heart rate high")).to_have_count(1)
+    expect(page.locator(".alert", has_text="bed-9")).to_have_count(0)
+    expect(page.locator(".alert", has_text="Heart rate high").locator(".primary")).to_be_visible()
+    page.goto(f"{station.url}/bed?device=bed-9")
+    expect(page.locator(".condition")).to_have_text("Not on the ward")
+    page.keyboard.press("n")
+    expect(page.get_by_role("dialog")).to_contain_text(
+        "You see icu-1. You may acknowledge, pause and set limits in icu-1."
+    )
+
+    page = eve.open(f"{station.url}/bed?device=bed-1")
+    expect(page.locator(".alert", has_text="Heart rate high")).to_have_count(1)
+    expect(page.locator(".limits tr", has_text="Heart rate high")).to_contain_text("> 120")
+    assert page.locator("main button:visible").all_inner_texts() == ["5 minutes, live", "24 hours", "30 days"]
+    page.keyboard.press("a")
+    expect(page.locator("#said")).to_have_text("You may look at this ward, and change nothing")
+    page.keyboard.press("n")
+    expect(page.get_by_role("dialog")).to_contain_text("You see icu-1. You may look, and change nothing.")
+
+
+def test_two_acknowledge_at_once_and_the_broker_says_who_each_of_them_is(
+    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], Person]
+) -> None:
+    monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140, spo2=70)
+    seen = {"ada": "heart-rate-high", "grace": "spo2-low"}
+    for rule in seen.values():
+        monitor("bed-1").sees(f"icu-1/bed-1/{rule}", priority="high")
+    pages = {name: make_screen(name, f"word-of-{name}").open(f"{station.url}/alerts") for name in seen}
+    for name, page in pages.items():
+        expect(page.locator(".alert")).to_have_count(2)
+        text = {"ada": "Heart rate high", "grace": "Oxygen"}[name]
+        page.evaluate(
+            "([text, at]) => void setTimeout(() => [...document.querySelectorAll('.alert')]"
+            ".find((row) => row.textContent.includes(text)).querySelector('.primary').click(), at - Date.now())",
+            [text, time.time() * 1000 + 400],
+        )
+    for page in pages.values():
+        for name, text in (("ada", "Heart rate high"), ("grace", "Oxygen")):
+            row = page.locator(".alert", has_text=text)
+            expect(row.locator(".standing")).to_have_text(f"acknowledged by {name}")
+    for name, rule in seen.items():
+        assert monitor("bed-1").sees(f"icu-1/bed-1/{rule}", state="acknowledged").acknowledged_by == name
+
+
+def test_whoever_is_revoked_loses_every_page_at_once(
+    station: StationProcess, own_secured: Secured, make_screen: MakeScreen, monitor: Callable[[str], Person]
+) -> None:
+    monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
+    screens = [make_screen("ada", "word-of-ada") for _ in range(2)]
+    stays = make_screen("grace", "word-of-grace")
+    for screen in (*screens, stays):
+        screen.open(station.url)
+        expect(screen.tile("bed-1")).to_be_visible()
+    with control(own_secured.broker("admin")) as gate:
+        revoke(gate, "ada", own_secured.doors.topics, by="a test", now=datetime.now(UTC))
+    for screen in screens:
+        expect(screen.page.locator("#why")).to_contain_text("the broker does not know you any more", timeout=3000)
+        expect(screen.page.locator(".tile")).to_have_count(0)
+        screen.page.goto(station.url)
+        expect(screen.page).to_have_title("Sign in – VitalFlow")
+    expect(stays.tile("bed-1")).to_be_visible()
+    expect(stays.page.locator("html")).to_have_attribute("data-link", "live")
+
+
+def test_signing_out_ends_it_on_all_pages_of_the_browser_and_back_shows_nothing(
+    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], Person]
+) -> None:
+    monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
+    screen = make_screen("grace", "word-of-grace")
+    screen.open(station.url)
+    page = screen.open(f"{station.url}/bed?device=bed-1")
+    other = screen.context.new_page()
+    other.goto(f"{station.url}/alerts")
+    expect(other.locator(".lead")).to_have_text("No alert is open.")
+    page.get_by_role("button", name="Signed in as grace").click()
+    page.get_by_role("button", name="Sign out").click()
+    for one in (page, other):
+        expect(one.locator("#why")).to_have_text("You have signed out.")
+    page.go_back()
+    expect(page).to_have_title("Sign in – VitalFlow")
+    expect(page.locator(".tile")).to_have_count(0)
+    page.goto(f"{station.url}/bed?device=bed-1")
+    expect(page).to_have_title("Sign in – VitalFlow")
+
+
+def test_a_broker_that_is_away_is_told_to_who_signs_in_and_signs_nobody_out(
+    station: StationProcess, own_secured: Secured, make_screen: MakeScreen
+) -> None:
+    page, late = make_screen("grace", "word-of-grace").open(station.url), make_screen().page
+    late.goto(station.url)
+    own_secured.server.kill()
+    expect(page.locator("#banner")).to_contain_text("The broker is away", timeout=5000)
+    late.get_by_label("Name").fill("ada")
+    late.get_by_label("Password", exact=True).fill("word-of-ada")
+    late.get_by_role("button", name="Sign in").click()
+    expect(late.locator("#problem")).to_contain_text("Nobody can be verified now: the broker is away", timeout=10_000)
+    own_secured.server.start()
+    expect(page.locator("#banner")).to_have_text("", timeout=10_000)
+    expect(page.locator("html")).to_have_attribute("data-link", "live")
+    late.get_by_role("button", name="Sign in").click()
+    expect(late.locator("h1")).to_have_text("Ward", timeout=10_000)
+
+
+@pytest.mark.parametrize("theme", ["night", "day"])
+def test_the_page_for_signing_in_fits_a_phone_and_follows_the_theme(
+    theme: str, station: StationProcess, make_screen: MakeScreen
+) -> None:
+    phone = {"width": 360, "height": 640}
+    page = make_screen(theme=theme, viewport=phone, has_touch=True).page
+    page.goto(station.url)
+    expect(page.locator("html")).to_have_attribute("data-theme", theme)
+    ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (ground == NIGHT) == (theme == "night")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.get_by_label("Name").get_attribute("autocomplete") == "username"
+    assert page.get_by_label("Password", exact=True).get_attribute("autocomplete") == "current-password"
+    box = page.get_by_role("button", name="Sign in").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] < 640

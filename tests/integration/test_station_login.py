@@ -1,0 +1,382 @@
+"""Who comes in at the station, and what each sees and may do: the real station at a real broker with doors.
+
+The people are users of the broker: ada of icu-1, grace and the operator of all wards, eve who may only look at icu-1.
+"""
+
+import json
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from identity.ca import new_ca, sign_server
+from identity.control import control
+from identity.enrolment import enroll, revoke
+from identity.policy import Kind, User
+from tests.fix_alerts import MakeAlerts, Person
+from tests.fix_secured import Secured
+from tests.fix_servers import Db, eventually
+from tests.fix_station import MakeStation, StationProcess, basic
+
+HIGH = "icu-1/bed-1/heart-rate-high"
+
+
+@pytest.fixture
+def monitor(shared_secured: Secured) -> Iterator[Callable[[str], Person]]:
+    """A device that measures, and somebody beside it who sees every alert."""
+    made: dict[str, Person] = {}
+
+    def make(device: str) -> Person:
+        if device not in made:
+            made[device] = Person(0, shared_secured.broker("grace"), shared_secured.broker(device), device)
+        return made[device]
+
+    yield make
+    for person in made.values():
+        person.close()
+
+
+def station_of(secured: Secured, make_station: MakeStation, **settings: object) -> StationProcess:
+    told = {"mqtt_ca": secured.ca, "station_client_id": "station", **settings}
+    return make_station(secured.url_of("station"), **told)
+
+
+def devices(station: StationProcess, name: str) -> list[str]:
+    status, told, _ = station.ask("GET", "/api/ward", Authorization=basic(name, f"word-of-{name}"))
+    assert status == 200, told
+    return [bed["device"] for bed in told["beds"]]
+
+
+class Stream:
+    """What a page hears."""
+
+    def __init__(self, station: StationProcess, cookie: str) -> None:
+        self._connection = HTTPConnection("127.0.0.1", station.port, timeout=10)
+        self._connection.request("GET", "/desk/live", headers={"Cookie": cookie})
+        self._answer = self._connection.getresponse()
+        self.status = self._answer.status
+        self.hello = self.next()[1] if self.status == 200 else {}
+
+    def next(self) -> tuple[str, Any]:
+        """The next event and its data; "end" where the stream has ended."""
+        event = "message"
+        while line := self._answer.readline():
+            if line.startswith(b"event: "):
+                event = line.split()[1].decode()
+            elif line.startswith(b"data: "):
+                return event, json.loads(line[6:])
+        return "end", None
+
+    def until(self, holds: Callable[[str, Any], bool], timeout: float = 10) -> Any:
+        """The data of the first event of which that holds."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            event, data = self.next()
+            if holds(event, data):
+                return data
+            assert event != "end", "the stream has ended"
+        raise AssertionError("it did not come")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_without_a_login_nothing_tells_of_a_patient(shared_secured: Secured, make_station: MakeStation) -> None:
+    station = station_of(shared_secured, make_station)
+    for path in ("/api/ward", "/api/beds/bed-1", "/api/alerts", "/desk/live", "/desk/recent", "/desk/limits?device=b"):
+        assert station.ask("GET", path)[0] == 401, path
+    assert station.ask("GET", "/whatever")[0] == 401
+    assert station.ask("GET", "/static/../api/ward")[0] in (401, 404)
+    for method, path in (("POST", "/desk/alerts"), ("PUT", "/desk/limits"), ("POST", "/signout")):
+        assert station.ask(method, path, {})[0] == 401, path
+    for path in ("/", "/alerts", "/bed?device=x%26y"):
+        status, _, headers = station.ask("GET", path)
+        assert status == 303
+        assert headers["Location"].startswith("/signin?to=")
+    assert headers["Location"] == "/signin?to=%2Fbed%3Fdevice%3Dx%2526y"
+    for path in ("/signin", "/static/signin.js", "/healthz", "/metrics", "/openapi.json"):
+        assert station.ask("GET", path)[0] == 200, path
+    _, _, headers = station.ask("GET", "/api/ward")
+    assert headers["WWW-Authenticate"].startswith("Basic")
+    _, _, headers = station.ask("GET", "/api/ward", Sec_Fetch_Mode="cors")
+    assert headers["WWW-Authenticate"] is None, "a browser would ask in a window of its own"
+
+
+def test_a_wrong_password_and_an_unknown_name_get_the_same_answer_and_then_a_wait(
+    shared_secured: Secured, make_station: MakeStation
+) -> None:
+    station = station_of(shared_secured, make_station)
+    answers = [
+        station.ask("POST", "/signin", {"name": name, "password": word})[:2]
+        for name, word in (("ada", "a guess"), ("mallory", "a guess"), ("bed-1", "word-of-bed-1"), ("#", "x"), ("", ""))
+    ]
+    assert answers == [(401, {"detail": "The name or the password is not right."})] * 5
+    assert station.ask("POST", "/signin", {"name": "admin", "password": "word-of-admin"})[0] == 401, "no person"
+    for guess in ("second", "third"):
+        station.ask("POST", "/signin", {"name": "ada", "password": guess})
+    status, told, headers = station.ask("POST", "/signin", {"name": "ada", "password": "word-of-ada"})
+    assert (status, told["detail"]) == (429, "Too many attempts; try again in 1 s.")
+    assert int(headers["Retry-After"]) >= 1
+    assert station.ask("POST", "/signin", {"name": "grace", "password": "word-of-grace"})[0] == 200, "her it does not"
+    time.sleep(1.2)
+    assert station.ask("POST", "/signin", {"name": "ada", "password": "word-of-ada"})[0] == 200
+    assert "word-of" not in station.said()
+    assert "a guess" not in station.said()
+
+
+def test_the_cookie_is_for_this_site_only_and_no_script_reads_it(
+    shared_secured: Secured, make_station: MakeStation
+) -> None:
+    station = station_of(shared_secured, make_station)
+    asked = {"name": "grace", "password": "word-of-grace"}
+    _, _, headers = station.ask("POST", "/signin", asked)
+    name, *attributes = headers["Set-Cookie"].split("; ")
+    assert set(attributes) == {"HttpOnly", "Path=/", "SameSite=strict"}
+    assert len(name.partition("=")[2]) >= 43
+    _, _, headers = station.ask("POST", "/signin", asked, Origin=f"https://127.0.0.1:{station.port}")
+    assert "Secure" in headers["Set-Cookie"], "a proxy before it encrypts"
+    assert station.ask("POST", "/signin", asked, Origin="http://evil.example")[0] == 403
+    assert station.ask("GET", "/api/ward", Cookie="vitalflow-1=x; vitalflow=y")[0] == 401
+    assert station.ask("GET", "/api/ward", Cookie=f"{name}x")[0] == 401
+    status, _, headers = station.ask("GET", "/api/ward", Cookie=name)
+    assert (status, headers["Cache-Control"]) == (200, "no-store")
+
+
+def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
+    shared_secured: Secured,
+    db: Db,
+    make_alerts: MakeAlerts,
+    make_station: MakeStation,
+    monitor: Callable[[str], Person],
+) -> None:
+    make_alerts(shared_secured.url_of("alerts"), mqtt_ca=shared_secured.ca, alerts_client_id="alerts")
+    with psycopg.connect(db.owner_url) as owner:
+        # bed-1 was in the other ward until three hours ago, and somebody else lay in it.
+        owner.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, patient_id, ward, heart_rate, status, received_at)"
+            " SELECT now() - n * interval '10 minutes', 'bed-1', 1, n, 'p', CASE WHEN n > 18 THEN 'icu-2'"
+            " ELSE 'icu-1' END,"
+            " CASE WHEN n > 18 THEN 200 ELSE 60 END, 'NORMAL', now() FROM generate_series(1, 60) AS n"
+        )
+    station = station_of(shared_secured, make_station, reader_url=db.reader_url)
+    early = Stream(station, station.sign_in("ada", "word-of-ada"))
+    assert early.hello["person"] == {"name": "ada", "sees": [], "acts": []}, "no ward was heard of yet"
+    monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140)
+    monitor("bed-9").measure("bed-9", "icu-2", heart_rate=141)
+    monitor("bed-9").sees("icu-2/bed-9/heart-rate-high", state="active")
+    monitor("bed-1").sees(HIGH, state="active")
+    hello = early.until(lambda event, _: event == "hello")
+    assert hello["person"] == {"name": "ada", "sees": ["icu-1"], "acts": ["icu-1"]}
+
+    def told_of(stream: Stream) -> set[str]:
+        frame = stream.until(lambda event, frame: event == "message" and frame.get("whole") and frame.get("alerts"))
+        return {bed["device"] for bed in frame["beds"]} | {alert["device"] for alert in frame["alerts"]}
+
+    eventually(lambda: devices(station, "ada") == ["bed-1"], 5, "the broker says what ada sees")
+    assert devices(station, "eve") == ["bed-1"]
+    assert devices(station, "grace") == ["bed-1", "bed-9"]
+    with closing(Stream(station, station.sign_in("ada", "word-of-ada"))) as ada:
+        assert told_of(ada) == {"bed-1"}
+        monitor("bed-9").measure("bed-9", "icu-2", heart_rate=142)
+        monitor("bed-1").measure("bed-1", "icu-1", heart_rate=139)
+        frame = ada.until(lambda _, frame: frame.get("beds"))
+        assert [bed["device"] for bed in frame["beds"]] == ["bed-1"]
+    with closing(Stream(station, station.sign_in("grace", "word-of-grace"))) as grace:
+        assert grace.hello["person"] == {"name": "grace", "sees": None, "acts": None}
+        assert told_of(grace) == {"bed-1", "bed-9"}
+    early.close()
+
+    def ask(name: str, path: str) -> tuple[int, Any]:
+        return station.ask("GET", path, Authorization=basic(name, f"word-of-{name}"))[:2]
+
+    assert [alert["device"] for alert in ask("ada", "/api/alerts")[1]["alerts"]] == ["bed-1"]
+    assert ask("ada", "/api/ward?ward=icu-2")[1]["beds"] == []
+    for path in ("", "/series", "/alerts"):
+        assert ask("ada", f"/api/beds/bed-9{path}")[0] == 404
+    assert ask("grace", "/api/beds/bed-9")[0] == 200
+    rates = {name: ask(name, "/api/beds/bed-1/series")[1]["signs"]["heart_rate"]["max"] for name in ("ada", "grace")}
+    assert max(rate for rate in rates["grace"] if rate is not None) == 200
+    assert {rate for rate in rates["ada"] if rate is not None} == {60}
+    start = (datetime.now(UTC) - timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    end = (datetime.now(UTC) - timedelta(hours=8)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert ask("ada", f"/api/beds/bed-1/series?from={start}&to={end}")[1]["time"] == []
+    cookie = station.sign_in("ada", "word-of-ada")
+    assert set(station.ask("GET", "/desk/recent", Cookie=cookie)[1]) == {"bed-1"}
+    assert station.ask("GET", "/desk/limits?device=bed-9", Cookie=cookie)[1]["own"] is None
+
+
+def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_look_does_not(
+    shared_secured: Secured, make_alerts: MakeAlerts, make_station: MakeStation, monitor: Callable[[str], Person]
+) -> None:
+    make_alerts(shared_secured.url_of("alerts"), mqtt_ca=shared_secured.ca, alerts_client_id="alerts")
+    station = station_of(shared_secured, make_station)
+    cookies = {name: station.sign_in(name, f"word-of-{name}") for name in ("ada", "grace", "eve")}
+    for device, ward in (("bed-1", "icu-1"), ("bed-9", "icu-2")):
+        monitor(device).measure(device, ward, heart_rate=80)
+        monitor(device).measure(device, ward, heart_rate=140)
+        monitor(device).sees(f"{ward}/{device}/heart-rate-high", state="active")
+
+    def act(name: str, action: str, device: str = "bed-1", ward: str = "icu-1", **more: str) -> tuple[int, Any]:
+        asked = {"ward": ward, "device": device, "rule": "heart-rate-high", "action": action, **more}
+        return station.ask("POST", "/desk/alerts", asked, Cookie=cookies[name])[:2]
+
+    eventually(lambda: devices(station, "eve") == ["bed-1"], 5, "the broker says what eve sees")
+    eventually(lambda: len(devices(station, "grace")) == 2, 5, "both are there")
+    status, told = act("eve", "acknowledge")
+    assert (status, told["detail"][:29]) == (403, "you may look at this ward, an")
+    limits = {"device": "bed-1", "limits": {"heart-rate-high": [150.0]}}
+    assert station.ask("PUT", "/desk/limits", limits, Cookie=cookies["eve"])[0] == 403
+    assert act("ada", "acknowledge", "bed-9", "icu-2") == (409, {"detail": "this alert is over"})
+    assert station.ask("PUT", "/desk/limits", limits | {"device": "bed-9"}, Cookie=cookies["ada"])[0] == 404
+    assert act("ada", "pause_audio") == (200, {"state": "audio_paused"})
+    assert act("ada", "acknowledge", by="grace") == (200, {"state": "acknowledged"})
+    assert monitor("bed-1").sees(HIGH, state="acknowledged").acknowledged_by == "ada", "whatever the request says"
+    status, told = act("grace", "acknowledge")
+    assert status == 409
+    assert told["detail"] == "the alert heart-rate-high of bed-1 is already acknowledged by ada"
+    script = station.ask("POST", "/desk/alerts", {}, Authorization=basic("grace", "word-of-grace"))
+    assert script[0] == 401, "scripts read"
+    assert station.ask("PUT", "/desk/limits", limits, Cookie=cookies["ada"])[:2] == (200, {"set": True})
+    eventually(
+        lambda: (
+            (station.ask("GET", "/desk/limits?device=bed-1", Cookie=cookies["ada"])[1]["own"] or {}).get("by") == "ada"
+        ),
+        5,
+        "the limits come back with her name",
+    )
+    forget(shared_secured)
+
+
+def forget(secured: Secured) -> None:
+    """What the test has left at the broker that others use too."""
+    with control(secured.broker("admin")) as gate:
+        gate.tell([("vitalflow/limits/icu-1/bed-1", b"", True)])
+
+
+def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_restarts_signs_nobody_out(
+    own_secured: Secured, make_station: MakeStation
+) -> None:
+    station = station_of(own_secured, make_station)
+    cookies = {name: station.sign_in(name, f"word-of-{name}") for name in ("ada", "grace")}
+    assert station.ask("GET", "/api/ward", Authorization=basic("ada", "word-of-ada"))[0] == 200
+    own_secured.server.kill()
+    eventually(lambda: station.ask("GET", "/healthz")[1]["away"] == ["broker"], 6, "it is away")
+    assert station.ask("GET", "/api/ward", Cookie=cookies["ada"])[0] == 200
+    status, told, _ = station.ask("POST", "/signin", {"name": "eve", "password": "word-of-eve"})
+    assert status == 503
+    assert told["detail"].startswith("Nobody can be verified now: the broker is away")
+    own_secured.server.start()
+    eventually(lambda: station.ask("GET", "/healthz")[1]["away"] == [], 10, "it is back")
+    streams = {name: Stream(station, cookie) for name, cookie in cookies.items()}
+    assert {stream.status for stream in streams.values()} == {200}
+    time.sleep(2.5)  # both are at the broker again
+    with control(own_secured.broker("admin")) as gate:
+        revoke(gate, "ada", own_secured.doors.topics, by="a test", now=datetime.now(UTC))
+    revoked = time.monotonic()
+    why = streams["ada"].until(lambda event, _: event == "over", 5)
+    assert time.monotonic() - revoked < 2
+    assert why.startswith("Your login has ended: the broker does not know you any more.")
+    assert streams["ada"].next()[0] == "end"
+    assert station.ask("GET", "/api/ward", Cookie=cookies["ada"])[0] == 401
+    assert station.ask("GET", "/api/ward", Authorization=basic("ada", "word-of-ada"))[0] == 401
+    assert station.ask("GET", "/api/ward", Cookie=cookies["grace"])[0] == 200
+    with control(own_secured.broker("admin")) as gate:
+        users = [User("grace", Kind.PERSON, "icu-1", "another word")]
+        enroll(gate, users, own_secured.doors.topics, by="a test", now=datetime.now(UTC), again=True)
+    streams["grace"].until(lambda event, _: event == "over", 5)
+    for stream in streams.values():
+        stream.close()
+
+
+def test_signing_out_ends_this_browser_and_no_other(shared_secured: Secured, make_station: MakeStation) -> None:
+    station = station_of(shared_secured, make_station)
+    here, there = (station.sign_in("grace", "word-of-grace") for _ in range(2))
+    pages = [Stream(station, cookie) for cookie in (here, there)]
+    assert "vitalflow_station_logins 2.0" in station.ask("GET", "/metrics")[1]
+    status, _, headers = station.ask("POST", "/signout", {}, Cookie=here)
+    assert status == 200
+    assert "Max-Age=0" in headers["Set-Cookie"]
+    assert pages[0].until(lambda event, _: event == "over") == "You have signed out."
+    assert station.ask("GET", "/api/ward", Cookie=here)[0] == 401
+    assert station.ask("GET", "/api/ward", Cookie=there)[0] == 200
+    pages[1].until(lambda event, frame: event == "message" and not frame.get("whole"))
+    for page in pages:
+        page.close()
+
+
+def test_a_script_that_asks_often_connects_to_the_broker_once(
+    shared_secured: Secured, make_station: MakeStation
+) -> None:
+    station = station_of(shared_secured, make_station)
+    for _ in range(10):
+        assert station.ask("GET", "/api/ward", Authorization=basic("grace", "word-of-grace"))[0] == 200
+    assert "vitalflow_station_asked_logins_total 1.0" in station.ask("GET", "/metrics")[1]
+    for header in (
+        "Basic",
+        "Basic !",
+        "Basic bm9jb2xvbg==",
+        "Bearer x",
+        basic("grace", "word-of-ada"),
+        basic("ünï", "wörd"),
+    ):
+        status, told, headers = station.ask("GET", "/api/ward", Authorization=header)
+        assert status == 401, header
+        assert headers["WWW-Authenticate"].startswith("Basic")
+        assert "word" not in told["detail"].replace("password", "")
+
+
+def test_with_a_certificate_it_serves_https_and_takes_up_a_new_one_without_a_restart(
+    shared_secured: Secured, make_station: MakeStation, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    authority = new_ca("a ca", now)
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
+    certificate, key = tmp_path / "ward.crt", tmp_path / "ward.key"
+
+    def make() -> None:
+        pair = sign_server(authority, ["localhost", "127.0.0.1"], now)
+        key.touch(0o600)
+        key.write_bytes(pair.key)
+        certificate.write_bytes(pair.certificate)
+
+    make()
+    pair = {"station_certificate": certificate, "station_key": key}
+    station = station_of(shared_secured, make_station, **pair)
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+    address = f"https://127.0.0.1:{station.port}"
+    body = json.dumps({"name": "grace", "password": "word-of-grace"}).encode()
+    request = urllib.request.Request(f"{address}/signin", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+        assert "Secure" in answer.headers["Set-Cookie"]
+    assert f"the ward is at {address}" in station.said()
+    shown = ssl.get_server_certificate(("127.0.0.1", station.port))
+    make()
+    eventually(lambda: ssl.get_server_certificate(("127.0.0.1", station.port)) != shown, 10, "the new one is shown")
+    key.chmod(0o644)
+    refused = make_station(shared_secured.url_of("station"), wait=False, mqtt_ca=shared_secured.ca, **pair)
+    assert refused.process is not None
+    assert refused.process.wait(20) == 2
+    assert f"chmod 600 {key}" in refused.said()
+    certificate.write_text("nothing")
+    key.chmod(0o600)
+    refused = make_station(shared_secured.url_of("station"), wait=False, mqtt_ca=shared_secured.ca, **pair)
+    assert refused.process is not None
+    assert refused.process.wait(20) == 2
+    assert "are no pair; give a certificate and its own key, as PEM" in refused.said()
+
+
+def test_the_station_is_told_with_which_door_people_come_in(shared_secured: Secured, make_station: MakeStation) -> None:
+    refused = make_station(
+        shared_secured.url, wait=False, mqtt_certificate=shared_secured.ca, mqtt_key=shared_secured.ca
+    )
+    assert refused.process is not None
+    assert refused.process.wait(20) == 2
+    assert "people sign in with passwords at the same port of the broker" in refused.said()
