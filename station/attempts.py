@@ -31,7 +31,7 @@ class Attempts:
     def wait(self, name: str, address: str, now: float) -> float:
         """Seconds until the next attempt is looked at; 0 for at once."""
         known = (self._tried.get(key) for key in _keys(name, address))
-        return max((tried.next_at - now for tried in known if tried is not None), default=0.0)
+        return max([0.0, *(tried.next_at - now for tried in known if tried is not None)])
 
     def begin(self, name: str, address: str, now: float) -> None:
         """One is looked at from now on. It counts at once, so that many at the same time are many."""

@@ -1,0 +1,265 @@
+"""Logins without a broker: how soon one may try again, who ends when, what each set of wards is told.
+
+The broker's own part, who is who and may see what, is in integration/test_station_login.py, on a real one.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from station.attempts import ADDRESS_FREE, FORGOTTEN_AFTER_S, MOST, NAME_FREE, NAME_LONGEST_S, Attempts
+from station.door import basic
+from station.frame import Framer, News, hello, hello_to, news
+from station.hub import Browser
+from station.people import IDLE, IDLE_S, SCRIPT_S, People, TooSoon, is_a_name
+from station.person import Person, Unwanted
+from station.services import Services
+from station.sight import EVERYWHERE, NOWHERE, Sight
+from station.views import Views
+from station.ward import Ward
+from tests.made_alert import NOW, made_alert
+from vitals.alert import encode_alert
+from vitals.broker import Broker
+from vitals.errors import TryAgain
+from vitals.reading import reading
+from vitals.topics import Topics
+from vitals.wire import encode
+
+TOPICS = Topics()
+SECOND = timedelta(seconds=1)
+
+
+# --- attempts ---
+
+
+def test_after_three_attempts_each_costs_a_longer_wait_and_a_good_one_ends_it() -> None:
+    attempts, now, waits = Attempts(), 100.0, []
+    for _ in range(12):
+        wait = attempts.wait("ada", "10.0.0.1", now)
+        waits.append(wait)
+        now += wait
+        attempts.begin("ada", "10.0.0.1", now)
+    assert waits[: NAME_FREE + 4] == [0, 0, 0, 1, 2, 4, 8]
+    assert waits[-1] == NAME_LONGEST_S
+    attempts.good("ada", "10.0.0.1")
+    assert attempts.wait("ada", "10.0.0.1", now) == 0
+
+
+def test_who_guesses_a_name_elsewhere_keeps_nobody_out_and_who_guesses_many_names_waits_too() -> None:
+    attempts = Attempts()
+    for _ in range(10):
+        attempts.begin("ada", "10.0.0.66", 100.0)
+    assert attempts.wait("ada", "10.0.0.66", 100.0) > 0
+    assert attempts.wait("ada", "10.0.0.1", 100.0) == 0
+    for number in range(ADDRESS_FREE):
+        attempts.begin(f"name-{number}", "10.0.0.7", 100.0)
+    assert attempts.wait("another", "10.0.0.7", 100.0) > 0
+
+
+def test_attempts_are_forgotten_in_time_and_an_endless_crowd_of_names_has_an_end() -> None:
+    attempts = Attempts()
+    for _ in range(6):
+        attempts.begin("ada", "10.0.0.1", 100.0)
+    attempts.begin("ada", "10.0.0.1", 100.0 + FORGOTTEN_AFTER_S + 1)
+    assert attempts.wait("ada", "10.0.0.1", 100.0 + FORGOTTEN_AFTER_S + 1) == 0
+    for number in range(MOST):
+        attempts.begin(f"name-{number}", "10.0.0.7", 2000.0)
+    assert len(attempts._tried) <= MOST
+
+
+# --- names and headers ---
+
+
+@pytest.mark.parametrize("name", ["ada", "Dr. Müller", "מרים", "a" * 200])
+def test_what_the_broker_takes_as_a_level_of_a_topic_can_be_a_name(name: str) -> None:
+    assert is_a_name(name)
+
+
+@pytest.mark.parametrize("name", ["", " ada", "ada ", "a/b", "+", "#", "a\0b", "a\nb", "\u202e", "a" * 201])
+def test_what_would_be_more_than_one_level_of_a_topic_is_no_name(name: str) -> None:
+    assert not is_a_name(name)
+
+
+@pytest.mark.parametrize("header", ["", "Basic", "Basic ?", "Basic YQ==", "Basic /w==", "Bearer YTpi"])
+def test_a_header_that_names_nobody_is_refused_in_a_sentence(header: str) -> None:
+    with pytest.raises(ValueError, match="expected Authorization: Basic"):
+        basic(header)
+
+
+def test_a_password_may_hold_a_colon() -> None:
+    assert basic("Basic YWRhOmE6Yg==") == ("ada", "a:b")
+    assert basic("basic YWRhOmE6Yg==") == ("ada", "a:b")
+
+
+# --- what each set of wards is told ---
+
+
+def made_ward() -> Ward:
+    ward = Ward(TOPICS, Services((), has_database=False, now=NOW), NOW)
+    ward.connected(NOW)
+    return ward
+
+
+def hear(ward: Ward, place: str, device: str, at: datetime = NOW, **signs: float) -> None:
+    ward.take(TOPICS.vitals(place, device), encode(reading(at, signs, patient_id="p-1")), False, at)
+
+
+def told(framer: Framer, of: News) -> dict[str, Any]:
+    made = framer.changes(of, NOW, due=False)
+    return {} if made is None else dict(json.loads(made))
+
+
+def test_a_bed_that_moves_leaves_the_one_ward_and_comes_to_the_other() -> None:
+    ward = made_ward()
+    one, other, both, none = (
+        Framer(ward, sees) for sees in (Sight(frozenset({"icu-1"})), Sight(frozenset({"icu-2"})), EVERYWHERE, NOWHERE)
+    )
+    hear(ward, "icu-1", "bed-1", heart_rate=80)
+    first = news(ward, NOW)
+    assert [bed["device"] for bed in told(one, first)["beds"]] == ["bed-1"]
+    assert told(other, first) == {}
+    assert told(none, first) == {}
+    told(both, first)
+    alert = made_alert(ward="icu-1", device="bed-1")
+    ward.take(TOPICS.alert("icu-1", "bed-1", alert.rule), encode_alert(alert), True, NOW)
+    hear(ward, "icu-2", "bed-1", NOW + SECOND, heart_rate=81)
+    then = news(ward, NOW)
+    assert told(one, then)["gone"] == ["bed-1"]
+    assert "beds" not in told(one, then)
+    assert [bed["ward"] for bed in told(other, then)["beds"]] == ["icu-2"]
+    assert "alerts" not in told(other, then), "the alert is the other ward's still"
+    seen = told(both, then)
+    assert [bed["ward"] for bed in seen["beds"]] == ["icu-2"]
+    assert "gone" not in seen
+
+
+def test_what_only_a_whole_frame_has_told_is_told_to_be_gone_too() -> None:
+    ward = made_ward()
+    framer = Framer(ward)
+    alert = made_alert(device="bed-1")
+    hear(ward, alert.ward, "bed-1", heart_rate=80)
+    topic = TOPICS.alert(alert.ward, "bed-1", alert.rule)
+    ward.take(topic, encode_alert(alert), True, NOW)
+    whole = json.loads(framer.whole(NOW))
+    assert (len(whole["beds"]), len(whole["alerts"])) == (1, 1)
+    ward.take(topic, b"", True, NOW)
+    ward.take(TOPICS.status(alert.ward, "bed-1"), b"", True, NOW)
+    then = told(framer, news(ward, NOW))
+    assert (then["gone"], then["over"]) == (["bed-1"], [whole["alerts"][0]["key"]])
+
+
+def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_more_begins_anew() -> None:
+    async def story() -> None:
+        ward = made_ward()
+        views = Views(ward, hello("1", history=False))
+        hear(ward, "icu-1", "bed-1", heart_rate=80)
+        hear(ward, "icu-2", "bed-2", heart_rate=80)
+        known = made_people()
+        ada, bob = known.add("ada", Sight(frozenset({"icu-1"}))), known.add("bob", Sight(frozenset({"icu-1"})))
+        logins = [known.people.sign_in(person) for person in (ada, bob)]
+        streams = [views.stream(login) for login in logins]
+        for stream in streams:
+            greeting, whole = [json.loads((await anext(stream)).partition(b"data: ")[2]) for _ in range(2)]
+            assert greeting["person"]["sees"] == ["icu-1"]
+            assert [bed["device"] for bed in whole["beds"]] == ["bed-1"]
+        assert len(views._views) == 1
+        hear(ward, "icu-1", "bed-1", NOW + SECOND, heart_rate=90)
+        views.tell(10.0)
+        pieces = [await anext(stream) for stream in streams]
+        assert pieces[0] is not pieces[1]
+        assert pieces[0] == pieces[1]
+        ada.sees = EVERYWHERE
+        known.people._changed(ada)
+        greeting, whole = [json.loads((await anext(streams[0])).partition(b"data: ")[2]) for _ in range(2)]
+        assert greeting["person"]["sees"] is None
+        assert {bed["device"] for bed in whole["beds"]} == {"bed-1", "bed-2"}
+        known.people.sign_out(logins[1])
+        assert (await anext(streams[1])).startswith(b"event: over\n")
+        views.close()
+
+    asyncio.run(story())
+
+
+def test_a_name_with_markup_reaches_the_page_as_a_text_and_nothing_unprintable_does() -> None:
+    person = json.loads(hello_to({}, "<b>\u202ex", NOWHERE, EVERYWHERE))["person"]
+    assert person == {"name": "<b>?x", "sees": [], "acts": None}
+
+
+# --- who is signed in, and until when ---
+
+
+class Known:
+    """People whom a broker has verified; here there is none, so that no test waits half an hour."""
+
+    def __init__(self) -> None:
+        self.people = People(Broker("127.0.0.1", 1), TOPICS, lambda: [])
+
+    def add(self, name: str, sees: Sight = EVERYWHERE) -> Person:
+        broker = Broker("127.0.0.1", 1).as_user(name, "word")
+        person = Person(broker, TOPICS, asyncio.Semaphore(1), lambda: [], self.people._changed)
+        person.sees = sees
+        person.verified.set_result(None)
+        key = self.people._key_of(name, "word")
+        self.people._persons[key] = person
+        self.people._used_at[key] = asyncio.get_running_loop().time()
+        task = asyncio.create_task(asyncio.sleep(3600, None))
+        self.people._tasks[key] = task
+        task.add_done_callback(lambda done: self.people._gone(key, person, done))
+        return person
+
+
+def made_people() -> Known:
+    return Known()
+
+
+def run(story: Callable[[Known], Any]) -> None:
+    async def begin() -> None:
+        await story(made_people())
+
+    asyncio.run(begin())
+
+
+def test_a_login_that_no_page_uses_ends_after_half_an_hour_and_an_open_page_keeps_it() -> None:
+    async def story(known: Known) -> None:
+        idle, open_ = (known.people.sign_in(known.add(name)) for name in ("ada", "bob"))
+        open_.browsers.add(Browser())
+        now = asyncio.get_running_loop().time()
+        known.people.tidy(now + IDLE_S - 5)
+        assert (idle.over, open_.over) == (None, None)
+        known.people.tidy(now + IDLE_S + 5)
+        assert (idle.over, open_.over) == (IDLE, None)
+        assert known.people.login(idle.token) is None
+        assert known.people.login(open_.token) is open_
+        await asyncio.sleep(0.01)
+        assert [person.name for person in known.people._persons.values()] == ["bob"], "ada has left the broker"
+
+    run(story)
+
+
+def test_a_script_is_verified_once_for_a_while() -> None:
+    async def story(known: Known) -> None:
+        ada = known.add("ada")
+        assert await known.people.verify("ada", "word", "10.0.0.1") is ada
+        assert known.people.asked == 0
+        known.people.tidy(asyncio.get_running_loop().time() + SCRIPT_S + 1)
+        with pytest.raises(TryAgain):
+            await known.people.verify("ada", "word", "10.0.0.1")  # nobody listens on that port
+        assert known.people.asked == 1
+
+    run(story)
+
+
+def test_names_that_cannot_be_cost_the_broker_nothing_and_are_slowed_as_all_are() -> None:
+    async def story(known: Known) -> None:
+        for _ in range(NAME_FREE):
+            with pytest.raises(Unwanted):
+                await known.people.verify("a/b", "word", "10.0.0.1")
+        with pytest.raises(TooSoon):
+            await known.people.verify("a/b", "word", "10.0.0.1")
+        assert known.people._persons == {}
+
+    run(story)
