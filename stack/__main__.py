@@ -89,7 +89,8 @@ def up(
     programs = find()
     if detach:
         control.up_in_background(home, devices, port_base)
-        typer.echo(f"up; the ward in a browser: {Ports(port_base).page}; to look closer: {shell.closer()}")
+        typer.echo(f"up; the ward in a browser: {Ports(port_base).page} ({shell.signs_in(home)})")
+        typer.echo(f"to look closer: {shell.closer()}")
         return
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -18,6 +18,7 @@ from stack.home import Home
 from stack.plan import Ports, addresses
 from stack.programs import set_up
 from stack.screen import Known, line, render
+from stack.shell import signs_in
 from stack.supervisor import Supervisor
 from stack.watch import Watch, rows_since
 from vitals.settings import Settings
@@ -90,7 +91,8 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
         while not supervisor.up.wait(FRAME / 5) and not stop.is_set():
             pass
         if not stop.is_set():
-            console.print(f"the ward in a browser: {Ports(port_base).page}; Ctrl-C ends everything")
+            told = f"the ward in a browser: {Ports(port_base).page} ({signs_in(home)}); Ctrl-C ends everything"
+            console.print(told, soft_wrap=True)
             started = time.monotonic()
             reader, raised = _show(console, home, port_base, events, stop, seconds, since)
             flowed = time.monotonic() - started
@@ -125,13 +127,14 @@ def _show(
     watch = Watch(Settings.read({**os.environ, **where}), where["VITALFLOW_READER_URL"], ports, since)
     watch.start()
     started = time.monotonic()
+    page = (ports.page, signs_in(home))
 
     def over() -> bool:
         return stop.is_set() or (seconds is not None and time.monotonic() - started >= seconds)
 
     def known() -> Known:
         now, elapsed = datetime.now(UTC), time.monotonic() - started
-        return Known(watch.beds(), watch.alerts(), watch.figures(), events.recent(), now, elapsed, ports.page)
+        return Known(watch.beds(), watch.alerts(), watch.figures(), events.recent(), now, elapsed, page)
 
     try:
         if console.is_terminal:

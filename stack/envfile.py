@@ -38,7 +38,7 @@ VARIABLES = {
     "VITALFLOW_PUBLISH_CERTIFICATE_PORT": ("8884", "The broker's port there, for devices with a certificate."),
     "VITALFLOW_PUBLISH_PAGES_ON": (
         "127.0.0.1",
-        "Where browsers reach station and Grafana. The station asks nobody for a password, and neither is encrypted.",
+        "Where browsers reach station and Grafana; both ask for a password, and neither is encrypted.",
     ),
     "VITALFLOW_PUBLISH_STATION_PORT": ("8080", "The station's port there."),
     "VITALFLOW_PUBLISH_GRAFANA_PORT": ("3000", "Grafana's port there."),

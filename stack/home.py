@@ -97,6 +97,11 @@ class Home:
         return self.folder / "clients"
 
     @property
+    def password(self) -> Path:
+        """The password of the person at this stack, for the page that asks for it."""
+        return self.folder / "operator_password"
+
+    @property
     def identity(self) -> Path:
         """The CA, its certificates, and the passwords of the simulated monitors."""
         return self.folder / "identity"
@@ -152,7 +157,8 @@ class Home:
     def wipe(self, programs: Programs) -> None:
         """Delete the servers' data, and the passwords and certificates that belong to it."""
         programs.remove(programs.folder(self.data))
-        (self.folder / "secrets.json").unlink(missing_ok=True)
+        for secret in (self.folder / "secrets.json", self.password):
+            secret.unlink(missing_ok=True)
         shutil.rmtree(self.identity, ignore_errors=True)
 
     @contextmanager

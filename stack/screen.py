@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -47,7 +48,7 @@ class Known:
     events: Sequence[str]
     now: datetime
     elapsed: float
-    page: str = ""  # the address of the ward in a browser
+    page: tuple[str, str] | None = None  # the address of the ward in a browser, and how to sign in there
 
 
 def render(known: Known, width: int, height: int) -> RenderableType:
@@ -60,7 +61,10 @@ def render(known: Known, width: int, height: int) -> RenderableType:
     hints = [closer(), *looks(), *acknowledges(to_do)] if roomy else short_looks() if height >= TINY else []
     gap: list[RenderableType] = [Text()] if roomy else []
     if known.page:
-        below.append(Text.assemble("the ward in a browser: ", (known.page, "bold")))
+        address, how = known.page
+        in_a_browser = Text.assemble("in a browser: ", (address, "bold"))
+        beside = cell_len(f"{in_a_browser.plain}  {how}") <= width
+        below += [in_a_browser.append(f"  {how}")] if beside else [in_a_browser, Text(f"  {how}")]
     if roomy:
         below += [*gap, Text("Ctrl-C ends everything. To look closer, in another terminal, here:", "dim")]
     below += [Text(f"  {hint}" if roomy else hint, no_wrap=True, overflow="ellipsis") for hint in hints]

@@ -46,7 +46,11 @@ def _line(programs: Programs, name: str) -> list[str]:
 
 
 def write_options(home: Home, ports: Ports, secrets: Secrets) -> None:
-    """What mosquitto_sub and mosquitto_pub take as given: where the broker is, and that they are the person here."""
+    """What clients take as given, so that no password is typed into a command line: that they are the person here.
+
+    For mosquitto_sub and mosquitto_pub where the broker is, too; for curl a file of its --netrc-file; and for whoever
+    signs in at the station the password alone.
+    """
     options = (
         "-h 127.0.0.1",
         f"-p {ports.broker}",
@@ -57,6 +61,14 @@ def write_options(home: Home, ports: Ports, secrets: Secrets) -> None:
     home.clients.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("mosquitto_sub", "mosquitto_pub"):
         write_secret(home.clients / name, "\n".join([*options, ""]).encode())
+    netrc = f"machine 127.0.0.1 login {PERSON} password {secrets.broker[PERSON]}\n"
+    write_secret(home.clients / "netrc", netrc.encode())
+    write_secret(home.password, f"{secrets.broker[PERSON]}\n".encode())
+
+
+def signs_in(home: Home) -> str:
+    """How the person here signs in at the station, in words."""
+    return f"sign in as {PERSON}; the password: cat {shlex.quote(str(_from_here(home.password)))}"
 
 
 def _one(root: Path, pattern: str) -> Path:
@@ -85,8 +97,11 @@ def closer() -> str:
 
 
 def _python() -> str:
-    python = Path(sys.executable)
-    return shlex.quote(str(python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python))
+    return shlex.quote(str(_from_here(Path(sys.executable))))
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def looks() -> list[str]:

@@ -1,6 +1,6 @@
 """What stands before every request and behind every answer, so that no other site can speak through a browser.
 
-Nobody logs in yet, so a page of a stranger, open in a browser that reaches us, must neither read nor write here:
+A page of a stranger, open in a browser of somebody who is signed in here, must neither read nor write:
 - a Host that is none of our names is refused: a stranger's name may be made to point at us (DNS rebinding);
 - what changes something must come from our own page: Origin and Sec-Fetch-Site say so, and a form cannot send JSON;
 - answers carry a strict Content-Security-Policy: scripts and styles from here only, none inside the page.

@@ -1,8 +1,10 @@
 """What the README shows works as it stands."""
 
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_ingest import MakeIngest
 from tests.fix_secured import WORDS, Secured
 from tests.fix_servers import Db, eventually
+from tests.fix_station import MakeStation
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
@@ -112,6 +115,22 @@ def test_the_lines_on_the_screen_of_the_demo_acknowledge_the_alert_that_they_nam
             place = f"icu-1/{device}/heart-rate-high"
             paste("\n".join(shell.acknowledges(person.sees(place, state="active"))))
             person.sees(place, state="acknowledged", acknowledged_by="operator")
+
+
+def test_the_line_for_the_stations_api_asks_as_the_operator_without_a_password_on_it(
+    own_secured: Secured, make_station: MakeStation, paste: Callable[[str], str], tmp_path: Path
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine")
+    settings = {"mqtt_ca": own_secured.ca, "station_client_id": "station"}
+    station = make_station(own_secured.url_of("station"), **settings)
+    (asks,) = pasted("curl")
+    line = asks.replace("http://127.0.0.1:21887", station.url).replace(".stack/", f"{tmp_path}/stack/")
+    assert json.loads(paste(f"{line} -sS"))["beds"] == []
+    password = tmp_path / "stack/operator_password"
+    assert password.read_text().strip() == WORDS["operator"]
+    assert password.stat().st_mode & 0o777 == 0o600
+    assert shell.signs_in(Home.at(tmp_path / "stack")).endswith(f"cat {password}")
 
 
 def test_every_question_to_the_database_has_an_answer(db: Db) -> None:

@@ -177,6 +177,18 @@ def test_the_figures_stand_below_the_ward_with_what_is_away() -> None:
     assert "20.0 readings/s  stored 1,234  rejected 5  lag p95 41 ms  1:01  THE DATABASE IS AWAY" in screen
 
 
+def test_how_to_sign_in_stands_beside_the_address_where_there_is_room_and_else_below_it() -> None:
+    how = "sign in as operator; the password: cat .stack/operator_password"
+    for width in (120, 80):
+        console = Console(width=width, height=40, color_system=None, file=StringIO())
+        known = Known([bed()], [], Figures(), [], NOW, 61.0, ("http://127.0.0.1:21887", how))
+        console.print(render(known, width, 40))
+        assert isinstance(console.file, StringIO)
+        shown = row(console.file.getvalue(), "in a browser: http://127.0.0.1:21887")
+        assert (how in shown) == (width == 120)
+        assert how in console.file.getvalue()
+
+
 def test_without_a_terminal_one_line_says_the_same() -> None:
     alerts = [made_alert(device="icu-1-bed-02"), made_alert(priority=Priority.LOW, kind="technical")]
     known = Known([bed(), bed(2, measured(ago=9))], alerts, Figures(stored=7, rate=1.0), [], NOW, 5.0)
