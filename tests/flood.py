@@ -25,10 +25,17 @@ def main() -> None:
         connect = text(b"MQTT") + b"\x04\xc2\x00\x3c" + login
         sock.sendall(b"\x10" + remaining(len(connect)) + connect)
         sock.recv(4)
-        payloads = {"small": [one(number) for number in range(500)], "large": [many()], "junk": [b"[" * 65_000]}
+        payloads = {
+            "small": [one(number) for number in range(500)],
+            "large": [many()],
+            "junk": [b"[" * 65_000],
+            "huge": [b"[" * 130_000],
+        }
         chunk = b"".join(packet(told["topic"].encode(), payload) for payload in payloads[told["what"]])
-        end, sent = time.monotonic() + told["seconds"], 0
-        while time.monotonic() < end:
+        began, sent = time.monotonic(), 0
+        pause = len(chunk) / told["bytes_a_second"] if "bytes_a_second" in told else 0.0
+        while (now := time.monotonic()) < began + told["seconds"]:
+            time.sleep(max(0.0, began + sent * pause / len(payloads[told["what"]]) - now))
             sock.sendall(chunk)
             sent += len(payloads[told["what"]])
     sys.stdout.write(f"{sent}\n")
