@@ -56,9 +56,10 @@ def check(
         if write:
             found = {path: _written(path, dashboard) for path, dashboard in found.items()}
         told = read_provisioning(provisioning)
-        mistakes = list(check_dashboards(found, {path: path.read_text(encoding="utf-8") for path in found}))
-        mistakes += [f"{path.name}: {sentence}" for path, read in found.items() for sentence in check_shape(read)]
-        mistakes += check_provisioning(told, found)
+        mistakes = [f"{path.name}: {sentence}" for path, read in found.items() for sentence in check_shape(read)]
+        if not mistakes:  # of another shape nothing else can be asked
+            mistakes += check_dashboards(found, {path: path.read_text(encoding="utf-8") for path in found})
+            mistakes += check_provisioning(told, found)
         asked = "; not asked: VITALFLOW_READER_URL is not set"
         if settings.reader_url is not None and not mistakes:
             mistakes += map(str, _answers(settings.reader_url, found, list(rule_questions(told))))

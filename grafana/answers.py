@@ -49,6 +49,10 @@ def _panel(question: Question, answer: Answer) -> Iterator[str]:
     if not labelled:  # the names of labelled series are in the rows
         for name in sorted(question.names - {name for name, _ in answer.columns}):
             yield f"an override or a link names the column {name!r}, which the answer does not have"
+    if question.units is not None and question.format == "table":
+        for name, kind in answer.columns:
+            if kind in NUMBERS and name not in question.units:
+                yield f"the column {name!r} is a number, and the panel does not say its unit; `none` is one too"
     if question.format == "table":
         if len(answer.rows) > MOST_ROWS:
             yield f"{len(answer.rows)} rows; a table of more than {MOST_ROWS} is nothing that a person reads"

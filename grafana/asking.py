@@ -63,16 +63,25 @@ def ask(connection: Connection, question: Question, asked: Asked) -> Answer:
 def check_answers(connection: Connection, dashboard: Json, now: datetime) -> Iterator[Mistake]:
     """Ask every query of a dashboard and judge the answers.
 
-    With what a person would have chosen, over every range; then over an hour with every awkward value. `connection` is
-    in autocommit, so that a refused query does not take the next one with it.
+    Over every range with what a person would have chosen, and with every awkward value. `connection` is in autocommit,
+    so that a refused query does not take the next one with it. What is wrong with a query however it is asked is told
+    once.
     """
+    told: set[tuple[Question, str]] = set()
+    for mistake in _over_all(connection, dashboard, now):
+        if (mistake.question, mistake.sentence) not in told:
+            told.add((mistake.question, mistake.sentence))
+            yield mistake
+
+
+def _over_all(connection: Connection, dashboard: Json, now: datetime) -> Iterator[Mistake]:
     asks = list(questions(dashboard))
     chosen = choices(connection, dashboard, now)
     for name, span in RANGES.items():
         yield from _all(connection, asks, (now - span, now), chosen, f"over {name}")
-    for name, value in AWKWARD.items():
-        awkward = dict.fromkeys(chosen, value)
-        yield from _all(connection, asks, (now - RANGES["1 hour"], now), awkward, f"with {name} in every variable")
+        for awkward, value in AWKWARD.items():
+            told = f"over {name} with {awkward} in every variable"
+            yield from _all(connection, asks, (now - span, now), dict.fromkeys(chosen, value), told)
 
 
 def check_rules(connection: Connection, rules: Iterable[Question], now: datetime) -> Iterator[Mistake]:

@@ -24,7 +24,7 @@ def canonical(dashboard: Json) -> Json:
     for key in (*_OF_ONE_GRAFANA, *_OF_AN_EXPORT):
         kept.pop(key, None)
     for variable in variables(kept):
-        if variable["type"] == "query":
+        if variable.get("type") == "query":
             variable.pop("options", None)
             everything = {"text": ["All"], "value": ["$__all"]}
             variable["current"] = everything if variable.get("includeAll") else {}

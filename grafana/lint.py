@@ -14,13 +14,19 @@ from grafana.canonical import DATASOURCE, canonical, panels, variables
 from grafana.files import FOLDER, Json, text_of
 from grafana.lint_queries import WITHOUT_QUERIES, check_sql, check_targets, name_of
 from grafana.palette import MEANING
+from grafana.questions import INTERVAL
 
 SCHEMA_VERSION: Final = 42
 COLUMNS: Final = 24  # of Grafana's grid
+DRAWN: Final = frozenset(
+    {"timeseries", "barchart"}
+)  # lines and bars of one unit; of other panels each column has its own
+REDUCERS: Final = frozenset({"lastNotNull", "last", "first", "min", "max", "mean", "sum", "count"})
 OURS: Final = frozenset({"timeseries", "stat", "table", "state-timeline", "barchart", "text", "row"})
 _LINK = re.compile(r"^/d/([\w-]+)")
 _SET_BY_LINK = re.compile(r"[?&]var-(\w+)=")
 _UNITS = FOLDER / "schema" / "units.txt"
+_MOMENT = re.compile(r"now(-\d+[smhdwMy])?(/[dwMy])?")
 _FREE_UNIT = re.compile(r"(suffix|prefix|count|time|si|currency):.+")
 
 
@@ -52,6 +58,13 @@ def _head(dashboard: Json) -> Iterator[str]:
     offered = dashboard.get("timepicker", {}).get("refresh_intervals", [])
     if dashboard.get("refresh") not in offered:
         yield f"it refreshes every {dashboard.get('refresh')!r}, which its own list {offered} does not offer"
+    for told in offered:
+        if not INTERVAL.fullmatch(told):
+            yield f"it offers to refresh every {told!r}; expected a number with s, m, h or d"
+    for key in ("from", "to"):
+        told = dashboard.get("time", {}).get(key)
+        if not _MOMENT.fullmatch(str(told)):
+            yield f"its range has {key} {told!r}; expected one that goes with the time, such as now-1h"
 
 
 def _panels(dashboard: Json) -> Iterator[str]:
@@ -69,8 +82,21 @@ def _panels(dashboard: Json) -> Iterator[str]:
             continue
         if len(panel.get("description", "")) < 20:
             yield f"{name} has no description that would explain it to a person"
-        if panel["type"] not in WITHOUT_QUERIES and not panel["fieldConfig"]["defaults"].get("noValue"):
+        if panel["type"] not in WITHOUT_QUERIES and not _defaults(panel).get("noValue"):
             yield f"{name} has no noValue, so that no data would be told in the words and the colour of an alarm"
+        if "interval" in panel and not INTERVAL.fullmatch(str(panel["interval"])):
+            yield f"{name} has the least interval {panel['interval']!r}; expected a number with s, m, h or d"
+        for reducer in panel.get("options", {}).get("reduceOptions", {}).get("calcs", []):
+            if reducer not in REDUCERS:
+                yield f"{name} shows the {reducer!r} of its values; expected one of {', '.join(sorted(REDUCERS))}"
+        for override in panel.get("fieldConfig", {}).get("overrides", []):
+            if override["matcher"]["id"] != "byName":
+                yield f"{name} finds a column by {override['matcher']['id']!r}; only byName can be checked"
+
+
+def _defaults(panel: Json) -> Json:
+    defaults: Json = panel.get("fieldConfig", {}).get("defaults", {})
+    return defaults
 
 
 def _places(dashboard: Json) -> Iterator[str]:
@@ -108,9 +134,11 @@ def _sources(dashboard: Json) -> Iterator[str]:
 def _units(dashboard: Json) -> Iterator[str]:
     known = frozenset(_UNITS.read_text(encoding="utf-8").split())
     for panel in panels(dashboard):
-        config = panel.get("fieldConfig", {})
-        told = [config.get("defaults", {}).get("unit")]
-        told += [p.get("value") for o in config.get("overrides", []) for p in o["properties"] if p["id"] == "unit"]
+        overrides = panel.get("fieldConfig", {}).get("overrides", [])
+        told = [_defaults(panel).get("unit")]
+        if panel["type"] in DRAWN and not told[0]:
+            yield f"{name_of(panel)} does not say the unit of what it draws; `none` is one too"
+        told += [p.get("value") for o in overrides for p in o["properties"] if p["id"] == "unit"]
         for unit in filter(None, told):
             if unit not in known and not _FREE_UNIT.fullmatch(unit):
                 yield f"{name_of(panel)} has the unit {unit!r}, which Grafana does not know; `suffix:...` says any"
@@ -156,7 +184,7 @@ def _together(found: Mapping[Path, Json]) -> Iterator[str]:
                 if name not in declared[target[1]]:
                     yield f"{path.name}: {where} sets the variable {name}, which {target[1]} does not have"
         for link in dashboard.get("links", []):
-            if link.get("type") == "dashboards" and not set(link["tags"]) <= tags:
+            if link.get("type") == "dashboards" and not set(link.get("tags", [])) <= tags:
                 yield f"{path.name}: the link {link.get('title')!r} looks for a tag that no dashboard has"
 
 

@@ -26,42 +26,71 @@ def _plain(names: str) -> dict[str, None]:
     return dict.fromkeys(names.split())
 
 
-# A key for each thing that may stand there; below it its own keys, None for a single value, Any for whatever it is.
+_SPAN: Final = re.compile(r"\d+[smhd]")
+_UID: Final = re.compile(r"[\w-]{1,40}")
+_AT_A_LOSS: Final = ("Alerting",)  # a rule that gets no answer is no all-clear
+
+# A key for each thing that stands there; below it its own keys, or what it may be: None for any single value, Any for
+# whatever it is, a pattern, or the values one by one.
 KEYS: Final[dict[str, Any]] = {
     "datasources": {
-        **_plain("apiVersion prune"),
+        "apiVersion": (1,),
+        "prune": (True,),
         "datasources": [
             {
-                **_plain("name uid type access isDefault editable url user"),
-                "jsonData": _plain(
-                    "database sslmode tlsConfigurationMethod sslRootCertFile timescaledb timeInterval "
-                    "maxOpenConns maxIdleConns connMaxLifetime"
-                ),
+                **_plain("name url user"),
+                "uid": (DATASOURCE["uid"],),
+                "type": (DATASOURCE["type"],),
+                "access": ("proxy",),
+                "isDefault": (True,),
+                "editable": (False,),
+                "jsonData": {
+                    **_plain("database sslmode sslRootCertFile maxOpenConns maxIdleConns connMaxLifetime"),
+                    "tlsConfigurationMethod": ("file-path",),
+                    "timescaledb": (True,),
+                    "timeInterval": _SPAN,
+                },
                 "secureJsonData": _plain("password"),
             }
         ],
     },
     "dashboards": {
-        **_plain("apiVersion"),
+        "apiVersion": (1,),
         "providers": [
             {
-                **_plain("name orgId type folder folderUid disableDeletion allowUiUpdates updateIntervalSeconds"),
+                **_plain("name folder updateIntervalSeconds"),
+                "orgId": (1,),
+                "type": ("file",),
+                "folderUid": _UID,
+                "disableDeletion": (False,),
+                "allowUiUpdates": (False,),
                 "options": _plain("path"),
             }
         ],
     },
     "alerting": {
-        **_plain("apiVersion"),
+        "apiVersion": (1,),
         "groups": [
             {
-                **_plain("orgId name folder interval"),
+                **_plain("name folder"),
+                "orgId": (1,),
+                "interval": _SPAN,
                 "rules": [
                     {
-                        **_plain("uid title condition for noDataState execErrState dashboardUid panelId"),
+                        **_plain("title condition dashboardUid panelId"),
+                        "uid": _UID,
+                        "for": _SPAN,
+                        "noDataState": _AT_A_LOSS,
+                        "execErrState": _AT_A_LOSS,
                         "labels": Any,
-                        "annotations": Any,
+                        "annotations": _plain("summary description"),
                         "data": [
-                            {**_plain("refId datasourceUid"), "relativeTimeRange": _plain("from to"), "model": Any}
+                            {
+                                **_plain("refId"),
+                                "datasourceUid": (DATASOURCE["uid"], "__expr__"),
+                                "relativeTimeRange": _plain("from to"),
+                                "model": Any,
+                            }
                         ],
                     }
                 ],
@@ -69,6 +98,20 @@ KEYS: Final[dict[str, Any]] = {
         ],
     },
 }
+_ASKS: Final = {
+    **_plain("refId rawSql"),
+    "datasource": {key: (value,) for key, value in DATASOURCE.items()},
+    "format": ("table",),
+    "rawQuery": (True,),
+    "editorMode": ("code",),
+}
+_JUDGES: Final = {
+    **_plain("refId expression"),
+    "type": ("threshold",),
+    "datasource": {"type": ("__expr__",), "uid": ("__expr__",)},
+    "conditions": [{"evaluator": {"type": ("gt", "lt"), "params": [None]}}],
+}
+"""The two steps of a rule: the query, and the threshold that its number is held against."""
 
 
 def read_provisioning(folder: Path = PROVISIONING) -> dict[Path, Json]:
@@ -89,15 +132,20 @@ def check_provisioning(found: dict[Path, Json], dashboards: dict[Path, Json]) ->
         if path.parent.name not in KEYS:
             yield f"{where}: Grafana reads {', '.join(KEYS)}, and no folder of this name"
             continue
-        yield from (f"{where}: {sentence}" for sentence in _keys(told, KEYS[path.parent.name], ""))
+        shape = list(_keys(told, KEYS[path.parent.name], ""))
+        yield from (f"{where}: {sentence}" for sentence in shape)
         for name in _VARIABLE.findall(_without_queries(path.read_text(encoding="utf-8"))):
             if name not in ENVIRONMENT:
                 yield f"{where}: reads the variable {name}, which docker-compose.yml does not set"
+        if shape:
+            continue  # what the keys say together can be looked at once they are there
         for source in told.get("datasources", []):
             yield from (f"{where}: {sentence}" for sentence in _source(source))
-        for group in told.get("groups", []):
-            for rule in group["rules"]:
-                yield from (f"{where}: {rule['uid']}: {sentence}" for sentence in _rule(rule, dashboards))
+        rules = [rule for group in told.get("groups", []) for rule in group["rules"]]
+        if len({rule["uid"] for rule in rules}) < len(rules):
+            yield f"{where}: two rules have the uid of another: {', '.join(rule['uid'] for rule in rules)}"
+        for rule in rules:
+            yield from (f"{where}: {rule['uid']}: {sentence}" for sentence in _rule(rule, dashboards))
 
 
 def rule_questions(found: dict[Path, Json]) -> Iterator[Question]:
@@ -111,23 +159,39 @@ def rule_questions(found: dict[Path, Json]) -> Iterator[Question]:
 
 
 def _keys(value: Any, allowed: Any, where: str) -> Iterator[str]:
-    if allowed is None or allowed is Any:
-        if allowed is None and isinstance(value, dict | list):
-            yield f"{where} is no single value"
+    if allowed is Any:
+        return
+    if isinstance(allowed, dict):
+        yield from _below(value, allowed, where)
     elif isinstance(allowed, list):
+        if not isinstance(value, list) or not value:
+            yield f"{where} is {value!r}; expected a list"
+            return
         for number, below in enumerate(value):
             yield from _keys(below, allowed[0], f"{where}[{number}]")
-    else:
-        for key, below in value.items():
-            if key not in allowed:
-                yield f"{where}.{key}".lstrip(".") + f" is not a key that Grafana reads; expected {', '.join(allowed)}"
-            else:
-                yield from _keys(below, allowed[key], f"{where}.{key}")
+    elif value is None or isinstance(value, dict | list):
+        yield f"{where} is no single value"
+    elif isinstance(allowed, re.Pattern) and not allowed.fullmatch(str(value)):
+        yield f"{where} is {value!r}; expected {allowed.pattern}"
+    elif isinstance(allowed, tuple) and value not in allowed:
+        yield f"{where} is {value!r}; expected {' or '.join(map(repr, allowed))}"
+
+
+def _below(value: Any, allowed: Json, where: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{where or 'the file'} is {value!r}; expected {', '.join(allowed)}"
+        return
+    for key, below in value.items():
+        if key not in allowed:
+            yield f"{where}.{key}".lstrip(".") + f" is not a key that Grafana reads; expected {', '.join(allowed)}"
+        else:
+            yield from _keys(below, allowed[key], f"{where}.{key}".lstrip("."))
+    for key in allowed:
+        if key not in value:
+            yield f"{where}.{key}".lstrip(".") + " is missing"
 
 
 def _source(source: Json) -> Iterator[str]:
-    if (source.get("type"), source.get("uid")) != (DATASOURCE["type"], DATASOURCE["uid"]):
-        yield f"the data source is {source.get('type')} {source.get('uid')!r}, and the dashboards ask {DATASOURCE}"
     if source.get("secureJsonData") != {"password": PASSWORD}:
         yield f"the password must be {PASSWORD}, and not stand in a file or in the environment"
     if source.get("user") != "vitalflow_reader":
@@ -135,16 +199,20 @@ def _source(source: Json) -> Iterator[str]:
 
 
 def _rule(rule: Json, dashboards: dict[Path, Json]) -> Iterator[str]:
-    asked = {data["refId"] for data in rule["data"]}
-    if rule["condition"] not in asked:
-        yield f"its condition {rule['condition']!r} is none of {', '.join(sorted(asked))}"
+    asked = {data["refId"]: data for data in rule["data"]}
+    if len(asked) < len(rule["data"]):
+        yield "two of its steps have one refId"
+    if asked.get(rule["condition"], {}).get("datasourceUid") != "__expr__":
+        yield f"its condition {rule['condition']!r} is no threshold; it has the steps {', '.join(sorted(asked))}"
     for data in rule["data"]:
         model = data["model"]
-        if model.get("refId") != data["refId"] or model["datasource"]["uid"] != data["datasourceUid"]:
-            yield f"{data['refId']}: the model has another refId or data source than stands above it"
-        if data["datasourceUid"] not in ("__expr__", DATASOURCE["uid"]):
-            yield f"{data['refId']}: the data source {data['datasourceUid']!r} is not there"
-        if "expression" in model and model["expression"] not in asked:
+        wrong = list(_keys(model, _JUDGES if data["datasourceUid"] == "__expr__" else _ASKS, f"{data['refId']}.model"))
+        yield from wrong
+        if wrong:
+            continue
+        if model["refId"] != data["refId"]:
+            yield f"{data['refId']}: the model has another refId than stands above it"
+        if model.get("expression", data["refId"]) not in asked:
             yield f"{data['refId']}: the expression {model['expression']!r} is none of {', '.join(sorted(asked))}"
     shown = {(str(d["uid"]), panel["id"]) for d in dashboards.values() for panel in panels(d)}
     if (rule.get("dashboardUid"), rule.get("panelId")) not in shown:

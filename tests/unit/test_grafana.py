@@ -6,7 +6,7 @@ import pytest
 
 from grafana.answers import Answer, mistakes
 from grafana.macros import Asked, Value, expand, interval_ms, sqlstring
-from grafana.questions import Question
+from grafana.questions import Question, questions
 from vitals.errors import Never
 
 SINCE = datetime(2018, 4, 12, 18, 0, tzinfo=UTC)
@@ -134,6 +134,39 @@ def test_columns_that_a_panel_names_must_be_there() -> None:
     (sentence,) = said("panel", Answer(SERIES, []), names=frozenset({"mean", "max"}))
     assert "names the column 'max'" in sentence
     assert said("panel", Answer([("a", TEXT)], [("x",)] * 5001), "table")[0].startswith("5001 rows")
+
+
+def test_a_number_in_a_table_has_a_unit_or_says_that_it_has_none() -> None:
+    answer = Answer([("bed", TEXT), ("n", FLOAT)], [("x", 1.0)])
+    (sentence,) = said("panel", answer, "table", units=frozenset({"bed"}))
+    assert "the column 'n' is a number, and the panel does not say its unit" in sentence
+    assert said("panel", answer, "table", units=frozenset({"n"})) == []
+    assert said("panel", answer, "table", units=None) == []
+
+
+def test_a_panel_names_the_columns_of_its_overrides_bands_and_links() -> None:
+    panel = {
+        "id": 1,
+        "title": "x",
+        "targets": [{"refId": "A", "rawSql": "SELECT 1", "format": "table"}],
+        "fieldConfig": {
+            "defaults": {},
+            "overrides": [
+                {
+                    "matcher": {"id": "byName", "options": "max"},
+                    "properties": [{"id": "custom.fillBelowTo", "value": "min"}],
+                },
+                {"matcher": {"id": "byName", "options": "n"}, "properties": [{"id": "unit", "value": "none"}]},
+                {
+                    "matcher": {"id": "byName", "options": "Bed"},
+                    "properties": [{"id": "links", "value": [{"url": "/d/x?var-ward=${__data.fields.Ward}"}]}],
+                },
+            ],
+        },
+    }
+    (question,) = questions({"uid": "d", "panels": [panel]})
+    assert question.names == {"max", "min", "n", "Bed", "Ward"}
+    assert question.units == frozenset({"n"})
 
 
 def test_variables_annotations_and_rules_have_their_own_columns() -> None:

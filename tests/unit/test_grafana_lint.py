@@ -37,7 +37,7 @@ def mistakes(change: Change) -> list[str]:
     change(found[WARD])
     on_disk = {path: text_of(dashboard) for path, dashboard in found.items()}
     shapes = [sentence for dashboard in found.values() for sentence in check_shape(dashboard)]
-    return [*check_dashboards(found, on_disk), *shapes]
+    return shapes or list(check_dashboards(found, on_disk))
 
 
 def panel(dashboard: Dashboard, number: int = 1) -> Any:
@@ -114,6 +114,33 @@ CHANGES: dict[str, tuple[Change, str]] = {
         "sets the variable bed, which vitalflow-alerts does not have",
     ),
     "link to a tag": (lambda d: d["links"][0].update(tags=["other"]), "looks for a tag"),
+    "least interval": (lambda d: panel(d).update(interval="1 minute"), "has the least interval '1 minute'"),
+    "range": (lambda d: d["time"].update({"from": "an hour ago"}), "its range has from 'an hour ago'"),
+    "offered refresh": (lambda d: d["timepicker"]["refresh_intervals"].append("soon"), "refresh every 'soon'"),
+    "reducer": (lambda d: panel(d)["options"]["reduceOptions"].update(calcs=["newest"]), "shows the 'newest' of"),
+    "matcher": (
+        lambda d: panel(d)["fieldConfig"]["overrides"][0]["matcher"].update(id="byRegexp"),
+        "finds a column by 'byRegexp'",
+    ),
+    "no unit": (
+        lambda d: (panel(d).update(type="timeseries", options={}), panel(d)["fieldConfig"]["defaults"].pop("unit")),
+        "does not say the unit of what it draws",
+    ),
+    "override of nothing": (lambda d: override(d, "colour", {}), "'colour' was unexpected"),
+    "override of a field of the panel": (
+        lambda d: panel(d, 3)["fieldConfig"]["overrides"][0]["properties"].append({"id": "custom.wdth", "value": 9}),
+        "override of 'Ward': Additional properties are not allowed ('wdth' was unexpected)",
+    ),
+    "value of an override": (lambda d: override(d, "thresholds", {"mode": "abs", "steps": []}), "'abs' is not one of"),
+    "no type": (lambda d: panel(d).pop("type"), "'type' is a required property"),
+    "no format": (lambda d: panel(d)["targets"][0].pop("format"), "'format' is a required property"),
+    "no matcher": (
+        lambda d: panel(d)["fieldConfig"]["overrides"][0].pop("matcher"),
+        "'matcher' is a required property",
+    ),
+    "no name": (lambda d: d["templating"]["list"][0].pop("name"), "'name' is a required property"),
+    "no uid": (lambda d: d.pop("uid"), "'uid' is a required property"),
+    "no fields": (lambda d: panel(d).pop("fieldConfig"), "has no noValue"),
     "shape": (lambda d: panel(d)["options"].update(colour="red"), "'colour' was unexpected"),
     "shape of a field": (lambda d: panel(d, 3)["fieldConfig"]["defaults"]["custom"].update(wide=1), "'wide' was unexp"),
     "shape of a panel": (lambda d: panel(d).update(pluginsVersion="13"), "'pluginsVersion' was unexpected"),
@@ -219,11 +246,26 @@ YAML_CHANGES = [
     ("datasources", "${VITALFLOW_GRAFANA_DB_NAME}", "${DB_NAME}", "reads the variable DB_NAME"),
     ("datasources", "$__file{/run/secrets/reader_password}", "hunter2", "the password must be $__file"),
     ("datasources", "user: vitalflow_reader", "user: vitalflow", "the user is 'vitalflow'"),
-    ("datasources", "uid: vitalflow ", "uid: other ", "the data source is grafana-postgresql-datasource 'other'"),
+    ("datasources", "uid: vitalflow ", "uid: other ", "datasources[0].uid is 'other'; expected 'vitalflow'"),
+    ("datasources", "timescaledb: true", "timescaledb: false", "timescaledb is False; expected True"),
+    ("datasources", "timeInterval: 1s", "timeInterval: 1 s", "timeInterval is '1 s'"),
+    ("datasources", "    user: vitalflow_reader\n", "", "datasources[0].user is missing"),
+    ("dashboards", "type: file", "type: fil", "type is 'fil'; expected 'file'"),
+    ("dashboards", "options:\n      path: ", "options: ", "providers[0].options is '/var/lib/grafana/dashboards'"),
+    ("alerting", "apiVersion: 1", "apiVersion: 2", "apiVersion is 2; expected 1"),
+    ("alerting", "for: 1m", "for: soon", "for is 'soon'"),
+    ("alerting", "noDataState: Alerting", "noDataState: OK", "noDataState is 'OK'; expected 'Alerting'"),
+    ("alerting", "type: threshold", "type: treshold", "C.model.type is 'treshold'; expected 'threshold'"),
+    ("alerting", "type: gt", "type: above", "evaluator.type is 'above'; expected 'gt' or 'lt'"),
+    ("alerting", "params: [60]", "params: []", "params is []; expected a list"),
+    ("alerting", "format: table", "format: time_series", "A.model.format is 'time_series'; expected 'table'"),
+    ("alerting", "      - uid: vitalflow-ingest-silent\n        title", "      - title", "rules[0].uid is missing"),
     ("dashboards", "type: file", "typ: file", "typ is not a key"),
-    ("alerting", "condition: C", "condition: B", "its condition 'B' is none of A, C"),
+    ("alerting", "condition: C", "condition: B", "its condition 'B' is no threshold; it has the steps A, C"),
+    ("alerting", "condition: C", "condition: A", "its condition 'A' is no threshold"),
     ("alerting", "expression: A", "expression: Z", "the expression 'Z' is none of A, C"),
-    ("alerting", "datasourceUid: vitalflow", "datasourceUid: other", "has another refId or data source"),
+    ("alerting", "datasourceUid: vitalflow", "datasourceUid: other", "datasourceUid is 'other'; expected 'vitalflow'"),
+    ("alerting", "uid: vitalflow-broker-dropping", "uid: vitalflow-ingest-silent", "two rules have the uid of another"),
     ("alerting", "panelId: 1", "panelId: 99", "there is no panel 99"),
     ("alerting", "for: 1m", "for: [1m]", "is no single value"),
 ]
