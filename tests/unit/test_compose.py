@@ -3,7 +3,9 @@
 On a real engine: tests/acceptance/test_compose.py.
 """
 
+import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -288,6 +290,39 @@ def test_an_empty_secret_is_named(container: Path) -> None:
     ended = preflight(container)
     assert ended.returncode == 1
     assert ended.stderr == "preflight: the secret grafana_secret_key is empty; delete its file and run: make env\n"
+
+
+# --- the broker's health check, which tells it of new certificates; also in a shell like that of the vendor's image ---
+
+SHELLS = [["sh"], *([["busybox", "sh"]] if shutil.which("busybox") else [])]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_the_broker_is_told_once_of_what_is_new_and_of_nothing_that_it_began_with(
+    tmp_path: Path, shell: list[str]
+) -> None:
+    given, own, path = (tmp_path / name for name in ("identity", "tmp", "path"))
+    for folder in (given, own, path):
+        folder.mkdir()
+    for name in ("mosquitto", "mosquitto_rr"):
+        (path / name).write_text("#!/bin/sh\n")
+        (path / name).chmod(0o755)
+    (given / "broker.crt").write_text("the first certificate")
+    (given / "revoked.crl").write_text("nobody")
+
+    def said(script: str) -> str:
+        script = script.replace("/tmp/", f"{own}/").replace("/mosquitto/identity", str(given)).replace("$$", "$")
+        script = 'kill() { echo "kill $*"; }\n' + script
+        environment = {"PATH": f"{path}:{os.environ['PATH']}"}
+        line = [*shell, "-euc", script]
+        return subprocess.run(line, env=environment, capture_output=True, text=True, check=True).stdout
+
+    look = (CHECKOUT / "mosquitto/healthy.sh").read_text()
+    assert said(SERVICES["broker"]["command"][-1]) == ""
+    assert said(look) == ""
+    for name in ("broker.crt", "revoked.crl"):
+        (given / name).write_text("another")
+        assert [said(look), said(look)] == ["kill -HUP 1\n", ""], name
 
 
 # --- the image ---
