@@ -21,7 +21,7 @@ import pytest
 from stack.envfile import NAMES
 from tests.fix_docker import SERVICES, Project
 from tests.fix_servers import eventually
-from tests.guest import connects, publishes
+from tests.guest import Guest, connects, publishes
 from vitals.broker import Broker
 
 PATIENCE = 60  # seconds for anything to become true
@@ -142,14 +142,19 @@ def test_the_file_is_clean_and_shows_no_secret(project: Project) -> None:
         assert (project.folder / ".secrets" / name).read_text() not in told, name
 
 
-@pytest.mark.parametrize("service", ["ingest", "broker", "db"])
-def test_a_killed_container_comes_back_and_no_reading_is_missing(project: Project, service: str) -> None:
-    before = restarts(project, service)
-    kill(project, service)
-    eventually(lambda: restarts(project, service) > before, PATIENCE, f"{service} started again")
-    eventually(lambda: project.healthy(service), PATIENCE, f"{service} healthy")
+@pytest.mark.parametrize("killed", ["ingest", "broker", "db", "renewal alerts station devices"])
+def test_a_killed_container_comes_back_and_no_reading_is_missing(project: Project, killed: str) -> None:
+    before = {service: restarts(project, service) for service in killed.split()}
+    for service in before:
+        kill(project, service)
+    eventually(
+        lambda: all(restarts(project, service) > count for service, count in before.items()),
+        PATIENCE,
+        f"{killed} started again",
+    )
+    eventually(lambda: all(map(project.healthy, before)), PATIENCE, f"{killed} healthy")
     rows = project.rows()
-    eventually(lambda: project.rows() >= rows + 40, PATIENCE, f"rows after the death of {service}")
+    eventually(lambda: project.rows() >= rows + 40, PATIENCE, f"rows after the death of {killed}")
     eventually(lambda: project.ask(MISSING) == "0", PATIENCE, "no reading missing")
 
 
@@ -181,8 +186,11 @@ def test_down_and_up_keep_the_data_and_whoever_was_let_in(project: Project, moni
     assert "Expiring client" not in project.compose("logs", "broker").stdout
 
 
-def test_who_is_revoked_cannot_come_back_and_both_are_on_record(project: Project, monitor: Monitor) -> None:
-    assert "cannot come back" in identity(project, "devices", "revoke", "my-monitor")
+def test_who_is_revoked_is_disconnected_for_good_and_both_are_on_record(project: Project, monitor: Monitor) -> None:
+    with Guest(monitor.broker, monitor.client_id) as there:
+        assert there.connected == "Success"
+        assert "cannot come back" in identity(project, "devices", "revoke", "my-monitor")
+        assert there.disconnected().startswith("disconnected: ")
     assert connects(monitor.broker, monitor.client_id) == "Not authorized"
     record = "SELECT string_agg(who || ' ' || action, ', ' ORDER BY id) FROM audit_event WHERE device_id = 'my-monitor'"
     eventually(lambda: project.ask(record) == "docker enrolled, docker revoked", PATIENCE, "the record")
