@@ -3,6 +3,7 @@
 Grafana is left out: no engine here has its image. What holds of the file alone is in tests/unit/test_compose.py.
 """
 
+import base64
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import urllib.error
 import urllib.request
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -72,8 +74,17 @@ def test_from_empty_volumes_everything_is_healthy_and_rows_flow(project: Project
     assert all(project.healthy(service) for service in lasting)
     eventually(lambda: project.rows() >= 40, PATIENCE, "two readings of each of twenty devices")
     assert project.ask("SELECT count(DISTINCT device_id) FROM patient_vitals") == "20"
-    with urllib.request.urlopen(f"http://127.0.0.1:{project.port('STATION')}/api/ward", timeout=10) as answer:
+
+
+def test_the_station_shows_the_ward_to_whoever_has_the_operators_password_and_to_nobody_else(project: Project) -> None:
+    page = f"http://127.0.0.1:{project.port('STATION')}/api/ward"
+    password = (project.folder / ".secrets/mqtt_operator_password").read_text()
+    proof = base64.b64encode(f"operator:{password}".encode()).decode()
+    signed_in = urllib.request.Request(page, headers={"Authorization": f"Basic {proof}"})
+    with urllib.request.urlopen(signed_in, timeout=10) as answer:
         assert len(json.load(answer)["beds"]) == 20
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(page, timeout=10)
 
 
 def test_the_database_sees_nothing_but_encrypted_connections(project: Project) -> None:
