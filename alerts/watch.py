@@ -6,6 +6,7 @@ The MQTT client has a thread of its own, which only puts what it hears into a qu
 import os
 import select
 import signal
+import ssl
 import sys
 import termios
 import tty
@@ -26,6 +27,7 @@ from alerts.watchlist import CONNECTING, WAITING, Key, Watchlist, keys, line
 from vitals.broker import prepare
 from vitals.errors import Never
 from vitals.reading import MAX_TEXT
+from vitals.tls import explained
 
 FRAME = 0.5  # seconds between two pictures where nothing happens: ages grow
 KEEPALIVE = 10  # seconds; after 1.5 times that without a word the broker counts as away
@@ -164,7 +166,7 @@ class Watch:
         broker = self._settings.broker
         prepare(client, broker)
         client.on_connect = self._on_connect
-        client.on_connect_fail = lambda *_: self._hear(Heard(why=f"nobody answers at {broker}"))
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.reconnect_delay_set(1, 2)
@@ -180,6 +182,14 @@ class Watch:
             return
         self._hear(Heard(connected=True))
         client.subscribe(self._filters)
+
+    def _on_connect_fail(self, *_: Any) -> None:
+        broker, error = self._settings.broker, sys.exception()  # paho calls us while it handles that
+        if isinstance(error, ssl.SSLError):
+            why = f"{broker}: {explained(error, broker.host, broker.port, broker.ca)}"
+        else:
+            why = f"nobody answers at {broker}"
+        self._hear(Heard(why=why))
 
     def _on_disconnect(self, *_: Any) -> None:
         self._hear(Heard(why="the connection ended"))

@@ -5,16 +5,16 @@
 
 import json
 import secrets
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
-from identity.authority import Authority, write_public, write_secret
+from identity.authority import Authority, make_writable, write_public, write_secret
 from identity.ca import Pair
 from identity.control import control
-from identity.enrolment import enroll
+from identity.enrolment import check_users, enroll
 from identity.policy import Kind, User
 from identity.settings import IdentitySettings
 from vitals.broker import session_id
@@ -42,8 +42,9 @@ class Card:
     @property
     def url(self) -> str:
         """For a QR code: all of it in one line."""
-        who = self.name if self.password is None else f"{self.name}:{self.password}"
-        return f"mqtts://{who}@{self.host}:{self.port}?client_id={self.client_id}"
+        name = quote(self.name, safe="")
+        who = name if self.password is None else f"{name}:{self.password}"
+        return f"mqtts://{who}@{self.host}:{self.port}?client_id={quote(self.client_id, safe='')}"
 
     def lines(self, topic: str) -> list[str]:
         """For a person who types."""
@@ -90,12 +91,7 @@ def made_ready(folders: Iterable[Path], credentials: Path | None) -> None:
     if credentials is not None and credentials.exists():
         read_credentials(credentials)
     for folder in [*folders, *([] if credentials is None else [credentials.parent])]:
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise Never(f"nothing can be written to the folder {folder}: {error.strerror}; nobody was let in") from None
+        make_writable(folder)
 
 
 def let_in(
@@ -115,11 +111,19 @@ def let_in(
         if settings.identity is None:
             raise Never("VITALFLOW_IDENTITY is not set; a certificate is made where the CA is")
         authority = Authority(settings.identity)
+        if not authority.certificate.exists():
+            raise Never(
+                f"{authority.certificate} is not there; a certificate is made where the CA is: "
+                "export VITALFLOW_IDENTITY=.stack/identity"
+            )
     words = [None if certificate else secrets.token_urlsafe(24) for _ in names]
     users = [User(name, Kind.DEVICE, ward, word) for name, word in zip(names, words, strict=True)]
+    check_users(users)
     with control(admin) as gate:
+        # Before anybody is let in: a name may be too long for a certificate, or the CA damaged. What is made for nobody
+        # in the end is on the CA's list, and is revoked with the device.
+        pairs = [None if authority is None else authority.client(name, now) for name in names]
         enroll(gate, users, settings.topics, by=by, now=now, again=again)
-    pairs = [None if authority is None else authority.client(name, now) for name in names]
     known_as, port = settings.door(certificate=certificate)
     return [
         Card(name, ward, host or known_as, port, settings.mqtt_ca, word, pair)

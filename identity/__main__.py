@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from identity import check as checking
-from identity.authority import Authority, write_secret
+from identity.authority import Authority, make_writable, write_secret
 from identity.control import control
 from identity.enrolment import enroll, listed, revoke
 from identity.furnishing import HEALTH, MEMBERS, USERS_FILE, asker, asker_options, members, users_file
@@ -125,6 +125,8 @@ def enroll_person(
 ) -> None:
     """Let a person in, for `alerts watch` and any MQTT client. Takes effect at once."""
     settings, password = IdentitySettings.read(os.environ), secrets.token_urlsafe(24)
+    if folder is not None:
+        make_writable(folder)  # before: a password that cannot be written down would be lost
     person = User(name, Kind.READER if read_only else Kind.PERSON, ward, password)
     with control(settings.admin) as gate:
         enroll(gate, [person], settings.topics, by=login_name(), now=datetime.now(UTC), again=again)
@@ -137,7 +139,6 @@ def enroll_person(
     options = [f"-h {host}", f"-p {port}", f"-u {name}", f"-P {password}"]
     if settings.mqtt_ca is not None:
         options.append(f"--cafile {settings.mqtt_ca}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for program in ("mosquitto_sub", "mosquitto_pub"):
         write_secret(folder / program, "\n".join([*options, ""]).encode())
     print(f"  for mosquitto_sub and mosquitto_pub: copy what is in {folder} to ~/.config")
@@ -177,7 +178,7 @@ def drawn(folder: Path) -> dict[str, str]:
     for name in (*MEMBERS, HEALTH):
         path = folder / f"mqtt_{name}_password"
         if not path.exists():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_writable(folder)
             write_secret(path, secrets.token_urlsafe(24).encode())
         found[name] = path.read_text().strip()
         if len(found[name]) < 16:

@@ -8,15 +8,18 @@ revoked.crl       the same, signed, for the broker
 """
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cryptography import x509
+
 from identity import ca
 from identity.ca import Pair
 from vitals.errors import Never
-from vitals.tls import refuse_readable
+from vitals.tls import new_ca, refuse_readable
 
 CA_NAME = "VitalFlow local CA"
 Say = Callable[[str], None]
@@ -42,22 +45,23 @@ class Authority:
         """The CA, made on the first call. Raises Never where others can read its key, or half of it is missing."""
         key = self.folder / "ca.key"
         if not key.exists() and not self.certificate.exists():
-            self._make_folder()
+            make_writable(self.folder)
             made = ca.new_ca(CA_NAME, now)
             write_secret(key, made.key)
             write_public(self.certificate, made.certificate)
-        return self._read("ca", f"is there without its other half; delete {self.folder} to begin anew")
+        return self._read()
 
     def server(self, name: str, names: Sequence[str], now: datetime, say: Say = lambda _: None) -> Pair:
         """The pair of the server `name`, valid for these host names and addresses; made anew when that is due."""
         authority = self.open(now)
         certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         if certificate.exists() and key.exists():
-            pair = self._read(name, "is there without its other half")
+            refuse_readable(key)
+            pair = Pair(certificate.read_bytes(), key.read_bytes())
             try:
-                due = ca.is_due(pair.certificate, names, authority, now)
-            except ValueError:
-                due = "it is damaged"
+                due = ca.is_due(pair, names, authority, now)
+            except (ValueError, x509.ExtensionNotFound):
+                due = "it or its key is damaged, or they have changed places"
             if due is None:
                 return pair
             say(f"the certificate of the {name} is made anew: {due}")
@@ -89,17 +93,26 @@ class Authority:
             write_public(self.revoked, ca.revocation_list(self.open(now), serials, now))
         return self.revoked.read_bytes()
 
-    def _read(self, name: str, torn: str) -> Pair:
-        certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        for path in (certificate, key):
+    def _read(self) -> Pair:
+        certificate, key = self.certificate, self.folder / "ca.key"
+        for path, other in ((certificate, key), (key, certificate)):
             if not path.exists():
-                other = key if path == certificate else certificate
-                raise Never(f"{other} {torn}")
+                raise Never(f"{other} is there without its other half, {path.name}; {self.anew}")
         refuse_readable(key)
         pair = Pair(certificate.read_bytes(), key.read_bytes())
         if b"PRIVATE KEY" not in pair.key or b"BEGIN CERTIFICATE" not in pair.certificate:
-            raise Never(f"{certificate} and {key} have changed places; expected a certificate and its private key")
+            swap = f"mv {certificate} {key}.x; mv {key} {certificate}; mv {key}.x {key}; chmod 600 {key}"
+            raise Never(
+                f"{certificate} is no certificate, or {key} no private key; if they have changed places: {swap}"
+            )
+        if not ca.fits(pair):
+            raise Never(f"{key} does not belong to {certificate}; {self.anew}")
         return pair
+
+    @property
+    def anew(self) -> str:
+        """What mends a CA that is lost."""
+        return f"restore it, or begin anew, and give every client the new ca.crt: {new_ca(self.folder)}"
 
     def _note(self, name: str, serial: int, whose: str, now: datetime) -> None:
         with (self.folder / name).open("a") as file:
@@ -110,8 +123,15 @@ class Authority:
         lines = path.read_text().splitlines() if path.exists() else []
         return [(int(line.split(" ", 2)[0], 16), line.split(" ", 2)[2]) for line in lines]
 
-    def _make_folder(self) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+def make_writable(folder: Path, mode: int = 0o700) -> None:
+    """Make a folder where it is missing, for its owner only; raises Never where nothing can be written into it."""
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Never(f"nothing can be written to the folder {folder}: {error.strerror}; name another one") from None
 
 
 def write_secret(path: Path, content: bytes) -> None:
@@ -131,8 +151,11 @@ def write_for_group(path: Path, content: bytes) -> None:
 
 def _write(path: Path, content: bytes, mode: int) -> None:
     fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        os.fchmod(file.fileno(), mode)
-    fresh.replace(path)
+    try:
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), mode)
+        fresh.replace(path)
+    except OSError as error:
+        raise Never(f"{path} cannot be written: {error.strerror}") from None

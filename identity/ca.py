@@ -103,9 +103,20 @@ def serial(certificate: bytes) -> int:
     return x509.load_pem_x509_certificate(certificate).serial_number
 
 
-def is_due(certificate: bytes, names: Sequence[str], ca: Pair, now: datetime) -> str | None:
-    """Why a server's certificate should be made anew now; None where it should not."""
-    found = x509.load_pem_x509_certificate(certificate)
+def fits(pair: Pair) -> bool:
+    """Whether both are what they should be, and the private key is that of the certificate."""
+    try:
+        private = load_pem_private_key(pair.key, password=None)
+        return private.public_key() == x509.load_pem_x509_certificate(pair.certificate).public_key()
+    except (ValueError, TypeError):  # TypeError: it wants a passphrase
+        return False
+
+
+def is_due(pair: Pair, names: Sequence[str], ca: Pair, now: datetime) -> str | None:
+    """Why a server's certificate should be made anew now; None where it should not. Raises ValueError for none."""
+    found = x509.load_pem_x509_certificate(pair.certificate)
+    if not fits(pair):
+        return "its key does not belong to it"
     begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
     if not begins <= now <= ends:
         return f"it is valid from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}"

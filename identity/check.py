@@ -8,61 +8,81 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from identity import ca
+from identity.authority import Authority
 from identity.ca import Pair
 from vitals.errors import Never
-from vitals.tls import RENEW, refuse_readable
+from vitals.tls import RENEW, new_ca, refuse_readable
 
 SECRET = (".key", ".json")
+MARKS = {b"BEGIN CERTIFICATE": "a certificate", b"PRIVATE KEY": "a private key"}
 
 
 def mistakes(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]:
     """Every mistake. `names`: what the broker's certificate should be for."""
-    if not (folder / "ca.crt").exists():
-        yield f"{folder / 'ca.crt'} is not there; {RENEW}"
+    certificate, key = folder / "ca.crt", folder / "ca.key"
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        yield f"{folder} cannot be read: {error.strerror}; VITALFLOW_IDENTITY names the CA's folder; {RENEW}"
         return
-    for path in sorted(folder.iterdir()):
+    if certificate not in files and key not in files:
+        yield f"{certificate} is not there; {RENEW}"
+        return
+    for path in files:
         if path.suffix in SECRET:
             try:
                 refuse_readable(path)
             except Never as readable:
                 yield str(readable)
-    for path in sorted(folder.glob("*.crt")):
-        yield from _of_pair(path, path.with_suffix(".key"), now)
-    broker, authority = folder / "broker.crt", folder / "ca.crt"
-    if broker.exists():
+    own = Pair(*(path.read_bytes() if path in files else b"" for path in (certificate, key)))
+    if not ca.fits(own):
         try:
-            due = ca.is_due(broker.read_bytes(), names, Pair(authority.read_bytes(), b""), now)
-        except (ValueError, x509.ExtensionNotFound):
-            return  # said above, as no certificate; or it is no server's
-        if due is not None:
-            yield f"{broker} should be made anew: {due}; python -m identity init"
+            Authority(folder).open(now)
+        except Never as torn:
+            yield str(torn)
+        return  # without a CA nothing else can be judged
+    yield from _of_time(folder / "ca.crt", own.certificate, new_ca(folder), now)
+    for certificate in sorted(folder.glob("*.crt")):
+        if certificate.name != "ca.crt":
+            yield from _of_server(certificate, names if certificate.name == "broker.crt" else [], own, now)
 
 
-def _of_pair(certificate: Path, key: Path, now: datetime) -> Iterator[str]:
-    try:
-        found = x509.load_pem_x509_certificate(certificate.read_bytes())
-    except ValueError:
-        what = "a private key" if b"PRIVATE KEY" in certificate.read_bytes() else "no certificate"
-        yield f"{certificate} is {what}; expected a certificate: are the files in the wrong order? Delete both; {RENEW}"
-        return
-    begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
-    if now < begins:
-        yield (
-            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and {certificate} begins {begins:%Y-%m-%d %H:%M} "
-            "UTC: timedatectl set-ntp true, if the clock is wrong"
-        )
-    elif now > ends:
-        yield f"{certificate} has expired on {ends:%Y-%m-%d %H:%M} UTC; {RENEW}"
+def _of_server(certificate: Path, names: Sequence[str], own: Pair, now: datetime) -> Iterator[str]:
+    key = certificate.with_suffix(".key")
     if not key.exists():
         yield f"{key} is not there, the private key of {certificate.name}; {RENEW}"
         return
-    try:
-        private = load_pem_private_key(key.read_bytes(), password=None)
-    except ValueError:
-        yield f"{key} is no private key: are the files in the wrong order? Delete both; {RENEW}"
+    pair = Pair(certificate.read_bytes(), key.read_bytes())
+    for path, (mark, what) in zip((certificate, key), MARKS.items(), strict=True):
+        if mark not in (content := path.read_bytes()):
+            instead = next((name for sign, name in MARKS.items() if sign in content), "no PEM file")
+            yield f"{path} is {instead}; expected {what}: are the files in the wrong order? {RENEW}"
+            return
+    if not ca.fits(pair):
+        yield f"{key} does not belong to {certificate}; {RENEW}"
         return
-    if private.public_key() != found.public_key():
-        yield f"{key} does not belong to {certificate}; delete both; {RENEW}"
+    wrong_time = list(_of_time(certificate, pair.certificate, RENEW, now))
+    yield from wrong_time
+    try:
+        due = ca.is_due(pair, names, own, now)
+    except x509.ExtensionNotFound:
+        due = "it is no server's"
+    if due is not None and not wrong_time:
+        yield f"{certificate} should be made anew: {due}; {RENEW}"
+
+
+def _of_time(path: Path, certificate: bytes, mends: str, now: datetime) -> Iterator[str]:
+    found = x509.load_pem_x509_certificate(certificate)
+    begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
+    if now < begins:
+        yield (
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and {path} begins {begins:%Y-%m-%d %H:%M} "
+            "UTC: timedatectl set-ntp true, if the clock is wrong"
+        )
+    elif now > ends:
+        yield (
+            f"{path} has expired on {ends:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M} UTC here; "
+            f"if the clock is wrong: timedatectl set-ntp true; else {mends}"
+        )

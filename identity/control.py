@@ -67,7 +67,9 @@ def control(admin: Broker) -> Iterator[Control]:
         with visit(admin, [(f"{CONTROL}/response", 1)]) as there:
             first = there.next(PATIENCE)
             if first is None:
-                raise TryAgain("it does not answer")
+                raise TryAgain(
+                    "it does not answer" + ("" if admin.tls else "; if it expects encryption, write mqtts://")
+                )
             yield Control(there)
     except TryAgain as away:
         raise TryAgain(f"the broker at {admin}: {away}") from None

@@ -3,6 +3,7 @@
 It takes effect at once and without a restart: the broker's own plugin makes and deletes its users.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,11 +29,21 @@ class Enrolled:
 def check_name(what: str, name: str) -> None:
     """Raise Never for a name that cannot be a level of a topic, or would be more than one."""
     fits = 0 < len(name) <= MAX_TEXT and name.isprintable() and not set(name) & set("+#/")
-    if not fits or name.strip() != name:
+    if not fits or name.strip() != name or name in (".", ".."):  # which are folders, where a name becomes one
         raise Never(
             f"the {what} name {name[:60]!r} cannot be used; expected 1 to {MAX_TEXT} printable characters without "
-            "'/', '+' and '#', and no space at either end"
+            "'/', '+' and '#', no space at either end, and neither '.' nor '..'"
         )
+
+
+def check_users(users: Sequence[User]) -> None:
+    """Raise Never for a name that cannot be used, or that two of them have."""
+    for user in users:
+        check_name(user.kind, user.name)
+        if user.ward is not None:
+            check_name("ward", user.ward)
+    if twice := [name for name, number in Counter(user.name for user in users).items() if number > 1]:
+        raise Never(f"the name {twice[0]!r} is there twice; each is enrolled once")
 
 
 def enroll(
@@ -42,10 +53,7 @@ def enroll(
 
     again   one that is known already gets a new password and the rights of now; it is disconnected
     """
-    for user in users:
-        check_name(user.kind, user.name)
-        if user.ward is not None:
-            check_name("ward", user.ward)
+    check_users(users)
     known = {one.name: one for one in listed(gate)}
     for user in users:
         there = known.get(user.name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from identity.authority import Authority, Say, write_for_group, write_public, write_secret
+from identity.authority import Authority, Say, make_writable, write_for_group, write_public, write_secret
 from identity.furnishing import certificates
 
 DATABASE_NAMES = ("db", "localhost", "127.0.0.1", "::1")
@@ -50,7 +50,7 @@ class Places:
 
 def put(folder: Path, files: Mapping[str, bytes], secret: Write, say: Say) -> None:
     """Write those files that are not there as they should be; all but certificates with `secret`."""
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_writable(folder, 0o755)
     for name, content in files.items():
         path = folder / name
         if path.exists() and path.read_bytes() == content:

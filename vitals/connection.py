@@ -15,7 +15,7 @@ from aiomqtt import Client, MqttCodeError, MqttError, Will
 from aiomqtt.exceptions import MqttConnectError
 
 from vitals.broker import Broker
-from vitals.tls import explained
+from vitals.tls import explained, perhaps_refused
 
 # Seconds without a word after which the broker, at one and a half times, sends the will. A ward should know
 # within half a minute that a monitor is gone; at a reading a second it costs not one packet.
@@ -94,7 +94,9 @@ def reason(error: MqttError, broker: Broker) -> str:
             return f"it refuses the login ({told}); is VITALFLOW_MQTT_URL right?"
         return f"it refuses the connection ({told})"
     if isinstance(error, MqttCodeError):
-        return "the connection was lost"
+        return "the connection was lost" + perhaps_refused(broker.certificate)
     # Operating system errors come as "[Errno 111] Connection refused".
     told = str(error).rpartition("] ")[2].lower()
-    return "it does not answer" if told in ("timed out", "operation timed out") else told
+    if told in ("timed out", "operation timed out"):
+        return "it does not answer" + perhaps_refused(broker.certificate)
+    return told

@@ -19,7 +19,7 @@ from vitals.broker import Broker, prepare
 from vitals.errors import Never
 from vitals.lane import Deliver, LaneClient
 from vitals.service import HEARTBEAT_S, Presence, decode_presence, encode_presence
-from vitals.tls import explained
+from vitals.tls import explained, perhaps_refused
 
 SESSION_EXPIRY = 14 * 86_400  # seconds the broker keeps what is ours while we are away; mosquitto.conf says the same
 KEEPALIVE = 15  # seconds; after 1.5 times that without a word the broker publishes our will
@@ -244,8 +244,9 @@ class Session:
     def _on_disconnect(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self._connected:
             self._tell(f"the connection ended: {reason}")
-        elif not self._broker.tls and self._failed is None:
-            self._tell("the connection ended before an answer" + NO_TLS)
+        elif self._failed is None:
+            hint = perhaps_refused(self._broker.certificate) if self._broker.tls else NO_TLS
+            self._tell("the connection ended before an answer" + hint)
         self._connected = False
 
     def _on_publish(self, _client: mqtt.Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:

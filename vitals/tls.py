@@ -5,6 +5,7 @@ Python's own `ssl` does the work; the library `cryptography` only looks into cer
 """
 
 import re
+import shlex
 import ssl
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,9 +18,16 @@ from vitals.errors import Never
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-RENEW = "`python -m identity init` makes a new one"
+RENEW = "a new one is made by: python -m identity init"
+NEW_PAIR = "python -m devices enroll {name} --ward WARD --certificate --again"
+PAIR = "export VITALFLOW_MQTT_CERTIFICATE=/path/to/device.crt VITALFLOW_MQTT_KEY=/path/to/device.key"
 EXPIRED, NOT_YET, WRONG_HOST, WRONG_ADDRESS = 10, 9, 62, 64  # OpenSSL's X509_V_ERR_ numbers
 LOOK_S = 3.0  # seconds for a look at the certificate that a server shows
+
+
+def new_ca(folder: Path) -> str:
+    """The command that makes a new CA in the folder of one that is lost or has ended."""
+    return f"(cd {shlex.quote(str(folder))} && rm -f ca.crt ca.key revoked.crl) && python -m identity init"
 
 
 @lru_cache(maxsize=16)  # thousands of devices of one process share one
@@ -31,24 +39,30 @@ def context(ca: Path | None, certificate: Path | None = None, key: Path | None =
     """
     made = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca is not None:
-        _expect(ca, "CERTIFICATE", "the certificate of the CA (ca.crt)")
-        made.load_verify_locations(ca)
+        _expect(ca, "CERTIFICATE", "the certificate of the CA (ca.crt)", "export VITALFLOW_MQTT_CA=/path/to/ca.crt")
         _refuse_no_ca(ca)
+        made.load_verify_locations(ca)
     if certificate is not None and key is not None:
-        _expect(certificate, "CERTIFICATE", "a certificate (.crt)")
+        _expect(certificate, "CERTIFICATE", "a certificate (.crt)", PAIR)
         private_key(key)
+        name = _names(_load(certificate, NEW_PAIR.format(name="NAME")))[0]
         try:
             made.load_cert_chain(certificate, key)
         except ssl.SSLError:
-            raise Never(f"the key {key} does not belong to the certificate {certificate}; give the pair") from None
+            raise Never(
+                f"the key {key} does not belong to the certificate {certificate}; give the pair, or make a new one: "
+                f"{NEW_PAIR.format(name=name)}"
+            ) from None
         _refuse_outdated(certificate)
     return made
 
 
 def private_key(path: Path) -> bytes:
     """A private key's file; raises Never where it is none, or where others can read it."""
-    found = _expect(path, "PRIVATE KEY", "a private key (.key)")
+    found = _expect(path, "PRIVATE KEY", "a private key (.key)", PAIR)
     refuse_readable(path)
+    if b"ENCRYPTED" in found:  # OpenSSL would ask for it on the terminal, which a service does not have
+        raise Never(f"{path} is locked with a passphrase; unlock it: openssl pkey -in {path} -out {path}.open")
     return found
 
 
@@ -78,6 +92,14 @@ def explained(error: BaseException, host: str, port: int, ca: Path | None, *, lo
     return str(error)
 
 
+def perhaps_refused(certificate: Path | None) -> str:
+    """What to add where a server hangs up before an answer. TLS 1.3 says what it has against a certificate only after
+    the handshake, when nobody listens for it any more."""
+    if certificate is None:
+        return ""
+    return f"; if it refuses {certificate} (revoked, or of another CA): {NEW_PAIR.format(name='NAME')}"
+
+
 def _of_certificate(
     error: ssl.SSLCertVerificationError, host: str, ca: Path | None, shown: "Certificate | None", now: datetime
 ) -> str:
@@ -96,36 +118,43 @@ def _of_certificate(
             f"its certificate is not valid{begins}, and it is {now:%Y-%m-%d %H:%M} UTC here; "
             "if this clock is wrong: timedatectl set-ntp true"
         )
-    trusted = "the system's CAs; name yours in VITALFLOW_MQTT_CA" if ca is None else f"the CA in {ca}"
-    return f"its certificate was not made by {trusted} ({error.verify_message}); copy ca.crt from the broker's machine"
+    if ca is None:
+        return (
+            f"its certificate was not made by a CA of the system ({error.verify_message}); "
+            "name its own: export VITALFLOW_MQTT_CA=/path/to/ca.crt"
+        )
+    return (
+        f"its certificate was not made by the CA in {ca} ({error.verify_message}); "
+        f"copy ca.crt from the broker's machine, as in: scp {host}:.stack/identity/ca.crt {ca}"
+    )
 
 
-def _expect(path: Path, mark: str, what: str) -> bytes:
-    """The content of a PEM file with that mark; raises Never that says what it is instead."""
+def _expect(path: Path, mark: str, what: str, mends: str) -> bytes:
+    """The content of a PEM file with that mark; raises Never that says what it is instead, and what `mends` it."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise Never(f"{path} cannot be read: {error.strerror}; expected {what}") from None
+        raise Never(f"{path} cannot be read: {error.strerror}; expected {what}: {mends}") from None
     kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", content)
     if not any(kind.decode().endswith(mark) for kind in kinds):
         found = f"a {kinds[0].decode().lower()}" if kinds else "no PEM file"
-        raise Never(f"{path} is {found}; expected {what}: are the files in the wrong order?")
+        raise Never(f"{path} is {found}; expected {what}: are the files in the wrong order? {mends}")
     return content
 
 
-def _load(path: Path) -> "Certificate":
+def _load(path: Path, mends: str) -> "Certificate":
     from cryptography.x509 import load_pem_x509_certificate
 
     try:
         return load_pem_x509_certificate(path.read_bytes())
     except ValueError as error:
-        raise Never(f"{path} is a damaged certificate ({error}); {RENEW}") from None
+        raise Never(f"{path} is a damaged certificate ({str(error).partition(':')[0]}); {mends}") from None
 
 
 def _refuse_no_ca(path: Path) -> None:
     from cryptography.x509 import BasicConstraints, ExtensionNotFound
 
-    found = _load(path)
+    found = _load(path, "copy ca.crt anew from the broker's machine: scp BROKER:.stack/identity/ca.crt " + str(path))
     try:
         is_ca = found.extensions.get_extension_for_class(BasicConstraints).value.ca
     except ExtensionNotFound:
@@ -133,18 +162,18 @@ def _refuse_no_ca(path: Path) -> None:
     if not is_ca:
         raise Never(
             f"{path} is the certificate of {', '.join(_names(found))} and no CA's; expected ca.crt: "
-            "are the files in the wrong order?"
+            "are the files in the wrong order? export VITALFLOW_MQTT_CA=/path/to/ca.crt"
         )
 
 
 def _refuse_outdated(path: Path) -> None:
-    now, found = datetime.now(UTC), _load(path)
+    now, found = datetime.now(UTC), _load(path, NEW_PAIR.format(name="NAME"))
     if now > found.not_valid_after_utc:
         ended = f"{found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         name = _names(found)[0]
         raise Never(
             f"{path} has expired on {ended}, and it is {now:%Y-%m-%d %H:%M} UTC here; make a new one: "
-            f"python -m devices enroll {name} --ward WARD --certificate --again"
+            f"{NEW_PAIR.format(name=name)}"
         )
     if now < found.not_valid_before_utc:
         raise Never(_too_early(path, found, now))
@@ -153,13 +182,14 @@ def _refuse_outdated(path: Path) -> None:
 def _clock(ca: Path, now: datetime) -> str | None:
     """The sentence for a clock outside the years of our own CA, by which every certificate is invalid."""
     with suppress(Never, OSError):
-        found = _load(ca)
+        found = _load(ca, "")
         if now < found.not_valid_before_utc:
             return _too_early(ca, found, now)
         if now > found.not_valid_after_utc:
             return (
                 f"by this machine's clock ({now:%Y-%m-%d %H:%M} UTC) the CA in {ca} has expired on "
-                f"{found.not_valid_after_utc:%Y-%m-%d}: timedatectl set-ntp true, if the clock is wrong; else {RENEW}"
+                f"{found.not_valid_after_utc:%Y-%m-%d}; if the clock is wrong: timedatectl set-ntp true; else make a "
+                f"new CA where the broker is, and copy its ca.crt here: {new_ca(Path('.stack/identity'))}"
             )
     return None
 

@@ -136,6 +136,34 @@ def test_nobody_is_let_in_whose_password_could_not_be_written_down(own_secured: 
     assert "bed-7" not in run("devices", "list").stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bed-7", "bed-7"], "the name 'bed-7' is there twice"),
+        (["..", "--certificate"], "the device name '..' cannot be used"),
+        (["b" * 65, "--certificate"], "the common name of a certificate has at most 64"),
+    ],
+)
+def test_what_cannot_be_enrolled_leaves_nobody_half_enrolled(
+    own_secured: Secured, run: Run, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    before = run("devices", "list").stdout
+    refused = run("devices", "enroll", *arguments, "--ward", "icu-1")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert said in refused.stderr
+    assert run("devices", "list").stdout == before
+
+
+def test_enrolling_makes_no_ca_of_its_own(own_secured: Secured, tmp_path: Path) -> None:
+    settings = own_secured.settings("operator") | {"VITALFLOW_IDENTITY": str(tmp_path / "elsewhere")}
+    line = [sys.executable, "-m", "devices", "enroll", "bed-7", "--ward", "icu-1", "--certificate"]
+    environ = os.environ | settings | {"PYTHONPATH": str(CHECKOUT)}
+    refused = subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    assert "a certificate is made where the CA is: export VITALFLOW_IDENTITY=" in refused.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_person_is_let_in_and_turned_away(own_secured: Secured, run: Run, tmp_path: Path) -> None:
     shown = run("identity", "enroll-person", "nightingale", "--ward", "icu-1", "--folder", "config")
     assert shown.returncode == 0, shown.stderr

@@ -49,7 +49,7 @@ def test_a_servers_certificate_is_made_anew_when_it_does_not_fit(
 
 def test_a_certificate_of_an_earlier_ca_is_made_anew() -> None:
     pair = ca.sign_server(ca.new_ca("x", NOW), NAMES, NOW)
-    assert ca.is_due(pair.certificate, NAMES, ca.new_ca("x", NOW), NOW) == "another CA made it"
+    assert ca.is_due(pair, NAMES, ca.new_ca("x", NOW), NOW) == "another CA made it"
 
 
 def test_secrets_of_the_ca_are_for_its_owner_and_half_of_it_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from identity import ca
 from identity.authority import Authority, write_public, write_secret
@@ -198,6 +204,70 @@ def test_the_check_finds_nothing_wrong_with_what_we_make_and_names_each_mistake(
     crt.write_bytes(swapped[1])
     key.write_bytes(swapped[0])
     assert any(f"{crt} is a private key; expected a certificate" in one for one in mistakes(folder, NAMES, NOW))
+
+
+def test_what_the_check_says_mends_each_mistake(authority: Authority) -> None:
+    """`python -m identity init` is what a sentence names: after it, nothing is wrong any more."""
+    folder = authority.folder
+    crt, key = folder / "broker.crt", folder / "broker.key"
+    another = ca.sign_server(authority.open(NOW), NAMES, NOW)
+
+    def torn(path: Path, content: bytes) -> None:
+        (write_secret if path.suffix == ".key" else write_public)(path, content)
+
+    for path, content, said in (
+        (key, another.key, f"{key} does not belong to {crt}"),
+        (key, b"", f"{key} is no PEM file; expected a private key"),
+        (crt, b"nothing", f"{crt} is no PEM file; expected a certificate"),
+        (crt, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", f"{key} does not belong to {crt}"),
+        (crt, key.read_bytes(), f"{crt} is a private key; expected a certificate: are the files in the wrong order?"),
+        (crt, ca.sign_client(authority.open(NOW), "x", NOW).certificate, f"{key} does not belong to {crt}"),
+    ):
+        torn(path, content)
+        (told,) = mistakes(folder, NAMES, NOW)
+        assert told.startswith(said)
+        assert told.endswith("python -m identity init")
+        authority.server("broker", NAMES, NOW)  # which is what it does
+        assert list(mistakes(folder, NAMES, NOW)) == []
+
+
+def test_a_ca_that_is_lost_or_has_ended_is_told_with_the_commands_that_make_a_new_one(authority: Authority) -> None:
+    folder = authority.folder
+    mends = f"(cd {folder} && rm -f ca.crt ca.key revoked.crl) && python -m identity init"
+    good = (folder / "ca.key").read_bytes()
+    write_secret(folder / "ca.key", ca.new_ca("x", NOW).key)
+    (told,) = mistakes(folder, NAMES, NOW)
+    assert told.startswith(f"{folder / 'ca.key'} does not belong to {folder / 'ca.crt'}; restore it, or begin anew")
+    assert told.endswith(mends)
+    (folder / "ca.key").unlink()
+    (told,) = mistakes(folder, NAMES, NOW)
+    assert told.startswith(f"{folder / 'ca.crt'} is there without its other half, ca.key; ")
+    assert told.endswith(mends)
+    write_secret(folder / "ca.key", good)
+    ended = [one for one in mistakes(folder, NAMES, NOW + timedelta(days=4000)) if one.startswith(f"{folder}/ca.crt")]
+    assert len(ended) == 1
+    assert ended[0].endswith(mends)
+    for name in ("ca.crt", "ca.key", "revoked.crl"):
+        (folder / name).unlink(missing_ok=True)
+    authority.server("broker", NAMES, NOW)
+    assert list(mistakes(folder, NAMES, NOW)) == []
+    (told,) = mistakes(folder / "none", NAMES, NOW)
+    assert told.startswith(f"{folder / 'none'} cannot be read: No such file")
+
+
+def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(authority: Authority, tmp_path: Path) -> None:
+    pair = authority.client("bed-1", NOW)
+    locked = load_pem_private_key(pair.key, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word")
+    )
+    crt, key, damaged = tmp_path / "bed.crt", tmp_path / "bed.key", tmp_path / "damaged.crt"
+    write_public(crt, pair.certificate)
+    write_secret(key, locked)
+    with pytest.raises(Never, match=f"{key} is locked with a passphrase; unlock it: openssl pkey -in {key}"):
+        tls.context(authority.certificate, crt, key)
+    write_public(damaged, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    with pytest.raises(Never, match=rf"{damaged} is a damaged certificate \(.*\); copy ca.crt anew"):
+        tls.context(damaged)
 
 
 def test_settings_say_which_of_them_go_together(tmp_path: Path) -> None:

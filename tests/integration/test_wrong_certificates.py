@@ -1,0 +1,137 @@
+"""What is wrong with a certificate or its files is told by every program that connects, in one sentence that mends it.
+
+Each runs as a person starts it, against a real broker; those that wait for one say it in their log and are ended.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from identity import ca
+from identity.authority import write_public, write_secret
+from stack.programs import CHECKOUT
+from stack.servers import free_port
+from tests.fix_secured import Secured
+from tests.fix_servers import Db
+
+NOW = datetime.now(UTC)
+PROGRAMS = {
+    "devices simulate": ["devices", "simulate", "--count", "1"],
+    "devices list": ["devices", "list"],
+    "ingest": ["ingest"],
+    "alerts run": ["alerts", "run"],
+    "alerts watch": ["alerts", "watch"],
+    "station": ["station"],
+}
+SERVICES = ("devices simulate", "ingest", "alerts run", "alerts watch")  # what may have a certificate of its own
+MAKE_A_PAIR = "python -m devices enroll bed-1 --ward WARD --certificate --again"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The broker, a database, and files that are wrong."""
+
+    secured: Secured
+    db: Db
+    folder: Path
+
+    def says(self, program: str, sentence: str, **settings: object) -> str:
+        """What a program says with these settings, until it has said the sentence, or ends, or 15 s are over."""
+        url = settings.pop("url", self.secured.url_of("operator"))
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("VITALFLOW_")}
+        told = {
+            "MQTT_URL": url,
+            "ADMIN_URL": url,
+            "MQTT_CA": self.secured.ca,
+            "INGEST_URL": self.db.ingest_url,
+            "READER_URL": self.db.reader_url,
+            "STATION_PORT": free_port(),
+            "INGEST_METRICS_PORT": 0,
+            "ALERTS_METRICS_PORT": 0,
+        } | {name.upper(): value for name, value in settings.items()}
+        environ = ours | {f"VITALFLOW_{name}": str(value) for name, value in told.items()}
+        process = subprocess.Popen(
+            [sys.executable, "-m", *PROGRAMS[program]],
+            env=environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
+            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        timer = threading.Timer(15, process.kill)
+        timer.start()
+        output = ""
+        with process:
+            for line in process.stdout:
+                output += line
+                if sentence in line:
+                    break
+            timer.cancel()
+            process.kill()
+        assert "Traceback" not in output, output
+        return output
+
+    def pair(self, name: str, begins: datetime, days: int) -> dict[str, Path]:
+        """The settings of a certificate of bed-1, written under a name."""
+        made = ca.sign_client(self.secured.doors.authority.open(NOW), "bed-1", begins, days)
+        certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        write_public(certificate, made.certificate)
+        write_secret(key, made.key)
+        return {"mqtt_certificate": certificate, "mqtt_key": key}
+
+
+@pytest.fixture
+def ground(shared_secured: Secured, db: Db, tmp_path: Path) -> Ground:
+    return Ground(shared_secured, db, tmp_path)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_wrong_ca_or_a_wrong_name_is_told_by_every_program_that_connects(ground: Ground, program: str) -> None:
+    key, another = ground.secured.doors.authority.folder / "ca.key", ground.folder / "another.crt"
+    write_public(another, ca.new_ca("another", NOW).certificate)
+    nobody = ground.secured.url_of("operator").replace("127.0.0.1", "127.1")
+    wrong: list[tuple[dict[str, object], str, str]] = [
+        ({"mqtt_ca": key}, f"{key} is a private key; expected the certificate of the CA", "export VITALFLOW_MQTT_CA="),
+        ({"mqtt_ca": another}, f"was not made by the CA in {another}", f".stack/identity/ca.crt {another}"),
+        ({"url": nobody}, "its certificate is not for 127.1", "make a new one: python -m identity init"),
+    ]
+    for settings, is_wrong, mends in wrong:
+        (told,) = [line for line in ground.says(program, is_wrong, **settings).splitlines() if is_wrong in line]
+        assert mends in told
+
+
+@pytest.mark.parametrize("program", SERVICES)
+def test_a_certificate_of_ones_own_that_is_wrong_is_told_by_every_program_that_shows_one(
+    ground: Ground, program: str
+) -> None:
+    good = ground.pair("good", NOW, 30)
+    old = ground.pair("old", NOW - timedelta(days=10), 1)
+    certificate, key = good["mqtt_certificate"], good["mqtt_key"]
+    clock = "this machine's clock says"
+    wrong: list[tuple[dict[str, Path], str, str]] = [
+        ({"mqtt_certificate": key, "mqtt_key": certificate}, f"{key} is a private key; expected a certificate",
+         "export VITALFLOW_MQTT_CERTIFICATE="),
+        (old, f"{old['mqtt_certificate']} has expired on", MAKE_A_PAIR),
+        (good | {"mqtt_key": old["mqtt_key"]}, f"the key {old['mqtt_key']} does not belong to", MAKE_A_PAIR),
+        (ground.pair("early", NOW + timedelta(days=9), 1), clock, "timedatectl set-ntp true"),
+    ]  # fmt: skip
+    for settings, is_wrong, mends in wrong:
+        (told,) = [line for line in ground.says(program, is_wrong, **settings).splitlines() if is_wrong in line]
+        assert mends in told
+    key.chmod(0o644)
+    assert f"(mode 0644): chmod 600 {key}" in ground.says(program, "chmod 600", **good)
+
+
+def test_a_certificate_that_the_broker_refuses_is_named(ground: Ground) -> None:
+    made = ca.sign_client(ca.new_ca("VitalFlow local CA", NOW), "bed-1", NOW)
+    certificate, key = ground.folder / "foreign.crt", ground.folder / "foreign.key"
+    write_public(certificate, made.certificate)
+    write_secret(key, made.key)
+    url = f"mqtts://127.0.0.1:{ground.secured.doors.ways.certificates}"
+    for program in ("devices simulate", "ingest"):
+        sentence = f"if it refuses {certificate} (revoked, or of another CA): python -m devices enroll"
+        assert sentence in ground.says(program, sentence, url=url, mqtt_certificate=certificate, mqtt_key=key)
