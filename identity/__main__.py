@@ -123,7 +123,7 @@ def enroll_person(
         Path | None, typer.Option(help="Write options for mosquitto_sub and mosquitto_pub here.", file_okay=False)
     ] = None,
 ) -> None:
-    """Let a person in, for `alerts watch` and any MQTT client. Takes effect at once."""
+    """Let a person in: at the station, with `alerts watch`, and with any MQTT client. Takes effect at once."""
     settings, password = IdentitySettings.read(os.environ), secrets.token_urlsafe(24)
     if folder is not None:
         make_writable(folder)  # before: a password that cannot be written down would be lost
@@ -133,6 +133,7 @@ def enroll_person(
     say(f"{name} is enrolled for {'all wards' if ward is None else f'ward {ward}'}")
     host, port = settings.door(certificate=False)
     if folder is None:
+        print(f"  at the station: {name}, with the password {password}")
         print(f"  VITALFLOW_MQTT_URL=mqtts://{name}:{password}@{host}:{port}")
         print(f"  VITALFLOW_MQTT_CA={settings.mqtt_ca or ''}  (copy this file)")
         return

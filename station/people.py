@@ -105,7 +105,8 @@ class People:
                 raise TryAgain("the broker is away (it does not answer)") from None
             except Unwanted as unwanted:
                 self.refused += 1
-                log.warning("%r from %s was not let in", name[:60], address)
+                # Without the name: it may be a password in the wrong field.
+                log.warning("somebody from %s was not let in", address)
                 raise Unwanted(WRONG) from unwanted
             except TryAgain:
                 self._attempts.good(name, address)
@@ -161,8 +162,9 @@ class People:
 
     def tell_wards(self) -> None:
         """There may be wards that the broker was not asked about."""
+        wards = self._wards()
         for person in self._persons.values():
-            person.tell_wards()
+            person.tell_wards(wards)
 
     @property
     def signed_in(self) -> int:

@@ -45,7 +45,7 @@ class Person:
     """One user of the broker. `sees` and `acts` are what the broker has granted so far.
 
     turn        few connect at the same time
-    wards       the wards that the station knows by now
+    wards       tells the wards that the station knows by now
     on_change   hears that `sees` or `acts` is another
     """
 
@@ -100,9 +100,9 @@ class Person:
             retry_s = 0.0 if steady else min(max(FIRST_RETRY_S, 2 * retry_s), LAST_RETRY_S)
             await asyncio.sleep(retry_s)
 
-    def tell_wards(self) -> None:
-        """There may be wards that the broker was not asked about."""
-        if not self.sees.everywhere and not self._asked.issuperset(self._wards()):
+    def tell_wards(self, wards: Collection[str]) -> None:
+        """These are known; there may be some that the broker was not asked about."""
+        if not self.sees.everywhere and not self._asked.issuperset(wards):
             self._new_ward.set()
 
     async def publish(self, topic: str, payload: bytes) -> None:
@@ -175,7 +175,8 @@ class Person:
                 if hearing.done():
                     hearing.result()
                 self._new_ward.clear()
-                await self._ask_about(client, [ward for ward in self._wards() if ward not in self._asked])
+                new = [ward for ward in self._wards() if ward not in self._asked]
+                self._set(*await self._asked_about(client, new, self.sees, self.acts))
         finally:
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)
@@ -186,25 +187,30 @@ class Person:
         may_hear, *granted = await _granted(client, filters)
         if not may_hear:
             raise Unwanted(f"{self.name[:60]!r} may see no ward; `python -m identity enroll-person` lets people in")
-        before, self._asked = (self.sees, self.acts), set()
-        self.sees = EVERYWHERE if all(granted[:-1]) else NOWHERE
-        self.acts = EVERYWHERE if all(granted) else NOWHERE
-        if not self.sees.everywhere:
-            await self._ask_about(client, list(self._wards()))
-        elif before != (self.sees, self.acts):
-            self._on_change(self)
+        self._asked = set()
+        sees = EVERYWHERE if all(granted[:-1]) else NOWHERE
+        acts = EVERYWHERE if all(granted) else NOWHERE
+        if not sees.everywhere:
+            sees, acts = await self._asked_about(client, list(self._wards()), sees, acts)
+        self._set(sees, acts)
 
-    async def _ask_about(self, client: Client, wards: Sequence[str]) -> None:
+    async def _asked_about(self, client: Client, wards: Sequence[str], sees: Sight, acts: Sight) -> tuple[Sight, Sight]:
+        """What we see and where we act, with these wards asked about too."""
         for begin in range(0, len(wards), AT_ONCE):
             asked = wards[begin : begin + AT_ONCE]
             granted = iter(await _granted(client, [one for ward in asked for one in self._filters(ward)]))
             for ward in asked:
-                *sees, acts = (next(granted) for _ in self._filters(ward))
-                if all(sees):
-                    self.sees = self.sees.and_also(ward)
-                    self.acts = self.acts.and_also(ward) if acts else self.acts
+                *reads, may_act = (next(granted) for _ in self._filters(ward))
+                if all(reads):
+                    sees = sees.and_also(ward)
+                    acts = acts.and_also(ward) if may_act else acts
             self._asked.update(asked)
-        self._on_change(self)
+        return sees, acts
+
+    def _set(self, sees: Sight, acts: Sight) -> None:
+        if (sees, acts) != (self.sees, self.acts):
+            self.sees, self.acts = sees, acts
+            self._on_change(self)
 
     def _filters(self, ward: str) -> list[str]:
         """What one must be able to read to see a ward; and last, what only those can read who may act there."""

@@ -46,6 +46,9 @@ def signin(people: People, cookie: str) -> APIRouter:
         answer = JSONResponse({"name": person.name})
         # What the browser's own address line says: a proxy before us may be the one that encrypts.
         secure = urlsplit(request.headers.get("origin", "")).scheme == "https" or request.url.scheme == "https"
+        before = people.login(request.cookies.get(cookie, ""))
+        if before is not None:
+            people.sign_out(before)  # its pages would show one name and act in the other
         token = people.sign_in(person).token
         answer.set_cookie(cookie, token, httponly=True, samesite="strict", secure=secure, path="/")
         return answer

@@ -35,7 +35,7 @@ INJECTED = "document.querySelectorAll('main img, main script, main b, main ifram
 def test_a_hostile_name_is_a_text_on_every_page(
     name: str, broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    station, screen, person = make_station(broker.url), make_screen(name), make_person(broker.port)
     at = datetime.now(UTC)
     measured = {"time": at.isoformat(), "patient_id": name, "heart_rate": 64, "spo2": 97, "resp_rate": 12}
     person.send(f"vitals/{name}/{name}", json.dumps(measured).encode())
@@ -53,6 +53,11 @@ def test_a_hostile_name_is_a_text_on_every_page(
     expect(page.get_by_label("Ward", exact=True).locator("option")).to_have_count(3)
     assert page.evaluate(INJECTED) == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
+    expect(page.locator("#person-name")).to_have_text(name)
+    page.keyboard.press("n")
+    expect(page.locator("#login-title")).to_have_text(f"Signed in as {name}")
+    assert page.evaluate("document.querySelectorAll('dialog script, dialog img').length") == 0
+    page.keyboard.press("Escape")
     mine.locator("a").click()
     expect(page.locator("h1")).to_have_text(name)
     expect(page.locator(".alert .text")).to_have_text(f"{name}: 82 %, limit below 90")
@@ -78,3 +83,21 @@ def test_messages_that_are_none_change_nothing(
     multiple([*sent, ("vitalflow/vitals/icu-1/bed-1", good, 1, False)], port=broker.port)
     expect(screen.value("bed-1", "heart_rate")).to_have_text("71")
     expect(screen.page.locator(".tile")).to_have_count(1)
+
+
+def test_a_long_name_and_the_longest_words_on_top_do_not_make_a_phone_scroll_sideways(
+    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+) -> None:
+    station, person = make_station(broker.url), make_person(broker.port)
+    person.measure("bed-1", heart_rate=61)
+    narrow = make_screen("Krankenschwester Adelheid von der Tann", viewport={"width": 360, "height": 640})
+    page = narrow.open(station.url)
+    expect(narrow.tile("bed-1")).to_be_visible()
+    # The page writes them only when the broker is away and the browser keeps quiet.
+    page.evaluate(
+        "document.getElementById('link').textContent = 'Broker away';"
+        "document.getElementById('sound').textContent = 'Sound blocked, press'"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Signed in as Krankenschwester").click()
+    expect(page.locator("#login-title")).to_have_text("Signed in as Krankenschwester Adelheid von der Tann")

@@ -128,6 +128,8 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer_and_then_a_wai
     assert station.ask("POST", "/signin", {"name": "grace", "password": "word-of-grace"})[0] == 200, "her it does not"
     time.sleep(1.2)
     assert station.ask("POST", "/signin", {"name": "ada", "password": "word-of-ada"})[0] == 200
+    station.ask("POST", "/signin", {"name": "word-of-grace", "password": ""})  # in the wrong field
+    assert "somebody from 127.0.0.1 was not let in" in station.said()
     assert "word-of" not in station.said()
     assert "a guess" not in station.said()
 
@@ -308,6 +310,10 @@ def test_signing_out_ends_this_browser_and_no_other(shared_secured: Secured, mak
     assert station.ask("GET", "/api/ward", Cookie=here)[0] == 401
     assert station.ask("GET", "/api/ward", Cookie=there)[0] == 200
     pages[1].until(lambda event, frame: event == "message" and not frame.get("whole"))
+    asked = {"name": "ada", "password": "word-of-ada"}
+    assert station.ask("POST", "/signin", asked, Cookie=there)[0] == 200
+    assert pages[1].until(lambda event, _: event == "over") == "You have signed out.", "or it acts in another's name"
+    assert station.ask("GET", "/api/ward", Cookie=there)[0] == 401
     for page in pages:
         page.close()
 
