@@ -18,9 +18,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command(
     epilog="""Examples:
 
-    eval "$(python -m stack env)" && python -m station
+    VITALFLOW_MQTT_URL=mqtts://station@broker:8883 VITALFLOW_MQTT_PASSWORD_FILE=password python -m station
 
-    curl http://127.0.0.1:8080/api/ward
+    curl --user ada http://127.0.0.1:8080/api/ward
     """
 )
 def main(
@@ -28,8 +28,9 @@ def main(
 ) -> None:
     """The live ward in a browser, at http://127.0.0.1:8080.
 
-    Listens to the broker like any other client; trends and past alerts come from the database, where
-    VITALFLOW_READER_URL names one. Its settings are environment variables, all listed in .env.example.
+    People sign in with the name and password that `python -m identity enroll-person` gives them; the broker says what
+    each may see and do. Trends and past alerts come from the database, where VITALFLOW_READER_URL names one. Its
+    settings are environment variables, all listed in .env.example.
     """
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,

@@ -1,18 +1,16 @@
 """Signing in and out. The page asks for name and password; the broker says whether they are right (`people`)."""
 
 from pathlib import Path
-from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from station.door import Seat, address
-from station.people import MAX_PASSWORD, People, TooSoon
+from station.people import People, TooSoon
 from station.person import Unwanted
 from vitals.errors import TryAgain
-from vitals.reading import MAX_TEXT
 
 STATIC = Path(__file__).parent / "static"
 
@@ -20,8 +18,8 @@ STATIC = Path(__file__).parent / "static"
 class Asked(BaseModel):
     """Who somebody says to be."""
 
-    name: Annotated[str, Field(max_length=MAX_TEXT)]
-    password: Annotated[str, Field(max_length=MAX_PASSWORD)]
+    name: str
+    password: str
 
 
 def signin(people: People, cookie: str) -> APIRouter:

@@ -8,7 +8,6 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
@@ -89,6 +88,23 @@ class Stream:
         self._connection.close()
 
 
+Listen = Callable[[StationProcess, str], Stream]
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Open pages' streams; all of them are closed when the test ends."""
+    made: list[Stream] = []
+
+    def make(station: StationProcess, cookie: str) -> Stream:
+        made.append(Stream(station, cookie))
+        return made[-1]
+
+    yield make
+    for stream in made:
+        stream.close()
+
+
 def test_without_a_login_nothing_tells_of_a_patient(shared_secured: Secured, make_station: MakeStation) -> None:
     station = station_of(shared_secured, make_station)
     for path in ("/api/ward", "/api/beds/bed-1", "/api/alerts", "/desk/live", "/desk/recent", "/desk/limits?device=b"):
@@ -158,6 +174,7 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     monitor: Callable[[str], Person],
+    listen: Listen,
 ) -> None:
     make_alerts(shared_secured.url_of("alerts"), mqtt_ca=shared_secured.ca, alerts_client_id="alerts")
     with psycopg.connect(db.owner_url) as owner:
@@ -169,7 +186,7 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
             " CASE WHEN n > 18 THEN 200 ELSE 60 END, 'NORMAL', now() FROM generate_series(1, 60) AS n"
         )
     station = station_of(shared_secured, make_station, reader_url=db.reader_url)
-    early = Stream(station, station.sign_in("ada", "word-of-ada"))
+    early = listen(station, station.sign_in("ada", "word-of-ada"))
     assert early.hello["person"] == {"name": "ada", "sees": [], "acts": []}, "no ward was heard of yet"
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140)
     monitor("bed-9").measure("bed-9", "icu-2", heart_rate=141)
@@ -178,28 +195,32 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
     hello = early.until(lambda event, _: event == "hello")
     assert hello["person"] == {"name": "ada", "sees": ["icu-1"], "acts": ["icu-1"]}
 
-    def told_of(stream: Stream) -> set[str]:
-        frame = stream.until(lambda event, frame: event == "message" and frame.get("whole") and frame.get("alerts"))
-        return {bed["device"] for bed in frame["beds"]} | {alert["device"] for alert in frame["alerts"]}
-
-    eventually(lambda: devices(station, "ada") == ["bed-1"], 5, "the broker says what ada sees")
-    assert devices(station, "eve") == ["bed-1"]
-    assert devices(station, "grace") == ["bed-1", "bed-9"]
-    with closing(Stream(station, station.sign_in("ada", "word-of-ada"))) as ada:
-        assert told_of(ada) == {"bed-1"}
-        monitor("bed-9").measure("bed-9", "icu-2", heart_rate=142)
-        monitor("bed-1").measure("bed-1", "icu-1", heart_rate=139)
-        frame = ada.until(lambda _, frame: frame.get("beds"))
-        assert [bed["device"] for bed in frame["beds"]] == ["bed-1"]
-    with closing(Stream(station, station.sign_in("grace", "word-of-grace"))) as grace:
-        assert grace.hello["person"] == {"name": "grace", "sees": None, "acts": None}
-        assert told_of(grace) == {"bed-1", "bed-9"}
-    early.close()
-
     def ask(name: str, path: str) -> tuple[int, Any]:
         return station.ask("GET", path, Authorization=basic(name, f"word-of-{name}"))[:2]
 
-    assert [alert["device"] for alert in ask("ada", "/api/alerts")[1]["alerts"]] == ["bed-1"]
+    def alerts(name: str) -> set[str]:
+        return {alert["device"] for alert in ask(name, "/api/alerts")[1]["alerts"]}
+
+    eventually(lambda: alerts("grace") == {"bed-1", "bed-9"}, 10, "the station has heard of both alerts")
+    assert alerts("ada") == {"bed-1"}
+
+    def told_of(stream: Stream) -> set[str]:
+        frame = stream.until(lambda event, frame: event == "message" and frame.get("whole"))
+        assert frame["alerts"]
+        return {bed["device"] for bed in frame["beds"]} | {alert["device"] for alert in frame["alerts"]}
+
+    eventually(lambda: devices(station, "ada") == ["bed-1"], 10, "the broker says what ada sees")
+    assert devices(station, "eve") == ["bed-1"]
+    assert devices(station, "grace") == ["bed-1", "bed-9"]
+    ada = listen(station, station.sign_in("ada", "word-of-ada"))
+    assert told_of(ada) == {"bed-1"}
+    monitor("bed-9").measure("bed-9", "icu-2", heart_rate=142)
+    monitor("bed-1").measure("bed-1", "icu-1", heart_rate=139)
+    frame = ada.until(lambda event, frame: event == "message" and frame.get("beds"))
+    assert [bed["device"] for bed in frame["beds"]] == ["bed-1"]
+    grace = listen(station, station.sign_in("grace", "word-of-grace"))
+    assert grace.hello["person"] == {"name": "grace", "sees": None, "acts": None}
+    assert told_of(grace) == {"bed-1", "bed-9"}
     assert ask("ada", "/api/ward?ward=icu-2")[1]["beds"] == []
     for path in ("", "/series", "/alerts"):
         assert ask("ada", f"/api/beds/bed-9{path}")[0] == 404
@@ -264,7 +285,7 @@ def forget(secured: Secured) -> None:
 
 
 def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_restarts_signs_nobody_out(
-    own_secured: Secured, make_station: MakeStation
+    own_secured: Secured, make_station: MakeStation, listen: Listen
 ) -> None:
     station = station_of(own_secured, make_station)
     cookies = {name: station.sign_in(name, f"word-of-{name}") for name in ("ada", "grace")}
@@ -277,7 +298,7 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
     assert told["detail"].startswith("Nobody can be verified now: the broker is away")
     own_secured.server.start()
     eventually(lambda: station.ask("GET", "/healthz")[1]["away"] == [], 10, "it is back")
-    streams = {name: Stream(station, cookie) for name, cookie in cookies.items()}
+    streams = {name: listen(station, cookie) for name, cookie in cookies.items()}
     assert {stream.status for stream in streams.values()} == {200}
     time.sleep(2.5)  # both are at the broker again
     with control(own_secured.broker("admin")) as gate:
@@ -294,14 +315,14 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
         users = [User("grace", Kind.PERSON, "icu-1", "another word")]
         enroll(gate, users, own_secured.doors.topics, by="a test", now=datetime.now(UTC), again=True)
     streams["grace"].until(lambda event, _: event == "over", 5)
-    for stream in streams.values():
-        stream.close()
 
 
-def test_signing_out_ends_this_browser_and_no_other(shared_secured: Secured, make_station: MakeStation) -> None:
+def test_signing_out_ends_this_browser_and_no_other(
+    shared_secured: Secured, make_station: MakeStation, listen: Listen
+) -> None:
     station = station_of(shared_secured, make_station)
     here, there = (station.sign_in("grace", "word-of-grace") for _ in range(2))
-    pages = [Stream(station, cookie) for cookie in (here, there)]
+    pages = [listen(station, cookie) for cookie in (here, there)]
     assert "vitalflow_station_logins 2.0" in station.ask("GET", "/metrics")[1]
     status, _, headers = station.ask("POST", "/signout", {}, Cookie=here)
     assert status == 200
@@ -314,8 +335,6 @@ def test_signing_out_ends_this_browser_and_no_other(shared_secured: Secured, mak
     assert station.ask("POST", "/signin", asked, Cookie=there)[0] == 200
     assert pages[1].until(lambda event, _: event == "over") == "You have signed out.", "or it acts in another's name"
     assert station.ask("GET", "/api/ward", Cookie=there)[0] == 401
-    for page in pages:
-        page.close()
 
 
 def test_a_script_that_asks_often_connects_to_the_broker_once(
