@@ -73,9 +73,9 @@ def named(panel: Json) -> Iterator[str]:
             yield override["matcher"]["options"]
         for told in override["properties"]:
             if told["id"] == "custom.fillBelowTo":
-                yield str(told["value"])
+                yield str(told.get("value"))
             if told["id"] == "links":
-                yield from (name for link in told["value"] for name in _FIELD.findall(link["url"]))
+                yield from (name for link in told.get("value", []) for name in _FIELD.findall(link.get("url", "")))
     if "xField" in panel.get("options", {}):
         yield panel["options"]["xField"]
 

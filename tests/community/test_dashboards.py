@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -132,6 +133,48 @@ def test_a_changed_schema_is_found(week: Db, change: str, named: str) -> None:
         ]
         connection.rollback()
     assert any(named in sentence for sentence in found), found[:3]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("patient", 'AS "max"', 'AS "top"', "names the column 'max'"),
+        ("patient", 'AS "min"', 'AS "low"', "names the column 'min'"),
+        ("patient", "SELECT time, heart_rate_avg", 'SELECT time AS "Time", heart_rate_avg', "must be named time"),
+        (
+            "patient",
+            "SELECT time, heart_rate_avg",
+            "SELECT CAST(time AS text) AS time, heart_rate_avg",
+            "the column time is no time",
+        ),
+        ("patient", "$__interval_ms)\nORDER BY 1", "$__interval_ms)\nORDER BY 1 DESC", "the times are not in order"),
+        ("patient", '"timeEnd"', '"until"', "an annotation needs a column timeEnd"),
+        ("patient", "AS __value", "AS id", "the columns of a variable are __text and __value"),
+        ("ward", 'AS "Bed"', 'AS "Device"', "names the column 'Bed'"),
+        ("ward", 'news2 AS "NEWS2"', 'news2 AS "Score"', "the column 'Score' is a number"),
+        ("ward", "FROM ward_board", "FROM ward_bord", 'relation "ward_bord" does not exist'),
+        ("alerts", "text[])", "int[])", "operator does not exist: text = integer"),
+        ("pipeline", "GROUP BY 1, 2", "GROUP BY 1", "must appear in the GROUP BY clause"),
+    ],
+)
+def test_a_changed_query_is_found(week: Db, name: str, old: str, new: str, said: str) -> None:
+    changed, times = _replaced(DASHBOARDS[name], old, new)
+    assert times > 0, "the dashboard does not ask so any more"
+    with as_reader(week) as connection:  # no further than to the mistake: to ask all of it takes seconds
+        assert any(said in str(mistake) for mistake in check_answers(connection, changed, datetime.now(UTC)))
+
+
+def _replaced(value: Any, old: str, new: str) -> tuple[Any, int]:
+    """A dashboard with other texts in its queries, and how many there were."""
+    if isinstance(value, str):
+        return value.replace(old, new), value.count(old)
+    if isinstance(value, list):
+        pairs = [_replaced(below, old, new) for below in value]
+        return [below for below, _ in pairs], sum(times for _, times in pairs)
+    if isinstance(value, dict):
+        done = {key: _replaced(below, old, new) for key, below in value.items()}
+        return {key: below for key, (below, _) in done.items()}, sum(times for _, times in done.values())
+    return value, 0
 
 
 def _until_it_fails(connection: "psycopg.Connection[tuple[object, ...]]", dashboard: dict[str, object]) -> list[str]:

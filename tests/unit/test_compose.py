@@ -241,9 +241,21 @@ def test_the_variables_that_grafanas_provisioning_reads_are_set() -> None:
 
 def test_grafana_lets_nobody_in_without_a_password_and_calls_nobody() -> None:
     given = SERVICES["grafana"]["environment"]
-    off = ["AUTH_ANONYMOUS_ENABLED", "USERS_ALLOW_SIGN_UP", "ANALYTICS_REPORTING_ENABLED", "NEWS_NEWS_FEED_ENABLED"]
-    assert {given[f"GF_{name}"] for name in off} == {"false"}
-    assert given["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+    off = "AUTH_ANONYMOUS_ENABLED USERS_ALLOW_SIGN_UP USERS_ALLOW_ORG_CREATE PUBLIC_DASHBOARDS_ENABLED"
+    quiet = "ANALYTICS_REPORTING_ENABLED ANALYTICS_CHECK_FOR_UPDATES ANALYTICS_CHECK_FOR_PLUGIN_UPDATES"
+    apart = (
+        "NEWS_NEWS_FEED_ENABLED SNAPSHOTS_EXTERNAL_ENABLED PLUGINS_PREINSTALL_AUTO_UPDATE PLUGINS_PLUGIN_ADMIN_ENABLED"
+    )
+    assert {
+        name: given[f"GF_{name}"] for name in f"{off} {quiet} {apart}".split() if given[f"GF_{name}"] != "false"
+    } == {}
+    assert given["GF_PLUGINS_PREINSTALL_DISABLED"] == given["GF_SECURITY_DISABLE_GRAVATAR"] == "true"
+    assert given["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_admin_password"
+    assert given["GF_SECURITY_SECRET_KEY__FILE"] == "/run/secrets/grafana_secret_key"
+    assert not {"GF_SECURITY_ADMIN_PASSWORD", "GF_SECURITY_SECRET_KEY"} & set(given)
+    home = given["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home == "/var/lib/grafana/dashboards/ward.json"
+    assert (CHECKOUT / "grafana/dashboards/ward.json").is_file()
     assert given["GF_DASHBOARDS_MIN_REFRESH_INTERVAL"] == "1s"
 
 
