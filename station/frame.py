@@ -18,7 +18,7 @@ from station.services import Away
 from station.sight import EVERYWHERE, Sight
 from station.ward import Ward
 from vitals import look
-from vitals.alert import Alert
+from vitals.alert import Alert, Change
 from vitals.news2 import HOLD, INPUTS
 from vitals.signs import SIGNS
 from vitals.ward import HELD_FOR
@@ -55,7 +55,7 @@ class ShownBed(Struct, frozen=True, omit_defaults=True):
 
 
 class ShownAlert(Struct, frozen=True, omit_defaults=True):
-    """An open alert. `key` is ward, device and rule, as its topic has them."""
+    """An open alert. `key` is ward, device and rule, as its topic has them; `seen`: when `by` acknowledged it."""
 
     key: str
     id: str
@@ -73,6 +73,7 @@ class ShownAlert(Struct, frozen=True, omit_defaults=True):
     patient: str | None = None
     sign: str | None = None
     by: str | None = None
+    seen: int | None = None
     paused_until: int | None = None
     doubted: bool = False
 
@@ -248,6 +249,7 @@ def shown_alert(alert: Alert, *, doubted: bool) -> ShownAlert:
         alert.patient_id,
         alert.sign,
         None if alert.acknowledged_by is None else look.plain(alert.acknowledged_by),
+        ms(alert.changed_at) if alert.change is Change.ACKNOWLEDGED else None,  # else it has changed since
         None if paused is None else ms(paused),
         doubted,
     )

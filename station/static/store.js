@@ -104,6 +104,8 @@ function take(frame) {
     changed.gone.push(device);
   }
   for (const alert of frame.alerts ?? []) {
+    const before = store.alerts.get(alert.key);
+    if (alert.state === "acknowledged" && before?.id === alert.id) alert.seen ??= before.seen;
     store.alerts.set(alert.key, alert);
     changed.alerts = true;
   }

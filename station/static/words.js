@@ -19,7 +19,7 @@ export function span(seconds) {
 /** Where an alert stands: that it sounds, who silenced it, or that it waits to be acknowledged. */
 export function standing(alert, now) {
   switch (alert.state) {
-    case "acknowledged": return `acknowledged by ${alert.by ?? "?"}`;
+    case "acknowledged": return `acknowledged by ${alert.by ?? "?"}${alert.seen ? ` at ${moment(alert.seen, now)}` : ""}`;
     case "audio_paused": return `audio paused, ${span(((alert.paused_until ?? now) - now) / 1000)} left`;
     case "latched": return "over, not seen yet";
     default: return "active";

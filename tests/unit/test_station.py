@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_alert
 from starlette.responses import PlainTextResponse
 
 from alerts.rulefile import DEFAULT, load
@@ -20,7 +21,7 @@ from station.services import Services
 from station.settings import StationSettings
 from station.ward import MAX_BEDS, Refusal, Ward
 from tests.made_alert import NOW, made_alert
-from vitals.alert import Alert, State, encode_alert
+from vitals.alert import Alert, Change, State, encode_alert
 from vitals.command import Command
 from vitals.errors import Never, TryAgain
 from vitals.limits import Limits, Refused, apply
@@ -138,6 +139,24 @@ def test_a_frame_has_what_changed_and_nothing_else() -> None:
     whole = json.loads(framer.whole(NOW))
     assert [bed["device"] for bed in whole["beds"]] == ["bed-1"]
     assert whole["number"] == told["number"]
+
+
+def test_an_alert_tells_who_has_seen_it_and_when_but_no_moment_that_is_of_a_later_change() -> None:
+    ward = made_ward()
+    ward.connected(NOW)
+    framer = Framer(ward)
+    seen = made_alert(state=State.ACKNOWLEDGED, change=Change.ACKNOWLEDGED, acknowledged_by="Ada", changed_at=NOW)
+    for alert in (
+        seen,
+        replace_alert(seen, change=Change.DEESCALATED, changed_at=NOW + SECOND, revision=seen.revision + 1),
+    ):
+        topic = TOPICS.alert(alert.ward, alert.device_id, alert.rule)
+        ward.take(topic, encode_alert(alert), True, NOW)
+        told = frame(ward, framer)
+        assert told is not None
+        (shown,) = told["alerts"]
+        assert shown["by"] == "Ada"
+        assert shown.get("seen") == (int(NOW.timestamp() * 1000) if alert is seen else None)
 
 
 def test_a_retained_offline_of_earlier_days_is_no_bed_and_an_endless_crowd_of_devices_has_an_end() -> None:
