@@ -71,7 +71,7 @@ def init(
             put(users, {USERS_FILE: wanted}, write_secret, say)
         if broker is not None:
             options = asker_options(words[HEALTH], broker / "ca.crt", settings.topics)
-            put(broker, {"mosquitto_rr": options}, write_secret, say)
+            put(broker, options, write_secret, say)
     say(f"ready: {authority.folder}")
 
 

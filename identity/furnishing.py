@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from identity.authority import Authority, Say
-from identity.policy import Kind, User, merged
+from identity.policy import SESSIONS_AWAY, Kind, User, merged
 from vitals.credentials import Credential, read_credentials, write_credentials
 from vitals.errors import Never
 from vitals.topics import Topics
@@ -66,11 +66,17 @@ def asker(password: str) -> User:
     return User(HEALTH, Kind.SERVICE, does=HEALTH, password=password)
 
 
-def asker_options(password: str, ca: Path, topics: Topics) -> bytes:
-    """What mosquitto_rr reads from its own file, so that no password is on a command line: ask, and answer yourself."""
-    lines = ["-h localhost", f"--cafile {ca}", f"-u {HEALTH}", f"-P {password}"]
-    lines += [f"-t {topics.health}", f"-e {topics.health}"]
-    return "\n".join([*lines, ""]).encode()
+def asker_options(password: str, ca: Path, topics: Topics) -> dict[str, bytes]:
+    """What programs of the health check read from files of their names, so that no password is on a command line.
+
+    mosquitto_rr asks, and answers itself; mosquitto_sub hears how many sessions are kept for clients that are away.
+    """
+    login = ["-h localhost", f"--cafile {ca}", f"-u {HEALTH}", f"-P {password}"]
+    asked = {
+        "mosquitto_rr": [f"-t {topics.health}", f"-e {topics.health}"],
+        "mosquitto_sub": [f"-t {SESSIONS_AWAY}"],
+    }
+    return {name: "\n".join([*login, *topic, ""]).encode() for name, topic in asked.items()}
 
 
 def monitors(path: Path, names: Iterable[str], ward: str) -> list[User]:

@@ -17,6 +17,8 @@ from vitals.broker import session_id
 from vitals.topics import Topics
 
 CONTROL = "$CONTROL/dynamic-security/v1"
+SESSIONS_AWAY = "$SYS/broker/clients/disconnected"
+"""Where Mosquitto tells how many sessions it keeps for clients that are not connected."""
 ITERATIONS = (
     101  # of PBKDF2: our passwords are 192 random bits, which no repetition makes stronger; a login costs 0.1 ms
 )
@@ -127,7 +129,7 @@ def _of_service(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.limits()),
             ]
         case "health":
-            return [(WRITE, topics.health), (READ, topics.health)]
+            return [(WRITE, topics.health), (READ, topics.health), (READ, SESSIONS_AWAY)]
         case unknown:
             raise ValueError(f"no service does {unknown!r}")
 

@@ -142,6 +142,18 @@ def test_new_certificates_are_taken_up_and_no_connection_ends(project: Project, 
     assert monitor.sends(63) == "Success"
 
 
+def test_new_certificates_while_a_session_is_away_cost_a_restart_and_no_reading(project: Project) -> None:
+    project.compose("stop", "--timeout", "20", "ingest")
+    before = restarts(project, "broker")
+    project.compose("run", "--rm", "-T", "--entrypoint", "rm", "identity", CERTIFICATES[0])
+    project.compose("run", "--rm", "-T", "identity")
+    eventually(lambda: restarts(project, "broker") > before, PATIENCE, "the broker started again")
+    rows = project.rows()
+    project.compose("start", "ingest")
+    eventually(lambda: project.rows() >= rows + 40, PATIENCE, "the readings that the broker kept, and new ones")
+    eventually(lambda: project.ask(MISSING) == "0", PATIENCE, "no reading missing")
+
+
 def test_the_file_is_clean_and_shows_no_secret(project: Project) -> None:
     shown = project.compose("config")
     assert shown.stderr == ""

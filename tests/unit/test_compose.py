@@ -310,15 +310,16 @@ SHELLS = [["sh"], *([["busybox", "sh"]] if shutil.which("busybox") else [])]
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-def test_the_broker_is_told_once_of_what_is_new_and_of_nothing_that_it_began_with(
+def test_the_broker_is_told_once_of_what_is_new_and_with_a_session_away_it_is_started_anew(
     tmp_path: Path, shell: list[str]
 ) -> None:
     given, own, path = (tmp_path / name for name in ("identity", "tmp", "path"))
     for folder in (given, own, path):
         folder.mkdir()
-    for name in ("mosquitto", "mosquitto_rr"):
+    for name in ("mosquitto", "mosquitto_rr", "mosquitto_sub"):
         (path / name).write_text("#!/bin/sh\n")
         (path / name).chmod(0o755)
+    away = path / "mosquitto_sub"
     (given / "broker.crt").write_text("the first certificate")
     (given / "revoked.crl").write_text("nobody")
 
@@ -332,9 +333,11 @@ def test_the_broker_is_told_once_of_what_is_new_and_of_nothing_that_it_began_wit
     look = (CHECKOUT / "mosquitto/healthy.sh").read_text()
     assert said(SERVICES["broker"]["command"][-1]) == ""
     assert said(look) == ""
-    for name in ("broker.crt", "revoked.crl"):
-        (given / name).write_text("another")
-        assert [said(look), said(look)] == ["kill -HUP 1\n", ""], name
+    for number, signal in (("0", "HUP"), ("1", "TERM")):
+        away.write_text(f"#!/bin/sh\necho {number}\n")
+        for name in ("broker.crt", "revoked.crl"):
+            (given / name).write_text(f"one more, with {number} away")
+            assert [said(look), said(look)] == [f"kill -{signal} 1\n", ""], name
 
 
 # --- the image ---
@@ -371,7 +374,7 @@ def test_the_rooms_in_the_image_need_no_other() -> None:
                 assert needed in ROOMS, f"{file} imports {needed}"
 
 
-@pytest.mark.parametrize("name", [".env", ".secrets"])
+@pytest.mark.parametrize("name", [".env", ".secrets/x", "my-monitor/device.json", "my-monitor/device.key"])
 def test_nothing_secret_goes_into_the_repository(name: str) -> None:
-    ignored = subprocess.run(["git", "check-ignore", "-q", f"{name}/x"], cwd=CHECKOUT, check=False)
+    ignored = subprocess.run(["git", "check-ignore", "-q", name], cwd=CHECKOUT, check=False)
     assert ignored.returncode == 0

@@ -10,7 +10,7 @@ from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_cer
 from identity.authority import Authority
 from identity.furnishing import asker, asker_options
 from identity.places import Places
-from identity.policy import rights
+from identity.policy import READ, WRITE, rights
 from identity.settings import IdentitySettings
 from vitals.topics import Topics
 
@@ -85,17 +85,19 @@ def test_a_revocation_reaches_the_broker(places: Places, tmp_path: Path) -> None
     assert renewed(places, tmp_path) == [f"wrote {tmp_path / 'broker/revoked.crl'}"]
 
 
-def test_the_health_check_may_talk_to_itself_and_do_nothing_else() -> None:
-    assert {topic for _, topic in rights(asker("x" * 32), Topics())} == {"vitalflow/health"}
-    options = asker_options("s3cret", Path("/ca.crt"), Topics()).decode().splitlines()
-    assert options == [
-        "-h localhost",
-        "--cafile /ca.crt",
-        "-u health",
-        "-P s3cret",
-        "-t vitalflow/health",
-        "-e vitalflow/health",
-    ]
+def test_the_health_check_may_talk_to_itself_and_count_who_is_away_and_do_nothing_else() -> None:
+    away = "$SYS/broker/clients/disconnected"
+    assert set(rights(asker("x" * 32), Topics())) == {
+        (WRITE, "vitalflow/health"),
+        (READ, "vitalflow/health"),
+        (READ, away),
+    }
+    options = asker_options("s3cret", Path("/ca.crt"), Topics())
+    login = ["-h localhost", "--cafile /ca.crt", "-u health", "-P s3cret"]
+    assert {name: lines.decode().splitlines() for name, lines in options.items()} == {
+        "mosquitto_rr": [*login, "-t vitalflow/health", "-e vitalflow/health"],
+        "mosquitto_sub": [*login, f"-t {away}"],
+    }
 
 
 @pytest.mark.parametrize(("certificate", "door"), [(False, ("ward.example", 9883)), (True, ("ward.example", 9884))])
