@@ -92,16 +92,17 @@ def environment(
 ) -> dict[str, str]:
     """What a service is started with: the caller's own settings, and over them where this stack is.
 
-    Of the broker each is told its own password and no other, and of the database only what it has to write with.
+    Of the broker each is told its own password and no other, and of the database only the login that it works with.
     Secrets travel here and not on command lines, which every user of the machine can read.
     """
     ours = addresses(ports, secrets, home)
-    withheld = {"VITALFLOW_ADMIN_URL", "VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL"} - set(service.writes_by)
+    withheld = {"VITALFLOW_ADMIN_URL", *DATABASES} - set(service.databases)
     ours = {name: value for name, value in ours.items() if name not in withheld}
     ours["VITALFLOW_MQTT_URL"] = broker_url(ports, secrets, service.user)
     ours |= {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest), f"{PREFIX}ALERTS_METRICS_PORT": str(ports.alerts)}
     ours |= {f"{PREFIX}STATION_HOST": "127.0.0.1", f"{PREFIX}STATION_PORT": str(ports.station)}
-    hidden = {f"{name}_FILE" for name in (*ours, *withheld)} | withheld | {"VITALFLOW_MQTT_PASSWORD"}
+    own_login = {f"{PREFIX}MQTT_{what}" for what in ("PASSWORD", "CERTIFICATE", "KEY")}
+    hidden = withheld | own_login | {f"{name}_FILE" for name in (*ours, *withheld, *own_login)} | {"PGPASSWORD"}
     hidden |= {f"{PREFIX}STATION_CERTIFICATE", f"{PREFIX}STATION_KEY"}  # on this machine's own address, by http
     theirs = {name: value for name, value in environ.items() if name not in hidden}
     return theirs | ours | {"PYTHONUNBUFFERED": "1"}
@@ -116,7 +117,7 @@ class Planned:
     sign         the counter on that port's /metrics that leaves 0 once it does its work
     stores       whether it waits for the database; what does not is started before it and lives without it
     user         who it is at the broker; None: nobody, or many
-    writes_by    the addresses with which it may write to the database
+    databases    the addresses of the database that it is told, of DATABASES
     """
 
     name: str
@@ -125,7 +126,7 @@ class Planned:
     sign: str | None = None
     stores: bool = True
     user: str | None = None
-    writes_by: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
 
     @property
     def line(self) -> list[str]:
@@ -133,7 +134,9 @@ class Planned:
         return [sys.executable, "-m", *self.arguments]
 
 
-MIGRATE = Planned("migrate", ("sql", "migrate"), writes_by=("VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL"))
+DATABASES = ("VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL", "VITALFLOW_READER_URL")
+"""The database as its owner, as ingest and as a reader."""
+MIGRATE = Planned("migrate", ("sql", "migrate"), databases=DATABASES)
 
 
 def services(ports: Ports, devices: int) -> list[Planned]:
@@ -147,9 +150,17 @@ def services(ports: Ports, devices: int) -> list[Planned]:
             ports.ingest,
             "vitalflow_ingest_connections_total",
             user="ingest",
-            writes_by=("VITALFLOW_INGEST_URL",),
+            databases=("VITALFLOW_INGEST_URL",),
         ),
-        Planned("station", ("station",), ports.station, "vitalflow_station_connections_total", False, "station"),
+        Planned(
+            "station",
+            ("station",),
+            ports.station,
+            "vitalflow_station_connections_total",
+            False,
+            "station",
+            databases=("VITALFLOW_READER_URL",),
+        ),
         Planned("devices", ("devices", *fleet, "--scenario", "mixed")),
     ]
     return [service for service in listed if devices or service.name != "devices"]

@@ -7,10 +7,13 @@ allowed to do in the same way: so a door that is shut for everybody passes no te
 import os
 import socket
 import ssl
+import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 from identity.enrolment import check_name
@@ -108,6 +111,41 @@ def encrypted(port: int, context: ssl.SSLContext, name: str = "127.0.0.1") -> st
 
 def trusting_another_ca(world: World) -> str:
     return encrypted(world.ports.broker, ssl.create_default_context(cafile=str(world.folder / "another-ca.crt")))
+
+
+def in_the_brokers_place(name: str) -> Attempt:
+    """Answer a device as the broker does, with a certificate that is called `name`; what the device says."""
+
+    def attempt(world: World) -> str:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(world.folder / f"{name}.crt", world.folder / f"{name}.key")
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def answer() -> None:
+                sock, _ = listener.accept()
+                with suppress(OSError), context.wrap_socket(sock, server_side=True) as tls:
+                    tls.recv(100)
+
+            threading.Thread(target=answer, daemon=True).start()
+            return encrypted(listener.getsockname()[1], ssl.create_default_context(cafile=str(world.ca)))
+
+    return attempt
+
+
+def fetches(path: str) -> Attempt:
+    """GET a path from the station as it stands, without a client that would tidy it up."""
+
+    def attempt(world: World) -> str:
+        asked = HTTPConnection("127.0.0.1", world.ports.station, timeout=5)
+        asked.request("GET", path)
+        answer = asked.getresponse()
+        content = answer.read()
+        asked.close()
+        assert b"PRIVATE KEY" not in content
+        assert b"root:" not in content
+        return "Success" if answer.status == 200 else str(answer.status)
+
+    return attempt
 
 
 def by_another_name(world: World) -> str:
@@ -235,6 +273,18 @@ CASES = [
     Case(
         "be taken for the broker with another CA", trusting_another_ca, "certificate verify failed", comes_in("grace")
     ),
+    Case(
+        "be taken for the broker with a certificate of another CA of the same name",
+        in_the_brokers_place("server-of-another"),
+        "certificate verify failed",
+        comes_in("grace"),
+    ),
+    Case(
+        "be taken for the broker with a certificate that has expired",
+        in_the_brokers_place("server-of-yesterday"),
+        "certificate has expired",
+        comes_in("grace"),
+    ),
     Case("be taken for another host", by_another_name, "Hostname mismatch", comes_in("grace")),
     Case("come in with TLS 1.1", with_old_tls, "protocol", comes_in("grace")),
     Case(
@@ -245,6 +295,7 @@ CASES = [
     ),
     Case("come in with a certificate of another CA of the same name", card("foreign"), "alert", card("card-1")),
     Case("come in with an expired certificate", card("expired"), "certificate expired", card("card-1")),
+    Case("come in with a certificate that is not valid yet", card("early"), "bad certificate", card("card-1")),
     Case("come in with a revoked certificate", card("card-2"), "certificate revoked", card("card-1")),
     Case("come in with a server's certificate", card("server"), "alert", card("card-1")),
     Case(
@@ -483,6 +534,7 @@ CASES = [
     Case("be enrolled with a NUL", bad_name("bed\x007"), "cannot be used", good_name("bed-7")),
     Case("be enrolled with a line end", bad_name("bed\n7"), "cannot be used", good_name("bed-7")),
     Case("be enrolled with a name of 64 KiB", bad_name("b" * 65_536), "cannot be used", good_name("b" * 200)),
+    Case("be enrolled as a folder above", bad_name(".."), "cannot be used", good_name("...")),
     Case("publish to a topic with a wildcard", raw(b"vitalflow/vitals/icu-1/+"), "disconnected: ", OWN),
     Case("publish to a topic with a NUL", raw(b"vitalflow/vitals/icu-1/bed-1\x00"), "disconnected: ", OWN),
     Case("publish to a topic that is not UTF-8", raw(b"vitalflow/vitals/icu-1/\xff"), "disconnected: ", OWN),
@@ -494,6 +546,14 @@ CASES = [
         "disconnected: ",
         pub("bed-1", "vitals/icu-1/bed-1", b"x" * 120_000),
     ),
+    # Paths.
+    Case("fetch a file by its path", fetches("/static/../../../../../../etc/passwd"), "40", fetches("/signin")),
+    Case(
+        "fetch a file by a path in code", fetches("/static/%2e%2e/%2e%2e/%2e%2e/etc/passwd"), "40", fetches("/signin")
+    ),
+    Case("fetch a file by a path in double code", fetches("/static/%252e%252e/web.py"), "40", fetches("/signin")),
+    Case("fetch a file by a whole path", fetches("/static//etc/passwd"), "40", fetches("/signin")),
+    Case("fetch the key of the CA", fetches("/.stack/identity/ca.key"), "40", fetches("/signin")),
     # Files.
     Case(
         "have passwords read by others",

@@ -89,6 +89,21 @@ def test_services_are_told_where_everything_is_over_whatever_the_caller_had_set(
     assert "VITALFLOW_INGEST_URL_FILE" not in told
 
 
+def test_no_service_is_told_a_secret_of_another_one_or_of_the_caller(home: Home) -> None:
+    """A fleet of devices could read every patient with a reader's password, and ingest look back."""
+    given = {name: "of-the-caller" for name in ("PGPASSWORD", "VITALFLOW_MQTT_PASSWORD_FILE", "VITALFLOW_MQTT_KEY")}
+    words = {"owner-word", "ingest-word", "reader-word", *SECRETS.broker.values(), "of-the-caller"}
+    own = {
+        "alerts": {SECRETS.broker["alerts"]},
+        "ingest": {SECRETS.broker["ingest"], "ingest-word"},
+        "station": {SECRETS.broker["station"], "reader-word"},
+        "devices": set(),
+    }
+    for service in services(Ports(2000), 1):
+        told = environment(given, Ports(2000), SECRETS, home, service)
+        assert {word for word in words if any(word in value for value in told.values())} == own[service.name]
+
+
 def test_each_address_carries_the_password_of_its_own_role(home: Home) -> None:
     where = addresses(Ports(2000), SECRETS, home)
     assert "owner-word" in where["VITALFLOW_DATABASE_URL"]
