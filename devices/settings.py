@@ -1,6 +1,7 @@
 """The settings of the bedside monitors, read once at start."""
 
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -46,5 +47,7 @@ def _let_in(missing: Mapping[str, str], path: Path) -> str:
     first, *others = missing
     names = [name for name, ward in missing.items() if ward == missing[first]]
     more = f" and {len(others)} more, so the broker would refuse them" if others else ", so the broker would refuse it"
-    line = ["python", "-m", "devices", "enroll", *names, "--ward", missing[first], "--credentials", str(path)]
+    python = Path(sys.executable)
+    here = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    line = [str(here), "-m", "devices", "enroll", *names, "--ward", missing[first], "--credentials", str(path)]
     return f"{path} has no device {first!r}{more}; let {'them' if others else 'it'} in: {shlex.join(line)}"

@@ -241,6 +241,7 @@ def test_a_fleet_is_told_which_of_its_devices_is_not_enrolled(own_secured: Secur
     assert refused.returncode == 2
     assert "has no device 'icu-2-bed-03'" in refused.stderr
     assert f"enroll icu-2-bed-03 --ward icu-2 --credentials {path}" in refused.stderr
+    assert ".venv/bin/python -m devices enroll" in refused.stderr, "as README writes it, and not a Python of the system"
     refused = simulate(4)
     assert "has no device 'icu-2-bed-03' and 1 more, so the broker would refuse them" in refused.stderr
     assert f"enroll icu-2-bed-03 icu-2-bed-04 --ward icu-2 --credentials {path}" in refused.stderr

