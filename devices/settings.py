@@ -36,8 +36,8 @@ def logins(settings: DevicesSettings, sources: Sequence[Source]) -> Callable[[st
         name, ward = source.device, source.ward
         if known[name].ward != ward:
             raise Never(
-                f"{name!r} is enrolled for ward {known[name].ward!r} and not for {ward!r}; "
-                f"python -m devices revoke {name}, and enroll it for {ward!r}"
+                f"{path} has {name!r} for ward {known[name].ward!r} and not for {ward!r}; "
+                f"python -m devices revoke {name}, and enroll it for {ward!r} with --credentials {path}"
             )
     return lambda device: broker.as_user(device, known[device].password)
 
