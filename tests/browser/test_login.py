@@ -6,10 +6,13 @@ ada is of icu-1, grace and the operator of all wards, eve may only look at icu-1
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from identity.authority import write_public, write_secret
+from identity.ca import new_ca, sign_server
 from identity.control import control
 from identity.enrolment import revoke
 from tests.fix_alerts import MakeAlerts, Person
@@ -202,3 +205,29 @@ def test_the_page_for_signing_in_fits_a_phone_and_follows_the_theme(
     box = page.get_by_role("button", name="Sign in").bounding_box()
     assert box is not None
     assert box["y"] + box["height"] < 640
+
+
+def test_by_https_the_page_lives_and_its_cookie_never_goes_out_without(
+    own_secured: Secured, make_station: MakeStation, make_screen: MakeScreen, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    pair = sign_server(new_ca("a ca", now), ["127.0.0.1"], now)
+    write_public(tmp_path / "ward.crt", pair.certificate)
+    write_secret(tmp_path / "ward.key", pair.key)
+    made = make_station(
+        own_secured.url_of("station"),
+        mqtt_ca=own_secured.ca,
+        station_certificate=tmp_path / "ward.crt",
+        station_key=tmp_path / "ward.key",
+    )
+    # This browser knows no CA of ours; that the certificate fits is tried in integration/test_station_login.py.
+    screen = make_screen(ignore_https_errors=True)
+    page = screen.page
+    page.goto(f"https://127.0.0.1:{made.port}/alerts")
+    page.get_by_label("Name").fill("grace")
+    page.get_by_label("Password", exact=True).fill("word-of-grace")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Open alerts")
+    expect(page.locator("html")).to_have_attribute("data-link", "live")
+    (cookie,) = screen.context.cookies()
+    assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Strict")
