@@ -68,7 +68,7 @@ class Door:
             name, password = basic(request.headers["authorization"])
             request.scope[NAME] = await self._people.verify(name, password, address(request))
         except TooSoon as wait:
-            return JSONResponse({"detail": str(wait)}, 429, {"Retry-After": f"{wait.wait_s:.0f}"})
+            return JSONResponse({"detail": str(wait)}, 429, {"Retry-After": str(wait.wait_s)})
         except (Unwanted, ValueError) as wrong:
             return JSONResponse({"detail": str(wrong)}, 401, {"WWW-Authenticate": CHALLENGE})
         except TryAgain as away:

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import math
 import secrets
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -38,10 +39,10 @@ LEFT = "You have signed out."
 
 
 class TooSoon(TryAgain):
-    """Too many attempts; `wait_s` until the next one is looked at."""
+    """Too many attempts; after `wait_s` seconds the next one is looked at."""
 
-    def __init__(self, wait_s: float) -> None:
-        super().__init__(f"too many attempts; try again in {wait_s:.0f} s")
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"too many attempts; try again in {wait_s} s")
         self.wait_s = wait_s
 
 
@@ -94,7 +95,7 @@ class People:
             wait_s = self._attempts.wait(name, address, now)
             if wait_s > 0:
                 self.refused += 1
-                raise TooSoon(max(wait_s, 1.0))
+                raise TooSoon(math.ceil(wait_s))
             self._attempts.begin(name, address, now)
             self.asked += 1
             try:

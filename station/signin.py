@@ -36,7 +36,7 @@ def signin(people: People, cookie: str) -> APIRouter:
         try:
             person = await people.verify(asked.name.strip(), asked.password, address(request))
         except TooSoon as wait:
-            return JSONResponse(_told(wait), 429, {"Retry-After": f"{wait.wait_s:.0f}"})
+            return JSONResponse(_told(wait), 429, {"Retry-After": str(wait.wait_s)})
         except Unwanted as wrong:
             return JSONResponse(_told(wrong), 401)
         except TryAgain as away:
