@@ -74,7 +74,7 @@ def test_every_hostile_message_is_kept_with_its_reason_and_the_good_ones_are_sto
         assert rows == message.get("stored", 0), message["name"]
     assert not kept
     assert ingest.metric("rejected_total") == db.count("rejected_message")
-    assert ingest.metric("rejected_total", reason="too_large") == 3
+    assert ingest.metric("rejected_total", reason="too_large") == 4
     assert ingest.metric("unknown_keys_total") == 3
     assert ingest.stop() == 0
 

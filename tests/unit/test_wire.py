@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from vitals.reading import MAX_TEXT, Reading, reading
 from vitals.signs import SIGN_KEYS, SIGNS
-from vitals.wire import MAX_AHEAD, MAX_PAYLOAD, Clock, Decoded, Reason, decode, encode, encode_many
+from vitals.wire import MAX_AHEAD, MAX_PAYLOAD, MAX_READINGS, Clock, Decoded, Reason, decode, encode, encode_many
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 CLOCK = Clock.at(NOW, timedelta(days=30))
@@ -120,6 +121,44 @@ def test_of_many_problems_ten_are_told_and_the_rest_is_a_number() -> None:
     assert rejection.reason is Reason.NO_TIME
     assert rejection.detail.count("of 1000") == 10
     assert rejection.detail.endswith("and 990 more")
+
+
+FILLED = [
+    ("", "[", ""),
+    ("", '{"a":', ""),
+    ("[1", ",1", "]"),
+    ("[1e300", ",1e300", "]"),
+    ('{"x":[1e300', ",1e300", "]}"),
+    ("[{}", ",{}", "]"),
+    ('[{"time":"x"}', ',{"time":"x"}', "]"),
+    ('[{"time":"x","boot":1,"seq":1}', ',{"time":"x","boot":1,"seq":1}', "]"),
+    ('{"time":"2026-11-22T10:00:00Z","sensor_off":["spo2"', ',"spo2"', "]}"),
+    ('{"time":"2026-11-22T10:00:00Z","spo2":', "9", "}"),
+    ('{"patient_id":"', "\\u00e9", '"}'),
+]
+"""64 KiB of what costs most to look at, as (beginning, what is repeated, end)."""
+
+
+@pytest.mark.parametrize(("before", "unit", "after"), FILLED)
+def test_no_message_costs_more_than_some_milliseconds_whatever_it_holds(before: str, unit: str, after: str) -> None:
+    """Everything else waits for it: 25 ms at most, where 64 KiB of "1,1,1" took 110 before."""
+    payload = (before + unit * ((MAX_PAYLOAD - len(before) - len(after)) // len(unit)) + after).encode()
+    took = []
+    for _ in range(5):
+        began = thread_time()
+        decode(payload, CLOCK)
+        took.append(thread_time() - began)
+    assert min(took) < 0.05
+
+
+def test_a_full_array_of_real_readings_is_within_the_bound_and_a_longer_one_is_refused_whole() -> None:
+    least = b'{"time":"2026-11-22T10:00:00Z","spo2":9}'
+    most = MAX_PAYLOAD // (len(least) + 1)
+    assert most < MAX_READINGS
+    assert len(decode(b"[" + b",".join([least] * most) + b"]", CLOCK).readings) == most
+    refused = decode(b"[" + b",".join([b"1"] * (MAX_READINGS + 1)) + b"]", CLOCK).rejection()
+    assert refused is not None
+    assert (refused.reason, refused.detail) == (Reason.TOO_LARGE, "an array of 2001; at most 2000 readings are read")
 
 
 def test_unknown_keys_are_counted_and_do_no_harm() -> None:
