@@ -13,12 +13,15 @@ from pathlib import Path
 
 from identity.authority import Authority, Say
 from identity.furnishing import USERS_FILE, certificates, users_file
-from identity.policy import User
+from identity.policy import SESSIONS_AWAY, User
 from stack.programs import CHECKOUT, Programs
-from vitals.errors import Never
+from vitals.broker import Broker
+from vitals.errors import Never, TryAgain
 from vitals.topics import Topics
+from vitals.visit import visit
 
 MOSQUITTO = "mosquitto"  # the system user
+ANSWER = 3.0  # seconds for the broker to say one of its numbers
 WHO_MAY_COME_IN = "# --- who may come in"
 
 
@@ -72,6 +75,24 @@ class Doors:
                 programs.write(folder / name, content.decode(), MOSQUITTO)
                 changed = True
         return changed
+
+    def somebody_is_away(self) -> bool:
+        """Whether the running broker keeps a session for somebody who is not connected; yes, where it does not say.
+
+        Asked as the alert worker, who may read the broker's own numbers.
+        """
+        worker = next(user for user in self.users if user.does == "alerts")
+        assert self.ways.passwords is not None
+        assert worker.password is not None
+        broker = Broker("127.0.0.1", self.ways.passwords, tls=True, ca=self.authority.certificate)
+        try:
+            with visit(broker.as_user(worker.name, worker.password), [(SESSIONS_AWAY, 0)]) as there:
+                while (heard := there.next(ANSWER)) is not None:
+                    if heard.topic:
+                        return heard.payload != b"0"
+        except TryAgain:
+            pass
+        return True
 
 
 def configuration(ways: Ways, folder: str, plugin: str, **other: str) -> str:

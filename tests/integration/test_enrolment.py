@@ -5,6 +5,7 @@ import os
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -200,6 +201,26 @@ def test_new_certificates_are_taken_without_losing_a_session_or_a_message(own_se
     with Guest(grace, "grace-who-is-away", clean=False) as again:
         assert again.session_present
         assert again.heard() == "vitalflow/vitals/icu-1/bed-1", "the message for who was away is lost"
+
+
+def test_new_certificates_after_a_restart_disconnect_nobody_for_ever(own_secured: Secured) -> None:
+    # Told by SIGHUP now, Mosquitto would note the end of this session twice, and then disconnect others every second.
+    grace, bed, topic = own_secured.broker("grace"), own_secured.broker("bed-1"), "vitalflow/vitals/icu-1/bed-1"
+    away = Guest(grace, "grace-who-is-away", clean=False)
+    assert away.subscribe(topic) == "Granted QoS 1"
+    away.die()
+    server = own_secured.server
+    server.stop()
+    server.start()
+    (own_secured.doors.authority.folder / "broker.crt").unlink()
+    assert server.freshen()
+    with Guest(grace, "grace-who-is-away", clean=False) as again, Guest(bed, bed.client_id("bed-1")) as device:
+        assert again.session_present
+        for _ in range(4):
+            time.sleep(1)
+            assert device.publish(topic) == "Success", "the device lost its connection"
+            assert again.heard() == topic
+    assert "Expiring client" not in server.log.read_text()
 
 
 def test_who_is_enrolled_stays_enrolled_when_the_broker_is_killed_or_starts_anew(own_secured: Secured) -> None:
