@@ -83,6 +83,8 @@ def api(ward: Ward, history: History) -> APIRouter:
 
     def only(visitor: Person, device: str) -> list[str] | None:
         """The wards whose past may be told, None for all; raises 404 for a device that is in another one now."""
+        if not device.isprintable():  # no name of a topic is, and the database would refuse a NUL
+            raise no_bed(device)
         if not visitor.sees.everywhere:
             bed = ward.beds.get(device)
             if bed is None or not visitor.sees.covers(bed.seen.bed.ward):

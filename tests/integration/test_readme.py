@@ -39,10 +39,19 @@ def test_the_five_lines_of_a_device_of_your_own_store_a_reading(
     (enrolls,) = pasted(".venv/bin/python -m devices enroll")
     line = [sys.executable, *shlex.split(enrolls)[1:]]
     subprocess.run(line, check=True, timeout=30, env=environ, cwd=tmp_path)
-    subprocess.run([sys.executable, "-c", found[1]], check=True, timeout=30, cwd=tmp_path)
+    assert said_by(found[1], tmp_path) == "taken: True\n"
     eventually(lambda: db.count() == 1, 20, "a row")
     query = "SELECT device_id, ward, patient_id, heart_rate, spo2, status FROM patient_vitals"
     assert db.rows(query) == [("my-monitor", "icu-1", "p-0042", 72, 98, "NORMAL")]
+    revoked = [sys.executable, "-m", "devices", "revoke", "my-monitor"]
+    subprocess.run(revoked, check=True, timeout=30, env=environ, cwd=tmp_path)
+    assert said_by(found[1], tmp_path) == "taken: False\n"
+
+
+def said_by(lines: str, folder: Path) -> str:
+    """What these lines of Python print."""
+    done = subprocess.run([sys.executable, "-c", lines], check=True, timeout=30, cwd=folder, capture_output=True)
+    return done.stdout.decode()
 
 
 def pasted(begins: str) -> list[str]:

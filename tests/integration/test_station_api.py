@@ -47,6 +47,8 @@ def test_every_answer_is_as_the_description_says(
     assert [bed["device"] for bed in get(station, "/api/ward?ward=icu-2")[1]["beds"]] == ["bed-2"]
     assert models.Bed.model_validate(get(station, "/api/beds/bed-2")[1]).patient_id == "p-bed-2"
     assert get(station, "/api/beds/nobody") == (404, {"detail": "there is no bed 'nobody'; /api/ward lists them"})
+    for name in ("%00", "%00/alerts", "%00/series?from=2026-11-22T00:00:00Z"):
+        assert get(station, f"/api/beds/{name}")[0] == 404
     alerts = models.Alerts.model_validate(get(station, "/api/alerts?ward=icu-1")[1])
     assert (alerts.alerts[0].priority, alerts.alerts[0].state, alerts.alerts[0].limit) == ("high", "active", 120)
     assert get(station, "/api/alerts?ward=icu-2")[1]["alerts"] == []
