@@ -84,8 +84,9 @@ class Station:
         """
         with listening(self._settings.station_host, self._settings.station_port) as taken:
             self._server.stopping = self._stop
+            hearing = asyncio.create_task(self._listener.run())
             tasks = [
-                asyncio.create_task(self._listener.run()),
+                hearing,
                 asyncio.create_task(self._history.watch(self._ward.services.database)),
                 asyncio.create_task(self._tell()),
                 asyncio.create_task(self._tidy()),
@@ -104,7 +105,7 @@ class Station:
                 self._stop()
                 self._server.should_exit = True
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.gather(serving, tasks[0], return_exceptions=True), 5)
+                    await asyncio.wait_for(asyncio.gather(serving, hearing, return_exceptions=True), 5)
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, self._people.close(), return_exceptions=True)

@@ -1,5 +1,6 @@
 """The JSON API of a running station: what it answers is what /openapi.json says, with and without a database."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -114,3 +115,13 @@ def test_a_taken_port_is_told_in_one_sentence(broker: Broker, make_station: Make
     assert second.process.wait(20) == 2
     assert f"cannot serve on 127.0.0.1:{first.port}: Address already in use" in second.said()
     assert "Traceback" not in second.said()
+
+
+def test_a_station_that_has_said_goodbye_waits_for_nothing_else(
+    broker: Broker, db: Db, make_station: MakeStation
+) -> None:
+    station = make_station(broker.url, reader_url=db.reader_url)
+    eventually(lambda: get(station, "/healthz")[1]["away"] == [], 10, "broker and database")
+    asked = time.monotonic()
+    assert station.stop() == 0
+    assert time.monotonic() - asked < 4, "it waited the five seconds that are for what hangs"
