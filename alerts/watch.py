@@ -29,19 +29,24 @@ from vitals.errors import Never
 from vitals.reading import MAX_TEXT
 from vitals.tls import explained
 
+FINAL = (0x86, 0x87)  # MQTT 5, section 3.2.2.2: bad user name or password; not authorized. Of 3.1.1, paho says the same
 FRAME = 0.5  # seconds between two pictures where nothing happens: ages grow
 KEEPALIVE = 10  # seconds; after 1.5 times that without a word the broker counts as away
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """From the client's thread: a message, or, without a topic, whether the broker is there (`why` it is not)."""
+    """From the client's thread: a message, or, without a topic, whether the broker is there (`why` it is not).
+
+    `refused`: it is, and does not let us in, which waiting does not change.
+    """
 
     topic: str = ""
     payload: bytes = b""
     retained: bool = False
     connected: bool = False
     why: str = ""
+    refused: bool = False
 
 
 class Watch:
@@ -138,6 +143,11 @@ class Watch:
                         say(line(alert))
                 elif heard.connected:
                     self._list.connected(now)
+                elif heard.refused:
+                    raise Never(
+                        f"the broker at {self._settings.broker} does not let us in ({heard.why}); "
+                        "expected user and password of an enrolled person in VITALFLOW_MQTT_URL"
+                    )
                 else:
                     self._list.disconnected(heard.why)
         self._list.tick(now)
@@ -178,7 +188,7 @@ class Watch:
 
     def _on_connect(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            self._hear(Heard(why=f"it refuses us: {reason}"))
+            self._hear(Heard(why=f"it refuses us: {reason}", refused=reason.value in FINAL))
             return
         self._hear(Heard(connected=True))
         client.subscribe(self._filters)

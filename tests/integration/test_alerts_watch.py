@@ -17,6 +17,7 @@ import pytest
 
 from stack.servers import Broker
 from tests.fix_alerts import AlertsProcess, MakeAlerts, Person
+from tests.fix_secured import Secured
 from tests.fix_servers import eventually
 
 MakePerson = Callable[[int], Person]
@@ -211,3 +212,15 @@ def test_a_name_that_nobody_could_read_and_a_ward_that_is_a_filter_are_refused()
         assert refused.returncode == 2
         assert option in refused.stderr
         assert refused.stderr.count("\n") == 1
+
+
+def test_who_is_not_let_in_is_told_once_and_watches_no_further(shared_secured: Secured) -> None:
+    wrong = shared_secured.url_of("grace").replace("grace:", "grace:not-")
+    environ = os.environ | shared_secured.settings("grace") | {"VITALFLOW_MQTT_URL": wrong}
+    line = [sys.executable, "-m", "alerts", "watch"]
+    refused = subprocess.run(
+        line, env=environ, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=20
+    )
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "does not let us in (it refuses us: Not authorized)" in refused.stderr
+    assert refused.stderr.count("\n") == 1
