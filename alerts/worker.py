@@ -35,8 +35,7 @@ WINDOW = 500  # readings that wait for us on the connection; what a killed worke
 MOST_UNPUBLISHED = 1000  # alerts the broker has not taken; beyond it readings are not acknowledged, so none come
 TICK = 0.5  # seconds between two looks at what time alone changes,
 COUNTING = 5.0  # and between two counts of all beds and alerts for /metrics
-REST = 0.02  # seconds that the socket is left alone after a look that found less than FEW messages; an alarm's price
-FEW = 200
+REST = 0.02  # seconds that the socket is left alone after a look that found little; the price is an alarm's
 REMINDER = 30.0  # seconds between two lines that say we are still waiting
 
 
@@ -63,7 +62,7 @@ class Worker:
         self._clock = Clock.at(self._now, settings.retention)
         self._next_tick = 0.0
         self._next_count = 0.0
-        self._rest = Rest(REST, FEW)
+        self._rest = Rest(REST)
         topics = self._topics
         self._session = Session(
             settings.broker,
@@ -120,9 +119,7 @@ class Worker:
                 self._taken_on = self._session.connection
             if self._wait():
                 self._set_time()
-                before = len(self._taken)
-                self._session.receive()
-                self._rest.after(len(self._taken) - before, self._received_at)
+                self._rest.after(self._session.receive(), self._received_at)
                 self._metrics.evaluated.inc(self._beds.evaluated)
                 self._metrics.rejected.inc(self._beds.rejected)
                 self._metrics.set_aside.inc(self._beds.set_aside)

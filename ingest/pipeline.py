@@ -34,8 +34,8 @@ log = logging.getLogger("ingest")
 RECEIPTS_TURN = 0.05  # seconds between two looks at who is owed a receipt,
 RECEIPTS_A_TURN = 100  # and how many are sent at most: 2,000 a second, spread, so that no batch waits behind them
 TURN = 0.5  # seconds that a turn sleeps at most when nothing happens
-# The part of the linger, which a batch waits in any case, that the socket is left alone after a look that found less
-# than that part of a batch. A backlog brings more at a look, keeps the writer busy, and is never made to wait.
+# The part of the linger, which a batch waits in any case, that the socket is left alone after a look that found little.
+# A backlog brings more at a look, keeps the writer busy, and is never made to wait.
 REST = 0.1
 LEAVE_WITHIN = 3.0  # seconds for the last batch after SIGTERM; the whole exit stays below 5
 
@@ -74,7 +74,7 @@ class Pipeline:
         metrics.waiting.set_function(lambda: self._writer.waiting)
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
-        self._rest = Rest(REST * settings.ingest_linger_s, max(1, int(REST * settings.ingest_batch_size)))
+        self._rest = Rest(REST * settings.ingest_linger_s)
         self._in_hand = 0  # messages handed to the writer and not yet committed
 
     def stop(self) -> None:
@@ -137,11 +137,10 @@ class Pipeline:
 
     def _receive(self) -> None:
         now = time.monotonic()
-        before = self._intake.batch.messages
         self._intake.set_time(datetime.now(UTC), now)
-        self._session.receive()
+        read = self._session.receive()
         if not self._in_hand:
-            self._rest.after(self._intake.batch.messages - before, now)
+            self._rest.after(read, now)
 
     def _wait(self, now: float) -> bool:
         """Sleep until something happens; says whether the MQTT socket can be read."""

@@ -43,18 +43,22 @@ class Lane:
 
     # --- what the pipeline calls ---
 
-    def receive(self) -> None:
-        """Read what there is; deliver every complete PUBLISH, keep the other packets for paho."""
+    def receive(self) -> int:
+        """Read what there is, at most READ_SIZE; deliver every complete PUBLISH, keep the other packets for paho.
+
+        Returns how many bytes there were.
+        """
         try:
             data = self._socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
-            return
+            return 0
         except OSError:
             data = b""
         if not data:
             self._closed_by_peer = True
-            return
+            return 0
         self._split(self._rest + data if self._rest else data)
+        return len(data)
 
     @property
     def has_control(self) -> bool:

@@ -106,12 +106,12 @@ class Session:
         """Whether something waits until the socket can be written."""
         return not self.lost and self._client.lane is not None and self._client.lane.unsent
 
-    def receive(self) -> None:
-        """Read from the socket: messages go to `deliver`, the session's own packets to paho."""
+    def receive(self) -> int:
+        """Read from the socket: messages go to `deliver`, the session's own packets to paho; how many bytes."""
         lane = self._client.lane
         if lane is None:
-            return
-        lane.receive()
+            return 0
+        read = lane.receive()
         while self._client.socket() is not None and lane.has_control:
             self._client.loop_read()
         if self._failed:
@@ -121,6 +121,7 @@ class Session:
                 f"another process with the client id {self._client_id!r} has started after this one "
                 f"({self._usurper}) and took the session; leaving. Give each its own client id"
             )
+        return read
 
     def acknowledge(self, message_ids: Iterable[int]) -> None:
         """Tell the broker that these are stored. Only for messages of the present connection."""
