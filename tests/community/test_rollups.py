@@ -17,7 +17,7 @@ from sql.periods import Periods
 from tests.fix_community import MakeCommunity, community_db
 from tests.fix_migrate import end, migrate, settings_of, start_migrate
 from tests.fix_servers import Db
-from tests.fix_trends import DEVICES, NOW, STEP, fill, hold_jobs, run_jobs, store
+from tests.fix_trends import DEVICES, NOW, STEP, fill, hold_jobs, refresh_all, run_jobs, store
 from vitals.signs import SIGN_KEYS
 
 DAYS = 33
@@ -131,6 +131,16 @@ def test_a_reading_three_days_late_appears_in_every_level(db: Db) -> None:
     run_jobs(db, "refresh_late")
     assert [highest(db, rollup, width, time) for rollup, width in LEVELS] == [202, 202, 202]
     assert db.count("late_bucket") == 0
+
+
+def test_a_late_reading_of_a_day_with_nothing_else_to_refresh_is_in_every_level_too(db: Db) -> None:
+    # What the level below notes of this one minute is then all that tells a level that it has something to do.
+    for _ in range(2):
+        refresh_all(db, past(9), past(6))
+    time = past(7, 4, 5)
+    store(db, [time], heart_rate=206)
+    run_jobs(db, "refresh_late")
+    assert [highest(db, rollup, width, time) for rollup, width in LEVELS] == [206, 206, 206]
 
 
 def test_exactly_the_noted_minutes_are_refreshed(db: Db) -> None:

@@ -26,6 +26,9 @@ BEGIN
     PERFORM set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false);
     IF public.rollup_floor(rollup) IS NOT NULL AND first_bucket < behind_last THEN
         CALL public.refresh_continuous_aggregate(format('public.%I', rollup)::regclass, first_bucket, behind_last);
+        -- What a refresh has changed is noted for the rollups above at the end of its transaction, which it leaves to
+        -- us; without this the next level finds nothing to do.
+        COMMIT;
     END IF;
 END $$;
 
