@@ -174,9 +174,13 @@ def make_station(tmp_path: Path) -> Iterator[MakeStation]:
         sys.stdout.write(station.said())  # pytest shows it where the test failed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests; each test has its own windows in it."""
+    """One Chromium for all tests of a module; each test has its own windows in it.
+
+    Not for the whole session: Playwright keeps an event loop running in this thread for as long as it is there, and
+    then no test can have one of its own.
+    """
     with sync_playwright() as playwright:
         # No sandbox: a container's root may not make one, and the only pages are our own.
         started = playwright.chromium.launch(executable_path=chromium.find(), args=["--no-sandbox"])

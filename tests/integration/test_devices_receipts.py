@@ -176,7 +176,11 @@ def test_a_killed_process_owes_nothing_after_its_next_start(own_broker: Broker, 
         for turn in range(3):
             process = devices(own_broker, *line)
             heard = len(ingest.heard)
-            eventually(lambda: len(ingest.heard) > heard + 100, 20, "it publishes")  # noqa: B023
+            eventually(
+                lambda: len(ingest.heard) > heard + 100 and len({name for name, *_ in ingest.heard[heard:]}) == 5,  # noqa: B023
+                20,
+                "all five publish",
+            )
             if turn == 1:
                 own_broker.kill()  # with all that ingest has not fetched
                 time.sleep(2)
