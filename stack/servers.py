@@ -28,9 +28,6 @@ START_TIMEOUT = 30.0  # seconds; crash recovery of a busy database takes a few
 STOP_TIMEOUT = 20.0  # seconds; Mosquitto writes its whole store, PostgreSQL a checkpoint
 FRESHEN_EVERY = 300.0  # seconds between two looks at whether a certificate is due
 SETTLED = 1.0  # seconds; a program that finds its settings wrong has ended by then
-# What a broker may hold. Without a limit a device that sends 260 MB/s, while a service does not read, has it take all
-# that the machine has. At the limit its next message fails, and the device that sends it is disconnected.
-BROKER_MEMORY = 1 << 30  # bytes; a full queue of 1,000,000 readings is half of it
 POSTGRES = "postgres"  # the system user
 OWNER = "vitalflow"  # the database's owner, and its name
 DATABASE_NAMES = ("localhost", "127.0.0.1", "::1")  # whom its certificate is for
@@ -224,17 +221,15 @@ class Broker(Server):
         port: int,
         log: Path,
         doors: Doors | None = None,
-        memory: int = BROKER_MEMORY,
         **other: str,
     ) -> None:
-        """`memory`: bytes that it may have; `other`: settings of mosquitto.conf that a test wants different."""
+        """`other`: settings of mosquitto.conf that a test wants different."""
         folder = programs.new_folder(f"{name}/broker", MOSQUITTO)
         conf = folder / "mosquitto.conf"
         inside = programs.seen_from_inside(folder)
         ways = Ways.open_to_all(port) if doors is None else doors.ways
         programs.write(conf, configuration(ways, inside, programs.dynamic_security, **other), MOSQUITTO)
-        limit = ("prlimit", f"--data={memory}", "--")
-        line = programs.command(MOSQUITTO, *limit, programs.mosquitto, "-c", programs.seen_from_inside(conf))
+        line = programs.command(MOSQUITTO, programs.mosquitto, "-c", programs.seen_from_inside(conf))
         super().__init__("Mosquitto", line, log, lambda: listens(port))
         self.port = port
         self.url = f"{'mqtt' if doors is None else 'mqtts'}://127.0.0.1:{port}"

@@ -15,8 +15,8 @@ from identity.policy import Kind, User
 from identity.settings import LOCAL
 from stack.doors import Doors, Ways
 from stack.programs import Programs
-from stack.servers import BROKER_MEMORY, free_port
 from stack.servers import Broker as BrokerServer
+from stack.servers import free_port
 from vitals.broker import Broker
 from vitals.topics import Topics
 
@@ -74,12 +74,12 @@ class Secured:
         }
 
 
-def secured(programs: Programs, name: str, folder: Path, memory: int = BROKER_MEMORY) -> Secured:
-    """One that is not started yet; `memory`: bytes that it may have."""
+def secured(programs: Programs, name: str, folder: Path) -> Secured:
+    """One that is not started yet."""
     ways = Ways(free_port(), free_port(), free_port())
     assert ways.passwords is not None
     doors = Doors(ways, Authority(folder / "identity"), LOCAL, [*members(WORDS), *OTHERS], Topics())
-    return Secured(BrokerServer(programs, name, ways.passwords, folder / "broker.log", doors, memory), doors)
+    return Secured(BrokerServer(programs, name, ways.passwords, folder / "broker.log", doors), doors)
 
 
 @pytest.fixture(scope="session")
