@@ -45,13 +45,16 @@ def test_the_five_lines_of_a_device_of_your_own_store_a_reading(
     assert db.rows(query) == [("my-monitor", "icu-1", "p-0042", 72, 98, "NORMAL")]
     revoked = [sys.executable, "-m", "devices", "revoke", "my-monitor"]
     subprocess.run(revoked, check=True, timeout=30, env=environ, cwd=tmp_path)
-    assert said_by(found[1], tmp_path) == "taken: False\n"
+    # False, or paho raises where the broker's refusal is there before the reading is handed over.
+    assert said_by(found[1], tmp_path) in ("taken: False\n", "")
 
 
 def said_by(lines: str, folder: Path) -> str:
-    """What these lines of Python print."""
-    done = subprocess.run([sys.executable, "-c", lines], check=True, timeout=30, cwd=folder, capture_output=True)
-    return done.stdout.decode()
+    """What these lines of Python print; nothing where they end with an error, which must be that of a connection."""
+    line = [sys.executable, "-c", lines]
+    done = subprocess.run(line, check=False, timeout=30, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0 or "Message publish failed" in done.stderr, done.stderr
+    return done.stdout
 
 
 def pasted(begins: str) -> list[str]:

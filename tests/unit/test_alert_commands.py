@@ -179,9 +179,12 @@ def test_an_alert_comes_back_from_the_wire_as_it_was() -> None:
 
 @given(st.binary(), st.sampled_from([decode_command, decode_limits, decode_alert]))
 def test_no_payload_ends_in_a_traceback(payload: bytes, decode: Callable[[bytes], object]) -> None:
-    if payload or decode is not decode_limits:
-        with pytest.raises((Refused, ValueError)):
-            decode(payload)
+    try:
+        decode(payload)
+    except (Refused, ValueError):
+        return
+    # Only what is one passes: hypothesis knows the texts of this checkout, and some of them are commands.
+    assert payload.strip().startswith(b"{") or (not payload and decode is decode_limits)
 
 
 def test_an_alert_too_long_is_not_read() -> None:
