@@ -215,13 +215,7 @@ class Broker(Server):
     """
 
     def __init__(
-        self,
-        programs: Programs,
-        name: str,
-        port: int,
-        log: Path,
-        doors: Doors | None = None,
-        **other: str,
+        self, programs: Programs, name: str, port: int, log: Path, doors: Doors | None = None, **other: str
     ) -> None:
         """`other`: settings of mosquitto.conf that a test wants different."""
         folder = programs.new_folder(f"{name}/broker", MOSQUITTO)

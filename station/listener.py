@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 
 from aiomqtt import Client, MqttError, Will
 
+from station.sending import send
 from station.settings import StationSettings
 from station.ward import Ward
 from vitals.connection import connection, publish, reason
-from vitals.errors import Never, TryAgain
+from vitals.errors import Never
 from vitals.instance import other_instance
 from vitals.service import Presence, encode_presence
 
@@ -27,7 +28,6 @@ BEAT_S = 1.0  # seconds between two of our heartbeats
 DEAF_AFTER = 3.5  # seconds without any message, though our own heartbeat should come back every second
 FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
 REMINDER_S = 30.0  # seconds between two lines that say we are still waiting
-PUBLISH_S = 3.0  # seconds for the broker to take what a person asks
 
 
 class Listener:
@@ -71,18 +71,8 @@ class Listener:
                 await asyncio.wait_for(self._leaving.wait(), retry_s)
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish limits, retained, for one who is signed in; raises TryAgain where the broker does not take them now.
-
-        Kept and sent later they would change what nobody has looked at since, so they are not kept.
-        """
-        client = self._client
-        if client is None:
-            raise TryAgain("nothing was sent: the broker is away")
-        try:
-            async with asyncio.timeout(PUBLISH_S):
-                await publish(client, topic, payload, retain=True)
-        except (MqttError, TimeoutError):
-            raise TryAgain("the broker did not take it; look at the page, and ask again where it is still so") from None
+        """Publish limits, retained, for one who is signed in; raises TryAgain where the broker does not take them."""
+        await send(self._client, topic, payload, retain=True)
 
     # --- one connection ---
 

@@ -16,9 +16,10 @@ from aiomqtt import Client, MqttError, ProtocolVersion
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from station.sending import send
 from station.sight import EVERYWHERE, NOWHERE, Sight
 from vitals.broker import Broker
-from vitals.connection import publish, reason
+from vitals.connection import come_in, reason
 from vitals.errors import Never, TryAgain
 from vitals.topics import Topics
 
@@ -28,7 +29,6 @@ _quiet = logging.getLogger("vitalflow.mqtt")  # what paho says of each connectio
 ANSWER_S = 5.0  # seconds for the broker to answer
 GOODBYE_S = 1.0
 KEEPALIVE_S = 30  # nothing is said on this connection for hours
-PUBLISH_S = 3.0  # seconds for the broker to take what a person asks
 FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
 # CONNACK of MQTT 5 for whom it does not want; every other refusal is of the moment, such as a broker that is too busy.
 UNWANTED = (0x85, 0x86, 0x87, 0x8A, 0x8C)
@@ -106,33 +106,16 @@ class Person:
             self._new_ward.set()
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish as this person; raises TryAgain where the broker does not take it now.
-
-        Kept and sent later it would silence what nobody has looked at since, so it is not kept.
-        """
-        client = self._client
-        if client is None:
-            raise TryAgain("nothing was sent: the broker is away")
-        try:
-            async with asyncio.timeout(PUBLISH_S):
-                await publish(client, topic, payload)
-        except (MqttError, TimeoutError):
-            raise TryAgain("the broker did not take it; look at the page, and ask again where it is still so") from None
+        """Publish as this person; raises TryAgain where the broker does not take it now."""
+        await send(self._client, topic, payload)
 
     # --- one connection ---
 
     async def _visit(self) -> None:
         """Come in, ask what we may, and stay; raises MqttError at the end of the connection."""
         client = self._new_client()
-        try:
-            async with self._turn:
-                await client.__aenter__()
-        except MqttError:
-            # aiomqtt leaves the socket open where it is never answered. With no time to wait, this only closes it.
-            client.timeout = 0.0
-            with suppress(MqttError):
-                await client.__aexit__(None, None, None)
-            raise
+        async with self._turn:
+            await come_in(client)
         try:
             await self._ask_anew(client)
             self._client = client

@@ -46,6 +46,17 @@ async def connection(
         timeout=ANSWER_S,
         logger=_quiet,
     )
+    await come_in(client)
+    try:
+        yield client
+    finally:
+        if leaving.is_set():
+            client.timeout = GOODBYE_S
+        await client.__aexit__(None, None, None)
+
+
+async def come_in(client: Client) -> None:
+    """Connect; raises MqttError, and then nothing is left open."""
     try:
         await client.__aenter__()
     except MqttError:
@@ -55,12 +66,6 @@ async def connection(
         with suppress(MqttError):
             await client.__aexit__(None, None, None)
         raise
-    try:
-        yield client
-    finally:
-        if leaving.is_set():
-            client.timeout = GOODBYE_S
-        await client.__aexit__(None, None, None)
 
 
 async def publish(client: Client, topic: str, payload: bytes, retain: bool = False) -> None:
