@@ -179,7 +179,7 @@ async def _ask(port: int, name: str, limit: int = 4 * 2**20) -> tuple[asyncio.St
     """A stream of one who has signed in for it: each browser has a login of its own, with its own connection."""
     cookie = await asyncio.to_thread(sign_in, port, name)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
-    head = f"GET /desk/live HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\nAccept: text/event-stream\r\n\r\n"
+    head = f"GET /ui/live HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\nAccept: text/event-stream\r\n\r\n"
     writer.write(head.encode())
     await writer.drain()
     return reader, writer

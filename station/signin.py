@@ -59,7 +59,7 @@ def signin(people: People, cookie: str) -> APIRouter:
         answer.delete_cookie(cookie, path="/", httponly=True, samesite="strict")
         return answer
 
-    @router.get("/desk/me")
+    @router.get("/ui/me")
     async def me(login: Seat) -> dict[str, str]:
         """Whether this browser is signed in, and as whom."""
         return {"name": login.person.name}

@@ -15,7 +15,6 @@ import uvicorn
 from station import frame
 from station.api import api
 from station.asks import Asks
-from station.desk import desk
 from station.encryption import Encryption
 from station.history import History
 from station.listener import Listener
@@ -24,6 +23,7 @@ from station.people import People
 from station.services import Services
 from station.settings import StationSettings
 from station.signin import signin
+from station.ui_api import ui_api
 from station.views import Views
 from station.ward import Refusal, Ward
 from station.web import web
@@ -56,7 +56,7 @@ class Station:
         routers: list[object] = [
             signin(people, settings.cookie),
             api(ward, self._history),
-            desk(ward, views, self._asks, self._listener.publish),
+            ui_api(ward, views, self._asks, self._listener.publish),
         ]
         app = web(settings.names, people, settings.cookie, VERSION, routers, self._healthz, metrics.page)
         self._encryption = encryption = None

@@ -66,7 +66,7 @@ class Views:
             finally:
                 login.browsers.discard(browser)
         if login.over is not None:
-            yield b"event: over\n" + HEAD + msgspec.json.encode(login.over) + TAIL
+            yield b"event: logged_out\n" + HEAD + msgspec.json.encode(login.over) + TAIL
 
     def close(self) -> None:
         """End every stream."""

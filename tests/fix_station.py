@@ -129,7 +129,7 @@ class Screen:
         """As the page for it would do."""
         parts = urlsplit(address)
         origin = f"{parts.scheme}://{parts.netloc}"
-        if self.context.request.get(f"{origin}/desk/me").ok:
+        if self.context.request.get(f"{origin}/ui/me").ok:
             return
         content = {"name": self.name, "password": self.password}
         answer = self.context.request.post(f"{origin}/signin", data=content, headers={"Origin": origin})

@@ -24,7 +24,7 @@ export async function act(alert, action, button = null) {
     return;
   }
   if (button) button.disabled = true;
-  const answer = await send("POST", "/desk/alerts", { ward, device, rule, action });
+  const answer = await send("POST", "/ui/alerts", { ward, device, rule, action });
   if (button) button.disabled = false;
   const what = { acknowledge: "acknowledged", pause_audio: "audio paused for two minutes", resume_audio: "audio resumed" };
   if (answer.ok) say(`${alert.name} ${alert.text}: ${what[action]}`);

@@ -23,7 +23,7 @@ export class LimitsPanel {
     if (this.asking) return;
     this.asking = true;
     try {
-      const answer = await fetch(`/desk/limits?device=${encodeURIComponent(this.device)}`);
+      const answer = await fetch(`/ui/limits?device=${encodeURIComponent(this.device)}`);
       if (hasEnded(answer)) return;
       const told = await answer.json();
       this.told = answer.ok && !told.problem ? told : null;
@@ -106,7 +106,7 @@ export class LimitsPanel {
     cancel.addEventListener("click", close);
     dialog.addEventListener("close", () => dialog.remove());
     const put = async (content, done) => {
-      const answer = await send("PUT", "/desk/limits", { device: this.device, ...content });
+      const answer = await send("PUT", "/ui/limits", { device: this.device, ...content });
       if (!answer.ok) {
         text(problem, `Not set: ${answer.detail}`);
         problem.scrollIntoView({ block: "nearest" });

@@ -21,7 +21,7 @@ export function hasEnded(answer) {
 /** Ask whether this browser is signed in; leaves the page where it is not. Where the station is away, nothing is known. */
 export async function check() {
   try {
-    hasEnded(await fetch("/desk/me"));
+    hasEnded(await fetch("/ui/me"));
   } catch {
     // The page says that it has lost the station.
   }

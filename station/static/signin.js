@@ -56,4 +56,4 @@ text(part("why"), takeFor("why"));
 show.setAttribute("aria-label", "Show the password");
 name.focus();
 // A link from elsewhere brings no cookie along, though this browser may be signed in.
-fetch("/desk/me").then((answer) => { if (answer.ok) location.replace(target()); }, () => {});
+fetch("/ui/me").then((answer) => { if (answer.ok) location.replace(target()); }, () => {});

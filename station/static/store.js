@@ -56,11 +56,11 @@ export function mayAct(ward) {
 /** Listen, from now on. */
 export function connect() {
   source?.close();
-  source = new EventSource("/desk/live");
+  source = new EventSource("/ui/live");
   source.addEventListener("hello", (event) => {
     store.hello = JSON.parse(event.data);
   });
-  source.addEventListener("over", (event) => leave(JSON.parse(event.data)));
+  source.addEventListener("logged_out", (event) => leave(JSON.parse(event.data)));
   source.addEventListener("message", (event) => {
     if (store.hello) take(JSON.parse(event.data));
   });
@@ -154,7 +154,7 @@ function recentOf(device) {
 export async function fetchRecent(device = null) {
   const query = device === null ? "seconds=120" : `seconds=${KEPT}&device=${encodeURIComponent(device)}`;
   try {
-    const answer = await fetch(`/desk/recent?${query}`, { headers: { Accept: "application/json" } });
+    const answer = await fetch(`/ui/recent?${query}`, { headers: { Accept: "application/json" } });
     if (hasEnded(answer) || !answer.ok) return;
     for (const [known, earlier] of Object.entries(await answer.json())) join(known, earlier);
     tell({ whole: false, beds: new Set(store.beds.keys()), gone: [], alerts: false, state: false });

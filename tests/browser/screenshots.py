@@ -78,7 +78,7 @@ def answer_two(port: int) -> None:
         place = {key: alert[key] for key in ("ward", "device", "rule")}
         asked = json.dumps({"action": action, **place}).encode()
         headers = {"Content-Type": "application/json", "Cookie": sign_in(port, NURSE)}
-        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/desk/alerts", asked, headers)).close()
+        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/ui/alerts", asked, headers)).close()
 
 
 def open_alerts(port: int) -> list[dict[str, Any]]:

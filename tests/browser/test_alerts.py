@@ -75,7 +75,7 @@ def test_of_two_who_acknowledge_at_once_one_is_told_who_was_first(
         const asked = { ward: "icu-1", device: "bed-1", rule: "heart-rate-high", action: "acknowledge" };
         const headers = { "Content-Type": "application/json" };
         const send = async () => {
-            const answer = await fetch("/desk/alerts", { method: "POST", headers, body: JSON.stringify(asked) });
+            const answer = await fetch("/ui/alerts", { method: "POST", headers, body: JSON.stringify(asked) });
             return [answer.status, (await answer.json()).detail ?? ""];
         };
         globalThis.asked = new Promise((done) => setTimeout(done, at - Date.now())).then(send);

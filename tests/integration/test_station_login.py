@@ -59,7 +59,7 @@ class Stream:
 
     def __init__(self, station: StationProcess, cookie: str) -> None:
         self._connection = HTTPConnection("127.0.0.1", station.port, timeout=10)
-        self._connection.request("GET", "/desk/live", headers={"Cookie": cookie})
+        self._connection.request("GET", "/ui/live", headers={"Cookie": cookie})
         self._answer = self._connection.getresponse()
         self.status = self._answer.status
         self.hello = self.next()[1] if self.status == 200 else {}
@@ -107,11 +107,11 @@ def listen() -> Iterator[Listen]:
 
 def test_without_a_login_nothing_tells_of_a_patient(shared_secured: Secured, make_station: MakeStation) -> None:
     station = station_of(shared_secured, make_station)
-    for path in ("/api/ward", "/api/beds/bed-1", "/api/alerts", "/desk/live", "/desk/recent", "/desk/limits?device=b"):
+    for path in ("/api/ward", "/api/beds/bed-1", "/api/alerts", "/ui/live", "/ui/recent", "/ui/limits?device=b"):
         assert station.ask("GET", path)[0] == 401, path
     assert station.ask("GET", "/whatever")[0] == 401
     assert station.ask("GET", "/static/../api/ward")[0] in (401, 404)
-    for method, path in (("POST", "/desk/alerts"), ("PUT", "/desk/limits"), ("POST", "/signout")):
+    for method, path in (("POST", "/ui/alerts"), ("PUT", "/ui/limits"), ("POST", "/signout")):
         assert station.ask(method, path, {})[0] == 401, path
     for path in ("/", "/alerts", "/bed?device=x%26y"):
         status, _, headers = station.ask("GET", path)
@@ -234,8 +234,8 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
     end = (datetime.now(UTC) - timedelta(hours=8)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert ask("ada", f"/api/beds/bed-1/series?from={start}&to={end}")[1]["time"] == []
     cookie = station.sign_in("ada", "word-of-ada")
-    assert set(station.ask("GET", "/desk/recent", Cookie=cookie)[1]) == {"bed-1"}
-    assert station.ask("GET", "/desk/limits?device=bed-9", Cookie=cookie)[1]["own"] is None
+    assert set(station.ask("GET", "/ui/recent", Cookie=cookie)[1]) == {"bed-1"}
+    assert station.ask("GET", "/ui/limits?device=bed-9", Cookie=cookie)[1]["own"] is None
 
 
 def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_look_does_not(
@@ -251,28 +251,28 @@ def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_loo
 
     def act(name: str, action: str, device: str = "bed-1", ward: str = "icu-1", **more: str) -> tuple[int, Any]:
         asked = {"ward": ward, "device": device, "rule": "heart-rate-high", "action": action, **more}
-        return station.ask("POST", "/desk/alerts", asked, Cookie=cookies[name])[:2]
+        return station.ask("POST", "/ui/alerts", asked, Cookie=cookies[name])[:2]
 
     eventually(lambda: devices(station, "eve") == ["bed-1"], 5, "the broker says what eve sees")
     eventually(lambda: len(devices(station, "grace")) == 2, 5, "both are there")
     status, told = act("eve", "acknowledge")
     assert (status, told["detail"][:29]) == (403, "you may look at this ward, an")
     limits = {"device": "bed-1", "limits": {"heart-rate-high": [150.0]}}
-    assert station.ask("PUT", "/desk/limits", limits, Cookie=cookies["eve"])[0] == 403
+    assert station.ask("PUT", "/ui/limits", limits, Cookie=cookies["eve"])[0] == 403
     assert act("ada", "acknowledge", "bed-9", "icu-2") == (409, {"detail": "this alert is over"})
-    assert station.ask("PUT", "/desk/limits", limits | {"device": "bed-9"}, Cookie=cookies["ada"])[0] == 404
+    assert station.ask("PUT", "/ui/limits", limits | {"device": "bed-9"}, Cookie=cookies["ada"])[0] == 404
     assert act("ada", "pause_audio") == (200, {"state": "audio_paused"})
     assert act("ada", "acknowledge", by="grace") == (200, {"state": "acknowledged"})
     assert monitor("bed-1").sees(HIGH, state="acknowledged").acknowledged_by == "ada", "whatever the request says"
     status, told = act("grace", "acknowledge")
     assert status == 409
     assert told["detail"] == "the alert heart-rate-high of bed-1 is already acknowledged by ada"
-    script = station.ask("POST", "/desk/alerts", {}, Authorization=basic("grace", "word-of-grace"))
+    script = station.ask("POST", "/ui/alerts", {}, Authorization=basic("grace", "word-of-grace"))
     assert script[0] == 401, "scripts read"
-    assert station.ask("PUT", "/desk/limits", limits, Cookie=cookies["ada"])[:2] == (200, {"set": True})
+    assert station.ask("PUT", "/ui/limits", limits, Cookie=cookies["ada"])[:2] == (200, {"set": True})
     eventually(
         lambda: (
-            (station.ask("GET", "/desk/limits?device=bed-1", Cookie=cookies["ada"])[1]["own"] or {}).get("by") == "ada"
+            (station.ask("GET", "/ui/limits?device=bed-1", Cookie=cookies["ada"])[1]["own"] or {}).get("by") == "ada"
         ),
         5,
         "the limits come back with her name",
@@ -306,7 +306,7 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
     with control(own_secured.broker("admin")) as gate:
         revoke(gate, "ada", own_secured.doors.topics, by="a test", now=datetime.now(UTC))
     revoked = time.monotonic()
-    why = streams["ada"].until(lambda event, _: event == "over", 5)
+    why = streams["ada"].until(lambda event, _: event == "logged_out", 5)
     assert time.monotonic() - revoked < 2
     assert why.startswith("Your login has ended: the broker does not know you any more.")
     assert streams["ada"].next()[0] == "end"
@@ -316,7 +316,7 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
     with control(own_secured.broker("admin")) as gate:
         users = [User("grace", Kind.PERSON, "icu-1", "another word")]
         enroll(gate, users, own_secured.doors.topics, by="a test", now=datetime.now(UTC), again=True)
-    streams["grace"].until(lambda event, _: event == "over", 5)
+    streams["grace"].until(lambda event, _: event == "logged_out", 5)
 
 
 def test_signing_out_ends_this_browser_and_no_other(
@@ -329,13 +329,15 @@ def test_signing_out_ends_this_browser_and_no_other(
     status, _, headers = station.ask("POST", "/signout", {}, Cookie=here)
     assert status == 200
     assert "Max-Age=0" in headers["Set-Cookie"]
-    assert pages[0].until(lambda event, _: event == "over") == "You have signed out."
+    assert pages[0].until(lambda event, _: event == "logged_out") == "You have signed out."
     assert station.ask("GET", "/api/ward", Cookie=here)[0] == 401
     assert station.ask("GET", "/api/ward", Cookie=there)[0] == 200
     pages[1].until(lambda event, frame: event == "message" and not frame.get("whole"))
     asked = {"name": "ada", "password": "word-of-ada"}
     assert station.ask("POST", "/signin", asked, Cookie=there)[0] == 200
-    assert pages[1].until(lambda event, _: event == "over") == "You have signed out.", "or it acts in another's name"
+    assert pages[1].until(lambda event, _: event == "logged_out") == "You have signed out.", (
+        "or it acts in another's name"
+    )
     assert station.ask("GET", "/api/ward", Cookie=there)[0] == 401
 
 

@@ -284,7 +284,7 @@ def ask(method: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": method, "path": "/desk/alerts", "headers": raw, "query_string": b""}
+    scope = {"type": "http", "method": method, "path": "/ui/alerts", "headers": raw, "query_string": b""}
     asyncio.run(Guard(PlainTextResponse("inside"), frozenset({"localhost"}))(scope, receive, send))
     return int(told[0]["status"]), {name.decode(): value.decode() for name, value in told[0]["headers"]}
 

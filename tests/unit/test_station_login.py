@@ -178,7 +178,7 @@ def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_mor
         assert greeting["person"]["sees"] is None
         assert {bed["device"] for bed in whole["beds"]} == {"bed-1", "bed-2"}
         known.people.sign_out(logins[1])
-        assert (await anext(streams[1])).startswith(b"event: over\n")
+        assert (await anext(streams[1])).startswith(b"event: logged_out\n")
         views.close()
 
     asyncio.run(story())

@@ -47,9 +47,9 @@ class NewLimits(BaseModel):
 LOOKS_ONLY = "you may look at this ward, and change nothing; whoever enrols people can let you"
 
 
-def desk(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> APIRouter:
-    """The routes below /desk."""
-    router = APIRouter(prefix="/desk", include_in_schema=False)
+def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> APIRouter:
+    """The routes below /ui."""
+    router = APIRouter(prefix="/ui", include_in_schema=False)
 
     @router.get("/live")
     async def live(login: Seat) -> StreamingResponse:
