@@ -12,7 +12,7 @@ STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-b
 # A line that a program wrote is seen at once, also through a pipe.
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help setup demo up down env test check lock audit bench screenshots clean
+.PHONY: help setup demo up down env test check docs lock audit bench screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -43,13 +43,20 @@ check: .venv/.dev ## lint, format, types and dashboards only
 	@$(PY) -m mypy
 	@env -u VITALFLOW_READER_URL -u VITALFLOW_READER_URL_FILE $(PY) -m grafana check
 
+docs: .venv/.docs ## build the documentation site into .site/html; broken links and anchors fail
+	@rm -rf .site && mkdir -p .site/pages/sql
+	@cp -r docs *.md .site/pages && cp sql/README.md .site/pages/sql
+	@$(PY) -m zensical build --strict
+
 lock: .venv/.dev ## write requirements*.txt anew from requirements*.in, with the hash of every package
 	@$(LOCK) requirements.in --output-file requirements.txt
 	@$(LOCK) requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
+	@$(LOCK) requirements-docs.in --output-file requirements-docs.txt
 
 audit: .venv/.dev ## is a vulnerability known of any package that is installed? asks the index of packages
 	@.venv/bin/uv tool run --quiet --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes \
-	    --progress-spinner off --requirement requirements.txt --requirement requirements-dev.txt
+	    --progress-spinner off --requirement requirements.txt --requirement requirements-dev.txt \
+	    --requirement requirements-docs.txt
 
 bench: setup ## how fast a backlog reaches the table, beside mosquitto_sub
 	@$(PY) -m bench drain
@@ -59,7 +66,7 @@ screenshots: setup .venv/.dev ## the station's pictures in docs/images, of a war
 	@$(PY) -m tests.browser.screenshots
 
 clean: down ## delete the stored data, the private Debian and the Python packages
-	$(SUDO) rm -rf .stack .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	$(SUDO) rm -rf .stack .venv .site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Each install is done again only when its list changed.
 .venv/.runtime: requirements.txt | .venv/bin/python
@@ -71,6 +78,11 @@ clean: down ## delete the stored data, the private Debian and the Python package
 	@echo "python: installing what checks (requirements-dev.txt)"
 	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/.runtime
+
+.venv/.docs: requirements-docs.txt .venv/.dev
+	@echo "python: installing the documentation site generator (requirements-docs.txt)"
+	@$(PIP) --require-hashes -r requirements-docs.txt
+	@touch $@
 
 # Debian and Ubuntu keep the standard library's venv in a package of its own.
 .venv/bin/python:
