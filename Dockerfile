@@ -10,6 +10,7 @@ RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
     --require-hashes -r requirements.txt
 COPY vitals vitals
+COPY mqtt mqtt
 COPY devices devices
 COPY ingest ingest
 COPY alerts alerts
@@ -17,7 +18,7 @@ COPY identity identity
 COPY station station
 COPY sql sql
 # Compiled here, because the container's own file system is read-only; it also makes every health check cheaper.
-RUN python -m compileall -q vitals devices ingest alerts identity station sql && rm requirements.txt
+RUN python -m compileall -q vitals mqtt devices ingest alerts identity station sql && rm requirements.txt
 
 # Last stage: Python, the packages, the code. No compiler and no cache.
 FROM python:3.13-slim

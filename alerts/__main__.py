@@ -19,7 +19,7 @@ from alerts.rulefile import DEFAULT, load
 from alerts.settings import AlertsSettings, ReaderSettings
 from alerts.watch import Watch
 from alerts.worker import Worker
-from vitals.errors import Never, login_name, told_in_one_sentence
+from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.recording import Format
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -44,7 +44,7 @@ def run(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    with told_in_one_sentence("vitalflow alerts"):
+    with exit_on_error("vitalflow alerts"):
         settings = AlertsSettings.read(os.environ)
         metrics = Metrics()
         worker = Worker(settings, metrics)
@@ -68,7 +68,7 @@ def watch(
     Up and down, or k and j, select; q quits. Without a terminal, a line for each change. Several workers share the
     wards under client ids of their own: VITALFLOW_ALERTS_CLIENT_ID says whose heartbeat and answers to listen to.
     """
-    with told_in_one_sentence("vitalflow alerts"):
+    with exit_on_error("vitalflow alerts"):
         settings = AlertsSettings.read(os.environ)
         watching = Watch(settings, signature(settings.broker.username, by), ward)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -81,7 +81,7 @@ def check(
     file: Annotated[Path, typer.Argument(help="A rule file; the default rules where none is given.")] = DEFAULT,
 ) -> None:
     """Print a rule file as a table; or every mistake in it, with its line, and exit code 2."""
-    with told_in_one_sentence("vitalflow alerts"):
+    with exit_on_error("vitalflow alerts"):
         rules = load(file)
     console().print(report.rules_table(rules))
 
@@ -105,7 +105,7 @@ def replay(
     which VITALFLOW_READER_URL names. Beside each file's rules stands what the same limits do with every crossing an
     alarm, and which episodes of 20 s or longer would have been missed.
     """
-    with told_in_one_sentence("vitalflow alerts"):
+    with exit_on_error("vitalflow alerts"):
         rule_sets = [load(path) for path in rules or [DEFAULT]]
         if recordings:
             stays = of_recordings(recordings, format)
@@ -113,7 +113,7 @@ def replay(
             url = ReaderSettings.read(os.environ).reader_url
             since, until = moment("--from", start), moment("--to", end)
             if until <= since:
-                raise Never(f"--to is {end}, which is not after --from, {start}")
+                raise PermanentError(f"--to is {end}, which is not after --from, {start}")
             stays = of_table(url, since, until)
         outcome = lab.run(stays, rule_sets, curve=as_json or curve or plot is not None)
         if plot is not None:
@@ -133,11 +133,13 @@ def replay(
 
 
 def signature(user: str | None, by: str | None) -> str:
-    """Who acknowledges. A broker that knows its users vouches for one name only; raises Never for another."""
+    """Who acknowledges. A broker that knows its users vouches for one name only; raises PermanentError for another."""
     if user is None:
         return login_name("say it with --by NAME") if by is None else by
     if by is not None and by != user:
-        raise Never(f"--by is {by[:40]!r}, but the broker knows you as {user!r} and lets you sign as nobody else")
+        raise PermanentError(
+            f"--by is {by[:40]!r}, but the broker knows you as {user!r} and lets you sign as nobody else"
+        )
     return user
 
 
@@ -147,16 +149,16 @@ def console() -> Console:
 
 
 def moment(option: str, text: str) -> datetime:
-    """A moment given on the command line; raises Never."""
+    """A moment given on the command line; raises PermanentError."""
     expected = "RFC 3339 with an offset, like 2026-11-22T10:00:00Z"
     if not text:
-        raise Never(f"give recordings, or {option}: {expected}")
+        raise PermanentError(f"give recordings, or {option}: {expected}")
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        raise Never(f"{option} has the value {text[:100]!r}; expected {expected}")
+        raise PermanentError(f"{option} has the value {text[:100]!r}; expected {expected}")
     return found
 
 

@@ -1,6 +1,6 @@
 """A bed: all that is known of one device, and how readings, silence and words about its presence change its alerts.
 
-Third hop of a reading in this room, after the socket and `vitals.wire`. No clock and no socket: the time comes in, the
+Third hop of a reading in this room, after the socket and `vitals.codec`. No clock and no socket: the time comes in, the
 changes go out as events. One object a device, so a reading costs the same whether there are ten beds or ten thousand;
 the value of each rule inside is replaced, never changed, and `machine` says by what.
 
@@ -80,7 +80,7 @@ class Bed:
                 continue
             counted = len(self.counts)
             for rule in watch.rules:
-                self.note(rule, rule.depth(value), rule.held(value), time, live, value, events)
+                self.note(rule, rule.levels_exceeded(value), rule.held(value), time, live, value, events)
             if len(self.counts) != counted:
                 self._stir(watch.position, watch.rules)
         if rules.scored:

@@ -1,6 +1,6 @@
 """All beds of a worker: which bed a message is for, and what comes of it. No socket; the time comes in.
 
-Second stop of a reading in this room: `worker` hands over what the session delivers, `vitals.wire` decodes, the `bed`
+Second stop of a reading in this room: `worker` hands over what the session delivers, `vitals.codec` decodes, the `bed`
 decides. What comes back are events to publish; what a person asked and does not get is in `refusals`.
 """
 
@@ -17,13 +17,12 @@ from alerts.restart import restore
 from alerts.silence import excuse, presence, tick
 from alerts.turnover import FORGOTTEN, close_all, use
 from vitals.alert import Alert, Event, State
+from vitals.codec import TimeWindow, decode
 from vitals.command import decode_command
-from vitals.limits import Limits, Refused, apply, decode_limits
+from vitals.limits import Limits, RequestRejected, apply, decode_limits
 from vitals.rules import RuleSet
 from vitals.status import decode_status
-from vitals.topics import BadTopic, Topics
-from vitals.topics import Bed as Place
-from vitals.wire import Clock, decode
+from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
 log = logging.getLogger("alerts")
 
@@ -59,7 +58,7 @@ class Beds:
         self._retention = retention
         self._fairness = Fairness()
         self._newest: dict[bytes, bytes] = {}  # by topic, of those who send more than their share
-        self._known: dict[bytes, tuple[str, Place]] = {}
+        self._known: dict[bytes, tuple[str, DeviceAddress]] = {}
 
     def restore(self, alerts: Iterable[Alert], now: datetime) -> Sequence[Event]:
         """Begin with what was retained at the broker; the events put right what a killed worker left there."""
@@ -71,7 +70,7 @@ class Beds:
         self.cleared = {(a.device_id, a.rule): a for a in told if not a.is_open and now - a.changed_at < KEPT_CLEARED}
         return self._noted(events)
 
-    def take(self, topic: bytes, payload: bytes, retained: bool, now: datetime, clock: Clock) -> Sequence[Event]:
+    def take(self, topic: bytes, payload: bytes, retained: bool, now: datetime, clock: TimeWindow) -> Sequence[Event]:
         """Take one message of any kind; the changes it makes. Never raises for what a message holds."""
         try:
             known = self._known.get(topic)
@@ -79,10 +78,10 @@ class Beds:
                 name = topic.decode(errors="replace")
                 if name.startswith("$SYS/"):
                     return self._noted(self.broker.take(name, payload, now))
-                if name.startswith(f"{self._topics.root}/acks/"):
+                if name.startswith(f"{self._topics.root}/alert-commands/"):
                     return self._noted(self._take_command(name, payload, retained, now))
                 known = self._learn(topic, name)
-        except BadTopic:
+        except InvalidTopic:
             self.rejected += 1  # ingest keeps it, with its reason
             return ()
         kind, place = known
@@ -128,7 +127,7 @@ class Beds:
 
     # --- by kind of message ---
 
-    def _take_readings(self, place: Place, payload: bytes, now: datetime, clock: Clock) -> Sequence[Event]:
+    def _take_readings(self, place: DeviceAddress, payload: bytes, now: datetime, clock: TimeWindow) -> Sequence[Event]:
         decoded = decode(payload, clock)
         if decoded.problems:
             self.rejected += 1
@@ -139,7 +138,7 @@ class Beds:
         self.evaluated += len(decoded.readings)
         return self._noted(events) if events else ()
 
-    def _take_status(self, place: Place, payload: bytes, now: datetime) -> Sequence[Event]:
+    def _take_status(self, place: DeviceAddress, payload: bytes, now: datetime) -> Sequence[Event]:
         try:
             status = decode_status(payload)
         except ValueError:
@@ -160,7 +159,7 @@ class Beds:
         try:
             if retained:
                 # It would come again at every start and silence an alert that its author never saw.
-                raise Refused("an acknowledgement must not be retained")
+                raise RequestRejected("an acknowledgement must not be retained")
             place, rule, person = self._topics.parse_ack(topic)
             if person is not None and not self._fairness.admits(f"{person} (person)", COMMAND_COSTS, now):
                 self.set_aside += 1  # answered, it would be as many messages again
@@ -168,18 +167,18 @@ class Beds:
             command = decode_command(payload, person)
             bed = self.broker.bed if (place.ward, place.device) == (WARD, DEVICE) else self.beds.get(place.device)
             if bed is None:
-                raise Refused(f"no alert of {place.device} is open")
+                raise RequestRejected(f"no alert of {place.device} is open")
             return carry_out(bed, rule, command, now)
-        except (Refused, BadTopic) as refused:
+        except (RequestRejected, InvalidTopic) as refused:
             self._refuse(topic, refused, person)
             return ()
 
-    def _take_limits(self, topic: str, place: Place, payload: bytes, now: datetime) -> Sequence[Event]:
+    def _take_limits(self, topic: str, place: DeviceAddress, payload: bytes, now: datetime) -> Sequence[Event]:
         try:
             limits = decode_limits(payload)
             if limits is not None:
                 apply(self.rules, limits)
-        except Refused as refused:
+        except RequestRejected as refused:
             self._refuse(topic, refused)
             return ()
         if limits is None:
@@ -191,13 +190,13 @@ class Beds:
     def _apply_limits(self, bed: Bed, now: datetime) -> Sequence[Event]:
         try:
             return use(bed, self.rules, self.limits.get(bed.device), now)
-        except Refused as refused:  # they made sense with the rule file of before
+        except RequestRejected as refused:  # they made sense with the rule file of before
             self._refuse(self._topics.limits(bed.ward, bed.device), refused)
             return use(bed, self.rules, None, now)
 
     # --- who sends more than a share ---
 
-    def _set_aside(self, topic: bytes, place: Place, payload: bytes, now: datetime) -> None:
+    def _set_aside(self, topic: bytes, place: DeviceAddress, payload: bytes, now: datetime) -> None:
         self.set_aside += 1
         self._newest[topic] = payload
         if self._fairness.is_worth_telling(place.device, now):
@@ -214,7 +213,7 @@ class Beds:
         for topic, payload in newest.items():
             kind, place = self._known.get(topic) or self._learn(topic, topic.decode())
             if kind == "vitals":
-                events += self._take_readings(place, payload, now, Clock.at(now, self._retention))
+                events += self._take_readings(place, payload, now, TimeWindow.at(now, self._retention))
             elif kind == "status":
                 events += self._take_status(place, payload, now)
             else:
@@ -223,7 +222,7 @@ class Beds:
 
     # --- the rest ---
 
-    def _bed(self, place: Place, now: datetime) -> Bed:
+    def _bed(self, place: DeviceAddress, now: datetime) -> Bed:
         bed = self.beds.get(place.device)
         if bed is None:
             bed = self.beds[place.device] = Bed(place.device, place.ward, self.rules, now)
@@ -231,7 +230,7 @@ class Beds:
                 self._apply_limits(bed, now)
         return bed
 
-    def _learn(self, topic: bytes, name: str) -> tuple[str, Place]:
+    def _learn(self, topic: bytes, name: str) -> tuple[str, DeviceAddress]:
         if len(self._known) >= MAX_TOPICS_KNOWN:
             self._known.clear()
         self._known[topic] = known = self._topics.parse(name)

@@ -11,14 +11,14 @@ from alerts.bed import NOTHING, Bed
 from alerts.changes import changed
 from vitals.alert import Alert, Change, Event, State
 from vitals.command import Command
-from vitals.limits import Refused
+from vitals.limits import RequestRejected
 from vitals.reading import MAX_TEXT
 
 ACKNOWLEDGED_GONE = "acknowledged after the condition was over"
 
 
 def carry_out(bed: Bed, rule: str, command: Command, now: datetime) -> Sequence[Event]:
-    """Do what the command says to the bed's alert of that rule; raises Refused."""
+    """Do what the command says to the bed's alert of that rule; raises RequestRejected."""
     match command.action:
         case "acknowledge":
             return acknowledge(bed, rule, command.by, now)
@@ -37,7 +37,7 @@ def acknowledge(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]:
     if alert.state is State.ACKNOWLEDGED:
         if alert.acknowledged_by == by:
             return NOTHING
-        raise Refused(f"the alert {rule} of {bed.device} is already acknowledged by {alert.acknowledged_by}")
+        raise RequestRejected(f"the alert {rule} of {bed.device} is already acknowledged by {alert.acknowledged_by}")
     if alert.state is State.LATCHED:
         bed.alerts.pop(rule)
         ended = changed(
@@ -61,11 +61,15 @@ def pause_audio(bed: Bed, rule: str, by: str, seconds: float, now: datetime) -> 
     alert = _open(bed, rule)
     longest = bed.rules.longest_audio_pause.total_seconds()
     if not 0 < seconds <= longest:
-        raise Refused(f"audio cannot be paused for {seconds:g} s; allowed are more than 0 and at most {longest:g} s")
+        raise RequestRejected(
+            f"audio cannot be paused for {seconds:g} s; allowed are more than 0 and at most {longest:g} s"
+        )
     if alert.state is State.ACKNOWLEDGED:
-        raise Refused(f"the alert {rule} of {bed.device} is acknowledged and already silent")
+        raise RequestRejected(f"the alert {rule} of {bed.device} is acknowledged and already silent")
     if alert.state is State.LATCHED:
-        raise Refused(f"the alert {rule} of {bed.device} is latched: its condition is over; acknowledge it to end it")
+        raise RequestRejected(
+            f"the alert {rule} of {bed.device} is latched: its condition is over; acknowledge it to end it"
+        )
     until = now + timedelta(seconds=seconds)
     if alert.audio_paused_until is not None and until <= alert.audio_paused_until:
         return NOTHING
@@ -78,7 +82,7 @@ def resume_audio(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]
     if alert.state is State.ACTIVE:
         return NOTHING
     if alert.state is not State.AUDIO_PAUSED:
-        raise Refused(f"the audio of the alert {rule} of {bed.device} is not paused: it is {alert.state}")
+        raise RequestRejected(f"the audio of the alert {rule} of {bed.device} is not paused: it is {alert.state}")
     return _kept(bed, changed(alert, Change.AUDIO_RESUMED, now, state=State.ACTIVE, audio_paused_until=None))
 
 
@@ -86,7 +90,7 @@ def _open(bed: Bed, rule: str) -> Alert:
     alert = bed.alerts.get(rule)
     if alert is None:
         there = ", ".join(sorted(bed.alerts)) or "none"
-        raise Refused(f"{bed.device} has no open alert {rule[:MAX_TEXT]!a}; open are: {there}")
+        raise RequestRejected(f"{bed.device} has no open alert {rule[:MAX_TEXT]!a}; open are: {there}")
     return alert
 
 

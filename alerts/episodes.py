@@ -32,7 +32,7 @@ class Episodes:
             value = values[watch.position]
             if value is not None:
                 for rule in watch.rules:
-                    self._note(rule, rule.depth(value), told.time)
+                    self._note(rule, rule.levels_exceeded(value), told.time)
         if self._rules.scored:
             total, worst = self._held.take(told, values)
             for rule in self._rules.scored:

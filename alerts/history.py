@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from vitals.errors import Never, TryAgain
+from sql.connection import describe_connect_error
+from vitals.errors import PermanentError, TransientError
 from vitals.reading import Reading, reading
 from vitals.recording import Format, Recording
 from vitals.signs import BY_KEY, SIGN_KEYS
@@ -30,7 +31,7 @@ class Stay:
 
 
 def of_recordings(files: Sequence[Path], format: Format | None = None) -> Iterator[Stay]:
-    """A bed for each file. Raises Never before the first one where any of them cannot be read."""
+    """A bed for each file. Raises PermanentError before the first one where any of them cannot be read."""
     found = [(recording, recording.summary()) for recording in (Recording(path, format) for path in files)]
     for recording, summary in found:
         yield Stay(recording.path.stem, "recordings", summary.step_s, _rows(recording))
@@ -53,8 +54,6 @@ def of_table(url: str, start: datetime, end: datetime) -> Iterator[Stay]:
     import psycopg  # only here: recordings need no database driver
     from psycopg.rows import tuple_row
 
-    from vitals.database import why
-
     span = (start, end)
     columns = ", ".join(SIGN_KEYS)
     try:
@@ -75,9 +74,9 @@ def of_table(url: str, start: datetime, end: datetime) -> Iterator[Stay]:
                     )
                     yield Stay(device, ward, 0.0, map(_of_row, rows))
     except psycopg.OperationalError as error:
-        raise TryAgain(f"the database cannot be read: {why(error, url)}") from None
+        raise TransientError(f"the database cannot be read: {describe_connect_error(error, url)}") from None
     except psycopg.Error as error:
-        raise Never(f"the database refuses: {' '.join(str(error).split())}") from None
+        raise PermanentError(f"the database refuses: {' '.join(str(error).split())}") from None
 
 
 def _of_row(row: Any) -> Reading:

@@ -2,8 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from mqtt.metrics import SECONDS, serve
 from vitals.alert import Event, Priority
-from vitals.metrics import SECONDS, serve
 
 
 class Metrics:
@@ -31,7 +31,7 @@ class Metrics:
             self.open.labels(priority).set(0)
 
     def serve(self, host: str, port: int) -> None:
-        """Serve /metrics; raises Never where the port is taken."""
+        """Serve /metrics; raises PermanentError where the port is taken."""
         serve(self.registry, host, port, "VITALFLOW_ALERTS_METRICS_PORT")
 
     def published(self, event: Event) -> None:

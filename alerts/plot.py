@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 WIDTH, HEIGHT = 1200, 700
 LEFT, TOP, RIGHT, BOTTOM = 110, 90, 40, 90  # margins
@@ -21,7 +21,7 @@ Curve = tuple[str, Sequence[float]]
 
 
 def draw(curves: Sequence[Curve], file: Path) -> None:
-    """Draw each curve (its name, and a value for each second of delay from 0 on); raises Never if it cannot be kept."""
+    """Draw each curve (its name, and a value for each second of delay from 0 on); raises PermanentError if it cannot be kept."""
     image = Image.new("RGB", (WIDTH, HEIGHT), "white")
     pen = ImageDraw.Draw(image)
     seconds = max(len(values) for _, values in curves) - 1
@@ -53,7 +53,7 @@ def draw(curves: Sequence[Curve], file: Path) -> None:
     try:
         image.save(file, "PNG")
     except OSError as error:
-        raise Never(f"{file} cannot be written: {error.strerror}") from None
+        raise PermanentError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def step_of(largest: float) -> float:

@@ -8,11 +8,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.one_shot import OneShotClient, connect_once
 from vitals.alert import Alert, decode_alert
-from vitals.broker import Broker
-from vitals.errors import TryAgain
+from vitals.errors import TransientError
 from vitals.topics import Topics
-from vitals.visit import Visit, visit
 
 log = logging.getLogger("alerts")
 
@@ -20,30 +20,30 @@ PATIENCE = 10.0  # seconds for all of it
 
 
 def read_back(
-    broker: Broker, topics: Topics, service: str, wards: Sequence[str], stopping: Callable[[], bool]
+    broker: BrokerEndpoint, topics: Topics, service: str, wards: Sequence[str], stopping: Callable[[], bool]
 ) -> tuple[list[Alert], list[tuple[str, bytes]]] | None:
     """The retained alerts, and the retained limits as (topic, payload); None when `stopping` before all has come.
 
-    Raises TryAgain where the broker is away, or refuses us.
+    Raises TransientError where the broker is away, or refuses us.
 
     A broker sends what it retains before anything that is published after the subscription. So a marker of our own,
     published when the subscription is confirmed, says that all has come.
     """
     marker = f"{topics.service(service)}/marker-{time.time_ns()}"
     filters = [(name, 1) for ward in wards for name in (topics.alerts(ward), topics.limits(ward))]
-    with visit(broker, [*filters, (marker, 1)]) as there:
+    with connect_once(broker, [*filters, (marker, 1)]) as there:
         got = _until(marker, there, stopping)
     return None if got is None else _sorted(got, topics)
 
 
-def _until(marker: str, there: Visit, stopping: Callable[[], bool]) -> list[tuple[str, bytes]] | None:
+def _until(marker: str, there: OneShotClient, stopping: Callable[[], bool]) -> list[tuple[str, bytes]] | None:
     got: list[tuple[str, bytes]] = []
     deadline = time.monotonic() + PATIENCE
     while not stopping():
         heard = there.next(0.2)
         if heard is None:
             if time.monotonic() > deadline:
-                raise TryAgain(f"it did not send what it retains within {PATIENCE:g} s")
+                raise TransientError(f"it did not send what it retains within {PATIENCE:g} s")
         elif not heard.topic:
             there.publish(marker)
         elif heard.topic == marker:

@@ -13,8 +13,8 @@ from typing import Any
 from alerts.lines import Lines
 from alerts.mistakes import Mistakes, meant
 from vitals.alert import Priority
-from vitals.errors import Never
-from vitals.rules import SPECIAL, Level, Rule, RuleSet, Source, contradictions, objections
+from vitals.errors import PermanentError
+from vitals.rules import SPECIAL, Level, Rule, RuleSet, Source, find_conflicts, validate_levels
 from vitals.signs import BY_KEY, SIGN_KEYS
 
 DEFAULT = Path(__file__).with_name("rules.toml")
@@ -27,7 +27,7 @@ _PRIORITIES = ", ".join(Priority)
 _SIGNS = (*SIGN_KEYS, *SPECIAL)
 
 
-class BadRules(Never):
+class BadRules(PermanentError):
     """A rule file with mistakes; the text has one line for each."""
 
     def __init__(self, mistakes: list[str]) -> None:
@@ -90,7 +90,7 @@ class _Reader:
                     self._mistakes.wrong("name", name, f"a name of its own; line {first} has it already")
                 places.setdefault(name, place)
             rules += made
-        for rule, told in contradictions([rule for rule in rules if rule.levels]):
+        for rule, told in find_conflicts([rule for rule in rules if rule.levels]):
             self._mistakes.rule, self._mistakes.name = places[rule.name], rule.name
             self._mistakes.say("above", told, 0)
         if self._mistakes:
@@ -126,7 +126,7 @@ class _Reader:
             ]
         rule = Rule(name, source, sign if source == "sign" else None, above, levels, latching, text)
         if above is not None:
-            for place, told in objections(rule):
+            for place, told in validate_levels(rule):
                 self._mistakes.say("clear" if told.startswith("clear") else "above" if above else "below", told, place)
         return [rule]
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from alerts.rulefile import DEFAULT
-from vitals.settings import DatabaseUrl, Settings
+from mqtt.settings import BrokerSettings
+from sql.settings import DatabaseSettings, DatabaseUrl
 
 
-class AlertsSettings(Settings):
+class AlertsSettings(BrokerSettings):
     """What the worker needs to know; each is VITALFLOW_ and the name in capitals. No database: an alarm needs none."""
 
     alerts_client_id: str = Field(
@@ -44,7 +45,7 @@ class AlertsSettings(Settings):
         return timedelta(days=self.raw_retention_days)
 
 
-class ReaderSettings(Settings):
+class ReaderSettings(DatabaseSettings):
     """What `replay` needs to read the hypertable."""
 
     reader_url: DatabaseUrl = Field(description="The database, as vitalflow_reader.")

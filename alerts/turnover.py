@@ -75,7 +75,7 @@ def use(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datetime) -> 
 
     Raises Refused for limits that contradict the rules or themselves; then nothing has changed.
     """
-    rules = apply(ward_rules, limits) if limits is not None and limits.hold_for(bed.patient_id) else ward_rules
+    rules = apply(ward_rules, limits) if limits is not None and limits.applies_to(bed.patient_id) else ward_rules
     bed.ward_rules, bed.limits = ward_rules, limits
     if rules is bed.rules:
         return []

@@ -24,10 +24,10 @@ from rich.live import Live
 
 from alerts.settings import AlertsSettings
 from alerts.watchlist import CONNECTING, WAITING, Key, Watchlist, keys, line
-from vitals.broker import prepare
-from vitals.errors import Never
+from mqtt.endpoint import prepare
+from mqtt.tls import describe_tls_error
+from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
-from vitals.tls import explained
 
 FINAL = (0x86, 0x87)  # MQTT 5, section 3.2.2.2: bad user name or password; not authorized. Of 3.1.1, paho says the same
 FRAME = 0.5  # seconds between two pictures where nothing happens: ages grow
@@ -54,9 +54,9 @@ class Watch:
 
     def __init__(self, settings: AlertsSettings, by: str, ward: str | None) -> None:
         if not by.strip() or len(by) > MAX_TEXT or not by.isprintable():
-            raise Never(f"--by is {by[:40]!r}; expected a name of 1 to {MAX_TEXT} printable characters")
+            raise PermanentError(f"--by is {by[:40]!r}; expected a name of 1 to {MAX_TEXT} printable characters")
         if ward is not None and (not ward or any(mark in ward for mark in "+#/")):
-            raise Never(f"--ward is {ward[:40]!r}; expected the name of one ward")
+            raise PermanentError(f"--ward is {ward[:40]!r}; expected the name of one ward")
         self._settings = settings
         user = settings.broker.username
         self._list = Watchlist(settings.topics, settings.alerts_client_id, by, ward, _now(), user=user is not None)
@@ -70,7 +70,7 @@ class Watch:
             (topics.alerts(ward or "+"), 1),
             (topics.service(settings.alerts_client_id), 0),
             # What is refused to a user of the broker, only that user hears.
-            (topics.refusals(settings.alerts_client_id, user), 1),
+            (topics.rejections(settings.alerts_client_id, user), 1),
         ]
         self._client = self._make_client()
 
@@ -144,7 +144,7 @@ class Watch:
                 elif heard.connected:
                     self._list.connected(now)
                 elif heard.refused:
-                    raise Never(
+                    raise PermanentError(
                         f"the broker at {self._settings.broker} does not let us in ({heard.why}); "
                         "expected user and password of an enrolled person in VITALFLOW_MQTT_URL"
                     )
@@ -196,7 +196,7 @@ class Watch:
     def _on_connect_fail(self, *_: Any) -> None:
         broker, error = self._settings.broker, sys.exception()  # paho calls us while it handles that
         if isinstance(error, ssl.SSLError):
-            why = f"{broker}: {explained(error, broker.host, broker.port, broker.ca)}"
+            why = f"{broker}: {describe_tls_error(error, broker.host, broker.port, broker.ca)}"
         else:
             why = f"nobody answers at {broker}"
         self._hear(Heard(why=why))

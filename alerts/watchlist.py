@@ -15,11 +15,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vitals import look
+from mqtt.service_status import HEARTBEAT_S, decode_service_status
+from vitals import alert_format
 from vitals.alert import Alert, Change, State
-from vitals.board import Board
 from vitals.command import PAUSE_S, Action, Command, encode_command
-from vitals.service import HEARTBEAT_S, decode_presence
+from vitals.open_alerts import OpenAlerts
 from vitals.topics import Topics
 
 Key = Literal["up", "down", "quit"] | Action
@@ -86,7 +86,7 @@ class Watchlist:
         self._by = by
         self._person = by if user else None
         self._ward = ward
-        self._board = Board(topics, now)
+        self._board = OpenAlerts(topics, now)
         self._alerts: list[Alert] = []
         self._selected: UUID | None = None
         self._ever_selected = False
@@ -114,19 +114,19 @@ class Watchlist:
         """Take a message of any kind; the alert where one has changed."""
         if topic == self._presence:
             self._take_presence(payload, retained, now)
-        elif topic in (self._topics.refusals(self._worker), self._topics.refusals(self._worker, self._person)):
+        elif topic in (self._topics.rejections(self._worker), self._topics.rejections(self._worker, self._person)):
             self._take_refusal(payload)
         else:
             alert = self._board.take(topic, payload)
             if self._asked is not None and alert is not None and topic == self._alert_topic(self._asked.topic):
-                self._say(f"{_name(alert)}: {look.standing(alert, now)}")
+                self._say(f"{_name(alert)}: {alert_format.state_text(alert, now)}")
                 self._asked = None
             return alert
         return None
 
     def tick(self, now: datetime) -> None:
         """Time has passed: sort anew, and say so where nobody answered."""
-        self._alerts = look.in_order(self._board.alerts(now, worker_there=self.worker_there(now)))
+        self._alerts = alert_format.in_order(self._board.alerts(now, worker_there=self.worker_there(now)))
         if self._selected is not None and self._place() is None:
             # And none in its place: the next key must not hit an alert that nobody chose.
             self._selected = None
@@ -170,7 +170,7 @@ class Watchlist:
         if action == "resume_audio" and alert.state is State.ACTIVE:
             self._say(f"the audio of {_name(alert)} is not paused")
             return None
-        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule, self._person)
+        topic = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule, self._person)
         payload = encode_command(Command(by=self._by, action=action, seconds=PAUSE_S, time=now))
         self._asked = Asked(topic, payload, f"{_DOING[action]} {_name(alert)}", now)
         self._say(f"asked to {self._asked.what} ...")
@@ -199,7 +199,7 @@ class Watchlist:
         return WAITING
 
     def _take_presence(self, payload: bytes, retained: bool, now: datetime) -> None:
-        presence = decode_presence(payload)
+        presence = decode_service_status(payload)
         if presence is None or (presence.state == "offline" and presence.boot < self._boot):
             return  # the will of an instance that another one has followed
         self._boot = presence.boot
@@ -216,7 +216,7 @@ class Watchlist:
         except (msgspec.MsgspecError, UnicodeDecodeError, LookupError):
             return
         if self._asked is not None and topic == self._asked.topic[:300]:
-            self._say(look.plain(f"refused: {reason}"), refused=True)
+            self._say(alert_format.sanitize(f"refused: {reason}"), refused=True)
             self._asked = None
 
     def _alert_topic(self, ack_topic: str) -> str:
@@ -247,9 +247,9 @@ class Watchlist:
     def _title(self, away: str) -> Text:
         title = Text("alerts", "bold", no_wrap=True, overflow="ellipsis")
         title.append(f"  {self._ward or 'all wards'}", "")
-        for priority, number in look.counts(self._alerts).items():
-            style = look.STALE if away else f"bold {look.COLOURS[priority]}"
-            title.append("  ").append(f"{look.MARKS[priority]} {number} {priority}", style)
+        for priority, number in alert_format.counts(self._alerts).items():
+            style = alert_format.STALE if away else f"bold {alert_format.COLOURS[priority]}"
+            title.append("  ").append(f"{alert_format.MARKS[priority]} {number} {priority}", style)
         if away:
             title.append("  ").append(away.upper(), "bold yellow")
         return title
@@ -258,7 +258,7 @@ class Watchlist:
         if not self._alerts:
             return [Text("what is open is not known" if away else "no alert is open", "" if away else "green")]
         first = self._first_shown(room)
-        doubted = self._board.doubted()
+        doubted = self._board.stale()
         many = self._ward is None and len({alert.ward for alert in self._alerts}) > 1
         shown = self._alerts[first : first + room]
         rows = []
@@ -267,11 +267,11 @@ class Watchlist:
             rows.append(
                 (
                     ">" if alert.alert_id == self._selected else "",
-                    Text(look.badge(alert.priority, alert.kind), look.style(alert, stale=stale)),
-                    Text(look.place(alert, many=many)),
-                    Text(look.age(alert, now)),
-                    Text(look.standing(alert, now)),
-                    Text(look.words(alert)),
+                    Text(alert_format.badge(alert.priority, alert.kind), alert_format.style(alert, stale=stale)),
+                    Text(alert_format.place(alert, many=many)),
+                    Text(alert_format.age(alert, now)),
+                    Text(alert_format.state_text(alert, now)),
+                    Text(alert_format.message_text(alert)),
                 )
             )
         gap = 1 if width < WIDE else 2
@@ -285,7 +285,7 @@ class Watchlist:
         for alert, row in zip(shown, rows, strict=True):
             stale = bool(away) or alert.alert_id in doubted
             chosen = "bold" if alert.alert_id == self._selected else ""
-            table.add_row(*row, style=look.STALE if stale else chosen)
+            table.add_row(*row, style=alert_format.STALE if stale else chosen)
         return [table]
 
     def _first_shown(self, room: int) -> int:
@@ -298,9 +298,12 @@ class Watchlist:
         alert = self.selected
         if alert is None:
             return [Text(), Text()]
-        where = f"{alert.ward} {alert.device_id}, {look.plain(alert.patient_id or 'patient unknown')}"
+        where = f"{alert.ward} {alert.device_id}, {alert_format.sanitize(alert.patient_id or 'patient unknown')}"
         when = f"since {_clock(alert.since)}, raised {_clock(alert.raised_at)}"
-        told = (f"{where}: {alert.rule}, {when}", f"{look.words(alert)}; {look.standing(alert, now)}")
+        told = (
+            f"{where}: {alert.rule}, {when}",
+            f"{alert_format.message_text(alert)}; {alert_format.state_text(alert, now)}",
+        )
         return [Text(sentence, no_wrap=True, overflow="ellipsis") for sentence in told]
 
 
@@ -308,18 +311,18 @@ def line(alert: Alert) -> str:
     """A change in one line, for where there is no terminal."""
     change = str(alert.change)
     if alert.change is Change.ACKNOWLEDGED:
-        change += f" by {look.plain(alert.acknowledged_by or '?')}"
+        change += f" by {alert_format.sanitize(alert.acknowledged_by or '?')}"
     elif alert.change is Change.AUDIO_PAUSED and alert.audio_paused_until is not None:
         change += f" until {_clock(alert.audio_paused_until)}"
     elif alert.change is Change.CLEARED:
-        change += f" ({look.plain(alert.reason)})" if alert.reason else ""
-    badge = f"{look.badge(alert.priority, alert.kind):<11}"
+        change += f" ({alert_format.sanitize(alert.reason)})" if alert.reason else ""
+    badge = f"{alert_format.badge(alert.priority, alert.kind):<11}"
     place = f"{alert.ward} {alert.device_id}  {alert.rule}"
-    return f"{_clock(alert.changed_at)}  {badge}  {place} {change}: {look.words(alert)}"
+    return f"{_clock(alert.changed_at)}  {badge}  {place} {change}: {alert_format.message_text(alert)}"
 
 
 def _name(alert: Alert) -> str:
-    return f"{look.bed_name(alert.ward, alert.device_id)} {alert.rule}"
+    return f"{alert_format.bed_name(alert.ward, alert.device_id)} {alert.rule}"
 
 
 def _widest(rows: Sequence[tuple[str | Text, ...]], column: int, most: int) -> int:

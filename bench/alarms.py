@@ -18,10 +18,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from bench.ground import Ground
 from bench.probes import probe
 from bench.services import running
-from vitals.errors import Never
+from vitals.codec import encode
+from vitals.errors import PermanentError
 from vitals.reading import reading
 from vitals.topics import Topics
-from vitals.wire import encode
 
 PROBES_PER_S = 20
 SLICE_S = 0.01  # the load is published in slices, as many readings each as the rate asks
@@ -69,7 +69,7 @@ def alarms(ground: Ground, rate: int, seconds: float, say: Callable[[str], None]
         memory = process.memory_info().rss / 2**20
         load.join()
         if load.exitcode:
-            raise Never("the load could not be published at that rate; is the machine busy?")
+            raise PermanentError("the load could not be published at that rate; is the machine busy?")
     return Alarmed(
         readings_per_s=rate,
         devices=rate,

@@ -22,8 +22,8 @@ from devices.fleet import run_fleet
 from devices.outbox_file import OutboxFile
 from devices.simulation import ward_of
 from devices.source import Source
+from mqtt.endpoint import BrokerEndpoint
 from stack.servers import Server
-from vitals.broker import Broker
 from vitals.reading import Reading
 from vitals.sample import Sample
 from vitals.topics import Topics
@@ -129,7 +129,7 @@ async def run(plan: Plan, record: RawIOBase) -> None:
     loop.add_signal_handler(signal.SIGTERM, last_round)
     sources = [_recorded(source, plan, made, ending.is_set) for source in _sources(plan)]
     outbox = OutboxFile(Path(plan.outbox), lambda sentence: print(sentence, file=sys.stderr, flush=True))  # noqa: T201
-    await run_fleet(sources, Broker.parse(plan.mqtt_url), Topics(), stop=stop, file=outbox, on_taken=taken)
+    await run_fleet(sources, BrokerEndpoint.parse(plan.mqtt_url), Topics(), stop=stop, file=outbox, on_taken=taken)
     outbox.close()
 
 

@@ -18,7 +18,7 @@ from bench.hospital import READINGS_PER_S, WATCHED, Hospital
 from bench.survived import Survived
 from bench.verdict import Name, Record, doubled_rows, judge, unwritten
 from bench.witness import Witness, retained
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 VICTIMS = ("ingest", "alerts", "broker", "database", "devices", "links", "disk")
@@ -50,7 +50,7 @@ def chaos(ground: Ground, seconds: float, victims: Sequence[str], devices: int, 
         if "disk" in victims and ground.disk is None:
             survived.not_run.append("a full disk of the database: no small file system could be mounted")
         if not faults:
-            raise Never("; ".join(["there is nobody to harm", *survived.not_run]))
+            raise PermanentError("; ".join(["there is nobody to harm", *survived.not_run]))
         awake = Awake(hospital.alerts)
         say(
             f"{devices} devices, {READINGS_PER_S} readings/s, seed {seed}; victims: {', '.join(f.name for f in faults)}"
@@ -83,7 +83,7 @@ def _acknowledge_half(witness: Witness) -> None:
     deadline = time.monotonic() + 30
     while len(steady := [a for (name, _), a in witness.now.items() if name.startswith(STEADY)]) < expected:
         if time.monotonic() > deadline:
-            raise Never(f"{len(steady)} of {expected} alarms came at the start")
+            raise PermanentError(f"{len(steady)} of {expected} alarms came at the start")
         time.sleep(0.1)
     for alert in steady[::2]:
         witness.acknowledge(alert)

@@ -20,10 +20,10 @@ from bench import packets
 from devices.fleet import CONNECTS_PER_S, allow_open_files
 from devices.simulation import ward_of
 from devices.source import Source
+from vitals.codec import encode
 from vitals.sample import Sample
 from vitals.status import Status, encode_status
 from vitals.topics import Topics
-from vitals.wire import encode
 
 WARD = "crowd"
 SLICE_S = 0.01  # readings that fall due within so long are sent together

@@ -20,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.filler import fill
 from bench.ground import Ground
 from bench.usage import cpu_seconds
+from mqtt.endpoint import BrokerEndpoint
 from stack.servers import free_port
-from vitals.broker import Broker
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 Say = Callable[[str], None]
@@ -57,15 +57,15 @@ class Way:
     reader    options of mosquitto_sub
     """
 
-    filler: Broker
-    counter: Broker
+    filler: BrokerEndpoint
+    counter: BrokerEndpoint
     ingest: dict[str, str]
     reader: list[str]
 
     @classmethod
     def open_to_all(cls, ground: Ground) -> "Way":
         """At a broker that asks nobody for a name."""
-        broker = Broker.parse(ground.broker.url)
+        broker = BrokerEndpoint.parse(ground.broker.url)
         return cls(broker, broker, {"VITALFLOW_MQTT_URL": ground.broker.url}, ["-p", str(ground.broker.port)])
 
     def without_receipts(self) -> "Way":
@@ -98,7 +98,7 @@ def drain(ground: Ground, messages: int, rounds: int, say: Say, way: Way | None 
         say(f"  {messages / done[-1][0]:.0f} and {messages / done[-1][1]:.0f} messages/s")
     stored = _rows(ground) - before
     if stored != messages * rounds:
-        raise Never(f"{messages * rounds} messages were drained and {stored} rows are there")
+        raise PermanentError(f"{messages * rounds} messages were drained and {stored} rows are there")
     ratios = [reference / ours for reference, ours, _ in done]
     return Drained(
         rounds=rounds,
@@ -175,7 +175,7 @@ class _Ingest:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
-                raise Never(f"ingest does not come to an end:\n{self._log.read_text()[-2000:]}")
+                raise PermanentError(f"ingest does not come to an end:\n{self._log.read_text()[-2000:]}")
             time.sleep(0.05)
 
     def _metric(self, name: str) -> float:

@@ -15,10 +15,9 @@ from identity.authority import Authority
 from identity.furnishing import MEMBERS, members
 from identity.policy import Kind, User
 from identity.settings import LOCAL
+from mqtt.endpoint import BrokerEndpoint
 from stack.doors import Doors, Ways
-from stack.servers import Broker as Server
-from stack.servers import free_port
-from vitals.broker import Broker
+from stack.servers import BrokerServer, free_port
 from vitals.topics import Topics
 
 WORD = "a-word-of-a-broker-that-lives-for-a-minute"
@@ -46,11 +45,11 @@ def secured(ground: Ground) -> Iterator[tuple[Ground, Way]]:
     users = [*members(dict.fromkeys(MEMBERS, WORD)), User("filler", Kind.FLEET, "bench", WORD)]
     doors = Doors(ways, Authority(folder / "identity"), LOCAL, users, Topics())
     name = f"{ground.broker.folder.parent.name}-secured"
-    server = Server(programs, name, ways.passwords, folder / "secured.log", doors)
+    server = BrokerServer(programs, name, ways.passwords, folder / "secured.log", doors)
     try:
         server.start()
         certificate = doors.authority.certificate
-        unmeasured = Broker("127.0.0.1", ways.plain)  # filling is not what is measured, and quicker so
+        unmeasured = BrokerEndpoint("127.0.0.1", ways.plain)  # filling is not what is measured, and quicker so
         inside = programs.seen_from_inside(server.folder / "ca.crt")
         way = Way(
             filler=unmeasured.as_user("filler", WORD),

@@ -9,7 +9,7 @@ from bench.beds import Beds
 from bench.disk import SmallDisk
 from bench.proxy import Proxy
 from bench.services import counter
-from stack.servers import Broker, Database, Service
+from stack.servers import BrokerServer, DatabaseServer, Service
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Fault(Protocol):
 class Kill:
     """kill -9 (for the database: immediate shutdown, as after a crash), and a supervisor that starts it again."""
 
-    def __init__(self, name: str, victim: Service | Broker | Database | Beds) -> None:
+    def __init__(self, name: str, victim: Service | BrokerServer | DatabaseServer | Beds) -> None:
         self.name = name
         self.stops_alarms = name in ("alerts", "broker")
         self.ward = victim.plan.ward if isinstance(victim, Beds) else None
@@ -46,7 +46,7 @@ class Kill:
     def strike(self, moment: Random) -> Struck:
         """Kill, wait up to a second, start; returns once it serves."""
         began = time.time()
-        if isinstance(self._victim, Database):
+        if isinstance(self._victim, DatabaseServer):
             self._victim.stop_at_once()
         else:
             self._victim.kill()
@@ -63,7 +63,7 @@ class LoseStore:
     stops_alarms = True
     ward: str | None = None
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: BrokerServer) -> None:
         self._broker = broker
 
     def strike(self, moment: Random) -> Struck:
@@ -103,7 +103,7 @@ class Disk:
     stops_alarms = False
     ward: str | None = None
 
-    def __init__(self, database: Database, disk: SmallDisk) -> None:
+    def __init__(self, database: DatabaseServer, disk: SmallDisk) -> None:
         self._database = database
         self._disk = disk
 

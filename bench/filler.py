@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from vitals.broker import Broker, prepare
-from vitals.errors import Never
+from mqtt.endpoint import BrokerEndpoint, prepare
+from vitals.codec import encode
+from vitals.errors import PermanentError
 from vitals.reading import reading
 from vitals.topics import Topics
-from vitals.wire import encode
 
 IN_FLIGHT = 1000  # messages published and not yet acknowledged
 DEVICES = 100
@@ -23,12 +23,16 @@ DROPPED = "$SYS/broker/publish/messages/dropped"
 
 
 def fill(
-    broker: Broker, topics: Topics, messages: int, progress: Callable[[int], None], counter: Broker | None = None
+    broker: BrokerEndpoint,
+    topics: Topics,
+    messages: int,
+    progress: Callable[[int], None],
+    counter: BrokerEndpoint | None = None,
 ) -> None:
     """Publish `messages` readings of 100 devices at QoS 1; returns when the broker has acknowledged all.
 
     counter   the broker as who may read what it dropped, if that is not who publishes
-    `progress` hears the number published so far, now and then. Raises Never if the broker dropped any.
+    `progress` hears the number published so far, now and then. Raises PermanentError if the broker dropped any.
     """
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="filler")
     room = threading.Semaphore(IN_FLIGHT)
@@ -51,10 +55,12 @@ def fill(
     client.loop_stop()
     lost = dropped(broker if counter is None else counter)
     if lost:
-        raise Never(f"the broker dropped {lost} of {messages} messages; see max_queued_messages in mosquitto.conf")
+        raise PermanentError(
+            f"the broker dropped {lost} of {messages} messages; see max_queued_messages in mosquitto.conf"
+        )
 
 
-def dropped(broker: Broker) -> int:
+def dropped(broker: BrokerEndpoint) -> int:
     """How many messages the broker says it has dropped since its start."""
     told: list[int] = []
     heard = threading.Event()
@@ -75,7 +81,7 @@ def dropped(broker: Broker) -> int:
     client.disconnect()
     client.loop_stop()
     if not told:
-        raise Never(f"the broker tells nothing on {DROPPED}")
+        raise PermanentError(f"the broker tells nothing on {DROPPED}")
     return told[-1]
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from bench.disk import SmallDisk, small_disk
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
 from stack.programs import Programs, find
-from stack.servers import OWNER, Broker, Database, ensure_database, free_port
+from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 PASSWORD = "bench"  # of servers that live for a minute on 127.0.0.1
@@ -23,8 +23,8 @@ class Ground:
     """A broker, a migrated database, a folder for logs, and what to write beside a figure."""
 
     programs: Programs
-    broker: Broker
-    database: Database
+    broker: BrokerServer
+    database: DatabaseServer
     folder: Path
     machine: dict[str, str]
     disk: SmallDisk | None = None
@@ -48,12 +48,12 @@ def ground(
     name = f"bench-{os.getpid()}"
     with TemporaryDirectory() as path, ExitStack() as ends:
         folder = Path(path)
-        broker = Broker(programs, name, free_port(), folder / "broker.log")
+        broker = BrokerServer(programs, name, free_port(), folder / "broker.log")
         ends.callback(programs.remove, broker.folder.parent)
         broker.start()
         ends.callback(broker.stop)
         disk = ends.enter_context(small_disk(programs, f"{name}/database", want_disk)) if want_disk else None
-        database = Database(programs, name, free_port(), folder / "database.log")
+        database = DatabaseServer(programs, name, free_port(), folder / "database.log")
         database.line += [part for key, value in database_settings.items() for part in ("-c", f"{key}={value}")]
         database.start()
         ends.callback(database.stop)

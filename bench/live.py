@@ -19,7 +19,7 @@ from bench.ground import Ground
 from bench.probes import Delays, probe
 from bench.services import running
 from bench.usage import Usage, Used, memory_mib
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 WARM_UP_S = 5.0
 MINUTE_TWO_S = 120.0
@@ -79,7 +79,7 @@ def live(ground: Ground, devices: int, seconds: float, say: Say) -> Lived:
             assert crowd.stdout is not None
             say(f"connecting {devices} devices")
             if not crowd.stdout.readline():
-                raise Never("the devices could not connect")
+                raise PermanentError("the devices could not connect")
             time.sleep(WARM_UP_S)
             pids = {
                 "devices": crowd.pid,
@@ -147,7 +147,9 @@ def _ask(lived: Lived, ground: Ground, begun: float, ended: float) -> None:
         lived.duplicates = rows - lived.stored
         found = connection.execute(delays.encode(), [WARD, begun, ended]).fetchone()
         if found is None or found[0] is None:
-            raise Never(f"none of {lived.published} readings was measured and stored in the {lived.seconds:g} s")
+            raise PermanentError(
+                f"none of {lived.published} readings was measured and stored in the {lived.seconds:g} s"
+            )
         told = (round(seconds * 1000, 1) for seconds in found[0])
         lived.to_committed_p50_ms, lived.to_committed_p99_ms, lived.to_committed_worst_ms = told
 

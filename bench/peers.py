@@ -19,9 +19,9 @@ from bench import tutorials
 from bench.filler import fill
 from bench.ground import Ground
 from bench.services import service
+from mqtt.endpoint import BrokerEndpoint
 from stack.servers import Server, Service
-from vitals.broker import Broker
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 STILL_S = 6.0  # seconds without a new row after which no more is expected
@@ -175,14 +175,14 @@ def _measure(subscriber: Subscriber, messages: int, say: Say) -> Peer:
 def _fill(subscriber: Subscriber, messages: int) -> None:
     subscriber.forget()
     subscriber.open_session()
-    fill(Broker.parse(subscriber.ground.broker.url), Topics(), messages, lambda _: None)
+    fill(BrokerEndpoint.parse(subscriber.ground.broker.url), Topics(), messages, lambda _: None)
 
 
 def _until(subscriber: Subscriber, rows: int) -> None:
     deadline = time.monotonic() + 120
     while subscriber.count() < rows:
         if time.monotonic() > deadline:
-            raise Never(f"{subscriber.name} does not come to {rows} rows:\n{subscriber.program.tail()}")
+            raise PermanentError(f"{subscriber.name} does not come to {rows} rows:\n{subscriber.program.tail()}")
         time.sleep(0.05)
 
 

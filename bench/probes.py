@@ -12,9 +12,9 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from vitals.codec import encode
 from vitals.reading import reading
 from vitals.topics import Topics
-from vitals.wire import encode
 
 WARD = "probe"
 LAST_S = 2.0  # seconds to wait for the last alert

@@ -30,7 +30,7 @@ class Witness:
 
     def acknowledge(self, alert: Alert) -> None:
         """As a nurse would."""
-        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule)
+        topic = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule)
         self._client.publish(topic, b'{"by":"bench","action":"acknowledge"}', qos=1).wait_for_publish(10)
 
     def close(self) -> None:

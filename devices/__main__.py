@@ -31,8 +31,8 @@ from identity.control import control
 from identity.enrolment import listed, revoke
 from identity.policy import Kind
 from identity.settings import IdentitySettings
-from vitals.credentials import read_credentials
-from vitals.errors import Never, login_name, told_in_one_sentence
+from mqtt.credentials import read_credentials
+from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.recording import Format, Recording
 
 PROGRAM = "vitalflow devices"
@@ -164,13 +164,13 @@ def enroll_devices(
     """Let a device in: it may publish its own readings and status, and read its own receipts and limits.
 
     Takes effect at once. Needs VITALFLOW_ADMIN_URL, which `python -m stack env` sets; a certificate needs
-    VITALFLOW_IDENTITY too. A password is told here and kept nowhere.
+    VITALFLOW_CA_DIR too. A password is told here and kept nowhere.
     """
     settings = IdentitySettings.read(os.environ)
     if folder is not None and len(names) > 1:
-        raise Never("--folder is for one device; give one name")
+        raise PermanentError("--folder is for one device; give one name")
     if credentials is not None and certificate:
-        raise Never("--credentials keeps passwords, and a device with a certificate has none")
+        raise PermanentError("--credentials keeps passwords, and a device with a certificate has none")
     # Without --folder a certificate goes into a folder of the device's name.
     folders = {name: folder or Path(name) for name in names} if folder is not None or certificate else {}
     made_ready(folders.values(), credentials)
@@ -230,7 +230,7 @@ def revoke_device(name: Annotated[str, typer.Argument(help="Its name.")]) -> Non
     settings = IdentitySettings.read(os.environ)
     with control(settings.admin) as gate:
         revoke(gate, name, settings.topics, by=login_name(), now=datetime.now(UTC), kind=Kind.DEVICE)
-    certificates = 0 if settings.identity is None else Authority(settings.identity).revoke(name, datetime.now(UTC))
+    certificates = 0 if settings.ca_dir is None else Authority(settings.ca_dir).revoke(name, datetime.now(UTC))
     also = "; its certificate is revoked" if certificates else ""
     print(f"{PROGRAM}: {name} is disconnected and cannot come back{also}")
 
@@ -311,5 +311,5 @@ class Screen:
 
 
 if __name__ == "__main__":
-    with told_in_one_sentence(PROGRAM):
+    with exit_on_error(PROGRAM):
         app()

@@ -17,9 +17,9 @@ from identity.control import control
 from identity.enrolment import check_users, enroll
 from identity.policy import Kind, User
 from identity.settings import IdentitySettings
-from vitals.broker import session_id
-from vitals.credentials import Credential, read_credentials, write_credentials
-from vitals.errors import Never
+from mqtt.credentials import Credential, read_credentials, write_credentials
+from mqtt.endpoint import session_id
+from vitals.errors import PermanentError
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Card:
 
 
 def made_ready(folders: Iterable[Path], credentials: Path | None) -> None:
-    """Make the places that passwords and certificates will be written to; raises Never where one cannot be.
+    """Make the places that passwords and certificates will be written to; raises PermanentError where one cannot be.
 
     Before anybody is let in: a password that could not be written down would be lost, and its device let in for nobody.
     """
@@ -104,17 +104,17 @@ def let_in(
     by: str,
     host: str | None = None,
 ) -> list[Card]:
-    """Enrol devices of a ward; what is to be put on each. Raises Never or TryAgain, and then none was let in."""
+    """Enrol devices of a ward; what is to be put on each. Raises PermanentError or TransientError, and then none was let in."""
     now, admin = datetime.now(UTC), settings.admin
     authority = None
     if certificate:
-        if settings.identity is None:
-            raise Never("VITALFLOW_IDENTITY is not set; a certificate is made where the CA is")
-        authority = Authority(settings.identity)
+        if settings.ca_dir is None:
+            raise PermanentError("VITALFLOW_CA_DIR is not set; a certificate is made where the CA is")
+        authority = Authority(settings.ca_dir)
         if not authority.certificate.exists():
-            raise Never(
+            raise PermanentError(
                 f"{authority.certificate} is not there; a certificate is made where the CA is: "
-                "export VITALFLOW_IDENTITY=.stack/identity"
+                "export VITALFLOW_CA_DIR=.stack/identity"
             )
     words = [None if certificate else secrets.token_urlsafe(24) for _ in names]
     users = [User(name, Kind.DEVICE, ward, word) for name, word in zip(names, words, strict=True)]

@@ -16,9 +16,9 @@ from devices.outbox_file import OutboxFile
 from devices.publisher import OnTaken, Publisher
 from devices.source import Source
 from devices.tally import Puzzles, Tally, Trouble
-from vitals.broker import Broker
-from vitals.errors import Never
-from vitals.topics import BadTopic, Topics
+from mqtt.endpoint import BrokerEndpoint
+from vitals.errors import PermanentError
+from vitals.topics import InvalidTopic, Topics
 
 CONNECTS_PER_S = 400  # so many new connections a second; Mosquitto's queue for accepting is 100 long
 FILES_BESIDES = 64  # open files that are not connections: standard streams, libraries, the loop's own
@@ -29,7 +29,7 @@ Tell = Callable[[str], None]
 
 async def run_fleet(
     sources: Sequence[Source],
-    broker: Broker,
+    broker: BrokerEndpoint,
     topics: Topics,
     *,
     stop: asyncio.Event,
@@ -38,7 +38,7 @@ async def run_fleet(
     on_taken: OnTaken | None = None,
     tell: Tell = lambda sentence: None,
     tally: Tally | None = None,
-    login: Callable[[str], Broker] | None = None,
+    login: Callable[[str], BrokerEndpoint] | None = None,
 ) -> Tally:
     """Publish what `sources` measure until they have nothing more, or `stop` is set; returns the counts.
 
@@ -55,7 +55,7 @@ async def run_fleet(
     4. Stop producing; let every device send what waits, hear its last receipts, publish that it is offline, and
        disconnect.
 
-    Raises Never for names that no topic can carry, or for more devices than open files allow. A broker that is
+    Raises PermanentError for names that no topic can carry, or for more devices than open files allow. A broker that is
     away raises nothing: devices wait for it.
     """
     check_names(sources, topics)
@@ -130,19 +130,19 @@ def _with_file(
 
 
 def check_names(sources: Sequence[Source], topics: Topics) -> None:
-    """Raise Never where a ward or device cannot be a level of a topic, or two devices share a name."""
+    """Raise PermanentError where a ward or device cannot be a level of a topic, or two devices share a name."""
     seen: set[str] = set()
     for source in sources:
         expected = "expected printable text without '/', '+' and '#', at most 200 characters"
         for what, name in (("ward", source.ward), ("device", source.device)):
             try:
                 topics.parse(topics.vitals(name, name))
-            except BadTopic:
-                raise Never(f"the {what} name {name[:300]!r} does not fit into a topic: {expected}") from None
+            except InvalidTopic:
+                raise PermanentError(f"the {what} name {name[:300]!r} does not fit into a topic: {expected}") from None
             if "+" in name or "#" in name:
-                raise Never(f"the {what} name {name!r} does not fit into a topic: {expected}")
+                raise PermanentError(f"the {what} name {name!r} does not fit into a topic: {expected}")
         if source.device in seen:
-            raise Never(f"two devices are named {source.device!r}; the broker would let only one of them stay")
+            raise PermanentError(f"two devices are named {source.device!r}; the broker would let only one of them stay")
         seen.add(source.device)
 
 
@@ -152,7 +152,7 @@ def allow_open_files(devices: int) -> None:
     needed = devices + FILES_BESIDES
     if soft != resource.RLIM_INFINITY and soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:
-            raise Never(
+            raise PermanentError(
                 f"{devices} devices need {needed} open files and this process may have {hard}; "
                 f"allow more (ulimit -n {needed}) or start fewer devices"
             )

@@ -16,9 +16,9 @@ from math import inf
 from typing import NamedTuple, Protocol
 
 from devices.unconfirmed import Name, Unconfirmed, covered, merged, name_of
+from vitals.codec import MAX_PAYLOAD, encode_many
 from vitals.reading import MAX_COUNTER, Reading
 from vitals.receipt import Range, Receipt
-from vitals.wire import MAX_PAYLOAD, encode_many
 
 BATCH = 150  # readings in an array: about 40 KiB of the 64 that ingest takes
 CAPACITY = 3600  # readings: an hour at one a second, about 2 MB a device

@@ -23,10 +23,10 @@ from devices.outbox_opening import Told, opened
 from devices.source import Source
 from devices.tally import REMIND_S
 from devices.unconfirmed import Name
-from vitals.errors import Never
+from vitals.codec import encode
+from vitals.errors import PermanentError
 from vitals.reading import FullReading, Reading, reading
 from vitals.receipt import ranges
-from vitals.wire import encode
 
 _decode = msgspec.json.Decoder(FullReading).decode
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
@@ -43,12 +43,12 @@ class Start:
 
 
 class OutboxFile:
-    """The file of one process. Raises Never with a sentence where it cannot be used; see `outbox_opening`."""
+    """The file of one process. Raises PermanentError with a sentence where it cannot be used; see `outbox_opening`."""
 
     def __init__(self, path: Path, tell: Told) -> None:
         self.path = path
         self._tell = tell
-        self._told_at = -REMIND_S
+        self._logged_at = -REMIND_S
         self._database = opened(path, tell)
 
     def begin(self, sources: Sequence[Source]) -> list[Start]:
@@ -61,7 +61,7 @@ class OutboxFile:
             with self._writing():
                 starts = [self._start(source) for source in sources]
         except sqlite3.Error as error:
-            raise Never(f"{self.path} cannot be used as an outbox file: {error}") from None
+            raise PermanentError(f"{self.path} cannot be used as an outbox file: {error}") from None
         running = sum(len(start.owed) for start in starts)
         if running:
             self._tell(f"{running} readings of earlier runs are in {self.path} and will be sent first")
@@ -103,8 +103,8 @@ class OutboxFile:
             with self._writing():
                 self._database.executemany(statement, rows)
         except sqlite3.Error as error:
-            if monotonic() - self._told_at >= REMIND_S:
-                self._told_at = monotonic()
+            if monotonic() - self._logged_at >= REMIND_S:
+                self._logged_at = monotonic()
                 self._tell(f"{self.path} cannot be written ({error}); readings are kept in memory only meanwhile")
 
     @contextmanager

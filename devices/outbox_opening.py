@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 APPLICATION = 0x56464F42  # "VFOB" in the file's header: not some other program's database
 VERSION = 1
@@ -50,7 +50,7 @@ def opened(path: Path, tell: Told) -> sqlite3.Connection:
     2. Lock it against a second process and look through it for damage.
     3. If it is damaged: move it aside, begin a new one, and save what can be read.
 
-    Raises Never for a path that cannot be used, a file that is in use, and one that is not ours to read.
+    Raises PermanentError for a path that cannot be used, a file that is in use, and one that is not ours to read.
     """
     try:
         return _open(path)
@@ -62,8 +62,10 @@ def opened(path: Path, tell: Told) -> sqlite3.Connection:
         return database
     except sqlite3.Error as error:
         if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise Never(f"{path} is in use by another process; an outbox file is for one process alone") from None
-        raise Never(f"{path} cannot be used as an outbox file: {error}") from None
+            raise PermanentError(
+                f"{path} is in use by another process; an outbox file is for one process alone"
+            ) from None
+        raise PermanentError(f"{path} cannot be used as an outbox file: {error}") from None
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -85,9 +87,9 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     version = ask("PRAGMA user_version").fetchone()[0]
     is_new = not ask("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if not is_new and application != APPLICATION:
-        raise Never(f"{path} is a database of another program, not an outbox file; choose another path")
+        raise PermanentError(f"{path} is a database of another program, not an outbox file; choose another path")
     if not is_new and version != VERSION:
-        raise Never(
+        raise PermanentError(
             f"{path} is an outbox file of version {version}, and this program reads version {VERSION}; let the"
             " program that wrote it send what is in it, or choose another path"
         )

@@ -19,11 +19,11 @@ class Presence:
         self._source = source
         self._outbox = outbox
         self._told = 0
-        self._told_at = -inf
+        self._logged_at = -inf
 
     def online(self, now: float) -> bytes:
         """The status that is published now."""
-        self._told, self._told_at = self._outbox.dropped, now
+        self._told, self._logged_at = self._outbox.dropped, now
         source = self._source
         status = Status(
             state="online",
@@ -40,4 +40,4 @@ class Presence:
 
     def due_at(self) -> float:
         """When `online` has to be said again; infinity where there is nothing new."""
-        return inf if self._outbox.dropped == self._told else self._told_at + STATUS_EVERY_S
+        return inf if self._outbox.dropped == self._told else self._logged_at + STATUS_EVERY_S

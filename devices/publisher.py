@@ -18,12 +18,12 @@ from devices.presence import Presence
 from devices.producer import Producer
 from devices.source import Source
 from devices.tally import Tally
-from vitals.broker import Broker
-from vitals.connection import connection, listen, publish, reason
+from mqtt.async_client import connection, listen, publish, reason
+from mqtt.endpoint import BrokerEndpoint
+from vitals.codec import encode, encode_many
 from vitals.reading import Reading
 from vitals.receipt import RECEIPT_EVERY_S, decode_receipt
 from vitals.topics import Topics
-from vitals.wire import encode, encode_many
 
 OnTaken = Callable[[str, Sequence[Reading]], None]
 """Called with the device and its readings that the broker has just acknowledged for the first time."""
@@ -46,7 +46,7 @@ class Publisher:
     def __init__(
         self,
         source: Source,
-        broker: Broker,
+        broker: BrokerEndpoint,
         topics: Topics,
         *,
         outbox: Outbox,

@@ -27,7 +27,7 @@ class Part:
 
 
 def prepare(recordings: Sequence[Recording]) -> list[Part]:
-    """Read every file through and name its device; raises Never before anything is published."""
+    """Read every file through and name its device; raises PermanentError before anything is published."""
     names = distinct([device_name(recording.path) for recording in recordings])
     return [Part(r, r.summary(), name) for r, name in zip(recordings, names, strict=True)]
 

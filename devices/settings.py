@@ -8,22 +8,22 @@ from pathlib import Path
 from pydantic import Field
 
 from devices.source import Source
-from vitals.broker import Broker
-from vitals.credentials import read_credentials
-from vitals.errors import Never
-from vitals.settings import Settings
+from mqtt.credentials import read_credentials
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.settings import BrokerSettings
+from vitals.errors import PermanentError
 
 
-class DevicesSettings(Settings):
+class DevicesSettings(BrokerSettings):
     """What a fleet needs to know; each is VITALFLOW_ and the name in capitals."""
 
     devices_credentials: Path | None = Field(None, description="A file with the passwords of all devices.")
 
 
-def logins(settings: DevicesSettings, sources: Sequence[Source]) -> Callable[[str], Broker]:
+def logins(settings: DevicesSettings, sources: Sequence[Source]) -> Callable[[str], BrokerEndpoint]:
     """The broker as each device logs in there: by its own password of the file, or all as the user of the URL.
 
-    Raises Never for devices that the file does not know, or knows on another ward.
+    Raises PermanentError for devices that the file does not know, or knows on another ward.
     """
     broker, path = settings.broker, settings.devices_credentials
     if path is None:
@@ -31,11 +31,11 @@ def logins(settings: DevicesSettings, sources: Sequence[Source]) -> Callable[[st
     known = read_credentials(path)
     missing = {source.device: source.ward for source in sources if source.device not in known}
     if missing:
-        raise Never(_let_in(missing, path))
+        raise PermanentError(_let_in(missing, path))
     for source in sources:
         name, ward = source.device, source.ward
         if known[name].ward != ward:
-            raise Never(
+            raise PermanentError(
                 f"{path} has {name!r} for ward {known[name].ward!r} and not for {ward!r}; "
                 f"python -m devices revoke {name}, and enroll it for {ward!r} with --credentials {path}"
             )

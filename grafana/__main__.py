@@ -14,13 +14,14 @@ from grafana.canonical import canonical
 from grafana.files import DASHBOARDS, PROVISIONING, Json, read_dashboards, text_of
 from grafana.lint import check_dashboards
 from grafana.questions import Question, questions
-from vitals.errors import Never, TryAgain, told_in_one_sentence
-from vitals.settings import DatabaseUrl, Settings, without_password
+from sql.settings import DatabaseSettings, DatabaseUrl
+from vitals.errors import PermanentError, TransientError, exit_on_error
+from vitals.urls import without_password
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
-class GrafanaSettings(Settings):
+class GrafanaSettings(DatabaseSettings):
     """Where to ask the queries."""
 
     reader_url: DatabaseUrl | None = Field(None, description="The database, as vitalflow_reader (Grafana, you).")
@@ -45,12 +46,14 @@ def check(
 
     After a change in Grafana: Save dashboard, Save JSON, put the file into grafana/dashboards, then check --write.
     """
-    with told_in_one_sentence("vitalflow grafana"):
+    with exit_on_error("vitalflow grafana"):
         try:
             from grafana.provisioning import check_provisioning, read_provisioning, rule_questions
             from grafana.schema import check_shape
         except ModuleNotFoundError as missing:
-            raise Never(f"{missing.name} is not installed; pip install -r requirements-dev.txt brings it") from None
+            raise PermanentError(
+                f"{missing.name} is not installed; pip install -r requirements-dev.txt brings it"
+            ) from None
         settings = GrafanaSettings.read(os.environ)
         found = read_dashboards(dashboards)
         if write:
@@ -87,9 +90,9 @@ def _answers(url: str, found: dict[Path, Json], rules: list[Question]) -> list[M
             mistakes = [mistake for d in found.values() for mistake in check_answers(connection, d, now)]
             return mistakes + list(check_rules(connection, rules, now))
     except psycopg.OperationalError as error:
-        raise TryAgain(f"cannot ask {without_password(url)}: {' '.join(str(error).split())}") from None
+        raise TransientError(f"cannot ask {without_password(url)}: {' '.join(str(error).split())}") from None
     except psycopg.Error as error:
-        raise Never(f"{without_password(url)}: {' '.join(str(error).split())}") from None
+        raise PermanentError(f"{without_password(url)}: {' '.join(str(error).split())}") from None
 
 
 if __name__ == "__main__":

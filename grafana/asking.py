@@ -16,7 +16,7 @@ from grafana.canonical import variables
 from grafana.files import Json
 from grafana.macros import Asked, Value, expand
 from grafana.questions import Question, questions
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -50,12 +50,12 @@ class Mistake:
 
 
 def ask(connection: Connection, question: Question, asked: Asked) -> Answer:
-    """Ask one query; raises Never in the database's words where it refuses."""
+    """Ask one query; raises PermanentError in the database's words where it refuses."""
     try:
         cursor = connection.execute(expand(question.sql, asked).encode())
         rows = cursor.fetchall()
     except psycopg.Error as error:
-        raise Never(" ".join(str(error).split())) from error
+        raise PermanentError(" ".join(str(error).split())) from error
     assert cursor.description is not None
     return Answer([(column.name, column.type_code) for column in cursor.description], rows)
 
@@ -116,5 +116,5 @@ def _all(
         try:
             for sentence in mistakes(question, ask(connection, question, asked)):
                 yield Mistake(question, told, sentence)
-        except Never as refused:
+        except PermanentError as refused:
             yield Mistake(question, told, str(refused))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 FOLDER = Path(__file__).parent
 DASHBOARDS = FOLDER / "dashboards"
@@ -15,10 +15,10 @@ Json = dict[str, Any]
 
 
 def read_dashboards(folder: Path = DASHBOARDS) -> dict[Path, Json]:
-    """Every dashboard by its file, in the order of their names; raises Never where one cannot be read."""
+    """Every dashboard by its file, in the order of their names; raises PermanentError where one cannot be read."""
     found = {path: _read(path) for path in sorted(folder.glob("*.json"))}
     if not found:
-        raise Never(f"there is no dashboard in {folder}")
+        raise PermanentError(f"there is no dashboard in {folder}")
     return found
 
 
@@ -26,11 +26,11 @@ def _read(path: Path) -> Json:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise Never(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise PermanentError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except json.JSONDecodeError as error:
-        raise Never(f"{path} is no JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+        raise PermanentError(f"{path} is no JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     if not isinstance(read, dict) or not isinstance(read.get("panels"), list):
-        raise Never(f"{path} is no dashboard in classic JSON: expected an object with a list of panels")
+        raise PermanentError(f"{path} is no dashboard in classic JSON: expected an object with a list of panels")
     return read
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 Value = str | tuple[str, ...]
 """What is chosen in a variable: one value, or several of a variable that takes several."""
@@ -54,7 +54,7 @@ def interval_ms(since: datetime, until: datetime, points: int, min_interval_s: f
 
 
 def expand(sql: str, asked: Asked) -> str:
-    """The text that the database gets; raises Never for a variable or a macro that there is none of."""
+    """The text that the database gets; raises PermanentError for a variable or a macro that there is none of."""
     told = VARIABLE.sub(lambda found: _variable(found, asked), sql)
     return MACRO.sub(lambda found: _macro(found, asked), told)
 
@@ -70,16 +70,16 @@ def _variable(found: re.Match[str], asked: Asked) -> str:
     if name in ("__interval_ms", "__interval"):
         return str(asked.interval_ms) if name == "__interval_ms" else _spoken(asked.interval_ms)
     if name not in asked.variables:
-        raise Never(f"the variable {found[0]} is not declared")
+        raise PermanentError(f"the variable {found[0]} is not declared")
     if found[2] != "sqlstring":
-        raise Never(f"the variable {found[0]} is not written ${{{name}:sqlstring}}")
+        raise PermanentError(f"the variable {found[0]} is not written ${{{name}:sqlstring}}")
     return sqlstring(asked.variables[name])
 
 
 def _macro(found: re.Match[str], asked: Asked) -> str:
     name, arguments = found[1], [part.strip() for part in found[2].split(",")]
     if name not in MACROS:
-        raise Never(f"the macro ${name} is not one of {', '.join(f'${known}' for known in MACROS)}")
+        raise PermanentError(f"the macro ${name} is not one of {', '.join(f'${known}' for known in MACROS)}")
     return MACROS[name](arguments, asked)
 
 

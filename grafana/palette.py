@@ -1,7 +1,7 @@
 """The one language of colours of all dashboards. A colour never says anything alone: a word stands beside it.
 
 Red, yellow and light blue are the priorities of IEC 60601-1-8 (which calls the last one cyan); purple is the equipment
-and not the patient; grey is what nobody measures any more. The same words as `vitals.look`.
+and not the patient; grey is what nobody measures any more. The same words as `vitals.alert_format`.
 """
 
 from typing import Final

@@ -14,7 +14,7 @@ import yaml
 from grafana.canonical import DATASOURCE, panels
 from grafana.files import PROVISIONING, Json
 from grafana.questions import Question
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 ENVIRONMENT: Final = frozenset(f"VITALFLOW_GRAFANA_DB_{name}" for name in ("HOST", "NAME", "SSLMODE", "CA"))
 """What docker-compose.yml sets for these files, and nothing else."""
@@ -115,13 +115,13 @@ _JUDGES: Final = {
 
 
 def read_provisioning(folder: Path = PROVISIONING) -> dict[Path, Json]:
-    """Every YAML file below the folder; raises Never where one cannot be read."""
+    """Every YAML file below the folder; raises PermanentError where one cannot be read."""
     found: dict[Path, Json] = {}
     for path in sorted(folder.glob("*/*.y*ml")):
         try:
             found[path] = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
-            raise Never(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+            raise PermanentError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     return found
 
 

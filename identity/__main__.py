@@ -18,7 +18,7 @@ from identity.furnishing import HEALTH, MEMBERS, USERS_FILE, asker, asker_option
 from identity.places import Places, put
 from identity.policy import Kind, User
 from identity.settings import IdentitySettings
-from vitals.errors import Never, login_name, told_in_one_sentence
+from vitals.errors import PermanentError, exit_on_error, login_name
 
 PROGRAM = "vitalflow identity"
 
@@ -56,14 +56,14 @@ def init(
     """Make the CA and the servers' certificates, or renew what is due; with folders, put all in place there.
 
     May be run again and again: what is good stays as it is, and whoever is enrolled stays enrolled. A broker or
-    database that runs takes new certificates at SIGHUP. Host names for the broker's: VITALFLOW_IDENTITY_NAMES.
+    database that runs takes new certificates at SIGHUP. Host names for the broker's: VITALFLOW_BROKER_HOSTNAMES.
     """
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
     authority = Authority(folder_of(settings))
     Places(broker, database, ca).renew(authority, settings.names, now, say)
     if users is not None:
         if passwords is None:
-            raise Never("--users needs --passwords, the folder of the passwords that the services log in with")
+            raise PermanentError("--users needs --passwords, the folder of the passwords that the services log in with")
         words, known = drawn(passwords), users / USERS_FILE
         everybody = [*members(words), asker(words[HEALTH])]
         wanted = users_file(known.read_bytes() if known.exists() else b"", everybody, settings.topics)
@@ -161,16 +161,16 @@ def revoke_user(name: Annotated[str, typer.Argument(help="A person, or a device.
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
     with control(settings.admin) as gate:
         revoke(gate, name, settings.topics, by=login_name(), now=now)
-    if settings.identity is not None:
-        Authority(settings.identity).revoke(name, now)
+    if settings.ca_dir is not None:
+        Authority(settings.ca_dir).revoke(name, now)
     say(f"{name} is disconnected and cannot come back")
 
 
 def folder_of(settings: IdentitySettings) -> Path:
-    """The CA's folder; raises Never where we are not told."""
-    if settings.identity is None:
-        raise Never("VITALFLOW_IDENTITY is not set: the folder of the CA, for example .stack/identity")
-    return settings.identity
+    """The CA's folder; raises PermanentError where we are not told."""
+    if settings.ca_dir is None:
+        raise PermanentError("VITALFLOW_CA_DIR is not set: the folder of the CA, for example .stack/identity")
+    return settings.ca_dir
 
 
 def drawn(folder: Path) -> dict[str, str]:
@@ -183,7 +183,7 @@ def drawn(folder: Path) -> dict[str, str]:
             write_secret(path, secrets.token_urlsafe(24).encode())
         found[name] = path.read_text().strip()
         if len(found[name]) < 16:
-            raise Never(f"{path} holds a password of {len(found[name])} characters; expected 16 or more")
+            raise PermanentError(f"{path} holds a password of {len(found[name])} characters; expected 16 or more")
     return found
 
 
@@ -193,5 +193,5 @@ def say(sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_sentence(PROGRAM):
+    with exit_on_error(PROGRAM):
         app(prog_name="python -m identity")

@@ -18,8 +18,8 @@ from cryptography import x509
 
 from identity import ca
 from identity.ca import Pair
-from vitals.errors import Never
-from vitals.tls import new_ca, refuse_readable
+from mqtt.tls import new_ca, refuse_readable
+from vitals.errors import PermanentError
 
 CA_NAME = "VitalFlow local CA"
 Say = Callable[[str], None]
@@ -42,7 +42,7 @@ class Authority:
         return self.folder / "revoked.crl"
 
     def open(self, now: datetime) -> Pair:
-        """The CA, made on the first call. Raises Never where others can read its key, or half of it is missing."""
+        """The CA, made on the first call. Raises PermanentError where others can read its key, or half of it is missing."""
         key = self.folder / "ca.key"
         if not key.exists() and not self.certificate.exists():
             make_writable(self.folder)
@@ -97,16 +97,16 @@ class Authority:
         certificate, key = self.certificate, self.folder / "ca.key"
         for path, other in ((certificate, key), (key, certificate)):
             if not path.exists():
-                raise Never(f"{other} is there without its other half, {path.name}; {self.anew}")
+                raise PermanentError(f"{other} is there without its other half, {path.name}; {self.anew}")
         refuse_readable(key)
         pair = Pair(certificate.read_bytes(), key.read_bytes())
         if b"PRIVATE KEY" not in pair.key or b"BEGIN CERTIFICATE" not in pair.certificate:
             swap = f"mv {certificate} {key}.x; mv {key} {certificate}; mv {key}.x {key}; chmod 600 {key}"
-            raise Never(
+            raise PermanentError(
                 f"{certificate} is no certificate, or {key} no private key; if they have changed places: {swap}"
             )
         if not ca.fits(pair):
-            raise Never(f"{key} does not belong to {certificate}; {self.anew}")
+            raise PermanentError(f"{key} does not belong to {certificate}; {self.anew}")
         return pair
 
     @property
@@ -125,13 +125,15 @@ class Authority:
 
 
 def make_writable(folder: Path, mode: int = 0o700) -> None:
-    """Make a folder where it is missing, for its owner only; raises Never where nothing can be written into it."""
+    """Make a folder where it is missing, for its owner only; raises PermanentError where nothing can be written into it."""
     try:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise Never(f"nothing can be written to the folder {folder}: {error.strerror}; name another one") from None
+        raise PermanentError(
+            f"nothing can be written to the folder {folder}: {error.strerror}; name another one"
+        ) from None
 
 
 def write_secret(path: Path, content: bytes) -> None:
@@ -158,4 +160,4 @@ def _write(path: Path, content: bytes, mode: int) -> None:
             os.fchmod(file.fileno(), mode)
         fresh.replace(path)
     except OSError as error:
-        raise Never(f"{path} cannot be written: {error.strerror}") from None
+        raise PermanentError(f"{path} cannot be written: {error.strerror}") from None

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 CA_DAYS = 3650
 SERVER_DAYS = 90
@@ -73,7 +73,9 @@ def sign_server(ca: Pair, names: Sequence[str], now: datetime, days: int = SERVE
 def sign_client(ca: Pair, name: str, now: datetime, days: int = DEVICE_DAYS) -> Pair:
     """A device's certificate; its common name is its user name at the broker."""
     if len(name) > 64:
-        raise Never(f"{name[:40]}... has {len(name)} characters; the common name of a certificate has at most 64")
+        raise PermanentError(
+            f"{name[:40]}... has {len(name)} characters; the common name of a certificate has at most 64"
+        )
     key = ec.generate_private_key(ec.SECP256R1())
     begun = _leaf(ca, name, key, now, days, ExtendedKeyUsageOID.CLIENT_AUTH)
     return _pair(begun.sign(_key(ca), hashes.SHA256()), key)
@@ -180,7 +182,7 @@ def _alternative(name: str) -> x509.GeneralName:
 def _key(ca: Pair) -> ec.EllipticCurvePrivateKey:
     key = load_pem_private_key(ca.key, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Never("the CA's key is not one of an elliptic curve, which is what VitalFlow makes")
+        raise PermanentError("the CA's key is not one of an elliptic curve, which is what VitalFlow makes")
     return key
 
 

@@ -12,8 +12,8 @@ from cryptography import x509
 from identity import ca
 from identity.authority import Authority
 from identity.ca import Pair
-from vitals.errors import Never
-from vitals.tls import RENEW, new_ca, refuse_readable
+from mqtt.tls import RENEW, new_ca, refuse_readable
+from vitals.errors import PermanentError
 
 SECRET = (".key", ".json")
 MARKS = {b"BEGIN CERTIFICATE": "a certificate", b"PRIVATE KEY": "a private key"}
@@ -25,7 +25,7 @@ def mistakes(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
-        yield f"{folder} cannot be read: {error.strerror}; VITALFLOW_IDENTITY names the CA's folder; {RENEW}"
+        yield f"{folder} cannot be read: {error.strerror}; VITALFLOW_CA_DIR names the CA's folder; {RENEW}"
         return
     if certificate not in files and key not in files:
         yield f"{certificate} is not there; {RENEW}"
@@ -34,13 +34,13 @@ def mistakes(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]
         if path.suffix in SECRET:
             try:
                 refuse_readable(path)
-            except Never as readable:
+            except PermanentError as readable:
                 yield str(readable)
     own = Pair(*(path.read_bytes() if path in files else b"" for path in (certificate, key)))
     if not ca.fits(own):
         try:
             Authority(folder).open(now)
-        except Never as torn:
+        except PermanentError as torn:
             yield str(torn)
         return  # without a CA nothing else can be judged
     yield from _of_time(folder / "ca.crt", own.certificate, new_ca(folder), now)

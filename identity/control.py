@@ -13,21 +13,21 @@ from typing import Any
 import msgspec
 
 from identity.policy import CONTROL
-from vitals.broker import Broker
-from vitals.errors import Never, TryAgain
-from vitals.visit import Visit, visit
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.one_shot import OneShotClient, connect_once
+from vitals.errors import PermanentError, TransientError
 
 PATIENCE = 10.0  # seconds for an answer
 
 
-class Refused(Never):
+class Refused(PermanentError):
     """The plugin's own word against a command."""
 
 
 class Control:
     """The admin's connection."""
 
-    def __init__(self, there: Visit) -> None:
+    def __init__(self, there: OneShotClient) -> None:
         self._there = there
 
     def ask(self, *commands: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ class Control:
                 if "error" in answer:
                     raise Refused(str(answer["error"]))
             return [answer.get("data", {}) for answer in answers]
-        raise TryAgain(f"the broker's security plugin does not answer within {PATIENCE:g} s; is it loaded?")
+        raise TransientError(f"the broker's security plugin does not answer within {PATIENCE:g} s; is it loaded?")
 
     def tell(self, messages: Sequence[tuple[str, bytes, bool]]) -> None:
         """Publish (topic, payload, retained), and wait until the broker has them all."""
@@ -61,15 +61,15 @@ class Control:
 
 
 @contextmanager
-def control(admin: Broker) -> Iterator[Control]:
-    """Connect as the admin for the time of the block; raises TryAgain where the broker is away or refuses us."""
+def control(admin: BrokerEndpoint) -> Iterator[Control]:
+    """Connect as the admin for the time of the block; raises TransientError where the broker is away or refuses us."""
     try:
-        with visit(admin, [(f"{CONTROL}/response", 1)]) as there:
+        with connect_once(admin, [(f"{CONTROL}/response", 1)]) as there:
             first = there.next(PATIENCE)
             if first is None:
-                raise TryAgain(
+                raise TransientError(
                     "it does not answer" + ("" if admin.tls else "; if it expects encryption, write mqtts://")
                 )
             yield Control(there)
-    except TryAgain as away:
-        raise TryAgain(f"the broker at {admin}: {away}") from None
+    except TransientError as away:
+        raise TransientError(f"the broker at {admin}: {away}") from None

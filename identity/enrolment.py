@@ -12,7 +12,7 @@ import msgspec
 
 from identity.control import Control, Refused
 from identity.policy import Kind, User, as_client, as_role, role_name
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
 from vitals.topics import Topics
 
@@ -27,29 +27,29 @@ class Enrolled:
 
 
 def check_name(what: str, name: str) -> None:
-    """Raise Never for a name that cannot be a level of a topic, or would be more than one."""
+    """Raise PermanentError for a name that cannot be a level of a topic, or would be more than one."""
     fits = 0 < len(name) <= MAX_TEXT and name.isprintable() and not set(name) & set("+#/")
     if not fits or name.strip() != name or name in (".", ".."):  # which are folders, where a name becomes one
-        raise Never(
+        raise PermanentError(
             f"the {what} name {name[:60]!r} cannot be used; expected 1 to {MAX_TEXT} printable characters without "
             "'/', '+' and '#', no space at either end, and neither '.' nor '..'"
         )
 
 
 def check_users(users: Sequence[User]) -> None:
-    """Raise Never for a name that cannot be used, or that two of them have."""
+    """Raise PermanentError for a name that cannot be used, or that two of them have."""
     for user in users:
         check_name(user.kind, user.name)
         if user.ward is not None:
             check_name("ward", user.ward)
     if twice := [name for name, number in Counter(user.name for user in users).items() if number > 1]:
-        raise Never(f"the name {twice[0]!r} is there twice; each is enrolled once")
+        raise PermanentError(f"the name {twice[0]!r} is there twice; each is enrolled once")
 
 
 def enroll(
     gate: Control, users: Sequence[User], topics: Topics, *, by: str, now: datetime, again: bool = False
 ) -> None:
-    """Let these users in. Raises Never for a name that cannot be used or is taken.
+    """Let these users in. Raises PermanentError for a name that cannot be used or is taken.
 
     again   one that is known already gets a new password and the rights of now; it is disconnected
     """
@@ -59,7 +59,7 @@ def enroll(
         there = known.get(user.name)
         if there is not None and not (again and there.kind == user.kind):
             which = f"a {there.kind}" + (f" of ward {there.ward}" if there.ward else "")
-            raise Never(
+            raise PermanentError(
                 f"{user.name!r} is enrolled already, as {which}; revoke it first, or make a new password with --again"
             )
     for user in users:
@@ -71,15 +71,15 @@ def enroll(
 
 
 def revoke(gate: Control, name: str, topics: Topics, *, by: str, now: datetime, kind: Kind | None = None) -> Enrolled:
-    """Turn a user away: it is disconnected and cannot come back. Raises Never where nobody of that kind has the name.
+    """Turn a user away: it is disconnected and cannot come back. Raises PermanentError where nobody of that kind has the name.
 
     A device is forgotten besides: what it retained at the broker goes, so that its alerts end with that reason.
     """
     found = next((one for one in listed(gate) if one.name == name and kind in (None, one.kind)), None)
     if found is None:
-        raise Never(f"nobody is enrolled as {name[:60]!r}; `list` shows who is")
+        raise PermanentError(f"nobody is enrolled as {name[:60]!r}; `list` shows who is")
     if found.kind in (Kind.SERVICE, Kind.ADMIN):
-        raise Never(f"{name!r} is a {found.kind} of this installation and is not revoked by name")
+        raise PermanentError(f"{name!r} is a {found.kind} of this installation and is not revoked by name")
     _forget(gate, name, Kind(found.kind))
     told = [_record(topics, "revoked", found, by, now)]
     if found.kind == Kind.DEVICE and found.ward is not None:

@@ -12,8 +12,8 @@ import msgspec
 
 from identity.authority import Authority, Say
 from identity.policy import SESSIONS_AWAY, Kind, User, merged
-from vitals.credentials import Credential, read_credentials, write_credentials
-from vitals.errors import Never
+from mqtt.credentials import Credential, read_credentials, write_credentials
+from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 USERS_FILE = "dynamic-security.json"
@@ -40,12 +40,12 @@ def certificates(authority: Authority, names: Sequence[str], now: datetime, say:
 def users_file(known: bytes, users: Iterable[User], topics: Topics) -> bytes | None:
     """The file of the users with these in it; None where it is as it should be. `known`: the present one, or nothing.
 
-    Raises Never where the present one cannot be read: everybody who was enrolled is in it, so it is not overwritten.
+    Raises PermanentError where the present one cannot be read: everybody who was enrolled is in it, so it is not overwritten.
     """
     try:
         before = msgspec.json.decode(known) if known else None
     except msgspec.DecodeError as error:
-        raise Never(
+        raise PermanentError(
             f"the broker's {USERS_FILE} cannot be read ({error}); it holds everybody who was enrolled"
         ) from None
     wanted = merged(before, users, topics)

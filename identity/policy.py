@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from vitals.broker import session_id
+from mqtt.endpoint import session_id
 from vitals.topics import Topics
 
 CONTROL = "$CONTROL/dynamic-security/v1"
@@ -81,12 +81,16 @@ def rights(user: User, topics: Topics) -> list[tuple[str, str]]:
                 seen = [f"{root}/{kind}/#" for kind in ("vitals", "status", "alerts", "limits")]
             read = [
                 (READ_BELOW, topic)
-                for topic in (*seen, f"{root}/services/+", topics.rules("+"), topics.refusals("+", name))
+                for topic in (*seen, f"{root}/services/+", topics.rules("+"), topics.rejections("+", name))
             ]
             if user.kind is Kind.READER:
                 return read
             # Reading its own word is of no use to it; the station learns from it that it may say one.
-            return [*read, (READ_BELOW, topics.acks(ward, person=name)), (WRITE, topics.acks(ward, person=name))]
+            return [
+                *read,
+                (READ_BELOW, topics.alert_commands(ward, person=name)),
+                (WRITE, topics.alert_commands(ward, person=name)),
+            ]
         case Kind.ADMIN:
             return [
                 (WRITE, f"{CONTROL}"),
@@ -106,7 +110,7 @@ def _of_service(user: User, topics: Topics) -> list[tuple[str, str]]:
     presence = [(WRITE, own), (READ, own)]
     match user.does:
         case "ingest":
-            kept = ("vitals", "status", "alerts", "acks", "limits", "audit")
+            kept = ("vitals", "status", "alerts", "alert-commands", "limits", "audit")
             return [
                 *presence,
                 *((READ_BELOW, f"{root}/{kind}/#") for kind in kept),
@@ -116,7 +120,10 @@ def _of_service(user: User, topics: Topics) -> list[tuple[str, str]]:
         case "alerts":
             return [
                 *presence,
-                *((READ_BELOW, f"{root}/{kind}/#") for kind in ("vitals", "status", "alerts", "acks", "limits")),
+                *(
+                    (READ_BELOW, f"{root}/{kind}/#")
+                    for kind in ("vitals", "status", "alerts", "alert-commands", "limits")
+                ),
                 (READ_BELOW, f"{own}/#"),
                 (WRITE, f"{own}/#"),
                 (WRITE, f"{root}/alerts/+/+/+"),

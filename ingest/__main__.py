@@ -12,7 +12,7 @@ import typer
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import IngestSettings
-from vitals.errors import told_in_one_sentence
+from vitals.errors import exit_on_error
 
 app = typer.Typer(add_completion=False)
 
@@ -33,7 +33,7 @@ def ingest(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    with told_in_one_sentence("vitalflow ingest"):
+    with exit_on_error("vitalflow ingest"):
         settings = IngestSettings.read(os.environ)
         metrics = Metrics()
         if settings.ingest_metrics_port:

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from vitals.alert import Alert
-from vitals.audit import Done
+from vitals.audit import AuditRecord
+from vitals.codec import MAX_PAYLOAD, Problem
 from vitals.status import Status
-from vitals.wire import MAX_PAYLOAD, Problem
 
 
 class Row(NamedTuple):
@@ -85,7 +85,7 @@ class DoneTold:
     """
 
     received_at: datetime
-    done: Done
+    done: AuditRecord
     delivery: str | None
     retained: bool
     again: bool

@@ -11,12 +11,12 @@ import msgspec
 
 from ingest.batch import AlertTold, Batch, DeviceStatus, DoneTold, Rejected, Row
 from vitals.alert import decode_alert
-from vitals.audit import KINDS, decode_done
+from vitals.audit import KINDS, decode_audit
+from vitals.codec import Problem, Reason, TimeWindow, decode
 from vitals.reading import Reading, sign_values
-from vitals.signs import SIGN_KEYS, verdict
+from vitals.signs import SIGN_KEYS, classify
 from vitals.status import decode_status
-from vitals.topics import BadTopic, Bed, Topics
-from vitals.wire import Clock, Problem, Reason, decode
+from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
 COLUMNS = (
     "device_id",
@@ -38,7 +38,7 @@ NULL = "\\N"
 _json = msgspec.json.Encoder().encode
 # A client may invent topics without end; what is remembered of them is not allowed to grow with them.
 MAX_TOPICS_KNOWN = 50_000
-NOWHERE = Bed("", "")  # of topics that `vitals.audit` takes apart
+NOWHERE = DeviceAddress("", "")  # of topics that `vitals.audit` takes apart
 
 
 class Intake:
@@ -51,17 +51,17 @@ class Intake:
         self._topics = topics
         self._client_id = client_id
         self._retention = retention
-        self._known: dict[bytes, tuple[str, str, Bed]] = {}
+        self._known: dict[bytes, tuple[str, str, DeviceAddress]] = {}
         self.batch = Batch()
         self._now = datetime.now(UTC)
         self._received = str(self._now)
-        self._clock = Clock.at(self._now, retention)
+        self._clock = TimeWindow.at(self._now, retention)
 
     def set_time(self, now: datetime, monotonic: float) -> None:
         """Tell the time, once for all messages of one read from the socket."""
         self._now = now
         self._received = str(now)
-        self._clock = Clock.at(now, self._retention)
+        self._clock = TimeWindow.at(now, self._retention)
         if not self.batch.messages:
             self.batch.opened_at = monotonic
 
@@ -76,7 +76,7 @@ class Intake:
             batch.message_ids.append(message_id)
         try:
             name, kind, bed = self._known.get(topic) or self._learn(topic)
-        except BadTopic as error:
+        except InvalidTopic as error:
             name = topic.decode(errors="replace")
             self._reject(name, payload, Problem(Reason.BAD_TOPIC, str(error)))
             return
@@ -111,7 +111,7 @@ class Intake:
         full, self.batch = self.batch, Batch()
         return full
 
-    def _learn(self, topic: bytes) -> tuple[str, str, Bed]:
+    def _learn(self, topic: bytes) -> tuple[str, str, DeviceAddress]:
         if len(self._known) >= MAX_TOPICS_KNOWN:
             self._known.clear()
         name = topic.decode(errors="replace")
@@ -124,7 +124,7 @@ class Intake:
         self._known[topic] = found = (name, kind, bed)
         return found
 
-    def _take_status(self, topic: str, bed: Bed, payload: bytes, retained: bool) -> None:
+    def _take_status(self, topic: str, bed: DeviceAddress, payload: bytes, retained: bool) -> None:
         try:
             status = decode_status(payload)
         except ValueError as error:
@@ -145,8 +145,8 @@ class Intake:
 
     def _take_done(self, topic: str, payload: bytes, delivery: str | None, retained: bool, again: bool) -> None:
         try:
-            done = decode_done(self._topics.root, topic, payload)
-        except BadTopic as error:
+            done = decode_audit(self._topics.root, topic, payload)
+        except InvalidTopic as error:
             self._reject(topic, payload, Problem(Reason.BAD_TOPIC, str(error)))
         except ValueError as error:
             self._reject(topic, payload, Problem(Reason.BAD_COMMAND, str(error)))
@@ -157,7 +157,7 @@ class Intake:
         self.batch.rejected.append(Rejected.of(self._now, topic, payload, problem))
 
 
-def line(reading: Reading, bed: Bed, received_at: str) -> str:
+def line(reading: Reading, bed: DeviceAddress, received_at: str) -> str:
     """A reading as a line of COPY's text format, its fields in the order of COLUMNS.
 
     Only free text can hold a backslash, and none can hold a tab or a line end: `wire` and `topics` let
@@ -172,7 +172,7 @@ def line(reading: Reading, bed: Bed, received_at: str) -> str:
     return (
         f"{_escaped(bed.device)}\t{_escaped(bed.ward)}\t{time}\t{reading.boot}\t{reading.seq}\t"
         f"{NULL if patient is None else _escaped(patient)}\t{NULL if oxygen is None else oxygen}\t"
-        f"{reading.consciousness or NULL}\t{{{','.join(reading.sensor_off)}}}\t{verdict(values)}\t{received_at}\t"
+        f"{reading.consciousness or NULL}\t{{{','.join(reading.sensor_off)}}}\t{classify(values)}\t{received_at}\t"
         f"{signs}\n"
     )
 

@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.batch import Batch
 from ingest.store import Written
-from vitals.metrics import SECONDS, serve
+from mqtt.metrics import SECONDS, serve
 
 SIZES = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
@@ -43,7 +43,7 @@ class Metrics:
         self.last_commit = Gauge(name + "last_commit_timestamp_seconds", "Unix time", registry=self.registry)
 
     def serve(self, host: str, port: int) -> None:
-        """Serve /metrics; raises Never where the port is taken."""
+        """Serve /metrics; raises PermanentError where the port is taken."""
         serve(self.registry, host, port, "VITALFLOW_INGEST_METRICS_PORT")
 
     def committed(self, batch: Batch, written: Written, now: float, took: float) -> None:

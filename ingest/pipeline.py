@@ -22,12 +22,12 @@ from ingest.retention import Retention
 from ingest.settings import IngestSettings
 from ingest.store import Store
 from ingest.writer import Writer
+from mqtt.instance import find_running_instance
+from mqtt.poll_throttle import PollThrottle
+from mqtt.session import Session
 from vitals.audit import filters
-from vitals.errors import Never
-from vitals.instance import other_instance
+from vitals.errors import PermanentError
 from vitals.receipt import encode_receipt
-from vitals.rest import Rest
-from vitals.session import Session
 
 log = logging.getLogger("ingest")
 
@@ -62,9 +62,12 @@ class Pipeline:
             [
                 (topics.all_status, 1),
                 (topics.alerts(), 1),
-                *((_shared(name, settings.ingest_share), 1) for name in (topics.all_vitals, *filters(topics.root))),
+                *(
+                    (_shared(name, settings.ingest_share_group), 1)
+                    for name in (topics.all_vitals, *filters(topics.root))
+                ),
             ],
-            window=settings.ingest_window,
+            window=settings.ingest_receive_maximum,
             boot=time.time_ns(),
             deliver=self._intake.take,
             connected=lambda _: metrics.connections.inc(),
@@ -74,7 +77,7 @@ class Pipeline:
         metrics.waiting.set_function(lambda: self._writer.waiting)
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
-        self._rest = Rest(REST * settings.ingest_linger_s)
+        self._rest = PollThrottle(REST * settings.ingest_linger_s)
         self._in_hand = 0  # messages handed to the writer and not yet committed
 
     def stop(self) -> None:
@@ -105,7 +108,7 @@ class Pipeline:
         while not self._stopping:
             now = time.monotonic()
             if self.holds_nothing:
-                self._session.stay_connected(now)
+                self._session.ensure_connected(now)
             readable = self._wait(now)
             self._acknowledge_committed()
             self._send_receipts(now)
@@ -113,13 +116,13 @@ class Pipeline:
                 self._receive()
             if self._is_due(self._intake.batch, time.monotonic()):
                 self._hand_over()
-            self._session.take_care(time.monotonic())
+            self._session.maintain(time.monotonic())
         self._leave()
 
     def _refuse_a_second_instance(self) -> None:
-        other = other_instance(self._settings.broker, self._service_topic, lambda: self._stopping, log)
+        other = find_running_instance(self._settings.broker, self._service_topic, lambda: self._stopping, log)
         if other is not None:
-            raise Never(
+            raise PermanentError(
                 f"an ingest with the client id {self._settings.ingest_client_id!r} is already running ({other}); "
                 "stop it first, or give this one its own VITALFLOW_INGEST_CLIENT_ID"
             )
@@ -131,8 +134,10 @@ class Pipeline:
         try:
             conf = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise Never(f"VITALFLOW_INGEST_BROKER_CONF names {str(path)!r}, which cannot be read: {error}") from None
-        for complaint in complaints(conf, self._settings.ingest_window):
+            raise PermanentError(
+                f"VITALFLOW_INGEST_BROKER_CONF names {str(path)!r}, which cannot be read: {error}"
+            ) from None
+        for complaint in complaints(conf, self._settings.ingest_receive_maximum):
             log.warning("the broker's %s: %s", path, complaint)
 
     def _receive(self) -> None:
@@ -177,13 +182,13 @@ class Pipeline:
         if now < self._next_receipts and not all_of_them:
             return
         self._next_receipts = now + RECEIPTS_TURN
-        if self._session.lost:
+        if self._session.is_disconnected:
             self._receipts.forget()
             return
         due = self._receipts.due(now, all_of_them=all_of_them)
         sent = 0
         for topic, receipt in due if all_of_them else islice(due, RECEIPTS_A_TURN):
-            self._session.tell(topic, encode_receipt(receipt))
+            self._session.publish_qos0(topic, encode_receipt(receipt))
             sent += 1
         self._metrics.receipts.inc(sent)
 
@@ -193,7 +198,7 @@ class Pipeline:
         return (
             batch.messages >= self._settings.ingest_batch_size
             or now - batch.opened_at >= self._settings.ingest_linger_s
-            or self._session.lost
+            or self._session.is_disconnected
         )
 
     def _hand_over(self) -> None:
@@ -213,7 +218,7 @@ class Pipeline:
             self._writer.give_up()
         self._acknowledge_committed()
         self._send_receipts(time.monotonic(), all_of_them=True)
-        self._session.leave()
+        self._session.disconnect()
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # it is full, so the other side will wake anyway

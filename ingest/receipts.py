@@ -33,7 +33,7 @@ class Receipts:
         self._every_s = every_s
         self._owed: dict[_Key, _Owed] = {}
         self._next: list[tuple[float, _Key]] = []  # a heap of the same keys: who is due first
-        self._told_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def note(self, batch: Batch, written: Written) -> None:
         """A batch has been committed. A reading without boot and seq has no name to tell."""
@@ -54,13 +54,13 @@ class Receipts:
             _, key = heappop(self._next)
             owed = self._owed.pop(key)
             topic, boot = key
-            self._told_at[topic] = now
+            self._logged_at[topic] = now
             rejected = set(owed.rejected)
             receipt = Receipt(boot=boot, stored=ranges(set(owed.stored) - rejected), rejected=ranges(rejected))
             _, bed = self._topics.parse(topic)
             yield self._topics.receipts(bed.ward, bed.device), receipt
-        if len(self._told_at) > 2 * len(self._owed) + 100_000:  # devices that are long gone
-            self._told_at = {topic: at for topic, at in self._told_at.items() if now - at < self._every_s}
+        if len(self._logged_at) > 2 * len(self._owed) + 100_000:  # devices that are long gone
+            self._logged_at = {topic: at for topic, at in self._logged_at.items() if now - at < self._every_s}
 
     def forget(self) -> None:
         """Nobody can be told now. Devices will send again what they were not told about."""
@@ -69,6 +69,6 @@ class Receipts:
 
     def _open(self, key: _Key) -> _Owed:
         """A new account. It is due `every_s` after the last receipt to that device."""
-        heappush(self._next, (self._told_at.get(key[0], -self._every_s) + self._every_s, key))
+        heappush(self._next, (self._logged_at.get(key[0], -self._every_s) + self._every_s, key))
         self._owed[key] = owed = _Owed()
         return owed

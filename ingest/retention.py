@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from vitals.database import why
+from sql.connection import describe_connect_error
 
 log = logging.getLogger("ingest")
 
@@ -45,7 +45,7 @@ class Retention(threading.Thread):
             try:
                 dropped = self._drop()
             except psycopg.Error as error:
-                log.warning("old readings stay for another hour: %s", why(error, self._url))
+                log.warning("old readings stay for another hour: %s", describe_connect_error(error, self._url))
                 continue
             self._count(dropped)
             if dropped:

@@ -6,11 +6,12 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from mqtt.settings import BrokerSettings
+from sql.settings import DatabaseSettings, DatabaseUrl
 from vitals.receipt import RECEIPT_EVERY_S
-from vitals.settings import DatabaseUrl, Settings
 
 
-class IngestSettings(Settings):
+class IngestSettings(BrokerSettings, DatabaseSettings):
     """What ingest needs to know; each is VITALFLOW_ and the name in capitals."""
 
     ingest_url: DatabaseUrl = Field(description="The database, as vitalflow_ingest.")
@@ -20,12 +21,12 @@ class IngestSettings(Settings):
     ingest_broker_conf: Path | None = Field(
         None, description="The broker's mosquitto.conf, where it can be read: warn of what in it loses data."
     )
-    ingest_share: str = Field(
+    ingest_share_group: str = Field(
         "", max_length=64, pattern=r"^[\w.-]*$", description="Share the readings with other ingests of this group."
     )
     ingest_batch_size: int = Field(1000, ge=1, le=20_000, description="Messages in one transaction, at most.")
     ingest_linger_s: float = Field(0.4, gt=0, le=10, description="Seconds a message waits for company, at most.")
-    ingest_window: int = Field(
+    ingest_receive_maximum: int = Field(
         4000, ge=2, le=65_535, description="Messages held and not yet stored, at most; at least twice the batch."
     )
     ingest_metrics_port: int = Field(9464, ge=0, le=65_535, description="Prometheus /metrics; 0 for none.")
@@ -38,10 +39,10 @@ class IngestSettings(Settings):
     @model_validator(mode="after")
     def _window_holds_two_batches(self) -> Self:
         # One batch is being written while the next one fills; with less room the broker falls silent in between.
-        if self.ingest_window < 2 * self.ingest_batch_size:
+        if self.ingest_receive_maximum < 2 * self.ingest_batch_size:
             least = 2 * self.ingest_batch_size
             raise ValueError(
-                f"VITALFLOW_INGEST_WINDOW is {self.ingest_window}; with VITALFLOW_INGEST_BATCH_SIZE "
+                f"VITALFLOW_INGEST_RECEIVE_MAXIMUM is {self.ingest_receive_maximum}; with VITALFLOW_INGEST_BATCH_SIZE "
                 f"{self.ingest_batch_size} it must be at least {least}: raise the window or lower the batch"
             )
         return self

@@ -1,7 +1,7 @@
 """One transaction a batch: the only module of ingest that speaks to PostgreSQL.
 
-Third hop of a reading inside ingest. Errors leave here sorted by what to do next: `Never` for a row that the database
-will always refuse, `TryAgain` for everything else, because for a record of patients a stall can be mended and a
+Third hop of a reading inside ingest. Errors leave here sorted by what to do next: `PermanentError` for a row that the database
+will always refuse, `TransientError` for everything else, because for a record of patients a stall can be mended and a
 silent loss cannot.
 """
 
@@ -21,11 +21,11 @@ from psycopg.errors import UniqueViolation
 
 from ingest.batch import AlertTold, Batch, DeviceStatus, DoneTold, Item, Name, Rejected, Row
 from ingest.intake import COLUMNS
+from sql.connection import describe_connect_error
 from sql.files import named
-from vitals.database import why
-from vitals.errors import Never, TryAgain
-from vitals.settings import without_password
-from vitals.wire import Problem, Reason
+from vitals.codec import Problem, Reason
+from vitals.errors import PermanentError, TransientError
+from vitals.urls import without_password
 
 CopyRows = Callable[["psycopg.Cursor[tuple[object, ...]]", list[Row]], int]
 """Copies rows and says how many of them were new."""
@@ -44,15 +44,15 @@ CONNECT_TIMEOUT = 5  # seconds
 DEAD_AFTER_MS = 15_000
 
 
-class Refused(Never):
+class Refused(PermanentError):
     """The database refuses something in the batch itself: SQLSTATE class 22 (data) or 23 (constraint)."""
 
 
-class Away(TryAgain):
+class Away(TransientError):
     """The database cannot now: SQLSTATE class 08, 40, 53, 55, 57, or no answer at all."""
 
 
-class Unexpected(TryAgain):
+class Unexpected(TransientError):
     """The database says something that a person should see, such as a missing table. Tried again all the same."""
 
 
@@ -180,7 +180,7 @@ class Store:
                 tcp_user_timeout=DEAD_AFTER_MS,
             )
         except psycopg.OperationalError as error:
-            raise Away(why(error, self._url)) from error
+            raise Away(describe_connect_error(error, self._url)) from error
         try:
             connection.execute(STATEMENTS["stage"])
             row = connection.execute(STATEMENTS["late_after"]).fetchone()

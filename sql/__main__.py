@@ -16,19 +16,19 @@ from sql.backfill import backfill as refresh_range
 from sql.migrate import INGEST_ROLE, READER_ROLE, Connection, connect, find_edition
 from sql.migrate import migrate as bring_up_to_date
 from sql.periods import Periods
+from sql.settings import DatabaseSettings, DatabaseUrl
 from sql.status import status as lines_of_status
 from sql.wards import grant_ward as let_read
 from sql.wards import revoke_ward as let_read_no_more
 from sql.wards import wards_of
-from vitals.errors import Never, told_in_one_sentence
-from vitals.settings import DatabaseUrl, Settings
+from vitals.errors import PermanentError, exit_on_error
 
 LEAST_PASSWORD = 12  # characters
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
-class SqlSettings(Settings):
+class SqlSettings(DatabaseSettings):
     """Where the database is, as its owner, the two logins that migrate makes, and how long things are kept."""
 
     database_url: DatabaseUrl = Field(description="The database, as its owner: only `python -m sql` uses it.")
@@ -41,7 +41,7 @@ class SqlSettings(Settings):
 
     @property
     def periods(self) -> Periods:
-        """The periods that migrate applies; raises Never where they do not go together."""
+        """The periods that migrate applies; raises PermanentError where they do not go together."""
         return Periods(
             timedelta(days=self.raw_retention_days),
             timedelta(days=self.minute_retention_days),
@@ -63,7 +63,7 @@ def migrate() -> None:
     sets the periods of retention, columnstore and refresh, and gives the roles vitalflow_ingest and vitalflow_reader
     the passwords that VITALFLOW_INGEST_URL and VITALFLOW_READER_URL carry.
     """
-    with told_in_one_sentence("vitalflow sql"):
+    with exit_on_error("vitalflow sql"):
         settings = SqlSettings.read(os.environ)
         periods = settings.periods
         wanted = {INGEST_ROLE: settings.ingest_url, READER_ROLE: settings.reader_url}
@@ -76,7 +76,7 @@ def migrate() -> None:
 @app.command()
 def status() -> None:
     """What the database holds: edition, sizes, columnstore, jobs with their last run, and late readings."""
-    with told_in_one_sentence("vitalflow sql"), _migrated() as connection:
+    with exit_on_error("vitalflow sql"), _migrated() as connection:
         for line in lines_of_status(connection):
             print(line)
 
@@ -91,7 +91,7 @@ def backfill(
     Seldom needed: the refresh policies and the job for late readings do it by themselves. For rows that were written
     past ingest, or after the policies had been off.
     """
-    with told_in_one_sentence("vitalflow sql"):
+    with exit_on_error("vitalflow sql"):
         start = _moment("--from", since)
         end = datetime.now(UTC) if until is None else _moment("--to", until)
         with _migrated() as connection:
@@ -117,7 +117,7 @@ def grant_ward(
     It sees the tables, views and functions that vitalflow_reader sees, under the same names, with the rows of its
     wards: dashboards work unchanged. Prints the address to connect with.
     """
-    with told_in_one_sentence("vitalflow sql"), _migrated() as connection:
+    with exit_on_error("vitalflow sql"), _migrated() as connection:
         made = let_read(connection, name, ward, None if password_file is None else _password(password_file))
         print(f"{name} reads {', '.join(wards_of(connection)[name])}")
         print(_as(SqlSettings.read(os.environ).database_url, name, made or "PASSWORD"))
@@ -131,7 +131,7 @@ def revoke_ward(
     ward: Annotated[list[str] | None, typer.Option(help="A ward to take away; left out, all and the role.")] = None,
 ) -> None:
     """Take wards from a reader, or all of them and its login; then its connections end at once."""
-    with told_in_one_sentence("vitalflow sql"), _migrated() as connection:
+    with exit_on_error("vitalflow sql"), _migrated() as connection:
         if let_read_no_more(connection, name, ward or []):
             print(f"{name} is gone")
         else:
@@ -141,7 +141,7 @@ def revoke_ward(
 @app.command()
 def wards() -> None:
     """List the readers of some wards only, with their wards."""
-    with told_in_one_sentence("vitalflow sql"), _migrated() as connection:
+    with exit_on_error("vitalflow sql"), _migrated() as connection:
         for name, read in wards_of(connection).items():
             print(f"{name:<24} {', '.join(read) or 'no ward'}")
 
@@ -151,9 +151,11 @@ def _password(path: Path) -> str:
         password = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise Never(f"--password-file {str(path)!r} cannot be read: {reason}") from None
+        raise PermanentError(f"--password-file {str(path)!r} cannot be read: {reason}") from None
     if len(password) < LEAST_PASSWORD:
-        raise Never(f"the password in {str(path)!r} has {len(password)} characters; {LEAST_PASSWORD} are the least")
+        raise PermanentError(
+            f"the password in {str(path)!r} has {len(password)} characters; {LEAST_PASSWORD} are the least"
+        )
     return password
 
 
@@ -166,23 +168,23 @@ def _as(url: str, user: str, password: str) -> str:
 
 @contextmanager
 def _migrated() -> Iterator[Connection]:
-    """The database, as its owner; raises Never where it was not migrated."""
+    """The database, as its owner; raises PermanentError where it was not migrated."""
     settings = SqlSettings.read(os.environ)
     with connect(settings.database_url) as connection:
         try:
             yield connection
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction) as error:
             words = str(error).partition("\n")[0]
-            raise Never(f"{words}; run python -m sql migrate") from error
+            raise PermanentError(f"{words}; run python -m sql migrate") from error
         except psycopg.Error as error:
-            raise Never(f"the database: {' '.join(str(error).split())}") from error
+            raise PermanentError(f"the database: {' '.join(str(error).split())}") from error
 
 
 def _moment(option: str, text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Never(f"{option} {text!r} is no moment; write it like 2026-11-22 or 2026-11-22T10:00Z") from None
+        raise PermanentError(f"{option} {text!r} is no moment; write it like 2026-11-22 or 2026-11-22T10:00Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from vitals.errors import Never, TryAgain, VitalFlowError
+from vitals.errors import PermanentError, TransientError, VitalFlowError
 
 DAY = timedelta(days=1)
 
@@ -34,7 +34,7 @@ def continue_backfills(connection: Connection, say: Say) -> None:
 def backfill(connection: Connection, since: datetime, until: datetime, say: Say) -> None:
     """Refresh every bucket between two moments, in all rollups; what retention has dropped is left as it is."""
     if until <= since:
-        raise Never(f"--to {_minute(until)} is not later than --from {_minute(since)}")
+        raise PermanentError(f"--to {_minute(until)} is not later than --from {_minute(since)}")
     row = connection.execute(
         "SELECT rollup_floor('vitals_1m'), min(rollup_floor(name)) FROM rollup_queries()"
     ).fetchone()
@@ -66,7 +66,7 @@ def _refresh(connection: Connection, since: datetime, until: datetime, advice: s
         connection.execute("CALL refresh_rollups(%s, %s)", [since, until])
     except psycopg.Error as error:
         words = " ".join(str(error).split())
-        kind: type[VitalFlowError] = TryAgain if isinstance(error, psycopg.OperationalError) else Never
+        kind: type[VitalFlowError] = TransientError if isinstance(error, psycopg.OperationalError) else PermanentError
         raise kind(f"the rollups were filled up to {_minute(since)}, then: {words}; {advice}") from error
 
 

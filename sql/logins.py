@@ -8,18 +8,18 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from psycopg import sql
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
 def allow_login(connection: Connection, role: str, url: str) -> None:
-    """Let a role log in with the password that a URL carries; raises Never where the URL is another role's."""
+    """Let a role log in with the password that a URL carries; raises PermanentError where the URL is another role's."""
     parts = urlsplit(url)
     if parts.username != role:
-        raise Never(f"the URL for the role {role} names the user {parts.username!r}")
+        raise PermanentError(f"the URL for the role {role} names the user {parts.username!r}")
     if not parts.password:
-        raise Never(f"the URL for the role {role} has no password; write postgresql://{role}:PASSWORD@...")
+        raise PermanentError(f"the URL for the role {role} has no password; write postgresql://{role}:PASSWORD@...")
     set_password(connection, role, unquote(parts.password))
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import psycopg
 
 from sql.backfill import continue_backfills
+from sql.connection import describe_connect_error
 from sql.files import FOLDER, numbered, text
 from sql.logins import allow_login
 from sql.periods import Periods
-from vitals.database import why
-from vitals.errors import Never, TryAgain, VitalFlowError
-from vitals.settings import without_password
+from vitals.errors import PermanentError, TransientError, VitalFlowError
+from vitals.urls import without_password
 
 # Any constant, as long as all migrators use the same one: "vita" in ASCII.
 LOCK = 0x76697461
@@ -49,11 +49,13 @@ class Edition:
 
 
 def connect(url: str) -> Connection:
-    """Open the owner's connection; raises TryAgain with the server's words where that fails."""
+    """Open the owner's connection; raises TransientError with the server's words where that fails."""
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
-        raise TryAgain(f"cannot connect to {without_password(url)}: {why(error, url)}") from None
+        raise TransientError(
+            f"cannot connect to {without_password(url)}: {describe_connect_error(error, url)}"
+        ) from None
 
 
 def migrate(connection: Connection, logins: dict[str, str], say: Say, periods: Periods | None = None) -> Edition:
@@ -93,9 +95,9 @@ def _told(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        raise TryAgain(f"{what}: {_words(error)}") from error
+        raise TransientError(f"{what}: {_words(error)}") from error
     except psycopg.Error as error:
-        raise Never(f"{what}: {_words(error)}") from error
+        raise PermanentError(f"{what}: {_words(error)}") from error
 
 
 def _words(error: psycopg.Error) -> str:
@@ -123,16 +125,16 @@ def find_edition(connection: Connection) -> Edition:
         " FROM pg_extension WHERE extname = 'timescaledb'"
     ).fetchone()
     if row is None:
-        raise Never("the extension timescaledb is not in this database; run python -m sql migrate")
+        raise PermanentError("the extension timescaledb is not in this database; run python -m sql migrate")
     if row[0] is None:
-        raise Never(NOT_LOADED)
+        raise PermanentError(NOT_LOADED)
     return Edition(row[0] == "timescale", str(row[1]), str(row[2]).split()[0])
 
 
 def _refuse_another_encoding(connection: Connection) -> None:
     """A name may have any letter, and under SQL_ASCII text would even come back as bytes."""
     if connection.execute("SELECT current_setting('server_encoding') = 'UTF8'").fetchone() != (True,):
-        raise Never(
+        raise PermanentError(
             f"the database {connection.info.dbname!r} is not UTF-8; make it again: "
             "CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8'"
         )
@@ -146,7 +148,7 @@ def _make_extension(connection: Connection) -> None:
     assert row is not None
     major, available = row
     if not available:
-        raise Never(
+        raise PermanentError(
             f"this PostgreSQL {major} has no TimescaleDB: install postgresql-{major}-timescaledb (Debian) or "
             f"timescaledb-2-postgresql-{major} (Timescale's own packages), add timescaledb to "
             "shared_preload_libraries and restart it"
@@ -155,7 +157,7 @@ def _make_extension(connection: Connection) -> None:
         with _told("CREATE EXTENSION timescaledb"):
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except VitalFlowError as error:
-        raise (Never(NOT_LOADED) if "preloaded" in str(error) else error) from None
+        raise (PermanentError(NOT_LOADED) if "preloaded" in str(error) else error) from None
 
 
 def _ledger(connection: Connection) -> dict[str, str]:
@@ -170,9 +172,11 @@ def _compare(applied: dict[str, str]) -> None:
     files = {path.name: path for path in numbered("migrations")}
     for name, body in applied.items():
         if name not in files:
-            raise Never(f"migration {name} was applied but is not here: this checkout is older than the database")
+            raise PermanentError(
+                f"migration {name} was applied but is not here: this checkout is older than the database"
+            )
         if text(files[name]) != body:
-            raise Never(
+            raise PermanentError(
                 f"sql/migrations/{name} was edited after it was applied; restore it and put the change into a new file"
             )
 
@@ -184,7 +188,7 @@ def _compare_edition(connection: Connection, edition: Edition, say: Say) -> None
     if connection.execute("SELECT community FROM vitalflow_edition").fetchone() in (None, (edition.community,)):
         return
     if not edition.community:
-        raise Never(
+        raise PermanentError(
             "this database was made on the Community edition: its rollups are continuous aggregates, which this server "
             "of the Apache edition would leave to grow old; install the Community edition and set timescaledb.license "
             "= 'timescale'"
@@ -210,7 +214,7 @@ def _apply_always(connection: Connection, edition: Edition, logins: dict[str, st
                     with _told(f"the password of {role}"):
                         allow_login(connection, role, url)
             return
-        except Never as error:
+        except PermanentError as error:
             # Roles belong to the server: the migrator of another database, which our lock does not keep out, may make
             # or alter the same ones at this moment.
             if not attempts_left or not isinstance(error.__cause__, _ROLE_WAS_TAKEN):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,18 @@ class Periods:
         # The refresh windows look back late_after and up to 4 hours; where retention has dropped the readings, a
         # refresh would empty the rollup.
         if self.late_after + timedelta(hours=4) > self.raw_retention:
-            raise Never(
+            raise PermanentError(
                 f"VITALFLOW_LATE_AFTER_HOURS is {self.late_after // timedelta(hours=1)}; with "
                 f"VITALFLOW_RAW_RETENTION_DAYS {self.raw_retention.days} it must be at most "
                 f"{self.raw_retention // timedelta(hours=1) - 4}"
             )
         if self.minute_retention < self.raw_retention:
-            raise Never(
+            raise PermanentError(
                 f"VITALFLOW_MINUTE_RETENTION_DAYS is {self.minute_retention.days}, less than "
                 f"VITALFLOW_RAW_RETENTION_DAYS {self.raw_retention.days}: averages are kept at least as long"
             )
         if self.compress_after <= self.late_after:
-            raise Never(
+            raise PermanentError(
                 f"VITALFLOW_COMPRESS_AFTER_DAYS is {self.compress_after.days}; it must be longer than "
                 f"VITALFLOW_LATE_AFTER_HOURS {self.late_after // timedelta(hours=1)}"
             )

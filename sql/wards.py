@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from sql.logins import set_password
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
 
 GROUP = "vitalflow_ward_reader"
@@ -33,14 +33,16 @@ Connection = psycopg.Connection[tuple[object, ...]]
 def grant_ward(connection: Connection, role: str, wards: Sequence[str], password: str | None) -> str | None:
     """Let a role read these wards, besides those it reads already; made where it is not there.
 
-    Where no password is given a new role gets one, which is returned, and an old one keeps its own. Raises Never for a
+    Where no password is given a new role gets one, which is returned, and an old one keeps its own. Raises PermanentError for a
     role that is not ours to give wards to: it may have rights that no ward limits.
     """
     if not _NAME.fullmatch(role):
-        raise Never(f"the name {role!r} does not fit; write small letters, digits and _, a letter first, at most 63")
+        raise PermanentError(
+            f"the name {role!r} does not fit; write small letters, digits and _, a letter first, at most 63"
+        )
     for ward in wards:
         if not (0 < len(ward) <= MAX_TEXT and ward.isprintable()) or set(ward) & set("/+#"):
-            raise Never(f"the ward {ward[:40]!a} does not fit; it is the WARD of the topic vitals/WARD/DEVICE")
+            raise PermanentError(f"the ward {ward[:40]!a} does not fit; it is the WARD of the topic vitals/WARD/DEVICE")
     name = sql.Identifier(role)
     with connection.transaction():
         made = None
@@ -48,7 +50,7 @@ def grant_ward(connection: Connection, role: str, wards: Sequence[str], password
             made = None if password else secrets.token_urlsafe(24)
             connection.execute(sql.SQL("CREATE ROLE {} IN ROLE {}").format(name, sql.Identifier(GROUP)))
         elif not is_ward_reader(connection, role):
-            raise Never(f"the role {role} is there already and not as a reader of wards; choose another name")
+            raise PermanentError(f"the role {role} is there already and not as a reader of wards; choose another name")
         connection.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(name, sql.Literal(CONNECTIONS)))
         for setting in _SETTINGS:
             connection.execute(sql.SQL("ALTER ROLE {} SET {}").format(name, sql.SQL(setting)))
@@ -68,12 +70,12 @@ def revoke_ward(connection: Connection, role: str, wards: Sequence[str]) -> bool
     A role that is gone is disconnected; one that loses a ward sees it no more from its next query on.
     """
     if not is_ward_reader(connection, role):
-        raise Never(f"there is no reader of wards {role!r}; `python -m sql wards` lists them")
+        raise PermanentError(f"there is no reader of wards {role!r}; `python -m sql wards` lists them")
     with connection.transaction():
         known = wards_of(connection).get(role, [])
         for ward in wards:
             if ward not in known:
-                raise Never(f"{role} does not read {ward[:40]!a}; it reads {', '.join(known) or 'no ward'}")
+                raise PermanentError(f"{role} does not read {ward[:40]!a}; it reads {', '.join(known) or 'no ward'}")
         connection.execute(
             "DELETE FROM reader_ward WHERE role = %s AND (ward = ANY (%s) OR %s)", [role, list(wards), not wards]
         )

@@ -15,7 +15,7 @@ from stack.home import Home
 from stack.plan import DEVICES, PORT_BASE, Ports
 from stack.programs import STACK, find, set_up
 from stack.supervisor import Supervisor
-from vitals.errors import told_in_one_sentence
+from vitals.errors import exit_on_error
 
 PROGRAM = "vitalflow stack"
 
@@ -167,5 +167,5 @@ def demo(
 
 
 if __name__ == "__main__":
-    with told_in_one_sentence(PROGRAM):
+    with exit_on_error(PROGRAM):
         app(prog_name="python -m stack")

@@ -14,7 +14,7 @@ from stack.processes import find, send
 from stack.programs import CHECKOUT
 from stack.programs import find as find_programs
 from stack.supervisor import Say, sweep
-from vitals.errors import Never, TryAgain
+from vitals.errors import PermanentError, TransientError
 
 LOOK = 0.2  # seconds between two looks
 UP_TIMEOUT = 180.0  # seconds; each process has 30, and a first start makes the database besides
@@ -22,7 +22,7 @@ DOWN_TIMEOUT = 120.0  # seconds; each process has 20
 
 
 def up_in_background(home: Home, devices: int, port_base: int) -> None:
-    """Start a supervisor that outlives us and return once everything serves; raises Never with its own words."""
+    """Start a supervisor that outlives us and return once everything serves; raises PermanentError with its own words."""
     with home.lock():
         pass  # raises where one runs
     line = [sys.executable, "-m", "stack", "--home", str(home.folder), "up"]
@@ -41,12 +41,12 @@ def up_in_background(home: Home, devices: int, port_base: int) -> None:
     deadline = time.monotonic() + UP_TIMEOUT
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise Never(told.read_text(errors="replace").strip().removeprefix("vitalflow stack: "))
+            raise PermanentError(told.read_text(errors="replace").strip().removeprefix("vitalflow stack: "))
         state = home.state()
         if state is not None and state.supervisor.pid == process.pid and state.up:
             return
         time.sleep(LOOK)
-    raise TryAgain(f"the stack is not up after {UP_TIMEOUT:.0f} s; see `python -m stack logs supervisor`")
+    raise TransientError(f"the stack is not up after {UP_TIMEOUT:.0f} s; see `python -m stack logs supervisor`")
 
 
 def down(home: Home, wipe: bool, say: Say) -> None:
@@ -60,7 +60,7 @@ def down(home: Home, wipe: bool, say: Say) -> None:
         # It gives up the lock a moment before its process is gone, and "stopped" means that nothing runs.
         while home.locked() or find(state.supervisor) is not None:
             if time.monotonic() > deadline:
-                raise TryAgain(
+                raise TransientError(
                     f"the stack still runs after {DOWN_TIMEOUT:.0f} s; see `python -m stack logs supervisor`"
                 )
             time.sleep(LOOK)
@@ -77,9 +77,9 @@ def lines(home: Home, name: str, follow: bool) -> Iterator[str]:
     """A log, and with `follow` what is still to come, until Ctrl-C."""
     log = home.log(name)
     if name not in NAMES:
-        raise Never(f"there is no log called {name!r}; there are {', '.join(NAMES)}")
+        raise PermanentError(f"there is no log called {name!r}; there are {', '.join(NAMES)}")
     if not log.exists():
-        raise Never(f"{name} has no log yet; `python -m stack up --detach` starts it")
+        raise PermanentError(f"{name} has no log yet; `python -m stack up --detach` starts it")
     with suppress(KeyboardInterrupt):
         while True:
             with log.open(errors="replace") as file:

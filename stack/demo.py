@@ -14,6 +14,7 @@ from threading import Event, Thread
 from rich.console import Console
 from rich.live import Live
 
+from mqtt.settings import BrokerSettings
 from stack.home import Home
 from stack.plan import Ports, addresses
 from stack.programs import set_up
@@ -21,7 +22,6 @@ from stack.screen import Known, line, render
 from stack.shell import signs_in
 from stack.supervisor import Supervisor
 from stack.watch import Watch, rows_since
-from vitals.settings import Settings
 
 FRAME = 0.5  # seconds between two pictures; the devices publish once a second
 LINE = 5.0  # seconds between two lines where there is no terminal
@@ -124,7 +124,7 @@ def _show(
     """The screen, or lines; returns the address for the reader of the database, and how many alerts were raised."""
     ports = Ports(port_base)
     where = addresses(ports, home.make_secrets(), home)
-    watch = Watch(Settings.read({**os.environ, **where}), where["VITALFLOW_READER_URL"], ports, since)
+    watch = Watch(BrokerSettings.read({**os.environ, **where}), where["VITALFLOW_READER_URL"], ports, since)
     watch.start()
     started = time.monotonic()
     page = (ports.page, signs_in(home))

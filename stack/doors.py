@@ -14,11 +14,11 @@ from pathlib import Path
 from identity.authority import Authority, Say
 from identity.furnishing import USERS_FILE, certificates, users_file
 from identity.policy import SESSIONS_AWAY, User
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.one_shot import connect_once
 from stack.programs import CHECKOUT, Programs
-from vitals.broker import Broker
-from vitals.errors import Never, TryAgain
+from vitals.errors import PermanentError, TransientError
 from vitals.topics import Topics
-from vitals.visit import visit
 
 MOSQUITTO = "mosquitto"  # the system user
 ANSWER = 3.0  # seconds for the broker to say one of its numbers
@@ -84,13 +84,13 @@ class Doors:
         worker = next(user for user in self.users if user.does == "alerts")
         assert self.ways.passwords is not None
         assert worker.password is not None
-        broker = Broker("127.0.0.1", self.ways.passwords, tls=True, ca=self.authority.certificate)
+        broker = BrokerEndpoint("127.0.0.1", self.ways.passwords, tls=True, ca=self.authority.certificate)
         try:
-            with visit(broker.as_user(worker.name, worker.password), [(SESSIONS_AWAY, 0)]) as there:
+            with connect_once(broker.as_user(worker.name, worker.password), [(SESSIONS_AWAY, 0)]) as there:
                 while (heard := there.next(ANSWER)) is not None:
                     if heard.topic:
                         return heard.payload != b"0"
-        except TryAgain:
+        except TransientError:
             pass
         return True
 
@@ -100,11 +100,11 @@ def configuration(ways: Ways, folder: str, plugin: str, **other: str) -> str:
     text = (CHECKOUT / "mosquitto/mosquitto.conf").read_text()
     head, mark, tail = text.partition(WHO_MAY_COME_IN)
     if not mark:
-        raise Never(f"mosquitto/mosquitto.conf has no part {WHO_MAY_COME_IN!r}")
+        raise PermanentError(f"mosquitto/mosquitto.conf has no part {WHO_MAY_COME_IN!r}")
     for key, value in {"persistence_location": f"{folder}/", **other}.items():
         head, found = re.subn(rf"^{key} .*$", f"{key} {value}", head, flags=re.MULTILINE)
         if found != 1:
-            raise Never(f"mosquitto/mosquitto.conf has {found} lines that begin with {key!r}; expected one")
+            raise PermanentError(f"mosquitto/mosquitto.conf has {found} lines that begin with {key!r}; expected one")
     if ways.anonymous:
         return f"{head}allow_anonymous true\nlistener {ways.plain} 127.0.0.1\n"
     tail = tail.replace("/usr/lib/mosquitto_dynamic_security.so", plugin)

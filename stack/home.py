@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from identity.furnishing import MEMBERS
 from stack.programs import STACK, Programs
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 
 class Running(Struct, frozen=True):
@@ -128,7 +128,7 @@ class Home:
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:
-            raise Never(f"{self.folder / 'state.json'} cannot be read: {error}; delete it") from None
+            raise PermanentError(f"{self.folder / 'state.json'} cannot be read: {error}; delete it") from None
 
     def keep_state(self, state: State | None) -> None:
         """Replace the state in one step, so that a reader never sees half of it; None removes it."""
@@ -144,7 +144,7 @@ class Home:
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:
-            raise Never(f"{self.folder / 'secrets.json'} cannot be read: {error}") from None
+            raise PermanentError(f"{self.folder / 'secrets.json'} cannot be read: {error}") from None
 
     def make_secrets(self) -> Secrets:
         """The passwords, made on the first call; the database keeps the ones it was made with."""
@@ -163,7 +163,7 @@ class Home:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the one supervisor of this folder; raises Never where there is one already.
+        """Be the one supervisor of this folder; raises PermanentError where there is one already.
 
         The kernel frees the lock when the process dies, however it dies.
         """
@@ -172,7 +172,7 @@ class Home:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Never(
+                raise PermanentError(
                     "a stack is already running here: `python -m stack status` shows it, `python -m stack down` ends it"
                 ) from None
             yield
@@ -182,7 +182,7 @@ class Home:
         try:
             with self.lock():
                 return False
-        except Never:
+        except PermanentError:
             return True
 
     def _write(self, name: str, content: bytes) -> None:

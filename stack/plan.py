@@ -79,7 +79,7 @@ def addresses(ports: Ports, secrets: Secrets, home: Home) -> dict[str, str]:
         "VITALFLOW_MQTT_CA": str(home.identity / "ca.crt"),
         "VITALFLOW_MQTT_CERTIFICATE_PORT": str(ports.certificates),
         "VITALFLOW_ADMIN_URL": broker_url(ports, secrets, "admin"),
-        "VITALFLOW_IDENTITY": str(home.identity),
+        "VITALFLOW_CA_DIR": str(home.identity),
         "VITALFLOW_DEVICES_CREDENTIALS": str(home.credentials),
         "VITALFLOW_DATABASE_URL": f"postgresql://{OWNER}:{secrets.owner}{database}",
         "VITALFLOW_INGEST_URL": f"postgresql://vitalflow_ingest:{secrets.ingest}{database}",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STACK = CHECKOUT / ".stack"
@@ -86,7 +86,7 @@ def _as_root() -> list[str]:
 
 
 def find() -> Programs:
-    """The programs to use; raises Never that says how to get them where there are none."""
+    """The programs to use; raises PermanentError that says how to get them where there are none."""
     own = _own()
     if own is not None:
         return own
@@ -95,7 +95,9 @@ def find() -> Programs:
         plugin = _plugin(DEBIAN)
         if plugin is not None:
             return Programs(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", plugin, bin_folder)
-    raise Never("no recent Mosquitto and PostgreSQL with TimescaleDB here yet: run `python -m stack setup` first")
+    raise PermanentError(
+        "no recent Mosquitto and PostgreSQL with TimescaleDB here yet: run `python -m stack setup` first"
+    )
 
 
 def _own() -> Programs | None:
@@ -143,7 +145,7 @@ def set_up(say: Say) -> Programs:
     """
     try:
         programs = find()
-    except Never:
+    except PermanentError:
         pass
     else:
         say(f"servers: {programs.root or 'the machine’s own'} (already there)")
@@ -177,7 +179,7 @@ touch /etc/vitalflow-ready
 
 
 def need_root() -> None:
-    """Raise Never where we are neither root nor allowed to become it without being asked.
+    """Raise PermanentError where we are neither root nor allowed to become it without being asked.
 
     Without being asked, because servers are started and stopped in the background, where nobody can type a password.
     """
@@ -188,7 +190,9 @@ def need_root() -> None:
         and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
     ):
         return
-    raise Never("the private servers need root, or a sudo that asks for no password; put `sudo` before the command")
+    raise PermanentError(
+        "the private servers need root, or a sudo that asks for no password; put `sudo` before the command"
+    )
 
 
 def _run(line: Sequence[str], what: str) -> None:
@@ -196,4 +200,4 @@ def _run(line: Sequence[str], what: str) -> None:
     done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         tail = "\n".join(done.stdout.strip().splitlines()[-8:])
-        raise Never(f"{what} ended with exit code {done.returncode}; its last lines were:\n{tail}")
+        raise PermanentError(f"{what} ended with exit code {done.returncode}; its last lines were:\n{tail}")

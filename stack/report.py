@@ -11,7 +11,7 @@ from rich.table import Table
 from stack.home import Home, Running, State
 from stack.plan import Ports, addresses
 from stack.processes import find
-from vitals.look import span
+from vitals.alert_format import format_duration
 
 MEASURED = 0.5  # seconds over which the use of CPU is taken
 PATIENCE = 3000  # milliseconds that counting the rows may take
@@ -82,7 +82,7 @@ def table(state: State, used: dict[str, Use]) -> Table:
             word,
             str(running.pid) if use else "-",
             str(running.port or "-"),
-            span(time.time() - running.since) if use else "-",
+            format_duration(time.time() - running.since) if use else "-",
             str(running.restarts),
             f"{use.cpu:.0f} %" if use else "-",
             f"{use.memory / 2**20:.0f} MB" if use else "-",
@@ -101,7 +101,7 @@ def rows(home: Home, state: State) -> str:
             newest = reader.execute("SELECT time FROM patient_vitals ORDER BY time DESC LIMIT 1").fetchone()
             if newest is None:
                 return "readings: none stored yet"
-            age = span((datetime.now(UTC) - newest[0]).total_seconds())
+            age = format_duration((datetime.now(UTC) - newest[0]).total_seconds())
             try:
                 counted = reader.execute("SELECT count(*) FROM patient_vitals").fetchone()
             except psycopg.errors.QueryCanceled:

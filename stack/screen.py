@@ -1,7 +1,7 @@
 """Drawing the ward: what is known -> something rich can print. Pure: it is told the time and the size of the terminal.
 
 Nothing is told by colour alone: a value beyond its critical limit carries a `*`, one that is not from the last reading
-stands in parentheses, every condition has its own word, and every alert its mark and its word (`vitals.look`).
+stands in parentheses, every condition has its own word, and every alert its mark and its word (`vitals.alert_format`).
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from rich.text import Text
 
 from stack.shell import acknowledges, closer, looks, short_looks
 from stack.watch import Figures
-from vitals import look
+from vitals import alert_format
 from vitals.alert import Alert, State
-from vitals.look import SPOKEN, span
+from vitals.alert_format import SPOKEN, format_duration
+from vitals.bed_snapshot import HELD_FOR, BedSnapshot, Condition, counts, in_order
 from vitals.signs import SIGNS, Sign
-from vitals.ward import HELD_FOR, Condition, Seen, counts, in_order
 
 STYLES = {
     Condition.CRITICAL: "bold white on red",
@@ -42,7 +42,7 @@ LEAST = 4  # lines that the alerts may have even where the beds want them
 class Known:
     """What there is to draw. `alerts` has the most urgent first."""
 
-    beds: Sequence[Seen]
+    beds: Sequence[BedSnapshot]
     alerts: Sequence[Alert]
     figures: Figures
     events: Sequence[str]
@@ -82,7 +82,7 @@ def render(known: Known, width: int, height: int) -> RenderableType:
     )
 
 
-def title(beds: Sequence[Seen], now: datetime) -> Text:
+def title(beds: Sequence[BedSnapshot], now: datetime) -> Text:
     """The name, and how many beds are in which condition."""
     line = Text.assemble(("VitalFlow", "bold"), f"  {len(beds)} beds", no_wrap=True, overflow="ellipsis")
     for condition, number in counts(beds, now).items():
@@ -112,7 +112,7 @@ def ward(known: Known, room: int, width: int) -> list[RenderableType]:
     for alert in known.alerts:
         worst.setdefault((alert.ward, alert.device_id), []).append(alert)
 
-    def of(seen: Seen) -> list[Alert]:
+    def of(seen: BedSnapshot) -> list[Alert]:
         return worst.get((seen.bed.ward, seen.bed.device), [])
 
     ordered = in_order(beds)
@@ -143,7 +143,7 @@ def ward(known: Known, room: int, width: int) -> list[RenderableType]:
         if not narrow:
             front.append((seen.last and seen.last.patient_id) or "-")
         age = seen.age(now)
-        old = "-" if age is None else span(age.total_seconds())
+        old = "-" if age is None else format_duration(age.total_seconds())
         values = (cell(seen, sign, now) for sign in SIGNS)
         table.add_row(*map(Text, front), *values, old, status(seen, now), worst_of(of(seen), known.figures.deaf))
     left = [seen for seen in ordered if seen not in shown]
@@ -159,16 +159,16 @@ def worst_of(alerts: Sequence[Alert], stale: bool) -> Text:
         return Text()
     first = alerts[0]
     more = f" +{len(alerts) - 1}" if len(alerts) > 1 else ""
-    return Text.assemble((look.badge(first.priority, first.kind), look.style(first, stale=stale)), more)
+    return Text.assemble((alert_format.badge(first.priority, first.kind), alert_format.style(first, stale=stale)), more)
 
 
 def alarms(known: Known, room: int, width: int) -> list[RenderableType]:
     """How many alerts there are of each priority, and the first `room` of them, a line each."""
     stale = known.figures.deaf
     heading = Text("alerts", "bold", no_wrap=True, overflow="ellipsis")
-    for priority, number in look.counts(known.alerts).items():
-        style = look.STALE if stale else f"bold {look.COLOURS[priority]}"
-        heading.append("  ").append(f"{look.MARKS[priority]} {number} {priority}", style)
+    for priority, number in alert_format.counts(known.alerts).items():
+        style = alert_format.STALE if stale else f"bold {alert_format.COLOURS[priority]}"
+        heading.append("  ").append(f"{alert_format.MARKS[priority]} {number} {priority}", style)
     if not known.alerts:
         heading.append("  none", "")
     elif room < len(known.alerts):
@@ -182,9 +182,14 @@ def alarms(known: Known, room: int, width: int) -> list[RenderableType]:
     table.show_header = False
     rows = []
     for alert in known.alerts[:room]:
-        place = look.place(alert, many=many)
-        badge = Text(look.badge(alert.priority, alert.kind), look.style(alert, stale=stale))
-        told = (place, look.age(alert, known.now), look.standing(alert, known.now), look.words(alert))
+        place = alert_format.place(alert, many=many)
+        badge = Text(alert_format.badge(alert.priority, alert.kind), alert_format.style(alert, stale=stale))
+        told = (
+            place,
+            alert_format.age(alert, known.now),
+            alert_format.state_text(alert, known.now),
+            alert_format.message_text(alert),
+        )
         rows.append((badge, *map(Text, told)))
     # Where the terminal is narrow, the words are cut and nothing else.
     widths = [11, *(min(max(len(row[column]) for row in rows), 24) for column in (1, 2, 3))]
@@ -193,7 +198,7 @@ def alarms(known: Known, room: int, width: int) -> list[RenderableType]:
         justify: Literal["left", "right"] = "right" if column == 2 else "left"
         table.add_column(width=wide, no_wrap=True, overflow="ellipsis", justify=justify)
     for row in rows:
-        table.add_row(*row, style=look.STALE if stale else None)
+        table.add_row(*row, style=alert_format.STALE if stale else None)
     return [heading, table]
 
 
@@ -207,11 +212,11 @@ def _table(width: int) -> Table:
     )
 
 
-def _rank(seen: Seen, now: datetime) -> int:
+def _rank(seen: BedSnapshot, now: datetime) -> int:
     return list(Condition).index(seen.condition(now))
 
 
-def cell(seen: Seen, sign: Sign, now: datetime) -> Text:
+def cell(seen: BedSnapshot, sign: Sign, now: datetime) -> Text:
     """One value: as just measured, held since earlier, or why there is none."""
     last, held = seen.last, seen.held.get(sign.key)
     if last is not None and sign.key in last.sensor_off:
@@ -234,7 +239,7 @@ def beyond(sign: Sign, value: float) -> bool:
     return (above is not None and value > above) or (below is not None and value < below)
 
 
-def status(seen: Seen, now: datetime) -> Text:
+def status(seen: BedSnapshot, now: datetime) -> Text:
     """The condition in its own colour, and that a bed which fell silent was critical before."""
     condition = seen.condition(now)
     text = Text(str(condition), STYLES[condition])
@@ -246,13 +251,11 @@ def status(seen: Seen, now: datetime) -> Text:
 def line(known: Known) -> str:
     """The same in one line, for where there is no terminal."""
     now, alerts = known.now, known.alerts
-    told = f"alerts: {look.counted(alerts)}"
+    told = f"alerts: {alert_format.counted(alerts)}"
     if alerts:
         first = alerts[0]
-        bed = look.bed_name(first.ward, first.device_id)
-        told += (
-            f"; first {look.badge(first.priority, first.kind)} {bed} {look.words(first)} ({look.standing(first, now)})"
-        )
+        bed = alert_format.bed_name(first.ward, first.device_id)
+        told += f"; first {alert_format.badge(first.priority, first.kind)} {bed} {alert_format.message_text(first)} ({alert_format.state_text(first, now)})"
     if known.figures.deaf:
         told += "; perhaps out of date"
     ward = title(known.beds, now).plain

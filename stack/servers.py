@@ -22,7 +22,7 @@ from identity.ca import Pair
 from stack.doors import MOSQUITTO, Doors, Ways, configuration
 from stack.metrics import counters
 from stack.programs import CHECKOUT, Programs
-from vitals.errors import Never, TryAgain
+from vitals.errors import PermanentError, TransientError
 
 START_TIMEOUT = 30.0  # seconds; crash recovery of a busy database takes a few
 STOP_TIMEOUT = 20.0  # seconds; Mosquitto writes its whole store, PostgreSQL a checkpoint
@@ -53,7 +53,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise TryAgain("no free port between 10000 and 32000")
+    raise TransientError("no free port between 10000 and 32000")
 
 
 def taken(port: int) -> bool:
@@ -100,20 +100,20 @@ class Server:
             )
 
     def serves(self) -> bool:
-        """Whether it serves by now; raises Never with the end of its log if it ended instead."""
+        """Whether it serves by now; raises PermanentError with the end of its log if it ended instead."""
         if self.process is None:
-            raise Never(f"{self.name} is not running")
+            raise PermanentError(f"{self.name} is not running")
         if self.process.poll() is not None:
-            raise Never(f"{self.name} ended with {told(self.process.returncode)}:\n{self.tail()}")
+            raise PermanentError(f"{self.name} ended with {told(self.process.returncode)}:\n{self.tail()}")
         return self.ready()
 
     def start(self) -> None:
-        """Start it and return once it serves; raises Never with the end of its log if it ends instead."""
+        """Start it and return once it serves; raises PermanentError with the end of its log if it ends instead."""
         self.launch()
         deadline = time.monotonic() + START_TIMEOUT
         while not self.serves():
             if time.monotonic() > deadline:
-                raise TryAgain(f"{self.name} does not serve after {START_TIMEOUT:.0f} s:\n{self.tail()}")
+                raise TransientError(f"{self.name} does not serve after {START_TIMEOUT:.0f} s:\n{self.tail()}")
             time.sleep(0.05)
 
     def tail(self, lines: int = 8) -> str:
@@ -124,7 +124,7 @@ class Server:
     def pid(self) -> int:
         """The server's own process id (not that of a sudo before it)."""
         if self.process is None:
-            raise Never(f"{self.name} is not running")
+            raise PermanentError(f"{self.name} is not running")
         # Where sudo was told to use a terminal of its own, there are two of it before the server.
         process = psutil.Process(self.process.pid)
         while self.line[0] == "sudo" and process.name() == "sudo" and process.children():
@@ -207,7 +207,7 @@ STORE = "mosquitto.db"
 """What a broker keeps of sessions and queues, in its folder."""
 
 
-class Broker(Server):
+class BrokerServer(Server):
     """A Mosquitto with the project's own configuration, on 127.0.0.1.
 
     With `doors` as in production: encrypted, nobody without a name. Without them open to all, for tests and
@@ -284,7 +284,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-class Database(Server):
+class DatabaseServer(Server):
     """A PostgreSQL with TimescaleDB preloaded, on 127.0.0.1, passwords only.
 
     With an `authority` as in production: encrypted, and without encryption nobody gets as far as a password. Without
@@ -386,7 +386,7 @@ class Database(Server):
         made = subprocess.run(line, capture_output=True, text=True, check=False)
         programs.remove(secret)
         if made.returncode != 0:
-            raise Never(f"initdb ended with exit code {made.returncode}: {made.stderr.strip()}")
+            raise PermanentError(f"initdb ended with exit code {made.returncode}: {made.stderr.strip()}")
 
     def _serves(self) -> bool:
         try:
@@ -394,7 +394,7 @@ class Database(Server):
                 return True
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
-                raise Never(f"the data in {self.folder} was made with another owner's password") from None
+                raise PermanentError(f"the data in {self.folder} was made with another owner's password") from None
             return False
 
 

@@ -14,7 +14,7 @@ from stack.home import Home, Secrets
 from stack.plan import WARD, Ports, addresses
 from stack.programs import Programs
 from vitals.alert import Alert
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 ACKNOWLEDGE = '{"by":"me","action":"acknowledge"}'
 CLIENTS = ("psql", "mosquitto_sub", "mosquitto_pub")
@@ -74,7 +74,9 @@ def signs_in(home: Home) -> str:
 def _one(root: Path, pattern: str) -> Path:
     found = sorted(root.glob(pattern))
     if not found:
-        raise Never(f"{root} is not a complete Debian: it has no {pattern}; delete it and run `python -m stack setup`")
+        raise PermanentError(
+            f"{root} is not a complete Debian: it has no {pattern}; delete it and run `python -m stack setup`"
+        )
     return found[0]
 
 
@@ -82,7 +84,7 @@ def exports(home: Home) -> str:
     """The lines for `eval`. The clients come first on the PATH: an older psql fits a newer server badly."""
     state, secrets = home.state(), home.secrets()
     if state is None or secrets is None:
-        raise Never("no stack is running here; `python -m stack up --detach` starts one")
+        raise PermanentError("no stack is running here; `python -m stack up --detach` starts one")
     lines = [
         f"export {name}={shlex.quote(url)}" for name, url in addresses(Ports(state.port_base), secrets, home).items()
     ]
@@ -119,7 +121,7 @@ def acknowledges(alert: Alert | None) -> list[str]:
     # Quoted, because a device may have any name that can be printed, also one that a shell would carry out.
     return [
         f"mosquitto_pub -q 1 -m {shlex.quote(ACKNOWLEDGE)} \\",
-        f"  -t {shlex.quote(f'vitalflow/acks/{place}/{PERSON}')}",
+        f"  -t {shlex.quote(f'vitalflow/alert-commands/{place}/{PERSON}')}",
     ]
 
 

@@ -25,8 +25,8 @@ from stack.servers import (
     OWNER,
     START_TIMEOUT,
     STOP_TIMEOUT,
-    Broker,
-    Database,
+    BrokerServer,
+    DatabaseServer,
     Server,
     Service,
     ensure_database,
@@ -34,7 +34,7 @@ from stack.servers import (
     taken,
     told,
 )
-from vitals.errors import Never, TryAgain, VitalFlowError
+from vitals.errors import PermanentError, TransientError, VitalFlowError
 
 TICK = 0.1  # seconds between two looks at the processes
 
@@ -87,7 +87,7 @@ class Supervisor:
         self._say = say
         self._members: list[Member] = []
         self._kept: State | None = None
-        self._guarded: list[Broker | Database] = []
+        self._guarded: list[BrokerServer | DatabaseServer] = []
         self._me = Running("supervisor", os.getpid(), processes.birth(os.getpid()), time.time(), serves=True)
 
     def run(self, stop: Event) -> None:
@@ -126,13 +126,13 @@ class Supervisor:
     def _start(self, stop: Event) -> None:
         for port in self.ports.all:
             if taken(port):
-                raise Never(f"port {port} is taken by another program; choose others with --port-base")
+                raise PermanentError(f"port {port} is taken by another program; choose others with --port-base")
         secrets = self.home.make_secrets()
         shell.install(self.home, self.programs)
         shell.write_options(self.home, self.ports, secrets)
         name = self.home.data
         doors = doors_of(self.home, self.ports, secrets, self.devices, os.environ, self.say)
-        broker = Broker(self.programs, name, self.ports.broker, self.home.log("broker"), doors)
+        broker = BrokerServer(self.programs, name, self.ports.broker, self.home.log("broker"), doors)
         self._guarded.append(broker)
         self._bring_up(Member("broker", broker, self.ports.broker), stop)
         planned = services(self.ports, self.devices)
@@ -141,7 +141,7 @@ class Supervisor:
                 self._bring_up(self._member(service, secrets), stop)
         began = time.monotonic()
         log, authority = self.home.log("database"), Authority(self.home.identity)
-        database = Database(self.programs, name, self.ports.database, log, secrets.owner, authority)
+        database = DatabaseServer(self.programs, name, self.ports.database, log, secrets.owner, authority)
         self._guarded.append(database)
         self._bring_up(Member("database", database, self.ports.database), stop, began)
         ensure_database(database.url("postgres"), OWNER)
@@ -166,7 +166,9 @@ class Supervisor:
             if stop.wait(TICK / 2):
                 raise Stopped
             if time.monotonic() > deadline:
-                raise TryAgain(f"{member.name} does not serve after {START_TIMEOUT:.0f} s:\n{member.server.tail()}")
+                raise TransientError(
+                    f"{member.name} does not serve after {START_TIMEOUT:.0f} s:\n{member.server.tail()}"
+                )
         member.serves = True
         where = "runs" if member.port is None else f"serves on port {member.port}"
         self.say(step(member.name, where, time.monotonic() - began))
@@ -182,7 +184,7 @@ class Supervisor:
                 migrating.wait()
                 raise Stopped
         if migrating.returncode != 0:
-            raise Never(f"python -m sql migrate ended with {told(migrating.returncode)}:\n{tail(log)}")
+            raise PermanentError(f"python -m sql migrate ended with {told(migrating.returncode)}:\n{tail(log)}")
         self.say(step(MIGRATE.name, "the schema is in place", time.monotonic() - began))
 
     def _watch(self) -> None:
@@ -198,7 +200,7 @@ class Supervisor:
                 member.serves = False
                 self.say(f"{member.name} died with {told(code)}; starting it again in {pause:.1f} s")
             elif not member.serves:
-                with suppress(Never):  # it just died; the next look sees that
+                with suppress(PermanentError):  # it just died; the next look sees that
                     member.serves = member.server.serves()
                 if member.serves:
                     self.say(f"{member.name} is back")

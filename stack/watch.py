@@ -14,17 +14,17 @@ import paho.mqtt.client as mqtt
 import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 
+from mqtt.endpoint import prepare
+from mqtt.settings import BrokerSettings
 from stack.metrics import PATIENCE, counters
 from stack.plan import Ports
 from vitals.alert import Alert
-from vitals.board import Board
-from vitals.broker import prepare
-from vitals.errors import Never
-from vitals.look import in_order
-from vitals.settings import Settings
-from vitals.topics import Bed
-from vitals.ward import Seen
-from vitals.wire import Clock, decode
+from vitals.alert_format import in_order
+from vitals.bed_snapshot import BedSnapshot
+from vitals.codec import TimeWindow, decode
+from vitals.errors import PermanentError
+from vitals.open_alerts import OpenAlerts
+from vitals.topics import DeviceAddress
 
 PAUSE = 1.0  # seconds between two questions to ingest and database
 SPAN = 10.0  # seconds over which rates and the lag are taken
@@ -70,15 +70,15 @@ class Counter:
 class Watch:
     """Both threads, from `start` to `stop`. Alerts are counted from `since` on."""
 
-    def __init__(self, settings: Settings, reader_url: str, ports: Ports, since: datetime) -> None:
+    def __init__(self, settings: BrokerSettings, reader_url: str, ports: Ports, since: datetime) -> None:
         self._topics = settings.topics
         self._broker = settings.broker
         self._reader_url = reader_url
         self._ports = ports
-        self._board = Board(settings.topics, since)
+        self._board = OpenAlerts(settings.topics, since)
         self._lock = Lock()
         self._alerts_begin = self._topics.alerts().removesuffix("+/+/+")
-        self._beds: dict[Bed, Seen] = {}
+        self._beds: dict[DeviceAddress, BedSnapshot] = {}
         self._figures = Figures()
         self._ended = Event()
         self._asking = Thread(target=self._ask, name="ask", daemon=True)
@@ -101,7 +101,7 @@ class Watch:
         self._client.loop_stop()
         self._asking.join(PATIENCE * 3)
 
-    def beds(self) -> list[Seen]:
+    def beds(self) -> list[BedSnapshot]:
         """Every bed heard of so far.
 
         Not those of which nothing came but a retained "offline": they belong to earlier runs.
@@ -140,10 +140,10 @@ class Watch:
             return
         try:
             kind, bed = self._topics.parse(message.topic)
-        except Never:
+        except PermanentError:
             return  # ingest keeps it, with its reason
         with self._lock:
-            seen = self._beds.get(bed) or Seen(bed)
+            seen = self._beds.get(bed) or BedSnapshot(bed)
             if kind == "status":
                 try:
                     told = json.loads(message.payload)
@@ -151,7 +151,7 @@ class Watch:
                 except (ValueError, LookupError, TypeError):
                     return
             else:
-                for reading in decode(bytes(message.payload), Clock.at(datetime.now(UTC), ANY_AGE)).readings:
+                for reading in decode(bytes(message.payload), TimeWindow.at(datetime.now(UTC), ANY_AGE)).readings:
                     seen = seen.heard(reading)
             self._beds[bed] = seen
 

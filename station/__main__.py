@@ -10,7 +10,7 @@ import typer
 
 from station.settings import StationSettings
 from station.station import Station
-from vitals.errors import told_in_one_sentence
+from vitals.errors import exit_on_error
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -38,7 +38,7 @@ def main(
         stream=sys.stderr,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    with told_in_one_sentence("vitalflow station"):
+    with exit_on_error("vitalflow station"):
         settings = StationSettings.read(os.environ)
         asyncio.run(Station(settings).run())
 

@@ -6,13 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from station import models
-from station.bed import Bed
+from station.bed import BedState
 from station.sight import Sight
 from station.ward import Ward
 from vitals.alert import Alert
-from vitals.look import SPOKEN
+from vitals.alert_format import SPOKEN
+from vitals.bed_snapshot import HELD_FOR, in_order
 from vitals.signs import SIGNS
-from vitals.ward import HELD_FOR, in_order
 
 
 def ward(known: Ward, name: str | None, sees: Sight, now: datetime) -> models.Ward:
@@ -31,7 +31,7 @@ def ward(known: Ward, name: str | None, sees: Sight, now: datetime) -> models.Wa
     return models.Ward(at=now, beds=beds, away=away(known, now))
 
 
-def bed(known: Ward, device: str, sees: Sight, now: datetime) -> models.Bed | None:
+def bed(known: Ward, device: str, sees: Sight, now: datetime) -> models.BedResource | None:
     """One bed; None where nobody knows it, or it is none to be seen."""
     found = known.beds.get(device)
     if found is None or not sees.covers(found.seen.bed.ward):
@@ -84,7 +84,7 @@ def _past(alert_id: UUID, worst_priority: str, text: str, unit: str | None, **re
     return models.PastAlert(alert_id=str(alert_id), priority=worst_priority, text=spoken, **rest)
 
 
-def _bed(bed: Bed, alerts: list[Alert], doubted: Callable[[Alert], bool], now: datetime) -> models.Bed:
+def _bed(bed: BedState, alerts: list[Alert], doubted: Callable[[Alert], bool], now: datetime) -> models.BedResource:
     seen, last = bed.seen, bed.seen.last
     age = seen.age(now)
     score = bed.score
@@ -93,7 +93,7 @@ def _bed(bed: Bed, alerts: list[Alert], doubted: Callable[[Alert], bool], now: d
         for sign in SIGNS
         if (held := seen.held.get(sign.key)) is not None and now - held.time <= HELD_FOR
     }
-    return models.Bed(
+    return models.BedResource(
         device=seen.bed.device,
         ward=seen.bed.ward,
         patient_id=seen.patient,

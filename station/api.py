@@ -14,7 +14,7 @@ from station.door import Visitor
 from station.history import History
 from station.person import Person
 from station.ward import Ward
-from vitals.errors import Never, TryAgain
+from vitals.errors import PermanentError, TransientError
 
 MAX_POINTS = 5_000
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": models.Problem, "description": "Nobody knows that bed."}}
@@ -38,7 +38,7 @@ def api(ward: Ward, history: History) -> APIRouter:
         return answers.ward(ward, name, visitor.sees, _now())
 
     @router.get("/beds/{device}", responses=UNKNOWN)
-    async def one_bed(visitor: Visitor, device: str) -> models.Bed:
+    async def one_bed(visitor: Visitor, device: str) -> models.BedResource:
         """One bed as of now."""
         found = answers.bed(ward, device, visitor.sees, _now())
         if found is None:
@@ -103,9 +103,9 @@ async def answered(ask: Callable[[], Awaitable[Found]]) -> Found:
     """An answer, or our errors as HTTP says them."""
     try:
         return await ask()
-    except Never as never:
+    except PermanentError as never:
         raise HTTPException(422, str(never)) from None
-    except TryAgain as away:
+    except TransientError as away:
         raise HTTPException(503, str(away)) from None
 
 

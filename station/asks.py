@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from station.ward import Refusal
 from vitals.alert import Alert, State
 from vitals.command import Command, encode_command
-from vitals.errors import TryAgain
-from vitals.limits import Refused
+from vitals.errors import TransientError
+from vitals.limits import RequestRejected
 from vitals.topics import Topics
 
 ANSWERS = 3.0  # seconds in which a worker that is there has done or refused what was asked
@@ -38,13 +38,13 @@ class Asks:
         self._waiting: list[_Asked] = []
 
     async def ask(self, alert: Alert, command: Command, publish: Publish) -> Alert:
-        """Ask, and wait for the alert as it then stands; raises Refused, or TryAgain where nobody answers.
+        """Ask, and wait for the alert as it then stands; raises RequestRejected, or TransientError where nobody answers.
 
-        publish   as the person whose name is `command.by`; raises TryAgain while the broker is away
+        publish   as the person whose name is `command.by`; raises TransientError while the broker is away
         """
         if is_done(alert, command, datetime.now(UTC)):
             return alert  # the worker does not answer what changes nothing
-        topic = self._topics.acks(alert.ward, alert.device_id, alert.rule, command.by)
+        topic = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule, command.by)
         asked = _Asked(topic, command, datetime.now(UTC), asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         try:
@@ -52,13 +52,13 @@ class Asks:
             async with asyncio.timeout(ANSWERS):
                 return await asked.answer
         except TimeoutError:
-            raise TryAgain("no answer from the alert worker; is it away?") from None
+            raise TransientError("no answer from the alert worker; is it away?") from None
         finally:
             self._waiting.remove(asked)
 
     def alert(self, alert: Alert) -> None:
         """An alert has changed."""
-        place = self._topics.acks(alert.ward, alert.device_id, alert.rule)
+        place = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule)
         for asked in self._waiting:
             if (
                 asked.topic == f"{place}/{asked.command.by}"
@@ -71,7 +71,7 @@ class Asks:
         """A service has refused; the first who asked for that and still waits is meant."""
         for asked in self._waiting:
             if asked.topic == refusal.topic and not asked.answer.done():
-                asked.answer.set_exception(Refused(refusal.reason))
+                asked.answer.set_exception(RequestRejected(refusal.reason))
                 return
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+from vitals.bed_snapshot import BedSnapshot
 from vitals.limits import Limits
 from vitals.news2 import Held, Score
 from vitals.reading import Reading, sign_values
 from vitals.rules import RuleSet
-from vitals.topics import Bed as Place
-from vitals.ward import Seen
+from vitals.topics import DeviceAddress
 
 KEPT = timedelta(minutes=5)
 """How far back the live strips reach. One point a second, so that a fast device costs no more than a slow one."""
@@ -21,11 +21,11 @@ KEPT = timedelta(minutes=5)
 Values = tuple[float | None, ...]
 
 
-class Bed:
+class BedState:
     """One device. `limits`: its own, where somebody has set them; `rules`: those of the alert worker, once known."""
 
-    def __init__(self, place: Place, limits: Limits | None = None, rules: RuleSet | None = None) -> None:
-        self.seen = Seen(place)
+    def __init__(self, place: DeviceAddress, limits: Limits | None = None, rules: RuleSet | None = None) -> None:
+        self.seen = BedSnapshot(place)
         self.limits = limits
         self.rules = rules
         self._scored_on = self._scale()
@@ -54,7 +54,7 @@ class Bed:
 
     def move(self, ward: str) -> None:
         """The device is in another ward."""
-        self.seen = replace(self.seen, bed=Place(ward, self.seen.bed.device))
+        self.seen = replace(self.seen, bed=DeviceAddress(ward, self.seen.bed.device))
 
     def use(self, limits: Limits | None, rules: RuleSet | None) -> None:
         """Go on with these limits and rules; they say on which scale saturation is scored."""
@@ -78,6 +78,6 @@ class Bed:
 
     def _scale(self) -> int:
         limits = self.limits
-        if limits is not None and limits.spo2_scale is not None and limits.hold_for(self.seen.patient):
+        if limits is not None and limits.spo2_scale is not None and limits.applies_to(self.seen.patient):
             return limits.spo2_scale
         return 1 if self.rules is None else self.rules.spo2_scale

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from station.people import Login, People, TooSoon
 from station.person import Person, Unwanted
-from vitals.errors import TryAgain
+from vitals.errors import TransientError
 
 PAGES = ("/", "/alerts", "/bed")
 OPEN = ("/signin", "/healthz", "/metrics", "/openapi.json")  # none of them tells of a patient
@@ -71,7 +71,7 @@ class Door:
             return JSONResponse({"detail": str(wait)}, 429, {"Retry-After": str(wait.wait_s)})
         except (Unwanted, ValueError) as wrong:
             return JSONResponse({"detail": str(wrong)}, 401, {"WWW-Authenticate": CHALLENGE})
-        except TryAgain as away:
+        except TransientError as away:
             return JSONResponse({"detail": f"nobody can be verified now: {away}"}, 503)
         return None
 

@@ -4,14 +4,14 @@ import logging
 import ssl
 from pathlib import Path
 
-from vitals.errors import Never
-from vitals.tls import private_key
+from mqtt.tls import private_key
+from vitals.errors import PermanentError
 
 log = logging.getLogger("station")
 
 
 class Encryption:
-    """A certificate, its chain behind it where there is one, and its key, as PEM. Raises Never that names the file."""
+    """A certificate, its chain behind it where there is one, and its key, as PEM. Raises PermanentError that names the file."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self._certificate = certificate
@@ -30,7 +30,7 @@ class Encryption:
             self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))  # half a pair must not get into the one in use
             self._load(self.context)
             log.info("the certificate in %s is taken up", self._certificate)
-        except Never as wrong:
+        except PermanentError as wrong:
             log.error("%s; the former certificate stays in use", wrong)
 
     def _load(self, context: ssl.SSLContext) -> None:
@@ -38,7 +38,7 @@ class Encryption:
         try:
             context.load_cert_chain(self._certificate, self._key)
         except ssl.SSLError:
-            raise Never(
+            raise PermanentError(
                 f"VITALFLOW_STATION_CERTIFICATE {self._certificate} and VITALFLOW_STATION_KEY {self._key} are no pair; "
                 "give a certificate and its own key, as PEM"
             ) from None
@@ -47,6 +47,6 @@ class Encryption:
         try:
             return self._certificate.stat().st_mtime_ns, self._key.stat().st_mtime_ns
         except OSError as error:
-            raise Never(
+            raise PermanentError(
                 f"{error.filename} cannot be read: {error.strerror}; the station's certificate and key"
             ) from None

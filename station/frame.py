@@ -13,15 +13,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from station.bed import Bed
+from station.bed import BedState
 from station.services import Away
 from station.sight import EVERYWHERE, Sight
 from station.ward import Ward
-from vitals import look
+from vitals import alert_format
 from vitals.alert import Alert, Change
+from vitals.bed_snapshot import HELD_FOR
 from vitals.news2 import HOLD, INPUTS
 from vitals.signs import SIGNS
-from vitals.ward import HELD_FOR
 
 _encode = msgspec.json.Encoder().encode
 
@@ -106,7 +106,7 @@ def hello(version: str, *, history: bool) -> dict[str, Any]:
             "key": sign.key,
             "label": sign.label,
             "short": sign.short,
-            "unit": look.SPOKEN.get(sign.unit, sign.unit),
+            "unit": alert_format.SPOKEN.get(sign.unit, sign.unit),
             "decimals": sign.decimals,
             "low": sign.low,
             "high": sign.high,
@@ -126,7 +126,7 @@ def hello(version: str, *, history: bool) -> dict[str, Any]:
 
 def hello_to(told: dict[str, Any], name: str, sees: Sight, acts: Sight) -> bytes:
     """The same for one person: the name, and the wards to see and to act in; null for all."""
-    person = {"name": look.plain(name), "sees": sees.listed(), "acts": acts.listed()}
+    person = {"name": alert_format.sanitize(name), "sees": sees.listed(), "acts": acts.listed()}
     return _encode({**told, "person": person})
 
 
@@ -192,7 +192,7 @@ class Framer:
         return [one for one in had if one not in have]
 
 
-def shown_bed(bed: Bed) -> ShownBed:
+def shown_bed(bed: BedState) -> ShownBed:
     """A bed as the page gets it."""
     seen, last = bed.seen, bed.seen.last
     if last is None:
@@ -237,18 +237,18 @@ def shown_alert(alert: Alert, *, doubted: bool) -> ShownAlert:
         str(alert.alert_id),
         alert.ward,
         alert.device_id,
-        look.bed_name(alert.ward, alert.device_id),
+        alert_format.bed_name(alert.ward, alert.device_id),
         alert.rule,
         str(alert.priority),
         alert.kind,
         str(alert.state),
-        look.words(alert),
+        alert_format.message_text(alert),
         ms(alert.raised_at),
         ms(alert.changed_at),
         alert.revision,
         alert.patient_id,
         alert.sign,
-        None if alert.acknowledged_by is None else look.plain(alert.acknowledged_by),
+        None if alert.acknowledged_by is None else alert_format.sanitize(alert.acknowledged_by),
         ms(alert.changed_at) if alert.change is Change.ACKNOWLEDGED else None,  # else it has changed since
         None if paused is None else ms(paused),
         doubted,
@@ -264,7 +264,7 @@ def _away(away: Away) -> ShownAway:
     return ShownAway(away.name, ms(away.since), away.text)
 
 
-def recent(beds: dict[str, Bed], devices: list[str], seconds: float) -> bytes:
+def recent(beds: dict[str, BedState], devices: list[str], seconds: float) -> bytes:
     """The minutes behind the beds: by device the unix seconds, and beside them, by sign, the values or null."""
     found: dict[str, Any] = {}
     for device in devices:

@@ -56,7 +56,7 @@ class Guard:
     def _refusal(self, method: str, path: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if path not in FOR_MACHINES and not self._is_ours(host):
-            told = f"this station is not called {host[:100]!r}; VITALFLOW_STATION_NAMES lists its names"
+            told = f"this station is not called {host[:100]!r}; VITALFLOW_STATION_ALLOWED_HOSTS lists its names"
             return 421, told
         if method in SAFE:
             return None

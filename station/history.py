@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from vitals.database import why
-from vitals.errors import Never, TryAgain
+from sql.connection import describe_connect_error
+from vitals.errors import PermanentError, TransientError
 
 log = logging.getLogger("station")
 
@@ -39,7 +39,7 @@ WHERE device_id = %s AND bucket > %s::timestamptz - interval '1 hour' AND bucket
 
 
 class History:
-    """The database, or none: then every question raises TryAgain and says so."""
+    """The database, or none: then every question raises TransientError and says so."""
 
     def __init__(self, url: str | None) -> None:
         self._url = url
@@ -49,7 +49,7 @@ class History:
     async def series(
         self, device: str, start: datetime, end: datetime, points: int, wards: list[str] | None = None
     ) -> list[dict[str, Any]]:
-        """One device over a range, in at most `points` points; raises Never for what cannot be, TryAgain.
+        """One device over a range, in at most `points` points; raises PermanentError for what cannot be, TransientError.
 
         wards   only what came after the last hour in which it was in another ward than these; None: all
         """
@@ -61,7 +61,7 @@ class History:
         return await self._ask(SERIES, device, start, end, points)
 
     async def alerts(self, device: str, limit: int, wards: list[str] | None = None) -> list[dict[str, Any]]:
-        """The device's last alerts in these wards, the newest first, of 30 days; raises TryAgain."""
+        """The device's last alerts in these wards, the newest first, of 30 days; raises TransientError."""
         return await self._ask(ALERTS, device, wards, wards, limit)
 
     async def watch(self, tell: Callable[[bool, datetime], None]) -> None:
@@ -92,7 +92,7 @@ class History:
 
     async def _ask(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         if self._url is None:
-            raise TryAgain("there is no history: VITALFLOW_READER_URL is not set")
+            raise TransientError("there is no history: VITALFLOW_READER_URL is not set")
         try:
             async with asyncio.timeout(PATIENCE_S), self._turn:
                 connection = await self._connect()
@@ -100,10 +100,14 @@ class History:
                     await cursor.execute(query.encode(), parameters)
                     return await cursor.fetchall()
         except psycopg.errors.InvalidParameterValue as error:
-            raise Never(str(error).partition("\n")[0]) from None
+            raise PermanentError(str(error).partition("\n")[0]) from None
         except (psycopg.Error, TimeoutError, OSError) as error:
             self.failures += 1
             # Looked up beside the loop: what is wrong with a certificate is asked of the server.
-            told = await asyncio.to_thread(why, error, self._url) if isinstance(error, psycopg.Error) else str(error)
+            told = (
+                await asyncio.to_thread(describe_connect_error, error, self._url)
+                if isinstance(error, psycopg.Error)
+                else str(error)
+            )
             log.warning("no answer from the database: %s", told or "it took too long")
-            raise TryAgain("the database does not answer now") from None
+            raise TransientError("the database does not answer now") from None

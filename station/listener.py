@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 
 from aiomqtt import Client, MqttError, Will
 
+from mqtt.async_client import connection, publish, reason
+from mqtt.instance import find_running_instance
+from mqtt.service_status import ServiceStatus, encode_service_status
 from station.sending import send
 from station.settings import StationSettings
 from station.ward import Ward
-from vitals.connection import connection, publish, reason
-from vitals.errors import Never
-from vitals.instance import other_instance
-from vitals.service import Presence, encode_presence
+from vitals.errors import PermanentError
 
 log = logging.getLogger("station")
 
@@ -43,14 +43,14 @@ class Listener:
         self._client: Client | None = None
         self._leaving = asyncio.Event()
         self._heard_at = 0.0
-        self._told_at: float | None = None
+        self._logged_at: float | None = None
 
     def stop(self) -> None:
         """Say goodbye and end."""
         self._leaving.set()
 
     async def run(self) -> None:
-        """Stay connected until `stop`; raises Never where another station has our name."""
+        """Stay connected until `stop`; raises PermanentError where another station has our name."""
         await asyncio.to_thread(self._refuse_a_second_instance)
         retry_s = FIRST_RETRY_S
         while not self._leaving.is_set():
@@ -71,7 +71,7 @@ class Listener:
                 await asyncio.wait_for(self._leaving.wait(), retry_s)
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish limits, retained, for one who is signed in; raises TryAgain where the broker does not take them."""
+        """Publish limits, retained, for one who is signed in; raises TransientError where the broker does not take them."""
         await send(self._client, topic, payload, retain=True)
 
     # --- one connection ---
@@ -82,8 +82,8 @@ class Listener:
         filters = [(topics.all_vitals, 0), (topics.all_status, 1), (topics.alerts(), 1), (topics.limits(), 1)]
         filters += [
             (topics.service("+"), 0),
-            (topics.refusals("+"), 1),
-            (topics.refusals("+", "+"), 1),
+            (topics.rejections("+"), 1),
+            (topics.rejections("+", "+"), 1),
             (topics.rules("+"), 1),
         ]
         self._ward.connected(datetime.now(UTC))
@@ -93,7 +93,7 @@ class Listener:
             raise MqttError("it refuses our subscription; see mosquitto's access list")
         self._client = client
         self.connections += 1
-        self._told_at = None
+        self._logged_at = None
         log.info("connected to the broker at %s", self._settings.broker)
         tasks = [asyncio.create_task(work) for work in (self._listen(client), self._beat(client), self._leaving.wait())]
         try:
@@ -128,24 +128,24 @@ class Listener:
 
     def _refuse_a_second_instance(self) -> None:
         name = self._settings.station_client_id
-        other = other_instance(self._settings.broker, self._service, self._leaving.is_set, log)
+        other = find_running_instance(self._settings.broker, self._service, self._leaving.is_set, log)
         if other is not None:
-            raise Never(
+            raise PermanentError(
                 f"a station with the client id {name!r} is already running ({other}); stop it first, or give this one "
                 "its own VITALFLOW_STATION_CLIENT_ID"
             )
 
     def _presence(self, state: str) -> bytes:
-        told = Presence(
+        told = ServiceStatus(
             state="online" if state == "online" else "offline",
             boot=self._boot,
             host=socket.gethostname(),
             pid=os.getpid(),
         )
-        return encode_presence(told)
+        return encode_service_status(told)
 
     def _tell(self, why: str) -> None:
         now = time.monotonic()
-        if self._told_at is None or now - self._told_at >= REMINDER_S:
-            self._told_at = now
+        if self._logged_at is None or now - self._logged_at >= REMINDER_S:
+            self._logged_at = now
             log.warning("waiting for the broker at %s: %s", self._settings.broker, why)

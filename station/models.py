@@ -44,7 +44,7 @@ class Alert(BaseModel):
     doubted: bool = Field(description="nobody has told it again since the station's last connection to the broker")
 
 
-class Bed(BaseModel):
+class BedResource(BaseModel):
     """One bed, as of now."""
 
     device: str
@@ -73,7 +73,7 @@ class Ward(BaseModel):
     """The beds, in order of ward and bed. While somebody is `away`, what it feeds is not current."""
 
     at: datetime
-    beds: list[Bed]
+    beds: list[BedResource]
     away: list[Away]
 
 

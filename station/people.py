@@ -14,11 +14,11 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from mqtt.endpoint import BrokerEndpoint
 from station.attempts import Attempts
 from station.hub import Browser
 from station.person import Person, Unwanted
-from vitals.broker import Broker
-from vitals.errors import TryAgain
+from vitals.errors import TransientError
 from vitals.reading import MAX_TEXT
 from vitals.topics import Topics
 
@@ -38,7 +38,7 @@ IDLE = "Your login has ended, because no page was open for half an hour."
 LEFT = "You have signed out."
 
 
-class TooSoon(TryAgain):
+class TooSoon(TransientError):
     """Too many attempts; after `wait_s` seconds the next one is looked at."""
 
     def __init__(self, wait_s: int) -> None:
@@ -70,7 +70,7 @@ class Login:
 class People:
     """All of them. `wards` tells the wards that the station knows."""
 
-    def __init__(self, broker: Broker, topics: Topics, wards: Callable[[], Collection[str]]) -> None:
+    def __init__(self, broker: BrokerEndpoint, topics: Topics, wards: Callable[[], Collection[str]]) -> None:
         self.asked = 0  # how often the broker was, about a name and a password
         self.refused = 0  # attempts that were
         self._broker = broker
@@ -87,7 +87,7 @@ class People:
     # --- coming in ---
 
     async def verify(self, name: str, password: str, address: str) -> Person:
-        """The person of this name and password; raises Unwanted, TooSoon, or TryAgain while the broker is away."""
+        """The person of this name and password; raises Unwanted, TooSoon, or TransientError while the broker is away."""
         now = asyncio.get_running_loop().time()
         key = self._key_of(name, password)
         known = self._persons.get(key)
@@ -103,13 +103,13 @@ class People:
                     known = await self._connected(key, name, password)
             except TimeoutError:
                 self._attempts.good(name, address)
-                raise TryAgain("the broker is away (it does not answer)") from None
+                raise TransientError("the broker is away (it does not answer)") from None
             except Unwanted as unwanted:
                 self.refused += 1
                 # Without the name: it may be a password in the wrong field.
                 log.warning("somebody from %s was not let in", address)
                 raise Unwanted(WRONG) from unwanted
-            except TryAgain:
+            except TransientError:
                 self._attempts.good(name, address)
                 raise
             self._attempts.good(name, address)
@@ -178,7 +178,7 @@ class People:
             raise Unwanted("no user can have that name or password")
         if key not in self._persons:
             if len(self._persons) >= MOST_PEOPLE:
-                raise TryAgain(f"{MOST_PEOPLE} people are signed in already")
+                raise TransientError(f"{MOST_PEOPLE} people are signed in already")
             broker = self._broker.as_user(name, password)
             self._persons[key] = person = Person(broker, self._topics, self._turn, self._wards, self._changed)
             self._tasks[key] = task = asyncio.create_task(person.stay())
@@ -200,7 +200,7 @@ class People:
             del self._tasks[key]
             self._used_at.pop(key, None)
         if not person.verified.done():  # cancelled on the way
-            person.verified.set_exception(TryAgain("the station is stopping"))
+            person.verified.set_exception(TransientError("the station is stopping"))
         with suppress(asyncio.CancelledError):
             person.verified.exception()  # somebody may have stopped waiting for it
         for login in [login for login in self._logins.values() if login.person is person]:

@@ -16,11 +16,11 @@ from aiomqtt import Client, MqttError, ProtocolVersion
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from mqtt.async_client import connect, reason
+from mqtt.endpoint import BrokerEndpoint
 from station.sending import send
 from station.sight import EVERYWHERE, NOWHERE, Sight
-from vitals.broker import Broker
-from vitals.connection import come_in, reason
-from vitals.errors import Never, TryAgain
+from vitals.errors import PermanentError, TransientError
 from vitals.topics import Topics
 
 log = logging.getLogger("station")
@@ -37,7 +37,7 @@ AT_ONCE = 40  # wards that are asked for in one subscription
 ONLY_ASKED = SubscribeOptions(qos=0, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
 
 
-class Unwanted(Never):
+class Unwanted(PermanentError):
     """The broker does not take this user with this password. Not told apart: whether there is such a user."""
 
 
@@ -51,7 +51,7 @@ class Person:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: BrokerEndpoint,
         topics: Topics,
         turn: asyncio.Semaphore,
         wards: Callable[[], Collection[str]],
@@ -93,7 +93,7 @@ class Person:
                 self._fail(unwanted)
                 return
             if not self.verified.done():
-                self._fail(TryAgain(f"the broker is away ({told})"))
+                self._fail(TransientError(f"the broker is away ({told})"))
                 return
             # After a steady connection at once: who was revoked is to be gone at once.
             steady = clock() - since > LAST_RETRY_S
@@ -106,7 +106,7 @@ class Person:
             self._new_ward.set()
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish as this person; raises TryAgain where the broker does not take it now."""
+        """Publish as this person; raises TransientError where the broker does not take it now."""
         await send(self._client, topic, payload)
 
     # --- one connection ---
@@ -115,7 +115,7 @@ class Person:
         """Come in, ask what we may, and stay; raises MqttError at the end of the connection."""
         client = self._new_client()
         async with self._turn:
-            await come_in(client)
+            await connect(client)
         try:
             await self._ask_anew(client)
             self._client = client
@@ -199,7 +199,7 @@ class Person:
         """What one must be able to read to see a ward; and last, what only those can read who may act there."""
         topics = self._topics
         seen = [topics.vitals(ward, "+"), topics.status(ward, "+"), topics.alerts(ward), topics.limits(ward)]
-        return [*seen, topics.acks(ward, person=self.name)]
+        return [*seen, topics.alert_commands(ward, person=self.name)]
 
     def _fail(self, error: Exception) -> None:
         if not self.verified.done():

@@ -8,18 +8,20 @@ import asyncio
 
 from aiomqtt import Client, MqttError
 
-from vitals.connection import publish
-from vitals.errors import TryAgain
+from mqtt.async_client import publish
+from vitals.errors import TransientError
 
 TAKEN_S = 3.0  # seconds for the broker to take it
 
 
 async def send(client: Client | None, topic: str, payload: bytes, *, retain: bool = False) -> None:
-    """Publish; raises TryAgain, in words for the page, where there is no connection or no acknowledgement in time."""
+    """Publish; raises TransientError, in words for the page, where there is no connection or no acknowledgement in time."""
     if client is None:
-        raise TryAgain("nothing was sent: the broker is away")
+        raise TransientError("nothing was sent: the broker is away")
     try:
         async with asyncio.timeout(TAKEN_S):
             await publish(client, topic, payload, retain)
     except (MqttError, TimeoutError):
-        raise TryAgain("the broker did not take it; look at the page, and ask again where it is still so") from None
+        raise TransientError(
+            "the broker did not take it; look at the page, and ask again where it is still so"
+        ) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from vitals.service import HEARTBEAT_S, Presence
+from mqtt.service_status import HEARTBEAT_S, ServiceStatus
 
 BEATS = timedelta(seconds=2.2 * HEARTBEAT_S)
 """Without a heartbeat for so long a service is not there: two are missing. The page is to say so within 5 s."""
@@ -57,7 +57,7 @@ class Services:
         self._connected_at = None
         self._why = why
 
-    def take(self, name: str, presence: Presence, retained: bool, now: datetime) -> None:
+    def take(self, name: str, presence: ServiceStatus, retained: bool, now: datetime) -> None:
         """A birth, a heartbeat or a last will; a retained "online" may be a leftover and is not believed."""
         service = self._services.get(name)
         if service is None or presence.boot < service.boot:

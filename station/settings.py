@@ -4,20 +4,24 @@ from ipaddress import ip_address
 
 from pydantic import Field, field_validator, model_validator
 
-from vitals.settings import DatabaseUrl, NamedFile, Settings
+from mqtt.settings import BrokerSettings
+from sql.settings import DatabaseSettings, DatabaseUrl
+from vitals.settings import NamedFile
 
 
-class StationSettings(Settings):
+class StationSettings(BrokerSettings, DatabaseSettings):
     """What the station needs to know; each is VITALFLOW_ and the name in capitals. Without a database: no history."""
 
     station_host: str = Field("127.0.0.1", min_length=1, description="The address that the pages are served on.")
     station_port: int = Field(8080, ge=1, le=65_535, description="The port that the pages are served on.")
     station_certificate: NamedFile | None = Field(None, description="Serve https, with this certificate.")
     station_key: NamedFile | None = Field(None, description="The private key of that certificate.")
-    station_open: bool = Field(
+    station_allow_http: bool = Field(
         False, description="Serve plain http where other machines can reach it: something before it encrypts."
     )
-    station_names: str = Field("", description="Names that browsers may know it by, with commas; localhost is one.")
+    station_allowed_hosts: str = Field(
+        "", description="Names that browsers may know it by, with commas; localhost is one."
+    )
     station_client_id: str = Field(
         "station", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the station at the broker."
     )
@@ -35,12 +39,12 @@ class StationSettings(Settings):
     def _passwords_are_not_readable_on_the_way(self) -> "StationSettings":
         if (self.station_certificate is None) != (self.station_key is None):
             raise ValueError("VITALFLOW_STATION_CERTIFICATE and VITALFLOW_STATION_KEY go together; set both or none")
-        if not (self.is_encrypted or self.station_open or is_loopback(self.station_host)):
+        if not (self.is_encrypted or self.station_allow_http or is_loopback(self.station_host)):
             raise ValueError(
                 f"VITALFLOW_STATION_HOST is {self.station_host!r}, which other machines can reach, and without "
                 "encryption everybody on the way reads passwords and patients: set VITALFLOW_STATION_CERTIFICATE and "
                 "VITALFLOW_STATION_KEY, or keep 127.0.0.1, or, where something before it encrypts (a proxy, or a "
-                "container whose port is published on 127.0.0.1), set VITALFLOW_STATION_OPEN=True"
+                "container whose port is published on 127.0.0.1), set VITALFLOW_STATION_ALLOW_HTTP=True"
             )
         return self
 
@@ -77,7 +81,7 @@ class StationSettings(Settings):
     @property
     def names(self) -> frozenset[str]:
         """The names that a browser may ask for, in lower case; addresses need no name."""
-        given = {name.strip().lower() for name in self.station_names.split(",") if name.strip()}
+        given = {name.strip().lower() for name in self.station_allowed_hosts.split(",") if name.strip()}
         return frozenset({"localhost", self.station_host.lower(), *given})
 
 

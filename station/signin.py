@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from station.door import Seat, address
 from station.people import People, TooSoon
 from station.person import Unwanted
-from vitals.errors import TryAgain
+from vitals.errors import TransientError
 
 STATIC = Path(__file__).parent / "static"
 
@@ -39,7 +39,7 @@ def signin(people: People, cookie: str) -> APIRouter:
             return JSONResponse(_told(wait), 429, {"Retry-After": str(wait.wait_s)})
         except Unwanted as wrong:
             return JSONResponse(_told(wrong), 401)
-        except TryAgain as away:
+        except TransientError as away:
             return JSONResponse({"detail": f"Nobody can be verified now: {away}."}, 503)
         answer = JSONResponse({"name": person.name})
         # What the browser's own address line says: a proxy before us may be the one that encrypts.

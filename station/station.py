@@ -28,7 +28,7 @@ from station.views import Views
 from station.ward import Refusal, Ward
 from station.web import web
 from vitals.alert import Alert
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 log = logging.getLogger("station")
 
@@ -75,7 +75,7 @@ class Station:
         self._server = _Server(config)
 
     async def run(self) -> None:
-        """Listen, tell, serve, until a signal; raises Never where the port is taken or our name is.
+        """Listen, tell, serve, until a signal; raises PermanentError where the port is taken or our name is.
 
         1. Take the port.
         2. Hear the broker; look after the database; both may be away and come back.
@@ -153,12 +153,14 @@ class _Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens; raises Never where the address cannot be had."""
+    """A socket that listens; raises PermanentError where the address cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         taken = socket.create_server((host, port), family=family, backlog=256)
     except OSError as error:
-        raise Never(f"cannot serve on {host}:{port}: {error.strerror}; set VITALFLOW_STATION_HOST and _PORT") from None
+        raise PermanentError(
+            f"cannot serve on {host}:{port}: {error.strerror}; set VITALFLOW_STATION_HOST and _PORT"
+        ) from None
     with taken:
         # Every accepted connection inherits it.
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)

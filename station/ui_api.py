@@ -17,10 +17,10 @@ from station.asks import Asks, Publish
 from station.door import Seat, Visitor
 from station.views import Views
 from station.ward import Ward
+from vitals.alert_format import SPOKEN
 from vitals.command import PAUSE_S, Action, Command
-from vitals.errors import TryAgain
-from vitals.limits import Limits, Refused, apply
-from vitals.look import SPOKEN
+from vitals.errors import TransientError
+from vitals.limits import Limits, RequestRejected, apply
 from vitals.rules import Rule
 from vitals.signs import BY_KEY
 
@@ -91,9 +91,9 @@ def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> API
         command = Command(by=visitor.name, action=asked.action, seconds=asked.seconds, time=datetime.now(UTC))
         try:
             now = await asks.ask(alert, command, visitor.publish)
-        except Refused as refused:
+        except RequestRejected as refused:
             raise HTTPException(409, str(refused)) from None
-        except TryAgain as away:
+        except TransientError as away:
             raise HTTPException(503, str(away)) from None
         return {"state": str(now.state)}
 
@@ -128,11 +128,11 @@ def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> API
                 limits = _limits(asked, visitor.name)
                 apply(ward.rules, limits)
                 payload = msgspec.json.encode(limits)
-            except Refused as refused:
+            except RequestRejected as refused:
                 raise HTTPException(409, str(refused)) from None
         try:
             await publish_limits(ward.topics.limits(bed.seen.bed.ward, asked.device), payload)
-        except TryAgain as away:
+        except TransientError as away:
             raise HTTPException(503, str(away)) from None
         return {"set": bool(payload)}
 
@@ -142,7 +142,7 @@ def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> API
 def _limits(asked: NewLimits, by: str) -> Limits:
     scales: dict[int | None, Literal[1, 2] | None] = {None: None, 1: 1, 2: 2}
     if asked.spo2_scale not in scales:
-        raise Refused(f"spo2_scale is {asked.spo2_scale}; there are 1 and 2")
+        raise RequestRejected(f"spo2_scale is {asked.spo2_scale}; there are 1 and 2")
     return Limits(
         by=by,
         limits=dict(asked.limits),

@@ -10,19 +10,18 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from station.bed import Bed
+from mqtt.service_status import decode_service_status
+from station.bed import BedState
 from station.services import Services
 from vitals.alert import Alert
-from vitals.board import Board
-from vitals.limits import Limits, Refused, decode_limits
-from vitals.look import in_order
+from vitals.alert_format import in_order
+from vitals.codec import TimeWindow, decode
+from vitals.limits import Limits, RequestRejected, decode_limits
+from vitals.open_alerts import OpenAlerts
 from vitals.reading import MAX_TEXT
 from vitals.rules import RuleSet, decode_rules
-from vitals.service import decode_presence
 from vitals.status import decode_status
-from vitals.topics import BadTopic, Topics
-from vitals.topics import Bed as Place
-from vitals.wire import Clock, decode
+from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
 ANY_AGE = timedelta(days=36_500)  # the page refuses no reading for its age, it shows it; ingest refuses
 MAX_BEDS = 5_000  # a client may invent devices without end
@@ -65,14 +64,14 @@ class Ward:
     ) -> None:
         self.topics = topics
         self.services = services
-        self.beds: dict[str, Bed] = {}
+        self.beds: dict[str, BedState] = {}
         self.rules: RuleSet | None = None
         self.limits: dict[str, Limits] = {}
         self.counts = Counts()
         self.changed: set[str] = set()  # devices that a browser is to be told of anew
         self.gone: set[str] = set()  # and those that are no more
         self.worker = "alerts"  # the alert worker, by the service that told its rules
-        self._board = Board(topics, now)
+        self._board = OpenAlerts(topics, now)
         self._on_alert = on_alert
         self._on_refusal = on_refusal
         self._services_begin = f"{topics.root}/services/"
@@ -97,7 +96,7 @@ class Ward:
         else:
             try:
                 kind, place = self.topics.parse(topic)
-            except BadTopic:
+            except InvalidTopic:
                 self.counts.rejected += 1
                 return
             if kind == "vitals":
@@ -115,21 +114,21 @@ class Ward:
 
     def is_doubted(self) -> Callable[[Alert], bool]:
         """Tells of an alert whether nobody has told it again since the last connection."""
-        doubted = self._board.doubted()
+        doubted = self._board.stale()
         return lambda alert: alert.alert_id in doubted
 
     def wards(self) -> set[str]:
         """Every ward of which something was heard."""
         return {bed.seen.bed.ward for bed in self.beds.values()} | self._board.wards()
 
-    def is_shown(self, bed: Bed) -> bool:
+    def is_shown(self, bed: BedState) -> bool:
         """Not a bed of which nothing came but a retained "offline": it belongs to earlier days."""
         return bed.seen.online or bed.seen.last is not None
 
     # --- by kind of message ---
 
-    def _take_readings(self, place: Place, payload: bytes, now: datetime) -> None:
-        decoded = decode(payload, Clock.at(now, ANY_AGE))
+    def _take_readings(self, place: DeviceAddress, payload: bytes, now: datetime) -> None:
+        decoded = decode(payload, TimeWindow.at(now, ANY_AGE))
         self.counts.readings += len(decoded.readings)
         self.counts.rejected += bool(decoded.problems)
         bed = self._bed(place) if decoded.readings else None
@@ -139,7 +138,7 @@ class Ward:
             bed.hear(reading, place.ward)
         self._touch(place.device)
 
-    def _take_status(self, place: Place, payload: bytes) -> None:
+    def _take_status(self, place: DeviceAddress, payload: bytes) -> None:
         try:
             status = decode_status(payload)
         except ValueError:
@@ -160,10 +159,10 @@ class Ward:
                 bed.seen = bed.seen.told(status.state, status.boot, status.interval_s)
             self._touch(place.device)
 
-    def _take_limits(self, place: Place, payload: bytes) -> None:
+    def _take_limits(self, place: DeviceAddress, payload: bytes) -> None:
         try:
             limits = decode_limits(payload)
-        except Refused:
+        except RequestRejected:
             self.counts.rejected += 1  # the alert worker says why
             return
         if limits is None:
@@ -177,7 +176,7 @@ class Ward:
 
     def _take_service(self, name: str, payload: bytes, retained: bool, now: datetime) -> None:
         service, _, what = name.partition("/")
-        if what == "refusals" or what.startswith("refusals/"):
+        if what == "rejections" or what.startswith("rejections/"):
             try:
                 refusal = _decode_refusal(payload)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -187,7 +186,7 @@ class Ward:
         elif what == "rules":
             self._take_rules(service, payload)
         elif not what:
-            presence = decode_presence(payload)
+            presence = decode_service_status(payload)
             if presence is not None:
                 self.services.take(service, presence, retained, now)
 
@@ -202,13 +201,13 @@ class Ward:
             bed.use(bed.limits, self.rules)
             self._touch(device)
 
-    def _bed(self, place: Place) -> Bed | None:
+    def _bed(self, place: DeviceAddress) -> BedState | None:
         bed = self.beds.get(place.device)
         if bed is None:
             if len(self.beds) >= MAX_BEDS:
                 self.counts.rejected += 1
                 return None
-            bed = self.beds[place.device] = Bed(place, self.limits.get(place.device), self.rules)
+            bed = self.beds[place.device] = BedState(place, self.limits.get(place.device), self.rules)
         return bed
 
     def _touch(self, device: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from identity.enrolment import check_name
 from tests.fix_world import World
 from tests.guest import NOTHING, Guest, connects, packet, publishes, subscribes
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 Attempt = Callable[[World], str]
 NO = "Not authorized"
@@ -66,7 +66,7 @@ def bad_name(name: str) -> Attempt:
         for what in ("device", "ward"):
             try:
                 check_name(what, name)
-            except Never as refused:
+            except PermanentError as refused:
                 said = str(refused)
             else:
                 return f"a {what} may be called so"
@@ -244,11 +244,11 @@ def readable_by_others(world: World) -> str:
 
 
 def credentials(path: Path) -> str:
-    from vitals.credentials import read_credentials
+    from mqtt.credentials import read_credentials
 
     try:
         read_credentials(path)
-    except Never as refused:
+    except PermanentError as refused:
         return str(refused)
     return "Success"
 
@@ -256,7 +256,7 @@ def credentials(path: Path) -> str:
 OWN = pub("bed-1", "vitals/icu-1/bed-1")
 OWN_RECEIPTS = sub("bed-1", "receipts/icu-1/bed-1")
 OWN_WARD = sub("ada", "vitals/icu-1/#")
-OWN_ACK = pub("ada", "acks/icu-1/bed-1/spo2-low/ada", b'{"action":"acknowledge"}')
+OWN_ACK = pub("ada", "alert-commands/icu-1/bed-1/spo2-low/ada", b'{"action":"acknowledge"}')
 COMMAND = b'{"commands":[{"command":"listClients"}]}'
 
 CASES = [
@@ -336,8 +336,13 @@ CASES = [
         NO,
         pub("alerts", "alerts/icu-1/bed-1/none", b""),
     ),
-    Case("acknowledge as a device", pub("bed-1", "acks/icu-1/bed-1/spo2-low"), NO, OWN_ACK),
-    Case("acknowledge as a device in a person's name", pub("bed-1", "acks/icu-1/bed-1/spo2-low/ada"), NO, OWN_ACK),
+    Case("acknowledge as a device", pub("bed-1", "alert-commands/icu-1/bed-1/spo2-low"), NO, OWN_ACK),
+    Case(
+        "acknowledge as a device in a person's name",
+        pub("bed-1", "alert-commands/icu-1/bed-1/spo2-low/ada"),
+        NO,
+        OWN_ACK,
+    ),
     Case(
         "forge a receipt for oneself",
         pub("bed-1", "receipts/icu-1/bed-1"),
@@ -429,30 +434,30 @@ CASES = [
     Case("read who was enrolled", sub("grace", "audit/#"), NO, sub("ingest", "audit/#")),
     Case(
         "read what was refused to another person",
-        sub("ada", "services/alerts/refusals/grace"),
+        sub("ada", "services/alerts/rejections/grace"),
         NO,
-        sub("ada", "services/alerts/refusals/ada"),
+        sub("ada", "services/alerts/rejections/ada"),
     ),
-    Case("acknowledge in another one's name", pub("ada", "acks/icu-1/bed-1/spo2-low/grace"), NO, OWN_ACK),
-    Case("acknowledge without a name", pub("ada", "acks/icu-1/bed-1/spo2-low"), NO, OWN_ACK),
-    Case("acknowledge in another ward", pub("ada", "acks/icu-2/bed-9/spo2-low/ada"), NO, OWN_ACK),
+    Case("acknowledge in another one's name", pub("ada", "alert-commands/icu-1/bed-1/spo2-low/grace"), NO, OWN_ACK),
+    Case("acknowledge without a name", pub("ada", "alert-commands/icu-1/bed-1/spo2-low"), NO, OWN_ACK),
+    Case("acknowledge in another ward", pub("ada", "alert-commands/icu-2/bed-9/spo2-low/ada"), NO, OWN_ACK),
     Case(
         "acknowledge as who may only read",
-        pub("eve", "acks/icu-1/bed-1/spo2-low/eve"),
+        pub("eve", "alert-commands/icu-1/bed-1/spo2-low/eve"),
         NO,
         sub("eve", "alerts/icu-1/#"),
     ),
     Case(
         "read what another person says",
-        sub("ada", "acks/icu-1/+/+/grace"),
+        sub("ada", "alert-commands/icu-1/+/+/grace"),
         NO,
-        sub("ada", "acks/icu-1/+/+/ada"),
+        sub("ada", "alert-commands/icu-1/+/+/ada"),
     ),
     Case(
         "read one's own word as who may only read",
-        sub("eve", "acks/icu-1/+/+/eve"),
+        sub("eve", "alert-commands/icu-1/+/+/eve"),
         NO,
-        sub("ada", "acks/icu-1/+/+/ada"),
+        sub("ada", "alert-commands/icu-1/+/+/ada"),
     ),
     Case("publish vitals as a person", pub("grace", "vitals/icu-1/bed-1"), NO, OWN),
     Case(
@@ -485,12 +490,19 @@ CASES = [
     ),
     Case(
         "acknowledge as ingest",
-        pub("ingest", "acks/icu-1/bed-1/spo2-low/ada"),
+        pub("ingest", "alert-commands/icu-1/bed-1/spo2-low/ada"),
         NO,
         OWN_ACK,
     ),
-    Case("acknowledge for a person as the station", pub("station", "acks/icu-1/bed-1/spo2-low/ada"), NO, OWN_ACK),
-    Case("acknowledge without a name as the station", pub("station", "acks/icu-1/bed-1/spo2-low"), NO, OWN_ACK),
+    Case(
+        "acknowledge for a person as the station",
+        pub("station", "alert-commands/icu-1/bed-1/spo2-low/ada"),
+        NO,
+        OWN_ACK,
+    ),
+    Case(
+        "acknowledge without a name as the station", pub("station", "alert-commands/icu-1/bed-1/spo2-low"), NO, OWN_ACK
+    ),
     Case("publish vitals as ingest", pub("ingest", "vitals/icu-1/bed-1"), NO, OWN),
     Case(
         "forge a receipt as alerts",

@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 
 from stack.programs import find
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 pytest_plugins = [
     "tests.fix_counts",
@@ -33,6 +33,6 @@ hypothesis.settings.load_profile("vitalflow")
 def pytest_report_header(config: pytest.Config) -> list[str]:
     try:
         programs = find()
-    except Never as missing:
+    except PermanentError as missing:
         return [f"servers: NONE, so everything but tests/unit will fail: {missing}"]
     return [f"servers: Mosquitto and PostgreSQL with TimescaleDB from {programs.root or 'this machine'}"]

@@ -14,13 +14,13 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from mqtt.endpoint import BrokerEndpoint, prepare
 from stack.servers import free_port
 from tests.fix_process import ServiceProcess
 from tests.fix_servers import eventually
 from vitals.alert import Alert, decode_alert
-from vitals.broker import Broker, prepare
+from vitals.codec import encode
 from vitals.reading import reading
-from vitals.wire import encode
 
 RULES = """
 [[rule]]
@@ -82,7 +82,9 @@ class Person:
     `told` has all of them in order, None for a topic that was emptied; `now` what is retained, by topic below alerts/.
     """
 
-    def __init__(self, port: int, see: Broker | None = None, measure: Broker | None = None, device: str = "") -> None:
+    def __init__(
+        self, port: int, see: BrokerEndpoint | None = None, measure: BrokerEndpoint | None = None, device: str = ""
+    ) -> None:
         """`see` and `measure`: at a broker with doors, who watches, and the device that measures."""
         self.told: list[tuple[str, Alert | None]] = []
         self.now: dict[str, Alert] = {}
@@ -91,7 +93,7 @@ class Person:
         self._ready = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"person-{uuid.uuid4().hex[:6]}")
         self._client.on_connect = lambda client, *_: (
-            client.subscribe([("vitalflow/alerts/#", 1), ("vitalflow/services/+/refusals", 1)]) and None
+            client.subscribe([("vitalflow/alerts/#", 1), ("vitalflow/services/+/rejections", 1)]) and None
         )
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._see
@@ -108,7 +110,7 @@ class Person:
         assert self._ready.wait(10)
 
     def _see(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        if message.topic.endswith("/refusals"):
+        if message.topic.endswith("/rejections"):
             self.refusals.append(json.loads(message.payload))
             return
         topic = message.topic.removeprefix("vitalflow/alerts/")
@@ -132,7 +134,7 @@ class Person:
 
     def does(self, action: str, place: str, by: str = "nurse Ada", **more: object) -> None:
         """A command about an alert: `place` is ward/device/rule."""
-        self.send(f"acks/{place}", json.dumps({"by": by, "action": action, **more}).encode())
+        self.send(f"alert-commands/{place}", json.dumps({"by": by, "action": action, **more}).encode())
 
     def sees(self, place: str, timeout: float = 10, **fields: object) -> Alert:
         """Wait until the alert on `place` has these fields."""

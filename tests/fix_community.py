@@ -17,7 +17,7 @@ import pytest
 from sql.migrate import INGEST_ROLE, READER_ROLE
 from tests.community.server import SOURCE, native_database, webassembly
 from tests.fix_servers import INGEST_PASSWORD, READER_PASSWORD, Db
-from vitals.settings import without_password
+from vitals.urls import without_password
 
 NATIVE = "VITALFLOW_TEST_COMMUNITY_URL"
 

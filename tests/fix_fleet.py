@@ -10,8 +10,8 @@ from typing import Any
 from devices.fleet import run_fleet
 from devices.simulation import ward_of
 from devices.tally import Tally
+from mqtt.endpoint import BrokerEndpoint
 from tests.fix_servers import Db
-from vitals.broker import Broker
 from vitals.reading import Reading
 from vitals.topics import Topics
 
@@ -31,7 +31,7 @@ class Fleet:
         self.said: list[str] = []
         self._options = options
         self.tally = Tally(devices)
-        self._broker = Broker.parse(mqtt_url)
+        self._broker = BrokerEndpoint.parse(mqtt_url)
         self._sources = ward_of(devices, ward="icu-1", boot=int(time.time()), seed=7, interval_s=1 / hertz)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()

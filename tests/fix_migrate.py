@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 
 from stack.programs import CHECKOUT
-from stack.servers import Database, ensure_database
+from stack.servers import DatabaseServer, ensure_database
 from tests.fix_servers import Db, db_of
 
 TIMEOUT = 60  # seconds
@@ -91,7 +91,7 @@ def copy_rooms(folder: Path, *rooms: str) -> Path:
 
 
 @pytest.fixture
-def empty(database: Database) -> Iterator[Db]:
+def empty(database: DatabaseServer) -> Iterator[Db]:
     """A database with nothing in it."""
     name = f"empty_{uuid.uuid4().hex[:12]}"
     ensure_database(database.url("postgres"), name)

@@ -13,11 +13,10 @@ from identity.enrolment import enroll
 from identity.furnishing import members
 from identity.policy import Kind, User
 from identity.settings import LOCAL
+from mqtt.endpoint import BrokerEndpoint
 from stack.doors import Doors, Ways
 from stack.programs import Programs
-from stack.servers import Broker as BrokerServer
-from stack.servers import free_port
-from vitals.broker import Broker
+from stack.servers import BrokerServer, free_port
 from vitals.topics import Topics
 
 WORDS = {name: f"word-of-{name}" for name in ("admin", "ingest", "alerts", "station", "operator")}
@@ -48,9 +47,9 @@ class Secured:
         """The CA's certificate."""
         return self.doors.authority.certificate
 
-    def broker(self, user: str | None = None, password: str | None = None) -> Broker:
+    def broker(self, user: str | None = None, password: str | None = None) -> BrokerEndpoint:
         """The broker as one of its users; with another password, if one is given."""
-        found = replace(Broker.parse(self.url), ca=self.ca)
+        found = replace(BrokerEndpoint.parse(self.url), ca=self.ca)
         return found if user is None else found.as_user(user, password or f"word-of-{user}")
 
     def url_of(self, user: str) -> str:
@@ -69,7 +68,7 @@ class Secured:
             "VITALFLOW_MQTT_URL": self.url_of(user),
             "VITALFLOW_MQTT_CA": str(self.ca),
             "VITALFLOW_ADMIN_URL": self.url_of("admin"),
-            "VITALFLOW_IDENTITY": str(self.doors.authority.folder),
+            "VITALFLOW_CA_DIR": str(self.doors.authority.folder),
             "VITALFLOW_MQTT_CERTIFICATE_PORT": str(self.doors.ways.certificates),
         }
 

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
 from stack.programs import Programs, find
-from stack.servers import OWNER, Broker, Database, ensure_database, free_port, raise_file_limit
+from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port, raise_file_limit
 
 TEMPLATE = "vitalflow_template"
 INGEST_PASSWORD = "ingest-in-a-test"
@@ -80,10 +80,10 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_broker(programs: Programs, run_name: str, logs: Path) -> Iterator[Broker]:
+def shared_broker(programs: Programs, run_name: str, logs: Path) -> Iterator[BrokerServer]:
     """One broker for all tests that do not harm it."""
     raise_file_limit()
-    server = Broker(programs, f"{run_name}-broker", free_port(), logs / "broker.log")
+    server = BrokerServer(programs, f"{run_name}-broker", free_port(), logs / "broker.log")
     server.start()
     yield server
     server.stop()
@@ -91,7 +91,7 @@ def shared_broker(programs: Programs, run_name: str, logs: Path) -> Iterator[Bro
 
 
 @pytest.fixture
-def broker(shared_broker: Broker) -> Iterator[Broker]:
+def broker(shared_broker: BrokerServer) -> Iterator[BrokerServer]:
     """A broker that is never harmed, and that remembers nothing of the test before; to kill one, take `own_broker`."""
     yield shared_broker
     forget_retained(shared_broker.port)
@@ -115,9 +115,9 @@ def forget_retained(port: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def database(programs: Programs, run_name: str, logs: Path) -> Iterator[Database]:
+def database(programs: Programs, run_name: str, logs: Path) -> Iterator[DatabaseServer]:
     """A PostgreSQL that is never harmed, with a migrated template database."""
-    server = Database(programs, f"{run_name}-database", free_port(), logs / "database.log")
+    server = DatabaseServer(programs, f"{run_name}-database", free_port(), logs / "database.log")
     server.start()
     make_template(server)
     yield server
@@ -125,7 +125,7 @@ def database(programs: Programs, run_name: str, logs: Path) -> Iterator[Database
     programs.remove(server.folder.parent)
 
 
-def make_template(server: Database) -> None:
+def make_template(server: DatabaseServer) -> None:
     """Migrate once; every test's database is a copy."""
     ensure_database(server.url("postgres"), TEMPLATE)
     with connect(server.url(TEMPLATE)) as connection:
@@ -136,27 +136,27 @@ def make_template(server: Database) -> None:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [TEMPLATE])
 
 
-def logins(server: Database, name: str) -> dict[str, str]:
+def logins(server: DatabaseServer, name: str) -> dict[str, str]:
     return {
         INGEST_ROLE: server.url(name, INGEST_ROLE, INGEST_PASSWORD),
         READER_ROLE: server.url(name, READER_ROLE, READER_PASSWORD),
     }
 
 
-def copy_of_template(server: Database, name: str) -> Db:
+def copy_of_template(server: DatabaseServer, name: str) -> Db:
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         order = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
         connection.execute(order)
     return db_of(server, name)
 
 
-def db_of(server: Database, name: str) -> Db:
+def db_of(server: DatabaseServer, name: str) -> Db:
     urls = logins(server, name)
     return Db(server.url(name), urls[INGEST_ROLE], urls[READER_ROLE])
 
 
 @pytest.fixture
-def db(database: Database, request: pytest.FixtureRequest) -> Iterator[Db]:
+def db(database: DatabaseServer, request: pytest.FixtureRequest) -> Iterator[Db]:
     """A fresh, migrated database for one test."""
     name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
     yield copy_of_template(database, name)
@@ -165,9 +165,9 @@ def db(database: Database, request: pytest.FixtureRequest) -> Iterator[Db]:
 
 
 @pytest.fixture
-def own_broker(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[Broker]:
+def own_broker(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[BrokerServer]:
     """A broker for one test to kill."""
-    server = Broker(programs, f"{run_name}-own-broker", free_port(), tmp_path / "broker.log")
+    server = BrokerServer(programs, f"{run_name}-own-broker", free_port(), tmp_path / "broker.log")
     server.start()
     yield server
     server.stop()
@@ -175,9 +175,9 @@ def own_broker(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[Br
 
 
 @pytest.fixture
-def own_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[tuple[Database, Db]]:
+def own_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[tuple[DatabaseServer, Db]]:
     """A PostgreSQL for one test to stop, with a migrated database in it."""
-    server = Database(programs, f"{run_name}-own-database", free_port(), tmp_path / "database.log")
+    server = DatabaseServer(programs, f"{run_name}-own-database", free_port(), tmp_path / "database.log")
     server.start()
     ensure_database(server.url("postgres"), OWNER)
     with connect(server.url()) as connection:

@@ -21,7 +21,7 @@ from stack.servers import free_port
 from tests.browser import chromium
 from tests.browser.watching import COUNT_TONES
 from tests.fix_process import ServiceProcess
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 DESK = {"width": 1280, "height": 800}
 # What this machine does to its network is not the page's fault; the page comes back by itself.
@@ -43,7 +43,7 @@ NOT_OURS = (
 def pytest_report_header(config: pytest.Config) -> str:
     try:
         path = chromium.find()
-    except Never as missing:
+    except PermanentError as missing:
         return f"browser: NONE, so tests/browser will fail: {missing}"
     return f"browser: {chromium.version(path)} ({path})"
 

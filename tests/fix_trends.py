@@ -10,7 +10,7 @@ from bench.readings import insert_readings
 from sql.backfill import backfill
 from sql.files import named
 from sql.migrate import connect
-from stack.servers import Database
+from stack.servers import DatabaseServer
 from tests.fix_community import community_db
 from tests.fix_migrate import migrate
 from tests.fix_servers import Db, copy_of_template
@@ -132,7 +132,7 @@ def fill_with_stories(db: Db) -> None:
 def weeks(request: pytest.FixtureRequest) -> Iterator[Db]:
     """Twenty days of readings, on each edition in turn; tests may read them, and take back what they add."""
     if request.param == "Apache":
-        database: Database = request.getfixturevalue("database")
+        database: DatabaseServer = request.getfixturevalue("database")
         db = copy_of_template(database, "weeks")
         fill_with_stories(db)
         yield db

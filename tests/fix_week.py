@@ -9,7 +9,7 @@ import pytest
 
 from bench.week import Week, fill_week
 from sql.migrate import READER_ROLE, connect
-from stack.servers import Database
+from stack.servers import DatabaseServer
 from tests.fix_community import community_db
 from tests.fix_migrate import migrate
 from tests.fix_servers import Db, copy_of_template
@@ -23,7 +23,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 def week(request: pytest.FixtureRequest) -> Iterator[Db]:
     """A week of five beds up to the moment it was made; tests only read it, or take back what they change."""
     if request.param == "Apache":
-        database: Database = request.getfixturevalue("database")
+        database: DatabaseServer = request.getfixturevalue("database")
         db = copy_of_template(database, "week")
         _fill(db)
         yield db

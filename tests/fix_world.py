@@ -17,13 +17,13 @@ from identity.ca import Pair
 from identity.control import control
 from identity.enrolment import enroll
 from identity.policy import Kind, User
+from mqtt.endpoint import BrokerEndpoint
 from stack.home import Home, Secrets
 from stack.plan import Ports
 from stack.programs import CHECKOUT
 from stack.servers import taken
 from tests.fix_servers import eventually
 from tests.guest import connects
-from vitals.broker import Broker
 from vitals.topics import Topics
 
 WORD = "a-word-that-is-long-enough"
@@ -54,11 +54,11 @@ class World:
         return self.home.identity / "ca.crt"
 
     @property
-    def nobody(self) -> Broker:
+    def nobody(self) -> BrokerEndpoint:
         """The broker, without a name."""
-        return Broker("127.0.0.1", self.ports.broker, tls=True, ca=self.ca)
+        return BrokerEndpoint("127.0.0.1", self.ports.broker, tls=True, ca=self.ca)
 
-    def user(self, name: str) -> Broker:
+    def user(self, name: str) -> BrokerEndpoint:
         """The broker as one of its users."""
         return self.nobody.as_user(name, self.secrets.broker.get(name, WORD))
 
@@ -66,7 +66,7 @@ class World:
         """The client id of a device's own session; a random one for anybody else."""
         return self.user(name).client_id(name) if any(one.name == name for one in PEOPLE[:4]) else ""
 
-    def card(self, name: str) -> Broker:
+    def card(self, name: str) -> BrokerEndpoint:
         """The broker as who has the certificate called `name`."""
         certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         return replace(self.nobody, port=self.ports.certificates, certificate=certificate, key=key)

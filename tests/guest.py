@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from vitals.broker import Broker, prepare
+from mqtt.endpoint import BrokerEndpoint, prepare
 
 PATIENCE = 5.0  # seconds for an answer
 NOTHING = "nothing"
@@ -24,7 +24,7 @@ class Guest:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: BrokerEndpoint,
         client_id: str = "",
         *,
         clean: bool = True,
@@ -120,20 +120,22 @@ class Guest:
         return NOTHING
 
 
-def connects(broker: Broker, client_id: str = "", **options: Any) -> str:
+def connects(broker: BrokerEndpoint, client_id: str = "", **options: Any) -> str:
     """What became of an attempt to connect."""
     with Guest(broker, client_id, **options) as guest:
         return guest.connected
 
 
-def publishes(broker: Broker, client_id: str, topic: str, payload: bytes = b"{}", *, retain: bool = False) -> str:
+def publishes(
+    broker: BrokerEndpoint, client_id: str, topic: str, payload: bytes = b"{}", *, retain: bool = False
+) -> str:
     """What became of an attempt to publish."""
     with Guest(broker, client_id) as guest:
         assert guest.connected == "Success", guest.connected
         return guest.publish(topic, payload, retain=retain)
 
 
-def subscribes(broker: Broker, client_id: str, topic: str) -> str:
+def subscribes(broker: BrokerEndpoint, client_id: str, topic: str) -> str:
     """What became of an attempt to subscribe."""
     with Guest(broker, client_id) as guest:
         assert guest.connected == "Success", guest.connected

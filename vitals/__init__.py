@@ -1,6 +1,4 @@
-"""What a reading is and how it travels.
+"""The domain: readings, signs, alerts, rules and their wire formats, without sockets, clocks or databases.
 
-Every room of the house (devices, ingest, alerts, sql, stack) imports from here; nothing here imports
-from them. `signs` is the one table of vital signs, `reading` the value, `wire` its JSON, `topics` its
-address, `settings` and `errors` what all services share.
+Imports nothing of the project; every other package imports it. It has no main loop.
 """

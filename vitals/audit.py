@@ -1,6 +1,6 @@
 """What a person did, for the record: acknowledgements, limits, enrolments, as `ingest` keeps them in `audit_event`.
 
-Three kinds of topic lead here, below the root: `acks/{ward}/{device}/{rule}`, or with `/{person}` behind it where the
+Three kinds of topic lead here, below the root: `alert-commands/{ward}/{device}/{rule}`, or with `/{person}` behind it where the
 broker vouches for the user; `limits/{ward}/{device}`; and `audit/enrolment`. The alert worker decides whether an
 acknowledgement or a limit is good; the record keeps it either way, because who tried matters too. Pure.
 """
@@ -12,16 +12,16 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vitals.reading import MAX_TEXT
-from vitals.topics import BadTopic
+from vitals.topics import InvalidTopic
 
 MAX_AUDIT = 16 * 1024  # bytes
-KINDS = ("acks", "limits", "audit")
+KINDS = ("alert-commands", "limits", "audit")
 ENROLMENT = "enrolment"
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 
 
-class Done(Struct, frozen=True, kw_only=True):
+class AuditRecord(Struct, frozen=True, kw_only=True):
     """One thing that a person did.
 
     time     when, where the message says so; a message with a time is kept once however often it is told
@@ -72,27 +72,27 @@ def filters(root: str) -> list[str]:
     return [f"{root}/{kind}/#" for kind in KINDS]
 
 
-def decode_done(root: str, topic: str, payload: bytes) -> Done:
+def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
     """Take a message on one of these topics apart.
 
-    Raises BadTopic for a topic that is none of them, and ValueError with a sentence for a payload that does not fit.
+    Raises InvalidTopic for a topic that is none of them, and ValueError with a sentence for a payload that does not fit.
     """
     head = root + "/"
     kind, *names = topic.removeprefix(head).split("/")
     if not topic.startswith(head) or not all(0 < len(name) <= MAX_TEXT and name.isprintable() for name in names):
-        raise BadTopic(f"topic {topic[:300]!r} does not fit {_shape(root, kind)}")
+        raise InvalidTopic(f"topic {topic[:300]!r} does not fit {_shape(root, kind)}")
     if len(payload) > MAX_AUDIT:
         raise ValueError(f"{len(payload)} bytes; at most {MAX_AUDIT} are read")
     try:
         match kind, names:
-            case "acks", [ward, device, rule, *person] if len(person) <= 1:
+            case "alert-commands", [ward, device, rule, *person] if len(person) <= 1:
                 done = _acknowledgement(_command(payload), ward, device, rule, *person)
             case "limits", [ward, device]:
                 done = _limits_set(None if not payload else _limits(payload), ward, device)
             case "audit", [name] if name == ENROLMENT:
                 done = _enrolled(_enrolment(payload))
             case _:
-                raise BadTopic(f"topic {topic[:300]!r} does not fit {_shape(root, kind)}")
+                raise InvalidTopic(f"topic {topic[:300]!r} does not fit {_shape(root, kind)}")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"nothing for the record: {str(error).replace('`', '')}") from None
     for text in (done.who, done.action, done.ward, done.device):
@@ -101,13 +101,13 @@ def decode_done(root: str, topic: str, payload: bytes) -> Done:
     return done
 
 
-def _acknowledgement(command: _Command, ward: str, device: str, rule: str, person: str | None = None) -> Done:
+def _acknowledgement(command: _Command, ward: str, device: str, rule: str, person: str | None = None) -> AuditRecord:
     detail: dict[str, Any] = {} if command.seconds is None else {"seconds": command.seconds}
     if person is None and not command.by.strip():
         raise ValueError("nothing for the record: by is empty; expected a name")
     if person is not None and command.by not in ("", person):
         detail["by"] = command.by  # a user of the broker who signs with another name
-    return Done(
+    return AuditRecord(
         action=command.action,
         time=command.time,
         who=person or command.by,
@@ -118,16 +118,16 @@ def _acknowledgement(command: _Command, ward: str, device: str, rule: str, perso
     )
 
 
-def _limits_set(limits: _Limits | None, ward: str, device: str) -> Done:
+def _limits_set(limits: _Limits | None, ward: str, device: str) -> AuditRecord:
     if limits is None:  # how MQTT takes a retained message away; nobody signs that
-        return Done(action="remove_limits", ward=ward, device=device)
+        return AuditRecord(action="remove_limits", ward=ward, device=device)
     detail = {"limits": limits.limits, "spo2_scale": limits.spo2_scale, "patient_id": limits.patient_id}
     told = {key: value for key, value in detail.items() if value is not None}
-    return Done(action="set_limits", time=limits.time, who=limits.by, ward=ward, device=device, detail=told)
+    return AuditRecord(action="set_limits", time=limits.time, who=limits.by, ward=ward, device=device, detail=told)
 
 
-def _enrolled(enrolment: _Enrolment) -> Done:
-    return Done(
+def _enrolled(enrolment: _Enrolment) -> AuditRecord:
+    return AuditRecord(
         action=enrolment.action,
         time=enrolment.time,
         who=enrolment.by,
@@ -139,8 +139,8 @@ def _enrolled(enrolment: _Enrolment) -> Done:
 
 def _shape(root: str, kind: str) -> str:
     match kind:
-        case "acks":
-            return f"{root}/acks/WARD/DEVICE/RULE or {root}/acks/WARD/DEVICE/RULE/PERSON"
+        case "alert-commands":
+            return f"{root}/alert-commands/WARD/DEVICE/RULE or {root}/alert-commands/WARD/DEVICE/RULE/PERSON"
         case "limits":
             return f"{root}/limits/WARD/DEVICE"
         case _:

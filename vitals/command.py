@@ -1,6 +1,6 @@
 """What a person asks of an alert: acknowledge it, pause its audio, resume it. Pure.
 
-On `acks/{ward}/{device}/{rule}`, and from a user of the broker one level further down, `.../{rule}/{person}`.
+On `alert-commands/{ward}/{device}/{rule}`, and from a user of the broker one level further down, `.../{rule}/{person}`.
 
 `python -m alerts watch` and the station encode here; the worker decodes and carries it out, or refuses.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from vitals.limits import Refused
+from vitals.limits import RequestRejected
 from vitals.reading import MAX_TEXT
 
 MAX_COMMAND = 4 * 1024  # bytes
@@ -41,18 +41,18 @@ def encode_command(command: Command) -> bytes:
 
 
 def decode_command(payload: bytes, person: str | None = None) -> Command:
-    """Take a command apart; raises Refused.
+    """Take a command apart; raises RequestRejected.
 
     person   the broker's user who says it, where it came on the topic of one: that is who it is by, whatever it says
     """
     if len(payload) > MAX_COMMAND:
-        raise Refused(f"{len(payload)} bytes; a command has at most {MAX_COMMAND}")
+        raise RequestRejected(f"{len(payload)} bytes; a command has at most {MAX_COMMAND}")
     try:
         command = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(f"not a command: {str(error).replace('`', '')}") from None
+        raise RequestRejected(f"not a command: {str(error).replace('`', '')}") from None
     if person is not None:
         command = msgspec.structs.replace(command, by=person)
     if not command.by.strip() or len(command.by) > MAX_TEXT or not command.by.isprintable():
-        raise Refused(f"by is {command.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
+        raise RequestRejected(f"by is {command.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
     return command

@@ -13,14 +13,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
-from vitals.rules import Level, Rule, RuleSet, contradictions, objections
+from vitals.rules import Level, Rule, RuleSet, find_conflicts, validate_levels
 
 MAX_LIMITS = 16 * 1024  # bytes
 
 
-class Refused(Never):
+class RequestRejected(PermanentError):
     """What a person asked for and does not get; the text says why, for that person."""
 
 
@@ -40,7 +40,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     patient_id: str | None = None
     time: Annotated[datetime, Meta(tz=True)] | None = None
 
-    def hold_for(self, patient_id: str | None) -> bool:
+    def applies_to(self, patient_id: str | None) -> bool:
         """Whether they hold while this patient is on the device."""
         return self.patient_id is None or patient_id is None or self.patient_id == patient_id
 
@@ -49,22 +49,22 @@ _decode = msgspec.json.Decoder(Limits).decode
 
 
 def decode_limits(payload: bytes) -> Limits | None:
-    """Take the message apart; None for an empty one. Raises Refused."""
+    """Take the message apart; None for an empty one. Raises RequestRejected."""
     if not payload:
         return None
     if len(payload) > MAX_LIMITS:
-        raise Refused(f"{len(payload)} bytes; a bed's limits have at most {MAX_LIMITS}")
+        raise RequestRejected(f"{len(payload)} bytes; a bed's limits have at most {MAX_LIMITS}")
     try:
         limits = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(f"not a bed's limits: {str(error).replace('`', '')}") from None
+        raise RequestRejected(f"not a bed's limits: {str(error).replace('`', '')}") from None
     if not limits.by.strip() or len(limits.by) > MAX_TEXT or not limits.by.isprintable():
-        raise Refused(f"by is {limits.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
+        raise RequestRejected(f"by is {limits.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
     return limits
 
 
 def apply(rules: RuleSet, limits: Limits) -> RuleSet:
-    """The rules with these limits; raises Refused, with every objection, and then nothing of them holds."""
+    """The rules with these limits; raises RequestRejected, with every objection, and then nothing of them holds."""
     told: list[str] = []
     changed: dict[str, Rule] = {}
     for name, wanted in limits.limits.items():
@@ -82,11 +82,11 @@ def apply(rules: RuleSet, limits: Limits) -> RuleSet:
         steps += [None] * (len(rule.levels) - len(steps))
         new = tuple(_moved(level, step) for level, step in zip(rule.levels, steps, strict=True))
         changed[name] = replace(rule, levels=new)
-        told += [f"{name}, level {place + 1}: {said}" for place, said in objections(changed[name])]
+        told += [f"{name}, level {place + 1}: {said}" for place, said in validate_levels(changed[name])]
     new_rules = tuple(changed.get(rule.name, rule) for rule in rules.rules)
-    told += [f"{rule.name}: {said}" for rule, said in contradictions(new_rules)]
+    told += [f"{rule.name}: {said}" for rule, said in find_conflicts(new_rules)]
     if told:
-        raise Refused("; ".join(told))
+        raise RequestRejected("; ".join(told))
     return replace(rules, rules=new_rules, spo2_scale=limits.spo2_scale or rules.spo2_scale)
 
 

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.sample import Sample
 from vitals.signs import BY_KEY, SIGNS
 
@@ -126,7 +126,7 @@ class Summary:
 class Recording:
     """One file, opened anew for each pass. Reads its header at once.
 
-    Raises Never, in one sentence with file, line, value and what was expected, for a file that is missing, is
+    Raises PermanentError, in one sentence with file, line, value and what was expected, for a file that is missing, is
     not text, or has columns of no known format.
     """
 
@@ -134,7 +134,7 @@ class Recording:
         self.path = path
         header = next(self._lines(",|"), None)
         if header is None:
-            raise Never(f"{path} is empty; expected a line of column names: {KNOWN}")
+            raise PermanentError(f"{path} is empty; expected a line of column names: {KNOWN}")
         self.layout = _layout(path, header[1], format)
         columns = next(self._lines(self.layout.delimiter))[1]
         self._width = len(columns)
@@ -149,7 +149,7 @@ class Recording:
         """Columns that no sign is read from."""
 
     def summary(self) -> Summary:
-        """Read the whole file once; raises Never at the first row that cannot be read."""
+        """Read the whole file once; raises PermanentError at the first row that cannot be read."""
         readings = empty = 0
         last = 0.0
         for row in self.rows():
@@ -159,25 +159,29 @@ class Recording:
                 readings += 1
             last = row.elapsed_s
         if not readings:
-            raise Never(f"{self.path} holds no row with a value; expected numbers below {', '.join(self._found())}")
+            raise PermanentError(
+                f"{self.path} holds no row with a value; expected numbers below {', '.join(self._found())}"
+            )
         return Summary(readings, empty, last, last / (readings + empty - 1) if last else 1.0)
 
     def rows(self) -> Iterator[Row]:
-        """The rows in order. Raises Never for a row that cannot be read, and for a time that goes back."""
+        """The rows in order. Raises PermanentError for a row that cannot be read, and for a time that goes back."""
         lines = self._lines(self.layout.delimiter)
         next(lines)
         first: float | None = None
         previous = -math.inf
         for number, (line, cells) in enumerate(lines):
             if len(cells) != self._width and (len(cells) < self._width or any(cells[self._width :])):
-                raise self._complaint(line, f"has {len(cells)} values", f"{self._width}, as in the line of names")
+                raise self._format_error(line, f"has {len(cells)} values", f"{self._width}, as in the line of names")
             time = self._seconds(line, cells) if self._time is not None else number * self.layout.step_s
             if time < previous:
-                raise self._complaint(line, f"goes back in time to {cells[self._time or 0]!r}", "rows in order of time")
+                raise self._format_error(
+                    line, f"goes back in time to {cells[self._time or 0]!r}", "rows in order of time"
+                )
             previous = time
             first = time if first is None else first
             if time - first > LONGEST_S:
-                raise self._complaint(
+                raise self._format_error(
                     line, f"is {time - first:g} s after the first", "seconds, and at most a hundred years"
                 )
             yield Row(time - first, self._sample(line, cells))
@@ -205,7 +209,7 @@ class Recording:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise self._complaint(line, f"has {text[:100]!r} for {key}", f"a number in {sign.unit}, or NaN")
+            raise self._format_error(line, f"has {text[:100]!r} for {key}", f"a number in {sign.unit}, or NaN")
         return value
 
     def _seconds(self, line: int, cells: Sequence[str]) -> float:
@@ -217,7 +221,7 @@ class Recording:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise self._complaint(line, f"has {text[:100]!r} for its time", "a number of seconds")
+            raise self._format_error(line, f"has {text[:100]!r} for its time", "a number of seconds")
         return value
 
     def _instant(self, line: int, text: str) -> float:
@@ -225,16 +229,16 @@ class Recording:
         try:
             instant = datetime.fromisoformat(text)
         except ValueError:
-            raise self._complaint(line, f"has {text[:100]!r} for its time", expected) from None
+            raise self._format_error(line, f"has {text[:100]!r} for its time", expected) from None
         if instant.tzinfo is None:
-            raise self._complaint(line, f"has the time {text!r} without an offset", expected)
+            raise self._format_error(line, f"has the time {text!r} without an offset", expected)
         return (instant - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
 
     def _found(self) -> list[str]:
         return [key for key, places, _ in self._signs if places]
 
-    def _complaint(self, line: int, found: str, expected: str) -> Never:
-        return Never(f"{self.path}, line {line} {found}; expected {expected}")
+    def _format_error(self, line: int, found: str, expected: str) -> PermanentError:
+        return PermanentError(f"{self.path}, line {line} {found}; expected {expected}")
 
     def _lines(self, delimiters: str) -> Iterator[tuple[int, list[str]]]:
         """(line number, its cells without the blanks around them); blank lines are passed over.
@@ -243,7 +247,7 @@ class Recording:
         """
         if self.path.exists() and not self.path.is_file():
             # A pipe cannot be read twice, and it is: once to check it, once to play it.
-            raise Never(f"{self.path} is not a file; expected a recording")
+            raise PermanentError(f"{self.path} is not a file; expected a recording")
         try:
             # utf-8-sig: what spreadsheets save begins with a byte order mark.
             with self.path.open(encoding="utf-8-sig", newline="") as file:
@@ -256,11 +260,13 @@ class Recording:
                     if any(cell.strip() for cell in cells):
                         yield lines.line_num, [cell.strip() for cell in cells]
         except OSError as error:
-            raise Never(f"{self.path} cannot be read: {error.strerror}; expected a recording") from None
+            raise PermanentError(f"{self.path} cannot be read: {error.strerror}; expected a recording") from None
         except UnicodeDecodeError:
-            raise Never(f"{self.path} is not a text in UTF-8; expected one of {KNOWN}") from None
+            raise PermanentError(f"{self.path} is not a text in UTF-8; expected one of {KNOWN}") from None
         except csv.Error as error:
-            raise Never(f"{self.path}, line {lines.line_num} is not CSV: {error}; expected one of {KNOWN}") from None
+            raise PermanentError(
+                f"{self.path}, line {lines.line_num} is not CSV: {error}; expected one of {KNOWN}"
+            ) from None
 
 
 def _layout(path: Path, header: Sequence[str], wanted: Format | None) -> Layout:
@@ -279,7 +285,7 @@ def _layout(path: Path, header: Sequence[str], wanted: Format | None) -> Layout:
             return LAYOUTS[format]
     asked = "in no known format" if wanted is None else f"not in the format {wanted}"
     shown = ", ".join(header)[:200]
-    raise Never(f"{path} is {asked}: its first line names the columns {shown!r}; expected one of {KNOWN}")
+    raise PermanentError(f"{path} is {asked}: its first line names the columns {shown!r}; expected one of {KNOWN}")
 
 
 def _time_column(layout: Layout, columns: Sequence[str]) -> tuple[int | None, bool]:

@@ -55,7 +55,7 @@ class Rule:
         """Of the patient, or of the equipment."""
         return "physiological" if self.source in ("sign", "news2") else "technical"
 
-    def depth(self, value: float) -> int:
+    def levels_exceeded(self, value: float) -> int:
         """How many levels, counted from the mildest, the value lies beyond."""
         found = 0
         for level in self.levels:
@@ -75,7 +75,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class SignRules:
     """The rules of one sign. A value from `low` to `high` is beyond no limit of any of them."""
 
     position: int  # in `signs.SIGNS`
@@ -95,7 +95,7 @@ class RuleSet:
     spo2_scale: int = 1
     where: str = "rules"
     by_name: dict[str, Rule] = field(init=False, repr=False)
-    watches: tuple[Watch, ...] = field(init=False, repr=False)
+    watches: tuple[SignRules, ...] = field(init=False, repr=False)
     scored: tuple[Rule, ...] = field(init=False, repr=False)
     sensors: tuple[Rule, ...] = field(init=False, repr=False)
     timed: tuple[Rule, ...] = field(init=False, repr=False)
@@ -115,13 +115,13 @@ class RuleSet:
             object.__setattr__(self, name, value)
 
 
-def _watches(rules: Sequence[Rule]) -> Sequence[Watch]:
+def _watches(rules: Sequence[Rule]) -> Sequence[SignRules]:
     found = []
     for position, sign in enumerate(SIGNS):
         mine = tuple(rule for rule in rules if rule.sign == sign.key)
         if mine:
             low, high = quiet_range(mine)
-            found.append(Watch(position, sign.key, low, high, mine))
+            found.append(SignRules(position, sign.key, low, high, mine))
     return found
 
 
@@ -132,7 +132,7 @@ def quiet_range(rules: Sequence[Rule]) -> tuple[float, float]:
     return low, high
 
 
-def objections(rule: Rule) -> list[tuple[int, str]]:
+def validate_levels(rule: Rule) -> list[tuple[int, str]]:
     """What is wrong with a rule's limits: (place of the level, sentence). Asked for the file and for a bed's own."""
     found = []
     word, worse = ("above", "higher") if rule.above else ("below", "lower")
@@ -154,7 +154,7 @@ def objections(rule: Rule) -> list[tuple[int, str]]:
     return found
 
 
-def contradictions(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
+def find_conflicts(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
     """Signs for which high lies below low, so that every value would be an alarm: (a rule, sentence)."""
     found = []
     for key in dict.fromkeys(rule.sign for rule in rules if rule.source == "sign"):
@@ -171,7 +171,7 @@ def contradictions(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
     return found
 
 
-class _Told(Struct, kw_only=True):
+class _RuleMessage(Struct, kw_only=True):
     """Rules as they travel: what RuleSet cannot work out by itself."""
 
     rules: tuple[Rule, ...]
@@ -180,12 +180,12 @@ class _Told(Struct, kw_only=True):
     spo2_scale: Literal[1, 2]
 
 
-_decode = msgspec.json.Decoder(_Told).decode
+_decode = msgspec.json.Decoder(_RuleMessage).decode
 
 
 def encode_rules(rules: RuleSet) -> bytes:
     """Rules as a JSON object; durations as ISO 8601 writes them (PT19S)."""
-    told = _Told(
+    told = _RuleMessage(
         rules=rules.rules,
         stale_after=rules.stale_after,
         longest_audio_pause=rules.longest_audio_pause,

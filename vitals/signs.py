@@ -47,12 +47,12 @@ BY_KEY: dict[str, Sign] = {sign.key: sign for sign in SIGNS}
 NORMAL = "NORMAL"
 CRITICAL = "CRITICAL"
 
-# (position in SIGNS, limit): worked out once, because `verdict` runs for every reading.
+# (position in SIGNS, limit): worked out once, because `classify` runs for every reading.
 _ABOVE = tuple((i, s.critical_above) for i, s in enumerate(SIGNS) if s.critical_above is not None)
 _BELOW = tuple((i, s.critical_below) for i, s in enumerate(SIGNS) if s.critical_below is not None)
 
 
-def verdict(values: tuple[float | None, ...]) -> str:
+def classify(values: tuple[float | None, ...]) -> str:
     """CRITICAL where any of `values` (in the order of SIGNS) lies beyond its critical limit, else NORMAL."""
     for position, limit in _ABOVE:
         value = values[position]

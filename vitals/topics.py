@@ -6,16 +6,16 @@ device's user name at the broker, which is what lets the broker's access list pi
 
 from dataclasses import dataclass
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
 
 
-class BadTopic(Never):
+class InvalidTopic(PermanentError):
     """A topic that is none of ours; the text says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bed:
+class DeviceAddress:
     """Where a message comes from: the ward and the device, as the topic names them."""
 
     ward: str
@@ -53,9 +53,9 @@ class Topics:
         """What is committed of a device's readings."""
         return f"{self.root}/receipts/{ward}/{device}"
 
-    def refusals(self, service: str, person: str | None = None) -> str:
+    def rejections(self, service: str, person: str | None = None) -> str:
         """What a service was asked to do and did not, with the reason; apart for each user of the broker who asked."""
-        topic = f"{self.root}/services/{service}/refusals"
+        topic = f"{self.root}/services/{service}/rejections"
         return topic if person is None else f"{topic}/{person}"
 
     def rules(self, service: str) -> str:
@@ -72,12 +72,12 @@ class Topics:
         """Who was enrolled and who revoked, for the record."""
         return f"{self.root}/audit/enrolment"
 
-    def acks(self, ward: str = "+", device: str = "+", rule: str = "+", person: str | None = None) -> str:
+    def alert_commands(self, ward: str = "+", device: str = "+", rule: str = "+", person: str | None = None) -> str:
         """What a person does to an alert; by default the filter for all of it that the station says for somebody.
 
         person   a user of the broker who says it himself, on a topic that only he may publish to
         """
-        topic = f"{self.root}/acks/{ward}/{device}/{rule}"
+        topic = f"{self.root}/alert-commands/{ward}/{device}/{rule}"
         return topic if person is None else f"{topic}/{person}"
 
     def limits(self, ward: str = "+", device: str = "+") -> str:
@@ -98,30 +98,32 @@ class Topics:
         """Filter for every device's status."""
         return f"{self.root}/status/#"
 
-    def parse(self, topic: str) -> tuple[str, Bed]:
+    def parse(self, topic: str) -> tuple[str, DeviceAddress]:
         """Take a topic about a bed apart into its kind (`vitals`, `status`, `limits`) and the bed.
 
-        Raises BadTopic where it does not have exactly the four levels, or a level is empty, not
+        Raises InvalidTopic where it does not have exactly the four levels, or a level is empty, not
         printable or longer than 200 characters.
         """
         levels = self._levels(topic)
         if len(levels) != 3 or levels[0] not in ("vitals", "status", "limits") or not all(map(_fits, levels[1:])):
-            raise BadTopic(f"topic {topic[:300]!r} does not fit {self.root}/vitals/WARD/DEVICE")
-        return levels[0], Bed(levels[1], levels[2])
+            raise InvalidTopic(f"topic {topic[:300]!r} does not fit {self.root}/vitals/WARD/DEVICE")
+        return levels[0], DeviceAddress(levels[1], levels[2])
 
-    def parse_rule(self, topic: str) -> tuple[str, Bed, str]:
+    def parse_rule(self, topic: str) -> tuple[str, DeviceAddress, str]:
         """Take a topic about one rule of a bed apart: its kind (`alerts`), the bed and the rule's name."""
         levels = self._levels(topic)
         if len(levels) != 4 or levels[0] != "alerts" or not all(map(_fits, levels[1:])):
-            raise BadTopic(f"topic {topic[:300]!r} does not fit {self.root}/alerts/WARD/DEVICE/RULE")
-        return levels[0], Bed(levels[1], levels[2]), levels[3]
+            raise InvalidTopic(f"topic {topic[:300]!r} does not fit {self.root}/alerts/WARD/DEVICE/RULE")
+        return levels[0], DeviceAddress(levels[1], levels[2]), levels[3]
 
-    def parse_ack(self, topic: str) -> tuple[Bed, str, str | None]:
-        """Take a topic of `acks` apart: the bed, the rule's name, and the broker's user who says it, where one does."""
+    def parse_ack(self, topic: str) -> tuple[DeviceAddress, str, str | None]:
+        """Take a topic of `alert-commands` apart: the bed, the rule's name, and the broker's user who says it, where one does."""
         levels = self._levels(topic)
-        if len(levels) not in (4, 5) or levels[0] != "acks" or not all(map(_fits, levels[1:])):
-            raise BadTopic(f"topic {topic[:300]!r} does not fit {self.root}/acks/WARD/DEVICE/RULE or .../RULE/PERSON")
-        return Bed(levels[1], levels[2]), levels[3], levels[4] if len(levels) == 5 else None
+        if len(levels) not in (4, 5) or levels[0] != "alert-commands" or not all(map(_fits, levels[1:])):
+            raise InvalidTopic(
+                f"topic {topic[:300]!r} does not fit {self.root}/alert-commands/WARD/DEVICE/RULE or .../RULE/PERSON"
+            )
+        return DeviceAddress(levels[1], levels[2]), levels[3], levels[4] if len(levels) == 5 else None
 
     def _levels(self, topic: str) -> list[str]:
         head = self.root + "/"

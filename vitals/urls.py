@@ -7,7 +7,7 @@ _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _NO_PORT = re.compile(r":(?!//)(?!\d+(?:/|$)).*")
 
 
-def taken_apart(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
     """`urlsplit` for an address that may hold a password; raises ValueError that tells nothing of it.
 
     Two readers that understand such a password differently (Python's and PostgreSQL's) would each take a piece of it
@@ -35,7 +35,7 @@ def without_password(url: str) -> str:
     return f"{parts.scheme}://{who}{parts.hostname}{port}{parts.path}"
 
 
-def fit_to_show(value: str) -> str:
+def redact(value: str) -> str:
     """A value without what may be a password: in a URL before the '@', behind a '?', or where a port should be."""
     if "-----BEGIN" in value:  # the content of a key's file, where its name was expected
         return "..."

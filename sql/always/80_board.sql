@@ -1,6 +1,6 @@
 -- A row a bed for a wall, as the dashboards show it (grafana/dashboards). Does not grow with history, as in 60_ward.sql.
 
--- How alerts look on every screen, as vitals/look.py says it: `!!! high`, and in brackets for the equipment.
+-- How alerts look on every screen, as vitals/alert_format.py says it: `!!! high`, and in brackets for the equipment.
 CREATE OR REPLACE FUNCTION priority_rank(priority text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE priority WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 END
 $$;

@@ -9,7 +9,7 @@ import pytest
 
 from sql.migrate import connect, migrate
 from sql.wards import grant_ward, revoke_ward
-from stack.servers import Database, ensure_database
+from stack.servers import DatabaseServer, ensure_database
 from tests.acceptance.attacks_on_the_database import ATTEMPTS, READING, Attempt
 from tests.fix_rows import write_readings
 from tests.fix_servers import Db, db_of, logins
@@ -26,7 +26,7 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def ground(database: Database) -> Iterator[Ground]:
+def ground(database: DatabaseServer) -> Iterator[Ground]:
     """Migrated itself and no copy of the template: a copy does not have the rights to connect and to make tables."""
     name = "attacked"
     ensure_database(database.url("postgres"), name)
@@ -87,7 +87,7 @@ def test_a_function_that_runs_as_its_owner_looks_where_its_owner_says(ground: Gr
     assert loose == [], "each of them runs as the owner and looks where the caller says"
 
 
-def test_only_who_is_named_may_connect_or_make_temporary_tables(ground: Ground, database: Database) -> None:
+def test_only_who_is_named_may_connect_or_make_temporary_tables(ground: Ground, database: DatabaseServer) -> None:
     with psycopg.connect(ground.db.owner_url, autocommit=True) as owner:
         owner.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger-in-a-test'")
         try:

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pytest
 
+from mqtt.endpoint import BrokerEndpoint
 from stack.envfile import NAMES
 from tests.fix_docker import SERVICES, Project
 from tests.fix_servers import eventually
 from tests.guest import Guest, connects, publishes
-from vitals.broker import Broker
 
 PATIENCE = 60  # seconds for anything to become true
 # A device numbers its readings 1, 2, 3: where the last number is the number of rows, none is missing.
@@ -43,7 +43,7 @@ TOPIC = "vitalflow/vitals/icu-9/my-monitor"
 class Monitor:
     """A device outside of Docker, with what `devices enroll` printed for it."""
 
-    broker: Broker
+    broker: BrokerEndpoint
     client_id: str
 
     def sends(self, heart_rate: int, topic: str = TOPIC) -> str:
@@ -65,7 +65,7 @@ def monitor(project: Project) -> Monitor:
     assert told["publishes"] == f"{TOPIC}  (QoS 1)"
     ca = project.folder / "ca.crt"
     ca.write_text(project.compose("exec", "-T", "broker", "cat", "/mosquitto/identity/ca.crt").stdout)
-    broker = Broker("localhost", project.port("MQTT"), told["user"], told["password"], tls=True, ca=ca)
+    broker = BrokerEndpoint("localhost", project.port("MQTT"), told["user"], told["password"], tls=True, ca=ca)
     return Monitor(broker, told["client id"])
 
 
@@ -106,7 +106,7 @@ def test_a_device_outside_is_let_in_and_its_reading_arrives(project: Project, mo
 
 def test_nobody_comes_in_without_a_name_or_without_encryption(project: Project, monitor: Monitor) -> None:
     there = monitor.broker
-    assert connects(Broker(there.host, there.port, tls=True, ca=there.ca), "") == "Not authorized"
+    assert connects(BrokerEndpoint(there.host, there.port, tls=True, ca=there.ca), "") == "Not authorized"
     assert connects(there.as_user("my-monitor", "a guess"), monitor.client_id) == "Not authorized"
     assert answer(there.host, there.port, None) == b""
     certified = ssl.create_default_context(cafile=there.ca)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_counts import Counted
 from tests.fix_fleet import fleet
@@ -46,7 +46,7 @@ def opened_twice(person: Person) -> list[tuple[str, int]]:
 
 
 def test_twenty_kills_of_the_worker_under_load_lose_no_alert(
-    own_broker: Broker,
+    own_broker: BrokerServer,
     db: Db,
     make_alerts: MakeAlerts,
     make_ingest: MakeIngest,

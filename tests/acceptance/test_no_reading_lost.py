@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from bench.filler import fill
-from stack.servers import Broker, Database
+from mqtt.endpoint import BrokerEndpoint
+from stack.servers import BrokerServer, DatabaseServer
 from tests.fix_counts import Counted
 from tests.fix_fleet import Fleet, fleet, rows_by_name
 from tests.fix_ingest import IngestProcess, MakeIngest
 from tests.fix_servers import Db, eventually
-from vitals.settings import Broker as Address
 from vitals.topics import Topics
 
 DEVICES = 500
@@ -44,7 +44,7 @@ def assert_all_stored_once(running: Fleet, db: Db, counted: Counted, what: str) 
 
 
 def test_ten_kills_of_ingest_under_load_lose_nothing(
-    own_broker: Broker, db: Db, make_ingest: MakeIngest, counted: Counted
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, counted: Counted
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     moment = random.Random(2026)
@@ -59,11 +59,11 @@ def test_ten_kills_of_ingest_under_load_lose_nothing(
 
 
 def test_kills_while_a_backlog_is_caught_up_lose_nothing(
-    own_broker: Broker, db: Db, make_ingest: MakeIngest, counted: Counted
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, counted: Counted
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     ingest.stop()
-    fill(Address.parse(own_broker.url), Topics(), BACKLOG, lambda _: None)
+    fill(BrokerEndpoint.parse(own_broker.url), Topics(), BACKLOG, lambda _: None)
     seen = []
     for part in (0.2, 0.6):
         ingest.start(wait=False)
@@ -80,8 +80,8 @@ def test_kills_while_a_backlog_is_caught_up_lose_nothing(
 
 
 def test_two_stops_of_the_database_lose_nothing(
-    own_broker: Broker,
-    own_database: tuple[Database, Db],
+    own_broker: BrokerServer,
+    own_database: tuple[DatabaseServer, Db],
     make_ingest: MakeIngest,
     counted: Counted,
 ) -> None:
@@ -101,8 +101,8 @@ def test_two_stops_of_the_database_lose_nothing(
 
 
 def test_kills_of_ingest_while_the_database_is_stopped_lose_nothing(
-    own_broker: Broker,
-    own_database: tuple[Database, Db],
+    own_broker: BrokerServer,
+    own_database: tuple[DatabaseServer, Db],
     make_ingest: MakeIngest,
     counted: Counted,
 ) -> None:
@@ -122,8 +122,8 @@ def test_kills_of_ingest_while_the_database_is_stopped_lose_nothing(
 
 
 def test_memory_stays_within_one_window_while_the_database_is_away(
-    own_broker: Broker,
-    own_database: tuple[Database, Db],
+    own_broker: BrokerServer,
+    own_database: tuple[DatabaseServer, Db],
     make_ingest: MakeIngest,
     counted: Counted,
 ) -> None:
@@ -133,7 +133,7 @@ def test_memory_stays_within_one_window_while_the_database_is_away(
     process = psutil.Process(ingest.process.pid)
     server.stop_at_once()
     before = process.memory_info().rss
-    fill(Address.parse(own_broker.url), Topics(), BACKLOG, lambda _: None)
+    fill(BrokerEndpoint.parse(own_broker.url), Topics(), BACKLOG, lambda _: None)
     assert_within_one_window(ingest)
     grown = process.memory_info().rss - before
     counted(f"{BACKLOG} readings while the database was away: ingest grew by {grown / 2**20:.1f} MiB")

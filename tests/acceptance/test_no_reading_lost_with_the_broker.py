@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_counts import Counted
 from tests.fix_fleet import fleet, rows_by_name
 from tests.fix_ingest import MakeIngest
@@ -24,7 +24,7 @@ KILLS = 5
 
 
 def test_kills_of_the_broker_lose_nothing_because_devices_wait_for_receipts(
-    own_broker: Broker, db: Db, make_ingest: MakeIngest, counted: Counted
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, counted: Counted
 ) -> None:
     ingest = make_ingest(own_broker.url, db, ingest_receipt_every_s=2)
     moment = random.Random(2026)

@@ -18,7 +18,7 @@ import pytest
 from identity.authority import Authority
 from sql.migrate import INGEST_ROLE, READER_ROLE
 from stack.programs import CHECKOUT, Programs
-from stack.servers import OWNER, Broker, Database, ensure_database, free_port
+from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
 from tests.fix_process import ServiceProcess
 from tests.fix_servers import eventually
 from tests.integration.test_bad_input import publish
@@ -32,8 +32,8 @@ NOBODY = "127.0.0.1:1"  # refuses at once
 class Ground:
     """A broker, a database as in production, and the settings that fit them."""
 
-    broker: Broker
-    database: Database
+    broker: BrokerServer
+    database: DatabaseServer
     settings: dict[str, str]
 
     def environ(self, **other: str | None) -> dict[str, str]:
@@ -60,10 +60,10 @@ def command_lines() -> str:
 
 @pytest.fixture(scope="module")
 def ground(
-    programs: Programs, run_name: str, logs: Path, authority: Authority, shared_broker: Broker
+    programs: Programs, run_name: str, logs: Path, authority: Authority, shared_broker: BrokerServer
 ) -> Iterator[Ground]:
     log = logs / "hushed.log"
-    server = Database(programs, f"{run_name}-hushed", free_port(), log, AT_DATABASE, authority)
+    server = DatabaseServer(programs, f"{run_name}-hushed", free_port(), log, AT_DATABASE, authority)
     server.line += ["-c", "log_statement=all", "-c", "log_connections=on", "-c", "log_parameter_max_length=-1"]
     server.start()
     ensure_database(server.url("postgres"), OWNER)

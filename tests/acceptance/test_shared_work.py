@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.acceptance.test_no_reading_lost import assert_all_stored_once
 from tests.fix_counts import Counted
 from tests.fix_fleet import fleet
@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_one_of_three_that_share_the_work_is_killed_and_comes_back(
-    own_broker: Broker, db: Db, make_ingest: MakeIngest, counted: Counted
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, counted: Counted
 ) -> None:
-    group = [make_ingest(own_broker.url, db, ingest_share="ward") for _ in range(3)]
+    group = [make_ingest(own_broker.url, db, ingest_share_group="ward") for _ in range(3)]
     with fleet(own_broker.url, 200, 2.0) as running:
         time.sleep(3)
         for victim in group[:2]:

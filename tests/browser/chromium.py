@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from stack.programs import need_root
-from vitals.errors import Never, told_in_one_sentence
+from vitals.errors import PermanentError, exit_on_error
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PACKAGES = ("chromium", "fonts-dejavu-core")
@@ -16,7 +16,7 @@ SETTING = "VITALFLOW_TEST_CHROMIUM"
 
 
 def find() -> str:
-    """Its path; raises Never that says how to get one."""
+    """Its path; raises PermanentError that says how to get one."""
     own = os.environ.get(SETTING)
     if own:
         return own
@@ -24,7 +24,7 @@ def find() -> str:
         path = shutil.which(name)
         if path is not None and _answers(path):
             return path
-    raise Never(f"there is no Chromium here; `apt-get install chromium`, or say in {SETTING} where one is")
+    raise PermanentError(f"there is no Chromium here; `apt-get install chromium`, or say in {SETTING} where one is")
 
 
 def version(path: str) -> str:
@@ -39,10 +39,10 @@ def _answers(path: str) -> bool:
 
 
 def install() -> str:
-    """Debian's, where there is none; raises Never where it cannot be had."""
+    """Debian's, where there is none; raises PermanentError where it cannot be had."""
     try:
         return find()
-    except Never:
+    except PermanentError:
         pass
     sys.stdout.write("browser: installing Debian's chromium, for the tests\n")
     need_root()
@@ -51,10 +51,10 @@ def install() -> str:
     for line in ([*apt, "update"], [*apt, "install", "-y", "--no-install-recommends", *PACKAGES]):
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise Never(f"{' '.join(line)} ended with {done.returncode}:\n{done.stderr.strip()[-600:]}")
+            raise PermanentError(f"{' '.join(line)} ended with {done.returncode}:\n{done.stderr.strip()[-600:]}")
     return find()
 
 
 if __name__ == "__main__":
-    with told_in_one_sentence("vitalflow tests"):
+    with exit_on_error("vitalflow tests"):
         install()

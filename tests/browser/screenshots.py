@@ -23,7 +23,7 @@ from sql.migrate import READER_ROLE
 from stack.programs import CHECKOUT
 from stack.servers import OWNER
 from tests.browser.chromium import find
-from vitals.errors import told_in_one_sentence
+from vitals.errors import exit_on_error
 
 FOLDER = CHECKOUT / "docs/images"
 WARM_UP = 125.0  # seconds: a whole sparkline, and patients who deteriorate
@@ -139,5 +139,5 @@ def say(sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    with told_in_one_sentence("vitalflow screenshots"):
+    with exit_on_error("vitalflow screenshots"):
         main()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_station import MakeScreen, MakeStation
 from tests.npm import installed
@@ -37,7 +37,7 @@ def barriers(page: Page) -> list[str]:
 def test_no_page_has_a_serious_barrier(
     theme: str,
     axe: Path,
-    broker: Broker,
+    broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_servers import eventually
 from tests.fix_station import MakeScreen, MakeStation
@@ -16,7 +16,7 @@ HIGH = "icu-1/bed-1/heart-rate-high"
 
 
 def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every_screen_in_a_second(
-    broker: Broker,
+    broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
@@ -58,7 +58,7 @@ def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every
 
 
 def test_of_two_who_acknowledge_at_once_one_is_told_who_was_first(
-    broker: Broker,
+    broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
@@ -95,7 +95,7 @@ def test_of_two_who_acknowledge_at_once_one_is_told_who_was_first(
 
 
 def test_audio_is_paused_and_resumed_in_the_name_that_is_signed_in(
-    broker: Broker,
+    broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
@@ -116,7 +116,7 @@ def test_audio_is_paused_and_resumed_in_the_name_that_is_signed_in(
 
 
 def test_nobody_is_told_that_it_was_done_while_the_worker_is_away(
-    broker: Broker,
+    broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from playwright.sync_api import expect
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_servers import Db
 from tests.fix_station import MakeScreen, MakeStation
@@ -16,7 +16,7 @@ MakePerson = Callable[[int], Person]
 
 
 def test_limits_that_contradict_themselves_are_refused_and_good_ones_hold(
-    broker: Broker,
+    broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
@@ -52,7 +52,7 @@ def test_limits_that_contradict_themselves_are_refused_and_good_ones_hold(
 
 
 def test_history_comes_from_the_database_and_the_score_has_its_parts(
-    broker: Broker, db: Db, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, db: Db, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     start = datetime.now(UTC) - timedelta(hours=6)
     with psycopg.connect(db.owner_url) as owner:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from playwright.sync_api import expect
 
 from bench.proxy import Proxy
-from stack.servers import Broker, free_port
+from stack.servers import BrokerServer, free_port
 from tests.fix_alerts import Person
 from tests.fix_station import MakeScreen, MakeStation
 
@@ -17,7 +17,7 @@ MakePerson = Callable[[int], Person]
 
 
 def test_a_broker_that_stops_is_told_within_five_seconds_and_comes_back_by_itself(
-    own_broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    own_broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     station, screen, person = make_station(own_broker.url), make_screen(), make_person(own_broker.port)
     person.measure("bed-1", heart_rate=80)
@@ -40,7 +40,7 @@ def test_a_broker_that_stops_is_told_within_five_seconds_and_comes_back_by_itsel
 
 
 def test_a_page_that_loses_the_station_says_so_and_asks_to_sign_in_when_it_is_back(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     """Who is signed in is in the memory of the station only."""
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
@@ -60,7 +60,7 @@ def test_a_page_that_loses_the_station_says_so_and_asks_to_sign_in_when_it_is_ba
 
 
 def test_a_page_that_loses_the_network_says_so_and_finds_the_station_again(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
     person.measure("bed-1", heart_rate=80)
@@ -79,7 +79,7 @@ def test_a_page_that_loses_the_network_says_so_and_finds_the_station_again(
 
 
 def test_a_station_that_hangs_is_noticed_too(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
 
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
@@ -102,7 +102,7 @@ def deaf_server() -> Iterator[int]:
 
 
 def test_a_database_that_never_answers_costs_the_live_part_nothing(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     with deaf_server() as port:
         url = f"postgresql://vitalflow_reader:x@127.0.0.1:{port}/vitalflow"

@@ -8,13 +8,13 @@ import pytest
 from paho.mqtt.publish import multiple
 from playwright.sync_api import expect
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_alerts import Person
 from tests.fix_station import MakeScreen, MakeStation
 from tests.made_alert import made_alert
 from vitals.alert import encode_alert
+from vitals.codec import encode
 from vitals.reading import reading
-from vitals.wire import encode
 
 MakePerson = Callable[[int], Person]
 NAMES = [
@@ -33,7 +33,7 @@ INJECTED = "document.querySelectorAll('main img, main script, main b, main ifram
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_hostile_name_is_a_text_on_every_page(
-    name: str, broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    name: str, broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(name), make_person(broker.port)
     at = datetime.now(UTC)
@@ -71,14 +71,14 @@ def test_a_hostile_name_is_a_text_on_every_page(
 
 
 def test_messages_that_are_none_change_nothing(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen
 ) -> None:
     station, screen = make_station(broker.url), make_screen()
     screen.open(station.url)
     topics = ("vitals/w/d", "status/w/d", "alerts/w/d/r", "limits/w/d", "services/x", "services/x/rules")
     nonsense = [b"", b"\xff\xfe", b"[" * 50_000, b"{}", b'{"rules":[]}', b"null", b"1e999", b'"' + b"a" * 60_000]
     sent = [(f"vitalflow/{topic}", payload, 1, False) for topic in topics for payload in nonsense]
-    sent += [("vitalflow/services/x/refusals", b'{"topic": 1}', 1, False), ("vitalflow/vitals/w", b"{}", 1, False)]
+    sent += [("vitalflow/services/x/rejections", b'{"topic": 1}', 1, False), ("vitalflow/vitals/w", b"{}", 1, False)]
     good = encode(reading(datetime.now(UTC), {"heart_rate": 71}))
     multiple([*sent, ("vitalflow/vitals/icu-1/bed-1", good, 1, False)], port=broker.port)
     expect(screen.value("bed-1", "heart_rate")).to_have_text("71")
@@ -86,7 +86,7 @@ def test_messages_that_are_none_change_nothing(
 
 
 def test_a_long_name_and_the_longest_words_on_top_do_not_make_a_phone_scroll_sideways(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     station, person = make_station(broker.url), make_person(broker.port)
     person.measure("bed-1", heart_rate=61)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import expect
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.browser.watching import LATENCIES
 from tests.fix_alerts import Person
 from tests.fix_station import MakeScreen, MakeStation
@@ -41,7 +41,7 @@ def beds(person: Person, number: int, ward: str = "icu-1") -> Iterator[None]:
 
 
 def test_a_published_reading_shows_on_its_tile_within_a_second(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
     screen.open(station.url)
@@ -64,7 +64,7 @@ def test_a_published_reading_shows_on_its_tile_within_a_second(
 
 
 def test_a_bed_that_falls_silent_or_loses_a_sensor_does_not_look_well(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
     person.measure("bed-1", heart_rate=80)
@@ -83,7 +83,7 @@ def test_a_bed_that_falls_silent_or_loses_a_sensor_does_not_look_well(
 
 
 def test_a_device_appears_moves_to_another_ward_and_disappears(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
     page = screen.open(station.url)
@@ -112,7 +112,7 @@ def test_a_device_appears_moves_to_another_ward_and_disappears(
 
 
 def test_another_patient_on_the_device_has_none_of_the_last_ones_values(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
     screen.open(station.url)
@@ -126,7 +126,7 @@ def test_another_patient_on_the_device_has_none_of_the_last_ones_values(
 
 @pytest.mark.slow
 def test_forty_beds_are_on_the_screen_within_half_a_second_and_nothing_goes_wrong(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     """The short version; a minute of it with the page's memory is in `python -m bench station`."""
     station, person = make_station(broker.url), make_person(broker.port)
@@ -166,7 +166,7 @@ def fits(page: object) -> bool:
 
 
 def test_the_keyboard_goes_from_bed_to_bed_and_opens_one_and_the_theme_is_remembered(
-    broker: Broker, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
     for bed in range(1, 7):

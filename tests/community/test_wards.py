@@ -12,7 +12,7 @@ from sql.wards import GROUP, grant_ward, revoke_ward, wards_of
 from tests.community.test_readme_queries import QUESTIONS
 from tests.fix_migrate import migrate
 from tests.fix_servers import Db
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 WARD, ELSEWHERE = "icu-1", "icu-2"  # bed-001 and those with a story are in the first, bed-002 in the second
 DESK, OTHER = "desk_of_icu_1", "desk_of_icu_2"
@@ -222,7 +222,7 @@ def test_a_ward_more_and_a_ward_less_hold_from_the_next_query_on(wards: Db) -> N
         assert other.execute(count.encode()).fetchone() == (2,)
     with connect(wards.owner_url) as owner:
         assert not revoke_ward(owner, OTHER, [WARD])
-        with pytest.raises(Never, match="does not read 'icu-1'; it reads icu-2"):
+        with pytest.raises(PermanentError, match="does not read 'icu-1'; it reads icu-2"):
             revoke_ward(owner, OTHER, [WARD])
     with acting_as(wards, OTHER) as other:
         assert other.execute(count.encode()).fetchone() == (1,)
@@ -241,5 +241,5 @@ def test_a_ward_more_and_a_ward_less_hold_from_the_next_query_on(wards: Db) -> N
     ],
 )
 def test_who_may_not_become_a_reader_of_wards(wards: Db, role: str, ward: str, said: str) -> None:
-    with connect(wards.owner_url) as owner, pytest.raises(Never, match=said):
+    with connect(wards.owner_url) as owner, pytest.raises(PermanentError, match=said):
         grant_ward(owner, role, [ward], None)

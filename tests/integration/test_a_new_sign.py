@@ -10,7 +10,7 @@ import paho.mqtt.publish as publish
 import pytest
 
 from stack.programs import CHECKOUT
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_ingest import MakeIngest
 from tests.fix_migrate import copy_rooms, migrate
 from tests.fix_servers import Db, eventually
@@ -36,7 +36,7 @@ def checkout(tmp_path: Path) -> Path:
     return checkout
 
 
-def send(broker: Broker, seq: int, **fields: object) -> None:
+def send(broker: BrokerServer, seq: int, **fields: object) -> None:
     told = {**json.loads(block("json")), "seq": seq, "time": datetime.now(UTC).isoformat(), **fields}
     topic = "vitalflow/vitals/icu-1/bed-1"
     publish.single(topic, json.dumps(told), qos=1, hostname="127.0.0.1", port=broker.port)
@@ -47,7 +47,7 @@ def rows_are(db: Db, number: int) -> bool:
 
 
 def test_a_new_database_has_the_sign(
-    broker: Broker, empty: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    broker: BrokerServer, empty: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(empty, checkout).expect_success()
     monkeypatch.chdir(checkout)  # where `python -m ingest` finds its rooms
@@ -67,7 +67,7 @@ def test_a_new_database_has_the_sign(
 
 
 def test_a_database_from_before_gets_the_sign_while_the_old_ingest_runs(
-    broker: Broker, db: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = make_ingest(broker.url, db)
     for seq in range(1, 8):  # often enough for the driver to have prepared its statements
@@ -87,7 +87,7 @@ def test_a_database_from_before_gets_the_sign_while_the_old_ingest_runs(
 
 
 def test_an_ingest_that_is_ahead_of_the_table_loses_nothing(
-    broker: Broker, db: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(checkout)
     ingest = make_ingest(broker.url, db)

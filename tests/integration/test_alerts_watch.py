@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_alerts import AlertsProcess, MakeAlerts, Person
 from tests.fix_secured import Secured
 from tests.fix_servers import eventually
@@ -107,7 +107,7 @@ def make_terminal() -> Iterator[MakeTerminal]:
 
 
 def test_a_key_acknowledges_another_pauses_and_q_leaves_the_terminal_as_it_was(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson, make_terminal: MakeTerminal
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson, make_terminal: MakeTerminal
 ) -> None:
     alerts = make_alerts(own_broker.url)
     person = make_person(own_broker.port)
@@ -130,7 +130,7 @@ def test_a_key_acknowledges_another_pauses_and_q_leaves_the_terminal_as_it_was(
 
 
 def test_the_arrow_keys_choose_the_alert_of_which_bed(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson, make_terminal: MakeTerminal
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson, make_terminal: MakeTerminal
 ) -> None:
     alerts = make_alerts(own_broker.url)
     person = make_person(own_broker.port)
@@ -147,7 +147,7 @@ def test_the_arrow_keys_choose_the_alert_of_which_bed(
 
 
 def test_a_worker_or_a_broker_that_is_away_is_told_and_so_is_its_return(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson, make_terminal: MakeTerminal
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson, make_terminal: MakeTerminal
 ) -> None:
     alerts = make_alerts(own_broker.url)
     terminal = make_terminal(alerts)
@@ -165,7 +165,7 @@ def test_a_worker_or_a_broker_that_is_away_is_told_and_so_is_its_return(
 
 
 def test_a_new_size_of_the_terminal_is_drawn_and_ctrl_c_is_no_traceback(
-    own_broker: Broker, make_alerts: MakeAlerts, make_terminal: MakeTerminal
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_terminal: MakeTerminal
 ) -> None:
     alerts = make_alerts(own_broker.url)
     terminal = make_terminal(alerts)
@@ -179,7 +179,7 @@ def test_a_new_size_of_the_terminal_is_drawn_and_ctrl_c_is_no_traceback(
 
 
 def test_without_a_terminal_there_is_a_line_for_each_change_of_that_ward(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson, tmp_path: Path
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson, tmp_path: Path
 ) -> None:
     alerts = make_alerts(own_broker.url)
     person = make_person(own_broker.port)

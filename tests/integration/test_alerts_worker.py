@@ -12,12 +12,12 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.filler import fill
+from mqtt.endpoint import BrokerEndpoint
 from stack.programs import Programs
-from stack.servers import Broker, free_port
+from stack.servers import BrokerServer, free_port
 from tests.fix_alerts import AlertsProcess, MakeAlerts, Person
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
-from vitals.settings import Broker as Address
 from vitals.topics import Topics
 
 MakePerson = Callable[[int], Person]
@@ -25,7 +25,7 @@ BED = "icu-1/bed-1"
 
 
 def test_a_desaturation_raises_escalates_is_acknowledged_and_clears(
-    own_broker: Broker, db: Db, make_alerts: MakeAlerts, make_ingest: MakeIngest, make_person: MakePerson
+    own_broker: BrokerServer, db: Db, make_alerts: MakeAlerts, make_ingest: MakeIngest, make_person: MakePerson
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     make_alerts(own_broker.url)
@@ -59,7 +59,7 @@ def test_a_desaturation_raises_escalates_is_acknowledged_and_clears(
 
 
 def test_silence_is_an_alarm_and_never_clears_another_one(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
     person = make_person(own_broker.port)
@@ -74,7 +74,7 @@ def test_silence_is_an_alarm_and_never_clears_another_one(
 
 
 def test_audio_is_paused_for_a_time_and_sounds_again(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
     person = make_person(own_broker.port)
@@ -87,7 +87,7 @@ def test_audio_is_paused_for_a_time_and_sounds_again(
 
 
 def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
     alerts = make_alerts(own_broker.url)
     person = make_person(own_broker.port)
@@ -98,7 +98,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
     person.does("dance", f"{BED}/heart-rate-high")
     person.does("acknowledge", f"{BED}/heart-rate-high", by="x" * 500)
     person.does("pause_audio", f"{BED}/heart-rate-high", seconds=10**9)
-    person.send(f"acks/{BED}/heart-rate-high", b"\xff{")
+    person.send(f"alert-commands/{BED}/heart-rate-high", b"\xff{")
     late = json.dumps({"by": "nurse Ada", "action": "acknowledge"}).encode()
     person.send("limits/icu-1/bed-1", json.dumps({"by": "Dr Grace", "limits": {"spo2-low": [70, 90]}}).encode(), True)
     person.send("vitals/icu-1/bed-1", b'{"time":"1970-01-01T00:00:00Z","heart_rate":60}')
@@ -107,7 +107,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
     assert all(refusal["reason"] and refusal["topic"] for refusal in person.refusals)
     assert person.now[f"{BED}/heart-rate-high"].state == "active"
     # Retained, a command would come again at every start of the worker and silence alerts that nobody saw.
-    person.send(f"acks/{BED}/heart-rate-high", late, retain=True)
+    person.send(f"alert-commands/{BED}/heart-rate-high", late, retain=True)
     person.sees(f"{BED}/heart-rate-high", state="acknowledged")
     alerts.kill()
     person.measure(at=datetime.now(UTC), heart_rate=90)
@@ -119,7 +119,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
 
 
 def test_a_beds_own_limits_hold_also_after_a_restart(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
     alerts = make_alerts(own_broker.url)
     person = make_person(own_broker.port)
@@ -138,7 +138,7 @@ def test_a_beds_own_limits_hold_also_after_a_restart(
 
 
 def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
     person = make_person(own_broker.port)
@@ -151,12 +151,12 @@ def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
 
 
 def test_all_that_waited_for_a_dead_worker_is_evaluated(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
     # More than the worker's window of 500. The first of them come in one piece with the CONNACK.
     alerts = make_alerts(own_broker.url)
     alerts.kill()
-    fill(Address.parse(own_broker.url), Topics(), 3000, lambda _: None)
+    fill(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
     for times in (1, 2):
         alerts.start()
         person = make_person(own_broker.port)
@@ -167,11 +167,11 @@ def test_all_that_waited_for_a_dead_worker_is_evaluated(
         person.sees(f"{BED}/heart-rate-high", state="cleared")
         if times == 1:
             alerts.stop()
-            fill(Address.parse(own_broker.url), Topics(), 3000, lambda _: None)
+            fill(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
 
 
 def test_two_workers_share_the_wards_and_neither_touches_the_others(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
     first = make_alerts(own_broker.url, alerts_wards="icu-1")
     second = make_alerts(own_broker.url, alerts_wards="icu-2,icu-3")
@@ -192,7 +192,7 @@ def test_two_workers_share_the_wards_and_neither_touches_the_others(
 
 
 def test_a_rule_file_with_mistakes_keeps_the_old_rules_and_a_good_one_is_taken(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
     alerts = make_alerts(own_broker.url)
     person = make_person(own_broker.port)
@@ -212,7 +212,7 @@ def test_a_rule_file_with_mistakes_keeps_the_old_rules_and_a_good_one_is_taken(
 
 
 def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
-    own_broker: Broker, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
     person = make_person(own_broker.port)
@@ -235,7 +235,7 @@ def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
 
 
 def test_alerts_come_while_the_database_is_stopped_and_the_history_is_complete_afterwards(
-    own_broker: Broker,
+    own_broker: BrokerServer,
     own_database: tuple[object, Db],
     make_alerts: MakeAlerts,
     make_ingest: MakeIngest,
@@ -260,7 +260,7 @@ def test_alerts_come_while_the_database_is_stopped_and_the_history_is_complete_a
 def test_a_broker_that_drops_messages_is_an_alarm(
     programs: Programs, run_name: str, tmp_path: Path, make_alerts: MakeAlerts, make_person: MakePerson
 ) -> None:
-    small = Broker(programs, f"{run_name}-small", free_port(), tmp_path / "small.log", max_queued_messages="10")
+    small = BrokerServer(programs, f"{run_name}-small", free_port(), tmp_path / "small.log", max_queued_messages="10")
     small.start()
     try:
         alerts = make_alerts(small.url)

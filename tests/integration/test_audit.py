@@ -15,18 +15,18 @@ import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from stack.servers import Broker, Database
+from stack.servers import BrokerServer, DatabaseServer
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
 
-ACKS = "vitalflow/acks/icu-1/bed-1/spo2-low"
+ACKS = "vitalflow/alert-commands/icu-1/bed-1/spo2-low"
 LIMITS = "vitalflow/limits/icu-1/bed-1"
 ENROLMENT = "vitalflow/audit/enrolment"
 PAUSE = {"by": "nurse Ada", "action": "pause_audio", "seconds": 60}
 QUERY = "SELECT who, action, ward, device_id, rule, detail FROM audit_event ORDER BY id"
 
 
-def tell(broker: Broker, topic: str, content: object, *, retain: bool = False, qos: int = 1) -> None:
+def tell(broker: BrokerServer, topic: str, content: object, *, retain: bool = False, qos: int = 1) -> None:
     """A person's message; None for an empty one."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"person-{uuid.uuid4().hex[:6]}")
     client.connect("127.0.0.1", broker.port)
@@ -37,7 +37,7 @@ def tell(broker: Broker, topic: str, content: object, *, retain: bool = False, q
     client.loop_stop()
 
 
-def test_who_did_what_is_kept(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_who_did_what_is_kept(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     ingest = make_ingest(broker.url, db)
     at = "2026-11-23T09:00:00Z"
     tell(broker, ACKS, {"by": "nurse Ada", "action": "acknowledge"})
@@ -69,7 +69,7 @@ def test_who_did_what_is_kept(broker: Broker, db: Db, make_ingest: MakeIngest) -
     assert ingest.stop() == 0
 
 
-def test_what_is_told_again_is_kept_once(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_what_is_told_again_is_kept_once(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     """Retained limits come at every connection; a change back to earlier ones is a change all the same."""
     one, two = {"by": "A", "limits": {"spo2-low": 88}}, {"by": "B", "limits": {"spo2-low": 90}}
     ingest = make_ingest(broker.url, db)
@@ -90,7 +90,7 @@ def test_what_is_told_again_is_kept_once(broker: Broker, db: Db, make_ingest: Ma
 
 
 def test_limits_that_were_set_while_nobody_listened_are_kept_when_they_are_heard(
-    broker: Broker, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     tell(broker, LIMITS, {"by": "A", "limits": {"spo2-low": 88}}, retain=True)
     first, second = make_ingest(broker.url, db), make_ingest(broker.url, db)
@@ -133,7 +133,7 @@ class Link(socketserver.BaseRequestHandler):
 
 
 def test_a_command_that_was_committed_and_not_acknowledged_is_kept_once(
-    broker: Broker, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     """Ingest dies between COMMIT and PUBACK; the broker delivers again, with DUP and the number that it had."""
     link = OneWay(broker.port)
@@ -160,7 +160,7 @@ def test_a_command_that_was_committed_and_not_acknowledged_is_kept_once(
 
 
 def test_a_command_waits_for_a_database_that_is_away(
-    broker: Broker, own_database: tuple[Database, Db], make_ingest: MakeIngest
+    broker: BrokerServer, own_database: tuple[DatabaseServer, Db], make_ingest: MakeIngest
 ) -> None:
     server, db = own_database
     ingest = make_ingest(broker.url, db)
@@ -184,13 +184,13 @@ UNREADABLE = [
     (LIMITS, '{"by":"a","limits":{"r\\u0000":1}}', "database"),
     (LIMITS, '{"by":"a","limits":' + "[" * 5000 + "]" * 5000 + "}", "bad_command"),
     (ENROLMENT, '{"by":"a","action":"enrol","name":"b","kind":"device"}', "bad_command"),
-    ("vitalflow/acks/icu-1", "{}", "bad_topic"),
-    ("vitalflow/acks/icu-1/b/r/p/more", "{}", "bad_topic"),
+    ("vitalflow/alert-commands/icu-1", "{}", "bad_topic"),
+    ("vitalflow/alert-commands/icu-1/b/r/p/more", "{}", "bad_topic"),
     ("vitalflow/audit/anything", "{}", "bad_topic"),
 ]
 
 
-def test_what_cannot_be_read_is_kept_with_its_reason(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_what_cannot_be_read_is_kept_with_its_reason(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     make_ingest(broker.url, db)
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)

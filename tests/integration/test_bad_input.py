@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
+from vitals.codec import MAX_PAYLOAD, encode
 from vitals.reading import reading
-from vitals.wire import MAX_PAYLOAD, encode
 
 HOSTILE: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent.parent / "data/hostile.toml").read_text())[
     "message"
@@ -30,7 +30,7 @@ def payload_of(message: dict[str, Any]) -> bytes:
     return text.replace("{now}", datetime.now(UTC).isoformat()).encode()
 
 
-def publish(broker: Broker, messages: list[tuple[str, bytes]]) -> None:
+def publish(broker: BrokerServer, messages: list[tuple[str, bytes]]) -> None:
     """All of them over one connection, in order, each acknowledged by the broker."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
@@ -43,7 +43,7 @@ def publish(broker: Broker, messages: list[tuple[str, bytes]]) -> None:
 
 
 def test_every_hostile_message_is_kept_with_its_reason_and_the_good_ones_are_stored(
-    broker: Broker, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(broker.url, db)
     start = datetime.now(UTC)
@@ -80,7 +80,7 @@ def test_every_hostile_message_is_kept_with_its_reason_and_the_good_ones_are_sto
 
 
 def test_an_implausible_sign_becomes_null_and_the_rest_is_stored(
-    broker: Broker, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(broker.url, db)
     now = datetime.now(UTC).isoformat()
@@ -115,7 +115,7 @@ def almost_a_reading(dice: random.Random) -> bytes:
 
 
 def test_of_4000_damaged_messages_every_one_is_stored_or_rejected(
-    broker: Broker, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     dice = random.Random(7)
     ingest = make_ingest(broker.url, db)
@@ -135,7 +135,7 @@ def test_of_4000_damaged_messages_every_one_is_stored_or_rejected(
 
 @pytest.mark.parametrize("poisoned", [{3}, {0, 1, 499}, set(range(200, 230))])
 def test_what_only_the_database_refuses_is_isolated_and_kept_in_its_words(
-    broker: Broker, db: Db, make_ingest: MakeIngest, poisoned: set[int]
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest, poisoned: set[int]
 ) -> None:
     # No validation is complete: a constraint that ingest knows nothing of stands for the value nobody thought of.
     with psycopg.connect(db.owner_url) as connection:

@@ -13,16 +13,16 @@ from identity.authority import Authority
 from identity.ca import Pair
 from sql.migrate import connect, migrate
 from stack.programs import Programs
-from stack.servers import DATABASE_NAMES, OWNER, POSTGRES, Database, checked_against, ensure_database, free_port
+from stack.servers import DATABASE_NAMES, OWNER, POSTGRES, DatabaseServer, checked_against, ensure_database, free_port
 from tests.fix_migrate import end, start_migrate
 from tests.fix_servers import db_of, eventually, logins
-from vitals.errors import TryAgain
+from vitals.errors import TransientError
 
 
 @pytest.fixture(scope="module")
-def guarded(programs: Programs, run_name: str, logs: Path, authority: Authority) -> Iterator[Database]:
+def guarded(programs: Programs, run_name: str, logs: Path, authority: Authority) -> Iterator[DatabaseServer]:
     """A PostgreSQL as in production, with a certificate of the project's own CA."""
-    server = Database(programs, f"{run_name}-guarded", free_port(), logs / "guarded.log", authority=authority)
+    server = DatabaseServer(programs, f"{run_name}-guarded", free_port(), logs / "guarded.log", authority=authority)
     server.start()
     ensure_database(server.url("postgres"), OWNER)
     with connect(server.url()) as connection:
@@ -34,12 +34,12 @@ def guarded(programs: Programs, run_name: str, logs: Path, authority: Authority)
 
 def said(url: str) -> str:
     """Why we do not get in."""
-    with pytest.raises(TryAgain) as told:
+    with pytest.raises(TransientError) as told:
         connect(url)
     return str(told.value)
 
 
-def show(server: Database, programs: Programs, pair: Pair) -> None:
+def show(server: DatabaseServer, programs: Programs, pair: Pair) -> None:
     """Let the server show another certificate; it reads it at its next hang-up."""
     programs.write(server.folder / "server.key", pair.key.decode(), POSTGRES)
     programs.write(server.folder / "server.crt", pair.certificate.decode(), POSTGRES)
@@ -48,7 +48,7 @@ def show(server: Database, programs: Programs, pair: Pair) -> None:
     eventually(lambda: server.log.read_text().count("reloading configuration files") > before, 10, "it reads it again")
 
 
-def test_every_login_is_encrypted_and_checked(guarded: Database) -> None:
+def test_every_login_is_encrypted_and_checked(guarded: DatabaseServer) -> None:
     db = db_of(guarded, OWNER)
     for url in (db.owner_url, db.ingest_url, db.reader_url):
         assert "sslmode=verify-full&sslrootcert=/" in url
@@ -60,7 +60,7 @@ def test_every_login_is_encrypted_and_checked(guarded: Database) -> None:
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow"])
-def test_nobody_gets_as_far_as_a_password_without_encryption(guarded: Database, mode: str) -> None:
+def test_nobody_gets_as_far_as_a_password_without_encryption(guarded: DatabaseServer, mode: str) -> None:
     bare = guarded.url().partition("?")[0]
     if mode == "allow":  # tries without, is sent away, and comes back with
         with psycopg.connect(f"{bare}?sslmode=allow") as connection:
@@ -73,7 +73,7 @@ def test_nobody_gets_as_far_as_a_password_without_encryption(guarded: Database, 
         )
 
 
-def test_a_stranger_who_answers_in_its_place_gets_no_password(guarded: Database, tmp_path: Path) -> None:
+def test_a_stranger_who_answers_in_its_place_gets_no_password(guarded: DatabaseServer, tmp_path: Path) -> None:
     other = Authority(tmp_path / "other")
     other.open(datetime.now(UTC))
     told = said(f"{guarded.url().partition('?')[0]}?{checked_against(other.certificate)}")
@@ -81,14 +81,14 @@ def test_a_stranger_who_answers_in_its_place_gets_no_password(guarded: Database,
     assert "sslrootcert must name the authority's certificate" in told
 
 
-def test_a_name_that_is_not_in_the_certificate(guarded: Database) -> None:
+def test_a_name_that_is_not_in_the_certificate(guarded: DatabaseServer) -> None:
     bare, _, checked = guarded.url().partition("?")
     told = said(f"{bare.replace('127.0.0.1', 'db.example.org')}?{checked}&hostaddr=127.0.0.1")
     assert "its certificate is for localhost" in told
     assert "and not for db.example.org: connect to localhost" in told
 
 
-def test_an_authority_that_is_not_there(guarded: Database) -> None:
+def test_an_authority_that_is_not_there(guarded: DatabaseServer) -> None:
     told = said(f"{guarded.url().partition('?')[0]}?{checked_against(Path('/nowhere/ca.crt'))}")
     assert told.endswith(
         "sslrootcert is /nowhere/ca.crt, which is not there: it must be the certificate of the authority that signed "
@@ -96,7 +96,9 @@ def test_an_authority_that_is_not_there(guarded: Database) -> None:
     )
 
 
-def test_a_certificate_out_of_its_time_and_back(guarded: Database, programs: Programs, authority: Authority) -> None:
+def test_a_certificate_out_of_its_time_and_back(
+    guarded: DatabaseServer, programs: Programs, authority: Authority
+) -> None:
     now = datetime.now(UTC)
     good = authority.server("database", DATABASE_NAMES, now)
     with psycopg.connect(guarded.url(), autocommit=True) as open_before:
@@ -109,7 +111,9 @@ def test_a_certificate_out_of_its_time_and_back(guarded: Database, programs: Pro
         assert open_before.execute("SELECT 1").fetchone() == (1,), "who was there stays there"
 
 
-def test_a_certificate_that_is_due_is_renewed_and_nobody_is_sent_away(guarded: Database, authority: Authority) -> None:
+def test_a_certificate_that_is_due_is_renewed_and_nobody_is_sent_away(
+    guarded: DatabaseServer, authority: Authority
+) -> None:
     assert not guarded.freshen(), "there is nothing to do"
     now = datetime.now(UTC)
     old = ca.sign_server(authority.open(now), DATABASE_NAMES, now - timedelta(days=80))  # of 90
@@ -123,13 +127,13 @@ def test_a_certificate_that_is_due_is_renewed_and_nobody_is_sent_away(guarded: D
         assert open_before.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_server_without_encryption_is_named(database: Database, authority: Authority) -> None:
+def test_a_server_without_encryption_is_named(database: DatabaseServer, authority: Authority) -> None:
     authority.open(datetime.now(UTC))
     told = said(f"{database.url('postgres')}?{checked_against(authority.certificate)}")
     assert told.endswith("it offers no TLS, which sslmode asks for: set ssl = on in its postgresql.conf")
 
 
-def test_migrate_says_it_in_one_sentence(guarded: Database) -> None:
+def test_migrate_says_it_in_one_sentence(guarded: DatabaseServer) -> None:
     url = f"{guarded.url().partition('?')[0]}?sslmode=disable"
     sentence = end(start_migrate({"VITALFLOW_DATABASE_URL": url})).expect_sentence()
     assert "it takes connections with TLS only" in sentence

@@ -15,7 +15,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_fleet import fleet
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
@@ -51,13 +51,13 @@ def listening(port: int, *topics: str) -> Iterator[Listener]:
         listener.close()
 
 
-def devices(broker: Broker, *arguments: str) -> "subprocess.Popen[str]":
+def devices(broker: BrokerServer, *arguments: str) -> "subprocess.Popen[str]":
     environment = os.environ | {"VITALFLOW_MQTT_URL": broker.url}
     line = [sys.executable, "-m", "devices", *arguments]
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_readings_kept_while_the_broker_was_away_come_in_order_and_as_arrays(own_broker: Broker) -> None:
+def test_readings_kept_while_the_broker_was_away_come_in_order_and_as_arrays(own_broker: BrokerServer) -> None:
     with listening(own_broker.port, "vitalflow/vitals/#") as listener, fleet(own_broker.url, 20, 5) as running:
         time.sleep(1.5)
         own_broker.stop()
@@ -87,7 +87,7 @@ def names(listener: Listener) -> set[tuple[str, int]]:
 
 
 def test_nothing_is_missing_in_the_table_after_the_broker_was_away(
-    own_broker: Broker, db: Db, make_ingest: MakeIngest
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     make_ingest(own_broker.url, db)
     with fleet(own_broker.url, 100, 2) as running:
@@ -102,7 +102,7 @@ def test_nothing_is_missing_in_the_table_after_the_broker_was_away(
     assert db.count("device_gap") == 0
 
 
-def test_a_device_says_hello_and_goodbye_and_its_will_speaks_for_a_dead_one(own_broker: Broker) -> None:
+def test_a_device_says_hello_and_goodbye_and_its_will_speaks_for_a_dead_one(own_broker: BrokerServer) -> None:
     with listening(own_broker.port, "vitalflow/status/#") as listener:
         for number, word in ((signal.SIGTERM, "goodbye"), (signal.SIGKILL, "last will")):
             listener.heard.clear()
@@ -121,7 +121,7 @@ def test_a_device_says_hello_and_goodbye_and_its_will_speaks_for_a_dead_one(own_
 
 
 def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
-    broker: Broker, db: Db, make_ingest: MakeIngest, tmp_path: Path
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest, tmp_path: Path
 ) -> None:
     # The format of the BIDMC dataset: NaN where a sensor was off, and a literal 0 in place of a respiratory rate.
     lines = ["Time [s], HR, PULSE, RESP, SpO2"]
@@ -156,7 +156,7 @@ def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
     ],
 )
 def test_a_wrong_option_ends_with_one_sentence_and_exit_code_2(
-    broker: Broker, arguments: list[str], sentence: str
+    broker: BrokerServer, arguments: list[str], sentence: str
 ) -> None:
     process = devices(broker, *arguments)
     said, _ = process.communicate(timeout=15)

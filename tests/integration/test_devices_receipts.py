@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from devices import producer, publisher, unconfirmed
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_fleet import fleet
 from tests.fix_receipts import played_ingest
 from tests.fix_servers import eventually
@@ -29,7 +29,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_what_the_broker_took_and_lost_is_sent_again_in_order_until_its_receipt(broker: Broker) -> None:
+def test_what_the_broker_took_and_lost_is_sent_again_in_order_until_its_receipt(broker: BrokerServer) -> None:
     with played_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
         ingest.blind = lambda name, before: 15 <= name[2] < 30 and before < 2
         eventually(lambda: running.tally.resent >= 90, 20, "both resends of the fifteen lost ones")
@@ -46,7 +46,7 @@ def test_what_the_broker_took_and_lost_is_sent_again_in_order_until_its_receipt(
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_broker_that_died_with_its_queue_costs_nothing(own_broker: Broker) -> None:
+def test_a_broker_that_died_with_its_queue_costs_nothing(own_broker: BrokerServer) -> None:
     with played_ingest(own_broker.port) as ingest, fleet(own_broker.url, 5, 10) as running:
         eventually(lambda: running.tally.confirmed > 20, 10, "receipts are in use")
         ingest.blind = lambda name, before: True  # what the broker now has dies with it
@@ -61,7 +61,7 @@ def test_a_broker_that_died_with_its_queue_costs_nothing(own_broker: Broker) -> 
 
 
 @pytest.mark.usefixtures("hasty")
-def test_without_receipts_a_device_is_a_plain_mqtt_device(broker: Broker) -> None:
+def test_without_receipts_a_device_is_a_plain_mqtt_device(broker: BrokerServer) -> None:
     with played_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
         ingest.silent = True
         time.sleep(4)
@@ -73,7 +73,7 @@ def test_without_receipts_a_device_is_a_plain_mqtt_device(broker: Broker) -> Non
 
 
 @pytest.mark.usefixtures("hasty")
-def test_while_the_database_is_away_nothing_is_sent_again_and_the_first_receipt_ends_it(broker: Broker) -> None:
+def test_while_the_database_is_away_nothing_is_sent_again_and_the_first_receipt_ends_it(broker: BrokerServer) -> None:
     with played_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
         eventually(lambda: running.tally.confirmed > 10, 10, "receipts are in use")
         ingest.silent = True
@@ -87,7 +87,7 @@ def test_while_the_database_is_away_nothing_is_sent_again_and_the_first_receipt_
         assert len(ingest.heard) == len(ingest.stored)
 
 
-def test_receipts_that_make_no_sense_are_told_once_and_cost_nothing(broker: Broker) -> None:
+def test_receipts_that_make_no_sense_are_told_once_and_cost_nothing(broker: BrokerServer) -> None:
     with played_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as running:
         eventually(lambda: running.tally.confirmed > 5, 10, "receipts are in use")
         boot = ingest.heard[0][1]
@@ -115,7 +115,9 @@ def test_receipts_that_make_no_sense_are_told_once_and_cost_nothing(broker: Brok
     assert told[0].startswith(f"a receipt was ignored: {BED}: not a receipt")
 
 
-def test_a_clock_set_back_an_hour_costs_no_reading_and_no_name(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_set_back_an_hour_costs_no_reading_and_no_name(
+    broker: BrokerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     back = timedelta(0)
 
     class Clock:
@@ -139,7 +141,7 @@ def test_a_clock_set_back_an_hour_costs_no_reading_and_no_name(broker: Broker, m
 
 
 @pytest.mark.usefixtures("hasty")
-def test_two_devices_with_one_name_keep_each_others_receipts_apart(broker: Broker) -> None:
+def test_two_devices_with_one_name_keep_each_others_receipts_apart(broker: BrokerServer) -> None:
     with played_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as one:
         time.sleep(1.2)  # another second, another boot
         with fleet(broker.url, 1, 10) as other:
@@ -156,7 +158,7 @@ def test_two_devices_with_one_name_keep_each_others_receipts_apart(broker: Broke
     assert any("of which this device has no readings" in sentence for sentence in one.said + other.said)
 
 
-def test_a_device_says_how_many_readings_it_dropped(own_broker: Broker) -> None:
+def test_a_device_says_how_many_readings_it_dropped(own_broker: BrokerServer) -> None:
     with fleet(own_broker.url, 1, 20, outbox=10) as running:
         eventually(lambda: running.tally.published > 5, 10, "it publishes")
         own_broker.stop()
@@ -170,7 +172,7 @@ def test_a_device_says_how_many_readings_it_dropped(own_broker: Broker) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_owes_nothing_after_its_next_start(own_broker: Broker, tmp_path: Path) -> None:
+def test_a_killed_process_owes_nothing_after_its_next_start(own_broker: BrokerServer, tmp_path: Path) -> None:
     line = ["simulate", "--count", "5", "--interval", "0.1", "--outbox", str(tmp_path / "outbox.db")]
     with played_ingest(own_broker.port) as ingest:
         for turn in range(3):
@@ -218,7 +220,7 @@ def unsent(path: Path) -> int:
     ],
 )
 def test_an_outbox_file_that_cannot_be_used_is_one_sentence(
-    broker: Broker, tmp_path: Path, outbox: str, sentence: str
+    broker: BrokerServer, tmp_path: Path, outbox: str, sentence: str
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as database:
         database.execute("CREATE TABLE accounts (balance INTEGER)")
@@ -229,7 +231,7 @@ def test_an_outbox_file_that_cannot_be_used_is_one_sentence(
     assert "Traceback" not in said
 
 
-def test_two_processes_do_not_share_an_outbox_file(broker: Broker, tmp_path: Path) -> None:
+def test_two_processes_do_not_share_an_outbox_file(broker: BrokerServer, tmp_path: Path) -> None:
     line = ["simulate", "--count", "1", "--outbox", str(tmp_path / "outbox.db")]
     first = devices(broker, *line)
     assert first.stdout is not None

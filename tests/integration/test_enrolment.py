@@ -18,15 +18,15 @@ from identity import ca
 from identity.control import control
 from identity.enrolment import enroll, listed, revoke
 from identity.policy import Kind, User
+from mqtt.credentials import read_credentials
+from mqtt.endpoint import BrokerEndpoint, session_id
 from stack.programs import CHECKOUT
 from tests.fix_alerts import MakeAlerts
 from tests.fix_ingest import MakeIngest
 from tests.fix_secured import Secured
 from tests.fix_servers import Db, eventually
 from tests.guest import NOTHING, Guest, connects, publishes
-from vitals.broker import Broker, session_id
-from vitals.credentials import read_credentials
-from vitals.errors import Never, TryAgain
+from vitals.errors import PermanentError, TransientError
 
 NOW = datetime.now(UTC)
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -44,10 +44,10 @@ def run(own_secured: Secured, tmp_path: Path) -> Run:
     return run
 
 
-def from_folder(folder: Path) -> tuple[Broker, str]:
+def from_folder(folder: Path) -> tuple[BrokerEndpoint, str]:
     """The broker and the client id that `enroll --folder` wrote for a device."""
     told = json.loads((folder / "device.json").read_text())
-    broker = Broker(told["host"], told["port"], tls=True, ca=folder / "ca.crt")
+    broker = BrokerEndpoint(told["host"], told["port"], tls=True, ca=folder / "ca.crt")
     if told["password"] is None:
         return replace(broker, certificate=folder / "device.crt", key=folder / "device.key"), told["client_id"]
     return broker.as_user(told["user"], told["password"]), told["client_id"]
@@ -156,12 +156,12 @@ def test_what_cannot_be_enrolled_leaves_nobody_half_enrolled(
 
 
 def test_enrolling_makes_no_ca_of_its_own(own_secured: Secured, tmp_path: Path) -> None:
-    settings = own_secured.settings("operator") | {"VITALFLOW_IDENTITY": str(tmp_path / "elsewhere")}
+    settings = own_secured.settings("operator") | {"VITALFLOW_CA_DIR": str(tmp_path / "elsewhere")}
     line = [sys.executable, "-m", "devices", "enroll", "bed-7", "--ward", "icu-1", "--certificate"]
     environ = os.environ | settings | {"PYTHONPATH": str(CHECKOUT)}
     refused = subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert refused.returncode == 2
-    assert "a certificate is made where the CA is: export VITALFLOW_IDENTITY=" in refused.stderr
+    assert "a certificate is made where the CA is: export VITALFLOW_CA_DIR=" in refused.stderr
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -298,12 +298,12 @@ def test_simulated_devices_are_enrolled_once_and_anew_where_their_passwords_are_
 
 
 def test_nobody_but_the_admin_enrols(own_secured: Secured) -> None:
-    with pytest.raises(TryAgain, match="refuses our subscription"), control(own_secured.broker("grace")):
+    with pytest.raises(TransientError, match="refuses our subscription"), control(own_secured.broker("grace")):
         pass
     with control(own_secured.broker("admin")) as gate:
-        with pytest.raises(Never, match="cannot be used"):
+        with pytest.raises(PermanentError, match="cannot be used"):
             enroll(gate, [User("a/b", Kind.DEVICE, "icu-1", "word")], own_secured.doors.topics, by="x", now=NOW)
-        with pytest.raises(Never, match="nobody is enrolled"):
+        with pytest.raises(PermanentError, match="nobody is enrolled"):
             revoke(gate, "none", own_secured.doors.topics, by="x", now=NOW)
         assert {"admin", "ingest", "alerts", "station", "operator"} <= {one.name for one in listed(gate)}
 

@@ -4,18 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import paho.mqtt.publish as publish
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
+from vitals.codec import encode, encode_many
 from vitals.reading import reading
-from vitals.wire import encode, encode_many
 
 
-def send(broker: Broker, topic: str, payload: bytes, retain: bool = False) -> None:
+def send(broker: BrokerServer, topic: str, payload: bytes, retain: bool = False) -> None:
     publish.single(topic, payload, qos=1, retain=retain, hostname="127.0.0.1", port=broker.port)
 
 
-def test_a_published_reading_becomes_a_row(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_a_published_reading_becomes_a_row(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     ingest = make_ingest(broker.url, db)
     now = datetime.now(UTC).replace(microsecond=250_000)
     signs = {"heart_rate": 131.0, "resp_rate": 16.5}
@@ -30,7 +30,9 @@ def test_a_published_reading_becomes_a_row(broker: Broker, db: Db, make_ingest: 
     assert ingest.stop() == 0
 
 
-def test_a_backlog_comes_as_an_array_and_twice_without_harm(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_a_backlog_comes_as_an_array_and_twice_without_harm(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
     ingest = make_ingest(broker.url, db)
     start = datetime.now(UTC)
     backlog = [reading(start + timedelta(seconds=i), {"spo2": 97.0}, boot=9, seq=i + 1) for i in range(100)]

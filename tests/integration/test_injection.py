@@ -19,12 +19,12 @@ from psycopg import sql
 from sql.migrate import connect
 from sql.wards import grant_ward, revoke_ward
 from stack.programs import CHECKOUT
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_ingest import IngestProcess, MakeIngest
 from tests.fix_servers import Db, eventually
 from tests.integration.test_bad_input import publish
+from vitals.codec import encode
 from vitals.reading import MAX_TEXT, reading
-from vitals.wire import encode
 
 EVIL = [
     "'; DROP TABLE patient_vitals; --",
@@ -67,13 +67,13 @@ def state(db: Db) -> list[tuple[object, ...]]:
     )
 
 
-def drive(broker: Broker, ingest: IngestProcess, messages: list[tuple[str, bytes]]) -> None:
+def drive(broker: BrokerServer, ingest: IngestProcess, messages: list[tuple[str, bytes]]) -> None:
     before = ingest.metric("received_total")
     publish(broker, messages)
     eventually(lambda: ingest.metric("received_total") == before + len(messages), 20, "all of them are stored")
 
 
-def test_every_text_of_a_message_is_stored_as_it_came(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_every_text_of_a_message_is_stored_as_it_came(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     ingest = make_ingest(broker.url, db)
     before = state(db)
     start = datetime.now(UTC)
@@ -95,8 +95,8 @@ def test_every_text_of_a_message_is_stored_as_it_came(broker: Broker, db: Db, ma
             [
                 (f"vitalflow/vitals/{ward}/{device}", encode(told)),
                 (f"vitalflow/status/{ward}/{device}", status),
-                (f"vitalflow/acks/{ward}/{device}/{rule}", command),
-                (f"vitalflow/acks/{ward}/{device}/{rule}/{by_as_level(by)}", command),
+                (f"vitalflow/alert-commands/{ward}/{device}/{rule}", command),
+                (f"vitalflow/alert-commands/{ward}/{device}/{rule}/{by_as_level(by)}", command),
                 (f"vitalflow/limits/{ward}/{device}", limits),
             ],
         )

@@ -12,7 +12,7 @@ import paho.mqtt.publish as publish
 import psycopg
 import pytest
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from tests.fix_ingest import MakeIngest
 from tests.fix_migrate import migrate
 from tests.fix_servers import Db, eventually
@@ -27,7 +27,7 @@ def community(db: Db) -> Db:
     return db
 
 
-def send(broker: Broker, *readings: tuple[int, datetime], **more: object) -> None:
+def send(broker: BrokerServer, *readings: tuple[int, datetime], **more: object) -> None:
     """Publish readings as one backlog: number and time of each."""
     told = [{"boot": 1, "seq": seq, "time": time.isoformat(), "heart_rate": 80, **more} for seq, time in readings]
     publish.single("vitalflow/vitals/icu-1/bed-1", json.dumps(told), qos=1, hostname="127.0.0.1", port=broker.port)
@@ -41,7 +41,9 @@ def notes(db: Db) -> list[tuple[object, ...]]:
     return db.rows("SELECT minute, readings FROM late_bucket ORDER BY id, minute")
 
 
-def test_late_readings_are_noted_with_the_readings(broker: Broker, community: Db, make_ingest: MakeIngest) -> None:
+def test_late_readings_are_noted_with_the_readings(
+    broker: BrokerServer, community: Db, make_ingest: MakeIngest
+) -> None:
     ingest = make_ingest(broker.url, community)
     send(broker, (1, NOW), (2, NOW - timedelta(hours=5)))
     eventually(partial(count_is, community, 2), 10, "readings in time")
@@ -59,7 +61,7 @@ def test_late_readings_are_noted_with_the_readings(broker: Broker, community: Db
 
 
 def test_a_late_reading_beside_a_poisonous_one_is_noted_too(
-    broker: Broker, community: Db, make_ingest: MakeIngest
+    broker: BrokerServer, community: Db, make_ingest: MakeIngest
 ) -> None:
     with psycopg.connect(community.owner_url) as connection:
         connection.execute("ALTER TABLE patient_vitals ADD CONSTRAINT poison CHECK (seq <> 2)")
@@ -72,7 +74,7 @@ def test_a_late_reading_beside_a_poisonous_one_is_noted_too(
 
 
 def test_readings_that_cannot_be_noted_are_stored_all_the_same(
-    broker: Broker, community: Db, make_ingest: MakeIngest
+    broker: BrokerServer, community: Db, make_ingest: MakeIngest
 ) -> None:
     with psycopg.connect(community.owner_url) as connection:
         connection.execute("REVOKE INSERT ON late_bucket FROM vitalflow_ingest")
@@ -84,7 +86,7 @@ def test_readings_that_cannot_be_noted_are_stored_all_the_same(
 
 
 def test_nothing_is_noted_where_rollups_are_computed_when_asked(
-    broker: Broker, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     make_ingest(broker.url, db)
     late = NOW - timedelta(days=3)

@@ -13,12 +13,12 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.publish import single
 
-from stack.servers import OWNER, Broker, Database, ensure_database, free_port
+from mqtt.service_status import ServiceStatus, decode_service_status, encode_service_status
+from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, db_of, eventually, logins
+from vitals.codec import encode
 from vitals.reading import reading
-from vitals.service import Presence, decode_presence, encode_presence
-from vitals.wire import encode
 
 
 def send(port: int, topic: str, payload: bytes, retain: bool = False) -> None:
@@ -36,14 +36,14 @@ def run(**settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
 
 
-def presence(port: int, topic: str) -> Presence | None:
+def presence(port: int, topic: str) -> ServiceStatus | None:
     """What is retained there."""
-    heard: list[Presence | None] = []
+    heard: list[ServiceStatus | None] = []
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_connect = lambda client, *_: client.subscribe(topic) and None
 
     def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        heard.append(decode_presence(bytes(message.payload)))
+        heard.append(decode_service_status(bytes(message.payload)))
 
     client.on_message = on_message
     client.connect("127.0.0.1", port)
@@ -60,7 +60,7 @@ def presence(port: int, topic: str) -> Presence | None:
     ("settings", "sentence"),
     [
         ({}, "VITALFLOW_INGEST_URL is not set; see .env.example"),
-        ({"INGEST_URL": "postgresql://u:s3cret@127.0.0.1/d", "INGEST_WINDOW": "10"}, "must be at least 2000"),
+        ({"INGEST_URL": "postgresql://u:s3cret@127.0.0.1/d", "INGEST_RECEIVE_MAXIMUM": "10"}, "must be at least 2000"),
         ({"INGEST_URL": "nonsense"}, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
         ({"INGEST_URL_FILE": "/nowhere/url"}, "'/nowhere/url', which cannot be read: No such file or directory"),
     ],
@@ -74,14 +74,14 @@ def test_a_bad_setting_ends_it_with_one_sentence_and_exit_code_2(settings: dict[
     assert "s3cret" not in ended.stderr
 
 
-def test_a_taken_metrics_port_is_named(broker: Broker) -> None:
+def test_a_taken_metrics_port_is_named(broker: BrokerServer) -> None:
     ended = run(INGEST_URL="postgresql://u:p@127.0.0.1/d", INGEST_METRICS_PORT=str(broker.port))
     assert ended.returncode == 2
     assert f"cannot serve /metrics on 127.0.0.1:{broker.port}: Address already in use" in ended.stderr
 
 
 def test_a_broker_configured_to_lose_data_is_told_with_the_line_to_write(
-    broker: Broker, db: Db, make_ingest: MakeIngest, tmp_path: Any
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest, tmp_path: Any
 ) -> None:
     conf = tmp_path / "mosquitto.conf"
     conf.write_text("listener 1883\n")
@@ -97,7 +97,7 @@ def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
     port = free_port()
     ingest = make_ingest(f"mqtt://127.0.0.1:{port}", db, start=False).start(wait=False)
     eventually(lambda: f"waiting for the broker at mqtt://127.0.0.1:{port}: " in ingest.said(), 10, "a sentence")
-    late = Broker(programs, f"{run_name}-late", port, tmp_path / "late.log")
+    late = BrokerServer(programs, f"{run_name}-late", port, tmp_path / "late.log")
     late.start()
     try:
         eventually(lambda: "connected to the broker" in ingest.said(), 15, "a connection")
@@ -111,7 +111,7 @@ def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
 
 
 def test_a_wrong_password_of_the_database_is_said_and_mended_without_a_restart(
-    broker: Broker, database: Database, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, database: DatabaseServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     name = db.owner_url.rpartition("/")[2]
     wrong = Db(db.owner_url, database.url(name, "vitalflow_ingest", "wr0ng"), db.reader_url)
@@ -128,7 +128,7 @@ def test_a_wrong_password_of_the_database_is_said_and_mended_without_a_restart(
 
 
 def test_a_database_that_is_not_migrated_is_waited_for_and_the_command_is_named(
-    broker: Broker, database: Database, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, database: DatabaseServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     from sql.migrate import connect, migrate
 
@@ -145,11 +145,11 @@ def test_a_database_that_is_not_migrated_is_waited_for_and_the_command_is_named(
 
 
 def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_and_names_the_command(
-    broker: Broker, programs: Any, run_name: str, tmp_path: Any, make_ingest: MakeIngest
+    broker: BrokerServer, programs: Any, run_name: str, tmp_path: Any, make_ingest: MakeIngest
 ) -> None:
     from sql.migrate import connect, migrate
 
-    server = Database(programs, f"{run_name}-new", free_port(), tmp_path / "new.log")
+    server = DatabaseServer(programs, f"{run_name}-new", free_port(), tmp_path / "new.log")
     server.start()
     try:
         ensure_database(server.url("postgres"), OWNER)
@@ -170,7 +170,7 @@ def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_an
 
 
 def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(
-    broker: Broker, own_database: tuple[Database, Db], make_ingest: MakeIngest
+    broker: BrokerServer, own_database: tuple[DatabaseServer, Db], make_ingest: MakeIngest
 ) -> None:
     server, db = own_database
     ingest = make_ingest(broker.url, db)
@@ -188,7 +188,7 @@ def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(
 
 
 def test_sigterm_stores_and_acknowledges_the_open_batch_and_says_goodbye(
-    broker: Broker, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(broker.url, db, ingest_linger_s=10)
     topic = f"vitalflow/services/{ingest.client_id}"
@@ -209,7 +209,9 @@ def test_sigterm_stores_and_acknowledges_the_open_batch_and_says_goodbye(
     assert ingest.metric("received_total") == 0, "they were acknowledged, so they do not come again"
 
 
-def test_a_second_instance_is_refused_and_the_first_goes_on(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_a_second_instance_is_refused_and_the_first_goes_on(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
     first = make_ingest(broker.url, db)
     second = make_ingest(broker.url, db, start=False, ingest_client_id=first.client_id).start(wait=False)
     assert second.process is not None
@@ -220,10 +222,10 @@ def test_a_second_instance_is_refused_and_the_first_goes_on(broker: Broker, db: 
     assert first.said().count("connected to the broker") == 1
 
 
-def test_a_presence_that_nobody_renews_is_a_leftover(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_a_presence_that_nobody_renews_is_a_leftover(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     # As after a power cut that took broker and ingest at once: the retained word is "online", and nobody is there.
-    left = Presence(state="online", boot=1, host="gone", pid=1)
-    send(broker.port, "vitalflow/services/leftover", encode_presence(left), retain=True)
+    left = ServiceStatus(state="online", boot=1, host="gone", pid=1)
+    send(broker.port, "vitalflow/services/leftover", encode_service_status(left), retain=True)
     ingest = make_ingest(broker.url, db, start=False, ingest_client_id="leftover").start(wait=False)
     eventually(lambda: "process 1 on gone holds it; waiting for a heartbeat" in ingest.said(), 10, "a sentence")
     started = time.monotonic()
@@ -234,18 +236,18 @@ def test_a_presence_that_nobody_renews_is_a_leftover(broker: Broker, db: Db, mak
 
 
 def test_an_instance_whose_session_was_taken_by_a_later_one_says_so_and_leaves(
-    broker: Broker, db: Db, make_ingest: MakeIngest
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(broker.url, db)
-    later = Presence(state="online", boot=time.time_ns() + 10**9, host="elsewhere", pid=4711)
-    send(broker.port, f"vitalflow/services/{ingest.client_id}", encode_presence(later))
+    later = ServiceStatus(state="online", boot=time.time_ns() + 10**9, host="elsewhere", pid=4711)
+    send(broker.port, f"vitalflow/services/{ingest.client_id}", encode_service_status(later))
     assert ingest.process is not None
     assert ingest.process.wait(10) == 2
     assert "has started after this one (process 4711 on elsewhere) and took the session; leaving" in ingest.said()
 
 
 def test_a_broker_that_restarts_is_found_again_and_what_it_kept_is_stored(
-    own_broker: Broker, db: Db, make_ingest: MakeIngest
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     for seq in range(1, 4):
@@ -258,7 +260,7 @@ def test_a_broker_that_restarts_is_found_again_and_what_it_kept_is_stored(
     assert ingest.stop() == 0
 
 
-def test_the_last_word_of_a_device_is_kept(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_the_last_word_of_a_device_is_kept(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     make_ingest(broker.url, db)
     for payload in (
         b'{"state":"online","boot":100,"interval_s":1,"model":"Monitor 3"}',

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from sql.migrate import LOCK
 from stack.programs import Programs
-from stack.servers import POSTGRES, Database, ensure_database, free_port
+from stack.servers import POSTGRES, DatabaseServer, ensure_database, free_port
 from tests.fix_migrate import copy_rooms, end, migrate, settings_of, start_migrate
 from tests.fix_rows import write_readings
 from tests.fix_servers import Db, db_of, eventually
@@ -84,7 +84,7 @@ def test_two_at_once_do_not_harm_each_other(empty: Db) -> None:
     assert empty.count("vitalflow_migration") == len(list((Path("sql") / "migrations").glob("*.sql")))
 
 
-def test_two_at_once_without_a_starting_gun(database: Database) -> None:
+def test_two_at_once_without_a_starting_gun(database: DatabaseServer) -> None:
     for _ in range(3):
         name = f"race_{uuid.uuid4().hex[:12]}"
         ensure_database(database.url("postgres"), name)
@@ -95,7 +95,7 @@ def test_two_at_once_without_a_starting_gun(database: Database) -> None:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def test_two_databases_of_one_server_at_once(database: Database, empty: Db) -> None:
+def test_two_databases_of_one_server_at_once(database: DatabaseServer, empty: Db) -> None:
     # They share the roles, and the lock of one database is not seen from the other.
     with psycopg.connect(database.url("postgres")) as elsewhere:
         elsewhere.execute("ALTER ROLE vitalflow_reader SET statement_timeout = '30s'")
@@ -155,7 +155,7 @@ def test_a_failing_migration_leaves_the_database_as_it_was(empty: Db, checkout: 
     assert said.index("9001_bad.sql") < said.index("9002_after.sql")
 
 
-def test_an_owner_that_may_not_is_told_in_one_sentence(database: Database, empty: Db) -> None:
+def test_an_owner_that_may_not_is_told_in_one_sentence(database: DatabaseServer, empty: Db) -> None:
     name = f"stranger_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(empty.owner_url, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION timescaledb")
@@ -169,7 +169,9 @@ def test_an_owner_that_may_not_is_told_in_one_sentence(database: Database, empty
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
-def test_a_server_that_goes_down_meanwhile_is_one_sentence(own_database: tuple[Database, Db], tmp_path: Path) -> None:
+def test_a_server_that_goes_down_meanwhile_is_one_sentence(
+    own_database: tuple[DatabaseServer, Db], tmp_path: Path
+) -> None:
     server, db = own_database
     checkout = copy_rooms(tmp_path / "checkout", "sql", "vitals")
     add_migration(checkout, "9001_slow.sql", "CREATE TABLE slow (x int); SELECT pg_sleep(60);")
@@ -188,7 +190,7 @@ def test_a_server_that_goes_down_meanwhile_is_one_sentence(own_database: tuple[D
 
 
 @pytest.fixture
-def plain_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[Database]:
+def plain_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[DatabaseServer]:
     """A real PostgreSQL without TimescaleDB.
 
     PostgreSQL finds its extensions beside its own program file. So: the same programs in a tree of their own, whose
@@ -209,7 +211,7 @@ def plain_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterato
     line = programs.command(POSTGRES, "sh", "-euc", script, "tree", inside, version, programs.postgresql)
     subprocess.run(line, check=True)
     plain = dataclasses.replace(programs, postgresql=f"{inside}/usr/lib/postgresql/{version}/bin")
-    server = Database(plain, f"{run_name}-plain", free_port(), tmp_path / "plain.log")
+    server = DatabaseServer(plain, f"{run_name}-plain", free_port(), tmp_path / "plain.log")
     without_preload(server)
     try:
         server.start()
@@ -219,13 +221,13 @@ def plain_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterato
         programs.remove(server.folder.parent)  # the tree is in it too
 
 
-def without_preload(server: Database) -> None:
+def without_preload(server: DatabaseServer) -> None:
     """What the next start is to be without."""
     setting = "shared_preload_libraries="
     server.line = [setting if part.startswith(setting) else part for part in server.line]
 
 
-def test_a_database_that_is_not_utf_8_is_refused(database: Database) -> None:
+def test_a_database_that_is_not_utf_8_is_refused(database: DatabaseServer) -> None:
     name = f"ascii_{uuid.uuid4().hex[:8]}"
     order = "CREATE DATABASE {} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"
     with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
@@ -237,7 +239,7 @@ def test_a_database_that_is_not_utf_8_is_refused(database: Database) -> None:
     assert said.startswith(f"the database '{name}' is not UTF-8; make it again: CREATE DATABASE ")
 
 
-def test_a_postgresql_without_timescaledb_is_told_what_to_install(plain_database: Database) -> None:
+def test_a_postgresql_without_timescaledb_is_told_what_to_install(plain_database: DatabaseServer) -> None:
     db = db_of(plain_database, "postgres")
     assert db.one("SELECT count(*) FROM pg_available_extensions WHERE name = 'plpgsql'") == 1
     told = migrate(db).expect_sentence()
@@ -249,7 +251,7 @@ def test_a_postgresql_without_timescaledb_is_told_what_to_install(plain_database
 def test_timescaledb_that_is_not_preloaded_is_told_what_to_set(
     programs: Programs, run_name: str, tmp_path: Path
 ) -> None:
-    server = Database(programs, f"{run_name}-bare", free_port(), tmp_path / "bare.log")
+    server = DatabaseServer(programs, f"{run_name}-bare", free_port(), tmp_path / "bare.log")
     try:
         preloading = server.line
         without_preload(server)
@@ -298,7 +300,7 @@ SECRET = "xyzzy-plugh"
         ("postgresql://vitalflow:{secret}#cd@127.0.0.1:{port}/postgres", "%23"),
     ],
 )
-def test_a_wrong_address_is_one_sentence_without_the_password(database: Database, url: str, wanted: str) -> None:
+def test_a_wrong_address_is_one_sentence_without_the_password(database: DatabaseServer, url: str, wanted: str) -> None:
     given = url.format(secret=SECRET, port=database.port)
     ended = end(start_migrate({"VITALFLOW_DATABASE_URL": given}))
     assert wanted in ended.expect_sentence()

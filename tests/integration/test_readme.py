@@ -104,7 +104,7 @@ def test_the_lines_about_alerts_show_pause_and_acknowledge_one(
         assert place in pauses
         assert place in acknowledges
         refused, shows = (
-            next(line for line in pasted("mosquitto_sub") if word in line) for word in ("refusals", "alerts/")
+            next(line for line in pasted("mosquitto_sub") if word in line) for word in ("rejections", "alerts/")
         )
         listening = f"{refused} -C 1 -W 20 & listening=$!; sleep 2; {acknowledges}; wait $listening"
         assert f"no alert of {device} is open" in paste(listening)

@@ -11,12 +11,12 @@ import paho.mqtt.client as mqtt
 import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 
-from stack.servers import Broker, Database
+from stack.servers import BrokerServer, DatabaseServer
 from tests.fix_ingest import MakeIngest
 from tests.fix_servers import Db, eventually
+from vitals.codec import encode, encode_many
 from vitals.reading import reading
 from vitals.receipt import Receipt, decode_receipt
-from vitals.wire import encode, encode_many
 
 
 class Monitor:
@@ -65,7 +65,9 @@ def a_reading(seq: int, patient: str = "p-1") -> bytes:
     return encode(reading(now, {"spo2": 97.0}, boot=1, seq=seq, patient_id=patient))
 
 
-def test_a_device_hears_what_is_stored_and_what_is_refused(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_a_device_hears_what_is_stored_and_what_is_refused(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
     with psycopg.connect(db.owner_url) as connection:
         connection.execute("ALTER TABLE patient_vitals ADD CONSTRAINT unlucky CHECK (patient_id <> 'poison')")
     make_ingest(broker.url, db, ingest_receipt_every_s=0.5)
@@ -83,7 +85,7 @@ def test_a_device_hears_what_is_stored_and_what_is_refused(broker: Broker, db: D
         eventually(lambda: device.knows() == ({1, 2, 4, *range(10, 60)}, {5, 6, 7}), 15, "what became of each")
 
 
-def test_receipts_come_at_most_once_in_their_interval(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_receipts_come_at_most_once_in_their_interval(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     make_ingest(broker.url, db, ingest_receipt_every_s=2)
     with monitor(broker.port) as device:
         for seq in range(1, 41):
@@ -96,7 +98,7 @@ def test_receipts_come_at_most_once_in_their_interval(broker: Broker, db: Db, ma
 
 
 def test_nothing_is_told_before_it_is_committed(
-    broker: Broker, own_database: tuple[Database, Db], make_ingest: MakeIngest
+    broker: BrokerServer, own_database: tuple[DatabaseServer, Db], make_ingest: MakeIngest
 ) -> None:
     server, db = own_database
     ingest = make_ingest(broker.url, db, ingest_receipt_every_s=0.2)
@@ -111,7 +113,7 @@ def test_nothing_is_told_before_it_is_committed(
         assert db.count() == 1
 
 
-def test_on_sigterm_every_receipt_that_is_owed_is_sent(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_on_sigterm_every_receipt_that_is_owed_is_sent(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     ingest = make_ingest(broker.url, db, ingest_receipt_every_s=600)
     with monitor(broker.port) as device:
         for seq in (1, 2, 3):

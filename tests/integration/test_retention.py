@@ -8,7 +8,7 @@ import pytest
 
 from ingest import retention
 from ingest.retention import Retention
-from stack.servers import Broker, free_port
+from stack.servers import BrokerServer, free_port
 from tests.fix_ingest import MakeIngest
 from tests.fix_migrate import end, settings_of, start_migrate
 from tests.fix_rows import write_readings
@@ -27,7 +27,7 @@ def ages(db: Db) -> list[int]:
     return [int(str(seq)) - 1 for (seq,) in db.rows("SELECT seq FROM patient_vitals ORDER BY time DESC")]
 
 
-def test_ingest_drops_what_is_older_than_the_retention(broker: Broker, db: Db, make_ingest: MakeIngest) -> None:
+def test_ingest_drops_what_is_older_than_the_retention(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     write_ages(db)
     ingest = make_ingest(broker.url, db)
     eventually(lambda: ages(db) == [0, 20, 29], 30, "the old chunks are gone")

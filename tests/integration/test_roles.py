@@ -5,7 +5,7 @@ import pytest
 from psycopg import sql
 
 from sql.migrate import connect, migrate
-from stack.servers import Database, ensure_database
+from stack.servers import DatabaseServer, ensure_database
 from tests.fix_rows import write_readings
 from tests.fix_servers import Db, logins
 
@@ -98,14 +98,14 @@ def test_a_query_without_an_end_is_ended(db: Db, role: str) -> None:
     assert refused(getattr(db, role), "SELECT pg_sleep(10)", "SET statement_timeout = '0.2s'") == CANCELLED
 
 
-def test_a_wrong_password_does_not_get_in(db: Db, database: Database) -> None:
+def test_a_wrong_password_does_not_get_in(db: Db, database: DatabaseServer) -> None:
     for user in ("vitalflow_ingest", "vitalflow_reader"):
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(database.url("postgres", user, "wrong"))
 
 
 def test_passwords_are_changed_by_migrating_and_never_seen_by_the_server(
-    own_database: tuple[Database, Db],
+    own_database: tuple[DatabaseServer, Db],
 ) -> None:
     server, db = own_database
     server.stop()

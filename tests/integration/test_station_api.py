@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from stack.servers import Broker
+from stack.servers import BrokerServer
 from station import models
 from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_servers import Db, eventually
@@ -22,7 +22,7 @@ def get(station: StationProcess, path: str, **headers: str) -> tuple[int, Any]:
 
 
 def test_every_answer_is_as_the_description_says(
-    broker: Broker, db: Db, make_alerts: MakeAlerts, make_station: MakeStation, make_person: MakePerson
+    broker: BrokerServer, db: Db, make_alerts: MakeAlerts, make_station: MakeStation, make_person: MakePerson
 ) -> None:
     make_alerts(broker.url)
     with psycopg.connect(db.owner_url) as owner:
@@ -46,7 +46,7 @@ def test_every_answer_is_as_the_description_says(
     assert ward.beds[0].news2.parts == {"spo2": 0, "heart_rate": 3}
     assert [alert.rule for alert in ward.beds[0].alerts] == ["heart-rate-high"]
     assert [bed["device"] for bed in get(station, "/api/ward?ward=icu-2")[1]["beds"]] == ["bed-2"]
-    assert models.Bed.model_validate(get(station, "/api/beds/bed-2")[1]).patient_id == "p-bed-2"
+    assert models.BedResource.model_validate(get(station, "/api/beds/bed-2")[1]).patient_id == "p-bed-2"
     assert get(station, "/api/beds/nobody") == (404, {"detail": "there is no bed 'nobody'; /api/ward lists them"})
     for name in ("%00", "%00/alerts", "%00/series?from=2026-11-22T00:00:00Z"):
         assert get(station, f"/api/beds/{name}")[0] == 404
@@ -68,7 +68,7 @@ def test_every_answer_is_as_the_description_says(
 
 
 def test_the_description_names_every_path_and_no_page_fetches_anything_from_elsewhere(
-    broker: Broker, make_station: MakeStation
+    broker: BrokerServer, make_station: MakeStation
 ) -> None:
     station = make_station(broker.url)
     described = get(station, "/openapi.json")[1]
@@ -95,7 +95,7 @@ def test_the_description_names_every_path_and_no_page_fetches_anything_from_else
 
 
 def test_a_second_station_of_the_same_name_says_why_it_leaves_and_a_stopped_one_says_goodbye(
-    broker: Broker, make_station: MakeStation
+    broker: BrokerServer, make_station: MakeStation
 ) -> None:
     first = make_station(broker.url, station_client_id="station-x")
     second = make_station(broker.url, wait=False, station_client_id="station-x")
@@ -108,7 +108,7 @@ def test_a_second_station_of_the_same_name_says_why_it_leaves_and_a_stopped_one_
     assert third.process.poll() is None
 
 
-def test_a_taken_port_is_told_in_one_sentence(broker: Broker, make_station: MakeStation) -> None:
+def test_a_taken_port_is_told_in_one_sentence(broker: BrokerServer, make_station: MakeStation) -> None:
     first = make_station(broker.url)
     second = make_station(broker.url, wait=False, station_port=first.port)
     assert second.process is not None
@@ -118,7 +118,7 @@ def test_a_taken_port_is_told_in_one_sentence(broker: Broker, make_station: Make
 
 
 def test_a_station_that_has_said_goodbye_waits_for_nothing_else(
-    broker: Broker, db: Db, make_station: MakeStation
+    broker: BrokerServer, db: Db, make_station: MakeStation
 ) -> None:
     station = make_station(broker.url, reader_url=db.reader_url)
     eventually(lambda: get(station, "/healthz")[1]["away"] == [], 10, "broker and database")

@@ -13,7 +13,7 @@ from alerts.turnover import use
 from tests.played_bed import HIGH, Played, at
 from vitals.alert import MAX_ALERT, decode_alert, encode_alert
 from vitals.command import decode_command
-from vitals.limits import Refused, apply, decode_limits
+from vitals.limits import RequestRejected, apply, decode_limits
 
 LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
 
@@ -34,7 +34,7 @@ LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
     ],
 )
 def test_a_command_that_cannot_be_read_is_refused(payload: bytes, said: str) -> None:
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(RequestRejected, match=said):
         decode_command(payload)
 
 
@@ -53,10 +53,10 @@ def test_a_command_is_carried_out() -> None:
 
 def test_an_acknowledgement_of_nothing_names_what_is_open() -> None:
     bed = Played()
-    with pytest.raises(Refused, match="mon-1 has no open alert 'hr'; open are: none"):
+    with pytest.raises(RequestRejected, match="mon-1 has no open alert 'hr'; open are: none"):
         bed.acknowledge(0)
     bed.steady(0, 10, 130)
-    with pytest.raises(Refused, match="no open alert 'rh'; open are: hr"):
+    with pytest.raises(RequestRejected, match="no open alert 'rh'; open are: hr"):
         bed.acknowledge(11, "rh")
 
 
@@ -65,7 +65,7 @@ def test_an_acknowledgement_delivered_twice_is_one_and_a_second_person_is_told()
     bed.steady(0, 10, 130)
     assert bed.acknowledge(11) == ["hr acknowledged"]
     assert bed.acknowledge(12) == []
-    with pytest.raises(Refused, match="already acknowledged by Nurse Joy"):
+    with pytest.raises(RequestRejected, match="already acknowledged by Nurse Joy"):
         bed.acknowledge(13, by="Dr. Who")
 
 
@@ -73,7 +73,7 @@ def test_an_acknowledgement_delivered_twice_is_one_and_a_second_person_is_told()
 def test_a_pause_has_an_end_within_reason(seconds: float) -> None:
     bed = Played()
     bed.steady(0, 10, 130)
-    with pytest.raises(Refused, match="at most 600 s"):
+    with pytest.raises(RequestRejected, match="at most 600 s"):
         bed.pause(11, seconds)
 
 
@@ -89,11 +89,11 @@ def test_what_is_silent_for_another_reason_cannot_be_paused() -> None:
     bed = Played(LATCHING)
     bed.steady(0, 10, 130)
     bed.steady(11, 30, 100)
-    with pytest.raises(Refused, match="latched"):
+    with pytest.raises(RequestRejected, match="latched"):
         bed.pause(31, 60)
     bed.steady(32, 45, 130)
     bed.acknowledge(46)
-    with pytest.raises(Refused, match="already silent"):
+    with pytest.raises(RequestRejected, match="already silent"):
         bed.pause(47, 60)
 
 
@@ -109,7 +109,7 @@ def test_what_is_silent_for_another_reason_cannot_be_paused() -> None:
     ],
 )
 def test_limits_that_cannot_be_read_are_refused(payload: bytes, said: str) -> None:
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(RequestRejected, match=said):
         decode_limits(payload)
 
 
@@ -131,7 +131,7 @@ def test_limits_that_cannot_be_read_are_refused(payload: bytes, said: str) -> No
 def test_limits_that_contradict_are_refused_with_every_objection(limits: bytes, said: str) -> None:
     asked = decode_limits(b'{"by":"x","limits":' + limits + b"}")
     assert asked is not None
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(RequestRejected, match=said):
         apply(load(), asked)
 
 
@@ -151,7 +151,7 @@ def test_a_bed_has_its_own_limits_for_as_long_as_they_are_set() -> None:
 def test_refused_limits_leave_the_bed_as_it_was() -> None:
     bed = Played()
     limits = decode_limits(b'{"by":"x","limits":{"hr":[160,150]}}')
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRejected):
         use(bed.bed, bed.rules, limits, at(0))
     assert bed.bed.rules is bed.rules
     assert bed.bed.limits is None
@@ -182,7 +182,7 @@ def test_an_alert_comes_back_from_the_wire_as_it_was() -> None:
 def test_no_payload_ends_in_a_traceback(payload: bytes, decode: Callable[[bytes], object]) -> None:
     try:
         decode(payload)
-    except (Refused, ValueError):
+    except (RequestRejected, ValueError):
         return
     # Only what is one passes: hypothesis knows the texts of this checkout, and some of them are commands.
     if payload or decode is not decode_limits:

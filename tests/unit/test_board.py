@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from tests.made_alert import NOW, made_alert
-from vitals import look
+from vitals import alert_format
 from vitals.alert import Alert, Priority, State, encode_alert
-from vitals.board import TOLD_AGAIN, Board
+from vitals.open_alerts import REPLAY_GRACE, OpenAlerts
 from vitals.topics import Topics
 
 TOPICS = Topics()
@@ -17,8 +17,8 @@ def topic(alert: Alert) -> str:
     return TOPICS.alert(alert.ward, alert.device_id, alert.rule)
 
 
-def board(*alerts: Alert) -> Board:
-    made = Board(TOPICS, NOW - timedelta(seconds=60))
+def board(*alerts: Alert) -> OpenAlerts:
+    made = OpenAlerts(TOPICS, NOW - timedelta(seconds=60))
     made.connected(NOW)
     for alert in alerts:
         assert made.take(topic(alert), encode_alert(alert)) == alert
@@ -65,11 +65,11 @@ def test_after_a_new_connection_an_alert_is_doubted_until_it_is_told_again() -> 
     first, second = made_alert(), made_alert(rule="news2")
     known = board(first, second)
     known.connected(NOW)
-    assert known.doubted() == {first.alert_id, second.alert_id}
+    assert known.stale() == {first.alert_id, second.alert_id}
     known.take(topic(first), encode_alert(first))
-    assert known.doubted() == {second.alert_id}
+    assert known.stale() == {second.alert_id}
     assert known.alerts(NOW, worker_there=True) == [first, second]
-    later = NOW + TOLD_AGAIN
+    later = NOW + REPLAY_GRACE
     assert known.alerts(later, worker_there=False) == [first, second], "a worker that is away clears nothing"
     assert known.alerts(later, worker_there=True) == [first]
 
@@ -81,21 +81,21 @@ def test_the_highest_priority_comes_first_and_then_the_newest() -> None:
         made_alert(rule="c", priority=Priority.MEDIUM, ago=2),
         made_alert(rule="d", priority=Priority.HIGH, ago=40),
     ]
-    assert [alert.rule for alert in look.in_order(alerts)] == ["d", "b", "c", "a"]
+    assert [alert.rule for alert in alert_format.in_order(alerts)] == ["d", "b", "c", "a"]
 
 
 def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_brackets() -> None:
-    assert [look.badge(p) for p in Priority] == ["!!! high", "!! medium", "! low"]
-    assert look.badge(Priority.MEDIUM, "technical") == "[!!] medium"
+    assert [alert_format.badge(p) for p in Priority] == ["!!! high", "!! medium", "! low"]
+    assert alert_format.badge(Priority.MEDIUM, "technical") == "[!!] medium"
     styles = {
-        look.style(made_alert(priority=priority, kind=kind, state=state))
+        alert_format.style(made_alert(priority=priority, kind=kind, state=state))
         for priority in Priority
         for kind in ("physiological", "technical")
         for state in (State.ACTIVE, State.ACKNOWLEDGED)
     }
     assert len(styles) == 9, "of one that is silenced, the kind is told by the mark alone"
-    for priority, colour in look.COLOURS.items():
-        assert colour in look.style(made_alert(priority=priority))
+    for priority, colour in alert_format.COLOURS.items():
+        assert colour in alert_format.style(made_alert(priority=priority))
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_br
     ],
 )
 def test_the_standing_says_who_silenced_it_and_for_how_long(fields: dict[str, object], said: str) -> None:
-    assert look.standing(made_alert(**fields), NOW) == said  # type: ignore[arg-type]
+    assert alert_format.state_text(made_alert(**fields), NOW) == said  # type: ignore[arg-type]
 
 
 def test_what_a_terminal_would_carry_out_is_taken_out() -> None:
     alert = made_alert(text="\x1b[2Jgone", state=State.ACKNOWLEDGED, acknowledged_by="\x07Ada\n")
-    assert (look.words(alert), look.standing(alert, NOW)) == ("?[2Jgone", "ack by ?Ada?")
+    assert (alert_format.message_text(alert), alert_format.state_text(alert, NOW)) == ("?[2Jgone", "ack by ?Ada?")
 
 
 def test_units_are_spoken() -> None:
     alert = made_alert(text="Blood pressure low: 88 mm[Hg], limit below 91", unit="mm[Hg]")
-    assert look.words(alert) == "Blood pressure low: 88 mmHg, limit below 91"
+    assert alert_format.message_text(alert) == "Blood pressure low: 88 mmHg, limit below 91"

@@ -25,7 +25,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 ENROLS = ["identity", "enroll-simulated"]
 OURS = [*ENROLS, "renewal", "migrate", "ingest", "alerts", "station", "devices"]
-ROOMS = ["vitals", "devices", "ingest", "alerts", "identity", "station", "sql"]  # what the image holds
+ROOMS = ["vitals", "mqtt", "devices", "ingest", "alerts", "identity", "station", "sql"]  # what the image holds
 
 # What the shell would fill in: ${NAME}, ${NAME:?sentence}; $$ is a dollar sign for the container.
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(:\?[^}]*)?\}")

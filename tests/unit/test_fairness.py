@@ -7,9 +7,9 @@ import pytest
 from alerts.beds import Beds
 from alerts.fairness import A_SECOND, BURST, BYTES_A_SECOND, Fairness
 from alerts.rulefile import DEFAULT, load
+from vitals.codec import TimeWindow, encode
 from vitals.reading import reading
 from vitals.topics import Topics
-from vitals.wire import Clock, encode
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 MONTH = timedelta(days=30)
@@ -56,7 +56,7 @@ def test_it_is_told_once_and_then_now_and_then() -> None:
 
 def test_the_newest_reading_of_a_noisy_device_still_raises_its_alarm_at_the_next_tick() -> None:
     beds = Beds(Topics(), load(DEFAULT), MONTH, NOW)
-    clock = Clock.at(NOW, MONTH)
+    clock = TimeWindow.at(NOW, MONTH)
 
     def measure(seq: int, spo2: float) -> int:
         at = NOW + timedelta(milliseconds=seq)

@@ -7,7 +7,7 @@ import pytest
 from grafana.answers import Answer, mistakes
 from grafana.macros import Asked, Value, expand, interval_ms, sqlstring
 from grafana.questions import Question, questions
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 SINCE = datetime(2018, 4, 12, 18, 0, tzinfo=UTC)
 UNTIL = SINCE + timedelta(minutes=5)
@@ -55,7 +55,7 @@ def test_a_moment_is_written_in_utc_with_its_fraction() -> None:
     ],
 )
 def test_what_grafana_would_not_understand_is_refused(sql: str, said: str) -> None:
-    with pytest.raises(Never, match=said):
+    with pytest.raises(PermanentError, match=said):
         made(sql, ward="icu-1")
 
 

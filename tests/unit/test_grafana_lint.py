@@ -23,7 +23,7 @@ from grafana.palette import MEANING
 from grafana.provisioning import ENVIRONMENT, check_provisioning, read_provisioning
 from grafana.schema import SCHEMA, check_shape
 from stack.programs import CHECKOUT
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 FOUND = read_dashboards()
 WARD = next(path for path in FOUND if path.stem == "ward")
@@ -216,7 +216,7 @@ def test_a_package_that_is_not_there_is_named() -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, said: str) -> None:
     if text is not None:
         (tmp_path / "ward.json").write_text(text)
-    with pytest.raises(Never, match=re.escape(said)):
+    with pytest.raises(PermanentError, match=re.escape(said)):
         read_dashboards(tmp_path)
 
 
@@ -339,7 +339,7 @@ def test_a_cell_has_its_colour_from_the_same_limits() -> None:
 
 def test_priorities_have_the_marks_and_colours_of_every_screen() -> None:
     from vitals.alert import Priority
-    from vitals.look import COLOURS, badge
+    from vitals.alert_format import COLOURS, badge
 
     ours = {"red": "red", "yellow": "yellow", "cyan": "light-blue"}
     for dashboard in FOUND.values():

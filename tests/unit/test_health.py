@@ -4,7 +4,7 @@ from prometheus_client import generate_latest
 
 from alerts.metrics import Metrics as AlertsMetrics
 from ingest.metrics import Metrics as IngestMetrics
-from vitals.health import reaches_out, trouble
+from mqtt.health import reaches_out, trouble
 
 TITLE = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 ROW = "   0: 030012AC:{local} {remote} {state} 00000000:00000000 00:00000000 00000000 10001        0 1234 1\n"

@@ -12,7 +12,7 @@ from identity.authority import Authority
 from identity.enrolment import check_name
 from identity.furnishing import MEMBERS, members, monitors, users_file
 from identity.policy import Kind, User, merged, rights
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 NOW = datetime.now(UTC)
@@ -58,7 +58,7 @@ def test_secrets_of_the_ca_are_for_its_owner_and_half_of_it_is_refused(tmp_path:
     assert authority.folder.stat().st_mode & 0o777 == 0o700
     assert {path.name for path in authority.folder.iterdir() if path.stat().st_mode & 0o077} == {"ca.crt", "broker.crt"}
     (authority.folder / "ca.crt").unlink()
-    with pytest.raises(Never, match=r"ca\.key is there without its other half"):
+    with pytest.raises(PermanentError, match=r"ca\.key is there without its other half"):
         authority.open(NOW)
 
 
@@ -121,7 +121,7 @@ def test_the_users_file_keeps_who_was_enrolled_and_changes_only_when_something_c
     changed = users_file(first, members(dict.fromkeys(MEMBERS, "another")), TOPICS)
     assert changed is not None
     assert json.loads(changed)["clients"][1]["password"] != made["clients"][1]["password"]
-    with pytest.raises(Never, match="holds everybody who was enrolled"):
+    with pytest.raises(PermanentError, match="holds everybody who was enrolled"):
         users_file(b"{", belong, TOPICS)
 
 
@@ -148,5 +148,5 @@ def test_simulated_monitors_keep_their_passwords(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "+", "#", "bed\x00", "bed\n", "x" * 201, " bed", "bed "])
 def test_a_name_that_is_no_level_of_a_topic_is_one_sentence(name: str) -> None:
-    with pytest.raises(Never, match="cannot be used; expected 1 to 200 printable characters"):
+    with pytest.raises(PermanentError, match="cannot be used; expected 1 to 200 printable characters"):
         check_name("device", name)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from ingest.batch import Batch, Rejected, Row
 from ingest.intake import COLUMNS, MAX_TOPICS_KNOWN, Intake, line
+from vitals.codec import MAX_PAYLOAD, Problem, Reason, encode, encode_many
 from vitals.reading import reading
-from vitals.topics import Bed, Topics
-from vitals.wire import MAX_PAYLOAD, Problem, Reason, encode, encode_many
+from vitals.topics import DeviceAddress, Topics
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ def intake() -> Intake:
 
 def test_a_line_has_a_field_for_every_column_and_a_heart_rate_of_zero_is_not_missing() -> None:
     told = reading(NOW, {"heart_rate": 0.0, "spo2": 89.5}, boot=3, seq=4, on_oxygen=False, sensor_off=("resp_rate",))
-    fields = line(told, Bed("icu-1", "bed-1"), "2026-11-22 10:00:01+00:00").rstrip("\n").split("\t")
+    fields = line(told, DeviceAddress("icu-1", "bed-1"), "2026-11-22 10:00:01+00:00").rstrip("\n").split("\t")
     row = dict(zip(COLUMNS, fields, strict=True))
     assert row["device_id"] == "bed-1"
     assert row["time"] == "2026-11-22T10:00:00Z"
@@ -34,7 +34,7 @@ def test_a_line_has_a_field_for_every_column_and_a_heart_rate_of_zero_is_not_mis
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=50))
 def test_no_printable_text_breaks_out_of_its_field(text: str) -> None:
     told = reading(NOW, {"spo2": 97.0}, patient_id=text)
-    made = line(told, Bed("w", "d"), str(NOW))
+    made = line(told, DeviceAddress("w", "d"), str(NOW))
     assert made.count("\n") == 1
     assert made.count("\t") == len(COLUMNS) - 1
     assert made.split("\t")[COLUMNS.index("patient_id")].replace("\\\\", "\\") == text

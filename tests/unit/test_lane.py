@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitals.lane import Lane, LaneClient
+from mqtt.fast_client import FastClient, PublishFastPath
 
 Delivered = tuple[bytes, bytes, int, bool, bool]
 
@@ -47,7 +47,7 @@ def test_every_message_is_delivered_once_wherever_the_stream_is_cut(
     here, there = socket.socketpair()
     here.setblocking(False)
     got: list[Delivered] = []
-    lane = Lane(here, lambda *message: got.append(message), has_properties=properties is not None)
+    lane = PublishFastPath(here, lambda *message: got.append(message), has_properties=properties is not None)
     stream = b"".join(publish(message, properties) + PINGRESP for message in sent)
     for size in [*pieces, len(stream) + 1]:
         piece, stream = stream[:size], stream[size:]
@@ -68,7 +68,7 @@ def test_every_message_is_delivered_once_wherever_the_stream_is_cut(
 def test_the_end_of_the_connection_reaches_paho_after_its_last_packet() -> None:
     here, there = socket.socketpair()
     here.setblocking(False)
-    lane = Lane(here, lambda *_: None, has_properties=True)
+    lane = PublishFastPath(here, lambda *_: None, has_properties=True)
     there.sendall(PINGRESP)
     there.close()
     lane.receive()
@@ -79,7 +79,7 @@ def test_the_end_of_the_connection_reaches_paho_after_its_last_packet() -> None:
 
 def test_acknowledgements_are_pubacks_in_order() -> None:
     here, there = socket.socketpair()
-    lane = Lane(here, lambda *_: None, has_properties=True)
+    lane = PublishFastPath(here, lambda *_: None, has_properties=True)
     lane.acknowledge([1, 65535, 258])
     assert lane.unsent
     lane.flush()
@@ -93,7 +93,7 @@ def test_acknowledgements_are_pubacks_in_order() -> None:
 def test_what_is_told_cheaply_is_a_publish_of_qos_0(size: int) -> None:
     for properties in (None, b""):
         here, there = socket.socketpair()
-        lane = Lane(here, lambda *_: None, has_properties=properties is not None)
+        lane = PublishFastPath(here, lambda *_: None, has_properties=properties is not None)
         lane.publish(b"a/topic", b"x" * size)
         lane.flush()
         assert there.recv(100_000) == publish((b"a/topic", b"x" * size, 0, False, False), properties)
@@ -104,7 +104,7 @@ def test_what_is_told_cheaply_is_a_publish_of_qos_0(size: int) -> None:
 def test_a_full_socket_keeps_the_rest_for_later() -> None:
     here, there = socket.socketpair()
     here.setblocking(False)
-    lane = Lane(here, lambda *_: None, has_properties=True)
+    lane = PublishFastPath(here, lambda *_: None, has_properties=True)
     lane.acknowledge(i % 65535 + 1 for i in range(300_000))
     lane.flush()
     assert lane.unsent
@@ -125,4 +125,4 @@ def test_paho_still_makes_its_socket_where_we_replace_it() -> None:
     # not the ward.
     source = Path(str(mqtt.__file__)).read_text()
     assert "self._sock = self._create_socket()" in source
-    assert LaneClient._create_socket is not mqtt.Client._create_socket
+    assert FastClient._create_socket is not mqtt.Client._create_socket

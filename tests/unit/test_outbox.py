@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from devices.outbox import BATCH, Outbox
+from vitals.codec import MAX_PAYLOAD, encode_many
 from vitals.reading import MAX_TEXT, Reading, reading
 from vitals.signs import SIGN_KEYS
-from vitals.wire import MAX_PAYLOAD, encode_many
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from devices.outbox_file import OutboxFile, Start
 from devices.outbox_opening import VERSION
 from devices.source import Source
 from tests.unit.test_outbox import a_reading, seqs
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.receipt import Receipt
 
 
@@ -101,7 +101,7 @@ def test_readings_of_devices_that_are_not_started_stay_and_are_told(path: Path, 
 
 def test_a_second_process_is_refused(path: Path, said: list[str]) -> None:
     first = OutboxFile(path, said.append)
-    with pytest.raises(Never, match="in use by another process; an outbox file is for one process alone"):
+    with pytest.raises(PermanentError, match="in use by another process; an outbox file is for one process alone"):
         OutboxFile(path, said.append)
     first.close()
     OutboxFile(path, said.append).close()
@@ -114,7 +114,7 @@ def test_a_file_of_another_version_is_left_alone(path: Path, said: list[str], ve
         database.execute(f"PRAGMA user_version = {version}")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(Never, match=f"of version {version}, and this program reads version {VERSION}"):
+    with pytest.raises(PermanentError, match=f"of version {version}, and this program reads version {VERSION}"):
         OutboxFile(path, said.append)
     assert path.read_bytes() == before
 
@@ -124,7 +124,7 @@ def test_a_database_of_another_program_is_left_alone(path: Path, said: list[str]
         database.execute("CREATE TABLE accounts (balance INTEGER)")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(Never, match="a database of another program"):
+    with pytest.raises(PermanentError, match="a database of another program"):
         OutboxFile(path, said.append)
     assert path.read_bytes() == before
 
@@ -172,7 +172,7 @@ def test_a_reading_that_cannot_be_read_stays_and_is_told(path: Path, said: list[
 
 @pytest.mark.parametrize("place", ["nowhere/outbox.db", "."])
 def test_a_path_that_cannot_be_used_is_told(tmp_path: Path, said: list[str], place: str) -> None:
-    with pytest.raises(Never, match="cannot be used as an outbox file: unable to open database file"):
+    with pytest.raises(PermanentError, match="cannot be used as an outbox file: unable to open database file"):
         OutboxFile(tmp_path / place, said.append)
 
 

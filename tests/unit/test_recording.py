@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.replay import device_name, distinct, prepare, sources_of, told
-from vitals.errors import Never
+from vitals.errors import PermanentError
 from vitals.recording import Format, Recording
 from vitals.sample import Sample
 from vitals.signs import SIGNS
@@ -52,7 +52,7 @@ def rows(recording: Recording) -> list[tuple[float, Sample | None]]:
 
 
 def complaint(folder: Path, text: str, format: Format | None = None) -> str:
-    with pytest.raises(Never) as told_:
+    with pytest.raises(PermanentError) as told_:
         Recording(a_file(folder, text), format).summary()
     return str(told_.value)
 
@@ -141,12 +141,12 @@ def test_a_format_that_was_asked_for_must_fit(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_a_folder_and_a_picture_are_told(tmp_path: Path) -> None:
-    with pytest.raises(Never, match="No such file"):
+    with pytest.raises(PermanentError, match="No such file"):
         Recording(tmp_path / "none.csv")
-    with pytest.raises(Never, match="not a file"):
+    with pytest.raises(PermanentError, match="not a file"):
         Recording(tmp_path)
     (tmp_path / "x.png").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(Never, match="not a text"):
+    with pytest.raises(PermanentError, match="not a text"):
         Recording(tmp_path / "x.png")
 
 
@@ -155,7 +155,7 @@ def test_any_bytes_are_read_or_told_in_a_sentence(tmp_path_factory: pytest.TempP
     path = tmp_path_factory.getbasetemp() / "fuzz.csv"
     for head in (b"", b"seconds,HR\n", b"time,HR\n", b"HR|O2Sat|Resp\n"):
         path.write_bytes(head + content)
-        with suppress(Never):  # anything else would be a traceback for the user
+        with suppress(PermanentError):  # anything else would be a traceback for the user
             prepare([Recording(path)])
 
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import pytest
 
 from identity.authority import Authority
-from vitals.lane import Lane
-from vitals.records import Records
+from mqtt.fast_client import PublishFastPath
+from mqtt.tls_socket import TLSSocket
 
 Serve = Callable[[ssl.SSLSocket], None]
 
@@ -25,7 +25,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @contextmanager
-def connected(authority: Authority, serve: Serve) -> Iterator[Records]:
+def connected(authority: Authority, serve: Serve) -> Iterator[TLSSocket]:
     """A connection to a server that does `serve`, in another thread."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.folder / "broker.crt", authority.folder / "broker.key")
@@ -42,7 +42,7 @@ def connected(authority: Authority, serve: Serve) -> Iterator[Records]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        records = Records(ours, ssl.create_default_context(cafile=str(authority.certificate)), "localhost")
+        records = TLSSocket(ours, ssl.create_default_context(cafile=str(authority.certificate)), "localhost")
         records.setblocking(False)
         yield records
         records.close()
@@ -74,7 +74,7 @@ def test_messages_in_records_of_their_own_or_cut_anywhere_arrive_in_order(author
 
     got: list[bytes] = []
     with connected(authority, serve) as records:
-        lane = Lane(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
+        lane = PublishFastPath(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
         deadline = time.monotonic() + 10
         while len(got) < 500 and time.monotonic() < deadline:
             lane.receive()
@@ -93,7 +93,7 @@ def test_a_server_that_says_goodbye_ends_the_connection_behind_its_last_message(
 
     got: list[bytes] = []
     with connected(authority, serve) as records:
-        lane = Lane(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
+        lane = PublishFastPath(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
         deadline = time.monotonic() + 5
         while not lane.has_control and time.monotonic() < deadline:
             lane.receive()
@@ -115,7 +115,7 @@ def test_what_the_socket_does_not_take_at_once_leaves_later_and_in_order(authori
                 return
 
     with connected(authority, serve) as records:
-        lane = Lane(records, lambda *_: None, has_properties=False)
+        lane = PublishFastPath(records, lambda *_: None, has_properties=False)
         lane.send(sent[:1_000_000])
         lane.send(sent[1_000_000:])
         assert lane.unsent, "nobody has read yet"
@@ -145,7 +145,7 @@ def test_a_certificate_for_another_name_ends_the_handshake_and_leaves_no_socket_
     thread.start()
     ours.settimeout(5)
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
-        Records(ours, ssl.create_default_context(cafile=str(authority.certificate)), "ward-7")
+        TLSSocket(ours, ssl.create_default_context(cafile=str(authority.certificate)), "ward-7")
     thread.join(5)
     assert ours.fileno() == -1
     assert "alert" in said[0], "the server is told why"
@@ -156,4 +156,4 @@ def test_a_server_that_hangs_up_in_the_handshake_is_an_error_of_the_socket(autho
     ours.settimeout(5)
     theirs.close()
     with pytest.raises(OSError):  # noqa: PT011
-        Records(ours, ssl.create_default_context(cafile=str(authority.certificate)), "localhost")
+        TLSSocket(ours, ssl.create_default_context(cafile=str(authority.certificate)), "localhost")

@@ -2,26 +2,26 @@
 
 import pytest
 
-from vitals.rest import LITTLE, Rest
+from mqtt.poll_throttle import SMALL_READ_BYTES, PollThrottle
 
 
 def test_a_look_that_found_little_is_followed_by_a_rest_and_the_rest_ends() -> None:
-    rest = Rest(seconds=0.04)
+    rest = PollThrottle(seconds=0.04)
     assert rest.left(10.0) == 0, "the first look is at once"
-    rest.after(LITTLE - 1, now=10.0)
+    rest.after(SMALL_READ_BYTES - 1, now=10.0)
     assert rest.left(10.01) == pytest.approx(0.03)
     assert rest.left(10.05) == 0
     assert rest.left(11.0) == 0, "never negative: it is what select() waits"
 
 
 def test_a_look_that_found_a_backlog_is_followed_by_the_next_at_once() -> None:
-    rest = Rest(seconds=0.04)
-    rest.after(LITTLE, now=10.0)
+    rest = PollThrottle(seconds=0.04)
+    rest.after(SMALL_READ_BYTES, now=10.0)
     assert rest.left(10.0) == 0
 
 
 def test_a_rest_that_is_under_way_is_not_shortened_by_what_was_found_before() -> None:
-    rest = Rest(seconds=0.04)
-    rest.after(LITTLE, now=9.99)
+    rest = PollThrottle(seconds=0.04)
+    rest.after(SMALL_READ_BYTES, now=9.99)
     rest.after(1, now=10.0)
     assert rest.left(10.0) == pytest.approx(0.04)

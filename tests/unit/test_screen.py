@@ -10,12 +10,12 @@ from rich.console import Console
 from stack.screen import Known, line, render
 from stack.watch import Counter, Figures
 from tests.made_alert import made_alert
-from vitals import look
+from vitals import alert_format
 from vitals.alert import Alert, Priority, State
+from vitals.bed_snapshot import BedSnapshot, Condition, counts, in_order
 from vitals.reading import Reading, reading
 from vitals.signs import SIGNS
-from vitals.topics import Bed
-from vitals.ward import Condition, Seen, counts, in_order
+from vitals.topics import DeviceAddress
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 MIDDLE = {sign.key: (sign.low + sign.high) / 4 for sign in SIGNS}
@@ -29,18 +29,18 @@ def measured(ago: float = 0.0, signs: dict[str, float] | None = None, off: tuple
     return reading(NOW - timedelta(seconds=ago), given, boot=1, seq=1, patient_id="p-0001", sensor_off=off)
 
 
-def bed(number: int = 1, *readings: Reading) -> Seen:
-    seen = Seen(Bed("icu-1", f"icu-1-bed-{number:02}"))
+def bed(number: int = 1, *readings: Reading) -> BedSnapshot:
+    seen = BedSnapshot(DeviceAddress("icu-1", f"icu-1-bed-{number:02}"))
     for one in readings or (measured(),):
         seen = seen.heard(one)
     return seen
 
 
 def drawn(
-    *beds: Seen, width: int = 100, height: int = 40, figures: Figures | None = None, alerts: Sequence[Alert] = ()
+    *beds: BedSnapshot, width: int = 100, height: int = 40, figures: Figures | None = None, alerts: Sequence[Alert] = ()
 ) -> str:
     console = Console(width=width, height=height, color_system=None, file=StringIO())
-    known = Known(beds, look.in_order(alerts), figures or Figures(), [], NOW, 61.0)
+    known = Known(beds, alert_format.in_order(alerts), figures or Figures(), [], NOW, 61.0)
     console.print(render(known, width, height))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -111,7 +111,7 @@ def test_silence_after_a_critical_reading_still_says_so() -> None:
 
 
 def test_a_bed_without_a_reading_waits() -> None:
-    shown = row(drawn(Seen(Bed("icu-1", "icu-1-bed-01")).told("online", 5)), "bed-01")
+    shown = row(drawn(BedSnapshot(DeviceAddress("icu-1", "icu-1-bed-01")).told("online", 5)), "bed-01")
     assert shown.rstrip().endswith("WAITING")
 
 
@@ -126,7 +126,7 @@ def test_a_backlog_that_arrives_late_does_not_move_the_screen_backwards() -> Non
 
 
 def test_beds_come_in_the_order_of_their_numbers() -> None:
-    numbers = [Seen(Bed("icu", f"bed-{number}")) for number in (10, 9, 1)]
+    numbers = [BedSnapshot(DeviceAddress("icu", f"bed-{number}")) for number in (10, 9, 1)]
     assert [seen.bed.device for seen in in_order(numbers)] == ["bed-1", "bed-9", "bed-10"]
 
 
@@ -247,7 +247,7 @@ def test_a_bed_with_an_alert_is_shown_before_those_that_are_well() -> None:
 def test_the_line_to_paste_acknowledges_the_first_alert_that_nobody_has_acknowledged() -> None:
     seen = made_alert(device="icu-1-bed-01", state=State.ACKNOWLEDGED, acknowledged_by="Ada")
     screen = drawn(bed(), alerts=[seen, made_alert(device="icu-1-bed-02", priority=Priority.MEDIUM)])
-    assert "/acks/icu-1/icu-1-bed-02/spo2-low/operator" in screen
+    assert "/alert-commands/icu-1/icu-1-bed-02/spo2-low/operator" in screen
 
 
 def test_a_counter_goes_on_over_a_restart_of_who_counts() -> None:

@@ -11,10 +11,12 @@ from alerts.settings import AlertsSettings
 from devices.settings import DevicesSettings
 from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
+from mqtt.endpoint import BrokerEndpoint
 from sql.__main__ import SqlSettings
 from station.settings import StationSettings
-from vitals.errors import Never
-from vitals.settings import PREFIX, Broker, Settings, without_password
+from vitals.errors import PermanentError
+from vitals.settings import PREFIX, Settings
+from vitals.urls import without_password
 
 ROOT = Path(__file__).parent.parent.parent
 DB = "postgresql://vitalflow_ingest:s3cret@127.0.0.1:5432/vitalflow"
@@ -35,7 +37,7 @@ def read(**environ: str) -> IngestSettings:
 
 def test_defaults_are_enough_but_for_the_database() -> None:
     assert read().ingest_batch_size == 1000
-    with pytest.raises(Never, match=r"^VITALFLOW_INGEST_URL is not set; see \.env\.example$"):
+    with pytest.raises(PermanentError, match=r"^VITALFLOW_INGEST_URL is not set; see \.env\.example$"):
         IngestSettings.read({})
 
 
@@ -44,8 +46,12 @@ def test_defaults_are_enough_but_for_the_database() -> None:
     [
         ("INGEST_BATCH_SIZE", "many", "VITALFLOW_INGEST_BATCH_SIZE has the value 'many': .*integer"),
         ("INGEST_BATCH_SIZE", "0", "VITALFLOW_INGEST_BATCH_SIZE has the value '0': .*greater than or equal to 1"),
-        ("INGEST_WINDOW", "1999", "WINDOW is 1999; with VITALFLOW_INGEST_BATCH_SIZE 1000 it must be at least 2000"),
-        ("INGEST_WINDOW", "70000", "VITALFLOW_INGEST_WINDOW has the value '70000': .*65535"),
+        (
+            "INGEST_RECEIVE_MAXIMUM",
+            "1999",
+            "RECEIVE_MAXIMUM is 1999; with VITALFLOW_INGEST_BATCH_SIZE 1000 it must be at least 2000",
+        ),
+        ("INGEST_RECEIVE_MAXIMUM", "70000", "VITALFLOW_INGEST_RECEIVE_MAXIMUM has the value '70000': .*65535"),
         ("INGEST_CLIENT_ID", "a b", "VITALFLOW_INGEST_CLIENT_ID has the value 'a b'"),
         (
             "MQTT_URL",
@@ -57,18 +63,18 @@ def test_defaults_are_enough_but_for_the_database() -> None:
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(key: str, value: str, said: str) -> None:
-    with pytest.raises(Never, match=said):
+    with pytest.raises(PermanentError, match=said):
         read(**{key: value})
 
 
 def test_no_error_shows_a_password() -> None:
-    with pytest.raises(Never) as told:
+    with pytest.raises(PermanentError) as told:
         IngestSettings.read({"VITALFLOW_INGEST_URL": "mysql://user:s3cret@db/x"})
     assert "s3cret" not in str(told.value)
     assert "'...@db/x'" in str(told.value)
     assert "s3cret" not in without_password(DB)
     assert "s3cret" not in f"{read(MQTT_URL='mqtt://u:s3cret@h')} {read()!r}"
-    assert "s3cret" not in f"{Broker.parse('mqtt://u:s3cret@h')} {Broker.parse('mqtt://u:s3cret@h')!r}"
+    assert "s3cret" not in f"{BrokerEndpoint.parse('mqtt://u:s3cret@h')} {BrokerEndpoint.parse('mqtt://u:s3cret@h')!r}"
 
 
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
@@ -76,9 +82,11 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     secret.write_text(DB + "\n")
     secret.chmod(0o600)
     assert IngestSettings.read({"VITALFLOW_INGEST_URL_FILE": str(secret)}).ingest_url == DB
-    with pytest.raises(Never, match="VITALFLOW_INGEST_URL_FILE names '/nowhere', which cannot be read: No such file"):
+    with pytest.raises(
+        PermanentError, match="VITALFLOW_INGEST_URL_FILE names '/nowhere', which cannot be read: No such file"
+    ):
         IngestSettings.read({"VITALFLOW_INGEST_URL_FILE": "/nowhere"})
-    with pytest.raises(Never, match="both set; keep one"):
+    with pytest.raises(PermanentError, match="both set; keep one"):
         IngestSettings.read({"VITALFLOW_INGEST_URL": DB, "VITALFLOW_INGEST_URL_FILE": str(secret)})
 
 
@@ -117,13 +125,13 @@ def test_a_database_elsewhere_must_prove_that_it_is_the_one(place: str, danger: 
     if danger is None:
         assert IngestSettings.read({"VITALFLOW_INGEST_URL": url}).ingest_url == url
         return
-    with pytest.raises(Never) as told:
+    with pytest.raises(PermanentError) as told:
         IngestSettings.read({"VITALFLOW_INGEST_URL": url})
     assert danger in str(told.value)
     assert "VITALFLOW_INGEST_URL would connect to postgresql://u@" in str(told.value)
     assert "sslmode=verify-full" in str(told.value)
     assert "s3cret" not in str(told.value)
-    allowed = {"VITALFLOW_INGEST_URL": url, "VITALFLOW_DATABASE_READABLE_ON_THE_NETWORK": "true"}
+    allowed = {"VITALFLOW_INGEST_URL": url, "VITALFLOW_DATABASE_ALLOW_INSECURE": "true"}
     assert IngestSettings.read(allowed).ingest_url == url
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vitals.signs import BY_KEY, CRITICAL, NORMAL, SIGN_KEYS, SIGNS, verdict
+from vitals.signs import BY_KEY, CRITICAL, NORMAL, SIGN_KEYS, SIGNS, classify
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -76,7 +76,7 @@ def values(**signs: float) -> tuple[float | None, ...]:
     ],
 )
 def test_the_verdict(signs: dict[str, float], wanted: str) -> None:
-    assert verdict(values(**signs)) == wanted
+    assert classify(values(**signs)) == wanted
 
 
 # A published score is defined for its own signs and knows no others: a new sign does not concern it. Nor does it

@@ -11,7 +11,7 @@ from stack.plan import Ports, addresses, environment, services
 from stack.processes import birth, find
 from stack.programs import STACK
 from stack.restarts import Backoff
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 STATE = State(Running("supervisor", 1, 2.0, 3.0), 21883, 20, True, [Running("broker", 4, 5.0, 6.0, 21883, 1, True)])
 SECRETS = Secrets("owner-word", "ingest-word", "reader-word", {name: f"{name}-at-broker" for name in MEMBERS})
@@ -42,7 +42,7 @@ def test_secrets_are_made_once_and_nobody_else_may_read_them(home: Home) -> None
 def test_a_damaged_state_is_one_sentence(home: Home) -> None:
     home.keep_state(STATE)
     (home.folder / "state.json").write_text("{")
-    with pytest.raises(Never, match="delete it"):
+    with pytest.raises(PermanentError, match="delete it"):
         home.state()
 
 
@@ -55,7 +55,7 @@ def test_only_one_supervisor_lives_in_a_folder(home: Home) -> None:
     assert not home.locked()
     with home.lock():
         assert home.locked()
-        with pytest.raises(Never, match="already running"), home.lock():
+        with pytest.raises(PermanentError, match="already running"), home.lock():
             pass
     assert not home.locked()
 

@@ -12,8 +12,9 @@ from msgspec.structs import replace as replace_alert
 from starlette.responses import PlainTextResponse
 
 from alerts.rulefile import DEFAULT, load
+from mqtt.service_status import ServiceStatus, encode_service_status
 from station.asks import Asks
-from station.bed import Bed
+from station.bed import BedState
 from station.frame import Framer, news
 from station.guard import HEADERS, Guard
 from station.hub import Browser, Hub, Sent
@@ -22,16 +23,14 @@ from station.settings import StationSettings
 from station.ward import MAX_BEDS, Refusal, Ward
 from tests.made_alert import NOW, made_alert
 from vitals.alert import Alert, Change, State, encode_alert
+from vitals.codec import encode
 from vitals.command import Command
-from vitals.errors import Never, TryAgain
-from vitals.limits import Limits, Refused, apply
+from vitals.errors import PermanentError, TransientError
+from vitals.limits import Limits, RequestRejected, apply
 from vitals.reading import reading
 from vitals.rules import decode_rules, encode_rules
-from vitals.service import Presence, encode_presence
 from vitals.status import Status, encode_status
-from vitals.topics import Bed as Place
-from vitals.topics import Topics
-from vitals.wire import encode
+from vitals.topics import DeviceAddress, Topics
 
 TOPICS = Topics()
 SECOND = timedelta(seconds=1)
@@ -172,7 +171,7 @@ def test_a_retained_offline_of_earlier_days_is_no_bed_and_an_endless_crowd_of_de
 
 
 def test_a_late_reading_moves_nothing_and_another_patient_begins_anew() -> None:
-    bed = Bed(Place("icu-1", "bed-1"))
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
     bed.hear(reading(NOW, {"heart_rate": 80, "systolic_bp": 200}, patient_id="p-1"), "icu-1")
     bed.hear(reading(NOW - SECOND, {"heart_rate": 40}, patient_id="p-1"), "icu-1")
     assert bed.seen.held["heart_rate"].value == 80
@@ -185,7 +184,7 @@ def test_a_late_reading_moves_nothing_and_another_patient_begins_anew() -> None:
 
 
 def test_the_minutes_behind_a_bed_have_a_point_a_second_however_fast_it_measures() -> None:
-    bed = Bed(Place("icu-1", "bed-1"))
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
     for tenth in range(4000):
         bed.hear(reading(NOW + tenth * SECOND / 10, {"heart_rate": 60 + tenth % 9}), "icu-1")
     points = list(bed.recent(timedelta(minutes=5)))
@@ -201,13 +200,15 @@ def test_a_service_is_away_when_two_heartbeats_are_missing_and_at_once_when_it_s
     assert [one.name for one in services.away(NOW)] == ["broker", "database"]
     services.database(True, NOW)
     services.connected(NOW)
-    services.take("alerts", Presence(state="online", boot=5), True, NOW)  # retained: perhaps a leftover
-    services.take("ingest", Presence(state="online", boot=5), False, NOW + SECOND)
+    services.take("alerts", ServiceStatus(state="online", boot=5), True, NOW)  # retained: perhaps a leftover
+    services.take("ingest", ServiceStatus(state="online", boot=5), False, NOW + SECOND)
     assert services.away(NOW + 3 * SECOND) == []
     assert [one.name for one in services.away(NOW + 4.9 * SECOND)] == ["alerts"]
-    services.take("alerts", Presence(state="online", boot=6), False, NOW + 5 * SECOND)
-    services.take("alerts", Presence(state="offline", boot=5), False, NOW + 5 * SECOND)  # the will of an earlier one
-    services.take("ingest", Presence(state="offline", boot=5), False, NOW + 5 * SECOND)
+    services.take("alerts", ServiceStatus(state="online", boot=6), False, NOW + 5 * SECOND)
+    services.take(
+        "alerts", ServiceStatus(state="offline", boot=5), False, NOW + 5 * SECOND
+    )  # the will of an earlier one
+    services.take("ingest", ServiceStatus(state="offline", boot=5), False, NOW + 5 * SECOND)
     assert [one.text for one in services.away(NOW + 5 * SECOND)] == [
         "ingest is away: readings are shown but not stored; they wait at the broker"
     ]
@@ -223,7 +224,7 @@ def test_an_alert_that_nobody_tells_again_is_doubted_and_goes_only_where_the_wor
     ward.connected(NOW + SECOND)
     later = NOW + 20 * SECOND
     assert [ward.is_doubted()(one) for one in ward.alerts(later)] == [True]
-    ward.take(TOPICS.service("alerts"), encode_presence(Presence(state="online", boot=1)), False, later)
+    ward.take(TOPICS.service("alerts"), encode_service_status(ServiceStatus(state="online", boot=1)), False, later)
     assert ward.alerts(later) == []
 
 
@@ -244,11 +245,11 @@ def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None
         await asyncio.sleep(0)
         seen = made_alert(state=State.ACKNOWLEDGED, acknowledged_by="Ada")
         asks.alert(seen)
-        place = TOPICS.acks(alert.ward, alert.device_id, alert.rule)
+        place = TOPICS.alert_commands(alert.ward, alert.device_id, alert.rule)
         asks.refusal(Refusal(f"{place}/Eve", "somebody else's"))
         asks.refusal(Refusal(f"{place}/Bob", "already acknowledged by Ada"))
         assert await ada == seen
-        with pytest.raises(Refused, match="already acknowledged by Ada"):
+        with pytest.raises(RequestRejected, match="already acknowledged by Ada"):
             await bob
         again = await asks.ask(seen, Command(by="Ada", action="acknowledge"), publish)
         assert again == seen, "said twice, it is said once"
@@ -266,7 +267,7 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait() -> Alert:
         return await Asks(TOPICS).ask(made_alert(), Command(by="Ada", action="acknowledge"), publish)
 
-    with pytest.raises(TryAgain, match="no answer from the alert worker"):
+    with pytest.raises(TransientError, match="no answer from the alert worker"):
         asyncio.run(wait())
 
 
@@ -327,25 +328,27 @@ def test_a_strangers_page_cannot_speak_through_a_browser(headers: dict[str, str]
 
 def test_an_address_that_others_can_reach_is_refused_without_encryption_unless_somebody_says_so() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.7", "ward-4"):
-        with pytest.raises(Never, match="which other machines can reach, and without encryption everybody on the way"):
+        with pytest.raises(
+            PermanentError, match="which other machines can reach, and without encryption everybody on the way"
+        ):
             StationSettings.read({"VITALFLOW_STATION_HOST": host})
-        StationSettings.read({"VITALFLOW_STATION_HOST": host, "VITALFLOW_STATION_OPEN": "True"})
+        StationSettings.read({"VITALFLOW_STATION_HOST": host, "VITALFLOW_STATION_ALLOW_HTTP": "True"})
         pair = {"VITALFLOW_STATION_CERTIFICATE": "ward.crt", "VITALFLOW_STATION_KEY": "ward.key"}
         assert StationSettings.read({"VITALFLOW_STATION_HOST": host, **pair}).address.startswith("https://")
-    with pytest.raises(Never, match="go together; set both or none"):
+    with pytest.raises(PermanentError, match="go together; set both or none"):
         StationSettings.read({"VITALFLOW_STATION_KEY": "ward.key"})
     for host in ("127.0.0.1", "localhost", "::1", "127.8.8.8"):
         StationSettings.read({"VITALFLOW_STATION_HOST": host})
 
 
 def test_ages_are_reckoned_by_the_clock_that_is_given() -> None:
-    bed = Bed(Place("icu-1", "bed-1"))
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
     bed.hear(reading(datetime.now(UTC) - timedelta(hours=1), {"heart_rate": 80}), "icu-1")
     assert bed.seen.condition(datetime.now(UTC)) == "SILENT"
 
 
 def test_a_device_that_measures_once_a_minute_is_not_silent_after_five_seconds() -> None:
-    bed = Bed(Place("icu-1", "bed-1"))
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
     bed.hear(reading(NOW, {"heart_rate": 80}), "icu-1")
     bed.seen = bed.seen.told("online", 5, 60.0)
     assert bed.seen.condition(NOW + 170 * SECOND) == "NORMAL"
@@ -367,7 +370,7 @@ def test_rules_survive_the_wire_and_refuse_a_bed_the_same_limits_afterwards() ->
     wrong = Limits(by="Dr. Adams", limits={"heart-rate-low": 130.0})
     said = []
     for known in (rules, told):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestRejected) as refused:
             apply(known, wrong)
         said.append(str(refused.value))
     assert said[0] == said[1]

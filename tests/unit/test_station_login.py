@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mqtt.endpoint import BrokerEndpoint
 from station.attempts import ADDRESS_FREE, FORGOTTEN_AFTER_S, MOST, NAME_FREE, NAME_LONGEST_S, Attempts
 from station.door import basic
 from station.frame import Framer, News, hello, hello_to, news
@@ -23,11 +24,10 @@ from station.views import Views
 from station.ward import Ward
 from tests.made_alert import NOW, made_alert
 from vitals.alert import encode_alert
-from vitals.broker import Broker
-from vitals.errors import TryAgain
+from vitals.codec import encode
+from vitals.errors import TransientError
 from vitals.reading import reading
 from vitals.topics import Topics
-from vitals.wire import encode
 
 TOPICS = Topics()
 SECOND = timedelta(seconds=1)
@@ -196,10 +196,10 @@ class Known:
     """People whom a broker has verified; here there is none, so that no test waits half an hour."""
 
     def __init__(self) -> None:
-        self.people = People(Broker("127.0.0.1", 1), TOPICS, lambda: [])
+        self.people = People(BrokerEndpoint("127.0.0.1", 1), TOPICS, lambda: [])
 
     def add(self, name: str, sees: Sight = EVERYWHERE) -> Person:
-        broker = Broker("127.0.0.1", 1).as_user(name, "word")
+        broker = BrokerEndpoint("127.0.0.1", 1).as_user(name, "word")
         person = Person(broker, TOPICS, asyncio.Semaphore(1), lambda: [], self.people._changed)
         person.sees = sees
         person.verified.set_result(None)
@@ -246,7 +246,7 @@ def test_a_script_is_verified_once_for_a_while() -> None:
         assert await known.people.verify("ada", "word", "10.0.0.1") is ada
         assert known.people.asked == 0
         known.people.tidy(asyncio.get_running_loop().time() + SCRIPT_S + 1)
-        with pytest.raises(TryAgain):
+        with pytest.raises(TransientError):
             await known.people.verify("ada", "word", "10.0.0.1")  # nobody listens on that port
         assert known.people.asked == 1
 

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import (
 from identity import ca
 from identity.authority import Authority, write_public, write_secret
 from identity.check import mistakes
-from vitals import tls
-from vitals.broker import Broker
-from vitals.credentials import Credential, read_credentials, write_credentials
-from vitals.errors import Never
-from vitals.settings import Settings
+from mqtt import tls
+from mqtt.credentials import Credential, read_credentials, write_credentials
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.settings import BrokerSettings
+from vitals.errors import PermanentError
 
 NOW = datetime.now(UTC)
 NAMES = ["localhost", "127.0.0.1"]
@@ -72,7 +72,7 @@ def fails(authority: Authority, pair: ca.Pair, host: str = "127.0.0.1", name: st
             with socket.create_connection(("127.0.0.1", port), 5) as sock:
                 tls.context(authority.certificate).wrap_socket(sock, server_hostname=name or host).close()
         except OSError as error:
-            return tls.explained(error, host, port, authority.certificate)
+            return tls.describe_tls_error(error, host, port, authority.certificate)
     return "no mistake"
 
 
@@ -84,7 +84,7 @@ def test_a_certificate_for_another_name_says_for_which_it_is(authority: Authorit
     pair = ca.sign_server(authority.open(NOW), ["ward-7.example", "10.0.0.7"], NOW)
     said = fails(authority, pair)
     assert said.startswith("its certificate is not for 127.0.0.1 but for ward-7.example, 10.0.0.7; ")
-    assert said.endswith("add this one to VITALFLOW_IDENTITY_NAMES and make a new one: python -m identity init")
+    assert said.endswith("add this one to VITALFLOW_BROKER_HOSTNAMES and make a new one: python -m identity init")
 
 
 def test_an_expired_certificate_says_since_when(authority: Authority) -> None:
@@ -136,7 +136,7 @@ def test_a_server_without_encryption_is_told_as_such(authority: Authority) -> No
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port), 5) as sock, pytest.raises(OSError, match="SSL") as failed:
             tls.context(authority.certificate).wrap_socket(sock, server_hostname="127.0.0.1")
-    assert "does not speak TLS" in tls.explained(failed.value, "127.0.0.1", port, authority.certificate)
+    assert "does not speak TLS" in tls.describe_tls_error(failed.value, "127.0.0.1", port, authority.certificate)
 
 
 def test_files_in_the_wrong_order_are_named(authority: Authority) -> None:
@@ -154,7 +154,7 @@ def test_files_in_the_wrong_order_are_named(authority: Authority) -> None:
         ((good, good, key), f"the key {key} does not belong to the certificate {good}"),
         ((folder / "none", crt, key), f"{folder / 'none'} cannot be read: No such file or directory"),
     ):
-        with pytest.raises(Never) as told:
+        with pytest.raises(PermanentError) as told:
             tls.context(*files)
         assert str(told.value).startswith(said)
         assert "\n" not in str(told.value)
@@ -165,29 +165,33 @@ def test_an_expired_certificate_of_our_own_says_how_to_make_a_new_one(authority:
     crt, key = authority.folder / "old.crt", authority.folder / "old.key"
     write_public(crt, pair.certificate)
     write_secret(key, pair.key)
-    with pytest.raises(Never, match=f"{crt} has expired on .*python -m devices enroll bed-1 --ward WARD --certificate"):
+    with pytest.raises(
+        PermanentError, match=f"{crt} has expired on .*python -m devices enroll bed-1 --ward WARD --certificate"
+    ):
         tls.context(authority.certificate, crt, key)
 
 
 def test_a_key_or_credentials_that_others_can_read_are_refused(authority: Authority, tmp_path: Path) -> None:
     key = authority.folder / "broker.key"
     key.chmod(0o644)
-    with pytest.raises(Never, match=rf"^{key} holds secrets and others can read it \(mode 0644\): chmod 600 {key}$"):
+    with pytest.raises(
+        PermanentError, match=rf"^{key} holds secrets and others can read it \(mode 0644\): chmod 600 {key}$"
+    ):
         tls.context(authority.certificate, authority.folder / "broker.crt", key)
     path = tmp_path / "devices.json"
     write_credentials(path, {"bed-1": Credential("icu-1", "word")})
     assert read_credentials(path) == {"bed-1": Credential("icu-1", "word")}
     path.chmod(0o640)
-    with pytest.raises(Never, match="others can read it"):
+    with pytest.raises(PermanentError, match="others can read it"):
         read_credentials(path)
 
 
 def test_what_is_no_credentials_file_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "devices.json"
     write_secret(path, b'{"bed-1": 5}')
-    with pytest.raises(Never, match="is no credentials file"):
+    with pytest.raises(PermanentError, match="is no credentials file"):
         read_credentials(path)
-    with pytest.raises(Never, match="cannot be read: No such file"):
+    with pytest.raises(PermanentError, match="cannot be read: No such file"):
         read_credentials(tmp_path / "none.json")
 
 
@@ -263,16 +267,16 @@ def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(authority
     crt, key, damaged = tmp_path / "bed.crt", tmp_path / "bed.key", tmp_path / "damaged.crt"
     write_public(crt, pair.certificate)
     write_secret(key, locked)
-    with pytest.raises(Never, match=f"{key} is locked with a passphrase; unlock it: openssl pkey -in {key}"):
+    with pytest.raises(PermanentError, match=f"{key} is locked with a passphrase; unlock it: openssl pkey -in {key}"):
         tls.context(authority.certificate, crt, key)
     write_public(damaged, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    with pytest.raises(Never, match=rf"{damaged} is a damaged certificate \(.*\); copy ca.crt anew"):
+    with pytest.raises(PermanentError, match=rf"{damaged} is a damaged certificate \(.*\); copy ca.crt anew"):
         tls.context(damaged)
 
 
 def test_settings_say_which_of_them_go_together(tmp_path: Path) -> None:
-    def read(**values: str) -> Broker:
-        return Settings.read({f"VITALFLOW_{key.upper()}": value for key, value in values.items()}).broker
+    def read(**values: str) -> BrokerEndpoint:
+        return BrokerSettings.read({f"VITALFLOW_{key.upper()}": value for key, value in values.items()}).broker
 
     secret = tmp_path / "password"
     secret.write_text("word\n")
@@ -286,18 +290,18 @@ def test_settings_say_which_of_them_go_together(tmp_path: Path) -> None:
         ({"mqtt_url": "mqtt://h", "mqtt_certificate": "/a", "mqtt_key": "/b"}, "begins with mqtts://"),
         ({"mqtt_url": "mqtts://h", "mqtt_password": "x"}, "needs a user"),
     ):
-        with pytest.raises(Never, match=said):
+        with pytest.raises(PermanentError, match=said):
             read(**values)
     pem = tmp_path / "my.key"
     pem.write_text("-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(Never, match="leave out the _FILE") as told:
+    with pytest.raises(PermanentError, match="leave out the _FILE") as told:
         read(mqtt_url="mqtts://h", mqtt_certificate="/a", mqtt_key_file=str(pem))
     assert "s3cret" not in str(told.value)
 
 
 def test_a_client_id_follows_from_the_secret_and_nobody_without_it_can_know_it() -> None:
-    ada, eve = Broker("h", 1, "ada", "one"), Broker("h", 1, "ada", "two")
+    ada, eve = BrokerEndpoint("h", 1, "ada", "one"), BrokerEndpoint("h", 1, "ada", "two")
     assert ada.client_id("x") == ada.client_id("x") != eve.client_id("x")
     assert ada.client_id("x").startswith("x.")
     assert ada.client_id("x") != ada.client_id("y")
-    assert Broker("h", 1).client_id("x") == "x"
+    assert BrokerEndpoint("h", 1).client_id("x") == "x"

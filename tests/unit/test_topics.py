@@ -2,16 +2,16 @@
 
 import pytest
 
-from vitals.topics import BadTopic, Bed, Topics
+from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
 
 def test_what_is_built_is_taken_apart_again() -> None:
     for root in ("vitalflow", "hospital/site-2"):
         topics = Topics(root)
-        assert topics.parse(topics.vitals("icu-1", "bed-1")) == ("vitals", Bed("icu-1", "bed-1"))
+        assert topics.parse(topics.vitals("icu-1", "bed-1")) == ("vitals", DeviceAddress("icu-1", "bed-1"))
         assert topics.parse(topics.status("ICU \N{HEBREW LETTER ALEF}", "\N{HOSPITAL}")) == (
             "status",
-            Bed("ICU \N{HEBREW LETTER ALEF}", "\N{HOSPITAL}"),
+            DeviceAddress("ICU \N{HEBREW LETTER ALEF}", "\N{HOSPITAL}"),
         )
 
 
@@ -32,5 +32,5 @@ def test_what_is_built_is_taken_apart_again() -> None:
     ],
 )
 def test_a_topic_that_does_not_fit_is_told_so(topic: str) -> None:
-    with pytest.raises(BadTopic, match="does not fit vitalflow/vitals/WARD/DEVICE"):
+    with pytest.raises(InvalidTopic, match="does not fit vitalflow/vitals/WARD/DEVICE"):
         Topics().parse(topic)

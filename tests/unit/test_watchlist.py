@@ -8,20 +8,20 @@ import pytest
 from rich.console import Console
 
 from alerts.watchlist import ANSWERS, BEATS, CONNECTING, WAITING, Watchlist, keys, line
+from mqtt.service_status import ServiceStatus, encode_service_status
 from tests.made_alert import NOW, made_alert
 from vitals.alert import Alert, Change, Priority, State, encode_alert
-from vitals.service import Presence, encode_presence
 from vitals.topics import Topics
 
 TOPICS = Topics()
 PRESENCE = "vitalflow/services/alerts"
-REFUSALS = "vitalflow/services/alerts/refusals"
+REFUSALS = "vitalflow/services/alerts/rejections"
 LOW = made_alert(device="icu-1-bed-03", rule="sensor-off", priority=Priority.LOW, kind="technical", text="Sensor off")
 HIGH = made_alert(device="icu-1-bed-01")
 
 
 def presence(state: str, boot: int = 5) -> bytes:
-    return encode_presence(Presence(state=state, boot=boot))  # type: ignore[arg-type]
+    return encode_service_status(ServiceStatus(state=state, boot=boot))  # type: ignore[arg-type]
 
 
 def told(seen: Watchlist, *alerts: Alert, now: datetime = NOW) -> None:
@@ -76,7 +76,7 @@ def test_a_key_asks_the_worker_for_what_it_says() -> None:
     for key in ("acknowledge", "pause_audio"):
         asked = seen.press(key, NOW)
         assert asked is not None
-        assert asked.topic == "vitalflow/acks/icu-1/icu-1-bed-03/sensor-off"
+        assert asked.topic == "vitalflow/alert-commands/icu-1/icu-1-bed-03/sensor-off"
         assert json.loads(asked.payload) == {
             "by": "nurse Ada",
             "action": key,
@@ -99,7 +99,7 @@ def test_a_refusal_of_ours_is_shown_and_that_of_somebody_else_is_not() -> None:
     seen = watchlist(HIGH)
     asked = seen.press("acknowledge", NOW)
     assert asked is not None
-    other = json.dumps({"topic": "vitalflow/acks/icu-1/other/rule", "reason": "not yours"}).encode()
+    other = json.dumps({"topic": "vitalflow/alert-commands/icu-1/other/rule", "reason": "not yours"}).encode()
     ours = json.dumps({"topic": asked.topic, "reason": "acknowledged by Dr Grace"}).encode()
     for payload in (other, b"rubbish", b"[]", ours):
         seen.take(REFUSALS, payload, False, NOW)

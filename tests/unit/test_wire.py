@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitals.codec import MAX_AHEAD, MAX_PAYLOAD, MAX_READINGS, Decoded, Reason, TimeWindow, decode, encode, encode_many
 from vitals.reading import MAX_TEXT, Reading, reading
 from vitals.signs import SIGN_KEYS, SIGNS
-from vitals.wire import MAX_AHEAD, MAX_PAYLOAD, MAX_READINGS, Clock, Decoded, Reason, decode, encode, encode_many
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-CLOCK = Clock.at(NOW, timedelta(days=30))
+CLOCK = TimeWindow.at(NOW, timedelta(days=30))
 
 OLDEST = NOW - timedelta(days=29)
 times = st.datetimes(OLDEST.replace(tzinfo=None), NOW.replace(tzinfo=None), timezones=st.just(UTC))

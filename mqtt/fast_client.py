@@ -18,7 +18,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from vitals.records import Records
+from mqtt.tls_socket import TLSSocket
 
 # topic, payload, message id (0: QoS 0, nothing to acknowledge), retained, perhaps delivered before (DUP)
 Deliver = Callable[[bytes, bytes, int, bool, bool], None]
@@ -28,12 +28,12 @@ PUBLISH = 0x30
 PUBACK = b"\x40\x02"
 
 
-class Lane:
+class PublishFastPath:
     """A socket, as far as paho can tell, that keeps the PUBLISH packets to itself."""
 
     def __init__(self, sock: Any, deliver: Deliver, has_properties: bool) -> None:
         self._socket = sock
-        self._records = sock if isinstance(sock, Records) else None
+        self._records = sock if isinstance(sock, TLSSocket) else None
         self._deliver = deliver
         self._has_properties = has_properties  # MQTT 5 puts properties between the topic and the payload
         self._rest = b""  # the beginning of a packet whose end has not arrived
@@ -187,12 +187,12 @@ def _after_properties(data: bytes, at: int) -> int:
         shift += 7
 
 
-class LaneClient(mqtt.Client):
+class FastClient(mqtt.Client):
     """A paho client whose PUBLISH packets go to `deliver` instead of `on_message`."""
 
     def __init__(self, deliver: Deliver, **arguments: Any) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, **arguments)
-        self.lane: Lane | None = None
+        self.fast_path: PublishFastPath | None = None
         self._deliver = deliver
 
     def _create_socket(self) -> Any:
@@ -202,6 +202,6 @@ class LaneClient(mqtt.Client):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._ssl_context is not None:
             sock.settimeout(self.connect_timeout)
-            sock = Records(sock, self._ssl_context, self._host)
-        self.lane = Lane(sock, self._deliver, self.protocol == mqtt.MQTTv5)
-        return self.lane
+            sock = TLSSocket(sock, self._ssl_context, self._host)
+        self.fast_path = PublishFastPath(sock, self._deliver, self.protocol == mqtt.MQTTv5)
+        return self.fast_path

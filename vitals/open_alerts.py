@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from vitals.alert import Alert, decode_alert
-from vitals.topics import BadTopic, Topics
+from vitals.topics import InvalidTopic, Topics
 
-TOLD_AGAIN = timedelta(seconds=10)
+REPLAY_GRACE = timedelta(seconds=10)
 """After a new connection: a broker sends at once what it retains, and the worker what a broker has forgotten."""
 
 
-class Board:
+class OpenAlerts:
     """Alerts by topic. `since`: from which time on the raised ones are counted."""
 
     def __init__(self, topics: Topics, since: datetime) -> None:
@@ -30,7 +30,7 @@ class Board:
         """Take a message from an alert's topic; the alert where it says something new, open or cleared."""
         try:
             _, bed, rule = self._topics.parse_rule(topic)
-        except BadTopic:
+        except InvalidTopic:
             return None
         if not payload:
             self._forget(topic)  # the device has moved, or the message expired
@@ -58,7 +58,7 @@ class Board:
     def connected(self, now: datetime) -> None:
         """A connection is there, the first one or a new one: all that is known has to be told again."""
         self._doubted = set(self._open)
-        self._doubted_until = now + TOLD_AGAIN
+        self._doubted_until = now + REPLAY_GRACE
 
     def alerts(self, now: datetime, *, worker_there: bool) -> list[Alert]:
         """The open ones. Those that nobody told again while the worker could have are gone."""
@@ -69,7 +69,7 @@ class Board:
             self._doubted_until = None
         return list(self._open.values())
 
-    def doubted(self) -> frozenset[UUID]:
+    def stale(self) -> frozenset[UUID]:
         """The ids of those that were not told again since the last connection."""
         return frozenset(self._open[topic].alert_id for topic in self._doubted)
 

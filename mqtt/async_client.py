@@ -14,8 +14,8 @@ from math import inf
 from aiomqtt import Client, MqttCodeError, MqttError, Will
 from aiomqtt.exceptions import MqttConnectError
 
-from vitals.broker import Broker
-from vitals.tls import explained, perhaps_refused
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.tls import client_cert_hint, describe_tls_error
 
 # Seconds without a word after which the broker, at one and a half times, sends the will. A ward should know
 # within half a minute that a monitor is gone; at a reading a second it costs not one packet.
@@ -30,7 +30,7 @@ _quiet.setLevel(logging.CRITICAL)
 
 @asynccontextmanager
 async def connection(
-    broker: Broker, client_id: str, will: Will, leaving: asyncio.Event, keepalive_s: int = KEEPALIVE_S
+    broker: BrokerEndpoint, client_id: str, will: Will, leaving: asyncio.Event, keepalive_s: int = KEEPALIVE_S
 ) -> AsyncIterator[Client]:
     """Connect as `client_id` for the time of the block; raises MqttError where that fails. No session is kept."""
     client = Client(
@@ -46,7 +46,7 @@ async def connection(
         timeout=ANSWER_S,
         logger=_quiet,
     )
-    await come_in(client)
+    await connect(client)
     try:
         yield client
     finally:
@@ -55,7 +55,7 @@ async def connection(
         await client.__aexit__(None, None, None)
 
 
-async def come_in(client: Client) -> None:
+async def connect(client: Client) -> None:
     """Connect; raises MqttError, and then nothing is left open."""
     try:
         await client.__aenter__()
@@ -87,10 +87,10 @@ async def listen(client: Client, hear: Callable[[bytes], None]) -> None:
         raise MqttError("the connection was lost") from None
 
 
-def reason(error: MqttError, broker: Broker) -> str:
+def reason(error: MqttError, broker: BrokerEndpoint) -> str:
     """A failed connection in words for a person."""
     if isinstance(error.__context__, ssl.SSLError):
-        return explained(
+        return describe_tls_error(
             error.__context__, broker.host, broker.port, broker.ca, look=False
         )  # it would hold up the loop
     if isinstance(error, MqttConnectError):
@@ -99,9 +99,9 @@ def reason(error: MqttError, broker: Broker) -> str:
             return f"it refuses the login ({told}); is VITALFLOW_MQTT_URL right?"
         return f"it refuses the connection ({told})"
     if isinstance(error, MqttCodeError):
-        return "the connection was lost" + perhaps_refused(broker.certificate)
+        return "the connection was lost" + client_cert_hint(broker.certificate)
     # Operating system errors come as "[Errno 111] Connection refused".
     told = str(error).rpartition("] ")[2].lower()
     if told in ("timed out", "operation timed out"):
-        return "it does not answer" + perhaps_refused(broker.certificate)
+        return "it does not answer" + client_cert_hint(broker.certificate)
     return told

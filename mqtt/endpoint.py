@@ -1,6 +1,6 @@
 """Where the broker is and who we are there: what every MQTT client of this project begins with.
 
-`vitals.settings` reads it, `vitals.tls` makes the encryption of it, and `prepare` puts both into a paho client; a
+`vitals.settings` reads it, `mqtt.tls` makes the encryption of it, and `prepare` puts both into a paho client; a
 device hands the same things to aiomqtt. There is no second way to the broker.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote
 
-from vitals import tls
-from vitals.urls import taken_apart
+from mqtt import tls
+from vitals.urls import split_url
 
 if TYPE_CHECKING:  # what only reads settings does not load it
     import paho.mqtt.client as mqtt
@@ -25,7 +25,7 @@ DIGEST = 16  # characters behind a client id, 5 bits each
 
 
 @dataclass(frozen=True, slots=True)
-class Broker:
+class BrokerEndpoint:
     """A broker and a user of it.
 
     tls                whether the connection is encrypted
@@ -45,7 +45,7 @@ class Broker:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Take a URL like mqtts://user:password@host:8883 apart; raises ValueError that says what was expected."""
-        parts = taken_apart(url)
+        parts = split_url(url)
         if parts.scheme not in PORTS or not parts.hostname or parts.path not in ("", "/"):
             raise ValueError(EXPECTED)
         user = None if parts.username is None else unquote(parts.username)
@@ -71,7 +71,7 @@ class Broker:
         return session_id(name, self._secret())
 
     def context(self) -> ssl.SSLContext | None:
-        """How the connection is encrypted; None where it is not. Raises Never that names the file that is wrong."""
+        """How the connection is encrypted; None where it is not. Raises PermanentError that names the file that is wrong."""
         return tls.context(self.ca, self.certificate, self.key) if self.tls else None
 
     def _secret(self) -> bytes | None:
@@ -88,8 +88,8 @@ def session_id(name: str, secret: bytes | None) -> str:
     return f"{name}.{base64.b32encode(digest).decode().lower()[:DIGEST]}"
 
 
-def prepare(client: "mqtt.Client", broker: Broker) -> None:
-    """Give a paho client our login and our encryption; raises Never that names the file that is wrong."""
+def prepare(client: "mqtt.Client", broker: BrokerEndpoint) -> None:
+    """Give a paho client our login and our encryption; raises PermanentError that names the file that is wrong."""
     if broker.username is not None:
         client.username_pw_set(broker.username, broker.password)
     context = broker.context()

@@ -23,7 +23,7 @@ _NO_ENCRYPTION = re.compile(r"no pg_hba\.conf entry for .*no encryption")
 CLOCK = "or set the clock of this machine if it is wrong (date -u)"
 
 
-def danger_on_the_way(url: str) -> str | None:
+def insecure_reason(url: str) -> str | None:
     """What could happen to passwords and readings between us and a database; None where nothing could.
 
     On this machine nobody else sees them. Elsewhere only a checked certificate says that it is the database that
@@ -49,7 +49,7 @@ def _is_here(host: str) -> bool:
         return False
 
 
-def why(error: psycopg.Error, url: str) -> str:
+def describe_connect_error(error: psycopg.Error, url: str) -> str:
     """The sentence for an error of connecting to `url`; the server's own words where there is nothing to add."""
     words = " ".join(str(error).split()) or type(error).__name__
     if found := _WRONG_NAME.search(words):

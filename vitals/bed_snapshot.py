@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from vitals.look import bed_name
+from vitals.alert_format import bed_name
 from vitals.reading import Reading
-from vitals.signs import CRITICAL, NORMAL, SIGNS, verdict
-from vitals.topics import Bed
+from vitals.signs import CRITICAL, NORMAL, SIGNS, classify
+from vitals.topics import DeviceAddress
 
 SILENT_AFTER = timedelta(seconds=5)  # five readings missed at the usual one a second,
 SILENT_INTERVALS = 3  # or so many intervals of a device that announced a longer one
@@ -32,7 +32,7 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LastValue:
     """A value and when it was measured."""
 
     value: float
@@ -40,12 +40,12 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BedSnapshot:
     """What is known of one bed. `held` has, by the key of the sign, the last value of each, of this patient."""
 
-    bed: Bed
+    bed: DeviceAddress
     last: Reading | None = None
-    held: Mapping[str, Held] = field(default_factory=dict)
+    held: Mapping[str, LastValue] = field(default_factory=dict)
     boot: int = 0
     online: bool = True
     interval_s: float = 0.0
@@ -56,18 +56,18 @@ class Seen:
         """The device without its ward, where its name begins with that."""
         return bed_name(self.bed.ward, self.bed.device)
 
-    def heard(self, reading: Reading) -> "Seen":
+    def heard(self, reading: Reading) -> "BedSnapshot":
         """After a reading. An older one than the last changes nothing: it is a backlog arriving late."""
         if self.last is not None and reading.time < self.last.time:
             return self
-        fresh = {s.key: Held(v, reading.time) for s in SIGNS if (v := reading.value(s.key)) is not None}
+        fresh = {s.key: LastValue(v, reading.time) for s in SIGNS if (v := reading.value(s.key)) is not None}
         held = {key: value for key, value in self.held.items() if key not in reading.sensor_off}
         if self.is_of_another_patient(reading):
             held = {}
         boot, patient = max(self.boot, reading.boot), reading.patient_id or self.patient
         return replace(self, last=reading, held=held | fresh, boot=boot, online=True, patient=patient)
 
-    def told(self, state: str, boot: int, interval_s: float | None = None) -> "Seen":
+    def told(self, state: str, boot: int, interval_s: float | None = None) -> "BedSnapshot":
         """After a birth or a last will. The will of an earlier boot may come after the birth of the next: ignored."""
         if boot < self.boot:
             return self
@@ -88,7 +88,7 @@ class Seen:
 
     def was_critical(self) -> bool:
         """The verdict on the last reading, however old it is."""
-        return self.last is not None and verdict(self.last.values) == CRITICAL
+        return self.last is not None and classify(self.last.values) == CRITICAL
 
     def condition(self, now: datetime) -> Condition:
         """What to call it. Silence comes first: no verdict on an old reading is an all-clear."""
@@ -104,7 +104,7 @@ class Seen:
         return Condition.SENSOR_OFF if self.last.sensor_off else Condition.NORMAL
 
 
-def in_order(beds: Iterable[Seen]) -> list[Seen]:
+def in_order(beds: Iterable[BedSnapshot]) -> list[BedSnapshot]:
     """By ward and bed, with bed 9 before bed 10."""
     return sorted(beds, key=lambda seen: (_natural(seen.bed.ward), _natural(seen.bed.device)))
 
@@ -113,7 +113,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def counts(beds: Iterable[Seen], now: datetime) -> dict[Condition, int]:
+def counts(beds: Iterable[BedSnapshot], now: datetime) -> dict[Condition, int]:
     """How many beds are in each condition, the worst first; conditions of no bed are left out."""
     found = [seen.condition(now) for seen in beds]
     return {condition: found.count(condition) for condition in Condition if condition in found}

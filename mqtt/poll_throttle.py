@@ -6,12 +6,12 @@ a flood, few large messages included) is followed by the next look at once. Meas
 docs/benchmarks.md.
 """
 
-LITTLE = 32 * 1024
+SMALL_READ_BYTES = 32 * 1024
 """Bytes of one look: some 150 readings. Far from what a session's window holds, for the broker sends no more than a
 window without an acknowledgement, and a rest must not be what it waits for."""
 
 
-class Rest:
+class PollThrottle:
     """Tells how long the socket is left alone.
 
     seconds  how long a rest is: the price, added to a reading's way
@@ -23,7 +23,7 @@ class Rest:
 
     def after(self, read: int, now: float) -> None:
         """A look at `now` (monotonic seconds) read so many bytes."""
-        if read < LITTLE:
+        if read < SMALL_READ_BYTES:
             self._until = now + self._seconds
 
     def left(self, now: float) -> float:

@@ -1,10 +1,10 @@
-"""Does this container do its work? `python -m vitals.health`, which docker-compose.yml asks every few seconds.
+"""Does this container do its work? `python -m mqtt.health`, which docker-compose.yml asks every few seconds.
 
 No reading comes by here. Light on purpose, the standard library only: it is started again and again beside the service.
 
-    python -m vitals.health 9464    the service that serves /metrics on this port says that it is connected, waits for
+    python -m mqtt.health 9464    the service that serves /metrics on this port says that it is connected, waits for
                                     nothing
-    python -m vitals.health         for a service without metrics: some connection to another machine is established
+    python -m mqtt.health         for a service without metrics: some connection to another machine is established
 """
 
 import sys

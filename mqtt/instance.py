@@ -8,34 +8,34 @@ import logging
 import time
 from collections.abc import Callable
 
-from vitals.broker import Broker
-from vitals.errors import TryAgain
-from vitals.service import HEARTBEAT_S, Presence, decode_presence
-from vitals.visit import Visit, visit
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.one_shot import OneShotClient, connect_once
+from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status
+from vitals.errors import TransientError
 
 ANSWER_TIMEOUT = 3.0  # seconds for the broker to send what it retains
 LOOK_UP = 0.2  # seconds between two looks at whether we are to stop
 STALE_AFTER = 2.5 * HEARTBEAT_S  # seconds without a heartbeat after which a presence is a leftover
 
 
-def other_instance(
-    broker: Broker, service_topic: str, stopping: Callable[[], bool], log: logging.Logger
-) -> Presence | None:
+def find_running_instance(
+    broker: BrokerEndpoint, service_topic: str, stopping: Callable[[], bool], log: logging.Logger
+) -> ServiceStatus | None:
     """The instance that holds our client id and is alive; None where there is none, no broker to ask, or no time.
 
     Returns at once where the last word was "offline" or the broker refuses us, which the session will then tell; takes
     some 5 s where a broker and a service died together, and ends early when `stopping` says so.
     """
     try:
-        with visit(broker, [(service_topic, 0)]) as there:
+        with connect_once(broker, [(service_topic, 0)]) as there:
             return _listen(there, stopping, log)
-    except TryAgain:
+    except TransientError:
         return None
 
 
-def _listen(there: Visit, stopping: Callable[[], bool], log: logging.Logger) -> Presence | None:
+def _listen(there: OneShotClient, stopping: Callable[[], bool], log: logging.Logger) -> ServiceStatus | None:
     """Wait for the retained word, then, if it was "online", for a live one."""
-    candidate: Presence | None = None
+    candidate: ServiceStatus | None = None
     deadline = time.monotonic() + ANSWER_TIMEOUT
     while (left := deadline - time.monotonic()) > 0 and not stopping():
         heard = there.next(min(left, LOOK_UP))
@@ -45,7 +45,7 @@ def _listen(there: Visit, stopping: Callable[[], bool], log: logging.Logger) -> 
             # Mosquitto sends retained messages right behind the SUBACK; nothing after a moment means there is none.
             deadline = min(deadline, time.monotonic() + 0.5)
             continue
-        presence = decode_presence(heard.payload)
+        presence = decode_service_status(heard.payload)
         if presence is None:
             continue
         if presence.state == "offline":

@@ -14,7 +14,7 @@ HEARTBEAT_S = 2.0
 that comes back after a broker's crash waits that long before it believes that nobody else holds its session."""
 
 
-class Presence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a service says of itself. `boot` is the unix time of its start in nanoseconds and names the instance."""
 
     state: Literal["online", "offline"]
@@ -26,15 +26,15 @@ class Presence(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"process {self.pid} on {self.host}"
 
 
-_decode = msgspec.json.Decoder(Presence).decode
+_decode = msgspec.json.Decoder(ServiceStatus).decode
 
 
-def encode_presence(presence: Presence) -> bytes:
+def encode_service_status(presence: ServiceStatus) -> bytes:
     """A presence as a JSON object."""
     return msgspec.json.encode(presence)
 
 
-def decode_presence(payload: bytes) -> Presence | None:
+def decode_service_status(payload: bytes) -> ServiceStatus | None:
     """Take a presence apart; None for anything that is none."""
     try:
         return _decode(payload)

@@ -58,14 +58,14 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class TimeWindow:
     """The times a reading may carry. Made once a batch, not once a message."""
 
     earliest: datetime
     latest: datetime
 
     @classmethod
-    def at(cls, now: datetime, retention: timedelta) -> "Clock":
+    def at(cls, now: datetime, retention: timedelta) -> "TimeWindow":
         """What is believable at `now`: not older than what is kept, not further ahead than a clock may err."""
         return cls(now - retention, now + MAX_AHEAD)
 
@@ -120,7 +120,7 @@ def encode_many(readings: list[Reading]) -> bytes:
     return _encoder.encode(readings)
 
 
-def decode(payload: bytes, clock: Clock) -> Decoded:
+def decode(payload: bytes, clock: TimeWindow) -> Decoded:
     """Take a payload apart: one reading, or an array of them.
 
     A reading with an implausible sign comes back without that sign; one that is wrong in any other way does
@@ -141,7 +141,7 @@ def decode(payload: bytes, clock: Clock) -> Decoded:
     return _examine(payload, clock)
 
 
-def _objection(reading: Reading, clock: Clock) -> Problem | None:
+def _objection(reading: Reading, clock: TimeWindow) -> Problem | None:
     """What the types cannot say: times, empty readings, unprintable text, a value from a sensor that is off."""
     if reading.time > clock.latest:
         limit = f"later than {clock.latest.isoformat(timespec='seconds')}"
@@ -164,7 +164,7 @@ def _objection(reading: Reading, clock: Clock) -> Problem | None:
     return None
 
 
-def _examine(payload: bytes, clock: Clock) -> Decoded:
+def _examine(payload: bytes, clock: TimeWindow) -> Decoded:
     """The slow road: say what is wrong, save what is right."""
     if len(payload) > MAX_PAYLOAD:
         return _refused(Reason.TOO_LARGE, f"{len(payload)} bytes; at most {MAX_PAYLOAD} are read")
@@ -196,7 +196,7 @@ def _examine(payload: bytes, clock: Clock) -> Decoded:
     return whole
 
 
-def _examine_one(content: dict[str, Any], clock: Clock) -> Decoded:
+def _examine_one(content: dict[str, Any], clock: TimeWindow) -> Decoded:
     """One object, and its name where nothing else comes of it."""
     found = _judge(content, clock)
     boot, seq = content.get("boot", 0), content.get("seq", 0)
@@ -205,7 +205,7 @@ def _examine_one(content: dict[str, Any], clock: Clock) -> Decoded:
     return found
 
 
-def _judge(content: dict[str, Any], clock: Clock) -> Decoded:
+def _judge(content: dict[str, Any], clock: TimeWindow) -> Decoded:
     """One object: leave out what is unknown or implausible, then hold the rest to the type."""
     known = {key: value for key, value in content.items() if key in _known}
     unknown = len(content) - len(known)

@@ -1,6 +1,6 @@
 """Encryption towards a server: the context of our connections, and what went wrong with a certificate, in one sentence.
 
-Stands between `vitals.broker` and the socket. Every sentence names the file, what is wrong with it and what mends it.
+Stands between `mqtt.endpoint` and the socket. Every sentence names the file, what is wrong with it and what mends it.
 Python's own `ssl` does the work; the library `cryptography` only looks into certificates, to say what they are.
 """
 
@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitals.errors import Never
+from vitals.errors import PermanentError
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -32,7 +32,7 @@ def new_ca(folder: Path) -> str:
 
 @lru_cache(maxsize=16)  # thousands of devices of one process share one
 def context(ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the server's certificate and its name checked. Raises Never that names the file.
+    """TLS 1.2 or newer, the server's certificate and its name checked. Raises PermanentError that names the file.
 
     ca                 whom to trust; None: whom the system trusts
     certificate, key   our own, where we have one
@@ -49,7 +49,7 @@ def context(ca: Path | None, certificate: Path | None = None, key: Path | None =
         try:
             made.load_cert_chain(certificate, key)
         except ssl.SSLError:
-            raise Never(
+            raise PermanentError(
                 f"the key {key} does not belong to the certificate {certificate}; give the pair, or make a new one: "
                 f"{NEW_PAIR.format(name=name)}"
             ) from None
@@ -58,22 +58,22 @@ def context(ca: Path | None, certificate: Path | None = None, key: Path | None =
 
 
 def private_key(path: Path) -> bytes:
-    """A private key's file; raises Never where it is none, or where others can read it."""
+    """A private key's file; raises PermanentError where it is none, or where others can read it."""
     found = _expect(path, "PRIVATE KEY", "a private key (.key)", PAIR)
     refuse_readable(path)
     if b"ENCRYPTED" in found:  # OpenSSL would ask for it on the terminal, which a service does not have
-        raise Never(f"{path} is locked with a passphrase; unlock it: openssl pkey -in {path} -out {path}.open")
+        raise PermanentError(f"{path} is locked with a passphrase; unlock it: openssl pkey -in {path} -out {path}.open")
     return found
 
 
 def refuse_readable(path: Path) -> None:
-    """Raise Never where anybody but its owner can read a file of secrets."""
+    """Raise PermanentError where anybody but its owner can read a file of secrets."""
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
-        raise Never(f"{path} holds secrets and others can read it (mode {mode:04o}): chmod 600 {path}")
+        raise PermanentError(f"{path} holds secrets and others can read it (mode {mode:04o}): chmod 600 {path}")
 
 
-def explained(error: BaseException, host: str, port: int, ca: Path | None, *, look: bool = True) -> str:
+def describe_tls_error(error: BaseException, host: str, port: int, ca: Path | None, *, look: bool = True) -> str:
     """Why a connection failed, for a person; for anything but a certificate the error's own words.
 
     look   connect once more, to name what is wrong with the certificate that the server shows; takes up to LOOK_S
@@ -92,7 +92,7 @@ def explained(error: BaseException, host: str, port: int, ca: Path | None, *, lo
     return str(error)
 
 
-def perhaps_refused(certificate: Path | None) -> str:
+def client_cert_hint(certificate: Path | None) -> str:
     """What to add where a server hangs up before an answer. TLS 1.3 says what it has against a certificate only after
     the handshake, when nobody listens for it any more."""
     if certificate is None:
@@ -107,7 +107,7 @@ def _of_certificate(
         names = "" if shown is None else f" but for {', '.join(_names(shown))}"
         return (
             f"its certificate is not for {host}{names}; use one of its names, or add this one to "
-            "VITALFLOW_IDENTITY_NAMES and make a new one: python -m identity init"
+            "VITALFLOW_BROKER_HOSTNAMES and make a new one: python -m identity init"
         )
     if error.verify_code == EXPIRED:
         ended = "" if shown is None else f" on {shown.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
@@ -130,15 +130,15 @@ def _of_certificate(
 
 
 def _expect(path: Path, mark: str, what: str, mends: str) -> bytes:
-    """The content of a PEM file with that mark; raises Never that says what it is instead, and what `mends` it."""
+    """The content of a PEM file with that mark; raises PermanentError that says what it is instead, and what `mends` it."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise Never(f"{path} cannot be read: {error.strerror}; expected {what}: {mends}") from None
+        raise PermanentError(f"{path} cannot be read: {error.strerror}; expected {what}: {mends}") from None
     kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", content)
     if not any(kind.decode().endswith(mark) for kind in kinds):
         found = f"a {kinds[0].decode().lower()}" if kinds else "no PEM file"
-        raise Never(f"{path} is {found}; expected {what}: are the files in the wrong order? {mends}")
+        raise PermanentError(f"{path} is {found}; expected {what}: are the files in the wrong order? {mends}")
     return content
 
 
@@ -148,7 +148,7 @@ def _load(path: Path, mends: str) -> "Certificate":
     try:
         return load_pem_x509_certificate(path.read_bytes())
     except ValueError as error:
-        raise Never(f"{path} is a damaged certificate ({str(error).partition(':')[0]}); {mends}") from None
+        raise PermanentError(f"{path} is a damaged certificate ({str(error).partition(':')[0]}); {mends}") from None
 
 
 def _refuse_no_ca(path: Path) -> None:
@@ -160,7 +160,7 @@ def _refuse_no_ca(path: Path) -> None:
     except ExtensionNotFound:
         is_ca = False
     if not is_ca:
-        raise Never(
+        raise PermanentError(
             f"{path} is the certificate of {', '.join(_names(found))} and no CA's; expected ca.crt: "
             "are the files in the wrong order? export VITALFLOW_MQTT_CA=/path/to/ca.crt"
         )
@@ -171,17 +171,17 @@ def _refuse_outdated(path: Path) -> None:
     if now > found.not_valid_after_utc:
         ended = f"{found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         name = _names(found)[0]
-        raise Never(
+        raise PermanentError(
             f"{path} has expired on {ended}, and it is {now:%Y-%m-%d %H:%M} UTC here; make a new one: "
             f"{NEW_PAIR.format(name=name)}"
         )
     if now < found.not_valid_before_utc:
-        raise Never(_too_early(path, found, now))
+        raise PermanentError(_too_early(path, found, now))
 
 
 def _clock(ca: Path, now: datetime) -> str | None:
     """The sentence for a clock outside the years of our own CA, by which every certificate is invalid."""
-    with suppress(Never, OSError):
+    with suppress(PermanentError, OSError):
         found = _load(ca, "")
         if now < found.not_valid_before_utc:
             return _too_early(ca, found, now)

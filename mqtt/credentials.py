@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from vitals.errors import Never
-from vitals.tls import refuse_readable
+from mqtt.tls import refuse_readable
+from vitals.errors import PermanentError
 
 
 class Credential(Struct, frozen=True):
@@ -25,15 +25,15 @@ _decode = msgspec.json.Decoder(dict[str, Credential]).decode
 
 
 def read_credentials(path: Path) -> dict[str, Credential]:
-    """Read the file; raises Never where it cannot be read, others can read it, or it is something else."""
+    """Read the file; raises PermanentError where it cannot be read, others can read it, or it is something else."""
     try:
         content = path.read_bytes()
         refuse_readable(path)
         return _decode(content)
     except OSError as error:
-        raise Never(f"the credentials file {path} cannot be read: {error.strerror}") from None
+        raise PermanentError(f"the credentials file {path} cannot be read: {error.strerror}") from None
     except msgspec.MsgspecError as error:
-        raise Never(f"{path} is no credentials file: {str(error).replace('`', '')}") from None
+        raise PermanentError(f"{path} is no credentials file: {str(error).replace('`', '')}") from None
 
 
 def write_credentials(path: Path, credentials: Mapping[str, Credential]) -> None:

@@ -13,7 +13,7 @@ RECORD = 16 * 1024  # what a record holds at most
 PIECE = 256 * 1024
 
 
-class Records:
+class TLSSocket:
     """An encrypted connection. Made with a blocking socket that has a timeout, for the handshake; raises OSError.
 
     As far as the lane can tell it is a socket, except that what it has taken may not have left yet: `unsent`.

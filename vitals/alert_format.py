@@ -44,25 +44,25 @@ def place(alert: Alert, *, many: bool) -> str:
     return f"{alert.ward} {bed}" if many else bed
 
 
-def words(alert: Alert) -> str:
+def message_text(alert: Alert) -> str:
     """What it is about, with value and limit, in a line."""
     unit = alert.unit or ""
-    return plain(alert.text.replace(unit, SPOKEN.get(unit, unit)) if unit else alert.text)
+    return sanitize(alert.text.replace(unit, SPOKEN.get(unit, unit)) if unit else alert.text)
 
 
-def plain(text: str) -> str:
+def sanitize(text: str) -> str:
     """Without what a terminal would carry out: anybody at the broker can write an alert."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
-def standing(alert: Alert, now: datetime) -> str:
+def state_text(alert: Alert, now: datetime) -> str:
     """Whether it sounds, or who silenced it and for how long, or that it only waits to be acknowledged."""
     match alert.state:
         case State.ACKNOWLEDGED:
-            return f"ack by {plain(alert.acknowledged_by or '?')}"
+            return f"ack by {sanitize(alert.acknowledged_by or '?')}"
         case State.AUDIO_PAUSED:
             left = 0.0 if alert.audio_paused_until is None else (alert.audio_paused_until - now).total_seconds()
-            return f"audio paused {span(left)}"
+            return f"audio paused {format_duration(left)}"
         case State.LATCHED:
             return "over, not seen"
         case _:
@@ -71,7 +71,7 @@ def standing(alert: Alert, now: datetime) -> str:
 
 def age(alert: Alert, now: datetime) -> str:
     """How long ago it was raised."""
-    return span((now - alert.raised_at).total_seconds())
+    return format_duration((now - alert.raised_at).total_seconds())
 
 
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:
@@ -92,7 +92,7 @@ def counted(alerts: Iterable[Alert]) -> str:
     return "  ".join(told) or "none"
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration for people: 4 s, 3 min, 2.5 h, 4 d."""
     if seconds < 120:
         return f"{max(seconds, 0):.0f} s"

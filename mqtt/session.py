@@ -15,11 +15,11 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from vitals.broker import Broker, prepare
-from vitals.errors import Never
-from vitals.lane import Deliver, LaneClient
-from vitals.service import HEARTBEAT_S, Presence, decode_presence, encode_presence
-from vitals.tls import explained, perhaps_refused
+from mqtt.endpoint import BrokerEndpoint, prepare
+from mqtt.fast_client import Deliver, FastClient
+from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
+from mqtt.tls import client_cert_hint, describe_tls_error
+from vitals.errors import PermanentError
 
 SESSION_EXPIRY = 14 * 86_400  # seconds the broker keeps what is ours while we are away; mosquitto.conf says the same
 KEEPALIVE = 15  # seconds; after 1.5 times that without a word the broker publishes our will
@@ -43,7 +43,7 @@ class Session:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: BrokerEndpoint,
         client_id: str,
         service_topic: str,
         subscriptions: Sequence[tuple[str, int]],
@@ -59,7 +59,7 @@ class Session:
         self._subscriptions = [*subscriptions, (service_topic, 0)]
         self._window = window
         self._deliver = deliver
-        self._tell_connected = connected
+        self._on_connected = connected
         self._log = log
         self._boot = boot
         self._service = service_topic
@@ -69,18 +69,18 @@ class Session:
         self._connected = False
         self._ever_connected = False
         self._failed: str | None = None
-        self._usurper: Presence | None = None
+        self._replaced_by: ServiceStatus | None = None
         self._pause = FIRST_PAUSE
         self._next_attempt = 0.0
         self._attempt_ends = 0.0
         self._next_beat = 0.0
         self._next_care = 0.0
-        self._told_at: float | None = None
+        self._logged_at: float | None = None
         self._client = self._make_client()
 
     # --- what the pipeline calls, in the order of a turn ---
 
-    def stay_connected(self, now: float) -> None:
+    def ensure_connected(self, now: float) -> None:
         """Connect, or connect again, when it is time; `now` is monotonic. Never raises for a broker that is away."""
         if self._client.socket() is not None:
             if not self._connected and now > self._attempt_ends:
@@ -95,20 +95,22 @@ class Session:
         try:
             self._client.reconnect()
         except (OSError, ValueError) as error:
-            self._tell(explained(error, self._broker.host, self._broker.port, self._broker.ca))
+            self._tell(describe_tls_error(error, self._broker.host, self._broker.port, self._broker.ca))
 
     def fileno(self) -> int | None:
         """For select(); None while there is no connection."""
-        return None if self._client.lane is None or self._client.socket() is None else self._client.lane.fileno()
+        return (
+            None if self._client.fast_path is None or self._client.socket() is None else self._client.fast_path.fileno()
+        )
 
     @property
     def unsent(self) -> bool:
         """Whether something waits until the socket can be written."""
-        return not self.lost and self._client.lane is not None and self._client.lane.unsent
+        return not self.is_disconnected and self._client.fast_path is not None and self._client.fast_path.unsent
 
     def receive(self) -> int:
         """Read from the socket: messages go to `deliver`, the session's own packets to paho; how many bytes."""
-        lane = self._client.lane
+        lane = self._client.fast_path
         if lane is None:
             return 0
         read = lane.receive()
@@ -116,17 +118,17 @@ class Session:
             self._client.loop_read()
         if self._failed:
             self._drop(self._failed)
-        if self._usurper:
-            raise Never(
+        if self._replaced_by:
+            raise PermanentError(
                 f"another process with the client id {self._client_id!r} has started after this one "
-                f"({self._usurper}) and took the session; leaving. Give each its own client id"
+                f"({self._replaced_by}) and took the session; leaving. Give each its own client id"
             )
         return read
 
     def acknowledge(self, message_ids: Iterable[int]) -> None:
         """Tell the broker that these are stored. Only for messages of the present connection."""
-        if self._client.lane is not None and self._client.socket() is not None:
-            self._client.lane.acknowledge(message_ids)
+        if self._client.fast_path is not None and self._client.socket() is not None:
+            self._client.fast_path.acknowledge(message_ids)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
         """Publish at QoS 1, in order with the acknowledgements: what is published first reaches the broker first.
@@ -142,22 +144,22 @@ class Session:
         if self._client.want_write():
             self._client.loop_write()
 
-    def tell(self, topic: str, payload: bytes) -> None:
+    def publish_qos0(self, topic: str, payload: bytes) -> None:
         """Publish at QoS 0, cheaply, what may be lost: nothing is kept for it, and nothing while there is no
         connection."""
-        if self._client.lane is not None and not self.lost:
-            self._client.lane.publish(topic.encode(), payload)
+        if self._client.fast_path is not None and not self.is_disconnected:
+            self._client.fast_path.publish(topic.encode(), payload)
 
     @property
     def unpublished(self) -> int:
         """How many of our own messages the broker has not acknowledged yet."""
         return len(self._unpublished)
 
-    def take_care(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Send what waits; about once a second also pings, and every few seconds a heartbeat."""
         if self._client.want_write():
             self._client.loop_write()
-        lane = self._client.lane
+        lane = self._client.fast_path
         if lane is not None and self.unsent:
             try:
                 lane.flush()
@@ -169,7 +171,7 @@ class Session:
         self._client.loop_misc()
         if self._connected and now >= self._next_beat:
             self._next_beat = now + HEARTBEAT_S
-            self._client.publish(self._service, encode_presence(self._presence("online")), qos=0, retain=True)
+            self._client.publish(self._service, encode_service_status(self._presence("online")), qos=0, retain=True)
 
     @property
     def connected(self) -> bool:
@@ -177,18 +179,18 @@ class Session:
         return self._connected
 
     @property
-    def lost(self) -> bool:
+    def is_disconnected(self) -> bool:
         """Whether there is no connection at all, so that nothing can be received or acknowledged."""
         return self._client.socket() is None
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         """Say goodbye in order, so that the broker does not publish the will."""
         if self._connected:
-            self._client.publish(self._service, encode_presence(self._presence("offline")), qos=0, retain=True)
+            self._client.publish(self._service, encode_service_status(self._presence("offline")), qos=0, retain=True)
             deadline = time.monotonic() + 1.0
             # Before the DISCONNECT: paho closes the socket as soon as it has handed that packet over.
             while (self._client.want_write() or self.unsent) and time.monotonic() < deadline:
-                self.take_care(time.monotonic())
+                self.maintain(time.monotonic())
                 time.sleep(0.005)
             self._client.disconnect()
             self._client.loop_write()
@@ -196,15 +198,15 @@ class Session:
 
     # --- the session ---
 
-    def _make_client(self) -> LaneClient:
+    def _make_client(self) -> FastClient:
         broker = self._broker
         name = broker.client_id(self._client_id)
-        client = LaneClient(self._on_message, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
+        client = FastClient(self._on_message, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
         # What we publish must leave in order, before the acknowledgements that follow it: so paho may not hold it back.
         client.max_inflight_messages_set(65_535)
         client.connect_timeout = CONNECT_TIMEOUT
         prepare(client, broker)
-        client.will_set(self._service, encode_presence(self._presence("offline")), qos=1, retain=True)
+        client.will_set(self._service, encode_service_status(self._presence("offline")), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
@@ -217,8 +219,8 @@ class Session:
         client.connect_async(broker.host, broker.port, KEEPALIVE, clean_start=False, properties=properties)
         return client
 
-    def _presence(self, state: Any) -> Presence:
-        return Presence(state=state, boot=self._boot, host=socket.gethostname(), pid=os.getpid())
+    def _presence(self, state: Any) -> ServiceStatus:
+        return ServiceStatus(state=state, boot=self._boot, host=socket.gethostname(), pid=os.getpid())
 
     def _on_connect(self, client: mqtt.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
@@ -227,15 +229,15 @@ class Session:
         self._connected = True
         if self._ever_connected and not flags.session_present:
             self._log.warning("the broker has forgotten our session, and with it the readings that it kept for us")
-        if self._told_at is not None or not self._ever_connected:
+        if self._logged_at is not None or not self._ever_connected:
             self._log.info("connected to the broker at %s", self._broker)
         self._ever_connected = True
-        self._pause, self._told_at = FIRST_PAUSE, None
+        self._pause, self._logged_at = FIRST_PAUSE, None
         # Subscribing again is harmless in a session that the broker remembers, and needed in one that it does not.
         client.subscribe(self._subscriptions)
         self._next_beat = 0.0
         self._next_care = 0.0
-        self._tell_connected(flags.session_present)
+        self._on_connected(flags.session_present)
 
     def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         refused = [str(reason) for reason in reasons if reason.is_failure]
@@ -246,7 +248,7 @@ class Session:
         if self._connected:
             self._tell(f"the connection ended: {reason}")
         elif self._failed is None:
-            hint = perhaps_refused(self._broker.certificate) if self._broker.tls else NO_TLS
+            hint = client_cert_hint(self._broker.certificate) if self._broker.tls else NO_TLS
             self._tell("the connection ended before an answer" + hint)
         self._connected = False
 
@@ -255,9 +257,9 @@ class Session:
 
     def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool, again: bool) -> None:
         if topic == self._service_bytes:
-            other = decode_presence(payload)
+            other = decode_service_status(payload)
             if other is not None and other.state == "online" and other.boot > self._boot:
-                self._usurper = other
+                self._replaced_by = other
             return
         self._deliver(topic, payload, message_id, retained, again)
 
@@ -271,6 +273,6 @@ class Session:
 
     def _tell(self, why: str) -> None:
         now = time.monotonic()
-        if self._told_at is None or now - self._told_at >= REMINDER:
-            self._told_at = now
+        if self._logged_at is None or now - self._logged_at >= REMINDER:
+            self._logged_at = now
             self._log.warning("waiting for the broker at %s: %s", self._broker, why)

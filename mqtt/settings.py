@@ -1,0 +1,50 @@
+"""Settings of every program that connects to the broker."""
+
+from dataclasses import replace
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mqtt.endpoint import BrokerEndpoint
+from vitals.settings import NamedFile, Settings
+
+
+def _mqtt_url(text: str) -> str:
+    BrokerEndpoint.parse(text)
+    return text
+
+
+MqttUrl = Annotated[str, AfterValidator(_mqtt_url)]
+
+
+class BrokerSettings(Settings):
+    """Address of the broker and login there."""
+
+    mqtt_url: MqttUrl = Field("mqtt://127.0.0.1:1883", description="The broker: mqtts://USER:PASSWORD@HOST:PORT.")
+    mqtt_password: str | None = Field(None, description="The password, where it does not stand in the URL.")
+    mqtt_ca: NamedFile | None = Field(None, description="The certificate of the CA that made the broker's (ca.crt).")
+    mqtt_certificate: NamedFile | None = Field(None, description="Our own certificate, instead of a password.")
+    mqtt_key: NamedFile | None = Field(None, description="The private key of that certificate.")
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        broker = BrokerEndpoint.parse(self.mqtt_url)
+        if (self.mqtt_certificate is None) != (self.mqtt_key is None):
+            raise ValueError("VITALFLOW_MQTT_CERTIFICATE and VITALFLOW_MQTT_KEY go together; set both or none")
+        if self.mqtt_certificate is not None and not broker.tls:
+            raise ValueError("VITALFLOW_MQTT_CERTIFICATE needs a VITALFLOW_MQTT_URL that begins with mqtts://")
+        if self.mqtt_password is not None and broker.username is None:
+            raise ValueError("VITALFLOW_MQTT_PASSWORD needs a user in VITALFLOW_MQTT_URL: mqtts://USER@HOST:PORT")
+        return self
+
+    @property
+    def broker(self) -> BrokerEndpoint:
+        """Where the broker is and who we are there."""
+        broker = BrokerEndpoint.parse(self.mqtt_url)
+        return replace(
+            broker,
+            password=broker.password if self.mqtt_password is None else self.mqtt_password,
+            ca=self.mqtt_ca if broker.tls else None,
+            certificate=self.mqtt_certificate,
+            key=self.mqtt_key,
+        )
