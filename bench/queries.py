@@ -16,7 +16,7 @@ import psycopg
 from bench.readings import insert_readings
 from sql.backfill import backfill
 from sql.migrate import connect, migrate
-from sql.periods import Periods
+from sql.retention import RetentionSettings
 
 Say = Callable[[str], None]
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -29,7 +29,7 @@ BEDS = 100
 BED_STEP = timedelta(seconds=20)  # 100 beds for 46 days are 20 million readings
 ROUNDS = 50
 # The data is older than the default retention, and a native server runs its jobs while we measure.
-PERIODS = Periods(raw_retention=timedelta(days=90))
+PERIODS = RetentionSettings(raw_retention=timedelta(days=90))
 
 
 @dataclass(frozen=True)

@@ -276,15 +276,15 @@ def _record(told: DoneTold) -> dict[str, object]:
     return {
         "time": done.time,
         "received_at": told.received_at,
-        "who": done.who,
+        "actor": done.who,
         "action": done.action,
         "ward": done.ward,
         "device_id": done.device,
         "rule": done.rule,
         "detail": json.encode(done.detail).decode(),
         "topic": told.topic,
-        "content": sha256(told.payload).digest(),
-        "delivery": told.delivery,
+        "payload_sha256": sha256(told.payload).digest(),
+        "delivery_id": told.delivery,
         "retained": told.retained,
         "again": told.again,
     }

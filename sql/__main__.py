@@ -15,7 +15,7 @@ from pydantic import Field
 from sql.backfill import backfill as refresh_range
 from sql.migrate import INGEST_ROLE, READER_ROLE, Connection, connect, find_edition
 from sql.migrate import migrate as bring_up_to_date
-from sql.periods import Periods
+from sql.retention import RetentionSettings
 from sql.settings import DatabaseSettings, DatabaseUrl
 from sql.status import status as lines_of_status
 from sql.wards import grant_ward as let_read
@@ -40,9 +40,9 @@ class SqlSettings(DatabaseSettings):
     late_after_hours: int = Field(6, ge=1, le=8_760, description="How far back the refresh policies look (Community).")
 
     @property
-    def periods(self) -> Periods:
+    def periods(self) -> RetentionSettings:
         """The periods that migrate applies; raises PermanentError where they do not go together."""
-        return Periods(
+        return RetentionSettings(
             timedelta(days=self.raw_retention_days),
             timedelta(days=self.minute_retention_days),
             timedelta(days=self.compress_after_days),

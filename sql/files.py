@@ -6,6 +6,8 @@ from typing import LiteralString
 
 FOLDER = Path(__file__).parent
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+# A quoted string or function body, which is kept, or a comment or white space, which is not.
+_TOKEN = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\$(\w*)\$.*?\$\2\$)|(?:--[^\n]*|/\*.*?\*/|\s)+""", re.DOTALL)
 
 
 def numbered(folder: str) -> list[Path]:
@@ -22,3 +24,8 @@ def named(file: str) -> dict[str, LiteralString]:
     """The statements of a file, by the name in the `-- name: x` line above each."""
     parts = _NAME.split((FOLDER / file).read_text(encoding="utf-8"))
     return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def statements(sql: str) -> str:
+    """SQL without comments and with single spaces: equal for two texts that do the same."""
+    return _TOKEN.sub(lambda found: found[1] or " ", sql).strip()

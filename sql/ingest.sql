@@ -1,6 +1,6 @@
 -- name: stage
 -- Where a batch lands before its duplicates are sorted out. Made once a connection; each COMMIT empties it.
-CREATE TEMP TABLE stage (LIKE reading_shape) ON COMMIT DELETE ROWS
+CREATE TEMP TABLE stage (LIKE patient_vitals_template) ON COMMIT DELETE ROWS
 
 -- name: keep_new_readings
 -- A reading that is there already is left alone; the row count says how many were new.
@@ -8,11 +8,11 @@ INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 
 -- name: late_after
 -- How old a reading is that the refresh policies do not see any more; no row where rollups need no refresh (Apache).
-SELECT period FROM vitalflow_period CROSS JOIN vitalflow_edition WHERE name = 'late_after' AND community
+SELECT period FROM retention_setting CROSS JOIN vitalflow_edition WHERE name = 'late_after' AND community
 
 -- name: note_late
--- The minutes that late readings touch, for the job refresh_late. In the transaction that stores them.
-INSERT INTO late_bucket (minute, readings)
+-- The minutes that late readings touch, for the job refresh_invalidated_buckets. In the transaction that stores them.
+INSERT INTO rollup_invalidation (minute, readings)
 SELECT date_trunc('minute', time), count(*) FROM stage WHERE time < now() - %s GROUP BY 1
 RETURNING readings
 
@@ -69,24 +69,24 @@ WHERE (excluded.alert_id = alert_latest.alert_id AND excluded.revision > alert_l
 
 -- name: audit_event
 -- What a person did, once. A message that says when it was done is another one than any before it, so its content names
--- it (`once`). One that does not say may come twice in two ways:
---   retained     told again at every subscription: kept where it is not what the last one on its topic said. `once` then
+-- it (`dedup_key`). One that does not say may come twice in two ways:
+--   retained     told again at every subscription: kept where it is not what the last one on its topic said. `dedup_key` then
 --                keeps two ingests, which both hear it, from both keeping it
 --   delivered again    (MQTT's DUP) because ingest died before it acknowledged: it has the number that it had
 INSERT INTO audit_event (
-    time, received_at, who, action, ward, device_id, rule, detail, topic, content, delivery, once
+    time, received_at, actor, action, ward, device_id, rule, detail, topic, payload_sha256, delivery_id, dedup_key
 )
-SELECT coalesce(%(time)s, %(received_at)s), %(received_at)s, %(who)s, %(action)s, %(ward)s, %(device_id)s, %(rule)s,
-       %(detail)s::jsonb, %(topic)s, %(content)s, %(delivery)s,
-       CASE WHEN %(time)s IS NOT NULL THEN %(topic)s || ' ' || encode(%(content)s, 'hex')
-            WHEN %(retained)s THEN concat_ws(' ', 'retained after', last.id, %(topic)s, encode(%(content)s, 'hex')) END
+SELECT coalesce(%(time)s, %(received_at)s), %(received_at)s, %(actor)s, %(action)s, %(ward)s, %(device_id)s, %(rule)s,
+       %(detail)s::jsonb, %(topic)s, %(payload_sha256)s, %(delivery_id)s,
+       CASE WHEN %(time)s IS NOT NULL THEN %(topic)s || ' ' || encode(%(payload_sha256)s, 'hex')
+            WHEN %(retained)s THEN concat_ws(' ', 'retained after', last.id, %(topic)s, encode(%(payload_sha256)s, 'hex')) END
 FROM (VALUES (true)) AS told
 LEFT JOIN LATERAL (
-    SELECT id, content FROM audit_event WHERE topic = %(topic)s ORDER BY id DESC LIMIT 1) AS last ON true
+    SELECT id, payload_sha256 FROM audit_event WHERE topic = %(topic)s ORDER BY id DESC LIMIT 1) AS last ON true
 WHERE CASE WHEN %(time)s IS NOT NULL THEN true
-           WHEN %(retained)s THEN last.content IS DISTINCT FROM %(content)s
+           WHEN %(retained)s THEN last.payload_sha256 IS DISTINCT FROM %(payload_sha256)s
            WHEN %(again)s THEN NOT EXISTS (
                SELECT FROM audit_event
-               WHERE topic = %(topic)s AND content = %(content)s AND delivery = %(delivery)s)
+               WHERE topic = %(topic)s AND payload_sha256 = %(payload_sha256)s AND delivery_id = %(delivery_id)s)
            ELSE true END
 ON CONFLICT DO NOTHING

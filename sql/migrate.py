@@ -12,9 +12,9 @@ import psycopg
 
 from sql.backfill import continue_backfills
 from sql.connection import describe_connect_error
-from sql.files import FOLDER, numbered, text
+from sql.files import FOLDER, numbered, statements, text
 from sql.logins import allow_login
-from sql.periods import Periods
+from sql.retention import RetentionSettings
 from vitals.errors import PermanentError, TransientError, VitalFlowError
 from vitals.urls import without_password
 
@@ -58,7 +58,9 @@ def connect(url: str) -> Connection:
         ) from None
 
 
-def migrate(connection: Connection, logins: dict[str, str], say: Say, periods: Periods | None = None) -> Edition:
+def migrate(
+    connection: Connection, logins: dict[str, str], say: Say, periods: RetentionSettings | None = None
+) -> Edition:
     """Bring the database up to date. `logins` maps a role to the URL whose password it gets.
 
     1. A lock is taken, so that a second migrator waits and then finds nothing to do.
@@ -82,7 +84,7 @@ def migrate(connection: Connection, logins: dict[str, str], say: Say, periods: P
             if path.name not in applied:
                 _apply(connection, path)
                 say(f"applied {path.name}")
-        _apply_always(connection, edition, logins, periods or Periods())
+        _apply_repeatable(connection, edition, logins, periods or RetentionSettings())
         if edition.community:
             continue_backfills(connection, say)
     say(f"up to date: {len(numbered('migrations'))} migrations, {len(logins)} logins")
@@ -175,7 +177,7 @@ def _compare(applied: dict[str, str]) -> None:
             raise PermanentError(
                 f"migration {name} was applied but is not here: this checkout is older than the database"
             )
-        if text(files[name]) != body:
+        if statements(text(files[name])) != statements(body):
             raise PermanentError(
                 f"sql/migrations/{name} was edited after it was applied; restore it and put the change into a new file"
             )
@@ -202,13 +204,15 @@ def _apply(connection: Connection, path: Path) -> None:
         connection.execute("INSERT INTO vitalflow_migration (name, body) VALUES (%s, %s)", [path.name, text(path)])
 
 
-def _apply_always(connection: Connection, edition: Edition, logins: dict[str, str], periods: Periods) -> None:
+def _apply_repeatable(
+    connection: Connection, edition: Edition, logins: dict[str, str], periods: RetentionSettings
+) -> None:
     own = "editions/community" if edition.community else "editions/apache"
     for attempts_left in reversed(range(ATTEMPTS)):
         try:
             with connection.transaction():
                 _tell(connection, edition, periods)
-                for path in (*numbered("editions"), *numbered(own), *numbered("always")):
+                for path in (*numbered("editions"), *numbered(own), *numbered("repeatable")):
                     _execute(connection, path)
                 for role, url in logins.items():
                     with _told(f"the password of {role}"):
@@ -221,16 +225,16 @@ def _apply_always(connection: Connection, edition: Edition, logins: dict[str, st
                 raise
 
 
-def _tell(connection: Connection, edition: Edition, periods: Periods) -> None:
+def _tell(connection: Connection, edition: Edition, periods: RetentionSettings) -> None:
     """Tell the database the periods and which edition it is on."""
     connection.execute(
         "INSERT INTO vitalflow_edition (community) VALUES (%s)"
-        " ON CONFLICT (only_one) DO UPDATE SET community = excluded.community",
+        " ON CONFLICT (singleton) DO UPDATE SET community = excluded.community",
         [edition.community],
     )
     with connection.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO vitalflow_period (name, period) VALUES (%s, %s)"
+            "INSERT INTO retention_setting (name, period) VALUES (%s, %s)"
             " ON CONFLICT (name) DO UPDATE SET period = excluded.period",
             periods.rows(),
         )

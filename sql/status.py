@@ -20,7 +20,7 @@ def status(connection: Connection) -> Iterator[str]:
         yield f"{name:<18} {rows:>14,} rows  {size:>10}"
     for oldest, newest in connection.execute(STATEMENTS["readings_span"]):
         yield f"readings           {oldest or 'none'} to {newest or 'none'}"
-    for name, period in connection.execute("SELECT name, period FROM vitalflow_period ORDER BY name"):
+    for name, period in connection.execute("SELECT name, period FROM retention_setting ORDER BY name"):
         yield f"{name:<18} {period}"
     if not edition.community:
         yield "rollups            views, computed when asked: continuous aggregates need the Community edition"

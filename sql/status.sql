@@ -26,8 +26,8 @@ FROM timescaledb_information.jobs job
 LEFT JOIN timescaledb_information.job_stats stats USING (job_id)
 LEFT JOIN timescaledb_information.continuous_aggregates rollup
        ON rollup.materialization_hypertable_name = job.hypertable_name
-WHERE job.proc_name = 'refresh_late' OR job.hypertable_name IS NOT NULL
+WHERE job.proc_name = 'refresh_invalidated_buckets' OR job.hypertable_name IS NOT NULL
 ORDER BY job.job_id
 
 -- name: late
-SELECT (SELECT count(DISTINCT minute) FROM late_bucket), readings, minutes, last_at FROM late_total
+SELECT (SELECT count(DISTINCT minute) FROM rollup_invalidation), readings, minutes, last_at FROM rollup_invalidation_stats

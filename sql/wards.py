@@ -1,7 +1,7 @@
 """Readers of some wards only: `python -m sql grant-ward`, `revoke-ward`, `wards`.
 
 Each is a login of its own, a member of vitalflow_ward_reader, which may read the views of the schema by_ward and
-nothing else of patients. The wards that they show are the rows of `reader_ward`. See sql/always/85_by_ward.sql.
+nothing else of patients. The wards that they show are the rows of `reader_ward`. See sql/repeatable/85_by_ward.sql.
 """
 
 import re

@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION vital_signs() RETURNS SETOF text LANGUAGE sql STABLE 
 $$;
 
 -- A column list with the columns of every sign: in `pattern` %1$s stands for its key.
-CREATE OR REPLACE FUNCTION for_every_sign(pattern text) RETURNS text LANGUAGE sql STABLE
+CREATE OR REPLACE FUNCTION format_per_sign(pattern text) RETURNS text LANGUAGE sql STABLE
 SET search_path = public, pg_temp AS $$
     SELECT string_agg(format(pattern, sign), E',\n    ') FROM vital_signs() AS sign
 $$;
@@ -16,7 +16,7 @@ $$;
 -- Every rollup, each after the one it is made of. Averages are weighted by n. `<sign>_off` is the share of the time
 -- in which the sensor was off the patient: of the readings within a minute, and of the minutes beyond that, so that
 -- an hour in which a device first sent every second and then every ten is shared out by time and not by readings.
-CREATE OR REPLACE FUNCTION rollup_queries() RETURNS TABLE (place integer, name text, source text, width interval, query text)
+CREATE OR REPLACE FUNCTION rollup_queries() RETURNS TABLE (refresh_order integer, name text, source text, bucket_width interval, query text)
 LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT 1, 'vitals_1m', 'patient_vitals', interval '1 minute', format($query$
 SELECT
@@ -26,10 +26,10 @@ SELECT
     count(*) FILTER (WHERE status = 'CRITICAL') AS critical,
     %s
 FROM patient_vitals
-GROUP BY 1, 2, 3, 4$query$, for_every_sign($columns$avg(%1$s) AS %1$s_avg, min(%1$s) AS %1$s_min, max(%1$s) AS %1$s_max, count(%1$s) AS %1$s_n,
+GROUP BY 1, 2, 3, 4$query$, format_per_sign($columns$avg(%1$s) AS %1$s_avg, min(%1$s) AS %1$s_min, max(%1$s) AS %1$s_max, count(%1$s) AS %1$s_n,
     count(*) FILTER (WHERE '%1$s' = ANY (sensor_off))::float8 / count(*) AS %1$s_off$columns$))
     UNION ALL
-    SELECT above.place, above.name, above.source, above.width, format($query$
+    SELECT above.refresh_order, above.name, above.source, above.bucket_width, format($query$
 SELECT
     time_bucket(%L::interval, bucket) AS bucket, device_id, patient_id, ward,
     sum(readings)::bigint AS readings,
@@ -37,11 +37,11 @@ SELECT
     sum(critical)::bigint AS critical,
     %s
 FROM %I
-GROUP BY 1, 2, 3, 4$query$, above.width, for_every_sign($columns$sum(%1$s_avg * %1$s_n) / nullif(sum(%1$s_n), 0)::float8 AS %1$s_avg,
+GROUP BY 1, 2, 3, 4$query$, above.bucket_width, format_per_sign($columns$sum(%1$s_avg * %1$s_n) / nullif(sum(%1$s_n), 0)::float8 AS %1$s_avg,
     min(%1$s_min) AS %1$s_min, max(%1$s_max) AS %1$s_max, sum(%1$s_n)::bigint AS %1$s_n,
     sum(%1$s_off * minutes) / sum(minutes)::float8 AS %1$s_off$columns$), above.source)
     FROM (VALUES (2, 'vitals_1h', 'vitals_1m', interval '1 hour'),
-                 (3, 'vitals_1d', 'vitals_1h', interval '1 day')) AS above (place, name, source, width)
+                 (3, 'vitals_1d', 'vitals_1h', interval '1 day')) AS above (refresh_order, name, source, bucket_width)
     UNION ALL
     SELECT 4, 'sequence_1h', 'patient_vitals', interval '1 hour', $query$
 SELECT

@@ -14,7 +14,7 @@ READING = (
     " VALUES (now(), 'bed-x', 1, 1, 'icu-1', 'NORMAL', now())"
 )
 RECORD = (
-    "INSERT INTO audit_event (time, received_at, who, action, detail, topic, content)"
+    "INSERT INTO audit_event (time, received_at, actor, action, detail, topic, payload_sha256)"
     " VALUES (now(), now(), 'ada', 'acknowledge', '{}', 't', '')"
 )
 
@@ -51,10 +51,10 @@ ATTEMPTS = [
     Attempt("ingest", "empties the table", ("TRUNCATE patient_vitals",), READING),
     Attempt("ingest", "drops chunks", ("SELECT drop_chunks('patient_vitals', now())",), "SELECT drop_old_readings()"),
     Attempt("ingest", "reads what was rejected", ("SELECT payload FROM rejected_message",), READING),
-    Attempt("ingest", "reads who did what", ("SELECT who, detail FROM audit_event",), RECORD),
-    Attempt("ingest", "rewrites who did it", ("UPDATE audit_event SET who = 'somebody else'",), RECORD),
+    Attempt("ingest", "reads who did what", ("SELECT actor, detail FROM audit_event",), RECORD),
+    Attempt("ingest", "rewrites who did it", ("UPDATE audit_event SET actor = 'somebody else'",), RECORD),
     Attempt("ingest", "unwrites it", ("DELETE FROM audit_event",), RECORD),
-    Attempt("ingest", "shortens the retention", ("UPDATE vitalflow_period SET period = '0 s'",), READING),
+    Attempt("ingest", "shortens the retention", ("UPDATE retention_setting SET period = '0 s'",), READING),
     Attempt("ingest", "makes a table", ("CREATE TABLE public.mine (x int)",), "CREATE TEMP TABLE mine (x int)"),
     Attempt("ingest", "makes a schema", ("CREATE SCHEMA mine",), READING),
     Attempt("ingest", "makes a role", ("CREATE ROLE friend",), READING),
@@ -73,7 +73,7 @@ ATTEMPTS = [
     Attempt("reader", "writes, not read-only", (LIFTED, READING), "SELECT count(*) FROM patient_vitals"),
     Attempt("reader", "changes", (LIFTED, "UPDATE patient_vitals SET heart_rate = 60"), "TABLE patient_vitals"),
     Attempt("reader", "removes", (LIFTED, "DELETE FROM rejected_message"), "TABLE rejected_message"),
-    Attempt("reader", "rewrites the record", (LIFTED, "UPDATE audit_event SET who = 'me'"), "TABLE audit_event"),
+    Attempt("reader", "rewrites the record", (LIFTED, "UPDATE audit_event SET actor = 'me'"), "TABLE audit_event"),
     Attempt("reader", "makes a temporary table", (LIFTED, "CREATE TEMP TABLE mine (x int)"), "TABLE device"),
     Attempt(
         "reader",

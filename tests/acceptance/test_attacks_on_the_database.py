@@ -73,8 +73,8 @@ def test_nobody_may(ground: Ground, case: Attempt) -> None:
 def test_a_function_that_runs_as_its_owner_looks_where_its_owner_says(ground: Ground) -> None:
     """Ingest may drop old readings; a table of its own with a shorter period must not be taken for the real one."""
     with psycopg.connect(ground.urls["ingest"], autocommit=True) as ingest:
-        ingest.execute("CREATE TEMP TABLE vitalflow_period (name text, period interval)")
-        ingest.execute("INSERT INTO vitalflow_period VALUES ('raw_retention', '-1 year')")
+        ingest.execute("CREATE TEMP TABLE retention_setting (name text, period interval)")
+        ingest.execute("INSERT INTO retention_setting VALUES ('raw_retention', '-1 year')")
         ingest.execute("SET search_path = pg_temp, public")
         assert ingest.execute("SELECT drop_old_readings()").fetchone() == (0,)
     assert ground.db.count() == 3

@@ -215,7 +215,9 @@ def test_who_is_revoked_is_disconnected_for_good_and_both_are_on_record(project:
         assert "cannot come back" in identity(project, "devices", "revoke", "my-monitor")
         assert there.disconnected().startswith("disconnected: ")
     assert connects(monitor.broker, monitor.client_id) == "Not authorized"
-    record = "SELECT string_agg(who || ' ' || action, ', ' ORDER BY id) FROM audit_event WHERE device_id = 'my-monitor'"
+    record = (
+        "SELECT string_agg(actor || ' ' || action, ', ' ORDER BY id) FROM audit_event WHERE device_id = 'my-monitor'"
+    )
     eventually(lambda: project.ask(record) == "docker enrolled, docker revoked", PATIENCE, "the record")
 
 

@@ -1,4 +1,4 @@
-"""What the functions and views of sql/always/80_board.sql and 82_bed_charts.sql answer, on both editions."""
+"""What the functions and views of sql/repeatable/80_ward_board.sql and 82_bed_charts.sql answer, on both editions."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -78,7 +78,7 @@ def test_a_hundred_thousand_random_rows(weeks: Db) -> None:
 
 
 def test_values_hold_as_long_as_in_python(weeks: Db) -> None:
-    found = {key: weeks.one("SELECT news2_hold(%s)", key) for key in INPUTS}
+    found = {key: weeks.one("SELECT news2_max_age(%s)", key) for key in INPUTS}
     assert found == HOLD
 
 

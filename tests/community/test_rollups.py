@@ -13,7 +13,7 @@ import pytest
 
 from sql.migrate import connect
 from sql.migrate import migrate as migrate_here
-from sql.periods import Periods
+from sql.retention import RetentionSettings
 from tests.fix_community import MakeCommunity, community_db
 from tests.fix_migrate import end, migrate, settings_of, start_migrate
 from tests.fix_servers import Db
@@ -128,9 +128,9 @@ def test_a_reading_three_days_late_appears_in_every_level(db: Db) -> None:
     assert store(db, [time], heart_rate=202) == 1
     run_jobs(db, "policy_refresh_continuous_aggregate")
     assert 202 not in [highest(db, rollup, width, time) for rollup, width in LEVELS], "no policy looks back so far"
-    run_jobs(db, "refresh_late")
+    run_jobs(db, "refresh_invalidated_buckets")
     assert [highest(db, rollup, width, time) for rollup, width in LEVELS] == [202, 202, 202]
-    assert db.count("late_bucket") == 0
+    assert db.count("rollup_invalidation") == 0
 
 
 def test_a_late_reading_of_a_day_with_nothing_else_to_refresh_is_in_every_level_too(db: Db) -> None:
@@ -139,7 +139,7 @@ def test_a_late_reading_of_a_day_with_nothing_else_to_refresh_is_in_every_level_
         refresh_all(db, past(9), past(6))
     time = past(7, 4, 5)
     store(db, [time], heart_rate=206)
-    run_jobs(db, "refresh_late")
+    run_jobs(db, "refresh_invalidated_buckets")
     assert [highest(db, rollup, width, time) for rollup, width in LEVELS] == [206, 206, 206]
 
 
@@ -147,20 +147,20 @@ def test_exactly_the_noted_minutes_are_refreshed(db: Db) -> None:
     noted, not_noted = past(5, 4, 5), past(5, 4, 15)
     store(db, [noted], heart_rate=203)
     store(db, [not_noted], heart_rate=204, note_late=False)
-    assert db.rows("SELECT minute, readings FROM late_bucket") == [(noted, 1)]
-    before = db.rows("SELECT readings, minutes FROM late_total")[0]
-    run_jobs(db, "refresh_late")
+    assert db.rows("SELECT minute, readings FROM rollup_invalidation") == [(noted, 1)]
+    before = db.rows("SELECT readings, minutes FROM rollup_invalidation_stats")[0]
+    run_jobs(db, "refresh_invalidated_buckets")
     assert highest(db, "vitals_1m", MINUTE, noted) == 203
     assert highest(db, "vitals_1m", MINUTE, not_noted) != 204
     # The hour was made of its minutes again, and so knows the one and not the other.
     assert highest(db, "vitals_1h", HOUR, noted) == 203
-    after = db.rows("SELECT readings, minutes FROM late_total")[0]
+    after = db.rows("SELECT readings, minutes FROM rollup_invalidation_stats")[0]
     assert [int(str(new)) - int(str(old)) for new, old in zip(after, before, strict=True)] == [1, 1]
 
 
 def test_a_reading_in_time_is_not_noted(db: Db) -> None:
     assert store(db, [NOW - timedelta(hours=5)], heart_rate=80) == 1
-    assert db.count("late_bucket") == 0
+    assert db.count("rollup_invalidation") == 0
 
 
 def test_a_run_does_no_more_than_its_bound(db: Db) -> None:
@@ -169,8 +169,8 @@ def test_a_run_does_no_more_than_its_bound(db: Db) -> None:
     left = []
     with psycopg.connect(db.owner_url, autocommit=True) as connection:
         for _ in range(3):
-            connection.execute("""CALL refresh_late(0, '{"minutes": 2}')""")
-            row = connection.execute("SELECT count(*) FROM late_bucket").fetchone()
+            connection.execute("""CALL refresh_invalidated_buckets(0, '{"minutes": 2}')""")
+            row = connection.execute("SELECT count(*) FROM rollup_invalidation").fetchone()
             assert row is not None
             left.append(row[0])
     assert left == [3, 1, 0]
@@ -181,11 +181,11 @@ def test_a_late_reading_older_than_all_readings_kept_empties_nothing(db: Db) -> 
     # Its minutes cannot be refreshed if what they are made of is gone; what is remembered of them stays.
     time = past(300)
     with psycopg.connect(db.owner_url, autocommit=True) as connection:
-        connection.execute("INSERT INTO late_bucket (minute, readings) VALUES (%s, 1)", [time])
+        connection.execute("INSERT INTO rollup_invalidation (minute, readings) VALUES (%s, 1)", [time])
     before = db.one("SELECT sum(readings) FROM vitals_1d")
-    run_jobs(db, "refresh_late")
+    run_jobs(db, "refresh_invalidated_buckets")
     assert db.one("SELECT sum(readings) FROM vitals_1d") == before
-    assert db.count("late_bucket") == 0
+    assert db.count("rollup_invalidation") == 0
 
 
 # The columnstore
@@ -238,7 +238,7 @@ def test_late_readings_reach_the_rollups_of_compressed_days(db: Db) -> None:
     time = past(12, 4, 5)
     assert store(db, [time, time], heart_rate=206) == 2
     assert store(db, [time, time], heart_rate=206) == 0
-    run_jobs(db, "refresh_late")
+    run_jobs(db, "refresh_invalidated_buckets")
     assert [highest(db, rollup, width, time) for rollup, width in LEVELS] == [206, 206, 206]
 
 
@@ -258,7 +258,7 @@ def test_the_policies_are_those_of_the_settings(db: Db) -> None:
         (refresh, (HOUR, late + 3 * DAY, None, None)),
         ("policy_retention", (DAY, None, None, 30 * DAY)),
         ("policy_retention", (DAY, None, None, 365 * DAY)),
-        ("refresh_late", (MINUTE, None, None, None)),
+        ("refresh_invalidated_buckets", (MINUTE, None, None, None)),
     ]
 
 
@@ -312,17 +312,17 @@ def test_the_reader_reads_and_ingest_notes_and_neither_does_more(db: Db) -> None
         for rollup, _ in [*LEVELS, ("sequence_1h", HOUR), ("completeness_1h", HOUR)]:
             assert connection.execute(f"SELECT * FROM {rollup} LIMIT 1".encode()).fetchall()  # noqa: S608
         connection.execute("SET ROLE vitalflow_ingest")
-        connection.execute("INSERT INTO late_bucket (minute, readings) VALUES (%s, 1)", [past(2)])
+        connection.execute("INSERT INTO rollup_invalidation (minute, readings) VALUES (%s, 1)", [past(2)])
         assert connection.execute("SELECT drop_old_readings()").fetchone() == (0,)
-        for forbidden in ("DELETE FROM late_bucket", f"CALL refresh_rollups('{past(2)}', '{past(1)}')"):
+        for forbidden in ("DELETE FROM rollup_invalidation", f"CALL refresh_rollups('{past(2)}', '{past(1)}')"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(forbidden.encode())
 
 
 def test_migrate_from_a_program_takes_the_periods_it_is_given(db: Db) -> None:
     with connect(db.owner_url) as connection:
-        migrate_here(connection, {}, lambda _: None, Periods(minute_retention=400 * DAY))
-        assert connection.execute("SELECT period FROM vitalflow_period WHERE name = 'minute_retention'").fetchone() == (
-            400 * DAY,
-        )
+        migrate_here(connection, {}, lambda _: None, RetentionSettings(minute_retention=400 * DAY))
+        assert connection.execute(
+            "SELECT period FROM retention_setting WHERE name = 'minute_retention'"
+        ).fetchone() == (400 * DAY,)
         migrate_here(connection, {}, lambda _: None)

@@ -211,7 +211,7 @@ def test_status_tells_sizes_columnstore_and_jobs(community: Db) -> None:
     hold_jobs(community)
     fill(community, 10)
     run_jobs(community, "policy_compression")
-    run_jobs(community, "refresh_late")
+    run_jobs(community, "refresh_invalidated_buckets")
     said = end(start_migrate(settings_of(community), command=["status"])).expect_success()
     assert "Community edition" in said
     for line in (

@@ -122,14 +122,14 @@ def test_silence_is_seen_although_a_clock_is_ahead(week: Db) -> None:
 def test_storage_rollups_and_jobs_are_told_to_the_reader(week: Db) -> None:
     with as_reader(week) as connection:
         storage: Any = connection.execute("SELECT relation, bytes, chunks FROM storage_now").fetchall()
-        rollups: Any = connection.execute("SELECT rollup, reaches <= now() FROM rollup_now ORDER BY 1").fetchall()
+        rollups: Any = connection.execute("SELECT rollup, watermark <= now() FROM rollup_now ORDER BY 1").fetchall()
         jobs = connection.execute("SELECT DISTINCT job FROM job_now").fetchall()
     sizes = {name: size for name, size, _ in storage}
     assert sizes["patient_vitals"] > 1_000_000
     assert dict((name, chunks) for name, _, chunks in storage)["patient_vitals"] >= 8
     if week.one("SELECT community FROM vitalflow_edition"):
         assert rollups == [(name, True) for name in ("sequence_1h", "vitals_1d", "vitals_1h", "vitals_1m")]
-        assert ("refresh_late",) in jobs
+        assert ("refresh_invalidated_buckets",) in jobs
         assert set(sizes) == {"patient_vitals", *(name for name, _ in rollups)}
     else:
         assert (rollups, jobs) == ([], [])

@@ -82,14 +82,14 @@ def test_everything_of_a_ward_has_the_rows_of_that_ward_and_no_others(wards: Db)
             assert desk.execute(query).fetchone() == (0,), name
         seen[name] = expected
     empty = {name for name, count in seen.items() if count == (0,)}
-    assert empty <= {"audit_event", "bed_limit", "reading_shape"}, "of all others there is something to see"
+    assert empty <= {"audit_event", "bed_limit", "patient_vitals_template"}, "of all others there is something to see"
     assert len(seen) > 12
 
 
 def test_what_tells_of_no_ward_is_not_seen(wards: Db) -> None:
     silent = {str(name) for name, tells in wards.rows(TELLS_OF_A_WARD) if not tells}
-    unseen = silent - {"vitalflow_period", "vitalflow_edition", "rejected_message"}
-    assert {"vitalflow_migration", "late_bucket"} <= unseen
+    unseen = silent - {"retention_setting", "vitalflow_edition", "rejected_message"}
+    assert {"vitalflow_migration", "rollup_invalidation"} <= unseen
     with acting_as(wards, DESK) as desk:
         for name in [*unseen, "reader_ward"]:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

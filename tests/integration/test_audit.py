@@ -23,7 +23,7 @@ ACKS = "vitalflow/alert-commands/icu-1/bed-1/spo2-low"
 LIMITS = "vitalflow/limits/icu-1/bed-1"
 ENROLMENT = "vitalflow/audit/enrolment"
 PAUSE = {"by": "nurse Ada", "action": "pause_audio", "seconds": 60}
-QUERY = "SELECT who, action, ward, device_id, rule, detail FROM audit_event ORDER BY id"
+QUERY = "SELECT actor, action, ward, device_id, rule, detail FROM audit_event ORDER BY id"
 
 
 def tell(broker: BrokerServer, topic: str, content: object, *, retain: bool = False, qos: int = 1) -> None:
@@ -86,7 +86,7 @@ def test_what_is_told_again_is_kept_once(broker: BrokerServer, db: Db, make_inge
     ingest.start()
     eventually(lambda: other.metric("received_total") >= 1 <= ingest.metric("received_total"), 20, "told again")
     assert [who for (who, *_) in db.rows(QUERY)] == ["A", "B", "A", "nurse Ada", "nurse Ada", "nurse Ada"]
-    assert db.rows("SELECT who, detail FROM bed_limit") == [("A", {"limits": {"spo2-low": 88.0}})]
+    assert db.rows("SELECT actor, detail FROM bed_limit") == [("A", {"limits": {"spo2-low": 88.0}})]
 
 
 def test_limits_that_were_set_while_nobody_listened_are_kept_when_they_are_heard(
@@ -206,12 +206,12 @@ def test_what_cannot_be_read_is_kept_with_its_reason(broker: BrokerServer, db: D
 
 
 @pytest.mark.parametrize(
-    "statement", ["UPDATE audit_event SET who = 'me'", "DELETE FROM audit_event", "TRUNCATE audit_event"]
+    "statement", ["UPDATE audit_event SET actor = 'me'", "DELETE FROM audit_event", "TRUNCATE audit_event"]
 )
 def test_nobody_rewrites_the_record(db: Db, statement: str) -> None:
     with psycopg.connect(db.owner_url) as owner:
         owner.execute(
-            "INSERT INTO audit_event (time, received_at, who, action, detail, topic, content)"
+            "INSERT INTO audit_event (time, received_at, actor, action, detail, topic, payload_sha256)"
             " VALUES (now(), now(), 'ada', 'acknowledge', '{}', 't', '')"
         )
     for url in (db.ingest_url, db.reader_url, db.owner_url):
@@ -222,4 +222,4 @@ def test_nobody_rewrites_the_record(db: Db, statement: str) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
     with psycopg.connect(db.reader_url) as reader:
-        assert reader.execute("SELECT who FROM audit_event").fetchall() == [("ada",)]
+        assert reader.execute("SELECT actor FROM audit_event").fetchall() == [("ada",)]

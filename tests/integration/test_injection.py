@@ -104,7 +104,7 @@ def test_every_text_of_a_message_is_stored_as_it_came(broker: BrokerServer, db: 
             (device, ward, patient)
         ]
         assert db.rows("SELECT ward, model FROM device WHERE device_id = %s", device) == [(ward, patient)]
-        kept = db.rows("SELECT who, action, ward, device_id, rule, detail FROM audit_event WHERE time = %s", time)
+        kept = db.rows("SELECT actor, action, ward, device_id, rule, detail FROM audit_event WHERE time = %s", time)
         assert (by, rule, ward, device, rule, {}) in kept
         assert any(row[0] == by_as_level(by) for row in kept), "the user in the topic wins"
         assert (by, "set_limits", ward, device, None, {"limits": {rule: 88.0}, "patient_id": patient}) in kept

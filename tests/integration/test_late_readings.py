@@ -38,7 +38,7 @@ def count_is(db: Db, number: int) -> bool:
 
 
 def notes(db: Db) -> list[tuple[object, ...]]:
-    return db.rows("SELECT minute, readings FROM late_bucket ORDER BY id, minute")
+    return db.rows("SELECT minute, readings FROM rollup_invalidation ORDER BY id, minute")
 
 
 def test_late_readings_are_noted_with_the_readings(
@@ -77,7 +77,7 @@ def test_readings_that_cannot_be_noted_are_stored_all_the_same(
     broker: BrokerServer, community: Db, make_ingest: MakeIngest
 ) -> None:
     with psycopg.connect(community.owner_url) as connection:
-        connection.execute("REVOKE INSERT ON late_bucket FROM vitalflow_ingest")
+        connection.execute("REVOKE INSERT ON rollup_invalidation FROM vitalflow_ingest")
     ingest = make_ingest(broker.url, community)
     send(broker, (1, NOW), (2, NOW - timedelta(days=3)))
     eventually(partial(count_is, community, 2), 10, "both readings")

@@ -120,6 +120,8 @@ def test_one_that_waits_for_another_says_so(empty: Db) -> None:
 def test_an_edited_migration_is_named_and_stops_everything(empty: Db, checkout: Path) -> None:
     path = add_migration(checkout, "9001_first.sql", "CREATE TABLE first_table (x int);")
     migrate(empty, checkout).expect_success()
+    path.write_text("-- Why there is a first table.\nCREATE TABLE first_table (x int); -- a comment may change\n")
+    migrate(empty, checkout).expect_success()
     path.write_text("CREATE TABLE first_table (x bigint);")
     add_migration(checkout, "9002_second.sql", "CREATE TABLE second_table (x int);")
     told = migrate(empty, checkout).expect_sentence()

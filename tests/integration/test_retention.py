@@ -42,8 +42,8 @@ def test_the_period_is_the_one_that_migrate_was_told(db: Db) -> None:
     end(start_migrate(settings)).expect_success()
     with psycopg.connect(db.ingest_url) as connection:
         # A caller cannot put something else in place of what the function asks.
-        connection.execute("CREATE TEMP TABLE vitalflow_period (name text, period interval)")
-        connection.execute("INSERT INTO pg_temp.vitalflow_period VALUES ('raw_retention', '1 hour')")
+        connection.execute("CREATE TEMP TABLE retention_setting (name text, period interval)")
+        connection.execute("INSERT INTO pg_temp.retention_setting VALUES ('raw_retention', '1 hour')")
         connection.execute("SET search_path = pg_temp, public")
         assert connection.execute("SELECT public.drop_old_readings()").fetchone() == (3,)
     assert ages(db) == [0, 20]
@@ -56,7 +56,7 @@ def test_only_ingest_may_ask(db: Db) -> None:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT drop_old_readings()")
     with psycopg.connect(db.ingest_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute("UPDATE vitalflow_period SET period = '1 hour'")
+        connection.execute("UPDATE retention_setting SET period = '1 hour'")
     assert ages(db) == list(AGES)
 
 

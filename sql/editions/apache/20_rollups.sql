@@ -13,5 +13,5 @@ END $$;
 CREATE OR REPLACE FUNCTION drop_old_readings() RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '5s' AS $$
     SELECT count(*)::integer FROM drop_chunks(
-        'patient_vitals', older_than => now() - (SELECT period FROM vitalflow_period WHERE name = 'raw_retention'))
+        'patient_vitals', older_than => now() - (SELECT period FROM retention_setting WHERE name = 'raw_retention'))
 $$;

@@ -6,7 +6,7 @@ SET search_path = public, pg_temp AS $$
 $$;
 
 -- The number of a hypertable or of the one behind a rollup, as TimescaleDB's jobs name it.
-CREATE OR REPLACE FUNCTION policy_relation(relation text) RETURNS integer LANGUAGE sql STABLE
+CREATE OR REPLACE FUNCTION hypertable_id(relation text) RETURNS integer LANGUAGE sql STABLE
 SET search_path = public, pg_temp AS $$
     SELECT id FROM _timescaledb_catalog.hypertable
     WHERE format('%I.%I', schema_name, table_name)::regclass = coalesce(rollup_table(relation), relation::regclass)

@@ -15,7 +15,7 @@ DECLARE
     shared text;
     last_day timestamptz;
 BEGIN
-    SELECT array_agg(wanted.name ORDER BY wanted.place) INTO changed
+    SELECT array_agg(wanted.name ORDER BY wanted.refresh_order) INTO changed
     FROM rollup_queries() wanted LEFT JOIN vitalflow_rollup made USING (name)
     LEFT JOIN timescaledb_information.continuous_aggregates there ON there.view_name = wanted.name
     WHERE made.query IS DISTINCT FROM wanted.query OR there.view_name IS NULL;
@@ -28,7 +28,7 @@ BEGIN
             changed, 'vitals_1m'), 'vitals_1h'), 'vitals_1d');
     END IF;
 
-    FOR rollup IN SELECT * FROM rollup_queries() WHERE name = ANY (changed) ORDER BY place DESC LOOP
+    FOR rollup IN SELECT * FROM rollup_queries() WHERE name = ANY (changed) ORDER BY refresh_order DESC LOOP
         IF EXISTS (SELECT FROM timescaledb_information.continuous_aggregates WHERE view_name = rollup.name) THEN
             EXECUTE format('ALTER MATERIALIZED VIEW %I RENAME TO %I', rollup.name, 'old_' || rollup.name);
         ELSE
@@ -36,7 +36,7 @@ BEGIN
             EXECUTE format('DROP VIEW IF EXISTS %I', rollup.name);
         END IF;
     END LOOP;
-    FOR rollup IN SELECT * FROM rollup_queries() WHERE name = ANY (changed) ORDER BY place LOOP
+    FOR rollup IN SELECT * FROM rollup_queries() WHERE name = ANY (changed) ORDER BY refresh_order LOOP
         EXECUTE format(
             'CREATE MATERIALIZED VIEW %I WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS %s'
             ' WITH NO DATA', rollup.name, rollup.query);
@@ -54,7 +54,7 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
-    FOR rollup IN SELECT * FROM rollup_queries() WHERE name = ANY (changed) ORDER BY place DESC LOOP
+    FOR rollup IN SELECT * FROM rollup_queries() WHERE name = ANY (changed) ORDER BY refresh_order DESC LOOP
         IF to_regclass('old_' || rollup.name) IS NOT NULL THEN
             EXECUTE format('DROP MATERIALIZED VIEW %I', 'old_' || rollup.name);
         END IF;

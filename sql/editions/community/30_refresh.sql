@@ -17,7 +17,7 @@ $$;
 CREATE OR REPLACE PROCEDURE refresh_rollup(rollup text, from_time timestamptz, to_time timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
-    width interval := (SELECT made.width FROM public.rollup_queries() made WHERE made.name = rollup);
+    width interval := (SELECT made.bucket_width FROM public.rollup_queries() made WHERE made.name = rollup);
     first_bucket timestamptz := public.time_bucket(width, greatest(from_time, public.rollup_floor(rollup)));
     behind_last timestamptz := least(public.time_bucket(width, to_time - interval '1 microsecond') + width,
                                      public.time_bucket(width, now()));
@@ -37,14 +37,14 @@ CREATE OR REPLACE PROCEDURE refresh_rollups(from_time timestamptz, to_time times
 DECLARE
     rollup text;
 BEGIN
-    FOREACH rollup IN ARRAY (SELECT array_agg(name ORDER BY place) FROM public.rollup_queries()) LOOP
+    FOREACH rollup IN ARRAY (SELECT array_agg(name ORDER BY refresh_order) FROM public.rollup_queries()) LOOP
         CALL public.refresh_rollup(rollup, from_time, to_time);
     END LOOP;
 END $$;
 
 -- The job that takes late readings into the rollups: the buckets that ingest noted, and only those, at most
 -- config.minutes of them a run. If it fails, its notes stay and the next run tries again; nobody else waits for it.
-CREATE OR REPLACE PROCEDURE refresh_late(job_id integer, config jsonb) LANGUAGE plpgsql AS $$
+CREATE OR REPLACE PROCEDURE refresh_invalidated_buckets(job_id integer, config jsonb) LANGUAGE plpgsql AS $$
 DECLARE
     notes bigint[];
     late_minutes timestamptz[];
@@ -54,23 +54,23 @@ DECLARE
     buckets tstzrange[];
 BEGIN
     WITH chosen AS (
-        SELECT minute FROM public.late_bucket GROUP BY minute ORDER BY min(id) LIMIT (config ->> 'minutes')::integer
+        SELECT minute FROM public.rollup_invalidation GROUP BY minute ORDER BY min(id) LIMIT (config ->> 'minutes')::integer
     )
     SELECT array_agg(id), array_agg(DISTINCT minute), sum(readings) INTO notes, late_minutes, late_readings
-    FROM public.late_bucket JOIN chosen USING (minute);
+    FROM public.rollup_invalidation JOIN chosen USING (minute);
     IF notes IS NULL THEN
         RETURN;
     END IF;
-    FOR rollup IN SELECT * FROM public.rollup_queries() ORDER BY place LOOP
+    FOR rollup IN SELECT * FROM public.rollup_queries() ORDER BY refresh_order LOOP
         SELECT array_agg(stretch) INTO buckets
-        FROM (SELECT unnest(range_agg(tstzrange(start, start + rollup.width))) AS stretch
-              FROM (SELECT public.time_bucket(rollup.width, minute) AS start FROM unnest(late_minutes) AS minute));
+        FROM (SELECT unnest(range_agg(tstzrange(start, start + rollup.bucket_width))) AS stretch
+              FROM (SELECT public.time_bucket(rollup.bucket_width, minute) AS start FROM unnest(late_minutes) AS minute));
         FOREACH bucket IN ARRAY buckets LOOP
             CALL public.refresh_rollup(rollup.name, lower(bucket), upper(bucket));
         END LOOP;
     END LOOP;
-    DELETE FROM public.late_bucket WHERE id = ANY (notes);
-    UPDATE public.late_total
+    DELETE FROM public.rollup_invalidation WHERE id = ANY (notes);
+    UPDATE public.rollup_invalidation_stats
     SET readings = readings + late_readings, minutes = minutes + cardinality(late_minutes), last_at = now();
 END $$;
 

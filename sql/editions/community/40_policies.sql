@@ -3,10 +3,10 @@
 --
 -- Refresh windows look back `late_after` and more, each level further than the one below it, so that what a refresh of
 -- the lower one changes is still inside the window of the upper one. Readings that are later than that are noted by
--- ingest and refreshed by the job refresh_late. No window reaches back to where retention drops the source.
+-- ingest and refreshed by the job refresh_invalidated_buckets. No window reaches back to where retention drops the source.
 DO $$
 DECLARE
-    period CONSTANT jsonb := (SELECT jsonb_object_agg(name, vitalflow_period.period) FROM vitalflow_period);
+    period CONSTANT jsonb := (SELECT jsonb_object_agg(name, retention_setting.period) FROM retention_setting);
     late_after CONSTANT interval := period ->> 'late_after';
     columnar record;
     wanted record;
@@ -19,7 +19,7 @@ BEGIN
         ('vitals_1h', 'bucket DESC')) AS store (relation, orderby)
     LOOP
         IF (SELECT compression_state FROM _timescaledb_catalog.hypertable
-            WHERE id = policy_relation(columnar.relation)) <> 0 THEN
+            WHERE id = hypertable_id(columnar.relation)) <> 0 THEN
             CONTINUE;
         END IF;
         EXECUTE format(
@@ -40,7 +40,7 @@ BEGIN
         ('retention', 'vitals_1m', (period ->> 'minute_retention')::interval, NULL, NULL)
         ) AS policy (kind, relation, after, until, every)
     LOOP
-        relation_id := policy_relation(wanted.relation);
+        relation_id := hypertable_id(wanted.relation);
         SELECT j.job_id, j.schedule_interval, (j.config ->> 'end_offset')::interval AS until,
                coalesce(j.config ->> 'start_offset', j.config ->> 'compress_after', j.config ->> 'drop_after')::interval
                AS after
@@ -63,8 +63,8 @@ BEGIN
         END CASE;
     END LOOP;
 
-    IF NOT EXISTS (SELECT FROM timescaledb_information.jobs WHERE proc_name = 'refresh_late') THEN
+    IF NOT EXISTS (SELECT FROM timescaledb_information.jobs WHERE proc_name = 'refresh_invalidated_buckets') THEN
         -- 600 minutes a minute: a day of late readings is taken in within two and a half minutes.
-        PERFORM add_job('public.refresh_late', interval '1 minute', config => '{"minutes": 600}');
+        PERFORM add_job('public.refresh_invalidated_buckets', interval '1 minute', config => '{"minutes": 600}');
     END IF;
 END $$;

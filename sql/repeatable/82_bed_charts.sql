@@ -35,9 +35,9 @@ BEGIN
         ORDER BY 1', vitals_series_query($1[1], $2, $3, points), step, pause);
 END
 $body$
-$function$, for_every_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'),
-            for_every_sign('%1$s_avg, %1$s_min, %1$s_max, %1$s_n, %1$s_off'),
-            for_every_sign('NULL, NULL, NULL, NULL, NULL'));
+$function$, format_per_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'),
+            format_per_sign('%1$s_avg, %1$s_min, %1$s_max, %1$s_n, %1$s_off'),
+            format_per_sign('NULL, NULL, NULL, NULL, NULL'));
 BEGIN
     EXECUTE definition;
 EXCEPTION WHEN invalid_function_definition THEN  -- a new sign gives it new columns

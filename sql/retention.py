@@ -7,8 +7,8 @@ from vitals.errors import PermanentError
 
 
 @dataclass(frozen=True)
-class Periods:
-    """Each is a row of `vitalflow_period`, from which policies and functions take it."""
+class RetentionSettings:
+    """Each is a row of `retention_setting`, from which policies and functions take it."""
 
     raw_retention: timedelta = timedelta(days=30)
     minute_retention: timedelta = timedelta(days=365)

@@ -1,4 +1,16 @@
--- The names that the Community edition has. Here there are no rollups to keep, no columnstore and no jobs.
+DO $$
+DECLARE rollup record;
+BEGIN
+    FOR rollup IN SELECT * FROM rollup_queries() LOOP
+        EXECUTE format('CREATE OR REPLACE VIEW %I AS %s', rollup.name, rollup.query);
+    END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION drop_old_readings() RETURNS integer
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '5s' AS $$
+    SELECT count(*)::integer FROM drop_chunks(
+        'patient_vitals', older_than => now() - (SELECT period FROM vitalflow_period WHERE name = 'raw_retention'))
+$$;
 CREATE OR REPLACE VIEW storage_now AS
 SELECT 'patient_vitals' AS relation, hypertable_size('patient_vitals') AS bytes,
        (SELECT count(*) FROM show_chunks('patient_vitals')) AS chunks, 0::bigint AS columnstore_chunks,

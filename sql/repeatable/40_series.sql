@@ -52,14 +52,14 @@ BEGIN
         RETURN format(
             'SELECT time_bucket(%L::interval, time, %L::timestamptz), count(*), %s FROM patient_vitals'
             ' WHERE device_id = %L AND time >= %L AND time < %L GROUP BY 1 ORDER BY 1',
-            step, origin, for_every_sign('avg(%1$I), min(%1$I), max(%1$I), count(%1$I), '
+            step, origin, format_per_sign('avg(%1$I), min(%1$I), max(%1$I), count(%1$I), '
                                          'count(*) FILTER (WHERE %1$L = ANY (sensor_off))::float8 / count(*)'),
             device, time_bucket(step, from_time, origin), to_time);
     END IF;
     RETURN format(
         'SELECT time_bucket(%L::interval, bucket, %L::timestamptz), sum(readings)::bigint, %s FROM %I'
         ' WHERE device_id = %L AND bucket >= %L AND bucket < %L GROUP BY 1 ORDER BY 1',
-        step, origin, for_every_sign('sum(%1$s_avg * %1$s_n) / nullif(sum(%1$s_n), 0)::float8, min(%1$s_min), '
+        step, origin, format_per_sign('sum(%1$s_avg * %1$s_n) / nullif(sum(%1$s_n), 0)::float8, min(%1$s_min), '
                                      'max(%1$s_max), sum(%1$s_n)::bigint, '
                                      'sum(%1$s_off * minutes) / sum(minutes)::float8'),
         CASE WHEN step < '1 hour' THEN 'vitals_1m' WHEN step < '1 day' THEN 'vitals_1h' ELSE 'vitals_1d' END,
@@ -85,7 +85,7 @@ BEGIN
         USING ERRCODE = 'invalid_parameter_value', HINT = 'device: a device_id that ward_now or the table device has';
 END
 $body$
-$function$, for_every_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'));
+$function$, format_per_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'));
 BEGIN
     EXECUTE definition;
 EXCEPTION WHEN invalid_function_definition THEN  -- a new sign gives it new columns

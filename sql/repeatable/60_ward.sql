@@ -59,13 +59,13 @@ SELECT coalesce(reading.ward, device.ward) AS ward,
        reading.consciousness,
        %s
 FROM reading FULL JOIN device USING (device_id) LEFT JOIN open_alert USING (device_id)
-WHERE reading.time IS NOT NULL OR device.state <> 'forgotten'$view$, for_every_sign('reading.%1$I'));
+WHERE reading.time IS NOT NULL OR device.state <> 'forgotten'$view$, format_per_sign('reading.%1$I'));
 END $$;
 COMMENT ON VIEW ward_now IS 'a row a bed: last reading, its age, the device''s last word, open alerts';
 
 -- What still holds for every bed of the past day: the last value of each input of NEWS2, and both blood pressures of the
--- same cuff, each no older than news2_hold allows, counted from the bed's last reading.
-CREATE OR REPLACE VIEW held_reading AS
+-- same cuff, each no older than news2_max_age allows, counted from the bed's last reading.
+CREATE OR REPLACE VIEW last_valid_vitals AS
 SELECT bed.ward, bed.device_id, bed.patient_id, bed.time,
        heart_rate.value AS heart_rate, spo2.value AS spo2, resp_rate.value AS resp_rate,
        temperature.value AS temperature, pressure.value AS systolic_bp, pressure.diastolic_bp,
@@ -77,38 +77,38 @@ SELECT bed.ward, bed.device_id, bed.patient_id, bed.time,
 FROM last_reading AS bed
 LEFT JOIN LATERAL (
     SELECT v.time, v.resp_rate AS value FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('resp_rate')
+    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age('resp_rate')
       AND v.time > now() - interval '2 days' AND v.resp_rate IS NOT NULL ORDER BY v.time DESC LIMIT 1) AS resp_rate ON true
 LEFT JOIN LATERAL (
     SELECT v.time, v.spo2 AS value FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('spo2')
+    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age('spo2')
       AND v.time > now() - interval '2 days' AND v.spo2 IS NOT NULL ORDER BY v.time DESC LIMIT 1) AS spo2 ON true
 LEFT JOIN LATERAL (
     SELECT v.time, v.systolic_bp AS value, v.diastolic_bp FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('systolic_bp')
+    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age('systolic_bp')
       AND v.time > now() - interval '2 days' AND v.systolic_bp IS NOT NULL
     ORDER BY v.time DESC LIMIT 1) AS pressure ON true
 LEFT JOIN LATERAL (
     SELECT v.time, v.heart_rate AS value FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('heart_rate')
+    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age('heart_rate')
       AND v.time > now() - interval '2 days' AND v.heart_rate IS NOT NULL
     ORDER BY v.time DESC LIMIT 1) AS heart_rate ON true
 LEFT JOIN LATERAL (
     SELECT v.time, v.temperature AS value FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('temperature')
+    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age('temperature')
       AND v.time > now() - interval '2 days' AND v.temperature IS NOT NULL
     ORDER BY v.time DESC LIMIT 1) AS temperature ON true
 LEFT JOIN LATERAL (
     SELECT v.time, v.on_oxygen AS value FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('on_oxygen')
+    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age('on_oxygen')
       AND v.time > now() - interval '2 days' AND v.on_oxygen IS NOT NULL
     ORDER BY v.time DESC LIMIT 1) AS on_oxygen ON true
 LEFT JOIN LATERAL (
     SELECT v.time, v.consciousness AS value FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_hold('consciousness')
+    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age('consciousness')
       AND v.time > now() - interval '2 days' AND v.consciousness IS NOT NULL
     ORDER BY v.time DESC LIMIT 1) AS consciousness ON true;
-COMMENT ON VIEW held_reading IS 'the last value of each input of NEWS2 that still holds, a row a bed of the past day';
+COMMENT ON VIEW last_valid_vitals IS 'the last value of each input of NEWS2 that still holds, a row a bed of the past day';
 
 -- The NEWS2 of every bed as of its last reading, from the last value of each input that still holds. `stale`: that
 -- reading is more than a minute old, so the score describes a patient whom nobody measures any more.
@@ -117,7 +117,7 @@ SELECT held.ward, held.device_id, held.patient_id, held.time, now() - held.time 
        now() - held.time > interval '1 minute' AS stale,
        score.*,
        held.oldest_input
-FROM held_reading AS held
+FROM last_valid_vitals AS held
 -- By way of numeric, so that a real 36.05 is scored as the 36.05 that it was, and not as 36.049999.
 CROSS JOIN LATERAL news2(held.resp_rate::numeric::float8, held.spo2::numeric::float8, held.on_oxygen,
                          held.systolic_bp::numeric::float8, held.heart_rate::numeric::float8, held.consciousness,

@@ -12,11 +12,11 @@ FROM (VALUES ('patient_vitals', 'patient_vitals'::regclass), ('vitals_1m', rollu
 LEFT JOIN LATERAL hypertable_columnstore_stats(ours.id) AS stats ON true;
 COMMENT ON VIEW storage_now IS 'bytes and chunks of the readings and of each rollup, and what the columnstore saves';
 
--- `reaches`: everything before it is materialized; what is younger is computed when asked.
+-- `watermark`: everything before it is materialized; what is younger is computed when asked.
 CREATE OR REPLACE VIEW rollup_now AS
 SELECT view_name::text AS rollup,
        _timescaledb_functions.to_timestamp(
-           _timescaledb_functions.cagg_watermark(policy_relation(view_name::text))) AS reaches
+           _timescaledb_functions.cagg_watermark(hypertable_id(view_name::text))) AS watermark
 FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public';
 COMMENT ON VIEW rollup_now IS 'how far each rollup is materialized';
 
@@ -28,5 +28,5 @@ FROM timescaledb_information.jobs job
 LEFT JOIN timescaledb_information.job_stats stats USING (job_id)
 LEFT JOIN timescaledb_information.continuous_aggregates rollup
        ON rollup.materialization_hypertable_name = job.hypertable_name
-WHERE job.proc_name = 'refresh_late' OR job.hypertable_name IS NOT NULL;
+WHERE job.proc_name = 'refresh_invalidated_buckets' OR job.hypertable_name IS NOT NULL;
 COMMENT ON VIEW job_now IS 'the policies and the job for late readings: last run, failures, next run';

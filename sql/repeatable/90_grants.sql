@@ -25,10 +25,10 @@ END $$;
 
 -- Ingest adds: what it has stored it can neither read, nor change, nor remove. ON CONFLICT DO NOTHING needs no SELECT.
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM vitalflow_ingest;
-GRANT INSERT ON patient_vitals, rejected_message, alert_event, audit_event, late_bucket TO vitalflow_ingest;
-GRANT SELECT ON reading_shape, vitalflow_period, vitalflow_edition TO vitalflow_ingest;
-GRANT SELECT (readings) ON late_bucket TO vitalflow_ingest;
-GRANT SELECT (id, topic, content, delivery) ON audit_event TO vitalflow_ingest;
+GRANT INSERT ON patient_vitals, rejected_message, alert_event, audit_event, rollup_invalidation TO vitalflow_ingest;
+GRANT SELECT ON patient_vitals_template, retention_setting, vitalflow_edition TO vitalflow_ingest;
+GRANT SELECT (readings) ON rollup_invalidation TO vitalflow_ingest;
+GRANT SELECT (id, topic, payload_sha256, delivery_id) ON audit_event TO vitalflow_ingest;
 -- A last word is replaced by the next one.
 GRANT INSERT, SELECT, UPDATE ON device, alert_latest TO vitalflow_ingest;
 -- The one thing that removes readings: as the owner, by the period that the owner has set.
@@ -39,4 +39,4 @@ GRANT EXECUTE ON FUNCTION drop_old_readings() TO vitalflow_ingest;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO vitalflow_reader;
 GRANT USAGE ON SCHEMA by_ward TO vitalflow_ward_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA by_ward TO vitalflow_ward_reader;
-GRANT SELECT ON vitalflow_period, vitalflow_edition TO vitalflow_ward_reader;
+GRANT SELECT ON retention_setting, vitalflow_edition TO vitalflow_ward_reader;

@@ -30,6 +30,6 @@ BEGIN
             CASE WHEN relation.by_ward THEN 'ward = ' || mine
                  WHEN relation.by_device THEN
                      'device_id IN (SELECT d.device_id FROM public.device d WHERE d.ward = ' || mine || ')'
-                 ELSE 'substring(topic FROM ''/(?:vitals|status|alerts|alert-commands|limits)/([^/]+)/'') = ' || mine END);
+                 ELSE 'substring(topic FROM ''/(?:vitals|status|alerts|acks|alert-commands|limits)/([^/]+)/'') = ' || mine END);
     END LOOP;
 END $$;

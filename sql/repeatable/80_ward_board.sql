@@ -40,15 +40,15 @@ SELECT bed.ward, bed.device_id, bed.patient_id, bed.condition, bed.age_s,
        CASE WHEN fresh AND NOT 'heart_rate' = ANY (bed.sensor_off) THEN held.heart_rate END AS heart_rate,
        CASE WHEN fresh AND NOT 'spo2' = ANY (bed.sensor_off) THEN held.spo2 END AS spo2,
        CASE WHEN fresh AND NOT 'resp_rate' = ANY (bed.sensor_off) THEN held.resp_rate END AS resp_rate,
-       CASE WHEN now() - held.temperature_time <= news2_hold('temperature')
+       CASE WHEN now() - held.temperature_time <= news2_max_age('temperature')
              AND NOT 'temperature' = ANY (bed.sensor_off) THEN held.temperature END AS temperature,
-       CASE WHEN now() - held.pressure_time <= news2_hold('systolic_bp') THEN held.systolic_bp END AS systolic_bp,
-       CASE WHEN now() - held.pressure_time <= news2_hold('systolic_bp') THEN held.diastolic_bp END AS diastolic_bp,
+       CASE WHEN now() - held.pressure_time <= news2_max_age('systolic_bp') THEN held.systolic_bp END AS systolic_bp,
+       CASE WHEN now() - held.pressure_time <= news2_max_age('systolic_bp') THEN held.diastolic_bp END AS diastolic_bp,
        CASE WHEN fresh THEN CASE WHEN held.on_oxygen THEN 'oxygen' WHEN NOT held.on_oxygen THEN 'air' END END AS breathing,
        CASE WHEN fresh THEN held.consciousness END AS consciousness
 FROM ward_condition AS bed
-LEFT JOIN held_reading AS held USING (device_id)
-LEFT JOIN LATERAL (SELECT now() - bed.time <= news2_hold('heart_rate') AS fresh) AS young ON true
+LEFT JOIN last_valid_vitals AS held USING (device_id)
+LEFT JOIN LATERAL (SELECT now() - bed.time <= news2_max_age('heart_rate') AS fresh) AS young ON true
 LEFT JOIN LATERAL (
     SELECT total, worst, missing, NOT young.fresh AS stale
     FROM news2(held.resp_rate::numeric::float8, held.spo2::numeric::float8, held.on_oxygen,

@@ -58,7 +58,7 @@ BEGIN
 END $$;
 
 -- How long an input stands for the patient, counted from the bed's last reading.
-CREATE OR REPLACE FUNCTION news2_hold(input text) RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+CREATE OR REPLACE FUNCTION news2_max_age(input text) RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN input IN ('resp_rate', 'spo2', 'heart_rate') THEN interval '1 minute'
                 WHEN input = 'systolic_bp' THEN interval '1 hour'
                 WHEN input IN ('temperature', 'on_oxygen', 'consciousness') THEN interval '4 hours' END
