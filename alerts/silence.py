@@ -14,8 +14,7 @@ from alerts.changes import changed
 from alerts.machine import Count
 from vitals.alert import Change, Event, State
 from vitals.rules import Rule
-
-MISSED_INTERVALS = 3  # a device that reports every minute is not silent after 15 s
+from vitals.thresholds import SILENT_INTERVALS
 
 
 def tick(bed: Bed, now: datetime) -> Sequence[Event]:
@@ -33,7 +32,7 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
             continue
         if now - since < rule.levels[0].after:
             continue
-        if rule.source == "no-data" and (now - since < bed.interval * MISSED_INTERVALS or _told(bed, rule)):
+        if rule.source == "no-data" and (now - since < bed.interval * SILENT_INTERVALS or _told(bed, rule)):
             continue
         state = bed.counts.get(rule.name) or machine.fresh(rule)
         levels = len(rule.levels)

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from alerts.bed import Bed
 from alerts.episodes import Span
 from alerts.history import Stay
-from alerts.silence import MISSED_INTERVALS, presence, tick
+from alerts.silence import presence, tick
 from vitals.alert import Change, Event, Priority
 from vitals.reading import Reading
 from vitals.rules import RuleSet
+from vitals.thresholds import SILENT_INTERVALS
 
 _SOUNDS = (Change.RAISED, Change.ESCALATED, Change.RETURNED)
 
@@ -68,7 +69,7 @@ class Course:
             return
         for rule in bed.rules.timed:
             for level in rule.levels:
-                due = last + max(level.after, bed.interval * MISSED_INTERVALS)
+                due = last + max(level.after, bed.interval * SILENT_INTERVALS)
                 if due < until:
                     self._note(tick(bed, due))
 

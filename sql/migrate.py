@@ -15,6 +15,7 @@ from sql.connection import describe_connect_error
 from sql.files import FOLDER, numbered, statements, text
 from sql.logins import allow_login
 from sql.retention import RetentionSettings
+from sql.thresholds import create_functions
 from vitals.errors import PermanentError, TransientError, VitalFlowError
 from vitals.urls import without_password
 
@@ -212,6 +213,7 @@ def _apply_repeatable(
         try:
             with connection.transaction():
                 _tell(connection, edition, periods)
+                connection.execute(create_functions())
                 for path in (*numbered("editions"), *numbered(own), *numbered("repeatable")):
                     _execute(connection, path)
                 for role, url in logins.items():

@@ -19,8 +19,9 @@ from stack.watch import Figures
 from vitals import alert_format
 from vitals.alert import Alert, State
 from vitals.alert_format import SPOKEN, format_duration
-from vitals.bed_snapshot import HELD_FOR, BedSnapshot, Condition, counts, in_order
+from vitals.bed_snapshot import BedSnapshot, Condition, counts, in_order
 from vitals.signs import SIGNS, Sign
+from vitals.thresholds import VALUE_MAX_AGE
 
 STYLES = {
     Condition.CRITICAL: "bold white on red",
@@ -221,7 +222,7 @@ def cell(seen: BedSnapshot, sign: Sign, now: datetime) -> Text:
     last, held = seen.last, seen.held.get(sign.key)
     if last is not None and sign.key in last.sensor_off:
         return Text("off ", "cyan")
-    if last is None or held is None or now - held.time > HELD_FOR:
+    if last is None or held is None or now - held.time > VALUE_MAX_AGE:
         return Text("- ", "dim")
     shown = f"{held.value:.{sign.decimals}f}"
     old = held.time < last.time or seen.condition(now) in (Condition.SILENT, Condition.OFFLINE)

@@ -11,8 +11,9 @@ from station.sight import Sight
 from station.ward import Ward
 from vitals.alert import Alert
 from vitals.alert_format import SPOKEN
-from vitals.bed_snapshot import HELD_FOR, in_order
+from vitals.bed_snapshot import in_order
 from vitals.signs import SIGNS
+from vitals.thresholds import VALUE_MAX_AGE
 
 
 def ward(known: Ward, name: str | None, sees: Sight, now: datetime) -> models.Ward:
@@ -91,7 +92,7 @@ def _bed(bed: BedState, alerts: list[Alert], doubted: Callable[[Alert], bool], n
     values = {
         sign.key: models.Value(value=held.value, unit=sign.unit, time=held.time)
         for sign in SIGNS
-        if (held := seen.held.get(sign.key)) is not None and now - held.time <= HELD_FOR
+        if (held := seen.held.get(sign.key)) is not None and now - held.time <= VALUE_MAX_AGE
     }
     return models.BedResource(
         device=seen.bed.device,

@@ -19,9 +19,9 @@ from station.sight import EVERYWHERE, Sight
 from station.ward import Ward
 from vitals import alert_format
 from vitals.alert import Alert, Change
-from vitals.bed_snapshot import HELD_FOR
-from vitals.news2 import HOLD, INPUTS
+from vitals.news2 import INPUTS
 from vitals.signs import SIGNS
+from vitals.thresholds import NEWS2_MAX_AGE, SILENT_AFTER, VALUE_MAX_AGE
 
 _encode = msgspec.json.Encoder().encode
 
@@ -45,7 +45,7 @@ class ShownBed(Struct, frozen=True, omit_defaults=True):
     patient: str | None = None
     time: int | None = None
     online: bool = True
-    silent_after: float = 5.0
+    silent_after: float = SILENT_AFTER.total_seconds()
     values: dict[str, tuple[float, float]] = {}
     off: tuple[str, ...] = ()
     on_oxygen: bool | None = None
@@ -118,9 +118,10 @@ def hello(version: str, *, history: bool) -> dict[str, Any]:
     return {
         "version": version,
         "signs": signs,
-        "score_inputs": [{"key": key, "hold_s": HOLD[key].total_seconds()} for key in INPUTS],
+        "score_inputs": [{"key": key, "hold_s": NEWS2_MAX_AGE[key].total_seconds()} for key in INPUTS],
         "history": history,
-        "held_for_s": HELD_FOR.total_seconds(),
+        "silent_after_s": SILENT_AFTER.total_seconds(),
+        "held_for_s": VALUE_MAX_AGE.total_seconds(),
     }
 
 

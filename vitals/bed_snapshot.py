@@ -13,11 +13,8 @@ from enum import StrEnum
 from vitals.alert_format import bed_name
 from vitals.reading import Reading
 from vitals.signs import CRITICAL, NORMAL, SIGNS, classify
+from vitals.thresholds import silent_after
 from vitals.topics import DeviceAddress
-
-SILENT_AFTER = timedelta(seconds=5)  # five readings missed at the usual one a second,
-SILENT_INTERVALS = 3  # or so many intervals of a device that announced a longer one
-HELD_FOR = timedelta(minutes=15)  # an older value says nothing about the patient now
 
 
 class Condition(StrEnum):
@@ -80,7 +77,7 @@ class BedSnapshot:
     @property
     def silent_after(self) -> timedelta:
         """The age of the last reading from which on the bed counts as silent."""
-        return max(SILENT_AFTER, SILENT_INTERVALS * timedelta(seconds=self.interval_s))
+        return silent_after(self.interval_s)
 
     def age(self, now: datetime) -> timedelta | None:
         """How old the last reading is; None where there was none."""

@@ -9,11 +9,12 @@ ones would fall between its bands.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from vitals.reading import Reading
 from vitals.signs import BY_KEY, SIGN_KEYS
+from vitals.thresholds import NEWS2_MAX_AGE
 
 # (up to and with this value, points), in the chart's order; the last band has no end.
 _END = float("inf")
@@ -32,18 +33,6 @@ NOT_ALERT_POINTS = 3  # new confusion, voice, pain, unresponsive
 INPUTS = (*_BANDS, "on_oxygen", "consciousness")
 """The seven inputs of the score."""
 
-# How long a value stands for the patient. What a monitor measures all the time is old after a minute. The others are
-# taken by hand or by cuff: the RCP asks for a full set at least hourly from a score of 5, and 4 to 6 hourly below it.
-HOLD: dict[str, timedelta] = {
-    "resp_rate": timedelta(minutes=1),
-    "spo2": timedelta(minutes=1),
-    "heart_rate": timedelta(minutes=1),
-    "systolic_bp": timedelta(hours=1),
-    "temperature": timedelta(hours=4),
-    "on_oxygen": timedelta(hours=4),
-    "consciousness": timedelta(hours=4),
-}
-
 
 def _points(key: str, bands: tuple[tuple[float, int], ...]) -> tuple[int, ...]:
     """Points by the rounded value, in tenths for temperature: looked up by index, for every reading asks."""
@@ -61,7 +50,9 @@ _SPO2 = {
     (2, False): _points("spo2", _SCALE_2_AIR),
     (2, True): _points("spo2", _SCALE_2_OXYGEN),
 }
-_ROWS = tuple((place, SIGN_KEYS.index(key), _STEPS[key], _TABLES[key], HOLD[key]) for place, key in enumerate(_BANDS))
+_ROWS = tuple(
+    (place, SIGN_KEYS.index(key), _STEPS[key], _TABLES[key], NEWS2_MAX_AGE[key]) for place, key in enumerate(_BANDS)
+)
 _SPO2_PLACE = tuple(_BANDS).index("spo2")
 
 
@@ -101,7 +92,7 @@ def score(values: Mapping[str, float | bool | str | None], *, scale: int = 1) ->
 
 
 class Held:
-    """The last values of one device, each for as long as HOLD says, by the readings' own time."""
+    """The last values of one device, each for as long as NEWS2_MAX_AGE says, by the readings' own time."""
 
     __slots__ = ("_scale", "_times", "_values")
 
@@ -146,7 +137,7 @@ class Held:
             self._values[place], self._times[place] = value, time
             return value
         since = self._times[place]
-        if since is not None and time - since > HOLD[INPUTS[place]]:
+        if since is not None and time - since > NEWS2_MAX_AGE[INPUTS[place]]:
             self._values[place] = None
         return self._values[place]
 

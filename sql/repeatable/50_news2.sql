@@ -56,10 +56,3 @@ BEGIN
         CASE WHEN on_oxygen_part IS NULL THEN 'on_oxygen' END,
         CASE WHEN consciousness_part IS NULL THEN 'consciousness' END], NULL);
 END $$;
-
--- How long an input stands for the patient, counted from the bed's last reading.
-CREATE OR REPLACE FUNCTION news2_max_age(input text) RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN input IN ('resp_rate', 'spo2', 'heart_rate') THEN interval '1 minute'
-                WHEN input = 'systolic_bp' THEN interval '1 hour'
-                WHEN input IN ('temperature', 'on_oxygen', 'consciousness') THEN interval '4 hours' END
-$$;

@@ -9,13 +9,13 @@ CREATE OR REPLACE FUNCTION alert_badge(priority text, kind text) RETURNS text LA
                 ELSE repeat('!', priority_rank(priority)) || ' ' || priority END
 $$;
 
--- A word for each bed: OFFLINE and SILENT come first, because no verdict on an old reading is an all-clear. Silent is who
--- has missed three readings and 15 seconds, as for the rule no-data.
+-- The condition of each bed, by the rules of vitals/bed_snapshot.py. OFFLINE and SILENT come first: an old reading says
+-- nothing about the patient's present state.
 CREATE OR REPLACE VIEW ward_condition AS
 SELECT bed.ward, bed.device_id, bed.patient_id,
        CASE WHEN bed.device_state = 'offline' THEN 'OFFLINE'
             WHEN bed.time IS NULL THEN 'WAITING'
-            WHEN bed.age > greatest(interval '15 seconds', 3 * make_interval(secs => device.interval_s)) THEN 'SILENT'
+            WHEN bed.age > silent_after(device.interval_s) THEN 'SILENT'
             WHEN bed.status = 'CRITICAL' THEN 'CRITICAL'
             WHEN bed.sensor_off <> '{}' THEN 'SENSOR OFF'
             ELSE 'NORMAL' END AS condition,

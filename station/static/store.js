@@ -93,7 +93,7 @@ function take(frame) {
     bed.values ??= {};
     bed.off ??= [];
     bed.online ??= true;
-    bed.silent_after ??= 5;
+    bed.silent_after ??= store.hello.silent_after_s;
     store.beds.set(bed.device, bed);
     remember(bed);
     changed.beds.add(bed.device);

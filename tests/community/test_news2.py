@@ -9,9 +9,10 @@ import psycopg
 
 from tests.fix_servers import Db
 from tests.fix_trends import NOW
-from vitals.news2 import HOLD, INPUTS, Held, Score, score
+from vitals.news2 import INPUTS, Held, Score, score
 from vitals.reading import reading
 from vitals.signs import BY_KEY, SIGN_KEYS
+from vitals.thresholds import NEWS2_MAX_AGE
 
 Values = dict[str, float | bool | str | None]
 ORDER = ("resp_rate", "spo2", "on_oxygen", "systolic_bp", "heart_rate", "consciousness", "temperature")
@@ -79,7 +80,7 @@ def test_a_hundred_thousand_random_rows(weeks: Db) -> None:
 
 def test_values_hold_as_long_as_in_python(weeks: Db) -> None:
     found = {key: weeks.one("SELECT news2_max_age(%s)", key) for key in INPUTS}
-    assert found == HOLD
+    assert found == NEWS2_MAX_AGE
 
 
 def test_the_latest_score_of_a_bed_is_what_the_worker_held(weeks: Db) -> None:

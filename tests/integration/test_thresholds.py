@@ -1,0 +1,70 @@
+"""Python and SQL name the condition of a bed alike: the station and Grafana show the same word for the same bed."""
+
+from datetime import datetime, timedelta
+from itertools import product
+
+import psycopg
+
+from tests.fix_servers import Db
+from vitals.bed_snapshot import BedSnapshot, Condition
+from vitals.reading import Reading, reading
+from vitals.signs import classify
+from vitals.thresholds import NEWS2_MAX_AGE, SILENT_AFTER, silent_after
+from vitals.topics import DeviceAddress
+
+WARD = "icu-1"
+INTERVALS = (None, 0.5, 1.0, 1.5, 2.0, 10.0, 60.0)
+MILLISECOND = timedelta(milliseconds=1)
+VALUES = {"heart_rate": 80.0}, {"heart_rate": 200.0}  # NORMAL and CRITICAL
+SENSOR_OFF = (), ("spo2",)
+
+
+def readings(interval_s: float | None, now: datetime) -> list[Reading | None]:
+    """No reading, and readings on both sides of the threshold in each state."""
+    limit = silent_after(interval_s or 0.0)
+    ages = timedelta(), limit - MILLISECOND, limit, limit + MILLISECOND, timedelta(seconds=15), timedelta(minutes=10)
+    return [None] + [
+        reading(now - age, values, sensor_off=sensor_off)
+        for age, values, sensor_off in product(ages, VALUES, SENSOR_OFF)
+    ]
+
+
+def test_a_bed_has_the_same_condition_in_python_and_in_sql(db: Db) -> None:
+    expected: dict[str, Condition] = {}
+    with psycopg.connect(db.owner_url) as connection:
+        (row,) = connection.execute("SELECT now()")  # the same until the end of the transaction
+        now: datetime = row[0]
+        for interval_s, online in product(INTERVALS, (True, False)):
+            for last in readings(interval_s, now):
+                device = f"bed-{len(expected)}"
+                connection.execute(
+                    "INSERT INTO device (device_id, ward, state, boot, interval_s, changed_at)"
+                    " VALUES (%s, %s, %s, 1, %s, now())",
+                    [device, WARD, "online" if online else "offline", interval_s],
+                )
+                if last is not None:
+                    connection.execute(
+                        "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, heart_rate, sensor_off, status,"
+                        " received_at) VALUES (%s, %s, 1, 1, %s, %s, %s, %s, now())",
+                        [
+                            last.time,
+                            device,
+                            WARD,
+                            last.value("heart_rate"),
+                            list(last.sensor_off),
+                            classify(last.values),
+                        ],
+                    )
+                bed = BedSnapshot(DeviceAddress(WARD, device), last, online=online, interval_s=interval_s or 0.0)
+                expected[device] = bed.condition(now)
+        found: dict[str, str] = dict(connection.execute("SELECT device_id, condition FROM ward_condition").fetchall())
+    assert found == expected
+    assert set(expected.values()) == set(Condition)
+
+
+def test_the_functions_of_the_database_return_the_thresholds_of_python(db: Db) -> None:
+    for interval_s in INTERVALS:
+        assert db.one("SELECT silent_after(%s::float8)", interval_s) == silent_after(interval_s or 0.0)
+    assert silent_after(0) == SILENT_AFTER
+    assert {key: db.one("SELECT news2_max_age(%s)", key) for key in NEWS2_MAX_AGE} == NEWS2_MAX_AGE
+    assert db.one("SELECT news2_max_age('no such input')") is None

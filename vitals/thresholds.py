@@ -1,0 +1,29 @@
+"""When a bed is silent and when a value is too old, for every screen: `sql.thresholds` makes SQL functions of this.
+
+A screen says SILENT early, after five missed readings at the usual one per second, because an old value must not pass
+for a present one and a word on a tile disturbs nobody. The alarm rule `no-data` waits longer (`for_s` in
+alerts/rules.toml), because short gaps are frequent and an alarm that ends by itself teaches staff to ignore the next.
+"""
+
+from datetime import timedelta
+
+SILENT_AFTER = timedelta(seconds=5)
+SILENT_INTERVALS = 3  # for a device that announced a longer interval between two readings
+VALUE_MAX_AGE = timedelta(minutes=15)  # the station shows an older value no longer, not even marked as old
+
+# How long an input of NEWS2 is valid. Heart rate, SpO2 and respiratory rate are measured continuously. The others are
+# taken by hand or by cuff: the RCP asks for a full set at least hourly from a score of 5, and 4 to 6 hourly below it.
+NEWS2_MAX_AGE: dict[str, timedelta] = {
+    "resp_rate": timedelta(minutes=1),
+    "spo2": timedelta(minutes=1),
+    "heart_rate": timedelta(minutes=1),
+    "systolic_bp": timedelta(hours=1),
+    "temperature": timedelta(hours=4),
+    "on_oxygen": timedelta(hours=4),
+    "consciousness": timedelta(hours=4),
+}
+
+
+def silent_after(interval_s: float) -> timedelta:
+    """Return the age of its last reading above which a bed is silent. `interval_s`: 0 if the device announced none."""
+    return max(SILENT_AFTER, SILENT_INTERVALS * timedelta(seconds=interval_s))
