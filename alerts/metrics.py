@@ -1,4 +1,4 @@
-"""What the alert worker counts, for Prometheus on /metrics."""
+"""Metrics of the alert worker, served for Prometheus on /metrics."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -7,33 +7,54 @@ from vitals.alert import Event, Priority
 
 
 class Metrics:
-    """The counters of one process."""
+    """The metrics of one process. A counter's name is served with the suffix `_total`, which the client appends."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         name = "vitalflow_alerts_"
-        self.evaluated = Counter(name + "evaluated", "Readings evaluated", registry=registry)
-        self.rejected = Counter(name + "rejected", "Messages that moved nothing", registry=registry)
-        self.set_aside = Counter(name + "set_aside", "Messages beyond their sender's share", registry=registry)
-        self.events = Counter(name + "events", "Changes published", ["change", "priority"], registry=registry)
-        self.refused = Counter(name + "refused", "Commands and limits refused", registry=registry)
-        self.connections = Counter(name + "connections", "Connections made to the broker", registry=registry)
-        self.connected = Gauge(name + "connected", "Whether the broker has us now", registry=registry)
-        self.beds = Gauge(name + "beds", "Devices known", registry=registry)
-        self.pending = Gauge(name + "pending", "Rules that count a delay", registry=registry)
-        self.open = Gauge(name + "open", "Open alerts", ["priority"], registry=registry)
-        self.broker_dropped = Gauge(name + "broker_dropped", "Messages the broker says it dropped", registry=registry)
-        self.broker_queued = Gauge(name + "broker_queued", "Messages in the broker's store", registry=registry)
-        self.latency = Histogram(
-            name + "latency_seconds", "From receiving a reading to publishing", buckets=SECONDS, registry=registry
+        self.readings_evaluated = Counter(
+            name + "readings_evaluated", "Readings evaluated against the rules", registry=registry
+        )
+        self.messages_rejected = Counter(
+            name + "messages_rejected", "Messages that could not be decoded or applied", registry=registry
+        )
+        self.messages_throttled = Counter(
+            name + "messages_throttled", "Messages discarded because their sender exceeded its rate", registry=registry
+        )
+        self.transitions = Counter(
+            name + "transitions", "Alert transitions published", ["change", "priority"], registry=registry
+        )
+        self.commands_rejected = Counter(
+            name + "commands_rejected", "Alert commands and patient limits rejected", registry=registry
+        )
+        self.mqtt_connections = Counter(
+            name + "mqtt_connections", "Connections established to the broker", registry=registry
+        )
+        self.mqtt_connected = Gauge(name + "mqtt_connected", "1 if connected to the broker, else 0", registry=registry)
+        self.devices = Gauge(name + "devices", "Devices with a status or a reading", registry=registry)
+        self.pending_rules = Gauge(
+            name + "pending_rules", "Rules whose condition holds and whose delay is running", registry=registry
+        )
+        self.open_alerts = Gauge(name + "open_alerts", "Open alerts, by priority", ["priority"], registry=registry)
+        self.broker_dropped_messages = Gauge(
+            name + "broker_dropped_messages", "Messages that the broker reports as dropped", registry=registry
+        )
+        self.broker_stored_messages = Gauge(
+            name + "broker_stored_messages", "Messages that the broker reports in its store", registry=registry
+        )
+        self.latency_seconds = Histogram(
+            name + "latency_seconds",
+            "Time from receiving a reading to publishing its alerts",
+            buckets=SECONDS,
+            registry=registry,
         )
         for priority in Priority:
-            self.open.labels(priority).set(0)
+            self.open_alerts.labels(priority).set(0)
 
     def serve(self, host: str, port: int) -> None:
-        """Serve /metrics; raises PermanentError where the port is taken."""
+        """Serve /metrics; raises PermanentError if the port is in use."""
         serve(self.registry, host, port, "VITALFLOW_ALERTS_METRICS_PORT")
 
     def published(self, event: Event) -> None:
-        """Count one change."""
-        self.events.labels(event.alert.change, event.alert.priority).inc()
+        """Count one published transition."""
+        self.transitions.labels(event.alert.change, event.alert.priority).inc()

@@ -86,7 +86,7 @@ class Worker:
             connected=self._connected,
             log=log,
         )
-        metrics.connected.set_function(lambda: self._session.connected)
+        metrics.mqtt_connected.set_function(lambda: self._session.connected)
 
     def stop(self) -> None:
         """Publish and acknowledge what was taken, say goodbye; `run` returns at once."""
@@ -120,9 +120,9 @@ class Worker:
             if self._wait():
                 self._set_time()
                 self._rest.after(self._session.receive(), self._received_at)
-                self._metrics.evaluated.inc(self._beds.evaluated)
-                self._metrics.rejected.inc(self._beds.rejected)
-                self._metrics.set_aside.inc(self._beds.set_aside)
+                self._metrics.readings_evaluated.inc(self._beds.evaluated)
+                self._metrics.messages_rejected.inc(self._beds.rejected)
+                self._metrics.messages_throttled.inc(self._beds.set_aside)
                 self._beds.evaluated = self._beds.rejected = self._beds.set_aside = 0
             self._acknowledge()
             if self._reloading:
@@ -190,7 +190,7 @@ class Worker:
         events = self._beds.take(topic, payload, retained, self._now, self._clock)
         if events:
             self._publish(events)
-            self._metrics.latency.observe(time.monotonic() - self._received_at)
+            self._metrics.latency_seconds.observe(time.monotonic() - self._received_at)
         if self._beds.refusals:
             self._answer()
         if message_id:
@@ -214,20 +214,20 @@ class Worker:
 
     def _count(self) -> None:
         metrics, beds = self._metrics, self._beds
-        metrics.beds.set(len(beds.beds))
-        metrics.broker_dropped.set(beds.broker.dropped)
-        metrics.broker_queued.set(beds.broker.queued)
-        metrics.pending.set(beds.count(lambda bed: sum(state.is_pending for state in bed.counts.values())))
+        metrics.devices.set(len(beds.beds))
+        metrics.broker_dropped_messages.set(beds.broker.dropped)
+        metrics.broker_stored_messages.set(beds.broker.queued)
+        metrics.pending_rules.set(beds.count(lambda bed: sum(state.is_pending for state in bed.counts.values())))
         by_priority = dict.fromkeys(Priority, 0)
         for bed in (*beds.beds.values(), beds.broker.bed):
             for alert in bed.alerts.values():
                 by_priority[alert.priority] += 1
         for priority, number in by_priority.items():
-            metrics.open.labels(priority).set(number)
+            metrics.open_alerts.labels(priority).set(number)
 
     def _connected(self, session_present: bool) -> None:
         """Told by the session. The first time the broker has just told us; later it may know less than we do."""
-        self._metrics.connections.inc()
+        self._metrics.mqtt_connections.inc()
         self._now = datetime.now(UTC)
         self._beds.excuse(self._now)
         if self._known_at_broker:
@@ -275,7 +275,7 @@ class Worker:
             answer = {"topic": refusal.topic, "reason": refusal.reason}
             where = self._topics.rejections(self._service, refusal.person)
             self._session.publish(where, msgspec.json.encode(answer), retain=False)
-            self._metrics.refused.inc()
+            self._metrics.commands_rejected.inc()
         self._beds.refusals.clear()
 
     def _wake(self) -> None:

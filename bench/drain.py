@@ -156,7 +156,7 @@ class _Ingest:
         those of starting."""
         begun = time.time()
         with self._running() as process:
-            self._wait(lambda: self._metric("received_total") >= messages)
+            self._wait(lambda: self._metric("messages_received_total") >= messages)
             last_commit = self._metric("last_commit_timestamp_seconds")
             cpu = cpu_seconds(process.pid) - self._starting
         with psycopg.connect(self._url) as connection:

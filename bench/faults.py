@@ -136,8 +136,8 @@ class Awake:
     def reopen(self, patience: float) -> bool:
         """Wait until the worker evaluates readings again; False where it does not in time."""
         deadline = time.monotonic() + patience
-        before = counter(self._worker, "evaluated_total")
-        while counter(self._worker, "evaluated_total") <= before:
+        before = counter(self._worker, "readings_evaluated_total")
+        while counter(self._worker, "readings_evaluated_total") <= before:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)

@@ -20,7 +20,7 @@ def service(ground: Ground, name: str, *arguments: str, settings: Mapping[str, s
         f"VITALFLOW_{name.upper()}_METRICS_PORT": str(port),
         **(settings or {}),
     }
-    sign = f"vitalflow_{name}_connections_total"
+    sign = f"vitalflow_{name}_mqtt_connections_total"
     line = [sys.executable, "-m", name, *arguments]
     return Service(name, line, ground.folder / f"{name}.log", environ, port, sign)
 

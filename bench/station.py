@@ -117,21 +117,24 @@ async def _look(ground: Ground, program: Any, beds: int, browsers: int, pages: i
             await page.evaluate("latencies.length = 0")
         heaps = [await _heap(session) for _, session, _ in opened]
         usage = Usage({"station": program.pid})
-        frames, sent = counter(program, "frames_total"), counter(program, "frame_bytes_total")
+        frames, sent = counter(program, "frames_sent_total"), counter(program, "frames_sent_bytes_total")
         usage.start()
         counting.set()
         begun = time.monotonic()
         await asyncio.sleep(seconds)
         took = time.monotonic() - begun
         used = usage.stop(took)["station"]
-        frames, sent = counter(program, "frames_total") - frames, counter(program, "frame_bytes_total") - sent
+        frames, sent = (
+            counter(program, "frames_sent_total") - frames,
+            counter(program, "frames_sent_bytes_total") - sent,
+        )
         counting.clear()
         found = []
         for (page, session, complaints), heap in zip(opened, heaps, strict=True):
             shown = await page.evaluate("latencies")
             p50, p95 = _percentiles(shown)
             found.append(Page(p50, p95, len(shown), heap, await _heap(session), complaints))
-        fell_behind = counter(program, "fell_behind_total")
+        fell_behind = counter(program, "slow_clients_total")
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)

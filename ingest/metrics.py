@@ -1,4 +1,4 @@
-"""What ingest counts, for Prometheus on /metrics. Counted once a batch, never once a message."""
+"""Metrics of ingest, served for Prometheus on /metrics. Updated once per batch, not once per message."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -10,53 +10,73 @@ SIZES = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 class Metrics:
-    """The counters of one process."""
+    """The metrics of one process. A counter's name is served with the suffix `_total`, which the client appends."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         name = "vitalflow_ingest_"
-        self.received = Counter(name + "received", "Messages taken from the broker", registry=self.registry)
-        self.stored = Counter(name + "stored", "Readings that became a row", registry=self.registry)
-        self.duplicate = Counter(name + "duplicate", "Readings that were there already", registry=self.registry)
-        self.late = Counter(
-            name + "late", "Readings older than the rollups' refresh looks back", registry=self.registry
+        self.messages_received = Counter(
+            name + "messages_received", "Messages received from the broker and committed", registry=registry
         )
-        self.chunks_dropped = Counter(name + "chunks_dropped", "Chunks past the retention", registry=self.registry)
-        self.rejected = Counter(name + "rejected", "Messages kept, by reason", ["reason"], registry=self.registry)
-        self.unknown_keys = Counter(name + "unknown_keys", "Keys that we do not know", registry=self.registry)
-        self.receipts = Counter(name + "receipts", "Receipts sent to devices", registry=self.registry)
-        self.retries = Counter(name + "retries", "Batches tried again", registry=self.registry)
-        self.connections = Counter(name + "connections", "Connections made to the broker", registry=self.registry)
-        self.connected = Gauge(name + "connected", "Whether the broker has us now", registry=self.registry)
-        self.waiting = Gauge(name + "waiting", "Whether a batch waits for the database", registry=self.registry)
-        self.batch_messages = Histogram(
-            name + "batch_messages", "Messages in a batch", buckets=SIZES, registry=self.registry
+        self.readings_stored = Counter(name + "readings_stored", "Readings stored as a new row", registry=registry)
+        self.readings_duplicate = Counter(
+            name + "readings_duplicate", "Readings that were stored already", registry=registry
         )
-        self.batch_seconds = Histogram(
-            name + "batch_seconds",
-            "From first message to COMMIT",
+        self.readings_late = Counter(
+            name + "readings_late", "Readings older than the refresh window of the rollups", registry=registry
+        )
+        self.messages_rejected = Counter(
+            name + "messages_rejected", "Messages stored in rejected_message, by reason", ["reason"], registry=registry
+        )
+        self.unknown_keys = Counter(
+            name + "unknown_keys", "Keys in readings that the codec does not know", registry=registry
+        )
+        self.receipts_sent = Counter(name + "receipts_sent", "Receipts sent to devices", registry=registry)
+        self.batch_retries = Counter(
+            name + "batch_retries", "Failed attempts to store a batch, each followed by another", registry=registry
+        )
+        self.chunks_dropped = Counter(
+            name + "chunks_dropped",
+            "Chunks dropped because they are older than the retention period",
+            registry=registry,
+        )
+        self.mqtt_connections = Counter(
+            name + "mqtt_connections", "Connections established to the broker", registry=registry
+        )
+        self.mqtt_connected = Gauge(name + "mqtt_connected", "1 if connected to the broker, else 0", registry=registry)
+        self.database_blocked = Gauge(
+            name + "database_blocked", "1 if a batch is being retried because the database failed", registry=registry
+        )
+        self.batch_messages = Histogram(name + "batch_messages", "Messages per batch", buckets=SIZES, registry=registry)
+        self.batch_duration_seconds = Histogram(
+            name + "batch_duration_seconds",
+            "Time from the arrival of a batch's first message to its COMMIT",
             buckets=SECONDS,
-            registry=self.registry,
+            registry=registry,
         )
-        self.lag = Gauge(name + "lag_seconds", "Age of the newest reading at its COMMIT", registry=self.registry)
-        self.window = Gauge(name + "window_in_use", "Messages held and not yet acknowledged", registry=self.registry)
-        self.last_commit = Gauge(name + "last_commit_timestamp_seconds", "Unix time", registry=self.registry)
+        self.lag_seconds = Gauge(name + "lag_seconds", "Age of the newest reading at its COMMIT", registry=registry)
+        self.inflight_messages = Gauge(
+            name + "inflight_messages", "Messages received and not yet acknowledged", registry=registry
+        )
+        self.last_commit_timestamp_seconds = Gauge(
+            name + "last_commit_timestamp_seconds", "Unix time of the last COMMIT", registry=registry
+        )
 
     def serve(self, host: str, port: int) -> None:
-        """Serve /metrics; raises PermanentError where the port is taken."""
+        """Serve /metrics; raises PermanentError if the port is in use."""
         serve(self.registry, host, port, "VITALFLOW_INGEST_METRICS_PORT")
 
-    def committed(self, batch: Batch, written: Written, now: float, took: float) -> None:
-        """Count a batch that was committed at unix time `now`, `took` seconds after its first message."""
-        self.received.inc(batch.messages)
-        self.stored.inc(written.stored)
-        self.duplicate.inc(written.duplicates)
-        self.late.inc(written.late)
+    def committed(self, batch: Batch, written: Written, now: float, duration_s: float) -> None:
+        """Count a batch committed at unix time `now`, `duration_s` seconds after its first message."""
+        self.messages_received.inc(batch.messages)
+        self.readings_stored.inc(written.stored)
+        self.readings_duplicate.inc(written.duplicates)
+        self.readings_late.inc(written.late)
         for reason in written.rejected:
-            self.rejected.labels(reason).inc()
+            self.messages_rejected.labels(reason).inc()
         self.unknown_keys.inc(batch.unknown_keys)
         self.batch_messages.observe(batch.messages)
-        self.batch_seconds.observe(took)
-        self.last_commit.set(now)
+        self.batch_duration_seconds.observe(duration_s)
+        self.last_commit_timestamp_seconds.set(now)
         if batch.newest is not None:
-            self.lag.set(now - batch.newest.timestamp())
+            self.lag_seconds.set(now - batch.newest.timestamp())

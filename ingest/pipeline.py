@@ -51,7 +51,7 @@ class Pipeline:
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
         self._intake = Intake(settings.topics, settings.retention, settings.ingest_client_id)
-        self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.retries.inc)
+        self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.batch_retries.inc)
         self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc)
         topics = settings.topics
         self._service_topic = topics.service(settings.ingest_client_id)
@@ -70,11 +70,11 @@ class Pipeline:
             window=settings.ingest_receive_maximum,
             boot=time.time_ns(),
             deliver=self._intake.take,
-            connected=lambda _: metrics.connections.inc(),
+            connected=lambda _: metrics.mqtt_connections.inc(),
             log=log,
         )
-        metrics.connected.set_function(lambda: self._session.connected)
-        metrics.waiting.set_function(lambda: self._writer.waiting)
+        metrics.mqtt_connected.set_function(lambda: self._session.connected)
+        metrics.database_blocked.set_function(lambda: self._writer.waiting)
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
         self._rest = PollThrottle(REST * settings.ingest_linger_s)
@@ -176,7 +176,7 @@ class Pipeline:
             self._metrics.committed(batch, committed.written, time.time(), time.monotonic() - batch.opened_at)
         if self._writer.failure is not None:
             raise self._writer.failure
-        self._metrics.window.set(self._in_hand + self._intake.batch.messages)
+        self._metrics.inflight_messages.set(self._in_hand + self._intake.batch.messages)
 
     def _send_receipts(self, now: float, *, all_of_them: bool = False) -> None:
         if now < self._next_receipts and not all_of_them:
@@ -190,7 +190,7 @@ class Pipeline:
         for topic, receipt in due if all_of_them else islice(due, RECEIPTS_A_TURN):
             self._session.publish_qos0(topic, encode_receipt(receipt))
             sent += 1
-        self._metrics.receipts.inc(sent)
+        self._metrics.receipts_sent.inc(sent)
 
     def _is_due(self, batch: Batch, now: float) -> bool:
         if not batch.messages:

@@ -143,12 +143,12 @@ def services(ports: Ports, devices: int) -> list[Planned]:
     """What runs beside broker and database, in the order of starting; stopped in the opposite order."""
     fleet = ("simulate", "--count", str(devices), "--interval", "1", "--ward", WARD, "--seed", "7")
     listed = [
-        Planned("alerts", ("alerts", "run"), ports.alerts, "vitalflow_alerts_connections_total", False, "alerts"),
+        Planned("alerts", ("alerts", "run"), ports.alerts, "vitalflow_alerts_mqtt_connections_total", False, "alerts"),
         Planned(
             "ingest",
             ("ingest",),
             ports.ingest,
-            "vitalflow_ingest_connections_total",
+            "vitalflow_ingest_mqtt_connections_total",
             user="ingest",
             databases=("VITALFLOW_INGEST_URL",),
         ),
@@ -156,7 +156,7 @@ def services(ports: Ports, devices: int) -> list[Planned]:
             "station",
             ("station",),
             ports.station,
-            "vitalflow_station_connections_total",
+            "vitalflow_station_mqtt_connections_total",
             False,
             "station",
             databases=("VITALFLOW_READER_URL",),

@@ -168,8 +168,8 @@ class Watch:
                 away.append("ingest is away")
                 past.clear()
             else:
-                stored.feed(values.get("vitalflow_ingest_stored_total", 0.0))
-                rejected.feed(values.get("vitalflow_ingest_rejected_total", 0.0))
+                stored.feed(values.get("vitalflow_ingest_readings_stored_total", 0.0))
+                rejected.feed(values.get("vitalflow_ingest_messages_rejected_total", 0.0))
                 past.append((time.monotonic(), stored.total))
                 while past[-1][0] - past[0][0] > SPAN:
                     past.popleft()

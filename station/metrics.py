@@ -1,4 +1,4 @@
-"""What the station counts, for Prometheus on /metrics."""
+"""Metrics of the station, served for Prometheus on /metrics."""
 
 from collections.abc import Callable
 
@@ -12,36 +12,41 @@ from station.ward import Ward
 
 
 class Metrics:
-    """Read off when somebody asks; counting costs a message nothing."""
+    """The metrics of one process, read from the other objects when the page is requested."""
 
     def __init__(self, ward: Ward, views: Views, people: People, listener: Listener, history: History) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         name = "vitalflow_station_"
 
-        counted: dict[str, tuple[str, Callable[[], int]]] = {
-            "connections": ("Connections made to the broker", lambda: listener.connections),
-            "messages": ("Messages heard", lambda: ward.counts.messages),
-            "readings": ("Readings heard", lambda: ward.counts.readings),
-            "rejected": ("Messages that moved nothing, wholly or in part", lambda: ward.counts.rejected),
-            "frames": ("Frames sent to browsers", lambda: views.sent.frames),
-            "frame_bytes": ("Bytes of them", lambda: views.sent.bytes),
-            "fell_behind": ("Times that a browser was too slow for a frame", lambda: views.sent.fell_behind),
-            "asked_logins": ("Times that the broker was asked about a name and a password", lambda: people.asked),
-            "refused_logins": ("Attempts to sign in that were refused", lambda: people.refused),
-            "database_failures": ("Questions that the database did not answer", lambda: history.failures),
+        counters: dict[str, tuple[str, Callable[[], int]]] = {
+            "mqtt_connections": ("Connections established to the broker", lambda: listener.connections),
+            "messages_received": ("Messages received from the broker", lambda: ward.counts.messages),
+            "readings_received": ("Readings received from the broker", lambda: ward.counts.readings),
+            "messages_rejected": ("Messages rejected in whole or in part", lambda: ward.counts.rejected),
+            "frames_sent": ("Frames sent to browsers", lambda: views.sent.frames),
+            "frames_sent_bytes": ("Bytes of the frames sent to browsers", lambda: views.sent.bytes),
+            "slow_clients": ("Times that a browser was too slow for the next frame", lambda: views.sent.fell_behind),
+            "login_attempts": ("Logins checked with the broker", lambda: people.asked),
+            "login_failures": ("Logins rejected, by the broker or by the rate limit", lambda: people.refused),
+            "database_errors": ("Failed database queries", lambda: history.failures),
         }
-        self._counters = [(Counter(name + key, text, registry=registry), now) for key, (text, now) in counted.items()]
+        gauges: dict[str, tuple[str, Callable[[], float]]] = {
+            "mqtt_connected": ("1 if connected to the broker, else 0", lambda: ward.services.broker_there),
+            "devices": ("Devices with a status or a reading", lambda: len(ward.beds)),
+            "stream_subscribers": ("Open pages that receive the live stream", lambda: views.browsers),
+            "sessions": ("Browser sessions that are logged in", lambda: people.signed_in),
+        }
+        self._counters = [
+            (Counter(name + key, text, registry=registry), read) for key, (text, read) in counters.items()
+        ]
         self._seen = [0] * len(self._counters)
-        connected = Gauge(name + "connected", "1 while connected to the broker", registry=registry)
-        connected.set_function(lambda: ward.services.broker_there)
-        Gauge(name + "beds", "Devices known", registry=registry).set_function(lambda: len(ward.beds))
-        Gauge(name + "browsers", "Pages open", registry=registry).set_function(lambda: views.browsers)
-        Gauge(name + "logins", "Browsers signed in", registry=registry).set_function(lambda: people.signed_in)
+        for key, (text, read) in gauges.items():
+            Gauge(name + key, text, registry=registry).set_function(read)
 
     def page(self) -> bytes:
-        """The page that Prometheus reads."""
-        for place, (counter, now) in enumerate(self._counters):
-            value = now()
-            counter.inc(value - self._seen[place])
-            self._seen[place] = value
-        return generate_latest(self._registry)
+        """Return the page in Prometheus' text format."""
+        for index, (counter, read) in enumerate(self._counters):
+            value = read()
+            counter.inc(value - self._seen[index])
+            self._seen[index] = value
+        return generate_latest(self.registry)

@@ -81,6 +81,6 @@ def test_a_device_that_sends_without_end_delays_nobody_elses_alarm(
 def set_aside(worker: AlertsProcess) -> float:
     """How many messages the worker did not look at, because they were beyond their sender's share."""
     with urllib.request.urlopen(f"http://127.0.0.1:{worker.metrics_port}/metrics", timeout=5) as answer:
-        found = re.search(r"^vitalflow_alerts_set_aside_total (\S+)$", answer.read().decode(), re.MULTILINE)
+        found = re.search(r"^vitalflow_alerts_messages_throttled_total (\S+)$", answer.read().decode(), re.MULTILINE)
     assert found is not None
     return float(found[1])

@@ -34,7 +34,7 @@ MISSING = """SELECT (SELECT count(*) FROM device_gap) + count(*)
 CONNECTIONS = """
 from urllib.request import urlopen
 page = urlopen("http://127.0.0.1:9464/metrics").read().decode()
-print(*(line for line in page.splitlines() if line.startswith("vitalflow_ingest_connections_total")))"""
+print(*(line for line in page.splitlines() if line.startswith("vitalflow_ingest_mqtt_connections_total")))"""
 CERTIFICATES = [f"/var/lib/vitalflow/identity/{name}.crt" for name in ("broker", "database")]
 TOPIC = "vitalflow/vitals/icu-9/my-monitor"
 

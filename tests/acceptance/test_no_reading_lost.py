@@ -144,7 +144,7 @@ def test_memory_stays_within_one_window_while_the_database_is_away(
 
 
 def assert_within_one_window(ingest: IngestProcess) -> None:
-    held = ingest.metric("window_in_use")
+    held = ingest.metric("inflight_messages")
     assert 0 < held <= 4000
 
 

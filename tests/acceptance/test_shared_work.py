@@ -25,6 +25,6 @@ def test_one_of_three_that_share_the_work_is_killed_and_comes_back(
             time.sleep(3)
             victim.start()
         time.sleep(3)
-    taken = [ingest.metric("stored_total") for ingest in group]
+    taken = [ingest.metric("readings_stored_total") for ingest in group]
     assert all(share > 0 for share in taken), f"each has a share: {taken}"
     assert_all_stored_once(running, db, counted, "three ingests share the work, two are killed")

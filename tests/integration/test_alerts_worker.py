@@ -54,7 +54,7 @@ def test_a_desaturation_raises_escalates_is_acknowledged_and_clears(
     assert db.rows("SELECT * FROM alert_active") == []
     ingest.kill()
     ingest.start()
-    eventually(lambda: ingest.metric("received_total") >= 1, 10, "the retained alert comes again")
+    eventually(lambda: ingest.metric("messages_received_total") >= 1, 10, "the retained alert comes again")
     assert db.count("alert_event") == len(person.changes(f"{BED}/spo2-low")), "and changes nothing"
 
 
@@ -160,7 +160,7 @@ def test_all_that_waited_for_a_dead_worker_is_evaluated(
     for times in (1, 2):
         alerts.start()
         person = make_person(own_broker.port)
-        eventually(lambda: "vitalflow_alerts_evaluated_total 3000.0" in metrics_of(alerts), 20, "all of it")
+        eventually(lambda: "vitalflow_alerts_readings_evaluated_total 3000.0" in metrics_of(alerts), 20, "all of it")
         person.measure(heart_rate=150)
         person.sees(f"{BED}/heart-rate-high", state="active")
         person.measure(heart_rate=80)
@@ -180,8 +180,8 @@ def test_two_workers_share_the_wards_and_neither_touches_the_others(
     for ward in (1, 2, 3):
         person.measure(f"bed-{ward}", f"icu-{ward}", heart_rate=150)
     ids = [person.sees(place, state="active").alert_id for place in places]
-    assert "vitalflow_alerts_evaluated_total 1.0" in metrics_of(first)
-    assert "vitalflow_alerts_evaluated_total 2.0" in metrics_of(second)
+    assert "vitalflow_alerts_readings_evaluated_total 1.0" in metrics_of(first)
+    assert "vitalflow_alerts_readings_evaluated_total 2.0" in metrics_of(second)
     second.kill()
     person.does("acknowledge", places[0])
     person.sees(places[0], state="acknowledged")
@@ -270,7 +270,7 @@ def test_a_broker_that_drops_messages_is_an_alarm(
         away.on_subscribe = lambda client, *_: client.disconnect() and None
         away.connect("127.0.0.1", small.port)
         away.loop_forever()
-        eventually(lambda: "broker_dropped 0.0" in metrics_of(alerts), 20, "the broker's first word")
+        eventually(lambda: "broker_dropped_messages 0.0" in metrics_of(alerts), 20, "the broker's first word")
         time.sleep(6)  # it tells every 5 s: the worker has heard a zero by now
         for _ in range(50):
             person.send("queue", b"one too many")

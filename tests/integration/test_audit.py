@@ -84,7 +84,11 @@ def test_what_is_told_again_is_kept_once(broker: BrokerServer, db: Db, make_inge
     other = make_ingest(broker.url, db)  # a new session: hears what is retained
     ingest.stop()
     ingest.start()
-    eventually(lambda: other.metric("received_total") >= 1 <= ingest.metric("received_total"), 20, "told again")
+    eventually(
+        lambda: other.metric("messages_received_total") >= 1 <= ingest.metric("messages_received_total"),
+        20,
+        "told again",
+    )
     assert [who for (who, *_) in db.rows(QUERY)] == ["A", "B", "A", "nurse Ada", "nurse Ada", "nurse Ada"]
     assert db.rows("SELECT actor, detail FROM bed_limit") == [("A", {"limits": {"spo2-low": 88.0}})]
 
@@ -94,7 +98,11 @@ def test_limits_that_were_set_while_nobody_listened_are_kept_when_they_are_heard
 ) -> None:
     tell(broker, LIMITS, {"by": "A", "limits": {"spo2-low": 88}}, retain=True)
     first, second = make_ingest(broker.url, db), make_ingest(broker.url, db)
-    eventually(lambda: first.metric("received_total") >= 1 <= second.metric("received_total"), 20, "both hear it")
+    eventually(
+        lambda: first.metric("messages_received_total") >= 1 <= second.metric("messages_received_total"),
+        20,
+        "both hear it",
+    )
     assert [who for (who, *_) in db.rows(QUERY)] == ["A"], "kept, and by one of them"
 
 
@@ -148,7 +156,7 @@ def test_a_command_that_was_committed_and_not_acknowledged_is_kept_once(
     ingest.kill()
     link.deaf.clear()
     ingest.start()
-    eventually(lambda: ingest.metric("received_total") >= 2, 20, "they come again")
+    eventually(lambda: ingest.metric("messages_received_total") >= 2, 20, "they come again")
     tell(broker, ACKS, PAUSE)  # the same words, and another deed
     eventually(lambda: db.count("audit_event") == 4, 20, "one more")
     assert [action for (_, action, *_) in db.rows(QUERY)] == [

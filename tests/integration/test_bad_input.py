@@ -56,7 +56,7 @@ def test_every_hostile_message_is_kept_with_its_reason_and_the_good_ones_are_sto
         good = reading(start + timedelta(milliseconds=number), {"spo2": 97.0}, boot=1, seq=number + 1)
         messages.append(("vitalflow/vitals/icu-1/good", encode(good)))
     publish(broker, messages)
-    eventually(lambda: ingest.metric("received_total") == len(messages), 20, f"{len(messages)} messages")
+    eventually(lambda: ingest.metric("messages_received_total") == len(messages), 20, f"{len(messages)} messages")
 
     assert db.one("SELECT count(*) FROM patient_vitals WHERE device_id = 'good'") == len(HOSTILE)
     query = "SELECT topic, payload, payload_size, reason, detail FROM rejected_message ORDER BY id"
@@ -73,8 +73,8 @@ def test_every_hostile_message_is_kept_with_its_reason_and_the_good_ones_are_sto
         rows = db.one("SELECT count(*) FROM patient_vitals WHERE device_id = %s", device)
         assert rows == message.get("stored", 0), message["name"]
     assert not kept
-    assert ingest.metric("rejected_total") == db.count("rejected_message")
-    assert ingest.metric("rejected_total", reason="too_large") == 4
+    assert ingest.metric("messages_rejected_total") == db.count("rejected_message")
+    assert ingest.metric("messages_rejected_total", reason="too_large") == 4
     assert ingest.metric("unknown_keys_total") == 3
     assert ingest.stop() == 0
 
@@ -86,7 +86,7 @@ def test_an_implausible_sign_becomes_null_and_the_rest_is_stored(
     now = datetime.now(UTC).isoformat()
     payload = f'{{"time":"{now}","heart_rate":801,"spo2":88,"sensor_off":["resp_rate"]}}'.encode()
     publish(broker, [("vitalflow/vitals/icu-1/bed-1", payload)])
-    eventually(lambda: ingest.metric("received_total") == 1, 20, "the message")
+    eventually(lambda: ingest.metric("messages_received_total") == 1, 20, "the message")
     rows = db.rows("SELECT heart_rate, spo2, sensor_off, status FROM patient_vitals")
     assert rows == [(None, 88.0, ["resp_rate"], "CRITICAL")]
     told = db.rows("SELECT payload, reason, detail FROM rejected_message")
@@ -121,7 +121,7 @@ def test_of_4000_damaged_messages_every_one_is_stored_or_rejected(
     ingest = make_ingest(broker.url, db)
     made = [dice.randbytes(dice.randrange(200)) if i % 4 == 0 else almost_a_reading(dice) for i in range(4000)]
     publish(broker, [(f"vitalflow/vitals/fuzz/device-{i}", payload) for i, payload in enumerate(made)])
-    eventually(lambda: ingest.metric("received_total") == len(made), 30, "all messages")
+    eventually(lambda: ingest.metric("messages_received_total") == len(made), 30, "all messages")
     stored = {row[0] for row in db.rows("SELECT device_id FROM patient_vitals")}
     rejected = {topic: payload for topic, payload in db.rows("SELECT topic, payload FROM rejected_message")}
     for i, payload in enumerate(made):
@@ -148,7 +148,7 @@ def test_what_only_the_database_refuses_is_isolated_and_kept_in_its_words(
         told = reading(start + timedelta(milliseconds=i), {"spo2": 97.0}, boot=1, seq=i + 1, patient_id=patient)
         messages.append(("vitalflow/vitals/icu-1/bed-1", encode(told)))
     publish(broker, messages)
-    eventually(lambda: ingest.metric("received_total") == 500, 30, "all messages")
+    eventually(lambda: ingest.metric("messages_received_total") == 500, 30, "all messages")
     assert db.count() == 500 - len(poisoned)
     kept = db.rows("SELECT payload, reason, detail FROM rejected_message ORDER BY id")
     assert [payload for payload, *_ in kept] == [messages[i][1] for i in sorted(poisoned)]

@@ -38,6 +38,6 @@ def test_a_backlog_comes_as_an_array_and_twice_without_harm(
     backlog = [reading(start + timedelta(seconds=i), {"spo2": 97.0}, boot=9, seq=i + 1) for i in range(100)]
     for _ in range(2):
         send(broker, "vitalflow/vitals/icu-1/bed-1", encode_many(backlog))
-    eventually(lambda: ingest.metric("received_total") == 2, 20, "both messages")
+    eventually(lambda: ingest.metric("messages_received_total") == 2, 20, "both messages")
     assert db.count() == 100
-    assert ingest.metric("duplicate_total") == 100
+    assert ingest.metric("readings_duplicate_total") == 100

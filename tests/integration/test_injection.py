@@ -68,9 +68,9 @@ def state(db: Db) -> list[tuple[object, ...]]:
 
 
 def drive(broker: BrokerServer, ingest: IngestProcess, messages: list[tuple[str, bytes]]) -> None:
-    before = ingest.metric("received_total")
+    before = ingest.metric("messages_received_total")
     publish(broker, messages)
-    eventually(lambda: ingest.metric("received_total") == before + len(messages), 20, "all of them are stored")
+    eventually(lambda: ingest.metric("messages_received_total") == before + len(messages), 20, "all of them are stored")
 
 
 def test_every_text_of_a_message_is_stored_as_it_came(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:

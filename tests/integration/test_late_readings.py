@@ -52,11 +52,11 @@ def test_late_readings_are_noted_with_the_readings(
     send(broker, (3, NOW), (4, late), (5, late + timedelta(seconds=59)), (6, late + timedelta(minutes=7)))
     eventually(partial(count_is, community, 6), 10, "late ones beside one in time")
     assert sorted(notes(community)) == [(late, 2), (late + timedelta(minutes=7), 1)]
-    eventually(lambda: ingest.metric("late_total") == 3, 5, "it counts them")
+    eventually(lambda: ingest.metric("readings_late_total") == 3, 5, "it counts them")
     # In time again, and the same late one once more: stored once.
     send(broker, (7, NOW))
     send(broker, (4, late))
-    eventually(lambda: ingest.metric("duplicate_total") == 1, 10, "a duplicate")
+    eventually(lambda: ingest.metric("readings_duplicate_total") == 1, 10, "a duplicate")
     assert community.count() == 7
 
 

@@ -155,14 +155,14 @@ def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_an
         ensure_database(server.url("postgres"), OWNER)
         new = db_of(server, OWNER)
         ingest = make_ingest(broker.url, new)
-        assert ingest.metric("connected") == 1
+        assert ingest.metric("mqtt_connected") == 1
         send(broker.port, "vitalflow/vitals/w/d", a_reading())
         eventually(lambda: "its logins are made by: python -m sql migrate" in ingest.said(), 10, "a sentence")
-        assert ingest.metric("waiting") == 1
+        assert ingest.metric("database_blocked") == 1
         with connect(new.owner_url) as connection:
             migrate(connection, logins(server, OWNER), lambda _: None)
         eventually(lambda: new.count() == 1, 10, "the reading, with no restart")
-        eventually(lambda: ingest.metric("waiting") == 0, 5, "that it no longer waits")
+        eventually(lambda: ingest.metric("database_blocked") == 0, 5, "that it no longer waits")
         assert ingest.stop() == 0
     finally:
         server.stop()
@@ -177,7 +177,7 @@ def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(
     server.stop_at_once()
     for seq in range(1, 51):
         send(broker.port, "vitalflow/vitals/w/d", a_reading(seq))
-    eventually(lambda: ingest.metric("window_in_use") == 50, 20, "fifty messages in hand")
+    eventually(lambda: ingest.metric("inflight_messages") == 50, 20, "fifty messages in hand")
     started = time.monotonic()
     assert ingest.stop() == 0
     assert time.monotonic() - started < 5
@@ -197,7 +197,7 @@ def test_sigterm_stores_and_acknowledges_the_open_batch_and_says_goodbye(
     assert online.state == "online"
     for seq in range(1, 6):
         send(broker.port, "vitalflow/vitals/w/d", a_reading(seq))
-    eventually(lambda: ingest.metric("window_in_use") == 5, 20, "five messages in the open batch")
+    eventually(lambda: ingest.metric("inflight_messages") == 5, 20, "five messages in the open batch")
     assert db.count() == 0
     assert ingest.stop() == 0
     assert db.count() == 5
@@ -206,7 +206,7 @@ def test_sigterm_stores_and_acknowledges_the_open_batch_and_says_goodbye(
     assert (offline.state, offline.boot) == ("offline", online.boot)
     ingest.start()
     time.sleep(1)
-    assert ingest.metric("received_total") == 0, "they were acknowledged, so they do not come again"
+    assert ingest.metric("messages_received_total") == 0, "they were acknowledged, so they do not come again"
 
 
 def test_a_second_instance_is_refused_and_the_first_goes_on(
@@ -255,7 +255,7 @@ def test_a_broker_that_restarts_is_found_again_and_what_it_kept_is_stored(
         eventually(lambda seq=seq: db.count() == seq, 20, "a row")  # type: ignore[misc]
         own_broker.stop()
         own_broker.start()
-        eventually(lambda seq=seq: ingest.metric("connections_total") == seq + 1, 15, "a connection")  # type: ignore[misc]
+        eventually(lambda seq=seq: ingest.metric("mqtt_connections_total") == seq + 1, 15, "a connection")  # type: ignore[misc]
     assert "the broker has forgotten our session" not in ingest.said()
     assert ingest.stop() == 0
 

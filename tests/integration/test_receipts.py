@@ -105,7 +105,7 @@ def test_nothing_is_told_before_it_is_committed(
     with monitor(broker.port) as device:
         server.stop_at_once()
         device.send(a_reading(1))
-        eventually(lambda: ingest.metric("window_in_use") == 1, 10, "it is in hand")
+        eventually(lambda: ingest.metric("inflight_messages") == 1, 10, "it is in hand")
         time.sleep(1)
         assert device.told == []
         server.start()

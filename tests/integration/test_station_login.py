@@ -325,7 +325,7 @@ def test_signing_out_ends_this_browser_and_no_other(
     station = station_of(shared_secured, make_station)
     here, there = (station.sign_in("grace", "word-of-grace") for _ in range(2))
     pages = [listen(station, cookie) for cookie in (here, there)]
-    assert "vitalflow_station_logins 2.0" in station.ask("GET", "/metrics")[1]
+    assert "vitalflow_station_sessions 2.0" in station.ask("GET", "/metrics")[1]
     status, _, headers = station.ask("POST", "/signout", {}, Cookie=here)
     assert status == 200
     assert "Max-Age=0" in headers["Set-Cookie"]
@@ -347,7 +347,7 @@ def test_a_script_that_asks_often_connects_to_the_broker_once(
     station = station_of(shared_secured, make_station)
     for _ in range(10):
         assert station.ask("GET", "/api/ward", Authorization=basic("grace", "word-of-grace"))[0] == 200
-    assert "vitalflow_station_asked_logins_total 1.0" in station.ask("GET", "/metrics")[1]
+    assert "vitalflow_station_login_attempts_total 1.0" in station.ask("GET", "/metrics")[1]
     for header in (
         "Basic",
         "Basic !",

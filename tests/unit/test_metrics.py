@@ -1,0 +1,47 @@
+"""The metrics of all services follow Prometheus' conventions (prometheus.io/docs/practices/naming)."""
+
+import re
+from unittest.mock import MagicMock
+
+import pytest
+from prometheus_client import CollectorRegistry, Metric
+
+import alerts.metrics
+import ingest.metrics
+import station.metrics
+
+REGISTRIES: dict[str, CollectorRegistry] = {
+    "ingest": ingest.metrics.Metrics().registry,
+    "alerts": alerts.metrics.Metrics().registry,
+    "station": station.metrics.Metrics(*[MagicMock()] * 5).registry,
+}
+METRICS = [(service, metric) for service, registry in REGISTRIES.items() for metric in registry.collect()]
+OTHER_UNITS = {"ms", "millis", "milliseconds", "sec", "secs", "min", "minutes", "hours", "kb", "mb", "percent"}
+UNIT_OF_HELP = {"Time": "_seconds", "Age": "_seconds", "Unix time": "_timestamp_seconds", "Bytes": "_bytes"}
+
+
+@pytest.mark.parametrize(("service", "metric"), METRICS, ids=lambda value: getattr(value, "name", None))
+def test_a_metric_follows_the_conventions(service: str, metric: Metric) -> None:
+    assert re.fullmatch(rf"vitalflow_{service}(_[a-z]+)+", metric.name)
+    words = metric.name.split("_")
+    assert not OTHER_UNITS & set(words)
+    assert "total" not in words, "the client appends it to counters"
+    for start, unit in UNIT_OF_HELP.items():
+        if re.match(rf"{start}\b(?! that)", metric.documentation):
+            assert metric.name.endswith(unit)
+    assert re.match(r"[A-Z1]", metric.documentation)
+    assert not metric.documentation.endswith(".")
+
+
+def test_counters_and_no_other_metric_are_served_with_the_suffix_total() -> None:
+    for _, metric in METRICS:
+        is_counter = [sample.name.endswith("_total") for sample in metric.samples if "_created" not in sample.name]
+        assert set(is_counter) <= {metric.type == "counter"}
+
+
+def test_the_same_thing_has_the_same_name_in_every_service() -> None:
+    texts: dict[str, set[str]] = {}
+    for service, metric in METRICS:
+        texts.setdefault(metric.name.removeprefix(f"vitalflow_{service}_"), set()).add(metric.documentation)
+    assert {"mqtt_connected", "mqtt_connections"} <= texts.keys()
+    assert len(texts["mqtt_connected"]) == len(texts["mqtt_connections"]) == 1
