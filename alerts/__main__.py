@@ -1,7 +1,6 @@
 """`python -m alerts`: options, settings, start. A command is a function here; what it does is in its own module."""
 
 import json
-import logging
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from alerts.rulefile import DEFAULT, load
 from alerts.settings import AlertsSettings, ReaderSettings
 from alerts.watch import Watch
 from alerts.worker import Worker
+from vitals import log
 from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.recording import Format
 
@@ -39,11 +39,7 @@ def run(
     An alert stays on its topic as it now stands, so a worker that was killed goes on where it was. SIGHUP reads the
     rule file again. Its settings are environment variables, all listed in .env.example.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    log.configure(verbose)
     with exit_on_error("vitalflow alerts"):
         settings = AlertsSettings.read(os.environ)
         metrics = Metrics()

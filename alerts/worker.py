@@ -21,12 +21,13 @@ from alerts.metrics import Metrics
 from alerts.readback import read_back
 from alerts.rulefile import BadRules, load
 from alerts.settings import AlertsSettings
-from mqtt.instance import find_running_instance
+from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import Session
 from vitals.alert import Alert, Event, Priority, encode_alert
 from vitals.codec import TimeWindow
-from vitals.errors import PermanentError, TransientError
+from vitals.errors import TransientError
+from vitals.log import WaitLog
 from vitals.rules import encode_rules
 
 log = logging.getLogger("alerts")
@@ -36,7 +37,6 @@ MOST_UNPUBLISHED = 1000  # alerts the broker has not taken; beyond it readings a
 TICK = 0.5  # seconds between two looks at what time alone changes,
 COUNTING = 5.0  # and between two counts of all beds and alerts for /metrics
 REST = 0.02  # seconds that the socket is left alone after a look that found little; the price is an alarm's
-REMINDER = 30.0  # seconds between two lines that say we are still waiting
 
 
 class Worker:
@@ -135,26 +135,25 @@ class Worker:
     # --- the steps ---
 
     def _refuse_a_second_instance(self) -> None:
-        service_topic = self._topics.service(self._service)
-        other = find_running_instance(self._settings.broker, service_topic, lambda: self._stopping, log)
-        if other is not None:
-            raise PermanentError(
-                f"an alert worker with the client id {self._service!r} is already running ({other}); "
-                "stop it first, or give this one its own VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS"
-            )
+        refuse_second_instance(
+            self._settings.broker,
+            self._topics.service(self._service),
+            f"an alert worker with the client id {self._service!r}",
+            "VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS",
+            lambda: self._stopping,
+            log,
+        )
 
     def _restore(self) -> None:
         settings = self._settings
-        told_at = None
+        wait_log = WaitLog(f"the broker at {settings.broker}", log.warning)
         while not self._stopping:
             try:
                 found = read_back(
                     settings.broker, self._topics, self._service, [*settings.wards, WARD], lambda: self._stopping
                 )
             except TransientError as away:
-                if told_at is None or time.monotonic() - told_at > REMINDER:
-                    told_at = time.monotonic()
-                    log.warning("waiting for the broker at %s: %s", settings.broker, away)
+                wait_log.waiting(str(away), time.monotonic())
                 time.sleep(0.5)
                 continue
             if found is None:

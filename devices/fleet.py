@@ -15,9 +15,10 @@ from devices.outbox import CAPACITY, Outbox
 from devices.outbox_file import OutboxFile
 from devices.publisher import OnTaken, Publisher
 from devices.source import Source
-from devices.tally import Puzzles, Tally, Trouble
+from devices.tally import Tally
 from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError
+from vitals.log import Throttle, WaitLog
 from vitals.topics import InvalidTopic, Topics
 
 CONNECTS_PER_S = 400  # so many new connections a second; Mosquitto's queue for accepting is 100 long
@@ -61,19 +62,18 @@ async def run_fleet(
     check_names(sources, topics)
     allow_open_files(len(sources))
     tally = Tally(len(sources)) if tally is None else tally
-    trouble, puzzles = Trouble(str(broker)), Puzzles()
+    wait_log = WaitLog(f"the broker at {broker}", tell, " (trying again; readings are kept meanwhile)")
+    bad_receipts = Throttle()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_but_for_closed_sockets)
 
     def failed(reason: str) -> None:
-        sentence = trouble.sentence(reason, loop.time())
-        if sentence:
-            tell(sentence)
+        wait_log.waiting(reason, loop.time())
 
     def puzzled(problem: str) -> None:
-        sentence = puzzles.sentence(problem, loop.time())
-        if sentence:
-            tell(sentence)
+        if bad_receipts.due(loop.time()):
+            more = bad_receipts.suppressed
+            tell(f"a receipt was ignored: {problem}" + (f" ({more} more like it since the last line)" if more else ""))
 
     outboxes = [Outbox(outbox) for _ in sources]
     if file is not None:
@@ -95,7 +95,9 @@ async def run_fleet(
     producing = [asyncio.create_task(p.produce(start)) for p in publishers]
     delivering = [asyncio.create_task(p.deliver(i / CONNECTS_PER_S)) for i, p in enumerate(publishers)]
     stopping = asyncio.create_task(stop.wait())
-    speaking = asyncio.create_task(_tell_when_over(trouble, tally, tell))
+    speaking = asyncio.create_task(
+        _tell_when_over(wait_log, tally, lambda: tell(f"connected to the broker at {broker}"))
+    )
     everything = asyncio.gather(*producing, *delivering)
     try:
         await asyncio.wait((everything, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -170,9 +172,8 @@ def _but_for_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, 
         loop.default_exception_handler(context)
 
 
-async def _tell_when_over(trouble: Trouble, tally: Tally, tell: Tell) -> None:
+async def _tell_when_over(wait_log: WaitLog, tally: Tally, over: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(SPEAK_S)
-        sentence = trouble.over() if tally.connected == tally.devices else None
-        if sentence:
-            tell(sentence)
+        if tally.connected == tally.devices and wait_log.over():
+            over()

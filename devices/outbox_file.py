@@ -21,10 +21,10 @@ import msgspec
 
 from devices.outbox_opening import Told, opened
 from devices.source import Source
-from devices.tally import REMIND_S
 from devices.unconfirmed import Name
 from vitals.codec import encode
 from vitals.errors import PermanentError
+from vitals.log import Throttle
 from vitals.reading import FullReading, Reading, reading
 from vitals.receipt import ranges
 
@@ -48,7 +48,7 @@ class OutboxFile:
     def __init__(self, path: Path, tell: Told) -> None:
         self.path = path
         self._tell = tell
-        self._logged_at = -REMIND_S
+        self._throttle = Throttle()
         self._database = opened(path, tell)
 
     def begin(self, sources: Sequence[Source]) -> list[Start]:
@@ -103,8 +103,7 @@ class OutboxFile:
             with self._writing():
                 self._database.executemany(statement, rows)
         except sqlite3.Error as error:
-            if monotonic() - self._logged_at >= REMIND_S:
-                self._logged_at = monotonic()
+            if self._throttle.due(monotonic()):
                 self._tell(f"{self.path} cannot be written ({error}); readings are kept in memory only meanwhile")
 
     @contextmanager

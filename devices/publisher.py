@@ -20,6 +20,7 @@ from devices.source import Source
 from devices.tally import Tally
 from mqtt.async_client import connection, listen, publish, reason
 from mqtt.endpoint import BrokerEndpoint
+from vitals.backoff import Backoff
 from vitals.codec import encode, encode_many
 from vitals.reading import Reading
 from vitals.receipt import RECEIPT_EVERY_S, decode_receipt
@@ -28,8 +29,8 @@ from vitals.topics import Topics
 OnTaken = Callable[[str, Sequence[Reading]], None]
 """Called with the device and its readings that the broker has just acknowledged for the first time."""
 
-FIRST_RETRY_S, LAST_RETRY_S = 0.5, 8.0  # back-off doubles from the first to the last
-STEADY_S = 5.0  # a connection that lasted so long was a good one: the next failure begins with FIRST_RETRY_S
+RETRY_S = (0.5, 8.0)  # first and longest pause between two attempts to connect
+STEADY_S = 5.0  # a connection that lasted at least this long resets the back-off
 LEAVE_S = 3.0  # seconds for emptying the outbox after a stop
 RECEIPTS_S = 6.0  # seconds for the last receipts after a stop: one interval of receipts and a commit
 LAST_RECEIPTS_S = 30.0  # and after the last reading of a source that ends by itself: time to send once more
@@ -97,7 +98,7 @@ class Publisher:
         3. Connection lost, or no PUBACK: back to 1; the batch under way is the first again.
         4. At the end publish the offline state by ourselves, because an orderly DISCONNECT discards the will.
         """
-        retry_s = FIRST_RETRY_S
+        backoff = Backoff(*RETRY_S, STEADY_S)
         loop = asyncio.get_running_loop()
         await self._pause(delay_s)
         while not (self._leaving.is_set() or self._is_done(loop.time())):
@@ -109,14 +110,13 @@ class Publisher:
                     await self._converse(client)
                     return
             except MqttError as error:
-                steady = since is not None and loop.time() - since > STEADY_S
-                retry_s = FIRST_RETRY_S if steady else min(2 * retry_s, LAST_RETRY_S)
-                # A broker lets the newest of two clients with one name stay, and tells the other one nothing.
-                twin = since is not None and not steady
+                lasted_s = 0.0 if since is None else loop.time() - since
+                # A broker keeps the newest of two clients with one client id and disconnects the other without a reason.
+                twin = since is not None and lasted_s < STEADY_S
                 hint = "; is another device connected under the same name?" if twin else ""
                 self._failed(reason(error, self._broker) + hint)
             # Jitter: thousands of devices that lost the broker together must not come back together.
-            await self._pause(retry_s * random.uniform(0.5, 1.0))
+            await self._pause(backoff.next(lasted_s) * random.uniform(0.5, 1.0))
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, unless it is time to leave."""

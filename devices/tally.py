@@ -1,11 +1,6 @@
-"""What a fleet counts, and how it is told: one line for all devices, never one line for each.
+"""Counters of a fleet and the two lines made of them: a progress line and a summary. Pure."""
 
-`publisher` counts here and reports trouble here; `fleet` lets the lines out. Pure: time is an argument.
-"""
-
-from dataclasses import dataclass, field
-
-REMIND_S = 30.0  # seconds between two sentences about the same broker being away
+from dataclasses import dataclass
 
 
 @dataclass(slots=True)
@@ -59,44 +54,3 @@ class Tally:
         if self.rejected:
             parts.append(f"{self.rejected} refused (see the table rejected_message)")
         return ", ".join(parts)
-
-
-@dataclass(slots=True)
-class Trouble:
-    """Turns the failures of thousands of connections into a sentence now and then."""
-
-    broker: str
-    remind_s: float = REMIND_S
-    _told_at: float | None = field(default=None, init=False)
-
-    def sentence(self, reason: str, now: float) -> str | None:
-        """What to say about a failed connection at `now` (monotonic seconds); None where it was said lately."""
-        if self._told_at is not None and now - self._told_at < self.remind_s:
-            return None
-        self._told_at = now
-        return f"waiting for the broker at {self.broker}: {reason} (trying again; readings are kept meanwhile)"
-
-    def over(self) -> str | None:
-        """What to say when every device is connected; None where nothing was wrong."""
-        if self._told_at is None:
-            return None
-        self._told_at = None
-        return f"connected to the broker at {self.broker}"
-
-
-@dataclass(slots=True)
-class Puzzles:
-    """Turns receipts that make no sense, of any number of devices, into a sentence now and then."""
-
-    remind_s: float = REMIND_S
-    _told_at: float | None = field(default=None, init=False)
-    _untold: int = field(default=0, init=False)
-
-    def sentence(self, problem: str, now: float) -> str | None:
-        """What to say about a receipt at `now` (monotonic seconds); None where one was told lately."""
-        if self._told_at is not None and now - self._told_at < self.remind_s:
-            self._untold += 1
-            return None
-        more = f" ({self._untold} more like it since the last line)" if self._untold else ""
-        self._told_at, self._untold = now, 0
-        return f"a receipt was ignored: {problem}{more}"

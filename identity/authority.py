@@ -7,7 +7,6 @@ revoked.txt       serial numbers of revoked certificates, one a line, with name 
 revoked.crl       the same, signed, for the broker
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from identity import ca
 from identity.ca import Pair
 from mqtt.tls import new_ca, refuse_readable
 from vitals.errors import PermanentError
+from vitals.files import write_atomic
 
 CA_NAME = "VitalFlow local CA"
 Say = Callable[[str], None]
@@ -152,12 +152,7 @@ def write_for_group(path: Path, content: bytes) -> None:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    fresh = path.with_name(f"{path.name}.new")
     try:
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), mode)
-        fresh.replace(path)
+        write_atomic(path, content, mode)
     except OSError as error:
         raise PermanentError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,10 +1,8 @@
 """`python -m ingest`: options, settings, start."""
 
 import gc
-import logging
 import os
 import signal
-import sys
 from typing import Annotated
 
 import typer
@@ -12,6 +10,7 @@ import typer
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import IngestSettings
+from vitals import log
 from vitals.errors import exit_on_error
 
 app = typer.Typer(add_completion=False)
@@ -28,11 +27,7 @@ def ingest(
     While broker or database are away it waits and says for what. Its settings are environment
     variables, all listed in .env.example; VITALFLOW_INGEST_URL is the one that has no default.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    log.configure(verbose)
     with exit_on_error("vitalflow ingest"):
         settings = IngestSettings.read(os.environ)
         metrics = Metrics()

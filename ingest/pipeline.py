@@ -22,7 +22,7 @@ from ingest.retention import Retention
 from ingest.settings import IngestSettings
 from ingest.store import Store
 from ingest.writer import Writer
-from mqtt.instance import find_running_instance
+from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import Session
 from vitals.audit import filters
@@ -120,12 +120,14 @@ class Pipeline:
         self._leave()
 
     def _refuse_a_second_instance(self) -> None:
-        other = find_running_instance(self._settings.broker, self._service_topic, lambda: self._stopping, log)
-        if other is not None:
-            raise PermanentError(
-                f"an ingest with the client id {self._settings.ingest_client_id!r} is already running ({other}); "
-                "stop it first, or give this one its own VITALFLOW_INGEST_CLIENT_ID"
-            )
+        refuse_second_instance(
+            self._settings.broker,
+            self._service_topic,
+            f"an ingest with the client id {self._settings.ingest_client_id!r}",
+            "VITALFLOW_INGEST_CLIENT_ID",
+            lambda: self._stopping,
+            log,
+        )
 
     def _warn_of_the_broker(self) -> None:
         path = self._settings.ingest_broker_conf

@@ -13,12 +13,12 @@ from queue import SimpleQueue
 
 from ingest.batch import Batch
 from ingest.store import Away, Store, Unexpected, Written
+from vitals.backoff import Backoff
+from vitals.log import Throttle
 
 log = logging.getLogger("ingest")
 
-FIRST_PAUSE = 0.1  # seconds before a batch is tried again
-LONGEST_PAUSE = 2.0  # seconds; also about how late ingest notices that the database is back
-REMINDER = 30.0  # seconds between two lines that say we are still waiting
+RETRY_S = (0.1, 2.0)  # first and longest pause before a batch is tried again; also the delay after the database is back
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +74,20 @@ class Writer(threading.Thread):
 
     def _until_stored(self, batch: Batch) -> Written | None:
         """Try until the batch is stored; None when giving up."""
-        pause, told_at = FIRST_PAUSE, None
+        backoff, throttle = Backoff(*RETRY_S), Throttle()
         while True:
             try:
                 written = self._store.write(batch)
             except (Away, Unexpected) as trouble:
-                now = time.monotonic()
-                if told_at is None or now - told_at >= REMINDER:
-                    told_at = now
+                if throttle.due(time.monotonic()):
                     self._tell(trouble, batch)
                 self._count_retry()
                 self.waiting = True
-                if self._giving_up.wait(pause):
+                if self._giving_up.wait(backoff.next()):
                     return None
-                pause = min(pause * 2, LONGEST_PAUSE)
             else:
                 self.waiting = False
-                if told_at is not None:
+                if throttle.reset():
                     log.info("the database is back; stored the batch that waited")
                 return written
 

@@ -3,7 +3,6 @@
 JSON: the device's name -> its ward and password. For its owner only, because whoever reads it can be every one of them.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from mqtt.tls import refuse_readable
 from vitals.errors import PermanentError
+from vitals.files import write_atomic
 
 
 class Credential(Struct, frozen=True):
@@ -39,8 +39,4 @@ def read_credentials(path: Path) -> dict[str, Credential]:
 def write_credentials(path: Path, credentials: Mapping[str, Credential]) -> None:
     """Write the file in one step, for its owner only."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(credentials)) + b"\n")
-    fresh.replace(path)
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(credentials)) + b"\n")

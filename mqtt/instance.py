@@ -11,7 +11,7 @@ from collections.abc import Callable
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.one_shot import OneShotClient, connect_once
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status
-from vitals.errors import TransientError
+from vitals.errors import PermanentError, TransientError
 
 ANSWER_TIMEOUT = 3.0  # seconds for the broker to send what it retains
 LOOK_UP = 0.2  # seconds between two looks at whether we are to stop
@@ -31,6 +31,24 @@ def find_running_instance(
             return _listen(there, stopping, log)
     except TransientError:
         return None
+
+
+def refuse_second_instance(
+    broker: BrokerEndpoint,
+    service_topic: str,
+    what: str,
+    setting: str,
+    stopping: Callable[[], bool],
+    log: logging.Logger,
+) -> None:
+    """Raise PermanentError if another process holds our client id.
+
+    what      this service and its client id, as in "a station with the client id 'station'"
+    setting   the variables that give a second instance an identity of its own
+    """
+    other = find_running_instance(broker, service_topic, stopping, log)
+    if other is not None:
+        raise PermanentError(f"{what} is already running ({other}); stop it first, or give this one its own {setting}")
 
 
 def _listen(there: OneShotClient, stopping: Callable[[], bool], log: logging.Logger) -> ServiceStatus | None:

@@ -9,6 +9,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from vitals.payload import DECODE_ERRORS
+
 HEARTBEAT_S = 2.0
 """Seconds between two heartbeats; one that is missing twice in a row is not there any more. Short, because a service
 that comes back after a broker's crash waits that long before it believes that nobody else holds its session."""
@@ -38,5 +40,5 @@ def decode_service_status(payload: bytes) -> ServiceStatus | None:
     """Take a presence apart; None for anything that is none."""
     try:
         return _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return None

@@ -19,14 +19,14 @@ from mqtt.endpoint import BrokerEndpoint, prepare
 from mqtt.fast_client import Deliver, FastClient
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
 from mqtt.tls import client_cert_hint, describe_tls_error
+from vitals.backoff import Backoff
 from vitals.errors import PermanentError
+from vitals.log import WaitLog
 
 SESSION_EXPIRY = 14 * 86_400  # seconds the broker keeps what is ours while we are away; mosquitto.conf says the same
 KEEPALIVE = 15  # seconds; after 1.5 times that without a word the broker publishes our will
 CONNECT_TIMEOUT = 3.0  # seconds
-FIRST_PAUSE = 0.2  # seconds between two attempts to connect
-LONGEST_PAUSE = 5.0
-REMINDER = 30.0  # seconds between two lines that say we are still waiting
+RETRY_S = (0.2, 5.0)  # first and longest pause between two attempts to connect
 NO_TLS = "; if it expects encryption, write mqtts:// in VITALFLOW_MQTT_URL"
 
 
@@ -70,12 +70,12 @@ class Session:
         self._ever_connected = False
         self._failed: str | None = None
         self._replaced_by: ServiceStatus | None = None
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff(*RETRY_S)
         self._next_attempt = 0.0
         self._attempt_ends = 0.0
         self._next_beat = 0.0
         self._next_care = 0.0
-        self._logged_at: float | None = None
+        self._wait_log = WaitLog(f"the broker at {broker}", log.warning)
         self._client = self._make_client()
 
     # --- what the pipeline calls, in the order of a turn ---
@@ -88,14 +88,13 @@ class Session:
             return
         if now < self._next_attempt:
             return
-        self._next_attempt = now + self._pause
+        self._next_attempt = now + self._backoff.next()
         self._attempt_ends = now + CONNECT_TIMEOUT
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
         self.connection += 1
         try:
             self._client.reconnect()
         except (OSError, ValueError) as error:
-            self._tell(describe_tls_error(error, self._broker.host, self._broker.port, self._broker.ca))
+            self._log_failure(describe_tls_error(error, self._broker.host, self._broker.port, self._broker.ca))
 
     def fileno(self) -> int | None:
         """For select(); None while there is no connection."""
@@ -229,10 +228,10 @@ class Session:
         self._connected = True
         if self._ever_connected and not flags.session_present:
             self._log.warning("the broker has forgotten our session, and with it the readings that it kept for us")
-        if self._logged_at is not None or not self._ever_connected:
+        if self._wait_log.over() or not self._ever_connected:
             self._log.info("connected to the broker at %s", self._broker)
         self._ever_connected = True
-        self._pause, self._logged_at = FIRST_PAUSE, None
+        self._backoff.reset()
         # Subscribing again is harmless in a session that the broker remembers, and needed in one that it does not.
         client.subscribe(self._subscriptions)
         self._next_beat = 0.0
@@ -246,10 +245,10 @@ class Session:
 
     def _on_disconnect(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self._connected:
-            self._tell(f"the connection ended: {reason}")
+            self._log_failure(f"the connection ended: {reason}")
         elif self._failed is None:
             hint = client_cert_hint(self._broker.certificate) if self._broker.tls else NO_TLS
-            self._tell("the connection ended before an answer" + hint)
+            self._log_failure("the connection ended before an answer" + hint)
         self._connected = False
 
     def _on_publish(self, _client: mqtt.Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:
@@ -263,16 +262,13 @@ class Session:
             return
         self._deliver(topic, payload, message_id, retained, again)
 
-    def _drop(self, why: str | None) -> None:
+    def _drop(self, reason: str | None) -> None:
         """Close the socket without ceremony; paho has no public way to do that without a DISCONNECT."""
         self._failed = None
         self._connected = False
         self._client._sock_close()  # type: ignore[no-untyped-call, unused-ignore]
-        if why is not None:
-            self._tell(why)
+        if reason is not None:
+            self._log_failure(reason)
 
-    def _tell(self, why: str) -> None:
-        now = time.monotonic()
-        if self._logged_at is None or now - self._logged_at >= REMINDER:
-            self._logged_at = now
-            self._log.warning("waiting for the broker at %s: %s", self._broker, why)
+    def _log_failure(self, reason: str) -> None:
+        self._wait_log.waiting(reason, time.monotonic())

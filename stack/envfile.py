@@ -11,12 +11,13 @@ them, whose number nobody here knows.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from vitals.files import write_atomic
 
 Say = Callable[[str], None]
 
@@ -126,13 +127,7 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str, mode: int = 0o444) -> None:
-    """Write a file in one step: nobody sees half of it, and nobody sees it under a wider mode."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)  # no line end: not everyone who reads a secret from a file takes it off
-    fresh.chmod(mode)  # whatever the umask
-    fresh.replace(path)
+    write_atomic(path, text.encode(), mode)  # no line end: not every reader of a secret file strips it
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ The servers' data lies where the programs can see it (see `programs`), under a n
 
 import fcntl
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from msgspec.structs import replace
 from identity.furnishing import MEMBERS
 from stack.programs import STACK, Programs
 from vitals.errors import PermanentError
+from vitals.files import write_atomic
 
 
 class Running(Struct, frozen=True):
@@ -187,9 +187,4 @@ class Home:
 
     def _write(self, name: str, content: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        fresh = self.folder / f"{name}.new"
-        fresh.unlink(missing_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(content) + b"\n")
-        fresh.replace(self.folder / name)
+        write_atomic(self.folder / name, msgspec.json.format(content) + b"\n")

@@ -20,7 +20,6 @@ from stack.home import Home, Running, Secrets, State
 from stack.members import doors_of
 from stack.plan import MIGRATE, Planned, Ports, environment, services
 from stack.programs import CHECKOUT, Programs, need_root
-from stack.restarts import Backoff
 from stack.servers import (
     OWNER,
     START_TIMEOUT,
@@ -34,11 +33,16 @@ from stack.servers import (
     taken,
     told,
 )
+from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError, VitalFlowError
 
 TICK = 0.1  # seconds between two looks at the processes
 
 Say = Callable[[str], None]
+
+
+RESTART_S = (0.5, 10.0)  # first and longest pause before a process that ended is started again
+STEADY_S = 30.0  # a process that ran at least this long is restarted after the first pause again
 
 
 class Stopped(Exception):
@@ -53,7 +57,7 @@ class Member:
         self.server = server
         self.port = port
         self.restarts = 0
-        self.backoff = Backoff()
+        self.backoff = Backoff(*RESTART_S, STEADY_S)
         self.since = 0.0  # unix seconds
         self.serves = False
         self.again_at: float | None = None  # monotonic; None while it runs
@@ -195,7 +199,7 @@ class Supervisor:
                     member.restarts += 1
                     member.launch()
             elif member.server.process is not None and (code := member.server.process.poll()) is not None:
-                pause = member.backoff.after(time.time() - member.since)
+                pause = member.backoff.next(time.time() - member.since)
                 member.again_at = time.monotonic() + pause
                 member.serves = False
                 self.say(f"{member.name} died with {told(code)}; starting it again in {pause:.1f} s")

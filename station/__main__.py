@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import os
-import sys
 from typing import Annotated
 
 import typer
 
 from station.settings import StationSettings
 from station.station import Station
+from vitals import log
 from vitals.errors import exit_on_error
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -32,11 +32,7 @@ def main(
     each may see and do. Trends and past alerts come from the database, where VITALFLOW_READER_URL names one. Its
     settings are environment variables, all listed in .env.example.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    log.configure(verbose)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with exit_on_error("vitalflow station"):
         settings = StationSettings.read(os.environ)

@@ -15,19 +15,19 @@ from datetime import UTC, datetime
 from aiomqtt import Client, MqttError, Will
 
 from mqtt.async_client import connection, publish, reason
-from mqtt.instance import find_running_instance
+from mqtt.instance import refuse_second_instance
 from mqtt.service_status import ServiceStatus, encode_service_status
 from station.sending import send
 from station.settings import StationSettings
 from station.ward import Ward
-from vitals.errors import PermanentError
+from vitals.backoff import Backoff
+from vitals.log import WaitLog
 
 log = logging.getLogger("station")
 
 BEAT_S = 1.0  # seconds between two of our heartbeats
 DEAF_AFTER = 3.5  # seconds without any message, though our own heartbeat should come back every second
-FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
-REMINDER_S = 30.0  # seconds between two lines that say we are still waiting
+RETRY_S = (0.25, 2.0)  # first and longest pause between two attempts to connect
 
 
 class Listener:
@@ -43,7 +43,7 @@ class Listener:
         self._client: Client | None = None
         self._leaving = asyncio.Event()
         self._heard_at = 0.0
-        self._logged_at: float | None = None
+        self._wait_log = WaitLog(f"the broker at {settings.broker}", log.warning)
 
     def stop(self) -> None:
         """Say goodbye and end."""
@@ -52,7 +52,7 @@ class Listener:
     async def run(self) -> None:
         """Stay connected until `stop`; raises PermanentError where another station has our name."""
         await asyncio.to_thread(self._refuse_a_second_instance)
-        retry_s = FIRST_RETRY_S
+        backoff = Backoff(*RETRY_S, steady_s=RETRY_S[1])
         while not self._leaving.is_set():
             will = Will(self._service, self._presence("offline"), qos=1, retain=True)
             since = time.monotonic()
@@ -62,13 +62,11 @@ class Listener:
                 ) as client:
                     await self._converse(client)
             except MqttError as error:
-                steady = time.monotonic() - since > LAST_RETRY_S
-                retry_s = FIRST_RETRY_S if steady else min(2 * retry_s, LAST_RETRY_S)
                 why = reason(error, self._settings.broker)
                 self._ward.services.disconnected(why, datetime.now(UTC))
-                self._tell(why)
+                self._wait_log.waiting(why, time.monotonic())
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), retry_s)
+                await asyncio.wait_for(self._leaving.wait(), backoff.next(time.monotonic() - since))
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Publish limits, retained, for one who is signed in; raises TransientError where the broker does not take them."""
@@ -93,7 +91,7 @@ class Listener:
             raise MqttError("it refuses our subscription; see mosquitto's access list")
         self._client = client
         self.connections += 1
-        self._logged_at = None
+        self._wait_log.over()
         log.info("connected to the broker at %s", self._settings.broker)
         tasks = [asyncio.create_task(work) for work in (self._listen(client), self._beat(client), self._leaving.wait())]
         try:
@@ -127,13 +125,14 @@ class Listener:
     # --- the rest ---
 
     def _refuse_a_second_instance(self) -> None:
-        name = self._settings.station_client_id
-        other = find_running_instance(self._settings.broker, self._service, self._leaving.is_set, log)
-        if other is not None:
-            raise PermanentError(
-                f"a station with the client id {name!r} is already running ({other}); stop it first, or give this one "
-                "its own VITALFLOW_STATION_CLIENT_ID"
-            )
+        refuse_second_instance(
+            self._settings.broker,
+            self._service,
+            f"a station with the client id {self._settings.station_client_id!r}",
+            "VITALFLOW_STATION_CLIENT_ID",
+            self._leaving.is_set,
+            log,
+        )
 
     def _presence(self, state: str) -> bytes:
         told = ServiceStatus(
@@ -143,9 +142,3 @@ class Listener:
             pid=os.getpid(),
         )
         return encode_service_status(told)
-
-    def _tell(self, why: str) -> None:
-        now = time.monotonic()
-        if self._logged_at is None or now - self._logged_at >= REMINDER_S:
-            self._logged_at = now
-            log.warning("waiting for the broker at %s: %s", self._settings.broker, why)

@@ -20,6 +20,7 @@ from mqtt.async_client import connect, reason
 from mqtt.endpoint import BrokerEndpoint
 from station.sending import send
 from station.sight import EVERYWHERE, NOWHERE, Sight
+from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError
 from vitals.topics import Topics
 
@@ -29,7 +30,7 @@ _quiet = logging.getLogger("vitalflow.mqtt")  # what paho says of each connectio
 ANSWER_S = 5.0  # seconds for the broker to answer
 GOODBYE_S = 1.0
 KEEPALIVE_S = 30  # nothing is said on this connection for hours
-FIRST_RETRY_S, LAST_RETRY_S = 0.25, 2.0
+RETRY_S = (0.25, 2.0)  # first and longest pause between two attempts to connect
 # CONNACK of MQTT 5 for whom it does not want; every other refusal is of the moment, such as a broker that is too busy.
 UNWANTED = (0x85, 0x86, 0x87, 0x8A, 0x8C)
 AT_ONCE = 40  # wards that are asked for in one subscription
@@ -77,7 +78,7 @@ class Person:
 
     async def stay(self) -> None:
         """Connect, tell `verified` what came of it, and stay connected until the broker does not want us."""
-        clock, retry_s = asyncio.get_running_loop().time, 0.0
+        clock, backoff = asyncio.get_running_loop().time, Backoff(*RETRY_S)
         while True:
             since = clock()
             try:
@@ -95,10 +96,11 @@ class Person:
             if not self.verified.done():
                 self._fail(TransientError(f"the broker is away ({told})"))
                 return
-            # After a steady connection at once: who was revoked is to be gone at once.
-            steady = clock() - since > LAST_RETRY_S
-            retry_s = 0.0 if steady else min(max(FIRST_RETRY_S, 2 * retry_s), LAST_RETRY_S)
-            await asyncio.sleep(retry_s)
+            # After a steady connection without a pause, so that a revoked user is signed out at once.
+            if clock() - since > RETRY_S[1]:
+                backoff.reset()
+            else:
+                await asyncio.sleep(backoff.next())
 
     def tell_wards(self, wards: Collection[str]) -> None:
         """These are known; there may be some that the broker was not asked about."""

@@ -18,6 +18,7 @@ from vitals.alert_format import in_order
 from vitals.codec import TimeWindow, decode
 from vitals.limits import Limits, RequestRejected, decode_limits
 from vitals.open_alerts import OpenAlerts
+from vitals.payload import DECODE_ERRORS
 from vitals.reading import MAX_TEXT
 from vitals.rules import RuleSet, decode_rules
 from vitals.status import decode_status
@@ -179,7 +180,7 @@ class Ward:
         if what == "rejections" or what.startswith("rejections/"):
             try:
                 refusal = _decode_refusal(payload)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            except DECODE_ERRORS:
                 self.counts.rejected += 1
                 return
             self._on_refusal(Refusal(refusal.topic[: 2 * MAX_TEXT], refusal.reason[: 5 * MAX_TEXT]))

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec import Meta, Struct
 
+from vitals.payload import decode_payload
 from vitals.reading import MAX_TEXT
 
 MAX_ALERT = 16 * 1024  # bytes
@@ -136,10 +137,5 @@ def encode_alert(alert: Alert) -> bytes:
 
 
 def decode_alert(payload: bytes) -> Alert:
-    """Take an alert apart; raises ValueError with a sentence."""
-    if len(payload) > MAX_ALERT:
-        raise ValueError(f"{len(payload)} bytes; an alert has at most {MAX_ALERT}")
-    try:
-        return _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"not an alert: {str(error).replace('`', '')}") from None
+    """Decode an alert; raises ValueError with one sentence."""
+    return decode_payload(_decode, payload, "an alert", MAX_ALERT)

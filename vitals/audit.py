@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from vitals.payload import DECODE_ERRORS
 from vitals.reading import MAX_TEXT
 from vitals.topics import InvalidTopic
 
@@ -93,8 +94,8 @@ def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
                 done = _enrolled(_enrolment(payload))
             case _:
                 raise InvalidTopic(f"topic {topic[:300]!r} does not fit {_shape(root, kind)}")
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"nothing for the record: {str(error).replace('`', '')}") from None
+    except DECODE_ERRORS as error:
+        raise ValueError(f"not an audit message: {str(error).replace('`', '')}") from None
     for text in (done.who, done.action, done.ward, done.device):
         if text is not None and not text.isprintable():
             raise ValueError(f"{text[:40]!a} holds characters that cannot be printed")
@@ -104,7 +105,7 @@ def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
 def _acknowledgement(command: _Command, ward: str, device: str, rule: str, person: str | None = None) -> AuditRecord:
     detail: dict[str, Any] = {} if command.seconds is None else {"seconds": command.seconds}
     if person is None and not command.by.strip():
-        raise ValueError("nothing for the record: by is empty; expected a name")
+        raise ValueError("not an audit message: by is empty; expected a name")
     if person is not None and command.by not in ("", person):
         detail["by"] = command.by  # a user of the broker who signs with another name
     return AuditRecord(

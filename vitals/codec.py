@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from vitals.payload import DECODE_ERRORS
 from vitals.reading import MAX_COUNTER, FullReading, Reading, sign_values
 from vitals.signs import BY_KEY, SIGNS
 
@@ -107,7 +108,6 @@ _decode_many = msgspec.json.Decoder(list[FullReading]).decode  # type: ignore[va
 _decode_any = msgspec.json.Decoder(float_hook=_number).decode
 _known = frozenset(FullReading.__struct_fields__)
 _NOTHING = (None,) * len(SIGNS)
-_refusals = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def encode(reading: Reading) -> bytes:
@@ -136,7 +136,7 @@ def decode(payload: bytes, clock: TimeWindow) -> Decoded:
                 readings = _decode_many(payload)
                 if readings and not any(_objection(reading, clock) for reading in readings):
                     return Decoded(readings)
-        except _refusals:
+        except DECODE_ERRORS:
             pass
     return _examine(payload, clock)
 
@@ -172,7 +172,7 @@ def _examine(payload: bytes, clock: TimeWindow) -> Decoded:
         content = _decode_any(payload)
     except RecursionError:
         return _refused(Reason.NOT_JSON, "nested too deeply to be read")
-    except _refusals as error:
+    except DECODE_ERRORS as error:
         return _refused(Reason.NOT_JSON, f"not JSON: {error}")
     if isinstance(content, dict):
         return _examine_one(content, clock)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vitals.limits import RequestRejected
+from vitals.payload import decode_payload
 from vitals.reading import MAX_TEXT
 
 MAX_COMMAND = 4 * 1024  # bytes
@@ -45,12 +46,7 @@ def decode_command(payload: bytes, person: str | None = None) -> Command:
 
     person   the broker's user who says it, where it came on the topic of one: that is who it is by, whatever it says
     """
-    if len(payload) > MAX_COMMAND:
-        raise RequestRejected(f"{len(payload)} bytes; a command has at most {MAX_COMMAND}")
-    try:
-        command = _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestRejected(f"not a command: {str(error).replace('`', '')}") from None
+    command = decode_payload(_decode, payload, "a command", MAX_COMMAND, RequestRejected)
     if person is not None:
         command = msgspec.structs.replace(command, by=person)
     if not command.by.strip() or len(command.by) > MAX_TEXT or not command.by.isprintable():

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vitals.errors import PermanentError
+from vitals.payload import decode_payload
 from vitals.reading import MAX_TEXT
 from vitals.rules import Level, Rule, RuleSet, find_conflicts, validate_levels
 
@@ -52,12 +53,7 @@ def decode_limits(payload: bytes) -> Limits | None:
     """Take the message apart; None for an empty one. Raises RequestRejected."""
     if not payload:
         return None
-    if len(payload) > MAX_LIMITS:
-        raise RequestRejected(f"{len(payload)} bytes; a bed's limits have at most {MAX_LIMITS}")
-    try:
-        limits = _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestRejected(f"not a bed's limits: {str(error).replace('`', '')}") from None
+    limits = decode_payload(_decode, payload, "a limits message", MAX_LIMITS, RequestRejected)
     if not limits.by.strip() or len(limits.by) > MAX_TEXT or not limits.by.isprintable():
         raise RequestRejected(f"by is {limits.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
     return limits

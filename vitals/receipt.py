@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from vitals.payload import decode_payload
 from vitals.reading import MAX_COUNTER
 
 MAX_RECEIPT = 64 * 1024  # bytes
@@ -58,14 +59,8 @@ def encode_receipt(receipt: Receipt) -> bytes:
 
 
 def decode_receipt(payload: bytes) -> Receipt:
-    """Take a receipt apart; raises ValueError with a sentence, also for a range whose end comes before its
-    beginning."""
-    if len(payload) > MAX_RECEIPT:
-        raise ValueError(f"{len(payload)} bytes; a receipt has at most {MAX_RECEIPT}")
-    try:
-        receipt = _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"not a receipt: {str(error).replace('`', '')}") from None
+    """Decode a receipt; raises ValueError with one sentence, also for a range whose end precedes its beginning."""
+    receipt = decode_payload(_decode, payload, "a receipt", MAX_RECEIPT)
     for first, last in (*receipt.stored, *receipt.rejected):
         if first > last:
             raise ValueError(f"the range {first} to {last} ends before it begins")

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from vitals.alert import Kind, Priority
+from vitals.payload import decode_payload
 from vitals.signs import BY_KEY, SIGNS
 
 Source = Literal["sign", "news2", "sensor-off", "no-data", "offline", "broker"]
@@ -171,6 +172,9 @@ def find_conflicts(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
     return found
 
 
+MAX_RULES = 1024 * 1024  # bytes
+
+
 class _RuleMessage(Struct, kw_only=True):
     """Rules as they travel: what RuleSet cannot work out by itself."""
 
@@ -185,23 +189,20 @@ _decode = msgspec.json.Decoder(_RuleMessage).decode
 
 def encode_rules(rules: RuleSet) -> bytes:
     """Rules as a JSON object; durations as ISO 8601 writes them (PT19S)."""
-    told = _RuleMessage(
+    message = _RuleMessage(
         rules=rules.rules,
         stale_after=rules.stale_after,
         longest_audio_pause=rules.longest_audio_pause,
         spo2_scale=2 if rules.spo2_scale == 2 else 1,
     )
-    return msgspec.json.encode(told)
+    return msgspec.json.encode(message)
 
 
 def decode_rules(payload: bytes) -> RuleSet:
-    """Take rules apart; raises ValueError with a sentence."""
-    try:
-        told = _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"not rules: {str(error).replace('`', '')}") from None
-    if any(rule.source == "sign" and rule.sign not in BY_KEY for rule in told.rules):
-        raise ValueError("not rules: one watches a sign that is not in our table")
-    if any(not rule.levels for rule in told.rules):
-        raise ValueError("not rules: one has no level")
-    return RuleSet(told.rules, told.stale_after, told.longest_audio_pause, told.spo2_scale)
+    """Decode rules; raises ValueError with one sentence."""
+    message = decode_payload(_decode, payload, "a rules message", MAX_RULES)
+    if any(rule.source == "sign" and rule.sign not in BY_KEY for rule in message.rules):
+        raise ValueError("not a rules message: one rule names an unknown sign")
+    if any(not rule.levels for rule in message.rules):
+        raise ValueError("not a rules message: one rule has no level")
+    return RuleSet(message.rules, message.stale_after, message.longest_audio_pause, message.spo2_scale)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from vitals.payload import decode_payload
 from vitals.reading import MAX_COUNTER, MAX_TEXT
 
 MAX_STATUS = 4 * 1024  # bytes
@@ -37,18 +38,13 @@ def encode_status(status: Status) -> bytes:
 
 
 def decode_status(payload: bytes) -> Status:
-    """Take a status apart; raises ValueError with a sentence.
+    """Decode a status; raises ValueError with one sentence.
 
     An empty payload is how MQTT deletes a retained message; it means that the device is to be forgotten.
     """
     if not payload:
         return Status(state="forgotten")
-    if len(payload) > MAX_STATUS:
-        raise ValueError(f"{len(payload)} bytes; a status has at most {MAX_STATUS}")
-    try:
-        status = _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"not a status: {str(error).replace('`', '')}") from None
+    status = decode_payload(_decode, payload, "a status", MAX_STATUS)
     if status.model is not None and not status.model.isprintable():
         raise ValueError(f"model {status.model!a} holds characters that cannot be printed")
     return status

@@ -100,7 +100,7 @@ def test_what_is_silent_for_another_reason_cannot_be_paused() -> None:
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
-        (b"{", "not a bed's limits"),
+        (b"{", "not a limits message"),
         (b'{"limits":{}}', "by"),
         (b'{"by":"x","limit":{}}', "limit"),
         (b'{"by":"x","spo2_scale":3}', "spo2_scale|enum|Invalid"),

@@ -10,7 +10,6 @@ from stack.home import Home, Running, Secrets, State
 from stack.plan import Ports, addresses, environment, services
 from stack.processes import birth, find
 from stack.programs import STACK
-from stack.restarts import Backoff
 from vitals.errors import PermanentError
 
 STATE = State(Running("supervisor", 1, 2.0, 3.0), 21883, 20, True, [Running("broker", 4, 5.0, 6.0, 21883, 1, True)])
@@ -109,16 +108,3 @@ def test_each_address_carries_the_password_of_its_own_role(home: Home) -> None:
     assert "owner-word" in where["VITALFLOW_DATABASE_URL"]
     assert "reader-word" in where["VITALFLOW_READER_URL"]
     assert "owner-word" not in where["VITALFLOW_READER_URL"]
-
-
-def test_the_pause_before_a_restart_doubles_to_ten_seconds() -> None:
-    backoff = Backoff()
-    assert [backoff.after(1.0) for _ in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
-
-
-def test_a_healthy_life_makes_the_pause_short_again() -> None:
-    backoff = Backoff()
-    for _ in range(5):
-        backoff.after(0.0)
-    assert backoff.after(30.0) == 0.5
-    assert backoff.after(1.0) == 1.0

@@ -382,7 +382,7 @@ def test_rules_survive_the_wire_and_refuse_a_bed_the_same_limits_afterwards() ->
     [b"", b"null", b"[]", b'{"rules":[]}', b"\xff", encode_rules(load(DEFAULT)).replace(b'"spo2"', b'"mood"')],
 )
 def test_what_are_no_rules_is_told_in_a_sentence(payload: bytes) -> None:
-    with pytest.raises(ValueError, match=r"^not rules: "):
+    with pytest.raises(ValueError, match=r"^not a rules message: "):
         decode_rules(payload)
 
 
