@@ -25,24 +25,24 @@ class BedState:
     """One device. `limits`: its own, where somebody has set them; `rules`: those of the alert worker, once known."""
 
     def __init__(self, place: DeviceAddress, limits: Limits | None = None, rules: RuleSet | None = None) -> None:
-        self.seen = BedSnapshot(place)
+        self.snapshot = BedSnapshot(place)
         self.limits = limits
         self.rules = rules
         self._scored_on = self._scale()
         self._held = Held(self._scored_on)
         self._recent: deque[tuple[int, Values]] = deque(maxlen=int(KEPT.total_seconds()))
 
-    def hear(self, reading: Reading, ward: str) -> None:
+    def add_reading(self, reading: Reading, ward: str) -> None:
         """Take a reading. One that is not newer than the last changes nothing: it is a backlog arriving late."""
-        before = self.seen.last
+        before = self.snapshot.last
         if before is not None and reading.time <= before.time:
             return
-        if self.seen.is_of_another_patient(reading):
+        if self.snapshot.is_of_another_patient(reading):
             self._recent.clear()
             self._held = Held(self._scored_on)
-        if ward != self.seen.bed.ward:
+        if ward != self.snapshot.bed.ward:
             self.move(ward)
-        self.seen = self.seen.heard(reading)
+        self.snapshot = self.snapshot.heard(reading)
         self.use(self.limits, self.rules)
         values = sign_values(reading)
         self._held.take(reading, values)
@@ -54,7 +54,7 @@ class BedState:
 
     def move(self, ward: str) -> None:
         """The device is in another ward."""
-        self.seen = replace(self.seen, bed=DeviceAddress(ward, self.seen.bed.device))
+        self.snapshot = replace(self.snapshot, bed=DeviceAddress(ward, self.snapshot.bed.device))
 
     def use(self, limits: Limits | None, rules: RuleSet | None) -> None:
         """Go on with these limits and rules; they say on which scale saturation is scored."""
@@ -78,6 +78,6 @@ class BedState:
 
     def _scale(self) -> int:
         limits = self.limits
-        if limits is not None and limits.spo2_scale is not None and limits.applies_to(self.seen.patient):
+        if limits is not None and limits.spo2_scale is not None and limits.applies_to(self.snapshot.patient):
             return limits.spo2_scale
         return 1 if self.rules is None else self.rules.spo2_scale

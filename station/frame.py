@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from station.auth.scope import ALL_WARDS, WardScope
 from station.bed import BedState
-from station.services import Away
-from station.sight import EVERYWHERE, Sight
+from station.services import Outage
 from station.ward import Ward
 from vitals import alert_format
 from vitals.alert import Alert, Change
@@ -26,7 +26,7 @@ from vitals.thresholds import NEWS2_MAX_AGE, SILENT_AFTER, VALUE_MAX_AGE
 _encode = msgspec.json.Encoder().encode
 
 
-class ShownScore(Struct, frozen=True):
+class ScoreView(Struct, frozen=True):
     """A NEWS2; `missing` inputs make it a lower bound."""
 
     total: int
@@ -36,7 +36,7 @@ class ShownScore(Struct, frozen=True):
     stale: tuple[str, ...]
 
 
-class ShownBed(Struct, frozen=True, omit_defaults=True):
+class BedView(Struct, frozen=True, omit_defaults=True):
     """A bed. `values` has, by sign, the last value and how many seconds older than `time` it is."""
 
     device: str
@@ -50,11 +50,11 @@ class ShownBed(Struct, frozen=True, omit_defaults=True):
     off: tuple[str, ...] = ()
     on_oxygen: bool | None = None
     consciousness: str | None = None
-    news2: ShownScore | None = None
+    news2: ScoreView | None = None
     own_limits: bool = False
 
 
-class ShownAlert(Struct, frozen=True, omit_defaults=True):
+class AlertView(Struct, frozen=True, omit_defaults=True):
     """An open alert. `key` is ward, device and rule, as its topic has them; `seen`: when `by` acknowledged it."""
 
     key: str
@@ -75,10 +75,10 @@ class ShownAlert(Struct, frozen=True, omit_defaults=True):
     by: str | None = None
     seen: int | None = None
     paused_until: int | None = None
-    doubted: bool = False
+    stale: bool = False
 
 
-class ShownAway(Struct, frozen=True):
+class OutageView(Struct, frozen=True):
     """One that is away, since when, and what that means."""
 
     name: str
@@ -92,11 +92,11 @@ class Frame(Struct, frozen=True, omit_defaults=True):
     number: int
     at: int
     whole: bool = False
-    beds: list[ShownBed] = []
+    beds: list[BedView] = []
     gone: list[str] = []
-    alerts: list[ShownAlert] = []
+    alerts: list[AlertView] = []
     over: list[str] = []
-    away: list[ShownAway] = []
+    away: list[OutageView] = []
 
 
 def hello(version: str, *, history: bool) -> dict[str, Any]:
@@ -125,79 +125,81 @@ def hello(version: str, *, history: bool) -> dict[str, Any]:
     }
 
 
-def hello_to(told: dict[str, Any], name: str, sees: Sight, acts: Sight) -> bytes:
+def hello_for(told: dict[str, Any], name: str, viewable: WardScope, actionable: WardScope) -> bytes:
     """The same for one person: the name, and the wards to see and to act in; null for all."""
-    person = {"name": alert_format.sanitize(name), "sees": sees.listed(), "acts": acts.listed()}
+    person = {"name": alert_format.sanitize(name), "sees": viewable.as_list(), "acts": actionable.as_list()}
     return _encode({**told, "person": person})
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Changes:
     """What there is to tell at one moment, found out once for all: devices that changed, every alert, who is away."""
 
     devices: frozenset[str]
-    alerts: dict[str, ShownAlert]
-    away: list[ShownAway]
+    alerts: dict[str, AlertView]
+    away: list[OutageView]
 
 
-def news(ward: Ward, now: datetime) -> News:
+def collect_changes(ward: Ward, now: datetime) -> Changes:
     """Take it from the ward, which then begins to collect anew."""
     devices = frozenset(ward.changed | ward.gone)
     ward.changed.clear()
     ward.gone.clear()
-    return News(devices, shown_alerts(ward, now), shown_away(ward, now))
+    return Changes(devices, alert_views(ward, now), outage_views(ward, now))
 
 
-class Framer:
+class DeltaEncoder:
     """Makes the frames for all who see the same wards; remembers what was told last."""
 
-    def __init__(self, ward: Ward, sees: Sight = EVERYWHERE) -> None:
+    def __init__(self, ward: Ward, viewable: WardScope = ALL_WARDS) -> None:
         self.number = 0
         self._ward = ward
-        self._sees = sees
+        self._sees = viewable
         self._devices: set[str] = set()  # those that some page may have
         self._keys: set[str] = set()  # and the alerts
-        self._told_alerts: dict[str, ShownAlert] = {}
-        self._told_away: list[ShownAway] = []
+        self._sent_alerts: dict[str, AlertView] = {}
+        self._sent_outages: list[OutageView] = []
 
     def whole(self, now: datetime) -> bytes:
         """Everything, for a browser that is new or fell behind; the next `changes` follow it."""
         ward = self._ward
-        beds = [shown_bed(bed) for device, bed in ward.beds.items() if self._shows(device)]
-        alerts = [alert for alert in shown_alerts(ward, now).values() if self._sees.covers(alert.ward)]
+        beds = [bed_view(bed) for device, bed in ward.beds.items() if self._shows(device)]
+        alerts = [alert for alert in alert_views(ward, now).values() if self._sees.includes(alert.ward)]
         self._devices.update(bed.device for bed in beds)
         self._keys.update(alert.key for alert in alerts)
-        return _encode(Frame(self.number, ms(now), whole=True, beds=beds, alerts=alerts, away=shown_away(ward, now)))
+        return _encode(
+            Frame(self.number, unix_ms(now), whole=True, beds=beds, alerts=alerts, away=outage_views(ward, now))
+        )
 
-    def changes(self, news: News, now: datetime, *, due: bool) -> bytes | None:
+    def changes(self, collect_changes: Changes, now: datetime, *, due: bool) -> bytes | None:
         """What has changed since the last time; None where nothing has, unless a sign of life is `due`."""
-        alerts = {key: alert for key, alert in news.alerts.items() if self._sees.covers(alert.ward)}
-        told = [alert for key, alert in alerts.items() if self._told_alerts.get(key) != alert]
+        alerts = {key: alert for key, alert in collect_changes.alerts.items() if self._sees.includes(alert.ward)}
+        told = [alert for key, alert in alerts.items() if self._sent_alerts.get(key) != alert]
         over = self._gone(self._keys, alerts)
-        beds = [shown_bed(self._ward.beds[device]) for device in news.devices if self._shows(device)]
-        gone = self._gone(self._devices & news.devices, {bed.device for bed in beds})
-        if not (due or beds or gone or told or over or news.away != self._told_away):
+        beds = [bed_view(self._ward.beds[device]) for device in collect_changes.devices if self._shows(device)]
+        gone = self._gone(self._devices & collect_changes.devices, {bed.device for bed in beds})
+        if not (due or beds or gone or told or over or collect_changes.away != self._sent_outages):
             return None
-        self._told_alerts, self._told_away = alerts, news.away
+        self._sent_alerts, self._sent_outages = alerts, collect_changes.away
         self._devices = (self._devices | {bed.device for bed in beds}).difference(gone)
         self._keys = set(alerts)
         self.number += 1
-        return _encode(Frame(self.number, ms(now), False, beds, gone, told, over, news.away))
+        return _encode(Frame(self.number, unix_ms(now), False, beds, gone, told, over, collect_changes.away))
 
     def _shows(self, device: str) -> bool:
         bed = self._ward.beds.get(device)
-        return bed is not None and self._ward.is_shown(bed) and self._sees.covers(bed.seen.bed.ward)
+        return bed is not None and self._ward.is_shown(bed) and self._sees.includes(bed.snapshot.bed.ward)
 
     @staticmethod
     def _gone(had: Collection[str], have: Collection[str]) -> list[str]:
         return [one for one in had if one not in have]
 
 
-def shown_bed(bed: BedState) -> ShownBed:
+def bed_view(bed: BedState) -> BedView:
     """A bed as the page gets it."""
-    seen, last = bed.seen, bed.seen.last
+    seen, last = bed.snapshot, bed.snapshot.last
     if last is None:
-        return ShownBed(
+        return BedView(
             seen.bed.device,
             seen.bed.ward,
             seen.name,
@@ -206,34 +208,34 @@ def shown_bed(bed: BedState) -> ShownBed:
             own_limits=bed.limits is not None,
         )
     score = bed.score
-    return ShownBed(
+    return BedView(
         seen.bed.device,
         seen.bed.ward,
         seen.name,
         seen.patient,
-        ms(last.time),
+        unix_ms(last.time),
         seen.online,
         seen.silent_after.total_seconds(),
         {key: (held.value, (last.time - held.time).total_seconds()) for key, held in seen.held.items()},
         last.sensor_off,
         last.on_oxygen,
         last.consciousness,
-        ShownScore(score.total, score.worst, score.parts, score.missing, score.stale) if score.parts else None,
+        ScoreView(score.total, score.worst, score.parts, score.missing, score.stale) if score.parts else None,
         bed.limits is not None,
     )
 
 
-def shown_alerts(ward: Ward, now: datetime) -> dict[str, ShownAlert]:
+def alert_views(ward: Ward, now: datetime) -> dict[str, AlertView]:
     """The open alerts by key, the most urgent first."""
     alerts = ward.alerts(now)
-    is_doubted = ward.is_doubted()
-    return {(shown := shown_alert(alert, doubted=is_doubted(alert))).key: shown for alert in alerts}
+    is_stale = ward.is_stale()
+    return {(shown := alert_view(alert, stale=is_stale(alert))).key: shown for alert in alerts}
 
 
-def shown_alert(alert: Alert, *, doubted: bool) -> ShownAlert:
+def alert_view(alert: Alert, *, stale: bool) -> AlertView:
     """An alert as the page gets it."""
     paused = alert.audio_paused_until
-    return ShownAlert(
+    return AlertView(
         f"{alert.ward}/{alert.device_id}/{alert.rule}",
         str(alert.alert_id),
         alert.ward,
@@ -244,25 +246,25 @@ def shown_alert(alert: Alert, *, doubted: bool) -> ShownAlert:
         alert.kind,
         str(alert.state),
         alert_format.message_text(alert),
-        ms(alert.raised_at),
-        ms(alert.changed_at),
+        unix_ms(alert.raised_at),
+        unix_ms(alert.changed_at),
         alert.revision,
         alert.patient_id,
         alert.sign,
         None if alert.acknowledged_by is None else alert_format.sanitize(alert.acknowledged_by),
-        ms(alert.changed_at) if alert.change is Change.ACKNOWLEDGED else None,  # else it has changed since
-        None if paused is None else ms(paused),
-        doubted,
+        unix_ms(alert.changed_at) if alert.change is Change.ACKNOWLEDGED else None,  # else it has changed since
+        None if paused is None else unix_ms(paused),
+        stale,
     )
 
 
-def shown_away(ward: Ward, now: datetime) -> list[ShownAway]:
+def outage_views(ward: Ward, now: datetime) -> list[OutageView]:
     """Who is away."""
-    return [_away(away) for away in ward.services.away(now)]
+    return [_outage_view(away) for away in ward.services.away(now)]
 
 
-def _away(away: Away) -> ShownAway:
-    return ShownAway(away.name, ms(away.since), away.text)
+def _outage_view(away: Outage) -> OutageView:
+    return OutageView(away.name, unix_ms(away.since), away.text)
 
 
 def recent(beds: dict[str, BedState], devices: list[str], seconds: float) -> bytes:
@@ -271,16 +273,16 @@ def recent(beds: dict[str, BedState], devices: list[str], seconds: float) -> byt
     for device in devices:
         points = list(beds[device].recent(timedelta(seconds=seconds)))
         values = zip(*(values for _, values in points), strict=True) if points else [() for _ in SIGNS]
-        named = {sign.key: column for sign, column in zip(SIGNS, values, strict=True) if any_value(column)}
+        named = {sign.key: column for sign, column in zip(SIGNS, values, strict=True) if has_value(column)}
         found[device] = {"time": [second for second, _ in points], **named}
     return _encode(found)
 
 
-def any_value(column: tuple[float | None, ...]) -> bool:
+def has_value(column: tuple[float | None, ...]) -> bool:
     """Whether something was measured."""
     return any(value is not None for value in column)
 
 
-def ms(moment: datetime) -> int:
+def unix_ms(moment: datetime) -> int:
     """Unix milliseconds."""
     return round(moment.timestamp() * 1000)

@@ -18,21 +18,21 @@ from vitals.errors import PermanentError, TransientError
 
 log = logging.getLogger("station")
 
-AT_ONCE = 4  # questions; more wait for their turn
+MAX_CONCURRENT_QUERIES = 4  # questions; more wait for their turn
 CONNECT_S = 2
-PATIENCE_S = 6.0  # for an answer, the turn included
+QUERY_TIMEOUT_S = 6.0  # for an answer, the turn included
 STATEMENT_MS = 5_000
-LOOK_S = 2.0  # seconds between two looks whether the database is there
+CHECK_INTERVAL_S = 2.0  # seconds between two looks whether the database is there
 
-SERIES = "SELECT * FROM vitals_series(%s, %s, %s, %s)"
-ALERTS = """
+SERIES_SQL = "SELECT * FROM vitals_series(%s, %s, %s, %s)"
+ALERTS_SQL = """
 SELECT alert_id, rule, kind, sign, unit, raised_at, ward, patient_id, state, worst_priority, text, acknowledged_at,
        acknowledged_by, cleared_at, reason, extract(epoch FROM duration)::float8 AS duration_s
 FROM alert WHERE device_id = %s AND raised_at > now() - interval '30 days' AND (%s::text[] IS NULL OR ward = ANY (%s))
 ORDER BY raised_at DESC LIMIT %s
 """
 # A reading belongs to the ward that it was taken in. Where a device came from another one, its trend begins here.
-CAME_HERE = """
+WARD_SINCE_SQL = """
 SELECT max(bucket) + interval '1 hour' AS since FROM vitals_1h
 WHERE device_id = %s AND bucket > %s::timestamptz - interval '1 hour' AND bucket < %s AND ward <> ALL (%s)
 """
@@ -43,7 +43,7 @@ class History:
 
     def __init__(self, url: str | None) -> None:
         self._url = url
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turn = asyncio.Semaphore(MAX_CONCURRENT_QUERIES)
         self.failures = 0
 
     async def series(
@@ -54,15 +54,15 @@ class History:
         wards   only what came after the last hour in which it was in another ward than these; None: all
         """
         if wards is not None:
-            (came,) = await self._ask(CAME_HERE, device, start, end, wards)
+            (came,) = await self._ask(WARD_SINCE_SQL, device, start, end, wards)
             start = min(max(start, came["since"] or start), end)
             if start == end:
                 return []
-        return await self._ask(SERIES, device, start, end, points)
+        return await self._ask(SERIES_SQL, device, start, end, points)
 
     async def alerts(self, device: str, limit: int, wards: list[str] | None = None) -> list[dict[str, Any]]:
         """The device's last alerts in these wards, the newest first, of 30 days; raises TransientError."""
-        return await self._ask(ALERTS, device, wards, wards, limit)
+        return await self._ask(ALERTS_SQL, device, wards, wards, limit)
 
     async def watch(self, tell: Callable[[bool, datetime], None]) -> None:
         """Look every LOOK_S seconds whether the database answers, for ever."""
@@ -79,7 +79,7 @@ class History:
                 if reader is not None:
                     await reader.close()
                     reader = None
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(
@@ -94,7 +94,7 @@ class History:
         if self._url is None:
             raise TransientError("there is no history: VITALFLOW_READER_URL is not set")
         try:
-            async with asyncio.timeout(PATIENCE_S), self._turn:
+            async with asyncio.timeout(QUERY_TIMEOUT_S), self._turn:
                 connection = await self._connect()
                 async with connection, connection.cursor(row_factory=dict_row) as cursor:
                     await cursor.execute(query.encode(), parameters)

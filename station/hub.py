@@ -11,7 +11,7 @@ from dataclasses import dataclass
 HEAD, TAIL = b"data: ", b"\n\n"  # a server-sent event; JSON has no line end in it
 
 
-class Browser:
+class Subscriber:
     """One open page."""
 
     def __init__(self) -> None:
@@ -28,21 +28,21 @@ class Browser:
 
 
 @dataclass(slots=True)
-class Sent:
+class SentCounts:
     """What was sent, for the metrics."""
 
     frames: int = 0
     bytes: int = 0
-    fell_behind: int = 0  # how often a browser did
+    slow_clients: int = 0  # how often a browser did
 
 
 class Hub:
     """All of them. `whole` makes the frame that needs no other before it."""
 
-    def __init__(self, whole: Callable[[], bytes], sent: Sent) -> None:
-        self.browsers: set[Browser] = set()
+    def __init__(self, whole: Callable[[], bytes], sent: SentCounts) -> None:
+        self.browsers: set[Subscriber] = set()
         self._sent = sent
-        self._whole = whole
+        self._make_snapshot = whole
         self._kept: bytes | None = None  # the whole frame, for all who need it before the next change
 
     def send(self, frame: bytes) -> None:
@@ -52,12 +52,12 @@ class Hub:
             if browser.frame is not None:
                 browser.frame = None
                 browser.behind = True
-                self._sent.fell_behind += 1
+                self._sent.slow_clients += 1
             elif not browser.behind:
                 browser.frame = frame
             browser.ready.set()
 
-    async def stream(self, hello: bytes, browser: Browser) -> AsyncGenerator[bytes]:
+    async def stream(self, hello: bytes, browser: Subscriber) -> AsyncGenerator[bytes]:
         """What one browser is sent, until it goes or leaves."""
         self.browsers.add(browser)
         try:
@@ -70,7 +70,7 @@ class Hub:
                 frame, browser.frame = browser.frame, None
                 if browser.behind:
                     browser.behind = False
-                    frame = self._whole_frame()
+                    frame = self._snapshot_frame()
                 if frame is not None:
                     self._sent.frames += 1
                     self._sent.bytes += len(frame)
@@ -78,7 +78,7 @@ class Hub:
         finally:
             self.browsers.discard(browser)
 
-    def _whole_frame(self) -> bytes:
+    def _snapshot_frame(self) -> bytes:
         if self._kept is None:
-            self._kept = self._whole()
+            self._kept = self._make_snapshot()
         return self._kept

@@ -17,7 +17,7 @@ from aiomqtt import Client, MqttError, Will
 from mqtt.async_client import connection, publish, reason
 from mqtt.instance import refuse_second_instance
 from mqtt.service_status import ServiceStatus, encode_service_status
-from station.sending import send
+from station.confirmed_publish import publish_confirmed
 from station.settings import StationSettings
 from station.ward import Ward
 from vitals.backoff import Backoff
@@ -25,8 +25,8 @@ from vitals.log import WaitLog
 
 log = logging.getLogger("station")
 
-BEAT_S = 1.0  # seconds between two of our heartbeats
-DEAF_AFTER = 3.5  # seconds without any message, though our own heartbeat should come back every second
+HEARTBEAT_S = 1.0  # seconds between two of our heartbeats
+NO_MESSAGE_TIMEOUT_S = 3.5  # seconds without any message, though our own heartbeat should come back every second
 RETRY_S = (0.25, 2.0)  # first and longest pause between two attempts to connect
 
 
@@ -41,40 +41,40 @@ class Listener:
         self._service = self._topics.service(settings.station_client_id)
         self._boot = time.time_ns()
         self._client: Client | None = None
-        self._leaving = asyncio.Event()
-        self._heard_at = 0.0
+        self._stopping = asyncio.Event()
+        self._received_at = 0.0
         self._wait_log = WaitLog(f"the broker at {settings.broker}", log.warning)
 
     def stop(self) -> None:
         """Say goodbye and end."""
-        self._leaving.set()
+        self._stopping.set()
 
     async def run(self) -> None:
         """Stay connected until `stop`; raises PermanentError where another station has our name."""
         await asyncio.to_thread(self._refuse_a_second_instance)
         backoff = Backoff(*RETRY_S, steady_s=RETRY_S[1])
-        while not self._leaving.is_set():
+        while not self._stopping.is_set():
             will = Will(self._service, self._presence("offline"), qos=1, retain=True)
             since = time.monotonic()
             try:
                 async with connection(
-                    self._settings.broker, self._settings.station_client_id, will, self._leaving
+                    self._settings.broker, self._settings.station_client_id, will, self._stopping
                 ) as client:
-                    await self._converse(client)
+                    await self._run_connection(client)
             except MqttError as error:
                 why = reason(error, self._settings.broker)
                 self._ward.services.disconnected(why, datetime.now(UTC))
                 self._wait_log.waiting(why, time.monotonic())
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), backoff.next(time.monotonic() - since))
+                await asyncio.wait_for(self._stopping.wait(), backoff.next(time.monotonic() - since))
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Publish limits, retained, for one who is signed in; raises TransientError where the broker does not take them."""
-        await send(self._client, topic, payload, retain=True)
+        await publish_confirmed(self._client, topic, payload, retain=True)
 
     # --- one connection ---
 
-    async def _converse(self, client: Client) -> None:
+    async def _run_connection(self, client: Client) -> None:
         """Listen and beat until the connection is lost, which raises MqttError, or until `stop`."""
         topics = self._topics
         filters = [(topics.all_vitals, 0), (topics.all_status, 1), (topics.alerts(), 1), (topics.limits(), 1)]
@@ -85,7 +85,7 @@ class Listener:
             (topics.rules("+"), 1),
         ]
         self._ward.connected(datetime.now(UTC))
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         granted = await client.subscribe(filters)
         if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
             raise MqttError("it refuses our subscription; see mosquitto's access list")
@@ -93,7 +93,10 @@ class Listener:
         self.connections += 1
         self._wait_log.over()
         log.info("connected to the broker at %s", self._settings.broker)
-        tasks = [asyncio.create_task(work) for work in (self._listen(client), self._beat(client), self._leaving.wait())]
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._listen(client), self._send_heartbeats(client), self._stopping.wait())
+        ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -109,17 +112,17 @@ class Listener:
     async def _listen(self, client: Client) -> None:
         try:
             async for message in client.messages:
-                self._heard_at = time.monotonic()
+                self._received_at = time.monotonic()
                 payload = bytes(message.payload)
                 self._ward.take(str(message.topic), payload, message.retain, datetime.now(UTC))
         except MqttError:
             raise MqttError("the connection was lost") from None
 
-    async def _beat(self, client: Client) -> None:
+    async def _send_heartbeats(self, client: Client) -> None:
         while True:
             await client.publish(self._service, self._presence("online"), qos=0, retain=True)
-            await asyncio.sleep(BEAT_S)
-            if time.monotonic() - self._heard_at > DEAF_AFTER:
+            await asyncio.sleep(HEARTBEAT_S)
+            if time.monotonic() - self._received_at > NO_MESSAGE_TIMEOUT_S:
                 raise MqttError("it does not answer")
 
     # --- the rest ---
@@ -130,7 +133,7 @@ class Listener:
             self._service,
             f"a station with the client id {self._settings.station_client_id!r}",
             "VITALFLOW_STATION_CLIENT_ID",
-            self._leaving.is_set,
+            self._stopping.is_set,
             log,
         )
 

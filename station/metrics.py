@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from station.auth.sessions import SessionManager
 from station.history import History
 from station.listener import Listener
-from station.people import People
 from station.views import Views
 from station.ward import Ward
 
@@ -14,7 +14,7 @@ from station.ward import Ward
 class Metrics:
     """The metrics of one process, read from the other objects when the page is requested."""
 
-    def __init__(self, ward: Ward, views: Views, people: People, listener: Listener, history: History) -> None:
+    def __init__(self, ward: Ward, views: Views, people: SessionManager, listener: Listener, history: History) -> None:
         self.registry = registry = CollectorRegistry()
         name = "vitalflow_station_"
 
@@ -25,13 +25,13 @@ class Metrics:
             "messages_rejected": ("Messages rejected in whole or in part", lambda: ward.counts.rejected),
             "frames_sent": ("Frames sent to browsers", lambda: views.sent.frames),
             "frames_sent_bytes": ("Bytes of the frames sent to browsers", lambda: views.sent.bytes),
-            "slow_clients": ("Times that a browser was too slow for the next frame", lambda: views.sent.fell_behind),
+            "slow_clients": ("Times that a browser was too slow for the next frame", lambda: views.sent.slow_clients),
             "login_attempts": ("Logins checked with the broker", lambda: people.asked),
             "login_failures": ("Logins rejected, by the broker or by the rate limit", lambda: people.refused),
             "database_errors": ("Failed database queries", lambda: history.failures),
         }
         gauges: dict[str, tuple[str, Callable[[], float]]] = {
-            "mqtt_connected": ("1 if connected to the broker, else 0", lambda: ward.services.broker_there),
+            "mqtt_connected": ("1 if connected to the broker, else 0", lambda: ward.services.broker_connected),
             "devices": ("Devices with a status or a reading", lambda: len(ward.beds)),
             "stream_subscribers": ("Open pages that receive the live stream", lambda: views.browsers),
             "sessions": ("Browser sessions that are logged in", lambda: people.signed_in),

@@ -10,14 +10,14 @@ from typing import Literal
 
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus
 
-BEATS = timedelta(seconds=2.2 * HEARTBEAT_S)
+MISSING_AFTER = timedelta(seconds=2.2 * HEARTBEAT_S)
 """Without a heartbeat for so long a service is not there: two are missing. The page is to say so within 5 s."""
 
 Kind = Literal["broker", "service", "database"]
 
 
 @dataclass(frozen=True, slots=True)
-class Away:
+class Outage:
     """One that is away, since when, and in a sentence what that means for whoever looks at the page."""
 
     name: str
@@ -75,28 +75,35 @@ class Services:
     # --- what is known ---
 
     @property
-    def broker_there(self) -> bool:
+    def broker_connected(self) -> bool:
         """Whether we are connected."""
         return self._connected_at is not None
 
     def there(self, name: str, now: datetime) -> bool:
         """Whether a service's heart beats."""
         service = self._services.get(name)
-        return self.broker_there and service is not None and service.beat is not None and now - service.beat <= BEATS
+        return (
+            self.broker_connected
+            and service is not None
+            and service.beat is not None
+            and now - service.beat <= MISSING_AFTER
+        )
 
-    def away(self, now: datetime) -> list[Away]:
+    def away(self, now: datetime) -> list[Outage]:
         """All that are away; while the broker is, of the services nothing is known and nothing said."""
         found = []
         if self._connected_at is None:
             told = f"The broker is away ({self._why}): nothing on this page is current"
-            found.append(Away("broker", self._broker_lost_at, told))
+            found.append(Outage("broker", self._broker_lost_at, told))
         else:
             for name, service in self._services.items():
                 since = service.left_at or service.beat or self._connected_at
-                if service.left_at is not None or now - since > BEATS:
-                    found.append(Away(name, since, f"{name} is away: {_meaning(name)}"))
+                if service.left_at is not None or now - since > MISSING_AFTER:
+                    found.append(Outage(name, since, f"{name} is away: {_meaning(name)}"))
         if self._database_lost_at is not None:
-            found.append(Away("database", self._database_lost_at, "The database is away: there is no history to show"))
+            found.append(
+                Outage("database", self._database_lost_at, "The database is away: there is no history to show")
+            )
         return found
 
 

@@ -36,7 +36,7 @@ class StationSettings(BrokerSettings, DatabaseSettings):
         return text
 
     @model_validator(mode="after")
-    def _passwords_are_not_readable_on_the_way(self) -> "StationSettings":
+    def _require_encryption_off_host(self) -> "StationSettings":
         if (self.station_certificate is None) != (self.station_key is None):
             raise ValueError("VITALFLOW_STATION_CERTIFICATE and VITALFLOW_STATION_KEY go together; set both or none")
         if not (self.is_encrypted or self.station_allow_http or is_loopback(self.station_host)):
@@ -49,7 +49,7 @@ class StationSettings(BrokerSettings, DatabaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _others_can_come_in_by_the_same_door(self) -> "StationSettings":
+    def _reject_mqtt_client_certificate(self) -> "StationSettings":
         if self.mqtt_certificate is not None:
             raise ValueError(
                 "VITALFLOW_MQTT_CERTIFICATE is set, and people sign in with passwords at the same port of the broker: "

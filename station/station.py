@@ -14,27 +14,26 @@ import uvicorn
 
 from station import frame
 from station.api import api
-from station.asks import Asks
-from station.encryption import Encryption
+from station.auth.routes import auth_routes
+from station.auth.sessions import SessionManager
 from station.history import History
 from station.listener import Listener
 from station.metrics import Metrics
-from station.people import People
+from station.pending_commands import PendingCommands
 from station.services import Services
 from station.settings import StationSettings
-from station.signin import signin
+from station.tls_reload import ReloadingCertificate
 from station.ui_api import ui_api
 from station.views import Views
-from station.ward import Refusal, Ward
+from station.ward import Ward
 from station.web import web
-from vitals.alert import Alert
 from vitals.errors import PermanentError
 
 log = logging.getLogger("station")
 
 VERSION = "0.1.0"
 FRAME_S = 0.2  # seconds between two frames: what a reading waits here, at most
-TIDY_S = 5.0  # seconds between two looks for logins that nobody uses
+EXPIRE_INTERVAL_S = 5.0  # seconds between two looks for logins that nobody uses
 # What the kernel may hold for a browser that does not read. Little: it would be old when it is read.
 SEND_BUFFER = 64 * 1024
 
@@ -45,23 +44,25 @@ class Station:
     def __init__(self, settings: StationSettings) -> None:
         self._settings = settings
         now = datetime.now(UTC)
+        commands = PendingCommands(settings.topics)
         services = Services(settings.services, has_database=settings.reader_url is not None, now=now)
-        self._ward = ward = Ward(settings.topics, services, now, on_alert=self._on_alert, on_refusal=self._on_refusal)
+        self._ward = ward = Ward(
+            settings.topics, services, now, on_alert=commands.on_alert, on_rejection=commands.on_rejection
+        )
         self._listener = Listener(settings, ward)
         self._history = History(settings.reader_url)
-        self._people = people = People(settings.broker, settings.topics, ward.wards)
+        self._people = people = SessionManager(settings.broker, settings.topics, ward.wards)
         self._views = views = Views(ward, frame.hello(VERSION, history=settings.reader_url is not None))
-        self._asks = Asks(settings.topics)
         metrics = Metrics(ward, views, people, self._listener, self._history)
         routers: list[object] = [
-            signin(people, settings.cookie),
+            auth_routes(people, settings.cookie),
             api(ward, self._history),
-            ui_api(ward, views, self._asks, self._listener.publish),
+            ui_api(ward, views, commands, self._listener.publish),
         ]
         app = web(settings.names, people, settings.cookie, VERSION, routers, self._healthz, metrics.page)
         self._encryption = encryption = None
         if settings.station_certificate is not None and settings.station_key is not None:
-            self._encryption = encryption = Encryption(settings.station_certificate, settings.station_key)
+            self._encryption = encryption = ReloadingCertificate(settings.station_certificate, settings.station_key)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -114,26 +115,20 @@ class Station:
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
-            self._people.tell_wards()
+            self._people.refresh_wards()
             self._views.tell(now)
             await asyncio.sleep(max(FRAME_S - (loop.time() - now), 0))
 
     async def _tidy(self) -> None:
         while True:
-            await asyncio.sleep(TIDY_S)
-            self._people.tidy(asyncio.get_running_loop().time())
+            await asyncio.sleep(EXPIRE_INTERVAL_S)
+            self._people.expire_sessions(asyncio.get_running_loop().time())
             if self._encryption is not None:
                 self._encryption.renew()
 
     def _stop(self) -> None:
         self._listener.stop()
         self._views.close()
-
-    def _on_alert(self, alert: Alert) -> None:
-        self._asks.alert(alert)
-
-    def _on_refusal(self, refusal: Refusal) -> None:
-        self._asks.refusal(refusal)
 
     def _healthz(self) -> dict[str, object]:
         away = self._ward.services.away(datetime.now(UTC))

@@ -13,8 +13,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from station import frame
-from station.asks import Asks, Publish
-from station.door import Seat, Visitor
+from station.auth.middleware import CurrentSession, CurrentUser
+from station.pending_commands import PendingCommands, Publish
 from station.views import Views
 from station.ward import Ward
 from vitals.alert_format import SPOKEN
@@ -44,15 +44,15 @@ class NewLimits(BaseModel):
     spo2_scale: int | None = None
 
 
-LOOKS_ONLY = "you may look at this ward, and change nothing; whoever enrols people can let you"
+READ_ONLY_MESSAGE = "you may look at this ward, and change nothing; whoever enrols people can let you"
 
 
-def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> APIRouter:
+def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publish) -> APIRouter:
     """The routes below /ui."""
     router = APIRouter(prefix="/ui", include_in_schema=False)
 
     @router.get("/live")
-    async def live(login: Seat) -> StreamingResponse:
+    async def live(login: CurrentSession) -> StreamingResponse:
         """Server-sent events: who we are, the whole ward, then its changes."""
         # X-Accel-Buffering: a proxy before us must not collect what is live.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -60,7 +60,7 @@ def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> API
 
     @router.get("/recent")
     async def recent(
-        visitor: Visitor,
+        visitor: CurrentUser,
         seconds: Annotated[float, Query(gt=0, le=300)] = 120,
         device: Annotated[str | None, Query()] = None,
     ) -> Response:
@@ -68,26 +68,26 @@ def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> API
         devices = [
             known
             for known, bed in ward.beds.items()
-            if device in (None, known) and visitor.sees.covers(bed.seen.bed.ward)
+            if device in (None, known) and visitor.viewable.includes(bed.snapshot.bed.ward)
         ]
         return Response(frame.recent(ward.beds, devices, seconds), media_type="application/json")
 
     @router.post("/alerts")
-    async def act(visitor: Visitor, asked: Act) -> dict[str, str]:
+    async def act(visitor: CurrentUser, asked: Act) -> dict[str, str]:
         """Acknowledge, pause the audio, resume it: the alert's new state, or why not."""
         alert = next(
             (
                 alert
                 for alert in ward.alerts(datetime.now(UTC))
                 if (alert.ward, alert.device_id, alert.rule) == (asked.ward, asked.device, asked.rule)
-                and visitor.sees.covers(alert.ward)
+                and visitor.viewable.includes(alert.ward)
             ),
             None,
         )
         if alert is None:
             raise HTTPException(409, "this alert is over")
-        if not visitor.acts.covers(alert.ward):
-            raise HTTPException(403, LOOKS_ONLY)
+        if not visitor.actionable.includes(alert.ward):
+            raise HTTPException(403, READ_ONLY_MESSAGE)
         command = Command(by=visitor.name, action=asked.action, seconds=asked.seconds, time=datetime.now(UTC))
         try:
             now = await asks.ask(alert, command, visitor.publish)
@@ -98,13 +98,13 @@ def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> API
         return {"state": str(now.state)}
 
     @router.get("/limits")
-    async def show_limits(visitor: Visitor, device: str) -> Response:
+    async def show_limits(visitor: CurrentUser, device: str) -> Response:
         """What can be set for a bed: the rules with their limits, and its own over them."""
         bed = ward.beds.get(device)
         if ward.rules is None:
             nothing = {"problem": "the alert worker has not told its rules; is it away?"}
             return Response(msgspec.json.encode(nothing), media_type="application/json")
-        own = bed.limits if bed is not None and visitor.sees.covers(bed.seen.bed.ward) else None
+        own = bed.limits if bed is not None and visitor.viewable.includes(bed.snapshot.bed.ward) else None
         told = {
             "rules": [_rule(rule) for rule in ward.rules.rules if rule.above is not None],
             "own": own,
@@ -113,13 +113,13 @@ def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> API
         return Response(msgspec.json.encode(told), media_type="application/json")
 
     @router.put("/limits")
-    async def set_limits(visitor: Visitor, asked: NewLimits) -> dict[str, bool]:
+    async def set_limits(visitor: CurrentUser, asked: NewLimits) -> dict[str, bool]:
         """Set a bed's own limits, or take them away; refused as a whole, with every reason."""
         bed = ward.beds.get(asked.device)
-        if bed is None or not visitor.sees.covers(bed.seen.bed.ward):
+        if bed is None or not visitor.viewable.includes(bed.snapshot.bed.ward):
             raise HTTPException(404, "there is no such bed any more")
-        if not visitor.acts.covers(bed.seen.bed.ward):
-            raise HTTPException(403, LOOKS_ONLY)
+        if not visitor.actionable.includes(bed.snapshot.bed.ward):
+            raise HTTPException(403, READ_ONLY_MESSAGE)
         if ward.rules is None:
             raise HTTPException(503, "the alert worker has not told its rules; is it away?")
         payload = b""
@@ -131,7 +131,7 @@ def ui_api(ward: Ward, views: Views, asks: Asks, publish_limits: Publish) -> API
             except RequestRejected as refused:
                 raise HTTPException(409, str(refused)) from None
         try:
-            await publish_limits(ward.topics.limits(bed.seen.bed.ward, asked.device), payload)
+            await publish_limits(ward.topics.limits(bed.snapshot.bed.ward, asked.device), payload)
         except TransientError as away:
             raise HTTPException(503, str(away)) from None
         return {"set": bool(payload)}

@@ -10,57 +10,57 @@ from typing import Any
 
 import msgspec
 
-from station.frame import Framer, hello_to, news
-from station.hub import HEAD, TAIL, Browser, Hub, Sent
-from station.people import Login
-from station.sight import Sight
+from station.auth.scope import WardScope
+from station.auth.sessions import WebSession
+from station.frame import DeltaEncoder, collect_changes, hello_for
+from station.hub import HEAD, TAIL, Hub, SentCounts, Subscriber
 from station.ward import Ward
 
-LIFE_S = 1.0  # seconds after which a page is told that nothing has changed
+KEEPALIVE_S = 1.0  # seconds after which a page is told that nothing has changed
 
 
 @dataclass(slots=True)
 class _View:
-    framer: Framer
+    framer: DeltaEncoder
     hub: Hub
-    told_at: float = 0.0
+    sent_at: float = 0.0
 
 
 class Views:
     """All of them. `hello`: what a page needs to know before the first frame."""
 
     def __init__(self, ward: Ward, hello: dict[str, Any]) -> None:
-        self.sent = Sent()
+        self.sent = SentCounts()
         self._ward = ward
         self._hello = hello
-        self._views: dict[Sight, _View] = {}
+        self._views: dict[WardScope, _View] = {}
         self._closed = False
 
     def tell(self, at: float) -> None:
         """Tell everybody what has changed; `at`: seconds of a clock that only goes forward."""
         now = datetime.now(UTC)
-        told = news(self._ward, now)
-        for sees, view in list(self._views.items()):
+        told = collect_changes(self._ward, now)
+        for viewable, view in list(self._views.items()):
             if not view.hub.browsers:
-                del self._views[sees]
+                del self._views[viewable]
                 continue
-            changes = view.framer.changes(told, now, due=at - view.told_at >= LIFE_S)
+            changes = view.framer.changes(told, now, due=at - view.sent_at >= KEEPALIVE_S)
             if changes is not None:
-                view.told_at = at
+                view.sent_at = at
                 view.hub.send(changes)
 
-    async def stream(self, login: Login) -> AsyncIterator[bytes]:
+    async def stream(self, login: WebSession) -> AsyncIterator[bytes]:
         """What one page is sent, until it goes, its login ends, or `close`.
 
         Where the person comes to see other wards, it is told from the beginning.
         """
         while login.over is None and not self._closed:
-            browser = Browser()
+            browser = Subscriber()
             login.browsers.add(browser)
             person = login.person
-            hello = hello_to(self._hello, person.name, person.sees, person.acts)
+            hello = hello_for(self._hello, person.name, person.viewable, person.actionable)
             try:
-                async with aclosing(self._view(person.sees).hub.stream(hello, browser)) as pieces:
+                async with aclosing(self._view(person.viewable).hub.stream(hello, browser)) as pieces:
                     async for piece in pieces:
                         yield piece
             finally:
@@ -80,9 +80,9 @@ class Views:
         """How many pages are open."""
         return sum(len(view.hub.browsers) for view in self._views.values())
 
-    def _view(self, sees: Sight) -> _View:
-        view = self._views.get(sees)
+    def _view(self, viewable: WardScope) -> _View:
+        view = self._views.get(viewable)
         if view is None:
-            framer = Framer(self._ward, sees)
-            view = self._views[sees] = _View(framer, Hub(lambda: framer.whole(datetime.now(UTC)), self.sent))
+            framer = DeltaEncoder(self._ward, viewable)
+            view = self._views[viewable] = _View(framer, Hub(lambda: framer.whole(datetime.now(UTC)), self.sent))
         return view

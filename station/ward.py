@@ -28,14 +28,14 @@ ANY_AGE = timedelta(days=36_500)  # the page refuses no reading for its age, it 
 MAX_BEDS = 5_000  # a client may invent devices without end
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class Rejection(msgspec.Struct, frozen=True):
     """What a service was asked on `topic` and did not do."""
 
     topic: str
     reason: str
 
 
-_decode_refusal = msgspec.json.Decoder(Refusal).decode
+_decode_rejection = msgspec.json.Decoder(Rejection).decode
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Ward:
         now: datetime,
         *,
         on_alert: Callable[[Alert], None] = lambda _: None,
-        on_refusal: Callable[[Refusal], None] = lambda _: None,
+        on_rejection: Callable[[Rejection], None] = lambda _: None,
     ) -> None:
         self.topics = topics
         self.services = services
@@ -74,7 +74,7 @@ class Ward:
         self.worker = "alerts"  # the alert worker, by the service that told its rules
         self._board = OpenAlerts(topics, now)
         self._on_alert = on_alert
-        self._on_refusal = on_refusal
+        self._on_rejection = on_rejection
         self._services_begin = f"{topics.root}/services/"
         self._alerts_begin = f"{topics.root}/alerts/"
 
@@ -113,18 +113,18 @@ class Ward:
         """The open alerts, the most urgent first."""
         return in_order(self._board.alerts(now, worker_there=self.services.there(self.worker, now)))
 
-    def is_doubted(self) -> Callable[[Alert], bool]:
+    def is_stale(self) -> Callable[[Alert], bool]:
         """Tells of an alert whether nobody has told it again since the last connection."""
-        doubted = self._board.stale()
-        return lambda alert: alert.alert_id in doubted
+        stale = self._board.stale()
+        return lambda alert: alert.alert_id in stale
 
     def wards(self) -> set[str]:
         """Every ward of which something was heard."""
-        return {bed.seen.bed.ward for bed in self.beds.values()} | self._board.wards()
+        return {bed.snapshot.bed.ward for bed in self.beds.values()} | self._board.wards()
 
     def is_shown(self, bed: BedState) -> bool:
         """Not a bed of which nothing came but a retained "offline": it belongs to earlier days."""
-        return bed.seen.online or bed.seen.last is not None
+        return bed.snapshot.online or bed.snapshot.last is not None
 
     # --- by kind of message ---
 
@@ -136,7 +136,7 @@ class Ward:
         if bed is None:
             return
         for reading in decoded.readings:
-            bed.hear(reading, place.ward)
+            bed.add_reading(reading, place.ward)
         self._touch(place.device)
 
     def _take_status(self, place: DeviceAddress, payload: bytes) -> None:
@@ -147,17 +147,17 @@ class Ward:
             return
         if status.state == "forgotten":
             bed = self.beds.get(place.device)
-            if bed is not None and bed.seen.bed.ward == place.ward:  # a device that moved takes its old status away
+            if bed is not None and bed.snapshot.bed.ward == place.ward:  # a device that moved takes its old status away
                 del self.beds[place.device]
                 self.changed.discard(place.device)
                 self.gone.add(place.device)
             return
         bed = self._bed(place)
         if bed is not None:
-            if status.state == "online" and place.ward != bed.seen.bed.ward and status.boot >= bed.seen.boot:
+            if status.state == "online" and place.ward != bed.snapshot.bed.ward and status.boot >= bed.snapshot.boot:
                 bed.move(place.ward)
-            if place.ward == bed.seen.bed.ward:
-                bed.seen = bed.seen.told(status.state, status.boot, status.interval_s)
+            if place.ward == bed.snapshot.bed.ward:
+                bed.snapshot = bed.snapshot.told(status.state, status.boot, status.interval_s)
             self._touch(place.device)
 
     def _take_limits(self, place: DeviceAddress, payload: bytes) -> None:
@@ -179,11 +179,11 @@ class Ward:
         service, _, what = name.partition("/")
         if what == "rejections" or what.startswith("rejections/"):
             try:
-                refusal = _decode_refusal(payload)
+                refusal = _decode_rejection(payload)
             except DECODE_ERRORS:
                 self.counts.rejected += 1
                 return
-            self._on_refusal(Refusal(refusal.topic[: 2 * MAX_TEXT], refusal.reason[: 5 * MAX_TEXT]))
+            self._on_rejection(Rejection(refusal.topic[: 2 * MAX_TEXT], refusal.reason[: 5 * MAX_TEXT]))
         elif what == "rules":
             self._take_rules(service, payload)
         elif not what:

@@ -9,16 +9,16 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from station.door import PAGES, Door
-from station.guard import Guard
-from station.people import People
+from station.auth.middleware import PAGE_PATHS, AuthMiddleware
+from station.auth.sessions import SessionManager
+from station.origin_check import OriginMiddleware
 
 STATIC = Path(__file__).parent / "static"
 
 
 def web(
     names: frozenset[str],
-    people: People,
+    people: SessionManager,
     cookie: str,
     version: str,
     routers: list[object],
@@ -41,7 +41,7 @@ def web(
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
-    for path in PAGES:  # one document; which page it is, its script reads off the address
+    for path in PAGE_PATHS:  # one document; which page it is, its script reads off the address
         app.add_api_route(path, page, include_in_schema=False)
 
     @app.get("/healthz", tags=["operation"])
@@ -55,4 +55,4 @@ def web(
         return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    return Guard(Door(app, people, cookie), names)
+    return OriginMiddleware(AuthMiddleware(app, people, cookie), names)

@@ -62,10 +62,10 @@ class Row {
     this.alert = alert;
     text(this.badge, badge(alert));
     text(this.text, alert.text);
-    text(this.standing, `${standing(alert, at)}${alert.doubted ? ", perhaps out of date" : ""}`);
+    text(this.standing, `${standing(alert, at)}${alert.stale ? ", perhaps out of date" : ""}`);
     text(this.age, span((at - alert.raised) / 1000));
     for (const [key, value] of Object.entries({ priority: alert.priority, kind: alert.kind, state: alert.state })) attribute(this.node, `data-${key}`, value);
-    attribute(this.node, "data-doubted", alert.doubted ? "true" : null);
+    attribute(this.node, "data-stale", alert.stale ? "true" : null);
     const looks = !mayAct(alert.ward);
     this.acknowledge.hidden = looks || alert.state === "acknowledged";
     this.pause.hidden = looks || alert.state !== "active";

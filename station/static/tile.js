@@ -98,7 +98,7 @@ export class Tile {
     attribute(this.node, "data-priority", first ? first.priority : null);
     attribute(this.node, "data-kind", first ? first.kind : null);
     attribute(this.node, "data-silenced", first && first.state !== "active" ? "true" : null);
-    attribute(this.node, "data-doubted", first && first.doubted ? "true" : null);
+    attribute(this.node, "data-stale", first && first.stale ? "true" : null);
     attribute(this.ribbon, "data-what", first ? "alert" : called === "LIVE" ? null : "condition");
     if (first) {
       const more = this.alerts.length > 1 ? `  +${this.alerts.length - 1}` : "";

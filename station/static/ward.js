@@ -95,7 +95,7 @@ export class WardPage {
         different = true;
       }
       const mine = alerts.get(device) ?? [];
-      const said = mine.map((alert) => `${alert.id} ${alert.revision} ${alert.doubted ?? ""}`).join();
+      const said = mine.map((alert) => `${alert.id} ${alert.revision} ${alert.stale ?? ""}`).join();
       if (made || changed.whole || changed.beds.has(device) || tile.said !== said) {
         tile.said = said;
         tile.update(store.beds.get(device), mine, many);

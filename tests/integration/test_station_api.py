@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from stack.servers import BrokerServer
-from station import models
+from station import api_models
 from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_servers import Db, eventually
 from tests.fix_station import MakeStation, StationProcess, basic
@@ -37,7 +37,7 @@ def test_every_answer_is_as_the_description_says(
     person.sees("icu-1/bed-1/heart-rate-high", state="active")
     eventually(lambda: len(get(station, "/api/alerts")[1]["alerts"]) == 1, 5, "the alert is told")
 
-    ward = models.Ward.model_validate(get(station, "/api/ward")[1])
+    ward = api_models.Ward.model_validate(get(station, "/api/ward")[1])
     assert [bed.device for bed in ward.beds] == ["bed-1", "bed-2"]
     assert ward.beds[0].condition == "CRITICAL"
     assert ward.beds[0].values["heart_rate"].value == 140
@@ -46,15 +46,15 @@ def test_every_answer_is_as_the_description_says(
     assert ward.beds[0].news2.parts == {"spo2": 0, "heart_rate": 3}
     assert [alert.rule for alert in ward.beds[0].alerts] == ["heart-rate-high"]
     assert [bed["device"] for bed in get(station, "/api/ward?ward=icu-2")[1]["beds"]] == ["bed-2"]
-    assert models.BedResource.model_validate(get(station, "/api/beds/bed-2")[1]).patient_id == "p-bed-2"
+    assert api_models.BedResource.model_validate(get(station, "/api/beds/bed-2")[1]).patient_id == "p-bed-2"
     assert get(station, "/api/beds/nobody") == (404, {"detail": "there is no bed 'nobody'; /api/ward lists them"})
     for name in ("%00", "%00/alerts", "%00/series?from=2026-11-22T00:00:00Z"):
         assert get(station, f"/api/beds/{name}")[0] == 404
-    alerts = models.Alerts.model_validate(get(station, "/api/alerts?ward=icu-1")[1])
+    alerts = api_models.Alerts.model_validate(get(station, "/api/alerts?ward=icu-1")[1])
     assert (alerts.alerts[0].priority, alerts.alerts[0].state, alerts.alerts[0].limit) == ("high", "active", 120)
     assert get(station, "/api/alerts?ward=icu-2")[1]["alerts"] == []
 
-    series = models.Series.model_validate(get(station, "/api/beds/bed-1/series?points=100")[1])
+    series = api_models.Series.model_validate(get(station, "/api/beds/bed-1/series?points=100")[1])
     assert sum(series.readings) == 60
     assert sum(series.signs["heart_rate"].n) == 60
     assert len(series.time) == len(series.signs["spo2"].avg)
@@ -64,7 +64,7 @@ def test_every_answer_is_as_the_description_says(
     status, told = get(station, "/api/beds/nobody/series")
     assert (status, told["detail"]) == (422, "there is no device 'nobody'")
     assert get(station, "/api/beds/bed-1/series?points=0")[0] == 422
-    assert models.PastAlerts.model_validate(get(station, "/api/beds/bed-1/alerts")[1]).alerts == []
+    assert api_models.PastAlerts.model_validate(get(station, "/api/beds/bed-1/alerts")[1]).alerts == []
 
 
 def test_the_description_names_every_path_and_no_page_fetches_anything_from_elsewhere(

@@ -13,14 +13,14 @@ from starlette.responses import PlainTextResponse
 
 from alerts.rulefile import DEFAULT, load
 from mqtt.service_status import ServiceStatus, encode_service_status
-from station.asks import Asks
 from station.bed import BedState
-from station.frame import Framer, news
-from station.guard import HEADERS, Guard
-from station.hub import Browser, Hub, Sent
+from station.frame import DeltaEncoder, collect_changes
+from station.hub import Hub, SentCounts, Subscriber
+from station.origin_check import HEADERS, OriginMiddleware
+from station.pending_commands import PendingCommands
 from station.services import Services
 from station.settings import StationSettings
-from station.ward import MAX_BEDS, Refusal, Ward
+from station.ward import MAX_BEDS, Rejection, Ward
 from tests.made_alert import NOW, made_alert
 from vitals.alert import Alert, Change, State, encode_alert
 from vitals.codec import encode
@@ -54,13 +54,13 @@ async def read(stream: AsyncIterator[bytes], events: int) -> list[dict[str, Any]
 
 def test_a_browser_gets_the_whole_ward_first_and_then_every_change() -> None:
     async def story() -> None:
-        hub = Hub(lambda: b'{"whole":1}', sent := Sent())
-        stream = hub.stream(b"{}", Browser())
+        hub = Hub(lambda: b'{"whole":1}', sent := SentCounts())
+        stream = hub.stream(b"{}", Subscriber())
         assert await read(stream, 2) == [{}, {"whole": 1}]
         for number in range(3):
             hub.send(b'{"change":%d}' % number)
             assert await read(stream, 1) == [{"change": number}]
-        assert (sent.frames, sent.fell_behind) == (4, 0)
+        assert (sent.frames, sent.slow_clients) == (4, 0)
 
     asyncio.run(story())
 
@@ -68,8 +68,8 @@ def test_a_browser_gets_the_whole_ward_first_and_then_every_change() -> None:
 def test_a_slow_browser_gets_no_backlog_but_the_ward_as_it_stands_and_holds_up_nobody() -> None:
     async def story() -> None:
         now = [b'{"whole":0}']
-        hub = Hub(lambda: now[0], Sent())
-        slow, quick = hub.stream(b"{}", Browser()), hub.stream(b"{}", Browser())
+        hub = Hub(lambda: now[0], SentCounts())
+        slow, quick = hub.stream(b"{}", Subscriber()), hub.stream(b"{}", Subscriber())
         await read(slow, 2)
         await read(quick, 2)
         for number in range(50):
@@ -85,9 +85,9 @@ def test_a_slow_browser_gets_no_backlog_but_the_ward_as_it_stands_and_holds_up_n
 
 def test_a_browser_that_goes_is_forgotten_and_one_that_is_to_leave_hears_no_more() -> None:
     async def story() -> None:
-        hub = Hub(lambda: b"{}", Sent())
-        told = Browser()
-        gone, stays = hub.stream(b"{}", Browser()), hub.stream(b"{}", told)
+        hub = Hub(lambda: b"{}", SentCounts())
+        told = Subscriber()
+        gone, stays = hub.stream(b"{}", Subscriber()), hub.stream(b"{}", told)
         await read(gone, 2)
         await read(stays, 2)
         assert len(hub.browsers) == 2
@@ -104,15 +104,15 @@ def test_a_browser_that_goes_is_forgotten_and_one_that_is_to_leave_hears_no_more
 # --- frames ---
 
 
-def frame(ward: Ward, framer: Framer, now: datetime = NOW, due: bool = False) -> dict[str, Any] | None:
-    made = framer.changes(news(ward, now), now, due=due)
+def frame(ward: Ward, framer: DeltaEncoder, now: datetime = NOW, due: bool = False) -> dict[str, Any] | None:
+    made = framer.changes(collect_changes(ward, now), now, due=due)
     return None if made is None else dict(json.loads(made))
 
 
 def test_a_frame_has_what_changed_and_nothing_else() -> None:
     ward = made_ward()
     ward.connected(NOW)
-    framer = Framer(ward)
+    framer = DeltaEncoder(ward)
     hear(ward, "bed-1", heart_rate=80)
     hear(ward, "bed-2", heart_rate=70)
     first = frame(ward, framer)
@@ -143,7 +143,7 @@ def test_a_frame_has_what_changed_and_nothing_else() -> None:
 def test_an_alert_tells_who_has_seen_it_and_when_but_no_moment_that_is_of_a_later_change() -> None:
     ward = made_ward()
     ward.connected(NOW)
-    framer = Framer(ward)
+    framer = DeltaEncoder(ward)
     seen = made_alert(state=State.ACKNOWLEDGED, change=Change.ACKNOWLEDGED, acknowledged_by="Ada", changed_at=NOW)
     for alert in (
         seen,
@@ -161,7 +161,7 @@ def test_an_alert_tells_who_has_seen_it_and_when_but_no_moment_that_is_of_a_late
 def test_a_retained_offline_of_earlier_days_is_no_bed_and_an_endless_crowd_of_devices_has_an_end() -> None:
     ward = made_ward()
     ward.take(TOPICS.status("icu-1", "old"), encode_status(Status(state="offline", boot=1)), True, NOW)
-    assert "beds" not in json.loads(Framer(ward).whole(NOW))
+    assert "beds" not in json.loads(DeltaEncoder(ward).whole(NOW))
     for number in range(MAX_BEDS + 10):
         hear(ward, f"invented-{number}", heart_rate=80)
     assert len(ward.beds) == MAX_BEDS
@@ -172,21 +172,21 @@ def test_a_retained_offline_of_earlier_days_is_no_bed_and_an_endless_crowd_of_de
 
 def test_a_late_reading_moves_nothing_and_another_patient_begins_anew() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
-    bed.hear(reading(NOW, {"heart_rate": 80, "systolic_bp": 200}, patient_id="p-1"), "icu-1")
-    bed.hear(reading(NOW - SECOND, {"heart_rate": 40}, patient_id="p-1"), "icu-1")
-    assert bed.seen.held["heart_rate"].value == 80
-    bed.hear(reading(NOW + SECOND, {"heart_rate": 81}), "icu-1")  # a device that has lost its patient's name,
-    bed.hear(reading(NOW + 2 * SECOND, {"heart_rate": 60}, patient_id="p-2"), "icu-2")  # and was given another
-    assert set(bed.seen.held) == {"heart_rate"}
+    bed.add_reading(reading(NOW, {"heart_rate": 80, "systolic_bp": 200}, patient_id="p-1"), "icu-1")
+    bed.add_reading(reading(NOW - SECOND, {"heart_rate": 40}, patient_id="p-1"), "icu-1")
+    assert bed.snapshot.held["heart_rate"].value == 80
+    bed.add_reading(reading(NOW + SECOND, {"heart_rate": 81}), "icu-1")  # a device that has lost its patient's name,
+    bed.add_reading(reading(NOW + 2 * SECOND, {"heart_rate": 60}, patient_id="p-2"), "icu-2")  # and was given another
+    assert set(bed.snapshot.held) == {"heart_rate"}
     assert "systolic_bp" not in bed.score.parts
-    assert bed.seen.bed.ward == "icu-2"
+    assert bed.snapshot.bed.ward == "icu-2"
     assert len(list(bed.recent(timedelta(minutes=5)))) == 1
 
 
 def test_the_minutes_behind_a_bed_have_a_point_a_second_however_fast_it_measures() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     for tenth in range(4000):
-        bed.hear(reading(NOW + tenth * SECOND / 10, {"heart_rate": 60 + tenth % 9}), "icu-1")
+        bed.add_reading(reading(NOW + tenth * SECOND / 10, {"heart_rate": 60 + tenth % 9}), "icu-1")
     points = list(bed.recent(timedelta(minutes=5)))
     assert len(points) == 300
     assert points[-1][0] == int((NOW + 399 * SECOND).timestamp())
@@ -223,7 +223,7 @@ def test_an_alert_that_nobody_tells_again_is_doubted_and_goes_only_where_the_wor
     ward.take(TOPICS.alert(alert.ward, alert.device_id, alert.rule), encode_alert(alert), True, NOW)
     ward.connected(NOW + SECOND)
     later = NOW + 20 * SECOND
-    assert [ward.is_doubted()(one) for one in ward.alerts(later)] == [True]
+    assert [ward.is_stale()(one) for one in ward.alerts(later)] == [True]
     ward.take(TOPICS.service("alerts"), encode_service_status(ServiceStatus(state="online", boot=1)), False, later)
     assert ward.alerts(later) == []
 
@@ -239,15 +239,15 @@ def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None
         sent.append(topic)
 
     async def story() -> None:
-        asks = Asks(TOPICS)
+        asks = PendingCommands(TOPICS)
         ada = asyncio.create_task(asks.ask(alert, Command(by="Ada", action="acknowledge"), publish))
         bob = asyncio.create_task(asks.ask(alert, Command(by="Bob", action="acknowledge"), publish))
         await asyncio.sleep(0)
         seen = made_alert(state=State.ACKNOWLEDGED, acknowledged_by="Ada")
-        asks.alert(seen)
+        asks.on_alert(seen)
         place = TOPICS.alert_commands(alert.ward, alert.device_id, alert.rule)
-        asks.refusal(Refusal(f"{place}/Eve", "somebody else's"))
-        asks.refusal(Refusal(f"{place}/Bob", "already acknowledged by Ada"))
+        asks.on_rejection(Rejection(f"{place}/Eve", "somebody else's"))
+        asks.on_rejection(Rejection(f"{place}/Bob", "already acknowledged by Ada"))
         assert await ada == seen
         with pytest.raises(RequestRejected, match="already acknowledged by Ada"):
             await bob
@@ -259,13 +259,13 @@ def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None
 
 
 def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("station.asks.ANSWERS", 0.05)
+    monkeypatch.setattr("station.pending_commands.ANSWER_TIMEOUT_S", 0.05)
 
     async def publish(topic: str, payload: bytes) -> None:
         pass
 
     async def wait() -> Alert:
-        return await Asks(TOPICS).ask(made_alert(), Command(by="Ada", action="acknowledge"), publish)
+        return await PendingCommands(TOPICS).ask(made_alert(), Command(by="Ada", action="acknowledge"), publish)
 
     with pytest.raises(TransientError, match="no answer from the alert worker"):
         asyncio.run(wait())
@@ -286,7 +286,7 @@ def ask(method: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
 
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "path": "/ui/alerts", "headers": raw, "query_string": b""}
-    asyncio.run(Guard(PlainTextResponse("inside"), frozenset({"localhost"}))(scope, receive, send))
+    asyncio.run(OriginMiddleware(PlainTextResponse("inside"), frozenset({"localhost"}))(scope, receive, send))
     return int(told[0]["status"]), {name.decode(): value.decode() for name, value in told[0]["headers"]}
 
 
@@ -343,16 +343,16 @@ def test_an_address_that_others_can_reach_is_refused_without_encryption_unless_s
 
 def test_ages_are_reckoned_by_the_clock_that_is_given() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
-    bed.hear(reading(datetime.now(UTC) - timedelta(hours=1), {"heart_rate": 80}), "icu-1")
-    assert bed.seen.condition(datetime.now(UTC)) == "SILENT"
+    bed.add_reading(reading(datetime.now(UTC) - timedelta(hours=1), {"heart_rate": 80}), "icu-1")
+    assert bed.snapshot.condition(datetime.now(UTC)) == "SILENT"
 
 
 def test_a_device_that_measures_once_a_minute_is_not_silent_after_five_seconds() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
-    bed.hear(reading(NOW, {"heart_rate": 80}), "icu-1")
-    bed.seen = bed.seen.told("online", 5, 60.0)
-    assert bed.seen.condition(NOW + 170 * SECOND) == "NORMAL"
-    assert bed.seen.condition(NOW + 181 * SECOND) == "SILENT"
+    bed.add_reading(reading(NOW, {"heart_rate": 80}), "icu-1")
+    bed.snapshot = bed.snapshot.told("online", 5, 60.0)
+    assert bed.snapshot.condition(NOW + 170 * SECOND) == "NORMAL"
+    assert bed.snapshot.condition(NOW + 181 * SECOND) == "SILENT"
 
 
 # --- the rules, as the alert worker tells them ---

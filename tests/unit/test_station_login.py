@@ -12,14 +12,28 @@ from typing import Any
 import pytest
 
 from mqtt.endpoint import BrokerEndpoint
-from station.attempts import ADDRESS_FREE, FORGOTTEN_AFTER_S, MOST, NAME_FREE, NAME_LONGEST_S, Attempts
-from station.door import basic
-from station.frame import Framer, News, hello, hello_to, news
-from station.hub import Browser
-from station.people import IDLE, IDLE_S, SCRIPT_S, People, TooSoon, is_a_name
-from station.person import Person, Unwanted
+from station.auth.login_throttle import (
+    ADDRESS_FREE,
+    FORGOTTEN_AFTER_S,
+    MAX_TRACKED,
+    NAME_FREE,
+    NAME_LONGEST_S,
+    LoginThrottle,
+)
+from station.auth.middleware import parse_basic_auth
+from station.auth.scope import ALL_WARDS, NO_WARDS, WardScope
+from station.auth.sessions import (
+    API_USER_IDLE_S,
+    IDLE,
+    SESSION_IDLE_S,
+    SessionManager,
+    TooManyAttempts,
+    is_valid_user_name,
+)
+from station.auth.user_connection import InvalidCredentials, UserConnection
+from station.frame import Changes, DeltaEncoder, collect_changes, hello, hello_for
+from station.hub import Subscriber
 from station.services import Services
-from station.sight import EVERYWHERE, NOWHERE, Sight
 from station.views import Views
 from station.ward import Ward
 from tests.made_alert import NOW, made_alert
@@ -37,7 +51,7 @@ SECOND = timedelta(seconds=1)
 
 
 def test_after_three_attempts_each_costs_a_longer_wait_and_a_good_one_ends_it() -> None:
-    attempts, now, waits = Attempts(), 100.0, []
+    attempts, now, waits = LoginThrottle(), 100.0, []
     for _ in range(12):
         wait = attempts.wait("ada", "10.0.0.1", now)
         waits.append(wait)
@@ -50,7 +64,7 @@ def test_after_three_attempts_each_costs_a_longer_wait_and_a_good_one_ends_it() 
 
 
 def test_who_guesses_a_name_elsewhere_keeps_nobody_out_and_who_guesses_many_names_waits_too() -> None:
-    attempts = Attempts()
+    attempts = LoginThrottle()
     for _ in range(10):
         attempts.begin("ada", "10.0.0.66", 100.0)
     assert attempts.wait("ada", "10.0.0.66", 100.0) > 0
@@ -61,14 +75,14 @@ def test_who_guesses_a_name_elsewhere_keeps_nobody_out_and_who_guesses_many_name
 
 
 def test_attempts_are_forgotten_in_time_and_an_endless_crowd_of_names_has_an_end() -> None:
-    attempts = Attempts()
+    attempts = LoginThrottle()
     for _ in range(6):
         attempts.begin("ada", "10.0.0.1", 100.0)
     attempts.begin("ada", "10.0.0.1", 100.0 + FORGOTTEN_AFTER_S + 1)
     assert attempts.wait("ada", "10.0.0.1", 100.0 + FORGOTTEN_AFTER_S + 1) == 0
-    for number in range(MOST):
+    for number in range(MAX_TRACKED):
         attempts.begin(f"name-{number}", "10.0.0.7", 2000.0)
-    assert len(attempts._tried) <= MOST
+    assert len(attempts._tried) <= MAX_TRACKED
 
 
 # --- names and headers ---
@@ -76,23 +90,23 @@ def test_attempts_are_forgotten_in_time_and_an_endless_crowd_of_names_has_an_end
 
 @pytest.mark.parametrize("name", ["ada", "Dr. Müller", "מרים", "a" * 200])
 def test_what_the_broker_takes_as_a_level_of_a_topic_can_be_a_name(name: str) -> None:
-    assert is_a_name(name)
+    assert is_valid_user_name(name)
 
 
 @pytest.mark.parametrize("name", ["", " ada", "ada ", "a/b", "+", "#", "a\0b", "a\nb", "\u202e", "a" * 201])
 def test_what_would_be_more_than_one_level_of_a_topic_is_no_name(name: str) -> None:
-    assert not is_a_name(name)
+    assert not is_valid_user_name(name)
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic ?", "Basic YQ==", "Basic /w==", "Bearer YTpi"])
 def test_a_header_that_names_nobody_is_refused_in_a_sentence(header: str) -> None:
     with pytest.raises(ValueError, match="expected Authorization: Basic"):
-        basic(header)
+        parse_basic_auth(header)
 
 
 def test_a_password_may_hold_a_colon() -> None:
-    assert basic("Basic YWRhOmE6Yg==") == ("ada", "a:b")
-    assert basic("basic YWRhOmE6Yg==") == ("ada", "a:b")
+    assert parse_basic_auth("Basic YWRhOmE6Yg==") == ("ada", "a:b")
+    assert parse_basic_auth("basic YWRhOmE6Yg==") == ("ada", "a:b")
 
 
 # --- what each set of wards is told ---
@@ -108,7 +122,7 @@ def hear(ward: Ward, place: str, device: str, at: datetime = NOW, **signs: float
     ward.take(TOPICS.vitals(place, device), encode(reading(at, signs, patient_id="p-1")), False, at)
 
 
-def told(framer: Framer, of: News) -> dict[str, Any]:
+def told(framer: DeltaEncoder, of: Changes) -> dict[str, Any]:
     made = framer.changes(of, NOW, due=False)
     return {} if made is None else dict(json.loads(made))
 
@@ -116,10 +130,11 @@ def told(framer: Framer, of: News) -> dict[str, Any]:
 def test_a_bed_that_moves_leaves_the_one_ward_and_comes_to_the_other() -> None:
     ward = made_ward()
     one, other, both, none = (
-        Framer(ward, sees) for sees in (Sight(frozenset({"icu-1"})), Sight(frozenset({"icu-2"})), EVERYWHERE, NOWHERE)
+        DeltaEncoder(ward, sees)
+        for sees in (WardScope(frozenset({"icu-1"})), WardScope(frozenset({"icu-2"})), ALL_WARDS, NO_WARDS)
     )
     hear(ward, "icu-1", "bed-1", heart_rate=80)
-    first = news(ward, NOW)
+    first = collect_changes(ward, NOW)
     assert [bed["device"] for bed in told(one, first)["beds"]] == ["bed-1"]
     assert told(other, first) == {}
     assert told(none, first) == {}
@@ -127,7 +142,7 @@ def test_a_bed_that_moves_leaves_the_one_ward_and_comes_to_the_other() -> None:
     alert = made_alert(ward="icu-1", device="bed-1")
     ward.take(TOPICS.alert("icu-1", "bed-1", alert.rule), encode_alert(alert), True, NOW)
     hear(ward, "icu-2", "bed-1", NOW + SECOND, heart_rate=81)
-    then = news(ward, NOW)
+    then = collect_changes(ward, NOW)
     assert told(one, then)["gone"] == ["bed-1"]
     assert "beds" not in told(one, then)
     assert [bed["ward"] for bed in told(other, then)["beds"]] == ["icu-2"]
@@ -139,7 +154,7 @@ def test_a_bed_that_moves_leaves_the_one_ward_and_comes_to_the_other() -> None:
 
 def test_what_only_a_whole_frame_has_told_is_told_to_be_gone_too() -> None:
     ward = made_ward()
-    framer = Framer(ward)
+    framer = DeltaEncoder(ward)
     alert = made_alert(device="bed-1")
     hear(ward, alert.ward, "bed-1", heart_rate=80)
     topic = TOPICS.alert(alert.ward, "bed-1", alert.rule)
@@ -148,7 +163,7 @@ def test_what_only_a_whole_frame_has_told_is_told_to_be_gone_too() -> None:
     assert (len(whole["beds"]), len(whole["alerts"])) == (1, 1)
     ward.take(topic, b"", True, NOW)
     ward.take(TOPICS.status(alert.ward, "bed-1"), b"", True, NOW)
-    then = told(framer, news(ward, NOW))
+    then = told(framer, collect_changes(ward, NOW))
     assert (then["gone"], then["over"]) == (["bed-1"], [whole["alerts"][0]["key"]])
 
 
@@ -159,7 +174,7 @@ def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_mor
         hear(ward, "icu-1", "bed-1", heart_rate=80)
         hear(ward, "icu-2", "bed-2", heart_rate=80)
         known = made_people()
-        ada, bob = known.add("ada", Sight(frozenset({"icu-1"}))), known.add("bob", Sight(frozenset({"icu-1"})))
+        ada, bob = known.add("ada", WardScope(frozenset({"icu-1"}))), known.add("bob", WardScope(frozenset({"icu-1"})))
         logins = [known.people.sign_in(person) for person in (ada, bob)]
         streams = [views.stream(login) for login in logins]
         for stream in streams:
@@ -172,7 +187,7 @@ def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_mor
         pieces = [await anext(stream) for stream in streams]
         assert pieces[0] is not pieces[1]
         assert pieces[0] == pieces[1]
-        ada.sees = EVERYWHERE
+        ada.viewable = ALL_WARDS
         known.people._changed(ada)
         greeting, whole = [json.loads((await anext(streams[0])).partition(b"data: ")[2]) for _ in range(2)]
         assert greeting["person"]["sees"] is None
@@ -185,7 +200,7 @@ def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_mor
 
 
 def test_a_name_with_markup_reaches_the_page_as_a_text_and_nothing_unprintable_does() -> None:
-    person = json.loads(hello_to({}, "<b>\u202ex", NOWHERE, EVERYWHERE))["person"]
+    person = json.loads(hello_for({}, "<b>\u202ex", NO_WARDS, ALL_WARDS))["person"]
     assert person == {"name": "<b>?x", "sees": [], "acts": None}
 
 
@@ -196,19 +211,19 @@ class Known:
     """People whom a broker has verified; here there is none, so that no test waits half an hour."""
 
     def __init__(self) -> None:
-        self.people = People(BrokerEndpoint("127.0.0.1", 1), TOPICS, lambda: [])
+        self.people = SessionManager(BrokerEndpoint("127.0.0.1", 1), TOPICS, lambda: [])
 
-    def add(self, name: str, sees: Sight = EVERYWHERE) -> Person:
+    def add(self, name: str, sees: WardScope = ALL_WARDS) -> UserConnection:
         broker = BrokerEndpoint("127.0.0.1", 1).as_user(name, "word")
-        person = Person(broker, TOPICS, asyncio.Semaphore(1), lambda: [], self.people._changed)
-        person.sees = sees
+        person = UserConnection(broker, TOPICS, asyncio.Semaphore(1), lambda: [], self.people._changed)
+        person.viewable = sees
         person.verified.set_result(None)
         key = self.people._key_of(name, "word")
         self.people._persons[key] = person
         self.people._used_at[key] = asyncio.get_running_loop().time()
         task = asyncio.create_task(asyncio.sleep(3600, None))
         self.people._tasks[key] = task
-        task.add_done_callback(lambda done: self.people._gone(key, person, done))
+        task.add_done_callback(lambda done: self.people._on_connection_end(key, person, done))
         return person
 
 
@@ -226,11 +241,11 @@ def run(story: Callable[[Known], Any]) -> None:
 def test_a_login_that_no_page_uses_ends_after_half_an_hour_and_an_open_page_keeps_it() -> None:
     async def story(known: Known) -> None:
         idle, open_ = (known.people.sign_in(known.add(name)) for name in ("ada", "bob"))
-        open_.browsers.add(Browser())
+        open_.browsers.add(Subscriber())
         now = asyncio.get_running_loop().time()
-        known.people.tidy(now + IDLE_S - 5)
+        known.people.expire_sessions(now + SESSION_IDLE_S - 5)
         assert (idle.over, open_.over) == (None, None)
-        known.people.tidy(now + IDLE_S + 5)
+        known.people.expire_sessions(now + SESSION_IDLE_S + 5)
         assert (idle.over, open_.over) == (IDLE, None)
         assert known.people.login(idle.token) is None
         assert known.people.login(open_.token) is open_
@@ -245,7 +260,7 @@ def test_a_script_is_verified_once_for_a_while() -> None:
         ada = known.add("ada")
         assert await known.people.verify("ada", "word", "10.0.0.1") is ada
         assert known.people.asked == 0
-        known.people.tidy(asyncio.get_running_loop().time() + SCRIPT_S + 1)
+        known.people.expire_sessions(asyncio.get_running_loop().time() + API_USER_IDLE_S + 1)
         with pytest.raises(TransientError):
             await known.people.verify("ada", "word", "10.0.0.1")  # nobody listens on that port
         assert known.people.asked == 1
@@ -256,9 +271,9 @@ def test_a_script_is_verified_once_for_a_while() -> None:
 def test_names_that_cannot_be_cost_the_broker_nothing_and_are_slowed_as_all_are() -> None:
     async def story(known: Known) -> None:
         for _ in range(NAME_FREE):
-            with pytest.raises(Unwanted):
+            with pytest.raises(InvalidCredentials):
                 await known.people.verify("a/b", "word", "10.0.0.1")
-        with pytest.raises(TooSoon):
+        with pytest.raises(TooManyAttempts):
             await known.people.verify("a/b", "word", "10.0.0.1")
         assert known.people._persons == {}
 

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 NAME_FREE, NAME_LONGEST_S = 3, 60.0  # attempts without a wait, and the longest wait between two of the others
 ADDRESS_FREE, ADDRESS_LONGEST_S = 20, 5.0  # short: behind a proxy or a container's network all have one address
 FORGOTTEN_AFTER_S = 900.0  # without an attempt
-MOST = 10_000  # names and addresses that are remembered; a stranger may invent more
+MAX_TRACKED = 10_000  # names and addresses that are remembered; a stranger may invent more
 
 Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
-class _Tried:
+class _Attempts:
     times: int = 0
     next_at: float = 0.0
     last_at: float = 0.0
 
 
-class Attempts:
+class LoginThrottle:
     """All of the last minutes. Times are seconds of any clock that only goes forward."""
 
     def __init__(self) -> None:
-        self._tried: dict[Key, _Tried] = {}
+        self._tried: dict[Key, _Attempts] = {}
 
     def wait(self, name: str, address: str, now: float) -> float:
         """Seconds until the next attempt is looked at; 0 for at once."""
@@ -39,13 +39,13 @@ class Attempts:
         for key, (free, longest) in zip(_keys(name, address), limits, strict=True):
             tried = self._tried.pop(key, None)  # and put back as the newest
             if tried is None or now - tried.last_at > FORGOTTEN_AFTER_S:
-                tried = _Tried()
+                tried = _Attempts()
             tried.times += 1
             tried.last_at = now
             beyond = tried.times - free
             tried.next_at = now + min(2.0 ** min(beyond, 10), longest) if beyond >= 0 else 0.0
             self._tried[key] = tried
-        while len(self._tried) > MOST:
+        while len(self._tried) > MAX_TRACKED:
             del self._tried[next(iter(self._tried))]
 
     def good(self, name: str, address: str) -> None:

@@ -10,7 +10,7 @@ from vitals.errors import PermanentError
 log = logging.getLogger("station")
 
 
-class Encryption:
+class ReloadingCertificate:
     """A certificate, its chain behind it where there is one, and its key, as PEM. Raises PermanentError that names the file."""
 
     def __init__(self, certificate: Path, key: Path) -> None:

@@ -14,7 +14,7 @@ from vitals.errors import TransientError
 TAKEN_S = 3.0  # seconds for the broker to take it
 
 
-async def send(client: Client | None, topic: str, payload: bytes, *, retain: bool = False) -> None:
+async def publish_confirmed(client: Client | None, topic: str, payload: bytes, *, retain: bool = False) -> None:
     """Publish; raises TransientError, in words for the page, where there is no connection or no acknowledgement in time."""
     if client is None:
         raise TransientError("nothing was sent: the broker is away")

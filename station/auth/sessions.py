@@ -15,30 +15,30 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mqtt.endpoint import BrokerEndpoint
-from station.attempts import Attempts
-from station.hub import Browser
-from station.person import Person, Unwanted
+from station.auth.login_throttle import LoginThrottle
+from station.auth.user_connection import InvalidCredentials, UserConnection
+from station.hub import Subscriber
 from vitals.errors import TransientError
 from vitals.reading import MAX_TEXT
 from vitals.topics import Topics
 
 log = logging.getLogger("station")
 
-IDLE_S = 1800.0  # seconds after which a login ends that no page uses; an open page uses its login
-SCRIPT_S = 300.0  # seconds that a script's user stays connected after the last question
-PATIENCE_S = 8.0  # for the broker, the turn included
-CONNECTING = 2  # at the same time, so that a crowd of logins does not hold up the loop or the broker
-MOST_PEOPLE = 500
-MOST_LOGINS = 50  # of one person; the one that was not used for longest goes
+SESSION_IDLE_S = 1800.0  # seconds after which a login ends that no page uses; an open page uses its login
+API_USER_IDLE_S = 300.0  # seconds that a script's user stays connected after the last question
+VERIFY_TIMEOUT_S = 8.0  # for the broker, the turn included
+MAX_CONCURRENT_LOGINS = 2  # at the same time, so that a crowd of logins does not hold up the loop or the broker
+MAX_USERS = 500
+MAX_SESSIONS_PER_USER = 50  # of one person; the one that was not used for longest goes
 MAX_PASSWORD = 1000  # characters
 
-WRONG = "the name or the password is not right"
+WRONG_CREDENTIALS = "the name or the password is not right"
 REVOKED = "Your login has ended: the broker does not know you any more. Ask who enrols people here."
 IDLE = "Your login has ended, because no page was open for half an hour."
-LEFT = "You have signed out."
+SIGNED_OUT = "You have signed out."
 
 
-class TooSoon(TransientError):
+class TooManyAttempts(TransientError):
     """Too many attempts; after `wait_s` seconds the next one is looked at."""
 
     def __init__(self, wait_s: int) -> None:
@@ -47,13 +47,13 @@ class TooSoon(TransientError):
 
 
 @dataclass(eq=False, slots=True)
-class Login:
+class WebSession:
     """One browser's. `over` says why it has ended."""
 
-    person: Person
+    person: UserConnection
     token: str
     used_at: float
-    browsers: set[Browser] = field(default_factory=set)  # its open pages
+    browsers: set[Subscriber] = field(default_factory=set)  # its open pages
     over: str | None = None
 
     def end(self, why: str) -> None:
@@ -67,7 +67,7 @@ class Login:
             browser.leave()
 
 
-class People:
+class SessionManager:
     """All of them. `wards` tells the wards that the station knows."""
 
     def __init__(self, broker: BrokerEndpoint, topics: Topics, wards: Callable[[], Collection[str]]) -> None:
@@ -77,17 +77,17 @@ class People:
         self._topics = topics
         self._wards = wards
         self._key = secrets.token_bytes(32)
-        self._turn = asyncio.Semaphore(CONNECTING)
-        self._attempts = Attempts()
-        self._persons: dict[bytes, Person] = {}
+        self._turn = asyncio.Semaphore(MAX_CONCURRENT_LOGINS)
+        self._attempts = LoginThrottle()
+        self._persons: dict[bytes, UserConnection] = {}
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._used_at: dict[bytes, float] = {}
-        self._logins: dict[str, Login] = {}
+        self._logins: dict[str, WebSession] = {}
 
     # --- coming in ---
 
-    async def verify(self, name: str, password: str, address: str) -> Person:
-        """The person of this name and password; raises Unwanted, TooSoon, or TransientError while the broker is away."""
+    async def verify(self, name: str, password: str, address: str) -> UserConnection:
+        """The person of this name and password; raises InvalidCredentials, TooSoon, or TransientError while the broker is away."""
         now = asyncio.get_running_loop().time()
         key = self._key_of(name, password)
         known = self._persons.get(key)
@@ -95,20 +95,20 @@ class People:
             wait_s = self._attempts.wait(name, address, now)
             if wait_s > 0:
                 self.refused += 1
-                raise TooSoon(math.ceil(wait_s))
+                raise TooManyAttempts(math.ceil(wait_s))
             self._attempts.begin(name, address, now)
             self.asked += 1
             try:
-                async with asyncio.timeout(PATIENCE_S):
-                    known = await self._connected(key, name, password)
+                async with asyncio.timeout(VERIFY_TIMEOUT_S):
+                    known = await self._connect_user(key, name, password)
             except TimeoutError:
                 self._attempts.good(name, address)
                 raise TransientError("the broker is away (it does not answer)") from None
-            except Unwanted as unwanted:
+            except InvalidCredentials as unwanted:
                 self.refused += 1
                 # Without the name: it may be a password in the wrong field.
                 log.warning("somebody from %s was not let in", address)
-                raise Unwanted(WRONG) from unwanted
+                raise InvalidCredentials(WRONG_CREDENTIALS) from unwanted
             except TransientError:
                 self._attempts.good(name, address)
                 raise
@@ -116,16 +116,16 @@ class People:
         self._used_at[key] = now
         return known
 
-    def sign_in(self, person: Person) -> Login:
+    def sign_in(self, person: UserConnection) -> WebSession:
         """A new login of one who is verified."""
         mine = [login for login in self._logins.values() if login.person is person]
-        if len(mine) >= MOST_LOGINS:
+        if len(mine) >= MAX_SESSIONS_PER_USER:
             self._end(min(mine, key=lambda login: (bool(login.browsers), login.used_at)), IDLE)
-        login = Login(person, secrets.token_urlsafe(32), asyncio.get_running_loop().time())
+        login = WebSession(person, secrets.token_urlsafe(32), asyncio.get_running_loop().time())
         self._logins[login.token] = login
         return login
 
-    def login(self, token: str) -> Login | None:
+    def login(self, token: str) -> WebSession | None:
         """The login that a cookie names; being asked for uses it."""
         login = self._logins.get(token)
         if login is not None:
@@ -134,21 +134,21 @@ class People:
 
     # --- going ---
 
-    def sign_out(self, login: Login) -> None:
+    def sign_out(self, login: WebSession) -> None:
         """As the person asks; the other logins of that person stay."""
-        self._end(login, LEFT)
-        self.tidy(asyncio.get_running_loop().time())
+        self._end(login, SIGNED_OUT)
+        self.expire_sessions(asyncio.get_running_loop().time())
 
-    def tidy(self, now: float) -> None:
+    def expire_sessions(self, now: float) -> None:
         """End the logins that nobody uses, and leave the broker for whom nobody asks any more."""
         for login in list(self._logins.values()):
             if login.browsers:
                 login.used_at = now
-            elif now - login.used_at > IDLE_S:
+            elif now - login.used_at > SESSION_IDLE_S:
                 self._end(login, IDLE)
         needed = {login.person for login in self._logins.values()}
         for key, person in list(self._persons.items()):
-            if person.is_verified and person not in needed and now - self._used_at.get(key, 0.0) > SCRIPT_S:
+            if person.is_verified and person not in needed and now - self._used_at.get(key, 0.0) > API_USER_IDLE_S:
                 del self._persons[key]
                 self._tasks[key].cancel()
 
@@ -161,38 +161,38 @@ class People:
 
     # --- the rest ---
 
-    def tell_wards(self) -> None:
+    def refresh_wards(self) -> None:
         """There may be wards that the broker was not asked about."""
         wards = self._wards()
         for person in self._persons.values():
-            person.tell_wards(wards)
+            person.refresh_wards(wards)
 
     @property
     def signed_in(self) -> int:
         """How many browsers are."""
         return len(self._logins)
 
-    async def _connected(self, key: bytes, name: str, password: str) -> Person:
+    async def _connect_user(self, key: bytes, name: str, password: str) -> UserConnection:
         """A person on a connection of its own; two who ask at once get the same."""
-        if not is_a_name(name) or not 0 < len(password) <= MAX_PASSWORD or "\0" in password:
-            raise Unwanted("no user can have that name or password")
+        if not is_valid_user_name(name) or not 0 < len(password) <= MAX_PASSWORD or "\0" in password:
+            raise InvalidCredentials("no user can have that name or password")
         if key not in self._persons:
-            if len(self._persons) >= MOST_PEOPLE:
-                raise TransientError(f"{MOST_PEOPLE} people are signed in already")
+            if len(self._persons) >= MAX_USERS:
+                raise TransientError(f"{MAX_USERS} people are signed in already")
             broker = self._broker.as_user(name, password)
-            self._persons[key] = person = Person(broker, self._topics, self._turn, self._wards, self._changed)
+            self._persons[key] = person = UserConnection(broker, self._topics, self._turn, self._wards, self._changed)
             self._tasks[key] = task = asyncio.create_task(person.stay())
-            task.add_done_callback(lambda done: self._gone(key, person, done))
+            task.add_done_callback(lambda done: self._on_connection_end(key, person, done))
         person = self._persons[key]
         await asyncio.shield(person.verified)
         return person
 
-    def _changed(self, person: Person) -> None:
+    def _changed(self, person: UserConnection) -> None:
         for login in self._logins.values():
             if login.person is person:
                 login.turn()
 
-    def _gone(self, key: bytes, person: Person, task: "asyncio.Task[None]") -> None:
+    def _on_connection_end(self, key: bytes, person: UserConnection, task: "asyncio.Task[None]") -> None:
         """The connection has ended for good."""
         if self._persons.get(key) is person:
             del self._persons[key]
@@ -209,7 +209,7 @@ class People:
         if not task.cancelled():
             task.result()
 
-    def _end(self, login: Login, why: str) -> None:
+    def _end(self, login: WebSession, why: str) -> None:
         self._logins.pop(login.token, None)
         login.end(why)
 
@@ -219,6 +219,6 @@ class People:
         return hmac.digest(self._key, told, hashlib.sha256)
 
 
-def is_a_name(name: str) -> bool:
+def is_valid_user_name(name: str) -> bool:
     """Whether a user of the broker can be called so: it is a level of a topic."""
     return 0 < len(name) <= MAX_TEXT and name.isprintable() and name.strip() == name and not set(name) & set("+#/")

@@ -18,8 +18,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.async_client import connect, reason
 from mqtt.endpoint import BrokerEndpoint
-from station.sending import send
-from station.sight import EVERYWHERE, NOWHERE, Sight
+from station.auth.scope import ALL_WARDS, NO_WARDS, WardScope
+from station.confirmed_publish import publish_confirmed
 from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError
 from vitals.topics import Topics
@@ -38,11 +38,11 @@ AT_ONCE = 40  # wards that are asked for in one subscription
 ONLY_ASKED = SubscribeOptions(qos=0, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
 
 
-class Unwanted(PermanentError):
+class InvalidCredentials(PermanentError):
     """The broker does not take this user with this password. Not told apart: whether there is such a user."""
 
 
-class Person:
+class UserConnection:
     """One user of the broker. `sees` and `acts` are what the broker has granted so far.
 
     turn        few connect at the same time
@@ -56,11 +56,11 @@ class Person:
         topics: Topics,
         turn: asyncio.Semaphore,
         wards: Callable[[], Collection[str]],
-        on_change: Callable[["Person"], None],
+        on_change: Callable[["UserConnection"], None],
     ) -> None:
         self.name = broker.username or ""
-        self.sees: Sight = NOWHERE
-        self.acts: Sight = NOWHERE
+        self.viewable: WardScope = NO_WARDS
+        self.actionable: WardScope = NO_WARDS
         self.verified: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._broker = broker
         self._topics = topics
@@ -85,12 +85,12 @@ class Person:
                 await self._visit()
             except MqttConnectError as error:
                 if _code(error) in UNWANTED:
-                    self._fail(Unwanted("the broker knows no such user, or the password is another"))
+                    self._fail(InvalidCredentials("the broker knows no such user, or the password is another"))
                     return
                 told = reason(error, self._broker)
             except MqttError as error:
                 told = reason(error, self._broker)
-            except Unwanted as unwanted:
+            except InvalidCredentials as unwanted:
                 self._fail(unwanted)
                 return
             if not self.verified.done():
@@ -102,14 +102,14 @@ class Person:
             else:
                 await asyncio.sleep(backoff.next())
 
-    def tell_wards(self, wards: Collection[str]) -> None:
+    def refresh_wards(self, wards: Collection[str]) -> None:
         """These are known; there may be some that the broker was not asked about."""
-        if not self.sees.everywhere and not self._asked.issuperset(wards):
+        if not self.viewable.everywhere and not self._asked.issuperset(wards):
             self._new_ward.set()
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Publish as this person; raises TransientError where the broker does not take it now."""
-        await send(self._client, topic, payload)
+        await publish_confirmed(self._client, topic, payload)
 
     # --- one connection ---
 
@@ -119,7 +119,7 @@ class Person:
         async with self._turn:
             await connect(client)
         try:
-            await self._ask_anew(client)
+            await self._refresh_rights(client)
             self._client = client
             if not self.verified.done():
                 self.verified.set_result(None)
@@ -149,7 +149,7 @@ class Person:
 
     async def _listen(self, client: Client) -> None:
         """Wait for the connection's end, and ask about each ward that is new."""
-        hearing = asyncio.create_task(_hear(client))
+        hearing = asyncio.create_task(_discard_messages(client))
         try:
             while True:
                 asking = asyncio.create_task(self._new_ward.wait())
@@ -161,40 +161,44 @@ class Person:
                     hearing.result()
                 self._new_ward.clear()
                 new = [ward for ward in self._wards() if ward not in self._asked]
-                self._set(*await self._asked_about(client, new, self.sees, self.acts))
+                self._set(*await self._query_rights(client, new, self.viewable, self.actionable))
         finally:
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)
 
-    async def _ask_anew(self, client: Client) -> None:
-        """All wards, or those that are known; raises Unwanted for one who may not even hear who is away: no person."""
+    async def _refresh_rights(self, client: Client) -> None:
+        """All wards, or those that are known; raises InvalidCredentials for one who may not even hear who is away: no person."""
         filters = [self._topics.service("+"), *self._filters("+")]
-        may_hear, *granted = await _granted(client, filters)
+        may_hear, *granted = await _subscribe_granted(client, filters)
         if not may_hear:
-            raise Unwanted(f"{self.name[:60]!r} may see no ward; `python -m identity enroll-person` lets people in")
+            raise InvalidCredentials(
+                f"{self.name[:60]!r} may see no ward; `python -m identity enroll-person` lets people in"
+            )
         self._asked = set()
-        sees = EVERYWHERE if all(granted[:-1]) else NOWHERE
-        acts = EVERYWHERE if all(granted) else NOWHERE
-        if not sees.everywhere:
-            sees, acts = await self._asked_about(client, list(self._wards()), sees, acts)
-        self._set(sees, acts)
+        viewable = ALL_WARDS if all(granted[:-1]) else NO_WARDS
+        actionable = ALL_WARDS if all(granted) else NO_WARDS
+        if not viewable.everywhere:
+            viewable, actionable = await self._query_rights(client, list(self._wards()), viewable, actionable)
+        self._set(viewable, actionable)
 
-    async def _asked_about(self, client: Client, wards: Sequence[str], sees: Sight, acts: Sight) -> tuple[Sight, Sight]:
+    async def _query_rights(
+        self, client: Client, wards: Sequence[str], viewable: WardScope, actionable: WardScope
+    ) -> tuple[WardScope, WardScope]:
         """What we see and where we act, with these wards asked about too."""
         for begin in range(0, len(wards), AT_ONCE):
             asked = wards[begin : begin + AT_ONCE]
-            granted = iter(await _granted(client, [one for ward in asked for one in self._filters(ward)]))
+            granted = iter(await _subscribe_granted(client, [one for ward in asked for one in self._filters(ward)]))
             for ward in asked:
                 *reads, may_act = (next(granted) for _ in self._filters(ward))
                 if all(reads):
-                    sees = sees.and_also(ward)
-                    acts = acts.and_also(ward) if may_act else acts
+                    viewable = viewable.with_ward(ward)
+                    actionable = actionable.with_ward(ward) if may_act else actionable
             self._asked.update(asked)
-        return sees, acts
+        return viewable, actionable
 
-    def _set(self, sees: Sight, acts: Sight) -> None:
-        if (sees, acts) != (self.sees, self.acts):
-            self.sees, self.acts = sees, acts
+    def _set(self, viewable: WardScope, actionable: WardScope) -> None:
+        if (viewable, actionable) != (self.viewable, self.actionable):
+            self.viewable, self.actionable = viewable, actionable
             self._on_change(self)
 
     def _filters(self, ward: str) -> list[str]:
@@ -208,7 +212,7 @@ class Person:
             self.verified.set_exception(error)
 
 
-async def _granted(client: Client, filters: list[str]) -> list[bool]:
+async def _subscribe_granted(client: Client, filters: list[str]) -> list[bool]:
     """Whether the broker would let us read each of these."""
     # Both leave before the first is answered, so there is hardly a moment in which a message could come.
     codes, _ = await asyncio.gather(
@@ -217,7 +221,7 @@ async def _granted(client: Client, filters: list[str]) -> list[bool]:
     return [(code if isinstance(code, int) else code.value) < 0x80 for code in codes]
 
 
-async def _hear(client: Client) -> None:
+async def _discard_messages(client: Client) -> None:
     async for _ in client.messages:
         pass  # what came between asking and taking back
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from station import models
+from station import api_models
+from station.auth.scope import WardScope
 from station.bed import BedState
-from station.sight import Sight
 from station.ward import Ward
 from vitals.alert import Alert
 from vitals.alert_format import SPOKEN
@@ -16,7 +16,7 @@ from vitals.signs import SIGNS
 from vitals.thresholds import VALUE_MAX_AGE
 
 
-def ward(known: Ward, name: str | None, sees: Sight, now: datetime) -> models.Ward:
+def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_models.Ward:
     """One ward, or with no name all that are seen."""
     alerts: dict[str, list[Alert]] = {}
     for alert in known.alerts(now):
@@ -24,40 +24,40 @@ def ward(known: Ward, name: str | None, sees: Sight, now: datetime) -> models.Wa
     shown = [
         bed
         for bed in known.beds.values()
-        if known.is_shown(bed) and name in (None, bed.seen.bed.ward) and sees.covers(bed.seen.bed.ward)
+        if known.is_shown(bed) and name in (None, bed.snapshot.bed.ward) and sees.includes(bed.snapshot.bed.ward)
     ]
-    devices = [seen.bed.device for seen in in_order(bed.seen for bed in shown)]
-    doubted = known.is_doubted()
-    beds = [_bed(known.beds[device], _seen(alerts.get(device, []), sees), doubted, now) for device in devices]
-    return models.Ward(at=now, beds=beds, away=away(known, now))
+    devices = [seen.bed.device for seen in in_order(bed.snapshot for bed in shown)]
+    stale = known.is_stale()
+    beds = [_bed(known.beds[device], _seen(alerts.get(device, []), sees), stale, now) for device in devices]
+    return api_models.Ward(at=now, beds=beds, away=away(known, now))
 
 
-def bed(known: Ward, device: str, sees: Sight, now: datetime) -> models.BedResource | None:
+def bed(known: Ward, device: str, sees: WardScope, now: datetime) -> api_models.BedResource | None:
     """One bed; None where nobody knows it, or it is none to be seen."""
     found = known.beds.get(device)
-    if found is None or not sees.covers(found.seen.bed.ward):
+    if found is None or not sees.includes(found.snapshot.bed.ward):
         return None
     mine = [alert for alert in known.alerts(now) if alert.device_id == device]
-    return _bed(found, _seen(mine, sees), known.is_doubted(), now)
+    return _bed(found, _seen(mine, sees), known.is_stale(), now)
 
 
-def alerts(known: Ward, name: str | None, sees: Sight, now: datetime) -> models.Alerts:
+def alerts(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_models.Alerts:
     """The open alerts of one ward, or with no name of all that are seen."""
-    doubted = known.is_doubted()
-    mine = [_alert(alert, doubted) for alert in _seen(known.alerts(now), sees) if name in (None, alert.ward)]
-    return models.Alerts(at=now, alerts=mine, away=away(known, now))
+    stale = known.is_stale()
+    mine = [_alert(alert, stale) for alert in _seen(known.alerts(now), sees) if name in (None, alert.ward)]
+    return api_models.Alerts(at=now, alerts=mine, away=away(known, now))
 
 
-def away(known: Ward, now: datetime) -> list[models.Away]:
+def away(known: Ward, now: datetime) -> list[api_models.Outage]:
     """Who is away."""
-    return [models.Away(name=one.name, since=one.since, text=one.text) for one in known.services.away(now)]
+    return [api_models.Outage(name=one.name, since=one.since, text=one.text) for one in known.services.away(now)]
 
 
-def series(device: str, rows: Iterable[dict[str, Any]]) -> models.Series:
+def series(device: str, rows: Iterable[dict[str, Any]]) -> api_models.Series:
     """The rows of `vitals_series` as columns, which is how they are drawn."""
     listed = list(rows)
     signs = {
-        sign.key: models.Points(
+        sign.key: api_models.Points(
             unit=sign.unit,
             avg=[row[f"{sign.key}_avg"] for row in listed],
             min=[row[f"{sign.key}_min"] for row in listed],
@@ -67,34 +67,34 @@ def series(device: str, rows: Iterable[dict[str, Any]]) -> models.Series:
         for sign in SIGNS
     }
     times, readings = [row["time"] for row in listed], [row["readings"] for row in listed]
-    return models.Series(device=device, time=times, readings=readings, signs=signs)
+    return api_models.Series(device=device, time=times, readings=readings, signs=signs)
 
 
-def past_alerts(device: str, rows: Iterable[dict[str, Any]]) -> models.PastAlerts:
+def past_alerts(device: str, rows: Iterable[dict[str, Any]]) -> api_models.PastAlerts:
     """The rows of the view `alert`."""
-    return models.PastAlerts(device=device, alerts=[_past(**row) for row in rows])
+    return api_models.PastAlerts(device=device, alerts=[_past(**row) for row in rows])
 
 
-def _seen(alerts: list[Alert], sees: Sight) -> list[Alert]:
+def _seen(alerts: list[Alert], sees: WardScope) -> list[Alert]:
     # A device that has moved may have left an alert behind in the other ward.
-    return [alert for alert in alerts if sees.covers(alert.ward)]
+    return [alert for alert in alerts if sees.includes(alert.ward)]
 
 
-def _past(alert_id: UUID, worst_priority: str, text: str, unit: str | None, **rest: Any) -> models.PastAlert:
+def _past(alert_id: UUID, worst_priority: str, text: str, unit: str | None, **rest: Any) -> api_models.PastAlert:
     spoken = text.replace(unit, SPOKEN.get(unit, unit)) if unit else text
-    return models.PastAlert(alert_id=str(alert_id), priority=worst_priority, text=spoken, **rest)
+    return api_models.PastAlert(alert_id=str(alert_id), priority=worst_priority, text=spoken, **rest)
 
 
-def _bed(bed: BedState, alerts: list[Alert], doubted: Callable[[Alert], bool], now: datetime) -> models.BedResource:
-    seen, last = bed.seen, bed.seen.last
+def _bed(bed: BedState, alerts: list[Alert], stale: Callable[[Alert], bool], now: datetime) -> api_models.BedResource:
+    seen, last = bed.snapshot, bed.snapshot.last
     age = seen.age(now)
     score = bed.score
     values = {
-        sign.key: models.Value(value=held.value, unit=sign.unit, time=held.time)
+        sign.key: api_models.Value(value=held.value, unit=sign.unit, time=held.time)
         for sign in SIGNS
         if (held := seen.held.get(sign.key)) is not None and now - held.time <= VALUE_MAX_AGE
     }
-    return models.BedResource(
+    return api_models.BedResource(
         device=seen.bed.device,
         ward=seen.bed.ward,
         patient_id=seen.patient,
@@ -105,15 +105,17 @@ def _bed(bed: BedState, alerts: list[Alert], doubted: Callable[[Alert], bool], n
         sensor_off=[] if last is None else list(last.sensor_off),
         on_oxygen=None if last is None else last.on_oxygen,
         consciousness=None if last is None else last.consciousness,
-        news2=models.Score(total=score.total, worst_part=score.worst, parts=score.parts, missing=list(score.missing))
+        news2=api_models.Score(
+            total=score.total, worst_part=score.worst, parts=score.parts, missing=list(score.missing)
+        )
         if score.parts
         else None,
-        alerts=[_alert(alert, doubted) for alert in alerts],
+        alerts=[_alert(alert, stale) for alert in alerts],
     )
 
 
-def _alert(alert: Alert, doubted: Callable[[Alert], bool]) -> models.Alert:
-    return models.Alert(
+def _alert(alert: Alert, stale: Callable[[Alert], bool]) -> api_models.Alert:
+    return api_models.Alert(
         alert_id=str(alert.alert_id),
         ward=alert.ward,
         device=alert.device_id,
@@ -130,5 +132,5 @@ def _alert(alert: Alert, doubted: Callable[[Alert], bool]) -> models.Alert:
         changed_at=alert.changed_at,
         acknowledged_by=alert.acknowledged_by,
         audio_paused_until=alert.audio_paused_until,
-        doubted=doubted(alert),
+        stale=stale(alert),
     )

@@ -7,22 +7,22 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 
-from station.door import Seat, address
-from station.people import People, TooSoon
-from station.person import Unwanted
+from station.auth.middleware import CurrentSession, client_address
+from station.auth.sessions import SessionManager, TooManyAttempts
+from station.auth.user_connection import InvalidCredentials
 from vitals.errors import TransientError
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent.parent / "static"
 
 
-class Asked(BaseModel):
+class Credentials(BaseModel):
     """Who somebody says to be."""
 
     name: str
     password: str
 
 
-def signin(people: People, cookie: str) -> APIRouter:
+def auth_routes(people: SessionManager, cookie: str) -> APIRouter:
     """The routes."""
     router = APIRouter(include_in_schema=False)
 
@@ -31,13 +31,13 @@ def signin(people: People, cookie: str) -> APIRouter:
         return FileResponse(STATIC / "signin.html", headers={"Cache-Control": "no-cache"})
 
     @router.post("/signin")
-    async def sign_in(asked: Asked, request: Request) -> Response:
+    async def sign_in(asked: Credentials, request: Request) -> Response:
         """Sign in: a cookie, or one sentence why not."""
         try:
-            person = await people.verify(asked.name.strip(), asked.password, address(request))
-        except TooSoon as wait:
+            person = await people.verify(asked.name.strip(), asked.password, client_address(request))
+        except TooManyAttempts as wait:
             return JSONResponse(_told(wait), 429, {"Retry-After": str(wait.wait_s)})
-        except Unwanted as wrong:
+        except InvalidCredentials as wrong:
             return JSONResponse(_told(wrong), 401)
         except TransientError as away:
             return JSONResponse({"detail": f"Nobody can be verified now: {away}."}, 503)
@@ -52,7 +52,7 @@ def signin(people: People, cookie: str) -> APIRouter:
         return answer
 
     @router.post("/signout")
-    async def sign_out(login: Seat) -> Response:
+    async def sign_out(login: CurrentSession) -> Response:
         """Sign this browser out."""
         people.sign_out(login)
         answer = JSONResponse({})
@@ -60,7 +60,7 @@ def signin(people: People, cookie: str) -> APIRouter:
         return answer
 
     @router.get("/ui/me")
-    async def me(login: Seat) -> dict[str, str]:
+    async def me(login: CurrentSession) -> dict[str, str]:
         """Whether this browser is signed in, and as whom."""
         return {"name": login.person.name}
 

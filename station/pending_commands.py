@@ -10,72 +10,74 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from station.ward import Refusal
+from station.ward import Rejection
 from vitals.alert import Alert, State
 from vitals.command import Command, encode_command
 from vitals.errors import TransientError
 from vitals.limits import RequestRejected
 from vitals.topics import Topics
 
-ANSWERS = 3.0  # seconds in which a worker that is there has done or refused what was asked
+ANSWER_TIMEOUT_S = 3.0  # seconds in which a worker that is there has done or refused what was asked
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class PendingCommand:
+    """A command that waits for the alert worker's answer."""
+
     topic: str
     command: Command
     at: datetime
     answer: "asyncio.Future[Alert]"
 
 
-class Asks:
+class PendingCommands:
     """Those that wait for an answer."""
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
-        self._waiting: list[_Asked] = []
+        self._waiting: list[PendingCommand] = []
 
     async def ask(self, alert: Alert, command: Command, publish: Publish) -> Alert:
         """Ask, and wait for the alert as it then stands; raises RequestRejected, or TransientError where nobody answers.
 
         publish   as the person whose name is `command.by`; raises TransientError while the broker is away
         """
-        if is_done(alert, command, datetime.now(UTC)):
+        if is_applied(alert, command, datetime.now(UTC)):
             return alert  # the worker does not answer what changes nothing
         topic = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule, command.by)
-        asked = _Asked(topic, command, datetime.now(UTC), asyncio.get_running_loop().create_future())
+        asked = PendingCommand(topic, command, datetime.now(UTC), asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         try:
             await publish(topic, encode_command(command))
-            async with asyncio.timeout(ANSWERS):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await asked.answer
         except TimeoutError:
             raise TransientError("no answer from the alert worker; is it away?") from None
         finally:
             self._waiting.remove(asked)
 
-    def alert(self, alert: Alert) -> None:
+    def on_alert(self, alert: Alert) -> None:
         """An alert has changed."""
         place = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule)
         for asked in self._waiting:
             if (
                 asked.topic == f"{place}/{asked.command.by}"
                 and not asked.answer.done()
-                and is_done(alert, asked.command, asked.at)
+                and is_applied(alert, asked.command, asked.at)
             ):
                 asked.answer.set_result(alert)
 
-    def refusal(self, refusal: Refusal) -> None:
+    def on_rejection(self, rejection: Rejection) -> None:
         """A service has refused; the first who asked for that and still waits is meant."""
         for asked in self._waiting:
-            if asked.topic == refusal.topic and not asked.answer.done():
-                asked.answer.set_exception(RequestRejected(refusal.reason))
+            if asked.topic == rejection.topic and not asked.answer.done():
+                asked.answer.set_exception(RequestRejected(rejection.reason))
                 return
 
 
-def is_done(alert: Alert, command: Command, now: datetime) -> bool:
+def is_applied(alert: Alert, command: Command, now: datetime) -> bool:
     """Whether the alert stands as the command wants it."""
     match command.action:
         case "acknowledge":

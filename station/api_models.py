@@ -1,4 +1,4 @@
-"""What the JSON API answers: the shapes, for whoever reads /openapi.json. Made from the ward by `station.answers`."""
+"""What the JSON API answers: the shapes, for whoever reads /openapi.json. Made from the ward by `station.api_responses`."""
 
 from datetime import datetime
 
@@ -41,7 +41,7 @@ class Alert(BaseModel):
     changed_at: datetime
     acknowledged_by: str | None
     audio_paused_until: datetime | None
-    doubted: bool = Field(description="nobody has told it again since the station's last connection to the broker")
+    stale: bool = Field(description="nobody has told it again since the station's last connection to the broker")
 
 
 class BedResource(BaseModel):
@@ -61,7 +61,7 @@ class BedResource(BaseModel):
     alerts: list[Alert]
 
 
-class Away(BaseModel):
+class Outage(BaseModel):
     """One that is away, since when, and what that means."""
 
     name: str
@@ -74,7 +74,7 @@ class Ward(BaseModel):
 
     at: datetime
     beds: list[BedResource]
-    away: list[Away]
+    away: list[Outage]
 
 
 class Alerts(BaseModel):
@@ -82,7 +82,7 @@ class Alerts(BaseModel):
 
     at: datetime
     alerts: list[Alert]
-    away: list[Away]
+    away: list[Outage]
 
 
 class Points(BaseModel):

@@ -4,24 +4,24 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class WardScope:
     """Some wards, or with `everywhere` all of them, those included that nobody has heard of yet."""
 
     wards: frozenset[str] = frozenset()
     everywhere: bool = False
 
-    def covers(self, ward: str) -> bool:
+    def includes(self, ward: str) -> bool:
         """Whether this ward is one of them."""
         return self.everywhere or ward in self.wards
 
-    def and_also(self, ward: str) -> "Sight":
+    def with_ward(self, ward: str) -> "WardScope":
         """With one ward more."""
-        return Sight(self.wards | {ward}, self.everywhere)
+        return WardScope(self.wards | {ward}, self.everywhere)
 
-    def listed(self) -> list[str] | None:
+    def as_list(self) -> list[str] | None:
         """The wards by name, or None for all: as the pages are told."""
         return None if self.everywhere else sorted(self.wards)
 
 
-NOWHERE = Sight()
-EVERYWHERE = Sight(everywhere=True)
+NO_WARDS = WardScope()
+ALL_WARDS = WardScope(everywhere=True)

@@ -29,7 +29,7 @@ FOR_MACHINES = ("/healthz", "/metrics")  # asked by a name that only a container
 MAX_BODY = 64 * 1024  # bytes
 
 
-class Guard:
+class OriginMiddleware:
     """The ASGI application behind it, guarded. `names`: what browsers may call us; addresses need no name."""
 
     def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:

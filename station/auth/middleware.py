@@ -14,23 +14,23 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from station.people import Login, People, TooSoon
-from station.person import Person, Unwanted
+from station.auth.sessions import SessionManager, TooManyAttempts, WebSession
+from station.auth.user_connection import InvalidCredentials, UserConnection
 from vitals.errors import TransientError
 
-PAGES = ("/", "/alerts", "/bed")
-OPEN = ("/signin", "/healthz", "/metrics", "/openapi.json")  # none of them tells of a patient
-OPEN_BELOW = ("/static/",)
-SCRIPTS_BELOW = ("/api/",)
+PAGE_PATHS = ("/", "/alerts", "/bed")
+PUBLIC_PATHS = ("/signin", "/healthz", "/metrics", "/openapi.json")  # none of them tells of a patient
+PUBLIC_PREFIXES = ("/static/",)
+API_PREFIXES = ("/api/",)
 CHALLENGE = 'Basic realm="VitalFlow", charset="UTF-8"'
-NAME = "vitalflow.person"  # in the request's scope
-LOGIN = "vitalflow.login"
+USER_KEY = "vitalflow.person"  # in the request's scope
+SESSION_KEY = "vitalflow.login"
 
 
-class Door:
+class AuthMiddleware:
     """The ASGI application behind it, for those who are signed in. `cookie`: the name of the login's."""
 
-    def __init__(self, app: ASGIApp, people: People, cookie: str) -> None:
+    def __init__(self, app: ASGIApp, people: SessionManager, cookie: str) -> None:
         self._app = app
         self._people = people
         self._cookie = cookie
@@ -44,49 +44,49 @@ class Door:
         request = Request(scope)
         login = self._people.login(request.cookies.get(self._cookie, ""))
         if login is not None:
-            scope[LOGIN], scope[NAME] = login, login.person
-        elif path.startswith(SCRIPTS_BELOW) and "authorization" in request.headers:
-            answer = await self._let_in_a_script(request)
+            scope[SESSION_KEY], scope[USER_KEY] = login, login.person
+        elif path.startswith(API_PREFIXES) and "authorization" in request.headers:
+            answer = await self._authenticate_api_user(request)
             if answer is not None:
                 await answer(scope, receive, send)
                 return
-        if NAME not in scope and path not in OPEN and not path.startswith(OPEN_BELOW):
-            await self._refusal(request)(scope, receive, send)
+        if USER_KEY not in scope and path not in PUBLIC_PATHS and not path.startswith(PUBLIC_PREFIXES):
+            await self._reject(request)(scope, receive, send)
             return
 
         async def send_private(message: Message) -> None:
-            if message["type"] == "http.response.start" and not path.startswith(OPEN_BELOW):
+            if message["type"] == "http.response.start" and not path.startswith(PUBLIC_PREFIXES):
                 # Not to be shown again from a browser's memory after signing out.
                 MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self._app(scope, receive, send_private)
 
-    async def _let_in_a_script(self, request: Request) -> Response | None:
+    async def _authenticate_api_user(self, request: Request) -> Response | None:
         """Put the person into the scope, or answer why not."""
         try:
-            name, password = basic(request.headers["authorization"])
-            request.scope[NAME] = await self._people.verify(name, password, address(request))
-        except TooSoon as wait:
+            name, password = parse_basic_auth(request.headers["authorization"])
+            request.scope[USER_KEY] = await self._people.verify(name, password, client_address(request))
+        except TooManyAttempts as wait:
             return JSONResponse({"detail": str(wait)}, 429, {"Retry-After": str(wait.wait_s)})
-        except (Unwanted, ValueError) as wrong:
+        except (InvalidCredentials, ValueError) as wrong:
             return JSONResponse({"detail": str(wrong)}, 401, {"WWW-Authenticate": CHALLENGE})
         except TransientError as away:
             return JSONResponse({"detail": f"nobody can be verified now: {away}"}, 503)
         return None
 
-    def _refusal(self, request: Request) -> Response:
+    def _reject(self, request: Request) -> Response:
         path = request.url.path
-        if request.method == "GET" and path in PAGES:
+        if request.method == "GET" and path in PAGE_PATHS:
             back = path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/signin?to={quote(back, safe='')}", 303)
         # Not to a browser, which would ask for a password in a window of its own.
-        script = path.startswith(SCRIPTS_BELOW) and not {"sec-fetch-mode", "cookie"} & set(request.headers)
+        script = path.startswith(API_PREFIXES) and not {"sec-fetch-mode", "cookie"} & set(request.headers)
         told = "sign in first; a script shows name and password with each question, as curl --user does"
         return JSONResponse({"detail": told}, 401, {"WWW-Authenticate": CHALLENGE} if script else None)
 
 
-def basic(header: str) -> tuple[str, str]:
+def parse_basic_auth(header: str) -> tuple[str, str]:
     """Name and password of an Authorization header (RFC 7617); raises ValueError that says what was expected."""
     kind, _, told = header.partition(" ")
     try:
@@ -98,23 +98,23 @@ def basic(header: str) -> tuple[str, str]:
     return name, password
 
 
-def address(request: Request) -> str:
+def client_address(request: Request) -> str:
     """Where a request comes from. Not what a proxy says: anybody could."""
     return request.client.host if request.client is not None else ""
 
 
-def person_of(request: Request) -> Person:
+def user_of(request: Request) -> UserConnection:
     """Who asks."""
-    return cast(Person, request.scope[NAME])
+    return cast(UserConnection, request.scope[USER_KEY])
 
 
-def login_of(request: Request) -> Login:
+def session_of(request: Request) -> WebSession:
     """The browser's login; raises 401 for a script, which has none."""
-    login = request.scope.get(LOGIN)
+    login = request.scope.get(SESSION_KEY)
     if login is None:
         raise HTTPException(401, "sign in first")
-    return cast(Login, login)
+    return cast(WebSession, login)
 
 
-Visitor = Annotated[Person, Depends(person_of)]
-Seat = Annotated[Login, Depends(login_of)]
+CurrentUser = Annotated[UserConnection, Depends(user_of)]
+CurrentSession = Annotated[WebSession, Depends(session_of)]
