@@ -1,7 +1,10 @@
-"""Everything the database is told, as .sql files, and the program that tells it: `python -m sql migrate`.
+"""The database: its schema as .sql files, the migration tool, and the connection errors and settings of all clients.
 
-migrations/  numbered, applied once, never edited afterwards: tables, hypertables, their indexes
-editions/    applied at every migrate, for the edition of TimescaleDB that the server is: rollups, policies
-always/      applied at every migrate: roles, views, functions, grants
+Imports `vitals` only. There is no main loop: `sql.migrate.migrate` brings a database up to date, and `python -m sql`
+runs it.
+
+migrations/  numbered, applied once, never edited afterwards: tables, hypertables, indexes
+editions/    applied at every migrate, by edition of TimescaleDB: rollups, policies
+repeatable/  applied at every migrate: roles, views, functions, grants
 ingest.sql   the statements of the ingest service, by name; status.sql those of `python -m sql status`
 """

@@ -1,4 +1,4 @@
-"""`python -m sql`: what a person, a start script or a one-shot container tells the database to be."""
+"""Command line `python -m sql`: create, update and inspect the database."""
 
 import os
 from collections.abc import Iterator
@@ -12,36 +12,42 @@ import psycopg
 import typer
 from pydantic import Field
 
-from sql.backfill import backfill as refresh_range
-from sql.migrate import INGEST_ROLE, READER_ROLE, Connection, connect, find_edition
-from sql.migrate import migrate as bring_up_to_date
+import sql.backfill
+import sql.migrate
+import sql.wards
+from sql.connection import Connection
+from sql.migrate import INGEST_ROLE, READER_ROLE, connect, find_edition
 from sql.retention import RetentionSettings
 from sql.settings import DatabaseSettings, DatabaseUrl
-from sql.status import status as lines_of_status
-from sql.wards import grant_ward as let_read
-from sql.wards import revoke_ward as let_read_no_more
+from sql.status import status as status_lines
 from sql.wards import wards_of
 from vitals.errors import PermanentError, exit_on_error
 
-LEAST_PASSWORD = 12  # characters
+MIN_PASSWORD_LENGTH = 12  # characters
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 class SqlSettings(DatabaseSettings):
-    """Where the database is, as its owner, the two logins that migrate makes, and how long things are kept."""
+    """The database as its owner, the two logins that migrate creates, and the retention periods."""
 
-    database_url: DatabaseUrl = Field(description="The database, as its owner: only `python -m sql` uses it.")
-    ingest_url: DatabaseUrl | None = Field(None, description="The database, as vitalflow_ingest.")
-    reader_url: DatabaseUrl | None = Field(None, description="The database, as vitalflow_reader (Grafana, you).")
+    database_url: DatabaseUrl = Field(description="The database as its owner; only `python -m sql` uses it.")
+    ingest_url: DatabaseUrl | None = Field(None, description="The database as vitalflow_ingest.")
+    reader_url: DatabaseUrl | None = Field(
+        None, description="The database as vitalflow_reader: Grafana, station, psql."
+    )
     raw_retention_days: int = Field(30, ge=1, le=36_500, description="Readings older than this are dropped.")
-    minute_retention_days: int = Field(365, ge=1, le=36_500, description="Averages per minute are kept as long.")
-    compress_after_days: int = Field(7, ge=1, le=36_500, description="Older chunks go to the columnstore (Community).")
+    minute_retention_days: int = Field(
+        365, ge=1, le=36_500, description="Averages per minute older than this are dropped."
+    )
+    compress_after_days: int = Field(
+        7, ge=1, le=36_500, description="Older chunks move to the columnstore (Community)."
+    )
     late_after_hours: int = Field(6, ge=1, le=8_760, description="How far back the refresh policies look (Community).")
 
     @property
-    def periods(self) -> RetentionSettings:
-        """The periods that migrate applies; raises PermanentError where they do not go together."""
+    def retention(self) -> RetentionSettings:
+        """The retention settings; raises PermanentError if they contradict each other."""
         return RetentionSettings(
             timedelta(days=self.raw_retention_days),
             timedelta(days=self.minute_retention_days),
@@ -52,95 +58,97 @@ class SqlSettings(DatabaseSettings):
 
 @app.callback()
 def about() -> None:
-    """The database of VitalFlow: its tables, views, functions and roles."""
+    """Create, update and inspect the database: tables, views, functions and roles."""
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the present schema. Safe at every start.
+    """Bring the database up to date. Safe at every start.
 
-    Connects as the owner (VITALFLOW_DATABASE_URL), says which edition of TimescaleDB it found, applies what is new,
-    sets the periods of retention, columnstore and refresh, and gives the roles vitalflow_ingest and vitalflow_reader
-    the passwords that VITALFLOW_INGEST_URL and VITALFLOW_READER_URL carry.
+    Connects as the owner (VITALFLOW_DATABASE_URL), applies new migrations, sets the periods of retention, columnstore
+    and refresh, and gives the roles vitalflow_ingest and vitalflow_reader the passwords in VITALFLOW_INGEST_URL and
+    VITALFLOW_READER_URL.
     """
     with exit_on_error("vitalflow sql"):
         settings = SqlSettings.read(os.environ)
-        periods = settings.periods
-        wanted = {INGEST_ROLE: settings.ingest_url, READER_ROLE: settings.reader_url}
-        logins = {role: url for role, url in wanted.items() if url is not None}
+        retention = settings.retention
+        urls = {INGEST_ROLE: settings.ingest_url, READER_ROLE: settings.reader_url}
+        logins = {role: url for role, url in urls.items() if url is not None}
         with connect(settings.database_url) as connection:
             print(f"database {urlsplit(settings.database_url).path[1:]!r}:")
-            bring_up_to_date(connection, logins, lambda line: print(f"  {line}", flush=True), periods)
+            sql.migrate.migrate(connection, logins, lambda line: print(f"  {line}", flush=True), retention)
 
 
 @app.command()
 def status() -> None:
-    """What the database holds: edition, sizes, columnstore, jobs with their last run, and late readings."""
+    """Show edition, sizes, columnstore, jobs with their last run, and late readings."""
     with exit_on_error("vitalflow sql"), _migrated() as connection:
-        for line in lines_of_status(connection):
+        for line in status_lines(connection):
             print(line)
 
 
 @app.command()
 def backfill(
-    since: Annotated[str, typer.Option("--from", help="First moment, such as 2026-11-22 or 2026-11-22T10:00Z.")],
-    until: Annotated[str | None, typer.Option("--to", help="Where to stop; left out, now.")] = None,
+    since: Annotated[str, typer.Option("--from", help="Start, such as 2026-11-22 or 2026-11-22T10:00Z.")],
+    until: Annotated[str | None, typer.Option("--to", help="End; default: now.")] = None,
 ) -> None:
-    """Refresh the rollups over a range of time, a day at a time (Community edition).
+    """Refresh the rollups over a time range, one day at a time (Community edition).
 
-    Seldom needed: the refresh policies and the job for late readings do it by themselves. For rows that were written
-    past ingest, or after the policies had been off.
+    Only needed for rows that were not written by ingest, or after the refresh policies were disabled.
     """
     with exit_on_error("vitalflow sql"):
-        start = _moment("--from", since)
-        end = datetime.now(UTC) if until is None else _moment("--to", until)
+        start = _parse_time("--from", since)
+        end = datetime.now(UTC) if until is None else _parse_time("--to", until)
         with _migrated() as connection:
             if find_edition(connection).community:
-                refresh_range(connection, start, end, print)
+                sql.backfill.backfill(connection, start, end, print)
             else:
-                print("nothing to do: on the Apache edition the rollups are views, computed when asked")
+                print("nothing to do: on the Apache edition the rollups are views, computed when queried")
 
 
-Reader = Annotated[str, typer.Argument(help="The role to log in with, such as icu1_desk.")]
+Reader = Annotated[str, typer.Argument(help="Name of the login, such as icu1_desk.")]
 
 
 @app.command()
 def grant_ward(
     name: Reader,
-    ward: Annotated[list[str], typer.Option(help="A ward it may read; once for each.")],
+    ward: Annotated[list[str], typer.Option(help="A ward to grant; repeat for more.")],
     password_file: Annotated[
-        Path | None, typer.Option(help="Its password; left out, a new role gets one that is printed once.")
+        Path | None,
+        typer.Option(help="File with its password; default: a new login gets a generated one, printed once."),
     ] = None,
 ) -> None:
-    """Make a reader of some wards only, or let one read more wards.
+    """Create a login that reads only some wards, or grant one more wards.
 
-    It sees the tables, views and functions that vitalflow_reader sees, under the same names, with the rows of its
-    wards: dashboards work unchanged. Prints the address to connect with.
+    It can query the same tables, views and functions as vitalflow_reader and gets the rows of its wards only, so
+    dashboards work unchanged. Prints the URL to connect with.
     """
     with exit_on_error("vitalflow sql"), _migrated() as connection:
-        made = let_read(connection, name, ward, None if password_file is None else _password(password_file))
+        generated = sql.wards.grant_ward(
+            connection, name, ward, None if password_file is None else _password(password_file)
+        )
         print(f"{name} reads {', '.join(wards_of(connection)[name])}")
-        print(_as(SqlSettings.read(os.environ).database_url, name, made or "PASSWORD"))
-        if made:
-            print("this password is shown once; grant-ward with --password-file gives another one")
+        print(_url_of(SqlSettings.read(os.environ).database_url, name, generated or "PASSWORD"))
+        if generated:
+            print("this password is shown only once; grant-ward with --password-file sets another one")
 
 
 @app.command()
 def revoke_ward(
     name: Reader,
-    ward: Annotated[list[str] | None, typer.Option(help="A ward to take away; left out, all and the role.")] = None,
+    ward: Annotated[list[str] | None, typer.Option(help="A ward to revoke; default: all, and the login.")] = None,
 ) -> None:
-    """Take wards from a reader, or all of them and its login; then its connections end at once."""
+    """Revoke wards from a login, or drop the login and disconnect it."""
     with exit_on_error("vitalflow sql"), _migrated() as connection:
-        if let_read_no_more(connection, name, ward or []):
-            print(f"{name} is gone")
+        if sql.wards.revoke_ward(connection, name, ward or []):
+            print(f"{name} is dropped")
         else:
             print(f"{name} reads {', '.join(wards_of(connection)[name]) or 'no ward'}")
 
 
 @app.command()
 def wards() -> None:
-    """List the readers of some wards only, with their wards."""
+    """List the logins that read only some wards, with their wards."""
     with exit_on_error("vitalflow sql"), _migrated() as connection:
         for name, read in wards_of(connection).items():
             print(f"{name:<24} {', '.join(read) or 'no ward'}")
@@ -150,42 +158,44 @@ def _password(path: Path) -> str:
     try:
         password = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        reason = getattr(error, "strerror", None) or "not a text file"
         raise PermanentError(f"--password-file {str(path)!r} cannot be read: {reason}") from None
-    if len(password) < LEAST_PASSWORD:
+    if len(password) < MIN_PASSWORD_LENGTH:
         raise PermanentError(
-            f"the password in {str(path)!r} has {len(password)} characters; {LEAST_PASSWORD} are the least"
+            f"the password in {str(path)!r} has {len(password)} characters; at least {MIN_PASSWORD_LENGTH} are required"
         )
     return password
 
 
-def _as(url: str, user: str, password: str) -> str:
-    """The address of the database for another user."""
+def _url_of(url: str, user: str, password: str) -> str:
+    """Return the URL of the same database for another user."""
     parts = urlsplit(url)
-    place = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
 
 
 @contextmanager
 def _migrated() -> Iterator[Connection]:
-    """The database, as its owner; raises PermanentError where it was not migrated."""
+    """Connect as the owner; raises PermanentError if the database was not migrated."""
     settings = SqlSettings.read(os.environ)
     with connect(settings.database_url) as connection:
         try:
             yield connection
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction) as error:
-            words = str(error).partition("\n")[0]
-            raise PermanentError(f"{words}; run python -m sql migrate") from error
+            message = str(error).partition("\n")[0]
+            raise PermanentError(f"{message}; run python -m sql migrate") from error
         except psycopg.Error as error:
             raise PermanentError(f"the database: {' '.join(str(error).split())}") from error
 
 
-def _moment(option: str, text: str) -> datetime:
+def _parse_time(option: str, text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        raise PermanentError(f"{option} {text!r} is no moment; write it like 2026-11-22 or 2026-11-22T10:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise PermanentError(
+            f"{option} {text!r} is not a time; write it like 2026-11-22 or 2026-11-22T10:00Z"
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The way to the database: whether an address is safe to use, and, where it cannot be reached, why, in one sentence.
+"""Judge whether a database URL is safe to use, and describe connection errors in one sentence.
 
-`vitals.settings` asks the first at start, everything that connects asks the second. libpq says "certificate verify
-failed" for a certificate that has ended, for one that has not begun and for a stranger's: here it is looked at again.
+`sql.settings` checks URLs at start. libpq reports "certificate verify failed" for an expired certificate, for one that
+is not valid yet and for one of an unknown authority; `describe_connect_error` tells them apart.
 """
 
 import ipaddress
@@ -9,38 +9,42 @@ import re
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-PATIENCE = 3.0  # seconds
+Connection = psycopg.Connection[tuple[object, ...]]
+Log = Callable[[str], None]
+
+TIMEOUT_S = 3.0
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL manual, "Message Formats"
 _WRONG_NAME = re.compile(r'server certificate for "(.*?)".* does not match host name "(.*?)"')
 _NO_ROOT = re.compile(r'root certificate file "(.*?)" does not exist')
 _NO_ENCRYPTION = re.compile(r"no pg_hba\.conf entry for .*no encryption")
 
-CLOCK = "or set the clock of this machine if it is wrong (date -u)"
+CHECK_CLOCK = "set the clock of this machine if it is wrong (date -u)"
 
 
 def insecure_reason(url: str) -> str | None:
-    """What could happen to passwords and readings between us and a database; None where nothing could.
+    """Return why a connection to `url` could be read or impersonated on the network; None if it could not.
 
-    On this machine nobody else sees them. Elsewhere only a checked certificate says that it is the database that
-    answers: PostgreSQL's own default, sslmode=prefer, encrypts where the server offers it and believes whoever answers.
+    A connection within this machine is safe. Any other needs a verified certificate: PostgreSQL's default,
+    sslmode=prefer, encrypts only if the server offers it and accepts any server.
     """
-    asked = conninfo_to_dict(url)
-    hosts = [host for key in ("host", "hostaddr") for host in str(asked.get(key) or "").split(",") if host]
-    mode = str(asked.get("sslmode") or "prefer")
-    if all(map(_is_here, hosts)) or mode in ("verify-full", "verify-ca"):
+    options = conninfo_to_dict(url)
+    hosts = [host for key in ("host", "hostaddr") for host in str(options.get(key) or "").split(",") if host]
+    mode = str(options.get("sslmode") or "prefer")
+    if all(map(_is_local, hosts)) or mode in ("verify-full", "verify-ca"):
         return None
     if mode == "require":
-        return "without checking who answers (sslmode=require)"
-    return f"with nothing that must hide it (sslmode={mode})"
+        return "without verifying the server's certificate (sslmode=require)"
+    return f"without mandatory encryption (sslmode={mode})"
 
 
-def _is_here(host: str) -> bool:
-    """Whether a host is this machine: a socket in a folder, localhost, or an address that never leaves it."""
+def _is_local(host: str) -> bool:
+    """Return whether a host is this machine: a socket in a folder, localhost, or a loopback address."""
     if host.startswith(("/", "@")) or host == "localhost":
         return True
     try:
@@ -50,36 +54,37 @@ def _is_here(host: str) -> bool:
 
 
 def describe_connect_error(error: psycopg.Error, url: str) -> str:
-    """The sentence for an error of connecting to `url`; the server's own words where there is nothing to add."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    if found := _WRONG_NAME.search(words):
+    """Describe an error of connecting to `url` in one sentence; the server's message if there is nothing to add."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    if found := _WRONG_NAME.search(message):
         return (
             f"its certificate is for {found[1]} and not for {found[2]}: connect to {found[1]}, "
             "or give the server a certificate with that name"
         )
-    if found := _NO_ROOT.search(words):
+    if found := _NO_ROOT.search(message):
         return (
-            f"sslrootcert is {found[1]}, which is not there: it must be the certificate of the authority that signed "
+            f"sslrootcert is {found[1]}, which does not exist: it must be the certificate of the authority that signed "
             "the database's"
         )
-    if "does not support SSL, but SSL was required" in words:
-        return "it offers no TLS, which sslmode asks for: set ssl = on in its postgresql.conf"
-    if _NO_ENCRYPTION.search(words):
-        return "it takes connections with TLS only: add ?sslmode=verify-full&sslrootcert=/path/to/ca.crt to the address"
-    if "certificate verify failed" in words:
-        return _verdict(url) or words
-    return words
+    if "does not support SSL, but SSL was required" in message:
+        return "it offers no TLS, which sslmode requires: set ssl = on in its postgresql.conf"
+    if _NO_ENCRYPTION.search(message):
+        return (
+            "it accepts connections with TLS only: add ?sslmode=verify-full&sslrootcert=/path/to/ca.crt to the address"
+        )
+    if "certificate verify failed" in message:
+        return _certificate_problem(url) or message
+    return message
 
 
-def _verdict(url: str) -> str | None:
-    """What is wrong with the certificate of the server at `url`; None where that cannot be found out."""
-    asked = conninfo_to_dict(url)
-    authority = str(asked.get("sslrootcert") or "")
+def _certificate_problem(url: str) -> str | None:
+    """Return what is wrong with the certificate of the server at `url`; None if that cannot be determined."""
+    authority = str(conninfo_to_dict(url).get("sslrootcert") or "")
     parts = urlsplit(url)
     try:
         context = ssl.create_default_context(cafile=authority or None)
-        context.check_hostname = False  # libpq does that, and says it well
-        with socket.create_connection((parts.hostname or "", parts.port or 5432), PATIENCE) as plain:
+        context.check_hostname = False  # libpq checks it and has a clear message
+        with socket.create_connection((parts.hostname or "", parts.port or 5432), TIMEOUT_S) as plain:
             plain.sendall(SSL_REQUEST)
             if plain.recv(1) != b"S":
                 return None
@@ -88,13 +93,13 @@ def _verdict(url: str) -> str | None:
     except ssl.SSLCertVerificationError as error:
         match error.verify_message:
             case "certificate has expired":
-                return f"its certificate has expired: give the server a new one, {CLOCK}"
+                return f"its certificate has expired: give the server a new one, or {CHECK_CLOCK}"
             case "certificate is not yet valid":
-                return f"its certificate is not valid yet: {CLOCK.removeprefix('or ')}"
-            case message:
+                return f"its certificate is not valid yet: {CHECK_CLOCK}"
+            case reason:
                 return (
-                    f"its certificate is not by the authority in {authority or 'this system'} ({message}): "
-                    "sslrootcert must name the authority's certificate, and the server that of its own"
+                    f"its certificate is not signed by the authority in {authority or 'this system'} ({reason}): "
+                    "sslrootcert must name the certificate of the authority that signed the server's"
                 )
     except (OSError, ValueError):
         return None

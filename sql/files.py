@@ -1,4 +1,4 @@
-"""Reading this folder's .sql files. The SQL is ours and constant, which is why it may be called a literal."""
+"""Read the .sql files of this folder. Their text is a constant of the project, hence LiteralString."""
 
 import re
 from pathlib import Path
@@ -11,21 +11,21 @@ _TOKEN = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\$(\w*)\$.*?\$\2\$)|(?:--[^\n]*|
 
 
 def numbered(folder: str) -> list[Path]:
-    """The .sql files of a folder below this one, in the order of their numbers."""
+    """Return the numbered .sql files of a subfolder, in order."""
     return sorted((FOLDER / folder).glob("[0-9]*.sql"))
 
 
 def text(path: Path) -> LiteralString:
-    """A file as one query; several statements are fine where it takes no parameters."""
+    """Return a file as one query; it may hold several statements if it takes no parameters."""
     return path.read_text(encoding="utf-8")
 
 
 def named(file: str) -> dict[str, LiteralString]:
-    """The statements of a file, by the name in the `-- name: x` line above each."""
+    """Return the statements of a file by the name in the `-- name: x` line above each."""
     parts = _NAME.split((FOLDER / file).read_text(encoding="utf-8"))
     return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def statements(sql: str) -> str:
-    """SQL without comments and with single spaces: equal for two texts that do the same."""
+    """Return SQL without comments and with single spaces: equal for two texts that do the same."""
     return _TOKEN.sub(lambda found: found[1] or " ", sql).strip()

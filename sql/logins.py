@@ -1,20 +1,18 @@
-"""Passwords of roles: the server gets a SCRAM verifier and never the password itself.
+"""Set passwords of roles. The server receives a SCRAM verifier and never the password itself.
 
-So it is in no server log, no statistics view and no dump. `migrate` uses it for the services, `wards` for readers.
+So no password appears in a server log, a statistics view or a dump.
 """
 
 from urllib.parse import unquote, urlsplit
 
-import psycopg
 from psycopg import sql
 
+from sql.connection import Connection
 from vitals.errors import PermanentError
-
-Connection = psycopg.Connection[tuple[object, ...]]
 
 
 def allow_login(connection: Connection, role: str, url: str) -> None:
-    """Let a role log in with the password that a URL carries; raises PermanentError where the URL is another role's."""
+    """Let `role` log in with the password in `url`; raises PermanentError if the URL names another role."""
     parts = urlsplit(url)
     if parts.username != role:
         raise PermanentError(f"the URL for the role {role} names the user {parts.username!r}")
@@ -24,7 +22,7 @@ def allow_login(connection: Connection, role: str, url: str) -> None:
 
 
 def set_password(connection: Connection, role: str, password: str) -> None:
-    """Let a role log in with a password."""
+    """Let `role` log in with `password`."""
     secret = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
     connection.execute(
         sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(secret.decode()))

@@ -1,4 +1,4 @@
-"""How long things are kept, and how late a reading may come: the periods that migrate applies to the database."""
+"""Retention and refresh periods: how long readings are kept, and how late a reading may arrive."""
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -8,7 +8,7 @@ from vitals.errors import PermanentError
 
 @dataclass(frozen=True)
 class RetentionSettings:
-    """Each is a row of `retention_setting`, from which policies and functions take it."""
+    """The rows of the table `retention_setting`, which policies and functions read."""
 
     raw_retention: timedelta = timedelta(days=30)
     minute_retention: timedelta = timedelta(days=365)
@@ -16,9 +16,9 @@ class RetentionSettings:
     late_after: timedelta = timedelta(hours=6)
 
     def __post_init__(self) -> None:
-        """Refuse periods under which a policy would destroy what another one keeps."""
-        # The refresh windows look back late_after and up to 4 hours; where retention has dropped the readings, a
-        # refresh would empty the rollup.
+        """Raise PermanentError for periods under which one policy would destroy what another one keeps."""
+        # The refresh windows extend back by late_after and up to 4 hours more. Where retention has dropped the readings
+        # a refresh would empty the rollup.
         if self.late_after + timedelta(hours=4) > self.raw_retention:
             raise PermanentError(
                 f"VITALFLOW_LATE_AFTER_HOURS is {self.late_after // timedelta(hours=1)}; with "
@@ -28,7 +28,7 @@ class RetentionSettings:
         if self.minute_retention < self.raw_retention:
             raise PermanentError(
                 f"VITALFLOW_MINUTE_RETENTION_DAYS is {self.minute_retention.days}, less than "
-                f"VITALFLOW_RAW_RETENTION_DAYS {self.raw_retention.days}: averages are kept at least as long"
+                f"VITALFLOW_RAW_RETENTION_DAYS {self.raw_retention.days}: averages must be kept at least as long"
             )
         if self.compress_after <= self.late_after:
             raise PermanentError(
@@ -37,5 +37,5 @@ class RetentionSettings:
             )
 
     def rows(self) -> list[tuple[str, timedelta]]:
-        """Name and period of each."""
+        """Return the name and period of each setting."""
         return [(field.name, getattr(self, field.name)) for field in fields(self)]

@@ -40,6 +40,6 @@ class DatabaseSettings(Settings):
                 raise ValueError(
                     f"{PREFIX}{name.upper()} would connect to {without_password(value)} {danger}; add "
                     "?sslmode=verify-full&sslrootcert=/path/to/ca.crt to it, or set "
-                    f"{PREFIX}DATABASE_ALLOW_INSECURE=true where you mean that"
+                    f"{PREFIX}DATABASE_ALLOW_INSECURE=true if that is intended"
                 )
         return self

@@ -1,19 +1,16 @@
-"""What a database holds and whether its jobs work, for `python -m sql status`. Reads only."""
+"""Report what a database holds and whether its jobs work, for `python -m sql status`. Reads only."""
 
 from collections.abc import Iterator
 
-import psycopg
-
+from sql.connection import Connection
 from sql.files import named
 from sql.migrate import find_edition
 
 STATEMENTS = named("status.sql")
 
-Connection = psycopg.Connection[tuple[object, ...]]
-
 
 def status(connection: Connection) -> Iterator[str]:
-    """The lines to print."""
+    """Yield the lines of the report."""
     edition = find_edition(connection)
     yield str(edition)
     for name, rows, size in connection.execute(STATEMENTS["tables"]):
@@ -23,19 +20,19 @@ def status(connection: Connection) -> Iterator[str]:
     for name, period in connection.execute("SELECT name, period FROM retention_setting ORDER BY name"):
         yield f"{name:<18} {period}"
     if not edition.community:
-        yield "rollups            views, computed when asked: continuous aggregates need the Community edition"
+        yield "rollups            views, computed when queried: continuous aggregates need the Community edition"
         yield "retention          by ingest, once an hour"
         return
     for name, chunks, compressed, before, after, ratio in connection.execute(STATEMENTS["columnstore"]):
-        told = f"{before} -> {after}, {ratio}x smaller" if compressed else "nothing yet"
-        yield f"columnstore        {name}: {compressed} of {chunks} chunks, {told}"
+        saving = f"{before} -> {after}, {ratio}x smaller" if compressed else "nothing yet"
+        yield f"columnstore        {name}: {compressed} of {chunks} chunks, {saving}"
     for name, relation, last_run, last_status, failures, next_run in connection.execute(STATEMENTS["jobs"]):
         last = f"{last_status} {last_run}" if last_run else "has not run"
         job = f"{name} {relation}".rstrip()
         yield f"job                {job}: {last}, {failures} failures, next {next_run or 'not scheduled'}"
     for pending, readings, minutes, last_at in connection.execute(STATEMENTS["late"]):
         yield (
-            f"late               {readings} readings in {minutes} minutes taken in, {pending} minutes to do, "
+            f"late readings      {readings} refreshed in {minutes} minutes, {pending} minutes pending, "
             f"last {last_at or 'never'}"
         )
     for done_to, until in connection.execute("SELECT done_to, until FROM vitalflow_backfill ORDER BY id"):

@@ -1,76 +1,75 @@
-"""Readers of some wards only: `python -m sql grant-ward`, `revoke-ward`, `wards`.
+"""Logins that read some wards only: `python -m sql grant-ward`, `revoke-ward`, `wards`.
 
-Each is a login of its own, a member of vitalflow_ward_reader, which may read the views of the schema by_ward and
-nothing else of patients. The wards that they show are the rows of `reader_ward`. See sql/repeatable/85_by_ward.sql.
+Each is a member of vitalflow_ward_reader, which may read the views of the schema by_ward and no other patient data.
+The wards that these views show are the rows of `reader_ward`. See sql/repeatable/85_by_ward.sql.
 """
 
 import re
 import secrets
 from collections.abc import Sequence
 
-import psycopg
 from psycopg import sql
 
+from sql.connection import Connection
 from sql.logins import set_password
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
 
 GROUP = "vitalflow_ward_reader"
-CONNECTIONS = 10  # at a time, for each reader
-# Without capitals and marks, so that it is the same with and without quotes; 63 bytes is PostgreSQL's limit.
+MAX_CONNECTIONS = 10  # of each role
+# Lower case and no punctuation, so that the name is the same with and without quotes; PostgreSQL's limit is 63 bytes.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-# Manners, as vitalflow_reader has them. The first one makes the same SQL work: by_ward's views come before public's.
+# Defaults, as for vitalflow_reader. With the first one the same SQL works: the views of by_ward come before public's.
 _SETTINGS = (
     "search_path = by_ward, public",
     "default_transaction_read_only = on",
     "statement_timeout = '30s'",
-    "jit = off",  # a question takes milliseconds, and compiling it can take seconds
+    "jit = off",  # a query takes milliseconds, and compiling it can take seconds
 )
-
-Connection = psycopg.Connection[tuple[object, ...]]
 
 
 def grant_ward(connection: Connection, role: str, wards: Sequence[str], password: str | None) -> str | None:
-    """Let a role read these wards, besides those it reads already; made where it is not there.
+    """Let a role read `wards` in addition to those it can read already; create it if it does not exist.
 
-    Where no password is given a new role gets one, which is returned, and an old one keeps its own. Raises PermanentError for a
-    role that is not ours to give wards to: it may have rights that no ward limits.
+    Without a password a new role gets a generated one, which is returned, and an existing role keeps its own. Raises
+    PermanentError for a role that `grant_ward` did not create: it may have rights that no ward limits.
     """
     if not _NAME.fullmatch(role):
         raise PermanentError(
-            f"the name {role!r} does not fit; write small letters, digits and _, a letter first, at most 63"
+            f"invalid name {role!r}; use lower-case letters, digits and _, starting with a letter, at most 63"
         )
     for ward in wards:
         if not (0 < len(ward) <= MAX_TEXT and ward.isprintable()) or set(ward) & set("/+#"):
-            raise PermanentError(f"the ward {ward[:40]!a} does not fit; it is the WARD of the topic vitals/WARD/DEVICE")
+            raise PermanentError(f"invalid ward {ward[:40]!a}; it is the WARD of the topic vitals/WARD/DEVICE")
     name = sql.Identifier(role)
     with connection.transaction():
-        made = None
+        generated = None
         if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None:
-            made = None if password else secrets.token_urlsafe(24)
+            generated = None if password else secrets.token_urlsafe(24)
             connection.execute(sql.SQL("CREATE ROLE {} IN ROLE {}").format(name, sql.Identifier(GROUP)))
         elif not is_ward_reader(connection, role):
-            raise PermanentError(f"the role {role} is there already and not as a reader of wards; choose another name")
-        connection.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(name, sql.Literal(CONNECTIONS)))
+            raise PermanentError(f"the role {role} exists and was not created by grant-ward; choose another name")
+        connection.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(name, sql.Literal(MAX_CONNECTIONS)))
         for setting in _SETTINGS:
             connection.execute(sql.SQL("ALTER ROLE {} SET {}").format(name, sql.SQL(setting)))
-        if secret := password or made:
+        if secret := password or generated:
             set_password(connection, role, secret)
         with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO reader_ward (role, ward) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                 [(role, ward) for ward in wards],
             )
-    return made
+    return generated
 
 
 def revoke_ward(connection: Connection, role: str, wards: Sequence[str]) -> bool:
-    """Take wards away from a role, or all of them and the role itself where none is named; True where the role is gone.
+    """Revoke wards from a role, or drop the role if `wards` is empty. Returns True if the role was dropped.
 
-    A role that is gone is disconnected; one that loses a ward sees it no more from its next query on.
+    A dropped role is disconnected; a revoked ward is hidden from the next query on. Raises PermanentError if the role
+    is not a ward reader or does not read one of the wards.
     """
     if not is_ward_reader(connection, role):
-        raise PermanentError(f"there is no reader of wards {role!r}; `python -m sql wards` lists them")
+        raise PermanentError(f"no ward reader {role!r}; `python -m sql wards` lists them")
     with connection.transaction():
         known = wards_of(connection).get(role, [])
         for ward in wards:
@@ -87,20 +86,20 @@ def revoke_ward(connection: Connection, role: str, wards: Sequence[str]) -> bool
 
 
 def wards_of(connection: Connection) -> dict[str, list[str]]:
-    """Every reader of wards with its wards; one that has none in this database is there too."""
-    found: dict[str, list[str]] = {}
+    """Return every ward reader with its wards, including those without a ward in this database."""
+    wards: dict[str, list[str]] = {}
     for role, ward in connection.execute(
         "SELECT m.rolname, r.ward FROM pg_auth_members"
         " JOIN pg_roles m ON m.oid = member JOIN pg_roles g ON g.oid = roleid"
         " LEFT JOIN reader_ward r ON r.role = m.rolname WHERE g.rolname = %s ORDER BY m.rolname, r.ward",
         [GROUP],
     ):
-        found.setdefault(str(role), []).extend([] if ward is None else [str(ward)])
-    return found
+        wards.setdefault(str(role), []).extend([] if ward is None else [str(ward)])
+    return wards
 
 
 def is_ward_reader(connection: Connection, role: str) -> bool:
-    """Whether `grant_ward` made it."""
+    """Return whether `grant_ward` created the role."""
     return (
         connection.execute(
             "SELECT FROM pg_auth_members JOIN pg_roles m ON m.oid = member JOIN pg_roles g ON g.oid = roleid"

@@ -62,7 +62,7 @@ def test_from_there_to_here(nothing_yet: Db, number: int) -> None:
     with connect(db.owner_url) as connection:
         community = find_edition(connection).community
     # Stored readings are taken into the rollups, and said so, a day at a time.
-    assert said.count("rollups hold") >= (days if number and community else 0)
+    assert said.count("rollups refreshed from") >= (days if number and community else 0)
     columns = db.rows(COLUMNS)
     assert "applied" not in migrate(db).expect_success()
     assert db.rows(COLUMNS) == columns

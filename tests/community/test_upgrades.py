@@ -129,8 +129,8 @@ def test_a_server_that_becomes_community_gets_its_views_turned_into_aggregates(c
     before = readings_in_rollups(community)
     assert before == [ROWS] * 3
     said = migrate(community).expect_success()
-    assert "made on the Apache edition: its rollups become continuous aggregates" in said
-    assert said.count("rollups hold") == DAYS + 1
+    assert "created on the Apache edition: its rollups become continuous aggregates" in said
+    assert said.count("rollups refreshed from") == DAYS + 1
     assert community.one(CAGGS) == 4
     assert readings_in_rollups(community) == before
     for rollup in LEVELS:  # and not only computed when asked
@@ -151,14 +151,14 @@ def test_a_backfill_that_stops_says_how_far_it_came_and_goes_on_from_there(commu
     full = f"    IF from_time >= '{stop.isoformat()}' THEN RAISE EXCEPTION 'the disk is full'; END IF;\n"
     refresh.write_text(refresh.read_text().replace(first_step, full + first_step))
     told = migrate(community, checkout).expect_sentence()
-    assert f"the rollups were filled up to {stop:%Y-%m-%d} 00:00Z, then: the disk is full" in told
+    assert f"the rollups are refreshed up to {stop:%Y-%m-%d} 00:00Z, then: the disk is full" in told
     assert "run python -m sql migrate again" in told
     status = end(start_migrate(settings_of(community), command=["status"])).expect_success()
     assert "backfill           unfinished" in status
     assert readings_in_rollups(community) == [ROWS] * 3  # what is not taken in yet is computed when asked
     said = migrate(community).expect_success()
-    assert f"taking the readings since {stop:%Y-%m-%d} 00:00Z into the rollups" in said
-    assert said.count("rollups hold") == 3
+    assert f"adding the readings since {stop:%Y-%m-%d} 00:00Z to the rollups" in said
+    assert said.count("rollups refreshed from") == 3
     assert readings_in_rollups(community) == [ROWS] * 3
     assert community.count("vitalflow_backfill") == 0
 
@@ -192,12 +192,12 @@ def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
     day = f"{time:%Y-%m-%d}"
     line = ["backfill", "--from", day, "--to", (time + timedelta(days=1)).date().isoformat()]
     said = end(start_migrate(settings_of(community), command=line)).expect_success()
-    assert said == f"1 of 1: rollups hold {day} 00:00Z to {time + timedelta(days=1):%Y-%m-%d} 00:00Z\n"
+    assert said == f"1 of 1: rollups refreshed from {day} 00:00Z to {time + timedelta(days=1):%Y-%m-%d} 00:00Z\n"
     assert community.one(highest) == 210
     said = end(start_migrate(settings_of(community), command=["backfill", "--from", "2020-01-01"])).expect_success()
     assert "readings are kept since" in said
     for wrong, why in [
-        (["--from", "soon"], "'soon' is no moment"),
+        (["--from", "soon"], "'soon' is not a time"),
         (["--from", day, "--to", day], "is not later than"),
     ]:
         assert why in end(start_migrate(settings_of(community), command=["backfill", *wrong])).expect_sentence()
@@ -220,6 +220,6 @@ def test_status_tells_sizes_columnstore_and_jobs(community: Db) -> None:
         r"columnstore        patient_vitals: [23] of 11 chunks, .* -> .*, [\d.]+x smaller",
         r"job                policy_retention patient_vitals: .* 0 failures",
         r"job                policy_refresh_continuous_aggregate vitals_1d: .* 0 failures",
-        r"late               0 readings in 0 minutes taken in, 0 minutes to do, last never",
+        r"late readings      0 refreshed in 0 minutes, 0 minutes pending, last never",
     ):
         assert re.search(rf"^{line}", said, re.MULTILINE), (line, said)

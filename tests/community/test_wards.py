@@ -231,13 +231,13 @@ def test_a_ward_more_and_a_ward_less_hold_from_the_next_query_on(wards: Db) -> N
 @pytest.mark.parametrize(
     ("role", "ward", "said"),
     [
-        ("vitalflow_reader", "icu-1", "is there already and not as a reader of wards"),
-        (GROUP, "icu-1", "is there already and not as a reader of wards"),
-        ("postgres; DROP TABLE device", "icu-1", "does not fit; write small letters"),
-        ("Desk", "icu-1", "does not fit; write small letters"),
-        ("desk", "", "the ward '' does not fit"),
-        ("desk", "icu/1", "the ward 'icu/1' does not fit"),
-        ("desk", "a\x00b", "does not fit"),
+        ("vitalflow_reader", "icu-1", "exists and was not created by grant-ward"),
+        (GROUP, "icu-1", "exists and was not created by grant-ward"),
+        ("postgres; DROP TABLE device", "icu-1", "invalid name .*; use lower-case letters"),
+        ("Desk", "icu-1", "invalid name .*; use lower-case letters"),
+        ("desk", "", "invalid ward ''"),
+        ("desk", "icu/1", "invalid ward 'icu/1'"),
+        ("desk", "a\x00b", "invalid ward"),
     ],
 )
 def test_who_may_not_become_a_reader_of_wards(wards: Db, role: str, ward: str, said: str) -> None:

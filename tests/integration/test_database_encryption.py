@@ -69,7 +69,7 @@ def test_nobody_gets_as_far_as_a_password_without_encryption(guarded: DatabaseSe
     wrong = f"postgresql://{OWNER}:wrong@127.0.0.1:{guarded.port}/{OWNER}?sslmode=disable"
     for url in (f"{bare}?sslmode=disable", wrong):  # the right password and a wrong one are answered alike
         assert said(url).endswith(
-            "it takes connections with TLS only: add ?sslmode=verify-full&sslrootcert=/path/to/ca.crt to the address"
+            "it accepts connections with TLS only: add ?sslmode=verify-full&sslrootcert=/path/to/ca.crt to the address"
         )
 
 
@@ -77,8 +77,8 @@ def test_a_stranger_who_answers_in_its_place_gets_no_password(guarded: DatabaseS
     other = Authority(tmp_path / "other")
     other.open(datetime.now(UTC))
     told = said(f"{guarded.url().partition('?')[0]}?{checked_against(other.certificate)}")
-    assert f"its certificate is not by the authority in {other.certificate}" in told
-    assert "sslrootcert must name the authority's certificate" in told
+    assert f"its certificate is not signed by the authority in {other.certificate}" in told
+    assert "sslrootcert must name the certificate of the authority that signed the server's" in told
 
 
 def test_a_name_that_is_not_in_the_certificate(guarded: DatabaseServer) -> None:
@@ -91,7 +91,7 @@ def test_a_name_that_is_not_in_the_certificate(guarded: DatabaseServer) -> None:
 def test_an_authority_that_is_not_there(guarded: DatabaseServer) -> None:
     told = said(f"{guarded.url().partition('?')[0]}?{checked_against(Path('/nowhere/ca.crt'))}")
     assert told.endswith(
-        "sslrootcert is /nowhere/ca.crt, which is not there: it must be the certificate of the authority that signed "
+        "sslrootcert is /nowhere/ca.crt, which does not exist: it must be the certificate of the authority that signed "
         "the database's"
     )
 
@@ -130,11 +130,11 @@ def test_a_certificate_that_is_due_is_renewed_and_nobody_is_sent_away(
 def test_a_server_without_encryption_is_named(database: DatabaseServer, authority: Authority) -> None:
     authority.open(datetime.now(UTC))
     told = said(f"{database.url('postgres')}?{checked_against(authority.certificate)}")
-    assert told.endswith("it offers no TLS, which sslmode asks for: set ssl = on in its postgresql.conf")
+    assert told.endswith("it offers no TLS, which sslmode requires: set ssl = on in its postgresql.conf")
 
 
 def test_migrate_says_it_in_one_sentence(guarded: DatabaseServer) -> None:
     url = f"{guarded.url().partition('?')[0]}?sslmode=disable"
     sentence = end(start_migrate({"VITALFLOW_DATABASE_URL": url})).expect_sentence()
-    assert "it takes connections with TLS only" in sentence
+    assert "it accepts connections with TLS only" in sentence
     assert guarded.password not in sentence

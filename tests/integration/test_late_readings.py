@@ -98,6 +98,6 @@ def test_nothing_is_noted_where_rollups_are_computed_when_asked(
 
 def test_a_community_database_does_not_become_an_apache_one(community: Db) -> None:
     told = migrate(community).expect_sentence()
-    assert "made on the Community edition" in told
+    assert "created on the Community edition" in told
     assert "timescaledb.license = 'timescale'" in told
     assert community.one("SELECT community FROM vitalflow_edition") is True

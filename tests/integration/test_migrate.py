@@ -136,7 +136,7 @@ def test_a_migration_that_is_not_here_is_named(empty: Db, checkout: Path) -> Non
     migrate(empty, checkout).expect_success()
     path.unlink()
     told = migrate(empty, checkout).expect_sentence()
-    assert "9001_first.sql was applied but is not here" in told
+    assert "9001_first.sql was applied but does not exist here" in told
     assert "older than the database" in told
 
 
@@ -238,7 +238,7 @@ def test_a_database_that_is_not_utf_8_is_refused(database: DatabaseServer) -> No
             said = migrate(db_of(database, name)).expect_sentence()
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-    assert said.startswith(f"the database '{name}' is not UTF-8; make it again: CREATE DATABASE ")
+    assert said.startswith(f"the database '{name}' is not UTF-8; create it again: CREATE DATABASE ")
 
 
 def test_a_postgresql_without_timescaledb_is_told_what_to_install(plain_database: DatabaseServer) -> None:
