@@ -21,7 +21,7 @@ from alerts.machine import Count
 from alerts.turnover import meet, uncount
 from vitals.alert import Alert, Event
 from vitals.limits import Limits
-from vitals.news2 import Held
+from vitals.news2 import LastValues
 from vitals.reading import Reading, sign_values
 from vitals.rules import Rule, RuleSet
 
@@ -47,7 +47,7 @@ class Bed:
         self._stirred: set[int] = set()  # positions of signs at which something is counted
         self.rules = self.ward_rules = rules  # those that hold here, and those of the file
         self.limits: Limits | None = None  # this bed's own, for as long as they hold for its patient
-        self.held = Held(rules.spo2_scale)
+        self.held = LastValues(rules.spo2_scale)
 
     def evaluate(self, reading: Reading, ward: str, now: datetime) -> Sequence[Event]:
         """Take one reading; the changes it makes, in order."""
@@ -74,17 +74,17 @@ class Bed:
             self.floors = {}
         values = sign_values(reading)
         stirred = self._stirred
-        for watch in rules.watches:
+        for watch in rules.sign_rules:
             value = values[watch.position]
             if value is None or (watch.low <= value <= watch.high and watch.position not in stirred):
                 continue
             counted = len(self.counts)
             for rule in watch.rules:
-                self.note(rule, rule.levels_exceeded(value), rule.held(value), time, live, value, events)
+                self.note(rule, rule.levels_exceeded(value), rule.levels_not_cleared(value), time, live, value, events)
             if len(self.counts) != counted:
                 self._stir(watch.position, watch.rules)
         if rules.scored:
-            total, worst = self.held.take(reading, values)
+            total, worst = self.held.update(reading, values)
             for rule in rules.scored:
                 self._note_score(rule, total, worst, time, live, events)
         if rules.sensors and (reading.sensor_off or self.counts):
@@ -178,5 +178,5 @@ class Bed:
 
     def stir(self) -> None:
         """Note which signs have something counted; only of these a value within the quiet range matters."""
-        for watch in self.rules.watches:
+        for watch in self.rules.sign_rules:
             self._stir(watch.position, watch.rules)

@@ -160,7 +160,7 @@ class Beds:
             if retained:
                 # It would come again at every start and silence an alert that its author never saw.
                 raise RequestRejected("an acknowledgement must not be retained")
-            place, rule, person = self._topics.parse_ack(topic)
+            place, rule, person = self._topics.parse_alert_command(topic)
             if person is not None and not self._fairness.admits(f"{person} (person)", COMMAND_COSTS, now):
                 self.set_aside += 1  # answered, it would be as many messages again
                 return ()

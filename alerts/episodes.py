@@ -6,7 +6,7 @@ before a value that is not; a reading without a value of the sign says nothing e
 
 from datetime import datetime, timedelta
 
-from vitals.news2 import Held
+from vitals.news2 import LastValues
 from vitals.reading import Reading, sign_values
 from vitals.rules import Rule, RuleSet
 
@@ -21,20 +21,20 @@ class Episodes:
 
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules
-        self._held = Held(rules.spo2_scale)
+        self._held = LastValues(rules.spo2_scale)
         self._running: dict[_Key, Span] = {}
         self._over: dict[_Key, list[Span]] = {}
 
     def take(self, told: Reading) -> None:
         """Look at one reading."""
         values = sign_values(told)
-        for watch in self._rules.watches:
+        for watch in self._rules.sign_rules:
             value = values[watch.position]
             if value is not None:
                 for rule in watch.rules:
                     self._note(rule, rule.levels_exceeded(value), told.time)
         if self._rules.scored:
-            total, worst = self._held.take(told, values)
+            total, worst = self._held.update(told, values)
             for rule in self._rules.scored:
                 beyond = [
                     place

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from mqtt.metrics import SECONDS, serve
+from mqtt.metrics import DURATION_BUCKETS, serve
 from vitals.alert import Event, Priority
 
 
@@ -45,7 +45,7 @@ class Metrics:
         self.latency_seconds = Histogram(
             name + "latency_seconds",
             "Time from receiving a reading to publishing its alerts",
-            buckets=SECONDS,
+            buckets=DURATION_BUCKETS,
             registry=registry,
         )
         for priority in Priority:

@@ -12,7 +12,7 @@ from alerts import machine
 from alerts.changes import changed
 from vitals.alert import Change, Event, State
 from vitals.limits import Limits, apply
-from vitals.news2 import Held
+from vitals.news2 import LastValues
 from vitals.rules import RuleSet
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def meet(bed: Bed, patient: str | None, ward: str, time: datetime) -> list[Event
     if patient is not None and patient != bed.patient_id:
         if bed.patient_id is not None:
             events += close_all(bed, ANOTHER_PATIENT, time, time)
-            bed.held = Held(bed.rules.spo2_scale)
+            bed.held = LastValues(bed.rules.spo2_scale)
         bed.patient_id = patient
         events += use(bed, bed.ward_rules, bed.limits, time)
         for _, alert in sorted(bed.alerts.items()):
@@ -51,7 +51,7 @@ def meet(bed: Bed, patient: str | None, ward: str, time: datetime) -> list[Event
 
 def uncount(bed: Bed) -> None:
     """Begin to count anew, and keep the levels that hold: what came before was another patient's."""
-    bed.held = Held(bed.rules.spo2_scale)
+    bed.held = LastValues(bed.rules.spo2_scale)
     levels = [(bed.rules.by_name[name], state.level) for name, state in bed.counts.items()]
     bed.counts = {rule.name: machine.fresh(rule, level) for rule, level in levels if level}
 
@@ -80,7 +80,7 @@ def use(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datetime) -> 
     if rules is bed.rules:
         return []
     if rules.spo2_scale != bed.rules.spo2_scale:
-        bed.held = bed.held.on_scale(rules.spo2_scale)
+        bed.held = bed.held.with_scale(rules.spo2_scale)
     bed.rules = rules
     gone = sorted(name for name in bed.alerts if name not in rules.by_name)
     events = [event for name in gone for event in close(bed, name, NO_SUCH_RULE, now)]

@@ -24,7 +24,7 @@ from rich.live import Live
 
 from alerts.settings import AlertsSettings
 from alerts.watchlist import CONNECTING, WAITING, Key, Watchlist, keys, line
-from mqtt.endpoint import prepare
+from mqtt.endpoint import configure_client
 from mqtt.tls import describe_tls_error
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
@@ -174,7 +174,7 @@ class Watch:
     def _make_client(self) -> mqtt.Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2)  # an id of the broker's choosing, no session
         broker = self._settings.broker
-        prepare(client, broker)
+        configure_client(client, broker)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect

@@ -117,7 +117,7 @@ class Watchlist:
         elif topic in (self._topics.rejections(self._worker), self._topics.rejections(self._worker, self._person)):
             self._take_refusal(payload)
         else:
-            alert = self._board.take(topic, payload)
+            alert = self._board.update(topic, payload)
             if self._asked is not None and alert is not None and topic == self._alert_topic(self._asked.topic):
                 self._say(f"{_name(alert)}: {alert_format.state_text(alert, now)}")
                 self._asked = None
@@ -126,7 +126,7 @@ class Watchlist:
 
     def tick(self, now: datetime) -> None:
         """Time has passed: sort anew, and say so where nobody answered."""
-        self._alerts = alert_format.in_order(self._board.alerts(now, worker_there=self.worker_there(now)))
+        self._alerts = alert_format.sort_alerts(self._board.alerts(now, worker_online=self.worker_there(now)))
         if self._selected is not None and self._place() is None:
             # And none in its place: the next key must not hit an alert that nobody chose.
             self._selected = None
@@ -220,7 +220,7 @@ class Watchlist:
             self._asked = None
 
     def _alert_topic(self, ack_topic: str) -> str:
-        bed, rule, _ = self._topics.parse_ack(ack_topic)
+        bed, rule, _ = self._topics.parse_alert_command(ack_topic)
         return self._topics.alert(bed.ward, bed.device, rule)
 
     def _place(self) -> int | None:
@@ -247,7 +247,7 @@ class Watchlist:
     def _title(self, away: str) -> Text:
         title = Text("alerts", "bold", no_wrap=True, overflow="ellipsis")
         title.append(f"  {self._ward or 'all wards'}", "")
-        for priority, number in alert_format.counts(self._alerts).items():
+        for priority, number in alert_format.count_by_priority(self._alerts).items():
             style = alert_format.STALE if away else f"bold {alert_format.COLOURS[priority]}"
             title.append("  ").append(f"{alert_format.MARKS[priority]} {number} {priority}", style)
         if away:
@@ -267,8 +267,8 @@ class Watchlist:
             rows.append(
                 (
                     ">" if alert.alert_id == self._selected else "",
-                    Text(alert_format.badge(alert.priority, alert.kind), alert_format.style(alert, stale=stale)),
-                    Text(alert_format.place(alert, many=many)),
+                    Text(alert_format.badge(alert.priority, alert.kind), alert_format.badge_style(alert, stale=stale)),
+                    Text(alert_format.bed_label(alert, many=many)),
                     Text(alert_format.age(alert, now)),
                     Text(alert_format.state_text(alert, now)),
                     Text(alert_format.message_text(alert)),

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from mqtt.endpoint import BrokerEndpoint, prepare
+from mqtt.endpoint import BrokerEndpoint, configure_client
 from vitals.codec import encode
 from vitals.errors import PermanentError
 from vitals.reading import reading
@@ -38,7 +38,7 @@ def fill(
     room = threading.Semaphore(IN_FLIGHT)
     client.max_inflight_messages_set(IN_FLIGHT)
     client.on_publish = lambda *_: room.release()
-    prepare(client, broker)
+    configure_client(client, broker)
     client.connect(broker.host, broker.port)
     client.loop_start()
     start = datetime.now(UTC) - timedelta(seconds=messages / DEVICES)
@@ -65,7 +65,7 @@ def dropped(broker: BrokerEndpoint) -> int:
     told: list[int] = []
     heard = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    prepare(client, broker)
+    configure_client(client, broker)
 
     def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         told.append(int(message.payload))

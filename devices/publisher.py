@@ -18,12 +18,12 @@ from devices.presence import Presence
 from devices.producer import Producer
 from devices.source import Source
 from devices.tally import Tally
-from mqtt.async_client import connection, listen, publish, reason
+from mqtt.async_client import connection, describe_error, publish, receive_payloads
 from mqtt.endpoint import BrokerEndpoint
 from vitals.backoff import Backoff
 from vitals.codec import encode, encode_many
 from vitals.reading import Reading
-from vitals.receipt import RECEIPT_EVERY_S, decode_receipt
+from vitals.receipt import RECEIPT_INTERVAL_S, decode_receipt
 from vitals.topics import Topics
 
 OnTaken = Callable[[str, Sequence[Reading]], None]
@@ -34,7 +34,7 @@ STEADY_S = 5.0  # a connection that lasted at least this long resets the back-of
 LEAVE_S = 3.0  # seconds for emptying the outbox after a stop
 RECEIPTS_S = 6.0  # seconds for the last receipts after a stop: one interval of receipts and a commit
 LAST_RECEIPTS_S = 30.0  # and after the last reading of a source that ends by itself: time to send once more
-RESEND_EVERY_S = RECEIPT_EVERY_S  # between two arrays sent again: see what the last one did before the next
+RESEND_EVERY_S = RECEIPT_INTERVAL_S  # between two arrays sent again: see what the last one did before the next
 
 
 class Publisher:
@@ -114,7 +114,7 @@ class Publisher:
                 # A broker keeps the newest of two clients with one client id and disconnects the other without a reason.
                 twin = since is not None and lasted_s < STEADY_S
                 hint = "; is another device connected under the same name?" if twin else ""
-                self._failed(reason(error, self._broker) + hint)
+                self._failed(describe_error(error, self._broker) + hint)
             # Jitter: thousands of devices that lost the broker together must not come back together.
             await self._pause(backoff.next(lasted_s) * random.uniform(0.5, 1.0))
 
@@ -130,7 +130,7 @@ class Publisher:
         messages does: so one task listens while another one talks.
         """
         self._tally.connected += 1
-        listening = asyncio.create_task(listen(client, self._hear))
+        listening = asyncio.create_task(receive_payloads(client, self._hear))
         talking = asyncio.create_task(self._talk(client))
         try:
             done, _ = await asyncio.wait((listening, talking), return_when=asyncio.FIRST_COMPLETED)

@@ -99,7 +99,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 def told(parts: Sequence[Part]) -> Iterator[str]:
     """What a user should know before it starts: columns left out, rows without a value."""
-    left_out = dict.fromkeys(name for part in parts for name in part.recording.left_out)
+    left_out = dict.fromkeys(name for part in parts for name in part.recording.unused_columns)
     if left_out:
         yield f"columns that are no sign of ours left out: {', '.join(left_out)}"
     empty = sum(part.summary.empty_rows for part in parts)

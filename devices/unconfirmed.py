@@ -14,11 +14,11 @@ from math import inf
 from typing import NamedTuple
 
 from vitals.reading import Reading
-from vitals.receipt import RECEIPT_EVERY_S, Range
+from vitals.receipt import RECEIPT_INTERVAL_S, Range
 
 # Seconds from a PUBACK to sending again, at least. Three receipts' time: a reading may just miss one, and a commit
 # may take a while.
-RESEND_AFTER_S = 3 * RECEIPT_EVERY_S
+RESEND_AFTER_S = 3 * RECEIPT_INTERVAL_S
 LAST_PROBE_S = 300.0  # a device with nothing new asks after 15, 30, 60 ... and then every 300 seconds
 
 Name = tuple[int, int]

@@ -17,7 +17,7 @@ from cryptography import x509
 
 from identity import ca
 from identity.ca import Pair
-from mqtt.tls import new_ca, refuse_readable
+from mqtt.tls import new_ca_command, require_private
 from vitals.errors import PermanentError
 from vitals.files import write_atomic
 
@@ -56,7 +56,7 @@ class Authority:
         authority = self.open(now)
         certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         if certificate.exists() and key.exists():
-            refuse_readable(key)
+            require_private(key)
             pair = Pair(certificate.read_bytes(), key.read_bytes())
             try:
                 due = ca.is_due(pair, names, authority, now)
@@ -98,7 +98,7 @@ class Authority:
         for path, other in ((certificate, key), (key, certificate)):
             if not path.exists():
                 raise PermanentError(f"{other} is there without its other half, {path.name}; {self.anew}")
-        refuse_readable(key)
+        require_private(key)
         pair = Pair(certificate.read_bytes(), key.read_bytes())
         if b"PRIVATE KEY" not in pair.key or b"BEGIN CERTIFICATE" not in pair.certificate:
             swap = f"mv {certificate} {key}.x; mv {key} {certificate}; mv {key}.x {key}; chmod 600 {key}"
@@ -112,7 +112,7 @@ class Authority:
     @property
     def anew(self) -> str:
         """What mends a CA that is lost."""
-        return f"restore it, or begin anew, and give every client the new ca.crt: {new_ca(self.folder)}"
+        return f"restore it, or begin anew, and give every client the new ca.crt: {new_ca_command(self.folder)}"
 
     def _note(self, name: str, serial: int, whose: str, now: datetime) -> None:
         with (self.folder / name).open("a") as file:

@@ -12,7 +12,7 @@ from cryptography import x509
 from identity import ca
 from identity.authority import Authority
 from identity.ca import Pair
-from mqtt.tls import RENEW, new_ca, refuse_readable
+from mqtt.tls import RENEW_COMMAND, new_ca_command, require_private
 from vitals.errors import PermanentError
 
 SECRET = (".key", ".json")
@@ -25,15 +25,15 @@ def mistakes(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
-        yield f"{folder} cannot be read: {error.strerror}; VITALFLOW_CA_DIR names the CA's folder; {RENEW}"
+        yield f"{folder} cannot be read: {error.strerror}; VITALFLOW_CA_DIR names the CA's folder; {RENEW_COMMAND}"
         return
     if certificate not in files and key not in files:
-        yield f"{certificate} is not there; {RENEW}"
+        yield f"{certificate} is not there; {RENEW_COMMAND}"
         return
     for path in files:
         if path.suffix in SECRET:
             try:
-                refuse_readable(path)
+                require_private(path)
             except PermanentError as readable:
                 yield str(readable)
     own = Pair(*(path.read_bytes() if path in files else b"" for path in (certificate, key)))
@@ -43,7 +43,7 @@ def mistakes(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]
         except PermanentError as torn:
             yield str(torn)
         return  # without a CA nothing else can be judged
-    yield from _of_time(folder / "ca.crt", own.certificate, new_ca(folder), now)
+    yield from _of_time(folder / "ca.crt", own.certificate, new_ca_command(folder), now)
     for certificate in sorted(folder.glob("*.crt")):
         if certificate.name != "ca.crt":
             yield from _of_server(certificate, names if certificate.name == "broker.crt" else [], own, now)
@@ -52,25 +52,25 @@ def mistakes(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]
 def _of_server(certificate: Path, names: Sequence[str], own: Pair, now: datetime) -> Iterator[str]:
     key = certificate.with_suffix(".key")
     if not key.exists():
-        yield f"{key} is not there, the private key of {certificate.name}; {RENEW}"
+        yield f"{key} is not there, the private key of {certificate.name}; {RENEW_COMMAND}"
         return
     pair = Pair(certificate.read_bytes(), key.read_bytes())
     for path, (mark, what) in zip((certificate, key), MARKS.items(), strict=True):
         if mark not in (content := path.read_bytes()):
             instead = next((name for sign, name in MARKS.items() if sign in content), "no PEM file")
-            yield f"{path} is {instead}; expected {what}: are the files in the wrong order? {RENEW}"
+            yield f"{path} is {instead}; expected {what}: are the files in the wrong order? {RENEW_COMMAND}"
             return
     if not ca.fits(pair):
-        yield f"{key} does not belong to {certificate}; {RENEW}"
+        yield f"{key} does not belong to {certificate}; {RENEW_COMMAND}"
         return
-    wrong_time = list(_of_time(certificate, pair.certificate, RENEW, now))
+    wrong_time = list(_of_time(certificate, pair.certificate, RENEW_COMMAND, now))
     yield from wrong_time
     try:
         due = ca.is_due(pair, names, own, now)
     except x509.ExtensionNotFound:
         due = "it is no server's"
     if due is not None and not wrong_time:
-        yield f"{certificate} should be made anew: {due}; {RENEW}"
+        yield f"{certificate} should be made anew: {due}; {RENEW_COMMAND}"
 
 
 def _of_time(path: Path, certificate: bytes, mends: str, now: datetime) -> Iterator[str]:

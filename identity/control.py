@@ -57,7 +57,7 @@ class Control:
         """Publish (topic, payload, retained), and wait until the broker has them all."""
         for topic, payload, retain in messages:
             self._there.publish(topic, payload, retain=retain)
-        self._there.settle()
+        self._there.wait_for_publishes()
 
 
 @contextmanager

@@ -104,7 +104,7 @@ class Intake:
             problem = decoded.rejection()
             assert problem is not None
             self._reject(name, payload, problem)
-            batch.refused += [(name, boot, seq) for boot, seq in decoded.refused]
+            batch.refused += [(name, boot, seq) for boot, seq in decoded.rejected]
 
     def hand_over(self) -> Batch:
         """Give the batch away and open the next one."""

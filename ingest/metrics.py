@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.batch import Batch
 from ingest.store import Written
-from mqtt.metrics import SECONDS, serve
+from mqtt.metrics import DURATION_BUCKETS, serve
 
 SIZES = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
@@ -51,7 +51,7 @@ class Metrics:
         self.batch_duration_seconds = Histogram(
             name + "batch_duration_seconds",
             "Time from the arrival of a batch's first message to its COMMIT",
-            buckets=SECONDS,
+            buckets=DURATION_BUCKETS,
             registry=registry,
         )
         self.lag_seconds = Gauge(name + "lag_seconds", "Age of the newest reading at its COMMIT", registry=registry)

@@ -25,7 +25,7 @@ from ingest.writer import Writer
 from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import Session
-from vitals.audit import filters
+from vitals.audit import audit_filters
 from vitals.errors import PermanentError
 from vitals.receipt import encode_receipt
 
@@ -64,7 +64,7 @@ class Pipeline:
                 (topics.alerts(), 1),
                 *(
                     (_shared(name, settings.ingest_share_group), 1)
-                    for name in (topics.all_vitals, *filters(topics.root))
+                    for name in (topics.all_vitals, *audit_filters(topics.root))
                 ),
             ],
             window=settings.ingest_receive_maximum,

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from mqtt.settings import BrokerSettings
 from sql.settings import DatabaseSettings, DatabaseUrl
-from vitals.receipt import RECEIPT_EVERY_S
+from vitals.receipt import RECEIPT_INTERVAL_S
 
 
 class IngestSettings(BrokerSettings, DatabaseSettings):
@@ -32,7 +32,7 @@ class IngestSettings(BrokerSettings, DatabaseSettings):
     ingest_metrics_port: int = Field(9464, ge=0, le=65_535, description="Prometheus /metrics; 0 for none.")
     ingest_metrics_host: str = Field("127.0.0.1", description="The address that /metrics is served on.")
     ingest_receipt_every_s: float = Field(
-        RECEIPT_EVERY_S, ge=0, le=3600, description="Seconds between two receipts to a device; 0 for none."
+        RECEIPT_INTERVAL_S, ge=0, le=3600, description="Seconds between two receipts to a device; 0 for none."
     )
     raw_retention_days: int = Field(30, ge=1, le=36_500, description="Readings older than this are refused.")
 

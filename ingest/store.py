@@ -276,7 +276,7 @@ def _record(told: DoneTold) -> dict[str, object]:
     return {
         "time": done.time,
         "received_at": told.received_at,
-        "actor": done.who,
+        "actor": done.actor,
         "action": done.action,
         "ward": done.ward,
         "device_id": done.device,

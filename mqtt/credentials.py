@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mqtt.tls import refuse_readable
+from mqtt.tls import require_private
 from vitals.errors import PermanentError
 from vitals.files import write_atomic
 
@@ -28,7 +28,7 @@ def read_credentials(path: Path) -> dict[str, Credential]:
     """Read the file; raises PermanentError where it cannot be read, others can read it, or it is something else."""
     try:
         content = path.read_bytes()
-        refuse_readable(path)
+        require_private(path)
         return _decode(content)
     except OSError as error:
         raise PermanentError(f"the credentials file {path} cannot be read: {error.strerror}") from None

@@ -1,6 +1,6 @@
 """Where the broker is and who we are there: what every MQTT client of this project begins with.
 
-`vitals.settings` reads it, `mqtt.tls` makes the encryption of it, and `prepare` puts both into a paho client; a
+`vitals.settings` reads it, `mqtt.tls` makes the encryption of it, and `configure_client` puts both into a paho client; a
 device hands the same things to aiomqtt. There is no second way to the broker.
 """
 
@@ -19,8 +19,8 @@ from vitals.urls import split_url
 if TYPE_CHECKING:  # what only reads settings does not load it
     import paho.mqtt.client as mqtt
 
-PORTS = {"mqtt": 1883, "mqtts": 8883}
-EXPECTED = "expected mqtts://USER:PASSWORD@HOST:PORT, or mqtt:// for a broker without encryption"
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+EXPECTED_URL = "expected mqtts://USER:PASSWORD@HOST:PORT, or mqtt:// for a broker without encryption"
 DIGEST = 16  # characters behind a client id, 5 bits each
 
 
@@ -46,16 +46,18 @@ class BrokerEndpoint:
     def parse(cls, url: str) -> Self:
         """Take a URL like mqtts://user:password@host:8883 apart; raises ValueError that says what was expected."""
         parts = split_url(url)
-        if parts.scheme not in PORTS or not parts.hostname or parts.path not in ("", "/"):
-            raise ValueError(EXPECTED)
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path not in ("", "/"):
+            raise ValueError(EXPECTED_URL)
         user = None if parts.username is None else unquote(parts.username)
         password = None if parts.password is None else unquote(parts.password)
-        return cls(parts.hostname, parts.port or PORTS[parts.scheme], user, password, tls=parts.scheme == "mqtts")
+        return cls(
+            parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], user, password, tls=parts.scheme == "mqtts"
+        )
 
     def __str__(self) -> str:
         """For people and logs: no password."""
-        who = f"{self.username}@" if self.username else ""
-        return f"{'mqtts' if self.tls else 'mqtt'}://{who}{self.host}:{self.port}"
+        user = f"{self.username}@" if self.username else ""
+        return f"{'mqtts' if self.tls else 'mqtt'}://{user}{self.host}:{self.port}"
 
     def as_user(self, name: str, password: str) -> Self:
         """The same broker, for somebody else."""
@@ -72,12 +74,12 @@ class BrokerEndpoint:
 
     def context(self) -> ssl.SSLContext | None:
         """How the connection is encrypted; None where it is not. Raises PermanentError that names the file that is wrong."""
-        return tls.context(self.ca, self.certificate, self.key) if self.tls else None
+        return tls.client_context(self.ca, self.certificate, self.key) if self.tls else None
 
     def _secret(self) -> bytes | None:
         if self.password:
             return self.password.encode()
-        return None if self.key is None else tls.private_key(self.key)
+        return None if self.key is None else tls.read_private_key(self.key)
 
 
 def session_id(name: str, secret: bytes | None) -> str:
@@ -88,7 +90,7 @@ def session_id(name: str, secret: bytes | None) -> str:
     return f"{name}.{base64.b32encode(digest).decode().lower()[:DIGEST]}"
 
 
-def prepare(client: "mqtt.Client", broker: BrokerEndpoint) -> None:
+def configure_client(client: "mqtt.Client", broker: BrokerEndpoint) -> None:
     """Give a paho client our login and our encryption; raises PermanentError that names the file that is wrong."""
     if broker.username is not None:
         client.username_pw_set(broker.username, broker.password)

@@ -20,10 +20,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from mqtt.tls_socket import TLSSocket
 
-# topic, payload, message id (0: QoS 0, nothing to acknowledge), retained, perhaps delivered before (DUP)
+# topic, payload, message id (0: QoS 0, nothing to acknowledge), retained, dup (possibly delivered before)
 Deliver = Callable[[bytes, bytes, int, bool, bool], None]
 
-READ_SIZE = 256 * 1024
+READ_BYTES = 256 * 1024
 PUBLISH = 0x30
 PUBACK = b"\x40\x02"
 
@@ -33,7 +33,7 @@ class PublishFastPath:
 
     def __init__(self, sock: Any, deliver: Deliver, has_properties: bool) -> None:
         self._socket = sock
-        self._records = sock if isinstance(sock, TLSSocket) else None
+        self._tls_socket = sock if isinstance(sock, TLSSocket) else None
         self._deliver = deliver
         self._has_properties = has_properties  # MQTT 5 puts properties between the topic and the payload
         self._rest = b""  # the beginning of a packet whose end has not arrived
@@ -49,7 +49,7 @@ class PublishFastPath:
         Returns how many bytes there were.
         """
         try:
-            data = self._socket.recv(READ_SIZE)
+            data = self._socket.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:
@@ -74,12 +74,12 @@ class PublishFastPath:
         often."""
         properties = b"\x00" if self._has_properties else b""
         body = len(topic).to_bytes(2, "big") + topic + properties + payload
-        self._out += bytes([PUBLISH]) + _length(len(body)) + body
+        self._out += bytes([PUBLISH]) + _encode_length(len(body)) + body
 
     def flush(self) -> None:
         """Send what the socket takes now."""
-        if self._records is not None:
-            self._records.flush()
+        if self._tls_socket is not None:
+            self._tls_socket.flush()
         while self._out:
             try:
                 sent = self._socket.send(self._out)
@@ -90,7 +90,7 @@ class PublishFastPath:
     @property
     def unsent(self) -> bool:
         """Whether `flush` left something behind."""
-        return bool(self._out) or (self._records is not None and self._records.unsent)
+        return bool(self._out) or (self._tls_socket is not None and self._tls_socket.unsent)
 
     # --- what paho calls ---
 
@@ -157,7 +157,7 @@ class PublishFastPath:
                     number = data[start] << 8 | data[start + 1]
                     start += 2
                 if has_properties:
-                    start = _after_properties(data, start)
+                    start = _skip_properties(data, start)
                 deliver(topic, data[start:stop], number, bool(head & 0x01), bool(head & 0x08))
             else:
                 self._control += data[at:stop]
@@ -165,7 +165,7 @@ class PublishFastPath:
         self._rest = data[at:]
 
 
-def _length(number: int) -> bytes:
+def _encode_length(number: int) -> bytes:
     """The remaining length of a packet: 7 bits a byte, lowest first."""
     digits = bytearray()
     while True:
@@ -175,7 +175,7 @@ def _length(number: int) -> bytes:
             return bytes(digits)
 
 
-def _after_properties(data: bytes, at: int) -> int:
+def _skip_properties(data: bytes, at: int) -> int:
     """Where the payload begins: behind the properties' length and the properties, of which none matters here."""
     length, shift = 0, 0
     while True:

@@ -13,9 +13,9 @@ from mqtt.one_shot import OneShotClient, connect_once
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status
 from vitals.errors import PermanentError, TransientError
 
-ANSWER_TIMEOUT = 3.0  # seconds for the broker to send what it retains
-LOOK_UP = 0.2  # seconds between two looks at whether we are to stop
-STALE_AFTER = 2.5 * HEARTBEAT_S  # seconds without a heartbeat after which a presence is a leftover
+RETAINED_TIMEOUT_S = 3.0  # seconds for the broker to send what it retains
+POLL_S = 0.2  # seconds between two looks at whether we are to stop
+HEARTBEAT_TIMEOUT_S = 2.5 * HEARTBEAT_S  # seconds without a heartbeat after which a presence is a leftover
 
 
 def find_running_instance(
@@ -27,8 +27,8 @@ def find_running_instance(
     some 5 s where a broker and a service died together, and ends early when `stopping` says so.
     """
     try:
-        with connect_once(broker, [(service_topic, 0)]) as there:
-            return _listen(there, stopping, log)
+        with connect_once(broker, [(service_topic, 0)]) as client:
+            return _wait_for_heartbeat(client, stopping, log)
     except TransientError:
         return None
 
@@ -51,27 +51,29 @@ def refuse_second_instance(
         raise PermanentError(f"{what} is already running ({other}); stop it first, or give this one its own {setting}")
 
 
-def _listen(there: OneShotClient, stopping: Callable[[], bool], log: logging.Logger) -> ServiceStatus | None:
+def _wait_for_heartbeat(
+    client: OneShotClient, stopping: Callable[[], bool], log: logging.Logger
+) -> ServiceStatus | None:
     """Wait for the retained word, then, if it was "online", for a live one."""
     candidate: ServiceStatus | None = None
-    deadline = time.monotonic() + ANSWER_TIMEOUT
+    deadline = time.monotonic() + RETAINED_TIMEOUT_S
     while (left := deadline - time.monotonic()) > 0 and not stopping():
-        heard = there.next(min(left, LOOK_UP))
-        if heard is None:
+        message = client.next(min(left, POLL_S))
+        if message is None:
             continue
-        if not heard.topic:
+        if not message.topic:
             # Mosquitto sends retained messages right behind the SUBACK; nothing after a moment means there is none.
             deadline = min(deadline, time.monotonic() + 0.5)
             continue
-        presence = decode_service_status(heard.payload)
-        if presence is None:
+        status = decode_service_status(message.payload)
+        if status is None:
             continue
-        if presence.state == "offline":
+        if status.state == "offline":
             return None
-        if not heard.retained:
-            return presence
+        if not message.retained:
+            return status
         if candidate is None:
-            candidate = presence
-            log.info("the last word of our session is that %s holds it; waiting for a heartbeat", presence)
-            deadline = time.monotonic() + STALE_AFTER
+            candidate = status
+            log.info("the last word of our session is that %s holds it; waiting for a heartbeat", status)
+            deadline = time.monotonic() + HEARTBEAT_TIMEOUT_S
     return None

@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from vitals.errors import PermanentError
 
-SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 """Buckets of a histogram of durations, in seconds."""
 
 

@@ -31,9 +31,9 @@ class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
 _decode = msgspec.json.Decoder(ServiceStatus).decode
 
 
-def encode_service_status(presence: ServiceStatus) -> bytes:
+def encode_service_status(status: ServiceStatus) -> bytes:
     """A presence as a JSON object."""
-    return msgspec.json.encode(presence)
+    return msgspec.json.encode(status)
 
 
 def decode_service_status(payload: bytes) -> ServiceStatus | None:

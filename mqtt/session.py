@@ -15,7 +15,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqtt.endpoint import BrokerEndpoint, prepare
+from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.fast_client import Deliver, FastClient
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
 from mqtt.tls import client_cert_hint, describe_tls_error
@@ -23,11 +23,11 @@ from vitals.backoff import Backoff
 from vitals.errors import PermanentError
 from vitals.log import WaitLog
 
-SESSION_EXPIRY = 14 * 86_400  # seconds the broker keeps what is ours while we are away; mosquitto.conf says the same
-KEEPALIVE = 15  # seconds; after 1.5 times that without a word the broker publishes our will
-CONNECT_TIMEOUT = 3.0  # seconds
+SESSION_EXPIRY_S = 14 * 86_400  # seconds the broker keeps what is ours while we are away; mosquitto.conf says the same
+KEEPALIVE_S = 15  # seconds; after 1.5 times that without a word the broker publishes our will
+CONNECT_TIMEOUT_S = 3.0  # seconds
 RETRY_S = (0.2, 5.0)  # first and longest pause between two attempts to connect
-NO_TLS = "; if it expects encryption, write mqtts:// in VITALFLOW_MQTT_URL"
+TLS_HINT = "; if it expects encryption, write mqtts:// in VITALFLOW_MQTT_URL"
 
 
 class Session:
@@ -74,7 +74,7 @@ class Session:
         self._next_attempt = 0.0
         self._attempt_ends = 0.0
         self._next_beat = 0.0
-        self._next_care = 0.0
+        self._next_maintenance = 0.0
         self._wait_log = WaitLog(f"the broker at {broker}", log.warning)
         self._client = self._make_client()
 
@@ -84,12 +84,12 @@ class Session:
         """Connect, or connect again, when it is time; `now` is monotonic. Never raises for a broker that is away."""
         if self._client.socket() is not None:
             if not self._connected and now > self._attempt_ends:
-                self._drop("the broker did not answer" + ("" if self._broker.tls else NO_TLS))
+                self._drop("the broker did not answer" + ("" if self._broker.tls else TLS_HINT))
             return
         if now < self._next_attempt:
             return
         self._next_attempt = now + self._backoff.next()
-        self._attempt_ends = now + CONNECT_TIMEOUT
+        self._attempt_ends = now + CONNECT_TIMEOUT_S
         self.connection += 1
         try:
             self._client.reconnect()
@@ -109,11 +109,11 @@ class Session:
 
     def receive(self) -> int:
         """Read from the socket: messages go to `deliver`, the session's own packets to paho; how many bytes."""
-        lane = self._client.fast_path
-        if lane is None:
+        fast_path = self._client.fast_path
+        if fast_path is None:
             return 0
-        read = lane.receive()
-        while self._client.socket() is not None and lane.has_control:
+        read = fast_path.receive()
+        while self._client.socket() is not None and fast_path.has_control:
             self._client.loop_read()
         if self._failed:
             self._drop(self._failed)
@@ -158,19 +158,19 @@ class Session:
         """Send what waits; about once a second also pings, and every few seconds a heartbeat."""
         if self._client.want_write():
             self._client.loop_write()
-        lane = self._client.fast_path
-        if lane is not None and self.unsent:
+        fast_path = self._client.fast_path
+        if fast_path is not None and self.unsent:
             try:
-                lane.flush()
+                fast_path.flush()
             except OSError as error:
                 self._drop(str(error))
-        if now < self._next_care:
+        if now < self._next_maintenance:
             return
-        self._next_care = now + 1.0
+        self._next_maintenance = now + 1.0
         self._client.loop_misc()
         if self._connected and now >= self._next_beat:
             self._next_beat = now + HEARTBEAT_S
-            self._client.publish(self._service, encode_service_status(self._presence("online")), qos=0, retain=True)
+            self._client.publish(self._service, encode_service_status(self._status("online")), qos=0, retain=True)
 
     @property
     def connected(self) -> bool:
@@ -185,7 +185,7 @@ class Session:
     def disconnect(self) -> None:
         """Say goodbye in order, so that the broker does not publish the will."""
         if self._connected:
-            self._client.publish(self._service, encode_service_status(self._presence("offline")), qos=0, retain=True)
+            self._client.publish(self._service, encode_service_status(self._status("offline")), qos=0, retain=True)
             deadline = time.monotonic() + 1.0
             # Before the DISCONNECT: paho closes the socket as soon as it has handed that packet over.
             while (self._client.want_write() or self.unsent) and time.monotonic() < deadline:
@@ -203,9 +203,9 @@ class Session:
         client = FastClient(self._on_message, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
         # What we publish must leave in order, before the acknowledgements that follow it: so paho may not hold it back.
         client.max_inflight_messages_set(65_535)
-        client.connect_timeout = CONNECT_TIMEOUT
-        prepare(client, broker)
-        client.will_set(self._service, encode_service_status(self._presence("offline")), qos=1, retain=True)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        configure_client(client, broker)
+        client.will_set(self._service, encode_service_status(self._status("offline")), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
@@ -213,12 +213,12 @@ class Session:
         # With this set, paho leaves writing to us instead of writing inside publish() and subscribe().
         client.on_socket_register_write = lambda *_: None
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_EXPIRY
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.ReceiveMaximum = self._window
-        client.connect_async(broker.host, broker.port, KEEPALIVE, clean_start=False, properties=properties)
+        client.connect_async(broker.host, broker.port, KEEPALIVE_S, clean_start=False, properties=properties)
         return client
 
-    def _presence(self, state: Any) -> ServiceStatus:
+    def _status(self, state: Any) -> ServiceStatus:
         return ServiceStatus(state=state, boot=self._boot, host=socket.gethostname(), pid=os.getpid())
 
     def _on_connect(self, client: mqtt.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
@@ -235,7 +235,7 @@ class Session:
         # Subscribing again is harmless in a session that the broker remembers, and needed in one that it does not.
         client.subscribe(self._subscriptions)
         self._next_beat = 0.0
-        self._next_care = 0.0
+        self._next_maintenance = 0.0
         self._on_connected(flags.session_present)
 
     def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
@@ -247,20 +247,20 @@ class Session:
         if self._connected:
             self._log_failure(f"the connection ended: {reason}")
         elif self._failed is None:
-            hint = client_cert_hint(self._broker.certificate) if self._broker.tls else NO_TLS
+            hint = client_cert_hint(self._broker.certificate) if self._broker.tls else TLS_HINT
             self._log_failure("the connection ended before an answer" + hint)
         self._connected = False
 
     def _on_publish(self, _client: mqtt.Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:
         self._unpublished.discard(mid)
 
-    def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool, again: bool) -> None:
+    def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool, dup: bool) -> None:
         if topic == self._service_bytes:
             other = decode_service_status(payload)
             if other is not None and other.state == "online" and other.boot > self._boot:
                 self._replaced_by = other
             return
-        self._deliver(topic, payload, message_id, retained, again)
+        self._deliver(topic, payload, message_id, retained, dup)
 
     def _drop(self, reason: str | None) -> None:
         """Close the socket without ceremony; paho has no public way to do that without a DISCONNECT."""

@@ -18,20 +18,20 @@ from vitals.errors import PermanentError
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-RENEW = "a new one is made by: python -m identity init"
-NEW_PAIR = "python -m devices enroll {name} --ward WARD --certificate --again"
-PAIR = "export VITALFLOW_MQTT_CERTIFICATE=/path/to/device.crt VITALFLOW_MQTT_KEY=/path/to/device.key"
+RENEW_COMMAND = "a new one is made by: python -m identity init"
+NEW_PAIR_COMMAND = "python -m devices enroll {name} --ward WARD --certificate --again"
+PAIR_VARIABLES = "export VITALFLOW_MQTT_CERTIFICATE=/path/to/device.crt VITALFLOW_MQTT_KEY=/path/to/device.key"
 EXPIRED, NOT_YET, WRONG_HOST, WRONG_ADDRESS = 10, 9, 62, 64  # OpenSSL's X509_V_ERR_ numbers
-LOOK_S = 3.0  # seconds for a look at the certificate that a server shows
+FETCH_TIMEOUT_S = 3.0  # seconds for a look at the certificate that a server shows
 
 
-def new_ca(folder: Path) -> str:
+def new_ca_command(folder: Path) -> str:
     """The command that makes a new CA in the folder of one that is lost or has ended."""
     return f"(cd {shlex.quote(str(folder))} && rm -f ca.crt ca.key revoked.crl) && python -m identity init"
 
 
 @lru_cache(maxsize=16)  # thousands of devices of one process share one
-def context(ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+def client_context(ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
     """TLS 1.2 or newer, the server's certificate and its name checked. Raises PermanentError that names the file.
 
     ca                 whom to trust; None: whom the system trusts
@@ -39,34 +39,34 @@ def context(ca: Path | None, certificate: Path | None = None, key: Path | None =
     """
     made = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca is not None:
-        _expect(ca, "CERTIFICATE", "the certificate of the CA (ca.crt)", "export VITALFLOW_MQTT_CA=/path/to/ca.crt")
-        _refuse_no_ca(ca)
+        _read_pem(ca, "CERTIFICATE", "the certificate of the CA (ca.crt)", "export VITALFLOW_MQTT_CA=/path/to/ca.crt")
+        _require_ca(ca)
         made.load_verify_locations(ca)
     if certificate is not None and key is not None:
-        _expect(certificate, "CERTIFICATE", "a certificate (.crt)", PAIR)
-        private_key(key)
-        name = _names(_load(certificate, NEW_PAIR.format(name="NAME")))[0]
+        _read_pem(certificate, "CERTIFICATE", "a certificate (.crt)", PAIR_VARIABLES)
+        read_private_key(key)
+        name = _subject_names(_load(certificate, NEW_PAIR_COMMAND.format(name="NAME")))[0]
         try:
             made.load_cert_chain(certificate, key)
         except ssl.SSLError:
             raise PermanentError(
                 f"the key {key} does not belong to the certificate {certificate}; give the pair, or make a new one: "
-                f"{NEW_PAIR.format(name=name)}"
+                f"{NEW_PAIR_COMMAND.format(name=name)}"
             ) from None
-        _refuse_outdated(certificate)
+        _require_valid_now(certificate)
     return made
 
 
-def private_key(path: Path) -> bytes:
+def read_private_key(path: Path) -> bytes:
     """A private key's file; raises PermanentError where it is none, or where others can read it."""
-    found = _expect(path, "PRIVATE KEY", "a private key (.key)", PAIR)
-    refuse_readable(path)
+    found = _read_pem(path, "PRIVATE KEY", "a private key (.key)", PAIR_VARIABLES)
+    require_private(path)
     if b"ENCRYPTED" in found:  # OpenSSL would ask for it on the terminal, which a service does not have
         raise PermanentError(f"{path} is locked with a passphrase; unlock it: openssl pkey -in {path} -out {path}.open")
     return found
 
 
-def refuse_readable(path: Path) -> None:
+def require_private(path: Path) -> None:
     """Raise PermanentError where anybody but its owner can read a file of secrets."""
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
@@ -80,11 +80,11 @@ def describe_tls_error(error: BaseException, host: str, port: int, ca: Path | No
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         now = datetime.now(UTC)
-        wrong_clock = None if ca is None else _clock(ca, now)
+        wrong_clock = None if ca is None else _clock_error(ca, now)
         if wrong_clock is not None and error.verify_code in (EXPIRED, NOT_YET):
             return wrong_clock
-        shown = _shown(host, port) if look else None
-        return _of_certificate(error, host, ca, shown, now)
+        shown = _fetch_certificate(host, port) if look else None
+        return _describe_verification_error(error, host, ca, shown, now)
     if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
         return "it does not speak TLS on this port; write mqtt:// if it really has no encryption"
     if isinstance(error, ssl.SSLError):
@@ -97,21 +97,21 @@ def client_cert_hint(certificate: Path | None) -> str:
     the handshake, when nobody listens for it any more."""
     if certificate is None:
         return ""
-    return f"; if it refuses {certificate} (revoked, or of another CA): {NEW_PAIR.format(name='NAME')}"
+    return f"; if it refuses {certificate} (revoked, or of another CA): {NEW_PAIR_COMMAND.format(name='NAME')}"
 
 
-def _of_certificate(
+def _describe_verification_error(
     error: ssl.SSLCertVerificationError, host: str, ca: Path | None, shown: "Certificate | None", now: datetime
 ) -> str:
     if error.verify_code in (WRONG_HOST, WRONG_ADDRESS):
-        names = "" if shown is None else f" but for {', '.join(_names(shown))}"
+        names = "" if shown is None else f" but for {', '.join(_subject_names(shown))}"
         return (
             f"its certificate is not for {host}{names}; use one of its names, or add this one to "
             "VITALFLOW_BROKER_HOSTNAMES and make a new one: python -m identity init"
         )
     if error.verify_code == EXPIRED:
         ended = "" if shown is None else f" on {shown.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-        return f"its certificate has expired{ended}, and it is {now:%Y-%m-%d %H:%M} UTC here; {RENEW}"
+        return f"its certificate has expired{ended}, and it is {now:%Y-%m-%d %H:%M} UTC here; {RENEW_COMMAND}"
     if error.verify_code == NOT_YET:
         begins = "" if shown is None else f" before {shown.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         return (
@@ -129,7 +129,7 @@ def _of_certificate(
     )
 
 
-def _expect(path: Path, mark: str, what: str, mends: str) -> bytes:
+def _read_pem(path: Path, mark: str, what: str, mends: str) -> bytes:
     """The content of a PEM file with that mark; raises PermanentError that says what it is instead, and what `mends` it."""
     try:
         content = path.read_bytes()
@@ -151,7 +151,7 @@ def _load(path: Path, mends: str) -> "Certificate":
         raise PermanentError(f"{path} is a damaged certificate ({str(error).partition(':')[0]}); {mends}") from None
 
 
-def _refuse_no_ca(path: Path) -> None:
+def _require_ca(path: Path) -> None:
     from cryptography.x509 import BasicConstraints, ExtensionNotFound
 
     found = _load(path, "copy ca.crt anew from the broker's machine: scp BROKER:.stack/identity/ca.crt " + str(path))
@@ -161,40 +161,40 @@ def _refuse_no_ca(path: Path) -> None:
         is_ca = False
     if not is_ca:
         raise PermanentError(
-            f"{path} is the certificate of {', '.join(_names(found))} and no CA's; expected ca.crt: "
+            f"{path} is the certificate of {', '.join(_subject_names(found))} and no CA's; expected ca.crt: "
             "are the files in the wrong order? export VITALFLOW_MQTT_CA=/path/to/ca.crt"
         )
 
 
-def _refuse_outdated(path: Path) -> None:
-    now, found = datetime.now(UTC), _load(path, NEW_PAIR.format(name="NAME"))
+def _require_valid_now(path: Path) -> None:
+    now, found = datetime.now(UTC), _load(path, NEW_PAIR_COMMAND.format(name="NAME"))
     if now > found.not_valid_after_utc:
         ended = f"{found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-        name = _names(found)[0]
+        name = _subject_names(found)[0]
         raise PermanentError(
             f"{path} has expired on {ended}, and it is {now:%Y-%m-%d %H:%M} UTC here; make a new one: "
-            f"{NEW_PAIR.format(name=name)}"
+            f"{NEW_PAIR_COMMAND.format(name=name)}"
         )
     if now < found.not_valid_before_utc:
-        raise PermanentError(_too_early(path, found, now))
+        raise PermanentError(_not_yet_valid(path, found, now))
 
 
-def _clock(ca: Path, now: datetime) -> str | None:
+def _clock_error(ca: Path, now: datetime) -> str | None:
     """The sentence for a clock outside the years of our own CA, by which every certificate is invalid."""
     with suppress(PermanentError, OSError):
         found = _load(ca, "")
         if now < found.not_valid_before_utc:
-            return _too_early(ca, found, now)
+            return _not_yet_valid(ca, found, now)
         if now > found.not_valid_after_utc:
             return (
                 f"by this machine's clock ({now:%Y-%m-%d %H:%M} UTC) the CA in {ca} has expired on "
                 f"{found.not_valid_after_utc:%Y-%m-%d}; if the clock is wrong: timedatectl set-ntp true; else make a "
-                f"new CA where the broker is, and copy its ca.crt here: {new_ca(Path('.stack/identity'))}"
+                f"new CA where the broker is, and copy its ca.crt here: {new_ca_command(Path('.stack/identity'))}"
             )
     return None
 
 
-def _too_early(path: Path, found: "Certificate", now: datetime) -> str:
+def _not_yet_valid(path: Path, found: "Certificate", now: datetime) -> str:
     return (
         f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and {path} begins "
         f"{found.not_valid_before_utc:%Y-%m-%d %H:%M} UTC: every certificate is invalid until the clock is right "
@@ -202,16 +202,16 @@ def _too_early(path: Path, found: "Certificate", now: datetime) -> str:
     )
 
 
-def _shown(host: str, port: int) -> "Certificate | None":
+def _fetch_certificate(host: str, port: int) -> "Certificate | None":
     """What the server shows, unchecked: only to name what is wrong with it."""
     from cryptography.x509 import load_pem_x509_certificate
 
     with suppress(OSError, ValueError):
-        return load_pem_x509_certificate(ssl.get_server_certificate((host, port), timeout=LOOK_S).encode())
+        return load_pem_x509_certificate(ssl.get_server_certificate((host, port), timeout=FETCH_TIMEOUT_S).encode())
     return None
 
 
-def _names(found: "Certificate") -> list[str]:
+def _subject_names(found: "Certificate") -> list[str]:
     """Whom a certificate is for."""
     from cryptography.x509 import DNSName, ExtensionNotFound, IPAddress, NameOID, SubjectAlternativeName
 

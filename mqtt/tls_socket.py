@@ -9,8 +9,8 @@ import socket
 import ssl
 from contextlib import suppress
 
-RECORD = 16 * 1024  # what a record holds at most
-PIECE = 256 * 1024
+MAX_RECORD_BYTES = 16 * 1024  # what a record holds at most
+READ_BYTES = 256 * 1024
 
 
 class TLSSocket:
@@ -26,7 +26,7 @@ class TLSSocket:
         self._unsent = b""  # encrypted, and the socket would not take it yet
         self._ended = False
         try:
-            self._shake_hands()
+            self._handshake()
         except OSError:
             with suppress(OSError):
                 sock.sendall(self._outgoing.read())  # so that the server can say why, too
@@ -37,14 +37,14 @@ class TLSSocket:
         """What is there, decrypted; nothing at the end of the connection. Raises BlockingIOError where nothing is."""
         if self._ended:
             return b""
-        sealed = self._socket.recv(max(size, PIECE))
+        sealed = self._socket.recv(max(size, READ_BYTES))
         if not sealed:
             return b""
         self._incoming.write(sealed)
         pieces: list[bytes] = []
         read = self._tls.read
         try:
-            while piece := read(RECORD):
+            while piece := read(MAX_RECORD_BYTES):
                 pieces.append(piece)
             self._ended = True  # the server has said goodbye
         except ssl.SSLWantReadError:
@@ -92,13 +92,13 @@ class TLSSocket:
         """Pass it on."""
         self._socket.close()
 
-    def _shake_hands(self) -> None:
+    def _handshake(self) -> None:
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._socket.sendall(self._outgoing.read())
-                sealed = self._socket.recv(PIECE)
+                sealed = self._socket.recv(READ_BYTES)
                 if not sealed:
                     self._incoming.write_eof()
                 else:

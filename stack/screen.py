@@ -18,8 +18,8 @@ from stack.shell import acknowledges, closer, looks, short_looks
 from stack.watch import Figures
 from vitals import alert_format
 from vitals.alert import Alert, State
-from vitals.alert_format import SPOKEN, format_duration
-from vitals.bed_snapshot import BedSnapshot, Condition, counts, in_order
+from vitals.alert_format import DISPLAY_UNITS, format_duration
+from vitals.bed_snapshot import BedSnapshot, Condition, count_by_condition, sort_beds
 from vitals.signs import SIGNS, Sign
 from vitals.thresholds import VALUE_MAX_AGE
 
@@ -86,7 +86,7 @@ def render(known: Known, width: int, height: int) -> RenderableType:
 def title(beds: Sequence[BedSnapshot], now: datetime) -> Text:
     """The name, and how many beds are in which condition."""
     line = Text.assemble(("VitalFlow", "bold"), f"  {len(beds)} beds", no_wrap=True, overflow="ellipsis")
-    for condition, number in counts(beds, now).items():
+    for condition, number in count_by_condition(beds, now).items():
         line.append("  ").append(f"{number} {condition}", STYLES[condition])
     return line
 
@@ -116,7 +116,7 @@ def ward(known: Known, room: int, width: int) -> list[RenderableType]:
     def of(seen: BedSnapshot) -> list[Alert]:
         return worst.get((seen.bed.ward, seen.bed.device), [])
 
-    ordered = in_order(beds)
+    ordered = sort_beds(beds)
     shown = ordered
     if len(ordered) > room:
         # Those that are well make place for the others, and all keep their order.
@@ -134,7 +134,7 @@ def ward(known: Known, room: int, width: int) -> list[RenderableType]:
     if not narrow:
         table.add_column("patient", no_wrap=True, max_width=12)
     for sign in SIGNS:
-        heading = sign.short if narrow else f"{sign.short} {SPOKEN.get(sign.unit, sign.unit)}"
+        heading = sign.short if narrow else f"{sign.short} {DISPLAY_UNITS.get(sign.unit, sign.unit)}"
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True, min_width=4)
     table.add_column("status", no_wrap=True, min_width=10)
@@ -150,7 +150,7 @@ def ward(known: Known, room: int, width: int) -> list[RenderableType]:
     left = [seen for seen in ordered if seen not in shown]
     if not left:
         return [table]
-    rest = ", ".join(f"{number} {condition}" for condition, number in counts(left, now).items())
+    rest = ", ".join(f"{number} {condition}" for condition, number in count_by_condition(left, now).items())
     return [table, Text(f"and {len(left)} more: {rest}", "bold", no_wrap=True, overflow="ellipsis")]
 
 
@@ -160,14 +160,16 @@ def worst_of(alerts: Sequence[Alert], stale: bool) -> Text:
         return Text()
     first = alerts[0]
     more = f" +{len(alerts) - 1}" if len(alerts) > 1 else ""
-    return Text.assemble((alert_format.badge(first.priority, first.kind), alert_format.style(first, stale=stale)), more)
+    return Text.assemble(
+        (alert_format.badge(first.priority, first.kind), alert_format.badge_style(first, stale=stale)), more
+    )
 
 
 def alarms(known: Known, room: int, width: int) -> list[RenderableType]:
     """How many alerts there are of each priority, and the first `room` of them, a line each."""
     stale = known.figures.deaf
     heading = Text("alerts", "bold", no_wrap=True, overflow="ellipsis")
-    for priority, number in alert_format.counts(known.alerts).items():
+    for priority, number in alert_format.count_by_priority(known.alerts).items():
         style = alert_format.STALE if stale else f"bold {alert_format.COLOURS[priority]}"
         heading.append("  ").append(f"{alert_format.MARKS[priority]} {number} {priority}", style)
     if not known.alerts:
@@ -183,8 +185,8 @@ def alarms(known: Known, room: int, width: int) -> list[RenderableType]:
     table.show_header = False
     rows = []
     for alert in known.alerts[:room]:
-        place = alert_format.place(alert, many=many)
-        badge = Text(alert_format.badge(alert.priority, alert.kind), alert_format.style(alert, stale=stale))
+        place = alert_format.bed_label(alert, many=many)
+        badge = Text(alert_format.badge(alert.priority, alert.kind), alert_format.badge_style(alert, stale=stale))
         told = (
             place,
             alert_format.age(alert, known.now),
@@ -219,7 +221,7 @@ def _rank(seen: BedSnapshot, now: datetime) -> int:
 
 def cell(seen: BedSnapshot, sign: Sign, now: datetime) -> Text:
     """One value: as just measured, held since earlier, or why there is none."""
-    last, held = seen.last, seen.held.get(sign.key)
+    last, held = seen.last, seen.last_values.get(sign.key)
     if last is not None and sign.key in last.sensor_off:
         return Text("off ", "cyan")
     if last is None or held is None or now - held.time > VALUE_MAX_AGE:
@@ -252,7 +254,7 @@ def status(seen: BedSnapshot, now: datetime) -> Text:
 def line(known: Known) -> str:
     """The same in one line, for where there is no terminal."""
     now, alerts = known.now, known.alerts
-    told = f"alerts: {alert_format.counted(alerts)}"
+    told = f"alerts: {alert_format.counts_text(alerts)}"
     if alerts:
         first = alerts[0]
         bed = alert_format.bed_name(first.ward, first.device_id)

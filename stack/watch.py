@@ -14,12 +14,12 @@ import paho.mqtt.client as mqtt
 import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 
-from mqtt.endpoint import prepare
+from mqtt.endpoint import configure_client
 from mqtt.settings import BrokerSettings
 from stack.metrics import PATIENCE, counters
 from stack.plan import Ports
 from vitals.alert import Alert
-from vitals.alert_format import in_order
+from vitals.alert_format import sort_alerts
 from vitals.bed_snapshot import BedSnapshot
 from vitals.codec import TimeWindow, decode
 from vitals.errors import PermanentError
@@ -83,7 +83,7 @@ class Watch:
         self._ended = Event()
         self._asking = Thread(target=self._ask, name="ask", daemon=True)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        prepare(self._client, self._broker)
+        configure_client(self._client, self._broker)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 2)
@@ -112,7 +112,7 @@ class Watch:
     def alerts(self) -> list[Alert]:
         """The open alerts, the most urgent first."""
         with self._lock:
-            return in_order(self._board.alerts(datetime.now(UTC), worker_there=not self._figures.deaf))
+            return sort_alerts(self._board.alerts(datetime.now(UTC), worker_online=not self._figures.deaf))
 
     def raised(self) -> int:
         """How many alerts were raised since the beginning."""
@@ -136,7 +136,7 @@ class Watch:
     def _on_message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
         if message.topic.startswith(self._alerts_begin):
             with self._lock:
-                self._board.take(message.topic, bytes(message.payload))
+                self._board.update(message.topic, bytes(message.payload))
             return
         try:
             kind, bed = self._topics.parse(message.topic)
@@ -147,12 +147,12 @@ class Watch:
             if kind == "status":
                 try:
                     told = json.loads(message.payload)
-                    seen = seen.told(str(told["state"]), int(told["boot"]))
+                    seen = seen.with_status(str(told["state"]), int(told["boot"]))
                 except (ValueError, LookupError, TypeError):
                     return
             else:
                 for reading in decode(bytes(message.payload), TimeWindow.at(datetime.now(UTC), ANY_AGE)).readings:
-                    seen = seen.heard(reading)
+                    seen = seen.with_reading(reading)
             self._beds[bed] = seen
 
     def _ask(self) -> None:

@@ -10,8 +10,8 @@ from station.auth.scope import WardScope
 from station.bed import BedState
 from station.ward import Ward
 from vitals.alert import Alert
-from vitals.alert_format import SPOKEN
-from vitals.bed_snapshot import in_order
+from vitals.alert_format import DISPLAY_UNITS
+from vitals.bed_snapshot import sort_beds
 from vitals.signs import SIGNS
 from vitals.thresholds import VALUE_MAX_AGE
 
@@ -26,7 +26,7 @@ def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_m
         for bed in known.beds.values()
         if known.is_shown(bed) and name in (None, bed.snapshot.bed.ward) and sees.includes(bed.snapshot.bed.ward)
     ]
-    devices = [seen.bed.device for seen in in_order(bed.snapshot for bed in shown)]
+    devices = [seen.bed.device for seen in sort_beds(bed.snapshot for bed in shown)]
     stale = known.is_stale()
     beds = [_bed(known.beds[device], _seen(alerts.get(device, []), sees), stale, now) for device in devices]
     return api_models.Ward(at=now, beds=beds, away=away(known, now))
@@ -81,7 +81,7 @@ def _seen(alerts: list[Alert], sees: WardScope) -> list[Alert]:
 
 
 def _past(alert_id: UUID, worst_priority: str, text: str, unit: str | None, **rest: Any) -> api_models.PastAlert:
-    spoken = text.replace(unit, SPOKEN.get(unit, unit)) if unit else text
+    spoken = text.replace(unit, DISPLAY_UNITS.get(unit, unit)) if unit else text
     return api_models.PastAlert(alert_id=str(alert_id), priority=worst_priority, text=spoken, **rest)
 
 
@@ -92,7 +92,7 @@ def _bed(bed: BedState, alerts: list[Alert], stale: Callable[[Alert], bool], now
     values = {
         sign.key: api_models.Value(value=held.value, unit=sign.unit, time=held.time)
         for sign in SIGNS
-        if (held := seen.held.get(sign.key)) is not None and now - held.time <= VALUE_MAX_AGE
+        if (held := seen.last_values.get(sign.key)) is not None and now - held.time <= VALUE_MAX_AGE
     }
     return api_models.BedResource(
         device=seen.bed.device,

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from vitals.bed_snapshot import BedSnapshot
 from vitals.limits import Limits
-from vitals.news2 import Held, Score
+from vitals.news2 import LastValues, Score
 from vitals.reading import Reading, sign_values
 from vitals.rules import RuleSet
 from vitals.topics import DeviceAddress
@@ -29,7 +29,7 @@ class BedState:
         self.limits = limits
         self.rules = rules
         self._scored_on = self._scale()
-        self._held = Held(self._scored_on)
+        self._held = LastValues(self._scored_on)
         self._recent: deque[tuple[int, Values]] = deque(maxlen=int(KEPT.total_seconds()))
 
     def add_reading(self, reading: Reading, ward: str) -> None:
@@ -39,13 +39,13 @@ class BedState:
             return
         if self.snapshot.is_of_another_patient(reading):
             self._recent.clear()
-            self._held = Held(self._scored_on)
+            self._held = LastValues(self._scored_on)
         if ward != self.snapshot.bed.ward:
             self.move(ward)
-        self.snapshot = self.snapshot.heard(reading)
+        self.snapshot = self.snapshot.with_reading(reading)
         self.use(self.limits, self.rules)
         values = sign_values(reading)
-        self._held.take(reading, values)
+        self._held.update(reading, values)
         second = int(reading.time.timestamp())
         if self._recent and self._recent[-1][0] == second:
             _, earlier = self._recent.pop()
@@ -61,7 +61,7 @@ class BedState:
         self.limits, self.rules = limits, rules
         if self._scale() != self._scored_on:
             self._scored_on = self._scale()
-            self._held = self._held.on_scale(self._scored_on)
+            self._held = self._held.with_scale(self._scored_on)
 
     @property
     def score(self) -> Score:

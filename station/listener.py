@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from aiomqtt import Client, MqttError, Will
 
-from mqtt.async_client import connection, publish, reason
+from mqtt.async_client import connection, describe_error, publish
 from mqtt.instance import refuse_second_instance
 from mqtt.service_status import ServiceStatus, encode_service_status
 from station.confirmed_publish import publish_confirmed
@@ -62,7 +62,7 @@ class Listener:
                 ) as client:
                     await self._run_connection(client)
             except MqttError as error:
-                why = reason(error, self._settings.broker)
+                why = describe_error(error, self._settings.broker)
                 self._ward.services.disconnected(why, datetime.now(UTC))
                 self._wait_log.waiting(why, time.monotonic())
             with suppress(TimeoutError):

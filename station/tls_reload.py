@@ -4,7 +4,7 @@ import logging
 import ssl
 from pathlib import Path
 
-from mqtt.tls import private_key
+from mqtt.tls import read_private_key
 from vitals.errors import PermanentError
 
 log = logging.getLogger("station")
@@ -34,7 +34,7 @@ class ReloadingCertificate:
             log.error("%s; the former certificate stays in use", wrong)
 
     def _load(self, context: ssl.SSLContext) -> None:
-        private_key(self._key)
+        read_private_key(self._key)
         try:
             context.load_cert_chain(self._certificate, self._key)
         except ssl.SSLError:

@@ -17,7 +17,7 @@ from station.auth.middleware import CurrentSession, CurrentUser
 from station.pending_commands import PendingCommands, Publish
 from station.views import Views
 from station.ward import Ward
-from vitals.alert_format import SPOKEN
+from vitals.alert_format import DISPLAY_UNITS
 from vitals.command import PAUSE_S, Action, Command
 from vitals.errors import TransientError
 from vitals.limits import Limits, RequestRejected, apply
@@ -158,7 +158,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "name": rule.name,
         "text": rule.text,
         "sign": rule.sign,
-        "unit": "" if sign is None else SPOKEN.get(sign.unit, sign.unit),
+        "unit": "" if sign is None else DISPLAY_UNITS.get(sign.unit, sign.unit),
         "above": rule.above,
         "levels": [{"priority": str(level.priority), "limit": level.limit} for level in rule.levels],
     }

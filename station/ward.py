@@ -14,7 +14,7 @@ from mqtt.service_status import decode_service_status
 from station.bed import BedState
 from station.services import Services
 from vitals.alert import Alert
-from vitals.alert_format import in_order
+from vitals.alert_format import sort_alerts
 from vitals.codec import TimeWindow, decode
 from vitals.limits import Limits, RequestRejected, decode_limits
 from vitals.open_alerts import OpenAlerts
@@ -89,7 +89,7 @@ class Ward:
         """Take one message of any kind."""
         self.counts.messages += 1
         if topic.startswith(self._alerts_begin):
-            alert = self._board.take(topic, payload)
+            alert = self._board.update(topic, payload)
             if alert is not None:
                 self._on_alert(alert)
         elif topic.startswith(self._services_begin):
@@ -111,7 +111,7 @@ class Ward:
 
     def alerts(self, now: datetime) -> list[Alert]:
         """The open alerts, the most urgent first."""
-        return in_order(self._board.alerts(now, worker_there=self.services.there(self.worker, now)))
+        return sort_alerts(self._board.alerts(now, worker_online=self.services.there(self.worker, now)))
 
     def is_stale(self) -> Callable[[Alert], bool]:
         """Tells of an alert whether nobody has told it again since the last connection."""
@@ -157,7 +157,7 @@ class Ward:
             if status.state == "online" and place.ward != bed.snapshot.bed.ward and status.boot >= bed.snapshot.boot:
                 bed.move(place.ward)
             if place.ward == bed.snapshot.bed.ward:
-                bed.snapshot = bed.snapshot.told(status.state, status.boot, status.interval_s)
+                bed.snapshot = bed.snapshot.with_status(status.state, status.boot, status.interval_s)
             self._touch(place.device)
 
     def _take_limits(self, place: DeviceAddress, payload: bytes) -> None:

@@ -14,7 +14,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from mqtt.endpoint import BrokerEndpoint, prepare
+from mqtt.endpoint import BrokerEndpoint, configure_client
 from stack.servers import free_port
 from tests.fix_process import ServiceProcess
 from tests.fix_servers import eventually
@@ -99,9 +99,9 @@ class Person:
         self._client.on_message = self._see
         self._sender = self._client
         if see is not None and measure is not None:
-            prepare(self._client, see)
+            configure_client(self._client, see)
             self._sender = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=measure.client_id(device))
-            prepare(self._sender, measure)
+            configure_client(self._sender, measure)
             self._sender.connect(measure.host, measure.port)
             self._sender.loop_start()
             port = see.port

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from mqtt.endpoint import BrokerEndpoint, prepare
+from mqtt.endpoint import BrokerEndpoint, configure_client
 
 PATIENCE = 5.0  # seconds for an answer
 NOTHING = "nothing"
@@ -38,7 +38,7 @@ class Guest:
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
         )
         if context is None:
-            prepare(client, broker)
+            configure_client(client, broker)
         else:
             client.tls_set_context(context)
             client.username_pw_set(broker.username, broker.password)

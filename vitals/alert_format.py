@@ -14,7 +14,7 @@ COLOURS = {Priority.HIGH: "red", Priority.MEDIUM: "yellow", Priority.LOW: "cyan"
 FILLED = {Priority.HIGH: "bold white on red", Priority.MEDIUM: "black on yellow", Priority.LOW: "black on cyan"}
 STALE = "bright_black"  # what may not be true any more
 # UCUM is for machines; a ward says it like this.
-SPOKEN = {"Cel": "°C", "mm[Hg]": "mmHg"}
+DISPLAY_UNITS = {"Cel": "°C", "mm[Hg]": "mmHg"}
 
 
 def badge(priority: Priority, kind: Kind = "physiological") -> str:
@@ -23,7 +23,7 @@ def badge(priority: Priority, kind: Kind = "physiological") -> str:
     return f"[{mark}] {priority}" if kind == "technical" else f"{mark} {priority}"
 
 
-def style(alert: Alert, *, stale: bool = False) -> str:
+def badge_style(alert: Alert, *, stale: bool = False) -> str:
     """The colours of its badge."""
     if stale:
         return STALE
@@ -38,7 +38,7 @@ def bed_name(ward: str, device: str) -> str:
     return device.removeprefix(f"{ward}-")
 
 
-def place(alert: Alert, *, many: bool) -> str:
+def bed_label(alert: Alert, *, many: bool) -> str:
     """Where it is: the bed, and with `many` wards on the screen its ward too."""
     bed = bed_name(alert.ward, alert.device_id)
     return f"{alert.ward} {bed}" if many else bed
@@ -47,7 +47,7 @@ def place(alert: Alert, *, many: bool) -> str:
 def message_text(alert: Alert) -> str:
     """What it is about, with value and limit, in a line."""
     unit = alert.unit or ""
-    return sanitize(alert.text.replace(unit, SPOKEN.get(unit, unit)) if unit else alert.text)
+    return sanitize(alert.text.replace(unit, DISPLAY_UNITS.get(unit, unit)) if unit else alert.text)
 
 
 def sanitize(text: str) -> str:
@@ -74,22 +74,22 @@ def age(alert: Alert, now: datetime) -> str:
     return format_duration((now - alert.raised_at).total_seconds())
 
 
-def in_order(alerts: Iterable[Alert]) -> list[Alert]:
+def sort_alerts(alerts: Iterable[Alert]) -> list[Alert]:
     """The highest priority first; of one priority the newest, and of one moment by bed and rule."""
     named = sorted(alerts, key=lambda alert: (alert.ward, alert.device_id, alert.rule))
     return sorted(named, key=lambda alert: (-alert.priority.rank, -alert.raised_at.timestamp()))
 
 
-def counts(alerts: Iterable[Alert]) -> dict[Priority, int]:
+def count_by_priority(alerts: Iterable[Alert]) -> dict[Priority, int]:
     """How many there are of each priority, the highest first; priorities of none are left out."""
     found = [alert.priority for alert in alerts]
     return {priority: found.count(priority) for priority in Priority if priority in found}
 
 
-def counted(alerts: Iterable[Alert]) -> str:
+def counts_text(alerts: Iterable[Alert]) -> str:
     """The same in words: `!!! 2 high  ! 1 low`."""
-    told = [f"{MARKS[priority]} {number} {priority}" for priority, number in counts(alerts).items()]
-    return "  ".join(told) or "none"
+    parts = [f"{MARKS[priority]} {number} {priority}" for priority, number in count_by_priority(alerts).items()]
+    return "  ".join(parts) or "none"
 
 
 def format_duration(seconds: float) -> str:

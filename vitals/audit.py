@@ -32,7 +32,7 @@ class AuditRecord(Struct, frozen=True, kw_only=True):
 
     action: str
     time: datetime | None = None
-    who: str | None = None
+    actor: str | None = None
     ward: str | None = None
     device: str | None = None
     rule: str | None = None
@@ -68,7 +68,7 @@ _limits = msgspec.json.Decoder(_Limits).decode
 _enrolment = msgspec.json.Decoder(_Enrolment).decode
 
 
-def filters(root: str) -> list[str]:
+def audit_filters(root: str) -> list[str]:
     """What to subscribe to. `#`, so that misplaced messages are seen and kept too."""
     return [f"{root}/{kind}/#" for kind in KINDS]
 
@@ -96,7 +96,7 @@ def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
                 raise InvalidTopic(f"topic {topic[:300]!r} does not fit {_shape(root, kind)}")
     except DECODE_ERRORS as error:
         raise ValueError(f"not an audit message: {str(error).replace('`', '')}") from None
-    for text in (done.who, done.action, done.ward, done.device):
+    for text in (done.actor, done.action, done.ward, done.device):
         if text is not None and not text.isprintable():
             raise ValueError(f"{text[:40]!a} holds characters that cannot be printed")
     return done
@@ -111,7 +111,7 @@ def _acknowledgement(command: _Command, ward: str, device: str, rule: str, perso
     return AuditRecord(
         action=command.action,
         time=command.time,
-        who=person or command.by,
+        actor=person or command.by,
         ward=ward,
         device=device,
         rule=rule,
@@ -123,15 +123,17 @@ def _limits_set(limits: _Limits | None, ward: str, device: str) -> AuditRecord:
     if limits is None:  # how MQTT takes a retained message away; nobody signs that
         return AuditRecord(action="remove_limits", ward=ward, device=device)
     detail = {"limits": limits.limits, "spo2_scale": limits.spo2_scale, "patient_id": limits.patient_id}
-    told = {key: value for key, value in detail.items() if value is not None}
-    return AuditRecord(action="set_limits", time=limits.time, who=limits.by, ward=ward, device=device, detail=told)
+    detail_given = {key: value for key, value in detail.items() if value is not None}
+    return AuditRecord(
+        action="set_limits", time=limits.time, actor=limits.by, ward=ward, device=device, detail=detail_given
+    )
 
 
 def _enrolled(enrolment: _Enrolment) -> AuditRecord:
     return AuditRecord(
         action=enrolment.action,
         time=enrolment.time,
-        who=enrolment.by,
+        actor=enrolment.by,
         ward=enrolment.ward,
         device=enrolment.name,
         detail={"kind": enrolment.kind},

@@ -42,7 +42,7 @@ class BedSnapshot:
 
     bed: DeviceAddress
     last: Reading | None = None
-    held: Mapping[str, LastValue] = field(default_factory=dict)
+    last_values: Mapping[str, LastValue] = field(default_factory=dict)
     boot: int = 0
     online: bool = True
     interval_s: float = 0.0
@@ -53,18 +53,18 @@ class BedSnapshot:
         """The device without its ward, where its name begins with that."""
         return bed_name(self.bed.ward, self.bed.device)
 
-    def heard(self, reading: Reading) -> "BedSnapshot":
+    def with_reading(self, reading: Reading) -> "BedSnapshot":
         """After a reading. An older one than the last changes nothing: it is a backlog arriving late."""
         if self.last is not None and reading.time < self.last.time:
             return self
-        fresh = {s.key: LastValue(v, reading.time) for s in SIGNS if (v := reading.value(s.key)) is not None}
-        held = {key: value for key, value in self.held.items() if key not in reading.sensor_off}
+        new = {s.key: LastValue(v, reading.time) for s in SIGNS if (v := reading.value(s.key)) is not None}
+        last_values = {key: value for key, value in self.last_values.items() if key not in reading.sensor_off}
         if self.is_of_another_patient(reading):
-            held = {}
+            last_values = {}
         boot, patient = max(self.boot, reading.boot), reading.patient_id or self.patient
-        return replace(self, last=reading, held=held | fresh, boot=boot, online=True, patient=patient)
+        return replace(self, last=reading, last_values=last_values | new, boot=boot, online=True, patient=patient)
 
-    def told(self, state: str, boot: int, interval_s: float | None = None) -> "BedSnapshot":
+    def with_status(self, state: str, boot: int, interval_s: float | None = None) -> "BedSnapshot":
         """After a birth or a last will. The will of an earlier boot may come after the birth of the next: ignored."""
         if boot < self.boot:
             return self
@@ -101,7 +101,7 @@ class BedSnapshot:
         return Condition.SENSOR_OFF if self.last.sensor_off else Condition.NORMAL
 
 
-def in_order(beds: Iterable[BedSnapshot]) -> list[BedSnapshot]:
+def sort_beds(beds: Iterable[BedSnapshot]) -> list[BedSnapshot]:
     """By ward and bed, with bed 9 before bed 10."""
     return sorted(beds, key=lambda seen: (_natural(seen.bed.ward), _natural(seen.bed.device)))
 
@@ -110,7 +110,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def counts(beds: Iterable[BedSnapshot], now: datetime) -> dict[Condition, int]:
+def count_by_condition(beds: Iterable[BedSnapshot], now: datetime) -> dict[Condition, int]:
     """How many beds are in each condition, the worst first; conditions of no bed are left out."""
     found = [seen.condition(now) for seen in beds]
     return {condition: found.count(condition) for condition in Condition if condition in found}

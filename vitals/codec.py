@@ -24,7 +24,7 @@ MAX_PAYLOAD = 64 * 1024  # bytes; about 300 readings in an array
 # 110 ms, in which nothing else was read.
 MAX_READINGS = 2000
 MAX_AHEAD = timedelta(minutes=5)  # a device clock further ahead than this is wrong, not fast
-MAX_TOLD = 10  # problems of one message that are spelled out; the rest is a number
+MAX_DETAILS = 10  # problems of one message that are spelled out; the rest is a number
 
 
 class Reason(StrEnum):
@@ -82,16 +82,16 @@ class Decoded:
     readings: list[Reading]
     problems: list[Problem] = field(default_factory=list)
     unknown_keys: int = 0
-    refused: list[tuple[int, int]] = field(default_factory=list)
+    rejected: list[tuple[int, int]] = field(default_factory=list)
 
     def rejection(self) -> Problem | None:
         """All problems as one: the first one's reason, and the first few sentences. None where there are none."""
         if not self.problems:
             return None
-        told = [problem.detail for problem in self.problems[:MAX_TOLD]]
-        if len(self.problems) > MAX_TOLD:
-            told.append(f"and {len(self.problems) - MAX_TOLD} more")
-        return Problem(self.problems[0].reason, "; ".join(told))
+        details = [problem.detail for problem in self.problems[:MAX_DETAILS]]
+        if len(self.problems) > MAX_DETAILS:
+            details.append(f"and {len(self.problems) - MAX_DETAILS} more")
+        return Problem(self.problems[0].reason, "; ".join(details))
 
 
 def _number(text: str) -> float:
@@ -106,8 +106,8 @@ _encoder = msgspec.json.Encoder()
 _decode_one = msgspec.json.Decoder(FullReading).decode
 _decode_many = msgspec.json.Decoder(list[FullReading]).decode  # type: ignore[valid-type]
 _decode_any = msgspec.json.Decoder(float_hook=_number).decode
-_known = frozenset(FullReading.__struct_fields__)
-_NOTHING = (None,) * len(SIGNS)
+_FIELDS = frozenset(FullReading.__struct_fields__)
+_NO_VALUES = (None,) * len(SIGNS)
 
 
 def encode(reading: Reading) -> bytes:
@@ -130,18 +130,18 @@ def decode(payload: bytes, clock: TimeWindow) -> Decoded:
         try:
             if payload[:1] != b"[":  # as nearly always; a list of one and a generator would cost as much again
                 reading = _decode_one(payload)
-                if _objection(reading, clock) is None:
+                if _find_problem(reading, clock) is None:
                     return Decoded([reading])
             else:
                 readings = _decode_many(payload)
-                if readings and not any(_objection(reading, clock) for reading in readings):
+                if readings and not any(_find_problem(reading, clock) for reading in readings):
                     return Decoded(readings)
         except DECODE_ERRORS:
             pass
-    return _examine(payload, clock)
+    return _decode_slowly(payload, clock)
 
 
-def _objection(reading: Reading, clock: TimeWindow) -> Problem | None:
+def _find_problem(reading: Reading, clock: TimeWindow) -> Problem | None:
     """What the types cannot say: times, empty readings, unprintable text, a value from a sensor that is off."""
     if reading.time > clock.latest:
         limit = f"later than {clock.latest.isoformat(timespec='seconds')}"
@@ -155,7 +155,7 @@ def _objection(reading: Reading, clock: TimeWindow) -> Problem | None:
     if reading.patient_id is not None and not reading.patient_id.isprintable():
         return Problem(Reason.BAD_TEXT, f"patient_id {reading.patient_id!a} holds characters that cannot be printed")
     if not reading.sensor_off:
-        if sign_values(reading) == _NOTHING:
+        if sign_values(reading) == _NO_VALUES:
             return Problem(Reason.NO_SIGN, f"no sign and no sensor_off; expected one of {', '.join(BY_KEY)}")
     elif len(set(reading.sensor_off)) < len(reading.sensor_off):
         return Problem(Reason.BAD_FIELD, "sensor_off names a sign twice")  # the slow road puts it right
@@ -164,50 +164,50 @@ def _objection(reading: Reading, clock: TimeWindow) -> Problem | None:
     return None
 
 
-def _examine(payload: bytes, clock: TimeWindow) -> Decoded:
+def _decode_slowly(payload: bytes, clock: TimeWindow) -> Decoded:
     """The slow road: say what is wrong, save what is right."""
     if len(payload) > MAX_PAYLOAD:
-        return _refused(Reason.TOO_LARGE, f"{len(payload)} bytes; at most {MAX_PAYLOAD} are read")
+        return _rejected(Reason.TOO_LARGE, f"{len(payload)} bytes; at most {MAX_PAYLOAD} are read")
     try:
         content = _decode_any(payload)
     except RecursionError:
-        return _refused(Reason.NOT_JSON, "nested too deeply to be read")
+        return _rejected(Reason.NOT_JSON, "nested too deeply to be read")
     except DECODE_ERRORS as error:
-        return _refused(Reason.NOT_JSON, f"not JSON: {error}")
+        return _rejected(Reason.NOT_JSON, f"not JSON: {error}")
     if isinstance(content, dict):
-        return _examine_one(content, clock)
+        return _decode_object(content, clock)
     if not isinstance(content, list):
-        return _refused(Reason.NOT_A_READING, f"expected an object or an array of objects, got {_kind(content)}")
+        return _rejected(Reason.NOT_A_READING, f"expected an object or an array of objects, got {_json_type(content)}")
     if not content:
-        return _refused(Reason.EMPTY_ARRAY, "an array without a reading")
+        return _rejected(Reason.EMPTY_ARRAY, "an array without a reading")
     if len(content) > MAX_READINGS:
-        return _refused(Reason.TOO_LARGE, f"an array of {len(content)}; at most {MAX_READINGS} readings are read")
+        return _rejected(Reason.TOO_LARGE, f"an array of {len(content)}; at most {MAX_READINGS} readings are read")
     whole = Decoded([])
     for number, item in enumerate(content, 1):
         if isinstance(item, dict):
-            part = _examine_one(item, clock)
+            part = _decode_object(item, clock)
         else:
-            part = _refused(Reason.NOT_A_READING, f"expected an object, got {_kind(item)}")
+            part = _rejected(Reason.NOT_A_READING, f"expected an object, got {_json_type(item)}")
         place = f"reading {number} of {len(content)}: "
         whole.readings += part.readings
         whole.problems += [Problem(p.reason, place + p.detail) for p in part.problems]
         whole.unknown_keys += part.unknown_keys
-        whole.refused += part.refused
+        whole.rejected += part.rejected
     return whole
 
 
-def _examine_one(content: dict[str, Any], clock: TimeWindow) -> Decoded:
+def _decode_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
     """One object, and its name where nothing else comes of it."""
-    found = _judge(content, clock)
+    found = _check_object(content, clock)
     boot, seq = content.get("boot", 0), content.get("seq", 0)
     if not found.readings and type(boot) is int and type(seq) is int and 0 < seq <= MAX_COUNTER >= boot >= 0:
-        found.refused.append((boot, seq))
+        found.rejected.append((boot, seq))
     return found
 
 
-def _judge(content: dict[str, Any], clock: TimeWindow) -> Decoded:
+def _check_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
     """One object: leave out what is unknown or implausible, then hold the rest to the type."""
-    known = {key: value for key, value in content.items() if key in _known}
+    known = {key: value for key, value in content.items() if key in _FIELDS}
     unknown = len(content) - len(known)
     off = known.get("sensor_off")
     if isinstance(off, list) and all(isinstance(name, str) for name in off):
@@ -222,33 +222,33 @@ def _judge(content: dict[str, Any], clock: TimeWindow) -> Decoded:
             continue
         if not sign.low <= value <= sign.high:
             wanted = f"{sign.low:g} to {sign.high:g} {sign.unit}"
-            notes.append(Problem(Reason.IMPLAUSIBLE, f"{sign.key} {_shown(value)} is outside {wanted}"))
+            notes.append(Problem(Reason.IMPLAUSIBLE, f"{sign.key} {_format_number(value)} is outside {wanted}"))
         elif isinstance(off, list) and sign.key in off:
-            told = f"{sign.key} has the value {_shown(value)} although sensor_off names it"
-            notes.append(Problem(Reason.CONTRADICTION, told))
+            details = f"{sign.key} has the value {_format_number(value)} although sensor_off names it"
+            notes.append(Problem(Reason.CONTRADICTION, details))
         else:
             continue
         known[sign.key] = None
         emptied = True
     if "time" not in known:
-        return _refused(Reason.NO_TIME, 'no "time"; expected RFC 3339 with an offset', unknown)
+        return _rejected(Reason.NO_TIME, 'no "time"; expected RFC 3339 with an offset', unknown)
     try:
         reading: Reading = msgspec.convert(known, FullReading)
     except msgspec.ValidationError as error:
         reason = Reason.BAD_TIME if "$.time" in str(error) else Reason.BAD_FIELD
-        return _refused(reason, str(error).replace("`", ""), unknown)
-    objection = _objection(reading, clock)
+        return _rejected(reason, str(error).replace("`", ""), unknown)
+    problem = _find_problem(reading, clock)
     # A reading whose only sign was implausible is still a row: its seq was produced and must not look like a gap.
-    if objection and not (emptied and objection.reason is Reason.NO_SIGN):
-        return Decoded([], [objection], unknown)
+    if problem and not (emptied and problem.reason is Reason.NO_SIGN):
+        return Decoded([], [problem], unknown)
     return Decoded([reading], notes, unknown)
 
 
-def _refused(reason: Reason, detail: str, unknown_keys: int = 0) -> Decoded:
+def _rejected(reason: Reason, detail: str, unknown_keys: int = 0) -> Decoded:
     return Decoded([], [Problem(reason, detail)], unknown_keys)
 
 
-def _kind(value: object) -> str:
+def _json_type(value: object) -> str:
     names = {
         bool: "a boolean",
         int: "a number",
@@ -260,7 +260,7 @@ def _kind(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _shown(value: float) -> str:
+def _format_number(value: float) -> str:
     # An integer of 60,000 digits is valid JSON, and neither str() nor float() will take it.
     try:
         return f"{float(value):g}"

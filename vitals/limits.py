@@ -61,36 +61,36 @@ def decode_limits(payload: bytes) -> Limits | None:
 
 def apply(rules: RuleSet, limits: Limits) -> RuleSet:
     """The rules with these limits; raises RequestRejected, with every objection, and then nothing of them holds."""
-    told: list[str] = []
+    problems: list[str] = []
     changed: dict[str, Rule] = {}
     for name, wanted in limits.limits.items():
         rule = rules.by_name.get(name)
         if rule is None or rule.above is None:
-            told.append(_no_such(name, rules, rule))
+            problems.append(_unknown_rule(name, rules, rule))
             continue
-        steps = list(wanted) if isinstance(wanted, list) else [wanted]
-        if not 1 <= len(steps) <= len(rule.levels) or not any(step is not None for step in steps):
-            told.append(f"{name} has {len(rule.levels)} level(s); {len(steps)} limit(s) were given")
+        new_limits = list(wanted) if isinstance(wanted, list) else [wanted]
+        if not 1 <= len(new_limits) <= len(rule.levels) or not any(new_limit is not None for new_limit in new_limits):
+            problems.append(f"{name} has {len(rule.levels)} level(s); {len(new_limits)} limit(s) were given")
             continue
-        if not all(step is None or math.isfinite(step) for step in steps):
-            told.append(f"{name}: {steps} are not all numbers")
+        if not all(new_limit is None or math.isfinite(new_limit) for new_limit in new_limits):
+            problems.append(f"{name}: {new_limits} are not all numbers")
             continue
-        steps += [None] * (len(rule.levels) - len(steps))
-        new = tuple(_moved(level, step) for level, step in zip(rule.levels, steps, strict=True))
+        new_limits += [None] * (len(rule.levels) - len(new_limits))
+        new = tuple(_with_limit(level, new_limit) for level, new_limit in zip(rule.levels, new_limits, strict=True))
         changed[name] = replace(rule, levels=new)
-        told += [f"{name}, level {place + 1}: {said}" for place, said in validate_levels(changed[name])]
+        problems += [f"{name}, level {place + 1}: {problem}" for place, problem in validate_levels(changed[name])]
     new_rules = tuple(changed.get(rule.name, rule) for rule in rules.rules)
-    told += [f"{rule.name}: {said}" for rule, said in find_conflicts(new_rules)]
-    if told:
-        raise RequestRejected("; ".join(told))
+    problems += [f"{rule.name}: {problem}" for rule, problem in find_conflicts(new_rules)]
+    if problems:
+        raise RequestRejected("; ".join(problems))
     return replace(rules, rules=new_rules, spo2_scale=limits.spo2_scale or rules.spo2_scale)
 
 
-def _moved(level: Level, limit: float | None) -> Level:
+def _with_limit(level: Level, limit: float | None) -> Level:
     return level if limit is None else replace(level, limit=limit, clear=limit + (level.clear - level.limit))
 
 
-def _no_such(name: str, rules: RuleSet, rule: Rule | None) -> str:
+def _unknown_rule(name: str, rules: RuleSet, rule: Rule | None) -> str:
     if rule is not None:
         return f"{name} has no limit to set: it watches {rule.source}"
     known = [rule.name for rule in rules.rules if rule.above is not None]

@@ -1,6 +1,6 @@
 """NEWS2, the early warning score of the Royal College of Physicians (2017), with its parts. Pure.
 
-`score` rates values that stand side by side; `Held` remembers a device's last values, because a blood pressure is not
+`score` rates values that stand side by side; `LastValues` remembers a device's last values, because a blood pressure is not
 measured every second, and forgets each after a stated time. `bed` runs the rules on `news2` with it.
 
 Source: Royal College of Physicians. National Early Warning Score (NEWS) 2. London: RCP, 2017, chart 1. Values are
@@ -38,7 +38,7 @@ def _points(key: str, bands: tuple[tuple[float, int], ...]) -> tuple[int, ...]:
     """Points by the rounded value, in tenths for temperature: looked up by index, for every reading asks."""
     tenths = _STEPS[key]
     top = int(BY_KEY[key].high) * tenths + 2
-    return tuple(next(points for end, points in bands if place <= round(end * tenths, 6)) for place in range(top))
+    return tuple(next(points for end, points in bands if index <= round(end * tenths, 6)) for index in range(top))
 
 
 _STEPS = {key: 10 if key == "temperature" else 1 for key in _BANDS}
@@ -51,7 +51,7 @@ _SPO2 = {
     (2, True): _points("spo2", _SCALE_2_OXYGEN),
 }
 _ROWS = tuple(
-    (place, SIGN_KEYS.index(key), _STEPS[key], _TABLES[key], NEWS2_MAX_AGE[key]) for place, key in enumerate(_BANDS)
+    (index, SIGN_KEYS.index(key), _STEPS[key], _TABLES[key], NEWS2_MAX_AGE[key]) for index, key in enumerate(_BANDS)
 )
 _SPO2_PLACE = tuple(_BANDS).index("spo2")
 
@@ -70,7 +70,7 @@ class Score(NamedTuple):
         return max(self.parts.values(), default=0)
 
 
-def part(key: str, value: float | bool | str, *, scale: int = 1, on_oxygen: bool = False) -> int:
+def points_of(key: str, value: float | bool | str, *, scale: int = 1, on_oxygen: bool = False) -> int:
     """The points of one input."""
     if key == "on_oxygen":
         return OXYGEN_POINTS if value else 0
@@ -87,11 +87,11 @@ def score(values: Mapping[str, float | bool | str | None], *, scale: int = 1) ->
     """
     oxygen = bool(values.get("on_oxygen"))
     given = {key: value for key in INPUTS if (value := values.get(key)) is not None}
-    parts = {key: part(key, value, scale=scale, on_oxygen=oxygen) for key, value in given.items()}
+    parts = {key: points_of(key, value, scale=scale, on_oxygen=oxygen) for key, value in given.items()}
     return Score(sum(parts.values()), parts, tuple(key for key in INPUTS if key not in given))
 
 
-class Held:
+class LastValues:
     """The last values of one device, each for as long as NEWS2_MAX_AGE says, by the readings' own time."""
 
     __slots__ = ("_scale", "_times", "_values")
@@ -101,7 +101,7 @@ class Held:
         self._values: list[float | bool | str | None] = [None] * len(INPUTS)
         self._times: list[datetime | None] = [None] * len(INPUTS)
 
-    def take(self, reading: Reading, values: tuple[float | None, ...]) -> tuple[int, int]:
+    def update(self, reading: Reading, values: tuple[float | None, ...]) -> tuple[int, int]:
         """Take a reading, whose signs are `values`, in; the total and the worst part. Runs for every reading."""
         time, held, times = reading.time, self._values, self._times
         total = worst = 0
@@ -112,18 +112,18 @@ class Held:
         if awake is not None and awake != "A":
             total += NOT_ALERT_POINTS
             worst = NOT_ALERT_POINTS
-        for place, position, steps, table, hold in _ROWS:
+        for index, position, steps, table, hold in _ROWS:
             value = values[position]
             if value is not None:
-                held[place] = value
-                times[place] = time
+                held[index] = value
+                times[index] = time
             else:
-                value = held[place]  # type: ignore[assignment]
-                since = times[place]
+                value = held[index]  # type: ignore[assignment]
+                since = times[index]
                 if value is None or since is None or time - since > hold:
-                    held[place] = None
+                    held[index] = None
                     continue
-            if place == _SPO2_PLACE:
+            if index == _SPO2_PLACE:
                 table = _SPO2[self._scale, bool(oxygen)]
             points = table[int(value * steps + 0.5)]
             if points:
@@ -132,18 +132,18 @@ class Held:
                     worst = points
         return total, worst
 
-    def _keep(self, place: int, value: bool | str | None, time: datetime) -> float | bool | str | None:
+    def _keep(self, index: int, value: bool | str | None, time: datetime) -> float | bool | str | None:
         if value is not None:
-            self._values[place], self._times[place] = value, time
+            self._values[index], self._times[index] = value, time
             return value
-        since = self._times[place]
-        if since is not None and time - since > NEWS2_MAX_AGE[INPUTS[place]]:
-            self._values[place] = None
-        return self._values[place]
+        since = self._times[index]
+        if since is not None and time - since > NEWS2_MAX_AGE[INPUTS[index]]:
+            self._values[index] = None
+        return self._values[index]
 
-    def on_scale(self, scale: int) -> "Held":
+    def with_scale(self, scale: int) -> "LastValues":
         """The same values on the other SpO2 scale."""
-        other = Held(scale)
+        other = LastValues(scale)
         other._values, other._times = self._values.copy(), self._times.copy()
         return other
 

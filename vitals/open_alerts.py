@@ -22,11 +22,11 @@ class OpenAlerts:
         self._topics = topics
         self._since = since
         self._open: dict[str, Alert] = {}
-        self._doubted: set[str] = set()
-        self._doubted_until: datetime | None = None
+        self._stale: set[str] = set()
+        self._stale_until: datetime | None = None
         self._raised: set[UUID] = set()
 
-    def take(self, topic: str, payload: bytes) -> Alert | None:
+    def update(self, topic: str, payload: bytes) -> Alert | None:
         """Take a message from an alert's topic; the alert where it says something new, open or cleared."""
         try:
             _, bed, rule = self._topics.parse_rule(topic)
@@ -46,32 +46,32 @@ class OpenAlerts:
         before = self._open.get(topic)
         if alert.is_open:
             self._open[topic] = alert
-            self._doubted.discard(topic)
+            self._stale.discard(topic)
             return None if alert == before else alert
         self._forget(topic)
         return None if before is None else alert
 
     def _forget(self, topic: str) -> None:
         self._open.pop(topic, None)
-        self._doubted.discard(topic)
+        self._stale.discard(topic)
 
     def connected(self, now: datetime) -> None:
         """A connection is there, the first one or a new one: all that is known has to be told again."""
-        self._doubted = set(self._open)
-        self._doubted_until = now + REPLAY_GRACE
+        self._stale = set(self._open)
+        self._stale_until = now + REPLAY_GRACE
 
-    def alerts(self, now: datetime, *, worker_there: bool) -> list[Alert]:
+    def alerts(self, now: datetime, *, worker_online: bool) -> list[Alert]:
         """The open ones. Those that nobody told again while the worker could have are gone."""
-        if worker_there and self._doubted_until is not None and now >= self._doubted_until:
-            for topic in self._doubted:
+        if worker_online and self._stale_until is not None and now >= self._stale_until:
+            for topic in self._stale:
                 del self._open[topic]
-            self._doubted.clear()
-            self._doubted_until = None
+            self._stale.clear()
+            self._stale_until = None
         return list(self._open.values())
 
     def stale(self) -> frozenset[UUID]:
         """The ids of those that were not told again since the last connection."""
-        return frozenset(self._open[topic].alert_id for topic in self._doubted)
+        return frozenset(self._open[topic].alert_id for topic in self._stale)
 
     def wards(self) -> set[str]:
         """The wards with an open alert."""

@@ -15,7 +15,7 @@ from vitals.payload import decode_payload
 from vitals.reading import MAX_COUNTER
 
 MAX_RECEIPT = 64 * 1024  # bytes
-RECEIPT_EVERY_S = 5.0
+RECEIPT_INTERVAL_S = 5.0
 """Seconds between two receipts to a device, at least."""
 
 Counter = Annotated[int, Meta(ge=0, le=MAX_COUNTER)]

@@ -96,12 +96,12 @@ _CSV = Layout(
     time=("time", "elapsed_s", "seconds"),
 )
 LAYOUTS: dict[Format, Layout] = {layout.format: layout for layout in (_BIDMC, _MIMIC, _CHALLENGE, _CSV)}
-KNOWN = (
+KNOWN_FORMATS = (
     "bidmc (Time [s], HR, PULSE, RESP, SpO2), mimic (elapsed_s, HR, PULSE, RESP, SpO2, NBPSys, NBPDias), "
     "challenge (HR|O2Sat|Temp|SBP|MAP|DBP|Resp|...), "
     f"csv (time, elapsed_s or seconds, and any of {', '.join(BY_KEY)})"
 )
-LONGEST_S = 100 * 365 * 86_400.0  # beyond it somebody's seconds are nanoseconds, and dates run out of range
+MAX_DURATION_S = 100 * 365 * 86_400.0  # beyond it somebody's seconds are nanoseconds, and dates run out of range
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
 
 
@@ -134,18 +134,18 @@ class Recording:
         self.path = path
         header = next(self._lines(",|"), None)
         if header is None:
-            raise PermanentError(f"{path} is empty; expected a line of column names: {KNOWN}")
+            raise PermanentError(f"{path} is empty; expected a line of column names: {KNOWN_FORMATS}")
         self.layout = _layout(path, header[1], format)
         columns = next(self._lines(self.layout.delimiter))[1]
         self._width = len(columns)
         self._time, self._absolute = _time_column(self.layout, columns)
-        places = {_plain(name): place for place, name in reversed([*enumerate(columns)])}
+        places = {_normalize(name): place for place, name in reversed([*enumerate(columns)])}
         self._signs = [
-            (key, [places[_plain(name)] for name in column.names if _plain(name) in places], column.continuous)
+            (key, [places[_normalize(name)] for name in column.names if _normalize(name) in places], column.continuous)
             for key, column in self.layout.signs.items()
         ]
         used = {place for _, found, _ in self._signs for place in found} | {self._time}
-        self.left_out = tuple(name for place, name in enumerate(columns) if place not in used)
+        self.unused_columns = tuple(name for place, name in enumerate(columns) if place not in used)
         """Columns that no sign is read from."""
 
     def summary(self) -> Summary:
@@ -160,7 +160,7 @@ class Recording:
             last = row.elapsed_s
         if not readings:
             raise PermanentError(
-                f"{self.path} holds no row with a value; expected numbers below {', '.join(self._found())}"
+                f"{self.path} holds no row with a value; expected numbers below {', '.join(self._sign_keys())}"
             )
         return Summary(readings, empty, last, last / (readings + empty - 1) if last else 1.0)
 
@@ -180,7 +180,7 @@ class Recording:
                 )
             previous = time
             first = time if first is None else first
-            if time - first > LONGEST_S:
+            if time - first > MAX_DURATION_S:
                 raise self._format_error(
                     line, f"is {time - first:g} s after the first", "seconds, and at most a hundred years"
                 )
@@ -234,7 +234,7 @@ class Recording:
             raise self._format_error(line, f"has the time {text!r} without an offset", expected)
         return (instant - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
 
-    def _found(self) -> list[str]:
+    def _sign_keys(self) -> list[str]:
         return [key for key, places, _ in self._signs if places]
 
     def _format_error(self, line: int, found: str, expected: str) -> PermanentError:
@@ -262,16 +262,16 @@ class Recording:
         except OSError as error:
             raise PermanentError(f"{self.path} cannot be read: {error.strerror}; expected a recording") from None
         except UnicodeDecodeError:
-            raise PermanentError(f"{self.path} is not a text in UTF-8; expected one of {KNOWN}") from None
+            raise PermanentError(f"{self.path} is not a text in UTF-8; expected one of {KNOWN_FORMATS}") from None
         except csv.Error as error:
             raise PermanentError(
-                f"{self.path}, line {lines.line_num} is not CSV: {error}; expected one of {KNOWN}"
+                f"{self.path}, line {lines.line_num} is not CSV: {error}; expected one of {KNOWN_FORMATS}"
             ) from None
 
 
 def _layout(path: Path, header: Sequence[str], wanted: Format | None) -> Layout:
     """The layout that fits the header, or the wanted one where it does."""
-    names = {_plain(name) for name in header}
+    names = {_normalize(name) for name in header}
     fits: dict[Format, Callable[[], bool]] = {
         Format.BIDMC: lambda: {"time [s]", "hr", "resp", "spo2"} <= names,
         Format.MIMIC: lambda: {"elapsed_s", "hr", "resp", "spo2"} <= names,
@@ -285,22 +285,24 @@ def _layout(path: Path, header: Sequence[str], wanted: Format | None) -> Layout:
             return LAYOUTS[format]
     asked = "in no known format" if wanted is None else f"not in the format {wanted}"
     shown = ", ".join(header)[:200]
-    raise PermanentError(f"{path} is {asked}: its first line names the columns {shown!r}; expected one of {KNOWN}")
+    raise PermanentError(
+        f"{path} is {asked}: its first line names the columns {shown!r}; expected one of {KNOWN_FORMATS}"
+    )
 
 
 def _time_column(layout: Layout, columns: Sequence[str]) -> tuple[int | None, bool]:
     """The place of the time column, None where rows are evenly spaced; and whether it holds moments, not seconds."""
-    plain = [_plain(name) for name in columns]
+    plain = [_normalize(name) for name in columns]
     for name in layout.time:
-        if _plain(name) in plain:
-            return plain.index(_plain(name)), name == "time"
+        if _normalize(name) in plain:
+            return plain.index(_normalize(name)), name == "time"
     return None, False
 
 
 def _names(names: Sequence[str]) -> set[str]:
-    return {_plain(name) for name in names}
+    return {_normalize(name) for name in names}
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     """A column's name for comparing: without blanks around it, in small letters."""
     return name.strip().casefold()

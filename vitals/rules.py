@@ -65,7 +65,7 @@ class Rule:
             found += 1
         return found
 
-    def held(self, value: float) -> int:
+    def levels_not_cleared(self, value: float) -> int:
         """How many levels the value does not let go of: it lies on the bad side of `clear`."""
         found = 0
         for level in self.levels:
@@ -96,7 +96,7 @@ class RuleSet:
     spo2_scale: int = 1
     where: str = "rules"
     by_name: dict[str, Rule] = field(init=False, repr=False)
-    watches: tuple[SignRules, ...] = field(init=False, repr=False)
+    sign_rules: tuple[SignRules, ...] = field(init=False, repr=False)
     scored: tuple[Rule, ...] = field(init=False, repr=False)
     sensors: tuple[Rule, ...] = field(init=False, repr=False)
     timed: tuple[Rule, ...] = field(init=False, repr=False)
@@ -107,7 +107,7 @@ class RuleSet:
 
         ready = {
             "by_name": {rule.name: rule for rule in self.rules},
-            "watches": tuple(_watches(of("sign"))),
+            "sign_rules": tuple(_sign_rules(of("sign"))),
             "scored": of("news2"),
             "sensors": of("sensor-off"),
             "timed": of("no-data", "offline"),
@@ -116,7 +116,7 @@ class RuleSet:
             object.__setattr__(self, name, value)
 
 
-def _watches(rules: Sequence[Rule]) -> Sequence[SignRules]:
+def _sign_rules(rules: Sequence[Rule]) -> Sequence[SignRules]:
     found = []
     for position, sign in enumerate(SIGNS):
         mine = tuple(rule for rule in rules if rule.sign == sign.key)
@@ -147,11 +147,11 @@ def validate_levels(rule: Rule) -> list[tuple[int, str]]:
             side = "at most" if rule.above else "at least"
             found.append((place, f"clear = {level.clear:g} is beyond {word} = {level.limit:g}; allowed is {side} that"))
         if before and (level.limit == before.limit or (level.limit > before.limit) != rule.above):
-            told = f"{word} = {level.limit:g} follows {before.limit:g}; each level's limit must be {worse}"
-            found.append((place, told))
+            problem = f"{word} = {level.limit:g} follows {before.limit:g}; each level's limit must be {worse}"
+            found.append((place, problem))
         elif before and level.clear != before.clear and (level.clear > before.clear) != rule.above:
-            told = f"clear = {level.clear:g} follows {before.clear:g}; a milder level cannot be cleared first"
-            found.append((place, told))
+            problem = f"clear = {level.clear:g} follows {before.clear:g}; a milder level cannot be cleared first"
+            found.append((place, problem))
     return found
 
 
@@ -164,11 +164,11 @@ def find_conflicts(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
         if low > high:
             lower = next(rule for rule in mine if not rule.above and rule.levels[0].limit == low)
             upper = next(rule for rule in mine if rule.above and rule.levels[0].limit == high)
-            told = (
+            problem = (
                 f"above = {high:g} is lower than below = {low:g} of the rule {lower.name}: "
                 f"every value of {key} would be an alarm"
             )
-            found.append((upper, told))
+            found.append((upper, problem))
     return found
 
 

@@ -116,7 +116,7 @@ class Topics:
             raise InvalidTopic(f"topic {topic[:300]!r} does not fit {self.root}/alerts/WARD/DEVICE/RULE")
         return levels[0], DeviceAddress(levels[1], levels[2]), levels[3]
 
-    def parse_ack(self, topic: str) -> tuple[DeviceAddress, str, str | None]:
+    def parse_alert_command(self, topic: str) -> tuple[DeviceAddress, str, str | None]:
         """Take a topic of `alert-commands` apart: the bed, the rule's name, and the broker's user who says it, where one does."""
         levels = self._levels(topic)
         if len(levels) not in (4, 5) or levels[0] != "alert-commands" or not all(map(_fits, levels[1:])):

@@ -17,8 +17,8 @@ def split_url(url: str) -> SplitResult:
         parts = urlsplit(url)
     except ValueError:
         raise ValueError("this is no URL") from None
-    torn = url.count("@") > 1 or ("@" in url and "@" not in parts.netloc)
-    if parts.netloc and (torn or _BAD_PERCENT.search(parts.netloc)):
+    ambiguous = url.count("@") > 1 or ("@" in url and "@" not in parts.netloc)
+    if parts.netloc and (ambiguous or _BAD_PERCENT.search(parts.netloc)):
         raise ValueError("in a URL a password has its % written as %25, @ as %40, / as %2F, # as %23 and ? as %3F")
     try:
         _ = parts.port
@@ -30,9 +30,9 @@ def split_url(url: str) -> SplitResult:
 def without_password(url: str) -> str:
     """A database URL fit for a log line."""
     parts = urlsplit(url)
-    who = f"{parts.username}@" if parts.username else ""
+    user = f"{parts.username}@" if parts.username else ""
     port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{who}{parts.hostname}{port}{parts.path}"
+    return f"{parts.scheme}://{user}{parts.hostname}{port}{parts.path}"
 
 
 def redact(value: str) -> str:

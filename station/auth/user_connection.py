@@ -16,7 +16,7 @@ from aiomqtt import Client, MqttError, ProtocolVersion
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from mqtt.async_client import connect, reason
+from mqtt.async_client import connect, describe_error
 from mqtt.endpoint import BrokerEndpoint
 from station.auth.scope import ALL_WARDS, NO_WARDS, WardScope
 from station.confirmed_publish import publish_confirmed
@@ -87,9 +87,9 @@ class UserConnection:
                 if _code(error) in UNWANTED:
                     self._fail(InvalidCredentials("the broker knows no such user, or the password is another"))
                     return
-                told = reason(error, self._broker)
+                told = describe_error(error, self._broker)
             except MqttError as error:
-                told = reason(error, self._broker)
+                told = describe_error(error, self._broker)
             except InvalidCredentials as unwanted:
                 self._fail(unwanted)
                 return

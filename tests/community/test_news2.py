@@ -9,7 +9,7 @@ import psycopg
 
 from tests.fix_servers import Db
 from tests.fix_trends import NOW
-from vitals.news2 import INPUTS, Held, Score, score
+from vitals.news2 import INPUTS, LastValues, Score, score
 from vitals.reading import reading
 from vitals.signs import BY_KEY, SIGN_KEYS
 from vitals.thresholds import NEWS2_MAX_AGE
@@ -118,12 +118,12 @@ def test_the_latest_score_of_a_bed_is_what_the_worker_held(weeks: Db) -> None:
                 )
     try:
         for device, told_by in stories.items():
-            held = Held()
+            held = LastValues()
             for before, values in told_by:
                 signs = {key: values[key] for key in SIGN_KEYS if key in values}
                 rest = {key: values[key] for key in ("on_oxygen", "consciousness") if key in values}
                 taken = reading(NOW - before, signs, **rest)  # type: ignore[arg-type]
-                held.take(taken, taken.values)
+                held.update(taken, taken.values)
             row = weeks.rows(
                 f"SELECT total, worst, missing, {PARTS}, time, age FROM news2_latest WHERE device_id = %s",  # noqa: S608
                 device,

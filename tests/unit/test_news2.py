@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.played_bed import told
-from vitals.news2 import INPUTS, Held, part, score
+from vitals.news2 import INPUTS, LastValues, points_of, score
 from vitals.reading import Reading, sign_values
 
 CHART = [
@@ -65,7 +65,7 @@ WELL: dict[str, float | bool | str | None] = {
 def test_both_ends_of_every_band(key: str, first: float | None, last: float | None, points: int) -> None:
     for value in (first, last):
         if value is not None:
-            assert part(key, value) == points
+            assert points_of(key, value) == points
             assert score({**WELL, key: value}).total == points
 
 
@@ -73,8 +73,8 @@ def test_both_ends_of_every_band(key: str, first: float | None, last: float | No
 def test_both_ends_of_every_band_of_spo2_scale_2(first: float | None, last: int, on_air: int, on_oxygen: int) -> None:
     for value in (first, last):
         if value is not None:
-            assert part("spo2", value, scale=2) == on_air
-            assert part("spo2", value, scale=2, on_oxygen=True) == on_oxygen
+            assert points_of("spo2", value, scale=2) == on_air
+            assert points_of("spo2", value, scale=2, on_oxygen=True) == on_oxygen
             assert score({**WELL, "spo2": value, "on_oxygen": True}, scale=2).total == on_oxygen + 2
 
 
@@ -92,7 +92,7 @@ def test_every_value_that_can_be_printed_lies_in_one_band(key: str, steps: int, 
     for place in range(first, last + 1):
         value = place / steps
         points = [p for k, low, high, p in CHART if k == key and (low or 0) <= value <= (high or 999)]
-        assert points == [part(key, value)]
+        assert points == [points_of(key, value)]
 
 
 def test_oxygen_and_consciousness() -> None:
@@ -115,7 +115,7 @@ def test_oxygen_and_consciousness() -> None:
     ],
 )
 def test_values_are_rounded_before_they_are_banded(key: str, value: float, points: int) -> None:
-    assert part(key, value) == points
+    assert points_of(key, value) == points
 
 
 def test_the_worst_score_is_20() -> None:
@@ -139,12 +139,12 @@ def test_a_missing_input_is_named_and_scores_nothing() -> None:
     assert set(found.missing) == set(INPUTS) - {"heart_rate"}
 
 
-def _take(held: Held, reading: Reading) -> tuple[int, int]:
-    return held.take(reading, sign_values(reading))
+def _take(held: LastValues, reading: Reading) -> tuple[int, int]:
+    return held.update(reading, sign_values(reading))
 
 
 def test_a_blood_pressure_stands_for_an_hour_and_is_then_told_as_stale() -> None:
-    held = Held()
+    held = LastValues()
     assert _take(held, told(0, 70, systolic_bp=85)) == (3, 3)
     assert _take(held, told(3600, 70)) == (3, 3)
     assert _take(held, told(3601, 70)) == (0, 0)
@@ -154,7 +154,7 @@ def test_a_blood_pressure_stands_for_an_hour_and_is_then_told_as_stale() -> None
 
 
 def test_what_a_monitor_measures_all_the_time_stands_for_a_minute() -> None:
-    held = Held()
+    held = LastValues()
     _take(held, told(0, 140, spo2=97))
     assert _take(held, told(60, spo2=97)) == (3, 3)
     assert _take(held, told(61, spo2=97)) == (0, 0)
@@ -162,10 +162,10 @@ def test_what_a_monitor_measures_all_the_time_stands_for_a_minute() -> None:
 
 
 def test_oxygen_changes_what_a_held_saturation_scores_on_scale_2() -> None:
-    held = Held(scale=2)
+    held = LastValues(scale=2)
     assert _take(held, told(0, spo2=97)) == (0, 0)
     assert _take(held, told(1, 70, on_oxygen=True)) == (5, 3)
-    assert _take(held.on_scale(1), told(2, 70)) == (2, 2)
+    assert _take(held.with_scale(1), told(2, 70)) == (2, 2)
 
 
 rates = st.none() | st.floats(0, 350)
@@ -201,7 +201,7 @@ def test_held_values_score_as_values_side_by_side(
         on_oxygen=on_oxygen,
         consciousness=consciousness,
     )
-    held = Held(scale)
+    held = LastValues(scale)
     total, worst = _take(held, reading)
     values = {key: getattr(reading, key) for key in INPUTS}
     side_by_side = score(values, scale=scale)

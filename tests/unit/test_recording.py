@@ -71,7 +71,7 @@ def test_bidmc_pulse_serves_for_heart_rate_and_nothing_means_sensor_off(tmp_path
 def test_mimic_a_cuff_that_did_not_measure_is_not_a_sensor_that_is_off(tmp_path: Path) -> None:
     recording = a_recording(tmp_path, MIMIC)
     assert recording.layout.format is Format.MIMIC
-    assert recording.left_out == ("NBPMean",)
+    assert recording.unused_columns == ("NBPMean",)
     bp = {"systolic_bp": 87, "diastolic_bp": 46}
     assert rows(recording) == [
         (0, Sample({"heart_rate": 101.3, "resp_rate": 16.5}, sensor_off=("spo2",))),
@@ -101,7 +101,7 @@ def test_own_csv_finds_every_sign_by_its_key_label_or_short_name(tmp_path: Path,
     text = f"Elapsed_S,{','.join(names)},note\n0,{','.join(map(str, values))},x\n"
     recording = a_recording(tmp_path, text)
     assert recording.layout.format is Format.CSV
-    assert recording.left_out == ("note",)
+    assert recording.unused_columns == ("note",)
     assert rows(recording) == [(0, Sample({sign.key: sign.high for sign in SIGNS}))]
 
 

@@ -12,7 +12,7 @@ from stack.watch import Counter, Figures
 from tests.made_alert import made_alert
 from vitals import alert_format
 from vitals.alert import Alert, Priority, State
-from vitals.bed_snapshot import BedSnapshot, Condition, counts, in_order
+from vitals.bed_snapshot import BedSnapshot, Condition, count_by_condition, sort_beds
 from vitals.reading import Reading, reading
 from vitals.signs import SIGNS
 from vitals.topics import DeviceAddress
@@ -32,7 +32,7 @@ def measured(ago: float = 0.0, signs: dict[str, float] | None = None, off: tuple
 def bed(number: int = 1, *readings: Reading) -> BedSnapshot:
     seen = BedSnapshot(DeviceAddress("icu-1", f"icu-1-bed-{number:02}"))
     for one in readings or (measured(),):
-        seen = seen.heard(one)
+        seen = seen.with_reading(one)
     return seen
 
 
@@ -40,7 +40,7 @@ def drawn(
     *beds: BedSnapshot, width: int = 100, height: int = 40, figures: Figures | None = None, alerts: Sequence[Alert] = ()
 ) -> str:
     console = Console(width=width, height=height, color_system=None, file=StringIO())
-    known = Known(beds, alert_format.in_order(alerts), figures or Figures(), [], NOW, 61.0)
+    known = Known(beds, alert_format.sort_alerts(alerts), figures or Figures(), [], NOW, 61.0)
     console.print(render(known, width, height))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -111,13 +111,13 @@ def test_silence_after_a_critical_reading_still_says_so() -> None:
 
 
 def test_a_bed_without_a_reading_waits() -> None:
-    shown = row(drawn(BedSnapshot(DeviceAddress("icu-1", "icu-1-bed-01")).told("online", 5)), "bed-01")
+    shown = row(drawn(BedSnapshot(DeviceAddress("icu-1", "icu-1-bed-01")).with_status("online", 5)), "bed-01")
     assert shown.rstrip().endswith("WAITING")
 
 
 def test_a_last_will_makes_a_bed_offline_but_not_that_of_an_earlier_boot() -> None:
-    assert bed().told("offline", 1).condition(NOW) is Condition.OFFLINE
-    assert bed().told("online", 7).told("offline", 6).condition(NOW) is Condition.NORMAL
+    assert bed().with_status("offline", 1).condition(NOW) is Condition.OFFLINE
+    assert bed().with_status("online", 7).with_status("offline", 6).condition(NOW) is Condition.NORMAL
 
 
 def test_a_backlog_that_arrives_late_does_not_move_the_screen_backwards() -> None:
@@ -127,7 +127,7 @@ def test_a_backlog_that_arrives_late_does_not_move_the_screen_backwards() -> Non
 
 def test_beds_come_in_the_order_of_their_numbers() -> None:
     numbers = [BedSnapshot(DeviceAddress("icu", f"bed-{number}")) for number in (10, 9, 1)]
-    assert [seen.bed.device for seen in in_order(numbers)] == ["bed-1", "bed-9", "bed-10"]
+    assert [seen.bed.device for seen in sort_beds(numbers)] == ["bed-1", "bed-9", "bed-10"]
 
 
 def test_what_does_not_fit_is_counted_with_its_conditions() -> None:
@@ -259,4 +259,4 @@ def test_a_counter_goes_on_over_a_restart_of_who_counts() -> None:
 
 def test_the_conditions_are_counted_worst_first() -> None:
     beds = [bed(), bed(2, measured(signs=too_high())), bed(3, measured(ago=60))]
-    assert list(counts(beds, NOW)) == [Condition.CRITICAL, Condition.SILENT, Condition.NORMAL]
+    assert list(count_by_condition(beds, NOW)) == [Condition.CRITICAL, Condition.SILENT, Condition.NORMAL]

@@ -174,10 +174,10 @@ def test_a_late_reading_moves_nothing_and_another_patient_begins_anew() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     bed.add_reading(reading(NOW, {"heart_rate": 80, "systolic_bp": 200}, patient_id="p-1"), "icu-1")
     bed.add_reading(reading(NOW - SECOND, {"heart_rate": 40}, patient_id="p-1"), "icu-1")
-    assert bed.snapshot.held["heart_rate"].value == 80
+    assert bed.snapshot.last_values["heart_rate"].value == 80
     bed.add_reading(reading(NOW + SECOND, {"heart_rate": 81}), "icu-1")  # a device that has lost its patient's name,
     bed.add_reading(reading(NOW + 2 * SECOND, {"heart_rate": 60}, patient_id="p-2"), "icu-2")  # and was given another
-    assert set(bed.snapshot.held) == {"heart_rate"}
+    assert set(bed.snapshot.last_values) == {"heart_rate"}
     assert "systolic_bp" not in bed.score.parts
     assert bed.snapshot.bed.ward == "icu-2"
     assert len(list(bed.recent(timedelta(minutes=5)))) == 1
@@ -350,7 +350,7 @@ def test_ages_are_reckoned_by_the_clock_that_is_given() -> None:
 def test_a_device_that_measures_once_a_minute_is_not_silent_after_five_seconds() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     bed.add_reading(reading(NOW, {"heart_rate": 80}), "icu-1")
-    bed.snapshot = bed.snapshot.told("online", 5, 60.0)
+    bed.snapshot = bed.snapshot.with_status("online", 5, 60.0)
     assert bed.snapshot.condition(NOW + 170 * SECOND) == "NORMAL"
     assert bed.snapshot.condition(NOW + 181 * SECOND) == "SILENT"
 

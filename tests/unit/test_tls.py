@@ -70,7 +70,7 @@ def fails(authority: Authority, pair: ca.Pair, host: str = "127.0.0.1", name: st
     with serving(authority, pair) as port:
         try:
             with socket.create_connection(("127.0.0.1", port), 5) as sock:
-                tls.context(authority.certificate).wrap_socket(sock, server_hostname=name or host).close()
+                tls.client_context(authority.certificate).wrap_socket(sock, server_hostname=name or host).close()
         except OSError as error:
             return tls.describe_tls_error(error, host, port, authority.certificate)
     return "no mistake"
@@ -135,7 +135,7 @@ def test_a_server_without_encryption_is_told_as_such(authority: Authority) -> No
         threading.Thread(target=answer, daemon=True).start()
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port), 5) as sock, pytest.raises(OSError, match="SSL") as failed:
-            tls.context(authority.certificate).wrap_socket(sock, server_hostname="127.0.0.1")
+            tls.client_context(authority.certificate).wrap_socket(sock, server_hostname="127.0.0.1")
     assert "does not speak TLS" in tls.describe_tls_error(failed.value, "127.0.0.1", port, authority.certificate)
 
 
@@ -145,7 +145,7 @@ def test_files_in_the_wrong_order_are_named(authority: Authority) -> None:
     write_public(folder / "bed.crt", pair.certificate)
     write_secret(folder / "bed.key", pair.key)
     good, crt, key = authority.certificate, folder / "bed.crt", folder / "bed.key"
-    tls.context(good, crt, key)
+    tls.client_context(good, crt, key)
     for files, said in (
         ((key, crt, key), f"{key} is a private key; expected the certificate of the CA"),
         ((crt, crt, key), f"{crt} is the certificate of bed-1 and no CA's; expected ca.crt"),
@@ -155,7 +155,7 @@ def test_files_in_the_wrong_order_are_named(authority: Authority) -> None:
         ((folder / "none", crt, key), f"{folder / 'none'} cannot be read: No such file or directory"),
     ):
         with pytest.raises(PermanentError) as told:
-            tls.context(*files)
+            tls.client_context(*files)
         assert str(told.value).startswith(said)
         assert "\n" not in str(told.value)
 
@@ -168,7 +168,7 @@ def test_an_expired_certificate_of_our_own_says_how_to_make_a_new_one(authority:
     with pytest.raises(
         PermanentError, match=f"{crt} has expired on .*python -m devices enroll bed-1 --ward WARD --certificate"
     ):
-        tls.context(authority.certificate, crt, key)
+        tls.client_context(authority.certificate, crt, key)
 
 
 def test_a_key_or_credentials_that_others_can_read_are_refused(authority: Authority, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_key_or_credentials_that_others_can_read_are_refused(authority: Author
     with pytest.raises(
         PermanentError, match=rf"^{key} holds secrets and others can read it \(mode 0644\): chmod 600 {key}$"
     ):
-        tls.context(authority.certificate, authority.folder / "broker.crt", key)
+        tls.client_context(authority.certificate, authority.folder / "broker.crt", key)
     path = tmp_path / "devices.json"
     write_credentials(path, {"bed-1": Credential("icu-1", "word")})
     assert read_credentials(path) == {"bed-1": Credential("icu-1", "word")}
@@ -268,10 +268,10 @@ def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(authority
     write_public(crt, pair.certificate)
     write_secret(key, locked)
     with pytest.raises(PermanentError, match=f"{key} is locked with a passphrase; unlock it: openssl pkey -in {key}"):
-        tls.context(authority.certificate, crt, key)
+        tls.client_context(authority.certificate, crt, key)
     write_public(damaged, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     with pytest.raises(PermanentError, match=rf"{damaged} is a damaged certificate \(.*\); copy ca.crt anew"):
-        tls.context(damaged)
+        tls.client_context(damaged)
 
 
 def test_settings_say_which_of_them_go_together(tmp_path: Path) -> None:

@@ -21,44 +21,44 @@ def board(*alerts: Alert) -> OpenAlerts:
     made = OpenAlerts(TOPICS, NOW - timedelta(seconds=60))
     made.connected(NOW)
     for alert in alerts:
-        assert made.take(topic(alert), encode_alert(alert)) == alert
+        assert made.update(topic(alert), encode_alert(alert)) == alert
     return made
 
 
 def test_an_alert_is_on_the_board_until_it_is_cleared_and_counts_once() -> None:
     alert = made_alert()
     known = board(alert)
-    assert known.take(topic(alert), encode_alert(alert)) is None, "told again it is no news"
-    assert known.alerts(NOW, worker_there=True) == [alert]
+    assert known.update(topic(alert), encode_alert(alert)) is None, "told again it is no news"
+    assert known.alerts(NOW, worker_online=True) == [alert]
     cleared = made_alert(state=State.CLEARED, revision=2)
-    assert known.take(topic(alert), encode_alert(cleared)) == cleared
-    assert known.alerts(NOW, worker_there=True) == []
+    assert known.update(topic(alert), encode_alert(cleared)) == cleared
+    assert known.alerts(NOW, worker_online=True) == []
     assert known.raised == 1
 
 
 def test_one_that_was_cleared_before_we_came_is_no_news_but_counts_if_it_was_raised_since() -> None:
     known = board()
     early, late = made_alert(ago=61, state=State.CLEARED), made_alert(ago=59, state=State.CLEARED)
-    assert known.take(topic(early), encode_alert(early)) is None
-    assert known.take(topic(late), encode_alert(late)) is None
+    assert known.update(topic(early), encode_alert(early)) is None
+    assert known.update(topic(late), encode_alert(late)) is None
     assert known.raised == 1
 
 
 def test_an_emptied_topic_takes_the_alert_away() -> None:
     alert = made_alert()
     known = board(alert)
-    known.take(topic(alert), b"")
-    assert known.alerts(NOW, worker_there=True) == []
+    known.update(topic(alert), b"")
+    assert known.alerts(NOW, worker_online=True) == []
 
 
 @pytest.mark.parametrize("payload", [b"rubbish", b"{}", b"\xff"])
 def test_what_is_no_alert_changes_nothing(payload: bytes) -> None:
     alert = made_alert()
     known = board(alert)
-    assert known.take(topic(alert), payload) is None
-    assert known.take("vitalflow/alerts/too/short", encode_alert(alert)) is None
-    assert known.take("vitalflow/alerts/icu-1/icu-1-bed-02/spo2-low", encode_alert(alert)) is None, "another's place"
-    assert known.alerts(NOW, worker_there=True) == [alert]
+    assert known.update(topic(alert), payload) is None
+    assert known.update("vitalflow/alerts/too/short", encode_alert(alert)) is None
+    assert known.update("vitalflow/alerts/icu-1/icu-1-bed-02/spo2-low", encode_alert(alert)) is None, "another's place"
+    assert known.alerts(NOW, worker_online=True) == [alert]
 
 
 def test_after_a_new_connection_an_alert_is_doubted_until_it_is_told_again() -> None:
@@ -66,12 +66,12 @@ def test_after_a_new_connection_an_alert_is_doubted_until_it_is_told_again() -> 
     known = board(first, second)
     known.connected(NOW)
     assert known.stale() == {first.alert_id, second.alert_id}
-    known.take(topic(first), encode_alert(first))
+    known.update(topic(first), encode_alert(first))
     assert known.stale() == {second.alert_id}
-    assert known.alerts(NOW, worker_there=True) == [first, second]
+    assert known.alerts(NOW, worker_online=True) == [first, second]
     later = NOW + REPLAY_GRACE
-    assert known.alerts(later, worker_there=False) == [first, second], "a worker that is away clears nothing"
-    assert known.alerts(later, worker_there=True) == [first]
+    assert known.alerts(later, worker_online=False) == [first, second], "a worker that is away clears nothing"
+    assert known.alerts(later, worker_online=True) == [first]
 
 
 def test_the_highest_priority_comes_first_and_then_the_newest() -> None:
@@ -81,21 +81,21 @@ def test_the_highest_priority_comes_first_and_then_the_newest() -> None:
         made_alert(rule="c", priority=Priority.MEDIUM, ago=2),
         made_alert(rule="d", priority=Priority.HIGH, ago=40),
     ]
-    assert [alert.rule for alert in alert_format.in_order(alerts)] == ["d", "b", "c", "a"]
+    assert [alert.rule for alert in alert_format.sort_alerts(alerts)] == ["d", "b", "c", "a"]
 
 
 def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_brackets() -> None:
     assert [alert_format.badge(p) for p in Priority] == ["!!! high", "!! medium", "! low"]
     assert alert_format.badge(Priority.MEDIUM, "technical") == "[!!] medium"
     styles = {
-        alert_format.style(made_alert(priority=priority, kind=kind, state=state))
+        alert_format.badge_style(made_alert(priority=priority, kind=kind, state=state))
         for priority in Priority
         for kind in ("physiological", "technical")
         for state in (State.ACTIVE, State.ACKNOWLEDGED)
     }
     assert len(styles) == 9, "of one that is silenced, the kind is told by the mark alone"
     for priority, colour in alert_format.COLOURS.items():
-        assert colour in alert_format.style(made_alert(priority=priority))
+        assert colour in alert_format.badge_style(made_alert(priority=priority))
 
 
 @pytest.mark.parametrize(
