@@ -1,0 +1,49 @@
+"""The documentation names only files, settings and make targets that exist. `make docs` checks links between pages."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from stack.programs import CHECKOUT
+
+PAGES = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md"), CHECKOUT / "sql/README.md"]
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+HISTORY = CHECKOUT / "CHANGELOG.md"  # names what does not exist any more
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+FOLDERS = "vitals|mqtt|sql|identity|devices|ingest|alerts|station|stack|grafana|bench|tests|mosquitto|docs|vitalflow"
+
+
+@EACH_PAGE
+def test_every_linked_file_exists(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXTS[page])
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@EACH_PAGE
+def test_every_named_file_exists(page: Path) -> None:
+    if page != HISTORY:
+        names = re.findall(rf"`((?:{FOLDERS})/[\w./-]+)`", TEXTS[page])
+        assert [name for name in names if not (CHECKOUT / name).exists() and "NNNN" not in name] == []
+
+
+@EACH_PAGE
+def test_every_named_setting_exists(page: Path) -> None:
+    if page != HISTORY:
+        known = re.findall(r"VITALFLOW_\w+", "".join(map(Path.read_text, SETTINGS)))
+        names = {name.removesuffix("_FILE") for name in re.findall(r"VITALFLOW_[A-Z_]+[A-Z]", TEXTS[page])}
+        assert names - set(known) == set()
+
+
+SETTINGS = [CHECKOUT / ".env.example", CHECKOUT / "stack/envfile.py"]
+
+
+def test_every_page_is_on_the_documentation_site() -> None:
+    site = (CHECKOUT / "zensical.toml").read_text()
+    assert [str(page) for page in PAGES if f'"{page.relative_to(CHECKOUT)}"' not in site] == []
+
+
+def test_every_make_target_exists() -> None:
+    makefile = (CHECKOUT / "Makefile").read_text()
+    targets = {target for text in TEXTS.values() for target in re.findall(r"`make ([a-z-]+)", text)}
+    assert {target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)} == set()
