@@ -34,7 +34,7 @@ class _Bed(msgspec.Struct):
 
 
 class _Frame(msgspec.Struct):
-    whole: bool = False
+    snapshot: bool = False
     beds: list[_Bed] = []
 
 
@@ -166,7 +166,7 @@ async def _read(port: int, name: str, latencies: list[float], counting: asyncio.
                 continue
             now = time.time() * 1000
             frame = _decode(line[6:])
-            if not frame.whole:
+            if not frame.snapshot:
                 latencies.extend(now - bed.time for bed in frame.beds if bed.time)
     finally:
         writer.close()

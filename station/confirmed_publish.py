@@ -17,11 +17,9 @@ TAKEN_S = 3.0  # seconds for the broker to take it
 async def publish_confirmed(client: Client | None, topic: str, payload: bytes, *, retain: bool = False) -> None:
     """Publish; raises TransientError, in words for the page, where there is no connection or no acknowledgement in time."""
     if client is None:
-        raise TransientError("nothing was sent: the broker is away")
+        raise TransientError("nothing was sent: no connection to the broker")
     try:
         async with asyncio.timeout(TAKEN_S):
             await publish(client, topic, payload, retain)
     except (MqttError, TimeoutError):
-        raise TransientError(
-            "the broker did not take it; look at the page, and ask again where it is still so"
-        ) from None
+        raise TransientError("the broker did not confirm it; check the page before trying again") from None

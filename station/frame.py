@@ -47,7 +47,7 @@ class BedView(Struct, frozen=True, omit_defaults=True):
     online: bool = True
     silent_after: float = SILENT_AFTER.total_seconds()
     values: dict[str, tuple[float, float]] = {}
-    off: tuple[str, ...] = ()
+    sensor_off: tuple[str, ...] = ()
     on_oxygen: bool | None = None
     consciousness: str | None = None
     news2: ScoreView | None = None
@@ -55,7 +55,7 @@ class BedView(Struct, frozen=True, omit_defaults=True):
 
 
 class AlertView(Struct, frozen=True, omit_defaults=True):
-    """An open alert. `key` is ward, device and rule, as its topic has them; `seen`: when `by` acknowledged it."""
+    """An open alert. `key` is ward, device and rule, as in its topic."""
 
     key: str
     id: str
@@ -72,8 +72,8 @@ class AlertView(Struct, frozen=True, omit_defaults=True):
     revision: int
     patient: str | None = None
     sign: str | None = None
-    by: str | None = None
-    seen: int | None = None
+    acknowledged_by: str | None = None
+    acknowledged_at: int | None = None
     paused_until: int | None = None
     stale: bool = False
 
@@ -87,16 +87,16 @@ class OutageView(Struct, frozen=True):
 
 
 class Frame(Struct, frozen=True, omit_defaults=True):
-    """One message to the browsers. A `whole` one forgets all before it; else it follows frame `number` - 1."""
+    """One message to the browsers. A `snapshot` replaces all before it; any other frame follows `number` - 1."""
 
     number: int
     at: int
-    whole: bool = False
+    snapshot: bool = False
     beds: list[BedView] = []
-    gone: list[str] = []
+    removed_beds: list[str] = []
     alerts: list[AlertView] = []
-    over: list[str] = []
-    away: list[OutageView] = []
+    removed_alerts: list[str] = []
+    outages: list[OutageView] = []
 
 
 def hello(version: str, *, history: bool) -> dict[str, Any]:
@@ -127,8 +127,8 @@ def hello(version: str, *, history: bool) -> dict[str, Any]:
 
 def hello_for(told: dict[str, Any], name: str, viewable: WardScope, actionable: WardScope) -> bytes:
     """The same for one person: the name, and the wards to see and to act in; null for all."""
-    person = {"name": alert_format.sanitize(name), "sees": viewable.as_list(), "acts": actionable.as_list()}
-    return _encode({**told, "person": person})
+    user = {"name": alert_format.sanitize(name), "viewable": viewable.as_list(), "actionable": actionable.as_list()}
+    return _encode({**told, "user": user})
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class DeltaEncoder:
         self._devices.update(bed.device for bed in beds)
         self._keys.update(alert.key for alert in alerts)
         return _encode(
-            Frame(self.number, unix_ms(now), whole=True, beds=beds, alerts=alerts, away=outage_views(ward, now))
+            Frame(self.number, unix_ms(now), snapshot=True, beds=beds, alerts=alerts, outages=outage_views(ward, now))
         )
 
     def changes(self, collect_changes: Changes, now: datetime, *, due: bool) -> bytes | None:

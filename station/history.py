@@ -92,7 +92,7 @@ class History:
 
     async def _ask(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         if self._url is None:
-            raise TransientError("there is no history: VITALFLOW_READER_URL is not set")
+            raise TransientError("this station has no database: VITALFLOW_READER_URL is not set")
         try:
             async with asyncio.timeout(QUERY_TIMEOUT_S), self._turn:
                 connection = await self._connect()
@@ -110,4 +110,4 @@ class History:
                 else str(error)
             )
             log.warning("no answer from the database: %s", told or "it took too long")
-            raise TransientError("the database does not answer now") from None
+            raise TransientError("the database does not respond") from None

@@ -54,7 +54,7 @@ class PendingCommands:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await asked.answer
         except TimeoutError:
-            raise TransientError("no answer from the alert worker; is it away?") from None
+            raise TransientError("the alert service did not respond; check the alert before trying again") from None
         finally:
             self._waiting.remove(asked)
 

@@ -93,23 +93,27 @@ class Services:
         """All that are away; while the broker is, of the services nothing is known and nothing said."""
         found = []
         if self._connected_at is None:
-            told = f"The broker is away ({self._why}): nothing on this page is current"
-            found.append(Outage("broker", self._broker_lost_at, told))
+            text = f"No connection to the monitors ({self._why}). Nothing on this page is current."
+            found.append(Outage("broker", self._broker_lost_at, text))
         else:
             for name, service in self._services.items():
                 since = service.left_at or service.beat or self._connected_at
                 if service.left_at is not None or now - since > MISSING_AFTER:
-                    found.append(Outage(name, since, f"{name} is away: {_meaning(name)}"))
+                    found.append(Outage(name, since, _outage_text(name)))
         if self._database_lost_at is not None:
             found.append(
-                Outage("database", self._database_lost_at, "The database is away: there is no history to show")
+                Outage(
+                    "database",
+                    self._database_lost_at,
+                    "The database does not respond. Trends and past alerts are not available.",
+                )
             )
         return found
 
 
-def _meaning(name: str) -> str:
+def _outage_text(name: str) -> str:
     if name.startswith("alerts"):
-        return "no alarm is raised, watch the patients"
+        return "The alert service is down. No alarms will sound: watch the patients directly."
     if name.startswith("ingest"):
-        return "readings are shown but not stored; they wait at the broker"
-    return "what it does is not done"
+        return "Recording is interrupted. Live values are shown; they will be stored later."
+    return f"The service {name} is down."

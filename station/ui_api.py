@@ -44,7 +44,7 @@ class NewLimits(BaseModel):
     spo2_scale: int | None = None
 
 
-READ_ONLY_MESSAGE = "you may look at this ward, and change nothing; whoever enrols people can let you"
+READ_ONLY_MESSAGE = "you have read-only access to this ward; an administrator can change that"
 
 
 def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publish) -> APIRouter:
@@ -85,7 +85,7 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
             None,
         )
         if alert is None:
-            raise HTTPException(409, "this alert is over")
+            raise HTTPException(409, "this alert has ended")
         if not visitor.actionable.includes(alert.ward):
             raise HTTPException(403, READ_ONLY_MESSAGE)
         command = Command(by=visitor.name, action=asked.action, seconds=asked.seconds, time=datetime.now(UTC))
@@ -102,7 +102,7 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
         """What can be set for a bed: the rules with their limits, and its own over them."""
         bed = ward.beds.get(device)
         if ward.rules is None:
-            nothing = {"problem": "the alert worker has not told its rules; is it away?"}
+            nothing = {"problem": "the alert service has not published its rules; it may be down"}
             return Response(msgspec.json.encode(nothing), media_type="application/json")
         own = bed.limits if bed is not None and visitor.viewable.includes(bed.snapshot.bed.ward) else None
         told = {
@@ -117,11 +117,11 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
         """Set a bed's own limits, or take them away; refused as a whole, with every reason."""
         bed = ward.beds.get(asked.device)
         if bed is None or not visitor.viewable.includes(bed.snapshot.bed.ward):
-            raise HTTPException(404, "there is no such bed any more")
+            raise HTTPException(404, "this bed no longer exists")
         if not visitor.actionable.includes(bed.snapshot.bed.ward):
             raise HTTPException(403, READ_ONLY_MESSAGE)
         if ward.rules is None:
-            raise HTTPException(503, "the alert worker has not told its rules; is it away?")
+            raise HTTPException(503, "the alert service has not published its rules; it may be down")
         payload = b""
         if asked.limits or asked.spo2_scale is not None:
             try:

@@ -1,6 +1,6 @@
 """Who is it? Stands behind `guard` and before everything that tells of patients: nobody comes by who is not signed in.
 
-A browser shows the cookie of its login; a script shows name and password with each question to the API (HTTP Basic).
+A browser shows the cookie of its login; a script sends name and password with each request to the API (HTTP Basic).
 What is open to all is listed here; what is not in the list is shut, so that a new page is shut until somebody thinks.
 """
 
@@ -72,7 +72,7 @@ class AuthMiddleware:
         except (InvalidCredentials, ValueError) as wrong:
             return JSONResponse({"detail": str(wrong)}, 401, {"WWW-Authenticate": CHALLENGE})
         except TransientError as away:
-            return JSONResponse({"detail": f"nobody can be verified now: {away}"}, 503)
+            return JSONResponse({"detail": f"names and passwords cannot be checked now: {away}"}, 503)
         return None
 
     def _reject(self, request: Request) -> Response:
@@ -82,7 +82,7 @@ class AuthMiddleware:
             return RedirectResponse(f"/signin?to={quote(back, safe='')}", 303)
         # Not to a browser, which would ask for a password in a window of its own.
         script = path.startswith(API_PREFIXES) and not {"sec-fetch-mode", "cookie"} & set(request.headers)
-        told = "sign in first; a script shows name and password with each question, as curl --user does"
+        told = "sign in first; a script sends name and password with each request, as curl --user does"
         return JSONResponse({"detail": told}, 401, {"WWW-Authenticate": CHALLENGE} if script else None)
 
 

@@ -40,7 +40,7 @@ def auth_routes(people: SessionManager, cookie: str) -> APIRouter:
         except InvalidCredentials as wrong:
             return JSONResponse(_told(wrong), 401)
         except TransientError as away:
-            return JSONResponse({"detail": f"Nobody can be verified now: {away}."}, 503)
+            return JSONResponse({"detail": f"Signing in is not possible now: {away}."}, 503)
         answer = JSONResponse({"name": person.name})
         # What the browser's own address line says: a proxy before us may be the one that encrypts.
         secure = urlsplit(request.headers.get("origin", "")).scheme == "https" or request.url.scheme == "https"

@@ -32,9 +32,9 @@ MAX_USERS = 500
 MAX_SESSIONS_PER_USER = 50  # of one person; the one that was not used for longest goes
 MAX_PASSWORD = 1000  # characters
 
-WRONG_CREDENTIALS = "the name or the password is not right"
-REVOKED = "Your login has ended: the broker does not know you any more. Ask who enrols people here."
-IDLE = "Your login has ended, because no page was open for half an hour."
+WRONG_CREDENTIALS = "wrong name or password"
+REVOKED = "Your login has ended: your access was revoked or your password was changed. Ask your administrator."
+IDLE = "Your login has ended because no page was open for half an hour."
 SIGNED_OUT = "You have signed out."
 
 
@@ -103,11 +103,11 @@ class SessionManager:
                     known = await self._connect_user(key, name, password)
             except TimeoutError:
                 self._attempts.good(name, address)
-                raise TransientError("the broker is away (it does not answer)") from None
+                raise TransientError("the broker does not respond") from None
             except InvalidCredentials as unwanted:
                 self.refused += 1
                 # Without the name: it may be a password in the wrong field.
-                log.warning("somebody from %s was not let in", address)
+                log.warning("login failed from %s", address)
                 raise InvalidCredentials(WRONG_CREDENTIALS) from unwanted
             except TransientError:
                 self._attempts.good(name, address)

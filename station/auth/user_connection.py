@@ -85,7 +85,7 @@ class UserConnection:
                 await self._visit()
             except MqttConnectError as error:
                 if _code(error) in UNWANTED:
-                    self._fail(InvalidCredentials("the broker knows no such user, or the password is another"))
+                    self._fail(InvalidCredentials("the broker rejected the name or the password"))
                     return
                 told = describe_error(error, self._broker)
             except MqttError as error:
@@ -94,7 +94,7 @@ class UserConnection:
                 self._fail(unwanted)
                 return
             if not self.verified.done():
-                self._fail(TransientError(f"the broker is away ({told})"))
+                self._fail(TransientError(f"no connection to the broker ({told})"))
                 return
             # After a steady connection without a pause, so that a revoked user is signed out at once.
             if clock() - since > RETRY_S[1]:

@@ -1,82 +1,113 @@
-// The open alerts: what sounds first, who has seen it, and the buttons to say so.
+// The open alerts, the most urgent first, with their buttons.
 
-import { act } from "./acts.js";
-import { attribute, bedAddress, el, name, text } from "./dom.js";
-import { mayAct, now, store, watched } from "./store.js";
-import { badge, inOrder, RANKS, span, standing } from "./words.js";
+import { sendAlertCommand } from "./api.js";
+import { bedUrl, el, nameElement, setAttribute, setText } from "./dom.js";
+import { formatDuration, PRIORITY_RANKS, priorityBadge, sortByUrgency, stateText } from "./format.js";
+import { alertsAreMonitored, mayModify, now, store } from "./store.js";
 
-/** A list of alerts that keeps its rows, so that a button does not vanish under a finger. */
+/** @typedef {import("./types.js").Alert} Alert */
+
+/** A list of alerts that reuses its rows, so that a button is not replaced while it is being pressed. */
 export class AlertList {
-  constructor({ withPlace }) {
-    this.withPlace = withPlace;
+  /** @param {{ withBed: boolean }} options `withBed`: show which bed each alert belongs to */
+  constructor({ withBed }) {
+    this.withBed = withBed;
+    /** @type {Map<string, AlertRow>} */
     this.rows = new Map();
     this.node = el("ul", { class: "alerts" });
   }
 
+  /**
+   * @param {Alert[]} alerts
+   * @param {number} at
+   */
   update(alerts, at) {
     const keys = new Set(alerts.map((alert) => alert.key));
     for (const [key, row] of this.rows) {
       if (keys.has(key)) continue;
-      const had = row.node.contains(document.activeElement);
-      const after = row.node.nextElementSibling ?? row.node.previousElementSibling;
+      const hadFocus = row.node.contains(document.activeElement);
+      const neighbour = row.node.nextElementSibling ?? row.node.previousElementSibling;
       row.node.remove();
       this.rows.delete(key);
-      if (had) after?.querySelector("button:not([hidden])")?.focus();
+      if (hadFocus) /** @type {HTMLElement | null | undefined} */ (neighbour?.querySelector("button:not([hidden])"))?.focus();
     }
-    alerts.forEach((alert, place) => {
+    alerts.forEach((alert, index) => {
       let row = this.rows.get(alert.key);
-      if (!row) this.rows.set(alert.key, (row = new Row(alert, this.withPlace)));
+      if (!row) this.rows.set(alert.key, (row = new AlertRow(alert, this.withBed)));
       row.update(alert, at);
-      if (this.node.children[place] !== row.node) this.node.insertBefore(row.node, this.node.children[place] ?? null);
+      if (this.node.children[index] !== row.node) this.node.insertBefore(row.node, this.node.children[index] ?? null);
     });
   }
 
-  /** The alert that has the focus, or the first. */
+  /** The alert whose row has the keyboard focus. */
   selected() {
     for (const row of this.rows.values()) if (row.node.contains(document.activeElement)) return row.alert;
     return null;
   }
 }
 
-class Row {
-  constructor(alert, withPlace) {
+class AlertRow {
+  /**
+   * @param {Alert} alert
+   * @param {boolean} withBed
+   */
+  constructor(alert, withBed) {
     this.alert = alert;
-    const button = (label, action) => el("button", { type: "button", on: { click: (event) => act(this.alert, action, event.currentTarget) } }, label);
+    /**
+     * @param {string} label
+     * @param {"acknowledge" | "pause_audio" | "resume_audio"} action
+     */
+    const button = (label, action) => el("button", {
+      type: "button", on: { click: (/** @type {any} */ event) => sendAlertCommand(this.alert, action, event.currentTarget) },
+    }, label);
     this.acknowledge = button("Acknowledge", "acknowledge");
     this.acknowledge.classList.add("primary");
     this.pause = button("Pause audio", "pause_audio");
     this.resume = button("Resume audio", "resume_audio");
     this.badge = el("span", { class: "badge" });
     this.text = el("bdi", { class: "text" });
-    this.standing = el("bdi", { class: "standing" });
+    this.state = el("bdi", { class: "state" });
     this.age = el("span", { class: "age" });
-    const place = withPlace
-      ? el("a", { class: "place", href: store.beds.has(alert.device) ? bedAddress(alert.device) : undefined },
-        name(alert.name, { class: "bed" }), name(alert.ward, { class: "of" }), alert.patient ? name(alert.patient, { class: "whom" }) : null)
+    const bed = withBed
+      ? el("a", { class: "bed-link", href: store.beds.has(alert.device) ? bedUrl(alert.device) : undefined },
+        nameElement(alert.name, { class: "bed" }), nameElement(alert.ward, { class: "ward-name" }),
+        alert.patient ? nameElement(alert.patient, { class: "patient-id" }) : null)
       : null;
-    this.node = el("li", { class: "alert" }, this.badge, place, el("div", { class: "what" }, this.text, this.standing), this.age,
+    this.node = el("li", { class: "alert" }, this.badge, bed, el("div", { class: "message" }, this.text, this.state), this.age,
       el("div", { class: "buttons" }, this.resume, this.pause, this.acknowledge));
   }
 
+  /**
+   * @param {Alert} alert
+   * @param {number} at
+   */
   update(alert, at) {
     this.alert = alert;
-    text(this.badge, badge(alert));
-    text(this.text, alert.text);
-    text(this.standing, `${standing(alert, at)}${alert.stale ? ", perhaps out of date" : ""}`);
-    text(this.age, span((at - alert.raised) / 1000));
-    for (const [key, value] of Object.entries({ priority: alert.priority, kind: alert.kind, state: alert.state })) attribute(this.node, `data-${key}`, value);
-    attribute(this.node, "data-stale", alert.stale ? "true" : null);
-    const looks = !mayAct(alert.ward);
-    this.acknowledge.hidden = looks || alert.state === "acknowledged";
-    this.pause.hidden = looks || alert.state !== "active";
-    this.resume.hidden = looks || alert.state !== "audio_paused";
-    for (const button of [this.acknowledge, this.pause, this.resume]) attribute(button, "aria-label", `${button.textContent}: ${alert.name}, ${alert.text}`);
+    setText(this.badge, priorityBadge(alert));
+    setText(this.text, alert.text);
+    setText(this.state, `${stateText(alert, at)}${alert.stale ? ", may be out of date" : ""}`);
+    setText(this.age, formatDuration((at - alert.raised) / 1000));
+    setAttribute(this.node, "data-priority", alert.priority);
+    setAttribute(this.node, "data-kind", alert.kind);
+    setAttribute(this.node, "data-state", alert.state);
+    setAttribute(this.node, "data-stale", alert.stale ? "true" : null);
+    const readOnly = !mayModify(alert.ward);
+    this.acknowledge.hidden = readOnly || alert.state === "acknowledged";
+    this.pause.hidden = readOnly || alert.state !== "active";
+    this.resume.hidden = readOnly || alert.state !== "audio_paused";
+    for (const button of [this.acknowledge, this.pause, this.resume]) {
+      setAttribute(button, "aria-label", `${button.textContent}: ${alert.name}, ${alert.text}`);
+    }
   }
 }
 
 export class AlertsPage {
-  constructor(tools, page) {
-    this.list = new AlertList({ withPlace: true });
+  /**
+   * @param {HTMLElement} _tools
+   * @param {HTMLElement} page
+   */
+  constructor(_tools, page) {
+    this.list = new AlertList({ withBed: true });
     this.summary = el("p", { class: "lead" });
     page.append(el("section", { class: "wide" }, el("h1", {}, "Open alerts"), this.summary, this.list.node));
   }
@@ -85,12 +116,13 @@ export class AlertsPage {
     if (store.hello) this.tick(now());
   }
 
+  /** @param {number} at */
   tick(at) {
-    const alerts = inOrder(store.alerts.values());
+    const alerts = sortByUrgency(store.alerts.values());
     this.list.update(alerts, at);
-    const loud = alerts.filter((alert) => alert.state === "active").length;
-    const told = alerts.length === 0 ? "No alert is open." : `${alerts.length} open, ${loud} not yet seen.`;
-    text(this.summary, watched() ? told : `${told} Perhaps out of date.`);
+    const active = alerts.filter((alert) => alert.state === "active").length;
+    const summary = alerts.length === 0 ? "No open alerts." : `${alerts.length} open, ${active} active.`;
+    setText(this.summary, alertsAreMonitored() ? summary : `${summary} May be out of date.`);
   }
 
   selected() {
@@ -100,7 +132,13 @@ export class AlertsPage {
   close() {}
 }
 
-/** How many of each priority, the highest first. */
-export function counts(alerts) {
-  return Object.keys(RANKS).map((priority) => [priority, alerts.filter((alert) => alert.priority === priority)]).filter(([, of]) => of.length);
+/**
+ * The alerts of each priority that has any, the highest first.
+ * @param {Alert[]} alerts
+ * @returns {[string, Alert[]][]}
+ */
+export function groupByPriority(alerts) {
+  return Object.keys(PRIORITY_RANKS)
+    .map((priority) => /** @type {[string, Alert[]]} */ ([priority, alerts.filter((alert) => alert.priority === priority)]))
+    .filter(([, group]) => group.length);
 }

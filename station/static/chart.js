@@ -1,8 +1,8 @@
 // A curve over hours or days: the average with the band from lowest to highest, a time axis, and the values under the pointer.
 
-import { el, text } from "./dom.js";
-import { prepare } from "./strip.js";
-import { moment, shown } from "./words.js";
+import { el, setAttribute, setText } from "./dom.js";
+import { prepareCanvas } from "./strip.js";
+import { formatDateTime, formatValue } from "./format.js";
 
 const LEFT = 40, BOTTOM = 18, TOP = 6, RIGHT = 8; // pixels around the plot
 const STEPS = [60, 300, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 604800]; // seconds
@@ -25,13 +25,16 @@ export class Chart {
    */
   set(data) {
     this.data = data;
+    setAttribute(this.canvas, "aria-label", data.label);
     this.draw();
   }
+
+  close() {}
 
   draw() {
     const { data, row } = this;
     if (!data || !this.canvas.isConnected) return;
-    const { context, width, height } = prepare(this.canvas);
+    const { context, width, height } = prepareCanvas(this.canvas);
     const style = getComputedStyle(this.canvas);
     const colour = style.getPropertyValue(`--${row.key}`).trim() || style.color;
     const plot = { left: LEFT, top: TOP, width: width - LEFT - RIGHT, height: height - TOP - BOTTOM };
@@ -173,11 +176,11 @@ export class Chart {
       context.beginPath();
       context.arc(at, y(value), 3.5, 0, 7);
       context.fill();
-      return shown(value, sign);
+      return formatValue(value, sign);
     }).join("/");
     const first = data.columns[0], sign = this.row.signs[0];
-    const band = first.min && first.min[place] !== null ? ` (${shown(first.min[place], sign)} to ${shown(first.max[place], sign)})` : "";
-    text(this.tip, `${moment(data.times[place] * 1000, Date.now())}  ${said} ${this.row.unit}${band}`);
+    const band = first.min && first.min[place] !== null ? ` (${formatValue(first.min[place], sign)} to ${formatValue(first.max[place], sign)})` : "";
+    setText(this.tip, `${formatDateTime(data.times[place] * 1000, Date.now())}  ${said} ${this.row.unit}${band}`);
     this.tip.hidden = false;
     this.tip.style.left = `${Math.min(Math.max(at, 90), plot.left + plot.width - 80)}px`;
   }

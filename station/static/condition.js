@@ -1,27 +1,44 @@
-// What to call a bed, worked out here again and again, because silence is something that no message tells.
+// The condition of a bed. Computed from the clock at each tick, because no message announces silence.
 
-/** WAITING, OFFLINE, SILENT, SENSOR OFF or LIVE. Silence comes first: no old reading is an all-clear. */
-export function condition(bed, now) {
+/**
+ * Silence has precedence: an old reading is never shown as normal.
+ * @param {import("./types.js").Bed} bed
+ * @param {number} now unix milliseconds
+ * @returns {import("./types.js").Condition}
+ */
+export function bedCondition(bed, now) {
   if (!bed.online) return "OFFLINE";
   if (bed.time === undefined) return "WAITING";
   if (now - bed.time > bed.silent_after * 1000) return "SILENT";
-  return bed.off.length ? "SENSOR OFF" : "LIVE";
+  return bed.sensor_off.length ? "SENSOR OFF" : "LIVE";
 }
 
-/** Seconds since the last reading. */
-export function age(bed, now) {
+/**
+ * Seconds since the last reading; null where there was none.
+ * @param {import("./types.js").Bed} bed
+ * @param {number} now unix milliseconds
+ */
+export function readingAge(bed, now) {
   return bed.time === undefined ? null : Math.max(0, (now - bed.time) / 1000);
 }
 
-/** One sign of a bed: its value, whether it is held from an earlier reading, off the patient, or beyond its critical limit. */
-export function reading(bed, sign, hello, now) {
-  if (bed.off.includes(sign.key)) return { state: "off" };
-  const found = bed.values[sign.key];
-  if (!found) return { state: "none" };
-  const [value, held] = found;
-  const old = (now - bed.time) / 1000 + held;
-  if (old > hello.held_for_s) return { state: "none" };
+/**
+ * The state of one sign: its value, whether it was measured with the last reading ("now") or earlier ("held"), and
+ * whether it is above or below its critical limit.
+ * @param {import("./types.js").Bed} bed
+ * @param {import("./types.js").Sign} sign
+ * @param {{ held_for_s: number }} hello
+ * @param {number} now unix milliseconds
+ * @returns {import("./types.js").SignState}
+ */
+export function signState(bed, sign, hello, now) {
+  if (bed.sensor_off.includes(sign.key)) return { state: "off" };
+  const measured = bed.values[sign.key];
+  if (!measured || bed.time === undefined) return { state: "none" };
+  const [value, older] = measured;
+  const age = (now - bed.time) / 1000 + older;
+  if (age > hello.held_for_s) return { state: "none" };
   const beyond = sign.critical_above !== null && value > sign.critical_above ? "above"
     : sign.critical_below !== null && value < sign.critical_below ? "below" : null;
-  return { state: held > 0 ? "held" : "now", value, old, beyond };
+  return { state: older > 0 ? "held" : "now", value, age, beyond };
 }

@@ -1,139 +1,176 @@
-// A bed's own limits: shown beside those of the rules, changed in a form. The station refuses what contradicts itself.
+// The limits of a bed: shown with the default limits of the alert rules, changed in a form. The station validates them.
 
-import { say, send } from "./acts.js";
-import { el, text } from "./dom.js";
-import { hasEnded } from "./session.js";
-import { mayAct, store } from "./store.js";
+import { getJson, sendJson } from "./api.js";
+import { el, openDialog, setText } from "./dom.js";
+import { toSentence } from "./format.js";
+import { showNotice } from "./notice.js";
+import { mayModify, store } from "./store.js";
+
+/**
+ * @typedef {{ name: string, text: string, sign: string | null, unit: string, above: boolean, levels: { priority: string, limit: number }[] }} Rule
+ * @typedef {{ by: string, patient_id?: string, limits?: Record<string, number | (number | null)[]>, spo2_scale?: number }} OwnLimits
+ * @typedef {{ rules: Rule[], own: OwnLimits | null, spo2_scale: number }} Limits
+ */
+
+/**
+ * The bed's own limits where they apply to this patient; null where there are none or they were set for another one.
+ * @param {OwnLimits | null | undefined} own
+ * @param {string | undefined} patient
+ */
+export function applicableLimits(own, patient) {
+  return own && !(own.patient_id && patient && own.patient_id !== patient) ? own : null;
+}
+
+/**
+ * The limits of a rule as they apply; `own`: whether the bed has a limit of its own.
+ * @param {Rule} rule
+ * @param {OwnLimits | null} own
+ */
+export function effectiveLevels(rule, own) {
+  const set = own?.limits?.[rule.name];
+  const values = set === undefined ? [] : Array.isArray(set) ? set : [set];
+  return rule.levels.map((level, index) => {
+    const value = values[index] ?? null;
+    return { value: value ?? level.limit, priority: level.priority, own: value !== null };
+  });
+}
+
+/**
+ * The numbers of a rule's fields; null for an empty field, NaN where a text is no number. A comma is a decimal point.
+ * @param {string[]} texts
+ */
+export function parseLimits(texts) {
+  return texts.map((text) => (text.trim() === "" ? null : Number(text.trim().replace(",", "."))));
+}
+
+/**
+ * Whose limits these are, for the note above the table.
+ * @param {OwnLimits | null} own
+ * @param {string | undefined} patient
+ */
+export function limitsNote(own, patient) {
+  if (!own) return "Default limits.";
+  const patientText = own.patient_id ? ` for ${own.patient_id}` : "";
+  if (applicableLimits(own, patient)) return `Set by ${own.by}${patientText}, marked with •.`;
+  return `Set by ${own.by}${patientText}, who is not in this bed now. Default limits apply.`;
+}
+
+/** @param {number} value */
+export function formatLimit(value) {
+  return String(Number(value.toFixed(2)));
+}
 
 export class LimitsPanel {
-  constructor(device, changed) {
+  /**
+   * @param {string} device
+   * @param {() => void} onChange called after the limits were fetched
+   */
+  constructor(device, onChange) {
     this.device = device;
-    this.changed = changed;
-    this.told = null;
+    this.onChange = onChange;
+    /** @type {Limits | null} */
+    this.limits = null;
     this.note = el("p", { class: "note" });
     this.rows = el("tbody");
-    this.button = el("button", { type: "button", on: { click: () => this.form() } }, "Change");
+    this.button = el("button", { type: "button", on: { click: () => this.openForm() } }, "Change");
     this.node = el("section", { "aria-labelledby": "limits-title" },
       el("div", { class: "panelhead" }, el("h2", { id: "limits-title" }, "Limits"), this.button), this.note,
-      el("table", { class: "limits" }, el("caption", { class: "unseen" }, "Limits of this bed"),
+      el("table", { class: "limits" }, el("caption", { class: "visually-hidden" }, "Limits of this bed"),
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Rule"), el("th", { scope: "col" }, "Limits, mild to severe"))), this.rows));
   }
 
+  get patient() {
+    return store.beds.get(this.device)?.patient;
+  }
+
   async fetch() {
-    if (this.asking) return;
-    this.asking = true;
-    try {
-      const answer = await fetch(`/ui/limits?device=${encodeURIComponent(this.device)}`);
-      if (hasEnded(answer)) return;
-      const told = await answer.json();
-      this.told = answer.ok && !told.problem ? told : null;
-      text(this.note, this.told ? this.whose() : told.problem ?? told.detail);
-    } catch {
-      this.told = null;
-      text(this.note, "the station does not answer");
-    }
-    this.asking = false;
+    if (this.fetching) return;
+    this.fetching = true;
+    const answer = await getJson(`/ui/limits?device=${encodeURIComponent(this.device)}`);
+    this.fetching = false;
+    this.limits = answer.problem ? null : answer;
+    setText(this.note, this.limits ? limitsNote(this.limits.own, this.patient) : toSentence(answer.problem));
     this.show();
-    this.changed();
+    this.onChange();
   }
 
-  whose() {
-    const own = this.told.own;
-    if (!own) return "Those of the rules.";
-    const patient = store.beds.get(this.device)?.patient;
-    const idle = own.patient_id && patient && own.patient_id !== patient;
-    const forWhom = own.patient_id ? ` for ${own.patient_id}` : "";
-    return idle ? `Set by ${own.by}${forWhom}, who is not here now: those of the rules hold.` : `Set by ${own.by}${forWhom}; marked with •.`;
-  }
-
-  own() {
-    const own = this.told?.own;
-    const patient = store.beds.get(this.device)?.patient;
-    return own && !(own.patient_id && patient && own.patient_id !== patient) ? own : null;
-  }
-
-  /** The limits of a rule as they hold here: { value, priority, own } for each level. */
+  /** @param {Rule} rule */
   levels(rule) {
-    const set = this.own()?.limits?.[rule.name];
-    const steps = set === undefined ? [] : Array.isArray(set) ? set : [set];
-    return rule.levels.map((level, place) => {
-      const own = steps[place] ?? null;
-      return { value: own ?? level.limit, priority: level.priority, own: own !== null };
-    });
+    return effectiveLevels(rule, applicableLimits(this.limits?.own, this.patient));
   }
 
-  /** For the charts: { sign, value, priority }. */
+  /** The limits as lines for the charts. */
   lines() {
-    return (this.told?.rules ?? []).filter((rule) => rule.sign).flatMap((rule) =>
-      this.levels(rule).map((level) => ({ sign: rule.sign, ...level })));
+    return (this.limits?.rules ?? []).flatMap((rule) =>
+      rule.sign === null ? [] : this.levels(rule).map((level) => ({ sign: /** @type {string} */ (rule.sign), ...level })));
   }
 
   show() {
     const bed = store.beds.get(this.device);
-    this.button.hidden = !this.told || !bed || !mayAct(bed.ward);
-    this.rows.replaceChildren(...(this.told?.rules ?? []).map((rule) => el("tr", {},
+    this.button.hidden = !this.limits || !bed || !mayModify(bed.ward);
+    this.rows.replaceChildren(...(this.limits?.rules ?? []).map((rule) => el("tr", {},
       el("th", { scope: "row" }, rule.text),
       el("td", {}, ...this.levels(rule).map((level) => el("span", { class: "limit", data: { priority: level.priority } },
-        `${rule.above ? ">" : "<"} ${number(level.value)}${level.own ? " •" : ""}`)), el("small", {}, rule.unit)))));
+        `${rule.above ? ">" : "<"} ${formatLimit(level.value)}${level.own ? " •" : ""}`)), el("small", {}, rule.unit)))));
   }
 
-  form() {
-    if (!this.told) return;
-    const patient = store.beds.get(this.device)?.patient;
-    const own = this.own();
+  openForm() {
+    if (!this.limits) return;
+    const { rules, spo2_scale: defaultScale } = this.limits;
+    const patient = this.patient;
+    const own = applicableLimits(this.limits.own, patient);
     const problem = el("p", { class: "problem", role: "alert" });
-    const fields = this.told.rules.map((rule) => this.levels(rule).map((level, place) => el("input", {
-      type: "text", inputmode: "decimal", autocomplete: "off", size: 5, value: level.own ? number(level.value) : "",
-      placeholder: number(rule.levels[place].limit), "aria-label": `${rule.text}, ${level.priority}, ${rule.above ? "above" : "below"}`,
+    const fields = rules.map((rule) => this.levels(rule).map((level, index) => el("input", {
+      type: "text", inputmode: "decimal", autocomplete: "off", size: 5, value: level.own ? formatLimit(level.value) : "",
+      placeholder: formatLimit(rule.levels[index].limit), "aria-label": `${rule.text}, ${level.priority}, ${rule.above ? "above" : "below"}`,
     })));
-    const scale = el("select", { id: "scale-field" }, el("option", { value: "" }, `As the rules: ${this.told.spo2_scale}`), el("option", { value: "1" }, "1"), el("option", { value: "2" }, "2, hypercapnic respiratory failure"));
+    const scale = el("select", { id: "scale-field" }, el("option", { value: "" }, `Default: ${defaultScale}`), el("option", { value: "1" }, "1"), el("option", { value: "2" }, "2, hypercapnic respiratory failure"));
     scale.value = own?.spo2_scale ? String(own.spo2_scale) : "";
-    const only = el("input", { type: "checkbox", id: "only-field", checked: own ? Boolean(own.patient_id) : Boolean(patient) });
+    const onlyPatient = el("input", { type: "checkbox", id: "only-field", checked: own ? Boolean(own.patient_id) : Boolean(patient) });
     const cancel = el("button", { type: "button" }, "Cancel");
-    const clear = el("button", { type: "button", hidden: !this.told.own }, "Back to the rules'");
+    const reset = el("button", { type: "button", hidden: !this.limits.own }, "Reset to defaults");
     const form = el("form", {},
       el("h2", { id: "form-title" }, "Limits of this bed"),
-      el("p", {}, "An empty field keeps what the rules say, which stands in it. They hold at once, for as long as this patient is here."),
-      el("div", { class: "fields" }, ...this.told.rules.map((rule, place) => el("div", { class: "field" },
+      el("p", {}, "An empty field uses the default, which is shown in it. Changes apply at once, for as long as this patient is in this bed."),
+      el("div", { class: "fields" }, ...rules.map((rule, index) => el("div", { class: "field" },
         el("span", {}, rule.text, el("small", {}, ` ${rule.above ? "above" : "below"}${rule.unit ? `, ${rule.unit}` : ""}`)),
-        el("span", { class: "steps" }, ...fields[place].map((field, step) => el("span", { data: { priority: rule.levels[step].priority } }, field)))))),
+        el("span", { class: "levels" }, ...fields[index].map((field, level) => el("span", { data: { priority: rule.levels[level].priority } }, field)))))),
       el("div", { class: "field" }, el("label", { for: "scale-field" }, "NEWS2 scale for saturation"), scale),
-      patient ? el("div", { class: "field check" }, only, el("label", { for: "only-field" }, "Only while the patient is ", el("bdi", {}, patient))) : null,
-      problem, el("div", { class: "buttons" }, clear, cancel, el("button", { class: "primary" }, "Set limits")));
+      patient ? el("div", { class: "field check" }, onlyPatient, el("label", { for: "only-field" }, "Only while the patient is ", el("bdi", {}, patient))) : null,
+      problem, el("div", { class: "buttons" }, reset, cancel, el("button", { class: "primary" }, "Set limits")));
     const dialog = el("dialog", { class: "broad", "aria-labelledby": "form-title" }, form);
-    document.body.append(dialog);
     const close = () => dialog.close();
     cancel.addEventListener("click", close);
-    dialog.addEventListener("close", () => dialog.remove());
+    /**
+     * @param {Record<string, unknown>} content
+     * @param {string} done
+     */
     const put = async (content, done) => {
-      const answer = await send("PUT", "/ui/limits", { device: this.device, ...content });
-      if (!answer.ok) {
-        text(problem, `Not set: ${answer.detail}`);
+      const result = await sendJson("PUT", "/ui/limits", { device: this.device, ...content });
+      if (!result.ok) {
+        setText(problem, `Not set: ${result.problem}`);
         problem.scrollIntoView({ block: "nearest" });
         return;
       }
       close();
-      say(done);
-      setTimeout(() => this.fetch(), 300);
+      showNotice(done);
+      setTimeout(() => this.fetch(), 300); // the limits return over MQTT
     };
-    clear.addEventListener("click", () => put({}, "The limits of the rules hold again"));
+    reset.addEventListener("click", () => put({}, "The default limits apply again."));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      /** @type {Record<string, (number | null)[]>} */
       const limits = {};
-      for (const [place, rule] of this.told.rules.entries()) {
-        const steps = fields[place].map((field) => (field.value.trim() === "" ? null : Number(field.value.trim().replace(",", "."))));
-        if (steps.some((step) => Number.isNaN(step))) {
-          text(problem, `Not set: ${rule.text}: expected numbers`);
+      for (const [index, rule] of rules.entries()) {
+        const values = parseLimits(fields[index].map((field) => field.value));
+        if (values.some((value) => Number.isNaN(value))) {
+          setText(problem, `Not set: ${rule.text}: expected numbers`);
           return;
         }
-        if (steps.some((step) => step !== null)) limits[rule.name] = steps;
+        if (values.some((value) => value !== null)) limits[rule.name] = values;
       }
-      put({ limits, spo2_scale: scale.value ? Number(scale.value) : null, patient_id: patient && only.checked ? patient : null }, "The limits hold from now on");
+      put({ limits, spo2_scale: scale.value ? Number(scale.value) : null, patient_id: patient && onlyPatient.checked ? patient : null }, "The new limits apply.");
     });
-    dialog.showModal();
+    openDialog(dialog);
   }
-}
-
-function number(value) {
-  return String(Number(value.toFixed(2)));
 }

@@ -1,139 +1,156 @@
-// The page: which of the pages it is, what stands on top of each, and when they are told. Drawn at most once a frame of the
-// screen, however much comes in.
+// The application: which page is shown, the bar on top of it, keys and sound. Drawn at most once per animation frame,
+// however many messages arrive.
 
-import { act, say } from "./acts.js";
-import { AlertsPage, counts } from "./alerts.js";
+import { AlertsPage, groupByPriority } from "./alerts.js";
+import { sendAlertCommand } from "./api.js";
 import { BedPage } from "./bed.js";
-import { el, text } from "./dom.js";
-import { keep, kept } from "./keep.js";
+import { byId, el, openDialog, setText } from "./dom.js";
+import { formatDuration, formatTime, PRIORITY_MARKS } from "./format.js";
+import { showNotice } from "./notice.js";
 import { signOut } from "./session.js";
-import { allow, audible, sound } from "./sound.js";
-import { connect, current, now, onChange, store, watched } from "./store.js";
-import { themed } from "./theme.js";
-import { measureAgain } from "./tile.js";
+import { enableAudio, isAudible, playAlertSound } from "./sound.js";
+import { load, save } from "./storage.js";
+import { alertsAreMonitored, isCurrent, noChanges, now, onChange, store } from "./store.js";
+import { connect } from "./stream.js";
+import { initTheme } from "./theme.js";
+import { invalidateLayout } from "./tile.js";
 import { WardPage } from "./ward.js";
-import { clock, MARKS, span } from "./words.js";
 
+/** @type {Record<string, any>} */
 const PAGES = { "/": WardPage, "/alerts": AlertsPage, "/bed": BedPage };
+/** @type {Record<string, string>} */
 const TITLES = { "/": "Ward", "/alerts": "Alerts", "/bed": "Bed" };
-const TICK = 500; // milliseconds between two looks at what time alone changes
+const TICK_MS = 500; // between two updates of what depends on the clock alone
 
 const root = document.documentElement;
-const part = (id) => document.getElementById(id);
+/** @type {any} */
 let page = null;
+/** @type {import("./types.js").Changes | null} */
 let pending = null;
-let soundWanted = kept("sound", "off") === "on";
+let soundWanted = load("sound", "off") === "on";
 
 // --- pages ---
 
-function open() {
+function openPage() {
   page?.close();
-  part("page").replaceChildren();
-  part("tools").replaceChildren();
+  byId("page").replaceChildren();
+  byId("tools").replaceChildren();
   const path = PAGES[location.pathname] ? location.pathname : "/";
   root.dataset.page = path === "/" ? "ward" : path.slice(1);
-  page = new PAGES[path](part("tools"), part("page"), new URLSearchParams(location.search));
+  page = new PAGES[path](byId("tools"), byId("page"), new URLSearchParams(location.search));
   for (const link of document.querySelectorAll("[data-page]")) {
-    if (link.dataset.page === path) link.setAttribute("aria-current", "page");
+    if (/** @type {HTMLElement} */ (link).dataset.page === path) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.title = `${TITLES[path]} – VitalFlow`;
-  if (store.hello) page.update({ whole: true, beds: new Set(store.beds.keys()), gone: [], alerts: true, state: true });
+  redraw();
 }
 
-export function go(address) {
-  history.pushState(null, "", address);
-  open();
+/** @param {string} url */
+function navigate(url) {
+  history.pushState(null, "", url);
+  openPage();
   window.scrollTo(0, 0);
-  part("page").focus({ preventScroll: true });
+  byId("page").focus({ preventScroll: true });
 }
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest?.("a[href]");
+  const link = /** @type {HTMLAnchorElement | null} */ (/** @type {Element} */ (event.target).closest?.("a[href]"));
   if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  const address = new URL(link.href);
-  if (address.origin !== location.origin || !PAGES[address.pathname] || address.hash) return;
+  const url = new URL(link.href);
+  if (url.origin !== location.origin || !PAGES[url.pathname] || url.hash) return;
   event.preventDefault();
-  go(address.pathname + address.search);
+  navigate(url.pathname + url.search);
 });
-addEventListener("popstate", open);
+addEventListener("popstate", openPage);
 
-// --- being told ---
+// --- changes ---
 
-onChange((changed) => {
+onChange((changes) => {
   if (!pending) {
-    pending = { whole: false, beds: new Set(), gone: [], alerts: false, state: false };
+    pending = noChanges();
     requestAnimationFrame(draw);
   }
-  pending.whole ||= changed.whole;
-  pending.alerts ||= changed.alerts;
-  pending.state ||= changed.state;
-  pending.gone.push(...changed.gone);
-  for (const device of changed.beds) pending.beds.add(device);
+  pending.snapshot ||= changes.snapshot;
+  pending.alerts ||= changes.alerts;
+  pending.state ||= changes.state;
+  pending.removed.push(...changes.removed);
+  for (const device of changes.beds) pending.beds.add(device);
 });
 
 function draw() {
-  const changed = pending;
+  const changes = pending ?? noChanges();
   pending = null;
-  page.update(changed);
-  if (changed.alerts || changed.whole) {
+  page.update(changes);
+  if (changes.alerts || changes.snapshot) {
     showCounts();
-    signal();
+    updateSound();
   }
-  if (changed.state || changed.whole) showState();
+  if (changes.state || changes.snapshot) showState();
+}
+
+function redraw() {
+  invalidateLayout();
+  if (page && store.hello) page.update({ ...noChanges(), snapshot: true, beds: new Set(store.beds.keys()), alerts: true });
 }
 
 setInterval(() => {
   const at = now();
-  text(part("clock"), clock(at));
+  setText(byId("clock"), formatTime(at));
   if (store.hello) page.tick(at);
   showState();
-  signal();
-}, TICK);
+  updateSound();
+}, TICK_MS);
 
-// --- on top ---
+// --- the bar on top ---
 
 function showCounts() {
-  const alerts = [...store.alerts.values()];
-  part("counts").replaceChildren(...counts(alerts).map(([priority, of]) => {
-    const loud = of.some((alert) => alert.state === "active");
-    return el("span", { class: "count", data: { priority, loud: String(loud) } }, `${MARKS[priority]} ${of.length}`, el("span", { class: "unseen" }, ` ${priority}`));
+  byId("counts").replaceChildren(...groupByPriority([...store.alerts.values()]).map(([priority, group]) => {
+    const active = group.some((alert) => alert.state === "active");
+    return el("span", { class: "count", data: { priority, active: String(active) } }, `${PRIORITY_MARKS[priority]} ${group.length}`, el("span", { class: "visually-hidden" }, ` ${priority}`));
   }));
 }
 
 function showState() {
   const at = now();
   root.dataset.link = store.link;
-  root.dataset.stale = String(!current() && store.link !== "connecting");
-  root.dataset.watched = String(watched());
-  const told = { connecting: "Connecting", live: "Live", behind: "Behind", lost: "Lost" }[store.link];
-  const away = store.away.some((one) => one.name === "broker");
-  text(part("link"), away && store.link === "live" ? "Broker away" : told);
-  part("link").dataset.well = String(current());
-  const sentences = [];
-  if (store.link === "lost") sentences.push(["bad", `This page has lost the station: nothing on it is current. ${since(store.lostAt, at)}`]);
-  if (store.link === "behind") sentences.push(["bad", "This browser cannot keep up: what it shows is several seconds old"]);
-  for (const one of store.link === "lost" ? [] : store.away) {
-    const grave = one.name === "broker" || one.name.startsWith("alerts");
-    sentences.push([grave ? "bad" : "odd", `${one.text}. ${since(one.since, at)}`]);
+  root.dataset.stale = String(!isCurrent() && store.link !== "connecting");
+  root.dataset.monitored = String(alertsAreMonitored());
+  const text = { connecting: "Connecting", live: "Live", behind: "Delayed", lost: "Disconnected" }[store.link];
+  const noBroker = store.outages.some((outage) => outage.name === "broker");
+  setText(byId("link"), noBroker && store.link === "live" ? "No data" : text);
+  byId("link").dataset.current = String(isCurrent());
+  const messages = [];
+  if (store.link === "lost") {
+    messages.push(["severe", `No connection to the station. Nothing on this page is current. ${since(store.lostAt, at)}`]);
+  } else {
+    if (store.link === "behind") messages.push(["severe", "This browser is too slow. The values on this page are several seconds old."]);
+    for (const outage of store.outages) {
+      const severe = outage.name === "broker" || outage.name.startsWith("alerts");
+      messages.push([severe ? "severe" : "minor", `${outage.text} ${since(outage.since, at)}`]);
+    }
   }
-  const banner = part("banner");
-  while (banner.children.length > sentences.length) banner.lastChild.remove();
-  sentences.forEach(([how, sentence], place) => {
-    const line = banner.children[place] ?? banner.appendChild(el("p"));
-    line.dataset.how = how;
-    text(line, sentence);
+  const banner = byId("banner");
+  while (banner.children.length > messages.length) banner.lastChild.remove();
+  messages.forEach(([severity, message], index) => {
+    const line = banner.children[index] ?? banner.appendChild(el("p"));
+    line.dataset.severity = severity;
+    setText(line, message);
   });
   showSound();
-  showPerson();
+  showUser();
 }
 
+/**
+ * @param {number} milliseconds unix time
+ * @param {number} at unix time in milliseconds
+ */
 function since(milliseconds, at) {
-  return `Since ${clock(milliseconds)} (${span((at - milliseconds) / 1000)})`;
+  return `Since ${formatTime(milliseconds)} (${formatDuration((at - milliseconds) / 1000)}).`;
 }
 
-// IEC 60601-1-8: high blinks about twice a second, medium once in two; well below what harms anybody. By the clock and not
-// by an animation, which would have the browser draw sixty times a second for it.
+// IEC 60601-1-8: high priority flashes at 1.4 to 2.8 Hz, medium at 0.4 to 0.8 Hz. A timer and not an animation, for which
+// the browser would draw sixty times a second.
 let beats = 0;
 setInterval(() => {
   beats += 1;
@@ -143,125 +160,122 @@ setInterval(() => {
 
 // --- sound ---
 
-function signal() {
-  const concerned = [...store.alerts.values()].filter((alert) => page.concerns?.(alert) ?? true);
-  const worst = soundWanted && current() ? sound(concerned) : null;
-  root.dataset.sounding = worst && audible() ? worst : "none";
+function updateSound() {
+  const alerts = [...store.alerts.values()].filter((alert) => page.includes?.(alert) ?? true);
+  const priority = soundWanted && isCurrent() ? playAlertSound(alerts) : null;
+  root.dataset.sounding = priority && isAudible() ? priority : "none";
 }
 
 function showSound() {
-  const button = part("sound");
-  const heard = soundWanted && audible();
+  const button = byId("sound");
+  const audible = soundWanted && isAudible();
   button.setAttribute("aria-pressed", String(soundWanted));
-  button.dataset.blocked = String(soundWanted && !heard);
-  text(button, !soundWanted ? "Sound off" : heard ? "Sound on" : "Sound blocked, press");
+  button.dataset.blocked = String(soundWanted && !audible);
+  setText(button, !soundWanted ? "Sound off" : audible ? "Sound on" : "Sound blocked, press");
 }
 
+/** @param {boolean} on */
 async function setSound(on) {
   soundWanted = on;
-  keep("sound", on ? "on" : "off");
-  await allow(on);
-  signal();
+  save("sound", on ? "on" : "off");
+  await enableAudio(on);
+  updateSound();
   showSound();
 }
 
-part("sound").addEventListener("click", () => setSound(!soundWanted || !audible()));
-// A browser forgets at every load that it may sound; the first touch of the page reminds it.
-for (const touch of ["pointerdown", "keydown"]) {
-  addEventListener(touch, () => { if (soundWanted && !audible()) allow(true).then(showSound); });
+const toggleSound = () => setSound(!soundWanted || !isAudible());
+byId("sound").addEventListener("click", toggleSound);
+// A browser forgets at every load that the page may play sound; the first input allows it again.
+for (const input of ["pointerdown", "keydown"]) {
+  addEventListener(input, () => { if (soundWanted && !isAudible()) enableAudio(true).then(showSound); });
 }
 
-// --- who is signed in ---
+// --- the user ---
 
-function showPerson() {
-  const person = store.hello?.person;
-  part("person").hidden = !person;
-  if (!person) return;
-  text(part("person-name"), person.name);
-  part("person").setAttribute("aria-label", `Signed in as ${person.name}`);
-  part("person").title = person.name;
+function showUser() {
+  const user = store.hello?.user;
+  const button = byId("user");
+  button.hidden = !user;
+  if (!user) return;
+  setText(byId("user-name"), user.name);
+  button.setAttribute("aria-label", `Signed in as ${user.name}`);
+  button.title = user.name;
 }
 
-function showLogin() {
-  const person = store.hello?.person;
-  if (!person) return;
-  const wards = (of) => (of === null ? "all wards" : of.length ? of.join(", ") : "no ward yet");
-  const acts = person.acts !== null && person.acts.length === 0
-    ? "You may look, and change nothing."
-    : `You may acknowledge, pause and set limits in ${wards(person.acts)}. Your name stands beside what you acknowledge.`;
+function openUserDialog() {
+  const user = store.hello?.user;
+  if (!user) return;
+  /** @param {string[] | null} names */
+  const wards = (names) => (names === null ? "all wards" : names.length ? names.join(", ") : "no wards");
+  const rights = user.actionable?.length === 0
+    ? "You have read-only access."
+    : `You can acknowledge alerts, pause the audio and set limits in ${wards(user.actionable)}. Your name is recorded with each acknowledgement.`;
   const close = el("button", { type: "button" }, "Close");
   const out = el("button", { type: "button", class: "primary" }, "Sign out");
-  const dialog = el("dialog", { "aria-labelledby": "login-title" },
-    el("h2", { id: "login-title" }, "Signed in as ", el("bdi", {}, person.name)),
-    el("p", {}, "You see ", el("bdi", {}, wards(person.sees)), ". ", person.sees?.length === 0 ? "" : acts),
+  const dialog = el("dialog", { "aria-labelledby": "user-title" },
+    el("h2", { id: "user-title" }, "Signed in as ", el("bdi", {}, user.name)),
+    el("p", {}, "You can see ", el("bdi", {}, wards(user.viewable)), ". ", user.viewable?.length === 0 ? "" : rights),
     el("div", { class: "buttons" }, close, out));
-  document.body.append(dialog);
   close.addEventListener("click", () => dialog.close());
   out.addEventListener("click", () => signOut().catch(() => {
     dialog.close();
-    say("You are not signed out: the station does not answer", true);
+    showNotice("You are still signed in: the station does not respond.", true);
   }));
-  dialog.addEventListener("close", () => dialog.remove());
-  dialog.showModal();
+  openDialog(dialog);
 }
 
-part("person").addEventListener("click", showLogin);
-
-// --- day and night ---
-
-function redraw() {
-  measureAgain();
-  if (page && store.hello) page.update({ whole: true, beds: new Set(), gone: [], alerts: true, state: false });
-}
+byId("user").addEventListener("click", openUserDialog);
 
 // --- keys ---
 
 const KEYS = [
-  ["w", "Ward"], ["l", "Alerts"], ["← ↑ ↓ →", "From bed to bed"], ["Enter", "Open the bed"],
-  ["a", "Acknowledge the alert that has the focus, or the worst of that bed"], ["p", "Pause its audio for two minutes"],
-  ["s", "Sound on or off"], ["t", "Day or night"], ["n", "Who is signed in; sign out"], ["?", "This list"],
+  ["w", "Ward"], ["l", "Alerts"], ["← ↑ ↓ →", "Move between beds"], ["Enter", "Open the bed"],
+  ["a", "Acknowledge the selected alert, or the most urgent of the selected bed"], ["p", "Pause its audio for two minutes"],
+  ["s", "Sound on or off"], ["t", "Day or night"], ["n", "Your account; sign out"], ["?", "This list"],
 ];
 
-function help() {
+function openHelp() {
   const close = el("button", { type: "button", class: "primary" }, "Close");
   const dialog = el("dialog", { "aria-labelledby": "help-title" },
     el("h2", { id: "help-title" }, "Keys"),
-    el("dl", { class: "keys" }, ...KEYS.flatMap(([key, what]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)])),
-    el("p", {}, "!!! high: at once. !! medium: promptly. ! low: be aware. Marks in brackets are about the equipment. ▲ and ▼ stand before a value beyond its critical limit; a paler value was measured earlier."),
+    el("dl", { class: "keys" }, ...KEYS.flatMap(([key, action]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, action)])),
+    el("p", {}, "!!! high priority: respond immediately. !! medium: respond promptly. ! low: be aware. Marks in brackets are technical alerts, about the equipment. ▲ and ▼ mark a value beyond its critical limit; a thinner value was measured earlier."),
     el("p", {}, "VitalFlow is not a medical device. Do not rely on it to watch a patient."),
     el("div", { class: "buttons" }, close));
-  document.body.append(dialog);
   close.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => dialog.remove());
-  dialog.showModal();
+  openDialog(dialog);
 }
 
-part("help").addEventListener("click", help);
+byId("help").addEventListener("click", openHelp);
+
+/** @param {"acknowledge" | "pause_audio"} action */
+function commandSelected(action) {
+  const alert = page.selected?.();
+  if (alert) sendAlertCommand(alert, action);
+  else showNotice("Select a bed or an alert first, with Tab or the arrow keys.", true);
+}
+
+/** @type {Record<string, () => void>} */
+const ACTIONS = {
+  w: () => navigate("/"),
+  l: () => navigate("/alerts"),
+  s: toggleSound,
+  t: () => byId("theme").click(),
+  n: openUserDialog,
+  "?": openHelp,
+  a: () => commandSelected("acknowledge"),
+  p: () => commandSelected("pause_audio"),
+};
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, textarea, dialog")) return;
-  const does = {
-    w: () => go("/"),
-    l: () => go("/alerts"),
-    s: () => setSound(!soundWanted || !audible()),
-    t: () => part("theme").click(),
-    n: showLogin,
-    "?": help,
-    a: () => onSelected("acknowledge"),
-    p: () => onSelected("pause_audio"),
-  }[event.key];
-  if (does) {
+  if (event.ctrlKey || event.altKey || event.metaKey || /** @type {Element} */ (event.target).closest("input, select, textarea, dialog")) return;
+  const action = ACTIONS[event.key];
+  if (action) {
     event.preventDefault();
-    does();
+    action();
   }
 });
 
-function onSelected(action) {
-  const alert = page.selected?.();
-  if (alert) act(alert, action);
-  else say("Select a bed or an alert first, with Tab or the arrows", true);
-}
-
-themed(part("theme"), redraw);
-open();
+initTheme(byId("theme"), redraw);
+openPage();
 connect();

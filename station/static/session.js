@@ -1,34 +1,37 @@
-// The login of this browser: where to go when it has ended, and signing out.
+// The session of this browser: what to do when it has ended, and signing out.
 
-import { keepFor } from "./keep.js";
+import { saveForNextPage } from "./storage.js";
 
-let leaving = false;
+let redirected = false;
 
-/** Go to the page for signing in, which comes back to here afterwards; `why`: what it tells. */
-export function leave(why = "") {
-  if (leaving) return;
-  leaving = true;
-  keepFor("why", why);
+/** Go to the sign-in page, which returns here afterwards and shows `reason`. */
+export function goToSignIn(reason = "") {
+  if (redirected) return;
+  redirected = true;
+  saveForNextPage("reason", reason);
   location.replace(`/signin?to=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
-/** Whether an answer says that nobody is signed in here any more; then the page is left. */
-export function hasEnded(answer) {
-  if (answer.status === 401) leave("Your login has ended. Sign in again.");
-  return answer.status === 401;
+/**
+ * Go to the sign-in page where a response says that the session has ended; whether it does.
+ * @param {Response} response
+ */
+export function redirectIfSignedOut(response) {
+  if (response.status === 401) goToSignIn("Your login has ended. Sign in again.");
+  return response.status === 401;
 }
 
-/** Ask whether this browser is signed in; leaves the page where it is not. Where the station is away, nothing is known. */
-export async function check() {
+/** Check the session and go to the sign-in page where it has ended. Does nothing while the station is unreachable. */
+export async function checkSession() {
   try {
-    hasEnded(await fetch("/ui/me"));
+    redirectIfSignedOut(await fetch("/ui/me"));
   } catch {
-    // The page says that it has lost the station.
+    // The page shows that the connection to the station is lost.
   }
 }
 
-/** Sign this browser out, on all its pages. */
+/** Sign this browser out, on all its pages. Rejects where the station is unreachable. */
 export async function signOut() {
   await fetch("/signout", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
-  leave("You have signed out.");
+  goToSignIn("You have signed out.");
 }

@@ -1,59 +1,58 @@
-// Signing in. The station asks the broker, and the page says what came of it.
+// The sign-in page. The station lets the broker check name and password.
 
-import { text } from "./dom.js";
-import { takeFor } from "./keep.js";
-import { themed } from "./theme.js";
+import { byId, setText } from "./dom.js";
+import { takeFromPreviousPage } from "./storage.js";
+import { initTheme } from "./theme.js";
 
 const PAGES = ["/", "/alerts", "/bed"];
-const part = (id) => document.getElementById(id);
-const [form, name, password, problem, show] = ["signin", "name-field", "password-field", "problem", "show"].map(part);
+/** @type {any[]} */
+const [form, name, password, problem, show] = ["signin", "name-field", "password-field", "problem", "show"].map(byId);
 const submit = form.querySelector("button.primary");
 
-/** Where to go afterwards: one of our own pages, whatever the address says. */
+/** Where to go after signing in: one of the station's own pages, whatever the address says. */
 function target() {
   const to = new URL(new URLSearchParams(location.search).get("to") ?? "/", location.origin);
   return to.origin === location.origin && PAGES.includes(to.pathname) ? to.pathname + to.search : "/";
 }
 
-form.addEventListener("submit", async (event) => {
+form.addEventListener("submit", async (/** @type {Event} */ event) => {
   event.preventDefault();
   const missing = [name, password].find((field) => field.value.trim() === "");
   if (missing) {
-    text(problem, missing === name ? "Your name is missing." : "Your password is missing.");
+    setText(problem, missing === name ? "Enter your name." : "Enter your password.");
     missing.focus();
     return;
   }
-  text(problem, "");
+  setText(problem, "");
   submit.disabled = true;
-  const asked = { name: name.value.trim(), password: password.value };
-  let told;
+  const credentials = { name: name.value.trim(), password: password.value };
+  let message;
   try {
-    const answer = await fetch("/signin", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) });
-    if (answer.ok) {
+    const response = await fetch("/signin", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(credentials) });
+    if (response.ok) {
       location.replace(target());
       return;
     }
-    const { detail } = await answer.json().catch(() => ({}));
-    told = typeof detail === "string" ? detail : `The station answered ${answer.status}.`;
+    const { detail } = await response.json().catch(() => ({}));
+    message = typeof detail === "string" ? detail : `The station responded with HTTP status ${response.status}.`;
   } catch {
-    told = "The station does not answer.";
+    message = "The station does not respond.";
   }
   submit.disabled = false;
-  text(problem, told);
+  setText(problem, message);
   password.select();
 });
 
 show.addEventListener("click", () => {
-  const shown = password.type === "text";
-  password.type = shown ? "password" : "text";
-  text(show, shown ? "Show" : "Hide");
-  show.setAttribute("aria-pressed", String(!shown));
-  show.setAttribute("aria-label", "Show the password");
+  const visible = password.type === "text";
+  password.type = visible ? "password" : "text";
+  setText(show, visible ? "Show" : "Hide");
+  show.setAttribute("aria-pressed", String(!visible));
 });
 
-themed(part("theme"));
-text(part("why"), takeFor("why"));
+initTheme(byId("theme"));
+setText(byId("reason"), takeFromPreviousPage("reason"));
 show.setAttribute("aria-label", "Show the password");
 name.focus();
-// A link from elsewhere brings no cookie along, though this browser may be signed in.
-fetch("/ui/me").then((answer) => { if (answer.ok) location.replace(target()); }, () => {});
+// A link on another site sends no cookie (SameSite=Strict), so a signed-in browser arrives here too.
+fetch("/ui/me").then((response) => { if (response.ok) location.replace(target()); }, () => {});

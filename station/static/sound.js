@@ -1,27 +1,37 @@
-// The audible signal: bursts of pulses after IEC 60601-1-8. High is ten pulses, medium three, low one; each pulse a low
-// note with harmonics, soft at both ends, so that a person can tell where it comes from.
+// The auditory alarm signal: bursts of pulses after IEC 60601-1-8. High priority has ten pulses, medium three, low one;
+// each pulse is a low note with harmonics and soft edges, so that its direction can be heard.
 //
-// A browser lets a page sound only after its person has touched it: the switch is that touch, and where the browser still
-// refuses, the page says so and does not pretend.
+// A browser plays sound only after the user has interacted with the page. Where it refuses, the page shows that.
 
-import { RANKS } from "./words.js";
+import { PRIORITY_RANKS } from "./format.js";
 
-const PULSE = { high: 0.12, medium: 0.2, low: 0.2 }; // seconds
-const PITCH = { high: [523.25, 523.25, 523.25, 659.25, 783.99], medium: [523.25, 440, 349.23], low: [349.23] };
-const STARTS = {
+/** @typedef {"high" | "medium" | "low"} Priority */
+
+/** @type {Record<Priority, number>} seconds */
+const PULSE_S = { high: 0.12, medium: 0.2, low: 0.2 };
+/** @type {Record<Priority, number[]>} hertz */
+const PITCHES = { high: [523.25, 523.25, 523.25, 659.25, 783.99], medium: [523.25, 440, 349.23], low: [349.23] };
+/** @type {Record<Priority, number[]>} seconds from the start of a burst */
+const PULSE_STARTS = {
   high: [0, 0.22, 0.44, 0.8, 1.02].flatMap((at) => [at, at + 1.7]).sort((a, b) => a - b),
   medium: [0, 0.4, 0.8],
   low: [0],
 };
-const PAUSE = { high: 4000, medium: 8000, low: 20000 }; // milliseconds from the end of a burst to the next
+/** @type {Record<Priority, number>} from the end of a burst to the next */
+const PAUSE_MS = { high: 4000, medium: 8000, low: 20000 };
 const HARMONICS = [1, 0.55, 0.4, 0.3, 0.2];
 
+/** @type {AudioContext | null} */
 let context = null;
-let next = 0;
-let playing = null;
+let nextBurstAt = 0;
+/** @type {Priority | null} */
+let lastPriority = null;
 
-/** Switch the sound on (inside a person's touch) or off; whether it can be heard now. */
-export async function allow(on) {
+/**
+ * Switch the sound on (in an event handler of the user's input) or off. Returns whether it can be heard now.
+ * @param {boolean} on
+ */
+export async function enableAudio(on) {
   if (!on) {
     await context?.suspend();
     return false;
@@ -31,53 +41,75 @@ export async function allow(on) {
   return context.state === "running";
 }
 
-/** Whether the browser lets us sound. */
-export function audible() {
+/** Whether the browser lets the page play sound. */
+export function isAudible() {
   return context?.state === "running";
 }
 
-/** Called often: sound for the worst of these alerts, where a burst is due. A worse one does not wait. */
-export function sound(alerts) {
-  const worst = alerts.filter((alert) => alert.state === "active").reduce(
-    (found, alert) => (RANKS[alert.priority] > (RANKS[found] ?? 0) ? alert.priority : found), null);
-  if (worst === null) {
-    next = 0;
-    playing = null;
-    return null;
-  }
-  if (!audible()) return worst;
-  const at = performance.now();
-  if (at >= next || RANKS[worst] > RANKS[playing]) {
-    const length = burst(worst);
-    next = at + length * 1000 + PAUSE[worst];
-    playing = worst;
-  }
-  return worst;
+/**
+ * The highest priority among active alerts, for which a signal sounds; null where none is active.
+ * @param {{ state: string, priority: string }[]} alerts
+ * @returns {Priority | null}
+ */
+export function soundingPriority(alerts) {
+  const [highest] = alerts.filter((alert) => alert.state === "active")
+    .sort((a, b) => PRIORITY_RANKS[b.priority] - PRIORITY_RANKS[a.priority]);
+  return highest ? /** @type {Priority} */ (highest.priority) : null;
 }
 
-/** One burst; its length in seconds. */
-export function burst(priority) {
-  const begin = context.currentTime + 0.03;
-  const pitches = PITCH[priority], width = PULSE[priority];
-  STARTS[priority].forEach((start, place) => pulse(pitches[place % pitches.length], begin + start, width));
-  return STARTS[priority].at(-1) + width;
+/**
+ * Play the signal of the highest active priority where a burst is due; a higher priority interrupts the pause. To be
+ * called often. Returns that priority.
+ * @param {{ state: string, priority: string }[]} alerts
+ */
+export function playAlertSound(alerts) {
+  const priority = soundingPriority(alerts);
+  if (priority === null) {
+    nextBurstAt = 0;
+    lastPriority = null;
+  } else if (context && isAudible()) {
+    const at = performance.now();
+    if (at >= nextBurstAt || (lastPriority !== null && PRIORITY_RANKS[priority] > PRIORITY_RANKS[lastPriority])) {
+      nextBurstAt = at + playBurst(context, priority) * 1000 + PAUSE_MS[priority];
+      lastPriority = priority;
+    }
+  }
+  return priority;
 }
 
-function pulse(pitch, at, width) {
-  const volume = context.createGain();
+/**
+ * Schedule one burst. Returns its length in seconds.
+ * @param {AudioContext} audio
+ * @param {Priority} priority
+ */
+function playBurst(audio, priority) {
+  const begin = audio.currentTime + 0.03;
+  const pitches = PITCHES[priority], width = PULSE_S[priority], starts = PULSE_STARTS[priority];
+  starts.forEach((start, index) => playPulse(audio, pitches[index % pitches.length], begin + start, width));
+  return starts[starts.length - 1] + width;
+}
+
+/**
+ * @param {AudioContext} audio
+ * @param {number} pitch
+ * @param {number} at
+ * @param {number} width
+ */
+function playPulse(audio, pitch, at, width) {
+  const volume = audio.createGain();
   const rise = width * 0.18;
   volume.gain.setValueAtTime(0, at);
   volume.gain.linearRampToValueAtTime(0.16, at + rise);
   volume.gain.setValueAtTime(0.16, at + width - rise);
   volume.gain.linearRampToValueAtTime(0, at + width);
-  volume.connect(context.destination);
-  HARMONICS.forEach((loud, place) => {
-    const tone = context.createOscillator(), level = context.createGain();
-    tone.frequency.value = pitch * (place + 1);
-    level.gain.value = loud;
+  volume.connect(audio.destination);
+  HARMONICS.forEach((gain, index) => {
+    const tone = audio.createOscillator(), level = audio.createGain();
+    tone.frequency.value = pitch * (index + 1);
+    level.gain.value = gain;
     tone.connect(level).connect(volume);
     tone.start(at);
     tone.stop(at + width + 0.02);
-    if (place === 0) tone.addEventListener("ended", () => volume.disconnect());
+    if (index === 0) tone.addEventListener("ended", () => volume.disconnect());
   });
 }

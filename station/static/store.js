@@ -1,193 +1,188 @@
-// What the station has told this page: the whole ward once, then its changes. And whether the telling still goes on.
+// The state of this page: the ward as the station last sent it. Frames are applied here; `stream.js` receives them.
 //
-// Ages are reckoned by the station's clock, which every frame carries, because this machine's own may be wrong; and a
-// page that is told nothing for a few seconds says so, because old numbers look exactly like new ones.
+// Ages are computed with the station's clock, which every frame carries, because this machine's clock may be wrong.
 
-import { check, hasEnded, leave } from "./session.js";
-
-const LOST_AFTER = 3000; // milliseconds without a frame, though one comes every second at least
-const BEHIND = 3000; // milliseconds that a frame may come later than the quickest of the last ones
-const OFFSETS = 30; // frames by which the station's clock is judged
-const KEPT = 300; // seconds behind each bed
+const LATE_MS = 3000; // a frame that comes this much later than the quickest of the last ones: the browser is behind
+const CLOCK_FRAMES = 30; // frames from which the station's clock is estimated
+export const RECENT_S = 300; // seconds of history kept for each bed
 
 export const store = {
-  hello: null, // the table of signs, periods, and who is signed in: { name, sees, acts }, null for all wards
-  beds: new Map(), // by device
-  alerts: new Map(), // by key
-  away: [], // who the station says is away
-  link: "connecting", // or "live", "behind", "lost"
+  /** @type {import("./types.js").Hello | null} table of signs, periods, and the user; wards are null for all wards */
+  hello: null,
+  /** @type {Map<string, import("./types.js").Bed>} by device */
+  beds: new Map(),
+  /** @type {Map<string, import("./types.js").Alert>} by key */
+  alerts: new Map(),
+  /** @type {import("./types.js").Outage[]} */
+  outages: [],
+  /** @type {"connecting" | "live" | "behind" | "lost"} */
+  link: "connecting",
   lostAt: 0,
-  recent: new Map(), // by device: { time: [unix seconds], sign: [values or null] }
+  /** @type {Map<string, import("./types.js").Recent>} by device; times in unix seconds */
+  recent: new Map(),
 };
 
-const hearers = new Set();
-let offsets = [];
-let number = null;
-let heardAt = performance.now();
-let source = null;
+/** @type {Set<(changes: import("./types.js").Changes) => void>} */
+const listeners = new Set();
+/** @type {number[]} station time minus local time, for the last frames */
+let clockOffsets = [];
+/** @type {number | null} */
+let lastFrame = null;
 
-/** Be told of changes: { whole, beds, gone, alerts, state }. Returns a function that ends it. */
-export function onChange(hear) {
-  hearers.add(hear);
-  return () => hearers.delete(hear);
+/** @returns {import("./types.js").Changes} */
+export function noChanges() {
+  return { snapshot: false, beds: new Set(), removed: [], alerts: false, state: false };
+}
+
+/**
+ * Call `listener` after each change. Returns a function that removes it.
+ * @param {(changes: import("./types.js").Changes) => void} listener
+ */
+export function onChange(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** @param {import("./types.js").Changes} changes */
+export function notify(changes) {
+  for (const listener of listeners) listener(changes);
 }
 
 /** The station's clock, in unix milliseconds. */
 export function now() {
-  return offsets.length ? performance.now() + Math.max(...offsets) : Date.now();
+  return clockOffsets.length ? performance.now() + Math.max(...clockOffsets) : Date.now();
 }
 
-/** Whether what is on the page is current: the page is told, and the station hears the broker. */
-export function current() {
-  return store.link === "live" && !store.away.some((one) => one.name === "broker");
+/** Whether the page is current: frames arrive in time and the station is connected to the broker. */
+export function isCurrent() {
+  return store.link === "live" && !store.outages.some((outage) => outage.name === "broker");
 }
 
-/** Whether the alerts are watched over: the alert worker is there too. */
-export function watched() {
-  return current() && !store.away.some((one) => one.name.startsWith("alerts"));
+/** Whether alarms can sound: the page is current and the alert service is up. */
+export function alertsAreMonitored() {
+  return isCurrent() && !store.outages.some((outage) => outage.name.startsWith("alerts"));
 }
 
-/** Whether the person may acknowledge and set limits in a ward; the station refuses it too. */
-export function mayAct(ward) {
-  const acts = store.hello?.person.acts;
-  return acts === null || Boolean(acts?.includes(ward));
+/**
+ * Whether the user may acknowledge alerts and set limits in a ward. The station checks this too.
+ * @param {string} ward
+ */
+export function mayModify(ward) {
+  const actionable = store.hello?.user.actionable;
+  return actionable === null || Boolean(actionable?.includes(ward));
 }
 
-/** Listen, from now on. */
-export function connect() {
-  source?.close();
-  source = new EventSource("/ui/live");
-  source.addEventListener("hello", (event) => {
-    store.hello = JSON.parse(event.data);
-  });
-  source.addEventListener("logged_out", (event) => leave(JSON.parse(event.data)));
-  source.addEventListener("message", (event) => {
-    if (store.hello) take(JSON.parse(event.data));
-  });
-  source.addEventListener("error", () => {
-    number = null;
-    setLink("lost");
-    if (source.readyState !== EventSource.CLOSED) return;
-    setTimeout(connect, 1000); // it gave up; we do not, unless nobody is signed in any more
-    check();
-  });
+/** Accept only a snapshot next: the connection was interrupted. */
+export function expectSnapshot() {
+  lastFrame = null;
 }
 
-function take(frame) {
-  if (!frame.whole && (number === null || frame.number !== number + 1)) {
-    connect(); // something is missing: begin anew with the whole ward
-    return;
-  }
-  number = frame.number;
-  heardAt = performance.now();
-  offsets.push(frame.at - heardAt);
-  if (offsets.length > OFFSETS) offsets.shift();
-  const changed = { whole: Boolean(frame.whole), beds: new Set(), gone: [], alerts: false, state: false };
-  if (frame.whole) {
+/**
+ * Apply one frame. Returns false, and changes nothing, where a frame is missing before it: then a snapshot is needed.
+ * @param {import("./types.js").Frame} frame
+ * @param {number} receivedAt `performance.now()` on arrival
+ */
+export function applyFrame(frame, receivedAt) {
+  if (!frame.snapshot && (lastFrame === null || frame.number !== lastFrame + 1)) return false;
+  lastFrame = frame.number;
+  clockOffsets.push(frame.at - receivedAt);
+  if (clockOffsets.length > CLOCK_FRAMES) clockOffsets.shift();
+  const changes = noChanges();
+  if (frame.snapshot) {
     store.beds.clear();
     store.alerts.clear();
-    changed.alerts = true;
-    fetchRecent();
+    changes.snapshot = changes.alerts = true;
   }
-  for (const bed of frame.beds ?? []) {
-    bed.values ??= {};
-    bed.off ??= [];
-    bed.online ??= true;
-    bed.silent_after ??= store.hello.silent_after_s;
+  for (const received of frame.beds ?? []) {
+    const bed = { values: {}, sensor_off: [], online: true, silent_after: store.hello?.silent_after_s ?? 0, ...received };
     store.beds.set(bed.device, bed);
-    remember(bed);
-    changed.beds.add(bed.device);
+    appendRecent(bed);
+    changes.beds.add(bed.device);
   }
-  for (const device of frame.gone ?? []) {
+  for (const device of frame.removed_beds ?? []) {
     store.beds.delete(device);
     store.recent.delete(device);
-    changed.gone.push(device);
+    changes.removed.push(device);
   }
   for (const alert of frame.alerts ?? []) {
     const before = store.alerts.get(alert.key);
-    if (alert.state === "acknowledged" && before?.id === alert.id) alert.seen ??= before.seen;
+    // Only the frame of the acknowledgement itself carries its time.
+    if (alert.state === "acknowledged" && before?.id === alert.id) alert.acknowledged_at ??= before.acknowledged_at;
     store.alerts.set(alert.key, alert);
-    changed.alerts = true;
+    changes.alerts = true;
   }
-  for (const key of frame.over ?? []) {
+  for (const key of frame.removed_alerts ?? []) {
     store.alerts.delete(key);
-    changed.alerts = true;
+    changes.alerts = true;
   }
-  const away = frame.away ?? [];
-  if (JSON.stringify(away) !== JSON.stringify(store.away)) {
-    store.away = away;
-    changed.state = true;
+  const outages = frame.outages ?? [];
+  if (JSON.stringify(outages) !== JSON.stringify(store.outages)) {
+    store.outages = outages;
+    changes.state = true;
   }
-  const late = heardAt + Math.max(...offsets) - frame.at > BEHIND;
-  const link = late ? "behind" : "live";
+  const delay = receivedAt + Math.max(...clockOffsets) - frame.at;
+  const link = delay > LATE_MS ? "behind" : "live";
   if (link !== store.link) {
     store.link = link;
-    changed.state = true;
+    changes.state = true;
   }
-  tell(changed);
+  notify(changes);
+  return true;
 }
 
-function remember(bed) {
+/** @param {"lost"} link */
+export function setLink(link) {
+  if (link === store.link) return;
+  store.lostAt = now();
+  store.link = link;
+  notify({ ...noChanges(), state: true });
+}
+
+/** @param {import("./types.js").Bed} bed */
+function appendRecent(bed) {
   if (bed.time === undefined) return;
   const second = Math.floor(bed.time / 1000);
-  const kept = recentOf(bed.device);
-  const last = kept.time.length - 1;
-  if (last >= 0 && kept.time[last] > second) return;
-  if (last < 0 || kept.time[last] < second) {
-    kept.time.push(second);
-    for (const sign of store.hello.signs) (kept[sign.key] ??= new Array(kept.time.length - 1).fill(null)).push(null);
-    if (kept.time.length > KEPT) for (const column of Object.values(kept)) column.shift();
+  const recent = recentOf(bed.device);
+  const last = recent.time.at(-1) ?? -Infinity;
+  if (last > second) return;
+  if (last < second) {
+    recent.time.push(second);
+    for (const sign of signKeys()) (recent[sign] ??= new Array(recent.time.length - 1).fill(null)).push(null);
+    if (recent.time.length > RECENT_S) for (const column of Object.values(recent)) column.shift();
   }
-  const place = kept.time.length - 1;
-  for (const [key, [value, held]] of Object.entries(bed.values)) {
-    if (held === 0 && kept[key]) kept[key][place] = value;
+  const index = recent.time.length - 1;
+  for (const [sign, [value, age]] of Object.entries(bed.values)) {
+    if (age === 0 && recent[sign]) recent[sign][index] = value;
   }
 }
 
+/** @param {string} device */
 function recentOf(device) {
-  let kept = store.recent.get(device);
-  if (!kept) store.recent.set(device, (kept = { time: [] }));
-  return kept;
+  let recent = store.recent.get(device);
+  if (!recent) store.recent.set(device, (recent = { time: [] }));
+  return recent;
 }
 
-/** The minutes before this page was opened. */
-export async function fetchRecent(device = null) {
-  const query = device === null ? "seconds=120" : `seconds=${KEPT}&device=${encodeURIComponent(device)}`;
-  try {
-    const answer = await fetch(`/ui/recent?${query}`, { headers: { Accept: "application/json" } });
-    if (hasEnded(answer) || !answer.ok) return;
-    for (const [known, earlier] of Object.entries(await answer.json())) join(known, earlier);
-    tell({ whole: false, beds: new Set(store.beds.keys()), gone: [], alerts: false, state: false });
-  } catch {
-    // The next connection asks again.
-  }
+function signKeys() {
+  return (store.hello?.signs ?? []).map((sign) => sign.key);
 }
 
-function join(device, earlier) {
-  const kept = recentOf(device);
+/**
+ * Put the station's history of a bed before what arrived here since.
+ * @param {string} device
+ * @param {import("./types.js").Recent} earlier
+ */
+export function mergeRecent(device, earlier) {
+  const recent = recentOf(device);
   const end = earlier.time.at(-1) ?? 0;
-  const from = kept.time.findIndex((second) => second > end);
-  const newer = from < 0 ? [] : kept.time.slice(from);
-  const joined = { time: [...earlier.time, ...newer].slice(-KEPT) };
-  for (const sign of store.hello.signs) {
-    const before = earlier[sign.key] ?? new Array(earlier.time.length).fill(null);
-    const after = newer.length === 0 ? [] : (kept[sign.key] ?? new Array(kept.time.length).fill(null)).slice(from);
-    joined[sign.key] = [...before, ...after].slice(-KEPT);
+  const from = recent.time.findIndex((second) => second > end);
+  const newer = from < 0 ? [] : recent.time.slice(from);
+  /** @type {import("./types.js").Recent} */
+  const merged = { time: [...earlier.time, ...newer].slice(-RECENT_S) };
+  for (const sign of signKeys()) {
+    const before = earlier[sign] ?? new Array(earlier.time.length).fill(null);
+    const after = newer.length === 0 ? [] : (recent[sign] ?? new Array(recent.time.length).fill(null)).slice(from);
+    merged[sign] = [...before, ...after].slice(-RECENT_S);
   }
-  store.recent.set(device, joined);
+  store.recent.set(device, merged);
 }
-
-function setLink(link) {
-  if (link === store.link) return;
-  if (link === "lost") store.lostAt = now();
-  store.link = link;
-  tell({ whole: false, beds: new Set(), gone: [], alerts: false, state: true });
-}
-
-function tell(changed) {
-  for (const hear of hearers) hear(changed);
-}
-
-setInterval(() => {
-  if (store.link !== "connecting" && performance.now() - heardAt > LOST_AFTER) setLink("lost");
-}, 500);

@@ -1,26 +1,35 @@
-// Curves on a canvas: the sparkline of a tile, the strips of a bed.
+// Curves on a canvas: the sparklines of a tile.
 
-/** Fit the canvas to its place (looked up where `box` is not given: that costs a layout) and the screen's pixels; the
- * context in CSS pixels, cleared, with width and height. */
-export function prepare(canvas, box = canvas.getBoundingClientRect()) {
+/**
+ * Fit a canvas to its box and the screen's pixels, and clear it. The context uses CSS pixels.
+ * @param {HTMLCanvasElement} canvas
+ * @param {{ width: number, height: number }} box measured where it is not given, which costs a layout
+ */
+export function prepareCanvas(canvas, box = canvas.getBoundingClientRect()) {
   const scale = Math.min(globalThis.devicePixelRatio || 1, 2);
   const width = Math.round(box.width * scale), height = Math.round(box.height * scale);
   if (canvas.width !== width || canvas.height !== height) {
     canvas.width = width;
     canvas.height = height;
   }
-  const context = canvas.getContext("2d");
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.clearRect(0, 0, box.width, box.height);
   return { context, width: box.width, height: box.height };
 }
 
-/** The range to draw: that of the values, at least `span` high, with a little air. */
-export function range(columns, from, span) {
+/**
+ * The range of an axis: that of the values from index `from` on, at least `span` high, with a margin of 8 %. Null where
+ * there are no values.
+ * @param {ArrayLike<number | null | undefined>[]} columns
+ * @param {number} from
+ * @param {number} span
+ */
+export function valueRange(columns, from, span) {
   let low = Infinity, high = -Infinity;
   for (const column of columns) {
-    for (let place = from; place < column.length; place += 1) {
-      const value = column[place];
+    for (let index = from; index < column.length; index += 1) {
+      const value = column[index];
       if (value === null || value === undefined) continue;
       if (value < low) low = value;
       if (value > high) high = value;
@@ -28,35 +37,46 @@ export function range(columns, from, span) {
   }
   if (low > high) return null;
   const missing = Math.max(0, span - (high - low)) / 2;
-  const air = Math.max(high - low, span) * 0.08;
-  return { low: low - missing - air, high: high + missing + air };
+  const margin = Math.max(high - low, span) * 0.08;
+  return { low: low - missing - margin, high: high + missing + margin };
 }
 
 /**
- * A curve through (times, values), within a box. Values further apart than `gap` seconds are not joined: a line across a
- * silence would say that somebody measured. One that stands alone is a dot.
+ * Draw a curve within a box. Values more than `gap` seconds apart are not joined: a line there would look like a
+ * measurement. A value without neighbours is a dot.
+ * @param {CanvasRenderingContext2D} context
+ * @param {{ left: number, top: number, width: number, height: number }} box
+ * @param {number[]} times unix seconds
+ * @param {(number | null)[]} values
+ * @param {number} from first index to draw
+ * @param {number} begin unix seconds at the left edge
+ * @param {number} seconds width of the box
+ * @param {{ low: number, high: number }} scale
+ * @param {number} gap seconds
  */
-export function curve(context, box, times, values, from, begin, seconds, scale, gap) {
+export function drawCurve(context, box, times, values, from, begin, seconds, scale, gap) {
+  /** @param {number} time */
   const x = (time) => box.left + ((time - begin) / seconds) * box.width;
+  /** @param {number} value */
   const y = (value) => box.top + box.height * (1 - (value - scale.low) / (scale.high - scale.low));
-  let before = null, joined = false;
+  let previous = null, joined = false;
   const dots = [];
   context.beginPath();
-  for (let place = from; place < times.length; place += 1) {
-    const value = values[place];
+  for (let index = from; index < times.length; index += 1) {
+    const value = values[index];
     if (value === null || value === undefined) continue;
-    const time = times[place];
-    if (before !== null && time - before.time <= gap) {
+    const time = times[index];
+    if (previous !== null && time - previous.time <= gap) {
       context.lineTo(x(time), y(value));
       joined = true;
     } else {
-      if (before !== null && !joined) dots.push(before);
+      if (previous !== null && !joined) dots.push(previous);
       context.moveTo(x(time), y(value));
       joined = false;
     }
-    before = { time, value };
+    previous = { time, value };
   }
-  if (before !== null && !joined) dots.push(before);
+  if (previous !== null && !joined) dots.push(previous);
   context.stroke();
   context.fillStyle = context.strokeStyle;
   for (const dot of dots) {

@@ -1,20 +1,24 @@
-// Day and night: the same on every page, remembered by this browser.
+// The day and night theme: the same on every page, remembered by this browser.
 
-import { keep, kept } from "./keep.js";
+import { load, save } from "./storage.js";
 
-const root = document.documentElement;
-
-/** Make the button `button` switch; `changed` is called after each change, and now. */
-export function themed(button, changed = () => {}) {
-  const set = (theme) => {
+/**
+ * Apply the saved theme and let a button switch it.
+ * @param {HTMLElement} button
+ * @param {() => void} onChange called after each change, and once now
+ */
+export function initTheme(button, onChange = () => {}) {
+  const root = document.documentElement;
+  /** @param {string} theme */
+  const apply = (theme) => {
     root.dataset.theme = theme;
-    keep("theme", theme);
+    save("theme", theme);
     const other = theme === "night" ? "day" : "night";
     button.textContent = theme === "night" ? "☀" : "☾";
     button.setAttribute("aria-label", `Switch to ${other}`);
     button.title = `Switch to ${other}`;
-    changed();
+    onChange();
   };
-  button.addEventListener("click", () => set(root.dataset.theme === "night" ? "day" : "night"));
-  set(kept("theme", "night"));
+  button.addEventListener("click", () => apply(root.dataset.theme === "night" ? "day" : "night"));
+  apply(load("theme", "night"));
 }

@@ -1,30 +1,60 @@
-// One bed on the ward: a tile that is made once and then only changed where something has.
+// One bed on the ward: a tile that is created once and then changed only where its data has changed.
 
-import { attribute, bedAddress, el, text } from "./dom.js";
-import { age, condition, reading } from "./condition.js";
-import { rowsOf } from "./signs.js";
+import { bedCondition, readingAge, signState } from "./condition.js";
+import { bedUrl, el, setAttribute, setText } from "./dom.js";
+import { formatDuration, formatValue, priorityBadge, priorityMark, stateText } from "./format.js";
+import { signRows } from "./signs.js";
 import { now, store } from "./store.js";
-import { curve, prepare, range } from "./strip.js";
-import { badge, MARKS, shown, span, standing } from "./words.js";
+import { drawCurve, prepareCanvas, valueRange } from "./strip.js";
 
-const SPARK = 120; // seconds
-const SPARSE = 10; // seconds: values further apart are not joined
+/** @typedef {import("./types.js").Alert} Alert */
+/** @typedef {import("./types.js").Bed} Bed */
 
-let geometry = null;
+const SPARKLINE_S = 120;
+const MAX_GAP_S = 10; // values further apart are not joined
 
-/** The tiles have another size or other colours. */
-export function measureAgain() {
-  geometry = null;
+/** @type {{ canvas: { width: number, height: number }, rows: { box: any, colour: string }[] } | null} */
+let layout = null;
+
+/** The tiles have another size or other colours: measure again before the next drawing. */
+export function invalidateLayout() {
+  layout = null;
+}
+
+/**
+ * The values of a row as one text, such as 120/80, and how they stand to their critical limits.
+ * @param {Bed | undefined} bed
+ * @param {import("./types.js").Row} row
+ * @param {number} at unix milliseconds
+ */
+export function rowReading(bed, row, at) {
+  /** @type {import("./types.js").SignState[]} */
+  const states = row.signs.map((sign) => (bed && store.hello ? signState(bed, sign, store.hello, at) : { state: "none" }));
+  const [first] = states;
+  if (first.state === "off") return { text: "off", beyond: null, state: first.state, age: undefined };
+  const text = row.signs.map((sign, index) => formatValue(states[index].value, sign)).join("/");
+  const beyond = states.map((sign) => sign.beyond).find(Boolean) ?? null;
+  return { text: text === "–/–" ? "–" : text, beyond, state: first.state, age: first.age };
+}
+
+/**
+ * The most urgent physiological alert about a sign of the row.
+ * @param {Alert[]} alerts the most urgent first
+ * @param {import("./types.js").Row} row
+ */
+export function rowAlert(alerts, row) {
+  return alerts.find((alert) => alert.kind === "physiological" && row.signs.some((sign) => sign.key === alert.sign));
 }
 
 export class Tile {
+  /** @param {string} device */
   constructor(device) {
     this.device = device;
-    this.rows = rowsOf(store.hello);
-    this.link = el("a", { class: "where", href: bedAddress(device) });
+    this.rows = store.hello ? signRows(store.hello) : [];
+    this.link = el("a", { class: "bed-link", href: bedUrl(device) });
     this.bedName = el("bdi", { class: "bed" });
     this.patient = el("bdi", { class: "patient" });
-    this.of = el("bdi", { class: "of" });
+    this.wardName = el("bdi", { class: "ward-name" });
     this.link.append(this.bedName);
     this.score = el("span", { class: "score" });
     this.age = el("span", { class: "age" });
@@ -37,13 +67,24 @@ export class Tile {
     });
     this.ribbon = el("div", { class: "ribbon" });
     this.node = el("li", { class: "tile", data: { device } },
-      el("div", { class: "head" }, el("h2", {}, this.link), this.of, this.patient, this.score, this.age),
+      el("div", { class: "head" }, el("h2", {}, this.link), this.wardName, this.patient, this.score, this.age),
       el("div", { class: "signs" }, this.canvas, ...this.cells.map(({ cell }) => cell)),
       this.ribbon);
-    this.drawn = null;
+    /** @type {Bed | null} */
+    this.bed = null;
+    /** @type {Alert[]} */
+    this.alerts = [];
+    this.alertsKey = ""; // what the alerts were at the last update
+    this.manyWards = false;
+    this.hidden = false;
   }
 
-  /** Take the bed as it stands; `alerts`: its open ones, the most urgent first. Shown at once where it can be seen. */
+  /**
+   * Take new data; draw it now where the tile is visible.
+   * @param {Bed} bed
+   * @param {Alert[]} alerts its open ones, the most urgent first
+   * @param {boolean} manyWards whether to show the ward
+   */
   update(bed, alerts, manyWards) {
     this.bed = bed;
     this.alerts = alerts;
@@ -52,7 +93,10 @@ export class Tile {
     else this.render();
   }
 
-  /** Whether the tile can be seen; one that cannot is not drawn. */
+  /**
+   * Set whether the tile is visible; a tile that is not is not drawn.
+   * @param {boolean} visible
+   */
   show(visible) {
     this.hidden = !visible;
     if (visible && this.bed) this.render();
@@ -61,106 +105,115 @@ export class Tile {
   render() {
     const at = now();
     const { bed, alerts, manyWards } = this;
-    text(this.bedName, bed.name);
-    text(this.of, manyWards ? bed.ward : "");
-    attribute(this.link, "title", bed.device);
-    text(this.patient, bed.patient ?? "");
-    attribute(this.patient, "title", bed.patient ?? null);
+    if (!bed) return;
+    setText(this.bedName, bed.name);
+    setText(this.wardName, manyWards ? bed.ward : "");
+    setAttribute(this.link, "title", bed.device);
+    setText(this.patient, bed.patient ?? "");
+    setAttribute(this.patient, "title", bed.patient ?? null);
     const score = bed.news2;
-    text(this.score, score ? `NEWS ${score.missing.length ? "≥" : ""}${score.total}` : "");
-    attribute(this.score, "data-level", score ? level(score) : null);
+    setText(this.score, score ? `NEWS ${score.missing.length ? "≥" : ""}${score.total}` : "");
+    setAttribute(this.score, "data-level", score ? news2Level(score) : null);
     for (const { row, cell, value } of this.cells) {
-      const found = row.signs.map((sign) => reading(bed, sign, store.hello, at));
-      const worst = alerts.find((alert) => row.signs.some((sign) => sign.key === alert.sign) && alert.kind === "physiological");
-      const off = found[0].state === "off";
-      const arrow = found.map((one) => one.beyond).find(Boolean);
-      const said = off ? "off" : row.signs.map((sign, place) => shown(found[place].value, sign)).join("/");
-      text(value, said === "–/–" ? "–" : said);
-      attribute(value, "data-beyond", off ? null : arrow);
-      attribute(cell, "data-state", found[0].state);
-      attribute(cell, "data-alert", worst ? worst.priority : null);
-      attribute(cell, "data-silenced", worst && worst.state !== "active" ? "true" : null);
-      attribute(value, "title", found[0].state === "held" ? `measured ${span(found[0].old)} ago` : null);
+      const reading = rowReading(bed, row, at);
+      const alert = rowAlert(alerts, row);
+      setText(value, reading.text);
+      setAttribute(value, "data-beyond", reading.beyond);
+      setAttribute(cell, "data-state", reading.state);
+      setAttribute(cell, "data-alert", alert ? alert.priority : null);
+      setAttribute(cell, "data-silenced", alert && alert.state !== "active" ? "true" : null);
+      setAttribute(value, "title", reading.state === "held" ? `measured ${formatDuration(reading.age ?? 0)} ago` : null);
     }
     this.tick(at);
-    attribute(this.node, "data-time", bed.time);
+    setAttribute(this.node, "data-time", bed.time);
     this.draw();
   }
 
-  /** What time alone changes. */
+  /**
+   * Update what depends on the clock alone.
+   * @param {number} at unix milliseconds
+   */
   tick(at) {
-    const bed = this.bed;
-    const called = condition(bed, at);
-    const old = age(bed, at);
-    text(this.age, old === null ? "" : span(old));
-    attribute(this.node, "data-condition", called);
-    const first = this.alerts[0];
-    attribute(this.node, "data-priority", first ? first.priority : null);
-    attribute(this.node, "data-kind", first ? first.kind : null);
-    attribute(this.node, "data-silenced", first && first.state !== "active" ? "true" : null);
-    attribute(this.node, "data-stale", first && first.stale ? "true" : null);
-    attribute(this.ribbon, "data-what", first ? "alert" : called === "LIVE" ? null : "condition");
+    const { bed, alerts: [first] } = this;
+    if (!bed) return;
+    const condition = bedCondition(bed, at);
+    const age = readingAge(bed, at);
+    setText(this.age, age === null ? "" : formatDuration(age));
+    setAttribute(this.node, "data-condition", condition);
+    setAttribute(this.node, "data-priority", first ? first.priority : null);
+    setAttribute(this.node, "data-kind", first ? first.kind : null);
+    setAttribute(this.node, "data-silenced", first && first.state !== "active" ? "true" : null);
+    setAttribute(this.node, "data-stale", first && first.stale ? "true" : null);
+    setAttribute(this.ribbon, "data-content", first ? "alert" : condition === "LIVE" ? null : "condition");
     if (first) {
       const more = this.alerts.length > 1 ? `  +${this.alerts.length - 1}` : "";
-      const mark = first.kind === "technical" ? `[${MARKS[first.priority]}]` : MARKS[first.priority];
       const silenced = first.state === "acknowledged" ? "✓ " : first.state === "audio_paused" ? "‖ " : "";
-      // Its value as of now stands above; what it was when it was raised is on the bed's page, and shown on hovering.
-      text(this.ribbon, `${mark} ${silenced}${brief(first)}${more}`);
-      attribute(this.ribbon, "title", `${badge(first)}: ${first.text} (${standing(first, at)})`);
+      // Without the value of the alert: the current one stands above. The title has all of it.
+      setText(this.ribbon, `${priorityMark(first)} ${silenced}${shortText(first)}${more}`);
+      setAttribute(this.ribbon, "title", `${priorityBadge(first)}: ${first.text} (${stateText(first, at)})`);
     } else {
-      const told = { OFFLINE: "Offline", SILENT: `Silent for ${span(old ?? 0)}`, WAITING: "Waiting for a first reading", "SENSOR OFF": `Sensor off: ${this.offNames()}`, LIVE: "" };
-      text(this.ribbon, told[called]);
-      attribute(this.ribbon, "title", null);
+      const texts = { OFFLINE: "Offline", SILENT: `Silent for ${formatDuration(age ?? 0)}`, WAITING: "Waiting for the first reading", "SENSOR OFF": `Sensor off: ${this.sensorsOff()}`, LIVE: "" };
+      setText(this.ribbon, texts[condition]);
+      setAttribute(this.ribbon, "title", null);
     }
   }
 
-  offNames() {
-    return this.rows.flatMap((row) => row.signs).filter((sign) => this.bed.off.includes(sign.key)).map((sign) => sign.short).join(", ");
+  sensorsOff() {
+    const off = this.bed?.sensor_off ?? [];
+    return this.rows.flatMap((row) => row.signs).filter((sign) => off.includes(sign.key)).map((sign) => sign.short).join(", ");
   }
 
-  /** The curves of the last two minutes; only where the tile can be seen. */
+  /** Draw the curves of the last two minutes, where the tile is visible. */
   draw() {
     if (this.hidden) return;
-    const kept = store.recent.get(this.device);
+    const recent = store.recent.get(this.device);
     // All tiles are alike: one is measured for all of them, so that drawing forces no layout.
-    geometry ??= this.measure();
-    const { context } = prepare(this.canvas, geometry.canvas);
-    if (!kept || kept.time.length === 0) return;
-    const end = kept.time.at(-1), begin = end - SPARK;
-    const from = Math.max(0, kept.time.findIndex((time) => time >= begin));
-    this.cells.forEach(({ row }, place) => {
-      const columns = row.signs.map((sign) => kept[sign.key] ?? []);
-      const scale = range(columns, from, row.span);
-      if (!scale) return;
-      const { box, colour } = geometry.rows[place];
+    layout ??= this.measure();
+    const { context } = prepareCanvas(this.canvas, layout.canvas);
+    const end = recent?.time.at(-1);
+    if (!recent || end === undefined) return;
+    const begin = end - SPARKLINE_S;
+    const from = Math.max(0, recent.time.findIndex((time) => time >= begin));
+    for (const [index, { row }] of this.cells.entries()) {
+      const columns = row.signs.map((sign) => recent[sign.key] ?? []);
+      const scale = valueRange(columns, from, row.span);
+      if (!scale) continue;
+      const { box, colour } = layout.rows[index];
       columns.forEach((column, position) => {
         context.strokeStyle = colour;
         context.globalAlpha = position === 0 ? 0.85 : 0.5;
         context.lineWidth = 1.4;
         context.lineJoin = "round";
-        curve(context, box, kept.time, column, from, begin, SPARK, scale, SPARSE);
+        drawCurve(context, box, recent.time, column, from, begin, SPARKLINE_S, scale, MAX_GAP_S);
       });
-    });
+    }
     context.globalAlpha = 1;
   }
 
   measure() {
     const canvas = this.canvas.getBoundingClientRect(), style = getComputedStyle(this.node);
     const rows = this.cells.map(({ row, cell }) => {
-      const place = cell.getBoundingClientRect();
-      const box = { left: 2, width: canvas.width - 4, top: place.top - canvas.top + 3, height: Math.max(place.height - 6, 4) };
+      const area = cell.getBoundingClientRect();
+      const box = { left: 2, width: canvas.width - 4, top: area.top - canvas.top + 3, height: Math.max(area.height - 6, 4) };
       return { box, colour: style.getPropertyValue(`--${row.key}`).trim() || style.color };
     });
     return { canvas: { width: canvas.width, height: canvas.height }, rows };
   }
 }
 
-function brief(alert) {
+/**
+ * The text of an alert without its value.
+ * @param {Alert} alert
+ */
+function shortText(alert) {
   return alert.text.split(alert.kind === "technical" ? " (" : ":")[0];
 }
 
-/** How grave a NEWS2 is, by the thresholds of the RCP: 7 or more, 5 or 6 or a single 3, 1 to 4, 0. */
-export function level(score) {
+/**
+ * The clinical risk of a NEWS2 by the thresholds of the RCP: 7 or more; 5 or 6, or a single 3; 1 to 4; 0.
+ * @param {{ total: number, worst: number }} score
+ */
+export function news2Level(score) {
   if (score.total >= 7) return "high";
   if (score.total >= 5 || score.worst >= 3) return "medium";
   return score.total >= 1 ? "low" : "none";

@@ -47,7 +47,7 @@ def test_limits_that_contradict_themselves_are_refused_and_good_ones_hold(
     person.measure(heart_rate=110)
     assert person.sees("icu-1/bed-1/heart-rate-high", state="active").limit == 105
     page.get_by_role("button", name="Change").click()
-    page.get_by_role("button", name="Back to the rules'").click()
+    page.get_by_role("button", name="Reset to defaults").click()
     expect(row).to_contain_text("> 120")
 
 
@@ -80,7 +80,7 @@ def test_history_comes_from_the_database_and_the_score_has_its_parts(
         ("Consciousness", "3"),
     ]
     page.get_by_role("button", name="24 hours").click()
-    expect(page.locator(".signs-panel .note")).to_have_text("Average, and the band from lowest to highest.")
+    expect(page.locator(".signs-panel .note")).to_have_text("Average, with the band from minimum to maximum.")
     drawn = "node => [...node.getContext('2d').getImageData(0, 0, node.width, node.height).data].filter(Boolean).length"
     chart = page.locator('.strip[data-sign="heart_rate"] canvas')
     assert chart.evaluate(drawn) > page.locator('.strip[data-sign="systolic_bp"] canvas').evaluate(drawn) + 1000
@@ -89,5 +89,5 @@ def test_history_comes_from_the_database_and_the_score_has_its_parts(
     page.mouse.move(box["x"] + box["width"] * 0.85, box["y"] + 30)
     expect(page.locator('.strip[data-sign="heart_rate"] .tip')).to_contain_text("/min (")
     page.get_by_role("button", name="30 days").click()
-    expect(page.locator(".signs-panel .note")).to_have_text("Average, and the band from lowest to highest.")
+    expect(page.locator(".signs-panel .note")).to_have_text("Average, with the band from minimum to maximum.")
     expect(page.locator("section", has_text="Past alerts").last).to_contain_text("None in the last 30 days.")

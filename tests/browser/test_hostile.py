@@ -49,13 +49,13 @@ def test_a_hostile_name_is_a_text_on_every_page(
     mine = page.locator(".tile").filter(has=page.locator('.row[data-sign="heart_rate"] .value', has_text="64"))
     expect(mine.locator(".patient")).to_have_text(name)
     expect(mine.locator(".bed")).to_have_text(name)
-    expect(mine.locator(".of")).to_have_text(name)
+    expect(mine.locator(".ward-name")).to_have_text(name)
     expect(page.get_by_label("Ward", exact=True).locator("option")).to_have_count(3)
     assert page.evaluate(INJECTED) == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
-    expect(page.locator("#person-name")).to_have_text(name)
+    expect(page.locator("#user-name")).to_have_text(name)
     page.keyboard.press("n")
-    expect(page.locator("#login-title")).to_have_text(f"Signed in as {name}")
+    expect(page.locator("#user-title")).to_have_text(f"Signed in as {name}")
     assert page.evaluate("document.querySelectorAll('dialog script, dialog img').length") == 0
     page.keyboard.press("Escape")
     mine.locator("a").click()
@@ -93,11 +93,11 @@ def test_a_long_name_and_the_longest_words_on_top_do_not_make_a_phone_scroll_sid
     narrow = make_screen("Krankenschwester Adelheid von der Tann", viewport={"width": 360, "height": 640})
     page = narrow.open(station.url)
     expect(narrow.tile("bed-1")).to_be_visible()
-    # The page writes them only when the broker is away and the browser keeps quiet.
+    # The longest texts, which appear during an outage and while the browser blocks sound.
     page.evaluate(
-        "document.getElementById('link').textContent = 'Broker away';"
+        "document.getElementById('link').textContent = 'Disconnected';"
         "document.getElementById('sound').textContent = 'Sound blocked, press'"
     )
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("button", name="Signed in as Krankenschwester").click()
-    expect(page.locator("#login-title")).to_have_text("Signed in as Krankenschwester Adelheid von der Tann")
+    expect(page.locator("#user-title")).to_have_text("Signed in as Krankenschwester Adelheid von der Tann")

@@ -52,12 +52,12 @@ def test_a_person_signs_in_with_the_keyboard_and_comes_to_the_page_that_was_aske
     expect(page).to_have_title("Sign in – VitalFlow")
     expect(page.get_by_label("Name")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("#problem")).to_have_text("Your name is missing.")
+    expect(page.locator("#problem")).to_have_text("Enter your name.")
     page.keyboard.type("ada")
     page.keyboard.press("Tab")
     page.keyboard.type("a guess")
     page.keyboard.press("Enter")
-    expect(page.locator("#problem")).to_have_text("The name or the password is not right.")
+    expect(page.locator("#problem")).to_have_text("Wrong name or password.")
     assert page.url.endswith("/signin?to=%2Fbed%3Fdevice%3Dbed-1"), "the password stands in no address"
     page.get_by_label("Password", exact=True).fill("word-of-ada")
     page.get_by_role("button", name="Show the password").click()
@@ -92,7 +92,7 @@ def test_one_of_a_ward_sees_that_ward_and_who_may_only_look_finds_no_button(
     expect(page.locator(".condition")).to_have_text("Not on the ward")
     page.keyboard.press("n")
     expect(page.get_by_role("dialog")).to_contain_text(
-        "You see icu-1. You may acknowledge, pause and set limits in icu-1."
+        "You can see icu-1. You can acknowledge alerts, pause the audio and set limits in icu-1."
     )
 
     page = eve.open(f"{station.url}/bed?device=bed-1")
@@ -100,9 +100,9 @@ def test_one_of_a_ward_sees_that_ward_and_who_may_only_look_finds_no_button(
     expect(page.locator(".limits tr", has_text="Heart rate high")).to_contain_text("> 120")
     assert page.locator("main button:visible").all_inner_texts() == ["5 minutes, live", "24 hours", "30 days"]
     page.keyboard.press("a")
-    expect(page.locator("#said")).to_have_text("You may look at this ward, and change nothing")
+    expect(page.locator("#notice")).to_have_text("You have read-only access to this ward.")
     page.keyboard.press("n")
-    expect(page.get_by_role("dialog")).to_contain_text("You see icu-1. You may look, and change nothing.")
+    expect(page.get_by_role("dialog")).to_contain_text("You can see icu-1. You have read-only access.")
 
 
 def test_two_acknowledge_at_once_and_the_broker_says_who_each_of_them_is(
@@ -125,7 +125,7 @@ def test_two_acknowledge_at_once_and_the_broker_says_who_each_of_them_is(
     for page in pages.values():
         for name, text in (("ada", "Heart rate high"), ("grace", "Oxygen")):
             row = page.locator(".alert", has_text=text)
-            expect(row.locator(".standing")).to_contain_text(f"acknowledged by {name} at")
+            expect(row.locator(".state")).to_contain_text(f"acknowledged by {name} at")
     for name, rule in seen.items():
         assert monitor("bed-1").sees(f"icu-1/bed-1/{rule}", state="acknowledged").acknowledged_by == name
 
@@ -142,7 +142,7 @@ def test_whoever_is_revoked_loses_every_page_at_once(
     with control(own_secured.broker("admin")) as gate:
         revoke(gate, "ada", own_secured.doors.topics, by="a test", now=datetime.now(UTC))
     for screen in screens:
-        expect(screen.page.locator("#why")).to_contain_text("the broker does not know you any more", timeout=3000)
+        expect(screen.page.locator("#reason")).to_contain_text("your access was revoked", timeout=3000)
         expect(screen.page.locator(".tile")).to_have_count(0)
         screen.page.goto(station.url)
         expect(screen.page).to_have_title("Sign in – VitalFlow")
@@ -163,7 +163,7 @@ def test_signing_out_ends_it_on_all_pages_of_the_browser_and_back_shows_nothing(
     page.get_by_role("button", name="Signed in as grace").click()
     page.get_by_role("button", name="Sign out").click()
     for one in (page, other):
-        expect(one.locator("#why")).to_have_text("You have signed out.")
+        expect(one.locator("#reason")).to_have_text("You have signed out.")
     page.go_back()
     expect(page).to_have_title("Sign in – VitalFlow")
     expect(page.locator(".tile")).to_have_count(0)
@@ -177,11 +177,13 @@ def test_a_broker_that_is_away_is_told_to_who_signs_in_and_signs_nobody_out(
     page, late = make_screen("grace", "word-of-grace").open(station.url), make_screen().page
     late.goto(station.url)
     own_secured.server.kill()
-    expect(page.locator("#banner")).to_contain_text("The broker is away", timeout=5000)
+    expect(page.locator("#banner")).to_contain_text("No connection to the monitors", timeout=5000)
     late.get_by_label("Name").fill("ada")
     late.get_by_label("Password", exact=True).fill("word-of-ada")
     late.get_by_role("button", name="Sign in").click()
-    expect(late.locator("#problem")).to_contain_text("Nobody can be verified now: the broker is away", timeout=10_000)
+    expect(late.locator("#problem")).to_contain_text(
+        "Signing in is not possible now: no connection to the broker", timeout=10_000
+    )
     own_secured.server.start()
     expect(page.locator("#banner")).to_have_text("", timeout=10_000)
     expect(page.locator("html")).to_have_attribute("data-link", "live")

@@ -134,7 +134,7 @@ def test_a_frame_has_what_changed_and_nothing_else() -> None:
     ward.take(TOPICS.status("icu-1", "bed-2"), b"", True, NOW)
     told = frame(ward, framer)
     assert told is not None
-    assert (told["over"], told["gone"]) == (["icu-1/bed-1/spo2-low"], ["bed-2"])
+    assert (told["removed_alerts"], told["removed_beds"]) == (["icu-1/bed-1/spo2-low"], ["bed-2"])
     whole = json.loads(framer.whole(NOW))
     assert [bed["device"] for bed in whole["beds"]] == ["bed-1"]
     assert whole["number"] == told["number"]
@@ -154,8 +154,8 @@ def test_an_alert_tells_who_has_seen_it_and_when_but_no_moment_that_is_of_a_late
         told = frame(ward, framer)
         assert told is not None
         (shown,) = told["alerts"]
-        assert shown["by"] == "Ada"
-        assert shown.get("seen") == (int(NOW.timestamp() * 1000) if alert is seen else None)
+        assert shown["acknowledged_by"] == "Ada"
+        assert shown.get("acknowledged_at") == (int(NOW.timestamp() * 1000) if alert is seen else None)
 
 
 def test_a_retained_offline_of_earlier_days_is_no_bed_and_an_endless_crowd_of_devices_has_an_end() -> None:
@@ -210,7 +210,7 @@ def test_a_service_is_away_when_two_heartbeats_are_missing_and_at_once_when_it_s
     )  # the will of an earlier one
     services.take("ingest", ServiceStatus(state="offline", boot=5), False, NOW + 5 * SECOND)
     assert [one.text for one in services.away(NOW + 5 * SECOND)] == [
-        "ingest is away: readings are shown but not stored; they wait at the broker"
+        "Recording is interrupted. Live values are shown; they will be stored later."
     ]
     services.disconnected("it does not answer", NOW + 6 * SECOND)
     assert [one.name for one in services.away(NOW + 60 * SECOND)] == ["broker"]
@@ -267,7 +267,7 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait() -> Alert:
         return await PendingCommands(TOPICS).ask(made_alert(), Command(by="Ada", action="acknowledge"), publish)
 
-    with pytest.raises(TransientError, match="no answer from the alert worker"):
+    with pytest.raises(TransientError, match="the alert service did not respond"):
         asyncio.run(wait())
 
 

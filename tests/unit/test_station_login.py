@@ -143,13 +143,13 @@ def test_a_bed_that_moves_leaves_the_one_ward_and_comes_to_the_other() -> None:
     ward.take(TOPICS.alert("icu-1", "bed-1", alert.rule), encode_alert(alert), True, NOW)
     hear(ward, "icu-2", "bed-1", NOW + SECOND, heart_rate=81)
     then = collect_changes(ward, NOW)
-    assert told(one, then)["gone"] == ["bed-1"]
+    assert told(one, then)["removed_beds"] == ["bed-1"]
     assert "beds" not in told(one, then)
     assert [bed["ward"] for bed in told(other, then)["beds"]] == ["icu-2"]
     assert "alerts" not in told(other, then), "the alert is the other ward's still"
     seen = told(both, then)
     assert [bed["ward"] for bed in seen["beds"]] == ["icu-2"]
-    assert "gone" not in seen
+    assert "removed_beds" not in seen
 
 
 def test_what_only_a_whole_frame_has_told_is_told_to_be_gone_too() -> None:
@@ -164,7 +164,7 @@ def test_what_only_a_whole_frame_has_told_is_told_to_be_gone_too() -> None:
     ward.take(topic, b"", True, NOW)
     ward.take(TOPICS.status(alert.ward, "bed-1"), b"", True, NOW)
     then = told(framer, collect_changes(ward, NOW))
-    assert (then["gone"], then["over"]) == (["bed-1"], [whole["alerts"][0]["key"]])
+    assert (then["removed_beds"], then["removed_alerts"]) == (["bed-1"], [whole["alerts"][0]["key"]])
 
 
 def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_more_begins_anew() -> None:
@@ -179,7 +179,7 @@ def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_mor
         streams = [views.stream(login) for login in logins]
         for stream in streams:
             greeting, whole = [json.loads((await anext(stream)).partition(b"data: ")[2]) for _ in range(2)]
-            assert greeting["person"]["sees"] == ["icu-1"]
+            assert greeting["user"]["viewable"] == ["icu-1"]
             assert [bed["device"] for bed in whole["beds"]] == ["bed-1"]
         assert len(views._views) == 1
         hear(ward, "icu-1", "bed-1", NOW + SECOND, heart_rate=90)
@@ -190,7 +190,7 @@ def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_mor
         ada.viewable = ALL_WARDS
         known.people._changed(ada)
         greeting, whole = [json.loads((await anext(streams[0])).partition(b"data: ")[2]) for _ in range(2)]
-        assert greeting["person"]["sees"] is None
+        assert greeting["user"]["viewable"] is None
         assert {bed["device"] for bed in whole["beds"]} == {"bed-1", "bed-2"}
         known.people.sign_out(logins[1])
         assert (await anext(streams[1])).startswith(b"event: logged_out\n")
@@ -200,8 +200,8 @@ def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_mor
 
 
 def test_a_name_with_markup_reaches_the_page_as_a_text_and_nothing_unprintable_does() -> None:
-    person = json.loads(hello_for({}, "<b>\u202ex", NO_WARDS, ALL_WARDS))["person"]
-    assert person == {"name": "<b>?x", "sees": [], "acts": None}
+    person = json.loads(hello_for({}, "<b>\u202ex", NO_WARDS, ALL_WARDS))["user"]
+    assert person == {"name": "<b>?x", "viewable": [], "actionable": None}
 
 
 # --- who is signed in, and until when ---

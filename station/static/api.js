@@ -1,0 +1,81 @@
+// Requests to the station, and the alert commands of the user who is signed in.
+
+import { toSentence } from "./format.js";
+import { showNotice } from "./notice.js";
+import { redirectIfSignedOut } from "./session.js";
+import { mayModify } from "./store.js";
+
+export const READ_ONLY = "You have read-only access to this ward.";
+const ENDED = "your login has ended";
+
+/** @type {Record<string, string>} */
+const DONE = { acknowledge: "acknowledged", pause_audio: "audio paused for two minutes", resume_audio: "audio resumed" };
+
+/**
+ * Send a command about an alert and show the result.
+ * @param {import("./types.js").Alert} alert
+ * @param {"acknowledge" | "pause_audio" | "resume_audio"} action
+ * @param {HTMLButtonElement | null} button disabled while the command is under way
+ */
+export async function sendAlertCommand(alert, action, button = null) {
+  const { ward, device, rule } = alert;
+  if (!mayModify(ward)) {
+    showNotice(READ_ONLY, true);
+    return;
+  }
+  if (button) button.disabled = true;
+  const result = await sendJson("POST", "/ui/alerts", { ward, device, rule, action });
+  if (button) button.disabled = false;
+  if (result.ok) showNotice(`${alert.name} ${alert.text}: ${DONE[action]}`);
+  else showNotice(toSentence(result.problem), true);
+}
+
+/**
+ * Send JSON. Never rejects: `problem` says what went wrong, without a full stop.
+ * @param {string} method
+ * @param {string} url
+ * @param {unknown} body
+ * @returns {Promise<{ ok: boolean, problem: string }>}
+ */
+export async function sendJson(method, url, body) {
+  try {
+    const response = await fetch(url, {
+      method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    });
+    if (response.ok) return { ok: true, problem: "" };
+    return { ok: false, problem: await problemOf(response) };
+  } catch {
+    return { ok: false, problem: "nothing was sent, the station does not respond" };
+  }
+}
+
+/**
+ * Fetch JSON. Never rejects: the result is `{ problem }` where the station gave none.
+ * @param {string} url
+ * @returns {Promise<any>}
+ */
+export async function getJson(url) {
+  try {
+    const response = await fetch(url);
+    return response.ok ? await response.json() : { problem: await problemOf(response) };
+  } catch {
+    return { problem: "the station does not respond" };
+  }
+}
+
+/** @param {Response} response */
+async function problemOf(response) {
+  if (redirectIfSignedOut(response)) return ENDED;
+  const { detail } = await response.json().catch(() => ({}));
+  return detailText(detail) ?? `the station responded with HTTP status ${response.status}`;
+}
+
+/**
+ * The `detail` of an error response as text; undefined where it has no known form.
+ * @param {unknown} detail a text, or the list of validation errors that FastAPI sends
+ */
+export function detailText(detail) {
+  if (typeof detail === "string") return detail;
+  if (Array.isArray(detail)) return detail.map((error) => `${(error.loc ?? []).slice(1).join(".")}: ${error.msg}`).join("; ");
+  return undefined;
+}

@@ -1,0 +1,112 @@
+// How values, durations, times and priorities are written.
+
+/** @type {Record<string, string>} */
+export const PRIORITY_MARKS = { high: "!!!", medium: "!!", low: "!" };
+/** @type {Record<string, number>} */
+export const PRIORITY_RANKS = { high: 3, medium: 2, low: 1 };
+
+/**
+ * The mark of a priority: `!!!`, for a technical alert `[!!!]`.
+ * @param {{ priority: string, kind: string }} alert
+ */
+export function priorityMark(alert) {
+  const mark = PRIORITY_MARKS[alert.priority] ?? "!";
+  return alert.kind === "technical" ? `[${mark}]` : mark;
+}
+
+/**
+ * `!!! high`, for a technical alert `[!!!] high`.
+ * @param {{ priority: string, kind: string }} alert
+ */
+export function priorityBadge(alert) {
+  return `${priorityMark(alert)} ${alert.priority}`;
+}
+
+/**
+ * A duration: 4 s, 3 min, 2.5 h, 4 d.
+ * @param {number} seconds
+ */
+export function formatDuration(seconds) {
+  if (seconds < 120) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 48 * 3600 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.round(seconds / 86400)} d`;
+}
+
+/**
+ * The state of an alert, in words.
+ * @param {import("./types.js").Alert} alert
+ * @param {number} now unix milliseconds
+ */
+export function stateText(alert, now) {
+  switch (alert.state) {
+    case "acknowledged": {
+      const time = alert.acknowledged_at ? ` at ${formatDateTime(alert.acknowledged_at, now)}` : "";
+      return `acknowledged by ${alert.acknowledged_by ?? "?"}${time}`;
+    }
+    case "audio_paused": return `audio paused, ${formatDuration(((alert.paused_until ?? now) - now) / 1000)} left`;
+    case "latched": return "condition ended, not acknowledged";
+    default: return "active";
+  }
+}
+
+/**
+ * A value with the decimals of its sign; "–" where there is none.
+ * @param {number | null | undefined} value
+ * @param {{ decimals: number }} sign
+ */
+export function formatValue(value, sign) {
+  return value === undefined || value === null ? "–" : value.toFixed(sign.decimals);
+}
+
+/**
+ * Sort by priority; within a priority active alerts first, then the newest.
+ * @param {Iterable<import("./types.js").Alert>} alerts
+ */
+export function sortByUrgency(alerts) {
+  /** @param {import("./types.js").Alert} alert */
+  const active = (alert) => (alert.state === "active" ? 1 : 0);
+  return [...alerts].sort((a, b) =>
+    (PRIORITY_RANKS[b.priority] ?? 0) - (PRIORITY_RANKS[a.priority] ?? 0) || active(b) - active(a) ||
+    b.raised - a.raised || (a.key < b.key ? -1 : 1));
+}
+
+/** Compare names so that bed 9 comes before bed 10. */
+export const compareNatural = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" }).compare;
+
+/**
+ * The time of day.
+ * @param {number} milliseconds unix time
+ * @param {boolean} withSeconds
+ */
+export function formatTime(milliseconds, withSeconds = true) {
+  return new Date(milliseconds).toLocaleTimeString(undefined, {
+    hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(withSeconds ? { second: "2-digit" } : {}),
+  });
+}
+
+/**
+ * The day and month.
+ * @param {number} milliseconds unix time
+ */
+export function formatDay(milliseconds) {
+  return new Date(milliseconds).toLocaleDateString(undefined, { day: "numeric", month: "short" });
+}
+
+/**
+ * The time of day, with the day where it is not today.
+ * @param {number} milliseconds unix time
+ * @param {number} now unix time in milliseconds
+ */
+export function formatDateTime(milliseconds, now) {
+  const isToday = new Date(milliseconds).toDateString() === new Date(now).toDateString();
+  return isToday ? formatTime(milliseconds, false) : `${formatDay(milliseconds)} ${formatTime(milliseconds, false)}`;
+}
+
+/**
+ * A text with a capital at its beginning and a full stop at its end.
+ * @param {string} text
+ */
+export function toSentence(text) {
+  const sentence = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
+}

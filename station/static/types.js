@@ -1,0 +1,49 @@
+// Types of what the station sends. Erased at run time: only the type checker reads this file.
+
+/**
+ * @typedef {{
+ *   key: string, label: string, short: string, unit: string, decimals: number, low: number, high: number,
+ *   critical_above: number | null, critical_below: number | null,
+ * }} Sign
+ *
+ * @typedef {{ key: string, signs: Sign[], name: string, label: string, unit: string, big: boolean, span: number }} Row
+ *   signs that share a row; `span`: the least height of its curves
+ *
+ * @typedef {{ name: string, viewable: string[] | null, actionable: string[] | null }} User  null: all wards
+ *
+ * @typedef {{
+ *   version: string, signs: Sign[], score_inputs: { key: string, hold_s: number }[], history: boolean,
+ *   silent_after_s: number, held_for_s: number, user: User,
+ * }} Hello
+ *
+ * @typedef {{ total: number, worst: number, parts: Record<string, number>, missing: string[], stale: string[] }} Score
+ *
+ * @typedef {{
+ *   device: string, ward: string, name: string, patient?: string, time?: number, online: boolean,
+ *   silent_after: number, values: Record<string, [value: number, older: number]>, sensor_off: string[],
+ *   on_oxygen?: boolean, consciousness?: string, news2?: Score, own_limits?: boolean,
+ * }} Bed  `time` in unix milliseconds; `values` with the seconds by which each is older than `time`
+ *
+ * @typedef {"OFFLINE" | "WAITING" | "SILENT" | "SENSOR OFF" | "LIVE"} Condition
+ *
+ * @typedef {{ state: "off" | "none" | "held" | "now", value?: number, age?: number, beyond?: "above" | "below" | null }} SignState
+ *
+ * @typedef {{
+ *   key: string, id: string, ward: string, device: string, name: string, rule: string, priority: string,
+ *   kind: string, state: string, text: string, raised: number, changed: number, revision: number, patient?: string,
+ *   sign?: string, acknowledged_by?: string, acknowledged_at?: number, paused_until?: number, stale?: boolean,
+ * }} Alert
+ *
+ * @typedef {{ name: string, since: number, text: string }} Outage
+ *
+ * @typedef {{
+ *   number: number, at: number, snapshot?: boolean, beds?: Bed[], removed_beds?: string[], alerts?: Alert[],
+ *   removed_alerts?: string[], outages?: Outage[],
+ * }} Frame
+ *
+ * @typedef {{ snapshot: boolean, beds: Set<string>, removed: string[], alerts: boolean, state: boolean }} Changes
+ *
+ * @typedef {{ time: number[], [sign: string]: (number | null)[] }} Recent
+ */
+
+export {};
