@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from mqtt.endpoint import BrokerEndpoint
 from vitals.settings import NamedFile, Settings
@@ -21,7 +21,7 @@ class BrokerSettings(Settings):
     """Address of the broker and login there."""
 
     mqtt_url: MqttUrl = Field("mqtt://127.0.0.1:1883", description="The broker: mqtts://USER:PASSWORD@HOST:PORT.")
-    mqtt_password: str | None = Field(None, description="The password, where it does not stand in the URL.")
+    mqtt_password: SecretStr | None = Field(None, description="The password, if it is not part of the URL.")
     mqtt_ca: NamedFile | None = Field(None, description="The certificate of the CA that made the broker's (ca.crt).")
     mqtt_certificate: NamedFile | None = Field(None, description="Our own certificate, instead of a password.")
     mqtt_key: NamedFile | None = Field(None, description="The private key of that certificate.")
@@ -43,7 +43,7 @@ class BrokerSettings(Settings):
         broker = BrokerEndpoint.parse(self.mqtt_url)
         return replace(
             broker,
-            password=broker.password if self.mqtt_password is None else self.mqtt_password,
+            password=broker.password if self.mqtt_password is None else self.mqtt_password.get_secret_value(),
             ca=self.mqtt_ca if broker.tls else None,
             certificate=self.mqtt_certificate,
             key=self.mqtt_key,

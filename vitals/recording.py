@@ -172,16 +172,14 @@ class Recording:
         previous = -math.inf
         for number, (line, cells) in enumerate(lines):
             if len(cells) != self._width and (len(cells) < self._width or any(cells[self._width :])):
-                raise self._format_error(line, f"has {len(cells)} values", f"{self._width}, as in the line of names")
+                raise self._row_error(line, f"has {len(cells)} values", f"{self._width}, as in the line of names")
             time = self._seconds(line, cells) if self._time is not None else number * self.layout.step_s
             if time < previous:
-                raise self._format_error(
-                    line, f"goes back in time to {cells[self._time or 0]!r}", "rows in order of time"
-                )
+                raise self._row_error(line, f"goes back in time to {cells[self._time or 0]!r}", "rows in order of time")
             previous = time
             first = time if first is None else first
             if time - first > MAX_DURATION_S:
-                raise self._format_error(
+                raise self._row_error(
                     line, f"is {time - first:g} s after the first", "seconds, and at most a hundred years"
                 )
             yield Row(time - first, self._sample(line, cells))
@@ -209,7 +207,7 @@ class Recording:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise self._format_error(line, f"has {text[:100]!r} for {key}", f"a number in {sign.unit}, or NaN")
+            raise self._row_error(line, f"has {text[:100]!r} for {key}", f"a number in {sign.unit}, or NaN")
         return value
 
     def _seconds(self, line: int, cells: Sequence[str]) -> float:
@@ -221,7 +219,7 @@ class Recording:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise self._format_error(line, f"has {text[:100]!r} for its time", "a number of seconds")
+            raise self._row_error(line, f"has {text[:100]!r} for its time", "a number of seconds")
         return value
 
     def _instant(self, line: int, text: str) -> float:
@@ -229,15 +227,15 @@ class Recording:
         try:
             instant = datetime.fromisoformat(text)
         except ValueError:
-            raise self._format_error(line, f"has {text[:100]!r} for its time", expected) from None
+            raise self._row_error(line, f"has {text[:100]!r} for its time", expected) from None
         if instant.tzinfo is None:
-            raise self._format_error(line, f"has the time {text!r} without an offset", expected)
+            raise self._row_error(line, f"has the time {text!r} without an offset", expected)
         return (instant - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
 
     def _sign_keys(self) -> list[str]:
         return [key for key, places, _ in self._signs if places]
 
-    def _format_error(self, line: int, found: str, expected: str) -> PermanentError:
+    def _row_error(self, line: int, found: str, expected: str) -> PermanentError:
         return PermanentError(f"{self.path}, line {line} {found}; expected {expected}")
 
     def _lines(self, delimiters: str) -> Iterator[tuple[int, list[str]]]:

@@ -1,7 +1,7 @@
 """Settings: environment variables with the prefix VITALFLOW_, read once at start into a frozen object.
 
-Each service derives its own class from `Settings`; `.env.example` lists them all. A secret, or any other
-value, may come from a file instead: VITALFLOW_X_FILE names it.
+Each program derives its own class from `Settings`; `.env.example` lists all settings. VITALFLOW_X_FILE names a file
+that holds the value of VITALFLOW_X, for secrets.
 """
 
 import logging
@@ -12,15 +12,17 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 from vitals.urls import redact
 
 PREFIX = "VITALFLOW_"
-TESTS = "VITALFLOW_TEST_"  # what the tests read; no setting of a service
+TESTS = "VITALFLOW_TEST_"  # read by the tests, not by a program
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
+log = logging.getLogger("vitalflow")
 
 
 def _topic_root(text: str) -> str:
@@ -31,7 +33,7 @@ def _topic_root(text: str) -> str:
 
 def _path(path: Path) -> Path:
     if "\n" in str(path):
-        raise ValueError("expected a file's name and not its content: leave out the _FILE behind the setting's name")
+        raise ValueError("expected a file name, not the content of a file: remove _FILE from the name of the setting")
     return path
 
 
@@ -39,54 +41,10 @@ TopicRoot = Annotated[str, AfterValidator(_topic_root)]
 NamedFile = Annotated[Path, AfterValidator(_path)]
 
 
-def _read_var(name: str, environ: Mapping[str, str]) -> str | None:
-    """The text of one variable, or of the file that NAME_FILE names; None where neither is set."""
-    path = environ.get(name + "_FILE")
-    if path is None:
-        return environ.get(name)
-    if name in environ:
-        raise PermanentError(f"{name} and {name}_FILE are both set; keep one")
-    try:
-        text = Path(path).read_text().strip()
-        if _everybody_can_read(Path(path)):
-            logging.getLogger("vitalflow").warning(
-                "%s_FILE names %r, which every user of this machine can read; run: chmod 600 %s", name, path, path
-            )
-        return text
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise PermanentError(f"{name}_FILE names {path!r}, which cannot be read: {reason}") from error
+class Settings(BaseSettings):
+    """Settings that every program has. Frozen after start."""
 
-
-def _everybody_can_read(path: Path) -> bool:
-    """Whether users without a part in it can read a file: its own mode says so, and that of every folder above.
-
-    Not asked of /run/secrets, where a container keeps what only it can see, readable to whichever user it runs as.
-    """
-    path = path.resolve()
-    if path.is_relative_to("/run/secrets"):
-        return False
-    return bool(path.stat().st_mode & stat.S_IROTH) and all(
-        folder.stat().st_mode & stat.S_IXOTH for folder in path.parents
-    )
-
-
-def _warn_unknown_vars(environ: Mapping[str, str]) -> None:
-    """Say which VITALFLOW_ variables nobody reads: a slip of the pen, most likely. `.env.example` knows all names."""
-    if not EXAMPLE.exists():
-        return  # an installation without it, such as a container
-    known = set(re.findall(rf"^#? ?({PREFIX}\w+)=", EXAMPLE.read_text(), re.MULTILINE))
-    for name in environ:
-        if name.startswith(PREFIX) and name.removesuffix("_FILE") not in known and not name.startswith(TESTS):
-            close = get_close_matches(name, known, 1)
-            meant = f"; did you mean {close[0]}?" if close else ""
-            logging.getLogger("vitalflow").warning("%s is not a setting of VitalFlow%s", name, meant)
-
-
-class Settings(BaseModel):
-    """What every service needs to know. Frozen: a setting that changes after start would be a lie."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     topic_root: TopicRoot = Field("vitalflow", description="Every topic begins with this.")
 
@@ -94,19 +52,21 @@ class Settings(BaseModel):
     def read(cls, environ: Mapping[str, str]) -> Self:
         """Read and check; raises PermanentError that names each wrong setting, its value and what was expected.
 
-        The value of a URL is shown without its password.
+        Values are shown without passwords. Unknown variables are logged with the nearest known name.
         """
         _warn_unknown_vars(environ)
-        given: dict[str, Any] = {name: _read_var(PREFIX + name.upper(), environ) for name in cls.model_fields}
+        source = EnvSettingsSource(cls)
+        source.env_vars = {name.lower(): _read_var(name, environ) for name in map(variable, cls.model_fields)}
         try:
-            return cls(**{name: value for name, value in given.items() if value is not None})
+            # Only this source, not the environment of the process; mypy knows the fields alone.
+            return cls(_build_sources=((source,), {}))  # type: ignore[call-arg]
         except ValidationError as error:
             raise PermanentError("; ".join(map(_format_error, error.errors()))) from None
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """For a log line or a debugger: no password, whatever prints us."""
+        """Show URLs without their passwords."""
         for name, value in super().__repr_args__():
-            yield name, _shown(name or "", value) if isinstance(value, str) else value
+            yield name, _redact(name or "", value) if isinstance(value, str) else value
 
     @property
     def topics(self) -> Topics:
@@ -114,20 +74,62 @@ class Settings(BaseModel):
         return Topics(self.topic_root)
 
 
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def _read_var(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the value of a variable, or the content of the file that NAME_FILE names; None if neither is set."""
+    path = environ.get(name + "_FILE")
+    if path is None:
+        return environ.get(name)
+    if name in environ:
+        raise PermanentError(f"{name} and {name}_FILE are both set; keep one")
+    try:
+        text = Path(path).read_text().strip()
+        if _is_world_readable(Path(path)):
+            log.warning("%s_FILE names %r, which every local user can read; run: chmod 600 %s", name, path, path)
+        return text
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise PermanentError(f"{name}_FILE names {path!r}, which cannot be read: {reason}") from error
+
+
+def _is_world_readable(path: Path) -> bool:
+    """Return whether the modes of a file and of all folders above it let any local user read it.
+
+    False below /run/secrets: only the container itself sees these files, and they are readable to each of its users.
+    """
+    path = path.resolve()
+    if path.is_relative_to("/run/secrets") or not path.stat().st_mode & stat.S_IROTH:
+        return False
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
+
+
+def _warn_unknown_vars(environ: Mapping[str, str]) -> None:
+    """Warn about unknown VITALFLOW_ variables, usually typos. The known ones are those of .env.example."""
+    if not EXAMPLE.exists():
+        return  # an installation without it, such as a container
+    known = set(re.findall(rf"^#? ?({PREFIX}\w+)=", EXAMPLE.read_text(), re.MULTILINE))
+    for name in environ:
+        if name.startswith(PREFIX) and name.removesuffix("_FILE") not in known and not name.startswith(TESTS):
+            hint = "".join(f"; did you mean {close}?" for close in get_close_matches(name, known, 1))
+            log.warning("%s is not a setting of VitalFlow%s", name, hint)
+
+
 def _format_error(error: Any) -> str:
-    name = PREFIX + "_".join(str(part) for part in error["loc"]).upper()
-    if not error["loc"]:  # two settings that do not go together: the text names them
-        return str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:  # from a validator of the whole model, whose text names the settings
+        return message
+    name = variable("_".join(map(str, error["loc"])))
     if error["type"] == "missing":
         return f"{name} is not set; see .env.example"
-    what = str(error["msg"]).removeprefix("Value error, ")
-    return f"{name} has the value {_shown(name, str(error['input']))!r}: {what[0].lower()}{what[1:]}"
+    return f"{name} has the value {_redact(name, str(error['input']))!r}: {message[0].lower()}{message[1:]}"
 
 
-def _shown(name: str, value: str) -> str:
-    """The value of a setting without what may be a password in it."""
-    if "PASSWORD" in name.upper():
-        return "..."
+def _redact(name: str, value: str) -> str:
+    """Return the value of a setting without what may be a password in it."""
     if name.upper().endswith("_URL") and ":" in value and not {"@", "/"} & set(value):
-        return f"{value.partition(':')[0]}:..."  # USER:PASSWORD, perhaps, without what belongs around it
+        return f"{value.partition(':')[0]}:..."  # perhaps USER:PASSWORD without a scheme and a host
     return redact(value)

@@ -100,7 +100,7 @@ def test_a_file_that_everybody_can_read_is_warned_of(caplog: pytest.LogCaptureFi
             secret.chmod(mode)
             IngestSettings.read({"VITALFLOW_INGEST_URL_FILE": str(secret)})
             assert len(caplog.messages) == warned, f"{folder_mode:o} {mode:o}"
-    assert caplog.messages[0].endswith(f"which every user of this machine can read; run: chmod 600 {secret}")
+    assert caplog.messages[0].endswith(f"which every local user can read; run: chmod 600 {secret}")
     assert "s3cret" not in caplog.text
 
 

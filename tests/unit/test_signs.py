@@ -80,7 +80,7 @@ def test_the_verdict(signs: dict[str, float], wanted: str) -> None:
 
 
 # A published score (and the ages of its inputs) is defined for its own signs: a new sign does not change it. The same
-# concern the recordings of others, whose columns are what they are.
+# holds for the columns of recordings in foreign formats.
 OF_OTHERS = {CHECKOUT / "vitals" / name for name in ("news2.py", "thresholds.py", "recording.py")}
 
 

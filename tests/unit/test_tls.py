@@ -294,7 +294,7 @@ def test_settings_say_which_of_them_go_together(tmp_path: Path) -> None:
             read(**values)
     pem = tmp_path / "my.key"
     pem.write_text("-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(PermanentError, match="leave out the _FILE") as told:
+    with pytest.raises(PermanentError, match="remove _FILE") as told:
         read(mqtt_url="mqtts://h", mqtt_certificate="/a", mqtt_key_file=str(pem))
     assert "s3cret" not in str(told.value)
 
