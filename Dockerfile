@@ -1,8 +1,7 @@
-# One image for everything of ours that docker-compose.yml runs: identity, migrate, ingest,
-# alerts, station, devices.
-# What follows `python -m` is the command: docker run vitalflow:0.1.0 alerts check
+# One image for all of VitalFlow's services in docker-compose.yml: identity, migrate, ingest, alerts, station, devices.
+# The arguments are those of `python -m`: docker run IMAGE alerts check
 
-# First stage: the packages, and our own code compiled. Nothing of pip stays behind.
+# First stage: the packages and the compiled code. pip is not part of the result.
 FROM python:3.13-slim AS build
 WORKDIR /app
 COPY requirements.txt .
@@ -17,19 +16,19 @@ COPY alerts alerts
 COPY identity identity
 COPY station station
 COPY sql sql
-# Compiled here, because the container's own file system is read-only; it also makes every health check cheaper.
+# Compile here, because the container's file system is read-only. It also makes every health check cheaper.
 RUN python -m compileall -q vitals mqtt devices ingest alerts identity station sql && rm requirements.txt
 
 # Last stage: Python, the packages, the code. No compiler and no cache.
 FROM python:3.13-slim
-# Where volumes go that we write to: a new volume takes the owner of its folder.
+# Mount points of writable volumes: a new volume takes the owner of its folder.
 RUN install -d -o 10001 -g 10001 /var/lib/vitalflow /etc/vitalflow/ca /mosquitto/identity /mosquitto/data /run/database \
  && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/identity
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# By number, so that a cluster that refuses root can see that this is none.
+# By number, so that a cluster that refuses root can verify it.
 USER 10001:10001
 ENTRYPOINT ["python", "-m"]
 CMD ["ingest"]

@@ -1,13 +1,13 @@
-# The broker's health check in its container: does a message go there and back, over TLS, as a user with a password?
+# Health check of the broker's container: does a message make a round trip, over TLS, as a user with a password?
 #
-# mosquitto_rr takes host, user, password and topic from $XDG_CONFIG_HOME/mosquitto_rr, which `python -m identity init`
-# writes: what stands on a command line is for all to see. It asks and answers on one topic, so that it hears itself.
-# mosquitto_sub hears how many sessions are kept for clients that are away.
+# mosquitto_rr reads host, user, password and topic from $XDG_CONFIG_HOME/mosquitto_rr, which `vitalflow identity init`
+# writes, because every user of a machine can read command lines. Request and response use one topic, so that it answers
+# itself. mosquitto_sub receives the number of sessions whose clients are offline.
 #
-# And as nothing else runs here beside the broker, this also tells it of new certificates, and of nothing that it began
-# with, which lies in /tmp (docker-compose.yml). By SIGHUP, which disconnects nobody; but where one is away whose session
-# came from the store, Mosquitto 2.0 afterwards disconnects somebody else every second (docs/identity.md). So with
-# anybody away it ends in order instead: its store is written, Docker starts it again, and no session is lost.
+# No other process runs next to the broker in this container, so the check also reloads new certificates. What the
+# broker started with is in /tmp (docker-compose.yml). SIGHUP disconnects no client. But if a client whose session came
+# from the store is offline, Mosquitto 2.0 then disconnects another client every second (docs/identity.md). So with a
+# session offline the broker is stopped cleanly instead: it saves its store, Docker restarts it, no session is lost.
 set -eu
 given=/mosquitto/identity
 if ! cmp -s "$given/broker.crt" /tmp/broker.crt || ! cmp -s "$given/revoked.crl" /tmp/revoked.crl; then

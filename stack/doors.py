@@ -22,7 +22,7 @@ from vitals.topics import Topics
 
 MOSQUITTO = "mosquitto"  # the system user
 ANSWER = 3.0  # seconds for the broker to say one of its numbers
-WHO_MAY_COME_IN = "# --- who may come in"
+WHO_MAY_COME_IN = "# --- access"
 
 
 @dataclass(frozen=True, slots=True)
