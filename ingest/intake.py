@@ -13,7 +13,7 @@ from ingest.batch import AlertTold, Batch, DeviceStatus, DoneTold, Rejected, Row
 from vitals.alert import decode_alert
 from vitals.audit import KINDS, decode_audit
 from vitals.codec import Problem, Reason, TimeWindow, decode
-from vitals.reading import Reading, sign_values
+from vitals.reading import Reading, sign_values, stored_seq
 from vitals.signs import SIGN_KEYS, classify
 from vitals.status import decode_status
 from vitals.topics import DeviceAddress, InvalidTopic, Topics
@@ -170,7 +170,7 @@ def line(reading: Reading, bed: DeviceAddress, received_at: str) -> str:
     time = _json(reading.time)[1:-1].decode()  # without its quotes
     signs = _json(values)[1:-1].decode().replace(",", "\t").replace("null", NULL)  # without its brackets
     return (
-        f"{_escaped(bed.device)}\t{_escaped(bed.ward)}\t{time}\t{reading.boot}\t{reading.seq}\t"
+        f"{_escaped(bed.device)}\t{_escaped(bed.ward)}\t{time}\t{reading.boot}\t{stored_seq(reading)}\t"
         f"{NULL if patient is None else _escaped(patient)}\t{NULL if oxygen is None else oxygen}\t"
         f"{reading.consciousness or NULL}\t{{{','.join(reading.sensor_off)}}}\t{classify(values)}\t{received_at}\t"
         f"{signs}\n"

@@ -7,18 +7,33 @@ The common case, one well-formed reading, is one call into msgspec (about 1 us).
 looked at again, slowly and field by field, to say what is wrong and to save what is right.
 """
 
-import math
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from vitals.fields import (
+    EXPECTED_TIME,
+    BadField,
+    format_number,
+    parse_consciousness,
+    parse_counter,
+    parse_on_oxygen,
+    parse_patient_id,
+    parse_sensor_off,
+    parse_sign,
+    parse_time,
+)
 from vitals.payload import DECODE_ERRORS
 from vitals.reading import MAX_COUNTER, FullReading, Reading, sign_values
 from vitals.signs import BY_KEY, SIGNS
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_PAYLOAD = 64 * 1024  # bytes; about 300 readings in an array
 # In an array. No 2,000 real ones fit into MAX_PAYLOAD; of "[1,1,1..." each costs its own look, and 64 KiB of them took
 # 110 ms, in which nothing else was read.
@@ -71,6 +86,10 @@ class TimeWindow:
         return cls(now - retention, now + MAX_AHEAD)
 
 
+ANY_TIME = TimeWindow(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+"""For a program that judges a device's clock itself."""
+
+
 @dataclass(slots=True)
 class Decoded:
     """What became of one message. `readings` are good; `problems` are empty for a clean message.
@@ -94,18 +113,11 @@ class Decoded:
         return Problem(self.problems[0].reason, "; ".join(details))
 
 
-def _number(text: str) -> float:
-    """Python's own way to read a number: the library's takes 8 us for 1e300, of which 64 KiB hold 10,900."""
-    value = float(text)
-    if math.isinf(value):
-        raise msgspec.DecodeError("Number out of range")
-    return value
-
-
 _encoder = msgspec.json.Encoder()
 _decode_one = msgspec.json.Decoder(FullReading).decode
 _decode_many = msgspec.json.Decoder(list[FullReading]).decode  # type: ignore[valid-type]
-_decode_any = msgspec.json.Decoder(float_hook=_number).decode
+# Python's own way to read a number: msgspec's takes 8 us for 1e300, of which 64 KiB hold 10,900.
+_decode_any = msgspec.json.Decoder(float_hook=float).decode
 _FIELDS = frozenset(FullReading.__struct_fields__)
 _NO_VALUES = (None,) * len(SIGNS)
 
@@ -152,10 +164,11 @@ def _find_problem(reading: Reading, clock: TimeWindow) -> Problem | None:
             Reason.TOO_OLD,
             f"time {reading.time.isoformat()} is {limit}, the age up to which readings are kept",
         )
-    if reading.patient_id is not None and not reading.patient_id.isprintable():
-        return Problem(Reason.BAD_TEXT, f"patient_id {reading.patient_id!a} holds characters that cannot be printed")
+    patient = reading.patient_id
+    if patient is not None and not (patient and patient.isprintable() and patient.strip() == patient):
+        return Problem(Reason.BAD_TEXT, f"patient_id {patient!a} is empty or holds characters that cannot be printed")
     if not reading.sensor_off:
-        if sign_values(reading) == _NO_VALUES:
+        if sign_values(reading) == _NO_VALUES and reading.consciousness is None and reading.on_oxygen is None:
             return Problem(Reason.NO_SIGN, f"no sign and no sensor_off; expected one of {', '.join(BY_KEY)}")
     elif len(set(reading.sensor_off)) < len(reading.sensor_off):
         return Problem(Reason.BAD_FIELD, "sensor_off names a sign twice")  # the slow road puts it right
@@ -168,12 +181,15 @@ def _decode_slowly(payload: bytes, clock: TimeWindow) -> Decoded:
     """The slow road: say what is wrong, save what is right."""
     if len(payload) > MAX_PAYLOAD:
         return _rejected(Reason.TOO_LARGE, f"{len(payload)} bytes; at most {MAX_PAYLOAD} are read")
+    payload = payload.removeprefix(BYTE_ORDER_MARK)  # RFC 8259 section 8.1 allows a reader to ignore it
     try:
         content = _decode_any(payload)
     except RecursionError:
         return _rejected(Reason.NOT_JSON, "nested too deeply to be read")
     except DECODE_ERRORS as error:
-        return _rejected(Reason.NOT_JSON, f"not JSON: {error}")
+        content = _decode_constants(payload)
+        if content is None:
+            return _rejected(Reason.NOT_JSON, f"not JSON: {error}")
     if isinstance(content, dict):
         return _decode_object(content, clock)
     if not isinstance(content, list):
@@ -196,6 +212,19 @@ def _decode_slowly(payload: bytes, clock: TimeWindow) -> Decoded:
     return whole
 
 
+def _decode_constants(payload: bytes) -> Any:
+    """Decode JSON that holds NaN or Infinity, which JSON does not have and several libraries write; None if it is not.
+
+    The constants become floats that no field accepts, so that the field is a problem and the others are not.
+    """
+    if b"NaN" not in payload and b"Infinity" not in payload:
+        return None
+    try:
+        return json.loads(payload.decode())
+    except (ValueError, RecursionError):
+        return None
+
+
 def _decode_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
     """One object, and its name where nothing else comes of it."""
     found = _check_object(content, clock)
@@ -206,42 +235,61 @@ def _decode_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
 
 
 def _check_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
-    """One object: leave out what is unknown or implausible, then hold the rest to the type."""
-    known = {key: value for key, value in content.items() if key in _FIELDS}
-    unknown = len(content) - len(known)
-    off = known.get("sensor_off")
-    if isinstance(off, list) and all(isinstance(name, str) for name in off):
-        kept = [name for name in dict.fromkeys(off) if name in BY_KEY]
-        unknown += len(set(off)) - len(kept)
-        known["sensor_off"] = off = kept
-    notes = []
-    emptied = False
+    """Read one object field by field: a field without a usable value becomes absent and is a problem."""
+    known = {key: value for key, value in content.items() if key in _FIELDS and value is not None}
+    unknown = sum(key not in _FIELDS for key in content)
+    problems: list[Problem] = []
+    measured = False  # a sign was measured, although its value is not believed
+
+    def parse(key: str, parser: Callable[[Any], Any], reason: Reason = Reason.BAD_FIELD) -> None:
+        if key in known:
+            try:
+                known[key] = parser(known[key])
+            except BadField as error:
+                problems.append(Problem(reason, str(error)))
+                del known[key]
+
+    parse("boot", partial(parse_counter, "boot"))
+    parse("seq", partial(parse_counter, "seq"))
+    if problems:  # half a number names no reading
+        known.pop("boot", None)
+        known.pop("seq", None)
+    parse("patient_id", parse_patient_id, Reason.BAD_TEXT)
+    parse("on_oxygen", parse_on_oxygen)
+    parse("consciousness", parse_consciousness)
+    parse("sensor_off", parse_sensor_off)
+    off = known.get("sensor_off", ())
+    known["sensor_off"] = tuple(key for key in off if key in BY_KEY)
+    unknown += len(off) - len(known["sensor_off"])
     for sign in SIGNS:
+        parse(sign.key, partial(parse_sign, sign))
         value = known.get(sign.key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if value is None:
             continue
         if not sign.low <= value <= sign.high:
-            wanted = f"{sign.low:g} to {sign.high:g} {sign.unit}"
-            notes.append(Problem(Reason.IMPLAUSIBLE, f"{sign.key} {_format_number(value)} is outside {wanted}"))
-        elif isinstance(off, list) and sign.key in off:
-            details = f"{sign.key} has the value {_format_number(value)} although sensor_off names it"
-            notes.append(Problem(Reason.CONTRADICTION, details))
+            expected = f"{sign.low:g} to {sign.high:g} {sign.unit}"
+            problems.append(Problem(Reason.IMPLAUSIBLE, f"{sign.key} {format_number(value)} is outside {expected}"))
+        elif sign.key in off:
+            detail = f"{sign.key} has the value {format_number(value)} although sensor_off names it"
+            problems.append(Problem(Reason.CONTRADICTION, detail))
         else:
             continue
-        known[sign.key] = None
-        emptied = True
+        del known[sign.key]
+        measured = True
     if "time" not in known:
-        return _rejected(Reason.NO_TIME, 'no "time"; expected RFC 3339 with an offset', unknown)
+        return Decoded([], [Problem(Reason.NO_TIME, f'no "time"; {EXPECTED_TIME}'), *problems], unknown)
     try:
-        reading: Reading = msgspec.convert(known, FullReading)
-    except msgspec.ValidationError as error:
-        reason = Reason.BAD_TIME if "$.time" in str(error) else Reason.BAD_FIELD
-        return _rejected(reason, str(error).replace("`", ""), unknown)
+        known["time"] = parse_time(known["time"])
+    except BadField as error:
+        return Decoded([], [Problem(Reason.BAD_TIME, str(error)), *problems], unknown)
+    reading: Reading = FullReading(**known)
     problem = _find_problem(reading, clock)
-    # A reading whose only sign was implausible is still a row: its seq was produced and must not look like a gap.
-    if problem and not (emptied and problem.reason is Reason.NO_SIGN):
-        return Decoded([], [problem], unknown)
-    return Decoded([reading], notes, unknown)
+    if problem and problem.reason is Reason.NO_SIGN and problems:
+        # Still a row where it was measured or numbered: its seq was produced and must not look like a gap.
+        return Decoded([reading] if measured or reading.seq else [], problems, unknown)
+    if problem:
+        return Decoded([], [problem, *problems], unknown)
+    return Decoded([reading], problems, unknown)
 
 
 def _rejected(reason: Reason, detail: str, unknown_keys: int = 0) -> Decoded:
@@ -258,11 +306,3 @@ def _json_type(value: object) -> str:
         type(None): "null",
     }
     return names.get(type(value), type(value).__name__)
-
-
-def _format_number(value: float) -> str:
-    # An integer of 60,000 digits is valid JSON, and neither str() nor float() will take it.
-    try:
-        return f"{float(value):g}"
-    except OverflowError:
-        return "beyond any number"

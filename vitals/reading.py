@@ -6,9 +6,11 @@ made from the table in `signs`, so they are not spelled out here; `values` and `
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from hashlib import blake2b
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
+import msgspec
 from msgspec import Meta, Struct, defstruct
 
 from vitals.signs import SIGN_KEYS, SIGNS
@@ -20,6 +22,8 @@ MAX_COUNTER = 2**63 - 1
 
 Consciousness = Literal["A", "C", "V", "P", "U"]
 """The ACVPU scale: Alert, new Confusion, responds to Voice, to Pain, Unresponsive (RCP, NEWS2, 2017)."""
+
+_encode = msgspec.json.Encoder().encode
 
 if TYPE_CHECKING:
     SignKey = str
@@ -79,6 +83,20 @@ FullReading: type[Reading] = cast(
 
 sign_values: "attrgetter[tuple[float | None, ...]]" = attrgetter(*SIGN_KEYS)
 """`reading.values` without the property's call; for the path that runs for every message."""
+
+
+def stored_seq(reading: Reading) -> int:
+    """Return what names a reading within its device, time and boot: its seq, or a digest of its content.
+
+    A device that numbers nothing may send several readings of one moment, one message per sign. Their content tells
+    them apart, and the same reading delivered twice is still one row. The digest has 63 bits and is negative, so that
+    whatever counts numbers (gaps, completeness) passes over it with `seq > 0`.
+    """
+    if reading.seq:
+        return reading.seq
+    content = (reading.patient_id, reading.on_oxygen, reading.consciousness, reading.sensor_off, sign_values(reading))
+    digest = int.from_bytes(blake2b(_encode(content), digest_size=8).digest(), "big")
+    return -1 - (digest >> 1)
 
 
 def reading(time: datetime, signs: Mapping[str, float | None], **rest: Any) -> Reading:

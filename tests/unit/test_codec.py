@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 from time import thread_time
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vitals.codec import MAX_AHEAD, MAX_PAYLOAD, MAX_READINGS, Decoded, Reason, TimeWindow, decode, encode, encode_many
-from vitals.reading import MAX_TEXT, Reading, reading
+from vitals.reading import MAX_TEXT, Reading, reading, stored_seq
 from vitals.signs import SIGN_KEYS, SIGNS
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -18,7 +19,7 @@ CLOCK = TimeWindow.at(NOW, timedelta(days=30))
 
 OLDEST = NOW - timedelta(days=29)
 times = st.datetimes(OLDEST.replace(tzinfo=None), NOW.replace(tzinfo=None), timezones=st.just(UTC))
-printable = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=MAX_TEXT)
+printable = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=MAX_TEXT)
 
 
 @st.composite
@@ -176,3 +177,99 @@ def test_a_sensor_that_is_off_twice_is_off_once() -> None:
 def test_a_time_with_another_offset_is_the_same_moment() -> None:
     payload = b'{"time":"2026-11-22T12:00:00.250+02:00","spo2":97}'
     assert decode(payload, CLOCK).readings[0].time == NOW + timedelta(milliseconds=250)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ('"temperature":"warm"', Reason.BAD_FIELD),
+        ('"temperature":NaN', Reason.BAD_FIELD),
+        ('"temperature":-Infinity', Reason.BAD_FIELD),
+        ('"temperature":true', Reason.BAD_FIELD),
+        ('"temperature":[36.8]', Reason.BAD_FIELD),
+        ('"temperature":{"value":36.8}', Reason.BAD_FIELD),
+        ('"temperature":1e999', Reason.BAD_FIELD),
+        ('"temperature":368', Reason.IMPLAUSIBLE),
+        ('"temperature":"368"', Reason.IMPLAUSIBLE),
+        ('"seq":1.5', Reason.BAD_FIELD),
+        ('"seq":-1', Reason.BAD_FIELD),
+        ('"seq":"one"', Reason.BAD_FIELD),
+        ('"boot":9223372036854775808', Reason.BAD_FIELD),
+        ('"consciousness":"awake"', Reason.BAD_FIELD),
+        ('"on_oxygen":"yes"', Reason.BAD_FIELD),
+        ('"sensor_off":"temperature"', Reason.BAD_FIELD),
+        ('"patient_id":42', Reason.BAD_TEXT),
+        ('"patient_id":"a\\u0000b"', Reason.BAD_TEXT),
+    ],
+)
+def test_one_bad_field_is_a_problem_and_the_signs_beside_it_are_stored(bad: str, reason: Reason) -> None:
+    found = decode(f'{{"time":"{NOW.isoformat()}","spo2":70,{bad}}}'.encode(), CLOCK)
+    assert [(good.value("spo2"), good.value("temperature")) for good in found.readings] == [(70.0, None)]
+    assert [problem.reason for problem in found.problems] == [reason]
+    assert bad.partition(":")[0].strip('"') in found.problems[0].detail
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("72", 72.0), ("98.5", 98.5), (" 72 ", 72.0), ("+7.2", 7.2), ("072", 72.0)]
+)
+def test_a_text_that_is_a_plain_decimal_number_is_a_number(written: str, read: float) -> None:
+    found = decode(as_json(resp_rate=written, seq="7", boot=1.0), CLOCK)
+    assert [(good.value("resp_rate"), good.boot, good.seq) for good in found.readings] == [(read, 1, 7)]
+    assert not found.problems
+
+
+@pytest.mark.parametrize("written", ["7,2", "1e2", "0x10", "", "NaN", "7 2", "--7", "\u0667"])
+def test_a_text_of_any_other_form_is_no_number(written: str) -> None:
+    found = decode(as_json(resp_rate=written, spo2=97), CLOCK)
+    assert [good.value("resp_rate") for good in found.readings] == [None]
+    assert [problem.reason for problem in found.problems] == [Reason.BAD_FIELD]
+
+
+@pytest.mark.parametrize("patient", ["", " ", "\t"])
+def test_an_empty_patient_is_no_patient(patient: str) -> None:
+    found = decode(as_json(spo2=97, patient_id=patient), CLOCK)
+    assert [good.patient_id for good in found.readings] == [None]
+    assert not found.problems
+
+
+def test_space_around_a_patient_id_is_not_part_of_it() -> None:
+    assert decode(as_json(spo2=97, patient_id=" p-1 "), CLOCK).readings[0].patient_id == "p-1"
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    assert decode(b"\xef\xbb\xbf" + as_json(spo2=97), CLOCK) == decode(as_json(spo2=97), CLOCK)
+    assert decode(b"\xef\xbb\xbf[" + as_json(spo2=97) + b"]", CLOCK) == decode(as_json(spo2=97), CLOCK)
+
+
+@pytest.mark.parametrize("written", ["2026-11-20T23:59:60Z", "2026-11-21T00:59:60+01:00", "2026-11-20T23:59:60.000Z"])
+def test_a_leap_second_is_the_next_second(written: str) -> None:
+    found = decode(f'{{"time":"{written}","spo2":97}}'.encode(), CLOCK)
+    assert [good.time for good in found.readings] == [datetime(2026, 11, 21, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("written", [1795341000, 1795341000123, 1795341000.5, "1795341000", "2026-11-22T10:00:00"])
+def test_a_time_of_another_form_is_refused_with_the_form_that_is_expected(written: object) -> None:
+    rejection = decode(json.dumps({"time": written, "spo2": 97}).encode(), CLOCK).rejection()
+    assert rejection is not None
+    assert rejection.reason is Reason.BAD_TIME
+    assert "expected RFC 3339 with an offset, like 2026-11-22T10:00:00Z" in rejection.detail
+
+
+def test_an_observation_without_a_measured_sign_is_a_reading() -> None:
+    assert decode(as_json(consciousness="U"), CLOCK).readings[0].consciousness == "U"
+    assert decode(as_json(on_oxygen=True), CLOCK).readings[0].on_oxygen is True
+
+
+@given(readings(), readings())
+def test_readings_without_a_number_are_told_apart_by_their_content(one: Reading, other: Reading) -> None:
+    one, other = (msgspec.structs.replace(made, seq=0) for made in (one, other))
+    content = [(r.patient_id, r.on_oxygen, r.consciousness, r.sensor_off, r.values) for r in (one, other)]
+    assert (stored_seq(one) == stored_seq(other)) == (content[0] == content[1])
+    assert -(2**63) <= stored_seq(one) < 0
+    assert stored_seq(decode(encode(one), CLOCK).readings[0]) == stored_seq(one)
+
+
+@given(readings())
+def test_a_number_of_the_device_names_its_reading(told: Reading) -> None:
+    if told.seq:
+        assert stored_seq(told) == told.seq
