@@ -19,8 +19,8 @@ from io import RawIOBase
 from pathlib import Path
 
 from devices.fleet import run_fleet
-from devices.outbox_file import OutboxFile
-from devices.simulation import ward_of
+from devices.outbox.file import OutboxFile
+from devices.simulated_ward import simulated_ward
 from devices.source import Source
 from mqtt.endpoint import BrokerEndpoint
 from stack.servers import Server
@@ -122,19 +122,19 @@ async def run(plan: Plan, record: RawIOBase) -> None:
         spo2 = reading.value("spo2")
         record.write(f"made {device} {reading.boot} {reading.seq} {reading.time.timestamp()} {spo2}\n".encode())
 
-    def taken(device: str, readings: Sequence[Reading]) -> None:
+    def on_puback(device: str, readings: Sequence[Reading]) -> None:
         now = time.time()
         record.write(b"".join(f"taken {device} {r.boot} {r.seq} {now}\n".encode() for r in readings))
 
     loop.add_signal_handler(signal.SIGTERM, last_round)
     sources = [_recorded(source, plan, made, ending.is_set) for source in _sources(plan)]
     outbox = OutboxFile(Path(plan.outbox), lambda sentence: print(sentence, file=sys.stderr, flush=True))  # noqa: T201
-    await run_fleet(sources, BrokerEndpoint.parse(plan.mqtt_url), Topics(), stop=stop, file=outbox, on_taken=taken)
+    await run_fleet(sources, BrokerEndpoint.parse(plan.mqtt_url), Topics(), stop=stop, file=outbox, on_puback=on_puback)
     outbox.close()
 
 
 def _sources(plan: Plan) -> list[Source]:
-    return ward_of(plan.devices, ward=plan.ward, boot=int(time.time()), seed=7, interval_s=plan.interval_s)
+    return simulated_ward(plan.devices, ward=plan.ward, boot=int(time.time()), seed=7, interval_s=plan.interval_s)
 
 
 def _recorded(source: Source, plan: Plan, made: Callable[[str, Reading], None], over: Callable[[], bool]) -> Recorded:

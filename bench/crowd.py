@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from bench import packets
 from devices.fleet import CONNECTS_PER_S, allow_open_files
-from devices.simulation import ward_of
+from devices.simulated_ward import simulated_ward
 from devices.source import Source
 from vitals.codec import encode
 from vitals.sample import Sample
@@ -126,7 +126,7 @@ async def speak(port: int, count: int) -> Spoken:
     allow_open_files(count)
     spoken = Spoken(count)
     devices = []
-    for number, source in enumerate(ward_of(count, ward=WARD, boot=int(time.time()), seed=7)):
+    for number, source in enumerate(simulated_ward(count, ward=WARD, boot=int(time.time()), seed=7)):
         _, device = await loop.create_connection(lambda s=source: Device(s, Topics(), spoken), "127.0.0.1", port)  # type: ignore[misc]
         devices.append(device)
         if number % (CONNECTS_PER_S // 10) == 0:

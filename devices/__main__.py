@@ -16,16 +16,16 @@ from typing import Annotated
 
 import typer
 
-from devices.enroll import keep, let_in, made_ready
+from devices.enroll import enroll_devices, ensure_writable, save_passwords
 from devices.fleet import run_fleet
-from devices.outbox import CAPACITY
-from devices.outbox_file import OutboxFile
-from devices.replay import prepare, sources_of, told
+from devices.fleet_stats import FleetStats
+from devices.outbox.file import OutboxFile
+from devices.outbox.queue import CAPACITY
+from devices.replay import describe_omissions, prepare, replay_sources
 from devices.scenario import Scenario
-from devices.settings import DevicesSettings, logins
-from devices.simulation import ward_of
+from devices.settings import DevicesSettings, device_endpoints
+from devices.simulated_ward import simulated_ward
 from devices.source import Source
-from devices.tally import Tally
 from identity.authority import Authority
 from identity.control import control
 from identity.enrolment import listed, revoke
@@ -90,7 +90,7 @@ def simulate(
     seconds: Seconds = None,
 ) -> None:
     """Simulate patients whose signs waver, drift and move together as a scenario has it."""
-    sources = ward_of(
+    sources = simulated_ward(
         count,
         ward=ward,
         boot=int(time.time()),
@@ -130,9 +130,9 @@ def replay(
     longest = max(part.summary.duration_s for part in parts)
     recordings = "1 recording" if len(parts) == 1 else f"{len(parts)} recordings"
     print(f"{PROGRAM}: {readings} readings in {recordings}; {longest / speed:.0f} s at this speed")
-    for sentence in told(parts):
+    for sentence in describe_omissions(parts):
         print(f"{PROGRAM}: {sentence}")
-    sources = sources_of(parts, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop)
+    sources = replay_sources(parts, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop)
     raise typer.Exit(asyncio.run(_run(sources, outbox_readings, outbox, seconds)))
 
 
@@ -147,7 +147,7 @@ def replay(
     python -m devices enroll icu-2-bed-0{1,2,3} --ward icu-2 --credentials .stack/identity/devices.json
     """,
 )
-def enroll_devices(
+def enroll(
     names: Annotated[list[str], typer.Argument(help="Its name: user at the broker and level of the topic.")],
     ward: Annotated[str, typer.Option(help="The ward that it publishes for, and no other.")],
     certificate: Annotated[bool, typer.Option("--certificate", help="A certificate instead of a password.")] = False,
@@ -173,11 +173,13 @@ def enroll_devices(
         raise PermanentError("--credentials keeps passwords, and a device with a certificate has none")
     # Without --folder a certificate goes into a folder of the device's name.
     folders = {name: folder or Path(name) for name in names} if folder is not None or certificate else {}
-    made_ready(folders.values(), credentials)
-    cards = let_in(settings, names, ward, certificate=certificate, again=again, by=login_name(), host=host)
+    ensure_writable(folders.values(), credentials)
+    credentials_list = enroll_devices(
+        settings, names, ward, certificate=certificate, again=again, by=login_name(), host=host
+    )
     if credentials is not None:
-        keep(credentials, cards)
-    for card in cards:
+        save_passwords(credentials, credentials_list)
+    for card in credentials_list:
         print(f"{PROGRAM}: {card.name} is enrolled for ward {card.ward}")
         if (into := folders.get(card.name)) is not None:
             card.write(into)
@@ -185,8 +187,8 @@ def enroll_devices(
         elif credentials is not None:
             print(f"  its password is in {credentials}")
         else:
-            for told in card.lines(settings.topics.vitals(card.ward, card.name)):
-                print(f"  {told}")
+            for line in card.describe(settings.topics.vitals(card.ward, card.name)):
+                print(f"  {line}")
         if qr:
             show_qr(card.url)
 
@@ -204,11 +206,13 @@ def enroll_simulated(
     kept = read_credentials(credentials) if credentials.exists() else {}
     with control(settings.admin) as gate:
         known = {one.name for one in listed(gate)}
-    names = [source.device for source in ward_of(count, ward=ward, boot=0)]
+    names = [source.device for source in simulated_ward(count, ward=ward, boot=0)]
     missing = [name for name in names if name not in known or name not in kept]
     if missing:
         # Again, because one that is known to one side only has lost its password.
-        keep(credentials, let_in(settings, missing, ward, certificate=False, again=True, by=login_name()))
+        save_passwords(
+            credentials, enroll_devices(settings, missing, ward, certificate=False, again=True, by=login_name())
+        )
     print(f"{PROGRAM}: {len(missing)} enrolled for ward {ward}, {count - len(missing)} were already")
 
 
@@ -246,7 +250,7 @@ def show_qr(text: str) -> None:
 async def _run(sources: Sequence[Source], outbox: int, path: Path | None, seconds: float | None) -> int:
     """Run the fleet until its end, a signal or the time; returns the exit code."""
     settings = DevicesSettings.read(os.environ)
-    login = logins(settings, sources)
+    login = device_endpoints(settings, sources)
     stop = asyncio.Event()
     code = 0
 
@@ -260,12 +264,12 @@ async def _run(sources: Sequence[Source], outbox: int, path: Path | None, second
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     if seconds is not None:
         loop.call_later(seconds, stop.set)
-    tally = Tally(len(sources))
+    stats = FleetStats(len(sources))
     screen = Screen()
-    file = None if path is None else OutboxFile(path, screen.say)
+    file = None if path is None else OutboxFile(path, screen.emit)
     devices = "1 device" if len(sources) == 1 else f"{len(sources)} devices"
-    screen.say(f"{devices}, publishing to {settings.broker} below {settings.topics.root}/")
-    showing = asyncio.create_task(_show(tally, screen))
+    screen.emit(f"{devices}, publishing to {settings.broker} below {settings.topics.root}/")
+    showing = asyncio.create_task(_show(stats, screen))
     try:
         await run_fleet(
             sources,
@@ -274,21 +278,21 @@ async def _run(sources: Sequence[Source], outbox: int, path: Path | None, second
             stop=stop,
             outbox=outbox,
             file=file,
-            tell=screen.say,
-            tally=tally,
+            emit=screen.emit,
+            stats=stats,
             login=login,
         )
     finally:
         showing.cancel()
     kept = "" if file is None else f"; {file.close()} kept in {path} for the next start"
-    screen.say(f"ended: {tally.summary()}{kept}")
+    screen.emit(f"ended: {stats.summary()}{kept}")
     return code
 
 
-async def _show(tally: Tally, screen: "Screen") -> None:
+async def _show(stats: FleetStats, screen: "Screen") -> None:
     while True:
         await asyncio.sleep(REWRITE_S if screen.is_terminal else REPEAT_S)
-        screen.progress(tally.line())
+        screen.progress(stats.line())
 
 
 class Screen:
@@ -297,7 +301,7 @@ class Screen:
     def __init__(self) -> None:
         self.is_terminal = sys.stdout.isatty()
 
-    def say(self, sentence: str) -> None:
+    def emit(self, sentence: str) -> None:
         """A line that stays."""
         erase = "\r\x1b[K" if self.is_terminal else ""
         print(f"{erase}{PROGRAM}: {sentence}", flush=True)
@@ -307,7 +311,7 @@ class Screen:
         if self.is_terminal:
             print(f"\r\x1b[K{line}", end="", flush=True)
         else:
-            self.say(line)
+            self.emit(line)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from vitals.errors import PermanentError
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class DeviceCredentials:
     """What is put on one device. `pair`: its certificate, where it has no password."""
 
     name: str
@@ -46,7 +46,7 @@ class Card:
         who = name if self.password is None else f"{name}:{self.password}"
         return f"mqtts://{who}@{self.host}:{self.port}?client_id={quote(self.client_id, safe='')}"
 
-    def lines(self, topic: str) -> list[str]:
+    def describe(self, topic: str) -> list[str]:
         """For a person who types."""
         login = (
             ["certificate  device.crt, with its key device.key"]
@@ -83,7 +83,7 @@ class Card:
             write_secret(folder / "device.key", self.pair.key)
 
 
-def made_ready(folders: Iterable[Path], credentials: Path | None) -> None:
+def ensure_writable(folders: Iterable[Path], credentials: Path | None) -> None:
     """Make the places that passwords and certificates will be written to; raises PermanentError where one cannot be.
 
     Before anybody is let in: a password that could not be written down would be lost, and its device let in for nobody.
@@ -94,7 +94,7 @@ def made_ready(folders: Iterable[Path], credentials: Path | None) -> None:
         make_writable(folder)
 
 
-def let_in(
+def enroll_devices(
     settings: IdentitySettings,
     names: Sequence[str],
     ward: str,
@@ -103,7 +103,7 @@ def let_in(
     again: bool,
     by: str,
     host: str | None = None,
-) -> list[Card]:
+) -> list[DeviceCredentials]:
     """Enrol devices of a ward; what is to be put on each. Raises PermanentError or TransientError, and then none was let in."""
     now, admin = datetime.now(UTC), settings.admin
     authority = None
@@ -126,13 +126,13 @@ def let_in(
         enroll(gate, users, settings.topics, by=by, now=now, again=again)
     known_as, port = settings.door(certificate=certificate)
     return [
-        Card(name, ward, host or known_as, port, settings.mqtt_ca, word, pair)
+        DeviceCredentials(name, ward, host or known_as, port, settings.mqtt_ca, word, pair)
         for name, word, pair in zip(names, words, pairs, strict=True)
     ]
 
 
-def keep(path: Path, cards: Sequence[Card]) -> None:
+def save_passwords(path: Path, credentials_list: Sequence[DeviceCredentials]) -> None:
     """Add the passwords to a credentials file, for `simulate` and `replay`."""
     known = read_credentials(path) if path.exists() else {}
-    new = {card.name: Credential(card.ward, card.password) for card in cards if card.password is not None}
+    new = {card.name: Credential(card.ward, card.password) for card in credentials_list if card.password is not None}
     write_credentials(path, known | new)

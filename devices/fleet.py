@@ -11,21 +11,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from devices.outbox import CAPACITY, Outbox
-from devices.outbox_file import OutboxFile
-from devices.publisher import OnTaken, Publisher
+from devices.fleet_stats import FleetStats
+from devices.outbox.file import OutboxFile
+from devices.outbox.queue import CAPACITY, Outbox
+from devices.publisher import OnPuback, Publisher
 from devices.source import Source
-from devices.tally import Tally
 from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError
 from vitals.log import Throttle, WaitLog
 from vitals.topics import InvalidTopic, Topics
 
 CONNECTS_PER_S = 400  # so many new connections a second; Mosquitto's queue for accepting is 100 long
-FILES_BESIDES = 64  # open files that are not connections: standard streams, libraries, the loop's own
-SPEAK_S = 0.5  # seconds between two looks at whether all are connected
+OTHER_OPEN_FILES = 64  # open files that are not connections: standard streams, libraries, the loop's own
+CONNECTED_POLL_S = 0.5  # seconds between two looks at whether all are connected
 
-Tell = Callable[[str], None]
+Emit = Callable[[str], None]
 
 
 async def run_fleet(
@@ -36,11 +36,11 @@ async def run_fleet(
     stop: asyncio.Event,
     outbox: int = CAPACITY,
     file: OutboxFile | None = None,
-    on_taken: OnTaken | None = None,
-    tell: Tell = lambda sentence: None,
-    tally: Tally | None = None,
+    on_puback: OnPuback | None = None,
+    emit: Emit = lambda sentence: None,
+    stats: FleetStats | None = None,
     login: Callable[[str], BrokerEndpoint] | None = None,
-) -> Tally:
+) -> FleetStats:
     """Publish what `sources` measure until they have nothing more, or `stop` is set; returns the counts.
 
     outbox     readings a device keeps until their receipts
@@ -61,33 +61,33 @@ async def run_fleet(
     """
     check_names(sources, topics)
     allow_open_files(len(sources))
-    tally = Tally(len(sources)) if tally is None else tally
-    wait_log = WaitLog(f"the broker at {broker}", tell, " (trying again; readings are kept meanwhile)")
+    stats = FleetStats(len(sources)) if stats is None else stats
+    wait_log = WaitLog(f"the broker at {broker}", emit, " (trying again; readings are kept meanwhile)")
     bad_receipts = Throttle()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_but_for_closed_sockets)
+    loop.set_exception_handler(_ignore_closed_sockets)
 
-    def failed(reason: str) -> None:
+    def on_failure(reason: str) -> None:
         wait_log.waiting(reason, loop.time())
 
-    def puzzled(problem: str) -> None:
+    def on_bad_receipt(problem: str) -> None:
         if bad_receipts.due(loop.time()):
             more = bad_receipts.suppressed
-            tell(f"a receipt was ignored: {problem}" + (f" ({more} more like it since the last line)" if more else ""))
+            emit(f"a receipt was ignored: {problem}" + (f" ({more} more like it since the last line)" if more else ""))
 
     outboxes = [Outbox(outbox) for _ in sources]
     if file is not None:
-        sources, outboxes = _with_file(file, sources, outbox, tally)
+        sources, outboxes = _open_outboxes(file, sources, outbox, stats)
     publishers = [
         Publisher(
             source,
             broker if login is None else login(source.device),
             topics,
             outbox=kept,
-            tally=tally,
-            failed=failed,
-            puzzled=puzzled,
-            on_taken=on_taken,
+            stats=stats,
+            on_failure=on_failure,
+            on_bad_receipt=on_bad_receipt,
+            on_puback=on_puback,
         )
         for source, kept in zip(sources, outboxes, strict=True)
     ]
@@ -96,7 +96,7 @@ async def run_fleet(
     delivering = [asyncio.create_task(p.deliver(i / CONNECTS_PER_S)) for i, p in enumerate(publishers)]
     stopping = asyncio.create_task(stop.wait())
     speaking = asyncio.create_task(
-        _tell_when_over(wait_log, tally, lambda: tell(f"connected to the broker at {broker}"))
+        _report_recovery(wait_log, stats, lambda: emit(f"connected to the broker at {broker}"))
     )
     everything = asyncio.gather(*producing, *delivering)
     try:
@@ -105,8 +105,8 @@ async def run_fleet(
             for task in producing:
                 task.cancel()
             for publisher in publishers:
-                publisher.leave()
-            patience_s = max(publisher.patience_s for publisher in publishers)
+                publisher.request_shutdown()
+            patience_s = max(publisher.shutdown_timeout_s for publisher in publishers)
             await asyncio.wait(delivering, timeout=patience_s + 1.0)
     finally:
         stopping.cancel()
@@ -115,19 +115,19 @@ async def run_fleet(
         await asyncio.gather(*producing, *delivering, stopping, speaking, return_exceptions=True)
         with suppress(asyncio.CancelledError):
             await everything  # a defect in any device shows itself here
-    return tally
+    return stats
 
 
-def _with_file(
-    file: OutboxFile, sources: Sequence[Source], capacity: int, tally: Tally
+def _open_outboxes(
+    file: OutboxFile, sources: Sequence[Source], capacity: int, stats: FleetStats
 ) -> tuple[list[Source], list[Outbox]]:
     """The sources under boots that no earlier run had, and outboxes with what those runs left."""
     starts = file.begin(sources)
     outboxes = [Outbox(capacity, start.journal, start.receipts) for start in starts]
     for start, kept in zip(starts, outboxes, strict=True):
-        tally.recalled += len(start.owed)
-        kept.recall(start.owed)
-        tally.dropped += kept.dropped
+        stats.restored += len(start.pending)
+        kept.restore(start.pending)
+        stats.dropped += kept.dropped
     return [start.source for start in starts], outboxes
 
 
@@ -151,7 +151,7 @@ def check_names(sources: Sequence[Source], topics: Topics) -> None:
 def allow_open_files(devices: int) -> None:
     """Raise this process's limit of open files as far as it may go; Never where that is too few for `devices`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = devices + FILES_BESIDES
+    needed = devices + OTHER_OPEN_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:
             raise PermanentError(
@@ -161,7 +161,7 @@ def allow_open_files(devices: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _but_for_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _ignore_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Report what the loop has to report, but for one known harmless thing.
 
     aiomqtt asks the loop to watch a socket in a later turn; where the connection has been closed by then, the loop
@@ -172,8 +172,8 @@ def _but_for_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, 
         loop.default_exception_handler(context)
 
 
-async def _tell_when_over(wait_log: WaitLog, tally: Tally, over: Callable[[], None]) -> None:
+async def _report_recovery(wait_log: WaitLog, stats: FleetStats, over: Callable[[], None]) -> None:
     while True:
-        await asyncio.sleep(SPEAK_S)
-        if tally.connected == tally.devices and wait_log.over():
+        await asyncio.sleep(CONNECTED_POLL_S)
+        if stats.connected == stats.devices and wait_log.over():
             over()

@@ -71,7 +71,7 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class PatientState:
     """How the patient is now: seconds since admission, steps taken, deviation of each sign of BEHAVIOUR."""
 
     elapsed_s: float
@@ -94,36 +94,38 @@ def admit(seed: int, index: int) -> Patient:
     )
 
 
-def at_admission(patient: Patient) -> State:
+def at_admission(patient: Patient) -> PatientState:
     """The state at second 0, with wavering as large as it will ever be: no patient starts at the mean."""
-    chance = _chance(patient, 0)
-    return State(0.0, -1.0, 0, tuple(chance.gauss(0.0, b.noise) for b in BEHAVIOUR.values()))
+    chance = _rng(patient, 0)
+    return PatientState(0.0, -1.0, 0, tuple(chance.gauss(0.0, b.noise) for b in BEHAVIOUR.values()))
 
 
-def advance(patient: Patient, state: State, dt: float) -> State:
+def advance(patient: Patient, state: PatientState, dt: float) -> PatientState:
     """`dt` seconds later: every deviation goes back towards zero and is pushed about anew.
 
     The exact step of an Ornstein-Uhlenbeck process (Uhlenbeck and Ornstein, Phys. Rev. 1930;36:823), so its
     spread does not depend on how long the steps are.
     """
     step = state.step + 1
-    chance = _chance(patient, step)
+    chance = _rng(patient, step)
     moved = []
     for deviation, b in zip(state.deviation, BEHAVIOUR.values(), strict=True):
         kept = exp(-dt / b.tau_s)
         moved.append(deviation * kept + b.noise * sqrt(1.0 - kept * kept) * chance.gauss(0.0, 1.0))
-    return State(state.elapsed_s + dt, state.elapsed_s, step, tuple(moved))
+    return PatientState(state.elapsed_s + dt, state.elapsed_s, step, tuple(moved))
 
 
-def measure(patient: Patient, state: State, effect: Effect) -> Sample | None:
+def measure(patient: Patient, state: PatientState, effect: Effect) -> Sample | None:
     """What the monitor shows of `state` under a scenario's `effect`; None where it is silent."""
     if effect.silent:
         return None
     body = _body(patient, state, effect)
-    body.update(effect.seen)
+    body.update(effect.displayed)
     cuff = _cuff_is_due(patient, state)
     values = {
-        key: _shown(key, body[key]) for key, b in BEHAVIOUR.items() if key not in effect.off and (cuff or not b.cuff)
+        key: _displayed(key, body[key])
+        for key, b in BEHAVIOUR.items()
+        if key not in effect.off and (cuff or not b.cuff)
     }
     return Sample(
         values,
@@ -133,7 +135,7 @@ def measure(patient: Patient, state: State, effect: Effect) -> Sample | None:
     )
 
 
-def _body(patient: Patient, state: State, effect: Effect) -> dict[str, float]:
+def _body(patient: Patient, state: PatientState, effect: Effect) -> dict[str, float]:
     """The signs as they are, before a sensor looks: causes first, then what follows from them."""
     now_s = (ADMITTED_AT_S + state.elapsed_s) % DAY_S
     body = {}
@@ -153,19 +155,19 @@ def _body(patient: Patient, state: State, effect: Effect) -> dict[str, float]:
     return body
 
 
-def _cuff_is_due(patient: Patient, state: State) -> bool:
+def _cuff_is_due(patient: Patient, state: PatientState) -> bool:
     """Whether a measurement of the cuff fell between the previous moment and this one."""
     return floor((state.elapsed_s - patient.cuff_phase_s) / CUFF_S) > floor(
         (state.previous_s - patient.cuff_phase_s) / CUFF_S
     )
 
 
-def _shown(key: str, value: float) -> float:
+def _displayed(key: str, value: float) -> float:
     sign = BY_KEY[key]
     return max(sign.low, min(sign.high, round(value, sign.decimals or None)))
 
 
-def _chance(patient: Patient, step: int) -> Random:
+def _rng(patient: Patient, step: int) -> Random:
     # An integer seed costs a third of a text one, and this runs for every reading. The odd factors keep
     # patients and steps apart.
     return Random((patient.seed * 1_000_003 + patient.index) * 4_294_967_311 + step)

@@ -3,26 +3,26 @@
 import asyncio
 from datetime import UTC, datetime
 
-from devices.outbox import Outbox
+from devices.fleet_stats import FleetStats
+from devices.outbox.queue import Outbox
 from devices.source import Source
-from devices.tally import Tally
 
 
 class Producer:
     """What `source` measures, stamped. `changed` is set with each reading and at the end, after which `is_over`."""
 
-    def __init__(self, source: Source, outbox: Outbox, tally: Tally, changed: asyncio.Event) -> None:
-        self.is_over = False
+    def __init__(self, source: Source, outbox: Outbox, stats: FleetStats, changed: asyncio.Event) -> None:
+        self.is_finished = False
         self.room = asyncio.Event()  # set by whoever takes readings out of the outbox
         self._source = source
         self._outbox = outbox
-        self._tally = tally
+        self._stats = stats
         self._changed = changed
 
     async def run(self, start: float) -> None:
         """Each reading at its moment, counted from `start` on the loop's clock, until the source ends."""
         now = asyncio.get_running_loop().time
-        outbox, tally = self._outbox, self._tally
+        outbox, stats = self._outbox, self._stats
         seq = 0
         try:
             for due, sample in self._source.samples:
@@ -34,11 +34,11 @@ class Producer:
                     self.room.clear()
                     await self.room.wait()
                 seq += 1
-                let_go = outbox.let_go
-                tally.dropped += outbox.put(self._source.stamp(sample, seq, datetime.now(UTC)))
-                tally.let_go += outbox.let_go - let_go
-                tally.produced += 1
+                evicted_unconfirmed = outbox.evicted_unconfirmed
+                stats.dropped += outbox.put(self._source.stamp(sample, seq, datetime.now(UTC)))
+                stats.evicted_unconfirmed += outbox.evicted_unconfirmed - evicted_unconfirmed
+                stats.produced += 1
                 self._changed.set()
         finally:
-            self.is_over = True
+            self.is_finished = True
             self._changed.set()

@@ -14,11 +14,11 @@ from devices.source import Source
 from vitals.recording import Recording, Summary
 from vitals.sample import Sample
 
-SHORTEST_S = 0.001  # seconds: the least interval that a birth message tells
+MIN_INTERVAL_S = 0.001  # seconds: the least interval that a birth message tells
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DeviceRecording:
     """A recording that has been read through once, and the device that plays it."""
 
     recording: Recording
@@ -26,14 +26,14 @@ class Part:
     device: str
 
 
-def prepare(recordings: Sequence[Recording]) -> list[Part]:
+def prepare(recordings: Sequence[Recording]) -> list[DeviceRecording]:
     """Read every file through and name its device; raises PermanentError before anything is published."""
-    names = distinct([device_name(recording.path) for recording in recordings])
-    return [Part(r, r.summary(), name) for r, name in zip(recordings, names, strict=True)]
+    names = unique_names([device_name(recording.path) for recording in recordings])
+    return [DeviceRecording(r, r.summary(), name) for r, name in zip(recordings, names, strict=True)]
 
 
-def sources_of(
-    parts: Sequence[Part], *, ward: str, now: datetime, speed: float = 1.0, loop: bool = False
+def replay_sources(
+    parts: Sequence[DeviceRecording], *, ward: str, now: datetime, speed: float = 1.0, loop: bool = False
 ) -> list[Source]:
     """A device for each part, starting at `now` (whole seconds of it are the boot)."""
     return [
@@ -42,16 +42,16 @@ def sources_of(
             ward=ward,
             patient_id=f"p-{part.device}",
             model=f"VitalFlow replay ({part.recording.layout.format})",
-            interval_s=max(SHORTEST_S, round(part.summary.step_s / speed, 3)),
+            interval_s=max(MIN_INTERVAL_S, round(part.summary.step_s / speed, 3)),
             boot=int(now.timestamp()),
-            samples=endless(part, speed) if loop else once(part, speed, now),
+            samples=play_in_loop(part, speed) if loop else play_once(part, speed, now),
             can_wait=not loop,
         )
         for part in parts
     ]
 
 
-def once(part: Part, speed: float, now: datetime) -> Iterator[tuple[float, Sample | None]]:
+def play_once(part: DeviceRecording, speed: float, now: datetime) -> Iterator[tuple[float, Sample | None]]:
     """Each row at its moment, `speed` times as fast as recorded, with times spaced as recorded.
 
     The last reading's time is about the moment it is sent, so that the recording ends now and no reading is
@@ -64,7 +64,7 @@ def once(part: Part, speed: float, now: datetime) -> Iterator[tuple[float, Sampl
             yield row.elapsed_s / speed, replace(row.sample, time=start + timedelta(seconds=row.elapsed_s))
 
 
-def endless(part: Part, speed: float) -> Iterator[tuple[float, Sample | None]]:
+def play_in_loop(part: DeviceRecording, speed: float) -> Iterator[tuple[float, Sample | None]]:
     """The rows over and over; each reading carries the time of its sending."""
     round_s = part.summary.duration_s + part.summary.step_s
     begun = 0.0
@@ -82,7 +82,7 @@ def device_name(path: Path) -> str:
     return name or "recording"
 
 
-def distinct(names: Sequence[str]) -> list[str]:
+def unique_names(names: Sequence[str]) -> list[str]:
     """The same names, with -2, -3 ... behind the repeated ones."""
     taken: set[str] = set(names)
     seen: set[str] = set()
@@ -97,7 +97,7 @@ def distinct(names: Sequence[str]) -> list[str]:
     return result
 
 
-def told(parts: Sequence[Part]) -> Iterator[str]:
+def describe_omissions(parts: Sequence[DeviceRecording]) -> Iterator[str]:
     """What a user should know before it starts: columns left out, rows without a value."""
     left_out = dict.fromkeys(name for part in parts for name in part.recording.unused_columns)
     if left_out:

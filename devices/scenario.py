@@ -41,14 +41,14 @@ class Effect:
 
     targets        sign key -> the value that the sign is drawn towards, by `severity` (0 not at all, 1 wholly)
     off            keys of the signs whose sensor is off
-    seen           sign key -> what the monitor shows whatever the patient has: an artefact
+    displayed         sign key -> what the monitor shows whatever the patient has: an artefact
     silent         the device measures and publishes nothing, though it stays connected
     """
 
     severity: float = 0.0
     targets: Mapping[str, float] = field(default_factory=dict)
     off: tuple[str, ...] = ()
-    seen: Mapping[str, float] = field(default_factory=dict)
+    displayed: Mapping[str, float] = field(default_factory=dict)
     silent: bool = False
     consciousness: Consciousness = "A"
     needs_oxygen: bool = False
@@ -124,9 +124,9 @@ def _artefact(t: float) -> Effect:
     # A moving arm: two bursts of eight seconds in every minute and a half. All within what a sensor can report.
     at = t % 90
     if 15 <= at < 23:
-        return Effect(seen={"spo2": 36 + 3 * (int(at) % 5)})
+        return Effect(displayed={"spo2": 36 + 3 * (int(at) % 5)})
     if 50 <= at < 58:
-        return Effect(seen={"heart_rate": 277 - 11 * (int(at) % 4), "resp_rate": 2 + int(at) % 3})
+        return Effect(displayed={"heart_rate": 277 - 11 * (int(at) % 4), "resp_rate": 2 + int(at) % 3})
     return _NOTHING
 
 

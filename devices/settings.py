@@ -20,7 +20,7 @@ class DevicesSettings(BrokerSettings):
     devices_credentials: Path | None = Field(None, description="A file with the passwords of all devices.")
 
 
-def logins(settings: DevicesSettings, sources: Sequence[Source]) -> Callable[[str], BrokerEndpoint]:
+def device_endpoints(settings: DevicesSettings, sources: Sequence[Source]) -> Callable[[str], BrokerEndpoint]:
     """The broker as each device logs in there: by its own password of the file, or all as the user of the URL.
 
     Raises PermanentError for devices that the file does not know, or knows on another ward.
@@ -31,7 +31,7 @@ def logins(settings: DevicesSettings, sources: Sequence[Source]) -> Callable[[st
     known = read_credentials(path)
     missing = {source.device: source.ward for source in sources if source.device not in known}
     if missing:
-        raise PermanentError(_let_in(missing, path))
+        raise PermanentError(_enroll_hint(missing, path))
     for source in sources:
         name, ward = source.device, source.ward
         if known[name].ward != ward:
@@ -42,7 +42,7 @@ def logins(settings: DevicesSettings, sources: Sequence[Source]) -> Callable[[st
     return lambda device: broker.as_user(device, known[device].password)
 
 
-def _let_in(missing: Mapping[str, str], path: Path) -> str:
+def _enroll_hint(missing: Mapping[str, str], path: Path) -> str:
     """The sentence about devices that have no password yet, each with its ward, and the line that mends it."""
     first, *others = missing
     names = [name for name, ward in missing.items() if ward == missing[first]]

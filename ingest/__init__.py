@@ -1,6 +1,5 @@
-"""MQTT -> hypertable: receive, decode, batch, write, acknowledge.
+"""The ingest service: receives readings over MQTT, stores them in TimescaleDB, then acknowledges them.
 
-A reading's way through this room, each hop a plain call: `mqtt.fast_client` cuts messages out of the socket for
-`mqtt.session`, `intake` decodes a message into the open `batch`, `writer` carries a full batch to the database by
-way of `store`, and the session acknowledges what was committed. `pipeline` tells that order in one function.
+It may import `vitals`, `mqtt` and `sql`. Its main loop is `pipeline.Pipeline.run`; a message passes from
+`mqtt.session` to `batch_builder`, `writer` and `store`, and is acknowledged after the COMMIT.
 """

@@ -1,4 +1,4 @@
-"""`python -m ingest`: options, settings, start."""
+"""Command line of the ingest service: `python -m ingest`."""
 
 import gc
 import os
@@ -18,14 +18,14 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def ingest(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
-    """Store every reading that devices publish: from the MQTT broker into the hypertable patient_vitals.
+    """Receive readings from the MQTT broker and store them in TimescaleDB.
 
-    Readings are acknowledged to the broker only after their COMMIT, so what this process holds when it dies comes
-    again.
-    While broker or database are away it waits and says for what. Its settings are environment
-    variables, all listed in .env.example; VITALFLOW_INGEST_URL is the one that has no default.
+    Each message is acknowledged to the broker after its COMMIT, so the broker redelivers what this process had not
+    stored when it stopped. While the broker or the database is unavailable, it retries and logs the reason.
+
+    Settings are environment variables, all described in .env.example. Only VITALFLOW_INGEST_URL has no default.
     """
     log.configure(verbose)
     with exit_on_error("vitalflow ingest"):
@@ -36,7 +36,7 @@ def ingest(
         pipeline = Pipeline(settings, metrics)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: pipeline.stop())
-        # What was loaded until now is never garbage. Looking at it again and again took a tenth of a drain's time.
+        # Exempt all loaded modules from garbage collection, which took a tenth of the time to drain a queue.
         gc.freeze()
         pipeline.run()
 

@@ -1,6 +1,6 @@
-"""A batch: what goes to the database in one transaction, and the message ids to acknowledge after it.
+"""A batch: what goes to the database in one transaction, and the message ids to acknowledge after its COMMIT.
 
-Knows nothing of MQTT and nothing of PostgreSQL: `intake` fills it, `store` empties it, tests give it numbers.
+Knows neither MQTT nor PostgreSQL: `batch_builder` fills it, `store` writes it.
 """
 
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from vitals.codec import MAX_PAYLOAD, Problem
 from vitals.status import Status
 
 
-class Row(NamedTuple):
-    """A reading as a line of COPY's text format, and the message it came in, in case the database refuses it.
+class ReadingRow(NamedTuple):
+    """A reading as a line of COPY's text format, and its message, which is stored if the database rejects the line.
 
     A tuple, because one is made for every reading and a frozen dataclass takes four times as long to make.
     """
@@ -27,13 +27,13 @@ class Row(NamedTuple):
     seq: int
 
 
-Name = tuple[str, int, int]
-"""What names a reading in a receipt: its topic, boot and seq."""
+ReadingKey = tuple[str, int, int]
+"""What identifies a reading: its topic, boot and seq."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """A message for the table `rejected_message`: as it came, with the reason."""
+class RejectedRow:
+    """A message for the table `rejected_message`, with the reason of its rejection."""
 
     received_at: datetime
     topic: str
@@ -42,20 +42,20 @@ class Rejected:
     detail: str
 
     @classmethod
-    def of(cls, received_at: datetime, topic: str, payload: bytes, problem: Problem) -> "Rejected":
-        """NUL is the one character that PostgreSQL's text cannot hold; it is shown as its picture, U+2400."""
+    def from_problem(cls, received_at: datetime, topic: str, payload: bytes, problem: Problem) -> "RejectedRow":
+        """Make a row of a problem. NUL, which PostgreSQL's text cannot hold, becomes its picture U+2400."""
         nul = str.maketrans({"\0": "\u2400"})
         return cls(received_at, topic.translate(nul), payload, problem.reason, problem.detail.translate(nul))
 
     @property
-    def kept(self) -> bytes:
-        """As much of the payload as is kept; the table says how long it was."""
+    def stored_payload(self) -> bytes:
+        """The first MAX_PAYLOAD bytes; the table holds the full size beside them."""
         return self.payload[:MAX_PAYLOAD]
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceStatus:
-    """A device's last word, for the table `device`. `retained`: it may be an old one, told again."""
+class StatusRow:
+    """Last known status of a device, for the table `device`. `retained`: may be stale."""
 
     received_at: datetime
     ward: str
@@ -67,8 +67,8 @@ class DeviceStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertTold:
-    """A change of an alert, for the table `alert_event`."""
+class AlertEventRow:
+    """A transition of an alert, for the table `alert_event`."""
 
     received_at: datetime
     alert: Alert
@@ -77,23 +77,26 @@ class AlertTold:
 
 
 @dataclass(frozen=True, slots=True)
-class DoneTold:
-    """What a person did, for the table `audit_event`.
+class AuditEventRow:
+    """An action of a user, for the table `audit_event`.
 
-    `delivery` names the packet, `again` says that it may have come before (MQTT's DUP), `retained` that the broker kept
-    it: three ways to be told the same twice.
+    The same action may be delivered twice; three fields serve to find the second one:
+
+    delivery_id  client id and packet id
+    retained     the broker sent it as a retained message
+    dup          MQTT's DUP flag: it may have been delivered before
     """
 
     received_at: datetime
-    done: AuditRecord
-    delivery: str | None
+    record: AuditRecord
+    delivery_id: str | None
     retained: bool
-    again: bool
+    dup: bool
     topic: str
     payload: bytes
 
 
-Item = Row | Rejected | DeviceStatus | AlertTold | DoneTold
+AnyRow = ReadingRow | RejectedRow | StatusRow | AlertEventRow | AuditEventRow
 
 
 @dataclass(slots=True)
@@ -102,35 +105,35 @@ class Batch:
 
     opened_at: float = 0.0  # monotonic seconds of the first message's arrival
     message_ids: list[int] = field(default_factory=list)
-    messages: int = 0  # with those of QoS 0, which have no id
-    rows: list[Row] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    statuses: list[DeviceStatus] = field(default_factory=list)
-    alerts: list[AlertTold] = field(default_factory=list)
-    done: list[DoneTold] = field(default_factory=list)
-    refused: list[Name] = field(default_factory=list)  # readings that came to nothing, but have a name
+    messages: int = 0  # including those of QoS 0, which have no id
+    readings: list[ReadingRow] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
+    statuses: list[StatusRow] = field(default_factory=list)
+    alert_events: list[AlertEventRow] = field(default_factory=list)
+    audit_events: list[AuditEventRow] = field(default_factory=list)
+    rejected_readings: list[ReadingKey] = field(default_factory=list)  # for the receipts
     unknown_keys: int = 0
-    newest: datetime | None = None  # the time of the last reading taken
-    oldest: datetime | None = None  # the earliest time of its readings
+    newest_time: datetime | None = None  # of the last reading added
+    oldest_time: datetime | None = None  # of all readings
 
-    def items(self) -> list[Item]:
-        """Everything to store, for the slow road on which one item is poison."""
-        return [*self.rows, *self.rejected, *self.statuses, *self.alerts, *self.done]
+    def all_rows(self) -> list[AnyRow]:
+        """Everything to store, for the fallback that isolates a bad row."""
+        return [*self.readings, *self.rejected, *self.statuses, *self.alert_events, *self.audit_events]
 
     @classmethod
-    def of(cls, items: list[Item], oldest: datetime | None) -> "Batch":
-        """A batch that only stores; its messages are acknowledged with the batch it was cut from."""
-        part = cls(oldest=oldest)
-        for item in items:
-            match item:
-                case Row():
-                    part.rows.append(item)
-                case Rejected():
-                    part.rejected.append(item)
-                case DeviceStatus():
-                    part.statuses.append(item)
-                case AlertTold():
-                    part.alerts.append(item)
-                case DoneTold():
-                    part.done.append(item)
+    def from_rows(cls, rows: list[AnyRow], oldest_time: datetime | None) -> "Batch":
+        """Make a batch of a part of another one's rows. It has no message ids: the other batch has them."""
+        part = cls(oldest_time=oldest_time)
+        for row in rows:
+            match row:
+                case ReadingRow():
+                    part.readings.append(row)
+                case RejectedRow():
+                    part.rejected.append(row)
+                case StatusRow():
+                    part.statuses.append(row)
+                case AlertEventRow():
+                    part.alert_events.append(row)
+                case AuditEventRow():
+                    part.audit_events.append(row)
         return part

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.batch import Batch
-from ingest.store import Written
+from ingest.store import WriteResult
 from mqtt.metrics import DURATION_BUCKETS, serve
 
 SIZES = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
@@ -66,17 +66,17 @@ class Metrics:
         """Serve /metrics; raises PermanentError if the port is in use."""
         serve(self.registry, host, port, "VITALFLOW_INGEST_METRICS_PORT")
 
-    def committed(self, batch: Batch, written: Written, now: float, duration_s: float) -> None:
+    def committed(self, batch: Batch, result: WriteResult, now: float, duration_s: float) -> None:
         """Count a batch committed at unix time `now`, `duration_s` seconds after its first message."""
         self.messages_received.inc(batch.messages)
-        self.readings_stored.inc(written.stored)
-        self.readings_duplicate.inc(written.duplicates)
-        self.readings_late.inc(written.late)
-        for reason in written.rejected:
+        self.readings_stored.inc(result.stored)
+        self.readings_duplicate.inc(result.duplicates)
+        self.readings_late.inc(result.late)
+        for reason in result.rejection_reasons:
             self.messages_rejected.labels(reason).inc()
         self.unknown_keys.inc(batch.unknown_keys)
         self.batch_messages.observe(batch.messages)
         self.batch_duration_seconds.observe(duration_s)
         self.last_commit_timestamp_seconds.set(now)
-        if batch.newest is not None:
-            self.lag_seconds.set(now - batch.newest.timestamp())
+        if batch.newest_time is not None:
+            self.lag_seconds.set(now - batch.newest_time.timestamp())

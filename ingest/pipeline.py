@@ -1,8 +1,8 @@
-"""The story of ingest, from top to bottom, in one function: `Pipeline.run`.
+"""Main loop of the ingest service: `Pipeline.run`.
 
 Two threads. This one owns the socket: it receives, decodes, batches and acknowledges. The writer's owns the database.
-Between them go full batches one way and committed ones the other, and a socket pair wakes this side. A third one,
-`retention`, drops old readings once an hour and has no part in the story.
+Two queues connect them, of full batches and of committed ones, and a socket pair wakes this thread. A third thread,
+`retention`, drops old readings once an hour.
 """
 
 import logging
@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from ingest.batch import Batch
-from ingest.brokerconf import complaints
-from ingest.intake import Intake
+from ingest.batch_builder import BatchBuilder
 from ingest.metrics import Metrics
+from ingest.mosquitto_conf import check_mosquitto_conf
 from ingest.receipts import Receipts
 from ingest.retention import Retention
 from ingest.settings import IngestSettings
@@ -31,13 +31,13 @@ from vitals.receipt import encode_receipt
 
 log = logging.getLogger("ingest")
 
-RECEIPTS_TURN = 0.05  # seconds between two looks at who is owed a receipt,
-RECEIPTS_A_TURN = 100  # and how many are sent at most: 2,000 a second, spread, so that no batch waits behind them
-TURN = 0.5  # seconds that a turn sleeps at most when nothing happens
-# The part of the linger, which a batch waits in any case, that the socket is left alone after a look that found little.
-# A backlog brings more at a look, keeps the writer busy, and is never made to wait.
-REST = 0.1
-LEAVE_WITHIN = 3.0  # seconds for the last batch after SIGTERM; the whole exit stays below 5
+RECEIPT_POLL_S = 0.05  # interval at which due receipts are looked for,
+RECEIPTS_PER_POLL = 100  # and the most that are sent then: 2,000 a second, spread so that they delay no batch
+MAX_WAIT_S = 0.5  # the longest wait for an event
+# After a read that returned little, the socket is not read for this part of the linger, for which a batch waits anyway.
+# With a backlog each read returns more and the writer is busy, so it is never throttled.
+THROTTLE_SHARE = 0.1
+SHUTDOWN_TIMEOUT_S = 3.0  # for the last batch after SIGTERM; the whole exit takes less than 5 s
 
 
 class Pipeline:
@@ -50,7 +50,7 @@ class Pipeline:
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
-        self._intake = Intake(settings.topics, settings.retention, settings.ingest_client_id)
+        self._builder = BatchBuilder(settings.topics, settings.retention, settings.ingest_client_id)
         self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.batch_retries.inc)
         self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc)
         topics = settings.topics
@@ -69,57 +69,57 @@ class Pipeline:
             ],
             window=settings.ingest_receive_maximum,
             boot=time.time_ns(),
-            deliver=self._intake.take,
+            deliver=self._builder.add,
             connected=lambda _: metrics.mqtt_connections.inc(),
             log=log,
         )
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
-        metrics.database_blocked.set_function(lambda: self._writer.waiting)
+        metrics.database_blocked.set_function(lambda: self._writer.blocked)
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
-        self._rest = PollThrottle(REST * settings.ingest_linger_s)
-        self._in_hand = 0  # messages handed to the writer and not yet committed
+        self._throttle = PollThrottle(THROTTLE_SHARE * settings.ingest_linger_s)
+        self._in_flight = 0  # messages handed to the writer and not yet committed
 
     def stop(self) -> None:
-        """Finish the batch, acknowledge it, say goodbye; `run` returns within 5 seconds."""
+        """Store the batch, acknowledge it, disconnect; `run` returns within 5 seconds."""
         self._stopping = True
         self._wake()
 
     @property
-    def holds_nothing(self) -> bool:
-        """Whether every message taken is committed: neither with the writer nor in the open batch is one left."""
-        return not self._in_hand and not self._intake.batch.messages
+    def is_drained(self) -> bool:
+        """Whether every message received is committed: none is in the open batch or with the writer."""
+        return not self._in_flight and not self._builder.batch.messages
 
     def run(self) -> None:
-        """Receive, store, acknowledge, until `stop`.
+        """Receive, store and acknowledge until `stop`.
 
-        1. Make sure that no other ingest holds our session.
-        2. Connect whenever there is no connection and nothing of the last one is still in hand. That rule keeps
-           what ingest holds below one window, and an acknowledgement from ever meeting the wrong connection.
-        3. Wait for the socket, the writer or the batch's time.
-        4. Acknowledge what the writer has committed: never earlier, and also when no message arrives. Now and then
-           tell the devices what is stored.
-        5. Receive into the open batch; hand it over when it is full, old, or its connection is gone.
+        1. Make sure that no other ingest uses this client id.
+        2. Connect whenever there is no connection and nothing received on the last one is uncommitted. So at most
+           one receive maximum of messages is held, and each is acknowledged on the connection that delivered it.
+        3. Wait for the socket, the writer or the end of the batch's linger.
+        4. Acknowledge what the writer has committed, and not before, even while no message arrives. Send receipts
+           to the devices.
+        5. Receive into the open batch. Submit it when it is full or its linger is over, or if its connection is lost.
         """
-        self._refuse_a_second_instance()
-        self._warn_of_the_broker()
+        self._reject_second_instance()
+        self._check_broker_conf()
         self._writer.start()
         self._retention.start()
         while not self._stopping:
             now = time.monotonic()
-            if self.holds_nothing:
+            if self.is_drained:
                 self._session.ensure_connected(now)
             readable = self._wait(now)
             self._acknowledge_committed()
             self._send_receipts(now)
             if readable:
                 self._receive()
-            if self._is_due(self._intake.batch, time.monotonic()):
-                self._hand_over()
+            if self._is_due(self._builder.batch, time.monotonic()):
+                self._submit_batch()
             self._session.maintain(time.monotonic())
-        self._leave()
+        self._shut_down()
 
-    def _refuse_a_second_instance(self) -> None:
+    def _reject_second_instance(self) -> None:
         refuse_second_instance(
             self._settings.broker,
             self._service_topic,
@@ -129,7 +129,7 @@ class Pipeline:
             log,
         )
 
-    def _warn_of_the_broker(self) -> None:
+    def _check_broker_conf(self) -> None:
         path = self._settings.ingest_broker_conf
         if path is None:
             return
@@ -139,57 +139,59 @@ class Pipeline:
             raise PermanentError(
                 f"VITALFLOW_INGEST_BROKER_CONF names {str(path)!r}, which cannot be read: {error}"
             ) from None
-        for complaint in complaints(conf, self._settings.ingest_receive_maximum):
-            log.warning("the broker's %s: %s", path, complaint)
+        for problem in check_mosquitto_conf(conf, self._settings.ingest_receive_maximum):
+            log.warning("%s: %s", path, problem)
 
     def _receive(self) -> None:
         now = time.monotonic()
-        self._intake.set_time(datetime.now(UTC), now)
+        self._builder.set_time(datetime.now(UTC), now)
         read = self._session.receive()
-        if not self._in_hand:
-            self._rest.after(read, now)
+        if not self._in_flight:
+            self._throttle.after(read, now)
 
     def _wait(self, now: float) -> bool:
-        """Sleep until something happens; says whether the MQTT socket can be read."""
-        number = self._session.fileno()
-        rest = self._rest.left(now)
-        readers: list[socket.socket | int] = [self._wake_out] if number is None or rest else [self._wake_out, number]
-        writers = [number] if number is not None and self._session.unsent else []
-        batch = self._intake.batch
-        pause = TURN
-        if number is None:
-            pause = 0.1
-        elif rest:
-            pause = rest
+        """Wait for an event; return whether the MQTT socket can be read."""
+        fileno = self._session.fileno()
+        throttle_s = self._throttle.left(now)
+        readers: list[socket.socket | int] = [self._wake_out]
+        if fileno is not None and not throttle_s:
+            readers.append(fileno)
+        writers = [fileno] if fileno is not None and self._session.unsent else []
+        batch = self._builder.batch
+        timeout = MAX_WAIT_S
+        if fileno is None:
+            timeout = 0.1
+        elif throttle_s:
+            timeout = throttle_s
         if batch.messages:
-            pause = min(pause, max(0.0, batch.opened_at + self._settings.ingest_linger_s - now))
-        ready, _, _ = select.select(readers, writers, [], pause)
+            timeout = min(timeout, max(0.0, batch.opened_at + self._settings.ingest_linger_s - now))
+        ready, _, _ = select.select(readers, writers, [], timeout)
         if self._wake_out in ready:
             self._wake_out.recv(4096)
-        return number is not None and number in ready
+        return fileno is not None and fileno in ready
 
     def _acknowledge_committed(self) -> None:
-        while not self._writer.done.empty():
-            committed = self._writer.done.get()
+        while not self._writer.committed.empty():
+            committed = self._writer.committed.get()
             batch = committed.batch
             self._session.acknowledge(batch.message_ids)
-            self._in_hand -= batch.messages
-            self._receipts.note(batch, committed.written)
-            self._metrics.committed(batch, committed.written, time.time(), time.monotonic() - batch.opened_at)
+            self._in_flight -= batch.messages
+            self._receipts.record(batch, committed.result)
+            self._metrics.committed(batch, committed.result, time.time(), time.monotonic() - batch.opened_at)
         if self._writer.failure is not None:
             raise self._writer.failure
-        self._metrics.inflight_messages.set(self._in_hand + self._intake.batch.messages)
+        self._metrics.inflight_messages.set(self._in_flight + self._builder.batch.messages)
 
-    def _send_receipts(self, now: float, *, all_of_them: bool = False) -> None:
-        if now < self._next_receipts and not all_of_them:
+    def _send_receipts(self, now: float, *, flush: bool = False) -> None:
+        if now < self._next_receipts and not flush:
             return
-        self._next_receipts = now + RECEIPTS_TURN
+        self._next_receipts = now + RECEIPT_POLL_S
         if self._session.is_disconnected:
-            self._receipts.forget()
+            self._receipts.clear()
             return
-        due = self._receipts.due(now, all_of_them=all_of_them)
+        due = self._receipts.due(now, flush=flush)
         sent = 0
-        for topic, receipt in due if all_of_them else islice(due, RECEIPTS_A_TURN):
+        for topic, receipt in due if flush else islice(due, RECEIPTS_PER_POLL):
             self._session.publish_qos0(topic, encode_receipt(receipt))
             sent += 1
         self._metrics.receipts_sent.inc(sent)
@@ -203,34 +205,34 @@ class Pipeline:
             or self._session.is_disconnected
         )
 
-    def _hand_over(self) -> None:
-        batch = self._intake.hand_over()
-        self._in_hand += batch.messages
+    def _submit_batch(self) -> None:
+        batch = self._builder.take_batch()
+        self._in_flight += batch.messages
         self._writer.put(batch)
 
-    def _leave(self) -> None:
-        """Write what is in hand, acknowledge it, disconnect. What does not get through stays the broker's."""
-        if self._intake.batch.messages:
-            self._hand_over()
+    def _shut_down(self) -> None:
+        """Store what is in flight, acknowledge it, disconnect. The broker keeps what cannot be stored."""
+        if self._builder.batch.messages:
+            self._submit_batch()
         self._retention.stop()
         self._writer.finish()
-        self._writer.join(LEAVE_WITHIN)
+        self._writer.join(SHUTDOWN_TIMEOUT_S)
         if self._writer.is_alive():
-            log.warning("leaving without the database; the broker keeps the %d messages in hand", self._in_hand)
-            self._writer.give_up()
+            log.warning("stopping without the database; the broker keeps %d unacknowledged messages", self._in_flight)
+            self._writer.abort()
         self._acknowledge_committed()
-        self._send_receipts(time.monotonic(), all_of_them=True)
+        self._send_receipts(time.monotonic(), flush=True)
         self._session.disconnect()
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # it is full, so the other side will wake anyway
+        with suppress(BlockingIOError):  # the pair is full, so the other side wakes anyway
             self._wake_in.send(b".")
 
 
 def _shared(topic_filter: str, group: str) -> str:
-    """The filter, shared with a group where there is one (MQTT 5, section 4.8.2).
+    """Return the filter, as a shared subscription if there is a group (MQTT 5, section 4.8.2).
 
-    Status and alerts are not shared: they are few, retained ones do not reach shared subscriptions, and storing one
-    twice changes nothing. What persons do is shared, because twice would be wrong.
+    Status and alerts are not shared: they are few, a shared subscription gets no retained messages, and storing one
+    twice changes nothing. Users' actions are shared, because they must be stored once.
     """
     return f"$share/{group}/{topic_filter}" if group else topic_filter

@@ -1,7 +1,7 @@
-"""What each device is told after COMMIT: which of its readings are stored, so that it may forget them. Pure.
+"""Receipts: tell each device after COMMIT which of its readings are stored, so that it may delete them. Pure.
 
-Last hop of a reading inside ingest, and the first of the answer: `pipeline` notes every committed batch here and sends
-what `due` gives. A receipt that is lost does no harm: the device sends again, and the duplicate is answered.
+`pipeline` records every committed batch here and publishes what `due` yields. A lost receipt does no harm: the device
+sends the readings again, and they are confirmed as duplicates.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from ingest.batch import Batch
-from ingest.store import Written
+from ingest.store import WriteResult
 from vitals.receipt import Receipt, ranges
 from vitals.topics import Topics
 
@@ -18,57 +18,60 @@ _Key = tuple[str, int]
 
 
 @dataclass(slots=True)
-class _Owed:
-    """What one boot of one device has not been told yet."""
+class _Pending:
+    """The seqs of one boot of a device that no receipt has named yet."""
 
     stored: list[int] = field(default_factory=list)
     rejected: list[int] = field(default_factory=list)
 
 
 class Receipts:
-    """What is owed to whom. `every_s`: seconds between two receipts to a device; 0 for none at all."""
+    """Receipts that are not sent yet. `every_s`: seconds between two receipts to a device; 0 for no receipts."""
 
     def __init__(self, topics: Topics, every_s: float) -> None:
         self._topics = topics
         self._every_s = every_s
-        self._owed: dict[_Key, _Owed] = {}
-        self._next: list[tuple[float, _Key]] = []  # a heap of the same keys: who is due first
-        self._logged_at: dict[str, float] = {}
+        self._pending: dict[_Key, _Pending] = {}
+        self._next: list[tuple[float, _Key]] = []  # a heap of the same keys by the time at which each is due
+        self._sent_at: dict[str, float] = {}
 
-    def note(self, batch: Batch, written: Written) -> None:
-        """A batch has been committed. A reading without boot and seq has no name to tell."""
+    def record(self, batch: Batch, result: WriteResult) -> None:
+        """Record a committed batch. A reading without boot and seq cannot be named in a receipt."""
         if not self._every_s:
             return
-        owed = self._owed
-        for row in batch.rows:
+        pending = self._pending
+        for row in batch.readings:
             if row.seq:
                 key = (row.topic, row.boot)
-                (owed.get(key) or self._open(key)).stored.append(row.seq)
-        for topic, boot, seq in (*batch.refused, *written.refused):
+                (pending.get(key) or self._add_pending(key)).stored.append(row.seq)
+        for topic, boot, seq in (*batch.rejected_readings, *result.rejected_readings):
             key = (topic, boot)
-            (owed.get(key) or self._open(key)).rejected.append(seq)
+            (pending.get(key) or self._add_pending(key)).rejected.append(seq)
 
-    def due(self, now: float, *, all_of_them: bool = False) -> Iterator[tuple[str, Receipt]]:
-        """Topic and receipt for every device that was not told for `every_s` seconds; `now` is monotonic."""
-        while self._next and (all_of_them or self._next[0][0] <= now):
+    def due(self, now: float, *, flush: bool = False) -> Iterator[tuple[str, Receipt]]:
+        """Yield topic and receipt for each device whose last receipt is `every_s` seconds old, or for all if `flush`.
+
+        `now` is monotonic.
+        """
+        while self._next and (flush or self._next[0][0] <= now):
             _, key = heappop(self._next)
-            owed = self._owed.pop(key)
+            pending = self._pending.pop(key)
             topic, boot = key
-            self._logged_at[topic] = now
-            rejected = set(owed.rejected)
-            receipt = Receipt(boot=boot, stored=ranges(set(owed.stored) - rejected), rejected=ranges(rejected))
+            self._sent_at[topic] = now
+            rejected = set(pending.rejected)
+            receipt = Receipt(boot=boot, stored=ranges(set(pending.stored) - rejected), rejected=ranges(rejected))
             _, bed = self._topics.parse(topic)
             yield self._topics.receipts(bed.ward, bed.device), receipt
-        if len(self._logged_at) > 2 * len(self._owed) + 100_000:  # devices that are long gone
-            self._logged_at = {topic: at for topic, at in self._logged_at.items() if now - at < self._every_s}
+        if len(self._sent_at) > 2 * len(self._pending) + 100_000:  # drop devices that no longer send
+            self._sent_at = {topic: at for topic, at in self._sent_at.items() if now - at < self._every_s}
 
-    def forget(self) -> None:
-        """Nobody can be told now. Devices will send again what they were not told about."""
-        self._owed.clear()
+    def clear(self) -> None:
+        """Drop all receipts, because the connection is lost. Devices resend what no receipt named."""
+        self._pending.clear()
         self._next.clear()
 
-    def _open(self, key: _Key) -> _Owed:
-        """A new account. It is due `every_s` after the last receipt to that device."""
-        heappush(self._next, (self._logged_at.get(key[0], -self._every_s) + self._every_s, key))
-        self._owed[key] = owed = _Owed()
-        return owed
+    def _add_pending(self, key: _Key) -> _Pending:
+        """Add an entry that is due `every_s` after the last receipt to its device."""
+        heappush(self._next, (self._sent_at.get(key[0], -self._every_s) + self._every_s, key))
+        self._pending[key] = pending = _Pending()
+        return pending

@@ -1,8 +1,7 @@
-"""One transaction a batch: the only module of ingest that speaks to PostgreSQL.
+"""Write batches to PostgreSQL, one transaction each. The only module of ingest that executes their SQL.
 
-Third hop of a reading inside ingest. Errors leave here sorted by what to do next: `PermanentError` for a row that the database
-will always refuse, `TransientError` for everything else, because for a record of patients a stall can be mended and a
-silent loss cannot.
+Errors are classified by what to do next: PermanentError for a row that the database will always reject, and
+TransientError for everything else: the delay of a retry can be made up for, a lost reading cannot.
 """
 
 import logging
@@ -19,153 +18,160 @@ from msgspec.structs import asdict
 from psycopg import sql
 from psycopg.errors import UniqueViolation
 
-from ingest.batch import AlertTold, Batch, DeviceStatus, DoneTold, Item, Name, Rejected, Row
-from ingest.intake import COLUMNS
+from ingest.batch import AnyRow, AuditEventRow, Batch, ReadingKey, ReadingRow, RejectedRow, StatusRow
+from ingest.batch_builder import COLUMNS
 from sql.connection import describe_connect_error
 from sql.files import named
 from vitals.codec import Problem, Reason
 from vitals.errors import PermanentError, TransientError
 from vitals.urls import without_password
 
-CopyRows = Callable[["psycopg.Cursor[tuple[object, ...]]", list[Row]], int]
-"""Copies rows and says how many of them were new."""
+CopyRows = Callable[["psycopg.Cursor[tuple[object, ...]]", list[ReadingRow]], int]
+"""Copies rows and returns how many of them were new."""
 
 log = logging.getLogger("ingest")
 
 STATEMENTS = named("ingest.sql")
 _COLUMNS = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-COPY_STRAIGHT = sql.SQL("COPY patient_vitals ({}) FROM STDIN").format(_COLUMNS)
+COPY_DIRECT = sql.SQL("COPY patient_vitals ({}) FROM STDIN").format(_COLUMNS)
 COPY_TO_STAGE = sql.SQL("COPY stage ({}) FROM STDIN").format(_COLUMNS)
 COPY_REJECTED = (
     "COPY rejected_message (received_at, topic, payload, payload_size, reason, detail) FROM STDIN"  # in this order
 )
-# A link that went dead without a word is noticed after some 15 s instead of hours.
-CONNECT_TIMEOUT = 5  # seconds
-DEAD_AFTER_MS = 15_000
+CONNECT_TIMEOUT_S = 5
+TCP_USER_TIMEOUT_MS = 15_000  # with the keepalives: notice a dead connection after some 15 s instead of hours
 
 
-class Refused(PermanentError):
-    """The database refuses something in the batch itself: SQLSTATE class 22 (data) or 23 (constraint)."""
+class BatchRejected(PermanentError):
+    """The database rejects a value in the batch: SQLSTATE class 22 (data) or 23 (constraint)."""
 
 
-class Away(TransientError):
-    """The database cannot now: SQLSTATE class 08, 40, 53, 55, 57, or no answer at all."""
+class DatabaseUnavailable(TransientError):
+    """The database cannot work now, or does not answer. This passes without a change to the database."""
 
 
-class Unexpected(TransientError):
-    """The database says something that a person should see, such as a missing table. Tried again all the same."""
+class UnexpectedDatabaseError(TransientError):
+    """An error that an operator has to correct, such as a missing table. The batch is retried all the same."""
 
 
 @dataclass(slots=True)
-class Written:
-    """What a transaction did."""
+class WriteResult:
+    """What a transaction did.
+
+    late                readings whose rollups the job for late readings refreshes
+    rejection_reasons   one reason for each rejected message
+    rejected_readings   those readings that the database rejected
+    """
 
     stored: int = 0
     duplicates: int = 0
-    late: int = 0  # readings whose rollups are refreshed by the job for late ones
-    rejected: list[str] = field(default_factory=list)  # a reason for each rejected message
-    refused: list[Name] = field(default_factory=list)  # readings among them
+    late: int = 0
+    rejection_reasons: list[str] = field(default_factory=list)
+    rejected_readings: list[ReadingKey] = field(default_factory=list)
 
-    def __add__(self, other: "Written") -> "Written":
-        return Written(
+    def __add__(self, other: "WriteResult") -> "WriteResult":
+        return WriteResult(
             self.stored + other.stored,
             self.duplicates + other.duplicates,
             self.late + other.late,
-            self.rejected + other.rejected,
-            self.refused + other.refused,
+            self.rejection_reasons + other.rejection_reasons,
+            self.rejected_readings + other.rejected_readings,
         )
 
 
 class Store:
-    """A connection that is opened when it is needed and dropped after every error but a refusal."""
+    """A connection that is opened on demand and closed after every error except BatchRejected."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
         self._duplicates_expected = False
-        self._late_after: timedelta | None = None  # the database's own setting; None where it has no rollups to refresh
+        self._late_after: timedelta | None = None  # set in the database; None if its rollups need no refresh
 
     @property
-    def where(self) -> str:
-        """The address, for people."""
+    def address(self) -> str:
+        """The database's address for log lines, without the password."""
         return without_password(self._url)
 
-    def write(self, batch: Batch) -> Written:
-        """Store a batch, whatever is in it.
+    def write(self, batch: Batch) -> WriteResult:
+        """Store a batch, whatever it contains.
 
-        1. All of it is written in one transaction; nearly always that is all.
-        2. If the database refuses something in it, each half is written by itself, and so on down to the one
-           item that it refuses.
-        3. That one is kept as a rejected message, with the database's own words.
+        1. Write all of it in one transaction. This nearly always succeeds.
+        2. If the database rejects a value in it, write each half by itself, and so on down to the one bad row.
+        3. Store that row as a rejected message, with the database's error message.
 
-        Raises Away or Unexpected; then nothing, or a part, is stored, and storing the whole batch again is harmless.
+        Raises DatabaseUnavailable or UnexpectedDatabaseError. Then nothing or a part is stored, and storing the whole
+        batch again does no harm.
         """
         try:
             return self._transaction(batch)
-        except Refused as refusal:
-            items = batch.items()
-            if len(items) == 1:
-                written = self._transaction(Batch(rejected=[_poison(items[0], refusal)]))
-                if isinstance(items[0], Row):
-                    written.refused.append((items[0].topic, items[0].boot, items[0].seq))
-                return written
-            middle = len(items) // 2
-            return self.write(Batch.of(items[:middle], batch.oldest)) + self.write(
-                Batch.of(items[middle:], batch.oldest)
+        except BatchRejected as error:
+            rows = batch.all_rows()
+            if len(rows) == 1:
+                result = self._transaction(Batch(rejected=[_bad_row(rows[0], error)]))
+                if isinstance(rows[0], ReadingRow):
+                    result.rejected_readings.append((rows[0].topic, rows[0].boot, rows[0].seq))
+                return result
+            middle = len(rows) // 2
+            first, second = rows[:middle], rows[middle:]
+            return self.write(Batch.from_rows(first, batch.oldest_time)) + self.write(
+                Batch.from_rows(second, batch.oldest_time)
             )
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _transaction(self, batch: Batch) -> Written:
+    def _transaction(self, batch: Batch) -> WriteResult:
         """Write a batch in one transaction.
 
-        Readings are nearly always new, and COPY straight into the hypertable is 1.4 to 1.7 times as fast as by way of
-        the stage. Where one is there already, which happens after a crash or a device's resend, COPY fails as a
-        whole; then the stage sorts the duplicates out, and goes on doing so until a batch has none. A batch with late
-        readings takes that way too: they may belong into the columnstore, and their minutes are noted.
+        Readings are nearly always new, and COPY directly into the hypertable is 1.4 to 1.7 times as fast as COPY via
+        the stage table. If a reading is stored already, which happens after a crash or a device's resend, COPY fails
+        as a whole. Then the batch goes via the stage, which skips duplicates, and so do the following ones until a
+        batch has no duplicates. A batch with late readings goes via the stage too: they may belong to the columnstore,
+        and their minutes are recorded.
         """
         try:
             connection = self._connection or self._connect()
-            late = self._has_late(batch)
+            late = self._has_late_readings(batch)
             if not self._duplicates_expected and not late:
                 with suppress(UniqueViolation), connection.transaction():
-                    return self._fill(connection, batch, _copy_straight)
+                    return self._insert(connection, batch, _copy_direct)
             with connection.transaction():
-                written = self._fill(connection, batch, _copy_by_stage)
+                result = self._insert(connection, batch, _copy_via_stage)
                 if late:
-                    written.late = self._note_late(connection)
-            self._duplicates_expected = written.duplicates > 0
-            return written
+                    result.late = self._record_late_readings(connection)
+            self._duplicates_expected = result.duplicates > 0
+            return result
         except psycopg.Error as error:
-            sorted_out = sort_out(error)
-            if not isinstance(sorted_out, Refused):
-                self.close()  # its state is anyone's guess, and a new one sees a changed schema
-            raise sorted_out from error
+            classified = classify_error(error)
+            if not isinstance(classified, BatchRejected):
+                self.close()  # its state is unknown, and a new connection sees a changed schema
+            raise classified from error
 
-    def _has_late(self, batch: Batch) -> bool:
-        if self._late_after is None or batch.oldest is None:
+    def _has_late_readings(self, batch: Batch) -> bool:
+        if self._late_after is None or batch.oldest_time is None:
             return False
-        return batch.oldest < datetime.now(UTC) - self._late_after
+        return batch.oldest_time < datetime.now(UTC) - self._late_after
 
-    def _note_late(self, connection: "psycopg.Connection[tuple[object, ...]]") -> int:
-        """Note the minutes that late readings touch; how many readings there were. In the readings' transaction.
+    def _record_late_readings(self, connection: "psycopg.Connection[tuple[object, ...]]") -> int:
+        """Record the minutes of late readings for the rollups; return the number of late readings.
 
-        Readings come before their rollups: where noting fails, they are stored all the same, and a person is told.
+        Runs in the transaction that stores the readings. If recording fails, they are stored all the same, and the
+        log says how to refresh the rollups.
         """
         try:
             with connection.transaction():
-                noted = connection.execute(STATEMENTS["note_late"], [self._late_after]).fetchall()
+                recorded = connection.execute(STATEMENTS["record_late_readings"], [self._late_after]).fetchall()
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            log.error("stored late readings, but could not note them for the rollups: %s", " ".join(str(error).split()))
-            log.error("to take them in, run: python -m sql backfill --from DAY")
+            log.error("late readings are stored, but not recorded for the rollups: %s", " ".join(str(error).split()))
+            log.error("to include them in the rollups, run: python -m sql backfill --from DAY")
             return 0
-        return sum(int(str(readings)) for (readings,) in noted)
+        return sum(int(str(readings)) for (readings,) in recorded)
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         try:
@@ -173,14 +179,14 @@ class Store:
                 self._url,
                 autocommit=True,
                 application_name="vitalflow-ingest",
-                connect_timeout=CONNECT_TIMEOUT,
+                connect_timeout=CONNECT_TIMEOUT_S,
                 keepalives_idle=5,
                 keepalives_interval=3,
                 keepalives_count=3,
-                tcp_user_timeout=DEAD_AFTER_MS,
+                tcp_user_timeout=TCP_USER_TIMEOUT_MS,
             )
         except psycopg.OperationalError as error:
-            raise Away(describe_connect_error(error, self._url)) from error
+            raise DatabaseUnavailable(describe_connect_error(error, self._url)) from error
         try:
             connection.execute(STATEMENTS["stage"])
             row = connection.execute(STATEMENTS["late_after"]).fetchone()
@@ -191,100 +197,94 @@ class Store:
         self._connection = connection
         return connection
 
-    def _fill(self, connection: "psycopg.Connection[tuple[object, ...]]", batch: Batch, copy_rows: CopyRows) -> Written:
-        """Everything that is in a batch, each kind into its table."""
-        written = Written(rejected=[item.reason for item in batch.rejected])
+    def _insert(
+        self, connection: "psycopg.Connection[tuple[object, ...]]", batch: Batch, copy_rows: CopyRows
+    ) -> WriteResult:
+        """Insert everything in a batch, each kind into its table."""
+        result = WriteResult(rejection_reasons=[row.reason for row in batch.rejected])
         with connection.cursor() as cursor:
-            if batch.rows:
-                written.stored = copy_rows(cursor, batch.rows)
-                written.duplicates = len(batch.rows) - written.stored
+            if batch.readings:
+                result.stored = copy_rows(cursor, batch.readings)
+                result.duplicates = len(batch.readings) - result.stored
             if batch.rejected:
                 with cursor.copy(COPY_REJECTED) as copy:
-                    for item in batch.rejected:
-                        size = len(item.payload)
-                        copy.write_row((item.received_at, item.topic, item.kept, size, item.reason, item.detail))
+                    for row in batch.rejected:
+                        size = len(row.payload)
+                        copy.write_row((row.received_at, row.topic, row.stored_payload, size, row.reason, row.detail))
             if batch.statuses:
-                cursor.executemany(STATEMENTS["device_status"], [_parameters(told) for told in batch.statuses])
-            if batch.alerts:
-                changes = [asdict(told.alert) | {"received_at": told.received_at} for told in batch.alerts]
-                cursor.executemany(STATEMENTS["alert_event"], changes)
-                cursor.executemany(STATEMENTS["alert_latest"], changes)
-            if batch.done:
-                cursor.executemany(STATEMENTS["audit_event"], [_record(told) for told in batch.done])
-        return written
+                cursor.executemany(STATEMENTS["device_status"], [_status_parameters(row) for row in batch.statuses])
+            if batch.alert_events:
+                events = [asdict(row.alert) | {"received_at": row.received_at} for row in batch.alert_events]
+                cursor.executemany(STATEMENTS["alert_event"], events)
+                cursor.executemany(STATEMENTS["alert_latest"], events)
+            if batch.audit_events:
+                cursor.executemany(STATEMENTS["audit_event"], [_audit_parameters(row) for row in batch.audit_events])
+        return result
 
 
-def _copy_straight(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[Row]) -> int:
-    with cursor.copy(COPY_STRAIGHT) as copy:
+def _copy_direct(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[ReadingRow]) -> int:
+    with cursor.copy(COPY_DIRECT) as copy:
         copy.write("".join([row.line for row in rows]))
     return len(rows)
 
 
-def _copy_by_stage(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[Row]) -> int:
+def _copy_via_stage(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[ReadingRow]) -> int:
     with cursor.copy(COPY_TO_STAGE) as copy:
         copy.write("".join([row.line for row in rows]))
-    return cursor.execute(STATEMENTS["keep_new_readings"]).rowcount
+    return cursor.execute(STATEMENTS["insert_new_readings"]).rowcount
 
 
-def sort_out(error: psycopg.Error) -> Refused | Away | Unexpected:
-    """What to do about an error, by its SQLSTATE class (PostgreSQL manual, appendix A).
+def classify_error(error: psycopg.Error) -> BatchRejected | DatabaseUnavailable | UnexpectedDatabaseError:
+    """Return what to raise for an error, by psycopg's exception classes, which follow SQLSTATE (psycopg.errors).
 
-    22 and 23 are the data's fault. 08 connection, 40 rollback (deadlock), 53 resources (disk full), 55 not in this
-    state,
-    57 intervention (shutdown, timeout) pass by themselves, and so does a connection that breaks without a word. What is
-    left may need a person, but is tried again too: unknown must not mean lost.
+    Everything but a rejected value is retried: an unknown error must not lose readings.
     """
-    words = " ".join(str(error).split()) or type(error).__name__
-    state = error.sqlstate
-    if state is None and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
-        return Away(words)
-    if state is not None and state[:2] in ("22", "23"):
-        return Refused(words)
-    if state is not None and state[:2] in ("08", "40", "53", "55", "57"):
-        return Away(f"{words} (SQLSTATE {state})")
-    if isinstance(error, psycopg.DataError) and state is None:
-        return Refused(words)  # psycopg itself cannot express a value, which will not change
-    return Unexpected(f"{words} (SQLSTATE {state})")
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, (psycopg.DataError, psycopg.IntegrityError)):
+        return BatchRejected(text)
+    if error.sqlstate is not None:
+        text = f"{text} (SQLSTATE {error.sqlstate})"
+    if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+        return DatabaseUnavailable(text)
+    return UnexpectedDatabaseError(text)
 
 
-def _poison(item: Item, refusal: Refused) -> Rejected:
-    """The rejected message for an item that the database refuses."""
-    match item:
-        case Row() | DeviceStatus() | AlertTold() | DoneTold():
-            return Rejected.of(item.received_at, item.topic, item.payload, Problem(Reason.DATABASE, str(refusal)))
-        case Rejected():
-            # It was cleaned before; if even that is refused, a person has to look, and nothing may be dropped.
-            raise Unexpected(f"a rejected message is refused by its own table: {refusal}") from refusal
+def _bad_row(row: AnyRow, error: BatchRejected) -> RejectedRow:
+    """Make the rejected message for a row that the database rejects."""
+    if isinstance(row, RejectedRow):
+        # Its text was cleaned before, so this is a defect, and the message must not be dropped.
+        raise UnexpectedDatabaseError(f"the table rejected_message rejects a row: {error}") from error
+    return RejectedRow.from_problem(row.received_at, row.topic, row.payload, Problem(Reason.DATABASE, str(error)))
 
 
-def _parameters(told: DeviceStatus) -> dict[str, object]:
+def _status_parameters(row: StatusRow) -> dict[str, object]:
     return {
-        "device_id": told.device,
-        "ward": told.ward,
-        "state": told.status.state,
-        "boot": told.status.boot,
-        "interval_s": told.status.interval_s,
-        "model": told.status.model,
-        "dropped": told.status.dropped,
-        "changed_at": told.received_at,
-        "retained": told.retained,
+        "device_id": row.device,
+        "ward": row.ward,
+        "state": row.status.state,
+        "boot": row.status.boot,
+        "interval_s": row.status.interval_s,
+        "model": row.status.model,
+        "dropped": row.status.dropped,
+        "changed_at": row.received_at,
+        "retained": row.retained,
     }
 
 
-def _record(told: DoneTold) -> dict[str, object]:
-    done = told.done
+def _audit_parameters(row: AuditEventRow) -> dict[str, object]:
+    record = row.record
     return {
-        "time": done.time,
-        "received_at": told.received_at,
-        "actor": done.actor,
-        "action": done.action,
-        "ward": done.ward,
-        "device_id": done.device,
-        "rule": done.rule,
-        "detail": json.encode(done.detail).decode(),
-        "topic": told.topic,
-        "payload_sha256": sha256(told.payload).digest(),
-        "delivery_id": told.delivery,
-        "retained": told.retained,
-        "again": told.again,
+        "time": record.time,
+        "received_at": row.received_at,
+        "actor": record.actor,
+        "action": record.action,
+        "ward": record.ward,
+        "device_id": record.device,
+        "rule": record.rule,
+        "detail": json.encode(record.detail).decode(),
+        "topic": row.topic,
+        "payload_sha256": sha256(row.payload).digest(),
+        "delivery_id": row.delivery_id,
+        "retained": row.retained,
+        "dup": row.dup,
     }

@@ -2,7 +2,7 @@
 -- Where a batch lands before its duplicates are sorted out. Made once a connection; each COMMIT empties it.
 CREATE TEMP TABLE stage (LIKE patient_vitals_template) ON COMMIT DELETE ROWS
 
--- name: keep_new_readings
+-- name: insert_new_readings
 -- A reading that is there already is left alone; the row count says how many were new.
 INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 
@@ -10,7 +10,7 @@ INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 -- How old a reading is that the refresh policies do not see any more; no row where rollups need no refresh (Apache).
 SELECT period FROM retention_setting CROSS JOIN vitalflow_edition WHERE name = 'late_after' AND community
 
--- name: note_late
+-- name: record_late_readings
 -- The minutes that late readings touch, for the job refresh_invalidated_buckets. In the transaction that stores them.
 INSERT INTO rollup_invalidation (minute, readings)
 SELECT date_trunc('minute', time), count(*) FROM stage WHERE time < now() - %s GROUP BY 1
@@ -85,7 +85,7 @@ LEFT JOIN LATERAL (
     SELECT id, payload_sha256 FROM audit_event WHERE topic = %(topic)s ORDER BY id DESC LIMIT 1) AS last ON true
 WHERE CASE WHEN %(time)s IS NOT NULL THEN true
            WHEN %(retained)s THEN last.payload_sha256 IS DISTINCT FROM %(payload_sha256)s
-           WHEN %(again)s THEN NOT EXISTS (
+           WHEN %(dup)s THEN NOT EXISTS (
                SELECT FROM audit_event
                WHERE topic = %(topic)s AND payload_sha256 = %(payload_sha256)s AND delivery_id = %(delivery_id)s)
            ELSE true END

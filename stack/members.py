@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from devices.simulation import ward_of
+from devices.simulated_ward import simulated_ward
 from identity.authority import Authority, Say
 from identity.furnishing import members, monitors
 from identity.settings import IdentitySettings
@@ -19,6 +19,6 @@ def doors_of(home: Home, ports: Ports, secrets: Secrets, devices: int, environ: 
         {name: value for name, value in environ.items() if name.startswith(tuple(f"VITALFLOW_{word}" for word in own))}
     )
     ways = Ways(ports.broker, ports.certificates, settings.mqtt_plaintext_port)
-    names = [source.device for source in ward_of(devices, ward=WARD, boot=0)] if devices else []
+    names = [source.device for source in simulated_ward(devices, ward=WARD, boot=0)] if devices else []
     users = [*members(secrets.broker), *monitors(home.credentials, names, WARD)]
     return Doors(ways, Authority(home.identity), settings.names, users, settings.topics, say)

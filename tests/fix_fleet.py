@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from devices.fleet import run_fleet
-from devices.simulation import ward_of
-from devices.tally import Tally
+from devices.fleet_stats import FleetStats
+from devices.simulated_ward import simulated_ward
 from mqtt.endpoint import BrokerEndpoint
 from tests.fix_servers import Db
 from vitals.reading import Reading
@@ -22,17 +22,17 @@ Name = tuple[str, int, int]
 class Fleet:
     """Devices in a thread of their own; `options` are those of `run_fleet`.
 
-    taken   the names of all readings that got a PUBACK
-    said    the sentences that a user would have seen
+    acknowledged   the names of all readings that got a PUBACK
+    said           the sentences that a user would have seen
     """
 
     def __init__(self, mqtt_url: str, devices: int, hertz: float, **options: Any) -> None:
-        self.taken: list[Name] = []
+        self.acknowledged: list[Name] = []
         self.said: list[str] = []
         self._options = options
-        self.tally = Tally(devices)
+        self.stats = FleetStats(devices)
         self._broker = BrokerEndpoint.parse(mqtt_url)
-        self._sources = ward_of(devices, ward="icu-1", boot=int(time.time()), seed=7, interval_s=1 / hertz)
+        self._sources = simulated_ward(devices, ward="icu-1", boot=int(time.time()), seed=7, interval_s=1 / hertz)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="fleet")
@@ -49,13 +49,13 @@ class Fleet:
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
-        told: dict[str, Any] = {"stop": self._stop, "on_taken": self._remember, "tally": self.tally}
-        told |= {"tell": self.said.append} | self._options
+        told: dict[str, Any] = {"stop": self._stop, "on_puback": self._remember, "stats": self.stats}
+        told |= {"emit": self.said.append} | self._options
         self._loop.run_until_complete(run_fleet(self._sources, self._broker, Topics(), **told))
         self._loop.close()
 
     def _remember(self, device: str, readings: Sequence[Reading]) -> None:
-        self.taken += [(device, reading.boot, reading.seq) for reading in readings]
+        self.acknowledged += [(device, reading.boot, reading.seq) for reading in readings]
 
 
 @contextmanager

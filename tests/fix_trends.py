@@ -48,10 +48,10 @@ def store(db: Db, times: list[datetime], *, note_late: bool = True, **columns: o
         cursor.execute(STATEMENTS["stage"])
         with connection.transaction():
             cursor.executemany(f"INSERT INTO stage ({names}) VALUES ({values})".encode(), rows)  # noqa: S608
-            new = cursor.execute(STATEMENTS["keep_new_readings"]).rowcount
+            new = cursor.execute(STATEMENTS["insert_new_readings"]).rowcount
             late_after = cursor.execute(STATEMENTS["late_after"]).fetchone()
             if note_late and late_after is not None:
-                cursor.execute(STATEMENTS["note_late"], [late_after[0]])
+                cursor.execute(STATEMENTS["record_late_readings"], [late_after[0]])
     return new
 
 

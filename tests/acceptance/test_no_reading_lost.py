@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 def assert_all_stored_once(running: Fleet, db: Db, counted: Counted, what: str) -> None:
     """Wait until every acknowledged reading is a row, then count."""
-    taken = set(running.taken)
+    taken = set(running.acknowledged)
     assert len(taken) > 1000, "the devices published next to nothing: the test shows nothing"
     eventually(lambda: db.count() >= len(taken), 60, f"{len(taken)} rows")
     rows = Counter(rows_by_name(db))

@@ -29,7 +29,7 @@ def test_kills_of_the_broker_lose_nothing_because_devices_wait_for_receipts(
     ingest = make_ingest(own_broker.url, db, ingest_receipt_every_s=2)
     moment = random.Random(2026)
     with fleet(own_broker.url, DEVICES, HERTZ) as running:
-        eventually(lambda: running.tally.confirmed > DEVICES, 30, "receipts come")
+        eventually(lambda: running.stats.confirmed > DEVICES, 30, "receipts come")
         for number in range(KILLS):
             time.sleep(moment.uniform(1, 3))
             # Every second time the database is slow to answer, so that much is with the broker and nowhere else.
@@ -42,15 +42,15 @@ def test_kills_of_the_broker_lose_nothing_because_devices_wait_for_receipts(
             own_broker.start()
             if number % 2:
                 ingest.start()
-        eventually(lambda: running.tally.connected == DEVICES, 30, "all devices are back")
-        eventually(lambda: running.tally.unconfirmed < 4 * DEVICES * HERTZ, 60, "what was lost is sent again")
+        eventually(lambda: running.stats.connected == DEVICES, 30, "all devices are back")
+        eventually(lambda: running.stats.unconfirmed < 4 * DEVICES * HERTZ, 60, "what was lost is sent again")
         time.sleep(20)  # longer than a device waits for a receipt
-    produced = running.tally.produced
-    assert (running.tally.waiting, running.tally.dropped, running.tally.let_go) == (0, 0, 0)
+    produced = running.stats.produced
+    assert (running.stats.waiting, running.stats.dropped, running.stats.evicted_unconfirmed) == (0, 0, 0)
     eventually(lambda: db.count() >= produced, 30, f"{produced} rows")
     rows = Counter(rows_by_name(db))
-    counts = f"produced {produced}, stored {rows.total()}, sent again {running.tally.resent}"
+    counts = f"produced {produced}, stored {rows.total()}, sent again {running.stats.resent}"
     counted(f"{KILLS} kills of the broker, once with its store: {counts}, gaps {db.count('device_gap')}")
     assert rows.total() == len(rows) == produced
     assert db.count("device_gap") == 0
-    assert running.tally.resent > 0, "nothing had to be sent again: the test shows nothing"
+    assert running.stats.resent > 0, "nothing had to be sent again: the test shows nothing"

@@ -73,7 +73,7 @@ def test_a_reading_through_the_stage_is_stored_once(migrated: Db) -> None:
                 _insert(connection, seq=1, table="stage")
                 _insert(connection, seq=2, table="stage")
                 _insert(connection, seq=2, table="stage")
-                new.append(connection.execute(STATEMENTS["keep_new_readings"]).rowcount)
+                new.append(connection.execute(STATEMENTS["insert_new_readings"]).rowcount)
         assert new == [2, 0]
     assert migrated.rows("SELECT seq, heart_rate FROM patient_vitals ORDER BY seq") == [(1, 82.0), (2, 82.0)]
 

@@ -65,10 +65,10 @@ def test_readings_kept_while_the_broker_was_away_come_in_order_and_as_arrays(own
         own_broker.start()
         time.sleep(2)
         eventually(lambda: any(isinstance(told, list) for _, told in listener.heard), 15, "an array")
-        eventually(lambda: running.tally.connected == 20, 15, "all devices are back")
+        eventually(lambda: running.stats.connected == 20, 15, "all devices are back")
         running.stop()
-        assert (running.tally.waiting, running.tally.dropped) == (0, 0)
-        taken = set(running.taken)
+        assert (running.stats.waiting, running.stats.dropped) == (0, 0)
+        taken = set(running.acknowledged)
         seqs: dict[str, list[int]] = {}
         eventually(lambda: len(names(listener)) >= len(taken), 10, "everything that was acknowledged")
         for topic, told in listener.heard:
@@ -96,9 +96,9 @@ def test_nothing_is_missing_in_the_table_after_the_broker_was_away(
             own_broker.stop()
             time.sleep(3)
             own_broker.start()
-            eventually(lambda: running.tally.connected == 100, 15, "all devices are back")
-    assert (running.tally.waiting, running.tally.dropped) == (0, 0)
-    eventually(lambda: db.count() == running.tally.produced, 20, "a row for every reading that was produced")
+            eventually(lambda: running.stats.connected == 100, 15, "all devices are back")
+    assert (running.stats.waiting, running.stats.dropped) == (0, 0)
+    eventually(lambda: db.count() == running.stats.produced, 20, "a row for every reading that was produced")
     assert db.count("device_gap") == 0
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from devices import producer, publisher, unconfirmed
+from devices import producer, publisher
+from devices.outbox import unconfirmed
 from stack.servers import BrokerServer
 from tests.fix_fleet import fleet
 from tests.fix_receipts import played_ingest
@@ -32,11 +33,11 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_broker_took_and_lost_is_sent_again_in_order_until_its_receipt(broker: BrokerServer) -> None:
     with played_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
         ingest.blind = lambda name, before: 15 <= name[2] < 30 and before < 2
-        eventually(lambda: running.tally.resent >= 90, 20, "both resends of the fifteen lost ones")
-        eventually(lambda: running.tally.confirmed > 200, 10, "receipts go on")
+        eventually(lambda: running.stats.resent >= 90, 20, "both resends of the fifteen lost ones")
+        eventually(lambda: running.stats.confirmed > 200, 10, "receipts go on")
         running.stop()
-        assert running.tally.unconfirmed == running.tally.dropped == 0
-        assert len(ingest.stored) == running.tally.produced == running.tally.confirmed
+        assert running.stats.unconfirmed == running.stats.dropped == 0
+        assert len(ingest.stored) == running.stats.produced == running.stats.confirmed
         times = Counter(ingest.heard)
         assert all(count == (3 if 15 <= name[2] < 30 else 1) for name, count in times.items()), "and nothing else"
         arrays = [[one["seq"] for one in told] for _, told in ingest.payloads if isinstance(told, list)]
@@ -48,16 +49,16 @@ def test_what_the_broker_took_and_lost_is_sent_again_in_order_until_its_receipt(
 @pytest.mark.usefixtures("hasty")
 def test_a_broker_that_died_with_its_queue_costs_nothing(own_broker: BrokerServer) -> None:
     with played_ingest(own_broker.port) as ingest, fleet(own_broker.url, 5, 10) as running:
-        eventually(lambda: running.tally.confirmed > 20, 10, "receipts are in use")
+        eventually(lambda: running.stats.confirmed > 20, 10, "receipts are in use")
         ingest.blind = lambda name, before: True  # what the broker now has dies with it
         time.sleep(1)
         own_broker.kill()
         own_broker.start()
         ingest.blind = lambda name, before: False
-        eventually(lambda: running.tally.resent >= 40, 20, "the lost ones are sent again")
+        eventually(lambda: running.stats.resent >= 40, 20, "the lost ones are sent again")
         running.stop()
-        assert len(ingest.stored) == running.tally.produced
-        assert running.tally.unconfirmed == 0
+        assert len(ingest.stored) == running.stats.produced
+        assert running.stats.unconfirmed == 0
 
 
 @pytest.mark.usefixtures("hasty")
@@ -68,32 +69,32 @@ def test_without_receipts_a_device_is_a_plain_mqtt_device(broker: BrokerServer) 
         begun = time.monotonic()
         running.stop()
         assert time.monotonic() - begun < 2, "it waits for no receipt"
-        assert running.tally.resent == running.tally.waiting == running.tally.unconfirmed == 0
-        assert len(ingest.heard) == len(ingest.stored) == running.tally.produced
+        assert running.stats.resent == running.stats.waiting == running.stats.unconfirmed == 0
+        assert len(ingest.heard) == len(ingest.stored) == running.stats.produced
 
 
 @pytest.mark.usefixtures("hasty")
 def test_while_the_database_is_away_nothing_is_sent_again_and_the_first_receipt_ends_it(broker: BrokerServer) -> None:
     with played_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
-        eventually(lambda: running.tally.confirmed > 10, 10, "receipts are in use")
+        eventually(lambda: running.stats.confirmed > 10, 10, "receipts are in use")
         ingest.silent = True
         time.sleep(4)
-        assert running.tally.resent == 0, "late is not lost"
-        assert running.tally.unconfirmed > 60
+        assert running.stats.resent == 0, "late is not lost"
+        assert running.stats.unconfirmed > 60
         ingest.silent = False
-        eventually(lambda: running.tally.unconfirmed < 30, 5, "receipts for all")
+        eventually(lambda: running.stats.unconfirmed < 30, 5, "receipts for all")
         running.stop()
-        assert (running.tally.resent, running.tally.unconfirmed) == (0, 0)
+        assert (running.stats.resent, running.stats.unconfirmed) == (0, 0)
         assert len(ingest.heard) == len(ingest.stored)
 
 
 def test_receipts_that_make_no_sense_are_told_once_and_cost_nothing(broker: BrokerServer) -> None:
     with played_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as running:
-        eventually(lambda: running.tally.confirmed > 5, 10, "receipts are in use")
+        eventually(lambda: running.stats.confirmed > 5, 10, "receipts are in use")
         boot = ingest.heard[0][1]
         ingest.silent = True
         time.sleep(1)
-        confirmed = running.tally.confirmed
+        confirmed = running.stats.confirmed
         for nonsense in (
             b"\xff\x00 not JSON",
             b"[" * 10_000,
@@ -106,10 +107,10 @@ def test_receipts_that_make_no_sense_are_told_once_and_cost_nothing(broker: Brok
         ):
             ingest.give(WARD, BED, nonsense)
         time.sleep(1)
-        assert running.tally.confirmed == confirmed
+        assert running.stats.confirmed == confirmed
         ingest.silent = False
         running.stop()
-        assert len(ingest.heard) == len(ingest.stored) == running.tally.produced == running.tally.confirmed
+        assert len(ingest.heard) == len(ingest.stored) == running.stats.produced == running.stats.confirmed
     told = [sentence for sentence in running.said if "receipt" in sentence]
     assert len(told) == 1
     assert told[0].startswith(f"a receipt was ignored: {BED}: not a receipt")
@@ -131,8 +132,8 @@ def test_a_clock_set_back_an_hour_costs_no_reading_and_no_name(
         back = timedelta(hours=1)
         time.sleep(1.5)
         running.stop()
-        assert running.tally.unconfirmed == running.tally.dropped == 0
-    assert [seq for _, _, seq in ingest.heard] == [*range(1, running.tally.produced + 1)]
+        assert running.stats.unconfirmed == running.stats.dropped == 0
+    assert [seq for _, _, seq in ingest.heard] == [*range(1, running.stats.produced + 1)]
     assert len({boot for _, boot, _ in ingest.heard}) == 1
     times = [datetime.fromisoformat(told["time"]) for _, told in ingest.payloads]
     steps = [later - earlier for earlier, later in pairwise(times)]
@@ -148,27 +149,27 @@ def test_two_devices_with_one_name_keep_each_others_receipts_apart(broker: Broke
             eventually(lambda: any("same name" in sentence for sentence in one.said + other.said), 20, "a hint")
             time.sleep(3)
             other.stop()
-        eventually(lambda: one.tally.connected == 1 and one.tally.waiting == 0, 20, "the first one has its place again")
-        eventually(lambda: 0 < one.tally.unconfirmed < 10, 20, "receipts that were lost are made up for")
+        eventually(lambda: one.stats.connected == 1 and one.stats.waiting == 0, 20, "the first one has its place again")
+        eventually(lambda: 0 < one.stats.unconfirmed < 10, 20, "receipts that were lost are made up for")
         one.stop()
         stored = Counter(boot for _, boot, _ in ingest.stored)
-    assert one.tally.unconfirmed == one.tally.dropped == 0
-    assert stored[min(stored)] == one.tally.produced
-    assert stored[max(stored)] >= other.tally.confirmed, "no receipt of the one was taken by the other"
+    assert one.stats.unconfirmed == one.stats.dropped == 0
+    assert stored[min(stored)] == one.stats.produced
+    assert stored[max(stored)] >= other.stats.confirmed, "no receipt of the one was taken by the other"
     assert any("of which this device has no readings" in sentence for sentence in one.said + other.said)
 
 
 def test_a_device_says_how_many_readings_it_dropped(own_broker: BrokerServer) -> None:
     with fleet(own_broker.url, 1, 20, outbox=10) as running:
-        eventually(lambda: running.tally.published > 5, 10, "it publishes")
+        eventually(lambda: running.stats.published > 5, 10, "it publishes")
         own_broker.stop()
-        eventually(lambda: running.tally.dropped > 20, 10, "the outbox overflows")
+        eventually(lambda: running.stats.dropped > 20, 10, "the outbox overflows")
         own_broker.start()
         with listening(own_broker.port, "vitalflow/status/#") as listener:
             eventually(lambda: listener.heard and listener.heard[-1][1].get("dropped"), 15, "a status that tells it")
             running.stop()
             eventually(lambda: listener.heard[-1][1]["state"] == "offline", 5, "the goodbye")
-            assert listener.heard[-1][1]["dropped"] == running.tally.dropped
+            assert listener.heard[-1][1]["dropped"] == running.stats.dropped
 
 
 @pytest.mark.slow

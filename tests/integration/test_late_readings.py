@@ -81,7 +81,7 @@ def test_readings_that_cannot_be_noted_are_stored_all_the_same(
     ingest = make_ingest(broker.url, community)
     send(broker, (1, NOW), (2, NOW - timedelta(days=3)))
     eventually(partial(count_is, community, 2), 10, "both readings")
-    assert "stored late readings, but could not note them for the rollups: permission denied" in ingest.said()
+    assert "late readings are stored, but not recorded for the rollups: permission denied" in ingest.said()
     assert "python -m sql backfill --from" in ingest.said()
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from devices.outbox import BATCH, Outbox
+from devices.outbox.queue import BATCH, Outbox
 from vitals.codec import MAX_PAYLOAD, encode_many
 from vitals.reading import MAX_TEXT, Reading, reading
 from vitals.signs import SIGN_KEYS
@@ -29,7 +29,7 @@ def test_readings_leave_in_the_order_they_came_and_only_when_taken() -> None:
     while batch := outbox.next_batch():
         assert outbox.next_batch() == batch  # asked again, it is the same: a redelivery
         sent += seqs(batch)
-        outbox.taken(batch, 0.0)
+        outbox.on_puback(batch, 0.0)
     assert sent == list(range(1, 401))
     assert outbox.waiting == outbox.dropped == 0
 
@@ -48,7 +48,7 @@ def test_overflow_spares_what_is_under_way() -> None:
     batch = outbox.next_batch()
     for seq in (2, 3, 4):
         outbox.put(a_reading(seq))
-    outbox.taken(batch, 0.0)
+    outbox.on_puback(batch, 0.0)
     assert seqs(outbox.next_batch()) == [4]
     assert outbox.dropped == 2
 

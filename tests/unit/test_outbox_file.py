@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from devices.outbox import Outbox
-from devices.outbox_file import OutboxFile, Start
-from devices.outbox_opening import VERSION
+from devices.outbox.db import VERSION
+from devices.outbox.file import OutboxFile, Start
+from devices.outbox.queue import Outbox
 from devices.source import Source
 from tests.unit.test_outbox import a_reading, seqs
 from vitals.errors import PermanentError
@@ -22,7 +22,7 @@ def begin(file: OutboxFile, *devices: str, boot: int = 1) -> list[tuple[Start, O
     starts = file.begin(sources(*devices, boot=boot))
     outboxes = [Outbox(journal=start.journal, receipts=start.receipts) for start in starts]
     for start, outbox in zip(starts, outboxes, strict=True):
-        outbox.recall(start.owed)
+        outbox.restore(start.pending)
     return list(zip(starts, outboxes, strict=True))
 
 
@@ -68,12 +68,12 @@ def test_where_receipts_are_in_use_a_reading_stays_in_the_file_until_its_receipt
     [(_, outbox)] = begin(file, "a")
     for seq in (1, 2, 3, 4):
         outbox.put(a_reading(seq))
-    outbox.taken(outbox.next_batch(), 0.0)
+    outbox.on_puback(outbox.next_batch(), 0.0)
     assert file.count() == 0, "a plain device: what the broker took is its care"
     outbox.confirm(Receipt(boot=1, stored=((1, 1),), rejected=((3, 3),)))
     assert file.count() == 2, "with the first receipt the file holds what has none"
     outbox.put(a_reading(5))
-    outbox.taken(outbox.next_batch(), 1.0)
+    outbox.on_puback(outbox.next_batch(), 1.0)
     assert file.close() == 3
     file = OutboxFile(path, said.append)
     [(start, outbox)] = begin(file, "a")
@@ -87,7 +87,7 @@ def test_overflow_leaves_the_file_too(path: Path, said: list[str]) -> None:
     file = OutboxFile(path, said.append)
     [start] = file.begin(sources("a"))
     outbox = Outbox(4, start.journal)
-    outbox.recall(start.owed)
+    outbox.restore(start.pending)
     assert (seqs(outbox.next_batch()), outbox.dropped, file.count()) == ([7, 8, 9, 10], 6, 4)
 
 
@@ -153,7 +153,7 @@ def test_of_a_damaged_file_the_readable_part_is_saved(path: Path, said: list[str
     found = []
     while batch := outbox.next_batch():
         found += seqs(batch)
-        outbox.taken(batch, 0.0)
+        outbox.on_puback(batch, 0.0)
     assert found == sorted(set(found))
     file.close()
 

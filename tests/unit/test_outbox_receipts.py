@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.outbox import UNASKED, Confirmed, Outbox
-from devices.unconfirmed import LAST_PROBE_S, RESEND_AFTER_S, covered, merged
+from devices.outbox.queue import UNCONFIRMED_LIMIT, Confirmed, Outbox
+from devices.outbox.unconfirmed import LAST_PROBE_S, RESEND_AFTER_S, in_ranges, merge_ranges
 from tests.unit.test_outbox import a_reading, seqs
 from vitals.reading import MAX_COUNTER
 from vitals.receipt import Range, Receipt, ranges
@@ -23,7 +23,7 @@ def sent(outbox: Outbox, *numbers: int, at: float) -> None:
     """Put, send and have acknowledged."""
     for seq in numbers:
         outbox.put(a_reading(seq))
-        outbox.taken(outbox.next_batch(), at)
+        outbox.on_puback(outbox.next_batch(), at)
 
 
 def test_a_reading_stays_until_its_receipt() -> None:
@@ -46,7 +46,7 @@ def test_what_a_later_one_has_overtaken_is_sent_again_after_the_time_out_and_not
     assert outbox.resend_at() == 4 + RESEND_AFTER_S
     again = outbox.next_resend(9 + RESEND_AFTER_S)
     assert seqs(again) == [4, 5], "9 and 10 are late, which is not lost"
-    outbox.taken(again, 30.0)
+    outbox.on_puback(again, 30.0)
     assert seqs(outbox.next_resend(30 + RESEND_AFTER_S)) == [4, 5, 9, 10], "nothing newer was sent: ask for all"
 
 
@@ -59,7 +59,7 @@ def test_a_device_with_nothing_new_asks_more_and_more_rarely_and_a_receipt_makes
         now += 1
         if batch := outbox.next_resend(now):
             assert seqs(batch) == [1, 2]
-            outbox.taken(batch, now)
+            outbox.on_puback(batch, now)
             asked.append(now)
     assert [b - a for a, b in zip([0.0, *asked], asked, strict=False)] == [15, 30, 60, 120, 240, 300, LAST_PROBE_S]
     outbox.confirm(stored((1, 1)))
@@ -69,7 +69,7 @@ def test_a_device_with_nothing_new_asks_more_and_more_rarely_and_a_receipt_makes
 def test_a_receipt_for_what_was_sent_twice_proves_nothing_about_others() -> None:
     outbox = Outbox(receipts=True)
     sent(outbox, 1, at=0.0)
-    outbox.taken(outbox.next_resend(15.0), 15.0)
+    outbox.on_puback(outbox.next_resend(15.0), 15.0)
     sent(outbox, 2, at=14.0)
     outbox.confirm(stored((1, 1)))  # the first copy, from a queue; 2 is still behind it in that queue
     assert outbox.resend_at() >= 14 + RESEND_AFTER_S
@@ -83,18 +83,18 @@ def test_a_lost_puback_does_not_matter_where_the_receipt_comes() -> None:
     batch = outbox.next_batch()
     outbox.put(a_reading(4))
     assert outbox.confirm(stored((1, 2))) == Confirmed(2, 0, 2)
-    assert outbox.taken(batch, 1.0) == 1, "only the third still waited"
+    assert outbox.on_puback(batch, 1.0) == 1, "only the third still waited"
     assert seqs(outbox.next_batch()) == [4]
     assert outbox.unconfirmed == 1
 
 
 def test_without_a_receipt_nothing_is_sent_again_and_little_is_held() -> None:
     outbox = Outbox()
-    for seq in range(1, UNASKED + 51):
+    for seq in range(1, UNCONFIRMED_LIMIT + 51):
         sent(outbox, seq, at=0.0)
     assert outbox.resend_at() == float("inf")
     assert outbox.next_resend(1e9) == []
-    assert (outbox.unconfirmed, outbox.dropped, outbox.let_go) == (UNASKED, 0, 0)
+    assert (outbox.unconfirmed, outbox.dropped, outbox.evicted_unconfirmed) == (UNCONFIRMED_LIMIT, 0, 0)
     sent(outbox, 1000, at=1.0)
     outbox.confirm(stored((1000, 1000)))
     assert seqs(outbox.next_resend(RESEND_AFTER_S)) == [*range(52, 52 + 150)], "the first receipt switches it on"
@@ -106,7 +106,7 @@ def test_overflow_takes_the_unconfirmed_first_and_counts_them_where_receipts_are
         sent(outbox, 1, 2, at=0.0)
         assert [outbox.put(a_reading(seq)) for seq in (3, 4, 5, 6, 7)] == [0, 0, 0, 0, 1]
         assert seqs(outbox.next_batch()) == [4, 5, 6, 7]
-        assert (outbox.dropped, outbox.let_go) == (1, 2 if receipts else 0)
+        assert (outbox.dropped, outbox.evicted_unconfirmed) == (1, 2 if receipts else 0)
 
 
 def test_a_recording_waits_for_receipts_only_where_there_are_any() -> None:
@@ -145,8 +145,8 @@ def test_a_receipt_never_takes_what_was_not_sent() -> None:
 @given(spans=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda p: (min(p), max(p)))))
 def test_merged_ranges_hold_the_same_numbers(spans: list[Range]) -> None:
     numbers = {n for first, last in spans for n in range(first, last + 1)}
-    assert tuple(merged(spans)) == ranges(numbers)
-    assert {n for n in range(-1, 42) if covered(merged(spans), n)} == numbers
+    assert tuple(merge_ranges(spans)) == ranges(numbers)
+    assert {n for n in range(-1, 42) if in_ranges(merge_ranges(spans), n)} == numbers
 
 
 class BadBroker:
@@ -178,7 +178,7 @@ class BadBroker:
         if fate in ("arrives", "twice", "no puback"):
             self.queue += [seqs(batch)] * (2 if fate == "twice" else 1)
         if fate in ("arrives", "twice", "lost"):
-            self.outbox.taken(batch, self.now)
+            self.outbox.on_puback(batch, self.now)
             self.acknowledged |= dict.fromkeys(seqs(batch), self.now)
 
     def ingest(self, place: int) -> None:
@@ -197,7 +197,7 @@ class BadBroker:
     def account(self) -> None:
         outbox = self.outbox
         owed = outbox.waiting + outbox.unconfirmed
-        assert self.confirmed + outbox.dropped + outbox.let_go + owed == self.made
+        assert self.confirmed + outbox.dropped + outbox.evicted_unconfirmed + owed == self.made
         assert owed <= outbox.capacity
 
 
@@ -242,6 +242,6 @@ def test_every_reading_is_confirmed_in_the_end_or_counted(
     outbox = world.outbox
     assert (outbox.waiting, outbox.unconfirmed) == (0, 0)
     lost = set(range(1, made + 1)) - world.stored
-    assert len(lost) <= outbox.dropped + outbox.let_go
-    if outbox.dropped + outbox.let_go == 0:
+    assert len(lost) <= outbox.dropped + outbox.evicted_unconfirmed
+    if outbox.dropped + outbox.evicted_unconfirmed == 0:
         assert world.stored == set(range(1, world.made + 1))

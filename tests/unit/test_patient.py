@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from devices.patient import BEHAVIOUR, CUFF_S, FIRST_CUFF_S, admit, advance, at_admission, measure
 from devices.scenario import Effect, Scenario, assign, effect
-from devices.simulation import samples, ward_of
+from devices.simulated_ward import samples, simulated_ward
 from vitals.sample import Sample
 from vitals.signs import BY_KEY, SIGN_KEYS
 
@@ -160,7 +160,7 @@ def test_nothing_happens_before_admission(scenario: Scenario) -> None:
 
 
 def test_a_ward_has_distinct_names_and_spreads_its_readings_over_the_interval() -> None:
-    ward = ward_of(200, ward="icu-1", boot=1, interval_s=2.0)
+    ward = simulated_ward(200, ward="icu-1", boot=1, interval_s=2.0)
     first = [next(iter(source.samples))[0] for source in ward]
     assert len({source.device for source in ward}) == 200
     assert ward[0].device == "icu-1-bed-001"

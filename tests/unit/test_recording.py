@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.replay import device_name, distinct, prepare, sources_of, told
+from devices.replay import describe_omissions, device_name, prepare, replay_sources, unique_names
 from vitals.errors import PermanentError
 from vitals.recording import Format, Recording
 from vitals.sample import Sample
@@ -89,7 +89,7 @@ def test_challenge_is_hourly_and_an_empty_row_is_left_out_aloud(tmp_path: Path) 
     assert found[2][1] == Sample(
         {"heart_rate": 88, "spo2": 100, "temperature": 36.9, "systolic_bp": 95.5, "diastolic_bp": 51, "resp_rate": 16}
     )
-    said = list(told(prepare([recording])))
+    said = list(describe_omissions(prepare([recording])))
     assert "1 row without a value" in said[1]
     assert "EtCO2" in said[0]
 
@@ -164,7 +164,7 @@ def test_without_loop_the_last_reading_is_of_the_moment_it_is_sent_and_none_of_t
     tmp_path_factory: pytest.TempPathFactory, speed: float
 ) -> None:
     recording = a_recording(tmp_path_factory.getbasetemp(), MIMIC, "speed.csv")
-    (source,) = sources_of(prepare([recording]), ward="w", now=NOON, speed=speed)
+    (source,) = replay_sources(prepare([recording]), ward="w", now=NOON, speed=speed)
     played = [(NOON + timedelta(seconds=due), s.time) for due, s in source.samples if s is not None and s.time]
     assert [time - played[0][1] for _, time in played] == [timedelta(seconds=s) for s in (0, 60, 120)]
     assert all(time <= sent + timedelta(milliseconds=1) for sent, time in played)
@@ -173,7 +173,7 @@ def test_without_loop_the_last_reading_is_of_the_moment_it_is_sent_and_none_of_t
 
 
 def test_with_loop_it_begins_again_and_readings_take_the_time_of_sending(tmp_path: Path) -> None:
-    (source,) = sources_of(prepare([a_recording(tmp_path, BIDMC)]), ward="w", now=NOON, speed=2.0, loop=True)
+    (source,) = replay_sources(prepare([a_recording(tmp_path, BIDMC)]), ward="w", now=NOON, speed=2.0, loop=True)
     played = list(islice(source.samples, 9))
     assert [due for due, _ in played] == [n / 2 for n in range(9)]
     assert played[0][1] == played[4][1] == played[8][1]
@@ -184,4 +184,4 @@ def test_devices_are_named_after_their_files_and_never_alike() -> None:
     assert device_name(Path("a/bidmc_01_Numerics.csv")) == "bidmc-01"
     assert device_name(Path("my own (2)+#.csv")) == "my-own-2"
     assert device_name(Path("+++.csv")) == "recording"
-    assert distinct(["a", "a-2", "a", "a"]) == ["a", "a-2", "a-3", "a-4"]
+    assert unique_names(["a", "a-2", "a", "a"]) == ["a", "a-2", "a-3", "a-4"]

@@ -13,7 +13,7 @@ from vitals.sample import Sample
 MODEL = "VitalFlow simulator"
 
 
-def ward_of(
+def simulated_ward(
     count: int,
     *,
     ward: str,

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from ingest.brokerconf import complaints
+from ingest.mosquitto_conf import check_mosquitto_conf
 
 OURS = (Path(__file__).parent.parent.parent / "mosquitto/mosquitto.conf").read_text()
 
 
 def test_our_own_configuration_loses_nothing() -> None:
-    assert list(complaints(OURS, 4000)) == []
+    assert list(check_mosquitto_conf(OURS, 4000)) == []
 
 
 def test_the_defaults_of_mosquitto_are_named_one_by_one() -> None:
-    told = list(complaints("listener 1883\n# persistence true\n", 4000))
+    told = list(check_mosquitto_conf("listener 1883\n# persistence true\n", 4000))
     for line in (
         "persistence true",
         "autosave_interval 10",
@@ -34,10 +34,10 @@ def test_the_defaults_of_mosquitto_are_named_one_by_one() -> None:
         ("autosave_on_changes false", "autosave_on_changes true", "every 10 changes"),
         ("max_queued_messages 1000000", "max_queued_messages 1000", "the newest readings are dropped"),
         ("max_queued_messages 1000000", "max_queued_messages 0", "max_queued_messages is 0"),
-        ("max_inflight_messages 4000", "max_inflight_messages 20", "no wider window"),
+        ("max_inflight_messages 4000", "max_inflight_messages 20", "below the receive maximum"),
     ],
 )
 def test_one_line_that_loses_data_is_one_complaint(line: str, instead: str, said: str) -> None:
     assert line in OURS
-    (told,) = complaints(OURS.replace(line, instead), 4000)
+    (told,) = check_mosquitto_conf(OURS.replace(line, instead), 4000)
     assert said in told

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Tally:
+class FleetStats:
     """Sums over all devices of a fleet.
 
     produced    readings that were made
@@ -19,18 +19,18 @@ class Tally:
     devices: int
     connected: int = 0
     produced: int = 0
-    recalled: int = 0
+    restored: int = 0
     published: int = 0
     confirmed: int = 0
     rejected: int = 0
     resent: int = 0
     dropped: int = 0
-    let_go: int = 0
+    evicted_unconfirmed: int = 0
 
     @property
     def waiting(self) -> int:
         """Readings that were made and neither taken by the broker nor dropped."""
-        return self.recalled + self.produced - self.published - self.dropped
+        return self.restored + self.produced - self.published - self.dropped
 
     @property
     def unconfirmed(self) -> int:

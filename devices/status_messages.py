@@ -5,25 +5,25 @@ Pure; `publisher` says it. docs/wire-format.md describes the message.
 
 from math import inf
 
-from devices.outbox import Outbox
+from devices.outbox.queue import Outbox
 from devices.source import Source
 from vitals.status import Status, encode_status
 
-STATUS_EVERY_S = 5.0  # seconds between two statuses that tell of more dropped readings, at least
+STATUS_INTERVAL_S = 5.0  # seconds between two statuses that tell of more dropped readings, at least
 
 
-class Presence:
+class StatusMessages:
     """The statuses of one device, and when one more is due because readings were dropped since the last."""
 
     def __init__(self, source: Source, outbox: Outbox) -> None:
         self._source = source
         self._outbox = outbox
-        self._told = 0
-        self._logged_at = -inf
+        self._published_dropped = 0
+        self._published_at = -inf
 
     def online(self, now: float) -> bytes:
         """The status that is published now."""
-        self._told, self._logged_at = self._outbox.dropped, now
+        self._published_dropped, self._published_at = self._outbox.dropped, now
         source = self._source
         status = Status(
             state="online",
@@ -40,4 +40,4 @@ class Presence:
 
     def due_at(self) -> float:
         """When `online` has to be said again; infinity where there is nothing new."""
-        return inf if self._outbox.dropped == self._told else self._logged_at + STATUS_EVERY_S
+        return inf if self._outbox.dropped == self._published_dropped else self._published_at + STATUS_INTERVAL_S

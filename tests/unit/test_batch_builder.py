@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.batch import Batch, Rejected, Row
-from ingest.intake import COLUMNS, MAX_TOPICS_KNOWN, Intake, line
+from ingest.batch import Batch, ReadingRow, RejectedRow
+from ingest.batch_builder import COLUMNS, MAX_CACHED_TOPICS, BatchBuilder, copy_line
 from vitals.codec import MAX_PAYLOAD, Problem, Reason, encode, encode_many
 from vitals.reading import reading
 from vitals.topics import DeviceAddress, Topics
@@ -14,15 +14,15 @@ from vitals.topics import DeviceAddress, Topics
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
 
-def intake() -> Intake:
-    made = Intake(Topics(), timedelta(days=30))
+def intake() -> BatchBuilder:
+    made = BatchBuilder(Topics(), timedelta(days=30))
     made.set_time(NOW, 0.0)
     return made
 
 
 def test_a_line_has_a_field_for_every_column_and_a_heart_rate_of_zero_is_not_missing() -> None:
     told = reading(NOW, {"heart_rate": 0.0, "spo2": 89.5}, boot=3, seq=4, on_oxygen=False, sensor_off=("resp_rate",))
-    fields = line(told, DeviceAddress("icu-1", "bed-1"), "2026-11-22 10:00:01+00:00").rstrip("\n").split("\t")
+    fields = copy_line(told, DeviceAddress("icu-1", "bed-1"), "2026-11-22 10:00:01+00:00").rstrip("\n").split("\t")
     row = dict(zip(COLUMNS, fields, strict=True))
     assert row["device_id"] == "bed-1"
     assert row["time"] == "2026-11-22T10:00:00Z"
@@ -34,7 +34,7 @@ def test_a_line_has_a_field_for_every_column_and_a_heart_rate_of_zero_is_not_mis
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=50))
 def test_no_printable_text_breaks_out_of_its_field(text: str) -> None:
     told = reading(NOW, {"spo2": 97.0}, patient_id=text)
-    made = line(told, DeviceAddress("w", "d"), str(NOW))
+    made = copy_line(told, DeviceAddress("w", "d"), str(NOW))
     assert made.count("\n") == 1
     assert made.count("\t") == len(COLUMNS) - 1
     assert made.split("\t")[COLUMNS.index("patient_id")].replace("\\\\", "\\") == text
@@ -43,13 +43,13 @@ def test_no_printable_text_breaks_out_of_its_field(text: str) -> None:
 def test_a_batch_counts_messages_and_remembers_what_to_acknowledge() -> None:
     made = intake()
     backlog = encode_many([reading(NOW, {"spo2": 97.0}, seq=i + 1) for i in range(3)])
-    made.take(b"vitalflow/vitals/icu-1/bed-1", backlog, 7, False)
-    made.take(b"vitalflow/vitals/icu-1/bed-1", b"rubbish", 8, False)
-    made.take(b"vitalflow/status/icu-1/bed-1", b'{"state":"online","boot":5,"interval_s":1}', 9, True)
-    made.take(b"vitalflow/vitals/icu-1/bed-1", encode(reading(NOW, {"spo2": 97.0})), 0, False)  # QoS 0
-    batch = made.hand_over()
+    made.add(b"vitalflow/vitals/icu-1/bed-1", backlog, 7, False)
+    made.add(b"vitalflow/vitals/icu-1/bed-1", b"rubbish", 8, False)
+    made.add(b"vitalflow/status/icu-1/bed-1", b'{"state":"online","boot":5,"interval_s":1}', 9, True)
+    made.add(b"vitalflow/vitals/icu-1/bed-1", encode(reading(NOW, {"spo2": 97.0})), 0, False)  # QoS 0
+    batch = made.take_batch()
     assert (batch.messages, batch.message_ids) == (4, [7, 8, 9])
-    assert (len(batch.rows), len(batch.rejected), len(batch.statuses)) == (4, 1, 1)
+    assert (len(batch.readings), len(batch.rejected), len(batch.statuses)) == (4, 1, 1)
     assert batch.statuses[0].retained
     assert made.batch == Batch(opened_at=0.0)
 
@@ -57,20 +57,20 @@ def test_a_batch_counts_messages_and_remembers_what_to_acknowledge() -> None:
 def test_topics_without_end_do_not_fill_the_memory() -> None:
     made = intake()
     good = encode(reading(NOW, {"spo2": 97.0}))
-    for i in range(MAX_TOPICS_KNOWN + 10):
-        made.take(b"vitalflow/vitals/w/%d" % i, good, 1, False)
-    assert len(made._known) <= MAX_TOPICS_KNOWN
-    assert len(made.batch.rows) == MAX_TOPICS_KNOWN + 10
+    for i in range(MAX_CACHED_TOPICS + 10):
+        made.add(b"vitalflow/vitals/w/%d" % i, good, 1, False)
+    assert len(made._parsed_topics) <= MAX_CACHED_TOPICS
+    assert len(made.batch.readings) == MAX_CACHED_TOPICS + 10
 
 
 def test_a_rejected_message_is_cut_at_64_kib_and_holds_no_nul() -> None:
-    made = Rejected.of(NOW, "a\0b", b"x" * (MAX_PAYLOAD + 1), Problem(Reason.TOO_LARGE, "c\0d"))
-    assert len(made.kept) == MAX_PAYLOAD
+    made = RejectedRow.from_problem(NOW, "a\0b", b"x" * (MAX_PAYLOAD + 1), Problem(Reason.TOO_LARGE, "c\0d"))
+    assert len(made.stored_payload) == MAX_PAYLOAD
     assert len(made.payload) == MAX_PAYLOAD + 1
     assert (made.topic, made.detail) == ("a\u2400b", "c\u2400d")
 
 
 def test_a_batch_can_be_cut_into_its_items_and_put_together_again() -> None:
-    rejected = Rejected(NOW, "t", b"", "not_json", "")
-    batch = Batch(rows=[Row("line", NOW, "t", b"p", 1, 1)], rejected=[rejected])
-    assert Batch.of(batch.items(), batch.oldest) == batch
+    rejected = RejectedRow(NOW, "t", b"", "not_json", "")
+    batch = Batch(readings=[ReadingRow("line", NOW, "t", b"p", 1, 1)], rejected=[rejected])
+    assert Batch.from_rows(batch.all_rows(), batch.oldest_time) == batch

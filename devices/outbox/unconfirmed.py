@@ -21,7 +21,7 @@ from vitals.receipt import RECEIPT_INTERVAL_S, Range
 RESEND_AFTER_S = 3 * RECEIPT_INTERVAL_S
 LAST_PROBE_S = 300.0  # a device with nothing new asks after 15, 30, 60 ... and then every 300 seconds
 
-Name = tuple[int, int]
+ReadingId = tuple[int, int]
 """Boot and seq: what names a reading within a device."""
 
 
@@ -35,7 +35,7 @@ class Unconfirmed:
     """Readings in the order of their PUBACKs. Nothing here is about time-outs of a connection: that is `publisher`."""
 
     def __init__(self) -> None:
-        self._sent: OrderedDict[Name, _Sent] = OrderedDict()
+        self._sent: OrderedDict[ReadingId, _Sent] = OrderedDict()
         self._last = -inf  # when something was sent
         self._proof = -inf  # when the latest reading of those known to have arrived at their first sending was sent
         self._probe_s = RESEND_AFTER_S
@@ -49,12 +49,12 @@ class Unconfirmed:
 
     def add(self, reading: Reading, now: float) -> None:
         """The broker has taken a reading for the first time."""
-        self._sent[name_of(reading)] = _Sent(reading, now, once=True)
+        self._sent[reading_id(reading)] = _Sent(reading, now, once=True)
         self._last = now
 
     def again(self, reading: Reading, now: float) -> bool:
         """The broker has taken a reading once more; False where it is not among these (or has gone meanwhile)."""
-        name = name_of(reading)
+        name = reading_id(reading)
         known = self._sent.pop(name, None)
         if known is None:
             return False
@@ -62,7 +62,7 @@ class Unconfirmed:
         self._last = now
         return True
 
-    def pop_oldest(self) -> Name:
+    def pop_oldest(self) -> ReadingId:
         """Let go of the one whose PUBACK is the oldest."""
         return self._sent.popitem(last=False)[0]
 
@@ -86,14 +86,14 @@ class Unconfirmed:
             if sent.at >= before or sent.at + RESEND_AFTER_S > now:
                 break
             batch.append(sent.reading)
-        return sorted(batch, key=name_of)  # some of them may have been sent again before
+        return sorted(batch, key=reading_id)  # some of them may have been sent again before
 
-    def release(self, boot: int, spans: Sequence[Range]) -> list[Name]:
-        """Let go of what the ranges of a receipt name; returns the names. Ranges as `merged` makes them."""
+    def release(self, boot: int, spans: Sequence[Range]) -> list[ReadingId]:
+        """Let go of what the ranges of a receipt name; returns the names. Ranges as `merge_ranges` makes them."""
         if sum(last - first + 1 for first, last in spans) <= len(self._sent):
             names = [(boot, seq) for first, last in spans for seq in range(first, last + 1)]
         else:
-            names = [name for name in self._sent if name[0] == boot and covered(spans, name[1])]
+            names = [name for name in self._sent if name[0] == boot and in_ranges(spans, name[1])]
         gone = []
         for name in names:
             sent = self._sent.pop(name, None)
@@ -108,12 +108,12 @@ class Unconfirmed:
         return gone
 
 
-def name_of(reading: Reading) -> Name:
+def reading_id(reading: Reading) -> ReadingId:
     """What names a reading within its device."""
     return reading.boot, reading.seq
 
 
-def merged(ranges: Iterable[Range]) -> list[Range]:
+def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
     """The same numbers as rising ranges that do not touch; a receipt from a stranger may have any."""
     result: list[Range] = []
     for first, last in sorted(ranges):
@@ -124,7 +124,7 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
     return result
 
 
-def covered(spans: Sequence[Range], seq: int) -> bool:
+def in_ranges(spans: Sequence[Range], seq: int) -> bool:
     """Whether merged ranges contain a number."""
     place = bisect_right(spans, seq, key=lambda span: span[0]) - 1
     return place >= 0 and seq <= spans[place][1]

@@ -34,7 +34,7 @@ CREATE TABLE reading (                    -- unsent or unconfirmed, as on the wi
 ) STRICT, WITHOUT ROWID;
 """
 
-Told = Callable[[str], None]
+Emit = Callable[[str], None]
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -43,7 +43,7 @@ class _DamagedError(Exception):
     pass
 
 
-def opened(path: Path, tell: Told) -> sqlite3.Connection:
+def open_database(path: Path, emit: Emit) -> sqlite3.Connection:
     """The file, new or as an earlier run left it, for this process alone.
 
     1. Open it; look at whose it is and of which version, before anything is written to it.
@@ -58,7 +58,7 @@ def opened(path: Path, tell: Told) -> sqlite3.Connection:
         aside = _move_aside(path)
         database = _open(path)
         saved = _save(aside, database)
-        tell(f"{path} is damaged ({error}) and is now {aside.name}; {saved} readings saved from it")
+        emit(f"{path} is damaged ({error}) and is now {aside.name}; {saved} readings saved from it")
         return database
     except sqlite3.Error as error:
         if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
-from devices.outbox_opening import Told, opened
+from devices.outbox.db import Emit, open_database
+from devices.outbox.unconfirmed import ReadingId
 from devices.source import Source
-from devices.unconfirmed import Name
 from vitals.codec import encode
 from vitals.errors import PermanentError
 from vitals.log import Throttle
@@ -39,17 +39,17 @@ class Start:
     source: Source
     journal: "DeviceJournal"
     receipts: bool
-    owed: list[Reading]
+    pending: list[Reading]
 
 
 class OutboxFile:
     """The file of one process. Raises PermanentError with a sentence where it cannot be used; see `outbox_opening`."""
 
-    def __init__(self, path: Path, tell: Told) -> None:
+    def __init__(self, path: Path, emit: Emit) -> None:
         self.path = path
-        self._tell = tell
+        self._emit = emit
         self._throttle = Throttle()
-        self._database = opened(path, tell)
+        self._database = open_database(path, emit)
 
     def begin(self, sources: Sequence[Source]) -> list[Start]:
         """Enter the devices of this run, and read what earlier ones left.
@@ -62,11 +62,11 @@ class OutboxFile:
                 starts = [self._start(source) for source in sources]
         except sqlite3.Error as error:
             raise PermanentError(f"{self.path} cannot be used as an outbox file: {error}") from None
-        running = sum(len(start.owed) for start in starts)
+        running = sum(len(start.pending) for start in starts)
         if running:
-            self._tell(f"{running} readings of earlier runs are in {self.path} and will be sent first")
+            self._emit(f"{running} readings of earlier runs are in {self.path} and will be sent first")
         if self.count() > running:
-            self._tell(f"{self.count() - running} readings stay in {self.path}: of devices that are not started now")
+            self._emit(f"{self.count() - running} readings stay in {self.path}: of devices that are not started now")
         return starts
 
     def _start(self, source: Source) -> Start:
@@ -78,17 +78,17 @@ class OutboxFile:
             " ON CONFLICT (ward, device) DO UPDATE SET boot = excluded.boot RETURNING number, receipts",
             [source.ward, source.device, boot],
         ).fetchone()
-        owed, unreadable = [], 0
+        pending, unreadable = [], 0
         for row in ask("SELECT boot, seq, payload FROM reading WHERE device = ? ORDER BY boot, seq", [number]):
             try:
-                owed.append(_reading(*row))
+                pending.append(_reading(*row))
             except (ValueError, TypeError, KeyError):  # also what msgspec raises
                 unreadable += 1
         if unreadable:
             what = "1 reading" if unreadable == 1 else f"{unreadable} readings"
             they = "stays" if unreadable == 1 else "stay"
-            self._tell(f"{what} of {source.device} in {self.path} cannot be read and {they} there")
-        return Start(replace(source, boot=boot), DeviceJournal(self, number), bool(receipts), owed)
+            self._emit(f"{what} of {source.device} in {self.path} cannot be read and {they} there")
+        return Start(replace(source, boot=boot), DeviceJournal(self, number), bool(receipts), pending)
 
     def count(self) -> int:
         """Readings in the file."""
@@ -104,7 +104,7 @@ class OutboxFile:
                 self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             if self._throttle.due(monotonic()):
-                self._tell(f"{self.path} cannot be written ({error}); readings are kept in memory only meanwhile")
+                self._emit(f"{self.path} cannot be written ({error}); readings are kept in memory only meanwhile")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -137,7 +137,7 @@ class DeviceJournal:
         rows = [(self._number, reading.boot, reading.seq, encode(reading)) for reading in readings]
         self._write("INSERT OR REPLACE INTO reading (device, boot, seq, payload) VALUES (?, ?, ?, ?)", rows)
 
-    def forget(self, names: Sequence[Name]) -> None:
+    def forget(self, names: Sequence[ReadingId]) -> None:
         """Strike readings out."""
         rows = [
             (self._number, boot, first, last)

@@ -15,14 +15,14 @@ from itertools import islice
 from math import inf
 from typing import NamedTuple, Protocol
 
-from devices.unconfirmed import Name, Unconfirmed, covered, merged, name_of
+from devices.outbox.unconfirmed import ReadingId, Unconfirmed, in_ranges, merge_ranges, reading_id
 from vitals.codec import MAX_PAYLOAD, encode_many
 from vitals.reading import MAX_COUNTER, Reading
 from vitals.receipt import Range, Receipt
 
 BATCH = 150  # readings in an array: about 40 KiB of the 64 that ingest takes
 CAPACITY = 3600  # readings: an hour at one a second, about 2 MB a device
-UNASKED = 300  # unconfirmed readings held by a device that has seen no receipt: five minutes at one a second
+UNCONFIRMED_LIMIT = 300  # unconfirmed readings held by a device that has seen no receipt: five minutes at one a second
 
 
 class Journal(Protocol):
@@ -31,7 +31,7 @@ class Journal(Protocol):
     def keep(self, readings: Sequence[Reading]) -> None:
         """Write readings down, before anybody else sees them."""
 
-    def forget(self, names: Sequence[Name]) -> None:
+    def forget(self, names: Sequence[ReadingId]) -> None:
         """Strike readings out."""
 
     def receipts_seen(self) -> None:
@@ -58,10 +58,10 @@ class Outbox:
         self.capacity = capacity
         self.receipts = receipts
         self.dropped = 0
-        self.let_go = 0
+        self.evicted_unconfirmed = 0
         self._journal = journal
         self._waiting: deque[Reading] = deque()
-        self._under_way = 0  # so many of the oldest waiting were handed out by next_batch and not taken yet
+        self._in_flight = 0  # so many of the oldest waiting were handed out by next_batch and not taken yet
         self._unconfirmed = Unconfirmed()
         self._newest: dict[int, int] = {}  # boot -> the last seq that was made
 
@@ -81,11 +81,11 @@ class Outbox:
         return len(self._waiting) + (len(self._unconfirmed) if self.receipts else 0) >= self.capacity
 
     @property
-    def is_safe(self) -> bool:
+    def is_persistent(self) -> bool:
         """Whether what it holds outlives the process."""
         return self._journal is not None
 
-    def recall(self, readings: Iterable[Reading]) -> None:
+    def restore(self, readings: Iterable[Reading]) -> None:
         """Take back what an earlier run wrote down, oldest first and before any `put`; all of it waits."""
         for reading in readings:
             if self.is_full:
@@ -107,14 +107,14 @@ class Outbox:
     def _make_room(self) -> None:
         if self._unconfirmed:
             name = self._unconfirmed.pop_oldest()
-            self.let_go += int(self.receipts)
+            self.evicted_unconfirmed += int(self.receipts)
         else:
             # What is under way may be with the broker already: dropping it would count as lost what is not.
             # Only where everything is under way does the oldest of it go.
-            place = self._under_way if self._under_way < len(self._waiting) else 0
-            name = name_of(self._waiting[place])
+            place = self._in_flight if self._in_flight < len(self._waiting) else 0
+            name = reading_id(self._waiting[place])
             del self._waiting[place]
-            self._under_way = min(self._under_way, len(self._waiting))
+            self._in_flight = min(self._in_flight, len(self._waiting))
             self.dropped += 1
         if self._journal is not None:
             self._journal.forget([name])
@@ -124,8 +124,8 @@ class Outbox:
 
         Asked again without `taken`, it begins with the same reading again: that is a redelivery.
         """
-        batch = _fitting(list(islice(self._waiting, BATCH)))
-        self._under_way = len(batch)
+        batch = _fit_message(list(islice(self._waiting, BATCH)))
+        self._in_flight = len(batch)
         return batch
 
     def resend_at(self) -> float:
@@ -134,20 +134,20 @@ class Outbox:
 
     def next_resend(self, now: float) -> list[Reading]:
         """The oldest unconfirmed readings that have to be sent again, as many as fit into one message."""
-        return _fitting(self._unconfirmed.due(now, BATCH)) if self.receipts else []
+        return _fit_message(self._unconfirmed.due(now, BATCH)) if self.receipts else []
 
-    def taken(self, batch: Sequence[Reading], now: float) -> int:
+    def on_puback(self, batch: Sequence[Reading], now: float) -> int:
         """The broker has acknowledged `batch`, sent for the first time or again. Returns how many no longer wait."""
         before = len(self._waiting)
-        names = {name_of(reading) for reading in batch if not self._unconfirmed.again(reading, now)}
-        while self._waiting and name_of(self._waiting[0]) in names:
+        names = {reading_id(reading) for reading in batch if not self._unconfirmed.again(reading, now)}
+        while self._waiting and reading_id(self._waiting[0]) in names:
             self._unconfirmed.add(self._waiting.popleft(), now)
-        self._under_way = 0
+        self._in_flight = 0
         taken = before - len(self._waiting)
         if not self.receipts:
             if self._journal is not None:
                 self._journal.forget(list(names))
-            while len(self._unconfirmed) > UNASKED:
+            while len(self._unconfirmed) > UNCONFIRMED_LIMIT:
                 self._unconfirmed.pop_oldest()
         return taken
 
@@ -170,27 +170,27 @@ class Outbox:
                 self._journal.receipts_seen()
                 self._journal.keep(self._unconfirmed.readings())
         waiting = len(self._waiting)
-        stored = self._release(receipt.boot, merged(receipt.stored))
-        rejected = self._release(receipt.boot, merged(receipt.rejected))
+        stored = self._release(receipt.boot, merge_ranges(receipt.stored))
+        rejected = self._release(receipt.boot, merge_ranges(receipt.rejected))
         return Confirmed(stored, rejected, waiting - len(self._waiting))
 
     def _release(self, boot: int, spans: Sequence[Range]) -> int:
         gone = self._unconfirmed.release(boot, spans)
         # Of the waiting ones only those under way can be stored: their PUBACK is late or was lost.
         stay = []
-        for reading in [self._waiting.popleft() for _ in range(self._under_way)]:
-            if reading.boot == boot and covered(spans, reading.seq):
-                gone.append(name_of(reading))
+        for reading in [self._waiting.popleft() for _ in range(self._in_flight)]:
+            if reading.boot == boot and in_ranges(spans, reading.seq):
+                gone.append(reading_id(reading))
             else:
                 stay.append(reading)
         self._waiting.extendleft(reversed(stay))
-        self._under_way = len(stay)
+        self._in_flight = len(stay)
         if gone and self._journal is not None:
             self._journal.forget(gone)
         return len(gone)
 
 
-def _fitting(batch: list[Reading]) -> list[Reading]:
+def _fit_message(batch: list[Reading]) -> list[Reading]:
     """As many of the first as one message carries."""
     while len(batch) > 1 and len(encode_many(batch)) > MAX_PAYLOAD:
         del batch[len(batch) // 2 :]
