@@ -44,9 +44,11 @@ check: .venv/.dev ## lint, format, types and dashboards only
 	@env -u VITALFLOW_READER_URL -u VITALFLOW_READER_URL_FILE $(PY) -m grafana check
 
 docs: .venv/.docs ## build the documentation site into .site/html; broken links and anchors fail
-	@rm -rf .site && mkdir -p .site/pages/sql
-	@cp -r docs *.md .site/pages && cp sql/README.md .site/pages/sql
+	@rm -rf .site && mkdir -p .site/pages
+	@cp -r docs *.md .site/pages && cp --parents sql/README.md LICENSE .env.example tests/*/test_no_*_lost*.py \
+	    tests/unit/test_alert_engine.py .site/pages
 	@$(PY) -m zensical build --strict
+	@cp .env.example .site/html
 
 lock: .venv/.dev ## write requirements*.txt anew from requirements*.in, with the hash of every package
 	@$(LOCK) requirements.in --output-file requirements.txt

@@ -11,9 +11,9 @@
 set -eu
 given=/mosquitto/identity
 if ! cmp -s "$given/broker.crt" /tmp/broker.crt || ! cmp -s "$given/revoked.crl" /tmp/revoked.crl; then
-  away=$(mosquitto_sub -V mqttv5 -C 1 -W 3)
+  offline=$(mosquitto_sub -V mqttv5 -C 1 -W 3)
   cp "$given/broker.crt" "$given/revoked.crl" /tmp/
-  if [ "$away" = 0 ]; then
+  if [ "$offline" = 0 ]; then
     kill -HUP 1
   else
     kill -TERM 1
