@@ -12,7 +12,7 @@ watch. TLS stands between the lane and the socket, in `records`.
 """
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -31,10 +31,13 @@ PUBACK = b"\x40\x02"
 class PublishFastPath:
     """A socket, as far as paho can tell, that keeps the PUBLISH packets to itself."""
 
-    def __init__(self, sock: Any, deliver: Deliver, has_properties: bool) -> None:
+    def __init__(
+        self, sock: Any, deliver: Deliver, has_properties: bool, callbacks: Mapping[bytes, Deliver] | None = None
+    ) -> None:
         self._socket = sock
         self._tls_socket = sock if isinstance(sock, TLSSocket) else None
         self._deliver = deliver
+        self._callback = (callbacks or {}).get
         self._has_properties = has_properties  # MQTT 5 puts properties between the topic and the payload
         self._rest = b""  # the beginning of a packet whose end has not arrived
         self._control = bytearray()  # packets for paho
@@ -127,7 +130,7 @@ class PublishFastPath:
 
     def _split(self, data: bytes) -> None:
         """Cut `data` into packets. Local names throughout: this loop runs for every message."""
-        deliver = self._deliver
+        deliver, callback = self._deliver, self._callback
         has_properties = self._has_properties
         at, end = 0, len(data)
         while at + 2 <= end:
@@ -158,7 +161,7 @@ class PublishFastPath:
                     start += 2
                 if has_properties:
                     start = _skip_properties(data, start)
-                deliver(topic, data[start:stop], number, bool(head & 0x01), bool(head & 0x08))
+                callback(topic, deliver)(topic, data[start:stop], number, bool(head & 0x01), bool(head & 0x08))
             else:
                 self._control += data[at:stop]
             at = stop
@@ -188,12 +191,22 @@ def _skip_properties(data: bytes, at: int) -> int:
 
 
 class FastClient(mqtt.Client):
-    """A paho client whose PUBLISH packets go to `deliver` instead of `on_message`."""
+    """A paho client whose PUBLISH packets go to `deliver` instead of `on_message`.
 
-    def __init__(self, deliver: Deliver, **arguments: Any) -> None:
+    callbacks   take the messages of a topic instead of `deliver`
+
+    All use of names that paho does not document is in this class; tests/unit/test_fast_client.py holds the version.
+    """
+
+    def __init__(self, deliver: Deliver, callbacks: Mapping[bytes, Deliver] | None = None, **arguments: Any) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, **arguments)
         self.fast_path: PublishFastPath | None = None
         self._deliver = deliver
+        self._callbacks = callbacks
+
+    def close_socket(self) -> None:
+        """Close the socket without a DISCONNECT, so that the broker publishes the will."""
+        self._sock_close()  # type: ignore[no-untyped-call, unused-ignore]
 
     def _create_socket(self) -> Any:
         sock: Any = self._create_socket_connection()  # type: ignore[no-untyped-call, unused-ignore]
@@ -203,5 +216,5 @@ class FastClient(mqtt.Client):
         if self._ssl_context is not None:
             sock.settimeout(self.connect_timeout)
             sock = TLSSocket(sock, self._ssl_context, self._host)
-        self.fast_path = PublishFastPath(sock, self._deliver, self.protocol == mqtt.MQTTv5)
+        self.fast_path = PublishFastPath(sock, self._deliver, self.protocol == mqtt.MQTTv5, self._callbacks)
         return self.fast_path

@@ -63,7 +63,6 @@ class Session:
         self._log = log
         self._boot = boot
         self._service = service_topic
-        self._service_bytes = service_topic.encode()
         self._unpublished: set[int] = set()  # message ids of what we published and the broker has not acknowledged
         self.connection = 0  # how many were begun; message ids are good for one only
         self._connected = False
@@ -200,7 +199,8 @@ class Session:
     def _make_client(self) -> FastClient:
         broker = self._broker
         name = broker.client_id(self._client_id)
-        client = FastClient(self._on_message, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
+        callbacks = {self._service.encode(): self._on_service_status}
+        client = FastClient(self._deliver, callbacks, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
         # What we publish must leave in order, before the acknowledgements that follow it: so paho may not hold it back.
         client.max_inflight_messages_set(65_535)
         client.connect_timeout = CONNECT_TIMEOUT_S
@@ -254,19 +254,16 @@ class Session:
     def _on_publish(self, _client: mqtt.Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:
         self._unpublished.discard(mid)
 
-    def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool, dup: bool) -> None:
-        if topic == self._service_bytes:
-            other = decode_service_status(payload)
-            if other is not None and other.state == "online" and other.boot > self._boot:
-                self._replaced_by = other
-            return
-        self._deliver(topic, payload, message_id, retained, dup)
+    def _on_service_status(self, _topic: bytes, payload: bytes, *_: int) -> None:
+        other = decode_service_status(payload)
+        if other is not None and other.state == "online" and other.boot > self._boot:
+            self._replaced_by = other
 
     def _drop(self, reason: str | None) -> None:
-        """Close the socket without ceremony; paho has no public way to do that without a DISCONNECT."""
+        """Close the socket and log `reason`, if there is one, as the failure of this attempt."""
         self._failed = None
         self._connected = False
-        self._client._sock_close()  # type: ignore[no-untyped-call, unused-ignore]
+        self._client.close_socket()
         if reason is not None:
             self._log_failure(reason)
 

@@ -1,4 +1,4 @@
-"""TLS between the lane and its socket: whatever is sent arrives, in order, however little the socket takes."""
+"""TLS between the fast_path and its socket: whatever is sent arrives, in order, however little the socket takes."""
 
 import socket
 import ssl
@@ -74,13 +74,13 @@ def test_messages_in_records_of_their_own_or_cut_anywhere_arrive_in_order(author
 
     got: list[bytes] = []
     with connected(authority, serve) as records:
-        lane = PublishFastPath(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
+        fast_path = PublishFastPath(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
         deadline = time.monotonic() + 10
         while len(got) < 500 and time.monotonic() < deadline:
-            lane.receive()
-        while not lane.has_control and time.monotonic() < deadline:
-            lane.receive()
-        assert lane.has_control, "the end of the connection"
+            fast_path.receive()
+        while not fast_path.has_control and time.monotonic() < deadline:
+            fast_path.receive()
+        assert fast_path.has_control, "the end of the connection"
     assert got == [b"%04d" % number for number in range(500)]
 
 
@@ -93,12 +93,12 @@ def test_a_server_that_says_goodbye_ends_the_connection_behind_its_last_message(
 
     got: list[bytes] = []
     with connected(authority, serve) as records:
-        lane = PublishFastPath(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
+        fast_path = PublishFastPath(records, lambda _topic, payload, *_: got.append(payload[:4]), has_properties=False)
         deadline = time.monotonic() + 5
-        while not lane.has_control and time.monotonic() < deadline:
-            lane.receive()
-        assert lane.has_control
-        assert lane.recv(10) == b""
+        while not fast_path.has_control and time.monotonic() < deadline:
+            fast_path.receive()
+        assert fast_path.has_control
+        assert fast_path.recv(10) == b""
     assert got == [b"0000", b"0001", b"0002"]
 
 
@@ -115,16 +115,16 @@ def test_what_the_socket_does_not_take_at_once_leaves_later_and_in_order(authori
                 return
 
     with connected(authority, serve) as records:
-        lane = PublishFastPath(records, lambda *_: None, has_properties=False)
-        lane.send(sent[:1_000_000])
-        lane.send(sent[1_000_000:])
-        assert lane.unsent, "nobody has read yet"
+        fast_path = PublishFastPath(records, lambda *_: None, has_properties=False)
+        fast_path.send(sent[:1_000_000])
+        fast_path.send(sent[1_000_000:])
+        assert fast_path.unsent, "nobody has read yet"
         begin.set()
         deadline = time.monotonic() + 10
         while len(got) < len(sent) and time.monotonic() < deadline:
-            lane.flush()
+            fast_path.flush()
             time.sleep(0.001)
-        assert not lane.unsent
+        assert not fast_path.unsent
     assert bytes(got) == sent
 
 
