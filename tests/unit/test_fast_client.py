@@ -122,17 +122,11 @@ def test_a_full_socket_keeps_the_rest_for_later() -> None:
     there.close()
 
 
-def test_paho_still_makes_its_socket_where_we_replace_it() -> None:
-    # The one hook of paho's that we use and that it does not document. If a new version drops it, this fails and
-    # not the ward.
-    source = Path(str(mqtt.__file__)).read_text()
-    assert "self._sock = self._create_socket()" in source
-    assert FastClient._create_socket is not mqtt.Client._create_socket
-
-
 def test_the_undocumented_names_of_paho_that_are_used_belong_to_this_version() -> None:
     # Another version: read the changes of paho/mqtt/client.py around these names, run the tests, then move this line.
     assert version("paho-mqtt") == "2.2.0"
+    assert "self._sock = self._create_socket()" in Path(str(mqtt.__file__)).read_text()
+    assert FastClient._create_socket is not mqtt.Client._create_socket
     for name in ("_create_socket", "_create_socket_connection", "_sock_close"):
         assert callable(getattr(mqtt.Client, name))
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
