@@ -41,3 +41,14 @@ SETTINGS = [CHECKOUT / ".env.example", CHECKOUT / "stack/envfile.py"]
 def test_every_page_is_on_the_documentation_site() -> None:
     site = (CHECKOUT / "zensical.toml").read_text()
     assert [str(page) for page in PAGES if f'"{page.relative_to(CHECKOUT)}"' not in site] == []
+
+
+def test_every_function_of_the_architecture_page_exists() -> None:
+    rows = re.findall(r"\| `([\w/]+\.(?:py|js))`((?:, `[\w.]+`)+)", TEXTS[CHECKOUT / "docs/architecture.md"])
+    hops = [(path, name) for path, names in rows for name in re.findall(r"`(?:\w+\.)?(\w+)`", names)]
+    assert len(hops) > 20
+    assert [hop for hop in hops if not is_defined(*hop)] == []
+
+
+def is_defined(path: str, name: str) -> bool:
+    return re.search(rf"\b(def|class|function) {name}\b", (CHECKOUT / path).read_text()) is not None
