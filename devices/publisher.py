@@ -18,7 +18,7 @@ from devices.outbox.queue import Outbox
 from devices.producer import Producer
 from devices.source import Source
 from devices.status_messages import StatusMessages
-from mqtt.async_client import connection, describe_error, publish, receive_payloads
+from mqtt.async_client import connection, describe_error, publish, receive_payloads, running
 from mqtt.endpoint import BrokerEndpoint
 from vitals.backoff import Backoff
 from vitals.codec import encode, encode_many
@@ -126,23 +126,13 @@ class Publisher:
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _run_connection(self, client: Client) -> None:
-        """Talk until everything is said; raises MqttError as soon as the connection is lost.
-
-        aiomqtt's publish does not notice a lost connection before its timeout, but its iterator of incoming
-        messages does: so one task listens while another one talks.
-        """
+        """Send until there is nothing left to send; raises MqttError as soon as the connection is lost."""
         self._stats.connected += 1
-        listening = asyncio.create_task(receive_payloads(client, self._on_receipt))
-        talking = asyncio.create_task(self._send_loop(client))
         try:
-            done, _ = await asyncio.wait((listening, talking), return_when=asyncio.FIRST_COMPLETED)
+            async with running(receive_payloads(client, self._on_receipt)):
+                await self._send_loop(client)
         finally:
             self._stats.connected -= 1
-            listening.cancel()
-            talking.cancel()
-            await asyncio.gather(listening, talking, return_exceptions=True)
-        for task in done:
-            task.result()
 
     async def _send_loop(self, client: Client) -> None:
         now = asyncio.get_running_loop().time

@@ -1,15 +1,15 @@
-"""One MQTT connection without a session, for asyncio: opened with its will, closed tidily, its failures in words.
+"""One MQTT 3.1.1 connection without a session, for asyncio: connect with a will, publish, receive, describe errors.
 
-What is talked about on it is said by `devices.publisher`, for a device, and by `station.listener`. MQTT 3.1.1: of
-MQTT 5 they need nothing, and it costs less.
+`devices.publisher` and `station.listener` define what is sent on it. They need nothing of MQTT 5, which costs more.
 """
 
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from math import inf
+from typing import Any
 
 from aiomqtt import Client, MqttCodeError, MqttError, Will
 from aiomqtt.exceptions import MqttConnectError
@@ -17,13 +17,13 @@ from aiomqtt.exceptions import MqttConnectError
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.tls import client_cert_hint, describe_tls_error
 
-# Seconds without a word after which the broker, at one and a half times, sends the will. A ward should know
-# within half a minute that a monitor is gone; at a reading a second it costs not one packet.
+# The broker publishes the will after 1.5 times this without a packet, so a ward learns within half a minute that a
+# monitor is gone. A device that publishes once a second sends no PINGREQ at all.
 KEEPALIVE_S = 15
-TIMEOUT_S = 10.0  # seconds to wait for CONNACK and PUBACK before the connection counts as dead
-DISCONNECT_TIMEOUT_S = 2.0  # and for the broker to close the connection: nobody waits ten seconds for a goodbye
+TIMEOUT_S = 10.0  # for CONNACK and PUBACK; then the connection counts as lost
+DISCONNECT_TIMEOUT_S = 2.0  # for the broker to close the connection after a DISCONNECT
 
-# aiomqtt and paho log each lost connection of each device; we tell it once for all of them.
+# aiomqtt and paho log each lost connection of each device; the callers log it once for all of them.
 _quiet = logging.getLogger("vitalflow.mqtt")
 _quiet.setLevel(logging.CRITICAL)
 
@@ -32,7 +32,10 @@ _quiet.setLevel(logging.CRITICAL)
 async def connection(
     broker: BrokerEndpoint, client_id: str, will: Will, closing: asyncio.Event, keepalive_s: int = KEEPALIVE_S
 ) -> AsyncIterator[Client]:
-    """Connect as `client_id` for the time of the block; raises MqttError where that fails. No session is kept."""
+    """Connect for the duration of the block; raises MqttError if that fails. No session is kept.
+
+    closing   once set, the DISCONNECT waits DISCONNECT_TIMEOUT_S instead of TIMEOUT_S
+    """
     client = Client(
         broker.host,
         broker.port,
@@ -56,12 +59,12 @@ async def connection(
 
 
 async def connect(client: Client) -> None:
-    """Connect; raises MqttError, and then nothing is left open."""
+    """Connect; raises MqttError and then leaves no socket open."""
     try:
         await client.__aenter__()
     except MqttError:
-        # aiomqtt leaves the socket open where the broker accepts it and then never answers; thousands of
-        # devices would run out of files. With no time to wait, __aexit__ only closes.
+        # aiomqtt leaves the socket open if the broker accepts it and never answers; thousands of devices would run
+        # out of file descriptors. With a timeout of 0, __aexit__ only closes the socket.
         client.timeout = 0.0
         with suppress(MqttError):
             await client.__aexit__(None, None, None)
@@ -69,9 +72,9 @@ async def connect(client: Client) -> None:
 
 
 async def publish(client: Client, topic: str, payload: bytes, retain: bool = False) -> None:
-    """Publish with QoS 1 and wait for the PUBACK, ANSWER_S at most; raises MqttError without one."""
+    """Publish with QoS 1 and wait up to TIMEOUT_S for the PUBACK; raises MqttError without one."""
     try:
-        # aiomqtt's own timeout makes a task for every message, which is a fifth of a large fleet's processor time.
+        # aiomqtt's own timeout creates a task per message: a fifth of the processor time of a large fleet.
         async with asyncio.timeout(TIMEOUT_S):
             await client.publish(topic, payload, qos=1, retain=retain, timeout=inf)
     except TimeoutError:
@@ -87,12 +90,31 @@ async def receive_payloads(client: Client, on_payload: Callable[[bytes], None]) 
         raise MqttError("the connection was lost") from None
 
 
+@asynccontextmanager
+async def running(*background: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run coroutines beside the block. Its end cancels them; the first error on either side ends both and is raised.
+
+    aiomqtt's publish notices a lost connection only at its timeout, the iterator of incoming messages at once: run the
+    receiver in the background and the sender as the block.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in background]
+            yield
+            for task in tasks:
+                task.cancel()
+    except ExceptionGroup as errors:
+        first = errors.exceptions[0]
+    else:
+        return
+    raise first
+
+
 def describe_error(error: MqttError, broker: BrokerEndpoint) -> str:
-    """A failed connection in words for a person."""
+    """Describe a failed connection in one clause, without host and port."""
     if isinstance(error.__context__, ssl.SSLError):
-        return describe_tls_error(
-            error.__context__, broker.host, broker.port, broker.ca, look=False
-        )  # it would hold up the loop
+        # fetch=False: a second connection would block the event loop.
+        return describe_tls_error(error.__context__, broker.host, broker.port, broker.ca, fetch=False)
     if isinstance(error, MqttConnectError):
         text = str(error.rc).lower()
         if "authori" in text or "password" in text:
@@ -100,7 +122,7 @@ def describe_error(error: MqttError, broker: BrokerEndpoint) -> str:
         return f"it refuses the connection ({text})"
     if isinstance(error, MqttCodeError):
         return "the connection was lost" + client_cert_hint(broker.certificate)
-    # Operating system errors come as "[Errno 111] Connection refused".
+    # Operating system errors look like "[Errno 111] Connection refused".
     text = str(error).rpartition("] ")[2].lower()
     if text in ("timed out", "operation timed out"):
         return "it does not answer" + client_cert_hint(broker.certificate)

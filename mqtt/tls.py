@@ -73,17 +73,18 @@ def require_private(path: Path) -> None:
         raise PermanentError(f"{path} holds secrets and others can read it (mode {mode:04o}): chmod 600 {path}")
 
 
-def describe_tls_error(error: BaseException, host: str, port: int, ca: Path | None, *, look: bool = True) -> str:
+def describe_tls_error(error: BaseException, host: str, port: int, ca: Path | None, *, fetch: bool = True) -> str:
     """Why a connection failed, for a person; for anything but a certificate the error's own words.
 
-    look   connect once more, to name what is wrong with the certificate that the server shows; takes up to LOOK_S
+    fetch   connect once more to read the server's certificate and name what is wrong with it; takes up to
+            FETCH_TIMEOUT_S
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         now = datetime.now(UTC)
         wrong_clock = None if ca is None else _clock_error(ca, now)
         if wrong_clock is not None and error.verify_code in (EXPIRED, NOT_YET):
             return wrong_clock
-        shown = _fetch_certificate(host, port) if look else None
+        shown = _fetch_certificate(host, port) if fetch else None
         return _describe_verification_error(error, host, ca, shown, now)
     if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
         return "it does not speak TLS on this port; write mqtt:// if it really has no encryption"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from aiomqtt import Client, MqttError, Will
 
-from mqtt.async_client import connection, describe_error, publish
+from mqtt.async_client import connection, describe_error, publish, running
 from mqtt.instance import refuse_second_instance
 from mqtt.service_status import ServiceStatus, encode_service_status
 from station.confirmed_publish import publish_confirmed
@@ -93,19 +93,11 @@ class Listener:
         self.connections += 1
         self._wait_log.over()
         log.info("connected to the broker at %s", self._settings.broker)
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self._listen(client), self._send_heartbeats(client), self._stopping.wait())
-        ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            async with running(self._listen(client), self._send_heartbeats(client)):
+                await self._stopping.wait()
         finally:
             self._client = None
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            task.result()
         with suppress(MqttError):
             await publish(client, self._service, self._presence("offline"), True)
 

@@ -16,7 +16,7 @@ from aiomqtt import Client, MqttError, ProtocolVersion
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from mqtt.async_client import connect, describe_error
+from mqtt.async_client import connect, describe_error, running
 from mqtt.endpoint import BrokerEndpoint
 from station.auth.scope import ALL_WARDS, NO_WARDS, WardScope
 from station.confirmed_publish import publish_confirmed
@@ -149,22 +149,12 @@ class UserConnection:
 
     async def _listen(self, client: Client) -> None:
         """Wait for the connection's end, and ask about each ward that is new."""
-        hearing = asyncio.create_task(_discard_messages(client))
-        try:
+        async with running(_discard_messages(client)):
             while True:
-                asking = asyncio.create_task(self._new_ward.wait())
-                try:
-                    await asyncio.wait((hearing, asking), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    asking.cancel()
-                if hearing.done():
-                    hearing.result()
+                await self._new_ward.wait()
                 self._new_ward.clear()
                 new = [ward for ward in self._wards() if ward not in self._asked]
                 self._set(*await self._query_rights(client, new, self.viewable, self.actionable))
-        finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
 
     async def _refresh_rights(self, client: Client) -> None:
         """All wards, or those that are known; raises InvalidCredentials for one who may not even hear who is away: no person."""
