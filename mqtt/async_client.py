@@ -82,7 +82,7 @@ async def publish(client: Client, topic: str, payload: bytes, retain: bool = Fal
 
 
 async def receive_payloads(client: Client, on_payload: Callable[[bytes], None]) -> None:
-    """Give each incoming payload to `hear` until the connection's end, which raises MqttError."""
+    """Pass each incoming payload to `on_payload` until the connection ends, which raises MqttError."""
     try:
         async for message in client.messages:
             on_payload(bytes(message.payload))
