@@ -1,0 +1,168 @@
+"""Any clock a device may have: its readings are placed by arrival, and a backlog is told from a wrong clock."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitals.clock import DISORDER, LONE, RIGHT, DeviceClock, Placement
+
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+STALE = timedelta(seconds=60)
+
+
+def s(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
+
+
+class Device:
+    """Plays messages into a clock as the alarm engine does: undecided ones wait for the next one, or for LONE."""
+
+    def __init__(self) -> None:
+        self.clock = DeviceClock(STALE)
+        self.waiting: list[tuple[datetime, datetime]] = []
+        self.placed: list[tuple[datetime, Placement]] = []  # (arrival, placement)
+
+    def send(self, time: datetime, arrival: datetime, boot: int = 0, seq: int = 0) -> None:
+        self.pause(arrival)
+        found = self.clock.place(time, arrival, boot, seq)
+        if found is None:
+            self.waiting.append((time, arrival))
+            return
+        for earlier in self.waiting:
+            self.placed.append((earlier[1], self.clock.place_before(*earlier)))
+        self.waiting.clear()
+        self.placed.append((arrival, found))
+
+    def pause(self, now: datetime) -> None:
+        for earlier in list(self.waiting):
+            found = self.clock.place_lone(*earlier, now)
+            if found is not None:
+                self.waiting.remove(earlier)
+                self.placed.append((earlier[1], found))
+
+    @property
+    def live(self) -> list[bool]:
+        return [found.live for _, found in self.placed]
+
+
+gaps = st.lists(st.floats(0.2, 5), min_size=8, max_size=60)
+offsets = st.one_of(st.floats(-400, 400), st.floats(-1e9, 1e9))
+steps = st.lists(st.tuples(st.integers(0, 59), offsets), max_size=3)
+
+
+@given(gaps, offsets, steps, st.floats(0.5, 1.5), st.booleans(), st.booleans(), st.floats(0, 0.1))
+def test_by_any_clock_every_reading_is_live_and_placed_at_its_arrival(
+    gaps: list[float],
+    offset: float,
+    steps: list[tuple[int, float]],
+    rate: float,
+    whole: bool,
+    numbered: bool,
+    net: float,
+) -> None:
+    """A device that measures and sends one reading after the other, by a clock that is off, jumps and drifts."""
+    device, jumps = Device(), dict(steps)
+    for number, elapsed in enumerate(accumulate(gaps)):
+        offset = jumps.get(number, offset)
+        time = NOW + s(offset + rate * elapsed)
+        if whole:
+            time = time.replace(microsecond=0)
+        device.send(
+            time, NOW + s(elapsed + (net if number % 3 else 0)), 7 if numbered else 0, number + 1 if numbered else 0
+        )
+    device.pause(NOW + s(sum(gaps) + 2))
+    assert len(device.placed) == len(gaps)
+    assert all(device.live)
+    for arrival, found in device.placed:
+        assert abs(arrival - found.time) <= RIGHT + DISORDER, (arrival, found)
+
+
+@given(gaps)
+def test_a_clock_that_stands_still_does_not_stop_time(gaps: list[float]) -> None:
+    device = Device()
+    for elapsed in accumulate(gaps):
+        device.send(NOW, NOW + s(elapsed))
+    device.pause(NOW + s(sum(gaps) + 2))
+    assert all(device.live)
+    assert all(abs(arrival - found.time) <= RIGHT for arrival, found in device.placed)
+
+
+@given(st.integers(2, 200), st.floats(65, 1e6), st.floats(0.2, 60), st.floats(0, 0.02), st.booleans())
+def test_a_backlog_is_not_live_and_what_follows_is(
+    count: int, age: float, interval: float, pause: float, connected_before: bool
+) -> None:
+    device = Device()
+    if connected_before:
+        device.send(NOW - s(age + count * interval), NOW - s(age + count * interval))
+    for number in range(count):
+        device.send(NOW - s(age + (count - number) * interval), NOW + s(number * pause * interval))
+    begin = NOW + s(count * pause * interval + 1)
+    backlog = device.placed[connected_before:]
+    assert not any(found.live for _, found in backlog)
+    device.send(begin, begin)
+    assert device.placed[-1] == (begin, Placement(begin, live=True))
+
+
+@pytest.mark.parametrize("behind", [90, 3600, 1e8])
+def test_the_first_reading_of_a_clock_that_is_behind_is_live_as_soon_as_the_next_one_arrives(behind: float) -> None:
+    device = Device()
+    for second in range(3):
+        device.send(NOW + s(second - behind), NOW + s(second))
+    assert device.live == [True, True, True]
+    assert [found.time for _, found in device.placed] == [NOW, NOW + s(1), NOW + s(2)]
+
+
+def test_a_clock_ahead_that_is_set_right_costs_no_time() -> None:
+    device = Device()
+    for second in range(5):
+        device.send(NOW + s(second + 60), NOW + s(second))
+    device.send(NOW + s(5), NOW + s(5))
+    assert device.live == [True] * 6
+    assert device.placed[-1][1].time == NOW + s(5)
+    assert device.clock.offset == timedelta()
+
+
+def test_a_cuff_value_with_its_own_earlier_time_is_evaluated_between_live_readings() -> None:
+    device = Device()
+    device.send(NOW, NOW)
+    device.send(NOW - s(180), NOW + s(0.5))
+    device.send(NOW + s(1), NOW + s(1))
+    assert device.placed[1] == (NOW + s(0.5), Placement(NOW - s(180), live=True, certain=False))
+    assert device.clock.offset == timedelta()
+
+
+def test_an_old_reading_alone_is_live_after_a_moment_but_not_certain() -> None:
+    device = Device()
+    device.send(NOW, NOW)
+    device.send(NOW - s(180), NOW + s(5))
+    device.pause(NOW + s(5) + LONE - s(0.1))
+    assert len(device.placed) == 1
+    device.pause(NOW + s(5) + LONE)
+    assert device.placed[1] == (NOW + s(5), Placement(NOW + s(5), live=True, certain=False))
+
+
+def test_parts_of_one_moment_by_a_clock_that_is_behind_share_its_fate() -> None:
+    device = Device()
+    for second in range(3):
+        for part in range(3):
+            device.send(NOW + s(second - 3600), NOW + s(second + part * 0.01))
+    assert device.live == [True] * 9
+
+
+def test_a_new_boot_brings_another_clock() -> None:
+    device = Device()
+    device.send(NOW, NOW, boot=1, seq=1)
+    device.send(NOW + s(300), NOW + s(1), boot=2, seq=1)
+    device.send(NOW + s(301), NOW + s(2), boot=2, seq=2)
+    assert device.live == [True] * 3
+    assert device.placed[-1][1].time == NOW + s(2)
+
+
+def test_the_usual_interval_is_not_changed_by_one_outage() -> None:
+    device = Device()
+    for second in (0, 20, 40, 60, 660, 680):
+        device.send(NOW + s(second), NOW + s(second))
+    assert device.clock.interval == s(20)

@@ -1,0 +1,178 @@
+"""The clock of a device: where on the time line of arrivals each of its readings belongs. Pure.
+
+A device's clock may be wrong by seconds or years, jump, drift, stand still, or start anew with every boot. Alarms must
+not depend on it, so delays are counted on the time line of arrivals. `DeviceClock` estimates the offset between that
+line and the device's time, and tells a wrong clock from a backlog:
+
+- A reading that arrives within RIGHT of its time comes from a clock that is right: offset 0.
+- A reading from the future (with the offset) shows that the clock was set forward. A time that stands still or drifts
+  while readings arrive as usual shows a clock that does not keep time. The offset is estimated anew, by that reading.
+- A time that went back, or that is older than `stale_after`, comes from a clock that was set back, or from a backlog.
+  Readings of a backlog arrive faster than they were measured; by a wrong clock they arrive as fast as they were
+  measured. So the second one decides, and one that nothing follows within LONE is no backlog.
+
+The price: where the clock of a device without numbers was set back, an alarm comes up to LONE later. And an old reading
+that comes alone is evaluated although it may be late: `Placement.certain` is False, and such a reading may raise an
+alarm but never end one. docs/alarms.md describes what a user sees of it.
+"""
+
+from collections import deque
+from datetime import datetime, timedelta
+from statistics import median
+from typing import NamedTuple
+
+ZERO = timedelta()
+AHEAD = timedelta(seconds=2)  # ahead of its arrival by this much, a reading still comes from the same clock
+RIGHT = timedelta(seconds=5)  # what a network takes at most from a device to the broker, as a rule
+JITTER = timedelta(seconds=1.5)  # later than this, at the usual rate of arrivals, a reading shows a clock that lags
+DISORDER = timedelta(seconds=1)  # stamps in whole seconds, and parts of one moment that overtake each other
+LONE = timedelta(seconds=1.5)  # the second reading of a backlog follows its first one sooner than this
+ONE_MOMENT_S = 0.15  # readings that arrive closer together than this may be parts of one moment
+BACKLOG_RATE = 2.0  # seconds measured per second of arrival, from which on readings are a backlog
+RUN_S = 10.0  # seconds of arrivals over which that rate is measured
+
+
+class Placement(NamedTuple):
+    """Where a reading belongs.
+
+    time      on the time line of arrivals
+    live      whether the reading tells of the patient's present state
+    certain   False for a single old reading, which may be late: it may raise an alarm and must not end one
+    """
+
+    time: datetime
+    live: bool
+    certain: bool = True
+
+
+class _Run(NamedTuple):
+    """Old readings in a row: the first and the last one, by the device's time and by arrival."""
+
+    start_time: datetime
+    start_arrival: datetime
+    time: datetime
+    arrival: datetime
+    backlog: bool
+
+
+class DeviceClock:
+    """The clock of one device, as its readings show it.
+
+    offset   what is added to the device's time; 0 for a clock that is right, None before the first reading
+    """
+
+    __slots__ = ("_boot", "_gaps", "_last", "_last_arrival", "_last_time", "_run", "_seq", "_stale_after", "offset")
+
+    def __init__(self, stale_after: timedelta) -> None:
+        self.offset: timedelta | None = None
+        self._stale_after = stale_after
+        self._boot = self._seq = 0
+        self._last: datetime | None = None  # the newest placement of a live reading,
+        self._last_time: datetime | None = None  # the time of the last one by the device's clock
+        self._last_arrival: datetime | None = None  # and its arrival
+        self._run: _Run | None = None
+        self._gaps: deque[float] = deque(maxlen=5)
+
+    @property
+    def interval(self) -> timedelta | None:
+        """Return the usual time between two arrivals; None before there were two. One outage does not change it."""
+        return timedelta(seconds=median(self._gaps)) if self._gaps else None
+
+    def place(self, time: datetime, arrival: datetime, boot: int = 0, seq: int = 0) -> Placement | None:
+        """Place a reading; None where only the next reading, or a pause behind this one, can decide.
+
+        Readings come in the order of their arrival. The caller keeps an undecided one until the next reading of the
+        device was placed (`place_before`), or until `place_lone` places it.
+        """
+        lag = arrival - time
+        if self.offset is None or (boot and boot != self._boot):
+            self._boot, self._seq = boot, 0
+            if lag <= self._stale_after:
+                return self._anchor(time, arrival, lag, seq)
+            return self._place_old(time, arrival, lag, seq)
+        late = lag - self.offset
+        if late < -AHEAD:
+            return self._anchor(time, arrival, lag, seq)
+        if late <= self._stale_after:
+            placed = time + self.offset
+            if self._last is None or placed >= self._last - DISORDER:
+                if late > JITTER and self._keeps_no_time(time, arrival):
+                    return self._anchor(time, arrival, lag, seq, exact=True)
+                if late < ZERO and self.offset:  # the least delay is the best estimate
+                    return self._anchor(time, arrival, lag, seq)
+                return self._live(placed, time, arrival, seq)
+        if -AHEAD <= lag <= RIGHT or self._counts_on(time, arrival, boot, seq):
+            return self._anchor(time, arrival, lag, seq)
+        return self._place_old(time, arrival, lag, seq)
+
+    def place_before(self, time: datetime, arrival: datetime) -> Placement:
+        """Place an undecided reading, after the next reading of the device was placed."""
+        offset = self.offset or ZERO
+        if self._run is not None:
+            return Placement(time + offset, live=False)
+        if arrival - time - offset <= RIGHT:
+            return Placement(arrival, live=True)  # the next one has shown that the clock was set
+        return Placement(time + offset, live=True, certain=False)
+
+    def place_lone(self, time: datetime, arrival: datetime, now: datetime) -> Placement | None:
+        """Place an undecided reading that nothing followed; None before LONE has passed since its arrival."""
+        if now - arrival < LONE:
+            return None
+        if self.offset is None:
+            return self._anchor(time, arrival, arrival - time, self._seq)
+        return Placement(arrival, live=True, certain=False)
+
+    def _keeps_no_time(self, time: datetime, arrival: datetime) -> bool:
+        """Whether the clock stands still or drifts: readings arrive as usual, and no outage explains the delay."""
+        if self._last_arrival is None or self._last_time is None:
+            return False
+        arrived = (arrival - self._last_arrival).total_seconds()
+        if arrived < ONE_MOMENT_S:
+            return False
+        return time == self._last_time or not self._gaps or arrived <= 3 * median(self._gaps) + 1
+
+    def _counts_on(self, time: datetime, arrival: datetime, boot: int, seq: int) -> bool:
+        """Whether a numbered device goes on counting, without an outage, while its time goes back."""
+        if not seq or boot != self._boot or seq <= self._seq or self._last_arrival is None or self._last_time is None:
+            return False
+        return time < self._last_time and arrival - self._last_arrival <= self._stale_after
+
+    def _place_old(self, time: datetime, arrival: datetime, lag: timedelta, seq: int) -> Placement | None:
+        before = self._run
+        if before is None:
+            self._run = _Run(time, arrival, time, arrival, backlog=False)
+            return None
+        since_last = _is_live_rate(time - before.time, arrival - before.arrival)
+        since_start = arrival - before.start_arrival >= timedelta(seconds=2) and _is_live_rate(
+            time - before.start_time, arrival - before.start_arrival
+        )
+        if since_last or since_start:
+            return self._anchor(time, arrival, lag, seq)
+        backlog = before.backlog or time != before.time
+        if (arrival - before.start_arrival).total_seconds() > RUN_S:
+            self._run = _Run(time, arrival, time, arrival, backlog)
+        else:
+            self._run = _Run(before.start_time, before.start_arrival, time, arrival, backlog)
+        return Placement(time + (self.offset or ZERO), live=False) if backlog else None
+
+    def _anchor(self, time: datetime, arrival: datetime, lag: timedelta, seq: int, *, exact: bool = False) -> Placement:
+        """Estimate the offset by this reading. Time does not go back on the line of arrivals."""
+        self.offset = lag if exact or not -AHEAD <= lag <= RIGHT else ZERO
+        placed = time + self.offset
+        if self._last is not None and placed < self._last:
+            placed = self._last
+        return self._live(placed, time, arrival, seq)
+
+    def _live(self, placed: datetime, time: datetime, arrival: datetime, seq: int) -> Placement:
+        if self._last_arrival is not None and arrival != self._last_arrival:
+            self._gaps.append((arrival - self._last_arrival).total_seconds())
+        if self._last is None or placed > self._last:
+            self._last = placed
+        self._last_time, self._last_arrival, self._seq, self._run = time, arrival, seq, None
+        return Placement(placed, live=True)
+
+
+def _is_live_rate(measured: timedelta, arrived: timedelta) -> bool:
+    """Whether readings arrived about as fast as they were measured, and not as parts of one moment."""
+    seconds = arrived.total_seconds()
+    return seconds >= ONE_MOMENT_S and measured >= ZERO and measured.total_seconds() <= BACKLOG_RATE * seconds
