@@ -1,25 +1,25 @@
 -- name: stage
--- Where a batch lands before its duplicates are sorted out. Made once a connection; each COMMIT empties it.
+-- Staging table for a batch that may contain duplicates. Created once per connection; each COMMIT empties it.
 CREATE TEMP TABLE stage (LIKE patient_vitals_template) ON COMMIT DELETE ROWS
 
 -- name: insert_new_readings
--- A reading that is there already is left alone; the row count says how many were new.
+-- A reading that is already stored is not changed; the row count is the number of new ones.
 INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 
 -- name: late_after
--- How old a reading is that the refresh policies do not see any more; no row where rollups need no refresh (Apache).
+-- The age above which the refresh policies miss a reading; no row on the Apache edition, whose rollups need no refresh.
 SELECT period FROM retention_setting CROSS JOIN vitalflow_edition WHERE name = 'late_after' AND community
 
 -- name: record_late_readings
--- The minutes that late readings touch, for the job refresh_invalidated_buckets. In the transaction that stores them.
+-- The minutes of late readings, for the job refresh_invalidated_buckets. In the transaction that stores the readings.
 INSERT INTO rollup_invalidation (minute, readings)
 SELECT date_trunc('minute', time), count(*) FROM stage WHERE time < now() - %s GROUP BY 1
 RETURNING readings
 
 -- name: device_status
--- The device's last word. A word spoken live counts; a retained one, which comes again at every subscription, counts
--- unless a later boot is known. "offline" counts only for the boot that is known: the will of an old connection may
--- come after the birth of the new one.
+-- The last status of a device. A live message is applied. A retained one, which is repeated at every subscription, is
+-- applied unless a later boot is known. "offline" is applied only for the known boot: the will of an old connection may
+-- arrive after the birth message of the new one.
 INSERT INTO device (device_id, ward, state, boot, interval_s, model, dropped, changed_at)
 VALUES (
     %(device_id)s, %(ward)s, %(state)s, %(boot)s, %(interval_s)s, %(model)s, %(dropped)s, %(changed_at)s
@@ -30,9 +30,9 @@ ON CONFLICT (device_id) DO UPDATE SET
     boot = greatest(excluded.boot, CASE WHEN excluded.state = 'online' THEN 0 ELSE device.boot END),
     interval_s = coalesce(excluded.interval_s, device.interval_s),
     model = coalesce(excluded.model, device.model),
-    -- A last will was written when the connection began and knows of no loss since.
+    -- A will was written at the start of the connection, so its counter is out of date.
     dropped = CASE WHEN excluded.state = 'online' THEN excluded.dropped ELSE device.dropped END,
-    -- Repeated at every subscription, a word is still as old as it was: "offline since" must not begin anew.
+    -- A repeated message does not change the time: "offline since" must stay.
     changed_at = CASE
         WHEN excluded.state = device.state AND excluded.ward = device.ward
              AND (excluded.state <> 'online' OR excluded.boot = device.boot) THEN device.changed_at
@@ -45,7 +45,7 @@ WHERE CASE
       END
 
 -- name: alert_event
--- A change of an alert. One that is there already was told again, by the broker or by the worker.
+-- A change of an alert. The broker and the alert worker repeat messages; a repeated one is ignored.
 INSERT INTO alert_event (
     alert_id, revision, rule, priority, kind, state, change, level, ward, device_id, patient_id, sign, value, "limit",
     unit, text, since, raised_at, changed_at, acknowledged_by, audio_paused_until, latched, reason, received_at
@@ -56,7 +56,7 @@ INSERT INTO alert_event (
 ) ON CONFLICT DO NOTHING
 
 -- name: alert_latest
--- The newest change of a rule of a device; an older one, told again, moves nothing back.
+-- The newest change of each rule of a device; a repeated older one is ignored.
 INSERT INTO alert_latest (device_id, rule, alert_id, revision, state, changed_at)
 VALUES (%(device_id)s, %(rule)s, %(alert_id)s, %(revision)s, %(state)s, %(changed_at)s)
 ON CONFLICT (device_id, rule) DO UPDATE SET
@@ -68,11 +68,11 @@ WHERE (excluded.alert_id = alert_latest.alert_id AND excluded.revision > alert_l
    OR (excluded.alert_id <> alert_latest.alert_id AND excluded.changed_at >= alert_latest.changed_at)
 
 -- name: audit_event
--- What a person did, once. A message that says when it was done is another one than any before it, so its content names
--- it (`dedup_key`). One that does not say may come twice in two ways:
---   retained     told again at every subscription: kept where it is not what the last one on its topic said. `dedup_key` then
---                keeps two ingests, which both hear it, from both keeping it
---   delivered again    (MQTT's DUP) because ingest died before it acknowledged: it has the number that it had
+-- An action of a user, stored once. A message with a time is identified by its topic and content (`dedup_key`). A
+-- message without one can be repeated in two ways:
+--   retained     repeated at every subscription: stored only if it differs from the last one on its topic. `dedup_key`
+--                prevents two ingest processes, which both receive it, from both storing it
+--   redelivered  (MQTT's DUP) because ingest stopped before it acknowledged: it has the same delivery_id
 INSERT INTO audit_event (
     time, received_at, actor, action, ward, device_id, rule, detail, topic, payload_sha256, delivery_id, dedup_key
 )
@@ -80,7 +80,7 @@ SELECT coalesce(%(time)s, %(received_at)s), %(received_at)s, %(actor)s, %(action
        %(detail)s::jsonb, %(topic)s, %(payload_sha256)s, %(delivery_id)s,
        CASE WHEN %(time)s IS NOT NULL THEN %(topic)s || ' ' || encode(%(payload_sha256)s, 'hex')
             WHEN %(retained)s THEN concat_ws(' ', 'retained after', last.id, %(topic)s, encode(%(payload_sha256)s, 'hex')) END
-FROM (VALUES (true)) AS told
+FROM (VALUES (true)) AS message
 LEFT JOIN LATERAL (
     SELECT id, payload_sha256 FROM audit_event WHERE topic = %(topic)s ORDER BY id DESC LIMIT 1) AS last ON true
 WHERE CASE WHEN %(time)s IS NOT NULL THEN true

@@ -1,12 +1,12 @@
 -- name: tables
--- Rows as the planner knows them, for a count would take minutes; the sizes are true.
+-- Estimated row counts, because counting would take minutes; exact sizes.
 SELECT relation, CASE WHEN hypertable THEN approximate_row_count(relation::regclass)
                       ELSE greatest(0, (SELECT reltuples FROM pg_class WHERE oid = relation::regclass)) END::bigint,
        pg_size_pretty(CASE WHEN hypertable THEN hypertable_size(relation::regclass)
                            ELSE pg_total_relation_size(relation::regclass) END)
 FROM (
     VALUES ('patient_vitals', true), ('rejected_message', false), ('alert_event', false), ('device', false)
-) AS ours (relation, hypertable)
+) AS relations (relation, hypertable)
 
 -- name: readings_span
 SELECT min(time), max(time) FROM patient_vitals
@@ -16,7 +16,7 @@ SELECT relation, coalesce(total_chunks, 0), coalesce(number_compressed_chunks, 0
        pg_size_pretty(after_compression_total_bytes),
        round(before_compression_total_bytes / after_compression_total_bytes::numeric, 1)
 FROM (VALUES ('patient_vitals', 'patient_vitals'::regclass), ('vitals_1m', rollup_table('vitals_1m')),
-             ('vitals_1h', rollup_table('vitals_1h'))) AS ours (relation, id)
+             ('vitals_1h', rollup_table('vitals_1h'))) AS hypertable (relation, id)
 LEFT JOIN LATERAL hypertable_columnstore_stats(id) ON true
 
 -- name: jobs

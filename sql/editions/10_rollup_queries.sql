@@ -1,21 +1,21 @@
--- What the rollups hold, for both editions: the query of each, made from the columns that patient_vitals has.
+-- The queries of the rollups, for both editions, generated from the columns of patient_vitals.
 
--- The keys of the signs. A sign is a `real` column of patient_vitals, and nothing else there is one.
+-- The keys of the signs: the columns of patient_vitals of type `real`, which no other column has.
 CREATE OR REPLACE FUNCTION vital_signs() RETURNS SETOF text LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT attname::text FROM pg_attribute
     WHERE attrelid = 'patient_vitals'::regclass AND atttypid = 'real'::regtype AND attnum > 0 AND NOT attisdropped
     ORDER BY attnum
 $$;
 
--- A column list with the columns of every sign: in `pattern` %1$s stands for its key.
+-- A column list with `pattern` once per sign; %1$s is its key.
 CREATE OR REPLACE FUNCTION format_per_sign(pattern text) RETURNS text LANGUAGE sql STABLE
 SET search_path = public, pg_temp AS $$
     SELECT string_agg(format(pattern, sign), E',\n    ') FROM vital_signs() AS sign
 $$;
 
--- Every rollup, each after the one it is made of. Averages are weighted by n. `<sign>_off` is the share of the time
--- in which the sensor was off the patient: of the readings within a minute, and of the minutes beyond that, so that
--- an hour in which a device first sent every second and then every ten is shared out by time and not by readings.
+-- Every rollup, in the order in which they must be refreshed: each after its source. Averages are weighted by n.
+-- `<sign>_off` is the share of time with the sensor off the patient: the share of the readings within a minute, and of
+-- the minutes in the levels above, so that it does not depend on how many readings a device sends per minute.
 CREATE OR REPLACE FUNCTION rollup_queries() RETURNS TABLE (refresh_order integer, name text, source text, bucket_width interval, query text)
 LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT 1, 'vitals_1m', 'patient_vitals', interval '1 minute', format($query$

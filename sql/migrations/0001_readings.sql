@@ -1,4 +1,4 @@
--- The tables that ingest writes. Works on both editions of TimescaleDB.
+-- The tables that ingest writes, for both editions of TimescaleDB.
 CREATE EXTENSION IF NOT EXISTS timescaledb;
 
 CREATE TABLE patient_vitals (
@@ -19,7 +19,7 @@ CREATE TABLE patient_vitals (
     sensor_off    text[]      NOT NULL DEFAULT '{}',
     status        text        NOT NULL CHECK (status IN ('NORMAL', 'CRITICAL')),
     received_at   timestamptz NOT NULL,
-    -- What makes a redelivered reading harmless. device_id first: nearly every question is about one device.
+    -- Makes a redelivered reading harmless. device_id first: nearly every query is about one device.
     PRIMARY KEY (device_id, time, boot, seq)
 );
 COMMENT ON TABLE patient_vitals IS 'One row a reading: what one device measured of one patient at one moment';
@@ -29,11 +29,11 @@ COMMENT ON COLUMN patient_vitals.seq IS '1, 2, 3 ... within a boot; 0 for a devi
 COMMENT ON COLUMN patient_vitals.sensor_off IS 'keys of the signs whose sensor was off the patient';
 COMMENT ON COLUMN patient_vitals.status IS 'CRITICAL where a sign lies beyond its critical limit, else NORMAL';
 COMMENT ON COLUMN patient_vitals.received_at IS 'when ingest took it from the broker';
--- A day a chunk: 2,000 devices at 1 Hz are 173 million rows a day; a ward of 25 is 2 million. The index on time that
--- this makes besides serves "the last minutes of all devices".
+-- Chunks of a day: 2,000 devices at 1 Hz are 173 million rows a day, a ward of 25 is 2 million. The index on time that
+-- this creates serves queries for the last minutes of all devices.
 SELECT create_hypertable('patient_vitals', by_range('time', INTERVAL '1 day'));
 
--- Input that was not stored, whole, with its reason. At least once: a redelivery after a crash may repeat an entry.
+-- Messages that were not stored, with the reason. At least once: a redelivery after a crash may repeat a row.
 CREATE TABLE rejected_message (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     received_at  timestamptz NOT NULL,
@@ -47,7 +47,7 @@ COMMENT ON COLUMN rejected_message.payload IS 'as it came; cut at 64 KiB, see pa
 COMMENT ON COLUMN rejected_message.payload_size IS 'bytes that came; more than length(payload) where it was cut';
 CREATE INDEX ON rejected_message (received_at);
 
--- The last word of each device's status topic.
+-- The last message on each device's status topic.
 CREATE TABLE device (
     device_id  text        PRIMARY KEY,
     ward       text        NOT NULL,

@@ -1,4 +1,4 @@
--- Every change of every alert, as it was told on MQTT. Written by ingest, so that alerts needs no database.
+-- Every change of every alert, as published on MQTT. Written by ingest, so that the alert worker needs no database.
 CREATE TABLE alert_event (
     alert_id           uuid        NOT NULL,
     revision           integer     NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE alert_event (
     latched            boolean     NOT NULL,
     reason             text,
     received_at        timestamptz NOT NULL,
-    -- The broker tells an alert again at every subscription, and the worker at every connection.
+    -- The broker repeats an alert at every subscription, and the worker at every connection.
     PRIMARY KEY (alert_id, revision)
 );
 COMMENT ON TABLE alert_event IS 'One row a change of an alert: raised, escalated, acknowledged, cleared ...';
@@ -33,12 +33,12 @@ COMMENT ON COLUMN alert_event.level IS 'which level of its rule holds, 1 the mil
 COMMENT ON COLUMN alert_event.value IS 'at the last raise, escalation or de-escalation';
 COMMENT ON COLUMN alert_event.since IS 'when the condition began; raised_at is when its delay was over';
 COMMENT ON COLUMN alert_event.changed_at IS 'by the readings'' own time, or the worker''s clock for what a person did';
--- "What happened on this bed, and when" and "what is open now".
+-- For the history of a bed, and for the open alerts.
 CREATE INDEX ON alert_event (device_id, raised_at);
 CREATE INDEX ON alert_event (raised_at);
 
--- Where each rule of each device stands: which change of which alert was the last. As many rows as devices have rules, so
--- that "what is open now" does not grow with history.
+-- The last change of each rule of each device. One row per device and rule, so that the query for open alerts does not
+-- grow with history.
 CREATE TABLE alert_latest (
     device_id  text        NOT NULL,
     rule       text        NOT NULL,

@@ -1,4 +1,4 @@
--- Who acknowledged, who changed a limit, who was enrolled and revoked. Written by ingest, and never changed by anybody.
+-- Acknowledgements, changes of limits, enrolments and revocations, with the user. Written by ingest and never changed.
 CREATE TABLE audit_event (
     id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     time        timestamptz NOT NULL,
@@ -10,7 +10,7 @@ CREATE TABLE audit_event (
     rule        text,
     detail      jsonb       NOT NULL,
     topic       text        NOT NULL,
-    -- The rest is there so that what is delivered twice is kept once; see sql/ingest.sql.
+    -- The remaining columns prevent storing a message twice; see sql/ingest.sql.
     content     bytea       NOT NULL,
     delivery    text,
     once        text        UNIQUE
@@ -26,7 +26,7 @@ CREATE INDEX ON audit_event (time);
 CREATE INDEX ON audit_event (device_id, time);
 CREATE INDEX ON audit_event (topic, id);
 
--- The grants give nobody the right to change a row. This is for the owner, who has all rights: not by accident.
+-- No role is granted the right to change a row. The trigger protects against accidental changes by the owner.
 CREATE FUNCTION audit_is_only_added_to() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'audit_event is only added to: % is refused', lower(TG_OP) USING ERRCODE = 'insufficient_privilege',

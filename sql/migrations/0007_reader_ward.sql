@@ -1,4 +1,4 @@
--- Which wards a reader of some wards only may see: `python -m sql grant-ward` writes it, the views of by_ward ask it.
+-- The wards that a ward reader may read: written by `python -m sql grant-ward`, read by the views of by_ward.
 CREATE TABLE reader_ward (
     role text NOT NULL,
     ward text NOT NULL CHECK (ward <> ''),

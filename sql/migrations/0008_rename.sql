@@ -1,5 +1,5 @@
--- Standard names for tables, columns, views and functions, before the first release. Renaming keeps rows, grants, and the
--- views that depend on what is renamed. Views and functions exist here only in a database that was migrated before;
+-- Standard names for tables, columns, views and functions, before the first release. Renaming keeps rows, grants, and
+-- the views that depend on what is renamed. Views and functions exist here only in a database that was migrated before;
 -- repeatable/ and editions/ define them again afterwards, in every database.
 ALTER TABLE vitalflow_period RENAME TO retention_setting;
 ALTER TABLE late_bucket RENAME TO rollup_invalidation;
@@ -14,7 +14,8 @@ ALTER SEQUENCE late_bucket_id_seq RENAME TO rollup_invalidation_id_seq;
 ALTER TRIGGER audit_is_only_added_to ON audit_event RENAME TO audit_event_append_only;
 ALTER FUNCTION audit_is_only_added_to() RENAME TO audit_event_append_only;
 
--- Constraints keep the names that PostgreSQL gave them after the old tables and columns. (PostgreSQL 18 names NOT NULL too.)
+-- Constraints keep the names that PostgreSQL gave them after the old tables and columns. (PostgreSQL 18 names NOT NULL
+-- too.)
 DO $$
 DECLARE
     old_names CONSTANT text[] := '{vitalflow_period,late_bucket,late_total,_only_one,_who,_content,_delivery,_once}';

@@ -1,7 +1,7 @@
--- Readings that a device numbered and that never arrived: a row per run of missing numbers, per device and boot.
--- A run before the first number that arrived counts only where the boot is younger than the oldest row kept: else
--- it is retention that removed it. A device may send any bigint as boot or seq, so no arithmetic here may overflow.
--- Ask for one device or a few: `WHERE device_id = ...` reaches the index.
+-- Readings that a device numbered and that never arrived: one row per run of missing seq, per device and boot.
+-- Numbers missing before the first one that arrived count only if the boot is younger than the oldest reading kept;
+-- otherwise retention may have removed them. A device may send any bigint as boot or seq, so the arithmetic must not
+-- overflow. Query one device or a few: `WHERE device_id = ...` uses the index.
 CREATE OR REPLACE VIEW device_gap AS
 WITH numbered AS (
     SELECT device_id, boot, seq, time,
@@ -22,4 +22,4 @@ FROM numbered
 WHERE seq - 1 > coalesce(seq_before, 0)
   AND (seq_before IS NOT NULL
        OR boot > (SELECT extract(epoch FROM min(time)) FROM patient_vitals));
-COMMENT ON VIEW device_gap IS 'runs of missing seq per device and boot; empty where nothing is missing';
+COMMENT ON VIEW device_gap IS 'runs of missing seq per device and boot; empty if nothing is missing';

@@ -1,8 +1,8 @@
--- vitals_series: one device over any range, in at most max_points points, from the coarsest rollup that will do.
+-- vitals_series: one device over any range, in at most max_points points, from the coarsest rollup that suffices.
 
--- The width of the points: the finest of a ladder that gives at most max_points of them. A point is made of at most 15
--- rows of the readings or of a rollup, so what an answer costs follows from max_points and not from the range.
--- Immutable, so that the planner works it out and leaves the rollups that are not needed out of the plan.
+-- The width of a point: the finest of a list that gives at most max_points points. A point is computed from at most 15
+-- rows of the readings or of a rollup, so the cost of a query depends on max_points and not on the range.
+-- Immutable, so that the planner evaluates it and excludes the rollups that are not needed.
 CREATE OR REPLACE FUNCTION series_step(from_time timestamptz, to_time timestamptz, max_points integer)
 RETURNS interval LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
@@ -14,13 +14,13 @@ DECLARE
 BEGIN
     IF max_points IS NULL OR max_points < 1 THEN
         RAISE EXCEPTION 'max_points is %', coalesce(max_points::text, 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'max_points: how many points you want at most, 1 or more';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'max_points: the highest number of points, 1 or more';
     ELSIF from_time IS NULL OR NOT isfinite(from_time) THEN
         RAISE EXCEPTION 'from_time is %', coalesce(from_time::text, 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'from_time: give a moment, such as now() - interval ''1 day''';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'from_time: give a time, such as now() - interval ''1 day''';
     ELSIF to_time IS NULL OR NOT isfinite(to_time) THEN
         RAISE EXCEPTION 'to_time is %', coalesce(to_time::text, 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'to_time: give a moment, such as now()';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'to_time: give a time, such as now()';
     ELSIF to_time <= from_time THEN
         RAISE EXCEPTION 'the range from % to % is empty', from_time, to_time
             USING ERRCODE = 'invalid_parameter_value', HINT = 'to_time: it must be later than from_time';
@@ -38,14 +38,14 @@ BEGIN
     RETURN ceil(days::numeric / max_points) * interval '1 day';
 END $$;
 
--- The query that vitals_series runs: one source, with the values written in, so that the planner leaves out the chunks
--- that it does not need. EXPLAIN it to see what an answer reads.
+-- The query that vitals_series runs: one source, with literal values, so that the planner excludes chunks. EXPLAIN it
+-- to see what it reads.
 CREATE OR REPLACE FUNCTION vitals_series_query(
     device text, from_time timestamptz, to_time timestamptz, max_points integer DEFAULT 1000)
 RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
     step CONSTANT interval := series_step(from_time, to_time, max_points);
-    -- Points of some days begin with the range; shorter ones where a clock shows a round time.
+    -- Points of several days begin with the range; shorter ones at round times.
     origin CONSTANT timestamptz := CASE WHEN step < '1 day' THEN '2000-01-01Z' ELSE time_bucket('1 day', from_time) END;
 BEGIN
     IF step < '1 minute' THEN
@@ -76,21 +76,21 @@ LANGUAGE plpgsql STABLE AS $body$
 BEGIN
     RETURN QUERY EXECUTE vitals_series_query($1, $2, $3, $4);
     IF FOUND
-       OR EXISTS (SELECT FROM device known WHERE known.device_id = $1)
+       OR EXISTS (SELECT FROM device d WHERE d.device_id = $1)
        OR EXISTS (SELECT FROM patient_vitals WHERE device_id = $1)
        OR EXISTS (SELECT FROM vitals_1d WHERE device_id = $1) THEN
         RETURN;
     END IF;
-    RAISE EXCEPTION 'there is no device %%', coalesce(quote_literal($1), 'NULL')
-        USING ERRCODE = 'invalid_parameter_value', HINT = 'device: a device_id that ward_now or the table device has';
+    RAISE EXCEPTION 'unknown device %%', coalesce(quote_literal($1), 'NULL')
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'device: a device_id of ward_now or of the table device';
 END
 $body$
 $function$, format_per_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'));
 BEGIN
     EXECUTE definition;
-EXCEPTION WHEN invalid_function_definition THEN  -- a new sign gives it new columns
+EXCEPTION WHEN invalid_function_definition THEN  -- a new sign adds columns
     DROP FUNCTION vitals_series(text, timestamptz, timestamptz, integer);
     EXECUTE definition;
 END $$;
 COMMENT ON FUNCTION vitals_series IS
-    'one device from from_time to to_time in at most max_points points; the first and last cover their whole bucket';
+    'one device from from_time to to_time in at most max_points points; the first and last point cover a whole bucket';

@@ -1,9 +1,9 @@
 -- NEWS2, the National Early Warning Score of the Royal College of Physicians (London, 2017, chart 1), with its parts.
--- vitals/news2.py says the same in Python; a test compares the two.
+-- vitals/news2.py is the same in Python; a test compares the two.
 
--- Values are rounded as the chart is printed, temperature to 0.1 and all else to whole numbers, halves upwards. A part
--- that was not measured is NULL and its name is in `missing`; the total is then a lower bound.
--- scale: the SpO2 scale; 2 only where a clinician asked for it (hypercapnic respiratory failure).
+-- Values are rounded as the chart is printed: temperature to 0.1 and the others to whole numbers, halves upwards. The
+-- part of an input that was not measured is NULL and the input is listed in `missing`; the total is then a lower bound.
+-- scale: the SpO2 scale; 2 only if a clinician prescribed it (hypercapnic respiratory failure).
 CREATE OR REPLACE FUNCTION news2(
     resp_rate float8, spo2 float8, on_oxygen boolean, systolic_bp float8, heart_rate float8, consciousness text,
     temperature float8, scale integer DEFAULT 1,

@@ -1,8 +1,7 @@
--- Is everything here that should be, and how fast does it come?
+-- Completeness and latency of the stored readings.
 
--- Expected against stored readings, per hour and device, from the numbers that devices give them. What a gap swallowed
--- counts in the hour in which the next reading came. Numbers before a boot's first reading count where the boot is
--- younger than what is kept, as in device_gap.
+-- Stored and expected readings per hour and device, from the numbers that devices assign. Readings missing in a gap
+-- count in the hour of the next reading. Numbers before the first reading of a boot count as in device_gap.
 CREATE OR REPLACE VIEW completeness_1h AS
 WITH counted AS (
     SELECT bucket, device_id, stored, last_seq - coalesce(
@@ -16,9 +15,9 @@ SELECT bucket, device_id, sum(stored)::bigint AS stored, sum(greatest(expected, 
        (sum(stored) / sum(greatest(expected, stored)))::float8 AS completeness
 FROM counted
 GROUP BY bucket, device_id;
-COMMENT ON VIEW completeness_1h IS 'stored against expected readings per hour and device; 1 is complete';
+COMMENT ON VIEW completeness_1h IS 'stored and expected readings per hour and device; completeness 1 means that none is missing';
 
--- What ingest did, minute by minute: rows and how old they were when they were received, and what was rejected.
+-- What ingest stored and rejected per minute, and the age of the readings when they were received.
 CREATE OR REPLACE FUNCTION ingest_health(
     from_time timestamptz DEFAULT now() - interval '1 hour', to_time timestamptz DEFAULT now())
 RETURNS TABLE (minute timestamptz, rows bigint, lag_p50 interval, lag_p95 interval, rejected bigint,
@@ -38,12 +37,12 @@ BEGIN
     ), by_reason AS (
         SELECT date_trunc('minute', r.received_at) AS minute, r.reason, count(*) AS messages
         FROM rejected_message r WHERE r.received_at >= from_time AND r.received_at < to_time GROUP BY 1, 2
-    ), refused AS (
+    ), rejected AS (
         SELECT by_reason.minute, sum(messages)::bigint AS messages, jsonb_object_agg(reason, messages) AS reasons
         FROM by_reason GROUP BY 1
     )
-    SELECT coalesce(stored.minute, refused.minute), coalesce(stored.rows, 0), stored.p50, stored.p95,
-           coalesce(refused.messages, 0), coalesce(refused.reasons, '{}')
-    FROM stored FULL JOIN refused USING (minute) ORDER BY 1;
+    SELECT coalesce(stored.minute, rejected.minute), coalesce(stored.rows, 0), stored.p50, stored.p95,
+           coalesce(rejected.messages, 0), coalesce(rejected.reasons, '{}')
+    FROM stored FULL JOIN rejected USING (minute) ORDER BY 1;
 END $$;
 COMMENT ON FUNCTION ingest_health IS 'per minute: rows stored, their age when received, messages rejected by reason';

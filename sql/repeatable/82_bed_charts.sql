@@ -1,15 +1,14 @@
--- One bed over time, as the dashboards chart it. Every answer is bounded by its points, and an unknown bed has an empty
--- one: a chart without a line says it better than an error does. Functions and not views, because `migrate` must be able
--- to make the rollups again.
+-- One bed over time, for charts. The number of rows is bounded, and an unknown bed gives none: an empty chart is better
+-- than an error. Functions and not views, because `migrate` must be able to replace the rollups.
 
--- How many points a chart wants: one for each of Grafana's intervals, and one for the end that is not whole.
+-- The number of points of a chart: one per interval of Grafana, and one for the incomplete end.
 CREATE OR REPLACE FUNCTION chart_points(from_time timestamptz, to_time timestamptz, interval_ms bigint)
 RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT least(2000, 1 + ceil(extract(epoch FROM to_time - from_time) * 1000 / greatest(interval_ms, 1)))::integer
 $$;
 
--- vitals_series for a chart: of the first bed in `devices`, and with an empty row wherever no reading came for more
--- than two of its points and three of the device's own intervals, so that a line breaks there and nowhere else.
+-- vitals_series of the first bed in `devices`, with an empty row where no reading arrived for more than two points and
+-- more than three intervals of the device, so that the line breaks there and nowhere else.
 DO $$
 DECLARE
     definition CONSTANT text := format($function$
@@ -40,13 +39,13 @@ $function$, format_per_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s
             format_per_sign('NULL, NULL, NULL, NULL, NULL'));
 BEGIN
     EXECUTE definition;
-EXCEPTION WHEN invalid_function_definition THEN  -- a new sign gives it new columns
+EXCEPTION WHEN invalid_function_definition THEN  -- a new sign adds columns
     DROP FUNCTION bed_chart(text[], timestamptz, timestamptz, bigint);
     EXECUTE definition;
 END $$;
-COMMENT ON FUNCTION bed_chart IS 'vitals_series of the first of `devices` with an empty row in each gap; for charts';
+COMMENT ON FUNCTION bed_chart IS 'vitals_series of the first of `devices`, with an empty row in each gap';
 
--- NEWS2 over time with its parts, from the averages of a minute or more. A cuff's value stands for an hour. Oxygen and
+-- NEWS2 over time with its parts, from averages of a minute or more. A cuff pressure is valid for an hour. Oxygen and
 -- consciousness have no average, so the total is a lower bound. A row without a total is a gap.
 CREATE OR REPLACE FUNCTION news2_chart(devices text[], from_time timestamptz, to_time timestamptz, interval_ms bigint)
 RETURNS TABLE ("time" timestamptz, total integer, worst integer, resp_rate_part integer, spo2_part integer,
@@ -56,23 +55,23 @@ LANGUAGE sql STABLE AS $$
         SELECT *, count(systolic_bp_avg) OVER past AS cuff, count(temperature_avg) OVER past AS probe
         FROM bed_chart(devices, from_time - interval '1 hour', to_time, greatest(interval_ms, 60000))
         WINDOW past AS (ORDER BY "time")
-    ), held AS (
+    ), valid AS (
         SELECT *, first_value(systolic_bp_avg) OVER of_cuff AS systolic_bp, first_value("time") OVER of_cuff AS cuff_time,
                first_value(temperature_avg) OVER of_probe AS temperature
         FROM point
         WINDOW of_cuff AS (PARTITION BY cuff ORDER BY "time"), of_probe AS (PARTITION BY probe ORDER BY "time")
     )
-    SELECT held."time", CASE WHEN measured THEN score.total END, CASE WHEN measured THEN score.worst END,
+    SELECT valid."time", CASE WHEN measured THEN score.total END, CASE WHEN measured THEN score.worst END,
            score.resp_rate_part, score.spo2_part,
            CASE WHEN measured THEN score.systolic_bp_part END, score.heart_rate_part,
            CASE WHEN measured THEN score.temperature_part END
-    FROM held
+    FROM valid
     CROSS JOIN LATERAL (SELECT coalesce(resp_rate_n, 0) + coalesce(spo2_n, 0) + coalesce(heart_rate_n, 0) > 0 AS measured) m
     CROSS JOIN LATERAL news2(
         resp_rate_avg, spo2_avg, NULL,
-        CASE WHEN held."time" - cuff_time <= interval '1 hour' OR systolic_bp_avg IS NOT NULL THEN systolic_bp END,
+        CASE WHEN valid."time" - cuff_time <= interval '1 hour' OR systolic_bp_avg IS NOT NULL THEN systolic_bp END,
         heart_rate_avg, NULL, temperature) AS score
-    WHERE held."time" >= from_time
+    WHERE valid."time" >= from_time
     ORDER BY 1
 $$;
 COMMENT ON FUNCTION news2_chart IS 'NEWS2 of the first of `devices` over time, from averages: a lower bound';

@@ -1,12 +1,12 @@
--- Alerts over a range, as the dashboards chart them. Bounded by the alerts of the range, whatever the length of history.
+-- Alerts over a time range, for charts. The cost depends on the alerts in the range, not on the length of history.
 
--- Alerts that were open at some moment of a range: raised in it, or cleared in it or after it, or open now.
+-- Alerts that were open at any time in a range: raised in it, cleared in it or after it, or open now.
 CREATE OR REPLACE FUNCTION alert_overlapping(from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (alert_id uuid, ward text, device_id text, patient_id text, rule text, kind text, text text,
                raised_at timestamptz, acknowledged_at timestamptz, cleared_at timestamptz, worst_priority text,
                alarms bigint)
 LANGUAGE sql STABLE AS $$
-    WITH known AS (
+    WITH overlapping AS (
         SELECT alert_id FROM alert_event WHERE raised_at BETWEEN from_time AND to_time
         UNION
         SELECT alert_id FROM alert_event WHERE state = 'cleared' AND changed_at >= from_time AND raised_at < from_time
@@ -18,15 +18,15 @@ LANGUAGE sql STABLE AS $$
            max(e.changed_at) FILTER (WHERE e.state = 'cleared'),
            (ARRAY['low', 'medium', 'high'])[max(priority_rank(e.priority))],
            count(*) FILTER (WHERE e.change IN ('raised', 'escalated', 'returned'))
-    FROM alert_event e JOIN known USING (alert_id)
+    FROM alert_event e JOIN overlapping USING (alert_id)
     WHERE e.raised_at <= to_time
     GROUP BY e.alert_id, e.device_id, e.rule, e.kind, e.raised_at
 $$;
 COMMENT ON FUNCTION alert_overlapping IS
-    'a row an alert that was open at some moment of the range; alarms: times it sounded';
+    'one row per alert that was open in the range; alarms: how often it sounded';
 
--- The worst open alert of each bed over time: 0 none, 1 low, 2 medium, 3 high; of equipment alone 0.5. Beds without an
--- alert in the range are left out, and of very many those with the fewest.
+-- The worst open alert of each bed over time: 0 none, 1 low, 2 medium, 3 high; technical alerts alone 0.5. Beds without
+-- an alert in the range are left out; of more than max_beds, those with the fewest alerts.
 CREATE OR REPLACE FUNCTION alert_timeline(
     wards text[], from_time timestamptz, to_time timestamptz, interval_ms bigint, max_beds integer DEFAULT 40)
 RETURNS TABLE ("time" timestamptz, bed text, severity float8)
@@ -52,4 +52,4 @@ LANGUAGE sql STABLE AS $$
     GROUP BY 1, 2
     ORDER BY 1, 2
 $$;
-COMMENT ON FUNCTION alert_timeline IS 'the worst open alert of each bed over time; for a state timeline';
+COMMENT ON FUNCTION alert_timeline IS 'the worst open alert of each bed over time, for a state timeline';

@@ -1,7 +1,7 @@
--- Does everything arrive, and how fast? For the dashboards; 70_health.sql has it whole and minute by minute.
+-- Throughput and latency for dashboards; 70_health.sql has the complete figures per minute.
 
--- Readings stored a second, by the time they were measured, from the rollup of minutes or of hours. Whole buckets only;
--- a bucket without any, after the first with some, is a zero.
+-- Stored readings per second by time of measurement, from the rollup of minutes, hours or days. Complete buckets only;
+-- a bucket without readings is 0, except before the first one.
 CREATE OR REPLACE FUNCTION reading_rate(from_time timestamptz, to_time timestamptz)
 RETURNS TABLE ("time" timestamptz, per_second float8)
 LANGUAGE plpgsql STABLE AS $$
@@ -22,10 +22,10 @@ BEGIN
         step, CASE WHEN step < '1 hour' THEN 'vitals_1m' WHEN step < '1 day' THEN 'vitals_1h' ELSE 'vitals_1d' END,
         time_bucket(step, from_time), to_time, step, extract(epoch FROM step), to_time, step, step);
 END $$;
-COMMENT ON FUNCTION reading_rate IS 'readings stored a second over time, by the time they were measured';
+COMMENT ON FUNCTION reading_rate IS 'stored readings per second, by time of measurement';
 
--- How old readings are when ingest receives them. A sample, so that a month costs what an hour costs: of each interval
--- the first 300 readings.
+-- Age of the readings when ingest receives them, from the first 300 readings of each interval: a sample, so that a
+-- month costs no more than an hour.
 CREATE OR REPLACE FUNCTION arrival_lag(from_time timestamptz, to_time timestamptz, interval_ms bigint)
 RETURNS TABLE ("time" timestamptz, p50 float8, p95 float8)
 LANGUAGE sql STABLE AS $$
@@ -41,10 +41,10 @@ LANGUAGE sql STABLE AS $$
     WHERE lag.shares IS NOT NULL
     ORDER BY 1
 $$;
-COMMENT ON FUNCTION arrival_lag IS 'seconds from measured to received, median and 95th percentile over time, of a sample';
+COMMENT ON FUNCTION arrival_lag IS 'seconds from measurement to receipt: median and 95th percentile of a sample, over time';
 
--- completeness_1h for a range, which does not look through all of history: the number before a device's first hour of
--- the range is sought in the week before it.
+-- completeness_1h for a range, without reading all of history: the number before the first hour of the range is
+-- searched in the week before it.
 CREATE OR REPLACE FUNCTION completeness_between(from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (bucket timestamptz, device_id text, stored bigint, expected numeric)
 LANGUAGE sql STABLE AS $$
@@ -62,12 +62,12 @@ LANGUAGE sql STABLE AS $$
     WHERE counted.bucket > from_time - interval '1 hour'
     GROUP BY 1, 2
 $$;
-COMMENT ON FUNCTION completeness_between IS 'stored and expected readings per hour and device of a range; see completeness_1h';
+COMMENT ON FUNCTION completeness_between IS 'stored and expected readings per hour and device in a range; see completeness_1h';
 
--- Does anything arrive? Looks at the newest thousand, so that one device with a clock ahead does not hide silence.
+-- The last reading that was received, among the newest thousand: a device whose clock is ahead does not hide an outage.
 CREATE OR REPLACE VIEW ingest_now AS
 SELECT max(received_at) AS last_received_at, now() - max(received_at) AS silent_for,
        (SELECT count(*) FROM device WHERE state = 'online') AS devices_online
 FROM (SELECT received_at FROM patient_vitals WHERE time > now() - interval '1 day'
       ORDER BY time DESC LIMIT 1000) AS newest;
-COMMENT ON VIEW ingest_now IS 'when the last reading was received, and how many devices say that they are online';
+COMMENT ON VIEW ingest_now IS 'when the last reading was received, and how many devices are online';

@@ -109,7 +109,7 @@ def test_functions_see_the_ward_only(wards: Db) -> None:
             whole = owner.execute(series % ("'bed-001'", hours)).fetchone()
         with acting_as(wards, DESK) as desk:
             assert desk.execute(series % ("'bed-001'", hours)).fetchone() == whole
-            with pytest.raises(psycopg.errors.InvalidParameterValue, match="there is no device 'bed-002'"):
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match="unknown device 'bed-002'"):
                 desk.execute(series % ("'bed-002'", hours))
         with acting_as(wards, OTHER) as other:
             assert other.execute(series % ("'bed-002'", hours)).fetchone() is not None

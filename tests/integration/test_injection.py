@@ -138,7 +138,7 @@ def test_functions_take_texts_as_texts(db: Db) -> None:
                 if device in EVIL:
                     assert reader.execute(asked, [device, hours]).fetchone() == (1,)
                 else:
-                    with pytest.raises(psycopg.errors.InvalidParameterValue, match="there is no device"):
+                    with pytest.raises(psycopg.errors.InvalidParameterValue, match="unknown device"):
                         reader.execute(asked, [device, hours])
             assert len(reader.execute("SELECT * FROM last_reading_of(%s)", [device]).fetchall()) == (device in EVIL)
             assert isinstance(reader.execute("SELECT vitals_series_query(%s, now() - interval '1 h', now())", [device])

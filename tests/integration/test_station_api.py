@@ -62,7 +62,7 @@ def test_every_answer_is_as_the_description_says(
     assert get(station, f"/api/beds/bed-1/series?from={start}")[0] == 200
     assert get(station, "/api/beds/bed-1/series?from=2026-01-01T00:00:00")[0] == 422
     status, told = get(station, "/api/beds/nobody/series")
-    assert (status, told["detail"]) == (422, "there is no device 'nobody'")
+    assert (status, told["detail"]) == (422, "unknown device 'nobody'")
     assert get(station, "/api/beds/bed-1/series?points=0")[0] == 422
     assert api_models.PastAlerts.model_validate(get(station, "/api/beds/bed-1/alerts")[1]).alerts == []
 

@@ -1,5 +1,5 @@
--- Without continuous aggregates the rollups are plain views: the same names, the same columns, computed when asked.
--- Replaced and not dropped, so that views of your own on them stay; a new sign's columns come last.
+-- Without continuous aggregates the rollups are plain views with the same names and columns, computed when queried.
+-- Replaced and not dropped, so that dependent views of the operator remain; the columns of a new sign come last.
 DO $$
 DECLARE rollup record;
 BEGIN
@@ -8,8 +8,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- There are no policies either: ingest calls this once an hour. Says how many chunks it dropped. As its owner, because
--- ingest itself may remove nothing; the period is the database's own, so that no caller can shorten it.
+-- Without retention policies, ingest calls this once an hour. Returns the number of dropped chunks. SECURITY DEFINER,
+-- because ingest may not delete; the period comes from the database, so that no caller can shorten it.
 CREATE OR REPLACE FUNCTION drop_old_readings() RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '5s' AS $$
     SELECT count(*)::integer FROM drop_chunks(

@@ -1,4 +1,4 @@
--- The names that the Community edition has. Here there are no rollups to keep, no columnstore and no jobs.
+-- The views of the Community edition. This edition has no materialized rollups, no columnstore and no jobs.
 CREATE OR REPLACE VIEW storage_now AS
 SELECT 'patient_vitals' AS relation, hypertable_size('patient_vitals') AS bytes,
        (SELECT count(*) FROM show_chunks('patient_vitals')) AS chunks, 0::bigint AS columnstore_chunks,
@@ -6,7 +6,7 @@ SELECT 'patient_vitals' AS relation, hypertable_size('patient_vitals') AS bytes,
 COMMENT ON VIEW storage_now IS 'bytes and chunks of the readings';
 
 CREATE OR REPLACE VIEW rollup_now AS SELECT NULL::text AS rollup, NULL::timestamptz AS watermark WHERE false;
-COMMENT ON VIEW rollup_now IS 'empty: rollups are computed when asked';
+COMMENT ON VIEW rollup_now IS 'empty: rollups are computed when queried';
 
 CREATE OR REPLACE VIEW job_now AS
 SELECT NULL::text AS job, NULL::text AS relation, NULL::text AS last_status, NULL::timestamptz AS last_run,

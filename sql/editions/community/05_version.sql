@@ -1,4 +1,4 @@
--- The columnstore has its present name since 2.18; rows for a compressed chunk were lost by ON CONFLICT in 2.17.2.
+-- The columnstore has its present API since 2.18. In 2.17.2 ON CONFLICT lost rows for a compressed chunk.
 DO $$
 DECLARE
     version CONSTANT text := (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb');

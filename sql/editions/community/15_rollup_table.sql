@@ -1,11 +1,11 @@
--- Where a rollup keeps its rows: the hypertable behind a continuous aggregate.
+-- The materialization hypertable of a rollup.
 CREATE OR REPLACE FUNCTION rollup_table(rollup text) RETURNS regclass LANGUAGE sql STABLE
 SET search_path = public, pg_temp AS $$
     SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
     FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public' AND view_name = rollup
 $$;
 
--- The number of a hypertable or of the one behind a rollup, as TimescaleDB's jobs name it.
+-- The id of a hypertable, or of a rollup's materialization hypertable, as in the configuration of TimescaleDB's jobs.
 CREATE OR REPLACE FUNCTION hypertable_id(relation text) RETURNS integer LANGUAGE sql STABLE
 SET search_path = public, pg_temp AS $$
     SELECT id FROM _timescaledb_catalog.hypertable

@@ -1,29 +1,29 @@
--- The rollups as continuous aggregates, each on the one below it, in real time: what is not materialized yet is
--- computed from below when asked (off by default since TimescaleDB 2.13).
+-- The rollups as hierarchical, real-time continuous aggregates: what is not materialized yet is computed from the
+-- source when queried (materialized_only is the default since TimescaleDB 2.13).
 --
--- Made with no data, which is what lets all of this be one transaction. Three cases:
---   a rollup is not there yet        made; the readings that are there already are noted in vitalflow_backfill
---   a view of the Apache edition     dropped, then as above
---   its query has become another one (a new sign): made anew, and what the old one holds is moved over, because it
---                                    reaches back further than the readings do
+-- Created WITH NO DATA, which allows a single transaction. Three cases:
+--   a rollup does not exist        created; the range of the stored readings is added to vitalflow_backfill
+--   a view of the Apache edition   dropped, then as above
+--   its query changed (new sign)   created again, and the rows of the old one are copied, because they go back further
+--                                  than the readings
 DO $$
 DECLARE
     rollup record;
     changed text[];
     readings_from timestamptz;
-    made_new boolean := false;
+    created boolean := false;
     shared text;
     last_day timestamptz;
 BEGIN
     SELECT array_agg(wanted.name ORDER BY wanted.refresh_order) INTO changed
-    FROM rollup_queries() wanted LEFT JOIN vitalflow_rollup made USING (name)
-    LEFT JOIN timescaledb_information.continuous_aggregates there ON there.view_name = wanted.name
-    WHERE made.query IS DISTINCT FROM wanted.query OR there.view_name IS NULL;
+    FROM rollup_queries() wanted LEFT JOIN vitalflow_rollup current USING (name)
+    LEFT JOIN timescaledb_information.continuous_aggregates cagg ON cagg.view_name = wanted.name
+    WHERE current.query IS DISTINCT FROM wanted.query OR cagg.view_name IS NULL;
     IF changed IS NULL THEN
         RETURN;
     END IF;
-    DROP VIEW IF EXISTS completeness_1h;  -- of ours, on a rollup; always/ makes it again
-    IF changed && ARRAY['vitals_1m', 'vitals_1h', 'vitals_1d'] THEN  -- one stands on the other
+    DROP VIEW IF EXISTS completeness_1h;  -- depends on a rollup; repeatable/ creates it again
+    IF changed && ARRAY['vitals_1m', 'vitals_1h', 'vitals_1d'] THEN  -- each depends on the one before
         changed := ARRAY['vitals_1m', 'vitals_1h', 'vitals_1d'] || array_remove(array_remove(array_remove(
             changed, 'vitals_1m'), 'vitals_1h'), 'vitals_1d');
     END IF;
@@ -32,7 +32,7 @@ BEGIN
         IF EXISTS (SELECT FROM timescaledb_information.continuous_aggregates WHERE view_name = rollup.name) THEN
             EXECUTE format('ALTER MATERIALIZED VIEW %I RENAME TO %I', rollup.name, 'old_' || rollup.name);
         ELSE
-            made_new := true;
+            created := true;
             EXECUTE format('DROP VIEW IF EXISTS %I', rollup.name);
         END IF;
     END LOOP;
@@ -60,10 +60,9 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- New rollups take in all the readings that are there. Those that had rows moved over learn only by a refresh that
-    -- gives them a row how far they reach; until then they show what is computed from the readings alone. So: from the
-    -- last day of which every level had one.
-    SELECT CASE WHEN made_new THEN min(range_start)
+    -- New rollups need all stored readings. Those with copied rows get their watermark only from a refresh that adds a
+    -- row, and until then ignore the copied rows. Hence from the last day for which every level had a row.
+    SELECT CASE WHEN created THEN min(range_start)
                 ELSE least(last_day, time_bucket('1 day', (SELECT max(time) FROM patient_vitals) - interval '1 day')) END
     INTO readings_from
     FROM timescaledb_information.chunks WHERE hypertable_schema = 'public' AND hypertable_name = 'patient_vitals';

@@ -1,9 +1,9 @@
--- Columnstore and policies, by the periods of the settings. A policy that is already as wanted is left alone, so that
--- its history and its next run stay what they are.
+-- Columnstore and policies, by the retention settings. A policy that already has the wanted configuration is kept, with
+-- its history and its next run.
 --
--- Refresh windows look back `late_after` and more, each level further than the one below it, so that what a refresh of
--- the lower one changes is still inside the window of the upper one. Readings that are later than that are noted by
--- ingest and refreshed by the job refresh_invalidated_buckets. No window reaches back to where retention drops the source.
+-- Refresh windows start `late_after` ago or earlier, for each level earlier than for the one below, so that a change of
+-- the lower level is inside the window of the upper one. Later readings are recorded by ingest and refreshed by the job
+-- refresh_invalidated_buckets. No window includes a time at which retention drops the source.
 DO $$
 DECLARE
     period CONSTANT jsonb := (SELECT jsonb_object_agg(name, retention_setting.period) FROM retention_setting);
@@ -64,7 +64,7 @@ BEGIN
     END LOOP;
 
     IF NOT EXISTS (SELECT FROM timescaledb_information.jobs WHERE proc_name = 'refresh_invalidated_buckets') THEN
-        -- 600 minutes a minute: a day of late readings is taken in within two and a half minutes.
+        -- 600 minutes per run: a day of late readings is refreshed within two and a half minutes.
         PERFORM add_job('public.refresh_invalidated_buckets', interval '1 minute', config => '{"minutes": 600}');
     END IF;
 END $$;

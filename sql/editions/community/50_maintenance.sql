@@ -1,24 +1,24 @@
--- How the database does its own housekeeping: sizes, how far rollups reach, jobs. The Apache edition has the same names.
+-- Sizes, watermarks of the rollups, and jobs. The Apache edition has the same views.
 
--- before_bytes and after_bytes are of those chunks that are in the columnstore, and NULL while none is.
+-- before_bytes and after_bytes are the sizes of the chunks in the columnstore, NULL while there is none.
 CREATE OR REPLACE VIEW storage_now AS
-SELECT ours.relation, hypertable_size(ours.id) AS bytes,
-       (SELECT count(*) FROM show_chunks(ours.id)) AS chunks,
+SELECT hypertable.relation, hypertable_size(hypertable.id) AS bytes,
+       (SELECT count(*) FROM show_chunks(hypertable.id)) AS chunks,
        coalesce(stats.number_compressed_chunks, 0) AS columnstore_chunks,
        stats.before_compression_total_bytes AS before_bytes, stats.after_compression_total_bytes AS after_bytes
 FROM (VALUES ('patient_vitals', 'patient_vitals'::regclass), ('vitals_1m', rollup_table('vitals_1m')),
              ('vitals_1h', rollup_table('vitals_1h')), ('vitals_1d', rollup_table('vitals_1d')),
-             ('sequence_1h', rollup_table('sequence_1h'))) AS ours (relation, id)
-LEFT JOIN LATERAL hypertable_columnstore_stats(ours.id) AS stats ON true;
+             ('sequence_1h', rollup_table('sequence_1h'))) AS hypertable (relation, id)
+LEFT JOIN LATERAL hypertable_columnstore_stats(hypertable.id) AS stats ON true;
 COMMENT ON VIEW storage_now IS 'bytes and chunks of the readings and of each rollup, and what the columnstore saves';
 
--- `watermark`: everything before it is materialized; what is younger is computed when asked.
+-- `watermark`: everything before it is materialized; the rest is computed when queried.
 CREATE OR REPLACE VIEW rollup_now AS
 SELECT view_name::text AS rollup,
        _timescaledb_functions.to_timestamp(
            _timescaledb_functions.cagg_watermark(hypertable_id(view_name::text))) AS watermark
 FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public';
-COMMENT ON VIEW rollup_now IS 'how far each rollup is materialized';
+COMMENT ON VIEW rollup_now IS 'the time up to which each rollup is materialized';
 
 CREATE OR REPLACE VIEW job_now AS
 SELECT job.proc_name::text AS job, coalesce(rollup.view_name, job.hypertable_name, '')::text AS relation,
