@@ -1,5 +1,5 @@
 # One image for all of VitalFlow's services in docker-compose.yml: identity, migrate, ingest, alerts, station, devices.
-# The arguments are those of `python -m`: docker run IMAGE alerts check
+# The arguments are those of the command `vitalflow`: docker run IMAGE alerts check
 
 # First stage: the packages and the compiled code. pip is not part of the result.
 FROM python:3.13-slim AS build
@@ -7,7 +7,8 @@ WORKDIR /app
 COPY requirements.txt .
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
-    --require-hashes -r requirements.txt
+    --require-hashes -r requirements.txt \
+ && python -m pip --python /opt/venv/bin/python uninstall --yes --quiet setuptools # only a checkout builds
 COPY vitals vitals
 COPY mqtt mqtt
 COPY devices devices
@@ -16,8 +17,9 @@ COPY alerts alerts
 COPY identity identity
 COPY station station
 COPY sql sql
+COPY vitalflow vitalflow
 # Compile here, because the container's file system is read-only. It also makes every health check cheaper.
-RUN python -m compileall -q vitals mqtt devices ingest alerts identity station sql && rm requirements.txt
+RUN python -m compileall -q vitals mqtt devices ingest alerts identity station sql vitalflow && rm requirements.txt
 
 # Last stage: Python, the packages, the code. No compiler and no cache.
 FROM python:3.13-slim
@@ -30,5 +32,5 @@ WORKDIR /app
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # By number, so that a cluster that refuses root can verify it.
 USER 10001:10001
-ENTRYPOINT ["python", "-m"]
+ENTRYPOINT ["python", "-m", "vitalflow"]
 CMD ["ingest"]

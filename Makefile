@@ -24,7 +24,7 @@ setup: .venv/.runtime ## Python packages, and the servers: the machine's own or 
 demo: .venv/.runtime ## everything on one live screen until Ctrl-C [SECONDS=60] [DEVICES=20] [PORT_BASE=21883]
 	@$(PY) -m stack demo $(if $(SECONDS),--seconds $(SECONDS)) $(STACK_OPTIONS)
 
-up: setup ## everything in the background [DEVICES=20] [PORT_BASE=21883]; then: .venv/bin/python -m stack --help
+up: setup ## everything in the background [DEVICES=20] [PORT_BASE=21883]; then: .venv/bin/vitalflow dev --help
 	@$(PY) -m stack up --detach $(STACK_OPTIONS)
 
 down: ## end what `make up` started; the data stays
@@ -50,9 +50,9 @@ docs: .venv/.docs ## build the documentation site into .site/html; broken links 
 	@$(PY) -m zensical build --strict
 	@cp .env.example .site/html
 
-lock: .venv/.dev ## write requirements*.txt anew from requirements*.in, with the hash of every package
-	@$(LOCK) requirements.in --output-file requirements.txt
-	@$(LOCK) requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
+lock: .venv/.dev ## compile requirements*.txt, with hashes, from pyproject.toml and requirements-*.in
+	@$(LOCK) pyproject.toml --group build --output-file requirements.txt
+	@$(LOCK) pyproject.toml requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
 	@$(LOCK) requirements-docs.in --output-file requirements-docs.txt
 
 audit: .venv/.dev ## is a vulnerability known of any package that is installed? asks the index of packages
@@ -70,16 +70,17 @@ screenshots: setup .venv/.dev ## the station's pictures in docs/images, of a war
 clean: down ## delete the stored data, the private Debian and the Python packages
 	$(SUDO) rm -rf .stack .venv .site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# Each install is done again only when its list changed.
-.venv/.runtime: requirements.txt | .venv/bin/python
-	@echo "python: installing what runs (requirements.txt)"
+# Each install runs again only when its list has changed. The package is installed editable: it is this folder.
+.venv/.runtime: requirements.txt pyproject.toml | .venv/bin/python
+	@echo "python: installing VitalFlow and its dependencies (requirements.txt)"
 	@$(PIP) --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.dev: requirements-dev.txt requirements.txt | .venv/bin/python
-	@echo "python: installing what checks (requirements-dev.txt)"
+.venv/.dev: requirements-dev.txt .venv/.runtime
+	@echo "python: installing the development tools (requirements-dev.txt)"
 	@$(PIP) --require-hashes -r requirements-dev.txt
-	@touch $@ .venv/.runtime
+	@touch $@
 
 .venv/.docs: requirements-docs.txt .venv/.dev
 	@echo "python: installing the documentation site generator (requirements-docs.txt)"

@@ -1,4 +1,4 @@
-"""`python -m alerts`: options, settings, start. A command is a function here; what it does is in its own module."""
+"""`vitalflow alerts`: options, settings, start. A command is a function here; what it does is in its own module."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from vitals import log
 from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.recording import Format
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()
@@ -97,7 +97,7 @@ def replay(
 ) -> None:
     """The alarm-load laboratory: how many alarms rules would have made of the past, and what their delays remove.
 
-    Over recordings in the formats that `python -m devices replay` reads, or over the hypertable from --from to --to,
+    Over recordings in the formats that `vitalflow devices replay` reads, or over the hypertable from --from to --to,
     which VITALFLOW_READER_URL names. Beside each file's rules stands what the same limits do with every crossing an
     alarm, and which episodes of 20 s or longer would have been missed.
     """

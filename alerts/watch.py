@@ -1,4 +1,4 @@
-"""`python -m alerts watch`: the open alerts, live, in a terminal; where there is none, a line for each change.
+"""`vitalflow alerts watch`: the open alerts, live, in a terminal; where there is none, a line for each change.
 
 The MQTT client has a thread of its own, which only puts what it hears into a queue; everything else happens in `run`.
 """

@@ -1,4 +1,4 @@
-"""The list of `python -m alerts watch`: what it knows, what a key does to it, and how it is drawn. Pure.
+"""The list of `vitalflow alerts watch`: what it knows, what a key does to it, and how it is drawn. Pure.
 
 `watch` feeds it messages and keys and sends what it is told to; here are no socket, no terminal and no clock.
 What is shown as true has been told by a worker whose heart beats; all else is grey and says why.

@@ -1,4 +1,4 @@
-"""`python -m bench`: the measurements, each a command."""
+"""`vitalflow bench`: the measurements, each a command."""
 
 import json
 import signal
@@ -35,7 +35,7 @@ from bench.turns import told as turns_told
 from stack.servers import raise_file_limit
 from vitals.errors import PermanentError, TransientError, exit_on_error
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""`python -m bench station`: from a reading's publication to the pixels of a page, and what the server costs.
+"""`vitalflow bench station`: from a reading's publication to the pixels of a page, and what the server costs.
 
 A ward of simulated monitors, real pages in Chromium, and beside them streams that read what a page reads, so that the
 number of browsers is not bounded by the machine that draws them. One more browser never reads: it must cost the others

@@ -1,4 +1,4 @@
-"""The command line of the bedside monitors: `python -m devices simulate` and `python -m devices replay`.
+"""The command line of the bedside monitors: `vitalflow devices simulate` and `vitalflow devices replay`.
 
 Reads options and settings, makes the sources, runs the fleet, and shows its counts. No option and no broker
 that is away ends in a traceback.
@@ -65,13 +65,13 @@ Seconds = Annotated[float | None, typer.Option(min=0.1, max=1e9, help="Stop by i
 @app.command(
     epilog="""Examples:
 
-    python -m devices simulate
+    vitalflow devices simulate
 
-    python -m devices simulate --count 1 --scenario sepsis --ward icu-2
+    vitalflow devices simulate --count 1 --scenario sepsis --ward icu-2
 
-    python -m devices simulate --count 2000 --seconds 60
+    vitalflow devices simulate --count 2000 --seconds 60
 
-    python -m devices simulate --outbox ward.db
+    vitalflow devices simulate --outbox ward.db
     """
 )
 def simulate(
@@ -105,9 +105,9 @@ def simulate(
 @app.command(
     epilog="""Examples:
 
-    python -m devices replay recordings/*.csv --speed 60
+    vitalflow devices replay recordings/*.csv --speed 60
 
-    python -m devices replay my-own.csv --loop --ward icu-2
+    vitalflow devices replay my-own.csv --loop --ward icu-2
     """
 )
 def replay(
@@ -140,11 +140,11 @@ def replay(
     "enroll",
     epilog="""Examples:
 
-    python -m devices enroll my-monitor --ward icu-1
+    vitalflow devices enroll my-monitor --ward icu-1
 
-    python -m devices enroll my-monitor --ward icu-1 --folder my-monitor
+    vitalflow devices enroll my-monitor --ward icu-1 --folder my-monitor
 
-    python -m devices enroll icu-2-bed-0{1,2,3} --ward icu-2 --credentials .stack/identity/devices.json
+    vitalflow devices enroll icu-2-bed-0{1,2,3} --ward icu-2 --credentials .stack/identity/devices.json
     """,
 )
 def enroll(
@@ -158,12 +158,14 @@ def enroll(
         Path | None, typer.Option(help="Add the passwords to this file, for simulate and replay.", dir_okay=False)
     ] = None,
     qr: Annotated[bool, typer.Option("--qr", help="Show address, user and password as a QR code.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="A new password for one that is enrolled already.")] = False,
+    rotate_password: Annotated[
+        bool, typer.Option("--rotate-password", help="Give a device that is enrolled already a new password.")
+    ] = False,
     host: Annotated[str | None, typer.Option(help="The broker's name as the device knows it.")] = None,
 ) -> None:
     """Let a device in: it may publish its own readings and status, and read its own receipts and limits.
 
-    Takes effect at once. Needs VITALFLOW_ADMIN_URL, which `python -m stack env` sets; a certificate needs
+    Takes effect at once. Needs VITALFLOW_ADMIN_URL, which `vitalflow dev env` sets; a certificate needs
     VITALFLOW_CA_DIR too. A password is told here and kept nowhere.
     """
     settings = IdentitySettings.read(os.environ)
@@ -175,7 +177,7 @@ def enroll(
     folders = {name: folder or Path(name) for name in names} if folder is not None or certificate else {}
     ensure_writable(folders.values(), credentials)
     credentials_list = enroll_devices(
-        settings, names, ward, certificate=certificate, again=again, by=login_name(), host=host
+        settings, names, ward, certificate=certificate, rotate_password=rotate_password, by=login_name(), host=host
     )
     if credentials is not None:
         save_passwords(credentials, credentials_list)
@@ -211,7 +213,8 @@ def enroll_simulated(
     if missing:
         # Again, because one that is known to one side only has lost its password.
         save_passwords(
-            credentials, enroll_devices(settings, missing, ward, certificate=False, again=True, by=login_name())
+            credentials,
+            enroll_devices(settings, missing, ward, certificate=False, rotate_password=True, by=login_name()),
         )
     print(f"{PROGRAM}: {len(missing)} enrolled for ward {ward}, {count - len(missing)} were already")
 
@@ -316,4 +319,4 @@ class Screen:
 
 if __name__ == "__main__":
     with exit_on_error(PROGRAM):
-        app()
+        app(prog_name="python -m devices")

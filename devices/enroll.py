@@ -100,7 +100,7 @@ def enroll_devices(
     ward: str,
     *,
     certificate: bool,
-    again: bool,
+    rotate_password: bool,
     by: str,
     host: str | None = None,
 ) -> list[DeviceCredentials]:
@@ -123,7 +123,7 @@ def enroll_devices(
         # Before anybody is let in: a name may be too long for a certificate, or the CA damaged. What is made for nobody
         # in the end is on the CA's list, and is revoked with the device.
         pairs = [None if authority is None else authority.client(name, now) for name in names]
-        enroll(gate, users, settings.topics, by=by, now=now, again=again)
+        enroll(gate, users, settings.topics, by=by, now=now, rotate_password=rotate_password)
     known_as, port = settings.door(certificate=certificate)
     return [
         DeviceCredentials(name, ward, host or known_as, port, settings.mqtt_ca, word, pair)

@@ -1,7 +1,6 @@
 """The settings of the bedside monitors, read once at start."""
 
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mqtt.credentials import read_credentials
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.settings import BrokerSettings
 from vitals.errors import PermanentError
+from vitals.program import vitalflow_command
 
 
 class DevicesSettings(BrokerSettings):
@@ -37,7 +37,7 @@ def device_endpoints(settings: DevicesSettings, sources: Sequence[Source]) -> Ca
         if known[name].ward != ward:
             raise PermanentError(
                 f"{path} has {name!r} for ward {known[name].ward!r} and not for {ward!r}; "
-                f"python -m devices revoke {name}, and enroll it for {ward!r} with --credentials {path}"
+                f"vitalflow devices revoke {name}, and enroll it for {ward!r} with --credentials {path}"
             )
     return lambda device: broker.as_user(device, known[device].password)
 
@@ -47,7 +47,5 @@ def _enroll_hint(missing: Mapping[str, str], path: Path) -> str:
     first, *others = missing
     names = [name for name, ward in missing.items() if ward == missing[first]]
     more = f" and {len(others)} more, so the broker would refuse them" if others else ", so the broker would refuse it"
-    python = Path(sys.executable)
-    here = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    line = [str(here), "-m", "devices", "enroll", *names, "--ward", missing[first], "--credentials", str(path)]
-    return f"{path} has no device {first!r}{more}; let {'them' if others else 'it'} in: {shlex.join(line)}"
+    words = ["devices", "enroll", *names, "--ward", missing[first], "--credentials", str(path)]
+    return f"{path} has no device {first!r}{more}; let {'them' if others else 'it'} in: {vitalflow_command()} {shlex.join(words)}"

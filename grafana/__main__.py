@@ -1,4 +1,4 @@
-"""`python -m grafana`: what a person runs who has changed a dashboard, and what the tests run."""
+"""`vitalflow grafana`: what a person runs who has changed a dashboard, and what the tests run."""
 
 import os
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from sql.settings import DatabaseSettings, DatabaseUrl
 from vitals.errors import PermanentError, TransientError, exit_on_error
 from vitals.urls import without_password
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 class GrafanaSettings(DatabaseSettings):

@@ -37,7 +37,7 @@ def check_dashboards(found: Mapping[Path, Json], on_disk: Mapping[Path, str]) ->
     """
     for path, dashboard in found.items():
         if text_of(canonical(dashboard)) != on_disk[path]:
-            yield f"{path.name}: not in canonical form; python -m grafana check --write makes it so"
+            yield f"{path.name}: not in canonical form; vitalflow grafana check --write makes it so"
         for rule in RULES:
             for sentence in rule(dashboard):
                 yield f"{path.name}: {sentence}"

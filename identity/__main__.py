@@ -1,4 +1,4 @@
-"""The command line of identity: `python -m identity`. Options and printing; the work is in the other modules."""
+"""The command line of identity: `vitalflow identity`. Options and printing; the work is in the other modules."""
 
 import os
 import secrets
@@ -23,14 +23,21 @@ from vitals.errors import PermanentError, exit_on_error, login_name
 PROGRAM = "vitalflow identity"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+users = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(users, name="user")
 
 
 @app.callback()
 def about() -> None:
-    """Who may come in: the local CA, the broker's users, and people. Devices: `python -m devices enroll`.
+    """Access control: the local CA, broker users, enrolment and revocation.
 
-    `python -m stack` does by itself what `init` does.
+    `vitalflow devices enroll` enrols devices. `vitalflow dev` does what `init` does by itself.
     """
+
+
+@users.callback()
+def about_users() -> None:
+    """Users of the broker and the station: add, list, revoke. Also available as `vitalflow user`."""
 
 
 Broker = Annotated[Path | None, typer.Option(help="Where the broker reads its certificates.", file_okay=False)]
@@ -41,7 +48,7 @@ Ca = Annotated[Path | None, typer.Option(help="Where everybody finds the CA's ce
 @app.command(
     epilog="""Example, for a broker in a container:
 
-    python -m identity init --broker /mosquitto/identity --users /mosquitto/data --passwords /run/secrets
+    vitalflow identity init --broker /mosquitto/identity --users /mosquitto/data --passwords /run/secrets
     """
 )
 def init(
@@ -113,27 +120,36 @@ def check() -> None:
     say("all is well")
 
 
-@app.command("enroll-person")
-def enroll_person(
-    name: Annotated[str, typer.Argument(help="The user name, which signs what this person acknowledges.")],
-    ward: Annotated[str | None, typer.Option(help="The only ward to be seen; without it, all.")] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="May see, and acknowledge nothing.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="A new password for one who is enrolled already.")] = False,
+@users.command("add")
+def add_user(
+    name: Annotated[str, typer.Argument(help="The user name. It signs the user's acknowledgements.")],
+    ward: Annotated[str | None, typer.Option(help="The only ward that the user sees; default: all wards.")] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="View only: the user cannot acknowledge.")] = False,
+    rotate_password: Annotated[
+        bool, typer.Option("--rotate-password", help="Give a user who exists already a new password.")
+    ] = False,
     folder: Annotated[
         Path | None, typer.Option(help="Write options for mosquitto_sub and mosquitto_pub here.", file_okay=False)
     ] = None,
 ) -> None:
-    """Let a person in: at the station, with `alerts watch`, and with any MQTT client. Takes effect at once."""
+    """Add a user of the station, of `vitalflow alerts watch` and of any MQTT client. Takes effect at once."""
     settings, password = IdentitySettings.read(os.environ), secrets.token_urlsafe(24)
     if folder is not None:
-        make_writable(folder)  # before: a password that cannot be written down would be lost
-    person = User(name, Kind.READER if read_only else Kind.PERSON, ward, password)
+        make_writable(folder)  # first: a password that cannot be written would be lost
+    user = User(name, Kind.READER if read_only else Kind.PERSON, ward, password)
     with control(settings.admin) as gate:
-        enroll(gate, [person], settings.topics, by=login_name(), now=datetime.now(UTC), again=again)
+        enroll(
+            gate,
+            [user],
+            settings.topics,
+            by=login_name(),
+            now=datetime.now(UTC),
+            rotate_password=rotate_password,
+        )
     say(f"{name} is enrolled for {'all wards' if ward is None else f'ward {ward}'}")
     host, port = settings.door(certificate=False)
     if folder is None:
-        print(f"  at the station: {name}, with the password {password}")
+        print(f"  station: sign in as {name} with the password {password}")
         print(f"  VITALFLOW_MQTT_URL=mqtts://{name}:{password}@{host}:{port}")
         print(f"  VITALFLOW_MQTT_CA={settings.mqtt_ca or ''}  (copy this file)")
         return
@@ -142,28 +158,28 @@ def enroll_person(
         options.append(f"--cafile {settings.mqtt_ca}")
     for program in ("mosquitto_sub", "mosquitto_pub"):
         write_secret(folder / program, "\n".join([*options, ""]).encode())
-    print(f"  for mosquitto_sub and mosquitto_pub: copy what is in {folder} to ~/.config")
+    print(f"  for mosquitto_sub and mosquitto_pub: copy the files in {folder} to ~/.config")
 
 
-@app.command("list")
+@users.command("list")
 def list_users() -> None:
-    """Show everybody whom the broker knows."""
+    """List every user of the broker: kind, name and ward."""
     with control(IdentitySettings.read(os.environ).admin) as gate:
         found = listed(gate)
-    width = max((len(one.name) for one in found), default=0)
-    for one in found:
-        print(f"{one.kind:<8} {one.name:<{width}}  {one.ward or '-'}")
+    width = max((len(user.name) for user in found), default=0)
+    for user in found:
+        print(f"{user.kind:<8} {user.name:<{width}}  {user.ward or '-'}")
 
 
-@app.command("revoke")
-def revoke_user(name: Annotated[str, typer.Argument(help="A person, or a device.")]) -> None:
-    """Turn somebody away: disconnected at once, and cannot come back."""
+@users.command("revoke")
+def revoke_user(name: Annotated[str, typer.Argument(help="A user or a device.")]) -> None:
+    """Revoke a user or device and disconnect it immediately."""
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
     with control(settings.admin) as gate:
         revoke(gate, name, settings.topics, by=login_name(), now=now)
     if settings.ca_dir is not None:
         Authority(settings.ca_dir).revoke(name, now)
-    say(f"{name} is disconnected and cannot come back")
+    say(f"{name} is revoked and disconnected")
 
 
 def folder_of(settings: IdentitySettings) -> Path:

@@ -47,20 +47,20 @@ def check_users(users: Sequence[User]) -> None:
 
 
 def enroll(
-    gate: Control, users: Sequence[User], topics: Topics, *, by: str, now: datetime, again: bool = False
+    gate: Control, users: Sequence[User], topics: Topics, *, by: str, now: datetime, rotate_password: bool = False
 ) -> None:
     """Let these users in. Raises PermanentError for a name that cannot be used or is taken.
 
-    again   one that is known already gets a new password and the rights of now; it is disconnected
+    rotate_password   a user that exists already gets a new password and the current rights; it is disconnected
     """
     check_users(users)
     known = {one.name: one for one in listed(gate)}
     for user in users:
         there = known.get(user.name)
-        if there is not None and not (again and there.kind == user.kind):
+        if there is not None and not (rotate_password and there.kind == user.kind):
             which = f"a {there.kind}" + (f" of ward {there.ward}" if there.ward else "")
             raise PermanentError(
-                f"{user.name!r} is enrolled already, as {which}; revoke it first, or make a new password with --again"
+                f"{user.name!r} is enrolled already, as {which}; revoke it first, or give it a new password with --rotate-password"
             )
     for user in users:
         if user.name in known:

@@ -1,6 +1,6 @@
 """What a broker needs in its folder before it starts: certificates, and the file of its users. Content only.
 
-`python -m stack` puts it into the broker's folder, and `python -m identity init` into a container's volume.
+`vitalflow dev` puts it into the broker's folder, and `vitalflow identity init` into a container's volume.
 """
 
 import secrets

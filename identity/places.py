@@ -1,6 +1,6 @@
 """The folders that servers in containers read (volumes of docker-compose.yml): certificates put there, and renewed.
 
-`furnishing` says what a broker needs; `python -m identity init` and `renew` call this. Servers of `python -m stack` get
+`furnishing` says what a broker needs; `vitalflow identity init` and `renew` call this. Servers of `vitalflow dev` get
 theirs from `stack.doors` and `stack.servers`.
 """
 

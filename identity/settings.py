@@ -38,7 +38,7 @@ class IdentitySettings(BrokerSettings):
         if self.admin_url is None:
             raise PermanentError(
                 "VITALFLOW_ADMIN_URL is not set, so nobody can be let in or turned away; with a stack: "
-                'eval "$(.venv/bin/python -m stack env)"'
+                'eval "$(.venv/bin/vitalflow dev env)"'
             )
         return self.model_copy(update={"mqtt_url": self.admin_url, "mqtt_password": None, **NO_CERTIFICATE}).broker
 

@@ -1,4 +1,4 @@
-"""Command line of the ingest service: `python -m ingest`."""
+"""Command line of the ingest service: `vitalflow ingest`."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ from ingest.settings import IngestSettings
 from vitals import log
 from vitals.errors import exit_on_error
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -169,7 +169,7 @@ class Store:
             if connection.broken:
                 raise
             log.error("late readings are stored, but not recorded for the rollups: %s", " ".join(str(error).split()))
-            log.error("to include them in the rollups, run: python -m sql backfill --from DAY")
+            log.error("to include them in the rollups, run: vitalflow db backfill --from DAY")
             return 0
         return sum(int(str(readings)) for (readings,) in recorded)
 

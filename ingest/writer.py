@@ -100,7 +100,7 @@ class Writer(threading.Thread):
         if isinstance(error, DatabaseUnavailable):
             log.warning("waiting for the database at %s: %s; %s", self._store.address, error, held)
             if "authentication failed" in str(error):  # PostgreSQL reports a missing login as a wrong password
-                log.warning("if this database is new, create its logins with: python -m sql migrate")
+                log.warning("if this database is new, create its logins with: vitalflow db migrate")
         else:
             log.error("the database at %s reports an error: %s; retrying, %s", self._store.address, error, held)
-            log.error("if its tables are missing, run: python -m sql migrate")
+            log.error("if its tables are missing, run: vitalflow db migrate")

@@ -18,8 +18,8 @@ from vitals.errors import PermanentError
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-RENEW_COMMAND = "a new one is made by: python -m identity init"
-NEW_PAIR_COMMAND = "python -m devices enroll {name} --ward WARD --certificate --again"
+RENEW_COMMAND = "a new one is made by: vitalflow identity init"
+NEW_PAIR_COMMAND = "vitalflow devices enroll {name} --ward WARD --certificate --rotate-password"
 PAIR_VARIABLES = "export VITALFLOW_MQTT_CERTIFICATE=/path/to/device.crt VITALFLOW_MQTT_KEY=/path/to/device.key"
 EXPIRED, NOT_YET, WRONG_HOST, WRONG_ADDRESS = 10, 9, 62, 64  # OpenSSL's X509_V_ERR_ numbers
 FETCH_TIMEOUT_S = 3.0  # seconds for a look at the certificate that a server shows
@@ -27,7 +27,7 @@ FETCH_TIMEOUT_S = 3.0  # seconds for a look at the certificate that a server sho
 
 def new_ca_command(folder: Path) -> str:
     """The command that makes a new CA in the folder of one that is lost or has ended."""
-    return f"(cd {shlex.quote(str(folder))} && rm -f ca.crt ca.key revoked.crl) && python -m identity init"
+    return f"(cd {shlex.quote(str(folder))} && rm -f ca.crt ca.key revoked.crl) && vitalflow identity init"
 
 
 @lru_cache(maxsize=16)  # thousands of devices of one process share one
@@ -108,7 +108,7 @@ def _describe_verification_error(
         names = "" if shown is None else f" but for {', '.join(_subject_names(shown))}"
         return (
             f"its certificate is not for {host}{names}; use one of its names, or add this one to "
-            "VITALFLOW_BROKER_HOSTNAMES and make a new one: python -m identity init"
+            "VITALFLOW_BROKER_HOSTNAMES and make a new one: vitalflow identity init"
         )
     if error.verify_code == EXPIRED:
         ended = "" if shown is None else f" on {shown.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Command line `python -m sql`: create, update and inspect the database."""
+"""Command line `vitalflow db`: create, update and inspect the database."""
 
 import os
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ from vitals.errors import PermanentError, exit_on_error
 
 MIN_PASSWORD_LENGTH = 12  # characters
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 class SqlSettings(DatabaseSettings):
     """The database as its owner, the two logins that migrate creates, and the retention periods."""
 
-    database_url: DatabaseUrl = Field(description="The database as its owner; only `python -m sql` uses it.")
+    database_url: DatabaseUrl = Field(description="The database as its owner; only `vitalflow db` uses it.")
     ingest_url: DatabaseUrl | None = Field(None, description="The database as vitalflow_ingest.")
     reader_url: DatabaseUrl | None = Field(
         None, description="The database as vitalflow_reader: Grafana, station, psql."
@@ -69,7 +69,7 @@ def migrate() -> None:
     and refresh, and gives the roles vitalflow_ingest and vitalflow_reader the passwords in VITALFLOW_INGEST_URL and
     VITALFLOW_READER_URL.
     """
-    with exit_on_error("vitalflow sql"):
+    with exit_on_error("vitalflow db"):
         settings = SqlSettings.read(os.environ)
         retention = settings.retention
         urls = {INGEST_ROLE: settings.ingest_url, READER_ROLE: settings.reader_url}
@@ -82,7 +82,7 @@ def migrate() -> None:
 @app.command()
 def status() -> None:
     """Show edition, sizes, columnstore, jobs with their last run, and late readings."""
-    with exit_on_error("vitalflow sql"), _migrated() as connection:
+    with exit_on_error("vitalflow db"), _migrated() as connection:
         for line in status_lines(connection):
             print(line)
 
@@ -96,7 +96,7 @@ def backfill(
 
     Only needed for rows that were not written by ingest, or after the refresh policies were disabled.
     """
-    with exit_on_error("vitalflow sql"):
+    with exit_on_error("vitalflow db"):
         start = _parse_time("--from", since)
         end = datetime.now(UTC) if until is None else _parse_time("--to", until)
         with _migrated() as connection:
@@ -123,7 +123,7 @@ def grant_ward(
     It can query the same tables, views and functions as vitalflow_reader and gets the rows of its wards only, so
     dashboards work unchanged. Prints the URL to connect with.
     """
-    with exit_on_error("vitalflow sql"), _migrated() as connection:
+    with exit_on_error("vitalflow db"), _migrated() as connection:
         generated = sql.wards.grant_ward(
             connection, name, ward, None if password_file is None else _password(password_file)
         )
@@ -139,7 +139,7 @@ def revoke_ward(
     ward: Annotated[list[str] | None, typer.Option(help="A ward to revoke; default: all, and the login.")] = None,
 ) -> None:
     """Revoke wards from a login, or drop the login and disconnect it."""
-    with exit_on_error("vitalflow sql"), _migrated() as connection:
+    with exit_on_error("vitalflow db"), _migrated() as connection:
         if sql.wards.revoke_ward(connection, name, ward or []):
             print(f"{name} is dropped")
         else:
@@ -149,7 +149,7 @@ def revoke_ward(
 @app.command()
 def wards() -> None:
     """List the logins that read only some wards, with their wards."""
-    with exit_on_error("vitalflow sql"), _migrated() as connection:
+    with exit_on_error("vitalflow db"), _migrated() as connection:
         for name, read in wards_of(connection).items():
             print(f"{name:<24} {', '.join(read) or 'no ward'}")
 
@@ -183,7 +183,7 @@ def _migrated() -> Iterator[Connection]:
             yield connection
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction) as error:
             message = str(error).partition("\n")[0]
-            raise PermanentError(f"{message}; run python -m sql migrate") from error
+            raise PermanentError(f"{message}; run vitalflow db migrate") from error
         except psycopg.Error as error:
             raise PermanentError(f"the database: {' '.join(str(error).split())}") from error
 

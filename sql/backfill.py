@@ -23,7 +23,7 @@ def continue_backfills(connection: Connection, log: Log) -> None:
         assert isinstance(until, datetime)
         log(f"adding the readings since {_minute(done_to)} to the rollups")
         for day, end in days(done_to, until):
-            _refresh(connection, day, end, "run python -m sql migrate again")
+            _refresh(connection, day, end, "run vitalflow db migrate again")
             connection.execute("UPDATE vitalflow_backfill SET done_to = %s WHERE id = %s", [end, number])
             log(f"rollups refreshed from {_minute(day)} to {_minute(end)}")
         connection.execute("DELETE FROM vitalflow_backfill WHERE id = %s", [number])

@@ -125,7 +125,7 @@ def find_edition(connection: Connection) -> Edition:
         " FROM pg_extension WHERE extname = 'timescaledb'"
     ).fetchone()
     if row is None:
-        raise PermanentError("the extension timescaledb is not in this database; run python -m sql migrate")
+        raise PermanentError("the extension timescaledb is not in this database; run vitalflow db migrate")
     if row[0] is None:
         raise PermanentError(NOT_LOADED)
     return Edition(row[0] == "timescale", str(row[1]), str(row[2]).split()[0])

@@ -1,4 +1,4 @@
-"""Report what a database holds and whether its jobs work, for `python -m sql status`. Reads only."""
+"""Report what a database holds and whether its jobs work, for `vitalflow db status`. Reads only."""
 
 from collections.abc import Iterator
 
@@ -36,4 +36,4 @@ def status(connection: Connection) -> Iterator[str]:
             f"last {last_at or 'never'}"
         )
     for done_to, until in connection.execute("SELECT done_to, until FROM vitalflow_backfill ORDER BY id"):
-        yield f"backfill           unfinished: {done_to} to {until}; run python -m sql migrate"
+        yield f"backfill           unfinished: {done_to} to {until}; run vitalflow db migrate"

@@ -1,4 +1,4 @@
-"""Logins that read some wards only: `python -m sql grant-ward`, `revoke-ward`, `wards`.
+"""Logins that read some wards only: `vitalflow db grant-ward`, `revoke-ward`, `wards`.
 
 Each is a member of vitalflow_ward_reader, which may read the views of the schema by_ward and no other patient data.
 The wards that these views show are the rows of `reader_ward`. See sql/repeatable/85_by_ward.sql.
@@ -69,7 +69,7 @@ def revoke_ward(connection: Connection, role: str, wards: Sequence[str]) -> bool
     is not a ward reader or does not read one of the wards.
     """
     if not is_ward_reader(connection, role):
-        raise PermanentError(f"no ward reader {role!r}; `python -m sql wards` lists them")
+        raise PermanentError(f"no ward reader {role!r}; `vitalflow db wards` lists them")
     with connection.transaction():
         known = wards_of(connection).get(role, [])
         for ward in wards:

@@ -1,4 +1,4 @@
-"""The command line of the stack: `python -m stack`. Options and printing; the work is in the other modules."""
+"""The command line of the stack: `vitalflow dev`. Options and printing; the work is in the other modules."""
 
 import signal
 import sys
@@ -17,7 +17,7 @@ from stack.programs import STACK, find, set_up
 from stack.supervisor import Supervisor
 from vitals.errors import exit_on_error
 
-PROGRAM = "vitalflow stack"
+PROGRAM = "vitalflow dev"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -30,21 +30,21 @@ PortBase = Annotated[
 @app.callback(
     epilog="""Examples:
 
-    python -m stack setup
+    vitalflow dev setup
 
-    python -m stack up --detach --devices 5
+    vitalflow dev up --detach --devices 5
 
-    eval "$(python -m stack env)"
+    eval "$(vitalflow dev env)"
 
     psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"
 
     mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/alerts/#"
 
-    python -m alerts watch
+    vitalflow alerts watch
 
-    python -m stack logs ingest -f
+    vitalflow dev logs ingest -f
 
-    python -m stack down --wipe
+    vitalflow dev down --wipe
     """
 )
 def about(
@@ -107,20 +107,20 @@ def status(context: typer.Context) -> None:
     home: Home = context.obj
     state = home.state()
     if state is None:
-        typer.echo("down; `python -m stack up --detach` starts everything")
+        typer.echo("down; `vitalflow dev up --detach` starts everything")
         raise typer.Exit(1)
     used = report.uses(report.expected(state))
     Console(highlight=False).print(report.table(state, used))
     typer.echo(report.rows(home, state))
     if state.supervisor.name not in used:
-        typer.echo("the supervisor was killed: `python -m stack down` stops what it left, `up` starts everything anew")
+        typer.echo("the supervisor was killed: `vitalflow dev down` stops what it left, `up` starts everything anew")
     well = state.up and all(running.name in used and running.serves for running in report.expected(state))
     raise typer.Exit(0 if well else 1)
 
 
 @app.command()
 def env(context: typer.Context) -> None:
-    """Print where everything is, for: eval "$(python -m stack env)"."""
+    """Print where everything is, for: eval "$(vitalflow dev env)"."""
     typer.echo(shell.exports(context.obj))
 
 

@@ -41,12 +41,12 @@ def up_in_background(home: Home, devices: int, port_base: int) -> None:
     deadline = time.monotonic() + UP_TIMEOUT
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise PermanentError(told.read_text(errors="replace").strip().removeprefix("vitalflow stack: "))
+            raise PermanentError(told.read_text(errors="replace").strip().removeprefix("vitalflow dev: "))
         state = home.state()
         if state is not None and state.supervisor.pid == process.pid and state.up:
             return
         time.sleep(LOOK)
-    raise TransientError(f"the stack is not up after {UP_TIMEOUT:.0f} s; see `python -m stack logs supervisor`")
+    raise TransientError(f"the stack is not up after {UP_TIMEOUT:.0f} s; see `vitalflow dev logs supervisor`")
 
 
 def down(home: Home, wipe: bool, say: Say) -> None:
@@ -61,7 +61,7 @@ def down(home: Home, wipe: bool, say: Say) -> None:
         while home.locked() or find(state.supervisor) is not None:
             if time.monotonic() > deadline:
                 raise TransientError(
-                    f"the stack still runs after {DOWN_TIMEOUT:.0f} s; see `python -m stack logs supervisor`"
+                    f"the stack still runs after {DOWN_TIMEOUT:.0f} s; see `vitalflow dev logs supervisor`"
                 )
             time.sleep(LOOK)
         ended = True
@@ -79,7 +79,7 @@ def lines(home: Home, name: str, follow: bool) -> Iterator[str]:
     if name not in NAMES:
         raise PermanentError(f"there is no log called {name!r}; there are {', '.join(NAMES)}")
     if not log.exists():
-        raise PermanentError(f"{name} has no log yet; `python -m stack up --detach` starts it")
+        raise PermanentError(f"{name} has no log yet; `vitalflow dev up --detach` starts it")
     with suppress(KeyboardInterrupt):
         while True:
             with log.open(errors="replace") as file:

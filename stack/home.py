@@ -173,7 +173,7 @@ class Home:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise PermanentError(
-                    "a stack is already running here: `python -m stack status` shows it, `python -m stack down` ends it"
+                    "a stack is already running here: `vitalflow dev status` shows it, `vitalflow dev down` ends it"
                 ) from None
             yield
 

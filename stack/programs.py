@@ -96,7 +96,7 @@ def find() -> Programs:
         if plugin is not None:
             return Programs(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", plugin, bin_folder)
     raise PermanentError(
-        "no recent Mosquitto and PostgreSQL with TimescaleDB here yet: run `python -m stack setup` first"
+        "no recent Mosquitto and PostgreSQL with TimescaleDB here yet: run `vitalflow dev setup` first"
     )
 
 

@@ -5,7 +5,6 @@ see the person's files, terminal and pipes, which a chrooted psql would not.
 """
 
 import shlex
-import sys
 from pathlib import Path
 
 from identity.authority import write_secret
@@ -15,6 +14,7 @@ from stack.plan import WARD, Ports, addresses
 from stack.programs import Programs
 from vitals.alert import Alert
 from vitals.errors import PermanentError
+from vitals.program import vitalflow_command
 
 ACKNOWLEDGE = '{"by":"me","action":"acknowledge"}'
 CLIENTS = ("psql", "mosquitto_sub", "mosquitto_pub")
@@ -75,7 +75,7 @@ def _one(root: Path, pattern: str) -> Path:
     found = sorted(root.glob(pattern))
     if not found:
         raise PermanentError(
-            f"{root} is not a complete Debian: it has no {pattern}; delete it and run `python -m stack setup`"
+            f"{root} is not a complete Debian: it has no {pattern}; delete it and run `vitalflow dev setup`"
         )
     return found[0]
 
@@ -84,7 +84,7 @@ def exports(home: Home) -> str:
     """The lines for `eval`. The clients come first on the PATH: an older psql fits a newer server badly."""
     state, secrets = home.state(), home.secrets()
     if state is None or secrets is None:
-        raise PermanentError("no stack is running here; `python -m stack up --detach` starts one")
+        raise PermanentError("no stack is running here; `vitalflow dev up --detach` starts one")
     lines = [
         f"export {name}={shlex.quote(url)}" for name, url in addresses(Ports(state.port_base), secrets, home).items()
     ]
@@ -95,11 +95,7 @@ def exports(home: Home) -> str:
 
 def closer() -> str:
     """The line that brings the exports into a shell, with the very Python that runs us."""
-    return f'eval "$({_python()} -m stack env)"'
-
-
-def _python() -> str:
-    return shlex.quote(str(_from_here(Path(sys.executable))))
+    return f'eval "$({vitalflow_command()} dev env)"'
 
 
 def _from_here(path: Path) -> Path:
@@ -111,7 +107,7 @@ def looks() -> list[str]:
     return [
         'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',
         "mosquitto_sub -v -t 'vitalflow/alerts/#'",
-        f"{_python()} -m alerts watch",
+        f"{vitalflow_command()} alerts watch",
     ]
 
 
@@ -129,6 +125,6 @@ def short_looks() -> list[str]:
     """The same for a small terminal: three lines of at most 80."""
     return [
         f"{closer()}  in another terminal, here, and then",
-        f'psql "$VITALFLOW_READER_URL"  or  {_python()} -m alerts watch  or',
+        f'psql "$VITALFLOW_READER_URL"  or  {vitalflow_command()} alerts watch  or',
         "mosquitto_sub -v -t 'vitalflow/alerts/#'",
     ]

@@ -188,7 +188,7 @@ class Supervisor:
                 migrating.wait()
                 raise Stopped
         if migrating.returncode != 0:
-            raise PermanentError(f"python -m sql migrate ended with {told(migrating.returncode)}:\n{tail(log)}")
+            raise PermanentError(f"vitalflow db migrate ended with {told(migrating.returncode)}:\n{tail(log)}")
         self.say(step(MIGRATE.name, "the schema is in place", time.monotonic() - began))
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""`python -m station`: options, settings, start."""
+"""`vitalflow station`: options, settings, start."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command(
     epilog="""Examples:
 
-    VITALFLOW_MQTT_URL=mqtts://station@broker:8883 VITALFLOW_MQTT_PASSWORD_FILE=password python -m station
+    VITALFLOW_MQTT_URL=mqtts://station@broker:8883 VITALFLOW_MQTT_PASSWORD_FILE=password vitalflow station
 
     curl --user ada http://127.0.0.1:8080/api/ward
     """
@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """The live ward in a browser, at http://127.0.0.1:8080.
 
-    People sign in with the name and password that `python -m identity enroll-person` gives them; the broker says what
+    People sign in with the name and password that `vitalflow user add` gives them; the broker says what
     each may see and do. Trends and past alerts come from the database, where VITALFLOW_READER_URL names one. Its
     settings are environment variables, all listed in .env.example.
     """

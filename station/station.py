@@ -28,10 +28,10 @@ from station.views import Views
 from station.ward import Ward
 from station.web import web
 from vitals.errors import PermanentError
+from vitals.version import VERSION
 
 log = logging.getLogger("station")
 
-VERSION = "0.1.0"
 FRAME_S = 0.2  # seconds between two frames: what a reading waits here, at most
 EXPIRE_INTERVAL_S = 5.0  # seconds between two looks for logins that nobody uses
 # What the kernel may hold for a browser that does not read. Little: it would be old when it is read.

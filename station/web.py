@@ -31,7 +31,7 @@ def web(
         title="VitalFlow station",
         version=version,
         description="The live ward, read-only, for who is signed in: HTTP Basic with the name and password of "
-        "`python -m identity enroll-person`. Trends come from the database; everything else is what the broker told.",
+        "`vitalflow user add`. Trends come from the database; everything else is what the broker told.",
         docs_url=None,
         redoc_url=None,
     )

@@ -57,7 +57,7 @@ for_s = 3
 
 
 class AlertsProcess(ServiceProcess):
-    """`python -m alerts run` with rules of its own, its log and its metrics port."""
+    """`vitalflow alerts run` with rules of its own, its log and its metrics port."""
 
     def __init__(self, mqtt_url: str, folder: Path, **settings: object) -> None:
         log = folder / f"alerts-{uuid.uuid4().hex[:6]}.log"

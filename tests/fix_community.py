@@ -57,7 +57,7 @@ def community_url(make_community: MakeCommunity) -> Iterator[str]:
 
 @pytest.fixture
 def community(community_url: str) -> Db:
-    """The same with its three logins, which `python -m sql migrate` is still to make."""
+    """The same with its three logins, which `vitalflow db migrate` is still to make."""
     return community_db(community_url)
 
 

@@ -16,7 +16,7 @@ from tests.fix_servers import Db
 
 
 class IngestProcess(ServiceProcess):
-    """`python -m ingest` with its settings, its log and its metrics."""
+    """`vitalflow ingest` with its settings, its log and its metrics."""
 
     def __init__(self, mqtt_url: str, db_url: str, log: Path, **settings: object) -> None:
         self.metrics_port = free_port()

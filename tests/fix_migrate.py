@@ -1,4 +1,4 @@
-"""`python -m sql migrate` as a process, and an empty database for it.
+"""`vitalflow db migrate` as a process, and an empty database for it.
 
 It runs from this checkout, or from a copy of its rooms that a test may edit.
 """
@@ -39,9 +39,9 @@ class Ended:
     def expect_sentence(self) -> str:
         """Its one sentence of complaint; fails where it did not end with exit code 2 and exactly that."""
         assert self.code == 2, f"exit code {self.code}\n{self.out}\n{self.err}"
-        assert self.err.startswith("vitalflow sql: "), self.err
+        assert self.err.startswith("vitalflow db: "), self.err
         assert self.err.count("\n") == 1, self.err
-        return self.err.removeprefix("vitalflow sql: ").strip()
+        return self.err.removeprefix("vitalflow db: ").strip()
 
 
 def settings_of(db: Db) -> dict[str, str]:
@@ -56,7 +56,7 @@ def settings_of(db: Db) -> dict[str, str]:
 def start_migrate(
     settings: Mapping[str, str], checkout: Path = CHECKOUT, command: Sequence[str] = ("migrate",)
 ) -> subprocess.Popen[str]:
-    """Start it, or another command of `python -m sql`, with exactly these settings and do not wait."""
+    """Start it, or another command of `vitalflow db`, with exactly these settings and do not wait."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
     return subprocess.Popen(
         [sys.executable, "-m", "sql", *command],

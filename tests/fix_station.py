@@ -53,7 +53,7 @@ Answer = tuple[int, Any, Message]
 
 
 class StationProcess(ServiceProcess):
-    """`python -m station` on a port of its own. It misses no service unless told to."""
+    """`vitalflow station` on a port of its own. It misses no service unless told to."""
 
     def __init__(self, mqtt_url: str, folder: Path, **settings: object) -> None:
         self.port = free_port()

@@ -77,7 +77,7 @@ class World:
         write_secret(self.folder / f"{name}.key", pair.key)
 
     def stack(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """`python -m stack` in this world."""
+        """`vitalflow dev` in this world."""
         line = [sys.executable, "-m", "stack", "--home", str(self.home.folder), *arguments]
         return subprocess.run(line, cwd=CHECKOUT, capture_output=True, text=True, timeout=180, check=False)
 
@@ -121,7 +121,7 @@ def populate(world: World) -> None:
 
 
 def devices(world: World, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """`python -m devices` as the one who enrols."""
+    """`vitalflow devices` as the one who enrols."""
     told = world.stack("env").stdout
     environ = dict(os.environ)
     for line in told.splitlines():

@@ -2,7 +2,7 @@
 
 On `alert-commands/{ward}/{device}/{rule}`, and from a user of the broker one level further down, `.../{rule}/{person}`.
 
-`python -m alerts watch` and the station encode here; the worker decodes and carries it out, or refuses.
+`vitalflow alerts watch` and the station encode here; the worker decodes and carries it out, or refuses.
 """
 
 from datetime import datetime

@@ -1,4 +1,4 @@
--- The roles. `python -m sql migrate` sets their passwords from the settings; 90_grants.sql grants their privileges.
+-- The roles. `vitalflow db migrate` sets their passwords from the settings; 90_grants.sql grants their privileges.
 --
 -- vitalflow_ingest        inserts readings; cannot read, change or delete them
 -- vitalflow_reader        reads everything

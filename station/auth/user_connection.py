@@ -161,9 +161,7 @@ class UserConnection:
         filters = [self._topics.service("+"), *self._filters("+")]
         may_hear, *granted = await _subscribe_granted(client, filters)
         if not may_hear:
-            raise InvalidCredentials(
-                f"{self.name[:60]!r} may see no ward; `python -m identity enroll-person` lets people in"
-            )
+            raise InvalidCredentials(f"{self.name[:60]!r} may see no ward; `vitalflow user add` lets people in")
         self._asked = set()
         viewable = ALL_WARDS if all(granted[:-1]) else NO_WARDS
         actionable = ALL_WARDS if all(granted) else NO_WARDS

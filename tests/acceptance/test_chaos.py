@@ -12,7 +12,7 @@ from tests.fix_counts import Counted
 pytestmark = pytest.mark.slow
 
 SECONDS = 60
-# `disk` takes root and a mount: `python -m bench chaos` does it where it may.
+# `disk` takes root and a mount: `vitalflow bench chaos` does it where it may.
 VICTIMS = ("ingest", "alerts", "broker", "database", "devices", "links")
 
 

@@ -1,4 +1,4 @@
-"""`python -m stack` as a person uses it: real processes, killed for real, on free ports and in a folder of its own."""
+"""`vitalflow dev` as a person uses it: real processes, killed for real, on free ports and in a folder of its own."""
 
 import os
 import re

@@ -128,7 +128,7 @@ def test_another_patient_on_the_device_has_none_of_the_last_ones_values(
 def test_forty_beds_are_on_the_screen_within_half_a_second_and_nothing_goes_wrong(
     broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
 ) -> None:
-    """The short version; a minute of it with the page's memory is in `python -m bench station`."""
+    """The short version; a minute of it with the page's memory is in `vitalflow bench station`."""
     station, person = make_station(broker.url), make_person(broker.port)
     wall, phone = (
         make_screen(viewport={"width": 1920, "height": 1080}),

@@ -1,4 +1,4 @@
-"""`python -m sql migrate` on the Community edition: the same files, the same result."""
+"""`vitalflow db migrate` on the Community edition: the same files, the same result."""
 
 from datetime import UTC, datetime
 

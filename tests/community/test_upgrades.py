@@ -152,7 +152,7 @@ def test_a_backfill_that_stops_says_how_far_it_came_and_goes_on_from_there(commu
     refresh.write_text(refresh.read_text().replace(first_step, full + first_step))
     told = migrate(community, checkout).expect_sentence()
     assert f"the rollups are refreshed up to {stop:%Y-%m-%d} 00:00Z, then: the disk is full" in told
-    assert "run python -m sql migrate again" in told
+    assert "run vitalflow db migrate again" in told
     status = end(start_migrate(settings_of(community), command=["status"])).expect_success()
     assert "backfill           unfinished" in status
     assert readings_in_rollups(community) == [ROWS] * 3  # what is not taken in yet is computed when asked
@@ -205,7 +205,7 @@ def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
 
 def test_status_tells_sizes_columnstore_and_jobs(community: Db) -> None:
     assert (
-        "run python -m sql migrate" in end(start_migrate(settings_of(community), command=["status"])).expect_sentence()
+        "run vitalflow db migrate" in end(start_migrate(settings_of(community), command=["status"])).expect_sentence()
     )
     migrate(community).expect_success()
     hold_jobs(community)

@@ -50,7 +50,7 @@ def test_a_new_database_has_the_sign(
     broker: BrokerServer, empty: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(empty, checkout).expect_success()
-    monkeypatch.chdir(checkout)  # where `python -m ingest` finds its rooms
+    monkeypatch.chdir(checkout)  # where `vitalflow ingest` finds its rooms
     make_ingest(broker.url, empty)
     send(broker, 1)
     send(broker, 2, etco2=None, heart_rate=80, sensor_off=["etco2"])

@@ -1,4 +1,4 @@
-"""`python -m alerts watch` as a person has it: in a terminal, with keys, on a real broker with a real worker."""
+"""`vitalflow alerts watch` as a person has it: in a terminal, with keys, on a real broker with a real worker."""
 
 import fcntl
 import os

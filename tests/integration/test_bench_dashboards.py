@@ -1,4 +1,4 @@
-"""What `python -m bench queries` says of the dashboards, on a small ward of the Apache edition."""
+"""What `vitalflow bench queries` says of the dashboards, on a small ward of the Apache edition."""
 
 from datetime import timedelta
 

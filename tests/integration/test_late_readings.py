@@ -82,7 +82,7 @@ def test_readings_that_cannot_be_noted_are_stored_all_the_same(
     send(broker, (1, NOW), (2, NOW - timedelta(days=3)))
     eventually(partial(count_is, community, 2), 10, "both readings")
     assert "late readings are stored, but not recorded for the rollups: permission denied" in ingest.said()
-    assert "python -m sql backfill --from" in ingest.said()
+    assert "vitalflow db backfill --from" in ingest.said()
 
 
 def test_nothing_is_noted_where_rollups_are_computed_when_asked(

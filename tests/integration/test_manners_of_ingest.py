@@ -137,7 +137,7 @@ def test_a_database_that_is_not_migrated_is_waited_for_and_the_command_is_named(
     empty = db_of(database, name)
     ingest = make_ingest(broker.url, empty)
     send(broker.port, "vitalflow/vitals/w/d", a_reading())
-    eventually(lambda: "run: python -m sql migrate" in ingest.said(), 10, "a sentence")
+    eventually(lambda: "run: vitalflow db migrate" in ingest.said(), 10, "a sentence")
     with connect(empty.owner_url) as connection:
         migrate(connection, {}, lambda _: None)
     eventually(lambda: empty.count() == 1, 10, "the reading, with no restart")
@@ -157,7 +157,7 @@ def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_an
         ingest = make_ingest(broker.url, new)
         assert ingest.metric("mqtt_connected") == 1
         send(broker.port, "vitalflow/vitals/w/d", a_reading())
-        eventually(lambda: "its logins are made by: python -m sql migrate" in ingest.said(), 10, "a sentence")
+        eventually(lambda: "its logins are made by: vitalflow db migrate" in ingest.said(), 10, "a sentence")
         assert ingest.metric("database_blocked") == 1
         with connect(new.owner_url) as connection:
             migrate(connection, logins(server, OWNER), lambda _: None)

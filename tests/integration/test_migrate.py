@@ -1,4 +1,4 @@
-"""`python -m sql migrate` on a real server: what it makes, what it refuses, and in which words."""
+"""`vitalflow db migrate` on a real server: what it makes, what it refuses, and in which words."""
 
 import dataclasses
 import subprocess

@@ -1,4 +1,4 @@
-"""`python -m alerts replay` over the hypertable: the same engine, the same figures, read as vitalflow_reader."""
+"""`vitalflow alerts replay` over the hypertable: the same engine, the same figures, read as vitalflow_reader."""
 
 import json
 import os

@@ -12,6 +12,7 @@ from station import api_models
 from tests.fix_alerts import MakeAlerts, Person
 from tests.fix_servers import Db, eventually
 from tests.fix_station import MakeStation, StationProcess, basic
+from vitals.version import VERSION
 
 MakePerson = Callable[[int], Person]
 
@@ -89,7 +90,7 @@ def test_the_description_names_every_path_and_no_page_fetches_anything_from_else
         assert status == 200
         assert "<html" in page
         assert "//" not in page
-    assert get(station, "/healthz")[1] == {"status": "ok", "version": "0.1.0", "away": []}
+    assert get(station, "/healthz")[1] == {"status": "ok", "version": VERSION, "away": []}
     assert "vitalflow_station_mqtt_connections_total 1.0" in station.ask("GET", "/metrics")[1]
     assert get(station, "/api/ward", Host="evil.example")[0] == 421
 

@@ -315,7 +315,7 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
     assert station.ask("GET", "/api/ward", Cookie=cookies["grace"])[0] == 200
     with control(own_secured.broker("admin")) as gate:
         users = [User("grace", Kind.PERSON, "icu-1", "another word")]
-        enroll(gate, users, own_secured.doors.topics, by="a test", now=datetime.now(UTC), again=True)
+        enroll(gate, users, own_secured.doors.topics, by="a test", now=datetime.now(UTC), rotate_password=True)
     streams["grace"].until(lambda event, _: event == "logged_out", 5)
 
 

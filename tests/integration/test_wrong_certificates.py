@@ -30,7 +30,7 @@ PROGRAMS = {
     "station": ["station"],
 }
 SERVICES = ("devices simulate", "ingest", "alerts run", "alerts watch")  # what may have a certificate of its own
-MAKE_A_PAIR = "python -m devices enroll bed-1 --ward WARD --certificate --again"
+MAKE_A_PAIR = "vitalflow devices enroll bed-1 --ward WARD --certificate --rotate-password"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def test_a_wrong_ca_or_a_wrong_name_is_told_by_every_program_that_connects(groun
     wrong: list[tuple[dict[str, object], str, str]] = [
         ({"mqtt_ca": key}, f"{key} is a private key; expected the certificate of the CA", "export VITALFLOW_MQTT_CA="),
         ({"mqtt_ca": another}, f"was not made by the CA in {another}", f".stack/identity/ca.crt {another}"),
-        ({"url": nobody}, "its certificate is not for 127.1", "make a new one: python -m identity init"),
+        ({"url": nobody}, "its certificate is not for 127.1", "make a new one: vitalflow identity init"),
     ]
     for settings, is_wrong, mends in wrong:
         (told,) = [line for line in ground.says(program, is_wrong, **settings).splitlines() if is_wrong in line]
@@ -133,5 +133,5 @@ def test_a_certificate_that_the_broker_refuses_is_named(ground: Ground) -> None:
     write_secret(key, made.key)
     url = f"mqtts://127.0.0.1:{ground.secured.doors.ways.certificates}"
     for program in ("devices simulate", "ingest"):
-        sentence = f"if it refuses {certificate} (revoked, or of another CA): python -m devices enroll"
+        sentence = f"if it refuses {certificate} (revoked, or of another CA): vitalflow devices enroll"
         assert sentence in ground.says(program, sentence, url=url, mqtt_certificate=certificate, mqtt_key=key)

@@ -1,4 +1,4 @@
-"""`python -m bench` on the command line: what is wrong with an option is told in one sentence."""
+"""`vitalflow bench` on the command line: what is wrong with an option is told in one sentence."""
 
 import subprocess
 import sys

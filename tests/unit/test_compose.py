@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from identity.furnishing import HEALTH, MEMBERS
 from stack.envfile import CA, MADE, NAMES, USERS, VARIABLES, urls
 from stack.programs import CHECKOUT
 from vitals.settings import EXAMPLE
+from vitals.version import VERSION
 
 TEXT = (CHECKOUT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -25,7 +25,17 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 ENROLS = ["identity", "enroll-simulated"]
 OURS = [*ENROLS, "renewal", "migrate", "ingest", "alerts", "station", "devices"]
-ROOMS = ["vitals", "mqtt", "devices", "ingest", "alerts", "identity", "station", "sql"]  # what the image holds
+ROOMS = [
+    "vitals",
+    "mqtt",
+    "devices",
+    "ingest",
+    "alerts",
+    "identity",
+    "station",
+    "sql",
+    "vitalflow",
+]  # what the image holds
 
 # What the shell would fill in: ${NAME}, ${NAME:?sentence}; $$ is a dollar sign for the container.
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(:\?[^}]*)?\}")
@@ -117,9 +127,8 @@ def test_the_broker_has_the_configuration_of_the_stack_and_the_memory_that_it_co
 
 
 def test_images_are_exact_and_ours_has_the_version_of_the_project() -> None:
-    version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
     images = {name: service["image"] for name, service in SERVICES.items()}
-    assert {images[name] for name in OURS} == {f"vitalflow:{version}"}
+    assert {images[name] for name in OURS} == {f"vitalflow:{VERSION}"}
     assert images["preflight"] == images["db"], "it must know the database's own major version"
     for image in images.values():
         assert re.fullmatch(r"[\w/-]+:\d+\.\d+\.\d+(-pg\d+)?", image), image

@@ -1,4 +1,4 @@
-"""`python -m devices`: whatever is wrong is told in one sentence with exit code 2, never in a traceback."""
+"""`vitalflow devices`: whatever is wrong is told in one sentence with exit code 2, never in a traceback."""
 
 import os
 import signal
@@ -81,5 +81,5 @@ def test_a_signal_ends_it_tidily(how: signal.Signals, code: int) -> None:
 
 
 def test_help_teaches_with_examples() -> None:
-    assert "python -m devices simulate --count 2000" in devices("simulate", "--help").stdout
-    assert "python -m devices replay recordings/*.csv" in devices("replay", "--help").stdout
+    assert "vitalflow devices simulate --count 2000" in devices("simulate", "--help").stdout
+    assert "vitalflow devices replay recordings/*.csv" in devices("replay", "--help").stdout

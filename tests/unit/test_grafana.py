@@ -1,4 +1,4 @@
-"""What Grafana makes of a query, and what it can draw of an answer: the rules that `python -m grafana check` knows."""
+"""What Grafana makes of a query, and what it can draw of an answer: the rules that `vitalflow grafana check` knows."""
 
 from datetime import UTC, datetime, timedelta
 

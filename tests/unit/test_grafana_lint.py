@@ -1,4 +1,4 @@
-"""`python -m grafana check` without a database: the dashboards as they are pass, and each mistake is found."""
+"""`vitalflow grafana check` without a database: the dashboards as they are pass, and each mistake is found."""
 
 import copy
 import json

@@ -84,7 +84,7 @@ def test_a_certificate_for_another_name_says_for_which_it_is(authority: Authorit
     pair = ca.sign_server(authority.open(NOW), ["ward-7.example", "10.0.0.7"], NOW)
     said = fails(authority, pair)
     assert said.startswith("its certificate is not for 127.0.0.1 but for ward-7.example, 10.0.0.7; ")
-    assert said.endswith("add this one to VITALFLOW_BROKER_HOSTNAMES and make a new one: python -m identity init")
+    assert said.endswith("add this one to VITALFLOW_BROKER_HOSTNAMES and make a new one: vitalflow identity init")
 
 
 def test_an_expired_certificate_says_since_when(authority: Authority) -> None:
@@ -166,7 +166,7 @@ def test_an_expired_certificate_of_our_own_says_how_to_make_a_new_one(authority:
     write_public(crt, pair.certificate)
     write_secret(key, pair.key)
     with pytest.raises(
-        PermanentError, match=f"{crt} has expired on .*python -m devices enroll bed-1 --ward WARD --certificate"
+        PermanentError, match=f"{crt} has expired on .*vitalflow devices enroll bed-1 --ward WARD --certificate"
     ):
         tls.client_context(authority.certificate, crt, key)
 
@@ -211,7 +211,7 @@ def test_the_check_finds_nothing_wrong_with_what_we_make_and_names_each_mistake(
 
 
 def test_what_the_check_says_mends_each_mistake(authority: Authority) -> None:
-    """`python -m identity init` is what a sentence names: after it, nothing is wrong any more."""
+    """`vitalflow identity init` is what a sentence names: after it, nothing is wrong any more."""
     folder = authority.folder
     crt, key = folder / "broker.crt", folder / "broker.key"
     another = ca.sign_server(authority.open(NOW), NAMES, NOW)
@@ -230,14 +230,14 @@ def test_what_the_check_says_mends_each_mistake(authority: Authority) -> None:
         torn(path, content)
         (told,) = mistakes(folder, NAMES, NOW)
         assert told.startswith(said)
-        assert told.endswith("python -m identity init")
+        assert told.endswith("vitalflow identity init")
         authority.server("broker", NAMES, NOW)  # which is what it does
         assert list(mistakes(folder, NAMES, NOW)) == []
 
 
 def test_a_ca_that_is_lost_or_has_ended_is_told_with_the_commands_that_make_a_new_one(authority: Authority) -> None:
     folder = authority.folder
-    mends = f"(cd {folder} && rm -f ca.crt ca.key revoked.crl) && python -m identity init"
+    mends = f"(cd {folder} && rm -f ca.crt ca.key revoked.crl) && vitalflow identity init"
     good = (folder / "ca.key").read_bytes()
     write_secret(folder / "ca.key", ca.new_ca("x", NOW).key)
     (told,) = mistakes(folder, NAMES, NOW)

@@ -1,4 +1,4 @@
-"""`python -m alerts watch` without terminal and broker: what it knows, what a key asks, what a person reads."""
+"""`vitalflow alerts watch` without terminal and broker: what it knows, what a key asks, what a person reads."""
 
 import json
 from datetime import datetime, timedelta

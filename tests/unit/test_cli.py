@@ -1,0 +1,87 @@
+"""The command `vitalflow`: its help, its groups, and what an unknown command is answered."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from importlib import import_module
+
+import pytest
+from typer.main import get_command
+
+from stack.programs import CHECKOUT
+from vitalflow.cli import GROUPS
+from vitals.version import VERSION
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("VITALFLOW_")}
+    line = [sys.executable, "-m", *words]
+    return subprocess.run(line, cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_the_help_lists_every_group_within_half_a_second_and_loads_none() -> None:
+    before = os.times()
+    shown = run("vitalflow", "--help")
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    assert spent < 0.5, "seconds of processor"
+    assert shown.returncode == 0
+    for name, group in GROUPS.items():
+        assert f"\n  {name} " in shown.stdout
+        assert f"{group.section}:\n" in shown.stdout
+    loads = (
+        "import sys; from vitalflow.cli import app\ntry: app(['--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", loads], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert not set(done.stderr.split()) & {group.package for group in GROUPS.values()}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_shows_the_same_help_in_both_ways_under_its_own_name(name: str) -> None:
+    group = GROUPS[name]
+    words = [group.package, *(["user"] if name == "user" else [])]
+    ours, direct = run("vitalflow", name, "--help"), run(*words, "--help")
+    assert (ours.returncode, direct.returncode) == (0, 0)
+    (usage, *rest), (direct_usage, *direct_rest) = ours.stdout.strip().split("\n"), direct.stdout.strip().split("\n")
+    assert f"vitalflow {name} [OPTIONS]" in usage
+    assert f"python -m {' '.join(words)} [OPTIONS]" in direct_usage
+    assert rest == direct_rest
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_summary_of_a_group_names_its_commands(name: str) -> None:
+    group = GROUPS[name]
+    command = get_command(getattr(import_module(f"{group.package}.__main__"), group.app))
+    if ":" in group.summary:
+        assert group.summary.rpartition(": ")[2].rstrip(".").split(", ") == list(getattr(command, "commands", {}))
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["alert"], "alerts"),
+        (["sql", "migrate"], "db"),
+        (["stack", "up"], "dev"),
+        (["devices", "enrol"], "enroll"),
+        (["user", "ad"], "add"),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_nearest_one(words: list[str], near: str) -> None:
+    ended = run("vitalflow", *words)
+    assert ended.returncode == 2
+    assert (
+        f"No such command {words[0] if words[0] not in GROUPS else words[1]!r}. Did you mean '{near}'" in ended.stderr
+    )
+
+
+def test_the_version_is_printed() -> None:
+    assert run("vitalflow", "--version").stdout == f"vitalflow {VERSION}\n"
+
+
+def test_every_package_but_bench_and_tests_is_in_the_wheel() -> None:
+    setuptools = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    include = setuptools["packages"]["find"]["include"]
+    packages = {path.parent.name for path in CHECKOUT.glob("*/__init__.py")} - {"bench", "tests"}
+    assert {name for name in packages if not any(fnmatch(name, pattern) for pattern in include)} == set()
