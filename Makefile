@@ -34,7 +34,7 @@ env: ## for Docker: write .env and the secrets that docker-compose.yml needs, on
 	@$(PYTHON) -m stack.envfile
 
 test: check setup ## every check and every test, on real servers and in a real browser
-	@$(PY) -m tests.browser.chromium
+	@$(PY) -m tests.support.chromium
 	@$(PY) -m pytest
 
 check: .venv/.dev ## lint, format, types and dashboards only
@@ -64,7 +64,7 @@ bench: setup ## how fast a backlog reaches the table, beside mosquitto_sub
 	@$(PY) -m bench drain
 
 screenshots: setup .venv/.dev ## the station's pictures in docs/images, of a ward of its own; look at them before committing
-	@$(PY) -m tests.browser.chromium
+	@$(PY) -m tests.support.chromium
 	@$(PY) -m tests.browser.screenshots
 
 clean: down ## delete the stored data, the private Debian and the Python packages

@@ -278,7 +278,10 @@ def _told() -> Iterator[None]:
 @contextmanager
 def _community(url: str | None) -> Iterator[str]:
     """An empty database at `url`, or of the WebAssembly build; gone afterwards."""
-    from tests.community.server import native_database, webassembly  # brings Node, which only these commands need
+    from tests.support.community_server import (  # brings Node, which only these commands need
+        native_database,
+        webassembly,
+    )
 
     if url is not None:
         try:

@@ -201,8 +201,8 @@ async def _page(port: int) -> AsyncIterator[tuple[Any, Any, list[str]]]:
     """A page of its own Chromium, its debugger, and what it complains of."""
     from playwright.async_api import async_playwright  # only here: it is for tests and measurements
 
-    from tests.browser.chromium import find
-    from tests.browser.watching import LATENCIES
+    from tests.support.chromium import find
+    from tests.support.page_scripts import LATENCIES
 
     complaints: list[str] = []
     async with async_playwright() as playwright:

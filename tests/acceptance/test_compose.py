@@ -22,9 +22,9 @@ import pytest
 
 from mqtt.endpoint import BrokerEndpoint
 from stack.envfile import NAMES
-from tests.fix_docker import SERVICES, Project
-from tests.fix_servers import eventually
-from tests.guest import Guest, connects, publishes
+from tests.fixtures.docker import SERVICES, Project
+from tests.support.mqtt_probe import MqttProbe, connects, publishes
+from tests.support.servers import eventually
 
 PATIENCE = 60  # seconds for anything to become true
 # A device numbers its readings 1, 2, 3: where the last number is the number of rows, none is missing.
@@ -210,7 +210,7 @@ def test_down_and_up_keep_the_data_and_whoever_was_let_in(project: Project, moni
 
 
 def test_who_is_revoked_is_disconnected_for_good_and_both_are_on_record(project: Project, monitor: Monitor) -> None:
-    with Guest(monitor.broker, monitor.client_id) as there:
+    with MqttProbe(monitor.broker, monitor.client_id) as there:
         assert there.connected == "Success"
         assert "cannot come back" in identity(project, "devices", "revoke", "my-monitor")
         assert there.disconnected().startswith("disconnected: ")

@@ -13,11 +13,11 @@ from uuid import UUID
 import pytest
 
 from stack.servers import BrokerServer
-from tests.fix_alerts import MakeAlerts, Person
-from tests.fix_counts import Counted
-from tests.fix_fleet import fleet
-from tests.fix_ingest import MakeIngest
-from tests.fix_servers import Db, eventually
+from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.counts import ReportCount
+from tests.fixtures.ingest import MakeIngest
+from tests.support.fleet import fleet
+from tests.support.servers import Db, eventually
 from vitals.alert import Alert
 
 pytestmark = pytest.mark.slow
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.slow
 KILLS = 20
 DEVICES = 300
 HERTZ = 1.0
-DELAY = timedelta(seconds=4)  # of the rule spo2-low, medium, in tests/fix_alerts.py
+DELAY = timedelta(seconds=4)  # of the rule spo2-low, medium, in tests/fixtures/alerts.py
 
 
-def opened_twice(person: Person) -> list[tuple[str, int]]:
+def opened_twice(person: AlertClient) -> list[tuple[str, int]]:
     """Places at which a new alert was raised while another one was open: an alert doubled."""
     doubled = []
     now_open: dict[str, Alert] = {}
@@ -50,12 +50,12 @@ def test_twenty_kills_of_the_worker_under_load_lose_no_alert(
     db: Db,
     make_alerts: MakeAlerts,
     make_ingest: MakeIngest,
-    make_person: Callable[[int], Person],
-    counted: Counted,
+    make_alert_client: Callable[[int], AlertClient],
+    report_count: ReportCount,
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     alerts = make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     moment = random.Random(2026)
     steady = [f"steady-{i}" for i in range(10)]  # alarms that hold all the time; half of them acknowledged
     moody = [f"moody-{i}" for i in range(10)]  # alarms that come and go while the worker is killed
@@ -63,7 +63,7 @@ def test_twenty_kills_of_the_worker_under_load_lose_no_alert(
     readings: list[tuple[str, datetime, float]] = []  # what the moody ones measured: device, time, SpO2
 
     def measure() -> None:
-        sender = Person(own_broker.port)
+        sender = AlertClient(own_broker.port)
         second = 0
         while not stop.wait(0.5):
             second += 1
@@ -116,7 +116,7 @@ def test_twenty_kills_of_the_worker_under_load_lose_no_alert(
     ]
     late = [episode for episode in due if not open_in(person, *episode)]
     history = f"{len(raised)} alerts raised, {len(opened_twice(person))} doubled, {len(late)} of {len(due)} lost"
-    counted(f"{KILLS} kills of alerts, {DEVICES * HERTZ:.0f} readings/s beside: {history}")
+    report_count(f"{KILLS} kills of alerts, {DEVICES * HERTZ:.0f} readings/s beside: {history}")
     assert opened_twice(person) == []
     assert late == []
     assert len(due) > len(moody), "hardly an alert was due: the test shows nothing"
@@ -139,7 +139,7 @@ def episodes(values: list[tuple[datetime, float]]) -> list[tuple[datetime, datet
     return found
 
 
-def open_in(person: Person, device: str, begin: datetime, end: datetime) -> bool:
+def open_in(person: AlertClient, device: str, begin: datetime, end: datetime) -> bool:
     """Whether an alert of this device was open at some time between the two.
 
     It may be the one of the episode before: a worker that is killed every second comes to no end of counting that the

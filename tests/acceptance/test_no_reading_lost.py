@@ -14,10 +14,10 @@ import pytest
 from bench.filler import fill
 from mqtt.endpoint import BrokerEndpoint
 from stack.servers import BrokerServer, DatabaseServer
-from tests.fix_counts import Counted
-from tests.fix_fleet import Fleet, fleet, rows_by_name
-from tests.fix_ingest import IngestProcess, MakeIngest
-from tests.fix_servers import Db, eventually
+from tests.fixtures.counts import ReportCount
+from tests.fixtures.ingest import IngestProcess, MakeIngest
+from tests.support.fleet import Fleet, fleet, rows_by_name
+from tests.support.servers import Db, eventually
 from vitals.topics import Topics
 
 DEVICES = 500
@@ -27,7 +27,7 @@ BACKLOG = 60_000
 pytestmark = pytest.mark.slow
 
 
-def assert_all_stored_once(running: Fleet, db: Db, counted: Counted, what: str) -> None:
+def assert_all_stored_once(running: Fleet, db: Db, report_count: ReportCount, what: str) -> None:
     """Wait until every acknowledged reading is a row, then count."""
     taken = set(running.acknowledged)
     assert len(taken) > 1000, "the devices published next to nothing: the test shows nothing"
@@ -36,7 +36,7 @@ def assert_all_stored_once(running: Fleet, db: Db, counted: Counted, what: str) 
     lost = taken - rows.keys()
     doubled = [name for name, times in rows.items() if times > 1]
     counts = f"acknowledged {len(taken)}, stored {rows.total()}, lost {len(lost)}, doubled {len(doubled)}"
-    counted(f"{what}: {counts}, rejected {db.count('rejected_message')}")
+    report_count(f"{what}: {counts}, rejected {db.count('rejected_message')}")
     assert not lost
     assert not doubled
     assert db.count("rejected_message") == 0
@@ -44,7 +44,7 @@ def assert_all_stored_once(running: Fleet, db: Db, counted: Counted, what: str) 
 
 
 def test_ten_kills_of_ingest_under_load_lose_nothing(
-    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, counted: Counted
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, report_count: ReportCount
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     moment = random.Random(2026)
@@ -55,11 +55,11 @@ def test_ten_kills_of_ingest_under_load_lose_nothing(
             time.sleep(moment.uniform(0.0, 0.5))
             ingest.start()
         time.sleep(2)
-    assert_all_stored_once(running, db, counted, f"ten kills of ingest, {DEVICES} devices at {HERTZ:g} Hz")
+    assert_all_stored_once(running, db, report_count, f"ten kills of ingest, {DEVICES} devices at {HERTZ:g} Hz")
 
 
 def test_kills_while_a_backlog_is_caught_up_lose_nothing(
-    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, counted: Counted
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, report_count: ReportCount
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     ingest.stop()
@@ -73,7 +73,7 @@ def test_kills_while_a_backlog_is_caught_up_lose_nothing(
     ingest.start()
     eventually(lambda: db.count() >= BACKLOG, 60, "all of the backlog")
     time.sleep(1)  # a row too many would come now
-    counted(f"kills while catching up {BACKLOG}: killed at {seen} rows, stored {db.count()}")
+    report_count(f"kills while catching up {BACKLOG}: killed at {seen} rows, stored {db.count()}")
     assert seen[-1] < BACKLOG, "it was killed too late: the test shows nothing"
     assert db.count() == BACKLOG
     assert db.count("device_gap") == 0
@@ -83,7 +83,7 @@ def test_two_stops_of_the_database_lose_nothing(
     own_broker: BrokerServer,
     own_database: tuple[DatabaseServer, Db],
     make_ingest: MakeIngest,
-    counted: Counted,
+    report_count: ReportCount,
 ) -> None:
     server, db = own_database
     ingest = make_ingest(own_broker.url, db)
@@ -97,14 +97,14 @@ def test_two_stops_of_the_database_lose_nothing(
         time.sleep(3)
     assert "waiting for the database" in ingest.said()
     assert "the database is back" in ingest.said()
-    assert_all_stored_once(running, db, counted, "database stopped immediately for 20 s, twice")
+    assert_all_stored_once(running, db, report_count, "database stopped immediately for 20 s, twice")
 
 
 def test_kills_of_ingest_while_the_database_is_stopped_lose_nothing(
     own_broker: BrokerServer,
     own_database: tuple[DatabaseServer, Db],
     make_ingest: MakeIngest,
-    counted: Counted,
+    report_count: ReportCount,
 ) -> None:
     server, db = own_database
     ingest = make_ingest(own_broker.url, db)
@@ -118,14 +118,14 @@ def test_kills_of_ingest_while_the_database_is_stopped_lose_nothing(
         time.sleep(4)
         server.start()
         time.sleep(3)
-    assert_all_stored_once(running, db, counted, "ingest killed twice while the database was stopped for 20 s")
+    assert_all_stored_once(running, db, report_count, "ingest killed twice while the database was stopped for 20 s")
 
 
 def test_memory_stays_within_one_window_while_the_database_is_away(
     own_broker: BrokerServer,
     own_database: tuple[DatabaseServer, Db],
     make_ingest: MakeIngest,
-    counted: Counted,
+    report_count: ReportCount,
 ) -> None:
     server, db = own_database
     ingest = make_ingest(own_broker.url, db)
@@ -136,7 +136,7 @@ def test_memory_stays_within_one_window_while_the_database_is_away(
     fill(BrokerEndpoint.parse(own_broker.url), Topics(), BACKLOG, lambda _: None)
     assert_within_one_window(ingest)
     grown = process.memory_info().rss - before
-    counted(f"{BACKLOG} readings while the database was away: ingest grew by {grown / 2**20:.1f} MiB")
+    report_count(f"{BACKLOG} readings while the database was away: ingest grew by {grown / 2**20:.1f} MiB")
     # 4,000 messages of about 250 bytes, each also as a formatted row, are 4 MB; the broker holds the other 56,000.
     assert grown < 16 * 2**20
     server.start()

@@ -22,7 +22,7 @@ from bench.station import monitors, sign_in
 from sql.migrate import READER_ROLE
 from stack.programs import CHECKOUT
 from stack.servers import OWNER
-from tests.browser.chromium import find
+from tests.support.chromium import find
 from vitals.errors import exit_on_error
 
 FOLDER = CHECKOUT / "docs/images"

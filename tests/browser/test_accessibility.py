@@ -9,11 +9,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from stack.servers import BrokerServer
-from tests.fix_alerts import MakeAlerts, Person
-from tests.fix_station import MakeScreen, MakeStation
-from tests.npm import installed
+from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.browser import MakeScreen
+from tests.fixtures.station import MakeStation
+from tests.support.npm import installed
 
-MakePerson = Callable[[int], Person]
+MakePerson = Callable[[int], AlertClient]
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +42,10 @@ def test_no_page_has_a_serious_barrier(
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
-    make_person: MakePerson,
+    make_alert_client: MakePerson,
 ) -> None:
     make_alerts(broker.url)
-    station, person = make_station(broker.url, station_services="nobody"), make_person(broker.port)
+    station, person = make_station(broker.url, station_services="nobody"), make_alert_client(broker.port)
     screen = make_screen(theme=theme, reduced_motion="reduce")
     screen.context.add_init_script(path=axe)
     person.measure("bed-1", heart_rate=140, spo2=97)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from playwright.sync_api import expect
 
 from stack.servers import BrokerServer
-from tests.fix_alerts import MakeAlerts, Person
-from tests.fix_servers import eventually
-from tests.fix_station import MakeScreen, MakeStation
+from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.browser import MakeScreen
+from tests.fixtures.station import MakeStation
+from tests.support.servers import eventually
 
-MakePerson = Callable[[int], Person]
+MakePerson = Callable[[int], AlertClient]
 HIGH = "icu-1/bed-1/heart-rate-high"
 
 
@@ -20,10 +21,10 @@ def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
-    make_person: MakePerson,
+    make_alert_client: MakePerson,
 ) -> None:
     make_alerts(broker.url)
-    station, person = make_station(broker.url), make_person(broker.port)
+    station, person = make_station(broker.url), make_alert_client(broker.port)
     ada, bob = make_screen("nurse Ada"), make_screen("Dr. Bob")
     person.measure(heart_rate=80)
     page, other = ada.open(station.url), bob.open(f"{station.url}/alerts")
@@ -62,10 +63,10 @@ def test_of_two_who_acknowledge_at_once_one_is_told_who_was_first(
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
-    make_person: MakePerson,
+    make_alert_client: MakePerson,
 ) -> None:
     make_alerts(broker.url)
-    station, person = make_station(broker.url), make_person(broker.port)
+    station, person = make_station(broker.url), make_alert_client(broker.port)
     screens = [make_screen(name) for name in ("nurse Ada", "Dr. Bob")]
     person.measure(heart_rate=140)
     person.sees(HIGH, state="active")
@@ -99,10 +100,10 @@ def test_audio_is_paused_and_resumed_in_the_name_that_is_signed_in(
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
-    make_person: MakePerson,
+    make_alert_client: MakePerson,
 ) -> None:
     make_alerts(broker.url)
-    station, person, screen = make_station(broker.url), make_person(broker.port), make_screen("nurse Cleo")
+    station, person, screen = make_station(broker.url), make_alert_client(broker.port), make_screen("nurse Cleo")
     person.measure(heart_rate=140)
     page = screen.open(f"{station.url}/bed?device=bed-1")
     page.get_by_role("button", name="Pause audio").click()
@@ -120,11 +121,11 @@ def test_an_action_is_reported_as_failed_while_the_alert_worker_is_down(
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
-    make_person: MakePerson,
+    make_alert_client: MakePerson,
 ) -> None:
     alerts = make_alerts(broker.url)
     station = make_station(broker.url, station_services=alerts.client_id)
-    person, screen = make_person(broker.port), make_screen()
+    person, screen = make_alert_client(broker.port), make_screen()
     person.measure(heart_rate=140)
     person.sees(HIGH, state="active")
     page = screen.open(f"{station.url}/alerts")

@@ -8,11 +8,12 @@ import psycopg
 from playwright.sync_api import expect
 
 from stack.servers import BrokerServer
-from tests.fix_alerts import MakeAlerts, Person
-from tests.fix_servers import Db
-from tests.fix_station import MakeScreen, MakeStation
+from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.browser import MakeScreen
+from tests.fixtures.station import MakeStation
+from tests.support.servers import Db
 
-MakePerson = Callable[[int], Person]
+MakePerson = Callable[[int], AlertClient]
 
 
 def test_limits_that_contradict_themselves_are_refused_and_good_ones_hold(
@@ -20,10 +21,10 @@ def test_limits_that_contradict_themselves_are_refused_and_good_ones_hold(
     make_alerts: MakeAlerts,
     make_station: MakeStation,
     make_screen: MakeScreen,
-    make_person: MakePerson,
+    make_alert_client: MakePerson,
 ) -> None:
     make_alerts(broker.url)
-    station, person, screen = make_station(broker.url), make_person(broker.port), make_screen("Dr. Adams")
+    station, person, screen = make_station(broker.url), make_alert_client(broker.port), make_screen("Dr. Adams")
     person.measure(heart_rate=110, spo2=97)
     page = screen.open(f"{station.url}/bed?device=bed-1")
     row = page.locator(".limits tr", has_text="Heart rate high")
@@ -52,7 +53,7 @@ def test_limits_that_contradict_themselves_are_refused_and_good_ones_hold(
 
 
 def test_history_comes_from_the_database_and_the_score_has_its_parts(
-    broker: BrokerServer, db: Db, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, db: Db, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
     start = datetime.now(UTC) - timedelta(hours=6)
     with psycopg.connect(db.owner_url) as owner:
@@ -62,7 +63,7 @@ def test_history_comes_from_the_database_and_the_score_has_its_parts(
             " FROM generate_series(1, 300) AS n",
             [start],
         )
-    station, person = make_station(broker.url, reader_url=db.reader_url), make_person(broker.port)
+    station, person = make_station(broker.url, reader_url=db.reader_url), make_alert_client(broker.port)
     screen = make_screen()
     at = datetime.now(UTC).isoformat()
     reading = {"time": at, "heart_rate": 118, "spo2": 93, "resp_rate": 22, "on_oxygen": True, "consciousness": "V"}

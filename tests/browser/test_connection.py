@@ -10,16 +10,17 @@ from playwright.sync_api import expect
 
 from bench.proxy import Proxy
 from stack.servers import BrokerServer, free_port
-from tests.fix_alerts import Person
-from tests.fix_station import MakeScreen, MakeStation
+from tests.fixtures.alerts import AlertClient
+from tests.fixtures.browser import MakeScreen
+from tests.fixtures.station import MakeStation
 
-MakePerson = Callable[[int], Person]
+MakePerson = Callable[[int], AlertClient]
 
 
 def test_a_broker_outage_is_shown_within_five_seconds_and_ends_by_itself(
-    own_broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    own_broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
-    station, screen, person = make_station(own_broker.url), make_screen(), make_person(own_broker.port)
+    station, screen, person = make_station(own_broker.url), make_screen(), make_alert_client(own_broker.port)
     person.measure("bed-1", heart_rate=80)
     page = screen.open(station.url)
     expect(screen.value("bed-1", "heart_rate")).to_have_text("80")
@@ -34,16 +35,16 @@ def test_a_broker_outage_is_shown_within_five_seconds_and_ends_by_itself(
     own_broker.start()
     expect(page.locator("#banner")).to_have_text("", timeout=8000)
     expect(page.locator("html")).to_have_attribute("data-stale", "false")
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     person.measure("bed-1", heart_rate=77)
     expect(screen.value("bed-1", "heart_rate")).to_have_text("77", timeout=2000)
 
 
 def test_a_page_that_loses_the_station_says_so_and_asks_to_sign_in_when_it_is_back(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
     """Who is signed in is in the memory of the station only."""
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
     person.measure("bed-1", heart_rate=80)
     page = screen.open(f"{station.url}/bed?device=bed-1")
     station.kill()
@@ -60,9 +61,9 @@ def test_a_page_that_loses_the_station_says_so_and_asks_to_sign_in_when_it_is_ba
 
 
 def test_a_page_that_loses_the_network_says_so_and_finds_the_station_again(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
     person.measure("bed-1", heart_rate=80)
     network = Proxy(station.port).start()
     try:
@@ -79,10 +80,10 @@ def test_a_page_that_loses_the_network_says_so_and_finds_the_station_again(
 
 
 def test_a_station_that_hangs_is_noticed_too(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
 
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
     person.measure("bed-1", heart_rate=80)
     page = screen.open(station.url)
     assert station.process is not None
@@ -102,11 +103,15 @@ def deaf_server() -> Iterator[int]:
 
 
 def test_a_database_that_never_answers_costs_the_live_part_nothing(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
     with deaf_server() as port:
         url = f"postgresql://vitalflow_reader:x@127.0.0.1:{port}/vitalflow"
-        station, screen, person = make_station(broker.url, reader_url=url), make_screen(), make_person(broker.port)
+        station, screen, person = (
+            make_station(broker.url, reader_url=url),
+            make_screen(),
+            make_alert_client(broker.port),
+        )
         page = screen.open(f"{station.url}/bed?device=bed-1")
         expect(page.locator("#banner")).to_contain_text("The database does not respond", timeout=6000)
         page.get_by_role("button", name="24 hours").click()

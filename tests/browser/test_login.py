@@ -15,21 +15,22 @@ from identity.authority import write_public, write_secret
 from identity.ca import new_ca, sign_server
 from identity.control import control
 from identity.enrolment import revoke
-from tests.fix_alerts import MakeAlerts, Person
-from tests.fix_secured import Secured
-from tests.fix_station import MakeScreen, MakeStation, StationProcess
+from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.browser import MakeScreen
+from tests.fixtures.secured import Secured
+from tests.fixtures.station import MakeStation, StationProcess
 
 NIGHT = "rgb(8, 12, 17)"
 
 
 @pytest.fixture
-def monitor(own_secured: Secured) -> Iterator[Callable[[str], Person]]:
+def monitor(own_secured: Secured) -> Iterator[Callable[[str], AlertClient]]:
     """A device that measures, and somebody beside it who sees every alert."""
-    made: dict[str, Person] = {}
+    made: dict[str, AlertClient] = {}
 
-    def make(device: str) -> Person:
+    def make(device: str) -> AlertClient:
         if device not in made:
-            made[device] = Person(0, own_secured.broker("grace"), own_secured.broker(device), device)
+            made[device] = AlertClient(0, own_secured.broker("grace"), own_secured.broker(device), device)
         return made[device]
 
     yield make
@@ -44,7 +45,7 @@ def station(own_secured: Secured, make_station: MakeStation, make_alerts: MakeAl
 
 
 def test_a_person_signs_in_with_the_keyboard_and_comes_to_the_page_that_was_asked_for(
-    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], Person]
+    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
     page = make_screen().page
@@ -74,7 +75,7 @@ def test_a_person_signs_in_with_the_keyboard_and_comes_to_the_page_that_was_aske
 
 
 def test_one_of_a_ward_sees_that_ward_and_who_may_only_look_finds_no_button(
-    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], Person]
+    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140)
     monitor("bed-9").measure("bed-9", "icu-2", heart_rate=141)
@@ -106,7 +107,7 @@ def test_one_of_a_ward_sees_that_ward_and_who_may_only_look_finds_no_button(
 
 
 def test_two_acknowledge_at_once_and_the_broker_says_who_each_of_them_is(
-    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], Person]
+    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140, spo2=70)
     seen = {"ada": "heart-rate-high", "grace": "spo2-low"}
@@ -131,7 +132,7 @@ def test_two_acknowledge_at_once_and_the_broker_says_who_each_of_them_is(
 
 
 def test_whoever_is_revoked_loses_every_page_at_once(
-    station: StationProcess, own_secured: Secured, make_screen: MakeScreen, monitor: Callable[[str], Person]
+    station: StationProcess, own_secured: Secured, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
     screens = [make_screen("ada", "word-of-ada") for _ in range(2)]
@@ -151,7 +152,7 @@ def test_whoever_is_revoked_loses_every_page_at_once(
 
 
 def test_signing_out_ends_it_on_all_pages_of_the_browser_and_back_shows_nothing(
-    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], Person]
+    station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
     screen = make_screen("grace", "word-of-grace")

@@ -10,16 +10,17 @@ import pytest
 from playwright.sync_api import expect
 
 from stack.servers import BrokerServer
-from tests.browser.watching import LATENCIES
-from tests.fix_alerts import Person
-from tests.fix_station import MakeScreen, MakeStation
+from tests.fixtures.alerts import AlertClient
+from tests.fixtures.browser import MakeScreen
+from tests.fixtures.station import MakeStation
+from tests.support.page_scripts import LATENCIES
 from vitals.status import Status, encode_status
 
-MakePerson = Callable[[int], Person]
+MakePerson = Callable[[int], AlertClient]
 
 
 @contextmanager
-def beds(person: Person, number: int, ward: str = "icu-1") -> Iterator[None]:
+def beds(person: AlertClient, number: int, ward: str = "icu-1") -> Iterator[None]:
     """So many beds, a reading a second each, spread over the second."""
     stop = threading.Event()
 
@@ -41,9 +42,9 @@ def beds(person: Person, number: int, ward: str = "icu-1") -> Iterator[None]:
 
 
 def test_a_published_reading_shows_on_its_tile_within_a_second(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
     screen.open(station.url)
     person.measure("bed-7", heart_rate=82, spo2=97, resp_rate=16, temperature=36.8, systolic_bp=121, diastolic_bp=77)
     expect(screen.value("bed-7", "heart_rate")).to_have_text("82", timeout=1000)
@@ -64,9 +65,9 @@ def test_a_published_reading_shows_on_its_tile_within_a_second(
 
 
 def test_a_bed_that_falls_silent_or_loses_a_sensor_does_not_look_well(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
     person.measure("bed-1", heart_rate=80)
     screen.open(station.url)
     expect(screen.tile("bed-1")).to_have_attribute("data-condition", "LIVE")
@@ -83,9 +84,9 @@ def test_a_bed_that_falls_silent_or_loses_a_sensor_does_not_look_well(
 
 
 def test_a_device_appears_moves_to_another_ward_and_disappears(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
     page = screen.open(station.url)
     expect(page.locator(".empty")).to_have_text("No bed has sent data yet.")
     online = encode_status(Status(state="online", boot=5, interval_s=1))
@@ -112,9 +113,9 @@ def test_a_device_appears_moves_to_another_ward_and_disappears(
 
 
 def test_another_patient_on_the_device_has_none_of_the_last_ones_values(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
     screen.open(station.url)
     for seconds, patient, signs in ((-2, "p-1", '"heart_rate":80,"systolic_bp":180'), (0, "p-2", '"heart_rate":66')):
         at = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
@@ -126,10 +127,10 @@ def test_another_patient_on_the_device_has_none_of_the_last_ones_values(
 
 @pytest.mark.slow
 def test_forty_beds_are_on_the_screen_within_half_a_second_and_nothing_goes_wrong(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
     """The short version; a minute of it with the page's memory is in `vitalflow bench station`."""
-    station, person = make_station(broker.url), make_person(broker.port)
+    station, person = make_station(broker.url), make_alert_client(broker.port)
     wall, phone = (
         make_screen(viewport={"width": 1920, "height": 1080}),
         make_screen(viewport={"width": 390, "height": 844}, device_scale_factor=2, has_touch=True),
@@ -166,9 +167,9 @@ def fits(page: object) -> bool:
 
 
 def test_the_keyboard_goes_from_bed_to_bed_and_opens_one_and_the_theme_is_remembered(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_person: MakePerson
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_person(broker.port)
+    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
     for bed in range(1, 7):
         person.measure(f"bed-{bed}", heart_rate=60 + bed)
     page = screen.open(station.url)

@@ -15,8 +15,8 @@ from grafana.macros import Asked
 from grafana.provisioning import read_provisioning, rule_questions
 from grafana.questions import Question, questions
 from stack.programs import CHECKOUT
-from tests.fix_servers import Db
-from tests.fix_week import WEEK, as_reader, filled_to
+from tests.fixtures.week import WEEK, as_reader, filled_to
+from tests.support.servers import Db
 
 DASHBOARDS = {path.stem: dashboard for path, dashboard in read_dashboards().items()}
 PATIENT = DASHBOARDS["patient"]

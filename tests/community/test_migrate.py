@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from sql.files import named
-from tests.fix_migrate import migrate
-from tests.fix_servers import Db
+from tests.support.migrate import migrate
+from tests.support.servers import Db
 
 STATEMENTS = named("ingest.sql")
 

@@ -7,8 +7,8 @@ from random import Random
 
 import psycopg
 
-from tests.fix_servers import Db
-from tests.fix_trends import NOW
+from tests.fixtures.trends import NOW
+from tests.support.servers import Db
 from vitals.news2 import INPUTS, LastValues, Score, score
 from vitals.reading import reading
 from vitals.signs import BY_KEY, SIGN_KEYS

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from sql.files import FOLDER
-from tests.fix_servers import Db
+from tests.support.servers import Db
 
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 QUESTIONS = dict(re.findall(r"^\*\*([^*]+)\*\*(?:(?!```).)*```sql\n(.*?)^```$", README, re.DOTALL | re.MULTILINE))

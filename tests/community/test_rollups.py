@@ -14,10 +14,10 @@ import pytest
 from sql.migrate import connect
 from sql.migrate import migrate as migrate_here
 from sql.retention import RetentionSettings
-from tests.fix_community import MakeCommunity, community_db
-from tests.fix_migrate import end, migrate, settings_of, start_migrate
-from tests.fix_servers import Db
-from tests.fix_trends import DEVICES, NOW, STEP, fill, hold_jobs, refresh_all, run_jobs, store
+from tests.fixtures.community import MakeCommunity
+from tests.fixtures.trends import DEVICES, NOW, STEP, fill, hold_jobs, refresh_all, run_jobs, store
+from tests.support.migrate import migrate, settings_of, start_migrate, wait_for_end
+from tests.support.servers import Db, community_db
 from vitals.signs import SIGN_KEYS
 
 DAYS = 33
@@ -267,7 +267,7 @@ def test_migrate_leaves_policies_alone_and_applies_changed_periods(db: Db) -> No
     migrate(db).expect_success()
     assert jobs(db) == before
     changed = {**settings_of(db), "VITALFLOW_COMPRESS_AFTER_DAYS": "9", "VITALFLOW_LATE_AFTER_HOURS": "12"}
-    end(start_migrate(changed)).expect_success()
+    wait_for_end(start_migrate(changed)).expect_success()
     after = jobs(db)
     assert {kind for kind in before if before[kind] != after[kind]} == {
         kind for kind in before if kind[0] in ("policy_compression", "policy_refresh_continuous_aggregate")
@@ -301,7 +301,7 @@ def test_periods_that_would_destroy_something_are_refused(db: Db) -> None:
         ({"COMPRESS_AFTER_DAYS": "1", "LATE_AFTER_HOURS": "24"}, "VITALFLOW_COMPRESS_AFTER_DAYS is 1; it must"),
     ]:
         settings = {f"VITALFLOW_{key}": value for key, value in changed.items()}
-        told = end(start_migrate({**settings_of(db), **settings})).expect_sentence()
+        told = wait_for_end(start_migrate({**settings_of(db), **settings})).expect_sentence()
         assert re.search(said, told), told
 
 

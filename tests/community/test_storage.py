@@ -1,7 +1,7 @@
 """What a reading costs on disk, by the measurement that docs/benchmarks.md shows."""
 
 from bench.storage import storage
-from tests.fix_servers import Db
+from tests.support.servers import Db
 
 
 def test_the_columnstore_is_at_least_fifteen_times_smaller(community_url: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.fix_migrate import end, settings_of, start_migrate
-from tests.fix_servers import Db
-from tests.fix_trends import DAYS, GAP_HOUR, NOW, STEP
+from tests.fixtures.trends import DAYS, GAP_HOUR, NOW, STEP
+from tests.support.migrate import settings_of, start_migrate, wait_for_end
+from tests.support.servers import Db
 from vitals.signs import SIGN_KEYS
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -246,7 +246,7 @@ def test_ingest_health_tells_rows_lag_and_rejected_messages_by_minute(weeks: Db)
 
 
 def test_status_tells_what_is_there(weeks: Db) -> None:
-    said = end(start_migrate(settings_of(weeks), command=["status"])).expect_success()
+    said = wait_for_end(start_migrate(settings_of(weeks), command=["status"])).expect_success()
     if weeks.one("SELECT community FROM vitalflow_edition"):
         assert "Community edition" in said
         assert "columnstore        patient_vitals: 0 of" in said

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from sql.files import FOLDER, text
-from tests.fix_migrate import copy_rooms, end, migrate, settings_of, start_migrate
-from tests.fix_servers import Db
-from tests.fix_trends import DEVICES, NOW, STEP, fill, hold_jobs, run_jobs, store
-from tests.integration.test_a_new_sign import block
+from tests.fixtures.trends import DEVICES, NOW, STEP, fill, hold_jobs, run_jobs, store
+from tests.integration.test_adding_a_sign import block
+from tests.support.migrate import copy_packages, migrate, settings_of, start_migrate, wait_for_end
+from tests.support.servers import Db
 
 DAYS = 4
 ROWS = DEVICES * (DAYS * (timedelta(days=1) // STEP) + 1)
@@ -29,7 +29,7 @@ def readings_in_rollups(db: Db) -> list[int]:
 @pytest.fixture
 def with_a_new_sign(tmp_path: Path) -> Path:
     """A copy of the rooms, with a sign added as docs/adding-a-sign.md says."""
-    checkout = copy_rooms(tmp_path / "checkout", "vitals", "sql")
+    checkout = copy_packages(tmp_path / "checkout", "vitals", "sql")
     table = checkout / "vitals/signs.py"
     before, end_of_table, after = table.read_text().partition("\n)\nSIGN_KEYS")
     table.write_text(f"{before}\n{block('python').rstrip()}{end_of_table}{after}")
@@ -143,7 +143,7 @@ def test_a_backfill_that_stops_says_how_far_it_came_and_goes_on_from_there(commu
     migrate(community).expect_success()
     make_apache(community)
     fill(community, DAYS)
-    checkout = copy_rooms(tmp_path / "checkout", "sql", "vitals")
+    checkout = copy_packages(tmp_path / "checkout", "sql", "vitals")
     refresh = checkout / "sql/editions/community/30_refresh.sql"
     stop = NOW.replace(hour=0, minute=0) - timedelta(days=2)
     first_step = "    FOREACH rollup IN ARRAY"
@@ -153,7 +153,7 @@ def test_a_backfill_that_stops_says_how_far_it_came_and_goes_on_from_there(commu
     told = migrate(community, checkout).expect_sentence()
     assert f"the rollups are refreshed up to {stop:%Y-%m-%d} 00:00Z, then: the disk is full" in told
     assert "run vitalflow db migrate again" in told
-    status = end(start_migrate(settings_of(community), command=["status"])).expect_success()
+    status = wait_for_end(start_migrate(settings_of(community), command=["status"])).expect_success()
     assert "backfill           unfinished" in status
     assert readings_in_rollups(community) == [ROWS] * 3  # what is not taken in yet is computed when asked
     said = migrate(community).expect_success()
@@ -168,7 +168,7 @@ def test_a_failing_edition_leaves_the_database_as_it_was(community: Db, tmp_path
     hold_jobs(community)
     fill(community, 1)
     before = readings_in_rollups(community)
-    checkout = copy_rooms(tmp_path / "checkout", "sql", "vitals")
+    checkout = copy_packages(tmp_path / "checkout", "sql", "vitals")
     (checkout / "sql/migrations/9001_etco2.sql").write_text(block("sql"))
     (checkout / "sql/editions/community/90_bad.sql").write_text("SELECT 1 / 0;")
     assert "sql/editions/community/90_bad.sql: division by zero" in migrate(community, checkout).expect_sentence()
@@ -191,28 +191,33 @@ def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
     assert community.one(highest) != 210
     day = f"{time:%Y-%m-%d}"
     line = ["backfill", "--from", day, "--to", (time + timedelta(days=1)).date().isoformat()]
-    said = end(start_migrate(settings_of(community), command=line)).expect_success()
+    said = wait_for_end(start_migrate(settings_of(community), command=line)).expect_success()
     assert said == f"1 of 1: rollups refreshed from {day} 00:00Z to {time + timedelta(days=1):%Y-%m-%d} 00:00Z\n"
     assert community.one(highest) == 210
-    said = end(start_migrate(settings_of(community), command=["backfill", "--from", "2020-01-01"])).expect_success()
+    said = wait_for_end(
+        start_migrate(settings_of(community), command=["backfill", "--from", "2020-01-01"])
+    ).expect_success()
     assert "readings are kept since" in said
     for wrong, why in [
         (["--from", "soon"], "'soon' is not a time"),
         (["--from", day, "--to", day], "is not later than"),
     ]:
-        assert why in end(start_migrate(settings_of(community), command=["backfill", *wrong])).expect_sentence()
+        assert (
+            why in wait_for_end(start_migrate(settings_of(community), command=["backfill", *wrong])).expect_sentence()
+        )
 
 
 def test_status_tells_sizes_columnstore_and_jobs(community: Db) -> None:
     assert (
-        "run vitalflow db migrate" in end(start_migrate(settings_of(community), command=["status"])).expect_sentence()
+        "run vitalflow db migrate"
+        in wait_for_end(start_migrate(settings_of(community), command=["status"])).expect_sentence()
     )
     migrate(community).expect_success()
     hold_jobs(community)
     fill(community, 10)
     run_jobs(community, "policy_compression")
     run_jobs(community, "refresh_invalidated_buckets")
-    said = end(start_migrate(settings_of(community), command=["status"])).expect_success()
+    said = wait_for_end(start_migrate(settings_of(community), command=["status"])).expect_success()
     assert "Community edition" in said
     for line in (
         r"readings           .* to .*",

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.fix_servers import Db
-from tests.fix_week import WEEK, as_reader, filled_to
+from tests.fixtures.week import WEEK, as_reader, filled_to
+from tests.support.servers import Db
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 

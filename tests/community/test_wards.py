@@ -10,8 +10,8 @@ from psycopg import sql
 from sql.migrate import connect
 from sql.wards import GROUP, grant_ward, revoke_ward, wards_of
 from tests.community.test_readme_queries import QUESTIONS
-from tests.fix_migrate import migrate
-from tests.fix_servers import Db
+from tests.support.migrate import migrate
+from tests.support.servers import Db
 from vitals.errors import PermanentError
 
 WARD, ELSEWHERE = "icu-1", "icu-2"  # bed-001 and those with a story are in the first, bed-002 in the second

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from stack.servers import BrokerServer
-from tests.fix_alerts import AlertsProcess, MakeAlerts, Person
-from tests.fix_secured import Secured
-from tests.fix_servers import eventually
+from tests.fixtures.alerts import AlertClient, AlertsProcess, MakeAlerts
+from tests.fixtures.secured import Secured
+from tests.support.servers import eventually
 
-MakePerson = Callable[[int], Person]
+MakePerson = Callable[[int], AlertClient]
 BED = "icu-1/bed-1"
 RULE = f"{BED}/heart-rate-high"
 
@@ -107,10 +107,10 @@ def make_terminal() -> Iterator[MakeTerminal]:
 
 
 def test_a_key_acknowledges_another_pauses_and_q_leaves_the_terminal_as_it_was(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson, make_terminal: MakeTerminal
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson, make_terminal: MakeTerminal
 ) -> None:
     alerts = make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     person.measure(heart_rate=150)
     person.sees(RULE, state="active")
     terminal = make_terminal(alerts)
@@ -130,10 +130,10 @@ def test_a_key_acknowledges_another_pauses_and_q_leaves_the_terminal_as_it_was(
 
 
 def test_the_arrow_keys_choose_the_alert_of_which_bed(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson, make_terminal: MakeTerminal
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson, make_terminal: MakeTerminal
 ) -> None:
     alerts = make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     for device in ("bed-1", "bed-2"):
         person.measure(device, heart_rate=150)
         person.sees(f"icu-1/{device}/heart-rate-high", state="active")
@@ -147,7 +147,7 @@ def test_the_arrow_keys_choose_the_alert_of_which_bed(
 
 
 def test_a_worker_or_a_broker_that_is_away_is_told_and_so_is_its_return(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson, make_terminal: MakeTerminal
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson, make_terminal: MakeTerminal
 ) -> None:
     alerts = make_alerts(own_broker.url)
     terminal = make_terminal(alerts)
@@ -179,10 +179,10 @@ def test_a_new_size_of_the_terminal_is_drawn_and_ctrl_c_is_no_traceback(
 
 
 def test_without_a_terminal_there_is_a_line_for_each_change_of_that_ward(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson, tmp_path: Path
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson, tmp_path: Path
 ) -> None:
     alerts = make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     out = tmp_path / "lines"
     line = [sys.executable, "-m", "alerts", "watch", "--ward", "icu-1"]
     with out.open("wb") as file:

@@ -15,21 +15,21 @@ from bench.filler import fill
 from mqtt.endpoint import BrokerEndpoint
 from stack.programs import Programs
 from stack.servers import BrokerServer, free_port
-from tests.fix_alerts import AlertsProcess, MakeAlerts, Person
-from tests.fix_ingest import MakeIngest
-from tests.fix_servers import Db, eventually
+from tests.fixtures.alerts import AlertClient, AlertsProcess, MakeAlerts
+from tests.fixtures.ingest import MakeIngest
+from tests.support.servers import Db, eventually
 from vitals.topics import Topics
 
-MakePerson = Callable[[int], Person]
+MakePerson = Callable[[int], AlertClient]
 BED = "icu-1/bed-1"
 
 
 def test_a_desaturation_raises_escalates_is_acknowledged_and_clears(
-    own_broker: BrokerServer, db: Db, make_alerts: MakeAlerts, make_ingest: MakeIngest, make_person: MakePerson
+    own_broker: BrokerServer, db: Db, make_alerts: MakeAlerts, make_ingest: MakeIngest, make_alert_client: MakePerson
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     start = datetime.now(UTC) - timedelta(seconds=30)
     for second in range(6):
         person.measure(at=start + timedelta(seconds=second), spo2=91, heart_rate=80)
@@ -59,10 +59,10 @@ def test_a_desaturation_raises_escalates_is_acknowledged_and_clears(
 
 
 def test_silence_is_an_alarm_and_never_clears_another_one(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     person.measure(heart_rate=150)
     person.sees(f"{BED}/heart-rate-high", state="active")
     silent = person.sees(f"{BED}/no-data", state="active", kind="technical")
@@ -74,10 +74,10 @@ def test_silence_is_an_alarm_and_never_clears_another_one(
 
 
 def test_audio_is_paused_for_a_time_and_sounds_again(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     person.measure(heart_rate=150)
     person.sees(f"{BED}/heart-rate-high", state="active")
     person.does("pause_audio", f"{BED}/heart-rate-high", seconds=2)
@@ -87,10 +87,10 @@ def test_audio_is_paused_for_a_time_and_sounds_again(
 
 
 def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     alerts = make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     person.measure(heart_rate=150)
     person.sees(f"{BED}/heart-rate-high", state="active")
     person.does("acknowledge", f"{BED}/spo2-low")
@@ -119,10 +119,10 @@ def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
 
 
 def test_a_beds_own_limits_hold_also_after_a_restart(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     alerts = make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     limits = {"by": "Dr Grace", "limits": {"heart-rate-high": 140}}
     person.send("limits/icu-1/bed-1", json.dumps(limits).encode(), retain=True)
     for _ in range(2):
@@ -138,10 +138,10 @@ def test_a_beds_own_limits_hold_also_after_a_restart(
 
 
 def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     person.measure(heart_rate=150)
     before = person.sees(f"{BED}/heart-rate-high", state="active")
     person.measure(ward="icu-2", heart_rate=151)
@@ -151,7 +151,7 @@ def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
 
 
 def test_all_that_waited_for_a_dead_worker_is_evaluated(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     # More than the worker's window of 500. The first of them come in one piece with the CONNACK.
     alerts = make_alerts(own_broker.url)
@@ -159,7 +159,7 @@ def test_all_that_waited_for_a_dead_worker_is_evaluated(
     fill(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
     for times in (1, 2):
         alerts.start()
-        person = make_person(own_broker.port)
+        person = make_alert_client(own_broker.port)
         eventually(lambda: "vitalflow_alerts_readings_evaluated_total 3000.0" in metrics_of(alerts), 20, "all of it")
         person.measure(heart_rate=150)
         person.sees(f"{BED}/heart-rate-high", state="active")
@@ -171,11 +171,11 @@ def test_all_that_waited_for_a_dead_worker_is_evaluated(
 
 
 def test_two_workers_share_the_wards_and_neither_touches_the_others(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     first = make_alerts(own_broker.url, alerts_wards="icu-1")
     second = make_alerts(own_broker.url, alerts_wards="icu-2,icu-3")
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     places = [f"icu-{ward}/bed-{ward}/heart-rate-high" for ward in (1, 2, 3)]
     for ward in (1, 2, 3):
         person.measure(f"bed-{ward}", f"icu-{ward}", heart_rate=150)
@@ -192,10 +192,10 @@ def test_two_workers_share_the_wards_and_neither_touches_the_others(
 
 
 def test_a_rule_file_with_mistakes_keeps_the_old_rules_and_a_good_one_is_taken(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     alerts = make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     good = alerts.rules.read_text()
     assert alerts.process is not None
     alerts.rules.write_text(good.replace("above = 120", "above = 120\nbelow = 300\ncolour = 'red'"))
@@ -212,10 +212,10 @@ def test_a_rule_file_with_mistakes_keeps_the_old_rules_and_a_good_one_is_taken(
 
 
 def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_person: MakePerson
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     for device in ("bed-1", "bed-2"):
         person.measure(device, heart_rate=150)
         person.sees(f"icu-1/{device}/heart-rate-high", state="active")
@@ -226,7 +226,7 @@ def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
     own_broker.forget()
     own_broker.start()
     started = time.monotonic()
-    late = make_person(own_broker.port)
+    late = make_alert_client(own_broker.port)
     late.sees(f"{BED}/heart-rate-high", timeout=5, state="acknowledged", acknowledged_by="nurse Ada")
     late.sees("icu-1/bed-2/heart-rate-high", timeout=5, state="active")
     assert time.monotonic() - started < 6
@@ -239,12 +239,12 @@ def test_alerts_come_while_the_database_is_stopped_and_the_history_is_complete_a
     own_database: tuple[object, Db],
     make_alerts: MakeAlerts,
     make_ingest: MakeIngest,
-    make_person: MakePerson,
+    make_alert_client: MakePerson,
 ) -> None:
     server, db = own_database
     make_ingest(own_broker.url, db)
     make_alerts(own_broker.url)
-    person = make_person(own_broker.port)
+    person = make_alert_client(own_broker.port)
     server.stop_at_once()  # type: ignore[attr-defined]
     for heart_rate in (150, 90, 155):
         person.measure(heart_rate=heart_rate)
@@ -258,13 +258,13 @@ def test_alerts_come_while_the_database_is_stopped_and_the_history_is_complete_a
 
 
 def test_a_broker_that_drops_messages_is_an_alarm(
-    programs: Programs, run_name: str, tmp_path: Path, make_alerts: MakeAlerts, make_person: MakePerson
+    programs: Programs, run_name: str, tmp_path: Path, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     small = BrokerServer(programs, f"{run_name}-small", free_port(), tmp_path / "small.log", max_queued_messages="10")
     small.start()
     try:
         alerts = make_alerts(small.url)
-        person = make_person(small.port)
+        person = make_alert_client(small.port)
         away = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="away", clean_session=False)
         away.on_connect = lambda client, *_: client.subscribe("vitalflow/queue", 1) and None
         away.on_subscribe = lambda client, *_: client.disconnect() and None

@@ -16,8 +16,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.servers import BrokerServer, DatabaseServer
-from tests.fix_ingest import MakeIngest
-from tests.fix_servers import Db, eventually
+from tests.fixtures.ingest import MakeIngest
+from tests.support.servers import Db, eventually
 
 ACKS = "vitalflow/alert-commands/icu-1/bed-1/spo2-low"
 LIMITS = "vitalflow/limits/icu-1/bed-1"

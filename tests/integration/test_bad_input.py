@@ -12,8 +12,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.servers import BrokerServer
-from tests.fix_ingest import MakeIngest
-from tests.fix_servers import Db, eventually
+from tests.fixtures.ingest import MakeIngest
+from tests.support.servers import Db, eventually
 from vitals.codec import MAX_PAYLOAD, encode
 from vitals.reading import reading
 

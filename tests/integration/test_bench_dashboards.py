@@ -8,7 +8,7 @@ from bench.dashboards import LIMIT_MS, Cost, Costs, dashboards, told
 from bench.week import Week
 from grafana.files import read_dashboards
 from grafana.questions import questions
-from tests.fix_servers import Db
+from tests.support.servers import Db
 
 
 def test_every_query_has_its_cost(empty: Db) -> None:

@@ -14,8 +14,8 @@ from identity.ca import Pair
 from sql.migrate import connect, migrate
 from stack.programs import Programs
 from stack.servers import DATABASE_NAMES, OWNER, POSTGRES, DatabaseServer, checked_against, ensure_database, free_port
-from tests.fix_migrate import end, start_migrate
-from tests.fix_servers import db_of, eventually, logins
+from tests.support.migrate import start_migrate, wait_for_end
+from tests.support.servers import db_of, eventually, logins
 from vitals.errors import TransientError
 
 
@@ -135,6 +135,6 @@ def test_a_server_without_encryption_is_named(database: DatabaseServer, authorit
 
 def test_migrate_says_it_in_one_sentence(guarded: DatabaseServer) -> None:
     url = f"{guarded.url().partition('?')[0]}?sslmode=disable"
-    sentence = end(start_migrate({"VITALFLOW_DATABASE_URL": url})).expect_sentence()
+    sentence = wait_for_end(start_migrate({"VITALFLOW_DATABASE_URL": url})).expect_sentence()
     assert "it accepts connections with TLS only" in sentence
     assert guarded.password not in sentence

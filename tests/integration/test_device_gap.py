@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from tests.fix_rows import BOOT, START, write_readings
-from tests.fix_servers import Db
+from tests.support.rows import BOOT, START, write_readings
+from tests.support.servers import Db
 
 GAPS = "SELECT device_id, boot, first_missing, last_missing, missing FROM device_gap ORDER BY 1, 2, 3"
 MAX = 2**63 - 1

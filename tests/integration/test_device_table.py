@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from sql.files import named
-from tests.fix_servers import Db
+from tests.support.servers import Db
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 OLD, NOW = 1000, 2000  # boots

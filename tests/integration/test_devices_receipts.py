@@ -14,10 +14,10 @@ import pytest
 from devices import producer, publisher
 from devices.outbox import unconfirmed
 from stack.servers import BrokerServer
-from tests.fix_fleet import fleet
-from tests.fix_receipts import played_ingest
-from tests.fix_servers import eventually
 from tests.integration.test_devices import devices, listening
+from tests.support.fake_ingest import fake_ingest
+from tests.support.fleet import fleet
+from tests.support.servers import eventually
 
 WARD, BED = "icu-1", "icu-1-bed-01"
 
@@ -31,7 +31,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hasty")
 def test_what_the_broker_took_and_lost_is_sent_again_in_order_until_its_receipt(broker: BrokerServer) -> None:
-    with played_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
+    with fake_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
         ingest.blind = lambda name, before: 15 <= name[2] < 30 and before < 2
         eventually(lambda: running.stats.resent >= 90, 20, "both resends of the fifteen lost ones")
         eventually(lambda: running.stats.confirmed > 200, 10, "receipts go on")
@@ -48,7 +48,7 @@ def test_what_the_broker_took_and_lost_is_sent_again_in_order_until_its_receipt(
 
 @pytest.mark.usefixtures("hasty")
 def test_a_broker_that_died_with_its_queue_costs_nothing(own_broker: BrokerServer) -> None:
-    with played_ingest(own_broker.port) as ingest, fleet(own_broker.url, 5, 10) as running:
+    with fake_ingest(own_broker.port) as ingest, fleet(own_broker.url, 5, 10) as running:
         eventually(lambda: running.stats.confirmed > 20, 10, "receipts are in use")
         ingest.blind = lambda name, before: True  # what the broker now has dies with it
         time.sleep(1)
@@ -63,7 +63,7 @@ def test_a_broker_that_died_with_its_queue_costs_nothing(own_broker: BrokerServe
 
 @pytest.mark.usefixtures("hasty")
 def test_without_receipts_a_device_is_a_plain_mqtt_device(broker: BrokerServer) -> None:
-    with played_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
+    with fake_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
         ingest.silent = True
         time.sleep(4)
         begun = time.monotonic()
@@ -75,7 +75,7 @@ def test_without_receipts_a_device_is_a_plain_mqtt_device(broker: BrokerServer) 
 
 @pytest.mark.usefixtures("hasty")
 def test_while_the_database_is_away_nothing_is_sent_again_and_the_first_receipt_ends_it(broker: BrokerServer) -> None:
-    with played_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
+    with fake_ingest(broker.port) as ingest, fleet(broker.url, 3, 10) as running:
         eventually(lambda: running.stats.confirmed > 10, 10, "receipts are in use")
         ingest.silent = True
         time.sleep(4)
@@ -89,7 +89,7 @@ def test_while_the_database_is_away_nothing_is_sent_again_and_the_first_receipt_
 
 
 def test_receipts_that_make_no_sense_are_told_once_and_cost_nothing(broker: BrokerServer) -> None:
-    with played_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as running:
+    with fake_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as running:
         eventually(lambda: running.stats.confirmed > 5, 10, "receipts are in use")
         boot = ingest.heard[0][1]
         ingest.silent = True
@@ -127,7 +127,7 @@ def test_a_clock_set_back_an_hour_costs_no_reading_and_no_name(
             return datetime.now(zone) - back
 
     monkeypatch.setattr(producer, "datetime", Clock)
-    with played_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as running:
+    with fake_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as running:
         time.sleep(1.5)
         back = timedelta(hours=1)
         time.sleep(1.5)
@@ -143,7 +143,7 @@ def test_a_clock_set_back_an_hour_costs_no_reading_and_no_name(
 
 @pytest.mark.usefixtures("hasty")
 def test_two_devices_with_one_name_keep_each_others_receipts_apart(broker: BrokerServer) -> None:
-    with played_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as one:
+    with fake_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as one:
         time.sleep(1.2)  # another second, another boot
         with fleet(broker.url, 1, 10) as other:
             eventually(lambda: any("same name" in sentence for sentence in one.said + other.said), 20, "a hint")
@@ -175,7 +175,7 @@ def test_a_device_says_how_many_readings_it_dropped(own_broker: BrokerServer) ->
 @pytest.mark.slow
 def test_a_killed_process_owes_nothing_after_its_next_start(own_broker: BrokerServer, tmp_path: Path) -> None:
     line = ["simulate", "--count", "5", "--interval", "0.1", "--outbox", str(tmp_path / "outbox.db")]
-    with played_ingest(own_broker.port) as ingest:
+    with fake_ingest(own_broker.port) as ingest:
         for turn in range(3):
             process = devices(own_broker, *line)
             heard = len(ingest.heard)

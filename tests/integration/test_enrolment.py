@@ -22,11 +22,11 @@ from identity.policy import Kind, User
 from mqtt.credentials import read_credentials
 from mqtt.endpoint import BrokerEndpoint, session_id
 from stack.programs import CHECKOUT
-from tests.fix_alerts import MakeAlerts
-from tests.fix_ingest import MakeIngest
-from tests.fix_secured import Secured
-from tests.fix_servers import Db, eventually
-from tests.guest import NOTHING, Guest, connects, publishes
+from tests.fixtures.alerts import MakeAlerts
+from tests.fixtures.ingest import MakeIngest
+from tests.fixtures.secured import Secured
+from tests.support.mqtt_probe import NOTHING, MqttProbe, connects, publishes
+from tests.support.servers import Db, eventually
 from vitals.errors import PermanentError, TransientError
 
 NOW = datetime.now(UTC)
@@ -57,7 +57,7 @@ def from_folder(folder: Path) -> tuple[BrokerEndpoint, str]:
 def test_a_device_is_let_in_at_once_and_revoking_disconnects_it_for_good(
     own_secured: Secured, run: Run, tmp_path: Path
 ) -> None:
-    with Guest(own_secured.broker("ingest")) as record:
+    with MqttProbe(own_secured.broker("ingest")) as record:
         assert record.subscribe("vitalflow/audit/#") == "Granted QoS 1"
         shown = run("devices", "enroll", "bed-7", "--ward", "icu-1", "--folder", "bed-7")
         assert shown.returncode == 0, shown.stderr
@@ -66,7 +66,7 @@ def test_a_device_is_let_in_at_once_and_revoking_disconnects_it_for_good(
         broker, client_id = from_folder(tmp_path / "bed-7")
         assert broker.password is not None
         assert broker.password not in shown.stdout
-        with Guest(broker, client_id) as device, Guest(own_secured.broker("grace")) as person:
+        with MqttProbe(broker, client_id) as device, MqttProbe(own_secured.broker("grace")) as person:
             assert device.publish("vitalflow/vitals/icu-1/bed-7") in ("Success", "No matching subscribers")
             device.publish("vitalflow/status/icu-1/bed-7", b'{"state":"online","boot":1}', retain=True)
             assert "bed-7  icu-1" in run("devices", "list").stdout
@@ -90,7 +90,7 @@ def test_a_device_with_a_certificate_comes_in_and_is_refused_once_it_is_revoked(
     broker, client_id = from_folder(tmp_path / "bed-8")
     assert publishes(broker, client_id, "vitalflow/vitals/icu-1/bed-8") in ("Success", "No matching subscribers")
     assert publishes(broker, client_id, "vitalflow/vitals/icu-1/bed-1") == "Not authorized"
-    with Guest(broker, client_id) as device:
+    with MqttProbe(broker, client_id) as device:
         told = run("devices", "revoke", "bed-8")
         assert "its certificate is revoked" in told.stdout
         assert device.disconnected() == "disconnected: Administrative action"
@@ -174,7 +174,7 @@ def test_a_person_is_let_in_and_turned_away(own_secured: Secured, run: Run, tmp_
     options = dict(line.split(None, 1) for line in (tmp_path / "config/mosquitto_sub").read_text().splitlines())
     assert (tmp_path / "config/mosquitto_sub").stat().st_mode & 0o777 == 0o600
     broker = own_secured.broker(options["-u"], options["-P"])
-    with Guest(broker) as person:
+    with MqttProbe(broker) as person:
         assert person.subscribe("vitalflow/alerts/icu-1/#") == "Granted QoS 1"
         assert person.subscribe("vitalflow/alerts/icu-2/#") == "Not authorized"
         assert "person   nightingale" in run("identity", "user", "list").stdout
@@ -189,19 +189,19 @@ def test_new_certificates_are_taken_without_losing_a_session_or_a_message(own_se
         return load_pem_x509_certificate(pem.encode()).serial_number
 
     grace, bed = own_secured.broker("grace"), own_secured.broker("bed-1")
-    away = Guest(grace, "grace-who-is-away", clean=False)
+    away = MqttProbe(grace, "grace-who-is-away", clean=False)
     assert away.subscribe("vitalflow/vitals/icu-1/bed-1") == "Granted QoS 1"
     away.die()
     before = shown()
     assert not own_secured.server.freshen(), "nothing is due"
-    with Guest(grace) as person, Guest(bed, bed.client_id("bed-1")) as device:
+    with MqttProbe(grace) as person, MqttProbe(bed, bed.client_id("bed-1")) as device:
         assert person.subscribe("vitalflow/vitals/icu-1/bed-1") == "Granted QoS 1"
         (own_secured.doors.authority.folder / "broker.crt").unlink()
         assert own_secured.server.freshen()
         eventually(lambda: shown() != before, 10, "a new certificate")
         assert device.publish("vitalflow/vitals/icu-1/bed-1") == "Success", "the device lost its connection"
         assert person.heard() == "vitalflow/vitals/icu-1/bed-1", "the person lost the connection"
-    with Guest(grace, "grace-who-is-away", clean=False) as again:
+    with MqttProbe(grace, "grace-who-is-away", clean=False) as again:
         assert again.session_present
         assert again.heard() == "vitalflow/vitals/icu-1/bed-1", "the message for who was away is lost"
 
@@ -209,7 +209,7 @@ def test_new_certificates_are_taken_without_losing_a_session_or_a_message(own_se
 def test_new_certificates_after_a_restart_disconnect_nobody_for_ever(own_secured: Secured) -> None:
     # Told by SIGHUP now, Mosquitto would note the end of this session twice, and then disconnect others every second.
     grace, bed, topic = own_secured.broker("grace"), own_secured.broker("bed-1"), "vitalflow/vitals/icu-1/bed-1"
-    away = Guest(grace, "grace-who-is-away", clean=False)
+    away = MqttProbe(grace, "grace-who-is-away", clean=False)
     assert away.subscribe(topic) == "Granted QoS 1"
     away.die()
     server = own_secured.server
@@ -217,7 +217,7 @@ def test_new_certificates_after_a_restart_disconnect_nobody_for_ever(own_secured
     server.start()
     (own_secured.doors.authority.folder / "broker.crt").unlink()
     assert server.freshen()
-    with Guest(grace, "grace-who-is-away", clean=False) as again, Guest(bed, bed.client_id("bed-1")) as device:
+    with MqttProbe(grace, "grace-who-is-away", clean=False) as again, MqttProbe(bed, bed.client_id("bed-1")) as device:
         assert again.session_present
         for _ in range(4):
             time.sleep(1)
@@ -257,7 +257,7 @@ def test_a_fleet_is_told_which_of_its_devices_is_not_enrolled(own_secured: Secur
         told = [*line, str(count)]
         return subprocess.run(told, env=environ, capture_output=True, text=True, timeout=60, check=False, cwd=CHECKOUT)
 
-    with Guest(own_secured.broker("grace")) as person:
+    with MqttProbe(own_secured.broker("grace")) as person:
         assert person.subscribe("vitalflow/vitals/icu-2/#") == "Granted QoS 1"
         assert simulate(2).returncode == 0
         assert {person.heard() for _ in range(4)} == {f"vitalflow/vitals/icu-2/{name}" for name in names}
@@ -313,9 +313,9 @@ def test_nobody_but_the_admin_enrols(own_secured: Secured) -> None:
 
 def test_a_will_is_published_only_where_its_device_may_publish(own_secured: Secured) -> None:
     bed = own_secured.broker("bed-1")
-    with Guest(own_secured.broker("grace")) as person:
+    with MqttProbe(own_secured.broker("grace")) as person:
         assert person.subscribe("vitalflow/status/#") == "Granted QoS 1"
-        Guest(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-2").die()
+        MqttProbe(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-2").die()
         assert person.heard(2) == NOTHING
-        Guest(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-1").die()
+        MqttProbe(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-1").die()
         assert person.heard() == "vitalflow/status/icu-1/bed-1"

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import paho.mqtt.publish as publish
 
 from stack.servers import BrokerServer
-from tests.fix_ingest import MakeIngest
-from tests.fix_servers import Db, eventually
+from tests.fixtures.ingest import MakeIngest
+from tests.support.servers import Db, eventually
 from vitals.codec import encode, encode_many
 from vitals.reading import reading
 

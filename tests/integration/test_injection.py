@@ -20,9 +20,9 @@ from sql.migrate import connect
 from sql.wards import grant_ward, revoke_ward
 from stack.programs import CHECKOUT
 from stack.servers import BrokerServer
-from tests.fix_ingest import IngestProcess, MakeIngest
-from tests.fix_servers import Db, eventually
+from tests.fixtures.ingest import IngestProcess, MakeIngest
 from tests.integration.test_bad_input import publish
+from tests.support.servers import Db, eventually
 from vitals.codec import encode
 from vitals.reading import MAX_TEXT, reading
 

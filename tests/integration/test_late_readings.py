@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from stack.servers import BrokerServer
-from tests.fix_ingest import MakeIngest
-from tests.fix_migrate import migrate
-from tests.fix_servers import Db, eventually
+from tests.fixtures.ingest import MakeIngest
+from tests.support.migrate import migrate
+from tests.support.servers import Db, eventually
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 

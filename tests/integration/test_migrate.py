@@ -13,9 +13,9 @@ from psycopg import sql
 from sql.migrate import LOCK
 from stack.programs import Programs
 from stack.servers import POSTGRES, DatabaseServer, ensure_database, free_port
-from tests.fix_migrate import copy_rooms, end, migrate, settings_of, start_migrate
-from tests.fix_rows import write_readings
-from tests.fix_servers import Db, db_of, eventually
+from tests.support.migrate import copy_packages, migrate, settings_of, start_migrate, wait_for_end
+from tests.support.rows import write_readings
+from tests.support.servers import Db, db_of, eventually
 
 TABLES = (
     "SELECT table_name, column_name, data_type FROM information_schema.columns"
@@ -27,7 +27,7 @@ LEDGER = "SELECT name FROM vitalflow_migration ORDER BY name"
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the rooms that migrate needs, to be edited."""
-    return copy_rooms(tmp_path / "checkout", "sql", "vitals")
+    return copy_packages(tmp_path / "checkout", "sql", "vitals")
 
 
 def add_migration(checkout: Path, name: str, text: str) -> Path:
@@ -79,7 +79,7 @@ def test_two_at_once_do_not_harm_each_other(empty: Db) -> None:
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
         eventually(lambda: empty.one(waiting) == 2, 20, "both wait")
         assert empty.one("SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'") == 0
-    ended = sorted(end(process).expect_success().count("applied 0001") for process in both)
+    ended = sorted(wait_for_end(process).expect_success().count("applied 0001") for process in both)
     assert ended == [0, 1]
     assert empty.count("vitalflow_migration") == len(list((Path("sql") / "migrations").glob("*.sql")))
 
@@ -90,7 +90,7 @@ def test_two_at_once_without_a_starting_gun(database: DatabaseServer) -> None:
         ensure_database(database.url("postgres"), name)
         db = db_of(database, name)
         both = [start_migrate(settings_of(db)) for _ in range(2)]
-        assert sorted(end(process).expect_success().count("applied 0001") for process in both) == [0, 1]
+        assert sorted(wait_for_end(process).expect_success().count("applied 0001") for process in both) == [0, 1]
         with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -102,7 +102,7 @@ def test_two_databases_of_one_server_at_once(database: DatabaseServer, empty: Db
         process = start_migrate(settings_of(empty))
         held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'"
         eventually(lambda: empty.one(held), 20, "it meets the other's change")
-    end(process).expect_success()
+    wait_for_end(process).expect_success()
 
 
 def test_one_that_waits_for_another_says_so(empty: Db) -> None:
@@ -111,7 +111,7 @@ def test_one_that_waits_for_another_says_so(empty: Db) -> None:
         process = start_migrate(settings_of(empty))
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
         eventually(lambda: empty.one(waiting), 30, "it waits")
-    assert "waiting for another migration of this database" in end(process).expect_success()
+    assert "waiting for another migration of this database" in wait_for_end(process).expect_success()
 
 
 # What it refuses
@@ -175,12 +175,12 @@ def test_a_server_that_goes_down_meanwhile_is_one_sentence(
     own_database: tuple[DatabaseServer, Db], tmp_path: Path
 ) -> None:
     server, db = own_database
-    checkout = copy_rooms(tmp_path / "checkout", "sql", "vitals")
+    checkout = copy_packages(tmp_path / "checkout", "sql", "vitals")
     add_migration(checkout, "9001_slow.sql", "CREATE TABLE slow (x int); SELECT pg_sleep(60);")
     process = start_migrate(settings_of(db), checkout)
     eventually(lambda: db.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 20, "it is busy")
     server.stop_at_once()
-    told = end(process).expect_sentence()
+    told = wait_for_end(process).expect_sentence()
     assert "9001_slow.sql" in told
     server.start()
     assert db.one("SELECT to_regclass('slow')") is None
@@ -304,13 +304,13 @@ SECRET = "xyzzy-plugh"
 )
 def test_a_wrong_address_is_one_sentence_without_the_password(database: DatabaseServer, url: str, wanted: str) -> None:
     given = url.format(secret=SECRET, port=database.port)
-    ended = end(start_migrate({"VITALFLOW_DATABASE_URL": given}))
+    ended = wait_for_end(start_migrate({"VITALFLOW_DATABASE_URL": given}))
     assert wanted in ended.expect_sentence()
     assert SECRET not in ended.out + ended.err
 
 
 def test_no_address_at_all() -> None:
-    assert "VITALFLOW_DATABASE_URL is not set" in end(start_migrate({})).expect_sentence()
+    assert "VITALFLOW_DATABASE_URL is not set" in wait_for_end(start_migrate({})).expect_sentence()
 
 
 @pytest.mark.parametrize(
@@ -322,6 +322,6 @@ def test_no_address_at_all() -> None:
 )
 def test_a_login_that_will_not_do(empty: Db, name: str, user: str, password: str, wanted: str) -> None:
     login = f"postgresql://{user}:{password}@127.0.0.1/x"
-    ended = end(start_migrate({"VITALFLOW_DATABASE_URL": empty.owner_url, name: login}))
+    ended = wait_for_end(start_migrate({"VITALFLOW_DATABASE_URL": empty.owner_url, name: login}))
     assert wanted in ended.expect_sentence()
     assert SECRET not in ended.out + ended.err

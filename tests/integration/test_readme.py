@@ -18,11 +18,11 @@ from stack import shell
 from stack.home import Home, Secrets
 from stack.plan import Ports
 from stack.programs import Programs
-from tests.fix_alerts import MakeAlerts, Person
-from tests.fix_ingest import MakeIngest
-from tests.fix_secured import WORDS, Secured
-from tests.fix_servers import Db, eventually
-from tests.fix_station import MakeStation
+from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.ingest import MakeIngest
+from tests.fixtures.secured import PASSWORDS, Secured
+from tests.fixtures.station import MakeStation
+from tests.support.servers import Db, eventually
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
@@ -98,7 +98,7 @@ def paste(own_secured: Secured, programs: Programs, tmp_path: Path) -> Callable[
     shell.install(home, programs)
     home.identity.mkdir()
     (home.identity / "ca.crt").write_bytes(own_secured.ca.read_bytes())
-    shell.write_options(home, Ports(own_secured.server.port), Secrets("", "", "", WORDS))
+    shell.write_options(home, Ports(own_secured.server.port), Secrets("", "", "", PASSWORDS))
     environ = os.environ | {"PATH": f"{home.bin}:{os.environ['PATH']}"}
 
     def run(line: str) -> str:
@@ -110,10 +110,10 @@ def paste(own_secured: Secured, programs: Programs, tmp_path: Path) -> Callable[
 
 
 @contextmanager
-def ward(secured: Secured, device: str) -> Iterator[Person]:
+def ward(secured: Secured, device: str) -> Iterator[AlertClient]:
     """Somebody who measures as the device, which is let in, and sees every alert."""
     secured.let_in(device, "icu-1", "a-word-of-its-own")
-    person = Person(0, secured.broker("grace"), secured.broker(device, "a-word-of-its-own"), device)
+    person = AlertClient(0, secured.broker("grace"), secured.broker(device, "a-word-of-its-own"), device)
     try:
         yield person
     finally:
@@ -167,7 +167,7 @@ def test_the_line_for_the_stations_api_asks_as_the_operator_without_a_password_o
     line = asks.replace("http://127.0.0.1:21887", station.url).replace(".stack/", f"{tmp_path}/stack/")
     assert json.loads(paste(f"{line} -sS"))["beds"] == []
     password = tmp_path / "stack/operator_password"
-    assert password.read_text().strip() == WORDS["operator"]
+    assert password.read_text().strip() == PASSWORDS["operator"]
     assert password.stat().st_mode & 0o777 == 0o600
     assert shell.signs_in(Home.at(tmp_path / "stack")).endswith(f"cat {password}")
 

@@ -12,8 +12,8 @@ import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.servers import BrokerServer, DatabaseServer
-from tests.fix_ingest import MakeIngest
-from tests.fix_servers import Db, eventually
+from tests.fixtures.ingest import MakeIngest
+from tests.support.servers import Db, eventually
 from vitals.codec import encode, encode_many
 from vitals.reading import reading
 from vitals.receipt import Receipt, decode_receipt

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg
 
-from tests.fix_rows import START
-from tests.fix_servers import Db
+from tests.support.rows import START
+from tests.support.servers import Db
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,10 +9,10 @@ import pytest
 from ingest import retention
 from ingest.retention import Retention
 from stack.servers import BrokerServer, free_port
-from tests.fix_ingest import MakeIngest
-from tests.fix_migrate import end, settings_of, start_migrate
-from tests.fix_rows import write_readings
-from tests.fix_servers import Db, eventually
+from tests.fixtures.ingest import MakeIngest
+from tests.support.migrate import settings_of, start_migrate, wait_for_end
+from tests.support.rows import write_readings
+from tests.support.servers import Db, eventually
 
 NOW = datetime.now(UTC)
 AGES = (0, 20, 29, 32, 40)  # days; a chunk goes when all of it is older than 30
@@ -39,7 +39,7 @@ def test_ingest_drops_what_is_older_than_the_retention(broker: BrokerServer, db:
 def test_the_period_is_the_one_that_migrate_was_told(db: Db) -> None:
     write_ages(db)
     settings = {**settings_of(db), "VITALFLOW_RAW_RETENTION_DAYS": "25"}
-    end(start_migrate(settings)).expect_success()
+    wait_for_end(start_migrate(settings)).expect_success()
     with psycopg.connect(db.ingest_url) as connection:
         # A caller cannot put something else in place of what the function asks.
         connection.execute("CREATE TEMP TABLE retention_setting (name text, period interval)")

@@ -6,8 +6,8 @@ from psycopg import sql
 
 from sql.migrate import connect, migrate
 from stack.servers import DatabaseServer, ensure_database
-from tests.fix_rows import write_readings
-from tests.fix_servers import Db, logins
+from tests.support.rows import write_readings
+from tests.support.servers import Db, logins
 
 INSERT = (
     "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, status, received_at)"

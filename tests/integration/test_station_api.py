@@ -9,12 +9,12 @@ import psycopg
 
 from stack.servers import BrokerServer
 from station import api_models
-from tests.fix_alerts import MakeAlerts, Person
-from tests.fix_servers import Db, eventually
-from tests.fix_station import MakeStation, StationProcess, basic
+from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.station import MakeStation, StationProcess, basic
+from tests.support.servers import Db, eventually
 from vitals.version import VERSION
 
-MakePerson = Callable[[int], Person]
+MakePerson = Callable[[int], AlertClient]
 
 
 def get(station: StationProcess, path: str, **headers: str) -> tuple[int, Any]:
@@ -23,7 +23,7 @@ def get(station: StationProcess, path: str, **headers: str) -> tuple[int, Any]:
 
 
 def test_every_answer_is_as_the_description_says(
-    broker: BrokerServer, db: Db, make_alerts: MakeAlerts, make_station: MakeStation, make_person: MakePerson
+    broker: BrokerServer, db: Db, make_alerts: MakeAlerts, make_station: MakeStation, make_alert_client: MakePerson
 ) -> None:
     make_alerts(broker.url)
     with psycopg.connect(db.owner_url) as owner:
@@ -32,7 +32,7 @@ def test_every_answer_is_as_the_description_says(
             " SELECT now() - n * interval '1 minute', 'bed-1', 1, n, 'p-1', 'icu-1', 60 + n, 'NORMAL', now()"
             " FROM generate_series(1, 60) AS n"
         )
-    station, person = make_station(broker.url, reader_url=db.reader_url), make_person(broker.port)
+    station, person = make_station(broker.url, reader_url=db.reader_url), make_alert_client(broker.port)
     person.measure("bed-1", heart_rate=140, spo2=97)
     person.measure("bed-2", "icu-2", heart_rate=70)
     person.sees("icu-1/bed-1/heart-rate-high", state="active")

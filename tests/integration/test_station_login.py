@@ -20,22 +20,22 @@ from identity.ca import new_ca, sign_server
 from identity.control import control
 from identity.enrolment import enroll, revoke
 from identity.policy import Kind, User
-from tests.fix_alerts import MakeAlerts, Person
-from tests.fix_secured import Secured
-from tests.fix_servers import Db, eventually
-from tests.fix_station import MakeStation, StationProcess, basic
+from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.secured import Secured
+from tests.fixtures.station import MakeStation, StationProcess, basic
+from tests.support.servers import Db, eventually
 
 HIGH = "icu-1/bed-1/heart-rate-high"
 
 
 @pytest.fixture
-def monitor(shared_secured: Secured) -> Iterator[Callable[[str], Person]]:
+def monitor(shared_secured: Secured) -> Iterator[Callable[[str], AlertClient]]:
     """A device that measures, and somebody beside it who sees every alert."""
-    made: dict[str, Person] = {}
+    made: dict[str, AlertClient] = {}
 
-    def make(device: str) -> Person:
+    def make(device: str) -> AlertClient:
         if device not in made:
-            made[device] = Person(0, shared_secured.broker("grace"), shared_secured.broker(device), device)
+            made[device] = AlertClient(0, shared_secured.broker("grace"), shared_secured.broker(device), device)
         return made[device]
 
     yield make
@@ -175,7 +175,7 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
     db: Db,
     make_alerts: MakeAlerts,
     make_station: MakeStation,
-    monitor: Callable[[str], Person],
+    monitor: Callable[[str], AlertClient],
     listen: Listen,
 ) -> None:
     make_alerts(shared_secured.url_of("alerts"), mqtt_ca=shared_secured.ca, alerts_client_id="alerts")
@@ -239,7 +239,7 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
 
 
 def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_look_does_not(
-    shared_secured: Secured, make_alerts: MakeAlerts, make_station: MakeStation, monitor: Callable[[str], Person]
+    shared_secured: Secured, make_alerts: MakeAlerts, make_station: MakeStation, monitor: Callable[[str], AlertClient]
 ) -> None:
     make_alerts(shared_secured.url_of("alerts"), mqtt_ca=shared_secured.ca, alerts_client_id="alerts")
     station = station_of(shared_secured, make_station)

@@ -5,7 +5,7 @@ from itertools import product
 
 import psycopg
 
-from tests.fix_servers import Db
+from tests.support.servers import Db
 from vitals.bed_snapshot import BedSnapshot, Condition
 from vitals.reading import Reading, reading
 from vitals.signs import classify

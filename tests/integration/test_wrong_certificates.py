@@ -17,8 +17,8 @@ from identity import ca
 from identity.authority import write_public, write_secret
 from stack.programs import CHECKOUT
 from stack.servers import free_port
-from tests.fix_secured import Secured
-from tests.fix_servers import Db
+from tests.fixtures.secured import Secured
+from tests.support.servers import Db
 
 NOW = datetime.now(UTC)
 PROGRAMS = {

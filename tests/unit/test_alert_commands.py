@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from alerts.commands import carry_out
 from alerts.rulefile import load
 from alerts.turnover import use
-from tests.played_bed import HIGH, Played, at
+from tests.support.bed_driver import HIGH, BedDriver, at
 from vitals.alert import MAX_ALERT, decode_alert, encode_alert
 from vitals.command import decode_command
 from vitals.limits import RequestRejected, apply, decode_limits
@@ -39,7 +39,7 @@ def test_a_command_that_cannot_be_read_is_refused(payload: bytes, said: str) -> 
 
 
 def test_a_command_is_carried_out() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     pause = decode_command(b'{"by":"Nurse Joy","action":"pause_audio","seconds":60,"colour":1}')
     (event,) = carry_out(bed.bed, "hr", pause, at(11))
@@ -52,7 +52,7 @@ def test_a_command_is_carried_out() -> None:
 
 
 def test_an_acknowledgement_of_nothing_names_what_is_open() -> None:
-    bed = Played()
+    bed = BedDriver()
     with pytest.raises(RequestRejected, match="mon-1 has no open alert 'hr'; open are: none"):
         bed.acknowledge(0)
     bed.steady(0, 10, 130)
@@ -61,7 +61,7 @@ def test_an_acknowledgement_of_nothing_names_what_is_open() -> None:
 
 
 def test_an_acknowledgement_delivered_twice_is_one_and_a_second_person_is_told() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     assert bed.acknowledge(11) == ["hr acknowledged"]
     assert bed.acknowledge(12) == []
@@ -71,14 +71,14 @@ def test_an_acknowledgement_delivered_twice_is_one_and_a_second_person_is_told()
 
 @pytest.mark.parametrize("seconds", [0, -1, 601, float("inf"), float("nan")])
 def test_a_pause_has_an_end_within_reason(seconds: float) -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     with pytest.raises(RequestRejected, match="at most 600 s"):
         bed.pause(11, seconds)
 
 
 def test_a_pause_delivered_again_does_not_make_it_shorter() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     bed.pause(11, 60)
     assert bed.pause(12, 10) == []
@@ -86,7 +86,7 @@ def test_a_pause_delivered_again_does_not_make_it_shorter() -> None:
 
 
 def test_what_is_silent_for_another_reason_cannot_be_paused() -> None:
-    bed = Played(LATCHING)
+    bed = BedDriver(LATCHING)
     bed.steady(0, 10, 130)
     bed.steady(11, 30, 100)
     with pytest.raises(RequestRejected, match="latched"):
@@ -136,7 +136,7 @@ def test_limits_that_contradict_are_refused_with_every_objection(limits: bytes, 
 
 
 def test_a_bed_has_its_own_limits_for_as_long_as_they_are_set() -> None:
-    bed = Played()
+    bed = BedDriver()
     limits = decode_limits(b'{"by":"Dr. Who","limits":{"hr":140}}')
     assert use(bed.bed, bed.rules, limits, at(0)) == []
     assert bed.steady(0, 30, 138) == []
@@ -149,7 +149,7 @@ def test_a_bed_has_its_own_limits_for_as_long_as_they_are_set() -> None:
 
 
 def test_refused_limits_leave_the_bed_as_it_was() -> None:
-    bed = Played()
+    bed = BedDriver()
     limits = decode_limits(b'{"by":"x","limits":{"hr":[160,150]}}')
     with pytest.raises(RequestRejected):
         use(bed.bed, bed.rules, limits, at(0))
@@ -158,7 +158,7 @@ def test_refused_limits_leave_the_bed_as_it_was() -> None:
 
 
 def test_limits_for_one_patient_do_not_hold_for_the_next() -> None:
-    bed = Played()
+    bed = BedDriver()
     use(bed.bed, bed.rules, decode_limits(b'{"by":"x","patient_id":"p-1","limits":{"hr":140}}'), at(0))
     assert bed.steady(0, 30, 130, patient_id="p-1") == []
     assert bed.steady(31, 45, 130, patient_id="p-2") == ["41: hr raised"]
@@ -171,7 +171,7 @@ def test_the_spo2_scale_is_a_limit_too() -> None:
 
 
 def test_an_alert_comes_back_from_the_wire_as_it_was() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 30, 160, patient_id="p-1")
     bed.pause(31, 60)
     for event in bed.events:

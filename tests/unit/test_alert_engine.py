@@ -5,7 +5,7 @@ import pytest
 from alerts.changes import GONE
 from alerts.restart import restore
 from alerts.turnover import ANOTHER_PATIENT, use
-from tests.played_bed import HIGH, Played, at, rules
+from tests.support.bed_driver import HIGH, BedDriver, at, rules
 from vitals.alert import Priority, State
 
 LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
@@ -33,7 +33,7 @@ for_s = 10
 
 
 def test_it_waits_for_the_delay_and_no_longer() -> None:
-    bed = Played()
+    bed = BedDriver()
     assert bed.steady(0, 20, 130) == ["10: hr raised"]
     assert bed.alert.since == at(0)
     assert bed.alert.raised_at == at(10)
@@ -41,20 +41,20 @@ def test_it_waits_for_the_delay_and_no_longer() -> None:
 
 
 def test_one_value_at_the_limit_begins_the_delay_anew() -> None:
-    bed = Played()
+    bed = BedDriver()
     assert bed.steady(0, 8, 130) == []
     assert bed.read(9, 120) == []
     assert bed.steady(10, 25, 130) == ["20: hr raised"]
 
 
 def test_a_level_without_delay_is_raised_by_its_first_reading() -> None:
-    bed = Played(HIGH.replace("for_s = 3", ""))
+    bed = BedDriver(HIGH.replace("for_s = 3", ""))
     assert bed.read(0, 151) == ["hr raised"]
     assert bed.priority == "high"
 
 
 def test_worse_is_an_update_of_the_same_alert_and_so_is_better() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     first = bed.alert
     assert bed.steady(11, 20, 160) == ["14: hr escalated"]
@@ -71,14 +71,14 @@ def test_worse_is_an_update_of_the_same_alert_and_so_is_better() -> None:
 
 
 def test_within_the_hysteresis_it_stays() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     assert bed.steady(11, 100, 116) == []
     assert bed.steady(101, 110, 115) == ["106: hr cleared"]
 
 
 def test_a_moment_of_relief_does_not_clear() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     for second in range(11, 200, 6):
         assert bed.steady(second, second + 4, 100) == []
@@ -86,7 +86,7 @@ def test_a_moment_of_relief_does_not_clear() -> None:
 
 
 def test_an_acknowledged_alert_that_gets_worse_sounds_again() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     assert bed.acknowledge(12) == ["hr acknowledged"]
     assert bed.state == "acknowledged"
@@ -97,7 +97,7 @@ def test_an_acknowledged_alert_that_gets_worse_sounds_again() -> None:
 
 
 def test_an_acknowledged_alert_that_gets_better_stays_silent() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 160)
     bed.acknowledge(11)
     assert bed.steady(12, 30, 130) == ["17: hr de-escalated"]
@@ -105,7 +105,7 @@ def test_an_acknowledged_alert_that_gets_better_stays_silent() -> None:
 
 
 def test_a_pause_ends_at_its_time_and_not_before() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     assert bed.pause(11, 60) == ["hr audio_paused"]
     assert bed.tick(70.9) == []
@@ -115,7 +115,7 @@ def test_a_pause_ends_at_its_time_and_not_before() -> None:
 
 
 def test_a_paused_alert_that_gets_worse_sounds_at_once() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     bed.pause(11, 60)
     assert bed.steady(12, 15, 160) == ["15: hr escalated"]
@@ -124,7 +124,7 @@ def test_a_paused_alert_that_gets_worse_sounds_at_once() -> None:
 
 
 def test_a_latching_alert_waits_for_a_person() -> None:
-    bed = Played(LATCHING)
+    bed = BedDriver(LATCHING)
     bed.steady(0, 10, 130)
     assert bed.steady(11, 60, 100) == ["16: hr latched"]
     assert bed.alert.latched
@@ -134,7 +134,7 @@ def test_a_latching_alert_waits_for_a_person() -> None:
 
 
 def test_a_latched_alert_whose_condition_is_back_is_the_same_alert() -> None:
-    bed = Played(LATCHING)
+    bed = BedDriver(LATCHING)
     bed.steady(0, 10, 130)
     first = bed.alert.alert_id
     bed.steady(11, 30, 100)
@@ -145,14 +145,14 @@ def test_a_latched_alert_whose_condition_is_back_is_the_same_alert() -> None:
 
 
 def test_an_acknowledged_latching_alert_does_not_latch() -> None:
-    bed = Played(LATCHING)
+    bed = BedDriver(LATCHING)
     bed.steady(0, 10, 130)
     bed.acknowledge(11)
     assert bed.steady(12, 30, 100) == ["17: hr cleared"]
 
 
 def test_a_missing_value_and_a_sensor_that_is_off_neither_raise_nor_clear() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     assert bed.steady(11, 200, spo2=98) == []
     assert bed.steady(201, 400, spo2=98, sensor_off=("heart_rate",)) == []
@@ -161,14 +161,14 @@ def test_a_missing_value_and_a_sensor_that_is_off_neither_raise_nor_clear() -> N
 
 
 def test_what_is_pending_stays_pending_while_its_sign_is_missing() -> None:
-    bed = Played()
+    bed = BedDriver()
     assert bed.steady(0, 5, 130) == []
     assert bed.steady(6, 30, spo2=98) == []
     assert bed.read(31, 130) == ["hr raised"]
 
 
 def test_late_and_repeated_readings_move_nothing() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 9, 130)
     assert bed.read(9, 130, arrives=30) == []
     assert bed.read(3, 90, arrives=30) == []
@@ -176,7 +176,7 @@ def test_late_and_repeated_readings_move_nothing() -> None:
 
 
 def test_of_two_readings_of_one_moment_the_first_counts() -> None:
-    bed = Played(HIGH + TECHNICAL)
+    bed = BedDriver(HIGH + TECHNICAL)
     bed.steady(0, 9, 130)
     assert bed.read(9, 100, arrives=20) == []
     assert bed.read(10, 130) == ["hr raised"]
@@ -185,7 +185,7 @@ def test_of_two_readings_of_one_moment_the_first_counts() -> None:
 
 
 def test_a_backlog_raises_nothing_but_counts_the_delay() -> None:
-    bed = Played()
+    bed = BedDriver()
     for second in range(0, 300):
         assert bed.read(second, 130, arrives=400) == []
     assert bed.read(400, 130) == ["hr raised"]
@@ -193,7 +193,7 @@ def test_a_backlog_raises_nothing_but_counts_the_delay() -> None:
 
 
 def test_a_backlog_clears_nothing_either() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     for second in range(11, 300):
         assert bed.read(second, 90, arrives=400) == []
@@ -201,7 +201,7 @@ def test_a_backlog_clears_nothing_either() -> None:
 
 
 def test_another_patient_closes_what_is_open_and_begins_afresh() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 14, 130, patient_id="p-1")
     first = bed.alert.alert_id
     assert bed.steady(15, 30, 130, patient_id="p-2") == ["15: hr cleared", "25: hr raised"]
@@ -212,14 +212,14 @@ def test_another_patient_closes_what_is_open_and_begins_afresh() -> None:
 
 
 def test_a_patient_who_is_not_told_is_still_the_same() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 14, 130, patient_id="p-1")
     assert bed.steady(15, 30, 130) == []
     assert bed.steady(31, 40, 130, patient_id="p-1") == []
 
 
 def test_a_patient_who_is_told_later_has_the_alert_and_no_other_patient_has() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 14, 130)
     first = bed.alert.alert_id
     assert bed.read(15, 130, patient_id="p-1") == ["hr identified"]
@@ -229,7 +229,7 @@ def test_a_patient_who_is_told_later_has_the_alert_and_no_other_patient_has() ->
 
 
 def test_a_device_takes_its_alerts_to_another_ward() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 14, 130)
     first = bed.alert.alert_id
     bed.ward = "stroke"
@@ -240,7 +240,7 @@ def test_a_device_takes_its_alerts_to_another_ward() -> None:
 
 
 def test_silence_is_an_alarm_and_clears_nothing() -> None:
-    bed = Played(HIGH + TECHNICAL)
+    bed = BedDriver(HIGH + TECHNICAL)
     bed.steady(0, 20, 130)
     assert bed.tick(34.9) == []
     assert bed.tick(35) == ["silent raised"]
@@ -251,7 +251,7 @@ def test_silence_is_an_alarm_and_clears_nothing() -> None:
 
 
 def test_a_device_that_reports_every_minute_is_not_silent_after_15_seconds() -> None:
-    bed = Played(TECHNICAL)
+    bed = BedDriver(TECHNICAL)
     bed.presence(0, online=True, interval_s=60)
     bed.read(0, 80)
     assert bed.tick(179) == []
@@ -259,7 +259,7 @@ def test_a_device_that_reports_every_minute_is_not_silent_after_15_seconds() -> 
 
 
 def test_only_old_readings_are_silence() -> None:
-    bed = Played(TECHNICAL)
+    bed = BedDriver(TECHNICAL)
     for second in range(0, 16):
         assert bed.read(second, 80, arrives=600 + second) == []
     assert bed.tick(620) == ["silent raised"]
@@ -268,7 +268,7 @@ def test_only_old_readings_are_silence() -> None:
 
 
 def test_offline_is_told_once_and_not_as_silence_too() -> None:
-    bed = Played(TECHNICAL)
+    bed = BedDriver(TECHNICAL)
     bed.presence(0, online=True, boot=7)
     bed.read(0, 80)
     assert bed.presence(1, online=False, boot=7) == []
@@ -279,7 +279,7 @@ def test_offline_is_told_once_and_not_as_silence_too() -> None:
 
 
 def test_a_device_that_comes_and_goes_is_offline_until_it_stays() -> None:
-    bed = Played(TECHNICAL.replace("for_s = 5", "for_s = 5\nclear_for_s = 10"))
+    bed = BedDriver(TECHNICAL.replace("for_s = 5", "for_s = 5\nclear_for_s = 10"))
     bed.presence(0, online=False)
     assert bed.tick(5) == ["gone raised"]
     assert bed.presence(20, online=True) == []
@@ -293,7 +293,7 @@ def test_a_device_that_comes_and_goes_is_offline_until_it_stays() -> None:
 
 
 def test_after_a_restart_offline_stays_until_a_birth_is_heard() -> None:
-    bed = Played(TECHNICAL)
+    bed = BedDriver(TECHNICAL)
     bed.presence(0, online=False)
     bed.tick(5)
     bed.restart(6)
@@ -303,7 +303,7 @@ def test_after_a_restart_offline_stays_until_a_birth_is_heard() -> None:
 
 
 def test_the_will_of_an_earlier_boot_is_ignored() -> None:
-    bed = Played(TECHNICAL)
+    bed = BedDriver(TECHNICAL)
     bed.presence(0, online=True, boot=8)
     bed.presence(1, online=False, boot=7)
     bed.read(9, 80)
@@ -311,7 +311,7 @@ def test_the_will_of_an_earlier_boot_is_ignored() -> None:
 
 
 def test_each_sensor_that_is_off_is_an_alarm_of_its_own() -> None:
-    bed = Played(TECHNICAL)
+    bed = BedDriver(TECHNICAL)
     assert bed.steady(0, 15, 80, sensor_off=("spo2",)) == ["10: off-spo2 raised"]
     assert bed.steady(16, 30, None, sensor_off=("spo2", "heart_rate")) == ["26: off-heart-rate raised"]
     assert bed.bed.alerts["off-spo2"].sign == "spo2"
@@ -320,7 +320,7 @@ def test_each_sensor_that_is_off_is_an_alarm_of_its_own() -> None:
 
 
 def test_a_restart_forgets_no_alert_and_no_acknowledgement() -> None:
-    bed = Played(HIGH + TECHNICAL)
+    bed = BedDriver(HIGH + TECHNICAL)
     bed.steady(0, 14, 130, patient_id="p-1")
     bed.acknowledge(14)
     before = bed.alert
@@ -331,7 +331,7 @@ def test_a_restart_forgets_no_alert_and_no_acknowledgement() -> None:
 
 
 def test_a_pause_ends_after_a_restart_too() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 10, 130)
     bed.pause(11, 60)
     bed.restart(30)
@@ -339,7 +339,7 @@ def test_a_pause_ends_after_a_restart_too() -> None:
 
 
 def test_a_latched_alert_is_latched_after_a_restart() -> None:
-    bed = Played(LATCHING)
+    bed = BedDriver(LATCHING)
     bed.steady(0, 10, 130)
     bed.steady(11, 30, 100)
     bed.restart(31)
@@ -348,7 +348,7 @@ def test_a_latched_alert_is_latched_after_a_restart() -> None:
 
 
 def test_readings_delivered_again_raise_nothing_twice_and_restore_what_was_pending() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 12, 130)
     bed.restart(13)
     assert bed.steady(0, 12, 130) == []
@@ -359,7 +359,7 @@ def test_readings_delivered_again_raise_nothing_twice_and_restore_what_was_pendi
 
 
 def test_a_reading_from_before_does_not_bring_back_the_patient_from_before() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 12, 130, patient_id="p-1")
     bed.steady(13, 30, 130, patient_id="p-2")
     mine = bed.alert
@@ -370,7 +370,7 @@ def test_a_reading_from_before_does_not_bring_back_the_patient_from_before() -> 
 
 
 def test_of_two_retained_alerts_the_newer_counts_and_the_other_is_taken_away() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 12, 130)
     old = bed.alert
     bed.ward = "stroke"
@@ -382,7 +382,7 @@ def test_of_two_retained_alerts_the_newer_counts_and_the_other_is_taken_away() -
 
 
 def test_an_alert_whose_rule_is_gone_is_closed_and_says_so() -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 12, 130)
     (event,) = use(bed.bed, rules(TECHNICAL), None, at(13))
     assert event.alert.state is State.CLEARED
@@ -391,7 +391,7 @@ def test_an_alert_whose_rule_is_gone_is_closed_and_says_so() -> None:
 
 @pytest.mark.parametrize("heart_rate", [100, 130])
 def test_other_rules_with_fewer_levels_keep_the_alert(heart_rate: float) -> None:
-    bed = Played()
+    bed = BedDriver()
     bed.steady(0, 12, 160)
     assert use(bed.bed, rules(HIGH[: HIGH.index('    [[rule.level]]\n    priority = "high"')]), None, at(13)) == []
     changes = bed.steady(13, 30, heart_rate)
@@ -414,7 +414,7 @@ text = "NEWS2"
 
 
 def test_a_score_is_raised_by_a_single_3_and_by_its_total() -> None:
-    bed = Played(SCORE)
+    bed = BedDriver(SCORE)
     assert bed.read(0, 131) == ["score raised"]
     assert (bed.priority, bed.alert.value, bed.alert.parts) == ("medium", 3, {"heart_rate": 3})
     assert bed.read(1, 131, spo2=92) == []
@@ -427,7 +427,7 @@ def test_a_score_is_raised_by_a_single_3_and_by_its_total() -> None:
 
 
 def test_a_score_without_points_has_no_empty_brackets() -> None:
-    bed = Played(SCORE.replace("above = 4", "above = 4\nclear_for_s = 60"))
+    bed = BedDriver(SCORE.replace("above = 4", "above = 4\nclear_for_s = 60"))
     bed.read(0, 131, spo2=91, resp_rate=9)
     assert bed.read(1, 80, spo2=97, resp_rate=16, systolic_bp=120, temperature=37, consciousness="A") == [
         "score de-escalated"
@@ -436,7 +436,7 @@ def test_a_score_without_points_has_no_empty_brackets() -> None:
 
 
 def test_a_score_is_not_cleared_by_an_input_that_has_gone() -> None:
-    bed = Played(SCORE)
+    bed = BedDriver(SCORE)
     bed.read(0, 131, spo2=97)
     assert bed.steady(1, 200, None, spo2=97) == []
     assert bed.state == "active"
@@ -444,7 +444,7 @@ def test_a_score_is_not_cleared_by_an_input_that_has_gone() -> None:
 
 
 def test_what_was_measured_of_one_patient_is_not_scored_for_the_next() -> None:
-    bed = Played(SCORE)
+    bed = BedDriver(SCORE)
     assert bed.read(0, 80, systolic_bp=85, patient_id="p-1") == ["score raised"]
     assert bed.read(1, 80, patient_id="p-2") == ["score cleared"]
     assert bed.steady(2, 100, 80, patient_id="p-2") == []

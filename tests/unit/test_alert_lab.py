@@ -17,7 +17,7 @@ from alerts import lab, report
 from alerts.history import Stay, of_recordings
 from alerts.plot import draw, step_of
 from alerts.rulefile import parse
-from tests.played_bed import told
+from tests.support.bed_driver import reading_at
 from vitals.alert import Priority
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ HIGH, MEDIUM = Priority.HIGH, Priority.MEDIUM
 
 
 def outcome(spo2: Sequence[float | None], delay: int = 10, curve: bool = False) -> lab.Outcome:
-    readings = [told(s, spo2=v, sensor_off=() if v else ("spo2",)) for s, v in enumerate(spo2)]
+    readings = [reading_at(s, spo2=v, sensor_off=() if v else ("spo2",)) for s, v in enumerate(spo2)]
     stay = Stay("mon-1", "icu", 1.0, iter(readings))
     return lab.run([stay], [parse(RULES.format(delay=delay), "rules.toml")], curve=curve)
 
@@ -99,7 +99,7 @@ def test_an_alert_at_another_time_does_not_excuse_a_missed_episode() -> None:
 
 
 def test_an_alert_ends_with_its_patient() -> None:
-    readings = [told(second, spo2=90, patient_id="p-1" if second < 20 else "p-2") for second in range(25)]
+    readings = [reading_at(second, spo2=90, patient_id="p-1" if second < 20 else "p-2") for second in range(25)]
     found = lab.run([Stay("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=10), "x")])
     assert found.files[0].written.seconds == {("blue", MEDIUM): 10}
 
@@ -119,7 +119,7 @@ def test_no_delay_below_20_seconds_misses_a_sustained_episode(pieces: list[tuple
 
 
 def test_silence_between_two_readings_is_noticed_when_its_delay_is_over() -> None:
-    readings = [told(second, spo2=97) for second in (0, 1, 2, 20, 21)]
+    readings = [reading_at(second, spo2=97) for second in (0, 1, 2, 20, 21)]
     found = lab.run([Stay("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
     written = found.files[0].written
     assert written.alarms == {("silent", MEDIUM): 1}
@@ -129,14 +129,14 @@ def test_silence_between_two_readings_is_noticed_when_its_delay_is_over() -> Non
 
 
 def test_a_recording_of_one_row_an_hour_is_not_silent() -> None:
-    readings = [told(second * 3600, spo2=97) for second in range(5)]
+    readings = [reading_at(second * 3600, spo2=97) for second in range(5)]
     found = lab.run([Stay("mon-1", "icu", 3600.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
     assert found.files[0].written.total == 0
     assert found.bed_days == pytest.approx(4 / 24)
 
 
 def test_hours_without_readings_are_no_time_at_the_bed() -> None:
-    readings = [told(second, spo2=97) for second in (0, 60, 7200, 7260)]
+    readings = [reading_at(second, spo2=97) for second in (0, 60, 7200, 7260)]
     found = lab.run([Stay("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
     assert found.bed_days * 86_400 == pytest.approx(120)
 

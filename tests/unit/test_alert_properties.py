@@ -13,7 +13,7 @@ from alerts.bed import Bed
 from alerts.changes import GONE
 from alerts.restart import restore
 from alerts.turnover import ANOTHER_PATIENT
-from tests.played_bed import START, at, retained, rules, told
+from tests.support.bed_driver import START, at, reading_at, retained, rules
 from vitals.alert import Alert, Change, Event, State
 from vitals.reading import Reading
 
@@ -89,7 +89,7 @@ def streams(draw: st.DrawFn, who: Sequence[str | None] = ("p-1", "p-1", "p-2", N
             second += 1
             # A reading without any sign is refused long before it gets here.
             missing = ("spo2",) if spo2 is None and (off or heart_rate is None) else ()
-            stream.append(told(second, heart_rate, spo2=spo2, sensor_off=missing, patient_id=patient))
+            stream.append(reading_at(second, heart_rate, spo2=spo2, sensor_off=missing, patient_id=patient))
     return stream
 
 
@@ -168,7 +168,10 @@ def test_what_was_pending_comes_late_by_no_more_than_its_delay(
     two = resumed(events, at(0))
     start = stream[split - 1].time if split else START
     second = (start - START).total_seconds()
-    rest = [told(second + 1 + n, heart_rate, spo2=spo2, temperature=37, patient_id="p-1") for n in range(LONGEST_S + 2)]
+    rest = [
+        reading_at(second + 1 + n, heart_rate, spo2=spo2, temperature=37, patient_id="p-1")
+        for n in range(LONGEST_S + 2)
+    ]
     run(one, rest)
     run(two, rest)
     for name in ("fast", "slow", "blue", "off"):

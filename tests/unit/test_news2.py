@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.played_bed import told
+from tests.support.bed_driver import reading_at
 from vitals.news2 import INPUTS, LastValues, points_of, score
 from vitals.reading import Reading, sign_values
 
@@ -145,9 +145,9 @@ def _take(held: LastValues, reading: Reading) -> tuple[int, int]:
 
 def test_a_blood_pressure_stands_for_an_hour_and_is_then_told_as_stale() -> None:
     held = LastValues()
-    assert _take(held, told(0, 70, systolic_bp=85)) == (3, 3)
-    assert _take(held, told(3600, 70)) == (3, 3)
-    assert _take(held, told(3601, 70)) == (0, 0)
+    assert _take(held, reading_at(0, 70, systolic_bp=85)) == (3, 3)
+    assert _take(held, reading_at(3600, 70)) == (3, 3)
+    assert _take(held, reading_at(3601, 70)) == (0, 0)
     assert "systolic_bp" in held.score().stale
     assert "temperature" not in held.score().stale
     assert "temperature" in held.score().missing
@@ -155,17 +155,17 @@ def test_a_blood_pressure_stands_for_an_hour_and_is_then_told_as_stale() -> None
 
 def test_what_a_monitor_measures_all_the_time_stands_for_a_minute() -> None:
     held = LastValues()
-    _take(held, told(0, 140, spo2=97))
-    assert _take(held, told(60, spo2=97)) == (3, 3)
-    assert _take(held, told(61, spo2=97)) == (0, 0)
+    _take(held, reading_at(0, 140, spo2=97))
+    assert _take(held, reading_at(60, spo2=97)) == (3, 3)
+    assert _take(held, reading_at(61, spo2=97)) == (0, 0)
     assert held.score().stale == ("heart_rate",)
 
 
 def test_oxygen_changes_what_a_held_saturation_scores_on_scale_2() -> None:
     held = LastValues(scale=2)
-    assert _take(held, told(0, spo2=97)) == (0, 0)
-    assert _take(held, told(1, 70, on_oxygen=True)) == (5, 3)
-    assert _take(held.with_scale(1), told(2, 70)) == (2, 2)
+    assert _take(held, reading_at(0, spo2=97)) == (0, 0)
+    assert _take(held, reading_at(1, 70, on_oxygen=True)) == (5, 3)
+    assert _take(held.with_scale(1), reading_at(2, 70)) == (2, 2)
 
 
 rates = st.none() | st.floats(0, 350)
@@ -191,7 +191,7 @@ def test_held_values_score_as_values_side_by_side(
     consciousness: str | None,
     scale: int,
 ) -> None:
-    reading = told(
+    reading = reading_at(
         0,
         heart_rate,
         spo2=spo2,
@@ -207,4 +207,4 @@ def test_held_values_score_as_values_side_by_side(
     side_by_side = score(values, scale=scale)
     assert (total, worst) == (side_by_side.total, side_by_side.worst)
     assert held.score() == side_by_side
-    assert _take(held, told(timedelta(seconds=1).total_seconds(), sensor_off=("spo2",)))[0] == total
+    assert _take(held, reading_at(timedelta(seconds=1).total_seconds(), sensor_off=("spo2",)))[0] == total

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.made_alert import NOW, made_alert
+from tests.support.factories import NOW, make_alert
 from vitals import alert_format
 from vitals.alert import Alert, Priority, State, encode_alert
 from vitals.open_alerts import REPLAY_GRACE, OpenAlerts
@@ -26,11 +26,11 @@ def board(*alerts: Alert) -> OpenAlerts:
 
 
 def test_an_alert_is_on_the_board_until_it_is_cleared_and_counts_once() -> None:
-    alert = made_alert()
+    alert = make_alert()
     known = board(alert)
     assert known.update(topic(alert), encode_alert(alert)) is None, "told again it is no news"
     assert known.alerts(NOW, worker_online=True) == [alert]
-    cleared = made_alert(state=State.CLEARED, revision=2)
+    cleared = make_alert(state=State.CLEARED, revision=2)
     assert known.update(topic(alert), encode_alert(cleared)) == cleared
     assert known.alerts(NOW, worker_online=True) == []
     assert known.raised == 1
@@ -38,14 +38,14 @@ def test_an_alert_is_on_the_board_until_it_is_cleared_and_counts_once() -> None:
 
 def test_one_that_was_cleared_before_we_came_is_no_news_but_counts_if_it_was_raised_since() -> None:
     known = board()
-    early, late = made_alert(ago=61, state=State.CLEARED), made_alert(ago=59, state=State.CLEARED)
+    early, late = make_alert(ago=61, state=State.CLEARED), make_alert(ago=59, state=State.CLEARED)
     assert known.update(topic(early), encode_alert(early)) is None
     assert known.update(topic(late), encode_alert(late)) is None
     assert known.raised == 1
 
 
 def test_an_emptied_topic_takes_the_alert_away() -> None:
-    alert = made_alert()
+    alert = make_alert()
     known = board(alert)
     known.update(topic(alert), b"")
     assert known.alerts(NOW, worker_online=True) == []
@@ -53,7 +53,7 @@ def test_an_emptied_topic_takes_the_alert_away() -> None:
 
 @pytest.mark.parametrize("payload", [b"rubbish", b"{}", b"\xff"])
 def test_what_is_no_alert_changes_nothing(payload: bytes) -> None:
-    alert = made_alert()
+    alert = make_alert()
     known = board(alert)
     assert known.update(topic(alert), payload) is None
     assert known.update("vitalflow/alerts/too/short", encode_alert(alert)) is None
@@ -62,7 +62,7 @@ def test_what_is_no_alert_changes_nothing(payload: bytes) -> None:
 
 
 def test_after_a_new_connection_an_alert_is_doubted_until_it_is_told_again() -> None:
-    first, second = made_alert(), made_alert(rule="news2")
+    first, second = make_alert(), make_alert(rule="news2")
     known = board(first, second)
     known.connected(NOW)
     assert known.stale() == {first.alert_id, second.alert_id}
@@ -76,10 +76,10 @@ def test_after_a_new_connection_an_alert_is_doubted_until_it_is_told_again() -> 
 
 def test_the_highest_priority_comes_first_and_then_the_newest() -> None:
     alerts = [
-        made_alert(rule="a", priority=Priority.LOW, ago=1),
-        made_alert(rule="b", priority=Priority.HIGH, ago=50),
-        made_alert(rule="c", priority=Priority.MEDIUM, ago=2),
-        made_alert(rule="d", priority=Priority.HIGH, ago=40),
+        make_alert(rule="a", priority=Priority.LOW, ago=1),
+        make_alert(rule="b", priority=Priority.HIGH, ago=50),
+        make_alert(rule="c", priority=Priority.MEDIUM, ago=2),
+        make_alert(rule="d", priority=Priority.HIGH, ago=40),
     ]
     assert [alert.rule for alert in alert_format.sort_alerts(alerts)] == ["d", "b", "c", "a"]
 
@@ -88,14 +88,14 @@ def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_br
     assert [alert_format.badge(p) for p in Priority] == ["!!! high", "!! medium", "! low"]
     assert alert_format.badge(Priority.MEDIUM, "technical") == "[!!] medium"
     styles = {
-        alert_format.badge_style(made_alert(priority=priority, kind=kind, state=state))
+        alert_format.badge_style(make_alert(priority=priority, kind=kind, state=state))
         for priority in Priority
         for kind in ("physiological", "technical")
         for state in (State.ACTIVE, State.ACKNOWLEDGED)
     }
     assert len(styles) == 9, "of one that is silenced, the kind is told by the mark alone"
     for priority, colour in alert_format.COLOURS.items():
-        assert colour in alert_format.badge_style(made_alert(priority=priority))
+        assert colour in alert_format.badge_style(make_alert(priority=priority))
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_br
     ],
 )
 def test_the_standing_says_who_silenced_it_and_for_how_long(fields: dict[str, object], said: str) -> None:
-    assert alert_format.state_text(made_alert(**fields), NOW) == said  # type: ignore[arg-type]
+    assert alert_format.state_text(make_alert(**fields), NOW) == said  # type: ignore[arg-type]
 
 
 def test_what_a_terminal_would_carry_out_is_taken_out() -> None:
-    alert = made_alert(text="\x1b[2Jgone", state=State.ACKNOWLEDGED, acknowledged_by="\x07Ada\n")
+    alert = make_alert(text="\x1b[2Jgone", state=State.ACKNOWLEDGED, acknowledged_by="\x07Ada\n")
     assert (alert_format.message_text(alert), alert_format.state_text(alert, NOW)) == ("?[2Jgone", "ack by ?Ada?")
 
 
 def test_units_are_spoken() -> None:
-    alert = made_alert(text="Blood pressure low: 88 mm[Hg], limit below 91", unit="mm[Hg]")
+    alert = make_alert(text="Blood pressure low: 88 mm[Hg], limit below 91", unit="mm[Hg]")
     assert alert_format.message_text(alert) == "Blood pressure low: 88 mmHg, limit below 91"

@@ -211,22 +211,22 @@ STEPS = st.one_of(
 )
 
 
-def play(world: BadBroker, steps: Sequence[tuple[str, object]]) -> None:
+def play(running_stack: BadBroker, steps: Sequence[tuple[str, object]]) -> None:
     for step, how in steps:
         match step, how:
             case "produce", _:
-                world.produce()
+                running_stack.produce()
             case "send", str(fate):
-                world.send(fate)
+                running_stack.send(fate)
             case "ingest", int(place):
-                world.ingest(place)
+                running_stack.ingest(place)
             case "receipt", str(fate):
-                world.receipt(fate)
+                running_stack.receipt(fate)
             case "wait", float(seconds):
-                world.now += seconds
+                running_stack.now += seconds
             case _:
-                world.queue.clear()
-        world.account()
+                running_stack.queue.clear()
+        running_stack.account()
 
 
 @settings(max_examples=300)
@@ -234,14 +234,14 @@ def play(world: BadBroker, steps: Sequence[tuple[str, object]]) -> None:
 def test_every_reading_is_confirmed_in_the_end_or_counted(
     capacity: int, steps: list[tuple[str, object]], live: bool
 ) -> None:
-    world = BadBroker(capacity)
-    play(world, steps)
-    made, good_second = world.made, [("send", "arrives"), ("ingest", 0), ("ingest", 0), ("receipt", "arrives")]
+    running_stack = BadBroker(capacity)
+    play(running_stack, steps)
+    made, good_second = running_stack.made, [("send", "arrives"), ("ingest", 0), ("ingest", 0), ("receipt", "arrives")]
     for _ in range(60 if live else 1000):
-        play(world, [("produce", None)] * live + good_second * 2 + [("wait", 1.0)])
-    outbox = world.outbox
+        play(running_stack, [("produce", None)] * live + good_second * 2 + [("wait", 1.0)])
+    outbox = running_stack.outbox
     assert (outbox.waiting, outbox.unconfirmed) == (0, 0)
-    lost = set(range(1, made + 1)) - world.stored
+    lost = set(range(1, made + 1)) - running_stack.stored
     assert len(lost) <= outbox.dropped + outbox.evicted_unconfirmed
     if outbox.dropped + outbox.evicted_unconfirmed == 0:
-        assert world.stored == set(range(1, world.made + 1))
+        assert running_stack.stored == set(range(1, running_stack.made + 1))

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from stack.screen import Known, line, render
 from stack.watch import Counter, Figures
-from tests.made_alert import made_alert
+from tests.support.factories import make_alert
 from vitals import alert_format
 from vitals.alert import Alert, Priority, State
 from vitals.bed_snapshot import BedSnapshot, Condition, count_by_condition, sort_beds
@@ -149,7 +149,7 @@ def test_the_screen_is_never_higher_or_wider_than_the_terminal(
 ) -> None:
     width, height = size
     beds = [bed(number) for number in range(count)]
-    alerts = [made_alert(device=f"icu-1-bed-{number:02}") for number in range(alarming)]
+    alerts = [make_alert(device=f"icu-1-bed-{number:02}") for number in range(alarming)]
     lines = drawn(*beds, width=width, height=height, alerts=alerts).rstrip("\n").splitlines()
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
@@ -163,7 +163,7 @@ def test_twenty_beds_fit_a_hundred_by_forty_with_nothing_cut() -> None:
 
 
 def test_eighty_columns_cut_no_value_and_no_command() -> None:
-    alerts = [made_alert(device="icu-1-bed-03", text="Short", state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada")]
+    alerts = [make_alert(device="icu-1-bed-03", text="Short", state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada")]
     screen = drawn(*(bed(number) for number in range(1, 21)), width=80, height=24, alerts=alerts)
     assert "…" not in screen
     assert "!!! high    bed-03 12 s ack by nurse Ada Short" in screen
@@ -190,7 +190,7 @@ def test_how_to_sign_in_stands_beside_the_address_where_there_is_room_and_else_b
 
 
 def test_without_a_terminal_one_line_says_the_same() -> None:
-    alerts = [made_alert(device="icu-1-bed-02"), made_alert(priority=Priority.LOW, kind="technical")]
+    alerts = [make_alert(device="icu-1-bed-02"), make_alert(priority=Priority.LOW, kind="technical")]
     known = Known([bed(), bed(2, measured(ago=9))], alerts, Figures(stored=7, rate=1.0), [], NOW, 5.0)
     shown = line(known)
     assert "2 beds  1 SILENT  1 NORMAL" in shown
@@ -201,8 +201,8 @@ def test_without_a_terminal_one_line_says_the_same() -> None:
 
 
 def test_a_bed_shows_its_worst_alert_and_how_many_more() -> None:
-    low = made_alert(device="icu-1-bed-02", rule="sensor-off", priority=Priority.LOW, kind="technical")
-    screen = drawn(bed(1), bed(2), bed(3), alerts=[low, made_alert(device="icu-1-bed-02")])
+    low = make_alert(device="icu-1-bed-02", rule="sensor-off", priority=Priority.LOW, kind="technical")
+    screen = drawn(bed(1), bed(2), bed(3), alerts=[low, make_alert(device="icu-1-bed-02")])
     assert row(screen, "bed-02").rstrip().endswith("!!! high +1")
     assert row(screen, "bed-01").rstrip().endswith("NORMAL")
     alone = drawn(bed(2), alerts=[low])
@@ -210,8 +210,8 @@ def test_a_bed_shows_its_worst_alert_and_how_many_more() -> None:
 
 
 def test_the_alerts_are_counted_and_the_first_are_listed_with_their_standing() -> None:
-    seen = made_alert(device="icu-1-bed-02", ago=5, state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada")
-    silent = made_alert(device="icu-1-bed-01", ago=90, kind="technical", priority=Priority.MEDIUM, text="No readings")
+    seen = make_alert(device="icu-1-bed-02", ago=5, state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada")
+    silent = make_alert(device="icu-1-bed-01", ago=90, kind="technical", priority=Priority.MEDIUM, text="No readings")
     screen = drawn(*(bed(number) for number in range(1, 21)), alerts=[silent, seen])
     assert row(screen, "alerts").rstrip() == "alerts  !!! 1 high  !! 1 medium"
     shown = row(screen, "!!! high").rstrip()
@@ -221,32 +221,32 @@ def test_the_alerts_are_counted_and_the_first_are_listed_with_their_standing() -
 
 def test_what_looks_like_markup_is_shown_as_it_stands() -> None:
     named = reading(NOW, WELL, boot=1, seq=1, patient_id="[/p]")
-    alert = made_alert(device="icu-1-bed-01", text="[/x]", state=State.ACKNOWLEDGED, acknowledged_by="[/red]")
+    alert = make_alert(device="icu-1-bed-01", text="[/x]", state=State.ACKNOWLEDGED, acknowledged_by="[/red]")
     screen = drawn(bed(1, named), alerts=[alert])
     assert "[/p]" in row(screen, "bed-01")
     assert "ack by [/red] [/x]" in row(screen, "!!! high")
 
 
 def test_alerts_that_do_not_fit_are_counted_all_the_same() -> None:
-    alerts = [made_alert(device=f"icu-1-bed-{number:02}") for number in range(1, 10)]
+    alerts = [make_alert(device=f"icu-1-bed-{number:02}") for number in range(1, 10)]
     screen = drawn(*(bed(number) for number in range(1, 21)), width=80, height=24, alerts=alerts)
     assert row(screen, "alerts").rstrip() == "alerts  !!! 9 high  the first 4 of 9"
 
 
 def test_alerts_that_may_be_out_of_date_say_so() -> None:
-    screen = drawn(bed(), alerts=[made_alert()], figures=Figures(deaf=True))
+    screen = drawn(bed(), alerts=[make_alert()], figures=Figures(deaf=True))
     assert "perhaps out of date" in row(screen, "alerts")
 
 
 def test_a_bed_with_an_alert_is_shown_before_those_that_are_well() -> None:
     beds = [bed(number) for number in range(1, 41)]
-    screen = drawn(*beds, width=80, height=24, alerts=[made_alert(device="icu-1-bed-38")])
+    screen = drawn(*beds, width=80, height=24, alerts=[make_alert(device="icu-1-bed-38")])
     assert row(screen, "bed-38").rstrip().endswith("!!! high")
 
 
 def test_the_line_to_paste_acknowledges_the_first_alert_that_nobody_has_acknowledged() -> None:
-    seen = made_alert(device="icu-1-bed-01", state=State.ACKNOWLEDGED, acknowledged_by="Ada")
-    screen = drawn(bed(), alerts=[seen, made_alert(device="icu-1-bed-02", priority=Priority.MEDIUM)])
+    seen = make_alert(device="icu-1-bed-01", state=State.ACKNOWLEDGED, acknowledged_by="Ada")
+    screen = drawn(bed(), alerts=[seen, make_alert(device="icu-1-bed-02", priority=Priority.MEDIUM)])
     assert "/alert-commands/icu-1/icu-1-bed-02/spo2-low/operator" in screen
 
 

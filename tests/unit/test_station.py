@@ -21,7 +21,7 @@ from station.pending_commands import PendingCommands
 from station.services import Services
 from station.settings import StationSettings
 from station.ward import MAX_BEDS, Rejection, Ward
-from tests.made_alert import NOW, made_alert
+from tests.support.factories import NOW, make_alert
 from vitals.alert import Alert, Change, State, encode_alert
 from vitals.codec import encode
 from vitals.command import Command
@@ -123,7 +123,7 @@ def test_a_frame_has_what_changed_and_nothing_else() -> None:
     }
     assert frame(ward, framer) is None
     assert frame(ward, framer, due=True) == {"number": 2, "at": first["at"]}
-    alert = made_alert(device="bed-1")
+    alert = make_alert(device="bed-1")
     topic = TOPICS.alert(alert.ward, "bed-1", alert.rule)
     ward.take(topic, encode_alert(alert), True, NOW)
     told = frame(ward, framer)
@@ -144,7 +144,7 @@ def test_an_alert_tells_who_has_seen_it_and_when_but_no_moment_that_is_of_a_late
     ward = made_ward()
     ward.connected(NOW)
     framer = DeltaEncoder(ward)
-    seen = made_alert(state=State.ACKNOWLEDGED, change=Change.ACKNOWLEDGED, acknowledged_by="Ada", changed_at=NOW)
+    seen = make_alert(state=State.ACKNOWLEDGED, change=Change.ACKNOWLEDGED, acknowledged_by="Ada", changed_at=NOW)
     for alert in (
         seen,
         replace_alert(seen, change=Change.DEESCALATED, changed_at=NOW + SECOND, revision=seen.revision + 1),
@@ -219,7 +219,7 @@ def test_a_service_is_away_when_two_heartbeats_are_missing_and_at_once_when_it_s
 def test_an_alert_that_nobody_tells_again_is_doubted_and_goes_only_where_the_worker_is_there() -> None:
     ward = made_ward("alerts")
     ward.connected(NOW)
-    alert = made_alert()
+    alert = make_alert()
     ward.take(TOPICS.alert(alert.ward, alert.device_id, alert.rule), encode_alert(alert), True, NOW)
     ward.connected(NOW + SECOND)
     later = NOW + 20 * SECOND
@@ -232,7 +232,7 @@ def test_an_alert_that_nobody_tells_again_is_doubted_and_goes_only_where_the_wor
 
 
 def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None:
-    alert = made_alert()
+    alert = make_alert()
     sent: list[str] = []
 
     async def publish(topic: str, payload: bytes) -> None:
@@ -243,7 +243,7 @@ def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None
         ada = asyncio.create_task(asks.ask(alert, Command(by="Ada", action="acknowledge"), publish))
         bob = asyncio.create_task(asks.ask(alert, Command(by="Bob", action="acknowledge"), publish))
         await asyncio.sleep(0)
-        seen = made_alert(state=State.ACKNOWLEDGED, acknowledged_by="Ada")
+        seen = make_alert(state=State.ACKNOWLEDGED, acknowledged_by="Ada")
         asks.on_alert(seen)
         place = TOPICS.alert_commands(alert.ward, alert.device_id, alert.rule)
         asks.on_rejection(Rejection(f"{place}/Eve", "somebody else's"))
@@ -265,7 +265,7 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
     async def wait() -> Alert:
-        return await PendingCommands(TOPICS).ask(made_alert(), Command(by="Ada", action="acknowledge"), publish)
+        return await PendingCommands(TOPICS).ask(make_alert(), Command(by="Ada", action="acknowledge"), publish)
 
     with pytest.raises(TransientError, match="the alert service did not respond"):
         asyncio.run(wait())

@@ -36,7 +36,7 @@ from station.hub import Subscriber
 from station.services import Services
 from station.views import Views
 from station.ward import Ward
-from tests.made_alert import NOW, made_alert
+from tests.support.factories import NOW, make_alert
 from vitals.alert import encode_alert
 from vitals.codec import encode
 from vitals.errors import TransientError
@@ -139,7 +139,7 @@ def test_a_bed_that_moves_leaves_the_one_ward_and_comes_to_the_other() -> None:
     assert told(other, first) == {}
     assert told(none, first) == {}
     told(both, first)
-    alert = made_alert(ward="icu-1", device="bed-1")
+    alert = make_alert(ward="icu-1", device="bed-1")
     ward.take(TOPICS.alert("icu-1", "bed-1", alert.rule), encode_alert(alert), True, NOW)
     hear(ward, "icu-2", "bed-1", NOW + SECOND, heart_rate=81)
     then = collect_changes(ward, NOW)
@@ -155,7 +155,7 @@ def test_a_bed_that_moves_leaves_the_one_ward_and_comes_to_the_other() -> None:
 def test_what_only_a_whole_frame_has_told_is_told_to_be_gone_too() -> None:
     ward = made_ward()
     framer = DeltaEncoder(ward)
-    alert = made_alert(device="bed-1")
+    alert = make_alert(device="bed-1")
     hear(ward, alert.ward, "bed-1", heart_rate=80)
     topic = TOPICS.alert(alert.ward, "bed-1", alert.rule)
     ward.take(topic, encode_alert(alert), True, NOW)

@@ -9,15 +9,15 @@ from rich.console import Console
 
 from alerts.watchlist import ANSWERS, BEATS, CONNECTING, WAITING, Watchlist, keys, line
 from mqtt.service_status import ServiceStatus, encode_service_status
-from tests.made_alert import NOW, made_alert
+from tests.support.factories import NOW, make_alert
 from vitals.alert import Alert, Change, Priority, State, encode_alert
 from vitals.topics import Topics
 
 TOPICS = Topics()
 PRESENCE = "vitalflow/services/alerts"
 REFUSALS = "vitalflow/services/alerts/rejections"
-LOW = made_alert(device="icu-1-bed-03", rule="sensor-off", priority=Priority.LOW, kind="technical", text="Sensor off")
-HIGH = made_alert(device="icu-1-bed-01")
+LOW = make_alert(device="icu-1-bed-03", rule="sensor-off", priority=Priority.LOW, kind="technical", text="Sensor off")
+HIGH = make_alert(device="icu-1-bed-01")
 
 
 def presence(state: str, boot: int = 5) -> bytes:
@@ -89,7 +89,7 @@ def test_a_key_asks_the_worker_for_what_it_says() -> None:
 def test_the_answer_is_shown_when_the_alert_has_changed() -> None:
     seen = watchlist(HIGH)
     seen.press("acknowledge", NOW)
-    told(seen, made_alert(device="icu-1-bed-01", revision=2, state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada"))
+    told(seen, make_alert(device="icu-1-bed-01", revision=2, state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada"))
     assert seen.said == "bed-01 spo2-low: ack by nurse Ada"
     assert seen.press("acknowledge", NOW) is None, "said twice by the same person it would get no answer"
     assert seen.said == "bed-01 spo2-low is acknowledged by you"
@@ -115,7 +115,7 @@ def test_no_answer_is_said_too() -> None:
 
 def test_an_alert_that_ends_takes_the_selection_with_it_so_that_no_key_hits_another() -> None:
     seen = watchlist(HIGH, LOW)
-    told(seen, made_alert(device="icu-1-bed-01", revision=2, state=State.CLEARED))
+    told(seen, make_alert(device="icu-1-bed-01", revision=2, state=State.CLEARED))
     assert seen.selected is None
     assert seen.press("acknowledge", NOW) is None
     assert "select an alert first" in seen.said
@@ -177,7 +177,7 @@ def test_what_may_be_out_of_date_is_grey() -> None:
 
 
 def test_a_narrow_terminal_cuts_the_words_in_the_list_and_shows_them_below() -> None:
-    seen = watchlist(made_alert(text="Oxygen saturation low and many more words: 82 %, limit below 90"))
+    seen = watchlist(make_alert(text="Oxygen saturation low and many more words: 82 %, limit below 90"))
     lines = drawn(seen, width=60)
     assert lines[1].endswith("…")
     assert "icu-1 icu-1-bed-01, p-0001: spo2-low, since" in lines[3]
@@ -188,7 +188,7 @@ def test_a_narrow_terminal_cuts_the_words_in_the_list_and_shows_them_below() -> 
 @pytest.mark.parametrize("size", [(80, 24), (100, 40), (140, 50), (40, 9)])
 def test_the_list_is_never_higher_or_wider_than_the_terminal(count: int, size: tuple[int, int]) -> None:
     width, height = size
-    seen = watchlist(*(made_alert(device=f"icu-{number % 2}-bed-{number}") for number in range(count)))
+    seen = watchlist(*(make_alert(device=f"icu-{number % 2}-bed-{number}") for number in range(count)))
     for _ in range(30):
         seen.press("down", NOW)
     lines = drawn(seen, width=width, height=height)
@@ -199,20 +199,20 @@ def test_the_list_is_never_higher_or_wider_than_the_terminal(count: int, size: t
 
 def test_what_looks_like_markup_is_shown_as_it_stands() -> None:
     name = "[/red]Ada"
-    seen = watchlist(made_alert(state=State.ACKNOWLEDGED, acknowledged_by=name, text="[/x]", patient_id="[/p]"))
+    seen = watchlist(make_alert(state=State.ACKNOWLEDGED, acknowledged_by=name, text="[/x]", patient_id="[/p]"))
     lines = drawn(seen)
     assert f"ack by {name} [/x]" in " ".join(lines[1].split())
     assert "[/p]: spo2-low" in lines[3]
 
 
 def test_a_change_is_one_line_where_there_is_no_terminal() -> None:
-    acknowledged = made_alert(state=State.ACKNOWLEDGED, change=Change.ACKNOWLEDGED, acknowledged_by="nurse Ada")
+    acknowledged = make_alert(state=State.ACKNOWLEDGED, change=Change.ACKNOWLEDGED, acknowledged_by="nurse Ada")
     assert line(acknowledged).endswith(
         "  !!! high     icu-1 icu-1-bed-01  spo2-low acknowledged by nurse Ada: "
         "Oxygen saturation low: 82 %, limit below 90"
     )
-    cleared = made_alert(state=State.CLEARED, change=Change.CLEARED, reason="the condition is over")
+    cleared = make_alert(state=State.CLEARED, change=Change.CLEARED, reason="the condition is over")
     assert "spo2-low cleared (the condition is over): " in line(cleared)
     until = NOW + timedelta(seconds=120)
-    paused = made_alert(state=State.AUDIO_PAUSED, change=Change.AUDIO_PAUSED, audio_paused_until=until)
+    paused = make_alert(state=State.AUDIO_PAUSED, change=Change.AUDIO_PAUSED, audio_paused_until=until)
     assert f"audio_paused until {until.astimezone():%H:%M:%S}: " in line(paused)

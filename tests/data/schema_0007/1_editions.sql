@@ -1,5 +1,5 @@
 -- What `migrate` applied after the migrations when 0007 was the last one (version 0.1.0), comments left out: for
--- tests/community/test_from_every_number.py. Never edit it.
+-- tests/community/test_migrate_from_every_version.py. Never edit it.
 DROP SCHEMA IF EXISTS by_ward CASCADE;
 
 CREATE OR REPLACE FUNCTION vital_signs() RETURNS SETOF text LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$

@@ -1,0 +1,584 @@
+"""The list of what nobody may do, case by case; `acceptance/test_what_nobody_may_do.py` tries each.
+
+A case is an attempt with the exact answer that it must get, and beside it what the same client, or one that may, is
+allowed to do in the same way: so a door that is shut for everybody passes no test.
+"""
+
+import os
+import socket
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+
+from identity.enrolment import check_name
+from tests.fixtures.running_stack import RunningStack
+from tests.support.mqtt_probe import NOTHING, MqttProbe, connects, publish_packet, publishes, subscribes
+from vitals.errors import PermanentError
+
+Attempt = Callable[[RunningStack], str]
+NO = "Not authorized"
+CONNECT = b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02ab"
+ENROLMENT = (
+    b'{"time":"2026-11-23T10:00:00Z","by":"a test","action":"enrolled","name":"x","kind":"device","ward":"icu-1"}'
+)
+YES = ("Success", "No matching subscribers", "Granted QoS 1")
+
+
+@dataclass(frozen=True)
+class Case:
+    """`denied` must answer `why`, a part of it; `allowed` must answer one of YES."""
+
+    name: str
+    denied: Attempt
+    why: str
+    allowed: Attempt
+
+
+def comes_in(user: str) -> Attempt:
+    """Connect as a user who may."""
+    return lambda running_stack: connects(running_stack.user(user), running_stack.id_of(user))
+
+
+def pub(user: str, topic: str, payload: bytes = b"{}") -> Attempt:
+    """Publish below the root."""
+    return lambda running_stack: publishes(
+        running_stack.user(user), running_stack.id_of(user), topic_of(topic), payload
+    )
+
+
+def sub(user: str, topic: str) -> Attempt:
+    """Subscribe below the root."""
+    return lambda running_stack: subscribes(running_stack.user(user), running_stack.id_of(user), topic_of(topic))
+
+
+def topic_of(short: str) -> str:
+    return short if short[0] in "$#+" else f"vitalflow/{short}"
+
+
+def bad_name(name: str) -> Attempt:
+    """Enrol a device of that name, and of a ward of that name; the sentence."""
+
+    def attempt(_world: RunningStack) -> str:
+        for what in ("device", "ward"):
+            try:
+                check_name(what, name)
+            except PermanentError as refused:
+                said = str(refused)
+            else:
+                return f"a {what} may be called so"
+        return said
+
+    return attempt
+
+
+def good_name(name: str) -> Attempt:
+    def attempt(_world: RunningStack) -> str:
+        check_name("device", name)
+        return "Success"
+
+    return attempt
+
+
+# --- coming in ---
+
+
+def in_plain_text(running_stack: RunningStack) -> str:
+    """A CONNECT of MQTT 3.1.1, not encrypted."""
+    with socket.create_connection(("127.0.0.1", running_stack.ports.broker), 5) as sock:
+        sock.sendall(CONNECT)
+        try:
+            answer = sock.recv(100)
+        except ConnectionResetError:
+            answer = b""
+    return "CONNACK" if answer[:1] == b"\x20" else "no CONNACK"
+
+
+def encrypted(port: int, context: ssl.SSLContext, name: str = "127.0.0.1") -> str:
+    """A CONNECT without a name, encrypted so; what TLS says against it, or MQTT."""
+    with socket.create_connection(("127.0.0.1", port), 5) as sock:
+        try:
+            with context.wrap_socket(sock, server_hostname=name) as tls:
+                tls.sendall(CONNECT)
+                answer = tls.recv(100)
+        except ssl.SSLError as error:
+            return str(error)
+    return {b"\x00": "Success", b"\x05": NO}.get(answer[3:4], f"answered {answer!r}")
+
+
+def trusting_another_ca(running_stack: RunningStack) -> str:
+    return encrypted(
+        running_stack.ports.broker, ssl.create_default_context(cafile=str(running_stack.folder / "another-ca.crt"))
+    )
+
+
+def in_the_brokers_place(name: str) -> Attempt:
+    """Answer a device as the broker does, with a certificate that is called `name`; what the device says."""
+
+    def attempt(running_stack: RunningStack) -> str:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(running_stack.folder / f"{name}.crt", running_stack.folder / f"{name}.key")
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def answer() -> None:
+                sock, _ = listener.accept()
+                with suppress(OSError), context.wrap_socket(sock, server_side=True) as tls:
+                    tls.recv(100)
+
+            threading.Thread(target=answer, daemon=True).start()
+            return encrypted(listener.getsockname()[1], ssl.create_default_context(cafile=str(running_stack.ca)))
+
+    return attempt
+
+
+def fetches(path: str) -> Attempt:
+    """GET a path from the station as it stands, without a client that would tidy it up."""
+
+    def attempt(running_stack: RunningStack) -> str:
+        asked = HTTPConnection("127.0.0.1", running_stack.ports.station, timeout=5)
+        asked.request("GET", path)
+        answer = asked.getresponse()
+        content = answer.read()
+        asked.close()
+        assert b"PRIVATE KEY" not in content
+        assert b"root:" not in content
+        return "Success" if answer.status == 200 else str(answer.status)
+
+    return attempt
+
+
+def by_another_name(running_stack: RunningStack) -> str:
+    return encrypted(
+        running_stack.ports.broker, ssl.create_default_context(cafile=str(running_stack.ca)), "evil.example"
+    )
+
+
+def with_old_tls(running_stack: RunningStack) -> str:
+    context = ssl.create_default_context(cafile=str(running_stack.ca))
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return encrypted(running_stack.ports.broker, context)
+
+
+def card(name: str | None) -> Attempt:
+    """Connect to the port for certificates with one, or without."""
+
+    def attempt(running_stack: RunningStack) -> str:
+        context = ssl.create_default_context(cafile=str(running_stack.ca))
+        # TLS 1.3 tells a refusal after the handshake, when we may be sending already and hear only its end.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        if name is not None:
+            context.load_cert_chain(running_stack.folder / f"{name}.crt", running_stack.folder / f"{name}.key")
+        return encrypted(running_stack.ports.certificates, context)
+
+    return attempt
+
+
+def card_publishes(name: str, device: str) -> Attempt:
+    return lambda running_stack: publishes(running_stack.card(name), "", f"vitalflow/vitals/icu-1/{device}")
+
+
+# --- sessions of others ---
+
+
+def takes(user: str, client_id: Callable[[RunningStack], str]) -> Attempt:
+    """Connect under somebody's client id."""
+    return lambda running_stack: connects(running_stack.user(user), client_id(running_stack))
+
+
+def finds_session(user: str, client_id: str) -> Attempt:
+    """Ask for a session that a service has under that name; what the broker gives is a new and empty one."""
+
+    def attempt(running_stack: RunningStack) -> str:
+        with MqttProbe(running_stack.user(user), client_id, clean=False) as guest:
+            return "the session" if guest.session_present else "no session of that id"
+
+    return attempt
+
+
+def own_session(running_stack: RunningStack) -> str:
+    """One's own session is there again."""
+    name = f"own-{os.getpid()}"
+    MqttProbe(running_stack.user("grace"), name, clean=False).die()
+    with MqttProbe(running_stack.user("grace"), name, clean=False) as again:
+        return "Success" if again.session_present else "no session"
+
+
+def will(user: str, topic: str) -> Attempt:
+    """Die with a will; where it is not published nobody hears it."""
+
+    def attempt(running_stack: RunningStack) -> str:
+        with MqttProbe(running_stack.user("grace")) as watching:
+            assert watching.subscribe("vitalflow/status/#") in YES
+            while watching.heard(0.3) != NOTHING:
+                pass  # what is retained
+            MqttProbe(running_stack.user(user), running_stack.id_of(user), will=topic_of(topic)).die()
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                if watching.heard(0.5) == topic_of(topic):
+                    return "Success"
+        return "nobody heard the will"
+
+    return attempt
+
+
+# --- what no honest client sends ---
+
+
+def raw(topic: bytes, payload: bytes = b"") -> Attempt:
+    def attempt(running_stack: RunningStack) -> str:
+        with MqttProbe(running_stack.user("bed-1"), running_stack.id_of("bed-1")) as guest:
+            assert guest.connected == "Success"
+            return guest.raw(publish_packet(topic, payload, b"\x00\x01\x00"))
+
+    return attempt
+
+
+def readable_by_others(running_stack: RunningStack) -> str:
+    copy = Path(running_stack.folder / "readable.json")
+    copy.write_bytes(running_stack.home.credentials.read_bytes())
+    copy.chmod(0o644)
+    return credentials(copy)
+
+
+def credentials(path: Path) -> str:
+    from mqtt.credentials import read_credentials
+
+    try:
+        read_credentials(path)
+    except PermanentError as refused:
+        return str(refused)
+    return "Success"
+
+
+OWN = pub("bed-1", "vitals/icu-1/bed-1")
+OWN_RECEIPTS = sub("bed-1", "receipts/icu-1/bed-1")
+OWN_WARD = sub("ada", "vitals/icu-1/#")
+OWN_ACK = pub("ada", "alert-commands/icu-1/bed-1/spo2-low/ada", b'{"action":"acknowledge"}')
+COMMAND = b'{"commands":[{"command":"listClients"}]}'
+
+CASES = [
+    # Coming in.
+    Case("come in without a name", lambda running_stack: connects(running_stack.nobody), NO, comes_in("grace")),
+    Case("come in without encryption", in_plain_text, "no CONNACK", comes_in("grace")),
+    Case(
+        "come in with a wrong password",
+        lambda running_stack: connects(
+            running_stack.user("bed-1").as_user("bed-1", "a guess"), running_stack.id_of("bed-1")
+        ),
+        NO,
+        comes_in("bed-1"),
+    ),
+    Case("come in as somebody unknown", comes_in("mallory"), NO, comes_in("ada")),
+    Case(
+        "be taken for the broker with another CA", trusting_another_ca, "certificate verify failed", comes_in("grace")
+    ),
+    Case(
+        "be taken for the broker with a certificate of another CA of the same name",
+        in_the_brokers_place("server-of-another"),
+        "certificate verify failed",
+        comes_in("grace"),
+    ),
+    Case(
+        "be taken for the broker with a certificate that has expired",
+        in_the_brokers_place("server-of-yesterday"),
+        "certificate has expired",
+        comes_in("grace"),
+    ),
+    Case("be taken for another host", by_another_name, "Hostname mismatch", comes_in("grace")),
+    Case("come in with TLS 1.1", with_old_tls, "protocol", comes_in("grace")),
+    Case(
+        "come in without a certificate where one is needed",
+        card(None),
+        "handshake failure",
+        card("card-1"),
+    ),
+    Case("come in with a certificate of another CA of the same name", card("foreign"), "alert", card("card-1")),
+    Case("come in with an expired certificate", card("expired"), "certificate expired", card("card-1")),
+    Case("come in with a certificate that is not valid yet", card("early"), "bad certificate", card("card-1")),
+    Case("come in with a revoked certificate", card("card-2"), "certificate revoked", card("card-1")),
+    Case("come in with a server's certificate", card("server"), "alert", card("card-1")),
+    Case(
+        "publish with a certificate for which nobody is enrolled",
+        card_publishes("stranger", "stranger"),
+        NO,
+        card_publishes("card-1", "card-1"),
+    ),
+    Case(
+        "publish as another device with a certificate",
+        card_publishes("card-1", "bed-1"),
+        NO,
+        card_publishes("card-1", "card-1"),
+    ),
+    Case("come back after having been revoked", comes_in("gone"), NO, comes_in("bed-1")),
+    # A device.
+    Case("publish as another device", pub("bed-1", "vitals/icu-1/bed-2"), NO, OWN),
+    Case("publish for another ward", pub("bed-1", "vitals/icu-2/bed-1"), NO, OWN),
+    Case("publish below one's own topic", pub("bed-1", "vitals/icu-1/bed-1/more"), NO, OWN),
+    Case(
+        "tell the status of another device", pub("bed-1", "status/icu-1/bed-2"), NO, pub("bed-1", "status/icu-1/bed-1")
+    ),
+    Case(
+        "leave a will for another device",
+        will("bed-1", "status/icu-1/bed-2"),
+        "nobody heard the will",
+        will("bed-1", "status/icu-1/bed-1"),
+    ),
+    Case(
+        "forge an alert as a device",
+        pub("bed-1", "alerts/icu-1/bed-1/spo2-low"),
+        NO,
+        pub("alerts", "alerts/icu-1/bed-1/spo2-low", b""),
+    ),
+    Case(
+        "silence an alert by emptying its topic",
+        pub("bed-1", "alerts/icu-1/bed-1/no-data", b""),
+        NO,
+        pub("alerts", "alerts/icu-1/bed-1/none", b""),
+    ),
+    Case("acknowledge as a device", pub("bed-1", "alert-commands/icu-1/bed-1/spo2-low"), NO, OWN_ACK),
+    Case(
+        "acknowledge as a device in a person's name",
+        pub("bed-1", "alert-commands/icu-1/bed-1/spo2-low/ada"),
+        NO,
+        OWN_ACK,
+    ),
+    Case(
+        "forge a receipt for oneself",
+        pub("bed-1", "receipts/icu-1/bed-1"),
+        NO,
+        pub("ingest", "receipts/icu-1/bed-1", b'{"boot":1,"stored":[]}'),
+    ),
+    Case(
+        "forge a receipt for another device",
+        pub("bed-1", "receipts/icu-1/bed-2"),
+        NO,
+        pub("ingest", "receipts/icu-1/bed-2", b'{"boot":1,"stored":[]}'),
+    ),
+    Case("move one's own limits", pub("bed-1", "limits/icu-1/bed-1"), NO, pub("station", "limits/icu-1/none", b"")),
+    Case("say that a service is there", pub("bed-1", "services/ingest"), NO, pub("station", "services/station")),
+    Case(
+        "write into the record of enrolments",
+        pub("bed-1", "audit/enrolment"),
+        NO,
+        pub(
+            "admin",
+            "audit/enrolment",
+            ENROLMENT,
+        ),
+    ),
+    Case("publish a number of the broker's own", pub("bed-1", "$SYS/broker/publish/messages/dropped"), NO, OWN),
+    Case(
+        "command the security plugin as a device",
+        pub("bed-1", "$CONTROL/dynamic-security/v1", COMMAND),
+        NO,
+        pub("admin", "$CONTROL/dynamic-security/v1", COMMAND),
+    ),
+    Case("subscribe to everything as a device", sub("bed-1", "#"), NO, OWN_RECEIPTS),
+    Case("subscribe by wildcards of every level", sub("bed-1", "+/+/+/+"), NO, OWN_RECEIPTS),
+    Case("subscribe to one's ward by a wildcard", sub("bed-1", "vitals/icu-1/+"), NO, OWN_RECEIPTS),
+    Case("read what one publishes oneself", sub("bed-1", "vitals/icu-1/bed-1"), NO, OWN_RECEIPTS),
+    Case("read the receipts of another device", sub("bed-1", "receipts/icu-1/bed-2"), NO, OWN_RECEIPTS),
+    Case("read the receipts by a wildcard", sub("bed-1", "receipts/icu-1/+"), NO, OWN_RECEIPTS),
+    Case("read alerts as a device", sub("bed-1", "alerts/icu-1/bed-1/+"), NO, sub("bed-1", "limits/icu-1/bed-1")),
+    Case(
+        "take part in a shared subscription",
+        sub("bed-1", "$share/ingest/vitalflow/vitals/#"),
+        NO,
+        sub("ingest", "$share/ingest/vitalflow/vitals/none/#"),
+    ),
+    Case(
+        "read the broker's numbers as a device",
+        sub("bed-1", "$SYS/#"),
+        NO,
+        sub("alerts", "$SYS/broker/messages/stored"),
+    ),
+    Case(
+        "read the security plugin's answers",
+        sub("bed-1", "$CONTROL/dynamic-security/v1/response"),
+        NO,
+        sub("admin", "$CONTROL/dynamic-security/v1/response"),
+    ),
+    # Sessions.
+    Case(
+        "take over the connection of another device",
+        takes("bed-1", lambda running_stack: running_stack.id_of("bed-2")),
+        NO,
+        comes_in("bed-1"),
+    ),
+    Case("connect as a device under another id", takes("bed-1", lambda _: "bed-1"), NO, comes_in("bed-1")),
+    Case(
+        "take over the session of ingest as a device",
+        takes("bed-1", lambda running_stack: running_stack.user("ingest").client_id("ingest")),
+        NO,
+        comes_in("bed-1"),
+    ),
+    Case(
+        "find the session of ingest by its name", finds_session("eve", "ingest"), "no session of that id", own_session
+    ),
+    Case(
+        "find the session of alerts by its name", finds_session("eve", "alerts"), "no session of that id", own_session
+    ),
+    # People.
+    Case("read another ward", sub("ada", "vitals/icu-2/#"), NO, OWN_WARD),
+    Case("read all wards", sub("ada", "vitals/#"), NO, OWN_WARD),
+    Case("read all wards by a wildcard for the ward", sub("ada", "vitals/+/bed-9"), NO, OWN_WARD),
+    Case("read one device of another ward", sub("ada", "vitals/icu-2/bed-9"), NO, OWN_WARD),
+    Case("read the alerts of another ward", sub("ada", "alerts/icu-2/+/+"), NO, sub("ada", "alerts/icu-1/+/+")),
+    Case("read the status of another ward", sub("ada", "status/icu-2/+"), NO, sub("ada", "status/icu-1/+")),
+    Case(
+        "read another ward through a shared subscription", sub("ada", "$share/x/vitalflow/vitals/icu-2/#"), NO, OWN_WARD
+    ),
+    Case("read everything as a person", sub("grace", "#"), NO, sub("grace", "vitals/#")),
+    Case("read receipts as a person", sub("grace", "receipts/#"), NO, sub("grace", "alerts/#")),
+    Case("read who was enrolled", sub("grace", "audit/#"), NO, sub("ingest", "audit/#")),
+    Case(
+        "read what was refused to another person",
+        sub("ada", "services/alerts/rejections/grace"),
+        NO,
+        sub("ada", "services/alerts/rejections/ada"),
+    ),
+    Case("acknowledge in another one's name", pub("ada", "alert-commands/icu-1/bed-1/spo2-low/grace"), NO, OWN_ACK),
+    Case("acknowledge without a name", pub("ada", "alert-commands/icu-1/bed-1/spo2-low"), NO, OWN_ACK),
+    Case("acknowledge in another ward", pub("ada", "alert-commands/icu-2/bed-9/spo2-low/ada"), NO, OWN_ACK),
+    Case(
+        "acknowledge as who may only read",
+        pub("eve", "alert-commands/icu-1/bed-1/spo2-low/eve"),
+        NO,
+        sub("eve", "alerts/icu-1/#"),
+    ),
+    Case(
+        "read what another person says",
+        sub("ada", "alert-commands/icu-1/+/+/grace"),
+        NO,
+        sub("ada", "alert-commands/icu-1/+/+/ada"),
+    ),
+    Case(
+        "read one's own word as who may only read",
+        sub("eve", "alert-commands/icu-1/+/+/eve"),
+        NO,
+        sub("ada", "alert-commands/icu-1/+/+/ada"),
+    ),
+    Case("publish vitals as a person", pub("grace", "vitals/icu-1/bed-1"), NO, OWN),
+    Case(
+        "forge an alert as a person",
+        pub("grace", "alerts/icu-1/bed-1/spo2-low"),
+        NO,
+        pub("alerts", "alerts/icu-1/bed-1/none", b""),
+    ),
+    Case(
+        "move limits as a person without the station",
+        pub("grace", "limits/icu-1/bed-1"),
+        NO,
+        pub("station", "limits/icu-1/none", b""),
+    ),
+    Case(
+        "make a device forgotten", pub("grace", "status/icu-1/bed-1", b""), NO, pub("admin", "status/icu-1/none", b"")
+    ),
+    Case(
+        "command the security plugin as a person",
+        pub("grace", "$CONTROL/dynamic-security/v1", COMMAND),
+        NO,
+        pub("admin", "$CONTROL/dynamic-security/v1", COMMAND),
+    ),
+    # Services, should one of them be taken over.
+    Case(
+        "forge an alert as ingest",
+        pub("ingest", "alerts/icu-1/bed-1/spo2-low"),
+        NO,
+        pub("alerts", "alerts/icu-1/bed-1/none", b""),
+    ),
+    Case(
+        "acknowledge as ingest",
+        pub("ingest", "alert-commands/icu-1/bed-1/spo2-low/ada"),
+        NO,
+        OWN_ACK,
+    ),
+    Case(
+        "acknowledge for a person as the station",
+        pub("station", "alert-commands/icu-1/bed-1/spo2-low/ada"),
+        NO,
+        OWN_ACK,
+    ),
+    Case(
+        "acknowledge without a name as the station", pub("station", "alert-commands/icu-1/bed-1/spo2-low"), NO, OWN_ACK
+    ),
+    Case("publish vitals as ingest", pub("ingest", "vitals/icu-1/bed-1"), NO, OWN),
+    Case(
+        "forge a receipt as alerts",
+        pub("alerts", "receipts/icu-1/bed-1"),
+        NO,
+        pub("ingest", "receipts/icu-1/bed-1", b'{"boot":1,"stored":[]}'),
+    ),
+    Case("publish vitals as alerts", pub("alerts", "vitals/icu-1/bed-1"), NO, OWN),
+    Case(
+        "forge an alert as the station",
+        pub("station", "alerts/icu-1/bed-1/spo2-low"),
+        NO,
+        pub("alerts", "alerts/icu-1/bed-1/none", b""),
+    ),
+    Case(
+        "forge a receipt as the station",
+        pub("station", "receipts/icu-1/bed-1"),
+        NO,
+        pub("ingest", "receipts/icu-1/bed-1", b'{"boot":1,"stored":[]}'),
+    ),
+    Case(
+        "say that another service is there", pub("station", "services/alerts"), NO, pub("station", "services/station")
+    ),
+    Case(
+        "command the security plugin as ingest",
+        pub("ingest", "$CONTROL/dynamic-security/v1", COMMAND),
+        NO,
+        pub("admin", "$CONTROL/dynamic-security/v1", COMMAND),
+    ),
+    Case("read vitals as who enrols", sub("admin", "vitals/#"), NO, sub("ingest", "vitals/#")),
+    Case("publish vitals as who enrols", pub("admin", "vitals/icu-1/bed-1"), NO, OWN),
+    # Names that are more than a name.
+    Case("be enrolled as every device", bad_name("+"), "cannot be used", good_name("bed 7 (été)")),
+    Case("be enrolled as everything", bad_name("#"), "cannot be used", good_name("bed-7")),
+    Case(
+        "be enrolled as a device of another ward",
+        bad_name("bed-1/../../icu-2/bed-9"),
+        "cannot be used",
+        good_name("bed..7"),
+    ),
+    Case("be enrolled with a NUL", bad_name("bed\x007"), "cannot be used", good_name("bed-7")),
+    Case("be enrolled with a line end", bad_name("bed\n7"), "cannot be used", good_name("bed-7")),
+    Case("be enrolled with a name of 64 KiB", bad_name("b" * 65_536), "cannot be used", good_name("b" * 200)),
+    Case("be enrolled as a folder above", bad_name(".."), "cannot be used", good_name("...")),
+    Case("publish to a topic with a wildcard", raw(b"vitalflow/vitals/icu-1/+"), "disconnected: ", OWN),
+    Case("publish to a topic with a NUL", raw(b"vitalflow/vitals/icu-1/bed-1\x00"), "disconnected: ", OWN),
+    Case("publish to a topic that is not UTF-8", raw(b"vitalflow/vitals/icu-1/\xff"), "disconnected: ", OWN),
+    Case("publish to a topic of 64 KiB", pub("bed-1", "v" * 65_000), NO, OWN),
+    Case("publish to a topic of a thousand levels", raw(b"/" * 1000), "disconnected: ", OWN),
+    Case(
+        "publish more than a message may have",
+        raw(b"vitalflow/vitals/icu-1/bed-1", b"x" * 140_000),
+        "disconnected: ",
+        pub("bed-1", "vitals/icu-1/bed-1", b"x" * 120_000),
+    ),
+    # Paths.
+    Case("fetch a file by its path", fetches("/static/../../../../../../etc/passwd"), "40", fetches("/signin")),
+    Case(
+        "fetch a file by a path in code", fetches("/static/%2e%2e/%2e%2e/%2e%2e/etc/passwd"), "40", fetches("/signin")
+    ),
+    Case("fetch a file by a path in double code", fetches("/static/%252e%252e/web.py"), "40", fetches("/signin")),
+    Case("fetch a file by a whole path", fetches("/static//etc/passwd"), "40", fetches("/signin")),
+    Case("fetch the key of the CA", fetches("/.stack/identity/ca.key"), "40", fetches("/signin")),
+    # Files.
+    Case(
+        "have passwords read by others",
+        readable_by_others,
+        "others can read it (mode 0644): chmod 600",
+        lambda running_stack: credentials(running_stack.home.credentials),
+    ),
+]

@@ -1,0 +1,56 @@
+"""Promise 1 in full: the broker dies too, by kill -9, with what it had not written to its store.
+
+No broker can heal that by itself. The devices do: they keep each reading until its receipt, and send again what has
+none.
+"""
+
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from stack.servers import BrokerServer
+from tests.fixtures.counts import ReportCount
+from tests.fixtures.ingest import MakeIngest
+from tests.support.fleet import fleet, rows_by_name
+from tests.support.servers import Db, eventually
+
+pytestmark = pytest.mark.slow
+
+DEVICES = 200
+HERTZ = 2.0
+KILLS = 5
+
+
+def test_kills_of_the_broker_lose_nothing_because_devices_wait_for_receipts(
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, report_count: ReportCount
+) -> None:
+    ingest = make_ingest(own_broker.url, db, ingest_receipt_every_s=2)
+    moment = random.Random(2026)
+    with fleet(own_broker.url, DEVICES, HERTZ) as running:
+        eventually(lambda: running.stats.confirmed > DEVICES, 30, "receipts come")
+        for number in range(KILLS):
+            time.sleep(moment.uniform(1, 3))
+            # Every second time the database is slow to answer, so that much is with the broker and nowhere else.
+            if number % 2:
+                ingest.kill()
+                time.sleep(1.5)
+            own_broker.kill()
+            if number == KILLS - 1:
+                own_broker.forget()  # its disk is gone as well
+            own_broker.start()
+            if number % 2:
+                ingest.start()
+        eventually(lambda: running.stats.connected == DEVICES, 30, "all devices are back")
+        eventually(lambda: running.stats.unconfirmed < 4 * DEVICES * HERTZ, 60, "what was lost is sent again")
+        time.sleep(20)  # longer than a device waits for a receipt
+    produced = running.stats.produced
+    assert (running.stats.waiting, running.stats.dropped, running.stats.evicted_unconfirmed) == (0, 0, 0)
+    eventually(lambda: db.count() >= produced, 30, f"{produced} rows")
+    rows = Counter(rows_by_name(db))
+    counts = f"produced {produced}, stored {rows.total()}, sent again {running.stats.resent}"
+    report_count(f"{KILLS} kills of the broker, once with its store: {counts}, gaps {db.count('device_gap')}")
+    assert rows.total() == len(rows) == produced
+    assert db.count("device_gap") == 0
+    assert running.stats.resent > 0, "nothing had to be sent again: the test shows nothing"

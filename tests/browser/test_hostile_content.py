@@ -1,0 +1,104 @@
+"""Whatever somebody at the broker writes is a text on the page: never markup, never cut into its neighbours."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from paho.mqtt.publish import multiple
+from playwright.sync_api import expect
+
+from stack.servers import BrokerServer
+from tests.fixtures.alerts import AlertClient
+from tests.fixtures.browser import MakeScreen
+from tests.fixtures.station import MakeStation
+from tests.support.factories import make_alert
+from vitals.alert import encode_alert
+from vitals.codec import encode
+from vitals.reading import reading
+
+MakePerson = Callable[[int], AlertClient]
+NAMES = [
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)<",
+    'O\'Brien "the" `bed` & ${7*7} {{7*7}}',
+    "מיטה ארבע",
+    "🛏️🫀 bed",
+    "%2e%2e%2fetc",
+    "W" * 200,
+    "constructor",
+    "__proto__",
+]
+INJECTED = "document.querySelectorAll('main img, main script, main b, main iframe, [onerror], .alert img').length"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_name_is_a_text_on_every_page(
+    name: str, broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
+) -> None:
+    station, screen, person = make_station(broker.url), make_screen(name), make_alert_client(broker.port)
+    at = datetime.now(UTC)
+    measured = {"time": at.isoformat(), "patient_id": name, "heart_rate": 64, "spo2": 97, "resp_rate": 12}
+    person.send(f"vitals/{name}/{name}", json.dumps(measured).encode())
+    person.measure("neighbour", heart_rate=61)
+    alert = make_alert(
+        ward=name, device=name, text=f"{name}: 82 %, limit below 90", acknowledged_by=name, patient_id=name
+    )
+    person.send(f"alerts/{name}/{name}/{alert.rule}", encode_alert(alert), retain=True)
+    page = screen.open(station.url)
+    expect(page.locator(".tile")).to_have_count(2)
+    mine = page.locator(".tile").filter(has=page.locator('.row[data-sign="heart_rate"] .value', has_text="64"))
+    expect(mine.locator(".patient")).to_have_text(name)
+    expect(mine.locator(".bed")).to_have_text(name)
+    expect(mine.locator(".ward-name")).to_have_text(name)
+    expect(page.get_by_label("Ward", exact=True).locator("option")).to_have_count(3)
+    assert page.evaluate(INJECTED) == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
+    expect(page.locator("#user-name")).to_have_text(name)
+    page.keyboard.press("n")
+    expect(page.locator("#user-title")).to_have_text(f"Signed in as {name}")
+    assert page.evaluate("document.querySelectorAll('dialog script, dialog img').length") == 0
+    page.keyboard.press("Escape")
+    mine.locator("a").click()
+    expect(page.locator("h1")).to_have_text(name)
+    expect(page.locator(".alert .text")).to_have_text(f"{name}: 82 %, limit below 90")
+    expect(page.locator('.strip[data-sign="heart_rate"] .value')).to_have_text("64")
+    assert page.evaluate(INJECTED) == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
+    page.goto(f"{station.url}/alerts")
+    expect(page.locator(".alert .text")).to_have_text(f"{name}: 82 %, limit below 90")
+    assert page.evaluate(INJECTED) == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
+
+
+def test_messages_that_are_none_change_nothing(
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen
+) -> None:
+    station, screen = make_station(broker.url), make_screen()
+    screen.open(station.url)
+    topics = ("vitals/w/d", "status/w/d", "alerts/w/d/r", "limits/w/d", "services/x", "services/x/rules")
+    nonsense = [b"", b"\xff\xfe", b"[" * 50_000, b"{}", b'{"rules":[]}', b"null", b"1e999", b'"' + b"a" * 60_000]
+    sent = [(f"vitalflow/{topic}", payload, 1, False) for topic in topics for payload in nonsense]
+    sent += [("vitalflow/services/x/rejections", b'{"topic": 1}', 1, False), ("vitalflow/vitals/w", b"{}", 1, False)]
+    good = encode(reading(datetime.now(UTC), {"heart_rate": 71}))
+    multiple([*sent, ("vitalflow/vitals/icu-1/bed-1", good, 1, False)], port=broker.port)
+    expect(screen.value("bed-1", "heart_rate")).to_have_text("71")
+    expect(screen.page.locator(".tile")).to_have_count(1)
+
+
+def test_a_long_name_and_the_longest_words_on_top_do_not_make_a_phone_scroll_sideways(
+    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
+) -> None:
+    station, person = make_station(broker.url), make_alert_client(broker.port)
+    person.measure("bed-1", heart_rate=61)
+    narrow = make_screen("Krankenschwester Adelheid von der Tann", viewport={"width": 360, "height": 640})
+    page = narrow.open(station.url)
+    expect(narrow.tile("bed-1")).to_be_visible()
+    # The longest texts, which appear during an outage and while the browser blocks sound.
+    page.evaluate(
+        "document.getElementById('link').textContent = 'Disconnected';"
+        "document.getElementById('sound').textContent = 'Sound blocked, press'"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Signed in as Krankenschwester").click()
+    expect(page.locator("#user-title")).to_have_text("Signed in as Krankenschwester Adelheid von der Tann")

@@ -1,0 +1,151 @@
+"""What the functions and views of sql/repeatable/80_ward_board.sql and 82_bed_charts.sql answer, on both editions."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.fixtures.trends import GAP_HOUR, NOW, STEP
+from tests.support.servers import Db
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def test_a_chart_breaks_where_nobody_measured_and_nowhere_else(weeks: Db) -> None:
+    rows = weeks.rows(
+        "SELECT time, readings, heart_rate_avg FROM bed_chart('{bed-gap}', %s, %s, 120000)",
+        GAP_HOUR - MINUTE,
+        GAP_HOUR + 2 * HOUR,
+    )
+    gaps = [place for place, row in enumerate(rows) if row[1] is None]
+    assert len(gaps) == 1
+    before, gap, after = rows[gaps[0] - 1 : gaps[0] + 2]
+    assert isinstance(before[0], datetime)
+    assert isinstance(gap[0], datetime)
+    assert isinstance(after[0], datetime)
+    assert before[0] < gap[0] < after[0]
+    assert after[0] - before[0] > 30 * MINUTE
+    whole = weeks.rows("SELECT time FROM bed_chart('{bed-002}', %s, %s, 300000) WHERE readings IS NULL", NOW - DAY, NOW)
+    assert whole == []
+
+
+def test_a_device_that_measures_seldom_has_no_gap_between_its_readings(weeks: Db) -> None:
+    """A reading every two minutes, charted by the second: a gap for who knows nothing, none for who was told."""
+    ask = "SELECT count(*) FILTER (WHERE readings IS NULL), count(*) FROM bed_chart('{bed-002}', %s, %s, 1000)"
+    with psycopg.connect(weeks.owner_url) as connection:
+        span = (NOW - 30 * MINUTE, NOW)
+        unknown = connection.execute(ask, span).fetchone()
+        connection.execute(
+            "INSERT INTO device (device_id, ward, state, boot, interval_s, changed_at)"
+            " VALUES ('bed-002', 'icu-2', 'online', 1, %s, now())",
+            [STEP.total_seconds()],
+        )
+        known = connection.execute(ask, span).fetchone()
+        connection.rollback()
+    assert unknown is not None
+    assert known is not None
+    assert unknown[0] == known[1] - 1
+    assert known[0] == 0
+
+
+@pytest.mark.parametrize("devices", ["{}", "{nobody}", '{""}', None])
+def test_a_bed_that_is_not_there_has_an_empty_chart(weeks: Db, devices: str | None) -> None:
+    for function in ("bed_chart", "news2_chart"):
+        ask = f"SELECT * FROM {function}(%s, %s, %s, 1000)"  # noqa: S608
+        assert weeks.rows(ask, devices, NOW - HOUR, NOW) == []
+        assert weeks.rows(ask, "{bed-001}", NOW, NOW) == []
+
+
+def test_a_chart_holds_what_the_series_holds(weeks: Db) -> None:
+    chart = weeks.rows("SELECT * FROM bed_chart('{bed-001}', %s, %s, 600000)", NOW - 7 * DAY, NOW)
+    points = weeks.one("SELECT chart_points(%s, %s, 600000)", NOW - 7 * DAY, NOW)
+    series = weeks.rows("SELECT * FROM vitals_series('bed-001', %s, %s, %s)", NOW - 7 * DAY, NOW, points)
+    assert chart == series
+    assert len(chart) <= 1009
+
+
+def test_news2_over_time_is_the_score_of_the_averages(weeks: Db) -> None:
+    rows: list[tuple[Any, ...]] = weeks.rows(
+        "SELECT time, total, worst, resp_rate_part, spo2_part, systolic_bp_part, heart_rate_part, temperature_part"
+        " FROM news2_chart('{bed-001}', %s, %s, 3600000)",
+        NOW - DAY,
+        NOW,
+    )
+    assert len(rows) >= 23
+    assert all(NOW - DAY <= row[0] < NOW for row in rows)
+    for row in rows:
+        parts = [part for part in row[3:] if part is not None]
+        assert (row[1], row[2]) == (sum(parts), max(parts))
+    hour = rows[5][0]
+    (wanted,) = weeks.rows(
+        "SELECT score.total FROM vitals_1h CROSS JOIN LATERAL news2(resp_rate_avg, spo2_avg, NULL, systolic_bp_avg,"
+        " heart_rate_avg, NULL, temperature_avg) AS score WHERE device_id = 'bed-001' AND bucket = %s",
+        hour,
+    )
+    assert wanted == (rows[5][1],)
+
+
+def test_a_cuffs_value_stands_for_an_hour_in_the_score(weeks: Db) -> None:
+    """Readings every two minutes, a cuff about every five: no point of the chart is without a pressure."""
+    rows = weeks.rows("SELECT systolic_bp_part FROM news2_chart('{bed-001}', %s, %s, 120000)", NOW - 6 * HOUR, NOW)
+    measured = weeks.rows(
+        "SELECT count(systolic_bp), count(*) FROM patient_vitals WHERE device_id = 'bed-001' AND time >= %s",
+        NOW - 6 * HOUR,
+    )
+    assert len(rows) > 60
+    assert measured[0][0] != measured[0][1]
+    assert (None,) not in rows
+
+
+def test_a_gap_has_no_score(weeks: Db) -> None:
+    rows = weeks.rows(
+        "SELECT total FROM news2_chart('{bed-gap}', %s, %s, 60000)", GAP_HOUR - MINUTE, GAP_HOUR + 2 * HOUR
+    )
+    assert rows
+    assert set(rows) == {(None,)}  # that bed never measured a sign of it
+
+
+# The board
+
+
+def test_the_board_says_of_each_bed_what_state_it_is_in(weeks: Db) -> None:
+    rows: Any = weeks.rows("SELECT device_id, condition FROM ward_board")
+    found = dict(rows)
+    assert found["bed-silent"] == "OFFLINE"
+    assert found["bed-new"] == "WAITING"
+    assert found["bed-gap"] == "SILENT"
+    assert "bed-forgotten" not in found
+
+
+def test_the_board_shows_the_worst_alert_with_its_mark(weeks: Db) -> None:
+    (row,) = weeks.rows("SELECT badge, alert_text, urgency, alerts FROM ward_board WHERE device_id = 'bed-001'")
+    assert row == ("!!! high", "spo2-low (acknowledged)", 3, 2)
+
+
+NEW = (
+    "INSERT INTO patient_vitals (time, device_id, boot, seq, patient_id, ward, heart_rate, spo2, resp_rate,"
+    " temperature, systolic_bp, diastolic_bp, on_oxygen, consciousness, sensor_off, status, received_at)"
+    " VALUES (%s, 'bed-x', 1, %s, 'p-x', 'icu-1', %s, %s, 16, 36.8, %s, %s, false, 'A', %s, %s, now())"
+)
+
+
+def test_the_board_shows_a_value_only_as_long_as_it_holds(weeks: Db) -> None:
+    columns = "condition, heart_rate, spo2, systolic_bp, diastolic_bp, temperature, news2, breathing, age_s < 130"
+    ask = f"SELECT {columns} FROM ward_board WHERE device_id = 'bed-x'"  # noqa: S608
+    with psycopg.connect(weeks.owner_url) as connection:
+        row = connection.execute("SELECT now()").fetchone()
+        assert row is not None
+        now: Any = row[0]
+        connection.execute(NEW, (now - 20 * MINUTE, 1, 80, 97, 121, 77, [], "NORMAL"))
+        connection.execute(NEW, (now - 2 * MINUTE, 2, 81, 97, None, None, [], "NORMAL"))
+        silent = connection.execute(ask.encode()).fetchone()
+        connection.execute(NEW, (now - timedelta(seconds=2), 3, 130, None, None, None, ["spo2"], "CRITICAL"))
+        critical = connection.execute(ask.encode()).fetchone()
+        connection.execute(NEW, (now - timedelta(seconds=1), 4, 80, None, None, None, ["spo2"], "NORMAL"))
+        off = connection.execute(ask.encode()).fetchone()
+        connection.rollback()
+    pressure = (121.0, 77.0, pytest.approx(36.8, abs=0.01))
+    assert silent == ("SILENT", None, None, *pressure, None, None, True)
+    assert critical == ("CRITICAL", 130.0, None, *pressure, 2, "air", True)
+    assert off == ("SENSOR OFF", 80.0, None, *pressure, 0, "air", True)

@@ -1,0 +1,276 @@
+"""How ingest behaves when something around it is wrong: it says so in a sentence, waits, or leaves; never a
+traceback."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.publish import single
+
+from mqtt.service_status import ServiceStatus, decode_service_status, encode_service_status
+from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
+from tests.fixtures.ingest import MakeIngest
+from tests.support.servers import Db, db_of, eventually, logins
+from vitals.codec import encode
+from vitals.reading import reading
+
+
+def send(port: int, topic: str, payload: bytes, retain: bool = False) -> None:
+    single(topic, payload, qos=1, retain=retain, hostname="127.0.0.1", port=port)
+
+
+def a_reading(seq: int = 1) -> bytes:
+    return encode(reading(datetime.now(UTC), {"spo2": 97.0}, boot=1, seq=seq))
+
+
+def run(**settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
+    environment |= {f"VITALFLOW_{key}": value for key, value in settings.items()}
+    line = [sys.executable, "-m", "ingest"]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+def presence(port: int, topic: str) -> ServiceStatus | None:
+    """What is retained there."""
+    heard: list[ServiceStatus | None] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda client, *_: client.subscribe(topic) and None
+
+    def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        heard.append(decode_service_status(bytes(message.payload)))
+
+    client.on_message = on_message
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    deadline = time.monotonic() + 3
+    while not heard and time.monotonic() < deadline:
+        time.sleep(0.02)
+    client.disconnect()
+    client.loop_stop()
+    return heard[0] if heard else None
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({}, "VITALFLOW_INGEST_URL is not set; see .env.example"),
+        ({"INGEST_URL": "postgresql://u:s3cret@127.0.0.1/d", "INGEST_RECEIVE_MAXIMUM": "10"}, "must be at least 2000"),
+        ({"INGEST_URL": "nonsense"}, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+        ({"INGEST_URL_FILE": "/nowhere/url"}, "'/nowhere/url', which cannot be read: No such file or directory"),
+    ],
+)
+def test_a_bad_setting_ends_it_with_one_sentence_and_exit_code_2(settings: dict[str, str], sentence: str) -> None:
+    ended = run(**settings)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("vitalflow ingest: ")
+    assert sentence in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert "s3cret" not in ended.stderr
+
+
+def test_a_taken_metrics_port_is_named(broker: BrokerServer) -> None:
+    ended = run(INGEST_URL="postgresql://u:p@127.0.0.1/d", INGEST_METRICS_PORT=str(broker.port))
+    assert ended.returncode == 2
+    assert f"cannot serve /metrics on 127.0.0.1:{broker.port}: Address already in use" in ended.stderr
+
+
+def test_a_broker_configured_to_lose_data_is_told_with_the_line_to_write(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest, tmp_path: Any
+) -> None:
+    conf = tmp_path / "mosquitto.conf"
+    conf.write_text("listener 1883\n")
+    ingest = make_ingest(broker.url, db, ingest_broker_conf=conf)
+    assert "persistence is off" in ingest.said()
+    assert "write: autosave_interval 10" in ingest.said()
+    assert ingest.stop() == 0
+
+
+def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
+    programs: Any, run_name: str, tmp_path: Any, db: Db, make_ingest: MakeIngest
+) -> None:
+    port = free_port()
+    ingest = make_ingest(f"mqtt://127.0.0.1:{port}", db, start=False).start(wait=False)
+    eventually(lambda: f"waiting for the broker at mqtt://127.0.0.1:{port}: " in ingest.said(), 10, "a sentence")
+    late = BrokerServer(programs, f"{run_name}-late", port, tmp_path / "late.log")
+    late.start()
+    try:
+        eventually(lambda: "connected to the broker" in ingest.said(), 15, "a connection")
+        send(port, "vitalflow/vitals/w/d", a_reading())
+        eventually(lambda: db.count() == 1, 20, "a row")
+        assert ingest.stop() == 0
+        assert "Traceback" not in ingest.said()
+    finally:
+        late.stop()
+        programs.remove(late.folder.parent)
+
+
+def test_a_wrong_password_of_the_database_is_said_and_mended_without_a_restart(
+    broker: BrokerServer, database: DatabaseServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    name = db.owner_url.rpartition("/")[2]
+    wrong = Db(db.owner_url, database.url(name, "vitalflow_ingest", "wr0ng"), db.reader_url)
+    ingest = make_ingest(broker.url, wrong)
+    send(broker.port, "vitalflow/vitals/w/d", a_reading())
+    eventually(lambda: "password authentication failed" in ingest.said(), 10, "a sentence")
+    assert "waiting for the database at postgresql://vitalflow_ingest@127.0.0.1" in ingest.said()
+    assert "wr0ng" not in ingest.said()
+    assert "Traceback" not in ingest.said()
+    ingest.kill()
+    ingest.environment["VITALFLOW_INGEST_URL"] = db.ingest_url
+    ingest.start()
+    eventually(lambda: db.count() == 1, 20, "the reading, which the broker kept")
+
+
+def test_a_database_that_is_not_migrated_is_waited_for_and_the_command_is_named(
+    broker: BrokerServer, database: DatabaseServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    from sql.migrate import connect, migrate
+
+    name = "not_migrated_yet"
+    ensure_database(database.url("postgres"), name)
+    empty = db_of(database, name)
+    ingest = make_ingest(broker.url, empty)
+    send(broker.port, "vitalflow/vitals/w/d", a_reading())
+    eventually(lambda: "run: vitalflow db migrate" in ingest.said(), 10, "a sentence")
+    with connect(empty.owner_url) as connection:
+        migrate(connection, {}, lambda _: None)
+    eventually(lambda: empty.count() == 1, 10, "the reading, with no restart")
+    assert ingest.stop() == 0
+
+
+def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_and_names_the_command(
+    broker: BrokerServer, programs: Any, run_name: str, tmp_path: Any, make_ingest: MakeIngest
+) -> None:
+    from sql.migrate import connect, migrate
+
+    server = DatabaseServer(programs, f"{run_name}-new", free_port(), tmp_path / "new.log")
+    server.start()
+    try:
+        ensure_database(server.url("postgres"), OWNER)
+        new = db_of(server, OWNER)
+        ingest = make_ingest(broker.url, new)
+        assert ingest.metric("mqtt_connected") == 1
+        send(broker.port, "vitalflow/vitals/w/d", a_reading())
+        eventually(lambda: "its logins are made by: vitalflow db migrate" in ingest.said(), 10, "a sentence")
+        assert ingest.metric("database_blocked") == 1
+        with connect(new.owner_url) as connection:
+            migrate(connection, logins(server, OWNER), lambda _: None)
+        eventually(lambda: new.count() == 1, 10, "the reading, with no restart")
+        eventually(lambda: ingest.metric("database_blocked") == 0, 5, "that it no longer waits")
+        assert ingest.stop() == 0
+    finally:
+        server.stop()
+        programs.remove(server.folder.parent)
+
+
+def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(
+    broker: BrokerServer, own_database: tuple[DatabaseServer, Db], make_ingest: MakeIngest
+) -> None:
+    server, db = own_database
+    ingest = make_ingest(broker.url, db)
+    server.stop_at_once()
+    for seq in range(1, 51):
+        send(broker.port, "vitalflow/vitals/w/d", a_reading(seq))
+    eventually(lambda: ingest.metric("inflight_messages") == 50, 20, "fifty messages in hand")
+    started = time.monotonic()
+    assert ingest.stop() == 0
+    assert time.monotonic() - started < 5
+    assert "the broker keeps the 50 messages in hand" in ingest.said()
+    server.start()
+    ingest.start()
+    eventually(lambda: db.count() == 50, 10, "fifty rows")
+
+
+def test_sigterm_stores_and_acknowledges_the_open_batch_and_says_goodbye(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    ingest = make_ingest(broker.url, db, ingest_linger_s=10)
+    topic = f"vitalflow/services/{ingest.client_id}"
+    online = presence(broker.port, topic)
+    assert online is not None
+    assert online.state == "online"
+    for seq in range(1, 6):
+        send(broker.port, "vitalflow/vitals/w/d", a_reading(seq))
+    eventually(lambda: ingest.metric("inflight_messages") == 5, 20, "five messages in the open batch")
+    assert db.count() == 0
+    assert ingest.stop() == 0
+    assert db.count() == 5
+    offline = presence(broker.port, topic)
+    assert offline is not None
+    assert (offline.state, offline.boot) == ("offline", online.boot)
+    ingest.start()
+    time.sleep(1)
+    assert ingest.metric("messages_received_total") == 0, "they were acknowledged, so they do not come again"
+
+
+def test_a_second_instance_is_refused_and_the_first_goes_on(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    first = make_ingest(broker.url, db)
+    second = make_ingest(broker.url, db, start=False, ingest_client_id=first.client_id).start(wait=False)
+    assert second.process is not None
+    assert second.process.wait(20) == 2
+    assert f"an ingest with the client id '{first.client_id}' is already running (process" in second.said()
+    send(broker.port, "vitalflow/vitals/w/d", a_reading())
+    eventually(lambda: db.count() == 1, 20, "the first one still stores")
+    assert first.said().count("connected to the broker") == 1
+
+
+def test_a_presence_that_nobody_renews_is_a_leftover(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
+    # As after a power cut that took broker and ingest at once: the retained word is "online", and nobody is there.
+    left = ServiceStatus(state="online", boot=1, host="gone", pid=1)
+    send(broker.port, "vitalflow/services/leftover", encode_service_status(left), retain=True)
+    ingest = make_ingest(broker.url, db, start=False, ingest_client_id="leftover").start(wait=False)
+    eventually(lambda: "process 1 on gone holds it; waiting for a heartbeat" in ingest.said(), 10, "a sentence")
+    started = time.monotonic()
+    assert ingest.stop() == 0, "asked to end while it waits, it ends"
+    assert time.monotonic() - started < 5
+    ingest.start()
+    assert ingest.stop() == 0
+
+
+def test_an_instance_whose_session_was_taken_by_a_later_one_says_so_and_leaves(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    ingest = make_ingest(broker.url, db)
+    later = ServiceStatus(state="online", boot=time.time_ns() + 10**9, host="elsewhere", pid=4711)
+    send(broker.port, f"vitalflow/services/{ingest.client_id}", encode_service_status(later))
+    assert ingest.process is not None
+    assert ingest.process.wait(10) == 2
+    assert "has started after this one (process 4711 on elsewhere) and took the session; leaving" in ingest.said()
+
+
+def test_a_broker_that_restarts_is_found_again_and_what_it_kept_is_stored(
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    ingest = make_ingest(own_broker.url, db)
+    for seq in range(1, 4):
+        send(own_broker.port, "vitalflow/vitals/w/d", a_reading(seq))
+        eventually(lambda seq=seq: db.count() == seq, 20, "a row")  # type: ignore[misc]
+        own_broker.stop()
+        own_broker.start()
+        eventually(lambda seq=seq: ingest.metric("mqtt_connections_total") == seq + 1, 15, "a connection")  # type: ignore[misc]
+    assert "the broker has forgotten our session" not in ingest.said()
+    assert ingest.stop() == 0
+
+
+def test_the_last_word_of_a_device_is_kept(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
+    make_ingest(broker.url, db)
+    for payload in (
+        b'{"state":"online","boot":100,"interval_s":1,"model":"Monitor 3"}',
+        b'{"state":"online","boot":200,"interval_s":1,"model":"Monitor 3"}',
+        b'{"state":"offline","boot":100}',  # the will of the connection before
+    ):
+        send(broker.port, "vitalflow/status/icu-1/bed-1", payload, retain=True)
+    send(broker.port, "vitalflow/vitals/icu-1/bed-1", a_reading())
+    eventually(lambda: db.count() == 1, 20, "what was sent after them")
+    query = "SELECT ward, state, boot, interval_s, model FROM device WHERE device_id = 'bed-1'"
+    assert db.rows(query) == [("icu-1", "online", 200, 1.0, "Monitor 3")]
+    send(broker.port, "vitalflow/status/icu-1/bed-1", b'{"state":"offline","boot":200}', retain=True)
+    eventually(lambda: db.rows(query)[0][1:3] == ("offline", 200), 20, "offline")

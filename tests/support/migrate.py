@@ -1,0 +1,84 @@
+"""`vitalflow db migrate` as a process, and an empty database for it.
+
+It runs from this checkout, or from a copy of its rooms that a test may edit.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.programs import CHECKOUT
+from tests.support.servers import Db
+
+TIMEOUT = 60  # seconds
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    def expect_success(self) -> str:
+        """Its output; fails where it did not work or complained."""
+        assert (self.code, self.err) == (0, ""), f"exit code {self.code}\n{self.out}\n{self.err}"
+        return self.out
+
+    def expect_sentence(self) -> str:
+        """Its one sentence of complaint; fails where it did not end with exit code 2 and exactly that."""
+        assert self.code == 2, f"exit code {self.code}\n{self.out}\n{self.err}"
+        assert self.err.startswith("vitalflow db: "), self.err
+        assert self.err.count("\n") == 1, self.err
+        return self.err.removeprefix("vitalflow db: ").strip()
+
+
+def settings_of(db: Db) -> dict[str, str]:
+    """The settings that name a database and its logins."""
+    return {
+        "VITALFLOW_DATABASE_URL": db.owner_url,
+        "VITALFLOW_INGEST_URL": db.ingest_url,
+        "VITALFLOW_READER_URL": db.reader_url,
+    }
+
+
+def start_migrate(
+    settings: Mapping[str, str], checkout: Path = CHECKOUT, command: Sequence[str] = ("migrate",)
+) -> subprocess.Popen[str]:
+    """Start it, or another command of `vitalflow db`, with exactly these settings and do not wait."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "sql", *command],
+        cwd=checkout,
+        env={**kept, **settings, "COLUMNS": "500"},  # wide, so that no sentence is broken
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_end(process: subprocess.Popen[str]) -> Ended:
+    """Wait for it."""
+    try:
+        out, err = process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return Ended(process.returncode, out, err)
+
+
+def migrate(db: Db, checkout: Path = CHECKOUT) -> Ended:
+    """Bring a database up to date."""
+    return wait_for_end(start_migrate(settings_of(db), checkout))
+
+
+def copy_packages(folder: Path, *rooms: str) -> Path:
+    """Copy rooms of the checkout, to be edited and run from there."""
+    for room in rooms:
+        shutil.copytree(CHECKOUT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder

@@ -1,0 +1,117 @@
+"""A test's database and its logins, the template that it is copied from, and waiting for a condition."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+import psycopg
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from psycopg import sql
+
+from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
+from stack.servers import DatabaseServer, ensure_database
+
+TEMPLATE = "vitalflow_template"
+INGEST_PASSWORD = "ingest-in-a-test"
+READER_PASSWORD = "reader-in-a-test"
+
+
+@dataclass(frozen=True)
+class Db:
+    """A database of one test, with its three logins."""
+
+    owner_url: str
+    ingest_url: str
+    reader_url: str
+
+    def rows(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
+        """Ask as the owner."""
+        with psycopg.connect(self.owner_url) as connection:
+            return connection.execute(query.encode(), parameters or None).fetchall()
+
+    def one(self, query: str, *parameters: object) -> object:
+        """The single value of a query."""
+        return self.rows(query, *parameters)[0][0]
+
+    def count(self, table: str = "patient_vitals") -> int:
+        """How many rows a table has."""
+        with psycopg.connect(self.owner_url) as connection:
+            row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def eventually(condition: Callable[[], object], timeout: float, what: str) -> None:
+    """Wait until `condition` holds; fail with `what` and its last value."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout:g} s: {what} (last: {value!r})")
+        time.sleep(0.1)
+
+
+def forget_retained(port: int) -> None:
+    """Delete every retained message. A marker that we send ourselves comes behind the last of them."""
+    marker = f"marker/{time.time_ns()}"
+    there: SimpleQueue[str] = SimpleQueue()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda client, *_: client.subscribe("#") and None
+    client.on_subscribe = lambda client, *_: client.publish(marker) and None
+    client.on_message = lambda _client, _userdata, message: there.put(message.topic)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    sent = [client.publish(topic, b"", qos=1, retain=True) for topic in iter(lambda: there.get(timeout=10), marker)]
+    for info in sent:
+        info.wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+
+
+def make_template(server: DatabaseServer) -> None:
+    """Migrate once; every test's database is a copy."""
+    ensure_database(server.url("postgres"), TEMPLATE)
+    with connect(server.url(TEMPLATE)) as connection:
+        migrate(connection, logins(server, TEMPLATE), lambda _: None)
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        # TimescaleDB's scheduler connects to every database; one that is connected to cannot be copied.
+        connection.execute("ALTER DATABASE vitalflow_template ALLOW_CONNECTIONS false")
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [TEMPLATE])
+
+
+def logins(server: DatabaseServer, name: str) -> dict[str, str]:
+    return {
+        INGEST_ROLE: server.url(name, INGEST_ROLE, INGEST_PASSWORD),
+        READER_ROLE: server.url(name, READER_ROLE, READER_PASSWORD),
+    }
+
+
+def copy_of_template(server: DatabaseServer, name: str) -> Db:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        order = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        connection.execute(order)
+    return db_of(server, name)
+
+
+def db_of(server: DatabaseServer, name: str) -> Db:
+    urls = logins(server, name)
+    return Db(server.url(name), urls[INGEST_ROLE], urls[READER_ROLE])
+
+
+def community_db(owner_url: str) -> Db:
+    return Db(
+        owner_url,
+        _as_user(owner_url, INGEST_ROLE, INGEST_PASSWORD),
+        _as_user(owner_url, READER_ROLE, READER_PASSWORD),
+    )
+
+
+def _as_user(url: str, user: str, password: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{user}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
