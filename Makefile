@@ -1,6 +1,7 @@
 # What people type. `make` alone tells. Everything is made below this folder and `make clean` takes it away again.
 PYTHON ?= python3
 PY := .venv/bin/python
+NODE := .venv/bin/node
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Twice quiet: errors are shown, warnings about the caller's own pip settings are not.
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
@@ -12,11 +13,11 @@ STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-b
 # A line that a program wrote is seen at once, also through a pipe.
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help setup demo up down env test check docs lock audit bench screenshots clean
+.PHONY: help setup demo up down env test check js-setup js-check js-vendor docs lock audit bench screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/.runtime ## Python packages, and the servers: the machine's own or a private Debian 13
 	@$(PY) -m stack setup
@@ -43,6 +44,18 @@ check: .venv/.dev ## lint, format, types and dashboards only
 	@$(PY) -m mypy
 	@env -u VITALFLOW_READER_URL -u VITALFLOW_READER_URL_FILE $(PY) -m grafana check
 
+js-setup: station/node_modules/.installed ## JavaScript development tools (station/package-lock.json), by the Node.js in .venv
+
+js-check: js-setup ## JavaScript only: lint, types, unit tests
+	@$(NODE) station/node_modules/eslint/bin/eslint.js --config station/eslint.config.js station/static tests/js
+	@$(NODE) station/node_modules/typescript/bin/tsc --project station/jsconfig.json
+	@$(NODE) --test --test-reporter=dot tests/js/*.test.js
+
+js-vendor: js-setup ## copy uPlot from the installed package into station/static/vendor
+	@mkdir -p station/static/vendor/uplot
+	@cd station/node_modules/uplot && cp LICENSE dist/uPlot.esm.js dist/uPlot.min.css ../../static/vendor/uplot
+	@cp station/node_modules/uplot/dist/uPlot.d.ts station/static/vendor/uplot/uPlot.esm.d.ts
+
 docs: .venv/.docs ## build the documentation site into .site/html; broken links and anchors fail
 	@rm -rf .site && mkdir -p .site/pages
 	@cp -r docs *.md .site/pages && cp --parents sql/README.md LICENSE .env.example tests/*/test_no_*_lost*.py \
@@ -68,7 +81,7 @@ screenshots: setup .venv/.dev ## the station's pictures in docs/images, of a war
 	@$(PY) -m tests.browser.screenshots
 
 clean: down ## delete the stored data, the private Debian and the Python packages
-	$(SUDO) rm -rf .stack .venv .site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	$(SUDO) rm -rf .stack .venv .site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis station/node_modules
 
 # Each install runs again only when its list has changed. The package is installed editable: it is this folder.
 .venv/.runtime: requirements.txt pyproject.toml | .venv/bin/python
@@ -80,6 +93,11 @@ clean: down ## delete the stored data, the private Debian and the Python package
 .venv/.dev: requirements-dev.txt .venv/.runtime
 	@echo "python: installing the development tools (requirements-dev.txt)"
 	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+station/node_modules/.installed: station/package-lock.json station/package.json station/.npmrc | .venv/.dev
+	@echo "node: installing the JavaScript development tools (station/package-lock.json)"
+	@.venv/bin/npm ci --prefix station --loglevel=error
 	@touch $@
 
 .venv/.docs: requirements-docs.txt .venv/.dev

@@ -40,6 +40,11 @@ export class BedPage {
     /** @type {{ fetchedAt: number, times: number[], signs: Record<string, any>, step: number } | null} */
     this.trend = null;
     this.pastFetchedAt = -Infinity;
+    /** @type {boolean | undefined} */
+    this.hasOwnLimits = undefined;
+    this.closed = false;
+    this.detailsKey = ""; // what is shown, so that it is only replaced where it has changed
+    this.partsKey = "";
     this.title = el("h1", {});
     this.details = el("p", { class: "lead" });
     this.condition = el("span", { class: "condition" });

@@ -1,202 +1,174 @@
-// A curve over hours or days: the average with the band from lowest to highest, a time axis, and the values under the pointer.
+// A chart of one row of signs over minutes, hours or days, drawn by uPlot: the average with the band from minimum to
+// maximum, limits as dashed lines, and the values under the pointer.
 
+import { alignData, axisRange, describePoint, isolatedPoints, nearestMeasured } from "./chart_data.js";
 import { el, setAttribute, setText } from "./dom.js";
-import { prepareCanvas } from "./strip.js";
-import { formatDateTime, formatValue } from "./format.js";
+import { tickLabel, timeStep, timeTicks } from "./time_axis.js";
+import uPlot from "./vendor/uplot/uPlot.esm.js";
 
-const LEFT = 40, BOTTOM = 18, TOP = 6, RIGHT = 8; // pixels around the plot
-const STEPS = [60, 300, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 604800]; // seconds
+const PIXELS_PER_TICK = 76;
+const SERIES_PER_SIGN = 3; // avg, max, min
+const FONT_PX = 11;
+
+/**
+ * @typedef {{
+ *   times: number[], columns: import("./chart_data.js").Column[], begin: number, end: number, gap: number,
+ *   limits: { value: number, priority: string }[], label: string,
+ * }} ChartData  times in unix seconds; `gap`: seconds over which values are joined
+ */
 
 export class Chart {
-  /** `row`: from `rowsOf`. `describe` is told the text that stands for the picture. */
+  /** @param {import("./types.js").Row} row */
   constructor(row) {
     this.row = row;
-    this.canvas = el("canvas", { class: "chart", role: "img" });
     this.tip = el("div", { class: "tip", hidden: true });
-    this.node = el("div", { class: "plot" }, this.canvas, this.tip);
-    this.pointer = null;
-    this.canvas.addEventListener("pointermove", (event) => { this.pointer = event.offsetX; this.draw(); });
-    this.canvas.addEventListener("pointerleave", () => { this.pointer = null; this.draw(); });
+    this.empty = el("p", { class: "no-data", hidden: true }, "No data");
+    this.node = el("div", { class: "plot" }, this.empty, this.tip);
+    /** @type {ChartData} */
+    this.data = { times: [], columns: row.signs.map(() => ({ avg: [] })), begin: 0, end: 1, gap: 0, limits: [], label: "" };
+    /** @type {{ low: number, high: number } | null} */
+    this.range = null;
+    /** @type {number[][]} dots of each sign */
+    this.isolated = [];
+    this.plot = new uPlot(this.options(), this.rows(), this.node);
+    this.canvas = this.plot.ctx.canvas;
+    setAttribute(this.canvas, "role", "img");
+    this.resize = new ResizeObserver(() => this.fit());
+    this.resize.observe(this.node);
+    // uPlot listens to the mouse only: a finger or pen moves the cursor too.
+    this.plot.over.addEventListener("pointermove", (event) => {
+      if (event.pointerType !== "mouse") this.plot.setCursor({ left: event.offsetX, top: event.offsetY });
+    });
+  }
+
+  close() {
+    this.resize.disconnect();
+    this.plot.destroy();
+  }
+
+  /** @param {ChartData} data */
+  set(data) {
+    this.data = data;
+    this.range = axisRange(data.columns, this.row.span);
+    this.empty.hidden = this.range !== null;
+    setAttribute(this.canvas, "aria-label", data.label);
+    const rows = this.rows();
+    this.isolated = this.row.signs.map((_, index) => isolatedPoints(rows[1 + index * SERIES_PER_SIGN]));
+    this.plot.batch(() => {
+      this.plot.setData(rows, false);
+      this.plot.setScale("x", { min: data.begin, max: data.end });
+    });
+  }
+
+  /** @returns {any} */
+  rows() {
+    const { times, columns, gap, begin, end } = this.data;
+    if (times.length) return alignData(times, columns, gap);
+    return [[begin, end], ...Array(columns.length * SERIES_PER_SIGN).fill([null, null])];
+  }
+
+  fit() {
+    const { width, height } = this.node.getBoundingClientRect();
+    if (width && height) this.plot.setSize({ width, height });
+  }
+
+  /** @param {string} name of a colour in the style sheet, which differs between day and night */
+  colour(name) {
+    return getComputedStyle(this.node).getPropertyValue(`--${name}`).trim() || getComputedStyle(this.node).color;
+  }
+
+  /** @returns {uPlot.Options} */
+  options() {
+    const curve = () => this.colour(this.row.key);
+    const font = `${FONT_PX}px ${getComputedStyle(document.body).fontFamily}`;
+    const axis = { font, stroke: () => this.colour("dim"), ticks: { show: false }, grid: { stroke: () => this.colour("line"), width: 1 } };
+    /** @param {uPlot} plot */
+    const step = (plot) => timeStep(this.data.begin, this.data.end, Math.max(3, Math.floor(plot.over.clientWidth / PIXELS_PER_TICK)));
+    const series = this.row.signs.flatMap((_, index) => {
+      const alpha = index === 0 ? 1 : 0.65;
+      const edge = { stroke: "transparent", width: 0, points: { show: false }, alpha };
+      const points = { show: true, size: 4.4, fill: curve, stroke: curve, width: 0, filter: () => this.isolated[index] ?? [] };
+      return [{ stroke: curve, width: 1.6, alpha, points }, edge, edge];
+    });
+    return {
+      width: 300,
+      height: 118,
+      padding: [6, 8, 0, 0],
+      legend: { show: false },
+      scales: {
+        x: { time: false },
+        y: { range: () => (this.range ? [this.range.low, this.range.high] : [0, 1]) },
+      },
+      axes: [
+        { ...axis, size: 18, gap: 3, splits: (plot, _, begin, end) => timeTicks(begin, end, step(plot)),
+          values: (plot, ticks) => ticks.map((tick) => tickLabel(tick, step(plot))) },
+        { ...axis, size: 40, gap: 6, space: 24, values: (_, ticks) => ticks.map((tick) => (this.range ? String(Number(tick.toFixed(2))) : "")) },
+      ],
+      series: [{}, ...series],
+      bands: this.row.signs.map((_, index) => {
+        const first = 1 + index * SERIES_PER_SIGN;
+        return { series: [first + 1, first + 2], fill: () => translucent(curve()) };
+      }),
+      cursor: {
+        x: false, y: false, drag: { x: false, y: false, setScale: false },
+        dataIdx: (plot, index, _, time) => this.cursorIndex(plot, index, time),
+        points: { size: 7, width: 0, fill: curve },
+      },
+      hooks: { drawAxes: [(plot) => this.drawLimits(plot)], setCursor: [(plot) => this.showTip(plot)] },
+    };
   }
 
   /**
-   * What to show. `columns`: for each sign { avg, min, max } beside `times` (unix seconds); `begin` and `end` of the
-   * axis; `gap`: seconds after which points are not joined; `limits`: dashed lines.
+   * The row of the hover point of a series, for uPlot; only averages have one.
+   * @param {uPlot} plot
+   * @param {number} series
+   * @param {number} time
    */
-  set(data) {
-    this.data = data;
-    setAttribute(this.canvas, "aria-label", data.label);
-    this.draw();
+  cursorIndex(plot, series, time) {
+    if (series === 0 || (series - 1) % SERIES_PER_SIGN !== 0) return null;
+    const index = nearestMeasured(this.data.times, this.data.columns, time);
+    return index < 0 ? null : plot.data[0].indexOf(this.data.times[index]);
   }
 
-  close() {}
-
-  draw() {
-    const { data, row } = this;
-    if (!data || !this.canvas.isConnected) return;
-    const { context, width, height } = prepareCanvas(this.canvas);
-    const style = getComputedStyle(this.canvas);
-    const colour = style.getPropertyValue(`--${row.key}`).trim() || style.color;
-    const plot = { left: LEFT, top: TOP, width: width - LEFT - RIGHT, height: height - TOP - BOTTOM };
-    const scale = this.scale(data);
-    const x = (time) => plot.left + ((time - data.begin) / (data.end - data.begin)) * plot.width;
-    const y = (value) => plot.top + plot.height * (1 - (value - scale.low) / (scale.high - scale.low));
-    context.font = `11px ${style.fontFamily}`;
-    context.textBaseline = "middle";
-    this.axes(context, plot, scale, x, y, style, data);
-    if (scale.empty) return;
-    for (const limit of data.limits) {
-      if (limit.value < scale.low || limit.value > scale.high) continue;
-      context.strokeStyle = style.getPropertyValue(`--${limit.priority}`).trim();
-      context.globalAlpha = 0.8;
-      context.setLineDash([5, 4]);
-      context.lineWidth = 1;
-      context.beginPath();
-      context.moveTo(plot.left, y(limit.value));
-      context.lineTo(plot.left + plot.width, y(limit.value));
-      context.stroke();
-      context.setLineDash([]);
-    }
+  /** @param {uPlot} plot */
+  drawLimits(plot) {
+    const { ctx: context, bbox } = plot;
+    const { range } = this;
+    if (!range) return;
     context.save();
-    context.beginPath();
-    context.rect(plot.left, 0, plot.width + RIGHT, plot.top + plot.height + 2);
-    context.clip();
-    data.columns.forEach((column, place) => {
-      context.globalAlpha = place === 0 ? 1 : 0.65;
-      this.line(context, data, column, x, y, colour);
-    });
+    context.globalAlpha = 0.8;
+    context.lineWidth = devicePixelRatio;
+    context.setLineDash([5 * devicePixelRatio, 4 * devicePixelRatio]);
+    for (const { value, priority } of this.data.limits) {
+      if (value < range.low || value > range.high) continue;
+      const y = plot.valToPos(value, "y", true);
+      context.strokeStyle = this.colour(priority);
+      context.beginPath();
+      context.moveTo(bbox.left, y);
+      context.lineTo(bbox.left + bbox.width, y);
+      context.stroke();
+    }
     context.restore();
-    context.globalAlpha = 1;
-    this.point(context, data, plot, x, y, colour);
   }
 
-  scale(data) {
-    let low = Infinity, high = -Infinity;
-    for (const column of data.columns) {
-      for (const values of [column.min ?? column.avg, column.max ?? column.avg]) {
-        for (const value of values) {
-          if (value === null || value === undefined) continue;
-          if (value < low) low = value;
-          if (value > high) high = value;
-        }
-      }
-    }
-    if (low > high) return { low: 0, high: 1, empty: true };
-    const missing = Math.max(0, this.row.span - (high - low)) / 2;
-    const air = Math.max(high - low, this.row.span) * 0.08;
-    return { low: low - missing - air, high: Math.max(high + missing + air, low + 1e-6), empty: false };
-  }
-
-  axes(context, plot, scale, x, y, style, data) {
-    const line = style.getPropertyValue("--line").trim(), dim = style.getPropertyValue("--dim").trim();
-    context.lineWidth = 1;
-    context.textAlign = "right";
-    if (!scale.empty) {
-      for (const value of ticks(scale.low, scale.high, Math.max(3, Math.floor(plot.height / 24)))) {
-        context.strokeStyle = line;
-        context.beginPath();
-        context.moveTo(plot.left, Math.round(y(value)) + 0.5);
-        context.lineTo(plot.left + plot.width, Math.round(y(value)) + 0.5);
-        context.stroke();
-        context.fillStyle = dim;
-        context.fillText(String(Number(value.toFixed(2))), plot.left - 6, y(value));
-      }
-    }
-    const most = Math.max(3, Math.floor(plot.width / 76));
-    const seconds = data.end - data.begin;
-    const step = STEPS.find((one) => seconds / one <= most) ?? STEPS.at(-1);
-    const offset = new Date(data.end * 1000).getTimezoneOffset() * 60;
-    context.textAlign = "center";
-    for (let time = Math.ceil((data.begin - offset) / step) * step + offset; time <= data.end; time += step) {
-      context.strokeStyle = line;
-      context.beginPath();
-      context.moveTo(Math.round(x(time)) + 0.5, plot.top);
-      context.lineTo(Math.round(x(time)) + 0.5, plot.top + plot.height);
-      context.stroke();
-      context.fillStyle = dim;
-      const edge = Math.min(Math.max(x(time), plot.left + 16), plot.left + plot.width - 14);
-      context.fillText(tickText(time, step), edge, plot.top + plot.height + BOTTOM / 2 + 1);
-    }
-    if (scale.empty) {
-      context.fillStyle = dim;
-      context.fillText("nothing measured", plot.left + plot.width / 2, plot.top + plot.height / 2);
-    }
-  }
-
-  line(context, data, column, x, y, colour) {
-    const { times, gap } = data;
-    const stretches = [];
-    let stretch = null;
-    times.forEach((time, place) => {
-      const value = column.avg[place];
-      if (value === null || value === undefined) return;
-      if (!stretch || time - stretch.at(-1).time > gap) stretches.push((stretch = []));
-      stretch.push({ time, value, low: column.min?.[place] ?? value, high: column.max?.[place] ?? value });
-    });
-    context.strokeStyle = context.fillStyle = colour;
-    context.lineWidth = 1.6;
-    context.lineJoin = "round";
-    const alpha = context.globalAlpha;
-    for (const points of stretches) {
-      if (points.length === 1) {
-        context.beginPath();
-        context.arc(x(points[0].time), y(points[0].value), 2.2, 0, 7);
-        context.fill();
-        continue;
-      }
-      if (column.min) {
-        context.globalAlpha = alpha * 0.22;
-        context.beginPath();
-        points.forEach((one, place) => context[place ? "lineTo" : "moveTo"](x(one.time), y(one.high)));
-        for (const one of points.toReversed()) context.lineTo(x(one.time), y(one.low));
-        context.fill();
-        context.globalAlpha = alpha;
-      }
-      context.beginPath();
-      points.forEach((one, place) => context[place ? "lineTo" : "moveTo"](x(one.time), y(one.value)));
-      context.stroke();
-    }
-  }
-
-  point(context, data, plot, x, y, colour) {
-    this.tip.hidden = true;
-    if (this.pointer === null || !data.times.length) return;
-    const wanted = data.begin + ((this.pointer - plot.left) / plot.width) * (data.end - data.begin);
-    let place = -1;
-    data.times.forEach((time, at) => {
-      if ((data.columns.some((column) => column.avg[at] !== null && column.avg[at] !== undefined)) &&
-        (place < 0 || Math.abs(time - wanted) < Math.abs(data.times[place] - wanted))) place = at;
-    });
-    if (place < 0) return;
-    const at = x(data.times[place]);
-    context.fillStyle = colour;
-    const said = data.columns.map((column, position) => {
-      const sign = this.row.signs[position], value = column.avg[place];
-      if (value === null || value === undefined) return "–";
-      context.beginPath();
-      context.arc(at, y(value), 3.5, 0, 7);
-      context.fill();
-      return formatValue(value, sign);
-    }).join("/");
-    const first = data.columns[0], sign = this.row.signs[0];
-    const band = first.min && first.min[place] !== null ? ` (${formatValue(first.min[place], sign)} to ${formatValue(first.max[place], sign)})` : "";
-    setText(this.tip, `${formatDateTime(data.times[place] * 1000, Date.now())}  ${said} ${this.row.unit}${band}`);
-    this.tip.hidden = false;
-    this.tip.style.left = `${Math.min(Math.max(at, 90), plot.left + plot.width - 80)}px`;
+  /** @param {uPlot} plot */
+  showTip(plot) {
+    const { times, columns } = this.data;
+    const left = plot.cursor.left ?? -1;
+    const index = left < 0 ? -1 : nearestMeasured(times, columns, plot.posToVal(left, "x"));
+    this.tip.hidden = index < 0;
+    if (index < 0) return;
+    setText(this.tip, describePoint(this.row, times, columns, index, Date.now()));
+    const { over } = plot;
+    const at = over.offsetLeft + plot.valToPos(times[index], "x");
+    this.tip.style.left = `${Math.min(Math.max(at, 90), over.offsetLeft + over.clientWidth - 80)}px`;
   }
 }
 
-function ticks(low, high, most) {
-  const rough = (high - low) / most;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
-  const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high; value += step) found.push(value);
-  return found;
-}
-
-function tickText(time, step) {
-  const then = new Date(time * 1000);
-  if (step >= 86400) return then.toLocaleDateString(undefined, { day: "numeric", month: "short" });
-  return then.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+/**
+ * A colour such as #3fe08a with little opacity, for a band.
+ * @param {string} colour
+ */
+function translucent(colour) {
+  return /^#[0-9a-f]{6}$/i.test(colour) ? `${colour}38` : colour;
 }

@@ -25,7 +25,7 @@ export const store = {
 /** @type {Set<(changes: import("./types.js").Changes) => void>} */
 const listeners = new Set();
 /** @type {number[]} station time minus local time, for the last frames */
-let clockOffsets = [];
+const clockOffsets = [];
 /** @type {number | null} */
 let lastFrame = null;
 
@@ -94,7 +94,9 @@ export function applyFrame(frame, receivedAt) {
     changes.snapshot = changes.alerts = true;
   }
   for (const received of frame.beds ?? []) {
-    const bed = { values: {}, sensor_off: [], online: true, silent_after: store.hello?.silent_after_s ?? 0, ...received };
+    // The station omits what is at its default.
+    const defaults = { values: {}, sensor_off: [], online: true, silent_after: store.hello?.silent_after_s ?? 0 };
+    const bed = /** @type {import("./types.js").Bed} */ ({ ...defaults, ...received });
     store.beds.set(bed.device, bed);
     appendRecent(bed);
     changes.beds.add(bed.device);

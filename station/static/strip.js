@@ -59,7 +59,9 @@ export function drawCurve(context, box, times, values, from, begin, seconds, sca
   const x = (time) => box.left + ((time - begin) / seconds) * box.width;
   /** @param {number} value */
   const y = (value) => box.top + box.height * (1 - (value - scale.low) / (scale.high - scale.low));
-  let previous = null, joined = false;
+  /** @type {{ time: number, value: number } | null} */
+  let previous = null;
+  let joined = false;
   const dots = [];
   context.beginPath();
   for (let index = from; index < times.length; index += 1) {

@@ -37,7 +37,7 @@
  * @typedef {{ name: string, since: number, text: string }} Outage
  *
  * @typedef {{
- *   number: number, at: number, snapshot?: boolean, beds?: Bed[], removed_beds?: string[], alerts?: Alert[],
+ *   number: number, at: number, snapshot?: boolean, beds?: (Partial<Bed> & { device: string })[], removed_beds?: string[], alerts?: Alert[],
  *   removed_alerts?: string[], outages?: Outage[],
  * }} Frame
  *

@@ -1,23 +1,28 @@
 // The ward: one tile for each bed, in a stable order, sized so that as many as possible fit without scrolling.
 
 import { el, setText } from "./dom.js";
+import { compareNatural, sortByUrgency } from "./format.js";
 import { load, save } from "./storage.js";
-import { noChanges, now, store } from "./store.js";
+import { noChanges, store } from "./store.js";
 import { invalidateLayout, Tile } from "./tile.js";
-import { compareNatural, PRIORITY_RANKS, sortByUrgency } from "./format.js";
+import { GAP, urgency, wardLayout } from "./ward_layout.js";
 
-const GAP = 6; // pixels between tiles
-const MIN_SIZE = { width: 158, height: 158 };
-const MAX_SIZE = { width: 460, height: 400 };
-const ASPECT = 1.22; // preferred width by height of a tile
 const SORT_INTERVAL_MS = 2000; // between two sortings by urgency: tiles that move often cannot be read
 
 const ALL = "";
 
+/** @typedef {import("./types.js").Alert} Alert */
+
 export class WardPage {
+  /**
+   * @param {HTMLElement} tools
+   * @param {HTMLElement} page
+   */
   constructor(tools, page) {
     this.page = page;
+    /** @type {Map<string, Tile>} */
     this.tiles = new Map();
+    this.columns = 1;
     this.ward = load("ward", ALL);
     this.order = load("order", "bed");
     this.sortedAt = 0;
@@ -35,9 +40,7 @@ export class WardPage {
       (this.summary = el("span", { class: "summary" })));
     this.visibility = new IntersectionObserver((entries) => {
       for (const entry of entries) {
-        const tile = this.tiles.get(entry.target.dataset.device);
-        if (!tile) continue;
-        tile.show(entry.isIntersecting);
+        this.tiles.get(deviceOf(entry.target))?.show(entry.isIntersecting);
       }
     });
     this.resize = new ResizeObserver(() => this.fit());
@@ -51,17 +54,22 @@ export class WardPage {
     this.resize.disconnect();
   }
 
-  /** Whether an alert belongs to what is shown: to a bed of the selected ward, or to no bed at all. */
+  /**
+   * Whether an alert belongs to what is shown: to a bed of the selected ward, or to no bed at all.
+   * @param {Alert} alert
+   */
   includes(alert) {
     return this.ward === ALL || alert.ward === this.ward || !store.beds.has(alert.device);
   }
 
+  /** @param {string} ward */
   choose(ward) {
     this.ward = ward;
     save("ward", ward);
     this.update({ ...noChanges(), snapshot: true });
   }
 
+  /** @param {string} order */
   sortBy(order) {
     this.order = order;
     save("order", order);
@@ -70,11 +78,12 @@ export class WardPage {
     if (store.hello) this.arrange();
   }
 
+  /** @param {import("./types.js").Changes} changes */
   update(changes) {
     if (!store.hello) return;
     const alerts = this.alertsByBed();
     const many = this.wards().length > 1 && this.ward === ALL;
-    const wanted = new Set([...store.beds.values()].filter((bed) => this.ward === ALL || bed.ward === this.ward).map((bed) => bed.device));
+    const wanted = new Map([...store.beds].filter(([, bed]) => this.ward === ALL || bed.ward === this.ward));
     let different = false;
     for (const [device, tile] of this.tiles) {
       if (wanted.has(device)) continue;
@@ -83,10 +92,10 @@ export class WardPage {
       this.tiles.delete(device);
       different = true;
     }
-    for (const device of wanted) {
+    for (const [device, bed] of wanted) {
       let tile = this.tiles.get(device);
       const isNew = !tile;
-      if (isNew) {
+      if (!tile) {
         tile = new Tile(device);
         this.tiles.set(device, tile);
         this.list.append(tile.node);
@@ -97,7 +106,7 @@ export class WardPage {
       const key = bedAlerts.map((alert) => `${alert.id} ${alert.revision} ${alert.stale ?? ""}`).join();
       if (isNew || changes.snapshot || changes.beds.has(device) || tile.alertsKey !== key) {
         tile.alertsKey = key;
-        tile.update(store.beds.get(device), bedAlerts, many);
+        tile.update(bed, bedAlerts, many);
       }
     }
     if (different || changes.snapshot) {
@@ -109,6 +118,7 @@ export class WardPage {
     this.showSummary();
   }
 
+  /** @param {number} at unix milliseconds */
   tick(at) {
     for (const tile of this.tiles.values()) tile.tick(at);
     this.arrange();
@@ -118,15 +128,17 @@ export class WardPage {
   showSummary() {
     setText(this.empty, this.tiles.size ? "" : "No bed has sent data yet.");
     const beds = `${this.tiles.size} ${this.tiles.size === 1 ? "bed" : "beds"}`;
-    const silent = [...this.tiles.values()].filter((tile) => ["SILENT", "OFFLINE"].includes(tile.node.dataset.condition)).length;
+    const silent = [...this.tiles.values()].filter(isSilent).length;
     setText(this.summary, silent ? `${beds}, ${silent} silent` : beds);
   }
 
   alertsByBed() {
+    /** @type {Map<string, Alert[]>} */
     const byBed = new Map();
     for (const alert of sortByUrgency(store.alerts.values())) {
-      if (!byBed.has(alert.device)) byBed.set(alert.device, []);
-      byBed.get(alert.device).push(alert);
+      const alerts = byBed.get(alert.device);
+      if (alerts) alerts.push(alert);
+      else byBed.set(alert.device, [alert]);
     }
     return byBed;
   }
@@ -149,68 +161,68 @@ export class WardPage {
     const at = performance.now();
     if (this.sortedAt && (this.order === "bed" || at - this.sortedAt < SORT_INTERVAL_MS)) return;
     this.sortedAt = at;
-    const rank = (tile) => {
-      const first = tile.alerts?.[0];
-      const silent = ["SILENT", "OFFLINE"].includes(tile.node.dataset.condition) ? 0.5 : 0;
-      if (!first) return silent;
-      return (PRIORITY_RANKS[first.priority] ?? 0) * 2 + (first.state === "active" ? 1 : 0);
-    };
-    const byName = (a, b) => compareNatural(a.bed.ward, b.bed.ward) || compareNatural(a.device, b.device);
-    const sorted = [...this.tiles.values()].filter((tile) => tile.bed).sort((a, b) =>
-      (this.order === "urgency" ? rank(b) - rank(a) || (b.bed.news2?.total ?? -1) - (a.bed.news2?.total ?? -1) : 0) || byName(a, b));
+    /** @param {Tile} tile */
+    const rank = (tile) => urgency(tile.alerts[0], isSilent(tile));
+    /** @param {Tile} tile */
+    const score = (tile) => tile.bed?.news2?.total ?? -1;
+    const sorted = [...this.tiles.values()].sort((a, b) =>
+      (this.order === "urgency" ? rank(b) - rank(a) || score(b) - score(a) : 0) ||
+      compareNatural(a.bed?.ward ?? "", b.bed?.ward ?? "") || compareNatural(a.device, b.device));
     let moved = false;
     sorted.forEach((tile, position) => {
       if (this.list.children[position] !== tile.node) moved = true;
     });
     if (!moved) return;
-    const focused = document.activeElement;
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     this.list.append(...sorted.map((tile) => tile.node));
-    if (this.list.contains(focused) && focused !== document.activeElement) focused.focus({ preventScroll: true });
+    if (focused && this.list.contains(focused) && focused !== document.activeElement) focused.focus({ preventScroll: true });
     for (const tile of sorted) tile.draw();
   }
 
-  /** Choose the number of columns that makes the tiles largest; where they would be too small, the page scrolls. */
+  /** Choose the columns and the size of the tiles. */
   fit() {
-    const count = this.tiles.size;
-    if (!count) return;
+    if (!this.tiles.size) return;
     const top = this.list.getBoundingClientRect().top + window.scrollY;
-    const width = this.page.clientWidth - 2 * GAP, height = window.innerHeight - top - 2 * GAP;
-    let best = null;
-    for (let columns = 1; columns <= count; columns += 1) {
-      const rows = Math.ceil(count / columns);
-      const tileWidth = Math.min((width - GAP * (columns - 1)) / columns, MAX_SIZE.width);
-      const tileHeight = Math.min((height - GAP * (rows - 1)) / rows, MAX_SIZE.height);
-      if (tileWidth < MIN_SIZE.width || tileHeight < MIN_SIZE.height) continue;
-      const size = Math.min(tileWidth / ASPECT, tileHeight);
-      if (!best || size > best.size) best = { columns, width: tileWidth, height: Math.min(tileHeight, tileWidth / 0.8), size };
-    }
-    if (!best) {
-      const columns = Math.max(1, Math.floor((width + GAP) / (Math.min(190, Math.max(MIN_SIZE.width, width / 2 - GAP)) + GAP)));
-      const tileWidth = (width - GAP * (columns - 1)) / columns;
-      best = { columns, width: tileWidth, height: Math.max(MIN_SIZE.height, Math.min(tileWidth / ASPECT, 200)) };
-    }
-    this.columns = best.columns;
-    this.list.style.setProperty("--columns", String(best.columns));
-    this.list.style.setProperty("--tile-width", `${Math.floor(best.width)}px`);
-    this.list.style.setProperty("--tile-height", `${Math.floor(best.height)}px`);
+    const layout = wardLayout(this.tiles.size, this.page.clientWidth - 2 * GAP, window.innerHeight - top - 2 * GAP);
+    this.columns = layout.columns;
+    this.list.style.setProperty("--columns", String(layout.columns));
+    this.list.style.setProperty("--tile-width", `${Math.floor(layout.width)}px`);
+    this.list.style.setProperty("--tile-height", `${Math.floor(layout.height)}px`);
     invalidateLayout();
     for (const tile of this.tiles.values()) tile.draw();
   }
 
   /** The most urgent alert of the bed that has the focus. */
   selected() {
-    const node = document.activeElement?.closest?.(".tile");
-    return node ? this.tiles.get(node.dataset.device)?.alerts[0] ?? null : null;
+    const tile = document.activeElement?.closest(".tile");
+    return tile ? this.tiles.get(deviceOf(tile))?.alerts[0] ?? null : null;
   }
 
+  /**
+   * Move the focus to a neighbouring tile with the arrow keys.
+   * @param {KeyboardEvent} event
+   */
   moveFocus(event) {
-    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns }[event.key];
+    /** @type {Record<string, number>} */
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns };
+    const step = steps[event.key];
     if (step === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     const tiles = [...this.list.children];
-    const index = tiles.indexOf(event.target.closest(".tile"));
+    const current = /** @type {Element} */ (event.target).closest(".tile");
+    const index = current ? tiles.indexOf(current) : -1;
     const target = tiles[index + step];
     if (index < 0 || !target) return;
     event.preventDefault();
-    target.querySelector("a").focus();
+    target.querySelector("a")?.focus();
   }
+}
+
+/** @param {Element} node of a tile */
+function deviceOf(node) {
+  return /** @type {HTMLElement} */ (node).dataset.device ?? "";
+}
+
+/** @param {Tile} tile */
+function isSilent(tile) {
+  return ["SILENT", "OFFLINE"].includes(tile.node.dataset.condition ?? "");
 }
