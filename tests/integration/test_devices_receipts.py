@@ -26,7 +26,7 @@ WARD, BED = "icu-1", "icu-1-bed-01"
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time-outs of the protocol, ten times as short."""
     monkeypatch.setattr(unconfirmed, "RESEND_AFTER_S", 1.5)
-    monkeypatch.setattr(publisher, "RESEND_EVERY_S", 0.5)
+    monkeypatch.setattr(publisher, "RESEND_INTERVAL_S", 0.5)
 
 
 @pytest.mark.usefixtures("hasty")
