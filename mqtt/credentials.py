@@ -1,6 +1,6 @@
-"""A file of passwords for many devices of one process: what `devices simulate` and `devices replay` connect with.
+"""The credentials file of `devices simulate` and `devices replay`: the passwords of many devices of one process.
 
-JSON: the device's name -> its ward and password. For its owner only, because whoever reads it can be every one of them.
+JSON: device name -> ward and password. Mode 0600, because it lets its reader act as any of the devices.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from vitals.files import write_atomic
 
 
 class Credential(Struct, frozen=True):
-    """How one device comes in, and where it is."""
+    """Ward and password of a device."""
 
     ward: str
     password: str
@@ -25,7 +25,7 @@ _decode = msgspec.json.Decoder(dict[str, Credential]).decode
 
 
 def read_credentials(path: Path) -> dict[str, Credential]:
-    """Read the file; raises PermanentError where it cannot be read, others can read it, or it is something else."""
+    """Read the file; raises PermanentError if it is unreadable, readable to others, or malformed."""
     try:
         content = path.read_bytes()
         require_private(path)
@@ -33,10 +33,10 @@ def read_credentials(path: Path) -> dict[str, Credential]:
     except OSError as error:
         raise PermanentError(f"the credentials file {path} cannot be read: {error.strerror}") from None
     except msgspec.MsgspecError as error:
-        raise PermanentError(f"{path} is no credentials file: {str(error).replace('`', '')}") from None
+        raise PermanentError(f"{path} is not a credentials file: {str(error).replace('`', '')}") from None
 
 
 def write_credentials(path: Path, credentials: Mapping[str, Credential]) -> None:
-    """Write the file in one step, for its owner only."""
+    """Replace the file atomically, with mode 0600."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomic(path, msgspec.json.format(msgspec.json.encode(credentials)) + b"\n")

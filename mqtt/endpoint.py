@@ -1,7 +1,6 @@
-"""Where the broker is and who we are there: what every MQTT client of this project begins with.
+"""Address of the broker and credentials there, from `mqtt.settings`; every MQTT client connects with them.
 
-`vitals.settings` reads it, `mqtt.tls` makes the encryption of it, and `configure_client` puts both into a paho client; a
-device hands the same things to aiomqtt. There is no second way to the broker.
+`configure_client` applies them to a paho client, `mqtt.async_client` to an aiomqtt client.
 """
 
 import base64
@@ -16,21 +15,21 @@ from urllib.parse import unquote
 from mqtt import tls
 from vitals.urls import split_url
 
-if TYPE_CHECKING:  # what only reads settings does not load it
+if TYPE_CHECKING:  # programs that only read settings need no paho
     import paho.mqtt.client as mqtt
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
-EXPECTED_URL = "expected mqtts://USER:PASSWORD@HOST:PORT, or mqtt:// for a broker without encryption"
-DIGEST = 16  # characters behind a client id, 5 bits each
+EXPECTED_URL = "expected mqtts://USER:PASSWORD@HOST:PORT, or mqtt:// without TLS"
+DIGEST_CHARS = 16  # of 5 bits each
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerEndpoint:
-    """A broker and a user of it.
+    """A broker and a user there.
 
     tls                whether the connection is encrypted
-    ca                 the certificate that signed the broker's; None: those that the system trusts
-    certificate, key   our own, where the broker knows us by that and not by a password
+    ca                 certificate of the CA that signed the broker's; None: the CAs that the system trusts
+    certificate, key   client certificate, for a login without a password
     """
 
     host: str
@@ -44,7 +43,7 @@ class BrokerEndpoint:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Take a URL like mqtts://user:password@host:8883 apart; raises ValueError that says what was expected."""
+        """Parse a URL like mqtts://user:password@host:8883; raises ValueError that says what was expected."""
         parts = split_url(url)
         if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path not in ("", "/"):
             raise ValueError(EXPECTED_URL)
@@ -55,25 +54,24 @@ class BrokerEndpoint:
         )
 
     def __str__(self) -> str:
-        """For people and logs: no password."""
+        """Return the URL without the password."""
         user = f"{self.username}@" if self.username else ""
         return f"{'mqtts' if self.tls else 'mqtt'}://{user}{self.host}:{self.port}"
 
     def as_user(self, name: str, password: str) -> Self:
-        """The same broker, for somebody else."""
+        """Return the same endpoint for another user."""
         return replace(self, username=name, password=password)
 
     def client_id(self, name: str) -> str:
-        """The MQTT client id of `name` here, which nobody else can know.
+        """Return the MQTT client id for `name`: the name and a digest of the password or key, if there is one.
 
-        MQTT gives a session to whoever asks for it by its client id, whatever user that is, and Mosquitto has no
-        setting against it. So the id of a session that matters has a part that follows from our own secret. Where
-        there is no secret there is nothing to guard either, and the id is the name.
+        MQTT gives a session to any user who connects with its client id, and Mosquitto has no setting against that. So
+        the client id must be secret.
         """
         return session_id(name, self._secret())
 
     def context(self) -> ssl.SSLContext | None:
-        """How the connection is encrypted; None where it is not. Raises PermanentError that names the file that is wrong."""
+        """Return the TLS context, None without TLS; raises PermanentError that names a wrong file."""
         return tls.client_context(self.ca, self.certificate, self.key) if self.tls else None
 
     def _secret(self) -> bytes | None:
@@ -83,15 +81,15 @@ class BrokerEndpoint:
 
 
 def session_id(name: str, secret: bytes | None) -> str:
-    """`name`, and 80 bits that only the holder of `secret` can know."""
+    """Return `name` and 80 bits derived from `secret`."""
     if secret is None:
         return name
     digest = hmac.digest(secret, b"client id of " + name.encode(), hashlib.sha256)
-    return f"{name}.{base64.b32encode(digest).decode().lower()[:DIGEST]}"
+    return f"{name}.{base64.b32encode(digest).decode().lower()[:DIGEST_CHARS]}"
 
 
 def configure_client(client: "mqtt.Client", broker: BrokerEndpoint) -> None:
-    """Give a paho client our login and our encryption; raises PermanentError that names the file that is wrong."""
+    """Set login and TLS of a paho client; raises PermanentError that names a wrong file."""
     if broker.username is not None:
         client.username_pw_set(broker.username, broker.password)
     context = broker.context()

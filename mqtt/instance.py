@@ -1,7 +1,7 @@
-"""Is another instance of this service running under our client id? Asked once, before the first connection.
+"""Second-instance guard: find a running process with this service's client id before the first connection.
 
-MQTT lets a second client with the same id push the first one out, without a word to either. So the second one looks
-first at the retained presence, and, because that may be a leftover, waits for a heartbeat.
+A second MQTT client with the same id takes over the session of the first. So a service first reads the retained
+status, and waits for a heartbeat, because the status may be left over from a crash.
 """
 
 import logging
@@ -13,18 +13,18 @@ from mqtt.one_shot import OneShotClient, connect_once
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status
 from vitals.errors import PermanentError, TransientError
 
-RETAINED_TIMEOUT_S = 3.0  # seconds for the broker to send what it retains
-POLL_S = 0.2  # seconds between two looks at whether we are to stop
-HEARTBEAT_TIMEOUT_S = 2.5 * HEARTBEAT_S  # seconds without a heartbeat after which a presence is a leftover
+RETAINED_TIMEOUT_S = 3.0  # for the retained message
+POLL_S = 0.2  # between two checks of `stopping`
+HEARTBEAT_TIMEOUT_S = 2.5 * HEARTBEAT_S  # without a heartbeat for this long, "online" is a leftover
 
 
 def find_running_instance(
     broker: BrokerEndpoint, service_topic: str, stopping: Callable[[], bool], log: logging.Logger
 ) -> ServiceStatus | None:
-    """The instance that holds our client id and is alive; None where there is none, no broker to ask, or no time.
+    """Return the running instance, or None if there is none, the broker is unreachable, or `stopping` returns True.
 
-    Returns at once where the last word was "offline" or the broker refuses us, which the session will then tell; takes
-    some 5 s where a broker and a service died together, and ends early when `stopping` says so.
+    Returns at once if the retained status is "offline" or the broker refuses the connection, which the session reports
+    later. Takes about 5 s after a common crash of broker and service.
     """
     try:
         with connect_once(broker, [(service_topic, 0)]) as client:
@@ -41,10 +41,10 @@ def refuse_second_instance(
     stopping: Callable[[], bool],
     log: logging.Logger,
 ) -> None:
-    """Raise PermanentError if another process holds our client id.
+    """Raise PermanentError if another process runs under this client id.
 
-    what      this service and its client id, as in "a station with the client id 'station'"
-    setting   the variables that give a second instance an identity of its own
+    what      the service and its client id, as in "a station with the client id 'station'"
+    setting   the variables to set for a second instance
     """
     other = find_running_instance(broker, service_topic, stopping, log)
     if other is not None:
@@ -54,7 +54,7 @@ def refuse_second_instance(
 def _wait_for_heartbeat(
     client: OneShotClient, stopping: Callable[[], bool], log: logging.Logger
 ) -> ServiceStatus | None:
-    """Wait for the retained word, then, if it was "online", for a live one."""
+    """Wait for the retained status and, if it is "online", for a heartbeat."""
     candidate: ServiceStatus | None = None
     deadline = time.monotonic() + RETAINED_TIMEOUT_S
     while (left := deadline - time.monotonic()) > 0 and not stopping():
@@ -62,7 +62,7 @@ def _wait_for_heartbeat(
         if message is None:
             continue
         if not message.topic:
-            # Mosquitto sends retained messages right behind the SUBACK; nothing after a moment means there is none.
+            # Mosquitto sends retained messages right after the SUBACK.
             deadline = min(deadline, time.monotonic() + 0.5)
             continue
         status = decode_service_status(message.payload)
@@ -74,6 +74,6 @@ def _wait_for_heartbeat(
             return status
         if candidate is None:
             candidate = status
-            log.info("the last word of our session is that %s holds it; waiting for a heartbeat", status)
+            log.info("%s held this session last; waiting for its heartbeat", status)
             deadline = time.monotonic() + HEARTBEAT_TIMEOUT_S
     return None

@@ -1,4 +1,4 @@
-"""What the services' metrics share: the buckets of durations, and the page that Prometheus reads."""
+"""Shared by the services' metrics: the buckets of durations and the HTTP server for Prometheus."""
 
 from prometheus_client import CollectorRegistry, start_http_server
 
@@ -9,7 +9,7 @@ DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 
 
 
 def serve(registry: CollectorRegistry, host: str, port: int, setting: str) -> None:
-    """Serve /metrics; raises PermanentError, which names `setting`, where the port is taken."""
+    """Serve /metrics; raises PermanentError that names `setting` if the port is in use."""
     try:
         start_http_server(port, host, registry=registry)
     except OSError as error:

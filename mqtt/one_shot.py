@@ -1,7 +1,7 @@
-"""A short visit to the broker: a connection without a session, to hear what is retained, and gone again.
+"""A short connection without a session, to read retained messages and to publish.
 
-Before a service's own session begins, `instance` asks this way whether another one holds it, and the alert worker's
-`readback` fetches what is open.
+Before its own session begins, a service reads the status of another instance this way, and the alert worker the open
+alerts.
 """
 
 import time
@@ -18,13 +18,13 @@ from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.tls import describe_tls_error
 from vitals.errors import TransientError
 
-CONNECT_TIMEOUT_S = 3.0  # seconds
-PUBLISH_TIMEOUT_S = 10.0  # seconds for a PUBACK
+CONNECT_TIMEOUT_S = 3.0
+PUBLISH_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message; or, with an empty topic, that the subscriptions are confirmed."""
+    """A received message; an empty topic marks the SUBACK."""
 
     topic: str = ""
     payload: bytes = b""
@@ -32,7 +32,7 @@ class Message:
 
 
 class OneShotClient:
-    """What is heard during the visit, in the order of its arrival."""
+    """The received messages in order of arrival, and publishing."""
 
     def __init__(self, client: mqtt.Client) -> None:
         self._client = client
@@ -40,7 +40,7 @@ class OneShotClient:
         self._sent: list[mqtt.MQTTMessageInfo] = []
 
     def next(self, timeout: float) -> Message | None:
-        """What came next; None for nothing within `timeout` seconds. Raises TransientError where the broker refuses us."""
+        """Return the next message, None after `timeout` seconds; raises TransientError if the broker refused the connection."""
         try:
             message = self._messages.get(timeout=timeout)
         except Empty:
@@ -50,28 +50,29 @@ class OneShotClient:
         return message
 
     def put(self, message: Message | TransientError) -> None:
-        """For the client's thread."""
+        """Called by the client's thread."""
         self._messages.put(message)
 
     def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> None:
-        """Publish at QoS 1, without waiting; `settle` waits."""
+        """Publish at QoS 1 without waiting; see `wait_for_publishes`."""
         self._sent.append(self._client.publish(topic, payload, qos=1, retain=retain))
 
     def wait_for_publishes(self, timeout: float = PUBLISH_TIMEOUT_S) -> None:
-        """Wait until the broker has taken everything that was published; raises TransientError where it does not."""
+        """Wait for the PUBACK of every published message; raises TransientError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         for info in self._sent:
             info.wait_for_publish(max(0.0, deadline - time.monotonic()))
             if not info.is_published():
-                raise TransientError(f"it did not take a message within {timeout:g} s")
+                raise TransientError(f"no acknowledgement of a message within {timeout:g} s")
         self._sent.clear()
 
 
 @contextmanager
 def connect_once(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> Iterator[OneShotClient]:
-    """Connect, under an id of the broker's choosing, and subscribe to `filters` (filter, QoS).
+    """Connect with a client id that the broker assigns, and subscribe to `filters` (topic filter, QoS).
 
-    Raises TransientError where the broker is away; a refusal, of us or of a subscription, is raised by `OneShotClient.next`.
+    Raises TransientError if the broker is unreachable; `OneShotClient.next` raises a refusal of the connection or of a
+    subscription.
     """
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     one_shot = OneShotClient(client)
@@ -79,7 +80,7 @@ def connect_once(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> 
 
     def on_connect(client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            one_shot.put(TransientError(f"it refuses us: {reason}"))
+            one_shot.put(TransientError(f"connection refused: {reason}"))
         else:
             client.subscribe(list(filters))
 
@@ -87,7 +88,7 @@ def connect_once(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> 
         refused = [
             f"{name} ({reason})" for (name, _), reason in zip(filters, reasons, strict=False) if reason.is_failure
         ]
-        one_shot.put(TransientError(f"it refuses our subscription to {', '.join(refused)}") if refused else Message())
+        one_shot.put(TransientError(f"subscription refused: {', '.join(refused)}") if refused else Message())
 
     client.on_connect, client.on_subscribe = on_connect, on_subscribe
     client.on_message = lambda _client, _userdata, message: one_shot.put(

@@ -1,31 +1,30 @@
-"""When a service looks at its socket again: pure, and told the time. Beside `session`, in ingest and in alerts.
+"""Adaptive read throttling of a service's socket. Pure: the caller passes the time.
 
-On a quiet ward readings come one by one, and waking for each of them costs more than the reading itself. So a look
-that found little is followed by a rest, and what comes meanwhile is taken together; a look that found much (a backlog,
-a flood, few large messages included) is followed by the next look at once. Measured at 1,000 readings a second:
-docs/benchmarks.md.
+In a quiet ward readings arrive one by one, and waking up for each costs more than handling it. After a small read the
+socket is therefore left alone for a pause, and what arrives meanwhile is read at once; after a large read (a backlog, a
+flood, a few large messages) the next one follows immediately. Measured at 1,000 readings per second: docs/benchmarks.md.
 """
 
 SMALL_READ_BYTES = 32 * 1024
-"""Bytes of one look: some 150 readings. Far from what a session's window holds, for the broker sends no more than a
-window without an acknowledgement, and a rest must not be what it waits for."""
+"""About 150 readings. Much less than the session's receive window: the broker sends no more than a window without an
+acknowledgement, and a pause must not delay that acknowledgement."""
 
 
 class PollThrottle:
-    """Tells how long the socket is left alone.
+    """Decide when to read the socket again.
 
-    seconds  how long a rest is: the price, added to a reading's way
+    pause_s   pause after a small read, and so the upper bound on added latency
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, pause_s: float) -> None:
+        self._pause_s = pause_s
         self._until = 0.0
 
     def after(self, read: int, now: float) -> None:
-        """A look at `now` (monotonic seconds) read so many bytes."""
+        """Record a read of `read` bytes at `now` (monotonic seconds)."""
         if read < SMALL_READ_BYTES:
-            self._until = now + self._seconds
+            self._until = now + self._pause_s
 
     def left(self, now: float) -> float:
-        """Seconds until the next look; 0 where it is time."""
+        """Return the seconds until the next read, 0 if it is due."""
         return max(0.0, self._until - now)

@@ -1,7 +1,7 @@
-"""A service's presence: birth, heartbeat and last will on the retained topic `services/{name}`.
+"""Status of a service: birth, heartbeat and last will on the retained topic `services/{name}`.
 
-Published by ingest, alerts and station; read by whoever shows the health of the stack, and by a second instance of the
-same service, which must not push the first one out.
+Published by ingest, alerts and station. Read by screens that show the health of the services, and by a second instance
+of the same service, which must not take over the session of the first.
 """
 
 from typing import Literal
@@ -12,12 +12,12 @@ from msgspec import Struct
 from vitals.payload import DECODE_ERRORS
 
 HEARTBEAT_S = 2.0
-"""Seconds between two heartbeats; one that is missing twice in a row is not there any more. Short, because a service
-that comes back after a broker's crash waits that long before it believes that nobody else holds its session."""
+"""A service that misses two heartbeats in a row counts as gone. Short, because a service that restarts after a crash of
+the broker waits this long before it takes its own session again."""
 
 
 class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a service says of itself. `boot` is the unix time of its start in nanoseconds and names the instance."""
+    """Status of one instance; `boot`, its start in unix nanoseconds, identifies it."""
 
     state: Literal["online", "offline"]
     boot: int
@@ -32,12 +32,12 @@ _decode = msgspec.json.Decoder(ServiceStatus).decode
 
 
 def encode_service_status(status: ServiceStatus) -> bytes:
-    """A presence as a JSON object."""
+    """Encode as a JSON object."""
     return msgspec.json.encode(status)
 
 
 def decode_service_status(payload: bytes) -> ServiceStatus | None:
-    """Take a presence apart; None for anything that is none."""
+    """Decode a service status; None if the payload is malformed."""
     try:
         return _decode(payload)
     except DECODE_ERRORS:

@@ -1,7 +1,7 @@
-"""The MQTT session of a service, ingest or alerts: first stop of a reading after the broker.
+"""The MQTT 5 session of ingest and alerts: connect, subscribe, receive, acknowledge, publish, heartbeat.
 
-It is one persistent session under a fixed client id (MQTT 5: clean start off, a session expiry, Receive Maximum = the
-window), so that the broker keeps for us what we have not acknowledged. Nothing here waits for the database.
+One persistent session under a fixed client id (Clean Start 0, a Session Expiry Interval, Receive Maximum = the window):
+the broker keeps every message that is not acknowledged. Nothing here waits for the database.
 """
 
 import logging
@@ -23,22 +23,22 @@ from vitals.backoff import Backoff
 from vitals.errors import PermanentError
 from vitals.log import WaitLog
 
-SESSION_EXPIRY_S = 14 * 86_400  # seconds the broker keeps what is ours while we are away; mosquitto.conf says the same
-KEEPALIVE_S = 15  # seconds; after 1.5 times that without a word the broker publishes our will
-CONNECT_TIMEOUT_S = 3.0  # seconds
+SESSION_EXPIRY_S = 14 * 86_400  # as persistent_client_expiration in mosquitto.conf
+KEEPALIVE_S = 15  # the broker publishes the will after 1.5 times this without a packet
+CONNECT_TIMEOUT_S = 3.0
 RETRY_S = (0.2, 5.0)  # first and longest pause between two attempts to connect
-TLS_HINT = "; if it expects encryption, write mqtts:// in VITALFLOW_MQTT_URL"
+TLS_HINT = "; if it expects TLS, write mqtts:// in VITALFLOW_MQTT_URL"
 
 
 class Session:
-    """The session. `deliver` is called for every message but those about ourselves.
+    """One session. `deliver` is called for every message except those on `service_topic`.
 
-    client_id      names the session at the broker; one process, one id
-    service_topic  where our presence is retained
-    subscriptions  (filter, QoS) of all that we listen to
-    window         messages that the broker may send before we have acknowledged them
-    boot           unix nanoseconds of our start; names this instance
-    connected      is told at every connection whether the broker still knew the session
+    client_id      identifies the session at the broker; one per process
+    service_topic  topic of this service's retained status
+    subscriptions  (topic filter, QoS)
+    window         Receive Maximum: unacknowledged messages that the broker may send
+    boot           start of this process in unix nanoseconds; identifies the instance
+    connected      called at every connection with CONNACK's Session Present flag
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class Session:
         self._log = log
         self._boot = boot
         self._service = service_topic
-        self._unpublished: set[int] = set()  # message ids of what we published and the broker has not acknowledged
-        self.connection = 0  # how many were begun; message ids are good for one only
+        self._unpublished: set[int] = set()  # packet identifiers without a PUBACK
+        self.connection = 0  # number of attempts; packet identifiers belong to one connection
         self._connected = False
         self._ever_connected = False
         self._failed: str | None = None
@@ -77,13 +77,13 @@ class Session:
         self._wait_log = WaitLog(f"the broker at {broker}", log.warning)
         self._client = self._make_client()
 
-    # --- what the pipeline calls, in the order of a turn ---
+    # --- called by the main loop, in this order ---
 
     def ensure_connected(self, now: float) -> None:
-        """Connect, or connect again, when it is time; `now` is monotonic. Never raises for a broker that is away."""
+        """Connect or reconnect when the back-off allows it; does not raise if the broker is unreachable. `now` is monotonic."""
         if self._client.socket() is not None:
             if not self._connected and now > self._attempt_ends:
-                self._drop("the broker did not answer" + ("" if self._broker.tls else TLS_HINT))
+                self._drop(f"no answer within {CONNECT_TIMEOUT_S:g} s" + ("" if self._broker.tls else TLS_HINT))
             return
         if now < self._next_attempt:
             return
@@ -96,18 +96,21 @@ class Session:
             self._log_failure(describe_tls_error(error, self._broker.host, self._broker.port, self._broker.ca))
 
     def fileno(self) -> int | None:
-        """For select(); None while there is no connection."""
+        """Return the socket's descriptor for select(), None without a connection."""
         return (
             None if self._client.fast_path is None or self._client.socket() is None else self._client.fast_path.fileno()
         )
 
     @property
     def unsent(self) -> bool:
-        """Whether something waits until the socket can be written."""
+        """Whether data waits for the socket to become writable."""
         return not self.is_disconnected and self._client.fast_path is not None and self._client.fast_path.unsent
 
     def receive(self) -> int:
-        """Read from the socket: messages go to `deliver`, the session's own packets to paho; how many bytes."""
+        """Read from the socket, pass messages to `deliver` and other packets to paho; return the bytes read.
+
+        Raises PermanentError if another process took over the session.
+        """
         fast_path = self._client.fast_path
         if fast_path is None:
             return 0
@@ -118,20 +121,20 @@ class Session:
             self._drop(self._failed)
         if self._replaced_by:
             raise PermanentError(
-                f"another process with the client id {self._client_id!r} has started after this one "
-                f"({self._replaced_by}) and took the session; leaving. Give each its own client id"
+                f"another process with the client id {self._client_id!r} ({self._replaced_by}) started after this one "
+                "and took over the session; exiting. Give each process its own client id"
             )
         return read
 
     def acknowledge(self, message_ids: Iterable[int]) -> None:
-        """Tell the broker that these are stored. Only for messages of the present connection."""
+        """Queue a PUBACK for each of these messages; they must be of the present connection."""
         if self._client.fast_path is not None and self._client.socket() is not None:
             self._client.fast_path.acknowledge(message_ids)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
-        """Publish at QoS 1, in order with the acknowledgements: what is published first reaches the broker first.
+        """Publish at QoS 1. Messages and PUBACKs leave in the order of the calls; without a connection it is queued.
 
-        While there is no connection it is kept and sent at the next one. An empty retained payload deletes.
+        An empty retained payload deletes the retained message. `expiry_s`: Message Expiry Interval.
         """
         properties = None
         if expiry_s is not None:
@@ -143,18 +146,17 @@ class Session:
             self._client.loop_write()
 
     def publish_qos0(self, topic: str, payload: bytes) -> None:
-        """Publish at QoS 0, cheaply, what may be lost: nothing is kept for it, and nothing while there is no
-        connection."""
+        """Publish at QoS 0. Not queued; dropped while disconnected."""
         if self._client.fast_path is not None and not self.is_disconnected:
             self._client.fast_path.publish(topic.encode(), payload)
 
     @property
     def unpublished(self) -> int:
-        """How many of our own messages the broker has not acknowledged yet."""
+        """Number of published messages without a PUBACK."""
         return len(self._unpublished)
 
     def maintain(self, now: float) -> None:
-        """Send what waits; about once a second also pings, and every few seconds a heartbeat."""
+        """Flush unsent data; once per second let paho send a PINGREQ, every HEARTBEAT_S publish the status."""
         if self._client.want_write():
             self._client.loop_write()
         fast_path = self._client.fast_path
@@ -173,20 +175,20 @@ class Session:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted us and the connection has not ended since."""
+        """Whether the broker has accepted the connection and it has not ended since."""
         return self._connected
 
     @property
     def is_disconnected(self) -> bool:
-        """Whether there is no connection at all, so that nothing can be received or acknowledged."""
+        """Whether there is no socket, so nothing can be received or acknowledged."""
         return self._client.socket() is None
 
     def disconnect(self) -> None:
-        """Say goodbye in order, so that the broker does not publish the will."""
+        """Publish "offline" and send a DISCONNECT, so that the broker does not publish the will."""
         if self._connected:
             self._client.publish(self._service, encode_service_status(self._status("offline")), qos=0, retain=True)
             deadline = time.monotonic() + 1.0
-            # Before the DISCONNECT: paho closes the socket as soon as it has handed that packet over.
+            # Flush first: paho closes the socket as soon as it has passed on the DISCONNECT.
             while (self._client.want_write() or self.unsent) and time.monotonic() < deadline:
                 self.maintain(time.monotonic())
                 time.sleep(0.005)
@@ -201,7 +203,7 @@ class Session:
         name = broker.client_id(self._client_id)
         callbacks = {self._service.encode(): self._on_service_status}
         client = FastClient(self._deliver, callbacks, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
-        # What we publish must leave in order, before the acknowledgements that follow it: so paho may not hold it back.
+        # PUBLISH packets must leave before the PUBACKs that follow them, so paho may not hold them back.
         client.max_inflight_messages_set(65_535)
         client.connect_timeout = CONNECT_TIMEOUT_S
         configure_client(client, broker)
@@ -210,7 +212,7 @@ class Session:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
-        # With this set, paho leaves writing to us instead of writing inside publish() and subscribe().
+        # With this callback set, paho does not write inside publish() and subscribe().
         client.on_socket_register_write = lambda *_: None
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
@@ -223,16 +225,16 @@ class Session:
 
     def _on_connect(self, client: mqtt.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            self._failed = f"it refuses us: {reason}"
+            self._failed = f"connection refused: {reason}"
             return
         self._connected = True
         if self._ever_connected and not flags.session_present:
-            self._log.warning("the broker has forgotten our session, and with it the readings that it kept for us")
+            self._log.warning("the broker lost the session and the messages that it had queued for it")
         if self._wait_log.over() or not self._ever_connected:
             self._log.info("connected to the broker at %s", self._broker)
         self._ever_connected = True
         self._backoff.reset()
-        # Subscribing again is harmless in a session that the broker remembers, and needed in one that it does not.
+        # Needed in a new session and harmless in a present one.
         client.subscribe(self._subscriptions)
         self._next_beat = 0.0
         self._next_maintenance = 0.0
@@ -241,7 +243,7 @@ class Session:
     def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         refused = [str(reason) for reason in reasons if reason.is_failure]
         if refused:
-            self._failed = f"it refuses our subscription: {', '.join(refused)}"
+            self._failed = f"subscription refused: {', '.join(refused)}"
 
     def _on_disconnect(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self._connected:

@@ -22,9 +22,9 @@ class BrokerSettings(Settings):
 
     mqtt_url: MqttUrl = Field("mqtt://127.0.0.1:1883", description="The broker: mqtts://USER:PASSWORD@HOST:PORT.")
     mqtt_password: SecretStr | None = Field(None, description="The password, if it is not part of the URL.")
-    mqtt_ca: NamedFile | None = Field(None, description="The certificate of the CA that made the broker's (ca.crt).")
-    mqtt_certificate: NamedFile | None = Field(None, description="Our own certificate, instead of a password.")
-    mqtt_key: NamedFile | None = Field(None, description="The private key of that certificate.")
+    mqtt_ca: NamedFile | None = Field(None, description="Certificate of the CA that signed the broker's (ca.crt).")
+    mqtt_certificate: NamedFile | None = Field(None, description="Client certificate, instead of a password.")
+    mqtt_key: NamedFile | None = Field(None, description="Private key of the client certificate.")
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
@@ -39,7 +39,7 @@ class BrokerSettings(Settings):
 
     @property
     def broker(self) -> BrokerEndpoint:
-        """Where the broker is and who we are there."""
+        """Address of the broker and credentials there."""
         broker = BrokerEndpoint.parse(self.mqtt_url)
         return replace(
             broker,

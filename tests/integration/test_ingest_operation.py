@@ -227,7 +227,9 @@ def test_a_presence_that_nobody_renews_is_a_leftover(broker: BrokerServer, db: D
     left = ServiceStatus(state="online", boot=1, host="gone", pid=1)
     send(broker.port, "vitalflow/services/leftover", encode_service_status(left), retain=True)
     ingest = make_ingest(broker.url, db, start=False, ingest_client_id="leftover").start(wait=False)
-    eventually(lambda: "process 1 on gone holds it; waiting for a heartbeat" in ingest.said(), 10, "a sentence")
+    eventually(
+        lambda: "process 1 on gone held this session last; waiting for its heartbeat" in ingest.said(), 10, "a sentence"
+    )
     started = time.monotonic()
     assert ingest.stop() == 0, "asked to end while it waits, it ends"
     assert time.monotonic() - started < 5
@@ -243,7 +245,7 @@ def test_an_instance_whose_session_was_taken_by_a_later_one_says_so_and_leaves(
     send(broker.port, f"vitalflow/services/{ingest.client_id}", encode_service_status(later))
     assert ingest.process is not None
     assert ingest.process.wait(10) == 2
-    assert "has started after this one (process 4711 on elsewhere) and took the session; leaving" in ingest.said()
+    assert "(process 4711 on elsewhere) started after this one and took over the session; exiting" in ingest.said()
 
 
 def test_a_broker_that_restarts_is_found_again_and_what_it_kept_is_stored(
@@ -256,7 +258,7 @@ def test_a_broker_that_restarts_is_found_again_and_what_it_kept_is_stored(
         own_broker.stop()
         own_broker.start()
         eventually(lambda seq=seq: ingest.metric("mqtt_connections_total") == seq + 1, 15, "a connection")  # type: ignore[misc]
-    assert "the broker has forgotten our session" not in ingest.said()
+    assert "the broker lost the session" not in ingest.said()
     assert ingest.stop() == 0
 
 

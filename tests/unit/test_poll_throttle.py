@@ -6,7 +6,7 @@ from mqtt.poll_throttle import SMALL_READ_BYTES, PollThrottle
 
 
 def test_a_look_that_found_little_is_followed_by_a_rest_and_the_rest_ends() -> None:
-    rest = PollThrottle(seconds=0.04)
+    rest = PollThrottle(pause_s=0.04)
     assert rest.left(10.0) == 0, "the first look is at once"
     rest.after(SMALL_READ_BYTES - 1, now=10.0)
     assert rest.left(10.01) == pytest.approx(0.03)
@@ -15,13 +15,13 @@ def test_a_look_that_found_little_is_followed_by_a_rest_and_the_rest_ends() -> N
 
 
 def test_a_look_that_found_a_backlog_is_followed_by_the_next_at_once() -> None:
-    rest = PollThrottle(seconds=0.04)
+    rest = PollThrottle(pause_s=0.04)
     rest.after(SMALL_READ_BYTES, now=10.0)
     assert rest.left(10.0) == 0
 
 
 def test_a_rest_that_is_under_way_is_not_shortened_by_what_was_found_before() -> None:
-    rest = PollThrottle(seconds=0.04)
+    rest = PollThrottle(pause_s=0.04)
     rest.after(SMALL_READ_BYTES, now=9.99)
     rest.after(1, now=10.0)
     assert rest.left(10.0) == pytest.approx(0.04)

@@ -189,7 +189,7 @@ def test_a_key_or_credentials_that_others_can_read_are_refused(authority: Author
 def test_what_is_no_credentials_file_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "devices.json"
     write_secret(path, b'{"bed-1": 5}')
-    with pytest.raises(PermanentError, match="is no credentials file"):
+    with pytest.raises(PermanentError, match="is not a credentials file"):
         read_credentials(path)
     with pytest.raises(PermanentError, match="cannot be read: No such file"):
         read_credentials(tmp_path / "none.json")
