@@ -129,7 +129,9 @@ async def run(plan: Plan, record: RawIOBase) -> None:
     loop.add_signal_handler(signal.SIGTERM, last_round)
     sources = [_recorded(source, plan, made, ending.is_set) for source in _sources(plan)]
     outbox = OutboxFile(Path(plan.outbox), lambda sentence: print(sentence, file=sys.stderr, flush=True))  # noqa: T201
-    await run_fleet(sources, BrokerEndpoint.parse(plan.mqtt_url), Topics(), stop=stop, file=outbox, on_puback=on_puback)
+    await run_fleet(
+        sources, BrokerEndpoint.parse(plan.mqtt_url), Topics(), stop=stop, outbox_file=outbox, on_puback=on_puback
+    )
     outbox.close()
 
 

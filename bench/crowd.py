@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from bench import packets
-from devices.fleet import CONNECTS_PER_S, allow_open_files
+from devices.fleet import CONNECTS_PER_S, raise_open_files_limit
 from devices.simulated_ward import simulated_ward
 from devices.source import Source
 from vitals.codec import encode
@@ -123,7 +123,7 @@ async def speak(port: int, count: int) -> Spoken:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    allow_open_files(count)
+    raise_open_files_limit(count)
     spoken = Spoken(count)
     devices = []
     for number, source in enumerate(simulated_ward(count, ward=WARD, boot=int(time.time()), seed=7)):

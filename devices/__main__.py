@@ -253,7 +253,7 @@ def show_qr(text: str) -> None:
 async def _run(sources: Sequence[Source], outbox: int, path: Path | None, seconds: float | None) -> int:
     """Run the fleet until its end, a signal or the time; returns the exit code."""
     settings = DevicesSettings.read(os.environ)
-    login = device_endpoints(settings, sources)
+    endpoint_of = device_endpoints(settings, sources)
     stop = asyncio.Event()
     code = 0
 
@@ -279,11 +279,11 @@ async def _run(sources: Sequence[Source], outbox: int, path: Path | None, second
             settings.broker,
             settings.topics,
             stop=stop,
-            outbox=outbox,
-            file=file,
+            capacity=outbox,
+            outbox_file=file,
             emit=screen.emit,
             stats=stats,
-            login=login,
+            endpoint_of=endpoint_of,
         )
     finally:
         showing.cancel()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 class FleetStats:
     """Sums over all devices of a fleet.
 
-    produced    readings that were made
-    recalled    readings that an earlier run left in the outbox file
-    published   readings that the broker has acknowledged, each counted once
-    confirmed   readings that a receipt has named; `rejected` of them were refused and kept with the reason
-    resent      readings sent again because no receipt named them
-    dropped     readings lost to a full outbox before the broker had them
-    let_go      readings that a full outbox pushed out after the broker had them and before their receipt
+    produced             readings produced
+    restored             readings that an earlier run left in the outbox file
+    published            readings that the broker acknowledged, each counted once
+    confirmed            readings named in a receipt; `rejected` of them ingest rejected and stored with the reason
+    resent               readings sent again because no receipt named them
+    dropped              readings that a full outbox removed before the broker acknowledged them
+    evicted_unconfirmed  readings that a full outbox removed after the PUBACK and before the receipt
     """
 
     devices: int
@@ -29,16 +29,16 @@ class FleetStats:
 
     @property
     def waiting(self) -> int:
-        """Readings that were made and neither taken by the broker nor dropped."""
+        """Readings that the broker has not acknowledged and that are not dropped."""
         return self.restored + self.produced - self.published - self.dropped
 
     @property
     def unconfirmed(self) -> int:
-        """Readings that the broker has taken and no receipt has named; 0 where there are no receipts at all."""
+        """Readings that the broker acknowledged and no receipt named; 0 if receipts are not in use."""
         return self.published - self.confirmed if self.confirmed else 0
 
     def line(self) -> str:
-        """The progress line."""
+        """Return the progress line."""
         confirmed = f" · {self.confirmed} confirmed" if self.confirmed else ""
         dropped = f" · {self.dropped} dropped: outbox full" if self.dropped else ""
         return (
@@ -47,10 +47,10 @@ class FleetStats:
         )
 
     def summary(self) -> str:
-        """The last line."""
+        """Return the last line."""
         parts = [f"{self.published} readings published", f"{self.waiting} unsent", f"{self.dropped} dropped"]
         if self.confirmed:
             parts.append(f"{self.unconfirmed} unconfirmed")
         if self.rejected:
-            parts.append(f"{self.rejected} refused (see the table rejected_message)")
+            parts.append(f"{self.rejected} rejected (see the table rejected_message)")
         return ", ".join(parts)

@@ -1,6 +1,6 @@
-"""What a device says of itself: its birth, its will and its goodbye, and how many readings it dropped.
+"""The status messages of a device: online, offline, and how many readings it dropped. Pure.
 
-Pure; `publisher` says it. docs/wire-format.md describes the message.
+docs/wire-format.md describes the message.
 """
 
 from math import inf
@@ -9,11 +9,11 @@ from devices.outbox.queue import Outbox
 from devices.source import Source
 from vitals.status import Status, encode_status
 
-STATUS_INTERVAL_S = 5.0  # seconds between two statuses that tell of more dropped readings, at least
+STATUS_INTERVAL_S = 5.0  # the shortest time between two status messages that report dropped readings
 
 
 class StatusMessages:
-    """The statuses of one device, and when one more is due because readings were dropped since the last."""
+    """Makes the status messages of one device, and says when dropped readings make another one due."""
 
     def __init__(self, source: Source, outbox: Outbox) -> None:
         self._source = source
@@ -22,7 +22,7 @@ class StatusMessages:
         self._published_at = -inf
 
     def online(self, now: float) -> bytes:
-        """The status that is published now."""
+        """Make the status that is published now."""
         self._published_dropped, self._published_at = self._outbox.dropped, now
         source = self._source
         status = Status(
@@ -35,9 +35,9 @@ class StatusMessages:
         return encode_status(status)
 
     def offline(self) -> bytes:
-        """The goodbye, or the will."""
+        """Make the status for the will and for an orderly end."""
         return encode_status(Status(state="offline", boot=self._source.boot, dropped=self._outbox.dropped))
 
     def due_at(self) -> float:
-        """When `online` has to be said again; infinity where there is nothing new."""
+        """Return when `online` is to be published again; infinity if nothing was dropped since."""
         return inf if self._outbox.dropped == self._published_dropped else self._published_at + STATUS_INTERVAL_S

@@ -1,7 +1,7 @@
-"""Opens an outbox file, or says in one sentence why not.
+"""Open an outbox file, or raise PermanentError with the reason why it cannot be used.
 
-A file of another version, or of another program, is left alone. One that is damaged is moved aside whole, what can
-still be read of it goes into a new one, and the devices start.
+A file of another version or of another program is not changed. A damaged file is renamed, the readings that can still
+be read are copied to a new file, and the devices start.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vitals.errors import PermanentError
 
-APPLICATION = 0x56464F42  # "VFOB" in the file's header: not some other program's database
+APPLICATION = 0x56464F42  # "VFOB" in the file's header, which marks it as an outbox file
 VERSION = 1
 
 SCHEMA = """
@@ -21,11 +21,11 @@ CREATE TABLE device (
     number INTEGER PRIMARY KEY,
     ward TEXT NOT NULL,
     device TEXT NOT NULL,
-    boot INTEGER NOT NULL,                -- of its last start
-    receipts INTEGER NOT NULL DEFAULT 0,  -- 1: one has been seen
+    boot INTEGER NOT NULL,                -- of the last start
+    receipts INTEGER NOT NULL DEFAULT 0,  -- 1: in use
     UNIQUE (ward, device)
 ) STRICT;
-CREATE TABLE reading (                    -- unsent or unconfirmed, as on the wire
+CREATE TABLE reading (                    -- unsent or unconfirmed, as published
     device INTEGER NOT NULL,
     boot INTEGER NOT NULL,
     seq INTEGER NOT NULL,
@@ -44,26 +44,26 @@ class _DamagedError(Exception):
 
 
 def open_database(path: Path, emit: Emit) -> sqlite3.Connection:
-    """The file, new or as an earlier run left it, for this process alone.
+    """Open or create the file, for this process only.
 
-    1. Open it; look at whose it is and of which version, before anything is written to it.
-    2. Lock it against a second process and look through it for damage.
-    3. If it is damaged: move it aside, begin a new one, and save what can be read.
+    1. Open it, and check program and version before anything is written to it.
+    2. Lock it against other processes and check it for damage.
+    3. If it is damaged: rename it, create a new one, and copy what can be read.
 
-    Raises PermanentError for a path that cannot be used, a file that is in use, and one that is not ours to read.
+    Raises PermanentError if the path cannot be used, if the file is in use, or if it is another program's.
     """
     try:
         return _open(path)
     except _DamagedError as error:
-        aside = _move_aside(path)
+        aside = _rename_damaged(path)
         database = _open(path)
-        saved = _save(aside, database)
-        emit(f"{path} is damaged ({error}) and is now {aside.name}; {saved} readings saved from it")
+        recovered = _recover(aside, database)
+        emit(f"{path} is damaged ({error}) and is now {aside.name}; {recovered} readings were recovered")
         return database
     except sqlite3.Error as error:
         if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise PermanentError(
-                f"{path} is in use by another process; an outbox file is for one process alone"
+                f"{path} is in use by another process; each process needs an outbox file of its own"
             ) from None
         raise PermanentError(f"{path} cannot be used as an outbox file: {error}") from None
 
@@ -81,11 +81,11 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    ask = database.execute
-    ask("PRAGMA locking_mode = EXCLUSIVE")
-    application = ask("PRAGMA application_id").fetchone()[0]
-    version = ask("PRAGMA user_version").fetchone()[0]
-    is_new = not ask("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    execute = database.execute
+    execute("PRAGMA locking_mode = EXCLUSIVE")
+    application = execute("PRAGMA application_id").fetchone()[0]
+    version = execute("PRAGMA user_version").fetchone()[0]
+    is_new = not execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if not is_new and application != APPLICATION:
         raise PermanentError(f"{path} is a database of another program, not an outbox file; choose another path")
     if not is_new and version != VERSION:
@@ -93,24 +93,23 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
             f"{path} is an outbox file of version {version}, and this program reads version {VERSION}; let the"
             " program that wrote it send what is in it, or choose another path"
         )
-    ask("PRAGMA journal_mode = WAL")
-    # Not forced to the disk with every commit, only with every checkpoint: a killed process loses nothing, a
-    # power cut the last moments.
-    ask("PRAGMA synchronous = NORMAL")
-    ask("BEGIN EXCLUSIVE")
+    execute("PRAGMA journal_mode = WAL")
+    # Synced at checkpoints and not at each commit: a killed process loses nothing, a power failure the last moments.
+    execute("PRAGMA synchronous = NORMAL")
+    execute("BEGIN EXCLUSIVE")
     if is_new:
         for statement in SCHEMA.split(";\n"):
-            ask(statement)
-        ask(f"PRAGMA application_id = {APPLICATION}")
-        ask(f"PRAGMA user_version = {VERSION}")
-    ask("COMMIT")
-    found = ask("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise _DamagedError(found.splitlines()[-1])
+            execute(statement)
+        execute(f"PRAGMA application_id = {APPLICATION}")
+        execute(f"PRAGMA user_version = {VERSION}")
+    execute("COMMIT")
+    result = execute("PRAGMA quick_check(1)").fetchone()[0]
+    if result != "ok":
+        raise _DamagedError(result.splitlines()[-1])
 
 
-def _move_aside(path: Path) -> Path:
-    """Rename the file with its write-ahead log, under a name that is not taken."""
+def _rename_damaged(path: Path) -> Path:
+    """Rename the file and its write-ahead log to a name that is free; return it."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
     number = 1
@@ -123,8 +122,8 @@ def _move_aside(path: Path) -> Path:
     return aside
 
 
-def _save(aside: Path, database: sqlite3.Connection) -> int:
-    """Copy what can be read of a damaged file: from both ends up to the damage. Returns how many readings."""
+def _recover(aside: Path, database: sqlite3.Connection) -> int:
+    """Copy what can be read of a damaged file, from both ends up to the damage; return the number of readings."""
     database.execute("BEGIN")
     with closing(sqlite3.connect(aside)) as damaged:
         for every_reading in (
@@ -141,5 +140,5 @@ def _save(aside: Path, database: sqlite3.Connection) -> int:
 
 
 def _code(error: sqlite3.Error) -> int:
-    # The low byte is the kind, the rest a detail; some errors have none.
+    # The low byte is the primary result code; some errors have none.
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

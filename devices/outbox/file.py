@@ -1,11 +1,11 @@
-"""An outbox that outlives its process: what the devices of one process owe, in one SQLite file (`--outbox PATH`).
+"""An outbox on disk: the unconfirmed readings of all devices of one process in one SQLite file (`--outbox PATH`).
 
-Each reading is written before it is published and struck out by its receipt, so a kill -9 of the process costs
-nothing: the next start finds what was unsent or unconfirmed and sends it, under its own boot and seq. That costs
-20 us of processor time a reading, and 300 bytes of file for each one owed (CPython 3.11, 2.6 GHz). The file is not
-forced to the disk with every reading: a power cut may cost the last moments, but leaves the file whole.
+Each reading is written before it is published and deleted by its receipt, so `kill -9` loses nothing: the next start
+sends what was unsent or unconfirmed, with its original boot and seq. This costs 20 us of processor time per reading and
+300 bytes of file per unconfirmed reading (CPython 3.11, 2.6 GHz). The file is not synced with every reading: a power
+failure may lose the last moments, but does not damage the file.
 
-A file that cannot be written any more (a full disk) does not stop a bedside monitor: it goes on in memory and says so.
+If the file cannot be written any more (disk full), the devices go on with readings in memory only, and report it.
 """
 
 import sqlite3
@@ -34,7 +34,7 @@ _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a device begins with a file behind it: its source under a boot of its own, and what it still owes."""
+    """The start of a device with an outbox file: its source with a new boot, and the readings of earlier runs."""
 
     source: Source
     journal: "DeviceJournal"
@@ -43,7 +43,7 @@ class Start:
 
 
 class OutboxFile:
-    """The file of one process. Raises PermanentError with a sentence where it cannot be used; see `outbox_opening`."""
+    """The file of one process. Raises PermanentError if it cannot be used (see `db`)."""
 
     def __init__(self, path: Path, emit: Emit) -> None:
         self.path = path
@@ -52,59 +52,58 @@ class OutboxFile:
         self._database = open_database(path, emit)
 
     def begin(self, sources: Sequence[Source]) -> list[Start]:
-        """Enter the devices of this run, and read what earlier ones left.
+        """Register the devices of this run and read what earlier runs left.
 
-        A device's boot is later than that of any run before, also within one second or after a clock was set back:
-        no two readings have one name.
+        A device's boot is greater than in any earlier run, even within the same second or after the clock was set back,
+        so that boot and seq stay unique.
         """
         try:
             with self._writing():
                 starts = [self._start(source) for source in sources]
         except sqlite3.Error as error:
             raise PermanentError(f"{self.path} cannot be used as an outbox file: {error}") from None
-        running = sum(len(start.pending) for start in starts)
-        if running:
-            self._emit(f"{running} readings of earlier runs are in {self.path} and will be sent first")
-        if self.count() > running:
-            self._emit(f"{self.count() - running} readings stay in {self.path}: of devices that are not started now")
+        restored = sum(len(start.pending) for start in starts)
+        if restored:
+            self._emit(f"{restored} readings of earlier runs are in {self.path} and will be sent first")
+        if self.count() > restored:
+            self._emit(f"{self.count() - restored} readings stay in {self.path}: their devices are not started now")
         return starts
 
     def _start(self, source: Source) -> Start:
-        ask = self._database.execute
-        (last,) = ask("SELECT max(boot) FROM device WHERE device = ?", [source.device]).fetchone()
+        execute = self._database.execute
+        (last,) = execute("SELECT max(boot) FROM device WHERE device = ?", [source.device]).fetchone()
         boot = source.boot if last is None else max(source.boot, last + 1)
-        number, receipts = ask(
+        number, receipts = execute(
             "INSERT INTO device (ward, device, boot) VALUES (?, ?, ?)"
             " ON CONFLICT (ward, device) DO UPDATE SET boot = excluded.boot RETURNING number, receipts",
             [source.ward, source.device, boot],
         ).fetchone()
         pending, unreadable = [], 0
-        for row in ask("SELECT boot, seq, payload FROM reading WHERE device = ? ORDER BY boot, seq", [number]):
+        for row in execute("SELECT boot, seq, payload FROM reading WHERE device = ? ORDER BY boot, seq", [number]):
             try:
                 pending.append(_reading(*row))
-            except (ValueError, TypeError, KeyError):  # also what msgspec raises
+            except (ValueError, TypeError, KeyError):  # including what msgspec raises
                 unreadable += 1
         if unreadable:
-            what = "1 reading" if unreadable == 1 else f"{unreadable} readings"
-            they = "stays" if unreadable == 1 else "stay"
-            self._emit(f"{what} of {source.device} in {self.path} cannot be read and {they} there")
+            readings = "1 reading" if unreadable == 1 else f"{unreadable} readings"
+            self._emit(f"{self.path}: {readings} of {source.device} cannot be read; the file keeps them")
         return Start(replace(source, boot=boot), DeviceJournal(self, number), bool(receipts), pending)
 
     def count(self) -> int:
-        """Readings in the file."""
+        """Return the number of readings in the file."""
         return int(self._database.execute("SELECT count(*) FROM reading").fetchone()[0])
 
     def write(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Run a statement for each row, all or none of them. Trouble is told and does not raise."""
+        """Run a statement for each row in one transaction. An error is reported and does not raise."""
         try:
-            if len(rows) == 1:  # a transaction by itself
+            if len(rows) == 1:  # one statement is a transaction
                 self._database.execute(statement, rows[0])
                 return
             with self._writing():
                 self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             if self._throttle.due(monotonic()):
-                self._emit(f"{self.path} cannot be written ({error}); readings are kept in memory only meanwhile")
+                self._emit(f"{self.path} cannot be written ({error}); readings are kept only in memory meanwhile")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -118,41 +117,41 @@ class OutboxFile:
         self._database.execute("COMMIT")
 
     def close(self) -> int:
-        """Close the file; returns how many readings stay in it."""
+        """Close the file; return how many readings it holds."""
         left = self.count()
-        with suppress(sqlite3.Error):  # a full disk: what is written so far is whole
+        with suppress(sqlite3.Error):  # disk full; what is committed stays intact
             self._database.close()
         return left
 
 
 class DeviceJournal:
-    """One device's part of the file; what an `outbox` calls a journal."""
+    """The journal of one device's outbox, in the file."""
 
     def __init__(self, file: OutboxFile, number: int) -> None:
         self._write: Callable[[str, Sequence[Sequence[object]]], None] = file.write
         self._number = number
 
     def keep(self, readings: Sequence[Reading]) -> None:
-        """Write readings down."""
+        """Store readings."""
         rows = [(self._number, reading.boot, reading.seq, encode(reading)) for reading in readings]
         self._write("INSERT OR REPLACE INTO reading (device, boot, seq, payload) VALUES (?, ?, ?, ?)", rows)
 
-    def forget(self, names: Sequence[ReadingId]) -> None:
-        """Strike readings out."""
+    def forget(self, keys: Sequence[ReadingId]) -> None:
+        """Delete readings."""
         rows = [
             (self._number, boot, first, last)
-            for boot in {boot for boot, _ in names}
-            for first, last in ranges(seq for its_boot, seq in names if its_boot == boot)
+            for boot in {boot for boot, _ in keys}
+            for first, last in ranges(seq for other, seq in keys if other == boot)
         ]
         self._write("DELETE FROM reading WHERE device = ? AND boot = ? AND seq BETWEEN ? AND ?", rows)
 
     def receipts_seen(self) -> None:
-        """Note that this device's readings are confirmed by receipts."""
+        """Record that receipts are in use for this device."""
         self._write("UPDATE device SET receipts = 1 WHERE number = ?", [(self._number,)])
 
 
 def _reading(boot: int, seq: int, payload: bytes) -> Reading:
-    """A reading as it was written down. Whether a value is plausible is not for us to judge."""
+    """Decode a stored reading. Plausibility is not checked: that is up to ingest."""
     with suppress(msgspec.ValidationError):
         known: Reading = _decode(payload)
         if (known.boot, known.seq) == (boot, seq):

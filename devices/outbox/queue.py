@@ -1,12 +1,11 @@
-"""The readings a device still owes: kept until a receipt says that they are in the database (docs/receipts.md).
+"""A device's readings until a receipt says that they are in the database (docs/receipts.md). Pure; time is an argument.
 
-Pure bookkeeping between `source` and `publisher`; time is an argument. A reading is *waiting* until the broker has
-acknowledged it (PUBACK), then *unconfirmed*, and gone for good by a receipt. Bounded: when it is full the oldest
-unconfirmed one goes first, because the broker has had it, and then the oldest waiting one, because the bedside needs
-to know how the patient is now. Both are counted.
+A reading is *waiting* until the broker acknowledges it (PUBACK), then *unconfirmed* until a receipt names it. The queue
+is bounded. When it is full, the oldest unconfirmed reading is removed first, because the broker has received it, and
+after those the oldest waiting one, because the newest readings matter most at the bedside. Both are counted.
 
-A broker without our ingest gives no receipts. Until the first one comes the device is a plain MQTT device: what the
-broker took is its care, nothing is sent again, and only the last few minutes are held in case a receipt does come.
+A broker without VitalFlow's ingest sends no receipts. Until the first receipt a device behaves as a plain MQTT device:
+it resends nothing that has its PUBACK, and holds only the last few minutes in case a receipt does come.
 """
 
 from collections import deque
@@ -20,26 +19,26 @@ from vitals.codec import MAX_PAYLOAD, encode_many
 from vitals.reading import MAX_COUNTER, Reading
 from vitals.receipt import Range, Receipt
 
-BATCH = 150  # readings in an array: about 40 KiB of the 64 that ingest takes
+BATCH = 150  # readings in an array: about 40 KiB; ingest accepts 64
 CAPACITY = 3600  # readings: an hour at one a second, about 2 MB a device
-UNCONFIRMED_LIMIT = 300  # unconfirmed readings held by a device that has seen no receipt: five minutes at one a second
+UNCONFIRMED_LIMIT = 300  # unconfirmed readings held before the first receipt: five minutes at one a second
 
 
 class Journal(Protocol):
-    """Where an outbox writes down what it holds, so that the next run finds it."""
+    """Persists what an outbox holds, for the next run."""
 
     def keep(self, readings: Sequence[Reading]) -> None:
-        """Write readings down, before anybody else sees them."""
+        """Store readings, before they are published."""
 
-    def forget(self, names: Sequence[ReadingId]) -> None:
-        """Strike readings out."""
+    def forget(self, keys: Sequence[ReadingId]) -> None:
+        """Delete readings."""
 
     def receipts_seen(self) -> None:
-        """Note that this device's readings are confirmed by receipts."""
+        """Record that receipts are in use for this device."""
 
 
 class Confirmed(NamedTuple):
-    """What a receipt released: `stored` and `rejected` readings, and how many of both had not got their PUBACK."""
+    """How many readings a receipt released; `waiting` of them had no PUBACK yet."""
 
     stored: int
     rejected: int
@@ -47,54 +46,56 @@ class Confirmed(NamedTuple):
 
 
 class Outbox:
-    """At most `capacity` readings. `dropped` counts what overflow cost, `let_go` what it took unconfirmed.
+    """At most `capacity` readings.
 
-    receipts    whether receipts are in use: one has been seen, in this run or (says the journal) before
+    receipts              whether receipts are in use: one was received, in this run or, by the journal, before
+    dropped               waiting readings that overflow removed
+    evicted_unconfirmed   unconfirmed readings that overflow removed
     """
 
     def __init__(self, capacity: int = CAPACITY, journal: Journal | None = None, receipts: bool = False) -> None:
         if capacity < 1:
-            raise ValueError("an outbox holds at least one reading")
+            raise ValueError("the capacity of an outbox must be at least 1")
         self.capacity = capacity
         self.receipts = receipts
         self.dropped = 0
         self.evicted_unconfirmed = 0
         self._journal = journal
         self._waiting: deque[Reading] = deque()
-        self._in_flight = 0  # so many of the oldest waiting were handed out by next_batch and not taken yet
+        self._in_flight = 0  # the number of oldest waiting readings that next_batch returned last
         self._unconfirmed = Unconfirmed()
-        self._newest: dict[int, int] = {}  # boot -> the last seq that was made
+        self._newest: dict[int, int] = {}  # boot -> last seq produced
 
     @property
     def waiting(self) -> int:
-        """Readings that no broker has acknowledged."""
+        """Number of readings that the broker has not acknowledged."""
         return len(self._waiting)
 
     @property
     def unconfirmed(self) -> int:
-        """Readings that a broker has acknowledged and no receipt has named."""
+        """Number of readings that the broker acknowledged and no receipt named."""
         return len(self._unconfirmed)
 
     @property
     def is_full(self) -> bool:
-        """Whether the next `put` will cost a reading that is owed."""
+        """Whether the next `put` would remove a reading that is still needed."""
         return len(self._waiting) + (len(self._unconfirmed) if self.receipts else 0) >= self.capacity
 
     @property
     def is_persistent(self) -> bool:
-        """Whether what it holds outlives the process."""
+        """Whether the readings survive the process."""
         return self._journal is not None
 
     def restore(self, readings: Iterable[Reading]) -> None:
-        """Take back what an earlier run wrote down, oldest first and before any `put`; all of it waits."""
+        """Add readings of an earlier run as waiting ones, oldest first. Call it before any `put`."""
         for reading in readings:
             if self.is_full:
                 self._make_room()
-            self._newest[reading.boot] = MAX_COUNTER  # that run made more than is left of it
+            self._newest[reading.boot] = MAX_COUNTER  # the last seq of that run is unknown
             self._waiting.append(reading)
 
     def put(self, reading: Reading) -> int:
-        """Keep one more reading, the newest. Returns how many were dropped to make room: 0 or 1."""
+        """Add the newest reading; return how many waiting ones were dropped to make room: 0 or 1."""
         before = self.dropped
         if len(self._waiting) + len(self._unconfirmed) >= self.capacity:
             self._make_room()
@@ -106,64 +107,64 @@ class Outbox:
 
     def _make_room(self) -> None:
         if self._unconfirmed:
-            name = self._unconfirmed.pop_oldest()
+            key = self._unconfirmed.pop_oldest()
             self.evicted_unconfirmed += int(self.receipts)
         else:
-            # What is under way may be with the broker already: dropping it would count as lost what is not.
-            # Only where everything is under way does the oldest of it go.
-            place = self._in_flight if self._in_flight < len(self._waiting) else 0
-            name = reading_id(self._waiting[place])
-            del self._waiting[place]
+            # The broker may have received the batch in flight: dropping it would count it as lost. Only if all
+            # waiting readings are in flight is the oldest of them dropped.
+            index = self._in_flight if self._in_flight < len(self._waiting) else 0
+            key = reading_id(self._waiting[index])
+            del self._waiting[index]
             self._in_flight = min(self._in_flight, len(self._waiting))
             self.dropped += 1
         if self._journal is not None:
-            self._journal.forget([name])
+            self._journal.forget([key])
 
     def next_batch(self) -> list[Reading]:
-        """The oldest waiting readings that fit into one message; empty where nothing waits.
+        """Return the oldest waiting readings that fit into one message; an empty list if none waits.
 
-        Asked again without `taken`, it begins with the same reading again: that is a redelivery.
+        If called again without `on_puback`, it begins with the same reading: a redelivery.
         """
         batch = _fit_message(list(islice(self._waiting, BATCH)))
         self._in_flight = len(batch)
         return batch
 
     def resend_at(self) -> float:
-        """When `next_resend` will have something; infinity where there is nothing to wait for."""
+        """Return when `next_resend` will return readings; infinity if there are none to resend."""
         return self._unconfirmed.resend_at() if self.receipts else inf
 
     def next_resend(self, now: float) -> list[Reading]:
-        """The oldest unconfirmed readings that have to be sent again, as many as fit into one message."""
+        """Return the oldest unconfirmed readings that are due for resending, as many as fit into one message."""
         return _fit_message(self._unconfirmed.due(now, BATCH)) if self.receipts else []
 
     def on_puback(self, batch: Sequence[Reading], now: float) -> int:
-        """The broker has acknowledged `batch`, sent for the first time or again. Returns how many no longer wait."""
+        """Record a PUBACK for `batch`, sent for the first time or resent; return how many no longer wait."""
         before = len(self._waiting)
-        names = {reading_id(reading) for reading in batch if not self._unconfirmed.again(reading, now)}
-        while self._waiting and reading_id(self._waiting[0]) in names:
+        keys = {reading_id(reading) for reading in batch if not self._unconfirmed.on_resend_puback(reading, now)}
+        while self._waiting and reading_id(self._waiting[0]) in keys:
             self._unconfirmed.add(self._waiting.popleft(), now)
         self._in_flight = 0
-        taken = before - len(self._waiting)
+        acknowledged = before - len(self._waiting)
         if not self.receipts:
             if self._journal is not None:
-                self._journal.forget(list(names))
+                self._journal.forget(list(keys))
             while len(self._unconfirmed) > UNCONFIRMED_LIMIT:
                 self._unconfirmed.pop_oldest()
-        return taken
+        return acknowledged
 
     def confirm(self, receipt: Receipt) -> Confirmed:
-        """Forget what `receipt` names. Raises ValueError with a sentence where it cannot be about this device.
+        """Release what `receipt` names. Raises ValueError with a sentence if it cannot be for this device.
 
-        Such a receipt is ignored as a whole: who names a reading that was never made may be wrong about the others.
+        Such a receipt is ignored as a whole: if it names a reading that was never produced, the rest may be wrong too.
         """
         newest = self._newest.get(receipt.boot)
         if newest is None and receipt.boot < max(self._newest, default=0):
-            return Confirmed(0, 0, 0)  # of a run before this one: true, and of no use any more
+            return Confirmed(0, 0, 0)  # for an earlier run, of which nothing is left here
         if newest is None:
             raise ValueError(f"it is for the boot {receipt.boot}, of which this device has no readings")
         last = max((last for _, last in (*receipt.stored, *receipt.rejected)), default=0)
         if last > newest:
-            raise ValueError(f"it names the seq {last}, and the last one made is {newest}")
+            raise ValueError(f"it names the seq {last}, and the last one produced is {newest}")
         if last and not self.receipts:
             self.receipts = True
             if self._journal is not None:
@@ -175,23 +176,23 @@ class Outbox:
         return Confirmed(stored, rejected, waiting - len(self._waiting))
 
     def _release(self, boot: int, spans: Sequence[Range]) -> int:
-        gone = self._unconfirmed.release(boot, spans)
-        # Of the waiting ones only those under way can be stored: their PUBACK is late or was lost.
-        stay = []
+        released = self._unconfirmed.release(boot, spans)
+        # Of the waiting readings only those in flight can be stored already: their PUBACK is late or lost.
+        remaining = []
         for reading in [self._waiting.popleft() for _ in range(self._in_flight)]:
             if reading.boot == boot and in_ranges(spans, reading.seq):
-                gone.append(reading_id(reading))
+                released.append(reading_id(reading))
             else:
-                stay.append(reading)
-        self._waiting.extendleft(reversed(stay))
-        self._in_flight = len(stay)
-        if gone and self._journal is not None:
-            self._journal.forget(gone)
-        return len(gone)
+                remaining.append(reading)
+        self._waiting.extendleft(reversed(remaining))
+        self._in_flight = len(remaining)
+        if released and self._journal is not None:
+            self._journal.forget(released)
+        return len(released)
 
 
 def _fit_message(batch: list[Reading]) -> list[Reading]:
-    """As many of the first as one message carries."""
+    """Return as many of the first readings as fit into one message."""
     while len(batch) > 1 and len(encode_many(batch)) > MAX_PAYLOAD:
         del batch[len(batch) // 2 :]
     return batch

@@ -1,9 +1,9 @@
-"""What the broker has taken and no receipt has named yet: the half of an outbox that decides what is sent again.
+"""Readings that have their PUBACK and no receipt yet, and the decision which of them to resend. Pure; time is an argument.
 
-Pure; time is an argument. Being late alone does not mean being lost: while the database is away the broker keeps
-thousands of readings of each device, and sending them again would only make its queue longer. Readings of a device
-travel in order, so one is lost when a *later* one has got its receipt and it has not. Only a device that sends
-nothing any more has to ask by sending again, more and more rarely.
+A late receipt alone does not mean that a reading is lost: while the database is unavailable, the broker queues thousands
+of readings per device, and resending them would only lengthen its queue. Readings of a device arrive in order, so a
+reading is lost if a *later* one has its receipt and it has not. Only a device that sends nothing new has to probe by
+resending, at growing intervals.
 """
 
 from bisect import bisect_right
@@ -16,80 +16,86 @@ from typing import NamedTuple
 from vitals.reading import Reading
 from vitals.receipt import RECEIPT_INTERVAL_S, Range
 
-# Seconds from a PUBACK to sending again, at least. Three receipts' time: a reading may just miss one, and a commit
-# may take a while.
+# The least time from a PUBACK to resending, in seconds. Three intervals of receipts: a reading may just miss one, and a
+# commit may take some time.
 RESEND_AFTER_S = 3 * RECEIPT_INTERVAL_S
-LAST_PROBE_S = 300.0  # a device with nothing new asks after 15, 30, 60 ... and then every 300 seconds
+LAST_PROBE_S = 300.0  # without new readings, probes follow after 15, 30, 60 ... and then every 300 seconds
 
 ReadingId = tuple[int, int]
-"""Boot and seq: what names a reading within a device."""
+"""Boot and seq, which identify a reading of a device."""
 
 
 class _Sent(NamedTuple):
     reading: Reading
-    at: float  # when its last PUBACK came, seconds
-    once: bool  # not sent again so far
+    acknowledged_at: float  # time of its last PUBACK, in seconds
+    sent_once: bool
 
 
 class Unconfirmed:
-    """Readings in the order of their PUBACKs. Nothing here is about time-outs of a connection: that is `publisher`."""
+    """Unconfirmed readings in the order of their PUBACKs."""
 
     def __init__(self) -> None:
         self._sent: OrderedDict[ReadingId, _Sent] = OrderedDict()
-        self._last = -inf  # when something was sent
-        self._proof = -inf  # when the latest reading of those known to have arrived at their first sending was sent
+        self._last_sent_at = -inf
+        # The latest PUBACK of a reading that was sent once and is confirmed. What was acknowledged before it and has
+        # no receipt is lost.
+        self._confirmed_until = -inf
         self._probe_s = RESEND_AFTER_S
 
     def __len__(self) -> int:
         return len(self._sent)
 
     def readings(self) -> list[Reading]:
-        """All of them, in the order of their PUBACKs."""
+        """Return all readings in the order of their PUBACKs."""
         return [sent.reading for sent in self._sent.values()]
 
     def add(self, reading: Reading, now: float) -> None:
-        """The broker has taken a reading for the first time."""
-        self._sent[reading_id(reading)] = _Sent(reading, now, once=True)
-        self._last = now
+        """Record the first PUBACK of a reading."""
+        self._sent[reading_id(reading)] = _Sent(reading, now, sent_once=True)
+        self._last_sent_at = now
 
-    def again(self, reading: Reading, now: float) -> bool:
-        """The broker has taken a reading once more; False where it is not among these (or has gone meanwhile)."""
+    def on_resend_puback(self, reading: Reading, now: float) -> bool:
+        """Record the PUBACK of a resent reading; return False if it is not unconfirmed (any more)."""
         name = reading_id(reading)
         known = self._sent.pop(name, None)
         if known is None:
             return False
-        self._sent[name] = _Sent(reading, now, once=False)
-        self._last = now
+        self._sent[name] = _Sent(reading, now, sent_once=False)
+        self._last_sent_at = now
         return True
 
     def pop_oldest(self) -> ReadingId:
-        """Let go of the one whose PUBACK is the oldest."""
+        """Remove the reading with the oldest PUBACK."""
         return self._sent.popitem(last=False)[0]
 
     def resend_at(self) -> float:
-        """When `due` will have something; infinity where there is nothing to wait for."""
+        """Return when `due` will return readings; infinity if there are none."""
         if not self._sent:
             return inf
         oldest = next(iter(self._sent.values()))
-        return oldest.at + RESEND_AFTER_S if oldest.at < self._proof else self._last + self._probe_s
+        return (
+            oldest.acknowledged_at + RESEND_AFTER_S
+            if oldest.acknowledged_at < self._confirmed_until
+            else self._last_sent_at + self._probe_s
+        )
 
     def due(self, now: float, limit: int) -> list[Reading]:
-        """At most `limit` of the oldest readings, to be sent again now. They stay."""
+        """Return at most `limit` of the oldest readings, to be resent now. They stay unconfirmed."""
         if now < self.resend_at():
             return []
-        before = self._proof
-        if next(iter(self._sent.values())).at >= self._proof:
-            before = inf  # nothing later has arrived either: ask
+        before = self._confirmed_until
+        if next(iter(self._sent.values())).acknowledged_at >= self._confirmed_until:
+            before = inf  # no later reading is confirmed either: probe
             self._probe_s = min(2 * self._probe_s, LAST_PROBE_S)
         batch = []
         for sent in islice(self._sent.values(), limit):
-            if sent.at >= before or sent.at + RESEND_AFTER_S > now:
+            if sent.acknowledged_at >= before or sent.acknowledged_at + RESEND_AFTER_S > now:
                 break
             batch.append(sent.reading)
-        return sorted(batch, key=reading_id)  # some of them may have been sent again before
+        return sorted(batch, key=reading_id)  # some may have been resent before
 
     def release(self, boot: int, spans: Sequence[Range]) -> list[ReadingId]:
-        """Let go of what the ranges of a receipt name; returns the names. Ranges as `merge_ranges` makes them."""
+        """Remove the readings in ranges of seq, as made by `merge_ranges`; return the removed ones."""
         if sum(last - first + 1 for first, last in spans) <= len(self._sent):
             names = [(boot, seq) for first, last in spans for seq in range(first, last + 1)]
         else:
@@ -100,21 +106,21 @@ class Unconfirmed:
             if sent is None:
                 continue
             gone.append(name)
-            # One that was sent twice may have arrived the first time, long ago: it proves nothing about others.
-            if sent.once and sent.at > self._proof:
-                self._proof = sent.at
+            # A reading that was sent twice may have been stored at the first time: it says nothing about the others.
+            if sent.sent_once and sent.acknowledged_at > self._confirmed_until:
+                self._confirmed_until = sent.acknowledged_at
         if gone:
             self._probe_s = RESEND_AFTER_S
         return gone
 
 
 def reading_id(reading: Reading) -> ReadingId:
-    """What names a reading within its device."""
+    """Return boot and seq of a reading."""
     return reading.boot, reading.seq
 
 
 def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
-    """The same numbers as rising ranges that do not touch; a receipt from a stranger may have any."""
+    """Return the same numbers as ascending ranges that do not touch; a receipt may contain any."""
     result: list[Range] = []
     for first, last in sorted(ranges):
         if result and first <= result[-1][1] + 1:
@@ -125,6 +131,6 @@ def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
 
 
 def in_ranges(spans: Sequence[Range], seq: int) -> bool:
-    """Whether merged ranges contain a number."""
-    place = bisect_right(spans, seq, key=lambda span: span[0]) - 1
-    return place >= 0 and seq <= spans[place][1]
+    """Whether merged ranges contain `seq`."""
+    index = bisect_right(spans, seq, key=lambda span: span[0]) - 1
+    return index >= 0 and seq <= spans[index][1]

@@ -152,7 +152,7 @@ def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
     ("arguments", "sentence"),
     [
         (["replay", "/nowhere/file.csv"], "/nowhere/file.csv"),
-        (["simulate", "--ward", "icu/1"], "'icu/1' does not fit into a topic"),
+        (["simulate", "--ward", "icu/1"], "'icu/1' cannot be part of a topic"),
     ],
 )
 def test_a_wrong_option_ends_with_one_sentence_and_exit_code_2(

@@ -160,7 +160,7 @@ def test_two_devices_with_one_name_keep_each_others_receipts_apart(broker: Broke
 
 
 def test_a_device_says_how_many_readings_it_dropped(own_broker: BrokerServer) -> None:
-    with fleet(own_broker.url, 1, 20, outbox=10) as running:
+    with fleet(own_broker.url, 1, 20, capacity=10) as running:
         eventually(lambda: running.stats.published > 5, 10, "it publishes")
         own_broker.stop()
         eventually(lambda: running.stats.dropped > 20, 10, "the outbox overflows")

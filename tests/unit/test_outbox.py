@@ -63,5 +63,5 @@ def test_a_batch_fits_into_one_message_even_with_the_longest_texts() -> None:
 
 
 def test_an_outbox_without_room_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         Outbox(0)

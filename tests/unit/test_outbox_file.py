@@ -96,12 +96,12 @@ def test_readings_of_devices_that_are_not_started_stay_and_are_told(path: Path, 
     file = OutboxFile(path, said.append)
     [(_, outbox)] = begin(file, "b")
     assert (outbox.waiting, file.count()) == (0, 7)
-    assert said == [f"7 readings stay in {path}: of devices that are not started now"]
+    assert said == [f"7 readings stay in {path}: their devices are not started now"]
 
 
 def test_a_second_process_is_refused(path: Path, said: list[str]) -> None:
     first = OutboxFile(path, said.append)
-    with pytest.raises(PermanentError, match="in use by another process; an outbox file is for one process alone"):
+    with pytest.raises(PermanentError, match="in use by another process; each process needs an outbox file of its own"):
         OutboxFile(path, said.append)
     first.close()
     OutboxFile(path, said.append).close()
@@ -134,7 +134,7 @@ def test_a_file_that_is_none_is_moved_aside_whole(path: Path, said: list[str]) -
     file = OutboxFile(path, said.append)
     [aside] = path.parent.glob("outbox.db.damaged-*")
     assert aside.read_bytes() == b"not a database at all " * 500
-    assert said == [f"{path} is damaged (file is not a database) and is now {aside.name}; 0 readings saved from it"]
+    assert said == [f"{path} is damaged (file is not a database) and is now {aside.name}; 0 readings were recovered"]
     [(_, outbox)] = begin(file, "a")
     outbox.put(a_reading(1))
     assert file.close() == 1
@@ -166,7 +166,7 @@ def test_a_reading_that_cannot_be_read_stays_and_is_told(path: Path, said: list[
     file = OutboxFile(path, said.append)
     [(_, outbox)] = begin(file, "a")
     assert seqs(outbox.next_batch()) == [1, 3]
-    assert f"1 reading of a in {path} cannot be read and stays there" in said
+    assert f"{path}: 1 reading of a cannot be read; the file keeps them" in said
     assert file.count() == 3
 
 
@@ -185,6 +185,6 @@ def test_a_full_disk_is_told_once_and_the_device_goes_on_in_memory(path: Path, s
         outbox.put(a_reading(seq))
     assert outbox.waiting == 101
     assert [line for line in said if "cannot be written" in line] == [
-        f"{path} cannot be written (database or disk is full); readings are kept in memory only meanwhile"
+        f"{path} cannot be written (database or disk is full); readings are kept only in memory meanwhile"
     ]
     assert 1 <= file.close() < 101

@@ -120,8 +120,8 @@ def test_a_recording_waits_for_receipts_only_where_there_are_any() -> None:
     ("receipt", "sentence"),
     [
         (Receipt(boot=2, stored=((1, 1),)), "boot 2, of which this device has no readings"),
-        (Receipt(boot=BOOT, stored=((1, 6),)), "the seq 6, and the last one made is 5"),
-        (Receipt(boot=BOOT, rejected=((1, MAX_COUNTER),)), "and the last one made is 5"),
+        (Receipt(boot=BOOT, stored=((1, 6),)), "the seq 6, and the last one produced is 5"),
+        (Receipt(boot=BOOT, rejected=((1, MAX_COUNTER),)), "and the last one produced is 5"),
     ],
 )
 def test_a_receipt_that_cannot_be_ours_is_ignored_as_a_whole(receipt: Receipt, sentence: str) -> None:
