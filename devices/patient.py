@@ -1,13 +1,13 @@
-"""A patient's body: how the signs stand, waver and move together. The first step of a simulated reading's way.
+"""A simulated patient: how the vital signs fluctuate and depend on each other.
 
-Pure: no clock, no socket, no shared generator of chance. Time is an argument, and the noise of a step is drawn
-from (seed, patient, step), so the same seed gives the same ward on any machine at any hour.
+Pure: no clock, no socket, no shared random generator. Time is an argument, and the noise of a step is drawn from (seed,
+patient, step), so that the same seed gives the same ward on any machine at any time.
 
-The model is for demonstration and for tests, not for teaching medicine. Each sign is
-    baseline + circadian drift + mean-reverting noise + the scenario's pull + what other signs do to it,
+The model is made for demonstration and tests, not for teaching medicine. Each sign is
+    baseline + circadian drift + mean-reverting noise + the scenario's target + the effect of other signs,
 rounded as a monitor shows it. What it takes from physiology:
 - fever: about 8 heartbeats more per minute and degree, the textbook rule of Liebermeister, and 2 to 3 breaths
-- less oxygen or a falling pressure bring heart and respiratory rate up (chemoreflex and baroreflex)
+- less oxygen or a falling pressure raise heart and respiratory rate (chemoreflex and baroreflex)
 - body temperature and heart rate are highest in the late afternoon; blood pressure falls at night by about a tenth
 """
 
@@ -20,20 +20,21 @@ from devices.scenario import Effect
 from vitals.sample import Sample
 from vitals.signs import BY_KEY
 
-CUFF_S = 60.0  # seconds between measurements of the blood pressure; a ward's is slower, a demonstration's is not
-FIRST_CUFF_S = 10.0  # every cuff has measured once by then
+CUFF_S = 60.0  # seconds between blood pressure measurements; on a real ward they are less frequent
+FIRST_CUFF_S = 10.0  # every patient has a first measurement by then
 DAY_S = 86_400.0
-ADMITTED_AT_S = 8 * 3600.0  # the simulated day begins at eight in the morning, whatever the wall clock says
+ADMITTED_AT_S = 8 * 3600.0  # the simulated day begins at 08:00, independent of the wall clock
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """How one sign behaves in an adult at rest.
 
-    mean, spread   over patients: normal distribution, kept within two spreads
-    noise          standard deviation of its wavering within one patient
-    tau_s          seconds in which a deviation falls to a third: how fast it wavers
-    daily, peak_h  half the swing over a day, and the hour of its top
+    mean, spread   distribution over patients: normal, clipped at two standard deviations
+    noise          standard deviation of the fluctuation within one patient
+    tau_s          time constant of the fluctuation: seconds in which a deviation falls to 1/e
+    daily, peak_h  amplitude of the circadian drift, and the hour of its maximum
+    cuff           measured by the cuff, once every CUFF_S
     """
 
     mean: float
@@ -45,8 +46,7 @@ class Behaviour:
     cuff: bool = False
 
 
-# The one place in this room that knows how the signs behave. A sign of `vitals.signs` that is not here is one
-# that the simulated monitor does not measure.
+# A sign of `vitals.signs` that is missing here is not measured by the simulated monitor.
 BEHAVIOUR: dict[str, Behaviour] = {
     "heart_rate": Behaviour(75, 7, 1.8, 20, daily=4, peak_h=17),
     "spo2": Behaviour(97.3, 0.8, 0.5, 30),
@@ -60,7 +60,7 @@ _SIGNS = tuple(BEHAVIOUR)
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """Who lies in the bed. `delay_s` shifts the scenario, so that neighbours do not deteriorate in step."""
+    """A patient's constants. `delay_s` shifts the scenario, so that neighbours do not deteriorate at the same time."""
 
     seed: int
     index: int
@@ -72,7 +72,7 @@ class Patient:
 
 @dataclass(frozen=True, slots=True)
 class PatientState:
-    """How the patient is now: seconds since admission, steps taken, deviation of each sign of BEHAVIOUR."""
+    """The patient's current state. `deviation` has a value for each sign of BEHAVIOUR."""
 
     elapsed_s: float
     previous_s: float
@@ -81,42 +81,42 @@ class PatientState:
 
 
 def admit(seed: int, index: int) -> Patient:
-    """Patient number `index` of the ward that `seed` makes. The same two numbers give the same patient."""
-    chance = Random(f"{seed}/{index}/patient")
-    baseline = {key: b.mean + b.spread * max(-2.0, min(2.0, chance.gauss(0.0, 1.0))) for key, b in BEHAVIOUR.items()}
+    """Return patient number `index` of the ward given by `seed`. The same two numbers give the same patient."""
+    rng = Random(f"{seed}/{index}/patient")
+    baseline = {key: b.mean + b.spread * max(-2.0, min(2.0, rng.gauss(0.0, 1.0))) for key, b in BEHAVIOUR.items()}
     return Patient(
         seed,
         index,
         baseline,
-        on_oxygen=chance.random() < 0.1,
-        cuff_phase_s=chance.random() * FIRST_CUFF_S,
-        delay_s=chance.random() * 15.0,
+        on_oxygen=rng.random() < 0.1,
+        cuff_phase_s=rng.random() * FIRST_CUFF_S,
+        delay_s=rng.random() * 15.0,
     )
 
 
 def at_admission(patient: Patient) -> PatientState:
-    """The state at second 0, with wavering as large as it will ever be: no patient starts at the mean."""
-    chance = _rng(patient, 0)
-    return PatientState(0.0, -1.0, 0, tuple(chance.gauss(0.0, b.noise) for b in BEHAVIOUR.values()))
+    """Return the state at second 0, with deviations of their usual size: no patient starts at the mean."""
+    rng = _rng(patient, 0)
+    return PatientState(0.0, -1.0, 0, tuple(rng.gauss(0.0, b.noise) for b in BEHAVIOUR.values()))
 
 
 def advance(patient: Patient, state: PatientState, dt: float) -> PatientState:
-    """`dt` seconds later: every deviation goes back towards zero and is pushed about anew.
+    """Return the state `dt` seconds later.
 
-    The exact step of an Ornstein-Uhlenbeck process (Uhlenbeck and Ornstein, Phys. Rev. 1930;36:823), so its
-    spread does not depend on how long the steps are.
+    Each deviation makes an exact step of an Ornstein-Uhlenbeck process (Uhlenbeck and Ornstein, Phys. Rev.
+    1930;36:823), so its variance does not depend on the length of the steps.
     """
     step = state.step + 1
-    chance = _rng(patient, step)
+    rng = _rng(patient, step)
     moved = []
     for deviation, b in zip(state.deviation, BEHAVIOUR.values(), strict=True):
         kept = exp(-dt / b.tau_s)
-        moved.append(deviation * kept + b.noise * sqrt(1.0 - kept * kept) * chance.gauss(0.0, 1.0))
+        moved.append(deviation * kept + b.noise * sqrt(1.0 - kept * kept) * rng.gauss(0.0, 1.0))
     return PatientState(state.elapsed_s + dt, state.elapsed_s, step, tuple(moved))
 
 
 def measure(patient: Patient, state: PatientState, effect: Effect) -> Sample | None:
-    """What the monitor shows of `state` under a scenario's `effect`; None where it is silent."""
+    """Return what the monitor shows of `state` under a scenario's `effect`; None if it is silent."""
     if effect.silent:
         return None
     body = _body(patient, state, effect)
@@ -136,7 +136,7 @@ def measure(patient: Patient, state: PatientState, effect: Effect) -> Sample | N
 
 
 def _body(patient: Patient, state: PatientState, effect: Effect) -> dict[str, float]:
-    """The signs as they are, before a sensor looks: causes first, then what follows from them."""
+    """Return the true signs, before measurement: first the causes, then their effects."""
     now_s = (ADMITTED_AT_S + state.elapsed_s) % DAY_S
     body = {}
     for key, deviation in zip(_SIGNS, state.deviation, strict=True):
@@ -147,16 +147,16 @@ def _body(patient: Patient, state: PatientState, effect: Effect) -> dict[str, fl
     fever = max(0.0, body["temperature"] - 37.5)
     hypoxia = max(0.0, 94.0 - body["spo2"])
     pressure_drop = patient.baseline["systolic_bp"] - body["systolic_bp"]
-    if "heart_rate" not in effect.targets:  # there the rhythm itself is the trouble and does not answer
+    if "heart_rate" not in effect.targets:  # otherwise the rhythm itself is disturbed and does not respond
         body["heart_rate"] += 8.0 * fever + 2.2 * hypoxia + 0.5 * max(0.0, pressure_drop - 10.0)
     body["resp_rate"] += 1.2 * fever + 0.8 * hypoxia
-    # The diastolic pressure goes with the systolic one, about half as far.
+    # The diastolic pressure follows the systolic one, about half as far.
     body["diastolic_bp"] -= 0.5 * pressure_drop
     return body
 
 
 def _cuff_is_due(patient: Patient, state: PatientState) -> bool:
-    """Whether a measurement of the cuff fell between the previous moment and this one."""
+    """Whether a measurement of the cuff is due between the previous state and this one."""
     return floor((state.elapsed_s - patient.cuff_phase_s) / CUFF_S) > floor(
         (state.previous_s - patient.cuff_phase_s) / CUFF_S
     )
@@ -168,6 +168,6 @@ def _displayed(key: str, value: float) -> float:
 
 
 def _rng(patient: Patient, step: int) -> Random:
-    # An integer seed costs a third of a text one, and this runs for every reading. The odd factors keep
-    # patients and steps apart.
+    # An integer seed takes a third of the time of a string, and this runs for every reading. The odd factors separate
+    # patients and steps.
     return Random((patient.seed * 1_000_003 + patient.index) * 4_294_967_311 + step)

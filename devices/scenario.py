@@ -1,8 +1,8 @@
-"""What happens to a patient, as a function of the seconds since admission; `patient` says how the body follows.
+"""Scenarios: what happens to a simulated patient, as a function of the seconds since admission.
 
-Pure and without chance: a scenario gives causes (oxygen saturation falls), and the signs that go along with
-them (heart and respiratory rate rise) are worked out in `patient`. Courses begin within the first minute and
-come round again, so that a short demonstration has something to see and a long one never ends.
+Pure and deterministic: a scenario sets causes (oxygen saturation falls), and `patient` computes their effect on other
+signs (heart and respiratory rate rise). Courses begin within the first minute and repeat, so that a short demonstration
+shows something and a long one does not end.
 
 Where the numbers come from:
 - normal and deranged ranges: Royal College of Physicians, National Early Warning Score (NEWS) 2, 2017. The
@@ -10,8 +10,8 @@ Where the numbers come from:
 - tachycardia is a heart rate above 100 /min in an adult, bradycardia below 60, of concern below 50: American
   Heart Association, Advanced Cardiovascular Life Support, 2020
 - sepsis: respiratory rate >= 22, systolic pressure <= 100 mm[Hg] and altered mentation: Singer et al.,
-  Sepsis-3, JAMA 2016;315:801. Fever and low pressure bring the heart rate up by themselves in `patient`
-- artefacts look like those of real bedside recordings (a pulse of 277, a saturation of 36): MIMIC II
+  Sepsis-3, JAMA 2016;315:801. `patient` raises the heart rate with fever and low pressure
+- artefacts resemble those of real bedside recordings (a pulse of 277, a saturation of 36): MIMIC II
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from vitals.reading import Consciousness
 
 
 class Scenario(StrEnum):
-    """The courses that a device can be given; MIXED gives each device of a fleet one of the others."""
+    """The available courses; MIXED assigns each device of a fleet one of the others."""
 
     MIXED = "mixed"
     STABLE = "stable"
@@ -39,9 +39,9 @@ class Scenario(StrEnum):
 class Effect:
     """What a scenario does at one moment.
 
-    targets        sign key -> the value that the sign is drawn towards, by `severity` (0 not at all, 1 wholly)
+    targets        sign key -> the value that the sign approaches, by `severity` (0 not at all, 1 completely)
     off            keys of the signs whose sensor is off
-    displayed         sign key -> what the monitor shows whatever the patient has: an artefact
+    displayed         sign key -> the value that the monitor shows whatever the patient has: an artefact
     silent         the device measures and publishes nothing, though it stays connected
     """
 
@@ -56,7 +56,7 @@ class Effect:
 
 _NOTHING = Effect()
 
-# One of every twenty beds each; the other thirteen are stable, as most of a ward is.
+# One bed of twenty each; the other thirteen are stable, like most of a real ward.
 _MIX = {
     2: Scenario.DESATURATION,
     5: Scenario.TACHYCARDIA,
@@ -69,18 +69,18 @@ _MIX = {
 
 
 def assign(scenario: Scenario, index: int) -> Scenario:
-    """The scenario of device number `index` (from 0): MIXED is dealt out by position, any other is for all."""
+    """Return the scenario of device number `index` (from 0): MIXED depends on it, any other is for all devices."""
     return _MIX.get(index % 20, Scenario.STABLE) if scenario is Scenario.MIXED else scenario
 
 
 def effect(scenario: Scenario, elapsed_s: float) -> Effect:
-    """What `scenario` does `elapsed_s` seconds after admission; nothing before it (a negative time)."""
+    """Return the effect of `scenario` `elapsed_s` seconds after admission; none at a negative time."""
     course = _COURSES.get(scenario)
     return _NOTHING if course is None or elapsed_s < 0 else course(elapsed_s)
 
 
 def _wave(elapsed_s: float, onset: float, rise: float, hold: float, fall: float, rest: float) -> float:
-    """Severity of a course that comes round again: nothing, up, stay, down, nothing. All in seconds."""
+    """Return the severity of a repeating course: none, rising, held, falling, none. All durations in seconds."""
     at = elapsed_s % (onset + rise + hold + fall + rest) - onset
     if at <= 0:
         return 0.0
@@ -105,7 +105,7 @@ def _desaturation(t: float) -> Effect:
 
 
 def _sepsis(t: float) -> Effect:
-    # Hours of a real course in minutes: worse for three, held for two, treated and better for three.
+    # Hours of a real course in minutes: worsening for three, constant for two, treated and improving for three.
     severity = _wave(t, 5, 180, 120, 180, 60)
     targets = {"temperature": 39.3, "resp_rate": 26.0, "spo2": 91.0, "systolic_bp": 82.0}
     consciousness: Consciousness = "A" if severity < 0.6 else "C" if severity < 0.95 else "V"
@@ -113,7 +113,7 @@ def _sepsis(t: float) -> Effect:
 
 
 def _probe_off(t: float) -> Effect:
-    # First the clip slips off the finger, next time the electrodes come loose; those measure breathing too.
+    # First the finger clip slips off, in the next cycle the electrodes, which measure respiration too.
     cycle, at = divmod(t, 120)
     if not 20 <= at < 65:
         return _NOTHING
@@ -121,7 +121,7 @@ def _probe_off(t: float) -> Effect:
 
 
 def _artefact(t: float) -> Effect:
-    # A moving arm: two bursts of eight seconds in every minute and a half. All within what a sensor can report.
+    # A moving arm: two bursts of eight seconds in each 90 s. All values are within what a sensor can report.
     at = t % 90
     if 15 <= at < 23:
         return Effect(displayed={"spo2": 36 + 3 * (int(at) % 5)})

@@ -1,7 +1,4 @@
-"""Simulated devices: a patient under a scenario, measured at a steady interval, as a `source`.
-
-Stands between `patient`, which knows no schedule, and `publisher`, which knows no patient. Pure.
-"""
+"""Sources of simulated patients, each with a scenario, measured at a fixed interval. Pure."""
 
 from collections.abc import Iterator
 
@@ -23,9 +20,9 @@ def simulated_ward(
     interval_s: float = 1.0,
     prefix: str | None = None,
 ) -> list[Source]:
-    """`count` simulated devices of one ward, named `{prefix}01` and so on; the prefix is `{ward}-bed-`.
+    """Return `count` devices of one ward, named `{prefix}01` and so on; the default prefix is `{ward}-bed-`.
 
-    Their moments are spread evenly over the interval, so that readings come as a stream and not in bursts.
+    Their readings are spread evenly over the interval, so that they arrive as a stream and not in bursts.
     """
     prefix = f"{ward}-bed-" if prefix is None else prefix
     width = max(2, len(str(count)))
@@ -46,11 +43,11 @@ def simulated_ward(
 def samples(
     patient: Patient, scenario: Scenario, interval_s: float, phase_s: float = 0.0
 ) -> Iterator[tuple[float, Sample | None]]:
-    """What `patient` shows at `phase_s`, `phase_s + interval_s` and so on, without end."""
+    """Yield the samples of `patient` at `phase_s`, `phase_s + interval_s` and so on, without end."""
     state = at_admission(patient)
     number = 0
     while True:
-        # Multiplied, not added up: after a day of adding, 0.1 would be off by many readings.
+        # Multiplied and not accumulated: adding 0.1 for a day would be off by many readings.
         due = phase_s + number * interval_s
         yield due, measure(patient, state, effect(scenario, state.elapsed_s - patient.delay_s))
         number += 1

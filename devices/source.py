@@ -1,8 +1,4 @@
-"""What a device measures and when: the seam between where values come from and the client that sends them.
-
-`simulation` and `replay` make sources; `publisher` takes a source's samples at their moments and stamps each
-one into a `vitals.reading.Reading`. Pure: no clock, no socket.
-"""
+"""What a device measures and when: `simulated_ward` and `replay` make sources, `producer` reads them. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,14 +10,14 @@ from vitals.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One device, and everything it is going to measure.
+    """One device, and all samples that it will measure.
 
     device, ward   the levels of its topics; `device` is also its MQTT client id
-    boot           unix seconds of its start; with seq it names a reading
-    interval_s     seconds between readings, told in the birth message so that silence can be noticed
-    samples        (seconds since the start of the fleet, what is measured then), in order of time. None is a
-                   moment at which the device measures nothing: no reading is made, so no seq is used up
-    can_wait       a recording stays in its file while the outbox is full; a patient's next heartbeat does not wait
+    boot           unix seconds of its start; identifies a reading together with seq
+    interval_s     seconds between readings; the online status reports it, so that silence can be detected
+    samples        (seconds since the start of the fleet, sample) in order of time. If the sample is None, nothing is
+                   measured then: no reading is produced and no seq is used
+    can_wait       whether to pause the source while the outbox is full: possible for a recording, not for a patient
     """
 
     device: str
@@ -34,7 +30,7 @@ class Source:
     can_wait: bool = False
 
     def stamp(self, sample: Sample, seq: int, now: datetime) -> Reading:
-        """Name a sample: this device's boot, `seq`, and a time in whole milliseconds, as monitors have."""
+        """Make a reading of a sample: with boot, `seq` and a time in whole milliseconds, as monitors report it."""
         time = sample.time or now
         return reading(
             time - timedelta(microseconds=time.microsecond % 1000),
