@@ -1,7 +1,6 @@
-"""The command line of the bedside monitors: `vitalflow devices simulate` and `vitalflow devices replay`.
+"""Command line of the bedside monitors: `vitalflow devices`.
 
-Reads options and settings, makes the sources, runs the fleet, and shows its counts. No option and no broker
-that is away ends in a traceback.
+Neither a wrong option nor a failed connection shows a traceback.
 """
 
 import asyncio
@@ -36,7 +35,7 @@ from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.recording import Format, Recording
 
 PROGRAM = "vitalflow devices"
-REWRITE_S, REPEAT_S = 1.0, 10.0  # seconds between progress lines: rewritten on a terminal, repeated in a log
+REWRITE_S, REPEAT_S = 1.0, 10.0  # interval of progress lines: rewritten on a terminal, appended to a log
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -45,21 +44,26 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 def about() -> None:
     """Bedside monitors, simulated or replayed from recordings, that publish readings over MQTT.
 
-    The broker is VITALFLOW_MQTT_URL (default mqtt://127.0.0.1:1883), and VITALFLOW_DEVICES_CREDENTIALS a file of
-    their passwords, where the broker wants one of each. While it is away every device keeps its
-    readings and sends them afterwards, in order. Where ingest gives receipts, a device keeps each reading until it
-    is stored (docs/receipts.md). Ctrl-C ends tidily.
+    VITALFLOW_MQTT_URL is the broker (default mqtt://127.0.0.1:1883). If the broker requires a password per device,
+    VITALFLOW_DEVICES_CREDENTIALS names the file that contains them. While the broker is unavailable, each device keeps
+    its readings and sends them afterwards, in order. If ingest sends receipts, a device keeps each reading until it is
+    stored (docs/receipts.md). Ctrl-C sends what is left and stops.
     """
 
 
 OutboxReadings = Annotated[
-    int, typer.Option(min=1, help="Readings that each device keeps until they are stored; the oldest go first.")
+    int,
+    typer.Option(
+        min=1, help="Maximum readings that each device keeps until they are stored; then the oldest are dropped."
+    ),
 ]
 OutboxPath = Annotated[
     Path | None,
-    typer.Option("--outbox", help="Keep them in this file too, so that they survive this process.", dir_okay=False),
+    typer.Option(
+        "--outbox", help="Also keep the readings in this file, so that they survive this process.", dir_okay=False
+    ),
 ]
-Seconds = Annotated[float | None, typer.Option(min=0.1, max=1e9, help="Stop by itself after so many seconds.")]
+Seconds = Annotated[float | None, typer.Option(min=0.1, max=1e9, help="Stop after this number of seconds.")]
 
 
 @app.command(
@@ -75,21 +79,23 @@ Seconds = Annotated[float | None, typer.Option(min=0.1, max=1e9, help="Stop by i
     """
 )
 def simulate(
-    count: Annotated[int, typer.Option(min=1, max=50_000, help="How many devices, each with one patient.")] = 20,
+    count: Annotated[int, typer.Option(min=1, max=50_000, help="Number of devices, each with one patient.")] = 20,
     interval: Annotated[float, typer.Option(min=0.05, max=3600, help="Seconds between two readings.")] = 1.0,
-    ward: Annotated[str, typer.Option(help="The ward, a level of the topic.")] = "icu-1",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 7,
+    ward: Annotated[str, typer.Option(help="Ward of the devices; it is part of their topics.")] = "icu-1",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the random generator; the same seed gives the same patients.")
+    ] = 7,
     scenario: Annotated[
-        Scenario, typer.Option(help="What happens to the patients; mixed gives most of them a quiet day.")
+        Scenario, typer.Option(help="What happens to the patients; with mixed, most of them are stable.")
     ] = Scenario.MIXED,
     name_prefix: Annotated[
-        str | None, typer.Option(help="Devices are named PREFIX01, PREFIX02 ...; default WARD-bed-.")
+        str | None, typer.Option(help="Devices are named PREFIX01, PREFIX02 and so on; default: WARD-bed-.")
     ] = None,
     outbox: OutboxPath = None,
     outbox_readings: OutboxReadings = CAPACITY,
     seconds: Seconds = None,
 ) -> None:
-    """Simulate patients whose signs waver, drift and move together as a scenario has it."""
+    """Simulate patients whose vital signs fluctuate, drift and follow a scenario."""
     sources = simulated_ward(
         count,
         ward=ward,
@@ -111,28 +117,33 @@ def simulate(
     """
 )
 def replay(
-    files: Annotated[list[Path], typer.Argument(help="Recordings: a device for each.", metavar="FILE")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Recordings; each is replayed by a device of its own.", metavar="FILE")
+    ],
     format: Annotated[
-        Format | None, typer.Option(help="The format of all files; without it each file's header tells.")
+        Format | None, typer.Option(help="Format of all files; by default each file's header decides.")
     ] = None,
-    ward: Annotated[str, typer.Option(help="The ward, a level of the topic.")] = "icu-1",
-    speed: Annotated[float, typer.Option(min=0.001, max=1e6, help="So many times as fast as it was recorded.")] = 1.0,
+    ward: Annotated[str, typer.Option(help="Ward of the devices; it is part of their topics.")] = "icu-1",
+    speed: Annotated[float, typer.Option(min=0.001, max=1e6, help="Replay this many times as fast as recorded.")] = 1.0,
     loop: Annotated[
-        bool, typer.Option("--loop", help="Begin again at the end; each reading has the time of its sending.")
+        bool, typer.Option("--loop", help="Start again at the end; each reading has the time of its sending.")
     ] = False,
     outbox: OutboxPath = None,
     outbox_readings: OutboxReadings = CAPACITY,
     seconds: Seconds = None,
 ) -> None:
-    """Replay recordings of patients, one device a file. The last reading of each is from now (docs/replay.md)."""
-    parts = prepare([Recording(path, format) for path in files])
-    readings = sum(part.summary.readings for part in parts)
-    longest = max(part.summary.duration_s for part in parts)
-    recordings = "1 recording" if len(parts) == 1 else f"{len(parts)} recordings"
+    """Replay recordings of patients, one device per file.
+
+    The times are shifted so that the last reading of each is from now (docs/replay.md).
+    """
+    prepared = prepare([Recording(path, format) for path in files])
+    readings = sum(recording.summary.readings for recording in prepared)
+    longest = max(recording.summary.duration_s for recording in prepared)
+    recordings = "1 recording" if len(prepared) == 1 else f"{len(prepared)} recordings"
     print(f"{PROGRAM}: {readings} readings in {recordings}; {longest / speed:.0f} s at this speed")
-    for sentence in describe_omissions(parts):
+    for sentence in describe_omissions(prepared):
         print(f"{PROGRAM}: {sentence}")
-    sources = replay_sources(parts, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop)
+    sources = replay_sources(prepared, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop)
     raise typer.Exit(asyncio.run(_run(sources, outbox_readings, outbox, seconds)))
 
 
@@ -148,51 +159,59 @@ def replay(
     """,
 )
 def enroll(
-    names: Annotated[list[str], typer.Argument(help="Its name: user at the broker and level of the topic.")],
-    ward: Annotated[str, typer.Option(help="The ward that it publishes for, and no other.")],
-    certificate: Annotated[bool, typer.Option("--certificate", help="A certificate instead of a password.")] = False,
+    names: Annotated[
+        list[str], typer.Argument(help="Device names; each is the user name at the broker and part of the topics.")
+    ],
+    ward: Annotated[str, typer.Option(help="The only ward that the devices may publish for.")],
+    certificate: Annotated[
+        bool, typer.Option("--certificate", help="Create a certificate instead of a password.")
+    ] = False,
     folder: Annotated[
-        Path | None, typer.Option(help="Write what goes onto the device here, instead of showing it.", file_okay=False)
+        Path | None,
+        typer.Option(help="Write the device's files to this folder instead of printing the password.", file_okay=False),
     ] = None,
     credentials: Annotated[
         Path | None, typer.Option(help="Add the passwords to this file, for simulate and replay.", dir_okay=False)
     ] = None,
-    qr: Annotated[bool, typer.Option("--qr", help="Show address, user and password as a QR code.")] = False,
+    qr: Annotated[bool, typer.Option("--qr", help="Show address, user name and password as a QR code.")] = False,
     rotate_password: Annotated[
-        bool, typer.Option("--rotate-password", help="Give a device that is enrolled already a new password.")
+        bool, typer.Option("--rotate-password", help="Give devices that are enrolled already a new password.")
     ] = False,
-    host: Annotated[str | None, typer.Option(help="The broker's name as the device knows it.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="The broker's host name for the devices, if it differs from the setting.")
+    ] = None,
 ) -> None:
-    """Let a device in: it may publish its own readings and status, and read its own receipts and limits.
+    """Enrol devices: each may publish its own readings and status, and read its own receipts and limits.
 
-    Takes effect at once. Needs VITALFLOW_ADMIN_URL, which `vitalflow dev env` sets; a certificate needs
-    VITALFLOW_CA_DIR too. A password is told here and kept nowhere.
+    Takes effect immediately. Needs VITALFLOW_ADMIN_URL, which `vitalflow dev env` sets; a certificate also needs
+    VITALFLOW_CA_DIR. A password is shown once and cannot be shown again.
     """
     settings = IdentitySettings.read(os.environ)
     if folder is not None and len(names) > 1:
-        raise PermanentError("--folder is for one device; give one name")
+        raise PermanentError("--folder takes one device; give one name")
     if credentials is not None and certificate:
-        raise PermanentError("--credentials keeps passwords, and a device with a certificate has none")
+        raise PermanentError("--credentials stores passwords, and a device with a certificate has none")
     # Without --folder a certificate goes into a folder of the device's name.
     folders = {name: folder or Path(name) for name in names} if folder is not None or certificate else {}
     ensure_writable(folders.values(), credentials)
-    credentials_list = enroll_devices(
+    enrolled = enroll_devices(
         settings, names, ward, certificate=certificate, rotate_password=rotate_password, by=login_name(), host=host
     )
     if credentials is not None:
-        save_passwords(credentials, credentials_list)
-    for card in credentials_list:
-        print(f"{PROGRAM}: {card.name} is enrolled for ward {card.ward}")
-        if (into := folders.get(card.name)) is not None:
-            card.write(into)
-            print(f"  put on the device what is in {into}: {', '.join(sorted(p.name for p in into.iterdir()))}")
+        save_passwords(credentials, enrolled)
+    for device in enrolled:
+        print(f"{PROGRAM}: {device.name} is enrolled for ward {device.ward}")
+        if (destination := folders.get(device.name)) is not None:
+            device.write(destination)
+            files = ", ".join(sorted(path.name for path in destination.iterdir()))
+            print(f"  copy to the device the files in {destination}: {files}")
         elif credentials is not None:
             print(f"  its password is in {credentials}")
         else:
-            for line in card.describe(settings.topics.vitals(card.ward, card.name)):
+            for line in device.describe(settings.topics.vitals(device.ward, device.name)):
                 print(f"  {line}")
         if qr:
-            show_qr(card.url)
+            show_qr(device.url)
 
 
 @app.command("enroll-simulated")
@@ -244,14 +263,13 @@ def revoke_device(name: Annotated[str, typer.Argument(help="Its name.")]) -> Non
 
 def show_qr(text: str) -> None:
     """Print a QR code in the terminal."""
-    # Only here, because nothing else needs it.
-    import segno
+    import segno  # slow to import, and needed only here
 
     segno.make(text, error="m", micro=False).terminal(compact=True)
 
 
 async def _run(sources: Sequence[Source], outbox: int, path: Path | None, seconds: float | None) -> int:
-    """Run the fleet until its end, a signal or the time; returns the exit code."""
+    """Run the fleet until its end, a signal or `seconds`; return the exit code."""
     settings = DevicesSettings.read(os.environ)
     endpoint_of = device_endpoints(settings, sources)
     stop = asyncio.Event()
@@ -259,7 +277,7 @@ async def _run(sources: Sequence[Source], outbox: int, path: Path | None, second
 
     def interrupted() -> None:
         nonlocal code
-        code = 130  # what a shell expects of Ctrl-C
+        code = 130  # the exit code of a process that Ctrl-C ended
         stop.set()
 
     loop = asyncio.get_running_loop()
@@ -271,8 +289,8 @@ async def _run(sources: Sequence[Source], outbox: int, path: Path | None, second
     screen = Screen()
     file = None if path is None else OutboxFile(path, screen.emit)
     devices = "1 device" if len(sources) == 1 else f"{len(sources)} devices"
-    screen.emit(f"{devices}, publishing to {settings.broker} below {settings.topics.root}/")
-    showing = asyncio.create_task(_show(stats, screen))
+    screen.emit(f"{devices}, publishing to {settings.broker} under {settings.topics.root}/")
+    progress = asyncio.create_task(_show_progress(stats, screen))
     try:
         await run_fleet(
             sources,
@@ -286,31 +304,31 @@ async def _run(sources: Sequence[Source], outbox: int, path: Path | None, second
             endpoint_of=endpoint_of,
         )
     finally:
-        showing.cancel()
-    kept = "" if file is None else f"; {file.close()} kept in {path} for the next start"
+        progress.cancel()
+    kept = "" if file is None else f"; {file.close()} readings kept in {path} for the next start"
     screen.emit(f"ended: {stats.summary()}{kept}")
     return code
 
 
-async def _show(stats: FleetStats, screen: "Screen") -> None:
+async def _show_progress(stats: FleetStats, screen: "Screen") -> None:
     while True:
         await asyncio.sleep(REWRITE_S if screen.is_terminal else REPEAT_S)
         screen.progress(stats.line())
 
 
 class Screen:
-    """Standard output: one line that is rewritten on a terminal, plain lines anywhere else."""
+    """Standard output: on a terminal the progress line is rewritten, elsewhere each line is appended."""
 
     def __init__(self) -> None:
         self.is_terminal = sys.stdout.isatty()
 
     def emit(self, sentence: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         erase = "\r\x1b[K" if self.is_terminal else ""
         print(f"{erase}{PROGRAM}: {sentence}", flush=True)
 
     def progress(self, line: str) -> None:
-        """A line that the next one replaces."""
+        """Print a line that the next one replaces."""
         if self.is_terminal:
             print(f"\r\x1b[K{line}", end="", flush=True)
         else:

@@ -150,7 +150,7 @@ def check_names(sources: Sequence[Source], topics: Topics) -> None:
 
 
 def raise_open_files_limit(devices: int) -> None:
-    """Raise this process's limit of open files for `devices` connections; PermanentError if it cannot be high enough."""
+    """Raise the limit of open files for `devices` connections; PermanentError if it cannot be high enough."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = devices + OTHER_OPEN_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:

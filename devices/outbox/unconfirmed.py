@@ -1,9 +1,9 @@
-"""Readings that have their PUBACK and no receipt yet, and the decision which of them to resend. Pure; time is an argument.
+"""Readings that have their PUBACK and no receipt yet, and which of them to resend. Pure; time is an argument.
 
-A late receipt alone does not mean that a reading is lost: while the database is unavailable, the broker queues thousands
-of readings per device, and resending them would only lengthen its queue. Readings of a device arrive in order, so a
-reading is lost if a *later* one has its receipt and it has not. Only a device that sends nothing new has to probe by
-resending, at growing intervals.
+A late receipt alone does not mean that a reading is lost: while the database is unavailable, the broker queues
+thousands of readings per device, and resending them would only lengthen its queue. Readings of a device arrive in
+order, so a reading is lost if a *later* one has its receipt and it has not. Only a device that sends nothing new has to
+probe by resending, at growing intervals.
 """
 
 from bisect import bisect_right

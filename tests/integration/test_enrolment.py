@@ -61,7 +61,7 @@ def test_a_device_is_let_in_at_once_and_revoking_disconnects_it_for_good(
         assert record.subscribe("vitalflow/audit/#") == "Granted QoS 1"
         shown = run("devices", "enroll", "bed-7", "--ward", "icu-1", "--folder", "bed-7")
         assert shown.returncode == 0, shown.stderr
-        assert "put on the device what is in bed-7: ca.crt, device.json" in shown.stdout
+        assert "copy to the device the files in bed-7: ca.crt, device.json" in shown.stdout
         assert record.heard() == "vitalflow/audit/enrolment"
         broker, client_id = from_folder(tmp_path / "bed-7")
         assert broker.password is not None
@@ -267,7 +267,7 @@ def test_a_fleet_is_told_which_of_its_devices_is_not_enrolled(own_secured: Secur
     assert f"enroll icu-2-bed-03 --ward icu-2 --credentials {path}" in refused.stderr
     assert re.search(r"\.venv/bin/(vitalflow|python -m vitalflow) devices enroll", refused.stderr)
     refused = simulate(4)
-    assert "has no device 'icu-2-bed-03' and 1 more, so the broker would refuse them" in refused.stderr
+    assert "has no device 'icu-2-bed-03' and 1 more, so the broker would reject them" in refused.stderr
     assert f"enroll icu-2-bed-03 icu-2-bed-04 --ward icu-2 --credentials {path}" in refused.stderr
 
 
