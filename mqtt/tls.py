@@ -1,7 +1,7 @@
-"""Encryption towards a server: the context of our connections, and what went wrong with a certificate, in one sentence.
+"""TLS client contexts, and descriptions of what is wrong with a certificate, a key or a clock.
 
-Stands between `mqtt.endpoint` and the socket. Every sentence names the file, what is wrong with it and what mends it.
-Python's own `ssl` does the work; the library `cryptography` only looks into certificates, to say what they are.
+Each message names the file, the fault and the fix. The library `cryptography` only reads certificates for these
+messages; the standard library's `ssl` does the rest.
 """
 
 import re
@@ -18,63 +18,67 @@ from vitals.errors import PermanentError
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-RENEW_COMMAND = "a new one is made by: vitalflow identity init"
+RENEW_COMMAND = "create a new one: vitalflow identity init"
 NEW_PAIR_COMMAND = "vitalflow devices enroll {name} --ward WARD --certificate --rotate-password"
 PAIR_VARIABLES = "export VITALFLOW_MQTT_CERTIFICATE=/path/to/device.crt VITALFLOW_MQTT_KEY=/path/to/device.key"
 EXPIRED, NOT_YET, WRONG_HOST, WRONG_ADDRESS = 10, 9, 62, 64  # OpenSSL's X509_V_ERR_ numbers
-FETCH_TIMEOUT_S = 3.0  # seconds for a look at the certificate that a server shows
+FETCH_TIMEOUT_S = 3.0
 
 
 def new_ca_command(folder: Path) -> str:
-    """The command that makes a new CA in the folder of one that is lost or has ended."""
+    """Return the shell command that replaces a lost or expired CA in this folder."""
     return f"(cd {shlex.quote(str(folder))} && rm -f ca.crt ca.key revoked.crl) && vitalflow identity init"
 
 
-@lru_cache(maxsize=16)  # thousands of devices of one process share one
+@lru_cache(maxsize=16)  # shared by thousands of devices of one process
 def client_context(ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the server's certificate and its name checked. Raises PermanentError that names the file.
+    """Return a context for TLS 1.2 or newer that verifies certificate and host name of the server.
 
-    ca                 whom to trust; None: whom the system trusts
-    certificate, key   our own, where we have one
+    ca                 certificate of the trusted CA; None: the CAs that the system trusts
+    certificate, key   client certificate
+
+    Raises PermanentError that names the faulty file.
     """
-    made = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    result = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca is not None:
         _read_pem(ca, "CERTIFICATE", "the certificate of the CA (ca.crt)", "export VITALFLOW_MQTT_CA=/path/to/ca.crt")
         _require_ca(ca)
-        made.load_verify_locations(ca)
+        result.load_verify_locations(ca)
     if certificate is not None and key is not None:
         _read_pem(certificate, "CERTIFICATE", "a certificate (.crt)", PAIR_VARIABLES)
         read_private_key(key)
         name = _subject_names(_load(certificate, NEW_PAIR_COMMAND.format(name="NAME")))[0]
         try:
-            made.load_cert_chain(certificate, key)
+            result.load_cert_chain(certificate, key)
         except ssl.SSLError:
             raise PermanentError(
                 f"the key {key} does not belong to the certificate {certificate}; give the pair, or make a new one: "
                 f"{NEW_PAIR_COMMAND.format(name=name)}"
             ) from None
         _require_valid_now(certificate)
-    return made
+    return result
 
 
 def read_private_key(path: Path) -> bytes:
-    """A private key's file; raises PermanentError where it is none, or where others can read it."""
+    """Return the content of a private key's file; raises PermanentError if it is another file or readable to others."""
     found = _read_pem(path, "PRIVATE KEY", "a private key (.key)", PAIR_VARIABLES)
     require_private(path)
-    if b"ENCRYPTED" in found:  # OpenSSL would ask for it on the terminal, which a service does not have
-        raise PermanentError(f"{path} is locked with a passphrase; unlock it: openssl pkey -in {path} -out {path}.open")
+    if b"ENCRYPTED" in found:  # OpenSSL would ask for the passphrase on a terminal
+        raise PermanentError(
+            f"{path} is encrypted with a passphrase; decrypt it: openssl pkey -in {path} -out {path}.open"
+        )
     return found
 
 
 def require_private(path: Path) -> None:
-    """Raise PermanentError where anybody but its owner can read a file of secrets."""
+    """Raise PermanentError if a file of secrets is accessible to anyone but its owner."""
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         raise PermanentError(f"{path} holds secrets and others can read it (mode {mode:04o}): chmod 600 {path}")
 
 
 def describe_tls_error(error: BaseException, host: str, port: int, ca: Path | None, *, fetch: bool = True) -> str:
-    """Why a connection failed, for a person; for anything but a certificate the error's own words.
+    """Describe why a connection failed, in one clause about the server ("its certificate ...").
 
     fetch   connect once more to read the server's certificate and name what is wrong with it; takes up to
             FETCH_TIMEOUT_S
@@ -94,11 +98,13 @@ def describe_tls_error(error: BaseException, host: str, port: int, ca: Path | No
 
 
 def client_cert_hint(certificate: Path | None) -> str:
-    """What to add where a server hangs up before an answer. TLS 1.3 says what it has against a certificate only after
-    the handshake, when nobody listens for it any more."""
+    """Return a hint for a connection that the server closed without an answer.
+
+    With TLS 1.3 the server rejects a client certificate after the handshake, so the reason is usually lost.
+    """
     if certificate is None:
         return ""
-    return f"; if it refuses {certificate} (revoked, or of another CA): {NEW_PAIR_COMMAND.format(name='NAME')}"
+    return f"; if it rejects {certificate} (revoked, or of another CA): {NEW_PAIR_COMMAND.format(name='NAME')}"
 
 
 def _describe_verification_error(
@@ -121,48 +127,48 @@ def _describe_verification_error(
         )
     if ca is None:
         return (
-            f"its certificate was not made by a CA of the system ({error.verify_message}); "
-            "name its own: export VITALFLOW_MQTT_CA=/path/to/ca.crt"
+            f"its certificate was not signed by a CA that the system trusts ({error.verify_message}); "
+            "set its CA: export VITALFLOW_MQTT_CA=/path/to/ca.crt"
         )
     return (
-        f"its certificate was not made by the CA in {ca} ({error.verify_message}); "
+        f"its certificate was not signed by the CA in {ca} ({error.verify_message}); "
         f"copy ca.crt from the broker's machine, as in: scp {host}:.stack/identity/ca.crt {ca}"
     )
 
 
-def _read_pem(path: Path, mark: str, what: str, mends: str) -> bytes:
-    """The content of a PEM file with that mark; raises PermanentError that says what it is instead, and what `mends` it."""
+def _read_pem(path: Path, mark: str, what: str, fix: str) -> bytes:
+    """Return the content of a PEM file whose type ends in `mark`; raises PermanentError with the remedy `fix`."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise PermanentError(f"{path} cannot be read: {error.strerror}; expected {what}: {mends}") from None
+        raise PermanentError(f"{path} cannot be read: {error.strerror}; expected {what}: {fix}") from None
     kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", content)
     if not any(kind.decode().endswith(mark) for kind in kinds):
-        found = f"a {kinds[0].decode().lower()}" if kinds else "no PEM file"
-        raise PermanentError(f"{path} is {found}; expected {what}: are the files in the wrong order? {mends}")
+        found = f"a {kinds[0].decode().lower()}" if kinds else "not a PEM file"
+        raise PermanentError(f"{path} is {found}; expected {what}: are the files in the wrong order? {fix}")
     return content
 
 
-def _load(path: Path, mends: str) -> "Certificate":
+def _load(path: Path, fix: str) -> "Certificate":
     from cryptography.x509 import load_pem_x509_certificate
 
     try:
         return load_pem_x509_certificate(path.read_bytes())
     except ValueError as error:
-        raise PermanentError(f"{path} is a damaged certificate ({str(error).partition(':')[0]}); {mends}") from None
+        raise PermanentError(f"{path} is a damaged certificate ({str(error).partition(':')[0]}); {fix}") from None
 
 
 def _require_ca(path: Path) -> None:
     from cryptography.x509 import BasicConstraints, ExtensionNotFound
 
-    found = _load(path, "copy ca.crt anew from the broker's machine: scp BROKER:.stack/identity/ca.crt " + str(path))
+    found = _load(path, "copy ca.crt again from the broker's machine: scp BROKER:.stack/identity/ca.crt " + str(path))
     try:
         is_ca = found.extensions.get_extension_for_class(BasicConstraints).value.ca
     except ExtensionNotFound:
         is_ca = False
     if not is_ca:
         raise PermanentError(
-            f"{path} is the certificate of {', '.join(_subject_names(found))} and no CA's; expected ca.crt: "
+            f"{path} is the certificate of {', '.join(_subject_names(found))} and not of a CA; expected ca.crt: "
             "are the files in the wrong order? export VITALFLOW_MQTT_CA=/path/to/ca.crt"
         )
 
@@ -181,7 +187,7 @@ def _require_valid_now(path: Path) -> None:
 
 
 def _clock_error(ca: Path, now: datetime) -> str | None:
-    """The sentence for a clock outside the years of our own CA, by which every certificate is invalid."""
+    """Return an error text if this machine's clock is outside the validity of the CA; then every certificate fails."""
     with suppress(PermanentError, OSError):
         found = _load(ca, "")
         if now < found.not_valid_before_utc:
@@ -204,7 +210,7 @@ def _not_yet_valid(path: Path, found: "Certificate", now: datetime) -> str:
 
 
 def _fetch_certificate(host: str, port: int) -> "Certificate | None":
-    """What the server shows, unchecked: only to name what is wrong with it."""
+    """Return the server's certificate without verification, to describe what is wrong with it."""
     from cryptography.x509 import load_pem_x509_certificate
 
     with suppress(OSError, ValueError):
@@ -213,10 +219,10 @@ def _fetch_certificate(host: str, port: int) -> "Certificate | None":
 
 
 def _subject_names(found: "Certificate") -> list[str]:
-    """Whom a certificate is for."""
+    """Return the host names and addresses of a certificate, or its common name."""
     from cryptography.x509 import DNSName, ExtensionNotFound, IPAddress, NameOID, SubjectAlternativeName
 
     with suppress(ExtensionNotFound):
         names = found.extensions.get_extension_for_class(SubjectAlternativeName).value
         return [*names.get_values_for_type(DNSName), *map(str, names.get_values_for_type(IPAddress))]
-    return [str(one.value) for one in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] or ["nobody"]
+    return [str(name.value) for name in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] or ["no name"]

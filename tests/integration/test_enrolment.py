@@ -281,7 +281,7 @@ def test_a_service_that_is_refused_says_so_and_one_that_trusts_another_ca_too(
     another = Path(tmp_path / "another.crt")
     another.write_bytes(ca.new_ca("another", NOW).certificate)
     deaf = make_alerts(own_secured.url_of("alerts"), start=False, mqtt_ca=another).start(wait=False)
-    eventually(lambda: f"was not made by the CA in {another}" in deaf.said(), 10, "the sentence")
+    eventually(lambda: f"was not signed by the CA in {another}" in deaf.said(), 10, "the sentence")
 
 
 def test_simulated_devices_are_enrolled_once_and_anew_where_their_passwords_are_lost(

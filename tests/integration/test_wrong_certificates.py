@@ -96,7 +96,7 @@ def test_a_wrong_ca_or_a_wrong_name_is_told_by_every_program_that_connects(groun
     nobody = ground.secured.url_of("operator").replace("127.0.0.1", "127.1")
     wrong: list[tuple[dict[str, object], str, str]] = [
         ({"mqtt_ca": key}, f"{key} is a private key; expected the certificate of the CA", "export VITALFLOW_MQTT_CA="),
-        ({"mqtt_ca": another}, f"was not made by the CA in {another}", f".stack/identity/ca.crt {another}"),
+        ({"mqtt_ca": another}, f"was not signed by the CA in {another}", f".stack/identity/ca.crt {another}"),
         ({"url": nobody}, "its certificate is not for 127.1", "make a new one: vitalflow identity init"),
     ]
     for settings, is_wrong, mends in wrong:
@@ -133,5 +133,5 @@ def test_a_certificate_that_the_broker_refuses_is_named(ground: Ground) -> None:
     write_secret(key, made.key)
     url = f"mqtts://127.0.0.1:{ground.secured.doors.ways.certificates}"
     for program in ("devices simulate", "ingest"):
-        sentence = f"if it refuses {certificate} (revoked, or of another CA): vitalflow devices enroll"
+        sentence = f"if it rejects {certificate} (revoked, or of another CA): vitalflow devices enroll"
         assert sentence in ground.says(program, sentence, url=url, mqtt_certificate=certificate, mqtt_key=key)

@@ -119,7 +119,7 @@ def test_a_clock_after_the_ca_is_named_too(tmp_path: Path) -> None:
 def test_a_certificate_of_somebody_elses_ca_names_the_file_that_does_not_fit(authority: Authority) -> None:
     pair = ca.sign_server(ca.new_ca("another", NOW), NAMES, NOW)
     said = fails(authority, pair)
-    assert f"was not made by the CA in {authority.certificate} (" in said
+    assert f"was not signed by the CA in {authority.certificate} (" in said
     assert "copy ca.crt from the broker's machine" in said
 
 
@@ -148,7 +148,7 @@ def test_files_in_the_wrong_order_are_named(authority: Authority) -> None:
     tls.client_context(good, crt, key)
     for files, said in (
         ((key, crt, key), f"{key} is a private key; expected the certificate of the CA"),
-        ((crt, crt, key), f"{crt} is the certificate of bed-1 and no CA's; expected ca.crt"),
+        ((crt, crt, key), f"{crt} is the certificate of bed-1 and not of a CA; expected ca.crt"),
         ((good, key, crt), f"{key} is a private key; expected a certificate"),
         ((good, crt, crt), f"{crt} is a certificate; expected a private key"),
         ((good, good, key), f"the key {key} does not belong to the certificate {good}"),
@@ -267,10 +267,12 @@ def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(authority
     crt, key, damaged = tmp_path / "bed.crt", tmp_path / "bed.key", tmp_path / "damaged.crt"
     write_public(crt, pair.certificate)
     write_secret(key, locked)
-    with pytest.raises(PermanentError, match=f"{key} is locked with a passphrase; unlock it: openssl pkey -in {key}"):
+    with pytest.raises(
+        PermanentError, match=f"{key} is encrypted with a passphrase; decrypt it: openssl pkey -in {key}"
+    ):
         tls.client_context(authority.certificate, crt, key)
     write_public(damaged, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    with pytest.raises(PermanentError, match=rf"{damaged} is a damaged certificate \(.*\); copy ca.crt anew"):
+    with pytest.raises(PermanentError, match=rf"{damaged} is a damaged certificate \(.*\); copy ca.crt again"):
         tls.client_context(damaged)
 
 
