@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from stack.programs import Programs
+from stack.binaries import ServerBinaries
 from stack.servers import POSTGRES
 
 SIZE_MIB = 1200  # a cluster is 60 MiB, its log up to 1 GiB before a checkpoint
@@ -19,8 +19,8 @@ PIECE = b"\0" * 2**20
 class SmallDisk:
     """`fill` leaves not a byte of it; `empty` gives back what `fill` took."""
 
-    def __init__(self, programs: Programs, name: str) -> None:
-        self._ballast = programs.folder(name) / "ballast"
+    def __init__(self, binaries: ServerBinaries, name: str) -> None:
+        self._ballast = binaries.folder(name) / "ballast"
 
     def fill(self) -> None:
         """Write until there is no room."""
@@ -37,13 +37,13 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(programs: Programs, name: str, say: Callable[[str], None]) -> Iterator[SmallDisk | None]:
+def small_disk(binaries: ServerBinaries, name: str, say: Callable[[str], None]) -> Iterator[SmallDisk | None]:
     """Mount one as the folder `name` of PostgreSQL; None, and a sentence, where that is refused."""
     if os.geteuid() != 0:
         say("the database's disk is not filled: to mount a small one takes root")
         yield None
         return
-    folder = programs.new_folder(name, POSTGRES)
+    folder = binaries.new_folder(name, POSTGRES)
     owner = folder.stat()
     options = f"size={SIZE_MIB}m,mode=0750,uid={owner.st_uid},gid={owner.st_gid}"
     line = ["mount", "-t", "tmpfs", "-o", options, "vitalflow-bench", str(folder)]
@@ -53,7 +53,7 @@ def small_disk(programs: Programs, name: str, say: Callable[[str], None]) -> Ite
         yield None
         return
     try:
-        yield SmallDisk(programs, name)
+        yield SmallDisk(binaries, name)
     finally:
         # Lazily: whatever still has a file open there must not keep the mount alive.
         subprocess.run(["umount", "--lazy", str(folder)], check=False)

@@ -123,7 +123,7 @@ def _rows(ground: Ground) -> int:
 def _mosquitto_sub(ground: Ground, way: Way, topics: Topics, *options: str) -> float:
     """Run it on its persistent session; the seconds it took."""
     arguments = [*way.reader, "-i", "reference", "-c", "-q", "1", "-t", topics.all_vitals, "-F", ""]
-    line = ground.programs.command(None, ground.programs.mosquitto_sub, *arguments, *options)
+    line = ground.binaries.command(None, ground.binaries.mosquitto_sub, *arguments, *options)
     start = time.perf_counter()
     subprocess.run(line, stdout=subprocess.DEVNULL, check=True, timeout=PATIENCE)
     return time.perf_counter() - start

@@ -11,12 +11,12 @@ from pathlib import Path
 from bench.drain import Say, Way, drain
 from bench.ground import Ground
 from bench.turns import Turns, in_turn
-from identity.authority import Authority
-from identity.furnishing import MEMBERS, members
+from identity.authority import CertificateAuthority
+from identity.broker_bootstrap import BUILTIN_USERS, builtin_users
 from identity.policy import Kind, User
 from identity.settings import LOCAL
 from mqtt.endpoint import BrokerEndpoint
-from stack.doors import Doors, Ways
+from stack.broker_access import BrokerAccess, Listeners
 from stack.servers import BrokerServer, free_port
 from vitals.topics import Topics
 
@@ -38,19 +38,19 @@ def encrypted(ground: Ground, messages: int, rounds: int, say: Say) -> Turns:
 @contextmanager
 def secured(ground: Ground) -> Iterator[tuple[Ground, Way]]:
     """The same ground with a broker as in production, and how to come in there."""
-    programs, folder = ground.programs, Path(ground.folder)
-    ways = Ways(free_port(), None, free_port())
-    assert ways.passwords is not None
-    assert ways.plain is not None
-    users = [*members(dict.fromkeys(MEMBERS, WORD)), User("filler", Kind.FLEET, "bench", WORD)]
-    doors = Doors(ways, Authority(folder / "identity"), LOCAL, users, Topics())
+    binaries, folder = ground.binaries, Path(ground.folder)
+    listeners = Listeners(free_port(), None, free_port())
+    assert listeners.passwords is not None
+    assert listeners.plain is not None
+    users = [*builtin_users(dict.fromkeys(BUILTIN_USERS, WORD)), User("filler", Kind.FLEET, "bench", WORD)]
+    access = BrokerAccess(listeners, CertificateAuthority(folder / "identity"), LOCAL, users, Topics())
     name = f"{ground.broker.folder.parent.name}-secured"
-    server = BrokerServer(programs, name, ways.passwords, folder / "secured.log", doors)
+    server = BrokerServer(binaries, name, listeners.passwords, folder / "secured.log", access)
     try:
         server.start()
-        certificate = doors.authority.certificate
-        unmeasured = BrokerEndpoint("127.0.0.1", ways.plain)  # filling is not what is measured, and quicker so
-        inside = programs.seen_from_inside(server.folder / "ca.crt")
+        certificate = access.authority.ca_certificate
+        unmeasured = BrokerEndpoint("127.0.0.1", listeners.plain)  # filling is not what is measured, and quicker so
+        inside = binaries.path_inside(server.folder / "ca.crt")
         way = Way(
             filler=unmeasured.as_user("filler", WORD),
             ingest={
@@ -63,4 +63,4 @@ def secured(ground: Ground) -> Iterator[tuple[Ground, Way]]:
         yield replace(ground, broker=server), way
     finally:
         server.stop()
-        programs.remove(server.folder.parent)
+        binaries.remove(server.folder.parent)

@@ -70,7 +70,7 @@ class LoseStore:
         """Kill, delete what it had saved, start."""
         began = time.time()
         self._broker.kill()
-        self._broker.forget()
+        self._broker.delete_store()
         over = time.time()
         self._broker.start()
         return Struck("killed broker and deleted its store", began, over)

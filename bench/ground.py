@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from bench.disk import SmallDisk, small_disk
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
-from stack.programs import Programs, find
+from stack.binaries import ServerBinaries, find
 from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -22,7 +22,7 @@ PASSWORD = "bench"  # of servers that live for a minute on 127.0.0.1
 class Ground:
     """A broker, a migrated database, a folder for logs, and what to write beside a figure."""
 
-    programs: Programs
+    binaries: ServerBinaries
     broker: BrokerServer
     database: DatabaseServer
     folder: Path
@@ -44,16 +44,16 @@ def ground(
     want_disk           the database shall lie on a small disk of its own; hears why where it does not
     database_settings   of PostgreSQL, over those it has
     """
-    programs = find()
+    binaries = find()
     name = f"bench-{os.getpid()}"
     with TemporaryDirectory() as path, ExitStack() as ends:
         folder = Path(path)
-        broker = BrokerServer(programs, name, free_port(), folder / "broker.log")
-        ends.callback(programs.remove, broker.folder.parent)
+        broker = BrokerServer(binaries, name, free_port(), folder / "broker.log")
+        ends.callback(binaries.remove, broker.folder.parent)
         broker.start()
         ends.callback(broker.stop)
-        disk = ends.enter_context(small_disk(programs, f"{name}/database", want_disk)) if want_disk else None
-        database = DatabaseServer(programs, name, free_port(), folder / "database.log")
+        disk = ends.enter_context(small_disk(binaries, f"{name}/database", want_disk)) if want_disk else None
+        database = DatabaseServer(binaries, name, free_port(), folder / "database.log")
         database.line += [part for key, value in database_settings.items() for part in ("-c", f"{key}={value}")]
         database.start()
         ends.callback(database.stop)
@@ -67,7 +67,7 @@ def ground(
             "python": platform.python_version(),
             "database": str(edition),
         }
-        yield Ground(programs, broker, database, folder, machine, disk)
+        yield Ground(binaries, broker, database, folder, machine, disk)
 
 
 def processor() -> str:

@@ -25,9 +25,9 @@ from devices.scenario import Scenario
 from devices.settings import DevicesSettings, device_endpoints
 from devices.simulated_ward import simulated_ward
 from devices.source import Source
-from identity.authority import Authority
-from identity.control import control
-from identity.enrolment import listed, revoke
+from identity.authority import CertificateAuthority
+from identity.dynsec import connect_dynsec
+from identity.enrolment import list_users, revoke
 from identity.policy import Kind
 from identity.settings import IdentitySettings
 from mqtt.credentials import read_credentials
@@ -225,8 +225,8 @@ def enroll_simulated(
     """Let the devices of `simulate` in, those that are not yet; for a demo, again and again."""
     settings = IdentitySettings.read(os.environ)
     kept = read_credentials(credentials) if credentials.exists() else {}
-    with control(settings.admin) as gate:
-        known = {one.name for one in listed(gate)}
+    with connect_dynsec(settings.admin) as dynsec:
+        known = {one.name for one in list_users(dynsec)}
     names = [source.device for source in simulated_ward(count, ward=ward, boot=0)]
     missing = [name for name in names if name not in known or name not in kept]
     if missing:
@@ -242,8 +242,8 @@ def enroll_simulated(
 def list_devices() -> None:
     """Show which devices are enrolled, and for which ward."""
     settings = IdentitySettings.read(os.environ)
-    with control(settings.admin) as gate:
-        found = [one for one in listed(gate) if one.kind == Kind.DEVICE]
+    with connect_dynsec(settings.admin) as dynsec:
+        found = [one for one in list_users(dynsec) if one.kind == Kind.DEVICE]
     width = max((len(one.name) for one in found), default=0)
     for one in found:
         print(f"{one.name:<{width}}  {one.ward}")
@@ -254,9 +254,11 @@ def list_devices() -> None:
 def revoke_device(name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
     """Turn a device away: it is disconnected at once, cannot come back, and its alerts end."""
     settings = IdentitySettings.read(os.environ)
-    with control(settings.admin) as gate:
-        revoke(gate, name, settings.topics, by=login_name(), now=datetime.now(UTC), kind=Kind.DEVICE)
-    certificates = 0 if settings.ca_dir is None else Authority(settings.ca_dir).revoke(name, datetime.now(UTC))
+    with connect_dynsec(settings.admin) as dynsec:
+        revoke(dynsec, name, settings.topics, by=login_name(), now=datetime.now(UTC), kind=Kind.DEVICE)
+    certificates = (
+        0 if settings.ca_dir is None else CertificateAuthority(settings.ca_dir).revoke(name, datetime.now(UTC))
+    )
     also = "; its certificate is revoked" if certificates else ""
     print(f"{PROGRAM}: {name} is disconnected and cannot come back{also}")
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from identity.authority import Authority, make_writable, write_public, write_secret
-from identity.ca import Pair
-from identity.control import control
+from identity.authority import CertificateAuthority, make_writable, write_public, write_secret
+from identity.ca import KeyPair
+from identity.dynsec import connect_dynsec
 from identity.enrolment import check_users, enroll
 from identity.policy import Kind, User
 from identity.settings import IdentitySettings
@@ -32,7 +32,7 @@ class DeviceCredentials:
     port: int
     ca: Path | None
     password: str | None
-    pair: Pair | None
+    pair: KeyPair | None
 
     @property
     def client_id(self) -> str:
@@ -110,21 +110,21 @@ def enroll_devices(
     if certificate:
         if settings.ca_dir is None:
             raise PermanentError("VITALFLOW_CA_DIR is not set; a certificate is made where the CA is")
-        authority = Authority(settings.ca_dir)
-        if not authority.certificate.exists():
+        authority = CertificateAuthority(settings.ca_dir)
+        if not authority.ca_certificate.exists():
             raise PermanentError(
-                f"{authority.certificate} is not there; a certificate is made where the CA is: "
+                f"{authority.ca_certificate} is not there; a certificate is made where the CA is: "
                 "export VITALFLOW_CA_DIR=.stack/identity"
             )
     words = [None if certificate else secrets.token_urlsafe(24) for _ in names]
     users = [User(name, Kind.DEVICE, ward, word) for name, word in zip(names, words, strict=True)]
     check_users(users)
-    with control(admin) as gate:
+    with connect_dynsec(admin) as dynsec:
         # Before anybody is let in: a name may be too long for a certificate, or the CA damaged. What is made for nobody
         # in the end is on the CA's list, and is revoked with the device.
-        pairs = [None if authority is None else authority.client(name, now) for name in names]
-        enroll(gate, users, settings.topics, by=by, now=now, rotate_password=rotate_password)
-    known_as, port = settings.door(certificate=certificate)
+        pairs = [None if authority is None else authority.issue_client_pair(name, now) for name in names]
+        enroll(dynsec, users, settings.topics, by=by, now=now, rotate_password=rotate_password)
+    known_as, port = settings.device_endpoint(certificate=certificate)
     return [
         DeviceCredentials(name, ward, host or known_as, port, settings.mqtt_ca, word, pair)
         for name, word, pair in zip(names, words, pairs, strict=True)

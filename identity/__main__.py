@@ -11,11 +11,19 @@ from typing import Annotated
 import typer
 
 from identity import check as checking
-from identity.authority import Authority, make_writable, write_secret
-from identity.control import control
-from identity.enrolment import enroll, listed, revoke
-from identity.furnishing import HEALTH, MEMBERS, USERS_FILE, asker, asker_options, members, users_file
-from identity.places import Places, put
+from identity.authority import CertificateAuthority, make_writable, write_secret
+from identity.broker_bootstrap import (
+    BUILTIN_USERS,
+    HEALTH_USER,
+    USERS_FILE,
+    builtin_users,
+    health_check_options,
+    health_check_user,
+    update_users_file,
+)
+from identity.deploy import CertTargets, install_files
+from identity.dynsec import connect_dynsec
+from identity.enrolment import enroll, list_users, revoke
 from identity.policy import Kind, User
 from identity.settings import IdentitySettings
 from vitals.errors import PermanentError, exit_on_error, login_name
@@ -66,20 +74,20 @@ def init(
     database that runs takes new certificates at SIGHUP. Host names for the broker's: VITALFLOW_BROKER_HOSTNAMES.
     """
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
-    authority = Authority(folder_of(settings))
-    Places(broker, database, ca).renew(authority, settings.names, now, say)
+    authority = CertificateAuthority(folder_of(settings))
+    CertTargets(broker, database, ca).renew(authority, settings.broker_names, now, emit)
     if users is not None:
         if passwords is None:
             raise PermanentError("--users needs --passwords, the folder of the passwords that the services log in with")
         words, known = drawn(passwords), users / USERS_FILE
-        everybody = [*members(words), asker(words[HEALTH])]
-        wanted = users_file(known.read_bytes() if known.exists() else b"", everybody, settings.topics)
+        everybody = [*builtin_users(words), health_check_user(words[HEALTH_USER])]
+        wanted = update_users_file(known.read_bytes() if known.exists() else b"", everybody, settings.topics)
         if wanted is not None:
-            put(users, {USERS_FILE: wanted}, write_secret, say)
+            install_files(users, {USERS_FILE: wanted}, write_secret, emit)
         if broker is not None:
-            options = asker_options(words[HEALTH], broker / "ca.crt", settings.topics)
-            put(broker, options, write_secret, say)
-    say(f"ready: {authority.folder}")
+            options = health_check_options(words[HEALTH_USER], broker / "ca.crt", settings.topics)
+            install_files(broker, options, write_secret, emit)
+    emit(f"ready: {authority.folder}")
 
 
 @app.command()
@@ -97,11 +105,11 @@ def renew(
     What `init` does for certificates, for as long as a stack runs: it ends at SIGTERM.
     """
     settings, stop = IdentitySettings.read(os.environ), threading.Event()
-    authority, places = Authority(folder_of(settings)), Places(broker, database, ca)
+    authority, places = CertificateAuthority(folder_of(settings)), CertTargets(broker, database, ca)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while True:
-        places.renew(authority, settings.names, datetime.now(UTC), say)
+        places.renew(authority, settings.broker_names, datetime.now(UTC), emit)
         if mark is not None:
             mark.touch()
         if stop.wait(every):
@@ -112,12 +120,12 @@ def renew(
 def check() -> None:
     """Look at every certificate and file of secrets; each mistake is one sentence, and then the exit code is 2."""
     settings = IdentitySettings.read(os.environ)
-    found = list(checking.mistakes(folder_of(settings), settings.names, datetime.now(UTC)))
+    found = list(checking.find_problems(folder_of(settings), settings.broker_names, datetime.now(UTC)))
     for sentence in found:
-        say(sentence)
+        emit(sentence)
     if found:
         raise typer.Exit(2)
-    say("all is well")
+    emit("all is well")
 
 
 @users.command("add")
@@ -137,17 +145,17 @@ def add_user(
     if folder is not None:
         make_writable(folder)  # first: a password that cannot be written would be lost
     user = User(name, Kind.READER if read_only else Kind.PERSON, ward, password)
-    with control(settings.admin) as gate:
+    with connect_dynsec(settings.admin) as dynsec:
         enroll(
-            gate,
+            dynsec,
             [user],
             settings.topics,
             by=login_name(),
             now=datetime.now(UTC),
             rotate_password=rotate_password,
         )
-    say(f"{name} is enrolled for {'all wards' if ward is None else f'ward {ward}'}")
-    host, port = settings.door(certificate=False)
+    emit(f"{name} is enrolled for {'all wards' if ward is None else f'ward {ward}'}")
+    host, port = settings.device_endpoint(certificate=False)
     if folder is None:
         print(f"  station: sign in as {name} with the password {password}")
         print(f"  VITALFLOW_MQTT_URL=mqtts://{name}:{password}@{host}:{port}")
@@ -162,10 +170,10 @@ def add_user(
 
 
 @users.command("list")
-def list_users() -> None:
+def print_users() -> None:
     """List every user of the broker: kind, name and ward."""
-    with control(IdentitySettings.read(os.environ).admin) as gate:
-        found = listed(gate)
+    with connect_dynsec(IdentitySettings.read(os.environ).admin) as dynsec:
+        found = list_users(dynsec)
     width = max((len(user.name) for user in found), default=0)
     for user in found:
         print(f"{user.kind:<8} {user.name:<{width}}  {user.ward or '-'}")
@@ -175,11 +183,11 @@ def list_users() -> None:
 def revoke_user(name: Annotated[str, typer.Argument(help="A user or a device.")]) -> None:
     """Revoke a user or device and disconnect it immediately."""
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
-    with control(settings.admin) as gate:
-        revoke(gate, name, settings.topics, by=login_name(), now=now)
+    with connect_dynsec(settings.admin) as dynsec:
+        revoke(dynsec, name, settings.topics, by=login_name(), now=now)
     if settings.ca_dir is not None:
-        Authority(settings.ca_dir).revoke(name, now)
-    say(f"{name} is revoked and disconnected")
+        CertificateAuthority(settings.ca_dir).revoke(name, now)
+    emit(f"{name} is revoked and disconnected")
 
 
 def folder_of(settings: IdentitySettings) -> Path:
@@ -192,7 +200,7 @@ def folder_of(settings: IdentitySettings) -> Path:
 def drawn(folder: Path) -> dict[str, str]:
     """The passwords of those who belong here, from their files; those that are missing are made."""
     found = {}
-    for name in (*MEMBERS, HEALTH):
+    for name in (*BUILTIN_USERS, HEALTH_USER):
         path = folder / f"mqtt_{name}_password"
         if not path.exists():
             make_writable(folder)
@@ -203,7 +211,7 @@ def drawn(folder: Path) -> dict[str, str]:
     return found
 
 
-def say(sentence: str) -> None:
+def emit(sentence: str) -> None:
     """A line."""
     print(f"{PROGRAM}: {sentence}")
 

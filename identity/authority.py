@@ -16,109 +16,109 @@ from pathlib import Path
 from cryptography import x509
 
 from identity import ca
-from identity.ca import Pair
+from identity.ca import KeyPair
 from mqtt.tls import new_ca_command, require_private
 from vitals.errors import PermanentError
 from vitals.files import write_atomic
 
 CA_NAME = "VitalFlow local CA"
-Say = Callable[[str], None]
+Emit = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
+class CertificateAuthority:
     """The CA that lives in `folder`."""
 
     folder: Path
 
     @property
-    def certificate(self) -> Path:
+    def ca_certificate(self) -> Path:
         """What clients need, to know our servers by."""
         return self.folder / "ca.crt"
 
     @property
-    def revoked(self) -> Path:
+    def revocation_list_path(self) -> Path:
         """The list of the revoked, for the broker."""
         return self.folder / "revoked.crl"
 
-    def open(self, now: datetime) -> Pair:
+    def load_or_create(self, now: datetime) -> KeyPair:
         """The CA, made on the first call. Raises PermanentError where others can read its key, or half of it is missing."""
         key = self.folder / "ca.key"
-        if not key.exists() and not self.certificate.exists():
+        if not key.exists() and not self.ca_certificate.exists():
             make_writable(self.folder)
             made = ca.new_ca(CA_NAME, now)
             write_secret(key, made.key)
-            write_public(self.certificate, made.certificate)
+            write_public(self.ca_certificate, made.certificate)
         return self._read()
 
-    def server(self, name: str, names: Sequence[str], now: datetime, say: Say = lambda _: None) -> Pair:
+    def server_pair(self, name: str, names: Sequence[str], now: datetime, emit: Emit = lambda _: None) -> KeyPair:
         """The pair of the server `name`, valid for these host names and addresses; made anew when that is due."""
-        authority = self.open(now)
+        authority = self.load_or_create(now)
         certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         if certificate.exists() and key.exists():
             require_private(key)
-            pair = Pair(certificate.read_bytes(), key.read_bytes())
+            pair = KeyPair(certificate.read_bytes(), key.read_bytes())
             try:
-                due = ca.is_due(pair, names, authority, now)
+                due = ca.renewal_reason(pair, names, authority, now)
             except (ValueError, x509.ExtensionNotFound):
                 due = "it or its key is damaged, or they have changed places"
             if due is None:
                 return pair
-            say(f"the certificate of the {name} is made anew: {due}")
+            emit(f"the certificate of the {name} is made anew: {due}")
         made = ca.sign_server(authority, names, now)
         write_secret(key, made.key)
         write_public(certificate, made.certificate)
         return made
 
-    def client(self, name: str, now: datetime) -> Pair:
+    def issue_client_pair(self, name: str, now: datetime) -> KeyPair:
         """A new certificate for a device. Its key is given away and not kept; its number is, to be revoked by."""
-        made = ca.sign_client(self.open(now), name, now)
-        self._note("issued.txt", ca.serial(made.certificate), name, now)
+        made = ca.sign_client(self.load_or_create(now), name, now)
+        self._append("issued.txt", ca.serial_number(made.certificate), name, now)
         return made
 
     def revoke(self, name: str, now: datetime) -> int:
         """Revoke every certificate that was made for a device, and sign the list; how many there were."""
-        done = {serial for serial, _ in self._noted("revoked.txt")}
-        found = [serial for serial, whose in self._noted("issued.txt") if whose == name and serial not in done]
+        done = {serial for serial, _ in self._read_list("revoked.txt")}
+        found = [serial for serial, whose in self._read_list("issued.txt") if whose == name and serial not in done]
         for serial in found:
-            self._note("revoked.txt", serial, name, now)
+            self._append("revoked.txt", serial, name, now)
         if found:
-            self.revocations(now, anew=True)
+            self.revocation_list(now, anew=True)
         return len(found)
 
-    def revocations(self, now: datetime, *, anew: bool = False) -> bytes:
+    def revocation_list(self, now: datetime, *, anew: bool = False) -> bytes:
         """The signed list of the revoked."""
-        if anew or not self.revoked.exists():
-            serials = [serial for serial, _ in self._noted("revoked.txt")]
-            write_public(self.revoked, ca.revocation_list(self.open(now), serials, now))
-        return self.revoked.read_bytes()
+        if anew or not self.revocation_list_path.exists():
+            serials = [serial for serial, _ in self._read_list("revoked.txt")]
+            write_public(self.revocation_list_path, ca.revocation_list(self.load_or_create(now), serials, now))
+        return self.revocation_list_path.read_bytes()
 
-    def _read(self) -> Pair:
-        certificate, key = self.certificate, self.folder / "ca.key"
+    def _read(self) -> KeyPair:
+        certificate, key = self.ca_certificate, self.folder / "ca.key"
         for path, other in ((certificate, key), (key, certificate)):
             if not path.exists():
-                raise PermanentError(f"{other} is there without its other half, {path.name}; {self.anew}")
+                raise PermanentError(f"{other} is there without its other half, {path.name}; {self.recovery_hint}")
         require_private(key)
-        pair = Pair(certificate.read_bytes(), key.read_bytes())
+        pair = KeyPair(certificate.read_bytes(), key.read_bytes())
         if b"PRIVATE KEY" not in pair.key or b"BEGIN CERTIFICATE" not in pair.certificate:
             swap = f"mv {certificate} {key}.x; mv {key} {certificate}; mv {key}.x {key}; chmod 600 {key}"
             raise PermanentError(
                 f"{certificate} is no certificate, or {key} no private key; if they have changed places: {swap}"
             )
-        if not ca.fits(pair):
-            raise PermanentError(f"{key} does not belong to {certificate}; {self.anew}")
+        if not ca.is_key_pair(pair):
+            raise PermanentError(f"{key} does not belong to {certificate}; {self.recovery_hint}")
         return pair
 
     @property
-    def anew(self) -> str:
+    def recovery_hint(self) -> str:
         """What mends a CA that is lost."""
         return f"restore it, or begin anew, and give every client the new ca.crt: {new_ca_command(self.folder)}"
 
-    def _note(self, name: str, serial: int, whose: str, now: datetime) -> None:
+    def _append(self, name: str, serial: int, whose: str, now: datetime) -> None:
         with (self.folder / name).open("a") as file:
             file.write(f"{serial:x} {now:%Y-%m-%d} {whose}\n")
 
-    def _noted(self, name: str) -> list[tuple[int, str]]:
+    def _read_list(self, name: str) -> list[tuple[int, str]]:
         path = self.folder / name
         lines = path.read_text().splitlines() if path.exists() else []
         return [(int(line.split(" ", 2)[0], 16), line.split(" ", 2)[2]) for line in lines]

@@ -30,14 +30,14 @@ RENEW_PART = 3  # a server's certificate is renewed in the last third of its lif
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class KeyPair:
     """A certificate and its private key, both PEM."""
 
     certificate: bytes
     key: bytes
 
 
-def new_ca(name: str, now: datetime) -> Pair:
+def new_ca(name: str, now: datetime) -> KeyPair:
     """A CA that may sign certificates of servers and clients, and no further CAs."""
     key = ec.generate_private_key(ec.SECP256R1())
     who = _name(name)
@@ -53,24 +53,24 @@ def new_ca(name: str, now: datetime) -> Pair:
         decipher_only=False,
     )
     made = (
-        _begun(who, who, key, now, CA_DAYS)
+        _builder(who, who, key, now, CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return _pair(made, key)
+    return _to_pem(made, key)
 
 
-def sign_server(ca: Pair, names: Sequence[str], now: datetime, days: int = SERVER_DAYS) -> Pair:
+def sign_server(ca: KeyPair, names: Sequence[str], now: datetime, days: int = SERVER_DAYS) -> KeyPair:
     """A server's certificate for these host names and IP addresses; the first one is its common name."""
     key = ec.generate_private_key(ec.SECP256R1())
     alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
     begun = _leaf(ca, names[0], key, now, days, ExtendedKeyUsageOID.SERVER_AUTH)
-    return _pair(begun.add_extension(alternatives, critical=False).sign(_key(ca), hashes.SHA256()), key)
+    return _to_pem(begun.add_extension(alternatives, critical=False).sign(_key(ca), hashes.SHA256()), key)
 
 
-def sign_client(ca: Pair, name: str, now: datetime, days: int = DEVICE_DAYS) -> Pair:
+def sign_client(ca: KeyPair, name: str, now: datetime, days: int = DEVICE_DAYS) -> KeyPair:
     """A device's certificate; its common name is its user name at the broker."""
     if len(name) > 64:
         raise PermanentError(
@@ -78,10 +78,10 @@ def sign_client(ca: Pair, name: str, now: datetime, days: int = DEVICE_DAYS) -> 
         )
     key = ec.generate_private_key(ec.SECP256R1())
     begun = _leaf(ca, name, key, now, days, ExtendedKeyUsageOID.CLIENT_AUTH)
-    return _pair(begun.sign(_key(ca), hashes.SHA256()), key)
+    return _to_pem(begun.sign(_key(ca), hashes.SHA256()), key)
 
 
-def revocation_list(ca: Pair, serials: Iterable[int], now: datetime) -> bytes:
+def revocation_list(ca: KeyPair, serials: Iterable[int], now: datetime) -> bytes:
     """The list of the revoked, PEM.
 
     It is valid as long as the CA: OpenSSL takes nobody in once the list is outdated, and a ward must not stand still
@@ -94,18 +94,18 @@ def revocation_list(ca: Pair, serials: Iterable[int], now: datetime) -> bytes:
         .last_update(now - CLOCK_SKEW)
         .next_update(authority.not_valid_after_utc)
     )
-    for serial in serials:
-        one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - CLOCK_SKEW).build()
+    for serial_number in serials:
+        one = x509.RevokedCertificateBuilder().serial_number(serial_number).revocation_date(now - CLOCK_SKEW).build()
         begun = begun.add_revoked_certificate(one)
     return begun.sign(_key(ca), hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
-def serial(certificate: bytes) -> int:
+def serial_number(certificate: bytes) -> int:
     """The number by which a certificate is revoked."""
     return x509.load_pem_x509_certificate(certificate).serial_number
 
 
-def fits(pair: Pair) -> bool:
+def is_key_pair(pair: KeyPair) -> bool:
     """Whether both are what they should be, and the private key is that of the certificate."""
     try:
         private = load_pem_private_key(pair.key, password=None)
@@ -114,10 +114,10 @@ def fits(pair: Pair) -> bool:
         return False
 
 
-def is_due(pair: Pair, names: Sequence[str], ca: Pair, now: datetime) -> str | None:
+def renewal_reason(pair: KeyPair, names: Sequence[str], ca: KeyPair, now: datetime) -> str | None:
     """Why a server's certificate should be made anew now; None where it should not. Raises ValueError for none."""
     found = x509.load_pem_x509_certificate(pair.certificate)
-    if not fits(pair):
+    if not is_key_pair(pair):
         return "its key does not belong to it"
     begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
     if not begins <= now <= ends:
@@ -138,12 +138,12 @@ def is_due(pair: Pair, names: Sequence[str], ca: Pair, now: datetime) -> str | N
 
 
 def _leaf(
-    ca: Pair, name: str, key: ec.EllipticCurvePrivateKey, now: datetime, days: int, purpose: x509.ObjectIdentifier
+    ca: KeyPair, name: str, key: ec.EllipticCurvePrivateKey, now: datetime, days: int, purpose: x509.ObjectIdentifier
 ) -> x509.CertificateBuilder:
     authority = x509.load_pem_x509_certificate(ca.certificate)
     identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
-        _begun(_name(name), authority.subject, key, now, days)
+        _builder(_name(name), authority.subject, key, now, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -154,7 +154,7 @@ def _leaf(
     )
 
 
-def _begun(
+def _builder(
     who: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
 ) -> x509.CertificateBuilder:
     return (
@@ -179,13 +179,13 @@ def _alternative(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _key(ca: Pair) -> ec.EllipticCurvePrivateKey:
+def _key(ca: KeyPair) -> ec.EllipticCurvePrivateKey:
     key = load_pem_private_key(ca.key, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise PermanentError("the CA's key is not one of an elliptic curve, which is what VitalFlow makes")
     return key
 
 
-def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+def _to_pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return Pair(certificate.public_bytes(Encoding.PEM), private)
+    return KeyPair(certificate.public_bytes(Encoding.PEM), private)

@@ -10,8 +10,8 @@ from pathlib import Path
 from cryptography import x509
 
 from identity import ca
-from identity.authority import Authority
-from identity.ca import Pair
+from identity.authority import CertificateAuthority
+from identity.ca import KeyPair
 from mqtt.tls import RENEW_COMMAND, new_ca_command, require_private
 from vitals.errors import PermanentError
 
@@ -19,7 +19,7 @@ SECRET = (".key", ".json")
 MARKS = {b"BEGIN CERTIFICATE": "a certificate", b"PRIVATE KEY": "a private key"}
 
 
-def mistakes(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]:
+def find_problems(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]:
     """Every mistake. `names`: what the broker's certificate should be for."""
     certificate, key = folder / "ca.crt", folder / "ca.key"
     try:
@@ -36,10 +36,10 @@ def mistakes(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]
                 require_private(path)
             except PermanentError as readable:
                 yield str(readable)
-    own = Pair(*(path.read_bytes() if path in files else b"" for path in (certificate, key)))
-    if not ca.fits(own):
+    own = KeyPair(*(path.read_bytes() if path in files else b"" for path in (certificate, key)))
+    if not ca.is_key_pair(own):
         try:
-            Authority(folder).open(now)
+            CertificateAuthority(folder).load_or_create(now)
         except PermanentError as torn:
             yield str(torn)
         return  # without a CA nothing else can be judged
@@ -49,24 +49,24 @@ def mistakes(folder: Path, names: Sequence[str], now: datetime) -> Iterator[str]
             yield from _of_server(certificate, names if certificate.name == "broker.crt" else [], own, now)
 
 
-def _of_server(certificate: Path, names: Sequence[str], own: Pair, now: datetime) -> Iterator[str]:
+def _of_server(certificate: Path, names: Sequence[str], own: KeyPair, now: datetime) -> Iterator[str]:
     key = certificate.with_suffix(".key")
     if not key.exists():
         yield f"{key} is not there, the private key of {certificate.name}; {RENEW_COMMAND}"
         return
-    pair = Pair(certificate.read_bytes(), key.read_bytes())
+    pair = KeyPair(certificate.read_bytes(), key.read_bytes())
     for path, (mark, what) in zip((certificate, key), MARKS.items(), strict=True):
         if mark not in (content := path.read_bytes()):
             instead = next((name for sign, name in MARKS.items() if sign in content), "no PEM file")
             yield f"{path} is {instead}; expected {what}: are the files in the wrong order? {RENEW_COMMAND}"
             return
-    if not ca.fits(pair):
+    if not ca.is_key_pair(pair):
         yield f"{key} does not belong to {certificate}; {RENEW_COMMAND}"
         return
     wrong_time = list(_of_time(certificate, pair.certificate, RENEW_COMMAND, now))
     yield from wrong_time
     try:
-        due = ca.is_due(pair, names, own, now)
+        due = ca.renewal_reason(pair, names, own, now)
     except x509.ExtensionNotFound:
         due = "it is no server's"
     if due is not None and not wrong_time:

@@ -10,15 +10,15 @@ from datetime import datetime
 
 import msgspec
 
-from identity.control import Control, Refused
-from identity.policy import Kind, User, as_client, as_role, role_name
+from identity.dynsec import CommandRejected, DynsecClient
+from identity.policy import Kind, User, client_definition, role_definition, role_name
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
 from vitals.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class EnrolledUser:
     """Somebody whom the broker knows."""
 
     name: str
@@ -47,14 +47,20 @@ def check_users(users: Sequence[User]) -> None:
 
 
 def enroll(
-    gate: Control, users: Sequence[User], topics: Topics, *, by: str, now: datetime, rotate_password: bool = False
+    dynsec: DynsecClient,
+    users: Sequence[User],
+    topics: Topics,
+    *,
+    by: str,
+    now: datetime,
+    rotate_password: bool = False,
 ) -> None:
     """Let these users in. Raises PermanentError for a name that cannot be used or is taken.
 
     rotate_password   a user that exists already gets a new password and the current rights; it is disconnected
     """
     check_users(users)
-    known = {one.name: one for one in listed(gate)}
+    known = {one.name: one for one in list_users(dynsec)}
     for user in users:
         there = known.get(user.name)
         if there is not None and not (rotate_password and there.kind == user.kind):
@@ -64,50 +70,55 @@ def enroll(
             )
     for user in users:
         if user.name in known:
-            _forget(gate, user.name, user.kind)
-        gate.ask({"command": "createRole", **as_role(user, topics)}, {"command": "createClient", **as_client(user)})
+            _delete(dynsec, user.name, user.kind)
+        dynsec.execute(
+            {"command": "createRole", **role_definition(user, topics)},
+            {"command": "createClient", **client_definition(user)},
+        )
         action = "enrolled_again" if user.name in known else "enrolled"
-        gate.tell([_record(topics, action, Enrolled(user.name, user.kind, user.ward), by, now)])
+        dynsec.publish([_audit_message(topics, action, EnrolledUser(user.name, user.kind, user.ward), by, now)])
 
 
-def revoke(gate: Control, name: str, topics: Topics, *, by: str, now: datetime, kind: Kind | None = None) -> Enrolled:
+def revoke(
+    dynsec: DynsecClient, name: str, topics: Topics, *, by: str, now: datetime, kind: Kind | None = None
+) -> EnrolledUser:
     """Turn a user away: it is disconnected and cannot come back. Raises PermanentError where nobody of that kind has the name.
 
     A device is forgotten besides: what it retained at the broker goes, so that its alerts end with that reason.
     """
-    found = next((one for one in listed(gate) if one.name == name and kind in (None, one.kind)), None)
+    found = next((one for one in list_users(dynsec) if one.name == name and kind in (None, one.kind)), None)
     if found is None:
         raise PermanentError(f"nobody is enrolled as {name[:60]!r}; `list` shows who is")
     if found.kind in (Kind.SERVICE, Kind.ADMIN):
         raise PermanentError(f"{name!r} is a {found.kind} of this installation and is not revoked by name")
-    _forget(gate, name, Kind(found.kind))
-    told = [_record(topics, "revoked", found, by, now)]
+    _delete(dynsec, name, Kind(found.kind))
+    told = [_audit_message(topics, "revoked", found, by, now)]
     if found.kind == Kind.DEVICE and found.ward is not None:
         told += [(topics.status(found.ward, name), b"", True), (topics.limits(found.ward, name), b"", True)]
-    gate.tell(told)
+    dynsec.publish(told)
     return found
 
 
-def listed(gate: Control) -> list[Enrolled]:
+def list_users(dynsec: DynsecClient) -> list[EnrolledUser]:
     """Everybody whom the broker knows, by kind and name."""
-    (data,) = gate.ask({"command": "listClients", "verbose": True})
+    (data,) = dynsec.execute({"command": "listClients", "verbose": True})
     found = [
-        Enrolled(one["username"], one.get("textname", ""), one.get("textdescription") or None)
+        EnrolledUser(one["username"], one.get("textname", ""), one.get("textdescription") or None)
         for one in data.get("clients", [])
     ]
     return sorted(found, key=lambda one: (one.kind, one.name))
 
 
-def _forget(gate: Control, name: str, kind: Kind) -> None:
+def _delete(dynsec: DynsecClient, name: str, kind: Kind) -> None:
     # The client first: the plugin disconnects it, and without it the role gives nobody anything.
-    gate.ask({"command": "deleteClient", "username": name})
+    dynsec.execute({"command": "deleteClient", "username": name})
     try:
-        gate.ask({"command": "deleteRole", "rolename": role_name(User(name, kind))})
-    except Refused as refused:
+        dynsec.execute({"command": "deleteRole", "rolename": role_name(User(name, kind))})
+    except CommandRejected as refused:
         if "not found" not in str(refused):
             raise
 
 
-def _record(topics: Topics, action: str, who: Enrolled, by: str, now: datetime) -> tuple[str, bytes, bool]:
+def _audit_message(topics: Topics, action: str, who: EnrolledUser, by: str, now: datetime) -> tuple[str, bytes, bool]:
     told = {"time": now, "by": by, "action": action, "name": who.name, "kind": who.kind, "ward": who.ward}
     return topics.enrolment, msgspec.json.encode(told), False

@@ -16,8 +16,8 @@ from typing import Any
 from mqtt.endpoint import session_id
 from vitals.topics import Topics
 
-CONTROL = "$CONTROL/dynamic-security/v1"
-SESSIONS_AWAY = "$SYS/broker/clients/disconnected"
+DYNSEC_TOPIC = "$CONTROL/dynamic-security/v1"
+OFFLINE_SESSIONS_TOPIC = "$SYS/broker/clients/disconnected"
 """Where Mosquitto tells how many sessions it keeps for clients that are not connected."""
 ITERATIONS = (
     101  # of PBKDF2: our passwords are 192 random bits, which no repetition makes stronger; a login costs 0.1 ms
@@ -52,10 +52,10 @@ class User:
     kind: Kind
     ward: str | None = None
     password: str | None = None
-    does: str = ""
+    service: str = ""
 
 
-def rights(user: User, topics: Topics) -> list[tuple[str, str]]:
+def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
     """What a user may do, as (kind of access, topic or filter)."""
     name, root = user.name, topics.root
     match user.kind:
@@ -93,22 +93,22 @@ def rights(user: User, topics: Topics) -> list[tuple[str, str]]:
             ]
         case Kind.ADMIN:
             return [
-                (WRITE, f"{CONTROL}"),
-                (READ, f"{CONTROL}/response"),
-                (RECEIVE, f"{CONTROL}/response"),  # nothing below $CONTROL is allowed by default
+                (WRITE, f"{DYNSEC_TOPIC}"),
+                (READ, f"{DYNSEC_TOPIC}/response"),
+                (RECEIVE, f"{DYNSEC_TOPIC}/response"),  # nothing below $CONTROL is allowed by default
                 (WRITE, topics.enrolment),
                 # To make a device forgotten that is gone for good: its alerts end, its limits go.
                 (WRITE, f"{root}/status/+/+"),
                 (WRITE, topics.limits()),
             ]
         case Kind.SERVICE:
-            return _of_service(user, topics)
+            return _service_acls(user, topics)
 
 
-def _of_service(user: User, topics: Topics) -> list[tuple[str, str]]:
+def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
     root, own = topics.root, topics.service(user.name)
     presence = [(WRITE, own), (READ, own)]
-    match user.does:
+    match user.service:
         case "ingest":
             kept = ("vitals", "status", "alerts", "alert-commands", "limits", "audit")
             return [
@@ -136,15 +136,15 @@ def _of_service(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.limits()),
             ]
         case "health":
-            return [(WRITE, topics.health), (READ, topics.health), (READ, SESSIONS_AWAY)]
+            return [(WRITE, topics.health), (READ, topics.health), (READ, OFFLINE_SESSIONS_TOPIC)]
         case unknown:
             raise ValueError(f"no service does {unknown!r}")
 
 
-def as_role(user: User, topics: Topics) -> dict[str, Any]:
+def role_definition(user: User, topics: Topics) -> dict[str, Any]:
     """The user's own role, as the plugin has it."""
-    acls = [{"acltype": kind, "topic": topic, "priority": 0, "allow": True} for kind, topic in rights(user, topics)]
-    return {"rolename": role_name(user), "acls": acls}
+    allowed = [{"acltype": kind, "topic": topic, "priority": 0, "allow": True} for kind, topic in acls(user, topics)]
+    return {"rolename": role_name(user), "acls": allowed}
 
 
 def role_name(user: User) -> str:
@@ -152,7 +152,7 @@ def role_name(user: User) -> str:
     return f"{user.kind}:{user.name}"
 
 
-def as_client(user: User) -> dict[str, Any]:
+def client_definition(user: User) -> dict[str, Any]:
     """The user as a command to the plugin has it; the password is in clear there."""
     client: dict[str, Any] = {"username": user.name, "roles": [{"rolename": role_name(user)}]}
     client["textname"] = user.kind.value
@@ -165,7 +165,7 @@ def as_client(user: User) -> dict[str, Any]:
     return client
 
 
-def merged(known: Mapping[str, Any] | None, users: Iterable[User], topics: Topics) -> dict[str, Any]:
+def merge_users(known: Mapping[str, Any] | None, users: Iterable[User], topics: Topics) -> dict[str, Any]:
     """The plugin's file with these users in it, and whoever else was in it already (the enrolled ones).
 
     The rights of those given are as this version has them; a password that fits already keeps its salt, so that a file
@@ -175,10 +175,10 @@ def merged(known: Mapping[str, Any] | None, users: Iterable[User], topics: Topic
     clients = {client["username"]: client for client in known.get("clients", [])}
     roles = {role["rolename"]: role for role in known.get("roles", [])}
     for user in users:
-        wanted = as_client(user)
-        wanted |= _hashed(wanted.pop("password", None), clients.get(user.name, {}))
+        wanted = client_definition(user)
+        wanted |= _password_fields(wanted.pop("password", None), clients.get(user.name, {}))
         clients[user.name] = wanted
-        roles[role_name(user)] = as_role(user, topics)
+        roles[role_name(user)] = role_definition(user, topics)
     return {
         "defaultACLAccess": {
             "publishClientSend": False,
@@ -193,7 +193,7 @@ def merged(known: Mapping[str, Any] | None, users: Iterable[User], topics: Topic
     }
 
 
-def _hashed(password: str | None, before: Mapping[str, Any]) -> dict[str, Any]:
+def _password_fields(password: str | None, before: Mapping[str, Any]) -> dict[str, Any]:
     if password is None:
         return {}
     if {"password", "salt", "iterations"} <= before.keys():

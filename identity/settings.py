@@ -27,7 +27,7 @@ class IdentitySettings(BrokerSettings):
     )
 
     @property
-    def names(self) -> list[str]:
+    def broker_names(self) -> list[str]:
         """What the broker's certificate is for."""
         further = [name.strip() for name in self.broker_hostnames.split(",") if name.strip()]
         return list(dict.fromkeys([*LOCAL, socket.gethostname(), *further]))
@@ -42,7 +42,7 @@ class IdentitySettings(BrokerSettings):
             )
         return self.model_copy(update={"mqtt_url": self.admin_url, "mqtt_password": None, **NO_CERTIFICATE}).broker
 
-    def door(self, *, certificate: bool) -> tuple[str, int]:
+    def device_endpoint(self, *, certificate: bool) -> tuple[str, int]:
         """Host and port for a device, by what it shows there."""
         there = self.admin if self.devices_url is None else BrokerEndpoint.parse(self.devices_url)
         return there.host, self.mqtt_certificate_port if certificate else there.port

@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 
 from stack import control, report, shell
+from stack.binaries import STACK, find, set_up
 from stack.demo import demo as run_demo
-from stack.home import Home
 from stack.plan import DEVICES, PORT_BASE, Ports
-from stack.programs import STACK, find, set_up
+from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
 from vitals.errors import exit_on_error
 
@@ -61,7 +61,7 @@ def about(
     A broker, a database, ingest, the alert worker and simulated monitors, on 127.0.0.1 only. Everything lies in this
     checkout, below .stack; nothing is installed elsewhere.
     """
-    context.obj = Home.at(home)
+    context.obj = StackDir.at(home)
 
 
 @app.command()
@@ -85,17 +85,17 @@ def up(
 
     In the foreground Ctrl-C ends it all. What is stored stays for the next time; `down --wipe` deletes it.
     """
-    home: Home = context.obj
-    programs = find()
+    home: StackDir = context.obj
+    binaries = find()
     if detach:
         control.up_in_background(home, devices, port_base)
-        typer.echo(f"up; the ward in a browser: {Ports(port_base).page} ({shell.signs_in(home)})")
-        typer.echo(f"to look closer: {shell.closer()}")
+        typer.echo(f"up; the ward in a browser: {Ports(port_base).page} ({shell.sign_in_hint(home)})")
+        typer.echo(f"to look closer: {shell.eval_line()}")
         return
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    Supervisor(home, programs, Ports(port_base), devices, typer.echo).run(stop)
+    Supervisor(home, binaries, Ports(port_base), devices, typer.echo).run(stop)
 
 
 @app.command()
@@ -104,12 +104,12 @@ def status(context: typer.Context) -> None:
 
     Exit code 0 if all is up, 1 if not.
     """
-    home: Home = context.obj
+    home: StackDir = context.obj
     state = home.state()
     if state is None:
         typer.echo("down; `vitalflow dev up --detach` starts everything")
         raise typer.Exit(1)
-    used = report.uses(report.expected(state))
+    used = report.measure_usage(report.expected(state))
     Console(highlight=False).print(report.table(state, used))
     typer.echo(report.rows(home, state))
     if state.supervisor.name not in used:
@@ -121,7 +121,7 @@ def status(context: typer.Context) -> None:
 @app.command()
 def env(context: typer.Context) -> None:
     """Print where everything is, for: eval "$(vitalflow dev env)"."""
-    typer.echo(shell.exports(context.obj))
+    typer.echo(shell.export_lines(context.obj))
 
 
 @app.command()

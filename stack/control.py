@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from stack.home import Home
+from stack.binaries import CHECKOUT
+from stack.binaries import find as find_programs
 from stack.plan import NAMES
 from stack.processes import find, send
-from stack.programs import CHECKOUT
-from stack.programs import find as find_programs
-from stack.supervisor import Say, sweep
+from stack.stack_dir import StackDir
+from stack.supervisor import Emit, stop_orphans
 from vitals.errors import PermanentError, TransientError
 
 LOOK = 0.2  # seconds between two looks
@@ -21,7 +21,7 @@ UP_TIMEOUT = 180.0  # seconds; each process has 30, and a first start makes the 
 DOWN_TIMEOUT = 120.0  # seconds; each process has 20
 
 
-def up_in_background(home: Home, devices: int, port_base: int) -> None:
+def up_in_background(home: StackDir, devices: int, port_base: int) -> None:
     """Start a supervisor that outlives us and return once everything serves; raises PermanentError with its own words."""
     with home.lock():
         pass  # raises where one runs
@@ -49,7 +49,7 @@ def up_in_background(home: Home, devices: int, port_base: int) -> None:
     raise TransientError(f"the stack is not up after {UP_TIMEOUT:.0f} s; see `vitalflow dev logs supervisor`")
 
 
-def down(home: Home, wipe: bool, say: Say) -> None:
+def down(home: StackDir, wipe: bool, emit: Emit) -> None:
     """End the stack, or what is left of one; with `wipe` also delete its data."""
     state = home.state()
     ended = False
@@ -58,7 +58,7 @@ def down(home: Home, wipe: bool, say: Say) -> None:
         send(supervisor, signal.SIGTERM)
         deadline = time.monotonic() + DOWN_TIMEOUT
         # It gives up the lock a moment before its process is gone, and "stopped" means that nothing runs.
-        while home.locked() or find(state.supervisor) is not None:
+        while home.is_locked() or find(state.supervisor) is not None:
             if time.monotonic() > deadline:
                 raise TransientError(
                     f"the stack still runs after {DOWN_TIMEOUT:.0f} s; see `vitalflow dev logs supervisor`"
@@ -66,14 +66,14 @@ def down(home: Home, wipe: bool, say: Say) -> None:
             time.sleep(LOOK)
         ended = True
     with home.lock():
-        ended = sweep(home, say) or ended
-        say("stopped" if ended else "nothing was running")
+        ended = stop_orphans(home, emit) or ended
+        emit("stopped" if ended else "nothing was running")
         if wipe:
             home.wipe(find_programs())
-            say("deleted the stored readings and the passwords; the private Debian stays for the next start")
+            emit("deleted the stored readings and the passwords; the private Debian stays for the next start")
 
 
-def lines(home: Home, name: str, follow: bool) -> Iterator[str]:
+def lines(home: StackDir, name: str, follow: bool) -> Iterator[str]:
     """A log, and with `follow` what is still to come, until Ctrl-C."""
     log = home.log(name)
     if name not in NAMES:

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.live import Live
 
 from mqtt.settings import BrokerSettings
-from stack.home import Home
+from stack.binaries import set_up
 from stack.plan import Ports, addresses
-from stack.programs import set_up
 from stack.screen import Known, line, render
-from stack.shell import signs_in
+from stack.shell import sign_in_hint
+from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
 from stack.watch import Watch, rows_since
 
@@ -32,9 +32,9 @@ GRACE = 10.0  # seconds to wait for the database's last word
 class Events:
     """What the supervisor says: printed while it starts and stops, kept for the screen in between."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, emit: Callable[[str], None]) -> None:
         self.on_screen = False
-        self._say = say
+        self._emit = emit
         self._kept: deque[tuple[float, str]] = deque(maxlen=3)
 
     def __call__(self, sentence: str) -> None:
@@ -42,14 +42,14 @@ class Events:
         if self.on_screen:
             self._kept.append((time.monotonic(), sentence))
         else:
-            self._say(sentence)
+            self._emit(sentence)
 
     def recent(self) -> list[str]:
         """Those of the last seconds."""
         return [sentence for at, sentence in self._kept if time.monotonic() - at < EVENT_FOR]
 
 
-def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int:
+def demo(home: StackDir, devices: int, port_base: int, seconds: float | None) -> int:
     """Run it; returns the exit code: 0 after Ctrl-C or where rows flowed, 1 where none did.
 
     1. Set up what is missing, and start everything, telling each step.
@@ -60,7 +60,7 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
     console = Console(highlight=False)
     with home.lock():
         pass  # raises where one runs, before anything is installed
-    programs = set_up(console.print)
+    binaries = set_up(console.print)
     stop, interrupted = Event(), Event()
 
     def interrupt(*_: object) -> None:
@@ -71,7 +71,7 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
         signal.signal(number, interrupt)
     since = datetime.now(UTC)
     events = Events(console.print)
-    supervisor = Supervisor(home, programs, Ports(port_base), devices, events)
+    supervisor = Supervisor(home, binaries, Ports(port_base), devices, events)
     failures: list[BaseException] = []
 
     def supervise() -> None:
@@ -91,7 +91,7 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
         while not supervisor.up.wait(FRAME / 5) and not stop.is_set():
             pass
         if not stop.is_set():
-            told = f"the ward in a browser: {Ports(port_base).page} ({signs_in(home)}); Ctrl-C ends everything"
+            told = f"the ward in a browser: {Ports(port_base).page} ({sign_in_hint(home)}); Ctrl-C ends everything"
             console.print(told, soft_wrap=True)
             started = time.monotonic()
             reader, raised = _show(console, home, port_base, events, stop, seconds, since)
@@ -114,7 +114,7 @@ def demo(home: Home, devices: int, port_base: int, seconds: float | None) -> int
 
 def _show(
     console: Console,
-    home: Home,
+    home: StackDir,
     port_base: int,
     events: Events,
     stop: Event,
@@ -127,7 +127,7 @@ def _show(
     watch = Watch(BrokerSettings.read({**os.environ, **where}), where["VITALFLOW_READER_URL"], ports, since)
     watch.start()
     started = time.monotonic()
-    page = (ports.page, signs_in(home))
+    page = (ports.page, sign_in_hint(home))
 
     def over() -> bool:
         return stop.is_set() or (seconds is not None and time.monotonic() - started >= seconds)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from vitals.files import write_atomic
 
-Say = Callable[[str], None]
+Emit = Callable[[str], None]
 
 OWNER = "vitalflow"
 CA = "/etc/vitalflow/ca/ca.crt"  # in every container
@@ -50,7 +50,7 @@ VARIABLES = {
 }
 """What docker-compose.yml takes from .env: the name, its first value, and a line for whoever reads the file."""
 
-USERS = ("admin", "ingest", "alerts", "station", "operator", "health")  # of the broker: identity/furnishing.py
+USERS = ("admin", "ingest", "alerts", "station", "operator", "health")  # of the broker: identity/broker_bootstrap.py
 MADE = (
     *("owner_password", "ingest_password", "reader_password", "grafana_admin_password", "grafana_secret_key"),
     *(f"mqtt_{user}_password" for user in USERS),
@@ -77,14 +77,14 @@ NAMES = (*MADE, *urls({name: "" for name in MADE}))
 """Every secret, by the name of its file."""
 
 
-def make(folder: Path, say: Say) -> None:
+def make(folder: Path, emit: Emit) -> None:
     """Make what is missing in `folder`, and say what that was. What is there stays as it is.
 
     1. .env is written, or gets the variables that it does not have yet.
     2. The secrets that are missing or empty are drawn.
     3. The addresses that hold a password are written where they do not fit the passwords.
     """
-    chosen = _variables(folder / ".env", say)
+    chosen = _variables(folder / ".env", emit)
     place = folder / chosen["VITALFLOW_SECRETS"]
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     place.chmod(0o700)
@@ -96,10 +96,10 @@ def make(folder: Path, say: Say) -> None:
     for name in changed:
         _write(place / name, derived[name])
     wrote = ", ".join(drawn + changed)
-    say(f"wrote {wrote} in {place}" if wrote else f"kept the secrets in {place}")
+    emit(f"wrote {wrote} in {place}" if wrote else f"kept the secrets in {place}")
 
 
-def _variables(path: Path, say: Say) -> dict[str, str]:
+def _variables(path: Path, emit: Emit) -> dict[str, str]:
     """See to it that .env names every variable; what each stands at now."""
     text = path.read_text() if path.exists() else ""
     there = dict(re.findall(r"^(?:export )?(\w+)=(.*)$", text, re.MULTILINE))
@@ -114,9 +114,9 @@ def _variables(path: Path, say: Say) -> dict[str, str]:
             text += (f"# {comment}\n" if comment else "") + f"{name}={value}\n"
         new = not path.exists()
         _write(path, text, 0o600)
-        say(f"wrote {path}" if new else f"kept {path}, and added {', '.join(missing)}")
+        emit(f"wrote {path}" if new else f"kept {path}, and added {', '.join(missing)}")
     else:
-        say(f"kept {path}")
+        emit(f"kept {path}")
     return {name: value.strip().strip("'\"") for name, value in there.items()} | {
         name: VARIABLES[name][0] for name in missing
     }
@@ -133,11 +133,11 @@ def _write(path: Path, text: str, mode: int = 0o444) -> None:
 def main() -> None:
     """In the present folder."""
 
-    def say(line: str) -> None:
+    def emit(line: str) -> None:
         sys.stdout.write(f"env: {line}\n")
 
-    make(Path(), say)
-    say("start everything with: docker compose up --wait")
+    make(Path(), emit)
+    emit("start everything with: docker compose up --wait")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from identity.furnishing import PERSON
-from stack.home import Home, Secrets
-from stack.servers import OWNER, checked_against
+from identity.broker_bootstrap import OPERATOR
+from stack.servers import OWNER, tls_query
+from stack.stack_dir import Secrets, StackDir
 from vitals.settings import PREFIX
 
 # Below 32768, where Linux begins to give ports to outgoing connections, and away from what is well known.
@@ -71,11 +71,11 @@ def broker_url(ports: Ports, secrets: Secrets, user: str | None) -> str:
     return f"mqtts://{who}127.0.0.1:{ports.broker}"
 
 
-def addresses(ports: Ports, secrets: Secrets, home: Home) -> dict[str, str]:
+def addresses(ports: Ports, secrets: Secrets, home: StackDir) -> dict[str, str]:
     """The settings that say where everything is, by the names that every service reads."""
-    database = f"@127.0.0.1:{ports.database}/{OWNER}?{checked_against(home.identity / 'ca.crt')}"
+    database = f"@127.0.0.1:{ports.database}/{OWNER}?{tls_query(home.identity / 'ca.crt')}"
     return {
-        "VITALFLOW_MQTT_URL": broker_url(ports, secrets, PERSON),
+        "VITALFLOW_MQTT_URL": broker_url(ports, secrets, OPERATOR),
         "VITALFLOW_MQTT_CA": str(home.identity / "ca.crt"),
         "VITALFLOW_MQTT_CERTIFICATE_PORT": str(ports.certificates),
         "VITALFLOW_ADMIN_URL": broker_url(ports, secrets, "admin"),
@@ -88,7 +88,7 @@ def addresses(ports: Ports, secrets: Secrets, home: Home) -> dict[str, str]:
 
 
 def environment(
-    environ: Mapping[str, str], ports: Ports, secrets: Secrets, home: Home, service: "Planned"
+    environ: Mapping[str, str], ports: Ports, secrets: Secrets, home: StackDir, service: "ServiceSpec"
 ) -> dict[str, str]:
     """What a service is started with: the caller's own settings, and over them where this stack is.
 
@@ -109,7 +109,7 @@ def environment(
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class ServiceSpec:
     """One of our own processes.
 
     arguments    what follows `python -m`
@@ -123,7 +123,7 @@ class Planned:
     name: str
     arguments: tuple[str, ...]
     port: int | None = None
-    sign: str | None = None
+    ready_metric: str | None = None
     stores: bool = True
     user: str | None = None
     databases: tuple[str, ...] = ()
@@ -136,15 +136,17 @@ class Planned:
 
 DATABASES = ("VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL", "VITALFLOW_READER_URL")
 """The database as its owner, as ingest and as a reader."""
-MIGRATE = Planned("migrate", ("sql", "migrate"), databases=DATABASES)
+MIGRATE = ServiceSpec("migrate", ("sql", "migrate"), databases=DATABASES)
 
 
-def services(ports: Ports, devices: int) -> list[Planned]:
+def services(ports: Ports, devices: int) -> list[ServiceSpec]:
     """What runs beside broker and database, in the order of starting; stopped in the opposite order."""
     fleet = ("simulate", "--count", str(devices), "--interval", "1", "--ward", WARD, "--seed", "7")
     listed = [
-        Planned("alerts", ("alerts", "run"), ports.alerts, "vitalflow_alerts_mqtt_connections_total", False, "alerts"),
-        Planned(
+        ServiceSpec(
+            "alerts", ("alerts", "run"), ports.alerts, "vitalflow_alerts_mqtt_connections_total", False, "alerts"
+        ),
+        ServiceSpec(
             "ingest",
             ("ingest",),
             ports.ingest,
@@ -152,7 +154,7 @@ def services(ports: Ports, devices: int) -> list[Planned]:
             user="ingest",
             databases=("VITALFLOW_INGEST_URL",),
         ),
-        Planned(
+        ServiceSpec(
             "station",
             ("station",),
             ports.station,
@@ -161,7 +163,7 @@ def services(ports: Ports, devices: int) -> list[Planned]:
             "station",
             databases=("VITALFLOW_READER_URL",),
         ),
-        Planned("devices", ("devices", *fleet, "--scenario", "mixed")),
+        ServiceSpec("devices", ("devices", *fleet, "--scenario", "mixed")),
     ]
     return [service for service in listed if devices or service.name != "devices"]
 

@@ -9,7 +9,7 @@ import time
 
 import psutil
 
-from stack.home import Running
+from stack.stack_dir import Running
 
 CLOCK_SLACK = 1.0  # seconds; a birth is worked out from the boot time, which the kernel gives in whole seconds
 

@@ -8,9 +8,9 @@ import psutil
 import psycopg
 from rich.table import Table
 
-from stack.home import Home, Running, State
 from stack.plan import Ports, addresses
 from stack.processes import find
+from stack.stack_dir import Running, StackDir, State
 from vitals.alert_format import format_duration
 
 MEASURED = 0.5  # seconds over which the use of CPU is taken
@@ -18,7 +18,7 @@ PATIENCE = 3000  # milliseconds that counting the rows may take
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class ResourceUsage:
     """What a process and its children take."""
 
     cpu: float  # percent of one core
@@ -30,13 +30,13 @@ def expected(state: State) -> list[Running]:
     return [state.supervisor, *state.processes]
 
 
-def uses(processes: list[Running]) -> dict[str, Use]:
+def measure_usage(processes: list[Running]) -> dict[str, ResourceUsage]:
     """The use of each process that is alive; takes MEASURED seconds."""
     families = {running.name: _family(process) for running in processes if (process := find(running))}
     before = {name: sum(map(_seconds, family)) for name, family in families.items()}
     time.sleep(MEASURED)
     return {
-        name: Use((sum(map(_seconds, family)) - before[name]) / MEASURED * 100, sum(map(_memory, family)))
+        name: ResourceUsage((sum(map(_seconds, family)) - before[name]) / MEASURED * 100, sum(map(_memory, family)))
         for name, family in families.items()
     }
 
@@ -67,7 +67,7 @@ def _memory(process: psutil.Process) -> int:
         return 0
 
 
-def table(state: State, used: dict[str, Use]) -> Table:
+def table(state: State, used: dict[str, ResourceUsage]) -> Table:
     """One line a process."""
     lines = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("process", "state"):
@@ -90,7 +90,7 @@ def table(state: State, used: dict[str, Use]) -> Table:
     return lines
 
 
-def rows(home: Home, state: State) -> str:
+def rows(home: StackDir, state: State) -> str:
     """How many readings are stored, and how old the newest is."""
     secrets = home.secrets()
     if secrets is None:

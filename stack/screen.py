@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stack.shell import acknowledges, closer, looks, short_looks
+from stack.shell import ack_command, eval_line, hint_commands, short_hint_commands
 from stack.watch import Figures
 from vitals import alert_format
 from vitals.alert import Alert, State
@@ -59,7 +59,13 @@ def render(known: Known, width: int, height: int) -> RenderableType:
     below: list[RenderableType] = [flow(known.figures, known.elapsed)]
     below += [Text(f"  {event}", "yellow", no_wrap=True, overflow="ellipsis") for event in known.events]
     to_do = next((alert for alert in known.alerts if alert.state is not State.ACKNOWLEDGED), None)
-    hints = [closer(), *looks(), *acknowledges(to_do)] if roomy else short_looks() if height >= TINY else []
+    hints = (
+        [eval_line(), *hint_commands(), *ack_command(to_do)]
+        if roomy
+        else short_hint_commands()
+        if height >= TINY
+        else []
+    )
     gap: list[RenderableType] = [Text()] if roomy else []
     if known.page:
         address, how = known.page

@@ -17,16 +17,16 @@ from urllib.parse import urlencode
 import psutil
 import psycopg
 
-from identity.authority import Authority
-from identity.ca import Pair
-from stack.doors import MOSQUITTO, Doors, Ways, configuration
+from identity.authority import CertificateAuthority
+from identity.ca import KeyPair
+from stack.binaries import CHECKOUT, ServerBinaries
+from stack.broker_access import MOSQUITTO, BrokerAccess, Listeners, configuration
 from stack.metrics import counters
-from stack.programs import CHECKOUT, Programs
 from vitals.errors import PermanentError, TransientError
 
 START_TIMEOUT = 30.0  # seconds; crash recovery of a busy database takes a few
 STOP_TIMEOUT = 20.0  # seconds; Mosquitto writes its whole store, PostgreSQL a checkpoint
-FRESHEN_EVERY = 300.0  # seconds between two looks at whether a certificate is due
+RENEWAL_CHECK_S = 300.0  # seconds between two looks at whether a certificate is due
 SETTLED = 1.0  # seconds; a program that finds its settings wrong has ended by then
 POSTGRES = "postgres"  # the system user
 OWNER = "vitalflow"  # the database's owner, and its name
@@ -56,7 +56,7 @@ def free_port() -> int:
     raise TransientError("no free port between 10000 and 32000")
 
 
-def taken(port: int) -> bool:
+def port_in_use(port: int) -> bool:
     """Whether a server could not have the port: somebody listens there, or an outgoing connection got it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port just left is free
@@ -99,19 +99,19 @@ class Server:
                 start_new_session=True,
             )
 
-    def serves(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether it serves by now; raises PermanentError with the end of its log if it ended instead."""
         if self.process is None:
             raise PermanentError(f"{self.name} is not running")
         if self.process.poll() is not None:
-            raise PermanentError(f"{self.name} ended with {told(self.process.returncode)}:\n{self.tail()}")
+            raise PermanentError(f"{self.name} ended with {describe_exit(self.process.returncode)}:\n{self.tail()}")
         return self.ready()
 
     def start(self) -> None:
         """Start it and return once it serves; raises PermanentError with the end of its log if it ends instead."""
         self.launch()
         deadline = time.monotonic() + START_TIMEOUT
-        while not self.serves():
+        while not self.is_ready():
             if time.monotonic() > deadline:
                 raise TransientError(f"{self.name} does not serve after {START_TIMEOUT:.0f} s:\n{self.tail()}")
             time.sleep(0.05)
@@ -175,11 +175,11 @@ class Service(Server):
         log: Path,
         environ: Mapping[str, str],
         port: int | None = None,
-        sign: str | None = None,
+        ready_metric: str | None = None,
     ) -> None:
         super().__init__(name, line, log, self._serves, environ)
         self.port = port
-        self.sign = sign
+        self.ready_metric = ready_metric
         self.launched = 0.0  # monotonic
 
     def launch(self) -> None:
@@ -190,77 +190,83 @@ class Service(Server):
     def _serves(self) -> bool:
         if self.port is None:
             return time.monotonic() - self.launched >= SETTLED
-        if self.sign is None:
+        if self.ready_metric is None:
             return listens(self.port)
         try:
-            return counters(self.port).get(self.sign, 0.0) > 0
+            return counters(self.port).get(self.ready_metric, 0.0) > 0
         except OSError:
             return False
 
 
-def told(exit_code: int) -> str:
+def describe_exit(exit_code: int) -> str:
     """An exit code in words."""
     return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
 
 
-STORE = "mosquitto.db"
+STORE_FILE = "mosquitto.db"
 """What a broker keeps of sessions and queues, in its folder."""
 
 
 class BrokerServer(Server):
     """A Mosquitto with the project's own configuration, on 127.0.0.1.
 
-    With `doors` as in production: encrypted, nobody without a name. Without them open to all, for tests and
+    With `access` as in production: encrypted, nobody without a name. Without them open to all, for tests and
     measurements of what has nothing to do with them.
     """
 
     def __init__(
-        self, programs: Programs, name: str, port: int, log: Path, doors: Doors | None = None, **other: str
+        self,
+        binaries: ServerBinaries,
+        name: str,
+        port: int,
+        log: Path,
+        access: BrokerAccess | None = None,
+        **other: str,
     ) -> None:
         """`other`: settings of mosquitto.conf that a test wants different."""
-        folder = programs.new_folder(f"{name}/broker", MOSQUITTO)
+        folder = binaries.new_folder(f"{name}/broker", MOSQUITTO)
         conf = folder / "mosquitto.conf"
-        inside = programs.seen_from_inside(folder)
-        ways = Ways.open_to_all(port) if doors is None else doors.ways
-        programs.write(conf, configuration(ways, inside, programs.dynamic_security, **other), MOSQUITTO)
-        line = programs.command(MOSQUITTO, programs.mosquitto, "-c", programs.seen_from_inside(conf))
+        inside = binaries.path_inside(folder)
+        listeners = Listeners.open_to_all(port) if access is None else access.listeners
+        binaries.write(conf, configuration(listeners, inside, binaries.dynamic_security, **other), MOSQUITTO)
+        line = binaries.command(MOSQUITTO, binaries.mosquitto, "-c", binaries.path_inside(conf))
         super().__init__("Mosquitto", line, log, lambda: listens(port))
         self.port = port
-        self.url = f"{'mqtt' if doors is None else 'mqtts'}://127.0.0.1:{port}"
+        self.url = f"{'mqtt' if access is None else 'mqtts'}://127.0.0.1:{port}"
         self.folder = folder
-        self.doors = doors
-        self._programs = programs
+        self.access = access
+        self._binaries = binaries
         self._began_with_a_store = False
         self._revoked_at = 0.0
         self._freshen_at = 0.0  # monotonic
 
     def launch(self) -> None:
         """Start it and do not wait; first put certificates and users in their place."""
-        if self.doors is not None:
-            self.doors.furnish(self._programs, self.folder, datetime.now(UTC))
+        if self.access is not None:
+            self.access.install(self._binaries, self.folder, datetime.now(UTC))
             self._began_with_a_store = self._has_a_store()
         super().launch()
 
-    def is_stale(self, now: float) -> bool:
+    def renewal_check_due(self, now: float) -> bool:
         """Whether it is time for `freshen`: at every change of the list of the revoked, else every few minutes."""
-        if self.doors is None:
+        if self.access is None:
             return False
-        revoked = self.doors.authority.revoked
+        revoked = self.access.authority.revocation_list_path
         changed = revoked.stat().st_mtime if revoked.exists() else 0.0
         if changed == self._revoked_at and now < self._freshen_at:
             return False
-        self._revoked_at, self._freshen_at = changed, now + FRESHEN_EVERY
+        self._revoked_at, self._freshen_at = changed, now + RENEWAL_CHECK_S
         return True
 
-    def freshen(self) -> bool:
+    def rotate_certificates(self) -> bool:
         """Renew what is due and tell the broker, which loses no connection by it; whether there was something.
 
         But where a session came from the store and is not back, Mosquitto 2.0 disconnects somebody else every second
         after a SIGHUP (docs/identity.md). Then it ends in order instead and starts again, which loses no session.
         """
-        if self.doors is None or not self.doors.renew(self._programs, self.folder, datetime.now(UTC)):
+        if self.access is None or not self.access.install_certificates(self._binaries, self.folder, datetime.now(UTC)):
             return False
-        if self._began_with_a_store and self.doors.somebody_is_away():
+        if self._began_with_a_store and self.access.has_offline_sessions():
             self.stop()
             self.start()
         else:
@@ -268,13 +274,13 @@ class BrokerServer(Server):
         return True
 
     def _has_a_store(self) -> bool:
-        store = self._programs.seen_from_inside(self.folder / STORE)
-        return subprocess.run(self._programs.command(MOSQUITTO, "test", "-s", store), check=False).returncode == 0
+        store = self._binaries.path_inside(self.folder / STORE_FILE)
+        return subprocess.run(self._binaries.command(MOSQUITTO, "test", "-s", store), check=False).returncode == 0
 
-    def forget(self) -> None:
+    def delete_store(self) -> None:
         """Delete the store of a broker that is stopped: it starts as if it had never known anybody."""
-        store = self._programs.seen_from_inside(self.folder / STORE)
-        subprocess.run(self._programs.command(MOSQUITTO, "rm", "-f", store), check=True)
+        store = self._binaries.path_inside(self.folder / STORE_FILE)
+        subprocess.run(self._binaries.command(MOSQUITTO, "rm", "-f", store), check=True)
 
 
 def listens(port: int) -> bool:
@@ -293,24 +299,24 @@ class DatabaseServer(Server):
 
     def __init__(
         self,
-        programs: Programs,
+        binaries: ServerBinaries,
         name: str,
         port: int,
         log: Path,
         password: str | None = None,
-        authority: Authority | None = None,
+        authority: CertificateAuthority | None = None,
     ) -> None:
         self.password = password or secrets.token_urlsafe(24)
         self.port = port
         self.authority = authority
-        folder = programs.new_folder(f"{name}/database", POSTGRES)
+        folder = binaries.new_folder(f"{name}/database", POSTGRES)
         self.folder = folder
-        self._programs = programs
-        self._shown: Pair | None = None
+        self._binaries = binaries
+        self._shown: KeyPair | None = None
         self._freshen_at = 0.0  # monotonic
-        inside = programs.seen_from_inside(folder / "cluster")
-        if not _exists(programs, inside):
-            self._create(programs, folder, inside)
+        inside = binaries.path_inside(folder / "cluster")
+        if not _exists(binaries, inside):
+            self._create(binaries, folder, inside)
         settings = {
             "port": str(port),
             "listen_addresses": "127.0.0.1",
@@ -324,48 +330,48 @@ class DatabaseServer(Server):
         if authority is not None:
             settings |= {
                 "ssl": "on",
-                "ssl_cert_file": programs.seen_from_inside(folder / "server.crt"),
-                "ssl_key_file": programs.seen_from_inside(folder / "server.key"),
-                "hba_file": programs.seen_from_inside(folder / "pg_hba.conf"),
+                "ssl_cert_file": binaries.path_inside(folder / "server.crt"),
+                "ssl_key_file": binaries.path_inside(folder / "server.key"),
+                "hba_file": binaries.path_inside(folder / "pg_hba.conf"),
             }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        line = programs.command(POSTGRES, f"{programs.postgresql}/postgres", "-D", inside, *options)
+        line = binaries.command(POSTGRES, f"{binaries.postgresql}/postgres", "-D", inside, *options)
         super().__init__("PostgreSQL", line, log, self._serves)
 
     def url(self, database: str = OWNER, user: str = OWNER, password: str | None = None) -> str:
         """The address of a database for a user; by default as the owner."""
         url = f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
-        return url if self.authority is None else f"{url}?{checked_against(self.authority.certificate)}"
+        return url if self.authority is None else f"{url}?{tls_query(self.authority.ca_certificate)}"
 
     def launch(self) -> None:
         """Start it and do not wait; first put its certificate in its place."""
-        self._furnish()
+        self._install_certificate()
         super().launch()
 
-    def is_stale(self, now: float) -> bool:
+    def renewal_check_due(self, now: float) -> bool:
         """Whether it is time for `freshen`; `now` is monotonic."""
         if now < self._freshen_at:
             return False
-        self._freshen_at = now + FRESHEN_EVERY
+        self._freshen_at = now + RENEWAL_CHECK_S
         return True
 
-    def freshen(self) -> bool:
+    def rotate_certificates(self) -> bool:
         """Renew its certificate where that is due and tell it, which ends no connection; whether that was so."""
-        if not self._furnish():
+        if not self._install_certificate():
             return False
         self.signal(signal.SIGHUP)
         return True
 
-    def _furnish(self) -> bool:
+    def _install_certificate(self) -> bool:
         if self.authority is None:
             return False
-        pair = self.authority.server("database", DATABASE_NAMES, datetime.now(UTC))
+        pair = self.authority.server_pair("database", DATABASE_NAMES, datetime.now(UTC))
         if pair == self._shown:
             return False
         # The key first: a server that reads in between has two that do not fit, says so, and keeps what it had.
-        self._programs.write(self.folder / "server.key", pair.key.decode(), POSTGRES)
-        self._programs.write(self.folder / "server.crt", pair.certificate.decode(), POSTGRES)
-        self._programs.write(self.folder / "pg_hba.conf", ENCRYPTED_ONLY, POSTGRES)
+        self._binaries.write(self.folder / "server.key", pair.key.decode(), POSTGRES)
+        self._binaries.write(self.folder / "server.crt", pair.certificate.decode(), POSTGRES)
+        self._binaries.write(self.folder / "pg_hba.conf", ENCRYPTED_ONLY, POSTGRES)
         self._shown = pair
         return True
 
@@ -377,14 +383,14 @@ class DatabaseServer(Server):
         """Immediate shutdown, as after a crash: the next start recovers from the log."""
         self.end(signal.SIGQUIT)
 
-    def _create(self, programs: Programs, folder: Path, inside: str) -> None:
+    def _create(self, binaries: ServerBinaries, folder: Path, inside: str) -> None:
         secret = folder / "owner-password"
-        programs.write(secret, self.password + "\n", POSTGRES)
+        binaries.write(secret, self.password + "\n", POSTGRES)
         arguments = ["-D", inside, "-U", OWNER, "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"]
-        arguments += ["--pwfile", programs.seen_from_inside(secret)]
-        line = programs.command(POSTGRES, f"{programs.postgresql}/initdb", *arguments)
+        arguments += ["--pwfile", binaries.path_inside(secret)]
+        line = binaries.command(POSTGRES, f"{binaries.postgresql}/initdb", *arguments)
         made = subprocess.run(line, capture_output=True, text=True, check=False)
-        programs.remove(secret)
+        binaries.remove(secret)
         if made.returncode != 0:
             raise PermanentError(f"initdb ended with exit code {made.returncode}: {made.stderr.strip()}")
 
@@ -398,14 +404,14 @@ class DatabaseServer(Server):
             return False
 
 
-def checked_against(certificate: Path) -> str:
+def tls_query(certificate: Path) -> str:
     """What follows the `?` of a database's address, so that only a server of this CA gets a password from us."""
     return urlencode({"sslmode": "verify-full", "sslrootcert": certificate}, safe="/")
 
 
-def _exists(programs: Programs, inside: str) -> bool:
+def _exists(binaries: ServerBinaries, inside: str) -> bool:
     # Through the programs' own eyes: an ordinary user may not look into the database's folder.
-    return subprocess.run(programs.command(POSTGRES, "test", "-s", f"{inside}/PG_VERSION"), check=False).returncode == 0
+    return subprocess.run(binaries.command(POSTGRES, "test", "-s", f"{inside}/PG_VERSION"), check=False).returncode == 0
 
 
 def ensure_database(url: str, database: str) -> None:

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from mqtt.endpoint import configure_client
 from mqtt.settings import BrokerSettings
-from stack.metrics import PATIENCE, counters
+from stack.metrics import TIMEOUT_S, counters
 from stack.plan import Ports
 from vitals.alert import Alert
 from vitals.alert_format import sort_alerts
@@ -99,7 +99,7 @@ class Watch:
         self._ended.set()
         self._client.disconnect()
         self._client.loop_stop()
-        self._asking.join(PATIENCE * 3)
+        self._asking.join(TIMEOUT_S * 3)
 
     def beds(self) -> list[BedSnapshot]:
         """Every bed heard of so far.
@@ -183,7 +183,7 @@ class Watch:
                 deaf = True
             try:
                 if reader is None or reader.closed:
-                    reader = psycopg.connect(self._reader_url, autocommit=True, connect_timeout=PATIENCE)
+                    reader = psycopg.connect(self._reader_url, autocommit=True, connect_timeout=TIMEOUT_S)
                 row = reader.execute(LAG, [SPAN]).fetchone()
                 lag = row[0] if row else None
             except psycopg.Error:
@@ -198,7 +198,7 @@ class Watch:
 def rows_since(reader_url: str, began: datetime) -> int | None:
     """How many rows were received since then; None where the database does not answer."""
     try:
-        with psycopg.connect(reader_url, connect_timeout=PATIENCE) as reader:
+        with psycopg.connect(reader_url, connect_timeout=TIMEOUT_S) as reader:
             row = reader.execute(ROWS, [began, began]).fetchone()
             return int(row[0]) if row else 0
     except psycopg.Error:

@@ -38,7 +38,7 @@ def test_kills_of_the_broker_lose_nothing_because_devices_wait_for_receipts(
                 time.sleep(1.5)
             own_broker.kill()
             if number == KILLS - 1:
-                own_broker.forget()  # its disk is gone as well
+                own_broker.delete_store()  # its disk is gone as well
             own_broker.start()
             if number % 2:
                 ingest.start()

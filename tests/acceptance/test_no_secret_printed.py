@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from identity.authority import Authority
+from identity.authority import CertificateAuthority
 from sql.migrate import INGEST_ROLE, READER_ROLE
-from stack.programs import CHECKOUT, Programs
+from stack.binaries import CHECKOUT, ServerBinaries
 from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
 from tests.integration.test_bad_input import publish
 from tests.support.process import ServiceProcess
@@ -60,10 +60,10 @@ def command_lines() -> str:
 
 @pytest.fixture(scope="module")
 def ground(
-    programs: Programs, run_name: str, logs: Path, authority: Authority, shared_broker: BrokerServer
+    binaries: ServerBinaries, run_name: str, logs: Path, authority: CertificateAuthority, shared_broker: BrokerServer
 ) -> Iterator[Ground]:
     log = logs / "hushed.log"
-    server = DatabaseServer(programs, f"{run_name}-hushed", free_port(), log, AT_DATABASE, authority)
+    server = DatabaseServer(binaries, f"{run_name}-hushed", free_port(), log, AT_DATABASE, authority)
     server.line += ["-c", "log_statement=all", "-c", "log_connections=on", "-c", "log_parameter_max_length=-1"]
     server.start()
     ensure_database(server.url("postgres"), OWNER)
@@ -77,7 +77,7 @@ def ground(
     }
     yield Ground(shared_broker, server, settings)
     server.stop()
-    programs.remove(server.folder.parent)
+    binaries.remove(server.folder.parent)
 
 
 def run(ground: Ground, *line: str, **other: str | None) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from tests.fixtures.alerts import AlertClient, AlertsProcess, MakeAlerts
 from tests.fixtures.secured import Secured
 from tests.support.servers import eventually

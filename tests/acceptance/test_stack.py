@@ -15,12 +15,12 @@ from random import randrange
 import psutil
 import pytest
 
-from stack.home import Home, Running, State
+from stack.binaries import CHECKOUT
+from stack.binaries import find as find_programs
 from stack.plan import Ports, services
 from stack.processes import find
-from stack.programs import CHECKOUT
-from stack.programs import find as find_programs
-from stack.servers import taken
+from stack.servers import port_in_use
+from stack.stack_dir import Running, StackDir, State
 
 PASTED = """
 eval "$("$PYTHON" -m stack --home "$STACK" env)"
@@ -34,7 +34,7 @@ PATIENCE = 60.0  # seconds for anything to become true
 class Stack:
     """The command line, always with the same folder and ports."""
 
-    home: Home
+    home: StackDir
     port_base: int
 
     def run(self, verb: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -86,13 +86,13 @@ def until(true: Callable[[], bool], what: str) -> None:
 def free_ports() -> int:
     # Not from the system's own choice: that range is for outgoing connections, and our clients make many.
     return next(
-        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(taken, range(base, base + 9)))
+        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(port_in_use, range(base, base + 9)))
     )
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(Home.at(tmp_path / "stack"), free_ports())
+    stack = Stack(StackDir.at(tmp_path / "stack"), free_ports())
     yield stack
     ended = stack.run("down", "--wipe")
     assert ended.returncode == 0, ended.stderr
@@ -172,7 +172,7 @@ def test_what_a_killed_supervisor_left_is_found_and_ended(stack: Stack) -> None:
     assert stack.up("--detach").returncode == 0
     orphan = stack.running("ingest")
     stack.kill("supervisor")
-    until(lambda: not stack.home.locked(), "the lock free")
+    until(lambda: not stack.home.is_locked(), "the lock free")
     assert find(orphan) is not None
     assert stack.run("status").returncode == 1
 
@@ -182,7 +182,7 @@ def test_what_a_killed_supervisor_left_is_found_and_ended(stack: Stack) -> None:
     assert "left running" in stack.run("logs", "supervisor").stdout
 
     stack.kill("supervisor")
-    until(lambda: not stack.home.locked(), "the lock free")
+    until(lambda: not stack.home.is_locked(), "the lock free")
     assert stack.run("down").returncode == 0
     assert stack.left_over() == []
 
@@ -202,9 +202,9 @@ def test_ctrl_c_ends_everything_that_runs_in_the_foreground(stack: Stack) -> Non
 
 
 def test_a_port_that_is_taken_is_one_sentence_and_leaves_nothing(stack: Stack) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", stack.port_base + 1))
-        taken.listen()
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", stack.port_base + 1))
+        holder.listen()
         refused = stack.up("--detach")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1

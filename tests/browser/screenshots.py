@@ -20,7 +20,7 @@ from bench.ground import PASSWORD, Ground, ground
 from bench.services import running, service
 from bench.station import monitors, sign_in
 from sql.migrate import READER_ROLE
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from stack.servers import OWNER
 from tests.support.chromium import find
 from vitals.errors import exit_on_error

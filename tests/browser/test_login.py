@@ -1,4 +1,4 @@
-"""Signing in, in a real browser, at a real broker with doors: who comes in, what each sees and may do, and the way out.
+"""Signing in, in a real browser, at a real broker with access: who comes in, what each sees and may do, and the way out.
 
 ada is of icu-1, grace and the operator of all wards, eve may only look at icu-1.
 """
@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from identity.authority import write_public, write_secret
 from identity.ca import new_ca, sign_server
-from identity.control import control
+from identity.dynsec import connect_dynsec
 from identity.enrolment import revoke
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.browser import MakeScreen
@@ -140,8 +140,8 @@ def test_whoever_is_revoked_loses_every_page_at_once(
     for screen in (*screens, stays):
         screen.open(station.url)
         expect(screen.tile("bed-1")).to_be_visible()
-    with control(own_secured.broker("admin")) as gate:
-        revoke(gate, "ada", own_secured.doors.topics, by="a test", now=datetime.now(UTC))
+    with connect_dynsec(own_secured.broker("admin")) as dynsec:
+        revoke(dynsec, "ada", own_secured.access.topics, by="a test", now=datetime.now(UTC))
     for screen in screens:
         expect(screen.page.locator("#reason")).to_contain_text("your access was revoked", timeout=3000)
         expect(screen.page.locator(".tile")).to_have_count(0)

@@ -14,7 +14,7 @@ from grafana.files import read_dashboards
 from grafana.macros import Asked
 from grafana.provisioning import read_provisioning, rule_questions
 from grafana.questions import Question, questions
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from tests.fixtures.week import WEEK, as_reader, filled_to
 from tests.support.servers import Db
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import paho.mqtt.publish as publish
 import pytest
 
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from stack.servers import BrokerServer
 from tests.fixtures.ingest import MakeIngest
 from tests.support.migrate import copy_packages, migrate

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.filler import fill
 from mqtt.endpoint import BrokerEndpoint
-from stack.programs import Programs
+from stack.binaries import ServerBinaries
 from stack.servers import BrokerServer, free_port
 from tests.fixtures.alerts import AlertClient, AlertsProcess, MakeAlerts
 from tests.fixtures.ingest import MakeIngest
@@ -223,7 +223,7 @@ def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
     person.sees(f"{BED}/heart-rate-high", state="acknowledged")
     known = {place: alert.alert_id for place, alert in person.now.items()}
     own_broker.kill()
-    own_broker.forget()
+    own_broker.delete_store()
     own_broker.start()
     started = time.monotonic()
     late = make_alert_client(own_broker.port)
@@ -258,9 +258,9 @@ def test_alerts_come_while_the_database_is_stopped_and_the_history_is_complete_a
 
 
 def test_a_broker_that_drops_messages_is_an_alarm(
-    programs: Programs, run_name: str, tmp_path: Path, make_alerts: MakeAlerts, make_alert_client: MakePerson
+    binaries: ServerBinaries, run_name: str, tmp_path: Path, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
-    small = BrokerServer(programs, f"{run_name}-small", free_port(), tmp_path / "small.log", max_queued_messages="10")
+    small = BrokerServer(binaries, f"{run_name}-small", free_port(), tmp_path / "small.log", max_queued_messages="10")
     small.start()
     try:
         alerts = make_alerts(small.url)
@@ -283,7 +283,7 @@ def test_a_broker_that_drops_messages_is_an_alarm(
         assert seen.alert_id == alert.alert_id
     finally:
         small.stop()
-        programs.remove(small.folder.parent)
+        binaries.remove(small.folder.parent)
 
 
 def metrics_of(alerts: AlertsProcess) -> str:

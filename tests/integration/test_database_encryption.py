@@ -9,27 +9,29 @@ import psycopg
 import pytest
 
 from identity import ca
-from identity.authority import Authority
-from identity.ca import Pair
+from identity.authority import CertificateAuthority
+from identity.ca import KeyPair
 from sql.migrate import connect, migrate
-from stack.programs import Programs
-from stack.servers import DATABASE_NAMES, OWNER, POSTGRES, DatabaseServer, checked_against, ensure_database, free_port
+from stack.binaries import ServerBinaries
+from stack.servers import DATABASE_NAMES, OWNER, POSTGRES, DatabaseServer, ensure_database, free_port, tls_query
 from tests.support.migrate import start_migrate, wait_for_end
 from tests.support.servers import db_of, eventually, logins
 from vitals.errors import TransientError
 
 
 @pytest.fixture(scope="module")
-def guarded(programs: Programs, run_name: str, logs: Path, authority: Authority) -> Iterator[DatabaseServer]:
+def guarded(
+    binaries: ServerBinaries, run_name: str, logs: Path, authority: CertificateAuthority
+) -> Iterator[DatabaseServer]:
     """A PostgreSQL as in production, with a certificate of the project's own CA."""
-    server = DatabaseServer(programs, f"{run_name}-guarded", free_port(), logs / "guarded.log", authority=authority)
+    server = DatabaseServer(binaries, f"{run_name}-guarded", free_port(), logs / "guarded.log", authority=authority)
     server.start()
     ensure_database(server.url("postgres"), OWNER)
     with connect(server.url()) as connection:
         migrate(connection, logins(server, OWNER), lambda _: None)
     yield server
     server.stop()
-    programs.remove(server.folder.parent)
+    binaries.remove(server.folder.parent)
 
 
 def said(url: str) -> str:
@@ -39,10 +41,10 @@ def said(url: str) -> str:
     return str(told.value)
 
 
-def show(server: DatabaseServer, programs: Programs, pair: Pair) -> None:
+def show(server: DatabaseServer, binaries: ServerBinaries, pair: KeyPair) -> None:
     """Let the server show another certificate; it reads it at its next hang-up."""
-    programs.write(server.folder / "server.key", pair.key.decode(), POSTGRES)
-    programs.write(server.folder / "server.crt", pair.certificate.decode(), POSTGRES)
+    binaries.write(server.folder / "server.key", pair.key.decode(), POSTGRES)
+    binaries.write(server.folder / "server.crt", pair.certificate.decode(), POSTGRES)
     before = server.log.read_text().count("reloading configuration files")
     server.signal(signal.SIGHUP)
     eventually(lambda: server.log.read_text().count("reloading configuration files") > before, 10, "it reads it again")
@@ -74,10 +76,10 @@ def test_nobody_gets_as_far_as_a_password_without_encryption(guarded: DatabaseSe
 
 
 def test_a_stranger_who_answers_in_its_place_gets_no_password(guarded: DatabaseServer, tmp_path: Path) -> None:
-    other = Authority(tmp_path / "other")
-    other.open(datetime.now(UTC))
-    told = said(f"{guarded.url().partition('?')[0]}?{checked_against(other.certificate)}")
-    assert f"its certificate is not signed by the authority in {other.certificate}" in told
+    other = CertificateAuthority(tmp_path / "other")
+    other.load_or_create(datetime.now(UTC))
+    told = said(f"{guarded.url().partition('?')[0]}?{tls_query(other.ca_certificate)}")
+    assert f"its certificate is not signed by the authority in {other.ca_certificate}" in told
     assert "sslrootcert must name the certificate of the authority that signed the server's" in told
 
 
@@ -89,7 +91,7 @@ def test_a_name_that_is_not_in_the_certificate(guarded: DatabaseServer) -> None:
 
 
 def test_an_authority_that_is_not_there(guarded: DatabaseServer) -> None:
-    told = said(f"{guarded.url().partition('?')[0]}?{checked_against(Path('/nowhere/ca.crt'))}")
+    told = said(f"{guarded.url().partition('?')[0]}?{tls_query(Path('/nowhere/ca.crt'))}")
     assert told.endswith(
         "sslrootcert is /nowhere/ca.crt, which does not exist: it must be the certificate of the authority that signed "
         "the database's"
@@ -97,39 +99,41 @@ def test_an_authority_that_is_not_there(guarded: DatabaseServer) -> None:
 
 
 def test_a_certificate_out_of_its_time_and_back(
-    guarded: DatabaseServer, programs: Programs, authority: Authority
+    guarded: DatabaseServer, binaries: ServerBinaries, authority: CertificateAuthority
 ) -> None:
     now = datetime.now(UTC)
-    good = authority.server("database", DATABASE_NAMES, now)
+    good = authority.server_pair("database", DATABASE_NAMES, now)
     with psycopg.connect(guarded.url(), autocommit=True) as open_before:
-        show(guarded, programs, ca.sign_server(authority.open(now), DATABASE_NAMES, now - timedelta(days=200)))
+        show(
+            guarded, binaries, ca.sign_server(authority.load_or_create(now), DATABASE_NAMES, now - timedelta(days=200))
+        )
         assert "its certificate has expired: give the server a new one" in said(guarded.url())
-        show(guarded, programs, ca.sign_server(authority.open(now), DATABASE_NAMES, now + timedelta(days=2)))
+        show(guarded, binaries, ca.sign_server(authority.load_or_create(now), DATABASE_NAMES, now + timedelta(days=2)))
         assert "its certificate is not valid yet: set the clock of this machine" in said(guarded.url())
-        show(guarded, programs, good)
+        show(guarded, binaries, good)
         connect(guarded.url()).close()
         assert open_before.execute("SELECT 1").fetchone() == (1,), "who was there stays there"
 
 
 def test_a_certificate_that_is_due_is_renewed_and_nobody_is_sent_away(
-    guarded: DatabaseServer, authority: Authority
+    guarded: DatabaseServer, authority: CertificateAuthority
 ) -> None:
-    assert not guarded.freshen(), "there is nothing to do"
+    assert not guarded.rotate_certificates(), "there is nothing to do"
     now = datetime.now(UTC)
-    old = ca.sign_server(authority.open(now), DATABASE_NAMES, now - timedelta(days=80))  # of 90
+    old = ca.sign_server(authority.load_or_create(now), DATABASE_NAMES, now - timedelta(days=80))  # of 90
     (authority.folder / "database.crt").write_bytes(old.certificate)
     (authority.folder / "database.key").write_bytes(old.key)
     with psycopg.connect(guarded.url(), autocommit=True) as open_before:
-        assert guarded.freshen()
+        assert guarded.rotate_certificates()
         new = (authority.folder / "database.crt").read_bytes()
-        assert ca.serial(new) != ca.serial(old.certificate)
+        assert ca.serial_number(new) != ca.serial_number(old.certificate)
         connect(guarded.url()).close()
         assert open_before.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_server_without_encryption_is_named(database: DatabaseServer, authority: Authority) -> None:
-    authority.open(datetime.now(UTC))
-    told = said(f"{database.url('postgres')}?{checked_against(authority.certificate)}")
+def test_a_server_without_encryption_is_named(database: DatabaseServer, authority: CertificateAuthority) -> None:
+    authority.load_or_create(datetime.now(UTC))
+    told = said(f"{database.url('postgres')}?{tls_query(authority.ca_certificate)}")
     assert told.endswith("it offers no TLS, which sslmode requires: set ssl = on in its postgresql.conf")
 
 

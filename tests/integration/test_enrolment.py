@@ -16,12 +16,12 @@ import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
 from identity import ca
-from identity.control import control
-from identity.enrolment import enroll, listed, revoke
+from identity.dynsec import connect_dynsec
+from identity.enrolment import enroll, list_users, revoke
 from identity.policy import Kind, User
 from mqtt.credentials import read_credentials
 from mqtt.endpoint import BrokerEndpoint, session_id
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from tests.fixtures.alerts import MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
@@ -94,7 +94,7 @@ def test_a_device_with_a_certificate_comes_in_and_is_refused_once_it_is_revoked(
         told = run("devices", "revoke", "bed-8")
         assert "its certificate is revoked" in told.stdout
         assert device.disconnected() == "disconnected: Administrative action"
-    assert own_secured.server.freshen()  # as the supervisor does once it sees the new list
+    assert own_secured.server.rotate_certificates()  # as the supervisor does once it sees the new list
     eventually(lambda: connects(broker, client_id) != "Success", 10, "the certificate is refused")
 
 
@@ -193,11 +193,11 @@ def test_new_certificates_are_taken_without_losing_a_session_or_a_message(own_se
     assert away.subscribe("vitalflow/vitals/icu-1/bed-1") == "Granted QoS 1"
     away.die()
     before = shown()
-    assert not own_secured.server.freshen(), "nothing is due"
+    assert not own_secured.server.rotate_certificates(), "nothing is due"
     with MqttProbe(grace) as person, MqttProbe(bed, bed.client_id("bed-1")) as device:
         assert person.subscribe("vitalflow/vitals/icu-1/bed-1") == "Granted QoS 1"
-        (own_secured.doors.authority.folder / "broker.crt").unlink()
-        assert own_secured.server.freshen()
+        (own_secured.access.authority.folder / "broker.crt").unlink()
+        assert own_secured.server.rotate_certificates()
         eventually(lambda: shown() != before, 10, "a new certificate")
         assert device.publish("vitalflow/vitals/icu-1/bed-1") == "Success", "the device lost its connection"
         assert person.heard() == "vitalflow/vitals/icu-1/bed-1", "the person lost the connection"
@@ -215,8 +215,8 @@ def test_new_certificates_after_a_restart_disconnect_nobody_for_ever(own_secured
     server = own_secured.server
     server.stop()
     server.start()
-    (own_secured.doors.authority.folder / "broker.crt").unlink()
-    assert server.freshen()
+    (own_secured.access.authority.folder / "broker.crt").unlink()
+    assert server.rotate_certificates()
     with MqttProbe(grace, "grace-who-is-away", clean=False) as again, MqttProbe(bed, bed.client_id("bed-1")) as device:
         assert again.session_present
         for _ in range(4):
@@ -240,8 +240,8 @@ def test_who_is_enrolled_stays_enrolled_when_the_broker_is_killed_or_starts_anew
 def test_the_way_without_encryption_is_there_only_by_a_setting_and_takes_nobody_without_a_name(
     own_secured: Secured,
 ) -> None:
-    assert own_secured.doors.ways.plain is not None
-    plain = replace(own_secured.broker("ada"), port=own_secured.doors.ways.plain, tls=False, ca=None)
+    assert own_secured.access.listeners.plain is not None
+    plain = replace(own_secured.broker("ada"), port=own_secured.access.listeners.plain, tls=False, ca=None)
     assert connects(plain) == "Success"
     assert connects(replace(plain, username=None, password=None)) == "Not authorized"
 
@@ -301,14 +301,14 @@ def test_simulated_devices_are_enrolled_once_and_anew_where_their_passwords_are_
 
 
 def test_nobody_but_the_admin_enrols(own_secured: Secured) -> None:
-    with pytest.raises(TransientError, match="subscription refused"), control(own_secured.broker("grace")):
+    with pytest.raises(TransientError, match="subscription refused"), connect_dynsec(own_secured.broker("grace")):
         pass
-    with control(own_secured.broker("admin")) as gate:
+    with connect_dynsec(own_secured.broker("admin")) as dynsec:
         with pytest.raises(PermanentError, match="cannot be used"):
-            enroll(gate, [User("a/b", Kind.DEVICE, "icu-1", "word")], own_secured.doors.topics, by="x", now=NOW)
+            enroll(dynsec, [User("a/b", Kind.DEVICE, "icu-1", "word")], own_secured.access.topics, by="x", now=NOW)
         with pytest.raises(PermanentError, match="nobody is enrolled"):
-            revoke(gate, "none", own_secured.doors.topics, by="x", now=NOW)
-        assert {"admin", "ingest", "alerts", "station", "operator"} <= {one.name for one in listed(gate)}
+            revoke(dynsec, "none", own_secured.access.topics, by="x", now=NOW)
+        assert {"admin", "ingest", "alerts", "station", "operator"} <= {one.name for one in list_users(dynsec)}
 
 
 def test_a_will_is_published_only_where_its_device_may_publish(own_secured: Secured) -> None:

@@ -92,12 +92,12 @@ def test_a_broker_configured_to_lose_data_is_told_with_the_line_to_write(
 
 
 def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
-    programs: Any, run_name: str, tmp_path: Any, db: Db, make_ingest: MakeIngest
+    binaries: Any, run_name: str, tmp_path: Any, db: Db, make_ingest: MakeIngest
 ) -> None:
     port = free_port()
     ingest = make_ingest(f"mqtt://127.0.0.1:{port}", db, start=False).start(wait=False)
     eventually(lambda: f"waiting for the broker at mqtt://127.0.0.1:{port}: " in ingest.said(), 10, "a sentence")
-    late = BrokerServer(programs, f"{run_name}-late", port, tmp_path / "late.log")
+    late = BrokerServer(binaries, f"{run_name}-late", port, tmp_path / "late.log")
     late.start()
     try:
         eventually(lambda: "connected to the broker" in ingest.said(), 15, "a connection")
@@ -107,7 +107,7 @@ def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
         assert "Traceback" not in ingest.said()
     finally:
         late.stop()
-        programs.remove(late.folder.parent)
+        binaries.remove(late.folder.parent)
 
 
 def test_a_wrong_password_of_the_database_is_said_and_mended_without_a_restart(
@@ -145,11 +145,11 @@ def test_a_database_that_is_not_migrated_is_waited_for_and_the_command_is_named(
 
 
 def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_and_names_the_command(
-    broker: BrokerServer, programs: Any, run_name: str, tmp_path: Any, make_ingest: MakeIngest
+    broker: BrokerServer, binaries: Any, run_name: str, tmp_path: Any, make_ingest: MakeIngest
 ) -> None:
     from sql.migrate import connect, migrate
 
-    server = DatabaseServer(programs, f"{run_name}-new", free_port(), tmp_path / "new.log")
+    server = DatabaseServer(binaries, f"{run_name}-new", free_port(), tmp_path / "new.log")
     server.start()
     try:
         ensure_database(server.url("postgres"), OWNER)
@@ -166,7 +166,7 @@ def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_an
         assert ingest.stop() == 0
     finally:
         server.stop()
-        programs.remove(server.folder.parent)
+        binaries.remove(server.folder.parent)
 
 
 def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from sql.migrate import connect
 from sql.wards import grant_ward, revoke_ward
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from stack.servers import BrokerServer
 from tests.fixtures.ingest import IngestProcess, MakeIngest
 from tests.integration.test_bad_input import publish

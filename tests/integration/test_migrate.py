@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from sql.migrate import LOCK
-from stack.programs import Programs
+from stack.binaries import ServerBinaries
 from stack.servers import POSTGRES, DatabaseServer, ensure_database, free_port
 from tests.support.migrate import copy_packages, migrate, settings_of, start_migrate, wait_for_end
 from tests.support.rows import write_readings
@@ -192,15 +192,15 @@ def test_a_server_that_goes_down_meanwhile_is_one_sentence(
 
 
 @pytest.fixture
-def plain_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterator[DatabaseServer]:
+def plain_database(binaries: ServerBinaries, run_name: str, tmp_path: Path) -> Iterator[DatabaseServer]:
     """A real PostgreSQL without TimescaleDB.
 
     PostgreSQL finds its extensions beside its own program file. So: the same programs in a tree of their own, whose
     extension folder has all but TimescaleDB.
     """
-    tree = programs.new_folder(f"{run_name}-plain/tree", POSTGRES)
-    inside = programs.seen_from_inside(tree)
-    version = Path(programs.postgresql).parent.name
+    tree = binaries.new_folder(f"{run_name}-plain/tree", POSTGRES)
+    inside = binaries.path_inside(tree)
+    version = Path(binaries.postgresql).parent.name
     script = """
         mkdir -p "$1/usr/lib/postgresql/$2" "$1/usr/share/postgresql/$2/extension"
         cp -r "$3" "$1/usr/lib/postgresql/$2/bin"
@@ -210,9 +210,9 @@ def plain_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterato
         done
         cp /usr/share/postgresql/$2/extension/plpgsql* "$1/usr/share/postgresql/$2/extension/"
     """
-    line = programs.command(POSTGRES, "sh", "-euc", script, "tree", inside, version, programs.postgresql)
+    line = binaries.command(POSTGRES, "sh", "-euc", script, "tree", inside, version, binaries.postgresql)
     subprocess.run(line, check=True)
-    plain = dataclasses.replace(programs, postgresql=f"{inside}/usr/lib/postgresql/{version}/bin")
+    plain = dataclasses.replace(binaries, postgresql=f"{inside}/usr/lib/postgresql/{version}/bin")
     server = DatabaseServer(plain, f"{run_name}-plain", free_port(), tmp_path / "plain.log")
     without_preload(server)
     try:
@@ -220,7 +220,7 @@ def plain_database(programs: Programs, run_name: str, tmp_path: Path) -> Iterato
         yield server
     finally:
         server.stop()
-        programs.remove(server.folder.parent)  # the tree is in it too
+        binaries.remove(server.folder.parent)  # the tree is in it too
 
 
 def without_preload(server: DatabaseServer) -> None:
@@ -251,9 +251,9 @@ def test_a_postgresql_without_timescaledb_is_told_what_to_install(plain_database
 
 
 def test_timescaledb_that_is_not_preloaded_is_told_what_to_set(
-    programs: Programs, run_name: str, tmp_path: Path
+    binaries: ServerBinaries, run_name: str, tmp_path: Path
 ) -> None:
-    server = DatabaseServer(programs, f"{run_name}-bare", free_port(), tmp_path / "bare.log")
+    server = DatabaseServer(binaries, f"{run_name}-bare", free_port(), tmp_path / "bare.log")
     try:
         preloading = server.line
         without_preload(server)
@@ -274,7 +274,7 @@ def test_timescaledb_that_is_not_preloaded_is_told_what_to_set(
         assert wanted in migrate(db).expect_sentence()
     finally:
         server.stop()
-        programs.remove(server.folder.parent)
+        binaries.remove(server.folder.parent)
 
 
 # Addresses that will not do

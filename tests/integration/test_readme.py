@@ -15,9 +15,9 @@ import psycopg
 import pytest
 
 from stack import shell
-from stack.home import Home, Secrets
+from stack.binaries import ServerBinaries
 from stack.plan import Ports
-from stack.programs import Programs
+from stack.stack_dir import Secrets, StackDir
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import PASSWORDS, Secured
@@ -92,10 +92,10 @@ def pasted(begins: str, text: str | None = None) -> list[str]:
 
 
 @pytest.fixture
-def paste(own_secured: Secured, programs: Programs, tmp_path: Path) -> Callable[[str], str]:
+def paste(own_secured: Secured, binaries: ServerBinaries, tmp_path: Path) -> Callable[[str], str]:
     """A shell with the stack's clients, which know the broker; what a line printed in it."""
-    home = Home.at(tmp_path / "stack")
-    shell.install(home, programs)
+    home = StackDir.at(tmp_path / "stack")
+    shell.install(home, binaries)
     home.identity.mkdir()
     (home.identity / "ca.crt").write_bytes(own_secured.ca.read_bytes())
     shell.write_options(home, Ports(own_secured.server.port), Secrets("", "", "", PASSWORDS))
@@ -152,7 +152,7 @@ def test_the_lines_on_the_screen_of_the_demo_acknowledge_the_alert_that_they_nam
         with ward(own_secured, device) as person:
             person.measure(device, heart_rate=150)
             place = f"icu-1/{device}/heart-rate-high"
-            paste("\n".join(shell.acknowledges(person.sees(place, state="active"))))
+            paste("\n".join(shell.ack_command(person.sees(place, state="active"))))
             person.sees(place, state="acknowledged", acknowledged_by="operator")
 
 
@@ -169,7 +169,7 @@ def test_the_line_for_the_stations_api_asks_as_the_operator_without_a_password_o
     password = tmp_path / "stack/operator_password"
     assert password.read_text().strip() == PASSWORDS["operator"]
     assert password.stat().st_mode & 0o777 == 0o600
-    assert shell.signs_in(Home.at(tmp_path / "stack")).endswith(f"cat {password}")
+    assert shell.sign_in_hint(StackDir.at(tmp_path / "stack")).endswith(f"cat {password}")
 
 
 def test_every_question_to_the_database_has_an_answer(db: Db) -> None:

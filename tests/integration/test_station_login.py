@@ -1,4 +1,4 @@
-"""Who comes in at the station, and what each sees and may do: the real station at a real broker with doors.
+"""Who comes in at the station, and what each sees and may do: the real station at a real broker with access.
 
 The people are users of the broker: ada of icu-1, grace and the operator of all wards, eve who may only look at icu-1.
 """
@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from identity.ca import new_ca, sign_server
-from identity.control import control
+from identity.dynsec import connect_dynsec
 from identity.enrolment import enroll, revoke
 from identity.policy import Kind, User
 from tests.fixtures.alerts import AlertClient, MakeAlerts
@@ -282,8 +282,8 @@ def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_loo
 
 def forget(secured: Secured) -> None:
     """What the test has left at the broker that others use too."""
-    with control(secured.broker("admin")) as gate:
-        gate.tell([("vitalflow/limits/icu-1/bed-1", b"", True)])
+    with connect_dynsec(secured.broker("admin")) as dynsec:
+        dynsec.publish([("vitalflow/limits/icu-1/bed-1", b"", True)])
 
 
 def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_restarts_signs_nobody_out(
@@ -303,8 +303,8 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
     streams = {name: listen(station, cookie) for name, cookie in cookies.items()}
     assert {stream.status for stream in streams.values()} == {200}
     time.sleep(2.5)  # both are at the broker again
-    with control(own_secured.broker("admin")) as gate:
-        revoke(gate, "ada", own_secured.doors.topics, by="a test", now=datetime.now(UTC))
+    with connect_dynsec(own_secured.broker("admin")) as dynsec:
+        revoke(dynsec, "ada", own_secured.access.topics, by="a test", now=datetime.now(UTC))
     revoked = time.monotonic()
     why = streams["ada"].until(lambda event, _: event == "logged_out", 5)
     assert time.monotonic() - revoked < 2
@@ -313,9 +313,9 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
     assert station.ask("GET", "/api/ward", Cookie=cookies["ada"])[0] == 401
     assert station.ask("GET", "/api/ward", Authorization=basic("ada", "word-of-ada"))[0] == 401
     assert station.ask("GET", "/api/ward", Cookie=cookies["grace"])[0] == 200
-    with control(own_secured.broker("admin")) as gate:
+    with connect_dynsec(own_secured.broker("admin")) as dynsec:
         users = [User("grace", Kind.PERSON, "icu-1", "another word")]
-        enroll(gate, users, own_secured.doors.topics, by="a test", now=datetime.now(UTC), rotate_password=True)
+        enroll(dynsec, users, own_secured.access.topics, by="a test", now=datetime.now(UTC), rotate_password=True)
     streams["grace"].until(lambda event, _: event == "logged_out", 5)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from identity import ca
 from identity.authority import write_public, write_secret
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from stack.servers import free_port
 from tests.fixtures.secured import Secured
 from tests.support.servers import Db
@@ -77,7 +77,7 @@ class Ground:
 
     def pair(self, name: str, begins: datetime, days: int) -> dict[str, Path]:
         """The settings of a certificate of bed-1, written under a name."""
-        made = ca.sign_client(self.secured.doors.authority.open(NOW), "bed-1", begins, days)
+        made = ca.sign_client(self.secured.access.authority.load_or_create(NOW), "bed-1", begins, days)
         certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         write_public(certificate, made.certificate)
         write_secret(key, made.key)
@@ -91,7 +91,7 @@ def ground(shared_secured: Secured, db: Db, tmp_path: Path) -> Ground:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_wrong_ca_or_a_wrong_name_is_told_by_every_program_that_connects(ground: Ground, program: str) -> None:
-    key, another = ground.secured.doors.authority.folder / "ca.key", ground.folder / "another.crt"
+    key, another = ground.secured.access.authority.folder / "ca.key", ground.folder / "another.crt"
     write_public(another, ca.new_ca("another", NOW).certificate)
     nobody = ground.secured.url_of("operator").replace("127.0.0.1", "127.1")
     wrong: list[tuple[dict[str, object], str, str]] = [
@@ -131,7 +131,7 @@ def test_a_certificate_that_the_broker_refuses_is_named(ground: Ground) -> None:
     certificate, key = ground.folder / "foreign.crt", ground.folder / "foreign.key"
     write_public(certificate, made.certificate)
     write_secret(key, made.key)
-    url = f"mqtts://127.0.0.1:{ground.secured.doors.ways.certificates}"
+    url = f"mqtts://127.0.0.1:{ground.secured.access.listeners.certificates}"
     for program in ("devices simulate", "ingest"):
         sentence = f"if it rejects {certificate} (revoked, or of another CA): vitalflow devices enroll"
         assert sentence in ground.says(program, sentence, url=url, mqtt_certificate=certificate, mqtt_key=key)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from stack.programs import CHECKOUT, find
+from stack.binaries import CHECKOUT, find
 from tests.support import chromium
 from vitals.errors import PermanentError
 from vitals.urls import without_password
@@ -41,10 +41,10 @@ def no_engine() -> str | None:
 def servers() -> str:
     """The header line about Mosquitto and PostgreSQL."""
     try:
-        programs = find()
+        binaries = find()
     except PermanentError as error:
         return f"servers: NONE, so everything but tests/unit will fail: {error}"
-    return f"servers: Mosquitto and PostgreSQL with TimescaleDB from {programs.root or 'this machine'}"
+    return f"servers: Mosquitto and PostgreSQL with TimescaleDB from {binaries.root or 'this machine'}"
 
 
 def community() -> str:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from stack.programs import need_root
+from stack.binaries import need_root
 from vitals.errors import PermanentError, exit_on_error
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from tests.support.servers import Db
 
 TIMEOUT = 60  # seconds

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stack.programs import STACK
+from stack.binaries import STACK
 
 
 def installed(source: Path, name: str) -> Path:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 from typer.main import get_command
 
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from vitalflow.cli import GROUPS
 from vitals.version import VERSION
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from identity.furnishing import HEALTH, MEMBERS
+from identity.broker_bootstrap import BUILTIN_USERS, HEALTH_USER
+from stack.binaries import CHECKOUT
 from stack.envfile import CA, MADE, NAMES, USERS, VARIABLES, urls
-from stack.programs import CHECKOUT
 from vitals.settings import EXAMPLE
 from vitals.version import VERSION
 
@@ -174,7 +174,7 @@ def test_each_service_is_a_user_of_its_own_at_the_broker() -> None:
         "station": "station",
         "devices": "broker",  # its host: each device has a user of its own
     }
-    assert set(USERS) == {*MEMBERS, HEALTH}
+    assert set(USERS) == {*BUILTIN_USERS, HEALTH_USER}
     assert {name for name, service in SERVICES.items() if "identity:/var" in str(service["volumes"])} == {
         "identity",
         "renewal",

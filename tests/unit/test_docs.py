@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 
 PAGES = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md"), CHECKOUT / "sql/README.md"]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}

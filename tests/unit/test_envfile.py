@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from stack.binaries import CHECKOUT
 from stack.envfile import MADE, NAMES, VARIABLES, make
-from stack.programs import CHECKOUT
 
 
 @pytest.fixture

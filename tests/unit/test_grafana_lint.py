@@ -22,7 +22,7 @@ from grafana.lint import check_dashboards
 from grafana.palette import MEANING
 from grafana.provisioning import ENVIRONMENT, check_provisioning, read_provisioning
 from grafana.schema import SCHEMA, check_shape
-from stack.programs import CHECKOUT
+from stack.binaries import CHECKOUT
 from vitals.errors import PermanentError
 
 FOUND = read_dashboards()

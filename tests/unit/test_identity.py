@@ -8,10 +8,10 @@ import pytest
 from cryptography import x509
 
 from identity import ca
-from identity.authority import Authority
+from identity.authority import CertificateAuthority
+from identity.broker_bootstrap import BUILTIN_USERS, builtin_users, simulated_device_users, update_users_file
 from identity.enrolment import check_name
-from identity.furnishing import MEMBERS, members, monitors, users_file
-from identity.policy import Kind, User, merged, rights
+from identity.policy import Kind, User, acls, merge_users
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
@@ -21,11 +21,11 @@ TOPICS = Topics()
 
 
 def test_a_servers_certificate_is_kept_until_the_last_third_of_its_life(tmp_path: Path) -> None:
-    authority, said = Authority(tmp_path / "identity"), list[str]()
-    first = authority.server("broker", NAMES, NOW, said.append)
-    assert authority.server("broker", NAMES, NOW + timedelta(days=58), said.append) == first
+    authority, said = CertificateAuthority(tmp_path / "identity"), list[str]()
+    first = authority.server_pair("broker", NAMES, NOW, said.append)
+    assert authority.server_pair("broker", NAMES, NOW + timedelta(days=58), said.append) == first
     assert said == []
-    second = authority.server("broker", NAMES, NOW + timedelta(days=62), said.append)
+    second = authority.server_pair("broker", NAMES, NOW + timedelta(days=62), said.append)
     assert second != first
     assert said[0].startswith("the certificate of the broker is made anew: it ends on ")
 
@@ -41,42 +41,45 @@ def test_a_servers_certificate_is_kept_until_the_last_third_of_its_life(tmp_path
 def test_a_servers_certificate_is_made_anew_when_it_does_not_fit(
     tmp_path: Path, names: list[str], days: int, why: str
 ) -> None:
-    authority, said = Authority(tmp_path / "identity"), list[str]()
-    authority.server("broker", NAMES, NOW)
-    authority.server("broker", names, NOW + timedelta(days=days), said.append)
+    authority, said = CertificateAuthority(tmp_path / "identity"), list[str]()
+    authority.server_pair("broker", NAMES, NOW)
+    authority.server_pair("broker", names, NOW + timedelta(days=days), said.append)
     assert why in said[0]
 
 
 def test_a_certificate_of_an_earlier_ca_is_made_anew() -> None:
     pair = ca.sign_server(ca.new_ca("x", NOW), NAMES, NOW)
-    assert ca.is_due(pair, NAMES, ca.new_ca("x", NOW), NOW) == "another CA made it"
+    assert ca.renewal_reason(pair, NAMES, ca.new_ca("x", NOW), NOW) == "another CA made it"
 
 
 def test_secrets_of_the_ca_are_for_its_owner_and_half_of_it_is_refused(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "identity")
-    authority.server("broker", NAMES, NOW)
+    authority = CertificateAuthority(tmp_path / "identity")
+    authority.server_pair("broker", NAMES, NOW)
     assert authority.folder.stat().st_mode & 0o777 == 0o700
     assert {path.name for path in authority.folder.iterdir() if path.stat().st_mode & 0o077} == {"ca.crt", "broker.crt"}
     (authority.folder / "ca.crt").unlink()
     with pytest.raises(PermanentError, match=r"ca\.key is there without its other half"):
-        authority.open(NOW)
+        authority.load_or_create(NOW)
 
 
 def test_who_is_revoked_is_on_the_list_once_and_nobody_else(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "identity")
-    first, second, other = (authority.client(name, NOW) for name in ("bed-1", "bed-1", "bed-2"))
+    authority = CertificateAuthority(tmp_path / "identity")
+    first, second, other = (authority.issue_client_pair(name, NOW) for name in ("bed-1", "bed-1", "bed-2"))
     assert authority.revoke("bed-3", NOW) == 0
     assert authority.revoke("bed-1", NOW) == 2
     assert authority.revoke("bed-1", NOW) == 0
-    found = x509.load_pem_x509_crl(authority.revocations(NOW))
-    assert {one.serial_number for one in found} == {ca.serial(first.certificate), ca.serial(second.certificate)}
-    assert ca.serial(other.certificate) not in {one.serial_number for one in found}
-    own = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
+    found = x509.load_pem_x509_crl(authority.revocation_list(NOW))
+    assert {one.serial_number for one in found} == {
+        ca.serial_number(first.certificate),
+        ca.serial_number(second.certificate),
+    }
+    assert ca.serial_number(other.certificate) not in {one.serial_number for one in found}
+    own = x509.load_pem_x509_certificate(authority.ca_certificate.read_bytes())
     assert found.next_update_utc == own.not_valid_after_utc
 
 
 def test_a_device_has_four_rights_and_all_of_them_are_its_own() -> None:
-    assert sorted(topic for _, topic in rights(User("bed-1", Kind.DEVICE, "icu-1"), TOPICS)) == [
+    assert sorted(topic for _, topic in acls(User("bed-1", Kind.DEVICE, "icu-1"), TOPICS)) == [
         "vitalflow/limits/icu-1/bed-1",
         "vitalflow/receipts/icu-1/bed-1",
         "vitalflow/status/icu-1/bed-1",
@@ -86,7 +89,7 @@ def test_a_device_has_four_rights_and_all_of_them_are_its_own() -> None:
 
 def test_only_the_alert_worker_may_write_alerts_and_only_ingest_receipts() -> None:
     everybody = [
-        *members(dict.fromkeys(MEMBERS, "a-word")),
+        *builtin_users(dict.fromkeys(BUILTIN_USERS, "a-word")),
         User("bed-1", Kind.DEVICE, "icu-1"),
         User("ada", Kind.PERSON),
         User("eve", Kind.READER),
@@ -95,14 +98,14 @@ def test_only_the_alert_worker_may_write_alerts_and_only_ingest_receipts() -> No
         writes = {
             user.name
             for user in everybody
-            for access, topic in rights(user, TOPICS)
+            for access, topic in acls(user, TOPICS)
             if access == "publishClientSend" and topic.split("/")[1:2] in ([kind], ["#"], ["+"])
         }
         assert writes == {who}
 
 
 def test_a_person_of_one_ward_has_no_right_that_names_another_or_all() -> None:
-    for _, topic in rights(User("ada", Kind.PERSON, "icu-1"), TOPICS):
+    for _, topic in acls(User("ada", Kind.PERSON, "icu-1"), TOPICS):
         levels = topic.split("/")
         assert levels[1] == "services" or levels[2] == "icu-1"
 
@@ -110,37 +113,37 @@ def test_a_person_of_one_ward_has_no_right_that_names_another_or_all() -> None:
 def test_the_users_file_keeps_who_was_enrolled_and_changes_only_when_something_changes() -> None:
     enrolled = {"username": "bed-7", "password": "x", "salt": "AAAA", "iterations": 101, "roles": []}
     known = json.dumps({"clients": [enrolled], "roles": [{"rolename": "device:bed-7", "acls": []}]}).encode()
-    belong = members(dict.fromkeys(MEMBERS, "a-word"))
-    first = users_file(known, belong, TOPICS)
+    belong = builtin_users(dict.fromkeys(BUILTIN_USERS, "a-word"))
+    first = update_users_file(known, belong, TOPICS)
     assert first is not None
     assert b"a-word" not in first
     made = json.loads(first)
     assert enrolled in made["clients"]
     assert {"rolename": "device:bed-7", "acls": []} in made["roles"]
-    assert users_file(first, belong, TOPICS) is None
-    changed = users_file(first, members(dict.fromkeys(MEMBERS, "another")), TOPICS)
+    assert update_users_file(first, belong, TOPICS) is None
+    changed = update_users_file(first, builtin_users(dict.fromkeys(BUILTIN_USERS, "another")), TOPICS)
     assert changed is not None
     assert json.loads(changed)["clients"][1]["password"] != made["clients"][1]["password"]
     with pytest.raises(PermanentError, match="holds everybody who was enrolled"):
-        users_file(b"{", belong, TOPICS)
+        update_users_file(b"{", belong, TOPICS)
 
 
 def test_what_is_not_allowed_is_denied() -> None:
-    denied = merged(None, [], TOPICS)["defaultACLAccess"]
+    denied = merge_users(None, [], TOPICS)["defaultACLAccess"]
     assert (denied["publishClientSend"], denied["subscribe"]) == (False, False)
 
 
 def test_a_device_is_bound_to_its_client_id_and_a_person_is_not() -> None:
     users = [User("bed-1", Kind.DEVICE, "icu-1", "word"), User("ada", Kind.PERSON, None, "word")]
-    bed, ada = merged(None, users, TOPICS)["clients"]
+    bed, ada = merge_users(None, users, TOPICS)["clients"]
     assert bed["clientid"].startswith("bed-1.")
     assert "clientid" not in ada
 
 
 def test_simulated_monitors_keep_their_passwords(tmp_path: Path) -> None:
     path = tmp_path / "devices.json"
-    first = monitors(path, ["bed-1"], "icu-1")
-    again = monitors(path, ["bed-1", "bed-2"], "icu-1")
+    first = simulated_device_users(path, ["bed-1"], "icu-1")
+    again = simulated_device_users(path, ["bed-1", "bed-2"], "icu-1")
     assert again[0] == first[0]
     assert len({user.password for user in again}) == 2
     assert path.stat().st_mode & 0o777 == 0o600

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
 
-from identity.authority import Authority
-from identity.furnishing import asker, asker_options
-from identity.places import Places
-from identity.policy import READ, WRITE, rights
+from identity.authority import CertificateAuthority
+from identity.broker_bootstrap import health_check_options, health_check_user
+from identity.deploy import CertTargets
+from identity.policy import READ, WRITE, acls
 from identity.settings import IdentitySettings
 from vitals.topics import Topics
 
@@ -19,13 +19,13 @@ NAMES = ["localhost", "broker"]
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
-    return Places(tmp_path / "broker", tmp_path / "database", tmp_path / "ca")
+def places(tmp_path: Path) -> CertTargets:
+    return CertTargets(tmp_path / "broker", tmp_path / "database", tmp_path / "ca")
 
 
-def renewed(places: Places, tmp_path: Path, now: datetime = NOW) -> list[str]:
+def renewed(places: CertTargets, tmp_path: Path, now: datetime = NOW) -> list[str]:
     said: list[str] = []
-    places.renew(Authority(tmp_path / "identity"), NAMES, now, said.append)
+    places.renew(CertificateAuthority(tmp_path / "identity"), NAMES, now, said.append)
     return said
 
 
@@ -34,7 +34,7 @@ def contents(tmp_path: Path) -> dict[str, bytes]:
     return {f"{folder}/{path.name}": path.read_bytes() for folder in folders for path in (tmp_path / folder).iterdir()}
 
 
-def test_everybody_gets_what_he_reads_and_nothing_of_the_cas_key(places: Places, tmp_path: Path) -> None:
+def test_everybody_gets_what_he_reads_and_nothing_of_the_cas_key(places: CertTargets, tmp_path: Path) -> None:
     renewed(places, tmp_path)
     found = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in contents(tmp_path)}
     assert found == {
@@ -50,14 +50,14 @@ def test_everybody_gets_what_he_reads_and_nothing_of_the_cas_key(places: Places,
     assert key not in contents(tmp_path).values()
 
 
-def test_the_database_is_known_by_its_name_in_compose(places: Places, tmp_path: Path) -> None:
+def test_the_database_is_known_by_its_name_in_compose(places: CertTargets, tmp_path: Path) -> None:
     renewed(places, tmp_path)
     certificate = load_pem_x509_certificate((tmp_path / "database/server.crt").read_bytes())
     names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
     assert names.get_values_for_type(DNSName) == ["db", "localhost"]
 
 
-def test_what_is_good_keeps_its_time_so_that_no_server_is_told_of_it(places: Places, tmp_path: Path) -> None:
+def test_what_is_good_keeps_its_time_so_that_no_server_is_told_of_it(places: CertTargets, tmp_path: Path) -> None:
     renewed(places, tmp_path)
     before = contents(tmp_path)
     times = {name: (tmp_path / name).stat().st_mtime_ns for name in before}
@@ -67,7 +67,7 @@ def test_what_is_good_keeps_its_time_so_that_no_server_is_told_of_it(places: Pla
 
 
 def test_certificates_in_the_last_third_of_their_life_are_made_anew_by_the_same_ca(
-    places: Places, tmp_path: Path
+    places: CertTargets, tmp_path: Path
 ) -> None:
     renewed(places, tmp_path)
     before = contents(tmp_path)
@@ -77,22 +77,22 @@ def test_certificates_in_the_last_third_of_their_life_are_made_anew_by_the_same_
     assert changed == {"broker/broker.crt", "broker/broker.key", "database/server.crt", "database/server.key"}
 
 
-def test_a_revocation_reaches_the_broker(places: Places, tmp_path: Path) -> None:
+def test_a_revocation_reaches_the_broker(places: CertTargets, tmp_path: Path) -> None:
     renewed(places, tmp_path)
-    authority = Authority(tmp_path / "identity")
-    authority.client("bed-7", NOW)
+    authority = CertificateAuthority(tmp_path / "identity")
+    authority.issue_client_pair("bed-7", NOW)
     assert authority.revoke("bed-7", NOW) == 1
     assert renewed(places, tmp_path) == [f"wrote {tmp_path / 'broker/revoked.crl'}"]
 
 
 def test_the_health_check_may_talk_to_itself_and_count_who_is_away_and_do_nothing_else() -> None:
     away = "$SYS/broker/clients/disconnected"
-    assert set(rights(asker("x" * 32), Topics())) == {
+    assert set(acls(health_check_user("x" * 32), Topics())) == {
         (WRITE, "vitalflow/health"),
         (READ, "vitalflow/health"),
         (READ, away),
     }
-    options = asker_options("s3cret", Path("/ca.crt"), Topics())
+    options = health_check_options("s3cret", Path("/ca.crt"), Topics())
     login = ["-h localhost", "--cafile /ca.crt", "-u health", "-P s3cret"]
     assert {name: lines.decode().splitlines() for name, lines in options.items()} == {
         "mosquitto_rr": [*login, "-t vitalflow/health", "-e vitalflow/health"],
@@ -111,4 +111,4 @@ def test_a_device_is_told_where_it_finds_the_broker_and_not_where_the_admin_does
             "VITALFLOW_MQTT_CERTIFICATE_PORT": "9884",
         }
     )
-    assert settings.door(certificate=certificate) == door
+    assert settings.device_endpoint(certificate=certificate) == door

@@ -5,32 +5,32 @@ from pathlib import Path
 
 import pytest
 
-from identity.furnishing import MEMBERS
-from stack.home import Home, Running, Secrets, State
+from identity.broker_bootstrap import BUILTIN_USERS
+from stack.binaries import STACK
 from stack.plan import Ports, addresses, environment, services
 from stack.processes import birth, find
-from stack.programs import STACK
+from stack.stack_dir import Running, Secrets, StackDir, State
 from vitals.errors import PermanentError
 
 STATE = State(Running("supervisor", 1, 2.0, 3.0), 21883, 20, True, [Running("broker", 4, 5.0, 6.0, 21883, 1, True)])
-SECRETS = Secrets("owner-word", "ingest-word", "reader-word", {name: f"{name}-at-broker" for name in MEMBERS})
+SECRETS = Secrets("owner-word", "ingest-word", "reader-word", {name: f"{name}-at-broker" for name in BUILTIN_USERS})
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home.at(tmp_path / "stack")
+def home(tmp_path: Path) -> StackDir:
+    return StackDir.at(tmp_path / "stack")
 
 
-def test_the_state_comes_back_as_it_was_kept_and_nobody_else_may_read_it(home: Home) -> None:
+def test_the_state_comes_back_as_it_was_kept_and_nobody_else_may_read_it(home: StackDir) -> None:
     assert home.state() is None
-    home.keep_state(STATE)
+    home.write_state(STATE)
     assert home.state() == STATE
     assert (home.folder / "state.json").stat().st_mode & 0o777 == 0o600
-    home.keep_state(None)
+    home.write_state(None)
     assert home.state() is None
 
 
-def test_secrets_are_made_once_and_nobody_else_may_read_them(home: Home) -> None:
+def test_secrets_are_made_once_and_nobody_else_may_read_them(home: StackDir) -> None:
     assert home.secrets() is None
     made = home.make_secrets()
     assert home.make_secrets() == home.secrets() == made
@@ -38,31 +38,31 @@ def test_secrets_are_made_once_and_nobody_else_may_read_them(home: Home) -> None
     assert (home.folder / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_damaged_state_is_one_sentence(home: Home) -> None:
-    home.keep_state(STATE)
+def test_a_damaged_state_is_one_sentence(home: StackDir) -> None:
+    home.write_state(STATE)
     (home.folder / "state.json").write_text("{")
     with pytest.raises(PermanentError, match="delete it"):
         home.state()
 
 
 def test_two_folders_are_two_stacks_with_data_of_their_own(tmp_path: Path) -> None:
-    assert Home.at(tmp_path / "a").data != Home.at(tmp_path / "b").data
-    assert Home.at(STACK).data == "stack"
+    assert StackDir.at(tmp_path / "a").data != StackDir.at(tmp_path / "b").data
+    assert StackDir.at(STACK).data == "stack"
 
 
-def test_only_one_supervisor_lives_in_a_folder(home: Home) -> None:
-    assert not home.locked()
+def test_only_one_supervisor_lives_in_a_folder(home: StackDir) -> None:
+    assert not home.is_locked()
     with home.lock():
-        assert home.locked()
+        assert home.is_locked()
         with pytest.raises(PermanentError, match="already running"), home.lock():
             pass
-    assert not home.locked()
+    assert not home.is_locked()
 
 
-def test_a_new_start_keeps_the_last_log(home: Home) -> None:
-    home.begin_logs()
+def test_a_new_start_keeps_the_last_log(home: StackDir) -> None:
+    home.rotate_logs()
     home.log("ingest").write_text("first")
-    home.begin_logs()
+    home.rotate_logs()
     assert not home.log("ingest").exists()
     assert home.log("ingest").with_name("ingest.log.1").read_text() == "first"
 
@@ -74,7 +74,7 @@ def test_a_pid_that_was_given_to_somebody_else_is_not_ours() -> None:
     assert find(Running("nobody", 0, 0.0, 0.0)) is None
 
 
-def test_services_are_told_where_everything_is_over_whatever_the_caller_had_set(home: Home) -> None:
+def test_services_are_told_where_everything_is_over_whatever_the_caller_had_set(home: StackDir) -> None:
     given = {"VITALFLOW_MQTT_URL": "mqtt://elsewhere", "VITALFLOW_INGEST_URL_FILE": "/x", "VITALFLOW_TOPIC_ROOT": "t"}
     ingest = next(one for one in services(Ports(2000), 1) if one.name == "ingest")
     told = environment(given, Ports(2000), SECRETS, home, ingest)
@@ -88,7 +88,7 @@ def test_services_are_told_where_everything_is_over_whatever_the_caller_had_set(
     assert "VITALFLOW_INGEST_URL_FILE" not in told
 
 
-def test_no_service_is_told_a_secret_of_another_one_or_of_the_caller(home: Home) -> None:
+def test_no_service_is_told_a_secret_of_another_one_or_of_the_caller(home: StackDir) -> None:
     """A fleet of devices could read every patient with a reader's password, and ingest look back."""
     given = {name: "of-the-caller" for name in ("PGPASSWORD", "VITALFLOW_MQTT_PASSWORD_FILE", "VITALFLOW_MQTT_KEY")}
     words = {"owner-word", "ingest-word", "reader-word", *SECRETS.broker.values(), "of-the-caller"}
@@ -103,7 +103,7 @@ def test_no_service_is_told_a_secret_of_another_one_or_of_the_caller(home: Home)
         assert {word for word in words if any(word in value for value in told.values())} == own[service.name]
 
 
-def test_each_address_carries_the_password_of_its_own_role(home: Home) -> None:
+def test_each_address_carries_the_password_of_its_own_role(home: StackDir) -> None:
     where = addresses(Ports(2000), SECRETS, home)
     assert "owner-word" in where["VITALFLOW_DATABASE_URL"]
     assert "reader-word" in where["VITALFLOW_READER_URL"]

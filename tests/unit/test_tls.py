@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from identity import ca
-from identity.authority import Authority, write_public, write_secret
-from identity.check import mistakes
+from identity.authority import CertificateAuthority, write_public, write_secret
+from identity.check import find_problems
 from mqtt import tls
 from mqtt.credentials import Credential, read_credentials, write_credentials
 from mqtt.endpoint import BrokerEndpoint
@@ -30,14 +30,14 @@ NAMES = ["localhost", "127.0.0.1"]
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    made = Authority(tmp_path / "identity")
-    made.server("broker", NAMES, NOW)
+def authority(tmp_path: Path) -> CertificateAuthority:
+    made = CertificateAuthority(tmp_path / "identity")
+    made.server_pair("broker", NAMES, NOW)
     return made
 
 
 @contextmanager
-def serving(authority: Authority, pair: ca.Pair) -> Iterator[int]:
+def serving(authority: CertificateAuthority, pair: ca.KeyPair) -> Iterator[int]:
     """A TLS server with that certificate, for as many handshakes as come; its port."""
     folder = authority.folder
     write_public(folder / "serving.crt", pair.certificate)
@@ -65,36 +65,36 @@ def serving(authority: Authority, pair: ca.Pair) -> Iterator[int]:
     thread.join(5)
 
 
-def fails(authority: Authority, pair: ca.Pair, host: str = "127.0.0.1", name: str | None = None) -> str:
+def fails(authority: CertificateAuthority, pair: ca.KeyPair, host: str = "127.0.0.1", name: str | None = None) -> str:
     """The sentence for a connection to a server with that certificate."""
     with serving(authority, pair) as port:
         try:
             with socket.create_connection(("127.0.0.1", port), 5) as sock:
-                tls.client_context(authority.certificate).wrap_socket(sock, server_hostname=name or host).close()
+                tls.client_context(authority.ca_certificate).wrap_socket(sock, server_hostname=name or host).close()
         except OSError as error:
-            return tls.describe_tls_error(error, host, port, authority.certificate)
+            return tls.describe_tls_error(error, host, port, authority.ca_certificate)
     return "no mistake"
 
 
-def test_a_good_certificate_connects(authority: Authority) -> None:
-    assert fails(authority, authority.server("broker", NAMES, NOW)) == "no mistake"
+def test_a_good_certificate_connects(authority: CertificateAuthority) -> None:
+    assert fails(authority, authority.server_pair("broker", NAMES, NOW)) == "no mistake"
 
 
-def test_a_certificate_for_another_name_says_for_which_it_is(authority: Authority) -> None:
-    pair = ca.sign_server(authority.open(NOW), ["ward-7.example", "10.0.0.7"], NOW)
+def test_a_certificate_for_another_name_says_for_which_it_is(authority: CertificateAuthority) -> None:
+    pair = ca.sign_server(authority.load_or_create(NOW), ["ward-7.example", "10.0.0.7"], NOW)
     said = fails(authority, pair)
     assert said.startswith("its certificate is not for 127.0.0.1 but for ward-7.example, 10.0.0.7; ")
     assert said.endswith("add this one to VITALFLOW_BROKER_HOSTNAMES and make a new one: vitalflow identity init")
 
 
-def test_an_expired_certificate_says_since_when(authority: Authority) -> None:
+def test_an_expired_certificate_says_since_when(authority: CertificateAuthority) -> None:
     ended = NOW - timedelta(days=3)
-    pair = ca.sign_server(authority.open(NOW), NAMES, ended - timedelta(days=2), days=2)
+    pair = ca.sign_server(authority.load_or_create(NOW), NAMES, ended - timedelta(days=2), days=2)
     assert f"its certificate has expired on {ended:%Y-%m-%d %H:%M} UTC, and it is " in fails(authority, pair)
 
 
-def test_a_certificate_of_tomorrow_speaks_of_the_clock(authority: Authority) -> None:
-    pair = ca.sign_server(authority.open(NOW), NAMES, NOW + timedelta(days=1))
+def test_a_certificate_of_tomorrow_speaks_of_the_clock(authority: CertificateAuthority) -> None:
+    pair = ca.sign_server(authority.load_or_create(NOW), NAMES, NOW + timedelta(days=1))
     said = fails(authority, pair)
     assert "its certificate is not valid before " in said
     assert "if this clock is wrong: timedatectl set-ntp true" in said
@@ -102,28 +102,28 @@ def test_a_certificate_of_tomorrow_speaks_of_the_clock(authority: Authority) -> 
 
 def test_a_clock_before_the_ca_makes_every_certificate_invalid_and_is_named(tmp_path: Path) -> None:
     later = NOW + timedelta(days=400)
-    authority = Authority(tmp_path / "identity")
-    said = fails(authority, authority.server("broker", NAMES, later))
+    authority = CertificateAuthority(tmp_path / "identity")
+    said = fails(authority, authority.server_pair("broker", NAMES, later))
     assert said.startswith("this machine's clock says ")
     assert "every certificate is invalid until the clock is right (timedatectl set-ntp true)" in said
-    assert str(authority.certificate) in said
+    assert str(authority.ca_certificate) in said
 
 
 def test_a_clock_after_the_ca_is_named_too(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "identity")
-    said = fails(authority, authority.server("broker", NAMES, NOW - timedelta(days=4000)))
+    authority = CertificateAuthority(tmp_path / "identity")
+    said = fails(authority, authority.server_pair("broker", NAMES, NOW - timedelta(days=4000)))
     assert said.startswith("by this machine's clock (")
-    assert f"the CA in {authority.certificate} has expired on " in said
+    assert f"the CA in {authority.ca_certificate} has expired on " in said
 
 
-def test_a_certificate_of_somebody_elses_ca_names_the_file_that_does_not_fit(authority: Authority) -> None:
+def test_a_certificate_of_somebody_elses_ca_names_the_file_that_does_not_fit(authority: CertificateAuthority) -> None:
     pair = ca.sign_server(ca.new_ca("another", NOW), NAMES, NOW)
     said = fails(authority, pair)
-    assert f"was not signed by the CA in {authority.certificate} (" in said
+    assert f"was not signed by the CA in {authority.ca_certificate} (" in said
     assert "copy ca.crt from the broker's machine" in said
 
 
-def test_a_server_without_encryption_is_told_as_such(authority: Authority) -> None:
+def test_a_server_without_encryption_is_told_as_such(authority: CertificateAuthority) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -135,16 +135,16 @@ def test_a_server_without_encryption_is_told_as_such(authority: Authority) -> No
         threading.Thread(target=answer, daemon=True).start()
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port), 5) as sock, pytest.raises(OSError, match="SSL") as failed:
-            tls.client_context(authority.certificate).wrap_socket(sock, server_hostname="127.0.0.1")
-    assert "does not speak TLS" in tls.describe_tls_error(failed.value, "127.0.0.1", port, authority.certificate)
+            tls.client_context(authority.ca_certificate).wrap_socket(sock, server_hostname="127.0.0.1")
+    assert "does not speak TLS" in tls.describe_tls_error(failed.value, "127.0.0.1", port, authority.ca_certificate)
 
 
-def test_files_in_the_wrong_order_are_named(authority: Authority) -> None:
+def test_files_in_the_wrong_order_are_named(authority: CertificateAuthority) -> None:
     folder = authority.folder
-    pair = authority.client("bed-1", NOW)
+    pair = authority.issue_client_pair("bed-1", NOW)
     write_public(folder / "bed.crt", pair.certificate)
     write_secret(folder / "bed.key", pair.key)
-    good, crt, key = authority.certificate, folder / "bed.crt", folder / "bed.key"
+    good, crt, key = authority.ca_certificate, folder / "bed.crt", folder / "bed.key"
     tls.client_context(good, crt, key)
     for files, said in (
         ((key, crt, key), f"{key} is a private key; expected the certificate of the CA"),
@@ -160,24 +160,24 @@ def test_files_in_the_wrong_order_are_named(authority: Authority) -> None:
         assert "\n" not in str(told.value)
 
 
-def test_an_expired_certificate_of_our_own_says_how_to_make_a_new_one(authority: Authority) -> None:
-    pair = ca.sign_client(authority.open(NOW), "bed-1", NOW - timedelta(days=10), days=1)
+def test_an_expired_certificate_of_our_own_says_how_to_make_a_new_one(authority: CertificateAuthority) -> None:
+    pair = ca.sign_client(authority.load_or_create(NOW), "bed-1", NOW - timedelta(days=10), days=1)
     crt, key = authority.folder / "old.crt", authority.folder / "old.key"
     write_public(crt, pair.certificate)
     write_secret(key, pair.key)
     with pytest.raises(
         PermanentError, match=f"{crt} has expired on .*vitalflow devices enroll bed-1 --ward WARD --certificate"
     ):
-        tls.client_context(authority.certificate, crt, key)
+        tls.client_context(authority.ca_certificate, crt, key)
 
 
-def test_a_key_or_credentials_that_others_can_read_are_refused(authority: Authority, tmp_path: Path) -> None:
+def test_a_key_or_credentials_that_others_can_read_are_refused(authority: CertificateAuthority, tmp_path: Path) -> None:
     key = authority.folder / "broker.key"
     key.chmod(0o644)
     with pytest.raises(
         PermanentError, match=rf"^{key} holds secrets and others can read it \(mode 0644\): chmod 600 {key}$"
     ):
-        tls.client_context(authority.certificate, authority.folder / "broker.crt", key)
+        tls.client_context(authority.ca_certificate, authority.folder / "broker.crt", key)
     path = tmp_path / "devices.json"
     write_credentials(path, {"bed-1": Credential("icu-1", "word")})
     assert read_credentials(path) == {"bed-1": Credential("icu-1", "word")}
@@ -195,26 +195,30 @@ def test_what_is_no_credentials_file_is_one_sentence(tmp_path: Path) -> None:
         read_credentials(tmp_path / "none.json")
 
 
-def test_the_check_finds_nothing_wrong_with_what_we_make_and_names_each_mistake(authority: Authority) -> None:
+def test_the_check_finds_nothing_wrong_with_what_we_make_and_names_each_mistake(
+    authority: CertificateAuthority,
+) -> None:
     folder = authority.folder
-    assert list(mistakes(folder, NAMES, NOW)) == []
-    assert any("should be made anew: it is not for ward-7" in one for one in mistakes(folder, [*NAMES, "ward-7"], NOW))
-    assert any("has expired on" in one for one in mistakes(folder, NAMES, NOW + timedelta(days=91)))
-    assert any("this machine's clock says" in one for one in mistakes(folder, NAMES, NOW - timedelta(days=1)))
+    assert list(find_problems(folder, NAMES, NOW)) == []
+    assert any(
+        "should be made anew: it is not for ward-7" in one for one in find_problems(folder, [*NAMES, "ward-7"], NOW)
+    )
+    assert any("has expired on" in one for one in find_problems(folder, NAMES, NOW + timedelta(days=91)))
+    assert any("this machine's clock says" in one for one in find_problems(folder, NAMES, NOW - timedelta(days=1)))
     (folder / "ca.key").chmod(0o644)
-    assert any("others can read it" in one for one in mistakes(folder, NAMES, NOW))
+    assert any("others can read it" in one for one in find_problems(folder, NAMES, NOW))
     crt, key = folder / "broker.crt", folder / "broker.key"
     swapped = crt.read_bytes(), key.read_bytes()
     crt.write_bytes(swapped[1])
     key.write_bytes(swapped[0])
-    assert any(f"{crt} is a private key; expected a certificate" in one for one in mistakes(folder, NAMES, NOW))
+    assert any(f"{crt} is a private key; expected a certificate" in one for one in find_problems(folder, NAMES, NOW))
 
 
-def test_what_the_check_says_mends_each_mistake(authority: Authority) -> None:
+def test_what_the_check_says_mends_each_mistake(authority: CertificateAuthority) -> None:
     """`vitalflow identity init` is what a sentence names: after it, nothing is wrong any more."""
     folder = authority.folder
     crt, key = folder / "broker.crt", folder / "broker.key"
-    another = ca.sign_server(authority.open(NOW), NAMES, NOW)
+    another = ca.sign_server(authority.load_or_create(NOW), NAMES, NOW)
 
     def torn(path: Path, content: bytes) -> None:
         (write_secret if path.suffix == ".key" else write_public)(path, content)
@@ -225,42 +229,48 @@ def test_what_the_check_says_mends_each_mistake(authority: Authority) -> None:
         (crt, b"nothing", f"{crt} is no PEM file; expected a certificate"),
         (crt, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", f"{key} does not belong to {crt}"),
         (crt, key.read_bytes(), f"{crt} is a private key; expected a certificate: are the files in the wrong order?"),
-        (crt, ca.sign_client(authority.open(NOW), "x", NOW).certificate, f"{key} does not belong to {crt}"),
+        (crt, ca.sign_client(authority.load_or_create(NOW), "x", NOW).certificate, f"{key} does not belong to {crt}"),
     ):
         torn(path, content)
-        (told,) = mistakes(folder, NAMES, NOW)
+        (told,) = find_problems(folder, NAMES, NOW)
         assert told.startswith(said)
         assert told.endswith("vitalflow identity init")
-        authority.server("broker", NAMES, NOW)  # which is what it does
-        assert list(mistakes(folder, NAMES, NOW)) == []
+        authority.server_pair("broker", NAMES, NOW)  # which is what it does
+        assert list(find_problems(folder, NAMES, NOW)) == []
 
 
-def test_a_ca_that_is_lost_or_has_ended_is_told_with_the_commands_that_make_a_new_one(authority: Authority) -> None:
+def test_a_ca_that_is_lost_or_has_ended_is_told_with_the_commands_that_make_a_new_one(
+    authority: CertificateAuthority,
+) -> None:
     folder = authority.folder
     mends = f"(cd {folder} && rm -f ca.crt ca.key revoked.crl) && vitalflow identity init"
     good = (folder / "ca.key").read_bytes()
     write_secret(folder / "ca.key", ca.new_ca("x", NOW).key)
-    (told,) = mistakes(folder, NAMES, NOW)
+    (told,) = find_problems(folder, NAMES, NOW)
     assert told.startswith(f"{folder / 'ca.key'} does not belong to {folder / 'ca.crt'}; restore it, or begin anew")
     assert told.endswith(mends)
     (folder / "ca.key").unlink()
-    (told,) = mistakes(folder, NAMES, NOW)
+    (told,) = find_problems(folder, NAMES, NOW)
     assert told.startswith(f"{folder / 'ca.crt'} is there without its other half, ca.key; ")
     assert told.endswith(mends)
     write_secret(folder / "ca.key", good)
-    ended = [one for one in mistakes(folder, NAMES, NOW + timedelta(days=4000)) if one.startswith(f"{folder}/ca.crt")]
+    ended = [
+        one for one in find_problems(folder, NAMES, NOW + timedelta(days=4000)) if one.startswith(f"{folder}/ca.crt")
+    ]
     assert len(ended) == 1
     assert ended[0].endswith(mends)
     for name in ("ca.crt", "ca.key", "revoked.crl"):
         (folder / name).unlink(missing_ok=True)
-    authority.server("broker", NAMES, NOW)
-    assert list(mistakes(folder, NAMES, NOW)) == []
-    (told,) = mistakes(folder / "none", NAMES, NOW)
+    authority.server_pair("broker", NAMES, NOW)
+    assert list(find_problems(folder, NAMES, NOW)) == []
+    (told,) = find_problems(folder / "none", NAMES, NOW)
     assert told.startswith(f"{folder / 'none'} cannot be read: No such file")
 
 
-def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(authority: Authority, tmp_path: Path) -> None:
-    pair = authority.client("bed-1", NOW)
+def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(
+    authority: CertificateAuthority, tmp_path: Path
+) -> None:
+    pair = authority.issue_client_pair("bed-1", NOW)
     locked = load_pem_private_key(pair.key, None).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word")
     )
@@ -270,7 +280,7 @@ def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(authority
     with pytest.raises(
         PermanentError, match=f"{key} is encrypted with a passphrase; decrypt it: openssl pkey -in {key}"
     ):
-        tls.client_context(authority.certificate, crt, key)
+        tls.client_context(authority.ca_certificate, crt, key)
     write_public(damaged, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     with pytest.raises(PermanentError, match=rf"{damaged} is a damaged certificate \(.*\); copy ca.crt again"):
         tls.client_context(damaged)

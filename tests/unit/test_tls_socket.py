@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from identity.authority import Authority
+from identity.authority import CertificateAuthority
 from mqtt.fast_client import PublishFastPath
 from mqtt.tls_socket import TLSSocket
 
@@ -18,14 +18,14 @@ Serve = Callable[[ssl.SSLSocket], None]
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("ca") / "identity")
-    made.server("broker", ["localhost"], datetime.now(UTC))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    made = CertificateAuthority(tmp_path_factory.mktemp("ca") / "identity")
+    made.server_pair("broker", ["localhost"], datetime.now(UTC))
     return made
 
 
 @contextmanager
-def connected(authority: Authority, serve: Serve) -> Iterator[TLSSocket]:
+def connected(authority: CertificateAuthority, serve: Serve) -> Iterator[TLSSocket]:
     """A connection to a server that does `serve`, in another thread."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.folder / "broker.crt", authority.folder / "broker.key")
@@ -42,7 +42,7 @@ def connected(authority: Authority, serve: Serve) -> Iterator[TLSSocket]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        records = TLSSocket(ours, ssl.create_default_context(cafile=str(authority.certificate)), "localhost")
+        records = TLSSocket(ours, ssl.create_default_context(cafile=str(authority.ca_certificate)), "localhost")
         records.setblocking(False)
         yield records
         records.close()
@@ -59,7 +59,7 @@ def packets(number: int, size: int) -> bytes:
     )
 
 
-def test_messages_in_records_of_their_own_or_cut_anywhere_arrive_in_order(authority: Authority) -> None:
+def test_messages_in_records_of_their_own_or_cut_anywhere_arrive_in_order(authority: CertificateAuthority) -> None:
     stream = packets(500, 300)
 
     def serve(tls: ssl.SSLSocket) -> None:
@@ -84,7 +84,9 @@ def test_messages_in_records_of_their_own_or_cut_anywhere_arrive_in_order(author
     assert got == [b"%04d" % number for number in range(500)]
 
 
-def test_a_server_that_says_goodbye_ends_the_connection_behind_its_last_message(authority: Authority) -> None:
+def test_a_server_that_says_goodbye_ends_the_connection_behind_its_last_message(
+    authority: CertificateAuthority,
+) -> None:
     def serve(tls: ssl.SSLSocket) -> None:
         tls.sendall(packets(3, 300))
         tls.settimeout(2)
@@ -102,7 +104,7 @@ def test_a_server_that_says_goodbye_ends_the_connection_behind_its_last_message(
     assert got == [b"0000", b"0001", b"0002"]
 
 
-def test_what_the_socket_does_not_take_at_once_leaves_later_and_in_order(authority: Authority) -> None:
+def test_what_the_socket_does_not_take_at_once_leaves_later_and_in_order(authority: CertificateAuthority) -> None:
     sent = bytes(range(256)) * 12_000
     got = bytearray()
     begin = threading.Event()
@@ -128,7 +130,9 @@ def test_what_the_socket_does_not_take_at_once_leaves_later_and_in_order(authori
     assert bytes(got) == sent
 
 
-def test_a_certificate_for_another_name_ends_the_handshake_and_leaves_no_socket_open(authority: Authority) -> None:
+def test_a_certificate_for_another_name_ends_the_handshake_and_leaves_no_socket_open(
+    authority: CertificateAuthority,
+) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.folder / "broker.crt", authority.folder / "broker.key")
     ours, theirs = socket.socketpair()
@@ -145,15 +149,15 @@ def test_a_certificate_for_another_name_ends_the_handshake_and_leaves_no_socket_
     thread.start()
     ours.settimeout(5)
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
-        TLSSocket(ours, ssl.create_default_context(cafile=str(authority.certificate)), "ward-7")
+        TLSSocket(ours, ssl.create_default_context(cafile=str(authority.ca_certificate)), "ward-7")
     thread.join(5)
     assert ours.fileno() == -1
     assert "alert" in said[0], "the server is told why"
 
 
-def test_a_server_that_hangs_up_in_the_handshake_is_an_error_of_the_socket(authority: Authority) -> None:
+def test_a_server_that_hangs_up_in_the_handshake_is_an_error_of_the_socket(authority: CertificateAuthority) -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(5)
     theirs.close()
     with pytest.raises(OSError):  # noqa: PT011
-        TLSSocket(ours, ssl.create_default_context(cafile=str(authority.certificate)), "localhost")
+        TLSSocket(ours, ssl.create_default_context(cafile=str(authority.ca_certificate)), "localhost")

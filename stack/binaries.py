@@ -26,11 +26,11 @@ LEAST_MOSQUITTO = (2, 0, 20)
 LEAST_POSTGRESQL = 16
 LEAST_TIMESCALEDB = (2, 18)
 
-Say = Callable[[str], None]
+Emit = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
+class ServerBinaries:
     """A set of server programs. `root` is the folder they see as `/`, or None for the machine's own."""
 
     root: Path | None
@@ -49,7 +49,7 @@ class Programs:
             return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *line]
         return line
 
-    def seen_from_inside(self, path: Path) -> str:
+    def path_inside(self, path: Path) -> str:
         """The name that the programs know `path` by."""
         return str(path if self.root is None else Path("/") / path.relative_to(self.root))
 
@@ -63,14 +63,14 @@ class Programs:
         if not folder.is_dir():
             made = ["install", "-d", "-m", "0750"]
             owner = [] if self.root is None and os.geteuid() != 0 else ["-o", user, "-g", user]
-            inside = self.seen_from_inside(folder)
+            inside = self.path_inside(folder)
             subprocess.run([*self.command(None, "mkdir", "-p", str(Path(inside).parent))], check=True)
             subprocess.run([*self.command(None, *made, *owner, inside)], check=True)
         return folder
 
     def write(self, path: Path, text: str, user: str) -> None:
         """Write a file that `user` can read and others cannot."""
-        inside = self.seen_from_inside(path)
+        inside = self.path_inside(path)
         line = self.command(user, "sh", "-c", 'umask 077; cat > "$0"', inside)
         subprocess.run(line, input=text.encode(), check=True)
 
@@ -78,29 +78,29 @@ class Programs:
         """Delete a data folder; only one that `new_folder` could have made."""
         if self.folder("") not in folder.parents:
             raise ValueError(f"{folder} is not below {self.folder('')}")
-        subprocess.run(self.command(None, "rm", "-rf", self.seen_from_inside(folder)), check=True)
+        subprocess.run(self.command(None, "rm", "-rf", self.path_inside(folder)), check=True)
 
 
 def _as_root() -> list[str]:
     return [] if os.geteuid() == 0 else ["sudo", "-n", "--"]
 
 
-def find() -> Programs:
+def find() -> ServerBinaries:
     """The programs to use; raises PermanentError that says how to get them where there are none."""
-    own = _own()
+    own = _system_binaries()
     if own is not None:
         return own
     if (DEBIAN / "etc/vitalflow-ready").exists():
         bin_folder = "/usr/lib/postgresql/17/bin"
         plugin = _plugin(DEBIAN)
         if plugin is not None:
-            return Programs(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", plugin, bin_folder)
+            return ServerBinaries(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", plugin, bin_folder)
     raise PermanentError(
         "no recent Mosquitto and PostgreSQL with TimescaleDB here yet: run `vitalflow dev setup` first"
     )
 
 
-def _own() -> Programs | None:
+def _system_binaries() -> ServerBinaries | None:
     """The machine's own programs, where they are recent enough and all there."""
     mosquitto, sub = shutil.which("mosquitto", path=_wide_path()), shutil.which("mosquitto_sub")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
@@ -113,7 +113,7 @@ def _own() -> Programs | None:
             continue
         found = re.search(r"default_version\s*=\s*'(\d+)\.(\d+)", control.read_text())
         if found and tuple(map(int, found.groups())) >= LEAST_TIMESCALEDB:
-            return Programs(None, mosquitto, sub, plugin, str(folder))
+            return ServerBinaries(None, mosquitto, sub, plugin, str(folder))
     return None
 
 
@@ -134,7 +134,7 @@ def _version(program: str, flag: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else (0,)
 
 
-def set_up(say: Say) -> Programs:
+def set_up(emit: Emit) -> ServerBinaries:
     """Make sure that there are programs to use.
 
     1. The machine's own are taken where they are recent enough.
@@ -144,24 +144,24 @@ def set_up(say: Say) -> Programs:
        call starts again from nothing.
     """
     try:
-        programs = find()
+        binaries = find()
     except PermanentError:
         pass
     else:
-        say(f"servers: {programs.root or 'the machine’s own'} (already there)")
-        return programs
+        emit(f"servers: {binaries.root or 'the machine’s own'} (already there)")
+        return binaries
     need_root()
     if shutil.which("debootstrap", path=_wide_path()) is None:
-        say("servers: installing debootstrap")
+        emit("servers: installing debootstrap")
         _run([*_as_root(), "apt-get", "update", "-qq"], "apt-get update")
         wanted = ["debootstrap", "debian-archive-keyring"]
         line = [*_as_root(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq"]
         _run([*line, "--no-install-recommends", *wanted], "apt-get install debootstrap")
-    say("servers: making a private Debian 13 below .stack/debian (about half a minute)")
+    emit("servers: making a private Debian 13 below .stack/debian (about half a minute)")
     STACK.mkdir(exist_ok=True)
     subprocess.run([*_as_root(), "rm", "-rf", str(DEBIAN)], check=True)
     _run([*_as_root(), "debootstrap", "--variant=minbase", SUITE, str(DEBIAN)], "debootstrap")
-    say("servers: installing Mosquitto, PostgreSQL 17 and TimescaleDB in it")
+    emit("servers: installing Mosquitto, PostgreSQL 17 and TimescaleDB in it")
     _run([*_as_root(), "chroot", str(DEBIAN), "sh", "-euc", _INSTALL, "install", *PACKAGES], "installing the servers")
     return find()
 

@@ -10,34 +10,36 @@ from pathlib import Path
 
 import msgspec
 
-from identity.authority import Authority, Say
-from identity.policy import SESSIONS_AWAY, Kind, User, merged
+from identity.authority import CertificateAuthority, Emit
+from identity.policy import OFFLINE_SESSIONS_TOPIC, Kind, User, merge_users
 from mqtt.credentials import Credential, read_credentials, write_credentials
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 USERS_FILE = "dynamic-security.json"
-PERSON = "operator"
+OPERATOR = "operator"
 """Who belongs to an installation and sits at its shell."""
 SERVICES = ("ingest", "alerts", "station")
-MEMBERS = ("admin", *SERVICES, PERSON)
+BUILTIN_USERS = ("admin", *SERVICES, OPERATOR)
 """Who belongs to every installation: who enrols, the services, and one person."""
-HEALTH = "health"
+HEALTH_USER = "health"
 """Who asks a broker in a container, every few seconds, whether it works; may say something to itself, and no more."""
 
 
-def certificates(authority: Authority, names: Sequence[str], now: datetime, say: Say) -> dict[str, bytes]:
+def broker_certificates(
+    authority: CertificateAuthority, names: Sequence[str], now: datetime, emit: Emit
+) -> dict[str, bytes]:
     """The files of a broker's encryption, by name; the certificate is made anew when that is due."""
-    pair = authority.server("broker", names, now, say)
+    pair = authority.server_pair("broker", names, now, emit)
     return {
         "broker.key": pair.key,
         "broker.crt": pair.certificate,
-        "ca.crt": authority.certificate.read_bytes(),
-        "revoked.crl": authority.revocations(now),
+        "ca.crt": authority.ca_certificate.read_bytes(),
+        "revoked.crl": authority.revocation_list(now),
     }
 
 
-def users_file(known: bytes, users: Iterable[User], topics: Topics) -> bytes | None:
+def update_users_file(known: bytes, users: Iterable[User], topics: Topics) -> bytes | None:
     """The file of the users with these in it; None where it is as it should be. `known`: the present one, or nothing.
 
     Raises PermanentError where the present one cannot be read: everybody who was enrolled is in it, so it is not overwritten.
@@ -48,38 +50,38 @@ def users_file(known: bytes, users: Iterable[User], topics: Topics) -> bytes | N
         raise PermanentError(
             f"the broker's {USERS_FILE} cannot be read ({error}); it holds everybody who was enrolled"
         ) from None
-    wanted = merged(before, users, topics)
+    wanted = merge_users(before, users, topics)
     return None if wanted == before else msgspec.json.format(msgspec.json.encode(wanted)) + b"\n"
 
 
-def members(passwords: Mapping[str, str]) -> list[User]:
+def builtin_users(passwords: Mapping[str, str]) -> list[User]:
     """Those who belong to the installation, with the passwords of MEMBERS."""
     return [
         User("admin", Kind.ADMIN, password=passwords["admin"]),
-        User(PERSON, Kind.PERSON, password=passwords[PERSON]),
-        *(User(name, Kind.SERVICE, does=name, password=passwords[name]) for name in SERVICES),
+        User(OPERATOR, Kind.PERSON, password=passwords[OPERATOR]),
+        *(User(name, Kind.SERVICE, service=name, password=passwords[name]) for name in SERVICES),
     ]
 
 
-def asker(password: str) -> User:
+def health_check_user(password: str) -> User:
     """Whom a container's health check comes in as."""
-    return User(HEALTH, Kind.SERVICE, does=HEALTH, password=password)
+    return User(HEALTH_USER, Kind.SERVICE, service=HEALTH_USER, password=password)
 
 
-def asker_options(password: str, ca: Path, topics: Topics) -> dict[str, bytes]:
+def health_check_options(password: str, ca: Path, topics: Topics) -> dict[str, bytes]:
     """What programs of the health check read from files of their names, so that no password is on a command line.
 
     mosquitto_rr asks, and answers itself; mosquitto_sub hears how many sessions are kept for clients that are away.
     """
-    login = ["-h localhost", f"--cafile {ca}", f"-u {HEALTH}", f"-P {password}"]
+    login = ["-h localhost", f"--cafile {ca}", f"-u {HEALTH_USER}", f"-P {password}"]
     asked = {
         "mosquitto_rr": [f"-t {topics.health}", f"-e {topics.health}"],
-        "mosquitto_sub": [f"-t {SESSIONS_AWAY}"],
+        "mosquitto_sub": [f"-t {OFFLINE_SESSIONS_TOPIC}"],
     }
     return {name: "\n".join([*login, *topic, ""]).encode() for name, topic in asked.items()}
 
 
-def monitors(path: Path, names: Iterable[str], ward: str) -> list[User]:
+def simulated_device_users(path: Path, names: Iterable[str], ward: str) -> list[User]:
     """Simulated monitors, each with a password of its own, drawn on its first start and kept in the file `path`."""
     known = read_credentials(path) if path.exists() else {}
     missing = {name: Credential(ward, secrets.token_urlsafe(24)) for name in names if name not in known}

@@ -1,7 +1,7 @@
 """The folders that servers in containers read (volumes of docker-compose.yml): certificates put there, and renewed.
 
 `furnishing` says what a broker needs; `vitalflow identity init` and `renew` call this. Servers of `vitalflow dev` get
-theirs from `stack.doors` and `stack.servers`.
+theirs from `stack.broker_access` and `stack.servers`.
 """
 
 import fcntl
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from identity.authority import Authority, Say, make_writable, write_for_group, write_public, write_secret
-from identity.furnishing import certificates
+from identity.authority import CertificateAuthority, Emit, make_writable, write_for_group, write_public, write_secret
+from identity.broker_bootstrap import broker_certificates
 
 DATABASE_NAMES = ("db", "localhost", "127.0.0.1", "::1")
 """What the database's certificate is for: its name in compose, and itself."""
@@ -20,7 +20,7 @@ Write = Callable[[Path, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class CertTargets:
     """Where everybody reads; None: nobody there.
 
     broker     its pair, ca.crt and the list of the revoked; it runs as our own user
@@ -33,22 +33,24 @@ class Places:
     database: Path | None = None
     ca: Path | None = None
 
-    def renew(self, authority: Authority, names: Sequence[str], now: datetime, say: Say) -> None:
+    def renew(self, authority: CertificateAuthority, names: Sequence[str], now: datetime, emit: Emit) -> None:
         """Put the certificates of now in their places; what is good already stays as it is, with its time."""
-        authority.open(now)
+        authority.load_or_create(now)
         with (authority.folder / "lock").open("w") as lock:  # `init` of an `up` and a `renew` that runs already
             fcntl.flock(lock, fcntl.LOCK_EX)
-            files = certificates(authority, names, now, say)
+            files = broker_certificates(authority, names, now, emit)
             if self.broker is not None:
-                put(self.broker, files, write_secret, say)
+                install_files(self.broker, files, write_secret, emit)
             if self.database is not None:
-                pair = authority.server("database", DATABASE_NAMES, now, say)
-                put(self.database, {"server.key": pair.key, "server.crt": pair.certificate}, write_for_group, say)
+                pair = authority.server_pair("database", DATABASE_NAMES, now, emit)
+                install_files(
+                    self.database, {"server.key": pair.key, "server.crt": pair.certificate}, write_for_group, emit
+                )
             if self.ca is not None:
-                put(self.ca, {"ca.crt": files["ca.crt"]}, write_public, say)
+                install_files(self.ca, {"ca.crt": files["ca.crt"]}, write_public, emit)
 
 
-def put(folder: Path, files: Mapping[str, bytes], secret: Write, say: Say) -> None:
+def install_files(folder: Path, files: Mapping[str, bytes], secret: Write, emit: Emit) -> None:
     """Write those files that are not there as they should be; all but certificates with `secret`."""
     make_writable(folder, 0o755)
     for name, content in files.items():
@@ -57,4 +59,4 @@ def put(folder: Path, files: Mapping[str, bytes], secret: Write, say: Say) -> No
             continue
         write = write_public if name.endswith((".crt", ".crl")) else secret
         write(path, content)
-        say(f"wrote {path}")
+        emit(f"wrote {path}")

@@ -18,8 +18,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from identity.furnishing import MEMBERS
-from stack.programs import STACK, Programs
+from identity.broker_bootstrap import BUILTIN_USERS
+from stack.binaries import STACK, ServerBinaries
 from vitals.errors import PermanentError
 from vitals.files import write_atomic
 
@@ -68,12 +68,12 @@ class Secrets(Struct, frozen=True):
 
     def complete(self) -> Self:
         """With those that an older version did not make."""
-        missing = {name: secrets.token_urlsafe(24) for name in MEMBERS if name not in self.broker}
+        missing = {name: secrets.token_urlsafe(24) for name in BUILTIN_USERS if name not in self.broker}
         return replace(self, broker=self.broker | missing) if missing else self
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class StackDir:
     """The folder of one stack, and the name of its data folder."""
 
     folder: Path
@@ -115,7 +115,7 @@ class Home:
         """The log of one process."""
         return self.folder / "log" / f"{name}.log"
 
-    def begin_logs(self) -> None:
+    def rotate_logs(self) -> None:
         """Start every log anew; the previous run's is kept as NAME.log.1."""
         self.log("").parent.mkdir(parents=True, exist_ok=True)
         for log in self.log("").parent.glob("*.log"):
@@ -130,7 +130,7 @@ class Home:
         except msgspec.DecodeError as error:
             raise PermanentError(f"{self.folder / 'state.json'} cannot be read: {error}; delete it") from None
 
-    def keep_state(self, state: State | None) -> None:
+    def write_state(self, state: State | None) -> None:
         """Replace the state in one step, so that a reader never sees half of it; None removes it."""
         if state is None:
             (self.folder / "state.json").unlink(missing_ok=True)
@@ -154,9 +154,9 @@ class Home:
             self._write("secrets.json", msgspec.json.encode(whole))
         return whole
 
-    def wipe(self, programs: Programs) -> None:
+    def wipe(self, binaries: ServerBinaries) -> None:
         """Delete the servers' data, and the passwords and certificates that belong to it."""
-        programs.remove(programs.folder(self.data))
+        binaries.remove(binaries.folder(self.data))
         for secret in (self.folder / "secrets.json", self.password):
             secret.unlink(missing_ok=True)
         shutil.rmtree(self.identity, ignore_errors=True)
@@ -177,7 +177,7 @@ class Home:
                 ) from None
             yield
 
-    def locked(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether a supervisor is alive."""
         try:
             with self.lock():
