@@ -76,7 +76,7 @@ class Worker:
                     topics.status(ward, "+"),
                     topics.limits(ward),
                     topics.alert_commands(ward),
-                    topics.alert_commands(ward, person="+"),
+                    topics.alert_commands(ward, user="+"),
                 )
             ]
             + [(DROPPED, 0), (QUEUED, 0)],

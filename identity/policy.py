@@ -88,8 +88,8 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
             # Reading its own word is of no use to it; the station learns from it that it may say one.
             return [
                 *read,
-                (READ_BELOW, topics.alert_commands(ward, person=name)),
-                (WRITE, topics.alert_commands(ward, person=name)),
+                (READ_BELOW, topics.alert_commands(ward, user=name)),
+                (WRITE, topics.alert_commands(ward, user=name)),
             ]
         case Kind.ADMIN:
             return [

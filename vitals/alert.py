@@ -1,7 +1,7 @@
-"""An alert as it travels: the retained message on `alerts/{ward}/{device}/{rule}`, and all a restart knows of it.
+"""An alert: the retained message on `alerts/{ward}/{device}/{rule}`, and all that the alert worker restores from.
 
-`bed` makes and changes alerts, the worker publishes them, ingest keeps every change. Priorities and the parting into
-physiological and technical follow IEC 60601-1-8, the names of the changes IHE PCD-04.
+The alert worker publishes every change, ingest stores it. Priorities and the division into physiological and technical
+follow IEC 60601-1-8, the names of the changes IHE PCD-04.
 """
 
 from datetime import UTC, datetime
@@ -16,13 +16,13 @@ from vitals.payload import decode_payload
 from vitals.reading import MAX_TEXT
 
 MAX_ALERT = 16 * 1024  # bytes
-_NAMES = UUID("6d1f7a52-3c0e-5b8e-9a57-0d6f3f2f7c11")  # ours, for ids made from names (RFC 9562, version 5)
+_NAMES = UUID("6d1f7a52-3c0e-5b8e-9a57-0d6f3f2f7c11")  # namespace of `alert_id` (RFC 9562, version 5)
 
 Kind = Literal["physiological", "technical"]
 
 
 class Priority(StrEnum):
-    """What an alert asks for: HIGH an immediate response, MEDIUM a prompt one, LOW awareness."""
+    """Required response: HIGH immediate, MEDIUM prompt, LOW awareness."""
 
     HIGH = "high"
     MEDIUM = "medium"
@@ -30,7 +30,7 @@ class Priority(StrEnum):
 
     @property
     def rank(self) -> int:
-        """1 for low, 3 for high; StrEnum would compare by the alphabet."""
+        """1 for low to 3 for high; a StrEnum compares alphabetically."""
         return _RANKS[self]
 
 
@@ -38,28 +38,28 @@ _RANKS = {Priority.LOW: 1, Priority.MEDIUM: 2, Priority.HIGH: 3}
 
 
 class State(StrEnum):
-    """Where an alert stands. The first four are open; a pending one is not yet an alert and is never published."""
+    """State of an alert; all but CLEARED are open. A condition whose delay has not passed is not yet an alert."""
 
-    ACTIVE = "active"  # sounds
-    ACKNOWLEDGED = "acknowledged"  # seen by a person, silent until it gets worse
-    AUDIO_PAUSED = "audio_paused"  # silent until a moment
-    LATCHED = "latched"  # what raised it has gone; stays until a person acknowledges
+    ACTIVE = "active"  # audible
+    ACKNOWLEDGED = "acknowledged"  # by a user; silent until it escalates
+    AUDIO_PAUSED = "audio_paused"  # silent until `audio_paused_until`
+    LATCHED = "latched"  # the condition has ended; remains until it is acknowledged
     CLEARED = "cleared"
 
 
 class Change(StrEnum):
-    """What happened to an alert last."""
+    """The last change of an alert."""
 
     RAISED = "raised"
     ESCALATED = "escalated"
     DEESCALATED = "de-escalated"
-    RETURNED = "returned"  # was latched, and what raised it is there again
+    RETURNED = "returned"  # was latched, and the condition is present again
     ACKNOWLEDGED = "acknowledged"
     AUDIO_PAUSED = "audio_paused"
     AUDIO_RESUMED = "audio_resumed"
     LATCHED = "latched"
-    IDENTIFIED = "identified"  # the device did not know its patient, and does now
-    MOVED = "moved"  # the device is in another ward
+    IDENTIFIED = "identified"  # the device has reported the patient, which it did not know before
+    MOVED = "moved"  # the device is in another ward now
     CLEARED = "cleared"
 
 
@@ -68,18 +68,18 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """One alarm of one device by one rule, as it now stands.
+    """The present state of one alarm of one device by one rule.
 
-    revision       1 when raised, one more with every change: with alert_id it names a change
-    level          which of the rule's levels holds, 1 the mildest; 0 where the condition has gone
+    revision       1 when raised, incremented by every change; identifies a change together with alert_id
+    level          the rule's level that is exceeded, 1 the mildest; 0 if the condition has ended
     value, limit   at the last raise, escalation or de-escalation; value is the score for NEWS2
-    since          when the condition began, raised_at when its delay was over: by the readings' own time
-                   (by the worker's clock for no-data and offline, which no reading tells)
-    changed_at     when it last changed: by the readings' own time, or the worker's clock for what a person did
-    reading_at     the newest reading that changed it; an older one moves it no more, also after a restart
-    latched        the condition has gone and a person has not acknowledged yet
+    since          when the condition began; raised_at: when its delay had passed. Both are times of readings
+                   (of the worker's clock for no-data and offline)
+    changed_at     when it last changed: a time of a reading, or of the worker's clock for a user's command
+    reading_at     time of the newest reading that changed it; older readings do not, even after a restart
+    latched        the condition has ended and no user has acknowledged
     reason         why it was cleared
-    parts          for NEWS2: what each input scored
+    parts          for NEWS2: the points of each input
     """
 
     alert_id: UUID
@@ -117,14 +117,14 @@ class Alert(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True):
-    """A change of an alert, to be published. `old_ward`: where its retained message is to be taken away."""
+    """A change to publish. `old_ward`: the ward whose retained message must be deleted."""
 
     alert: Alert
     old_ward: str | None = None
 
 
 def alert_id(device: str, rule: str, time: datetime) -> UUID:
-    """The same for the same device, rule and moment of raising, so that a reading seen twice raises nothing twice."""
+    """Derive the id from device, rule and time of raising, so that a redelivered reading raises no second alert."""
     return uuid5(_NAMES, f"{device}/{rule}/{time.astimezone(UTC).isoformat()}")
 
 
@@ -132,7 +132,7 @@ _decode = msgspec.json.Decoder(Alert).decode
 
 
 def encode_alert(alert: Alert) -> bytes:
-    """An alert as a JSON object, with all its fields."""
+    """Encode as a JSON object with all fields."""
     return msgspec.json.encode(alert)
 
 

@@ -1,7 +1,7 @@
-"""How an alert looks and in which order alerts stand: the same on every screen. Pure; styles are words that rich knows.
+"""Texts, styles and order of alerts, the same on every screen. Pure; styles are names of the library `rich`.
 
-High is red and `!!!`, medium yellow and `!!`, low cyan and `!`, always with the word: nothing is told by colour alone.
-An alert about the equipment has its mark in brackets and no filled ground; what a person has silenced is not filled.
+High is red and `!!!`, medium yellow and `!!`, low cyan and `!`, always with the word, never by colour alone. A
+technical alert has its mark in brackets and no background; an alert that was silenced has no background.
 """
 
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ from vitals.alert import Alert, Kind, Priority, State
 MARKS = {Priority.HIGH: "!!!", Priority.MEDIUM: "!!", Priority.LOW: "!"}
 COLOURS = {Priority.HIGH: "red", Priority.MEDIUM: "yellow", Priority.LOW: "cyan"}
 FILLED = {Priority.HIGH: "bold white on red", Priority.MEDIUM: "black on yellow", Priority.LOW: "black on cyan"}
-STALE = "bright_black"  # what may not be true any more
-# UCUM is for machines; a ward says it like this.
+STALE = "bright_black"  # possibly out of date
+# UCUM code -> the form that clinicians use
 DISPLAY_UNITS = {"Cel": "°C", "mm[Hg]": "mmHg"}
 
 
 def badge(priority: Priority, kind: Kind = "physiological") -> str:
-    """Mark and word, as `!!! high` or, for the equipment, `[!!] medium`."""
+    """Return mark and word, such as `!!! high`, or `[!!] medium` for a technical alert."""
     mark = MARKS[priority]
     return f"[{mark}] {priority}" if kind == "technical" else f"{mark} {priority}"
 
 
 def badge_style(alert: Alert, *, stale: bool = False) -> str:
-    """The colours of its badge."""
+    """Return the style of the badge."""
     if stale:
         return STALE
     sounds = alert.state is State.ACTIVE
@@ -34,29 +34,29 @@ def badge_style(alert: Alert, *, stale: bool = False) -> str:
 
 
 def bed_name(ward: str, device: str) -> str:
-    """The device without its ward, where its name begins with that."""
+    """Return the device name without the ward name in front."""
     return device.removeprefix(f"{ward}-")
 
 
 def bed_label(alert: Alert, *, many: bool) -> str:
-    """Where it is: the bed, and with `many` wards on the screen its ward too."""
+    """Return the bed name, with the ward in front if `many` wards are on the screen."""
     bed = bed_name(alert.ward, alert.device_id)
     return f"{alert.ward} {bed}" if many else bed
 
 
 def message_text(alert: Alert) -> str:
-    """What it is about, with value and limit, in a line."""
+    """Return the alert's text with units as clinicians write them."""
     unit = alert.unit or ""
     return sanitize(alert.text.replace(unit, DISPLAY_UNITS.get(unit, unit)) if unit else alert.text)
 
 
 def sanitize(text: str) -> str:
-    """Without what a terminal would carry out: anybody at the broker can write an alert."""
+    """Replace unprintable characters, which a terminal might execute: any client of the broker may write an alert."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def state_text(alert: Alert, now: datetime) -> str:
-    """Whether it sounds, or who silenced it and for how long, or that it only waits to be acknowledged."""
+    """Return the state as text: who acknowledged it, how long its audio is paused, or whether it is latched."""
     match alert.state:
         case State.ACKNOWLEDGED:
             return f"ack by {sanitize(alert.acknowledged_by or '?')}"
@@ -64,36 +64,36 @@ def state_text(alert: Alert, now: datetime) -> str:
             left = 0.0 if alert.audio_paused_until is None else (alert.audio_paused_until - now).total_seconds()
             return f"audio paused {format_duration(left)}"
         case State.LATCHED:
-            return "over, not seen"
+            return "ended, not acknowledged"
         case _:
             return str(alert.state)
 
 
 def age(alert: Alert, now: datetime) -> str:
-    """How long ago it was raised."""
+    """Return how long ago it was raised."""
     return format_duration((now - alert.raised_at).total_seconds())
 
 
 def sort_alerts(alerts: Iterable[Alert]) -> list[Alert]:
-    """The highest priority first; of one priority the newest, and of one moment by bed and rule."""
+    """Sort by priority (highest first), then time of raising (newest first), then ward, device and rule."""
     named = sorted(alerts, key=lambda alert: (alert.ward, alert.device_id, alert.rule))
     return sorted(named, key=lambda alert: (-alert.priority.rank, -alert.raised_at.timestamp()))
 
 
 def count_by_priority(alerts: Iterable[Alert]) -> dict[Priority, int]:
-    """How many there are of each priority, the highest first; priorities of none are left out."""
+    """Count alerts per priority, highest first; priorities without alerts are left out."""
     found = [alert.priority for alert in alerts]
     return {priority: found.count(priority) for priority in Priority if priority in found}
 
 
 def counts_text(alerts: Iterable[Alert]) -> str:
-    """The same in words: `!!! 2 high  ! 1 low`."""
+    """Return the counts as text: `!!! 2 high  ! 1 low`."""
     parts = [f"{MARKS[priority]} {number} {priority}" for priority, number in count_by_priority(alerts).items()]
     return "  ".join(parts) or "none"
 
 
 def format_duration(seconds: float) -> str:
-    """A duration for people: 4 s, 3 min, 2.5 h, 4 d."""
+    """Format a duration: 4 s, 3 min, 2.5 h, 4 d."""
     if seconds < 120:
         return f"{max(seconds, 0):.0f} s"
     if seconds < 7200:

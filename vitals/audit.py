@@ -1,8 +1,8 @@
-"""What a person did, for the record: acknowledgements, limits, enrolments, as `ingest` keeps them in `audit_event`.
+"""Audit records of what users did: alert commands, limits, enrolments. `ingest` stores them in `audit_event`. Pure.
 
-Three kinds of topic lead here, below the root: `alert-commands/{ward}/{device}/{rule}`, or with `/{person}` behind it where the
-broker vouches for the user; `limits/{ward}/{device}`; and `audit/enrolment`. The alert worker decides whether an
-acknowledgement or a limit is good; the record keeps it either way, because who tried matters too. Pure.
+They come from three topics: `alert-commands/{ward}/{device}/{rule}`, with `/{user}` appended if the broker vouches for
+the user; `limits/{ward}/{device}`; and `audit/enrolment`. The alert worker accepts or rejects a command or a limit; the
+record is kept either way, because attempts matter too.
 """
 
 from datetime import datetime
@@ -23,10 +23,10 @@ Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 
 
 class AuditRecord(Struct, frozen=True, kw_only=True):
-    """One thing that a person did.
+    """One action of a user.
 
-    time     when, where the message says so; a message with a time is kept once however often it is told
-    who      the user in the topic, else the name in the message; None where neither is there
+    time     as the message states it; a message with a time is stored once, however often it is delivered
+    actor    the user in the topic, else the name in the message
     detail   the rest of the message
     """
 
@@ -41,7 +41,7 @@ class AuditRecord(Struct, frozen=True, kw_only=True):
 
 class _Command(Struct, frozen=True, kw_only=True):
     action: Text
-    by: Annotated[str, Meta(max_length=MAX_TEXT)] = ""  # not needed where the topic names the person
+    by: Annotated[str, Meta(max_length=MAX_TEXT)] = ""  # not needed if the topic names the user
     time: Annotated[datetime, Meta(tz=True)] | None = None
     seconds: float | None = None
 
@@ -69,14 +69,14 @@ _enrolment = msgspec.json.Decoder(_Enrolment).decode
 
 
 def audit_filters(root: str) -> list[str]:
-    """What to subscribe to. `#`, so that misplaced messages are seen and kept too."""
+    """Return the topic filters. They end in `#`, so that messages on malformed topics are kept too."""
     return [f"{root}/{kind}/#" for kind in KINDS]
 
 
 def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
-    """Take a message on one of these topics apart.
+    """Decode a message on one of these topics.
 
-    Raises InvalidTopic for a topic that is none of them, and ValueError with a sentence for a payload that does not fit.
+    Raises InvalidTopic for any other topic, and ValueError with one sentence for a malformed payload.
     """
     head = root + "/"
     kind, *names = topic.removeprefix(head).split("/")
@@ -86,32 +86,32 @@ def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
         raise ValueError(f"{len(payload)} bytes; at most {MAX_AUDIT} are read")
     try:
         match kind, names:
-            case "alert-commands", [ward, device, rule, *person] if len(person) <= 1:
-                done = _acknowledgement(_command(payload), ward, device, rule, *person)
+            case "alert-commands", [ward, device, rule, *user] if len(user) <= 1:
+                record = _acknowledgement(_command(payload), ward, device, rule, *user)
             case "limits", [ward, device]:
-                done = _limits_set(None if not payload else _limits(payload), ward, device)
+                record = _limits_set(None if not payload else _limits(payload), ward, device)
             case "audit", [name] if name == ENROLMENT:
-                done = _enrolled(_enrolment(payload))
+                record = _enrolled(_enrolment(payload))
             case _:
                 raise InvalidTopic(f"topic {topic[:300]!r} does not fit {_shape(root, kind)}")
     except DECODE_ERRORS as error:
         raise ValueError(f"not an audit message: {str(error).replace('`', '')}") from None
-    for text in (done.actor, done.action, done.ward, done.device):
+    for text in (record.actor, record.action, record.ward, record.device):
         if text is not None and not text.isprintable():
             raise ValueError(f"{text[:40]!a} holds characters that cannot be printed")
-    return done
+    return record
 
 
-def _acknowledgement(command: _Command, ward: str, device: str, rule: str, person: str | None = None) -> AuditRecord:
+def _acknowledgement(command: _Command, ward: str, device: str, rule: str, user: str | None = None) -> AuditRecord:
     detail: dict[str, Any] = {} if command.seconds is None else {"seconds": command.seconds}
-    if person is None and not command.by.strip():
+    if user is None and not command.by.strip():
         raise ValueError("not an audit message: by is empty; expected a name")
-    if person is not None and command.by not in ("", person):
-        detail["by"] = command.by  # a user of the broker who signs with another name
+    if user is not None and command.by not in ("", user):
+        detail["by"] = command.by  # the payload names another user than the topic
     return AuditRecord(
         action=command.action,
         time=command.time,
-        actor=person or command.by,
+        actor=user or command.by,
         ward=ward,
         device=device,
         rule=rule,
@@ -120,13 +120,11 @@ def _acknowledgement(command: _Command, ward: str, device: str, rule: str, perso
 
 
 def _limits_set(limits: _Limits | None, ward: str, device: str) -> AuditRecord:
-    if limits is None:  # how MQTT takes a retained message away; nobody signs that
+    if limits is None:  # an empty payload deletes the retained message and names no user
         return AuditRecord(action="remove_limits", ward=ward, device=device)
     detail = {"limits": limits.limits, "spo2_scale": limits.spo2_scale, "patient_id": limits.patient_id}
-    detail_given = {key: value for key, value in detail.items() if value is not None}
-    return AuditRecord(
-        action="set_limits", time=limits.time, actor=limits.by, ward=ward, device=device, detail=detail_given
-    )
+    present = {key: value for key, value in detail.items() if value is not None}
+    return AuditRecord(action="set_limits", time=limits.time, actor=limits.by, ward=ward, device=device, detail=present)
 
 
 def _enrolled(enrolment: _Enrolment) -> AuditRecord:
@@ -143,7 +141,7 @@ def _enrolled(enrolment: _Enrolment) -> AuditRecord:
 def _shape(root: str, kind: str) -> str:
     match kind:
         case "alert-commands":
-            return f"{root}/alert-commands/WARD/DEVICE/RULE or {root}/alert-commands/WARD/DEVICE/RULE/PERSON"
+            return f"{root}/alert-commands/WARD/DEVICE/RULE or {root}/alert-commands/WARD/DEVICE/RULE/USER"
         case "limits":
             return f"{root}/limits/WARD/DEVICE"
         case _:

@@ -1,7 +1,7 @@
-"""The ward as a screen sees it: what was last heard of each bed, and what to call that. Pure: it is told the time.
+"""A bed as the screens show it: last reading, last value of each sign, condition. Pure: the caller passes the time.
 
-The demo's screen (`stack`) and the station fill it from MQTT and draw it. A screen holds values: a cuff measures once a
-minute, and the last pressure is worth showing until then.
+The station and the demo's screen update it from MQTT. It keeps the last value of each sign, because a cuff measures
+only now and then, and its last pressure is shown until the next.
 """
 
 import re
@@ -18,7 +18,7 @@ from vitals.topics import DeviceAddress
 
 
 class Condition(StrEnum):
-    """What the screen calls a bed. The words differ, so that colours need not."""
+    """Condition of a bed as shown; the words differ, so that it does not depend on colour."""
 
     CRITICAL = CRITICAL
     SILENT = "SILENT"
@@ -30,7 +30,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LastValue:
-    """A value and when it was measured."""
+    """A value and its time of measurement."""
 
     value: float
     time: datetime
@@ -38,7 +38,7 @@ class LastValue:
 
 @dataclass(frozen=True, slots=True)
 class BedSnapshot:
-    """What is known of one bed. `held` has, by the key of the sign, the last value of each, of this patient."""
+    """The known state of one bed. `last_values`: the present patient's last value of each sign, by key."""
 
     bed: DeviceAddress
     last: Reading | None = None
@@ -46,15 +46,15 @@ class BedSnapshot:
     boot: int = 0
     online: bool = True
     interval_s: float = 0.0
-    patient: str | None = None  # the last one that a reading named
+    patient: str | None = None  # of the last reading that named one
 
     @property
     def name(self) -> str:
-        """The device without its ward, where its name begins with that."""
+        """The device name without the ward name in front."""
         return bed_name(self.bed.ward, self.bed.device)
 
     def with_reading(self, reading: Reading) -> "BedSnapshot":
-        """After a reading. An older one than the last changes nothing: it is a backlog arriving late."""
+        """Return the snapshot after a reading; one older than the last (a late backlog) changes nothing."""
         if self.last is not None and reading.time < self.last.time:
             return self
         new = {s.key: LastValue(v, reading.time) for s in SIGNS if (v := reading.value(s.key)) is not None}
@@ -65,30 +65,30 @@ class BedSnapshot:
         return replace(self, last=reading, last_values=last_values | new, boot=boot, online=True, patient=patient)
 
     def with_status(self, state: str, boot: int, interval_s: float | None = None) -> "BedSnapshot":
-        """After a birth or a last will. The will of an earlier boot may come after the birth of the next: ignored."""
+        """Return the snapshot after a birth or a will; the will of an earlier boot, which may arrive late, is ignored."""
         if boot < self.boot:
             return self
         return replace(self, boot=boot, online=state == "online", interval_s=interval_s or self.interval_s)
 
     def is_of_another_patient(self, reading: Reading) -> bool:
-        """Whether the reading names another patient than the last one that was named."""
+        """Return whether the reading names another patient than the one known so far."""
         return self.patient is not None and reading.patient_id not in (None, self.patient)
 
     @property
     def silent_after(self) -> timedelta:
-        """The age of the last reading from which on the bed counts as silent."""
+        """Age of the last reading above which the bed is silent."""
         return silent_after(self.interval_s)
 
     def age(self, now: datetime) -> timedelta | None:
-        """How old the last reading is; None where there was none."""
+        """Return the age of the last reading, None without one."""
         return None if self.last is None else max(now - self.last.time, timedelta())
 
     def was_critical(self) -> bool:
-        """The verdict on the last reading, however old it is."""
+        """Return whether the last reading, of any age, was CRITICAL."""
         return self.last is not None and classify(self.last.values) == CRITICAL
 
     def condition(self, now: datetime) -> Condition:
-        """What to call it. Silence comes first: no verdict on an old reading is an all-clear."""
+        """Return the condition. OFFLINE and SILENT come before any verdict, because an old reading is never an all-clear."""
         age = self.age(now)
         if not self.online:
             return Condition.OFFLINE
@@ -102,7 +102,7 @@ class BedSnapshot:
 
 
 def sort_beds(beds: Iterable[BedSnapshot]) -> list[BedSnapshot]:
-    """By ward and bed, with bed 9 before bed 10."""
+    """Sort by ward and device, with bed 9 before bed 10."""
     return sorted(beds, key=lambda seen: (_natural(seen.bed.ward), _natural(seen.bed.device)))
 
 
@@ -111,6 +111,6 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def count_by_condition(beds: Iterable[BedSnapshot], now: datetime) -> dict[Condition, int]:
-    """How many beds are in each condition, the worst first; conditions of no bed are left out."""
+    """Count beds per condition, worst first; conditions without beds are left out."""
     found = [seen.condition(now) for seen in beds]
     return {condition: found.count(condition) for condition in Condition if condition in found}

@@ -1,8 +1,7 @@
-"""What a person asks of an alert: acknowledge it, pause its audio, resume it. Pure.
+"""A user's command to an alert: acknowledge, pause audio, resume audio. Pure.
 
-On `alert-commands/{ward}/{device}/{rule}`, and from a user of the broker one level further down, `.../{rule}/{person}`.
-
-`vitalflow alerts watch` and the station encode here; the worker decodes and carries it out, or refuses.
+On `alert-commands/{ward}/{device}/{rule}`, or on `.../{rule}/{user}`, where only that user may publish. The alert worker
+executes or rejects it.
 """
 
 from datetime import datetime
@@ -16,15 +15,15 @@ from vitals.payload import decode_payload
 from vitals.reading import MAX_TEXT
 
 MAX_COMMAND = 4 * 1024  # bytes
-PAUSE_S = 120.0  # where the command names no time
+PAUSE_S = 120.0  # default
 
 Action = Literal["acknowledge", "pause_audio", "resume_audio"]
 
 
 class Command(Struct, frozen=True, kw_only=True):
-    """One command. Unknown keys are left out.
+    """One command. Unknown keys are ignored.
 
-    time   when the person gave it: it makes the command another one than any before, so that the record keeps it once
+    time   when the user gave it; makes the command unique, so that the audit record is stored once
     """
 
     action: Action
@@ -37,18 +36,18 @@ _decode = msgspec.json.Decoder(Command).decode
 
 
 def encode_command(command: Command) -> bytes:
-    """A command as a JSON object."""
+    """Encode as a JSON object."""
     return msgspec.json.encode(command)
 
 
-def decode_command(payload: bytes, person: str | None = None) -> Command:
-    """Take a command apart; raises RequestRejected.
+def decode_command(payload: bytes, user: str | None = None) -> Command:
+    """Decode a command; raises RequestRejected.
 
-    person   the broker's user who says it, where it came on the topic of one: that is who it is by, whatever it says
+    user   the user in the topic; replaces `by`
     """
     command = decode_payload(_decode, payload, "a command", MAX_COMMAND, RequestRejected)
-    if person is not None:
-        command = msgspec.structs.replace(command, by=person)
+    if user is not None:
+        command = msgspec.structs.replace(command, by=user)
     if not command.by.strip() or len(command.by) > MAX_TEXT or not command.by.isprintable():
         raise RequestRejected(f"by is {command.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
     return command

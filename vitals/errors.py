@@ -1,8 +1,7 @@
-"""The two families of errors, sorted by what to do next.
+"""The two families of expected errors: permanent and transient.
 
-A caller that catches `PermanentError` and `TransientError` has caught everything this project raises on purpose:
-the first will fail again however often it is tried, the second will not, once something else has
-recovered. Everything else is a bug and keeps its traceback.
+A retry after a PermanentError fails again; after a TransientError it may succeed, once something else has recovered.
+Any other exception is a bug and keeps its traceback.
 """
 
 import getpass
@@ -12,31 +11,28 @@ from contextlib import contextmanager
 
 
 class VitalFlowError(Exception):
-    """A failure we know. Its text is one sentence for a person: the thing, its value, what to do."""
+    """An expected failure. The message names the setting or file, its value and the fix."""
 
 
 class PermanentError(VitalFlowError):
-    """It cannot work as asked: a wrong setting, a missing file, a value the database refuses."""
+    """A retry cannot succeed: a wrong setting, a missing file, a value that the database rejects."""
 
 
 class TransientError(VitalFlowError):
-    """It may work later: a server that is away, a lock, a full disk."""
+    """A retry may succeed later: an unreachable server, a lock, a full disk."""
 
 
 def login_name(otherwise: str = "set the variable LOGNAME") -> str:
-    """Who sits at this terminal; raises PermanentError, with what to do `otherwise`, where the system does not know."""
+    """Return the login name of the current OS user; raises PermanentError with the remedy `otherwise` if it is unknown."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        raise PermanentError(f"the system does not know your name; {otherwise}") from None
+        raise PermanentError(f"the login name of this user is unknown; {otherwise}") from None
 
 
 @contextmanager
 def exit_on_error(program: str) -> Iterator[None]:
-    """End a command line with exit code 2 and one sentence where a known error comes up.
-
-    Ctrl-C ends it with 130, as a shell expects, and without a traceback.
-    """
+    """Turn an expected error into one line on standard error and exit code 2, Ctrl-C into exit code 130."""
     try:
         yield
     except VitalFlowError as error:

@@ -1,7 +1,6 @@
-"""A bed's own limits over the rule file's, from the retained topic `limits/{ward}/{device}`. Pure.
+"""Limits of one bed that override those of the rule file, from the retained topic `limits/{ward}/{device}`. Pure.
 
-`decode_limits` reads the message and `apply` lays it over the rules; `turnover.use` does so for a bed and
-again when its patient changes. An empty message takes the bed's own limits away again.
+`decode_limits` decodes the message, `apply` merges it into the rules. An empty message removes the bed's limits.
 """
 
 import math
@@ -22,17 +21,17 @@ MAX_LIMITS = 16 * 1024  # bytes
 
 
 class RequestRejected(PermanentError):
-    """What a person asked for and does not get; the text says why, for that person."""
+    """A user's request was rejected; the message tells that user why."""
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One bed's own limits.
+    """Limits of one bed.
 
-    limits       rule -> its limit, or a list of limits from its mildest level on; null keeps the file's. The file's
-                 distance from limit to `clear` goes along
-    spo2_scale   2 for the NEWS2 scale of a patient in hypercapnic respiratory failure, where a clinician said so
-    patient_id   for whom; while another patient is known to be on the device, the file's limits hold
-    time         when the person set them, for the record
+    limits       rule -> its limit, or a list of limits from the mildest level on; null keeps the file's limit. The
+                 file's distance between `limit` and `clear` is kept
+    spo2_scale   2 for the NEWS2 scale of a patient in hypercapnic respiratory failure, if a clinician chose it
+    patient_id   for whom; while another patient is known to be on the device, the file's limits apply
+    time         when the user set them, for the audit record
     """
 
     by: str
@@ -42,7 +41,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     time: Annotated[datetime, Meta(tz=True)] | None = None
 
     def applies_to(self, patient_id: str | None) -> bool:
-        """Whether they hold while this patient is on the device."""
+        """Return whether they apply while this patient is on the device."""
         return self.patient_id is None or patient_id is None or self.patient_id == patient_id
 
 
@@ -50,7 +49,7 @@ _decode = msgspec.json.Decoder(Limits).decode
 
 
 def decode_limits(payload: bytes) -> Limits | None:
-    """Take the message apart; None for an empty one. Raises RequestRejected."""
+    """Decode the message; None for an empty one. Raises RequestRejected."""
     if not payload:
         return None
     limits = decode_payload(_decode, payload, "a limits message", MAX_LIMITS, RequestRejected)
@@ -60,7 +59,7 @@ def decode_limits(payload: bytes) -> Limits | None:
 
 
 def apply(rules: RuleSet, limits: Limits) -> RuleSet:
-    """The rules with these limits; raises RequestRejected, with every objection, and then nothing of them holds."""
+    """Return the rules with these limits; raises RequestRejected listing every problem, and then none is applied."""
     problems: list[str] = []
     changed: dict[str, Rule] = {}
     for name, wanted in limits.limits.items():
@@ -73,7 +72,7 @@ def apply(rules: RuleSet, limits: Limits) -> RuleSet:
             problems.append(f"{name} has {len(rule.levels)} level(s); {len(new_limits)} limit(s) were given")
             continue
         if not all(new_limit is None or math.isfinite(new_limit) for new_limit in new_limits):
-            problems.append(f"{name}: {new_limits} are not all numbers")
+            problems.append(f"{name}: {new_limits} are not all finite numbers")
             continue
         new_limits += [None] * (len(rule.levels) - len(new_limits))
         new = tuple(_with_limit(level, new_limit) for level, new_limit in zip(rule.levels, new_limits, strict=True))
@@ -92,7 +91,7 @@ def _with_limit(level: Level, limit: float | None) -> Level:
 
 def _unknown_rule(name: str, rules: RuleSet, rule: Rule | None) -> str:
     if rule is not None:
-        return f"{name} has no limit to set: it watches {rule.source}"
+        return f"{name} has no limit: it is a rule for {rule.source}"
     known = [rule.name for rule in rules.rules if rule.above is not None]
     close = get_close_matches(name, known, 1)
     meant = f" (did you mean {close[0]}?)" if close else ""

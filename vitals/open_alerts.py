@@ -1,8 +1,7 @@
-"""The open alerts as a listener at the broker knows them, and which of them may be out of date. Pure: it is told the
-time and what arrived; the screens of `stack` and of `alerts` fill it and draw it.
+"""The open alerts as a subscriber knows them, and which may be out of date. Pure: the caller passes the time.
 
-Silence is no all-clear, here neither: what was known when a connection broke stays, marked as stale, until the broker
-tells it again, or until the worker had its time to do so and did not.
+Missing data is never shown as an all-clear: alerts known when a connection was lost remain, marked as stale, until the
+broker sends them again, or until REPLAY_GRACE has passed with the alert worker online.
 """
 
 from datetime import datetime, timedelta
@@ -12,11 +11,11 @@ from vitals.alert import Alert, decode_alert
 from vitals.topics import InvalidTopic, Topics
 
 REPLAY_GRACE = timedelta(seconds=10)
-"""After a new connection: a broker sends at once what it retains, and the worker what a broker has forgotten."""
+"""Time after a new connection in which the broker sends retained alerts, and the worker those that the broker lost."""
 
 
 class OpenAlerts:
-    """Alerts by topic. `since`: from which time on the raised ones are counted."""
+    """Open alerts by topic. `since`: alerts raised from this time on are counted in `raised`."""
 
     def __init__(self, topics: Topics, since: datetime) -> None:
         self._topics = topics
@@ -27,20 +26,20 @@ class OpenAlerts:
         self._raised: set[UUID] = set()
 
     def update(self, topic: str, payload: bytes) -> Alert | None:
-        """Take a message from an alert's topic; the alert where it says something new, open or cleared."""
+        """Apply a message from an alert's topic; return the alert if it is new, changed or cleared, else None."""
         try:
             _, bed, rule = self._topics.parse_rule(topic)
         except InvalidTopic:
             return None
         if not payload:
-            self._forget(topic)  # the device has moved, or the message expired
+            self._forget(topic)  # the device was moved, or the message expired
             return None
         try:
             alert = decode_alert(payload)
         except ValueError:
             return None
         if (alert.ward, alert.device_id, alert.rule) != (bed.ward, bed.device, rule):
-            return None  # nobody could answer it: it says another place than where it stands
+            return None  # a command could not reach it: payload and topic differ
         if alert.raised_at >= self._since:
             self._raised.add(alert.alert_id)
         before = self._open.get(topic)
@@ -56,12 +55,12 @@ class OpenAlerts:
         self._stale.discard(topic)
 
     def connected(self, now: datetime) -> None:
-        """A connection is there, the first one or a new one: all that is known has to be told again."""
+        """Mark all alerts as stale after a new connection, until they are received again."""
         self._stale = set(self._open)
         self._stale_until = now + REPLAY_GRACE
 
     def alerts(self, now: datetime, *, worker_online: bool) -> list[Alert]:
-        """The open ones. Those that nobody told again while the worker could have are gone."""
+        """Return the open alerts; drop stale ones if the worker is online and REPLAY_GRACE has passed."""
         if worker_online and self._stale_until is not None and now >= self._stale_until:
             for topic in self._stale:
                 del self._open[topic]
@@ -70,14 +69,14 @@ class OpenAlerts:
         return list(self._open.values())
 
     def stale(self) -> frozenset[UUID]:
-        """The ids of those that were not told again since the last connection."""
+        """Return the ids of alerts not received since the last connection."""
         return frozenset(self._open[topic].alert_id for topic in self._stale)
 
     def wards(self) -> set[str]:
-        """The wards with an open alert."""
+        """Return the wards with an open alert."""
         return {alert.ward for alert in self._open.values()}
 
     @property
     def raised(self) -> int:
-        """How many were raised since `since`, open or not."""
+        """Number of alerts raised since `since`, open or cleared."""
         return len(self._raised)

@@ -1,8 +1,7 @@
-"""A receipt: what ingest tells a device after COMMIT, so that the device may forget it.
+"""A receipt: ingest confirms to a device, after COMMIT, which readings are stored or rejected.
 
-`ingest` encodes, `devices` decode. A PUBACK says that the broker holds a reading; a receipt says that the database
-does. Only the second survives the broker's own death. Ranges, because a device that sends 1, 2, 3 ... makes nearly
-always one.
+`ingest` encodes, `devices` decode. A PUBACK confirms that the broker has a reading, a receipt that the database has it;
+only the second holds if the broker loses its store. Receipts carry ranges of seq, nearly always a single one.
 """
 
 from collections.abc import Iterable
@@ -16,18 +15,18 @@ from vitals.reading import MAX_COUNTER
 
 MAX_RECEIPT = 64 * 1024  # bytes
 RECEIPT_INTERVAL_S = 5.0
-"""Seconds between two receipts to a device, at least."""
+"""Minimum seconds between two receipts to a device."""
 
 Counter = Annotated[int, Meta(ge=0, le=MAX_COUNTER)]
 Range = tuple[Counter, Counter]
-"""From the first seq to the last, both included."""
+"""First and last seq, both included."""
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one boot's readings. Ranges are in rising order and do not touch.
+    """Outcome of the readings of one boot. Ranges are in ascending order and not adjacent.
 
-    stored     rows of the hypertable
-    rejected   kept in `rejected_message` with a reason: sending them again would change nothing
+    stored     in the hypertable
+    rejected   in `rejected_message` with a reason; the device need not send them again
     """
 
     boot: Counter
@@ -35,12 +34,12 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rejected: tuple[Range, ...] = ()
 
     def covers(self, seq: int) -> bool:
-        """Whether the device may forget the reading with this seq."""
+        """Return whether the reading with this seq is confirmed."""
         return any(first <= seq <= last for first, last in (*self.stored, *self.rejected))
 
 
 def ranges(numbers: Iterable[int]) -> tuple[Range, ...]:
-    """Numbers in any order, as ranges: 3, 1, 2, 7 make (1, 3), (7, 7)."""
+    """Merge numbers in any order into ranges: 3, 1, 2, 7 make (1, 3), (7, 7)."""
     found: list[tuple[int, int]] = []
     for number in sorted(set(numbers)):
         if found and found[-1][1] == number - 1:
@@ -54,7 +53,7 @@ _decode = msgspec.json.Decoder(Receipt).decode
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
-    """A receipt as a JSON object."""
+    """Encode as a JSON object."""
     return msgspec.json.encode(receipt)
 
 

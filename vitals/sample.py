@@ -1,6 +1,6 @@
-"""A sample: what was measured at one moment, before it has a name (boot and seq).
+"""A sample: values measured at one time, before boot and seq are assigned.
 
-`recording` and the simulated patients make samples; a device stamps each into a `reading`.
+`recording` and the simulated patients produce samples; a device turns each into a `reading`.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from vitals.reading import Consciousness
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was measured at one moment.
+    """Values measured at one time.
 
-    values         sign key -> value, in the units of `vitals.signs`; a sign that was not measured is absent
+    values         sign key -> value in the unit of `vitals.signs`; absent if not measured
     sensor_off     keys of the signs whose sensor is off the patient
-    time           when it was measured, where the source knows; None takes the moment of sending
+    time           time of measurement; None: the time of sending
     """
 
     values: Mapping[str, float]

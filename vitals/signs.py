@@ -1,4 +1,4 @@
-"""The one table of vital signs; every other room asks it and names no sign of its own.
+"""The table of vital signs; no other module outside devices, NEWS2, thresholds and recording formats names one.
 
 A new sign is a row here and one migration that adds its column (docs/adding-a-sign.md).
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 class Sign:
     """One vital sign.
 
-    `low` and `high` bound what a sensor can plausibly report of a living or a just-dead human, in
-    `unit`; a value outside is a defect of measurement, not a state of a patient. `critical_below` and
-    `critical_above` are the limits of the CRITICAL verdict that every stored reading carries.
+    `low` and `high`, in `unit`, bound the values that a sensor can plausibly report of a human; a value outside is a
+    measurement error. `critical_below` and `critical_above` are the limits of the verdict CRITICAL, which every stored
+    reading carries.
     """
 
     key: str
@@ -47,13 +47,13 @@ BY_KEY: dict[str, Sign] = {sign.key: sign for sign in SIGNS}
 NORMAL = "NORMAL"
 CRITICAL = "CRITICAL"
 
-# (position in SIGNS, limit): worked out once, because `classify` runs for every reading.
+# (position in SIGNS, limit), computed once because `classify` runs for every reading.
 _ABOVE = tuple((i, s.critical_above) for i, s in enumerate(SIGNS) if s.critical_above is not None)
 _BELOW = tuple((i, s.critical_below) for i, s in enumerate(SIGNS) if s.critical_below is not None)
 
 
 def classify(values: tuple[float | None, ...]) -> str:
-    """CRITICAL where any of `values` (in the order of SIGNS) lies beyond its critical limit, else NORMAL."""
+    """Return CRITICAL if any of `values` (in the order of SIGNS) is beyond its critical limit, else NORMAL."""
     for position, limit in _ABOVE:
         value = values[position]
         if value is not None and value > limit:

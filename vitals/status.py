@@ -1,7 +1,7 @@
-"""A device's status: its birth and its last will, on the retained status topic.
+"""Status of a device: birth and last will on the retained status topic.
 
-`devices` encodes, `ingest` decodes and keeps the last one in the table `device`. A will carries the boot it belongs to,
-so that an old connection's "offline" cannot be taken for the new one's.
+`devices` encodes, `ingest` decodes and keeps the last one in the table `device`. A will carries its boot, so that the
+"offline" of an old connection is not applied to a new one.
 """
 
 from typing import Annotated, Literal
@@ -16,10 +16,10 @@ MAX_STATUS = 4 * 1024  # bytes
 
 
 class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a device says of itself; unknown keys are left out.
+    """Status of a device; unknown keys are ignored.
 
     interval_s   seconds between two readings
-    dropped      readings that the device lost since its start because its outbox was full: a gap that is explained
+    dropped      readings lost since its start because its outbox was full; explains a gap
     """
 
     state: Literal["online", "offline", "forgotten"]
@@ -33,14 +33,14 @@ _decode = msgspec.json.Decoder(Status).decode
 
 
 def encode_status(status: Status) -> bytes:
-    """A status as a JSON object."""
+    """Encode as a JSON object."""
     return msgspec.json.encode(status)
 
 
 def decode_status(payload: bytes) -> Status:
     """Decode a status; raises ValueError with one sentence.
 
-    An empty payload is how MQTT deletes a retained message; it means that the device is to be forgotten.
+    An empty payload, which deletes the retained message, means that the device is to be forgotten.
     """
     if not payload:
         return Status(state="forgotten")

@@ -1,7 +1,7 @@
-"""The addresses: which MQTT topic carries what, built and taken apart in one place.
+"""MQTT topics: build and parse them.
 
-No patient appears in a topic, because every client that may subscribe sees topics. `{device}` is the
-device's user name at the broker, which is what lets the broker's access list pin a device to its own.
+No topic names a patient, because every client that may subscribe sees topics. `{device}` is the device's user name at
+the broker, so that the broker's access rules can restrict a device to its own topics.
 """
 
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from vitals.reading import MAX_TEXT
 
 
 class InvalidTopic(PermanentError):
-    """A topic that is none of ours; the text says what was expected."""
+    """A topic that does not fit; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceAddress:
-    """Where a message comes from: the ward and the device, as the topic names them."""
+    """Ward and device as named in a topic."""
 
     ward: str
     device: str
 
 
 def _fits(level: str) -> bool:
-    # Printable keeps NUL, tabs and line ends out of rows, logs and pages; emoji and Hebrew stay welcome.
+    # Printable: no NUL, tab or line end in rows, logs and pages; any script and emoji are allowed.
     return 0 < len(level) <= MAX_TEXT and level.isprintable()
 
 
@@ -34,63 +34,63 @@ class Topics:
     root: str = "vitalflow"
 
     def vitals(self, ward: str, device: str) -> str:
-        """Readings of a device."""
+        """Topic of a device's readings."""
         return f"{self.root}/vitals/{ward}/{device}"
 
     def status(self, ward: str, device: str) -> str:
-        """Birth and last will of a device, retained."""
+        """Topic of a device's birth and will, retained."""
         return f"{self.root}/status/{ward}/{device}"
 
     def service(self, name: str) -> str:
-        """Birth, heartbeat and last will of a service, retained."""
+        """Topic of a service's birth, heartbeat and will, retained."""
         return f"{self.root}/services/{name}"
 
     def alert(self, ward: str, device: str, rule: str) -> str:
-        """An alert as it now stands, retained."""
+        """Topic of the present state of an alert, retained."""
         return f"{self.root}/alerts/{ward}/{device}/{rule}"
 
     def receipts(self, ward: str, device: str) -> str:
-        """What is committed of a device's readings."""
+        """Topic of the receipts for a device's readings."""
         return f"{self.root}/receipts/{ward}/{device}"
 
-    def rejections(self, service: str, person: str | None = None) -> str:
-        """What a service was asked to do and did not, with the reason; apart for each user of the broker who asked."""
+    def rejections(self, service: str, user: str | None = None) -> str:
+        """Topic of the requests that a service rejected, with the reason; one per requesting user, if known."""
         topic = f"{self.root}/services/{service}/rejections"
-        return topic if person is None else f"{topic}/{person}"
+        return topic if user is None else f"{topic}/{user}"
 
     def rules(self, service: str) -> str:
-        """The rules that an alert worker watches by, retained."""
+        """Topic of an alert worker's rules, retained."""
         return f"{self.root}/services/{service}/rules"
 
     @property
     def health(self) -> str:
-        """What a broker's health check says, and hears."""
+        """Topic that the broker's health check publishes to and subscribes to."""
         return f"{self.root}/health"
 
     @property
     def enrolment(self) -> str:
-        """Who was enrolled and who revoked, for the record."""
+        """Topic of enrolments and revocations, for the audit record."""
         return f"{self.root}/audit/enrolment"
 
-    def alert_commands(self, ward: str = "+", device: str = "+", rule: str = "+", person: str | None = None) -> str:
-        """What a person does to an alert; by default the filter for all of it that the station says for somebody.
+    def alert_commands(self, ward: str = "+", device: str = "+", rule: str = "+", user: str | None = None) -> str:
+        """Topic of commands to an alert; by default the filter for all commands that the station relays.
 
-        person   a user of the broker who says it himself, on a topic that only he may publish to
+        user   appended to the topic: only this user of the broker may publish there
         """
         topic = f"{self.root}/alert-commands/{ward}/{device}/{rule}"
-        return topic if person is None else f"{topic}/{person}"
+        return topic if user is None else f"{topic}/{user}"
 
     def limits(self, ward: str = "+", device: str = "+") -> str:
-        """A bed's own limits, retained; by default the filter for all of them."""
+        """Topic of a bed's limits, retained; by default the filter for all."""
         return f"{self.root}/limits/{ward}/{device}"
 
     def alerts(self, ward: str = "+") -> str:
-        """Filter for the alerts of a ward; by default of all wards."""
+        """Filter for the alerts of a ward, by default of all wards."""
         return f"{self.root}/alerts/{ward}/+/+"
 
     @property
     def all_vitals(self) -> str:
-        """Filter for every reading. `#`, not `+/+`, so that misplaced messages are seen and kept too."""
+        """Filter for every reading; `#`, not `+/+`, so that messages on malformed topics are kept too."""
         return f"{self.root}/vitals/#"
 
     @property
@@ -99,10 +99,9 @@ class Topics:
         return f"{self.root}/status/#"
 
     def parse(self, topic: str) -> tuple[str, DeviceAddress]:
-        """Take a topic about a bed apart into its kind (`vitals`, `status`, `limits`) and the bed.
+        """Parse a topic of a device into its kind (`vitals`, `status`, `limits`) and the device.
 
-        Raises InvalidTopic where it does not have exactly the four levels, or a level is empty, not
-        printable or longer than 200 characters.
+        Raises InvalidTopic unless there are exactly four levels, each of 1 to 200 printable characters.
         """
         levels = self._levels(topic)
         if len(levels) != 3 or levels[0] not in ("vitals", "status", "limits") or not all(map(_fits, levels[1:])):
@@ -110,18 +109,18 @@ class Topics:
         return levels[0], DeviceAddress(levels[1], levels[2])
 
     def parse_rule(self, topic: str) -> tuple[str, DeviceAddress, str]:
-        """Take a topic about one rule of a bed apart: its kind (`alerts`), the bed and the rule's name."""
+        """Parse a topic of an alert into its kind (`alerts`), the device and the rule."""
         levels = self._levels(topic)
         if len(levels) != 4 or levels[0] != "alerts" or not all(map(_fits, levels[1:])):
             raise InvalidTopic(f"topic {topic[:300]!r} does not fit {self.root}/alerts/WARD/DEVICE/RULE")
         return levels[0], DeviceAddress(levels[1], levels[2]), levels[3]
 
     def parse_alert_command(self, topic: str) -> tuple[DeviceAddress, str, str | None]:
-        """Take a topic of `alert-commands` apart: the bed, the rule's name, and the broker's user who says it, where one does."""
+        """Parse a topic of `alert-commands` into the device, the rule, and the user, if the topic names one."""
         levels = self._levels(topic)
         if len(levels) not in (4, 5) or levels[0] != "alert-commands" or not all(map(_fits, levels[1:])):
             raise InvalidTopic(
-                f"topic {topic[:300]!r} does not fit {self.root}/alert-commands/WARD/DEVICE/RULE or .../RULE/PERSON"
+                f"topic {topic[:300]!r} does not fit {self.root}/alert-commands/WARD/DEVICE/RULE or .../RULE/USER"
             )
         return DeviceAddress(levels[1], levels[2]), levels[3], levels[4] if len(levels) == 5 else None
 

@@ -1,4 +1,4 @@
-"""Addresses that may hold a password: taken apart, and shown, without ever telling it."""
+"""Parse and display URLs without leaking their password."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -8,27 +8,27 @@ _NO_PORT = re.compile(r":(?!//)(?!\d+(?:/|$)).*")
 
 
 def split_url(url: str) -> SplitResult:
-    """`urlsplit` for an address that may hold a password; raises ValueError that tells nothing of it.
+    """Split a URL; raises ValueError without any part of the password.
 
-    Two readers that understand such a password differently (Python's and PostgreSQL's) would each take a piece of it
-    for a host or a port, and name it when they complain.
+    Rejects passwords with unescaped delimiters: Python and PostgreSQL parse them differently, and each would show a
+    part of the password as host or port in an error message.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError("this is no URL") from None
+        raise ValueError("not a URL") from None
     ambiguous = url.count("@") > 1 or ("@" in url and "@" not in parts.netloc)
     if parts.netloc and (ambiguous or _BAD_PERCENT.search(parts.netloc)):
-        raise ValueError("in a URL a password has its % written as %25, @ as %40, / as %2F, # as %23 and ? as %3F")
+        raise ValueError("in a URL write % in a password as %25, @ as %40, / as %2F, # as %23 and ? as %3F")
     try:
         _ = parts.port
     except ValueError as error:
-        raise ValueError(str(error).partition(" as ")[0]) from None  # behind it stands what was taken for a port
+        raise ValueError(str(error).partition(" as ")[0]) from None  # the rest names what was parsed as the port
     return parts
 
 
 def without_password(url: str) -> str:
-    """A database URL fit for a log line."""
+    """Return a database URL without password and parameters."""
     parts = urlsplit(url)
     user = f"{parts.username}@" if parts.username else ""
     port = f":{parts.port}" if parts.port else ""
@@ -36,8 +36,8 @@ def without_password(url: str) -> str:
 
 
 def redact(value: str) -> str:
-    """A value without what may be a password: in a URL before the '@', behind a '?', or where a port should be."""
-    if "-----BEGIN" in value:  # the content of a key's file, where its name was expected
+    """Remove what may be a password from a value: before the '@' of a URL, after a '?', or in place of a port."""
+    if "-----BEGIN" in value:  # the content of a key file instead of its name
         return "..."
     if "@" in value:
         return f"...@{value.rpartition('@')[2].partition('?')[0]}"

@@ -193,7 +193,7 @@ class UserConnection:
         """What one must be able to read to see a ward; and last, what only those can read who may act there."""
         topics = self._topics
         seen = [topics.vitals(ward, "+"), topics.status(ward, "+"), topics.alerts(ward), topics.limits(ward)]
-        return [*seen, topics.alert_commands(ward, person=self.name)]
+        return [*seen, topics.alert_commands(ward, user=self.name)]
 
     def _fail(self, error: Exception) -> None:
         if not self.verified.done():

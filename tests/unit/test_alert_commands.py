@@ -117,7 +117,7 @@ def test_limits_that_cannot_be_read_are_refused(payload: bytes, said: str) -> No
     ("limits", "said"),
     [
         (b'{"hart-rate-high":130}', "did you mean heart-rate-high"),
-        (b'{"no-data":130}', "no limit to set"),
+        (b'{"no-data":130}', "has no limit: it is a rule for no-data"),
         (b'{"heart-rate-high":30}', "every value of heart_rate would be an alarm"),
         (b'{"heart-rate-high":30,"heart-rate-low":60}', "every value of heart_rate"),
         (b'{"heart-rate-high":[130,125]}', "must be higher"),

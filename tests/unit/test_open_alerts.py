@@ -105,7 +105,7 @@ def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_br
         ({"state": State.ACKNOWLEDGED, "acknowledged_by": "nurse Ada"}, "ack by nurse Ada"),
         ({"state": State.AUDIO_PAUSED, "audio_paused_until": NOW + timedelta(seconds=95)}, "audio paused 95 s"),
         ({"state": State.AUDIO_PAUSED, "audio_paused_until": NOW - timedelta(seconds=1)}, "audio paused 0 s"),
-        ({"state": State.LATCHED, "latched": True}, "over, not seen"),
+        ({"state": State.LATCHED, "latched": True}, "ended, not acknowledged"),
     ],
 )
 def test_the_standing_says_who_silenced_it_and_for_how_long(fields: dict[str, object], said: str) -> None:
