@@ -62,7 +62,7 @@ class BedResource(BaseModel):
 
 
 class Outage(BaseModel):
-    """One that is away, since when, and what that means."""
+    """A server or service that is down, since when, and what that means for the reader."""
 
     name: str
     since: datetime
@@ -70,11 +70,11 @@ class Outage(BaseModel):
 
 
 class Ward(BaseModel):
-    """The beds, in order of ward and bed. While somebody is `away`, what it feeds is not current."""
+    """The beds, by ward and bed. During an outage what depends on it is not current."""
 
     at: datetime
     beds: list[BedResource]
-    away: list[Outage]
+    outages: list[Outage]
 
 
 class Alerts(BaseModel):
@@ -82,7 +82,7 @@ class Alerts(BaseModel):
 
     at: datetime
     alerts: list[Alert]
-    away: list[Outage]
+    outages: list[Outage]
 
 
 class Points(BaseModel):

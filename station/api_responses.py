@@ -29,7 +29,7 @@ def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_m
     devices = [seen.bed.device for seen in sort_beds(bed.snapshot for bed in shown)]
     stale = known.is_stale()
     beds = [_bed(known.beds[device], _seen(alerts.get(device, []), sees), stale, now) for device in devices]
-    return api_models.Ward(at=now, beds=beds, away=away(known, now))
+    return api_models.Ward(at=now, beds=beds, outages=_outages(known, now))
 
 
 def bed(known: Ward, device: str, sees: WardScope, now: datetime) -> api_models.BedResource | None:
@@ -45,12 +45,11 @@ def alerts(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api
     """The open alerts of one ward, or with no name of all that are seen."""
     stale = known.is_stale()
     mine = [_alert(alert, stale) for alert in _seen(known.alerts(now), sees) if name in (None, alert.ward)]
-    return api_models.Alerts(at=now, alerts=mine, away=away(known, now))
+    return api_models.Alerts(at=now, alerts=mine, outages=_outages(known, now))
 
 
-def away(known: Ward, now: datetime) -> list[api_models.Outage]:
-    """Who is away."""
-    return [api_models.Outage(name=one.name, since=one.since, text=one.text) for one in known.services.away(now)]
+def _outages(known: Ward, now: datetime) -> list[api_models.Outage]:
+    return [api_models.Outage(name=one.name, since=one.since, text=one.text) for one in known.services.outages(now)]
 
 
 def series(device: str, rows: Iterable[dict[str, Any]]) -> api_models.Series:

@@ -79,7 +79,7 @@ class AlertView(Struct, frozen=True, omit_defaults=True):
 
 
 class OutageView(Struct, frozen=True):
-    """One that is away, since when, and what that means."""
+    """A server or service that is down, since when, and what that means for the reader."""
 
     name: str
     since: int
@@ -137,7 +137,7 @@ class Changes:
 
     devices: frozenset[str]
     alerts: dict[str, AlertView]
-    away: list[OutageView]
+    outages: list[OutageView]
 
 
 def collect_changes(ward: Ward, now: datetime) -> Changes:
@@ -178,13 +178,13 @@ class DeltaEncoder:
         over = self._gone(self._keys, alerts)
         beds = [bed_view(self._ward.beds[device]) for device in collect_changes.devices if self._shows(device)]
         gone = self._gone(self._devices & collect_changes.devices, {bed.device for bed in beds})
-        if not (due or beds or gone or told or over or collect_changes.away != self._sent_outages):
+        if not (due or beds or gone or told or over or collect_changes.outages != self._sent_outages):
             return None
-        self._sent_alerts, self._sent_outages = alerts, collect_changes.away
+        self._sent_alerts, self._sent_outages = alerts, collect_changes.outages
         self._devices = (self._devices | {bed.device for bed in beds}).difference(gone)
         self._keys = set(alerts)
         self.number += 1
-        return _encode(Frame(self.number, unix_ms(now), False, beds, gone, told, over, collect_changes.away))
+        return _encode(Frame(self.number, unix_ms(now), False, beds, gone, told, over, collect_changes.outages))
 
     def _shows(self, device: str) -> bool:
         bed = self._ward.beds.get(device)
@@ -259,12 +259,12 @@ def alert_view(alert: Alert, *, stale: bool) -> AlertView:
 
 
 def outage_views(ward: Ward, now: datetime) -> list[OutageView]:
-    """Who is away."""
-    return [_outage_view(away) for away in ward.services.away(now)]
+    """The outages as the page gets them."""
+    return [_outage_view(outage) for outage in ward.services.outages(now)]
 
 
-def _outage_view(away: Outage) -> OutageView:
-    return OutageView(away.name, unix_ms(away.since), away.text)
+def _outage_view(outage: Outage) -> OutageView:
+    return OutageView(outage.name, unix_ms(outage.since), outage.text)
 
 
 def recent(beds: dict[str, BedState], devices: list[str], seconds: float) -> bytes:

@@ -1,6 +1,6 @@
-"""Who is away: the broker, the services whose heartbeat we listen to, the database. Pure: it is told the time.
+"""Outages of the broker, of the services that send heartbeats, and of the database. Pure: the caller passes the time.
 
-What is away is told on top of every page, because a page that nobody feeds looks exactly like a quiet ward.
+Every page shows them on top, because a page without data looks exactly like a quiet ward.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from typing import Literal
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus
 
 MISSING_AFTER = timedelta(seconds=2.2 * HEARTBEAT_S)
-"""Without a heartbeat for so long a service is not there: two are missing. The page is to say so within 5 s."""
+"""A service is down after this time without a heartbeat: two are missing. The page must show it within 5 s."""
 
 Kind = Literal["broker", "service", "database"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """One that is away, since when, and in a sentence what that means for whoever looks at the page."""
+    """A server or service that is down, since when, and a text for the nurse: what it means and what to do."""
 
     name: str
     since: datetime
@@ -33,32 +33,32 @@ class _Service:
 
 
 class Services:
-    """All of them. `names`: the services whose absence is told; `has_database`: whether there is one to miss."""
+    """State of the broker, of the services in `names`, and of the database where `has_database`."""
 
     def __init__(self, names: Sequence[str], *, has_database: bool, now: datetime) -> None:
         self._services = {name: _Service() for name in names}
         self._connected_at: datetime | None = None
         self._broker_lost_at = now
-        self._why = "connecting"
+        self._reason = "connecting"
         self._database_lost_at = now if has_database else None
 
-    # --- what comes in ---
+    # --- events ---
 
     def connected(self, now: datetime) -> None:
-        """The broker is there; each service has the time of two heartbeats to say that it is."""
+        """Record a connection to the broker; each service now has two heartbeats' time to report."""
         self._connected_at = now
         for service in self._services.values():
             service.beat = service.left_at = None
 
-    def disconnected(self, why: str, now: datetime) -> None:
-        """The broker is away; `why` for a person."""
+    def disconnected(self, reason: str, now: datetime) -> None:
+        """Record the loss of the broker; `reason` is shown on the page."""
         if self._connected_at is not None:
             self._broker_lost_at = now
         self._connected_at = None
-        self._why = why
+        self._reason = reason
 
     def take(self, name: str, presence: ServiceStatus, retained: bool, now: datetime) -> None:
-        """A birth, a heartbeat or a last will; a retained "online" may be a leftover and is not believed."""
+        """Apply a birth, heartbeat or last will; a retained "online" may be old and is ignored."""
         service = self._services.get(name)
         if service is None or presence.boot < service.boot:
             return
@@ -68,19 +68,19 @@ class Services:
         elif not retained:
             service.beat, service.left_at = now, None
 
-    def database(self, there: bool, now: datetime) -> None:
-        """Whether the database has just answered."""
-        self._database_lost_at = None if there else self._database_lost_at or now
+    def database(self, responds: bool, now: datetime) -> None:
+        """Record whether the database has just responded."""
+        self._database_lost_at = None if responds else self._database_lost_at or now
 
-    # --- what is known ---
+    # --- state ---
 
     @property
     def broker_connected(self) -> bool:
-        """Whether we are connected."""
+        """Whether the station is connected to the broker."""
         return self._connected_at is not None
 
-    def there(self, name: str, now: datetime) -> bool:
-        """Whether a service's heart beats."""
+    def is_up(self, name: str, now: datetime) -> bool:
+        """Whether a service sends heartbeats."""
         service = self._services.get(name)
         return (
             self.broker_connected
@@ -89,11 +89,11 @@ class Services:
             and now - service.beat <= MISSING_AFTER
         )
 
-    def away(self, now: datetime) -> list[Outage]:
-        """All that are away; while the broker is, of the services nothing is known and nothing said."""
+    def outages(self, now: datetime) -> list[Outage]:
+        """All outages. During one of the broker the state of the services is unknown, and none of them is listed."""
         found = []
         if self._connected_at is None:
-            text = f"No connection to the monitors ({self._why}). Nothing on this page is current."
+            text = f"No connection to the monitors ({self._reason}). Nothing on this page is current."
             found.append(Outage("broker", self._broker_lost_at, text))
         else:
             for name, service in self._services.items():

@@ -131,8 +131,8 @@ class Station:
         self._views.close()
 
     def _healthz(self) -> dict[str, object]:
-        away = self._ward.services.away(datetime.now(UTC))
-        return {"status": "ok", "version": VERSION, "away": [one.name for one in away]}
+        outages = self._ward.services.outages(datetime.now(UTC))
+        return {"status": "ok", "version": VERSION, "outages": [outage.name for outage in outages]}
 
 
 class _Server(uvicorn.Server):

@@ -111,7 +111,7 @@ class Ward:
 
     def alerts(self, now: datetime) -> list[Alert]:
         """The open alerts, the most urgent first."""
-        return sort_alerts(self._board.alerts(now, worker_online=self.services.there(self.worker, now)))
+        return sort_alerts(self._board.alerts(now, worker_online=self.services.is_up(self.worker, now)))
 
     def is_stale(self) -> Callable[[Alert], bool]:
         """Tells of an alert whether nobody has told it again since the last connection."""

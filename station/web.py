@@ -46,7 +46,7 @@ def web(
 
     @app.get("/healthz", tags=["operation"])
     async def health() -> dict[str, object]:
-        """Whether the station itself is well; `away` has what it misses."""
+        """Health of the station; `outages` lists the servers and services that are down."""
         return healthz()
 
     @app.get("/metrics", tags=["operation"], response_class=PlainTextResponse)

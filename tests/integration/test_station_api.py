@@ -84,13 +84,13 @@ def test_the_description_names_every_path_and_no_page_fetches_anything_from_else
     }
     assert all("get" in methods and len(methods) == 1 for methods in described["paths"].values()), "it is read-only"
     status, told = get(station, "/api/beds/bed-1/series")
-    assert (status, told["detail"]) == (503, "there is no history: VITALFLOW_READER_URL is not set")
+    assert (status, told["detail"]) == (503, "this station has no database: VITALFLOW_READER_URL is not set")
     for path in ("/", "/signin"):
         status, page, _ = station.ask("GET", path, Cookie=station.sign_in("nurse Ada"))
         assert status == 200
         assert "<html" in page
         assert "//" not in page
-    assert get(station, "/healthz")[1] == {"status": "ok", "version": VERSION, "away": []}
+    assert get(station, "/healthz")[1] == {"status": "ok", "version": VERSION, "outages": []}
     assert "vitalflow_station_mqtt_connections_total 1.0" in station.ask("GET", "/metrics")[1]
     assert get(station, "/api/ward", Host="evil.example")[0] == 421
 
@@ -122,7 +122,7 @@ def test_a_station_that_has_said_goodbye_waits_for_nothing_else(
     broker: BrokerServer, db: Db, make_station: MakeStation
 ) -> None:
     station = make_station(broker.url, reader_url=db.reader_url)
-    eventually(lambda: get(station, "/healthz")[1]["away"] == [], 10, "broker and database")
+    eventually(lambda: get(station, "/healthz")[1]["outages"] == [], 10, "broker and database")
     asked = time.monotonic()
     assert station.stop() == 0
     assert time.monotonic() - asked < 4, "it waited the five seconds that are for what hangs"

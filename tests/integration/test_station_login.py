@@ -293,13 +293,13 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
     cookies = {name: station.sign_in(name, f"word-of-{name}") for name in ("ada", "grace")}
     assert station.ask("GET", "/api/ward", Authorization=basic("ada", "word-of-ada"))[0] == 200
     own_secured.server.kill()
-    eventually(lambda: station.ask("GET", "/healthz")[1]["away"] == ["broker"], 6, "it is away")
+    eventually(lambda: station.ask("GET", "/healthz")[1]["outages"] == ["broker"], 6, "it is away")
     assert station.ask("GET", "/api/ward", Cookie=cookies["ada"])[0] == 200
     status, told, _ = station.ask("POST", "/signin", {"name": "eve", "password": "word-of-eve"})
     assert status == 503
     assert told["detail"].startswith("Signing in is not possible now: no connection to the broker")
     own_secured.server.start()
-    eventually(lambda: station.ask("GET", "/healthz")[1]["away"] == [], 10, "it is back")
+    eventually(lambda: station.ask("GET", "/healthz")[1]["outages"] == [], 10, "it is back")
     streams = {name: listen(station, cookie) for name, cookie in cookies.items()}
     assert {stream.status for stream in streams.values()} == {200}
     time.sleep(2.5)  # both are at the broker again

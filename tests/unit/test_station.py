@@ -197,23 +197,23 @@ def test_the_minutes_behind_a_bed_have_a_point_a_second_however_fast_it_measures
 
 def test_a_service_is_away_when_two_heartbeats_are_missing_and_at_once_when_it_says_goodbye() -> None:
     services = Services(("ingest", "alerts"), has_database=True, now=NOW)
-    assert [one.name for one in services.away(NOW)] == ["broker", "database"]
+    assert [one.name for one in services.outages(NOW)] == ["broker", "database"]
     services.database(True, NOW)
     services.connected(NOW)
     services.take("alerts", ServiceStatus(state="online", boot=5), True, NOW)  # retained: perhaps a leftover
     services.take("ingest", ServiceStatus(state="online", boot=5), False, NOW + SECOND)
-    assert services.away(NOW + 3 * SECOND) == []
-    assert [one.name for one in services.away(NOW + 4.9 * SECOND)] == ["alerts"]
+    assert services.outages(NOW + 3 * SECOND) == []
+    assert [one.name for one in services.outages(NOW + 4.9 * SECOND)] == ["alerts"]
     services.take("alerts", ServiceStatus(state="online", boot=6), False, NOW + 5 * SECOND)
     services.take(
         "alerts", ServiceStatus(state="offline", boot=5), False, NOW + 5 * SECOND
     )  # the will of an earlier one
     services.take("ingest", ServiceStatus(state="offline", boot=5), False, NOW + 5 * SECOND)
-    assert [one.text for one in services.away(NOW + 5 * SECOND)] == [
+    assert [one.text for one in services.outages(NOW + 5 * SECOND)] == [
         "Recording is interrupted. Live values are shown; they will be stored later."
     ]
     services.disconnected("it does not answer", NOW + 6 * SECOND)
-    assert [one.name for one in services.away(NOW + 60 * SECOND)] == ["broker"]
+    assert [one.name for one in services.outages(NOW + 60 * SECOND)] == ["broker"]
 
 
 def test_an_alert_that_nobody_tells_again_is_doubted_and_goes_only_where_the_worker_is_there() -> None:
