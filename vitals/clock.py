@@ -21,6 +21,8 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import NamedTuple
 
+from vitals.reading import Reading
+
 ZERO = timedelta()
 AHEAD = timedelta(seconds=2)  # ahead of its arrival by this much, a reading still comes from the same clock
 RIGHT = timedelta(seconds=5)  # what a network takes at most from a device to the broker, as a rule
@@ -176,3 +178,46 @@ def _is_live_rate(measured: timedelta, arrived: timedelta) -> bool:
     """Whether readings arrived about as fast as they were measured, and not as parts of one moment."""
     seconds = arrived.total_seconds()
     return seconds >= ONE_MOMENT_S and measured >= ZERO and measured.total_seconds() <= BACKLOG_RATE * seconds
+
+
+class ArrivalOrder:
+    """The readings of one device in the order of their arrival, each with its placement.
+
+    Holds back what `DeviceClock` cannot decide yet. `add` and `settle` return what is decided, oldest arrival first.
+    """
+
+    __slots__ = ("_undecided", "clock")
+
+    def __init__(self, stale_after: timedelta) -> None:
+        self.clock = DeviceClock(stale_after)
+        self._undecided: list[tuple[Reading, datetime]] = []
+
+    def add(self, reading: Reading, arrival: datetime) -> list[tuple[Reading, datetime, Placement]]:
+        """Take a reading; returns (reading, arrival, placement) of all that are decided by it."""
+        decided = self.settle(arrival) if self._undecided else []
+        found = self.clock.place(reading.time, arrival, reading.boot, reading.seq)
+        if found is None:
+            self._undecided.append((reading, arrival))
+            return decided
+        for earlier, at in self._undecided:
+            decided.append((earlier, at, self.clock.place_before(earlier.time, at)))
+        self._undecided.clear()
+        decided.append((reading, arrival, found))
+        return decided
+
+    def settle(self, now: datetime) -> list[tuple[Reading, datetime, Placement]]:
+        """Decide what nothing has followed for LONE."""
+        decided = []
+        while self._undecided:
+            reading, at = self._undecided[0]
+            found = self.clock.place_lone(reading.time, at, now)
+            if found is None:
+                break
+            decided.append((reading, at, found))
+            del self._undecided[0]
+        return decided
+
+    @property
+    def undecided(self) -> bool:
+        """Whether a reading is held back."""
+        return bool(self._undecided)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitals.clock import DISORDER, LONE, RIGHT, DeviceClock, Placement
+from vitals.clock import DISORDER, LONE, RIGHT, ArrivalOrder, Placement
+from vitals.reading import reading
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 STALE = timedelta(seconds=60)
@@ -18,30 +19,19 @@ def s(seconds: float) -> timedelta:
 
 
 class Device:
-    """Plays messages into a clock as the alarm engine does: undecided ones wait for the next one, or for LONE."""
+    """Sends readings into an `ArrivalOrder`, and keeps what comes out of it."""
 
     def __init__(self) -> None:
-        self.clock = DeviceClock(STALE)
-        self.waiting: list[tuple[datetime, datetime]] = []
+        self.order = ArrivalOrder(STALE)
+        self.clock = self.order.clock
         self.placed: list[tuple[datetime, Placement]] = []  # (arrival, placement)
 
     def send(self, time: datetime, arrival: datetime, boot: int = 0, seq: int = 0) -> None:
-        self.pause(arrival)
-        found = self.clock.place(time, arrival, boot, seq)
-        if found is None:
-            self.waiting.append((time, arrival))
-            return
-        for earlier in self.waiting:
-            self.placed.append((earlier[1], self.clock.place_before(*earlier)))
-        self.waiting.clear()
-        self.placed.append((arrival, found))
+        made = reading(time, {"spo2": 97.0}, boot=boot, seq=seq)
+        self.placed += [(at, found) for _, at, found in self.order.add(made, arrival)]
 
     def pause(self, now: datetime) -> None:
-        for earlier in list(self.waiting):
-            found = self.clock.place_lone(*earlier, now)
-            if found is not None:
-                self.waiting.remove(earlier)
-                self.placed.append((earlier[1], found))
+        self.placed += [(at, found) for _, at, found in self.order.settle(now)]
 
     @property
     def live(self) -> list[bool]:

@@ -1,0 +1,63 @@
+"""Which patient a device measures: when another patient id counts as another patient. Pure.
+
+A wrong answer is dangerous in both directions. A change that is believed too early resets the delays of alarms: two
+spellings of one id in turn (`p-1`, `P-1`) would silence them for ever. One that is believed too late shows one
+patient's values as another's. So another id counts at once after a new boot of the device, and otherwise when it has
+held for CHANGE_AFTER. Ids in turn are never a change: they are reported, because nobody can tell the patients apart.
+"""
+
+from datetime import datetime, timedelta
+from enum import Enum
+
+CHANGE_AFTER = timedelta(seconds=2)
+ALTERNATING_WITHIN = timedelta(seconds=60)
+"""Two returns to the former id within this time are ids in turn; the report ends when there was none for as long."""
+
+
+class Patient(Enum):
+    """What a reading says of the patient."""
+
+    SAME = "same"
+    CANDIDATE = "candidate"  # another id, which has not held yet
+    CHANGED = "changed"  # from this reading on; the candidate's readings are of the new patient too
+
+
+class PatientTracker:
+    """The patient on one device."""
+
+    __slots__ = ("_alternated_at", "_boot", "_candidate", "_since", "current", "other")
+
+    def __init__(self, current: str | None = None) -> None:
+        self.current = current
+        self.other: str | None = None  # the id that was reported in turn with `current`, last
+        self._candidate: str | None = None
+        self._since: datetime | None = None
+        self._boot = 0
+        self._alternated_at: list[datetime] = []
+
+    def observe(self, patient_id: str | None, boot: int, arrival: datetime) -> Patient:
+        """Take the id of a reading; None where the reading names no patient."""
+        if patient_id is None:
+            return Patient.SAME if self._candidate is None else Patient.CANDIDATE
+        if patient_id == self.current:
+            if self._candidate is not None:
+                self.other, self._candidate = self._candidate, None
+                self._alternated_at = [*self._alternated_at[-1:], arrival]
+            self._boot = boot
+            return Patient.SAME
+        if self.current is None or (boot and self._boot and boot != self._boot):
+            return self._change(patient_id, boot)
+        if patient_id != self._candidate or self._since is None:
+            self._candidate, self._since = patient_id, arrival
+        elif arrival - self._since >= CHANGE_AFTER:
+            return self._change(patient_id, boot)
+        return Patient.CANDIDATE
+
+    def alternates(self, now: datetime) -> bool:
+        """Whether two ids come in turn: more than one patient, or one patient in two spellings."""
+        returns = self._alternated_at
+        return len(returns) == 2 and returns[1] - returns[0] <= ALTERNATING_WITHIN >= now - returns[1]
+
+    def _change(self, patient_id: str, boot: int) -> Patient:
+        self.current, self._candidate, self._boot = patient_id, None, boot
+        return Patient.CHANGED
