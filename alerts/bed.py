@@ -84,7 +84,7 @@ class Bed:
             if len(self.counts) != counted:
                 self._stir(watch.position, watch.rules)
         if rules.scored:
-            total, worst = self.held.update(reading, values)
+            total, worst = self.held.update(reading, values, time)
             for rule in rules.scored:
                 self._note_score(rule, total, worst, time, live, events)
         if rules.sensors and (reading.sensor_off or self.counts):

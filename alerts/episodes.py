@@ -34,7 +34,7 @@ class Episodes:
                 for rule in watch.rules:
                     self._note(rule, rule.levels_exceeded(value), told.time)
         if self._rules.scored:
-            total, worst = self._held.update(told, values)
+            total, worst = self._held.update(told, values, told.time)
             for rule in self._rules.scored:
                 beyond = [
                     place

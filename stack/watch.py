@@ -152,7 +152,7 @@ class Watch:
                     return
             else:
                 for reading in decode(bytes(message.payload), TimeWindow.at(datetime.now(UTC), ANY_AGE)).readings:
-                    seen = seen.with_reading(reading)
+                    seen = seen.with_reading(reading, reading.time)
             self._beds[bed] = seen
 
     def _ask(self) -> None:

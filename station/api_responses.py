@@ -101,9 +101,9 @@ def _bed(bed: BedState, alerts: list[Alert], stale: Callable[[Alert], bool], now
         time=None if last is None else last.time,
         age_s=None if age is None else age.total_seconds(),
         values=values,
-        sensor_off=[] if last is None else list(last.sensor_off),
-        on_oxygen=None if last is None else last.on_oxygen,
-        consciousness=None if last is None else last.consciousness,
+        sensor_off=list(seen.sensor_off),
+        on_oxygen=seen.on_oxygen,
+        consciousness=seen.consciousness,
         news2=api_models.Score(
             total=score.total, worst_part=score.worst, parts=score.parts, missing=list(score.missing)
         )

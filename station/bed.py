@@ -6,17 +6,22 @@ Third stop of a reading in this room: `listener` receives it, `ward` finds its b
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from vitals.bed_snapshot import BedSnapshot
+from vitals.clock import ArrivalOrder, Placement
 from vitals.limits import Limits
 from vitals.news2 import LastValues, Score
+from vitals.patient_change import Patient, PatientTracker
 from vitals.reading import Reading, sign_values
 from vitals.rules import RuleSet
 from vitals.topics import DeviceAddress
 
 KEPT = timedelta(minutes=5)
 """How far back the live strips reach. One point a second, so that a fast device costs no more than a slow one."""
+
+STALE_AFTER = timedelta(seconds=60)  # as in the rule file that VitalFlow ships
+MAX_CANDIDATES = 60
 
 Values = tuple[float | None, ...]
 
@@ -28,27 +33,57 @@ class BedState:
         self.snapshot = BedSnapshot(place)
         self.limits = limits
         self.rules = rules
+        self.patient = PatientTracker()
+        self.interval_announced = False  # by the device's birth; else it is learned from the arrivals
+        self.order = ArrivalOrder(STALE_AFTER)
+        self._candidates: list[tuple[Reading, str, datetime]] = []  # readings of a patient whose id has not held yet
         self._scored_on = self._scale()
         self._held = LastValues(self._scored_on)
         self._recent: deque[tuple[int, Values]] = deque(maxlen=int(KEPT.total_seconds()))
 
-    def add_reading(self, reading: Reading, ward: str) -> None:
-        """Take a reading. One that is not newer than the last changes nothing: it is a backlog arriving late."""
-        before = self.snapshot.last
-        if before is not None and reading.time <= before.time:
-            return
-        if self.snapshot.is_of_another_patient(reading):
-            self._recent.clear()
-            self._held = LastValues(self._scored_on)
+    def add_reading(self, reading: Reading, ward: str, now: datetime) -> None:
+        """Take a reading that arrived at `now`. A backlog changes nothing: it does not tell of the present."""
+        self._add(self.order.add(reading, now), ward)
+
+    def settle(self, now: datetime) -> None:
+        """Take what was held back because only a pause behind it could tell whether it was a backlog."""
+        self._add(self.order.settle(now), self.snapshot.bed.ward)
+
+    def _add(self, placed: list[tuple[Reading, datetime, Placement]], ward: str) -> None:
+        for reading, arrival, placement in placed:
+            if not placement.live:
+                continue
+            at = min(placement.time, arrival)
+            verdict = self.patient.observe(reading.patient_id, reading.boot, arrival)
+            if verdict is Patient.CANDIDATE and not self.patient.alternates(arrival):
+                self._candidates = [*self._candidates[-MAX_CANDIDATES:], (reading, ward, at)]
+                continue
+            if verdict is Patient.CHANGED and self.snapshot.patient is not None:
+                self._recent.clear()
+                self._held = LastValues(self._scored_on)
+                self.snapshot = self.snapshot.with_patient(self.patient.current)
+                for candidate in self._candidates:
+                    self._apply(*candidate)
+            self._candidates.clear()
+            self._apply(reading, ward, at)
+
+    def _apply(self, reading: Reading, ward: str, at: datetime) -> None:
+        """Show a live reading of the present patient."""
         if ward != self.snapshot.bed.ward:
             self.move(ward)
-        self.snapshot = self.snapshot.with_reading(reading)
+        snapshot = self.snapshot.with_reading(reading, at)
+        interval = self.order.clock.interval
+        if not self.interval_announced and interval is not None:
+            snapshot = replace(snapshot, interval_s=interval.total_seconds())
+        # With two ids in turn nobody can tell whose the values are; the technical alarm says so.
+        patient = None if self.patient.alternates(at) else self.patient.current
+        self.snapshot = replace(snapshot, patient=patient)
         self.use(self.limits, self.rules)
         values = sign_values(reading)
-        self._held.update(reading, values)
-        second = int(reading.time.timestamp())
-        if self._recent and self._recent[-1][0] == second:
-            _, earlier = self._recent.pop()
+        self._held.update(reading, values, at)
+        second = int(at.timestamp())
+        if self._recent and self._recent[-1][0] >= second:
+            second, earlier = self._recent.pop()
             values = tuple(new if new is not None else old for new, old in zip(values, earlier, strict=True))
         self._recent.append((second, values))
 

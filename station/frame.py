@@ -19,9 +19,12 @@ from station.services import Outage
 from station.ward import Ward
 from vitals import alert_format
 from vitals.alert import Alert, Change
+from vitals.bed_snapshot import BedSnapshot, LastValue
 from vitals.news2 import INPUTS
 from vitals.signs import SIGNS
 from vitals.thresholds import NEWS2_MAX_AGE, SILENT_AFTER, VALUE_MAX_AGE
+
+ONE_ROUND_S = 2.0  # a device may send one message per sign, one after the other
 
 _encode = msgspec.json.Encoder().encode
 
@@ -197,8 +200,8 @@ class DeltaEncoder:
 
 def bed_view(bed: BedState) -> BedView:
     """A bed as the page gets it."""
-    seen, last = bed.snapshot, bed.snapshot.last
-    if last is None:
+    seen = bed.snapshot
+    if seen.seen_at is None:
         return BedView(
             seen.bed.device,
             seen.bed.ward,
@@ -213,16 +216,24 @@ def bed_view(bed: BedState) -> BedView:
         seen.bed.ward,
         seen.name,
         seen.patient,
-        unix_ms(last.time),
+        unix_ms(seen.seen_at),
         seen.online,
         seen.silent_after.total_seconds(),
-        {key: (held.value, (last.time - held.time).total_seconds()) for key, held in seen.last_values.items()},
-        last.sensor_off,
-        last.on_oxygen,
-        last.consciousness,
+        {key: (held.value, _age_behind(seen, held)) for key, held in seen.last_values.items()},
+        seen.sensor_off,
+        seen.on_oxygen,
+        seen.consciousness,
         ScoreView(score.total, score.worst, score.parts, score.missing, score.stale) if score.parts else None,
         bed.limits is not None,
     )
+
+
+def _age_behind(bed: BedSnapshot, known: LastValue) -> float:
+    """Seconds that a value is older than the last reading; 0 for one of the last round of a device's messages."""
+    if bed.seen_at is None:
+        return 0.0
+    age = (bed.seen_at - known.time).total_seconds()
+    return age if age > max(ONE_ROUND_S, bed.interval_s) else 0.0
 
 
 def alert_views(ward: Ward, now: datetime) -> dict[str, AlertView]:

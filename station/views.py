@@ -39,6 +39,7 @@ class Views:
     def tell(self, at: float) -> None:
         """Tell everybody what has changed; `at`: seconds of a clock that only goes forward."""
         now = datetime.now(UTC)
+        self._ward.settle(now)
         told = collect_changes(self._ward, now)
         for viewable, view in list(self._views.items()):
             if not view.hub.browsers:

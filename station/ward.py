@@ -6,7 +6,7 @@ a message holds: anybody at the broker may write anything.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -15,7 +15,7 @@ from station.bed import BedState
 from station.services import Services
 from vitals.alert import Alert
 from vitals.alert_format import sort_alerts
-from vitals.codec import TimeWindow, decode
+from vitals.codec import ANY_TIME, decode
 from vitals.limits import Limits, RequestRejected, decode_limits
 from vitals.open_alerts import OpenAlerts
 from vitals.payload import DECODE_ERRORS
@@ -24,7 +24,6 @@ from vitals.rules import RuleSet, decode_rules
 from vitals.status import decode_status
 from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
-ANY_AGE = timedelta(days=36_500)  # the page refuses no reading for its age, it shows it; ingest refuses
 MAX_BEDS = 5_000  # a client may invent devices without end
 
 
@@ -70,6 +69,7 @@ class Ward:
         self.limits: dict[str, Limits] = {}
         self.counts = Counts()
         self.changed: set[str] = set()  # devices that a browser is to be told of anew
+        self._undecided: set[str] = set()  # devices with a reading that is held back
         self.gone: set[str] = set()  # and those that are no more
         self.worker = "alerts"  # the alert worker, by the service that told its rules
         self._board = OpenAlerts(topics, now)
@@ -129,15 +129,27 @@ class Ward:
     # --- by kind of message ---
 
     def _take_readings(self, place: DeviceAddress, payload: bytes, now: datetime) -> None:
-        decoded = decode(payload, TimeWindow.at(now, ANY_AGE))
+        decoded = decode(payload, ANY_TIME)
         self.counts.readings += len(decoded.readings)
         self.counts.rejected += bool(decoded.problems)
         bed = self._bed(place) if decoded.readings else None
         if bed is None:
             return
         for reading in decoded.readings:
-            bed.add_reading(reading, place.ward)
+            bed.add_reading(reading, place.ward, now)
+        if bed.order.undecided:
+            self._undecided.add(place.device)
         self._touch(place.device)
+
+    def settle(self, now: datetime) -> None:
+        """Show what was held back because only a pause behind it could tell that it is no backlog."""
+        for device in list(self._undecided):
+            bed = self.beds.get(device)
+            if bed is not None:
+                bed.settle(now)
+                self._touch(device)
+            if bed is None or not bed.order.undecided:
+                self._undecided.discard(device)
 
     def _take_status(self, place: DeviceAddress, payload: bytes) -> None:
         try:
@@ -158,6 +170,7 @@ class Ward:
                 bed.move(place.ward)
             if place.ward == bed.snapshot.bed.ward:
                 bed.snapshot = bed.snapshot.with_status(status.state, status.boot, status.interval_s)
+                bed.interval_announced = bool(bed.interval_announced or status.interval_s)
             self._touch(place.device)
 
     def _take_limits(self, place: DeviceAddress, payload: bytes) -> None:

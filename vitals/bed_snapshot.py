@@ -1,7 +1,7 @@
 """A bed as the screens show it: last reading, last value of each sign, condition. Pure: the caller passes the time.
 
-The station and the demo's screen update it from MQTT. It keeps the last value of each sign, because a cuff measures
-only now and then, and its last pressure is shown until the next.
+The station updates it from MQTT. It keeps the last value of each sign, because a cuff measures only now and then, and
+its last pressure is shown until the next.
 """
 
 import re
@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from vitals.alert_format import bed_name
-from vitals.reading import Reading
-from vitals.signs import CRITICAL, NORMAL, SIGNS, classify
-from vitals.thresholds import silent_after
+from vitals.reading import Consciousness, Reading
+from vitals.signs import CRITICAL, NORMAL, SIGN_KEYS, classify
+from vitals.thresholds import VERDICT_MAX_AGE, silent_after
 from vitals.topics import DeviceAddress
 
 
@@ -30,7 +30,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LastValue:
-    """A value and its time of measurement."""
+    """A value and its time of measurement, on the time line of arrivals."""
 
     value: float
     time: datetime
@@ -38,71 +38,114 @@ class LastValue:
 
 @dataclass(frozen=True, slots=True)
 class BedSnapshot:
-    """The known state of one bed. `last_values`: the present patient's last value of each sign, by key."""
+    """The known state of one bed and its present patient.
+
+    last          the newest live reading, by order of arrival
+    seen_at       when it was measured on the time line of arrivals (`vitals.clock`); never later than its arrival
+    last_values   by the key of the sign, its newest value
+    sensor_off    keys of the signs whose sensor was off when the device last said something of them
+    """
 
     bed: DeviceAddress
     last: Reading | None = None
+    seen_at: datetime | None = None
     last_values: Mapping[str, LastValue] = field(default_factory=dict)
+    sensor_off: tuple[str, ...] = ()
+    on_oxygen: bool | None = None
+    consciousness: Consciousness | None = None
     boot: int = 0
     online: bool = True
-    interval_s: float = 0.0
-    patient: str | None = None  # of the last reading that named one
+    interval_s: float = 0.0  # as the birth announced it; else as the readings arrive
+    patient: str | None = None
 
     @property
     def name(self) -> str:
-        """The device name without the ward name in front."""
+        """Name of the device, without the ward if it begins with that."""
         return bed_name(self.bed.ward, self.bed.device)
 
-    def with_reading(self, reading: Reading) -> "BedSnapshot":
-        """Return the snapshot after a reading; one older than the last (a late backlog) changes nothing."""
-        if self.last is not None and reading.time < self.last.time:
-            return self
-        new = {s.key: LastValue(v, reading.time) for s in SIGNS if (v := reading.value(s.key)) is not None}
-        last_values = {key: value for key, value in self.last_values.items() if key not in reading.sensor_off}
-        if self.is_of_another_patient(reading):
-            last_values = {}
-        boot, patient = max(self.boot, reading.boot), reading.patient_id or self.patient
-        return replace(self, last=reading, last_values=last_values | new, boot=boot, online=True, patient=patient)
+    def with_reading(self, reading: Reading, at: datetime) -> "BedSnapshot":
+        """Return the snapshot after a live reading, measured `at` on the time line of arrivals.
+
+        Each sign has its own order: a cuff value may come with an earlier time than the last pulse. A value that is
+        older than the one that is known changes nothing.
+        """
+        last_values = dict(self.last_values)
+        off = [key for key in self.sensor_off if reading.value(key) is None]
+        for key in SIGN_KEYS:
+            value, known = reading.value(key), last_values.get(key)
+            if value is not None and (known is None or at >= known.time):
+                last_values[key] = LastValue(value, at)
+        for key in reading.sensor_off:
+            last_values.pop(key, None)
+            if key not in off:
+                off.append(key)
+        newest = self.seen_at is None or at >= self.seen_at
+        return replace(
+            self,
+            last=reading if newest else self.last,
+            seen_at=at if newest else self.seen_at,
+            last_values=last_values,
+            sensor_off=tuple(off),
+            on_oxygen=self.on_oxygen if reading.on_oxygen is None else reading.on_oxygen,
+            consciousness=reading.consciousness or self.consciousness,
+            boot=max(self.boot, reading.boot),
+            online=True,
+        )
+
+    def with_patient(self, patient: str | None) -> "BedSnapshot":
+        """Return the snapshot for another patient, of whom nothing is known yet."""
+        return replace(
+            self,
+            patient=patient,
+            last=None,
+            seen_at=None,
+            last_values={},
+            sensor_off=(),
+            on_oxygen=None,
+            consciousness=None,
+        )
 
     def with_status(self, state: str, boot: int, interval_s: float | None = None) -> "BedSnapshot":
-        """Return the snapshot after a birth or a will; the will of an earlier boot, which may arrive late, is ignored."""
+        """Return the snapshot after a birth or a last will. The will of an earlier boot may come late: ignored."""
         if boot < self.boot:
             return self
         return replace(self, boot=boot, online=state == "online", interval_s=interval_s or self.interval_s)
 
-    def is_of_another_patient(self, reading: Reading) -> bool:
-        """Return whether the reading names another patient than the one known so far."""
-        return self.patient is not None and reading.patient_id not in (None, self.patient)
-
     @property
     def silent_after(self) -> timedelta:
-        """Age of the last reading above which the bed is silent."""
+        """Age of the last reading above which the bed is SILENT."""
         return silent_after(self.interval_s)
 
     def age(self, now: datetime) -> timedelta | None:
-        """Return the age of the last reading, None without one."""
-        return None if self.last is None else max(now - self.last.time, timedelta())
+        """Return the age of the last reading, by arrival; None if there was none. Never negative."""
+        return None if self.seen_at is None else max(now - self.seen_at, timedelta())
+
+    def is_critical(self, now: datetime) -> bool:
+        """Return whether the newest value of a sign that is not too old to be judged is beyond a critical limit."""
+        oldest = now - max(VERDICT_MAX_AGE, self.silent_after)
+        known = (self.last_values.get(key) for key in SIGN_KEYS)
+        return classify(tuple(v.value if v is not None and v.time >= oldest else None for v in known)) == CRITICAL
 
     def was_critical(self) -> bool:
-        """Return whether the last reading, of any age, was CRITICAL."""
-        return self.last is not None and classify(self.last.values) == CRITICAL
+        """Return the verdict as of the last reading, whatever its age."""
+        return self.seen_at is not None and self.is_critical(self.seen_at)
 
     def condition(self, now: datetime) -> Condition:
-        """Return the condition. OFFLINE and SILENT come before any verdict, because an old reading is never an all-clear."""
+        """Return the condition. Silence comes first: a verdict on an old reading is never an all-clear."""
         age = self.age(now)
         if not self.online:
             return Condition.OFFLINE
-        if age is None or self.last is None:
+        if age is None:
             return Condition.WAITING
         if age > self.silent_after:
             return Condition.SILENT
         if self.was_critical():
             return Condition.CRITICAL
-        return Condition.SENSOR_OFF if self.last.sensor_off else Condition.NORMAL
+        return Condition.SENSOR_OFF if self.sensor_off else Condition.NORMAL
 
 
 def sort_beds(beds: Iterable[BedSnapshot]) -> list[BedSnapshot]:
-    """Sort by ward and device, with bed 9 before bed 10."""
+    """Sort by ward and bed, bed 9 before bed 10."""
     return sorted(beds, key=lambda seen: (_natural(seen.bed.ward), _natural(seen.bed.device)))
 
 
@@ -111,6 +154,6 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def count_by_condition(beds: Iterable[BedSnapshot], now: datetime) -> dict[Condition, int]:
-    """Count beds per condition, worst first; conditions without beds are left out."""
+    """Count the beds per condition, the worst first; conditions without a bed are left out."""
     found = [seen.condition(now) for seen in beds]
     return {condition: found.count(condition) for condition in Condition if condition in found}

@@ -101,9 +101,9 @@ class LastValues:
         self._values: list[float | bool | str | None] = [None] * len(INPUTS)
         self._times: list[datetime | None] = [None] * len(INPUTS)
 
-    def update(self, reading: Reading, values: tuple[float | None, ...]) -> tuple[int, int]:
+    def update(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
         """Take a reading, whose signs are `values`, in; the total and the worst part. Runs for every reading."""
-        time, held, times = reading.time, self._values, self._times
+        held, times = self._values, self._times
         total = worst = 0
         oxygen = self._keep(5, reading.on_oxygen, time)
         if oxygen:

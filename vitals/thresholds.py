@@ -11,6 +11,10 @@ SILENT_AFTER = timedelta(seconds=5)
 SILENT_INTERVALS = 3  # for a device that announced a longer interval between two readings
 VALUE_MAX_AGE = timedelta(minutes=15)  # the station shows an older value no longer, not even marked as old
 
+# A device may send one sign per message: the verdict CRITICAL is on the newest value of each sign, if not older than
+# this at the last reading (or than `silent_after`, where that is longer).
+VERDICT_MAX_AGE = timedelta(seconds=15)
+
 # How long an input of NEWS2 is valid. Heart rate, SpO2 and respiratory rate are measured continuously. The others are
 # taken by hand or by cuff: the RCP asks for a full set at least hourly from a score of 5, and 4 to 6 hourly below it.
 NEWS2_MAX_AGE: dict[str, timedelta] = {

@@ -123,7 +123,7 @@ def test_the_latest_score_of_a_bed_is_what_the_worker_held(weeks: Db) -> None:
                 signs = {key: values[key] for key in SIGN_KEYS if key in values}
                 rest = {key: values[key] for key in ("on_oxygen", "consciousness") if key in values}
                 taken = reading(NOW - before, signs, **rest)  # type: ignore[arg-type]
-                held.update(taken, taken.values)
+                held.update(taken, taken.values, taken.time)
             row = weeks.rows(
                 f"SELECT total, worst, missing, {PARTS}, time, age FROM news2_latest WHERE device_id = %s",  # noqa: S608
                 device,

@@ -140,7 +140,7 @@ def test_a_missing_input_is_named_and_scores_nothing() -> None:
 
 
 def _take(held: LastValues, reading: Reading) -> tuple[int, int]:
-    return held.update(reading, sign_values(reading))
+    return held.update(reading, sign_values(reading), reading.time)
 
 
 def test_a_blood_pressure_stands_for_an_hour_and_is_then_told_as_stale() -> None:

@@ -32,7 +32,7 @@ def measured(ago: float = 0.0, signs: dict[str, float] | None = None, off: tuple
 def bed(number: int = 1, *readings: Reading) -> BedSnapshot:
     seen = BedSnapshot(DeviceAddress("icu-1", f"icu-1-bed-{number:02}"))
     for one in readings or (measured(),):
-        seen = seen.with_reading(one)
+        seen = seen.with_reading(one, one.time)
     return seen
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, MutableMapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from alerts.rulefile import DEFAULT, load
 from mqtt.service_status import ServiceStatus, encode_service_status
 from station.bed import BedState
-from station.frame import DeltaEncoder, collect_changes
+from station.frame import DeltaEncoder, bed_view, collect_changes
 from station.hub import Hub, SentCounts, Subscriber
 from station.origin_check import HEADERS, OriginMiddleware
 from station.pending_commands import PendingCommands
@@ -170,23 +170,82 @@ def test_a_retained_offline_of_earlier_days_is_no_bed_and_an_endless_crowd_of_de
 # --- a bed ---
 
 
-def test_a_late_reading_moves_nothing_and_another_patient_begins_anew() -> None:
+def add(bed: BedState, seconds: float, signs: dict[str, float], ward: str = "icu-1", **rest: Any) -> None:
+    """A reading that arrives `seconds` after NOW; `ahead`: seconds that the device's clock is ahead."""
+    ahead = rest.pop("ahead", 0.0)
+    bed.add_reading(reading(NOW + (seconds + ahead) * SECOND, signs, **rest), ward, NOW + seconds * SECOND)
+
+
+def test_another_patient_begins_anew_once_the_id_has_held() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
-    bed.add_reading(reading(NOW, {"heart_rate": 80, "systolic_bp": 200}, patient_id="p-1"), "icu-1")
-    bed.add_reading(reading(NOW - SECOND, {"heart_rate": 40}, patient_id="p-1"), "icu-1")
-    assert bed.snapshot.last_values["heart_rate"].value == 80
-    bed.add_reading(reading(NOW + SECOND, {"heart_rate": 81}), "icu-1")  # a device that has lost its patient's name,
-    bed.add_reading(reading(NOW + 2 * SECOND, {"heart_rate": 60}, patient_id="p-2"), "icu-2")  # and was given another
+    add(bed, 0, {"heart_rate": 80, "systolic_bp": 200}, patient_id="p-1")
+    add(bed, 1, {"heart_rate": 81})  # a device that has lost its patient's name,
+    for second in (2, 3):
+        add(bed, second, {"heart_rate": 60}, "icu-2", patient_id="p-2")  # and was given another
+        assert (bed.snapshot.patient, bed.snapshot.last_values["heart_rate"].value) == ("p-1", 81)
+    add(bed, 4, {"heart_rate": 61}, "icu-2", patient_id="p-2")
+    assert bed.snapshot.patient == "p-2"
     assert set(bed.snapshot.last_values) == {"heart_rate"}
     assert "systolic_bp" not in bed.score.parts
     assert bed.snapshot.bed.ward == "icu-2"
-    assert len(list(bed.recent(timedelta(minutes=5)))) == 1
+    assert [second for second, _ in bed.recent(timedelta(minutes=5))] == [NOW.timestamp() + at for at in (2, 3, 4)]
+
+
+def test_two_ids_in_turn_show_the_values_and_name_no_patient() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    for second in range(10):
+        add(bed, second, {"spo2": 85}, patient_id="p-1" if second % 2 else "P-1")
+    assert bed.snapshot.patient is None
+    assert bed.snapshot.condition(NOW + 9 * SECOND) == "CRITICAL"
+
+
+def test_a_device_that_sends_one_sign_per_message_shows_all_signs_and_the_worst_verdict() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    for second in range(3):
+        for number, signs in enumerate(({"heart_rate": 80.0}, {"spo2": 70.0}, {"resp_rate": 16.0})):
+            arrival = NOW + (second + number / 100) * SECOND
+            bed.add_reading(reading(NOW + second * SECOND, signs), "icu-1", arrival)
+    assert {key: known.value for key, known in bed.snapshot.last_values.items()} == {
+        "heart_rate": 80,
+        "spo2": 70,
+        "resp_rate": 16,
+    }
+    assert bed.snapshot.condition(NOW + 2 * SECOND) == "CRITICAL"
+    assert [older for _, older in bed_view(bed).values.values()] == [0, 0, 0]
+
+
+def test_a_clock_that_is_ahead_and_then_right_hides_no_value() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    for second in range(5):
+        add(bed, second, {"spo2": 98}, ahead=60)
+    assert bed.snapshot.age(NOW + 4 * SECOND) == timedelta()
+    assert bed.snapshot.condition(NOW + 10 * SECOND) == "SILENT"
+    add(bed, 5, {"spo2": 70})
+    assert bed.snapshot.last_values["spo2"].value == 70
+    assert bed.snapshot.condition(NOW + 5 * SECOND) == "CRITICAL"
+
+
+def test_a_clock_that_is_behind_is_not_silence() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    for second in range(5):
+        add(bed, second, {"spo2": 98}, ahead=-3600)
+    assert bed.snapshot.age(NOW + 4 * SECOND) == timedelta()
+    assert bed.snapshot.condition(NOW + 5 * SECOND) == "NORMAL"
+
+
+def test_a_backlog_shows_nothing_as_present() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    for number in range(100):
+        old = reading(NOW - (1000 - number) * SECOND, {"spo2": 70.0})
+        bed.add_reading(old, "icu-1", NOW + number * SECOND / 100)
+    bed.settle(NOW + 5 * SECOND)
+    assert bed.snapshot.last is None
 
 
 def test_the_minutes_behind_a_bed_have_a_point_a_second_however_fast_it_measures() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     for tenth in range(4000):
-        bed.add_reading(reading(NOW + tenth * SECOND / 10, {"heart_rate": 60 + tenth % 9}), "icu-1")
+        add(bed, tenth / 10, {"heart_rate": 60 + tenth % 9})
     points = list(bed.recent(timedelta(minutes=5)))
     assert len(points) == 300
     assert points[-1][0] == int((NOW + 399 * SECOND).timestamp())
@@ -341,15 +400,16 @@ def test_an_address_that_others_can_reach_is_refused_without_encryption_unless_s
         StationSettings.read({"VITALFLOW_STATION_HOST": host})
 
 
-def test_ages_are_reckoned_by_the_clock_that_is_given() -> None:
+def test_ages_are_reckoned_by_arrival_at_the_clock_that_is_given() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
-    bed.add_reading(reading(datetime.now(UTC) - timedelta(hours=1), {"heart_rate": 80}), "icu-1")
-    assert bed.snapshot.condition(datetime.now(UTC)) == "SILENT"
+    add(bed, 0, {"heart_rate": 80})
+    assert bed.snapshot.condition(NOW + timedelta(hours=1)) == "SILENT"
+    assert bed.snapshot.age(NOW - SECOND) == timedelta()  # never negative
 
 
 def test_a_device_that_measures_once_a_minute_is_not_silent_after_five_seconds() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
-    bed.add_reading(reading(NOW, {"heart_rate": 80}), "icu-1")
+    add(bed, 0, {"heart_rate": 80})
     bed.snapshot = bed.snapshot.with_status("online", 5, 60.0)
     assert bed.snapshot.condition(NOW + 170 * SECOND) == "NORMAL"
     assert bed.snapshot.condition(NOW + 181 * SECOND) == "SILENT"
