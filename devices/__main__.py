@@ -217,50 +217,50 @@ def enroll(
 @app.command("enroll-simulated")
 def enroll_simulated(
     credentials: Annotated[
-        Path, typer.Option(help="Their passwords, for VITALFLOW_DEVICES_CREDENTIALS.", dir_okay=False)
+        Path, typer.Option(help="File for the passwords, as named by VITALFLOW_DEVICES_CREDENTIALS.", dir_okay=False)
     ],
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many, as `simulate` names them.")] = 20,
-    ward: Annotated[str, typer.Option(help="Their ward.")] = "icu-1",
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Number of devices, named as by `simulate`.")] = 20,
+    ward: Annotated[str, typer.Option(help="Ward of the devices.")] = "icu-1",
 ) -> None:
-    """Let the devices of `simulate` in, those that are not yet; for a demo, again and again."""
+    """Enrol those devices of `simulate` that are not enrolled yet. It can be run repeatedly."""
     settings = IdentitySettings.read(os.environ)
-    kept = read_credentials(credentials) if credentials.exists() else {}
+    stored = read_credentials(credentials) if credentials.exists() else {}
     with connect_dynsec(settings.admin) as dynsec:
-        known = {one.name for one in list_users(dynsec)}
+        enrolled = {user.name for user in list_users(dynsec)}
     names = [source.device for source in simulated_ward(count, ward=ward, boot=0)]
-    missing = [name for name in names if name not in known or name not in kept]
+    missing = [name for name in names if name not in enrolled or name not in stored]
     if missing:
-        # Again, because one that is known to one side only has lost its password.
+        # A device that only the broker or only the file knows needs a new password.
         save_passwords(
             credentials,
             enroll_devices(settings, missing, ward, certificate=False, rotate_password=True, by=login_name()),
         )
-    print(f"{PROGRAM}: {len(missing)} enrolled for ward {ward}, {count - len(missing)} were already")
+    print(f"{PROGRAM}: {len(missing)} enrolled for ward {ward}, {count - len(missing)} were enrolled already")
 
 
 @app.command("list")
 def list_devices() -> None:
-    """Show which devices are enrolled, and for which ward."""
+    """List the enrolled devices with their wards."""
     settings = IdentitySettings.read(os.environ)
     with connect_dynsec(settings.admin) as dynsec:
-        found = [one for one in list_users(dynsec) if one.kind == Kind.DEVICE]
-    width = max((len(one.name) for one in found), default=0)
-    for one in found:
-        print(f"{one.name:<{width}}  {one.ward}")
-    print(f"{PROGRAM}: {len(found)} enrolled")
+        devices = [user for user in list_users(dynsec) if user.kind == Kind.DEVICE]
+    width = max((len(device.name) for device in devices), default=0)
+    for device in devices:
+        print(f"{device.name:<{width}}  {device.ward}")
+    print(f"{PROGRAM}: {len(devices)} enrolled")
 
 
 @app.command("revoke")
-def revoke_device(name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
-    """Turn a device away: it is disconnected at once, cannot come back, and its alerts end."""
+def revoke_device(name: Annotated[str, typer.Argument(help="Name of the device.")]) -> None:
+    """Revoke a device: it is disconnected immediately and cannot reconnect, and its alerts end."""
     settings = IdentitySettings.read(os.environ)
     with connect_dynsec(settings.admin) as dynsec:
         revoke(dynsec, name, settings.topics, by=login_name(), now=datetime.now(UTC), kind=Kind.DEVICE)
     certificates = (
         0 if settings.ca_dir is None else CertificateAuthority(settings.ca_dir).revoke(name, datetime.now(UTC))
     )
-    also = "; its certificate is revoked" if certificates else ""
-    print(f"{PROGRAM}: {name} is disconnected and cannot come back{also}")
+    note = "; its certificate is revoked" if certificates else ""
+    print(f"{PROGRAM}: {name} is revoked and disconnected{note}")
 
 
 def show_qr(text: str) -> None:

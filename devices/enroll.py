@@ -1,7 +1,4 @@
-"""Letting a monitor of one's own in: its credentials are made, and told in the words of who sets it up.
-
-`identity.enrolment` lets it in at the broker; here is what comes out of that: files for the device, and sentences.
-"""
+"""Enrol devices: create their credentials and write or describe them for the person who configures the device."""
 
 import json
 import secrets
@@ -24,7 +21,7 @@ from vitals.errors import PermanentError
 
 @dataclass(frozen=True, slots=True)
 class DeviceCredentials:
-    """What is put on one device. `pair`: its certificate, where it has no password."""
+    """What one device needs to connect: a password, or a key pair with a certificate."""
 
     name: str
     ward: str
@@ -32,22 +29,22 @@ class DeviceCredentials:
     port: int
     ca: Path | None
     password: str | None
-    pair: KeyPair | None
+    key_pair: KeyPair | None
 
     @property
     def client_id(self) -> str:
-        """What it has to call itself in CONNECT; nobody else may, and nobody else can know it."""
-        return session_id(self.name, (self.pair.key if self.pair else (self.password or "").encode()))
+        """The client id for CONNECT. Only this device may use it, and it cannot be guessed."""
+        return session_id(self.name, (self.key_pair.key if self.key_pair else (self.password or "").encode()))
 
     @property
     def url(self) -> str:
-        """For a QR code: all of it in one line."""
+        """Everything in one URL, for a QR code."""
         name = quote(self.name, safe="")
-        who = name if self.password is None else f"{name}:{self.password}"
-        return f"mqtts://{who}@{self.host}:{self.port}?client_id={quote(self.client_id, safe='')}"
+        userinfo = name if self.password is None else f"{name}:{self.password}"
+        return f"mqtts://{userinfo}@{self.host}:{self.port}?client_id={quote(self.client_id, safe='')}"
 
     def describe(self, topic: str) -> list[str]:
-        """For a person who types."""
+        """Return lines that describe the credentials for typing them in."""
         login = (
             ["certificate  device.crt, with its key device.key"]
             if self.password is None
@@ -65,9 +62,9 @@ class DeviceCredentials:
         ]
 
     def write(self, folder: Path) -> None:
-        """Into a folder to be copied: device.json, ca.crt, and the certificate with its key."""
+        """Write the device's files to a folder: device.json, ca.crt, and the certificate with its key."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        told = {
+        config = {
             "host": self.host,
             "port": self.port,
             "user": self.name,
@@ -75,18 +72,18 @@ class DeviceCredentials:
             "client_id": self.client_id,
             "ward": self.ward,
         }
-        write_secret(folder / "device.json", json.dumps(told, indent=2).encode() + b"\n")
+        write_secret(folder / "device.json", json.dumps(config, indent=2).encode() + b"\n")
         if self.ca is not None:
             write_public(folder / "ca.crt", self.ca.read_bytes())
-        if self.pair is not None:
-            write_public(folder / "device.crt", self.pair.certificate)
-            write_secret(folder / "device.key", self.pair.key)
+        if self.key_pair is not None:
+            write_public(folder / "device.crt", self.key_pair.certificate)
+            write_secret(folder / "device.key", self.key_pair.key)
 
 
 def ensure_writable(folders: Iterable[Path], credentials: Path | None) -> None:
-    """Make the places that passwords and certificates will be written to; raises PermanentError where one cannot be.
+    """Create the folders for passwords and certificates; raises PermanentError if one is not writable.
 
-    Before anybody is let in: a password that could not be written down would be lost, and its device let in for nobody.
+    Call it before enrolling: a password that cannot be written is lost, and its device would be enrolled in vain.
     """
     if credentials is not None and credentials.exists():
         read_credentials(credentials)
@@ -104,35 +101,38 @@ def enroll_devices(
     by: str,
     host: str | None = None,
 ) -> list[DeviceCredentials]:
-    """Enrol devices of a ward; what is to be put on each. Raises PermanentError or TransientError, and then none was let in."""
+    """Enrol devices of a ward; return their credentials.
+
+    Raises PermanentError or TransientError; then no device is enrolled.
+    """
     now, admin = datetime.now(UTC), settings.admin
     authority = None
     if certificate:
         if settings.ca_dir is None:
-            raise PermanentError("VITALFLOW_CA_DIR is not set; a certificate is made where the CA is")
+            raise PermanentError("VITALFLOW_CA_DIR is not set; certificates are issued on the machine with the CA")
         authority = CertificateAuthority(settings.ca_dir)
         if not authority.ca_certificate.exists():
             raise PermanentError(
-                f"{authority.ca_certificate} is not there; a certificate is made where the CA is: "
+                f"{authority.ca_certificate} does not exist; certificates are issued on the machine with the CA: "
                 "export VITALFLOW_CA_DIR=.stack/identity"
             )
-    words = [None if certificate else secrets.token_urlsafe(24) for _ in names]
-    users = [User(name, Kind.DEVICE, ward, word) for name, word in zip(names, words, strict=True)]
+    passwords = [None if certificate else secrets.token_urlsafe(24) for _ in names]
+    users = [User(name, Kind.DEVICE, ward, password) for name, password in zip(names, passwords, strict=True)]
     check_users(users)
     with connect_dynsec(admin) as dynsec:
-        # Before anybody is let in: a name may be too long for a certificate, or the CA damaged. What is made for nobody
-        # in the end is on the CA's list, and is revoked with the device.
-        pairs = [None if authority is None else authority.issue_client_pair(name, now) for name in names]
+        # Before enrolling: a name may be too long for a certificate, or the CA may be damaged. If enrolling fails, the
+        # certificate stays on the CA's list and is revoked with the device.
+        key_pairs = [None if authority is None else authority.issue_client_pair(name, now) for name in names]
         enroll(dynsec, users, settings.topics, by=by, now=now, rotate_password=rotate_password)
-    known_as, port = settings.device_endpoint(certificate=certificate)
+    default_host, port = settings.device_endpoint(certificate=certificate)
     return [
-        DeviceCredentials(name, ward, host or known_as, port, settings.mqtt_ca, word, pair)
-        for name, word, pair in zip(names, words, pairs, strict=True)
+        DeviceCredentials(name, ward, host or default_host, port, settings.mqtt_ca, password, key_pair)
+        for name, password, key_pair in zip(names, passwords, key_pairs, strict=True)
     ]
 
 
-def save_passwords(path: Path, credentials_list: Sequence[DeviceCredentials]) -> None:
+def save_passwords(path: Path, devices: Sequence[DeviceCredentials]) -> None:
     """Add the passwords to a credentials file, for `simulate` and `replay`."""
     known = read_credentials(path) if path.exists() else {}
-    new = {card.name: Credential(card.ward, card.password) for card in credentials_list if card.password is not None}
+    new = {device.name: Credential(device.ward, device.password) for device in devices if device.password is not None}
     write_credentials(path, known | new)

@@ -212,7 +212,7 @@ def test_down_and_up_keep_the_data_and_whoever_was_let_in(project: Project, moni
 def test_who_is_revoked_is_disconnected_for_good_and_both_are_on_record(project: Project, monitor: Monitor) -> None:
     with MqttProbe(monitor.broker, monitor.client_id) as there:
         assert there.connected == "Success"
-        assert "cannot come back" in identity(project, "devices", "revoke", "my-monitor")
+        assert "is revoked and disconnected" in identity(project, "devices", "revoke", "my-monitor")
         assert there.disconnected().startswith("disconnected: ")
     assert connects(monitor.broker, monitor.client_id) == "Not authorized"
     record = (

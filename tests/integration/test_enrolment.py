@@ -164,7 +164,7 @@ def test_enrolling_makes_no_ca_of_its_own(own_secured: Secured, tmp_path: Path) 
     environ = os.environ | settings | {"PYTHONPATH": str(CHECKOUT)}
     refused = subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert refused.returncode == 2
-    assert "a certificate is made where the CA is: export VITALFLOW_CA_DIR=" in refused.stderr
+    assert "certificates are issued on the machine with the CA: export VITALFLOW_CA_DIR=" in refused.stderr
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -288,13 +288,13 @@ def test_simulated_devices_are_enrolled_once_and_anew_where_their_passwords_are_
     own_secured: Secured, run: Run, tmp_path: Path
 ) -> None:
     line = ["devices", "enroll-simulated", "--count", "3", "--ward", "icu-7", "--credentials", "devices.json"]
-    assert run(*line).stdout.endswith("3 enrolled for ward icu-7, 0 were already\n")
+    assert run(*line).stdout.endswith("3 enrolled for ward icu-7, 0 were enrolled already\n")
     first = read_credentials(tmp_path / "devices.json")
     assert sorted(first) == ["icu-7-bed-01", "icu-7-bed-02", "icu-7-bed-03"]
-    assert run(*line).stdout.endswith("0 enrolled for ward icu-7, 3 were already\n")
+    assert run(*line).stdout.endswith("0 enrolled for ward icu-7, 3 were enrolled already\n")
     assert read_credentials(tmp_path / "devices.json") == first
     (tmp_path / "devices.json").unlink()
-    assert run(*line).stdout.endswith("3 enrolled for ward icu-7, 0 were already\n")
+    assert run(*line).stdout.endswith("3 enrolled for ward icu-7, 0 were enrolled already\n")
     name, word = "icu-7-bed-02", read_credentials(tmp_path / "devices.json")["icu-7-bed-02"].password
     assert connects(own_secured.broker(name, word), session_id(name, word.encode())) == "Success"
     assert connects(own_secured.broker(name, first[name].password), name) == "Not authorized"
