@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from bench.queries import PERIODS
 from bench.week import Week, fill_week
-from grafana.asking import RANGES, ask, choices
+from grafana.execute import RANGES, default_values, execute
 from grafana.files import read_dashboards
-from grafana.macros import Asked
-from grafana.questions import Question, questions
+from grafana.macros import QueryContext
+from grafana.queries import Query, queries
 from sql.migrate import READER_ROLE, connect, migrate
 
 Say = Callable[[str], None]
@@ -51,8 +51,8 @@ class Costs:
 def dashboards(url: str, say: Say, week: Week | None = None, asked_range: str = "7 days") -> Costs:
     """Fill an empty database with a week and ask every query over `asked_range`, with every ward and one bed chosen."""
     week = week or Week()
-    best: dict[Question, float] = {}
-    rows: dict[Question, int] = {}
+    best: dict[Query, float] = {}
+    rows: dict[Query, int] = {}
     with connect(url) as connection:
         edition = migrate(connection, {}, lambda _: None, PERIODS)
         readings = fill_week(connection, datetime.now(UTC), week, say)
@@ -64,15 +64,15 @@ def dashboards(url: str, say: Say, week: Week | None = None, asked_range: str = 
             say(f"round {round_number + 1} of {ROUNDS}")
             for dashboard in read_dashboards().values():
                 now = datetime.now(UTC)
-                chosen = choices(connection, dashboard, now)
-                for question in questions(dashboard):
-                    points, least = question.max_points, question.min_interval_s
-                    asked = Asked.over(now - RANGES[asked_range], now, points, least, chosen)
+                chosen = default_values(connection, dashboard, now)
+                for query in queries(dashboard):
+                    points, least = query.max_points, query.min_interval_s
+                    context = QueryContext.for_range(now - RANGES[asked_range], now, points, least, chosen)
                     begun = time.perf_counter()
-                    rows[question] = len(ask(connection, question, asked).rows)
+                    rows[query] = len(execute(connection, query, context).rows)
                     took = (time.perf_counter() - begun) * 1000
-                    best[question] = min(took, best.get(question, took))
-    found = [Cost(str(question), round(took, 1), rows[question]) for question, took in best.items()]
+                    best[query] = min(took, best.get(query, took))
+    found = [Cost(str(query), round(took, 1), rows[query]) for query, took in best.items()]
     found.sort(key=lambda cost: -cost.milliseconds)
     return Costs(str(edition), week.beds, readings, asked_range, found)
 

@@ -1,5 +1,5 @@
-"""Grafana: four dashboards, what Grafana is told at its start, and `vitalflow grafana check`, which proves both.
+"""Grafana: four dashboards, its provisioning, and `vitalflow grafana check`, which verifies both.
 
-After a reading's way: what the database knows, on the screens of people. The JSON below dashboards/ is the source;
-people change it in Grafana's own editor and save it here.
+Imports `vitals` and `sql`. There is no main loop; `grafana.__main__.check` runs every check. The JSON files in
+dashboards/ are the source: they are edited in Grafana and saved there.
 """

@@ -1,7 +1,7 @@
-"""A dashboard in the one form that is kept, so that a change in Grafana's editor is a small difference on disk.
+"""Bring a dashboard into canonical form, so that a change in Grafana's editor gives a small diff. Pure.
 
-Second hop of `check`. Pure. Takes away what belongs to one Grafana and not to the dashboard (numbers of its database,
-what somebody had chosen last, variables of an export) and points every query at our data source.
+Removes what belongs to one Grafana installation (ids of its database, the last selection, variables of an export) and
+sets the data source of every query.
 """
 
 import re
@@ -19,7 +19,7 @@ _BLANKS = re.compile(r"[ \t]+$", re.MULTILINE)
 
 
 def canonical(dashboard: Json) -> Json:
-    """The same dashboard in the form that is kept; what comes in is left as it is."""
+    """Return the dashboard in canonical form; the argument is not changed."""
     kept: Json = _copied(dashboard)
     for key in (*_OF_ONE_GRAFANA, *_OF_AN_EXPORT):
         kept.pop(key, None)
@@ -28,26 +28,26 @@ def canonical(dashboard: Json) -> Json:
             variable.pop("options", None)
             everything = {"text": ["All"], "value": ["$__all"]}
             variable["current"] = everything if variable.get("includeAll") else {}
-    kept["panels"] = sorted(kept["panels"], key=_place)
-    _number(kept["panels"])
+    kept["panels"] = sorted(kept["panels"], key=_position)
+    _assign_ids(kept["panels"])
     return kept
 
 
 def panels(dashboard: Json) -> Iterator[Json]:
-    """Every panel, also those folded into a row."""
+    """Yield every panel, including those collapsed into a row."""
     for panel in dashboard["panels"]:
         yield panel
         yield from panel.get("panels", [])
 
 
 def variables(dashboard: Json) -> list[Json]:
-    """The dashboard's variables."""
+    """Return the variables of the dashboard."""
     found: list[Json] = dashboard.get("templating", {}).get("list", [])
     return found
 
 
 def annotations(dashboard: Json) -> list[Json]:
-    """The dashboard's annotation queries, Grafana's own among them."""
+    """Return the annotations of the dashboard, including Grafana's own."""
     found: list[Json] = dashboard.get("annotations", {}).get("list", [])
     return found
 
@@ -64,24 +64,24 @@ def _copied(value: Any, key: str = "") -> Any:
     return value
 
 
-def _place(panel: Json) -> tuple[int, int]:
-    place = panel.get("gridPos", {})
-    return place.get("y", 0), place.get("x", 0)
+def _position(panel: Json) -> tuple[int, int]:
+    position = panel.get("gridPos", {})
+    return position.get("y", 0), position.get("x", 0)
 
 
-def _number(listed: list[Json]) -> None:
-    """A panel without a number, or with one that another has, gets the next free one: links and alerts name panels."""
+def _assign_ids(listed: list[Json]) -> None:
+    """Give panels without an id, or with a duplicate one, the next free id. Links and alert rules refer to ids."""
     taken: set[int] = set()
-    homeless = []
+    without_id = []
     for panel in listed:
-        for each in (panel, *panel.get("panels", [])):
-            if isinstance(each.get("id"), int) and each["id"] > 0 and each["id"] not in taken:
-                taken.add(each["id"])
+        for item in (panel, *panel.get("panels", [])):
+            if isinstance(item.get("id"), int) and item["id"] > 0 and item["id"] not in taken:
+                taken.add(item["id"])
             else:
-                homeless.append(each)
-    for each in homeless:
-        each["id"] = max(taken, default=0) + 1
-        taken.add(each["id"])
+                without_id.append(item)
+    for item in without_id:
+        item["id"] = max(taken, default=0) + 1
+        taken.add(item["id"])
 
 
 _MIXED = {"type": "datasource", "uid": "-- Mixed --"}

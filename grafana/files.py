@@ -1,4 +1,4 @@
-"""The dashboards on disk, read and written. First hop of `check`; knows nothing of what is in them."""
+"""Read and write dashboards on disk."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 def read_dashboards(folder: Path = DASHBOARDS) -> dict[Path, Json]:
-    """Every dashboard by its file, in the order of their names; raises PermanentError where one cannot be read."""
+    """Return every dashboard by its file, sorted by name; raises PermanentError if one cannot be read."""
     found = {path: _read(path) for path in sorted(folder.glob("*.json"))}
     if not found:
         raise PermanentError(f"there is no dashboard in {folder}")
@@ -28,12 +28,14 @@ def _read(path: Path) -> Json:
     except (OSError, UnicodeDecodeError) as error:
         raise PermanentError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except json.JSONDecodeError as error:
-        raise PermanentError(f"{path} is no JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+        raise PermanentError(
+            f"{path} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from None
     if not isinstance(read, dict) or not isinstance(read.get("panels"), list):
-        raise PermanentError(f"{path} is no dashboard in classic JSON: expected an object with a list of panels")
+        raise PermanentError(f"{path} is not a dashboard in classic JSON: expected an object with a list of panels")
     return read
 
 
 def text_of(dashboard: Mapping[str, Any]) -> str:
-    """A dashboard as it stands on disk: keys in order, two blanks, a new line at the end."""
+    """Return the text of a dashboard file: sorted keys, indented by two spaces, with a final newline."""
     return json.dumps(dashboard, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

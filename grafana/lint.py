@@ -1,8 +1,4 @@
-"""What can be wrong with a dashboard that no database is needed to see. Pure: each rule yields sentences.
-
-Third hop of `check`, beside `questions`. `check_dashboards` is the story; what links and uids mean only together comes
-last.
-"""
+"""Check dashboards against the project's rules, without a database. Pure: each rule yields messages."""
 
 import re
 from collections import Counter
@@ -14,36 +10,34 @@ from grafana.canonical import DATASOURCE, canonical, panels, variables
 from grafana.files import FOLDER, Json, text_of
 from grafana.lint_queries import WITHOUT_QUERIES, check_sql, check_targets, name_of
 from grafana.palette import MEANING
-from grafana.questions import INTERVAL
+from grafana.queries import INTERVAL
 
 SCHEMA_VERSION: Final = 42
 COLUMNS: Final = 24  # of Grafana's grid
-DRAWN: Final = frozenset(
-    {"timeseries", "barchart"}
-)  # lines and bars of one unit; of other panels each column has its own
+CHARTS: Final = frozenset({"timeseries", "barchart"})  # have one unit; in other panels each column has its own
 REDUCERS: Final = frozenset({"lastNotNull", "last", "first", "min", "max", "mean", "sum", "count"})
-OURS: Final = frozenset({"timeseries", "stat", "table", "state-timeline", "barchart", "text", "row"})
+PANEL_TYPES: Final = frozenset({"timeseries", "stat", "table", "state-timeline", "barchart", "text", "row"})
 _LINK = re.compile(r"^/d/([\w-]+)")
 _SET_BY_LINK = re.compile(r"[?&]var-(\w+)=")
 _UNITS = FOLDER / "schema" / "units.txt"
-_MOMENT = re.compile(r"now(-\d+[smhdwMy])?(/[dwMy])?")
+_RELATIVE_TIME = re.compile(r"now(-\d+[smhdwMy])?(/[dwMy])?")
 _FREE_UNIT = re.compile(r"(suffix|prefix|count|time|si|currency):.+")
 
 
 def check_dashboards(found: Mapping[Path, Json], on_disk: Mapping[Path, str]) -> Iterator[str]:
-    """Every mistake of every dashboard, each with its file.
+    """Yield a message for every finding in every dashboard, with its file name.
 
-    `on_disk` is what the files hold: a dashboard that is not in canonical form is named, and `--write` mends it.
+    `on_disk`: the texts of the files, to check for canonical form, which `--write` restores.
     """
     for path, dashboard in found.items():
         if text_of(canonical(dashboard)) != on_disk[path]:
-            yield f"{path.name}: not in canonical form; vitalflow grafana check --write makes it so"
+            yield f"{path.name}: not in canonical form; vitalflow grafana check --write rewrites it"
         for rule in RULES:
-            for sentence in rule(dashboard):
-                yield f"{path.name}: {sentence}"
+            for message in rule(dashboard):
+                yield f"{path.name}: {message}"
         if dashboard.get("uid") != f"vitalflow-{path.stem}":
             yield f"{path.name}: its uid is {dashboard.get('uid')!r}, expected 'vitalflow-{path.stem}'"
-    yield from _together(found)
+    yield from _across_dashboards(found)
 
 
 def _head(dashboard: Json) -> Iterator[str]:
@@ -54,36 +48,36 @@ def _head(dashboard: Json) -> Iterator[str]:
     if not dashboard.get("title") or not dashboard.get("description"):
         yield "it has no title or no description"
     if "vitalflow" not in dashboard.get("tags", []):
-        yield "it does not have the tag vitalflow, by which dashboards find each other"
+        yield "it lacks the tag vitalflow, by which dashboards link to each other"
     offered = dashboard.get("timepicker", {}).get("refresh_intervals", [])
     if dashboard.get("refresh") not in offered:
-        yield f"it refreshes every {dashboard.get('refresh')!r}, which its own list {offered} does not offer"
-    for told in offered:
-        if not INTERVAL.fullmatch(told):
-            yield f"it offers to refresh every {told!r}; expected a number with s, m, h or d"
+        yield f"it refreshes every {dashboard.get('refresh')!r}, which is not in its own list {offered}"
+    for interval in offered:
+        if not INTERVAL.fullmatch(interval):
+            yield f"it offers to refresh every {interval!r}; expected a number with s, m, h or d"
     for key in ("from", "to"):
-        told = dashboard.get("time", {}).get(key)
-        if not _MOMENT.fullmatch(str(told)):
-            yield f"its range has {key} {told!r}; expected one that goes with the time, such as now-1h"
+        value = dashboard.get("time", {}).get(key)
+        if not _RELATIVE_TIME.fullmatch(str(value)):
+            yield f"its range has {key} {value!r}; expected a relative time such as now-1h"
 
 
 def _panels(dashboard: Json) -> Iterator[str]:
     numbers = Counter(panel.get("id") for panel in panels(dashboard))
     for number, times in numbers.items():
         if times > 1 or not isinstance(number, int) or number < 1:
-            yield f"panel number {number!r} stands {times} times; a panel has a number of its own, 1 or more"
+            yield f"panel id {number!r} occurs {times} times; ids must be unique and 1 or more"
     for panel in panels(dashboard):
         name = name_of(panel)
-        if panel["type"] not in OURS:
-            yield f"{name} is of the type {panel['type']!r}; expected one of {', '.join(sorted(OURS))}"
+        if panel["type"] not in PANEL_TYPES:
+            yield f"{name} is of the type {panel['type']!r}; expected one of {', '.join(sorted(PANEL_TYPES))}"
         if not panel.get("title", "").strip():
             yield f"{name} has no title"
         if panel["type"] == "row":
             continue
         if len(panel.get("description", "")) < 20:
-            yield f"{name} has no description that would explain it to a person"
+            yield f"{name} has no description"
         if panel["type"] not in WITHOUT_QUERIES and not _defaults(panel).get("noValue"):
-            yield f"{name} has no noValue, so that no data would be told in the words and the colour of an alarm"
+            yield f"{name} has no noValue, so that missing data would have the text and colour of an alarm"
         if "interval" in panel and not INTERVAL.fullmatch(str(panel["interval"])):
             yield f"{name} has the least interval {panel['interval']!r}; expected a number with s, m, h or d"
         for reducer in panel.get("options", {}).get("reduceOptions", {}).get("calcs", []):
@@ -91,7 +85,7 @@ def _panels(dashboard: Json) -> Iterator[str]:
                 yield f"{name} shows the {reducer!r} of its values; expected one of {', '.join(sorted(REDUCERS))}"
         for override in panel.get("fieldConfig", {}).get("overrides", []):
             if override["matcher"]["id"] != "byName":
-                yield f"{name} finds a column by {override['matcher']['id']!r}; only byName can be checked"
+                yield f"{name} matches a column by {override['matcher']['id']!r}; only byName can be checked"
 
 
 def _defaults(panel: Json) -> Json:
@@ -99,21 +93,21 @@ def _defaults(panel: Json) -> Json:
     return defaults
 
 
-def _places(dashboard: Json) -> Iterator[str]:
+def _positions(dashboard: Json) -> Iterator[str]:
     taken: dict[tuple[int, int], str] = {}
     for panel in panels(dashboard):
-        place = panel.get("gridPos", {})
+        position = panel.get("gridPos", {})
         try:
-            x, y, width, height = (int(place[key]) for key in ("x", "y", "w", "h"))
+            x, y, width, height = (int(position[key]) for key in ("x", "y", "w", "h"))
         except KeyError:
-            yield f"{name_of(panel)} has no place"
+            yield f"{name_of(panel)} has no position"
             continue
         if x < 0 or y < 0 or width < 1 or height < 1 or x + width > COLUMNS:
-            yield f"{name_of(panel)} is outside the grid of {COLUMNS} columns: {place}"
+            yield f"{name_of(panel)} is outside the grid of {COLUMNS} columns: {position}"
             continue
-        under = {taken[cell] for cell in _cells(x, y, width, height) if cell in taken}
-        for other in sorted(under):
-            yield f"{name_of(panel)} lies over {other}"
+        overlapped = {taken[cell] for cell in _cells(x, y, width, height) if cell in taken}
+        for other in sorted(overlapped):
+            yield f"{name_of(panel)} overlaps {other}"
         taken |= dict.fromkeys(_cells(x, y, width, height), name_of(panel))
 
 
@@ -135,24 +129,24 @@ def _units(dashboard: Json) -> Iterator[str]:
     known = frozenset(_UNITS.read_text(encoding="utf-8").split())
     for panel in panels(dashboard):
         overrides = panel.get("fieldConfig", {}).get("overrides", [])
-        told = [_defaults(panel).get("unit")]
-        if panel["type"] in DRAWN and not told[0]:
-            yield f"{name_of(panel)} does not say the unit of what it draws; `none` is one too"
-        told += [p.get("value") for o in overrides for p in o["properties"] if p["id"] == "unit"]
-        for unit in filter(None, told):
+        units = [_defaults(panel).get("unit")]
+        if panel["type"] in CHARTS and not units[0]:
+            yield f"{name_of(panel)} has no unit; `none` is a unit"
+        units += [p.get("value") for o in overrides for p in o["properties"] if p["id"] == "unit"]
+        for unit in filter(None, units):
             if unit not in known and not _FREE_UNIT.fullmatch(unit):
-                yield f"{name_of(panel)} has the unit {unit!r}, which Grafana does not know; `suffix:...` says any"
+                yield f"{name_of(panel)} has the unit {unit!r}, which Grafana does not know; `suffix:...` allows any"
 
 
 def _colours(dashboard: Json) -> Iterator[str]:
     for key in ("color", "fixedColor", "iconColor"):
         for where, value in values_of(dashboard, key):
             if isinstance(value, str) and value not in MEANING and not where.startswith("annotations.list.0"):
-                yield f"{where} is {value!r}, a colour that has no meaning here; see grafana/palette.py"
+                yield f"{where} is {value!r}, a colour that is not in grafana/palette.py"
 
 
 def values_of(value: Any, key: str, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value below a key, however deep, with the way to it."""
+    """Yield every value of a key at any depth, with its path."""
     if isinstance(value, dict):
         for name, below in value.items():
             path = f"{where}.{name}".lstrip(".")
@@ -164,8 +158,8 @@ def values_of(value: Any, key: str, where: str = "") -> Iterator[tuple[str, Any]
             yield from values_of(below, key, f"{where}.{number}")
 
 
-def _together(found: Mapping[Path, Json]) -> Iterator[str]:
-    """What dashboards owe each other: names of their own, and links that lead somewhere."""
+def _across_dashboards(found: Mapping[Path, Json]) -> Iterator[str]:
+    """Check that uids and titles are unique and that links have a target."""
     for key in ("uid", "title"):
         for value, times in Counter(str(dashboard.get(key)) for dashboard in found.values()).items():
             if times > 1:
@@ -185,13 +179,13 @@ def _together(found: Mapping[Path, Json]) -> Iterator[str]:
                     yield f"{path.name}: {where} sets the variable {name}, which {target[1]} does not have"
         for link in dashboard.get("links", []):
             if link.get("type") == "dashboards" and not set(link.get("tags", [])) <= tags:
-                yield f"{path.name}: the link {link.get('title')!r} looks for a tag that no dashboard has"
+                yield f"{path.name}: the link {link.get('title')!r} uses a tag that no dashboard has"
 
 
 RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (
     _head,
     _panels,
-    _places,
+    _positions,
     _sources,
     check_targets,
     _units,

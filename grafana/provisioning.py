@@ -1,7 +1,7 @@
-"""What Grafana is told at its start, looked at without Grafana: keys, variables, and the queries of the alert rules.
+"""Check Grafana's provisioning files: keys, environment variables, and alert rules.
 
-Third hop of `check`, for the YAML. The keys are those that Grafana 13 reads; another one would be passed over in
-silence, and a variable that is not set becomes an empty text.
+The keys are those that Grafana 13 reads. Grafana ignores unknown keys and replaces unset variables by an empty text,
+both without an error.
 """
 
 import re
@@ -13,11 +13,11 @@ import yaml
 
 from grafana.canonical import DATASOURCE, panels
 from grafana.files import PROVISIONING, Json
-from grafana.questions import Question
+from grafana.queries import Query
 from vitals.errors import PermanentError
 
 ENVIRONMENT: Final = frozenset(f"VITALFLOW_GRAFANA_DB_{name}" for name in ("HOST", "NAME", "SSLMODE", "CA"))
-"""What docker-compose.yml sets for these files, and nothing else."""
+"""The variables that docker-compose.yml sets for these files."""
 PASSWORD: Final = "$__file{/run/secrets/reader_password}"
 _VARIABLE = re.compile(r"\$\{?(?!__file)(\w+)\}?")
 
@@ -28,10 +28,9 @@ def _plain(names: str) -> dict[str, None]:
 
 _SPAN: Final = re.compile(r"\d+[smhd]")
 _UID: Final = re.compile(r"[\w-]{1,40}")
-_AT_A_LOSS: Final = ("Alerting",)  # a rule that gets no answer is no all-clear
+_STATE_WITHOUT_RESULT: Final = ("Alerting",)  # a rule without a result must not be silent
 
-# A key for each thing that stands there; below it its own keys, or what it may be: None for any single value, Any for
-# whatever it is, a pattern, or the values one by one.
+# The allowed keys, nested. A leaf is None for any scalar, Any for anything, a pattern, or a tuple of values.
 KEYS: Final[dict[str, Any]] = {
     "datasources": {
         "apiVersion": (1,),
@@ -80,8 +79,8 @@ KEYS: Final[dict[str, Any]] = {
                         **_plain("title condition dashboardUid panelId"),
                         "uid": _UID,
                         "for": _SPAN,
-                        "noDataState": _AT_A_LOSS,
-                        "execErrState": _AT_A_LOSS,
+                        "noDataState": _STATE_WITHOUT_RESULT,
+                        "execErrState": _STATE_WITHOUT_RESULT,
                         "labels": Any,
                         "annotations": _plain("summary description"),
                         "data": [
@@ -98,64 +97,64 @@ KEYS: Final[dict[str, Any]] = {
         ],
     },
 }
-_ASKS: Final = {
+_QUERY_MODEL: Final = {
     **_plain("refId rawSql"),
     "datasource": {key: (value,) for key, value in DATASOURCE.items()},
     "format": ("table",),
     "rawQuery": (True,),
     "editorMode": ("code",),
 }
-_JUDGES: Final = {
+_THRESHOLD_MODEL: Final = {
     **_plain("refId expression"),
     "type": ("threshold",),
     "datasource": {"type": ("__expr__",), "uid": ("__expr__",)},
     "conditions": [{"evaluator": {"type": ("gt", "lt"), "params": [None]}}],
 }
-"""The two steps of a rule: the query, and the threshold that its number is held against."""
+"""The two steps of a rule: the query, and the threshold for its number."""
 
 
 def read_provisioning(folder: Path = PROVISIONING) -> dict[Path, Json]:
-    """Every YAML file below the folder; raises PermanentError where one cannot be read."""
+    """Return every YAML file in the folder; raises PermanentError if one cannot be read."""
     found: dict[Path, Json] = {}
     for path in sorted(folder.glob("*/*.y*ml")):
         try:
             found[path] = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
-            raise PermanentError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+            raise PermanentError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     return found
 
 
 def check_provisioning(found: dict[Path, Json], dashboards: dict[Path, Json]) -> Iterator[str]:
-    """Every mistake of every file, each with its name. `dashboards` is what alert rules may lead to."""
-    for path, told in found.items():
+    """Yield a message for every finding in every file. `dashboards`: those to which alert rules may link."""
+    for path, content in found.items():
         where = f"{path.parent.name}/{path.name}"
         if path.parent.name not in KEYS:
-            yield f"{where}: Grafana reads {', '.join(KEYS)}, and no folder of this name"
+            yield f"{where}: Grafana does not read this folder; expected {', '.join(KEYS)}"
             continue
-        shape = list(_keys(told, KEYS[path.parent.name], ""))
-        yield from (f"{where}: {sentence}" for sentence in shape)
-        for name in _VARIABLE.findall(_without_queries(path.read_text(encoding="utf-8"))):
+        shape = list(_keys(content, KEYS[path.parent.name], ""))
+        yield from (f"{where}: {message}" for message in shape)
+        for name in _VARIABLE.findall(_without_comments(path.read_text(encoding="utf-8"))):
             if name not in ENVIRONMENT:
                 yield f"{where}: reads the variable {name}, which docker-compose.yml does not set"
         if shape:
-            continue  # what the keys say together can be looked at once they are there
-        for source in told.get("datasources", []):
-            yield from (f"{where}: {sentence}" for sentence in _source(source))
-        rules = [rule for group in told.get("groups", []) for rule in group["rules"]]
+            continue  # the other checks need these keys
+        for source in content.get("datasources", []):
+            yield from (f"{where}: {message}" for message in _source(source))
+        rules = [rule for group in content.get("groups", []) for rule in group["rules"]]
         if len({rule["uid"] for rule in rules}) < len(rules):
-            yield f"{where}: two rules have the uid of another: {', '.join(rule['uid'] for rule in rules)}"
+            yield f"{where}: two rules have the same uid: {', '.join(rule['uid'] for rule in rules)}"
         for rule in rules:
-            yield from (f"{where}: {rule['uid']}: {sentence}" for sentence in _rule(rule, dashboards))
+            yield from (f"{where}: {rule['uid']}: {message}" for message in _rule(rule, dashboards))
 
 
-def rule_questions(found: dict[Path, Json]) -> Iterator[Question]:
-    """The queries of the alert rules: each must give one row with one number."""
-    for told in found.values():
-        for group in told.get("groups", []):
+def rule_queries(found: dict[Path, Json]) -> Iterator[Query]:
+    """Yield the queries of the alert rules; each must return one row with one number."""
+    for content in found.values():
+        for group in content.get("groups", []):
             for rule in group["rules"]:
                 for data in rule["data"]:
                     if data["datasourceUid"] == DATASOURCE["uid"]:
-                        yield Question(rule["uid"], f"rule {rule['title']!r}", "rule", data["model"]["rawSql"], "table")
+                        yield Query(rule["uid"], f"rule {rule['title']!r}", "rule", data["model"]["rawSql"], "table")
 
 
 def _keys(value: Any, allowed: Any, where: str) -> Iterator[str]:
@@ -170,7 +169,7 @@ def _keys(value: Any, allowed: Any, where: str) -> Iterator[str]:
         for number, below in enumerate(value):
             yield from _keys(below, allowed[0], f"{where}[{number}]")
     elif value is None or isinstance(value, dict | list):
-        yield f"{where} is no single value"
+        yield f"{where} is not a scalar"
     elif isinstance(allowed, re.Pattern) and not allowed.fullmatch(str(value)):
         yield f"{where} is {value!r}; expected {allowed.pattern}"
     elif isinstance(allowed, tuple) and value not in allowed:
@@ -193,32 +192,38 @@ def _below(value: Any, allowed: Json, where: str) -> Iterator[str]:
 
 def _source(source: Json) -> Iterator[str]:
     if source.get("secureJsonData") != {"password": PASSWORD}:
-        yield f"the password must be {PASSWORD}, and not stand in a file or in the environment"
+        yield f"the password must be {PASSWORD}, not in this file or in the environment"
     if source.get("user") != "vitalflow_reader":
-        yield f"the user is {source.get('user')!r}; only vitalflow_reader may do nothing but SELECT"
+        yield f"the user is {source.get('user')!r}; expected vitalflow_reader, which can only SELECT"
 
 
 def _rule(rule: Json, dashboards: dict[Path, Json]) -> Iterator[str]:
-    asked = {data["refId"]: data for data in rule["data"]}
-    if len(asked) < len(rule["data"]):
-        yield "two of its steps have one refId"
-    if asked.get(rule["condition"], {}).get("datasourceUid") != "__expr__":
-        yield f"its condition {rule['condition']!r} is no threshold; it has the steps {', '.join(sorted(asked))}"
+    steps = {data["refId"]: data for data in rule["data"]}
+    if len(steps) < len(rule["data"]):
+        yield "two of its steps have the same refId"
+    if steps.get(rule["condition"], {}).get("datasourceUid") != "__expr__":
+        yield f"its condition {rule['condition']!r} is not a threshold; the steps are {', '.join(sorted(steps))}"
     for data in rule["data"]:
         model = data["model"]
-        wrong = list(_keys(model, _JUDGES if data["datasourceUid"] == "__expr__" else _ASKS, f"{data['refId']}.model"))
+        wrong = list(
+            _keys(
+                model,
+                _THRESHOLD_MODEL if data["datasourceUid"] == "__expr__" else _QUERY_MODEL,
+                f"{data['refId']}.model",
+            )
+        )
         yield from wrong
         if wrong:
             continue
         if model["refId"] != data["refId"]:
-            yield f"{data['refId']}: the model has another refId than stands above it"
-        if model.get("expression", data["refId"]) not in asked:
-            yield f"{data['refId']}: the expression {model['expression']!r} is none of {', '.join(sorted(asked))}"
-    shown = {(str(d["uid"]), panel["id"]) for d in dashboards.values() for panel in panels(d)}
-    if (rule.get("dashboardUid"), rule.get("panelId")) not in shown:
+            yield f"{data['refId']}: the refId of the model differs"
+        if model.get("expression", data["refId"]) not in steps:
+            yield f"{data['refId']}: the expression {model['expression']!r} is none of {', '.join(sorted(steps))}"
+    known = {(str(d["uid"]), panel["id"]) for d in dashboards.values() for panel in panels(d)}
+    if (rule.get("dashboardUid"), rule.get("panelId")) not in known:
         yield f"there is no panel {rule.get('panelId')} on a dashboard {rule.get('dashboardUid')!r}"
 
 
-def _without_queries(text: str) -> str:
-    """A `model` is stored as it stands, so a $ in it is no variable; comments are not read at all."""
+def _without_comments(text: str) -> str:
+    """Return the text without comments, in which a `$` is not a variable."""
     return "\n".join(line.partition(" #")[0] for line in text.splitlines() if not line.lstrip().startswith("#"))

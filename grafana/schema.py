@@ -1,7 +1,6 @@
-"""A dashboard against the shape that Grafana's own source gives to classic JSON.
+"""Validate a dashboard against a JSON schema generated from Grafana's source.
 
-Beside `lint`, which knows what we want; this knows what Grafana reads. How the schema was made, and where it is laxer
-than the source, is in schema/README.md.
+This checks what Grafana can read, `lint` the project's rules. schema/README.md explains how the schema was generated.
 """
 
 import copy
@@ -17,15 +16,15 @@ SCHEMA = FOLDER / "schema" / "dashboard.schema.json"
 
 
 def check_shape(dashboard: Json) -> Iterator[str]:
-    """Every place that has another shape than Grafana's source says, with the way to it."""
+    """Yield a message for every value that does not match the schema, with its path."""
     validator = Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     found = list(_errors(validator, dashboard))
-    yield from (f"{where or 'the dashboard'}: {sentence}" for where, sentence in found)
+    yield from (f"{where or 'the dashboard'}: {message}" for where, message in found)
     if found:
         return
     for name, applied in _overrides(dashboard):
         yield from (
-            f"{name}: {sentence}" for _, sentence in _errors(validator, {"uid": "", "title": "", "panels": [applied]})
+            f"{name}: {message}" for _, message in _errors(validator, {"uid": "", "title": "", "panels": [applied]})
         )
 
 
@@ -35,17 +34,17 @@ def _errors(validator: Draft7Validator, value: Json) -> Iterator[tuple[str, str]
 
 
 def _overrides(dashboard: Json) -> Iterator[tuple[str, Json]]:
-    """Each override, as a panel of which it is said as a whole: Grafana's source has no other shape for it."""
+    """Yield each override as a panel with it as default, because the schema has no type for the properties."""
     for panel in panels(dashboard):
         for override in panel.get("fieldConfig", {}).get("overrides", []):
             applied = {"type": panel["type"], "fieldConfig": {"defaults": {}, "overrides": []}}
-            for told in override["properties"]:
-                _set(applied["fieldConfig"]["defaults"], told["id"].split("."), told.get("value"))
+            for setting in override["properties"]:
+                _set(applied["fieldConfig"]["defaults"], setting["id"].split("."), setting.get("value"))
             column = override["matcher"].get("options")
             yield f"panel {panel.get('id')} {panel.get('title', '')!r}, override of {column!r}", applied
 
 
-def _set(defaults: Json, way: list[str], value: object) -> None:
-    for key in way[:-1]:
+def _set(defaults: Json, path: list[str], value: object) -> None:
+    for key in path[:-1]:
         defaults = defaults.setdefault(key, {})
-    defaults[way[-1]] = copy.deepcopy(value)
+    defaults[path[-1]] = copy.deepcopy(value)

@@ -1,7 +1,7 @@
 -- State of the rollups: periods, queries, and the minutes that late readings changed. The rollups themselves are
 -- created by sql/editions/, because they differ between the two editions of TimescaleDB.
 
--- The periods of the settings, as last applied by `python -m sql migrate`.
+-- The periods of the settings, as last applied by `vitalflow db migrate`.
 CREATE TABLE vitalflow_period (
     name   text     PRIMARY KEY CHECK (name IN ('raw_retention', 'minute_retention', 'compress_after', 'late_after')),
     period interval NOT NULL
@@ -19,7 +19,7 @@ CREATE TABLE vitalflow_rollup (
     query text NOT NULL
 );
 
--- Readings that new rollups do not include yet. `python -m sql migrate` continues from `done_to`.
+-- Readings that new rollups do not include yet. `vitalflow db migrate` continues from `done_to`.
 CREATE TABLE vitalflow_backfill (
     id      integer     GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     done_to timestamptz NOT NULL,

@@ -1,4 +1,4 @@
--- The wards that a ward reader may read: written by `python -m sql grant-ward`, read by the views of by_ward.
+-- The wards that a ward reader may read: written by `vitalflow db grant-ward`, read by the views of by_ward.
 CREATE TABLE reader_ward (
     role text NOT NULL,
     ward text NOT NULL CHECK (ward <> ''),

@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from grafana.asking import RANGES, ask, check_answers, check_rules, choices
+from grafana.execute import RANGES, check_results, check_rules, default_values, execute
 from grafana.files import read_dashboards
-from grafana.macros import Asked
-from grafana.provisioning import read_provisioning, rule_questions
-from grafana.questions import Question, questions
+from grafana.macros import QueryContext
+from grafana.provisioning import read_provisioning, rule_queries
+from grafana.queries import Query, queries
 from stack.binaries import CHECKOUT
 from tests.fixtures.week import WEEK, as_reader, filled_to
 from tests.support.servers import Db
@@ -22,13 +22,13 @@ DASHBOARDS = {path.stem: dashboard for path, dashboard in read_dashboards().item
 PATIENT = DASHBOARDS["patient"]
 # What stays empty where everything is well, or where the edition has no such thing.
 MAY_BE_EMPTY = {"annotation Low", "annotation Medium", "annotation High", "annotation Equipment"}
-OF_COMMUNITY = {"panel 9 'Rollups' A", "panel 10 'Jobs of the database' A"}
+OF_COMMUNITY = {"panel 9 'Rollups' A", "panel 10 'Database jobs' A"}
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_grafana_can_draw_every_answer(week: Db, name: str) -> None:
     with as_reader(week) as connection:
-        found = list(check_answers(connection, DASHBOARDS[name], datetime.now(UTC)))
+        found = list(check_results(connection, DASHBOARDS[name], datetime.now(UTC)))
     assert found == [], "\n".join(map(str, found))
 
 
@@ -38,18 +38,20 @@ def test_every_panel_has_something_to_show(week: Db, name: str) -> None:
     community = week.one("SELECT community FROM vitalflow_edition")
     with as_reader(week) as connection:
         now = filled_to(connection)
-        chosen = choices(connection, dashboard, now)
+        chosen = default_values(connection, dashboard, now)
         empty = set()
-        for question in questions(dashboard):
-            asked = Asked.over(now - RANGES["7 days"], now, question.max_points, question.min_interval_s, chosen)
-            rows = ask(connection, question, asked).rows
+        for query in queries(dashboard):
+            context = QueryContext.for_range(
+                now - RANGES["7 days"], now, query.max_points, query.min_interval_s, chosen
+            )
+            rows = execute(connection, query, context).rows
             if not any(value is not None for row in rows for value in row[1:] or row):
-                empty.add(question.where)
+                empty.add(query.where)
     assert empty <= MAY_BE_EMPTY | (set() if community else OF_COMMUNITY)
 
 
 def test_the_alert_rules_give_a_number_and_fire_when_they_should(week: Db) -> None:
-    rules = list(rule_questions(read_provisioning()))
+    rules = list(rule_queries(read_provisioning()))
     assert len(rules) == 2
     with as_reader(week) as connection:
         assert list(check_rules(connection, rules, datetime.now(UTC))) == []
@@ -65,38 +67,38 @@ def test_the_alert_rules_give_a_number_and_fire_when_they_should(week: Db) -> No
         connection.rollback()
 
 
-def _number(connection: "psycopg.Connection[tuple[object, ...]]", rule: Question) -> float:
+def _number(connection: "psycopg.Connection[tuple[object, ...]]", rule: Query) -> float:
     now = datetime.now(UTC)
-    ((value,),) = ask(connection, rule, Asked(now, now, 1000, {})).rows
+    ((value,),) = execute(connection, rule, QueryContext(now, now, 1000, {})).rows
     return float(value)
 
 
-CHARTS = [question for question in questions(PATIENT) if question.kind == "panel" and question.format == "time_series"]
+CHARTS = [query for query in queries(PATIENT) if query.kind == "panel" and query.format == "time_series"]
 
 
 @pytest.mark.parametrize("span", ["7 days", "90 days"])
 def test_long_ranges_read_rollups_and_no_readings(week: Db, span: str) -> None:
     if not week.one("SELECT community FROM vitalflow_edition"):
         return  # its rollups are the readings
-    pipeline = questions(DASHBOARDS["pipeline"])
-    whole = [q for q in pipeline if "Readings stored" in q.where or "never arrived" in q.where]
+    pipeline = queries(DASHBOARDS["pipeline"])
+    whole = [q for q in pipeline if "Readings stored" in q.where or "missing readings" in q.where]
     with as_reader(week) as connection:
         now = filled_to(connection)
-        chosen = choices(connection, PATIENT, now)
+        chosen = default_values(connection, PATIENT, now)
         hour = now.replace(minute=0, second=0, microsecond=0) - timedelta(minutes=5)
         row = connection.execute("SELECT count(*) FROM patient_vitals WHERE time >= %s", [hour]).fetchone()
         assert row is not None
         present = int(str(row[0]))
-        for question in [*CHARTS, *whole]:
-            asked = Asked.over(now - RANGES[span], now, question.max_points, question.min_interval_s, chosen)
+        for query in [*CHARTS, *whole]:
+            context = QueryContext.for_range(now - RANGES[span], now, query.max_points, query.min_interval_s, chosen)
             with connection.transaction():
                 before = _read(connection)
-                assert ask(connection, question, asked).rows
+                assert execute(connection, query, context).rows
                 read = _read(connection) - before
             # What is not materialized yet comes from the readings: of the present hour at most. A table tells besides
             # how each bed is now, from its newest readings.
-            newest = 10 * WEEK.beds if question.format == "table" else 0
-            assert read <= present + newest, f"{question} reads {read} readings"
+            newest = 10 * WEEK.beds if query.format == "table" else 0
+            assert read <= present + newest, f"{query} reads {read} readings"
     assert (len(CHARTS) >= 8, len(whole)) == (True, 2)
 
 
@@ -148,7 +150,7 @@ def test_a_changed_schema_is_found(week: Db, change: str, named: str) -> None:
             "patient",
             "SELECT time, heart_rate_avg",
             "SELECT CAST(time AS text) AS time, heart_rate_avg",
-            "the column time is no time",
+            "the column time is not a time",
         ),
         ("patient", "$__interval_ms)\nORDER BY 1", "$__interval_ms)\nORDER BY 1 DESC", "the times are not in order"),
         ("patient", '"timeEnd"', '"until"', "an annotation needs a column timeEnd"),
@@ -164,7 +166,7 @@ def test_a_changed_query_is_found(week: Db, name: str, old: str, new: str, said:
     changed, times = _replaced(DASHBOARDS[name], old, new)
     assert times > 0, "the dashboard does not ask so any more"
     with as_reader(week) as connection:  # no further than to the mistake: to ask all of it takes seconds
-        assert any(said in str(mistake) for mistake in check_answers(connection, changed, datetime.now(UTC)))
+        assert any(said in str(mistake) for mistake in check_results(connection, changed, datetime.now(UTC)))
 
 
 def _replaced(value: Any, old: str, new: str) -> tuple[Any, int]:
@@ -181,16 +183,16 @@ def _replaced(value: Any, old: str, new: str) -> tuple[Any, int]:
 
 
 def _until_it_fails(connection: "psycopg.Connection[tuple[object, ...]]", dashboard: dict[str, object]) -> list[str]:
-    """The mistakes of a dashboard, each query in a savepoint of its own."""
+    """The errors of a dashboard, each query in a savepoint of its own."""
     now = datetime.now(UTC)
     found = []
-    for question in questions(dashboard):
-        asked = Asked(now - timedelta(hours=1), now, 5000, {"ward": ("icu-1",), "device": "bed-001"})
+    for query in queries(dashboard):
+        context = QueryContext(now - timedelta(hours=1), now, 5000, {"ward": ("icu-1",), "device": "bed-001"})
         try:
             with connection.transaction():
-                ask(connection, question, asked)
+                execute(connection, query, context)
         except Exception as refused:
-            found.append(f"{question}: {refused}")
+            found.append(f"{query}: {refused}")
     return found
 
 
@@ -203,4 +205,4 @@ def test_check_asks_the_database_it_is_told(week: Db) -> None:
         line, cwd=CHECKOUT, env=kept | {"VITALFLOW_READER_URL": week.reader_url}, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "asked postgresql://vitalflow_reader@127.0.0.1" in done.stdout
+    assert "executed on postgresql://vitalflow_reader@127.0.0.1" in done.stdout

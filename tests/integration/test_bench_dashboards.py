@@ -7,14 +7,14 @@ import pytest
 from bench.dashboards import LIMIT_MS, Cost, Costs, dashboards, told
 from bench.week import Week
 from grafana.files import read_dashboards
-from grafana.questions import questions
+from grafana.queries import queries
 from tests.support.servers import Db
 
 
 def test_every_query_has_its_cost(empty: Db) -> None:
     week = Week(beds=2, days=2, dense=timedelta(minutes=2), sparse=timedelta(minutes=10), alerts_a_day=3)
     found = dashboards(empty.owner_url, lambda _: None, week)
-    asked = [str(question) for dashboard in read_dashboards().values() for question in questions(dashboard)]
+    asked = [str(query) for dashboard in read_dashboards().values() for query in queries(dashboard)]
     assert sorted(cost.query for cost in found.costs) == sorted(asked)
     assert found.readings == pytest.approx(2 * (2 * 24 * 6 + 120), abs=10)
     assert [cost.milliseconds for cost in found.costs] == sorted((c.milliseconds for c in found.costs), reverse=True)

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from grafana.answers import Answer, mistakes
-from grafana.macros import Asked, Value, expand, interval_ms, sqlstring
-from grafana.questions import Question, questions
+from grafana.macros import QueryContext, Value, expand, interval_ms, sqlstring
+from grafana.queries import Query, queries
+from grafana.result_checks import QueryResult, check_result
 from vitals.errors import PermanentError
 
 SINCE = datetime(2018, 4, 12, 18, 0, tzinfo=UTC)
@@ -15,7 +15,7 @@ T0, T1 = "'2018-04-12T18:00:00Z'", "'2018-04-12T18:05:00Z'"
 
 
 def made(sql: str, **variables: Value) -> str:
-    return expand(sql, Asked(SINCE, UNTIL, 60_000, variables))
+    return expand(sql, QueryContext(SINCE, UNTIL, 60_000, variables))
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_a_query_becomes_what_the_database_gets(sql: str, wanted: str) -> None:
 
 def test_a_moment_is_written_in_utc_with_its_fraction() -> None:
     moment = datetime.fromisoformat("2018-04-12T20:00:00.250+02:00")
-    asked = Asked(moment, moment, 1000, {})
-    assert expand("$__timeFrom()", asked) == "'2018-04-12T18:00:00.25Z'"
+    context = QueryContext(moment, moment, 1000, {})
+    assert expand("$__timeFrom()", context) == "'2018-04-12T18:00:00.25Z'"
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_a_moment_is_written_in_utc_with_its_fraction() -> None:
         ("${who:sqlstring}", "is not declared"),
         ("$who", "is not declared"),
         ("[[who]]", "is not declared"),
-        ("${ward}", "is not written"),
-        ("${ward:raw}", "is not written"),
-        ("$ward", "is not written"),
+        ("${ward}", "must be written"),
+        ("${ward:raw}", "must be written"),
+        ("$ward", "must be written"),
         ("$__timeGroup(time, '5m')", r"the macro \$__timeGroup is not one of"),
     ],
 )
@@ -92,9 +92,9 @@ def test_the_interval_is_rounded_as_grafana_13_rounds_it(span: timedelta, second
 TIME, FLOAT, TEXT, UUID = 1184, 701, 25, 2950
 
 
-def said(kind: str, answer: Answer, format: str = "time_series", **more: object) -> list[str]:
-    question = Question("d", "w", kind, "", format, **more)  # type: ignore[arg-type]
-    return list(mistakes(question, answer))
+def said(kind: str, result: QueryResult, format: str = "time_series", **more: object) -> list[str]:
+    query = Query("d", "w", kind, "", format, **more)  # type: ignore[arg-type]
+    return list(check_result(query, result))
 
 
 LATER = SINCE + timedelta(seconds=1)
@@ -102,9 +102,9 @@ SERIES = [("time", TIME), ("mean", FLOAT)]
 
 
 def test_a_series_that_grafana_can_draw() -> None:
-    assert said("panel", Answer(SERIES, [(SINCE, 1.0), (LATER, None)])) == []
-    assert said("panel", Answer(SERIES, [])) == []
-    labelled = Answer([("time", TIME), ("bed", TEXT), ("n", FLOAT)], [(SINCE, "a", 1), (SINCE, "b", 2)])
+    assert said("panel", QueryResult(SERIES, [(SINCE, 1.0), (LATER, None)])) == []
+    assert said("panel", QueryResult(SERIES, [])) == []
+    labelled = QueryResult([("time", TIME), ("bed", TEXT), ("n", FLOAT)], [(SINCE, "a", 1), (SINCE, "b", 2)])
     assert said("panel", labelled) == []
 
 
@@ -113,13 +113,13 @@ def test_a_series_that_grafana_can_draw() -> None:
     [
         ([("Time", TIME), ("mean", FLOAT)], [], "must be named time"),
         ([("mean", FLOAT), ("time", TIME)], [], "must be named time"),
-        ([("time", TEXT), ("mean", FLOAT)], [], "is no time"),
+        ([("time", TEXT), ("mean", FLOAT)], [], "is not a time"),
         ([("time", TIME), ("bed", TEXT)], [], "needs a column of numbers"),
         ([("time", TIME), ("id", UUID)], [], "a type that Grafana does not know"),
         ([*SERIES, ("mean", FLOAT)], [], "the same name"),
         (SERIES, [(LATER, 1.0), (SINCE, 1.0)], "not in order"),
         (SERIES, [(None, 1.0)], "a time is NULL"),
-        (SERIES, [(SINCE, 1.0), (SINCE, 2.0)], "comes twice"),
+        (SERIES, [(SINCE, 1.0), (SINCE, 2.0)], "occurs twice"),
         (SERIES, [(SINCE + timedelta(seconds=n), 1.0) for n in range(2100)], "2100 rows of 1 series for 1000 points"),
         ([("time", TIME), ("bed", TEXT), ("n", FLOAT)], [(SINCE, str(n), 1.0) for n in range(61)], "61 series"),
     ],
@@ -127,19 +127,19 @@ def test_a_series_that_grafana_can_draw() -> None:
 def test_a_series_that_grafana_cannot_draw(
     columns: list[tuple[str, int]], rows: list[tuple[object, ...]], wanted: str
 ) -> None:
-    assert any(wanted in sentence for sentence in said("panel", Answer(columns, rows)))
+    assert any(wanted in sentence for sentence in said("panel", QueryResult(columns, rows)))
 
 
 def test_columns_that_a_panel_names_must_be_there() -> None:
-    (sentence,) = said("panel", Answer(SERIES, []), names=frozenset({"mean", "max"}))
+    (sentence,) = said("panel", QueryResult(SERIES, []), names=frozenset({"mean", "max"}))
     assert "names the column 'max'" in sentence
-    assert said("panel", Answer([("a", TEXT)], [("x",)] * 5001), "table")[0].startswith("5001 rows")
+    assert said("panel", QueryResult([("a", TEXT)], [("x",)] * 5001), "table")[0].startswith("5001 rows")
 
 
 def test_a_number_in_a_table_has_a_unit_or_says_that_it_has_none() -> None:
-    answer = Answer([("bed", TEXT), ("n", FLOAT)], [("x", 1.0)])
+    answer = QueryResult([("bed", TEXT), ("n", FLOAT)], [("x", 1.0)])
     (sentence,) = said("panel", answer, "table", units=frozenset({"bed"}))
-    assert "the column 'n' is a number, and the panel does not say its unit" in sentence
+    assert "the column 'n' is a number, and the panel gives no unit" in sentence
     assert said("panel", answer, "table", units=frozenset({"n"})) == []
     assert said("panel", answer, "table", units=None) == []
 
@@ -164,29 +164,29 @@ def test_a_panel_names_the_columns_of_its_overrides_bands_and_links() -> None:
             ],
         },
     }
-    (question,) = questions({"uid": "d", "panels": [panel]})
-    assert question.names == {"max", "min", "n", "Bed", "Ward"}
-    assert question.units == frozenset({"n"})
+    (query,) = queries({"uid": "d", "panels": [panel]})
+    assert query.names == {"max", "min", "n", "Bed", "Ward"}
+    assert query.units == frozenset({"n"})
 
 
 def test_variables_annotations_and_rules_have_their_own_columns() -> None:
-    assert said("variable", Answer([("__text", TEXT), ("__value", TEXT)], [("a", "a")]), "table") == []
-    assert said("variable", Answer([("ward", TEXT)], []), "table") == [
+    assert said("variable", QueryResult([("__text", TEXT), ("__value", TEXT)], [("a", "a")]), "table") == []
+    assert said("variable", QueryResult([("ward", TEXT)], []), "table") == [
         "the columns of a variable are __text and __value, not ward"
     ]
-    assert said("variable", Answer([("__text", FLOAT)], [(None,)]), "table") == [
-        "column __text is no text",
+    assert said("variable", QueryResult([("__text", FLOAT)], [(None,)]), "table") == [
+        "column __text is not a text",
         "a value is NULL",
     ]
     columns = [("time", TIME), ("timeEnd", TIME), ("text", TEXT)]
-    assert said("annotation", Answer(columns, [(SINCE, LATER, "x")]), "table") == []
-    assert "an annotation from" in said("annotation", Answer(columns, [(LATER, SINCE, "x")]), "table")[0]
-    assert said("annotation", Answer(columns[:1], []), "table") == [
+    assert said("annotation", QueryResult(columns, [(SINCE, LATER, "x")]), "table") == []
+    assert "an annotation from" in said("annotation", QueryResult(columns, [(LATER, SINCE, "x")]), "table")[0]
+    assert said("annotation", QueryResult(columns[:1], []), "table") == [
         "an annotation needs a column timeEnd that is a time"
     ]
-    assert said("annotation", Answer(columns[:2], []), "table") == ["an annotation needs a column text"]
-    assert said("rule", Answer([("n", FLOAT)], [(1.0,)]), "table") == []
-    assert said("rule", Answer([("n", FLOAT)], []), "table") == ["an alert rule needs one row with one number"]
-    assert said("rule", Answer([("n", FLOAT)], [(None,)]), "table") == [
+    assert said("annotation", QueryResult(columns[:2], []), "table") == ["an annotation needs a column text"]
+    assert said("rule", QueryResult([("n", FLOAT)], [(1.0,)]), "table") == []
+    assert said("rule", QueryResult([("n", FLOAT)], []), "table") == ["an alert rule needs one row with one number"]
+    assert said("rule", QueryResult([("n", FLOAT)], [(None,)]), "table") == [
         "an alert rule needs a number, and this is NULL"
     ]

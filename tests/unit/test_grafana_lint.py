@@ -65,19 +65,19 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "tag": (lambda d: d.update(tags=["mine"]), "the tag vitalflow"),
     "refresh": (lambda d: d.update(refresh="7s"), "refreshes every '7s'"),
     "form": (lambda d: d.update(version=3), "not in canonical form"),
-    "panel number": (lambda d: panel(d, 2).update(id=1), "panel number 1 stands 2 times"),
-    "no panel number": (lambda d: panel(d, 2).pop("id"), "panel number None"),
+    "panel number": (lambda d: panel(d, 2).update(id=1), "panel id 1 occurs 2 times"),
+    "no panel number": (lambda d: panel(d, 2).pop("id"), "panel id None"),
     "description": (lambda d: panel(d).update(description=""), "has no description"),
     "panel title": (lambda d: panel(d).update(title=" "), "has no title"),
     "panel type": (lambda d: panel(d).update(type="gauge"), "is of the type 'gauge'"),
     "no value": (lambda d: panel(d)["fieldConfig"]["defaults"].pop("noValue"), "has no noValue"),
-    "overlap": (lambda d: panel(d, 2)["gridPos"].update(x=11), "'Beds' lies over panel 1 'Open alerts'"),
+    "overlap": (lambda d: panel(d, 2)["gridPos"].update(x=11), "'Beds' overlaps panel 1 'Open alerts'"),
     "off the grid": (lambda d: panel(d, 2)["gridPos"].update(x=13), "outside the grid of 24 columns"),
-    "no place": (lambda d: panel(d).pop("gridPos"), "has no place"),
+    "no position": (lambda d: panel(d).pop("gridPos"), "has no position"),
     "data source": (lambda d: panel(d).update(datasource={"type": "x", "uid": "y"}), "datasource is {'type': 'x'"),
     "no data source": (lambda d: panel(d).pop("datasource"), "names no data source"),
     "no query": (lambda d: panel(d).update(targets=[]), "has 0 queries"),
-    "two of a name": (lambda d: panel(d)["targets"].append(panel(d)["targets"][0]), "two queries of one refId"),
+    "two of a name": (lambda d: panel(d)["targets"].append(panel(d)["targets"][0]), "two queries with the same refId"),
     "query builder": (lambda d: panel(d)["targets"][0].update(rawQuery=False), "rawQuery is False"),
     "editor": (lambda d: panel(d)["targets"][0].update(editorMode="builder"), "editorMode is 'builder'"),
     "format": (lambda d: panel(d, 3)["targets"][0].update(format="time_series"), "expected table"),
@@ -85,7 +85,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "unit of a column": (lambda d: override(d, "unit", "mmHg"), "the unit 'mmHg'"),
     "colour": (
         lambda d: override(d, "thresholds", {"mode": "absolute", "steps": [{"color": "pink", "value": None}]}),
-        "'pink', a colour that has no meaning",
+        "'pink', a colour that is not in grafana",
     ),
     "undeclared": (
         lambda d: sql(d, "SELECT ARRAY[${who:sqlstring}]::text[]"),
@@ -98,33 +98,33 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda d: d["templating"]["list"][0].update(name="other"),
         "the variable other is declared and not used",
     ),
-    "never asked": (lambda d: d["templating"]["list"][0].update(refresh=0), "never asked again"),
+    "never asked": (lambda d: d["templating"]["list"][0].update(refresh=0), "never refreshed"),
     "no label": (lambda d: d["templating"]["list"][0].update(label=""), "has no label"),
     "unknown macro": (lambda d: sql(d, "SELECT $__timeGroup(time, '5m')"), "the macro $__timeGroup is not one of"),
     "parenthesis": (
         lambda d: sql(d, "SELECT 1 WHERE $__timeFilter(date_trunc('day', time))"),
-        "has a parenthesis inside",
+        "has a nested parenthesis",
     ),
     "comment": (lambda d: sql(d, "SELECT 1 -- one"), "a comment in SQL"),
-    "twice quoted": (lambda d: sql(d, "SELECT '$__timeFrom()'"), "in quotes of its own"),
+    "twice quoted": (lambda d: sql(d, "SELECT '$__timeFrom()'"), "in quotes: both add their own"),
     "built-in": (lambda d: sql(d, "SELECT $__from"), "uses $__from"),
     "dead link": (lambda d: d["links"].append(dict(LINK)), "leads to '/d/nowhere/x'"),
     "link to a variable that is not there": (
         lambda d: d["links"].append(dict(LINK, url="/d/vitalflow-alerts/x?var-bed=1")),
         "sets the variable bed, which vitalflow-alerts does not have",
     ),
-    "link to a tag": (lambda d: d["links"][0].update(tags=["other"]), "looks for a tag"),
+    "link to a tag": (lambda d: d["links"][0].update(tags=["other"]), "uses a tag that no dashboard has"),
     "least interval": (lambda d: panel(d).update(interval="1 minute"), "has the least interval '1 minute'"),
     "range": (lambda d: d["time"].update({"from": "an hour ago"}), "its range has from 'an hour ago'"),
     "offered refresh": (lambda d: d["timepicker"]["refresh_intervals"].append("soon"), "refresh every 'soon'"),
     "reducer": (lambda d: panel(d)["options"]["reduceOptions"].update(calcs=["newest"]), "shows the 'newest' of"),
     "matcher": (
         lambda d: panel(d)["fieldConfig"]["overrides"][0]["matcher"].update(id="byRegexp"),
-        "finds a column by 'byRegexp'",
+        "matches a column by 'byRegexp'",
     ),
     "no unit": (
         lambda d: (panel(d).update(type="timeseries", options={}), panel(d)["fieldConfig"]["defaults"].pop("unit")),
-        "does not say the unit of what it draws",
+        "has no unit",
     ),
     "override of nothing": (lambda d: override(d, "colour", {}), "'colour' was unexpected"),
     "override of a field of the panel": (
@@ -182,7 +182,7 @@ def test_the_command_says_that_all_is_well_and_what_it_did_not_do() -> None:
     done = run_check()
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
-        r"4 dashboards, \d+ queries; not asked: VITALFLOW_READER_URL is not set: as they should be\n", done.stdout
+        r"4 dashboards, \d+ queries; not executed: VITALFLOW_READER_URL is not set: no findings\n", done.stdout
     )
 
 
@@ -208,8 +208,8 @@ def test_a_package_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"panels": [}', "ward.json is no JSON: line 1, column 13"),
-        ('{"title": "x"}', "is no dashboard in classic JSON"),
+        ('{"panels": [}', "ward.json is not valid JSON: line 1, column 13"),
+        ('{"title": "x"}', "is not a dashboard in classic JSON"),
         (None, "there is no dashboard in"),
     ],
 )
@@ -261,13 +261,13 @@ YAML_CHANGES = [
     ("alerting", "format: table", "format: time_series", "A.model.format is 'time_series'; expected 'table'"),
     ("alerting", "      - uid: vitalflow-ingest-silent\n        title", "      - title", "rules[0].uid is missing"),
     ("dashboards", "type: file", "typ: file", "typ is not a key"),
-    ("alerting", "condition: C", "condition: B", "its condition 'B' is no threshold; it has the steps A, C"),
-    ("alerting", "condition: C", "condition: A", "its condition 'A' is no threshold"),
+    ("alerting", "condition: C", "condition: B", "its condition 'B' is not a threshold; the steps are A, C"),
+    ("alerting", "condition: C", "condition: A", "its condition 'A' is not a threshold"),
     ("alerting", "expression: A", "expression: Z", "the expression 'Z' is none of A, C"),
     ("alerting", "datasourceUid: vitalflow", "datasourceUid: other", "datasourceUid is 'other'; expected 'vitalflow'"),
-    ("alerting", "uid: vitalflow-broker-dropping", "uid: vitalflow-ingest-silent", "two rules have the uid of another"),
+    ("alerting", "uid: vitalflow-broker-dropping", "uid: vitalflow-ingest-silent", "two rules have the same uid"),
     ("alerting", "panelId: 1", "panelId: 99", "there is no panel 99"),
-    ("alerting", "for: 1m", "for: [1m]", "is no single value"),
+    ("alerting", "for: 1m", "for: [1m]", "is not a scalar"),
 ]
 
 

@@ -1,7 +1,6 @@
-"""Every query that a dashboard asks, with what is needed to ask it without Grafana. Pure.
+"""List the queries of a dashboard with what is needed to execute them without Grafana. Pure.
 
-Third hop of `check`: `macros` makes SQL of them, `asking` asks, `answers` judges what comes back. `bench queries` asks
-them too.
+`macros` expands them, `execute` runs them, `result_checks` checks the results. `bench queries` runs them too.
 """
 
 import re
@@ -13,15 +12,15 @@ from grafana.canonical import annotations, panels, variables
 from grafana.files import Json
 
 Kind = Literal["panel", "variable", "annotation", "rule"]
-MAX_POINTS = 1000  # a panel without a number of its own gets a point a pixel
+MAX_POINTS = 1000  # of a panel that sets none; Grafana uses its width in pixels
 INTERVAL = re.compile(r"(\d+)([smhd])")
 _FIELD = re.compile(r"__data\.fields\.(\w+)")
 
 
 @dataclass(frozen=True)
-class Question:
-    """One query. `names` are the columns that the panel's overrides and links speak of; `units` those whose unit the
-    panel says, None where it says one for all.
+class Query:
+    """One query. `names`: columns that the panel's overrides and links name. `units`: columns for which the panel sets
+    the unit; None if it sets one for all.
     """
 
     dashboard: str
@@ -38,22 +37,22 @@ class Question:
         return f"{self.dashboard}: {self.where}"
 
 
-def questions(dashboard: Json) -> Iterator[Question]:
-    """The queries of variables, annotations and panels, in this order: as Grafana asks them."""
+def queries(dashboard: Json) -> Iterator[Query]:
+    """Yield the queries of variables, annotations and panels, in the order in which Grafana executes them."""
     uid = str(dashboard["uid"])
     for variable in variables(dashboard):
         if variable["type"] == "query":
-            yield Question(uid, f"variable {variable['name']}", "variable", _sql_of(variable["query"]), "table")
+            yield Query(uid, f"variable {variable['name']}", "variable", _sql_of(variable["query"]), "table")
     for annotation in annotations(dashboard):
         if "target" in annotation and annotation["target"].get("rawSql"):
             target = annotation["target"]
-            yield Question(
+            yield Query(
                 uid, f"annotation {annotation['name']}", "annotation", target["rawSql"], target.get("format", "")
             )
     for panel in panels(dashboard):
         for target in panel.get("targets", []):
             where = f"panel {panel.get('id')} {panel.get('title', '')!r} {target['refId']}"
-            yield Question(
+            yield Query(
                 uid,
                 where,
                 "panel",
@@ -67,32 +66,34 @@ def questions(dashboard: Json) -> Iterator[Question]:
 
 
 def named(panel: Json) -> Iterator[str]:
-    """The columns that a panel's overrides name, those that bound a band, those that links carry elsewhere."""
+    """Yield the columns that a panel names: in overrides, as the limit of a band, and in links."""
     for override in panel.get("fieldConfig", {}).get("overrides", []):
         if override["matcher"]["id"] == "byName":
             yield override["matcher"]["options"]
-        for told in override["properties"]:
-            if told["id"] == "custom.fillBelowTo":
-                yield str(told.get("value"))
-            if told["id"] == "links":
-                yield from (name for link in told.get("value", []) for name in _FIELD.findall(link.get("url", "")))
+        for setting in override["properties"]:
+            if setting["id"] == "custom.fillBelowTo":
+                yield str(setting.get("value"))
+            if setting["id"] == "links":
+                yield from (name for link in setting.get("value", []) for name in _FIELD.findall(link.get("url", "")))
     if "xField" in panel.get("options", {}):
         yield panel["options"]["xField"]
 
 
 def seconds(interval: str) -> float:
-    """The seconds of a panel's least interval, such as 1s, 1m or 1h; 1 for what is none, which `lint` names."""
-    told = INTERVAL.fullmatch(interval)
-    return float(told[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[told[2]] if told else 1.0
+    """Return the seconds of an interval such as 1s, 1m or 1h; 1 for an invalid one, which `lint` reports."""
+    found = INTERVAL.fullmatch(interval)
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]] if found else 1.0
 
 
 def _units(panel: Json) -> frozenset[str] | None:
     config = panel.get("fieldConfig", {})
     if config.get("defaults", {}).get("unit"):
         return None
-    # A value that is shown as a word has no unit either.
-    says = [o for o in config.get("overrides", []) if {told["id"] for told in o["properties"]} & {"unit", "mappings"}]
-    return frozenset(str(override["matcher"].get("options")) for override in says)
+    # A value that is mapped to a word needs no unit.
+    sets = [
+        o for o in config.get("overrides", []) if {setting["id"] for setting in o["properties"]} & {"unit", "mappings"}
+    ]
+    return frozenset(str(override["matcher"].get("options")) for override in sets)
 
 
 def _sql_of(query: str | Json) -> str:
