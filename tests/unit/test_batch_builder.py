@@ -1,4 +1,4 @@
-"""From a message to the open batch, without a socket and without a database."""
+"""BatchBuilder: messages become rows of the open batch. No socket, no database."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,15 +14,15 @@ from vitals.topics import DeviceAddress, Topics
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
 
-def intake() -> BatchBuilder:
-    made = BatchBuilder(Topics(), timedelta(days=30))
-    made.set_time(NOW, 0.0)
-    return made
+def new_builder() -> BatchBuilder:
+    builder = BatchBuilder(Topics(), timedelta(days=30))
+    builder.set_time(NOW, 0.0)
+    return builder
 
 
-def test_a_line_has_a_field_for_every_column_and_a_heart_rate_of_zero_is_not_missing() -> None:
-    told = reading(NOW, {"heart_rate": 0.0, "spo2": 89.5}, boot=3, seq=4, on_oxygen=False, sensor_off=("resp_rate",))
-    fields = copy_line(told, DeviceAddress("icu-1", "bed-1"), "2026-11-22 10:00:01+00:00").rstrip("\n").split("\t")
+def test_a_line_has_a_field_for_every_column_and_zero_is_a_value() -> None:
+    sample = reading(NOW, {"heart_rate": 0.0, "spo2": 89.5}, boot=3, seq=4, on_oxygen=False, sensor_off=("resp_rate",))
+    fields = copy_line(sample, DeviceAddress("icu-1", "bed-1"), "2026-11-22 10:00:01+00:00").rstrip("\n").split("\t")
     row = dict(zip(COLUMNS, fields, strict=True))
     assert row["device_id"] == "bed-1"
     assert row["time"] == "2026-11-22T10:00:00Z"
@@ -32,45 +32,45 @@ def test_a_line_has_a_field_for_every_column_and_a_heart_rate_of_zero_is_not_mis
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=50))
-def test_no_printable_text_breaks_out_of_its_field(text: str) -> None:
-    told = reading(NOW, {"spo2": 97.0}, patient_id=text)
-    made = copy_line(told, DeviceAddress("w", "d"), str(NOW))
-    assert made.count("\n") == 1
-    assert made.count("\t") == len(COLUMNS) - 1
-    assert made.split("\t")[COLUMNS.index("patient_id")].replace("\\\\", "\\") == text
+def test_printable_text_stays_within_its_field(text: str) -> None:
+    sample = reading(NOW, {"spo2": 97.0}, patient_id=text)
+    line = copy_line(sample, DeviceAddress("w", "d"), str(NOW))
+    assert line.count("\n") == 1
+    assert line.count("\t") == len(COLUMNS) - 1
+    assert line.split("\t")[COLUMNS.index("patient_id")].replace("\\\\", "\\") == text
 
 
-def test_a_batch_counts_messages_and_remembers_what_to_acknowledge() -> None:
-    made = intake()
+def test_a_batch_counts_messages_and_collects_the_ids_to_acknowledge() -> None:
+    builder = new_builder()
     backlog = encode_many([reading(NOW, {"spo2": 97.0}, seq=i + 1) for i in range(3)])
-    made.add(b"vitalflow/vitals/icu-1/bed-1", backlog, 7, False)
-    made.add(b"vitalflow/vitals/icu-1/bed-1", b"rubbish", 8, False)
-    made.add(b"vitalflow/status/icu-1/bed-1", b'{"state":"online","boot":5,"interval_s":1}', 9, True)
-    made.add(b"vitalflow/vitals/icu-1/bed-1", encode(reading(NOW, {"spo2": 97.0})), 0, False)  # QoS 0
-    batch = made.take_batch()
+    builder.add(b"vitalflow/vitals/icu-1/bed-1", backlog, 7, False)
+    builder.add(b"vitalflow/vitals/icu-1/bed-1", b"rubbish", 8, False)
+    builder.add(b"vitalflow/status/icu-1/bed-1", b'{"state":"online","boot":5,"interval_s":1}', 9, True)
+    builder.add(b"vitalflow/vitals/icu-1/bed-1", encode(reading(NOW, {"spo2": 97.0})), 0, False)  # QoS 0
+    batch = builder.take_batch()
     assert (batch.messages, batch.message_ids) == (4, [7, 8, 9])
     assert (len(batch.readings), len(batch.rejected), len(batch.statuses)) == (4, 1, 1)
     assert batch.statuses[0].retained
-    assert made.batch == Batch(opened_at=0.0)
+    assert builder.batch == Batch(opened_at=0.0)
 
 
-def test_topics_without_end_do_not_fill_the_memory() -> None:
-    made = intake()
+def test_the_topic_cache_is_bounded() -> None:
+    builder = new_builder()
     good = encode(reading(NOW, {"spo2": 97.0}))
     for i in range(MAX_CACHED_TOPICS + 10):
-        made.add(b"vitalflow/vitals/w/%d" % i, good, 1, False)
-    assert len(made._parsed_topics) <= MAX_CACHED_TOPICS
-    assert len(made.batch.readings) == MAX_CACHED_TOPICS + 10
+        builder.add(b"vitalflow/vitals/w/%d" % i, good, 1, False)
+    assert len(builder._parsed_topics) <= MAX_CACHED_TOPICS
+    assert len(builder.batch.readings) == MAX_CACHED_TOPICS + 10
 
 
-def test_a_rejected_message_is_cut_at_64_kib_and_holds_no_nul() -> None:
-    made = RejectedRow.from_problem(NOW, "a\0b", b"x" * (MAX_PAYLOAD + 1), Problem(Reason.TOO_LARGE, "c\0d"))
-    assert len(made.stored_payload) == MAX_PAYLOAD
-    assert len(made.payload) == MAX_PAYLOAD + 1
-    assert (made.topic, made.detail) == ("a\u2400b", "c\u2400d")
+def test_a_rejected_message_is_truncated_at_64_kib_and_contains_no_nul() -> None:
+    row = RejectedRow.from_problem(NOW, "a\0b", b"x" * (MAX_PAYLOAD + 1), Problem(Reason.TOO_LARGE, "c\0d"))
+    assert len(row.stored_payload) == MAX_PAYLOAD
+    assert len(row.payload) == MAX_PAYLOAD + 1
+    assert (row.topic, row.detail) == ("a\u2400b", "c\u2400d")
 
 
-def test_a_batch_can_be_cut_into_its_items_and_put_together_again() -> None:
+def test_a_batch_can_be_rebuilt_from_its_rows() -> None:
     rejected = RejectedRow(NOW, "t", b"", "not_json", "")
     batch = Batch(readings=[ReadingRow("line", NOW, "t", b"p", 1, 1)], rejected=[rejected])
     assert Batch.from_rows(batch.all_rows(), batch.oldest_time) == batch

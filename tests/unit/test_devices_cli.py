@@ -1,4 +1,4 @@
-"""`vitalflow devices`: whatever is wrong is told in one sentence with exit code 2, never in a traceback."""
+"""`vitalflow devices`: each error is one sentence with exit code 2, never a traceback."""
 
 import os
 import signal
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-NOBODY = "mqtt://127.0.0.1:1"  # no broker listens on port 1
+UNREACHABLE = "mqtt://127.0.0.1:1"  # no broker listens on port 1
 ROOT = Path(__file__).parents[2]
 
 
-def devices(*arguments: str, url: str = NOBODY) -> subprocess.CompletedProcess[str]:
+def devices(*arguments: str, url: str = UNREACHABLE) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "devices", *arguments],
         cwd=ROOT,
@@ -24,7 +24,7 @@ def devices(*arguments: str, url: str = NOBODY) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "expected"),
     [
         (["replay", "none.csv"], "none.csv cannot be read: No such file"),
         (["replay", "README-without-columns.txt"], "cannot be read"),
@@ -38,21 +38,21 @@ def devices(*arguments: str, url: str = NOBODY) -> subprocess.CompletedProcess[s
         (["simulate", "--interval", "nan"], "Invalid value"),
     ],
 )
-def test_a_wrong_option_is_told_with_its_value(arguments: list[str], words: str) -> None:
+def test_a_wrong_option_is_reported_with_its_value(arguments: list[str], expected: str) -> None:
     result = devices(*arguments)
     assert result.returncode == 2
-    assert words in result.stderr
+    assert expected in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_wrong_setting_is_told_by_its_name() -> None:
+def test_a_wrong_setting_is_reported_by_its_name() -> None:
     result = devices("simulate", url="http://broker")
     assert result.returncode == 2
     assert "VITALFLOW_MQTT_URL" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_a_broker_that_is_away_is_waited_for_and_told_once_for_all_devices() -> None:
+def test_an_unavailable_broker_is_reported_once_for_all_devices() -> None:
     result = devices("simulate", "--count", "50", "--seconds", "3")
     assert result.returncode == 0
     assert result.stdout.count("waiting for the broker at mqtt://127.0.0.1:1: connection refused") == 1
@@ -60,12 +60,12 @@ def test_a_broker_that_is_away_is_waited_for_and_told_once_for_all_devices() -> 
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_tidily(how: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_stops_it_cleanly(number: signal.Signals, code: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "devices", "simulate"],
         cwd=ROOT,
-        env={"PATH": os.environ.get("PATH", ""), "VITALFLOW_MQTT_URL": NOBODY},
+        env={"PATH": os.environ.get("PATH", ""), "VITALFLOW_MQTT_URL": UNREACHABLE},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -73,13 +73,13 @@ def test_a_signal_ends_it_tidily(how: signal.Signals, code: int) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.readline()  # it is waiting for the broker
-        process.send_signal(how)
+        process.send_signal(number)
         out, err = process.communicate(timeout=20)
     assert process.returncode == code
     assert "ended: 0 readings published" in out
     assert err == ""
 
 
-def test_help_teaches_with_examples() -> None:
+def test_help_contains_examples() -> None:
     assert "vitalflow devices simulate --count 2000" in devices("simulate", "--help").stdout
     assert "vitalflow devices replay recordings/*.csv" in devices("replay", "--help").stdout

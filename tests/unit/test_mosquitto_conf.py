@@ -1,4 +1,4 @@
-"""The broker's configuration: ours is fine, and each setting that loses data is named with the line to write."""
+"""check_mosquitto_conf: our file passes, and each setting that loses data is reported with the line to write."""
 
 from pathlib import Path
 
@@ -9,24 +9,24 @@ from ingest.mosquitto_conf import check_mosquitto_conf
 OURS = (Path(__file__).parent.parent.parent / "mosquitto/mosquitto.conf").read_text()
 
 
-def test_our_own_configuration_loses_nothing() -> None:
+def test_our_configuration_passes() -> None:
     assert list(check_mosquitto_conf(OURS, 4000)) == []
 
 
-def test_the_defaults_of_mosquitto_are_named_one_by_one() -> None:
-    told = list(check_mosquitto_conf("listener 1883\n# persistence true\n", 4000))
+def test_each_default_of_mosquitto_that_loses_data_is_reported() -> None:
+    sentences = list(check_mosquitto_conf("listener 1883\n# persistence true\n", 4000))
     for line in (
         "persistence true",
         "autosave_interval 10",
         "max_queued_messages 1000000",
         "max_inflight_messages 4000",
     ):
-        assert any(sentence.endswith(f"write: {line}") for sentence in told), line
-    assert len(told) == 4
+        assert any(sentence.endswith(f"write: {line}") for sentence in sentences), line
+    assert len(sentences) == 4
 
 
 @pytest.mark.parametrize(
-    ("line", "instead", "said"),
+    ("line", "replacement", "expected"),
     [
         ("persistence true", "persistence false", "persistence is off"),
         ("autosave_interval 10", "autosave_interval 1800", "loses up to 1800 s"),
@@ -37,7 +37,7 @@ def test_the_defaults_of_mosquitto_are_named_one_by_one() -> None:
         ("max_inflight_messages 4000", "max_inflight_messages 20", "below the receive maximum"),
     ],
 )
-def test_one_line_that_loses_data_is_one_complaint(line: str, instead: str, said: str) -> None:
+def test_one_wrong_line_is_one_sentence(line: str, replacement: str, expected: str) -> None:
     assert line in OURS
-    (told,) = check_mosquitto_conf(OURS.replace(line, instead), 4000)
-    assert said in told
+    (sentence,) = check_mosquitto_conf(OURS.replace(line, replacement), 4000)
+    assert expected in sentence

@@ -1,4 +1,4 @@
-"""The outbox: nothing leaves it unasked but the oldest, and that is counted."""
+"""The outbox: readings leave in order; overflow removes the oldest and counts it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,13 +21,13 @@ def seqs(readings: Sequence[Reading]) -> list[int]:
     return [r.seq for r in readings]
 
 
-def test_readings_leave_in_the_order_they_came_and_only_when_taken() -> None:
+def test_readings_leave_in_order_and_only_after_their_puback() -> None:
     outbox = Outbox()
     for seq in range(1, 401):
         outbox.put(a_reading(seq))
     sent: list[int] = []
     while batch := outbox.next_batch():
-        assert outbox.next_batch() == batch  # asked again, it is the same: a redelivery
+        assert outbox.next_batch() == batch  # without a PUBACK the same batch: a redelivery
         sent += seqs(batch)
         outbox.on_puback(batch, 0.0)
     assert sent == list(range(1, 401))
@@ -42,7 +42,7 @@ def test_overflow_drops_the_oldest_and_counts_it() -> None:
     assert seqs(outbox.next_batch()) == [3, 4, 5]
 
 
-def test_overflow_spares_what_is_under_way() -> None:
+def test_overflow_spares_the_batch_in_flight() -> None:
     outbox = Outbox(2)
     outbox.put(a_reading(1))
     batch = outbox.next_batch()
@@ -62,6 +62,6 @@ def test_a_batch_fits_into_one_message_even_with_the_longest_texts() -> None:
     assert len(encode_many(batch)) <= MAX_PAYLOAD
 
 
-def test_an_outbox_without_room_is_refused() -> None:
+def test_a_capacity_of_zero_is_rejected() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Outbox(0)

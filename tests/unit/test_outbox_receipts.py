@@ -1,4 +1,4 @@
-"""The outbox and receipts: a reading leaves it confirmed or counted, whatever a broker does on the way."""
+"""The outbox and receipts: each reading ends confirmed or counted, whatever happens between device and database."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def stored(*spans: Range) -> Receipt:
 
 
 def sent(outbox: Outbox, *numbers: int, at: float) -> None:
-    """Put, send and have acknowledged."""
+    """Put readings and record their PUBACKs."""
     for seq in numbers:
         outbox.put(a_reading(seq))
         outbox.on_puback(outbox.next_batch(), at)
@@ -37,7 +37,7 @@ def test_a_reading_stays_until_its_receipt() -> None:
     assert outbox.unconfirmed == 0
 
 
-def test_what_a_later_one_has_overtaken_is_sent_again_after_the_time_out_and_not_before() -> None:
+def test_a_reading_is_resent_after_the_timeout_once_a_later_one_is_confirmed() -> None:
     outbox = Outbox()
     for seq in range(1, 11):
         sent(outbox, seq, at=float(seq))
@@ -47,26 +47,26 @@ def test_what_a_later_one_has_overtaken_is_sent_again_after_the_time_out_and_not
     again = outbox.next_resend(9 + RESEND_AFTER_S)
     assert seqs(again) == [4, 5], "9 and 10 are late, which is not lost"
     outbox.on_puback(again, 30.0)
-    assert seqs(outbox.next_resend(30 + RESEND_AFTER_S)) == [4, 5, 9, 10], "nothing newer was sent: ask for all"
+    assert seqs(outbox.next_resend(30 + RESEND_AFTER_S)) == [4, 5, 9, 10], "nothing newer was sent: probe with all"
 
 
-def test_a_device_with_nothing_new_asks_more_and_more_rarely_and_a_receipt_makes_it_quick_again() -> None:
+def test_probes_without_new_readings_back_off_and_a_receipt_resets_them() -> None:
     outbox = Outbox(receipts=True)
     sent(outbox, 1, 2, at=0.0)
-    asked: list[float] = []
+    probes: list[float] = []
     now = 0.0
-    while len(asked) < 7:
+    while len(probes) < 7:
         now += 1
         if batch := outbox.next_resend(now):
             assert seqs(batch) == [1, 2]
             outbox.on_puback(batch, now)
-            asked.append(now)
-    assert [b - a for a, b in zip([0.0, *asked], asked, strict=False)] == [15, 30, 60, 120, 240, 300, LAST_PROBE_S]
+            probes.append(now)
+    assert [b - a for a, b in zip([0.0, *probes], probes, strict=False)] == [15, 30, 60, 120, 240, 300, LAST_PROBE_S]
     outbox.confirm(stored((1, 1)))
     assert outbox.resend_at() == now + RESEND_AFTER_S
 
 
-def test_a_receipt_for_what_was_sent_twice_proves_nothing_about_others() -> None:
+def test_a_receipt_for_a_resent_reading_says_nothing_about_others() -> None:
     outbox = Outbox(receipts=True)
     sent(outbox, 1, at=0.0)
     outbox.on_puback(outbox.next_resend(15.0), 15.0)
@@ -76,7 +76,7 @@ def test_a_receipt_for_what_was_sent_twice_proves_nothing_about_others() -> None
     assert outbox.unconfirmed == 1
 
 
-def test_a_lost_puback_does_not_matter_where_the_receipt_comes() -> None:
+def test_a_receipt_replaces_a_lost_puback() -> None:
     outbox = Outbox(receipts=True)
     for seq in (1, 2, 3):
         outbox.put(a_reading(seq))
@@ -88,7 +88,7 @@ def test_a_lost_puback_does_not_matter_where_the_receipt_comes() -> None:
     assert outbox.unconfirmed == 1
 
 
-def test_without_a_receipt_nothing_is_sent_again_and_little_is_held() -> None:
+def test_without_receipts_nothing_is_resent_and_little_is_held() -> None:
     outbox = Outbox()
     for seq in range(1, UNCONFIRMED_LIMIT + 51):
         sent(outbox, seq, at=0.0)
@@ -97,10 +97,10 @@ def test_without_a_receipt_nothing_is_sent_again_and_little_is_held() -> None:
     assert (outbox.unconfirmed, outbox.dropped, outbox.evicted_unconfirmed) == (UNCONFIRMED_LIMIT, 0, 0)
     sent(outbox, 1000, at=1.0)
     outbox.confirm(stored((1000, 1000)))
-    assert seqs(outbox.next_resend(RESEND_AFTER_S)) == [*range(52, 52 + 150)], "the first receipt switches it on"
+    assert seqs(outbox.next_resend(RESEND_AFTER_S)) == [*range(52, 52 + 150)], "the first receipt turns resending on"
 
 
-def test_overflow_takes_the_unconfirmed_first_and_counts_them_where_receipts_are_in_use() -> None:
+def test_overflow_removes_unconfirmed_readings_first_and_counts_them_with_receipts() -> None:
     for receipts in (False, True):
         outbox = Outbox(4, receipts=receipts)
         sent(outbox, 1, 2, at=0.0)
@@ -109,7 +109,7 @@ def test_overflow_takes_the_unconfirmed_first_and_counts_them_where_receipts_are
         assert (outbox.dropped, outbox.evicted_unconfirmed) == (1, 2 if receipts else 0)
 
 
-def test_a_recording_waits_for_receipts_only_where_there_are_any() -> None:
+def test_a_recording_waits_for_receipts_only_if_they_are_in_use() -> None:
     for receipts in (False, True):
         outbox = Outbox(2, receipts=receipts)
         sent(outbox, 1, 2, at=0.0)
@@ -124,7 +124,7 @@ def test_a_recording_waits_for_receipts_only_where_there_are_any() -> None:
         (Receipt(boot=BOOT, rejected=((1, MAX_COUNTER),)), "and the last one produced is 5"),
     ],
 )
-def test_a_receipt_that_cannot_be_ours_is_ignored_as_a_whole(receipt: Receipt, sentence: str) -> None:
+def test_a_receipt_for_another_device_is_ignored_as_a_whole(receipt: Receipt, sentence: str) -> None:
     outbox = Outbox()
     sent(outbox, 1, 2, 3, at=0.0)
     outbox.put(a_reading(4))
@@ -134,7 +134,7 @@ def test_a_receipt_that_cannot_be_ours_is_ignored_as_a_whole(receipt: Receipt, s
     assert (outbox.waiting, outbox.unconfirmed, outbox.receipts) == (2, 3, False)
 
 
-def test_a_receipt_never_takes_what_was_not_sent() -> None:
+def test_a_receipt_does_not_release_unsent_readings() -> None:
     outbox = Outbox()
     for seq in (1, 2, 3):
         outbox.put(a_reading(seq))
@@ -143,28 +143,28 @@ def test_a_receipt_never_takes_what_was_not_sent() -> None:
 
 
 @given(spans=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda p: (min(p), max(p)))))
-def test_merged_ranges_hold_the_same_numbers(spans: list[Range]) -> None:
+def test_merged_ranges_contain_the_same_numbers(spans: list[Range]) -> None:
     numbers = {n for first, last in spans for n in range(first, last + 1)}
     assert tuple(merge_ranges(spans)) == ranges(numbers)
     assert {n for n in range(-1, 42) if in_ranges(merge_ranges(spans), n)} == numbers
 
 
-class BadBroker:
-    """A broker and an ingest that lose, double and reorder as told; keeps the outbox to its rules meanwhile."""
+class UnreliableBroker:
+    """A broker and an ingest that lose, duplicate and reorder messages; it checks the outbox after each step."""
 
     def __init__(self, capacity: int) -> None:
         self.outbox = Outbox(capacity, receipts=True)
         self.now = 0.0
-        self.made = 0
+        self.produced = 0
         self.confirmed = 0
         self.queue: list[list[int]] = []
         self.stored: set[int] = set()
-        self.untold: set[int] = set()
+        self.unconfirmed: set[int] = set()
         self.acknowledged: dict[int, float] = {}
 
     def produce(self) -> None:
-        self.made += 1
-        self.outbox.put(a_reading(self.made))
+        self.produced += 1
+        self.outbox.put(a_reading(self.produced))
 
     def send(self, fate: str) -> None:
         batch = self.outbox.next_batch()
@@ -181,24 +181,24 @@ class BadBroker:
             self.outbox.on_puback(batch, self.now)
             self.acknowledged |= dict.fromkeys(seqs(batch), self.now)
 
-    def ingest(self, place: int) -> None:
+    def ingest(self, index: int) -> None:
         if self.queue:
-            taken = self.queue.pop(place % len(self.queue))
-            self.stored |= set(taken)
-            self.untold |= set(taken)
+            received = self.queue.pop(index % len(self.queue))
+            self.stored |= set(received)
+            self.unconfirmed |= set(received)
 
     def receipt(self, fate: str) -> None:
-        if self.untold and fate != "lost":
-            told = stored(*ranges(self.untold))
+        if self.unconfirmed and fate != "lost":
+            receipt = stored(*ranges(self.unconfirmed))
             for _ in range(2 if fate == "twice" else 1):
-                self.confirmed += sum(self.outbox.confirm(told)[:2])
-        self.untold.clear()
+                self.confirmed += sum(self.outbox.confirm(receipt)[:2])
+        self.unconfirmed.clear()
 
-    def account(self) -> None:
+    def check(self) -> None:
         outbox = self.outbox
-        owed = outbox.waiting + outbox.unconfirmed
-        assert self.confirmed + outbox.dropped + outbox.evicted_unconfirmed + owed == self.made
-        assert owed <= outbox.capacity
+        pending = outbox.waiting + outbox.unconfirmed
+        assert self.confirmed + outbox.dropped + outbox.evicted_unconfirmed + pending == self.produced
+        assert pending <= outbox.capacity
 
 
 STEPS = st.one_of(
@@ -211,37 +211,37 @@ STEPS = st.one_of(
 )
 
 
-def play(running_stack: BadBroker, steps: Sequence[tuple[str, object]]) -> None:
+def play(broker: UnreliableBroker, steps: Sequence[tuple[str, object]]) -> None:
     for step, how in steps:
         match step, how:
             case "produce", _:
-                running_stack.produce()
+                broker.produce()
             case "send", str(fate):
-                running_stack.send(fate)
-            case "ingest", int(place):
-                running_stack.ingest(place)
+                broker.send(fate)
+            case "ingest", int(index):
+                broker.ingest(index)
             case "receipt", str(fate):
-                running_stack.receipt(fate)
+                broker.receipt(fate)
             case "wait", float(seconds):
-                running_stack.now += seconds
+                broker.now += seconds
             case _:
-                running_stack.queue.clear()
-        running_stack.account()
+                broker.queue.clear()
+        broker.check()
 
 
 @settings(max_examples=300)
 @given(capacity=st.integers(1, 12), steps=st.lists(STEPS, max_size=80), live=st.booleans())
-def test_every_reading_is_confirmed_in_the_end_or_counted(
+def test_every_reading_is_confirmed_or_counted_at_the_end(
     capacity: int, steps: list[tuple[str, object]], live: bool
 ) -> None:
-    running_stack = BadBroker(capacity)
-    play(running_stack, steps)
-    made, good_second = running_stack.made, [("send", "arrives"), ("ingest", 0), ("ingest", 0), ("receipt", "arrives")]
+    broker = UnreliableBroker(capacity)
+    play(broker, steps)
+    produced, good_second = broker.produced, [("send", "arrives"), ("ingest", 0), ("ingest", 0), ("receipt", "arrives")]
     for _ in range(60 if live else 1000):
-        play(running_stack, [("produce", None)] * live + good_second * 2 + [("wait", 1.0)])
-    outbox = running_stack.outbox
+        play(broker, [("produce", None)] * live + good_second * 2 + [("wait", 1.0)])
+    outbox = broker.outbox
     assert (outbox.waiting, outbox.unconfirmed) == (0, 0)
-    lost = set(range(1, made + 1)) - running_stack.stored
+    lost = set(range(1, produced + 1)) - broker.stored
     assert len(lost) <= outbox.dropped + outbox.evicted_unconfirmed
     if outbox.dropped + outbox.evicted_unconfirmed == 0:
-        assert running_stack.stored == set(range(1, running_stack.made + 1))
+        assert broker.stored == set(range(1, broker.produced + 1))

@@ -67,7 +67,7 @@ def test_the_cuff_measures_within_ten_seconds_and_then_once_a_minute(index: int)
     assert {b - a for a, b in pairwise(moments)} == {int(CUFF_S)}
 
 
-def test_a_sign_that_the_cuff_did_not_measure_is_absent_and_not_called_off() -> None:
+def test_a_sign_that_the_cuff_did_not_measure_is_absent_and_not_off() -> None:
     between = [s for s in stay(Scenario.STABLE, 60) if s is not None and "systolic_bp" not in s.values]
     assert between
     assert all(s.sensor_off == () for s in between)
@@ -92,7 +92,7 @@ def test_temperature_is_higher_in_the_late_afternoon_than_at_night() -> None:
     assert hourly[10] - hourly[22] > 0.3  # 18:00 and 06:00 of a day that begins at 08:00
 
 
-def test_a_desaturation_brings_heart_and_respiratory_rate_up() -> None:
+def test_desaturation_raises_heart_and_respiratory_rate() -> None:
     calm, low = stay(Scenario.STABLE, 80)[60], stay(Scenario.DESATURATION, 80)[60]
     assert calm is not None
     assert low is not None
@@ -102,7 +102,7 @@ def test_a_desaturation_brings_heart_and_respiratory_rate_up() -> None:
     assert low.on_oxygen
 
 
-def test_fever_brings_heart_and_respiratory_rate_up() -> None:
+def test_fever_raises_heart_and_respiratory_rate() -> None:
     patient = admit(7, 0)
     state = at_admission(patient)
     well = measure(patient, state, Effect())
@@ -122,7 +122,7 @@ def test_sepsis_meets_its_bedside_criteria_at_its_height() -> None:
     assert {s.consciousness for s in height} <= {"C", "V"}
 
 
-def test_tachycardia_and_bradycardia_come_within_a_minute_and_go_again() -> None:
+def test_tachycardia_and_bradycardia_begin_within_a_minute_and_end() -> None:
     fast = course("heart_rate", Scenario.TACHYCARDIA, 180)
     slow = course("heart_rate", Scenario.BRADYCARDIA, 180)
     assert max(fast[:60]) > 120
@@ -136,7 +136,7 @@ def test_a_probe_that_is_off_is_named_and_has_no_value() -> None:
     assert off == {"spo2", "heart_rate", "resp_rate"}
 
 
-def test_an_artefact_stands_out_and_is_gone_within_ten_seconds() -> None:
+def test_an_artefact_is_extreme_and_ends_within_ten_seconds() -> None:
     strange = [value < 60 for value in course("spo2", Scenario.ARTEFACT, 90)]
     assert 5 <= sum(strange) <= 10
 
@@ -148,7 +148,7 @@ def test_silence_is_a_minute_without_readings() -> None:
     assert not silent[-1]
 
 
-def test_mixed_is_mostly_stable_and_holds_every_scenario_among_twenty_beds() -> None:
+def test_mixed_is_mostly_stable_and_has_every_scenario_among_twenty_beds() -> None:
     dealt = [assign(Scenario.MIXED, index) for index in range(20)]
     assert set(dealt) == set(COURSES)
     assert dealt.count(Scenario.STABLE) > 10

@@ -1,12 +1,12 @@
-"""When ingest may connect: never while it holds a message of the connection before."""
+"""Ingest connects only when no message of the previous connection is in flight."""
 
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import IngestSettings
 
 
-def test_a_message_in_the_open_batch_or_with_the_writer_keeps_a_new_connection_waiting() -> None:
-    # Its id belongs to the connection that is gone. Acknowledged on the next one, it could name another message there.
+def test_it_is_not_drained_while_a_message_is_in_the_open_batch_or_with_the_writer() -> None:
+    # The message id belongs to the lost connection. On the next one it could acknowledge another message.
     settings = IngestSettings.read({"VITALFLOW_INGEST_URL": "postgresql://u:p@127.0.0.1:1/d"})
     pipeline = Pipeline(settings, Metrics())
     assert pipeline.is_drained

@@ -1,4 +1,4 @@
-"""Errors by what to do next: refuse the row, wait quietly, or wait and say so loudly; never drop."""
+"""Database errors are classified by what to do next: reject the row, or retry; never drop."""
 
 import psycopg
 import pytest
@@ -34,5 +34,5 @@ from ingest.store import BatchRejected, DatabaseUnavailable, UnexpectedDatabaseE
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_an_error_is_sorted_by_its_sqlstate(error: psycopg.Error, family: type[Exception]) -> None:
+def test_an_error_is_classified_by_its_sqlstate(error: psycopg.Error, family: type[Exception]) -> None:
     assert type(classify_error(error)) is family
