@@ -1,7 +1,7 @@
-"""Who may publish and read what at the broker: the rights of each kind of user, and the file they are kept in.
+"""Access control lists of each kind of broker user, and the file of Mosquitto's dynamic security plugin. Pure.
 
-Pure. The file is that of Mosquitto's dynamic security plugin; what is not allowed here is denied. Every user has a role
-of its own with literal names in it: the plugin of 2.0 knows no pattern for "your own name".
+Deny by default. Every user has a role of its own with literal names in it, because the plugin of Mosquitto 2.0 has no
+pattern for the user's own name.
 """
 
 import base64
@@ -18,18 +18,19 @@ from vitals.topics import Topics
 
 DYNSEC_TOPIC = "$CONTROL/dynamic-security/v1"
 OFFLINE_SESSIONS_TOPIC = "$SYS/broker/clients/disconnected"
-"""Where Mosquitto tells how many sessions it keeps for clients that are not connected."""
-ITERATIONS = (
-    101  # of PBKDF2: our passwords are 192 random bits, which no repetition makes stronger; a login costs 0.1 ms
-)
+"""Mosquitto publishes here how many sessions it keeps for clients that are not connected."""
+ITERATIONS = 101  # of PBKDF2; passwords are 192 random bits, so more iterations add no strength. A login costs 0.1 ms
 
 WRITE, READ, READ_BELOW = "publishClientSend", "subscribeLiteral", "subscribePattern"
 RECEIVE = "publishClientReceive"
 
 
 class Kind(StrEnum):
-    """What a user of the broker is. A fleet is many simulated devices of one ward under one password: for measurements,
-    where a password each would measure the logins; whoever has it can be every device of that ward."""
+    """Kind of broker user.
+
+    FLEET is for measurements: many simulated devices of one ward share one password, so that logins are not what is
+    measured. Its password permits publishing as any device of that ward.
+    """
 
     DEVICE = "device"
     FLEET = "fleet"
@@ -39,13 +40,16 @@ class Kind(StrEnum):
     ADMIN = "admin"
 
 
+ENROLLED_KINDS = (Kind.DEVICE, Kind.FLEET, Kind.PERSON, Kind.READER)
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A user of the broker.
 
-    ward       of a device: where it is; of a person or reader: the only ward that it may see, None for all
-    does       of a service: what it is (ingest, alerts, station, health); its name is only its name
-    password   None for a device that has a certificate
+    ward       of a device: its ward; of a person or reader: the only ward it may see, None for all
+    service    of a service user: ingest, alerts, station or health, which decides its rights; `name` does not
+    password   None for a device with a certificate
     """
 
     name: str
@@ -56,7 +60,7 @@ class User:
 
 
 def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
-    """What a user may do, as (kind of access, topic or filter)."""
+    """Return what a user may do, as (kind of access, topic or filter)."""
     name, root = user.name, topics.root
     match user.kind:
         case Kind.DEVICE:
@@ -85,7 +89,7 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
             ]
             if user.kind is Kind.READER:
                 return read
-            # Reading its own word is of no use to it; the station learns from it that it may say one.
+            # The station checks permission to acknowledge by subscribing to the user's own command topic.
             return [
                 *read,
                 (READ_BELOW, topics.alert_commands(ward, user=name)),
@@ -95,9 +99,9 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
             return [
                 (WRITE, f"{DYNSEC_TOPIC}"),
                 (READ, f"{DYNSEC_TOPIC}/response"),
-                (RECEIVE, f"{DYNSEC_TOPIC}/response"),  # nothing below $CONTROL is allowed by default
+                (RECEIVE, f"{DYNSEC_TOPIC}/response"),  # below $CONTROL nothing is allowed by default
                 (WRITE, topics.enrolment),
-                # To make a device forgotten that is gone for good: its alerts end, its limits go.
+                # Revoking a device clears its retained status and limits, which ends its alerts.
                 (WRITE, f"{root}/status/+/+"),
                 (WRITE, topics.limits()),
             ]
@@ -138,42 +142,49 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
         case "health":
             return [(WRITE, topics.health), (READ, topics.health), (READ, OFFLINE_SESSIONS_TOPIC)]
         case unknown:
-            raise ValueError(f"no service does {unknown!r}")
+            raise ValueError(f"no service is called {unknown!r}")
 
 
 def role_definition(user: User, topics: Topics) -> dict[str, Any]:
-    """The user's own role, as the plugin has it."""
+    """Return the user's own role in the plugin's format."""
     allowed = [{"acltype": kind, "topic": topic, "priority": 0, "allow": True} for kind, topic in acls(user, topics)]
     return {"rolename": role_name(user), "acls": allowed}
 
 
 def role_name(user: User) -> str:
-    """The name of a user's own role; `list` reads kind and ward back from it."""
+    """Return the name of the user's own role."""
     return f"{user.kind}:{user.name}"
 
 
 def client_definition(user: User) -> dict[str, Any]:
-    """The user as a command to the plugin has it; the password is in clear there."""
-    client: dict[str, Any] = {"username": user.name, "roles": [{"rolename": role_name(user)}]}
-    client["textname"] = user.kind.value
-    client["textdescription"] = user.ward or ""
+    """Return the user in the format of the plugin's commands; the password is in clear text."""
+    client: dict[str, Any] = {
+        "username": user.name,
+        "roles": [{"rolename": role_name(user)}],
+        "textname": user.kind.value,
+        "textdescription": user.ward or "",
+    }
     if user.password is not None:
         client["password"] = user.password
         if user.kind is Kind.DEVICE:
-            # A device has one connection, and may not have it under the id of another one's.
+            # One connection per device, and no device can take over the session of another one.
             client["clientid"] = session_id(user.name, user.password.encode())
     return client
 
 
 def merge_users(known: Mapping[str, Any] | None, users: Iterable[User], topics: Topics) -> dict[str, Any]:
-    """The plugin's file with these users in it, and whoever else was in it already (the enrolled ones).
+    """Return the plugin's file with these users and all users that are `known` from its present content.
 
-    The rights of those given are as this version has them; a password that fits already keeps its salt, so that a file
-    in which nothing changes stays the same.
+    All enrolled users get the rights of this version, so an upgrade that renames topics applies to them too. A password
+    that still matches keeps its salt, so the file stays equal if nothing changes.
     """
     known = known or {}
     clients = {client["username"]: client for client in known.get("clients", [])}
     roles = {role["rolename"]: role for role in known.get("roles", [])}
+    for client in list(clients.values()):
+        if client.get("textname") in ENROLLED_KINDS:
+            enrolled = User(client["username"], Kind(client["textname"]), client.get("textdescription") or None)
+            roles[role_name(enrolled)] = role_definition(enrolled, topics)
     for user in users:
         wanted = client_definition(user)
         wanted |= _password_fields(wanted.pop("password", None), clients.get(user.name, {}))
@@ -182,7 +193,7 @@ def merge_users(known: Mapping[str, Any] | None, users: Iterable[User], topics: 
     return {
         "defaultACLAccess": {
             "publishClientSend": False,
-            # What a user may subscribe to is decided when it subscribes; a second look at each message costs time.
+            # Reading is checked once, at SUBSCRIBE; checking each delivered message as well would cost time.
             "publishClientReceive": True,
             "subscribe": False,
             "unsubscribe": True,

@@ -11,7 +11,7 @@ from identity import ca
 from identity.authority import CertificateAuthority
 from identity.broker_bootstrap import BUILTIN_USERS, builtin_users, simulated_device_users, update_users_file
 from identity.enrolment import check_name
-from identity.policy import Kind, User, acls, merge_users
+from identity.policy import Kind, User, acls, merge_users, role_definition
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
@@ -126,6 +126,22 @@ def test_the_users_file_keeps_who_was_enrolled_and_changes_only_when_something_c
     assert json.loads(changed)["clients"][1]["password"] != made["clients"][1]["password"]
     with pytest.raises(PermanentError, match="holds everybody who was enrolled"):
         update_users_file(b"{", belong, TOPICS)
+
+
+def test_enrolled_users_get_the_rights_of_this_version() -> None:
+    ada, bed = User("ada", Kind.PERSON, "icu-1", "a-word"), User("bed-1", Kind.DEVICE, "icu-1", "a-word")
+    known = merge_users(None, [ada, bed], TOPICS)
+    for role in known["roles"]:  # as an installation before the topic was renamed has them
+        for acl in role["acls"]:
+            acl["topic"] = acl["topic"].replace("/alert-commands/", "/acks/")
+    assert "/acks/" in json.dumps(known)
+    made = merge_users(known, builtin_users(dict.fromkeys(BUILTIN_USERS, "a-word")), TOPICS)
+    assert "/acks/" not in json.dumps(made)
+    roles = {role["rolename"]: role for role in made["roles"]}
+    assert roles["person:ada"] == role_definition(ada, TOPICS)
+    assert roles["device:bed-1"] == role_definition(bed, TOPICS)
+    before = {client["username"]: client for client in known["clients"]}
+    assert [client for client in made["clients"] if client["username"] in before] == list(before.values())
 
 
 def test_what_is_not_allowed_is_denied() -> None:
