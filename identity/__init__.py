@@ -1,5 +1,5 @@
-"""Who may come in: certificates, the broker's users and their rights, enrolment and revocation.
+"""Access control: the local CA, the broker's users with their rights, enrolment and revocation.
 
-No reading comes by here. `ca` and `policy` are pure, `authority` keeps the certificates on disk, `control` talks to the
-broker, and `enrolment` tells the story of letting somebody in and of turning somebody away.
+May import vitals, mqtt and sql. `ca` and `policy` are pure, `authority` keeps the certificates on disk, `dynsec` talks
+to the broker's security plugin, and `enrolment` adds and removes users. The only loop is `python -m identity renew`.
 """

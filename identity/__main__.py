@@ -1,4 +1,4 @@
-"""The command line of identity: `vitalflow identity`. Options and printing; the work is in the other modules."""
+"""Command line `vitalflow identity` and `vitalflow user`: options and output."""
 
 import os
 import secrets
@@ -48,9 +48,13 @@ def about_users() -> None:
     """Users of the broker and the station: add, list, revoke. Also available as `vitalflow user`."""
 
 
-Broker = Annotated[Path | None, typer.Option(help="Where the broker reads its certificates.", file_okay=False)]
-Database = Annotated[Path | None, typer.Option(help="Where the database gets its certificate.", file_okay=False)]
-Ca = Annotated[Path | None, typer.Option(help="Where everybody finds the CA's certificate.", file_okay=False)]
+Broker = Annotated[
+    Path | None, typer.Option(help="The folder from which the broker reads its certificates.", file_okay=False)
+]
+Database = Annotated[Path | None, typer.Option(help="The folder for the database's certificate.", file_okay=False)]
+Ca = Annotated[
+    Path | None, typer.Option(help="The folder in which clients find the CA's certificate.", file_okay=False)
+]
 
 
 @app.command(
@@ -61,17 +65,19 @@ Ca = Annotated[Path | None, typer.Option(help="Where everybody finds the CA's ce
 )
 def init(
     passwords: Annotated[
-        Path | None, typer.Option(help="A folder with mqtt_USER_password for each user; the missing are made.")
+        Path | None, typer.Option(help="The folder of mqtt_USER_password for each user; missing ones are created.")
     ] = None,
-    users: Annotated[Path | None, typer.Option(help="Where the broker keeps its users.", file_okay=False)] = None,
+    users: Annotated[
+        Path | None, typer.Option(help="The folder in which the broker keeps its users.", file_okay=False)
+    ] = None,
     broker: Broker = None,
     database: Database = None,
     ca: Ca = None,
 ) -> None:
-    """Make the CA and the servers' certificates, or renew what is due; with folders, put all in place there.
+    """Create or renew the CA, the servers' certificates and the broker's users; install them in the given folders.
 
-    May be run again and again: what is good stays as it is, and whoever is enrolled stays enrolled. A broker or
-    database that runs takes new certificates at SIGHUP. Host names for the broker's: VITALFLOW_BROKER_HOSTNAMES.
+    Safe to repeat: valid files stay unchanged, and enrolled users stay enrolled and get the rights of this version. A
+    running broker or database reloads certificates at SIGHUP. VITALFLOW_BROKER_HOSTNAMES names the broker's hosts.
     """
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
     authority = CertificateAuthority(folder_of(settings))
@@ -79,9 +85,9 @@ def init(
     if users is not None:
         if passwords is None:
             raise PermanentError("--users needs --passwords, the folder of the passwords that the services log in with")
-        words, known = drawn(passwords), users / USERS_FILE
-        everybody = [*builtin_users(words), health_check_user(words[HEALTH_USER])]
-        wanted = update_users_file(known.read_bytes() if known.exists() else b"", everybody, settings.topics)
+        words, known = read_passwords(passwords), users / USERS_FILE
+        builtin = [*builtin_users(words), health_check_user(words[HEALTH_USER])]
+        wanted = update_users_file(known.read_bytes() if known.exists() else b"", builtin, settings.topics)
         if wanted is not None:
             install_files(users, {USERS_FILE: wanted}, write_secret, emit)
         if broker is not None:
@@ -95,21 +101,18 @@ def renew(
     broker: Broker = None,
     database: Database = None,
     ca: Ca = None,
-    every: Annotated[float, typer.Option(min=1, help="Seconds between two looks.")] = 60,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two checks.")] = 60,
     mark: Annotated[
-        Path | None, typer.Option(help="Touch this file after each look, for a health check.", dir_okay=False)
+        Path | None, typer.Option(help="Touch this file after each check, for a health check.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Stay, and look every minute whether a certificate is due or one was revoked; the new ones are put in place.
-
-    What `init` does for certificates, for as long as a stack runs: it ends at SIGTERM.
-    """
+    """Keep the certificates up to date until SIGTERM: renew and install what is due or was revoked, every minute."""
     settings, stop = IdentitySettings.read(os.environ), threading.Event()
-    authority, places = CertificateAuthority(folder_of(settings)), CertTargets(broker, database, ca)
+    authority, targets = CertificateAuthority(folder_of(settings)), CertTargets(broker, database, ca)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while True:
-        places.renew(authority, settings.broker_names, datetime.now(UTC), emit)
+        targets.renew(authority, settings.broker_names, datetime.now(UTC), emit)
         if mark is not None:
             mark.touch()
         if stop.wait(every):
@@ -118,14 +121,14 @@ def renew(
 
 @app.command()
 def check() -> None:
-    """Look at every certificate and file of secrets; each mistake is one sentence, and then the exit code is 2."""
+    """Check every certificate and secret file. Prints each problem in one sentence; then the exit code is 2."""
     settings = IdentitySettings.read(os.environ)
     found = list(checking.find_problems(folder_of(settings), settings.broker_names, datetime.now(UTC)))
     for sentence in found:
         emit(sentence)
     if found:
         raise typer.Exit(2)
-    emit("all is well")
+    emit("no problems found")
 
 
 @users.command("add")
@@ -191,14 +194,14 @@ def revoke_user(name: Annotated[str, typer.Argument(help="A user or a device.")]
 
 
 def folder_of(settings: IdentitySettings) -> Path:
-    """The CA's folder; raises PermanentError where we are not told."""
+    """Return the CA's folder; raises PermanentError if it is not set."""
     if settings.ca_dir is None:
         raise PermanentError("VITALFLOW_CA_DIR is not set: the folder of the CA, for example .stack/identity")
     return settings.ca_dir
 
 
-def drawn(folder: Path) -> dict[str, str]:
-    """The passwords of those who belong here, from their files; those that are missing are made."""
+def read_passwords(folder: Path) -> dict[str, str]:
+    """Return the built-in users' passwords from their files; missing ones are created."""
     found = {}
     for name in (*BUILTIN_USERS, HEALTH_USER):
         path = folder / f"mqtt_{name}_password"
@@ -207,12 +210,12 @@ def drawn(folder: Path) -> dict[str, str]:
             write_secret(path, secrets.token_urlsafe(24).encode())
         found[name] = path.read_text().strip()
         if len(found[name]) < 16:
-            raise PermanentError(f"{path} holds a password of {len(found[name])} characters; expected 16 or more")
+            raise PermanentError(f"the password in {path} has {len(found[name])} characters; expected 16 or more")
     return found
 
 
 def emit(sentence: str) -> None:
-    """A line."""
+    """Print a line of progress."""
     print(f"{PROGRAM}: {sentence}")
 
 

@@ -1,7 +1,7 @@
-"""Certificates: a small CA of our own, what it signs, and its list of the revoked. Pure: the time comes in.
+"""Certificates of a small local CA and its revocation list (RFC 5280). Pure: the caller passes the time.
 
-RFC 5280 by way of the library `cryptography`. Keys are of the curve P-256, which every TLS library of a monitor knows
-and which costs a handshake less than a millisecond.
+Keys use the curve P-256, which every TLS library of a monitor supports and which costs less than a millisecond per
+handshake.
 """
 
 import ipaddress
@@ -24,9 +24,9 @@ from vitals.errors import PermanentError
 
 CA_DAYS = 3650
 SERVER_DAYS = 90
-DEVICE_DAYS = 730  # somebody has to walk to a monitor to renew its certificate
-CLOCK_SKEW = timedelta(hours=1)  # a monitor's clock may be behind
-RENEW_PART = 3  # a server's certificate is renewed in the last third of its life
+DEVICE_DAYS = 730  # renewing it needs a visit to the monitor
+CLOCK_SKEW = timedelta(hours=1)  # certificates are backdated: a monitor's clock may be slow
+RENEW_PART = 3  # a server's certificate is renewed in the last third of its validity
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class KeyPair:
 
 
 def new_ca(name: str, now: datetime) -> KeyPair:
-    """A CA that may sign certificates of servers and clients, and no further CAs."""
+    """Return a CA that may sign certificates of servers and clients, and no further CAs."""
     key = ec.generate_private_key(ec.SECP256R1())
-    who = _name(name)
+    subject = _name(name)
     usage = x509.KeyUsage(
         digital_signature=False,
         content_commitment=False,
@@ -53,7 +53,7 @@ def new_ca(name: str, now: datetime) -> KeyPair:
         decipher_only=False,
     )
     made = (
-        _builder(who, who, key, now, CA_DAYS)
+        _builder(subject, subject, key, now, CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -63,77 +63,76 @@ def new_ca(name: str, now: datetime) -> KeyPair:
 
 
 def sign_server(ca: KeyPair, names: Sequence[str], now: datetime, days: int = SERVER_DAYS) -> KeyPair:
-    """A server's certificate for these host names and IP addresses; the first one is its common name."""
+    """Return a server's key pair for these host names and IP addresses; the first one is its common name."""
     key = ec.generate_private_key(ec.SECP256R1())
     alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
-    begun = _leaf(ca, names[0], key, now, days, ExtendedKeyUsageOID.SERVER_AUTH)
-    return _to_pem(begun.add_extension(alternatives, critical=False).sign(_key(ca), hashes.SHA256()), key)
+    builder = _leaf(ca, names[0], key, now, days, ExtendedKeyUsageOID.SERVER_AUTH)
+    return _to_pem(builder.add_extension(alternatives, critical=False).sign(_key(ca), hashes.SHA256()), key)
 
 
 def sign_client(ca: KeyPair, name: str, now: datetime, days: int = DEVICE_DAYS) -> KeyPair:
-    """A device's certificate; its common name is its user name at the broker."""
+    """Return a device's key pair; its common name is its user name at the broker."""
     if len(name) > 64:
         raise PermanentError(
             f"{name[:40]}... has {len(name)} characters; the common name of a certificate has at most 64"
         )
     key = ec.generate_private_key(ec.SECP256R1())
-    begun = _leaf(ca, name, key, now, days, ExtendedKeyUsageOID.CLIENT_AUTH)
-    return _to_pem(begun.sign(_key(ca), hashes.SHA256()), key)
+    builder = _leaf(ca, name, key, now, days, ExtendedKeyUsageOID.CLIENT_AUTH)
+    return _to_pem(builder.sign(_key(ca), hashes.SHA256()), key)
 
 
 def revocation_list(ca: KeyPair, serials: Iterable[int], now: datetime) -> bytes:
-    """The list of the revoked, PEM.
+    """Return the revocation list, PEM.
 
-    It is valid as long as the CA: OpenSSL takes nobody in once the list is outdated, and a ward must not stand still
-    because nobody renewed a list in which nothing has changed.
+    It is valid as long as the CA: OpenSSL rejects every client once the list has expired, which must not stop a ward.
     """
     authority = x509.load_pem_x509_certificate(ca.certificate)
-    begun = (
+    builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.subject)
         .last_update(now - CLOCK_SKEW)
         .next_update(authority.not_valid_after_utc)
     )
-    for serial_number in serials:
-        one = x509.RevokedCertificateBuilder().serial_number(serial_number).revocation_date(now - CLOCK_SKEW).build()
-        begun = begun.add_revoked_certificate(one)
-    return begun.sign(_key(ca), hashes.SHA256()).public_bytes(Encoding.PEM)
+    for serial in serials:
+        revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - CLOCK_SKEW).build()
+        builder = builder.add_revoked_certificate(revoked)
+    return builder.sign(_key(ca), hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def serial_number(certificate: bytes) -> int:
-    """The number by which a certificate is revoked."""
+    """Return the serial number, by which a certificate is revoked."""
     return x509.load_pem_x509_certificate(certificate).serial_number
 
 
 def is_key_pair(pair: KeyPair) -> bool:
-    """Whether both are what they should be, and the private key is that of the certificate."""
+    """Return whether these are a certificate and its private key."""
     try:
         private = load_pem_private_key(pair.key, password=None)
         return private.public_key() == x509.load_pem_x509_certificate(pair.certificate).public_key()
-    except (ValueError, TypeError):  # TypeError: it wants a passphrase
+    except (ValueError, TypeError):  # TypeError: it is encrypted with a passphrase
         return False
 
 
 def renewal_reason(pair: KeyPair, names: Sequence[str], ca: KeyPair, now: datetime) -> str | None:
-    """Why a server's certificate should be made anew now; None where it should not. Raises ValueError for none."""
-    found = x509.load_pem_x509_certificate(pair.certificate)
+    """Return why a server's certificate is due for renewal; None if it is not. Raises ValueError for no certificate."""
+    certificate = x509.load_pem_x509_certificate(pair.certificate)
     if not is_key_pair(pair):
         return "its key does not belong to it"
-    begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not begins <= now <= ends:
         return f"it is valid from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}"
     if ends - now < (ends - begins) / RENEW_PART:
         return f"it ends on {ends:%Y-%m-%d}"
-    alternatives = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     missing = [name for name in names if _alternative(name) not in alternatives]
     if missing:
         return f"it is not for {', '.join(missing)}"
-    if found.issuer != x509.load_pem_x509_certificate(ca.certificate).subject:
-        return "another CA made it"
+    if certificate.issuer != x509.load_pem_x509_certificate(ca.certificate).subject:
+        return "it was signed by another CA"
     try:
-        found.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.certificate))
-    except Exception:  # whatever the library finds wrong with the signature
-        return "another CA made it"
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.certificate))
+    except Exception:  # the library raises several types for a bad signature
+        return "it was signed by another CA"
     return None
 
 
@@ -155,11 +154,11 @@ def _leaf(
 
 
 def _builder(
-    who: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(who)
+        .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -182,7 +181,7 @@ def _alternative(name: str) -> x509.GeneralName:
 def _key(ca: KeyPair) -> ec.EllipticCurvePrivateKey:
     key = load_pem_private_key(ca.key, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise PermanentError("the CA's key is not one of an elliptic curve, which is what VitalFlow makes")
+        raise PermanentError("the CA's key is not an elliptic-curve key; VitalFlow creates only those")
     return key
 
 

@@ -1,7 +1,6 @@
-"""The folders that servers in containers read (volumes of docker-compose.yml): certificates put there, and renewed.
+"""Install and renew certificates in the folders that server containers read (volumes of docker-compose.yml).
 
-`furnishing` says what a broker needs; `vitalflow identity init` and `renew` call this. Servers of `vitalflow dev` get
-theirs from `stack.broker_access` and `stack.servers`.
+Called by `vitalflow identity init` and `renew`. `stack.broker_access` and `stack.servers` do it for `vitalflow dev`.
 """
 
 import fcntl
@@ -14,19 +13,19 @@ from identity.authority import CertificateAuthority, Emit, make_writable, write_
 from identity.broker_bootstrap import broker_certificates
 
 DATABASE_NAMES = ("db", "localhost", "127.0.0.1", "::1")
-"""What the database's certificate is for: its name in compose, and itself."""
+"""Host names of the database's certificate: its name in compose, and its own machine."""
 
 Write = Callable[[Path, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
 class CertTargets:
-    """Where everybody reads; None: nobody there.
+    """Folders to install certificates in; None: not deployed.
 
-    broker     its pair, ca.crt and the list of the revoked; it runs as our own user
-    database   its pair; it runs as another user of our group, and copies the key, because PostgreSQL takes none that
-               belongs to somebody else
-    ca         ca.crt alone, for whoever connects
+    broker     its key pair, ca.crt and the revocation list; the broker runs as the same user
+    database   its key pair, readable by the group: PostgreSQL runs as another user of it and copies the key, because it
+               accepts only a key of its own user
+    ca         ca.crt alone, for all clients
     """
 
     broker: Path | None = None
@@ -34,9 +33,9 @@ class CertTargets:
     ca: Path | None = None
 
     def renew(self, authority: CertificateAuthority, names: Sequence[str], now: datetime, emit: Emit) -> None:
-        """Put the certificates of now in their places; what is good already stays as it is, with its time."""
+        """Install all files that are missing or have changed; others keep their modification time."""
         authority.load_or_create(now)
-        with (authority.folder / "lock").open("w") as lock:  # `init` of an `up` and a `renew` that runs already
+        with (authority.folder / "lock").open("w") as lock:  # `init` may run beside `renew`
             fcntl.flock(lock, fcntl.LOCK_EX)
             files = broker_certificates(authority, names, now, emit)
             if self.broker is not None:
@@ -51,7 +50,7 @@ class CertTargets:
 
 
 def install_files(folder: Path, files: Mapping[str, bytes], secret: Write, emit: Emit) -> None:
-    """Write those files that are not there as they should be; all but certificates with `secret`."""
+    """Write the files whose content differs; certificates as public, all others with `secret`."""
     make_writable(folder, 0o755)
     for name, content in files.items():
         path = folder / name

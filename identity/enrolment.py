@@ -1,6 +1,6 @@
-"""The story of letting somebody in and of turning somebody away; each is told on the audit topic.
+"""Add, list and revoke users of the broker; each change is published on the audit topic.
 
-It takes effect at once and without a restart: the broker's own plugin makes and deletes its users.
+A change takes effect at once and without a restart: the broker's own plugin creates and deletes its users.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from vitals.topics import Topics
 
 @dataclass(frozen=True, slots=True)
 class EnrolledUser:
-    """Somebody whom the broker knows."""
+    """A user of the broker, as the plugin lists it."""
 
     name: str
     kind: str
@@ -27,9 +27,9 @@ class EnrolledUser:
 
 
 def check_name(what: str, name: str) -> None:
-    """Raise PermanentError for a name that cannot be a level of a topic, or would be more than one."""
+    """Raise PermanentError for a name that cannot be one level of a topic."""
     fits = 0 < len(name) <= MAX_TEXT and name.isprintable() and not set(name) & set("+#/")
-    if not fits or name.strip() != name or name in (".", ".."):  # which are folders, where a name becomes one
+    if not fits or name.strip() != name or name in (".", ".."):  # a name can become a folder's
         raise PermanentError(
             f"the {what} name {name[:60]!r} cannot be used; expected 1 to {MAX_TEXT} printable characters without "
             "'/', '+' and '#', no space at either end, and neither '.' nor '..'"
@@ -37,13 +37,13 @@ def check_name(what: str, name: str) -> None:
 
 
 def check_users(users: Sequence[User]) -> None:
-    """Raise PermanentError for a name that cannot be used, or that two of them have."""
+    """Raise PermanentError for a name that cannot be used or is given twice."""
     for user in users:
         check_name(user.kind, user.name)
         if user.ward is not None:
             check_name("ward", user.ward)
     if twice := [name for name, number in Counter(user.name for user in users).items() if number > 1]:
-        raise PermanentError(f"the name {twice[0]!r} is there twice; each is enrolled once")
+        raise PermanentError(f"the name {twice[0]!r} is given twice; each device is enrolled once")
 
 
 def enroll(
@@ -55,16 +55,16 @@ def enroll(
     now: datetime,
     rotate_password: bool = False,
 ) -> None:
-    """Let these users in. Raises PermanentError for a name that cannot be used or is taken.
+    """Add these users. Raises PermanentError for a name that cannot be used or is taken.
 
     rotate_password   a user that exists already gets a new password and the current rights; it is disconnected
     """
     check_users(users)
-    known = {one.name: one for one in list_users(dynsec)}
+    known = {user.name: user for user in list_users(dynsec)}
     for user in users:
-        there = known.get(user.name)
-        if there is not None and not (rotate_password and there.kind == user.kind):
-            which = f"a {there.kind}" + (f" of ward {there.ward}" if there.ward else "")
+        present = known.get(user.name)
+        if present is not None and not (rotate_password and present.kind == user.kind):
+            which = f"a {present.kind}" + (f" of ward {present.ward}" if present.ward else "")
             raise PermanentError(
                 f"{user.name!r} is enrolled already, as {which}; revoke it first, or give it a new password with --rotate-password"
             )
@@ -82,43 +82,43 @@ def enroll(
 def revoke(
     dynsec: DynsecClient, name: str, topics: Topics, *, by: str, now: datetime, kind: Kind | None = None
 ) -> EnrolledUser:
-    """Turn a user away: it is disconnected and cannot come back. Raises PermanentError where nobody of that kind has the name.
+    """Delete a user, which disconnects it. Raises PermanentError if there is no such user (of this kind).
 
-    A device is forgotten besides: what it retained at the broker goes, so that its alerts end with that reason.
+    A device's retained status and limits are cleared as well, which ends its alerts.
     """
-    found = next((one for one in list_users(dynsec) if one.name == name and kind in (None, one.kind)), None)
+    found = next((user for user in list_users(dynsec) if user.name == name and kind in (None, user.kind)), None)
     if found is None:
-        raise PermanentError(f"nobody is enrolled as {name[:60]!r}; `list` shows who is")
+        raise PermanentError(f"{name[:60]!r} is not enrolled; `list` shows all names")
     if found.kind in (Kind.SERVICE, Kind.ADMIN):
-        raise PermanentError(f"{name!r} is a {found.kind} of this installation and is not revoked by name")
+        raise PermanentError(f"{name!r} is a built-in {found.kind} user and cannot be revoked")
     _delete(dynsec, name, Kind(found.kind))
-    told = [_audit_message(topics, "revoked", found, by, now)]
+    messages = [_audit_message(topics, "revoked", found, by, now)]
     if found.kind == Kind.DEVICE and found.ward is not None:
-        told += [(topics.status(found.ward, name), b"", True), (topics.limits(found.ward, name), b"", True)]
-    dynsec.publish(told)
+        messages += [(topics.status(found.ward, name), b"", True), (topics.limits(found.ward, name), b"", True)]
+    dynsec.publish(messages)
     return found
 
 
 def list_users(dynsec: DynsecClient) -> list[EnrolledUser]:
-    """Everybody whom the broker knows, by kind and name."""
+    """Return every user of the broker, sorted by kind and name."""
     (data,) = dynsec.execute({"command": "listClients", "verbose": True})
     found = [
-        EnrolledUser(one["username"], one.get("textname", ""), one.get("textdescription") or None)
-        for one in data.get("clients", [])
+        EnrolledUser(client["username"], client.get("textname", ""), client.get("textdescription") or None)
+        for client in data.get("clients", [])
     ]
-    return sorted(found, key=lambda one: (one.kind, one.name))
+    return sorted(found, key=lambda user: (user.kind, user.name))
 
 
 def _delete(dynsec: DynsecClient, name: str, kind: Kind) -> None:
-    # The client first: the plugin disconnects it, and without it the role gives nobody anything.
+    # The client first: the plugin disconnects it, and without a client the role grants nothing.
     dynsec.execute({"command": "deleteClient", "username": name})
     try:
         dynsec.execute({"command": "deleteRole", "rolename": role_name(User(name, kind))})
-    except CommandRejected as refused:
-        if "not found" not in str(refused):
+    except CommandRejected as error:
+        if "not found" not in str(error):
             raise
 
 
-def _audit_message(topics: Topics, action: str, who: EnrolledUser, by: str, now: datetime) -> tuple[str, bytes, bool]:
-    told = {"time": now, "by": by, "action": action, "name": who.name, "kind": who.kind, "ward": who.ward}
-    return topics.enrolment, msgspec.json.encode(told), False
+def _audit_message(topics: Topics, action: str, user: EnrolledUser, by: str, now: datetime) -> tuple[str, bytes, bool]:
+    record = {"time": now, "by": by, "action": action, "name": user.name, "kind": user.kind, "ward": user.ward}
+    return topics.enrolment, msgspec.json.encode(record), False

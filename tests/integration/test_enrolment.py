@@ -120,8 +120,8 @@ def test_a_name_is_given_once_and_again_only_on_purpose(own_secured: Secured, ru
         "a person is no device"
     )
     assert run("devices", "revoke", "ada").returncode == 2
-    assert "is not revoked by name" in run("identity", "user", "revoke", "ingest").stderr
-    assert "nobody is enrolled as 'nobody'" in run("identity", "user", "revoke", "nobody").stderr
+    assert "and cannot be revoked" in run("identity", "user", "revoke", "ingest").stderr
+    assert "'nobody' is not enrolled" in run("identity", "user", "revoke", "nobody").stderr
 
 
 def test_several_certificates_lie_in_a_folder_for_each_device(own_secured: Secured, run: Run, tmp_path: Path) -> None:
@@ -136,14 +136,14 @@ def test_nobody_is_let_in_whose_password_could_not_be_written_down(own_secured: 
     refused = run("devices", "enroll", "bed-7", "--ward", "icu-1", option, "/proc/nowhere/bed-7")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.count("\n") == 1
-    assert "nothing can be written to the folder /proc/nowhere" in refused.stderr
+    assert "the folder /proc/nowhere is not writable" in refused.stderr
     assert "bed-7" not in run("devices", "list").stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["bed-7", "bed-7"], "the name 'bed-7' is there twice"),
+        (["bed-7", "bed-7"], "the name 'bed-7' is given twice"),
         (["..", "--certificate"], "the device name '..' cannot be used"),
         (["b" * 65, "--certificate"], "the common name of a certificate has at most 64"),
     ],
@@ -306,7 +306,7 @@ def test_nobody_but_the_admin_enrols(own_secured: Secured) -> None:
     with connect_dynsec(own_secured.broker("admin")) as dynsec:
         with pytest.raises(PermanentError, match="cannot be used"):
             enroll(dynsec, [User("a/b", Kind.DEVICE, "icu-1", "word")], own_secured.access.topics, by="x", now=NOW)
-        with pytest.raises(PermanentError, match="nobody is enrolled"):
+        with pytest.raises(PermanentError, match="is not enrolled"):
             revoke(dynsec, "none", own_secured.access.topics, by="x", now=NOW)
         assert {"admin", "ingest", "alerts", "station", "operator"} <= {one.name for one in list_users(dynsec)}
 

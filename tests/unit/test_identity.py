@@ -27,7 +27,7 @@ def test_a_servers_certificate_is_kept_until_the_last_third_of_its_life(tmp_path
     assert said == []
     second = authority.server_pair("broker", NAMES, NOW + timedelta(days=62), said.append)
     assert second != first
-    assert said[0].startswith("the certificate of the broker is made anew: it ends on ")
+    assert said[0].startswith("renewed the certificate of the broker: it ends on ")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_servers_certificate_is_made_anew_when_it_does_not_fit(
 
 def test_a_certificate_of_an_earlier_ca_is_made_anew() -> None:
     pair = ca.sign_server(ca.new_ca("x", NOW), NAMES, NOW)
-    assert ca.renewal_reason(pair, NAMES, ca.new_ca("x", NOW), NOW) == "another CA made it"
+    assert ca.renewal_reason(pair, NAMES, ca.new_ca("x", NOW), NOW) == "it was signed by another CA"
 
 
 def test_secrets_of_the_ca_are_for_its_owner_and_half_of_it_is_refused(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_secrets_of_the_ca_are_for_its_owner_and_half_of_it_is_refused(tmp_path:
     assert authority.folder.stat().st_mode & 0o777 == 0o700
     assert {path.name for path in authority.folder.iterdir() if path.stat().st_mode & 0o077} == {"ca.crt", "broker.crt"}
     (authority.folder / "ca.crt").unlink()
-    with pytest.raises(PermanentError, match=r"ca\.key is there without its other half"):
+    with pytest.raises(PermanentError, match=r"ca\.key exists but ca\.crt is missing"):
         authority.load_or_create(NOW)
 
 
@@ -124,7 +124,7 @@ def test_the_users_file_keeps_who_was_enrolled_and_changes_only_when_something_c
     changed = update_users_file(first, builtin_users(dict.fromkeys(BUILTIN_USERS, "another")), TOPICS)
     assert changed is not None
     assert json.loads(changed)["clients"][1]["password"] != made["clients"][1]["password"]
-    with pytest.raises(PermanentError, match="holds everybody who was enrolled"):
+    with pytest.raises(PermanentError, match="holds all enrolled users"):
         update_users_file(b"{", belong, TOPICS)
 
 

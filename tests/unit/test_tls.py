@@ -201,7 +201,7 @@ def test_the_check_finds_nothing_wrong_with_what_we_make_and_names_each_mistake(
     folder = authority.folder
     assert list(find_problems(folder, NAMES, NOW)) == []
     assert any(
-        "should be made anew: it is not for ward-7" in one for one in find_problems(folder, [*NAMES, "ward-7"], NOW)
+        "is due for renewal: it is not for ward-7" in one for one in find_problems(folder, [*NAMES, "ward-7"], NOW)
     )
     assert any("has expired on" in one for one in find_problems(folder, NAMES, NOW + timedelta(days=91)))
     assert any("this machine's clock says" in one for one in find_problems(folder, NAMES, NOW - timedelta(days=1)))
@@ -225,10 +225,10 @@ def test_what_the_check_says_mends_each_mistake(authority: CertificateAuthority)
 
     for path, content, said in (
         (key, another.key, f"{key} does not belong to {crt}"),
-        (key, b"", f"{key} is no PEM file; expected a private key"),
-        (crt, b"nothing", f"{crt} is no PEM file; expected a certificate"),
+        (key, b"", f"{key} is not a PEM file; expected a private key"),
+        (crt, b"nothing", f"{crt} is not a PEM file; expected a certificate"),
         (crt, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", f"{key} does not belong to {crt}"),
-        (crt, key.read_bytes(), f"{crt} is a private key; expected a certificate: are the files in the wrong order?"),
+        (crt, key.read_bytes(), f"{crt} is a private key; expected a certificate: are the two files swapped?"),
         (crt, ca.sign_client(authority.load_or_create(NOW), "x", NOW).certificate, f"{key} does not belong to {crt}"),
     ):
         torn(path, content)
@@ -247,11 +247,13 @@ def test_a_ca_that_is_lost_or_has_ended_is_told_with_the_commands_that_make_a_ne
     good = (folder / "ca.key").read_bytes()
     write_secret(folder / "ca.key", ca.new_ca("x", NOW).key)
     (told,) = find_problems(folder, NAMES, NOW)
-    assert told.startswith(f"{folder / 'ca.key'} does not belong to {folder / 'ca.crt'}; restore it, or begin anew")
+    assert told.startswith(
+        f"{folder / 'ca.key'} does not belong to {folder / 'ca.crt'}; restore it, or create a new CA"
+    )
     assert told.endswith(mends)
     (folder / "ca.key").unlink()
     (told,) = find_problems(folder, NAMES, NOW)
-    assert told.startswith(f"{folder / 'ca.crt'} is there without its other half, ca.key; ")
+    assert told.startswith(f"{folder / 'ca.crt'} exists but ca.key is missing; ")
     assert told.endswith(mends)
     write_secret(folder / "ca.key", good)
     ended = [

@@ -72,7 +72,7 @@ def test_certificates_in_the_last_third_of_their_life_are_made_anew_by_the_same_
     renewed(places, tmp_path)
     before = contents(tmp_path)
     said = renewed(places, tmp_path, NOW + timedelta(days=62))
-    assert said[0].startswith("the certificate of the broker is made anew: it ends on ")
+    assert said[0].startswith("renewed the certificate of the broker: it ends on ")
     changed = {name for name, content in contents(tmp_path).items() if content != before[name]}
     assert changed == {"broker/broker.crt", "broker/broker.key", "database/server.crt", "database/server.key"}
 
