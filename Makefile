@@ -97,7 +97,7 @@ clean: down ## delete the stored data, the private Debian and the Python package
 
 station/node_modules/.installed: station/package-lock.json station/package.json station/.npmrc | .venv/.dev
 	@echo "node: installing the JavaScript development tools (station/package-lock.json)"
-	@.venv/bin/npm ci --prefix station --loglevel=error
+	@.venv/bin/npm ci --prefix station --loglevel=error >/dev/null
 	@touch $@
 
 .venv/.docs: requirements-docs.txt .venv/.dev
