@@ -49,7 +49,7 @@ class PublishFastPath:
     # --- called by the session ---
 
     def receive(self) -> int:
-        """Read up to READ_BYTES, deliver each complete PUBLISH, keep the other packets for paho; return the bytes read."""
+        """Read up to READ_BYTES, deliver each complete PUBLISH, keep other packets for paho; return the bytes read."""
         try:
             data = self._socket.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):

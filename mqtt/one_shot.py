@@ -40,7 +40,7 @@ class OneShotClient:
         self._sent: list[mqtt.MQTTMessageInfo] = []
 
     def next(self, timeout: float) -> Message | None:
-        """Return the next message, None after `timeout` seconds; raises TransientError if the broker refused the connection."""
+        """Return the next message, None after `timeout` seconds; raises TransientError for a refusal by the broker."""
         try:
             message = self._messages.get(timeout=timeout)
         except Empty:

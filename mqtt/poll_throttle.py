@@ -1,8 +1,8 @@
 """Adaptive read throttling of a service's socket. Pure: the caller passes the time.
 
 In a quiet ward readings arrive one by one, and waking up for each costs more than handling it. After a small read the
-socket is therefore left alone for a pause, and what arrives meanwhile is read at once; after a large read (a backlog, a
-flood, a few large messages) the next one follows immediately. Measured at 1,000 readings per second: docs/benchmarks.md.
+socket is therefore left alone for a pause, and what arrives meanwhile is read at once. After a large read (a backlog, a
+flood, a few large messages) the next one follows immediately. docs/benchmarks.md: measured at 1,000 readings/s.
 """
 
 SMALL_READ_BYTES = 32 * 1024

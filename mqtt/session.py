@@ -80,7 +80,7 @@ class Session:
     # --- called by the main loop, in this order ---
 
     def ensure_connected(self, now: float) -> None:
-        """Connect or reconnect when the back-off allows it; does not raise if the broker is unreachable. `now` is monotonic."""
+        """Connect or reconnect when the back-off allows it, without raising. `now` is monotonic."""
         if self._client.socket() is not None:
             if not self._connected and now > self._attempt_ends:
                 self._drop(f"no answer within {CONNECT_TIMEOUT_S:g} s" + ("" if self._broker.tls else TLS_HINT))

@@ -61,13 +61,13 @@ def client_context(ca: Path | None, certificate: Path | None = None, key: Path |
 
 def read_private_key(path: Path) -> bytes:
     """Return the content of a private key's file; raises PermanentError if it is another file or readable to others."""
-    found = _read_pem(path, "PRIVATE KEY", "a private key (.key)", PAIR_VARIABLES)
+    content = _read_pem(path, "PRIVATE KEY", "a private key (.key)", PAIR_VARIABLES)
     require_private(path)
-    if b"ENCRYPTED" in found:  # OpenSSL would ask for the passphrase on a terminal
+    if b"ENCRYPTED" in content:  # OpenSSL would ask for the passphrase on a terminal
         raise PermanentError(
             f"{path} is encrypted with a passphrase; decrypt it: openssl pkey -in {path} -out {path}.open"
         )
-    return found
+    return content
 
 
 def require_private(path: Path) -> None:
@@ -144,8 +144,8 @@ def _read_pem(path: Path, mark: str, what: str, fix: str) -> bytes:
         raise PermanentError(f"{path} cannot be read: {error.strerror}; expected {what}: {fix}") from None
     kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", content)
     if not any(kind.decode().endswith(mark) for kind in kinds):
-        found = f"a {kinds[0].decode().lower()}" if kinds else "not a PEM file"
-        raise PermanentError(f"{path} is {found}; expected {what}: are the files in the wrong order? {fix}")
+        actual = f"a {kinds[0].decode().lower()}" if kinds else "not a PEM file"
+        raise PermanentError(f"{path} is {actual}; expected {what}: are the files in the wrong order? {fix}")
     return content
 
 
@@ -161,50 +161,52 @@ def _load(path: Path, fix: str) -> "Certificate":
 def _require_ca(path: Path) -> None:
     from cryptography.x509 import BasicConstraints, ExtensionNotFound
 
-    found = _load(path, "copy ca.crt again from the broker's machine: scp BROKER:.stack/identity/ca.crt " + str(path))
+    certificate = _load(
+        path, "copy ca.crt again from the broker's machine: scp BROKER:.stack/identity/ca.crt " + str(path)
+    )
     try:
-        is_ca = found.extensions.get_extension_for_class(BasicConstraints).value.ca
+        is_ca = certificate.extensions.get_extension_for_class(BasicConstraints).value.ca
     except ExtensionNotFound:
         is_ca = False
     if not is_ca:
         raise PermanentError(
-            f"{path} is the certificate of {', '.join(_subject_names(found))} and not of a CA; expected ca.crt: "
+            f"{path} is the certificate of {', '.join(_subject_names(certificate))} and not of a CA; expected ca.crt: "
             "are the files in the wrong order? export VITALFLOW_MQTT_CA=/path/to/ca.crt"
         )
 
 
 def _require_valid_now(path: Path) -> None:
-    now, found = datetime.now(UTC), _load(path, NEW_PAIR_COMMAND.format(name="NAME"))
-    if now > found.not_valid_after_utc:
-        ended = f"{found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-        name = _subject_names(found)[0]
+    now, certificate = datetime.now(UTC), _load(path, NEW_PAIR_COMMAND.format(name="NAME"))
+    if now > certificate.not_valid_after_utc:
+        ended = f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        name = _subject_names(certificate)[0]
         raise PermanentError(
             f"{path} has expired on {ended}, and it is {now:%Y-%m-%d %H:%M} UTC here; make a new one: "
             f"{NEW_PAIR_COMMAND.format(name=name)}"
         )
-    if now < found.not_valid_before_utc:
-        raise PermanentError(_not_yet_valid(path, found, now))
+    if now < certificate.not_valid_before_utc:
+        raise PermanentError(_not_yet_valid(path, certificate, now))
 
 
 def _clock_error(ca: Path, now: datetime) -> str | None:
     """Return an error text if this machine's clock is outside the validity of the CA; then every certificate fails."""
     with suppress(PermanentError, OSError):
-        found = _load(ca, "")
-        if now < found.not_valid_before_utc:
-            return _not_yet_valid(ca, found, now)
-        if now > found.not_valid_after_utc:
+        certificate = _load(ca, "")
+        if now < certificate.not_valid_before_utc:
+            return _not_yet_valid(ca, certificate, now)
+        if now > certificate.not_valid_after_utc:
             return (
                 f"by this machine's clock ({now:%Y-%m-%d %H:%M} UTC) the CA in {ca} has expired on "
-                f"{found.not_valid_after_utc:%Y-%m-%d}; if the clock is wrong: timedatectl set-ntp true; else make a "
-                f"new CA where the broker is, and copy its ca.crt here: {new_ca_command(Path('.stack/identity'))}"
+                f"{certificate.not_valid_after_utc:%Y-%m-%d}; if the clock is wrong: timedatectl set-ntp true; else "
+                f"create a new CA on the broker's machine and copy its ca.crt here: {new_ca_command(Path('.stack/identity'))}"
             )
     return None
 
 
-def _not_yet_valid(path: Path, found: "Certificate", now: datetime) -> str:
+def _not_yet_valid(path: Path, certificate: "Certificate", now: datetime) -> str:
     return (
         f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and {path} begins "
-        f"{found.not_valid_before_utc:%Y-%m-%d %H:%M} UTC: every certificate is invalid until the clock is right "
+        f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC: every certificate is invalid until the clock is right "
         "(timedatectl set-ntp true)"
     )
 
@@ -218,11 +220,11 @@ def _fetch_certificate(host: str, port: int) -> "Certificate | None":
     return None
 
 
-def _subject_names(found: "Certificate") -> list[str]:
+def _subject_names(certificate: "Certificate") -> list[str]:
     """Return the host names and addresses of a certificate, or its common name."""
     from cryptography.x509 import DNSName, ExtensionNotFound, IPAddress, NameOID, SubjectAlternativeName
 
     with suppress(ExtensionNotFound):
-        names = found.extensions.get_extension_for_class(SubjectAlternativeName).value
+        names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
         return [*names.get_values_for_type(DNSName), *map(str, names.get_values_for_type(IPAddress))]
-    return [str(name.value) for name in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] or ["no name"]
+    return [str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] or ["no name"]

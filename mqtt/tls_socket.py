@@ -57,7 +57,7 @@ class TLSSocket:
         return data
 
     def send(self, data: bytes | bytearray) -> int:
-        """Encrypt all of `data` and send what the socket accepts; raises BlockingIOError while earlier data is unsent."""
+        """Encrypt `data` and send what the socket accepts; raises BlockingIOError while earlier data is unsent."""
         self.flush()
         if self._unsent:
             raise BlockingIOError

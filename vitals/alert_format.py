@@ -82,8 +82,8 @@ def sort_alerts(alerts: Iterable[Alert]) -> list[Alert]:
 
 def count_by_priority(alerts: Iterable[Alert]) -> dict[Priority, int]:
     """Count alerts per priority, highest first; priorities without alerts are left out."""
-    found = [alert.priority for alert in alerts]
-    return {priority: found.count(priority) for priority in Priority if priority in found}
+    priorities = [alert.priority for alert in alerts]
+    return {priority: priorities.count(priority) for priority in Priority if priority in priorities}
 
 
 def counts_text(alerts: Iterable[Alert]) -> str:

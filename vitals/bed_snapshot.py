@@ -106,7 +106,7 @@ class BedSnapshot:
         )
 
     def with_status(self, state: str, boot: int, interval_s: float | None = None) -> "BedSnapshot":
-        """Return the snapshot after a birth or a last will. The will of an earlier boot may come late: ignored."""
+        """Return the snapshot after a birth or a will; a late will of an earlier boot is ignored."""
         if boot < self.boot:
             return self
         return replace(self, boot=boot, online=state == "online", interval_s=interval_s or self.interval_s)
@@ -131,7 +131,7 @@ class BedSnapshot:
         return self.seen_at is not None and self.is_critical(self.seen_at)
 
     def condition(self, now: datetime) -> Condition:
-        """Return the condition. Silence comes first: a verdict on an old reading is never an all-clear."""
+        """Return the condition; OFFLINE and SILENT come first, because an old reading is never an all-clear."""
         age = self.age(now)
         if not self.online:
             return Condition.OFFLINE
@@ -145,8 +145,8 @@ class BedSnapshot:
 
 
 def sort_beds(beds: Iterable[BedSnapshot]) -> list[BedSnapshot]:
-    """Sort by ward and bed, bed 9 before bed 10."""
-    return sorted(beds, key=lambda seen: (_natural(seen.bed.ward), _natural(seen.bed.device)))
+    """Sort by ward and device, with bed 9 before bed 10."""
+    return sorted(beds, key=lambda snapshot: (_natural(snapshot.bed.ward), _natural(snapshot.bed.device)))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -154,6 +154,6 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def count_by_condition(beds: Iterable[BedSnapshot], now: datetime) -> dict[Condition, int]:
-    """Count the beds per condition, the worst first; conditions without a bed are left out."""
-    found = [seen.condition(now) for seen in beds]
-    return {condition: found.count(condition) for condition in Condition if condition in found}
+    """Count beds per condition, worst first; conditions without beds are left out."""
+    conditions = [snapshot.condition(now) for snapshot in beds]
+    return {condition: conditions.count(condition) for condition in Condition if condition in conditions}

@@ -1,10 +1,8 @@
-"""The wire format: a reading as JSON, and JSON, which may be hostile, as readings.
+"""Encode readings as JSON, and decode JSON, which may be hostile, into readings.
 
-`devices` encodes here and `ingest` decodes. `decode` never raises: what it cannot take it describes, with
-a reason for machines and a sentence for people, so that the caller can keep it beside the good rows.
-
-The common case, one well-formed reading, is one call into msgspec (about 1 us). Whatever msgspec refuses is
-looked at again, slowly and field by field, to say what is wrong and to save what is right.
+`decode` never raises: it describes what it rejects by a reason code and a message, so that the caller can store both
+beside the good rows. One well-formed reading takes one call into msgspec (about 1 us). What msgspec rejects is decoded
+again, slowly and field by field, to describe the problems and to keep what is valid.
 """
 
 import json
@@ -35,15 +33,15 @@ from vitals.signs import BY_KEY, SIGNS
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_PAYLOAD = 64 * 1024  # bytes; about 300 readings in an array
-# In an array. No 2,000 real ones fit into MAX_PAYLOAD; of "[1,1,1..." each costs its own look, and 64 KiB of them took
+# In an array. No 2,000 real ones fit into MAX_PAYLOAD. Each item of "[1,1,1..." is examined, and 64 KiB of them took
 # 110 ms, in which nothing else was read.
 MAX_READINGS = 2000
-MAX_AHEAD = timedelta(minutes=5)  # a device clock further ahead than this is wrong, not fast
-MAX_DETAILS = 10  # problems of one message that are spelled out; the rest is a number
+MAX_AHEAD = timedelta(minutes=5)  # a device clock further ahead is wrong
+MAX_DETAILS = 10  # problems of one message that are described; the others are counted
 
 
 class Reason(StrEnum):
-    """Why a message, or a part of it, was not stored. Stored in `rejected_message.reason`, counted in metrics."""
+    """Reason code for rejecting a message or a part of it: `rejected_message.reason` and a label in metrics."""
 
     TOO_LARGE = "too_large"
     NOT_JSON = "not_json"
@@ -67,7 +65,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a message: a reason for machines, a sentence for people."""
+    """One problem of a message: reason code and description."""
 
     reason: Reason
     detail: str
@@ -75,27 +73,26 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """The times a reading may carry. Made once a batch, not once a message."""
+    """The accepted times of readings. Computed per batch, not per message."""
 
     earliest: datetime
     latest: datetime
 
     @classmethod
     def at(cls, now: datetime, retention: timedelta) -> "TimeWindow":
-        """What is believable at `now`: not older than what is kept, not further ahead than a clock may err."""
+        """Return the window at `now`: not older than `retention`, not further ahead than MAX_AHEAD."""
         return cls(now - retention, now + MAX_AHEAD)
 
 
 ANY_TIME = TimeWindow(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-"""For a program that judges a device's clock itself."""
+"""For programs that check the clock of a device themselves."""
 
 
 @dataclass(slots=True)
 class Decoded:
-    """What became of one message. `readings` are good; `problems` are empty for a clean message.
+    """Result of decoding one message. `problems` is empty for a valid message.
 
-    `refused`: boot and seq of readings that did not come back, where they can be read, so that their device can be
-    told.
+    rejected   boot and seq of rejected readings, where they can be read, for the receipt to the device
     """
 
     readings: list[Reading]
@@ -104,7 +101,7 @@ class Decoded:
     rejected: list[tuple[int, int]] = field(default_factory=list)
 
     def rejection(self) -> Problem | None:
-        """All problems as one: the first one's reason, and the first few sentences. None where there are none."""
+        """Merge all problems into one: the reason of the first and MAX_DETAILS descriptions. None without problems."""
         if not self.problems:
             return None
         details = [problem.detail for problem in self.problems[:MAX_DETAILS]]
@@ -116,19 +113,19 @@ class Decoded:
 _encoder = msgspec.json.Encoder()
 _decode_one = msgspec.json.Decoder(FullReading).decode
 _decode_many = msgspec.json.Decoder(list[FullReading]).decode  # type: ignore[valid-type]
-# Python's own way to read a number: msgspec's takes 8 us for 1e300, of which 64 KiB hold 10,900.
+# Python's float: msgspec takes 8 us for 1e300, and 64 KiB hold 10,900 of them.
 _decode_any = msgspec.json.Decoder(float_hook=float).decode
 _FIELDS = frozenset(FullReading.__struct_fields__)
 _NO_VALUES = (None,) * len(SIGNS)
 
 
 def encode(reading: Reading) -> bytes:
-    """One reading as a JSON object."""
+    """Encode a reading as a JSON object."""
     return _encoder.encode(reading)
 
 
 def encode_many(readings: list[Reading]) -> bytes:
-    """A backlog as a JSON array, oldest first. The caller keeps it below MAX_PAYLOAD."""
+    """Encode a backlog as a JSON array, oldest first; the caller keeps it below MAX_PAYLOAD."""
     return _encoder.encode(readings)
 
 
@@ -140,7 +137,7 @@ def decode(payload: bytes, clock: TimeWindow) -> Decoded:
     """
     if len(payload) <= MAX_PAYLOAD:
         try:
-            if payload[:1] != b"[":  # as nearly always; a list of one and a generator would cost as much again
+            if payload[:1] != b"[":  # nearly always; treating it as a list of one would double the cost
                 reading = _decode_one(payload)
                 if _find_problem(reading, clock) is None:
                     return Decoded([reading])
@@ -154,7 +151,7 @@ def decode(payload: bytes, clock: TimeWindow) -> Decoded:
 
 
 def _find_problem(reading: Reading, clock: TimeWindow) -> Problem | None:
-    """What the types cannot say: times, empty readings, unprintable text, a value from a sensor that is off."""
+    """Check what the types do not: times, empty readings, unprintable text, a value from a sensor that is off."""
     if reading.time > clock.latest:
         limit = f"later than {clock.latest.isoformat(timespec='seconds')}"
         return Problem(Reason.CLOCK_AHEAD, f"time {reading.time.isoformat()} is {limit}; set the device's clock")
@@ -171,14 +168,14 @@ def _find_problem(reading: Reading, clock: TimeWindow) -> Problem | None:
         if sign_values(reading) == _NO_VALUES and reading.consciousness is None and reading.on_oxygen is None:
             return Problem(Reason.NO_SIGN, f"no sign and no sensor_off; expected one of {', '.join(BY_KEY)}")
     elif len(set(reading.sensor_off)) < len(reading.sensor_off):
-        return Problem(Reason.BAD_FIELD, "sensor_off names a sign twice")  # the slow road puts it right
+        return Problem(Reason.BAD_FIELD, "sensor_off names a sign twice")  # the slow path corrects it
     elif any(reading.value(key) is not None for key in reading.sensor_off):
         return Problem(Reason.CONTRADICTION, "a sign has a value although sensor_off names it")
     return None
 
 
 def _decode_slowly(payload: bytes, clock: TimeWindow) -> Decoded:
-    """The slow road: say what is wrong, save what is right."""
+    """The slow path: describe the problems, keep what is valid."""
     if len(payload) > MAX_PAYLOAD:
         return _rejected(Reason.TOO_LARGE, f"{len(payload)} bytes; at most {MAX_PAYLOAD} are read")
     payload = payload.removeprefix(BYTE_ORDER_MARK)  # RFC 8259 section 8.1 allows a reader to ignore it
@@ -198,18 +195,18 @@ def _decode_slowly(payload: bytes, clock: TimeWindow) -> Decoded:
         return _rejected(Reason.EMPTY_ARRAY, "an array without a reading")
     if len(content) > MAX_READINGS:
         return _rejected(Reason.TOO_LARGE, f"an array of {len(content)}; at most {MAX_READINGS} readings are read")
-    whole = Decoded([])
+    result = Decoded([])
     for number, item in enumerate(content, 1):
         if isinstance(item, dict):
             part = _decode_object(item, clock)
         else:
             part = _rejected(Reason.NOT_A_READING, f"expected an object, got {_json_type(item)}")
-        place = f"reading {number} of {len(content)}: "
-        whole.readings += part.readings
-        whole.problems += [Problem(p.reason, place + p.detail) for p in part.problems]
-        whole.unknown_keys += part.unknown_keys
-        whole.rejected += part.rejected
-    return whole
+        prefix = f"reading {number} of {len(content)}: "
+        result.readings += part.readings
+        result.problems += [Problem(p.reason, prefix + p.detail) for p in part.problems]
+        result.unknown_keys += part.unknown_keys
+        result.rejected += part.rejected
+    return result
 
 
 def _decode_constants(payload: bytes) -> Any:
@@ -226,12 +223,12 @@ def _decode_constants(payload: bytes) -> Any:
 
 
 def _decode_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
-    """One object, and its name where nothing else comes of it."""
-    found = _check_object(content, clock)
+    """Decode one object; note boot and seq if it is rejected."""
+    result = _check_object(content, clock)
     boot, seq = content.get("boot", 0), content.get("seq", 0)
-    if not found.readings and type(boot) is int and type(seq) is int and 0 < seq <= MAX_COUNTER >= boot >= 0:
-        found.rejected.append((boot, seq))
-    return found
+    if not result.readings and type(boot) is int and type(seq) is int and 0 < seq <= MAX_COUNTER >= boot >= 0:
+        result.rejected.append((boot, seq))
+    return result
 
 
 def _check_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
@@ -239,7 +236,7 @@ def _check_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
     known = {key: value for key, value in content.items() if key in _FIELDS and value is not None}
     unknown = sum(key not in _FIELDS for key in content)
     problems: list[Problem] = []
-    measured = False  # a sign was measured, although its value is not believed
+    measured = False  # whether a sign was measured, although its value is rejected
 
     def parse(key: str, parser: Callable[[Any], Any], reason: Reason = Reason.BAD_FIELD) -> None:
         if key in known:
@@ -251,7 +248,7 @@ def _check_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
 
     parse("boot", partial(parse_counter, "boot"))
     parse("seq", partial(parse_counter, "seq"))
-    if problems:  # half a number names no reading
+    if problems:  # boot and seq identify a reading only together
         known.pop("boot", None)
         known.pop("seq", None)
     parse("patient_id", parse_patient_id, Reason.BAD_TEXT)

@@ -1,7 +1,7 @@
 """A user's command to an alert: acknowledge, pause audio, resume audio. Pure.
 
-On `alert-commands/{ward}/{device}/{rule}`, or on `.../{rule}/{user}`, where only that user may publish. The alert worker
-executes or rejects it.
+On `alert-commands/{ward}/{device}/{rule}`, or on `.../{rule}/{user}`, where only that user may publish. The alert
+worker executes or rejects it.
 """
 
 from datetime import datetime

@@ -23,7 +23,7 @@ class TransientError(VitalFlowError):
 
 
 def login_name(otherwise: str = "set the variable LOGNAME") -> str:
-    """Return the login name of the current OS user; raises PermanentError with the remedy `otherwise` if it is unknown."""
+    """Return the login name of the current OS user; raises PermanentError, with `otherwise` to do, if it is unknown."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

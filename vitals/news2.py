@@ -1,11 +1,11 @@
 """NEWS2, the early warning score of the Royal College of Physicians (2017), with its parts. Pure.
 
-`score` rates values that stand side by side; `LastValues` remembers a device's last values, because a blood pressure is not
-measured every second, and forgets each after a stated time. `bed` runs the rules on `news2` with it.
+`score` rates a set of values. `LastValues` keeps the last values of a device, each for NEWS2_MAX_AGE, because a blood
+pressure is not measured every second.
 
 Source: Royal College of Physicians. National Early Warning Score (NEWS) 2. London: RCP, 2017, chart 1. Values are
-rounded as the chart is printed, temperature to 0.1 and everything else to whole numbers, halves upwards; unrounded
-ones would fall between its bands.
+rounded as printed in the chart, temperature to 0.1 and all others to whole numbers, halves upwards; unrounded values
+would fall between its bands.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from vitals.reading import Reading
 from vitals.signs import BY_KEY, SIGN_KEYS
 from vitals.thresholds import NEWS2_MAX_AGE
 
-# (up to and with this value, points), in the chart's order; the last band has no end.
+# (upper end of the band, points), in the chart's order.
 _END = float("inf")
 _BANDS: dict[str, tuple[tuple[float, int], ...]] = {
     "resp_rate": ((8, 3), (11, 1), (20, 0), (24, 2), (_END, 3)),
@@ -35,7 +35,7 @@ INPUTS = (*_BANDS, "on_oxygen", "consciousness")
 
 
 def _points(key: str, bands: tuple[tuple[float, int], ...]) -> tuple[int, ...]:
-    """Points by the rounded value, in tenths for temperature: looked up by index, for every reading asks."""
+    """Return the points by rounded value (in tenths for temperature), as a table for look-up by index."""
     tenths = _STEPS[key]
     top = int(BY_KEY[key].high) * tenths + 2
     return tuple(next(points for end, points in bands if index <= round(end * tenths, 6)) for index in range(top))
@@ -57,21 +57,21 @@ _SPO2_PLACE = tuple(_BANDS).index("spo2")
 
 
 class Score(NamedTuple):
-    """A score. With inputs missing it is a lower bound: `total` is at least what it says."""
+    """A score. If inputs are missing, `total` is a lower bound."""
 
     total: int
     parts: dict[str, int]
     missing: tuple[str, ...]
-    stale: tuple[str, ...] = ()  # of the missing ones: measured once, too long ago
+    stale: tuple[str, ...] = ()  # those of `missing` that were measured too long ago
 
     @property
     def worst(self) -> int:
-        """The highest single part."""
+        """The highest points of one input."""
         return max(self.parts.values(), default=0)
 
 
 def points_of(key: str, value: float | bool | str, *, scale: int = 1, on_oxygen: bool = False) -> int:
-    """The points of one input."""
+    """Return the points of one input."""
     if key == "on_oxygen":
         return OXYGEN_POINTS if value else 0
     if key == "consciousness":
@@ -81,9 +81,9 @@ def points_of(key: str, value: float | bool | str, *, scale: int = 1, on_oxygen:
 
 
 def score(values: Mapping[str, float | bool | str | None], *, scale: int = 1) -> Score:
-    """The score of values that stand side by side, keyed as in INPUTS; other keys are passed over.
+    """Score values keyed as in INPUTS; other keys are ignored.
 
-    `scale`: the SpO2 scale, 2 only where a clinician asked for it (hypercapnic respiratory failure).
+    scale   SpO2 scale; 2 only if a clinician chose it (hypercapnic respiratory failure)
     """
     oxygen = bool(values.get("on_oxygen"))
     given = {key: value for key in INPUTS if (value := values.get(key)) is not None}
@@ -92,7 +92,7 @@ def score(values: Mapping[str, float | bool | str | None], *, scale: int = 1) ->
 
 
 class LastValues:
-    """The last values of one device, each for as long as NEWS2_MAX_AGE says, by the readings' own time."""
+    """The last values of one device, each valid for NEWS2_MAX_AGE by the times of the readings."""
 
     __slots__ = ("_scale", "_times", "_values")
 
@@ -102,8 +102,8 @@ class LastValues:
         self._times: list[datetime | None] = [None] * len(INPUTS)
 
     def update(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
-        """Take a reading, whose signs are `values`, in; the total and the worst part. Runs for every reading."""
-        held, times = self._values, self._times
+        """Update with a reading and its signs `values`; return total and worst part. Runs for every reading."""
+        kept, times = self._values, self._times
         total = worst = 0
         oxygen = self._keep(5, reading.on_oxygen, time)
         if oxygen:
@@ -115,13 +115,13 @@ class LastValues:
         for index, position, steps, table, hold in _ROWS:
             value = values[position]
             if value is not None:
-                held[index] = value
+                kept[index] = value
                 times[index] = time
             else:
-                value = held[index]  # type: ignore[assignment]
+                value = kept[index]  # type: ignore[assignment]
                 since = times[index]
                 if value is None or since is None or time - since > hold:
-                    held[index] = None
+                    kept[index] = None
                     continue
             if index == _SPO2_PLACE:
                 table = _SPO2[self._scale, bool(oxygen)]
@@ -142,13 +142,13 @@ class LastValues:
         return self._values[index]
 
     def with_scale(self, scale: int) -> "LastValues":
-        """The same values on the other SpO2 scale."""
+        """Return a copy with this SpO2 scale."""
         other = LastValues(scale)
         other._values, other._times = self._values.copy(), self._times.copy()
         return other
 
     def score(self) -> Score:
-        """The score of what is held, with its parts."""
-        found = score(dict(zip(INPUTS, self._values, strict=True)), scale=self._scale)
-        stale = tuple(key for key, time in zip(INPUTS, self._times, strict=True) if time and key in found.missing)
-        return found._replace(stale=stale)
+        """Return the score of the valid values, with its parts."""
+        result = score(dict(zip(INPUTS, self._values, strict=True)), scale=self._scale)
+        stale = tuple(key for key, time in zip(INPUTS, self._times, strict=True) if time and key in result.missing)
+        return result._replace(stale=stale)

@@ -1,7 +1,7 @@
-"""A reading: what one device measured of one patient at one moment.
+"""A reading: values that one device measured of one patient at one time.
 
-Born in `devices`, carried as JSON by `wire`, stored as a row by `ingest`. The fields of the signs are
-made from the table in `signs`, so they are not spelled out here; `values` and `value` reach them.
+`codec` encodes it as JSON, `ingest` stores it as a row. The fields of the signs are generated from the table in
+`signs`; `values` and `value` access them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,10 +15,8 @@ from msgspec import Meta, Struct, defstruct
 
 from vitals.signs import SIGN_KEYS, SIGNS
 
-# 200 characters hold any hospital's number; more is an attack or a mistake.
-MAX_TEXT = 200
-# PostgreSQL's bigint; JSON has no such limit.
-MAX_COUNTER = 2**63 - 1
+MAX_TEXT = 200  # characters: more than any hospital's identifiers have
+MAX_COUNTER = 2**63 - 1  # PostgreSQL's bigint
 
 Consciousness = Literal["A", "C", "V", "P", "U"]
 """The ACVPU scale: Alert, new Confusion, responds to Voice, to Pain, Unresponsive (RCP, NEWS2, 2017)."""
@@ -32,11 +30,11 @@ else:
 
 
 class Reading(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """One device, one moment. Make one with `reading(...)`, which knows the signs.
+    """Values of one device at one time. Create it with `reading(...)`, which adds the signs.
 
-    time           when it was measured; always with an offset
-    boot, seq      unix seconds of the device's start, and 1, 2, 3 ... within it; 0 and 0 for a device without
-    patient_id     None where the device does not know
+    time           time of measurement, with an offset
+    boot, seq      unix seconds of the device's start, and 1, 2, 3 ... since then; both 0 if the device does not number
+    patient_id     None if the device does not know the patient
     on_oxygen      supplemental oxygen, for NEWS2
     sensor_off     keys of the signs whose sensor is off the patient; such a sign has no value
     """
@@ -50,9 +48,9 @@ class Reading(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unkn
     sensor_off: Annotated[tuple[SignKey, ...], Meta(max_length=len(SIGNS))] = ()
 
     def value(self, key: str) -> float | None:
-        """The value of one sign, in the unit that `signs` gives; None where there is none."""
-        found: float | None = getattr(self, key)
-        return found
+        """Return the value of one sign in the unit of `signs`, None without one."""
+        value: float | None = getattr(self, key)
+        return value
 
     @property
     def values(self) -> tuple[float | None, ...]:
@@ -79,10 +77,10 @@ FullReading: type[Reading] = cast(
         gc=False,
     ),
 )
-"""`Reading` with a field for every sign, each bounded by its plausible range: what is on the wire."""
+"""`Reading` with a field for every sign, bounded by its plausible range: the wire format."""
 
 sign_values: "attrgetter[tuple[float | None, ...]]" = attrgetter(*SIGN_KEYS)
-"""`reading.values` without the property's call; for the path that runs for every message."""
+"""`reading.values` without the call of a property, for the path of every message."""
 
 
 def stored_seq(reading: Reading) -> int:
@@ -100,9 +98,9 @@ def stored_seq(reading: Reading) -> int:
 
 
 def reading(time: datetime, signs: Mapping[str, float | None], **rest: Any) -> Reading:
-    """A reading of `signs` (key -> value) at `time`, with any of Reading's other fields.
+    """Create a reading of `signs` (key -> value) at `time`, with any of Reading's other fields.
 
-    Trusts its caller: what comes from outside goes through `wire.decode`, which does not.
+    Does not validate; data from outside goes through `codec.decode`.
     """
     fields: dict[str, Any] = {**signs, **rest}
     return FullReading(time=time, **fields)

@@ -40,13 +40,13 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def ranges(numbers: Iterable[int]) -> tuple[Range, ...]:
     """Merge numbers in any order into ranges: 3, 1, 2, 7 make (1, 3), (7, 7)."""
-    found: list[tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for number in sorted(set(numbers)):
-        if found and found[-1][1] == number - 1:
-            found[-1] = (found[-1][0], number)
+        if merged and merged[-1][1] == number - 1:
+            merged[-1] = (merged[-1][0], number)
         else:
-            found.append((number, number))
-    return tuple(found)
+            merged.append((number, number))
+    return tuple(merged)
 
 
 _decode = msgspec.json.Decoder(Receipt).decode

@@ -1,16 +1,15 @@
-"""Recordings of patients, read row by row. `devices` plays them, `alerts` tries rules on them.
+"""Read recordings of patients row by row, for `devices replay` and for back-testing of rules.
 
-Pure but for reading the file; who uses a row gives it a moment and a name. A file is read as a stream, so its size
-does not matter. Four formats, told apart by their header:
+Files are read as streams of any size. There are four formats, recognized by their header:
 
 bidmc      BIDMC PPG and Respiration Dataset (PhysioNet, doi 10.13026/C2208R), the files *_Numerics.csv
 mimic      numerics of a MIMIC bedside monitor, as CSV with `elapsed_s` in front
 challenge  PhysioNet/CinC Challenge 2019 (Reyna et al. 2020), pipe-separated, a row an hour
-csv        anybody's own: columns named as our signs are, beside a `time` or an `elapsed_s`
+csv        columns named like the signs, and a column `time` or `elapsed_s`
 
-A value that is missing means different things. A monitor's numerics are continuous: where heart rate, breathing or
-saturation read NaN or a literal 0, the sensor is off. A cuff measures now and then, and a chart of hourly values holds
-what somebody wrote down: there, missing means not measured.
+The meaning of a missing value depends on the source. The numerics of a monitor are continuous: NaN or 0 for heart rate,
+respiratory rate or saturation means that the sensor is off. A cuff measures now and then, and hourly charts are filled
+in by hand: there a missing value was not measured.
 """
 
 import csv
@@ -27,7 +26,7 @@ from vitals.signs import BY_KEY, SIGNS
 
 
 class Format(StrEnum):
-    """The formats that can be read."""
+    """Supported formats."""
 
     BIDMC = "bidmc"
     MIMIC = "mimic"
@@ -37,18 +36,18 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Where a sign stands: the names of its columns, the first that has a value is taken."""
+    """The columns of a sign; the first one with a value is used."""
 
     names: tuple[str, ...]
-    continuous: bool  # missing or 0: the sensor is off, and not merely nothing measured
+    continuous: bool  # missing or 0: the sensor is off
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How one format is laid out.
+    """Columns of one format.
 
-    `time` gives the names of the time column; none: a row every `step_s` seconds. `zero_is_missing`: a literal 0 says
-    that nothing was measured.
+    time              names of the time column; none: a row every `step_s` seconds
+    zero_is_missing   0 means that nothing was measured
     """
 
     format: Format
@@ -59,7 +58,7 @@ class Layout:
     zero_is_missing: bool = False
 
 
-# HR comes from the ECG and PULSE from the oximeter: two measurements of one thing.
+# HR is measured by ECG, PULSE by the oximeter.
 _MONITOR = {
     "heart_rate": Column(("HR", "PULSE"), continuous=True),
     "resp_rate": Column(("RESP",), continuous=True),
@@ -89,7 +88,7 @@ _CHALLENGE = Layout(
     step_s=3600.0,
     delimiter="|",
 )
-# Any sign of the table, under its key, its label or its short name.
+# Any sign, by its key, label or short name.
 _CSV = Layout(
     Format.CSV,
     {sign.key: Column((sign.key, sign.label, sign.short), continuous=False) for sign in SIGNS},
@@ -101,13 +100,13 @@ KNOWN_FORMATS = (
     "challenge (HR|O2Sat|Temp|SBP|MAP|DBP|Resp|...), "
     f"csv (time, elapsed_s or seconds, and any of {', '.join(BY_KEY)})"
 )
-MAX_DURATION_S = 100 * 365 * 86_400.0  # beyond it somebody's seconds are nanoseconds, and dates run out of range
+MAX_DURATION_S = 100 * 365 * 86_400.0  # longer recordings are probably in milliseconds, and dates would overflow
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: seconds since the first one, and what was measured then; None where the row holds no value."""
+    """One row: seconds since the first row, and its values; None if it has no value."""
 
     elapsed_s: float
     sample: Sample | None
@@ -115,19 +114,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one pass over a recording found: that every row can be read, and how much there is."""
+    """Result of one pass over a recording in which every row could be read."""
 
     readings: int
     empty_rows: int
     duration_s: float
-    step_s: float  # the usual distance of two rows; 1 where there are no two
+    step_s: float  # mean time between two rows; 1 for a single row
 
 
 class Recording:
-    """One file, opened anew for each pass. Reads its header at once.
+    """One file, opened again for each pass; the header is read at once.
 
-    Raises PermanentError, in one sentence with file, line, value and what was expected, for a file that is missing, is
-    not text, or has columns of no known format.
+    Raises PermanentError with file, line, value and what was expected if the file is missing, is not text, or has
+    columns of no supported format.
     """
 
     def __init__(self, path: Path, format: Format | None = None) -> None:
@@ -139,17 +138,21 @@ class Recording:
         columns = next(self._lines(self.layout.delimiter))[1]
         self._width = len(columns)
         self._time, self._absolute = _time_column(self.layout, columns)
-        places = {_normalize(name): place for place, name in reversed([*enumerate(columns)])}
+        indexes = {_normalize(name): index for index, name in reversed([*enumerate(columns)])}
         self._signs = [
-            (key, [places[_normalize(name)] for name in column.names if _normalize(name) in places], column.continuous)
+            (
+                key,
+                [indexes[_normalize(name)] for name in column.names if _normalize(name) in indexes],
+                column.continuous,
+            )
             for key, column in self.layout.signs.items()
         ]
-        used = {place for _, found, _ in self._signs for place in found} | {self._time}
-        self.unused_columns = tuple(name for place, name in enumerate(columns) if place not in used)
-        """Columns that no sign is read from."""
+        used = {index for _, found, _ in self._signs for index in found} | {self._time}
+        self.unused_columns = tuple(name for index, name in enumerate(columns) if index not in used)
+        """Columns that are not read."""
 
     def summary(self) -> Summary:
-        """Read the whole file once; raises PermanentError at the first row that cannot be read."""
+        """Read the whole file; raises PermanentError at the first row that cannot be read."""
         readings = empty = 0
         last = 0.0
         for row in self.rows():
@@ -165,7 +168,7 @@ class Recording:
         return Summary(readings, empty, last, last / (readings + empty - 1) if last else 1.0)
 
     def rows(self) -> Iterator[Row]:
-        """The rows in order. Raises PermanentError for a row that cannot be read, and for a time that goes back."""
+        """Yield the rows; raises PermanentError for a row that cannot be read or whose time goes back."""
         lines = self._lines(self.layout.delimiter)
         next(lines)
         first: float | None = None
@@ -187,14 +190,14 @@ class Recording:
     def _sample(self, line: int, cells: Sequence[str]) -> Sample | None:
         values: dict[str, float] = {}
         off = []
-        for key, places, continuous in self._signs:
-            for place in places:
-                value = self._number(line, cells[place], key)
+        for key, indexes, continuous in self._signs:
+            for index in indexes:
+                value = self._number(line, cells[index], key)
                 if value is not None and not (self.layout.zero_is_missing and value == 0):
                     values[key] = value
                     break
             else:
-                if continuous and places:
+                if continuous and indexes:
                     off.append(key)
         return Sample(values, sensor_off=tuple(off)) if values or off else None
 
@@ -233,21 +236,21 @@ class Recording:
         return (instant - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
 
     def _sign_keys(self) -> list[str]:
-        return [key for key, places, _ in self._signs if places]
+        return [key for key, indexes, _ in self._signs if indexes]
 
     def _row_error(self, line: int, found: str, expected: str) -> PermanentError:
         return PermanentError(f"{self.path}, line {line} {found}; expected {expected}")
 
     def _lines(self, delimiters: str) -> Iterator[tuple[int, list[str]]]:
-        """(line number, its cells without the blanks around them); blank lines are passed over.
+        """Yield line numbers and stripped cells, without blank lines.
 
-        Of several delimiters the one that the first line holds is taken.
+        Of several delimiters, the one in the first line is used.
         """
         if self.path.exists() and not self.path.is_file():
-            # A pipe cannot be read twice, and it is: once to check it, once to play it.
+            # A pipe cannot be read twice: once to check, once to replay.
             raise PermanentError(f"{self.path} is not a file; expected a recording")
         try:
-            # utf-8-sig: what spreadsheets save begins with a byte order mark.
+            # utf-8-sig: spreadsheets write a byte order mark.
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 delimiter = delimiters
                 if len(delimiters) > 1:
@@ -260,7 +263,7 @@ class Recording:
         except OSError as error:
             raise PermanentError(f"{self.path} cannot be read: {error.strerror}; expected a recording") from None
         except UnicodeDecodeError:
-            raise PermanentError(f"{self.path} is not a text in UTF-8; expected one of {KNOWN_FORMATS}") from None
+            raise PermanentError(f"{self.path} is not UTF-8 text; expected one of {KNOWN_FORMATS}") from None
         except csv.Error as error:
             raise PermanentError(
                 f"{self.path}, line {lines.line_num} is not CSV: {error}; expected one of {KNOWN_FORMATS}"
@@ -268,7 +271,7 @@ class Recording:
 
 
 def _layout(path: Path, header: Sequence[str], wanted: Format | None) -> Layout:
-    """The layout that fits the header, or the wanted one where it does."""
+    """Return the layout that fits the header; only `wanted` is tried, if given."""
     names = {_normalize(name) for name in header}
     fits: dict[Format, Callable[[], bool]] = {
         Format.BIDMC: lambda: {"time [s]", "hr", "resp", "spo2"} <= names,
@@ -281,15 +284,15 @@ def _layout(path: Path, header: Sequence[str], wanted: Format | None) -> Layout:
     for format in Format if wanted is None else (wanted,):
         if fits[format]():
             return LAYOUTS[format]
-    asked = "in no known format" if wanted is None else f"not in the format {wanted}"
+    mismatch = "in no supported format" if wanted is None else f"not in the format {wanted}"
     shown = ", ".join(header)[:200]
     raise PermanentError(
-        f"{path} is {asked}: its first line names the columns {shown!r}; expected one of {KNOWN_FORMATS}"
+        f"{path} is {mismatch}: its first line names the columns {shown!r}; expected one of {KNOWN_FORMATS}"
     )
 
 
 def _time_column(layout: Layout, columns: Sequence[str]) -> tuple[int | None, bool]:
-    """The place of the time column, None where rows are evenly spaced; and whether it holds moments, not seconds."""
+    """Return the index of the time column, None for evenly spaced rows, and whether it holds timestamps."""
     plain = [_normalize(name) for name in columns]
     for name in layout.time:
         if _normalize(name) in plain:
@@ -302,5 +305,5 @@ def _names(names: Sequence[str]) -> set[str]:
 
 
 def _normalize(name: str) -> str:
-    """A column's name for comparing: without blanks around it, in small letters."""
+    """Return a column name for comparison: stripped and case-folded."""
     return name.strip().casefold()

@@ -1,8 +1,8 @@
-"""What a rule is, and a set of rules made ready for watching.
+"""Alarm rules, and a set of rules indexed for evaluation. Pure.
 
-`alerts.rulefile` makes rules from TOML, `limits` changes their limits for one bed, `alerts.bed` asks them. A rule
-watches one thing and has levels, from the mildest to the most severe: one alert climbs and descends them. The worker
-retains its rules on `services/{name}/rules`, so that whoever offers a form for a bed's limits knows what they change.
+A rule has one source, and levels from the mildest to the most severe, through which its alert escalates and
+de-escalates.
+The alert worker publishes its rules, retained, on `services/{name}/rules`, for forms that edit a bed's limits.
 """
 
 import math
@@ -20,15 +20,16 @@ from vitals.signs import BY_KEY, SIGNS
 
 Source = Literal["sign", "news2", "sensor-off", "no-data", "offline", "broker"]
 SPECIAL: tuple[Source, ...] = ("news2", "no-data", "sensor-off", "offline")
-"""What a rule may name where it names no sign."""
+"""Sources other than a sign that a rule file may name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One step of a rule. Technical rules have no limit: there, time alone makes the step.
+    """One level of a rule. A technical rule has no limit: only time raises its levels.
 
-    `limit` is passed where the value lies beyond it, never where it equals it; `clear` is reached where the value
-    equals it or lies on its good side. `single`: for NEWS2, a part that scores as much counts as passing the limit.
+    limit    exceeded by a value beyond it, not by an equal one
+    clear    reached by a value equal to it or on its good side
+    single   for NEWS2: points of one input that count as exceeding the limit
     """
 
     priority: Priority
@@ -41,7 +42,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing watched. `above`: the bad side; None for technical rules, which have no sides."""
+    """One rule. `above`: whether values above the limit are bad, None for technical rules."""
 
     name: str
     source: Source
@@ -53,31 +54,31 @@ class Rule:
 
     @property
     def kind(self) -> Kind:
-        """Of the patient, or of the equipment."""
+        """Physiological or technical, as IEC 60601-1-8 divides alarms."""
         return "physiological" if self.source in ("sign", "news2") else "technical"
 
     def levels_exceeded(self, value: float) -> int:
-        """How many levels, counted from the mildest, the value lies beyond."""
-        found = 0
+        """Return how many levels, counted from the mildest, the value exceeds."""
+        count = 0
         for level in self.levels:
             if not (value > level.limit if self.above else value < level.limit):
                 break
-            found += 1
-        return found
+            count += 1
+        return count
 
     def levels_not_cleared(self, value: float) -> int:
-        """How many levels the value does not let go of: it lies on the bad side of `clear`."""
-        found = 0
+        """Return how many levels the value does not clear: it is on the bad side of `clear`."""
+        count = 0
         for level in self.levels:
             if not (value > level.clear if self.above else value < level.clear):
                 break
-            found += 1
-        return found
+            count += 1
+        return count
 
 
 @dataclass(frozen=True, slots=True)
 class SignRules:
-    """The rules of one sign. A value from `low` to `high` is beyond no limit of any of them."""
+    """The rules of one sign. A value from `low` to `high` exceeds no limit of any of them."""
 
     position: int  # in `signs.SIGNS`
     key: str
@@ -88,7 +89,7 @@ class SignRules:
 
 @dataclass(frozen=True)
 class RuleSet:
-    """All rules, and what follows from them, worked out once because every reading asks."""
+    """All rules, indexed once for the evaluation of every reading."""
 
     rules: tuple[Rule, ...]
     stale_after: timedelta = timedelta(seconds=60)
@@ -117,66 +118,70 @@ class RuleSet:
 
 
 def _sign_rules(rules: Sequence[Rule]) -> Sequence[SignRules]:
-    found = []
+    groups = []
     for position, sign in enumerate(SIGNS):
-        mine = tuple(rule for rule in rules if rule.sign == sign.key)
-        if mine:
-            low, high = quiet_range(mine)
-            found.append(SignRules(position, sign.key, low, high, mine))
-    return found
+        of_sign = tuple(rule for rule in rules if rule.sign == sign.key)
+        if of_sign:
+            low, high = quiet_range(of_sign)
+            groups.append(SignRules(position, sign.key, low, high, of_sign))
+    return groups
 
 
 def quiet_range(rules: Sequence[Rule]) -> tuple[float, float]:
-    """The values beyond no limit of these rules of one sign; empty (low > high) where the rules leave none."""
+    """Return the range of values that exceed no limit of these rules of one sign; low > high if there is none."""
     low = max((rule.levels[0].limit for rule in rules if not rule.above), default=-math.inf)
     high = min((rule.levels[0].limit for rule in rules if rule.above), default=math.inf)
     return low, high
 
 
 def validate_levels(rule: Rule) -> list[tuple[int, str]]:
-    """What is wrong with a rule's limits: (place of the level, sentence). Asked for the file and for a bed's own."""
-    found = []
+    """Return what is wrong with the limits of a rule: (index of the level, message)."""
+    problems = []
     word, worse = ("above", "higher") if rule.above else ("below", "lower")
     sign = BY_KEY.get(rule.sign or "")
     low, high = (sign.low, sign.high) if sign else (0.0, 20.0)
-    for place, level in enumerate(rule.levels):
-        before = rule.levels[place - 1] if place else None
+    for index, level in enumerate(rule.levels):
+        before = rule.levels[index - 1] if index else None
         if not low <= level.limit <= high:
-            found.append((place, f"{word} = {level.limit:g} is no possible value; allowed are {low:g} to {high:g}"))
+            problems.append(
+                (index, f"{word} = {level.limit:g} is not a possible value; allowed are {low:g} to {high:g}")
+            )
         if level.clear != level.limit and (level.clear > level.limit) == rule.above:
             side = "at most" if rule.above else "at least"
-            found.append((place, f"clear = {level.clear:g} is beyond {word} = {level.limit:g}; allowed is {side} that"))
+            problems.append(
+                (index, f"clear = {level.clear:g} is beyond {word} = {level.limit:g}; allowed is {side} that")
+            )
         if before and (level.limit == before.limit or (level.limit > before.limit) != rule.above):
             problem = f"{word} = {level.limit:g} follows {before.limit:g}; each level's limit must be {worse}"
-            found.append((place, problem))
+            problems.append((index, problem))
         elif before and level.clear != before.clear and (level.clear > before.clear) != rule.above:
             problem = f"clear = {level.clear:g} follows {before.clear:g}; a milder level cannot be cleared first"
-            found.append((place, problem))
-    return found
+            problems.append((index, problem))
+    return problems
 
 
 def find_conflicts(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
-    """Signs for which high lies below low, so that every value would be an alarm: (a rule, sentence)."""
-    found = []
+    """Return signs whose upper limit is below the lower one, so that every value would alarm: (a rule, message)."""
+    conflicts = []
     for key in dict.fromkeys(rule.sign for rule in rules if rule.source == "sign"):
-        mine = [rule for rule in rules if rule.source == "sign" and rule.sign == key]
-        low, high = quiet_range(mine)
+        of_sign = [rule for rule in rules if rule.source == "sign" and rule.sign == key]
+        low, high = quiet_range(of_sign)
         if low > high:
-            lower = next(rule for rule in mine if not rule.above and rule.levels[0].limit == low)
-            upper = next(rule for rule in mine if rule.above and rule.levels[0].limit == high)
+            lower = next(rule for rule in of_sign if not rule.above and rule.levels[0].limit == low)
+            upper = next(rule for rule in of_sign if rule.above and rule.levels[0].limit == high)
             problem = (
                 f"above = {high:g} is lower than below = {low:g} of the rule {lower.name}: "
                 f"every value of {key} would be an alarm"
             )
-            found.append((upper, problem))
-    return found
+            conflicts.append((upper, problem))
+    return conflicts
 
 
 MAX_RULES = 1024 * 1024  # bytes
 
 
 class _RuleMessage(Struct, kw_only=True):
-    """Rules as they travel: what RuleSet cannot work out by itself."""
+    """The message of a RuleSet: the fields that are not derived."""
 
     rules: tuple[Rule, ...]
     stale_after: timedelta
@@ -188,7 +193,7 @@ _decode = msgspec.json.Decoder(_RuleMessage).decode
 
 
 def encode_rules(rules: RuleSet) -> bytes:
-    """Rules as a JSON object; durations as ISO 8601 writes them (PT19S)."""
+    """Encode as a JSON object; durations in ISO 8601 (PT19S)."""
     message = _RuleMessage(
         rules=rules.rules,
         stale_after=rules.stale_after,

@@ -124,8 +124,8 @@ def test_limits_that_cannot_be_read_are_refused(payload: bytes, said: str) -> No
         (b'{"spo2-low":[88,85,78,70]}', "3 level"),
         (b'{"spo2-low":[]}', "3 level"),
         (b'{"spo2-low":[null]}', "3 level"),
-        (b'{"spo2-low":-5}', "no possible value"),
-        (b'{"nothing":1,"spo2-low":-5}', "nothing.*no possible value"),
+        (b'{"spo2-low":-5}', "not a possible value"),
+        (b'{"nothing":1,"spo2-low":-5}', "nothing.*not a possible value"),
     ],
 )
 def test_limits_that_contradict_are_refused_with_every_objection(limits: bytes, said: str) -> None:

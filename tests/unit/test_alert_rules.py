@@ -84,7 +84,7 @@ def test_a_rule_on_an_unknown_sign_tells_the_mistakes_of_its_levels_too() -> Non
         (ONE + "single = 3\n", 7, "in a rule on news2"),
         (ONE + 'of = ["spo2"]\n', 7, "sensor-off"),
         (ONE + "latching = 1\n", 7, "true or false"),
-        (ONE.replace("120", "999"), 6, "no possible value"),
+        (ONE.replace("120", "999"), 6, "not a possible value"),
         (ONE.replace('"hr"', '"h/r"'), 2, "a level of a topic"),
         (ONE.replace('"hr"', '""'), 2, "a text of 1 to 200"),
         (ONE.replace('text = "x"\n', ""), 1, "no text"),

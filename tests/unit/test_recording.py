@@ -146,7 +146,7 @@ def test_a_missing_file_a_folder_and_a_picture_are_told(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="not a file"):
         Recording(tmp_path)
     (tmp_path / "x.png").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(PermanentError, match="not a text"):
+    with pytest.raises(PermanentError, match="not UTF-8 text"):
         Recording(tmp_path / "x.png")
 
 
