@@ -13,11 +13,12 @@ STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-b
 # Show each line of output at once, even through a pipe.
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help setup demo up down env test check js-setup js-check js-vendor docs lock audit bench screenshots clean
+.PHONY: help setup demo up down env test test-fast test-integration check js-setup js-check js-vendor docs lock audit bench \
+    screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/.runtime ## install Python packages and servers: the machine's, or a private Debian 13 below .stack
 	@$(PY) -m stack setup
@@ -34,14 +35,24 @@ down: ## stop what `make up` started; the data stays
 env: ## for Docker: write .env and the secrets that docker-compose.yml needs
 	@$(PYTHON) -m stack.envfile
 
-test: check setup ## every check and every test, on real servers and in a real browser
+test: check js-check setup ## every check and every test, on real servers and in a real browser; prints the coverage
 	@$(PY) -m tests.support.chromium
-	@$(PY) -m pytest
+	@rm -rf .cache/coverage && mkdir -p .cache/coverage
+	@$(PY) -m coverage run -m pytest tests/unit tests/integration
+	@$(PY) -m coverage combine --quiet && $(PY) -m coverage report
+	@$(PY) -m pytest tests/community tests/browser tests/acceptance
 
-check: .venv/.dev ## lint, format, types and dashboards only
+test-fast: check js-check ## lint, types and unit tests, Python and JavaScript; starts no server
+	@$(PY) -m pytest tests/unit
+
+test-integration: setup .venv/.dev ## the tests of services on real servers
+	@$(PY) -m pytest tests/integration
+
+check: .venv/.dev ## lint, format, types, import layers and dashboards only
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy
+	@mkdir -p .cache && .venv/bin/lint-imports --no-logo --cache-dir .cache/import-linter >.cache/layers || { cat .cache/layers; exit 1; }
 	@env -u VITALFLOW_READER_URL -u VITALFLOW_READER_URL_FILE $(PY) -m grafana check
 
 js-setup: station/node_modules/.installed ## install the JavaScript tools (station/package-lock.json)
