@@ -157,7 +157,7 @@ def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_an
         ingest = make_ingest(broker.url, new)
         assert ingest.metric("mqtt_connected") == 1
         send(broker.port, "vitalflow/vitals/w/d", a_reading())
-        eventually(lambda: "its logins are made by: vitalflow db migrate" in ingest.said(), 10, "a sentence")
+        eventually(lambda: "create its logins with: vitalflow db migrate" in ingest.said(), 10, "a sentence")
         assert ingest.metric("database_blocked") == 1
         with connect(new.owner_url) as connection:
             migrate(connection, logins(server, OWNER), lambda _: None)
@@ -177,11 +177,11 @@ def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(
     server.stop_at_once()
     for seq in range(1, 51):
         send(broker.port, "vitalflow/vitals/w/d", a_reading(seq))
-    eventually(lambda: ingest.metric("inflight_messages") == 50, 20, "fifty messages in hand")
+    eventually(lambda: ingest.metric("inflight_messages") == 50, 20, "fifty messages in flight")
     started = time.monotonic()
     assert ingest.stop() == 0
     assert time.monotonic() - started < 5
-    assert "the broker keeps the 50 messages in hand" in ingest.said()
+    assert "the broker keeps 50 unacknowledged messages" in ingest.said()
     server.start()
     ingest.start()
     eventually(lambda: db.count() == 50, 10, "fifty rows")
