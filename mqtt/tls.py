@@ -198,7 +198,8 @@ def _clock_error(ca: Path, now: datetime) -> str | None:
             return (
                 f"by this machine's clock ({now:%Y-%m-%d %H:%M} UTC) the CA in {ca} has expired on "
                 f"{certificate.not_valid_after_utc:%Y-%m-%d}; if the clock is wrong: timedatectl set-ntp true; else "
-                f"create a new CA on the broker's machine and copy its ca.crt here: {new_ca_command(Path('.stack/identity'))}"
+                "create a new CA where the broker runs and copy its ca.crt here: "
+                + new_ca_command(Path(".stack/identity"))
             )
     return None
 

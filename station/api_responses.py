@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from station import api_models
 from station.auth.scope import WardScope
 from station.bed import BedState
@@ -114,22 +116,5 @@ def _bed(bed: BedState, alerts: list[Alert], stale: Callable[[Alert], bool], now
 
 
 def _alert(alert: Alert, stale: Callable[[Alert], bool]) -> api_models.Alert:
-    return api_models.Alert(
-        alert_id=str(alert.alert_id),
-        ward=alert.ward,
-        device=alert.device_id,
-        rule=alert.rule,
-        priority=str(alert.priority),
-        kind=alert.kind,
-        state=str(alert.state),
-        text=alert.text,
-        sign=alert.sign,
-        value=alert.value,
-        limit=alert.limit,
-        patient_id=alert.patient_id,
-        raised_at=alert.raised_at,
-        changed_at=alert.changed_at,
-        acknowledged_by=alert.acknowledged_by,
-        audio_paused_until=alert.audio_paused_until,
-        stale=stale(alert),
-    )
+    fields = msgspec.to_builtins(alert) | {"device": alert.device_id, "stale": stale(alert)}
+    return api_models.Alert.model_validate(fields)
