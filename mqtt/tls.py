@@ -91,7 +91,7 @@ def describe_tls_error(error: BaseException, host: str, port: int, ca: Path | No
         shown = _fetch_certificate(host, port) if fetch else None
         return _describe_verification_error(error, host, ca, shown, now)
     if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
-        return "it does not speak TLS on this port; write mqtt:// if it really has no encryption"
+        return "it does not speak TLS on this port; write mqtt:// if the broker has no TLS"
     if isinstance(error, ssl.SSLError):
         return f"no encrypted connection: {error.reason or error}"
     return str(error)

@@ -130,10 +130,10 @@ def encode_many(readings: list[Reading]) -> bytes:
 
 
 def decode(payload: bytes, clock: TimeWindow) -> Decoded:
-    """Take a payload apart: one reading, or an array of them.
+    """Decode a payload: one reading, or an array of them.
 
-    A reading with an implausible sign comes back without that sign; one that is wrong in any other way does
-    not come back. Either way `problems` says so.
+    An unusable field is left out of its reading; a reading with a wrong time or without any value is rejected.
+    `problems` describes both.
     """
     if len(payload) <= MAX_PAYLOAD:
         try:

@@ -42,13 +42,13 @@ def readings(draw: st.DrawFn) -> Reading:
 
 
 @given(readings())
-def test_what_is_encoded_is_decoded_again(told: Reading) -> None:
-    assert decode(encode(told), CLOCK) == Decoded([told])
+def test_what_is_encoded_is_decoded_again(original: Reading) -> None:
+    assert decode(encode(original), CLOCK) == Decoded([original])
 
 
 @given(st.lists(readings(), min_size=1, max_size=20))
-def test_a_backlog_is_decoded_in_its_order(told: list[Reading]) -> None:
-    assert decode(encode_many(told), CLOCK) == Decoded(told)
+def test_a_backlog_is_decoded_in_its_order(original: list[Reading]) -> None:
+    assert decode(encode_many(original), CLOCK) == Decoded(original)
 
 
 @given(st.binary(max_size=500))
@@ -69,9 +69,9 @@ field_names = st.sampled_from([*SIGN_KEYS, "time", "boot", "patient_id", "sensor
 
 @given(readings(), st.dictionaries(field_names, json_values))
 def test_a_reading_with_any_fields_replaced_is_stored_or_rejected_and_never_wrong(
-    told: Reading, replaced: dict[str, Any]
+    original: Reading, replaced: dict[str, Any]
 ) -> None:
-    payload = json.dumps(json.loads(encode(told)) | replaced).encode()
+    payload = json.dumps(json.loads(encode(original)) | replaced).encode()
     found = decode(payload, CLOCK)
     assert found.readings or found.rejection()
     for good in found.readings:
@@ -270,6 +270,6 @@ def test_readings_without_a_number_are_told_apart_by_their_content(one: Reading,
 
 
 @given(readings())
-def test_a_number_of_the_device_names_its_reading(told: Reading) -> None:
-    if told.seq:
-        assert stored_seq(told) == told.seq
+def test_a_number_of_the_device_names_its_reading(original: Reading) -> None:
+    if original.seq:
+        assert stored_seq(original) == original.seq

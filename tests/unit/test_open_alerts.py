@@ -28,7 +28,7 @@ def board(*alerts: Alert) -> OpenAlerts:
 def test_an_alert_is_on_the_board_until_it_is_cleared_and_counts_once() -> None:
     alert = make_alert()
     known = board(alert)
-    assert known.update(topic(alert), encode_alert(alert)) is None, "told again it is no news"
+    assert known.update(topic(alert), encode_alert(alert)) is None, "a repeated message is no change"
     assert known.alerts(NOW, worker_online=True) == [alert]
     cleared = make_alert(state=State.CLEARED, revision=2)
     assert known.update(topic(alert), encode_alert(cleared)) == cleared
@@ -93,7 +93,7 @@ def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_br
         for kind in ("physiological", "technical")
         for state in (State.ACTIVE, State.ACKNOWLEDGED)
     }
-    assert len(styles) == 9, "of one that is silenced, the kind is told by the mark alone"
+    assert len(styles) == 9, "the kind of a silenced alert shows in its mark alone"
     for priority, colour in alert_format.COLOURS.items():
         assert colour in alert_format.badge_style(make_alert(priority=priority))
 

@@ -68,10 +68,10 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(key: str,
 
 
 def test_no_error_shows_a_password() -> None:
-    with pytest.raises(PermanentError) as told:
+    with pytest.raises(PermanentError) as raised:
         IngestSettings.read({"VITALFLOW_INGEST_URL": "mysql://user:s3cret@db/x"})
-    assert "s3cret" not in str(told.value)
-    assert "'...@db/x'" in str(told.value)
+    assert "s3cret" not in str(raised.value)
+    assert "'...@db/x'" in str(raised.value)
     assert "s3cret" not in without_password(DB)
     assert "s3cret" not in f"{read(MQTT_URL='mqtt://u:s3cret@h')} {read()!r}"
     assert "s3cret" not in f"{BrokerEndpoint.parse('mqtt://u:s3cret@h')} {BrokerEndpoint.parse('mqtt://u:s3cret@h')!r}"
@@ -125,12 +125,12 @@ def test_a_database_elsewhere_must_prove_that_it_is_the_one(place: str, danger: 
     if danger is None:
         assert IngestSettings.read({"VITALFLOW_INGEST_URL": url}).ingest_url == url
         return
-    with pytest.raises(PermanentError) as told:
+    with pytest.raises(PermanentError) as raised:
         IngestSettings.read({"VITALFLOW_INGEST_URL": url})
-    assert danger in str(told.value)
-    assert "VITALFLOW_INGEST_URL would connect to postgresql://u@" in str(told.value)
-    assert "sslmode=verify-full" in str(told.value)
-    assert "s3cret" not in str(told.value)
+    assert danger in str(raised.value)
+    assert "VITALFLOW_INGEST_URL would connect to postgresql://u@" in str(raised.value)
+    assert "sslmode=verify-full" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
     allowed = {"VITALFLOW_INGEST_URL": url, "VITALFLOW_DATABASE_ALLOW_INSECURE": "true"}
     assert IngestSettings.read(allowed).ingest_url == url
 

@@ -1,4 +1,4 @@
-"""What is wrong with certificates and their files: each mistake is one sentence with the file and what mends it."""
+"""What is wrong with certificates and their files: each mistake is one sentence with the file and what remedy it."""
 
 import socket
 import ssl
@@ -80,50 +80,50 @@ def test_a_good_certificate_connects(authority: CertificateAuthority) -> None:
     assert fails(authority, authority.server_pair("broker", NAMES, NOW)) == "no mistake"
 
 
-def test_a_certificate_for_another_name_says_for_which_it_is(authority: CertificateAuthority) -> None:
+def test_a_certificate_for_another_name_lists_its_names(authority: CertificateAuthority) -> None:
     pair = ca.sign_server(authority.load_or_create(NOW), ["ward-7.example", "10.0.0.7"], NOW)
-    said = fails(authority, pair)
-    assert said.startswith("its certificate is not for 127.0.0.1 but for ward-7.example, 10.0.0.7; ")
-    assert said.endswith("add this one to VITALFLOW_BROKER_HOSTNAMES and make a new one: vitalflow identity init")
+    message = fails(authority, pair)
+    assert message.startswith("its certificate is not for 127.0.0.1 but for ward-7.example, 10.0.0.7; ")
+    assert message.endswith("add this one to VITALFLOW_BROKER_HOSTNAMES and make a new one: vitalflow identity init")
 
 
-def test_an_expired_certificate_says_since_when(authority: CertificateAuthority) -> None:
+def test_an_expired_certificate_reports_its_end(authority: CertificateAuthority) -> None:
     ended = NOW - timedelta(days=3)
     pair = ca.sign_server(authority.load_or_create(NOW), NAMES, ended - timedelta(days=2), days=2)
     assert f"its certificate has expired on {ended:%Y-%m-%d %H:%M} UTC, and it is " in fails(authority, pair)
 
 
-def test_a_certificate_of_tomorrow_speaks_of_the_clock(authority: CertificateAuthority) -> None:
+def test_a_certificate_that_is_not_yet_valid_mentions_the_clock(authority: CertificateAuthority) -> None:
     pair = ca.sign_server(authority.load_or_create(NOW), NAMES, NOW + timedelta(days=1))
-    said = fails(authority, pair)
-    assert "its certificate is not valid before " in said
-    assert "if this clock is wrong: timedatectl set-ntp true" in said
+    message = fails(authority, pair)
+    assert "its certificate is not valid before " in message
+    assert "if this clock is wrong: timedatectl set-ntp true" in message
 
 
 def test_a_clock_before_the_ca_makes_every_certificate_invalid_and_is_named(tmp_path: Path) -> None:
     later = NOW + timedelta(days=400)
     authority = CertificateAuthority(tmp_path / "identity")
-    said = fails(authority, authority.server_pair("broker", NAMES, later))
-    assert said.startswith("this machine's clock says ")
-    assert "every certificate is invalid until the clock is right (timedatectl set-ntp true)" in said
-    assert str(authority.ca_certificate) in said
+    message = fails(authority, authority.server_pair("broker", NAMES, later))
+    assert message.startswith("this machine's clock says ")
+    assert "every certificate is invalid until the clock is right (timedatectl set-ntp true)" in message
+    assert str(authority.ca_certificate) in message
 
 
-def test_a_clock_after_the_ca_is_named_too(tmp_path: Path) -> None:
+def test_a_clock_after_the_ca_is_reported_too(tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path / "identity")
-    said = fails(authority, authority.server_pair("broker", NAMES, NOW - timedelta(days=4000)))
-    assert said.startswith("by this machine's clock (")
-    assert f"the CA in {authority.ca_certificate} has expired on " in said
+    message = fails(authority, authority.server_pair("broker", NAMES, NOW - timedelta(days=4000)))
+    assert message.startswith("by this machine's clock (")
+    assert f"the CA in {authority.ca_certificate} has expired on " in message
 
 
-def test_a_certificate_of_somebody_elses_ca_names_the_file_that_does_not_fit(authority: CertificateAuthority) -> None:
+def test_a_certificate_of_another_ca_names_the_file_to_replace(authority: CertificateAuthority) -> None:
     pair = ca.sign_server(ca.new_ca("another", NOW), NAMES, NOW)
-    said = fails(authority, pair)
-    assert f"was not signed by the CA in {authority.ca_certificate} (" in said
-    assert "copy ca.crt from the broker's machine" in said
+    message = fails(authority, pair)
+    assert f"was not signed by the CA in {authority.ca_certificate} (" in message
+    assert "copy ca.crt from the broker's machine" in message
 
 
-def test_a_server_without_encryption_is_told_as_such(authority: CertificateAuthority) -> None:
+def test_a_server_without_tls_is_reported_as_such(authority: CertificateAuthority) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -146,7 +146,7 @@ def test_files_in_the_wrong_order_are_named(authority: CertificateAuthority) -> 
     write_secret(folder / "bed.key", pair.key)
     good, crt, key = authority.ca_certificate, folder / "bed.crt", folder / "bed.key"
     tls.client_context(good, crt, key)
-    for files, said in (
+    for files, message in (
         ((key, crt, key), f"{key} is a private key; expected the certificate of the CA"),
         ((crt, crt, key), f"{crt} is the certificate of bed-1 and not of a CA; expected ca.crt"),
         ((good, key, crt), f"{key} is a private key; expected a certificate"),
@@ -154,13 +154,13 @@ def test_files_in_the_wrong_order_are_named(authority: CertificateAuthority) -> 
         ((good, good, key), f"the key {key} does not belong to the certificate {good}"),
         ((folder / "none", crt, key), f"{folder / 'none'} cannot be read: No such file or directory"),
     ):
-        with pytest.raises(PermanentError) as told:
+        with pytest.raises(PermanentError) as raised:
             tls.client_context(*files)
-        assert str(told.value).startswith(said)
-        assert "\n" not in str(told.value)
+        assert str(raised.value).startswith(message)
+        assert "\n" not in str(raised.value)
 
 
-def test_an_expired_certificate_of_our_own_says_how_to_make_a_new_one(authority: CertificateAuthority) -> None:
+def test_an_expired_client_certificate_reports_how_to_create_a_new_one(authority: CertificateAuthority) -> None:
     pair = ca.sign_client(authority.load_or_create(NOW), "bed-1", NOW - timedelta(days=10), days=1)
     crt, key = authority.folder / "old.crt", authority.folder / "old.key"
     write_public(crt, pair.certificate)
@@ -223,7 +223,7 @@ def test_what_the_check_says_mends_each_mistake(authority: CertificateAuthority)
     def torn(path: Path, content: bytes) -> None:
         (write_secret if path.suffix == ".key" else write_public)(path, content)
 
-    for path, content, said in (
+    for path, content, message in (
         (key, another.key, f"{key} does not belong to {crt}"),
         (key, b"", f"{key} is not a PEM file; expected a private key"),
         (crt, b"nothing", f"{crt} is not a PEM file; expected a certificate"),
@@ -232,9 +232,9 @@ def test_what_the_check_says_mends_each_mistake(authority: CertificateAuthority)
         (crt, ca.sign_client(authority.load_or_create(NOW), "x", NOW).certificate, f"{key} does not belong to {crt}"),
     ):
         torn(path, content)
-        (told,) = find_problems(folder, NAMES, NOW)
-        assert told.startswith(said)
-        assert told.endswith("vitalflow identity init")
+        (problem,) = find_problems(folder, NAMES, NOW)
+        assert problem.startswith(message)
+        assert problem.endswith("vitalflow identity init")
         authority.server_pair("broker", NAMES, NOW)  # which is what it does
         assert list(find_problems(folder, NAMES, NOW)) == []
 
@@ -243,30 +243,30 @@ def test_a_ca_that_is_lost_or_has_ended_is_told_with_the_commands_that_make_a_ne
     authority: CertificateAuthority,
 ) -> None:
     folder = authority.folder
-    mends = f"(cd {folder} && rm -f ca.crt ca.key revoked.crl) && vitalflow identity init"
+    remedy = f"(cd {folder} && rm -f ca.crt ca.key revoked.crl) && vitalflow identity init"
     good = (folder / "ca.key").read_bytes()
     write_secret(folder / "ca.key", ca.new_ca("x", NOW).key)
-    (told,) = find_problems(folder, NAMES, NOW)
-    assert told.startswith(
+    (problem,) = find_problems(folder, NAMES, NOW)
+    assert problem.startswith(
         f"{folder / 'ca.key'} does not belong to {folder / 'ca.crt'}; restore it, or create a new CA"
     )
-    assert told.endswith(mends)
+    assert problem.endswith(remedy)
     (folder / "ca.key").unlink()
-    (told,) = find_problems(folder, NAMES, NOW)
-    assert told.startswith(f"{folder / 'ca.crt'} exists but ca.key is missing; ")
-    assert told.endswith(mends)
+    (problem,) = find_problems(folder, NAMES, NOW)
+    assert problem.startswith(f"{folder / 'ca.crt'} exists but ca.key is missing; ")
+    assert problem.endswith(remedy)
     write_secret(folder / "ca.key", good)
     ended = [
         one for one in find_problems(folder, NAMES, NOW + timedelta(days=4000)) if one.startswith(f"{folder}/ca.crt")
     ]
     assert len(ended) == 1
-    assert ended[0].endswith(mends)
+    assert ended[0].endswith(remedy)
     for name in ("ca.crt", "ca.key", "revoked.crl"):
         (folder / name).unlink(missing_ok=True)
     authority.server_pair("broker", NAMES, NOW)
     assert list(find_problems(folder, NAMES, NOW)) == []
-    (told,) = find_problems(folder / "none", NAMES, NOW)
-    assert told.startswith(f"{folder / 'none'} cannot be read: No such file")
+    (problem,) = find_problems(folder / "none", NAMES, NOW)
+    assert problem.startswith(f"{folder / 'none'} cannot be read: No such file")
 
 
 def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(
@@ -288,7 +288,7 @@ def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(
         tls.client_context(damaged)
 
 
-def test_settings_say_which_of_them_go_together(tmp_path: Path) -> None:
+def test_settings_that_belong_together_are_checked(tmp_path: Path) -> None:
     def read(**values: str) -> BrokerEndpoint:
         return BrokerSettings.read({f"VITALFLOW_{key.upper()}": value for key, value in values.items()}).broker
 
@@ -299,18 +299,18 @@ def test_settings_say_which_of_them_go_together(tmp_path: Path) -> None:
     assert broker.ca == Path("/ca.crt")
     assert "word" not in f"{broker} {broker!r}"
     assert read(mqtt_url="mqtt://h", mqtt_ca="/ca.crt").ca is None
-    for values, said in (
+    for values, message in (
         ({"mqtt_url": "mqtts://h", "mqtt_certificate": "/a"}, "go together; set both or none"),
         ({"mqtt_url": "mqtt://h", "mqtt_certificate": "/a", "mqtt_key": "/b"}, "begins with mqtts://"),
         ({"mqtt_url": "mqtts://h", "mqtt_password": "x"}, "needs a user"),
     ):
-        with pytest.raises(PermanentError, match=said):
+        with pytest.raises(PermanentError, match=message):
             read(**values)
     pem = tmp_path / "my.key"
     pem.write_text("-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(PermanentError, match="remove _FILE") as told:
+    with pytest.raises(PermanentError, match="remove _FILE") as raised:
         read(mqtt_url="mqtts://h", mqtt_certificate="/a", mqtt_key_file=str(pem))
-    assert "s3cret" not in str(told.value)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_a_client_id_follows_from_the_secret_and_nobody_without_it_can_know_it() -> None:

@@ -120,7 +120,7 @@ def test_what_the_socket_does_not_take_at_once_leaves_later_and_in_order(authori
         fast_path = PublishFastPath(records, lambda *_: None, has_properties=False)
         fast_path.send(sent[:1_000_000])
         fast_path.send(sent[1_000_000:])
-        assert fast_path.unsent, "nobody has read yet"
+        assert fast_path.unsent, "the peer has not read yet"
         begin.set()
         deadline = time.monotonic() + 10
         while len(got) < len(sent) and time.monotonic() < deadline:
@@ -152,7 +152,7 @@ def test_a_certificate_for_another_name_ends_the_handshake_and_leaves_no_socket_
         TLSSocket(ours, ssl.create_default_context(cafile=str(authority.ca_certificate)), "ward-7")
     thread.join(5)
     assert ours.fileno() == -1
-    assert "alert" in said[0], "the server is told why"
+    assert "alert" in said[0], "the server receives the TLS alert"
 
 
 def test_a_server_that_hangs_up_in_the_handshake_is_an_error_of_the_socket(authority: CertificateAuthority) -> None:
