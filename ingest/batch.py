@@ -4,12 +4,13 @@ Knows neither MQTT nor PostgreSQL: `batch_builder` fills it, `store` writes it.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from vitals.alert import Alert
 from vitals.audit import AuditRecord
 from vitals.codec import MAX_PAYLOAD, Problem
+from vitals.reading import Reading
 from vitals.status import Status
 
 
@@ -113,6 +114,8 @@ class Batch:
     audit_events: list[AuditEventRow] = field(default_factory=list)
     rejected_readings: list[ReadingKey] = field(default_factory=list)  # for the receipts
     unknown_keys: int = 0
+    last_readings: dict[str, Reading] = field(default_factory=dict)  # by device
+    clock_offsets: dict[str, timedelta] = field(default_factory=dict)  # by device, see `device_clocks`
     newest_time: datetime | None = None  # of the last reading added
     oldest_time: datetime | None = None  # of all readings
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from ingest.batch import AlertEventRow, AuditEventRow, Batch, ReadingRow, RejectedRow, StatusRow
+from ingest.device_clocks import DeviceClocks
 from vitals.alert import decode_alert
 from vitals.audit import KINDS, decode_audit
 from vitals.codec import Problem, Reason, TimeWindow, decode
@@ -47,6 +48,7 @@ class BatchBuilder:
         self._client_id = client_id
         self._retention = retention
         self._parsed_topics: dict[bytes, tuple[str, str, DeviceAddress]] = {}
+        self._clocks = DeviceClocks()
         self.batch = Batch()
         self._now = datetime.now(UTC)
         self._received_at = str(self._now)
@@ -90,7 +92,8 @@ class BatchBuilder:
             line = copy_line(reading, bed, self._received_at)
             batch.readings.append(ReadingRow(line, self._now, name, payload, reading.boot, reading.seq))
         if decoded.readings:
-            batch.newest_time = oldest = decoded.readings[-1].time
+            batch.last_readings[bed.device] = last = decoded.readings[-1]
+            batch.newest_time = oldest = last.time
             if len(decoded.readings) > 1:  # a backlog
                 oldest = min(reading.time for reading in decoded.readings)
             if batch.oldest_time is None or oldest < batch.oldest_time:
@@ -105,6 +108,7 @@ class BatchBuilder:
     def take_batch(self) -> Batch:
         """Return the batch and open the next one."""
         batch, self.batch = self.batch, Batch()
+        batch.clock_offsets = self._clocks.offsets(batch.last_readings, self._now)
         return batch
 
     def _parse_topic(self, topic: bytes) -> tuple[str, str, DeviceAddress]:

@@ -86,6 +86,7 @@ class Store:
         self._url = url
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
         self._duplicates_expected = False
+        self._offsets: dict[str, timedelta] = {}  # of the devices' clocks, as stored
         self._late_after: timedelta | None = None  # set in the database; None if its rollups need no refresh
 
     @property
@@ -191,11 +192,22 @@ class Store:
             connection.execute(STATEMENTS["stage"])
             row = connection.execute(STATEMENTS["late_after"]).fetchone()
             self._late_after = None if row is None else cast(timedelta, row[0])
+            rows = connection.execute(STATEMENTS["device_clocks"]).fetchall()
+            self._offsets = {str(device): cast(timedelta, offset) for device, offset in rows}
         except psycopg.Error:
             connection.close()
             raise
         self._connection = connection
         return connection
+
+    def _changed_offsets(self, batch: Batch) -> dict[str, timedelta]:
+        """Return the clock offsets that differ from what is stored."""
+        known = self._offsets
+        return {
+            device: offset
+            for device, offset in batch.clock_offsets.items()
+            if abs(offset - known.get(device, timedelta())) > OFFSET_TOLERANCE
+        }
 
     def _insert(
         self, connection: "psycopg.Connection[tuple[object, ...]]", batch: Batch, copy_rows: CopyRows
@@ -211,6 +223,10 @@ class Store:
                     for row in batch.rejected:
                         size = len(row.payload)
                         copy.write_row((row.received_at, row.topic, row.stored_payload, size, row.reason, row.detail))
+            changed = self._changed_offsets(batch)
+            if changed:
+                cursor.executemany(STATEMENTS["device_clock"], list(changed.items()))
+                self._offsets |= changed
             if batch.statuses:
                 cursor.executemany(STATEMENTS["device_status"], [_status_parameters(row) for row in batch.statuses])
             if batch.alert_events:
@@ -220,6 +236,9 @@ class Store:
             if batch.audit_events:
                 cursor.executemany(STATEMENTS["audit_event"], [_audit_parameters(row) for row in batch.audit_events])
         return result
+
+
+OFFSET_TOLERANCE = timedelta(seconds=1)  # an estimate that changes by less is not stored again
 
 
 def _copy_direct(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[ReadingRow]) -> int:

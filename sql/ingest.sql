@@ -90,3 +90,10 @@ WHERE CASE WHEN %(time)s IS NOT NULL THEN true
                WHERE topic = %(topic)s AND payload_sha256 = %(payload_sha256)s AND delivery_id = %(delivery_id)s)
            ELSE true END
 ON CONFLICT DO NOTHING
+
+-- name: device_clocks
+SELECT device_id, clock_offset FROM device_clock
+
+-- name: device_clock
+INSERT INTO device_clock (device_id, clock_offset, changed_at) VALUES (%s, %s, now())
+ON CONFLICT (device_id) DO UPDATE SET clock_offset = excluded.clock_offset, changed_at = excluded.changed_at

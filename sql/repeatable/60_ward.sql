@@ -1,23 +1,73 @@
 -- The present state of the ward. The cost must not grow with history: dashboards query every few seconds.
 
+-- Where the time of a device belongs on the time line of arrivals (device_clock; vitals/clock.py). A reading that is
+-- ahead of the present by more than 2 s with this offset comes from a time at which the clock was ahead by more. It is
+-- not the newest reading: what arrived since then is.
+CREATE OR REPLACE FUNCTION newest_device_time(device text) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT now() + interval '2 s' - coalesce((SELECT clock_offset FROM device_clock WHERE device_id = $1), interval '0')
+$$;
+
+-- The age of a reading: since it was measured, and at least since it arrived. Never negative.
+CREATE OR REPLACE FUNCTION reading_age(device text, reading_time timestamptz, received_at timestamptz) RETURNS interval
+LANGUAGE sql STABLE AS $$
+    SELECT greatest(now() - received_at, newest_device_time(device) - interval '2 s' - reading_time, interval '0')
+$$;
+
 -- The last reading of every bed with one in the last 24 hours. A loose index scan over the primary key: it goes from
--- one device's newest row to the next device's, and reads one row per bed.
+-- one device's newest row to the next device's, and reads about one row per bed.
 CREATE OR REPLACE VIEW last_reading AS
 WITH RECURSIVE bed AS (
-    (SELECT * FROM patient_vitals WHERE time > now() - interval '1 day'
+    (SELECT device_id FROM patient_vitals WHERE time > now() - interval '1 day'
      ORDER BY device_id DESC, time DESC, boot DESC, seq DESC LIMIT 1)
     UNION ALL
-    SELECT next.* FROM bed CROSS JOIN LATERAL (
-        SELECT * FROM patient_vitals v WHERE v.time > now() - interval '1 day' AND v.device_id < bed.device_id
+    SELECT next.device_id FROM bed CROSS JOIN LATERAL (
+        SELECT device_id FROM patient_vitals v WHERE v.time > now() - interval '1 day' AND v.device_id < bed.device_id
         ORDER BY v.device_id DESC, v.time DESC, v.boot DESC, v.seq DESC LIMIT 1) AS next
 )
-SELECT * FROM bed;
+SELECT newest.* FROM bed CROSS JOIN LATERAL (
+    SELECT * FROM patient_vitals v
+    WHERE v.device_id = bed.device_id AND v.time > now() - interval '1 day' AND v.time <= newest_device_time(bed.device_id)
+    ORDER BY v.time DESC, v.received_at DESC, v.boot DESC, v.seq DESC LIMIT 1) AS newest;
 COMMENT ON VIEW last_reading IS 'the last reading of every bed with one in the last 24 hours';
 
 -- The last reading of one device, of any age. A function, so that it runs only for beds without a recent one.
 CREATE OR REPLACE FUNCTION last_reading_of(device text) RETURNS SETOF patient_vitals LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    RETURN QUERY SELECT * FROM patient_vitals v WHERE v.device_id = $1 ORDER BY v.time DESC, v.boot DESC, v.seq DESC LIMIT 1;
+    RETURN QUERY SELECT * FROM patient_vitals v WHERE v.device_id = $1 AND v.time <= newest_device_time($1)
+    ORDER BY v.time DESC, v.received_at DESC, v.boot DESC, v.seq DESC LIMIT 1;
+END $$;
+
+-- A bed's last reading with the newest value of each sign, of the same patient, from the readings of the 15 s before it
+-- (VERDICT_MAX_AGE of vitals/thresholds.py): a device may send one message per sign. `status` is CRITICAL if a reading
+-- with one of these values is.
+DO $$
+BEGIN
+    EXECUTE format($function$
+CREATE OR REPLACE FUNCTION with_newest_values(last patient_vitals) RETURNS patient_vitals LANGUAGE plpgsql STABLE AS $body$
+DECLARE
+    merged patient_vitals := last;
+    earlier patient_vitals;
+BEGIN
+    FOR earlier IN
+        SELECT * FROM patient_vitals v
+        WHERE v.device_id = last.device_id AND v.time <= last.time AND v.time >= last.time - verdict_max_age()
+          AND v.patient_id IS NOT DISTINCT FROM last.patient_id
+        ORDER BY v.time DESC, v.received_at DESC, v.boot DESC, v.seq DESC
+    LOOP
+        IF earlier.status = 'CRITICAL' AND (%s) THEN
+            merged.status := 'CRITICAL';
+        END IF;
+        %s
+        merged.on_oxygen := coalesce(merged.on_oxygen, earlier.on_oxygen);
+        merged.consciousness := coalesce(merged.consciousness, earlier.consciousness);
+    END LOOP;
+    RETURN merged;
+END $body$ $function$,
+        (SELECT string_agg(format('merged.%1$I IS NULL AND earlier.%1$I IS NOT NULL', sign), ' OR ')
+         FROM vital_signs() AS sign),
+        (SELECT string_agg(format('IF NOT %1$L = ANY (last.sensor_off) THEN '
+                                  'merged.%1$I := coalesce(merged.%1$I, earlier.%1$I); END IF;', sign), E'\n        ')
+         FROM vital_signs() AS sign));
 END $$;
 
 -- One row per bed: its last reading and the age of it, the state of its device, its open alerts. The columns of the
@@ -32,9 +82,10 @@ WITH recent AS MATERIALIZED (
     SELECT d.device_id FROM device d
     WHERE d.state <> 'forgotten' AND NOT EXISTS (SELECT FROM recent WHERE recent.device_id = d.device_id)
 ), reading AS (
-    SELECT * FROM recent
+    SELECT device_id, ward, patient_id, time, received_at, recent::patient_vitals AS row FROM recent
     UNION ALL
-    SELECT older.* FROM not_recent CROSS JOIN LATERAL last_reading_of(not_recent.device_id) AS older
+    SELECT older.device_id, older.ward, older.patient_id, older.time, older.received_at, older AS row
+    FROM not_recent CROSS JOIN LATERAL last_reading_of(not_recent.device_id) AS older
 ), open_alert AS (
     SELECT device_id, count(*) AS alerts,
            (ARRAY['low', 'medium', 'high'])[max(priority_rank(priority))] AS worst_alert,
@@ -48,17 +99,20 @@ SELECT coalesce(reading.ward, device.ward) AS ward,
        device.changed_at AS device_state_since,
        reading.patient_id,
        reading.time,
-       now() - reading.time AS age,
+       reading_age(device_id, reading.time, reading.received_at) AS age,
        coalesce(open_alert.alerts, 0) AS alerts,
        open_alert.worst_alert,
        coalesce(open_alert.alert_list, '[]') AS alert_list,
-       reading.status,
-       reading.sensor_off,
-       reading.on_oxygen,
-       reading.consciousness,
+       newest.status,
+       newest.sensor_off,
+       newest.on_oxygen,
+       newest.consciousness,
        %s
 FROM reading FULL JOIN device USING (device_id) LEFT JOIN open_alert USING (device_id)
-WHERE reading.time IS NOT NULL OR device.state <> 'forgotten'$view$, format_per_sign('reading.%1$I'));
+LEFT JOIN LATERAL (
+    SELECT n.status, n.sensor_off, n.on_oxygen, n.consciousness, %s FROM with_newest_values(reading.row) AS n
+) AS newest ON reading.time IS NOT NULL
+WHERE reading.time IS NOT NULL OR device.state <> 'forgotten'$view$, format_per_sign('newest.%1$I'), format_per_sign('n.%1$I'));
 END $$;
 COMMENT ON VIEW ward_now IS 'one row per bed: last reading and its age, state of the device, open alerts';
 
@@ -72,6 +126,7 @@ LEFT JOIN LATERAL (
     SELECT v.time, v.%1$I%2$s FROM patient_vitals v
     WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age(%1$L)
       AND v.time > now() - interval '2 days' AND v.%1$I IS NOT NULL
+      AND v.patient_id IS NOT DISTINCT FROM bed.patient_id
     ORDER BY v.time DESC LIMIT 1) AS %1$I ON true$join$;
 BEGIN
     EXECUTE $view$

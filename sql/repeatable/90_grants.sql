@@ -30,7 +30,7 @@ GRANT SELECT ON patient_vitals_template, retention_setting, vitalflow_edition TO
 GRANT SELECT (readings) ON rollup_invalidation TO vitalflow_ingest;
 GRANT SELECT (id, topic, payload_sha256, delivery_id) ON audit_event TO vitalflow_ingest;
 -- Rows that the next message of the device or rule replaces.
-GRANT INSERT, SELECT, UPDATE ON device, alert_latest TO vitalflow_ingest;
+GRANT INSERT, SELECT, UPDATE ON device, device_clock, alert_latest TO vitalflow_ingest;
 -- The only way to delete readings: with the owner's privileges, by the period that the owner has set.
 REVOKE EXECUTE ON FUNCTION drop_old_readings() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION drop_old_readings() TO vitalflow_ingest;

@@ -1,0 +1,105 @@
+"""The views of the present show what arrives, whatever the device's clock, numbering and message layout."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from stack.servers import BrokerServer
+from tests.fixtures.ingest import MakeIngest
+from tests.support.servers import Db, eventually
+
+TOPIC = "vitalflow/vitals/icu-1/foreign"
+
+
+@contextmanager
+def device(broker: BrokerServer) -> Iterator[mqtt.Client]:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    yield client
+    client.disconnect()
+    client.loop_stop()
+
+
+def send(client: mqtt.Client, ahead_s: float = 0, *, whole_seconds: bool = False, **fields: Any) -> None:
+    moment = datetime.now(UTC) + timedelta(seconds=ahead_s)
+    if whole_seconds:
+        moment = moment.replace(microsecond=0)
+    client.publish(TOPIC, json.dumps({"time": moment.isoformat(), **fields}), qos=1).wait_for_publish(5)
+
+
+def test_one_message_per_sign_of_the_same_second_is_stored_and_shown_whole(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    make_ingest(broker.url, db)
+    with device(broker) as client:
+        for _ in range(5):
+            for fields in ({"heart_rate": 80}, {"spo2": 70}, {"resp_rate": 16}):
+                send(client, whole_seconds=True, **fields)
+            time.sleep(1)
+    eventually(lambda: db.count() == 15, 10, "15 rows")
+    assert db.one("SELECT count(*) FROM device_gap") == 0
+    row = "SELECT heart_rate, spo2, resp_rate, status FROM ward_now"
+    assert db.rows(row) == [(80.0, 70.0, 16.0, "CRITICAL")]
+    assert db.one("SELECT spo2 FROM ward_board") == 70
+
+
+def test_the_same_message_twice_is_one_row(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
+    ingest = make_ingest(broker.url, db)
+    payload = json.dumps({"time": datetime.now(UTC).isoformat(), "spo2": 97})
+    with device(broker) as client:
+        for _ in range(2):
+            client.publish(TOPIC, payload, qos=1).wait_for_publish(5)
+    eventually(lambda: ingest.metric("messages_received_total") == 2, 10, "two messages")
+    eventually(lambda: ingest.metric("readings_duplicate_total") == 1, 10, "one duplicate")
+    assert db.count() == 1
+
+
+def test_a_clock_that_is_ahead_and_then_right_hides_no_value(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    make_ingest(broker.url, db)
+    with device(broker) as client:
+        for _ in range(3):
+            send(client, ahead_s=60, spo2=98)
+            time.sleep(0.5)
+        eventually(lambda: db.one("SELECT spo2 FROM ward_board") == 98, 5, "98 % on the board")
+        for _ in range(3):
+            send(client, spo2=70)
+            time.sleep(0.5)
+        eventually(lambda: db.one("SELECT spo2 FROM ward_board") == 70, 5, "70 % on the board")
+        assert db.one("SELECT condition FROM ward_board") == "CRITICAL"
+        assert 0 <= float(str(db.one("SELECT age_s FROM ward_board"))) < 30
+
+
+def test_a_clock_that_is_behind_is_not_silence_and_silence_is_told_by_arrival(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    make_ingest(broker.url, db)
+    for ahead_s in (-90, 60):
+        with device(broker) as client:
+            for _ in range(6):
+                send(client, ahead_s=ahead_s, spo2=98)
+                time.sleep(0.5)
+        eventually(lambda: db.one("SELECT condition FROM ward_board") == "NORMAL", 5, f"NORMAL at {ahead_s} s")
+        eventually(lambda: db.one("SELECT condition FROM ward_board") == "SILENT", 10, f"SILENT at {ahead_s} s")
+
+
+def test_a_new_patient_inherits_no_value(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
+    make_ingest(broker.url, db)
+    full: dict[str, Any] = {"heart_rate": 140, "spo2": 84, "resp_rate": 30, "temperature": 34.0, "systolic_bp": 85}
+    with device(broker) as client:
+        send(client, patient_id="p-1", consciousness="U", on_oxygen=True, **full)
+        time.sleep(0.1)
+        send(client, patient_id="p-2", heart_rate=70, spo2=98, resp_rate=14)
+    eventually(lambda: db.count() == 2, 10, "two rows")
+    assert db.rows("SELECT patient_id, total, missing FROM news2_latest") == [
+        ("p-2", 0, ["systolic_bp", "temperature", "on_oxygen", "consciousness"])
+    ]
+    assert db.rows("SELECT systolic_bp, temperature, consciousness, news2 FROM ward_board") == [(None, None, None, 0)]
