@@ -80,13 +80,13 @@ class TLSSocket:
         """Whether data waits for the socket to become writable."""
         return bool(self._unsent)
 
-    def fileno(self) -> int:
-        """For select()."""
-        return self._socket.fileno()
-
     def setblocking(self, flag: bool) -> None:
         """Forward to the socket."""
         self._socket.setblocking(flag)
+
+    def fileno(self) -> int:
+        """For select()."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Forward to the socket."""
