@@ -22,6 +22,17 @@ from vitals.urls import redact
 PREFIX = "VITALFLOW_"
 TESTS = "VITALFLOW_TEST_"  # read by the tests, not by a program
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
+RENAMED = {
+    "DATABASE_READABLE_ON_THE_NETWORK": "DATABASE_ALLOW_INSECURE",
+    "IDENTITY": "CA_DIR",
+    "IDENTITY_NAMES": "BROKER_HOSTNAMES",
+    "INGEST_SHARE": "INGEST_SHARE_GROUP",
+    "INGEST_WINDOW": "INGEST_RECEIVE_MAXIMUM",
+    "MQTT_WITHOUT_ENCRYPTION_PORT": "MQTT_PLAINTEXT_PORT",
+    "STATION_NAMES": "STATION_ALLOWED_HOSTS",
+    "STATION_OPEN": "STATION_ALLOW_HTTP",
+}
+"""Settings before 0.2.0. They have no effect; the warning about an unknown setting names the present one."""
 log = logging.getLogger("vitalflow")
 
 
@@ -113,8 +124,11 @@ def _warn_unknown_vars(environ: Mapping[str, str]) -> None:
         return  # an installation without it, such as a container
     known = set(re.findall(rf"^#? ?({PREFIX}\w+)=", EXAMPLE.read_text(), re.MULTILINE))
     for name in environ:
-        if name.startswith(PREFIX) and name.removesuffix("_FILE") not in known and not name.startswith(TESTS):
-            hint = "".join(f"; did you mean {close}?" for close in get_close_matches(name, known, 1))
+        setting = name.removesuffix("_FILE")
+        if name.startswith(PREFIX) and setting not in known and not name.startswith(TESTS):
+            renamed = RENAMED.get(setting.removeprefix(PREFIX))
+            near = [PREFIX + renamed] if renamed else get_close_matches(name, known, 1)
+            hint = "".join(f"; did you mean {close}?" for close in near)
             log.warning("%s is not a setting of VitalFlow%s", name, hint)
 
 

@@ -15,7 +15,7 @@ from mqtt.endpoint import BrokerEndpoint
 from sql.__main__ import SqlSettings
 from station.settings import StationSettings
 from vitals.errors import PermanentError
-from vitals.settings import PREFIX, Settings
+from vitals.settings import PREFIX, RENAMED, Settings
 from vitals.urls import without_password
 
 ROOT = Path(__file__).parent.parent.parent
@@ -140,6 +140,13 @@ def test_a_name_that_nobody_reads_is_told_with_the_likely_one(caplog: pytest.Log
     assert caplog.messages == [
         "VITALFLOW_INGEST_BATCHSIZE is not a setting of VitalFlow; did you mean VITALFLOW_INGEST_BATCH_SIZE?"
     ]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_is_warned_of_with_the_present_one(old: str, new: str, caplog: pytest.LogCaptureFixture) -> None:
+    read(**{old: "5"})
+    assert caplog.messages == [f"VITALFLOW_{old} is not a setting of VitalFlow; did you mean VITALFLOW_{new}?"]
+    assert f"VITALFLOW_{new}=" in (ROOT / ".env.example").read_text()
 
 
 def test_settings_do_not_change_after_start() -> None:
