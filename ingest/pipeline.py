@@ -74,7 +74,7 @@ class Pipeline:
             log=log,
         )
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
-        metrics.database_blocked.set_function(lambda: self._writer.blocked)
+        metrics.database_blocked.set_function(lambda: self._writer.problem(datetime.now(UTC)) is not None)
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
         self._throttle = PollThrottle(THROTTLE_SHARE * settings.ingest_linger_s)
@@ -116,6 +116,7 @@ class Pipeline:
                 self._receive()
             if self._is_due(self._builder.batch, time.monotonic()):
                 self._submit_batch()
+            self._session.set_problem(self._writer.problem(datetime.now(UTC)))
             self._session.maintain(time.monotonic())
         self._shut_down()
 

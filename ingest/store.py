@@ -39,6 +39,8 @@ COPY_REJECTED = (
     "COPY rejected_message (received_at, topic, payload, payload_size, reason, detail) FROM STDIN"  # in this order
 )
 CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 5_000
 TCP_USER_TIMEOUT_MS = 15_000  # with the keepalives: notice a dead connection after some 15 s instead of hours
 
 
@@ -52,6 +54,8 @@ class DatabaseUnavailable(TransientError):
 
 class UnexpectedDatabaseError(TransientError):
     """An error that an operator has to correct, such as a missing table. The batch is retried all the same."""
+
+    sqlstate = ""
 
 
 @dataclass(slots=True)
@@ -180,6 +184,8 @@ class Store:
                 self._url,
                 autocommit=True,
                 application_name="vitalflow-ingest",
+                # An answer that never comes must not stop ingest in silence: it is an error, and the batch is retried.
+                options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}",
                 connect_timeout=CONNECT_TIMEOUT_S,
                 keepalives_idle=5,
                 keepalives_interval=3,
@@ -253,6 +259,17 @@ def _copy_via_stage(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[Rea
     return cursor.execute(STATEMENTS["insert_new_readings"]).rowcount
 
 
+PASSING_CONDITIONS = {
+    "25006": "the database is read-only: it is a standby, or default_transaction_read_only is on",
+    "53100": "the disk of the database is full",
+    "53200": "the database is out of memory",
+    "53300": "the database has no connection left",
+    "55P03": f"another session holds a lock on a table for more than {LOCK_TIMEOUT_MS / 1000:g} s",
+    "57014": f"the database did not finish within {STATEMENT_TIMEOUT_MS / 1000:g} s",
+}
+"""What an operator can do something about, by SQLSTATE (PostgreSQL manual, appendix A)."""
+
+
 def classify_error(error: psycopg.Error) -> BatchRejected | DatabaseUnavailable | UnexpectedDatabaseError:
     """Return what to raise for an error, by psycopg's exception classes, which follow SQLSTATE (psycopg.errors).
 
@@ -263,9 +280,14 @@ def classify_error(error: psycopg.Error) -> BatchRejected | DatabaseUnavailable 
         return BatchRejected(text)
     if error.sqlstate is not None:
         text = f"{text} (SQLSTATE {error.sqlstate})"
+    known = PASSING_CONDITIONS.get(error.sqlstate or "")
+    if known is not None:
+        return DatabaseUnavailable(f"{known} ({error.sqlstate})")
     if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
         return DatabaseUnavailable(text)
-    return UnexpectedDatabaseError(text)
+    unexpected = UnexpectedDatabaseError(text)
+    unexpected.sqlstate = error.sqlstate or ""
+    return unexpected
 
 
 def _bad_row(row: AnyRow, error: BatchRejected) -> RejectedRow:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 
 from ingest.batch import Batch
@@ -18,6 +19,7 @@ from vitals.log import Throttle
 
 log = logging.getLogger("ingest")
 
+NO_ANSWER_AFTER = timedelta(seconds=5)  # a batch takes milliseconds, and on a slow disk a second
 RETRY_S = (0.1, 2.0)  # first and longest pause before a batch is retried; also the delay after the database is back
 
 
@@ -46,6 +48,17 @@ class Writer(threading.Thread):
         self.committed: SimpleQueue[Committed] = SimpleQueue()
         self.failure: BaseException | None = None
         self.blocked = False  # whether a batch is being retried
+        self._failure_text = ""
+        self._writing_since: datetime | None = None
+
+    def problem(self, now: datetime) -> tuple[str, datetime] | None:
+        """Return why nothing is stored, and since when; None if batches are stored, or none is waiting."""
+        since = self._writing_since
+        if since is None:
+            return None
+        if self.blocked:
+            return self._failure_text, since
+        return ("the database does not answer", since) if now - since > NO_ANSWER_AFTER else None
 
     def put(self, batch: Batch) -> None:
         """Queue a batch."""
@@ -79,6 +92,7 @@ class Writer(threading.Thread):
     def _store_with_retry(self, batch: Batch) -> WriteResult | None:
         """Retry until the batch is stored; return None if aborted."""
         backoff, throttle = Backoff(*RETRY_S), Throttle()
+        self._writing_since = datetime.now(UTC)
         while True:
             try:
                 result = self._store.write(batch)
@@ -86,11 +100,12 @@ class Writer(threading.Thread):
                 if throttle.due(time.monotonic()):
                     self._log_failure(error, batch)
                 self._count_retry()
+                self._failure_text = _first_sentence(error)
                 self.blocked = True
                 if self._aborting.wait(backoff.next()):
                     return None
             else:
-                self.blocked = False
+                self.blocked, self._writing_since = False, None
                 if throttle.reset():
                     log.info("the database is back; the waiting batch is stored")
                 return result
@@ -103,4 +118,10 @@ class Writer(threading.Thread):
                 log.warning("if this database is new, create its logins with: vitalflow db migrate")
         else:
             log.error("the database at %s reports an error: %s; retrying, %s", self._store.address, error, held)
-            log.error("if its tables are missing, run: vitalflow db migrate")
+            if error.sqlstate[:2] == "42":  # a table, a column or a privilege is missing
+                log.error("this is not the schema of this version; run: vitalflow db migrate")
+
+
+def _first_sentence(error: Exception) -> str:
+    """Return the start of an error's text, for a page that nurses read."""
+    return str(error).partition(";")[0][:200]

@@ -4,10 +4,11 @@ Published by ingest, alerts and station. Read by screens that show the health of
 of the same service, which must not take over the session of the first.
 """
 
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from vitals.payload import DECODE_ERRORS
 
@@ -17,12 +18,19 @@ the broker waits this long before it takes its own session again."""
 
 
 class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Status of one instance; `boot`, its start in unix nanoseconds, identifies it."""
+    """Status of one instance.
+
+    boot            its start in unix nanoseconds, which identifies it
+    problem         why it does not do its work although it runs, in one sentence without secrets; empty: it works
+    problem_since   since when
+    """
 
     state: Literal["online", "offline"]
     boot: int
     host: str = ""
     pid: int = 0
+    problem: str = ""
+    problem_since: Annotated[datetime, Meta(tz=True)] | None = None
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -65,6 +66,7 @@ class Session:
         self._service = service_topic
         self._unpublished: set[int] = set()  # packet identifiers without a PUBACK
         self.connection = 0  # number of attempts; packet identifiers belong to one connection
+        self._problem: tuple[str, datetime] | None = None
         self._connected = False
         self._ever_connected = False
         self._failed: str | None = None
@@ -94,6 +96,12 @@ class Session:
             self._client.reconnect()
         except (OSError, ValueError) as error:
             self._log_failure(describe_tls_error(error, self._broker.host, self._broker.port, self._broker.ca))
+
+    def set_problem(self, problem: tuple[str, datetime] | None) -> None:
+        """Report with the next heartbeat why the service does not do its work, and since when; None: it does."""
+        if (problem is None) != (self._problem is None):
+            self._next_beat = self._next_maintenance = 0.0  # at once
+        self._problem = problem
 
     def fileno(self) -> int | None:
         """Return the socket's descriptor for select(), None without a connection."""
@@ -221,7 +229,15 @@ class Session:
         return client
 
     def _status(self, state: Any) -> ServiceStatus:
-        return ServiceStatus(state=state, boot=self._boot, host=socket.gethostname(), pid=os.getpid())
+        problem, since = self._problem or ("", None)
+        return ServiceStatus(
+            state=state,
+            boot=self._boot,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            problem=problem,
+            problem_since=since,
+        )
 
     def _on_connect(self, client: mqtt.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:

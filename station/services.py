@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus
+from vitals.alert_format import sanitize
 
 MISSING_AFTER = timedelta(seconds=2.2 * HEARTBEAT_S)
 """A service is down after this time without a heartbeat: two are missing. The page must show it within 5 s."""
@@ -30,6 +31,8 @@ class _Service:
     beat: datetime | None = None
     boot: int = 0
     left_at: datetime | None = None
+    problem: str = ""
+    problem_since: datetime | None = None
 
 
 class Services:
@@ -67,6 +70,7 @@ class Services:
             service.beat, service.left_at = None, service.left_at or now
         elif not retained:
             service.beat, service.left_at = now, None
+            service.problem, service.problem_since = sanitize(presence.problem[:300]), presence.problem_since
 
     def database(self, responds: bool, now: datetime) -> None:
         """Record whether the database has just responded."""
@@ -100,6 +104,9 @@ class Services:
                 since = service.left_at or service.beat or self._connected_at
                 if service.left_at is not None or now - since > MISSING_AFTER:
                     found.append(Outage(name, since, _outage_text(name)))
+                elif service.problem:
+                    text = f"Readings are not stored: {service.problem}. They are kept and stored later."
+                    found.append(Outage(name, service.problem_since or since, text))
         if self._database_lost_at is not None:
             found.append(
                 Outage(

@@ -29,7 +29,7 @@ from ingest.store import BatchRejected, DatabaseUnavailable, UnexpectedDatabaseE
         (errors.UndefinedTable(), UnexpectedDatabaseError),  # 42P01
         (errors.InsufficientPrivilege(), UnexpectedDatabaseError),  # 42501
         (errors.InternalError_(), UnexpectedDatabaseError),  # XX000
-        (errors.ReadOnlySqlTransaction(), UnexpectedDatabaseError),  # 25006
+        (errors.ReadOnlySqlTransaction(), DatabaseUnavailable),  # 25006: a standby, or a setting; it passes
         (psycopg.ProgrammingError("no SQLSTATE, and not the network"), UnexpectedDatabaseError),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
