@@ -1,5 +1,6 @@
 """TimescaleDB's Community edition: the WebAssembly build, or a database on a native server. For tests and bench."""
 
+import functools
 import shutil
 import subprocess
 import uuid
@@ -32,19 +33,31 @@ def native_database(url: str) -> Iterator[str]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@contextmanager
-def webassembly() -> Iterator[str]:
-    """An empty database that is a process of its own and ends with us."""
-    # Its standard input is a pipe of ours: it ends with us, even where we are killed.
-    line = [str(NODE), "server.mjs"]
+@functools.cache
+def _node() -> "subprocess.Popen[str]":
+    """Start the one Node.js process that holds all databases of this Python process and ends with it."""
     folder = installed(SOURCE, "community")
     shutil.copy(SOURCE / "server.mjs", folder)
-    with subprocess.Popen(line, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            word, _, port = process.stdout.readline().partition(" ")
-            assert word == "listening", f"the WebAssembly server says {word!r}"
-            options = f"sslmode=disable&connect_timeout={CONNECT_TIMEOUT}"
-            yield f"postgresql://postgres:any@127.0.0.1:{int(port)}/postgres?{options}"
-        finally:
-            process.kill()
+    return subprocess.Popen([NODE, "server.mjs"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _send(command: str) -> None:
+    stdin = _node().stdin
+    assert stdin is not None
+    stdin.write(command + "\n")
+    stdin.flush()
+
+
+@contextmanager
+def webassembly() -> Iterator[str]:
+    """Make an empty database of the WebAssembly build and yield its URL; delete it afterwards."""
+    _send("open")
+    stdout = _node().stdout
+    assert stdout is not None
+    word, _, port = stdout.readline().partition(" ")
+    assert word == "listening", f"the WebAssembly server says {word!r}"
+    options = f"sslmode=disable&connect_timeout={CONNECT_TIMEOUT}"
+    try:
+        yield f"postgresql://postgres:any@127.0.0.1:{int(port)}/postgres?{options}"
+    finally:
+        _send(f"close {port.strip()}")
