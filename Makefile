@@ -40,7 +40,7 @@ test: check js-check setup ## every check and every test, on real servers and in
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
 	@$(PY) -m coverage run -m pytest tests/unit tests/integration
 	@$(PY) -m coverage combine --quiet && $(PY) -m coverage report
-	@$(PY) -m pytest tests/community tests/browser tests/acceptance
+	@$(PY) -m pytest -n 3 tests/community tests/browser tests/acceptance
 
 test-fast: check js-check ## lint, types and unit tests, Python and JavaScript; starts no server
 	@$(PY) -m pytest tests/unit

@@ -305,7 +305,9 @@ class DatabaseServer(Server):
         log: Path,
         password: str | None = None,
         authority: CertificateAuthority | None = None,
+        **other: str,
     ) -> None:
+        """`other`: settings of postgresql.conf that a test wants different."""
         self.password = password or secrets.token_urlsafe(24)
         self.port = port
         self.authority = authority
@@ -326,6 +328,7 @@ class DatabaseServer(Server):
             "dynamic_shared_memory_type": "mmap",  # a private Debian has no /dev/shm of its own
             "password_encryption": "scram-sha-256",
             "max_connections": "50",
+            **other,
         }
         if authority is not None:
             settings |= {

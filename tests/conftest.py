@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.support import available
 
@@ -25,6 +26,21 @@ HEADERS = {
     "browser": [available.servers, available.browser],
     "acceptance": [available.servers, available.docker],
 }
+
+# The modules that take longest, longest first: begun first, so that all workers end at about the same time.
+LONGEST = [
+    "acceptance/test_chaos.py", "acceptance/test_broker_authorization.py", "acceptance/test_no_alarm_lost.py",
+    "acceptance/test_stack.py", "acceptance/test_no_reading_lost.py", "acceptance/test_no_reading_lost_on_broker_crash.py",
+    "acceptance/test_noisy_device.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
+    "acceptance/test_no_secret_printed.py", "browser/test_login.py", "community/test_rollups.py",
+    "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_station_login.py",
+    "integration/test_ingest_operation.py", "integration/test_enrolment.py", "unit/test_alert_properties.py",
+]  # fmt: skip
+# No test of these shares a server with another one of its module: each goes to whichever worker is free.
+SPREAD = [
+    "acceptance/test_no_reading_lost.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
+    "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_ingest_operation.py",
+]  # fmt: skip
 
 # Servers share the machine's cores with the tests, so the time that one example takes says nothing about the code.
 hypothesis.settings.register_profile(
@@ -46,3 +62,22 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     everything = not any(folder in selected for folder in FIXTURES)
     lines = [line for folder, lines in HEADERS.items() if everything or folder in selected for line in lines]
     return [line() for line in dict.fromkeys(lines)]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest modules."""
+    rank = {module: place for place, module in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0].removeprefix("tests/"), len(rank)))
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Give each worker one module at a time, because tests of a module share servers; those of SPREAD one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return nodeid if module.removeprefix("tests/") in SPREAD else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """Replace the scheduler of --dist loadscope."""
+    return Scheduling(config, log)
