@@ -45,7 +45,7 @@ def enrolled(own_secured: Secured, db: Db, make_ingest: MakeIngest, tmp_path: Pa
 
 def vitalflow(command: str) -> list[str]:
     """A printed command, run by this Python."""
-    return [sys.executable, "-m", *shlex.split(command)[1:]]
+    return [sys.executable, "-m", "vitalflow", *shlex.split(command)[1:]]
 
 
 def test_the_five_python_lines_store_a_reading_and_show_a_refusal(

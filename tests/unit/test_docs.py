@@ -1,11 +1,15 @@
-"""The documentation names only files, settings and make targets that exist. `make docs` checks links between pages."""
+"""The documentation names only files, settings, functions, commands and make targets that exist. `make docs` checks links between pages."""
 
 import re
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from stack.binaries import CHECKOUT
+from vitalflow.cli import GROUPS
 
 PAGES = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md"), CHECKOUT / "sql/README.md"]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
@@ -52,3 +56,25 @@ def test_every_function_of_the_architecture_page_exists() -> None:
 
 def is_defined(path: str, name: str) -> bool:
     return re.search(rf"\b(def|class|function) {name}\b", (CHECKOUT / path).read_text()) is not None
+
+
+@EACH_PAGE
+def test_every_command_exists_with_its_options(page: Path) -> None:
+    if page != HISTORY:
+        lines = re.findall(r"(?:^    |`)(?:\.venv/bin/)?vitalflow ([a-z][^`\n#|]*)", TEXTS[page], re.MULTILINE)
+        assert [line for line in lines if not is_command(line.replace("[", "").split())] == []
+
+
+def is_command(words: list[str]) -> bool:
+    """Whether these words after `vitalflow` are a group, or a group, a command and options that it knows."""
+    if words[0] not in GROUPS:
+        return False
+    group = GROUPS[words[0]]
+    command: Any = get_command(getattr(import_module(f"{group.package}.__main__"), group.app))
+    if hasattr(command, "commands") and len(words) > 1 and not words[1].startswith("-"):
+        if words[1] not in command.commands:
+            return False
+        command = command.commands[words[1]]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    options = {word.rstrip("]") for word in words if word.startswith("-")}
+    return options <= known | {"--help"}
