@@ -1,4 +1,4 @@
-"""The documentation names only files, settings, functions, commands and make targets that exist. `make docs` checks links between pages."""
+"""The documentation names only files, settings, functions and commands that exist. `make docs` checks its links."""
 
 import re
 from importlib import import_module
