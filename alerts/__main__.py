@@ -1,4 +1,4 @@
-"""`vitalflow alerts`: options, settings, start. A command is a function here; what it does is in its own module."""
+"""`vitalflow alerts`: options and settings of each command; the work is in the other modules."""
 
 import json
 import os
@@ -27,17 +27,17 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 
 @app.callback()
 def about() -> None:
-    """Watch every reading by the rules of a rule file, and publish alerts. Needs the broker and no database."""
+    """Check every reading against the rules of a rule file, and publish alerts. Needs the broker and no database."""
 
 
 @app.command()
 def run(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
-    """Watch the wards: the alert worker.
+    """Run the alert worker.
 
-    An alert stays on its topic as it now stands, so a worker that was killed goes on where it was. SIGHUP reads the
-    rule file again. Its settings are environment variables, all listed in .env.example.
+    The broker retains the current state of each alert, so a worker that was killed continues from there. SIGHUP
+    reloads the rule file. Settings are environment variables, listed in .env.example.
     """
     log.configure(verbose)
     with exit_on_error("vitalflow alerts"):
@@ -54,15 +54,15 @@ def run(
 
 @app.command()
 def watch(
-    ward: Annotated[str | None, typer.Option(help="One ward; without it, all.")] = None,
+    ward: Annotated[str | None, typer.Option(help="Show one ward only. Default: all.")] = None,
     by: Annotated[
-        str | None, typer.Option(help="Who acknowledges; by default your name at the broker, or at this machine.")
+        str | None, typer.Option(help="Name for acknowledgements. Default: the user at the broker, or the login name.")
     ] = None,
 ) -> None:
-    """The open alerts, live: see, acknowledge (a), pause the audio (p) and resume it (r).
+    """Show the open alerts live; acknowledge (a), pause the audio (p) and resume it (r).
 
-    Up and down, or k and j, select; q quits. Without a terminal, a line for each change. Several workers share the
-    wards under client ids of their own: VITALFLOW_ALERTS_CLIENT_ID says whose heartbeat and answers to listen to.
+    Up and down, or k and j, select; q quits. Without a terminal, print a line for each change. If several workers share
+    the wards, VITALFLOW_ALERTS_CLIENT_ID selects the worker whose heartbeat and answers are shown.
     """
     with exit_on_error("vitalflow alerts"):
         settings = AlertsSettings.read(os.environ)
@@ -74,32 +74,32 @@ def watch(
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A rule file; the default rules where none is given.")] = DEFAULT,
+    file: Annotated[Path, typer.Argument(help="A rule file. Default: VitalFlow's rules.")] = DEFAULT,
 ) -> None:
-    """Print a rule file as a table; or every mistake in it, with its line, and exit code 2."""
+    """Print a rule file as a table, or every mistake with its line and exit with code 2."""
     with exit_on_error("vitalflow alerts"):
         rules = load(file)
     console().print(report.rules_table(rules))
 
 
 @app.command()
-def replay(
-    recordings: Annotated[list[Path] | None, typer.Argument(help="Recordings; none: the hypertable.")] = None,
-    start: Annotated[str, typer.Option("--from", help="Of the hypertable: the first moment, RFC 3339.")] = "",
-    end: Annotated[str, typer.Option("--to", help="Of the hypertable: the moment after the last, RFC 3339.")] = "",
+def backtest(
+    recordings: Annotated[list[Path] | None, typer.Argument(help="Recordings. Default: the hypertable.")] = None,
+    start: Annotated[str, typer.Option("--from", help="Start of the range in the hypertable, RFC 3339.")] = "",
+    end: Annotated[str, typer.Option("--to", help="End of the range, exclusive, RFC 3339.")] = "",
     rules: Annotated[
-        list[Path] | None, typer.Option(help="A rule file; again for one beside it. Default: the default rules.")
+        list[Path] | None, typer.Option(help="A rule file; repeat to compare several. Default: VitalFlow's rules.")
     ] = None,
-    format: Annotated[Format | None, typer.Option(help="Insist on a format of the recordings.")] = None,
+    format: Annotated[Format | None, typer.Option(help="Enforce a format of the recordings.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw alarms against delay, 0 to 30 s, as a PNG.")] = None,
     curve: Annotated[bool, typer.Option("--curve", help="Print alarms against delay, 0 to 30 s.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
 ) -> None:
-    """The alarm-load laboratory: how many alarms rules would have made of the past, and what their delays remove.
+    """Count the alarms that rules would have raised in the past, and those that their delays remove.
 
-    Over recordings in the formats that `vitalflow devices replay` reads, or over the hypertable from --from to --to,
-    which VITALFLOW_READER_URL names. Beside each file's rules stands what the same limits do with every crossing an
-    alarm, and which episodes of 20 s or longer would have been missed.
+    Reads recordings in the formats of `vitalflow devices replay`, or the hypertable at VITALFLOW_READER_URL from --from
+    to --to. Next to each rule file it shows the same limits with every crossing as an alarm, and which episodes of
+    20 s or longer would have been missed.
     """
     with exit_on_error("vitalflow alerts"):
         rule_sets = [load(path) for path in rules or [DEFAULT]]
@@ -113,7 +113,7 @@ def replay(
             stays = of_table(url, since, until)
         outcome = lab.run(stays, rule_sets, curve=as_json or curve or plot is not None)
         if plot is not None:
-            # Only here, because nothing else needs a library of images.
+            # Imported here, because only this option needs an image library.
             from alerts.plot import draw
 
             draw(report.curves(outcome), plot)
@@ -129,23 +129,21 @@ def replay(
 
 
 def signature(user: str | None, by: str | None) -> str:
-    """Who acknowledges. A broker that knows its users vouches for one name only; raises PermanentError for another."""
+    """Return the name for acknowledgements; raises PermanentError for a name that the broker would reject."""
     if user is None:
-        return login_name("say it with --by NAME") if by is None else by
+        return login_name("pass it with --by NAME") if by is None else by
     if by is not None and by != user:
-        raise PermanentError(
-            f"--by is {by[:40]!r}, but the broker knows you as {user!r} and lets you sign as nobody else"
-        )
+        raise PermanentError(f"--by is {by[:40]!r}, but the broker accepts only the user name {user!r}")
     return user
 
 
 def console() -> Console:
-    """Where tables go; into a file or a pipe as wide as they are."""
+    """Return a console on standard output, wide enough for the tables if that is a file or a pipe."""
     return Console() if sys.stdout.isatty() else Console(width=140)
 
 
 def moment(option: str, text: str) -> datetime:
-    """A moment given on the command line; raises PermanentError."""
+    """Parse a time given on the command line; raises PermanentError."""
     expected = "RFC 3339 with an offset, like 2026-11-22T10:00:00Z"
     if not text:
         raise PermanentError(f"give recordings, or {option}: {expected}")

@@ -36,7 +36,7 @@ class CommandGroup:
 SERVICES, ACCESS, DATA, DEVELOPMENT = "Services", "Devices and users", "Database and dashboards", "Development"
 GROUPS = {
     "ingest": CommandGroup(SERVICES, "ingest", "Store readings from the broker in the database."),
-    "alerts": CommandGroup(SERVICES, "alerts", "Evaluate alarm rules: run, watch, check, replay."),
+    "alerts": CommandGroup(SERVICES, "alerts", "Evaluate alarm rules: run, watch, check, backtest."),
     "station": CommandGroup(SERVICES, "station", "Serve the live ward to browsers."),
     "devices": CommandGroup(
         ACCESS, "devices", "Bedside monitors: simulate, replay, enroll, enroll-simulated, list, revoke."

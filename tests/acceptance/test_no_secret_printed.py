@@ -147,7 +147,7 @@ def test_a_database_that_cannot_be_reached(ground: Ground, trouble: str, tmp_pat
     for line, name, role in (
         (("sql", "migrate"), "DATABASE_URL", OWNER),
         (("sql", "status"), "DATABASE_URL", OWNER),
-        (("alerts", "replay", "--from", "2026-11-22T00:00Z", "--to", "2026-11-23T00:00Z"), "READER_URL", READER_ROLE),
+        (("alerts", "backtest", "--from", "2026-11-22T00:00Z", "--to", "2026-11-23T00:00Z"), "READER_URL", READER_ROLE),
     ):
         code, said = run(ground, *line, **{name: make(ground, role)})
         assert code == 2, f"{line}: {said}"

@@ -163,7 +163,7 @@ def test_options_take_texts_as_texts(db: Db, evil: str) -> None:
     urls = {"VITALFLOW_DATABASE_URL": db.owner_url, "VITALFLOW_READER_URL": db.reader_url}
     ours = {name: value for name, value in os.environ.items() if not name.startswith("VITALFLOW_")}
     for line in (
-        ["alerts", "replay", "--from", evil, "--to", "2026-11-23T00:00Z"],
+        ["alerts", "backtest", "--from", evil, "--to", "2026-11-23T00:00Z"],
         ["sql", "backfill", "--from", evil],
         ["sql", "backfill", "--from", "2026-11-22", "--to", evil],
         ["sql", "grant-ward", evil, "--ward", "icu-1"],

@@ -181,7 +181,7 @@ def test_replay_over_recordings_with_two_rule_files_as_json_and_picture(tmp_path
     for delay in (5, 15):
         rules += ["--rules", tmp_path / f"{delay}.toml"]
         (tmp_path / f"{delay}.toml").write_text(RULES.format(delay=delay))
-    done = alerts("replay", file, *rules, "--json", "--plot", tmp_path / "curve.png")
+    done = alerts("backtest", file, *rules, "--json", "--plot", tmp_path / "curve.png")
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found["beds"] == 1
@@ -191,7 +191,7 @@ def test_replay_over_recordings_with_two_rule_files_as_json_and_picture(tmp_path
     assert len(found["files"][0]["by_delay"]) == 31
     with Image.open(tmp_path / "curve.png") as picture:
         assert picture.format == "PNG"
-    table = alerts("replay", file, *rules, "--curve")
+    table = alerts("backtest", file, *rules, "--curve")
     assert table.returncode == 0
     assert "5.toml: alarms a bed a day" in " ".join(table.stdout.split())  # a long path wraps
     assert "30 s" in table.stdout
@@ -200,9 +200,9 @@ def test_replay_over_recordings_with_two_rule_files_as_json_and_picture(tmp_path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["replay", "none.csv"], "none.csv cannot be read"),
-        (["replay", "--rules", "none.toml"], "none.toml cannot be read"),
-        (["replay", "--from", "yesterday"], "VITALFLOW_READER_URL"),
+        (["backtest", "none.csv"], "none.csv cannot be read"),
+        (["backtest", "--rules", "none.toml"], "none.toml cannot be read"),
+        (["backtest", "--from", "yesterday"], "VITALFLOW_READER_URL"),
         (["check", "none.toml"], "none.toml cannot be read"),
     ],
 )
@@ -224,7 +224,7 @@ def test_what_is_wrong_is_told_without_a_traceback(arguments: list[str], said: s
     ],
 )
 def test_a_history_that_cannot_be_read_is_told(arguments: list[str], said: str) -> None:
-    done = alerts("replay", *arguments, VITALFLOW_READER_URL="postgresql://x:y@127.0.0.1:1/z")
+    done = alerts("backtest", *arguments, VITALFLOW_READER_URL="postgresql://x:y@127.0.0.1:1/z")
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

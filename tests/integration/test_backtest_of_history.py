@@ -1,4 +1,4 @@
-"""`vitalflow alerts replay` over the hypertable: the same engine, the same figures, read as vitalflow_reader."""
+"""`vitalflow alerts backtest` over the hypertable: the same engine, the same figures, read as vitalflow_reader."""
 
 import json
 import os
@@ -26,9 +26,9 @@ def store(db: Db, device: str, spo2: Sequence[float | None], off: str = "{}") ->
         )
 
 
-def replay(db: Db, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def backtest(db: Db, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "alerts", "replay", "--json", *arguments],
+        [sys.executable, "-m", "alerts", "backtest", "--json", *arguments],
         cwd=ROOT,
         env={"PATH": os.environ.get("PATH", ""), "VITALFLOW_READER_URL": db.reader_url},
         capture_output=True,
@@ -41,7 +41,7 @@ def test_the_past_in_the_table_is_replayed_bed_by_bed(db: Db) -> None:
     store(db, "bed-1", [97] * 10 + [85] * 30 + [97] * 20)
     store(db, "bed-2", [97] * 10 + [85] * 5 + [97] * 45)
     store(db, "bed-3", [None] * 60, off="{spo2}")
-    done = replay(db, "--from", START.isoformat(), "--to", (START + timedelta(minutes=5)).isoformat())
+    done = backtest(db, "--from", START.isoformat(), "--to", (START + timedelta(minutes=5)).isoformat())
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert (found["beds"], found["readings"]) == (3, 180)
@@ -57,5 +57,5 @@ def test_the_past_in_the_table_is_replayed_bed_by_bed(db: Db) -> None:
 def test_only_what_lies_between_from_and_to_is_read(db: Db) -> None:
     store(db, "bed-1", [97] * 60)
     a, b = (START + timedelta(seconds=second) for second in (10, 20))
-    found = json.loads(replay(db, "--from", a.isoformat(), "--to", b.isoformat()).stdout)
+    found = json.loads(backtest(db, "--from", a.isoformat(), "--to", b.isoformat()).stdout)
     assert found["readings"] == 10
