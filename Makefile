@@ -35,7 +35,7 @@ down: ## stop what `make up` started; the data stays
 env: ## for Docker: write .env and the secrets that docker-compose.yml needs
 	@$(PYTHON) -m stack.envfile
 
-test: check js-check setup ## every check and every test, on real servers and in a real browser; prints the coverage
+test: check js-check docs setup ## every check and every test, on real servers and in a real browser; prints the coverage
 	@$(PY) -m tests.support.chromium
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
 	@$(PY) -m coverage run -m pytest tests/unit tests/integration

@@ -78,3 +78,9 @@ def is_command(words: list[str]) -> bool:
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     options = {word.rstrip("]") for word in words if word.startswith("-")}
     return options <= known | {"--help"}
+
+
+def test_every_make_target_exists() -> None:
+    makefile = (CHECKOUT / "Makefile").read_text()
+    targets = {target for text in TEXTS.values() for target in re.findall(r"`make ([a-z-]+)", text)}
+    assert {target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)} == set()
