@@ -4,75 +4,147 @@ Third hop of a reading in this room, after the socket and `vitals.codec`. No clo
 changes go out as events. One object a device, so a reading costs the same whether there are ten beds or ten thousand;
 the value of each rule inside is replaced, never changed, and `machine` says by what.
 
-One time line per device, that of its readings:
-- A late or repeated reading (not after the last one taken) moves nothing.
-- A stale one, older than `stale_after` by the worker's clock, counts delays and neither raises nor clears; for
-  `no-data` it is silence, so a device whose clock is far behind is noticed.
+One time line per device, that of arrivals, on which `vitals.clock` places each reading:
+- A backlog counts delays and neither raises nor clears; it is silence for `no-data`, and late values move nothing.
+- A reading that may be late may raise and does not clear.
 - A sign that is missing, or whose sensor is off, moves nothing of that sign: an alert stays, and what is pending stays
   pending, until a value says otherwise.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from alerts import machine
 from alerts.changes import raised, turned
 from alerts.machine import Count
-from alerts.turnover import meet, uncount
+from alerts.turnover import meet, move
 from vitals.alert import Alert, Event
+from vitals.clock import ArrivalOrder, Placement
 from vitals.limits import Limits
 from vitals.news2 import LastValues
+from vitals.patient_change import Patient, PatientTracker
 from vitals.reading import Reading, sign_values
 from vitals.rules import Rule, RuleSet
 
 NOTHING: Sequence[Event] = ()
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Bed:
-    """One device. `now` is the worker's clock, of which only silence, pauses and staleness are reckoned."""
+    """One device. `now` is the worker's clock, on whose time line the readings are placed (`vitals.clock`)."""
 
     def __init__(self, device: str, ward: str, rules: RuleSet, now: datetime) -> None:
         self.device = device
         self.ward = ward
-        self.patient_id: str | None = None
+        self.patient = PatientTracker()
+        self.order = ArrivalOrder(rules.stale_after)
         self.alerts: dict[str, Alert] = {}  # by rule; the open ones
         self.counts: dict[str, Count] = {}  # by rule; only those at which something is counted
-        self.last: datetime | None = None  # time of the newest reading taken
-        self.fresh_at = now  # when the last reading came that was not stale
+        self.last: datetime | None = None  # time of the newest reading taken, by the device's clock
+        self.last_at: datetime | None = None  # the same on the time line of arrivals
+        self.fresh_at = now  # when the last live reading arrived
         self.offline_since: datetime | None = None
         self.boot: int | None = None
-        self.interval = timedelta()
+        self.interval = timedelta()  # as the birth announced it
         self.floors: dict[str, datetime] = {}  # after a restart: up to here a rule's alert has seen the readings
         self.floor: datetime | None = None  # the newest of them
+        self.off: frozenset[str] = frozenset()  # signs whose sensor is off
+        self._redelivered = False  # whether the present reading may have been evaluated before a restart
+        self._certain = True  # whether it is known not to be late
         self._stirred: set[int] = set()  # positions of signs at which something is counted
         self.rules = self.ward_rules = rules  # those that hold here, and those of the file
         self.limits: Limits | None = None  # this bed's own, for as long as they hold for its patient
         self.held = LastValues(rules.spo2_scale)
 
-    def evaluate(self, reading: Reading, ward: str, now: datetime) -> Sequence[Event]:
-        """Take one reading; the changes it makes, in order."""
-        time = reading.time
-        if self.last is not None and time <= self.last:
+    @property
+    def patient_id(self) -> str | None:
+        """The patient on the device."""
+        return self.patient.current
+
+    @patient_id.setter
+    def patient_id(self, patient_id: str | None) -> None:
+        self.patient.current = patient_id
+
+    @property
+    def usual_interval(self) -> timedelta | None:
+        """The time between two readings: as announced, else as they arrive; None where neither is known."""
+        return self.interval or self.order.clock.interval
+
+    def evaluate(self, reading: Reading, ward: str, now: datetime, *, dup: bool = False) -> Sequence[Event]:
+        """Take one reading that arrived at `now`; the changes it makes, in order.
+
+        `dup`: it may have been delivered, and evaluated, before (MQTT's DUP).
+        """
+        self._redelivered = dup
+        if not self.order.undecided:
+            placement = self.order.clock.place(reading.time, now, reading.boot, reading.seq)
+            if placement is not None:
+                return self._observe(reading, ward, now, placement)
+            self.order.hold(reading, now)
             return NOTHING
+        return [
+            event
+            for earlier, arrival, placement in self.order.add(reading, now)
+            for event in self._observe(earlier, ward, arrival, placement)
+        ]
+
+    def is_checked(self) -> None:
+        """What is noted next comes from the worker's clock and not from a reading."""
+        self._redelivered, self._certain = False, True
+
+    def settle_undecided(self, now: datetime) -> list[Event]:
+        """Take the readings that nothing has followed: they are no backlog."""
+        return [
+            event
+            for reading, arrival, placement in self.order.settle(now)
+            for event in self._observe(reading, self.ward, arrival, placement)
+        ]
+
+    def _observe(self, reading: Reading, ward: str, arrival: datetime, placement: Placement) -> Sequence[Event]:
+        """Take one reading at its place on the time line of arrivals."""
         events: list[Event] = []
+        time = placement[0]
         patient = reading.patient_id
-        if ward != self.ward or (patient != self.patient_id and patient is not None):
-            # Delivered again after a restart, and from before what the alerts already know: it moves no one.
-            known = any(alert.reading_at and time <= alert.reading_at for alert in self.alerts.values())
-            if not known:
-                events = meet(self, patient, ward, time)
-            elif patient != self.patient_id and patient is not None:
-                uncount(self)
-                return NOTHING
-        self.last = time
-        rules = self.rules
-        live = now - time <= rules.stale_after
+        if patient is not None and (patient != self.patient.current or self.patient.candidate):
+            if not placement.live and self.patient.current is not None:
+                return NOTHING  # a backlog of another patient
+            before = self.patient.current
+            # What the alerts knew before a restart brings back no patient from before.
+            hold = self._redelivered and self._is_known(reading.time)
+            if self.patient.observe(patient, reading.boot, arrival, hold=hold) is Patient.CHANGED:
+                events += meet(self, before, patient, time, self.patient.since or arrival)
+        if ward != self.ward and not (self._redelivered and self._is_known(reading.time)):
+            events += move(self, ward, time)
+        return self._evaluate(reading, arrival, placement, events)
+
+    def _evaluate(
+        self, reading: Reading, arrival: datetime, placement: Placement, events: list[Event]
+    ) -> Sequence[Event]:
+        time, live, self._certain = placement
+        values = sign_values(reading)
+        if self.last_at is not None and time <= self.last_at and not live:
+            return events
+        if self.last_at is not None and time < self.last_at:
+            # Each sign has its own order: a cuff value may come late, and only what is newer than the last one counts.
+            values = self.held.newer(values, time)
+            if not any(value is not None for value in values):
+                return events
+        else:
+            self.last_at = time
+            self.last = reading.time
         if live:
-            self.fresh_at = now
-        if self.floor is not None and time > self.floor:
+            self.fresh_at = arrival
+            if self.offline_since is not None:
+                self.offline_since = None  # whoever sends is not offline, even without a birth
+                for rule in self.rules.timed:
+                    if rule.source == "offline":
+                        self.note(rule, 0, 0, arrival, True, None, events)
+        if self.floor is not None and reading.time > self.floor:
             self.floor = None
             self.floors = {}
-        values = sign_values(reading)
+        if reading.sensor_off or self.off:
+            self._note_off(reading)
+        rules = self.rules
         stirred = self._stirred
         for watch in rules.sign_rules:
             value = values[watch.position]
@@ -83,17 +155,26 @@ class Bed:
                 self.note(rule, rule.levels_exceeded(value), rule.levels_not_cleared(value), time, live, value, events)
             if len(self.counts) != counted:
                 self._stir(watch.position, watch.rules)
-        if rules.scored:
-            total, worst = self.held.update(reading, values, time)
-            for rule in rules.scored:
-                self._note_score(rule, total, worst, time, live, events)
+        total, worst = self.held.update(reading, values, time)
+        for rule in rules.scored:
+            self._note_score(rule, total, worst, time, live, events)
         if rules.sensors and (reading.sensor_off or self.counts):
             self._note_sensors(reading, time, live, events)
         if self.counts and live:
             for rule in rules.timed:
-                if rule.source == "no-data" and rule.name in self.counts and not self._before(rule, time):
-                    self.note(rule, 0, 0, now, True, None, events)
+                if rule.source == "no-data" and rule.name in self.counts:
+                    self.note(rule, 0, 0, arrival, True, None, events)
         return events
+
+    def _note_off(self, reading: Reading) -> None:
+        """Keep which sensors are off; of a probe that is off no value is held for the score."""
+        self.held.forget(reading.sensor_off)
+        back = {key for key in self.off if reading.value(key) is not None}
+        self.off = (self.off - back) | frozenset(reading.sensor_off)
+
+    def _is_known(self, time: datetime) -> bool:
+        """Whether an alert has seen a reading of this time before the restart."""
+        return any(alert.reading_at and time <= alert.reading_at for alert in self.alerts.values())
 
     def note(
         self, rule: Rule, depth: int, held: int, time: datetime, live: bool, value: float | None, events: list[Event]
@@ -104,8 +185,12 @@ class Bed:
             if not depth:
                 return
             before = machine.fresh(rule)
-        after = machine.count(before, depth, held, time)
-        if live and not self._before(rule, time):
+        if not self._certain:
+            held = max(held, before.level)  # a reading that may be late ends nothing
+        after = machine.count(before, depth, held, time, value)
+        if self._before(rule):  # its alert knows this reading: what was raised and has ended counts anew
+            after = after._replace(beyond=machine.without_delays(after.beyond, depth))
+        elif live:
             after = self.settle(rule, after, time, value, events)
         if after is not before:
             self.store(rule, after)
@@ -113,6 +198,8 @@ class Bed:
     def settle(self, rule: Rule, state: Count, time: datetime, value: float | None, events: list[Event]) -> Count:
         """Change the rule's alert where the count calls for another level; the count at that level."""
         level = machine.due(rule, state, time)
+        if level == state.level and state.is_pending:
+            level = machine.due(rule, state, time, self.usual_interval)
         if level == state.level:
             return state
         alert = self.alerts.get(rule.name)
@@ -122,6 +209,8 @@ class Bed:
         else:
             alert = turned(alert, rule, level, time, self.last, value, score)
         self.keep(alert, events)
+        if level < state.level:  # what has ended has to last for its whole delay again
+            return state._replace(level=level, beyond=machine.without_delays(state.beyond, level))
         return state._replace(level=level)
 
     def keep(self, alert: Alert, events: list[Event]) -> None:
@@ -145,9 +234,9 @@ class Bed:
         else:
             self._stirred.discard(position)
 
-    def _before(self, rule: Rule, time: datetime) -> bool:
+    def _before(self, rule: Rule) -> bool:
         """Whether the rule's alert was changed by this reading or a later one before the restart."""
-        return bool(self.floors) and rule.name in self.floors and time <= self.floors[rule.name]
+        return self._redelivered and self.last is not None and self.last <= self.floors.get(rule.name, NEVER)
 
     def _note_score(self, rule: Rule, total: int, worst: int, time: datetime, live: bool, events: list[Event]) -> None:
         """A score clears only where every input that scored at the last change is still there."""

@@ -17,7 +17,7 @@ from alerts.restart import restore
 from alerts.silence import excuse, presence, tick
 from alerts.turnover import FORGOTTEN, close_all, use
 from vitals.alert import Alert, Event, State
-from vitals.codec import TimeWindow, decode
+from vitals.codec import ANY_TIME, decode
 from vitals.command import decode_command
 from vitals.limits import Limits, RequestRejected, apply, decode_limits
 from vitals.rules import RuleSet
@@ -44,7 +44,7 @@ class Refusal:
 class Beds:
     """The beds by device, their own limits, and the alerts that were cleared in the last hour."""
 
-    def __init__(self, topics: Topics, rules: RuleSet, retention: timedelta, now: datetime) -> None:
+    def __init__(self, topics: Topics, rules: RuleSet, now: datetime) -> None:
         self.rules = rules
         self.beds: dict[str, Bed] = {}
         self.limits: dict[str, Limits] = {}
@@ -55,7 +55,6 @@ class Beds:
         self.set_aside = 0
         self.rejected = 0
         self._topics = topics
-        self._retention = retention
         self._fairness = Fairness()
         self._newest: dict[bytes, bytes] = {}  # by topic, of those who send more than their share
         self._known: dict[bytes, tuple[str, DeviceAddress]] = {}
@@ -70,8 +69,13 @@ class Beds:
         self.cleared = {(a.device_id, a.rule): a for a in told if not a.is_open and now - a.changed_at < KEPT_CLEARED}
         return self._noted(events)
 
-    def take(self, topic: bytes, payload: bytes, retained: bool, now: datetime, clock: TimeWindow) -> Sequence[Event]:
-        """Take one message of any kind; the changes it makes. Never raises for what a message holds."""
+    def take(
+        self, topic: bytes, payload: bytes, retained: bool, now: datetime, *, dup: bool = False
+    ) -> Sequence[Event]:
+        """Take one message of any kind; the changes it makes. Never raises for what a message holds.
+
+        retained, dup   MQTT's flags: the message is an old one; it may have been delivered before
+        """
         try:
             known = self._known.get(topic)
             if known is None:
@@ -89,7 +93,8 @@ class Beds:
             self._set_aside(topic, place, payload, now)
             return ()
         if kind == "vitals":
-            return self._take_readings(place, payload, now, clock)
+            # A retained reading is of no known age: it says nothing about the present.
+            return () if retained else self._take_readings(place, payload, now, dup=dup)
         if kind == "status":
             return self._noted(self._take_status(place, payload, now))
         return self._noted(self._take_limits(topic.decode(), place, payload, now))
@@ -127,14 +132,16 @@ class Beds:
 
     # --- by kind of message ---
 
-    def _take_readings(self, place: DeviceAddress, payload: bytes, now: datetime, clock: TimeWindow) -> Sequence[Event]:
-        decoded = decode(payload, clock)
+    def _take_readings(
+        self, place: DeviceAddress, payload: bytes, now: datetime, *, dup: bool = False
+    ) -> Sequence[Event]:
+        decoded = decode(payload, ANY_TIME)  # whatever its clock says, the device measures a patient now
         if decoded.problems:
             self.rejected += 1
         bed = self._bed(place, now)
         events: list[Event] = []
         for reading in decoded.readings:
-            events += bed.evaluate(reading, place.ward, now)
+            events += bed.evaluate(reading, place.ward, now, dup=dup)
         self.evaluated += len(decoded.readings)
         return self._noted(events) if events else ()
 
@@ -213,7 +220,7 @@ class Beds:
         for topic, payload in newest.items():
             kind, place = self._known.get(topic) or self._learn(topic, topic.decode())
             if kind == "vitals":
-                events += self._take_readings(place, payload, now, TimeWindow.at(now, self._retention))
+                events += self._take_readings(place, payload, now)
             elif kind == "status":
                 events += self._take_status(place, payload, now)
             else:

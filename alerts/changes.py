@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from vitals.alert import Alert, Change, State, alert_id
+from vitals.alert_format import format_duration
 from vitals.news2 import Score
 from vitals.rules import Rule
 from vitals.signs import BY_KEY
@@ -107,6 +108,8 @@ def _at_level(rule: Rule, level: int, value: float | None, score: Score | None) 
 
 def _text(rule: Rule, value: float | None, limit: float | None, score: Score | None) -> str:
     """One line for a person: the rule's words, the value and the limit it passed."""
+    if rule.source == "clock" and value is not None:
+        return f"{rule.text}: {format_duration(abs(value))} {'behind' if value > 0 else 'ahead'}"
     if value is None or limit is None:
         return rule.text
     word = "above" if rule.above else "below"

@@ -14,31 +14,78 @@ from alerts.changes import changed
 from alerts.machine import Count
 from vitals.alert import Change, Event, State
 from vitals.rules import Rule
-from vitals.thresholds import SILENT_INTERVALS
+from vitals.thresholds import SILENT_INTERVALS, silent_after
+
+UNKNOWN_INTERVAL = timedelta(seconds=30)
+"""Without a birth, and before two readings have shown an interval, silence is waited for as long."""
 
 
 def tick(bed: Bed, now: datetime) -> Sequence[Event]:
-    """End audio pauses that are over, and raise or escalate alerts of silence whose time has come."""
-    events: list[Event] = []
+    """What time alone changes.
+
+    1. Readings that were held back are evaluated where nothing followed them.
+    2. Audio pauses that are over end.
+    3. Delays end between two readings: the value stands as long as the device is heard and sends no other one.
+    4. The device itself: its clock, and the patients that it names.
+    5. Silence: the device sends nothing, or is offline.
+    """
+    events: list[Event] = bed.settle_undecided(now) if bed.order.undecided else []
     for alert in list(bed.alerts.values()):
         if alert.audio_paused_until is not None and now >= alert.audio_paused_until:
             sounding = changed(alert, Change.AUDIO_RESUMED, now, state=State.ACTIVE, audio_paused_until=None)
             bed.keep(sounding, events)
+    _end_delays(bed, now, events)
+    _check_device(bed, now, events)
     for rule in bed.rules.timed:
         since = bed.fresh_at if rule.source == "no-data" else bed.offline_since
         if since is None:
             if bed.boot is not None:  # a birth was heard: online again, and `clear_for_s` may be over now
                 bed.note(rule, 0, 0, now, True, None, events)
             continue
-        if now - since < rule.levels[0].after:
+        if now - since < rule.levels[0].after or _is_reported(bed, rule):
             continue
-        if rule.source == "no-data" and (now - since < bed.interval * SILENT_INTERVALS or _told(bed, rule)):
+        if rule.source == "no-data" and now - since < _silent_after(bed):
             continue
         state = bed.counts.get(rule.name) or machine.fresh(rule)
         levels = len(rule.levels)
-        silent = Count(state.level, (since,) * levels, (None,) * levels)
+        silent = Count(state.level, levels, since, (since,) * levels, (None,) * levels)
         bed.counts[rule.name] = bed.settle(rule, silent, now, None, events)
     return events
+
+
+CLOCK_TOLERANCE = timedelta(seconds=10)
+
+
+def _check_device(bed: Bed, now: datetime, events: list[Event]) -> None:
+    """Whether the device's clock is wrong, and whether it sends the ids of two patients in turn."""
+    bed.is_checked()
+    for rule in bed.rules.device_checks:
+        if rule.source == "clock":
+            offset = bed.order.clock.offset or timedelta()
+            wrong, value = abs(offset) > CLOCK_TOLERANCE, offset.total_seconds()
+        else:
+            wrong, value = bed.patient.alternates(now), None
+        levels = len(rule.levels) if wrong else 0
+        bed.note(rule, levels, levels, now, True, value, events)
+
+
+def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
+    """Raise what has been beyond its limit for its delay, although the next reading has not come."""
+    if now - bed.fresh_at > silent_after((bed.usual_interval or timedelta()).total_seconds()):
+        return  # the device is silent: what it measured last is no news
+    for name, state in list(bed.counts.items()):
+        rule = bed.rules.by_name[name]
+        if state.is_pending and state.depth > state.level and rule.source in ("sign", "news2", "sensor-off"):
+            if rule.source == "sign" and rule.sign in bed.off:
+                continue
+            bed.store(rule, bed.settle(rule, state, now, state.value, events))
+
+
+def _silent_after(bed: Bed) -> timedelta:
+    interval = bed.usual_interval
+    if interval is None:
+        return timedelta() if bed.boot is not None else UNKNOWN_INTERVAL
+    return interval * SILENT_INTERVALS
 
 
 def presence(bed: Bed, *, online: bool, boot: int, interval_s: float | None, now: datetime) -> Sequence[Event]:
@@ -66,10 +113,10 @@ def excuse(bed: Bed, now: datetime) -> None:
     bed.fresh_at = now
 
 
-def _told(bed: Bed, rule: Rule) -> bool:
-    """An alert of at least this rule's priority already says that the device is offline: one cause, one alarm."""
+def _is_reported(bed: Bed, rule: Rule) -> bool:
+    """An alert of at least this rule's priority already says that the device is gone: one cause, one alarm."""
     wanted = rule.levels[-1].priority.rank
     return rule.name not in bed.alerts and any(
-        other.source == "offline" and other.name in bed.alerts and bed.alerts[other.name].priority.rank >= wanted
+        other is not rule and other.name in bed.alerts and bed.alerts[other.name].priority.rank >= wanted
         for other in bed.rules.timed
     )

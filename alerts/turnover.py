@@ -12,7 +12,6 @@ from alerts import machine
 from alerts.changes import changed
 from vitals.alert import Change, Event, State
 from vitals.limits import Limits, apply
-from vitals.news2 import LastValues
 from vitals.rules import RuleSet
 
 if TYPE_CHECKING:
@@ -24,36 +23,39 @@ FORGOTTEN = "the device was removed"
 """Reasons for which an alert is closed although no reading said so."""
 
 
-def meet(bed: Bed, patient: str | None, ward: str, time: datetime) -> list[Event]:
-    """A reading tells of another patient, or of another ward.
+def meet(bed: Bed, before: str | None, patient: str, time: datetime, since: datetime) -> list[Event]:
+    """Another patient is on the device: the one whose readings began to arrive at `since`.
 
-    1. Another patient than the one before: everything open is closed, and counting begins afresh.
-    2. A patient who was not known before: what is open is theirs.
+    1. What the former patient's readings raised is closed, and their part of what is counted is taken off.
+    2. What was raised since then, or while no patient was known, is the present patient's.
     3. The bed's own limits hold for whom they were set.
-    4. Another ward: what is open moves there.
     """
     events: list[Event] = []
-    if patient is not None and patient != bed.patient_id:
-        if bed.patient_id is not None:
-            events += close_all(bed, ANOTHER_PATIENT, time, time)
-            bed.held = LastValues(bed.rules.spo2_scale)
-        bed.patient_id = patient
-        events += use(bed, bed.ward_rules, bed.limits, time)
-        for _, alert in sorted(bed.alerts.items()):
-            bed.keep(changed(alert, Change.IDENTIFIED, time, reading_at=time, patient_id=patient), events)
-    if ward != bed.ward:
-        old_ward, bed.ward = bed.ward, ward
-        for name, alert in sorted(bed.alerts.items()):
-            bed.alerts[name] = moved = changed(alert, Change.MOVED, time, reading_at=time, ward=ward)
-            events.append(Event(moved, old_ward))
+    if before is not None:
+        counts = dict(bed.counts)
+        for name in [name for name, alert in sorted(bed.alerts.items()) if alert.raised_at < since]:
+            events += close(bed, name, ANOTHER_PATIENT, time, bed.last)
+        for name, state in counts.items():
+            starts = tuple(None if start is None else max(start, since) for start in state.beyond)
+            level = state.level if name in bed.alerts else 0
+            bed.store(bed.rules.by_name[name], state._replace(level=level, beyond=starts))
+        bed.stir()
+        bed.held.forget_before(since)
+        bed.off = frozenset()
+    events += use(bed, bed.ward_rules, bed.limits, time)
+    for _, alert in sorted(bed.alerts.items()):
+        bed.keep(changed(alert, Change.IDENTIFIED, time, reading_at=bed.last, patient_id=patient), events)
     return events
 
 
-def uncount(bed: Bed) -> None:
-    """Begin to count anew, and keep the levels that hold: what came before was another patient's."""
-    bed.held = LastValues(bed.rules.spo2_scale)
-    levels = [(bed.rules.by_name[name], state.level) for name, state in bed.counts.items()]
-    bed.counts = {rule.name: machine.fresh(rule, level) for rule, level in levels if level}
+def move(bed: Bed, ward: str, time: datetime) -> list[Event]:
+    """The device is in another ward: what is open moves there."""
+    events: list[Event] = []
+    old_ward, bed.ward = bed.ward, ward
+    for name, alert in sorted(bed.alerts.items()):
+        bed.alerts[name] = moved = changed(alert, Change.MOVED, time, reading_at=bed.last, ward=ward)
+        events.append(Event(moved, old_ward))
+    return events
 
 
 def close_all(bed: Bed, reason: str, at: datetime, reading_at: datetime | None = None) -> list[Event]:

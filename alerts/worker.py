@@ -25,7 +25,6 @@ from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import Session
 from vitals.alert import Alert, Event, Priority, encode_alert
-from vitals.codec import TimeWindow
 from vitals.errors import TransientError
 from vitals.log import WaitLog
 from vitals.rules import encode_rules
@@ -44,7 +43,6 @@ class Worker:
 
     def __init__(self, settings: AlertsSettings, metrics: Metrics) -> None:
         self._settings = settings
-        self._retention = settings.retention
         self._metrics = metrics
         self._topics = settings.topics
         self._service = settings.alerts_client_id
@@ -53,13 +51,12 @@ class Worker:
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
-        self._beds = Beds(settings.topics, load(settings.rules_path), settings.retention, datetime.now(UTC))
+        self._beds = Beds(settings.topics, load(settings.rules_path), datetime.now(UTC))
         self._taken: list[int] = []  # messages evaluated and not yet acknowledged,
         self._taken_on = 0  # and the connection they came on
         self._known_at_broker = False
         self._now = datetime.now(UTC)
         self._received_at = 0.0
-        self._clock = TimeWindow.at(self._now, settings.retention)
         self._next_tick = 0.0
         self._next_count = 0.0
         self._rest = PollThrottle(REST)
@@ -162,7 +159,7 @@ class Worker:
             self._set_time()
             self._publish(self._beds.restore(alerts, self._now))
             for topic, payload in limits:
-                self._publish(self._beds.take(topic.encode(), payload, True, self._now, self._clock))
+                self._publish(self._beds.take(topic.encode(), payload, True, self._now))
             still_open = sum(alert.is_open for alert in alerts)
             log.info("%d rules; %d open alerts read back", len(self._beds.rules.rules), still_open)
             return
@@ -182,11 +179,10 @@ class Worker:
     def _set_time(self) -> None:
         self._now = datetime.now(UTC)
         self._received_at = time.monotonic()
-        self._clock = TimeWindow.at(self._now, self._retention)
 
-    def _take(self, topic: bytes, payload: bytes, message_id: int, retained: bool, _again: bool) -> None:
+    def _take(self, topic: bytes, payload: bytes, message_id: int, retained: bool, dup: bool) -> None:
         """For every message, from inside `Session.receive`."""
-        events = self._beds.take(topic, payload, retained, self._now, self._clock)
+        events = self._beds.take(topic, payload, retained, self._now, dup=dup)
         if events:
             self._publish(events)
             self._metrics.latency_seconds.observe(time.monotonic() - self._received_at)
@@ -205,6 +201,9 @@ class Worker:
     def _tick(self) -> None:
         self._next_tick = time.monotonic() + TICK
         self._now = datetime.now(UTC)
+        if self._session.is_echo_missing(time.monotonic()):
+            # The broker, or this process, stood still: what does not arrive says nothing about the devices.
+            self._beds.excuse(self._now)
         if not self._session.is_disconnected:  # while we are deaf, silence says nothing
             self._publish(self._beds.tick(self._now))
         if self._next_tick >= self._next_count:

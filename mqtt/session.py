@@ -71,6 +71,7 @@ class Session:
         self._ever_connected = False
         self._failed: str | None = None
         self._replaced_by: ServiceStatus | None = None
+        self._echoed_at = time.monotonic()  # when the last heartbeat of our own came back
         self._backoff = Backoff(*RETRY_S)
         self._next_attempt = 0.0
         self._attempt_ends = 0.0
@@ -274,8 +275,16 @@ class Session:
 
     def _on_service_status(self, _topic: bytes, payload: bytes, *_: int) -> None:
         other = decode_service_status(payload)
-        if other is not None and other.state == "online" and other.boot > self._boot:
+        if other is None or other.state != "online":
+            return
+        if other.boot == self._boot:
+            self._echoed_at = time.monotonic()
+        elif other.boot > self._boot:
             self._replaced_by = other
+
+    def is_echo_missing(self, now: float) -> bool:
+        """Whether our own heartbeat has not come back for two beats: the broker, or this process, stands still."""
+        return now - self._echoed_at > 2.5 * HEARTBEAT_S
 
     def _drop(self, reason: str | None) -> None:
         """Close the socket and log `reason`, if there is one, as the failure of this attempt."""

@@ -92,6 +92,9 @@ class DeviceClock:
             if lag <= self._stale_after:
                 return self._anchor(time, arrival, lag, seq)
             return self._place_old(time, arrival, lag, seq)
+        if seq and seq <= self._seq and self._last_time is not None and time <= self._last_time:
+            # By number and by time before the last one: sent again, or a gap that is filled late.
+            return self._place_old(time, arrival, lag, seq) or Placement(time + self.offset, live=False)
         late = lag - self.offset
         if late < -AHEAD:
             return self._anchor(time, arrival, lag, seq)
@@ -204,6 +207,10 @@ class ArrivalOrder:
         self._undecided.clear()
         decided.append((reading, arrival, found))
         return decided
+
+    def hold(self, reading: Reading, arrival: datetime) -> None:
+        """Hold back a reading that the clock could not place."""
+        self._undecided.append((reading, arrival))
 
     def settle(self, now: datetime) -> list[tuple[Reading, datetime, Placement]]:
         """Decide what nothing has followed for LONE."""

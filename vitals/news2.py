@@ -8,7 +8,7 @@ rounded as printed in the chart, temperature to 0.1 and all others to whole numb
 would fall between its bands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -140,6 +140,28 @@ class LastValues:
         if since is not None and time - since > NEWS2_MAX_AGE[INPUTS[index]]:
             self._values[index] = None
         return self._values[index]
+
+    def newer(self, values: tuple[float | None, ...], time: datetime) -> tuple[float | None, ...]:
+        """Return the values without those of which a newer one is known."""
+        newest: dict[str, datetime | None] = dict.fromkeys(SIGN_KEYS)
+        newest.update(zip(_BANDS, self._times, strict=False))
+        newest["diastolic_bp"] = newest["systolic_bp"]  # of the same cuff
+        return tuple(
+            value if (known := newest[key]) is None or time >= known else None
+            for key, value in zip(SIGN_KEYS, values, strict=True)
+        )
+
+    def forget_before(self, time: datetime) -> None:
+        """Drop the values that are older: they are another patient's."""
+        for index, measured in enumerate(self._times):
+            if measured is not None and measured < time:
+                self._values[index] = self._times[index] = None
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop the values of sensors that are off the patient."""
+        for key in keys:
+            if key in _BANDS:
+                self._values[INPUTS.index(key)] = None
 
     def with_scale(self, scale: int) -> "LastValues":
         """Return a copy with this SpO2 scale."""

@@ -3,7 +3,7 @@
 A wrong answer is dangerous in both directions. A change that is believed too early resets the delays of alarms: two
 spellings of one id in turn (`p-1`, `P-1`) would silence them for ever. One that is believed too late shows one
 patient's values as another's. So another id counts at once after a new boot of the device, and otherwise when it has
-held for CHANGE_AFTER. Ids in turn are never a change: they are reported, because the two patients cannot be distinguished.
+held for CHANGE_AFTER. Ids in turn are never a change: they are reported, because nobody can tell the patients apart.
 """
 
 from datetime import datetime, timedelta
@@ -25,31 +25,32 @@ class Patient(Enum):
 class PatientTracker:
     """The patient on one device."""
 
-    __slots__ = ("_alternated_at", "_boot", "_candidate", "_since", "current", "other")
+    __slots__ = ("_alternated_at", "_boot", "candidate", "current", "other", "since")
 
     def __init__(self, current: str | None = None) -> None:
         self.current = current
         self.other: str | None = None  # the id that was reported in turn with `current`, last
-        self._candidate: str | None = None
-        self._since: datetime | None = None
+        self.candidate: str | None = None  # another id, which has not held yet
+        self.since: datetime | None = None  # arrival of the first reading of the candidate, or of the present patient
         self._boot = 0
         self._alternated_at: list[datetime] = []
 
-    def observe(self, patient_id: str | None, boot: int, arrival: datetime) -> Patient:
-        """Take the id of a reading; None where the reading names no patient."""
+    def observe(self, patient_id: str | None, boot: int, arrival: datetime, *, hold: bool = False) -> Patient:
+        """Take the id of a reading; None where the reading names no patient. `hold`: it cannot be a change yet."""
         if patient_id is None:
-            return Patient.SAME if self._candidate is None else Patient.CANDIDATE
+            return Patient.SAME if self.candidate is None else Patient.CANDIDATE
         if patient_id == self.current:
-            if self._candidate is not None:
-                self.other, self._candidate = self._candidate, None
+            if self.candidate is not None:
+                self.other, self.candidate = self.candidate, None
                 self._alternated_at = [*self._alternated_at[-1:], arrival]
             self._boot = boot
             return Patient.SAME
-        if self.current is None or (boot and self._boot and boot != self._boot):
+        if self.current is None or (boot and self._boot and boot != self._boot and not hold):
+            self.since = arrival
             return self._change(patient_id, boot)
-        if patient_id != self._candidate or self._since is None:
-            self._candidate, self._since = patient_id, arrival
-        elif arrival - self._since >= CHANGE_AFTER:
+        if patient_id != self.candidate or self.since is None:
+            self.candidate, self.since = patient_id, arrival
+        elif arrival - self.since >= CHANGE_AFTER and not hold:
             return self._change(patient_id, boot)
         return Patient.CANDIDATE
 
@@ -59,5 +60,5 @@ class PatientTracker:
         return len(returns) == 2 and returns[1] - returns[0] <= ALTERNATING_WITHIN >= now - returns[1]
 
     def _change(self, patient_id: str, boot: int) -> Patient:
-        self.current, self._candidate, self._boot = patient_id, None, boot
+        self.current, self.candidate, self._boot = patient_id, None, boot
         return Patient.CHANGED

@@ -18,8 +18,8 @@ from vitals.alert import Kind, Priority
 from vitals.payload import decode_payload
 from vitals.signs import BY_KEY, SIGNS
 
-Source = Literal["sign", "news2", "sensor-off", "no-data", "offline", "broker"]
-SPECIAL: tuple[Source, ...] = ("news2", "no-data", "sensor-off", "offline")
+Source = Literal["sign", "news2", "sensor-off", "no-data", "offline", "clock", "patients", "broker"]
+SPECIAL: tuple[Source, ...] = ("news2", "no-data", "sensor-off", "offline", "clock", "patients")
 """Sources other than a sign that a rule file may name."""
 
 
@@ -101,6 +101,7 @@ class RuleSet:
     scored: tuple[Rule, ...] = field(init=False, repr=False)
     sensors: tuple[Rule, ...] = field(init=False, repr=False)
     timed: tuple[Rule, ...] = field(init=False, repr=False)
+    device_checks: tuple[Rule, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         def of(*sources: Source) -> tuple[Rule, ...]:
@@ -112,6 +113,7 @@ class RuleSet:
             "scored": of("news2"),
             "sensors": of("sensor-off"),
             "timed": of("no-data", "offline"),
+            "device_checks": of("clock", "patients"),
         }
         for name, value in ready.items():
             object.__setattr__(self, name, value)

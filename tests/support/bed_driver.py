@@ -46,7 +46,13 @@ def reading_at(second: float, heart_rate: float | None = None, **rest: Any) -> R
     signs: dict[str, float | None] = {
         key: rest.pop(key) for key in ("spo2", "temperature", "resp_rate", "systolic_bp") if key in rest
     }
-    return reading(at(second), {"heart_rate": heart_rate, **signs}, **rest)
+    # Numbered, as the wire format recommends: the same second has the same number.
+    number = {
+        "boot": 1,
+        "seq": max(1, round(second * 10) + 1),
+        **{k: rest.pop(k) for k in ("boot", "seq") if k in rest},
+    }
+    return reading(at(second), {"heart_rate": heart_rate, **signs}, **number, **rest)
 
 
 class BedDriver:
@@ -59,10 +65,16 @@ class BedDriver:
         self.events: list[Event] = []
 
     def read(
-        self, second: float, heart_rate: float | None = None, arrives: float | None = None, **rest: Any
+        self,
+        second: float,
+        heart_rate: float | None = None,
+        arrives: float | None = None,
+        *,
+        dup: bool = False,
+        **rest: Any,
     ) -> list[str]:
         now = at(second if arrives is None else arrives)
-        return self._said(self.bed.evaluate(reading_at(second, heart_rate, **rest), self.ward, now))
+        return self._said(self.bed.evaluate(reading_at(second, heart_rate, **rest), self.ward, now, dup=dup))
 
     def steady(self, first: int, last: int, heart_rate: float | None = None, **rest: Any) -> list[str]:
         """A reading every second, the last one included; each change with its second."""

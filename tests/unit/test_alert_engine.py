@@ -32,6 +32,25 @@ for_s = 10
 """
 
 
+BLUE = """
+[[rule]]
+name = "blue"
+sign = "spo2"
+text = "SpO2 low"
+priority = "high"
+below = 90
+for_s = 5
+"""
+PRESSURE = """
+[[rule]]
+name = "pressure"
+sign = "systolic_bp"
+text = "BP low"
+priority = "high"
+below = 70
+"""
+
+
 def test_it_waits_for_the_delay_and_no_longer() -> None:
     bed = BedDriver()
     assert bed.steady(0, 20, 130) == ["10: hr raised"]
@@ -40,11 +59,19 @@ def test_it_waits_for_the_delay_and_no_longer() -> None:
     assert (bed.alert.priority, bed.alert.value, bed.alert.limit) == (Priority.MEDIUM, 130, 120)
 
 
-def test_one_value_at_the_limit_begins_the_delay_anew() -> None:
+def test_a_value_at_the_limit_takes_time_off_the_delay_and_does_not_begin_it_anew() -> None:
     bed = BedDriver()
     assert bed.steady(0, 8, 130) == []
     assert bed.read(9, 120) == []
-    assert bed.steady(10, 25, 130) == ["20: hr raised"]
+    assert bed.steady(10, 25, 130) == ["12: hr raised"]  # 9 s, less half of 1 s, and 2 s more
+
+
+def test_a_value_that_flickers_raises_and_one_that_is_beyond_now_and_then_does_not() -> None:
+    bed = BedDriver()
+    changes = [f"{second}: {said}" for second in range(90) for said in bed.read(second, 115 if second % 2 else 140)]
+    assert changes == ["40: hr raised"]
+    bed = BedDriver()
+    assert [said for second in range(600) for said in bed.read(second, 115 if second % 4 else 140)] == []
 
 
 def test_a_level_without_delay_is_raised_by_its_first_reading() -> None:
@@ -204,7 +231,7 @@ def test_another_patient_closes_what_is_open_and_begins_afresh() -> None:
     bed = BedDriver()
     bed.steady(0, 14, 130, patient_id="p-1")
     first = bed.alert.alert_id
-    assert bed.steady(15, 30, 130, patient_id="p-2") == ["15: hr cleared", "25: hr raised"]
+    assert bed.steady(15, 30, 130, patient_id="p-2") == ["17: hr cleared", "25: hr raised"]
     closed = bed.events[-2].alert
     assert (closed.patient_id, closed.reason) == ("p-1", ANOTHER_PATIENT)
     assert bed.alert.patient_id == "p-2"
@@ -225,7 +252,7 @@ def test_a_patient_who_is_told_later_has_the_alert_and_no_other_patient_has() ->
     assert bed.read(15, 130, patient_id="p-1") == ["hr identified"]
     assert (bed.alert.alert_id, bed.alert.patient_id) == (first, "p-1")
     bed.restart(16)
-    assert bed.read(17, 130, patient_id="p-2") == ["hr cleared"]
+    assert bed.steady(17, 19, 130, patient_id="p-2") == ["19: hr cleared"]
 
 
 def test_a_device_takes_its_alerts_to_another_ward() -> None:
@@ -258,13 +285,103 @@ def test_a_device_that_reports_every_minute_is_not_silent_after_15_seconds() -> 
     assert bed.tick(180) == ["silent raised"]
 
 
-def test_only_old_readings_are_silence() -> None:
+def test_a_backlog_is_silence() -> None:
     bed = BedDriver(TECHNICAL)
-    for second in range(0, 16):
-        assert bed.read(second, 80, arrives=600 + second) == []
+    assert bed.read(0, 80) == []
+    for second in range(1, 300):
+        assert bed.read(second, 80, arrives=600 + second / 100) == []
     assert bed.tick(620) == ["silent raised"]
-    assert bed.read(17, 80, arrives=621) == []
     assert bed.read(622, 80) == ["silent cleared"]
+
+
+def test_a_clock_that_is_behind_is_no_silence_and_delays_no_alarm() -> None:
+    for behind in (30, 90, 3600):
+        bed = BedDriver(HIGH + TECHNICAL)
+        bed.bed.fresh_at = at(behind)
+        said = [(s, told) for s in range(21) for told in bed.read(s, 130, arrives=s + behind) + bed.tick(s + behind)]
+        assert said == [(10, "hr raised")]
+
+
+def test_a_clock_that_is_set_right_delays_no_alarm() -> None:
+    for ahead in (60, 290, 100_000, -290):
+        bed = BedDriver(HIGH.replace("for_s = 3", ""))
+        for second in range(5):
+            assert bed.read(second + ahead, 80, arrives=second, seq=second + 1) == []
+        assert bed.read(5, 160, seq=6) == ["hr raised"]
+
+
+def test_one_sign_per_message_and_several_messages_of_one_moment_are_all_evaluated() -> None:
+    bed = BedDriver(HIGH + BLUE)
+    said = [
+        (second, told)
+        for second in range(21)
+        for part in ({"heart_rate": 80}, {"spo2": 70}, {"resp_rate": 16})
+        for told in bed.read(second, **part, seq=0, boot=0)  # type: ignore[arg-type]
+    ]
+    assert said == [(5, "blue raised")]
+
+
+def test_a_cuff_value_with_its_own_earlier_time_raises() -> None:
+    bed = BedDriver(PRESSURE)
+    bed.steady(100, 103, 80)
+    said = bed.read(40, systolic_bp=65, arrives=103.5, seq=0, boot=0)
+    for second in (104, 105, 106):
+        said += bed.read(second, 80) + bed.tick(second)
+    assert said == ["pressure raised"]
+
+
+def test_two_ids_in_turn_silence_nothing() -> None:
+    bed = BedDriver()
+    said = [
+        (second, told)
+        for second in range(31)
+        for told in bed.read(second, 130, patient_id="p-1" if second % 2 else "P-1")
+    ]
+    assert [told for _, told in said if "raised" in told or "cleared" in told] == ["hr raised"]
+    assert (10, "hr raised") in said
+
+
+def test_where_readings_are_rarer_than_the_delay_the_first_one_raises() -> None:
+    bed = BedDriver()
+    bed.presence(0, online=True, interval_s=14_400)
+    assert bed.read(1, 130) == ["hr raised"]
+    bed = BedDriver()
+    for second in (0, 20, 40):
+        assert bed.read(second, 80) == []
+    assert bed.read(60, 130) == ["hr raised"]
+
+
+def test_a_delay_ends_between_two_readings() -> None:
+    bed = BedDriver()
+    assert [bed.read(second, 130) for second in (0, 4, 8)] == [[], [], []]
+    assert bed.tick(9.5) == []
+    assert bed.tick(10) == ["hr raised"]
+
+
+def test_an_unborn_device_with_a_reading_every_20_s_is_not_silent() -> None:
+    bed = BedDriver(TECHNICAL)
+    said = []
+    for second in range(0, 131):
+        if second % 20 == 0:
+            said += bed.read(second, 80)
+        said += bed.tick(second)
+    assert said == []
+    assert [second for second in range(131, 260) if bed.tick(second)] == [180]
+
+
+def test_a_live_reading_ends_offline_without_a_birth_and_one_cause_is_one_alarm() -> None:
+    bed = BedDriver(TECHNICAL)
+    bed.presence(0, online=True)
+    bed.read(0, 80)
+    said = [told for second in range(1, 20) for told in bed.tick(second)]
+    said += bed.presence(20, online=False)
+    said += [told for second in range(20, 40) for told in bed.tick(second)]
+    assert said == ["silent raised"]
+    bed = BedDriver(TECHNICAL)
+    bed.presence(0, online=True)
+    bed.presence(1, online=False)
+    assert [told for second in range(1, 30) for told in bed.tick(second)] == ["gone raised"]
+    assert bed.read(30, 80) == ["gone cleared"]
 
 
 def test_offline_is_told_once_and_not_as_silence_too() -> None:
@@ -364,7 +481,7 @@ def test_a_reading_from_before_does_not_bring_back_the_patient_from_before() -> 
     bed.steady(13, 30, 130, patient_id="p-2")
     mine = bed.alert
     bed.restart(31)
-    assert bed.steady(8, 12, 130, patient_id="p-1") == []
+    assert bed.steady(8, 12, 130, patient_id="p-1", dup=True) == []
     assert bed.steady(13, 31, 130, patient_id="p-2") == []
     assert bed.alert == mine
 
@@ -446,5 +563,42 @@ def test_a_score_is_not_cleared_by_an_input_that_has_gone() -> None:
 def test_what_was_measured_of_one_patient_is_not_scored_for_the_next() -> None:
     bed = BedDriver(SCORE)
     assert bed.read(0, 80, systolic_bp=85, patient_id="p-1") == ["score raised"]
-    assert bed.read(1, 80, patient_id="p-2") == ["score cleared"]
-    assert bed.steady(2, 100, 80, patient_id="p-2") == []
+    assert bed.steady(1, 100, 80, patient_id="p-2") == ["3: score cleared"]
+
+
+DEVICE = """
+[[rule]]
+name = "clock"
+sign = "clock"
+text = "The device's clock is wrong"
+priority = "low"
+for_s = 10
+[[rule]]
+name = "patients"
+sign = "patients"
+text = "Two patient ids in turn on one device"
+priority = "medium"
+"""
+
+
+@pytest.mark.parametrize(("ahead", "text"), [(58, "58 s ahead"), (-90, "90 s behind"), (-7300, "2.0 h behind")])
+def test_a_wrong_clock_is_a_technical_alert_and_ends_when_it_is_right(ahead: float, text: str) -> None:
+    bed = BedDriver(DEVICE)
+    said = []
+    for second in range(20):
+        said += bed.read(second + ahead, 80, arrives=second, seq=second + 1) + bed.tick(second)
+    assert said == ["clock raised"]
+    assert bed.alert.text == f"The device's clock is wrong: {text}"
+    assert bed.alert.kind == "technical"
+    said = []
+    for second in range(20, 30):
+        said += bed.read(second, 80, seq=second + 1) + bed.tick(second)
+    assert said == ["clock cleared"]
+
+
+def test_two_ids_in_turn_are_a_technical_alert() -> None:
+    bed = BedDriver(DEVICE)
+    said = []
+    for second in range(10):
+        said += bed.read(second, 80, patient_id="p-1" if second % 2 else "P-1") + bed.tick(second)
+    assert said == ["patients raised"]

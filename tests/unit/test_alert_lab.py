@@ -101,7 +101,7 @@ def test_an_alert_at_another_time_does_not_excuse_a_missed_episode() -> None:
 def test_an_alert_ends_with_its_patient() -> None:
     readings = [reading_at(second, spo2=90, patient_id="p-1" if second < 20 else "p-2") for second in range(25)]
     found = lab.run([Stay("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=10), "x")])
-    assert found.files[0].written.seconds == {("blue", MEDIUM): 10}
+    assert found.files[0].written.seconds == {("blue", MEDIUM): 12}
 
 
 def test_an_episode_is_as_long_as_its_values_not_as_the_silence_after_it() -> None:

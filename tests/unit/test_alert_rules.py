@@ -36,7 +36,15 @@ def test_the_defaults_have_extremes_without_delay_and_every_technical_rule() -> 
     rules = load().rules
     at_once = {rule.sign for rule in rules if rule.source == "sign" and not rule.levels[-1].after}
     assert {"heart_rate", "spo2", "resp_rate"} <= at_once
-    assert {rule.source for rule in rules} == {"sign", "news2", "no-data", "sensor-off", "offline"}
+    assert {rule.source for rule in rules} == {
+        "sign",
+        "news2",
+        "no-data",
+        "sensor-off",
+        "offline",
+        "clock",
+        "patients",
+    }
 
 
 def test_the_defaults_raise_news2_at_5_or_a_single_3_and_at_7() -> None:

@@ -67,7 +67,8 @@ def test_by_any_clock_every_reading_is_live_and_placed_at_its_arrival(
     assert len(device.placed) == len(gaps)
     assert all(device.live)
     for arrival, found in device.placed:
-        assert abs(arrival - found.time) <= RIGHT + DISORDER, (arrival, found)
+        # A single reading that is late by its clock may be late: its own time stands.
+        assert not found.certain or abs(arrival - found.time) <= RIGHT + DISORDER, (arrival, found)
 
 
 @given(gaps)

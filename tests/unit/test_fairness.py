@@ -7,7 +7,7 @@ import pytest
 from alerts.beds import Beds
 from alerts.fairness import A_SECOND, BURST, BYTES_A_SECOND, Fairness
 from alerts.rulefile import DEFAULT, load
-from vitals.codec import TimeWindow, encode
+from vitals.codec import encode
 from vitals.reading import reading
 from vitals.topics import Topics
 
@@ -55,13 +55,12 @@ def test_it_is_told_once_and_then_now_and_then() -> None:
 
 
 def test_the_newest_reading_of_a_noisy_device_still_raises_its_alarm_at_the_next_tick() -> None:
-    beds = Beds(Topics(), load(DEFAULT), MONTH, NOW)
-    clock = TimeWindow.at(NOW, MONTH)
+    beds = Beds(Topics(), load(DEFAULT), NOW)
 
     def measure(seq: int, spo2: float) -> int:
         at = NOW + timedelta(milliseconds=seq)
         payload = encode(reading(at, {"spo2": spo2}, boot=1, seq=seq, patient_id="p-1"))
-        return len(beds.take(b"vitalflow/vitals/icu-1/bed-1", payload, False, NOW, clock))
+        return len(beds.take(b"vitalflow/vitals/icu-1/bed-1", payload, False, NOW))
 
     noise = round(BURST * A_SECOND) + 1000
     assert sum(measure(seq, 97) for seq in range(1, noise)) == 0
