@@ -5,31 +5,33 @@ of it may settle, and what the devices wrote down is compared with the table.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from random import Random
 
 import psycopg
 
-from bench.beds import STEADY
-from bench.faults import Awake, Fault, Kill, LoseStore, Struck
-from bench.ground import Ground
-from bench.hospital import READINGS_PER_S, WATCHED, Hospital
-from bench.survived import Survived
-from bench.verdict import Name, Record, doubled_rows, judge, unwritten
-from bench.witness import Witness, retained
+from bench.accounting import Name, Record, account_alerts, doubled_rows, never_in_outbox
+from bench.alert_recorder import AlertRecorder, retained
+from bench.chaos_environment import READINGS_PER_S, WATCHED, ChaosEnvironment
+from bench.chaos_report import ChaosReport
+from bench.environment import Environment
+from bench.faults import Fault, FaultRecord, Kill, UptimeMonitor, WipeBrokerStore
+from bench.recording_devices import STEADY
+from bench.report import Log
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 VICTIMS = ("ingest", "alerts", "broker", "database", "devices", "links", "disk")
-PATIENCE = 60.0  # seconds for readings to be stored again, and at the end for the last one
+TIMEOUT_S = 60.0  # seconds for readings to be stored again, and at the end for the last one
 LONG_S, SHORT_S = 25.0, 6.0  # seconds that a link is down now and then; the long ones outlast every keep-alive
 LONG_RUN_S = 240.0  # seconds of a run that has room for those
-STILL = 40.0  # seconds without a new row after which no more is expected; devices send again after 15
-Say = Callable[[str], None]
+SETTLED_S = 40.0  # seconds without a new row after which no more is expected; devices send again after 15
 
 
-def chaos(ground: Ground, seconds: float, victims: Sequence[str], devices: int, seed: int, say: Say) -> Survived:
+def chaos(
+    environment: Environment, seconds: float, victims: Sequence[str], devices: int, seed: int, log: Log
+) -> ChaosReport:
     """Harm `victims` in turn for `seconds`.
 
     1. Put a proxy into each link; start ingest, the worker, and devices that write down what they make.
@@ -38,21 +40,21 @@ def chaos(ground: Ground, seconds: float, victims: Sequence[str], devices: int, 
        and deliver what they have.
     4. Count what the devices wrote down, what is in the table, and the alerts.
     """
-    survived = Survived(seconds, seed, devices, READINGS_PER_S, machine=ground.machine)
+    report = ChaosReport(seconds, seed, devices, READINGS_PER_S, machine=environment.machine)
     moment = Random(seed)
     with ExitStack() as ends:
-        hospital = Hospital(ground, devices, ends)
-        witness = Witness(ground.broker.port, Topics())
-        ends.callback(witness.close)
-        hospital.start()
-        _acknowledge_half(witness)
-        faults = hospital.faults(victims, LONG_S if seconds >= LONG_RUN_S else SHORT_S)
-        if "disk" in victims and ground.disk is None:
-            survived.not_run.append("a full disk of the database: no small file system could be mounted")
+        chaos_environment = ChaosEnvironment(environment, devices, ends)
+        recorder = AlertRecorder(environment.broker.port, Topics())
+        ends.callback(recorder.close)
+        chaos_environment.start()
+        _acknowledge_half(recorder)
+        faults = chaos_environment.faults(victims, LONG_S if seconds >= LONG_RUN_S else SHORT_S)
+        if "disk" in victims and environment.disk is None:
+            report.not_run.append("a full disk of the database: no small file system could be mounted")
         if not faults:
-            raise PermanentError("; ".join(["there is nobody to harm", *survived.not_run]))
-        awake = Awake(hospital.alerts)
-        say(
+            raise PermanentError("; ".join(["there is nobody to harm", *report.not_run]))
+        uptime = UptimeMonitor(chaos_environment.alerts)
+        log(
             f"{devices} devices, {READINGS_PER_S} readings/s, seed {seed}; victims: {', '.join(f.name for f in faults)}"
         )
         until = time.monotonic() + seconds
@@ -60,99 +62,110 @@ def chaos(ground: Ground, seconds: float, victims: Sequence[str], devices: int, 
         while time.monotonic() < until:
             turn = turn or moment.sample(faults, len(faults))
             time.sleep(moment.uniform(0.3, 1.5))
-            _strike(turn.pop(), moment, awake, hospital, survived, say)
-        say("all is well again; waiting for what is still owed")
+            _inject(turn.pop(), moment, uptime, chaos_environment, report, log)
+        log("all is well again; waiting for what is still owed")
         calm = time.time()
         time.sleep(10)  # for alarms that fell due at the end
-        awake.close()
-        _rows(ground, calm, Record.read(hospital.records), hospital.cut_short)
-        say("the devices end their day")
-        hospital.end_of_shift()
-        record = Record.read(hospital.records)
-        rows = _rows(ground, time.time(), record, hospital.cut_short)
-        survived.unwritten = len(gone := unwritten(record, rows, hospital.cut_short))
-        survived.generated = len(record.made) - len(gone)
-        survived.lost = len(record.made.keys() - set(rows) - gone)
-        _count(survived, ground, record, rows, witness, awake)
-    return survived
+        uptime.close()
+        _rows(environment, calm, Record.read(chaos_environment.records), chaos_environment.last_lines)
+        log("the devices end their day")
+        chaos_environment.finish()
+        record = Record.read(chaos_environment.records)
+        rows = _rows(environment, time.time(), record, chaos_environment.last_lines)
+        report.unwritten = len(gone := never_in_outbox(record, rows, chaos_environment.last_lines))
+        report.generated = len(record.made) - len(gone)
+        report.lost = len(record.made.keys() - set(rows) - gone)
+        _count(report, environment, record, rows, recorder, uptime)
+    return report
 
 
-def _acknowledge_half(witness: Witness) -> None:
+def _acknowledge_half(recorder: AlertRecorder) -> None:
     """Wait for the steady alarms, and acknowledge every other one of them."""
     expected = WATCHED // 2
     deadline = time.monotonic() + 30
-    while len(steady := [a for (name, _), a in witness.now.items() if name.startswith(STEADY)]) < expected:
+    while len(steady := [a for (name, _), a in recorder.now.items() if name.startswith(STEADY)]) < expected:
         if time.monotonic() > deadline:
             raise PermanentError(f"{len(steady)} of {expected} alarms came at the start")
         time.sleep(0.1)
     for alert in steady[::2]:
-        witness.acknowledge(alert)
+        recorder.acknowledge(alert)
 
 
-def _strike(fault: Fault, moment: Random, awake: Awake, hospital: Hospital, survived: Survived, say: Say) -> None:
-    if fault.stops_alarms:
-        awake.close()
-    struck = fault.strike(moment)
-    survived.faults[fault.name] = survived.faults.get(fault.name, 0) + 1
-    survived.kills += isinstance(fault, Kill | LoseStore)
-    if fault.stops_alarms and not awake.reopen(PATIENCE):
-        survived.not_recovered.append(f"{struck.what}: the worker")
-    took = time.time() - struck.over if fault.name == "alerts" else _stored_again(hospital.ground, fault, struck)
+def _inject(
+    fault: Fault,
+    moment: Random,
+    uptime: UptimeMonitor,
+    chaos_environment: ChaosEnvironment,
+    report: ChaosReport,
+    log: Log,
+) -> None:
+    if fault.stops_alerts:
+        uptime.close()
+    fault_record = fault.inject(moment)
+    report.faults[fault.name] = report.faults.get(fault.name, 0) + 1
+    report.kills += isinstance(fault, Kill | WipeBrokerStore)
+    if fault.stops_alerts and not uptime.reopen(TIMEOUT_S):
+        report.not_recovered.append(f"{fault_record.what}: the worker")
+    took = (
+        time.time() - fault_record.over
+        if fault.name == "alerts"
+        else _stored_again(chaos_environment.environment, fault, fault_record)
+    )
     if took is None:
-        survived.not_recovered.append(struck.what)
-        say(f"{struck.what}: nothing stored within {PATIENCE:.0f} s")
+        report.not_recovered.append(fault_record.what)
+        log(f"{fault_record.what}: nothing stored within {TIMEOUT_S:.0f} s")
         return
-    survived.recovery_s[fault.name] = round(max(took, survived.recovery_s.get(fault.name, 0.0)), 2)
+    report.recovery_s[fault.name] = round(max(took, report.recovery_s.get(fault.name, 0.0)), 2)
     back = "readings evaluated" if fault.name == "alerts" else "readings stored"
-    say(f"{struck.what} for {struck.over - struck.began:.1f} s, {back} again {took:.1f} s later")
+    log(f"{fault_record.what} for {fault_record.over - fault_record.began:.1f} s, {back} again {took:.1f} s later")
 
 
-def _stored_again(ground: Ground, fault: Fault, struck: Struck) -> float | None:
+def _stored_again(environment: Environment, fault: Fault, fault_record: FaultRecord) -> float | None:
     """Seconds from the return until a reading measured after it is in the table; None where that never happens."""
     question = "SELECT 1 FROM patient_vitals WHERE time > to_timestamp(%s) AND ward = coalesce(%s, ward) LIMIT 1"
-    deadline = time.monotonic() + PATIENCE
-    with psycopg.connect(ground.database.url(), autocommit=True) as connection:
-        while connection.execute(question, [struck.over, fault.ward]).fetchone() is None:
+    deadline = time.monotonic() + TIMEOUT_S
+    with psycopg.connect(environment.database.url(), autocommit=True) as connection:
+        while connection.execute(question, [fault_record.over, fault.ward]).fetchone() is None:
             if time.monotonic() > deadline:
                 return None
             time.sleep(0.05)
-    return time.time() - struck.over
+    return time.time() - fault_record.over
 
 
-def _rows(ground: Ground, until: float, record: Record, cut_short: Sequence[str]) -> list[Name]:
+def _rows(environment: Environment, until: float, record: Record, last_lines: Sequence[str]) -> list[Name]:
     """The name of every row, once all that was made until then is there, or no more comes."""
-    owed = {name for name, moment in record.made.items() if moment <= until} - unwritten(record, (), cut_short)
+    owed = {name for name, moment in record.made.items() if moment <= until} - never_in_outbox(record, (), last_lines)
     missing, since = -1, time.monotonic()
-    with psycopg.connect(ground.database.url(), autocommit=True) as connection:
+    with psycopg.connect(environment.database.url(), autocommit=True) as connection:
         while True:
             rows = connection.execute("SELECT device_id, boot, seq FROM patient_vitals").fetchall()
             left = len(owed.difference(rows))
             if left != missing:
                 missing, since = left, time.monotonic()
-            if not left or time.monotonic() - since > STILL:
+            if not left or time.monotonic() - since > SETTLED_S:
                 return rows
             time.sleep(1)
 
 
 def _count(
-    survived: Survived,
-    ground: Ground,
+    report: ChaosReport,
+    environment: Environment,
     record: Record,
     rows: list[Name],
-    witness: Witness,
-    awake: Awake,
+    recorder: AlertRecorder,
+    uptime: UptimeMonitor,
 ) -> None:
-    with psycopg.connect(ground.database.url(), autocommit=True) as connection:
+    with psycopg.connect(environment.database.url(), autocommit=True) as connection:
         history = {(row[0], row[1]) for row in connection.execute("SELECT alert_id, revision FROM alert_event")}
         counts = connection.execute(
             "SELECT (SELECT count(*) FROM rejected_message), (SELECT count(*) FROM device_gap)"
         ).fetchone()
     assert counts is not None
-    survived.rejected, survived.gaps = counts
-    survived.acknowledged_by_broker = len(record.taken)
-    survived.stored = len(set(rows))
-    survived.duplicates = doubled_rows(rows)
-    alarms = judge(record, list(witness.told), retained(ground.broker.port, Topics()), awake.spans)
-    survived.alerts_raised, survived.alerts_due = alarms.raised, alarms.due
-    survived.alerts_lost, survived.alerts_doubled = alarms.lost, alarms.doubled
-    survived.alert_changes_not_in_history = len({(a.alert_id, a.revision) for a in witness.told} - history)
+    report.rejected, report.gaps = counts
+    report.acknowledged_by_broker = len(record.taken)
+    report.stored = len(set(rows))
+    report.duplicates = doubled_rows(rows)
+    alarms = account_alerts(record, list(recorder.told), retained(environment.broker.port, Topics()), uptime.spans)
+    report.alerts_raised, report.alerts_due = alarms.raised, alarms.due
+    report.alerts_lost, report.alerts_doubled = alarms.lost, alarms.doubled
+    report.alert_changes_not_in_history = len({(a.alert_id, a.revision) for a in recorder.told} - history)

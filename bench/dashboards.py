@@ -1,11 +1,11 @@
 """What each query of each dashboard costs, asked as Grafana asks it: macros expanded, as the reader, over a week."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.queries import PERIODS
+from bench.report import Log, Result
 from bench.week import Week, fill_week
 from grafana.execute import RANGES, default_values, execute
 from grafana.files import read_dashboards
@@ -13,14 +13,12 @@ from grafana.macros import QueryContext
 from grafana.queries import Query, queries
 from sql.migrate import READER_ROLE, connect, migrate
 
-Say = Callable[[str], None]
-
 LIMIT_MS = 200.0
 ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Cost:
+class QueryCost:
     """Of one query: the best of all rounds, in milliseconds, and the rows of its answer."""
 
     query: str
@@ -29,39 +27,42 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Costs:
+class DashboardCosts(Result):
     """Of all of them, the dearest first."""
 
     server: str
     beds: int
     readings: int
     range: str
-    costs: list[Cost]
-
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
+    costs: list[QueryCost]
 
     @property
-    def too_dear(self) -> list[Cost]:
+    def too_slow(self) -> list[QueryCost]:
         """Those above the limit."""
         return [cost for cost in self.costs if cost.milliseconds > LIMIT_MS]
 
+    def text(self) -> str:
+        """Format the figures for a terminal."""
+        lines = [f"the dashboards over {self.range}, {self.beds} beds, {self.readings} readings, {self.server}"]
+        lines += [f"  {cost.milliseconds:>8.1f} ms  {cost.rows:>6} rows  {cost.query}" for cost in self.costs]
+        lines.append(f"  above {LIMIT_MS:.0f} ms: {len(self.too_slow) or 'none'}")
+        return "\n".join(lines)
 
-def dashboards(url: str, say: Say, week: Week | None = None, asked_range: str = "7 days") -> Costs:
+
+def dashboards(url: str, log: Log, week: Week | None = None, asked_range: str = "7 days") -> DashboardCosts:
     """Fill an empty database with a week and ask every query over `asked_range`, with every ward and one bed chosen."""
     week = week or Week()
     best: dict[Query, float] = {}
     rows: dict[Query, int] = {}
     with connect(url) as connection:
         edition = migrate(connection, {}, lambda _: None, PERIODS)
-        readings = fill_week(connection, datetime.now(UTC), week, say)
+        readings = fill_week(connection, datetime.now(UTC), week, log)
         connection.execute(f"SET ROLE {READER_ROLE}".encode())
         connection.execute("SET jit = off")  # as the role has it, which SET ROLE does not bring
         for round_number in range(
             ROUNDS
         ):  # one after the other, so that a busy moment of the machine strikes one of each
-            say(f"round {round_number + 1} of {ROUNDS}")
+            log(f"round {round_number + 1} of {ROUNDS}")
             for dashboard in read_dashboards().values():
                 now = datetime.now(UTC)
                 chosen = default_values(connection, dashboard, now)
@@ -72,14 +73,6 @@ def dashboards(url: str, say: Say, week: Week | None = None, asked_range: str = 
                     rows[query] = len(execute(connection, query, context).rows)
                     took = (time.perf_counter() - begun) * 1000
                     best[query] = min(took, best.get(query, took))
-    found = [Cost(str(query), round(took, 1), rows[query]) for query, took in best.items()]
+    found = [QueryCost(str(query), round(took, 1), rows[query]) for query, took in best.items()]
     found.sort(key=lambda cost: -cost.milliseconds)
-    return Costs(str(edition), week.beds, readings, asked_range, found)
-
-
-def told(found: Costs) -> str:
-    """For people."""
-    lines = [f"the dashboards over {found.range}, {found.beds} beds, {found.readings} readings, {found.server}"]
-    lines += [f"  {cost.milliseconds:>8.1f} ms  {cost.rows:>6} rows  {cost.query}" for cost in found.costs]
-    lines.append(f"  above {LIMIT_MS:.0f} ms: {len(found.too_dear) or 'none'}")
-    return "\n".join(lines)
+    return DashboardCosts(str(edition), week.beds, readings, asked_range, found)

@@ -1,36 +1,32 @@
 """How fast ingest empties a queue, from the first message to the last COMMIT, beside mosquitto_sub.
 
-mosquitto_sub, in C, receives and acknowledges the same messages at the same broker and does nothing with them: no
-reader of MQTT can be expected to be faster, so the ratio says what decoding, checking and storing cost. It is done
-several times and the median is told: one drain of two seconds says as much about the machine's other work as about us.
+mosquitto_sub, in C, receives and acknowledges the same messages at the same broker and does nothing with them. No
+MQTT client can be expected to be faster, so the ratio is the cost of decoding, checking and storing. The result is the
+median of several rounds, because one drain of two seconds also measures the machine's other work.
 """
 
-import os
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import median
 
 import psycopg
-from prometheus_client.parser import text_string_to_metric_families
 
-from bench.filler import fill
-from bench.ground import Ground
-from bench.usage import cpu_seconds
+from bench.environment import Environment
+from bench.queue_filler import fill_queues
+from bench.report import Log, Result
+from bench.resource_usage import cpu_seconds
+from bench.services import counter, service
 from mqtt.endpoint import BrokerEndpoint
-from stack.servers import free_port
+from stack.servers import Service
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
-Say = Callable[[str], None]
-PATIENCE = 120.0  # seconds without which something is broken
+TIMEOUT_S = 120.0  # seconds without which something is broken
 
 
 @dataclass(frozen=True)
-class Drained:
+class DrainResult(Result):
     """The figures of one run; rates in messages a second, each the median of the rounds. `ratios` are all of them."""
 
     rounds: int
@@ -43,14 +39,23 @@ class Drained:
     ingest_cpu_us_per_message: float
     machine: dict[str, str]
 
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
+    def text(self) -> str:
+        """Format the figures for a terminal."""
+        cpu = self.ingest_cpu_us_per_message
+        return "\n".join(
+            [
+                f"mosquitto_sub  {self.mosquitto_sub_per_s:>8} messages/s  receive and acknowledge, nothing else",
+                f"ingest         {self.ingest_per_s:>8} messages/s  first message to last COMMIT, {self.stored} rows",
+                f"ratio          {self.ratio:>8.2f}             {cpu} us of processor per message",
+                f"rounds         {', '.join(f'{ratio:.2f}' for ratio in self.ratios):>8}",
+                ", ".join(self.machine.values()),
+            ]
+        )
 
 
 @dataclass(frozen=True)
-class Way:
-    """How the three come in at the broker.
+class Endpoints:
+    """How the programs of a drain connect to the broker.
 
     filler    who publishes, and `counter` who reads what the broker dropped
     ingest    the environment of ingest
@@ -63,17 +68,19 @@ class Way:
     reader: list[str]
 
     @classmethod
-    def open_to_all(cls, ground: Ground) -> "Way":
-        """At a broker that asks nobody for a name."""
-        broker = BrokerEndpoint.parse(ground.broker.url)
-        return cls(broker, broker, {"VITALFLOW_MQTT_URL": ground.broker.url}, ["-p", str(ground.broker.port)])
+    def anonymous(cls, environment: Environment) -> "Endpoints":
+        """At a broker that accepts clients without a name."""
+        broker = BrokerEndpoint.parse(environment.broker.url)
+        return cls(broker, broker, {}, ["-p", str(environment.broker.port)])
 
-    def without_receipts(self) -> "Way":
-        """The same, and no device is told what is stored."""
+    def without_receipts(self) -> "Endpoints":
+        """The same, with receipts switched off."""
         return replace(self, ingest={**self.ingest, "VITALFLOW_INGEST_RECEIPT_EVERY_S": "0"})
 
 
-def drain(ground: Ground, messages: int, rounds: int, say: Say, way: Way | None = None) -> Drained:
+def drain(
+    environment: Environment, messages: int, rounds: int, log: Log, endpoints: Endpoints | None = None
+) -> DrainResult:
     """Measure both in one run, `rounds` times.
 
     1. Open both persistent sessions, then leave.
@@ -82,25 +89,25 @@ def drain(ground: Ground, messages: int, rounds: int, say: Say, way: Way | None 
     4. Count the rows: a figure for a run that lost something is no figure.
     """
     topics = Topics()
-    way = Way.open_to_all(ground) if way is None else way
-    before = _rows(ground)
-    ingest = _Ingest(ground, way)
-    connecting = _mosquitto_sub(ground, way, topics, "-E")
-    ingest.open_session()
+    endpoints = Endpoints.anonymous(environment) if endpoints is None else endpoints
+    before = _rows(environment)
+    ingest = service(environment, "ingest", settings=endpoints.ingest)
+    connecting = _mosquitto_sub(environment, endpoints, topics, "-E")
+    starting = _open_session(ingest)
     done: list[tuple[float, float, float]] = []
     for number in range(1, rounds + 1):
-        say(f"round {number} of {rounds}: filling two queues with {messages} readings")
-        fill(way.filler, topics, messages, lambda _: None, way.counter)
-        say("  draining with mosquitto_sub")
-        reference = _mosquitto_sub(ground, way, topics, "-C", str(messages)) - connecting
-        say("  draining with ingest")
-        done.append((reference, *ingest.drain(messages)))
-        say(f"  {messages / done[-1][0]:.0f} and {messages / done[-1][1]:.0f} messages/s")
-    stored = _rows(ground) - before
+        log(f"round {number} of {rounds}: filling two queues with {messages} readings")
+        fill_queues(endpoints.filler, topics, messages, lambda _: None, endpoints.counter)
+        log("  draining with mosquitto_sub")
+        reference = _mosquitto_sub(environment, endpoints, topics, "-C", str(messages)) - connecting
+        log("  draining with ingest")
+        done.append((reference, *_drain(environment, ingest, messages, starting)))
+        log(f"  {messages / done[-1][0]:.0f} and {messages / done[-1][1]:.0f} messages/s")
+    stored = _rows(environment) - before
     if stored != messages * rounds:
         raise PermanentError(f"{messages * rounds} messages were drained and {stored} rows are there")
     ratios = [reference / ours for reference, ours, _ in done]
-    return Drained(
+    return DrainResult(
         rounds=rounds,
         messages=messages,
         stored=stored,
@@ -109,89 +116,52 @@ def drain(ground: Ground, messages: int, rounds: int, say: Say, way: Way | None 
         ratio=round(median(ratios), 3),
         ratios=[round(ratio, 3) for ratio in ratios],
         ingest_cpu_us_per_message=round(median(cpu for _, _, cpu in done) / messages * 1e6, 1),
-        machine=ground.machine,
+        machine=environment.machine,
     )
 
 
-def _rows(ground: Ground) -> int:
-    with psycopg.connect(ground.database.url()) as connection:
+def _rows(environment: Environment) -> int:
+    with psycopg.connect(environment.database.url()) as connection:
         row = connection.execute("SELECT count(*) FROM patient_vitals").fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _mosquitto_sub(ground: Ground, way: Way, topics: Topics, *options: str) -> float:
+def _mosquitto_sub(environment: Environment, endpoints: Endpoints, topics: Topics, *options: str) -> float:
     """Run it on its persistent session; the seconds it took."""
-    arguments = [*way.reader, "-i", "reference", "-c", "-q", "1", "-t", topics.all_vitals, "-F", ""]
-    line = ground.binaries.command(None, ground.binaries.mosquitto_sub, *arguments, *options)
+    arguments = [*endpoints.reader, "-i", "reference", "-c", "-q", "1", "-t", topics.all_vitals, "-F", ""]
+    line = environment.binaries.command(None, environment.binaries.mosquitto_sub, *arguments, *options)
     start = time.perf_counter()
-    subprocess.run(line, stdout=subprocess.DEVNULL, check=True, timeout=PATIENCE)
+    subprocess.run(line, stdout=subprocess.DEVNULL, check=True, timeout=TIMEOUT_S)
     return time.perf_counter() - start
 
 
-class _Ingest:
-    """The real program, with its own settings but for addresses."""
+def _open_session(ingest: Service) -> float:
+    """Start it, wait until it has subscribed, and stop it: from now on the broker queues for it.
 
-    def __init__(self, ground: Ground, way: Way) -> None:
-        self._port = free_port()
-        self._log = ground.folder / f"ingest-{self._port}.log"
-        self._url = ground.database.url()
-        self._starting = 0.0  # seconds of processor until the first connection
-        self._environment = {
-            **os.environ,
-            **way.ingest,
-            "VITALFLOW_INGEST_URL": ground.ingest_url,
-            "VITALFLOW_INGEST_METRICS_PORT": str(self._port),
-        }
-
-    def open_session(self) -> None:
-        """Start, subscribe, and leave: from now on the broker queues for us."""
-        with self._running() as process:
-            self._wait(lambda: "connected to the broker" in self._log.read_text())
-            time.sleep(0.5)  # the SUBACK follows the CONNACK
-            self._starting = cpu_seconds(process.pid)
-
-    def drain(self, messages: int) -> tuple[float, float]:
-        """Store so many messages; seconds from the first message to the last COMMIT, and seconds of processor, without
-        those of starting."""
-        begun = time.time()
-        with self._running() as process:
-            self._wait(lambda: self._metric("messages_received_total") >= messages)
-            last_commit = self._metric("last_commit_timestamp_seconds")
-            cpu = cpu_seconds(process.pid) - self._starting
-        with psycopg.connect(self._url) as connection:
-            first = (
-                "SELECT extract(epoch FROM min(received_at)) FROM patient_vitals WHERE received_at >= to_timestamp(%s)"
-            )
-            row = connection.execute(first, [begun]).fetchone()
-        assert row is not None
-        return last_commit - float(row[0]), cpu
-
-    def _running(self) -> "subprocess.Popen[bytes]":
-        with self._log.open("ab") as log:
-            return _Stopped([sys.executable, "-m", "ingest"], env=self._environment, stderr=log)
-
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            if time.monotonic() > deadline:
-                raise PermanentError(f"ingest does not come to an end:\n{self._log.read_text()[-2000:]}")
-            time.sleep(0.05)
-
-    def _metric(self, name: str) -> float:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
-                text = answer.read().decode()
-        except OSError:
-            return 0.0
-        families = text_string_to_metric_families(text)
-        samples = (sample for family in families for sample in family.samples)
-        return next((sample.value for sample in samples if sample.name == f"vitalflow_ingest_{name}"), 0.0)
+    Returns the processor seconds that a start costs.
+    """
+    ingest.start()
+    time.sleep(0.5)  # the SUBACK follows the CONNACK
+    starting = cpu_seconds(ingest.pid)
+    ingest.stop()
+    return starting
 
 
-class _Stopped(subprocess.Popen[bytes]):
-    """A child that is asked to end, and waited for, when its `with` block ends."""
-
-    def __exit__(self, *_: object) -> None:
-        self.terminate()
-        self.wait(10)
+def _drain(environment: Environment, ingest: Service, messages: int, starting: float) -> tuple[float, float]:
+    """Let ingest store `messages`; seconds from the first message to the last COMMIT, and seconds of processor."""
+    begun = time.time()
+    ingest.start()
+    deadline = time.monotonic() + TIMEOUT_S
+    while counter(ingest, "messages_received_total") < messages:
+        if time.monotonic() > deadline:
+            raise PermanentError(f"ingest does not come to an end:\n{ingest.tail()}")
+        time.sleep(0.05)
+    last_commit = counter(ingest, "last_commit_timestamp_seconds")
+    cpu = cpu_seconds(ingest.pid) - starting
+    ingest.stop()
+    with psycopg.connect(environment.database.url()) as connection:
+        first = "SELECT extract(epoch FROM min(received_at)) FROM patient_vitals WHERE received_at >= to_timestamp(%s)"
+        row = connection.execute(first, [begun]).fetchone()
+    assert row is not None
+    return last_commit - float(row[0]), cpu

@@ -9,14 +9,14 @@ memory costs, because no reading looks at another bed.
 import os
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from alerts.bed import Bed
 from alerts.rulefile import load
-from bench.ground import processor
+from bench.environment import processor
+from bench.report import Log, Result
 from vitals.reading import Reading, reading
 from vitals.rules import RuleSet
 
@@ -26,7 +26,7 @@ CUFF_S = 300
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EngineResult(Result):
     """The figures of one run; rates in readings a second of one core."""
 
     readings: int
@@ -38,21 +38,27 @@ class Evaluated:
     changes: int  # of alerts, in the run over few beds
     machine: dict[str, str]
 
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
+    def text(self) -> str:
+        """Format the figures for a terminal."""
+        return "\n".join(
+            [
+                f"{self.few_beds:>5} beds  {self.few_beds_per_s:>8} readings/s  {self.rules} rules, {self.changes} changes",
+                f"{self.many_beds:>5} beds  {self.many_beds_per_s:>8} readings/s",
+                ", ".join(self.machine.values()),
+            ]
+        )
 
 
-def engine(readings: int, say: Callable[[str], None]) -> Evaluated:
+def engine(readings: int, log: Log) -> EngineResult:
     """Evaluate so many readings with the default rules, on few beds and on many."""
     rules = load()
-    few, changes = _best(rules, readings, FEW, say)
-    many, _ = _best(rules, readings, MANY, say)
+    few, changes = _best(rules, readings, FEW, log)
+    many, _ = _best(rules, readings, MANY, log)
     machine = {"cores": str(os.cpu_count()), "python": platform.python_version(), "processor": processor()}
-    return Evaluated(readings, len(rules.rules), FEW, few, MANY, many, changes, machine)
+    return EngineResult(readings, len(rules.rules), FEW, few, MANY, many, changes, machine)
 
 
-def _best(rules: RuleSet, readings: int, beds: int, say: Callable[[str], None]) -> tuple[int, int]:
+def _best(rules: RuleSet, readings: int, beds: int, log: Log) -> tuple[int, int]:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     stream = [_reading(start, *divmod(number, beds)) for number in range(readings)]
     rates = []
@@ -64,7 +70,7 @@ def _best(rules: RuleSet, readings: int, beds: int, say: Callable[[str], None]) 
         for number, told in enumerate(stream):
             changes += len(ward[number % beds].evaluate(told, "bench", told.time))
         rates.append(round(readings / (time.process_time() - begun)))
-        say(f"{beds} beds: {rates[-1]} readings/s, {changes} changes")
+        log(f"{beds} beds: {rates[-1]} readings/s, {changes} changes")
     return max(rates), changes
 
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from bench.beds import Beds
-from bench.disk import SmallDisk
 from bench.proxy import Proxy
+from bench.recording_devices import DeviceProcess
 from bench.services import counter
+from bench.small_disk import SmallDisk
 from stack.servers import BrokerServer, DatabaseServer, Service
 
 
 @dataclass(frozen=True)
-class Struck:
+class FaultRecord:
     """One fault: what was done, when it began, and when the victim was started again or the link healed (unix
     seconds)."""
 
@@ -26,24 +26,24 @@ class Fault(Protocol):
     """Something that can be done more than once. `stops_alarms`: it stands between devices, worker and people."""
 
     name: str
-    stops_alarms: bool
+    stops_alerts: bool
     ward: str | None
     """Whose readings stop meanwhile; None for everybody's."""
 
-    def strike(self, moment: Random) -> Struck:
+    def inject(self, moment: Random) -> FaultRecord:
         """Do it once; returns when it is over."""
 
 
 class Kill:
     """kill -9 (for the database: immediate shutdown, as after a crash), and a supervisor that starts it again."""
 
-    def __init__(self, name: str, victim: Service | BrokerServer | DatabaseServer | Beds) -> None:
+    def __init__(self, name: str, victim: Service | BrokerServer | DatabaseServer | DeviceProcess) -> None:
         self.name = name
-        self.stops_alarms = name in ("alerts", "broker")
-        self.ward = victim.plan.ward if isinstance(victim, Beds) else None
+        self.stops_alerts = name in ("alerts", "broker")
+        self.ward = victim.plan.ward if isinstance(victim, DeviceProcess) else None
         self._victim = victim
 
-    def strike(self, moment: Random) -> Struck:
+    def inject(self, moment: Random) -> FaultRecord:
         """Kill, wait up to a second, start; returns once it serves."""
         began = time.time()
         if isinstance(self._victim, DatabaseServer):
@@ -53,61 +53,61 @@ class Kill:
         time.sleep(moment.uniform(0.0, 1.0))
         over = time.time()
         self._victim.start()
-        return Struck(f"killed {self.name}", began, over)
+        return FaultRecord(f"killed {self.name}", began, over)
 
 
-class LoseStore:
+class WipeBrokerStore:
     """kill -9 of the broker, and its disk with it: it starts as if it had never known anybody."""
 
     name = "broker's store"
-    stops_alarms = True
+    stops_alerts = True
     ward: str | None = None
 
     def __init__(self, broker: BrokerServer) -> None:
         self._broker = broker
 
-    def strike(self, moment: Random) -> Struck:
+    def inject(self, moment: Random) -> FaultRecord:
         """Kill, delete what it had saved, start."""
         began = time.time()
         self._broker.kill()
         self._broker.delete_store()
         over = time.time()
         self._broker.start()
-        return Struck("killed broker and deleted its store", began, over)
+        return FaultRecord("killed broker and deleted its store", began, over)
 
 
 class Link:
     """A link is cut or stalled, mostly for up to four seconds and now and then for `longest` of them."""
 
-    def __init__(self, name: str, proxy: Proxy, longest: float, *, stops_alarms: bool = False) -> None:
+    def __init__(self, name: str, proxy: Proxy, longest: float, *, stops_alerts: bool = False) -> None:
         self.name = f"link {name}"
-        self.stops_alarms = stops_alarms
+        self.stops_alerts = stops_alerts
         self.ward: str | None = None
         self._proxy = proxy
         self._longest = longest
 
-    def strike(self, moment: Random) -> Struck:
+    def inject(self, moment: Random) -> FaultRecord:
         """Harm it, wait, heal it."""
         harm, what = moment.choice([(self._proxy.cut, "cut"), (self._proxy.stall, "stalled")])
         began = time.time()
         harm()
         time.sleep(self._longest if moment.random() < 0.1 else moment.uniform(0.2, 4.0))
         self._proxy.heal()
-        return Struck(f"{what} {self.name}", began, time.time())
+        return FaultRecord(f"{what} {self.name}", began, time.time())
 
 
 class Disk:
     """The database's disk is full for some seconds; a PostgreSQL that gave up over it is started again."""
 
     name = "disk"
-    stops_alarms = False
+    stops_alerts = False
     ward: str | None = None
 
     def __init__(self, database: DatabaseServer, disk: SmallDisk) -> None:
         self._database = database
         self._disk = disk
 
-    def strike(self, moment: Random) -> Struck:
+    def inject(self, moment: Random) -> FaultRecord:
         """Fill, wait, empty."""
         began = time.time()
         self._disk.fill()
@@ -116,10 +116,10 @@ class Disk:
         over = time.time()
         if self._database.process is not None and self._database.process.poll() is not None:
             self._database.start()
-        return Struck("filled the database's disk", began, over)
+        return FaultRecord("filled the database's disk", began, over)
 
 
-class Awake:
+class UptimeMonitor:
     """The spans in which the alert worker could do its work: kept by telling it of each fault that stops it."""
 
     def __init__(self, worker: Service) -> None:

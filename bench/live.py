@@ -9,16 +9,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import psycopg
 
-from bench.crowd import WARD
-from bench.ground import Ground
-from bench.probes import Delays, probe
+from bench.alert_probes import Delays, probe
+from bench.environment import Environment
+from bench.load_generator import WARD
+from bench.report import Log, Result
+from bench.resource_usage import Usage, Used, memory_mib
 from bench.services import running
-from bench.usage import Usage, Used, memory_mib
 from vitals.errors import PermanentError
 
 WARM_UP_S = 5.0
@@ -26,13 +26,12 @@ MINUTE_TWO_S = 120.0
 PROBES = 1000  # at most: each is a device that the worker knows from then on
 DEVICES_A_PROBE = 250  # a probe a second for so many: what it costs is a part of a reading's cost, always the same
 SETTLED_S = 5.0  # seconds without a new row after which no more comes
-Say = Callable[[str], None]
 DATABASE = {"track_commit_timestamp": "on"}
 """What the database is started with, beside what it always is."""
 
 
 @dataclass
-class Lived:
+class LiveResult(Result):
     """The figures of one run. `late_s` is how late the load itself was at worst: a figure beside a large one is the
     machine's and not ours."""
 
@@ -54,12 +53,34 @@ class Lived:
     ingest_mib_at_minute_2: float | None = None
     machine: dict[str, str] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
+    def text(self) -> str:
+        """Format the figures for a terminal."""
+        alert = self.to_alert
+        assert alert is not None
+        minute_two = (
+            "" if self.ingest_mib_at_minute_2 is None else f", ingest at minute 2 {self.ingest_mib_at_minute_2}"
+        )
+        return "\n".join(
+            [
+                f"readings              {self.published} published, {self.stored} stored, {self.lost} lost, "
+                f"{self.duplicates} doubled",
+                f"publish to committed  p50 {self.to_committed_p50_ms} ms, p99 {self.to_committed_p99_ms} ms, "
+                f"worst {self.to_committed_worst_ms} ms",
+                f"publish to alert      p50 {alert.p50_ms} ms, p99 {alert.p99_ms} ms, worst {alert.worst_ms} ms; "
+                f"{alert.probes} probes, {alert.missing} without an alert",
+                f"receipts              {self.receipts_per_device_s} a device and second",
+                f"the load              {self.disconnected} connections lost, late by {self.late_s} s at worst",
+                *(
+                    f"{name:<21} {used.cores} of a core, {self.cpu_us_per_reading[name]} us a reading, "
+                    f"{used.peak_mib} MiB at most, {used.end_mib} at the end"
+                    for name, used in self.used.items()
+                ),
+                ", ".join(self.machine.values()) + minute_two,
+            ]
+        )
 
 
-def live(ground: Ground, devices: int, seconds: float, say: Say) -> Lived:
+def live(environment: Environment, devices: int, seconds: float, log: Log) -> LiveResult:
     """Measure for `seconds`.
 
     1. Start ingest and the worker; connect every device.
@@ -67,74 +88,74 @@ def live(ground: Ground, devices: int, seconds: float, say: Say) -> Lived:
     3. Let the devices end; wait for the last row.
     4. Ask the database: how many rows, and how long after its own time each was committed.
     """
-    lived = Lived(devices, seconds, machine=ground.machine)
-    with running(ground, "ingest") as ingest, running(ground, "alerts", "run") as worker:
-        crowd = subprocess.Popen(
-            [sys.executable, "-m", "bench.crowd", str(ground.broker.port), str(devices)],
+    result = LiveResult(devices, seconds, machine=environment.machine)
+    with running(environment, "ingest") as ingest, running(environment, "alerts", "run") as worker:
+        generator = subprocess.Popen(
+            [sys.executable, "-m", "bench.load_generator", str(environment.broker.port), str(devices)],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
         try:
-            assert crowd.stdout is not None
-            say(f"connecting {devices} devices")
-            if not crowd.stdout.readline():
+            assert generator.stdout is not None
+            log(f"connecting {devices} devices")
+            if not generator.stdout.readline():
                 raise PermanentError("the devices could not connect")
             time.sleep(WARM_UP_S)
             pids = {
-                "devices": crowd.pid,
-                "broker": ground.broker.pid,
+                "devices": generator.pid,
+                "broker": environment.broker.pid,
                 "ingest": ingest.pid,
                 "alerts": worker.pid,
-                "database": ground.database.pid,
+                "database": environment.database.pid,
             }
-            say(f"measuring for {seconds:g} s")
+            log(f"measuring for {seconds:g} s")
             begun = time.time()
-            _measure(lived, ground, pids, say)
+            _measure(result, environment, pids, log)
             ended = time.time()
-            crowd.terminate()
-            spoken = json.loads(crowd.communicate(timeout=60)[0])
+            generator.terminate()
+            load = json.loads(generator.communicate(timeout=60)[0])
         finally:
-            crowd.kill()
-            crowd.wait()
-        lived.published = spoken["published"]
-        lived.disconnected = spoken["disconnected"]
-        lived.late_s = round(spoken["late_s"], 3)
-        lived.receipts_per_device_s = round(spoken["receipts"] / devices / (ended - begun + WARM_UP_S), 3)
-        _ask(lived, ground, begun, ended)
-    return lived
+            generator.kill()
+            generator.wait()
+        result.published = load["published"]
+        result.disconnected = load["disconnected"]
+        result.late_s = round(load["late_s"], 3)
+        result.receipts_per_device_s = round(load["receipts"] / devices / (ended - begun + WARM_UP_S), 3)
+        _ask(result, environment, begun, ended)
+    return result
 
 
-def _measure(lived: Lived, ground: Ground, pids: dict[str, int], say: Say) -> None:
+def _measure(result: LiveResult, environment: Environment, pids: dict[str, int], log: Log) -> None:
     usage = Usage(pids)
     usage.start()
     started = time.monotonic()
-    at_minute_two = threading.Timer(MINUTE_TWO_S, lambda: _note_memory(lived, pids["ingest"]))
+    at_minute_two = threading.Timer(MINUTE_TWO_S, lambda: _note_memory(result, pids["ingest"]))
     at_minute_two.start()
-    per_s = min(lived.devices / DEVICES_A_PROBE, PROBES / lived.seconds)
-    lived.to_alert = probe(ground.broker.port, lived.seconds, per_s)
+    per_s = min(result.devices / DEVICES_A_PROBE, PROBES / result.seconds)
+    result.to_alert = probe(environment.broker.port, result.seconds, per_s)
     at_minute_two.cancel()
     seconds = time.monotonic() - started
-    lived.used = usage.stop(seconds)
-    readings = lived.devices * seconds
-    lived.cpu_us_per_reading = {name: round(used.cpu_s / readings * 1e6, 1) for name, used in lived.used.items()}
-    say("settling")
+    result.used = usage.stop(seconds)
+    readings = result.devices * seconds
+    result.cpu_us_per_reading = {name: round(used.cpu_s / readings * 1e6, 1) for name, used in result.used.items()}
+    log("settling")
 
 
-def _note_memory(lived: Lived, pid: int) -> None:
-    lived.ingest_mib_at_minute_2 = round(memory_mib(pid), 1)
+def _note_memory(result: LiveResult, pid: int) -> None:
+    result.ingest_mib_at_minute_2 = round(memory_mib(pid), 1)
 
 
-def _ask(lived: Lived, ground: Ground, begun: float, ended: float) -> None:
+def _ask(result: LiveResult, environment: Environment, begun: float, ended: float) -> None:
     """Wait for the last row; then count, and ask for the delays of what was measured between the two moments."""
     count = "SELECT count(*), count(DISTINCT (device_id, boot, seq)) FROM patient_vitals WHERE ward = %s"
     delays = """
         SELECT percentile_cont(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (
                    ORDER BY extract(epoch FROM pg_xact_commit_timestamp(xmin) - time))
         FROM patient_vitals WHERE ward = %s AND time BETWEEN to_timestamp(%s) AND to_timestamp(%s)"""
-    with psycopg.connect(ground.database.url(), autocommit=True) as connection:
+    with psycopg.connect(environment.database.url(), autocommit=True) as connection:
         seen, since = -1, time.monotonic()
-        while seen < lived.published and time.monotonic() - since < SETTLED_S:
+        while seen < result.published and time.monotonic() - since < SETTLED_S:
             row = connection.execute("SELECT count(*) FROM patient_vitals WHERE ward = %s", [WARD]).fetchone()
             assert row is not None
             if row[0] != seen:
@@ -142,38 +163,13 @@ def _ask(lived: Lived, ground: Ground, begun: float, ended: float) -> None:
             time.sleep(0.2)
         row = connection.execute(count, [WARD]).fetchone()
         assert row is not None
-        rows, lived.stored = row
-        lived.lost = lived.published - lived.stored
-        lived.duplicates = rows - lived.stored
+        rows, result.stored = row
+        result.lost = result.published - result.stored
+        result.duplicates = rows - result.stored
         found = connection.execute(delays.encode(), [WARD, begun, ended]).fetchone()
         if found is None or found[0] is None:
             raise PermanentError(
-                f"none of {lived.published} readings was measured and stored in the {lived.seconds:g} s"
+                f"none of {result.published} readings was measured and stored in the {result.seconds:g} s"
             )
         told = (round(seconds * 1000, 1) for seconds in found[0])
-        lived.to_committed_p50_ms, lived.to_committed_p99_ms, lived.to_committed_worst_ms = told
-
-
-def told(lived: Lived) -> str:
-    """The figures for people."""
-    alert = lived.to_alert
-    assert alert is not None
-    minute_two = "" if lived.ingest_mib_at_minute_2 is None else f", ingest at minute 2 {lived.ingest_mib_at_minute_2}"
-    return "\n".join(
-        [
-            f"readings              {lived.published} published, {lived.stored} stored, {lived.lost} lost, "
-            f"{lived.duplicates} doubled",
-            f"publish to committed  p50 {lived.to_committed_p50_ms} ms, p99 {lived.to_committed_p99_ms} ms, "
-            f"worst {lived.to_committed_worst_ms} ms",
-            f"publish to alert      p50 {alert.p50_ms} ms, p99 {alert.p99_ms} ms, worst {alert.worst_ms} ms; "
-            f"{alert.probes} probes, {alert.missing} without an alert",
-            f"receipts              {lived.receipts_per_device_s} a device and second",
-            f"the load              {lived.disconnected} connections lost, late by {lived.late_s} s at worst",
-            *(
-                f"{name:<21} {used.cores} of a core, {lived.cpu_us_per_reading[name]} us a reading, "
-                f"{used.peak_mib} MiB at most, {used.end_mib} at the end"
-                for name, used in lived.used.items()
-            ),
-            ", ".join(lived.machine.values()) + minute_two,
-        ]
-    )
+        result.to_committed_p50_ms, result.to_committed_p99_ms, result.to_committed_worst_ms = told

@@ -37,7 +37,7 @@ def puback(packet_id: int) -> bytes:
     return b"\x40\x02" + packet_id.to_bytes(2, "big")
 
 
-def take_apart(received: bytearray) -> Iterator[tuple[int, int, bytes]]:
+def parse_packets(received: bytearray) -> Iterator[tuple[int, int, bytes]]:
     """The complete packets at the beginning of `received`, which are removed: kind, packet id, payload.
 
     Raises ConnectionError for a CONNACK or SUBACK that refuses.

@@ -7,18 +7,17 @@ the Apache edition too, which has nothing but the readings themselves.
 
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from bench.readings import insert_readings
+from bench.generated_readings import insert_readings
+from bench.report import Log, Result
 from sql.backfill import backfill
 from sql.migrate import connect, migrate
 from sql.retention import RetentionSettings
 
-Say = Callable[[str], None]
 Connection = psycopg.Connection[tuple[object, ...]]
 
 DEVICES = 25
@@ -33,7 +32,7 @@ PERIODS = RetentionSettings(raw_retention=timedelta(days=90))
 
 
 @dataclass(frozen=True)
-class Series:
+class SeriesResult(Result):
     """Milliseconds of `vitals_series` for one device, the median of all rounds, by range."""
 
     server: str
@@ -42,13 +41,19 @@ class Series:
     milliseconds: dict[str, float]
     thirty_days_to_24_hours: float
 
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
+    def text(self) -> str:
+        """Format the figures for a terminal."""
+        return "\n".join(
+            [
+                f"vitals_series over {self.rows} readings, {self.server}",
+                *(f"  {name:<10} {ms:>8.2f} ms  {self.points[name]} points" for name, ms in self.milliseconds.items()),
+                f"  30 days cost {self.thirty_days_to_24_hours} times what 24 hours cost",
+            ]
+        )
 
 
 @dataclass(frozen=True)
-class WardNow:
+class WardNowResult(Result):
     """Milliseconds of `ward_now`, with little history and with much."""
 
     server: str
@@ -59,12 +64,18 @@ class WardNow:
     many_ms: float
     ratio: float
 
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
+    def text(self) -> str:
+        """Format the figures for a terminal."""
+        return "\n".join(
+            [
+                f"ward_now of {self.beds} beds, {self.server}",
+                f"  {self.few_rows:>10} readings {self.few_ms:>8.2f} ms",
+                f"  {self.many_rows:>10} readings {self.many_ms:>8.2f} ms, {self.ratio} times as much",
+            ]
+        )
 
 
-def series(url: str, rows: int, say: Say) -> Series:
+def series(url: str, rows: int, log: Log) -> SeriesResult:
     """Fill an empty database of the Community edition, let its rollups take the readings in, and ask."""
     with connect(url) as connection:
         edition = migrate(connection, {}, lambda _: None, PERIODS)
@@ -72,9 +83,9 @@ def series(url: str, rows: int, say: Say) -> Series:
         step = timedelta(days=DAYS) * DEVICES / rows
         numbers = range(1, rows // DEVICES + 1)
         origin = now - numbers[-1] * step
-        stored = insert_readings(connection, origin, numbers, DEVICES, step, lambda done: say(f"{done} of {rows}"))
+        stored = insert_readings(connection, origin, numbers, DEVICES, step, lambda done: log(f"{done} of {rows}"))
         connection.execute("ANALYZE patient_vitals")
-        say("taking the readings into the rollups")
+        log("taking the readings into the rollups")
         if edition.community:
             backfill(connection, origin, now, lambda _: None)
         points, milliseconds = {}, {name: list[float]() for name in RANGES}
@@ -86,10 +97,10 @@ def series(url: str, rows: int, say: Say) -> Series:
                 if round_number >= 0:
                     milliseconds[name].append(took)
     medians = {name: round(statistics.median(times), 2) for name, times in milliseconds.items()}
-    return Series(str(edition), stored, points, medians, round(medians["30 days"] / medians["24 hours"], 2))
+    return SeriesResult(str(edition), stored, points, medians, round(medians["30 days"] / medians["24 hours"], 2))
 
 
-def ward_now(url: str, few: int, many: int, say: Say) -> WardNow:
+def ward_now(url: str, few: int, many: int, log: Log) -> WardNowResult:
     """Ask an empty database for its ward with `few` readings, then with `many`: the same beds, a longer history."""
     with connect(url) as connection:
         edition = migrate(connection, {}, lambda _: None, PERIODS)
@@ -102,13 +113,13 @@ def ward_now(url: str, few: int, many: int, say: Say) -> WardNow:
             " SELECT device_id, ward, 'online', boot, time FROM last_reading"
         )
         few_ms = _ward_now(connection)
-        say(f"{few} readings: {few_ms:.2f} ms")
+        log(f"{few} readings: {few_ms:.2f} ms")
         insert_readings(
-            connection, origin, range(1, first + 1), BEDS, BED_STEP, lambda done: say(f"{done + few} of {many}")
+            connection, origin, range(1, first + 1), BEDS, BED_STEP, lambda done: log(f"{done + few} of {many}")
         )
         many_ms = _ward_now(connection)
-        say(f"{many} readings: {many_ms:.2f} ms")
-    return WardNow(str(edition), BEDS, few, few_ms, many, many_ms, round(many_ms / few_ms, 2))
+        log(f"{many} readings: {many_ms:.2f} ms")
+    return WardNowResult(str(edition), BEDS, few, few_ms, many, many_ms, round(many_ms / few_ms, 2))
 
 
 def _ward_now(connection: Connection) -> float:

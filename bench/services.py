@@ -5,30 +5,30 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from bench.ground import Ground
+from bench.environment import Environment
 from stack.metrics import counters
 from stack.servers import Service, free_port
 
 
-def service(ground: Ground, name: str, *arguments: str, settings: Mapping[str, str] | None = None) -> Service:
+def service(environment: Environment, name: str, *arguments: str, settings: Mapping[str, str] | None = None) -> Service:
     """`python -m name arguments`, not started; it is ready once it is connected to the broker."""
     port = free_port()
     environ = {
         **os.environ,
-        "VITALFLOW_MQTT_URL": ground.broker.url,
-        "VITALFLOW_INGEST_URL": ground.ingest_url,
+        "VITALFLOW_MQTT_URL": environment.broker.url,
+        "VITALFLOW_INGEST_URL": environment.ingest_url,
         f"VITALFLOW_{name.upper()}_METRICS_PORT": str(port),
         **(settings or {}),
     }
     sign = f"vitalflow_{name}_mqtt_connections_total"
     line = [sys.executable, "-m", name, *arguments]
-    return Service(name, line, ground.folder / f"{name}.log", environ, port, sign)
+    return Service(name, line, environment.folder / f"{name}.log", environ, port, sign)
 
 
 @contextmanager
-def running(ground: Ground, name: str, *arguments: str) -> Iterator[Service]:
+def running(environment: Environment, name: str, *arguments: str) -> Iterator[Service]:
     """The program while the block runs; asked to end afterwards."""
-    started = service(ground, name, *arguments)
+    started = service(environment, name, *arguments)
     try:
         started.start()
         yield started

@@ -10,23 +10,22 @@ import os
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
 
 import msgspec
 
-from bench.ground import Ground
+from bench.environment import Environment
+from bench.report import Log, Result
+from bench.resource_usage import Usage
 from bench.services import counter, running, service
-from bench.usage import Usage
 from stack.servers import Service
 
 SETTLE = 8.0  # seconds before anything is counted
 WALL = {"width": 1920, "height": 1080}
-
-Say = Callable[[str], None]
 
 
 class _Bed(msgspec.Struct):
@@ -42,7 +41,7 @@ _decode = msgspec.json.Decoder(_Frame).decode
 
 
 @dataclass(frozen=True)
-class Page:
+class PageResult(Result):
     """One real page. Latencies from the reading's own time to the end of the screen's frame that shows it."""
 
     p50_ms: float
@@ -54,13 +53,13 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Found:
+class StationResult(Result):
     """`streams`: from the reading's own time to the frame that has it, over all browsers that only read."""
 
     beds: int
     browsers: int
     seconds: float
-    pages: list[Page]
+    pages: list[PageResult]
     streams_p50_ms: float
     streams_p95_ms: float
     streams_readings: int
@@ -71,32 +70,47 @@ class Found:
     station_peak_mib: float
     machine: dict[str, str]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For --json."""
-        return asdict(self)
+    def text(self) -> str:
+        """Format the figures for a terminal."""
+        pages = [
+            f"  page        p50 {page.p50_ms:.0f} ms, p95 {page.p95_ms:.0f} ms, heap {page.heap_mib_begin:.1f} to "
+            f"{page.heap_mib_end:.1f} MiB, {len(page.complaints)} console errors"
+            for page in self.pages
+        ]
+        return "\n".join(
+            [
+                f"{self.beds} beds at 1 Hz, {self.browsers} browsers, {self.seconds:.0f} s",
+                *pages,
+                f"  streams     p50 {self.streams_p50_ms:.0f} ms, p95 {self.streams_p95_ms:.0f} ms",
+                f"  slow client fell behind {self.slow_browser_fell_behind} times",
+                f"  station     {self.station_cores:.2f} cores, {self.station_peak_mib:.0f} MiB, "
+                f"{self.frames_per_s:.0f} frames/s, {self.megabytes_per_s:.1f} MB/s",
+                ", ".join(self.machine.values()),
+            ]
+        )
 
 
-def station(ground: Ground, beds: int, browsers: int, pages: int, seconds: float, say: Say) -> Found:
+def station(environment: Environment, beds: int, browsers: int, pages: int, seconds: float, log: Log) -> StationResult:
     """Measure. `browsers` in all, `pages` of them real ones."""
-    program = service(ground, "station", settings={"VITALFLOW_STATION_SERVICES": "alerts"})
+    program = service(environment, "station", settings={"VITALFLOW_STATION_SERVICES": "alerts"})
     assert program.environ is not None
     program.environ = {**program.environ, "VITALFLOW_STATION_PORT": str(program.port)}
     program.start()
     try:
-        with running(ground, "alerts", "run"), monitors(ground, beds):
-            say(f"{beds} beds at 1 Hz, {browsers} browsers, {pages} of them real pages and one more that never reads")
-            return asyncio.run(_look(ground, program, beds, browsers, pages, seconds))
+        with running(environment, "alerts", "run"), monitors(environment, beds):
+            log(f"{beds} beds at 1 Hz, {browsers} browsers, {pages} of them real pages and one more that never reads")
+            return asyncio.run(_look(environment, program, beds, browsers, pages, seconds))
     finally:
         program.stop()
 
 
 @contextmanager
-def monitors(ground: Ground, beds: int, ward: str = "icu-1") -> Iterator[None]:
+def monitors(environment: Environment, beds: int, ward: str = "icu-1") -> Iterator[None]:
     """Simulated monitors while the block runs; they serve nothing, and are up once they live."""
     fleet = ["simulate", "--count", str(beds), "--interval", "1", "--ward", ward, "--seed", "7"]
     line = [sys.executable, "-m", "devices", *fleet, "--scenario", "mixed"]
-    environ = {**os.environ, "VITALFLOW_MQTT_URL": ground.broker.url}
-    fleet_of_them = Service("devices", line, ground.folder / f"devices-{ward}.log", environ)
+    environ = {**os.environ, "VITALFLOW_MQTT_URL": environment.broker.url}
+    fleet_of_them = Service("devices", line, environment.folder / f"devices-{ward}.log", environ)
     fleet_of_them.start()
     try:
         yield
@@ -104,7 +118,9 @@ def monitors(ground: Ground, beds: int, ward: str = "icu-1") -> Iterator[None]:
         fleet_of_them.stop()
 
 
-async def _look(ground: Ground, program: Any, beds: int, browsers: int, pages: int, seconds: float) -> Found:
+async def _look(
+    environment: Environment, program: Any, beds: int, browsers: int, pages: int, seconds: float
+) -> StationResult:
     latencies: list[float] = []
     counting = asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -133,14 +149,14 @@ async def _look(ground: Ground, program: Any, beds: int, browsers: int, pages: i
         for (page, session, complaints), heap in zip(opened, heaps, strict=True):
             shown = await page.evaluate("latencies")
             p50, p95 = _percentiles(shown)
-            found.append(Page(p50, p95, len(shown), heap, await _heap(session), complaints))
+            found.append(PageResult(p50, p95, len(shown), heap, await _heap(session), complaints))
         fell_behind = counter(program, "slow_clients_total")
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)
         slow.close()
     p50, p95 = _percentiles(latencies)
-    return Found(
+    return StationResult(
         beds=beds,
         browsers=browsers,
         seconds=round(took, 1),
@@ -153,7 +169,7 @@ async def _look(ground: Ground, program: Any, beds: int, browsers: int, pages: i
         megabytes_per_s=round(sent / took / 1e6, 2),
         station_cores=used.cores,
         station_peak_mib=used.peak_mib,
-        machine=ground.machine,
+        machine=environment.machine,
     )
 
 

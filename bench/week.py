@@ -4,17 +4,16 @@ Readings are dense (one a second) at the end and sparse before: rollups have a r
 week of 25 beds at one a second would be 15 million rows.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import psycopg
 
-from bench.readings import insert_readings
+from bench.generated_readings import insert_readings
+from bench.report import Log
 from sql.backfill import backfill
 
 Connection = psycopg.Connection[tuple[object, ...]]
-Say = Callable[[str], None]
 
 SECOND = timedelta(seconds=1)
 
@@ -87,16 +86,16 @@ class Week:
     alerts_a_day: int = 12
 
 
-def fill_week(connection: Connection, now: datetime, week: Week, say: Say = lambda _: None) -> int:
+def fill_week(connection: Connection, now: datetime, week: Week, log: Log = lambda _: None) -> int:
     """Fill an empty, migrated database up to `now`, rollups too; how many readings."""
     origin = now - timedelta(days=week.days)
     many = (timedelta(days=week.days) - week.dense) // week.sparse
     last_second = week.dense // SECOND - 2  # beds are some milliseconds apart, and none is to be in the future
     stored = insert_readings(connection, origin, range(1, many + 1), week.beds, week.sparse)
-    say(f"{stored} readings of the days before")
+    log(f"{stored} readings of the days before")
     since = now - week.dense - many * SECOND
     stored += insert_readings(connection, since, range(many + 1, many + last_second), week.beds, SECOND)
-    say(f"{stored} readings with the last {week.dense}")
+    log(f"{stored} readings with the last {week.dense}")
     told = {"now": now, "days": week.days, "each": week.days * week.alerts_a_day}
     for statement in (DEVICES, ALERTS, BROKER, LATEST, REJECTED):
         connection.execute(statement.encode(), told if "%(" in statement else None)

@@ -5,8 +5,7 @@ import sys
 import pytest
 
 from bench.chaos import chaos
-from bench.ground import ground
-from bench.survived import told
+from bench.environment import environment
 from tests.fixtures.counts import ReportCount
 
 pytestmark = pytest.mark.slow
@@ -17,12 +16,12 @@ VICTIMS = ("ingest", "alerts", "broker", "database", "devices", "links")
 
 
 def test_a_minute_of_kills_cuts_and_stalls_loses_nothing(report_count: ReportCount) -> None:
-    with ground() as servers:
-        survived = chaos(servers, SECONDS, VICTIMS, 250, 2026, lambda line: print(line, file=sys.stderr))  # noqa: T201
-    for line in told(survived).splitlines()[:4]:
+    with environment() as servers:
+        report = chaos(servers, SECONDS, VICTIMS, 250, 2026, lambda line: print(line, file=sys.stderr))  # noqa: T201
+    for line in report.text().splitlines()[:4]:
         report_count(line)
-    assert survived.kills > 3, "hardly anything was harmed: the test shows nothing"
-    assert survived.generated > 10_000
-    assert survived.unharmed
-    assert survived.stored == survived.generated
-    assert survived.gaps == 0
+    assert report.kills > 3, "hardly anything was harmed: the test shows nothing"
+    assert report.generated > 10_000
+    assert report.nothing_lost_or_doubled
+    assert report.stored == report.generated
+    assert report.gaps == 0

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from bench.ground import PASSWORD, Ground, ground
+from bench.environment import PASSWORD, Environment, environment
 from bench.services import running, service
 from bench.station import monitors, sign_in
 from sql.migrate import READER_ROLE
@@ -36,7 +36,7 @@ def main() -> None:
     """Start everything, wait, take the pictures."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        servers = stack.enter_context(ground())
+        servers = stack.enter_context(environment())
         port = stack.enter_context(station(servers))
         for name in (("alerts", "run"), ("ingest",)):
             stack.enter_context(running(servers, *name))
@@ -45,7 +45,7 @@ def main() -> None:
         leaving = ExitStack()
         stack.callback(leaving.close)
         leaving.enter_context(monitors(servers, 2, "icu-2"))
-        say(f"waiting {WARM_UP:.0f} s for the ward to live")
+        log(f"waiting {WARM_UP:.0f} s for the ward to live")
         time.sleep(WARM_UP - 25)
         leaving.close()
         time.sleep(25)
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 @contextmanager
-def station(servers: Ground) -> Iterator[int]:
+def station(servers: Environment) -> Iterator[int]:
     """The station, with history; its port."""
     reader = servers.database.url(OWNER, READER_ROLE, PASSWORD)
     program = service(servers, "station", settings={"VITALFLOW_READER_URL": reader})
@@ -129,11 +129,11 @@ def picture(
     image: Any = Image.open(BytesIO(page.screenshot(full_page=full)))
     file = FOLDER / f"station-{name}.png"
     image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
-    say(f"{file.relative_to(CHECKOUT)}: {image.width} x {image.height}, {Path(file).stat().st_size // 1024} kB")
+    log(f"{file.relative_to(CHECKOUT)}: {image.width} x {image.height}, {Path(file).stat().st_size // 1024} kB")
     context.close()
 
 
-def say(sentence: str) -> None:
+def log(sentence: str) -> None:
     sys.stdout.write(f"screenshots: {sentence}\n")
     sys.stdout.flush()
 

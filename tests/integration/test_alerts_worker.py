@@ -11,7 +11,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bench.filler import fill
+from bench.queue_filler import fill_queues
 from mqtt.endpoint import BrokerEndpoint
 from stack.binaries import ServerBinaries
 from stack.servers import BrokerServer, free_port
@@ -161,7 +161,7 @@ def test_all_that_waited_for_a_dead_worker_is_evaluated(
     # More than the worker's window of 500. The first of them come in one piece with the CONNACK.
     alerts = make_alerts(own_broker.url)
     alerts.kill()
-    fill(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
+    fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
     for times in (1, 2):
         alerts.start()
         person = make_alert_client(own_broker.port)
@@ -172,7 +172,7 @@ def test_all_that_waited_for_a_dead_worker_is_evaluated(
         person.sees(f"{BED}/heart-rate-high", state="cleared")
         if times == 1:
             alerts.stop()
-            fill(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
+            fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
 
 
 def test_two_workers_share_the_wards_and_neither_touches_the_others(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bench.dashboards import LIMIT_MS, Cost, Costs, dashboards, told
+from bench.dashboards import LIMIT_MS, DashboardCosts, QueryCost, dashboards
 from bench.week import Week
 from grafana.files import read_dashboards
 from grafana.queries import queries
@@ -19,11 +19,11 @@ def test_every_query_has_its_cost(empty: Db) -> None:
     assert found.readings == pytest.approx(2 * (2 * 24 * 6 + 120), abs=10)
     assert [cost.milliseconds for cost in found.costs] == sorted((c.milliseconds for c in found.costs), reverse=True)
     assert found.costs[0].milliseconds > 0
-    assert "Apache edition" in told(found)
+    assert "Apache edition" in found.text()
 
 
-def test_what_is_too_dear_is_told() -> None:
-    costs = [Cost("a", LIMIT_MS + 1, 3), Cost("b", LIMIT_MS, 3)]
-    found = Costs("server", 25, 7, "7 days", costs)
-    assert [cost.query for cost in found.too_dear] == ["a"]
-    assert told(found).endswith("above 200 ms: 1")
+def test_what_is_too_slow_is_told() -> None:
+    costs = [QueryCost("a", LIMIT_MS + 1, 3), QueryCost("b", LIMIT_MS, 3)]
+    found = DashboardCosts("server", 25, 7, "7 days", costs)
+    assert [cost.query for cost in found.too_slow] == ["a"]
+    assert found.text().endswith("above 200 ms: 1")

@@ -20,13 +20,13 @@ def test_packets_come_apart_wherever_the_stream_was_cut() -> None:
     stream = b"\x20\x02\x00\x00" + b"\x40\x02\x00\x07" + packets.publish(packets.topic_bytes("r/1"), b"x" * 200, 9)
     for cut in range(len(stream)):
         received = bytearray(stream[:cut])
-        found = list(packets.take_apart(received))
+        found = list(packets.parse_packets(received))
         received += stream[cut:]
-        found += list(packets.take_apart(received))
+        found += list(packets.parse_packets(received))
         assert found == [(packets.CONNACK, 0, b""), (packets.PUBACK, 7, b""), (packets.PUBLISH, 9, b"x" * 200)]
         assert not received
 
 
 def test_a_refusal_is_an_error() -> None:
     with pytest.raises(ConnectionError):
-        list(packets.take_apart(bytearray(b"\x20\x02\x00\x05")))
+        list(packets.parse_packets(bytearray(b"\x20\x02\x00\x05")))

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from bench.verdict import Name, Record, doubled_rows, judge, unwritten
+from bench.accounting import Name, Record, account_alerts, doubled_rows, never_in_outbox
 from vitals.alert import Alert, Change, Kind, Priority, State
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -19,7 +19,7 @@ def record_of(tmp_path: Path, *lines: str) -> Record:
     return Record.read([file])
 
 
-def moody(seconds: float, low: bool, seq: int) -> list[str]:
+def intermittent(seconds: float, low: bool, seq: int) -> list[str]:
     at = START.timestamp() + seconds
     value = 91.0 if low else 97.0
     return [f"made moody-2 1 {seq} {at} {value}\n", f"taken moody-2 1 {seq} {at + 0.1}\n"]
@@ -53,43 +53,43 @@ def alert(name: UUID, seconds: float, state: State, device: str = "moody-2", rul
 
 @pytest.fixture
 def ten_low_seconds(tmp_path: Path) -> Record:
-    return record_of(tmp_path, *(line for s in range(20) for line in moody(s, s < 10, s + 1)))
+    return record_of(tmp_path, *(line for s in range(20) for line in intermittent(s, s < 10, s + 1)))
 
 
 def test_a_spell_without_an_alert_is_a_lost_one(ten_low_seconds: Record) -> None:
-    assert judge(ten_low_seconds, [], {}, AWAKE).lost
+    assert account_alerts(ten_low_seconds, [], {}, AWAKE).lost
     raised = alert(uuid4(), 4, State.ACTIVE)
-    found = judge(ten_low_seconds, [raised], {}, AWAKE)
+    found = account_alerts(ten_low_seconds, [raised], {}, AWAKE)
     assert (found.due, found.lost, found.doubled) == (1, [], [])
 
 
 def test_an_alert_of_another_hour_does_not_count(ten_low_seconds: Record) -> None:
     late = alert(uuid4(), 3000, State.ACTIVE)
-    assert judge(ten_low_seconds, [late], {}, AWAKE).lost
+    assert account_alerts(ten_low_seconds, [late], {}, AWAKE).lost
 
 
 def test_nothing_is_due_while_the_worker_is_dead(ten_low_seconds: Record) -> None:
     begin, _ = AWAKE[0]
     short_lives = [(begin, begin + 3), (begin + 4, begin + 9)]
-    assert judge(ten_low_seconds, [], {}, short_lives).due == 0
+    assert account_alerts(ten_low_seconds, [], {}, short_lives).due == 0
 
 
 def test_an_alert_raised_while_another_is_open_is_doubled(ten_low_seconds: Record) -> None:
     first, second = uuid4(), uuid4()
     told = [alert(first, 4, State.ACTIVE), alert(second, 6, State.ACTIVE)]
-    assert judge(ten_low_seconds, told, {}, AWAKE).doubled == ["moody-2/spo2-low"]
+    assert account_alerts(ten_low_seconds, told, {}, AWAKE).doubled == ["moody-2/spo2-low"]
     in_turn = [alert(first, 4, State.ACTIVE), alert(first, 5, State.CLEARED), alert(second, 6, State.ACTIVE)]
-    assert judge(ten_low_seconds, in_turn, {}, AWAKE).doubled == []
+    assert account_alerts(ten_low_seconds, in_turn, {}, AWAKE).doubled == []
 
 
 def test_a_steady_alarm_that_has_gone_at_the_end_is_lost(tmp_path: Path) -> None:
     name = uuid4()
     told = [alert(name, 1, State.ACTIVE, "steady-1", "heart-rate-high")]
     place = ("steady-1", "heart-rate-high")
-    assert judge(record_of(tmp_path), told, {}, AWAKE).lost == ["steady-1/heart-rate-high at the end"]
-    assert judge(record_of(tmp_path), told, {place: told[0]}, AWAKE).lost == []
+    assert account_alerts(record_of(tmp_path), told, {}, AWAKE).lost == ["steady-1/heart-rate-high at the end"]
+    assert account_alerts(record_of(tmp_path), told, {place: told[0]}, AWAKE).lost == []
     acknowledged = alert(name, 2, State.ACKNOWLEDGED, "steady-1", "heart-rate-high")
-    forgot = judge(record_of(tmp_path), [*told, acknowledged], {place: told[0]}, AWAKE)
+    forgot = account_alerts(record_of(tmp_path), [*told, acknowledged], {place: told[0]}, AWAKE)
     assert forgot.lost == ["the acknowledgement of steady-1/heart-rate-high"]
 
 
@@ -101,8 +101,8 @@ def test_only_the_last_reading_of_a_killed_process_may_be_missing(tmp_path: Path
     lines = [f"made bed-1 7 {seq} 5.0 97.0\n" for seq in (1, 2, 3)]
     record = record_of(tmp_path, *lines)
     stored: list[Name] = [("bed-1", 7, 1)]
-    assert unwritten(record, stored, [lines[-1], ""]) == {("bed-1", 7, 3)}
-    assert unwritten(record, [*stored, ("bed-1", 7, 3)], [lines[-1]]) == set()
+    assert never_in_outbox(record, stored, [lines[-1], ""]) == {("bed-1", 7, 3)}
+    assert never_in_outbox(record, [*stored, ("bed-1", 7, 3)], [lines[-1]]) == set()
 
 
 def test_a_row_that_is_there_twice_is_counted() -> None:

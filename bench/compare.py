@@ -7,8 +7,7 @@ readings. The tutorials are in `tutorials`; read there what they are.
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
 import psycopg
@@ -16,8 +15,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import sql
 
 from bench import tutorials
-from bench.filler import fill
-from bench.ground import Ground
+from bench.environment import Environment
+from bench.queue_filler import fill_queues
+from bench.report import Log, Result
 from bench.services import service
 from mqtt.endpoint import BrokerEndpoint
 from stack.servers import Server, Service
@@ -26,11 +26,10 @@ from vitals.topics import Topics
 
 STILL_S = 6.0  # seconds without a new row after which no more is expected
 AWAY_S = 3.0  # seconds that the database has been stopped when the kill comes
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Peer:
+class ClientResult(Result):
     """What one of the three did. `per_s` is from the first stored row to the last, so starting costs nothing."""
 
     name: str
@@ -46,23 +45,32 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class Compared:
+class CompareResult(Result):
     """The figures of one run; `times` is how much faster ours is."""
 
-    peers: list[Peer]
+    clients: list[ClientResult]
     times: dict[str, float]
     machine: dict[str, str]
 
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
+    def text(self) -> str:
+        """Format the figures for a terminal."""
+        lines = [f"{'':<32}{'messages/s':>12}{'lost, killed while':>22}{'lost, killed while':>22}"]
+        lines.append(f"{'':<32}{'':>12}{'catching up':>22}{'database stopped':>22}")
+        for client in self.clients:
+            then = f"{client.lost_then} of {client.killed_while_catching_up}"
+            there = f"{client.lost_there} of {client.killed_while_database_stopped}"
+            lines.append(f"{client.name:<32}{client.per_s:>12}{then:>22}{there:>22}")
+        lines += [f"ingest is {times} times as fast as {name}" for name, times in self.times.items()]
+        doubled = {client.name: client.doubled_then + client.doubled_there for client in self.clients}
+        lines.append("stored more than once: " + ", ".join(f"{name} {number}" for name, number in doubled.items()))
+        return "\n".join([*lines, ", ".join(self.machine.values())])
 
 
 class Subscriber:
     """One of the three, started and killed as a supervisor would."""
 
-    def __init__(self, ground: Ground, name: str, program: Server, table: str, client_id: str) -> None:
-        self.ground = ground
+    def __init__(self, environment: Environment, name: str, program: Server, table: str, client_id: str) -> None:
+        self.environment = environment
         self.name = name
         self.program = program
         self._table = table
@@ -78,7 +86,7 @@ class Subscriber:
         """Let the broker forget it."""
         self.program.kill()
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, clean_session=True)
-        client.connect("127.0.0.1", self.ground.broker.port)
+        client.connect("127.0.0.1", self.environment.broker.port)
         client.loop_start()
         while not client.is_connected():
             time.sleep(0.02)
@@ -101,52 +109,52 @@ class Subscriber:
 
     def forget(self) -> None:
         """Empty the table."""
-        with psycopg.connect(self.ground.database.url(), autocommit=True) as connection:
+        with psycopg.connect(self.environment.database.url(), autocommit=True) as connection:
             connection.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(self._table)))
 
     def _ask(self, what: str) -> tuple[float, ...]:
-        with psycopg.connect(self.ground.database.url(), autocommit=True) as connection:
+        with psycopg.connect(self.environment.database.url(), autocommit=True) as connection:
             row = connection.execute(f"SELECT {what} FROM {self._table}".encode()).fetchone()  # noqa: S608
         assert row is not None
         return row
 
 
-def peers(ground: Ground, messages: int, say: Say) -> Compared:
+def compare(environment: Environment, messages: int, log: Log) -> CompareResult:
     """Measure the three, one after the other.
 
     1. Drain: its session is opened, the broker's queue filled, the subscriber started; rows are waited for.
     2. The same, and killed when a third is stored; started again; what never came is lost.
     3. The same, and killed when the database has been stopped for some seconds; both started again.
     """
-    with psycopg.connect(ground.database.url(), autocommit=True) as connection:
+    with psycopg.connect(environment.database.url(), autocommit=True) as connection:
         connection.execute(tutorials.TABLE)
-    ours = service(ground, "ingest")
-    one, many = _tutorial(ground, "insert"), _tutorial(ground, "queue")
+    ours = service(environment, "ingest")
+    one, many = _tutorial(environment, "insert"), _tutorial(environment, "queue")
     subscribers = {
-        Subscriber(ground, "ingest", ours, "patient_vitals", "ingest"): messages,
+        Subscriber(environment, "ingest", ours, "patient_vitals", "ingest"): messages,
         # The slow one on fewer: its rate does not depend on it.
-        Subscriber(ground, "paho, one INSERT a message", one, "tutorial", "tutorial"): messages // 5,
-        Subscriber(ground, "aiomqtt, queue, executemany", many, "tutorial", "tutorial"): messages,
+        Subscriber(environment, "paho, one INSERT a message", one, "tutorial", "tutorial"): messages // 5,
+        Subscriber(environment, "aiomqtt, queue, executemany", many, "tutorial", "tutorial"): messages,
     }
     found = []
     for subscriber, number in subscribers.items():
-        say(f"{subscriber.name}: draining {number}")
+        log(f"{subscriber.name}: draining {number}")
         try:
-            found.append(_measure(subscriber, number, say))
+            found.append(_measure(subscriber, number, log))
         finally:
             subscriber.program.kill()
-    times = {peer.name: round(found[0].per_s / peer.per_s, 1) for peer in found[1:]}
-    return Compared(found, times, ground.machine)
+    times = {client.name: round(found[0].per_s / client.per_s, 1) for client in found[1:]}
+    return CompareResult(found, times, environment.machine)
 
 
-def _measure(subscriber: Subscriber, messages: int, say: Say) -> Peer:
+def _measure(subscriber: Subscriber, messages: int, log: Log) -> ClientResult:
     _fill(subscriber, messages)
     subscriber.program.start()
     _until(subscriber, messages)
     drained, _ = subscriber.rows()
     per_s = round(drained / subscriber.seconds())
     subscriber.close_session()
-    say(f"{subscriber.name}: {per_s}/s; killed while it catches up")
+    log(f"{subscriber.name}: {per_s}/s; killed while it catches up")
     _fill(subscriber, messages)
     subscriber.program.start()
     _until(subscriber, messages // 3)
@@ -156,26 +164,26 @@ def _measure(subscriber: Subscriber, messages: int, say: Say) -> Peer:
     rows, stored = _settled(subscriber)
     then = (messages - stored, rows - stored)
     subscriber.close_session()
-    say(f"{subscriber.name}: lost {then[0]}, doubled {then[1]}; killed while the database is stopped")
+    log(f"{subscriber.name}: lost {then[0]}, doubled {then[1]}; killed while the database is stopped")
     _fill(subscriber, messages)
     subscriber.program.start()
     _until(subscriber, messages // 10)
-    subscriber.ground.database.stop_at_once()
+    subscriber.environment.database.stop_at_once()
     time.sleep(AWAY_S)
     subscriber.program.kill()
-    subscriber.ground.database.start()
+    subscriber.environment.database.start()
     subscriber.program.start()
     rows, stored = _settled(subscriber)
     there = (messages - stored, rows - stored)
     subscriber.close_session()
-    say(f"{subscriber.name}: lost {there[0]}, doubled {there[1]}")
-    return Peer(subscriber.name, drained, per_s, messages, at_kill, *then, messages, *there)
+    log(f"{subscriber.name}: lost {there[0]}, doubled {there[1]}")
+    return ClientResult(subscriber.name, drained, per_s, messages, at_kill, *then, messages, *there)
 
 
 def _fill(subscriber: Subscriber, messages: int) -> None:
     subscriber.forget()
     subscriber.open_session()
-    fill(BrokerEndpoint.parse(subscriber.ground.broker.url), Topics(), messages, lambda _: None)
+    fill_queues(BrokerEndpoint.parse(subscriber.environment.broker.url), Topics(), messages, lambda _: None)
 
 
 def _until(subscriber: Subscriber, rows: int) -> None:
@@ -197,20 +205,6 @@ def _settled(subscriber: Subscriber) -> tuple[int, int]:
     return subscriber.rows()
 
 
-def _tutorial(ground: Ground, which: str) -> Server:
-    line = [sys.executable, "-m", "bench.tutorials", which, str(ground.broker.port), ground.database.url()]
-    return Service(which, line, ground.folder / f"{which}.log", os.environ)
-
-
-def told(compared: Compared) -> str:
-    """The figures for people."""
-    lines = [f"{'':<32}{'messages/s':>12}{'lost, killed while':>22}{'lost, killed while':>22}"]
-    lines.append(f"{'':<32}{'':>12}{'catching up':>22}{'database stopped':>22}")
-    for peer in compared.peers:
-        then = f"{peer.lost_then} of {peer.killed_while_catching_up}"
-        there = f"{peer.lost_there} of {peer.killed_while_database_stopped}"
-        lines.append(f"{peer.name:<32}{peer.per_s:>12}{then:>22}{there:>22}")
-    lines += [f"ingest is {times} times as fast as {name}" for name, times in compared.times.items()]
-    doubled = {peer.name: peer.doubled_then + peer.doubled_there for peer in compared.peers}
-    lines.append("stored more than once: " + ", ".join(f"{name} {number}" for name, number in doubled.items()))
-    return "\n".join([*lines, ", ".join(compared.machine.values())])
+def _tutorial(environment: Environment, which: str) -> Server:
+    line = [sys.executable, "-m", "bench.tutorials", which, str(environment.broker.port), environment.database.url()]
+    return Service(which, line, environment.folder / f"{which}.log", os.environ)

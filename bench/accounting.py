@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from bench.beds import MOODY, STEADY
+from bench.recording_devices import INTERMITTENT, STEADY
 from vitals.alert import Alert, State
 
 Name = tuple[str, int, int]
@@ -48,14 +48,14 @@ class Record:
                     taken.setdefault((device, int(boot), int(seq)), float(time))
         measured = defaultdict(list)
         for name, (time_, low) in made.items():
-            if name[0].startswith(MOODY) and name in taken:
+            if name[0].startswith(INTERMITTENT) and name in taken:
                 measured[name[0]].append((time_, taken[name], low))
         times = {name: time for name, (time, _) in made.items()}
         return cls(times, taken, {device: sorted(rows) for device, rows in measured.items()})
 
 
 @dataclass(frozen=True)
-class Alarms:
+class AlertAccount:
     """What became of the alerts."""
 
     raised: int
@@ -64,13 +64,13 @@ class Alarms:
     doubled: list[str]
 
 
-def unwritten(record: Record, stored: Iterable[Name], cut_short: Iterable[str]) -> set[Name]:
+def never_in_outbox(record: Record, stored: Iterable[Name], last_lines: Iterable[str]) -> set[Name]:
     """Readings measured in the instant of their own process's death: not lost by anybody, because nobody had them.
 
     A device process makes a reading, tells its record, and puts it into its outbox, in one step that nothing else
     comes between. So at most one reading a kill can be in the record and not in the outbox: the last one made.
     """
-    last = {(device, int(boot), int(seq)) for line in cut_short if line for _, device, boot, seq, *_ in [line.split()]}
+    last = {(device, int(boot), int(seq)) for line in last_lines if line for _, device, boot, seq, *_ in [line.split()]}
     return last & (record.made.keys() - set(stored) - record.taken.keys())
 
 
@@ -79,29 +79,31 @@ def doubled_rows(rows: Iterable[Name]) -> int:
     return sum(times > 1 for times in Counter(rows).values())
 
 
-def judge(record: Record, told: Sequence[Alert], last: dict[tuple[str, str], Alert], awake: Sequence[Span]) -> Alarms:
+def account_alerts(
+    record: Record, told: Sequence[Alert], last: dict[tuple[str, str], Alert], uptime: Sequence[Span]
+) -> AlertAccount:
     """Which alerts had to come and did not, and which came twice.
 
     told     every change that anybody heard or that history has
     last     what a newcomer is told at the end
-    awake    the spans in which a worker lived, was connected, and nobody harmed its way from and to the devices
+    awake    the spans in which a worker result, was connected, and nobody harmed its way from and to the devices
 
     An alert was due where a sign stayed beyond its limit for longer than the delay within one such span: had the
     worker been killed while it counted, the next one may begin to count again, which is what we promise.
     """
-    lives = lives_of(told)
+    spans = alert_spans(told)
     doubled = [
         f"{device}/{rule}"
-        for (device, rule), spans in lives.items()
+        for (device, rule), spans in spans.items()
         for earlier, later in pairwise(sorted(spans))
         if later[0] < earlier[1]
     ]
     due = lost = 0
     missing = []
     for device, rows in record.measured.items():
-        for begin, end in _due(rows, awake):
+        for begin, end in _due(rows, uptime):
             due += 1
-            if not any(raised <= end and over >= begin for raised, over in lives.get((device, "spo2-low"), ())):
+            if not any(raised <= end and over >= begin for raised, over in spans.get((device, "spo2-low"), ())):
                 missing.append(f"{device}/spo2-low at {begin:.0f}")
                 lost += 1
     first = {(a.device_id, a.rule): a.alert_id for a in reversed(told)}
@@ -114,10 +116,10 @@ def judge(record: Record, told: Sequence[Alert], last: dict[tuple[str, str], Ale
                 missing.append(f"{'/'.join(place)} at the end")
             elif name in acknowledged and now.state is not State.ACKNOWLEDGED:
                 missing.append(f"the acknowledgement of {'/'.join(place)}")
-    return Alarms(len({a.alert_id for a in told}), due, missing, doubled)
+    return AlertAccount(len({a.alert_id for a in told}), due, missing, doubled)
 
 
-def lives_of(told: Iterable[Alert]) -> dict[tuple[str, str], list[Span]]:
+def alert_spans(told: Iterable[Alert]) -> dict[tuple[str, str], list[Span]]:
     """From raised to cleared, for each alert of each place, by the readings' own time; endless where never cleared."""
     spans: dict[tuple[str, str], dict[object, Span]] = defaultdict(dict)
     for alert in told:
@@ -128,10 +130,10 @@ def lives_of(told: Iterable[Alert]) -> dict[tuple[str, str], list[Span]]:
     return {place: list(found.values()) for place, found in spans.items()}
 
 
-def _due(rows: Sequence[tuple[float, float, bool]], awake: Sequence[Span]) -> list[Span]:
+def _due(rows: Sequence[tuple[float, float, bool]], uptime: Sequence[Span]) -> list[Span]:
     """The low spells of one device that lasted long enough within one span of `awake`."""
     found = []
-    for start, stop in awake:
+    for start, stop in uptime:
         begin: float | None = None
         end = 0.0
         for time, taken, low in [*rows, (float("inf"), float("inf"), False)]:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.beds import Beds, Plan
-from bench.faults import Disk, Fault, Kill, Link, LoseStore
-from bench.ground import PASSWORD, Ground
+from bench.environment import PASSWORD, Environment
+from bench.faults import Disk, Fault, Kill, Link, WipeBrokerStore
 from bench.proxy import Proxy
+from bench.recording_devices import DevicePlan, DeviceProcess
 from bench.services import service
 from sql.migrate import INGEST_ROLE
 from stack.servers import OWNER
@@ -16,30 +16,30 @@ READINGS_PER_S = 500
 WATCHED = 20  # devices whose alarms are looked at, twice a second each
 
 
-class Hospital:
+class ChaosEnvironment:
     """The programs of a run, each link through a proxy."""
 
-    def __init__(self, ground: Ground, devices: int, ends: ExitStack) -> None:
-        self.ground = ground
+    def __init__(self, environment: Environment, devices: int, ends: ExitStack) -> None:
+        self.environment = environment
         self.links = {
-            "devices-broker": Proxy(ground.broker.port),
-            "ingest-broker": Proxy(ground.broker.port),
-            "alerts-broker": Proxy(ground.broker.port),
-            "ingest-database": Proxy(ground.database.port),
+            "devices-broker": Proxy(environment.broker.port),
+            "ingest-broker": Proxy(environment.broker.port),
+            "alerts-broker": Proxy(environment.broker.port),
+            "ingest-database": Proxy(environment.database.port),
         }
         for link in self.links.values():
             ends.callback(link.start().stop)
         database = f"postgresql://{INGEST_ROLE}:{PASSWORD}@127.0.0.1:{self.links['ingest-database'].port}/{OWNER}"
         told = {"VITALFLOW_MQTT_URL": self._mqtt("ingest-broker"), "VITALFLOW_INGEST_URL": database}
-        self.ingest = service(ground, "ingest", settings=told)
+        self.ingest = service(environment, "ingest", settings=told)
         rules = str(Path(__file__).with_name("chaos_rules.toml"))
         told = {"VITALFLOW_MQTT_URL": self._mqtt("alerts-broker"), "VITALFLOW_ALERTS_RULES": rules}
-        self.alerts = service(ground, "alerts", "run", settings=told)
+        self.alerts = service(environment, "alerts", "run", settings=told)
         interval = devices / (READINGS_PER_S - WATCHED / 0.5)
         url = self._mqtt("devices-broker")
         sizes = {"icu-1": (devices + 1) // 2, "icu-2": devices // 2}
         self.fleets = [self._beds(url, ward, size, interval) for ward, size in sizes.items()]
-        self.watched = self._beds(ground.broker.url, "icu-9", WATCHED, 0.5, watched=True)
+        self.watched = self._beds(environment.broker.url, "icu-9", WATCHED, 0.5, watched=True)
         for program in (self.ingest, self.alerts, *self.fleets, self.watched):
             ends.callback(program.kill)
 
@@ -49,42 +49,42 @@ class Hospital:
         return [Path(beds.plan.record) for beds in (*self.fleets, self.watched)]
 
     @property
-    def cut_short(self) -> list[str]:
+    def last_lines(self) -> list[str]:
         """The last line that each killed process of devices wrote."""
-        return [line for beds in self.fleets for line in beds.cut_short]
+        return [line for beds in self.fleets for line in beds.last_lines]
 
     def start(self) -> None:
         """Start all of it; returns once readings are made."""
         for program in (self.ingest, self.alerts, self.watched, *self.fleets):
             program.start()
 
-    def end_of_shift(self) -> None:
+    def finish(self) -> None:
         """Let every device deliver what it has."""
         for beds in (*self.fleets, self.watched):
-            beds.end_of_shift()
+            beds.finish()
 
     def faults(self, victims: Sequence[str], longest: float) -> list[Fault]:
         """What to do to these victims."""
-        ground = self.ground
+        environment = self.environment
         kills: dict[str, list[Fault]] = {
             "ingest": [Kill("ingest", self.ingest)],
             "alerts": [Kill("alerts", self.alerts)],
-            "broker": [Kill("broker", ground.broker), LoseStore(ground.broker)],
-            "database": [Kill("database", ground.database)],
+            "broker": [Kill("broker", environment.broker), WipeBrokerStore(environment.broker)],
+            "database": [Kill("database", environment.database)],
             "devices": [Kill("devices", beds) for beds in self.fleets],
             "links": [
-                Link(name, link, longest, stops_alarms=name == "alerts-broker") for name, link in self.links.items()
+                Link(name, link, longest, stops_alerts=name == "alerts-broker") for name, link in self.links.items()
             ],
-            "disk": [Disk(ground.database, ground.disk)] if ground.disk else [],
+            "disk": [Disk(environment.database, environment.disk)] if environment.disk else [],
         }
         return [fault for victim in victims for fault in kills[victim]]
 
     def _mqtt(self, link: str) -> str:
         return f"mqtt://127.0.0.1:{self.links[link].port}"
 
-    def _beds(self, url: str, ward: str, devices: int, interval: float, watched: bool = False) -> Beds:
-        folder = self.ground.folder
-        plan = Plan(
+    def _beds(self, url: str, ward: str, devices: int, interval: float, watched: bool = False) -> DeviceProcess:
+        folder = self.environment.folder
+        plan = DevicePlan(
             url, ward, devices, interval, str(folder / f"{ward}.record"), str(folder / f"{ward}.outbox"), watched
         )
-        return Beds(plan, folder / f"{ward}.log")
+        return DeviceProcess(plan, folder / f"{ward}.log")

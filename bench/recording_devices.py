@@ -30,12 +30,12 @@ from vitals.topics import Topics
 
 Samples = Iterator[tuple[float, Sample | None]]
 DELIVERED_WITHIN = 60.0  # seconds after the last reading, for all of them to be delivered
-STEADY, MOODY = "steady-", "moody-"  # devices whose alarm holds all the time, and comes and goes
+STEADY, INTERMITTENT = "steady-", "moody-"  # devices whose alarm holds all the time, and comes and goes
 LOW_S, WELL_S = 12.0, 8.0  # seconds that a moody one is ill and well
 
 
 @dataclass(frozen=True)
-class Plan:
+class DevicePlan:
     """What a process of devices is to be; `outbox` is its file. `watched` makes half of them steady, half moody."""
 
     mqtt_url: str
@@ -48,7 +48,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded(Source):
+class RecordedSource(Source):
     """A source that tells `made` of every reading before anybody else has it."""
 
     made: Callable[[str, Reading], None] = lambda device, reading: None
@@ -60,14 +60,14 @@ class Recorded(Source):
         return reading
 
 
-class Beds(Server):
+class DeviceProcess(Server):
     """The process, for whoever starts and kills it."""
 
-    def __init__(self, plan: Plan, log: Path) -> None:
-        line = [sys.executable, "-m", "bench.beds", json.dumps(asdict(plan))]
+    def __init__(self, plan: DevicePlan, log: Path) -> None:
+        line = [sys.executable, "-m", "bench.recording_devices", json.dumps(asdict(plan))]
         super().__init__(plan.ward, line, log, self._records)
         self.plan = plan
-        self.cut_short: list[str] = []
+        self.last_lines: list[str] = []
         """For each kill the last line of the record: see `verdict`."""
         self._before = 0
 
@@ -81,9 +81,9 @@ class Beds(Server):
         alive = self.process is not None and self.process.poll() is None
         super().kill()
         if alive:
-            self.cut_short.append(last_made(Path(self.plan.record)))
+            self.last_lines.append(last_made(Path(self.plan.record)))
 
-    def end_of_shift(self) -> None:
+    def finish(self) -> None:
         """Make no more readings, deliver those there are, end; returns once it has ended."""
         if self.process is not None:
             self.signal(signal.SIGTERM)
@@ -108,7 +108,7 @@ def last_made(record: Path) -> str:
     return next((line for line in reversed(lines) if line.startswith("made ") and line.endswith("\n")), "")
 
 
-async def run(plan: Plan, record: RawIOBase) -> None:
+async def run(plan: DevicePlan, record: RawIOBase) -> None:
     """Be the devices of `plan` until SIGTERM; then deliver what is left."""
     ending = asyncio.Event()
     stop = asyncio.Event()
@@ -135,18 +135,20 @@ async def run(plan: Plan, record: RawIOBase) -> None:
     outbox.close()
 
 
-def _sources(plan: Plan) -> list[Source]:
+def _sources(plan: DevicePlan) -> list[Source]:
     return simulated_ward(plan.devices, ward=plan.ward, boot=int(time.time()), seed=7, interval_s=plan.interval_s)
 
 
-def _recorded(source: Source, plan: Plan, made: Callable[[str, Reading], None], over: Callable[[], bool]) -> Recorded:
+def _recorded(
+    source: Source, plan: DevicePlan, made: Callable[[str, Reading], None], over: Callable[[], bool]
+) -> RecordedSource:
     fields = {name: getattr(source, name) for name in Source.__dataclass_fields__}
     if plan.watched:
         number = int(source.device.rpartition("-")[2])
-        kind, samples = (STEADY, _steady(plan)) if number % 2 else (MOODY, _moody(plan, number))
+        kind, samples = (STEADY, _steady(plan)) if number % 2 else (INTERMITTENT, _moody(plan, number))
         fields |= {"device": f"{kind}{number}", "samples": samples}
     fields["samples"] = _until(over, iter(fields["samples"]))
-    return Recorded(**fields, made=made)
+    return RecordedSource(**fields, made=made)
 
 
 def _until(over: Callable[[], bool], samples: Samples) -> Samples:
@@ -156,14 +158,14 @@ def _until(over: Callable[[], bool], samples: Samples) -> Samples:
         yield sample
 
 
-def _steady(plan: Plan) -> Samples:
+def _steady(plan: DevicePlan) -> Samples:
     number = 0
     while True:
         yield number * plan.interval_s, Sample({"heart_rate": 150.0, "spo2": 97.0})
         number += 1
 
 
-def _moody(plan: Plan, phase: int) -> Samples:
+def _moody(plan: DevicePlan, phase: int) -> Samples:
     number = 0
     while True:
         moment = number * plan.interval_s
@@ -173,6 +175,6 @@ def _moody(plan: Plan, phase: int) -> Samples:
 
 
 if __name__ == "__main__":
-    told = Plan(**json.loads(sys.argv[1]))
+    told = DevicePlan(**json.loads(sys.argv[1]))
     with Path(told.record).open("ab", buffering=0) as opened:
         asyncio.run(run(told, opened))

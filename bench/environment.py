@@ -1,25 +1,26 @@
-"""The ground that a measurement stands on: servers of its own on free ports, gone afterwards."""
+"""The environment that a measurement stands on: servers of its own on free ports, gone afterwards."""
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
-from bench.disk import SmallDisk, small_disk
+from bench.report import Log
+from bench.small_disk import SmallDisk, small_disk
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
 from stack.binaries import ServerBinaries, find
 from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 PASSWORD = "bench"  # of servers that live for a minute on 127.0.0.1
 
 
 @dataclass(frozen=True)
-class Ground:
+class Environment:
     """A broker, a migrated database, a folder for logs, and what to write beside a figure."""
 
     binaries: ServerBinaries
@@ -36,9 +37,9 @@ class Ground:
 
 
 @contextmanager
-def ground(
-    want_disk: Callable[[str], None] | None = None, database_settings: Mapping[str, str] = NOTHING
-) -> Iterator[Ground]:
+def environment(
+    want_disk: Log | None = None, database_settings: Mapping[str, str] = NO_SETTINGS
+) -> Iterator[Environment]:
     """Start the servers, and stop and delete them at the end.
 
     want_disk           the database shall lie on a small disk of its own; hears why where it does not
@@ -67,7 +68,7 @@ def ground(
             "python": platform.python_version(),
             "database": str(edition),
         }
-        yield Ground(binaries, broker, database, folder, machine, disk)
+        yield Environment(binaries, broker, database, folder, machine, disk)
 
 
 def processor() -> str:

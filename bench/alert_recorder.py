@@ -11,7 +11,7 @@ from vitals.alert import Alert, decode_alert
 from vitals.topics import Topics
 
 
-class Witness:
+class AlertRecorder:
     """`told` has every alert heard, in order of coming; `now` the newest of each place (device, rule)."""
 
     def __init__(self, port: int, topics: Topics) -> None:
@@ -47,7 +47,7 @@ class Witness:
 
 def retained(port: int, topics: Topics) -> dict[tuple[str, str], Alert]:
     """What a newcomer is told: each alert as it now stands."""
-    newcomer = Witness(port, topics)
+    newcomer = AlertRecorder(port, topics)
     time.sleep(1)
     newcomer.close()
     return newcomer.now

@@ -32,7 +32,7 @@ ANSWER_S = 20.0  # seconds at the end for the last acknowledgements
 
 
 @dataclass
-class Spoken:
+class LoadResult:
     """What the crowd did. `late_s`: how far the sending fell behind its schedule at worst."""
 
     devices: int
@@ -46,13 +46,13 @@ class Spoken:
 class Device(asyncio.Protocol):
     """One device's connection."""
 
-    def __init__(self, source: Source, topics: Topics, spoken: Spoken) -> None:
+    def __init__(self, source: Source, topics: Topics, load: LoadResult) -> None:
         self.ready = asyncio.get_running_loop().create_future()
         self._source = source
         self._samples: Iterator[tuple[float, Sample | None]] = iter(source.samples)
         self._topics = topics
         self._vitals = packets.topic_bytes(topics.vitals(source.ward, source.device))
-        self._spoken = spoken
+        self._spoken = load
         self._received = bytearray()
         self._seq = 0
         self._transport: asyncio.Transport | None = None
@@ -68,7 +68,7 @@ class Device(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hear the broker."""
         self._received += data
-        for kind, number, _ in packets.take_apart(self._received):
+        for kind, number, _ in packets.parse_packets(self._received):
             match kind:
                 case packets.PUBACK:
                     self._spoken.acknowledged += 1
@@ -77,7 +77,7 @@ class Device(asyncio.Protocol):
                     if number:  # QoS 0 has no number and wants no answer
                         self._write(packets.puback(number))
                 case packets.CONNACK:
-                    self._be_born()
+                    self._publish_birth()
                 case packets.SUBACK:
                     self.ready.set_result(None)
 
@@ -97,12 +97,12 @@ class Device(asyncio.Protocol):
         else:
             self._write(packets.PINGREQ)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Close the connection."""
         if self._transport is not None:
             self._transport.abort()
 
-    def _be_born(self) -> None:
+    def _publish_birth(self) -> None:
         source = self._source
         birth = Status(state="online", boot=source.boot, interval_s=source.interval_s, model=source.model)
         topic = packets.topic_bytes(self._topics.status(source.ward, source.device))
@@ -118,35 +118,35 @@ class Device(asyncio.Protocol):
             self._transport.write(packet)
 
 
-async def speak(port: int, count: int) -> Spoken:
+async def generate_load(port: int, count: int) -> LoadResult:
     """Connect `count` devices, say so in a line, let each speak once a second until SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     raise_open_files_limit(count)
-    spoken = Spoken(count)
+    load = LoadResult(count)
     devices = []
     for number, source in enumerate(simulated_ward(count, ward=WARD, boot=int(time.time()), seed=7)):
-        _, device = await loop.create_connection(lambda s=source: Device(s, Topics(), spoken), "127.0.0.1", port)  # type: ignore[misc]
+        _, device = await loop.create_connection(lambda s=source: Device(s, Topics(), load), "127.0.0.1", port)  # type: ignore[misc]
         devices.append(device)
         if number % (CONNECTS_PER_S // 10) == 0:
             await asyncio.sleep(0.1)
     await asyncio.gather(*(device.ready for device in devices))
     print(f"{count} connected", flush=True)  # noqa: T201
-    await _day(devices, spoken, stop)
+    await _publish_loop(devices, load, stop)
     for _ in range(int(ANSWER_S / SLICE_S)):
-        if spoken.acknowledged == spoken.published:
+        if load.acknowledged == load.published:
             break
         await asyncio.sleep(SLICE_S)
-    spoken.published -= count  # births are no readings
-    spoken.acknowledged -= count
-    told = Spoken(**asdict(spoken))
+    load.published -= count  # births are no readings
+    load.acknowledged -= count
+    told = LoadResult(**asdict(load))
     for device in devices:
-        device.leave()
+        device.close()
     return told
 
 
-async def _day(devices: list[Device], spoken: Spoken, stop: asyncio.Event) -> None:
+async def _publish_loop(devices: list[Device], load: LoadResult, stop: asyncio.Event) -> None:
     start = time.perf_counter()
     done = 0
     while not stop.is_set():
@@ -155,10 +155,10 @@ async def _day(devices: list[Device], spoken: Spoken, stop: asyncio.Event) -> No
         now = datetime.now(UTC)
         for number in range(done, due):
             devices[number % len(devices)].measure(now)
-        spoken.late_s = max(spoken.late_s, (due - done) / len(devices) - SLICE_S)
+        load.late_s = max(load.late_s, (due - done) / len(devices) - SLICE_S)
         done = due
         await asyncio.sleep(SLICE_S)
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(speak(int(sys.argv[1]), int(sys.argv[2]))))), flush=True)  # noqa: T201
+    print(json.dumps(asdict(asyncio.run(generate_load(int(sys.argv[1]), int(sys.argv[2]))))), flush=True)  # noqa: T201

@@ -6,8 +6,7 @@ the probes of `probes`.
 
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
 
@@ -15,8 +14,9 @@ import paho.mqtt.client as mqtt
 import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bench.ground import Ground
-from bench.probes import probe
+from bench.alert_probes import probe
+from bench.environment import Environment
+from bench.report import Log, Result
 from bench.services import running
 from vitals.codec import encode
 from vitals.errors import PermanentError
@@ -30,7 +30,7 @@ TOPICS = Topics()
 
 
 @dataclass(frozen=True)
-class Alarmed:
+class AlertLatencyResult(Result):
     """The figures of one run; milliseconds from publish() to the alert at a subscriber."""
 
     readings_per_s: int
@@ -45,32 +45,41 @@ class Alarmed:
     worker_mib: float
     machine: dict[str, str]
 
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return asdict(self)
+    def text(self) -> str:
+        """Format the figures for a terminal."""
+        return "\n".join(
+            [
+                f"publish to alert  p50 {self.p50_ms} ms, p99 {self.p99_ms} ms, worst {self.worst_ms} ms",
+                f"probes            {self.probes}, {self.missing} without an alert, beside {self.readings_per_s} readings/s",
+                f"alert worker      {self.worker_cores} of a core, {self.worker_mib} MiB",
+                ", ".join(self.machine.values()),
+            ]
+        )
 
 
-def alarms(ground: Ground, rate: int, seconds: float, say: Callable[[str], None]) -> Alarmed:
+def measure_alert_latency(environment: Environment, rate: int, seconds: float, log: Log) -> AlertLatencyResult:
     """Measure at `rate` readings a second, each device at 1 Hz.
 
     1. Start ingest and the worker, and the load in a process of its own.
     2. After a warm-up publish probes, evenly over time, and note when each one's alert comes.
     3. Ask what the worker used of processor and memory.
     """
-    with running(ground, "ingest"), running(ground, "alerts", "run") as worker:
-        load = get_context("spawn").Process(target=publish_load, args=(ground.broker.port, rate, seconds + WARM_UP_S))
+    with running(environment, "ingest"), running(environment, "alerts", "run") as worker:
+        load = get_context("spawn").Process(
+            target=publish_load, args=(environment.broker.port, rate, seconds + WARM_UP_S)
+        )
         load.start()
-        say(f"{rate} readings/s for {seconds:g} s")
+        log(f"{rate} readings/s for {seconds:g} s")
         time.sleep(WARM_UP_S)
         process = psutil.Process(worker.pid)
         before, started = sum(process.cpu_times()[:2]), time.monotonic()
-        delays = probe(ground.broker.port, seconds, PROBES_PER_S)
+        delays = probe(environment.broker.port, seconds, PROBES_PER_S)
         cores = (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - started)
         memory = process.memory_info().rss / 2**20
         load.join()
         if load.exitcode:
             raise PermanentError("the load could not be published at that rate; is the machine busy?")
-    return Alarmed(
+    return AlertLatencyResult(
         readings_per_s=rate,
         devices=rate,
         seconds=seconds,
@@ -81,7 +90,7 @@ def alarms(ground: Ground, rate: int, seconds: float, say: Callable[[str], None]
         worst_ms=delays.worst_ms,
         worker_cores=round(cores, 3),
         worker_mib=round(memory, 1),
-        machine=ground.machine,
+        machine=environment.machine,
     )
 
 

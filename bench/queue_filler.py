@@ -22,7 +22,7 @@ DEVICES = 100
 DROPPED = "$SYS/broker/publish/messages/dropped"
 
 
-def fill(
+def fill_queues(
     broker: BrokerEndpoint,
     topics: Topics,
     messages: int,

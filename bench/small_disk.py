@@ -6,9 +6,10 @@ none, and whoever wanted it says so.
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bench.report import Log
 from stack.binaries import ServerBinaries
 from stack.servers import POSTGRES
 
@@ -37,10 +38,10 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(binaries: ServerBinaries, name: str, say: Callable[[str], None]) -> Iterator[SmallDisk | None]:
+def small_disk(binaries: ServerBinaries, name: str, log: Log) -> Iterator[SmallDisk | None]:
     """Mount one as the folder `name` of PostgreSQL; None, and a sentence, where that is refused."""
     if os.geteuid() != 0:
-        say("the database's disk is not filled: to mount a small one takes root")
+        log("the database's disk is not filled: to mount a small one takes root")
         yield None
         return
     folder = binaries.new_folder(name, POSTGRES)
@@ -49,7 +50,7 @@ def small_disk(binaries: ServerBinaries, name: str, say: Callable[[str], None]) 
     line = ["mount", "-t", "tmpfs", "-o", options, "vitalflow-bench", str(folder)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        say(f"the database's disk is not filled: {done.stderr.strip()}")
+        log(f"the database's disk is not filled: {done.stderr.strip()}")
         yield None
         return
     try:
