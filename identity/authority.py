@@ -43,7 +43,7 @@ class CertificateAuthority:
         return self.folder / "revoked.crl"
 
     def load_or_create(self, now: datetime) -> KeyPair:
-        """Return the CA, created on the first call. Raises PermanentError if its files are incomplete or readable to others."""
+        """Return the CA; create it on the first call. Raises PermanentError if its files are incomplete or exposed."""
         key = self.folder / "ca.key"
         if not key.exists() and not self.ca_certificate.exists():
             make_writable(self.folder)

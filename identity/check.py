@@ -78,8 +78,8 @@ def _check_validity(path: Path, certificate: bytes, fix: str, now: datetime) -> 
     begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
     if now < begins:
         yield (
-            f"{path} is valid from {begins:%Y-%m-%d %H:%M} UTC, and this machine's clock says {now:%Y-%m-%d %H:%M} UTC; "
-            "if the clock is wrong: timedatectl set-ntp true"
+            f"{path} is valid from {begins:%Y-%m-%d %H:%M} UTC, and this machine's clock says "
+            f"{now:%Y-%m-%d %H:%M} UTC; if the clock is wrong: timedatectl set-ntp true"
         )
     elif now > ends:
         yield (

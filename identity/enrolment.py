@@ -66,7 +66,8 @@ def enroll(
         if present is not None and not (rotate_password and present.kind == user.kind):
             which = f"a {present.kind}" + (f" of ward {present.ward}" if present.ward else "")
             raise PermanentError(
-                f"{user.name!r} is enrolled already, as {which}; revoke it first, or give it a new password with --rotate-password"
+                f"{user.name!r} is enrolled already, as {which}; revoke it first, "
+                "or give it a new password with --rotate-password"
             )
     for user in users:
         if user.name in known:
