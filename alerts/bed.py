@@ -38,6 +38,7 @@ class Bed:
         self.ward = ward
         self.patient = PatientTracker()
         self.order = ArrivalOrder(rules.stale_after)
+        self._clock = self.order.clock
         self.alerts: dict[str, Alert] = {}  # by rule; the open ones
         self.counts: dict[str, Count] = {}  # by rule; only those at which something is counted
         self.last: datetime | None = None  # time of the newest reading taken, by the device's clock
@@ -77,7 +78,7 @@ class Bed:
         """
         self._redelivered = dup
         if not self.order.undecided:
-            placement = self.order.clock.place(reading.time, now, reading.boot, reading.seq)
+            placement = self._clock.place(reading.time, now, reading.boot, reading.seq)
             if placement is not None:
                 return self._observe(reading, ward, now, placement)
             self.order.hold(reading, now)
@@ -103,35 +104,29 @@ class Bed:
     def _observe(self, reading: Reading, ward: str, arrival: datetime, placement: Placement) -> Sequence[Event]:
         """Take one reading at its place on the time line of arrivals."""
         events: list[Event] = []
-        time = placement[0]
-        patient = reading.patient_id
-        if patient is not None and (patient != self.patient.current or self.patient.candidate):
-            if not placement.live and self.patient.current is not None:
+        time, live, self._certain = placement
+        patient, known = reading.patient_id, self.patient
+        if patient is not None and (patient != known.current or known.candidate is not None):
+            if not live and known.current is not None:
                 return NOTHING  # a backlog of another patient
-            before = self.patient.current
+            before = known.current
             # What the alerts knew before a restart brings back no patient from before.
             hold = self._redelivered and self._is_known(reading.time)
-            if self.patient.observe(patient, reading.boot, arrival, hold=hold) is Patient.CHANGED:
-                events += meet(self, before, patient, time, self.patient.since or arrival)
+            if known.observe(patient, reading.boot, arrival, hold=hold) is Patient.CHANGED:
+                events += meet(self, before, patient, time, known.since or arrival)
         if ward != self.ward and not (self._redelivered and self._is_known(reading.time)):
             events += move(self, ward, time)
-        return self._evaluate(reading, arrival, placement, events)
-
-    def _evaluate(
-        self, reading: Reading, arrival: datetime, placement: Placement, events: list[Event]
-    ) -> Sequence[Event]:
-        time, live, self._certain = placement
         values = sign_values(reading)
-        if self.last_at is not None and time <= self.last_at and not live:
+        last = self.last_at
+        if last is None or time > last:
+            self.last_at, self.last = time, reading.time
+        elif not live:
             return events
-        if self.last_at is not None and time < self.last_at:
+        elif time < last:
             # Each sign has its own order: a cuff value may come late, and only what is newer than the last one counts.
             values = self.held.newer(values, time)
             if not any(value is not None for value in values):
                 return events
-        else:
-            self.last_at = time
-            self.last = reading.time
         if live:
             self.fresh_at = arrival
             if self.offline_since is not None:

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -31,7 +32,7 @@ def test_a_desaturation_raises_escalates_is_acknowledged_and_clears(
     make_alerts(own_broker.url)
     person = make_alert_client(own_broker.port)
 
-    def measure(times: int, **signs: float) -> None:
+    def measure(times: int, **signs: Any) -> None:
         for _ in range(times):
             person.measure(**signs)
             time.sleep(0.5)
