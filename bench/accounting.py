@@ -1,6 +1,6 @@
-"""What became of every reading and every alert of a run of `chaos`: lists in, counts out.
+"""Account for every reading and every alert of a run of `chaos`: lists in, counts out.
 
-Pure but for reading the record files that `beds` wrote.
+Pure, except that it reads the record files of `recording_devices`.
 """
 
 from collections import Counter, defaultdict
@@ -23,7 +23,7 @@ MARGIN_S = 2.0  # for a reading's way to the worker and an alert's way out; read
 
 @dataclass(frozen=True)
 class Record:
-    """What the devices wrote down.
+    """What the devices recorded.
 
     made        when each reading was made
     taken       when the broker acknowledged it, where it did
@@ -36,7 +36,7 @@ class Record:
 
     @classmethod
     def read(cls, files: Iterable[Path]) -> "Record":
-        """Read record files; the last line of a killed process may be torn, and is no reading."""
+        """Read record files; the last line of a killed process may be incomplete, and is ignored."""
         made: dict[Name, tuple[float, bool]] = {}
         taken: dict[Name, float] = {}
         for line in (line for file in files for line in file.read_text().splitlines(keepends=True)):
@@ -56,7 +56,7 @@ class Record:
 
 @dataclass(frozen=True)
 class AlertAccount:
-    """What became of the alerts."""
+    """How many alerts were raised and due, and which were lost or doubled."""
 
     raised: int
     due: int
@@ -65,10 +65,10 @@ class AlertAccount:
 
 
 def never_in_outbox(record: Record, stored: Iterable[Name], last_lines: Iterable[str]) -> set[Name]:
-    """Readings measured in the instant of their own process's death: not lost by anybody, because nobody had them.
+    """Find readings generated in the instant in which their process was killed: in its record, but not in its outbox.
 
-    A device process makes a reading, tells its record, and puts it into its outbox, in one step that nothing else
-    comes between. So at most one reading a kill can be in the record and not in the outbox: the last one made.
+    A device process generates a reading, records it and puts it into its outbox without interruption. So for each kill
+    at most one reading can be in the record and not in the outbox: the last one generated.
     """
     last = {(device, int(boot), int(seq)) for line in last_lines if line for _, device, boot, seq, *_ in [line.split()]}
     return last & (record.made.keys() - set(stored) - record.taken.keys())
@@ -80,18 +80,18 @@ def doubled_rows(rows: Iterable[Name]) -> int:
 
 
 def account_alerts(
-    record: Record, told: Sequence[Alert], last: dict[tuple[str, str], Alert], uptime: Sequence[Span]
+    record: Record, alerts: Sequence[Alert], last: dict[tuple[str, str], Alert], uptime: Sequence[Span]
 ) -> AlertAccount:
-    """Which alerts had to come and did not, and which came twice.
+    """Find the alerts that were due and missing, and those that were raised twice.
 
-    told     every change that anybody heard or that history has
-    last     what a newcomer is told at the end
-    awake    the spans in which a worker result, was connected, and nobody harmed its way from and to the devices
+    alerts    every change that a subscriber received
+    last      the retained alerts at the end
+    uptime    the spans in which the worker ran, was connected, and no fault affected its link to the devices
 
     An alert was due where a sign stayed beyond its limit for longer than the delay within one such span: had the
-    worker been killed while it counted, the next one may begin to count again, which is what we promise.
+    worker been killed during the delay, its successor may begin the delay again, as documented.
     """
-    spans = alert_spans(told)
+    spans = alert_spans(alerts)
     doubled = [
         f"{device}/{rule}"
         for (device, rule), spans in spans.items()
@@ -106,8 +106,8 @@ def account_alerts(
             if not any(raised <= end and over >= begin for raised, over in spans.get((device, "spo2-low"), ())):
                 missing.append(f"{device}/spo2-low at {begin:.0f}")
                 lost += 1
-    first = {(a.device_id, a.rule): a.alert_id for a in reversed(told)}
-    acknowledged = {a.alert_id for a in told if a.state is State.ACKNOWLEDGED}
+    first = {(a.device_id, a.rule): a.alert_id for a in reversed(alerts)}
+    acknowledged = {a.alert_id for a in alerts if a.state is State.ACKNOWLEDGED}
     for place, name in first.items():
         if place[0].startswith(STEADY) and place[1] == "heart-rate-high":
             due += 1
@@ -116,13 +116,13 @@ def account_alerts(
                 missing.append(f"{'/'.join(place)} at the end")
             elif name in acknowledged and now.state is not State.ACKNOWLEDGED:
                 missing.append(f"the acknowledgement of {'/'.join(place)}")
-    return AlertAccount(len({a.alert_id for a in told}), due, missing, doubled)
+    return AlertAccount(len({a.alert_id for a in alerts}), due, missing, doubled)
 
 
-def alert_spans(told: Iterable[Alert]) -> dict[tuple[str, str], list[Span]]:
+def alert_spans(alerts: Iterable[Alert]) -> dict[tuple[str, str], list[Span]]:
     """From raised to cleared, for each alert of each place, by the readings' own time; endless where never cleared."""
     spans: dict[tuple[str, str], dict[object, Span]] = defaultdict(dict)
-    for alert in told:
+    for alert in alerts:
         place = spans[(alert.device_id, alert.rule)]
         _, over = place.get(alert.alert_id, (0.0, float("inf")))
         ends = over if alert.is_open else min(over, alert.changed_at.timestamp())

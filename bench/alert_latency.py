@@ -50,7 +50,8 @@ class AlertLatencyResult(Result):
         return "\n".join(
             [
                 f"publish to alert  p50 {self.p50_ms} ms, p99 {self.p99_ms} ms, worst {self.worst_ms} ms",
-                f"probes            {self.probes}, {self.missing} without an alert, beside {self.readings_per_s} readings/s",
+                f"probes            {self.probes}, {self.missing} without an alert",
+                f"load              {self.readings_per_s} readings/s",
                 f"alert worker      {self.worker_cores} of a core, {self.worker_mib} MiB",
                 ", ".join(self.machine.values()),
             ]

@@ -1,5 +1,5 @@
-"""How soon an alert is there: a device never heard of publishes an SpO2 of 79, for which the default rules have no
-delay, and a subscriber notes when the alert comes. For `alarms` and `live`.
+"""Measure how soon an alert arrives: a new device publishes an SpO2 of 79, for which the default rules have no delay,
+and a subscriber records when the alert arrives. For `alert_latency` and `live`.
 """
 
 import threading

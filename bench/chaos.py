@@ -52,7 +52,7 @@ def chaos(
         if "disk" in victims and environment.disk is None:
             report.not_run.append("a full disk of the database: no small file system could be mounted")
         if not faults:
-            raise PermanentError("; ".join(["there is nobody to harm", *report.not_run]))
+            raise PermanentError("; ".join(["no fault can be injected", *report.not_run]))
         uptime = UptimeMonitor(chaos_environment.alerts)
         log(
             f"{devices} devices, {READINGS_PER_S} readings/s, seed {seed}; victims: {', '.join(f.name for f in faults)}"
@@ -165,7 +165,7 @@ def _count(
     report.acknowledged_by_broker = len(record.taken)
     report.stored = len(set(rows))
     report.duplicates = doubled_rows(rows)
-    alarms = account_alerts(record, list(recorder.told), retained(environment.broker.port, Topics()), uptime.spans)
+    alarms = account_alerts(record, list(recorder.received), retained(environment.broker.port, Topics()), uptime.spans)
     report.alerts_raised, report.alerts_due = alarms.raised, alarms.due
     report.alerts_lost, report.alerts_doubled = alarms.lost, alarms.doubled
-    report.alert_changes_not_in_history = len({(a.alert_id, a.revision) for a in recorder.told} - history)
+    report.alert_changes_not_in_history = len({(a.alert_id, a.revision) for a in recorder.received} - history)

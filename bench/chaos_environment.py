@@ -1,4 +1,4 @@
-"""A whole VitalFlow for `chaos` to harm: programs, devices that keep a record, and a proxy in each link."""
+"""The system that `chaos` injects faults into: programs, devices that keep a record, and a proxy in each link."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -30,11 +30,11 @@ class ChaosEnvironment:
         for link in self.links.values():
             ends.callback(link.start().stop)
         database = f"postgresql://{INGEST_ROLE}:{PASSWORD}@127.0.0.1:{self.links['ingest-database'].port}/{OWNER}"
-        told = {"VITALFLOW_MQTT_URL": self._mqtt("ingest-broker"), "VITALFLOW_INGEST_URL": database}
-        self.ingest = service(environment, "ingest", settings=told)
+        settings = {"VITALFLOW_MQTT_URL": self._mqtt("ingest-broker"), "VITALFLOW_INGEST_URL": database}
+        self.ingest = service(environment, "ingest", settings=settings)
         rules = str(Path(__file__).with_name("chaos_rules.toml"))
-        told = {"VITALFLOW_MQTT_URL": self._mqtt("alerts-broker"), "VITALFLOW_ALERTS_RULES": rules}
-        self.alerts = service(environment, "alerts", "run", settings=told)
+        settings = {"VITALFLOW_MQTT_URL": self._mqtt("alerts-broker"), "VITALFLOW_ALERTS_RULES": rules}
+        self.alerts = service(environment, "alerts", "run", settings=settings)
         interval = devices / (READINGS_PER_S - WATCHED / 0.5)
         url = self._mqtt("devices-broker")
         sizes = {"icu-1": (devices + 1) // 2, "icu-2": devices // 2}

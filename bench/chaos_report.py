@@ -1,4 +1,4 @@
-"""The counts of a run of `chaos`, for programs and for people."""
+"""The counts of a run of `chaos`."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from bench.report import Result
 @dataclass
 class ChaosReport(Result):
     """The counts of one run. `recovery_s`: the longest, by victim, from its return until readings measured after it
-    are in the table (for alerts: until the worker evaluates readings again). `unwritten`: see `verdict`."""
+    are in the table (for alerts: until the worker evaluates readings again). `unwritten`: see `accounting`."""
 
     seconds: float
     seed: int
@@ -37,7 +37,7 @@ class ChaosReport(Result):
 
     @property
     def nothing_lost_or_doubled(self) -> bool:
-        """Nothing lost, nothing doubled, everybody came back."""
+        """Whether nothing was lost or doubled and every victim recovered."""
         return not (self.lost or self.duplicates or self.alerts_lost or self.alerts_doubled or self.not_recovered)
 
     def text(self) -> str:

@@ -42,7 +42,7 @@ class EngineResult(Result):
         """Format the figures for a terminal."""
         return "\n".join(
             [
-                f"{self.few_beds:>5} beds  {self.few_beds_per_s:>8} readings/s  {self.rules} rules, {self.changes} changes",
+                f"{self.few_beds:>5} beds  {self.few_beds_per_s:>8} readings/s  {self.rules} rules",
                 f"{self.many_beds:>5} beds  {self.many_beds_per_s:>8} readings/s",
                 ", ".join(self.machine.values()),
             ]
@@ -67,8 +67,8 @@ def _best(rules: RuleSet, readings: int, beds: int, log: Log) -> tuple[int, int]
         ward = [Bed(f"device-{number}", "bench", rules, start) for number in range(beds)]
         changes = 0
         begun = time.process_time()
-        for number, told in enumerate(stream):
-            changes += len(ward[number % beds].evaluate(told, "bench", told.time))
+        for number, sample in enumerate(stream):
+            changes += len(ward[number % beds].evaluate(sample, "bench", sample.time))
         rates.append(round(readings / (time.process_time() - begun)))
         log(f"{beds} beds: {rates[-1]} readings/s, {changes} changes")
     return max(rates), changes

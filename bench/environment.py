@@ -1,4 +1,4 @@
-"""The environment that a measurement stands on: servers of its own on free ports, gone afterwards."""
+"""Start the servers of a measurement on free ports, and delete them afterwards."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ PASSWORD = "bench"  # of servers that live for a minute on 127.0.0.1
 
 @dataclass(frozen=True)
 class Environment:
-    """A broker, a migrated database, a folder for logs, and what to write beside a figure."""
+    """A broker, a migrated database, a folder for logs, and a description of the machine."""
 
     binaries: ServerBinaries
     broker: BrokerServer
@@ -42,7 +42,7 @@ def environment(
 ) -> Iterator[Environment]:
     """Start the servers, and stop and delete them at the end.
 
-    want_disk           the database shall lie on a small disk of its own; hears why where it does not
+    want_disk           place the database on a small disk of its own; logs the reason if that fails
     database_settings   of PostgreSQL, over those it has
     """
     binaries = find()

@@ -1,4 +1,4 @@
-"""What `chaos` does to whom: each fault strikes, keeps something down for a moment, and puts it back."""
+"""The faults of `chaos`: each stops something for a moment and restores it."""
 
 import time
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ class FaultRecord:
 
 
 class Fault(Protocol):
-    """Something that can be done more than once. `stops_alarms`: it stands between devices, worker and people."""
+    """A fault that can be injected repeatedly. `stops_alerts`: it interrupts the way from devices to alerts."""
 
     name: str
     stops_alerts: bool
     ward: str | None
-    """Whose readings stop meanwhile; None for everybody's."""
+    """The ward whose readings stop meanwhile; None for all."""
 
     def inject(self, moment: Random) -> FaultRecord:
         """Do it once; returns when it is over."""
 
 
 class Kill:
-    """kill -9 (for the database: immediate shutdown, as after a crash), and a supervisor that starts it again."""
+    """kill -9 (for the database: immediate shutdown, as after a crash), and a restart as by a supervisor."""
 
     def __init__(self, name: str, victim: Service | BrokerServer | DatabaseServer | DeviceProcess) -> None:
         self.name = name
@@ -57,7 +57,7 @@ class Kill:
 
 
 class WipeBrokerStore:
-    """kill -9 of the broker, and its disk with it: it starts as if it had never known anybody."""
+    """kill -9 of the broker, and its disk with it: it starts without any session."""
 
     name = "broker's store"
     stops_alerts = True
@@ -120,7 +120,7 @@ class Disk:
 
 
 class UptimeMonitor:
-    """The spans in which the alert worker could do its work: kept by telling it of each fault that stops it."""
+    """The spans in which the alert worker could work; the caller reports each fault that stops it."""
 
     def __init__(self, worker: Service) -> None:
         self._worker = worker

@@ -1,4 +1,4 @@
-"""Readings made up in SQL, millions of them in minutes, and always the same ones.
+"""Generate readings in SQL: millions in minutes, and always the same ones.
 
 Meant to be stored as real ones are: whole numbers that drift and jitter, a temperature in tenths that hardly moves, a
 cuff every five minutes, a sensor that falls off now and then, and a time of receipt that is never round.
@@ -51,14 +51,14 @@ def insert_readings(
 ) -> int:
     """Insert readings number `numbers` of each device, `step` apart and counted from `origin`; how many rows.
 
-    In pieces of about 200,000 rows, each its own transaction: `progress` hears the rows so far.
+    In pieces of about 200,000 rows, each its own transaction: `progress` is called with the rows so far.
     """
     connection.execute("SELECT setseed(%s)", [SEED])
     rows = 0
     piece = max(1, 200_000 // devices)
-    told = {"origin": origin, "devices": devices, "step": step, "step_s": step.total_seconds()}
+    values = {"origin": origin, "devices": devices, "step": step, "step_s": step.total_seconds()}
     for first in range(numbers.start, numbers.stop, piece):
         last = min(numbers.stop, first + piece) - 1
-        rows += connection.execute(INSERT, {**told, "first": first, "last": last}).rowcount
+        rows += connection.execute(INSERT, {**values, "first": first, "last": last}).rowcount
         progress(rows)
     return rows

@@ -1,4 +1,4 @@
-"""A hospital's day in small: thousands of devices, each on its own connection, and everything behind them.
+"""Measure thousands of devices, each on its own connection, and every service behind them.
 
 The delay from publishing to COMMIT is exact and costs ingest nothing: every row knows its transaction, PostgreSQL keeps
 when each was committed (track_commit_timestamp), and a reading's own time is the moment before it was published.
@@ -171,5 +171,5 @@ def _ask(result: LiveResult, environment: Environment, begun: float, ended: floa
             raise PermanentError(
                 f"none of {result.published} readings was measured and stored in the {result.seconds:g} s"
             )
-        told = (round(seconds * 1000, 1) for seconds in found[0])
-        result.to_committed_p50_ms, result.to_committed_p99_ms, result.to_committed_worst_ms = told
+        milliseconds = (round(seconds * 1000, 1) for seconds in found[0])
+        result.to_committed_p50_ms, result.to_committed_p99_ms, result.to_committed_worst_ms = milliseconds

@@ -1,6 +1,6 @@
-"""Thousands of devices in one process on a fraction of a core: the load of `live`.
+"""Simulate thousands of devices in one process on a fraction of a core: the load of `live`.
 
-Each has its own connection, client id, patient, will and birth, publishes one reading a second at QoS 1, and hears its
+Each has its own connection, client id, patient, will and birth, publishes one reading a second at QoS 1, and gets its
 receipts, as a device of `devices` does, so the broker and everything behind it have the same work. What it is not: it
 does not reconnect and sends nothing again; a connection lost is counted, and is a failure of the run. The real
 `devices` program takes two thirds of a core for 2,000 devices, most of it in its MQTT library; with 5,000 there would
@@ -25,7 +25,7 @@ from vitals.sample import Sample
 from vitals.status import Status, encode_status
 from vitals.topics import Topics
 
-WARD = "crowd"
+WARD = "load"
 SLICE_S = 0.01  # readings that fall due within so long are sent together
 KEEPALIVE_S = 15
 ANSWER_S = 20.0  # seconds at the end for the last acknowledgements
@@ -33,7 +33,7 @@ ANSWER_S = 20.0  # seconds at the end for the last acknowledgements
 
 @dataclass
 class LoadResult:
-    """What the crowd did. `late_s`: how far the sending fell behind its schedule at worst."""
+    """What the load generator did. `late_s`: how far the sending fell behind its schedule at worst."""
 
     devices: int
     published: int = 0
@@ -58,7 +58,7 @@ class Device(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Introduce ourselves."""
+        """Send CONNECT."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         will = encode_status(Status(state="offline", boot=self._source.boot))
@@ -66,7 +66,7 @@ class Device(asyncio.Protocol):
         transport.write(packets.connect(self._source.device, KEEPALIVE_S, status, will))
 
     def data_received(self, data: bytes) -> None:
-        """Hear the broker."""
+        """Handle the broker's packets."""
         self._received += data
         for kind, number, _ in packets.parse_packets(self._received):
             match kind:
@@ -82,7 +82,7 @@ class Device(asyncio.Protocol):
                     self.ready.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Only at the end is this in order."""
+        """Count it: expected only at the end."""
         self._transport = None
         self._spoken.disconnected += 1
 
@@ -140,10 +140,10 @@ async def generate_load(port: int, count: int) -> LoadResult:
         await asyncio.sleep(SLICE_S)
     load.published -= count  # births are no readings
     load.acknowledged -= count
-    told = LoadResult(**asdict(load))
+    final = LoadResult(**asdict(load))
     for device in devices:
         device.close()
-    return told
+    return final
 
 
 async def _publish_loop(devices: list[Device], load: LoadResult, stop: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""As much of MQTT 3.1.1 as a device says and hears, as bytes: for `crowd`, which has no processor to spare.
+"""Encode and decode the MQTT 3.1.1 packets of a device, for `load_generator`, which must use little processor time.
 
 Pure. Not a client library: it knows no QoS 2, and takes what a broker sends for well formed.
 """

@@ -1,6 +1,6 @@
-"""A link that can be cut and stalled: a TCP proxy between two programs, for `chaos`.
+"""A TCP proxy between two programs whose connections can be cut and stalled, for `chaos`.
 
-Runs an asyncio loop in a thread of its own. It knows bytes and not what they mean.
+Runs an asyncio loop in a thread of its own. It does not interpret the bytes.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ PIECE = 65_536  # bytes passed on at once
 
 
 class Proxy:
-    """Listens on `port` of 127.0.0.1 and passes everything on to `target`, until told otherwise."""
+    """Listens on `port` of 127.0.0.1 and passes everything on to `target`, until `cut` or `stall`."""
 
     def __init__(self, target: int) -> None:
         self.port = 0

@@ -1,7 +1,7 @@
-"""Fill the broker's queues with readings, and lose none on the way.
+"""Fill the broker's queues with readings without losing any.
 
-A publisher that runs ahead of the broker loses messages without a word once its 65,535 packet ids are used up, so a
-window keeps it back; and what the broker dropped is asked of the broker itself.
+A publisher that runs ahead of the broker loses messages silently once its 65,535 packet ids are used up, so a
+window keeps it back; and the broker reports how many it dropped.
 """
 
 import threading
@@ -32,7 +32,7 @@ def fill_queues(
     """Publish `messages` readings of 100 devices at QoS 1; returns when the broker has acknowledged all.
 
     counter   the broker as who may read what it dropped, if that is not who publishes
-    `progress` hears the number published so far, now and then. Raises PermanentError if the broker dropped any.
+    `progress` is called now and then with the number published so far. Raises PermanentError if the broker dropped any.
     """
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="filler")
     room = threading.Semaphore(IN_FLIGHT)
@@ -62,27 +62,27 @@ def fill_queues(
 
 def dropped(broker: BrokerEndpoint) -> int:
     """How many messages the broker says it has dropped since its start."""
-    told: list[int] = []
-    heard = threading.Event()
+    values: list[int] = []
+    updated = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     configure_client(client, broker)
 
     def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        told.append(int(message.payload))
-        heard.set()
+        values.append(int(message.payload))
+        updated.set()
 
     client.on_message = on_message
     client.on_connect = lambda client, *_: client.subscribe(DROPPED) and None
     client.connect(broker.host, broker.port)
     client.loop_start()
     # The broker renews it every sys_interval, 5 s; the second word is one from after our last message.
-    while len(told) < 2 and heard.wait(12):
-        heard.clear()
+    while len(values) < 2 and updated.wait(12):
+        updated.clear()
     client.disconnect()
     client.loop_stop()
-    if not told:
-        raise PermanentError(f"the broker tells nothing on {DROPPED}")
-    return told[-1]
+    if not values:
+        raise PermanentError(f"the broker publishes nothing on {DROPPED}")
+    return values[-1]
 
 
 def _payload(start: datetime, seq: int, device: int) -> bytes:
@@ -96,5 +96,5 @@ def _payload(start: datetime, seq: int, device: int) -> bytes:
     }
     boot = int(start.timestamp())
     time = start + timedelta(seconds=seq)
-    told = reading(time, signs, boot=boot, seq=seq, patient_id=f"p-{device:04d}", on_oxygen=False, consciousness="A")
-    return encode(told)
+    sample = reading(time, signs, boot=boot, seq=seq, patient_id=f"p-{device:04d}", on_oxygen=False, consciousness="A")
+    return encode(sample)

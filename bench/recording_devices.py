@@ -1,6 +1,6 @@
-"""Devices in a process of their own that write down every reading they make, for `chaos` to count and to kill.
+"""Devices in a process of their own that record every reading they generate, for `chaos` to count and to kill.
 
-The real fleet, with a source that keeps a record beside it. A line is with the operating system before the fleet sees
+The real fleet, with a source that also keeps a record. A line is with the operating system before the fleet sees
 the reading, so the record survives a kill -9 of the process (not of the machine; nor does anything else here).
 
     made DEVICE BOOT SEQ UNIX-TIME SPO2        the reading has been made
@@ -49,7 +49,7 @@ class DevicePlan:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSource(Source):
-    """A source that tells `made` of every reading before anybody else has it."""
+    """A source that passes every reading to `made` before the fleet gets it."""
 
     made: Callable[[str, Reading], None] = lambda device, reading: None
 
@@ -61,14 +61,14 @@ class RecordedSource(Source):
 
 
 class DeviceProcess(Server):
-    """The process, for whoever starts and kills it."""
+    """The process, as `chaos` starts and kills it."""
 
     def __init__(self, plan: DevicePlan, log: Path) -> None:
         line = [sys.executable, "-m", "bench.recording_devices", json.dumps(asdict(plan))]
         super().__init__(plan.ward, line, log, self._records)
         self.plan = plan
         self.last_lines: list[str] = []
-        """For each kill the last line of the record: see `verdict`."""
+        """For each kill the last line of the record: see `accounting`."""
         self._before = 0
 
     def launch(self) -> None:
@@ -175,6 +175,6 @@ def _moody(plan: DevicePlan, phase: int) -> Samples:
 
 
 if __name__ == "__main__":
-    told = DevicePlan(**json.loads(sys.argv[1]))
-    with Path(told.record).open("ab", buffering=0) as opened:
-        asyncio.run(run(told, opened))
+    plan = DevicePlan(**json.loads(sys.argv[1]))
+    with Path(plan.record).open("ab", buffering=0) as opened:
+        asyncio.run(run(plan, opened))

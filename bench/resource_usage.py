@@ -1,4 +1,4 @@
-"""What programs use of the machine, looked at from outside while they run."""
+"""Measure the processor time and memory of running programs from outside."""
 
 import threading
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Usage:
         self._thread.start()
 
     def stop(self, seconds: float) -> dict[str, Used]:
-        """What each used in the `seconds` since the start."""
+        """Return what each used in the `seconds` since the start."""
         spent = {name: cpu_seconds(pid) - self._begun[name] for name, pid in self._pids.items()}
         self._stop.set()
         self._thread.join()

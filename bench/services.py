@@ -1,4 +1,4 @@
-"""Our own programs as children of a measurement: their settings but for addresses, a log, and when they are ready."""
+"""Start VitalFlow's services as child processes of a measurement, with default settings except for addresses."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ def running(environment: Environment, name: str, *arguments: str) -> Iterator[Se
 
 
 def counter(program: Service, name: str) -> float:
-    """The value of one of its metrics; 0 where nobody answers."""
+    """The value of one of its metrics; 0 if it does not answer."""
     assert program.port is not None
     try:
         return counters(program.port).get(f"vitalflow_{program.name}_{name}", 0.0)

@@ -1,7 +1,7 @@
-"""A small file system below a database's folder, so that `chaos` can fill it and harm nobody else.
+"""A small file system below a database's folder, so that `chaos` can fill it without affecting anything else.
 
 It lives in memory (tmpfs). To mount one takes root and may be refused, in a container for instance; then there is
-none, and whoever wanted it says so.
+none, and the caller reports it.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""The two subscribers that most tutorials write, for `peers` to compare with.
+"""The two subscribers that most tutorials write, for `compare`.
 
-These are our own re-creations of a common pattern, not anybody's product, written as a careful reader of such a
+These are our own re-creations of a common pattern, not a product, written as a careful reader of such a
 tutorial would: a persistent session, QoS 1, a connection that is made again when it was lost. What they are missing is
 what the pattern is missing: to acknowledge only what is stored, and a name for each reading that makes it stored once.
 
@@ -39,8 +39,8 @@ LINGER_S = 0.5
 
 def row(topic: str, payload: bytes | bytearray) -> tuple[Any, ...]:
     """A message as the values of a row."""
-    told = json.loads(payload)
-    return (told["time"], topic.rpartition("/")[2], *(told.get(key) for key in KEYS))
+    message = json.loads(payload)
+    return (message["time"], topic.rpartition("/")[2], *(message.get(key) for key in KEYS))
 
 
 def insert(port: int, url: str) -> None:

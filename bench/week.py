@@ -96,9 +96,9 @@ def fill_week(connection: Connection, now: datetime, week: Week, log: Log = lamb
     since = now - week.dense - many * SECOND
     stored += insert_readings(connection, since, range(many + 1, many + last_second), week.beds, SECOND)
     log(f"{stored} readings with the last {week.dense}")
-    told = {"now": now, "days": week.days, "each": week.days * week.alerts_a_day}
+    values = {"now": now, "days": week.days, "each": week.days * week.alerts_a_day}
     for statement in (DEVICES, ALERTS, BROKER, LATEST, REJECTED):
-        connection.execute(statement.encode(), told if "%(" in statement else None)
+        connection.execute(statement.encode(), values if "%(" in statement else None)
     if connection.execute("SELECT community FROM vitalflow_edition").fetchone() == (True,):
         backfill(connection, origin, now, lambda _: None)
     connection.execute("ANALYZE")

@@ -30,7 +30,8 @@ HEADERS = {
 # The modules that take longest, longest first: begun first, so that all workers end at about the same time.
 LONGEST = [
     "acceptance/test_chaos.py", "acceptance/test_broker_authorization.py", "acceptance/test_no_alarm_lost.py",
-    "acceptance/test_stack.py", "acceptance/test_no_reading_lost.py", "acceptance/test_no_reading_lost_on_broker_crash.py",
+    "acceptance/test_stack.py", "acceptance/test_no_reading_lost.py",
+    "acceptance/test_no_reading_lost_on_broker_crash.py",
     "acceptance/test_noisy_device.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
     "acceptance/test_no_secret_printed.py", "browser/test_login.py", "community/test_rollups.py",
     "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_station_login.py",
@@ -50,7 +51,7 @@ hypothesis.settings.load_profile("vitalflow")
 
 
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
-    """Register the fixtures of a folder below tests/. A session fixture is still made once, however many folders use it."""
+    """Register the fixtures of a folder below tests/. All folders share a fixture of session scope."""
     if path.parent == Path(__file__).parent:
         for name in FIXTURES.get(path.name, []):
             parent.config.pluginmanager.import_plugin(f"tests.fixtures.{name}")

@@ -1,4 +1,4 @@
-"""Signing in, in a real browser, at a real broker with access: who comes in, what each sees and may do, and the way out.
+"""Log in and out in a real browser, at a broker with users: who may log in, and what each user sees and may do.
 
 ada is of icu-1, grace and the operator of all wards, eve may only look at icu-1.
 """

@@ -1,4 +1,4 @@
-"""A device that sends without end: `python -m tests.support.publish_flood`, in a process of its own so that it has a core.
+"""A device that publishes without pause: `python -m tests.support.publish_flood`, a process so that it has a core.
 
 Bytes by hand, QoS 0: no client library could send so much, and nothing tells it to wait. Its settings come on standard
 input, for there is a password among them.
