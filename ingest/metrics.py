@@ -45,7 +45,9 @@ class Metrics:
         )
         self.mqtt_connected = Gauge(name + "mqtt_connected", "1 if connected to the broker, else 0", registry=registry)
         self.database_blocked = Gauge(
-            name + "database_blocked", "1 if a batch is being retried because the database failed", registry=registry
+            name + "database_blocked",
+            "1 if a batch cannot be stored: the database fails or does not answer",
+            registry=registry,
         )
         self.batch_messages = Histogram(name + "batch_messages", "Messages per batch", buckets=SIZES, registry=registry)
         self.batch_duration_seconds = Histogram(

@@ -41,6 +41,7 @@ COPY_REJECTED = (
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 5_000
+OFFSET_TOLERANCE = timedelta(seconds=1)  # an estimate that changes by less is not stored again
 TCP_USER_TIMEOUT_MS = 15_000  # with the keepalives: notice a dead connection after some 15 s instead of hours
 
 
@@ -232,7 +233,6 @@ class Store:
             changed = self._changed_offsets(batch)
             if changed:
                 cursor.executemany(STATEMENTS["device_clock"], list(changed.items()))
-                self._offsets |= changed
             if batch.statuses:
                 cursor.executemany(STATEMENTS["device_status"], [_status_parameters(row) for row in batch.statuses])
             if batch.alert_events:
@@ -241,10 +241,8 @@ class Store:
                 cursor.executemany(STATEMENTS["alert_latest"], events)
             if batch.audit_events:
                 cursor.executemany(STATEMENTS["audit_event"], [_audit_parameters(row) for row in batch.audit_events])
+        self._offsets |= changed  # last: if a row above is rejected, none of the transaction is stored
         return result
-
-
-OFFSET_TOLERANCE = timedelta(seconds=1)  # an estimate that changes by less is not stored again
 
 
 def _copy_direct(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[ReadingRow]) -> int:

@@ -1,5 +1,5 @@
-"""The same servers and services as docker-compose.yml, as local processes, for a machine with no Docker.
+"""The servers and services of docker-compose.yml as local processes, for a machine without Docker.
 
-`programs` says where Mosquitto and PostgreSQL come from, `servers` starts and stops one of each (the tests
-use both rooms too), the rest is the stack itself: its processes, its screen, its command line.
+May import every package but bench and tests. `binaries` finds or installs Mosquitto and PostgreSQL, `servers` starts
+and stops one of each (tests and bench use these two as well). The main loop is `supervisor.Supervisor.run`.
 """

@@ -1,4 +1,4 @@
-"""The command line of the stack: `vitalflow dev`. Options and printing; the work is in the other modules."""
+"""Command line `vitalflow dev`: options and output."""
 
 import signal
 import sys
@@ -21,9 +21,9 @@ PROGRAM = "vitalflow dev"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-Devices = Annotated[int, typer.Option(min=0, max=10_000, help="Simulated monitors; 0 for none, to bring your own.")]
+Devices = Annotated[int, typer.Option(min=0, max=10_000, help="Number of simulated devices; 0 for none.")]
 PortBase = Annotated[
-    int, typer.Option(min=1024, max=65_000, help="The broker's port; database and metrics take the next ones.")
+    int, typer.Option(min=1024, max=65_000, help="The broker's port; the other services use the next ones.")
 ]
 
 
@@ -52,24 +52,25 @@ def about(
     home: Annotated[
         Path,
         typer.Option(
-            show_default=".stack", help="The folder of the stack; another one, with --port-base, is a second stack."
+            show_default=".stack",
+            help="The folder of the stack; a second stack needs another one and another --port-base.",
         ),
     ] = STACK,
 ) -> None:
-    """The whole of VitalFlow as local processes, for a machine with no Docker.
+    """All of VitalFlow as local processes, for a machine without Docker.
 
-    A broker, a database, ingest, the alert worker and simulated monitors, on 127.0.0.1 only. Everything lies in this
-    checkout, below .stack; nothing is installed elsewhere.
+    Broker, database, ingest, alert worker, station and simulated devices, on 127.0.0.1 only. All files are in this
+    checkout, below .stack.
     """
     context.obj = StackDir.at(home)
 
 
 @app.command()
 def setup() -> None:
-    """Get the servers: Mosquitto and PostgreSQL.
+    """Install the servers: Mosquitto and PostgreSQL.
 
-    Takes the machine's own where they are recent enough, else makes a private Debian 13 below .stack (about a minute,
-    root or sudo, once).
+    Uses the machine's own if they are recent enough, else installs a private Debian 13 below .stack (once, about a
+    minute, needs root or sudo).
     """
     set_up(typer.echo)
 
@@ -77,20 +78,22 @@ def setup() -> None:
 @app.command()
 def up(
     context: typer.Context,
-    detach: Annotated[bool, typer.Option("--detach", help="Run in the background; return once all is up.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run in the background; return once all processes are ready.")
+    ] = False,
     devices: Devices = DEVICES,
     port_base: PortBase = PORT_BASE,
 ) -> None:
-    """Start everything, and start again whatever dies.
+    """Start all processes, and restart those that end.
 
-    In the foreground Ctrl-C ends it all. What is stored stays for the next time; `down --wipe` deletes it.
+    In the foreground Ctrl-C stops all of them. Stored data is kept; `down --wipe` deletes it.
     """
     home: StackDir = context.obj
     binaries = find()
     if detach:
         control.up_in_background(home, devices, port_base)
         typer.echo(f"up; the ward in a browser: {Ports(port_base).page} ({shell.sign_in_hint(home)})")
-        typer.echo(f"to look closer: {shell.eval_line()}")
+        typer.echo(f"to set up this shell: {shell.eval_line()}")
         return
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -100,27 +103,27 @@ def up(
 
 @app.command()
 def status(context: typer.Context) -> None:
-    """Show each process and what is stored.
+    """Show each process and the number of stored readings.
 
-    Exit code 0 if all is up, 1 if not.
+    Exit code 0 if all processes are ready, else 1.
     """
     home: StackDir = context.obj
     state = home.state()
     if state is None:
-        typer.echo("down; `vitalflow dev up --detach` starts everything")
+        typer.echo("down; `vitalflow dev up --detach` starts it")
         raise typer.Exit(1)
     used = report.measure_usage(report.expected(state))
     Console(highlight=False).print(report.table(state, used))
     typer.echo(report.rows(home, state))
     if state.supervisor.name not in used:
-        typer.echo("the supervisor was killed: `vitalflow dev down` stops what it left, `up` starts everything anew")
-    well = state.up and all(running.name in used and running.serves for running in report.expected(state))
-    raise typer.Exit(0 if well else 1)
+        typer.echo("the supervisor was killed: `vitalflow dev down` stops the other processes, `up` restarts all")
+    ready = state.up and all(running.name in used and running.serves for running in report.expected(state))
+    raise typer.Exit(0 if ready else 1)
 
 
 @app.command()
 def env(context: typer.Context) -> None:
-    """Print where everything is, for: eval "$(vitalflow dev env)"."""
+    """Print the settings of the stack, for: eval "$(vitalflow dev env)"."""
     typer.echo(shell.export_lines(context.obj))
 
 
@@ -130,7 +133,7 @@ def logs(
     name: Annotated[
         str, typer.Argument(help="supervisor, broker, alerts, station, database, migrate, ingest or devices.")
     ],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until Ctrl-C.")] = False,
 ) -> None:
     """Print the log of one process."""
     for chunk in control.lines(context.obj, name, follow):
@@ -142,10 +145,10 @@ def logs(
 def down(
     context: typer.Context,
     wipe: Annotated[
-        bool, typer.Option("--wipe", help="Delete the stored readings too. Keeps the private Debian.")
+        bool, typer.Option("--wipe", help="Also delete the stored readings; the private Debian is kept.")
     ] = False,
 ) -> None:
-    """End everything, also what a killed supervisor left running."""
+    """Stop all processes, also those that a killed supervisor left running."""
     control.down(context.obj, wipe, typer.echo)
 
 
@@ -154,14 +157,14 @@ def demo(
     context: typer.Context,
     seconds: Annotated[
         float | None,
-        typer.Option(min=1, help="End by itself after so long: exit code 0 if readings were stored, else 1."),
+        typer.Option(min=1, help="Stop after this time: exit code 0 if readings were stored, else 1."),
     ] = None,
     devices: Devices = DEVICES,
     port_base: PortBase = PORT_BASE,
 ) -> None:
-    """Set up, start, and show the ward live.
+    """Install the servers, start all processes, and show the ward until Ctrl-C.
 
-    Until Ctrl-C, which ends everything. `make demo` is the usual way to call it.
+    Also available as `make demo`.
     """
     raise typer.Exit(run_demo(context.obj, devices, port_base, seconds))
 

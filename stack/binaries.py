@@ -1,7 +1,7 @@
-"""Where the server programs come from: the machine itself, or a private Debian 13 below .stack/debian.
+"""Find or install the server programs: the machine's own, or a private Debian 13 below .stack/debian.
 
-The private Debian is a plain folder that programs are started in with chroot. Nothing is mounted, so nothing can be
-left mounted: data folders lie inside it, below /srv, and deleting the folder deletes everything.
+The private Debian is a plain folder in which programs are started with chroot. Nothing is mounted, so nothing can stay
+mounted: data folders lie inside it, below /srv, and deleting the folder deletes everything.
 """
 
 import os
@@ -15,23 +15,24 @@ from pathlib import Path
 from vitals.errors import PermanentError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-STACK = CHECKOUT / ".stack"
+# An installation from a wheel has no checkout; it keeps the stack in the current folder.
+STACK = (CHECKOUT if (CHECKOUT / "pyproject.toml").exists() else Path.cwd()) / ".stack"
 DEBIAN = STACK / "debian"
 SUITE = "trixie"
 PACKAGES = ("mosquitto", "mosquitto-clients", "postgresql-17", "postgresql-17-timescaledb")
 
-# Below these the measured facts do not hold: Mosquitto before 2.0.20 does not keep its window, TimescaleDB up
-# to 2.17.2 can lose rows beside a conflict in a compressed chunk (timescaledb#7672).
-LEAST_MOSQUITTO = (2, 0, 20)
-LEAST_POSTGRESQL = 16
-LEAST_TIMESCALEDB = (2, 18)
+# Mosquitto before 2.0.20 exceeds its in-flight window; TimescaleDB up to 2.17.2 can lose rows next to a conflict in a
+# compressed chunk (timescaledb#7672).
+MIN_MOSQUITTO = (2, 0, 20)
+MIN_POSTGRESQL = 16
+MIN_TIMESCALEDB = (2, 18)
 
 Emit = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerBinaries:
-    """A set of server programs. `root` is the folder they see as `/`, or None for the machine's own."""
+    """A set of server programs. `root` is the folder that is `/` for them; None for the machine's own."""
 
     root: Path | None
     mosquitto: str
@@ -40,42 +41,42 @@ class ServerBinaries:
     postgresql: str  # the folder of initdb and postgres
 
     def command(self, user: str | None, program: str, *arguments: str) -> list[str]:
-        """The command line that runs `program` as `user` (None: as root in a private Debian, else as we are)."""
+        """Return the command line of `program` as `user`; None: as root in a private Debian, else as this user."""
         line = [program, *arguments]
         if self.root is not None:
-            who = [] if user is None else [f"--userspec={user}:{user}"]
-            return [*_as_root(), "chroot", *who, str(self.root), *line]
+            userspec = [] if user is None else [f"--userspec={user}:{user}"]
+            return [*_as_root(), "chroot", *userspec, str(self.root), *line]
         if user is not None and os.geteuid() == 0:
             return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *line]
         return line
 
     def path_inside(self, path: Path) -> str:
-        """The name that the programs know `path` by."""
+        """Return `path` as the programs see it."""
         return str(path if self.root is None else Path("/") / path.relative_to(self.root))
 
     def folder(self, name: str) -> Path:
-        """Where the data called `name` lies, or would lie."""
+        """Return the data folder called `name`, which need not exist."""
         return (STACK if self.root is None else self.root) / "srv" / name
 
     def new_folder(self, name: str, user: str) -> Path:
-        """A folder that `user` owns, for a server's data; made if it is not there."""
+        """Return a data folder that `user` owns; create it if it is missing."""
         folder = self.folder(name)
         if not folder.is_dir():
-            made = ["install", "-d", "-m", "0750"]
+            install = ["install", "-d", "-m", "0750"]
             owner = [] if self.root is None and os.geteuid() != 0 else ["-o", user, "-g", user]
             inside = self.path_inside(folder)
             subprocess.run([*self.command(None, "mkdir", "-p", str(Path(inside).parent))], check=True)
-            subprocess.run([*self.command(None, *made, *owner, inside)], check=True)
+            subprocess.run([*self.command(None, *install, *owner, inside)], check=True)
         return folder
 
     def write(self, path: Path, text: str, user: str) -> None:
-        """Write a file that `user` can read and others cannot."""
+        """Write a file that only `user` can read."""
         inside = self.path_inside(path)
         line = self.command(user, "sh", "-c", 'umask 077; cat > "$0"', inside)
         subprocess.run(line, input=text.encode(), check=True)
 
     def remove(self, folder: Path) -> None:
-        """Delete a data folder; only one that `new_folder` could have made."""
+        """Delete a data folder; raises ValueError for any other path."""
         if self.folder("") not in folder.parents:
             raise ValueError(f"{folder} is not below {self.folder('')}")
         subprocess.run(self.command(None, "rm", "-rf", self.path_inside(folder)), check=True)
@@ -86,7 +87,7 @@ def _as_root() -> list[str]:
 
 
 def find() -> ServerBinaries:
-    """The programs to use; raises PermanentError that says how to get them where there are none."""
+    """Return the programs to use; raises PermanentError if there are none."""
     own = _system_binaries()
     if own is not None:
         return own
@@ -95,30 +96,28 @@ def find() -> ServerBinaries:
         plugin = _plugin(DEBIAN)
         if plugin is not None:
             return ServerBinaries(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", plugin, bin_folder)
-    raise PermanentError(
-        "no recent Mosquitto and PostgreSQL with TimescaleDB here yet: run `vitalflow dev setup` first"
-    )
+    raise PermanentError("Mosquitto and PostgreSQL with TimescaleDB are missing or too old: run `vitalflow dev setup`")
 
 
 def _system_binaries() -> ServerBinaries | None:
-    """The machine's own programs, where they are recent enough and all there."""
+    """Return the machine's own programs, if they are complete and recent enough."""
     mosquitto, sub = shutil.which("mosquitto", path=_wide_path()), shutil.which("mosquitto_sub")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
     plugin = _plugin(Path("/"))
-    if mosquitto is None or sub is None or plugin is None or not folders or _version(mosquitto, "-h") < LEAST_MOSQUITTO:
+    if mosquitto is None or sub is None or plugin is None or not folders or _version(mosquitto, "-h") < MIN_MOSQUITTO:
         return None
     for folder in folders:
         control = Path(f"/usr/share/postgresql/{folder.parent.name}/extension/timescaledb.control")
-        if int(folder.parent.name) < LEAST_POSTGRESQL or not control.exists():
+        if int(folder.parent.name) < MIN_POSTGRESQL or not control.exists():
             continue
         found = re.search(r"default_version\s*=\s*'(\d+)\.(\d+)", control.read_text())
-        if found and tuple(map(int, found.groups())) >= LEAST_TIMESCALEDB:
+        if found and tuple(map(int, found.groups())) >= MIN_TIMESCALEDB:
             return ServerBinaries(None, mosquitto, sub, plugin, str(folder))
     return None
 
 
 def _plugin(root: Path) -> str | None:
-    """Mosquitto's plugin for users and rights, as seen from inside; Debian has it in a folder named by the machine."""
+    """Return the path of Mosquitto's security plugin inside `root`; Debian's folder depends on the architecture."""
     found = sorted(root.glob("usr/lib/**/mosquitto_dynamic_security.so"))
     return f"/{found[0].relative_to(root)}" if found else None
 
@@ -129,26 +128,25 @@ def _wide_path() -> str:
 
 
 def _version(program: str, flag: str) -> tuple[int, ...]:
-    told = subprocess.run([program, flag], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", told)
+    output = subprocess.run([program, flag], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", output)
     return tuple(map(int, found.groups())) if found else (0,)
 
 
 def set_up(emit: Emit) -> ServerBinaries:
-    """Make sure that there are programs to use.
+    """Return the server programs; install them if necessary.
 
-    1. The machine's own are taken where they are recent enough.
-    2. Else debootstrap is installed where it is missing.
-    3. A Debian 13 is made below .stack/debian, without anything that starts by itself.
-    4. The servers are installed in it, and a mark says that all of it went well; without the mark the next
-       call starts again from nothing.
+    1. Use the machine's own if they are recent enough.
+    2. Else install debootstrap if it is missing.
+    3. Create a Debian 13 below .stack/debian, in which no service starts by itself.
+    4. Install the servers in it. A marker file is written last; without it the next call starts over.
     """
     try:
         binaries = find()
     except PermanentError:
         pass
     else:
-        emit(f"servers: {binaries.root or 'the machine’s own'} (already there)")
+        emit(f"servers: {binaries.root or 'the machine’s own'} (already installed)")
         return binaries
     need_root()
     if shutil.which("debootstrap", path=_wide_path()) is None:
@@ -157,7 +155,7 @@ def set_up(emit: Emit) -> ServerBinaries:
         wanted = ["debootstrap", "debian-archive-keyring"]
         line = [*_as_root(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq"]
         _run([*line, "--no-install-recommends", *wanted], "apt-get install debootstrap")
-    emit("servers: making a private Debian 13 below .stack/debian (about half a minute)")
+    emit("servers: creating a private Debian 13 below .stack/debian (about half a minute)")
     STACK.mkdir(exist_ok=True)
     subprocess.run([*_as_root(), "rm", "-rf", str(DEBIAN)], check=True)
     _run([*_as_root(), "debootstrap", "--variant=minbase", SUITE, str(DEBIAN)], "debootstrap")
@@ -166,7 +164,7 @@ def set_up(emit: Emit) -> ServerBinaries:
     return find()
 
 
-# policy-rc.d: no service starts by itself. createcluster.conf: no database cluster is made that nobody uses.
+# policy-rc.d: no service starts by itself. createcluster.conf: no unused database cluster is created.
 _INSTALL = """
 printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
 mkdir -p /etc/postgresql-common; echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
@@ -179,9 +177,9 @@ touch /etc/vitalflow-ready
 
 
 def need_root() -> None:
-    """Raise PermanentError where we are neither root nor allowed to become it without being asked.
+    """Raise PermanentError unless this process is root or sudo needs no password.
 
-    Without being asked, because servers are started and stopped in the background, where nobody can type a password.
+    Servers are started and stopped in the background, where no password can be typed.
     """
     if os.geteuid() == 0:
         return
@@ -191,12 +189,12 @@ def need_root() -> None:
     ):
         return
     raise PermanentError(
-        "the private servers need root, or a sudo that asks for no password; put `sudo` before the command"
+        "the private servers need root, or a sudo that needs no password; put `sudo` before the command"
     )
 
 
 def _run(line: Sequence[str], what: str) -> None:
-    """Run a step whose output only matters when it fails."""
+    """Run a step; show the end of its output only if it fails."""
     done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         tail = "\n".join(done.stdout.strip().splitlines()[-8:])

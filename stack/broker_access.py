@@ -1,7 +1,6 @@
-"""The way into a broker of ours: its configuration, certificates and users, put where it reads them.
+"""Configuration, certificates and users of a local broker, installed in its folder.
 
-`identity` decides what they are; here they get into the broker's own folder, which may belong to another user and lie
-inside a private Debian.
+`identity` decides their content. The folder may belong to another user and lie inside a private Debian.
 """
 
 import re
@@ -21,17 +20,17 @@ from vitals.errors import PermanentError, TransientError
 from vitals.topics import Topics
 
 MOSQUITTO = "mosquitto"  # the system user
-SYS_TIMEOUT_S = 3.0  # seconds for the broker to say one of its numbers
-ACCESS_MARK = "# --- access"
+SYS_TIMEOUT_S = 3.0  # for a message of the broker below $SYS
+ACCESS_MARK = "# --- access"  # where this part of mosquitto.conf begins
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """The ports that a broker listens on, all on 127.0.0.1; None: not at all.
+    """The ports of a broker on 127.0.0.1; None: no such listener.
 
-    passwords, certificates   encrypted, for who has the one or the other
-    plain                     not encrypted; passwords and vitals can be read by who can listen
-    anonymous                 the plain one takes anybody, and there are no rights
+    passwords, certificates   TLS, for clients with a password or with a certificate
+    plain                     plaintext
+    anonymous                 the plaintext listener accepts every client, without access control
     """
 
     passwords: int | None
@@ -41,16 +40,16 @@ class Listeners:
 
     @classmethod
     def open_to_all(cls, port: int) -> "Listeners":
-        """For tests and measurements."""
+        """Return one anonymous plaintext listener, for tests and measurements."""
         return cls(None, None, port, anonymous=True)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAccess:
-    """Who may come in, and by which way.
+    """Listeners, certificates and users of a broker.
 
     names   the broker's host names and addresses, for its certificate
-    users   those that belong to the installation; the enrolled ones are in the plugin's file already
+    users   the built-in users and simulated devices; enrolled users are in the plugin's file already
     """
 
     listeners: Listeners
@@ -61,14 +60,14 @@ class BrokerAccess:
     emit: Emit = lambda _: None
 
     def install(self, binaries: ServerBinaries, folder: Path, now: datetime) -> None:
-        """Put certificates and users into the folder of a broker that does not run."""
+        """Install certificates and users in the folder of a broker that is not running."""
         self.install_certificates(binaries, folder, now)
         wanted = update_users_file(_read(binaries, folder / USERS_FILE), self.users, self.topics)
         if wanted is not None:
             binaries.write(folder / USERS_FILE, wanted.decode(), MOSQUITTO)
 
     def install_certificates(self, binaries: ServerBinaries, folder: Path, now: datetime) -> bool:
-        """Put the certificates of now in their place; whether any of them is new there."""
+        """Install certificates that are missing or were renewed; return whether there were any."""
         changed = False
         for name, content in broker_certificates(self.authority, self.names, now, self.emit).items():
             if _read(binaries, folder / name) != content:
@@ -77,30 +76,30 @@ class BrokerAccess:
         return changed
 
     def has_offline_sessions(self) -> bool:
-        """Whether the running broker keeps a session for somebody who is not connected; yes, where it does not say.
+        """Return whether the running broker keeps sessions of clients that are offline; True if it does not answer.
 
-        Asked as the alert worker, who may read the broker's own numbers.
+        Connects as the alert worker, which may read `$SYS`.
         """
         worker = next(user for user in self.users if user.service == "alerts")
         assert self.listeners.passwords is not None
         assert worker.password is not None
         broker = BrokerEndpoint("127.0.0.1", self.listeners.passwords, tls=True, ca=self.authority.ca_certificate)
         try:
-            with connect_once(broker.as_user(worker.name, worker.password), [(OFFLINE_SESSIONS_TOPIC, 0)]) as there:
-                while (heard := there.next(SYS_TIMEOUT_S)) is not None:
-                    if heard.topic:
-                        return heard.payload != b"0"
+            with connect_once(broker.as_user(worker.name, worker.password), [(OFFLINE_SESSIONS_TOPIC, 0)]) as client:
+                while (message := client.next(SYS_TIMEOUT_S)) is not None:
+                    if message.topic:
+                        return message.payload != b"0"
         except TransientError:
             pass
         return True
 
 
 def configuration(listeners: Listeners, folder: str, plugin: str, **other: str) -> str:
-    """mosquitto/mosquitto.conf for a broker whose folder is `folder`, as it sees it; `other`: settings to change."""
+    """Return mosquitto/mosquitto.conf for a broker that sees its folder as `folder`; `other`: settings to change."""
     text = (CHECKOUT / "mosquitto/mosquitto.conf").read_text()
     head, mark, tail = text.partition(ACCESS_MARK)
     if not mark:
-        raise PermanentError(f"mosquitto/mosquitto.conf has no part {ACCESS_MARK!r}")
+        raise PermanentError(f"mosquitto/mosquitto.conf has no line {ACCESS_MARK!r}")
     for key, value in {"persistence_location": f"{folder}/", **other}.items():
         head, found = re.subn(rf"^{key} .*$", f"{key} {value}", head, flags=re.MULTILINE)
         if found != 1:
@@ -114,12 +113,12 @@ def configuration(listeners: Listeners, folder: str, plugin: str, **other: str) 
             tail = re.sub(rf"^listener {container}$(?:\n(?!listener|$).*)*", "", tail, flags=re.MULTILINE)
         tail = re.sub(rf"^listener {container}$", f"listener {port} 127.0.0.1", tail, flags=re.MULTILINE)
     if listeners.plain is not None:
-        tail += f"\n# Not encrypted, by a setting.\nlistener {listeners.plain} 127.0.0.1\n"
+        tail += f"\n# Plaintext: VITALFLOW_MQTT_PLAINTEXT_PORT is set.\nlistener {listeners.plain} 127.0.0.1\n"
     return head + mark + tail
 
 
 def _read(binaries: ServerBinaries, path: Path) -> bytes:
-    """A file of the broker's; empty where it is not there."""
-    # Through the broker's own eyes: an ordinary user may not look into its folder.
+    """Return the content of one of the broker's files; empty if it is missing."""
+    # As the broker's user: an ordinary user may not read its folder.
     line = binaries.command(MOSQUITTO, "sh", "-c", '[ ! -e "$0" ] || cat "$0"', binaries.path_inside(path))
     return subprocess.run(line, capture_output=True, check=True).stdout

@@ -1,15 +1,15 @@
-"""Reading the /metrics page of a service."""
+"""Read the /metrics page of a service."""
 
 import urllib.request
 from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
-TIMEOUT_S = 2  # seconds to wait for an answer
+TIMEOUT_S = 2
 
 
 def counters(port: int) -> Mapping[str, float]:
-    """The values on 127.0.0.1, each summed over its labels; raises OSError where nobody answers."""
+    """Return the values on 127.0.0.1, each summed over its labels; raises OSError if there is no answer."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT_S) as page:
         text = page.read().decode()
     found: dict[str, float] = {}

@@ -1,18 +1,22 @@
-"""What a stack is made of: its ports, its addresses, and the one list of its services. Starts nothing.
+"""Ports, URLs, environment and services of a stack. Starts nothing.
 
-A further service is one line in `services`.
+To add a service, add an entry in `services`.
 """
 
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from identity.broker_bootstrap import OPERATOR
+from devices.simulated_ward import simulated_ward
+from identity.authority import CertificateAuthority, Emit
+from identity.broker_bootstrap import OPERATOR, builtin_users, simulated_device_users
+from identity.settings import IdentitySettings
+from stack.broker_access import BrokerAccess, Listeners
 from stack.servers import OWNER, tls_query
 from stack.stack_dir import Secrets, StackDir
 from vitals.settings import PREFIX
 
-# Below 32768, where Linux begins to give ports to outgoing connections, and away from what is well known.
+# Below 32768, where Linux begins to assign ports to outgoing connections, and apart from well-known ports.
 PORT_BASE = 21883
 DEVICES = 20
 WARD = "icu-1"
@@ -20,7 +24,7 @@ WARD = "icu-1"
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Consecutive ports on 127.0.0.1, so that one number moves the whole stack."""
+    """Consecutive ports on 127.0.0.1, so that one number sets all of them."""
 
     base: int
 
@@ -46,17 +50,17 @@ class Ports:
 
     @property
     def station(self) -> int:
-        """The live ward in a browser."""
+        """HTTP of the station."""
         return self.base + 4
 
     @property
     def page(self) -> str:
-        """The address of that."""
+        """The URL of the station."""
         return f"http://127.0.0.1:{self.station}"
 
     @property
     def certificates(self) -> int:
-        """MQTT, for devices that have a certificate."""
+        """MQTT, for devices with a certificate."""
         return self.base + 8
 
     @property
@@ -66,13 +70,13 @@ class Ports:
 
 
 def broker_url(ports: Ports, secrets: Secrets, user: str | None) -> str:
-    """The broker as one of its users; as nobody for a fleet, whose devices have passwords of their own."""
-    who = "" if user is None else f"{user}:{secrets.broker[user]}@"
-    return f"mqtts://{who}127.0.0.1:{ports.broker}"
+    """Return the broker's URL for a user; None: without one, for a fleet whose devices have passwords of their own."""
+    login = "" if user is None else f"{user}:{secrets.broker[user]}@"
+    return f"mqtts://{login}127.0.0.1:{ports.broker}"
 
 
 def addresses(ports: Ports, secrets: Secrets, home: StackDir) -> dict[str, str]:
-    """The settings that say where everything is, by the names that every service reads."""
+    """Return the settings for the URLs and files of a stack."""
     database = f"@127.0.0.1:{ports.database}/{OWNER}?{tls_query(home.identity / 'ca.crt')}"
     return {
         "VITALFLOW_MQTT_URL": broker_url(ports, secrets, OPERATOR),
@@ -90,10 +94,10 @@ def addresses(ports: Ports, secrets: Secrets, home: StackDir) -> dict[str, str]:
 def environment(
     environ: Mapping[str, str], ports: Ports, secrets: Secrets, home: StackDir, service: "ServiceSpec"
 ) -> dict[str, str]:
-    """What a service is started with: the caller's own settings, and over them where this stack is.
+    """Return the environment of a service: the caller's settings, overridden by this stack's.
 
-    Of the broker each is told its own password and no other, and of the database only the login that it works with.
-    Secrets travel here and not on command lines, which every user of the machine can read.
+    A service gets its own password for the broker and its own database login, no others. Secrets are passed in the
+    environment, because every local user can read command lines.
     """
     ours = addresses(ports, secrets, home)
     withheld = {"VITALFLOW_ADMIN_URL", *DATABASES} - set(service.databases)
@@ -103,44 +107,44 @@ def environment(
     ours |= {f"{PREFIX}STATION_HOST": "127.0.0.1", f"{PREFIX}STATION_PORT": str(ports.station)}
     own_login = {f"{PREFIX}MQTT_{what}" for what in ("PASSWORD", "CERTIFICATE", "KEY")}
     hidden = withheld | own_login | {f"{name}_FILE" for name in (*ours, *withheld, *own_login)} | {"PGPASSWORD"}
-    hidden |= {f"{PREFIX}STATION_CERTIFICATE", f"{PREFIX}STATION_KEY"}  # on this machine's own address, by http
+    hidden |= {f"{PREFIX}STATION_CERTIFICATE", f"{PREFIX}STATION_KEY"}  # plain HTTP on 127.0.0.1
     theirs = {name: value for name, value in environ.items() if name not in hidden}
     return theirs | ours | {"PYTHONUNBUFFERED": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """One of our own processes.
+    """A service of the stack.
 
-    arguments    what follows `python -m`
-    port         where it serves, if it does
-    sign         the counter on that port's /metrics that leaves 0 once it does its work
-    stores       whether it waits for the database; what does not is started before it and lives without it
-    user         who it is at the broker; None: nobody, or many
-    databases    the addresses of the database that it is told, of DATABASES
+    arguments      of `python -m`
+    port           where it listens, if it does
+    ready_metric   the counter on that port's /metrics that is above 0 once the service works
+    needs_database if False, it is started before the database and works without it
+    user           its user at the broker; None: none, or many
+    databases      the database URLs that it gets, of DATABASES
     """
 
     name: str
     arguments: tuple[str, ...]
     port: int | None = None
     ready_metric: str | None = None
-    stores: bool = True
+    needs_database: bool = True
     user: str | None = None
     databases: tuple[str, ...] = ()
 
     @property
     def line(self) -> list[str]:
-        """Its command line."""
+        """The command line."""
         return [sys.executable, "-m", *self.arguments]
 
 
 DATABASES = ("VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL", "VITALFLOW_READER_URL")
-"""The database as its owner, as ingest and as a reader."""
+"""The database URLs: as owner, as ingest and as reader."""
 MIGRATE = ServiceSpec("migrate", ("sql", "migrate"), databases=DATABASES)
 
 
 def services(ports: Ports, devices: int) -> list[ServiceSpec]:
-    """What runs beside broker and database, in the order of starting; stopped in the opposite order."""
+    """Return the services in the order in which they start; they stop in the opposite order."""
     fleet = ("simulate", "--count", str(devices), "--interval", "1", "--ward", WARD, "--seed", "7")
     listed = [
         ServiceSpec(
@@ -169,3 +173,18 @@ def services(ports: Ports, devices: int) -> list[ServiceSpec]:
 
 
 NAMES = ("supervisor", "broker", "database", "migrate", *(service.name for service in services(Ports(PORT_BASE), 1)))
+
+
+def broker_access(
+    home: StackDir, ports: Ports, secrets: Secrets, devices: int, environ: Mapping[str, str], emit: Emit
+) -> BrokerAccess:
+    """Return listeners, certificates and users of the stack's broker."""
+    # Other settings in the caller's environment may belong to another stack's broker.
+    own = ("TOPIC_ROOT", "BROKER_HOSTNAMES", "MQTT_PLAINTEXT_PORT")
+    names = tuple(f"{PREFIX}{name}" for name in own)
+    settings = IdentitySettings.read({name: value for name, value in environ.items() if name.startswith(names)})
+    listeners = Listeners(ports.broker, ports.certificates, settings.mqtt_plaintext_port)
+    simulated = [source.device for source in simulated_ward(devices, ward=WARD, boot=0)] if devices else []
+    users = [*builtin_users(secrets.broker), *simulated_device_users(home.credentials, simulated, WARD)]
+    authority = CertificateAuthority(home.identity)
+    return BrokerAccess(listeners, authority, settings.broker_names, users, settings.topics, emit)

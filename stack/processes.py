@@ -1,6 +1,6 @@
-"""Processes that are not our children: found by pid and birth, asked to end, made to end.
+"""Find and stop processes that are not our children, by process id and creation time.
 
-What a killed supervisor left behind is stopped from here, and so is the supervisor itself by `down`.
+`down` stops the supervisor with it, and the processes that a killed supervisor left running.
 """
 
 import signal
@@ -11,11 +11,11 @@ import psutil
 
 from stack.stack_dir import Running
 
-CLOCK_SLACK = 1.0  # seconds; a birth is worked out from the boot time, which the kernel gives in whole seconds
+CLOCK_SLACK = 1.0  # seconds; psutil computes creation times from the boot time, which has whole seconds
 
 
-def birth(pid: int) -> float:
-    """When a process was made; 0 where it is gone already, and for pid 0."""
+def creation_time(pid: int) -> float:
+    """Return when a process was created; 0 if it is gone, and for pid 0."""
     try:
         return float(psutil.Process(pid).create_time()) if pid else 0.0
     except psutil.NoSuchProcess:
@@ -23,7 +23,7 @@ def birth(pid: int) -> float:
 
 
 def find(running: Running) -> psutil.Process | None:
-    """The process, if it is alive and still the same one."""
+    """Return the process if it is alive and the same one; its pid may have been reused."""
     try:
         process = psutil.Process(running.pid)
         same = abs(process.create_time() - running.created) <= CLOCK_SLACK
@@ -33,7 +33,7 @@ def find(running: Running) -> psutil.Process | None:
 
 
 def send(process: psutil.Process, number: signal.Signals) -> None:
-    """Signal a process that may belong to another user; one that is gone is no error."""
+    """Signal a process, which may belong to another user or be gone."""
     try:
         process.send_signal(number)
     except psutil.NoSuchProcess:
@@ -43,7 +43,7 @@ def send(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def end(running: Running, number: signal.Signals, timeout: float) -> bool:
-    """Signal it and wait until it is gone, with SIGKILL after `timeout`; False where it was gone before."""
+    """Signal a process and wait until it is gone, with SIGKILL after `timeout`; False if it was gone already."""
     process = find(running)
     if process is None:
         return False
@@ -55,7 +55,7 @@ def end(running: Running, number: signal.Signals, timeout: float) -> bool:
 
 
 def _gone(running: Running, timeout: float) -> bool:
-    # Not psutil's own waiting: an orphan that its new parent has not buried yet would count as alive.
+    # Not psutil's wait: an orphan that its new parent has not reaped yet would count as alive.
     deadline = time.monotonic() + timeout
     while find(running) is not None:
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What `status` shows: each process of the stack, and how far the readings got. Asks and changes nothing."""
+"""Report of `vitalflow dev status`: each process of the stack, and the readings stored. Reads only."""
 
 import time
 from dataclasses import dataclass
@@ -13,36 +13,38 @@ from stack.processes import find
 from stack.stack_dir import Running, StackDir, State
 from vitals.alert_format import format_duration
 
-MEASURED = 0.5  # seconds over which the use of CPU is taken
-PATIENCE = 3000  # milliseconds that counting the rows may take
+CPU_INTERVAL_S = 0.5
+COUNT_TIMEOUT_MS = 3000
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceUsage:
-    """What a process and its children take."""
+    """CPU and memory of a process and its children."""
 
     cpu: float  # percent of one core
     memory: int  # bytes
 
 
 def expected(state: State) -> list[Running]:
-    """Every process that ought to run: the supervisor, then the rest."""
+    """Return every process that should run, the supervisor first."""
     return [state.supervisor, *state.processes]
 
 
 def measure_usage(processes: list[Running]) -> dict[str, ResourceUsage]:
-    """The use of each process that is alive; takes MEASURED seconds."""
+    """Return the usage of each process that is alive; takes CPU_INTERVAL_S."""
     families = {running.name: _family(process) for running in processes if (process := find(running))}
     before = {name: sum(map(_seconds, family)) for name, family in families.items()}
-    time.sleep(MEASURED)
+    time.sleep(CPU_INTERVAL_S)
     return {
-        name: ResourceUsage((sum(map(_seconds, family)) - before[name]) / MEASURED * 100, sum(map(_memory, family)))
+        name: ResourceUsage(
+            (sum(map(_seconds, family)) - before[name]) / CPU_INTERVAL_S * 100, sum(map(_memory, family))
+        )
         for name, family in families.items()
     }
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
-    # The supervisor is everybody's parent, but only itself in this table.
+    # All processes are children of the supervisor, which has a line of its own.
     try:
         return [process, *(process.children() if process.name() == "postgres" else [])]
     except psutil.NoSuchProcess:
@@ -58,7 +60,7 @@ def _seconds(process: psutil.Process) -> float:
 
 
 def _memory(process: psutil.Process) -> int:
-    # The proportional share: the memory that PostgreSQL's processes have in common counts once.
+    # The proportional set size counts memory that PostgreSQL's processes share once.
     try:
         return int(process.memory_full_info().pss)
     except psutil.AccessDenied:
@@ -68,7 +70,7 @@ def _memory(process: psutil.Process) -> int:
 
 
 def table(state: State, used: dict[str, ResourceUsage]) -> Table:
-    """One line a process."""
+    """Return a table with one line per process."""
     lines = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("process", "state"):
         lines.add_column(heading)
@@ -76,10 +78,10 @@ def table(state: State, used: dict[str, ResourceUsage]) -> Table:
         lines.add_column(heading, justify="right")
     for running in expected(state):
         use = used.get(running.name)
-        word = "gone" if use is None else "up" if running.serves else "starting"
+        status = "gone" if use is None else "up" if running.serves else "starting"
         lines.add_row(
             running.name,
-            word,
+            status,
             str(running.pid) if use else "-",
             str(running.port or "-"),
             format_duration(time.time() - running.since) if use else "-",
@@ -91,13 +93,13 @@ def table(state: State, used: dict[str, ResourceUsage]) -> Table:
 
 
 def rows(home: StackDir, state: State) -> str:
-    """How many readings are stored, and how old the newest is."""
+    """Return a line with the number of readings stored and the age of the newest."""
     secrets = home.secrets()
     if secrets is None:
         return "readings: the passwords of this stack are missing"
     url = addresses(Ports(state.port_base), secrets, home)["VITALFLOW_READER_URL"]
     try:
-        with psycopg.connect(url, connect_timeout=3, options=f"-c statement_timeout={PATIENCE}") as reader:
+        with psycopg.connect(url, connect_timeout=3, options=f"-c statement_timeout={COUNT_TIMEOUT_MS}") as reader:
             newest = reader.execute("SELECT time FROM patient_vitals ORDER BY time DESC LIMIT 1").fetchone()
             if newest is None:
                 return "readings: none stored yet"
@@ -105,7 +107,9 @@ def rows(home: StackDir, state: State) -> str:
             try:
                 counted = reader.execute("SELECT count(*) FROM patient_vitals").fetchone()
             except psycopg.errors.QueryCanceled:
-                return f"readings: more stored than can be counted in {PATIENCE // 1000} s, the newest {age} old"
+                return (
+                    f"readings: more stored than can be counted in {COUNT_TIMEOUT_MS // 1000} s, the newest {age} old"
+                )
     except psycopg.Error as error:
         return f"readings: the database does not answer: {str(error).strip().splitlines()[0]}"
     return f"readings: {counted[0] if counted else 0:,} stored, the newest {age} old"

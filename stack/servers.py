@@ -1,6 +1,6 @@
-"""One broker and one database as child processes: start, wait until they serve, stop, kill.
+"""A broker and a database as child processes: start, wait until ready, stop, kill.
 
-The stack runs one of each on fixed ports; the tests run theirs on free ports and kill them on purpose.
+The stack runs one of each on fixed ports; tests run theirs on free ports and kill them on purpose.
 """
 
 import resource
@@ -24,14 +24,14 @@ from stack.broker_access import MOSQUITTO, BrokerAccess, Listeners, configuratio
 from stack.metrics import counters
 from vitals.errors import PermanentError, TransientError
 
-START_TIMEOUT = 30.0  # seconds; crash recovery of a busy database takes a few
-STOP_TIMEOUT = 20.0  # seconds; Mosquitto writes its whole store, PostgreSQL a checkpoint
-RENEWAL_CHECK_S = 300.0  # seconds between two looks at whether a certificate is due
-SETTLED = 1.0  # seconds; a program that finds its settings wrong has ended by then
+START_TIMEOUT_S = 30.0  # crash recovery of a busy database takes a few seconds
+STOP_TIMEOUT_S = 20.0  # Mosquitto writes its whole store, PostgreSQL a checkpoint
+RENEWAL_CHECK_S = 300.0  # between two checks whether a certificate is due
+SETTLED_S = 1.0  # a program that rejects its settings has ended by then
 POSTGRES = "postgres"  # the system user
 OWNER = "vitalflow"  # the database's owner, and its name
-DATABASE_NAMES = ("localhost", "127.0.0.1", "::1")  # whom its certificate is for
-# Whoever comes without encryption finds no line, and is sent away before he could say a password.
+DATABASE_NAMES = ("localhost", "127.0.0.1", "::1")  # host names of its certificate
+# A client without encryption matches no line, so it is rejected before it can send a password.
 ENCRYPTED_ONLY = """\
 hostssl all all 127.0.0.1/32 scram-sha-256
 hostssl all all ::1/128 scram-sha-256
@@ -39,11 +39,10 @@ hostssl all all ::1/128 scram-sha-256
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on at the moment.
+    """Return a port on 127.0.0.1 that is free at the moment.
 
-    Drawn from below 32768: Linux gives the ports above to outgoing connections, and between this answer and the
-    server's
-    start, which may be a second later, one of those would take it.
+    It is below 32768: Linux assigns the ports above to outgoing connections, which could take it before the server
+    starts.
     """
     for _ in range(1000):
         port = 10_000 + secrets.randbelow(22_000)
@@ -57,9 +56,9 @@ def free_port() -> int:
 
 
 def port_in_use(port: int) -> bool:
-    """Whether a server could not have the port: somebody listens there, or an outgoing connection got it."""
+    """Return whether a server cannot bind the port on 127.0.0.1."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port just left is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port in TIME_WAIT is free
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -86,9 +85,9 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def launch(self) -> None:
-        """Start it and do not wait."""
+        """Start it without waiting."""
         with self.log.open("ab") as log:
-            # A session of its own: a Ctrl-C in the terminal must reach us alone, so that we can stop in order.
+            # A session of its own, so that Ctrl-C in the terminal reaches only this process, which stops all in order.
             self.process = subprocess.Popen(
                 self.line,
                 stdin=subprocess.DEVNULL,
@@ -100,7 +99,7 @@ class Server:
             )
 
     def is_ready(self) -> bool:
-        """Whether it serves by now; raises PermanentError with the end of its log if it ended instead."""
+        """Return whether it is ready; raises PermanentError with the end of its log if it has ended."""
         if self.process is None:
             raise PermanentError(f"{self.name} is not running")
         if self.process.poll() is not None:
@@ -108,31 +107,31 @@ class Server:
         return self.ready()
 
     def start(self) -> None:
-        """Start it and return once it serves; raises PermanentError with the end of its log if it ends instead."""
+        """Start it and wait until it is ready; raises PermanentError with the end of its log if it ends."""
         self.launch()
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + START_TIMEOUT_S
         while not self.is_ready():
             if time.monotonic() > deadline:
-                raise TransientError(f"{self.name} does not serve after {START_TIMEOUT:.0f} s:\n{self.tail()}")
+                raise TransientError(f"{self.name} is not ready after {START_TIMEOUT_S:.0f} s:\n{self.tail()}")
             time.sleep(0.05)
 
-    def tail(self, lines: int = 8) -> str:
-        """The end of the log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def tail(self) -> str:
+        """Return the end of the log."""
+        return tail(self.log)
 
     @property
     def pid(self) -> int:
-        """The server's own process id (not that of a sudo before it)."""
+        """The process id of the server, not of the sudo that started it."""
         if self.process is None:
             raise PermanentError(f"{self.name} is not running")
-        # Where sudo was told to use a terminal of its own, there are two of it before the server.
+        # With use_pty in sudoers there are two sudo processes before the server.
         process = psutil.Process(self.process.pid)
         while self.line[0] == "sudo" and process.name() == "sudo" and process.children():
             process = process.children()[0]
         return process.pid
 
     def signal(self, number: int) -> None:
-        """Send a signal; one that comes too late is no error."""
+        """Send a signal, unless the process has ended."""
         if self.process is None or self.process.poll() is not None:
             return
         if self.line[0] == "sudo":
@@ -141,31 +140,31 @@ class Server:
             self.process.send_signal(number)
 
     def end(self, number: int) -> None:
-        """Send a signal and wait until the process is gone; SIGKILL follows where it does not go."""
+        """Send a signal and wait until the process has ended, with SIGKILL after STOP_TIMEOUT_S."""
         if self.process is None:
             return
         self.signal(number)
         try:
-            self.process.wait(STOP_TIMEOUT)
+            self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.signal(signal.SIGKILL)
             self.process.wait()
         self.process = None
 
     def stop(self) -> None:
-        """Ask it to end in order."""
+        """Stop it with SIGTERM."""
         self.end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill it with SIGKILL."""
         self.end(signal.SIGKILL)
 
 
 class Service(Server):
-    """One of our own programs.
+    """A program of VitalFlow.
 
-    It serves once the counter `sign` on its /metrics has left 0; without one once its port answers; without a port
-    once it has lived a second.
+    It is ready once the counter `ready_metric` on its /metrics is above 0; without one, once its port accepts
+    connections; without a port, after SETTLED_S.
     """
 
     def __init__(
@@ -183,13 +182,13 @@ class Service(Server):
         self.launched = 0.0  # monotonic
 
     def launch(self) -> None:
-        """Start it and do not wait."""
+        """Start it without waiting."""
         super().launch()
         self.launched = time.monotonic()
 
     def _serves(self) -> bool:
         if self.port is None:
-            return time.monotonic() - self.launched >= SETTLED
+            return time.monotonic() - self.launched >= SETTLED_S
         if self.ready_metric is None:
             return listens(self.port)
         try:
@@ -198,20 +197,25 @@ class Service(Server):
             return False
 
 
+def tail(log: Path, lines: int = 8) -> str:
+    """Return the last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
 def describe_exit(exit_code: int) -> str:
-    """An exit code in words."""
+    """Return an exit code as text."""
     return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
 
 
 STORE_FILE = "mosquitto.db"
-"""What a broker keeps of sessions and queues, in its folder."""
+"""Sessions and queues, in the broker's folder."""
 
 
 class BrokerServer(Server):
-    """A Mosquitto with the project's own configuration, on 127.0.0.1.
+    """A Mosquitto with the project's configuration, on 127.0.0.1.
 
-    With `access` as in production: encrypted, nobody without a name. Without them open to all, for tests and
-    measurements of what has nothing to do with them.
+    With `access` as in production: TLS, and every client authenticates. Without it one anonymous plaintext listener,
+    for tests and measurements.
     """
 
     def __init__(
@@ -223,7 +227,7 @@ class BrokerServer(Server):
         access: BrokerAccess | None = None,
         **other: str,
     ) -> None:
-        """`other`: settings of mosquitto.conf that a test wants different."""
+        """`other`: settings of mosquitto.conf to change."""
         folder = binaries.new_folder(f"{name}/broker", MOSQUITTO)
         conf = folder / "mosquitto.conf"
         inside = binaries.path_inside(folder)
@@ -236,65 +240,64 @@ class BrokerServer(Server):
         self.folder = folder
         self.access = access
         self._binaries = binaries
-        self._began_with_a_store = False
+        self._had_store = False
         self._revoked_at = 0.0
-        self._freshen_at = 0.0  # monotonic
+        self._next_check = 0.0  # monotonic
 
     def launch(self) -> None:
-        """Start it and do not wait; first put certificates and users in their place."""
+        """Install certificates and users, then start it without waiting."""
         if self.access is not None:
             self.access.install(self._binaries, self.folder, datetime.now(UTC))
-            self._began_with_a_store = self._has_a_store()
+            self._had_store = self._has_store()
         super().launch()
 
     def renewal_check_due(self, now: float) -> bool:
-        """Whether it is time for `freshen`: at every change of the list of the revoked, else every few minutes."""
+        """Return whether to call `rotate_certificates`: the revocation list changed, or RENEWAL_CHECK_S are over."""
         if self.access is None:
             return False
         revoked = self.access.authority.revocation_list_path
         changed = revoked.stat().st_mtime if revoked.exists() else 0.0
-        if changed == self._revoked_at and now < self._freshen_at:
+        if changed == self._revoked_at and now < self._next_check:
             return False
-        self._revoked_at, self._freshen_at = changed, now + RENEWAL_CHECK_S
+        self._revoked_at, self._next_check = changed, now + RENEWAL_CHECK_S
         return True
 
     def rotate_certificates(self) -> bool:
-        """Renew what is due and tell the broker, which loses no connection by it; whether there was something.
+        """Rotate due certificates and reload the broker without dropping connections. Returns True if anything changed.
 
-        But where a session came from the store and is not back, Mosquitto 2.0 disconnects somebody else every second
-        after a SIGHUP (docs/identity.md). Then it ends in order instead and starts again, which loses no session.
+        If a session from the store is still offline, Mosquitto 2.0 disconnects another client every second after a
+        SIGHUP (docs/identity.md). In this case the broker is restarted, which loses no session.
         """
         if self.access is None or not self.access.install_certificates(self._binaries, self.folder, datetime.now(UTC)):
             return False
-        if self._began_with_a_store and self.access.has_offline_sessions():
+        if self._had_store and self.access.has_offline_sessions():
             self.stop()
             self.start()
         else:
             self.signal(signal.SIGHUP)
         return True
 
-    def _has_a_store(self) -> bool:
+    def _has_store(self) -> bool:
         store = self._binaries.path_inside(self.folder / STORE_FILE)
         return subprocess.run(self._binaries.command(MOSQUITTO, "test", "-s", store), check=False).returncode == 0
 
     def delete_store(self) -> None:
-        """Delete the store of a broker that is stopped: it starts as if it had never known anybody."""
+        """Delete the sessions and queues of a stopped broker."""
         store = self._binaries.path_inside(self.folder / STORE_FILE)
         subprocess.run(self._binaries.command(MOSQUITTO, "rm", "-f", store), check=True)
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens on 127.0.0.1 there."""
+    """Return whether the port on 127.0.0.1 accepts connections."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class DatabaseServer(Server):
-    """A PostgreSQL with TimescaleDB preloaded, on 127.0.0.1, passwords only.
+    """A PostgreSQL with TimescaleDB preloaded, on 127.0.0.1, with password authentication.
 
-    With an `authority` as in production: encrypted, and without encryption nobody gets as far as a password. Without
-    one for tests and measurements of what has nothing to do with that.
+    With an `authority` as in production: TLS is required. Without one plaintext, for tests and measurements.
     """
 
     def __init__(
@@ -314,8 +317,8 @@ class DatabaseServer(Server):
         folder = binaries.new_folder(f"{name}/database", POSTGRES)
         self.folder = folder
         self._binaries = binaries
-        self._shown: KeyPair | None = None
-        self._freshen_at = 0.0  # monotonic
+        self._installed: KeyPair | None = None
+        self._next_check = 0.0  # monotonic
         inside = binaries.path_inside(folder / "cluster")
         if not _exists(binaries, inside):
             self._create(binaries, folder, inside)
@@ -342,24 +345,24 @@ class DatabaseServer(Server):
         super().__init__("PostgreSQL", line, log, self._serves)
 
     def url(self, database: str = OWNER, user: str = OWNER, password: str | None = None) -> str:
-        """The address of a database for a user; by default as the owner."""
+        """Return the URL of a database for a user, by default the owner."""
         url = f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
         return url if self.authority is None else f"{url}?{tls_query(self.authority.ca_certificate)}"
 
     def launch(self) -> None:
-        """Start it and do not wait; first put its certificate in its place."""
+        """Install its certificate, then start it without waiting."""
         self._install_certificate()
         super().launch()
 
     def renewal_check_due(self, now: float) -> bool:
-        """Whether it is time for `freshen`; `now` is monotonic."""
-        if now < self._freshen_at:
+        """Return whether to call `rotate_certificates`; `now` is monotonic."""
+        if now < self._next_check:
             return False
-        self._freshen_at = now + RENEWAL_CHECK_S
+        self._next_check = now + RENEWAL_CHECK_S
         return True
 
     def rotate_certificates(self) -> bool:
-        """Renew its certificate where that is due and tell it, which ends no connection; whether that was so."""
+        """Rotate a due certificate and reload without dropping connections. Returns True if it changed."""
         if not self._install_certificate():
             return False
         self.signal(signal.SIGHUP)
@@ -369,21 +372,21 @@ class DatabaseServer(Server):
         if self.authority is None:
             return False
         pair = self.authority.server_pair("database", DATABASE_NAMES, datetime.now(UTC))
-        if pair == self._shown:
+        if pair == self._installed:
             return False
-        # The key first: a server that reads in between has two that do not fit, says so, and keeps what it had.
+        # The key first: a server that reloads in between logs that they do not match and keeps the old pair.
         self._binaries.write(self.folder / "server.key", pair.key.decode(), POSTGRES)
         self._binaries.write(self.folder / "server.crt", pair.certificate.decode(), POSTGRES)
         self._binaries.write(self.folder / "pg_hba.conf", ENCRYPTED_ONLY, POSTGRES)
-        self._shown = pair
+        self._installed = pair
         return True
 
     def stop(self) -> None:
-        """Fast shutdown: open transactions are rolled back, a checkpoint is written."""
+        """Stop it with a fast shutdown: open transactions are rolled back, a checkpoint is written."""
         self.end(signal.SIGINT)
 
     def stop_at_once(self) -> None:
-        """Immediate shutdown, as after a crash: the next start recovers from the log."""
+        """Stop it with an immediate shutdown, as in a crash: the next start recovers from the WAL."""
         self.end(signal.SIGQUIT)
 
     def _create(self, binaries: ServerBinaries, folder: Path, inside: str) -> None:
@@ -403,22 +406,22 @@ class DatabaseServer(Server):
                 return True
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
-                raise PermanentError(f"the data in {self.folder} was made with another owner's password") from None
+                raise PermanentError(f"the data in {self.folder} was created with another owner password") from None
             return False
 
 
 def tls_query(certificate: Path) -> str:
-    """What follows the `?` of a database's address, so that only a server of this CA gets a password from us."""
+    """Return the query of a database URL that verifies the server's certificate against this CA."""
     return urlencode({"sslmode": "verify-full", "sslrootcert": certificate}, safe="/")
 
 
 def _exists(binaries: ServerBinaries, inside: str) -> bool:
-    # Through the programs' own eyes: an ordinary user may not look into the database's folder.
+    # As the database's user: an ordinary user may not read its folder.
     return subprocess.run(binaries.command(POSTGRES, "test", "-s", f"{inside}/PG_VERSION"), check=False).returncode == 0
 
 
 def ensure_database(url: str, database: str) -> None:
-    """Create a database where it is missing; `url` names another database on the same server."""
+    """Create a database if it is missing; `url` names another database on the same server."""
     with psycopg.connect(url, autocommit=True) as connection:
         known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         if known is None:
@@ -426,6 +429,6 @@ def ensure_database(url: str, database: str) -> None:
 
 
 def raise_file_limit() -> None:
-    """Let this process and its children hold thousands of connections: soft limit of open files up to the hard one."""
+    """Raise the soft limit of open files to the hard limit, for thousands of connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,7 +1,7 @@
-"""What the shell of a person needs: `export` lines, and psql and mosquitto_sub that fit the servers.
+"""Shell environment of a stack: `export` lines, and psql and mosquitto_sub of the servers' versions.
 
-The private Debian's client programs run here without chroot and without root, through its own dynamic loader: so they
-see the person's files, terminal and pipes, which a chrooted psql would not.
+The private Debian's client programs run without chroot and root, through its own dynamic loader, so they see the
+user's files, terminal and pipes.
 """
 
 import shlex
@@ -21,17 +21,17 @@ CLIENTS = ("psql", "mosquitto_sub", "mosquitto_pub")
 
 
 def install(home: StackDir, binaries: ServerBinaries) -> None:
-    """Put the clients into the stack's bin folder.
+    """Write wrapper scripts of the client programs to the stack's bin folder.
 
-    Those of Mosquitto find their options in a folder of ours, so that a password need not stand on a command line,
-    which every user of the machine can read.
+    Those of Mosquitto read their options from files, so that no password is on a command line, which every local user
+    can read.
     """
     home.bin.mkdir(parents=True, exist_ok=True)
     for name in CLIENTS:
         program = _line(binaries, name)
-        ours = "" if name == "psql" else f"XDG_CONFIG_HOME={shlex.quote(str(home.clients))} "
+        variable = "" if name == "psql" else f"XDG_CONFIG_HOME={shlex.quote(str(home.clients))} "
         script = home.bin / name
-        script.write_text(f'#!/bin/sh\n{ours}exec {shlex.join(program)} "$@"\n')
+        script.write_text(f'#!/bin/sh\n{variable}exec {shlex.join(program)} "$@"\n')
         script.chmod(0o755)
 
 
@@ -46,10 +46,9 @@ def _line(binaries: ServerBinaries, name: str) -> list[str]:
 
 
 def write_options(home: StackDir, ports: Ports, secrets: Secrets) -> None:
-    """What clients take as given, so that no password is typed into a command line: that they are the person here.
+    """Write files with the login of the user `operator`, so that no password is typed on a command line.
 
-    For mosquitto_sub and mosquitto_pub where the broker is, too; for curl a file of its --netrc-file; and for whoever
-    signs in at the station the password alone.
+    Options for mosquitto_sub and mosquitto_pub, a --netrc-file for curl, and the password for the station.
     """
     options = (
         "-h 127.0.0.1",
@@ -67,24 +66,22 @@ def write_options(home: StackDir, ports: Ports, secrets: Secrets) -> None:
 
 
 def sign_in_hint(home: StackDir) -> str:
-    """How the person here signs in at the station, in words."""
+    """Return how to sign in at the station."""
     return f"sign in as {OPERATOR}; the password: cat {shlex.quote(str(_from_here(home.password)))}"
 
 
 def _one(root: Path, pattern: str) -> Path:
     found = sorted(root.glob(pattern))
     if not found:
-        raise PermanentError(
-            f"{root} is not a complete Debian: it has no {pattern}; delete it and run `vitalflow dev setup`"
-        )
+        raise PermanentError(f"{root} is incomplete: it has no {pattern}; delete it and run `vitalflow dev setup`")
     return found[0]
 
 
 def export_lines(home: StackDir) -> str:
-    """The lines for `eval`. The clients come first on the PATH: an older psql fits a newer server badly."""
+    """Return the lines for `eval`. The clients come first on PATH: an older psql may not work with a newer server."""
     state, secrets = home.state(), home.secrets()
     if state is None or secrets is None:
-        raise PermanentError("no stack is running here; `vitalflow dev up --detach` starts one")
+        raise PermanentError("no stack is running; `vitalflow dev up --detach` starts one")
     lines = [
         f"export {name}={shlex.quote(url)}" for name, url in addresses(Ports(state.port_base), secrets, home).items()
     ]
@@ -94,7 +91,7 @@ def export_lines(home: StackDir) -> str:
 
 
 def eval_line() -> str:
-    """The line that brings the exports into a shell, with the very Python that runs us."""
+    """Return the line that brings the exports into a shell."""
     return f'eval "$({vitalflow_command()} dev env)"'
 
 
@@ -103,7 +100,7 @@ def _from_here(path: Path) -> Path:
 
 
 def hint_commands() -> list[str]:
-    """Commands to look further with, as they can be pasted once the exports are in place."""
+    """Return commands to try once the exports are set."""
     return [
         'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',
         "mosquitto_sub -v -t 'vitalflow/alerts/#'",
@@ -112,9 +109,9 @@ def hint_commands() -> list[str]:
 
 
 def ack_command(alert: Alert | None) -> list[str]:
-    """The command that acknowledges an alert, over two lines; without one, it names an alert that may come."""
+    """Return the command that acknowledges an alert, in two lines; without an alert, an example."""
     place = f"{WARD}/{WARD}-bed-18/no-data" if alert is None else f"{alert.ward}/{alert.device_id}/{alert.rule}"
-    # Quoted, because a device may have any name that can be printed, also one that a shell would carry out.
+    # Quoted, because a device name may be any printable text, such as shell code.
     return [
         f"mosquitto_pub -q 1 -m {shlex.quote(ACKNOWLEDGE)} \\",
         f"  -t {shlex.quote(f'vitalflow/alert-commands/{place}/{OPERATOR}')}",
@@ -122,7 +119,7 @@ def ack_command(alert: Alert | None) -> list[str]:
 
 
 def short_hint_commands() -> list[str]:
-    """The same for a small terminal: three lines of at most 80."""
+    """Return the same for a small terminal: three lines of at most 80 characters."""
     return [
         f"{eval_line()}  in another terminal, here, and then",
         f'psql "$VITALFLOW_READER_URL"  or  {vitalflow_command()} alerts watch  or',

@@ -1,7 +1,7 @@
-"""What one stack keeps on disk: its state, its secrets, its logs, its lock. Starts and stops nothing.
+"""The folder of a stack: state, secrets, logs and lock. Starts and stops nothing.
 
-The stack of this checkout lives in .stack; tests, and anyone who wants two side by side, give each its own folder.
-The servers' data lies where the programs can see it (see `programs`), under a name made from the folder's.
+A checkout's stack is in .stack; another folder is a second stack. The servers' data lies where the server programs see
+it (`binaries`), under a name derived from the folder's path.
 """
 
 import fcntl
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -23,14 +23,15 @@ from stack.binaries import STACK, ServerBinaries
 from vitals.errors import PermanentError
 from vitals.files import write_atomic
 
+Struct_ = TypeVar("Struct_", bound=Struct)
+
 
 class Running(Struct, frozen=True):
     """One process as the supervisor last saw it.
 
-    pid, created    together they name a process; a pid alone may have been given to somebody else since;
-                    pid 0 while it is dead and not yet started again
-    port            where it listens on 127.0.0.1; None where it does not
-    since           unix seconds of its last start
+    pid, created    together they identify a process, because a pid may be reused; pid 0 until it is restarted
+    port            where it listens on 127.0.0.1, if it does
+    since           Unix time of its last start
     """
 
     name: str
@@ -43,7 +44,7 @@ class Running(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """What runs, in the order in which it was started. No secrets."""
+    """The processes, in the order in which they were started. Holds no secrets."""
 
     supervisor: Running
     port_base: int
@@ -53,7 +54,7 @@ class State(Struct, frozen=True):
 
 
 class Secrets(Struct, frozen=True):
-    """The passwords of the three database roles, and those of the broker's users."""
+    """Passwords of the three database roles and of the broker's built-in users."""
 
     owner: str
     ingest: str
@@ -62,12 +63,12 @@ class Secrets(Struct, frozen=True):
 
     @classmethod
     def new(cls) -> Self:
-        """Fresh ones, of letters that need no quoting in a URL."""
+        """Return new passwords that need no quoting in a URL."""
         owner, ingest, reader = (secrets.token_urlsafe(24) for _ in range(3))
         return cls(owner, ingest, reader).complete()
 
     def complete(self) -> Self:
-        """With those that an older version did not make."""
+        """Return these with the ones added that an older version did not have."""
         missing = {name: secrets.token_urlsafe(24) for name in BUILTIN_USERS if name not in self.broker}
         return replace(self, broker=self.broker | missing) if missing else self
 
@@ -81,81 +82,71 @@ class StackDir:
 
     @classmethod
     def at(cls, folder: Path = STACK) -> Self:
-        """The stack that lives in `folder`."""
+        """Return the stack in `folder`."""
         folder = folder.resolve()
         mark = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
         return cls(folder, "stack" if folder == STACK else f"stack-{mark}")
 
     @property
     def bin(self) -> Path:
-        """psql and mosquitto_sub for the shell of whoever looks at the stack."""
+        """Client programs: psql, mosquitto_sub, mosquitto_pub."""
         return self.folder / "bin"
 
     @property
     def clients(self) -> Path:
-        """The options that mosquitto_sub and mosquitto_pub begin with."""
+        """Option files of mosquitto_sub, mosquitto_pub and curl."""
         return self.folder / "clients"
 
     @property
     def password(self) -> Path:
-        """The password of the person at this stack, for the page that asks for it."""
+        """The password of the user `operator`, for signing in at the station."""
         return self.folder / "operator_password"
 
     @property
     def identity(self) -> Path:
-        """The CA, its certificates, and the passwords of the simulated monitors."""
+        """The CA, its certificates, and the passwords of the simulated devices."""
         return self.folder / "identity"
 
     @property
     def credentials(self) -> Path:
-        """The passwords of the simulated monitors."""
+        """The passwords of the simulated devices."""
         return self.identity / "devices.json"
 
     def log(self, name: str) -> Path:
-        """The log of one process."""
+        """Return the log file of a process."""
         return self.folder / "log" / f"{name}.log"
 
     def rotate_logs(self) -> None:
-        """Start every log anew; the previous run's is kept as NAME.log.1."""
+        """Rename the logs of the previous run to NAME.log.1."""
         self.log("").parent.mkdir(parents=True, exist_ok=True)
         for log in self.log("").parent.glob("*.log"):
             log.replace(log.with_name(log.name + ".1"))
 
     def state(self) -> State | None:
-        """What the supervisor wrote last; None where there is nothing."""
-        try:
-            return msgspec.json.decode((self.folder / "state.json").read_bytes(), type=State)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError as error:
-            raise PermanentError(f"{self.folder / 'state.json'} cannot be read: {error}; delete it") from None
+        """Return the state that the supervisor wrote last, if any."""
+        return self._read("state.json", State, "; delete it")
 
     def write_state(self, state: State | None) -> None:
-        """Replace the state in one step, so that a reader never sees half of it; None removes it."""
+        """Replace the state atomically; None removes it."""
         if state is None:
             (self.folder / "state.json").unlink(missing_ok=True)
         else:
             self._write("state.json", msgspec.json.encode(state))
 
     def secrets(self) -> Secrets | None:
-        """The passwords; None where none were made yet."""
-        try:
-            return msgspec.json.decode((self.folder / "secrets.json").read_bytes(), type=Secrets)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError as error:
-            raise PermanentError(f"{self.folder / 'secrets.json'} cannot be read: {error}") from None
+        """Return the passwords, if they were created."""
+        return self._read("secrets.json", Secrets)
 
     def make_secrets(self) -> Secrets:
-        """The passwords, made on the first call; the database keeps the ones it was made with."""
+        """Return the passwords, created on the first call; the database keeps the ones it was created with."""
         known = self.secrets()
-        whole = Secrets.new() if known is None else known.complete()
-        if whole != known:
-            self._write("secrets.json", msgspec.json.encode(whole))
-        return whole
+        complete = Secrets.new() if known is None else known.complete()
+        if complete != known:
+            self._write("secrets.json", msgspec.json.encode(complete))
+        return complete
 
     def wipe(self, binaries: ServerBinaries) -> None:
-        """Delete the servers' data, and the passwords and certificates that belong to it."""
+        """Delete the servers' data with its passwords and certificates."""
         binaries.remove(binaries.folder(self.data))
         for secret in (self.folder / "secrets.json", self.password):
             secret.unlink(missing_ok=True)
@@ -163,9 +154,9 @@ class StackDir:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the one supervisor of this folder; raises PermanentError where there is one already.
+        """Hold the lock of the supervisor; raises PermanentError if another process holds it.
 
-        The kernel frees the lock when the process dies, however it dies.
+        The kernel releases the lock when the process ends, however it ends.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as file:
@@ -178,12 +169,20 @@ class StackDir:
             yield
 
     def is_locked(self) -> bool:
-        """Whether a supervisor is alive."""
+        """Return whether a supervisor is running."""
         try:
             with self.lock():
                 return False
         except PermanentError:
             return True
+
+    def _read(self, name: str, type: type[Struct_], hint: str = "") -> Struct_ | None:
+        try:
+            return msgspec.json.decode((self.folder / name).read_bytes(), type=type)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise PermanentError(f"{self.folder / name} cannot be read: {error}{hint}") from None
 
     def _write(self, name: str, content: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,28 +1,25 @@
-"""The one process that starts a stack, keeps it alive and ends it.
+"""Start the processes of a stack, restart those that end, and stop all of them.
 
-`up` runs it in the foreground or the background, `demo` in a thread beside its screen. It tells what it does through
-`say`, and writes the state that `status`, `env` and `down` read.
+`up` runs the supervisor in the foreground or the background, `demo` in a thread. It reports its steps through `emit`
+and writes the state that `status`, `env` and `down` read.
 """
 
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from threading import Event
 
-from identity.authority import CertificateAuthority
+from identity.authority import CertificateAuthority, Emit
 from stack import processes, shell
 from stack.binaries import CHECKOUT, ServerBinaries, need_root
-from stack.members import broker_access_of
-from stack.plan import MIGRATE, Ports, ServiceSpec, environment, services
+from stack.plan import MIGRATE, Ports, ServiceSpec, broker_access, environment, services
 from stack.servers import (
     OWNER,
-    START_TIMEOUT,
-    STOP_TIMEOUT,
+    START_TIMEOUT_S,
+    STOP_TIMEOUT_S,
     BrokerServer,
     DatabaseServer,
     Server,
@@ -31,26 +28,24 @@ from stack.servers import (
     ensure_database,
     port_in_use,
     raise_file_limit,
+    tail,
 )
 from stack.stack_dir import Running, Secrets, StackDir, State
 from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError, VitalFlowError
 
-TICK = 0.1  # seconds between two looks at the processes
+TICK_S = 0.1  # between two checks of the processes
 
-Emit = Callable[[str], None]
-
-
-RESTART_S = (0.5, 10.0)  # first and longest pause before a process that ended is started again
-STEADY_S = 30.0  # a process that ran at least this long is restarted after the first pause again
+RESTART_S = (0.5, 10.0)  # shortest and longest pause before a process is restarted
+STEADY_S = 30.0  # a process that ran at least this long is restarted after the shortest pause
 
 
 class Stopped(Exception):
-    """Somebody asked for the end before the start was over."""
+    """The stop was requested during the start."""
 
 
 class ManagedProcess:
-    """One process of the stack: its server, and how its restarts went."""
+    """A process of the stack with the state of its restarts."""
 
     def __init__(self, name: str, server: Server, port: int | None) -> None:
         self.name = name
@@ -60,27 +55,27 @@ class ManagedProcess:
         self.backoff = Backoff(*RESTART_S, STEADY_S)
         self.since = 0.0  # unix seconds
         self.serves = False
-        self.again_at: float | None = None  # monotonic; None while it runs
+        self.restart_at: float | None = None  # monotonic; None while it runs
 
     def launch(self) -> None:
-        """Start it, without waiting."""
+        """Start it without waiting."""
         self.server.launch()
         self.since = time.time()
         self.serves = False
-        self.again_at = None
+        self.restart_at = None
 
     def is_alive(self) -> bool:
-        """Whether its process is there."""
+        """Return whether its process is running."""
         return self.server.process is not None and self.server.process.poll() is None
 
     def snapshot(self) -> Running:
-        """As the state file has it."""
+        """Return its entry for the state file."""
         pid = self.server.pid if self.is_alive() else 0
-        return Running(self.name, pid, processes.birth(pid), self.since, self.port, self.restarts, self.serves)
+        return Running(self.name, pid, processes.creation_time(pid), self.since, self.port, self.restarts, self.serves)
 
 
 class Supervisor:
-    """A stack in one folder. `run` is its whole life; `up` is set once everything serves."""
+    """The supervisor of the stack in one folder. `up` is set once every process is ready."""
 
     def __init__(self, home: StackDir, binaries: ServerBinaries, ports: Ports, devices: int, emit: Emit) -> None:
         self.home = home
@@ -90,17 +85,18 @@ class Supervisor:
         self.up = Event()
         self._emit = emit
         self._processes: list[ManagedProcess] = []
-        self._kept: State | None = None
-        self._guarded: list[BrokerServer | DatabaseServer] = []
-        self._me = Running("supervisor", os.getpid(), processes.birth(os.getpid()), time.time(), serves=True)
+        self._written: State | None = None
+        self._with_certificates: list[BrokerServer | DatabaseServer] = []
+        self._self = Running("supervisor", os.getpid(), processes.creation_time(os.getpid()), time.time(), serves=True)
 
     def run(self, stop: Event) -> None:
-        """Live until `stop` is set.
+        """Run the stack until `stop` is set.
 
-        1. Be the only one here; end what a killed predecessor left.
-        2. Start the broker, what needs only that, database, migrate, then the rest, each once the one before serves.
-        3. Start again whatever dies, after a pause that grows.
-        4. End everything, last started first, however it came to that.
+        1. Take the lock of the folder; stop processes that a killed supervisor left running.
+        2. Start the broker, the services that need no database, the database, migrate, then the other services; each
+           once the one before is ready.
+        3. Restart each process that ends, after a pause that grows.
+        4. Stop all processes in reverse order, also after an error.
         """
         if self.binaries.root is not None:
             need_root()
@@ -113,8 +109,8 @@ class Supervisor:
                 self._start(stop)
                 self.emit(f"everything is up after {time.monotonic() - began:.1f} s")
                 self.up.set()
-                self._keep()
-                while not stop.wait(TICK):
+                self._write_state()
+                while not stop.wait(TICK_S):
                     self._watch()
             except Stopped:
                 pass
@@ -122,7 +118,7 @@ class Supervisor:
                 self._stop()
 
     def emit(self, sentence: str) -> None:
-        """Into the log, and to whoever listens."""
+        """Write a line to the log and to the caller."""
         with self.home.log("supervisor").open("a") as log:
             log.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {sentence}\n")
         self._emit(sentence)
@@ -130,51 +126,57 @@ class Supervisor:
     def _start(self, stop: Event) -> None:
         for port in self.ports.all:
             if port_in_use(port):
-                raise PermanentError(f"port {port} is taken by another program; choose others with --port-base")
+                raise PermanentError(f"port {port} is in use by another program; choose other ports with --port-base")
         secrets = self.home.make_secrets()
         shell.install(self.home, self.binaries)
         shell.write_options(self.home, self.ports, secrets)
         name = self.home.data
-        access = broker_access_of(self.home, self.ports, secrets, self.devices, os.environ, self.emit)
+        access = broker_access(self.home, self.ports, secrets, self.devices, os.environ, self.emit)
         broker = BrokerServer(self.binaries, name, self.ports.broker, self.home.log("broker"), access)
-        self._guarded.append(broker)
+        self._with_certificates.append(broker)
         self._bring_up(ManagedProcess("broker", broker, self.ports.broker), stop)
         planned = services(self.ports, self.devices)
         for service in planned:
-            if not service.stores:
+            if not service.needs_database:
                 self._bring_up(self._managed_process(service, secrets), stop)
         began = time.monotonic()
         log, authority = self.home.log("database"), CertificateAuthority(self.home.identity)
         database = DatabaseServer(self.binaries, name, self.ports.database, log, secrets.owner, authority)
-        self._guarded.append(database)
+        self._with_certificates.append(database)
         self._bring_up(ManagedProcess("database", database, self.ports.database), stop, began)
         ensure_database(database.url("postgres"), OWNER)
         self._migrate(environment(os.environ, self.ports, secrets, self.home, MIGRATE), stop)
         for service in planned:
-            if service.stores:
+            if service.needs_database:
                 self._bring_up(self._managed_process(service, secrets), stop)
 
     def _managed_process(self, service: ServiceSpec, secrets: Secrets) -> ManagedProcess:
         environ = environment(os.environ, self.ports, secrets, self.home, service)
-        what = f"python -m {service.arguments[0]}"
-        server = Service(what, service.line, self.home.log(service.name), environ, service.port, service.ready_metric)
+        server = Service(
+            f"vitalflow {service.arguments[0]}",
+            service.line,
+            self.home.log(service.name),
+            environ,
+            service.port,
+            service.ready_metric,
+        )
         return ManagedProcess(service.name, server, service.port)
 
     def _bring_up(self, managed: ManagedProcess, stop: Event, began: float | None = None) -> None:
         began = time.monotonic() if began is None else began
         self._processes.append(managed)
         managed.launch()
-        self._keep()
-        deadline = time.monotonic() + START_TIMEOUT
+        self._write_state()
+        deadline = time.monotonic() + START_TIMEOUT_S
         while not managed.server.is_ready():
-            if stop.wait(TICK / 2):
+            if stop.wait(TICK_S / 2):
                 raise Stopped
             if time.monotonic() > deadline:
                 raise TransientError(
-                    f"{managed.name} does not serve after {START_TIMEOUT:.0f} s:\n{managed.server.tail()}"
+                    f"{managed.name} is not ready after {START_TIMEOUT_S:.0f} s:\n{managed.server.tail()}"
                 )
         managed.serves = True
-        where = "runs" if managed.port is None else f"serves on port {managed.port}"
+        where = "running" if managed.port is None else f"ready on port {managed.port}"
         self.emit(step(managed.name, where, time.monotonic() - began))
 
     def _migrate(self, environ: dict[str, str], stop: Event) -> None:
@@ -183,42 +185,42 @@ class Supervisor:
         with log.open("ab") as out:
             migrating = subprocess.Popen(MIGRATE.line, stdout=out, stderr=out, env=environ, cwd=CHECKOUT)
         while migrating.poll() is None:
-            if stop.wait(TICK / 2):
+            if stop.wait(TICK_S / 2):
                 migrating.terminate()
                 migrating.wait()
                 raise Stopped
         if migrating.returncode != 0:
             raise PermanentError(f"vitalflow db migrate ended with {describe_exit(migrating.returncode)}:\n{tail(log)}")
-        self.emit(step(MIGRATE.name, "the schema is in place", time.monotonic() - began))
+        self.emit(step(MIGRATE.name, "the schema is up to date", time.monotonic() - began))
 
     def _watch(self) -> None:
-        """One look at every process."""
+        """Check every process once; restart what has ended and is due."""
         for managed in self._processes:
-            if managed.again_at is not None:
-                if time.monotonic() >= managed.again_at:
+            if managed.restart_at is not None:
+                if time.monotonic() >= managed.restart_at:
                     managed.restarts += 1
                     managed.launch()
             elif managed.server.process is not None and (code := managed.server.process.poll()) is not None:
                 pause = managed.backoff.next(time.time() - managed.since)
-                managed.again_at = time.monotonic() + pause
+                managed.restart_at = time.monotonic() + pause
                 managed.serves = False
-                self.emit(f"{managed.name} died with {describe_exit(code)}; starting it again in {pause:.1f} s")
+                self.emit(f"{managed.name} ended with {describe_exit(code)}; restarting it in {pause:.1f} s")
             elif not managed.serves:
-                with suppress(PermanentError):  # it just died; the next look sees that
+                with suppress(PermanentError):  # it has just ended; the next check restarts it
                     managed.serves = managed.server.is_ready()
                 if managed.serves:
                     self.emit(f"{managed.name} is back")
         self._rotate_certificates()
-        self._keep()
+        self._write_state()
 
     def _rotate_certificates(self) -> None:
-        """Now and then, and soon after a certificate was revoked: renew what is due, and tell broker and database."""
-        for server in self._guarded:
+        """Rotate due certificates of broker and database, every few minutes and after a revocation."""
+        for server in self._with_certificates:
             if not server.renewal_check_due(time.monotonic()):
                 continue
             try:
                 if server.rotate_certificates():
-                    self.emit(f"{server.name} has new certificates or a new list of the revoked")
+                    self.emit(f"{server.name} reloaded certificates or the revocation list")
             except VitalFlowError as error:
                 self.emit(f"{server.name} keeps its old certificates: {error}")
 
@@ -233,33 +235,28 @@ class Supervisor:
                 self.emit(step(managed.name, "stopped", time.monotonic() - began))
         self.home.write_state(None)
 
-    def _keep(self) -> None:
+    def _write_state(self) -> None:
         running = [managed.snapshot() for managed in self._processes]
-        state = State(self._me, self.ports.base, self.devices, self.up.is_set(), running)
-        if state != self._kept:
+        state = State(self._self, self.ports.base, self.devices, self.up.is_set(), running)
+        if state != self._written:
             self.home.write_state(state)
-            self._kept = state
+            self._written = state
 
 
 def step(name: str, what: str, seconds: float) -> str:
-    """One step of starting or stopping, as a line of a column."""
+    """Return a line for one step of starting or stopping."""
     return f"{name:<10} {what:<32} {seconds:5.1f} s"
 
 
-def tail(log: Path, lines: int = 8) -> str:
-    """The end of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-
-
 def stop_orphans(home: StackDir, emit: Emit) -> bool:
-    """End what a supervisor that was killed left running; True where there was something."""
+    """Stop processes that a killed supervisor left running; return whether there were any."""
     state = home.state()
     found = False
     for running in reversed(state.processes if state else []):
-        # PostgreSQL's own word for "now, but in order" is SIGINT; SIGTERM would wait for its clients.
+        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for its clients.
         number = signal.SIGINT if running.name == "database" else signal.SIGTERM
-        if processes.end(running, number, STOP_TIMEOUT):
-            emit(f"{running.name} was left running by a supervisor that was killed; stopped it")
+        if processes.end(running, number, STOP_TIMEOUT_S):
+            emit(f"stopped {running.name}, which a killed supervisor had left running")
             found = True
     home.write_state(None)
     return found

@@ -1,7 +1,7 @@
-"""When a bed is silent and when a value is too old, for every screen: `sql.thresholds` makes SQL functions of this.
+"""When a bed is silent and when a value is too old, for every screen; `sql.thresholds` generates SQL functions from it.
 
 A screen says SILENT early, after five missed readings at the usual one per second, because an old value must not pass
-for a present one and a word on a tile disturbs nobody. The alarm rule `no-data` waits longer (`for_s` in
+for a present one, and a word on a tile makes no noise. The alarm rule `no-data` waits longer (`for_s` in
 alerts/rules.toml), because short gaps are frequent and an alarm that ends by itself teaches staff to ignore the next.
 """
 

@@ -149,7 +149,7 @@ def test_whatever_is_killed_comes_back_and_readings_flow_again(stack: Stack) -> 
         assert stack.running(name).restarts == 1
     assert "open alerts read back" in stack.run("logs", "alerts").stdout
     log = stack.run("logs", "supervisor").stdout
-    assert "ingest died with signal 9" in log
+    assert "ingest ended with signal 9" in log
 
 
 def test_the_alert_worker_starts_without_the_database(stack: Stack) -> None:
@@ -208,7 +208,7 @@ def test_a_port_that_is_taken_is_one_sentence_and_leaves_nothing(stack: Stack) -
         refused = stack.up("--detach")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
-    assert f"port {stack.port_base + 1} is taken" in refused.stderr
+    assert f"port {stack.port_base + 1} is in use" in refused.stderr
     assert "--port-base" in refused.stderr
     assert stack.left_over() == []
 

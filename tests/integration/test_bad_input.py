@@ -1,4 +1,4 @@
-"""Promise 4: bad input is never lost and never in the way. On a real broker and a real database."""
+"""Guarantee 4: bad input is never lost and never blocks good input. With a real broker and a real database."""
 
 import random
 import tomllib
@@ -31,18 +31,18 @@ def payload_of(message: dict[str, Any]) -> bytes:
 
 
 def publish(broker: BrokerServer, messages: list[tuple[str, bytes]]) -> None:
-    """All of them over one connection, in order, each acknowledged by the broker."""
+    """Publish all messages over one connection, in order, each acknowledged by the broker."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     for info in [client.publish(topic, payload, qos=1) for topic, payload in messages]:
         info.wait_for_publish(20)
-        assert info.is_published(), "the broker refused a message, which then tests nothing"
+        assert info.is_published(), "the broker did not accept a message, so the test shows nothing"
     client.disconnect()
     client.loop_stop()
 
 
-def test_every_hostile_message_is_kept_with_its_reason_and_the_good_ones_are_stored(
+def test_every_hostile_message_is_stored_with_its_reason_and_good_ones_are_stored(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(broker.url, db)
@@ -89,12 +89,12 @@ def test_an_implausible_sign_becomes_null_and_the_rest_is_stored(
     eventually(lambda: ingest.metric("messages_received_total") == 1, 20, "the message")
     rows = db.rows("SELECT heart_rate, spo2, sensor_off, status FROM patient_vitals")
     assert rows == [(None, 88.0, ["resp_rate"], "CRITICAL")]
-    told = db.rows("SELECT payload, reason, detail FROM rejected_message")
-    assert told == [(payload, "implausible", "heart_rate 801 is outside 0 to 350 /min")]
+    rejected = db.rows("SELECT payload, reason, detail FROM rejected_message")
+    assert rejected == [(payload, "implausible", "heart_rate 801 is outside 0 to 350 /min")]
 
 
 def almost_a_reading(dice: random.Random) -> bytes:
-    """A valid reading with something cut out, swapped, inserted or replaced."""
+    """Make a valid reading and delete, swap, insert or replace some bytes."""
     now = datetime.now(UTC) - timedelta(seconds=dice.uniform(-600, 600))
     data = bytearray(encode(reading(now, {"heart_rate": 80.5, "spo2": 97.0}, boot=5, seq=dice.randrange(100))))
     for _ in range(dice.randrange(4)):
@@ -133,24 +133,24 @@ def test_of_4000_damaged_messages_every_one_is_stored_or_rejected(
     assert ingest.stop() == 0
 
 
-@pytest.mark.parametrize("poisoned", [{3}, {0, 1, 499}, set(range(200, 230))])
-def test_what_only_the_database_refuses_is_isolated_and_kept_in_its_words(
-    broker: BrokerServer, db: Db, make_ingest: MakeIngest, poisoned: set[int]
+@pytest.mark.parametrize("bad", [{3}, {0, 1, 499}, set(range(200, 230))])
+def test_a_row_that_only_the_database_rejects_is_isolated_and_stored_with_its_error(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest, bad: set[int]
 ) -> None:
-    # No validation is complete: a constraint that ingest knows nothing of stands for the value nobody thought of.
+    # No validation is complete: a constraint that ingest does not check stands for a value that it does not expect.
     with psycopg.connect(db.owner_url) as connection:
-        connection.execute("ALTER TABLE patient_vitals ADD CONSTRAINT unlucky CHECK (patient_id <> 'poison')")
+        connection.execute("ALTER TABLE patient_vitals ADD CONSTRAINT unlucky CHECK (patient_id <> 'bad')")
     ingest = make_ingest(broker.url, db)
     start = datetime.now(UTC)
     messages = []
     for i in range(500):
-        patient = "poison" if i in poisoned else "p-1"
-        told = reading(start + timedelta(milliseconds=i), {"spo2": 97.0}, boot=1, seq=i + 1, patient_id=patient)
-        messages.append(("vitalflow/vitals/icu-1/bed-1", encode(told)))
+        patient = "bad" if i in bad else "p-1"
+        sample = reading(start + timedelta(milliseconds=i), {"spo2": 97.0}, boot=1, seq=i + 1, patient_id=patient)
+        messages.append(("vitalflow/vitals/icu-1/bed-1", encode(sample)))
     publish(broker, messages)
     eventually(lambda: ingest.metric("messages_received_total") == 500, 30, "all messages")
-    assert db.count() == 500 - len(poisoned)
+    assert db.count() == 500 - len(bad)
     kept = db.rows("SELECT payload, reason, detail FROM rejected_message ORDER BY id")
-    assert [payload for payload, *_ in kept] == [messages[i][1] for i in sorted(poisoned)]
+    assert [payload for payload, *_ in kept] == [messages[i][1] for i in sorted(bad)]
     assert {reason for _, reason, _ in kept} == {"database"}
     assert all("unlucky" in str(detail) for *_, detail in kept)

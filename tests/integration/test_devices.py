@@ -1,4 +1,4 @@
-"""Devices on a real broker: what they say, what they keep while it is away, and in which order it comes."""
+"""Devices with a real broker: status messages, and readings kept in order while it is unavailable."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from tests.support.servers import Db, eventually
 
 
 class Listener:
-    """A plain subscriber that keeps what it hears on a persistent session."""
+    """A subscriber with a persistent session that records all messages."""
 
     def __init__(self, port: int, topics: list[str]) -> None:
         self.heard: list[tuple[str, Any]] = []
@@ -57,36 +57,38 @@ def devices(broker: BrokerServer, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_readings_kept_while_the_broker_was_away_come_in_order_and_as_arrays(own_broker: BrokerServer) -> None:
+def test_readings_kept_while_the_broker_was_down_arrive_in_order_and_as_arrays(own_broker: BrokerServer) -> None:
     with listening(own_broker.port, "vitalflow/vitals/#") as listener, fleet(own_broker.url, 20, 5) as running:
         time.sleep(1.5)
         own_broker.stop()
         time.sleep(4)
         own_broker.start()
         time.sleep(2)
-        eventually(lambda: any(isinstance(told, list) for _, told in listener.heard), 15, "an array")
+        eventually(lambda: any(isinstance(decoded, list) for _, decoded in listener.heard), 15, "an array")
         eventually(lambda: running.stats.connected == 20, 15, "all devices are back")
         running.stop()
         assert (running.stats.waiting, running.stats.dropped) == (0, 0)
-        taken = set(running.acknowledged)
+        acknowledged = set(running.acknowledged)
         seqs: dict[str, list[int]] = {}
-        eventually(lambda: len(names(listener)) >= len(taken), 10, "everything that was acknowledged")
-        for topic, told in listener.heard:
-            for one in told if isinstance(told, list) else [told]:
-                seqs.setdefault(topic.rpartition("/")[2], []).append(one["seq"])
+        eventually(lambda: len(names(listener)) >= len(acknowledged), 10, "everything that was acknowledged")
+        for topic, decoded in listener.heard:
+            for item in decoded if isinstance(decoded, list) else [decoded]:
+                seqs.setdefault(topic.rpartition("/")[2], []).append(item["seq"])
     assert len(seqs) == 20
-    for heard in seqs.values():
-        first_heard = list(dict.fromkeys(heard))  # a redelivery is allowed; an overtaking is not
-        assert first_heard == list(range(1, len(first_heard) + 1))
+    for received in seqs.values():
+        first_received = list(dict.fromkeys(received))  # redelivery is allowed, reordering is not
+        assert first_received == list(range(1, len(first_received) + 1))
 
 
 def names(listener: Listener) -> set[tuple[str, int]]:
     return {
-        (topic, one["seq"]) for topic, told in listener.heard for one in (told if isinstance(told, list) else [told])
+        (topic, item["seq"])
+        for topic, decoded in listener.heard
+        for item in (decoded if isinstance(decoded, list) else [decoded])
     }
 
 
-def test_nothing_is_missing_in_the_table_after_the_broker_was_away(
+def test_no_reading_is_missing_in_the_table_after_the_broker_was_down(
     own_broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     make_ingest(own_broker.url, db)
@@ -102,28 +104,28 @@ def test_nothing_is_missing_in_the_table_after_the_broker_was_away(
     assert db.count("device_gap") == 0
 
 
-def test_a_device_says_hello_and_goodbye_and_its_will_speaks_for_a_dead_one(own_broker: BrokerServer) -> None:
+def test_a_device_publishes_online_and_offline_and_its_will_reports_a_killed_one(own_broker: BrokerServer) -> None:
     with listening(own_broker.port, "vitalflow/status/#") as listener:
-        for number, word in ((signal.SIGTERM, "goodbye"), (signal.SIGKILL, "last will")):
+        for number, message in ((signal.SIGTERM, "offline status"), (signal.SIGKILL, "will")):
             listener.heard.clear()
             process = devices(own_broker, "simulate", "--count", "2", "--ward", "icu-9", "--seed", "7")
-            eventually(lambda: len(listener.heard) == 2, 10, "two births")
-            for _, told in listener.heard:
-                assert told["state"] == "online"
-                assert told["interval_s"] == 1
-            births = {topic: told["boot"] for topic, told in listener.heard}
-            assert births.keys() == {"vitalflow/status/icu-9/icu-9-bed-01", "vitalflow/status/icu-9/icu-9-bed-02"}
+            eventually(lambda: len(listener.heard) == 2, 10, "the online status of both")
+            for _, decoded in listener.heard:
+                assert decoded["state"] == "online"
+                assert decoded["interval_s"] == 1
+            boots = {topic: decoded["boot"] for topic, decoded in listener.heard}
+            assert boots.keys() == {"vitalflow/status/icu-9/icu-9-bed-01", "vitalflow/status/icu-9/icu-9-bed-02"}
             process.send_signal(number)
             process.communicate(timeout=15)
-            eventually(lambda: len(listener.heard) == 4, 10, f"two times a {word}")
-            assert {(topic, told["boot"]) for topic, told in listener.heard[2:]} == set(births.items())
-            assert {told["state"] for _, told in listener.heard[2:]} == {"offline"}
+            eventually(lambda: len(listener.heard) == 4, 10, f"the {message} of both")
+            assert {(topic, decoded["boot"]) for topic, decoded in listener.heard[2:]} == set(boots.items())
+            assert {decoded["state"] for _, decoded in listener.heard[2:]} == {"offline"}
 
 
 def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest, tmp_path: Path
 ) -> None:
-    # The format of the BIDMC dataset: NaN where a sensor was off, and a literal 0 in place of a respiratory rate.
+    # The format of the BIDMC dataset: NaN if a sensor was off, and 0 instead of a missing respiratory rate.
     lines = ["Time [s], HR, PULSE, RESP, SpO2"]
     lines += [f"{i},{80 + i % 5},{81 + i % 5},{15 if i % 3 else 0},{'NaN' if i % 4 == 0 else 97}" for i in range(60)]
     lines[11] = "10,NaN,77,16,98"
@@ -131,13 +133,13 @@ def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
     recording.write_text("\n".join(lines) + "\n")
     make_ingest(broker.url, db)
     process = devices(broker, "replay", str(recording), "--speed", "60", "--ward", "icu-9")
-    said, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, said
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
     eventually(lambda: db.count() == 60, 10, "60 rows")
     rows = db.rows("SELECT heart_rate, resp_rate, spo2, sensor_off FROM patient_vitals ORDER BY time")
     for i, (heart_rate, resp_rate, spo2, off) in enumerate(rows):
         if i == 10:
-            assert (heart_rate, resp_rate, spo2, off) == (77, 16, 98, []), "PULSE where HR is missing"
+            assert (heart_rate, resp_rate, spo2, off) == (77, 16, 98, []), "PULSE if HR is missing"
             continue
         assert heart_rate == 80 + i % 5
         assert resp_rate == (15 if i % 3 else None)
@@ -155,11 +157,11 @@ def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
         (["simulate", "--ward", "icu/1"], "'icu/1' cannot be part of a topic"),
     ],
 )
-def test_a_wrong_option_ends_with_one_sentence_and_exit_code_2(
+def test_a_wrong_option_is_one_sentence_and_exit_code_2(
     broker: BrokerServer, arguments: list[str], sentence: str
 ) -> None:
     process = devices(broker, *arguments)
-    said, _ = process.communicate(timeout=15)
+    output, _ = process.communicate(timeout=15)
     assert process.returncode == 2
-    assert sentence in said
-    assert "Traceback" not in said
+    assert sentence in output
+    assert "Traceback" not in output

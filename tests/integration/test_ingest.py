@@ -1,4 +1,4 @@
-"""Ingest on a real broker and a real database: what is published becomes rows."""
+"""Ingest with a real broker and a real database: published readings become rows."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,8 +20,8 @@ def test_a_published_reading_becomes_a_row(broker: BrokerServer, db: Db, make_in
     now = datetime.now(UTC).replace(microsecond=250_000)
     signs = {"heart_rate": 131.0, "resp_rate": 16.5}
     patient = "p\\7 \N{HEBREW LETTER ALEF}"
-    told = reading(now, signs, boot=9, seq=1, patient_id=patient, on_oxygen=True, sensor_off=("spo2",))
-    send(broker, "vitalflow/vitals/icu-1/bed-1", encode(told))
+    sample = reading(now, signs, boot=9, seq=1, patient_id=patient, on_oxygen=True, sensor_off=("spo2",))
+    send(broker, "vitalflow/vitals/icu-1/bed-1", encode(sample))
     eventually(lambda: db.count() == 1, 20, "one row")
     names = db.rows("SELECT time, device_id, ward, boot, seq, patient_id, status FROM patient_vitals")
     assert names == [(now, "bed-1", "icu-1", 9, 1, patient, "CRITICAL")]
@@ -30,7 +30,7 @@ def test_a_published_reading_becomes_a_row(broker: BrokerServer, db: Db, make_in
     assert ingest.stop() == 0
 
 
-def test_a_backlog_comes_as_an_array_and_twice_without_harm(
+def test_a_backlog_is_an_array_and_duplicates_are_stored_once(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(broker.url, db)

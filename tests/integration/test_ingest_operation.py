@@ -1,5 +1,4 @@
-"""How ingest behaves when something around it is wrong: it says so in a sentence, waits, or leaves; never a
-traceback."""
+"""Ingest when its environment fails: it logs a sentence, retries or exits, and never shows a traceback."""
 
 import os
 import subprocess
@@ -36,24 +35,24 @@ def run(**settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
 
 
-def presence(port: int, topic: str) -> ServiceStatus | None:
-    """What is retained there."""
-    heard: list[ServiceStatus | None] = []
+def retained_status(port: int, topic: str) -> ServiceStatus | None:
+    """Return the service status that is retained on a topic."""
+    received: list[ServiceStatus | None] = []
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_connect = lambda client, *_: client.subscribe(topic) and None
 
     def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        heard.append(decode_service_status(bytes(message.payload)))
+        received.append(decode_service_status(bytes(message.payload)))
 
     client.on_message = on_message
     client.connect("127.0.0.1", port)
     client.loop_start()
     deadline = time.monotonic() + 3
-    while not heard and time.monotonic() < deadline:
+    while not received and time.monotonic() < deadline:
         time.sleep(0.02)
     client.disconnect()
     client.loop_stop()
-    return heard[0] if heard else None
+    return received[0] if received else None
 
 
 @pytest.mark.parametrize(
@@ -65,22 +64,22 @@ def presence(port: int, topic: str) -> ServiceStatus | None:
         ({"INGEST_URL_FILE": "/nowhere/url"}, "'/nowhere/url', which cannot be read: No such file or directory"),
     ],
 )
-def test_a_bad_setting_ends_it_with_one_sentence_and_exit_code_2(settings: dict[str, str], sentence: str) -> None:
-    ended = run(**settings)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("vitalflow ingest: ")
-    assert sentence in ended.stderr
-    assert ended.stderr.count("\n") == 1
-    assert "s3cret" not in ended.stderr
+def test_a_bad_setting_is_one_sentence_and_exit_code_2(settings: dict[str, str], sentence: str) -> None:
+    result = run(**settings)
+    assert result.returncode == 2
+    assert result.stderr.startswith("vitalflow ingest: ")
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "s3cret" not in result.stderr
 
 
-def test_a_taken_metrics_port_is_named(broker: BrokerServer) -> None:
-    ended = run(INGEST_URL="postgresql://u:p@127.0.0.1/d", INGEST_METRICS_PORT=str(broker.port))
-    assert ended.returncode == 2
-    assert f"cannot serve /metrics on 127.0.0.1:{broker.port}: Address already in use" in ended.stderr
+def test_a_metrics_port_in_use_is_reported(broker: BrokerServer) -> None:
+    result = run(INGEST_URL="postgresql://u:p@127.0.0.1/d", INGEST_METRICS_PORT=str(broker.port))
+    assert result.returncode == 2
+    assert f"cannot serve /metrics on 127.0.0.1:{broker.port}: Address already in use" in result.stderr
 
 
-def test_a_broker_configured_to_lose_data_is_told_with_the_line_to_write(
+def test_a_broker_configuration_that_loses_data_is_logged_with_the_line_to_write(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest, tmp_path: Any
 ) -> None:
     conf = tmp_path / "mosquitto.conf"
@@ -91,7 +90,7 @@ def test_a_broker_configured_to_lose_data_is_told_with_the_line_to_write(
     assert ingest.stop() == 0
 
 
-def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
+def test_it_waits_for_a_broker_that_is_not_running_yet_and_logs_its_address(
     binaries: Any, run_name: str, tmp_path: Any, db: Db, make_ingest: MakeIngest
 ) -> None:
     port = free_port()
@@ -110,7 +109,7 @@ def test_it_waits_for_a_broker_that_is_not_there_yet_and_says_for_which(
         binaries.remove(late.folder.parent)
 
 
-def test_a_wrong_password_of_the_database_is_said_and_mended_without_a_restart(
+def test_a_wrong_database_password_is_logged_and_loses_nothing(
     broker: BrokerServer, database: DatabaseServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     name = db.owner_url.rpartition("/")[2]
@@ -127,7 +126,7 @@ def test_a_wrong_password_of_the_database_is_said_and_mended_without_a_restart(
     eventually(lambda: db.count() == 1, 20, "the reading, which the broker kept")
 
 
-def test_a_database_that_is_not_migrated_is_waited_for_and_the_command_is_named(
+def test_with_a_database_that_is_not_migrated_it_retries_and_names_the_command(
     broker: BrokerServer, database: DatabaseServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     from sql.migrate import connect, migrate
@@ -144,7 +143,7 @@ def test_a_database_that_is_not_migrated_is_waited_for_and_the_command_is_named(
     assert ingest.stop() == 0
 
 
-def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_and_names_the_command(
+def test_on_a_server_without_its_login_it_retries_and_names_the_command(
     broker: BrokerServer, binaries: Any, run_name: str, tmp_path: Any, make_ingest: MakeIngest
 ) -> None:
     from sql.migrate import connect, migrate
@@ -169,7 +168,7 @@ def test_a_server_that_was_never_migrated_has_no_login_for_ingest_which_waits_an
         binaries.remove(server.folder.parent)
 
 
-def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(
+def test_sigterm_while_the_database_is_down_exits_within_5_s_and_loses_nothing(
     broker: BrokerServer, own_database: tuple[DatabaseServer, Db], make_ingest: MakeIngest
 ) -> None:
     server, db = own_database
@@ -187,12 +186,12 @@ def test_sigterm_while_the_database_is_away_leaves_within_5_s_and_loses_nothing(
     eventually(lambda: db.count() == 50, 10, "fifty rows")
 
 
-def test_sigterm_stores_and_acknowledges_the_open_batch_and_says_goodbye(
+def test_sigterm_stores_and_acknowledges_the_open_batch_and_publishes_offline(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(broker.url, db, ingest_linger_s=10)
     topic = f"vitalflow/services/{ingest.client_id}"
-    online = presence(broker.port, topic)
+    online = retained_status(broker.port, topic)
     assert online is not None
     assert online.state == "online"
     for seq in range(1, 6):
@@ -201,15 +200,15 @@ def test_sigterm_stores_and_acknowledges_the_open_batch_and_says_goodbye(
     assert db.count() == 0
     assert ingest.stop() == 0
     assert db.count() == 5
-    offline = presence(broker.port, topic)
+    offline = retained_status(broker.port, topic)
     assert offline is not None
     assert (offline.state, offline.boot) == ("offline", online.boot)
     ingest.start()
     time.sleep(1)
-    assert ingest.metric("messages_received_total") == 0, "they were acknowledged, so they do not come again"
+    assert ingest.metric("messages_received_total") == 0, "they were acknowledged, so they are not redelivered"
 
 
-def test_a_second_instance_is_refused_and_the_first_goes_on(
+def test_a_second_instance_is_rejected_and_the_first_continues(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     first = make_ingest(broker.url, db)
@@ -222,22 +221,22 @@ def test_a_second_instance_is_refused_and_the_first_goes_on(
     assert first.said().count("connected to the broker") == 1
 
 
-def test_a_presence_that_nobody_renews_is_a_leftover(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
-    # As after a power cut that took broker and ingest at once: the retained word is "online", and nobody is there.
-    left = ServiceStatus(state="online", boot=1, host="gone", pid=1)
-    send(broker.port, "vitalflow/services/leftover", encode_service_status(left), retain=True)
-    ingest = make_ingest(broker.url, db, start=False, ingest_client_id="leftover").start(wait=False)
+def test_a_service_status_without_heartbeat_is_stale(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
+    # As after a power failure of broker and ingest: the retained status is "online", but no ingest runs.
+    stale = ServiceStatus(state="online", boot=1, host="gone", pid=1)
+    send(broker.port, "vitalflow/services/stale", encode_service_status(stale), retain=True)
+    ingest = make_ingest(broker.url, db, start=False, ingest_client_id="stale").start(wait=False)
     eventually(
         lambda: "process 1 on gone held this session last; waiting for its heartbeat" in ingest.said(), 10, "a sentence"
     )
     started = time.monotonic()
-    assert ingest.stop() == 0, "asked to end while it waits, it ends"
+    assert ingest.stop() == 0, "SIGTERM ends it while it waits"
     assert time.monotonic() - started < 5
     ingest.start()
     assert ingest.stop() == 0
 
 
-def test_an_instance_whose_session_was_taken_by_a_later_one_says_so_and_leaves(
+def test_an_instance_whose_session_a_later_one_took_over_logs_it_and_exits(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(broker.url, db)
@@ -248,7 +247,7 @@ def test_an_instance_whose_session_was_taken_by_a_later_one_says_so_and_leaves(
     assert "(process 4711 on elsewhere) started after this one and took over the session; exiting" in ingest.said()
 
 
-def test_a_broker_that_restarts_is_found_again_and_what_it_kept_is_stored(
+def test_after_a_restart_of_the_broker_its_queued_readings_are_stored(
     own_broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
@@ -257,21 +256,26 @@ def test_a_broker_that_restarts_is_found_again_and_what_it_kept_is_stored(
         eventually(lambda seq=seq: db.count() == seq, 20, "a row")  # type: ignore[misc]
         own_broker.stop()
         own_broker.start()
-        eventually(lambda seq=seq: ingest.metric("mqtt_connections_total") == seq + 1, 15, "a connection")  # type: ignore[misc]
+        connections = seq + 1
+        eventually(
+            lambda number=connections: ingest.metric("mqtt_connections_total") == number,  # type: ignore[misc]
+            15,
+            "a connection",
+        )
     assert "the broker lost the session" not in ingest.said()
     assert ingest.stop() == 0
 
 
-def test_the_last_word_of_a_device_is_kept(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
+def test_the_last_status_of_a_device_is_stored(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     make_ingest(broker.url, db)
     for payload in (
         b'{"state":"online","boot":100,"interval_s":1,"model":"Monitor 3"}',
         b'{"state":"online","boot":200,"interval_s":1,"model":"Monitor 3"}',
-        b'{"state":"offline","boot":100}',  # the will of the connection before
+        b'{"state":"offline","boot":100}',  # the will of the previous connection
     ):
         send(broker.port, "vitalflow/status/icu-1/bed-1", payload, retain=True)
     send(broker.port, "vitalflow/vitals/icu-1/bed-1", a_reading())
-    eventually(lambda: db.count() == 1, 20, "what was sent after them")
+    eventually(lambda: db.count() == 1, 20, "the reading that was sent after them")
     query = "SELECT ward, state, boot, interval_s, model FROM device WHERE device_id = 'bed-1'"
     assert db.rows(query) == [("icu-1", "online", 200, 1.0, "Monitor 3")]
     send(broker.port, "vitalflow/status/icu-1/bed-1", b'{"state":"offline","boot":200}', retain=True)

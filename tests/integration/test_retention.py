@@ -1,4 +1,4 @@
-"""Old readings on the Apache edition: dropped by ingest once an hour, by the database's own period."""
+"""Old readings on the Apache edition: ingest drops them once an hour, by the retention period in the database."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from tests.support.rows import write_readings
 from tests.support.servers import Db, eventually
 
 NOW = datetime.now(UTC)
-AGES = (0, 20, 29, 32, 40)  # days; a chunk goes when all of it is older than 30
+AGES = (0, 20, 29, 32, 40)  # days; a chunk is dropped when all of it is older than 30
 
 
 def write_ages(db: Db) -> None:
@@ -36,12 +36,12 @@ def test_ingest_drops_what_is_older_than_the_retention(broker: BrokerServer, db:
     assert ingest.stop() == 0
 
 
-def test_the_period_is_the_one_that_migrate_was_told(db: Db) -> None:
+def test_the_retention_period_is_the_one_given_to_migrate(db: Db) -> None:
     write_ages(db)
     settings = {**settings_of(db), "VITALFLOW_RAW_RETENTION_DAYS": "25"}
     wait_for_end(start_migrate(settings)).expect_success()
     with psycopg.connect(db.ingest_url) as connection:
-        # A caller cannot put something else in place of what the function asks.
+        # A caller cannot substitute the table that the function reads.
         connection.execute("CREATE TEMP TABLE retention_setting (name text, period interval)")
         connection.execute("INSERT INTO pg_temp.retention_setting VALUES ('raw_retention', '1 hour')")
         connection.execute("SET search_path = pg_temp, public")
@@ -49,7 +49,7 @@ def test_the_period_is_the_one_that_migrate_was_told(db: Db) -> None:
     assert ages(db) == [0, 20]
 
 
-def test_only_ingest_may_ask(db: Db) -> None:
+def test_only_ingest_may_drop_readings(db: Db) -> None:
     write_ages(db)
     with psycopg.connect(db.reader_url) as connection:
         connection.execute("SET default_transaction_read_only = off")
@@ -60,9 +60,7 @@ def test_only_ingest_may_ask(db: Db) -> None:
     assert ages(db) == list(AGES)
 
 
-def test_it_asks_again_and_again_and_a_failure_is_told_and_harms_nothing(
-    db: Db, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_it_repeats_and_a_failure_is_logged_and_does_no_harm(db: Db, caplog: pytest.LogCaptureFixture) -> None:
     write_ages(db)
     with psycopg.connect(db.owner_url) as connection:
         connection.execute("ALTER FUNCTION drop_old_readings() RENAME TO gone")
@@ -73,7 +71,7 @@ def test_it_asks_again_and_again_and_a_failure_is_told_and_harms_nothing(
     assert ages(db) == list(AGES)
     with psycopg.connect(db.owner_url) as connection:
         connection.execute("ALTER FUNCTION gone() RENAME TO drop_old_readings")
-    eventually(lambda: 0 in counted, 10, "it works again, and finds nothing left the time after")
+    eventually(lambda: 0 in counted, 10, "it works again, and the next call drops nothing")
     assert counted[0] == 2
     assert ages(db) == [0, 20, 29]
     thread.stop()
@@ -81,7 +79,7 @@ def test_it_asks_again_and_again_and_a_failure_is_told_and_harms_nothing(
     assert not thread.is_alive()
 
 
-def test_a_server_that_is_not_there_is_not_waited_for_at_the_end() -> None:
+def test_stopping_does_not_wait_for_an_unavailable_server() -> None:
     thread = Retention(f"postgresql://u:p@127.0.0.1:{free_port()}/x", lambda _: None, first_after_s=0)
     thread.start()
     thread.stop()

@@ -8,7 +8,7 @@ import pytest
 from identity.broker_bootstrap import BUILTIN_USERS
 from stack.binaries import STACK
 from stack.plan import Ports, addresses, environment, services
-from stack.processes import birth, find
+from stack.processes import creation_time, find
 from stack.stack_dir import Running, Secrets, StackDir, State
 from vitals.errors import PermanentError
 
@@ -69,8 +69,8 @@ def test_a_new_start_keeps_the_last_log(home: StackDir) -> None:
 
 def test_a_pid_that_was_given_to_somebody_else_is_not_ours() -> None:
     me = os.getpid()
-    assert find(Running("me", me, birth(me), 0.0)) is not None
-    assert find(Running("me", me, birth(me) - 60, 0.0)) is None
+    assert find(Running("me", me, creation_time(me), 0.0)) is not None
+    assert find(Running("me", me, creation_time(me) - 60, 0.0)) is None
     assert find(Running("nobody", 0, 0.0, 0.0)) is None
 
 
