@@ -168,9 +168,11 @@ class DeviceClock:
         if before is None:
             self._run = _Run(time, arrival, time, arrival, backlog=False)
             return None
-        since_last = _is_live_rate(time - before.time, arrival - before.arrival)
+        # Stamps in whole seconds are up to a second further apart than the measurements.
+        rounding = ZERO if time.microsecond or before.time.microsecond else DISORDER
+        since_last = _is_live_rate(time - before.time, arrival - before.arrival, rounding)
         since_start = arrival - before.start_arrival >= timedelta(seconds=2) and _is_live_rate(
-            time - before.start_time, arrival - before.start_arrival
+            time - before.start_time, arrival - before.start_arrival, rounding
         )
         if since_last or since_start:
             return self._anchor(time, arrival, lag, seq)
@@ -198,10 +200,12 @@ class DeviceClock:
         return Placement(placed, live=True)
 
 
-def _is_live_rate(measured: timedelta, arrived: timedelta) -> bool:
+def _is_live_rate(measured: timedelta, arrived: timedelta, rounding: timedelta) -> bool:
     """Whether readings arrived about as fast as they were measured, and not as parts of one moment."""
     seconds = arrived.total_seconds()
-    return seconds >= ONE_MOMENT_S and measured >= ZERO and measured.total_seconds() <= BACKLOG_RATE * seconds
+    return (
+        seconds >= ONE_MOMENT_S and measured >= ZERO and (measured - rounding).total_seconds() <= BACKLOG_RATE * seconds
+    )
 
 
 class ArrivalOrder:
