@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from alerts import lab, report
-from alerts.history import of_recordings, of_table
+from alerts.backtest import comparison, report
+from alerts.backtest.history import read_recordings, read_table
 from alerts.metrics import Metrics
-from alerts.rulefile import DEFAULT, load
+from alerts.rulefile.parser import DEFAULT, load
 from alerts.settings import AlertsSettings, ReaderSettings
-from alerts.watch import Watch
+from alerts.tui import AlertView
 from alerts.worker import Worker
 from vitals import log
 from vitals.errors import PermanentError, exit_on_error, login_name
@@ -66,7 +66,7 @@ def watch(
     """
     with exit_on_error("vitalflow alerts"):
         settings = AlertsSettings.read(os.environ)
-        watching = Watch(settings, signature(settings.broker.username, by), ward)
+        watching = AlertView(settings, signature(settings.broker.username, by), ward)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: watching.stop())
         watching.run()
@@ -104,17 +104,17 @@ def backtest(
     with exit_on_error("vitalflow alerts"):
         rule_sets = [load(path) for path in rules or [DEFAULT]]
         if recordings:
-            stays = of_recordings(recordings, format)
+            stays = read_recordings(recordings, format)
         else:
             url = ReaderSettings.read(os.environ).reader_url
             since, until = moment("--from", start), moment("--to", end)
             if until <= since:
                 raise PermanentError(f"--to is {end}, which is not after --from, {start}")
-            stays = of_table(url, since, until)
-        outcome = lab.run(stays, rule_sets, curve=as_json or curve or plot is not None)
+            stays = read_table(url, since, until)
+        outcome = comparison.run(stays, rule_sets, curve=as_json or curve or plot is not None)
         if plot is not None:
             # Imported here, because only this option needs an image library.
-            from alerts.plot import draw
+            from alerts.backtest.plot import draw
 
             draw(report.curves(outcome), plot)
     if as_json:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from alerts.rulefile import DEFAULT
+from alerts.rulefile.parser import DEFAULT
 from mqtt.settings import BrokerSettings
 from sql.settings import DatabaseSettings, DatabaseUrl
 

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from alerts.beds import KEPT_CLEARED, Beds
-from alerts.brokerwatch import DROPPED, QUEUED, WARD
+from alerts.engine.broker_drop_alert import DROPPED, QUEUED, WARD
+from alerts.engine.engine import CLEARED_RETENTION, Engine
 from alerts.metrics import Metrics
-from alerts.readback import read_back
-from alerts.rulefile import BadRules, load
+from alerts.retained import read_back
+from alerts.rulefile.parser import InvalidRules, load
 from alerts.settings import AlertsSettings
 from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
@@ -51,15 +51,15 @@ class Worker:
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
-        self._beds = Beds(settings.topics, load(settings.rules_path), datetime.now(UTC))
-        self._taken: list[int] = []  # messages evaluated and not yet acknowledged,
-        self._taken_on = 0  # and the connection they came on
-        self._known_at_broker = False
+        self._engine = Engine(settings.topics, load(settings.rules_path), datetime.now(UTC))
+        self._unacknowledged: list[int] = []  # messages evaluated and not yet acknowledged,
+        self._received_on = 0  # and the connection they came on
+        self._published_before = False
         self._now = datetime.now(UTC)
         self._received_at = 0.0
         self._next_tick = 0.0
         self._next_count = 0.0
-        self._rest = PollThrottle(REST)
+        self._throttle = PollThrottle(REST)
         topics = self._topics
         self._session = Session(
             settings.broker,
@@ -79,8 +79,8 @@ class Worker:
             + [(DROPPED, 0), (QUEUED, 0)],
             window=WINDOW,
             boot=time.time_ns(),
-            deliver=self._take,
-            connected=self._connected,
+            deliver=self._on_message,
+            connected=self._on_connected,
             log=log,
         )
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
@@ -105,22 +105,22 @@ class Worker:
         4. Evaluate what is received; publish the changes, then acknowledge the readings.
         5. Twice a second, see what time alone changes: silence, audio pauses.
         """
-        self._refuse_a_second_instance()
+        self._reject_second_instance()
         self._restore()
         while not self._stopping:
             self._session.ensure_connected(time.monotonic())
-            if self._taken_on != self._session.connection:
+            if self._received_on != self._session.connection:
                 # What was taken on the connection before comes again on this one. Not in `_connected`: the broker's
                 # first messages may be taken before paho has read the CONNACK that came with them.
-                self._taken.clear()
-                self._taken_on = self._session.connection
+                self._unacknowledged.clear()
+                self._received_on = self._session.connection
             if self._wait():
                 self._set_time()
-                self._rest.after(self._session.receive(), self._received_at)
-                self._metrics.readings_evaluated.inc(self._beds.evaluated)
-                self._metrics.messages_rejected.inc(self._beds.rejected)
-                self._metrics.messages_throttled.inc(self._beds.set_aside)
-                self._beds.evaluated = self._beds.rejected = self._beds.set_aside = 0
+                self._throttle.after(self._session.receive(), self._received_at)
+                self._metrics.readings_evaluated.inc(self._engine.evaluated)
+                self._metrics.messages_rejected.inc(self._engine.rejected)
+                self._metrics.messages_throttled.inc(self._engine.throttled)
+                self._engine.evaluated = self._engine.rejected = self._engine.throttled = 0
             self._acknowledge()
             if self._reloading:
                 self._reload()
@@ -131,7 +131,7 @@ class Worker:
 
     # --- the steps ---
 
-    def _refuse_a_second_instance(self) -> None:
+    def _reject_second_instance(self) -> None:
         refuse_second_instance(
             self._settings.broker,
             self._topics.service(self._service),
@@ -157,17 +157,17 @@ class Worker:
                 return
             alerts, limits = found
             self._set_time()
-            self._publish(self._beds.restore(alerts, self._now))
+            self._publish(self._engine.restore(alerts, self._now))
             for topic, payload in limits:
-                self._publish(self._beds.take(topic.encode(), payload, True, self._now))
+                self._publish(self._engine.take(topic.encode(), payload, True, self._now))
             still_open = sum(alert.is_open for alert in alerts)
-            log.info("%d rules; %d open alerts read back", len(self._beds.rules.rules), still_open)
+            log.info("%d rules; %d open alerts read back", len(self._engine.rules.rules), still_open)
             return
 
     def _wait(self) -> bool:
         now = time.monotonic()
         number = self._session.fileno()
-        rest = self._rest.left(now)
+        rest = self._throttle.left(now)
         readers: list[socket.socket | int] = [self._wake_out] if number is None or rest else [self._wake_out, number]
         writers = [number] if number is not None and self._session.unsent else []
         pause = max(0.0, min(self._next_tick - now, 0.1 if number is None else rest or TICK))
@@ -180,38 +180,38 @@ class Worker:
         self._now = datetime.now(UTC)
         self._received_at = time.monotonic()
 
-    def _take(self, topic: bytes, payload: bytes, message_id: int, retained: bool, dup: bool) -> None:
+    def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool, dup: bool) -> None:
         """For every message, from inside `Session.receive`."""
-        events = self._beds.take(topic, payload, retained, self._now, dup=dup)
+        events = self._engine.take(topic, payload, retained, self._now, dup=dup)
         if events:
             self._publish(events)
             self._metrics.latency_seconds.observe(time.monotonic() - self._received_at)
-        if self._beds.refusals:
-            self._answer()
+        if self._engine.rejections:
+            self._publish_rejections()
         if message_id:
-            self._taken.append(message_id)
+            self._unacknowledged.append(message_id)
 
     def _acknowledge(self) -> None:
         if self._session.is_disconnected:
-            self._taken.clear()  # they come again, on the next connection
-        elif self._taken and self._session.unpublished <= MOST_UNPUBLISHED:
-            self._session.acknowledge(self._taken)
-            self._taken.clear()
+            self._unacknowledged.clear()  # they come again, on the next connection
+        elif self._unacknowledged and self._session.unpublished <= MOST_UNPUBLISHED:
+            self._session.acknowledge(self._unacknowledged)
+            self._unacknowledged.clear()
 
     def _tick(self) -> None:
         self._next_tick = time.monotonic() + TICK
         self._now = datetime.now(UTC)
         if self._session.is_echo_missing(time.monotonic()):
             # The broker, or this process, stood still: what does not arrive says nothing about the devices.
-            self._beds.excuse(self._now)
+            self._engine.restart_no_data_timers(self._now)
         if not self._session.is_disconnected:  # while we are deaf, silence says nothing
-            self._publish(self._beds.tick(self._now))
+            self._publish(self._engine.tick(self._now))
         if self._next_tick >= self._next_count:
             self._next_count = self._next_tick + COUNTING
-            self._count()
+            self._update_metrics()
 
-    def _count(self) -> None:
-        metrics, beds = self._metrics, self._beds
+    def _update_metrics(self) -> None:
+        metrics, beds = self._metrics, self._engine
         metrics.devices.set(len(beds.beds))
         metrics.broker_dropped_messages.set(beds.broker.dropped)
         metrics.broker_stored_messages.set(beds.broker.queued)
@@ -223,37 +223,37 @@ class Worker:
         for priority, number in by_priority.items():
             metrics.open_alerts.labels(priority).set(number)
 
-    def _connected(self, session_present: bool) -> None:
+    def _on_connected(self, session_present: bool) -> None:
         """Told by the session. The first time the broker has just told us; later it may know less than we do."""
         self._metrics.mqtt_connections.inc()
         self._now = datetime.now(UTC)
-        self._beds.excuse(self._now)
-        if self._known_at_broker:
-            everything = self._beds.everything()
+        self._engine.restart_no_data_timers(self._now)
+        if self._published_before:
+            everything = self._engine.current_alerts()
             for alert in everything:
                 self._publish_alert(alert)
             log.info("told %d alerts again%s", len(everything), "" if session_present else ": the broker forgot us")
-        self._known_at_broker = True
-        self._tell_rules()
+        self._published_before = True
+        self._publish_rules()
 
     def _reload(self) -> None:
         self._reloading = False
         try:
             rules = load(self._settings.rules_path)
-        except BadRules as bad:
+        except InvalidRules as bad:
             log.error("kept the old rules, because of mistakes in the new ones:\n%s", bad)
             answer = {"topic": str(self._settings.rules_path), "reason": str(bad)}
             self._session.publish(self._topics.rejections(self._service), msgspec.json.encode(answer), retain=False)
             return
         self._now = datetime.now(UTC)
-        self._publish(self._beds.use(rules, self._now))
-        self._tell_rules()
+        self._publish(self._engine.apply_rules(rules, self._now))
+        self._publish_rules()
         log.info("%d rules read again", len(rules.rules))
 
     # --- telling ---
 
-    def _tell_rules(self) -> None:
-        self._session.publish(self._topics.rules(self._service), encode_rules(self._beds.rules), retain=True)
+    def _publish_rules(self) -> None:
+        self._session.publish(self._topics.rules(self._service), encode_rules(self._engine.rules), retain=True)
 
     def _publish(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -265,16 +265,16 @@ class Worker:
 
     def _publish_alert(self, alert: Alert) -> None:
         topic = self._topics.alert(alert.ward, alert.device_id, alert.rule)
-        expiry = None if alert.is_open else int(KEPT_CLEARED.total_seconds())
+        expiry = None if alert.is_open else int(CLEARED_RETENTION.total_seconds())
         self._session.publish(topic, encode_alert(alert), retain=True, expiry_s=expiry)
 
-    def _answer(self) -> None:
-        for refusal in self._beds.refusals:
+    def _publish_rejections(self) -> None:
+        for refusal in self._engine.rejections:
             answer = {"topic": refusal.topic, "reason": refusal.reason}
             where = self._topics.rejections(self._service, refusal.person)
             self._session.publish(where, msgspec.json.encode(answer), retain=False)
             self._metrics.commands_rejected.inc()
-        self._beds.refusals.clear()
+        self._engine.rejections.clear()
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # it is full, so the other side will wake anyway

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from alerts.bed import Bed
-from alerts.rulefile import load
+from alerts.engine.bed import Bed
+from alerts.rulefile.parser import load
 from bench.environment import processor
 from bench.report import Log, Result
 from vitals.reading import Reading, reading

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from alerts.bed import Bed
-from alerts.commands import acknowledge, pause_audio
-from alerts.restart import restore
-from alerts.rulefile import parse
-from alerts.silence import presence, tick
+from alerts.engine.bed import Bed
+from alerts.engine.commands import acknowledge, pause_audio
+from alerts.engine.recovery import restore
+from alerts.engine.timers import apply_status, tick
+from alerts.rulefile.parser import parse
 from vitals.alert import Alert, Event, decode_alert, encode_alert
 from vitals.reading import Reading, reading
 from vitals.rules import RuleSet
@@ -85,8 +85,8 @@ class BedDriver:
     def tick(self, second: float) -> list[str]:
         return self._said(tick(self.bed, at(second)))
 
-    def presence(self, second: float, *, online: bool, boot: int = 1, interval_s: float = 1) -> list[str]:
-        return self._said(presence(self.bed, online=online, boot=boot, interval_s=interval_s, now=at(second)))
+    def status(self, second: float, *, online: bool, boot: int = 1, interval_s: float = 1) -> list[str]:
+        return self._said(apply_status(self.bed, online=online, boot=boot, interval_s=interval_s, now=at(second)))
 
     def acknowledge(self, second: float, rule: str = "hr", by: str = "Nurse Joy") -> list[str]:
         return self._said(acknowledge(self.bed, rule, by, at(second)))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.commands import carry_out
-from alerts.rulefile import load
-from alerts.turnover import use
+from alerts.engine.commands import carry_out
+from alerts.engine.context_changes import apply_rules
+from alerts.rulefile.parser import load
 from tests.support.bed_driver import HIGH, BedDriver, at
 from vitals.alert import MAX_ALERT, decode_alert, encode_alert
 from vitals.command import decode_command
@@ -138,13 +138,13 @@ def test_limits_that_contradict_are_refused_with_every_objection(limits: bytes, 
 def test_a_bed_has_its_own_limits_for_as_long_as_they_are_set() -> None:
     bed = BedDriver()
     limits = decode_limits(b'{"by":"Dr. Who","limits":{"hr":140}}')
-    assert use(bed.bed, bed.rules, limits, at(0)) == []
+    assert apply_rules(bed.bed, bed.rules, limits, at(0)) == []
     assert bed.steady(0, 30, 138) == []
     assert bed.steady(31, 45, 141) == ["41: hr raised"]
     assert bed.alert.limit == 140
     assert bed.steady(46, 60, 136) == []  # the file's 5 between limit and clear have gone along
     assert decode_limits(b"") is None
-    use(bed.bed, bed.rules, None, at(61))
+    apply_rules(bed.bed, bed.rules, None, at(61))
     assert bed.bed.rules is bed.rules
 
 
@@ -152,14 +152,14 @@ def test_refused_limits_leave_the_bed_as_it_was() -> None:
     bed = BedDriver()
     limits = decode_limits(b'{"by":"x","limits":{"hr":[160,150]}}')
     with pytest.raises(RequestRejected):
-        use(bed.bed, bed.rules, limits, at(0))
+        apply_rules(bed.bed, bed.rules, limits, at(0))
     assert bed.bed.rules is bed.rules
     assert bed.bed.limits is None
 
 
 def test_limits_for_one_patient_do_not_hold_for_the_next() -> None:
     bed = BedDriver()
-    use(bed.bed, bed.rules, decode_limits(b'{"by":"x","patient_id":"p-1","limits":{"hr":140}}'), at(0))
+    apply_rules(bed.bed, bed.rules, decode_limits(b'{"by":"x","patient_id":"p-1","limits":{"hr":140}}'), at(0))
     assert bed.steady(0, 30, 130, patient_id="p-1") == []
     assert bed.steady(31, 45, 130, patient_id="p-2") == ["43: hr raised"]
     assert bed.steady(46, 80, 130, patient_id="p-1") == ["48: hr cleared"]

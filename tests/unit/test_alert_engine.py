@@ -2,9 +2,9 @@
 
 import pytest
 
-from alerts.changes import GONE
-from alerts.restart import restore
-from alerts.turnover import ANOTHER_PATIENT, use
+from alerts.engine.context_changes import PATIENT_CHANGED, apply_rules
+from alerts.engine.recovery import restore
+from alerts.engine.transitions import CONDITION_ENDED
 from tests.support.bed_driver import HIGH, BedDriver, at, rules
 from vitals.alert import Priority, State
 
@@ -93,7 +93,7 @@ def test_worse_is_an_update_of_the_same_alert_and_so_is_better() -> None:
     assert bed.alert.since == first.since
     assert bed.steady(31, 40, 100) == ["36: hr cleared"]
     assert bed.events[-1].alert.alert_id == first.alert_id
-    assert bed.events[-1].alert.reason == GONE
+    assert bed.events[-1].alert.reason == CONDITION_ENDED
     assert not bed.bed.alerts
 
 
@@ -233,7 +233,7 @@ def test_another_patient_closes_what_is_open_and_begins_afresh() -> None:
     first = bed.alert.alert_id
     assert bed.steady(15, 30, 130, patient_id="p-2") == ["17: hr cleared", "25: hr raised"]
     closed = bed.events[-2].alert
-    assert (closed.patient_id, closed.reason) == ("p-1", ANOTHER_PATIENT)
+    assert (closed.patient_id, closed.reason) == ("p-1", PATIENT_CHANGED)
     assert bed.alert.patient_id == "p-2"
     assert bed.alert.alert_id != first
 
@@ -279,7 +279,7 @@ def test_silence_is_an_alarm_and_clears_nothing() -> None:
 
 def test_a_device_that_reports_every_minute_is_not_silent_after_15_seconds() -> None:
     bed = BedDriver(TECHNICAL)
-    bed.presence(0, online=True, interval_s=60)
+    bed.status(0, online=True, interval_s=60)
     bed.read(0, 80)
     assert bed.tick(179) == []
     assert bed.tick(180) == ["silent raised"]
@@ -297,7 +297,7 @@ def test_a_backlog_is_silence() -> None:
 def test_a_clock_that_is_behind_is_no_silence_and_delays_no_alarm() -> None:
     for behind in (30, 90, 3600):
         bed = BedDriver(HIGH + TECHNICAL)
-        bed.bed.fresh_at = at(behind)
+        bed.bed.last_live_at = at(behind)
         said = [(s, told) for s in range(21) for told in bed.read(s, 130, arrives=s + behind) + bed.tick(s + behind)]
         assert said == [(10, "hr raised")]
 
@@ -343,7 +343,7 @@ def test_two_ids_in_turn_silence_nothing() -> None:
 
 def test_where_readings_are_rarer_than_the_delay_the_first_one_raises() -> None:
     bed = BedDriver()
-    bed.presence(0, online=True, interval_s=14_400)
+    bed.status(0, online=True, interval_s=14_400)
     assert bed.read(1, 130) == ["hr raised"]
     bed = BedDriver()
     for second in (0, 20, 40):
@@ -371,39 +371,39 @@ def test_an_unborn_device_with_a_reading_every_20_s_is_not_silent() -> None:
 
 def test_a_live_reading_ends_offline_without_a_birth_and_one_cause_is_one_alarm() -> None:
     bed = BedDriver(TECHNICAL)
-    bed.presence(0, online=True)
+    bed.status(0, online=True)
     bed.read(0, 80)
     said = [told for second in range(1, 20) for told in bed.tick(second)]
-    said += bed.presence(20, online=False)
+    said += bed.status(20, online=False)
     said += [told for second in range(20, 40) for told in bed.tick(second)]
     assert said == ["silent raised"]
     bed = BedDriver(TECHNICAL)
-    bed.presence(0, online=True)
-    bed.presence(1, online=False)
+    bed.status(0, online=True)
+    bed.status(1, online=False)
     assert [told for second in range(1, 30) for told in bed.tick(second)] == ["gone raised"]
     assert bed.read(30, 80) == ["gone cleared"]
 
 
 def test_offline_is_told_once_and_not_as_silence_too() -> None:
     bed = BedDriver(TECHNICAL)
-    bed.presence(0, online=True, boot=7)
+    bed.status(0, online=True, boot=7)
     bed.read(0, 80)
-    assert bed.presence(1, online=False, boot=7) == []
+    assert bed.status(1, online=False, boot=7) == []
     assert bed.tick(6) == ["gone raised"]
     assert bed.tick(600) == []
-    assert bed.presence(601, online=True, boot=8) == ["gone cleared"]
+    assert bed.status(601, online=True, boot=8) == ["gone cleared"]
     assert bed.tick(602) == ["silent raised"]
 
 
 def test_a_device_that_comes_and_goes_is_offline_until_it_stays() -> None:
     bed = BedDriver(TECHNICAL.replace("for_s = 5", "for_s = 5\nclear_for_s = 10"))
-    bed.presence(0, online=False)
+    bed.status(0, online=False)
     assert bed.tick(5) == ["gone raised"]
-    assert bed.presence(20, online=True) == []
+    assert bed.status(20, online=True) == []
     bed.read(20, 80)
-    assert bed.presence(25, online=False) == []
+    assert bed.status(25, online=False) == []
     assert bed.tick(31) == []
-    assert bed.presence(40, online=True) == []
+    assert bed.status(40, online=True) == []
     bed.read(45, 80)
     assert bed.tick(49.5) == []
     assert bed.tick(50) == ["gone cleared"]
@@ -411,18 +411,18 @@ def test_a_device_that_comes_and_goes_is_offline_until_it_stays() -> None:
 
 def test_after_a_restart_offline_stays_until_a_birth_is_heard() -> None:
     bed = BedDriver(TECHNICAL)
-    bed.presence(0, online=False)
+    bed.status(0, online=False)
     bed.tick(5)
     bed.restart(6)
     assert bed.tick(7) == []
     assert bed.alert.rule == "gone"
-    assert bed.presence(8, online=True) == ["gone cleared"]
+    assert bed.status(8, online=True) == ["gone cleared"]
 
 
 def test_the_will_of_an_earlier_boot_is_ignored() -> None:
     bed = BedDriver(TECHNICAL)
-    bed.presence(0, online=True, boot=8)
-    bed.presence(1, online=False, boot=7)
+    bed.status(0, online=True, boot=8)
+    bed.status(1, online=False, boot=7)
     bed.read(9, 80)
     assert bed.tick(10) == []
 
@@ -501,7 +501,7 @@ def test_of_two_retained_alerts_the_newer_counts_and_the_other_is_taken_away() -
 def test_an_alert_whose_rule_is_gone_is_closed_and_says_so() -> None:
     bed = BedDriver()
     bed.steady(0, 12, 130)
-    (event,) = use(bed.bed, rules(TECHNICAL), None, at(13))
+    (event,) = apply_rules(bed.bed, rules(TECHNICAL), None, at(13))
     assert event.alert.state is State.CLEARED
     assert "rule" in str(event.alert.reason)
 
@@ -510,7 +510,9 @@ def test_an_alert_whose_rule_is_gone_is_closed_and_says_so() -> None:
 def test_other_rules_with_fewer_levels_keep_the_alert(heart_rate: float) -> None:
     bed = BedDriver()
     bed.steady(0, 12, 160)
-    assert use(bed.bed, rules(HIGH[: HIGH.index('    [[rule.level]]\n    priority = "high"')]), None, at(13)) == []
+    assert (
+        apply_rules(bed.bed, rules(HIGH[: HIGH.index('    [[rule.level]]\n    priority = "high"')]), None, at(13)) == []
+    )
     changes = bed.steady(13, 30, heart_rate)
     assert changes == (["18: hr cleared"] if heart_rate == 100 else [])
 

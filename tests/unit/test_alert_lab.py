@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from alerts import lab, report
-from alerts.history import Stay, of_recordings
-from alerts.plot import draw, step_of
-from alerts.rulefile import parse
+from alerts.backtest import comparison, report
+from alerts.backtest.history import BedHistory, read_recordings
+from alerts.backtest.plot import draw, step_of
+from alerts.rulefile.parser import parse
 from tests.support.bed_driver import reading_at
 from vitals.alert import Priority
 
@@ -45,10 +45,10 @@ for_s = 15
 HIGH, MEDIUM = Priority.HIGH, Priority.MEDIUM
 
 
-def outcome(spo2: Sequence[float | None], delay: int = 10, curve: bool = False) -> lab.Outcome:
+def outcome(spo2: Sequence[float | None], delay: int = 10, curve: bool = False) -> comparison.BacktestResult:
     readings = [reading_at(s, spo2=v, sensor_off=() if v else ("spo2",)) for s, v in enumerate(spo2)]
-    stay = Stay("mon-1", "icu", 1.0, iter(readings))
-    return lab.run([stay], [parse(RULES.format(delay=delay), "rules.toml")], curve=curve)
+    stay = BedHistory("mon-1", "icu", 1.0, iter(readings))
+    return comparison.run([stay], [parse(RULES.format(delay=delay), "rules.toml")], curve=curve)
 
 
 def test_naively_every_crossing_is_an_alarm_and_the_delay_removes_the_short_ones() -> None:
@@ -100,7 +100,7 @@ def test_an_alert_at_another_time_does_not_excuse_a_missed_episode() -> None:
 
 def test_an_alert_ends_with_its_patient() -> None:
     readings = [reading_at(second, spo2=90, patient_id="p-1" if second < 20 else "p-2") for second in range(25)]
-    found = lab.run([Stay("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=10), "x")])
+    found = comparison.run([BedHistory("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=10), "x")])
     assert found.files[0].written.seconds == {("blue", MEDIUM): 12}
 
 
@@ -120,7 +120,7 @@ def test_no_delay_below_20_seconds_misses_a_sustained_episode(pieces: list[tuple
 
 def test_silence_between_two_readings_is_noticed_when_its_delay_is_over() -> None:
     readings = [reading_at(second, spo2=97) for second in (0, 1, 2, 20, 21)]
-    found = lab.run([Stay("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
+    found = comparison.run([BedHistory("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
     written = found.files[0].written
     assert written.alarms == {("silent", MEDIUM): 1}
     assert written.seconds == {("silent", MEDIUM): 3}
@@ -130,14 +130,14 @@ def test_silence_between_two_readings_is_noticed_when_its_delay_is_over() -> Non
 
 def test_a_recording_of_one_row_an_hour_is_not_silent() -> None:
     readings = [reading_at(second * 3600, spo2=97) for second in range(5)]
-    found = lab.run([Stay("mon-1", "icu", 3600.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
+    found = comparison.run([BedHistory("mon-1", "icu", 3600.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
     assert found.files[0].written.total == 0
     assert found.bed_days == pytest.approx(4 / 24)
 
 
 def test_hours_without_readings_are_no_time_at_the_bed() -> None:
     readings = [reading_at(second, spo2=97) for second in (0, 60, 7200, 7260)]
-    found = lab.run([Stay("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
+    found = comparison.run([BedHistory("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
     assert found.bed_days * 86_400 == pytest.approx(120)
 
 
@@ -149,7 +149,9 @@ def recording(folder: Path, name: str, spo2: Sequence[float]) -> Path:
 
 def test_recordings_are_beds_and_implausible_values_are_none(tmp_path: Path) -> None:
     files = [recording(tmp_path, f"{name}.csv", [97, 101, 96]) for name in "ab"]
-    stays = [(stay.device, stay.interval_s, [r.value("spo2") for r in stay.readings]) for stay in of_recordings(files)]
+    stays = [
+        (stay.device, stay.interval_s, [r.value("spo2") for r in stay.readings]) for stay in read_recordings(files)
+    ]
     assert stays == [("a", 1.0, [97, 96]), ("b", 1.0, [97, 96])]
 
 

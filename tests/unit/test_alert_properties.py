@@ -9,10 +9,10 @@ from datetime import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.bed import Bed
-from alerts.changes import GONE
-from alerts.restart import restore
-from alerts.turnover import ANOTHER_PATIENT
+from alerts.engine.bed import Bed
+from alerts.engine.context_changes import PATIENT_CHANGED
+from alerts.engine.recovery import restore
+from alerts.engine.transitions import CONDITION_ENDED
 from tests.support.bed_driver import START, at, reading_at, retained, rules
 from vitals.alert import Alert, Change, Event, State
 from vitals.reading import Reading
@@ -197,7 +197,9 @@ def test_no_alert_clears_without_a_reading_that_says_so(stream: list[Reading]) -
         for event in run(bed, [reading]):
             alert = event.alert
             if alert.state is State.CLEARED and alert.rule in good:
-                assert alert.reason == ANOTHER_PATIENT or (alert.reason == GONE and good[alert.rule](reading))
+                assert alert.reason == PATIENT_CHANGED or (
+                    alert.reason == CONDITION_ENDED and good[alert.rule](reading)
+                )
             if alert.change is Change.LATCHED:
                 assert good[alert.rule](reading)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.rulefile import DEFAULT, BadRules, load, parse
+from alerts.rulefile.parser import DEFAULT, InvalidRules, load, parse
 from vitals.alert import Priority
 from vitals.signs import SIGNS
 
@@ -14,7 +14,7 @@ ONE = '[[rule]]\nname = "hr"\nsign = "heart_rate"\ntext = "x"\npriority = "high"
 
 
 def mistakes(text: str) -> list[str]:
-    with pytest.raises(BadRules) as caught:
+    with pytest.raises(InvalidRules) as caught:
         parse(text, "rules.toml")
     assert str(caught.value) == "\n".join(caught.value.mistakes)
     return caught.value.mistakes
@@ -125,10 +125,10 @@ def test_what_is_not_toml_is_told_with_its_line() -> None:
 
 
 def test_a_file_that_is_missing_or_not_text_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadRules, match="cannot be read"):
+    with pytest.raises(InvalidRules, match="cannot be read"):
         load(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(BadRules, match="not a text"):
+    with pytest.raises(InvalidRules, match="not a text"):
         load(tmp_path / "bytes.toml")
 
 
@@ -153,12 +153,12 @@ def test_one_damaged_line_never_ends_in_a_traceback(place: int, instead: str) ->
     told: list[str] = []
     try:
         parse(text, "rules.toml")
-    except BadRules as error:
+    except InvalidRules as error:
         told = error.mistakes
     assert all(line.startswith("rules.toml") for line in told)
 
 
 @given(st.text())
 def test_no_text_ends_in_a_traceback(text: str) -> None:
-    with pytest.raises(BadRules):
+    with pytest.raises(InvalidRules):
         parse(text, "rules.toml")

@@ -2,28 +2,28 @@
 
 from datetime import UTC, datetime, timedelta
 
-from alerts.brokerwatch import DROPPED, OVER_AFTER, QUEUED, RULE, BrokerWatch
-from alerts.commands import acknowledge
+from alerts.engine.broker_drop_alert import CLEAR_AFTER, DROPPED, QUEUED, RULE, BrokerDropAlert
+from alerts.engine.commands import acknowledge
 from vitals.alert import State
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def test_only_a_rise_is_an_alarm_and_it_stays_until_a_person_has_seen_it() -> None:
-    watch = BrokerWatch(NOW)
+    watch = BrokerDropAlert(NOW)
     assert not watch.take(DROPPED, b"500", NOW), "what it dropped before we came is not news"
     assert not watch.take(DROPPED, b"500", NOW)
     raised = watch.take(DROPPED, b"512", NOW)[0].alert
     assert (raised.state, raised.priority, raised.kind, raised.value) == ("active", "high", "technical", 12)
     assert not watch.take(DROPPED, b"600", NOW), "it sounds already"
-    assert not watch.tick(NOW + OVER_AFTER - timedelta(seconds=1))
-    assert watch.tick(NOW + OVER_AFTER)[0].alert.state is State.LATCHED
-    ended = acknowledge(watch.bed, RULE.name, "Ada", NOW + OVER_AFTER)[0].alert
+    assert not watch.tick(NOW + CLEAR_AFTER - timedelta(seconds=1))
+    assert watch.tick(NOW + CLEAR_AFTER)[0].alert.state is State.LATCHED
+    ended = acknowledge(watch.bed, RULE.name, "Ada", NOW + CLEAR_AFTER)[0].alert
     assert (ended.state, ended.acknowledged_by, ended.alert_id) == ("cleared", "Ada", raised.alert_id)
 
 
 def test_it_sounds_again_where_it_goes_on_after_it_was_seen() -> None:
-    watch = BrokerWatch(NOW)
+    watch = BrokerDropAlert(NOW)
     watch.take(DROPPED, b"0", NOW)
     watch.take(DROPPED, b"1", NOW)
     acknowledge(watch.bed, RULE.name, "Ada", NOW)
@@ -32,23 +32,23 @@ def test_it_sounds_again_where_it_goes_on_after_it_was_seen() -> None:
 
 
 def test_a_broker_that_begins_to_count_anew_is_no_alarm() -> None:
-    watch = BrokerWatch(NOW)
+    watch = BrokerDropAlert(NOW)
     watch.take(DROPPED, b"500", NOW)
     assert not watch.take(DROPPED, b"0", NOW)
     assert watch.take(DROPPED, b"3", NOW)
 
 
 def test_nonsense_and_other_numbers_are_no_alarm() -> None:
-    watch = BrokerWatch(NOW)
+    watch = BrokerDropAlert(NOW)
     assert not watch.take(DROPPED, b"many", NOW)
     assert not watch.take(QUEUED, b"70000", NOW)
     assert watch.queued == 70000
 
 
 def test_a_restart_goes_on_with_the_alert() -> None:
-    watch = BrokerWatch(NOW)
+    watch = BrokerDropAlert(NOW)
     watch.take(DROPPED, b"0", NOW)
     raised = watch.take(DROPPED, b"1", NOW)[0].alert
-    later = BrokerWatch(NOW)
+    later = BrokerDropAlert(NOW)
     later.restore(raised, NOW)
-    assert later.tick(NOW + OVER_AFTER)[0].alert.alert_id == raised.alert_id
+    assert later.tick(NOW + CLEAR_AFTER)[0].alert.alert_id == raised.alert_id

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alerts.beds import Beds
-from alerts.fairness import A_SECOND, BURST, BYTES_A_SECOND, Fairness
-from alerts.rulefile import DEFAULT, load
+from alerts.engine.engine import Engine
+from alerts.engine.rate_limiter import A_SECOND, BURST, BYTES_A_SECOND, RateLimiter
+from alerts.rulefile.parser import DEFAULT, load
 from vitals.codec import encode
 from vitals.reading import reading
 from vitals.topics import Topics
@@ -15,12 +15,12 @@ NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 MONTH = timedelta(days=30)
 
 
-def admitted(fairness: Fairness, messages: int, size: int, now: datetime, sender: str = "bed-1") -> int:
-    return sum(fairness.admits(sender, size, now) for _ in range(messages))
+def admitted(fairness: RateLimiter, messages: int, size: int, now: datetime, sender: str = "bed-1") -> int:
+    return sum(fairness.allow(sender, size, now) for _ in range(messages))
 
 
 def test_a_burst_is_admitted_and_then_so_much_a_second() -> None:
-    fairness = Fairness()
+    fairness = RateLimiter()
     # One more or less: what is left is a sum of fractions.
     assert admitted(fairness, 10_000, 200, NOW) == pytest.approx(BURST * A_SECOND, abs=1)
     assert admitted(fairness, 10_000, 200, NOW) == 0
@@ -29,17 +29,17 @@ def test_a_burst_is_admitted_and_then_so_much_a_second() -> None:
 
 
 def test_large_messages_cost_as_much_as_they_are_long() -> None:
-    assert admitted(Fairness(), 1000, 64 * 1024, NOW) == BURST * BYTES_A_SECOND / (64 * 1024)
+    assert admitted(RateLimiter(), 1000, 64 * 1024, NOW) == BURST * BYTES_A_SECOND / (64 * 1024)
 
 
 def test_one_sender_takes_nothing_from_another() -> None:
-    fairness = Fairness()
+    fairness = RateLimiter()
     admitted(fairness, 10_000, 200, NOW)
     assert admitted(fairness, 5, 200, NOW, "bed-2") == 5
 
 
 def test_a_clock_that_is_set_back_starves_nobody() -> None:
-    fairness = Fairness()
+    fairness = RateLimiter()
     admitted(fairness, 10_000, 200, NOW)
     back = NOW - timedelta(hours=1)
     assert admitted(fairness, 1, 200, back) == 0
@@ -47,15 +47,15 @@ def test_a_clock_that_is_set_back_starves_nobody() -> None:
 
 
 def test_it_is_told_once_and_then_now_and_then() -> None:
-    fairness = Fairness()
+    fairness = RateLimiter()
     admitted(fairness, 10_000, 200, NOW)
-    assert fairness.is_worth_telling("bed-1", NOW)
-    assert not fairness.is_worth_telling("bed-1", NOW + timedelta(seconds=59))
-    assert fairness.is_worth_telling("bed-1", NOW + timedelta(seconds=61))
+    assert fairness.should_log("bed-1", NOW)
+    assert not fairness.should_log("bed-1", NOW + timedelta(seconds=59))
+    assert fairness.should_log("bed-1", NOW + timedelta(seconds=61))
 
 
 def test_the_newest_reading_of_a_noisy_device_still_raises_its_alarm_at_the_next_tick() -> None:
-    beds = Beds(Topics(), load(DEFAULT), NOW)
+    beds = Engine(Topics(), load(DEFAULT), NOW)
 
     def measure(seq: int, spo2: float) -> int:
         at = NOW + timedelta(milliseconds=seq)
@@ -64,7 +64,7 @@ def test_the_newest_reading_of_a_noisy_device_still_raises_its_alarm_at_the_next
 
     noise = round(BURST * A_SECOND) + 1000
     assert sum(measure(seq, 97) for seq in range(1, noise)) == 0
-    assert beds.set_aside > 0
+    assert beds.throttled > 0
     assert measure(noise, 70) == 0, "it is beyond its share"
     told = beds.tick(NOW + timedelta(seconds=0.5))
     assert [event.alert.rule for event in told] == ["spo2-low"]

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from alerts.rulefile import DEFAULT
+from alerts.rulefile.parser import DEFAULT
 from grafana.canonical import canonical, panels
 from grafana.files import DASHBOARDS, PROVISIONING, read_dashboards, text_of
 from grafana.lint import check_dashboards

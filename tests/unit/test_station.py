@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace as replace_alert
 from starlette.responses import PlainTextResponse
 
-from alerts.rulefile import DEFAULT, load
+from alerts.rulefile.parser import DEFAULT, load
 from mqtt.service_status import ServiceStatus, encode_service_status
 from station.bed import BedState
 from station.frame import DeltaEncoder, bed_view, collect_changes

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from alerts.watchlist import ANSWERS, BEATS, CONNECTING, WAITING, Watchlist, keys, line
+from alerts.tui_table import ANSWERS, BEATS, CONNECTING, WAITING, AlertTable, keys, line
 from mqtt.service_status import ServiceStatus, encode_service_status
 from tests.support.factories import NOW, make_alert
 from vitals.alert import Alert, Change, Priority, State, encode_alert
@@ -24,22 +24,22 @@ def presence(state: str, boot: int = 5) -> bytes:
     return encode_service_status(ServiceStatus(state=state, boot=boot))  # type: ignore[arg-type]
 
 
-def told(seen: Watchlist, *alerts: Alert, now: datetime = NOW) -> None:
+def told(seen: AlertTable, *alerts: Alert, now: datetime = NOW) -> None:
     for alert in alerts:
         seen.take(TOPICS.alert(alert.ward, alert.device_id, alert.rule), encode_alert(alert), False, now)
     seen.tick(now)
 
 
-def watchlist(*alerts: Alert) -> Watchlist:
+def watchlist(*alerts: Alert) -> AlertTable:
     """With a broker and a worker."""
-    seen = Watchlist(TOPICS, "alerts", "nurse Ada", None, NOW)
+    seen = AlertTable(TOPICS, "alerts", "nurse Ada", None, NOW)
     seen.connected(NOW)
     seen.take(PRESENCE, presence("online"), False, NOW)
     told(seen, *alerts)
     return seen
 
 
-def drawn(seen: Watchlist, now: datetime = NOW, width: int = 100, height: int = 24) -> list[str]:
+def drawn(seen: AlertTable, now: datetime = NOW, width: int = 100, height: int = 24) -> list[str]:
     console = Console(width=width, height=height, color_system=None, file=StringIO())
     console.print(seen.render(now, width, height))
     assert isinstance(console.file, StringIO)
@@ -138,7 +138,7 @@ def test_nothing_is_sent_while_the_broker_is_away() -> None:
 
 
 def test_the_worker_is_there_while_its_heart_beats() -> None:
-    seen = Watchlist(TOPICS, "alerts", "nurse Ada", None, NOW)
+    seen = AlertTable(TOPICS, "alerts", "nurse Ada", None, NOW)
     assert seen.away(NOW) == CONNECTING
     seen.connected(NOW)
     seen.take(PRESENCE, presence("online"), True, NOW)

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from alerts.bed import Bed
-from alerts.changes import changed, raised, turned
+from alerts.engine.bed import Bed
+from alerts.engine.transitions import changed, raised, transition
 from vitals.alert import Alert, Change, Event, Priority, State
 from vitals.rules import Level, Rule, RuleSet
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
 QUEUED = "$SYS/broker/messages/stored"
 WARD, DEVICE = "stack", "broker"
-OVER_AFTER = timedelta(seconds=60)  # without a rise; the broker renews the number every 5 s
+CLEAR_AFTER = timedelta(seconds=60)  # without a rise; the broker renews the number every 5 s
 
 RULE = Rule(
     name="broker-dropping",
@@ -30,7 +30,7 @@ RULE = Rule(
 )
 
 
-class BrokerWatch:
+class BrokerDropAlert:
     """The broker's own numbers, and the alert about them on a bed of its own."""
 
     def __init__(self, now: datetime) -> None:
@@ -65,10 +65,10 @@ class BrokerWatch:
     def tick(self, now: datetime) -> Sequence[Event]:
         """The condition is over some time after the last rise; the alert stays until a person has seen it."""
         alert = self.bed.alerts.get(RULE.name)
-        if alert is None or alert.state is State.LATCHED or now - self._rose_at < OVER_AFTER:
+        if alert is None or alert.state is State.LATCHED or now - self._rose_at < CLEAR_AFTER:
             return ()
         events: list[Event] = []
-        self.bed.keep(turned(alert, RULE, 0, now, None, None, None), events)
+        self.bed.keep(transition(alert, RULE, 0, now, None, None, None), events)
         return events
 
     def _rose(self, by: int, now: datetime) -> Sequence[Event]:

@@ -1,6 +1,6 @@
 """One set of rules on one past: what would have sounded, and how long. Part of `lab`.
 
-A `Course` is one bed under one `Trial`. It runs the engine as the worker would have, with each reading as live as on
+A `BedRun` is one bed under one `RuleRun`. It runs the engine as the worker would have, with each reading as live as on
 the day, and looks for silence between two readings.
 """
 
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from alerts.bed import Bed
-from alerts.episodes import Span
-from alerts.history import Stay
-from alerts.silence import presence, tick
+from alerts.backtest.episodes import Span
+from alerts.backtest.history import BedHistory
+from alerts.engine.bed import Bed
+from alerts.engine.timers import apply_status, tick
 from vitals.alert import Change, Event, Priority
 from vitals.reading import Reading
 from vitals.rules import RuleSet
@@ -24,7 +24,7 @@ Key = tuple[str, Priority]
 
 
 @dataclass
-class Trial:
+class RuleRun:
     """One set of rules on all beds: the alarms that sounded, how long they stood, and when."""
 
     rules: RuleSet
@@ -43,27 +43,27 @@ class Trial:
         return sum(n for (name, _), n in self.alarms.items() if self.rules.by_name[name].kind == "physiological")
 
 
-class Course:
+class BedRun:
     """One bed under one trial: the engine, and which levels stand since when."""
 
-    def __init__(self, trial: Trial, stay: Stay) -> None:
+    def __init__(self, trial: RuleRun, history: BedHistory) -> None:
         self._trial = trial
         self._bed: Bed | None = None
-        self._stay = stay
+        self._stay = history
         self._standing: dict[tuple[str, int], datetime] = {}
         self._priority: dict[str, tuple[Priority, datetime]] = {}
 
-    def read(self, told: Reading, ward: str) -> None:
+    def read(self, reading: Reading, ward: str) -> None:
         """The next reading."""
         bed = self._bed
         if bed is None:
-            bed = self._bed = Bed(self._stay.device, ward, self._trial.rules, told.time)
-            presence(bed, online=True, boot=told.boot, interval_s=self._stay.interval_s, now=told.time)
+            bed = self._bed = Bed(self._stay.device, ward, self._trial.rules, reading.time)
+            apply_status(bed, online=True, boot=reading.boot, interval_s=self._stay.interval_s, now=reading.time)
         elif bed.last is not None:
-            self._be_silent(bed, bed.last, told.time)
-        self._note(bed.evaluate(told, ward, told.time))
+            self._tick_between(bed, bed.last, reading.time)
+        self._note(bed.evaluate(reading, ward, reading.time))
 
-    def _be_silent(self, bed: Bed, last: datetime, until: datetime) -> None:
+    def _tick_between(self, bed: Bed, last: datetime, until: datetime) -> None:
         """Between two readings only silence can be noticed: look when its delays are over."""
         if until - last <= timedelta(seconds=1):
             return
@@ -81,17 +81,17 @@ class Course:
             if alert.change in _SOUNDS:
                 trial.alarms[name, alert.priority] += 1
             level = alert.level if alert.is_open else 0
-            self._stands(name, level, at)
-            self._counts(name, alert.priority if level else None, at)
+            self._record_level(name, level, at)
+            self._record_priority(name, alert.priority if level else None, at)
 
-    def _stands(self, name: str, level: int, at: datetime) -> None:
+    def _record_level(self, name: str, level: int, at: datetime) -> None:
         for step in range(1, len(self._trial.rules.by_name[name].levels) + 1):
             if step <= level:
                 self._standing.setdefault((name, step), at)
             elif (since := self._standing.pop((name, step), None)) is not None:
                 self._trial.spans.setdefault((self._stay.device, name, step), []).append((since, at))
 
-    def _counts(self, name: str, priority: Priority | None, at: datetime) -> None:
+    def _record_priority(self, name: str, priority: Priority | None, at: datetime) -> None:
         before = self._priority.pop(name, None)
         if before is not None:
             self._trial.seconds[name, before[0]] += (at - before[1]).total_seconds()  # type: ignore[assignment]
@@ -101,5 +101,5 @@ class Course:
     def end(self, at: datetime) -> None:
         """No more readings: what still stands has stood until now."""
         for name in {name for name, _ in self._standing}:
-            self._stands(name, 0, at)
-            self._counts(name, None, at)
+            self._record_level(name, 0, at)
+            self._record_priority(name, None, at)

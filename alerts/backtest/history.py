@@ -21,7 +21,7 @@ FETCH = 5_000  # rows a round trip
 
 
 @dataclass(frozen=True)
-class Stay:
+class BedHistory:
     """The readings of one device, in order of time."""
 
     device: str
@@ -30,11 +30,11 @@ class Stay:
     readings: Iterator[Reading]
 
 
-def of_recordings(files: Sequence[Path], format: Format | None = None) -> Iterator[Stay]:
+def read_recordings(files: Sequence[Path], format: Format | None = None) -> Iterator[BedHistory]:
     """A bed for each file. Raises PermanentError before the first one where any of them cannot be read."""
     found = [(recording, recording.summary()) for recording in (Recording(path, format) for path in files)]
     for recording, summary in found:
-        yield Stay(recording.path.stem, "recordings", summary.step_s, _rows(recording))
+        yield BedHistory(recording.path.stem, "recordings", summary.step_s, _rows(recording))
 
 
 def _rows(recording: Recording) -> Iterator[Reading]:
@@ -49,7 +49,7 @@ def _rows(recording: Recording) -> Iterator[Reading]:
             yield reading(time, values, patient_id=recording.path.stem, sensor_off=sample.sensor_off)
 
 
-def of_table(url: str, start: datetime, end: datetime) -> Iterator[Stay]:
+def read_table(url: str, start: datetime, end: datetime) -> Iterator[BedHistory]:
     """A bed for each device that has readings from `start` to before `end`, with the ward of its first one."""
     import psycopg  # only here: recordings need no database driver
     from psycopg.rows import tuple_row
@@ -72,14 +72,14 @@ def of_table(url: str, start: datetime, end: datetime) -> Iterator[Stay]:
                         "WHERE device_id = %s AND time >= %s AND time < %s ORDER BY time, boot, seq",
                         (device, *span),
                     )
-                    yield Stay(device, ward, 0.0, map(_of_row, rows))
+                    yield BedHistory(device, ward, 0.0, map(_make_reading, rows))
     except psycopg.OperationalError as error:
         raise TransientError(f"the database cannot be read: {describe_connect_error(error, url)}") from None
     except psycopg.Error as error:
         raise PermanentError(f"the database refuses: {' '.join(str(error).split())}") from None
 
 
-def _of_row(row: Any) -> Reading:
+def _make_reading(row: Any) -> Reading:
     time, boot, seq, patient, oxygen, consciousness, off, *values = row
     return reading(
         time,

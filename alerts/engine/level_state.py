@@ -15,7 +15,7 @@ FORGIVENESS = 0.5
 """Chosen on 16 recordings (docs/alarms.md): a value that is beyond for more than a third of the time raises at last."""
 
 
-class Count(NamedTuple):
+class LevelState(NamedTuple):
     """The state of a rule on one bed.
 
     level    the level that holds: 0 none, 1 the mildest
@@ -44,14 +44,14 @@ class Count(NamedTuple):
         return not self.level and not any(self.beyond)
 
 
-def fresh(rule: Rule, level: int = 0) -> Count:
+def initial(rule: Rule, level: int = 0) -> LevelState:
     """A rule at which nothing is counted."""
     nothing = (None,) * len(rule.levels)
     level = min(level, len(nothing))
-    return Count(level, level, None, nothing, nothing)
+    return LevelState(level, level, None, nothing, nothing)
 
 
-def count(state: Count, depth: int, held: int, time: datetime, value: float | None = None) -> Count:
+def observe(state: LevelState, depth: int, held: int, time: datetime, value: float | None = None) -> LevelState:
     """Note a value at `time`: it lies beyond the limits of the first `depth` levels, and holds the first `held`.
 
     Between the two lies the hysteresis: a value there does not end an alert.
@@ -70,7 +70,7 @@ def count(state: Count, depth: int, held: int, time: datetime, value: float | No
             if start >= time:
                 start = None
         starts.append(time if start is None and place < depth else start)
-    return Count(
+    return LevelState(
         level,
         depth,
         time,
@@ -85,7 +85,7 @@ def without_delays(beyond: tuple[datetime | None, ...], level: int) -> tuple[dat
     return tuple(start if place < level else None for place, start in enumerate(beyond))
 
 
-def due(rule: Rule, state: Count, time: datetime, interval: timedelta | None = None) -> int:
+def target_level(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None = None) -> int:
     """The level that should hold at `time`.
 
     1. Up to the most severe level whose limit is exceeded and whose delay is over, in one step. Where the values come

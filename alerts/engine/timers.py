@@ -1,17 +1,17 @@
 """What time alone changes on a bed: a device gone silent or offline, an audio pause that is over.
 
 Beside `bed`, which readings change. All of it runs by the worker's clock, which comes in as an argument. The worker
-calls `tick` for every bed about once a second, `presence` for every status message, and `excuse` when it was itself
+calls `tick` for every bed about once a second, `apply_status` for every status message, and `restart_no_data_timers` when it was itself
 away from the broker.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from alerts import machine
-from alerts.bed import NOTHING, Bed
-from alerts.changes import changed
-from alerts.machine import Count
+from alerts.engine import level_state
+from alerts.engine.bed import NOTHING, Bed
+from alerts.engine.level_state import LevelState
+from alerts.engine.transitions import changed
 from vitals.alert import Change, Event, State
 from vitals.rules import Rule
 from vitals.thresholds import SILENT_INTERVALS, silent_after
@@ -37,7 +37,7 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     _end_delays(bed, now, events)
     _check_device(bed, now, events)
     for rule in bed.rules.timed:
-        since = bed.fresh_at if rule.source == "no-data" else bed.offline_since
+        since = bed.last_live_at if rule.source == "no-data" else bed.offline_since
         if since is None:
             if bed.boot is not None:  # a birth was heard: online again, and `clear_for_s` may be over now
                 bed.note(rule, 0, 0, now, True, None, events)
@@ -46,9 +46,9 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
             continue
         if rule.source == "no-data" and now - since < _silent_after(bed):
             continue
-        state = bed.counts.get(rule.name) or machine.fresh(rule)
+        state = bed.counts.get(rule.name) or level_state.initial(rule)
         levels = len(rule.levels)
-        silent = Count(state.level, levels, since, (since,) * levels, (None,) * levels)
+        silent = LevelState(state.level, levels, since, (since,) * levels, (None,) * levels)
         bed.counts[rule.name] = bed.settle(rule, silent, now, None, events)
     return events
 
@@ -58,7 +58,7 @@ CLOCK_TOLERANCE = timedelta(seconds=10)
 
 def _check_device(bed: Bed, now: datetime, events: list[Event]) -> None:
     """Whether the device's clock is wrong, and whether it sends the ids of two patients in turn."""
-    bed.is_checked()
+    bed.begin_check()
     for rule in bed.rules.device_checks:
         if rule.source == "clock":
             offset = bed.order.clock.offset or timedelta()
@@ -71,7 +71,7 @@ def _check_device(bed: Bed, now: datetime, events: list[Event]) -> None:
 
 def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
     """Raise what has been beyond its limit for its delay, although the next reading has not come."""
-    if now - bed.fresh_at > silent_after((bed.usual_interval or timedelta()).total_seconds()):
+    if now - bed.last_live_at > silent_after((bed.usual_interval or timedelta()).total_seconds()):
         return  # the device is silent: what it measured last is no news
     for name, state in list(bed.counts.items()):
         rule = bed.rules.by_name[name]
@@ -88,7 +88,7 @@ def _silent_after(bed: Bed) -> timedelta:
     return interval * SILENT_INTERVALS
 
 
-def presence(bed: Bed, *, online: bool, boot: int, interval_s: float | None, now: datetime) -> Sequence[Event]:
+def apply_status(bed: Bed, *, online: bool, boot: int, interval_s: float | None, now: datetime) -> Sequence[Event]:
     """Take a device's birth or its last will; the will of another boot than the last birth's is ignored.
 
     `interval_s`: the time between two readings, as the birth tells.
@@ -108,9 +108,9 @@ def presence(bed: Bed, *, online: bool, boot: int, interval_s: float | None, now
     return events
 
 
-def excuse(bed: Bed, now: datetime) -> None:
+def restart_no_data_timers(bed: Bed, now: datetime) -> None:
     """The worker itself was deaf until now, so the device's silence says nothing: begin to wait again."""
-    bed.fresh_at = now
+    bed.last_live_at = now
 
 
 def _is_reported(bed: Bed, rule: Rule) -> bool:

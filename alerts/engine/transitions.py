@@ -11,7 +11,7 @@ from vitals.news2 import Score
 from vitals.rules import Rule
 from vitals.signs import BY_KEY
 
-GONE = "the condition is over"
+CONDITION_ENDED = "the condition is over"
 
 
 class Device(Protocol):
@@ -52,7 +52,7 @@ def raised(
     )
 
 
-def turned(
+def transition(
     alert: Alert,
     rule: Rule,
     level: int,
@@ -69,7 +69,9 @@ def turned(
     if level == 0:
         if rule.latching and alert.state is not State.ACKNOWLEDGED:
             return changed(alert, Change.LATCHED, at, level=0, state=State.LATCHED, latched=True, **_quiet, **rest)
-        return changed(alert, Change.CLEARED, at, level=0, state=State.CLEARED, reason=GONE, **_quiet, **rest)
+        return changed(
+            alert, Change.CLEARED, at, level=0, state=State.CLEARED, reason=CONDITION_ENDED, **_quiet, **rest
+        )
     rest |= _at_level(rule, level, value, score)
     if alert.state is State.LATCHED:
         return changed(alert, Change.RETURNED, at, state=State.ACTIVE, latched=False, **rest)

@@ -16,7 +16,7 @@ _LONG = ('"""', "'''")
 _Table = tuple[int | None, int | None]
 
 
-class Lines:
+class Positions:
     """Where the keys of one text stand; `content` is what tomllib read from it."""
 
     def __init__(self, text: str, content: dict[str, Any]) -> None:

@@ -10,14 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from alerts.lines import Lines
-from alerts.mistakes import Mistakes, meant
+from alerts.rulefile.diagnostics import Diagnostics, did_you_mean
+from alerts.rulefile.positions import Positions
 from vitals.alert import Priority
 from vitals.errors import PermanentError
 from vitals.rules import SPECIAL, Level, Rule, RuleSet, Source, find_conflicts, validate_levels
 from vitals.signs import BY_KEY, SIGN_KEYS
 
-DEFAULT = Path(__file__).with_name("rules.toml")
+DEFAULT = Path(__file__).parent.with_name("rules.toml")
 
 _TIMES = ("for_s", "clear_for_s")
 _LEVEL_KEYS = ("priority", "above", "below", "clear", "single", *_TIMES)
@@ -27,7 +27,7 @@ _PRIORITIES = ", ".join(Priority)
 _SIGNS = (*SIGN_KEYS, *SPECIAL)
 
 
-class BadRules(PermanentError):
+class InvalidRules(PermanentError):
     """A rule file with mistakes; the text has one line for each."""
 
     def __init__(self, mistakes: list[str]) -> None:
@@ -36,23 +36,23 @@ class BadRules(PermanentError):
 
 
 def load(path: Path = DEFAULT) -> RuleSet:
-    """Read a rule file; raises BadRules with every mistake in it."""
+    """Read a rule file; raises InvalidRules with every mistake in it."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise BadRules([f"{path} cannot be read: {error.strerror}"]) from None
+        raise InvalidRules([f"{path} cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
-        raise BadRules([f"{path} is not a text in UTF-8"]) from None
+        raise InvalidRules([f"{path} is not a text in UTF-8"]) from None
     return parse(text, _shown(path))
 
 
 def parse(text: str, where: str) -> RuleSet:
-    """The rules in a text; `where` names it in mistakes. Raises BadRules."""
+    """The rules in a text; `where` names it in mistakes. Raises InvalidRules."""
     try:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadRules([f"{where}: not TOML: {error}"]) from None
-    return _Reader(where, Lines(text, content)).read(content)
+        raise InvalidRules([f"{where}: not TOML: {error}"]) from None
+    return _Reader(where, Positions(text, content)).read(content)
 
 
 def _shown(path: Path) -> str:
@@ -64,9 +64,9 @@ def _shown(path: Path) -> str:
 class _Reader:
     """One pass over a file: rules on one side, mistakes on the other."""
 
-    def __init__(self, where: str, lines: Lines) -> None:
+    def __init__(self, where: str, lines: Positions) -> None:
         self._where = where
-        self._mistakes = Mistakes(where, lines)
+        self._mistakes = Diagnostics(where, lines)
 
     def read(self, content: dict[str, Any]) -> RuleSet:
         self._mistakes.unknown(content, _TOP_KEYS, None)
@@ -74,10 +74,10 @@ class _Reader:
         pause = self._mistakes.seconds(content, "audio_pause_max_s", None, 600.0, least=1.0)
         scale = content.get("spo2_scale", 1)
         if type(scale) is not int or scale not in (1, 2):
-            self._mistakes.wrong("spo2_scale", scale, "1 or 2", None)
+            self._mistakes.invalid_value("spo2_scale", scale, "1 or 2", None)
         tables = content.get("rule", [])
         if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-            self._mistakes.say("rule", "no rule; expected at least one [[rule]]")
+            self._mistakes.add("rule", "no rule; expected at least one [[rule]]")
             tables = []
         rules: list[Rule] = []
         places: dict[str, int] = {}
@@ -87,35 +87,35 @@ class _Reader:
             for name in [rule.name for rule in made] or [self._mistakes.name]:
                 if name in places:
                     first = self._mistakes.lines.of(places[name], "name")
-                    self._mistakes.wrong("name", name, f"a name of its own; line {first} has it already")
+                    self._mistakes.invalid_value("name", name, f"a name of its own; line {first} has it already")
                 places.setdefault(name, place)
             rules += made
         for rule, told in find_conflicts([rule for rule in rules if rule.levels]):
             self._mistakes.rule, self._mistakes.name = places[rule.name], rule.name
-            self._mistakes.say("above", told, 0)
+            self._mistakes.add("above", told, 0)
         if self._mistakes:
-            raise BadRules(self._mistakes.told())
+            raise InvalidRules(self._mistakes.as_lines())
         return RuleSet(tuple(rules), stale, pause, scale, self._where)
 
     def _read_rule(self, table: dict[str, Any]) -> list[Rule]:
         self._mistakes.unknown(table, _RULE_KEYS, None)
         name = self._mistakes.text(table, "name")
         if name and not all(part.isalnum() for part in name.replace("_", "-").split("-")):
-            self._mistakes.wrong(
+            self._mistakes.invalid_value(
                 "name", name, "letters, digits and dashes between them: it is a level of a topic", None
             )
         text = self._mistakes.text(table, "text")
         latching = table.get("latching", False)
         if not isinstance(latching, bool):
-            self._mistakes.wrong("latching", latching, "true or false", None)
+            self._mistakes.invalid_value("latching", latching, "true or false", None)
         sign = table.get("sign")
         if sign not in _SIGNS:
-            self._mistakes.wrong("sign", sign, f"one of {', '.join(_SIGNS)}{meant(sign, _SIGNS)}", None)
+            self._mistakes.invalid_value("sign", sign, f"one of {', '.join(_SIGNS)}{did_you_mean(sign, _SIGNS)}", None)
             self._read_levels(table, "sign")  # for their own mistakes
             return []
         source: Source = "sign" if sign in BY_KEY else sign
         if "of" in table and source != "sensor-off":
-            self._mistakes.say("of", "of stands only in a rule on sensor-off", None)
+            self._mistakes.add("of", "of stands only in a rule on sensor-off", None)
         levels, above = self._read_levels(table, source)
         if not name or not text or not levels:
             return []
@@ -127,7 +127,7 @@ class _Reader:
         rule = Rule(name, source, sign if source == "sign" else None, above, levels, latching, text)
         if above is not None:
             for place, told in validate_levels(rule):
-                self._mistakes.say("clear" if told.startswith("clear") else "above" if above else "below", told, place)
+                self._mistakes.add("clear" if told.startswith("clear") else "above" if above else "below", told, place)
         return [rule]
 
     def _read_levels(self, table: dict[str, Any], source: Source) -> tuple[tuple[Level, ...], bool | None]:
@@ -136,12 +136,12 @@ class _Reader:
         if steps is None:
             steps = [{key: table[key] for key in _LEVEL_KEYS if key in table}]
         elif not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
-            self._mistakes.wrong("level", steps, "tables [[rule.level]]", None)
+            self._mistakes.invalid_value("level", steps, "tables [[rule.level]]", None)
             return (), None
         else:
             for key in ("above", "below", "clear", "single"):
                 if key in table:
-                    self._mistakes.say(
+                    self._mistakes.add(
                         key, f"{key} stands in the rule and the rule has levels; write it in each level", None
                     )
         shared = {key: table[key] for key in ("priority", *_TIMES) if key in table}
@@ -153,7 +153,7 @@ class _Reader:
             levels.append(level)
             sides |= set() if above is None else {above}
         if len(sides) > 1:
-            self._mistakes.say("above", "some levels have above and some below; expected one side in all of them", None)
+            self._mistakes.add("above", "some levels have above and some below; expected one side in all of them", None)
         self._in_order(levels, source)
         whole = [level for level in levels if level is not None]
         return tuple(whole) if len(whole) == len(levels) else (), next(iter(sides), None)
@@ -162,7 +162,9 @@ class _Reader:
         before = len(self._mistakes)
         priority = step.get("priority")
         if priority not in tuple(Priority):
-            self._mistakes.wrong("priority", priority, f"one of {_PRIORITIES}{meant(priority, tuple(Priority))}", place)
+            self._mistakes.invalid_value(
+                "priority", priority, f"one of {_PRIORITIES}{did_you_mean(priority, tuple(Priority))}", place
+            )
         after, clear_after = (self._mistakes.seconds(step, key, place, 0.0) for key in _TIMES)
         given = [key for key in ("above", "below") if key in step]
         above = None if len(given) != 1 else given[0] == "above"
@@ -171,18 +173,18 @@ class _Reader:
         if source in ("sign", "news2"):
             if len(given) != 1:
                 found = "both above and below" if given else "no limit"
-                self._mistakes.say("above", f"{found}; expected above or below", place)
+                self._mistakes.add("above", f"{found}; expected above or below", place)
             else:
                 limit = self._mistakes.number(step, given[0], place, 0.0)
                 clear = self._mistakes.number(step, "clear", place, limit)
             if source == "news2" and above is False:
-                self._mistakes.say("below", "below says nothing of NEWS2, where more is worse; expected above", place)
+                self._mistakes.add("below", "below says nothing of NEWS2, where more is worse; expected above", place)
         else:
             for key in [*given, *(key for key in ("clear",) if key in step)]:
-                self._mistakes.say(key, f"{key} has no meaning for {source}; only for_s and clear_for_s have", place)
+                self._mistakes.add(key, f"{key} has no meaning for {source}; only for_s and clear_for_s have", place)
             above = None
         if single is not None and (source != "news2" or type(single) is not int or not 1 <= single <= 3):
-            self._mistakes.wrong("single", single, "1, 2 or 3, in a rule on news2", place)
+            self._mistakes.invalid_value("single", single, "1, 2 or 3, in a rule on news2", place)
         if len(self._mistakes) > before:
             return None, above
         return Level(Priority(str(priority)), limit, clear, after, clear_after, single), above
@@ -193,16 +195,16 @@ class _Reader:
                 continue
             if severe.priority.rank < mild.priority.rank:
                 told = f"priority = '{severe.priority}' follows '{mild.priority}'; levels go from mild to severe"
-                self._mistakes.say("priority", told, place)
+                self._mistakes.add("priority", told, place)
             if source not in ("sign", "news2") and severe.after <= mild.after:
                 told = f"for_s = {severe.after.total_seconds():g} follows {mild.after.total_seconds():g}; only time "
-                self._mistakes.say("for_s", told + "makes the levels here, so each must be longer", place)
+                self._mistakes.add("for_s", told + "makes the levels here, so each must be longer", place)
 
     def _signs_of(self, table: dict[str, Any]) -> list[str]:
         wanted = table.get("of", list(SIGN_KEYS))
         if isinstance(wanted, list) and wanted and all(key in BY_KEY for key in wanted):
             return list(dict.fromkeys(wanted))
-        self._mistakes.wrong("of", wanted, f"a list of {', '.join(SIGN_KEYS)}", None)
+        self._mistakes.invalid_value("of", wanted, f"a list of {', '.join(SIGN_KEYS)}", None)
         return []
 
 

@@ -8,9 +8,9 @@ that, because the counts grow again from them while the alerts stand still up to
 from collections.abc import Iterable
 from datetime import datetime
 
-from alerts import machine
-from alerts.bed import Bed
-from alerts.turnover import NO_SUCH_RULE, close
+from alerts.engine import level_state
+from alerts.engine.bed import Bed
+from alerts.engine.context_changes import RULE_REMOVED, close
 from vitals.alert import Alert, Event
 from vitals.rules import RuleSet
 
@@ -36,28 +36,28 @@ def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dic
         bed = beds.get(alert.device_id)
         if bed is None:
             bed = beds[alert.device_id] = Bed(alert.device_id, alert.ward, rules, now)
-        give_back(bed, alert)
+        restore_alert(bed, alert)
     for bed in beds.values():
-        bed.stir()
+        bed.refresh_active_signs()
         for name in [name for name in bed.alerts if name not in rules.by_name]:
-            events += close(bed, name, NO_SUCH_RULE, now)
+            events += close(bed, name, RULE_REMOVED, now)
     return beds, events
 
 
-def give_back(bed: Bed, alert: Alert) -> None:
+def restore_alert(bed: Bed, alert: Alert) -> None:
     """Put one retained alert into its bed."""
     bed.ward = alert.ward
     rule = bed.rules.by_name.get(alert.rule)
     # A birth is no reading: the clock of the device, which may be ahead, has no say in whether it counts.
     if alert.reading_at is not None and not (rule and rule.source == "offline"):
-        bed.floors[alert.rule] = alert.reading_at
-        bed.floor = max(bed.floor or alert.reading_at, alert.reading_at)
+        bed.replay_watermarks[alert.rule] = alert.reading_at
+        bed.replay_watermark = max(bed.replay_watermark or alert.reading_at, alert.reading_at)
     if not alert.is_open:
         return
     bed.patient_id = alert.patient_id or bed.patient_id
     bed.alerts[alert.rule] = alert
     if rule is not None and alert.level:
-        bed.store(rule, machine.fresh(rule, alert.level))
+        bed.store(rule, level_state.initial(rule, alert.level))
 
 
 def _age(alert: Alert) -> tuple[datetime, int]:

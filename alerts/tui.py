@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.live import Live
 
 from alerts.settings import AlertsSettings
-from alerts.watchlist import CONNECTING, WAITING, Key, Watchlist, keys, line
+from alerts.tui_table import CONNECTING, WAITING, AlertTable, Key, keys, line
 from mqtt.endpoint import configure_client
 from mqtt.tls import describe_tls_error
 from vitals.errors import PermanentError
@@ -49,7 +49,7 @@ class Heard:
     refused: bool = False
 
 
-class Watch:
+class AlertView:
     """One person at one terminal, or one pipe."""
 
     def __init__(self, settings: AlertsSettings, by: str, ward: str | None) -> None:
@@ -59,7 +59,7 @@ class Watch:
             raise PermanentError(f"--ward is {ward[:40]!r}; expected the name of one ward")
         self._settings = settings
         user = settings.broker.username
-        self._list = Watchlist(settings.topics, settings.alerts_client_id, by, ward, _now(), user=user is not None)
+        self._list = AlertTable(settings.topics, settings.alerts_client_id, by, ward, _now(), user=user is not None)
         self._heard: SimpleQueue[Heard] = SimpleQueue()
         self._stopping = False
         self._wake_out, self._wake_in = os.pipe()

@@ -15,7 +15,7 @@ REMINDER = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
-class Purse:
+class TokenBucket:
     """What one sender has left, in seconds, as it stood at `at`; and when we last complained."""
 
     left: float
@@ -23,19 +23,19 @@ class Purse:
     told_at: datetime | None = None
 
 
-class Fairness:
+class RateLimiter:
     """The purses of all senders, by name."""
 
     def __init__(self) -> None:
-        self._purses: dict[str, Purse] = {}
+        self._purses: dict[str, TokenBucket] = {}
 
-    def admits(self, sender: str, size: int, now: datetime) -> bool:
+    def allow(self, sender: str, size: int, now: datetime) -> bool:
         """Whether a message of so many bytes may be evaluated now; if so, it is paid for."""
         purse = self._purses.get(sender)
         if purse is None:
             if len(self._purses) >= MAX_SENDERS:
                 self._purses.clear()
-            purse = self._purses[sender] = Purse(BURST, now)
+            purse = self._purses[sender] = TokenBucket(BURST, now)
         elif now != purse.at:
             # A clock that was set back fills no purse, and must not empty any.
             purse.left = min(BURST, purse.left + max(0.0, (now - purse.at).total_seconds()))
@@ -45,7 +45,7 @@ class Fairness:
         purse.left -= max(1 / A_SECOND, size / BYTES_A_SECOND)
         return True
 
-    def is_worth_telling(self, sender: str, now: datetime) -> bool:
+    def should_log(self, sender: str, now: datetime) -> bool:
         """Whether to say that a sender is beyond its share: once, and then now and then."""
         purse = self._purses[sender]
         if purse.told_at is not None and now - purse.told_at < REMINDER:

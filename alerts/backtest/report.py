@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.table import Table
 
-from alerts.lab import LONGEST_DELAY_S, Outcome, Tried
-from alerts.trial import Key
+from alerts.backtest.comparison import LONGEST_DELAY_S, BacktestResult, RuleSetResult
+from alerts.backtest.rule_run import Key
 from vitals.alert import Priority
 from vitals.rules import Level, Rule, RuleSet
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
+def as_json(outcome: BacktestResult) -> dict[str, Any]:
     """Everything, rounded to what the measurement can bear."""
     days = outcome.bed_days
 
@@ -54,7 +54,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def load_table(tried: Tried, days: float) -> Table:
+def load_table(tried: RuleSetResult, days: float) -> Table:
     """One rule file: by rule and priority, naively and as written."""
     table = Table(title=f"{tried.where}: alarms a bed a day", title_justify="left")
     table.add_column("rule", no_wrap=True)
@@ -81,7 +81,7 @@ def load_table(tried: Tried, days: float) -> Table:
     return table
 
 
-def summary(outcome: Outcome, tried: Tried) -> str:
+def summary(outcome: BacktestResult, tried: RuleSetResult) -> str:
     """One sentence below a table."""
     removed = tried.removed_by_delay
     share = "there was nothing for the delays to remove" if removed is None else f"the delays remove {removed:.0%}"
@@ -92,7 +92,7 @@ def summary(outcome: Outcome, tried: Tried) -> str:
     )
 
 
-def curve_table(outcome: Outcome) -> Table:
+def curve_table(outcome: BacktestResult) -> Table:
     """Alarms a bed a day against the delay, a column a file."""
     table = Table(title="alarms of patients, a bed a day, by delay", title_justify="left")
     table.add_column("delay", justify="right")
@@ -104,7 +104,7 @@ def curve_table(outcome: Outcome) -> Table:
     return table
 
 
-def curves(outcome: Outcome) -> list[tuple[str, list[float]]]:
+def curves(outcome: BacktestResult) -> list[tuple[str, list[float]]]:
     """For a plot: each file's name, and its alarms of patients a bed a day for each delay."""
     return [
         (tried.where, [_per_day(trial.physiological, outcome.bed_days) for trial in tried.curve])

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from alerts.bed import Bed
-from alerts.brokerwatch import DEVICE, RULE, WARD, BrokerWatch
-from alerts.commands import carry_out
-from alerts.fairness import Fairness
-from alerts.restart import restore
-from alerts.silence import excuse, presence, tick
-from alerts.turnover import FORGOTTEN, close_all, use
+from alerts.engine.bed import Bed
+from alerts.engine.broker_drop_alert import DEVICE, RULE, WARD, BrokerDropAlert
+from alerts.engine.commands import carry_out
+from alerts.engine.context_changes import DEVICE_REMOVED, apply_rules, close_all
+from alerts.engine.rate_limiter import RateLimiter
+from alerts.engine.recovery import restore
+from alerts.engine.timers import apply_status, restart_no_data_timers, tick
 from vitals.alert import Alert, Event, State
 from vitals.codec import ANY_TIME, decode
 from vitals.command import decode_command
@@ -26,14 +26,14 @@ from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
 log = logging.getLogger("alerts")
 
-KEPT_CLEARED = timedelta(hours=1)
+CLEARED_RETENTION = timedelta(hours=1)
 """How long a cleared alert stays on its topic (MQTT 5 message expiry), and how long we can tell it again."""
-COMMAND_COSTS = 16 * 1024  # bytes' worth: a person presses fewer than 16 keys a second
-MAX_TOPICS_KNOWN = 50_000  # a client may invent topics without end
+COMMAND_COST_BYTES = 16 * 1024  # bytes' worth: a person presses fewer than 16 keys a second
+MAX_CACHED_TOPICS = 50_000  # a client may invent topics without end
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """What was asked, by its topic, and why it was not done. `person`: the broker's user who asked, if it was one."""
 
     topic: str
@@ -41,7 +41,7 @@ class Refusal:
     person: str | None = None
 
 
-class Beds:
+class Engine:
     """The beds by device, their own limits, and the alerts that were cleared in the last hour."""
 
     def __init__(self, topics: Topics, rules: RuleSet, now: datetime) -> None:
@@ -49,15 +49,15 @@ class Beds:
         self.beds: dict[str, Bed] = {}
         self.limits: dict[str, Limits] = {}
         self.cleared: dict[tuple[str, str], Alert] = {}
-        self.refusals: list[Refusal] = []
-        self.broker = BrokerWatch(now)
+        self.rejections: list[Rejection] = []
+        self.broker = BrokerDropAlert(now)
         self.evaluated = 0
-        self.set_aside = 0
+        self.throttled = 0
         self.rejected = 0
         self._topics = topics
-        self._fairness = Fairness()
-        self._newest: dict[bytes, bytes] = {}  # by topic, of those who send more than their share
-        self._known: dict[bytes, tuple[str, DeviceAddress]] = {}
+        self._rate_limiter = RateLimiter()
+        self._newest_throttled: dict[bytes, bytes] = {}  # by topic, of those who send more than their share
+        self._parsed_topics: dict[bytes, tuple[str, DeviceAddress]] = {}
 
     def restore(self, alerts: Iterable[Alert], now: datetime) -> Sequence[Event]:
         """Begin with what was retained at the broker; the events put right what a killed worker left there."""
@@ -66,8 +66,10 @@ class Beds:
         for alert in about_broker:
             self.broker.restore(alert, now)
         self.beds, events = restore(self.rules, [alert for alert in told if alert not in about_broker], now)
-        self.cleared = {(a.device_id, a.rule): a for a in told if not a.is_open and now - a.changed_at < KEPT_CLEARED}
-        return self._noted(events)
+        self.cleared = {
+            (a.device_id, a.rule): a for a in told if not a.is_open and now - a.changed_at < CLEARED_RETENTION
+        }
+        return self._record_cleared(events)
 
     def take(
         self, topic: bytes, payload: bytes, retained: bool, now: datetime, *, dup: bool = False
@@ -77,50 +79,50 @@ class Beds:
         retained, dup   MQTT's flags: the message is an old one; it may have been delivered before
         """
         try:
-            known = self._known.get(topic)
+            known = self._parsed_topics.get(topic)
             if known is None:
                 name = topic.decode(errors="replace")
                 if name.startswith("$SYS/"):
-                    return self._noted(self.broker.take(name, payload, now))
+                    return self._record_cleared(self.broker.take(name, payload, now))
                 if name.startswith(f"{self._topics.root}/alert-commands/"):
-                    return self._noted(self._take_command(name, payload, retained, now))
-                known = self._learn(topic, name)
+                    return self._record_cleared(self._take_command(name, payload, retained, now))
+                known = self._parse_topic(topic, name)
         except InvalidTopic:
             self.rejected += 1  # ingest keeps it, with its reason
             return ()
         kind, place = known
-        if not self._fairness.admits(place.device, len(payload), now):
-            self._set_aside(topic, place, payload, now)
+        if not self._rate_limiter.allow(place.device, len(payload), now):
+            self._throttle(topic, place, payload, now)
             return ()
         if kind == "vitals":
             # A retained reading is of no known age: it says nothing about the present.
             return () if retained else self._take_readings(place, payload, now, dup=dup)
         if kind == "status":
-            return self._noted(self._take_status(place, payload, now))
-        return self._noted(self._take_limits(topic.decode(), place, payload, now))
+            return self._record_cleared(self._take_status(place, payload, now))
+        return self._record_cleared(self._take_limits(topic.decode(), place, payload, now))
 
     def tick(self, now: datetime) -> Sequence[Event]:
         """What time alone changes. About once a second."""
-        for key in [key for key, alert in self.cleared.items() if now - alert.changed_at >= KEPT_CLEARED]:
+        for key in [key for key, alert in self.cleared.items() if now - alert.changed_at >= CLEARED_RETENTION]:
             del self.cleared[key]
-        events = [*self._noted(self._take_newest(now))]
+        events = [*self._record_cleared(self._take_newest(now))]
         events += [event for bed in self.beds.values() for event in tick(bed, now)]
-        return self._noted([*events, *self.broker.tick(now)])
+        return self._record_cleared([*events, *self.broker.tick(now)])
 
-    def excuse(self, now: datetime) -> None:
+    def restart_no_data_timers(self, now: datetime) -> None:
         """We were deaf until now: no device is to blame for its silence."""
         for bed in self.beds.values():
-            excuse(bed, now)
+            restart_no_data_timers(bed, now)
 
-    def use(self, rules: RuleSet, now: datetime) -> Sequence[Event]:
+    def apply_rules(self, rules: RuleSet, now: datetime) -> Sequence[Event]:
         """Go on with another rule file, under each bed's own limits where they still make sense."""
         self.rules = rules
         events: list[Event] = []
         for bed in self.beds.values():
             events += self._apply_limits(bed, now)
-        return self._noted(events)
+        return self._record_cleared(events)
 
-    def everything(self) -> list[Alert]:
+    def current_alerts(self) -> list[Alert]:
         """Every alert that should be on its topic: the open ones, and those cleared in the last hour."""
         still_open = [alert for bed in (*self.beds.values(), self.broker.bed) for alert in bed.alerts.values()]
         reopened = {(alert.device_id, alert.rule) for alert in still_open}
@@ -143,7 +145,7 @@ class Beds:
         for reading in decoded.readings:
             events += bed.evaluate(reading, place.ward, now, dup=dup)
         self.evaluated += len(decoded.readings)
-        return self._noted(events) if events else ()
+        return self._record_cleared(events) if events else ()
 
     def _take_status(self, place: DeviceAddress, payload: bytes, now: datetime) -> Sequence[Event]:
         try:
@@ -156,10 +158,10 @@ class Beds:
             if bed is None or bed.ward != place.ward:
                 return ()  # a device that moved takes its old status away
             del self.beds[place.device]
-            return close_all(bed, FORGOTTEN, now)
+            return close_all(bed, DEVICE_REMOVED, now)
         bed = self._bed(place, now)
         online = status.state == "online"
-        return presence(bed, online=online, boot=status.boot, interval_s=status.interval_s, now=now)
+        return apply_status(bed, online=online, boot=status.boot, interval_s=status.interval_s, now=now)
 
     def _take_command(self, topic: str, payload: bytes, retained: bool, now: datetime) -> Sequence[Event]:
         person: str | None = None
@@ -168,8 +170,8 @@ class Beds:
                 # It would come again at every start and silence an alert that its author never saw.
                 raise RequestRejected("an acknowledgement must not be retained")
             place, rule, person = self._topics.parse_alert_command(topic)
-            if person is not None and not self._fairness.admits(f"{person} (person)", COMMAND_COSTS, now):
-                self.set_aside += 1  # answered, it would be as many messages again
+            if person is not None and not self._rate_limiter.allow(f"{person} (person)", COMMAND_COST_BYTES, now):
+                self.throttled += 1  # answered, it would be as many messages again
                 return ()
             command = decode_command(payload, person)
             bed = self.broker.bed if (place.ward, place.device) == (WARD, DEVICE) else self.beds.get(place.device)
@@ -177,7 +179,7 @@ class Beds:
                 raise RequestRejected(f"no alert of {place.device} is open")
             return carry_out(bed, rule, command, now)
         except (RequestRejected, InvalidTopic) as refused:
-            self._refuse(topic, refused, person)
+            self._reject(topic, refused, person)
             return ()
 
     def _take_limits(self, topic: str, place: DeviceAddress, payload: bytes, now: datetime) -> Sequence[Event]:
@@ -186,7 +188,7 @@ class Beds:
             if limits is not None:
                 apply(self.rules, limits)
         except RequestRejected as refused:
-            self._refuse(topic, refused)
+            self._reject(topic, refused)
             return ()
         if limits is None:
             self.limits.pop(place.device, None)
@@ -196,17 +198,17 @@ class Beds:
 
     def _apply_limits(self, bed: Bed, now: datetime) -> Sequence[Event]:
         try:
-            return use(bed, self.rules, self.limits.get(bed.device), now)
+            return apply_rules(bed, self.rules, self.limits.get(bed.device), now)
         except RequestRejected as refused:  # they made sense with the rule file of before
-            self._refuse(self._topics.limits(bed.ward, bed.device), refused)
-            return use(bed, self.rules, None, now)
+            self._reject(self._topics.limits(bed.ward, bed.device), refused)
+            return apply_rules(bed, self.rules, None, now)
 
     # --- who sends more than a share ---
 
-    def _set_aside(self, topic: bytes, place: DeviceAddress, payload: bytes, now: datetime) -> None:
-        self.set_aside += 1
-        self._newest[topic] = payload
-        if self._fairness.is_worth_telling(place.device, now):
+    def _throttle(self, topic: bytes, place: DeviceAddress, payload: bytes, now: datetime) -> None:
+        self.throttled += 1
+        self._newest_throttled[topic] = payload
+        if self._rate_limiter.should_log(place.device, now):
             log.warning(
                 "%s of %s sends more than its share; of what is beyond it only the newest message is evaluated, "
                 "twice a second",
@@ -215,10 +217,10 @@ class Beds:
             )
 
     def _take_newest(self, now: datetime) -> Sequence[Event]:
-        newest, self._newest = self._newest, {}
+        newest, self._newest_throttled = self._newest_throttled, {}
         events: list[Event] = []
         for topic, payload in newest.items():
-            kind, place = self._known.get(topic) or self._learn(topic, topic.decode())
+            kind, place = self._parsed_topics.get(topic) or self._parse_topic(topic, topic.decode())
             if kind == "vitals":
                 events += self._take_readings(place, payload, now)
             elif kind == "status":
@@ -237,17 +239,17 @@ class Beds:
                 self._apply_limits(bed, now)
         return bed
 
-    def _learn(self, topic: bytes, name: str) -> tuple[str, DeviceAddress]:
-        if len(self._known) >= MAX_TOPICS_KNOWN:
-            self._known.clear()
-        self._known[topic] = known = self._topics.parse(name)
+    def _parse_topic(self, topic: bytes, name: str) -> tuple[str, DeviceAddress]:
+        if len(self._parsed_topics) >= MAX_CACHED_TOPICS:
+            self._parsed_topics.clear()
+        self._parsed_topics[topic] = known = self._topics.parse(name)
         return known
 
-    def _refuse(self, topic: str, refused: Exception, person: str | None = None) -> None:
+    def _reject(self, topic: str, refused: Exception, person: str | None = None) -> None:
         log.warning("refused %s: %s", topic[:300], refused)
-        self.refusals.append(Refusal(topic[:300], str(refused), person))
+        self.rejections.append(Rejection(topic[:300], str(refused), person))
 
-    def _noted(self, events: Sequence[Event]) -> Sequence[Event]:
+    def _record_cleared(self, events: Sequence[Event]) -> Sequence[Event]:
         for event in events:
             key = (event.alert.device_id, event.alert.rule)
             if event.alert.state is State.CLEARED:

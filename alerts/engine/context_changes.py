@@ -8,22 +8,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from alerts import machine
-from alerts.changes import changed
+from alerts.engine import level_state
+from alerts.engine.transitions import changed
 from vitals.alert import Change, Event, State
 from vitals.limits import Limits, apply
 from vitals.rules import RuleSet
 
 if TYPE_CHECKING:
-    from alerts.bed import Bed
+    from alerts.engine.bed import Bed
 
-ANOTHER_PATIENT = "another patient is on this device"
-NO_SUCH_RULE = "its rule is not in the rule file any more"
-FORGOTTEN = "the device was removed"
+PATIENT_CHANGED = "another patient is on this device"
+RULE_REMOVED = "its rule is not in the rule file any more"
+DEVICE_REMOVED = "the device was removed"
 """Reasons for which an alert is closed although no reading said so."""
 
 
-def meet(bed: Bed, before: str | None, patient: str, time: datetime, since: datetime) -> list[Event]:
+def change_patient(bed: Bed, before: str | None, patient: str, time: datetime, since: datetime) -> list[Event]:
     """Another patient is on the device: the one whose readings began to arrive at `since`.
 
     1. What the former patient's readings raised is closed, and their part of what is counted is taken off.
@@ -34,21 +34,21 @@ def meet(bed: Bed, before: str | None, patient: str, time: datetime, since: date
     if before is not None:
         counts = dict(bed.counts)
         for name in [name for name, alert in sorted(bed.alerts.items()) if alert.raised_at < since]:
-            events += close(bed, name, ANOTHER_PATIENT, time, bed.last)
+            events += close(bed, name, PATIENT_CHANGED, time, bed.last)
         for name, state in counts.items():
             starts = tuple(None if start is None else max(start, since) for start in state.beyond)
             level = state.level if name in bed.alerts else 0
             bed.store(bed.rules.by_name[name], state._replace(level=level, beyond=starts))
-        bed.stir()
+        bed.refresh_active_signs()
         bed.held.forget_before(since)
         bed.off = frozenset()
-    events += use(bed, bed.ward_rules, bed.limits, time)
+    events += apply_rules(bed, bed.ward_rules, bed.limits, time)
     for _, alert in sorted(bed.alerts.items()):
         bed.keep(changed(alert, Change.IDENTIFIED, time, reading_at=bed.last, patient_id=patient), events)
     return events
 
 
-def move(bed: Bed, ward: str, time: datetime) -> list[Event]:
+def change_ward(bed: Bed, ward: str, time: datetime) -> list[Event]:
     """The device is in another ward: what is open moves there."""
     events: list[Event] = []
     old_ward, bed.ward = bed.ward, ward
@@ -61,7 +61,7 @@ def move(bed: Bed, ward: str, time: datetime) -> list[Event]:
 def close_all(bed: Bed, reason: str, at: datetime, reading_at: datetime | None = None) -> list[Event]:
     """Close every open alert and forget what is counted. For another patient, or a device that is gone."""
     bed.counts.clear()
-    bed.stir()
+    bed.refresh_active_signs()
     return [event for name in sorted(bed.alerts) for event in close(bed, name, reason, at, reading_at)]
 
 
@@ -72,7 +72,7 @@ def close(bed: Bed, name: str, reason: str, at: datetime, reading_at: datetime |
     return [Event(changed(alert, Change.CLEARED, at, reading_at=reading_at, state=State.CLEARED, reason=reason))]
 
 
-def use(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datetime) -> list[Event]:
+def apply_rules(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datetime) -> list[Event]:
     """Go on with other rules, or other limits of this bed's own. Alerts whose rule is gone are closed.
 
     Raises Refused for limits that contradict the rules or themselves; then nothing has changed.
@@ -85,12 +85,12 @@ def use(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datetime) -> 
         bed.held = bed.held.with_scale(rules.spo2_scale)
     bed.rules = rules
     gone = sorted(name for name in bed.alerts if name not in rules.by_name)
-    events = [event for name in gone for event in close(bed, name, NO_SUCH_RULE, now)]
+    events = [event for name in gone for event in close(bed, name, RULE_REMOVED, now)]
     for name, state in list(bed.counts.items()):
         rule = rules.by_name.get(name)
         if rule is None:
             del bed.counts[name]
         elif len(rule.levels) != len(state.beyond):
-            bed.counts[name] = machine.fresh(rule, state.level)
-    bed.stir()
+            bed.counts[name] = level_state.initial(rule, state.level)
+    bed.refresh_active_signs()
     return events

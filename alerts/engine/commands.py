@@ -7,8 +7,8 @@ refusal on the service topic.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from alerts.bed import NOTHING, Bed
-from alerts.changes import changed
+from alerts.engine.bed import NOTHING, Bed
+from alerts.engine.transitions import changed
 from vitals.alert import Alert, Change, Event, State
 from vitals.command import Command
 from vitals.limits import RequestRejected

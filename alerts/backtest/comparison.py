@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from alerts.episodes import Episodes, Span
-from alerts.history import Stay
-from alerts.trial import Course, Trial
+from alerts.backtest.episodes import Episodes, Span
+from alerts.backtest.history import BedHistory
+from alerts.backtest.rule_run import BedRun, RuleRun
 from vitals.rules import Rule, RuleSet
 
 LONGEST_DELAY_S = 30  # of the curve
@@ -21,15 +21,15 @@ PAUSE = timedelta(minutes=10)  # a longer silence is no time at the bed
 
 
 @dataclass
-class Tried:
+class RuleSetResult:
     """One rule file, tried: as written, without delays, naively, and with each delay of the curve."""
 
     where: str
-    written: Trial
-    undelayed: Trial
-    naive: Trial
+    written: RuleRun
+    undelayed: RuleRun
+    naive: RuleRun
     episodes: dict[tuple[str, str, int], list[Span]] = field(default_factory=dict)  # the sustained ones
-    curve: list[Trial] = field(default_factory=list)
+    curve: list[RuleRun] = field(default_factory=list)
 
     @property
     def removed_by_delay(self) -> float | None:
@@ -52,44 +52,44 @@ class Tried:
 
 
 @dataclass
-class Outcome:
+class BacktestResult:
     """What the laboratory found. `bed_days`: the time at the beds, by their readings, in days."""
 
     beds: int = 0
     readings: int = 0
     bed_days: float = 0.0
-    files: list[Tried] = field(default_factory=list)
+    files: list[RuleSetResult] = field(default_factory=list)
 
 
-def run(stays: Iterable[Stay], rule_sets: Sequence[RuleSet], curve: bool = False) -> Outcome:
+def run(histories: Iterable[BedHistory], rule_sets: Sequence[RuleSet], curve: bool = False) -> BacktestResult:
     """Run every bed through every set of rules, in one pass over the readings.
 
     1. For each file: its rules as written, without delays, naively, and for the curve with each delay.
     2. For each bed: a fresh engine for each of them; the readings are as live as on the day.
     3. What is still open when a bed's readings end, ends there.
     """
-    outcome = Outcome(files=[_prepared(rules, curve) for rules in rule_sets])
-    trials = [trial for tried in outcome.files for trial in _trials(tried)]
-    for stay in stays:
+    outcome = BacktestResult(files=[_make_result(rules, curve) for rules in rule_sets])
+    trials = [trial for tried in outcome.files for trial in _rule_runs(tried)]
+    for history in histories:
         outcome.beds += 1
-        courses = [Course(trial, stay) for trial in trials]
+        courses = [BedRun(trial, history) for trial in trials]
         seen = [Episodes(tried.written.rules) for tried in outcome.files]
         last: datetime | None = None
-        for told in stay.readings:
+        for reading in history.readings:
             outcome.readings += 1
             for course in courses:
-                course.read(told, stay.ward)
+                course.read(reading, history.ward)
             for episodes in seen:
-                episodes.take(told)
-            if last is not None and told.time - last <= max(PAUSE, timedelta(seconds=3 * stay.interval_s)):
-                outcome.bed_days += (told.time - last) / timedelta(days=1)
-            last = told.time
+                episodes.take(reading)
+            if last is not None and reading.time - last <= max(PAUSE, timedelta(seconds=3 * history.interval_s)):
+                outcome.bed_days += (reading.time - last) / timedelta(days=1)
+            last = reading.time
         if last is not None:
             for course in courses:
                 course.end(last)
         for tried, episodes in zip(outcome.files, seen, strict=True):
             for (rule, level), spans in episodes.sustained().items():
-                tried.episodes[stay.device, rule, level] = spans
+                tried.episodes[history.device, rule, level] = spans
     return outcome
 
 
@@ -98,7 +98,7 @@ def without_delays(rules: RuleSet) -> RuleSet:
     return _with_levels(rules, lambda _: {"after": timedelta()})
 
 
-def naively(rules: RuleSet) -> RuleSet:
+def without_hysteresis(rules: RuleSet) -> RuleSet:
     """The same limits; every crossing is an alarm and every way back its end."""
     return _with_levels(rules, lambda limit: {"after": timedelta(), "clear": limit, "clear_after": timedelta()})
 
@@ -124,11 +124,13 @@ def _with_levels(rules: RuleSet, change: Callable[[float], dict[str, Any]]) -> R
     return replace(rules, rules=tuple(changed))
 
 
-def _prepared(rules: RuleSet, curve: bool) -> Tried:
+def _make_result(rules: RuleSet, curve: bool) -> RuleSetResult:
     delays = range(LONGEST_DELAY_S + 1) if curve else ()
-    trials = [Trial(delayed(rules, timedelta(seconds=delay))) for delay in delays]
-    return Tried(rules.where, Trial(rules), Trial(without_delays(rules)), Trial(naively(rules)), curve=trials)
+    trials = [RuleRun(delayed(rules, timedelta(seconds=delay))) for delay in delays]
+    return RuleSetResult(
+        rules.where, RuleRun(rules), RuleRun(without_delays(rules)), RuleRun(without_hysteresis(rules)), curve=trials
+    )
 
 
-def _trials(tried: Tried) -> list[Trial]:
+def _rule_runs(tried: RuleSetResult) -> list[RuleRun]:
     return [tried.written, tried.undelayed, tried.naive, *tried.curve]

@@ -72,7 +72,7 @@ class Asked:
     at: datetime
 
 
-class Watchlist:
+class AlertTable:
     """One person's list. `ward` None is all wards; `worker` names the worker whose heart we listen to."""
 
     def __init__(

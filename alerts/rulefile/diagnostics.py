@@ -6,16 +6,16 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from alerts.lines import Lines
+from alerts.rulefile.positions import Positions
 from vitals.reading import MAX_TEXT
 
 LONGEST_S = 86_400.0  # a delay of more than a day is a mistake
 
 
-class Mistakes:
+class Diagnostics:
     """What is wrong with a file. `rule` and `name` say which rule is being read; `level` is a level's place in it."""
 
-    def __init__(self, where: str, lines: Lines) -> None:
+    def __init__(self, where: str, lines: Positions) -> None:
         self.lines = lines
         self.rule: int | None = None
         self.name = ""
@@ -25,11 +25,11 @@ class Mistakes:
     def __len__(self) -> int:
         return len(self._found)
 
-    def told(self) -> list[str]:
+    def as_lines(self) -> list[str]:
         """The mistakes in the order of their lines."""
         return [told for _, told in sorted(self._found)]
 
-    def say(self, key: str, told: str, level: int | None = None) -> None:
+    def add(self, key: str, told: str, level: int | None = None) -> None:
         """Note a mistake at `key`."""
         line = self.lines.of(self.rule, key, level)
         rule = "" if self.rule is None else f" rule {self.name[:60]!r}:"
@@ -37,23 +37,25 @@ class Mistakes:
         if mistake not in self._found:
             self._found.append(mistake)
 
-    def wrong(self, key: str, value: object, allowed: str, level: int | None = None) -> None:
+    def invalid_value(self, key: str, value: object, allowed: str, level: int | None = None) -> None:
         """Note a value that is not allowed, or missing."""
         found = f"no {key}" if value is None else f"{key} = {repr(value)[:80]}"
-        self.say(key, f"{found}; allowed is {allowed}", level)
+        self.add(key, f"{found}; allowed is {allowed}", level)
 
     def unknown(self, table: Mapping[str, Any], known: tuple[str, ...], level: int | None = None) -> None:
         """Note every key of the table that is none of the known ones."""
         for key in table:
             if key not in known:
-                self.say(key, f"unknown key {key[:80]!r}{meant(key, known)}; known are {', '.join(known)}", level)
+                self.add(
+                    key, f"unknown key {key[:80]!r}{did_you_mean(key, known)}; known are {', '.join(known)}", level
+                )
 
     def text(self, table: Mapping[str, Any], key: str) -> str:
         """A text, or an empty one where there is none."""
         value = table.get(key)
         if isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable():
             return value
-        self.wrong(key, value, f"a text of 1 to {MAX_TEXT} printable characters")
+        self.invalid_value(key, value, f"a text of 1 to {MAX_TEXT} printable characters")
         return ""
 
     def number(self, table: Mapping[str, Any], key: str, level: int | None, default: float) -> float:
@@ -61,7 +63,7 @@ class Mistakes:
         value = table.get(key, default)
         if type(value) in (int, float) and math.isfinite(value):
             return float(value)
-        self.wrong(key, value, "a number", level)
+        self.invalid_value(key, value, "a number", level)
         return default
 
     def seconds(
@@ -70,12 +72,12 @@ class Mistakes:
         """A span of time written in seconds."""
         value = self.number(table, key, level, default)
         if not least <= value <= LONGEST_S:
-            self.wrong(key, value, f"{least:g} to {LONGEST_S:g} seconds", level)
+            self.invalid_value(key, value, f"{least:g} to {LONGEST_S:g} seconds", level)
             return timedelta()
         return timedelta(seconds=value)
 
 
-def meant(word: object, known: tuple[str, ...]) -> str:
+def did_you_mean(word: object, known: tuple[str, ...]) -> str:
     """ " (did you mean ...?)" where the word is nearly a known one."""
     close = get_close_matches(str(word), known, 1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -25,23 +25,23 @@ class Episodes:
         self._running: dict[_Key, Span] = {}
         self._over: dict[_Key, list[Span]] = {}
 
-    def take(self, told: Reading) -> None:
+    def take(self, reading: Reading) -> None:
         """Look at one reading."""
-        values = sign_values(told)
+        values = sign_values(reading)
         for watch in self._rules.sign_rules:
             value = values[watch.position]
             if value is not None:
                 for rule in watch.rules:
-                    self._note(rule, rule.levels_exceeded(value), told.time)
+                    self._note(rule, rule.levels_exceeded(value), reading.time)
         if self._rules.scored:
-            total, worst = self._held.update(told, values, told.time)
+            total, worst = self._held.update(reading, values, reading.time)
             for rule in self._rules.scored:
                 beyond = [
                     place
                     for place, level in enumerate(rule.levels, 1)
                     if total > level.limit or (level.single and worst >= level.single)
                 ]
-                self._note(rule, max(beyond, default=0), told.time)
+                self._note(rule, max(beyond, default=0), reading.time)
 
     def _note(self, rule: Rule, depth: int, time: datetime) -> None:
         for level in range(1, len(rule.levels) + 1):

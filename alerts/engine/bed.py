@@ -14,10 +14,10 @@ One time line per device, that of arrivals, on which `vitals.clock` places each 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from alerts import machine
-from alerts.changes import raised, turned
-from alerts.machine import Count
-from alerts.turnover import meet, move
+from alerts.engine import level_state
+from alerts.engine.context_changes import change_patient, change_ward
+from alerts.engine.level_state import LevelState
+from alerts.engine.transitions import raised, transition
 from vitals.alert import Alert, Event
 from vitals.clock import ArrivalOrder, Placement
 from vitals.limits import Limits
@@ -40,19 +40,21 @@ class Bed:
         self.order = ArrivalOrder(rules.stale_after)
         self._clock = self.order.clock
         self.alerts: dict[str, Alert] = {}  # by rule; the open ones
-        self.counts: dict[str, Count] = {}  # by rule; only those at which something is counted
+        self.counts: dict[str, LevelState] = {}  # by rule; only those at which something is counted
         self.last: datetime | None = None  # time of the newest reading taken, by the device's clock
         self.last_at: datetime | None = None  # the same on the time line of arrivals
-        self.fresh_at = now  # when the last live reading arrived
+        self.last_live_at = now  # when the last live reading arrived
         self.offline_since: datetime | None = None
         self.boot: int | None = None
         self.interval = timedelta()  # as the birth announced it
-        self.floors: dict[str, datetime] = {}  # after a restart: up to here a rule's alert has seen the readings
-        self.floor: datetime | None = None  # the newest of them
+        self.replay_watermarks: dict[
+            str, datetime
+        ] = {}  # after a restart: up to here a rule's alert has seen the readings
+        self.replay_watermark: datetime | None = None  # the newest of them
         self.off: frozenset[str] = frozenset()  # signs whose sensor is off
         self._redelivered = False  # whether the present reading may have been evaluated before a restart
         self._certain = True  # whether it is known not to be late
-        self._stirred: set[int] = set()  # positions of signs at which something is counted
+        self._active_signs: set[int] = set()  # positions of signs at which something is counted
         self.rules = self.ward_rules = rules  # those that hold here, and those of the file
         self.limits: Limits | None = None  # this bed's own, for as long as they hold for its patient
         self.held = LastValues(rules.spo2_scale)
@@ -89,7 +91,7 @@ class Bed:
             for event in self._observe(earlier, ward, arrival, placement)
         ]
 
-    def is_checked(self) -> None:
+    def begin_check(self) -> None:
         """What is noted next comes from the worker's clock and not from a reading."""
         self._redelivered, self._certain = False, True
 
@@ -113,9 +115,9 @@ class Bed:
             # What the alerts knew before a restart brings back no patient from before.
             hold = self._redelivered and self._is_known(reading.time)
             if known.observe(patient, reading.boot, arrival, hold=hold) is Patient.CHANGED:
-                events += meet(self, before, patient, time, known.since or arrival)
+                events += change_patient(self, before, patient, time, known.since or arrival)
         if ward != self.ward and not (self._redelivered and self._is_known(reading.time)):
-            events += move(self, ward, time)
+            events += change_ward(self, ward, time)
         values = sign_values(reading)
         last = self.last_at
         if last is None or time > last:
@@ -128,28 +130,28 @@ class Bed:
             if not any(value is not None for value in values):
                 return events
         if live:
-            self.fresh_at = arrival
+            self.last_live_at = arrival
             if self.offline_since is not None:
                 self.offline_since = None  # whoever sends is not offline, even without a birth
                 for rule in self.rules.timed:
                     if rule.source == "offline":
                         self.note(rule, 0, 0, arrival, True, None, events)
-        if self.floor is not None and reading.time > self.floor:
-            self.floor = None
-            self.floors = {}
+        if self.replay_watermark is not None and reading.time > self.replay_watermark:
+            self.replay_watermark = None
+            self.replay_watermarks = {}
         if reading.sensor_off or self.off:
             self._note_off(reading)
         rules = self.rules
-        stirred = self._stirred
+        active_signs = self._active_signs
         for watch in rules.sign_rules:
             value = values[watch.position]
-            if value is None or (watch.low <= value <= watch.high and watch.position not in stirred):
+            if value is None or (watch.low <= value <= watch.high and watch.position not in active_signs):
                 continue
             counted = len(self.counts)
             for rule in watch.rules:
                 self.note(rule, rule.levels_exceeded(value), rule.levels_not_cleared(value), time, live, value, events)
             if len(self.counts) != counted:
-                self._stir(watch.position, watch.rules)
+                self._refresh_active_sign(watch.position, watch.rules)
         total, worst = self.held.update(reading, values, time)
         for rule in rules.scored:
             self._note_score(rule, total, worst, time, live, events)
@@ -179,22 +181,24 @@ class Bed:
         if before is None:
             if not depth:
                 return
-            before = machine.fresh(rule)
+            before = level_state.initial(rule)
         if not self._certain:
             held = max(held, before.level)  # a reading that may be late ends nothing
-        after = machine.count(before, depth, held, time, value)
+        after = level_state.observe(before, depth, held, time, value)
         if self._before(rule):  # its alert knows this reading: what was raised and has ended counts anew
-            after = after._replace(beyond=machine.without_delays(after.beyond, depth))
+            after = after._replace(beyond=level_state.without_delays(after.beyond, depth))
         elif live:
             after = self.settle(rule, after, time, value, events)
         if after is not before:
             self.store(rule, after)
 
-    def settle(self, rule: Rule, state: Count, time: datetime, value: float | None, events: list[Event]) -> Count:
+    def settle(
+        self, rule: Rule, state: LevelState, time: datetime, value: float | None, events: list[Event]
+    ) -> LevelState:
         """Change the rule's alert where the count calls for another level; the count at that level."""
-        level = machine.due(rule, state, time)
+        level = level_state.target_level(rule, state, time)
         if level == state.level and state.is_pending:
-            level = machine.due(rule, state, time, self.usual_interval)
+            level = level_state.target_level(rule, state, time, self.usual_interval)
         if level == state.level:
             return state
         alert = self.alerts.get(rule.name)
@@ -202,10 +206,10 @@ class Bed:
         if alert is None:
             alert = raised(self, rule, level, state.beyond[level - 1] or time, time, value, score)
         else:
-            alert = turned(alert, rule, level, time, self.last, value, score)
+            alert = transition(alert, rule, level, time, self.last, value, score)
         self.keep(alert, events)
         if level < state.level:  # what has ended has to last for its whole delay again
-            return state._replace(level=level, beyond=machine.without_delays(state.beyond, level))
+            return state._replace(level=level, beyond=level_state.without_delays(state.beyond, level))
         return state._replace(level=level)
 
     def keep(self, alert: Alert, events: list[Event]) -> None:
@@ -216,22 +220,22 @@ class Bed:
             self.alerts.pop(alert.rule, None)
         events.append(Event(alert))
 
-    def store(self, rule: Rule, state: Count) -> None:
+    def store(self, rule: Rule, state: LevelState) -> None:
         """Hold a rule's count, or forget it where nothing is counted."""
         if state.is_idle:
             self.counts.pop(rule.name, None)
         else:
             self.counts[rule.name] = state
 
-    def _stir(self, position: int, rules: Sequence[Rule]) -> None:
+    def _refresh_active_sign(self, position: int, rules: Sequence[Rule]) -> None:
         if any(rule.name in self.counts for rule in rules):
-            self._stirred.add(position)
+            self._active_signs.add(position)
         else:
-            self._stirred.discard(position)
+            self._active_signs.discard(position)
 
     def _before(self, rule: Rule) -> bool:
         """Whether the rule's alert was changed by this reading or a later one before the restart."""
-        return self._redelivered and self.last is not None and self.last <= self.floors.get(rule.name, NEVER)
+        return self._redelivered and self.last is not None and self.last <= self.replay_watermarks.get(rule.name, NEVER)
 
     def _note_score(self, rule: Rule, total: int, worst: int, time: datetime, live: bool, events: list[Event]) -> None:
         """A score clears only where every input that scored at the last change is still there."""
@@ -260,7 +264,7 @@ class Bed:
             elif rule.name in self.counts and reading.value(rule.sign) is not None:
                 self.note(rule, 0, 0, time, live, None, events)
 
-    def stir(self) -> None:
+    def refresh_active_signs(self) -> None:
         """Note which signs have something counted; only of these a value within the quiet range matters."""
         for watch in self.rules.sign_rules:
-            self._stir(watch.position, watch.rules)
+            self._refresh_active_sign(watch.position, watch.rules)
