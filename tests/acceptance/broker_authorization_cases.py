@@ -1,7 +1,7 @@
-"""The list of what nobody may do, case by case; `acceptance/test_what_nobody_may_do.py` tries each.
+"""Attempts to exceed a client's rights, case by case; `test_broker_authorization.py` makes each of them.
 
 A case is an attempt with the exact answer that it must get, and beside it what the same client, or one that may, is
-allowed to do in the same way: so a door that is shut for everybody passes no test.
+allowed to do in the same way: so a listener that is closed to everyone fails the test.
 """
 
 import os
@@ -190,7 +190,7 @@ def card_publishes(name: str, device: str) -> Attempt:
 
 
 def takes(user: str, client_id: Callable[[RunningStack], str]) -> Attempt:
-    """Connect under somebody's client id."""
+    """Connect with the client id of another user."""
     return lambda running_stack: connects(running_stack.user(user), client_id(running_stack))
 
 
@@ -207,25 +207,25 @@ def finds_session(user: str, client_id: str) -> Attempt:
 def own_session(running_stack: RunningStack) -> str:
     """One's own session is there again."""
     name = f"own-{os.getpid()}"
-    MqttProbe(running_stack.user("grace"), name, clean=False).die()
+    MqttProbe(running_stack.user("grace"), name, clean=False).drop_connection()
     with MqttProbe(running_stack.user("grace"), name, clean=False) as again:
         return "Success" if again.session_present else "no session"
 
 
 def will(user: str, topic: str) -> Attempt:
-    """Die with a will; where it is not published nobody hears it."""
+    """Die with a will; report whether a subscriber receives it."""
 
     def attempt(running_stack: RunningStack) -> str:
         with MqttProbe(running_stack.user("grace")) as watching:
             assert watching.subscribe("vitalflow/status/#") in YES
-            while watching.heard(0.3) != NOTHING:
+            while watching.next_topic(0.3) != NOTHING:
                 pass  # what is retained
-            MqttProbe(running_stack.user(user), running_stack.id_of(user), will=topic_of(topic)).die()
+            MqttProbe(running_stack.user(user), running_stack.id_of(user), will=topic_of(topic)).drop_connection()
             until = time.monotonic() + 3
             while time.monotonic() < until:
-                if watching.heard(0.5) == topic_of(topic):
+                if watching.next_topic(0.5) == topic_of(topic):
                     return "Success"
-        return "nobody heard the will"
+        return "the will was not published"
 
     return attempt
 
@@ -267,7 +267,7 @@ COMMAND = b'{"commands":[{"command":"listClients"}]}'
 
 CASES = [
     # Coming in.
-    Case("come in without a name", lambda running_stack: connects(running_stack.nobody), NO, comes_in("grace")),
+    Case("connect without a name", lambda running_stack: connects(running_stack.anonymous), NO, comes_in("grace")),
     Case("come in without encryption", in_plain_text, "no CONNACK", comes_in("grace")),
     Case(
         "come in with a wrong password",
@@ -277,7 +277,7 @@ CASES = [
         NO,
         comes_in("bed-1"),
     ),
-    Case("come in as somebody unknown", comes_in("mallory"), NO, comes_in("ada")),
+    Case("connect as an unknown user", comes_in("mallory"), NO, comes_in("ada")),
     Case(
         "be taken for the broker with another CA", trusting_another_ca, "certificate verify failed", comes_in("grace")
     ),
@@ -307,7 +307,7 @@ CASES = [
     Case("come in with a revoked certificate", card("card-2"), "certificate revoked", card("card-1")),
     Case("come in with a server's certificate", card("server"), "alert", card("card-1")),
     Case(
-        "publish with a certificate for which nobody is enrolled",
+        "publish with a certificate of which no user is enrolled",
         card_publishes("stranger", "stranger"),
         NO,
         card_publishes("card-1", "card-1"),
@@ -329,7 +329,7 @@ CASES = [
     Case(
         "leave a will for another device",
         will("bed-1", "status/icu-1/bed-2"),
-        "nobody heard the will",
+        "the will was not published",
         will("bed-1", "status/icu-1/bed-1"),
     ),
     Case(

@@ -1,4 +1,4 @@
-"""What nobody may do in the database: a list of attempts, each with the reason it must fail for and what is allowed.
+"""Attempts to exceed a database role's rights, each with the reason it must fail for and what is allowed.
 
 `test_attacks_on_the_database.py` makes every attempt on a real server, as the real login. Others may take the list.
 """

@@ -1,4 +1,4 @@
-"""docker-compose.yml on a real engine: up from nothing, devices let in and turned away, everything killed in turn.
+"""docker-compose.yml on a real engine: up from nothing, devices accepted and rejected, every service killed in turn.
 
 Grafana is left out: no engine here has its image. What holds of the file alone is in tests/unit/test_compose.py.
 """
@@ -60,13 +60,13 @@ def identity(project: Project, *words: str) -> str:
 @pytest.fixture(scope="module")
 def monitor(project: Project) -> Monitor:
     printed = identity(project, "devices", "enroll", "my-monitor", "--ward", "icu-9")
-    told = dict(re.findall(r"^  (\S[\w ]*?) {2,}(.+)$", printed, re.MULTILINE))
-    assert told["broker"] == f"localhost, port {project.port('MQTT')}, with TLS"
-    assert told["publishes"] == f"{TOPIC}  (QoS 1)"
+    values = dict(re.findall(r"^  (\S[\w ]*?) {2,}(.+)$", printed, re.MULTILINE))
+    assert values["broker"] == f"localhost, port {project.port('MQTT')}, with TLS"
+    assert values["publishes"] == f"{TOPIC}  (QoS 1)"
     ca = project.folder / "ca.crt"
     ca.write_text(project.compose("exec", "-T", "broker", "cat", "/mosquitto/identity/ca.crt").stdout)
-    broker = BrokerEndpoint("localhost", project.port("MQTT"), told["user"], told["password"], tls=True, ca=ca)
-    return Monitor(broker, told["client id"])
+    broker = BrokerEndpoint("localhost", project.port("MQTT"), values["user"], values["password"], tls=True, ca=ca)
+    return Monitor(broker, values["client id"])
 
 
 def test_from_empty_volumes_everything_is_healthy_and_rows_flow(project: Project) -> None:
@@ -157,12 +157,12 @@ def test_new_certificates_while_a_session_is_away_cost_a_restart_and_no_reading(
 def test_the_file_is_clean_and_shows_no_secret(project: Project) -> None:
     shown = project.compose("config")
     assert shown.stderr == ""
-    told = shown.stdout + project.logs()
+    values = shown.stdout + project.logs()
     for service in SERVICES:
-        told += project.inspect(service, "{{json .}}")
-        told += project.compose("top", service, check=False).stdout
+        values += project.inspect(service, "{{json .}}")
+        values += project.compose("top", service, check=False).stdout
     for name in NAMES:
-        assert (project.folder / ".secrets" / name).read_text() not in told, name
+        assert (project.folder / ".secrets" / name).read_text() not in values, name
 
 
 @pytest.mark.parametrize("killed", ["ingest", "broker", "db", "renewal alerts station devices"])
@@ -188,7 +188,7 @@ def restarts(project: Project, service: str) -> int:
 def kill(project: Project, service: str) -> None:
     """kill -9 of its first process. Not `docker kill`: what that ends, Docker does not start again."""
     pid = int(project.inspect(service, "{{.State.Pid}}"))
-    # Of an engine in another machine, virtual or not, the number would be somebody else's here; 0 would be all of us.
+    # If the engine is in another machine, the number would be another process here; 0 would be the whole group.
     assert project.inspect(service, "{{.Id}}") in Path(f"/proc/{pid}/cgroup").read_text(), "the engine is elsewhere"
     try:
         os.kill(pid, signal.SIGKILL)
@@ -205,7 +205,7 @@ def test_down_and_up_keep_the_data_and_whoever_was_let_in(project: Project, moni
     eventually(lambda: project.rows() >= rows + 20, PATIENCE, "rows after down and up")
     assert project.ask(MISSING) == "0"
     assert monitor.sends(64) == "Success"
-    # Told of certificates before the sessions were back, it would go on disconnecting somebody every second.
+    # Told of certificates before the sessions were back, it would disconnect one client every second.
     assert "Expiring client" not in project.compose("logs", "broker").stdout
 
 

@@ -32,7 +32,7 @@ def opened_twice(person: AlertClient) -> list[tuple[str, int]]:
     """Places at which a new alert was raised while another one was open: an alert doubled."""
     doubled = []
     now_open: dict[str, Alert] = {}
-    for place, alert in person.told:
+    for place, alert in person.received:
         if alert is None:
             continue
         before = now_open.get(place)
@@ -81,10 +81,10 @@ def test_twenty_kills_of_the_worker_under_load_lose_no_alert(
     with fleet(own_broker.url, DEVICES, HERTZ):
         measuring.start()
         for device in steady:
-            person.sees(f"icu-9/{device}/heart-rate-high", state="active")
+            person.wait_for(f"icu-9/{device}/heart-rate-high", state="active")
         for device in steady[:5]:
-            person.does("acknowledge", f"icu-9/{device}/heart-rate-high")
-            person.sees(f"icu-9/{device}/heart-rate-high", state="acknowledged")
+            person.command("acknowledge", f"icu-9/{device}/heart-rate-high")
+            person.wait_for(f"icu-9/{device}/heart-rate-high", state="acknowledged")
         ids = {device: person.now[f"icu-9/{device}/heart-rate-high"].alert_id for device in steady}
         alive = [datetime.now(UTC)]  # moments at which a worker began to listen, each followed by its death
         for number in range(KILLS):
@@ -104,7 +104,7 @@ def test_twenty_kills_of_the_worker_under_load_lose_no_alert(
         assert alert.alert_id == ids[device], "the same alert before and after"
         assert alert.state == ("acknowledged" if number < 5 else "active")
     raised = Counter(
-        alert.alert_id for _, alert in person.told if alert is not None and alert.revision == 1 and alert.is_open
+        alert.alert_id for _, alert in person.received if alert is not None and alert.revision == 1 and alert.is_open
     )
     lives = list(zip(alive[::2], alive[1::2], strict=True))
     due = [
@@ -120,7 +120,7 @@ def test_twenty_kills_of_the_worker_under_load_lose_no_alert(
     assert opened_twice(person) == []
     assert late == []
     assert len(due) > len(moody), "hardly an alert was due: the test shows nothing"
-    seen = {(alert.alert_id, alert.revision) for _, alert in person.told if alert is not None}
+    seen = {(alert.alert_id, alert.revision) for _, alert in person.received if alert is not None}
     eventually(lambda: db.count("alert_event") >= len(seen), 20, "the history of every change")
     assert {(row[0], row[1]) for row in db.rows("SELECT alert_id, revision FROM alert_event")} == seen
     assert ingest.stop() == 0
@@ -147,7 +147,7 @@ def open_in(person: AlertClient, device: str, begin: datetime, end: datetime) ->
     """
     ended: dict[UUID, datetime] = {}
     raised: dict[UUID, datetime] = {}
-    for where, alert in person.told:
+    for where, alert in person.received:
         if where == f"icu-9/{device}/spo2-low" and alert is not None:
             raised[alert.alert_id] = alert.raised_at
             if not alert.is_open:

@@ -1,4 +1,4 @@
-"""Services with known passwords, made to fail in every way we know: nobody is told a password by it.
+"""Services with known passwords fail in every known way: no output contains a password.
 
 Searched are what they say, what they serve on /metrics, the command lines of all processes while they run, and the logs
 of broker and database. A process's environment holds its own passwords; only the same user can read that.
@@ -43,7 +43,7 @@ class Ground:
         return ours | {name: value for name, value in changed.items() if value is not None}
 
 
-def told(text: str) -> list[str]:
+def secrets_in(text: str) -> list[str]:
     return [secret for secret in SECRETS if secret in text]
 
 
@@ -91,11 +91,11 @@ def run(ground: Ground, *line: str, **other: str | None) -> tuple[int, str]:
 
 def test_what_works_tells_nobody(ground: Ground, tmp_path: Path) -> None:
     code, said = run(ground, "sql", "migrate")
-    assert (code, told(said)) == (0, []), said
+    assert (code, secrets_in(said)) == (0, []), said
     password = tmp_path / "password"
     password.write_text(WRONG + "-and-longer")
     code, said = run(ground, "sql", "grant-ward", "hushed_desk", "--ward", "icu-1", "--password-file", str(password))
-    assert (code, told(said)) == (0, []), said
+    assert (code, secrets_in(said)) == (0, []), said
     assert "postgresql://hushed_desk:PASSWORD@127.0.0.1" in said
     port = free_port()
     ingest = ServiceProcess(
@@ -106,16 +106,16 @@ def test_what_works_tells_nobody(ground: Ground, tmp_path: Path) -> None:
     try:
         lines = command_lines()
         assert "-m ingest" in lines, "it does look at the right place"
-        assert told(lines) == []
+        assert secrets_in(lines) == []
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            assert told(answer.read().decode()) == []
+            assert secrets_in(answer.read().decode()) == []
     finally:
         ingest.stop()
         alerts.stop()
-    assert told(ingest.said() + alerts.said()) == []
+    assert secrets_in(ingest.said() + alerts.said()) == []
     logged = ground.database.log.read_text()
-    assert 'ALTER ROLE "hushed_desk" LOGIN PASSWORD' in logged, "the server does log what it is told"
-    assert told(logged + ground.broker.log.read_text()) == []
+    assert 'ALTER ROLE "hushed_desk" LOGIN PASSWORD' in logged, "the server logs its statements"
+    assert secrets_in(logged + ground.broker.log.read_text()) == []
 
 
 def of(ground: Ground, role: str, password: str = WRONG, **parts: str) -> str:
@@ -152,7 +152,7 @@ def test_a_database_that_cannot_be_reached(ground: Ground, trouble: str, tmp_pat
         code, said = run(ground, *line, **{name: make(ground, role)})
         assert code == 2, f"{line}: {said}"
         assert said.count("\n") == 1, said
-        assert told(said) == []
+        assert secrets_in(said) == []
     ingest = ServiceProcess(
         ["ingest", "-v"], ground.environ(INGEST_URL=make(ground, INGEST_ROLE), INGEST_METRICS_PORT="0"),
         tmp_path / "ingest.log",
@@ -164,10 +164,10 @@ def test_a_database_that_cannot_be_reached(ground: Ground, trouble: str, tmp_pat
         if process.poll() is None:
             publish(ground.broker, [("vitalflow/vitals/icu-1/hushed", b"something to store")])
             eventually(lambda: "waiting for the database" in ingest.said(), 20, "it complains")
-        assert told(command_lines()) == []
+        assert secrets_in(command_lines()) == []
     finally:
         ingest.kill()
-    assert told(ingest.said()) == []
+    assert secrets_in(ingest.said()) == []
 
 
 @pytest.mark.parametrize(
@@ -191,15 +191,15 @@ def test_a_broker_that_cannot_be_reached(ground: Ground, url: str) -> None:
         try:
             said, _ = process.communicate(timeout=2.5)
         except subprocess.TimeoutExpired:
-            assert told(command_lines()) == []
+            assert secrets_in(command_lines()) == []
             process.kill()
             said, _ = process.communicate()
         assert said, f"{line} said nothing"
-        assert told(said) == []
+        assert secrets_in(said) == []
 
 
 def test_a_bug_tells_no_secret(ground: Ground) -> None:
-    """An error that nobody expected keeps its traceback, which shows lines of code and no values."""
+    """An unexpected error keeps its traceback, which shows lines of code and no values."""
     code = (
         "import sys, ingest.__main__ as it\n"
         "def boom(settings, metrics):\n"
@@ -214,4 +214,4 @@ def test_a_bug_tells_no_secret(ground: Ground) -> None:
         text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "boom" in done.stderr
-    assert told(done.stdout + done.stderr) == []
+    assert secrets_in(done.stdout + done.stderr) == []

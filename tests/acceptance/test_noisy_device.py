@@ -66,7 +66,7 @@ def test_a_device_that_sends_without_end_delays_nobody_elses_alarm(
             for heart_rate, state in ((150, "active"), (80, "cleared")):
                 began = time.monotonic()
                 person.measure("bed-1", heart_rate=heart_rate)
-                person.sees("icu-1/bed-1/heart-rate-high", timeout=30, state=state)
+                person.wait_for("icu-1/bed-1/heart-rate-high", timeout=30, state=state)
                 delays.append(time.monotonic() - began)
         assert flood.stdout is not None
         sent = int(flood.stdout.read())

@@ -57,9 +57,9 @@ class Stack:
         os.kill(self.running(name).pid, signal.SIGKILL)
 
     def rows(self) -> int:
-        told = self.run("status").stdout.splitlines()[-1]
-        assert told.startswith("readings: "), told
-        first = told.split()[1].replace(",", "")
+        values = self.run("status").stdout.splitlines()[-1]
+        assert values.startswith("readings: "), values
+        first = values.split()[1].replace(",", "")
         return int(first) if first.isdecimal() else 0
 
     def left_over(self) -> list[str]:
@@ -192,8 +192,8 @@ def test_ctrl_c_ends_everything_that_runs_in_the_foreground(stack: Stack) -> Non
     line += ["--devices", "3", "--port-base", str(stack.port_base)]
     with subprocess.Popen(line, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for told in process.stdout:
-            if told.startswith("everything is up"):
+        for values in process.stdout:
+            if values.startswith("everything is up"):
                 break
         process.send_signal(signal.SIGINT)
         process.stdout.read()

@@ -116,8 +116,8 @@ def picture(
 ) -> None:
     """One picture, in few colours, so that it is small."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale)
-    told = {"theme": theme, **kept}
-    context.add_init_script("".join(f"localStorage.setItem('vitalflow.{key}', '{of}');" for key, of in told.items()))
+    values = {"theme": theme, **kept}
+    context.add_init_script("".join(f"localStorage.setItem('vitalflow.{key}', '{of}');" for key, of in values.items()))
     name_of_cookie, _, token = sign_in(port, NURSE).partition("=")
     context.add_cookies([{"name": name_of_cookie, "value": token, "url": f"http://127.0.0.1:{port}"}])
     page: Page = context.new_page()

@@ -45,19 +45,19 @@ def test_no_page_has_a_serious_barrier(
     make_alert_client: MakePerson,
 ) -> None:
     make_alerts(broker.url)
-    station, person = make_station(broker.url, station_services="nobody"), make_alert_client(broker.port)
+    station, person = make_station(broker.url, station_services="absent"), make_alert_client(broker.port)
     screen = make_screen(theme=theme, reduced_motion="reduce")
     screen.context.add_init_script(path=axe)
     person.measure("bed-1", heart_rate=140, spo2=97)
     person.measure("bed-2", heart_rate=82, spo2=70, resp_rate=16, temperature=36.8, systolic_bp=121, diastolic_bp=77)
     off = f'{{"time":"{datetime.now(UTC).isoformat()}","heart_rate":70,"sensor_off":["spo2"]}}'
     person.send("vitals/icu-2/bed-3", off.encode())
-    person.sees("icu-1/bed-1/heart-rate-high", state="active")
-    person.sees("icu-1/bed-2/spo2-low", priority="high")
-    person.does("acknowledge", "icu-1/bed-2/spo2-low")
+    person.wait_for("icu-1/bed-1/heart-rate-high", state="active")
+    person.wait_for("icu-1/bed-2/spo2-low", priority="high")
+    person.command("acknowledge", "icu-1/bed-2/spo2-low")
     page = screen.open(station.url)
     screen.tile("bed-3").wait_for()
-    expect(page.locator("#banner")).to_contain_text("The service nobody is down.", timeout=8000)
+    expect(page.locator("#banner")).to_contain_text("The service absent is down.", timeout=8000)
     assert barriers(page) == []
     page.wait_for_selector('[data-condition="SILENT"]', timeout=10_000)
     assert barriers(page) == []

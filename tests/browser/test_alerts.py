@@ -1,4 +1,4 @@
-"""Alerts in a real browser, with the real alert worker: seen, heard, answered, and told to every screen."""
+"""Alerts in a real browser, with the real alert worker: shown, sounded, acknowledged, and updated on every screen."""
 
 import re
 import time
@@ -41,7 +41,7 @@ def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every
     assert tile.locator(".ribbon").evaluate("node => getComputedStyle(node).backgroundColor") == "rgb(201, 21, 30)"
     # A burst of high priority has ten pulses, each of several tones.
     eventually(lambda: page.evaluate("tones >= 50"), 3, "it sounds")
-    assert other.evaluate("tones") == 0, "a sound that nobody switched on"
+    assert other.evaluate("tones") == 0, "a sound that is not switched on"
     expect(other.locator(".alert .text")).to_have_text("Heart rate high: 140 /min, limit above 120")
 
     other.get_by_role("button", name="Acknowledge").click()
@@ -50,7 +50,7 @@ def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every
     assert time.monotonic() - asked < 1
     expect(tile.locator(".ribbon")).to_have_text("!!! ✓ Heart rate high")
     expect(other.locator(".alert .state")).to_have_text(re.compile(r"^acknowledged by Dr\. Bob at \d\d:\d\d$"))
-    assert person.sees(HIGH, state="acknowledged").acknowledged_by == "Dr. Bob"
+    assert person.wait_for(HIGH, state="acknowledged").acknowledged_by == "Dr. Bob"
     expect(page.locator("html")).to_have_attribute("data-sounding", "none")
 
     person.measure(heart_rate=90)
@@ -69,9 +69,9 @@ def test_of_two_who_acknowledge_at_once_one_is_told_who_was_first(
     station, person = make_station(broker.url), make_alert_client(broker.port)
     screens = [make_screen(name) for name in ("nurse Ada", "Dr. Bob")]
     person.measure(heart_rate=140)
-    person.sees(HIGH, state="active")
+    person.wait_for(HIGH, state="active")
     pages = [screen.open(f"{station.url}/alerts") for screen in screens]
-    # Both ask in the same moment, before either page can have heard of the other.
+    # Both ask in the same moment, before either page can have received the other's change.
     ask = """(at) => {
         const asked = { ward: "icu-1", device: "bed-1", rule: "heart-rate-high", action: "acknowledge" };
         const headers = { "Content-Type": "application/json" };
@@ -109,7 +109,7 @@ def test_audio_is_paused_and_resumed_in_the_name_that_is_signed_in(
     page.get_by_role("button", name="Pause audio").click()
     expect(page.locator(".alert .state")).to_contain_text("audio paused, 1")
     expect(page.locator("#notice")).to_contain_text("audio paused for two minutes")
-    person.sees(HIGH, state="audio_paused")
+    person.wait_for(HIGH, state="audio_paused")
     page.get_by_role("button", name="Resume audio").click()
     expect(page.locator(".alert .state")).to_have_text("active")
     page.keyboard.press("a")
@@ -127,7 +127,7 @@ def test_an_action_is_reported_as_failed_while_the_alert_worker_is_down(
     station = make_station(broker.url, station_services=alerts.client_id)
     person, screen = make_alert_client(broker.port), make_screen()
     person.measure(heart_rate=140)
-    person.sees(HIGH, state="active")
+    person.wait_for(HIGH, state="active")
     page = screen.open(f"{station.url}/alerts")
     expect(page.locator(".alert")).to_have_count(1)
     alerts.kill()

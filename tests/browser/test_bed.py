@@ -46,7 +46,7 @@ def test_limits_that_contradict_themselves_are_refused_and_good_ones_hold(
     expect(row).to_contain_text("> 105 •")
     expect(page.locator("section", has_text="Limits").locator(".note").last).to_contain_text("Dr. Adams for p-bed-1")
     person.measure(heart_rate=110)
-    assert person.sees("icu-1/bed-1/heart-rate-high", state="active").limit == 105
+    assert person.wait_for("icu-1/bed-1/heart-rate-high", state="active").limit == 105
     page.get_by_role("button", name="Change").click()
     page.get_by_role("button", name="Reset to defaults").click()
     expect(row).to_contain_text("> 120")

@@ -1,4 +1,4 @@
-"""Whatever somebody at the broker writes is a text on the page: never markup, never cut into its neighbours."""
+"""Whatever a client publishes is text on the page: never markup, never overlapping its neighbours."""
 
 import json
 from collections.abc import Callable

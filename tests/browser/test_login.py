@@ -25,7 +25,7 @@ NIGHT = "rgb(8, 12, 17)"
 
 @pytest.fixture
 def monitor(own_secured: Secured) -> Iterator[Callable[[str], AlertClient]]:
-    """A device that measures, and somebody beside it who sees every alert."""
+    """A device that publishes readings, and a client that receives every alert."""
     made: dict[str, AlertClient] = {}
 
     def make(device: str) -> AlertClient:
@@ -79,7 +79,7 @@ def test_one_of_a_ward_sees_that_ward_and_who_may_only_look_finds_no_button(
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140)
     monitor("bed-9").measure("bed-9", "icu-2", heart_rate=141)
-    monitor("bed-9").sees("icu-2/bed-9/heart-rate-high", state="active")
+    monitor("bed-9").wait_for("icu-2/bed-9/heart-rate-high", state="active")
     grace, ada, eve = (make_screen(name, f"word-of-{name}") for name in ("grace", "ada", "eve"))
     expect(grace.open(station.url).locator(".tile")).to_have_count(2)
     page = ada.open(station.url)
@@ -112,7 +112,7 @@ def test_two_acknowledge_at_once_and_the_broker_says_who_each_of_them_is(
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140, spo2=70)
     seen = {"ada": "heart-rate-high", "grace": "spo2-low"}
     for rule in seen.values():
-        monitor("bed-1").sees(f"icu-1/bed-1/{rule}", priority="high")
+        monitor("bed-1").wait_for(f"icu-1/bed-1/{rule}", priority="high")
     pages = {name: make_screen(name, f"word-of-{name}").open(f"{station.url}/alerts") for name in seen}
     for name, page in pages.items():
         expect(page.locator(".alert", has_text="Heart rate high")).to_have_count(1)
@@ -128,7 +128,7 @@ def test_two_acknowledge_at_once_and_the_broker_says_who_each_of_them_is(
             row = page.locator(".alert", has_text=text)
             expect(row.locator(".state")).to_contain_text(f"acknowledged by {name} at")
     for name, rule in seen.items():
-        assert monitor("bed-1").sees(f"icu-1/bed-1/{rule}", state="acknowledged").acknowledged_by == name
+        assert monitor("bed-1").wait_for(f"icu-1/bed-1/{rule}", state="acknowledged").acknowledged_by == name
 
 
 def test_whoever_is_revoked_loses_every_page_at_once(

@@ -36,11 +36,11 @@ def agree(db: Db, cases: Sequence[tuple[Values, int]]) -> None:
             found = connection.execute(ASK.encode(), [*columns, [scale for _, scale in piece]]).fetchall()
             for (values, scale), row in zip(piece, found, strict=True):
                 wanted = score(values, scale=scale)
-                assert told(row) == wanted, (values, scale)
+                assert score_of(row) == wanted, (values, scale)
                 assert row[1] == wanted.worst
 
 
-def told(row: Sequence[object]) -> Score:
+def score_of(row: Sequence[object]) -> Score:
     """A row of SQL as Python's score."""
     parts = {key: value for key, value in zip(ORDER, row[3:], strict=True) if value is not None}
     assert isinstance(row[2], list)
@@ -128,7 +128,7 @@ def test_the_latest_score_of_a_bed_is_what_the_worker_held(weeks: Db) -> None:
                 f"SELECT total, worst, missing, {PARTS}, time, age FROM news2_latest WHERE device_id = %s",  # noqa: S608
                 device,
             )[0]
-            assert told(row[:-2]) == held.score()._replace(stale=()), device
+            assert score_of(row[:-2]) == held.score()._replace(stale=()), device
             assert row[-2] == NOW
         stale = weeks.rows("SELECT DISTINCT stale FROM news2_latest WHERE device_id LIKE 'bed-news-%'")
         old = weeks.one("SELECT now() - %s > interval '1 minute'", NOW)

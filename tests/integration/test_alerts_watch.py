@@ -63,7 +63,7 @@ class Terminal:
         """The last whole one."""
         return self.shown.rpartition("alerts  ")[2]
 
-    def sees(self, words: str) -> None:
+    def wait_for(self, words: str) -> None:
         eventually(lambda: words in self.picture, 15, f"{words!r} on the screen; it shows {self.picture!r}")
 
     def types(self, typed: bytes) -> None:
@@ -112,19 +112,19 @@ def test_a_key_acknowledges_another_pauses_and_q_leaves_the_terminal_as_it_was(
     alerts = make_alerts(own_broker.url)
     person = make_alert_client(own_broker.port)
     person.measure(heart_rate=150)
-    person.sees(RULE, state="active")
+    person.wait_for(RULE, state="active")
     terminal = make_terminal(alerts)
-    terminal.sees("Heart rate high: 150 /min, limit above 120")
+    terminal.wait_for("Heart rate high: 150 /min, limit above 120")
     terminal.types(b"p")
-    assert person.sees(RULE, state="audio_paused").audio_paused_until is not None
-    terminal.sees("audio paused")
+    assert person.wait_for(RULE, state="audio_paused").audio_paused_until is not None
+    terminal.wait_for("audio paused")
     terminal.types(b"r")
-    person.sees(RULE, state="active")
+    person.wait_for(RULE, state="active")
     terminal.types(b"a")
-    person.sees(RULE, state="acknowledged", acknowledged_by="nurse Ada")
-    terminal.sees("ack by nurse Ada")
+    person.wait_for(RULE, state="acknowledged", acknowledged_by="nurse Ada")
+    terminal.wait_for("ack by nurse Ada")
     terminal.types(b"p")
-    terminal.sees("refused: the alert heart-rate-high of bed-1 is acknowledged")
+    terminal.wait_for("refused: the alert heart-rate-high of bed-1 is acknowledged")
     terminal.types(b"q")
     assert terminal.ends() == 0
 
@@ -136,13 +136,13 @@ def test_the_arrow_keys_choose_the_alert_of_which_bed(
     person = make_alert_client(own_broker.port)
     for device in ("bed-1", "bed-2"):
         person.measure(device, heart_rate=150)
-        person.sees(f"icu-1/{device}/heart-rate-high", state="active")
+        person.wait_for(f"icu-1/{device}/heart-rate-high", state="active")
     terminal = make_terminal(alerts)
-    terminal.sees("bed-1")  # the newest, of bed-2, is first and selected
+    terminal.wait_for("bed-1")  # the newest, of bed-2, is first and selected
     terminal.types(b"\x1b[B")
-    terminal.sees("icu-1 bed-1, p-bed-1: heart-rate-high")
+    terminal.wait_for("icu-1 bed-1, p-bed-1: heart-rate-high")
     terminal.types(b"a")
-    person.sees(RULE, state="acknowledged")
+    person.wait_for(RULE, state="acknowledged")
     assert person.now["icu-1/bed-2/heart-rate-high"].state == "active"
 
 
@@ -151,17 +151,17 @@ def test_a_worker_or_a_broker_that_is_away_is_told_and_so_is_its_return(
 ) -> None:
     alerts = make_alerts(own_broker.url)
     terminal = make_terminal(alerts)
-    terminal.sees("no alert is open")
+    terminal.wait_for("no alert is open")
     alerts.kill()
-    terminal.sees("THE ALERT WORKER IS AWAY")
+    terminal.wait_for("THE ALERT WORKER IS AWAY")
     assert "what is open is not known" in terminal.picture
     alerts.start()
-    terminal.sees("no alert is open")
+    terminal.wait_for("no alert is open")
     own_broker.kill()
-    terminal.sees("THE BROKER IS AWAY")
+    terminal.wait_for("THE BROKER IS AWAY")
     terminal.types(b"a")
     own_broker.start()
-    terminal.sees("no alert is open")
+    terminal.wait_for("no alert is open")
 
 
 def test_a_new_size_of_the_terminal_is_drawn_and_ctrl_c_is_no_traceback(
@@ -169,7 +169,7 @@ def test_a_new_size_of_the_terminal_is_drawn_and_ctrl_c_is_no_traceback(
 ) -> None:
     alerts = make_alerts(own_broker.url)
     terminal = make_terminal(alerts)
-    terminal.sees("no alert is open")
+    terminal.wait_for("no alert is open")
     assert "q quit" in terminal.picture
     terminal.resize(40, 12)
     terminal.process.send_signal(signal.SIGWINCH)
@@ -190,10 +190,10 @@ def test_without_a_terminal_there_is_a_line_for_each_change_of_that_ward(
     try:
         eventually(lambda: "the alert worker is there" in out.read_text(), 15, "it hears the worker")
         person.measure("bed-9", ward="icu-2", heart_rate=150)
-        person.sees("icu-2/bed-9/heart-rate-high", state="active")
+        person.wait_for("icu-2/bed-9/heart-rate-high", state="active")
         person.measure(heart_rate=150)
-        person.sees(RULE, state="active")
-        person.does("acknowledge", RULE)
+        person.wait_for(RULE, state="active")
+        person.command("acknowledge", RULE)
         person.measure(heart_rate=90)
         eventually(lambda: "heart-rate-high cleared" in out.read_text(), 15, "a line that it cleared")
     finally:

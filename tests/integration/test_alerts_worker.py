@@ -38,17 +38,17 @@ def test_a_desaturation_raises_escalates_is_acknowledged_and_clears(
             time.sleep(0.5)
 
     measure(10, spo2=91, heart_rate=80)
-    raised = person.sees(f"{BED}/spo2-low", state="active", priority="medium")
+    raised = person.wait_for(f"{BED}/spo2-low", state="active", priority="medium")
     assert (raised.value, raised.limit, raised.kind, raised.patient_id) == (91, 92, "physiological", "p-bed-1")
     assert 4 <= (raised.raised_at - raised.since).total_seconds() < 6  # with the reading, or between two
     assert (raised.loinc, raised.mdc) == (("2708-6", "59408-5"), 150456)
     measure(1, spo2=78)
-    worse = person.sees(f"{BED}/spo2-low", priority="high")
+    worse = person.wait_for(f"{BED}/spo2-low", priority="high")
     assert worse.alert_id == raised.alert_id, "an escalation is the same alert"
-    person.does("acknowledge", f"{BED}/spo2-low")
-    person.sees(f"{BED}/spo2-low", state="acknowledged", acknowledged_by="nurse Ada")
+    person.command("acknowledge", f"{BED}/spo2-low")
+    person.wait_for(f"{BED}/spo2-low", state="acknowledged", acknowledged_by="nurse Ada")
     measure(7, spo2=97)
-    person.sees(f"{BED}/spo2-low", state="cleared")
+    person.wait_for(f"{BED}/spo2-low", state="cleared")
     changes = ["raised", "escalated", "acknowledged", "cleared"]
     assert [change for change in person.changes(f"{BED}/spo2-low") if change != "de-escalated"] == changes
 
@@ -70,12 +70,12 @@ def test_silence_is_an_alarm_and_never_clears_another_one(
     for _ in range(2):  # without a birth two readings show the interval
         person.measure(heart_rate=150)
         time.sleep(0.3)
-    person.sees(f"{BED}/heart-rate-high", state="active")
-    silent = person.sees(f"{BED}/no-data", state="active", kind="technical")
+    person.wait_for(f"{BED}/heart-rate-high", state="active")
+    silent = person.wait_for(f"{BED}/no-data", state="active", kind="technical")
     assert silent.change == "raised"
     assert person.now[f"{BED}/heart-rate-high"].state == "active"
     person.measure(heart_rate=151)
-    person.sees(f"{BED}/no-data", state="cleared")
+    person.wait_for(f"{BED}/no-data", state="cleared")
     assert person.now[f"{BED}/heart-rate-high"].state == "active"
 
 
@@ -85,11 +85,11 @@ def test_audio_is_paused_for_a_time_and_sounds_again(
     make_alerts(own_broker.url)
     person = make_alert_client(own_broker.port)
     person.measure(heart_rate=150)
-    person.sees(f"{BED}/heart-rate-high", state="active")
-    person.does("pause_audio", f"{BED}/heart-rate-high", seconds=2)
-    paused = person.sees(f"{BED}/heart-rate-high", state="audio_paused")
+    person.wait_for(f"{BED}/heart-rate-high", state="active")
+    person.command("pause_audio", f"{BED}/heart-rate-high", seconds=2)
+    paused = person.wait_for(f"{BED}/heart-rate-high", state="audio_paused")
     assert paused.audio_paused_until is not None
-    person.sees(f"{BED}/heart-rate-high", state="active", audio_paused_until=None)
+    person.wait_for(f"{BED}/heart-rate-high", state="active", audio_paused_until=None)
 
 
 def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
@@ -98,29 +98,29 @@ def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
     alerts = make_alerts(own_broker.url)
     person = make_alert_client(own_broker.port)
     person.measure(heart_rate=150)
-    person.sees(f"{BED}/heart-rate-high", state="active")
-    person.does("acknowledge", f"{BED}/spo2-low")
-    person.does("acknowledge", "icu-1/nobody/spo2-low")
-    person.does("dance", f"{BED}/heart-rate-high")
-    person.does("acknowledge", f"{BED}/heart-rate-high", by="x" * 500)
-    person.does("pause_audio", f"{BED}/heart-rate-high", seconds=10**9)
+    person.wait_for(f"{BED}/heart-rate-high", state="active")
+    person.command("acknowledge", f"{BED}/spo2-low")
+    person.command("acknowledge", "icu-1/nobody/spo2-low")
+    person.command("dance", f"{BED}/heart-rate-high")
+    person.command("acknowledge", f"{BED}/heart-rate-high", by="x" * 500)
+    person.command("pause_audio", f"{BED}/heart-rate-high", seconds=10**9)
     person.send(f"alert-commands/{BED}/heart-rate-high", b"\xff{")
     late = json.dumps({"by": "nurse Ada", "action": "acknowledge"}).encode()
     person.send("limits/icu-1/bed-1", json.dumps({"by": "Dr Grace", "limits": {"spo2-low": [70, 90]}}).encode(), True)
     person.send("vitals/icu-1/bed-1", b'{"time":"1970-01-01T00:00:00Z","heart_rate":60}')
     person.send("vitals/icu-1/bed-1", b"rubbish")
-    eventually(lambda: len(person.refusals) == 7, 10, f"seven refusals, got {person.refusals}")
-    assert all(refusal["reason"] and refusal["topic"] for refusal in person.refusals)
+    eventually(lambda: len(person.rejections) == 7, 10, f"seven refusals, got {person.rejections}")
+    assert all(refusal["reason"] and refusal["topic"] for refusal in person.rejections)
     assert person.now[f"{BED}/heart-rate-high"].state == "active"
     # Retained, a command would come again at every start of the worker and silence alerts that nobody saw.
     person.send(f"alert-commands/{BED}/heart-rate-high", late, retain=True)
-    person.sees(f"{BED}/heart-rate-high", state="acknowledged")
+    person.wait_for(f"{BED}/heart-rate-high", state="acknowledged")
     alerts.kill()
     person.measure(at=datetime.now(UTC), heart_rate=90)
     alerts.start()
-    person.sees(f"{BED}/heart-rate-high", state="cleared")
+    person.wait_for(f"{BED}/heart-rate-high", state="cleared")
     person.measure(heart_rate=150)
-    person.sees(f"{BED}/heart-rate-high", state="active")
+    person.wait_for(f"{BED}/heart-rate-high", state="active")
     assert alerts.said().count("must not be retained") == 1
 
 
@@ -134,13 +134,13 @@ def test_a_beds_own_limits_hold_also_after_a_restart(
     for _ in range(2):
         person.measure("bed-1", heart_rate=130)
         person.measure("bed-2", heart_rate=130)
-        person.sees("icu-1/bed-2/heart-rate-high", state="active")
+        person.wait_for("icu-1/bed-2/heart-rate-high", state="active")
         time.sleep(0.3)
         assert f"{BED}/heart-rate-high" not in person.now
         alerts.kill()
         alerts.start()
     person.measure("bed-1", heart_rate=145)
-    assert person.sees(f"{BED}/heart-rate-high", state="active").limit == 140
+    assert person.wait_for(f"{BED}/heart-rate-high", state="active").limit == 140
 
 
 def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
@@ -149,9 +149,9 @@ def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
     make_alerts(own_broker.url)
     person = make_alert_client(own_broker.port)
     person.measure(heart_rate=150)
-    before = person.sees(f"{BED}/heart-rate-high", state="active")
+    before = person.wait_for(f"{BED}/heart-rate-high", state="active")
     person.measure(ward="icu-2", heart_rate=151)
-    after = person.sees("icu-2/bed-1/heart-rate-high", state="active")
+    after = person.wait_for("icu-2/bed-1/heart-rate-high", state="active")
     assert after.alert_id == before.alert_id
     eventually(lambda: f"{BED}/heart-rate-high" not in person.now, 5, "the old topic is empty")
 
@@ -168,9 +168,9 @@ def test_all_that_waited_for_a_dead_worker_is_evaluated(
         person = make_alert_client(own_broker.port)
         eventually(lambda: "vitalflow_alerts_readings_evaluated_total 3000.0" in metrics_of(alerts), 20, "all of it")
         person.measure(heart_rate=150)
-        person.sees(f"{BED}/heart-rate-high", state="active")
+        person.wait_for(f"{BED}/heart-rate-high", state="active")
         person.measure(heart_rate=80)
-        person.sees(f"{BED}/heart-rate-high", state="cleared")
+        person.wait_for(f"{BED}/heart-rate-high", state="cleared")
         if times == 1:
             alerts.stop()
             fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
@@ -185,15 +185,15 @@ def test_two_workers_share_the_wards_and_neither_touches_the_others(
     places = [f"icu-{ward}/bed-{ward}/heart-rate-high" for ward in (1, 2, 3)]
     for ward in (1, 2, 3):
         person.measure(f"bed-{ward}", f"icu-{ward}", heart_rate=150)
-    ids = [person.sees(place, state="active").alert_id for place in places]
+    ids = [person.wait_for(place, state="active").alert_id for place in places]
     assert "vitalflow_alerts_readings_evaluated_total 1.0" in metrics_of(first)
     assert "vitalflow_alerts_readings_evaluated_total 2.0" in metrics_of(second)
     second.kill()
-    person.does("acknowledge", places[0])
-    person.sees(places[0], state="acknowledged")
+    person.command("acknowledge", places[0])
+    person.wait_for(places[0], state="acknowledged")
     second.start()
-    person.does("acknowledge", places[2])
-    person.sees(places[2], state="acknowledged")
+    person.command("acknowledge", places[2])
+    person.wait_for(places[2], state="acknowledged")
     assert [person.now[place].alert_id for place in places] == ids
 
 
@@ -206,15 +206,15 @@ def test_a_rule_file_with_mistakes_keeps_the_old_rules_and_a_good_one_is_taken(
     assert alerts.process is not None
     alerts.rules.write_text(good.replace("above = 120", "above = 120\nbelow = 300\ncolour = 'red'"))
     alerts.process.send_signal(signal.SIGHUP)
-    eventually(lambda: len(person.refusals) == 1, 10, "an answer")
-    assert "colour" in person.refusals[0]["reason"]
+    eventually(lambda: len(person.rejections) == 1, 10, "an answer")
+    assert "colour" in person.rejections[0]["reason"]
     person.measure(heart_rate=121)
-    person.sees(f"{BED}/heart-rate-high", state="active")
+    person.wait_for(f"{BED}/heart-rate-high", state="active")
     alerts.rules.write_text(good.replace("above = 120", "above = 160").replace("clear = 118", "clear = 158"))
     alerts.process.send_signal(signal.SIGHUP)
     eventually(lambda: "rules read again" in alerts.said(), 10, "the new rules")
     person.measure(heart_rate=150)
-    person.sees(f"{BED}/heart-rate-high", state="cleared")
+    person.wait_for(f"{BED}/heart-rate-high", state="cleared")
 
 
 def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
@@ -224,17 +224,17 @@ def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
     person = make_alert_client(own_broker.port)
     for device in ("bed-1", "bed-2"):
         person.measure(device, heart_rate=150)
-        person.sees(f"icu-1/{device}/heart-rate-high", state="active")
-    person.does("acknowledge", f"{BED}/heart-rate-high")
-    person.sees(f"{BED}/heart-rate-high", state="acknowledged")
+        person.wait_for(f"icu-1/{device}/heart-rate-high", state="active")
+    person.command("acknowledge", f"{BED}/heart-rate-high")
+    person.wait_for(f"{BED}/heart-rate-high", state="acknowledged")
     known = {place: alert.alert_id for place, alert in person.now.items()}
     own_broker.kill()
     own_broker.delete_store()
     own_broker.start()
     started = time.monotonic()
     late = make_alert_client(own_broker.port)
-    late.sees(f"{BED}/heart-rate-high", timeout=5, state="acknowledged", acknowledged_by="nurse Ada")
-    late.sees("icu-1/bed-2/heart-rate-high", timeout=5, state="active")
+    late.wait_for(f"{BED}/heart-rate-high", timeout=5, state="acknowledged", acknowledged_by="nurse Ada")
+    late.wait_for("icu-1/bed-2/heart-rate-high", timeout=5, state="active")
     assert time.monotonic() - started < 6
     for place in ("icu-1/bed-1/heart-rate-high", "icu-1/bed-2/heart-rate-high"):
         assert late.now[place].alert_id == known[place]
@@ -255,7 +255,7 @@ def test_alerts_come_while_the_database_is_stopped_and_the_history_is_complete_a
     for heart_rate in (150, 90, 155):
         person.measure(heart_rate=heart_rate)
         state = "active" if heart_rate > 120 else "cleared"
-        person.sees(f"{BED}/heart-rate-high", state=state)
+        person.wait_for(f"{BED}/heart-rate-high", state=state)
     server.start()  # type: ignore[attr-defined]
     eventually(lambda: db.count("alert_event") == 3, 15, "three changes")
     query = "SELECT change FROM alert_event ORDER BY changed_at, revision"
@@ -280,12 +280,12 @@ def test_a_broker_that_drops_messages_is_an_alarm(
         time.sleep(6)  # it tells every 5 s: the worker has heard a zero by now
         for _ in range(50):
             person.send("queue", b"one too many")
-        alert = person.sees("stack/broker/broker-dropping", timeout=20, state="active", priority="high")
+        alert = person.wait_for("stack/broker/broker-dropping", timeout=20, state="active", priority="high")
         assert (alert.kind, alert.ward) == ("technical", "stack")
         alerts.kill()
         alerts.start()
-        person.does("acknowledge", "stack/broker/broker-dropping")
-        seen = person.sees("stack/broker/broker-dropping", state="acknowledged")
+        person.command("acknowledge", "stack/broker/broker-dropping")
+        seen = person.wait_for("stack/broker/broker-dropping", state="acknowledged")
         assert seen.alert_id == alert.alert_id
     finally:
         small.stop()

@@ -38,12 +38,12 @@ def test_what_the_broker_lost_after_its_puback_is_resent_in_order_until_its_rece
         running.stop()
         assert running.stats.unconfirmed == running.stats.dropped == 0
         assert len(ingest.stored) == running.stats.produced == running.stats.confirmed
-        times = Counter(ingest.heard)
+        times = Counter(ingest.received)
         assert all(count == (3 if 15 <= name[2] < 30 else 1) for name, count in times.items()), "and nothing else"
         arrays = [[one["seq"] for one in decoded] for _, decoded in ingest.payloads if isinstance(decoded, list)]
         assert arrays
         assert all(seqs == sorted(seqs) for seqs in arrays)
-    assert len(ingest.heard) == len(ingest.stored) + 3 * 2 * 15
+    assert len(ingest.received) == len(ingest.stored) + 3 * 2 * 15
 
 
 @pytest.mark.usefixtures("short_timeouts")
@@ -70,7 +70,7 @@ def test_without_receipts_a_device_is_a_plain_mqtt_device(broker: BrokerServer) 
         running.stop()
         assert time.monotonic() - started < 2, "it waits for no receipt"
         assert running.stats.resent == running.stats.waiting == running.stats.unconfirmed == 0
-        assert len(ingest.heard) == len(ingest.stored) == running.stats.produced
+        assert len(ingest.received) == len(ingest.stored) == running.stats.produced
 
 
 @pytest.mark.usefixtures("short_timeouts")
@@ -85,13 +85,13 @@ def test_while_the_database_is_down_nothing_is_resent_and_one_receipt_confirms_a
         eventually(lambda: running.stats.unconfirmed < 30, 5, "receipts for all")
         running.stop()
         assert (running.stats.resent, running.stats.unconfirmed) == (0, 0)
-        assert len(ingest.heard) == len(ingest.stored)
+        assert len(ingest.received) == len(ingest.stored)
 
 
 def test_invalid_receipts_are_reported_once_and_change_nothing(broker: BrokerServer) -> None:
     with fake_ingest(broker.port) as ingest, fleet(broker.url, 1, 10) as running:
         eventually(lambda: running.stats.confirmed > 5, 10, "receipts are in use")
-        boot = ingest.heard[0][1]
+        boot = ingest.received[0][1]
         ingest.silent = True
         time.sleep(1)
         confirmed = running.stats.confirmed
@@ -110,7 +110,7 @@ def test_invalid_receipts_are_reported_once_and_change_nothing(broker: BrokerSer
         assert running.stats.confirmed == confirmed
         ingest.silent = False
         running.stop()
-        assert len(ingest.heard) == len(ingest.stored) == running.stats.produced == running.stats.confirmed
+        assert len(ingest.received) == len(ingest.stored) == running.stats.produced == running.stats.confirmed
     sentences = [sentence for sentence in running.said if "receipt" in sentence]
     assert len(sentences) == 1
     assert sentences[0].startswith(f"a receipt was ignored: {BED}: not a receipt")
@@ -133,8 +133,8 @@ def test_a_clock_set_back_an_hour_loses_no_reading_and_keeps_seqs_unique(
         time.sleep(1.5)
         running.stop()
         assert running.stats.unconfirmed == running.stats.dropped == 0
-    assert [seq for _, _, seq in ingest.heard] == [*range(1, running.stats.produced + 1)]
-    assert len({boot for _, boot, _ in ingest.heard}) == 1
+    assert [seq for _, _, seq in ingest.received] == [*range(1, running.stats.produced + 1)]
+    assert len({boot for _, boot, _ in ingest.received}) == 1
     times = [datetime.fromisoformat(decoded["time"]) for _, decoded in ingest.payloads]
     steps = [later - earlier for earlier, later in pairwise(times)]
     assert [step.total_seconds() < -3500 for step in steps].count(True) == 1
@@ -178,10 +178,10 @@ def test_the_next_start_sends_what_a_killed_process_left(own_broker: BrokerServe
     with fake_ingest(own_broker.port) as ingest:
         for turn in range(3):
             process = devices(own_broker, *line)
-            heard = len(ingest.heard)
+            heard = len(ingest.received)
             eventually(
                 lambda start=heard: (  # type: ignore[misc]
-                    len(ingest.heard) > start + 100 and len({name for name, *_ in ingest.heard[start:]}) == 5
+                    len(ingest.received) > start + 100 and len({name for name, *_ in ingest.received[start:]}) == 5
                 ),
                 20,
                 "all five publish",

@@ -62,7 +62,7 @@ def test_a_device_is_let_in_at_once_and_revoking_disconnects_it_for_good(
         shown = run("devices", "enroll", "bed-7", "--ward", "icu-1", "--folder", "bed-7")
         assert shown.returncode == 0, shown.stderr
         assert "copy to the device the files in bed-7: ca.crt, device.json" in shown.stdout
-        assert record.heard() == "vitalflow/audit/enrolment"
+        assert record.next_topic() == "vitalflow/audit/enrolment"
         broker, client_id = from_folder(tmp_path / "bed-7")
         assert broker.password is not None
         assert broker.password not in shown.stdout
@@ -71,12 +71,12 @@ def test_a_device_is_let_in_at_once_and_revoking_disconnects_it_for_good(
             device.publish("vitalflow/status/icu-1/bed-7", b'{"state":"online","boot":1}', retain=True)
             assert "bed-7  icu-1" in run("devices", "list").stdout
             person.subscribe("vitalflow/status/icu-1/bed-7")
-            assert person.heard() == "vitalflow/status/icu-1/bed-7"
+            assert person.next_topic() == "vitalflow/status/icu-1/bed-7"
             assert run("devices", "revoke", "bed-7").returncode == 0
             assert device.disconnected() == "disconnected: Administrative action"
-            assert person.heard() == "vitalflow/status/icu-1/bed-7", "it is not forgotten"
+            assert person.next_topic() == "vitalflow/status/icu-1/bed-7", "it is not forgotten"
         assert connects(broker, client_id) == "Not authorized"
-        assert record.heard() == "vitalflow/audit/enrolment"
+        assert record.next_topic() == "vitalflow/audit/enrolment"
     assert "bed-7" not in run("devices", "list").stdout
 
 
@@ -191,7 +191,7 @@ def test_new_certificates_are_taken_without_losing_a_session_or_a_message(own_se
     grace, bed = own_secured.broker("grace"), own_secured.broker("bed-1")
     away = MqttProbe(grace, "grace-who-is-away", clean=False)
     assert away.subscribe("vitalflow/vitals/icu-1/bed-1") == "Granted QoS 1"
-    away.die()
+    away.drop_connection()
     before = shown()
     assert not own_secured.server.rotate_certificates(), "nothing is due"
     with MqttProbe(grace) as person, MqttProbe(bed, bed.client_id("bed-1")) as device:
@@ -200,10 +200,10 @@ def test_new_certificates_are_taken_without_losing_a_session_or_a_message(own_se
         assert own_secured.server.rotate_certificates()
         eventually(lambda: shown() != before, 10, "a new certificate")
         assert device.publish("vitalflow/vitals/icu-1/bed-1") == "Success", "the device lost its connection"
-        assert person.heard() == "vitalflow/vitals/icu-1/bed-1", "the person lost the connection"
+        assert person.next_topic() == "vitalflow/vitals/icu-1/bed-1", "the person lost the connection"
     with MqttProbe(grace, "grace-who-is-away", clean=False) as again:
         assert again.session_present
-        assert again.heard() == "vitalflow/vitals/icu-1/bed-1", "the message for who was away is lost"
+        assert again.next_topic() == "vitalflow/vitals/icu-1/bed-1", "the message for who was away is lost"
 
 
 def test_new_certificates_after_a_restart_disconnect_nobody_for_ever(own_secured: Secured) -> None:
@@ -211,7 +211,7 @@ def test_new_certificates_after_a_restart_disconnect_nobody_for_ever(own_secured
     grace, bed, topic = own_secured.broker("grace"), own_secured.broker("bed-1"), "vitalflow/vitals/icu-1/bed-1"
     away = MqttProbe(grace, "grace-who-is-away", clean=False)
     assert away.subscribe(topic) == "Granted QoS 1"
-    away.die()
+    away.drop_connection()
     server = own_secured.server
     server.stop()
     server.start()
@@ -222,12 +222,12 @@ def test_new_certificates_after_a_restart_disconnect_nobody_for_ever(own_secured
         for _ in range(4):
             time.sleep(1)
             assert device.publish(topic) == "Success", "the device lost its connection"
-            assert again.heard() == topic
+            assert again.next_topic() == topic
     assert "Expiring client" not in server.log.read_text()
 
 
 def test_who_is_enrolled_stays_enrolled_when_the_broker_is_killed_or_starts_anew(own_secured: Secured) -> None:
-    own_secured.let_in("bed-7", "icu-1", "a-word")
+    own_secured.enroll("bed-7", "icu-1", "a-word")
     bed = own_secured.broker("bed-7", "a-word")
     own_secured.server.kill()
     own_secured.server.start()
@@ -260,7 +260,7 @@ def test_a_fleet_is_told_which_of_its_devices_is_not_enrolled(own_secured: Secur
     with MqttProbe(own_secured.broker("grace")) as person:
         assert person.subscribe("vitalflow/vitals/icu-2/#") == "Granted QoS 1"
         assert simulate(2).returncode == 0
-        assert {person.heard() for _ in range(4)} == {f"vitalflow/vitals/icu-2/{name}" for name in names}
+        assert {person.next_topic() for _ in range(4)} == {f"vitalflow/vitals/icu-2/{name}" for name in names}
     refused = simulate(3)
     assert refused.returncode == 2
     assert "has no device 'icu-2-bed-03'" in refused.stderr
@@ -315,7 +315,7 @@ def test_a_will_is_published_only_where_its_device_may_publish(own_secured: Secu
     bed = own_secured.broker("bed-1")
     with MqttProbe(own_secured.broker("grace")) as person:
         assert person.subscribe("vitalflow/status/#") == "Granted QoS 1"
-        MqttProbe(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-2").die()
-        assert person.heard(2) == NOTHING
-        MqttProbe(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-1").die()
-        assert person.heard() == "vitalflow/status/icu-1/bed-1"
+        MqttProbe(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-2").drop_connection()
+        assert person.next_topic(2) == NOTHING
+        MqttProbe(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-1").drop_connection()
+        assert person.next_topic() == "vitalflow/status/icu-1/bed-1"

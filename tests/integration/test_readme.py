@@ -112,7 +112,7 @@ def paste(own_secured: Secured, binaries: ServerBinaries, tmp_path: Path) -> Cal
 @contextmanager
 def ward(secured: Secured, device: str) -> Iterator[AlertClient]:
     """Somebody who measures as the device, which is let in, and sees every alert."""
-    secured.let_in(device, "icu-1", "a-word-of-its-own")
+    secured.enroll(device, "icu-1", "a-word-of-its-own")
     person = AlertClient(0, secured.broker("grace"), secured.broker(device, "a-word-of-its-own"), device)
     try:
         yield person
@@ -136,12 +136,12 @@ def test_the_lines_about_alerts_show_pause_and_acknowledge_one(
         listening = f"{refused} -C 1 -W 20 & listening=$!; sleep 2; {acknowledges}; wait $listening"
         assert f"no alert of {device} is open" in paste(listening)
         person.measure(device, spo2=78)
-        person.sees(place, state="active")
+        person.wait_for(place, state="active")
         assert paste(f"{shows} -C 1 -W 20").startswith(f"vitalflow/alerts/{place} {{")
         paste(pauses)
-        person.sees(place, state="audio_paused")
+        person.wait_for(place, state="audio_paused")
         paste(acknowledges)
-        person.sees(place, state="acknowledged", acknowledged_by="operator")
+        person.wait_for(place, state="acknowledged", acknowledged_by="operator")
 
 
 def test_the_lines_on_the_screen_of_the_demo_acknowledge_the_alert_that_they_name(
@@ -152,8 +152,8 @@ def test_the_lines_on_the_screen_of_the_demo_acknowledge_the_alert_that_they_nam
         with ward(own_secured, device) as person:
             person.measure(device, heart_rate=150)
             place = f"icu-1/{device}/heart-rate-high"
-            paste("\n".join(shell.ack_command(person.sees(place, state="active"))))
-            person.sees(place, state="acknowledged", acknowledged_by="operator")
+            paste("\n".join(shell.ack_command(person.wait_for(place, state="active"))))
+            person.wait_for(place, state="acknowledged", acknowledged_by="operator")
 
 
 def test_the_line_for_the_stations_api_asks_as_the_operator_without_a_password_on_it(

@@ -35,7 +35,7 @@ def test_every_answer_is_as_the_description_says(
     station, person = make_station(broker.url, reader_url=db.reader_url), make_alert_client(broker.port)
     person.measure("bed-1", heart_rate=140, spo2=97)
     person.measure("bed-2", "icu-2", heart_rate=70)
-    person.sees("icu-1/bed-1/heart-rate-high", state="active")
+    person.wait_for("icu-1/bed-1/heart-rate-high", state="active")
     eventually(lambda: len(get(station, "/api/alerts")[1]["alerts"]) == 1, 5, "the alert is told")
 
     ward = api_models.Ward.model_validate(get(station, "/api/ward")[1])

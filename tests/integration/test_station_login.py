@@ -192,8 +192,8 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
     assert early.hello["user"] == {"name": "ada", "viewable": [], "actionable": []}, "no ward was heard of yet"
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140)
     monitor("bed-9").measure("bed-9", "icu-2", heart_rate=141)
-    monitor("bed-9").sees("icu-2/bed-9/heart-rate-high", state="active")
-    monitor("bed-1").sees(HIGH, state="active")
+    monitor("bed-9").wait_for("icu-2/bed-9/heart-rate-high", state="active")
+    monitor("bed-1").wait_for(HIGH, state="active")
     hello = early.until(lambda event, _: event == "hello")
     assert hello["user"] == {"name": "ada", "viewable": ["icu-1"], "actionable": ["icu-1"]}
 
@@ -247,7 +247,7 @@ def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_loo
     for device, ward in (("bed-1", "icu-1"), ("bed-9", "icu-2")):
         monitor(device).measure(device, ward, heart_rate=80)
         monitor(device).measure(device, ward, heart_rate=140)
-        monitor(device).sees(f"{ward}/{device}/heart-rate-high", state="active")
+        monitor(device).wait_for(f"{ward}/{device}/heart-rate-high", state="active")
 
     def act(name: str, action: str, device: str = "bed-1", ward: str = "icu-1", **more: str) -> tuple[int, Any]:
         asked = {"ward": ward, "device": device, "rule": "heart-rate-high", "action": action, **more}
@@ -263,7 +263,7 @@ def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_loo
     assert station.ask("PUT", "/ui/limits", limits | {"device": "bed-9"}, Cookie=cookies["ada"])[0] == 404
     assert act("ada", "pause_audio") == (200, {"state": "audio_paused"})
     assert act("ada", "acknowledge", by="grace") == (200, {"state": "acknowledged"})
-    assert monitor("bed-1").sees(HIGH, state="acknowledged").acknowledged_by == "ada", "whatever the request says"
+    assert monitor("bed-1").wait_for(HIGH, state="acknowledged").acknowledged_by == "ada", "whatever the request says"
     status, told = act("grace", "acknowledge")
     assert status == 409
     assert told["detail"] == "the alert heart-rate-high of bed-1 is already acknowledged by ada"

@@ -1,4 +1,4 @@
-"""A hand-made ingest for the tests of devices: it keeps what it hears in a set and gives receipts, or does not."""
+"""A simple ingest for the tests of devices: it keeps readings in a set and publishes receipts, or does not."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ class FakeIngest:
     """
 
     def __init__(self, port: int, every_s: float) -> None:
-        self.heard: list[Name] = []
+        self.received: list[Name] = []
         self.payloads: list[tuple[str, Any]] = []
         self.stored: set[Name] = set()
         self.blind: Callable[[Name, int], bool] = lambda name, before: False
@@ -45,14 +45,14 @@ class FakeIngest:
         eventually(self._client.is_connected, 20, "the played ingest connects")
 
     def _keep(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        told = msgspec.json.decode(message.payload)
+        values = msgspec.json.decode(message.payload)
         ward, device = message.topic.split("/")[-2:]
         with self._lock:
-            self.payloads.append((message.topic, told))
-            for one in told if isinstance(told, list) else [told]:
+            self.payloads.append((message.topic, values))
+            for one in values if isinstance(values, list) else [values]:
                 name = (device, one["boot"], one["seq"])
-                before = self.heard.count(name) if len(self.heard) < 5000 else 0
-                self.heard.append(name)
+                before = self.received.count(name) if len(self.received) < 5000 else 0
+                self.received.append(name)
                 if not self.blind(name, before):
                     self.stored.add(name)
                     self._new.setdefault((ward, device, one["boot"]), set()).add(one["seq"])

@@ -1,4 +1,4 @@
-"""A client of MQTT 5 that tries things and says what came of it, in the broker's own words."""
+"""An MQTT 5 client that returns the broker's reason for each attempt to connect, publish or subscribe."""
 
 import select
 import socket
@@ -67,12 +67,12 @@ class MqttProbe:
         self.leave()
 
     def leave(self) -> None:
-        """Say goodbye."""
+        """Disconnect."""
         self._client.disconnect()
         self._client.loop_stop()
 
-    def die(self) -> None:
-        """Be gone without a goodbye, so that the will is due."""
+    def drop_connection(self) -> None:
+        """Drop the connection without DISCONNECT, so that the will is due."""
         sock: Any = self._client.socket()
         if sock is not None:
             sock.shutdown(socket.SHUT_RDWR)
@@ -88,7 +88,7 @@ class MqttProbe:
         self._client.subscribe(topic, 1)
         return self._answer()
 
-    def heard(self, timeout: float = TIMEOUT_S) -> str:
+    def next_topic(self, timeout: float = TIMEOUT_S) -> str:
         """The topic of the next message."""
         with suppress(Empty):
             return self._messages.get(timeout=timeout)[0]

@@ -1,7 +1,7 @@
 """A device that publishes without pause: `python -m tests.support.publish_flood`, a process so that it has a core.
 
-Bytes by hand, QoS 0: no client library could send so much, and nothing tells it to wait. Its settings come on standard
-input, for there is a password among them.
+It writes the packets itself at QoS 0: no client library could send so much, and no PUBACK limits the rate. Its settings
+come on standard input, because they include a password.
 """
 
 import json
@@ -16,12 +16,12 @@ from tests.support.mqtt_probe import publish_packet, remaining_length, string_fi
 
 def main() -> None:
     """Connect, send for so many seconds, say how much."""
-    told = json.load(sys.stdin)
-    context = ssl.create_default_context(cafile=told["ca"])
+    values = json.load(sys.stdin)
+    context = ssl.create_default_context(cafile=values["ca"])
     with context.wrap_socket(
-        socket.create_connection((told["host"], told["port"])), server_hostname=told["host"]
+        socket.create_connection((values["host"], values["port"])), server_hostname=values["host"]
     ) as sock:
-        login = b"".join(string_field(told[key].encode()) for key in ("client_id", "user", "password"))
+        login = b"".join(string_field(values[key].encode()) for key in ("client_id", "user", "password"))
         connect = string_field(b"MQTT") + b"\x04\xc2\x00\x3c" + login
         sock.sendall(b"\x10" + remaining_length(len(connect)) + connect)
         sock.recv(4)
@@ -31,13 +31,13 @@ def main() -> None:
             "junk": [b"[" * 65_000],
             "huge": [b"[" * 130_000],
         }
-        chunk = b"".join(publish_packet(told["topic"].encode(), payload) for payload in payloads[told["what"]])
+        chunk = b"".join(publish_packet(values["topic"].encode(), payload) for payload in payloads[values["what"]])
         began, sent = time.monotonic(), 0
-        pause = len(chunk) / told["bytes_a_second"] if "bytes_a_second" in told else 0.0
-        while (now := time.monotonic()) < began + told["seconds"]:
-            time.sleep(max(0.0, began + sent * pause / len(payloads[told["what"]]) - now))
+        pause = len(chunk) / values["bytes_a_second"] if "bytes_a_second" in values else 0.0
+        while (now := time.monotonic()) < began + values["seconds"]:
+            time.sleep(max(0.0, began + sent * pause / len(payloads[values["what"]]) - now))
             sock.sendall(chunk)
-            sent += len(payloads[told["what"]])
+            sent += len(payloads[values["what"]])
     sys.stdout.write(f"{sent}\n")
 
 
