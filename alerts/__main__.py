@@ -15,7 +15,7 @@ from alerts.backtest import comparison, report
 from alerts.backtest.history import read_recordings, read_table
 from alerts.metrics import Metrics
 from alerts.rulefile.parser import DEFAULT, load
-from alerts.settings import AlertsSettings, ReaderSettings
+from alerts.settings import AlertsSettings
 from alerts.tui import AlertView
 from alerts.worker import Worker
 from vitals import log
@@ -106,6 +106,8 @@ def backtest(
         if recordings:
             stays = read_recordings(recordings, format)
         else:
+            from alerts.backtest.settings import ReaderSettings  # imported here: loads psycopg
+
             url = ReaderSettings.read(os.environ).reader_url
             since, until = moment("--from", start), moment("--to", end)
             if until <= since:

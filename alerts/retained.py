@@ -1,4 +1,4 @@
-"""What is retained at the broker, read back at start: the alerts as they were last told, and the beds' own limits.
+"""What is retained at the broker, read back at start: the alerts as they were last published, and the beds' own limits.
 
 Before the first reading: the worker must know what is open before it can say what changes. On a connection of its own
 without a session, so that the readings, which wait in the worker's session, cannot come in between.

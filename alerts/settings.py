@@ -7,7 +7,6 @@ from pydantic import Field, field_validator
 
 from alerts.rulefile.parser import DEFAULT
 from mqtt.settings import BrokerSettings
-from sql.settings import DatabaseSettings, DatabaseUrl
 
 
 class AlertsSettings(BrokerSettings):
@@ -43,9 +42,3 @@ class AlertsSettings(BrokerSettings):
     def retention(self) -> timedelta:
         """How old a reading may be; ingest refuses older ones, and so do we."""
         return timedelta(days=self.raw_retention_days)
-
-
-class ReaderSettings(DatabaseSettings):
-    """What `replay` needs to read the hypertable."""
-
-    reader_url: DatabaseUrl = Field(description="The database, as vitalflow_reader.")

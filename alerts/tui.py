@@ -1,6 +1,6 @@
 """`vitalflow alerts watch`: the open alerts, live, in a terminal; where there is none, a line for each change.
 
-The MQTT client has a thread of its own, which only puts what it hears into a queue; everything else happens in `run`.
+The MQTT client has a thread of its own, which only puts messages into a queue; everything else happens in `run`.
 """
 
 import os
@@ -69,7 +69,7 @@ class AlertView:
         self._filters = [
             (topics.alerts(ward or "+"), 1),
             (topics.service(settings.alerts_client_id), 0),
-            # What is refused to a user of the broker, only that user hears.
+            # The worker sends a rejection only to the user whose command it rejects.
             (topics.rejections(settings.alerts_client_id, user), 1),
         ]
         self._client = self._make_client()
@@ -198,7 +198,7 @@ class AlertView:
         if isinstance(error, ssl.SSLError):
             why = f"{broker}: {describe_tls_error(error, broker.host, broker.port, broker.ca)}"
         else:
-            why = f"nobody answers at {broker}"
+            why = f"no answer from {broker}"
         self._hear(Heard(why=why))
 
     def _on_disconnect(self, *_: Any) -> None:

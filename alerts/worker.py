@@ -204,7 +204,7 @@ class Worker:
         if self._session.is_echo_missing(time.monotonic()):
             # The broker, or this process, stood still: what does not arrive says nothing about the devices.
             self._engine.restart_no_data_timers(self._now)
-        if not self._session.is_disconnected:  # while we are deaf, silence says nothing
+        if not self._session.is_disconnected:  # while disconnected, missing readings prove nothing
             self._publish(self._engine.tick(self._now))
         if self._next_tick >= self._next_count:
             self._next_count = self._next_tick + COUNTING
@@ -224,7 +224,7 @@ class Worker:
             metrics.open_alerts.labels(priority).set(number)
 
     def _on_connected(self, session_present: bool) -> None:
-        """Told by the session. The first time the broker has just told us; later it may know less than we do."""
+        """Called on connect. On the first connect the broker's retained state wins; afterwards the worker's does."""
         self._metrics.mqtt_connections.inc()
         self._now = datetime.now(UTC)
         self._engine.restart_no_data_timers(self._now)
@@ -232,7 +232,11 @@ class Worker:
             everything = self._engine.current_alerts()
             for alert in everything:
                 self._publish_alert(alert)
-            log.info("told %d alerts again%s", len(everything), "" if session_present else ": the broker forgot us")
+            log.info(
+                "republished %d alerts%s",
+                len(everything),
+                "" if session_present else ": the broker had lost the session",
+            )
         self._published_before = True
         self._publish_rules()
 

@@ -94,7 +94,7 @@ def run(histories: Iterable[BedHistory], rule_sets: Sequence[RuleSet], curve: bo
 
 
 def without_delays(rules: RuleSet) -> RuleSet:
-    """The same limits and hysteresis; whatever concerns a patient is told at once."""
+    """The same limits and hysteresis; every physiological alarm is raised at once."""
     return _with_levels(rules, lambda _: {"after": timedelta()})
 
 
@@ -104,7 +104,7 @@ def without_hysteresis(rules: RuleSet) -> RuleSet:
 
 
 def delayed(rules: RuleSet, delay: timedelta) -> RuleSet:
-    """The same rules, with this delay wherever there is one; what is told at once still is."""
+    """The same rules, with this delay wherever there is one; levels without a delay keep none."""
     changed = [
         replace(rule, levels=tuple(replace(level, after=delay) if level.after else level for level in rule.levels))
         if rule.kind == "physiological"

@@ -1,6 +1,6 @@
 """What must not be missed: how long each value lay beyond each limit, found in the readings alone, without the engine.
 
-`lab` holds what the alerts showed against it. An episode begins with a value beyond a limit and ends with the last one
+`comparison` compares the alerts with it. An episode begins with a value beyond a limit and ends with the last one
 before a value that is not; a reading without a value of the sign says nothing either way, as it does for an alert.
 """
 

@@ -1,6 +1,6 @@
-"""What is past, bed by bed, for the alarm-load laboratory: recordings on disk, or the hypertable.
+"""What is past, bed by bed, for the backtest: recordings on disk, or the hypertable.
 
-`lab` asks for one bed after the other and holds none of them in memory. The database is read as `vitalflow_reader`.
+`comparison` reads one bed after the other and holds none of them in memory. The database is read as `vitalflow_reader`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sql.connection import describe_connect_error
 from vitals.errors import PermanentError, TransientError
 from vitals.reading import Reading, reading
 from vitals.recording import Format, Recording
@@ -53,6 +52,8 @@ def read_table(url: str, start: datetime, end: datetime) -> Iterator[BedHistory]
     """A bed for each device that has readings from `start` to before `end`, with the ward of its first one."""
     import psycopg  # only here: recordings need no database driver
     from psycopg.rows import tuple_row
+
+    from sql.connection import describe_connect_error
 
     span = (start, end)
     columns = ", ".join(SIGN_KEYS)

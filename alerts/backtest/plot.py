@@ -1,6 +1,6 @@
 """The curve of alarms against delay, as a PNG. Drawn with Pillow, which is one package; a plotting library is a dozen.
 
-Loaded only for `replay --plot`. The axes begin at 0, because a share removed is what the curve is looked at for.
+Loaded only for `backtest --plot`. The axes begin at 0, because a share removed is what the curve is looked at for.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,10 @@ Curve = tuple[str, Sequence[float]]
 
 
 def draw(curves: Sequence[Curve], file: Path) -> None:
-    """Draw each curve (its name, and a value for each second of delay from 0 on); raises PermanentError if it cannot be kept."""
+    """Draw each curve: its name, and a value for each second of delay from 0 on.
+
+    Raises PermanentError if the file cannot be written.
+    """
     image = Image.new("RGB", (WIDTH, HEIGHT), "white")
     pen = ImageDraw.Draw(image)
     seconds = max(len(values) for _, values in curves) - 1

@@ -1,6 +1,6 @@
 """What changes around a bed: another patient, another ward, other rules. Used by `bed` and by the worker.
 
-All of it is told as events, so that the retained messages say the same as the bed does.
+Every change is returned as an event, so that the retained messages agree with the bed.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Engine:
         return self._record_cleared([*events, *self.broker.tick(now)])
 
     def restart_no_data_timers(self, now: datetime) -> None:
-        """We were deaf until now: no device is to blame for its silence."""
+        """Restart the no-data timers of all beds after the worker was disconnected."""
         for bed in self.beds.values():
             restart_no_data_timers(bed, now)
 

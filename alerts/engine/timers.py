@@ -1,8 +1,8 @@
 """What time alone changes on a bed: a device gone silent or offline, an audio pause that is over.
 
 Beside `bed`, which readings change. All of it runs by the worker's clock, which comes in as an argument. The worker
-calls `tick` for every bed about once a second, `apply_status` for every status message, and `restart_no_data_timers` when it was itself
-away from the broker.
+calls `tick` for every bed about once a second, `apply_status` for every status message, and `restart_no_data_timers`
+after it was itself disconnected from the broker.
 """
 
 from collections.abc import Sequence
@@ -109,7 +109,7 @@ def apply_status(bed: Bed, *, online: bool, boot: int, interval_s: float | None,
 
 
 def restart_no_data_timers(bed: Bed, now: datetime) -> None:
-    """The worker itself was deaf until now, so the device's silence says nothing: begin to wait again."""
+    """Restart the no-data timer: the worker was disconnected, so missing readings prove nothing."""
     bed.last_live_at = now
 
 
