@@ -26,7 +26,8 @@ def check_targets(dashboard: Json) -> Iterator[str]:
         formats = {"timeseries": "time_series", "state-timeline": "time_series", "table": "table", "barchart": "table"}
         for target in listed:
             if target.get("format") != formats.get(panel["type"], target.get("format")):
-                yield f"{name_of(panel)} has a query in the format {target.get('format')}, expected {formats[panel['type']]}"
+                expected = formats[panel["type"]]
+                yield f"{name_of(panel)} has a query in the format {target.get('format')}, expected {expected}"
     for annotation in annotations(dashboard):
         if annotation["datasource"] == DATASOURCE:
             yield from _target(annotation.get("target", {}), f"annotation {annotation['name']}", "table")
@@ -49,7 +50,7 @@ def check_sql(dashboard: Json) -> Iterator[str]:
             name = next(group for group in (found[1], found[3], found[4]) if group)
             if BUILT_IN.fullmatch(name):
                 if name not in ("__interval_ms", "__interval"):
-                    yield f"{query.where} uses ${name}; of the built-in variables only __interval and __interval_ms are allowed"
+                    yield f"{query.where} uses ${name}; built-in variables: only __interval and __interval_ms"
                 continue
             used.add(name)
             if name not in declared:

@@ -8,7 +8,7 @@ _FUNCTIONS = sql.SQL("""
 CREATE OR REPLACE FUNCTION silent_after(interval_s float8) RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT greatest({silent_after}, {intervals} * make_interval(secs => interval_s))
 $$;
-COMMENT ON FUNCTION silent_after IS 'the age of its last reading above which a bed is silent; interval_s: NULL if unknown';
+COMMENT ON FUNCTION silent_after IS 'age of its last reading above which a bed is silent; interval_s: NULL if unknown';
 CREATE OR REPLACE FUNCTION news2_max_age(input text) RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE input {cases} END
 $$;

@@ -264,7 +264,8 @@ def line(known: Known) -> str:
     if alerts:
         first = alerts[0]
         bed = alert_format.bed_name(first.ward, first.device_id)
-        told += f"; first {alert_format.badge(first.priority, first.kind)} {bed} {alert_format.message_text(first)} ({alert_format.state_text(first, now)})"
+        badge, state = alert_format.badge(first.priority, first.kind), alert_format.state_text(first, now)
+        told += f"; first {badge} {bed} {alert_format.message_text(first)} ({state})"
     if known.figures.deaf:
         told += "; perhaps out of date"
     ward = title(known.beds, now).plain

@@ -1,4 +1,4 @@
-"""What the JSON API answers: the shapes, for whoever reads /openapi.json. Made from the ward by `station.api_responses`."""
+"""The response models of the JSON API, described in /openapi.json. `station.api_responses` makes them."""
 
 from datetime import datetime
 

@@ -15,7 +15,7 @@ TAKEN_S = 3.0  # seconds for the broker to take it
 
 
 async def publish_confirmed(client: Client | None, topic: str, payload: bytes, *, retain: bool = False) -> None:
-    """Publish; raises TransientError, in words for the page, where there is no connection or no acknowledgement in time."""
+    """Publish; raises TransientError with a message for the page if it is not acknowledged in time."""
     if client is None:
         raise TransientError("nothing was sent: no connection to the broker")
     try:

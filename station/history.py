@@ -49,7 +49,7 @@ class History:
     async def series(
         self, device: str, start: datetime, end: datetime, points: int, wards: list[str] | None = None
     ) -> list[dict[str, Any]]:
-        """One device over a range, in at most `points` points; raises PermanentError for what cannot be, TransientError.
+        """One device over a range, in at most `points` points; raises PermanentError or TransientError.
 
         wards   only what came after the last hour in which it was in another ward than these; None: all
         """

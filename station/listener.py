@@ -69,7 +69,7 @@ class Listener:
                 await asyncio.wait_for(self._stopping.wait(), backoff.next(time.monotonic() - since))
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish limits, retained, for one who is signed in; raises TransientError where the broker does not take them."""
+        """Publish limits, retained, for a logged-in user; raises TransientError if the broker does not accept them."""
         await publish_confirmed(self._client, topic, payload, retain=True)
 
     # --- one connection ---

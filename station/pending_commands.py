@@ -40,7 +40,7 @@ class PendingCommands:
         self._waiting: list[PendingCommand] = []
 
     async def ask(self, alert: Alert, command: Command, publish: Publish) -> Alert:
-        """Ask, and wait for the alert as it then stands; raises RequestRejected, or TransientError where nobody answers.
+        """Send the command and wait for the changed alert; raises RequestRejected, or TransientError without an answer.
 
         publish   as the person whose name is `command.by`; raises TransientError while the broker is away
         """

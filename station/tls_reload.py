@@ -11,7 +11,7 @@ log = logging.getLogger("station")
 
 
 class ReloadingCertificate:
-    """A certificate, its chain behind it where there is one, and its key, as PEM. Raises PermanentError that names the file."""
+    """Read a certificate with its chain, and its key, as PEM; raises PermanentError that names the file."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self._certificate = certificate

@@ -3,7 +3,8 @@
 A wrong answer is dangerous in both directions. A change that is believed too early resets the delays of alarms: two
 spellings of one id in turn (`p-1`, `P-1`) would silence them for ever. One that is believed too late shows one
 patient's values as another's. So another id counts at once after a new boot of the device, and otherwise when it has
-held for CHANGE_AFTER. Ids in turn are never a change: they are reported, because the two patients cannot be distinguished.
+held for CHANGE_AFTER. Alternating ids are never a change: they are reported, because the two patients cannot be
+distinguished.
 """
 
 from datetime import datetime, timedelta

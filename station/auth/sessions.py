@@ -87,7 +87,7 @@ class SessionManager:
     # --- coming in ---
 
     async def verify(self, name: str, password: str, address: str) -> UserConnection:
-        """The person of this name and password; raises InvalidCredentials, TooSoon, or TransientError while the broker is away."""
+        """Return the user's connection; raises InvalidCredentials, TooManyAttempts or TransientError."""
         now = asyncio.get_running_loop().time()
         key = self._key_of(name, password)
         known = self._persons.get(key)

@@ -157,7 +157,7 @@ class UserConnection:
                 self._set(*await self._query_rights(client, new, self.viewable, self.actionable))
 
     async def _refresh_rights(self, client: Client) -> None:
-        """All wards, or those that are known; raises InvalidCredentials for one who may not even hear who is away: no person."""
+        """Read which wards the user may see; raises InvalidCredentials for a user that may not read service status."""
         filters = [self._topics.service("+"), *self._filters("+")]
         may_hear, *granted = await _subscribe_granted(client, filters)
         if not may_hear:
