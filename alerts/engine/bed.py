@@ -199,7 +199,7 @@ class Bed:
         level = level_state.target_level(rule, state, time)
         if level == state.level and state.is_pending:
             level = level_state.target_level(rule, state, time, self.usual_interval)
-        if level == state.level:
+        if level == state.level or (level > state.level and self._says_nothing_new(rule, level)):
             return state
         alert = self.alerts.get(rule.name)
         score = self.held.score() if rule.source == "news2" else None
@@ -211,6 +211,16 @@ class Bed:
         if level < state.level:  # what has ended has to last for its whole delay again
             return state._replace(level=level, beyond=level_state.without_delays(state.beyond, level))
         return state._replace(level=level)
+
+    def _says_nothing_new(self, rule: Rule, level: int) -> bool:
+        """Whether a NEWS2 alert would repeat an alert that is open: one input scores, and its sign alarms already."""
+        if rule.source != "news2" or rule.name in self.alerts:
+            return False
+        scoring = [key for key, points in self.held.score().parts.items() if points]
+        wanted = rule.levels[level - 1].priority.rank
+        return len(scoring) == 1 and any(
+            alert.sign == scoring[0] and alert.level and alert.priority.rank >= wanted for alert in self.alerts.values()
+        )
 
     def keep(self, alert: Alert, events: list[Event]) -> None:
         """Hold the alert as it now stands, and tell it."""

@@ -137,7 +137,8 @@ SELECT bed.ward, bed.device_id, bed.patient_id, bed.time,
        systolic_bp.time AS pressure_time,
        temperature.time AS temperature_time,
        least(resp_rate.time, spo2.time, systolic_bp.time, heart_rate.time, temperature.time, on_oxygen.time,
-             consciousness.time) AS oldest_input
+             consciousness.time) AS oldest_input,
+       reading_age(bed.device_id, bed.time, bed.received_at) AS age
 FROM last_reading AS bed$view$ || (
         SELECT string_agg(format(newest, input, CASE input WHEN 'systolic_bp' THEN ', v.diastolic_bp' END), '')
         FROM unnest(ARRAY['resp_rate', 'spo2', 'systolic_bp', 'heart_rate', 'temperature', 'on_oxygen', 'consciousness'])
@@ -148,8 +149,8 @@ COMMENT ON VIEW last_valid_vitals IS 'the last valid value of each input of NEWS
 -- The NEWS2 of every bed as of its last reading, from the last valid value of each input. `stale`: that reading is more
 -- than a minute old, so the score does not describe the patient's present state.
 CREATE OR REPLACE VIEW news2_latest AS
-SELECT valid.ward, valid.device_id, valid.patient_id, valid.time, now() - valid.time AS age,
-       now() - valid.time > interval '1 minute' AS stale,
+SELECT valid.ward, valid.device_id, valid.patient_id, valid.time, valid.age,
+       valid.age > interval '1 minute' AS stale,
        score.*,
        valid.oldest_input
 FROM last_valid_vitals AS valid

@@ -11,7 +11,9 @@ $$;
 -- nothing about the patient's present state.
 CREATE OR REPLACE VIEW ward_condition AS
 SELECT bed.ward, bed.device_id, bed.patient_id,
-       CASE WHEN bed.device_state = 'offline' THEN 'OFFLINE'
+       -- A reading since then ends OFFLINE: a device may reconnect without a birth.
+       CASE WHEN bed.device_state = 'offline'
+                 AND (bed.time IS NULL OR bed.age >= now() - bed.device_state_since) THEN 'OFFLINE'
             WHEN bed.time IS NULL THEN 'WAITING'
             WHEN bed.age > silent_after(device.interval_s) THEN 'SILENT'
             WHEN bed.status = 'CRITICAL' THEN 'CRITICAL'
@@ -38,15 +40,17 @@ SELECT bed.ward, bed.device_id, bed.patient_id, bed.condition, bed.age_s,
        CASE WHEN fresh AND NOT 'heart_rate' = ANY (bed.sensor_off) THEN valid.heart_rate END AS heart_rate,
        CASE WHEN fresh AND NOT 'spo2' = ANY (bed.sensor_off) THEN valid.spo2 END AS spo2,
        CASE WHEN fresh AND NOT 'resp_rate' = ANY (bed.sensor_off) THEN valid.resp_rate END AS resp_rate,
-       CASE WHEN now() - valid.temperature_time <= news2_max_age('temperature')
+       CASE WHEN young.age + (bed.time - valid.temperature_time) <= news2_max_age('temperature')
              AND NOT 'temperature' = ANY (bed.sensor_off) THEN valid.temperature END AS temperature,
-       CASE WHEN now() - valid.pressure_time <= news2_max_age('systolic_bp') THEN valid.systolic_bp END AS systolic_bp,
-       CASE WHEN now() - valid.pressure_time <= news2_max_age('systolic_bp') THEN valid.diastolic_bp END AS diastolic_bp,
+       CASE WHEN young.age + (bed.time - valid.pressure_time) <= news2_max_age('systolic_bp') THEN valid.systolic_bp END AS systolic_bp,
+       CASE WHEN young.age + (bed.time - valid.pressure_time) <= news2_max_age('systolic_bp') THEN valid.diastolic_bp END AS diastolic_bp,
        CASE WHEN fresh THEN CASE WHEN valid.on_oxygen THEN 'oxygen' WHEN NOT valid.on_oxygen THEN 'air' END END AS breathing,
        CASE WHEN fresh THEN valid.consciousness END AS consciousness
 FROM ward_condition AS bed
 LEFT JOIN last_valid_vitals AS valid USING (device_id)
-LEFT JOIN LATERAL (SELECT now() - bed.time <= news2_max_age('heart_rate') AS fresh) AS young ON true
+LEFT JOIN LATERAL (
+    SELECT make_interval(secs => bed.age_s) AS age, bed.age_s <= extract(epoch FROM news2_max_age('heart_rate')) AS fresh
+) AS young ON true
 LEFT JOIN LATERAL (
     SELECT total, worst, missing, NOT young.fresh AS stale
     FROM news2(valid.resp_rate::numeric::float8, valid.spo2::numeric::float8, valid.on_oxygen,

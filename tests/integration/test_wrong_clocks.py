@@ -88,7 +88,22 @@ def test_a_clock_that_is_behind_is_not_silence_and_silence_is_told_by_arrival(
                 send(client, ahead_s=ahead_s, spo2=98)
                 time.sleep(0.5)
         eventually(lambda: db.one("SELECT condition FROM ward_board") == "NORMAL", 5, f"NORMAL at {ahead_s} s")
+        assert db.rows("SELECT spo2, news2 FROM ward_board") == [(98.0, 0)]
         eventually(lambda: db.one("SELECT condition FROM ward_board") == "SILENT", 10, f"SILENT at {ahead_s} s")
+
+
+def test_a_device_that_reconnects_without_a_birth_is_not_offline(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    make_ingest(broker.url, db)
+    with device(broker) as client:
+        status = json.dumps({"state": "offline", "boot": 1})
+        client.publish("vitalflow/status/icu-1/foreign", status, qos=1, retain=True).wait_for_publish(5)
+        eventually(lambda: db.rows("SELECT condition FROM ward_board") == [("OFFLINE",)], 10, "OFFLINE")
+        for number in (1, 2, 3):
+            send(client, spo2=98, boot=1, seq=number)
+            time.sleep(0.5)
+        eventually(lambda: db.one("SELECT condition FROM ward_board") == "NORMAL", 5, "NORMAL")
 
 
 def test_a_new_patient_inherits_no_value(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:

@@ -604,3 +604,9 @@ def test_two_ids_in_turn_are_a_technical_alert() -> None:
     for second in range(10):
         said += bed.read(second, 80, patient_id="p-1" if second % 2 else "P-1") + bed.tick(second)
     assert said == ["patients raised"]
+
+
+def test_a_score_of_one_sign_that_alarms_already_says_nothing_new() -> None:
+    bed = BedDriver(SCORE + PRESSURE)
+    assert bed.steady(0, 200, 80, systolic_bp=65) == ["0: pressure raised"]
+    assert bed.read(201, 80, systolic_bp=65, resp_rate=30) == ["score raised"]  # two signs score now
