@@ -151,6 +151,10 @@ class LastValues:
             for key, value in zip(SIGN_KEYS, values, strict=True)
         )
 
+    def measured_at(self, key: str) -> datetime | None:
+        """Return when a sign that is an input of the score was measured last; None for others."""
+        return self._times[INPUTS.index(key)] if key in _BANDS else None
+
     def forget_before(self, time: datetime) -> None:
         """Drop the values that are older: they are another patient's."""
         for index, measured in enumerate(self._times):

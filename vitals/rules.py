@@ -18,8 +18,8 @@ from vitals.alert import Kind, Priority
 from vitals.payload import decode_payload
 from vitals.signs import BY_KEY, SIGNS
 
-Source = Literal["sign", "news2", "sensor-off", "no-data", "offline", "clock", "patients", "broker"]
-SPECIAL: tuple[Source, ...] = ("news2", "no-data", "sensor-off", "offline", "clock", "patients")
+Source = Literal["sign", "news2", "sensor-off", "no-data", "offline", "sign-gone", "clock", "patients", "broker"]
+SPECIAL: tuple[Source, ...] = ("news2", "no-data", "sensor-off", "offline", "sign-gone", "clock", "patients")
 """Sources other than a sign that a rule file may name."""
 
 
@@ -113,7 +113,7 @@ class RuleSet:
             "scored": of("news2"),
             "sensors": of("sensor-off"),
             "timed": of("no-data", "offline"),
-            "device_checks": of("clock", "patients"),
+            "device_checks": of("sign-gone", "clock", "patients"),
         }
         for name, value in ready.items():
             object.__setattr__(self, name, value)

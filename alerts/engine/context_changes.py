@@ -42,6 +42,7 @@ def change_patient(bed: Bed, before: str | None, patient: str, time: datetime, s
         bed.refresh_active_signs()
         bed.held.forget_before(since)
         bed.off = frozenset()
+        bed.monitored.clear()
     events += apply_rules(bed, bed.ward_rules, bed.limits, time)
     for _, alert in sorted(bed.alerts.items()):
         bed.keep(changed(alert, Change.IDENTIFIED, time, reading_at=bed.last, patient_id=patient), events)

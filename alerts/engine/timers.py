@@ -57,16 +57,34 @@ CLOCK_TOLERANCE = timedelta(seconds=10)
 
 
 def _check_device(bed: Bed, now: datetime, events: list[Event]) -> None:
-    """Whether the device's clock is wrong, and whether it sends the ids of two patients in turn."""
+    """Whether the clock is wrong, ids of two patients come in turn, or a sign that was monitored comes no more."""
     bed.begin_check()
     for rule in bed.rules.device_checks:
         if rule.source == "clock":
             offset = bed.order.clock.offset or timedelta()
             wrong, value = abs(offset) > CLOCK_TOLERANCE, offset.total_seconds()
+        elif rule.source == "sign-gone":
+            wrong, value = _is_gone(bed, rule.sign or "", now), None
         else:
             wrong, value = bed.patient.alternates(now), None
         levels = len(rule.levels) if wrong else 0
         bed.note(rule, levels, levels, now, True, value, events)
+
+
+MONITORED_TICKS = 20
+"""A sign with a value at so many checks, some 10 s, is monitored; a value now and then is a spot check."""
+
+
+def _is_gone(bed: Bed, key: str, now: datetime) -> bool:
+    """Whether a monitored sign has no value any more while the device goes on, and no sensor is said to be off."""
+    measured_at = bed.held.measured_at(key)
+    limit = silent_after((bed.usual_interval or timedelta()).total_seconds())
+    if measured_at is None or key in bed.off or now - bed.last_live_at > limit:
+        return False
+    if now - measured_at <= limit:
+        bed.monitored[key] = bed.monitored.get(key, 0) + 1
+        return False
+    return bed.monitored.get(key, 0) >= MONITORED_TICKS
 
 
 def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:

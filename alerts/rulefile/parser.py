@@ -27,6 +27,10 @@ _PRIORITIES = ", ".join(Priority)
 _SIGNS = (*SIGN_KEYS, *SPECIAL)
 
 
+PER_SIGN = ("sensor-off", "sign-gone")
+"""Sources with one alert for each sign."""
+
+
 class InvalidRules(PermanentError):
     """A rule file with mistakes; the text has one line for each."""
 
@@ -114,12 +118,12 @@ class _Reader:
             self._read_levels(table, "sign")  # for their own mistakes
             return []
         source: Source = "sign" if sign in BY_KEY else sign
-        if "of" in table and source != "sensor-off":
-            self._mistakes.add("of", "of stands only in a rule on sensor-off", None)
+        if "of" in table and source not in PER_SIGN:
+            self._mistakes.add("of", f"of stands only in a rule on {' or '.join(PER_SIGN)}", None)
         levels, above = self._read_levels(table, source)
         if not name or not text or not levels:
             return []
-        if source == "sensor-off":
+        if source in PER_SIGN:
             return [
                 Rule(f"{name}-{key.replace('_', '-')}", source, key, None, levels, latching, _sensor(text, key))
                 for key in self._signs_of(table)

@@ -1,5 +1,7 @@
 """A bed's alerts: delays, levels, hysteresis, silence, patients, wards. Each test is a story in seconds."""
 
+from typing import Any
+
 import pytest
 
 from alerts.engine.context_changes import PATIENT_CHANGED, apply_rules
@@ -610,3 +612,40 @@ def test_a_score_of_one_sign_that_alarms_already_says_nothing_new() -> None:
     bed = BedDriver(SCORE + PRESSURE)
     assert bed.steady(0, 200, 80, systolic_bp=65) == ["0: pressure raised"]
     assert bed.read(201, 80, systolic_bp=65, resp_rate=30) == ["score raised"]  # two signs score now
+
+
+GONE = """
+[[rule]]
+name = "gone"
+sign = "sign-gone"
+of = ["spo2", "heart_rate"]
+text = "No longer measured"
+priority = "medium"
+for_s = 60
+"""
+
+
+def seconds_of(bed: BedDriver, first: int, last: int, *args: float, **signs: Any) -> list[str]:
+    """A reading and two ticks per second, as the worker has them."""
+    return [
+        f"{second}: {said}"
+        for second in range(first, last)
+        for said in bed.read(second, *args, **signs) + bed.tick(second) + bed.tick(second + 0.5)
+    ]
+
+
+def test_a_monitored_sign_that_comes_no_more_raises_after_a_minute_and_ends_with_a_value() -> None:
+    bed = BedDriver(GONE)
+    assert seconds_of(bed, 0, 30, 80, spo2=97) == []
+    assert seconds_of(bed, 30, 120, 80) == ["94: gone-spo2 raised"]
+    assert bed.alert.text == "No longer measured: Oxygen saturation"
+    assert seconds_of(bed, 120, 130, 80, spo2=97) == ["120: gone-spo2 cleared"]
+
+
+def test_a_sensor_that_is_said_to_be_off_and_a_spot_check_are_not_gone() -> None:
+    bed = BedDriver(GONE)
+    assert seconds_of(bed, 0, 30, 80, spo2=97) == []
+    assert seconds_of(bed, 30, 200, 80, sensor_off=("spo2",)) == []
+    bed = BedDriver(GONE)
+    assert seconds_of(bed, 0, 2, 80, spo2=97) == []
+    assert seconds_of(bed, 2, 200, 80) == []

@@ -42,6 +42,7 @@ def test_the_defaults_have_extremes_without_delay_and_every_technical_rule() -> 
         "no-data",
         "sensor-off",
         "offline",
+        "sign-gone",
         "clock",
         "patients",
     }
