@@ -2,6 +2,7 @@
 
 from psycopg import sql
 
+from vitals.signs import SIGNS, Sign
 from vitals.thresholds import NEWS2_MAX_AGE, SILENT_AFTER, SILENT_INTERVALS, VERDICT_MAX_AGE
 
 _FUNCTIONS = sql.SQL("""
@@ -16,8 +17,23 @@ COMMENT ON FUNCTION news2_max_age IS 'how long an input of NEWS2 is valid, count
 CREATE OR REPLACE FUNCTION verdict_max_age() RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT {verdict_max_age}::interval
 $$;
+CREATE OR REPLACE FUNCTION is_critical(sign text, value real) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE sign {critical} END
+$$;
+COMMENT ON FUNCTION is_critical IS 'whether a value is beyond the critical limit of its sign; NULL without one';
 COMMENT ON FUNCTION verdict_max_age IS 'how much older than the last reading a value may be for the verdict CRITICAL';
 """)
+
+
+def _limits(sign: Sign) -> list[sql.Composable]:
+    """Return the conditions under which a value of a sign is critical; none for a sign without a critical limit."""
+    above = [] if sign.critical_above is None else [sql.SQL("value > {}").format(sql.Literal(sign.critical_above))]
+    below = [] if sign.critical_below is None else [sql.SQL("value < {}").format(sql.Literal(sign.critical_below))]
+    return [*above, *below]
+
+
+def _critical(sign: Sign) -> sql.Composed:
+    return sql.SQL("WHEN {} THEN {}").format(sign.key, sql.SQL(" OR ").join(_limits(sign)))
 
 
 def create_functions() -> sql.Composed:
@@ -28,4 +44,5 @@ def create_functions() -> sql.Composed:
         intervals=sql.Literal(SILENT_INTERVALS),
         cases=sql.SQL(" ").join(cases),
         verdict_max_age=VERDICT_MAX_AGE,
+        critical=sql.SQL(" ").join(_critical(sign) for sign in SIGNS if _limits(sign)),
     )

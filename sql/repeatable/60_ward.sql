@@ -3,13 +3,14 @@
 -- Where the time of a device belongs on the time line of arrivals (device_clock; vitals/clock.py). A reading that is
 -- ahead of the present by more than 2 s with this offset comes from a time at which the clock was ahead by more. It is
 -- not the newest reading: what arrived since then is.
-CREATE OR REPLACE FUNCTION newest_device_time(device text) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+CREATE OR REPLACE FUNCTION newest_device_time(device text) RETURNS timestamptz LANGUAGE sql STABLE
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT now() + interval '2 s' - coalesce((SELECT clock_offset FROM device_clock WHERE device_id = $1), interval '0')
 $$;
 
 -- The age of a reading: since it was measured, and at least since it arrived. Never negative.
 CREATE OR REPLACE FUNCTION reading_age(device text, reading_time timestamptz, received_at timestamptz) RETURNS interval
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT greatest(now() - received_at, newest_device_time(device) - interval '2 s' - reading_time, interval '0')
 $$;
 
@@ -37,39 +38,6 @@ BEGIN
     ORDER BY v.time DESC, v.received_at DESC, v.boot DESC, v.seq DESC LIMIT 1;
 END $$;
 
--- A bed's last reading with the newest value of each sign, of the same patient, from the readings of the 15 s before it
--- (VERDICT_MAX_AGE of vitals/thresholds.py): a device may send one message per sign. `status` is CRITICAL if a reading
--- with one of these values is.
-DO $$
-BEGIN
-    EXECUTE format($function$
-CREATE OR REPLACE FUNCTION with_newest_values(last patient_vitals) RETURNS patient_vitals LANGUAGE plpgsql STABLE AS $body$
-DECLARE
-    merged patient_vitals := last;
-    earlier patient_vitals;
-BEGIN
-    FOR earlier IN
-        SELECT * FROM patient_vitals v
-        WHERE v.device_id = last.device_id AND v.time <= last.time AND v.time >= last.time - verdict_max_age()
-          AND v.patient_id IS NOT DISTINCT FROM last.patient_id
-        ORDER BY v.time DESC, v.received_at DESC, v.boot DESC, v.seq DESC
-    LOOP
-        IF earlier.status = 'CRITICAL' AND (%s) THEN
-            merged.status := 'CRITICAL';
-        END IF;
-        %s
-        merged.on_oxygen := coalesce(merged.on_oxygen, earlier.on_oxygen);
-        merged.consciousness := coalesce(merged.consciousness, earlier.consciousness);
-    END LOOP;
-    RETURN merged;
-END $body$ $function$,
-        (SELECT string_agg(format('merged.%1$I IS NULL AND earlier.%1$I IS NOT NULL', sign), ' OR ')
-         FROM vital_signs() AS sign),
-        (SELECT string_agg(format('IF NOT %1$L = ANY (last.sensor_off) THEN '
-                                  'merged.%1$I := coalesce(merged.%1$I, earlier.%1$I); END IF;', sign), E'\n        ')
-         FROM vital_signs() AS sign));
-END $$;
-
 -- One row per bed: its last reading and the age of it, the state of its device, its open alerts. The columns of the
 -- signs come last, so that a new one can be appended.
 DO $$
@@ -82,10 +50,9 @@ WITH recent AS MATERIALIZED (
     SELECT d.device_id FROM device d
     WHERE d.state <> 'forgotten' AND NOT EXISTS (SELECT FROM recent WHERE recent.device_id = d.device_id)
 ), reading AS (
-    SELECT device_id, ward, patient_id, time, received_at, recent::patient_vitals AS row FROM recent
+    SELECT * FROM recent
     UNION ALL
-    SELECT older.device_id, older.ward, older.patient_id, older.time, older.received_at, older AS row
-    FROM not_recent CROSS JOIN LATERAL last_reading_of(not_recent.device_id) AS older
+    SELECT older.* FROM not_recent CROSS JOIN LATERAL last_reading_of(not_recent.device_id) AS older
 ), open_alert AS (
     SELECT device_id, count(*) AS alerts,
            (ARRAY['low', 'medium', 'high'])[max(priority_rank(priority))] AS worst_alert,
@@ -103,16 +70,27 @@ SELECT coalesce(reading.ward, device.ward) AS ward,
        coalesce(open_alert.alerts, 0) AS alerts,
        open_alert.worst_alert,
        coalesce(open_alert.alert_list, '[]') AS alert_list,
-       newest.status,
-       newest.sensor_off,
+       CASE WHEN reading.time IS NULL THEN NULL WHEN %s THEN 'CRITICAL' ELSE 'NORMAL' END AS status,
+       reading.sensor_off,
        newest.on_oxygen,
        newest.consciousness,
        %s
 FROM reading FULL JOIN device USING (device_id) LEFT JOIN open_alert USING (device_id)
+-- The newest value of each sign up to the last reading, of its patient: a device may send one message per sign.
 LEFT JOIN LATERAL (
-    SELECT n.status, n.sensor_off, n.on_oxygen, n.consciousness, %s FROM with_newest_values(reading.row) AS n
+    SELECT (array_agg(v.on_oxygen ORDER BY v.time DESC, v.received_at DESC) FILTER (WHERE v.on_oxygen IS NOT NULL))[1] AS on_oxygen,
+           (array_agg(v.consciousness ORDER BY v.time DESC, v.received_at DESC)
+            FILTER (WHERE v.consciousness IS NOT NULL))[1] AS consciousness,
+           %s
+    FROM patient_vitals v
+    WHERE v.device_id = reading.device_id AND v.time <= reading.time AND v.time >= reading.time - verdict_max_age()
+      AND v.patient_id IS NOT DISTINCT FROM reading.patient_id
 ) AS newest ON reading.time IS NOT NULL
-WHERE reading.time IS NOT NULL OR device.state <> 'forgotten'$view$, format_per_sign('newest.%1$I'), format_per_sign('n.%1$I'));
+WHERE reading.time IS NOT NULL OR device.state <> 'forgotten'$view$,
+        (SELECT string_agg(format('coalesce(is_critical(%1$L, newest.%1$I), false)', sign), ' OR ') FROM vital_signs() AS sign),
+        format_per_sign('newest.%1$I'),
+        format_per_sign('(array_agg(v.%1$I ORDER BY v.time DESC, v.received_at DESC) '
+                        'FILTER (WHERE v.%1$I IS NOT NULL AND NOT %1$L = ANY (reading.sensor_off)))[1] AS %1$I'));
 END $$;
 COMMENT ON VIEW ward_now IS 'one row per bed: last reading and its age, state of the device, open alerts';
 

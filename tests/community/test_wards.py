@@ -82,7 +82,9 @@ def test_everything_of_a_ward_has_the_rows_of_that_ward_and_no_others(wards: Db)
             assert desk.execute(query).fetchone() == (0,), name
         seen[name] = expected
     empty = {name for name, count in seen.items() if count == (0,)}
-    assert empty <= {"audit_event", "bed_limit", "patient_vitals_template"}, "of all others there is something to see"
+    assert empty <= {"audit_event", "bed_limit", "device_clock", "patient_vitals_template"}, (
+        "of all others there is something to see"
+    )
     assert len(seen) > 12
 
 
