@@ -16,7 +16,7 @@ from bench.queue_filler import fill_queues
 from mqtt.endpoint import BrokerEndpoint
 from stack.binaries import ServerBinaries
 from stack.servers import BrokerServer, free_port
-from tests.fixtures.alerts import AlertClient, AlertsProcess, MakeAlerts
+from tests.fixtures.alerts import RULES, AlertClient, AlertsProcess, MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.support.servers import Db, eventually
 from vitals.topics import Topics
@@ -296,3 +296,28 @@ def metrics_of(alerts: AlertsProcess) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{alerts.metrics_port}/metrics", timeout=5) as answer:
         text: str = answer.read().decode()
         return text
+
+
+def test_a_broker_that_stands_still_makes_no_device_silent(
+    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
+) -> None:
+    """Its connections stay open, and nothing arrives: the worker's own heartbeat is missing too."""
+    alerts = make_alerts(own_broker.url, start=False)
+    alerts.rules.write_text(RULES.replace("for_s = 3", "for_s = 7"))
+    alerts.start()
+    person = make_alert_client(own_broker.port)
+    device = mqtt.Client(CallbackAPIVersion.VERSION2)
+    device.connect("127.0.0.1", own_broker.port)
+    device.loop_start()
+    for number in range(30):
+        payload = {"time": datetime.now(UTC).isoformat(), "boot": 1, "seq": number + 1, "spo2": 97}
+        device.publish(f"vitalflow/vitals/{BED}", json.dumps(payload), qos=1)  # which does not wait for the broker
+        if number == 5:
+            own_broker.signal(signal.SIGSTOP)
+        if number == 25:
+            own_broker.signal(signal.SIGCONT)
+        time.sleep(0.5)
+    device.disconnect()
+    device.loop_stop()
+    assert person.changes(f"{BED}/no-data") == []
+    person.wait_for(f"{BED}/no-data", timeout=15, state="active")  # and now the device is silent

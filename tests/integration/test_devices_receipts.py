@@ -179,12 +179,14 @@ def test_the_next_start_sends_what_a_killed_process_left(own_broker: BrokerServe
         for turn in range(3):
             process = devices(own_broker, *line)
             heard = len(ingest.received)
+            known = {(device, boot) for device, boot, _ in ingest.received}
             eventually(
-                lambda start=heard: (  # type: ignore[misc]
-                    len(ingest.received) > start + 100 and len({name for name, *_ in ingest.received[start:]}) == 5
+                lambda start=heard, known=known: (  # type: ignore[misc]
+                    len(ingest.received) > start + 100
+                    and len({(device, boot) for device, boot, _ in ingest.received[start:]} - known) == 5
                 ),
                 20,
-                "all five publish",
+                "all five publish readings of their own, and not only those of an earlier run",
             )
             if turn == 1:
                 own_broker.kill()  # with everything that ingest has not received
