@@ -1,65 +1,74 @@
-"""`make demo`: a stack with one live screen of the ward, until Ctrl-C or for a number of seconds.
+"""`make demo`: a stack in the foreground, with a line of status every few seconds, until Ctrl-C or for some seconds.
 
-The supervisor runs in a thread beside the screen, so that one process is the whole demo and its end the end of all.
+The supervisor runs in a thread, so that stopping the process stops everything. To see the ward, open the station in a
+browser, or run `vitalflow alerts watch` in another terminal.
 """
 
-import os
 import signal
 import time
-from collections import deque
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event, Thread
 
+import psycopg
 from rich.console import Console
-from rich.live import Live
 
-from mqtt.settings import BrokerSettings
 from stack.binaries import set_up
 from stack.plan import Ports, addresses
-from stack.screen import Known, line, render
-from stack.shell import sign_in_hint
+from stack.shell import eval_line, hint_commands, sign_in_hint
 from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
-from stack.watch import Watch, rows_since
 
-FRAME = 0.5  # seconds between two pictures; the devices publish once a second
-LINE = 5.0  # seconds between two lines where there is no terminal
-EVENT_FOR = 15.0  # seconds that an event stays on the screen
-GRACE = 10.0  # seconds to wait for the database's last word
+POLL_S = 0.1
+LINE_S = 10.0  # seconds between two lines of status
+LAST_QUERY_S = 10.0  # how long the last count is tried
+QUERY = """
+SELECT (SELECT count(*) FROM patient_vitals WHERE received_at >= %(since)s AND time > %(since)s - interval '1 day'),
+       (SELECT count(*) FROM rejected_message WHERE received_at >= %(since)s),
+       (SELECT count(DISTINCT alert_id) FROM alert_event WHERE change = 'raised' AND changed_at >= %(since)s),
+       (SELECT coalesce(string_agg(beds || ' ' || condition, ', ' ORDER BY condition), 'none')
+        FROM (SELECT condition, count(*) AS beds FROM ward_condition GROUP BY condition) AS grouped),
+       (SELECT coalesce(string_agg(alerts || ' ' || priority, ', ' ORDER BY priority_rank(priority) DESC), 'none')
+        FROM (SELECT priority, count(*) AS alerts FROM alert_active GROUP BY priority) AS grouped)
+"""
 
 
-class Events:
-    """What the supervisor says: printed while it starts and stops, kept for the screen in between."""
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What has come since the demo was started, and the ward as it is now."""
 
-    def __init__(self, emit: Callable[[str], None]) -> None:
-        self.on_screen = False
-        self._emit = emit
-        self._kept: deque[tuple[float, str]] = deque(maxlen=3)
+    stored: int
+    rejected: int
+    raised: int
+    beds: str
+    open_alerts: str
 
-    def __call__(self, sentence: str) -> None:
-        """One sentence of the supervisor."""
-        if self.on_screen:
-            self._kept.append((time.monotonic(), sentence))
-        else:
-            self._emit(sentence)
+    def __str__(self) -> str:
+        rejected = f", {self.rejected:,} messages rejected" if self.rejected else ""
+        return f"{self.stored:,} readings stored{rejected}; beds: {self.beds}; open alerts: {self.open_alerts}"
 
-    def recent(self) -> list[str]:
-        """Those of the last seconds."""
-        return [sentence for at, sentence in self._kept if time.monotonic() - at < EVENT_FOR]
+
+def query(reader_url: str, since: datetime) -> Status | None:
+    """Return the status; None if the database does not answer."""
+    try:
+        with psycopg.connect(reader_url, connect_timeout=3) as reader:
+            row = reader.execute(QUERY, {"since": since}).fetchone()
+    except psycopg.Error:
+        return None
+    return None if row is None else Status(*row)
 
 
 def demo(home: StackDir, devices: int, port_base: int, seconds: float | None) -> int:
-    """Run it; returns the exit code: 0 after Ctrl-C or where rows flowed, 1 where none did.
+    """Run it; return the exit code: 0 after Ctrl-C or if readings were stored, 1 if none were.
 
-    1. Set up what is missing, and start everything, telling each step.
-    2. Show the ward until Ctrl-C, the time is over, or the supervisor fails.
-    3. Ask the database how many rows came, while it still runs.
-    4. Stop everything, and say in a line how it was.
+    1. Set up what is missing, and start everything, reporting each step.
+    2. Print the status until Ctrl-C, until the time is over, or until the supervisor fails.
+    3. Count what was stored while the database still runs.
+    4. Stop everything, and print one line of summary.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     with home.lock():
-        pass  # raises where one runs, before anything is installed
+        pass  # raises if a stack runs, before anything is installed
     binaries = set_up(console.print)
     stop, interrupted = Event(), Event()
 
@@ -70,95 +79,63 @@ def demo(home: StackDir, devices: int, port_base: int, seconds: float | None) ->
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     since = datetime.now(UTC)
-    events = Events(console.print)
-    supervisor = Supervisor(home, binaries, Ports(port_base), devices, events)
+    supervisor = Supervisor(home, binaries, Ports(port_base), devices, console.print)
     failures: list[BaseException] = []
 
     def supervise() -> None:
         try:
             supervisor.run(stop)
-        except BaseException as error:  # told by the main thread
+        except BaseException as error:  # raised by the main thread
             failures.append(error)
         finally:
             stop.set()
 
     thread = Thread(target=supervise, name="supervisor")
     thread.start()
-    rows: int | None = None
-    raised = 0
-    flowed = 0.0
+    last: Status | None = None
+    elapsed = 0.0
     try:
-        while not supervisor.up.wait(FRAME / 5) and not stop.is_set():
+        while not supervisor.up.wait(POLL_S) and not stop.is_set():
             pass
         if not stop.is_set():
-            told = f"the ward in a browser: {Ports(port_base).page} ({sign_in_hint(home)}); Ctrl-C ends everything"
-            console.print(told, soft_wrap=True)
             started = time.monotonic()
-            reader, raised = _show(console, home, port_base, events, stop, seconds, since)
-            flowed = time.monotonic() - started
-            rows = None if failures else _rows(reader, since)
+            _print_hints(console, home, port_base)
+            reader_url = addresses(Ports(port_base), home.make_secrets(), home)["VITALFLOW_READER_URL"]
+            _print_status(console, reader_url, since, stop, seconds)
+            elapsed = time.monotonic() - started
+            last = None if failures else _last_status(reader_url, since)
     finally:
         stop.set()
         thread.join()
     if failures:
         raise failures[0]
-    if flowed == 0:
-        told = "ended before everything was up"
-    elif rows is None:
-        told = f"the database did not say how many readings were stored; {_alerts(raised)} raised"
+    if elapsed == 0:
+        summary = "ended before everything was up"
+    elif last is None:
+        summary = "the database did not answer with the number of readings stored"
     else:
-        told = f"{rows:,} readings stored in {flowed:.0f} s, {_alerts(raised)} raised"
-    console.print(f"demo: {told}; everything is stopped")
-    return 0 if rows or interrupted.is_set() else 1
+        alerts = "1 alert" if last.raised == 1 else f"{last.raised:,} alerts"
+        summary = f"{last.stored:,} readings stored in {elapsed:.0f} s, {alerts} raised"
+    console.print(f"demo: {summary}; everything is stopped")
+    return 0 if interrupted.is_set() or (last is not None and last.stored) else 1
 
 
-def _show(
-    console: Console,
-    home: StackDir,
-    port_base: int,
-    events: Events,
-    stop: Event,
-    seconds: float | None,
-    since: datetime,
-) -> tuple[str, int]:
-    """The screen, or lines; returns the address for the reader of the database, and how many alerts were raised."""
-    ports = Ports(port_base)
-    where = addresses(ports, home.make_secrets(), home)
-    watch = Watch(BrokerSettings.read({**os.environ, **where}), where["VITALFLOW_READER_URL"], ports, since)
-    watch.start()
-    started = time.monotonic()
-    page = (ports.page, sign_in_hint(home))
-
-    def over() -> bool:
-        return stop.is_set() or (seconds is not None and time.monotonic() - started >= seconds)
-
-    def known() -> Known:
-        now, elapsed = datetime.now(UTC), time.monotonic() - started
-        return Known(watch.beds(), watch.alerts(), watch.figures(), events.recent(), now, elapsed, page)
-
-    try:
-        if console.is_terminal:
-            events.on_screen = True
-            with Live(console=console, screen=True, auto_refresh=False) as live:
-                while not over():
-                    live.update(render(known(), console.size.width, console.size.height), refresh=True)
-                    stop.wait(FRAME)
-        else:
-            while not over():
-                stop.wait(LINE if seconds is None else min(LINE, max(seconds - (time.monotonic() - started), 0)))
-                console.print(line(known()), soft_wrap=True)
-    finally:
-        events.on_screen = False
-        watch.stop()
-    return where["VITALFLOW_READER_URL"], watch.raised()
+def _print_hints(console: Console, home: StackDir, port_base: int) -> None:
+    console.print(f"the ward in a browser: {Ports(port_base).page} ({sign_in_hint(home)}); Ctrl-C stops everything")
+    console.print(f"in another terminal: {eval_line()}, and then")
+    for command in hint_commands():
+        console.print(f"    {command}")
 
 
-def _alerts(number: int) -> str:
-    return "1 alert" if number == 1 else f"{number:,} alerts"
+def _print_status(console: Console, reader_url: str, since: datetime, stop: Event, seconds: float | None) -> None:
+    ends = None if seconds is None else time.monotonic() + seconds
+    while not stop.is_set() and (ends is None or time.monotonic() < ends):
+        stop.wait(LINE_S if ends is None else max(0.0, min(LINE_S, ends - time.monotonic())))
+        console.print(str(query(reader_url, since) or "the database does not answer"))
 
 
-def _rows(reader: str, since: datetime) -> int | None:
-    deadline = time.monotonic() + GRACE
-    while (rows := rows_since(reader, since)) is None and time.monotonic() < deadline:
-        time.sleep(FRAME)
-    return rows
+def _last_status(reader_url: str, since: datetime) -> Status | None:
+    deadline = time.monotonic() + LAST_QUERY_S
+    while (status := query(reader_url, since)) is None and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return status

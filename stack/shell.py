@@ -10,9 +10,8 @@ from pathlib import Path
 from identity.authority import write_secret
 from identity.broker_bootstrap import OPERATOR
 from stack.binaries import ServerBinaries
-from stack.plan import WARD, Ports, addresses
+from stack.plan import Ports, addresses
 from stack.stack_dir import Secrets, StackDir
-from vitals.alert import Alert
 from vitals.errors import PermanentError
 from vitals.program import vitalflow_command
 
@@ -105,23 +104,4 @@ def hint_commands() -> list[str]:
         'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',
         "mosquitto_sub -v -t 'vitalflow/alerts/#'",
         f"{vitalflow_command()} alerts watch",
-    ]
-
-
-def ack_command(alert: Alert | None) -> list[str]:
-    """Return the command that acknowledges an alert, in two lines; without an alert, an example."""
-    place = f"{WARD}/{WARD}-bed-18/no-data" if alert is None else f"{alert.ward}/{alert.device_id}/{alert.rule}"
-    # Quoted, because a device name may be any printable text, such as shell code.
-    return [
-        f"mosquitto_pub -q 1 -m {shlex.quote(ACKNOWLEDGE)} \\",
-        f"  -t {shlex.quote(f'vitalflow/alert-commands/{place}/{OPERATOR}')}",
-    ]
-
-
-def short_hint_commands() -> list[str]:
-    """Return the same for a small terminal: three lines of at most 80 characters."""
-    return [
-        f"{eval_line()}  in another terminal, here, and then",
-        f'psql "$VITALFLOW_READER_URL"  or  {vitalflow_command()} alerts watch  or',
-        "mosquitto_sub -v -t 'vitalflow/alerts/#'",
     ]

@@ -115,8 +115,7 @@ SELECT bed.ward, bed.device_id, bed.patient_id, bed.time,
        systolic_bp.time AS pressure_time,
        temperature.time AS temperature_time,
        least(resp_rate.time, spo2.time, systolic_bp.time, heart_rate.time, temperature.time, on_oxygen.time,
-             consciousness.time) AS oldest_input,
-       reading_age(bed.device_id, bed.time, bed.received_at) AS age
+             consciousness.time) AS oldest_input
 FROM last_reading AS bed$view$ || (
         SELECT string_agg(format(newest, input, CASE input WHEN 'systolic_bp' THEN ', v.diastolic_bp' END), '')
         FROM unnest(ARRAY['resp_rate', 'spo2', 'systolic_bp', 'heart_rate', 'temperature', 'on_oxygen', 'consciousness'])
@@ -127,11 +126,13 @@ COMMENT ON VIEW last_valid_vitals IS 'the last valid value of each input of NEWS
 -- The NEWS2 of every bed as of its last reading, from the last valid value of each input. `stale`: that reading is more
 -- than a minute old, so the score does not describe the patient's present state.
 CREATE OR REPLACE VIEW news2_latest AS
-SELECT valid.ward, valid.device_id, valid.patient_id, valid.time, valid.age,
-       valid.age > interval '1 minute' AS stale,
+SELECT valid.ward, valid.device_id, valid.patient_id, valid.time, measured.age,
+       measured.age > interval '1 minute' AS stale,
        score.*,
        valid.oldest_input
 FROM last_valid_vitals AS valid
+-- On the time line of arrivals: by the offset of the device's clock.
+CROSS JOIN LATERAL (SELECT reading_age(valid.device_id, valid.time, now()) AS age) AS measured
 -- Cast through numeric, so that a real 36.05 is scored as 36.05 and not as 36.049999.
 CROSS JOIN LATERAL news2(valid.resp_rate::numeric::float8, valid.spo2::numeric::float8, valid.on_oxygen,
                          valid.systolic_bp::numeric::float8, valid.heart_rate::numeric::float8, valid.consciousness,

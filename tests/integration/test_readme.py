@@ -144,18 +144,6 @@ def test_the_lines_about_alerts_show_pause_and_acknowledge_one(
         person.wait_for(place, state="acknowledged", acknowledged_by="operator")
 
 
-def test_the_lines_on_the_screen_of_the_demo_acknowledge_the_alert_that_they_name(
-    own_secured: Secured, make_alerts: MakeAlerts, paste: Callable[[str], str]
-) -> None:
-    make_alerts(own_secured.url_of("alerts"), mqtt_ca=own_secured.ca, alerts_client_id="alerts")
-    for device in ("icu-1-bed-06", "a bed, 'of' its own", "$(echo icu-1-bed-06) `false`"):
-        with ward(own_secured, device) as person:
-            person.measure(device, heart_rate=150)
-            place = f"icu-1/{device}/heart-rate-high"
-            paste("\n".join(shell.ack_command(person.wait_for(place, state="active"))))
-            person.wait_for(place, state="acknowledged", acknowledged_by="operator")
-
-
 def test_the_line_for_the_stations_api_asks_as_the_operator_without_a_password_on_it(
     own_secured: Secured, make_station: MakeStation, paste: Callable[[str], str], tmp_path: Path
 ) -> None:
