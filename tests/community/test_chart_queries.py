@@ -12,7 +12,7 @@ from tests.support.servers import Db
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-def test_a_chart_breaks_where_nobody_measured_and_nowhere_else(weeks: Db) -> None:
+def test_a_chart_breaks_only_where_readings_are_missing(weeks: Db) -> None:
     rows = weeks.rows(
         "SELECT time, readings, heart_rate_avg FROM bed_chart('{bed-gap}', %s, %s, 120000)",
         GAP_HOUR - MINUTE,
@@ -30,7 +30,7 @@ def test_a_chart_breaks_where_nobody_measured_and_nowhere_else(weeks: Db) -> Non
     assert whole == []
 
 
-def test_a_device_that_measures_seldom_has_no_gap_between_its_readings(weeks: Db) -> None:
+def test_a_device_with_a_long_interval_has_no_gap_between_its_readings(weeks: Db) -> None:
     """A reading every two minutes, charted by the second: a gap for who knows nothing, none for who was told."""
     ask = "SELECT count(*) FILTER (WHERE readings IS NULL), count(*) FROM bed_chart('{bed-002}', %s, %s, 1000)"
     with psycopg.connect(weeks.owner_url) as connection:
@@ -50,7 +50,7 @@ def test_a_device_that_measures_seldom_has_no_gap_between_its_readings(weeks: Db
 
 
 @pytest.mark.parametrize("devices", ["{}", "{nobody}", '{""}', None])
-def test_a_bed_that_is_not_there_has_an_empty_chart(weeks: Db, devices: str | None) -> None:
+def test_an_unknown_bed_has_an_empty_chart(weeks: Db, devices: str | None) -> None:
     for function in ("bed_chart", "news2_chart"):
         ask = f"SELECT * FROM {function}(%s, %s, %s, 1000)"  # noqa: S608
         assert weeks.rows(ask, devices, NOW - HOUR, NOW) == []
@@ -86,7 +86,7 @@ def test_news2_over_time_is_the_score_of_the_averages(weeks: Db) -> None:
     assert wanted == (rows[5][1],)
 
 
-def test_a_cuffs_value_stands_for_an_hour_in_the_score(weeks: Db) -> None:
+def test_a_cuff_pressure_counts_for_an_hour_in_the_score(weeks: Db) -> None:
     """Readings every two minutes, a cuff about every five: no point of the chart is without a pressure."""
     rows = weeks.rows("SELECT systolic_bp_part FROM news2_chart('{bed-001}', %s, %s, 120000)", NOW - 6 * HOUR, NOW)
     measured = weeks.rows(
@@ -109,7 +109,7 @@ def test_a_gap_has_no_score(weeks: Db) -> None:
 # The board
 
 
-def test_the_board_says_of_each_bed_what_state_it_is_in(weeks: Db) -> None:
+def test_ward_board_shows_the_condition_of_each_bed(weeks: Db) -> None:
     rows: Any = weeks.rows("SELECT device_id, condition FROM ward_board")
     found = dict(rows)
     assert found["bed-silent"] == "OFFLINE"
@@ -118,7 +118,7 @@ def test_the_board_says_of_each_bed_what_state_it_is_in(weeks: Db) -> None:
     assert "bed-forgotten" not in found
 
 
-def test_the_board_shows_the_worst_alert_with_its_mark(weeks: Db) -> None:
+def test_ward_board_shows_the_worst_alert_with_its_mark(weeks: Db) -> None:
     (row,) = weeks.rows("SELECT badge, alert_text, urgency, alerts FROM ward_board WHERE device_id = 'bed-001'")
     assert row == ("!!! high", "spo2-low (acknowledged)", 3, 2)
 
@@ -130,7 +130,7 @@ NEW = (
 )
 
 
-def test_the_board_shows_a_value_only_as_long_as_it_holds(weeks: Db) -> None:
+def test_ward_board_shows_a_value_only_while_it_is_valid(weeks: Db) -> None:
     columns = "condition, heart_rate, spo2, systolic_bp, diastolic_bp, temperature, news2, breathing, age_s < 130"
     ask = f"SELECT {columns} FROM ward_board WHERE device_id = 'bed-x'"  # noqa: S608
     with psycopg.connect(weeks.owner_url) as connection:

@@ -26,7 +26,7 @@ OF_COMMUNITY = {"panel 9 'Rollups' A", "panel 10 'Database jobs' A"}
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_grafana_can_draw_every_answer(week: Db, name: str) -> None:
+def test_grafana_can_draw_every_result(week: Db, name: str) -> None:
     with as_reader(week) as connection:
         found = list(check_results(connection, DASHBOARDS[name], datetime.now(UTC)))
     assert found == [], "\n".join(map(str, found))
@@ -50,7 +50,7 @@ def test_every_panel_has_something_to_show(week: Db, name: str) -> None:
     assert empty <= MAY_BE_EMPTY | (set() if community else OF_COMMUNITY)
 
 
-def test_the_alert_rules_give_a_number_and_fire_when_they_should(week: Db) -> None:
+def test_the_alert_rules_return_a_number_and_fire(week: Db) -> None:
     rules = list(rule_queries(read_provisioning()))
     assert len(rules) == 2
     with as_reader(week) as connection:
@@ -113,7 +113,7 @@ def _read(connection: "psycopg.Connection[tuple[object, ...]]") -> int:
     return int(str(row[0]))
 
 
-def test_counting_what_is_read_does_count(week: Db) -> None:
+def test_the_row_counter_counts(week: Db) -> None:
     with as_reader(week) as connection, connection.transaction():
         connection.execute("SELECT avg(heart_rate) FROM patient_vitals")
         assert _read(connection) >= WEEK.beds * 2000
@@ -134,7 +134,7 @@ def test_a_changed_schema_is_found(week: Db, change: str, named: str) -> None:
         connection.execute(change.encode())
         connection.execute("SET ROLE vitalflow_reader")
         found = [
-            str(mistake) for dashboard in DASHBOARDS.values() for mistake in _until_it_fails(connection, dashboard)
+            str(finding) for dashboard in DASHBOARDS.values() for finding in _until_it_fails(connection, dashboard)
         ]
         connection.rollback()
     assert any(named in sentence for sentence in found), found[:3]
@@ -165,8 +165,8 @@ def test_a_changed_schema_is_found(week: Db, change: str, named: str) -> None:
 def test_a_changed_query_is_found(week: Db, name: str, old: str, new: str, said: str) -> None:
     changed, times = _replaced(DASHBOARDS[name], old, new)
     assert times > 0, "the dashboard does not ask so any more"
-    with as_reader(week) as connection:  # no further than to the mistake: to ask all of it takes seconds
-        assert any(said in str(mistake) for mistake in check_results(connection, changed, datetime.now(UTC)))
+    with as_reader(week) as connection:  # no further than to the finding: to ask all of it takes seconds
+        assert any(said in str(finding) for finding in check_results(connection, changed, datetime.now(UTC)))
 
 
 def _replaced(value: Any, old: str, new: str) -> tuple[Any, int]:
@@ -196,7 +196,7 @@ def _until_it_fails(connection: "psycopg.Connection[tuple[object, ...]]", dashbo
     return found
 
 
-def test_check_asks_the_database_it_is_told(week: Db) -> None:
+def test_check_executes_on_the_database_of_the_setting(week: Db) -> None:
     if week.one("SELECT community FROM vitalflow_edition"):
         return  # the WebAssembly build has one connection, and everybody is its superuser
     line = [sys.executable, "-m", "grafana", "check"]

@@ -18,7 +18,7 @@ def migrated(community: Db) -> Db:
     return community
 
 
-def test_it_works_from_empty_and_twice_and_says_the_edition(community: Db) -> None:
+def test_migrate_works_from_empty_and_twice_and_reports_the_edition(community: Db) -> None:
     first = migrate(community).expect_success()
     assert "Community edition" in first
     assert "applied 0001_readings.sql" in first
@@ -28,7 +28,7 @@ def test_it_works_from_empty_and_twice_and_says_the_edition(community: Db) -> No
     assert "up to date" in second
 
 
-def test_it_makes_a_hypertable_roles_and_views(migrated: Db) -> None:
+def test_migrate_creates_a_hypertable_roles_and_views(migrated: Db) -> None:
     dimensions = migrated.rows(
         "SELECT column_name, time_interval::text FROM timescaledb_information.dimensions"
         " WHERE hypertable_name = 'patient_vitals'"
@@ -50,7 +50,7 @@ def test_it_makes_a_hypertable_roles_and_views(migrated: Db) -> None:
     assert migrated.rows("SELECT * FROM device_gap") == []
 
 
-def test_the_roles_may_do_what_they_may_on_the_other_edition(migrated: Db) -> None:
+def test_the_roles_have_the_same_privileges_on_both_editions(migrated: Db) -> None:
     # By SET ROLE, because the WebAssembly build lets everybody in as the superuser.
     with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         _insert(connection, seq=1)
@@ -64,7 +64,7 @@ def test_the_roles_may_do_what_they_may_on_the_other_edition(migrated: Db) -> No
             _insert(connection, seq=3)
 
 
-def test_a_reading_through_the_stage_is_stored_once(migrated: Db) -> None:
+def test_a_reading_copied_through_the_staging_table_is_stored_once(migrated: Db) -> None:
     with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         connection.execute(STATEMENTS["stage"])
         new = []
@@ -78,17 +78,17 @@ def test_a_reading_through_the_stage_is_stored_once(migrated: Db) -> None:
     assert migrated.rows("SELECT seq, heart_rate FROM patient_vitals ORDER BY seq") == [(1, 82.0), (2, 82.0)]
 
 
-def test_a_device_status_is_kept(migrated: Db) -> None:
+def test_a_device_status_is_stored(migrated: Db) -> None:
     birth = {"device_id": "bed-1", "ward": "icu-1", "state": "online", "boot": 9, "interval_s": 1.0, "model": "m"}
-    told = {**birth, "dropped": 0, "changed_at": datetime(2026, 11, 22, tzinfo=UTC), "retained": False}
+    parameters = {**birth, "dropped": 0, "changed_at": datetime(2026, 11, 22, tzinfo=UTC), "retained": False}
     with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
-        connection.execute(STATEMENTS["device_status"], told)
-        connection.execute(STATEMENTS["device_status"], {**told, "state": "offline", "boot": 8})
-        connection.execute(STATEMENTS["device_status"], {**told, "state": "offline"})
+        connection.execute(STATEMENTS["device_status"], parameters)
+        connection.execute(STATEMENTS["device_status"], {**parameters, "state": "offline", "boot": 8})
+        connection.execute(STATEMENTS["device_status"], {**parameters, "state": "offline"})
     assert migrated.rows("SELECT ward, state, boot FROM device") == [("icu-1", "offline", 9)]
 
 
-def test_a_session_leaves_nothing_to_the_next_one(migrated: Db) -> None:
+def test_a_session_leaves_no_state_to_the_next_one(migrated: Db) -> None:
     # Ours to prove: in the WebAssembly build all connections are one backend, and the server script must clean it.
     for _ in range(2):
         connection = psycopg.connect(migrated.owner_url, autocommit=True)

@@ -47,22 +47,22 @@ def bring_to(db: Db, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(FILES)))
-def test_from_there_to_here(nothing_yet: Db, number: int) -> None:
+def test_migrate_from_each_earlier_migration(nothing_yet: Db, number: int) -> None:
     db = nothing_yet
     bring_to(db, number)
     days = 3
     if number:
         for day in range(days):
             write_readings(db, range(1, 121), start=NOW - timedelta(days=day, minutes=10), boot=day)
-    said = migrate(db).expect_success()
-    assert said.count("applied") == len(FILES) - number
+    output = migrate(db).expect_success()
+    assert output.count("applied") == len(FILES) - number
     stored = days * 120 if number else 0
     assert db.one("SELECT coalesce(sum(readings), 0) FROM vitals_1d") == stored
     assert db.one("SELECT count(*) FROM ward_now") == (1 if number else 0)
     with connect(db.owner_url) as connection:
         community = find_edition(connection).community
-    # Stored readings are taken into the rollups, and said so, a day at a time.
-    assert said.count("rollups refreshed from") >= (days if number and community else 0)
+    # Stored readings are taken into the rollups, and output so, a day at a time.
+    assert output.count("rollups refreshed from") >= (days if number and community else 0)
     columns = db.rows(COLUMNS)
     assert "applied" not in migrate(db).expect_success()
     assert db.rows(COLUMNS) == columns

@@ -21,7 +21,7 @@ ASK = f"""
     SELECT total, worst, missing, {PARTS}
     FROM unnest(%s::float8[], %s::float8[], %s::boolean[], %s::float8[], %s::float8[], %s::text[],
                 %s::float8[], %s::int[])
-        WITH ORDINALITY AS asked (r, s, o, p, h, c, t, scale, number)
+        WITH ORDINALITY AS input (r, s, o, p, h, c, t, scale, number)
     CROSS JOIN LATERAL news2(r, s, o, p, h, c, t, scale)
     ORDER BY number
 """  # noqa: S608
@@ -78,12 +78,12 @@ def test_a_hundred_thousand_random_rows(weeks: Db) -> None:
     agree(weeks, [drawn() for _ in range(100_000)])
 
 
-def test_values_hold_as_long_as_in_python(weeks: Db) -> None:
+def test_values_are_valid_as_long_as_in_python(weeks: Db) -> None:
     found = {key: weeks.one("SELECT news2_max_age(%s)", key) for key in INPUTS}
     assert found == NEWS2_MAX_AGE
 
 
-def test_the_latest_score_of_a_bed_is_what_the_worker_held(weeks: Db) -> None:
+def test_the_latest_score_of_a_bed_is_that_of_the_worker(weeks: Db) -> None:
     """Each bed ends in another way; the readings of a bed come a while before its last one."""
 
     def minutes(number: int) -> timedelta:

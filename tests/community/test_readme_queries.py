@@ -12,12 +12,12 @@ README = (FOLDER / "README.md").read_text(encoding="utf-8")
 QUESTIONS = dict(re.findall(r"^\*\*([^*]+)\*\*(?:(?!```).)*```sql\n(.*?)^```$", README, re.DOTALL | re.MULTILINE))
 
 
-def test_there_are_ten() -> None:
+def test_there_are_ten_queries() -> None:
     assert len(QUESTIONS) == len(re.findall(r"^```sql$", README, re.MULTILINE)) == 10
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_has_an_answer(weeks: Db, question: str) -> None:
+def test_each_query_returns_rows(weeks: Db, question: str) -> None:
     # By SET ROLE, because the WebAssembly build lets everybody in as the superuser.
     with psycopg.connect(weeks.owner_url) as connection:
         connection.execute("SET ROLE vitalflow_reader")

@@ -64,7 +64,7 @@ def jobs(db: Db) -> dict[tuple[object, object], tuple[object, ...]]:
 
 
 @pytest.mark.parametrize(("rollup", "width"), LEVELS)
-def test_every_level_says_what_the_readings_say(db: Db, rollup: str, width: timedelta) -> None:
+def test_every_level_equals_the_aggregated_readings(db: Db, rollup: str, width: timedelta) -> None:
     signs = [f"avg({key}), min({key}), max({key}), count({key})" for key in SIGN_KEYS]
     stored = db.rows(
         f"SELECT time_bucket(%s, time) AS bucket, device_id, patient_id, ward, count(*), {', '.join(signs)}"  # noqa: S608
@@ -84,7 +84,7 @@ def test_every_level_says_what_the_readings_say(db: Db, rollup: str, width: time
     assert kept == [tuple(pytest.approx(v, rel=1e-9) if isinstance(v, float) else v for v in row) for row in stored]
 
 
-def test_each_level_stands_on_the_one_below(db: Db) -> None:
+def test_each_level_is_built_on_the_one_below(db: Db) -> None:
     found = db.rows(
         "SELECT above.view_name, coalesce(below.view_name, above.hypertable_name), above.materialized_only"
         " FROM timescaledb_information.continuous_aggregates above"
@@ -99,7 +99,7 @@ def test_each_level_stands_on_the_one_below(db: Db) -> None:
     ]
 
 
-def test_a_reading_is_in_every_level_at_once_and_nobody_refreshed(db: Db) -> None:
+def test_a_reading_is_in_every_level_at_once_without_a_refresh(db: Db) -> None:
     # Beyond what is materialized, which ends before the present day does.
     time = NOW + 2 * DAY
     store(db, [time], heart_rate=201)
@@ -133,7 +133,7 @@ def test_a_reading_three_days_late_appears_in_every_level(db: Db) -> None:
     assert db.count("rollup_invalidation") == 0
 
 
-def test_a_late_reading_of_a_day_with_nothing_else_to_refresh_is_in_every_level_too(db: Db) -> None:
+def test_a_late_reading_of_an_otherwise_unchanged_day_is_in_every_level(db: Db) -> None:
     # What the level below notes of this one minute is then all that tells a level that it has something to do.
     for _ in range(2):
         refresh_all(db, past(9), past(6))
@@ -143,7 +143,7 @@ def test_a_late_reading_of_a_day_with_nothing_else_to_refresh_is_in_every_level_
     assert [highest(db, rollup, width, time) for rollup, width in LEVELS] == [206, 206, 206]
 
 
-def test_exactly_the_noted_minutes_are_refreshed(db: Db) -> None:
+def test_exactly_the_recorded_minutes_are_refreshed(db: Db) -> None:
     noted, not_noted = past(5, 4, 5), past(5, 4, 15)
     store(db, [noted], heart_rate=203)
     store(db, [not_noted], heart_rate=204, note_late=False)
@@ -158,12 +158,12 @@ def test_exactly_the_noted_minutes_are_refreshed(db: Db) -> None:
     assert [int(str(new)) - int(str(old)) for new, old in zip(after, before, strict=True)] == [1, 1]
 
 
-def test_a_reading_in_time_is_not_noted(db: Db) -> None:
+def test_a_reading_in_time_is_not_recorded(db: Db) -> None:
     assert store(db, [NOW - timedelta(hours=5)], heart_rate=80) == 1
     assert db.count("rollup_invalidation") == 0
 
 
-def test_a_run_does_no_more_than_its_bound(db: Db) -> None:
+def test_a_run_refreshes_at_most_its_limit(db: Db) -> None:
     times = [past(6, hour, 30) for hour in range(5)]
     store(db, times, heart_rate=205)
     left = []
@@ -177,7 +177,7 @@ def test_a_run_does_no_more_than_its_bound(db: Db) -> None:
     assert [highest(db, "vitals_1m", MINUTE, time) for time in times] == [205] * 5
 
 
-def test_a_late_reading_older_than_all_readings_kept_empties_nothing(db: Db) -> None:
+def test_a_late_reading_older_than_the_retention_empties_no_rollup(db: Db) -> None:
     # Its minutes cannot be refreshed if what they are made of is gone; what is remembered of them stays.
     time = past(300)
     with psycopg.connect(db.owner_url, autocommit=True) as connection:
@@ -227,7 +227,7 @@ def test_readings_for_a_compressed_chunk_are_stored_and_duplicates_are_harmless(
     assert after[0] - before[0] == len(old) + 50
 
 
-def test_no_number_of_late_readings_is_too_many_for_ingest(db: Db) -> None:
+def test_ingest_stores_any_number_of_late_readings(db: Db) -> None:
     # The server's default refuses a transaction that must look into more than 100,000 compressed rows.
     settings = db.one("SELECT rolconfig FROM pg_roles WHERE rolname = 'vitalflow_ingest'")
     assert isinstance(settings, list)
@@ -262,7 +262,7 @@ def test_the_policies_are_those_of_the_settings(db: Db) -> None:
     ]
 
 
-def test_migrate_leaves_policies_alone_and_applies_changed_periods(db: Db) -> None:
+def test_migrate_keeps_policies_and_applies_changed_periods(db: Db) -> None:
     before = jobs(db)
     migrate(db).expect_success()
     assert jobs(db) == before
@@ -277,7 +277,7 @@ def test_migrate_leaves_policies_alone_and_applies_changed_periods(db: Db) -> No
     assert {key: periods[1:] for key, periods in jobs(db).items()} == {key: rest[1:] for key, rest in before.items()}
 
 
-def test_retention_drops_readings_and_the_rollups_remember(db: Db) -> None:
+def test_retention_drops_readings_and_keeps_the_rollups(db: Db) -> None:
     def remembered() -> list[tuple[object, ...]]:
         counted = "SELECT sum(readings), count(*), min(bucket) FROM {} WHERE bucket < %s"
         return [db.rows(counted.format(rollup), past(30))[0] for rollup, _ in LEVELS]
@@ -294,18 +294,18 @@ def test_retention_drops_readings_and_the_rollups_remember(db: Db) -> None:
     assert remembered() == before
 
 
-def test_periods_that_would_destroy_something_are_refused(db: Db) -> None:
+def test_conflicting_periods_are_refused(db: Db) -> None:
     for changed, said in [
         ({"LATE_AFTER_HOURS": "24", "RAW_RETENTION_DAYS": "1"}, "VITALFLOW_LATE_AFTER_HOURS is 24; with .* at most 20"),
         ({"MINUTE_RETENTION_DAYS": "7"}, "VITALFLOW_MINUTE_RETENTION_DAYS is 7, less than"),
         ({"COMPRESS_AFTER_DAYS": "1", "LATE_AFTER_HOURS": "24"}, "VITALFLOW_COMPRESS_AFTER_DAYS is 1; it must"),
     ]:
         settings = {f"VITALFLOW_{key}": value for key, value in changed.items()}
-        told = wait_for_end(start_migrate({**settings_of(db), **settings})).expect_sentence()
-        assert re.search(said, told), told
+        message = wait_for_end(start_migrate({**settings_of(db), **settings})).expect_sentence()
+        assert re.search(said, message), message
 
 
-def test_the_reader_reads_and_ingest_notes_and_neither_does_more(db: Db) -> None:
+def test_reader_and_ingest_have_only_their_privileges(db: Db) -> None:
     # By SET ROLE, because the WebAssembly build lets everybody in as the superuser.
     with psycopg.connect(db.owner_url, autocommit=True) as connection:
         connection.execute("SET ROLE vitalflow_reader")
@@ -319,7 +319,7 @@ def test_the_reader_reads_and_ingest_notes_and_neither_does_more(db: Db) -> None
                 connection.execute(forbidden.encode())
 
 
-def test_migrate_from_a_program_takes_the_periods_it_is_given(db: Db) -> None:
+def test_migrate_called_from_python_applies_the_given_periods(db: Db) -> None:
     with connect(db.owner_url) as connection:
         migrate_here(connection, {}, lambda _: None, RetentionSettings(minute_retention=400 * DAY))
         assert connection.execute(

@@ -12,7 +12,7 @@ def test_the_columnstore_is_at_least_fifteen_times_smaller(community_url: str) -
     assert found.times_smaller >= 15
 
 
-def test_without_a_columnstore_it_says_why(empty: Db) -> None:
+def test_without_a_columnstore_the_report_says_why(empty: Db) -> None:
     found = storage(empty.owner_url, 10_000, lambda _: None)
     assert found.readings == 10_000
     assert found.row_bytes > 100

@@ -37,7 +37,7 @@ def with_a_new_sign(tmp_path: Path) -> Path:
     return checkout
 
 
-def test_a_new_sign_joins_the_rollups_and_they_forget_nothing(community: Db, with_a_new_sign: Path) -> None:
+def test_a_new_sign_is_added_to_the_rollups_without_loss(community: Db, with_a_new_sign: Path) -> None:
     migrate(community).expect_success()
     hold_jobs(community)
     fill(community, 10)
@@ -55,8 +55,8 @@ def test_a_new_sign_joins_the_rollups_and_they_forget_nothing(community: Db, wit
     assert readings_in_rollups(community) == all_of_it
     averages = "SELECT bucket, device_id, heart_rate_avg, spo2_n, spo2_off FROM vitals_1h ORDER BY 1, 2"
     before = community.rows(averages)
-    said = migrate(community, with_a_new_sign).expect_success()
-    assert "applied 9001_etco2.sql" in said
+    output = migrate(community, with_a_new_sign).expect_success()
+    assert "applied 9001_etco2.sql" in output
     assert readings_in_rollups(community) == all_of_it
     after = community.rows(averages)
     assert [row[:2] for row in after] == [row[:2] for row in before]
@@ -77,7 +77,9 @@ def test_a_new_sign_joins_the_rollups_and_they_forget_nothing(community: Db, wit
     assert community.rows(jobs) == there
 
 
-def test_a_ward_that_fell_silent_keeps_its_history_when_a_sign_is_added(community: Db, with_a_new_sign: Path) -> None:
+def test_a_ward_without_new_readings_keeps_its_history_when_a_sign_is_added(
+    community: Db, with_a_new_sign: Path
+) -> None:
     migrate(community).expect_success()
     hold_jobs(community)
     fill(community, DAYS)
@@ -93,14 +95,14 @@ def test_a_ward_that_fell_silent_keeps_its_history_when_a_sign_is_added(communit
     assert readings_in_rollups(community) == before
 
 
-def test_a_view_of_your_own_keeps_the_rollups_as_they_are_and_is_named(community: Db, with_a_new_sign: Path) -> None:
+def test_a_view_of_the_operator_blocks_new_rollups_and_is_named(community: Db, with_a_new_sign: Path) -> None:
     migrate(community).expect_success()
     with psycopg.connect(community.owner_url, autocommit=True) as connection:
         connection.execute("CREATE VIEW my_chart AS SELECT * FROM vitals_series('x', '2026-11-01', '2026-11-02')")
         connection.execute("CREATE VIEW my_beds AS SELECT bucket, heart_rate_avg FROM vitals_1h")
     assert "applied" not in migrate(community).expect_success()
-    told = migrate(community, with_a_new_sign).expect_sentence()
-    assert "my_beds" in told
+    message = migrate(community, with_a_new_sign).expect_sentence()
+    assert "my_beds" in message
     assert community.rows("SELECT heart_rate_avg FROM my_beds") == []
     with psycopg.connect(community.owner_url, autocommit=True) as connection:
         connection.execute("DROP VIEW my_beds")
@@ -122,16 +124,16 @@ def make_apache(db: Db) -> None:
         connection.execute(text(FOLDER / "editions/apache/20_rollups.sql"))
 
 
-def test_a_server_that_becomes_community_gets_its_views_turned_into_aggregates(community: Db) -> None:
+def test_an_apache_database_gets_aggregates_on_a_community_server(community: Db) -> None:
     migrate(community).expect_success()
     make_apache(community)
     fill(community, DAYS)
     assert community.one(CAGGS) == 0
     before = readings_in_rollups(community)
     assert before == [ROWS] * 3
-    said = migrate(community).expect_success()
-    assert "created on the Apache edition: its rollups become continuous aggregates" in said
-    assert said.count("rollups refreshed from") == DAYS + 1
+    output = migrate(community).expect_success()
+    assert "created on the Apache edition: its rollups become continuous aggregates" in output
+    assert output.count("rollups refreshed from") == DAYS + 1
     assert community.one(CAGGS) == 4
     assert readings_in_rollups(community) == before
     for rollup in LEVELS:  # and not only computed when asked
@@ -140,7 +142,7 @@ def test_a_server_that_becomes_community_gets_its_views_turned_into_aggregates(c
     assert "rollups" not in migrate(community).expect_success()
 
 
-def test_a_backfill_that_stops_says_how_far_it_came_and_goes_on_from_there(community: Db, tmp_path: Path) -> None:
+def test_an_interrupted_backfill_reports_its_position_and_continues(community: Db, tmp_path: Path) -> None:
     migrate(community).expect_success()
     make_apache(community)
     fill(community, DAYS)
@@ -151,15 +153,15 @@ def test_a_backfill_that_stops_says_how_far_it_came_and_goes_on_from_there(commu
     assert first_step in refresh.read_text()
     full = f"    IF from_time >= '{stop.isoformat()}' THEN RAISE EXCEPTION 'the disk is full'; END IF;\n"
     refresh.write_text(refresh.read_text().replace(first_step, full + first_step))
-    told = migrate(community, checkout).expect_sentence()
-    assert f"the rollups are refreshed up to {stop:%Y-%m-%d} 00:00Z, then: the disk is full" in told
-    assert "run vitalflow db migrate again" in told
+    message = migrate(community, checkout).expect_sentence()
+    assert f"the rollups are refreshed up to {stop:%Y-%m-%d} 00:00Z, then: the disk is full" in message
+    assert "run vitalflow db migrate again" in message
     status = wait_for_end(start_migrate(settings_of(community), command=["status"])).expect_success()
     assert "backfill           unfinished" in status
     assert readings_in_rollups(community) == [ROWS] * 3  # what is not taken in yet is computed when asked
-    said = migrate(community).expect_success()
-    assert f"adding the readings since {stop:%Y-%m-%d} 00:00Z to the rollups" in said
-    assert said.count("rollups refreshed from") == 3
+    output = migrate(community).expect_success()
+    assert f"adding the readings since {stop:%Y-%m-%d} 00:00Z to the rollups" in output
+    assert output.count("rollups refreshed from") == 3
     assert readings_in_rollups(community) == [ROWS] * 3
     assert community.count("vitalflow_backfill") == 0
 
@@ -192,13 +194,13 @@ def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
     assert community.one(highest) != 210
     day = f"{time:%Y-%m-%d}"
     line = ["backfill", "--from", day, "--to", (time + timedelta(days=1)).date().isoformat()]
-    said = wait_for_end(start_migrate(settings_of(community), command=line)).expect_success()
-    assert said == f"1 of 1: rollups refreshed from {day} 00:00Z to {time + timedelta(days=1):%Y-%m-%d} 00:00Z\n"
+    output = wait_for_end(start_migrate(settings_of(community), command=line)).expect_success()
+    assert output == f"1 of 1: rollups refreshed from {day} 00:00Z to {time + timedelta(days=1):%Y-%m-%d} 00:00Z\n"
     assert community.one(highest) == 210
-    said = wait_for_end(
+    output = wait_for_end(
         start_migrate(settings_of(community), command=["backfill", "--from", "2020-01-01"])
     ).expect_success()
-    assert "readings are kept since" in said
+    assert "readings are kept since" in output
     for wrong, why in [
         (["--from", "soon"], "'soon' is not a time"),
         (["--from", day, "--to", day], "is not later than"),
@@ -208,7 +210,7 @@ def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
         )
 
 
-def test_status_tells_sizes_columnstore_and_jobs(community: Db) -> None:
+def test_status_reports_sizes_columnstore_and_jobs(community: Db) -> None:
     assert (
         "run vitalflow db migrate"
         in wait_for_end(start_migrate(settings_of(community), command=["status"])).expect_sentence()
@@ -218,8 +220,8 @@ def test_status_tells_sizes_columnstore_and_jobs(community: Db) -> None:
     fill(community, 10)
     run_jobs(community, "policy_compression")
     run_jobs(community, "refresh_invalidated_buckets")
-    said = wait_for_end(start_migrate(settings_of(community), command=["status"])).expect_success()
-    assert "Community edition" in said
+    output = wait_for_end(start_migrate(settings_of(community), command=["status"])).expect_success()
+    assert "Community edition" in output
     for line in (
         r"readings           .* to .*",
         r"raw_retention      30 days",
@@ -228,4 +230,4 @@ def test_status_tells_sizes_columnstore_and_jobs(community: Db) -> None:
         r"job                policy_refresh_continuous_aggregate vitals_1d: .* 0 failures",
         r"late readings      0 refreshed in 0 minutes, 0 minutes pending, last never",
     ):
-        assert re.search(rf"^{line}", said, re.MULTILINE), (line, said)
+        assert re.search(rf"^{line}", output, re.MULTILINE), (line, output)

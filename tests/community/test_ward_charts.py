@@ -12,7 +12,7 @@ from tests.support.servers import Db
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-def test_alerts_of_a_range_are_all_that_were_open_in_it(week: Db) -> None:
+def test_alert_overlapping_returns_all_alerts_open_in_the_range(week: Db) -> None:
     with as_reader(week) as connection:
         now = filled_to(connection)
         for since, until in ((now - 7 * DAY, now), (now - DAY, now - 20 * HOUR), (now - 3 * HOUR, now)):
@@ -37,7 +37,7 @@ def _left_open(connection: "psycopg.Connection[tuple[object, ...]]") -> set[obje
     return {row[0] for row in rows}
 
 
-def test_an_overlapping_alert_says_the_same_as_the_view(week: Db) -> None:
+def test_alert_overlapping_agrees_with_the_view_alert(week: Db) -> None:
     columns = "device_id, rule, kind, patient_id, ward, raised_at, cleared_at, acknowledged_at, worst_priority"
     with as_reader(week) as connection:
         now = filled_to(connection)
@@ -49,18 +49,18 @@ def test_an_overlapping_alert_says_the_same_as_the_view(week: Db) -> None:
     assert len(found) > WEEK.beds * 30
 
 
-def test_the_timeline_shows_the_worst_of_each_moment(week: Db) -> None:
+def test_alert_timeline_shows_the_worst_alert_of_each_time(week: Db) -> None:
     with as_reader(week) as connection:
         now = filled_to(connection)
-        told = ["{icu-0,icu-1,icu-2,icu-3}", now - DAY, now]
+        parameters = ["{icu-0,icu-1,icu-2,icu-3}", now - DAY, now]
         timeline = "SELECT time, bed, severity FROM alert_timeline(%s, %s, %s, 300000)"
-        rows: Any = connection.execute(timeline.encode(), told).fetchall()
+        rows: Any = connection.execute(timeline.encode(), parameters).fetchall()
         alerts: Any = connection.execute(
             "SELECT device_id, raised_at, cleared_at FROM alert_overlapping(%s, %s)"
             " WHERE worst_priority = 'high' AND kind = 'physiological' AND cleared_at < %s AND raised_at > %s",
             [now - DAY, now, now - HOUR, now - DAY],
         ).fetchall()
-        assert connection.execute(timeline.encode(), ["{}", *told[1:]]).fetchall() == []
+        assert connection.execute(timeline.encode(), ["{}", *parameters[1:]]).fetchall() == []
     beds = {bed for _, bed, _ in rows}
     assert len(beds) == WEEK.beds
     assert len(rows) == len(beds) * len({time for time, _, _ in rows})
@@ -74,7 +74,7 @@ def test_the_timeline_shows_the_worst_of_each_moment(week: Db) -> None:
 # The pipeline
 
 
-def test_the_rate_is_what_was_stored(week: Db) -> None:
+def test_reading_rate_is_the_rate_of_stored_readings(week: Db) -> None:
     with as_reader(week) as connection:
         now = filled_to(connection)
         minutes: Any = connection.execute(
@@ -90,7 +90,7 @@ def test_the_rate_is_what_was_stored(week: Db) -> None:
     assert times == [times[0] + number * MINUTE for number in range(len(times))]
 
 
-def test_the_lag_is_that_of_the_readings(week: Db) -> None:
+def test_arrival_lag_is_the_age_at_receipt(week: Db) -> None:
     with as_reader(week) as connection:
         now = filled_to(connection)
         rows: Any = connection.execute("SELECT * FROM arrival_lag(%s, %s, 60000)", [now - HOUR, now]).fetchall()
@@ -103,7 +103,7 @@ def test_the_lag_is_that_of_the_readings(week: Db) -> None:
         assert 0.05 <= half <= most <= 0.25  # as they are made
 
 
-def test_silence_is_seen_although_a_clock_is_ahead(week: Db) -> None:
+def test_ingest_now_shows_an_outage_although_a_clock_is_ahead(week: Db) -> None:
     with psycopg.connect(week.owner_url) as connection:
         silent: Any = connection.execute("SELECT extract(epoch FROM silent_for) FROM ingest_now").fetchone()
         connection.execute(
@@ -119,7 +119,7 @@ def test_silence_is_seen_although_a_clock_is_ahead(week: Db) -> None:
     assert later[1] == WEEK.beds
 
 
-def test_storage_rollups_and_jobs_are_told_to_the_reader(week: Db) -> None:
+def test_the_reader_sees_storage_rollups_and_jobs(week: Db) -> None:
     with as_reader(week) as connection:
         storage: Any = connection.execute("SELECT relation, bytes, chunks FROM storage_now").fetchall()
         rollups: Any = connection.execute("SELECT rollup, watermark <= now() FROM rollup_now ORDER BY 1").fetchall()

@@ -51,7 +51,7 @@ def acting_as(db: Db, role: str) -> Iterator[Connection]:
         yield connection
 
 
-TELLS_OF_A_WARD = """
+RELATIONS = """
 SELECT c.relname, EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname IN ('ward', 'device_id'))
 FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND c.relname <> 'reader_ward'
@@ -60,9 +60,9 @@ ORDER BY 1
 """
 
 
-def test_everything_of_a_ward_has_the_rows_of_that_ward_and_no_others(wards: Db) -> None:
+def test_every_relation_shows_the_rows_of_the_ward_only(wards: Db) -> None:
     seen = {}
-    for name in (str(name) for name, tells in wards.rows(TELLS_OF_A_WARD) if tells):
+    for name in (str(name) for name, by_ward in wards.rows(RELATIONS) if by_ward):
         table = sql.Identifier(name)
         with psycopg.connect(wards.owner_url) as owner:
             columns = {
@@ -88,8 +88,8 @@ def test_everything_of_a_ward_has_the_rows_of_that_ward_and_no_others(wards: Db)
     assert len(seen) > 12
 
 
-def test_what_tells_of_no_ward_is_not_seen(wards: Db) -> None:
-    silent = {str(name) for name, tells in wards.rows(TELLS_OF_A_WARD) if not tells}
+def test_relations_without_a_ward_are_hidden(wards: Db) -> None:
+    silent = {str(name) for name, by_ward in wards.rows(RELATIONS) if not by_ward}
     unseen = silent - {"retention_setting", "vitalflow_edition", "rejected_message"}
     assert {"vitalflow_migration", "rollup_invalidation"} <= unseen
     with acting_as(wards, DESK) as desk:
@@ -99,12 +99,12 @@ def test_what_tells_of_no_ward_is_not_seen(wards: Db) -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_questions_of_the_readme_work_unchanged(wards: Db, question: str) -> None:
+def test_the_queries_of_the_readme_work_unchanged(wards: Db, question: str) -> None:
     with acting_as(wards, DESK) as desk:
         desk.execute(QUESTIONS[question].encode())
 
 
-def test_functions_see_the_ward_only(wards: Db) -> None:
+def test_functions_read_the_ward_only(wards: Db) -> None:
     series = "SELECT sum(readings) FROM vitals_series(%s, now() - interval '%s hours', now(), 100)"
     for hours in (1, 12, 400):  # readings, minutes, hours
         with psycopg.connect(wards.owner_url) as owner:
@@ -144,7 +144,7 @@ ATTEMPTS = {
 
 
 @pytest.mark.parametrize("name", ATTEMPTS)
-def test_there_is_no_way_around_it(wards: Db, name: str) -> None:
+def test_the_views_cannot_be_bypassed(wards: Db, name: str) -> None:
     *settings, attempt = ATTEMPTS[name].split("; ", 1)
     with acting_as(wards, DESK) as desk:
         for setting in settings:
@@ -154,7 +154,7 @@ def test_there_is_no_way_around_it(wards: Db, name: str) -> None:
     assert caught.value.sqlstate == NO_PRIVILEGE, caught.value
 
 
-def test_the_chunks_below_are_closed_too(wards: Db) -> None:
+def test_the_chunks_cannot_be_read(wards: Db) -> None:
     chunks = wards.rows(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = '_timescaledb_internal' AND c.relkind IN ('r', 'v')"
@@ -167,11 +167,11 @@ def test_the_chunks_below_are_closed_too(wards: Db) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 desk.execute(f"SELECT * FROM {chunk} LIMIT 1".encode())  # noqa: S608
         # What the planner knows of columns is data too.
-        told = "SELECT count(*) FROM pg_stats WHERE tablename LIKE '%hyper%' OR tablename = 'patient_vitals'"
-        assert desk.execute(told.encode()).fetchone() == (0,)
+        statistics = "SELECT count(*) FROM pg_stats WHERE tablename LIKE '%hyper%' OR tablename = 'patient_vitals'"
+        assert desk.execute(statistics.encode()).fetchone() == (0,)
 
 
-def test_a_condition_that_fails_on_other_wards_rows_tells_nothing(wards: Db) -> None:
+def test_an_error_in_a_condition_discloses_no_row_of_another_ward(wards: Db) -> None:
     """Without security_barrier the division would be tried on every row, and its error say that such a row exists."""
     probe = "SELECT count(*) FROM patient_vitals WHERE 1 / (CASE WHEN device_id = 'bed-002' THEN 0 ELSE 1 END) = 1"
     with acting_as(wards, DESK) as desk:
@@ -182,7 +182,7 @@ def test_a_condition_that_fails_on_other_wards_rows_tells_nothing(wards: Db) -> 
         other.execute(probe.encode())
 
 
-def test_a_question_about_a_moment_reads_the_chunks_of_that_moment_only(wards: Db) -> None:
+def test_a_query_for_a_time_reads_its_chunks_only(wards: Db) -> None:
     """Comparisons of times go through the barrier, so a chart of an hour does not read twenty days."""
     explain = "EXPLAIN SELECT avg(heart_rate) FROM {} WHERE device_id = 'bed-001' AND time > '{}' AND time < '{}'"
     (start, end) = wards.rows(
@@ -194,7 +194,7 @@ def test_a_question_about_a_moment_reads_the_chunks_of_that_moment_only(wards: D
         assert "bed-001" in plan
 
 
-def test_the_columnstore_keeps_to_the_ward(wards: Db) -> None:
+def test_the_columnstore_shows_the_ward_only(wards: Db) -> None:
     count = "SELECT count(*), min(heart_rate), max(ward) FROM patient_vitals WHERE time < now() - interval '10 days'"
     with acting_as(wards, DESK) as desk:
         before = desk.execute(count.encode()).fetchone()
@@ -213,7 +213,7 @@ def test_the_columnstore_keeps_to_the_ward(wards: Db) -> None:
                 owner.execute(f"SELECT decompress_chunk(chunk) {chunks}".encode())
 
 
-def test_a_ward_more_and_a_ward_less_hold_from_the_next_query_on(wards: Db) -> None:
+def test_granting_and_revoking_apply_from_the_next_query_on(wards: Db) -> None:
     count = "SELECT count(DISTINCT ward) FROM patient_vitals"
     with acting_as(wards, OTHER) as other:
         assert other.execute(count.encode()).fetchone() == (1,)
@@ -242,6 +242,6 @@ def test_a_ward_more_and_a_ward_less_hold_from_the_next_query_on(wards: Db) -> N
         ("desk", "a\x00b", "invalid ward"),
     ],
 )
-def test_who_may_not_become_a_reader_of_wards(wards: Db, role: str, ward: str, said: str) -> None:
+def test_roles_that_cannot_become_ward_readers(wards: Db, role: str, ward: str, said: str) -> None:
     with connect(wards.owner_url) as owner, pytest.raises(PermanentError, match=said):
         grant_ward(owner, role, [ward], None)

@@ -37,7 +37,7 @@ def tell(broker: BrokerServer, topic: str, content: object, *, retain: bool = Fa
     client.loop_stop()
 
 
-def test_who_did_what_is_kept(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
+def test_each_action_is_stored_with_its_actor(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     ingest = make_ingest(broker.url, db)
     at = "2026-11-23T09:00:00Z"
     tell(broker, ACKS, {"by": "nurse Ada", "action": "acknowledge"})
@@ -58,18 +58,18 @@ def test_who_did_what_is_kept(broker: BrokerServer, db: Db, make_ingest: MakeIng
         ("root@desk", "enrol", "icu-1", "bed-9", None, {"kind": "device"}),
         ("root@desk", "revoke", "icu-1", "bed-9", None, {"kind": "device"}),
     ]
-    said, heard = db.rows(
+    said, received = db.rows(
         "SELECT time, received_at FROM audit_event WHERE action IN ('acknowledge', 'enrol') ORDER BY id"
     )
     assert said[0] == said[1], "it does not say when, so it was when it was received"
-    assert heard[0] == datetime(2026, 11, 23, 9, tzinfo=UTC)
-    assert isinstance(heard[1], datetime)
-    assert heard[1] > datetime.now(UTC) - timedelta(minutes=1), "whoever lies about the time is found out here"
+    assert received[0] == datetime(2026, 11, 23, 9, tzinfo=UTC)
+    assert isinstance(received[1], datetime)
+    assert received[1] > datetime.now(UTC) - timedelta(minutes=1), "whoever lies about the time is found out here"
     assert db.count("bed_limit") == 0, "they were taken away again"
     assert ingest.stop() == 0
 
 
-def test_what_is_told_again_is_kept_once(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
+def test_a_repeated_message_is_stored_once(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
     """Retained limits come at every connection; a change back to earlier ones is a change all the same."""
     one, two = {"by": "A", "limits": {"spo2-low": 88}}, {"by": "B", "limits": {"spo2-low": 90}}
     ingest = make_ingest(broker.url, db)
@@ -93,7 +93,7 @@ def test_what_is_told_again_is_kept_once(broker: BrokerServer, db: Db, make_inge
     assert db.rows("SELECT actor, detail FROM bed_limit") == [("A", {"limits": {"spo2-low": 88.0}})]
 
 
-def test_limits_that_were_set_while_nobody_listened_are_kept_when_they_are_heard(
+def test_limits_set_while_ingest_was_down_are_stored_later(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     tell(broker, LIMITS, {"by": "A", "limits": {"spo2-low": 88}}, retain=True)
@@ -140,7 +140,7 @@ class Link(socketserver.BaseRequestHandler):
                             ends[reader].sendall(piece)
 
 
-def test_a_command_that_was_committed_and_not_acknowledged_is_kept_once(
+def test_a_command_committed_but_not_acknowledged_is_stored_once(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     """Ingest dies between COMMIT and PUBACK; the broker delivers again, with DUP and the number that it had."""
@@ -167,7 +167,7 @@ def test_a_command_that_was_committed_and_not_acknowledged_is_kept_once(
     link.server_close()
 
 
-def test_a_command_waits_for_a_database_that_is_away(
+def test_a_command_waits_for_an_unavailable_database(
     broker: BrokerServer, own_database: tuple[DatabaseServer, Db], make_ingest: MakeIngest
 ) -> None:
     server, db = own_database
@@ -198,7 +198,9 @@ UNREADABLE = [
 ]
 
 
-def test_what_cannot_be_read_is_kept_with_its_reason(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
+def test_an_invalid_command_is_stored_as_rejected_with_its_reason(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
     make_ingest(broker.url, db)
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
@@ -216,7 +218,7 @@ def test_what_cannot_be_read_is_kept_with_its_reason(broker: BrokerServer, db: D
 @pytest.mark.parametrize(
     "statement", ["UPDATE audit_event SET actor = 'me'", "DELETE FROM audit_event", "TRUNCATE audit_event"]
 )
-def test_nobody_rewrites_the_record(db: Db, statement: str) -> None:
+def test_the_audit_log_is_append_only(db: Db, statement: str) -> None:
     with psycopg.connect(db.owner_url) as owner:
         owner.execute(
             "INSERT INTO audit_event (time, received_at, actor, action, detail, topic, payload_sha256)"

@@ -36,9 +36,9 @@ def guarded(
 
 def said(url: str) -> str:
     """Why we do not get in."""
-    with pytest.raises(TransientError) as told:
+    with pytest.raises(TransientError) as message:
         connect(url)
-    return str(told.value)
+    return str(message.value)
 
 
 def show(server: DatabaseServer, binaries: ServerBinaries, pair: KeyPair) -> None:
@@ -78,21 +78,21 @@ def test_nobody_gets_as_far_as_a_password_without_encryption(guarded: DatabaseSe
 def test_a_stranger_who_answers_in_its_place_gets_no_password(guarded: DatabaseServer, tmp_path: Path) -> None:
     other = CertificateAuthority(tmp_path / "other")
     other.load_or_create(datetime.now(UTC))
-    told = said(f"{guarded.url().partition('?')[0]}?{tls_query(other.ca_certificate)}")
-    assert f"its certificate is not signed by the authority in {other.ca_certificate}" in told
-    assert "sslrootcert must name the certificate of the authority that signed the server's" in told
+    message = said(f"{guarded.url().partition('?')[0]}?{tls_query(other.ca_certificate)}")
+    assert f"its certificate is not signed by the authority in {other.ca_certificate}" in message
+    assert "sslrootcert must name the certificate of the authority that signed the server's" in message
 
 
 def test_a_name_that_is_not_in_the_certificate(guarded: DatabaseServer) -> None:
     bare, _, checked = guarded.url().partition("?")
-    told = said(f"{bare.replace('127.0.0.1', 'db.example.org')}?{checked}&hostaddr=127.0.0.1")
-    assert "its certificate is for localhost" in told
-    assert "and not for db.example.org: connect to localhost" in told
+    message = said(f"{bare.replace('127.0.0.1', 'db.example.org')}?{checked}&hostaddr=127.0.0.1")
+    assert "its certificate is for localhost" in message
+    assert "and not for db.example.org: connect to localhost" in message
 
 
 def test_an_authority_that_is_not_there(guarded: DatabaseServer) -> None:
-    told = said(f"{guarded.url().partition('?')[0]}?{tls_query(Path('/nowhere/ca.crt'))}")
-    assert told.endswith(
+    message = said(f"{guarded.url().partition('?')[0]}?{tls_query(Path('/nowhere/ca.crt'))}")
+    assert message.endswith(
         "sslrootcert is /nowhere/ca.crt, which does not exist: it must be the certificate of the authority that signed "
         "the database's"
     )
@@ -133,8 +133,8 @@ def test_a_certificate_that_is_due_is_renewed_and_nobody_is_sent_away(
 
 def test_a_server_without_encryption_is_named(database: DatabaseServer, authority: CertificateAuthority) -> None:
     authority.load_or_create(datetime.now(UTC))
-    told = said(f"{database.url('postgres')}?{tls_query(authority.ca_certificate)}")
-    assert told.endswith("it offers no TLS, which sslmode requires: set ssl = on in its postgresql.conf")
+    message = said(f"{database.url('postgres')}?{tls_query(authority.ca_certificate)}")
+    assert message.endswith("it offers no TLS, which sslmode requires: set ssl = on in its postgresql.conf")
 
 
 def test_migrate_says_it_in_one_sentence(guarded: DatabaseServer) -> None:

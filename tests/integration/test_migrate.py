@@ -40,11 +40,11 @@ def add_migration(checkout: Path, name: str, text: str) -> Path:
 
 
 def test_an_empty_database_becomes_the_present_schema(empty: Db) -> None:
-    said = migrate(empty).expect_success()
-    assert "Apache edition" in said
-    assert "TimescaleDB 2." in said
-    assert "PostgreSQL 1" in said
-    assert "applied 0001_readings.sql" in said
+    output = migrate(empty).expect_success()
+    assert "Apache edition" in output
+    assert "TimescaleDB 2." in output
+    assert "PostgreSQL 1" in output
+    assert "applied 0001_readings.sql" in output
     assert empty.one("SELECT count(*) FROM timescaledb_information.hypertables") == 1
     assert empty.rows("SELECT * FROM device_gap") == []
     key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'patient_vitals'::regclass"
@@ -54,9 +54,9 @@ def test_an_empty_database_becomes_the_present_schema(empty: Db) -> None:
 def test_a_second_time_changes_nothing(empty: Db) -> None:
     migrate(empty).expect_success()
     before = empty.rows(TABLES)
-    said = migrate(empty).expect_success()
-    assert "applied" not in said
-    assert "up to date" in said
+    output = migrate(empty).expect_success()
+    assert "applied" not in output
+    assert "up to date" in output
     assert empty.rows(TABLES) == before
     assert empty.count("vitalflow_migration") == len(list((Path("sql") / "migrations").glob("*.sql")))
 
@@ -65,9 +65,9 @@ def test_a_new_migration_is_applied_to_a_database_that_has_rows(empty: Db, check
     migrate(empty, checkout).expect_success()
     write_readings(empty, [1])
     add_migration(checkout, "9001_ward_note.sql", "ALTER TABLE patient_vitals ADD COLUMN ward_note text;")
-    said = migrate(empty, checkout).expect_success()
-    assert said.count("applied") == 1
-    assert "applied 9001_ward_note.sql" in said
+    output = migrate(empty, checkout).expect_success()
+    assert output.count("applied") == 1
+    assert "applied 9001_ward_note.sql" in output
     assert empty.rows("SELECT device_id, ward_note FROM patient_vitals") == [("bed-1", None)]
 
 
@@ -84,7 +84,7 @@ def test_two_at_once_do_not_harm_each_other(empty: Db) -> None:
     assert empty.count("vitalflow_migration") == len(list((Path("sql") / "migrations").glob("*.sql")))
 
 
-def test_two_at_once_without_a_starting_gun(database: DatabaseServer) -> None:
+def test_two_at_once_repeatedly(database: DatabaseServer) -> None:
     for _ in range(3):
         name = f"race_{uuid.uuid4().hex[:12]}"
         ensure_database(database.url("postgres"), name)
@@ -105,7 +105,7 @@ def test_two_databases_of_one_server_at_once(database: DatabaseServer, empty: Db
     wait_for_end(process).expect_success()
 
 
-def test_one_that_waits_for_another_says_so(empty: Db) -> None:
+def test_waiting_for_another_migration_is_logged(empty: Db) -> None:
     with psycopg.connect(empty.owner_url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         process = start_migrate(settings_of(empty))
@@ -124,20 +124,20 @@ def test_an_edited_migration_is_named_and_stops_everything(empty: Db, checkout: 
     migrate(empty, checkout).expect_success()
     path.write_text("CREATE TABLE first_table (x bigint);")
     add_migration(checkout, "9002_second.sql", "CREATE TABLE second_table (x int);")
-    told = migrate(empty, checkout).expect_sentence()
-    assert "sql/migrations/9001_first.sql was edited after it was applied" in told
+    message = migrate(empty, checkout).expect_sentence()
+    assert "sql/migrations/9001_first.sql was edited after it was applied" in message
     assert empty.one("SELECT to_regclass('second_table')") is None
     path.write_text("CREATE TABLE first_table (x int);")
     assert "applied 9002_second.sql" in migrate(empty, checkout).expect_success()
 
 
-def test_a_migration_that_is_not_here_is_named(empty: Db, checkout: Path) -> None:
+def test_an_unknown_applied_migration_is_named(empty: Db, checkout: Path) -> None:
     path = add_migration(checkout, "9001_first.sql", "CREATE TABLE first_table (x int);")
     migrate(empty, checkout).expect_success()
     path.unlink()
-    told = migrate(empty, checkout).expect_sentence()
-    assert "9001_first.sql was applied but does not exist here" in told
-    assert "older than the database" in told
+    message = migrate(empty, checkout).expect_sentence()
+    assert "9001_first.sql was applied but does not exist here" in message
+    assert "older than the database" in message
 
 
 def test_a_failing_migration_leaves_the_database_as_it_was(empty: Db, checkout: Path) -> None:
@@ -147,17 +147,17 @@ def test_a_failing_migration_leaves_the_database_as_it_was(empty: Db, checkout: 
         checkout, "9001_bad.sql", "CREATE TABLE extra (x int);\nDROP TABLE device CASCADE;\nSELECT 1 / 0;"
     )
     add_migration(checkout, "9002_after.sql", "CREATE TABLE after_it (x int);")
-    told = migrate(empty, checkout).expect_sentence()
-    assert "sql/migrations/9001_bad.sql" in told
-    assert "division by zero" in told
+    message = migrate(empty, checkout).expect_sentence()
+    assert "sql/migrations/9001_bad.sql" in message
+    assert "division by zero" in message
     assert empty.rows(TABLES) == before
     assert ("9001_bad.sql",) not in empty.rows(LEDGER)
     path.write_text("CREATE TABLE extra (x int);")  # it was never applied, so it may be mended
-    said = migrate(empty, checkout).expect_success()
-    assert said.index("9001_bad.sql") < said.index("9002_after.sql")
+    output = migrate(empty, checkout).expect_success()
+    assert output.index("9001_bad.sql") < output.index("9002_after.sql")
 
 
-def test_an_owner_that_may_not_is_told_in_one_sentence(database: DatabaseServer, empty: Db) -> None:
+def test_missing_privileges_of_the_owner_are_one_sentence(database: DatabaseServer, empty: Db) -> None:
     name = f"stranger_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(empty.owner_url, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION timescaledb")
@@ -171,7 +171,7 @@ def test_an_owner_that_may_not_is_told_in_one_sentence(database: DatabaseServer,
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
-def test_a_server_that_goes_down_meanwhile_is_one_sentence(
+def test_a_server_that_stops_during_migrate_is_one_sentence(
     own_database: tuple[DatabaseServer, Db], tmp_path: Path
 ) -> None:
     server, db = own_database
@@ -180,8 +180,8 @@ def test_a_server_that_goes_down_meanwhile_is_one_sentence(
     process = start_migrate(settings_of(db), checkout)
     eventually(lambda: db.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 20, "it is busy")
     server.stop_at_once()
-    told = wait_for_end(process).expect_sentence()
-    assert "9001_slow.sql" in told
+    message = wait_for_end(process).expect_sentence()
+    assert "9001_slow.sql" in message
     server.start()
     assert db.one("SELECT to_regclass('slow')") is None
     add_migration(checkout, "9001_slow.sql", "CREATE TABLE slow (x int);")
@@ -235,22 +235,22 @@ def test_a_database_that_is_not_utf_8_is_refused(database: DatabaseServer) -> No
     with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL(order).format(sql.Identifier(name)))
         try:
-            said = migrate(db_of(database, name)).expect_sentence()
+            output = migrate(db_of(database, name)).expect_sentence()
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-    assert said.startswith(f"the database '{name}' is not UTF-8; create it again: CREATE DATABASE ")
+    assert output.startswith(f"the database '{name}' is not UTF-8; create it again: CREATE DATABASE ")
 
 
-def test_a_postgresql_without_timescaledb_is_told_what_to_install(plain_database: DatabaseServer) -> None:
+def test_without_timescaledb_the_error_names_the_package(plain_database: DatabaseServer) -> None:
     db = db_of(plain_database, "postgres")
     assert db.one("SELECT count(*) FROM pg_available_extensions WHERE name = 'plpgsql'") == 1
-    told = migrate(db).expect_sentence()
-    assert "has no TimescaleDB: install postgresql-17-timescaledb" in told
-    assert "shared_preload_libraries" in told
+    message = migrate(db).expect_sentence()
+    assert "has no TimescaleDB: install postgresql-17-timescaledb" in message
+    assert "shared_preload_libraries" in message
     assert db.rows(TABLES) == []
 
 
-def test_timescaledb_that_is_not_preloaded_is_told_what_to_set(
+def test_without_preloading_the_error_names_the_setting(
     binaries: ServerBinaries, run_name: str, tmp_path: Path
 ) -> None:
     server = DatabaseServer(binaries, f"{run_name}-bare", free_port(), tmp_path / "bare.log")
@@ -302,14 +302,14 @@ SECRET = "xyzzy-plugh"
         ("postgresql://vitalflow:{secret}#cd@127.0.0.1:{port}/postgres", "%23"),
     ],
 )
-def test_a_wrong_address_is_one_sentence_without_the_password(database: DatabaseServer, url: str, wanted: str) -> None:
+def test_a_wrong_url_is_one_sentence_without_the_password(database: DatabaseServer, url: str, wanted: str) -> None:
     given = url.format(secret=SECRET, port=database.port)
     ended = wait_for_end(start_migrate({"VITALFLOW_DATABASE_URL": given}))
     assert wanted in ended.expect_sentence()
     assert SECRET not in ended.out + ended.err
 
 
-def test_no_address_at_all() -> None:
+def test_no_database_url() -> None:
     assert "VITALFLOW_DATABASE_URL is not set" in wait_for_end(start_migrate({})).expect_sentence()
 
 
@@ -320,7 +320,7 @@ def test_no_address_at_all() -> None:
         ("VITALFLOW_READER_URL", "vitalflow_reader", "", "has no password"),
     ],
 )
-def test_a_login_that_will_not_do(empty: Db, name: str, user: str, password: str, wanted: str) -> None:
+def test_an_invalid_login_url(empty: Db, name: str, user: str, password: str, wanted: str) -> None:
     login = f"postgresql://{user}:{password}@127.0.0.1/x"
     ended = wait_for_end(start_migrate({"VITALFLOW_DATABASE_URL": empty.owner_url, name: login}))
     assert wanted in ended.expect_sentence()

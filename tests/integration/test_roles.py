@@ -41,7 +41,7 @@ def refused(url: str, statement: str, *settings: str) -> str:
 NO_PRIVILEGE, READ_ONLY, CANCELLED = "42501", "25006", "57014"
 
 
-def test_ingest_adds_and_does_not_read_back(db: Db) -> None:
+def test_ingest_inserts_and_cannot_read(db: Db) -> None:
     with psycopg.connect(db.ingest_url) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("vitalflow_ingest",)
         connection.execute(INSERT.encode())
@@ -54,7 +54,7 @@ def test_ingest_adds_and_does_not_read_back(db: Db) -> None:
 
 
 @pytest.mark.parametrize("statement", CHANGES)
-def test_ingest_changes_and_removes_nothing(db: Db, statement: str) -> None:
+def test_ingest_cannot_change_or_delete(db: Db, statement: str) -> None:
     write_readings(db, [1])
     assert refused(db.ingest_url, statement) == NO_PRIVILEGE
     assert db.count() == 1
@@ -74,7 +74,7 @@ def test_the_reader_reads_every_table_and_view(db: Db) -> None:
 
 
 @pytest.mark.parametrize("statement", [INSERT, *CHANGES])
-def test_the_reader_only_reads(db: Db, statement: str) -> None:
+def test_the_reader_cannot_write(db: Db, statement: str) -> None:
     write_readings(db, [1])
     assert refused(db.reader_url, statement) in (READ_ONLY, NO_PRIVILEGE)
     # Read-only is a default that a session may lift; the grants hold all the same.
@@ -82,7 +82,7 @@ def test_the_reader_only_reads(db: Db, statement: str) -> None:
     assert db.count() == 1
 
 
-def test_the_reader_compiles_no_query(db: Db) -> None:
+def test_the_reader_has_jit_off(db: Db) -> None:
     with psycopg.connect(db.reader_url) as connection:
         assert connection.execute("SHOW jit").fetchone() == ("off",)
 
@@ -92,19 +92,19 @@ def test_the_reader_is_read_only_by_default(db: Db) -> None:
 
 
 @pytest.mark.parametrize("role", ["ingest_url", "reader_url"])
-def test_a_query_without_an_end_is_ended(db: Db, role: str) -> None:
+def test_an_endless_query_is_cancelled(db: Db, role: str) -> None:
     with psycopg.connect(getattr(db, role)) as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("30s",)
     assert refused(getattr(db, role), "SELECT pg_sleep(10)", "SET statement_timeout = '0.2s'") == CANCELLED
 
 
-def test_a_wrong_password_does_not_get_in(db: Db, database: DatabaseServer) -> None:
+def test_a_wrong_password_is_rejected(db: Db, database: DatabaseServer) -> None:
     for user in ("vitalflow_ingest", "vitalflow_reader"):
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(database.url("postgres", user, "wrong"))
 
 
-def test_passwords_are_changed_by_migrating_and_never_seen_by_the_server(
+def test_migrate_changes_passwords_and_the_server_never_sees_them(
     own_database: tuple[DatabaseServer, Db],
 ) -> None:
     server, db = own_database

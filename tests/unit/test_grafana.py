@@ -32,11 +32,11 @@ def made(sql: str, **variables: Value) -> str:
         ("ARRAY[${one:sqlstring}]::text[]", "ARRAY['a']::text[]"),
     ],
 )
-def test_a_query_becomes_what_the_database_gets(sql: str, wanted: str) -> None:
+def test_variables_and_macros_are_expanded(sql: str, wanted: str) -> None:
     assert made(sql, ward=("icu-1", "it's"), none=(), one="a") == wanted
 
 
-def test_a_moment_is_written_in_utc_with_its_fraction() -> None:
+def test_a_time_is_written_in_utc_with_its_fraction() -> None:
     moment = datetime.fromisoformat("2018-04-12T20:00:00.250+02:00")
     context = QueryContext(moment, moment, 1000, {})
     assert expand("$__timeFrom()", context) == "'2018-04-12T18:00:00.25Z'"
@@ -54,12 +54,12 @@ def test_a_moment_is_written_in_utc_with_its_fraction() -> None:
         ("$__timeGroup(time, '5m')", r"the macro \$__timeGroup is not one of"),
     ],
 )
-def test_what_grafana_would_not_understand_is_refused(sql: str, said: str) -> None:
+def test_unknown_variables_and_macros_are_refused(sql: str, said: str) -> None:
     with pytest.raises(PermanentError, match=said):
         made(sql, ward="icu-1")
 
 
-def test_no_value_of_a_variable_leaves_its_quotes() -> None:
+def test_values_of_variables_are_quoted() -> None:
     assert sqlstring("it's") == "'it''s'"
     assert sqlstring(("a", "'; DROP TABLE x")) == "'a','''; DROP TABLE x'"
     assert sqlstring('say "hi"') == "'say \\\"hi\\\"'"
@@ -130,13 +130,13 @@ def test_a_series_that_grafana_cannot_draw(
     assert any(wanted in sentence for sentence in said("panel", QueryResult(columns, rows)))
 
 
-def test_columns_that_a_panel_names_must_be_there() -> None:
+def test_columns_that_a_panel_names_must_exist() -> None:
     (sentence,) = said("panel", QueryResult(SERIES, []), names=frozenset({"mean", "max"}))
     assert "names the column 'max'" in sentence
     assert said("panel", QueryResult([("a", TEXT)], [("x",)] * 5001), "table")[0].startswith("5001 rows")
 
 
-def test_a_number_in_a_table_has_a_unit_or_says_that_it_has_none() -> None:
+def test_a_number_in_a_table_needs_a_unit() -> None:
     answer = QueryResult([("bed", TEXT), ("n", FLOAT)], [("x", 1.0)])
     (sentence,) = said("panel", answer, "table", units=frozenset({"bed"}))
     assert "the column 'n' is a number, and the panel gives no unit" in sentence

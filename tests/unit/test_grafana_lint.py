@@ -31,7 +31,7 @@ Dashboard = dict[str, Any]
 Change = Callable[[Dashboard], object]
 
 
-def mistakes(change: Change) -> list[str]:
+def findings(change: Change) -> list[str]:
     """What is said of the dashboards where one of them was changed."""
     found = copy.deepcopy(FOUND)
     change(found[WARD])
@@ -52,8 +52,8 @@ def override(dashboard: Dashboard, name: str, value: object) -> None:
     panel(dashboard)["fieldConfig"]["overrides"][0]["properties"] = [{"id": name, "value": value}]
 
 
-def test_the_dashboards_are_as_they_should_be() -> None:
-    assert mistakes(lambda _: None) == []
+def test_the_dashboards_have_no_findings() -> None:
+    assert findings(lambda _: None) == []
     assert {path.stem for path in FOUND} == {"ward", "patient", "alerts", "pipeline"}
 
 
@@ -148,13 +148,13 @@ CHANGES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_each_mistake_is_found(name: str) -> None:
+def test_each_defect_is_found(name: str) -> None:
     change, wanted = CHANGES[name]
-    found = mistakes(change)
+    found = findings(change)
     assert any(wanted in sentence for sentence in found), found
 
 
-def test_what_comes_out_of_grafanas_editor_becomes_the_form_that_is_kept() -> None:
+def test_the_output_of_grafanas_editor_becomes_canonical() -> None:
     """Save JSON adds what belongs to that Grafana; an export replaces the data source by a variable."""
     kept = FOUND[WARD]
     saved = copy.deepcopy(kept) | {"id": 17, "version": 4, "iteration": 99, "__inputs": [], "__requires": []}
@@ -178,7 +178,7 @@ def run_check(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(line, cwd=CHECKOUT, env=kept, capture_output=True, text=True, check=False)
 
 
-def test_the_command_says_that_all_is_well_and_what_it_did_not_do() -> None:
+def test_the_command_reports_no_findings_and_what_it_skipped() -> None:
     done = run_check()
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
@@ -186,7 +186,7 @@ def test_the_command_says_that_all_is_well_and_what_it_did_not_do() -> None:
     )
 
 
-def test_the_command_names_mistakes_and_mends_the_form(tmp_path: Path) -> None:
+def test_the_command_reports_findings_and_rewrites_files(tmp_path: Path) -> None:
     for path, dashboard in FOUND.items():
         (tmp_path / path.name).write_text(json.dumps(dashboard | {"id": 3}))
     done = run_check("--dashboards", str(tmp_path))
@@ -198,7 +198,7 @@ def test_the_command_names_mistakes_and_mends_the_form(tmp_path: Path) -> None:
     }
 
 
-def test_a_package_that_is_not_there_is_named() -> None:
+def test_a_missing_package_is_named() -> None:
     without = "import sys; sys.modules['yaml'] = None; sys.argv[1:] = ['check']; import grafana.__main__ as g; g.app()"
     done = subprocess.run([sys.executable, "-c", without], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -213,7 +213,7 @@ def test_a_package_that_is_not_there_is_named() -> None:
         (None, "there is no dashboard in"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, said: str) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path, text: str | None, said: str) -> None:
     if text is not None:
         (tmp_path / "ward.json").write_text(text)
     with pytest.raises(PermanentError, match=re.escape(said)):
@@ -223,7 +223,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, s
 # Provisioning
 
 
-def test_the_provisioning_is_as_it_should_be() -> None:
+def test_the_provisioning_has_no_findings() -> None:
     found = read_provisioning()
     assert list(check_provisioning(found, FOUND)) == []
     assert {path.parent.name for path in found} == {"datasources", "dashboards", "alerting"}
@@ -231,7 +231,7 @@ def test_the_provisioning_is_as_it_should_be() -> None:
     assert set(re.findall(r"VITALFLOW_\w+", text)) == ENVIRONMENT
 
 
-def test_compose_sets_what_the_provisioning_reads() -> None:
+def test_compose_sets_the_variables_of_the_provisioning() -> None:
     grafana = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]["grafana"]
     environment = grafana["environment"]
     names = environment if isinstance(environment, dict) else {each.partition("=")[0] for each in environment}
@@ -272,7 +272,7 @@ YAML_CHANGES = [
 
 
 @pytest.mark.parametrize(("folder", "old", "new", "said"), YAML_CHANGES)
-def test_each_mistake_of_the_provisioning_is_found(tmp_path: Path, folder: str, old: str, new: str, said: str) -> None:
+def test_each_defect_of_the_provisioning_is_found(tmp_path: Path, folder: str, old: str, new: str, said: str) -> None:
     for path in PROVISIONING.glob("*/*.yaml"):
         text = path.read_text()
         copied = tmp_path / path.parent.name / path.name
@@ -309,10 +309,10 @@ def test_a_cell_has_its_colour_from_the_same_limits() -> None:
     """A value beyond a limit has the colour of the level's priority, and one within all limits has none."""
     rules = tomllib.loads(DEFAULT.read_text())["rule"]
     steps = {
-        each["matcher"]["options"]: told["value"]["steps"]
+        each["matcher"]["options"]: setting["value"]["steps"]
         for each in panel(FOUND[WARD], 3)["fieldConfig"]["overrides"]
-        for told in each["properties"]
-        if told["id"] == "thresholds"
+        for setting in each["properties"]
+        if setting["id"] == "thresholds"
     }
     columns = {"heart_rate": "HR", "spo2": "SpO2", "resp_rate": "RR", "systolic_bp": "Sys", "temperature": "Temp"}
     colours = {"high": "red", "medium": "yellow"}
@@ -345,9 +345,9 @@ def test_priorities_have_the_marks_and_colours_of_every_screen() -> None:
     for dashboard in FOUND.values():
         for each in panels(dashboard):
             for override in each["fieldConfig"]["overrides"]:
-                for told in override["properties"]:
-                    if override["matcher"]["options"] == "Alert" and told["id"] == "mappings":
-                        shown = told["value"][0]["options"]
+                for setting in override["properties"]:
+                    if override["matcher"]["options"] == "Alert" and setting["id"] == "mappings":
+                        shown = setting["value"][0]["options"]
                         for priority in Priority:
                             assert shown[badge(priority)]["color"] == ours[COLOURS[priority]]
                             assert shown[badge(priority, "technical")]["color"].endswith("purple")
@@ -361,5 +361,5 @@ def test_the_docs_explain_every_panel() -> None:
     assert missing == []
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_valid() -> None:
     Draft7Validator.check_schema(json.loads(SCHEMA.read_text()))
