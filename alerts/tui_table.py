@@ -1,7 +1,7 @@
 """The list of `vitalflow alerts watch`: what it knows, what a key does to it, and how it is drawn. Pure.
 
-`watch` feeds it messages and keys and sends what it is told to; here are no socket, no terminal and no clock.
-What is shown as true has been told by a worker whose heart beats; all else is grey and says why.
+`tui` passes messages and keys in and publishes the commands; this module has no socket, no terminal and no clock.
+An alert is shown as current only while the worker sends heartbeats; otherwise it is grey, with the reason.
 """
 
 from collections.abc import Sequence
@@ -125,10 +125,10 @@ class AlertTable:
         return None
 
     def tick(self, now: datetime) -> None:
-        """Time has passed: sort anew, and say so where nobody answered."""
+        """Sort again, and report commands without an answer. Called as time passes."""
         self._alerts = alert_format.sort_alerts(self._board.alerts(now, worker_online=self.worker_there(now)))
         if self._selected is not None and self._place() is None:
-            # And none in its place: the next key must not hit an alert that nobody chose.
+            # And none in its place: the next key must not act on an alert that was not selected.
             self._selected = None
             if not self.said:
                 self._say("the alert that was selected is over; none is selected")
@@ -160,7 +160,7 @@ class AlertTable:
             self._say("select an alert first: up, down", refused=True)
             return None
         if self._connected_at is None:
-            # Kept and sent later, it would silence what nobody has looked at since.
+            # Kept and sent later, it would silence an alert that no person has looked at since.
             self._say("nothing was sent: the broker is away", refused=True)
             return None
         # What changes nothing, the worker does not answer.
@@ -211,8 +211,8 @@ class AlertTable:
 
     def _take_refusal(self, payload: bytes) -> None:
         try:
-            told = msgspec.json.decode(payload, type=dict[str, str])
-            topic, reason = told["topic"], told["reason"]
+            answer = msgspec.json.decode(payload, type=dict[str, str])
+            topic, reason = answer["topic"], answer["reason"]
         except (msgspec.MsgspecError, UnicodeDecodeError, LookupError):
             return
         if self._asked is not None and topic == self._asked.topic[:300]:
@@ -300,11 +300,11 @@ class AlertTable:
             return [Text(), Text()]
         where = f"{alert.ward} {alert.device_id}, {alert_format.sanitize(alert.patient_id or 'patient unknown')}"
         when = f"since {_clock(alert.since)}, raised {_clock(alert.raised_at)}"
-        told = (
+        sentences = (
             f"{where}: {alert.rule}, {when}",
             f"{alert_format.message_text(alert)}; {alert_format.state_text(alert, now)}",
         )
-        return [Text(sentence, no_wrap=True, overflow="ellipsis") for sentence in told]
+        return [Text(sentence, no_wrap=True, overflow="ellipsis") for sentence in sentences]
 
 
 def line(alert: Alert) -> str:

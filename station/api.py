@@ -1,6 +1,6 @@
 """The JSON API for scripts: the ward, a bed, its trends, the open alerts. Read-only; described by /openapi.json.
 
-Whoever asks is told of the wards that the broker lets that person see (`door` says who it is), and of no other.
+A user gets the wards that the broker lets this user see (`auth` identifies the user), and no other.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from station.ward import Ward
 from vitals.errors import PermanentError, TransientError
 
 MAX_POINTS = 5_000
-UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": api_models.Problem, "description": "Nobody knows that bed."}}
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": api_models.Problem, "description": "That bed is unknown."}}
 NO_ANSWER: dict[int | str, dict[str, Any]] = {
     **UNKNOWN,
     422: {"model": api_models.Problem, "description": "That range or device cannot be."},
@@ -82,7 +82,7 @@ def api(ward: Ward, history: History) -> APIRouter:
         return api_responses.alerts(ward, name, visitor.viewable, _now())
 
     def only(visitor: UserConnection, device: str) -> list[str] | None:
-        """The wards whose past may be told, None for all; raises 404 for a device that is in another one now."""
+        """Return the wards whose history may be shown, None for all; raises 404 for a device now in another ward."""
         if not device.isprintable():  # no name of a topic is, and the database would refuse a NUL
             raise no_bed(device)
         if not visitor.viewable.everywhere:
@@ -95,7 +95,7 @@ def api(ward: Ward, history: History) -> APIRouter:
 
 
 def no_bed(device: str) -> HTTPException:
-    """The same for one that nobody knows and for one that this person may not see."""
+    """Return the same error for an unknown bed and for one that this user may not see."""
     return HTTPException(404, f"there is no bed {device[:200]!r}; /api/ward lists them")
 
 

@@ -41,7 +41,7 @@ class Alert(BaseModel):
     changed_at: datetime
     acknowledged_by: str | None
     audio_paused_until: datetime | None
-    stale: bool = Field(description="nobody has told it again since the station's last connection to the broker")
+    stale: bool = Field(description="not repeated by the broker since the station's last connection")
 
 
 class BedResource(BaseModel):

@@ -1,4 +1,4 @@
-"""From what the ward knows to what the API answers. Pure: it is told the time."""
+"""Responses of the API from the state of the ward. Pure: the caller passes the time."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -35,7 +35,7 @@ def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_m
 
 
 def bed(known: Ward, device: str, sees: WardScope, now: datetime) -> api_models.BedResource | None:
-    """One bed; None where nobody knows it, or it is none to be seen."""
+    """Return one bed; None if it is unknown or may not be seen."""
     found = known.beds.get(device)
     if found is None or not sees.includes(found.snapshot.bed.ward):
         return None

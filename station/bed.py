@@ -27,7 +27,7 @@ Values = tuple[float | None, ...]
 
 
 class BedState:
-    """One device. `limits`: its own, where somebody has set them; `rules`: those of the alert worker, once known."""
+    """One device. `limits`: the bed's own, if set; `rules`: those of the alert worker, once known."""
 
     def __init__(self, place: DeviceAddress, limits: Limits | None = None, rules: RuleSet | None = None) -> None:
         self.snapshot = BedSnapshot(place)
@@ -75,7 +75,7 @@ class BedState:
         interval = self.order.clock.interval
         if not self.interval_announced and interval is not None:
             snapshot = replace(snapshot, interval_s=interval.total_seconds())
-        # With two ids in turn nobody can tell whose the values are; the technical alarm says so.
+        # With two ids in turn the patient is unknown; the technical alert two-patients says so.
         patient = None if self.patient.alternates(at) else self.patient.current
         self.snapshot = replace(snapshot, patient=patient)
         self.use(self.limits, self.rules)

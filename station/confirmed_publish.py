@@ -1,7 +1,7 @@
 """What a person asks for, on its way to the broker: taken now, or not sent at all.
 
 Last step of `listener`, which publishes limits, and of `person`, who acknowledges. Kept and sent later it would change
-or silence what nobody has looked at since.
+or silence an alert that no person has looked at since.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""What the browsers are told: the whole ward once, and then a few times a second what has changed of it. Pure.
+"""Frames for the browsers: a snapshot of the ward once, and then its changes a few times a second. Pure.
 
-All browsers that see the same wards are told the same, so a frame is made into bytes once and the same bytes go to all
+All browsers that see the same wards receive the same frames, so a frame is encoded once and the same bytes go to all
 of them. Numbers and texts only; how it looks is the page's business. Times are unix milliseconds of our clock or the
 device's, and the page reckons ages by `at`, our clock, because its own may be wrong.
 """
@@ -128,10 +128,10 @@ def hello(version: str, *, history: bool) -> dict[str, Any]:
     }
 
 
-def hello_for(told: dict[str, Any], name: str, viewable: WardScope, actionable: WardScope) -> bytes:
+def hello_for(hello: dict[str, Any], name: str, viewable: WardScope, actionable: WardScope) -> bytes:
     """The same for one person: the name, and the wards to see and to act in; null for all."""
     user = {"name": alert_format.sanitize(name), "viewable": viewable.as_list(), "actionable": actionable.as_list()}
-    return _encode({**told, "user": user})
+    return _encode({**hello, "user": user})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def collect_changes(ward: Ward, now: datetime) -> Changes:
 
 
 class DeltaEncoder:
-    """Makes the frames for all who see the same wards; remembers what was told last."""
+    """Makes the frames for all browsers that see the same wards; remembers what was sent last."""
 
     def __init__(self, ward: Ward, viewable: WardScope = ALL_WARDS) -> None:
         self.number = 0
@@ -174,20 +174,20 @@ class DeltaEncoder:
             Frame(self.number, unix_ms(now), snapshot=True, beds=beds, alerts=alerts, outages=outage_views(ward, now))
         )
 
-    def changes(self, collect_changes: Changes, now: datetime, *, due: bool) -> bytes | None:
+    def changes(self, ward_changes: Changes, now: datetime, *, due: bool) -> bytes | None:
         """What has changed since the last time; None where nothing has, unless a sign of life is `due`."""
-        alerts = {key: alert for key, alert in collect_changes.alerts.items() if self._sees.includes(alert.ward)}
-        told = [alert for key, alert in alerts.items() if self._sent_alerts.get(key) != alert]
+        alerts = {key: alert for key, alert in ward_changes.alerts.items() if self._sees.includes(alert.ward)}
+        changed_alerts = [alert for key, alert in alerts.items() if self._sent_alerts.get(key) != alert]
         over = self._gone(self._keys, alerts)
-        beds = [bed_view(self._ward.beds[device]) for device in collect_changes.devices if self._shows(device)]
-        gone = self._gone(self._devices & collect_changes.devices, {bed.device for bed in beds})
-        if not (due or beds or gone or told or over or collect_changes.outages != self._sent_outages):
+        beds = [bed_view(self._ward.beds[device]) for device in ward_changes.devices if self._shows(device)]
+        gone = self._gone(self._devices & ward_changes.devices, {bed.device for bed in beds})
+        if not (due or beds or gone or changed_alerts or over or ward_changes.outages != self._sent_outages):
             return None
-        self._sent_alerts, self._sent_outages = alerts, collect_changes.outages
+        self._sent_alerts, self._sent_outages = alerts, ward_changes.outages
         self._devices = (self._devices | {bed.device for bed in beds}).difference(gone)
         self._keys = set(alerts)
         self.number += 1
-        return _encode(Frame(self.number, unix_ms(now), False, beds, gone, told, over, collect_changes.outages))
+        return _encode(Frame(self.number, unix_ms(now), False, beds, gone, changed_alerts, over, ward_changes.outages))
 
     def _shows(self, device: str) -> bool:
         bed = self._ward.beds.get(device)

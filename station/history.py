@@ -104,10 +104,10 @@ class History:
         except (psycopg.Error, TimeoutError, OSError) as error:
             self.failures += 1
             # Looked up beside the loop: what is wrong with a certificate is asked of the server.
-            told = (
+            reason = (
                 await asyncio.to_thread(describe_connect_error, error, self._url)
                 if isinstance(error, psycopg.Error)
                 else str(error)
             )
-            log.warning("no answer from the database: %s", told or "it took too long")
+            log.warning("no answer from the database: %s", reason or "it took too long")
             raise TransientError("the database does not respond") from None

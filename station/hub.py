@@ -1,4 +1,4 @@
-"""Browsers that are told the same, and what each is to be sent next. A slow one holds up nobody, and gets no backlog.
+"""Subscribers that receive the same frames. A slow one delays no other, and gets a snapshot and no backlog.
 
 `views` has one hub for each set of wards. Every browser has room for one frame. Where that is still full when the next
 comes, what it has not been sent is dropped, and as soon as it reads on it is sent the whole ward as it then stands.
@@ -16,7 +16,7 @@ class Subscriber:
 
     def __init__(self) -> None:
         self.frame: bytes | None = None
-        self.behind = True  # at first: everything is to be told
+        self.behind = True  # at first: needs a snapshot
         self.leaves = False
         self.ready = asyncio.Event()
         self.ready.set()

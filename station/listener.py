@@ -31,7 +31,7 @@ RETRY_S = (0.25, 2.0)  # first and longest pause between two attempts to connect
 
 
 class Listener:
-    """Keeps the ward told, from `run` until `stop`."""
+    """Applies what the broker sends to the ward, from `run` until `stop`."""
 
     def __init__(self, settings: StationSettings, ward: Ward) -> None:
         self.connections = 0
@@ -130,10 +130,10 @@ class Listener:
         )
 
     def _presence(self, state: str) -> bytes:
-        told = ServiceStatus(
+        status = ServiceStatus(
             state="online" if state == "online" else "offline",
             boot=self._boot,
             host=socket.gethostname(),
             pid=os.getpid(),
         )
-        return encode_service_status(told)
+        return encode_service_status(status)

@@ -1,6 +1,6 @@
 """What stands before every request and behind every answer, so that no other site can speak through a browser.
 
-A page of a stranger, open in a browser of somebody who is signed in here, must neither read nor write:
+A page of another site, open in the browser of a signed-in user, must neither read nor write here:
 - a Host that is none of our names is refused: a stranger's name may be made to point at us (DNS rebinding);
 - what changes something must come from our own page: Origin and Sec-Fetch-Site say so, and a form cannot send JSON;
 - answers carry a strict Content-Security-Policy: scripts and styles from here only, none inside the page.
@@ -56,8 +56,8 @@ class OriginMiddleware:
     def _refusal(self, method: str, path: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if path not in FOR_MACHINES and not self._is_ours(host):
-            told = f"this station is not called {host[:100]!r}; VITALFLOW_STATION_ALLOWED_HOSTS lists its names"
-            return 421, told
+            detail = f"this station is not called {host[:100]!r}; VITALFLOW_STATION_ALLOWED_HOSTS lists its names"
+            return 421, detail
         if method in SAFE:
             return None
         origin = headers.get("origin")

@@ -1,6 +1,6 @@
 """What persons ask of the alert worker, and its answer: the alert's new state, or a refusal with the reason.
 
-Each asks on a topic that ends with the own name, on the own connection to the broker (`person`). An answer comes as a
+Each user publishes on a topic that ends with the user's name, on a connection of the user. An answer comes as a
 message like any other, to all; here it finds the one who asked. Two who acknowledge at once both ask, and the worker
 decides who was first.
 """

@@ -1,5 +1,5 @@
 """The story of the station, from top to bottom, in one function: `Station.run`. One process, one thread, no state on
-disk: what it shows it has heard since it started, and what is retained at the broker it hears again. Who is signed in
+disk: what it shows it has received since its start, and the broker sends what is retained again. Who is signed in
 is in memory too: after a restart everybody signs in anew.
 """
 
@@ -33,7 +33,7 @@ from vitals.version import VERSION
 log = logging.getLogger("station")
 
 FRAME_S = 0.2  # seconds between two frames: what a reading waits here, at most
-EXPIRE_INTERVAL_S = 5.0  # seconds between two looks for logins that nobody uses
+EXPIRE_INTERVAL_S = 5.0  # seconds between two searches for unused sessions
 # What the kernel may hold for a browser that does not read. Little: it would be old when it is read.
 SEND_BUFFER = 64 * 1024
 
@@ -81,7 +81,7 @@ class Station:
         1. Take the port.
         2. Hear the broker; look after the database; both may be away and come back.
         3. A few times a second tell every browser what has changed.
-        4. Serve pages and API to who is signed in, and end the logins that nobody uses.
+        4. Serve pages and API to signed-in users, and end unused sessions.
         """
         with listening(self._settings.station_host, self._settings.station_port) as taken:
             self._server.stopping = self._stop

@@ -105,12 +105,12 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
             nothing = {"problem": "the alert service has not published its rules; it may be down"}
             return Response(msgspec.json.encode(nothing), media_type="application/json")
         own = bed.limits if bed is not None and visitor.viewable.includes(bed.snapshot.bed.ward) else None
-        told = {
+        body = {
             "rules": [_rule(rule) for rule in ward.rules.rules if rule.above is not None],
             "own": own,
             "spo2_scale": ward.rules.spo2_scale,
         }
-        return Response(msgspec.json.encode(told), media_type="application/json")
+        return Response(msgspec.json.encode(body), media_type="application/json")
 
     @router.put("/limits")
     async def set_limits(visitor: CurrentUser, asked: NewLimits) -> dict[str, bool]:

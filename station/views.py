@@ -1,4 +1,4 @@
-"""What everybody is told: one hub and one framer for each set of wards that somebody sees. Twenty screens of one ward
+"""Event streams: one hub and one encoder for each set of wards that a user sees. Twenty screens of one ward
 cost one frame, as they did before there were logins.
 """
 
@@ -16,7 +16,7 @@ from station.frame import DeltaEncoder, collect_changes, hello_for
 from station.hub import HEAD, TAIL, Hub, SentCounts, Subscriber
 from station.ward import Ward
 
-KEEPALIVE_S = 1.0  # seconds after which a page is told that nothing has changed
+KEEPALIVE_S = 1.0  # seconds after which a frame is sent although nothing has changed
 
 
 @dataclass(slots=True)
@@ -40,12 +40,12 @@ class Views:
         """Tell everybody what has changed; `at`: seconds of a clock that only goes forward."""
         now = datetime.now(UTC)
         self._ward.settle(now)
-        told = collect_changes(self._ward, now)
+        ward_changes = collect_changes(self._ward, now)
         for viewable, view in list(self._views.items()):
             if not view.hub.browsers:
                 del self._views[viewable]
                 continue
-            changes = view.framer.changes(told, now, due=at - view.sent_at >= KEEPALIVE_S)
+            changes = view.framer.changes(ward_changes, now, due=at - view.sent_at >= KEEPALIVE_S)
             if changes is not None:
                 view.sent_at = at
                 view.hub.send(changes)
@@ -53,7 +53,7 @@ class Views:
     async def stream(self, login: WebSession) -> AsyncIterator[bytes]:
         """What one page is sent, until it goes, its login ends, or `close`.
 
-        Where the person comes to see other wards, it is told from the beginning.
+        When the wards that the user may see change, the stream starts again.
         """
         while login.over is None and not self._closed:
             browser = Subscriber()

@@ -1,4 +1,4 @@
-"""The ward as the station knows it: every message finds its place here. Pure: it is told the time and what arrived.
+"""State of the ward: every message is applied here. Pure: the caller passes the time and the message.
 
 `listener` feeds it from MQTT, `frame` says what of it has changed, `api` answers from it. Nothing here raises for what
 a message holds: anybody at the broker may write anything.
@@ -49,8 +49,8 @@ class Counts:
 class Ward:
     """All beds by device, the open alerts, the rules and limits, and who is away.
 
-    on_alert    hears every change of an alert
-    on_refusal  hears every refusal
+    on_alert    is called for every change of an alert
+    on_rejection  is called for every rejection
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Ward:
         self.rules: RuleSet | None = None
         self.limits: dict[str, Limits] = {}
         self.counts = Counts()
-        self.changed: set[str] = set()  # devices that a browser is to be told of anew
+        self.changed: set[str] = set()  # devices that changed since the last frame
         self._undecided: set[str] = set()  # devices with a reading that is held back
         self.gone: set[str] = set()  # and those that are no more
-        self.worker = "alerts"  # the alert worker, by the service that told its rules
+        self.worker = "alerts"  # the alert worker: the service that published its rules
         self._board = OpenAlerts(topics, now)
         self._on_alert = on_alert
         self._on_rejection = on_rejection
@@ -114,7 +114,7 @@ class Ward:
         return sort_alerts(self._board.alerts(now, worker_online=self.services.is_up(self.worker, now)))
 
     def is_stale(self) -> Callable[[Alert], bool]:
-        """Tells of an alert whether nobody has told it again since the last connection."""
+        """Return a function: whether an alert was not repeated since the last connection."""
         stale = self._board.stale()
         return lambda alert: alert.alert_id in stale
 

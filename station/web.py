@@ -31,7 +31,7 @@ def web(
         title="VitalFlow station",
         version=version,
         description="The live ward, read-only, for who is signed in: HTTP Basic with the name and password of "
-        "`vitalflow user add`. Trends come from the database; everything else is what the broker told.",
+        "`vitalflow user add`. Trends come from the database; everything else comes from the broker.",
         docs_url=None,
         redoc_url=None,
     )

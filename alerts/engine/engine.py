@@ -61,13 +61,13 @@ class Engine:
 
     def restore(self, alerts: Iterable[Alert], now: datetime) -> Sequence[Event]:
         """Begin with what was retained at the broker; the events put right what a killed worker left there."""
-        told = list(alerts)
-        about_broker = [alert for alert in told if (alert.ward, alert.rule) == (WARD, RULE.name)]
+        retained = list(alerts)
+        about_broker = [alert for alert in retained if (alert.ward, alert.rule) == (WARD, RULE.name)]
         for alert in about_broker:
             self.broker.restore(alert, now)
-        self.beds, events = restore(self.rules, [alert for alert in told if alert not in about_broker], now)
+        self.beds, events = restore(self.rules, [alert for alert in retained if alert not in about_broker], now)
         self.cleared = {
-            (a.device_id, a.rule): a for a in told if not a.is_open and now - a.changed_at < CLEARED_RETENTION
+            (a.device_id, a.rule): a for a in retained if not a.is_open and now - a.changed_at < CLEARED_RETENTION
         }
         return self._record_cleared(events)
 

@@ -27,13 +27,13 @@ class Diagnostics:
 
     def as_lines(self) -> list[str]:
         """The mistakes in the order of their lines."""
-        return [told for _, told in sorted(self._found)]
+        return [text for _, text in sorted(self._found)]
 
-    def add(self, key: str, told: str, level: int | None = None) -> None:
+    def add(self, key: str, text: str, level: int | None = None) -> None:
         """Note a mistake at `key`."""
         line = self.lines.of(self.rule, key, level)
         rule = "" if self.rule is None else f" rule {self.name[:60]!r}:"
-        mistake = (line, f"{self._where}, line {line}:{rule} {told}")
+        mistake = (line, f"{self._where}, line {line}:{rule} {text}")
         if mistake not in self._found:
             self._found.append(mistake)
 

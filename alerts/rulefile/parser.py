@@ -94,9 +94,9 @@ class _Reader:
                     self._mistakes.invalid_value("name", name, f"a name of its own; line {first} has it already")
                 places.setdefault(name, place)
             rules += made
-        for rule, told in find_conflicts([rule for rule in rules if rule.levels]):
+        for rule, text in find_conflicts([rule for rule in rules if rule.levels]):
             self._mistakes.rule, self._mistakes.name = places[rule.name], rule.name
-            self._mistakes.add("above", told, 0)
+            self._mistakes.add("above", text, 0)
         if self._mistakes:
             raise InvalidRules(self._mistakes.as_lines())
         return RuleSet(tuple(rules), stale, pause, scale, self._where)
@@ -130,8 +130,8 @@ class _Reader:
             ]
         rule = Rule(name, source, sign if source == "sign" else None, above, levels, latching, text)
         if above is not None:
-            for place, told in validate_levels(rule):
-                self._mistakes.add("clear" if told.startswith("clear") else "above" if above else "below", told, place)
+            for place, text in validate_levels(rule):
+                self._mistakes.add("clear" if text.startswith("clear") else "above" if above else "below", text, place)
         return [rule]
 
     def _read_levels(self, table: dict[str, Any], source: Source) -> tuple[tuple[Level, ...], bool | None]:
@@ -198,11 +198,11 @@ class _Reader:
             if mild is None or severe is None:
                 continue
             if severe.priority.rank < mild.priority.rank:
-                told = f"priority = '{severe.priority}' follows '{mild.priority}'; levels go from mild to severe"
-                self._mistakes.add("priority", told, place)
+                text = f"priority = '{severe.priority}' follows '{mild.priority}'; levels go from mild to severe"
+                self._mistakes.add("priority", text, place)
             if source not in ("sign", "news2") and severe.after <= mild.after:
-                told = f"for_s = {severe.after.total_seconds():g} follows {mild.after.total_seconds():g}; only time "
-                self._mistakes.add("for_s", told + "makes the levels here, so each must be longer", place)
+                text = f"for_s = {severe.after.total_seconds():g} follows {mild.after.total_seconds():g}; only time "
+                self._mistakes.add("for_s", text + "makes the levels here, so each must be longer", place)
 
     def _signs_of(self, table: dict[str, Any]) -> list[str]:
         wanted = table.get("of", list(SIGN_KEYS))

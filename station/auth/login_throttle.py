@@ -1,4 +1,4 @@
-"""How soon somebody may try a password again. Pure: it is told the time.
+"""Throttle of sign-in attempts by user and address. Pure: the caller passes the time.
 
 Counted are attempts under one name from one address, and beside them all from one address. Not those under a name from
 everywhere: a stranger could keep its owner out by guessing wrongly. The passwords that `identity` draws cannot be
@@ -49,7 +49,7 @@ class LoginThrottle:
             del self._tried[next(iter(self._tried))]
 
     def good(self, name: str, address: str) -> None:
-        """The one that began was right, or nobody could look at it: it does not count."""
+        """Do not count the attempt that began: it was right, or could not be checked."""
         pair, alone = _keys(name, address)
         self._tried.pop(pair, None)
         tried = self._tried.get(alone)

@@ -1,7 +1,7 @@
-"""Who is it? Stands behind `guard` and before everything that tells of patients: nobody comes by who is not signed in.
+"""Authentication middleware, behind `origin_check` and before everything that shows patients.
 
 A browser shows the cookie of its login; a script sends name and password with each request to the API (HTTP Basic).
-What is open to all is listed here; what is not in the list is shut, so that a new page is shut until somebody thinks.
+Deny by default: paths that are not listed here as public need a session.
 """
 
 import base64
@@ -82,15 +82,15 @@ class AuthMiddleware:
             return RedirectResponse(f"/signin?to={quote(back, safe='')}", 303)
         # Not to a browser, which would ask for a password in a window of its own.
         script = path.startswith(API_PREFIXES) and not {"sec-fetch-mode", "cookie"} & set(request.headers)
-        told = "sign in first; a script sends name and password with each request, as curl --user does"
-        return JSONResponse({"detail": told}, 401, {"WWW-Authenticate": CHALLENGE} if script else None)
+        detail = "sign in first; a script sends name and password with each request, as curl --user does"
+        return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": CHALLENGE} if script else None)
 
 
 def parse_basic_auth(header: str) -> tuple[str, str]:
     """Name and password of an Authorization header (RFC 7617); raises ValueError that says what was expected."""
-    kind, _, told = header.partition(" ")
+    kind, _, encoded = header.partition(" ")
     try:
-        name, colon, password = base64.b64decode(told.strip(), validate=True).decode().partition(":")
+        name, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         colon = ""
     if kind.lower() != "basic" or not colon:

@@ -16,7 +16,7 @@ STATIC = Path(__file__).parent.parent / "static"
 
 
 class Credentials(BaseModel):
-    """Who somebody says to be."""
+    """User name and password of a sign-in request."""
 
     name: str
     password: str

@@ -1,11 +1,11 @@
-"""Which wards somebody may see, or act in. Pure; what the broker has granted, as `person` asked it."""
+"""The wards that a user may see, or act in, as the broker granted them (`user_connection`). Pure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class WardScope:
-    """Some wards, or with `everywhere` all of them, those included that nobody has heard of yet."""
+    """Some wards, or with `everywhere` all of them, including wards that are not known yet."""
 
     wards: frozenset[str] = frozenset()
     everywhere: bool = False
@@ -19,7 +19,7 @@ class WardScope:
         return WardScope(self.wards | {ward}, self.everywhere)
 
     def as_list(self) -> list[str] | None:
-        """The wards by name, or None for all: as the pages are told."""
+        """Return the sorted names of the wards, None for all: the form that the pages receive."""
         return None if self.everywhere else sorted(self.wards)
 
 

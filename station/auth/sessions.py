@@ -57,12 +57,12 @@ class WebSession:
     over: str | None = None
 
     def end(self, why: str) -> None:
-        """End it, and what its pages are told."""
+        """End the session with the reason that its pages show."""
         self.over = why
         self.turn()
 
     def turn(self) -> None:
-        """Its pages are to be told from the beginning."""
+        """Make its pages start their event stream again."""
         for browser in self.browsers:
             browser.leave()
 
@@ -140,7 +140,7 @@ class SessionManager:
         self.expire_sessions(asyncio.get_running_loop().time())
 
     def expire_sessions(self, now: float) -> None:
-        """End the logins that nobody uses, and leave the broker for whom nobody asks any more."""
+        """End unused sessions, and the broker connections of users without one."""
         for login in list(self._logins.values()):
             if login.browsers:
                 login.used_at = now
@@ -202,7 +202,7 @@ class SessionManager:
         if not person.verified.done():  # cancelled on the way
             person.verified.set_exception(TransientError("the station is stopping"))
         with suppress(asyncio.CancelledError):
-            person.verified.exception()  # somebody may have stopped waiting for it
+            person.verified.exception()  # the request that waited for it may be gone
         for login in [login for login in self._logins.values() if login.person is person]:
             log.info("%r is signed out: the broker does not take that login any more", person.name)
             self._end(login, REVOKED)
@@ -215,8 +215,8 @@ class SessionManager:
 
     def _key_of(self, name: str, password: str) -> bytes:
         """Tells name and password from others without keeping them."""
-        told = b"\0".join(text.encode("utf-8", "surrogatepass") for text in (name, password))
-        return hmac.digest(self._key, told, hashlib.sha256)
+        credentials = b"\0".join(text.encode("utf-8", "surrogatepass") for text in (name, password))
+        return hmac.digest(self._key, credentials, hashlib.sha256)
 
 
 def is_valid_user_name(name: str) -> bool:

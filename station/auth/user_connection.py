@@ -39,7 +39,7 @@ ONLY_ASKED = SubscribeOptions(qos=0, noLocal=True, retainHandling=SubscribeOptio
 
 
 class InvalidCredentials(PermanentError):
-    """The broker does not take this user with this password. Not told apart: whether there is such a user."""
+    """The broker rejects this user with this password. Whether the user exists is not disclosed."""
 
 
 class UserConnection:
@@ -47,7 +47,7 @@ class UserConnection:
 
     turn        few connect at the same time
     wards       tells the wards that the station knows by now
-    on_change   hears that `sees` or `acts` is another
+    on_change   is called when `viewable` or `actionable` has changed
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class UserConnection:
                 if _code(error) in UNWANTED:
                     self._fail(InvalidCredentials("the broker rejected the name or the password"))
                     return
-                told = describe_error(error, self._broker)
+                reason_text = describe_error(error, self._broker)
             except MqttError as error:
-                told = describe_error(error, self._broker)
+                reason_text = describe_error(error, self._broker)
             except InvalidCredentials as unwanted:
                 self._fail(unwanted)
                 return
             if not self.verified.done():
-                self._fail(TransientError(f"no connection to the broker ({told})"))
+                self._fail(TransientError(f"no connection to the broker ({reason_text})"))
                 return
             # After a steady connection without a pause, so that a revoked user is signed out at once.
             if clock() - since > RETRY_S[1]:
@@ -137,13 +137,13 @@ class UserConnection:
             broker.port,
             username=broker.username,
             password=broker.password,
-            # Nobody else may know it: who names it takes the connection over.
+            # Secret: a client that connects with this id takes the connection over.
             identifier=f"page-{secrets.token_hex(10)}",
             protocol=ProtocolVersion.V5,
             tls_context=broker.context(),
             keepalive=KEEPALIVE_S,
             timeout=ANSWER_S,
-            max_queued_incoming_messages=1,  # nobody reads them
+            max_queued_incoming_messages=1,  # they are not read
             logger=_quiet,
         )
 
