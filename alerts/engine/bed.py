@@ -52,6 +52,7 @@ class Bed:
         ] = {}  # after a restart: up to here a rule's alert has seen the readings
         self.replay_watermark: datetime | None = None  # the newest of them
         self.off: frozenset[str] = frozenset()  # signs whose sensor is off
+        self.next_check = now  # of the device itself (`timers`)
         self.monitored: dict[str, int] = {}  # by sign: checks at which it had a value (`timers`)
         self._redelivered = False  # whether the present reading may have been evaluated before a restart
         self._certain = True  # whether it is known not to be late

@@ -637,7 +637,7 @@ def seconds_of(bed: BedDriver, first: int, last: int, *args: float, **signs: Any
 def test_a_monitored_sign_that_comes_no_more_raises_after_a_minute_and_ends_with_a_value() -> None:
     bed = BedDriver(GONE)
     assert seconds_of(bed, 0, 30, 80, spo2=97) == []
-    assert seconds_of(bed, 30, 120, 80) == ["94: gone-spo2 raised"]
+    assert seconds_of(bed, 30, 120, 80) == ["96: gone-spo2 raised"]
     assert bed.alert.text == "No longer measured: Oxygen saturation"
     assert seconds_of(bed, 120, 130, 80, spo2=97) == ["120: gone-spo2 cleared"]
 
