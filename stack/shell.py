@@ -15,7 +15,6 @@ from stack.stack_dir import Secrets, StackDir
 from vitals.errors import PermanentError
 from vitals.program import vitalflow_command
 
-ACKNOWLEDGE = '{"by":"me","action":"acknowledge"}'
 CLIENTS = ("psql", "mosquitto_sub", "mosquitto_pub")
 
 

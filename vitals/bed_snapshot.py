@@ -151,9 +151,3 @@ def sort_beds(beds: Iterable[BedSnapshot]) -> list[BedSnapshot]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def count_by_condition(beds: Iterable[BedSnapshot], now: datetime) -> dict[Condition, int]:
-    """Count beds per condition, worst first; conditions without beds are left out."""
-    conditions = [snapshot.condition(now) for snapshot in beds]
-    return {condition: conditions.count(condition) for condition in Condition if condition in conditions}

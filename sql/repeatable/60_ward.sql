@@ -28,14 +28,14 @@ WITH RECURSIVE bed AS (
 SELECT newest.* FROM bed CROSS JOIN LATERAL (
     SELECT * FROM patient_vitals v
     WHERE v.device_id = bed.device_id AND v.time > now() - interval '1 day' AND v.time <= newest_device_time(bed.device_id)
-    ORDER BY v.time DESC, v.received_at DESC, v.boot DESC, v.seq DESC LIMIT 1) AS newest;
+    ORDER BY v.time DESC, v.boot DESC, v.seq DESC LIMIT 1) AS newest;
 COMMENT ON VIEW last_reading IS 'the last reading of every bed with one in the last 24 hours';
 
 -- The last reading of one device, of any age. A function, so that it runs only for beds without a recent one.
 CREATE OR REPLACE FUNCTION last_reading_of(device text) RETURNS SETOF patient_vitals LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN QUERY SELECT * FROM patient_vitals v WHERE v.device_id = $1 AND v.time <= newest_device_time($1)
-    ORDER BY v.time DESC, v.received_at DESC, v.boot DESC, v.seq DESC LIMIT 1;
+    ORDER BY v.time DESC, v.boot DESC, v.seq DESC LIMIT 1;
 END $$;
 
 -- One row per bed: its last reading and the age of it, the state of its device, its open alerts. The columns of the
@@ -131,8 +131,11 @@ SELECT valid.ward, valid.device_id, valid.patient_id, valid.time, measured.age,
        score.*,
        valid.oldest_input
 FROM last_valid_vitals AS valid
--- On the time line of arrivals: by the offset of the device's clock.
-CROSS JOIN LATERAL (SELECT reading_age(valid.device_id, valid.time, now()) AS age) AS measured
+-- At least since its arrival: a reading of a clock that was ahead is not young because its time has come.
+CROSS JOIN LATERAL (
+    SELECT reading_age(valid.device_id, valid.time, max(v.received_at)) AS age
+    FROM patient_vitals v WHERE v.device_id = valid.device_id AND v.time = valid.time
+) AS measured
 -- Cast through numeric, so that a real 36.05 is scored as 36.05 and not as 36.049999.
 CROSS JOIN LATERAL news2(valid.resp_rate::numeric::float8, valid.spo2::numeric::float8, valid.on_oxygen,
                          valid.systolic_bp::numeric::float8, valid.heart_rate::numeric::float8, valid.consciousness,

@@ -96,7 +96,7 @@ def test_long_ranges_read_rollups_and_no_readings(week: Db, span: str) -> None:
                 assert execute(connection, query, context).rows
                 read = _read(connection) - before
             # What is not materialized yet comes from the readings: of the present hour at most. A table tells besides
-            # how each bed is now, from its newest readings: those of 15 s, at one per second.
+            # how each bed is now, from its newest readings: those of 15 s.
             newest = 25 * WEEK.beds if query.format == "table" else 0
             assert read <= present + newest, f"{query} reads {read} readings"
     assert (len(CHARTS) >= 8, len(whole)) == (True, 2)

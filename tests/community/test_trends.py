@@ -212,7 +212,7 @@ def test_ward_now_reads_a_row_a_bed_and_not_the_history(weeks: Db) -> None:
     # Per chunk of the past day: one row to find a bed, its newest row, the rows of the 15 s before it, and one
     # row to see that there is no further bed.
     assert read, text
-    assert sum(read) <= 18 * 5
+    assert sum(read) <= 5 * 5
 
 
 # Completeness and health

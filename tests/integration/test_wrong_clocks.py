@@ -118,3 +118,14 @@ def test_a_new_patient_inherits_no_value(broker: BrokerServer, db: Db, make_inge
         ("p-2", 0, ["systolic_bp", "temperature", "on_oxygen", "consciousness"])
     ]
     assert db.rows("SELECT systolic_bp, temperature, consciousness, news2 FROM ward_board") == [(None, None, None, 0)]
+
+
+def test_a_score_of_a_reading_from_a_clock_that_was_ahead_is_as_old_as_its_arrival(db: Db) -> None:
+    """The clock was a minute ahead, is right again, and the device is silent since."""
+    db.rows(
+        "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, heart_rate, status, received_at)"
+        " VALUES (now() - interval '1 second', 'foreign', 1, 1, 'icu-1', 80, 'NORMAL', now() - interval '2 minutes')"
+        " RETURNING 1"
+    )
+    assert db.one("SELECT stale AND age >= interval '2 minutes' FROM news2_latest") is True
+    assert db.one("SELECT age >= interval '2 minutes' FROM ward_now") is True
