@@ -85,7 +85,7 @@ def revoke(
 ) -> EnrolledUser:
     """Delete a user, which disconnects it. Raises PermanentError if there is no such user (of this kind).
 
-    A device's retained status and limits are cleared as well, which ends its alerts.
+    A device's retained status, limits and assignment are cleared as well, which ends its alerts.
     """
     found = next((user for user in list_users(dynsec) if user.name == name and kind in (None, user.kind)), None)
     if found is None:
@@ -95,7 +95,9 @@ def revoke(
     _delete(dynsec, name, Kind(found.kind))
     messages = [_audit_message(topics, "revoked", found, by, now)]
     if found.kind == Kind.DEVICE and found.ward is not None:
-        messages += [(topics.status(found.ward, name), b"", True), (topics.limits(found.ward, name), b"", True)]
+        messages += [
+            (topic(found.ward, name), b"", True) for topic in (topics.status, topics.limits, topics.assignments)
+        ]
     dynsec.publish(messages)
     return found
 

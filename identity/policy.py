@@ -101,9 +101,10 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (READ, f"{DYNSEC_TOPIC}/response"),
                 (RECEIVE, f"{DYNSEC_TOPIC}/response"),  # below $CONTROL nothing is allowed by default
                 (WRITE, topics.enrolment),
-                # Revoking a device clears its retained status and limits, which ends its alerts.
+                # Revoking a device clears its retained status, limits and assignment, which ends its alerts.
                 (WRITE, f"{root}/status/+/+"),
                 (WRITE, topics.limits()),
+                (WRITE, topics.assignments()),
             ]
         case Kind.SERVICE:
             return _service_acls(user, topics)
@@ -114,7 +115,7 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
     presence = [(WRITE, own), (READ, own)]
     match user.service:
         case "ingest":
-            kept = ("vitals", "status", "alerts", "alert-commands", "limits", "audit")
+            kept = ("vitals", "status", "alerts", "alert-commands", "limits", "assignments", "audit")
             return [
                 *presence,
                 *((READ_BELOW, f"{root}/{kind}/#") for kind in kept),
@@ -126,7 +127,7 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 *presence,
                 *(
                     (READ_BELOW, f"{root}/{kind}/#")
-                    for kind in ("vitals", "status", "alerts", "alert-commands", "limits")
+                    for kind in ("vitals", "status", "alerts", "alert-commands", "limits", "assignments")
                 ),
                 (READ_BELOW, f"{own}/#"),
                 (WRITE, f"{own}/#"),
@@ -136,8 +137,12 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
         case "station":
             return [
                 *presence,
-                *((READ_BELOW, f"{root}/{kind}/#") for kind in ("vitals", "status", "alerts", "limits", "services")),
+                *(
+                    (READ_BELOW, f"{root}/{kind}/#")
+                    for kind in ("vitals", "status", "alerts", "limits", "assignments", "services")
+                ),
                 (WRITE, topics.limits()),
+                (WRITE, topics.assignments()),
             ]
         case "health":
             return [(WRITE, topics.health), (READ, topics.health), (READ, OFFLINE_SESSIONS_TOPIC)]

@@ -10,9 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from vitals.limits import RequestRejected
+from vitals.limits import RequestRejected, require_printable
 from vitals.payload import decode_payload
-from vitals.reading import MAX_TEXT
 
 MAX_COMMAND = 4 * 1024  # bytes
 PAUSE_S = 120.0  # default
@@ -48,6 +47,5 @@ def decode_command(payload: bytes, user: str | None = None) -> Command:
     command = decode_payload(_decode, payload, "a command", MAX_COMMAND, RequestRejected)
     if user is not None:
         command = msgspec.structs.replace(command, by=user)
-    if not command.by.strip() or len(command.by) > MAX_TEXT or not command.by.isprintable():
-        raise RequestRejected(f"by is {command.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
+    require_printable("by", command.by)
     return command

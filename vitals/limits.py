@@ -24,6 +24,12 @@ class RequestRejected(PermanentError):
     """A user's request was rejected; the message tells that user why."""
 
 
+def require_printable(key: str, text: str) -> None:
+    """Raise RequestRejected unless the text of this key has 1 to 200 printable characters."""
+    if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
+        raise RequestRejected(f"{key} is {text[:40]!a}; expected 1 to {MAX_TEXT} printable characters")
+
+
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits of one bed.
 
@@ -53,8 +59,7 @@ def decode_limits(payload: bytes) -> Limits | None:
     if not payload:
         return None
     limits = decode_payload(_decode, payload, "a limits message", MAX_LIMITS, RequestRejected)
-    if not limits.by.strip() or len(limits.by) > MAX_TEXT or not limits.by.isprintable():
-        raise RequestRejected(f"by is {limits.by[:40]!a}; expected a name of 1 to {MAX_TEXT} printable characters")
+    require_printable("by", limits.by)
     return limits
 
 

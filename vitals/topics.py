@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
 
+DEVICE_KINDS = ("vitals", "status", "limits", "assignments")
+"""First level below the root of the topics that end in `{ward}/{device}` and that `Topics.parse` parses."""
+
 
 class InvalidTopic(PermanentError):
     """A topic that does not fit; the message says what was expected."""
@@ -84,6 +87,10 @@ class Topics:
         """Topic of a bed's limits, retained; by default the filter for all."""
         return f"{self.root}/limits/{ward}/{device}"
 
+    def assignments(self, ward: str = "+", device: str = "+") -> str:
+        """Topic of the patient assigned to a bed, retained; by default the filter for all."""
+        return f"{self.root}/assignments/{ward}/{device}"
+
     def alerts(self, ward: str = "+") -> str:
         """Filter for the alerts of a ward, by default of all wards."""
         return f"{self.root}/alerts/{ward}/+/+"
@@ -99,12 +106,12 @@ class Topics:
         return f"{self.root}/status/#"
 
     def parse(self, topic: str) -> tuple[str, DeviceAddress]:
-        """Parse a topic of a device into its kind (`vitals`, `status`, `limits`) and the device.
+        """Parse a topic of a device into its kind (one of `DEVICE_KINDS`) and the device.
 
         Raises InvalidTopic unless there are exactly four levels, each of 1 to 200 printable characters.
         """
         levels = self._levels(topic)
-        if len(levels) != 3 or levels[0] not in ("vitals", "status", "limits") or not all(map(_fits, levels[1:])):
+        if len(levels) != 3 or levels[0] not in DEVICE_KINDS or not all(map(_fits, levels[1:])):
             raise InvalidTopic(f"topic {topic[:300]!r} does not fit {self.root}/vitals/WARD/DEVICE")
         return levels[0], DeviceAddress(levels[1], levels[2])
 

@@ -364,6 +364,18 @@ CASES = [
         pub("ingest", "receipts/icu-1/bed-2", b'{"boot":1,"stored":[]}'),
     ),
     Case("move one's own limits", pub("bed-1", "limits/icu-1/bed-1"), NO, pub("station", "limits/icu-1/none", b"")),
+    Case(
+        "read which patient is assigned to a bed as a device",
+        sub("bed-1", "assignments/icu-1/bed-1"),
+        NO,
+        sub("bed-1", "limits/icu-1/bed-1"),
+    ),
+    Case(
+        "assign a patient to one's own bed",
+        pub("bed-1", "assignments/icu-1/bed-1"),
+        NO,
+        pub("station", "assignments/icu-1/none", b""),
+    ),
     Case("say that a service is there", pub("bed-1", "services/ingest"), NO, pub("station", "services/station")),
     Case(
         "write into the record of enrolments",
@@ -479,6 +491,12 @@ CASES = [
         pub("grace", "limits/icu-1/bed-1"),
         NO,
         pub("station", "limits/icu-1/none", b""),
+    ),
+    Case(
+        "assign a patient as a person without the station",
+        pub("grace", "assignments/icu-1/bed-1"),
+        NO,
+        pub("admin", "assignments/icu-1/none", b""),
     ),
     Case(
         "make a device forgotten", pub("grace", "status/icu-1/bed-1", b""), NO, pub("admin", "status/icu-1/none", b"")

@@ -12,6 +12,7 @@ from alerts.engine.context_changes import apply_rules
 from alerts.rulefile.parser import load
 from tests.support.bed_driver import HIGH, BedDriver, at
 from vitals.alert import MAX_ALERT, decode_alert, encode_alert
+from vitals.assignment import decode_assignment
 from vitals.command import decode_command
 from vitals.limits import RequestRejected, apply, decode_limits
 
@@ -178,14 +179,14 @@ def test_an_alert_comes_back_from_the_wire_as_it_was() -> None:
         assert decode_alert(encode_alert(event.alert)) == event.alert
 
 
-@given(st.binary(), st.sampled_from([decode_command, decode_limits, decode_alert]))
+@given(st.binary(), st.sampled_from([decode_command, decode_limits, decode_assignment, decode_alert]))
 def test_no_payload_ends_in_a_traceback(payload: bytes, decode: Callable[[bytes], object]) -> None:
     try:
         decode(payload)
     except (RequestRejected, ValueError):
         return
     # Only what is one passes: hypothesis knows the texts of this checkout, and some of them are commands.
-    if payload or decode is not decode_limits:
+    if payload or decode not in (decode_limits, decode_assignment):
         assert isinstance(json.loads(payload), dict)
 
 

@@ -1,6 +1,7 @@
 """Certificates made and renewed, rights as written, the users' file, names: without a broker."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from identity import ca
 from identity.authority import CertificateAuthority
 from identity.broker_bootstrap import BUILTIN_USERS, builtin_users, simulated_device_users, update_users_file
 from identity.enrolment import check_name
-from identity.policy import Kind, User, acls, merge_users, role_definition
+from identity.policy import ENROLLED_KINDS, Kind, User, acls, merge_users, role_definition
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
@@ -95,13 +96,26 @@ def test_only_the_alert_worker_may_write_alerts_and_only_ingest_receipts() -> No
         User("eve", Kind.READER),
     ]
     for kind, who in (("alerts", "alerts"), ("receipts", "ingest"), ("audit", "admin")):
-        writes = {
-            user.name
-            for user in everybody
-            for access, topic in acls(user, TOPICS)
-            if access == "publishClientSend" and topic.split("/")[1:2] in ([kind], ["#"], ["+"])
-        }
-        assert writes == {who}
+        assert allowed_names(everybody, "publishClientSend", kind) == {who}
+
+
+def test_assignments_are_written_for_persons_and_read_by_services_only() -> None:
+    everybody = [
+        *builtin_users(dict.fromkeys(BUILTIN_USERS, "a-word")),
+        *(User(kind.value, kind, "icu-1") for kind in ENROLLED_KINDS),
+    ]
+    assert allowed_names(everybody, "publishClientSend", "assignments") == {"station", "admin"}
+    assert allowed_names(everybody, "subscribe", "assignments") == {"ingest", "alerts", "station"}
+
+
+def allowed_names(users: Iterable[User], access: str, kind: str) -> set[str]:
+    """Return who has this kind of access, or a prefix of it, to topics of this kind."""
+    return {
+        user.name
+        for user in users
+        for given, topic in acls(user, TOPICS)
+        if given.startswith(access) and topic.split("/")[1:2] in ([kind], ["#"], ["+"])
+    }
 
 
 def test_a_person_of_one_ward_has_no_right_that_names_another_or_all() -> None:

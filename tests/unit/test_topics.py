@@ -13,6 +13,8 @@ def test_what_is_built_is_taken_apart_again() -> None:
             "status",
             DeviceAddress("ICU \N{HEBREW LETTER ALEF}", "\N{HOSPITAL}"),
         )
+        assert topics.parse(topics.limits("icu-1", "bed-1"))[0] == "limits"
+        assert topics.parse(topics.assignments("icu-1", "bed-1"))[0] == "assignments"
 
 
 @pytest.mark.parametrize(

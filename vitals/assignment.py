@@ -1,0 +1,74 @@
+"""The patient assigned to a bed, from the retained topic `assignments/{ward}/{device}`. Pure.
+
+An empty message ends the assignment. A patient is named by the hospital's patient id only.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from vitals.limits import RequestRejected, require_printable
+from vitals.payload import decode_payload
+
+MAX_ASSIGNMENT = 4 * 1024  # bytes
+
+Profile = Literal["adult", "child-12-15", "child-5-11", "child-1-4", "infant", "neonate"]
+"""Age group of a patient, in completed years; `infant` is 1 to 11 months, `neonate` younger than 28 days.
+
+The bands are those of APLS (under 1, 1 to 5, 5 to 12, over 12 years) with a neonate apart, and `adult` begins at 16
+years, where NEWS2 does (RCP 2017). The national PEWS of England (RCPCH, 2023) has the same bands but one: its chart for
+5 to 12 years includes children of 12.
+"""
+
+
+class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One assignment of a patient to a bed.
+
+    profile      age group, which chooses the rules
+    spo2_scale   2 for the NEWS2 scale of a patient in hypercapnic respiratory failure, if a clinician chose it; None
+                 leaves the choice to the limits of the bed and the rules
+    by           the user who assigned the patient
+    time         when, for the audit record and the history
+    """
+
+    patient_id: str
+    profile: Profile = "adult"
+    spo2_scale: Literal[1, 2] | None = None
+    by: str
+    time: Annotated[datetime, Meta(tz=True)] | None = None
+
+    @property
+    def has_news2(self) -> bool:
+        """Whether NEWS2 applies to the patient: from 16 years on."""
+        return self.profile == "adult"
+
+
+_decode = msgspec.json.Decoder(Assignment).decode
+
+
+def encode_assignment(assignment: Assignment) -> bytes:
+    """Encode as a JSON object. Raises RequestRejected for what `decode_assignment` would reject."""
+    _check(assignment)
+    return msgspec.json.encode(assignment)
+
+
+def decode_assignment(payload: bytes) -> Assignment | None:
+    """Decode the message; None for an empty one. Raises RequestRejected."""
+    if not payload:
+        return None
+    assignment = decode_payload(_decode, payload, "an assignment", MAX_ASSIGNMENT, RequestRejected)
+    _check(assignment)
+    return assignment
+
+
+def _check(assignment: Assignment) -> None:
+    require_printable("by", assignment.by)
+    require_printable("patient_id", assignment.patient_id)
+    if assignment.patient_id != assignment.patient_id.strip():
+        raise RequestRejected("patient_id begins or ends with a space, so it would match no reading")
+    if assignment.spo2_scale is not None and not assignment.has_news2:
+        raise RequestRejected(
+            f"spo2_scale belongs to NEWS2, which applies from 16 years; the profile is {assignment.profile}"
+        )
