@@ -24,7 +24,7 @@ from ingest.store import Store
 from ingest.writer import Writer
 from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
-from mqtt.session import Session
+from mqtt.session import RETAINED_ONCE, Session
 from vitals.audit import audit_filters
 from vitals.errors import PermanentError
 from vitals.receipt import encode_receipt
@@ -62,10 +62,8 @@ class Pipeline:
             [
                 (topics.all_status, 1),
                 (topics.alerts(), 1),
-                *(
-                    (_shared(name, settings.ingest_share_group), 1)
-                    for name in (topics.all_vitals, *audit_filters(topics.root))
-                ),
+                (_shared(topics.all_vitals, settings.ingest_share_group), RETAINED_ONCE),
+                *((_shared(name, settings.ingest_share_group), 1) for name in audit_filters(topics.root)),
             ],
             window=settings.ingest_receive_maximum,
             boot=time.time_ns(),

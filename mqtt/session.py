@@ -15,6 +15,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.fast_client import Deliver, FastClient
@@ -28,6 +29,9 @@ SESSION_EXPIRY_S = 14 * 86_400  # as persistent_client_expiration in mosquitto.c
 KEEPALIVE_S = 15  # the broker publishes the will after 1.5 times this without a packet
 CONNECT_TIMEOUT_S = 3.0
 RETRY_S = (0.2, 5.0)  # first and longest pause between two attempts to connect
+RETAINED_ONCE = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+"""A subscription to which the broker sends retained messages when the session begins, not at each connection. What is
+published meanwhile is in the session's queue."""
 TLS_HINT = "; if it expects TLS, write mqtts:// in VITALFLOW_MQTT_URL"
 
 
@@ -36,7 +40,7 @@ class Session:
 
     client_id      identifies the session at the broker; one per process
     service_topic  topic of this service's retained status
-    subscriptions  (topic filter, QoS)
+    subscriptions  (topic filter, QoS or options of MQTT 5)
     window         Receive Maximum: unacknowledged messages that the broker may send
     boot           start of this process in unix nanoseconds; identifies the instance
     connected      called at every connection with CONNACK's Session Present flag
@@ -47,7 +51,7 @@ class Session:
         broker: BrokerEndpoint,
         client_id: str,
         service_topic: str,
-        subscriptions: Sequence[tuple[str, int]],
+        subscriptions: Sequence[tuple[str, int | SubscribeOptions]],
         *,
         window: int,
         boot: int,

@@ -30,12 +30,12 @@ def payload_of(message: dict[str, Any]) -> bytes:
     return text.replace("{now}", datetime.now(UTC).isoformat()).encode()
 
 
-def publish(broker: BrokerServer, messages: list[tuple[str, bytes]]) -> None:
+def publish(broker: BrokerServer, messages: list[tuple[str, bytes]], retain: bool = False) -> None:
     """Publish all messages over one connection, in order, each acknowledged by the broker."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
-    for info in [client.publish(topic, payload, qos=1) for topic, payload in messages]:
+    for info in [client.publish(topic, payload, qos=1, retain=retain) for topic, payload in messages]:
         info.wait_for_publish(20)
         assert info.is_published(), "the broker did not accept a message, so the test shows nothing"
     client.disconnect()
@@ -91,6 +91,40 @@ def test_an_implausible_sign_becomes_null_and_the_rest_is_stored(
     assert rows == [(None, 88.0, ["resp_rate"], "CRITICAL")]
     rejected = db.rows("SELECT payload, reason, detail FROM rejected_message")
     assert rejected == [(payload, "implausible", "heart_rate 801 is outside 0 to 350 /min")]
+
+
+def test_a_retained_bad_reading_is_rejected_once_and_not_at_each_restart(
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    def retain(device: str) -> None:
+        publish(own_broker, [(f"vitalflow/vitals/icu-1/{device}", b"[nonsense")], retain=True)
+
+    def topics() -> list[Any]:
+        return [topic for (topic,) in db.rows("SELECT topic FROM rejected_message ORDER BY topic")]
+
+    expected = [f"vitalflow/vitals/icu-1/{device}" for device in ("before", "down", "live")]
+    retain("before")
+    ingest = make_ingest(own_broker.url, db)
+    retain("live")
+    eventually(lambda: len(topics()) == 2, 20, "the two messages")
+    ingest.kill()
+    retain("down")
+
+    def store_another() -> None:  # the broker sends what it retains before what is published later
+        stored = db.count()
+        good = encode(reading(datetime.now(UTC), {"spo2": 97.0}, boot=1, seq=stored + 1))
+        publish(own_broker, [("vitalflow/vitals/icu-1/good", good)])
+        eventually(lambda: db.count() == stored + 1, 20, "a good reading")
+
+    for _ in range(2):
+        ingest.start()
+        store_another()
+        own_broker.stop()
+        own_broker.start()
+        eventually(lambda: ingest.metric("mqtt_connections_total") == 2, 20, "a connection to the restarted broker")
+        store_another()
+        assert ingest.stop() == 0
+    assert topics() == expected
 
 
 def almost_a_reading(dice: random.Random) -> bytes:
