@@ -135,6 +135,7 @@ class Worker:
         refuse_second_instance(
             self._settings.broker,
             self._topics.service(self._service),
+            "alerts",
             f"an alert worker with the client id {self._service!r}",
             "VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS",
             lambda: self._stopping,

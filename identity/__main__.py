@@ -1,10 +1,12 @@
 """Command line `vitalflow identity` and `vitalflow user`: options and output."""
 
 import os
+import re
 import secrets
 import signal
 import threading
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,21 @@ from identity.settings import IdentitySettings
 from vitals.errors import PermanentError, exit_on_error, login_name
 
 PROGRAM = "vitalflow identity"
+SERVICE_ADVICE: dict[str, tuple[str, ...]] = {
+    "ingest": ("VITALFLOW_INGEST_SHARE_GROUP=NAME: the same at every ingest, so that they divide the readings",),
+    "alerts": ("VITALFLOW_ALERTS_WARDS=WARD,...: no ward at two workers; set it at the other worker too",),
+    "station": (),
+}
+"""Further settings of a second process, by service."""
+
+
+class ServiceName(StrEnum):
+    """Services of which several processes can run."""
+
+    INGEST = "ingest"
+    ALERTS = "alerts"
+    STATION = "station"
+
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 users = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
@@ -131,6 +148,47 @@ def check() -> None:
     emit("no problems found")
 
 
+@app.command(
+    "add-service",
+    epilog="""Example, for a second alert worker:
+
+    vitalflow identity add-service alerts-icu-2 --service alerts
+    """,
+)
+def add_service(
+    name: Annotated[str, typer.Argument(help="The user name at the broker and the service's client id.")],
+    service: Annotated[ServiceName, typer.Option(help="The service whose rights it gets.")],
+    rotate_password: Annotated[
+        bool, typer.Option("--rotate-password", help="Give a service that was added already a new password.")
+    ] = False,
+) -> None:
+    """Add a user for a further process of a service, and print the process's settings. Takes effect at once.
+
+    The password is shown once and cannot be shown again. `vitalflow user revoke NAME` removes the user.
+    """
+    settings, password = IdentitySettings.read(os.environ), secrets.token_urlsafe(24)
+    admin = settings.admin
+    if name in BUILTIN_USERS or not re.fullmatch(r"[\w.-]{1,64}", name):
+        raise PermanentError(f"the name {name[:60]!r} cannot be used; expected a new client id, like {service}-2")
+    with connect_dynsec(admin) as dynsec:
+        enroll(
+            dynsec,
+            [User(name, Kind.SERVICE, service=service, password=password)],
+            settings.topics,
+            by=login_name(),
+            now=datetime.now(UTC),
+            rotate_password=rotate_password,
+        )
+    emit(f"{name} may connect as a further {service} service, with these settings:")
+    print(f"  VITALFLOW_MQTT_URL=mqtt{'s' * admin.tls}://{name}:{password}@{admin.host}:{admin.port}")
+    print(f"  VITALFLOW_MQTT_CA={settings.mqtt_ca or ''}  (the broker's CA; copy this file)")
+    print(f"  VITALFLOW_{service.upper()}_CLIENT_ID={name}")
+    for line in SERVICE_ADVICE[service]:
+        print(f"  {line}")
+    if service != "station":
+        print(f"  VITALFLOW_STATION_SERVICES: add {name} at the station, so that its pages show an outage")
+
+
 @users.command("add")
 def add_user(
     name: Annotated[str, typer.Argument(help="The user name. It signs the user's acknowledgements.")],
@@ -174,12 +232,12 @@ def add_user(
 
 @users.command("list")
 def print_users() -> None:
-    """List every user of the broker: kind, name and ward."""
+    """List every user of the broker: kind, name, and its ward or service."""
     with connect_dynsec(IdentitySettings.read(os.environ).admin) as dynsec:
         found = list_users(dynsec)
     width = max((len(user.name) for user in found), default=0)
     for user in found:
-        print(f"{user.kind:<8} {user.name:<{width}}  {user.ward or '-'}")
+        print(f"{user.kind:<8} {user.name:<{width}}  {user.ward or user.service or '-'}")
 
 
 @users.command("revoke")

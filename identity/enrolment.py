@@ -5,25 +5,15 @@ A change takes effect at once and without a restart: the broker's own plugin cre
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from identity.dynsec import CommandRejected, DynsecClient
-from identity.policy import Kind, User, client_definition, role_definition, role_name
+from identity.policy import Kind, User, client_definition, known_user, role_definition, role_name
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
 from vitals.topics import Topics
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolledUser:
-    """A user of the broker, as the plugin lists it."""
-
-    name: str
-    kind: str
-    ward: str | None
 
 
 def check_name(what: str, name: str) -> None:
@@ -77,12 +67,12 @@ def enroll(
             {"command": "createClient", **client_definition(user)},
         )
         action = "enrolled_again" if user.name in known else "enrolled"
-        dynsec.publish([_audit_message(topics, action, EnrolledUser(user.name, user.kind, user.ward), by, now)])
+        dynsec.publish([_audit_message(topics, action, user, by, now)])
 
 
 def revoke(
     dynsec: DynsecClient, name: str, topics: Topics, *, by: str, now: datetime, kind: Kind | None = None
-) -> EnrolledUser:
+) -> User:
     """Delete a user, which disconnects it. Raises PermanentError if there is no such user (of this kind).
 
     A device's retained status, limits and assignment are cleared as well, which ends its alerts.
@@ -90,9 +80,9 @@ def revoke(
     found = next((user for user in list_users(dynsec) if user.name == name and kind in (None, user.kind)), None)
     if found is None:
         raise PermanentError(f"{name[:60]!r} is not enrolled; `list` shows all names")
-    if found.kind in (Kind.SERVICE, Kind.ADMIN):
+    if found.kind == Kind.ADMIN or (found.kind == Kind.SERVICE and found.service in ("", name)):
         raise PermanentError(f"{name!r} is a built-in {found.kind} user and cannot be revoked")
-    _delete(dynsec, name, Kind(found.kind))
+    _delete(dynsec, name, found.kind)
     messages = [_audit_message(topics, "revoked", found, by, now)]
     if found.kind == Kind.DEVICE and found.ward is not None:
         messages += [
@@ -102,14 +92,10 @@ def revoke(
     return found
 
 
-def list_users(dynsec: DynsecClient) -> list[EnrolledUser]:
+def list_users(dynsec: DynsecClient) -> list[User]:
     """Return every user of the broker, sorted by kind and name."""
     (data,) = dynsec.execute({"command": "listClients", "verbose": True})
-    found = [
-        EnrolledUser(client["username"], client.get("textname", ""), client.get("textdescription") or None)
-        for client in data.get("clients", [])
-    ]
-    return sorted(found, key=lambda user: (user.kind, user.name))
+    return sorted(map(known_user, data.get("clients", [])), key=lambda user: (user.kind, user.name))
 
 
 def _delete(dynsec: DynsecClient, name: str, kind: Kind) -> None:
@@ -122,6 +108,6 @@ def _delete(dynsec: DynsecClient, name: str, kind: Kind) -> None:
             raise
 
 
-def _audit_message(topics: Topics, action: str, user: EnrolledUser, by: str, now: datetime) -> tuple[str, bytes, bool]:
+def _audit_message(topics: Topics, action: str, user: User, by: str, now: datetime) -> tuple[str, bytes, bool]:
     record = {"time": now, "by": by, "action": action, "name": user.name, "kind": user.kind, "ward": user.ward}
     return topics.enrolment, msgspec.json.encode(record), False

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from mqtt.endpoint import session_id
+from vitals.audit import audit_filters
 from vitals.topics import Topics
 
 DYNSEC_TOPIC = "$CONTROL/dynamic-security/v1"
@@ -119,7 +120,7 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
             return [
                 *presence,
                 *((READ_BELOW, f"{root}/{kind}/#") for kind in kept),
-                (READ_BELOW, f"$share/+/{root}/vitals/#"),
+                *((READ_BELOW, f"$share/+/{name}") for name in (topics.all_vitals, *audit_filters(root))),
                 (WRITE, topics.receipts("+", "+")),
             ]
         case "alerts":
@@ -167,7 +168,7 @@ def client_definition(user: User) -> dict[str, Any]:
         "username": user.name,
         "roles": [{"rolename": role_name(user)}],
         "textname": user.kind.value,
-        "textdescription": user.ward or "",
+        "textdescription": user.ward or user.service,
     }
     if user.password is not None:
         client["password"] = user.password
@@ -177,18 +178,26 @@ def client_definition(user: User) -> dict[str, Any]:
     return client
 
 
+def known_user(client: Mapping[str, Any]) -> User:
+    """Return the user that `client_definition` described, without the password."""
+    kind, detail = client.get("textname", ""), client.get("textdescription", "")
+    if kind == Kind.SERVICE:  # without a detail: by a version before 0.2.0
+        return User(client["username"], kind, service=detail)
+    return User(client["username"], kind, detail or None)
+
+
 def merge_users(known: Mapping[str, Any] | None, users: Iterable[User], topics: Topics) -> dict[str, Any]:
     """Return the plugin's file with these users and all users that are `known` from its present content.
 
-    All enrolled users get the rights of this version, so an upgrade that renames topics applies to them too. A password
-    that still matches keeps its salt, so the file stays equal if nothing changes.
+    All enrolled users and added services get the rights of this version, so an upgrade that renames topics applies to
+    them too. A password that still matches keeps its salt, so the file stays equal if nothing changes.
     """
     known = known or {}
     clients = {client["username"]: client for client in known.get("clients", [])}
     roles = {role["rolename"]: role for role in known.get("roles", [])}
     for client in list(clients.values()):
-        if client.get("textname") in ENROLLED_KINDS:
-            enrolled = User(client["username"], Kind(client["textname"]), client.get("textdescription") or None)
+        enrolled = known_user(client)
+        if enrolled.kind in ENROLLED_KINDS or enrolled.service:
             roles[role_name(enrolled)] = role_definition(enrolled, topics)
     for user in users:
         wanted = client_definition(user)

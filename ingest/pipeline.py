@@ -122,6 +122,7 @@ class Pipeline:
         refuse_second_instance(
             self._settings.broker,
             self._service_topic,
+            "ingest",
             f"an ingest with the client id {self._settings.ingest_client_id!r}",
             "VITALFLOW_INGEST_CLIENT_ID",
             lambda: self._stopping,

@@ -1,5 +1,8 @@
 """Second-instance guard: find a running process with this service's client id before the first connection.
 
+A further process of a service has its own client id and, at a broker with access control, its own user of that name,
+which `vitalflow identity add-service` adds.
+
 A second MQTT client with the same id takes over the session of the first. So a service first reads the retained
 status, and waits for a heartbeat, because the status may be left over from a crash.
 """
@@ -9,9 +12,10 @@ import time
 from collections.abc import Callable
 
 from mqtt.endpoint import BrokerEndpoint
-from mqtt.one_shot import OneShotClient, connect_once
+from mqtt.one_shot import OneShotClient, SubscriptionRefused, connect_once
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status
 from vitals.errors import PermanentError, TransientError
+from vitals.program import vitalflow_command
 
 RETAINED_TIMEOUT_S = 3.0  # for the retained message
 POLL_S = 0.2  # between two checks of `stopping`
@@ -24,11 +28,14 @@ def find_running_instance(
     """Return the running instance, or None if there is none, the broker is unreachable, or `stopping` returns True.
 
     Returns at once if the retained status is "offline" or the broker refuses the connection, which the session reports
-    later. Takes about 5 s after a common crash of broker and service.
+    later. Takes about 5 s after a common crash of broker and service. Raises SubscriptionRefused if the broker's user
+    may not act as this service.
     """
     try:
         with connect_once(broker, [(service_topic, 0)]) as client:
             return _wait_for_heartbeat(client, stopping, log)
+    except SubscriptionRefused:
+        raise
     except TransientError:
         return None
 
@@ -36,19 +43,33 @@ def find_running_instance(
 def refuse_second_instance(
     broker: BrokerEndpoint,
     service_topic: str,
+    service: str,
     what: str,
-    setting: str,
+    settings: str,
     stopping: Callable[[], bool],
     log: logging.Logger,
 ) -> None:
-    """Raise PermanentError if another process runs under this client id.
+    """Raise PermanentError if another process runs under this client id, or the broker's user may not use it.
 
-    what      the service and its client id, as in "a station with the client id 'station'"
-    setting   the variables to set for a second instance
+    service    ingest, alerts or station
+    what       the service and its client id, as in "a station with the client id 'station'"
+    settings   the variables to set for a second instance
     """
-    other = find_running_instance(broker, service_topic, stopping, log)
+    command = f"{vitalflow_command()} identity add-service NAME --service {service}"
+    try:
+        other = find_running_instance(broker, service_topic, stopping, log)
+    except SubscriptionRefused:
+        user = "a client without a user" if broker.username is None else f"the user {broker.username!r}"
+        name = service_topic.rpartition("/")[2]
+        raise PermanentError(
+            f"the broker does not authorize {user} as {what}: each needs its own user of the same name; add it and "
+            f"take its settings: {command.replace('NAME', name)}"
+        ) from None
     if other is not None:
-        raise PermanentError(f"{what} is already running ({other}); stop it first, or give this one its own {setting}")
+        raise PermanentError(
+            f"{what} is already running ({other}); stop it first, or give this one its own {settings}, and at a broker "
+            f"with access control its own user: {command}"
+        )
 
 
 def _wait_for_heartbeat(

@@ -22,6 +22,10 @@ CONNECT_TIMEOUT_S = 3.0
 PUBLISH_TIMEOUT_S = 10.0
 
 
+class SubscriptionRefused(TransientError):
+    """The broker does not authorize the user for a subscription."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A received message; an empty topic marks the SUBACK."""
@@ -88,7 +92,7 @@ def connect_once(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> 
         refused = [
             f"{name} ({reason})" for (name, _), reason in zip(filters, reasons, strict=False) if reason.is_failure
         ]
-        one_shot.put(TransientError(f"subscription refused: {', '.join(refused)}") if refused else Message())
+        one_shot.put(SubscriptionRefused(f"subscription refused: {', '.join(refused)}") if refused else Message())
 
     client.on_connect, client.on_subscribe = on_connect, on_subscribe
     client.on_message = lambda _client, _userdata, message: one_shot.put(

@@ -61,7 +61,10 @@ class Session:
     ) -> None:
         self._broker = broker
         self._client_id = client_id
-        self._subscriptions = [*subscriptions, (service_topic, 0)]
+        self._subscriptions = [
+            (name, how if isinstance(how, SubscribeOptions) else SubscribeOptions(qos=how))
+            for name, how in (*subscriptions, (service_topic, 0))
+        ]
         self._window = window
         self._deliver = deliver
         self._on_connected = connected

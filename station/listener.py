@@ -123,6 +123,7 @@ class Listener:
         refuse_second_instance(
             self._settings.broker,
             self._service,
+            "station",
             f"a station with the client id {self._settings.station_client_id!r}",
             "VITALFLOW_STATION_CLIENT_ID",
             self._stopping.is_set,

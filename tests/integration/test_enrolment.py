@@ -284,6 +284,72 @@ def test_a_service_that_is_refused_says_so_and_one_that_trusts_another_ca_too(
     eventually(lambda: f"was not signed by the CA in {another}" in deaf.said(), 10, "the sentence")
 
 
+def added_service(run: Run, name: str, service: str) -> dict[str, str]:
+    """Add a service and return the settings that the command prints for it."""
+    shown = run("identity", "add-service", name, "--service", service)
+    assert shown.returncode == 0, shown.stderr
+    return dict(re.findall(r"^  VITALFLOW_(\w+)=(\S+)", shown.stdout, re.MULTILINE))
+
+
+def test_a_second_alert_worker_needs_its_own_user_and_its_refusal_names_the_command(
+    own_secured: Secured, make_alerts: MakeAlerts, run: Run
+) -> None:
+    make_alerts(own_secured.url_of("alerts"), mqtt_ca=own_secured.ca, alerts_client_id="alerts", alerts_wards="icu-1")
+    same = make_alerts(own_secured.url_of("alerts"), start=False, mqtt_ca=own_secured.ca, alerts_client_id="alerts")
+    same.start(wait=False)
+    assert same.process is not None
+    assert same.process.wait(20) == 2
+    assert "identity add-service NAME --service alerts" in same.said()
+    without = make_alerts(own_secured.url_of("alerts"), start=False, mqtt_ca=own_secured.ca, alerts_client_id="alerts2")
+    without.start(wait=False)
+    assert without.process is not None
+    assert without.process.wait(20) == 2
+    assert "the broker does not authorize the user 'alerts'" in without.said()
+    assert "identity add-service alerts2 --service alerts" in without.said()
+
+    settings = added_service(run, "alerts2", "alerts")
+    assert settings["ALERTS_CLIENT_ID"] == "alerts2"
+    assert run("identity", "add-service", "alerts2", "--service", "alerts").returncode == 2
+    assert run("identity", "add-service", "alerts", "--service", "alerts").returncode == 2
+    second = make_alerts(
+        settings["MQTT_URL"], mqtt_ca=settings["MQTT_CA"], alerts_client_id="alerts2", alerts_wards="icu-2"
+    )
+    eventually(lambda: "connected to the broker" in second.said(), 10, "a connection")
+    bed, person = own_secured.broker("bed-9"), MqttProbe(own_secured.broker("grace"))
+    with person, MqttProbe(bed, bed.client_id("bed-9")) as device:
+        person.subscribe("vitalflow/alerts/icu-2/#")
+        device.publish("vitalflow/vitals/icu-2/bed-9", b'{"time":"%s","heart_rate":190}' % now_text())
+        assert person.next_topic() == "vitalflow/alerts/icu-2/bed-9/heart-rate-high"
+
+    own_secured.server.stop()
+    own_secured.server.start()  # its users file is written anew
+    assert "alerts2" in run("identity", "user", "list").stdout
+    assert run("identity", "user", "revoke", "alerts2").returncode == 0
+    eventually(lambda: "the connection ended: Administrative action" in second.said(), 10, "the end")
+    assert "and cannot be revoked" in run("identity", "user", "revoke", "alerts").stderr
+
+
+def test_two_ingests_with_their_own_users_share_the_readings(
+    own_secured: Secured, db: Db, make_ingest: MakeIngest, run: Run
+) -> None:
+    settings = added_service(run, "ingest2", "ingest")
+    group = [
+        make_ingest(url, db, mqtt_ca=own_secured.ca, ingest_client_id=name, ingest_share_group="ward")
+        for name, url in (("ingest", own_secured.url_of("ingest")), ("ingest2", settings["MQTT_URL"]))
+    ]
+    bed = own_secured.broker("bed-1")
+    with MqttProbe(bed, bed.client_id("bed-1")) as device:
+        for seq in range(20):
+            device.publish("vitalflow/vitals/icu-1/bed-1", b'{"time":"%s","spo2":%d}' % (now_text(), 80 + seq))
+    eventually(lambda: db.count() == 20, 20, "the readings")
+    assert all(ingest.metric("readings_stored_total") for ingest in group)
+
+
+def now_text() -> bytes:
+    """The present time as it stands in a reading."""
+    return datetime.now(UTC).isoformat().encode()
+
+
 def test_simulated_devices_are_enrolled_once_and_anew_where_their_passwords_are_lost(
     own_secured: Secured, run: Run, tmp_path: Path
 ) -> None:
