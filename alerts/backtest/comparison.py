@@ -38,17 +38,32 @@ class RuleSetResult:
         return 1 - self.written.physiological / before if before else None
 
     def sustained(self, rule: Rule) -> tuple[int, int]:
-        """Episodes beyond a limit of the rule that last 20 s or longer, of all its levels, and how many were missed.
+        """Sustained episodes beyond a limit of the rule, of all its levels, and how many were missed.
 
-        Missed is an episode during which the alert never stood at that level or a worse one.
+        Missed is an episode during which the alert never stood at that level or a worse one. The score repeats no sign
+        whose alert is open already, so for it any patient's alert of at least that priority counts.
         """
         found = missed = 0
         for (device, name, level), spans in self.episodes.items():
             if name == rule.name:
-                shown = self.written.spans.get((device, name, level), [])
+                shown = self._shown(device, rule, level)
                 found += len(spans)
                 missed += sum(not any(begun <= end and over >= start for begun, over in shown) for start, end in spans)
         return found, missed
+
+    def _shown(self, device: str, rule: Rule, level: int) -> list[Span]:
+        """Return when an alert said what this level of the rule says, or worse."""
+        if rule.source != "news2":
+            return self.written.spans.get((device, rule.name, level), [])
+        wanted = rule.levels[level - 1].priority.rank
+        return [
+            span
+            for (where, name, place), spans in self.written.spans.items()
+            if where == device
+            and (other := self.written.rules.by_name[name]).kind == "physiological"
+            and other.levels[place - 1].priority.rank >= wanted
+            for span in spans
+        ]
 
 
 @dataclass

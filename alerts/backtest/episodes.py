@@ -1,9 +1,11 @@
 """What must not be missed: how long each value lay beyond each limit, found in the readings alone, without the engine.
 
-`comparison` compares the alerts with it. An episode begins with a value beyond a limit and ends with the last one
-before a value that is not; a reading without a value of the sign says nothing either way, as it does for an alert.
+`comparison` compares the alerts with it. An episode begins with a value beyond a limit and ends with the last such
+value before BREAK or more of values that are not: nobody recovers in a shorter time. A reading without a value of the
+sign says nothing either way. An episode is sustained if the value was beyond the limit for SUSTAINED in all.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from vitals.news2 import LastValues
@@ -11,9 +13,30 @@ from vitals.reading import Reading, sign_values
 from vitals.rules import Rule, RuleSet
 
 SUSTAINED = timedelta(seconds=20)
+BREAK = timedelta(seconds=5)
+HOLD = timedelta(seconds=1)
+"""What a value counts at most where the next one is not beyond the limit: of the time between nothing is known."""
 
 Span = tuple[datetime, datetime]
 _Key = tuple[str, int]  # rule and level
+
+
+@dataclass(slots=True)
+class _Episode:
+    """An episode that runs: its first value, the newest one, and the time spent beyond the limit."""
+
+    start: datetime
+    newest: datetime
+    last_beyond: datetime
+    is_beyond: bool = True
+    total: timedelta = timedelta()
+
+    def take(self, time: datetime, beyond: bool) -> None:
+        if self.is_beyond:
+            lasted = time - self.newest if beyond else min(time - self.newest, HOLD)
+            self.total += lasted
+            self.last_beyond = self.newest + lasted
+        self.newest, self.is_beyond = time, beyond
 
 
 class Episodes:
@@ -22,8 +45,8 @@ class Episodes:
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules
         self._held = LastValues(rules.spo2_scale)
-        self._running: dict[_Key, Span] = {}
-        self._over: dict[_Key, list[Span]] = {}
+        self._running: dict[_Key, _Episode] = {}
+        self._sustained: dict[_Key, list[Span]] = {}
 
     def take(self, reading: Reading) -> None:
         """Look at one reading."""
@@ -34,6 +57,7 @@ class Episodes:
                 for rule in watch.rules:
                     self._note(rule, rule.levels_exceeded(value), reading.time)
         if self._rules.scored:
+            self._held.forget(reading.sensor_off)
             total, worst = self._held.update(reading, values, reading.time)
             for rule in self._rules.scored:
                 beyond = [
@@ -47,17 +71,21 @@ class Episodes:
         for level in range(1, len(rule.levels) + 1):
             key = (rule.name, level)
             running = self._running.get(key)
-            if level <= depth:
-                self._running[key] = (running[0] if running else time, time)
-            elif running:
-                self._over.setdefault(key, []).append(self._running.pop(key))
+            if running is None:
+                if level <= depth:
+                    self._running[key] = _Episode(time, time, time)
+                continue
+            running.take(time, level <= depth)
+            if level > depth and time - running.last_beyond >= BREAK:
+                self._end(key)
+
+    def _end(self, key: _Key) -> None:
+        episode = self._running.pop(key)
+        if episode.total >= SUSTAINED:
+            self._sustained.setdefault(key, []).append((episode.start, episode.last_beyond))
 
     def sustained(self) -> dict[_Key, list[Span]]:
-        """By rule and level, the episodes of 20 s or longer; one that still runs counts as it is."""
-        found: dict[_Key, list[Span]] = {}
-        for key, spans in self._over.items():
-            found[key] = [*spans]
-        for key, span in self._running.items():
-            found.setdefault(key, []).append(span)
-        long = {key: [span for span in spans if span[1] - span[0] >= SUSTAINED] for key, spans in found.items()}
-        return {key: spans for key, spans in long.items() if spans}
+        """Return the sustained episodes by rule and level, once all readings are taken."""
+        for key in list(self._running):
+            self._end(key)
+        return self._sustained

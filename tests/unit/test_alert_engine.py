@@ -61,19 +61,26 @@ def test_it_waits_for_the_delay_and_no_longer() -> None:
     assert (bed.alert.priority, bed.alert.value, bed.alert.limit) == (Priority.MEDIUM, 130, 120)
 
 
-def test_a_value_at_the_limit_takes_time_off_the_delay_and_does_not_begin_it_anew() -> None:
+def test_a_return_within_the_limit_of_up_to_5_s_takes_nothing_off_the_delay() -> None:
     bed = BedDriver()
     assert bed.steady(0, 8, 130) == []
-    assert bed.read(9, 120) == []
-    assert bed.steady(10, 25, 130) == ["12: hr raised"]  # 9 s, less half of 1 s, and 2 s more
+    assert bed.steady(9, 13, 115) == []
+    assert bed.steady(14, 25, 130) == ["15: hr raised"]  # 9 s, and 1 s more
+
+
+def test_a_longer_return_takes_half_of_what_is_above_5_s_off_the_delay() -> None:
+    bed = BedDriver()
+    assert bed.steady(0, 8, 130) == []
+    assert bed.steady(9, 17, 115) == []
+    assert bed.steady(18, 30, 130) == ["21: hr raised"]  # 9 s, less half of 4 s, and 3 s more
 
 
 def test_a_value_that_flickers_raises_and_one_that_is_beyond_now_and_then_does_not() -> None:
     bed = BedDriver()
     changes = [f"{second}: {said}" for second in range(90) for said in bed.read(second, 115 if second % 2 else 140)]
-    assert changes == ["40: hr raised"]
+    assert changes == ["20: hr raised"]
     bed = BedDriver()
-    assert [said for second in range(600) for said in bed.read(second, 115 if second % 4 else 140)] == []
+    assert [said for second in range(600) for said in bed.read(second, 115 if second % 8 else 140)] == []
 
 
 def test_a_level_without_delay_is_raised_by_its_first_reading() -> None:

@@ -110,6 +110,22 @@ def test_an_episode_is_as_long_as_its_values_not_as_the_silence_after_it() -> No
     assert outcome([97] * 5 + [90] + [None] * 60 + [90, 97, 97]).files[0].sustained(rule) == (1, 0)
 
 
+def test_an_episode_goes_on_over_returns_shorter_than_5_s() -> None:
+    rule = parse(RULES.format(delay=10), "x").by_name["blue"]
+    flickering = ([90.0] * 4 + [97.0] * 4) * 6
+    assert outcome([97] * 9 + flickering + [97] * 9).files[0].sustained(rule) == (1, 0)
+    assert outcome(([90.0] * 12 + [97.0] * 6) * 4).files[0].sustained(rule) == (0, 0)
+
+
+def test_a_score_counts_as_shown_by_the_alert_of_the_only_sign_that_scores() -> None:
+    score = '[[rule]]\nname = "score"\nsign = "news2"\ntext = "x"\npriority = "medium"\nabove = 2\nfor_s = 10\n'
+    readings = (reading_at(second, spo2=91 if 10 <= second < 50 else 97) for second in range(80))
+    rules = parse(RULES.format(delay=5) + score, "x")
+    tried = comparison.run([BedHistory("mon-1", "icu", 1.0, readings)], [rules]).files[0]
+    assert tried.written.alarms == {("blue", MEDIUM): 1}
+    assert tried.sustained(rules.by_name["score"]) == (1, 0)
+
+
 @given(st.lists(st.tuples(st.sampled_from([79, 91, 93, 97, None]), st.integers(1, 30)), max_size=12))
 def test_no_delay_below_20_seconds_misses_a_sustained_episode(pieces: list[tuple[float | None, int]]) -> None:
     stream = [value for value, seconds in pieces for _ in range(seconds)]
