@@ -59,6 +59,7 @@ class Change(StrEnum):
     AUDIO_RESUMED = "audio_resumed"
     LATCHED = "latched"
     IDENTIFIED = "identified"  # the device has reported the patient, which it did not know before
+    REMINDED = "reminded"  # no person has answered a high alert
     MOVED = "moved"  # the device is in another ward now
     CLEARED = "cleared"
 
@@ -79,6 +80,9 @@ class Alert(Struct, frozen=True, kw_only=True):
     reading_at     time of the newest reading that changed it; older readings do not, even after a restart
     latched        the condition has ended and no user has acknowledged
     reason         why it was cleared
+    active_since   since when it has sounded without a person's answer; None for one that never did
+    reminders      how often it was repeated since then
+    attention      "escalated": nobody has answered for too long; its priority stays
     parts          for NEWS2: the points of each input
     """
 
@@ -109,6 +113,9 @@ class Alert(Struct, frozen=True, kw_only=True):
     latched: bool = False
     reason: str | None = None
     parts: dict[str, int] | None = None
+    active_since: Moment | None = None
+    reminders: int = 0
+    attention: Literal["normal", "escalated"] = "normal"
 
     @property
     def is_open(self) -> bool:

@@ -8,8 +8,9 @@ challenge  PhysioNet/CinC Challenge 2019 (Reyna et al. 2020), pipe-separated, a 
 csv        columns named like the signs, and a column `time` or `elapsed_s`
 
 The meaning of a missing value depends on the source. The numerics of a monitor are continuous: NaN or 0 for heart rate,
-respiratory rate or saturation means that the sensor is off. A cuff measures now and then, and hourly charts are filled
-in by hand: there a missing value was not measured.
+respiratory rate or saturation means that the sensor is off, unless another sensor shows that the 0 was measured
+(`_measured_zeros`). A cuff measures now and then, and hourly charts are filled in by hand: there a missing value was not
+measured.
 """
 
 import csv
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from vitals.errors import PermanentError
 from vitals.sample import Sample
-from vitals.signs import BY_KEY, SIGNS
+from vitals.signs import BY_KEY, SIGN_KEYS, SIGNS
 
 
 class Format(StrEnum):
@@ -102,6 +103,26 @@ KNOWN_FORMATS = (
 )
 MAX_DURATION_S = 100 * 365 * 86_400.0  # longer recordings are probably in milliseconds, and dates would overflow
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
+
+
+def _measured_zeros(cells: Mapping[str, Sequence[float | None]]) -> Sequence[str]:
+    """Return the signs of which a 0 is a measurement, because another sensor shows that the sensor is on the patient.
+
+    1. The respiratory rate, while the ECG gives a heart rate: impedance pneumography uses the electrodes of the ECG, so
+       they are on the patient, and the 0 is an apnoea.
+    2. The heart rate, where ECG and oximeter both say 0 while the oximeter still gives a saturation: it is on the
+       finger, and a pulse is what it does not find. This is an asystole until somebody has looked.
+    All at 0 at once, or the ECG alone, is what lost leads or a disconnected monitor look like: the sensors are off, and
+    `all-sensors-off` says so. Sources: Folke et al., Med Biol Eng Comput 2003;41:377 (impedance pneumography by the
+    electrodes of the ECG); Jubran, Crit Care 2015;19:272 (a saturation is computed from the pulse).
+    """
+    ecg, pulse = (*cells["heart_rate"], None, None)[:2]
+    measured = []
+    if ecg:
+        measured.append("resp_rate")
+    if ecg == 0 == pulse and any(cells["spo2"]):
+        measured.append("heart_rate")
+    return measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +211,13 @@ class Recording:
     def _sample(self, line: int, cells: Sequence[str]) -> Sample | None:
         values: dict[str, float] = {}
         off = []
+        cells_of = {
+            key: [self._number(line, cells[index], key) for index in indexes] for key, indexes, _ in self._signs
+        }
+        measured_zeros = _measured_zeros(cells_of) if self.layout.zero_is_missing else SIGN_KEYS
         for key, indexes, continuous in self._signs:
-            for index in indexes:
-                value = self._number(line, cells[index], key)
-                if value is not None and not (self.layout.zero_is_missing and value == 0):
+            for value in cells_of[key]:
+                if value is not None and (value or key in measured_zeros):
                     values[key] = value
                     break
             else:

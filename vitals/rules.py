@@ -16,10 +16,37 @@ from msgspec import Struct
 
 from vitals.alert import Kind, Priority
 from vitals.payload import decode_payload
-from vitals.signs import BY_KEY, SIGNS
+from vitals.signs import BY_KEY, MEAN_BP, SIGNS, Sign
+from vitals.thresholds import CONTINUOUS_SIGNS
 
-Source = Literal["sign", "news2", "sensor-off", "no-data", "offline", "sign-gone", "clock", "patients", "broker"]
-SPECIAL: tuple[Source, ...] = ("news2", "no-data", "sensor-off", "offline", "sign-gone", "clock", "patients")
+Source = Literal[
+    "sign",
+    "mean-bp",
+    "news2",
+    "no-data",
+    "offline",
+    "sensor-off",
+    "all-sensors-off",
+    "sign-gone",
+    "clock",
+    "patients",
+    "assignment",
+    "broker",
+]
+PHYSIOLOGICAL: tuple[Source, ...] = ("sign", "mean-bp", "news2")
+"""Sources with values and limits."""
+SPECIAL: tuple[Source, ...] = (
+    "mean-bp",
+    "news2",
+    "no-data",
+    "offline",
+    "sensor-off",
+    "all-sensors-off",
+    "sign-gone",
+    "clock",
+    "patients",
+    "assignment",
+)
 """Sources other than a sign that a rule file may name."""
 
 
@@ -30,6 +57,7 @@ class Level:
     limit    exceeded by a value beyond it, not by an equal one
     clear    reached by a value equal to it or on its good side
     single   for NEWS2: points of one input that count as exceeding the limit
+    text     for this level instead of the rule's text
     """
 
     priority: Priority
@@ -38,6 +66,7 @@ class Level:
     after: timedelta = timedelta()
     clear_after: timedelta = timedelta()
     single: int | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +84,12 @@ class Rule:
     @property
     def kind(self) -> Kind:
         """Physiological or technical, as IEC 60601-1-8 divides alarms."""
-        return "physiological" if self.source in ("sign", "news2") else "technical"
+        return "physiological" if self.source in PHYSIOLOGICAL else "technical"
+
+    @property
+    def quantity(self) -> Sign | None:
+        """What its limits bound; None for NEWS2 and technical rules."""
+        return MEAN_BP if self.source == "mean-bp" else BY_KEY.get(self.sign or "")
 
     def levels_exceeded(self, value: float) -> int:
         """Return how many levels, counted from the mildest, the value exceeds."""
@@ -95,13 +129,17 @@ class RuleSet:
     stale_after: timedelta = timedelta(seconds=60)
     longest_audio_pause: timedelta = timedelta(minutes=10)
     spo2_scale: int = 1
+    reminder: timedelta = timedelta(seconds=60)
+    attention_after: timedelta = timedelta(seconds=180)
     where: str = "rules"
     by_name: dict[str, Rule] = field(init=False, repr=False)
     sign_rules: tuple[SignRules, ...] = field(init=False, repr=False)
+    mean_bp: tuple[Rule, ...] = field(init=False, repr=False)
     scored: tuple[Rule, ...] = field(init=False, repr=False)
     sensors: tuple[Rule, ...] = field(init=False, repr=False)
     timed: tuple[Rule, ...] = field(init=False, repr=False)
     device_checks: tuple[Rule, ...] = field(init=False, repr=False)
+    watched_signs: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         def of(*sources: Source) -> tuple[Rule, ...]:
@@ -110,10 +148,12 @@ class RuleSet:
         ready = {
             "by_name": {rule.name: rule for rule in self.rules},
             "sign_rules": tuple(_sign_rules(of("sign"))),
+            "mean_bp": of("mean-bp"),
             "scored": of("news2"),
             "sensors": of("sensor-off"),
             "timed": of("no-data", "offline"),
-            "device_checks": of("sign-gone", "clock", "patients"),
+            "watched_signs": CONTINUOUS_SIGNS | {rule.sign for rule in of("sign-gone")},
+            "device_checks": of("all-sensors-off", "sign-gone", "clock", "patients", "assignment"),
         }
         for name, value in ready.items():
             object.__setattr__(self, name, value)
@@ -140,8 +180,7 @@ def validate_levels(rule: Rule) -> list[tuple[int, str]]:
     """Return what is wrong with the limits of a rule: (index of the level, message)."""
     problems = []
     word, worse = ("above", "higher") if rule.above else ("below", "lower")
-    sign = BY_KEY.get(rule.sign or "")
-    low, high = (sign.low, sign.high) if sign else (0.0, 20.0)
+    low, high = (rule.quantity.low, rule.quantity.high) if rule.quantity else (0.0, 20.0)
     for index, level in enumerate(rule.levels):
         before = rule.levels[index - 1] if index else None
         if not low <= level.limit <= high:
@@ -189,6 +228,8 @@ class _RuleMessage(Struct, kw_only=True):
     stale_after: timedelta
     longest_audio_pause: timedelta
     spo2_scale: Literal[1, 2]
+    reminder: timedelta
+    attention_after: timedelta
 
 
 _decode = msgspec.json.Decoder(_RuleMessage).decode
@@ -201,6 +242,8 @@ def encode_rules(rules: RuleSet) -> bytes:
         stale_after=rules.stale_after,
         longest_audio_pause=rules.longest_audio_pause,
         spo2_scale=2 if rules.spo2_scale == 2 else 1,
+        reminder=rules.reminder,
+        attention_after=rules.attention_after,
     )
     return msgspec.json.encode(message)
 
@@ -212,4 +255,11 @@ def decode_rules(payload: bytes) -> RuleSet:
         raise ValueError("not a rules message: one rule names an unknown sign")
     if any(not rule.levels for rule in message.rules):
         raise ValueError("not a rules message: one rule has no level")
-    return RuleSet(message.rules, message.stale_after, message.longest_audio_pause, message.spo2_scale)
+    return RuleSet(
+        message.rules,
+        message.stale_after,
+        message.longest_audio_pause,
+        message.spo2_scale,
+        message.reminder,
+        message.attention_after,
+    )

@@ -44,6 +44,21 @@ SIGNS: tuple[Sign, ...] = (
 SIGN_KEYS: tuple[str, ...] = tuple(sign.key for sign in SIGNS)
 BY_KEY: dict[str, Sign] = {sign.key: sign for sign in SIGNS}
 
+MEAN_BP = Sign("mean_bp", "Mean arterial pressure", "MAP", "mm[Hg]", ("8478-0",), 150023, 5, 300)
+"""Computed from both pressures of one cuff measurement, not stored; see `mean_pressure`."""
+
+SYSTOLIC, DIASTOLIC = SIGN_KEYS.index("systolic_bp"), SIGN_KEYS.index("diastolic_bp")
+"""Positions of the two pressures in SIGNS."""
+
+
+def mean_pressure(systolic: float, diastolic: float) -> float:
+    """Return the mean arterial pressure: the diastolic one and a third of the pulse pressure.
+
+    Source: the usual approximation where a cuff reports no mean of its own, e.g. DeMers and Wachs, StatPearls
+    NBK538226 (2023).
+    """
+    return diastolic + (systolic - diastolic) / 3
+
 NORMAL = "NORMAL"
 CRITICAL = "CRITICAL"
 

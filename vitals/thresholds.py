@@ -27,6 +27,9 @@ NEWS2_MAX_AGE: dict[str, timedelta] = {
     "consciousness": timedelta(hours=4),
 }
 
+CONTINUOUS_SIGNS = frozenset(key for key, age in NEWS2_MAX_AGE.items() if age <= timedelta(minutes=1))
+"""Signs that a monitor measures all the time."""
+
 
 def silent_after(interval_s: float) -> timedelta:
     """Return the age of its last reading above which a bed is silent. `interval_s`: 0 if the device announced none."""

@@ -62,6 +62,8 @@ class BedRun:
         elif bed.last is not None:
             self._tick_between(bed, bed.last, reading.time)
         self._note(bed.evaluate(reading, ward, reading.time))
+        if reading.time >= bed.next_check:
+            self._note(tick(bed, reading.time))
 
     def _tick_between(self, bed: Bed, last: datetime, until: datetime) -> None:
         """Between two readings only silence can be noticed: look when its delays are over."""

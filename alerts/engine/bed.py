@@ -25,8 +25,10 @@ from vitals.news2 import LastValues
 from vitals.patient_change import Patient, PatientTracker
 from vitals.reading import Reading, sign_values
 from vitals.rules import Rule, RuleSet
+from vitals.signs import DIASTOLIC, SIGN_KEYS, SYSTOLIC, mean_pressure
 
 NOTHING: Sequence[Event] = ()
+ONE_MEASUREMENT = timedelta(seconds=30)  # both pressures of a cuff come within this time
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -53,7 +55,10 @@ class Bed:
         self.replay_watermark: datetime | None = None  # the newest of them
         self.off: frozenset[str] = frozenset()  # signs whose sensor is off
         self.next_check = now  # of the device itself (`timers`)
-        self.monitored: dict[str, int] = {}  # by sign: checks at which it had a value (`timers`)
+        self.checks: dict[str, int] = {}  # by sign: how many checks it had a value at (`timers`)
+        self.nothing_measured = False  # as of the last check
+        self.pressures: dict[int, tuple[float, datetime]] = {}  # by position in SIGNS: the last value and its time
+        self.assigned: str | None = None  # the patient that a person has assigned to the bed
         self._redelivered = False  # whether the present reading may have been evaluated before a restart
         self._certain = True  # whether it is known not to be late
         self._active_signs: set[int] = set()  # positions of signs at which something is counted
@@ -69,6 +74,11 @@ class Bed:
     @patient_id.setter
     def patient_id(self, patient_id: str | None) -> None:
         self.patient.current = patient_id
+
+    @property
+    def contradicts_assignment(self) -> bool:
+        """Whether the device reports another patient than the assigned one."""
+        return None not in (self.assigned, self.patient.current) and self.assigned != self.patient.current
 
     @property
     def usual_interval(self) -> timedelta | None:
@@ -154,6 +164,8 @@ class Bed:
                 self.note(rule, rule.levels_exceeded(value), rule.levels_not_cleared(value), time, live, value, events)
             if len(self.counts) != counted:
                 self._refresh_active_sign(watch.position, watch.rules)
+        if rules.mean_bp and (values[SYSTOLIC] is not None or values[DIASTOLIC] is not None):
+            self._note_mean_pressure(values, time, live, events)
         total, worst = self.held.update(reading, values, time)
         for rule in rules.scored:
             self._note_score(rule, total, worst, time, live, events)
@@ -164,6 +176,23 @@ class Bed:
                 if rule.source == "no-data" and rule.name in self.counts:
                     self.note(rule, 0, 0, arrival, True, None, events)
         return events
+
+    def _note_mean_pressure(
+        self, values: tuple[float | None, ...], time: datetime, live: bool, events: list[Event]
+    ) -> None:
+        """Evaluate the mean of two pressures of one cuff measurement, which may come in two messages."""
+        for position in (SYSTOLIC, DIASTOLIC):
+            value = values[position]
+            if value is not None:
+                self.pressures[position] = (value, time)
+        if len(self.pressures) < 2:
+            return
+        (systolic, measured), (diastolic, other) = self.pressures[SYSTOLIC], self.pressures[DIASTOLIC]
+        if abs(measured - other) > ONE_MEASUREMENT or systolic <= diastolic:
+            return
+        mean = mean_pressure(systolic, diastolic)
+        for rule in self.rules.mean_bp:
+            self.note(rule, rule.levels_exceeded(mean), rule.levels_not_cleared(mean), time, live, mean, events)
 
     def _note_off(self, reading: Reading) -> None:
         """Keep which sensors are off; of a probe that is off no value is held for the score."""
@@ -215,13 +244,26 @@ class Bed:
         return state._replace(level=level)
 
     def _says_nothing_new(self, rule: Rule, level: int) -> bool:
-        """Whether a NEWS2 alert would repeat an alert that is open: one input scores, and its sign alarms already."""
-        if rule.source != "news2" or rule.name in self.alerts:
+        """Whether the alert would repeat one that is open: one cause raises one alarm.
+
+        - NEWS2, where a single input scores and its sign alarms already.
+        - The mean pressure, where the systolic one alarms already.
+        - A sensor that is off, or a sign that is gone, where nothing at all is measured and an alert says so.
+        """
+        if rule.name in self.alerts:
             return False
-        scoring = [key for key, points in self.held.score().parts.items() if points]
+        if rule.source in ("sensor-off", "sign-gone"):
+            return self.nothing_measured and any(r.source == "all-sensors-off" for r in self.rules.device_checks)
+        if rule.source == "news2":
+            repeated = [key for key, points in self.held.score().parts.items() if points]
+        elif rule.source == "mean-bp":
+            repeated = [SIGN_KEYS[SYSTOLIC]]
+        else:
+            return False
         wanted = rule.levels[level - 1].priority.rank
-        return len(scoring) == 1 and any(
-            alert.sign == scoring[0] and alert.level and alert.priority.rank >= wanted for alert in self.alerts.values()
+        return len(repeated) == 1 and any(
+            alert.sign == repeated[0] and alert.level and alert.priority.rank >= wanted
+            for alert in self.alerts.values()
         )
 
     def keep(self, alert: Alert, events: list[Event]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from alerts.engine.bed import NOTHING, Bed
-from alerts.engine.transitions import changed
+from alerts.engine.transitions import changed, resumed
 from vitals.alert import Alert, Change, Event, State
 from vitals.command import Command
 from vitals.limits import RequestRejected
@@ -83,7 +83,7 @@ def resume_audio(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]
         return NOTHING
     if alert.state is not State.AUDIO_PAUSED:
         raise RequestRejected(f"the audio of the alert {rule} of {bed.device} is not paused: it is {alert.state}")
-    return _kept(bed, changed(alert, Change.AUDIO_RESUMED, now, state=State.ACTIVE, audio_paused_until=None))
+    return _kept(bed, resumed(alert, now))
 
 
 def _open(bed: Bed, rule: str) -> Alert:

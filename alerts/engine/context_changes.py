@@ -42,7 +42,8 @@ def change_patient(bed: Bed, before: str | None, patient: str, time: datetime, s
         bed.refresh_active_signs()
         bed.held.forget_before(since)
         bed.off = frozenset()
-        bed.monitored.clear()
+        bed.checks.clear()
+        bed.pressures.clear()
     events += apply_rules(bed, bed.ward_rules, bed.limits, time)
     for _, alert in sorted(bed.alerts.items()):
         bed.keep(changed(alert, Change.IDENTIFIED, time, reading_at=bed.last, patient_id=patient), events)

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from alerts.engine import level_state
 from alerts.engine.bed import NOTHING, Bed
 from alerts.engine.level_state import LevelState
-from alerts.engine.transitions import changed
-from vitals.alert import Change, Event, State
+from alerts.engine.transitions import reminded, resumed
+from vitals.alert import Event
 from vitals.rules import Rule
-from vitals.thresholds import SILENT_INTERVALS, silent_after
+from vitals.thresholds import CONTINUOUS_SIGNS, SILENT_INTERVALS, silent_after
 
 UNKNOWN_INTERVAL = timedelta(seconds=30)
 """Without a birth, and before two readings have shown an interval, silence is waited for as long."""
@@ -24,16 +24,17 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     """What time alone changes.
 
     1. Readings that were held back are evaluated where nothing followed them.
-    2. Audio pauses that are over end.
+    2. Audio pauses that are over end; a high alert that nobody has answered is repeated.
     3. Delays end between two readings: the value stands as long as the device is heard and sends no other one.
-    4. The device itself: its clock, and the patients that it names.
+    4. The device itself: its clock, the patients that it names, and what it measures.
     5. Silence: the device sends nothing, or is offline.
     """
     events: list[Event] = bed.settle_undecided(now) if bed.order.undecided else []
     for alert in list(bed.alerts.values()):
         if alert.audio_paused_until is not None and now >= alert.audio_paused_until:
-            sounding = changed(alert, Change.AUDIO_RESUMED, now, state=State.ACTIVE, audio_paused_until=None)
-            bed.keep(sounding, events)
+            bed.keep(resumed(alert, now), events)
+        elif (again := reminded(alert, bed.rules, now)) is not None:
+            bed.keep(again, events)
     _end_delays(bed, now, events)
     _check_device(bed, now, events)
     for rule in bed.rules.timed:
@@ -58,39 +59,55 @@ CHECK_INTERVAL = timedelta(seconds=2)  # at every tick the checks cost as much a
 
 
 def _check_device(bed: Bed, now: datetime, events: list[Event]) -> None:
-    """Whether the clock is wrong, ids of two patients come in turn, or a sign that was monitored comes no more."""
+    """Whether the clock is wrong, the patient is in doubt, or what was monitored comes no more."""
     if now < bed.next_check:
         return
     bed.next_check = now + CHECK_INTERVAL
     bed.begin_check()
+    missing = _missing_signs(bed, now)
+    bed.nothing_measured = bool(missing) and _is_nothing_measured(bed, missing)
     for rule in bed.rules.device_checks:
+        value = None
         if rule.source == "clock":
             offset = bed.order.clock.offset or timedelta()
             wrong, value = abs(offset) > CLOCK_TOLERANCE, offset.total_seconds()
         elif rule.source == "sign-gone":
-            wrong, value = _is_gone(bed, rule.sign or "", now), None
+            wrong = rule.sign in missing and rule.sign not in bed.off
+        elif rule.source == "all-sensors-off":
+            wrong = bed.nothing_measured
+        elif rule.source == "assignment":
+            wrong = bed.contradicts_assignment
         else:
-            wrong, value = bed.patient.alternates(now), None
+            wrong = bed.patient.alternates(now)
         if not wrong and rule.name not in bed.counts:
             continue
         levels = len(rule.levels) if wrong else 0
         bed.note(rule, levels, levels, now, True, value, events)
 
 
+def _missing_signs(bed: Bed, now: datetime) -> set[str]:
+    """Note which signs are measured; return the monitored ones without a value while the device goes on."""
+    limit = silent_after((bed.usual_interval or timedelta()).total_seconds())
+    if now - bed.last_live_at > limit:
+        return set()
+    missing = set()
+    for key in bed.rules.watched_signs:
+        measured_at = bed.held.measured_at(key)
+        if measured_at is not None and now - measured_at <= limit and key not in bed.off:
+            bed.checks[key] = bed.checks.get(key, 0) + 1
+        elif bed.checks.get(key, 0) >= MONITORED_CHECKS:
+            missing.add(key)
+    return missing
+
+
+def _is_nothing_measured(bed: Bed, missing: set[str]) -> bool:
+    """Whether of the continuous signs that were monitored, none is measured any more."""
+    monitored = {key for key in CONTINUOUS_SIGNS if bed.checks.get(key, 0) >= MONITORED_CHECKS}
+    return bool(monitored) and monitored <= missing
+
+
 MONITORED_CHECKS = 5
 """A sign with a value at so many checks, some 10 s, is monitored; a value now and then is a spot check."""
-
-
-def _is_gone(bed: Bed, key: str, now: datetime) -> bool:
-    """Whether a monitored sign has no value any more while the device goes on, and no sensor is said to be off."""
-    measured_at = bed.held.measured_at(key)
-    limit = silent_after((bed.usual_interval or timedelta()).total_seconds())
-    if measured_at is None or key in bed.off or now - bed.last_live_at > limit:
-        return False
-    if now - measured_at <= limit:
-        bed.monitored[key] = bed.monitored.get(key, 0) + 1
-        return False
-    return bed.monitored.get(key, 0) >= MONITORED_CHECKS
 
 
 def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:

@@ -5,10 +5,10 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from vitals.alert import Alert, Change, State, alert_id
+from vitals.alert import Alert, Change, Priority, State, alert_id
 from vitals.alert_format import format_duration
 from vitals.news2 import Score
-from vitals.rules import Rule
+from vitals.rules import Level, Rule, RuleSet
 from vitals.signs import BY_KEY
 
 CONDITION_ENDED = "the condition is over"
@@ -21,13 +21,14 @@ class Device(Protocol):
     ward: str
     patient_id: str | None
     last: datetime | None
+    last_live_at: datetime
 
 
 def raised(
     bed: Device, rule: Rule, level: int, since: datetime, at: datetime, value: float | None, score: Score | None
 ) -> Alert:
     """A new alert. Its id follows from the device, the rule and the moment, so it is the same when made twice."""
-    sign = BY_KEY.get(rule.sign or "")
+    sign = rule.quantity
     # Silence begins with the last reading, by which the same silence is known after a restart too.
     named_after = since if rule.source in ("no-data", "offline") else at
     return Alert(
@@ -48,6 +49,7 @@ def raised(
         loinc=sign.loinc if sign else (),
         mdc=sign.mdc if sign else None,
         unit=sign.unit if sign else None,
+        active_since=max(at, bed.last_live_at),  # a cuff value may come later than others that are newer
         **_at_level(rule, level, value, score),
     )
 
@@ -74,13 +76,40 @@ def transition(
         )
     rest |= _at_level(rule, level, value, score)
     if alert.state is State.LATCHED:
-        return changed(alert, Change.RETURNED, at, state=State.ACTIVE, latched=False, **rest)
+        return changed(alert, Change.RETURNED, at, state=State.ACTIVE, latched=False, **sounding(at), **rest)
     if level < alert.level:
         return changed(alert, Change.DEESCALATED, at, **rest)
-    return changed(alert, Change.ESCALATED, at, state=State.ACTIVE, acknowledged_by=None, **_quiet, **rest)
+    rest |= sounding(at) | _quiet
+    return changed(alert, Change.ESCALATED, at, state=State.ACTIVE, acknowledged_by=None, **rest)
 
 
 _quiet: dict[str, Any] = {"audio_paused_until": None}
+
+
+def sounding(at: datetime) -> dict[str, Any]:
+    """The fields of an alert that begins to sound: nobody has answered yet."""
+    return {"active_since": at, "reminders": 0, "attention": "normal"}
+
+
+def resumed(alert: Alert, now: datetime) -> Alert:
+    """The alert when its audio pause has ended."""
+    return changed(alert, Change.AUDIO_RESUMED, now, state=State.ACTIVE, audio_paused_until=None, **sounding(now))
+
+
+def reminded(alert: Alert, rules: RuleSet, now: datetime) -> Alert | None:
+    """A high alert that nobody has answered, repeated; None while no reminder is due.
+
+    After `attention_after` it says so too. The priority stays: it is how urgent the patient is, not how long nobody
+    came (IEC 60601-1-8 has the reminder signal; an escalation in its sense is a worse condition).
+    """
+    since = alert.active_since
+    if alert.state is not State.ACTIVE or alert.priority is not Priority.HIGH or since is None:
+        return None
+    number = int((now - since) / rules.reminder)
+    if number <= alert.reminders:
+        return None
+    attention = "escalated" if now - since >= rules.attention_after else "normal"
+    return changed(alert, Change.REMINDED, now, reminders=number, attention=attention)
 
 
 def changed(alert: Alert, change: Change, at: datetime, *, reading_at: datetime | None = None, **fields: Any) -> Alert:
@@ -104,23 +133,23 @@ def _at_level(rule: Rule, level: int, value: float | None, score: Score | None) 
         "value": value,
         "limit": limit,
         "parts": score.parts if score else None,
-        "text": _text(rule, value, limit, score),
+        "text": _text(rule, step, value, limit, score),
     }
 
 
-def _text(rule: Rule, value: float | None, limit: float | None, score: Score | None) -> str:
+def _text(rule: Rule, step: Level, value: float | None, limit: float | None, score: Score | None) -> str:
     """One line for a person: the rule's words, the value and the limit it passed."""
     if rule.source == "clock" and value is not None:
         return f"{rule.text}: {format_duration(abs(value))} {'behind' if value > 0 else 'ahead'}"
+    words = step.text or rule.text
     if value is None or limit is None:
-        return rule.text
+        return words
     word = "above" if rule.above else "below"
-    sign = BY_KEY.get(rule.sign or "")
-    if sign:
-        return f"{rule.text}: {round(value, 1):g} {sign.unit}, limit {word} {limit:g}"
+    if rule.quantity:
+        return f"{words}: {round(value, 1):g} {rule.quantity.unit}, limit {word} {limit:g}"
     parts = ", ".join(f"{_spoken(key)} {points}" for key, points in (score.parts if score else {}).items() if points)
     at_least = "at least " if score and score.missing else ""
-    return f"{rule.text}: {at_least}{value:g}" + (f" ({parts})" if parts else "")
+    return f"{words}: {at_least}{value:g}" + (f" ({parts})" if parts else "")
 
 
 def _spoken(part: str) -> str:

@@ -50,12 +50,12 @@ class Diagnostics:
                     key, f"unknown key {key[:80]!r}{did_you_mean(key, known)}; known are {', '.join(known)}", level
                 )
 
-    def text(self, table: Mapping[str, Any], key: str) -> str:
+    def text(self, table: Mapping[str, Any], key: str, level: int | None = None) -> str:
         """A text, or an empty one where there is none."""
         value = table.get(key)
         if isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable():
             return value
-        self.invalid_value(key, value, f"a text of 1 to {MAX_TEXT} printable characters")
+        self.invalid_value(key, value, f"a text of 1 to {MAX_TEXT} printable characters", level)
         return ""
 
     def number(self, table: Mapping[str, Any], key: str, level: int | None, default: float) -> float:

@@ -14,7 +14,7 @@ from alerts.rulefile.diagnostics import Diagnostics, did_you_mean
 from alerts.rulefile.positions import Positions
 from vitals.alert import Priority
 from vitals.errors import PermanentError
-from vitals.rules import SPECIAL, Level, Rule, RuleSet, Source, find_conflicts, validate_levels
+from vitals.rules import PHYSIOLOGICAL, SPECIAL, Level, Rule, RuleSet, Source, find_conflicts, validate_levels
 from vitals.signs import BY_KEY, SIGN_KEYS
 
 DEFAULT = Path(__file__).parent.with_name("rules.toml")
@@ -22,7 +22,7 @@ DEFAULT = Path(__file__).parent.with_name("rules.toml")
 _TIMES = ("for_s", "clear_for_s")
 _LEVEL_KEYS = ("priority", "above", "below", "clear", "single", *_TIMES)
 _RULE_KEYS = ("name", "sign", "of", "text", "latching", "level", *_LEVEL_KEYS)
-_TOP_KEYS = ("stale_after_s", "audio_pause_max_s", "spo2_scale", "rule")
+_TOP_KEYS = ("stale_after_s", "audio_pause_max_s", "reminder_s", "attention_after_s", "spo2_scale", "rule")
 _PRIORITIES = ", ".join(Priority)
 _SIGNS = (*SIGN_KEYS, *SPECIAL)
 
@@ -76,6 +76,8 @@ class _Reader:
         self._mistakes.unknown(content, _TOP_KEYS, None)
         stale = self._mistakes.seconds(content, "stale_after_s", None, 60.0, least=1.0)
         pause = self._mistakes.seconds(content, "audio_pause_max_s", None, 600.0, least=1.0)
+        reminder = self._mistakes.seconds(content, "reminder_s", None, 60.0, least=10.0)
+        attention = self._mistakes.seconds(content, "attention_after_s", None, 180.0, least=10.0)
         scale = content.get("spo2_scale", 1)
         if type(scale) is not int or scale not in (1, 2):
             self._mistakes.invalid_value("spo2_scale", scale, "1 or 2", None)
@@ -99,7 +101,7 @@ class _Reader:
             self._mistakes.add("above", text, 0)
         if self._mistakes:
             raise InvalidRules(self._mistakes.as_lines())
-        return RuleSet(tuple(rules), stale, pause, scale, self._where)
+        return RuleSet(tuple(rules), stale, pause, scale, reminder, attention, self._where)
 
     def _read_rule(self, table: dict[str, Any]) -> list[Rule]:
         self._mistakes.unknown(table, _RULE_KEYS, None)
@@ -152,7 +154,7 @@ class _Reader:
         levels = []
         sides: set[bool] = set()
         for place, step in enumerate(steps):
-            self._mistakes.unknown(step, _LEVEL_KEYS, place)
+            self._mistakes.unknown(step, (*_LEVEL_KEYS, "text"), place)
             level, above = self._read_level({**shared, **step}, source, place)
             levels.append(level)
             sides |= set() if above is None else {above}
@@ -174,7 +176,7 @@ class _Reader:
         above = None if len(given) != 1 else given[0] == "above"
         limit = clear = 0.0
         single = step.get("single")
-        if source in ("sign", "news2"):
+        if source in PHYSIOLOGICAL:
             if len(given) != 1:
                 found = "both above and below" if given else "no limit"
                 self._mistakes.add("above", f"{found}; expected above or below", place)
@@ -189,9 +191,10 @@ class _Reader:
             above = None
         if single is not None and (source != "news2" or type(single) is not int or not 1 <= single <= 3):
             self._mistakes.invalid_value("single", single, "1, 2 or 3, in a rule on news2", place)
+        text = self._mistakes.text(step, "text", place) if "text" in step else None
         if len(self._mistakes) > before:
             return None, above
-        return Level(Priority(str(priority)), limit, clear, after, clear_after, single), above
+        return Level(Priority(str(priority)), limit, clear, after, clear_after, single, text), above
 
     def _in_order(self, levels: list[Level | None], source: Source) -> None:
         for place, (mild, severe) in enumerate(pairwise(levels), 1):
@@ -200,7 +203,7 @@ class _Reader:
             if severe.priority.rank < mild.priority.rank:
                 text = f"priority = '{severe.priority}' follows '{mild.priority}'; levels go from mild to severe"
                 self._mistakes.add("priority", text, place)
-            if source not in ("sign", "news2") and severe.after <= mild.after:
+            if source not in PHYSIOLOGICAL and severe.after <= mild.after:
                 text = f"for_s = {severe.after.total_seconds():g} follows {mild.after.total_seconds():g}; only time "
                 self._mistakes.add("for_s", text + "makes the levels here, so each must be longer", place)
 

@@ -12,6 +12,7 @@ from alerts.rulefile.parser import parse
 from vitals.alert import Alert, Event, decode_alert, encode_alert
 from vitals.reading import Reading, reading
 from vitals.rules import RuleSet
+from vitals.signs import SIGN_KEYS
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -44,7 +45,7 @@ def at(second: float) -> datetime:
 
 def reading_at(second: float, heart_rate: float | None = None, **rest: Any) -> Reading:
     signs: dict[str, float | None] = {
-        key: rest.pop(key) for key in ("spo2", "temperature", "resp_rate", "systolic_bp") if key in rest
+        key: rest.pop(key) for key in SIGN_KEYS if key in rest
     }
     # Numbered, as the wire format recommends: the same second has the same number.
     number = {

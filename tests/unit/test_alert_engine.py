@@ -156,7 +156,7 @@ def test_a_paused_alert_that_gets_worse_sounds_at_once() -> None:
     bed.pause(11, 60)
     assert bed.steady(12, 15, 160) == ["15: hr escalated"]
     assert bed.state == "active"
-    assert bed.tick(80) == []
+    assert bed.tick(70) == []
 
 
 def test_a_latching_alert_waits_for_a_person() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from alerts.rulefile.parser import DEFAULT, InvalidRules, load, parse
 from vitals.alert import Priority
+from vitals.rules import SPECIAL
 from vitals.signs import SIGNS
 
 ONE = '[[rule]]\nname = "hr"\nsign = "heart_rate"\ntext = "x"\npriority = "high"\nabove = 120\n'
@@ -20,32 +21,25 @@ def mistakes(text: str) -> list[str]:
     return caught.value.mistakes
 
 
-def test_the_defaults_raise_the_critical_verdict_of_every_reading_as_high_with_a_delay() -> None:
+def test_the_defaults_raise_an_alarm_with_a_delay_at_every_limit_of_the_verdict_critical() -> None:
     rules = load().rules
+    priorities = {}
     for sign in SIGNS:
         for above, limit in ((True, sign.critical_above), (False, sign.critical_below)):
             if limit is None:
                 continue
             levels = [level for rule in rules if rule.sign == sign.key and rule.above is above for level in rule.levels]
             (level,) = [level for level in levels if level.limit == limit]
-            assert level.priority is Priority.HIGH
             assert level.after.total_seconds() > 0
+            priorities[sign.key] = level.priority
+    assert priorities == {"heart_rate": Priority.MEDIUM, "spo2": Priority.HIGH}
 
 
 def test_the_defaults_have_extremes_without_delay_and_every_technical_rule() -> None:
     rules = load().rules
     at_once = {rule.sign for rule in rules if rule.source == "sign" and not rule.levels[-1].after}
-    assert {"heart_rate", "spo2", "resp_rate"} <= at_once
-    assert {rule.source for rule in rules} == {
-        "sign",
-        "news2",
-        "no-data",
-        "sensor-off",
-        "offline",
-        "sign-gone",
-        "clock",
-        "patients",
-    }
+    assert {"heart_rate", "spo2", "systolic_bp"} <= at_once
+    assert {rule.source for rule in rules} == {"sign", *SPECIAL}
 
 
 def test_the_defaults_raise_news2_at_5_or_a_single_3_and_at_7() -> None:

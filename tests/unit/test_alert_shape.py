@@ -11,7 +11,7 @@ from vitals.alert import Alert
 
 FIELDS = {field.name for field in msgspec.structs.fields(Alert)}
 # Constant for a rule or a sign, or only needed by the alert worker.
-NOT_STORED = {"loinc", "mdc", "parts", "reading_at"}
+NOT_STORED = {"loinc", "mdc", "parts", "reading_at", "active_since", "reminders", "attention"}
 # The page's short names; the others are the fields' own.
 PAGE_NAMES = {
     "id": "alert_id",

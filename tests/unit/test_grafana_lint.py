@@ -334,7 +334,7 @@ def test_a_cell_has_its_colour_from_the_same_limits() -> None:
             outer = "red" if rule["sign"] in ("spo2", "heart_rate") and priority == "high" else colours[priority]
             assert colour(rule["sign"], within) != outer or level.get("clear", 0) in (82, 175), (rule["name"], level)
             checked += 1
-    assert checked == 16
+    assert checked == 17
 
 
 def test_priorities_have_the_marks_and_colours_of_every_screen() -> None:

@@ -68,6 +68,23 @@ def test_bidmc_pulse_serves_for_heart_rate_and_nothing_means_sensor_off(tmp_path
     ]
 
 
+@pytest.mark.parametrize(
+    ("row", "values", "off"),
+    [
+        ("70, 0, 0, 0", {"heart_rate": 70, "resp_rate": 0}, ("spo2",)),  # the electrodes are on: an apnoea
+        ("0, 0, 0, 97", {"heart_rate": 0, "spo2": 97}, ("resp_rate",)),  # no pulse by two sensors: an asystole
+        ("0, 71, 0, 97", {"heart_rate": 71, "spo2": 97}, ("resp_rate",)),  # the electrodes are off
+        ("0, NaN, 12, 97", {"resp_rate": 12, "spo2": 97}, ("heart_rate",)),
+        ("0, 0, 0, 0", {}, ("heart_rate", "resp_rate", "spo2")),  # all is off, or disconnected
+    ],
+)
+def test_a_zero_of_a_monitor_is_a_measurement_where_another_sensor_shows_it(
+    tmp_path: Path, row: str, values: dict[str, float], off: tuple[str, ...]
+) -> None:
+    recording = a_recording(tmp_path, f"Time [s], HR, PULSE, RESP, SpO2\n0, {row}\n")
+    assert rows(recording) == [(0, Sample(values, sensor_off=off))]
+
+
 def test_mimic_a_cuff_that_did_not_measure_is_not_a_sensor_that_is_off(tmp_path: Path) -> None:
     recording = a_recording(tmp_path, MIMIC)
     assert recording.layout.format is Format.MIMIC
