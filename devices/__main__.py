@@ -20,7 +20,7 @@ from devices.fleet import run_fleet
 from devices.fleet_stats import FleetStats
 from devices.outbox.file import OutboxFile
 from devices.outbox.queue import CAPACITY
-from devices.replay import describe_omissions, prepare, replay_sources
+from devices.replay import describe_omissions, describe_times, prepare, replay_sources
 from devices.scenario import Scenario
 from devices.settings import DevicesSettings, device_endpoints
 from devices.simulated_ward import simulated_ward
@@ -128,22 +128,30 @@ def replay(
     loop: Annotated[
         bool, typer.Option("--loop", help="Start again at the end; each reading has the time of its sending.")
     ] = False,
+    as_live: Annotated[
+        bool,
+        typer.Option("--as-live", help="Give each reading the time of its sending, as if measured now."),
+    ] = False,
     outbox: OutboxPath = None,
     outbox_readings: OutboxReadings = CAPACITY,
     seconds: Seconds = None,
 ) -> None:
     """Replay recordings of patients, one device per file.
 
-    The times are shifted so that the last reading of each is from now (docs/replay.md).
+    The times are shifted so that the last reading of each is from now, except with --as-live or --loop
+    (docs/replay.md). Waits at the end until ingest has confirmed what is stored.
     """
     prepared = prepare([Recording(path, format) for path in files])
     readings = sum(recording.summary.readings for recording in prepared)
     longest = max(recording.summary.duration_s for recording in prepared)
     recordings = "1 recording" if len(prepared) == 1 else f"{len(prepared)} recordings"
-    print(f"{PROGRAM}: {readings} readings in {recordings}; {longest / speed:.0f} s at this speed")
+    formats = ", ".join(dict.fromkeys(recorded.recording.layout.format for recorded in prepared))
+    print(f"{PROGRAM}: {readings} readings in {recordings} ({formats}); {longest / speed:.0f} s at this speed")
     for sentence in describe_omissions(prepared):
         print(f"{PROGRAM}: {sentence}")
-    sources = replay_sources(prepared, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop)
+    if not (loop or as_live) and (note := describe_times(speed)):
+        print(f"{PROGRAM}: {note}")
+    sources = replay_sources(prepared, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop, as_live=as_live)
     raise typer.Exit(asyncio.run(_run(sources, outbox_readings, outbox, seconds)))
 
 

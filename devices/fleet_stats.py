@@ -50,7 +50,9 @@ class FleetStats:
         """Return the last line."""
         parts = [f"{self.published} readings published", f"{self.waiting} unsent", f"{self.dropped} dropped"]
         if self.confirmed:
-            parts.append(f"{self.unconfirmed} unconfirmed")
+            parts += [f"{self.confirmed - self.rejected} stored", f"{self.unconfirmed} unconfirmed"]
+        elif self.published:
+            parts.append("no receipts: ingest has not confirmed that anything is stored")
         if self.rejected:
             parts.append(f"{self.rejected} rejected (see the table rejected_message)")
         return ", ".join(parts)

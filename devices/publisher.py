@@ -11,17 +11,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf
 
-from aiomqtt import Client, MqttError, Will
+from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
 from devices.fleet_stats import FleetStats
 from devices.outbox.queue import Outbox
 from devices.producer import Producer
 from devices.source import Source
 from devices.status_messages import StatusMessages
-from mqtt.async_client import connection, describe_error, publish, receive_payloads, running
+from mqtt.async_client import PublishDenied, connection, describe_error, publish, receive_payloads, running
 from mqtt.endpoint import BrokerEndpoint
 from vitals.backoff import Backoff
 from vitals.codec import encode, encode_many
+from vitals.errors import PermanentError
+from vitals.program import vitalflow_command
 from vitals.reading import Reading
 from vitals.receipt import RECEIPT_INTERVAL_S, decode_receipt
 from vitals.topics import Topics
@@ -34,6 +36,7 @@ STEADY_S = 5.0  # a connection that lasted at least this long resets the back-of
 SHUTDOWN_TIMEOUT_S = 3.0  # for sending the waiting readings after a stop
 SHUTDOWN_RECEIPT_TIMEOUT_S = 6.0  # for the last receipts after a stop: one interval of receipts and a commit
 FINAL_RECEIPT_TIMEOUT_S = 30.0  # and after a source has ended by itself: long enough to send once more
+FIRST_RECEIPT_TIMEOUT_S = 12.0  # for the first receipt, if receipts are assumed: two intervals and a commit
 RESEND_INTERVAL_S = RECEIPT_INTERVAL_S  # between two resent arrays: a receipt may confirm the first one meanwhile
 
 
@@ -73,6 +76,9 @@ class Publisher:
         self._send_deadline = inf
         self._receipt_deadline: float | None = None
         self._next_resend = -inf
+        self._assumed_until = inf
+        if source.can_wait:
+            outbox.assume_receipts()  # a recording is read no faster than it is stored, and its end says what is stored
 
     @property
     def shutdown_timeout_s(self) -> float:
@@ -90,10 +96,13 @@ class Publisher:
     async def deliver(self, delay_s: float = 0.0) -> None:
         """Connect after `delay_s` seconds, stay connected, and send until there is nothing more to send.
 
+        Raises PermanentError if the broker does not permit a publish.
+
         1. Connect, with the will. A failure is reported, and retried after a back-off.
         2. Subscribe to the receipts, publish the online status, then batches, the oldest first, each until its PUBACK.
         3. If the connection is lost or a PUBACK is missing: back to 1, and the unacknowledged batch comes first.
-        4. At the end publish the offline status explicitly, because an orderly DISCONNECT discards the will.
+        4. At the end publish the offline status explicitly, because an orderly DISCONNECT discards the will. The
+           device of a recording deletes its status instead, which raises no alert, once before it waits for receipts.
         """
         backoff = Backoff(*RETRY_S, STEADY_S)
         loop = asyncio.get_running_loop()
@@ -102,10 +111,14 @@ class Publisher:
             connected_at: float | None = None
             will = Will(self._status_topic, self._status_messages.offline(), qos=1, retain=True)
             try:
-                async with connection(self._broker, self.source.device, will, self._stopping) as client:
+                async with connection(
+                    self._broker, self.source.device, will, self._stopping, version=ProtocolVersion.V5
+                ) as client:
                     connected_at = loop.time()
                     await self._run_connection(client)
                     return
+            except PublishDenied as error:
+                raise PermanentError(self._describe_denied(error)) from None
             except MqttError as error:
                 lasted_s = 0.0 if connected_at is None else loop.time() - connected_at
                 # A broker keeps the newest of two clients with one client id and disconnects the other without reason.
@@ -114,6 +127,15 @@ class Publisher:
                 self._on_failure(describe_error(error, self._broker) + hint)
             # Jitter: thousands of devices that lost the broker together must not come back together.
             await self._pause(backoff.next(lasted_s) * random.uniform(0.5, 1.0))
+
+    def _describe_denied(self, error: PublishDenied) -> str:
+        source = self.source
+        arguments = f"devices enroll {source.device} --ward {source.ward} --credentials FILE"
+        return (
+            f"the broker at {self._broker} does not permit this user to publish on {error}; "
+            f"{self._stats.published} readings were published. Enrol the device and set "
+            f"VITALFLOW_DEVICES_CREDENTIALS=FILE: {vitalflow_command()} {arguments}"
+        )
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not beyond `request_shutdown`."""
@@ -134,8 +156,11 @@ class Publisher:
         # If the broker does not allow the subscription, no receipt comes, and this is a device without receipts.
         await client.subscribe(self._receipts_topic, qos=1)
         await publish(client, self._status_topic, self._status_messages.online(now()), retain=True)
+        has_left = False
         while True:
             self._changed.clear()
+            if now() >= self._assumed_until:
+                self._end_assumption()
             if self.outbox.waiting and now() > self._send_deadline:
                 break
             batch = self.outbox.next_batch()
@@ -145,6 +170,9 @@ class Publisher:
                     self._on_puback(self.source.device, batch)
             elif self._is_done(now()):
                 break
+            elif self.source.is_recording and self.producer.is_finished and not has_left:
+                await self._leave(client)
+                has_left = True
             elif now() >= self._next_resend and (batch := self.outbox.next_resend(now())):
                 self._next_resend = now() + RESEND_INTERVAL_S
                 await self._send(client, batch)
@@ -153,16 +181,28 @@ class Publisher:
                 await publish(client, self._status_topic, self._status_messages.online(now()), retain=True)
             else:
                 await self._wait_for_work()
-        await publish(client, self._status_topic, self._status_messages.offline(), retain=True)
+        await self._leave(client)
+
+    async def _leave(self, client: Client) -> None:
+        last_status = b"" if self.source.is_recording else self._status_messages.offline()
+        await publish(client, self._status_topic, last_status, retain=True)
 
     async def _send(self, client: Client, batch: list[Reading]) -> None:
         await publish(client, self._vitals_topic, encode(batch[0]) if len(batch) == 1 else encode_many(batch))
         self._stats.published += self.outbox.on_puback(batch, asyncio.get_running_loop().time())
         self.producer.has_room.set()
+        if self.outbox.assumes_receipts and self._assumed_until == inf:
+            self._assumed_until = asyncio.get_running_loop().time() + FIRST_RECEIPT_TIMEOUT_S
+
+    def _end_assumption(self) -> None:
+        self._assumed_until = inf
+        self.outbox.stop_assuming_receipts()
+        self.producer.has_room.set()
 
     async def _wait_for_work(self) -> None:
         """Wait until something changed or something is due."""
         until = min(max(self._next_resend, self.outbox.resend_at()), self._status_messages.due_at())
+        until = min(until, self._assumed_until)
         if self._receipt_deadline is not None:
             until = min(until, self._receipt_deadline)
         if until == inf:

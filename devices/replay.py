@@ -29,9 +29,18 @@ def prepare(recordings: Sequence[Recording]) -> list[DeviceRecording]:
 
 
 def replay_sources(
-    recordings: Sequence[DeviceRecording], *, ward: str, now: datetime, speed: float = 1.0, loop: bool = False
+    recordings: Sequence[DeviceRecording],
+    *,
+    ward: str,
+    now: datetime,
+    speed: float = 1.0,
+    loop: bool = False,
+    as_live: bool = False,
 ) -> list[Source]:
-    """Return a source for each recording, starting at `now`, whose whole seconds are the boot."""
+    """Return a source for each recording, starting at `now`, whose whole seconds are the boot.
+
+    as_live   each reading has the time of its sending, as it has with `loop`
+    """
     return [
         Source(
             device=recorded.device,
@@ -40,24 +49,26 @@ def replay_sources(
             model=f"VitalFlow replay ({recorded.recording.layout.format})",
             interval_s=max(MIN_INTERVAL_S, round(recorded.summary.step_s / speed, 3)),
             boot=int(now.timestamp()),
-            samples=play_in_loop(recorded, speed) if loop else play_once(recorded, speed, now),
+            samples=play_in_loop(recorded, speed) if loop else play_once(recorded, speed, None if as_live else now),
+            is_recording=True,
             can_wait=not loop,
         )
         for recorded in recordings
     ]
 
 
-def play_once(recording: DeviceRecording, speed: float, now: datetime) -> Iterator[tuple[float, Sample | None]]:
-    """Yield each row once, `speed` times as fast as recorded, with times spaced as recorded.
+def play_once(recording: DeviceRecording, speed: float, now: datetime | None) -> Iterator[tuple[float, Sample | None]]:
+    """Yield each row once, `speed` times as fast as recorded, with times spaced as recorded, or no times without `now`.
 
     The last reading's time is the time of its sending, so that no reading is from the future, which ingest would
     reject. If replayed slower than recorded, the first reading's time is the time of its sending.
     """
     duration = recording.summary.duration_s
-    start = now - timedelta(seconds=max(0.0, duration - duration / speed))
+    start = now and now - timedelta(seconds=max(0.0, duration - duration / speed))
     for row in recording.recording.rows():
         if row.sample is not None:
-            yield row.elapsed_s / speed, replace(row.sample, time=start + timedelta(seconds=row.elapsed_s))
+            time = start and start + timedelta(seconds=row.elapsed_s)
+            yield row.elapsed_s / speed, replace(row.sample, time=time)
 
 
 def play_in_loop(recording: DeviceRecording, speed: float) -> Iterator[tuple[float, Sample | None]]:
@@ -91,6 +102,17 @@ def unique_names(names: Sequence[str]) -> list[str]:
         seen.add(candidate)
         result.append(candidate)
     return result
+
+
+def describe_times(speed: float) -> str | None:
+    """Return what the times of the readings mean for alarms, where `play_once` gives them past times."""
+    if speed == 1:
+        return None
+    change = "faster" if speed > 1 else "slower"
+    return (
+        f"{change} than recorded, the readings have past times, like a backlog, and raise hardly any alarm; "
+        "with --as-live each has the time of its sending"
+    )
 
 
 def describe_omissions(recordings: Sequence[DeviceRecording]) -> Iterator[str]:

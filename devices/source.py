@@ -17,6 +17,7 @@ class Source:
     interval_s     seconds between readings; the online status reports it, so that silence can be detected
     samples        (seconds since the start of the fleet, sample) in order of time. If the sample is None, nothing is
                    measured then: no reading is produced and no seq is used
+    is_recording   whether the device exists only for a recording: at its end it deletes its status
     can_wait       whether to pause the source while the outbox is full: possible for a recording, not for a patient
     """
 
@@ -27,6 +28,7 @@ class Source:
     interval_s: float
     boot: int
     samples: Iterable[tuple[float, Sample | None]]
+    is_recording: bool = False
     can_wait: bool = False
 
     def stamp(self, sample: Sample, seq: int, now: datetime) -> Reading:

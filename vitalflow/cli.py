@@ -42,7 +42,7 @@ GROUPS = {
         ACCESS, "devices", "Bedside monitors: simulate, replay, enroll, enroll-simulated, list, revoke."
     ),
     "user": CommandGroup(ACCESS, "identity", "Users of the station: add, list, revoke.", "users"),
-    "identity": CommandGroup(ACCESS, "identity", "The local CA and the broker's users: init, renew, check, add-service, user."),
+    "identity": CommandGroup(ACCESS, "identity", "CA and users of the broker: init, renew, check, add-service, user."),
     "db": CommandGroup(DATA, "sql", "The database schema: migrate, status, backfill, grant-ward, revoke-ward, wards."),
     "grafana": CommandGroup(DATA, "grafana", "The Grafana dashboards: check."),
     "dev": CommandGroup(

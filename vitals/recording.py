@@ -4,8 +4,8 @@ Files are read as streams of any size. There are four formats, recognized by the
 
 bidmc      BIDMC PPG and Respiration Dataset (PhysioNet, doi 10.13026/C2208R), the files *_Numerics.csv
 mimic      numerics of a MIMIC bedside monitor, as CSV with `elapsed_s` in front
-challenge  PhysioNet/CinC Challenge 2019 (Reyna et al. 2020), pipe-separated, a row an hour
-csv        columns named like the signs, and a column `time` or `elapsed_s`
+challenge  PhysioNet/CinC Challenge 2019 (Reyna et al. 2020), a row an hour, separated by `|` or, in copies, by commas
+csv        columns named like the signs or as in the other formats, and a column `time`, `elapsed_s` or `seconds`
 
 The meaning of a missing value depends on the source. The numerics of a monitor are continuous: NaN or 0 for heart rate,
 respiratory rate or saturation means that the sensor is off, unless another sensor shows that the 0 was measured
@@ -55,7 +55,6 @@ class Layout:
     signs: Mapping[str, Column]
     time: tuple[str, ...] = ()
     step_s: float = 0.0
-    delimiter: str = ","
     zero_is_missing: bool = False
 
 
@@ -87,12 +86,23 @@ _CHALLENGE = Layout(
         "diastolic_bp": Column(("DBP",), continuous=False),
     },
     step_s=3600.0,
-    delimiter="|",
 )
-# Any sign, by its key, label or short name.
+_NO_COLUMN = Column((), continuous=False)
+# Any sign, by its key, label or short name, or by a name of the other formats.
 _CSV = Layout(
     Format.CSV,
-    {sign.key: Column((sign.key, sign.label, sign.short), continuous=False) for sign in SIGNS},
+    {
+        sign.key: Column(
+            (
+                sign.key,
+                sign.label,
+                sign.short,
+                *(name for layout in (_MIMIC, _CHALLENGE) for name in layout.signs.get(sign.key, _NO_COLUMN).names),
+            ),
+            continuous=False,
+        )
+        for sign in SIGNS
+    },
     time=("time", "elapsed_s", "seconds"),
 )
 LAYOUTS: dict[Format, Layout] = {layout.format: layout for layout in (_BIDMC, _MIMIC, _CHALLENGE, _CSV)}
@@ -152,11 +162,15 @@ class Recording:
 
     def __init__(self, path: Path, format: Format | None = None) -> None:
         self.path = path
-        header = next(self._lines(",|"), None)
+        self._delimiter = ","
+        header = next(self._lines(), None)
+        if header is not None and any("|" in cell for cell in header[1]):
+            self._delimiter = "|"
+            header = next(self._lines(), None)
         if header is None:
             raise PermanentError(f"{path} is empty; expected a line of column names: {KNOWN_FORMATS}")
         self.layout = _layout(path, header[1], format)
-        columns = next(self._lines(self.layout.delimiter))[1]
+        columns = header[1]
         self._width = len(columns)
         self._time, self._absolute = _time_column(self.layout, columns)
         indexes = {_normalize(name): index for index, name in reversed([*enumerate(columns)])}
@@ -190,7 +204,7 @@ class Recording:
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows; raises PermanentError for a row that cannot be read or whose time goes back."""
-        lines = self._lines(self.layout.delimiter)
+        lines = self._lines()
         next(lines)
         first: float | None = None
         previous = -math.inf
@@ -265,22 +279,15 @@ class Recording:
     def _row_error(self, line: int, found: str, expected: str) -> PermanentError:
         return PermanentError(f"{self.path}, line {line} {found}; expected {expected}")
 
-    def _lines(self, delimiters: str) -> Iterator[tuple[int, list[str]]]:
-        """Yield line numbers and stripped cells, without blank lines.
-
-        Of several delimiters, the one in the first line is used.
-        """
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield line numbers and stripped cells, without blank lines."""
         if self.path.exists() and not self.path.is_file():
             # A pipe cannot be read twice: once to check, once to replay.
             raise PermanentError(f"{self.path} is not a file; expected a recording")
         try:
             # utf-8-sig: spreadsheets write a byte order mark.
             with self.path.open(encoding="utf-8-sig", newline="") as file:
-                delimiter = delimiters
-                if len(delimiters) > 1:
-                    delimiter = "|" if "|" in file.readline() else ","
-                    file.seek(0)
-                lines = csv.reader(file, delimiter=delimiter, strict=True)
+                lines = csv.reader(file, delimiter=self._delimiter, strict=True)
                 for cells in lines:
                     if any(cell.strip() for cell in cells):
                         yield lines.line_num, [cell.strip() for cell in cells]
@@ -297,13 +304,12 @@ class Recording:
 def _layout(path: Path, header: Sequence[str], wanted: Format | None) -> Layout:
     """Return the layout that fits the header; only `wanted` is tried, if given."""
     names = {_normalize(name) for name in header}
+    has_time = bool(names & _names(_CSV.time))
     fits: dict[Format, Callable[[], bool]] = {
         Format.BIDMC: lambda: {"time [s]", "hr", "resp", "spo2"} <= names,
         Format.MIMIC: lambda: {"elapsed_s", "hr", "resp", "spo2"} <= names,
-        Format.CHALLENGE: lambda: {"hr", "o2sat", "resp"} <= names,
-        Format.CSV: lambda: (
-            bool(names & _names(_CSV.time)) and any(names & _names(c.names) for c in _CSV.signs.values())
-        ),
+        Format.CHALLENGE: lambda: {"hr", "o2sat", "resp"} <= names and (wanted is not None or not has_time),
+        Format.CSV: lambda: has_time and any(names & _names(c.names) for c in _CSV.signs.values()),
     }
     for format in Format if wanted is None else (wanted,):
         if fits[format]():

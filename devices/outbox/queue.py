@@ -5,7 +5,8 @@ is bounded. When it is full, the oldest unconfirmed reading is removed first, be
 after those the oldest waiting one, because the newest readings matter most at the bedside. Both are counted.
 
 A broker without VitalFlow's ingest sends no receipts. Until the first receipt a device behaves as a plain MQTT device:
-it resends nothing that has its PUBACK, and holds only the last few minutes in case a receipt does come.
+it resends nothing that has its PUBACK, and holds only the last few minutes in case a receipt does come. A recording,
+whose source can wait, may assume for a while that receipts will come.
 """
 
 from collections import deque
@@ -48,7 +49,9 @@ class Confirmed(NamedTuple):
 class Outbox:
     """At most `capacity` readings.
 
-    receipts              whether receipts are in use: one was received, in this run or, by the journal, before
+    receipts              whether receipts are in use: one was received, in this run or, by the journal, before; or it
+                          is assumed
+    assumes_receipts      whether that is only assumed
     dropped               waiting readings that overflow removed
     evicted_unconfirmed   unconfirmed readings that overflow removed
     """
@@ -58,6 +61,7 @@ class Outbox:
             raise ValueError("the capacity of an outbox must be at least 1")
         self.capacity = capacity
         self.receipts = receipts
+        self.assumes_receipts = False
         self.dropped = 0
         self.evicted_unconfirmed = 0
         self._journal = journal
@@ -85,6 +89,19 @@ class Outbox:
     def is_persistent(self) -> bool:
         """Whether the readings survive the process."""
         return self._journal is not None
+
+    def assume_receipts(self) -> None:
+        """Hold readings as if receipts were in use, until the first one or `stop_assuming_receipts`."""
+        if not self.receipts:
+            self.receipts = self.assumes_receipts = True
+
+    def stop_assuming_receipts(self) -> None:
+        """Behave as a plain MQTT device if no receipt has been received."""
+        if self.assumes_receipts:
+            self.receipts = self.assumes_receipts = False
+            if self._journal is not None:
+                self._journal.forget([reading_id(reading) for reading in self._unconfirmed.readings()])
+            self._trim_unconfirmed()
 
     def restore(self, readings: Iterable[Reading]) -> None:
         """Add readings of an earlier run as waiting ones, oldest first. Call it before any `put`."""
@@ -148,9 +165,12 @@ class Outbox:
         if not self.receipts:
             if self._journal is not None:
                 self._journal.forget(list(keys))
-            while len(self._unconfirmed) > UNCONFIRMED_LIMIT:
-                self._unconfirmed.pop_oldest()
+            self._trim_unconfirmed()
         return acknowledged
+
+    def _trim_unconfirmed(self) -> None:
+        while len(self._unconfirmed) > UNCONFIRMED_LIMIT:
+            self._unconfirmed.pop_oldest()
 
     def confirm(self, receipt: Receipt) -> Confirmed:
         """Release what `receipt` names. Raises ValueError with a sentence if it cannot be for this device.
@@ -165,8 +185,8 @@ class Outbox:
         last = max((last for _, last in (*receipt.stored, *receipt.rejected)), default=0)
         if last > newest:
             raise ValueError(f"it names the seq {last}, and the last one produced is {newest}")
-        if last and not self.receipts:
-            self.receipts = True
+        if last and (self.assumes_receipts or not self.receipts):
+            self.receipts, self.assumes_receipts = True, False
             if self._journal is not None:
                 self._journal.receipts_seen()
                 self._journal.keep(self._unconfirmed.readings())

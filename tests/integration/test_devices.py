@@ -16,7 +16,9 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.servers import BrokerServer
+from tests.fixtures.alerts import MakeAlerts
 from tests.fixtures.ingest import MakeIngest
+from tests.fixtures.secured import Secured
 from tests.support.fleet import fleet
 from tests.support.servers import Db, eventually
 
@@ -35,7 +37,7 @@ class Listener:
         eventually(self._client.is_connected, 20, "the listener connects")
 
     def _keep(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        self.heard.append((message.topic, msgspec.json.decode(message.payload)))
+        self.heard.append((message.topic, msgspec.json.decode(message.payload) if message.payload else None))
 
     def close(self) -> None:
         self._client.disconnect()
@@ -148,6 +150,70 @@ def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
         assert sorted(off) == sorted(["resp_rate"] * (i % 3 == 0) + ["spo2"] * (i % 4 == 0))
     seconds = db.one("SELECT extract(epoch FROM max(time) - min(time)) FROM patient_vitals")
     assert float(str(seconds)) == 59
+
+
+def recording(folder: Path, seconds: int) -> Path:
+    """Write a recording with a row per second and an episode of low saturation."""
+    rows = [f"{i},{80 + i % 5},{70 if 20 <= i < 50 else 97}" for i in range(seconds)]
+    path = folder / "own-1.csv"
+    path.write_text("\n".join(["seconds,HR,SpO2", *rows]) + "\n")
+    return path
+
+
+def test_a_quick_replay_waits_for_its_receipts_and_leaves_without_an_alert(
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, make_alerts: MakeAlerts, tmp_path: Path
+) -> None:
+    make_ingest(own_broker.url, db)
+    make_alerts(own_broker.url)
+    with listening(own_broker.port, "vitalflow/alerts/#", "vitalflow/status/#") as listener:
+        process = devices(own_broker, "replay", str(recording(tmp_path, 7200)), "--speed", "1e6")
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+        assert "7200 readings published, 0 unsent, 0 dropped, 7200 stored, 0 unconfirmed" in output
+        assert "hardly any alarm; with --as-live" in output
+        assert db.count() == 7200
+        eventually(lambda: listener.heard[-1] == ("vitalflow/status/icu-1/own-1", None), 10, "no retained status")
+        eventually(lambda: db.one("SELECT state FROM device") == "forgotten", 10, "the end of the device")
+        time.sleep(2)  # what must not come
+        assert [topic for topic, decoded in listener.heard if topic.startswith("vitalflow/alerts/") and decoded] == []
+
+
+def test_a_replay_as_live_has_the_times_of_its_sending_and_raises_alarms(
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, make_alerts: MakeAlerts, tmp_path: Path
+) -> None:
+    make_ingest(own_broker.url, db)
+    make_alerts(own_broker.url)
+    with listening(own_broker.port, "vitalflow/alerts/#") as listener:
+        process = devices(own_broker, "replay", str(recording(tmp_path, 60)), "--speed", "10", "--as-live")
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+        assert "hardly any alarm" not in output
+        eventually(lambda: db.count() == 60, 10, "60 rows")
+        assert float(str(db.one("SELECT max(abs(extract(epoch FROM received_at - time))) FROM patient_vitals"))) < 2
+        raised = {decoded["rule"] for _, decoded in listener.heard if decoded and decoded["change"] == "raised"}
+        assert raised == {"spo2-low"}
+        eventually(lambda: listener.heard[-1][1]["state"] == "cleared", 10, "the end of the alert with its device")
+
+
+def test_without_ingest_a_replay_says_that_nothing_is_confirmed(own_broker: BrokerServer, tmp_path: Path) -> None:
+    process = devices(own_broker, "replay", str(recording(tmp_path, 4000)), "--speed", "1e6")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "4000 readings published, 0 unsent, 0 dropped, no receipts" in output
+
+
+def test_a_device_that_may_not_publish_ends_with_an_error_that_names_topic_and_command(
+    shared_secured: Secured, tmp_path: Path
+) -> None:
+    path, environment = recording(tmp_path, 10), os.environ | shared_secured.settings("grace")
+    for arguments in (["replay", str(path), "--speed", "1e6"], ["simulate", "--count", "2", "--seconds", "20"]):
+        line = [sys.executable, "-m", "devices", *arguments]
+        result = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
+        assert result.returncode == 2, result.stdout
+        assert "does not permit this user to publish on vitalflow/status/icu-1/" in result.stderr
+        assert "Not authorized; 0 readings were published" in result.stderr
+        assert "devices enroll" in result.stderr
+        assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,21 @@ def complaint(folder: Path, text: str, format: Format | None = None) -> str:
     return str(told_.value)
 
 
+def test_columns_of_the_challenge_separated_by_commas_are_read_whole(tmp_path: Path) -> None:
+    hourly = a_recording(tmp_path, "HR,O2Sat,Resp\n80,97,16\n81,NaN,17\n")
+    assert hourly.layout.format == Format.CHALLENGE
+    assert rows(hourly) == [
+        (0, Sample({"heart_rate": 80, "spo2": 97, "resp_rate": 16})),
+        (3600, Sample({"heart_rate": 81, "resp_rate": 17})),
+    ]
+    timed = a_recording(tmp_path, "seconds,HR,O2Sat,Resp\n0,80,97,16\n5,81,96,17\n")
+    assert timed.layout.format == Format.CSV
+    assert timed.unused_columns == ()
+    assert rows(timed)[1] == (5, Sample({"heart_rate": 81, "spo2": 96, "resp_rate": 17}))
+    assert "line 3 has 2 values" in complaint(tmp_path, "HR,O2Sat,Resp\n80,97,16\n81,96\n")
+    assert "line 2 has 'x' for spo2" in complaint(tmp_path, "HR,O2Sat,Resp\n80,x,16\n")
+
+
 def test_bidmc_pulse_serves_for_heart_rate_and_nothing_means_sensor_off(tmp_path: Path) -> None:
     recording = a_recording(tmp_path, BIDMC)
     assert recording.layout.format is Format.BIDMC
