@@ -88,6 +88,9 @@ def alerts(
 def live(
     devices: Annotated[int, typer.Option(min=10, max=50_000, help="Devices, each with its own connection.")] = 1000,
     seconds: Annotated[float, typer.Option(min=10, help="How long to measure.")] = 60.0,
+    unnumbered: Annotated[
+        bool, typer.Option("--unnumbered", help="No boot and seq, each sign in a message: four a second and device.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Devices at one reading a second each, and everything behind them: delays, losses, processors, memory.
@@ -96,7 +99,7 @@ def live(
     """
     raise_file_limit()
     with exit_on_error("vitalflow bench"), environment(database_settings=DATABASE) as servers:
-        result = measure_live(servers, devices, seconds, _log)
+        result = measure_live(servers, devices, seconds, not unnumbered, _log)
     _print(result, as_json)
     raise typer.Exit(1 if result.lost or result.duplicates else 0)
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from bench.recording_devices import INTERMITTENT, STEADY
+from bench.recording_devices import INTERMITTENT, STEADY, Name
 from vitals.alert import Alert, State
 
-Name = tuple[str, int, int]
-"""What names a reading: device, boot, seq."""
 Span = tuple[float, float]
 """From one moment to another, in unix seconds."""
 
@@ -27,7 +25,7 @@ class Record:
 
     made        when each reading was made
     taken       when the broker acknowledged it, where it did
-    measured    for each moody device (time, taken at, whether SpO2 was low)
+    measured    for each moody device and SpO2 (time, taken at, whether it was low)
     """
 
     made: dict[Name, float]
@@ -37,18 +35,18 @@ class Record:
     @classmethod
     def read(cls, files: Iterable[Path]) -> "Record":
         """Read record files; the last line of a killed process may be incomplete, and is ignored."""
-        made: dict[Name, tuple[float, bool]] = {}
+        made: dict[Name, tuple[float, bool | None]] = {}
         taken: dict[Name, float] = {}
         for line in (line for file in files for line in file.read_text().splitlines(keepends=True)):
             match line.split():
-                case ["made", device, boot, seq, time, spo2] if line.endswith("\n"):
-                    low = spo2 != "None" and float(spo2) < 92
-                    made[(device, int(boot), int(seq))] = (float(time), low)
-                case ["taken", device, boot, seq, time] if line.endswith("\n"):
-                    taken.setdefault((device, int(boot), int(seq)), float(time))
+                case ["made", device, boot, seq, stamp, time, spo2] if line.endswith("\n"):
+                    low = None if spo2 == "None" else float(spo2) < 92
+                    made[(device, int(boot), int(seq), int(stamp))] = (float(time), low)
+                case ["taken", device, boot, seq, stamp, time] if line.endswith("\n"):
+                    taken.setdefault((device, int(boot), int(seq), int(stamp)), float(time))
         measured = defaultdict(list)
         for name, (time_, low) in made.items():
-            if name[0].startswith(INTERMITTENT) and name in taken:
+            if name[0].startswith(INTERMITTENT) and name in taken and low is not None:
                 measured[name[0]].append((time_, taken[name], low))
         times = {name: time for name, (time, _) in made.items()}
         return cls(times, taken, {device: sorted(rows) for device, rows in measured.items()})
@@ -70,8 +68,23 @@ def never_in_outbox(record: Record, stored: Iterable[Name], last_lines: Iterable
     A device process generates a reading, records it and puts it into its outbox without interruption. So for each kill
     at most one reading can be in the record and not in the outbox: the last one generated.
     """
-    last = {(device, int(boot), int(seq)) for line in last_lines if line for _, device, boot, seq, *_ in [line.split()]}
+    made = [line.split() for line in last_lines if line]
+    last = {(device, int(boot), int(seq), int(stamp)) for _, device, boot, seq, stamp, *_ in made}
     return last & (record.made.keys() - set(stored) - record.taken.keys())
+
+
+def lost_with_broker(missing: Iterable[Name], record: Record, outages: Sequence[Span]) -> set[Name]:
+    """Find readings without a number that the broker acknowledged and lost when it was killed.
+
+    Receipts name numbers, so such a device never learns that its reading is lost (docs/guarantees.md, Limits).
+
+    outages    of the broker: from its last save before each kill until readings were stored again
+    """
+    return {
+        name
+        for name in missing
+        if name[2] < 0 and any(begin <= record.taken.get(name, 0.0) <= end for begin, end in outages)
+    }
 
 
 def doubled_rows(rows: Iterable[Name]) -> int:

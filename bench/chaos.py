@@ -11,13 +11,13 @@ from random import Random
 
 import psycopg
 
-from bench.accounting import Name, Record, account_alerts, doubled_rows, never_in_outbox
+from bench.accounting import Record, Span, account_alerts, doubled_rows, lost_with_broker, never_in_outbox
 from bench.alert_recorder import AlertRecorder, retained
 from bench.chaos_environment import READINGS_PER_S, WATCHED, ChaosEnvironment
 from bench.chaos_report import ChaosReport
 from bench.environment import Environment
 from bench.faults import Fault, FaultRecord, Kill, UptimeMonitor, WipeBrokerStore
-from bench.recording_devices import STEADY
+from bench.recording_devices import STEADY, WRONG_CLOCK, Name
 from bench.report import Log
 from vitals.errors import PermanentError
 from vitals.topics import Topics
@@ -26,7 +26,13 @@ VICTIMS = ("ingest", "alerts", "broker", "database", "devices", "links", "disk")
 TIMEOUT_S = 60.0  # seconds for readings to be stored again, and at the end for the last one
 LONG_S, SHORT_S = 25.0, 6.0  # seconds that a link is down now and then; the long ones outlast every keep-alive
 LONG_RUN_S = 240.0  # seconds of a run that has room for those
+AUTOSAVE_S = 10.0  # of mosquitto.conf: what a killed broker received since may be lost
 SETTLED_S = 40.0  # seconds without a new row after which no more is expected; devices send again after 15
+
+NAMES = """
+    SELECT device_id, boot, seq, CASE WHEN seq > 0 THEN 0 ELSE (extract(epoch FROM time) * 1000)::bigint END
+    FROM patient_vitals"""
+"""The name of each row, as `recording_devices.name` has it."""
 
 
 def chaos(
@@ -59,22 +65,31 @@ def chaos(
         )
         until = time.monotonic() + seconds
         turn: list[Fault] = []
+        outages: list[Span] = []  # of the broker
         while time.monotonic() < until:
             turn = turn or moment.sample(faults, len(faults))
             time.sleep(moment.uniform(0.3, 1.5))
-            _inject(turn.pop(), moment, uptime, chaos_environment, report, log)
+            fault = turn.pop()
+            begun = time.time()
+            _inject(fault, moment, uptime, chaos_environment, report, log)
+            if fault.name.startswith("broker"):
+                outages.append((begun - AUTOSAVE_S, time.time()))
         log("all is well again; waiting for what is still owed")
         calm = time.time()
         time.sleep(10)  # for alarms that fell due at the end
         uptime.close()
-        _rows(environment, calm, Record.read(chaos_environment.records), chaos_environment.last_lines)
+        _rows(environment, calm, Record.read(chaos_environment.records), chaos_environment.last_lines, outages)
         log("the devices end their day")
         chaos_environment.finish()
         record = Record.read(chaos_environment.records)
-        rows = _rows(environment, time.time(), record, chaos_environment.last_lines)
+        rows = _rows(environment, time.time(), record, chaos_environment.last_lines, outages)
         report.unwritten = len(gone := never_in_outbox(record, rows, chaos_environment.last_lines))
         report.generated = len(record.made) - len(gone)
-        report.lost = len(record.made.keys() - set(rows) - gone)
+        missing = record.made.keys() - set(rows) - gone
+        report.lost_with_broker = len(excused := lost_with_broker(missing, record, outages))
+        lost = missing - excused
+        report.lost = len(lost)
+        report.examples = [f"{' '.join(map(str, name))} made at {record.made[name]:.1f}" for name in sorted(lost)[:20]]
         _count(report, environment, record, rows, recorder, uptime)
     return report
 
@@ -122,23 +137,28 @@ def _inject(
 
 def _stored_again(environment: Environment, fault: Fault, fault_record: FaultRecord) -> float | None:
     """Seconds from the return until a reading measured after it is in the table; None where that never happens."""
-    question = "SELECT 1 FROM patient_vitals WHERE time > to_timestamp(%s) AND ward = coalesce(%s, ward) LIMIT 1"
+    question = """
+        SELECT 1 FROM patient_vitals
+        WHERE time > to_timestamp(%s) AND ward = coalesce(%s, ward) AND NOT device_id LIKE %s LIMIT 1"""
     deadline = time.monotonic() + TIMEOUT_S
     with psycopg.connect(environment.database.url(), autocommit=True) as connection:
-        while connection.execute(question, [fault_record.over, fault.ward]).fetchone() is None:
+        while connection.execute(question, [fault_record.over, fault.ward, f"%{WRONG_CLOCK}%"]).fetchone() is None:
             if time.monotonic() > deadline:
                 return None
             time.sleep(0.05)
     return time.time() - fault_record.over
 
 
-def _rows(environment: Environment, until: float, record: Record, last_lines: Sequence[str]) -> list[Name]:
+def _rows(
+    environment: Environment, until: float, record: Record, last_lines: Sequence[str], outages: Sequence[Span]
+) -> list[Name]:
     """The name of every row, once all that was made until then is there, or no more comes."""
-    owed = {name for name, moment in record.made.items() if moment <= until} - never_in_outbox(record, (), last_lines)
+    owed = {name for name, moment in record.made.items() if moment <= until}
+    owed -= never_in_outbox(record, (), last_lines) | lost_with_broker(owed, record, outages)
     missing, since = -1, time.monotonic()
     with psycopg.connect(environment.database.url(), autocommit=True) as connection:
         while True:
-            rows = connection.execute("SELECT device_id, boot, seq FROM patient_vitals").fetchall()
+            rows = connection.execute(NAMES).fetchall()
             left = len(owed.difference(rows))
             if left != missing:
                 missing, since = left, time.monotonic()
@@ -165,6 +185,7 @@ def _count(
     report.acknowledged_by_broker = len(record.taken)
     report.stored = len(set(rows))
     report.duplicates = doubled_rows(rows)
+    report.unknown = len(set(rows) - record.made.keys())
     alarms = account_alerts(record, list(recorder.received), retained(environment.broker.port, Topics()), uptime.spans)
     report.alerts_raised, report.alerts_due = alarms.raised, alarms.due
     report.alerts_lost, report.alerts_doubled = alarms.lost, alarms.doubled

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.environment import PASSWORD, Environment
 from bench.faults import Disk, Fault, Kill, Link, WipeBrokerStore
 from bench.proxy import Proxy
-from bench.recording_devices import DevicePlan, DeviceProcess
+from bench.recording_devices import MESSAGES_PER_SAMPLE, DevicePlan, DeviceProcess
 from bench.services import service
 from sql.migrate import INGEST_ROLE
 from stack.servers import OWNER
@@ -35,7 +35,7 @@ class ChaosEnvironment:
         rules = str(Path(__file__).with_name("chaos_rules.toml"))
         settings = {"VITALFLOW_MQTT_URL": self._mqtt("alerts-broker"), "VITALFLOW_ALERTS_RULES": rules}
         self.alerts = service(environment, "alerts", "run", settings=settings)
-        interval = devices / (READINGS_PER_S - WATCHED / 0.5)
+        interval = MESSAGES_PER_SAMPLE * devices / (READINGS_PER_S - WATCHED / 0.5)
         url = self._mqtt("devices-broker")
         sizes = {"icu-1": (devices + 1) // 2, "icu-2": devices // 2}
         self.fleets = [self._beds(url, ward, size, interval) for ward, size in sizes.items()]

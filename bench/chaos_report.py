@@ -8,8 +8,14 @@ from bench.report import Result
 
 @dataclass
 class ChaosReport(Result):
-    """The counts of one run. `recovery_s`: the longest, by victim, from its return until readings measured after it
-    are in the table (for alerts: until the worker evaluates readings again). `unwritten`: see `accounting`."""
+    """The counts of one run.
+
+    recovery_s    the longest, by victim, from its return until readings measured after it are in the table (for alerts:
+                  until the worker evaluates readings again)
+    unwritten     see `accounting`, as for `lost_with_broker`; neither is in `lost`
+    unknown       rows that no device made
+    examples      some of the readings that were lost
+    """
 
     seconds: float
     seed: int
@@ -22,7 +28,10 @@ class ChaosReport(Result):
     acknowledged_by_broker: int = 0
     stored: int = 0
     lost: int = 0
+    lost_with_broker: int = 0
+    examples: list[str] = field(default_factory=list)
     duplicates: int = 0
+    unknown: int = 0
     rejected: int = 0
     gaps: int = 0
     alerts_raised: int = 0
@@ -38,7 +47,8 @@ class ChaosReport(Result):
     @property
     def nothing_lost_or_doubled(self) -> bool:
         """Whether nothing was lost or doubled and every victim recovered."""
-        return not (self.lost or self.duplicates or self.alerts_lost or self.alerts_doubled or self.not_recovered)
+        wrong = (self.lost, self.duplicates, self.unknown, self.alerts_lost, self.alerts_doubled, self.not_recovered)
+        return not any(wrong)
 
     def text(self) -> str:
         """Format the figures for a terminal."""
@@ -47,12 +57,13 @@ class ChaosReport(Result):
             f"faults      {faults.total()}, of which {self.kills} kills: "
             + ", ".join(f"{name} {times}" for name, times in sorted(faults.items())),
             f"readings    {self.generated} made, {self.stored} stored, {self.lost} lost, "
-            f"{self.duplicates} doubled, {self.rejected} rejected, {self.gaps} gaps "
-            f"({self.unwritten} more died with their process in the instant of being made)",
+            f"{self.duplicates} doubled, {self.unknown} unknown, {self.rejected} rejected, {self.gaps} gaps "
+            f"({self.unwritten} more died with their process in the instant of being made, {self.lost_with_broker} of "
+            f"devices without numbers with the broker that had acknowledged them)",
             f"alerts      {self.alerts_due} due, {len(self.alerts_lost)} lost, "
             f"{len(self.alerts_doubled)} doubled ({self.alerts_raised} raised)",
             "recovery    " + ", ".join(f"{name} {took:.1f} s" for name, took in sorted(self.recovery_s.items())),
-            *(f"LOST        {what}" for what in self.alerts_lost),
+            *(f"LOST        {what}" for what in (*self.examples, *self.alerts_lost)),
             *(f"DOUBLED     {what}" for what in self.alerts_doubled),
             *(f"NOT BACK    {what}" for what in self.not_recovered),
             *(f"not run     {what}" for what in self.not_run),

@@ -37,6 +37,7 @@ class LiveResult(Result):
 
     devices: int
     seconds: float
+    messages_per_s: float = 0.0
     published: int = 0
     stored: int = 0
     lost: int = 0
@@ -63,7 +64,7 @@ class LiveResult(Result):
         return "\n".join(
             [
                 f"readings              {self.published} published, {self.stored} stored, {self.lost} lost, "
-                f"{self.duplicates} doubled",
+                f"{self.duplicates} doubled; {self.messages_per_s:.0f} a second",
                 f"publish to committed  p50 {self.to_committed_p50_ms} ms, p99 {self.to_committed_p99_ms} ms, "
                 f"worst {self.to_committed_worst_ms} ms",
                 f"publish to alert      p50 {alert.p50_ms} ms, p99 {alert.p99_ms} ms, worst {alert.worst_ms} ms; "
@@ -80,8 +81,8 @@ class LiveResult(Result):
         )
 
 
-def live(environment: Environment, devices: int, seconds: float, log: Log) -> LiveResult:
-    """Measure for `seconds`.
+def live(environment: Environment, devices: int, seconds: float, numbered: bool, log: Log) -> LiveResult:
+    """Measure for `seconds`. `numbered`: False for devices without boot and seq, each sign in a message of its own.
 
     1. Start ingest and the worker; connect every device.
     2. After a warm-up measure processors and memory, and probe how soon alerts come.
@@ -89,9 +90,10 @@ def live(environment: Environment, devices: int, seconds: float, log: Log) -> Li
     4. Ask the database: how many rows, and how long after its own time each was committed.
     """
     result = LiveResult(devices, seconds, machine=environment.machine)
+    kind = "numbered" if numbered else "unnumbered"
     with running(environment, "ingest") as ingest, running(environment, "alerts", "run") as worker:
         generator = subprocess.Popen(
-            [sys.executable, "-m", "bench.load_generator", str(environment.broker.port), str(devices)],
+            [sys.executable, "-m", "bench.load_generator", str(environment.broker.port), str(devices), kind],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -137,8 +139,6 @@ def _measure(result: LiveResult, environment: Environment, pids: dict[str, int],
     at_minute_two.cancel()
     seconds = time.monotonic() - started
     result.used = usage.stop(seconds)
-    readings = result.devices * seconds
-    result.cpu_us_per_reading = {name: round(used.cpu_s / readings * 1e6, 1) for name, used in result.used.items()}
     log("settling")
 
 
@@ -148,7 +148,10 @@ def _note_memory(result: LiveResult, pid: int) -> None:
 
 def _ask(result: LiveResult, environment: Environment, begun: float, ended: float) -> None:
     """Wait for the last row; then count, and ask for the delays of what was measured between the two moments."""
-    count = "SELECT count(*), count(DISTINCT (device_id, boot, seq)) FROM patient_vitals WHERE ward = %s"
+    count = """
+        SELECT count(*), count(DISTINCT (device_id, boot, seq, CASE WHEN seq < 0 THEN time END)),
+               count(*) FILTER (WHERE received_at BETWEEN to_timestamp(%s) AND to_timestamp(%s))
+        FROM patient_vitals WHERE ward = %s"""
     delays = """
         SELECT percentile_cont(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (
                    ORDER BY extract(epoch FROM pg_xact_commit_timestamp(xmin) - time))
@@ -161,9 +164,10 @@ def _ask(result: LiveResult, environment: Environment, begun: float, ended: floa
             if row[0] != seen:
                 seen, since = row[0], time.monotonic()
             time.sleep(0.2)
-        row = connection.execute(count, [WARD]).fetchone()
+        row = connection.execute(count, [begun, ended, WARD]).fetchone()
         assert row is not None
-        rows, result.stored = row
+        rows, result.stored, measured = row
+        result.messages_per_s = round(measured / (ended - begun))
         result.lost = result.published - result.stored
         result.duplicates = rows - result.stored
         found = connection.execute(delays.encode(), [WARD, begun, ended]).fetchone()
@@ -171,5 +175,7 @@ def _ask(result: LiveResult, environment: Environment, begun: float, ended: floa
             raise PermanentError(
                 f"none of {result.published} readings was measured and stored in the {result.seconds:g} s"
             )
+        readings = result.messages_per_s * (ended - begun)
+        result.cpu_us_per_reading = {name: round(used.cpu_s / readings * 1e6, 1) for name, used in result.used.items()}
         milliseconds = (round(seconds * 1000, 1) for seconds in found[0])
         result.to_committed_p50_ms, result.to_committed_p99_ms, result.to_committed_worst_ms = milliseconds

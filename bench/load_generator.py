@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from bench import packets
@@ -91,11 +91,12 @@ class Device(asyncio.Protocol):
         if self._transport is None:
             return  # counted as disconnected
         _, sample = next(self._samples)
-        if sample is not None:
-            self._seq += 1
-            self._publish(self._vitals, encode(self._source.stamp(sample, self._seq, now)))
-        else:
+        if sample is None:
             self._write(packets.PINGREQ)
+            return
+        self._seq += self._source.numbered
+        for part in [sample] if self._source.numbered else sample.by_sign():
+            self._publish(self._vitals, encode(self._source.stamp(part, self._seq, now)))
 
     def close(self) -> None:
         """Close the connection."""
@@ -118,15 +119,20 @@ class Device(asyncio.Protocol):
             self._transport.write(packet)
 
 
-async def generate_load(port: int, count: int) -> LoadResult:
-    """Connect `count` devices, say so in a line, let each speak once a second until SIGTERM."""
+async def generate_load(port: int, count: int, numbered: bool) -> LoadResult:
+    """Connect `count` devices, say so in a line, let each speak once a second until SIGTERM.
+
+    numbered    False: no boot, no seq, and each sign in a message of its own
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     raise_open_files_limit(count)
     load = LoadResult(count)
     devices = []
-    for number, source in enumerate(simulated_ward(count, ward=WARD, boot=int(time.time()), seed=7)):
+    boot = int(time.time()) if numbered else 0
+    for number, simulated in enumerate(simulated_ward(count, ward=WARD, boot=boot, seed=7)):
+        source = replace(simulated, numbered=numbered)
         _, device = await loop.create_connection(lambda s=source: Device(s, Topics(), load), "127.0.0.1", port)  # type: ignore[misc]
         devices.append(device)
         if number % (CONNECTS_PER_S // 10) == 0:
@@ -151,14 +157,16 @@ async def _publish_loop(devices: list[Device], load: LoadResult, stop: asyncio.E
     done = 0
     while not stop.is_set():
         passed = time.perf_counter() - start
-        due = int(passed * len(devices))
+        due = min(int(passed * len(devices)), done + len(devices))  # no device measures twice at one time
         now = datetime.now(UTC)
         for number in range(done, due):
             devices[number % len(devices)].measure(now)
-        load.late_s = max(load.late_s, (due - done) / len(devices) - SLICE_S)
+        load.late_s = max(load.late_s, passed - done / len(devices) - SLICE_S)
         done = due
         await asyncio.sleep(SLICE_S)
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(generate_load(int(sys.argv[1]), int(sys.argv[2]))))), flush=True)  # noqa: T201
+    _, port_, count_, kind = sys.argv
+    result = asyncio.run(generate_load(int(port_), int(count_), kind == "numbered"))
+    print(json.dumps(asdict(result)), flush=True)  # noqa: T201

@@ -3,8 +3,11 @@
 The real fleet, with a source that also keeps a record. A line is with the operating system before the fleet sees
 the reading, so the record survives a kill -9 of the process (not of the machine; nor does anything else here).
 
-    made DEVICE BOOT SEQ UNIX-TIME SPO2        the reading has been made
-    taken DEVICE BOOT SEQ UNIX-TIME            the broker has acknowledged it
+    made DEVICE BOOT SEQ STAMP UNIX-TIME SPO2      the reading has been made
+    taken DEVICE BOOT SEQ STAMP UNIX-TIME          the broker has acknowledged it
+
+BOOT, SEQ and STAMP name the reading as the table does (`name`). A third of the devices number nothing, and the clocks
+of a third are wrong (`kind_of`).
 """
 
 import asyncio
@@ -14,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import RawIOBase
 from pathlib import Path
 
@@ -24,7 +27,8 @@ from devices.simulated_ward import simulated_ward
 from devices.source import Source
 from mqtt.endpoint import BrokerEndpoint
 from stack.servers import Server
-from vitals.reading import Reading
+from vitals.codec import ANY_TIME, decode, encode
+from vitals.reading import Reading, stored_seq
 from vitals.sample import Sample
 from vitals.topics import Topics
 
@@ -32,6 +36,36 @@ Samples = Iterator[tuple[float, Sample | None]]
 DELIVERED_WITHIN = 60.0  # seconds after the last reading, for all of them to be delivered
 STEADY, INTERMITTENT = "steady-", "moody-"  # devices whose alarm holds all the time, and comes and goes
 LOW_S, WELL_S = 12.0, 8.0  # seconds that a moody one is ill and well
+MESSAGES_PER_SAMPLE = 2.0  # on average: a third of the devices publishes four signs one by one
+
+Name = tuple[str, int, int, int]
+"""What names a reading: device, boot, seq or digest, and for a digest the stamp in milliseconds (else 0)."""
+
+
+@dataclass(frozen=True)
+class DeviceKind:
+    """How a device names and stamps its readings. `suffix`: of its name."""
+
+    suffix: str = ""
+    numbered: bool = True
+    ahead: timedelta = timedelta()
+
+
+WRONG_CLOCK = "-wrong-clock"
+UNNUMBERED = DeviceKind("-unnumbered", numbered=False)
+WRONG_CLOCKS = tuple(DeviceKind(f"{WRONG_CLOCK}{ahead}", ahead=timedelta(seconds=ahead)) for ahead in (-90, 60, -3600))
+
+
+def kind_of(number: int) -> DeviceKind:
+    """Return what the device with this number is: a third each numbered, unnumbered, and with a wrong clock."""
+    return (DeviceKind(), UNNUMBERED, WRONG_CLOCKS[number // 3 % len(WRONG_CLOCKS)])[number % 3]
+
+
+def name(device: str, reading: Reading) -> Name:
+    """Return the name under which a reading is stored, once it has been published and decoded."""
+    (reading,) = decode(encode(reading), ANY_TIME).readings  # 97 becomes 97.0
+    stamp = 0 if reading.seq else round(reading.time.timestamp() * 1000)
+    return device, reading.boot, stored_seq(reading), stamp
 
 
 @dataclass(frozen=True)
@@ -49,14 +83,19 @@ class DevicePlan:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSource(Source):
-    """A source that passes every reading to `made` before the fleet gets it."""
+    """A source that passes every reading to `made` before the fleet gets it, with the time of a clock that is right.
 
-    made: Callable[[str, Reading], None] = lambda device, reading: None
+    ahead    how far the device's own clock is ahead
+    """
+
+    made: Callable[[str, Reading, datetime], None] = lambda device, reading, now: None
+    ahead: timedelta = timedelta()
 
     def stamp(self, sample: Sample, seq: int, now: datetime) -> Reading:
-        """Name a sample, and write it down."""
-        reading = Source.stamp(self, sample, seq, now)
-        self.made(self.device, reading)
+        """Name a sample, and write it down. A device that numbers nothing stamps whole seconds, as most of them do."""
+        time = now + self.ahead
+        reading = Source.stamp(self, sample, seq, time if self.numbered else time.replace(microsecond=0))
+        self.made(self.device, self.published(reading), now)
         return reading
 
 
@@ -118,16 +157,17 @@ async def run(plan: DevicePlan, record: RawIOBase) -> None:
         ending.set()
         loop.call_later(DELIVERED_WITHIN, stop.set)
 
-    def made(device: str, reading: Reading) -> None:
-        spo2 = reading.value("spo2")
-        record.write(f"made {device} {reading.boot} {reading.seq} {reading.time.timestamp()} {spo2}\n".encode())
+    def made(device: str, reading: Reading, now: datetime) -> None:
+        record.write(_line("made", *name(device, reading), now.timestamp(), reading.value("spo2")))
 
     def on_puback(device: str, readings: Sequence[Reading]) -> None:
         now = time.time()
-        record.write(b"".join(f"taken {device} {r.boot} {r.seq} {now}\n".encode() for r in readings))
+        published = by_name[device].published
+        record.write(b"".join(_line("taken", *name(device, published(reading)), now) for reading in readings))
 
     loop.add_signal_handler(signal.SIGTERM, last_round)
     sources = [_recorded(source, plan, made, ending.is_set) for source in _sources(plan)]
+    by_name = {source.device: source for source in sources}
     outbox = OutboxFile(Path(plan.outbox), lambda sentence: print(sentence, file=sys.stderr, flush=True))  # noqa: T201
     await run_fleet(
         sources, BrokerEndpoint.parse(plan.mqtt_url), Topics(), stop=stop, outbox_file=outbox, on_puback=on_puback
@@ -135,20 +175,32 @@ async def run(plan: DevicePlan, record: RawIOBase) -> None:
     outbox.close()
 
 
+def _line(event: str, *fields: object) -> bytes:
+    return f"{event} {' '.join(map(str, fields))}\n".encode()
+
+
 def _sources(plan: DevicePlan) -> list[Source]:
     return simulated_ward(plan.devices, ward=plan.ward, boot=int(time.time()), seed=7, interval_s=plan.interval_s)
 
 
 def _recorded(
-    source: Source, plan: DevicePlan, made: Callable[[str, Reading], None], over: Callable[[], bool]
+    source: Source, plan: DevicePlan, made: Callable[[str, Reading, datetime], None], over: Callable[[], bool]
 ) -> RecordedSource:
-    fields = {name: getattr(source, name) for name in Source.__dataclass_fields__}
+    fields = {field: getattr(source, field) for field in Source.__dataclass_fields__}
+    number = int(source.device.rpartition("-")[2])
+    kind = kind_of(number)
     if plan.watched:
-        number = int(source.device.rpartition("-")[2])
-        kind, samples = (STEADY, _steady(plan)) if number % 2 else (INTERMITTENT, _moody(plan, number))
-        fields |= {"device": f"{kind}{number}", "samples": samples}
-    fields["samples"] = _until(over, iter(fields["samples"]))
-    return RecordedSource(**fields, made=made)
+        pattern, fields["samples"] = (STEADY, _steady(plan)) if number % 2 else (INTERMITTENT, _moody(plan, number))
+        fields["device"] = f"{pattern}{number}"
+    samples = _until(over, iter(fields["samples"]))
+    fields |= {"device": f"{fields['device']}{kind.suffix}", "numbered": kind.numbered}
+    fields["samples"] = samples if kind.numbered else _by_sign(samples)
+    return RecordedSource(**fields, made=made, ahead=kind.ahead)
+
+
+def _by_sign(samples: Samples) -> Samples:
+    for due, sample in samples:
+        yield from ((due, part) for part in (sample.by_sign() if sample else [None]))
 
 
 def _until(over: Callable[[], bool], samples: Samples) -> Samples:

@@ -188,7 +188,8 @@ class Publisher:
         await publish(client, self._status_topic, last_status, retain=True)
 
     async def _send(self, client: Client, batch: list[Reading]) -> None:
-        await publish(client, self._vitals_topic, encode(batch[0]) if len(batch) == 1 else encode_many(batch))
+        readings = [self.source.published(reading) for reading in batch]
+        await publish(client, self._vitals_topic, encode(readings[0]) if len(batch) == 1 else encode_many(readings))
         self._stats.published += self.outbox.on_puback(batch, asyncio.get_running_loop().time())
         self.producer.has_room.set()
         if self.outbox.assumes_receipts and self._assumed_until == inf:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vitals.reading import Reading, reading
+from vitals.reading import Reading, reading, without_number
 from vitals.sample import Sample
 
 
@@ -19,6 +19,7 @@ class Source:
                    measured then: no reading is produced and no seq is used
     is_recording   whether the device exists only for a recording: at its end it deletes its status
     can_wait       whether to pause the source while the outbox is full: possible for a recording, not for a patient
+    numbered       whether it publishes boot and seq; a device that does not gets no receipts
     """
 
     device: str
@@ -30,6 +31,7 @@ class Source:
     samples: Iterable[tuple[float, Sample | None]]
     is_recording: bool = False
     can_wait: bool = False
+    numbered: bool = True
 
     def stamp(self, sample: Sample, seq: int, now: datetime) -> Reading:
         """Make a reading of a sample: with boot, `seq` and a time in whole milliseconds, as monitors report it."""
@@ -44,3 +46,7 @@ class Source:
             consciousness=sample.consciousness,
             sensor_off=sample.sensor_off,
         )
+
+    def published(self, reading: Reading) -> Reading:
+        """Return a reading as it is published: the outbox always numbers it."""
+        return reading if self.numbered else without_number(reading)

@@ -17,6 +17,7 @@ class StatusMessages:
 
     def __init__(self, source: Source, outbox: Outbox) -> None:
         self._source = source
+        self._boot = source.boot if source.numbered else 0
         self._outbox = outbox
         self._published_dropped = 0
         self._published_at = -inf
@@ -27,7 +28,7 @@ class StatusMessages:
         source = self._source
         status = Status(
             state="online",
-            boot=source.boot,
+            boot=self._boot,
             interval_s=source.interval_s,
             model=source.model,
             dropped=self._outbox.dropped,
@@ -36,7 +37,7 @@ class StatusMessages:
 
     def offline(self) -> bytes:
         """Make the status for the will and for an orderly end."""
-        return encode_status(Status(state="offline", boot=self._source.boot, dropped=self._outbox.dropped))
+        return encode_status(Status(state="offline", boot=self._boot, dropped=self._outbox.dropped))
 
     def due_at(self) -> float:
         """Return when `online` is to be published again; infinity if nothing was dropped since."""

@@ -97,6 +97,11 @@ def stored_seq(reading: Reading) -> int:
     return -1 - (digest >> 1)
 
 
+def without_number(reading: Reading) -> Reading:
+    """Return the reading of a device that does not number."""
+    return msgspec.structs.replace(reading, boot=0, seq=0)
+
+
 def reading(time: datetime, signs: Mapping[str, float | None], **rest: Any) -> Reading:
     """Create a reading of `signs` (key -> value) at `time`, with any of Reading's other fields.
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from vitals.reading import Consciousness
@@ -24,3 +24,7 @@ class Sample:
     on_oxygen: bool | None = None
     consciousness: Consciousness | None = None
     time: datetime | None = None
+
+    def by_sign(self) -> "list[Sample]":
+        """Return a sample for each value, for a device that publishes each sign in a message of its own."""
+        return [replace(self, values={key: value}) for key, value in self.values.items()] or [self]

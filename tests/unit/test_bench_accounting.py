@@ -6,8 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from bench.accounting import Name, Record, account_alerts, doubled_rows, never_in_outbox
+from bench.accounting import Record, account_alerts, doubled_rows, lost_with_broker, never_in_outbox
+from bench.recording_devices import Name, RecordedSource, kind_of, name
 from vitals.alert import Alert, Change, Kind, Priority, State
+from vitals.sample import Sample
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 AWAKE = [(START.timestamp(), START.timestamp() + 3600)]
@@ -22,7 +24,7 @@ def record_of(tmp_path: Path, *lines: str) -> Record:
 def intermittent(seconds: float, low: bool, seq: int) -> list[str]:
     at = START.timestamp() + seconds
     value = 91.0 if low else 97.0
-    return [f"made moody-2 1 {seq} {at} {value}\n", f"taken moody-2 1 {seq} {at + 0.1}\n"]
+    return [f"made moody-2 1 {seq} 0 {at} {value}\n", f"taken moody-2 1 {seq} 0 {at + 0.1}\n"]
 
 
 def alert(name: UUID, seconds: float, state: State, device: str = "moody-2", rule: str = "spo2-low") -> Alert:
@@ -94,16 +96,63 @@ def test_a_steady_alarm_that_has_gone_at_the_end_is_lost(tmp_path: Path) -> None
 
 
 def test_a_torn_line_is_no_reading(tmp_path: Path) -> None:
-    assert record_of(tmp_path, "made bed-1 7 1 5.0 97.0\n", "made bed-1 7 2 6.0").made == {("bed-1", 7, 1): 5.0}
+    assert record_of(tmp_path, "made bed-1 7 1 0 5.0 97.0\n", "made bed-1 7 2 0 6.0").made == {("bed-1", 7, 1, 0): 5.0}
 
 
 def test_only_the_last_reading_of_a_killed_process_may_be_missing(tmp_path: Path) -> None:
-    lines = [f"made bed-1 7 {seq} 5.0 97.0\n" for seq in (1, 2, 3)]
+    lines = [f"made bed-1 7 {seq} 0 5.0 97.0\n" for seq in (1, 2, 3)]
     record = record_of(tmp_path, *lines)
-    stored: list[Name] = [("bed-1", 7, 1)]
-    assert never_in_outbox(record, stored, [lines[-1], ""]) == {("bed-1", 7, 3)}
-    assert never_in_outbox(record, [*stored, ("bed-1", 7, 3)], [lines[-1]]) == set()
+    stored: list[Name] = [("bed-1", 7, 1, 0)]
+    assert never_in_outbox(record, stored, [lines[-1], ""]) == {("bed-1", 7, 3, 0)}
+    assert never_in_outbox(record, [*stored, ("bed-1", 7, 3, 0)], [lines[-1]]) == set()
 
 
 def test_a_row_that_is_there_twice_is_counted() -> None:
-    assert doubled_rows([("a", 1, 1), ("a", 1, 1), ("a", 1, 2)]) == 1
+    assert doubled_rows([("a", 1, 1, 0), ("a", 1, 1, 0), ("a", 1, 2, 0)]) == 1
+
+
+def test_a_value_of_another_sign_does_not_end_a_spell(tmp_path: Path) -> None:
+    at = START.timestamp()
+    lines = [line for second in range(10) for line in intermittent(second, low=True, seq=second + 1)]
+    between = [
+        f"{event} moody-2 0 -{second + 5} {int(at + second) * 1000} {at + second + 0.5}{value}\n"
+        for second in range(10)
+        for event, value in (("made", " None"), ("taken", ""))
+    ]
+    assert account_alerts(record_of(tmp_path, *lines, *between), [], {}, AWAKE).due == 1
+
+
+def test_only_what_a_killed_broker_had_acknowledged_without_a_number_is_excused(tmp_path: Path) -> None:
+    names: list[Name] = [("a", 0, -5, 1000), ("a", 0, -6, 1000), ("b", 7, 1, 0), ("a", 0, -5, 9000)]
+    lines = [f"taken {' '.join(map(str, name))} {taken}\n" for name, taken in zip(names, (5, 50, 5, 5), strict=True)]
+    record = record_of(tmp_path, *lines[:3])
+    assert lost_with_broker(names, record, [(1.0, 10.0)]) == {names[0]}
+
+
+def test_an_unnumbered_reading_is_named_by_content_and_stamp() -> None:
+    made: list[tuple[Name, datetime]] = []
+    source = RecordedSource(
+        device="moody-1",
+        ward="icu-9",
+        patient_id=None,
+        model="",
+        interval_s=1,
+        boot=7,
+        samples=(),
+        numbered=kind_of(1).numbered,
+        made=lambda device, reading, now: made.append((name(device, reading), now)),
+    )
+    for seq, (seconds, value) in enumerate([(0.1, 91.0), (0.9, 91.0), (0.9, 92.0), (1.1, 91.0)], 1):
+        source.stamp(Sample({"spo2": value}), seq, START + timedelta(seconds=seconds))
+    names = [made_name for made_name, _ in made]
+    assert len(set(names)) == 3
+    assert names[0] == names[1]
+    assert all(boot == 0 and seq < 0 for _, boot, seq, _ in names)
+    assert [moment for _, moment in made][1] == START + timedelta(seconds=0.9)
+
+
+def test_a_third_of_the_devices_is_unnumbered_and_the_clocks_of_a_third_are_wrong() -> None:
+    kinds = [kind_of(number) for number in range(1, 19)]
+    assert sum(not kind.numbered for kind in kinds) == 6
+    wrong = [kind.ahead.total_seconds() for kind in kinds if kind.ahead]
+    assert sorted(wrong) == [-3600, -3600, -90, -90, 60, 60]
