@@ -1,4 +1,4 @@
-"""What is retained at the broker, read back at start: the alerts as they were last published, and the beds' own limits.
+"""What is retained at the broker, read back at start: the alerts as last published, the beds' limits and assignments.
 
 Before the first reading: the worker must know what is open before it can say what changes. On a connection of its own
 without a session, so that the readings, which wait in the worker's session, cannot come in between.
@@ -22,7 +22,7 @@ PATIENCE = 10.0  # seconds for all of it
 def read_back(
     broker: BrokerEndpoint, topics: Topics, service: str, wards: Sequence[str], stopping: Callable[[], bool]
 ) -> tuple[list[Alert], list[tuple[str, bytes]]] | None:
-    """The retained alerts, and the retained limits as (topic, payload); None when `stopping` before all has come.
+    """The retained alerts, and limits and assignments as (topic, payload); None when `stopping` before all has come.
 
     Raises TransientError where the broker is away, or refuses us.
 
@@ -30,7 +30,9 @@ def read_back(
     published when the subscription is confirmed, says that all has come.
     """
     marker = f"{topics.service(service)}/marker-{time.time_ns()}"
-    filters = [(name, 1) for ward in wards for name in (topics.alerts(ward), topics.limits(ward))]
+    filters = [
+        (name, 1) for ward in wards for name in (topics.alerts(ward), topics.limits(ward), topics.assignments(ward))
+    ]
     with connect_once(broker, [*filters, (marker, 1)]) as there:
         got = _until(marker, there, stopping)
     return None if got is None else _sorted(got, topics)
@@ -54,13 +56,13 @@ def _until(marker: str, there: OneShotClient, stopping: Callable[[], bool]) -> l
 
 
 def _sorted(got: list[tuple[str, bytes]], topics: Topics) -> tuple[list[Alert], list[tuple[str, bytes]]]:
-    alerts, limits = [], []
+    alerts, of_beds = [], []
     for topic, payload in got:
-        if topic.startswith(f"{topics.root}/limits/"):
-            limits.append((topic, payload))
+        if topic.startswith((f"{topics.root}/limits/", f"{topics.root}/assignments/")):
+            of_beds.append((topic, payload))
             continue
         try:
             alerts.append(decode_alert(payload))
         except ValueError as error:
             log.warning("left out what is retained on %s: %s", topic[:300], error)
-    return alerts, limits
+    return alerts, of_beds

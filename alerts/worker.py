@@ -72,6 +72,7 @@ class Worker:
                     topics.vitals(ward, "+"),
                     topics.status(ward, "+"),
                     topics.limits(ward),
+                    topics.assignments(ward),
                     topics.alert_commands(ward),
                     topics.alert_commands(ward, user="+"),
                 )
@@ -156,10 +157,10 @@ class Worker:
                 continue
             if found is None:
                 return
-            alerts, limits = found
+            alerts, settings_of_beds = found
             self._set_time()
             self._publish(self._engine.restore(alerts, self._now))
-            for topic, payload in limits:
+            for topic, payload in settings_of_beds:
                 self._publish(self._engine.take(topic.encode(), payload, True, self._now))
             still_open = sum(alert.is_open for alert in alerts)
             log.info("%d rules; %d open alerts read back", len(self._engine.rules.rules), still_open)

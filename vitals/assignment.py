@@ -3,14 +3,16 @@
 An empty message ends the assignment. A patient is named by the hospital's patient id only.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from vitals.limits import RequestRejected, require_printable
+from vitals.limits import SCALES, Limits, RequestRejected, apply, apply_profile, require_printable
 from vitals.payload import decode_payload
+from vitals.rules import RuleSet
 
 MAX_ASSIGNMENT = 4 * 1024  # bytes
 
@@ -38,6 +40,10 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     spo2_scale: Literal[1, 2] | None = None
     by: str
     time: Annotated[datetime, Meta(tz=True)] | None = None
+
+    def applies_to(self, patient_id: str | None) -> bool:
+        """Return whether it holds while this patient is known to be on the device."""
+        return patient_id is None or patient_id == self.patient_id
 
     @property
     def has_news2(self) -> bool:
@@ -72,3 +78,23 @@ def _check(assignment: Assignment) -> None:
         raise RequestRejected(
             f"spo2_scale belongs to NEWS2, which applies from 16 years; the profile is {assignment.profile}"
         )
+
+
+def rules_for_bed(
+    rules: RuleSet, assignment: Assignment | None, limits: Limits | None, patient_id: str | None
+) -> RuleSet:
+    """Return the rules that hold at a bed for the patient on its device.
+
+    1. The profile of the assigned patient's age group, and of the SpO2 scale.
+    2. The bed's own limits, which override it.
+
+    An assignment and limits of another patient do not count. Raises RequestRejected for limits that contradict the
+    rules.
+    """
+    if assignment is not None and assignment.applies_to(patient_id):
+        rules = apply_profile(rules, assignment.profile)
+        if assignment.spo2_scale is not None and (limits is None or limits.spo2_scale is None):
+            rules = replace(apply_profile(rules, SCALES[assignment.spo2_scale]), spo2_scale=assignment.spo2_scale)
+    if limits is not None and limits.applies_to(patient_id):
+        rules = apply(rules, limits)
+    return rules

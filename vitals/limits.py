@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -18,6 +19,8 @@ from vitals.reading import MAX_TEXT
 from vitals.rules import Level, Rule, RuleSet, find_conflicts, validate_levels
 
 MAX_LIMITS = 16 * 1024  # bytes
+SCALES = {1: "news2-scale-1", 2: "news2-scale-2"}
+"""Profiles of the patients that are scored on each SpO2 scale of NEWS2."""
 
 
 class RequestRejected(PermanentError):
@@ -65,9 +68,25 @@ def decode_limits(payload: bytes) -> Limits | None:
 
 def apply(rules: RuleSet, limits: Limits) -> RuleSet:
     """Return the rules with these limits; raises RequestRejected listing every problem, and then none is applied."""
+    scale = limits.spo2_scale or rules.spo2_scale
+    if scale != rules.spo2_scale:
+        rules = apply_profile(rules, SCALES[scale])
+    return replace(_with_limits(rules, limits.limits), spo2_scale=scale)
+
+
+def apply_profile(rules: RuleSet, name: str) -> RuleSet:
+    """Return the rules as they hold for a group of patients; unchanged without a profile of that name."""
+    for profile in rules.profiles:
+        if profile.name == name:
+            known = tuple(rule for rule in rules.rules if rule.name not in profile.without)
+            return _with_limits(replace(rules, rules=known), profile.limits)
+    return rules
+
+
+def _with_limits(rules: RuleSet, limits: Mapping[str, float | list[float | None]]) -> RuleSet:
     problems: list[str] = []
     changed: dict[str, Rule] = {}
-    for name, wanted in limits.limits.items():
+    for name, wanted in limits.items():
         rule = rules.by_name.get(name)
         if rule is None or rule.above is None:
             problems.append(_unknown_rule(name, rules, rule))
@@ -87,7 +106,7 @@ def apply(rules: RuleSet, limits: Limits) -> RuleSet:
     problems += [f"{rule.name}: {problem}" for rule, problem in find_conflicts(new_rules)]
     if problems:
         raise RequestRejected("; ".join(problems))
-    return replace(rules, rules=new_rules, spo2_scale=limits.spo2_scale or rules.spo2_scale)
+    return replace(rules, rules=new_rules)
 
 
 def _with_limit(level: Level, limit: float | None) -> Level:

@@ -2,9 +2,9 @@
 
 A wrong answer is dangerous in both directions. A change that is believed too early resets the delays of alarms: two
 spellings of one id in turn (`p-1`, `P-1`) would silence them for ever. One that is believed too late shows one
-patient's values as another's. So another id counts at once after a new boot of the device, and otherwise when it has
-held for CHANGE_AFTER. Alternating ids are never a change: they are reported, because the two patients cannot be
-distinguished.
+patient's values as another's. So another id counts at once after a new boot of the device, or when a person has
+assigned that patient to the bed, and otherwise when it has held for CHANGE_AFTER. Alternating ids are never a change:
+they are reported, because the two patients cannot be distinguished.
 """
 
 from datetime import datetime, timedelta
@@ -26,10 +26,11 @@ class Patient(Enum):
 class PatientTracker:
     """The patient on one device."""
 
-    __slots__ = ("_alternated_at", "_boot", "candidate", "current", "other", "since")
+    __slots__ = ("_alternated_at", "_boot", "candidate", "current", "is_reported", "other", "since")
 
     def __init__(self, current: str | None = None) -> None:
         self.current = current
+        self.is_reported = current is not None  # by the device, not only assigned
         self.other: str | None = None  # the id that was reported in turn with `current`, last
         self.candidate: str | None = None  # another id, which has not held yet
         self.since: datetime | None = None  # arrival of the first reading of the candidate, or of the present patient
@@ -45,6 +46,7 @@ class PatientTracker:
                 self.other, self.candidate = self.candidate, None
                 self._alternated_at = [*self._alternated_at[-1:], arrival]
             self._boot = boot
+            self.is_reported = True
             return Patient.SAME
         if self.current is None or (boot and self._boot and boot != self._boot and not hold):
             self.since = arrival
@@ -55,6 +57,18 @@ class PatientTracker:
             return self._change(patient_id, boot)
         return Patient.CANDIDATE
 
+    def assign(self, patient_id: str | None, now: datetime) -> bool:
+        """Take the patient whom a person has assigned, None for a discharge; return whether the patient changes.
+
+        A patient whom the device itself reports stays: then the assignment contradicts the device.
+        """
+        if patient_id == self.current or (self.is_reported and patient_id != self.candidate):
+            return False
+        if self.candidate is None or patient_id != self.candidate:
+            self.since = now
+        self.current, self.candidate, self.is_reported = patient_id, None, False
+        return True
+
     def alternates(self, now: datetime) -> bool:
         """Whether two ids come in turn: more than one patient, or one patient in two spellings."""
         returns = self._alternated_at
@@ -62,4 +76,5 @@ class PatientTracker:
 
     def _change(self, patient_id: str, boot: int) -> Patient:
         self.current, self.candidate, self._boot = patient_id, None, boot
+        self.is_reported = True
         return Patient.CHANGED

@@ -9,8 +9,8 @@ csv        columns named like the signs or as in the other formats, and a column
 
 The meaning of a missing value depends on the source. The numerics of a monitor are continuous: NaN or 0 for heart rate,
 respiratory rate or saturation means that the sensor is off, unless another sensor shows that the 0 was measured
-(`_measured_zeros`). A cuff measures now and then, and hourly charts are filled in by hand: there a missing value was not
-measured.
+(`_measured_zeros`). A cuff measures now and then, and hourly charts are filled in by hand: there a missing value was
+not measured.
 """
 
 import csv

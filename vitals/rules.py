@@ -110,6 +110,18 @@ class Rule:
         return count
 
 
+class RuleProfile(Struct, frozen=True, kw_only=True):
+    """Other limits for a group of patients: an age group, or those scored on SpO2 scale 2.
+
+    limits    rule -> its limit, or a list from the mildest level on; the distance to `clear` is kept
+    without   rules that do not apply
+    """
+
+    name: str
+    limits: dict[str, float | list[float | None]] = {}
+    without: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SignRules:
     """The rules of one sign. A value from `low` to `high` exceeds no limit of any of them."""
@@ -131,6 +143,7 @@ class RuleSet:
     spo2_scale: int = 1
     reminder: timedelta = timedelta(seconds=60)
     attention_after: timedelta = timedelta(seconds=180)
+    profiles: tuple[RuleProfile, ...] = ()
     where: str = "rules"
     by_name: dict[str, Rule] = field(init=False, repr=False)
     sign_rules: tuple[SignRules, ...] = field(init=False, repr=False)
@@ -230,6 +243,7 @@ class _RuleMessage(Struct, kw_only=True):
     spo2_scale: Literal[1, 2]
     reminder: timedelta
     attention_after: timedelta
+    profiles: tuple[RuleProfile, ...] = ()
 
 
 _decode = msgspec.json.Decoder(_RuleMessage).decode
@@ -244,6 +258,7 @@ def encode_rules(rules: RuleSet) -> bytes:
         spo2_scale=2 if rules.spo2_scale == 2 else 1,
         reminder=rules.reminder,
         attention_after=rules.attention_after,
+        profiles=rules.profiles,
     )
     return msgspec.json.encode(message)
 
@@ -262,4 +277,5 @@ def decode_rules(payload: bytes) -> RuleSet:
         message.spo2_scale,
         message.reminder,
         message.attention_after,
+        message.profiles,
     )

@@ -59,6 +59,7 @@ def mean_pressure(systolic: float, diastolic: float) -> float:
     """
     return diastolic + (systolic - diastolic) / 3
 
+
 NORMAL = "NORMAL"
 CRITICAL = "CRITICAL"
 

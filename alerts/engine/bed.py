@@ -19,6 +19,7 @@ from alerts.engine.context_changes import change_patient, change_ward
 from alerts.engine.level_state import LevelState
 from alerts.engine.transitions import raised, transition
 from vitals.alert import Alert, Event
+from vitals.assignment import Assignment
 from vitals.clock import ArrivalOrder, Placement
 from vitals.limits import Limits
 from vitals.news2 import LastValues
@@ -58,7 +59,7 @@ class Bed:
         self.checks: dict[str, int] = {}  # by sign: how many checks it had a value at (`timers`)
         self.nothing_measured = False  # as of the last check
         self.pressures: dict[int, tuple[float, datetime]] = {}  # by position in SIGNS: the last value and its time
-        self.assigned: str | None = None  # the patient that a person has assigned to the bed
+        self.assignment: Assignment | None = None  # of a patient to this bed, by a person
         self._redelivered = False  # whether the present reading may have been evaluated before a restart
         self._certain = True  # whether it is known not to be late
         self._active_signs: set[int] = set()  # positions of signs at which something is counted
@@ -73,12 +74,12 @@ class Bed:
 
     @patient_id.setter
     def patient_id(self, patient_id: str | None) -> None:
-        self.patient.current = patient_id
+        self.patient = PatientTracker(patient_id)
 
     @property
     def contradicts_assignment(self) -> bool:
         """Whether the device reports another patient than the assigned one."""
-        return None not in (self.assigned, self.patient.current) and self.assigned != self.patient.current
+        return self.assignment is not None and not self.assignment.applies_to(self.patient.current)
 
     @property
     def usual_interval(self) -> timedelta | None:

@@ -11,20 +11,30 @@ from typing import TYPE_CHECKING
 from alerts.engine import level_state
 from alerts.engine.transitions import changed
 from vitals.alert import Change, Event, State
-from vitals.limits import Limits, apply
-from vitals.rules import RuleSet
+from vitals.assignment import Assignment, rules_for_bed
+from vitals.limits import Limits
+from vitals.rules import Rule, RuleSet
 
 if TYPE_CHECKING:
     from alerts.engine.bed import Bed
 
 PATIENT_CHANGED = "another patient is on this device"
+PATIENT_DISCHARGED = "the patient was discharged from this bed"
 RULE_REMOVED = "its rule is not in the rule file any more"
 DEVICE_REMOVED = "the device was removed"
 """Reasons for which an alert is closed although no reading said so."""
 
 
-def change_patient(bed: Bed, before: str | None, patient: str, time: datetime, since: datetime) -> list[Event]:
-    """Another patient is on the device: the one whose readings began to arrive at `since`.
+def change_assignment(bed: Bed, assignment: Assignment | None, now: datetime) -> list[Event]:
+    """A person has assigned a patient to the bed, or discharged the one who was there."""
+    before, bed.assignment = bed.patient_id, assignment
+    if bed.patient.assign(assignment.patient_id if assignment else None, now):
+        return change_patient(bed, before, bed.patient_id, now, bed.patient.since or now)
+    return apply_rules(bed, bed.ward_rules, bed.limits, now)
+
+
+def change_patient(bed: Bed, before: str | None, patient: str | None, time: datetime, since: datetime) -> list[Event]:
+    """Another patient is on the device: the one whose readings began to arrive at `since`. None: nobody is known.
 
     1. What the former patient's readings raised is closed, and their part of what is counted is taken off.
     2. What was raised since then, or while no patient was known, is the present patient's.
@@ -33,21 +43,37 @@ def change_patient(bed: Bed, before: str | None, patient: str, time: datetime, s
     events: list[Event] = []
     if before is not None:
         counts = dict(bed.counts)
+        reason = PATIENT_CHANGED if patient is not None else PATIENT_DISCHARGED
         for name in [name for name, alert in sorted(bed.alerts.items()) if alert.raised_at < since]:
-            events += close(bed, name, PATIENT_CHANGED, time, bed.last)
+            events += close(bed, name, reason, time, bed.last)
+        bed.held.forget_before(since)
+        bed.pressures = {place: known for place, known in bed.pressures.items() if known[1] >= since}
         for name, state in counts.items():
+            if not _is_measured(bed, bed.rules.by_name[name]):
+                bed.counts.pop(name, None)
+                continue
             starts = tuple(None if start is None else max(start, since) for start in state.beyond)
             level = state.level if name in bed.alerts else 0
             bed.store(bed.rules.by_name[name], state._replace(level=level, beyond=starts))
         bed.refresh_active_signs()
-        bed.held.forget_before(since)
         bed.off = frozenset()
         bed.checks.clear()
-        bed.pressures.clear()
     events += apply_rules(bed, bed.ward_rules, bed.limits, time)
     for _, alert in sorted(bed.alerts.items()):
         bed.keep(changed(alert, Change.IDENTIFIED, time, reading_at=bed.last, patient_id=patient), events)
     return events
+
+
+def _is_measured(bed: Bed, rule: Rule) -> bool:
+    """Whether anything that the rule watches was measured of the present patient; technical rules watch the device."""
+    match rule.source:
+        case "sign":
+            return bed.held.measured_at(rule.sign or "") is not None
+        case "mean-bp":
+            return len(bed.pressures) == 2
+        case "news2":
+            return bool(bed.held.score().parts)
+    return True
 
 
 def change_ward(bed: Bed, ward: str, time: datetime) -> list[Event]:
@@ -75,11 +101,11 @@ def close(bed: Bed, name: str, reason: str, at: datetime, reading_at: datetime |
 
 
 def apply_rules(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datetime) -> list[Event]:
-    """Go on with other rules, or other limits of this bed's own. Alerts whose rule is gone are closed.
+    """Go on with other rules, another age group, or other limits of this bed's own. Alerts without a rule are closed.
 
-    Raises Refused for limits that contradict the rules or themselves; then nothing has changed.
+    Raises RequestRejected for limits that contradict the rules or themselves; then nothing has changed.
     """
-    rules = apply(ward_rules, limits) if limits is not None and limits.applies_to(bed.patient_id) else ward_rules
+    rules = rules_for_bed(ward_rules, bed.assignment, limits, bed.patient_id)
     bed.ward_rules, bed.limits = ward_rules, limits
     if rules is bed.rules:
         return []

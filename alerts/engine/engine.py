@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from alerts.engine.bed import Bed
 from alerts.engine.broker_drop_alert import DEVICE, RULE, WARD, BrokerDropAlert
 from alerts.engine.commands import carry_out
-from alerts.engine.context_changes import DEVICE_REMOVED, apply_rules, close_all
+from alerts.engine.context_changes import DEVICE_REMOVED, apply_rules, change_assignment, close_all
 from alerts.engine.rate_limiter import RateLimiter
 from alerts.engine.recovery import restore
 from alerts.engine.timers import apply_status, restart_no_data_timers, tick
 from vitals.alert import Alert, Event, State
+from vitals.assignment import Assignment, decode_assignment
 from vitals.codec import ANY_TIME, decode
 from vitals.command import decode_command
 from vitals.limits import Limits, RequestRejected, apply, decode_limits
@@ -48,6 +49,7 @@ class Engine:
         self.rules = rules
         self.beds: dict[str, Bed] = {}
         self.limits: dict[str, Limits] = {}
+        self.assignments: dict[str, Assignment] = {}
         self.cleared: dict[tuple[str, str], Alert] = {}
         self.rejections: list[Rejection] = []
         self.broker = BrokerDropAlert(now)
@@ -99,7 +101,7 @@ class Engine:
             return () if retained else self._take_readings(place, payload, now, dup=dup)
         if kind == "status":
             return self._record_cleared(self._take_status(place, payload, now))
-        return self._record_cleared(self._take_limits(topic.decode(), place, payload, now))
+        return self._record_cleared(self._take_setting(kind, topic.decode(), place, payload, now))
 
     def tick(self, now: datetime) -> Sequence[Event]:
         """What time alone changes. About once a second."""
@@ -196,6 +198,28 @@ class Engine:
             self.limits[place.device] = limits
         return self._apply_limits(self._bed(place, now), now)
 
+    def _take_setting(
+        self, kind: str, topic: str, place: DeviceAddress, payload: bytes, now: datetime
+    ) -> Sequence[Event]:
+        if kind == "limits":
+            return self._take_limits(topic, place, payload, now)
+        try:
+            assignment = decode_assignment(payload)
+        except RequestRejected as rejected:
+            self._reject(topic, rejected)
+            return ()
+        if assignment is None:
+            self.assignments.pop(place.device, None)
+        else:
+            self.assignments[place.device] = assignment
+        bed = self._bed(place, now)
+        try:
+            return change_assignment(bed, assignment, now)
+        except RequestRejected as rejected:  # the bed's own limits made sense for another age group
+            self._reject(self._topics.limits(bed.ward, bed.device), rejected)
+            bed.limits = None
+            return change_assignment(bed, assignment, now)
+
     def _apply_limits(self, bed: Bed, now: datetime) -> Sequence[Event]:
         try:
             return apply_rules(bed, self.rules, self.limits.get(bed.device), now)
@@ -226,7 +250,7 @@ class Engine:
             elif kind == "status":
                 events += self._take_status(place, payload, now)
             else:
-                events += self._take_limits(topic.decode(), place, payload, now)
+                events += self._take_setting(kind, topic.decode(), place, payload, now)
         return events
 
     # --- the rest ---
@@ -235,6 +259,8 @@ class Engine:
         bed = self.beds.get(place.device)
         if bed is None:
             bed = self.beds[place.device] = Bed(place.device, place.ward, self.rules, now)
+            if place.device in self.assignments:
+                change_assignment(bed, self.assignments[place.device], now)
             if place.device in self.limits:
                 self._apply_limits(bed, now)
         return bed

@@ -13,11 +13,11 @@ LONGEST_S = 86_400.0  # a delay of more than a day is a mistake
 
 
 class Diagnostics:
-    """What is wrong with a file. `rule` and `name` say which rule is being read; `level` is a level's place in it."""
+    """What is wrong with a file. `section` and `name` say what is being read; `level` is a level's place in a rule."""
 
     def __init__(self, where: str, lines: Positions) -> None:
         self.lines = lines
-        self.rule: int | None = None
+        self.section: int | tuple[str, int] | None = None
         self.name = ""
         self._where = where
         self._found: list[tuple[int, str]] = []
@@ -31,9 +31,10 @@ class Diagnostics:
 
     def add(self, key: str, text: str, level: int | None = None) -> None:
         """Note a mistake at `key`."""
-        line = self.lines.of(self.rule, key, level)
-        rule = "" if self.rule is None else f" rule {self.name[:60]!r}:"
-        mistake = (line, f"{self._where}, line {line}:{rule} {text}")
+        line = self.lines.of(self.section, key, level)
+        kind = "profile" if isinstance(self.section, tuple) else "rule"
+        where = "" if self.section is None else f" {kind} {self.name[:60]!r}:"
+        mistake = (line, f"{self._where}, line {line}:{where} {text}")
         if mistake not in self._found:
             self._found.append(mistake)
 

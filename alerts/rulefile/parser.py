@@ -6,15 +6,30 @@ does not tell. A mistake says file, line, rule, key, value and what is allowed.
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+import msgspec
 
 from alerts.rulefile.diagnostics import Diagnostics, did_you_mean
 from alerts.rulefile.positions import Positions
 from vitals.alert import Priority
+from vitals.assignment import Profile
 from vitals.errors import PermanentError
-from vitals.rules import PHYSIOLOGICAL, SPECIAL, Level, Rule, RuleSet, Source, find_conflicts, validate_levels
+from vitals.limits import SCALES, RequestRejected, apply_profile
+from vitals.rules import (
+    PHYSIOLOGICAL,
+    SPECIAL,
+    Level,
+    Rule,
+    RuleProfile,
+    RuleSet,
+    Source,
+    find_conflicts,
+    validate_levels,
+)
 from vitals.signs import BY_KEY, SIGN_KEYS
 
 DEFAULT = Path(__file__).parent.with_name("rules.toml")
@@ -22,7 +37,9 @@ DEFAULT = Path(__file__).parent.with_name("rules.toml")
 _TIMES = ("for_s", "clear_for_s")
 _LEVEL_KEYS = ("priority", "above", "below", "clear", "single", *_TIMES)
 _RULE_KEYS = ("name", "sign", "of", "text", "latching", "level", *_LEVEL_KEYS)
-_TOP_KEYS = ("stale_after_s", "audio_pause_max_s", "reminder_s", "attention_after_s", "spo2_scale", "rule")
+_TOP_KEYS = ("stale_after_s", "audio_pause_max_s", "reminder_s", "attention_after_s", "spo2_scale", "rule", "profile")
+_PROFILE_KEYS = ("name", "limits", "without")
+PROFILES = (*get_args(Profile), *SCALES.values())
 _PRIORITIES = ", ".join(Priority)
 _SIGNS = (*SIGN_KEYS, *SPECIAL)
 
@@ -88,7 +105,7 @@ class _Reader:
         rules: list[Rule] = []
         places: dict[str, int] = {}
         for place, table in enumerate(tables):
-            self._mistakes.rule, self._mistakes.name = place, str(table.get("name", f"number {place + 1}"))
+            self._mistakes.section, self._mistakes.name = place, str(table.get("name", f"number {place + 1}"))
             made = self._read_rule(table)
             for name in [rule.name for rule in made] or [self._mistakes.name]:
                 if name in places:
@@ -97,11 +114,45 @@ class _Reader:
                 places.setdefault(name, place)
             rules += made
         for rule, text in find_conflicts([rule for rule in rules if rule.levels]):
-            self._mistakes.rule, self._mistakes.name = places[rule.name], rule.name
+            self._mistakes.section, self._mistakes.name = places[rule.name], rule.name
             self._mistakes.add("above", text, 0)
+        profiles = self._read_profiles(content.get("profile", []), RuleSet(tuple(rules)))
         if self._mistakes:
             raise InvalidRules(self._mistakes.as_lines())
-        return RuleSet(tuple(rules), stale, pause, scale, reminder, attention, self._where)
+        return RuleSet(tuple(rules), stale, pause, scale, reminder, attention, profiles, self._where)
+
+    def _read_profiles(self, tables: Any, rules: RuleSet) -> tuple[RuleProfile, ...]:
+        self._mistakes.section = None
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self._mistakes.invalid_value("profile", tables, "tables [[profile]]")
+            return ()
+        profiles = []
+        for place, table in enumerate(tables):
+            self._mistakes.section, self._mistakes.name = ("profile", place), str(table.get("name", place + 1))
+            self._mistakes.unknown(table, _PROFILE_KEYS, None)
+            name = table.get("name")
+            if name not in PROFILES:
+                self._mistakes.invalid_value(
+                    "name", name, f"one of {', '.join(PROFILES)}{did_you_mean(name, PROFILES)}", None
+                )
+            try:
+                profile = msgspec.convert(table, RuleProfile)
+            except msgspec.ValidationError as error:
+                self._mistakes.add(
+                    "limits", f"{error}; limits are a table of rules and limits, without a list of rules"
+                )
+                continue
+            for rule in profile.without:
+                if rule not in rules.by_name:
+                    known = tuple(rules.by_name)
+                    self._mistakes.add("without", f"no rule {rule[:80]!r}{did_you_mean(rule, known)}")
+            try:
+                apply_profile(replace(rules, profiles=(profile,)), profile.name)
+            except RequestRejected as rejected:
+                key = next((rule for rule in profile.limits if str(rejected).startswith(rule)), "name")
+                self._mistakes.add(key, str(rejected))
+            profiles.append(profile)
+        return tuple(profiles)
 
     def _read_rule(self, table: dict[str, Any]) -> list[Rule]:
         self._mistakes.unknown(table, _RULE_KEYS, None)

@@ -1,19 +1,21 @@
 """The line on which each key of a rule file stands, for the mistakes that `rulefile` tells.
 
-`tomllib` reads TOML and forgets where it read it. A rule file is plain: headers [[rule]] and [[rule.level]] with one
-key a line, so a scan for these two shapes finds the lines; texts over several lines are passed over. Where somebody
-wrote the same thing in another shape, the scan counts other tables than tomllib does, notices, and tells line 1.
+`tomllib` reads TOML and forgets where it read it. A rule file is plain: headers [[rule]], [[rule.level]], [[profile]]
+and [profile.limits] with one key a line, so a scan for these shapes finds the lines; texts over several lines are
+passed over. Where somebody wrote the same thing in another shape, the scan counts other tables than tomllib does,
+notices, and tells line 1.
 """
 
 import re
 from typing import Any
 
-_HEADER = re.compile(r"\s*\[\[\s*(rule(?:\s*\.\s*level)?)\s*\]\]")
+_HEADER = re.compile(r"\s*\[\[\s*(rule(?:\s*\.\s*level)?|profile)\s*\]\]")
 _KEY = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([\w-]+))\s*=\s*(.*)""")
 _LONG = ('"""', "'''")
 
-# (place of the rule or None for the top, place of its level or None for the rule itself)
-_Table = tuple[int | None, int | None]
+# (place of the rule, "profile" and its place, or None for the top; place of a rule's level or None for the rule itself)
+_Section = int | tuple[str, int] | None
+_Table = tuple[_Section, int | None]
 
 
 class Positions:
@@ -27,19 +29,21 @@ class Positions:
         self._knows = isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)
         if self._knows:
             levels = sum(len(rule.get("level", ())) for rule in rules if isinstance(rule.get("level", ()), list))
-            self._knows = len(self._headers) == 1 + len(rules) + levels
+            profiles = content.get("profile", [])
+            self._knows = len(self._headers) == 1 + len(rules) + levels + len(profiles)
 
-    def of(self, rule: int | None, key: str, level: int | None = None) -> int:
+    def of(self, section: _Section, key: str, level: int | None = None) -> int:
         """The line of a key; of the rule's key where the level has none; of the header where neither has."""
         if not self._knows:
             return 1
-        places = [(rule, level), (rule, None)]
+        places: list[_Table] = [(section, level), (section, None)]
         found = [self._keys[place, key] for place in places if (place, key) in self._keys]
         found += [self._headers[place] for place in places if place in self._headers]
         return found[0] if found else 1
 
     def _scan(self, text: str) -> None:
-        rule: int | None = None
+        rule = profile = -1
+        section: _Section = None
         level: int | None = None
         closing = ""  # of the text over several lines that we are in
         for number, line in enumerate(text.splitlines(), 1):
@@ -48,12 +52,17 @@ class Positions:
                 continue
             header = _HEADER.match(line)
             if header and header[1] == "rule":
-                rule, level = 0 if rule is None else rule + 1, None
-                self._headers[rule, level] = number
+                rule, level = rule + 1, None
+                section = rule
+                self._headers[section, level] = number
+            elif header and header[1] == "profile":
+                profile, level = profile + 1, None
+                section = ("profile", profile)
+                self._headers[section, level] = number
             elif header:
                 level = 0 if level is None else level + 1
-                self._headers[rule, level] = number
+                self._headers[section, level] = number
             elif key := _KEY.match(line):
                 name = key[1] or key[2] or key[3]
-                self._keys.setdefault(((rule, level), name), number)
+                self._keys.setdefault(((section, level), name), number)
                 closing = next((mark for mark in _LONG if key[4].startswith(mark) and key[4].count(mark) == 1), "")

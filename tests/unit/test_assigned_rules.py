@@ -1,0 +1,174 @@
+"""Assignments in the alert worker: which rules hold for the patient, whose alerts they are, and contradictions."""
+
+import json
+from typing import Any
+
+import pytest
+
+from alerts.engine.context_changes import PATIENT_CHANGED, PATIENT_DISCHARGED
+from alerts.engine.engine import Engine
+from alerts.rulefile.parser import InvalidRules, load, parse
+from tests.support.bed_driver import HIGH, at
+from vitals.alert import Alert, Event
+from vitals.assignment import Assignment, rules_for_bed
+from vitals.limits import Limits, RequestRejected
+from vitals.rules import RuleSet, decode_rules, encode_rules
+from vitals.topics import Topics
+
+DEFAULTS = load()
+
+
+def assigned(profile: Any = "adult", scale: Any = None, patient: str = "p-1") -> Assignment:
+    return Assignment(patient_id=patient, profile=profile, spo2_scale=scale, by="Nurse Joy")
+
+
+def limits_of(rules: RuleSet, name: str) -> list[float]:
+    return [level.limit for level in rules.by_name[name].levels]
+
+
+@pytest.mark.parametrize("profile", ["child-12-15", "child-5-11", "child-1-4", "infant", "neonate"])
+def test_a_child_has_the_limits_of_its_age_and_no_adult_score(profile: str) -> None:
+    rules = rules_for_bed(DEFAULTS, assigned(profile), None, None)
+    assert "news2" not in rules.by_name
+    assert limits_of(rules, "heart-rate-low")[0] > limits_of(DEFAULTS, "heart-rate-low")[0]
+    assert limits_of(rules, "heart-rate-high") != limits_of(DEFAULTS, "heart-rate-high")
+
+
+def test_an_adult_and_a_patient_of_another_assignment_have_the_rules_of_the_file() -> None:
+    assert rules_for_bed(DEFAULTS, assigned(), None, "p-1") is DEFAULTS
+    assert rules_for_bed(DEFAULTS, assigned("neonate"), None, "p-2") is DEFAULTS
+
+
+@pytest.mark.parametrize("by_limits", [False, True])
+def test_spo2_scale_2_brings_its_own_limits(by_limits: bool) -> None:
+    limits = Limits(by="Dr. Adams", spo2_scale=2) if by_limits else None
+    rules = rules_for_bed(DEFAULTS, assigned(scale=None if by_limits else 2), limits, "p-1")
+    assert rules.spo2_scale == 2
+    assert limits_of(rules, "spo2-low") == [88, 84, 75]
+
+
+def test_a_beds_own_limits_override_the_profile_and_are_checked_against_it() -> None:
+    limits = Limits(by="Dr. Adams", limits={"heart-rate-high": 150})
+    rules = rules_for_bed(DEFAULTS, assigned("child-5-11"), limits, "p-1")
+    assert limits_of(rules, "heart-rate-high") == [150, 160, 190]
+    with pytest.raises(RequestRejected, match="must be higher"):
+        rules_for_bed(DEFAULTS, assigned("child-12-15"), limits, "p-1")
+
+
+def test_profiles_travel_with_the_rules() -> None:
+    assert decode_rules(encode_rules(DEFAULTS)).profiles == DEFAULTS.profiles
+
+
+def test_a_mistake_in_a_profile_is_named_with_its_line() -> None:
+    text = HIGH + '[[profile]]\nname = "neonat"\nwithout = ["hrr"]\nlimit = 3\n  [profile.limits]\n  hr = [200, 100]\n'
+    with pytest.raises(InvalidRules) as caught:
+        parse(text, "rules.toml")
+    first = HIGH.count("\n") + 1
+    assert [mistake.partition(": ")[0] for mistake in caught.value.mistakes] == [
+        f"rules.toml, line {first + offset}" for offset in (1, 2, 3, 5)
+    ]
+    assert "did you mean neonate?" in caught.value.mistakes[0]
+    assert "did you mean hr?" in caught.value.mistakes[1]
+    assert "profile 'neonat'" in caught.value.mistakes[3]
+
+
+# In the engine
+
+
+class Ward:
+    """One device of an engine, played by messages."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(Topics(), DEFAULTS, at(0))
+        self.second = 0.0
+        self.alerts: dict[str, Alert] = {}
+        self.reasons: dict[str, str | None] = {}
+
+    def take(self, kind: str, content: object | None) -> None:
+        payload = b"" if content is None else json.dumps(content).encode()
+        self._keep(self.engine.take(f"vitalflow/{kind}/icu/mon-1".encode(), payload, False, at(self.second)))
+
+    def assign(self, patient: str | None, **fields: object) -> None:
+        self.take("assignments", {"patient_id": patient, "by": "Nurse Joy", **fields} if patient else None)
+
+    def measure(self, seconds: int, **fields: object) -> None:
+        for _ in range(seconds):
+            self.take("vitals", {"time": at(self.second).isoformat(), **fields})
+            self.second += 1
+            self._keep(self.engine.tick(at(self.second)))
+
+    def _keep(self, events: "list[Event] | Any") -> None:
+        for event in events:
+            if event.alert.is_open:
+                self.alerts[event.alert.rule] = event.alert
+            else:
+                self.alerts.pop(event.alert.rule, None)
+                self.reasons[event.alert.rule] = event.alert.reason
+
+
+def test_alerts_of_a_device_that_names_no_patient_are_the_assigned_patients() -> None:
+    ward = Ward()
+    ward.assign("p-1")
+    ward.measure(3, spo2=70)
+    assert ward.alerts["spo2-low"].patient_id == "p-1"
+
+
+def test_a_neonate_raises_by_its_own_limits() -> None:
+    ward = Ward()
+    ward.assign("p-1", profile="neonate")
+    ward.measure(40, heart_rate=150, resp_rate=45, spo2=95)
+    assert ward.alerts == {}
+    ward.measure(40, heart_rate=90, resp_rate=45, spo2=95)
+    assert list(ward.alerts) == ["heart-rate-low"]
+
+
+def test_another_assigned_patient_inherits_no_alert_and_no_value() -> None:
+    ward = Ward()
+    ward.assign("p-1")
+    ward.measure(30, spo2=70, resp_rate=30, heart_rate=140)
+    assert "news2" in ward.alerts
+    ward.assign("p-2")
+    assert ward.alerts == {}
+    assert ward.reasons["spo2-low"] == PATIENT_CHANGED
+    ward.measure(30, spo2=97)
+    assert ward.alerts == {}
+
+
+def test_a_discharge_closes_the_alerts_and_the_device_raises_them_anew_without_a_patient() -> None:
+    ward = Ward()
+    ward.assign("p-1")
+    ward.measure(3, spo2=70)
+    ward.assign(None)
+    assert ward.reasons["spo2-low"] == PATIENT_DISCHARGED
+    ward.measure(3, spo2=70)
+    assert ward.alerts["spo2-low"].patient_id is None
+
+
+def test_an_assignment_makes_a_change_of_patient_count_at_once() -> None:
+    ward = Ward()
+    ward.measure(3, patient_id="p-1", spo2=70)
+    ward.take("vitals", {"time": at(ward.second).isoformat(), "patient_id": "p-2", "spo2": 97})
+    assert ward.alerts["spo2-low"].patient_id == "p-1"
+    ward.assign("p-2")
+    assert ward.reasons["spo2-low"] == PATIENT_CHANGED
+
+
+def test_a_device_that_reports_another_patient_than_the_assigned_one_raises_a_technical_alert() -> None:
+    ward = Ward()
+    ward.measure(3, patient_id="p-1", spo2=97)
+    ward.assign("p-2", profile="infant")
+    ward.measure(20, patient_id="p-1", spo2=97, heart_rate=80)
+    assert list(ward.alerts) == ["assignment"]
+    assert ward.alerts["assignment"].kind == "technical"
+    ward.assign("p-1")
+    ward.measure(4, patient_id="p-1", spo2=97, heart_rate=80)
+    assert ward.alerts == {}
+
+
+def test_an_assignment_that_cannot_be_read_is_refused_and_changes_nothing() -> None:
+    ward = Ward()
+    ward.assign("p-1", profile="toddler")
+    (rejection,) = ward.engine.rejections
+    assert "profile" in rejection.reason
+    ward.measure(3, spo2=70)
+    assert ward.alerts["spo2-low"].patient_id is None
