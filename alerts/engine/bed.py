@@ -47,6 +47,7 @@ class Bed:
         self.last: datetime | None = None  # time of the newest reading taken, by the device's clock
         self.last_at: datetime | None = None  # the same on the time line of arrivals
         self.last_live_at = now  # when the last live reading arrived
+        self.created_at = now  # or restored
         self.offline_since: datetime | None = None
         self.boot: int | None = None
         self.interval = timedelta()  # as the birth announced it
@@ -250,6 +251,8 @@ class Bed:
         - NEWS2, where a single input scores and its sign alarms already.
         - The mean pressure, where the systolic one alarms already.
         - A sensor that is off, or a sign that is gone, where nothing at all is measured and an alert says so.
+
+        Of a reading that the sign's alert knows from before a restart, it is not known whether that alert was open.
         """
         if rule.name in self.alerts:
             return False
@@ -261,11 +264,13 @@ class Bed:
             repeated = [SIGN_KEYS[SYSTOLIC]]
         else:
             return False
+        if len(repeated) != 1:
+            return False
+        (sign,) = repeated
         wanted = rule.levels[level - 1].priority.rank
-        return len(repeated) == 1 and any(
-            alert.sign == repeated[0] and alert.level and alert.priority.rank >= wanted
-            for alert in self.alerts.values()
-        )
+        return any(
+            alert.sign == sign and alert.level and alert.priority.rank >= wanted for alert in self.alerts.values()
+        ) or any(other.sign == sign and self._before(other) for other in self.rules.rules)
 
     def keep(self, alert: Alert, events: list[Event]) -> None:
         """Hold the alert as it now stands, and tell it."""

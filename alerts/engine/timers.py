@@ -13,6 +13,8 @@ from alerts.engine.bed import NOTHING, Bed
 from alerts.engine.level_state import LevelState
 from alerts.engine.transitions import reminded, resumed
 from vitals.alert import Event
+from vitals.clock import ZERO
+from vitals.patient_change import ALTERNATING_WITHIN
 from vitals.rules import Rule
 from vitals.thresholds import CONTINUOUS_SIGNS, SILENT_INTERVALS, silent_after
 
@@ -64,46 +66,55 @@ def _check_device(bed: Bed, now: datetime, events: list[Event]) -> None:
         return
     bed.next_check = now + CHECK_INTERVAL
     bed.begin_check()
-    missing = _missing_signs(bed, now)
-    bed.nothing_measured = bool(missing) and _is_nothing_measured(bed, missing)
+    measured, missing = _monitored_signs(bed, now)
+    bed.nothing_measured = _is_nothing_measured(bed, measured, missing)
     for rule in bed.rules.device_checks:
         value = None
         if rule.source == "clock":
-            offset = bed.order.clock.offset or timedelta()
-            wrong, value = abs(offset) > CLOCK_TOLERANCE, offset.total_seconds()
+            offset = bed.order.clock.offset
+            wrong, value = offset is not None and abs(offset) > CLOCK_TOLERANCE, (offset or ZERO).total_seconds()
+            over = offset is not None and not wrong
         elif rule.source == "sign-gone":
             wrong = rule.sign in missing and rule.sign not in bed.off
+            over = rule.sign in measured or rule.sign in bed.off
         elif rule.source == "all-sensors-off":
             wrong = bed.nothing_measured
+            over = bool(measured & CONTINUOUS_SIGNS)
         elif rule.source == "assignment":
             wrong = bed.contradicts_assignment
+            over = not wrong
         else:
             wrong = bed.patient.alternates(now)
-        if not wrong and rule.name not in bed.counts:
-            continue
-        levels = len(rule.levels) if wrong else 0
-        bed.note(rule, levels, levels, now, True, value, events)
+            over = not wrong and now - bed.created_at > ALTERNATING_WITHIN
+        if wrong or (over and rule.name in bed.counts):
+            levels = len(rule.levels) if wrong else 0
+            bed.note(rule, levels, levels, now, True, value, events)
 
 
-def _missing_signs(bed: Bed, now: datetime) -> set[str]:
-    """Note which signs are measured; return the monitored ones without a value while the device goes on."""
-    limit = silent_after((bed.usual_interval or timedelta()).total_seconds())
+def _monitored_signs(bed: Bed, now: datetime) -> tuple[set[str], set[str]]:
+    """Return the signs that are measured, and the monitored ones that are not while the device goes on."""
+    limit = silent_after((bed.usual_interval or ZERO).total_seconds())
+    measured: set[str] = set()
+    missing: set[str] = set()
     if now - bed.last_live_at > limit:
-        return set()
-    missing = set()
+        return measured, missing
     for key in bed.rules.watched_signs:
         measured_at = bed.held.measured_at(key)
         if measured_at is not None and now - measured_at <= limit and key not in bed.off:
             bed.checks[key] = bed.checks.get(key, 0) + 1
+            measured.add(key)
         elif bed.checks.get(key, 0) >= MONITORED_CHECKS:
             missing.add(key)
-    return missing
+    return measured, missing
 
 
-def _is_nothing_measured(bed: Bed, missing: set[str]) -> bool:
-    """Whether of the continuous signs that were monitored, none is measured any more."""
-    monitored = {key for key in CONTINUOUS_SIGNS if bed.checks.get(key, 0) >= MONITORED_CHECKS}
-    return bool(monitored) and monitored <= missing
+def _is_nothing_measured(bed: Bed, measured: set[str], missing: set[str]) -> bool:
+    """Whether none of the continuous signs that were monitored is measured; before a restart of the worker too."""
+    if measured & CONTINUOUS_SIGNS:
+        return False
+    if any(rule.source == "all-sensors-off" and rule.name in bed.alerts for rule in bed.rules.device_checks):
+        return True
+    return bool(missing & CONTINUOUS_SIGNS)
 
 
 MONITORED_CHECKS = 5

@@ -44,9 +44,7 @@ def at(second: float) -> datetime:
 
 
 def reading_at(second: float, heart_rate: float | None = None, **rest: Any) -> Reading:
-    signs: dict[str, float | None] = {
-        key: rest.pop(key) for key in SIGN_KEYS if key in rest
-    }
+    signs: dict[str, float | None] = {key: rest.pop(key) for key in SIGN_KEYS if key in rest}
     # Numbered, as the wire format recommends: the same second has the same number.
     number = {
         "boot": 1,

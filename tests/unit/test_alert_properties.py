@@ -220,3 +220,14 @@ def test_every_alert_begins_with_a_raise_and_its_changes_follow_one_another(stre
             assert (alert.since, alert.raised_at) == (before.since, before.raised_at)
         seen[alert.alert_id] = alert
     assert {a.alert_id for a in seen.values() if a.is_open} == {a.alert_id for a in bed.alerts.values()}
+
+
+def test_a_score_that_repeated_an_alert_which_has_ended_is_not_raised_by_a_redelivery() -> None:
+    """Found by the property above: of a redelivered reading it is not known which alerts were open then."""
+    off = [reading_at(second, sensor_off=("spo2",), patient_id="p-1") for second in range(32)]
+    fast = [reading_at(32 + second, 151, patient_id="p-1") for second in range(10)]
+    slow = [reading_at(42 + second, 42, patient_id="p-1") for second in range(5)]
+    bed = new()
+    events = run(bed, [*off, *fast, *slow])
+    assert events
+    assert run(resumed(events, at(0)), [*off, *fast, *slow], dup=True) == []

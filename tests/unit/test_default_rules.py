@@ -161,3 +161,38 @@ def test_reminders_go_on_after_a_restart_and_none_is_made_up_for() -> None:
 def test_an_alert_of_medium_priority_is_not_repeated() -> None:
     patient = bed()
     assert [c for c in play(patient, 0, 300, **WELL, temperature=39.5) if "reminded" in c] == []
+
+
+# After a restart of the worker
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "after"),
+    [
+        ("all-sensors-off", {"sensor_off": ("heart_rate", "spo2", "resp_rate"), "temperature": 37}, {}),
+        ("sign-gone-spo2", {"heart_rate": 80, "resp_rate": 16}, {}),
+        ("clock", {"heart_rate": 80, **WELL}, {"behind": 40}),
+    ],
+)
+def test_a_restart_keeps_what_is_wrong_with_a_device(rule: str, before: dict[str, Any], after: dict[str, int]) -> None:
+    device = bed()
+    behind = after.get("behind", 0)
+
+    def go_on(first: int, last: int, **fields: Any) -> list[str]:
+        return [
+            change
+            for second in range(first, last)
+            for change in device.read(second - behind, fields.get("heart_rate"), arrives=second, **_rest(fields))
+            + device.tick(second + 0.5)
+        ]
+
+    go_on(100, 130, heart_rate=80, **WELL)
+    assert go_on(130, 240, **before)[-1:] == [f"{rule} raised"] or rule in device.bed.alerts
+    open_alerts = set(device.bed.alerts)
+    device.restart(240)
+    assert go_on(240, 300, **before) == []
+    assert set(device.bed.alerts) == open_alerts
+
+
+def _rest(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != "heart_rate"}
