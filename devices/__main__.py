@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -27,10 +27,11 @@ from devices.simulated_ward import simulated_ward
 from devices.source import Source
 from identity.authority import CertificateAuthority
 from identity.dynsec import connect_dynsec
-from identity.enrolment import list_users, revoke
+from identity.enrolment import assign, discharge, list_users, revoke
 from identity.policy import Kind
 from identity.settings import IdentitySettings
 from mqtt.credentials import read_credentials
+from vitals.assignment import Assignment, Profile
 from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.recording import Format, Recording
 
@@ -269,6 +270,54 @@ def revoke_device(name: Annotated[str, typer.Argument(help="Name of the device."
     )
     note = "; its certificate is revoked" if certificates else ""
     print(f"{PROGRAM}: {name} is revoked and disconnected{note}")
+
+
+@app.command(
+    "assign",
+    epilog="""Examples:
+
+    vitalflow devices assign icu-1-bed-03 --patient p-0007
+
+    vitalflow devices assign icu-1-bed-03 --patient p-0007 --spo2-scale 2
+
+    vitalflow devices assign pic-1-bed-01 --patient p-0011 --profile child-1-4
+    """,
+)
+def assign_patient(
+    name: Annotated[str, typer.Argument(help="Name of the bed's device.")],
+    patient: Annotated[str, typer.Option(help="The hospital's patient id. Not the patient's name.")],
+    profile: Annotated[
+        Profile, typer.Option(help="Age group: adult from 16 years, infant from 1 month, neonate below 28 days.")
+    ] = "adult",
+    spo2_scale: Annotated[
+        int | None,
+        typer.Option(min=1, max=2, help="SpO2 scale of NEWS2, if a clinician chose it. Default: that of the rules."),
+    ] = None,
+) -> None:
+    """Assign a patient to a bed: readings without a patient id are that patient's from now on.
+
+    Needs VITALFLOW_ADMIN_URL, which `vitalflow dev env` sets.
+    """
+    settings = IdentitySettings.read(os.environ)
+    assignment = Assignment(
+        patient_id=patient,
+        profile=profile,
+        spo2_scale=cast(Literal[1, 2] | None, spo2_scale),
+        by=login_name(),
+        time=datetime.now(UTC),
+    )
+    with connect_dynsec(settings.admin) as dynsec:
+        ward = assign(dynsec, name, assignment, settings.topics)
+    print(f"{PROGRAM}: {patient} is assigned to {name} in ward {ward}, profile {profile}")
+
+
+@app.command("discharge")
+def discharge_patient(name: Annotated[str, typer.Argument(help="Name of the bed's device.")]) -> None:
+    """End the assignment of a bed: readings without a patient id are no patient's from now on."""
+    settings = IdentitySettings.read(os.environ)
+    with connect_dynsec(settings.admin) as dynsec:
+        ward = discharge(dynsec, name, settings.topics, by=login_name(), now=datetime.now(UTC))
+    print(f"{PROGRAM}: no patient is assigned to {name} in ward {ward}")
 
 
 def show_qr(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Add, list and revoke users of the broker; each change is published on the audit topic.
+"""Add, list and revoke users of the broker, and assign patients to beds; the changes are published for the audit.
 
 A change takes effect at once and without a restart: the broker's own plugin creates and deletes its users.
 """
@@ -11,6 +11,7 @@ import msgspec
 
 from identity.dynsec import CommandRejected, DynsecClient
 from identity.policy import Kind, User, client_definition, known_user, role_definition, role_name
+from vitals.assignment import Assignment, encode_assignment
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
 from vitals.topics import Topics
@@ -90,6 +91,35 @@ def revoke(
         ]
     dynsec.publish(messages)
     return found
+
+
+def assign(dynsec: DynsecClient, device: str, assignment: Assignment, topics: Topics) -> str:
+    """Assign a patient to the bed of an enrolled device and return its ward.
+
+    Raises PermanentError for a device that is not enrolled and an assignment that would be rejected.
+    """
+    payload = encode_assignment(assignment)
+    ward = _ward_of(dynsec, device)
+    dynsec.publish([(topics.assignments(ward, device), payload, True)])
+    return ward
+
+
+def discharge(dynsec: DynsecClient, device: str, topics: Topics, *, by: str, now: datetime) -> str:
+    """End the assignment of a bed and return its ward.
+
+    The empty message that ends it names no user, so the audit record has a message of its own.
+    """
+    ward = _ward_of(dynsec, device)
+    record = _audit_message(topics, "discharged", User(device, Kind.DEVICE, ward), by, now)
+    dynsec.publish([record, (topics.assignments(ward, device), b"", True)])
+    return ward
+
+
+def _ward_of(dynsec: DynsecClient, device: str) -> str:
+    for user in list_users(dynsec):
+        if user.name == device and user.kind == Kind.DEVICE and user.ward is not None:
+            return user.ward
+    raise PermanentError(f"no device {device[:60]!r} is enrolled; `vitalflow devices list` shows all")
 
 
 def list_users(dynsec: DynsecClient) -> list[User]:

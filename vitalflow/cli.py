@@ -39,7 +39,9 @@ GROUPS = {
     "alerts": CommandGroup(SERVICES, "alerts", "Evaluate alarm rules: run, watch, check, backtest."),
     "station": CommandGroup(SERVICES, "station", "Serve the live ward to browsers."),
     "devices": CommandGroup(
-        ACCESS, "devices", "Bedside monitors: simulate, replay, enroll, enroll-simulated, list, revoke."
+        ACCESS,
+        "devices",
+        "Bedside monitors: simulate, replay, enroll, enroll-simulated, list, revoke, assign, discharge.",
     ),
     "user": CommandGroup(ACCESS, "identity", "Users of the station: add, list, revoke.", "users"),
     "identity": CommandGroup(ACCESS, "identity", "CA and users of the broker: init, renew, check, add-service, user."),

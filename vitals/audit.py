@@ -1,8 +1,9 @@
-"""Audit records of what users did: alert commands, limits, enrolments. `ingest` stores them in `audit_event`. Pure.
+"""Audit records of what users did: alert commands, limits, assignments, enrolments. Pure.
 
-They come from three topics: `alert-commands/{ward}/{device}/{rule}`, with `/{user}` appended if the broker vouches for
-the user; `limits/{ward}/{device}`; and `audit/enrolment`. The alert worker accepts or rejects a command or a limit; the
-record is kept either way, because attempts matter too.
+`ingest` stores them in `audit_event`. They come from four topics: `alert-commands/{ward}/{device}/{rule}`, with
+`/{user}` appended if the broker vouches for the user; `limits/{ward}/{device}`; `assignments/{ward}/{device}`; and
+`audit/enrolment`. The alert worker accepts or rejects a command or a limit; the record is kept either way, because
+attempts matter too.
 """
 
 from datetime import datetime
@@ -11,12 +12,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from vitals.assignment import Assignment, decode_assignment
+from vitals.limits import RequestRejected
 from vitals.payload import DECODE_ERRORS
 from vitals.reading import MAX_TEXT
 from vitals.topics import InvalidTopic
 
 MAX_AUDIT = 16 * 1024  # bytes
-KINDS = ("alert-commands", "limits", "audit")
+KINDS = ("alert-commands", "limits", "assignments", "audit")
 ENROLMENT = "enrolment"
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
@@ -90,10 +93,14 @@ def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
                 record = _acknowledgement(_command(payload), ward, device, rule, *user)
             case "limits", [ward, device]:
                 record = _limits_set(None if not payload else _limits(payload), ward, device)
+            case "assignments", [ward, device]:
+                record = _assigned(decode_assignment(payload), ward, device)
             case "audit", [name] if name == ENROLMENT:
                 record = _enrolled(_enrolment(payload))
             case _:
                 raise InvalidTopic(f"topic {topic[:300]!r} does not fit {_shape(root, kind)}")
+    except RequestRejected as error:
+        raise ValueError(str(error)) from None
     except DECODE_ERRORS as error:
         raise ValueError(f"not an audit message: {str(error).replace('`', '')}") from None
     for text in (record.actor, record.action, record.ward, record.device):
@@ -127,6 +134,20 @@ def _limits_set(limits: _Limits | None, ward: str, device: str) -> AuditRecord:
     return AuditRecord(action="set_limits", time=limits.time, actor=limits.by, ward=ward, device=device, detail=present)
 
 
+def _assigned(assignment: Assignment | None, ward: str, device: str) -> AuditRecord:
+    if assignment is None:
+        return AuditRecord(action="discharge_patient", ward=ward, device=device)
+    detail = {"patient_id": assignment.patient_id, "profile": assignment.profile, "spo2_scale": assignment.spo2_scale}
+    return AuditRecord(
+        action="assign_patient",
+        time=assignment.time,
+        actor=assignment.by,
+        ward=ward,
+        device=device,
+        detail={key: value for key, value in detail.items() if value is not None},
+    )
+
+
 def _enrolled(enrolment: _Enrolment) -> AuditRecord:
     return AuditRecord(
         action=enrolment.action,
@@ -142,7 +163,7 @@ def _shape(root: str, kind: str) -> str:
     match kind:
         case "alert-commands":
             return f"{root}/alert-commands/WARD/DEVICE/RULE or {root}/alert-commands/WARD/DEVICE/RULE/USER"
-        case "limits":
-            return f"{root}/limits/WARD/DEVICE"
+        case "limits" | "assignments":
+            return f"{root}/{kind}/WARD/DEVICE"
         case _:
             return f"{root}/audit/{ENROLMENT}"

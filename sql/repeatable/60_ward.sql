@@ -53,6 +53,12 @@ WITH recent AS MATERIALIZED (
     SELECT * FROM recent
     UNION ALL
     SELECT older.* FROM not_recent CROSS JOIN LATERAL last_reading_of(not_recent.device_id) AS older
+), of_patient AS (
+    -- A reading from before the assignment is not one of the assigned patient, so the bed has none yet.
+    SELECT reading.*, present.patient_id AS assigned, present.since, present.device_since
+    FROM reading LEFT JOIN assignment_now AS present USING (device_id)
+    WHERE is_of_patient(reading.patient_id, reading.received_at, reading.time,
+                        reading.patient_id, present.patient_id, present.since, present.device_since)
 ), open_alert AS (
     SELECT device_id, count(*) AS alerts,
            (ARRAY['low', 'medium', 'high'])[max(priority_rank(priority))] AS worst_alert,
@@ -60,11 +66,11 @@ WITH recent AS MATERIALIZED (
                                         'since', since, 'text', text) ORDER BY since) AS alert_list
     FROM alert_active GROUP BY device_id
 )
-SELECT coalesce(reading.ward, device.ward) AS ward,
+SELECT coalesce(reading.ward, device.ward, present.ward) AS ward,
        device_id,
        device.state AS device_state,
        device.changed_at AS device_state_since,
-       reading.patient_id,
+       coalesce(reading.patient_id, present.patient_id) AS patient_id,
        reading.time,
        reading_age(device_id, reading.time, reading.received_at) AS age,
        coalesce(open_alert.alerts, 0) AS alerts,
@@ -75,7 +81,9 @@ SELECT coalesce(reading.ward, device.ward) AS ward,
        newest.on_oxygen,
        newest.consciousness,
        %s
-FROM reading FULL JOIN device USING (device_id) LEFT JOIN open_alert USING (device_id)
+FROM of_patient AS reading FULL JOIN device USING (device_id)
+FULL JOIN (SELECT * FROM assignment_now WHERE patient_id IS NOT NULL) AS present USING (device_id)
+LEFT JOIN open_alert USING (device_id)
 -- The newest value of each sign up to the last reading, of its patient: a device may send one message per sign.
 LEFT JOIN LATERAL (
     SELECT (array_agg(v.on_oxygen ORDER BY v.time DESC, v.received_at DESC) FILTER (WHERE v.on_oxygen IS NOT NULL))[1] AS on_oxygen,
@@ -84,15 +92,16 @@ LEFT JOIN LATERAL (
            %s
     FROM patient_vitals v
     WHERE v.device_id = reading.device_id AND v.time <= reading.time AND v.time >= reading.time - verdict_max_age()
-      AND v.patient_id IS NOT DISTINCT FROM reading.patient_id
+      AND is_of_patient(v.patient_id, v.received_at, v.time,
+                        reading.patient_id, reading.assigned, reading.since, reading.device_since)
 ) AS newest ON reading.time IS NOT NULL
-WHERE reading.time IS NOT NULL OR device.state <> 'forgotten'$view$,
+WHERE reading.time IS NOT NULL OR device.state <> 'forgotten' OR present.patient_id IS NOT NULL$view$,
         (SELECT string_agg(format('coalesce(is_critical(%1$L, newest.%1$I), false)', sign), ' OR ') FROM vital_signs() AS sign),
         format_per_sign('newest.%1$I'),
         format_per_sign('(array_agg(v.%1$I ORDER BY v.time DESC, v.received_at DESC) '
                         'FILTER (WHERE v.%1$I IS NOT NULL AND NOT %1$L = ANY (reading.sensor_off)))[1] AS %1$I'));
 END $$;
-COMMENT ON VIEW ward_now IS 'one row per bed: last reading and its age, state of the device, open alerts';
+COMMENT ON VIEW ward_now IS 'one row per bed: its patient, last reading and its age, state of the device, open alerts';
 
 -- The last value of each input of NEWS2, and of the diastolic pressure of the same cuff, if not older than
 -- news2_max_age, counted from the bed's last reading. One LATERAL join per input, each an index scan that ends at its
@@ -104,32 +113,49 @@ LEFT JOIN LATERAL (
     SELECT v.time, v.%1$I%2$s FROM patient_vitals v
     WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age(%1$L)
       AND v.time > now() - interval '2 days' AND v.%1$I IS NOT NULL
-      AND v.patient_id IS NOT DISTINCT FROM bed.patient_id
+      AND is_of_patient(v.patient_id, v.received_at, v.time,
+                        bed.patient_id, present.patient_id, present.since, present.device_since)
     ORDER BY v.time DESC LIMIT 1) AS %1$I ON true$join$;
 BEGIN
     EXECUTE $view$
 CREATE OR REPLACE VIEW last_valid_vitals AS
-SELECT bed.ward, bed.device_id, bed.patient_id, bed.time,
+SELECT bed.ward, bed.device_id, coalesce(bed.patient_id, present.patient_id) AS patient_id, bed.time,
        heart_rate.heart_rate, spo2.spo2, resp_rate.resp_rate, temperature.temperature,
        systolic_bp.systolic_bp, systolic_bp.diastolic_bp, on_oxygen.on_oxygen, consciousness.consciousness,
        systolic_bp.time AS pressure_time,
        temperature.time AS temperature_time,
        least(resp_rate.time, spo2.time, systolic_bp.time, heart_rate.time, temperature.time, on_oxygen.time,
-             consciousness.time) AS oldest_input
-FROM last_reading AS bed$view$ || (
+             consciousness.time) AS oldest_input,
+       -- Those of the assignment unless the readings name another patient; the scale, else, as in the bed's limits.
+       CASE WHEN coalesce(bed.patient_id = present.patient_id, true) THEN present.profile END AS profile,
+       CASE WHEN present.spo2_scale IS NOT NULL AND coalesce(bed.patient_id = present.patient_id, true)
+            THEN present.spo2_scale
+            WHEN limits.scale = '2' AND coalesce(limits.patient_id = coalesce(bed.patient_id, present.patient_id), true)
+            THEN 2 ELSE 1 END AS spo2_scale
+FROM last_reading AS bed
+LEFT JOIN assignment_now AS present USING (device_id)
+LEFT JOIN LATERAL (
+    SELECT detail ->> 'spo2_scale' AS scale, detail ->> 'patient_id' AS patient_id  -- none after remove_limits
+    FROM audit_event e WHERE e.device_id = bed.device_id AND e.action IN ('set_limits', 'remove_limits')
+    ORDER BY e.id DESC LIMIT 1
+) AS limits ON true$view$ || (
         SELECT string_agg(format(newest, input, CASE input WHEN 'systolic_bp' THEN ', v.diastolic_bp' END), '')
         FROM unnest(ARRAY['resp_rate', 'spo2', 'systolic_bp', 'heart_rate', 'temperature', 'on_oxygen', 'consciousness'])
-             AS input);
+             AS input) || $view$
+WHERE is_of_patient(bed.patient_id, bed.received_at, bed.time,
+                    bed.patient_id, present.patient_id, present.since, present.device_since)$view$;
 END $$;
-COMMENT ON VIEW last_valid_vitals IS 'the last valid value of each input of NEWS2, one row per bed of the last 24 hours';
+COMMENT ON VIEW last_valid_vitals IS
+    'the last valid value of each input of NEWS2, one row per bed with a reading of its patient in the last 24 hours';
 
 -- The NEWS2 of every bed as of its last reading, from the last valid value of each input. `stale`: that reading is more
--- than a minute old, so the score does not describe the patient's present state.
+-- than a minute old, so the score does not describe the patient's present state. For a patient under 16 years (profile)
+-- NEWS2 does not apply, and the score is NULL.
 CREATE OR REPLACE VIEW news2_latest AS
 SELECT valid.ward, valid.device_id, valid.patient_id, valid.time, measured.age,
        measured.age > interval '1 minute' AS stale,
        score.*,
-       valid.oldest_input
+       valid.oldest_input, valid.profile, valid.spo2_scale
 FROM last_valid_vitals AS valid
 -- At least since its arrival: a reading of a clock that was ahead is not young because its time has come.
 CROSS JOIN LATERAL (
@@ -137,7 +163,9 @@ CROSS JOIN LATERAL (
     FROM patient_vitals v WHERE v.device_id = valid.device_id AND v.time = valid.time
 ) AS measured
 -- Cast through numeric, so that a real 36.05 is scored as 36.05 and not as 36.049999.
-CROSS JOIN LATERAL news2(valid.resp_rate::numeric::float8, valid.spo2::numeric::float8, valid.on_oxygen,
-                         valid.systolic_bp::numeric::float8, valid.heart_rate::numeric::float8, valid.consciousness,
-                         valid.temperature::numeric::float8) AS score;
-COMMENT ON VIEW news2_latest IS 'the NEWS2 of every bed of the last 24 hours, with its parts, on SpO2 scale 1';
+LEFT JOIN LATERAL news2(valid.resp_rate::numeric::float8, valid.spo2::numeric::float8, valid.on_oxygen,
+                        valid.systolic_bp::numeric::float8, valid.heart_rate::numeric::float8, valid.consciousness,
+                        valid.temperature::numeric::float8, valid.spo2_scale) AS score
+    ON coalesce(valid.profile, 'adult') = 'adult';
+COMMENT ON VIEW news2_latest IS
+    'the NEWS2 of every bed of the last 24 hours, with its parts, on the SpO2 scale of its patient; NULL under 16 years';

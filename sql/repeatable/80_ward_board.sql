@@ -45,7 +45,8 @@ SELECT bed.ward, bed.device_id, bed.patient_id, bed.condition, bed.age_s,
        CASE WHEN young.age + (bed.time - valid.pressure_time) <= news2_max_age('systolic_bp') THEN valid.systolic_bp END AS systolic_bp,
        CASE WHEN young.age + (bed.time - valid.pressure_time) <= news2_max_age('systolic_bp') THEN valid.diastolic_bp END AS diastolic_bp,
        CASE WHEN fresh THEN CASE WHEN valid.on_oxygen THEN 'oxygen' WHEN NOT valid.on_oxygen THEN 'air' END END AS breathing,
-       CASE WHEN fresh THEN valid.consciousness END AS consciousness
+       CASE WHEN fresh THEN valid.consciousness END AS consciousness,
+       valid.profile, valid.spo2_scale
 FROM ward_condition AS bed
 LEFT JOIN last_valid_vitals AS valid USING (device_id)
 LEFT JOIN LATERAL (
@@ -55,8 +56,8 @@ LEFT JOIN LATERAL (
     SELECT total, worst, missing, NOT young.fresh AS stale
     FROM news2(valid.resp_rate::numeric::float8, valid.spo2::numeric::float8, valid.on_oxygen,
                valid.systolic_bp::numeric::float8, valid.heart_rate::numeric::float8, valid.consciousness,
-               valid.temperature::numeric::float8)
-) AS score ON valid.device_id IS NOT NULL
+               valid.temperature::numeric::float8, coalesce(valid.spo2_scale, 1))
+) AS score ON valid.device_id IS NOT NULL AND coalesce(valid.profile, 'adult') = 'adult'
 LEFT JOIN LATERAL (
     SELECT alert.priority, alert.kind, alert.state, alert.text
     FROM jsonb_to_recordset(bed.alert_list) AS alert (priority text, kind text, state text, since timestamptz, text text)

@@ -30,6 +30,6 @@ BEGIN
             CASE WHEN relation.by_ward THEN 'ward = ' || granted
                  WHEN relation.by_device THEN
                      'device_id IN (SELECT d.device_id FROM public.device d WHERE d.ward = ' || granted || ')'
-                 ELSE 'substring(topic FROM ''/(?:vitals|status|alerts|acks|alert-commands|limits)/([^/]+)/'') = ' || granted END);
+                 ELSE 'substring(topic FROM ''/(?:vitals|status|alerts|acks|alert-commands|limits|assignments)/([^/]+)/'') = ' || granted END);
     END LOOP;
 END $$;

@@ -32,9 +32,14 @@ def wards(weeks: Db) -> Iterator[Db]:
             "INSERT INTO device (device_id, ward, state, boot, changed_at)"
             " VALUES ('bed-gap', 'icu-1', 'online', 1, now())"
         )
+        owner.execute(
+            "INSERT INTO assignment (device_id, ward, patient_id, from_time, patient_since)"
+            " VALUES ('bed-gap', 'icu-1', 'p-gap', now(), now())"
+        )
     yield weeks
     with connect(weeks.owner_url) as owner:
         owner.execute("DELETE FROM device WHERE device_id = 'bed-gap'")
+        owner.execute("DELETE FROM assignment")
         for role in wards_of(owner):
             revoke_ward(owner, role, [])
 

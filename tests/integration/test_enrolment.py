@@ -80,6 +80,34 @@ def test_a_device_is_let_in_at_once_and_revoking_disconnects_it_for_good(
     assert "bed-7" not in run("devices", "list").stdout
 
 
+def test_a_patient_is_assigned_to_a_bed_and_discharged(own_secured: Secured, run: Run) -> None:
+    topic, station = "vitalflow/assignments/icu-1/bed-1", own_secured.broker("station")
+    assigned = run("devices", "assign", "bed-1", "--patient", "p-1", "--spo2-scale", "2")
+    assert assigned.returncode == 0, assigned.stderr
+    with MqttProbe(station) as late:
+        assert late.subscribe(topic) == "Granted QoS 1"
+        assert late.next_topic() == topic, "it is retained"
+        with MqttProbe(own_secured.broker("ingest")) as record:
+            record.subscribe("vitalflow/audit/#")
+            assert run("devices", "discharge", "bed-1").returncode == 0
+            assert record.next_topic() == "vitalflow/audit/enrolment", (
+                "with the user, whom an empty message cannot name"
+            )
+        assert late.next_topic() == topic
+    with MqttProbe(station) as later:
+        later.subscribe(topic)
+        assert later.next_topic(1) == NOTHING
+    for arguments, reason in (
+        (["--patient", "p-1", "--profile", "infant", "--spo2-scale", "2"], "applies from 16 years"),
+        (["--patient", " "], "1 to 200 printable characters"),
+    ):
+        rejected = run("devices", "assign", "bed-1", *arguments)
+        assert (rejected.returncode, rejected.stderr.count("\n")) == (2, 1)
+        assert reason in rejected.stderr
+    assert "no device 'bed-99' is enrolled" in run("devices", "assign", "bed-99", "--patient", "p-1").stderr
+    assert "no device 'grace' is enrolled" in run("devices", "discharge", "grace").stderr
+
+
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket")  # paho leaves it to the collector when it is refused
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_device_with_a_certificate_comes_in_and_is_refused_once_it_is_revoked(

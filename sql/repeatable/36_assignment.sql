@@ -1,0 +1,44 @@
+-- Which patient is on which bed, for devices that send no patient_id.
+
+-- Continue the history of a bed when an assignment or discharge enters the audit log, which stores each once. With the
+-- owner's rights, so that ingest needs none on the table. The lock makes two ingest processes take turns.
+CREATE OR REPLACE FUNCTION store_assignment() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    patient CONSTANT text := NEW.detail ->> 'patient_id';
+    present assignment;
+    began timestamptz;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('assignment ' || NEW.device_id, 0));
+    SELECT * INTO present FROM assignment WHERE device_id = NEW.device_id AND to_time IS NULL;
+    IF patient IS NULL AND present.patient_id IS NULL THEN
+        RETURN NULL;  -- a discharge from an empty bed
+    END IF;
+    began := greatest(least(NEW.time, NEW.received_at), present.from_time);
+    UPDATE assignment SET to_time = began WHERE id = present.id;
+    INSERT INTO assignment (device_id, ward, patient_id, profile, spo2_scale, actor, from_time, patient_since)
+    VALUES (NEW.device_id, NEW.ward, patient, NEW.detail ->> 'profile', (NEW.detail ->> 'spo2_scale')::integer, NEW.actor,
+            began, CASE WHEN patient = present.patient_id THEN present.patient_since ELSE began END);
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER store_assignment AFTER INSERT ON audit_event FOR EACH ROW
+    WHEN (NEW.action IN ('assign_patient', 'discharge_patient')) EXECUTE FUNCTION store_assignment();
+
+-- `device_since` is `since` in the time of the device's clock.
+CREATE OR REPLACE VIEW assignment_now AS
+SELECT device_id, ward, patient_id, profile, spo2_scale, patient_since AS since,
+       patient_since - coalesce(clock_offset, interval '0') AS device_since
+FROM assignment LEFT JOIN device_clock USING (device_id)
+WHERE to_time IS NULL;
+COMMENT ON VIEW assignment_now IS 'the present patient of each bed that ever had one assigned; NULL after a discharge';
+
+-- Whether a reading (its patient_id, received_at, time) is one of the patient on the bed, whose last reading names
+-- `named` and whose present assignment is `assigned` since then. A patient id in a reading comes before the assignment;
+-- a reading without one belongs to the assigned patient, and what came before the assignment does not.
+CREATE OR REPLACE FUNCTION is_of_patient(
+    patient_id text, received_at timestamptz, "time" timestamptz,
+    named text, assigned text, since timestamptz, device_since timestamptz)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN $1 IS NOT NULL THEN $1 IS NOT DISTINCT FROM coalesce($4, $5)
+                ELSE ($4 IS NULL OR $4 IS NOT DISTINCT FROM $5) AND ($6 IS NULL OR $2 >= $6 AND $3 >= $7) END
+$$;

@@ -1,0 +1,215 @@
+"""The patient assigned to a bed: from MQTT into the audit log and the history, and in the views of the present."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import paho.mqtt.client as mqtt
+import psycopg
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from stack.servers import BrokerServer
+from tests.fixtures.ingest import MakeIngest
+from tests.support.servers import Db, eventually
+
+TOPIC = "vitalflow/assignments/icu-1/bed-1"
+NOW = datetime.now(UTC)
+BEGAN = NOW - timedelta(hours=3)
+HISTORY = "SELECT patient_id, profile, spo2_scale, actor, to_time IS NULL FROM assignment ORDER BY id"
+
+
+@contextmanager
+def person(broker: BrokerServer) -> Iterator[Callable[[object], None]]:
+    """A function that publishes an assignment, retained; None for an empty message."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+
+    def assign(content: object) -> None:
+        payload = b"" if content is None else json.dumps(content).encode()
+        client.publish(TOPIC, payload, qos=1, retain=True).wait_for_publish(10)
+
+    yield assign
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_each_assignment_is_stored_once_with_its_audit_record(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    ingest = make_ingest(broker.url, db)
+    stated = NOW - timedelta(minutes=5)
+    with person(broker) as assign:
+        assign({"patient_id": "p-1", "by": "ada", "time": stated.isoformat()})
+        assign({"patient_id": "p-1", "spo2_scale": 2, "by": "Dr. Adams"})
+        assign(None)
+        assign(None)
+        assign({"patient_id": "p-2", "profile": "infant", "by": "ada", "name": "Ada Lovelace"})
+        assign({"patient_id": "p-2", "profile": "infant", "by": "ada"})
+    eventually(lambda: db.count("assignment") == 4, 20, "four rows")
+    assert db.rows(HISTORY) == [
+        ("p-1", "adult", None, "ada", False),
+        ("p-1", "adult", 2, "Dr. Adams", False),
+        (None, None, None, None, False),
+        ("p-2", "infant", None, "ada", True),
+    ]
+    assert db.rows("SELECT from_time FROM assignment ORDER BY id LIMIT 1") == [(stated,)]
+    assert db.one("SELECT bool_and(to_time = next) FROM (SELECT to_time, lead(from_time) OVER (ORDER BY id) AS next"
+                  " FROM assignment) WHERE next IS NOT NULL") is True  # fmt: skip
+    assert db.rows("SELECT actor, action, ward, device_id, detail FROM audit_event ORDER BY id") == [
+        ("ada", "assign_patient", "icu-1", "bed-1", {"patient_id": "p-1", "profile": "adult"}),
+        ("Dr. Adams", "assign_patient", "icu-1", "bed-1", {"patient_id": "p-1", "profile": "adult", "spo2_scale": 2}),
+        (None, "discharge_patient", "icu-1", "bed-1", {}),
+        (None, "discharge_patient", "icu-1", "bed-1", {}),
+        ("ada", "assign_patient", "icu-1", "bed-1", {"patient_id": "p-2", "profile": "infant"}),
+    ]
+    assert db.rows("SELECT reason FROM rejected_message WHERE detail LIKE '%unknown field name%'") == [("bad_command",)]
+    other = make_ingest(broker.url, db)  # a new session receives what is retained
+    ingest.stop()
+    ingest.start()
+    received = "messages_received_total"
+    eventually(lambda: other.metric(received) >= 1 <= ingest.metric(received), 20, "both receive the retained message")
+    assert db.count("assignment") == 4
+    assert ingest.stop() == 0
+
+
+def test_ingest_has_no_rights_to_the_history(db: Db) -> None:
+    for statement in ("SELECT * FROM assignment", "DELETE FROM assignment", "UPDATE assignment SET patient_id = 'p-9'"):
+        with psycopg.connect(db.ingest_url) as ingest, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            ingest.execute(statement.encode())
+
+
+class Bed:
+    """A bed in the database: its audit records and readings, at minutes after BEGAN."""
+
+    def __init__(self, db: Db) -> None:
+        self.db = db
+        self._seq = 0
+
+    def record(self, action: str, minute: float, **detail: object) -> None:
+        at = BEGAN + timedelta(minutes=minute)
+        self.db.rows(
+            "INSERT INTO audit_event (time, received_at, actor, action, ward, device_id, detail, topic, payload_sha256)"
+            " VALUES (%s, %s, 'ada', %s, 'icu-1', 'bed-1', %s, 't', '') RETURNING 1",
+            at, at, action, json.dumps(detail),
+        )  # fmt: skip
+
+    def assign(self, patient: str, minute: float, **detail: object) -> None:
+        self.record("assign_patient", minute, **{"patient_id": patient, "profile": "adult"} | detail)
+
+    def reading(
+        self, minute: float, patient: str | None = None, received: float | None = None, **values: object
+    ) -> None:
+        self._seq += 1
+        row = {
+            "time": BEGAN + timedelta(minutes=minute),
+            "received_at": BEGAN + timedelta(minutes=minute if received is None else received),
+            "device_id": "bed-1", "ward": "icu-1", "boot": 1, "seq": self._seq, "status": "NORMAL",
+            "patient_id": patient, **values,
+        }  # fmt: skip
+        columns, slots = ", ".join(row), ", ".join(["%s"] * len(row))
+        self.db.rows(f"INSERT INTO patient_vitals ({columns}) VALUES ({slots}) RETURNING 1", *row.values())  # noqa: S608
+
+    def score(self) -> tuple[object, ...]:
+        (row,) = self.db.rows("SELECT patient_id, total, spo2_part, spo2_scale, profile FROM news2_latest")
+        (board,) = self.db.rows("SELECT patient_id, condition <> 'WAITING' FROM ward_board")
+        assert board == (row[0], True)
+        return row
+
+
+@pytest.fixture
+def bed(db: Db) -> Bed:
+    return Bed(db)
+
+
+def test_a_reading_without_patient_id_belongs_to_the_assigned_patient(bed: Bed) -> None:
+    bed.reading(170, heart_rate=80)
+    assert bed.score()[0] is None
+    bed.assign("p-1", 160)
+    assert bed.score()[0] == "p-1"
+    assert bed.db.rows("SELECT patient_id, heart_rate, status FROM ward_now") == [("p-1", 80.0, "NORMAL")]
+    assert bed.db.rows("SELECT DISTINCT patient_id FROM patient_vitals") == [(None,)], "no row is rewritten"
+
+
+def test_an_assigned_patient_inherits_no_value_of_the_former(bed: Bed) -> None:
+    bed.assign("p-1", 100)
+    bed.reading(169, heart_rate=140, spo2=80, temperature=34, systolic_bp=85, consciousness="U", on_oxygen=True)
+    assert bed.score()[:2] == ("p-1", 3 + 3 + 3 + 3 + 3 + 2)
+    bed.assign("p-2", 170)
+    board = "SELECT patient_id, condition, heart_rate, spo2, systolic_bp, news2 FROM ward_board"
+    assert bed.db.rows(board) == [("p-2", "WAITING", None, None, None, None)], "nothing is known of p-2 yet"
+    assert bed.db.rows("SELECT status, time FROM ward_now") == [(None, None)]
+    assert bed.db.rows("SELECT * FROM news2_latest") == []
+    bed.reading(171, heart_rate=70, spo2=98)
+    assert bed.score()[:2] == ("p-2", 0)
+    bed.reading(171.01, received=171.01, heart_rate=70)
+    bed.reading(165, received=172, temperature=34)  # a backlog from before the assignment
+    assert bed.score()[:2] == ("p-2", 0)
+    bed.record("discharge_patient", 173)
+    assert bed.db.rows("SELECT * FROM ward_board") == [], "a bed without patient, readings and status"
+    bed.reading(174, heart_rate=60)
+    assert bed.score()[:2] == (None, 0)
+
+
+def test_another_scale_for_the_same_patient_keeps_the_values(bed: Bed) -> None:
+    bed.assign("p-1", 100)
+    bed.reading(110, temperature=36.5)
+    bed.assign("p-1", 120, spo2_scale=2)
+    bed.reading(170, spo2=90, on_oxygen=True)
+    assert bed.score() == ("p-1", 2, 0, 2, "adult")
+    assert bed.db.one("SELECT temperature FROM last_valid_vitals") == 36.5
+
+
+def test_a_patient_id_in_the_readings_comes_before_the_assignment(bed: Bed) -> None:
+    bed.assign("p-1", 100, spo2_scale=2, profile="adult")
+    bed.reading(168, temperature=34)
+    bed.reading(169, patient="p-1", spo2=90)
+    assert bed.score() == ("p-1", 3, 0, 2, "adult")
+    bed.reading(170, patient="p-2", spo2=90)
+    assert bed.score() == ("p-2", 3, 3, 1, None)
+
+
+def test_news2_does_not_apply_below_sixteen_years(bed: Bed) -> None:
+    bed.assign("p-1", 100, profile="child-12-15")
+    bed.reading(179, heart_rate=140, spo2=80)
+    assert bed.score() == ("p-1", None, None, 1, "child-12-15")
+    assert bed.db.rows("SELECT heart_rate, spo2, news2, news2_missing, profile FROM ward_board") == [
+        (None, None, None, None, "child-12-15")
+    ]
+
+
+def test_the_scale_of_the_limits_holds_for_their_patient(bed: Bed) -> None:
+    bed.reading(170, patient="p-1", spo2=90, on_oxygen=True)
+    assert bed.score()[1:4] == (5, 3, 1)
+    bed.record("set_limits", 171, spo2_scale=2, patient_id="p-1")
+    assert bed.score()[1:4] == (2, 0, 2)
+    bed.assign("p-1", 171, spo2_scale=1)
+    assert bed.score()[1:4] == (5, 3, 1), "the assignment comes first"
+    bed.assign("p-1", 172)
+    assert bed.score()[1:4] == (2, 0, 2)
+    bed.record("set_limits", 173, spo2_scale=3)
+    assert bed.score()[1:4] == (5, 3, 1), "no such scale"
+    bed.record("set_limits", 174, spo2_scale=2, patient_id="p-2")
+    assert bed.score()[1:4] == (5, 3, 1), "for another patient"
+    bed.record("set_limits", 175, spo2_scale=2)
+    bed.record("remove_limits", 176)
+    assert bed.score()[1:4] == (5, 3, 1)
+
+
+def test_a_silent_bed_with_a_patient_and_no_reading_at_all_is_shown(bed: Bed) -> None:
+    bed.assign("p-1", 100)
+    assert bed.db.rows("SELECT ward, device_id, patient_id, condition FROM ward_board") == [
+        ("icu-1", "bed-1", "p-1", "WAITING")
+    ]
+
+
+def test_the_time_of_an_assignment_is_compared_on_the_clock_of_the_device(bed: Bed) -> None:
+    """The device's clock is an hour behind."""
+    bed.db.rows("INSERT INTO device_clock VALUES ('bed-1', interval '1 hour', now()) RETURNING 1")
+    bed.assign("p-1", 120)
+    bed.reading(59, received=119, temperature=34)
+    bed.reading(70, received=130, systolic_bp=100)
+    bed.reading(119, received=179, heart_rate=80)
+    assert bed.score()[:2] == ("p-1", 2)
