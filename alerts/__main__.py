@@ -103,6 +103,12 @@ def backtest(
     """
     with exit_on_error("vitalflow alerts"):
         rule_sets = [load(path) for path in rules or [DEFAULT]]
+        if plot is not None:
+            try:
+                from alerts.backtest.plot import draw  # imported here: only this option needs the image library
+            except ModuleNotFoundError:
+                needed = '--plot needs Pillow, the optional extra "plot": pip install -e ".[plot]"'
+                raise PermanentError(needed) from None
         if recordings:
             stays = read_recordings(recordings, format)
         else:
@@ -115,9 +121,6 @@ def backtest(
             stays = read_table(url, since, until)
         outcome = comparison.run(stays, rule_sets, curve=as_json or curve or plot is not None)
         if plot is not None:
-            # Imported here, because only this option needs an image library.
-            from alerts.backtest.plot import draw
-
             draw(report.curves(outcome), plot)
     if as_json:
         print(json.dumps(report.as_json(outcome)))

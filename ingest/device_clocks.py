@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from vitals.clock import AHEAD, RIGHT, ZERO, DeviceClock
 from vitals.reading import Reading
+from vitals.thresholds import STALE_AFTER
 
-STALE_AFTER = timedelta(seconds=60)
 MAX_DEVICES = 50_000  # a client may invent devices; the memory must not grow with them
 
 

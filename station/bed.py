@@ -15,12 +15,12 @@ from vitals.news2 import LastValues, Score
 from vitals.patient_change import Patient, PatientTracker
 from vitals.reading import Reading, sign_values
 from vitals.rules import RuleSet
+from vitals.thresholds import STALE_AFTER
 from vitals.topics import DeviceAddress
 
 KEPT = timedelta(minutes=5)
 """How far back the live strips reach. One point a second, so that a fast device costs no more than a slow one."""
 
-STALE_AFTER = timedelta(seconds=60)  # as in the rule file that VitalFlow ships
 MAX_CANDIDATES = 60
 
 Values = tuple[float | None, ...]

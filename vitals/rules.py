@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +17,7 @@ from msgspec import Struct
 from vitals.alert import Kind, Priority
 from vitals.payload import decode_payload
 from vitals.signs import BY_KEY, MEAN_BP, SIGNS, Sign
-from vitals.thresholds import CONTINUOUS_SIGNS
+from vitals.thresholds import CONTINUOUS_SIGNS, STALE_AFTER
 
 Source = Literal[
     "sign",
@@ -35,18 +35,7 @@ Source = Literal[
 ]
 PHYSIOLOGICAL: tuple[Source, ...] = ("sign", "mean-bp", "news2")
 """Sources with values and limits."""
-SPECIAL: tuple[Source, ...] = (
-    "mean-bp",
-    "news2",
-    "no-data",
-    "offline",
-    "sensor-off",
-    "all-sensors-off",
-    "sign-gone",
-    "clock",
-    "patients",
-    "assignment",
-)
+SPECIAL: tuple[Source, ...] = tuple(source for source in get_args(Source) if source not in ("sign", "broker"))
 """Sources other than a sign that a rule file may name."""
 
 
@@ -138,7 +127,7 @@ class RuleSet:
     """All rules, indexed once for the evaluation of every reading."""
 
     rules: tuple[Rule, ...]
-    stale_after: timedelta = timedelta(seconds=60)
+    stale_after: timedelta = STALE_AFTER
     longest_audio_pause: timedelta = timedelta(minutes=10)
     spo2_scale: int = 1
     reminder: timedelta = timedelta(seconds=60)

@@ -9,6 +9,8 @@ from datetime import timedelta
 
 SILENT_AFTER = timedelta(seconds=5)
 SILENT_INTERVALS = 3  # for a device that announced a longer interval between two readings
+# A reading that lags further behind its arrival may be from a backlog. A rule file may set another `stale_after_s`.
+STALE_AFTER = timedelta(seconds=60)
 VALUE_MAX_AGE = timedelta(minutes=15)  # the station shows an older value no longer, not even marked as old
 
 # A device may send one sign per message: the verdict CRITICAL is on the newest value of each sign, if not older than

@@ -31,6 +31,7 @@ from vitals.rules import (
     validate_levels,
 )
 from vitals.signs import BY_KEY, SIGN_KEYS
+from vitals.thresholds import STALE_AFTER
 
 DEFAULT = Path(__file__).parent.with_name("rules.toml")
 
@@ -91,7 +92,7 @@ class _Reader:
 
     def read(self, content: dict[str, Any]) -> RuleSet:
         self._mistakes.unknown(content, _TOP_KEYS, None)
-        stale = self._mistakes.seconds(content, "stale_after_s", None, 60.0, least=1.0)
+        stale = self._mistakes.seconds(content, "stale_after_s", None, STALE_AFTER.total_seconds(), least=1.0)
         pause = self._mistakes.seconds(content, "audio_pause_max_s", None, 600.0, least=1.0)
         reminder = self._mistakes.seconds(content, "reminder_s", None, 60.0, least=10.0)
         attention = self._mistakes.seconds(content, "attention_after_s", None, 180.0, least=10.0)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from alerts.__main__ import app
 from alerts.backtest import comparison, report
 from alerts.backtest.history import BedHistory, read_recordings
 from alerts.backtest.plot import draw, step_of
@@ -191,6 +192,18 @@ def test_check_tells_every_mistake_and_ends_with_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert [line for line in (3, 6) if f"line {line}:" in done.stderr] == [3, 6]
+
+
+def test_plot_without_pillow_names_the_extra_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.delitem(sys.modules, "alerts.backtest.plot")
+    missing = tmp_path / "no-recording.csv"
+    with pytest.raises(SystemExit) as ended:
+        app(["backtest", str(missing), "--plot", str(tmp_path / "curve.png")])
+    assert ended.value.code == 2
+    assert 'Pillow, the optional extra "plot"' in capsys.readouterr().err
 
 
 def test_replay_over_recordings_with_two_rule_files_as_json_and_picture(tmp_path: Path) -> None:

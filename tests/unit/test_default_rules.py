@@ -1,14 +1,23 @@
 """What the default rule file raises, beds played second by second as a worker sees them."""
 
+import tomllib
 from typing import Any
 
 import pytest
 
-from alerts.rulefile.parser import DEFAULT
+from alerts.rulefile.parser import DEFAULT, parse
 from tests.support.bed_driver import BedDriver
 from vitals.alert import Priority
+from vitals.rules import RuleSet
+from vitals.thresholds import STALE_AFTER
 
 WELL: dict[str, Any] = {"spo2": 97.0, "resp_rate": 16.0}
+
+
+def test_the_default_rules_and_the_services_without_rules_share_one_limit_of_lateness() -> None:
+    assert parse(DEFAULT.read_text(), "rules.toml").stale_after == STALE_AFTER
+    assert tomllib.loads(DEFAULT.read_text())["stale_after_s"] == STALE_AFTER.total_seconds()
+    assert RuleSet(()).stale_after == STALE_AFTER
 
 
 def bed() -> BedDriver:
