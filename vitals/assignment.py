@@ -30,7 +30,7 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     profile      age group, which chooses the rules
     spo2_scale   2 for the NEWS2 scale of a patient in hypercapnic respiratory failure, if a clinician chose it; None
-                 leaves the choice to the limits of the bed and the rules
+                 leaves the choice to the rules. A scale in the limits of the bed overrides it
     by           the user who assigned the patient
     time         when, for the audit record and the history
     """
@@ -91,10 +91,9 @@ def rules_for_bed(
     An assignment and limits of another patient do not count. Raises RequestRejected for limits that contradict the
     rules.
     """
+    own = limits if limits is not None and limits.applies_to(patient_id) else None
     if assignment is not None and assignment.applies_to(patient_id):
         rules = apply_profile(rules, assignment.profile)
-        if assignment.spo2_scale is not None and (limits is None or limits.spo2_scale is None):
+        if assignment.spo2_scale is not None and (own is None or own.spo2_scale is None):
             rules = replace(apply_profile(rules, SCALES[assignment.spo2_scale]), spo2_scale=assignment.spo2_scale)
-    if limits is not None and limits.applies_to(patient_id):
-        rules = apply(rules, limits)
-    return rules
+    return rules if own is None else apply(rules, own)

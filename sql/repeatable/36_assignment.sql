@@ -1,7 +1,8 @@
 -- Which patient is on which bed, for devices that send no patient_id.
 
 -- Continue the history of a bed when an assignment or discharge enters the audit log, which stores each once. With the
--- owner's rights, so that ingest needs none on the table. The lock makes two ingest processes take turns.
+-- owner's rights, so that ingest needs none on the table. The lock makes two ingest processes take turns. What was
+-- measured while no patient was assigned is the assigned patient's, as for the alert worker and the station.
 CREATE OR REPLACE FUNCTION store_assignment() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -18,7 +19,9 @@ BEGIN
     UPDATE assignment SET to_time = began WHERE id = present.id;
     INSERT INTO assignment (device_id, ward, patient_id, profile, spo2_scale, actor, from_time, patient_since)
     VALUES (NEW.device_id, NEW.ward, patient, NEW.detail ->> 'profile', (NEW.detail ->> 'spo2_scale')::integer, NEW.actor,
-            began, CASE WHEN patient = present.patient_id THEN present.patient_since ELSE began END);
+            began, CASE WHEN present.id IS NULL THEN '-infinity'
+                        WHEN patient = present.patient_id OR present.patient_id IS NULL THEN present.patient_since
+                        ELSE began END);
     RETURN NULL;
 END $$;
 CREATE OR REPLACE TRIGGER store_assignment AFTER INSERT ON audit_event FOR EACH ROW
@@ -34,7 +37,7 @@ COMMENT ON VIEW assignment_now IS 'the present patient of each bed that ever had
 
 -- Whether a reading (its patient_id, received_at, time) is one of the patient on the bed, whose last reading names
 -- `named` and whose present assignment is `assigned` since then. A patient id in a reading comes before the assignment;
--- a reading without one belongs to the assigned patient, and what came before the assignment does not.
+-- a reading without one belongs to the assigned patient, and what came before, for the former patient, does not.
 CREATE OR REPLACE FUNCTION is_of_patient(
     patient_id text, received_at timestamptz, "time" timestamptz,
     named text, assigned text, since timestamptz, device_since timestamptz)

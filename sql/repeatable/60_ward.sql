@@ -126,12 +126,14 @@ SELECT bed.ward, bed.device_id, coalesce(bed.patient_id, present.patient_id) AS 
        temperature.time AS temperature_time,
        least(resp_rate.time, spo2.time, systolic_bp.time, heart_rate.time, temperature.time, on_oxygen.time,
              consciousness.time) AS oldest_input,
-       -- Those of the assignment unless the readings name another patient; the scale, else, as in the bed's limits.
+       -- As `rules_for_bed` in vitals/assignment.py: the scale of the bed's limits, else that of the assignment. Neither
+       -- counts for another patient than the one whom the readings name.
        CASE WHEN coalesce(bed.patient_id = present.patient_id, true) THEN present.profile END AS profile,
-       CASE WHEN present.spo2_scale IS NOT NULL AND coalesce(bed.patient_id = present.patient_id, true)
-            THEN present.spo2_scale
-            WHEN limits.scale = '2' AND coalesce(limits.patient_id = coalesce(bed.patient_id, present.patient_id), true)
-            THEN 2 ELSE 1 END AS spo2_scale
+       CASE WHEN limits.scale IN ('1', '2')
+                 AND coalesce(limits.patient_id = coalesce(bed.patient_id, present.patient_id), true)
+            THEN limits.scale::integer
+            WHEN coalesce(bed.patient_id = present.patient_id, true) THEN coalesce(present.spo2_scale, 1)
+            ELSE 1 END AS spo2_scale
 FROM last_reading AS bed
 LEFT JOIN assignment_now AS present USING (device_id)
 LEFT JOIN LATERAL (

@@ -127,8 +127,8 @@ def bed(db: Db) -> Bed:
 def test_a_reading_without_patient_id_belongs_to_the_assigned_patient(bed: Bed) -> None:
     bed.reading(170, heart_rate=80)
     assert bed.score()[0] is None
-    bed.assign("p-1", 160)
-    assert bed.score()[0] == "p-1"
+    bed.assign("p-1", 171)
+    assert bed.score()[0] == "p-1", "what was measured while no patient was assigned is this patient's"
     assert bed.db.rows("SELECT patient_id, heart_rate, status FROM ward_now") == [("p-1", 80.0, "NORMAL")]
     assert bed.db.rows("SELECT DISTINCT patient_id FROM patient_vitals") == [(None,)], "no row is rewritten"
 
@@ -151,6 +151,8 @@ def test_an_assigned_patient_inherits_no_value_of_the_former(bed: Bed) -> None:
     assert bed.db.rows("SELECT * FROM ward_board") == [], "a bed without patient, readings and status"
     bed.reading(174, heart_rate=60)
     assert bed.score()[:2] == (None, 0)
+    bed.assign("p-3", 175)
+    assert bed.score()[:2] == ("p-3", 0), "measured after the discharge"
 
 
 def test_another_scale_for_the_same_patient_keeps_the_values(bed: Bed) -> None:
@@ -186,9 +188,13 @@ def test_the_scale_of_the_limits_holds_for_their_patient(bed: Bed) -> None:
     bed.record("set_limits", 171, spo2_scale=2, patient_id="p-1")
     assert bed.score()[1:4] == (2, 0, 2)
     bed.assign("p-1", 171, spo2_scale=1)
-    assert bed.score()[1:4] == (5, 3, 1), "the assignment comes first"
-    bed.assign("p-1", 172)
-    assert bed.score()[1:4] == (2, 0, 2)
+    assert bed.score()[1:4] == (2, 0, 2), "the limits come before the assignment"
+    bed.record("set_limits", 172, spo2_scale=1)
+    bed.assign("p-1", 172, spo2_scale=2)
+    assert bed.score()[1:4] == (5, 3, 1)
+    bed.record("set_limits", 173, patient_id="p-2", spo2_scale=1)
+    assert bed.score()[1:4] == (2, 0, 2), "the limits of another patient do not count"
+    bed.assign("p-1", 173)
     bed.record("set_limits", 173, spo2_scale=3)
     assert bed.score()[1:4] == (5, 3, 1), "no such scale"
     bed.record("set_limits", 174, spo2_scale=2, patient_id="p-2")
@@ -208,6 +214,7 @@ def test_a_silent_bed_with_a_patient_and_no_reading_at_all_is_shown(bed: Bed) ->
 def test_the_time_of_an_assignment_is_compared_on_the_clock_of_the_device(bed: Bed) -> None:
     """The device's clock is an hour behind."""
     bed.db.rows("INSERT INTO device_clock VALUES ('bed-1', interval '1 hour', now()) RETURNING 1")
+    bed.assign("p-0", 10)
     bed.assign("p-1", 120)
     bed.reading(59, received=119, temperature=34)
     bed.reading(70, received=130, systolic_bp=100)

@@ -47,6 +47,12 @@ def test_spo2_scale_2_brings_its_own_limits(by_limits: bool) -> None:
     assert limits_of(rules, "spo2-low") == [88, 84, 75]
 
 
+def test_a_scale_in_the_limits_overrides_that_of_the_assignment_for_their_patient_only() -> None:
+    limits = Limits(by="Dr. Adams", spo2_scale=1, patient_id="p-1")
+    assert rules_for_bed(DEFAULTS, assigned(scale=2), limits, "p-1").spo2_scale == 1
+    assert rules_for_bed(DEFAULTS, assigned(scale=2, patient="p-2"), limits, "p-2").spo2_scale == 2
+
+
 def test_a_beds_own_limits_override_the_profile_and_are_checked_against_it() -> None:
     limits = Limits(by="Dr. Adams", limits={"heart-rate-high": 150})
     rules = rules_for_bed(DEFAULTS, assigned("child-5-11"), limits, "p-1")
