@@ -14,6 +14,7 @@ from pydantic import Field
 
 import sql.backfill
 import sql.migrate
+import sql.time_zone
 import sql.wards
 from sql.connection import Connection
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, find_edition
@@ -152,6 +153,17 @@ def wards() -> None:
     with exit_on_error("vitalflow db"), _migrated() as connection:
         for name, read in wards_of(connection).items():
             print(f"{name:<24} {', '.join(read) or 'no ward'}")
+
+
+@app.command()
+def set_time_zone(
+    time_zone: Annotated[str, typer.Argument(help="An IANA name, such as Europe/Berlin.")],
+    ward: Annotated[str, typer.Option(help="The only ward that it is for; default: all that have none.")] = "",
+) -> None:
+    """Set the time zone in which `vitals_by_day` counts the days of a ward. Without it they are UTC days."""
+    with exit_on_error("vitalflow db"), _migrated() as connection:
+        sql.time_zone.set_time_zone(connection, time_zone, ward)
+        print(f"the days of {f'ward {ward}' if ward else 'all other wards'} begin at midnight in {time_zone}")
 
 
 def _password(path: Path) -> str:

@@ -45,7 +45,9 @@ GROUPS = {
     ),
     "user": CommandGroup(ACCESS, "identity", "Users of the station: add, list, revoke.", "users"),
     "identity": CommandGroup(ACCESS, "identity", "CA and users of the broker: init, renew, check, add-service, user."),
-    "db": CommandGroup(DATA, "sql", "The database schema: migrate, status, backfill, grant-ward, revoke-ward, wards."),
+    "db": CommandGroup(
+        DATA, "sql", "Database: migrate, status, backfill, grant-ward, revoke-ward, wards, set-time-zone."
+    ),
     "grafana": CommandGroup(DATA, "grafana", "The Grafana dashboards: check."),
     "dev": CommandGroup(
         DEVELOPMENT, "stack", "All servers as local processes: setup, up, status, env, logs, down, demo."

@@ -1,7 +1,8 @@
 -- vitals_series: one device over any range, in at most max_points points, from the coarsest rollup that suffices.
 
 -- The width of a point: the finest of a list that gives at most max_points points. A point is computed from at most 15
--- rows of the readings or of a rollup, so the cost of a query depends on max_points and not on the range.
+-- rows of the readings or of a rollup, so the cost of a query depends on max_points and not on the range. In hours and
+-- not in days: `timestamptz + '1 day'` depends on the time zone of the session.
 -- Immutable, so that the planner evaluates it and excludes the rollups that are not needed.
 CREATE OR REPLACE FUNCTION series_step(from_time timestamptz, to_time timestamptz, max_points integer)
 RETURNS interval LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -28,14 +29,14 @@ BEGIN
     first_us := (extract(epoch FROM from_time) * 1000000)::bigint;
     last_us := (extract(epoch FROM to_time) * 1000000)::bigint - 1;
     FOREACH step IN ARRAY ARRAY['1 second', '5 seconds', '15 seconds', '1 minute', '5 minutes', '15 minutes',
-                                '1 hour', '6 hours', '1 day']::interval[] LOOP
+                                '1 hour', '6 hours', '24 hours']::interval[] LOOP
         width_us := (extract(epoch FROM step) * 1000000)::bigint;
         IF floor(last_us::numeric / width_us) - floor(first_us::numeric / width_us) + 1 <= max_points THEN
             RETURN step;
         END IF;
     END LOOP;
     days := floor(last_us::numeric / 86400000000) - floor(first_us::numeric / 86400000000) + 1;
-    RETURN ceil(days::numeric / max_points) * interval '1 day';
+    RETURN ceil(days::numeric / max_points) * interval '24 hours';
 END $$;
 
 -- The query that vitals_series runs: one source, with literal values, so that the planner excludes chunks. EXPLAIN it

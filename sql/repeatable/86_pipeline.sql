@@ -8,7 +8,7 @@ LANGUAGE plpgsql STABLE AS $$
 DECLARE
     span CONSTANT interval := to_time - from_time;
     step CONSTANT interval := CASE WHEN span <= '2 hours' THEN interval '1 minute' WHEN span <= '25 hours' THEN '15 minutes'
-                                   WHEN span <= '10 days' THEN '1 hour' ELSE '1 day' END;
+                                   WHEN span <= '10 days' THEN '1 hour' ELSE '24 hours' END;
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH counted AS (

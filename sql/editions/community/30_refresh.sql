@@ -17,7 +17,9 @@ $$;
 CREATE OR REPLACE PROCEDURE refresh_rollup(rollup text, from_time timestamptz, to_time timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
-    width interval := (SELECT q.bucket_width FROM public.rollup_queries() q WHERE q.name = rollup);
+    -- In seconds: a day has 23 or 25 hours in a session whose time zone changes to or from summer time.
+    width interval := (SELECT make_interval(secs => extract(epoch FROM q.bucket_width)::float8)
+                       FROM public.rollup_queries() q WHERE q.name = rollup);
     first_bucket timestamptz := public.time_bucket(width, greatest(from_time, public.rollup_floor(rollup)));
     end_of_last timestamptz := least(public.time_bucket(width, to_time - interval '1 microsecond') + width,
                                      public.time_bucket(width, now()));
