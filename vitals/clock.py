@@ -16,7 +16,6 @@ that comes alone is evaluated although it may be late: `Placement.certain` is Fa
 alarm but never end one. docs/alarms.md describes what a user sees of it.
 """
 
-from collections import deque
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -31,6 +30,7 @@ DISORDER = timedelta(seconds=1)  # stamps in whole seconds, and parts of one mom
 LONE = timedelta(seconds=1.5)  # the second reading of a backlog follows its first one sooner than this
 ONE_MOMENT_S = 0.15  # readings that arrive closer together than this may be parts of one moment
 BACKLOG_RATE = 2.0  # seconds measured per second of arrival, from which on readings are a backlog
+UNUSUAL_GAPS = 3  # so many in a row are the new usual interval
 RUN_S = 10.0  # seconds of arrivals over which that rate is measured
 
 
@@ -63,10 +63,25 @@ class _Run(NamedTuple):
 class DeviceClock:
     """The clock of one device, as its readings show it.
 
-    offset   what is added to the device's time; 0 for a clock that is right, None before the first reading
+    offset     what is added to the device's time; 0 for a clock that is right, None before the first reading
+    interval   the usual time between two arrivals; None before there were two. An outage does not change it: three gaps
+               in a row that are less than half or more than twice as long do
     """
 
-    __slots__ = ("_boot", "_gaps", "_last", "_last_arrival", "_last_time", "_run", "_seq", "_stale_after", "offset")
+    __slots__ = (
+        "_boot",
+        "_last",
+        "_last_arrival",
+        "_last_time",
+        "_longest",
+        "_run",
+        "_seq",
+        "_shortest",
+        "_stale_after",
+        "_unusual",
+        "interval",
+        "offset",
+    )
 
     def __init__(self, stale_after: timedelta) -> None:
         self.offset: timedelta | None = None
@@ -76,12 +91,10 @@ class DeviceClock:
         self._last_time: datetime | None = None  # the time of the last one by the device's clock
         self._last_arrival: datetime | None = None  # and its arrival
         self._run: _Run | None = None
-        self._gaps: deque[timedelta] = deque(maxlen=5)
-
-    @property
-    def interval(self) -> timedelta | None:
-        """Return the usual time between two arrivals; None before there were two. One outage does not change it."""
-        return sorted(self._gaps)[len(self._gaps) // 2] if self._gaps else None
+        self.interval: timedelta | None = None
+        # The gaps that confirm it, and how many in a row did not. No history: it would cost 600 bytes a bed.
+        self._shortest = self._longest = ZERO
+        self._unusual = 0
 
     def place(self, time: datetime, arrival: datetime, boot: int = 0, seq: int = 0) -> Placement | None:
         """Place a reading; None where only the next reading, or a pause behind this one, can decide.
@@ -100,9 +113,10 @@ class DeviceClock:
             and boot == self._boot
             and (seq > self._seq or not seq)
         ):
-            if arrival != self._last_arrival:
-                self._gaps.append(arrival - self._last_arrival)  # type: ignore[operator]  # set with _last
-                self._last_arrival = arrival
+            gap = arrival - self._last_arrival  # type: ignore[operator]  # set with _last
+            if not self._shortest <= gap <= self._longest or self._unusual:
+                self._observe_gap(gap)
+            self._last_arrival = arrival
             self._last = self._last_time = time
             self._seq = seq
             self._run = None
@@ -146,6 +160,16 @@ class DeviceClock:
         if self.offset is None:
             return self._anchor(time, arrival, arrival - time, self._seq)
         return Placement(arrival, live=True, certain=False)
+
+    def _observe_gap(self, gap: timedelta) -> None:
+        """Confirm or replace the usual interval; readings that arrive together say nothing of it."""
+        if not gap:
+            return
+        if self.interval is not None:
+            self._unusual = 0 if self._shortest <= gap <= self._longest else self._unusual + 1
+            if self._unusual < UNUSUAL_GAPS:
+                return
+        self.interval, self._shortest, self._longest, self._unusual = gap, gap / 2, gap * 2, 0
 
     def _keeps_no_time(self, time: datetime, arrival: datetime) -> bool:
         """Whether the clock stands still or drifts: readings arrive as usual, and no outage explains the delay."""
@@ -192,8 +216,8 @@ class DeviceClock:
         return self._live(placed, time, arrival, seq)
 
     def _live(self, placed: datetime, time: datetime, arrival: datetime, seq: int) -> Placement:
-        if self._last_arrival is not None and arrival != self._last_arrival:
-            self._gaps.append(arrival - self._last_arrival)
+        if self._last_arrival is not None:
+            self._observe_gap(arrival - self._last_arrival)
         if self._last is None or placed > self._last:
             self._last = placed
         self._last_time, self._last_arrival, self._seq, self._run = time, arrival, seq, None

@@ -9,7 +9,7 @@ would fall between its bands.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from vitals.reading import Reading
@@ -54,6 +54,8 @@ _ROWS = tuple(
     (index, SIGN_KEYS.index(key), _STEPS[key], _TABLES[key], NEWS2_MAX_AGE[key]) for index, key in enumerate(_BANDS)
 )
 _SPO2_PLACE = tuple(_BANDS).index("spo2")
+_SHORTEST = min(NEWS2_MAX_AGE.values())
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Score(NamedTuple):
@@ -94,52 +96,70 @@ def score(values: Mapping[str, float | bool | str | None], *, scale: int = 1) ->
 class LastValues:
     """The last values of one device, each valid for NEWS2_MAX_AGE by the times of the readings."""
 
-    __slots__ = ("_scale", "_times", "_values")
+    __slots__ = ("_points", "_scale", "_score", "_scored_at", "_spo2", "_times", "_valid_until", "_values")
 
     def __init__(self, scale: int = 1) -> None:
         self._scale = scale
         self._values: list[float | bool | str | None] = [None] * len(INPUTS)
         self._times: list[datetime | None] = [None] * len(INPUTS)
+        self._points = [0] * len(INPUTS)
+        self._score = (0, 0)  # total and worst part
+        self._spo2 = _SPO2[scale, False]
+        # Within this time no value that is kept expires, so only what is new has to be scored.
+        self._scored_at, self._valid_until = _NEVER, _NEVER
 
     def update(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
         """Update with a reading and its signs `values`; return total and worst part. Runs for every reading."""
+        if (
+            not self._scored_at <= time <= self._valid_until
+            or reading.on_oxygen is not None
+            or reading.consciousness is not None
+        ):
+            return self._score_all(reading, values, time)
         kept, times = self._values, self._times
-        total = worst = 0
-        oxygen = self._keep(5, reading.on_oxygen, time)
-        if oxygen:
-            total = worst = OXYGEN_POINTS
-        awake = self._keep(6, reading.consciousness, time)
-        if awake is not None and awake != "A":
-            total += NOT_ALERT_POINTS
-            worst = NOT_ALERT_POINTS
-        for index, position, steps, table, hold in _ROWS:
+        changed = False
+        for index, position, steps, table, _ in _ROWS:
             value = values[position]
-            if value is not None:
+            if value is None:
+                continue
+            times[index] = time
+            if value != kept[index]:
                 kept[index] = value
-                times[index] = time
-            else:
-                value = kept[index]  # type: ignore[assignment]
-                since = times[index]
-                if value is None or since is None or time - since > hold:
-                    kept[index] = None
-                    continue
-            if index == _SPO2_PLACE:
-                table = _SPO2[self._scale, bool(oxygen)]
-            points = table[int(value * steps + 0.5)]
-            if points:
-                total += points
-                if points > worst:
-                    worst = points
-        return total, worst
+                if index == _SPO2_PLACE:
+                    table = self._spo2
+                points = table[int(value * steps + 0.5)]
+                if points != self._points[index]:
+                    self._points[index] = points
+                    changed = True
+        if changed:
+            self._score = (sum(self._points), max(self._points))
+        return self._score
 
-    def _keep(self, index: int, value: bool | str | None, time: datetime) -> float | bool | str | None:
-        if value is not None:
-            self._values[index], self._times[index] = value, time
-            return value
-        since = self._times[index]
-        if since is not None and time - since > NEWS2_MAX_AGE[INPUTS[index]]:
-            self._values[index] = None
-        return self._values[index]
+    def _score_all(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
+        """Score every input, after dropping those that are too old."""
+        kept, times, points = self._values, self._times, self._points
+        for index, value in ((5, reading.on_oxygen), (6, reading.consciousness)):
+            if value is not None:
+                kept[index], times[index] = value, time
+        for index, position, *_ in _ROWS:
+            if values[position] is not None:
+                kept[index], times[index] = values[position], time
+        valid_until = time + _SHORTEST
+        for index, key in enumerate(INPUTS):
+            since = times[index]
+            if kept[index] is not None and since is not None:
+                if time - since > NEWS2_MAX_AGE[key]:
+                    kept[index] = None
+                else:
+                    valid_until = min(valid_until, since + NEWS2_MAX_AGE[key])
+        oxygen = bool(kept[5])
+        for index, key in enumerate(INPUTS):
+            known = kept[index]
+            points[index] = 0 if known is None else points_of(key, known, scale=self._scale, on_oxygen=oxygen)
+        self._spo2 = _SPO2[self._scale, oxygen]
+        self._scored_at, self._valid_until = time, valid_until
+        self._score = (sum(points), max(points))
+        return self._score
 
     def newer(self, values: tuple[float | None, ...], time: datetime) -> tuple[float | None, ...]:
         """Return the values without those of which a newer one is known."""
@@ -160,12 +180,14 @@ class LastValues:
         for index, measured in enumerate(self._times):
             if measured is not None and measured < time:
                 self._values[index] = self._times[index] = None
+        self._valid_until = _NEVER
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop the values of sensors that are off the patient."""
         for key in keys:
             if key in _BANDS:
                 self._values[INPUTS.index(key)] = None
+                self._valid_until = _NEVER
 
     def with_scale(self, scale: int) -> "LastValues":
         """Return a copy with this SpO2 scale."""

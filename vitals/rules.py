@@ -116,6 +116,7 @@ class SignRules:
     """The rules of one sign. A value from `low` to `high` exceeds no limit of any of them."""
 
     position: int  # in `signs.SIGNS`
+    bit: int  # in `Bed.active_signs`
     key: str
     low: float
     high: float
@@ -138,6 +139,7 @@ class RuleSet:
     sign_rules: tuple[SignRules, ...] = field(init=False, repr=False)
     mean_bp: tuple[Rule, ...] = field(init=False, repr=False)
     scored: tuple[Rule, ...] = field(init=False, repr=False)
+    quiet_score: tuple[float, float] = field(init=False, repr=False)
     sensors: tuple[Rule, ...] = field(init=False, repr=False)
     timed: tuple[Rule, ...] = field(init=False, repr=False)
     device_checks: tuple[Rule, ...] = field(init=False, repr=False)
@@ -152,6 +154,7 @@ class RuleSet:
             "sign_rules": tuple(_sign_rules(of("sign"))),
             "mean_bp": of("mean-bp"),
             "scored": of("news2"),
+            "quiet_score": _quiet_score(of("news2")),
             "sensors": of("sensor-off"),
             "timed": of("no-data", "offline"),
             "watched_signs": CONTINUOUS_SIGNS | {rule.sign for rule in of("sign-gone")},
@@ -167,8 +170,16 @@ def _sign_rules(rules: Sequence[Rule]) -> Sequence[SignRules]:
         of_sign = tuple(rule for rule in rules if rule.sign == sign.key)
         if of_sign:
             low, high = quiet_range(of_sign)
-            groups.append(SignRules(position, sign.key, low, high, of_sign))
+            groups.append(SignRules(position, 1 << position, sign.key, low, high, of_sign))
     return groups
+
+
+def _quiet_score(rules: Sequence[Rule]) -> tuple[float, float]:
+    """Return the highest total, and the highest points of one input, that exceed no level of these rules."""
+    levels = [level for rule in rules for level in rule.levels]
+    total = min((level.limit for level in levels), default=math.inf)
+    single = min((level.single for level in levels if level.single is not None), default=math.inf)
+    return total, single - 1
 
 
 def quiet_range(rules: Sequence[Rule]) -> tuple[float, float]:

@@ -25,7 +25,7 @@ from vitals.limits import Limits
 from vitals.news2 import LastValues
 from vitals.patient_change import Patient, PatientTracker
 from vitals.reading import Reading, sign_values
-from vitals.rules import Rule, RuleSet
+from vitals.rules import Rule, RuleSet, SignRules
 from vitals.signs import DIASTOLIC, SIGN_KEYS, SYSTOLIC, mean_pressure
 
 NOTHING: Sequence[Event] = ()
@@ -35,6 +35,38 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 class Bed:
     """One device. `now` is the worker's clock, on whose time line the readings are placed (`vitals.clock`)."""
+
+    __slots__ = (  # more than 30 attributes in a dict cost a table per bed, and a cache miss per reading
+        "_active_signs",
+        "_certain",
+        "_clock",
+        "_redelivered",
+        "alerts",
+        "assignment",
+        "boot",
+        "checks",
+        "counts",
+        "created_at",
+        "device",
+        "held",
+        "interval",
+        "last",
+        "last_at",
+        "last_live_at",
+        "limits",
+        "next_check",
+        "nothing_measured",
+        "off",
+        "offline_since",
+        "order",
+        "patient",
+        "pressures",
+        "replay_watermark",
+        "replay_watermarks",
+        "rules",
+        "ward",
+        "ward_rules",
+    )
 
     def __init__(self, device: str, ward: str, rules: RuleSet, now: datetime) -> None:
         self.device = device
@@ -63,7 +95,7 @@ class Bed:
         self.assignment: Assignment | None = None  # of a patient to this bed, by a person
         self._redelivered = False  # whether the present reading may have been evaluated before a restart
         self._certain = True  # whether it is known not to be late
-        self._active_signs: set[int] = set()  # positions of signs at which something is counted
+        self._active_signs = 0  # bits of the signs at which something is counted
         self.rules = self.ward_rules = rules  # those that hold here, and those of the file
         self.limits: Limits | None = None  # this bed's own, for as long as they hold for its patient
         self.held = LastValues(rules.spo2_scale)
@@ -159,18 +191,20 @@ class Bed:
         active_signs = self._active_signs
         for watch in rules.sign_rules:
             value = values[watch.position]
-            if value is None or (watch.low <= value <= watch.high and watch.position not in active_signs):
+            if value is None or (watch.low <= value <= watch.high and not active_signs & watch.bit):
                 continue
             counted = len(self.counts)
             for rule in watch.rules:
                 self.note(rule, rule.levels_exceeded(value), rule.levels_not_cleared(value), time, live, value, events)
             if len(self.counts) != counted:
-                self._refresh_active_sign(watch.position, watch.rules)
+                self._refresh_active_sign(watch)
         if rules.mean_bp and (values[SYSTOLIC] is not None or values[DIASTOLIC] is not None):
             self._note_mean_pressure(values, time, live, events)
         total, worst = self.held.update(reading, values, time)
-        for rule in rules.scored:
-            self._note_score(rule, total, worst, time, live, events)
+        quiet_total, quiet_worst = rules.quiet_score
+        if total > quiet_total or worst > quiet_worst or self.counts:
+            for rule in rules.scored:
+                self._note_score(rule, total, worst, time, live, events)
         if rules.sensors and (reading.sensor_off or self.counts):
             self._note_sensors(reading, time, live, events)
         if self.counts and live:
@@ -287,11 +321,11 @@ class Bed:
         else:
             self.counts[rule.name] = state
 
-    def _refresh_active_sign(self, position: int, rules: Sequence[Rule]) -> None:
-        if any(rule.name in self.counts for rule in rules):
-            self._active_signs.add(position)
+    def _refresh_active_sign(self, watch: SignRules) -> None:
+        if any(rule.name in self.counts for rule in watch.rules):
+            self._active_signs |= watch.bit
         else:
-            self._active_signs.discard(position)
+            self._active_signs &= ~watch.bit
 
     def _before(self, rule: Rule) -> bool:
         """Whether the rule's alert was changed by this reading or a later one before the restart."""
@@ -327,4 +361,4 @@ class Bed:
     def refresh_active_signs(self) -> None:
         """Note which signs have something counted; only of these a value within the quiet range matters."""
         for watch in self.rules.sign_rules:
-            self._refresh_active_sign(watch.position, watch.rules)
+            self._refresh_active_sign(watch)
