@@ -20,6 +20,8 @@ from vitals.topics import Topics
 DYNSEC_TOPIC = "$CONTROL/dynamic-security/v1"
 OFFLINE_SESSIONS_TOPIC = "$SYS/broker/clients/disconnected"
 """Mosquitto publishes here how many sessions it keeps for clients that are not connected."""
+BROKER_LOG = "$SYS/broker/log/#"
+"""Mosquitto publishes its log here. It names client ids, so it is not for every service."""
 ITERATIONS = 101  # of PBKDF2; passwords are 192 random bits, so more iterations add no strength. A login costs 0.1 ms
 
 WRITE, READ, READ_BELOW = "publishClientSend", "subscribeLiteral", "subscribePattern"
@@ -106,6 +108,9 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, f"{root}/status/+/+"),
                 (WRITE, topics.limits()),
                 (WRITE, topics.assignments()),
+                # `devices doctor` reports logins.
+                (READ_BELOW, BROKER_LOG),
+                (READ_BELOW, topics.logins("+")),
             ]
         case Kind.SERVICE:
             return _service_acls(user, topics)
@@ -122,6 +127,9 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 *((READ_BELOW, f"{root}/{kind}/#") for kind in kept),
                 *((READ_BELOW, f"$share/+/{name}") for name in (topics.all_vitals, *audit_filters(root))),
                 (WRITE, topics.receipts("+", "+")),
+                (READ_BELOW, BROKER_LOG),
+                (READ, topics.logins(user.name)),
+                (WRITE, topics.logins(user.name)),
             ]
         case "alerts":
             return [
@@ -133,7 +141,9 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (READ_BELOW, f"{own}/#"),
                 (WRITE, f"{own}/#"),
                 (WRITE, f"{root}/alerts/+/+/+"),
-                (READ_BELOW, "$SYS/broker/#"),
+                (READ_BELOW, "$SYS/broker/publish/#"),
+                (READ_BELOW, "$SYS/broker/messages/#"),
+                (READ, OFFLINE_SESSIONS_TOPIC),
             ]
         case "station":
             return [

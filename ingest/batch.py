@@ -3,6 +3,7 @@
 Knows neither MQTT nor PostgreSQL: `batch_builder` fills it, `store` writes it.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -113,7 +114,10 @@ class Batch:
     alert_events: list[AlertEventRow] = field(default_factory=list)
     audit_events: list[AuditEventRow] = field(default_factory=list)
     rejected_readings: list[ReadingKey] = field(default_factory=list)  # for the receipts
-    unknown_keys: int = 0
+    unknown_keys: Counter[str] = field(default_factory=Counter)  # by device
+    rejections: Counter[str] = field(
+        default_factory=Counter
+    )  # messages in `rejected` on a topic of a device, by device
     last_readings: dict[str, Reading] = field(default_factory=dict)  # by device
     clock_offsets: dict[str, timedelta] = field(default_factory=dict)  # by device, see `device_clocks`
     newest_time: datetime | None = None  # of the last reading added

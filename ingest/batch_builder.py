@@ -98,11 +98,13 @@ class BatchBuilder:
                 oldest = min(reading.time for reading in decoded.readings)
             if batch.oldest_time is None or oldest < batch.oldest_time:
                 batch.oldest_time = oldest
-        batch.unknown_keys += decoded.unknown_keys
+        if decoded.unknown_keys:
+            batch.unknown_keys[bed.device] += decoded.unknown_keys
         if decoded.problems:
             problem = decoded.rejection()
             assert problem is not None
             self._reject(name, payload, problem)
+            batch.rejections[bed.device] += 1
             batch.rejected_readings += [(name, boot, seq) for boot, seq in decoded.rejected]
 
     def take_batch(self) -> Batch:
@@ -129,6 +131,7 @@ class BatchBuilder:
             status = decode_status(payload)
         except ValueError as error:
             self._reject(topic, payload, Problem(Reason.BAD_STATUS, str(error)))
+            self.batch.rejections[bed.device] += 1
             return
         row = StatusRow(self._now, bed.ward, bed.device, status, retained, topic, payload)
         self.batch.statuses.append(row)

@@ -6,6 +6,8 @@ from ingest.batch import Batch
 from ingest.store import WriteResult
 from mqtt.metrics import DURATION_BUCKETS, serve
 
+MAX_DEVICE_LABELS = 200  # devices with a label of their own: each is a time series in Prometheus
+OTHER_DEVICES = "(other)"  # the label of all further devices
 SIZES = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
@@ -30,6 +32,24 @@ class Metrics:
         )
         self.unknown_keys = Counter(
             name + "unknown_keys", "Keys in readings that the codec does not know", registry=registry
+        )
+        self.device_messages_rejected = Counter(
+            name + "device_messages_rejected",
+            "Messages rejected in whole or in part, by device",
+            ["device"],
+            registry=registry,
+        )
+        self.device_unknown_keys = Counter(
+            name + "device_unknown_keys", "Unknown keys in readings, by device", ["device"], registry=registry
+        )
+        self._labelled_devices: set[str] = set()
+        self.logins_refused = Counter(
+            name + "logins_refused", "Logins that the broker refused, of any client", registry=registry
+        )
+        self.devices_silent = Gauge(
+            name + "devices_silent",
+            "Devices that logged in at least 60 s ago and of which no reading has arrived since",
+            registry=registry,
         )
         self.receipts_sent = Counter(name + "receipts_sent", "Receipts sent to devices", registry=registry)
         self.batch_retries = Counter(
@@ -76,9 +96,20 @@ class Metrics:
         self.readings_late.inc(result.late)
         for reason in result.rejection_reasons:
             self.messages_rejected.labels(reason).inc()
-        self.unknown_keys.inc(batch.unknown_keys)
+        self.unknown_keys.inc(batch.unknown_keys.total())
+        for device, number in batch.unknown_keys.items():
+            self.device_unknown_keys.labels(self._device_label(device)).inc(number)
+        for device, number in batch.rejections.items():
+            self.device_messages_rejected.labels(self._device_label(device)).inc(number)
         self.batch_messages.observe(batch.messages)
         self.batch_duration_seconds.observe(duration_s)
         self.last_commit_timestamp_seconds.set(now)
         if batch.newest_time is not None:
             self.lag_seconds.set(now - batch.newest_time.timestamp())
+
+    def _device_label(self, device: str) -> str:
+        if device not in self._labelled_devices:
+            if len(self._labelled_devices) >= MAX_DEVICE_LABELS:
+                return OTHER_DEVICES
+            self._labelled_devices.add(device)
+        return device

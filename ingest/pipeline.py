@@ -11,7 +11,7 @@ import socket
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 
 from ingest.batch import Batch
 from ingest.batch_builder import BatchBuilder
@@ -22,7 +22,9 @@ from ingest.retention import Retention
 from ingest.settings import IngestSettings
 from ingest.store import Store
 from ingest.writer import Writer
+from mqtt.broker_log import LOG_TOPICS
 from mqtt.instance import refuse_second_instance
+from mqtt.logins import SILENT_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import RETAINED_ONCE, Session
 from vitals.audit import audit_filters
@@ -33,6 +35,7 @@ log = logging.getLogger("ingest")
 
 RECEIPT_POLL_S = 0.05  # interval at which due receipts are looked for,
 RECEIPTS_PER_POLL = 100  # and the most that are sent then: 2,000 a second, spread so that they delay no batch
+LOGIN_CHECK_S = 1.0  # interval at which silent devices are looked for
 MAX_WAIT_S = 0.5  # the longest wait for an event
 # After a read that returned little, the socket is not read for this part of the linger, for which a batch waits anyway.
 # With a backlog each read returns more and the writer is busy, so it is never throttled.
@@ -54,6 +57,10 @@ class Pipeline:
         self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.batch_retries.inc)
         self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc)
         topics = settings.topics
+        self._logins = Logins()
+        self._logins_topic = topics.logins(settings.ingest_client_id)
+        self._next_login_check = 0.0
+        self._refused_logins = 0  # counted in the metrics
         self._service_topic = topics.service(settings.ingest_client_id)
         self._session = Session(
             settings.broker,
@@ -70,6 +77,7 @@ class Pipeline:
             deliver=self._builder.add,
             connected=lambda _: metrics.mqtt_connections.inc(),
             log=log,
+            callbacks={self._logins_topic: self._restore_logins, **dict.fromkeys(LOG_TOPICS, self._on_broker_log)},
         )
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
         metrics.database_blocked.set_function(lambda: self._writer.problem(datetime.now(UTC)) is not None)
@@ -110,6 +118,7 @@ class Pipeline:
             readable = self._wait(now)
             self._acknowledge_committed()
             self._send_receipts(now)
+            self._check_logins(now)
             if readable:
                 self._receive()
             if self._is_due(self._builder.batch, time.monotonic()):
@@ -177,6 +186,7 @@ class Pipeline:
             self._session.acknowledge(batch.message_ids)
             self._in_flight -= batch.messages
             self._receipts.record(batch, committed.result)
+            self._logins.heard(chain(batch.last_readings, batch.rejections))
             self._metrics.committed(batch, committed.result, time.time(), time.monotonic() - batch.opened_at)
         if self._writer.failure is not None:
             raise self._writer.failure
@@ -195,6 +205,34 @@ class Pipeline:
             self._session.publish_qos0(topic, encode_receipt(receipt))
             sent += 1
         self._metrics.receipts_sent.inc(sent)
+
+    def _on_broker_log(self, topic: bytes, payload: bytes, *_: int) -> None:
+        sentence = self._logins.take(topic.decode(), payload.decode(errors="replace"), datetime.now(UTC))
+        if sentence is not None:
+            log.warning("%s", sentence)
+
+    def _restore_logins(self, _topic: bytes, payload: bytes, _id: int, retained: bool, _dup: bool) -> None:
+        report = decode_login_report(payload)
+        if retained and report is not None:
+            self._logins.restore(report)
+
+    def _check_logins(self, now: float) -> None:
+        """Once a second: log devices of which no reading arrives, and publish the report if it changed."""
+        if now < self._next_login_check:
+            return
+        self._next_login_check = now + LOGIN_CHECK_S
+        for login in self._logins.newly_silent(datetime.now(UTC)):
+            log.warning(
+                "%s logged in %d s ago, and no reading has arrived since; a wrong topic? `vitalflow devices doctor` "
+                "shows what is missing",
+                login,
+                SILENT_AFTER.total_seconds(),
+            )
+        self._metrics.devices_silent.set(self._logins.silent)
+        self._metrics.logins_refused.inc(self._logins.refused - self._refused_logins)
+        self._refused_logins = self._logins.refused
+        if self._logins.changed and self._session.connected:
+            self._session.publish(self._logins_topic, encode_login_report(self._logins.report()), retain=True)
 
     def _is_due(self, batch: Batch, now: float) -> bool:
         if not batch.messages:

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +41,8 @@ class Session:
     client_id      identifies the session at the broker; one per process
     service_topic  topic of this service's retained status
     subscriptions  (topic filter, QoS or options of MQTT 5)
+    callbacks      take the messages of further topics, which the work does not depend on: they are subscribed at QoS 0,
+                   and a refusal is logged
     window         Receive Maximum: unacknowledged messages that the broker may send
     boot           start of this process in unix nanoseconds; identifies the instance
     connected      called at every connection with CONNACK's Session Present flag
@@ -58,13 +60,15 @@ class Session:
         deliver: Deliver,
         connected: Callable[[bool], None],
         log: logging.Logger,
+        callbacks: Mapping[str, Deliver] | None = None,
     ) -> None:
         self._broker = broker
         self._client_id = client_id
         self._subscriptions = [
             (name, how if isinstance(how, SubscribeOptions) else SubscribeOptions(qos=how))
-            for name, how in (*subscriptions, (service_topic, 0))
+            for name, how in (*subscriptions, (service_topic, 0), *((name, 0) for name in callbacks or {}))
         ]
+        self._callbacks = dict(callbacks or {})
         self._window = window
         self._deliver = deliver
         self._on_connected = connected
@@ -217,7 +221,8 @@ class Session:
     def _make_client(self) -> FastClient:
         broker = self._broker
         name = broker.client_id(self._client_id)
-        callbacks = {self._service.encode(): self._on_service_status}
+        callbacks = {name.encode(): callback for name, callback in self._callbacks.items()}
+        callbacks[self._service.encode()] = self._on_service_status
         client = FastClient(self._deliver, callbacks, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
         # PUBLISH packets must leave before the PUBACKs that follow them, so paho may not hold them back.
         client.max_inflight_messages_set(65_535)
@@ -265,9 +270,15 @@ class Session:
         self._on_connected(flags.session_present)
 
     def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
-        refused = [str(reason) for reason in reasons if reason.is_failure]
-        if refused:
-            self._failed = f"subscription refused: {', '.join(refused)}"
+        refused = [
+            (name, str(reason))
+            for (name, _), reason in zip(self._subscriptions, reasons, strict=False)
+            if reason.is_failure
+        ]
+        if needed := [reason for name, reason in refused if name not in self._callbacks]:
+            self._failed = f"subscription refused: {', '.join(needed)}"
+        elif refused:
+            self._log.warning("subscription refused: %s", ", ".join(f"{name} ({reason})" for name, reason in refused))
 
     def _on_disconnect(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self._connected:

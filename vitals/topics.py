@@ -65,6 +65,10 @@ class Topics:
         """Topic of an alert worker's rules, retained."""
         return f"{self.root}/services/{service}/rules"
 
+    def logins(self, service: str) -> str:
+        """Topic of an ingest's report of refused logins and of devices without readings, retained."""
+        return f"{self.root}/services/{service}/logins"
+
     @property
     def health(self) -> str:
         """Topic that the broker's health check publishes to and subscribes to."""

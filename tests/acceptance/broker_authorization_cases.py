@@ -414,6 +414,18 @@ CASES = [
         sub("alerts", "$SYS/broker/messages/stored"),
     ),
     Case(
+        "read the broker's log, which names client ids",
+        sub("alerts", "$SYS/broker/log/#"),
+        NO,
+        sub("ingest", "$SYS/broker/log/N"),
+    ),
+    Case(
+        "read the report of logins",
+        sub("grace", "services/ingest/logins"),
+        NO,
+        sub("admin", "services/ingest/logins"),
+    ),
+    Case(
         "read the security plugin's answers",
         sub("bed-1", "$CONTROL/dynamic-security/v1/response"),
         NO,

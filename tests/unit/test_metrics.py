@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Metric
 import alerts.metrics
 import ingest.metrics
 import station.metrics
+from ingest.batch import Batch
+from ingest.store import WriteResult
 
 REGISTRIES: dict[str, CollectorRegistry] = {
     "ingest": ingest.metrics.Metrics().registry,
@@ -45,3 +47,18 @@ def test_the_same_thing_has_the_same_name_in_every_service() -> None:
         texts.setdefault(metric.name.removeprefix(f"vitalflow_{service}_"), set()).add(metric.documentation)
     assert {"mqtt_connected", "mqtt_connections"} <= texts.keys()
     assert len(texts["mqtt_connected"]) == len(texts["mqtt_connections"]) == 1
+
+
+def test_rejections_and_unknown_keys_are_counted_for_a_bounded_number_of_devices() -> None:
+    metrics = ingest.metrics.Metrics()
+    devices = [f"bed-{number}" for number in range(ingest.metrics.MAX_DEVICE_LABELS + 50)]
+    for device in devices:
+        batch = Batch()
+        batch.unknown_keys[device] = 2
+        batch.rejections[device] = 1
+        metrics.committed(batch, WriteResult(), 0.0, 0.1)
+    value = metrics.registry.get_sample_value
+    assert value("vitalflow_ingest_unknown_keys_total") == 2 * len(devices)
+    assert value("vitalflow_ingest_device_unknown_keys_total", {"device": devices[0]}) == 2
+    assert value("vitalflow_ingest_device_unknown_keys_total", {"device": ingest.metrics.OTHER_DEVICES}) == 100
+    assert value("vitalflow_ingest_device_messages_rejected_total", {"device": ingest.metrics.OTHER_DEVICES}) == 50

@@ -1,0 +1,195 @@
+"""What the broker's log shows of logins: refused ones, and users that log in while no reading of theirs arrives.
+
+A broker of MQTT 3.1.1 answers a publish that it denies as if it had accepted it, and Mosquitto logs it at the level
+`debug` only, which costs a third of its time per message. So a device with a wrong topic is found by what is missing:
+it logged in, and no reading follows. Pure: the caller passes log lines, senders and the time.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from mqtt.broker_log import Connected, Ended, LoginRefused, Subscribed, parse_broker_log
+from vitals.payload import DECODE_ERRORS
+
+SILENT_AFTER = timedelta(seconds=60)
+"""A device that logged in this long ago and of which no reading has arrived since is reported."""
+FORGOTTEN_AFTER = timedelta(days=1)
+LOG_INTERVAL = timedelta(minutes=10)  # between two log lines about refused logins with one client id
+MAX_USERS = 50_000  # users and client ids are remembered up to this number
+MAX_REPORTED = 100  # silent users, and refused client ids, in a report
+MAX_SHOWN = 200  # characters of a name
+OWN_TOPICS = ("/receipts/", "/limits/")  # what a device subscribes to; any other subscription is not a device's
+
+Time = Annotated[datetime, Meta(tz=True)]
+
+
+class SilentLogin(Struct, frozen=True, kw_only=True):
+    """A user of which no reading arrived since its login. `since`: its first such login."""
+
+    user: str
+    client_id: str
+    address: str
+    protocol: str
+    since: Time
+    connected: bool = True
+    ended: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user!a} (client id {self.client_id!a}, {self.address}, {self.protocol})"
+
+
+class RefusedLogin(Struct, frozen=True, kw_only=True):
+    """Refused logins with one client id."""
+
+    client_id: str
+    count: int
+    last: Time
+
+
+class LoginReport(Struct, frozen=True, kw_only=True):
+    """The retained message on `services/{name}/logins`."""
+
+    silent: list[SilentLogin] = []
+    refused: list[RefusedLogin] = []
+
+
+_decode = msgspec.json.Decoder(LoginReport).decode
+
+
+def encode_login_report(report: LoginReport) -> bytes:
+    """Encode as a JSON object."""
+    return msgspec.json.encode(report)
+
+
+def decode_login_report(payload: bytes) -> LoginReport | None:
+    """Decode a report; None if the payload is malformed or empty."""
+    try:
+        return _decode(payload)
+    except DECODE_ERRORS:
+        return None
+
+
+class Logins:
+    """Logins at the broker, as far as its log was received.
+
+    refused    number of refused logins
+    changed    whether `report` differs from the last time it was called
+    """
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self.changed = False
+        self._users: dict[str, str] = {}  # by client id
+        self._waiting: dict[str, SilentLogin] = {}  # by user: no reading yet
+        self._told: set[str] = set()  # users of `_waiting` that a log line names
+        self._readers: set[str] = set()  # users that subscribe as no device does
+        self._refused: dict[str, RefusedLogin] = {}
+        self._logged: dict[str, datetime] = {}  # by client id: when a refused login was logged
+
+    def restore(self, report: LoginReport) -> None:
+        """Continue with the report of an earlier process."""
+        for silent in report.silent:
+            self._waiting.setdefault(silent.user, silent)
+            self._told.add(silent.user)
+        for refused in report.refused:
+            self._refused.setdefault(refused.client_id, refused)
+
+    def take(self, topic: str, line: str, now: datetime) -> str | None:
+        """Take a line of the broker's log; return a sentence to log, if there is one."""
+        match parse_broker_log(topic, line):
+            case Connected(client_id, user, address, protocol):
+                self._connect(client_id[:MAX_SHOWN], user, address, protocol, now)
+            case Subscribed(client_id, topic_filter):
+                self._subscribe(client_id[:MAX_SHOWN], topic_filter)
+            case Ended(client_id, reason):
+                user = self._users.pop(client_id[:MAX_SHOWN], "")
+                if (waiting := self._waiting.get(user)) is not None:
+                    self._waiting[user] = msgspec.structs.replace(waiting, connected=False, ended=reason)
+                    self.changed |= user in self._told
+            case LoginRefused(client_id):
+                return self._refuse(client_id[:MAX_SHOWN], now)
+        return None
+
+    def heard(self, devices: Iterable[str]) -> None:
+        """Note that readings of these devices arrived, readable or not."""
+        if not self._waiting:
+            return
+        for device in devices:
+            if self._waiting.pop(device, None) is not None and device in self._told:
+                self._told.discard(device)
+                self.changed = True
+
+    def newly_silent(self, now: datetime) -> list[SilentLogin]:
+        """Return each user once that has been silent for SILENT_AFTER."""
+        for user in [user for user, login in self._waiting.items() if now - login.since > FORGOTTEN_AFTER]:
+            del self._waiting[user]
+            self.changed |= user in self._told
+            self._told.discard(user)
+        found = [
+            login
+            for user, login in self._waiting.items()
+            if user not in self._told and now - login.since >= SILENT_AFTER
+        ]
+        self._told.update(login.user for login in found)
+        self.changed |= bool(found)
+        return found
+
+    @property
+    def silent(self) -> int:
+        """Number of users that have been silent for SILENT_AFTER."""
+        return len(self._told)
+
+    def waiting(self, user: str) -> SilentLogin | None:
+        """Return the login of a user of which no reading arrived since; None if there is none."""
+        return self._waiting.get(user)
+
+    def report(self) -> LoginReport:
+        """Return the silent users and the refused logins, each at most MAX_REPORTED, the latest ones."""
+        self.changed = False
+        silent = sorted((self._waiting[user] for user in self._told), key=lambda login: login.since)
+        refused = sorted(self._refused.values(), key=lambda login: login.last)
+        return LoginReport(silent=silent[-MAX_REPORTED:], refused=refused[-MAX_REPORTED:])
+
+    def _connect(self, client_id: str, user: str, address: str, protocol: str, now: datetime) -> None:
+        if len(self._users) >= MAX_USERS:
+            self._users.clear()
+        self._users[client_id] = user
+        if user in self._readers or (user not in self._waiting and len(self._waiting) >= MAX_USERS):
+            return
+        before = self._waiting.get(user)
+        since = now if before is None else before.since
+        self._waiting[user] = SilentLogin(
+            user=user, client_id=client_id, address=address, protocol=protocol, since=since
+        )
+        self.changed |= user in self._told
+
+    def _subscribe(self, client_id: str, topic_filter: str) -> None:
+        user = self._users.get(client_id)
+        if user is None or (any(name in topic_filter for name in OWN_TOPICS) and topic_filter.endswith(f"/{user}")):
+            return
+        if len(self._readers) < MAX_USERS:
+            self._readers.add(user)
+        self.heard([user])
+
+    def _refuse(self, client_id: str, now: datetime) -> str | None:
+        self.refused += 1
+        self.changed = True
+        before = self._refused.pop(client_id, None)
+        if len(self._refused) >= MAX_REPORTED:
+            oldest = next(iter(self._refused))
+            del self._refused[oldest]
+            self._logged.pop(oldest, None)
+        count = 1 if before is None else before.count + 1
+        self._refused[client_id] = RefusedLogin(client_id=client_id, count=count, last=now)
+        logged = self._logged.get(client_id)
+        if logged is not None and now - logged < LOG_INTERVAL:
+            return None
+        self._logged[client_id] = now
+        return (
+            f"the broker refused a login with the client id {client_id!a} ({count} so far): the user is not enrolled, "
+            "the password is wrong, or the client id is not the one of this user (device.json)"
+        )
