@@ -1,4 +1,4 @@
-"""One bed as the station knows it: the last value of each sign, its score, and the minutes behind it. Pure.
+"""One bed as the station knows it: patient, last value of each sign, score, and the minutes behind it. Pure.
 
 Third stop of a reading in this room: `listener` receives it, `ward` finds its bed, and `frame` tells the browsers.
 """
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from vitals.assignment import Assignment, spo2_scale_for_bed
 from vitals.bed_snapshot import BedSnapshot
 from vitals.clock import ArrivalOrder, Placement
 from vitals.limits import Limits
@@ -22,6 +23,7 @@ KEPT = timedelta(minutes=5)
 """How far back the live strips reach. One point a second, so that a fast device costs no more than a slow one."""
 
 MAX_CANDIDATES = 60
+NOT_APPLICABLE = Score(0, {}, ())
 
 Values = tuple[float | None, ...]
 
@@ -31,6 +33,7 @@ class BedState:
 
     def __init__(self, place: DeviceAddress, limits: Limits | None = None, rules: RuleSet | None = None) -> None:
         self.snapshot = BedSnapshot(place)
+        self.assignment: Assignment | None = None
         self.limits = limits
         self.rules = rules
         self.patient = PatientTracker()
@@ -58,14 +61,32 @@ class BedState:
             if verdict is Patient.CANDIDATE and not self.patient.alternates(arrival):
                 self._candidates = [*self._candidates[-MAX_CANDIDATES:], (reading, ward, at)]
                 continue
-            if verdict is Patient.CHANGED and self.snapshot.patient is not None:
-                self._recent.clear()
-                self._held = LastValues(self._scored_on)
-                self.snapshot = self.snapshot.with_patient(self.patient.current)
-                for candidate in self._candidates:
-                    self._apply(*candidate)
+            if verdict is Patient.CHANGED:
+                self._change_patient()
             self._candidates.clear()
             self._apply(reading, ward, at)
+
+    def assign(self, assignment: Assignment | None, now: datetime) -> None:
+        """Take the patient whom a person has assigned to the bed; None for a discharge."""
+        self.assignment = assignment
+        patient = None if assignment is None else assignment.patient_id
+        if patient != self.patient.candidate:
+            self._candidates.clear()  # of a third patient
+        if self.patient.assign(patient, now):
+            self._change_patient()
+            self._candidates.clear()
+        self.use(self.limits, self.rules)
+
+    def _change_patient(self) -> None:
+        """Forget the former patient. What was measured while no patient was known is the present one's."""
+        if self.snapshot.patient is None:
+            self.snapshot = replace(self.snapshot, patient=self.patient.current)
+            return
+        self._recent.clear()
+        self._held = LastValues(self._scored_on)
+        self.snapshot = self.snapshot.with_patient(self.patient.current)
+        for candidate in self._candidates:
+            self._apply(*candidate)
 
     def _apply(self, reading: Reading, ward: str, at: datetime) -> None:
         """Show a live reading of the present patient."""
@@ -100,7 +121,10 @@ class BedState:
 
     @property
     def score(self) -> Score:
-        """The NEWS2 as of the last reading."""
+        """The NEWS2 as of the last reading; without parts for a patient to whom it does not apply."""
+        assignment = self.assignment
+        if assignment is not None and assignment.applies_to(self.snapshot.patient) and not assignment.has_news2:
+            return NOT_APPLICABLE
         return self._held.score()
 
     def recent(self, span: timedelta) -> Iterator[tuple[int, Values]]:
@@ -112,7 +136,5 @@ class BedState:
                     yield second, values
 
     def _scale(self) -> int:
-        limits = self.limits
-        if limits is not None and limits.spo2_scale is not None and limits.applies_to(self.snapshot.patient):
-            return limits.spo2_scale
-        return 1 if self.rules is None else self.rules.spo2_scale
+        default = 1 if self.rules is None else self.rules.spo2_scale
+        return spo2_scale_for_bed(default, self.assignment, self.limits, self.snapshot.patient)

@@ -206,6 +206,7 @@ def bed_view(bed: BedState) -> BedView:
             seen.bed.device,
             seen.bed.ward,
             seen.name,
+            seen.patient,
             online=seen.online,
             silent_after=seen.silent_after.total_seconds(),
             own_limits=bed.limits is not None,

@@ -77,8 +77,10 @@ class Listener:
     async def _run_connection(self, client: Client) -> None:
         """Listen and beat until the connection is lost, which raises MqttError, or until `stop`."""
         topics = self._topics
-        filters = [(topics.all_vitals, 0), (topics.all_status, 1), (topics.alerts(), 1), (topics.limits(), 1)]
+        filters = [(topics.all_vitals, 0), (topics.all_status, 1), (topics.alerts(), 1)]
         filters += [
+            (topics.limits(), 1),
+            (topics.assignments(), 1),
             (topics.service("+"), 0),
             (topics.rejections("+"), 1),
             (topics.rejections("+", "+"), 1),

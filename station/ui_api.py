@@ -18,9 +18,10 @@ from station.pending_commands import PendingCommands, Publish
 from station.views import Views
 from station.ward import Ward
 from vitals.alert_format import DISPLAY_UNITS
+from vitals.assignment import rules_for_bed
 from vitals.command import PAUSE_S, Action, Command
 from vitals.errors import TransientError
-from vitals.limits import Limits, RequestRejected, apply
+from vitals.limits import Limits, RequestRejected
 from vitals.rules import Rule
 from vitals.signs import BY_KEY
 
@@ -104,11 +105,12 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
         if ward.rules is None:
             nothing = {"problem": "the alert service has not published its rules; it may be down"}
             return Response(msgspec.json.encode(nothing), media_type="application/json")
-        own = bed.limits if bed is not None and visitor.viewable.includes(bed.snapshot.bed.ward) else None
+        seen = bed is not None and visitor.viewable.includes(bed.snapshot.bed.ward)
+        rules = rules_for_bed(ward.rules, bed.assignment, None, bed.snapshot.patient) if bed and seen else ward.rules
         body = {
-            "rules": [_rule(rule) for rule in ward.rules.rules if rule.above is not None],
-            "own": own,
-            "spo2_scale": ward.rules.spo2_scale,
+            "rules": [_rule(rule) for rule in rules.rules if rule.above is not None],
+            "own": bed.limits if bed and seen else None,
+            "spo2_scale": rules.spo2_scale,
         }
         return Response(msgspec.json.encode(body), media_type="application/json")
 
@@ -126,7 +128,7 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
         if asked.limits or asked.spo2_scale is not None:
             try:
                 limits = _limits(asked, visitor.name)
-                apply(ward.rules, limits)
+                rules_for_bed(ward.rules, bed.assignment, limits, limits.patient_id)
                 payload = msgspec.json.encode(limits)
             except RequestRejected as refused:
                 raise HTTPException(409, str(refused)) from None

@@ -15,6 +15,7 @@ from station.bed import BedState
 from station.services import Services
 from vitals.alert import Alert
 from vitals.alert_format import sort_alerts
+from vitals.assignment import Assignment, decode_assignment
 from vitals.codec import ANY_TIME, decode
 from vitals.limits import Limits, RequestRejected, decode_limits
 from vitals.open_alerts import OpenAlerts
@@ -47,7 +48,7 @@ class Counts:
 
 
 class Ward:
-    """All beds by device, the open alerts, the rules and limits, and who is away.
+    """All beds by device, the open alerts, the rules, limits and assignments, and who is away.
 
     on_alert    is called for every change of an alert
     on_rejection  is called for every rejection
@@ -67,6 +68,7 @@ class Ward:
         self.beds: dict[str, BedState] = {}
         self.rules: RuleSet | None = None
         self.limits: dict[str, Limits] = {}
+        self.assignments: dict[str, Assignment] = {}
         self.counts = Counts()
         self.changed: set[str] = set()  # devices that changed since the last frame
         self._undecided: set[str] = set()  # devices with a reading that is held back
@@ -103,7 +105,9 @@ class Ward:
             if kind == "vitals":
                 self._take_readings(place, payload, now)
             elif kind == "status":
-                self._take_status(place, payload)
+                self._take_status(place, payload, now)
+            elif kind == "assignments":
+                self._take_assignment(place, payload, now)
             else:
                 self._take_limits(place, payload)
 
@@ -123,8 +127,8 @@ class Ward:
         return {bed.snapshot.bed.ward for bed in self.beds.values()} | self._board.wards()
 
     def is_shown(self, bed: BedState) -> bool:
-        """Not a bed of which nothing came but a retained "offline": it belongs to earlier days."""
-        return bed.snapshot.online or bed.snapshot.last is not None
+        """Not an empty bed of which nothing came but a retained "offline": it belongs to earlier days."""
+        return bed.snapshot.online or bed.snapshot.last is not None or bed.assignment is not None
 
     # --- by kind of message ---
 
@@ -132,7 +136,7 @@ class Ward:
         decoded = decode(payload, ANY_TIME)
         self.counts.readings += len(decoded.readings)
         self.counts.rejected += bool(decoded.problems)
-        bed = self._bed(place) if decoded.readings else None
+        bed = self._bed(place, now) if decoded.readings else None
         if bed is None:
             return
         for reading in decoded.readings:
@@ -151,7 +155,7 @@ class Ward:
             if bed is None or not bed.order.undecided:
                 self._undecided.discard(device)
 
-    def _take_status(self, place: DeviceAddress, payload: bytes) -> None:
+    def _take_status(self, place: DeviceAddress, payload: bytes, now: datetime) -> None:
         try:
             status = decode_status(payload)
         except ValueError:
@@ -164,7 +168,7 @@ class Ward:
                 self.changed.discard(place.device)
                 self.gone.add(place.device)
             return
-        bed = self._bed(place)
+        bed = self._bed(place, now)
         if bed is not None:
             if status.state == "online" and place.ward != bed.snapshot.bed.ward and status.boot >= bed.snapshot.boot:
                 bed.move(place.ward)
@@ -186,6 +190,23 @@ class Ward:
         bed = self.beds.get(place.device)
         if bed is not None:
             bed.use(limits, self.rules)
+            self._touch(place.device)
+
+    def _take_assignment(self, place: DeviceAddress, payload: bytes, now: datetime) -> None:
+        try:
+            assignment = decode_assignment(payload)
+        except RequestRejected:
+            self.counts.rejected += 1  # the alert worker says why
+            return
+        if assignment is None:
+            self.assignments.pop(place.device, None)
+            bed = self.beds.get(place.device)
+        else:
+            bed = self._bed(place, now)  # shown even if its device is silent
+            if bed is not None:
+                self.assignments[place.device] = assignment
+        if bed is not None:
+            bed.assign(assignment, now)
             self._touch(place.device)
 
     def _take_service(self, name: str, payload: bytes, retained: bool, now: datetime) -> None:
@@ -215,13 +236,15 @@ class Ward:
             bed.use(bed.limits, self.rules)
             self._touch(device)
 
-    def _bed(self, place: DeviceAddress) -> BedState | None:
+    def _bed(self, place: DeviceAddress, now: datetime) -> BedState | None:
         bed = self.beds.get(place.device)
         if bed is None:
             if len(self.beds) >= MAX_BEDS:
                 self.counts.rejected += 1
                 return None
             bed = self.beds[place.device] = BedState(place, self.limits.get(place.device), self.rules)
+            if place.device in self.assignments:
+                bed.assign(self.assignments[place.device], now)
         return bed
 
     def _touch(self, device: str) -> None:

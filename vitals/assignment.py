@@ -91,9 +91,22 @@ def rules_for_bed(
     An assignment and limits of another patient do not count. Raises RequestRejected for limits that contradict the
     rules.
     """
-    own = limits if limits is not None and limits.applies_to(patient_id) else None
     if assignment is not None and assignment.applies_to(patient_id):
         rules = apply_profile(rules, assignment.profile)
-        if assignment.spo2_scale is not None and (own is None or own.spo2_scale is None):
-            rules = replace(apply_profile(rules, SCALES[assignment.spo2_scale]), spo2_scale=assignment.spo2_scale)
-    return rules if own is None else apply(rules, own)
+    scale = spo2_scale_for_bed(rules.spo2_scale, assignment, limits, patient_id)
+    if scale != rules.spo2_scale:
+        rules = replace(apply_profile(rules, SCALES[scale]), spo2_scale=scale)
+    return apply(rules, limits) if limits is not None and limits.applies_to(patient_id) else rules
+
+
+def spo2_scale_for_bed(
+    default: int, assignment: Assignment | None, limits: Limits | None, patient_id: str | None
+) -> int:
+    """Return the SpO2 scale for the patient on a device: that of the limits, of the assignment, or the rules' default.
+
+    The view last_valid_vitals (sql/repeatable/60_ward.sql) decides in the same way.
+    """
+    for found in (limits, assignment):
+        if found is not None and found.spo2_scale is not None and found.applies_to(patient_id):
+            return found.spo2_scale
+    return default

@@ -286,6 +286,19 @@ def forget(secured: Secured) -> None:
         dynsec.publish([("vitalflow/limits/icu-1/bed-1", b"", True)])
 
 
+def test_the_station_shows_the_patient_assigned_to_a_bed(shared_secured: Secured, make_station: MakeStation) -> None:
+    station, topic = station_of(shared_secured, make_station), "vitalflow/assignments/icu-1/bed-1"
+
+    def patient() -> object:
+        return station.ask("GET", "/api/beds/bed-1", Authorization=basic("ada", "word-of-ada"))[1].get("patient_id", "")
+
+    with connect_dynsec(shared_secured.broker("admin")) as dynsec:
+        dynsec.publish([(topic, b'{"patient_id":"p-1","by":"a test"}', True)])
+        eventually(lambda: patient() == "p-1", 5, "the assigned patient is shown")
+        dynsec.publish([(topic, b"", True)])
+        eventually(lambda: patient() is None, 5, "no patient is shown")
+
+
 def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_restarts_signs_nobody_out(
     own_secured: Secured, make_station: MakeStation, listen: Listen
 ) -> None:

@@ -455,3 +455,67 @@ def test_the_scale_of_the_rules_holds_for_a_bed_until_its_own_limits_say_another
     assert ward.beds["bed-1"].score.parts["spo2"] == 3
     ward.take(TOPICS.limits("icu-1", "bed-1"), b"", True, NOW)
     assert ward.beds["bed-1"].score.parts["spo2"] == 0
+
+
+def assign(ward: Ward, patient: str | None, at: datetime = NOW, **fields: object) -> None:
+    payload = json.dumps({"patient_id": patient, "by": "ada", **fields}).encode() if patient else b""
+    ward.take(TOPICS.assignments("icu-1", "bed-1"), payload, True, at)
+
+
+def hear_unnamed(ward: Ward, at: datetime, **signs: float) -> None:
+    ward.take(TOPICS.vitals("icu-1", "bed-1"), encode(reading(at, signs)), False, at)
+
+
+def test_a_device_that_names_no_patient_shows_the_assigned_one_and_no_value_of_the_former() -> None:
+    ward = made_ward()
+    hear_unnamed(ward, NOW, spo2=90, systolic_bp=200)
+    assign(ward, "p-1")
+    bed = ward.beds["bed-1"]
+    assert bed.snapshot.patient == "p-1"
+    assert set(bed.snapshot.last_values) == {"spo2", "systolic_bp"}, "measured while no patient was known"
+    assign(ward, "p-2", NOW + SECOND)
+    assert (bed.snapshot.patient, dict(bed.snapshot.last_values)) == ("p-2", {})
+    assert bed.snapshot.condition(NOW + SECOND) == "WAITING"
+    assert bed_view(bed).patient == "p-2"
+    hear_unnamed(ward, NOW + 2 * SECOND, spo2=97)
+    assert (bed.snapshot.patient, set(bed.snapshot.last_values), set(bed.score.parts)) == ("p-2", {"spo2"}, {"spo2"})
+    assign(ward, None, NOW + 3 * SECOND)
+    after = ward.beds["bed-1"].snapshot
+    assert after.patient is None
+    assert not after.last_values
+
+
+def test_a_patient_whom_the_device_reports_stays() -> None:
+    ward = made_ward()
+    hear(ward, spo2=90)
+    assign(ward, "p-2", spo2_scale=2)
+    hear(ward, at=NOW + SECOND, spo2=90)
+    bed = ward.beds["bed-1"]
+    assert (bed.snapshot.patient, bed.score.parts) == ("p-1", {"spo2": 3}), "nor has p-1 the scale of p-2"
+
+
+def test_an_assignment_brings_the_scale_and_no_score_below_sixteen_years() -> None:
+    ward = made_ward()
+    assign(ward, "p-1", spo2_scale=2)
+    hear_unnamed(ward, NOW, spo2=90)
+    bed = ward.beds["bed-1"]
+    assert bed.score.parts == {"spo2": 0}
+    ward.take(TOPICS.limits("icu-1", "bed-1"), b'{"by":"Dr. Adams","spo2_scale":1,"patient_id":"p-9"}', True, NOW)
+    assert bed.score.parts == {"spo2": 0}, "limits of another patient"
+    assign(ward, "p-1", profile="child-5-11")
+    assert bed_view(bed).news2 is None
+    assert bed.snapshot.last_values["spo2"].value == 90
+
+
+def test_a_bed_with_a_patient_is_shown_even_if_its_device_is_offline_and_silent() -> None:
+    ward = made_ward()
+    ward.take(TOPICS.status("icu-1", "bed-1"), encode_status(Status(state="offline", boot=1)), True, NOW)
+    assert not ward.is_shown(ward.beds["bed-1"])
+    assign(ward, "p-1")
+    assert ward.is_shown(ward.beds["bed-1"])
+    assert ward.beds["bed-1"].snapshot.condition(NOW) == "OFFLINE"
+    assign(ward, None)
+    assert not ward.is_shown(ward.beds["bed-1"])
+    ward.take(TOPICS.assignments("icu-1", "bed-2"), b"{", True, NOW)
+    ward.take(TOPICS.assignments("icu-1", "bed-3"), b"", True, NOW)
+    assert set(ward.beds) == {"bed-1"}
