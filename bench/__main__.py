@@ -12,7 +12,6 @@ import psycopg
 import typer
 
 from bench.ab import compare_receipts, compare_tls
-from bench.alert_latency import measure_alert_latency
 from bench.chaos import VICTIMS
 from bench.chaos import chaos as measure_chaos
 from bench.compare import compare as measure_clients
@@ -24,7 +23,7 @@ from bench.live import DATABASE
 from bench.live import live as measure_live
 from bench.queries import series as measure_series
 from bench.queries import ward_now as measure_ward_now
-from bench.report import Result
+from bench.report import Figures, text
 from bench.station import station as measure_station
 from bench.storage import storage as measure_storage
 from stack.servers import raise_file_limit
@@ -55,10 +54,9 @@ def drain(
     """
     if tls and receipts:
         raise typer.BadParameter("--tls and --receipts cannot be combined")
-    with exit_on_error("vitalflow bench"), environment() as servers:
-        measure = compare_tls if tls else compare_receipts if receipts else measure_drain
-        result: Result = measure(servers, messages, rounds, _log)
-    _print(result, as_json)
+    measure = compare_tls if tls else compare_receipts if receipts else measure_drain
+    with _exit_on_error(), environment() as servers:
+        _print(measure(servers, messages, rounds, _log), as_json)
 
 
 @app.command()
@@ -68,20 +66,7 @@ def engine(
 ) -> None:
     """How many readings a second the alarm engine evaluates on one core with the default rules."""
     with _exit_on_error():
-        result = measure_engine(readings, _log)
-    _print(result, as_json)
-
-
-@app.command()
-def alerts(
-    rate: Annotated[int, typer.Option(min=10, help="Readings a second beside the probes.")] = 2000,
-    seconds: Annotated[float, typer.Option(min=5, help="How long.")] = 30.0,
-    as_json: Json = False,
-) -> None:
-    """How soon an alert is there after its reading was published, with everything on this machine and under load."""
-    with exit_on_error("vitalflow bench"), environment() as servers:
-        result = measure_alert_latency(servers, rate, seconds, _log)
-    _print(result, as_json)
+        _print(measure_engine(readings, _log), as_json)
 
 
 @app.command()
@@ -98,10 +83,10 @@ def live(
     Exit code 1 where a reading was lost or doubled.
     """
     raise_file_limit()
-    with exit_on_error("vitalflow bench"), environment(database_settings=DATABASE) as servers:
-        result = measure_live(servers, devices, seconds, not unnumbered, _log)
-    _print(result, as_json)
-    raise typer.Exit(1 if result.lost or result.duplicates else 0)
+    with _exit_on_error(), environment(database_settings=DATABASE) as servers:
+        figures = measure_live(servers, devices, seconds, not unnumbered, _log)
+    _print(figures, as_json)
+    raise typer.Exit(1 if figures["lost"] or figures["doubled"] else 0)
 
 
 @app.command()
@@ -110,9 +95,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Ours beside what most tutorials write: how fast a backlog is stored, and what two kills cost."""
-    with exit_on_error("vitalflow bench"), environment(database_settings=DATABASE) as servers:
-        result = measure_clients(servers, messages, _log)
-    _print(result, as_json)
+    with _exit_on_error(), environment(database_settings=DATABASE) as servers:
+        _print(measure_clients(servers, messages, _log), as_json)
 
 
 @app.command()
@@ -130,10 +114,10 @@ def chaos(
     victims = victim or list(VICTIMS)
     if not set(victims) <= set(VICTIMS):
         raise typer.BadParameter(f"expected one of {', '.join(VICTIMS)}", param_hint="--victim")
-    with exit_on_error("vitalflow bench"), environment(_log if "disk" in victims else None) as servers:
-        result = measure_chaos(servers, seconds, victims, devices, seed, _log)
-    _print(result, as_json)
-    raise typer.Exit(0 if result.nothing_lost_or_doubled else 1)
+    with _exit_on_error(), environment(_log if "disk" in victims else None) as servers:
+        report = measure_chaos(servers, seconds, victims, devices, seed, _log)
+    _print(report.as_dict(), as_json)
+    raise typer.Exit(0 if report.nothing_lost_or_doubled else 1)
 
 
 @app.command()
@@ -150,25 +134,16 @@ def queries(
     build that the tests use. ward_now is asked on this machine's own server, Apache edition, and with --url only there.
     Exit code 1 where one of Grafana's costs more than 200 ms.
     """
-    results: dict[str, Result] = {}
     with _exit_on_error():
         with _community(url) as address:
-            results["dashboards"] = dashboards = measure_dashboards(address, _log)
+            results = {"dashboards": measure_dashboards(address, _log)}
         if not only_dashboards:
             with _community(url) as address:
                 results["vitals_series"] = measure_series(address, rows, _log)
-            if url is None:
-                with environment() as servers:
-                    ward_now = measure_ward_now(servers.database.url(), ward_rows // 20, ward_rows, _log)
-            else:
-                with _community(url) as address:
-                    ward_now = measure_ward_now(address, ward_rows // 20, ward_rows, _log)
-            results["ward_now"] = ward_now
-    if as_json:
-        print(json.dumps({name: result.as_dict() for name, result in results.items()}))
-    else:
-        print("\n".join(result.text() for result in results.values()))
-    raise typer.Exit(1 if dashboards.too_slow else 0)
+            with _apache() if url is None else _community(url) as address:
+                results["ward_now"] = measure_ward_now(address, ward_rows // 20, ward_rows, _log)
+    print(json.dumps(results) if as_json else "\n".join(f"{name}\n{text(part)}" for name, part in results.items()))
+    raise typer.Exit(1 if results["dashboards"]["too_slow"] else 0)
 
 
 @app.command()
@@ -182,10 +157,9 @@ def station(
     """From a reading to the pixels of the ward's page, and what the station costs."""
     with _exit_on_error():
         import_module("playwright")  # before servers start
-    with exit_on_error("vitalflow bench"), environment() as servers:
         raise_file_limit()
-        result = measure_station(servers, beds, browsers, min(pages, browsers), seconds, _log)
-    _print(result, as_json)
+        with environment() as servers:
+            _print(measure_station(servers, beds, browsers, min(pages, browsers), seconds, _log), as_json)
 
 
 @app.command()
@@ -196,14 +170,8 @@ def storage(
     as_json: Json = False,
 ) -> None:
     """Bytes a reading, as rows and in the columnstore. Without --url on the WebAssembly build that the tests use."""
-    with _exit_on_error():
-        if apache:
-            with environment() as servers:
-                result = measure_storage(servers.database.url(), rows, _log)
-        else:
-            with _community(url) as address:
-                result = measure_storage(address, rows, _log)
-    _print(result, as_json)
+    with _exit_on_error(), _apache() if apache else _community(url) as address:
+        _print(measure_storage(address, rows, _log), as_json)
 
 
 @contextmanager
@@ -218,6 +186,13 @@ def _exit_on_error() -> Iterator[None]:
             raise PermanentError(
                 f"{missing.name} is not installed; make .venv/.dev brings it (requirements-dev.txt)"
             ) from None
+
+
+@contextmanager
+def _apache() -> Iterator[str]:
+    """An empty database on this machine's own server."""
+    with environment() as servers:
+        yield servers.database.url()
 
 
 @contextmanager
@@ -242,8 +217,8 @@ def _community(url: str | None) -> Iterator[str]:
         yield address
 
 
-def _print(result: Result, as_json: bool) -> None:
-    print(json.dumps(result.as_dict()) if as_json else result.text())
+def _print(figures: Figures, as_json: bool) -> None:
+    print(json.dumps(figures) if as_json else text(figures))
 
 
 def _log(line: str) -> None:

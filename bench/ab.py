@@ -4,13 +4,13 @@ work disturbs both alike. The features are receipts, and encryption with users a
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from bench.drain import DrainResult, Endpoints, drain
+from bench.drain import Endpoints, drain
 from bench.environment import Environment
-from bench.report import Log, Result
+from bench.report import Figures, Log
 from identity.authority import CertificateAuthority
 from identity.broker_bootstrap import BUILTIN_USERS, builtin_users
 from identity.policy import Kind, User
@@ -23,63 +23,34 @@ from vitals.topics import Topics
 PASSWORD = "a-word-of-a-broker-that-lives-for-a-minute"
 
 
-@dataclass(frozen=True)
-class AbResult(Result):
-    """The figures of one run; rates in messages a second, medians of the rounds. `ratio`: with over without; `ratios`
-    are all of them.
-    """
-
-    what: str
-    without_per_s: int
-    with_per_s: int
-    ratio: float
-    ratios: list[float]
-    without_cpu_us_per_message: float
-    with_cpu_us_per_message: float
-    with_beside_mosquitto_sub: float
-    machine: dict[str, str]
-
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        return "\n".join(
-            [
-                f"without  {self.without_per_s:>8} messages/s  {self.without_cpu_us_per_message} us of processor each",
-                f"with     {self.with_per_s:>8} messages/s  {self.with_cpu_us_per_message} us  ({self.what})",
-                f"ratio    {self.ratio:>8.2f}             each {', '.join(f'{ratio:.2f}' for ratio in self.ratios)}",
-                f"beside mosquitto_sub, with: {self.with_beside_mosquitto_sub:.2f}",
-                ", ".join(self.machine.values()),
-            ]
-        )
-
-
 def alternate(
-    what: str, without: Callable[[], DrainResult], with_it: Callable[[], DrainResult], rounds: int, log: Log
-) -> AbResult:
+    what: str, without: Callable[[], Figures], with_it: Callable[[], Figures], rounds: int, log: Log
+) -> Figures:
     """Drain both ways, `rounds` times; who begins changes, for the second finds a table that has grown."""
-    pairs: list[tuple[DrainResult, DrainResult]] = []
+    before, after = list[Figures](), list[Figures]()
     for number in range(rounds):
         log(f"{number + 1} of {rounds}, without and with {what}")
-        if number % 2:
-            after = with_it()
-            pairs.append((without(), after))
-        else:
-            before = without()
-            pairs.append((before, with_it()))
-    ratios = [ours.ingest_per_s / plain.ingest_per_s for plain, ours in pairs]
-    return AbResult(
-        what=what,
-        without_per_s=round(median(plain.ingest_per_s for plain, _ in pairs)),
-        with_per_s=round(median(ours.ingest_per_s for _, ours in pairs)),
-        ratio=round(median(ratios), 3),
-        ratios=[round(ratio, 3) for ratio in ratios],
-        without_cpu_us_per_message=median(plain.ingest_cpu_us_per_message for plain, _ in pairs),
-        with_cpu_us_per_message=median(ours.ingest_cpu_us_per_message for _, ours in pairs),
-        with_beside_mosquitto_sub=median(ours.ratio for _, ours in pairs),
-        machine=pairs[0][0].machine,
-    )
+        both = [(before, without), (after, with_it)]
+        for results, measure in reversed(both) if number % 2 else both:
+            results.append(measure())
+    ratios = [ours["ingest_per_s"] / plain["ingest_per_s"] for plain, ours in zip(before, after, strict=True)]
+    figures = [
+        {
+            name: median(result[name] for result in results)
+            for name in ("ingest_per_s", "ingest_cpu_us_per_message", "ratio")
+        }
+        for results in (before, after)
+    ]
+    return {
+        "feature": what,
+        "medians": [{"feature": kind, **medians} for kind, medians in zip(("without", "with"), figures, strict=True)],
+        "with_over_without": round(median(ratios), 3),
+        "each": [round(ratio, 3) for ratio in ratios],
+        "machine": before[0]["machine"],
+    }
 
 
-def compare_receipts(environment: Environment, messages: int, rounds: int, log: Log) -> AbResult:
+def compare_receipts(environment: Environment, messages: int, rounds: int, log: Log) -> Figures:
     """What it costs to tell the devices what is stored, `rounds` times in turn."""
     endpoints = Endpoints.anonymous(environment)
     return alternate(
@@ -91,7 +62,7 @@ def compare_receipts(environment: Environment, messages: int, rounds: int, log: 
     )
 
 
-def compare_tls(environment: Environment, messages: int, rounds: int, log: Log) -> AbResult:
+def compare_tls(environment: Environment, messages: int, rounds: int, log: Log) -> Figures:
     """What TLS, users and rights cost, `rounds` times in turn."""
     with secured_broker(environment) as (behind, endpoints):
         return alternate(

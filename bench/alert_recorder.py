@@ -1,4 +1,4 @@
-"""Subscribe to every alert message, across restarts of the broker, for `chaos`."""
+"""Subscribe to every alert message, across restarts of the broker."""
 
 import threading
 import time
@@ -7,16 +7,22 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.one_shot import connect_once
 from vitals.alert import Alert, decode_alert
 from vitals.topics import Topics
 
 
 class AlertRecorder:
-    """`received` has every alert in order of arrival; `now` the newest of each (device, rule)."""
+    """Hold every alert in order of arrival, and of each (device, rule) the newest one.
+
+    first_at    when the first one of each (device, rule) came, by `time.perf_counter`
+    """
 
     def __init__(self, port: int, topics: Topics) -> None:
         self.received: list[Alert] = []
         self.now: dict[tuple[str, str], Alert] = {}
+        self.first_at: dict[tuple[str, str], float] = {}
         self._topics = topics
         self._ready = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -31,7 +37,11 @@ class AlertRecorder:
     def acknowledge(self, alert: Alert) -> None:
         """Acknowledge an alert."""
         topic = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule)
-        self._client.publish(topic, b'{"by":"bench","action":"acknowledge"}', qos=1).wait_for_publish(10)
+        self.publish(topic, b'{"by":"bench","action":"acknowledge"}').wait_for_publish(10)
+
+    def publish(self, topic: str, payload: bytes) -> mqtt.MQTTMessageInfo:
+        """Publish at QoS 1."""
+        return self._client.publish(topic, payload, qos=1)
 
     def close(self) -> None:
         """Disconnect."""
@@ -39,15 +49,20 @@ class AlertRecorder:
         self._client.loop_stop()
 
     def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        came = time.perf_counter()
         if message.payload:
             alert = decode_alert(bytes(message.payload))
             self.received.append(alert)
             self.now[(alert.device_id, alert.rule)] = alert
+            self.first_at.setdefault((alert.device_id, alert.rule), came)
 
 
 def retained(port: int, topics: Topics) -> dict[tuple[str, str], Alert]:
     """Return the retained alerts, by device and rule."""
-    subscriber = AlertRecorder(port, topics)
-    time.sleep(1)
-    subscriber.close()
-    return subscriber.now
+    found = {}
+    with connect_once(BrokerEndpoint("127.0.0.1", port), [(topics.alerts(), 1)]) as client:
+        while message := client.next(1):
+            if message.payload:
+                alert = decode_alert(message.payload)
+                found[(alert.device_id, alert.rule)] = alert
+    return found

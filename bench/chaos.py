@@ -7,6 +7,7 @@ of it may settle, and what the devices wrote down is compared with the table.
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from random import Random
 
 import psycopg
@@ -14,11 +15,10 @@ import psycopg
 from bench.accounting import Record, Span, account_alerts, doubled_rows, lost_with_broker, never_in_outbox
 from bench.alert_recorder import AlertRecorder, retained
 from bench.chaos_environment import READINGS_PER_S, WATCHED, ChaosEnvironment
-from bench.chaos_report import ChaosReport
-from bench.environment import Environment
-from bench.faults import Fault, FaultRecord, Kill, UptimeMonitor, WipeBrokerStore
+from bench.environment import Environment, settle
+from bench.faults import Fault, UptimeMonitor
 from bench.recording_devices import STEADY, WRONG_CLOCK, Name
-from bench.report import Log
+from bench.report import Figures, Log
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
@@ -35,6 +35,55 @@ NAMES = """
 """The name of each row, as `recording_devices.name` has it."""
 
 
+@dataclass
+class ChaosReport:
+    """The counts of one run.
+
+    recovery_s    the longest, by victim, from its return until readings measured after it are in the table (for alerts:
+                  until the worker evaluates readings again)
+    unwritten     see `accounting`, as for `lost_with_broker`; neither is in `lost`
+    unknown       rows that no device made
+    examples      some of the readings that were lost
+    """
+
+    seconds: float
+    seed: int
+    devices: int
+    readings_per_s: float
+    faults: dict[str, int] = field(default_factory=dict)
+    kills: int = 0
+    generated: int = 0
+    unwritten: int = 0
+    acknowledged_by_broker: int = 0
+    stored: int = 0
+    lost: int = 0
+    lost_with_broker: int = 0
+    examples: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    unknown: int = 0
+    rejected: int = 0
+    gaps: int = 0
+    alerts_raised: int = 0
+    alerts_due: int = 0
+    alerts_lost: list[str] = field(default_factory=list)
+    alerts_doubled: list[str] = field(default_factory=list)
+    alert_changes_not_in_history: int = 0
+    recovery_s: dict[str, float] = field(default_factory=dict)
+    not_recovered: list[str] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)
+    machine: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def nothing_lost_or_doubled(self) -> bool:
+        """Whether nothing was lost or doubled and every victim recovered."""
+        wrong = (self.lost, self.duplicates, self.unknown, self.alerts_lost, self.alerts_doubled, self.not_recovered)
+        return not any(wrong)
+
+    def as_dict(self) -> Figures:
+        """Return the counts as figures."""
+        return asdict(self)
+
+
 def chaos(
     environment: Environment, seconds: float, victims: Sequence[str], devices: int, seed: int, log: Log
 ) -> ChaosReport:
@@ -49,144 +98,125 @@ def chaos(
     report = ChaosReport(seconds, seed, devices, READINGS_PER_S, machine=environment.machine)
     moment = Random(seed)
     with ExitStack() as ends:
-        chaos_environment = ChaosEnvironment(environment, devices, ends)
-        recorder = AlertRecorder(environment.broker.port, Topics())
-        ends.callback(recorder.close)
-        chaos_environment.start()
-        _acknowledge_half(recorder)
-        faults = chaos_environment.faults(victims, LONG_S if seconds >= LONG_RUN_S else SHORT_S)
+        run = _Run(ChaosEnvironment(environment, devices, ends), report, log)
+        ends.callback(run.recorder.close)
+        run.programs.start()
+        run.acknowledge_half()
+        faults = run.programs.faults(victims, LONG_S if seconds >= LONG_RUN_S else SHORT_S)
         if "disk" in victims and environment.disk is None:
             report.not_run.append("a full disk of the database: no small file system could be mounted")
         if not faults:
             raise PermanentError("; ".join(["no fault can be injected", *report.not_run]))
-        uptime = UptimeMonitor(chaos_environment.alerts)
-        log(
-            f"{devices} devices, {READINGS_PER_S} readings/s, seed {seed}; victims: {', '.join(f.name for f in faults)}"
-        )
+        names = ", ".join(fault.name for fault in faults)
+        log(f"{devices} devices, {READINGS_PER_S} readings/s, seed {seed}; victims: {names}")
         until = time.monotonic() + seconds
         turn: list[Fault] = []
-        outages: list[Span] = []  # of the broker
         while time.monotonic() < until:
             turn = turn or moment.sample(faults, len(faults))
             time.sleep(moment.uniform(0.3, 1.5))
-            fault = turn.pop()
-            begun = time.time()
-            _inject(fault, moment, uptime, chaos_environment, report, log)
-            if fault.name.startswith("broker"):
-                outages.append((begun - AUTOSAVE_S, time.time()))
+            run.inject(turn.pop(), moment)
         log("all is well again; waiting for what is still owed")
         calm = time.time()
         time.sleep(10)  # for alarms that fell due at the end
-        uptime.close()
-        _rows(environment, calm, Record.read(chaos_environment.records), chaos_environment.last_lines, outages)
+        run.uptime.close()
+        run.settle(calm)
         log("the devices end their day")
-        chaos_environment.finish()
-        record = Record.read(chaos_environment.records)
-        rows = _rows(environment, time.time(), record, chaos_environment.last_lines, outages)
-        report.unwritten = len(gone := never_in_outbox(record, rows, chaos_environment.last_lines))
-        report.generated = len(record.made) - len(gone)
-        missing = record.made.keys() - set(rows) - gone
-        report.lost_with_broker = len(excused := lost_with_broker(missing, record, outages))
-        lost = missing - excused
-        report.lost = len(lost)
-        report.examples = [f"{' '.join(map(str, name))} made at {record.made[name]:.1f}" for name in sorted(lost)[:20]]
-        _count(report, environment, record, rows, recorder, uptime)
+        run.programs.finish()
+        run.settle(time.time())
+        run.count()
     return report
 
 
-def _acknowledge_half(recorder: AlertRecorder) -> None:
-    """Wait for the steady alarms, and acknowledge every other one of them."""
-    expected = WATCHED // 2
-    deadline = time.monotonic() + 30
-    while len(steady := [a for (name, _), a in recorder.now.items() if name.startswith(STEADY)]) < expected:
-        if time.monotonic() > deadline:
-            raise PermanentError(f"{len(steady)} of {expected} alarms came at the start")
-        time.sleep(0.1)
-    for alert in steady[::2]:
-        recorder.acknowledge(alert)
+class _Run:
+    """One run: what is harmed, and what was seen of it."""
 
+    def __init__(self, programs: ChaosEnvironment, report: ChaosReport, log: Log) -> None:
+        self.programs = programs
+        self.recorder = AlertRecorder(programs.environment.broker.port, Topics())
+        self.uptime = UptimeMonitor(programs.alerts)
+        self._environment = programs.environment
+        self._report = report
+        self._log = log
+        self._outages: list[Span] = []  # of the broker
 
-def _inject(
-    fault: Fault,
-    moment: Random,
-    uptime: UptimeMonitor,
-    chaos_environment: ChaosEnvironment,
-    report: ChaosReport,
-    log: Log,
-) -> None:
-    if fault.stops_alerts:
-        uptime.close()
-    fault_record = fault.inject(moment)
-    report.faults[fault.name] = report.faults.get(fault.name, 0) + 1
-    report.kills += isinstance(fault, Kill | WipeBrokerStore)
-    if fault.stops_alerts and not uptime.reopen(TIMEOUT_S):
-        report.not_recovered.append(f"{fault_record.what}: the worker")
-    took = (
-        time.time() - fault_record.over
-        if fault.name == "alerts"
-        else _stored_again(chaos_environment.environment, fault, fault_record)
-    )
-    if took is None:
-        report.not_recovered.append(fault_record.what)
-        log(f"{fault_record.what}: nothing stored within {TIMEOUT_S:.0f} s")
-        return
-    report.recovery_s[fault.name] = round(max(took, report.recovery_s.get(fault.name, 0.0)), 2)
-    back = "readings evaluated" if fault.name == "alerts" else "readings stored"
-    log(f"{fault_record.what} for {fault_record.over - fault_record.began:.1f} s, {back} again {took:.1f} s later")
-
-
-def _stored_again(environment: Environment, fault: Fault, fault_record: FaultRecord) -> float | None:
-    """Seconds from the return until a reading measured after it is in the table; None where that never happens."""
-    question = """
-        SELECT 1 FROM patient_vitals
-        WHERE time > to_timestamp(%s) AND ward = coalesce(%s, ward) AND NOT device_id LIKE %s LIMIT 1"""
-    deadline = time.monotonic() + TIMEOUT_S
-    with psycopg.connect(environment.database.url(), autocommit=True) as connection:
-        while connection.execute(question, [fault_record.over, fault.ward, f"%{WRONG_CLOCK}%"]).fetchone() is None:
+    def acknowledge_half(self) -> None:
+        """Wait for the steady alarms, and acknowledge every other one of them."""
+        expected = WATCHED // 2
+        deadline = time.monotonic() + 30
+        while len(steady := [a for (name, _), a in self.recorder.now.items() if name.startswith(STEADY)]) < expected:
             if time.monotonic() > deadline:
-                return None
+                raise PermanentError(f"{len(steady)} of {expected} alarms came at the start")
+            time.sleep(0.1)
+        for alert in steady[::2]:
+            self.recorder.acknowledge(alert)
+
+    def inject(self, fault: Fault, moment: Random) -> None:
+        """Inject a fault, and wait until it is recovered from."""
+        report, began = self._report, time.time()
+        if fault.stops_alerts:
+            self.uptime.close()
+        what = fault.strike(moment)
+        over = time.time()
+        fault.restore()
+        report.faults[fault.name] = report.faults.get(fault.name, 0) + 1
+        report.kills += fault.is_kill
+        if fault.stops_alerts and not self.uptime.reopen(TIMEOUT_S):
+            report.not_recovered.append(f"{what}: the worker")
+        if fault.name != "alerts" and not self._stored_since(over, fault.ward):
+            report.not_recovered.append(what)
+            self._log(f"{what}: nothing stored within {TIMEOUT_S:.0f} s")
+            return
+        took = time.time() - over
+        report.recovery_s[fault.name] = round(max(took, report.recovery_s.get(fault.name, 0.0)), 2)
+        back = "readings evaluated" if fault.name == "alerts" else "readings stored"
+        self._log(f"{what} for {over - began:.1f} s, {back} again {took:.1f} s later")
+        if fault.name.startswith("broker"):
+            self._outages.append((began - AUTOSAVE_S, time.time()))
+
+    def _stored_since(self, over: float, ward: str | None) -> bool:
+        """Wait until a reading measured after that moment is in the table; False where that never happens."""
+        query = """
+            SELECT count(*) FROM patient_vitals
+            WHERE time > to_timestamp(%s) AND ward = coalesce(%s, ward) AND NOT device_id LIKE %s"""
+        deadline = time.monotonic() + TIMEOUT_S
+        while self._environment.ask(query, over, ward, f"%{WRONG_CLOCK}%") == (0,):
+            if time.monotonic() > deadline:
+                return False
             time.sleep(0.05)
-    return time.time() - fault_record.over
+        return True
 
+    def settle(self, until: float) -> None:
+        """Wait until all that was made until then is stored, or no more comes."""
+        record = Record.read(self.programs.records)
+        owed = {name for name, moment in record.made.items() if moment <= until}
+        owed -= never_in_outbox(record, (), self.programs.last_lines) | lost_with_broker(owed, record, self._outages)
+        settle(lambda: len(owed.intersection(self._rows())), len(owed), SETTLED_S, poll_s=1.0)
 
-def _rows(
-    environment: Environment, until: float, record: Record, last_lines: Sequence[str], outages: Sequence[Span]
-) -> list[Name]:
-    """The name of every row, once all that was made until then is there, or no more comes."""
-    owed = {name for name, moment in record.made.items() if moment <= until}
-    owed -= never_in_outbox(record, (), last_lines) | lost_with_broker(owed, record, outages)
-    missing, since = -1, time.monotonic()
-    with psycopg.connect(environment.database.url(), autocommit=True) as connection:
-        while True:
-            rows = connection.execute(NAMES).fetchall()
-            left = len(owed.difference(rows))
-            if left != missing:
-                missing, since = left, time.monotonic()
-            if not left or time.monotonic() - since > SETTLED_S:
-                return rows
-            time.sleep(1)
+    def _rows(self) -> list[Name]:
+        with psycopg.connect(self._environment.database.url(), autocommit=True) as connection:
+            return connection.execute(NAMES).fetchall()
 
-
-def _count(
-    report: ChaosReport,
-    environment: Environment,
-    record: Record,
-    rows: list[Name],
-    recorder: AlertRecorder,
-    uptime: UptimeMonitor,
-) -> None:
-    with psycopg.connect(environment.database.url(), autocommit=True) as connection:
-        history = {(row[0], row[1]) for row in connection.execute("SELECT alert_id, revision FROM alert_event")}
-        counts = connection.execute(
-            "SELECT (SELECT count(*) FROM rejected_message), (SELECT count(*) FROM device_gap)"
-        ).fetchone()
-    assert counts is not None
-    report.rejected, report.gaps = counts
-    report.acknowledged_by_broker = len(record.taken)
-    report.stored = len(set(rows))
-    report.duplicates = doubled_rows(rows)
-    report.unknown = len(set(rows) - record.made.keys())
-    alarms = account_alerts(record, list(recorder.received), retained(environment.broker.port, Topics()), uptime.spans)
-    report.alerts_raised, report.alerts_due = alarms.raised, alarms.due
-    report.alerts_lost, report.alerts_doubled = alarms.lost, alarms.doubled
-    report.alert_changes_not_in_history = len({(a.alert_id, a.revision) for a in recorder.received} - history)
+    def count(self) -> None:
+        """Compare what the devices made with the table, and the alerts that were due with those that came."""
+        report, record, rows = self._report, Record.read(self.programs.records), self._rows()
+        report.acknowledged_by_broker = len(record.taken)
+        report.stored = len(set(rows))
+        report.duplicates = doubled_rows(rows)
+        report.unknown = len(set(rows) - record.made.keys())
+        gone = never_in_outbox(record, rows, self.programs.last_lines)
+        missing = record.made.keys() - set(rows) - gone
+        excused = lost_with_broker(missing, record, self._outages)
+        lost = sorted(missing - excused)
+        report.generated = len(record.made) - len(gone)
+        report.unwritten, report.lost_with_broker, report.lost = len(gone), len(excused), len(lost)
+        report.examples = [f"{' '.join(map(str, name))} made at {record.made[name]:.1f}" for name in lost[:20]]
+        counts = "SELECT (SELECT count(*) FROM rejected_message), (SELECT count(*) FROM device_gap)"
+        report.rejected, report.gaps = self._environment.ask(counts)
+        received = list(self.recorder.received)
+        last = retained(self._environment.broker.port, Topics())
+        alarms = account_alerts(record, received, last, self.uptime.spans)
+        report.alerts_raised, report.alerts_due = alarms.raised, alarms.due
+        report.alerts_lost, report.alerts_doubled = alarms.lost, alarms.doubled
+        with psycopg.connect(self._environment.database.url()) as connection:
+            history = set(connection.execute("SELECT alert_id, revision FROM alert_event").fetchall())
+        report.alert_changes_not_in_history = len({(alert.alert_id, alert.revision) for alert in received} - history)

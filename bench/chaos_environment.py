@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.environment import PASSWORD, Environment
-from bench.faults import Disk, Fault, Kill, Link, WipeBrokerStore
+from bench.faults import Fault, full_disk, kill, link, wipe_broker_store
 from bench.proxy import Proxy
 from bench.recording_devices import MESSAGES_PER_SAMPLE, DevicePlan, DeviceProcess
 from bench.services import service
@@ -27,8 +27,8 @@ class ChaosEnvironment:
             "alerts-broker": Proxy(environment.broker.port),
             "ingest-database": Proxy(environment.database.port),
         }
-        for link in self.links.values():
-            ends.callback(link.start().stop)
+        for proxy in self.links.values():
+            ends.callback(proxy.start().stop)
         database = f"postgresql://{INGEST_ROLE}:{PASSWORD}@127.0.0.1:{self.links['ingest-database'].port}/{OWNER}"
         settings = {"VITALFLOW_MQTT_URL": self._mqtt("ingest-broker"), "VITALFLOW_INGEST_URL": database}
         self.ingest = service(environment, "ingest", settings=settings)
@@ -67,15 +67,15 @@ class ChaosEnvironment:
         """What to do to these victims."""
         environment = self.environment
         kills: dict[str, list[Fault]] = {
-            "ingest": [Kill("ingest", self.ingest)],
-            "alerts": [Kill("alerts", self.alerts)],
-            "broker": [Kill("broker", environment.broker), WipeBrokerStore(environment.broker)],
-            "database": [Kill("database", environment.database)],
-            "devices": [Kill("devices", beds) for beds in self.fleets],
+            "ingest": [kill("ingest", self.ingest)],
+            "alerts": [kill("alerts", self.alerts)],
+            "broker": [kill("broker", environment.broker), wipe_broker_store(environment.broker)],
+            "database": [kill("database", environment.database)],
+            "devices": [kill("devices", beds) for beds in self.fleets],
             "links": [
-                Link(name, link, longest, stops_alerts=name == "alerts-broker") for name, link in self.links.items()
+                link(name, proxy, longest, stops_alerts=name == "alerts-broker") for name, proxy in self.links.items()
             ],
-            "disk": [Disk(environment.database, environment.disk)] if environment.disk else [],
+            "disk": [full_disk(environment.database, environment.disk)] if environment.disk else [],
         }
         return [fault for victim in victims for fault in kills[victim]]
 

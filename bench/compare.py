@@ -7,7 +7,6 @@ readings. The tutorials are in `tutorials`; read there what they are.
 import os
 import sys
 import time
-from dataclasses import dataclass
 
 import paho.mqtt.client as mqtt
 import psycopg
@@ -15,9 +14,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import sql
 
 from bench import tutorials
-from bench.environment import Environment
+from bench.environment import Environment, settle
 from bench.queue_filler import fill_queues
-from bench.report import Log, Result
+from bench.report import Figures, Log
 from bench.services import service
 from mqtt.endpoint import BrokerEndpoint
 from stack.servers import Server, Service
@@ -25,45 +24,8 @@ from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 STILL_S = 6.0  # seconds without a new row after which no more is expected
+TIMEOUT_S = 120.0  # seconds without which something is broken
 AWAY_S = 3.0  # seconds that the database has been stopped when the kill comes
-
-
-@dataclass(frozen=True)
-class ClientResult(Result):
-    """What one of the three did. `per_s` is from the first stored row to the last, so starting costs nothing."""
-
-    name: str
-    drained: int
-    per_s: int
-    killed_while_catching_up: int
-    stored_when_killed: int
-    lost_then: int
-    doubled_then: int
-    killed_while_database_stopped: int
-    lost_there: int
-    doubled_there: int
-
-
-@dataclass(frozen=True)
-class CompareResult(Result):
-    """The figures of one run; `times` is how much faster ours is."""
-
-    clients: list[ClientResult]
-    times: dict[str, float]
-    machine: dict[str, str]
-
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        lines = [f"{'':<32}{'messages/s':>12}{'lost, killed while':>22}{'lost, killed while':>22}"]
-        lines.append(f"{'':<32}{'':>12}{'catching up':>22}{'database stopped':>22}")
-        for client in self.clients:
-            then = f"{client.lost_then} of {client.killed_while_catching_up}"
-            there = f"{client.lost_there} of {client.killed_while_database_stopped}"
-            lines.append(f"{client.name:<32}{client.per_s:>12}{then:>22}{there:>22}")
-        lines += [f"ingest is {times} times as fast as {name}" for name, times in self.times.items()]
-        doubled = {client.name: client.doubled_then + client.doubled_there for client in self.clients}
-        lines.append("stored more than once: " + ", ".join(f"{name} {number}" for name, number in doubled.items()))
-        return "\n".join([*lines, ", ".join(self.machine.values())])
 
 
 class Subscriber:
@@ -73,7 +35,7 @@ class Subscriber:
         self.environment = environment
         self.name = name
         self.program = program
-        self._table = table
+        self._table = sql.Identifier(table)
         self._client_id = client_id
 
     def open_session(self) -> None:
@@ -93,33 +55,43 @@ class Subscriber:
         client.disconnect()
         client.loop_stop()
 
-    def rows(self) -> tuple[int, int]:
-        """How many rows there are, and of how many readings."""
-        rows, readings = self._ask("count(*), count(DISTINCT (device_id, boot, seq))")
-        return int(rows), int(readings)
+    def fill(self, messages: int) -> None:
+        """Empty the table, and let the broker queue so many readings for it."""
+        with psycopg.connect(self.environment.database.url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("TRUNCATE {}").format(self._table))
+        self.open_session()
+        fill_queues(BrokerEndpoint.parse(self.environment.broker.url), Topics(), messages)
+
+    def start_until(self, rows: int) -> None:
+        """Start it and wait for so many rows."""
+        self.program.start()
+        deadline = time.monotonic() + TIMEOUT_S
+        while self.count() < rows:
+            if time.monotonic() > deadline:
+                raise PermanentError(f"{self.name} does not come to {rows} rows:\n{self.program.tail()}")
+            time.sleep(0.05)
+
+    def settle(self, messages: int) -> dict[str, int]:
+        """Start it, wait until no more rows come, and count what is missing and what is there twice."""
+        self.program.start()
+        settle(self.count, -1, STILL_S)
+        query = sql.SQL("SELECT count(*), count(DISTINCT (device_id, boot, seq)) FROM {}").format(self._table)
+        rows, readings = self.environment.ask(query)
+        self.close_session()
+        return {"of": messages, "lost": messages - readings, "doubled": rows - readings}
 
     def count(self) -> int:
         """How many rows there are; quick enough to ask often."""
-        return int(self._ask("count(*)")[0])
+        return int(self.environment.ask(sql.SQL("SELECT count(*) FROM {}").format(self._table))[0])
 
     def seconds(self) -> float:
-        """From the first row to the last COMMIT."""
-        moment = "stored_at" if self._table == "tutorial" else "pg_xact_commit_timestamp(xmin)"
-        return float(self._ask(f"extract(epoch FROM max({moment}) - min({moment}))")[0])
-
-    def forget(self) -> None:
-        """Empty the table."""
-        with psycopg.connect(self.environment.database.url(), autocommit=True) as connection:
-            connection.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(self._table)))
-
-    def _ask(self, what: str) -> tuple[float, ...]:
-        with psycopg.connect(self.environment.database.url(), autocommit=True) as connection:
-            row = connection.execute(f"SELECT {what} FROM {self._table}".encode()).fetchone()  # noqa: S608
-        assert row is not None
-        return row
+        """From the first COMMIT to the last."""
+        moment = sql.SQL("pg_xact_commit_timestamp(xmin)")
+        query = sql.SQL("SELECT extract(epoch FROM max({0}) - min({0})) FROM {1}").format(moment, self._table)
+        return float(self.environment.ask(query)[0])
 
 
-def compare(environment: Environment, messages: int, log: Log) -> CompareResult:
+def compare(environment: Environment, messages: int, log: Log) -> Figures:
     """Measure the three, one after the other.
 
     1. Drain: its session is opened, the broker's queue filled, the subscriber started; rows are waited for.
@@ -138,71 +110,40 @@ def compare(environment: Environment, messages: int, log: Log) -> CompareResult:
     }
     found = []
     for subscriber, number in subscribers.items():
-        log(f"{subscriber.name}: draining {number}")
         try:
             found.append(_measure(subscriber, number, log))
         finally:
             subscriber.program.kill()
-    times = {client.name: round(found[0].per_s / client.per_s, 1) for client in found[1:]}
-    return CompareResult(found, times, environment.machine)
+    times = {client["name"]: round(found[0]["per_s"] / client["per_s"], 1) for client in found[1:]}
+    return {"clients": found, "ingest_is_faster_by": times, "machine": environment.machine}
 
 
-def _measure(subscriber: Subscriber, messages: int, log: Log) -> ClientResult:
-    _fill(subscriber, messages)
-    subscriber.program.start()
-    _until(subscriber, messages)
-    drained, _ = subscriber.rows()
-    per_s = round(drained / subscriber.seconds())
+def _measure(subscriber: Subscriber, messages: int, log: Log) -> Figures:
+    log(f"{subscriber.name}: draining {messages}")
+    subscriber.fill(messages)
+    subscriber.start_until(messages)
+    per_s = round(subscriber.count() / subscriber.seconds())
     subscriber.close_session()
     log(f"{subscriber.name}: {per_s}/s; killed while it catches up")
-    _fill(subscriber, messages)
-    subscriber.program.start()
-    _until(subscriber, messages // 3)
+    subscriber.fill(messages)
+    subscriber.start_until(messages // 3)
     subscriber.program.kill()
-    at_kill = subscriber.count()
-    subscriber.program.start()
-    rows, stored = _settled(subscriber)
-    then = (messages - stored, rows - stored)
-    subscriber.close_session()
-    log(f"{subscriber.name}: lost {then[0]}, doubled {then[1]}; killed while the database is stopped")
-    _fill(subscriber, messages)
-    subscriber.program.start()
-    _until(subscriber, messages // 10)
+    catching_up = subscriber.settle(messages)
+    log(f"{subscriber.name}: {catching_up}; killed while the database is stopped")
+    subscriber.fill(messages)
+    subscriber.start_until(messages // 10)
     subscriber.environment.database.stop_at_once()
     time.sleep(AWAY_S)
     subscriber.program.kill()
     subscriber.environment.database.start()
-    subscriber.program.start()
-    rows, stored = _settled(subscriber)
-    there = (messages - stored, rows - stored)
-    subscriber.close_session()
-    log(f"{subscriber.name}: lost {there[0]}, doubled {there[1]}")
-    return ClientResult(subscriber.name, drained, per_s, messages, at_kill, *then, messages, *there)
-
-
-def _fill(subscriber: Subscriber, messages: int) -> None:
-    subscriber.forget()
-    subscriber.open_session()
-    fill_queues(BrokerEndpoint.parse(subscriber.environment.broker.url), Topics(), messages, lambda _: None)
-
-
-def _until(subscriber: Subscriber, rows: int) -> None:
-    deadline = time.monotonic() + 120
-    while subscriber.count() < rows:
-        if time.monotonic() > deadline:
-            raise PermanentError(f"{subscriber.name} does not come to {rows} rows:\n{subscriber.program.tail()}")
-        time.sleep(0.05)
-
-
-def _settled(subscriber: Subscriber) -> tuple[int, int]:
-    """The rows and readings once no more come."""
-    seen, since = -1, time.monotonic()
-    while time.monotonic() - since < STILL_S:
-        count = subscriber.count()
-        if count != seen:
-            seen, since = count, time.monotonic()
-        time.sleep(0.2)
-    return subscriber.rows()
+    stopped = subscriber.settle(messages)
+    log(f"{subscriber.name}: {stopped}")
+    return {
+        "name": subscriber.name,
+        "per_s": per_s,
+        "killed while catching up": catching_up,
+        "killed while the database is stopped": stopped,
+    }
 
 
 def _tutorial(environment: Environment, which: str) -> Server:

@@ -1,11 +1,11 @@
 """What each query of each dashboard costs, asked as Grafana asks it: macros expanded, as the reader, over a week."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from bench.queries import PERIODS
-from bench.report import Log, Result
+from bench.report import Figures, Log
 from bench.week import Week, fill_week
 from grafana.execute import RANGES, default_values, execute
 from grafana.files import read_dashboards
@@ -17,39 +17,7 @@ LIMIT_MS = 200.0
 ROUNDS = 5
 
 
-@dataclass(frozen=True)
-class QueryCost:
-    """Of one query: the best of all rounds, in milliseconds, and the rows of its answer."""
-
-    query: str
-    milliseconds: float
-    rows: int
-
-
-@dataclass(frozen=True)
-class DashboardCosts(Result):
-    """Of all of them, the dearest first."""
-
-    server: str
-    beds: int
-    readings: int
-    range: str
-    costs: list[QueryCost]
-
-    @property
-    def too_slow(self) -> list[QueryCost]:
-        """Those above the limit."""
-        return [cost for cost in self.costs if cost.milliseconds > LIMIT_MS]
-
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        lines = [f"the dashboards over {self.range}, {self.beds} beds, {self.readings} readings, {self.server}"]
-        lines += [f"  {cost.milliseconds:>8.1f} ms  {cost.rows:>6} rows  {cost.query}" for cost in self.costs]
-        lines.append(f"  above {LIMIT_MS:.0f} ms: {len(self.too_slow) or 'none'}")
-        return "\n".join(lines)
-
-
-def dashboards(url: str, log: Log, week: Week | None = None, asked_range: str = "7 days") -> DashboardCosts:
+def dashboards(url: str, log: Log, week: Week | None = None, asked_range: str = "7 days") -> Figures:
     """Fill an empty database with a week and ask every query over `asked_range`, with every ward and one bed chosen."""
     week = week or Week()
     best: dict[Query, float] = {}
@@ -59,9 +27,7 @@ def dashboards(url: str, log: Log, week: Week | None = None, asked_range: str = 
         readings = fill_week(connection, datetime.now(UTC), week, log)
         connection.execute(f"SET ROLE {READER_ROLE}".encode())
         connection.execute("SET jit = off")  # as the role has it, which SET ROLE does not bring
-        for round_number in range(
-            ROUNDS
-        ):  # one after the other, so that a busy moment of the machine strikes one of each
+        for round_number in range(ROUNDS):  # in turn, so that a busy moment strikes one of each
             log(f"round {round_number + 1} of {ROUNDS}")
             for dashboard in read_dashboards().values():
                 now = datetime.now(UTC)
@@ -73,6 +39,18 @@ def dashboards(url: str, log: Log, week: Week | None = None, asked_range: str = 
                     rows[query] = len(execute(connection, query, context).rows)
                     took = (time.perf_counter() - begun) * 1000
                     best[query] = min(took, best.get(query, took))
-    found = [QueryCost(str(query), round(took, 1), rows[query]) for query, took in best.items()]
-    found.sort(key=lambda cost: -cost.milliseconds)
-    return DashboardCosts(str(edition), week.beds, readings, asked_range, found)
+    return figures({str(query): (round(took, 1), rows[query]) for query, took in best.items()}) | {
+        "server": str(edition),
+        "beds": week.beds,
+        "readings": readings,
+        "range": asked_range,
+    }
+
+
+def figures(costs: Mapping[str, tuple[float, int]]) -> Figures:
+    """Return milliseconds and rows of each query, the slowest first, and those above the limit."""
+    slowest = sorted(costs.items(), key=lambda cost: -cost[1][0])
+    return {
+        "queries": [{"milliseconds": took, "rows": rows, "query": query} for query, (took, rows) in slowest],
+        "too_slow": [query for query, (took, _) in slowest if took > LIMIT_MS],
+    }

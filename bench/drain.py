@@ -10,11 +10,9 @@ import time
 from dataclasses import dataclass, replace
 from statistics import median
 
-import psycopg
-
 from bench.environment import Environment
 from bench.queue_filler import fill_queues
-from bench.report import Log, Result
+from bench.report import Figures, Log
 from bench.resource_usage import cpu_seconds
 from bench.services import counter, service
 from mqtt.endpoint import BrokerEndpoint
@@ -22,35 +20,8 @@ from stack.servers import Service
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
+COUNT = "SELECT count(*) FROM patient_vitals"
 TIMEOUT_S = 120.0  # seconds without which something is broken
-
-
-@dataclass(frozen=True)
-class DrainResult(Result):
-    """The figures of one run; rates in messages a second, each the median of the rounds. `ratios` are all of them."""
-
-    rounds: int
-    messages: int
-    stored: int
-    mosquitto_sub_per_s: int
-    ingest_per_s: int
-    ratio: float
-    ratios: list[float]
-    ingest_cpu_us_per_message: float
-    machine: dict[str, str]
-
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        cpu = self.ingest_cpu_us_per_message
-        return "\n".join(
-            [
-                f"mosquitto_sub  {self.mosquitto_sub_per_s:>8} messages/s  receive and acknowledge, nothing else",
-                f"ingest         {self.ingest_per_s:>8} messages/s  first message to last COMMIT, {self.stored} rows",
-                f"ratio          {self.ratio:>8.2f}             {cpu} us of processor per message",
-                f"rounds         {', '.join(f'{ratio:.2f}' for ratio in self.ratios):>8}",
-                ", ".join(self.machine.values()),
-            ]
-        )
 
 
 @dataclass(frozen=True)
@@ -80,51 +51,45 @@ class Endpoints:
 
 def drain(
     environment: Environment, messages: int, rounds: int, log: Log, endpoints: Endpoints | None = None
-) -> DrainResult:
+) -> Figures:
     """Measure both in one run, `rounds` times.
 
     1. Open both persistent sessions, then leave.
     2. Fill: the broker queues every message for both.
     3. Let mosquitto_sub drain its queue, then ingest its own.
     4. Count the rows: a figure for a run that lost something is no figure.
+
+    Rates are in messages a second, each the median of the rounds; `ratios` are those of each round.
     """
     topics = Topics()
     endpoints = Endpoints.anonymous(environment) if endpoints is None else endpoints
-    before = _rows(environment)
+    (before,) = environment.ask(COUNT)
     ingest = service(environment, "ingest", settings=endpoints.ingest)
     connecting = _mosquitto_sub(environment, endpoints, topics, "-E")
     starting = _open_session(ingest)
     done: list[tuple[float, float, float]] = []
     for number in range(1, rounds + 1):
         log(f"round {number} of {rounds}: filling two queues with {messages} readings")
-        fill_queues(endpoints.filler, topics, messages, lambda _: None, endpoints.counter)
+        fill_queues(endpoints.filler, topics, messages, endpoints.counter)
         log("  draining with mosquitto_sub")
         reference = _mosquitto_sub(environment, endpoints, topics, "-C", str(messages)) - connecting
         log("  draining with ingest")
         done.append((reference, *_drain(environment, ingest, messages, starting)))
         log(f"  {messages / done[-1][0]:.0f} and {messages / done[-1][1]:.0f} messages/s")
-    stored = _rows(environment) - before
+    stored = environment.ask(COUNT)[0] - before
     if stored != messages * rounds:
         raise PermanentError(f"{messages * rounds} messages were drained and {stored} rows are there")
     ratios = [reference / ours for reference, ours, _ in done]
-    return DrainResult(
-        rounds=rounds,
-        messages=messages,
-        stored=stored,
-        mosquitto_sub_per_s=round(messages / median(reference for reference, _, _ in done)),
-        ingest_per_s=round(messages / median(ours for _, ours, _ in done)),
-        ratio=round(median(ratios), 3),
-        ratios=[round(ratio, 3) for ratio in ratios],
-        ingest_cpu_us_per_message=round(median(cpu for _, _, cpu in done) / messages * 1e6, 1),
-        machine=environment.machine,
-    )
-
-
-def _rows(environment: Environment) -> int:
-    with psycopg.connect(environment.database.url()) as connection:
-        row = connection.execute("SELECT count(*) FROM patient_vitals").fetchone()
-    assert row is not None
-    return int(row[0])
+    return {
+        "messages": messages,
+        "stored": stored,
+        "mosquitto_sub_per_s": round(messages / median(reference for reference, _, _ in done)),
+        "ingest_per_s": round(messages / median(ours for _, ours, _ in done)),
+        "ratio": round(median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "ingest_cpu_us_per_message": round(median(cpu for _, _, cpu in done) / messages * 1e6, 1),
+        "machine": environment.machine,
+    }
 
 
 def _mosquitto_sub(environment: Environment, endpoints: Endpoints, topics: Topics, *options: str) -> float:
@@ -160,8 +125,5 @@ def _drain(environment: Environment, ingest: Service, messages: int, starting: f
     last_commit = counter(ingest, "last_commit_timestamp_seconds")
     cpu = cpu_seconds(ingest.pid) - starting
     ingest.stop()
-    with psycopg.connect(environment.database.url()) as connection:
-        first = "SELECT extract(epoch FROM min(received_at)) FROM patient_vitals WHERE received_at >= to_timestamp(%s)"
-        row = connection.execute(first, [begun]).fetchone()
-    assert row is not None
-    return last_commit - float(row[0]), cpu
+    first = "SELECT extract(epoch FROM min(received_at)) FROM patient_vitals WHERE received_at >= to_timestamp(%s)"
+    return last_commit - float(environment.ask(first, begun)[0]), cpu

@@ -9,14 +9,13 @@ memory costs, because no reading looks at another bed.
 import os
 import platform
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from alerts.engine.bed import Bed
 from alerts.rulefile.parser import load
 from bench.environment import processor
-from bench.report import Log, Result
+from bench.report import Figures, Log
 from vitals.reading import Reading, reading
 from vitals.rules import RuleSet
 
@@ -25,40 +24,15 @@ ROUNDS = 3  # the best of so many counts: what disturbs a measurement only ever 
 CUFF_S = 300
 
 
-@dataclass(frozen=True)
-class EngineResult(Result):
-    """The figures of one run; rates in readings a second of one core."""
-
-    readings: int
-    rules: int
-    few_beds: int
-    few_beds_per_s: int
-    many_beds: int
-    many_beds_per_s: int
-    changes: int  # of alerts, in the run over few beds
-    machine: dict[str, str]
-
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        return "\n".join(
-            [
-                f"{self.few_beds:>5} beds  {self.few_beds_per_s:>8} readings/s  {self.rules} rules",
-                f"{self.many_beds:>5} beds  {self.many_beds_per_s:>8} readings/s",
-                ", ".join(self.machine.values()),
-            ]
-        )
-
-
-def engine(readings: int, log: Log) -> EngineResult:
+def engine(readings: int, log: Log) -> Figures:
     """Evaluate so many readings with the default rules, on few beds and on many."""
     rules = load()
-    few, changes = _best(rules, readings, FEW, log)
-    many, _ = _best(rules, readings, MANY, log)
+    rates = [_best(rules, readings, beds, log) for beds in (FEW, MANY)]
     machine = {"cores": str(os.cpu_count()), "python": platform.python_version(), "processor": processor()}
-    return EngineResult(readings, len(rules.rules), FEW, few, MANY, many, changes, machine)
+    return {"readings": readings, "rules": len(rules.rules), "rates": rates, "machine": machine}
 
 
-def _best(rules: RuleSet, readings: int, beds: int, log: Log) -> tuple[int, int]:
+def _best(rules: RuleSet, readings: int, beds: int, log: Log) -> Figures:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     stream = [_reading(start, *divmod(number, beds)) for number in range(readings)]
     rates = []
@@ -71,7 +45,7 @@ def _best(rules: RuleSet, readings: int, beds: int, log: Log) -> tuple[int, int]
             changes += len(ward[number % beds].evaluate(sample, "bench", sample.time))
         rates.append(round(readings / (time.process_time() - begun)))
         log(f"{beds} beds: {rates[-1]} readings/s, {changes} changes")
-    return max(rates), changes
+    return {"beds": beds, "readings_per_s": max(rates), "alert_changes": changes}
 
 
 def _reading(start: datetime, second: int, bed: int) -> Reading:

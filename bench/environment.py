@@ -2,12 +2,17 @@
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
 
 from bench.report import Log
 from bench.small_disk import SmallDisk, small_disk
@@ -34,6 +39,13 @@ class Environment:
     def ingest_url(self) -> str:
         """The database, as ingest."""
         return self.database.url(OWNER, INGEST_ROLE, PASSWORD)
+
+    def ask(self, query: LiteralString | sql.Composed, *parameters: object) -> tuple[Any, ...]:
+        """Return the only row of a query."""
+        with psycopg.connect(self.database.url(), autocommit=True) as connection:
+            row = connection.execute(query, parameters).fetchone()
+        assert row is not None
+        return row
 
 
 @contextmanager
@@ -69,6 +81,15 @@ def environment(
             "database": str(edition),
         }
         yield Environment(binaries, broker, database, folder, machine, disk)
+
+
+def settle(count: Callable[[], int], expected: int, still_s: float, poll_s: float = 0.2) -> None:
+    """Wait until a count is as expected, or has not changed for `still_s` seconds."""
+    seen, since = count(), time.monotonic()
+    while seen != expected and time.monotonic() - since < still_s:
+        time.sleep(poll_s)
+        if (now := count()) != seen:
+            seen, since = now, time.monotonic()
 
 
 def processor() -> str:

@@ -1,9 +1,9 @@
 """The faults of `chaos`: each stops something for a moment and restores it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
 
 from bench.proxy import Proxy
 from bench.recording_devices import DeviceProcess
@@ -13,110 +13,76 @@ from stack.servers import BrokerServer, DatabaseServer, Service
 
 
 @dataclass(frozen=True)
-class FaultRecord:
-    """One fault: what was done, when it began, and when the victim was started again or the link healed (unix
-    seconds)."""
+class Fault:
+    """A fault that can be injected repeatedly: `strike`, then `restore`.
 
-    what: str
-    began: float
-    over: float
-
-
-class Fault(Protocol):
-    """A fault that can be injected repeatedly. `stops_alerts`: it interrupts the way from devices to alerts."""
+    strike          does the harm, waits, and returns what was done
+    restore         lets it go on
+    stops_alerts    it interrupts the way from devices to alerts
+    ward            the ward whose readings stop meanwhile; None for all
+    is_kill         of a process, or of the broker and its store
+    """
 
     name: str
-    stops_alerts: bool
-    ward: str | None
-    """The ward whose readings stop meanwhile; None for all."""
+    strike: Callable[[Random], str]
+    restore: Callable[[], None]
+    stops_alerts: bool = False
+    ward: str | None = None
+    is_kill: bool = False
 
-    def inject(self, moment: Random) -> FaultRecord:
-        """Do it once; returns when it is over."""
 
-
-class Kill:
+def kill(name: str, victim: Service | BrokerServer | DatabaseServer | DeviceProcess) -> Fault:
     """kill -9 (for the database: immediate shutdown, as after a crash), and a restart as by a supervisor."""
 
-    def __init__(self, name: str, victim: Service | BrokerServer | DatabaseServer | DeviceProcess) -> None:
-        self.name = name
-        self.stops_alerts = name in ("alerts", "broker")
-        self.ward = victim.plan.ward if isinstance(victim, DeviceProcess) else None
-        self._victim = victim
-
-    def inject(self, moment: Random) -> FaultRecord:
-        """Kill, wait up to a second, start; returns once it serves."""
-        began = time.time()
-        if isinstance(self._victim, DatabaseServer):
-            self._victim.stop_at_once()
+    def strike(moment: Random) -> str:
+        if isinstance(victim, DatabaseServer):
+            victim.stop_at_once()
         else:
-            self._victim.kill()
+            victim.kill()
         time.sleep(moment.uniform(0.0, 1.0))
-        over = time.time()
-        self._victim.start()
-        return FaultRecord(f"killed {self.name}", began, over)
+        return f"killed {name}"
+
+    ward = victim.plan.ward if isinstance(victim, DeviceProcess) else None
+    return Fault(name, strike, victim.start, stops_alerts=name in ("alerts", "broker"), ward=ward, is_kill=True)
 
 
-class WipeBrokerStore:
+def wipe_broker_store(broker: BrokerServer) -> Fault:
     """kill -9 of the broker, and its disk with it: it starts without any session."""
 
-    name = "broker's store"
-    stops_alerts = True
-    ward: str | None = None
+    def strike(moment: Random) -> str:
+        broker.kill()
+        broker.delete_store()
+        return "killed broker and deleted its store"
 
-    def __init__(self, broker: BrokerServer) -> None:
-        self._broker = broker
-
-    def inject(self, moment: Random) -> FaultRecord:
-        """Kill, delete what it had saved, start."""
-        began = time.time()
-        self._broker.kill()
-        self._broker.delete_store()
-        over = time.time()
-        self._broker.start()
-        return FaultRecord("killed broker and deleted its store", began, over)
+    return Fault("broker's store", strike, broker.start, stops_alerts=True, is_kill=True)
 
 
-class Link:
-    """A link is cut or stalled, mostly for up to four seconds and now and then for `longest` of them."""
+def link(name: str, proxy: Proxy, longest_s: float, *, stops_alerts: bool = False) -> Fault:
+    """A link is cut or stalled, mostly for up to four seconds and now and then for `longest_s` of them."""
 
-    def __init__(self, name: str, proxy: Proxy, longest: float, *, stops_alerts: bool = False) -> None:
-        self.name = f"link {name}"
-        self.stops_alerts = stops_alerts
-        self.ward: str | None = None
-        self._proxy = proxy
-        self._longest = longest
-
-    def inject(self, moment: Random) -> FaultRecord:
-        """Harm it, wait, heal it."""
-        harm, what = moment.choice([(self._proxy.cut, "cut"), (self._proxy.stall, "stalled")])
-        began = time.time()
+    def strike(moment: Random) -> str:
+        harm, what = moment.choice([(proxy.cut, "cut"), (proxy.stall, "stalled")])
         harm()
-        time.sleep(self._longest if moment.random() < 0.1 else moment.uniform(0.2, 4.0))
-        self._proxy.heal()
-        return FaultRecord(f"{what} {self.name}", began, time.time())
+        time.sleep(longest_s if moment.random() < 0.1 else moment.uniform(0.2, 4.0))
+        return f"{what} link {name}"
+
+    return Fault(f"link {name}", strike, proxy.heal, stops_alerts=stops_alerts)
 
 
-class Disk:
+def full_disk(database: DatabaseServer, disk: SmallDisk) -> Fault:
     """The database's disk is full for some seconds; a PostgreSQL that gave up over it is started again."""
 
-    name = "disk"
-    stops_alerts = False
-    ward: str | None = None
-
-    def __init__(self, database: DatabaseServer, disk: SmallDisk) -> None:
-        self._database = database
-        self._disk = disk
-
-    def inject(self, moment: Random) -> FaultRecord:
-        """Fill, wait, empty."""
-        began = time.time()
-        self._disk.fill()
+    def strike(moment: Random) -> str:
+        disk.fill()
         time.sleep(moment.uniform(2.0, 5.0))
-        self._disk.empty()
-        over = time.time()
-        if self._database.process is not None and self._database.process.poll() is not None:
-            self._database.start()
-        return FaultRecord("filled the database's disk", began, over)
+        disk.empty()
+        return "filled the database's disk"
+
+    def restore() -> None:
+        if database.process is not None and database.process.poll() is not None:
+            database.start()
+
+    return Fault("disk", strike, restore)
 
 
 class UptimeMonitor:

@@ -6,7 +6,6 @@ Runs an asyncio loop in a thread of its own. It does not interpret the bytes.
 import asyncio
 import threading
 from contextlib import suppress
-from typing import Any
 
 PIECE = 65_536  # bytes passed on at once
 
@@ -19,9 +18,9 @@ class Proxy:
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
+        self._ends = asyncio.Event()
         self._refuses = False
         self._writers: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"proxy to {target}", daemon=True)
 
@@ -34,7 +33,7 @@ class Proxy:
     def stop(self) -> None:
         """Close everything; returns once the thread has ended."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._ends.set)
             self._thread.join()
 
     def cut(self) -> None:
@@ -59,49 +58,44 @@ class Proxy:
         self._flows.set()
 
     def _run(self) -> None:
-        loop = self._loop
-        loop.set_exception_handler(_silent)
-        server = loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1000))
-        self.port = server.sockets[0].getsockname()[1]
-        self._flows.set()
-        self._ready.set()
-        loop.run_forever()
-        server.close()
-        self._cut()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.05))
-        loop.close()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        # Connections that end in the middle are what this proxy is for.
+        self._loop.set_exception_handler(lambda loop, context: None)
+        async with await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1000) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            self._flows.set()
+            self._ready.set()
+            await self._ends.wait()
+            self._cut()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        far: asyncio.StreamWriter | None = None
+        ends = {writer}
+        self._writers |= ends
         try:
             if self._refuses:
                 return
             far_reader, far = await asyncio.open_connection("127.0.0.1", self._target)
+            ends.add(far)
             self._writers.add(far)
-            pumps = [asyncio.create_task(self._pump(*ends)) for ends in ((reader, far), (far_reader, writer))]
-            # Either end's silence is the end of both, as with a real connection that is gone.
-            _, rest = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            for pump in rest:
-                pump.cancel()
-        except OSError:
-            pass  # the far end is not there: the near one finds its connection reset
+            async with asyncio.TaskGroup() as pumps:
+                pumps.create_task(self._pump(reader, far))
+                pumps.create_task(self._pump(far_reader, writer))
+        except* OSError:
+            pass  # the far end is not there, or either end has gone: the other finds its connection reset
         finally:
-            for end in (writer, far):
-                if end is not None:
-                    self._writers.discard(end)
-                    end.transport.abort()
+            self._writers -= ends
+            for end in ends:
+                end.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what comes; the end of one direction is that of both, as with a real connection that is gone."""
         with suppress(OSError):
             while piece := await reader.read(PIECE):
                 await self._flows.wait()
                 writer.write(piece)
                 await writer.drain()
             await asyncio.sleep(0.05)  # abort() throws away what is not sent: a goodbye has time to leave
-
-
-def _silent(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
-    """Connections that end in the middle are what this proxy is for."""
+        raise ConnectionResetError

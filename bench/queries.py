@@ -7,13 +7,12 @@ the Apache edition too, which has nothing but the readings themselves.
 
 import statistics
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
 from bench.generated_readings import insert_readings
-from bench.report import Log, Result
+from bench.report import Figures, Log
 from sql.backfill import backfill
 from sql.migrate import connect, migrate
 from sql.retention import RetentionSettings
@@ -31,51 +30,7 @@ ROUNDS = 50
 PERIODS = RetentionSettings(raw_retention=timedelta(days=90))
 
 
-@dataclass(frozen=True)
-class SeriesResult(Result):
-    """Milliseconds of `vitals_series` for one device, the median of all rounds, by range."""
-
-    server: str
-    rows: int
-    points: dict[str, int]
-    milliseconds: dict[str, float]
-    thirty_days_to_24_hours: float
-
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        return "\n".join(
-            [
-                f"vitals_series over {self.rows} readings, {self.server}",
-                *(f"  {name:<10} {ms:>8.2f} ms  {self.points[name]} points" for name, ms in self.milliseconds.items()),
-                f"  30 days cost {self.thirty_days_to_24_hours} times what 24 hours cost",
-            ]
-        )
-
-
-@dataclass(frozen=True)
-class WardNowResult(Result):
-    """Milliseconds of `ward_now`, with little history and with much."""
-
-    server: str
-    beds: int
-    few_rows: int
-    few_ms: float
-    many_rows: int
-    many_ms: float
-    ratio: float
-
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        return "\n".join(
-            [
-                f"ward_now of {self.beds} beds, {self.server}",
-                f"  {self.few_rows:>10} readings {self.few_ms:>8.2f} ms",
-                f"  {self.many_rows:>10} readings {self.many_ms:>8.2f} ms, {self.ratio} times as much",
-            ]
-        )
-
-
-def series(url: str, rows: int, log: Log) -> SeriesResult:
+def series(url: str, rows: int, log: Log) -> Figures:
     """Fill an empty database of the Community edition, let its rollups take the readings in, and ask."""
     with connect(url) as connection:
         edition = migrate(connection, {}, lambda _: None, PERIODS)
@@ -97,10 +52,15 @@ def series(url: str, rows: int, log: Log) -> SeriesResult:
                 if round_number >= 0:
                     milliseconds[name].append(took)
     medians = {name: round(statistics.median(times), 2) for name, times in milliseconds.items()}
-    return SeriesResult(str(edition), stored, points, medians, round(medians["30 days"] / medians["24 hours"], 2))
+    return {
+        "server": str(edition),
+        "rows": stored,
+        "ranges": [{"range": name, "milliseconds": ms, "points": points[name]} for name, ms in medians.items()],
+        "thirty_days_to_24_hours": round(medians["30 days"] / medians["24 hours"], 2),
+    }
 
 
-def ward_now(url: str, few: int, many: int, log: Log) -> WardNowResult:
+def ward_now(url: str, few: int, many: int, log: Log) -> Figures:
     """Ask an empty database for its ward with `few` readings, then with `many`: the same beds, a longer history."""
     with connect(url) as connection:
         edition = migrate(connection, {}, lambda _: None, PERIODS)
@@ -119,7 +79,12 @@ def ward_now(url: str, few: int, many: int, log: Log) -> WardNowResult:
         )
         many_ms = _ward_now(connection)
         log(f"{many} readings: {many_ms:.2f} ms")
-    return WardNowResult(str(edition), BEDS, few, few_ms, many, many_ms, round(many_ms / few_ms, 2))
+    return {
+        "server": str(edition),
+        "beds": BEDS,
+        "histories": [{"rows": few, "milliseconds": few_ms}, {"rows": many, "milliseconds": many_ms}],
+        "ratio": round(many_ms / few_ms, 2),
+    }
 
 
 def _ward_now(connection: Connection) -> float:

@@ -5,13 +5,13 @@ window keeps it back; and the broker reports how many it dropped.
 """
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.one_shot import connect_once
 from vitals.codec import encode
 from vitals.errors import PermanentError
 from vitals.reading import reading
@@ -26,13 +26,13 @@ def fill_queues(
     broker: BrokerEndpoint,
     topics: Topics,
     messages: int,
-    progress: Callable[[int], None],
     counter: BrokerEndpoint | None = None,
 ) -> None:
     """Publish `messages` readings of 100 devices at QoS 1; returns when the broker has acknowledged all.
 
     counter   the broker as who may read what it dropped, if that is not who publishes
-    `progress` is called now and then with the number published so far. Raises PermanentError if the broker dropped any.
+
+    Raises PermanentError if the broker dropped any.
     """
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="filler")
     room = threading.Semaphore(IN_FLIGHT)
@@ -46,11 +46,8 @@ def fill_queues(
         seq, device = divmod(number, DEVICES)
         room.acquire()
         client.publish(topics.vitals("bench", f"device-{device:03d}"), _payload(start, seq + 1, device), qos=1)
-        if number % 1000 == 0:
-            progress(number)
     for _ in range(IN_FLIGHT):  # all seats free: all acknowledged
         room.acquire()
-    progress(messages)
     client.disconnect()
     client.loop_stop()
     lost = dropped(broker if counter is None else counter)
@@ -63,23 +60,10 @@ def fill_queues(
 def dropped(broker: BrokerEndpoint) -> int:
     """How many messages the broker says it has dropped since its start."""
     values: list[int] = []
-    updated = threading.Event()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    configure_client(client, broker)
-
-    def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        values.append(int(message.payload))
-        updated.set()
-
-    client.on_message = on_message
-    client.on_connect = lambda client, *_: client.subscribe(DROPPED) and None
-    client.connect(broker.host, broker.port)
-    client.loop_start()
-    # The broker renews it every sys_interval, 5 s; the second word is one from after our last message.
-    while len(values) < 2 and updated.wait(12):
-        updated.clear()
-    client.disconnect()
-    client.loop_stop()
+    with connect_once(broker, [(DROPPED, 0)]) as client:
+        # The broker renews it every sys_interval, 5 s; the second value is one from after our last message.
+        while len(values) < 2 and (message := client.next(12)):
+            values += [int(message.payload)] if message.topic else []
     if not values:
         raise PermanentError(f"the broker publishes nothing on {DROPPED}")
     return values[-1]

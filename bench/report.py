@@ -1,20 +1,38 @@
-"""What all measurements share: the type of their progress log and the base class of their results."""
+"""What all measurements share: the log of their progress, and the form of their figures."""
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Log = Callable[[str], None]
 """Takes one line about the progress of a measurement."""
 
+Figures = dict[str, Any]
+"""The figures of one run by name. A name ends with its unit; a list of figures is a table."""
 
-class Result:
-    """The figures of one run. A subclass is a dataclass."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the figures for --json."""
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
+def text(figures: Mapping[str, Any]) -> str:
+    """Format figures for a terminal, one per line, and tables."""
+    width = max(map(len, figures))
+    lines = []
+    for name, value in figures.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            lines += [f"{name}:", *_table(value)]
+        else:
+            lines.append(f"{name:<{width}}  {_format(value)}")
+    return "\n".join(lines)
 
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        raise NotImplementedError
+
+def _table(rows: list[Figures]) -> list[str]:
+    cells = [list(rows[0]), *([_format(cell) for cell in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(["", *(cell.rjust(width) for cell, width in zip(row, widths, strict=True))]) for row in cells]
+
+
+def _format(value: object) -> str:
+    if value in (None, [], {}):
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_format(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_format, value))
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -1,22 +1,28 @@
 """Measure the processor time and memory of running programs from outside."""
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psutil
 
 EVERY_S = 2.0
+MINUTE_2_S = 120.0
 
 
 @dataclass(frozen=True)
 class Used:
-    """Of one program, between two moments. Memory of a family (a database) counts shared pages once (PSS)."""
+    """Of one program, between two moments. Memory of a family (a database) counts shared pages once (PSS).
+
+    minute_2_mib    after two minutes; None in a shorter measurement
+    """
 
     cpu_s: float
     cores: float
     peak_mib: float
     end_mib: float
+    minute_2_mib: float | None
 
 
 class Usage:
@@ -26,6 +32,7 @@ class Usage:
         self._pids = dict(pids)
         self._begun: dict[str, float] = {}
         self._peak = dict.fromkeys(self._pids, 0.0)
+        self._minute_2: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
 
@@ -43,13 +50,20 @@ class Usage:
         for name, cpu in spent.items():
             end = memory_mib(self._pids[name])
             peak = max(end, self._peak[name])
-            found[name] = Used(round(cpu, 2), round(cpu / seconds, 3), round(peak, 1), round(end, 1))
+            found[name] = Used(
+                round(cpu, 2), round(cpu / seconds, 3), round(peak, 1), round(end, 1), self._minute_2.get(name)
+            )
         return found
 
     def _watch(self) -> None:
+        begun = time.monotonic()
         while not self._stop.wait(EVERY_S):
+            is_due = time.monotonic() - begun >= MINUTE_2_S
             for name, pid in self._pids.items():
-                self._peak[name] = max(self._peak[name], memory_mib(pid))
+                used = memory_mib(pid)
+                self._peak[name] = max(self._peak[name], used)
+                if is_due:
+                    self._minute_2.setdefault(name, round(used, 1))
 
 
 def cpu_seconds(pid: int) -> float:

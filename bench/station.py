@@ -12,14 +12,13 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
 
 import msgspec
 
 from bench.environment import Environment
-from bench.report import Log, Result
+from bench.report import Figures, Log
 from bench.resource_usage import Usage
 from bench.services import counter, running, service
 from stack.servers import Service
@@ -40,58 +39,12 @@ class _Frame(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Frame).decode
 
 
-@dataclass(frozen=True)
-class PageResult(Result):
-    """One real page. Latencies from the reading's own time to the end of the screen's frame that shows it."""
+def station(environment: Environment, beds: int, browsers: int, pages: int, seconds: float, log: Log) -> Figures:
+    """Measure. `browsers` in all, `pages` of them real ones.
 
-    p50_ms: float
-    p95_ms: float
-    readings: int
-    heap_mib_begin: float
-    heap_mib_end: float
-    complaints: list[str]
-
-
-@dataclass(frozen=True)
-class StationResult(Result):
-    """`streams`: from the reading's own time to the frame that has it, over all browsers that only read."""
-
-    beds: int
-    browsers: int
-    seconds: float
-    pages: list[PageResult]
-    streams_p50_ms: float
-    streams_p95_ms: float
-    streams_readings: int
-    slow_browser_fell_behind: int
-    frames_per_s: float
-    megabytes_per_s: float
-    station_cores: float
-    station_peak_mib: float
-    machine: dict[str, str]
-
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        pages = [
-            f"  page        p50 {page.p50_ms:.0f} ms, p95 {page.p95_ms:.0f} ms, heap {page.heap_mib_begin:.1f} to "
-            f"{page.heap_mib_end:.1f} MiB, {len(page.complaints)} console errors"
-            for page in self.pages
-        ]
-        return "\n".join(
-            [
-                f"{self.beds} beds at 1 Hz, {self.browsers} browsers, {self.seconds:.0f} s",
-                *pages,
-                f"  streams     p50 {self.streams_p50_ms:.0f} ms, p95 {self.streams_p95_ms:.0f} ms",
-                f"  slow client fell behind {self.slow_browser_fell_behind} times",
-                f"  station     {self.station_cores:.2f} cores, {self.station_peak_mib:.0f} MiB, "
-                f"{self.frames_per_s:.0f} frames/s, {self.megabytes_per_s:.1f} MB/s",
-                ", ".join(self.machine.values()),
-            ]
-        )
-
-
-def station(environment: Environment, beds: int, browsers: int, pages: int, seconds: float, log: Log) -> StationResult:
-    """Measure. `browsers` in all, `pages` of them real ones."""
+    Latencies run from the reading's own time: of pages to the end of the screen's frame that shows it, of streams to
+    the frame that has it.
+    """
     program = service(environment, "station", settings={"VITALFLOW_STATION_SERVICES": "alerts"})
     assert program.environ is not None
     program.environ = {**program.environ, "VITALFLOW_STATION_PORT": str(program.port)}
@@ -120,7 +73,7 @@ def monitors(environment: Environment, beds: int, ward: str = "icu-1") -> Iterat
 
 async def _look(
     environment: Environment, program: Any, beds: int, browsers: int, pages: int, seconds: float
-) -> StationResult:
+) -> Figures:
     latencies: list[float] = []
     counting = asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -140,37 +93,32 @@ async def _look(
         await asyncio.sleep(seconds)
         took = time.monotonic() - begun
         used = usage.stop(took)["station"]
-        frames, sent = (
-            counter(program, "frames_sent_total") - frames,
-            counter(program, "frames_sent_bytes_total") - sent,
-        )
+        frames = counter(program, "frames_sent_total") - frames
+        sent = counter(program, "frames_sent_bytes_total") - sent
         counting.clear()
         found = []
         for (page, session, complaints), heap in zip(opened, heaps, strict=True):
             shown = await page.evaluate("latencies")
-            p50, p95 = _percentiles(shown)
-            found.append(PageResult(p50, p95, len(shown), heap, await _heap(session), complaints))
+            heap_mib = {"heap_mib_begin": heap, "heap_mib_end": await _heap(session)}
+            found.append({**_percentiles(shown), **heap_mib, "console_errors": complaints})
         fell_behind = counter(program, "slow_clients_total")
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)
         slow.close()
-    p50, p95 = _percentiles(latencies)
-    return StationResult(
-        beds=beds,
-        browsers=browsers,
-        seconds=round(took, 1),
-        pages=found,
-        streams_p50_ms=p50,
-        streams_p95_ms=p95,
-        streams_readings=len(latencies),
-        slow_browser_fell_behind=int(fell_behind),
-        frames_per_s=round(frames / took, 1),
-        megabytes_per_s=round(sent / took / 1e6, 2),
-        station_cores=used.cores,
-        station_peak_mib=used.peak_mib,
-        machine=environment.machine,
-    )
+    return {
+        "beds": beds,
+        "browsers": browsers,
+        "seconds": round(took, 1),
+        "pages": found,
+        "streams": _percentiles(latencies),
+        "slow_browser_fell_behind": int(fell_behind),
+        "frames_per_s": round(frames / took, 1),
+        "megabytes_per_s": round(sent / took / 1e6, 2),
+        "station_cores": used.cores,
+        "station_peak_mib": used.peak_mib,
+        "machine": environment.machine,
+    }
 
 
 async def _read(port: int, name: str, latencies: list[float], counting: asyncio.Event) -> None:
@@ -246,6 +194,6 @@ async def _heap(session: Any) -> float:
     return round(float(used["usedSize"]) / 2**20, 2)
 
 
-def _percentiles(values: list[float]) -> tuple[float, float]:
+def _percentiles(values: list[float]) -> Figures:
     cuts = quantiles(values, n=20) if len(values) > 1 else [0.0] * 19
-    return round(cuts[9], 1), round(cuts[18], 1)
+    return {"readings": len(values), "p50_ms": round(cuts[9], 1), "p95_ms": round(cuts[18], 1)}

@@ -1,46 +1,18 @@
 """Bytes a reading, as rows and in the columnstore."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
 from bench.generated_readings import insert_readings
 from bench.queries import DEVICES, PERIODS
-from bench.report import Log, Result
+from bench.report import Figures, Log
 from sql.migrate import connect, migrate
 
 STEP = timedelta(seconds=1)  # what a bedside monitor sends
 
 
-@dataclass(frozen=True)
-class StorageResult(Result):
-    """Bytes a reading with its indexes. Without a columnstore the last two are None, and `why` says why."""
-
-    server: str
-    readings: int
-    row_bytes: float
-    columnstore_bytes: float | None
-    times_smaller: float | None
-    why: str | None = None
-
-    def text(self) -> str:
-        """Format the figures for a terminal."""
-        columnstore = (
-            f"none: {self.why}"
-            if self.columnstore_bytes is None
-            else f"{self.columnstore_bytes:>8.1f} bytes per reading, {self.times_smaller}x smaller"
-        )
-        return "\n".join(
-            [
-                f"{self.readings} readings, {self.server}",
-                f"  as rows             {self.row_bytes:>8.1f} bytes per reading",
-                f"  in the columnstore  {columnstore}",
-            ]
-        )
-
-
-def storage(url: str, readings: int, log: Log) -> StorageResult:
+def storage(url: str, readings: int, log: Log) -> Figures:
     """Fill an empty database with days of readings at 1 Hz, then move them to the columnstore as the policy would."""
     with connect(url) as connection:
         edition = migrate(connection, {}, lambda _: None, PERIODS)
@@ -49,9 +21,9 @@ def storage(url: str, readings: int, log: Log) -> StorageResult:
         numbers = range(min(readings // DEVICES, days * 86_400 - 1))
         stored = insert_readings(connection, origin, numbers, DEVICES, STEP, lambda done: log(f"{done} of {readings}"))
         before = _size(connection)
+        figures: Figures = {"server": str(edition), "readings": stored, "row_bytes": round(before / stored, 1)}
         if not edition.community:
-            why = "the columnstore needs the Community edition"
-            return StorageResult(str(edition), stored, round(before / stored, 1), None, None, why)
+            return figures | {"columnstore": "none: it needs the Community edition"}
         log("moving them to the columnstore")
         row = connection.execute(
             "SELECT job_id FROM timescaledb_information.jobs"
@@ -60,9 +32,7 @@ def storage(url: str, readings: int, log: Log) -> StorageResult:
         assert row is not None
         connection.execute("CALL run_job(%s)", [row[0]])
         after = _size(connection)
-    return StorageResult(
-        str(edition), stored, round(before / stored, 1), round(after / stored, 2), round(before / after, 1)
-    )
+    return figures | {"columnstore_bytes": round(after / stored, 2), "times_smaller": round(before / after, 1)}
 
 
 def _size(connection: psycopg.Connection[tuple[object, ...]]) -> int:

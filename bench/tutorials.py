@@ -22,8 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 TABLE = """
     CREATE TABLE tutorial (
         time timestamptz NOT NULL, device_id text NOT NULL, boot bigint, seq bigint, patient_id text,
-        heart_rate real, spo2 real, resp_rate real, temperature real, systolic_bp real, diastolic_bp real,
-        stored_at timestamptz NOT NULL DEFAULT clock_timestamp());
+        heart_rate real, spo2 real, resp_rate real, temperature real, systolic_bp real, diastolic_bp real);
     SELECT create_hypertable('tutorial', by_range('time'));
     CREATE INDEX ON tutorial (device_id, time DESC);
 """

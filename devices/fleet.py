@@ -8,7 +8,6 @@ import asyncio
 import errno
 import resource
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from devices.fleet_stats import FleetStats
@@ -17,6 +16,7 @@ from devices.outbox.file import OutboxFile
 from devices.outbox.queue import CAPACITY, Outbox
 from devices.publisher import OnPuback, Publisher
 from devices.source import Source
+from mqtt.async_client import running
 from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError
 from vitals.log import Throttle, WaitLog
@@ -90,30 +90,24 @@ async def run_fleet(
         )
         for source, outbox in zip(sources, outboxes, strict=True)
     ]
-    start = loop.time()
-    producing = [asyncio.create_task(p.producer.run(start)) for p in publishers]
-    delivering = [asyncio.create_task(p.deliver(i / CONNECTS_PER_S)) for i, p in enumerate(publishers)]
-    stopping = asyncio.create_task(stop.wait())
-    reporting = asyncio.create_task(
-        _report_recovery(wait_log, stats, lambda: emit(f"connected to the broker at {broker}"))
-    )
-    everything = asyncio.gather(*producing, *delivering)
-    try:
-        await asyncio.wait((everything, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if not everything.done():
-            for task in producing:
-                task.cancel()
-            for publisher in publishers:
-                publisher.request_shutdown()
-            timeout_s = max(publisher.shutdown_timeout_s for publisher in publishers)
-            await asyncio.wait(delivering, timeout=timeout_s + 1.0)
-    finally:
-        stopping.cancel()
-        for task in (*producing, *delivering, reporting):
+    producing: list[asyncio.Task[None]] = []
+    delivering: list[asyncio.Task[None]] = []
+
+    async def shut_down() -> None:
+        await stop.wait()
+        for task in producing:
             task.cancel()
-        await asyncio.gather(*producing, *delivering, stopping, reporting, return_exceptions=True)
-        with suppress(asyncio.CancelledError):
-            await everything  # raises what a defect in any device raised
+        for publisher in publishers:
+            publisher.request_shutdown()
+        await asyncio.sleep(max(publisher.shutdown_timeout_s for publisher in publishers) + 1.0)
+        for task in delivering:
+            task.cancel()
+
+    start = loop.time()
+    recovery = _report_recovery(wait_log, stats, lambda: emit(f"connected to the broker at {broker}"))
+    async with running(recovery, shut_down()), asyncio.TaskGroup() as group:
+        producing += [group.create_task(p.producer.run(start)) for p in publishers]
+        delivering += [group.create_task(p.deliver(i / CONNECTS_PER_S)) for i, p in enumerate(publishers)]
     return stats
 
 

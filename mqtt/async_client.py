@@ -132,6 +132,8 @@ async def running(*background: Coroutine[Any, Any, None]) -> AsyncIterator[None]
                 task.cancel()
     except ExceptionGroup as errors:
         first = errors.exceptions[0]
+        while isinstance(first, ExceptionGroup):  # of a group of tasks in the block
+            first = first.exceptions[0]
     else:
         return
     raise first

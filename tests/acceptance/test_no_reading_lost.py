@@ -63,7 +63,7 @@ def test_kills_while_a_backlog_is_caught_up_lose_nothing(
 ) -> None:
     ingest = make_ingest(own_broker.url, db)
     ingest.stop()
-    fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), BACKLOG, lambda _: None)
+    fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), BACKLOG)
     seen = []
     for part in (0.2, 0.6):
         ingest.start(wait=False)
@@ -133,7 +133,7 @@ def test_memory_stays_within_one_window_while_the_database_is_away(
     process = psutil.Process(ingest.process.pid)
     server.stop_at_once()
     before = process.memory_info().rss
-    fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), BACKLOG, lambda _: None)
+    fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), BACKLOG)
     assert_within_one_window(ingest)
     grown = process.memory_info().rss - before
     report_count(f"{BACKLOG} readings while the database was away: ingest grew by {grown / 2**20:.1f} MiB")

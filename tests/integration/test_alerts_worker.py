@@ -162,7 +162,7 @@ def test_all_that_waited_for_a_dead_worker_is_evaluated(
     # More than the worker's window of 500. The first of them come in one piece with the CONNACK.
     alerts = make_alerts(own_broker.url)
     alerts.kill()
-    fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
+    fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), 3000)
     for times in (1, 2):
         alerts.start()
         person = make_alert_client(own_broker.port)
@@ -173,7 +173,7 @@ def test_all_that_waited_for_a_dead_worker_is_evaluated(
         person.wait_for(f"{BED}/heart-rate-high", state="cleared")
         if times == 1:
             alerts.stop()
-            fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), 3000, lambda _: None)
+            fill_queues(BrokerEndpoint.parse(own_broker.url), Topics(), 3000)
 
 
 def test_two_workers_share_the_wards_and_neither_touches_the_others(
