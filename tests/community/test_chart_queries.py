@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.fixtures.trends import GAP_HOUR, NOW, STEP
+from tests.fixtures.trends import GAP_HOUR, NOW, STEP, refresh_all, store
 from tests.support.servers import Db
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -96,6 +96,54 @@ def test_a_cuff_pressure_counts_for_an_hour_in_the_score(weeks: Db) -> None:
     assert len(rows) > 60
     assert measured[0][0] != measured[0][1]
     assert (None,) not in rows
+
+
+WARD_ROUND = (  # minutes before the present, patient and values: a bed with two patients and the first one again
+    (58, "p-a", {"heart_rate": 80, "systolic_bp": 85, "temperature": 35.0, "spo2": 96}),
+    (57, "p-a", {"heart_rate": 80}),
+    (40, "p-b", {"heart_rate": 80}),
+    (39, "p-b", {"heart_rate": 80, "temperature": 37.0}),
+    (20, "p-a", {"heart_rate": 80}),
+)
+
+
+def test_a_patient_does_not_inherit_the_values_of_another_one_in_the_score(weeks: Db) -> None:
+    ask = (
+        "SELECT time, total, spo2_part, systolic_bp_part, temperature_part FROM news2_chart('{bed-two}', %s, %s, 60000)"
+        " WHERE total IS NOT NULL"
+    )
+    span = (NOW - 59 * MINUTE, NOW)
+    assign = (
+        "INSERT INTO assignment (device_id, ward, patient_id, profile, spo2_scale, from_time, patient_since)"
+        " VALUES ('bed-two', 'icu-1', 'p-a', 'adult', 2, '-infinity', '-infinity')"
+    )
+    for before, patient, values in WARD_ROUND:
+        store(weeks, [NOW - before * MINUTE], note_late=False, device_id="bed-two", patient_id=patient, **values)
+    community = weeks.one("SELECT community FROM vitalflow_edition") is True
+    try:
+        if community:
+            refresh_all(weeks, NOW - 60 * MINUTE, NOW)
+        with psycopg.connect(weeks.owner_url) as connection:
+            rows = connection.execute(ask.encode(), span).fetchall()
+            connection.execute(assign.encode())
+            assigned = connection.execute(ask.encode(), span).fetchall()
+            connection.execute("UPDATE assignment SET profile = 'neonate' WHERE device_id = 'bed-two'")
+            neonate = connection.execute(ask.encode(), span).fetchall()
+            connection.rollback()
+    finally:
+        with psycopg.connect(weeks.owner_url, autocommit=True) as connection:
+            connection.execute("DELETE FROM patient_vitals WHERE device_id = 'bed-two'")
+        if community:
+            refresh_all(weeks, NOW - 60 * MINUTE, NOW)
+    assert [(round((NOW - time) / MINUTE), *rest) for time, *rest in rows] == [
+        (58, 6, 0, 3, 3),
+        (57, 6, 0, 3, 3),  # the saturation is held for a minute, the others longer
+        (40, 0, None, None, None),
+        (39, 0, None, None, 0),
+        (20, 0, None, None, None),
+    ]
+    assert [row[1] for row in assigned] == [6, 6, 0, 0, 0]
+    assert [row[1] for row in neonate] == [0, 0], "those of the other patient only"
 
 
 def test_a_gap_has_no_score(weeks: Db) -> None:

@@ -36,10 +36,12 @@ def wards(weeks: Db) -> Iterator[Db]:
             "INSERT INTO assignment (device_id, ward, patient_id, from_time, patient_since)"
             " VALUES ('bed-gap', 'icu-1', 'p-gap', now(), now())"
         )
+        owner.execute("INSERT INTO time_zone_setting VALUES ('', 'Asia/Tokyo'), ('icu-1', 'UTC')")
     yield weeks
     with connect(weeks.owner_url) as owner:
         owner.execute("DELETE FROM device WHERE device_id = 'bed-gap'")
         owner.execute("DELETE FROM assignment")
+        owner.execute("DELETE FROM time_zone_setting")
         for role in wards_of(owner):
             revoke_ward(owner, role, [])
 
@@ -91,6 +93,14 @@ def test_every_relation_shows_the_rows_of_the_ward_only(wards: Db) -> None:
         "of all others there is something to see"
     )
     assert len(seen) > 12
+
+
+def test_the_zone_of_all_wards_counts_for_a_reader_of_one_ward(wards: Db) -> None:
+    with acting_as(wards, DESK) as desk:
+        assert desk.execute("SELECT ward_time_zone('icu-1'), ward_time_zone('icu-9')").fetchone() == (
+            "UTC",
+            "Asia/Tokyo",
+        )
 
 
 def test_relations_without_a_ward_are_hidden(wards: Db) -> None:
