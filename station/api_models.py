@@ -41,6 +41,7 @@ class Alert(BaseModel):
     changed_at: datetime
     acknowledged_by: str | None
     audio_paused_until: datetime | None
+    attention: str = Field(description="escalated where a high alert was not answered for too long, else normal")
     stale: bool = Field(description="not repeated by the broker since the station's last connection")
 
 

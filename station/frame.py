@@ -58,7 +58,7 @@ class BedView(Struct, frozen=True, omit_defaults=True):
 
 
 class AlertView(Struct, frozen=True, omit_defaults=True):
-    """An open alert. `key` is ward, device and rule, as in its topic."""
+    """An open alert. `key` is ward, device and rule, as in its topic; `unanswered_since` is set by its attention."""
 
     key: str
     id: str
@@ -79,6 +79,7 @@ class AlertView(Struct, frozen=True, omit_defaults=True):
     acknowledged_at: int | None = None
     paused_until: int | None = None
     stale: bool = False
+    unanswered_since: int | None = None
 
 
 class OutageView(Struct, frozen=True):
@@ -267,6 +268,7 @@ def alert_view(alert: Alert, *, stale: bool) -> AlertView:
         unix_ms(alert.changed_at) if alert.change is Change.ACKNOWLEDGED else None,  # else it has changed since
         None if paused is None else unix_ms(paused),
         stale,
+        unix_ms(alert.active_since) if alert_format.is_unanswered(alert) and alert.active_since else None,
     )
 
 

@@ -65,8 +65,15 @@ def state_text(alert: Alert, now: datetime) -> str:
             return f"audio paused {format_duration(left)}"
         case State.LATCHED:
             return "ended, not acknowledged"
+        case _ if is_unanswered(alert) and alert.active_since is not None:
+            return f"not answered for {format_duration((now - alert.active_since).total_seconds())}"
         case _:
             return str(alert.state)
+
+
+def is_unanswered(alert: Alert) -> bool:
+    """Return whether it sounds and nobody has answered for so long that it asks for more attention."""
+    return alert.state is State.ACTIVE and alert.attention == "escalated"
 
 
 def age(alert: Alert, now: datetime) -> str:

@@ -90,6 +90,7 @@ class AlertRow {
     setAttribute(this.node, "data-priority", alert.priority);
     setAttribute(this.node, "data-kind", alert.kind);
     setAttribute(this.node, "data-state", alert.state);
+    setAttribute(this.node, "data-unanswered", alert.unanswered_since ? "true" : null);
     setAttribute(this.node, "data-stale", alert.stale ? "true" : null);
     const readOnly = !mayModify(alert.ward);
     this.acknowledge.hidden = readOnly || alert.state === "acknowledged";

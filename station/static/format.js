@@ -45,7 +45,7 @@ export function stateText(alert, now) {
     }
     case "audio_paused": return `audio paused, ${formatDuration(((alert.paused_until ?? now) - now) / 1000)} left`;
     case "latched": return "condition ended, not acknowledged";
-    default: return "active";
+    default: return alert.unanswered_since ? `not answered for ${formatDuration((now - alert.unanswered_since) / 1000)}` : "active";
   }
 }
 

@@ -32,6 +32,7 @@
  *   key: string, id: string, ward: string, device: string, name: string, rule: string, priority: string,
  *   kind: string, state: string, text: string, raised: number, changed: number, revision: number, patient?: string,
  *   sign?: string, acknowledged_by?: string, acknowledged_at?: number, paused_until?: number, stale?: boolean,
+ *   unanswered_since?: number,
  * }} Alert
  *
  * @typedef {{ name: string, since: number, text: string }} Outage

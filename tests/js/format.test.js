@@ -29,6 +29,7 @@ test("a value has the decimals of its sign, and no value is a dash and not 0", (
 test("the state of an alert names who acknowledged it and when, and the rest of an audio pause", () => {
   const now = Date.parse("2026-03-01T10:00:00Z");
   assert.equal(stateText({ state: "active" }, now), "active");
+  assert.equal(stateText({ state: "active", unanswered_since: now - 200_000 }, now), "not answered for 3 min");
   assert.equal(stateText({ state: "latched" }, now), "condition ended, not acknowledged");
   assert.equal(stateText({ state: "acknowledged", acknowledged_by: "Ada", acknowledged_at: now }, now), `acknowledged by Ada at ${formatDateTime(now, now)}`);
   assert.equal(stateText({ state: "acknowledged", acknowledged_by: "Ada" }, now), "acknowledged by Ada");

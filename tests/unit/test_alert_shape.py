@@ -21,6 +21,7 @@ PAGE_NAMES = {
     "changed": "changed_at",
     "acknowledged_at": "changed_at",
     "paused_until": "audio_paused_until",
+    "unanswered_since": "active_since",
 }
 DERIVED = {"key", "name", "stale"}
 

@@ -102,6 +102,10 @@ def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_br
     ("fields", "said"),
     [
         ({"state": State.ACTIVE}, "active"),
+        (
+            {"state": State.ACTIVE, "attention": "escalated", "active_since": NOW - timedelta(minutes=3)},
+            "not answered for 3 min",
+        ),
         ({"state": State.ACKNOWLEDGED, "acknowledged_by": "nurse Ada"}, "ack by nurse Ada"),
         ({"state": State.AUDIO_PAUSED, "audio_paused_until": NOW + timedelta(seconds=95)}, "audio paused 95 s"),
         ({"state": State.AUDIO_PAUSED, "audio_paused_until": NOW - timedelta(seconds=1)}, "audio paused 0 s"),
