@@ -2,7 +2,8 @@
 
 -- Continue the history of a bed when an assignment or discharge enters the audit log, which stores each once. With the
 -- owner's rights, so that ingest needs none on the table. The lock makes two ingest processes take turns. What was
--- measured while no patient was assigned is the assigned patient's, as for the alert worker and the station.
+-- measured while no patient was assigned is the assigned patient's, as for the alert worker and the station; for the
+-- first patient of a bed that is since the epoch, which every client can read, unlike -infinity.
 CREATE OR REPLACE FUNCTION store_assignment() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -19,7 +20,7 @@ BEGIN
     UPDATE assignment SET to_time = began WHERE id = present.id;
     INSERT INTO assignment (device_id, ward, patient_id, profile, spo2_scale, actor, from_time, patient_since)
     VALUES (NEW.device_id, NEW.ward, patient, NEW.detail ->> 'profile', (NEW.detail ->> 'spo2_scale')::integer, NEW.actor,
-            began, CASE WHEN present.id IS NULL THEN '-infinity'
+            began, CASE WHEN present.id IS NULL THEN 'epoch'
                         WHEN patient = present.patient_id OR present.patient_id IS NULL THEN present.patient_since
                         ELSE began END);
     RETURN NULL;

@@ -131,6 +131,7 @@ def test_a_reading_without_patient_id_belongs_to_the_assigned_patient(bed: Bed) 
     assert bed.score()[0] == "p-1", "what was measured while no patient was assigned is this patient's"
     assert bed.db.rows("SELECT patient_id, heart_rate, status FROM ward_now") == [("p-1", 80.0, "NORMAL")]
     assert bed.db.rows("SELECT DISTINCT patient_id FROM patient_vitals") == [(None,)], "no row is rewritten"
+    assert len(bed.db.rows("SELECT * FROM assignment JOIN assignment_now USING (device_id)")) == 1
 
 
 def test_an_assigned_patient_inherits_no_value_of_the_former(bed: Bed) -> None:
