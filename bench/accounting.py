@@ -133,7 +133,7 @@ def account_alerts(
 
 
 def alert_spans(alerts: Iterable[Alert]) -> dict[tuple[str, str], list[Span]]:
-    """From raised to cleared, for each alert of each place, by the readings' own time; endless where never cleared."""
+    """From raised to cleared, for each alert of each place, by arrival; endless where never cleared."""
     spans: dict[tuple[str, str], dict[object, Span]] = defaultdict(dict)
     for alert in alerts:
         place = spans[(alert.device_id, alert.rule)]
@@ -144,7 +144,7 @@ def alert_spans(alerts: Iterable[Alert]) -> dict[tuple[str, str], list[Span]]:
 
 
 def _due(rows: Sequence[tuple[float, float, bool]], uptime: Sequence[Span]) -> list[Span]:
-    """The low spells of one device that lasted long enough within one span of `awake`."""
+    """The low spells of one device that lasted long enough within one span of `uptime`."""
     found = []
     for start, stop in uptime:
         begin: float | None = None

@@ -64,10 +64,9 @@ def live(environment: Environment, devices: int, seconds: float, numbered: bool,
             }
             log(f"measuring for {seconds:g} s")
             usage, begun = Usage(pids), time.time()
-            usage.start()
             to_alert = probe(environment.broker.port, seconds, min(devices / DEVICES_A_PROBE, PROBES / seconds))
             took = time.time() - begun
-            used = usage.stop(took)
+            used = usage.stop()
             generator.terminate()
             load = json.loads(generator.communicate(timeout=60)[0])
         finally:

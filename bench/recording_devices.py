@@ -11,6 +11,7 @@ of a third are wrong (`kind_of`).
 """
 
 import asyncio
+import itertools
 import json
 import signal
 import sys
@@ -139,11 +140,7 @@ class DeviceProcess(Server):
 
 def last_made(record: Path) -> str:
     """The last reading that was written down; nothing where there is none."""
-    if not record.exists():
-        return ""
-    with record.open("rb") as opened:
-        opened.seek(max(0, record.stat().st_size - 65_536))
-        lines = opened.read().decode(errors="replace").splitlines(keepends=True)
+    lines = record.read_text().splitlines(keepends=True) if record.exists() else []
     return next((line for line in reversed(lines) if line.startswith("made ") and line.endswith("\n")), "")
 
 
@@ -166,7 +163,8 @@ async def run(plan: DevicePlan, record: RawIOBase) -> None:
         record.write(b"".join(_line("taken", *name(device, published(reading)), now) for reading in readings))
 
     loop.add_signal_handler(signal.SIGTERM, last_round)
-    sources = [_recorded(source, plan, made, ending.is_set) for source in _sources(plan)]
+    beds = simulated_ward(plan.devices, ward=plan.ward, boot=int(time.time()), seed=7, interval_s=plan.interval_s)
+    sources = [_recorded(source, plan, made, ending.is_set) for source in beds]
     by_name = {source.device: source for source in sources}
     outbox = OutboxFile(Path(plan.outbox), lambda sentence: print(sentence, file=sys.stderr, flush=True))  # noqa: T201
     await run_fleet(
@@ -179,10 +177,6 @@ def _line(event: str, *fields: object) -> bytes:
     return f"{event} {' '.join(map(str, fields))}\n".encode()
 
 
-def _sources(plan: DevicePlan) -> list[Source]:
-    return simulated_ward(plan.devices, ward=plan.ward, boot=int(time.time()), seed=7, interval_s=plan.interval_s)
-
-
 def _recorded(
     source: Source, plan: DevicePlan, made: Callable[[str, Reading, datetime], None], over: Callable[[], bool]
 ) -> RecordedSource:
@@ -190,40 +184,27 @@ def _recorded(
     number = int(source.device.rpartition("-")[2])
     kind = kind_of(number)
     if plan.watched:
-        pattern, fields["samples"] = (STEADY, _steady(plan)) if number % 2 else (INTERMITTENT, _moody(plan, number))
-        fields["device"] = f"{pattern}{number}"
-    samples = _until(over, iter(fields["samples"]))
+        fields["device"] = f"{STEADY if number % 2 else INTERMITTENT}{number}"
+        fields["samples"] = _watched(plan.interval_s, number)
+    samples = itertools.takewhile(lambda _: not over(), fields["samples"])
     fields |= {"device": f"{fields['device']}{kind.suffix}", "numbered": kind.numbered}
     fields["samples"] = samples if kind.numbered else _by_sign(samples)
     return RecordedSource(**fields, made=made, ahead=kind.ahead)
 
 
+def _watched(interval_s: float, number: int) -> Samples:
+    for moment in (count * interval_s for count in itertools.count()):
+        if number % 2:
+            values = {"heart_rate": 150.0, "spo2": 97.0}
+        else:
+            is_low = (moment + 1.7 * number) % (LOW_S + WELL_S) < LOW_S
+            values = {"heart_rate": 70.0, "spo2": 91.0 if is_low else 97.0}
+        yield moment, Sample(values)
+
+
 def _by_sign(samples: Samples) -> Samples:
     for due, sample in samples:
         yield from ((due, part) for part in (sample.by_sign() if sample else [None]))
-
-
-def _until(over: Callable[[], bool], samples: Samples) -> Samples:
-    for sample in samples:
-        if over():
-            return
-        yield sample
-
-
-def _steady(plan: DevicePlan) -> Samples:
-    number = 0
-    while True:
-        yield number * plan.interval_s, Sample({"heart_rate": 150.0, "spo2": 97.0})
-        number += 1
-
-
-def _moody(plan: DevicePlan, phase: int) -> Samples:
-    number = 0
-    while True:
-        moment = number * plan.interval_s
-        low = (moment + 1.7 * phase) % (LOW_S + WELL_S) < LOW_S
-        yield moment, Sample({"heart_rate": 70.0, "spo2": 91.0 if low else 97.0})
-        number += 1
 
 
 if __name__ == "__main__":

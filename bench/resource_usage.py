@@ -1,69 +1,41 @@
 """Measure the processor time and memory of running programs from outside."""
 
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
-
-EVERY_S = 2.0
-MINUTE_2_S = 120.0
 
 
 @dataclass(frozen=True)
 class Used:
-    """Of one program, between two moments. Memory of a family (a database) counts shared pages once (PSS).
-
-    minute_2_mib    after two minutes; None in a shorter measurement
-    """
+    """Of one program, between two moments. Memory of a family (a database) counts shared pages once (PSS), and has no
+    peak of its own: the end counts."""
 
     cpu_s: float
     cores: float
+    begin_mib: float
     peak_mib: float
     end_mib: float
-    minute_2_mib: float | None
 
 
 class Usage:
-    """Watches programs, each by the process id of its family's oldest, from `start` to `stop`."""
+    """What programs use from now on, each by the process id of its family's oldest."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
-        self._pids = dict(pids)
-        self._begun: dict[str, float] = {}
-        self._peak = dict.fromkeys(self._pids, 0.0)
-        self._minute_2: dict[str, float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="usage", daemon=True)
+        self._begun = {name: (pid, cpu_seconds(pid), memory_mib(pid)) for name, pid in pids.items()}
+        self._since = time.monotonic()
 
-    def start(self) -> None:
-        """Count from now on."""
-        self._begun = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
-        self._thread.start()
-
-    def stop(self, seconds: float) -> dict[str, Used]:
-        """Return what each used in the `seconds` since the start."""
-        spent = {name: cpu_seconds(pid) - self._begun[name] for name, pid in self._pids.items()}
-        self._stop.set()
-        self._thread.join()
+    def stop(self) -> dict[str, Used]:
+        """Return what each used so far."""
+        seconds = time.monotonic() - self._since
         found = {}
-        for name, cpu in spent.items():
-            end = memory_mib(self._pids[name])
-            peak = max(end, self._peak[name])
-            found[name] = Used(
-                round(cpu, 2), round(cpu / seconds, 3), round(peak, 1), round(end, 1), self._minute_2.get(name)
-            )
+        for name, (pid, cpu_then, begin) in self._begun.items():
+            cpu, end = cpu_seconds(pid) - cpu_then, memory_mib(pid)
+            figures = (cpu, cpu / seconds, begin, peak_mib(pid) or end, end)
+            found[name] = Used(*(round(figure, 3) for figure in figures))
         return found
-
-    def _watch(self) -> None:
-        begun = time.monotonic()
-        while not self._stop.wait(EVERY_S):
-            is_due = time.monotonic() - begun >= MINUTE_2_S
-            for name, pid in self._pids.items():
-                used = memory_mib(pid)
-                self._peak[name] = max(self._peak[name], used)
-                if is_due:
-                    self._minute_2.setdefault(name, round(used, 1))
 
 
 def cpu_seconds(pid: int) -> float:
@@ -84,6 +56,16 @@ def memory_mib(pid: int) -> float:
         except psutil.Error:
             continue  # it has just ended
     return total / 2**20
+
+
+def peak_mib(pid: int) -> float | None:
+    """The most resident memory that a process has had since its start; None for a family."""
+    if len(_family(pid)) > 1:
+        return None
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**10
+    return None
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -87,12 +87,11 @@ async def _look(
         heaps = [await _heap(session) for _, session, _ in opened]
         usage = Usage({"station": program.pid})
         frames, sent = counter(program, "frames_sent_total"), counter(program, "frames_sent_bytes_total")
-        usage.start()
         counting.set()
         begun = time.monotonic()
         await asyncio.sleep(seconds)
         took = time.monotonic() - begun
-        used = usage.stop(took)["station"]
+        used = usage.stop()["station"]
         frames = counter(program, "frames_sent_total") - frames
         sent = counter(program, "frames_sent_bytes_total") - sent
         counting.clear()
