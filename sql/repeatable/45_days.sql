@@ -9,13 +9,17 @@ $$;
 COMMENT ON FUNCTION ward_time_zone IS 'the time zone in which the days of a ward are counted; see vitalflow db set-time-zone';
 
 -- Computed from hours. Where the day begins within an hour (Asia/Kolkata), from the minutes of that hour; where these are
--- no longer stored, the hour belongs to the day in which it begins.
+-- no longer stored, the hour belongs to the day in which it begins. In plpgsql: TimescaleDB lets a reader of one ward read
+-- a continuous aggregate in a query, but not in a function of the language sql, which asks for the watermark as that reader.
 DO $$
 DECLARE
     definition CONSTANT text := format($function$
 CREATE OR REPLACE FUNCTION vitals_by_day(from_time timestamptz, to_time timestamptz, devices text[] DEFAULT NULL)
 RETURNS TABLE (day date, ward text, device_id text, patient_id text, readings bigint, minutes bigint, critical bigint, %1$s)
-LANGUAGE sql STABLE AS $body$
+LANGUAGE plpgsql STABLE AS $body$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH zone AS MATERIALIZED (
         SELECT found.ward, ward_time_zone(found.ward) AS name
         FROM (SELECT DISTINCT h.ward FROM vitals_1h h
@@ -52,7 +56,8 @@ LANGUAGE sql STABLE AS $body$
            sum(critical)::bigint, %3$s
     FROM part JOIN range ON range.ward = part.ward AND bucket >= time_bucket('1 hour', start) AND bucket < until
     WHERE (bucket AT TIME ZONE name)::date >= first_day
-    GROUP BY 1, 2, 3, 4
+    GROUP BY 1, 2, 3, 4;
+END
 $body$
 $function$, format_per_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'),
             format_per_sign('%1$s_avg, %1$s_min, %1$s_max, %1$s_n, %1$s_off'),

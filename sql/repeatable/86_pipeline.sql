@@ -44,10 +44,13 @@ $$;
 COMMENT ON FUNCTION arrival_lag IS 'seconds from measurement to receipt: median and 95th percentile of a sample, over time';
 
 -- completeness_1h for a range, without reading all of history: the number before the first hour of the range is
--- searched in the week before it.
+-- searched in the week before it. In plpgsql, for readers of one ward (45_days.sql).
 CREATE OR REPLACE FUNCTION completeness_between(from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (bucket timestamptz, device_id text, stored bigint, expected numeric)
-LANGUAGE sql STABLE AS $$
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH counted AS (
         SELECT s.bucket, s.device_id, s.stored, s.last_seq - coalesce(
                    max(s.last_seq) OVER (PARTITION BY s.device_id, s.boot ORDER BY s.bucket
@@ -60,8 +63,8 @@ LANGUAGE sql STABLE AS $$
     SELECT counted.bucket, counted.device_id, sum(counted.stored)::bigint, sum(greatest(counted.expected, counted.stored))
     FROM counted
     WHERE counted.bucket > from_time - interval '1 hour'
-    GROUP BY 1, 2
-$$;
+    GROUP BY 1, 2;
+END $$;
 COMMENT ON FUNCTION completeness_between IS 'stored and expected readings per hour and device in a range; see completeness_1h';
 
 -- The last reading that was received, among the newest thousand: a device whose clock is ahead does not hide an outage.

@@ -113,6 +113,15 @@ def test_relations_without_a_ward_are_hidden(wards: Db) -> None:
                 desk.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(name)))
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT * FROM completeness_between({span})", "SELECT * FROM reading_rate({span})"],
+)
+def test_the_charts_of_the_pipeline_work_for_a_reader_of_one_ward(wards: Db, query: str) -> None:
+    with acting_as(wards, DESK) as desk:
+        assert desk.execute(query.format(span="now() - interval '2 days', now()").encode()).fetchall()
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_queries_of_the_readme_work_unchanged(wards: Db, question: str) -> None:
     with acting_as(wards, DESK) as desk:
