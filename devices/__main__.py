@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from devices.doctor import examine
 from devices.enroll import enroll_devices, ensure_writable, save_passwords
 from devices.fleet import run_fleet
 from devices.fleet_stats import FleetStats
@@ -22,7 +26,7 @@ from devices.outbox.file import OutboxFile
 from devices.outbox.queue import CAPACITY
 from devices.replay import describe_omissions, describe_times, prepare, replay_sources
 from devices.scenario import Scenario
-from devices.settings import DevicesSettings, device_endpoints
+from devices.settings import DevicesSettings, DoctorSettings, device_endpoints
 from devices.simulated_ward import simulated_ward
 from devices.source import Source
 from identity.authority import CertificateAuthority
@@ -257,6 +261,44 @@ def list_devices() -> None:
     for device in devices:
         print(f"{device.name:<{width}}  {device.ward}")
     print(f"{PROGRAM}: {len(devices)} enrolled")
+
+
+@app.command(
+    epilog="""Examples:
+
+    vitalflow devices doctor my-monitor
+
+    vitalflow devices doctor my-monitor --seconds 120
+    """
+)
+def doctor(
+    name: Annotated[str, typer.Argument(help="Name of the device.")],
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long to observe it.")] = 30.0,
+) -> None:
+    """Show why a device's readings do not arrive: its login, topics, rejections, clock and numbers.
+
+    The exit code is 1 if something is wrong. VITALFLOW_MQTT_URL names a person who may read the ward,
+    VITALFLOW_ADMIN_URL the admin, who may read the broker's log, and VITALFLOW_READER_URL the database, if its rejected
+    messages are wanted.
+    """
+    report = examine(DoctorSettings.read(os.environ), name, seconds, lambda line: print(line, flush=True))
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for what, text in report.facts:
+        table.add_row(what, Text(text))
+    print()
+    Console(highlight=False).print(table)
+    print()
+    for finding in report.findings:
+        print(f"{finding.severity}: {finding.text}")
+        if finding.advice:
+            print(f"    {finding.advice}")
+    if not report.findings:
+        print("nothing is wrong")
+    if report.rejected:
+        print("\nlast rejected messages of this day:")
+        for line in report.rejected:
+            print(f"    {line}")
+    raise typer.Exit(1 if report.is_wrong else 0)
 
 
 @app.command("revoke")

@@ -7,9 +7,11 @@ from pathlib import Path
 from pydantic import Field
 
 from devices.source import Source
+from identity.settings import IdentitySettings
 from mqtt.credentials import read_credentials
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.settings import BrokerSettings
+from sql.settings import DatabaseSettings, DatabaseUrl
 from vitals.errors import PermanentError
 from vitals.program import vitalflow_command
 
@@ -50,3 +52,12 @@ def _enroll_hint(missing: Mapping[str, str], path: Path) -> str:
     arguments = ["devices", "enroll", *names, "--ward", missing[first], "--credentials", str(path)]
     command = f"{vitalflow_command()} {shlex.join(arguments)}"
     return f"{path} has no device {first!r}{more}; enrol {'them' if others else 'it'}: {command}"
+
+
+class DoctorSettings(IdentitySettings, DatabaseSettings):
+    """Settings of `devices doctor`: the broker as a person and as its admin, and the database, if it is known."""
+
+    reader_url: DatabaseUrl | None = Field(None, description="URL of the database, with the login vitalflow_reader.")
+    raw_retention_days: int = Field(
+        30, ge=1, le=36_500, description="Readings older than this number of days are rejected."
+    )

@@ -11,7 +11,7 @@ revoked.crl       the same, signed, for the broker
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -79,18 +79,29 @@ class CertificateAuthority:
 
     def revoke(self, name: str, now: datetime) -> int:
         """Revoke every certificate of a device, sign the list, and return how many there were."""
-        revoked = {serial for serial, _ in self._read_list("revoked.txt")}
-        found = [serial for serial, owner in self._read_list("issued.txt") if owner == name and serial not in revoked]
+        revoked = {serial for serial, _, _ in self._read_list("revoked.txt")}
+        found = [
+            serial for serial, _, owner in self._read_list("issued.txt") if owner == name and serial not in revoked
+        ]
         for serial in found:
             self._append("revoked.txt", serial, name, now)
         if found:
             self.revocation_list(now, update=True)
         return len(found)
 
+    def client_certificate(self, name: str) -> tuple[datetime, bool] | None:
+        """Return the end of the newest certificate of a device and whether it is revoked; None if it has none."""
+        revoked = {serial for serial, _, _ in self._read_list("revoked.txt")}
+        issued = [(day, serial) for serial, day, owner in self._read_list("issued.txt") if owner == name]
+        if not issued:
+            return None
+        day, serial = issued[-1]
+        return day + timedelta(days=ca.DEVICE_DAYS), serial in revoked
+
     def revocation_list(self, now: datetime, *, update: bool = False) -> bytes:
         """Return the signed revocation list; `update` signs it again."""
         if update or not self.revocation_list_path.exists():
-            serials = [serial for serial, _ in self._read_list("revoked.txt")]
+            serials = [serial for serial, _, _ in self._read_list("revoked.txt")]
             write_public(self.revocation_list_path, ca.revocation_list(self.load_or_create(now), serials, now))
         return self.revocation_list_path.read_bytes()
 
@@ -119,10 +130,14 @@ class CertificateAuthority:
         with (self.folder / name).open("a") as file:
             file.write(f"{serial:x} {now:%Y-%m-%d} {owner}\n")
 
-    def _read_list(self, name: str) -> list[tuple[int, str]]:
+    def _read_list(self, name: str) -> list[tuple[int, datetime, str]]:
+        """Return serial number, day and owner of each line."""
         path = self.folder / name
         lines = path.read_text().splitlines() if path.exists() else []
-        return [(int(line.split(" ", 2)[0], 16), line.split(" ", 2)[2]) for line in lines]
+        parts = [line.split(" ", 2) for line in lines]
+        return [
+            (int(serial, 16), datetime.fromisoformat(day).replace(tzinfo=UTC), owner) for serial, day, owner in parts
+        ]
 
 
 def make_writable(folder: Path, mode: int = 0o700) -> None:

@@ -33,6 +33,7 @@ class Message:
     topic: str = ""
     payload: bytes = b""
     retained: bool = False
+    qos: int = 0
 
 
 class OneShotClient:
@@ -96,7 +97,7 @@ def connect_once(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> 
 
     client.on_connect, client.on_subscribe = on_connect, on_subscribe
     client.on_message = lambda _client, _userdata, message: one_shot.put(
-        Message(message.topic, bytes(message.payload), message.retain)
+        Message(message.topic, bytes(message.payload), message.retain, message.qos)
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
     try:

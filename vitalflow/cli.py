@@ -41,7 +41,7 @@ GROUPS = {
     "devices": CommandGroup(
         ACCESS,
         "devices",
-        "Bedside monitors: simulate, replay, enroll, enroll-simulated, list, revoke, assign, discharge.",
+        "Bedside monitors: simulate, replay, enroll, enroll-simulated, list, doctor, revoke, assign, discharge.",
     ),
     "user": CommandGroup(ACCESS, "identity", "Users of the station: add, list, revoke.", "users"),
     "identity": CommandGroup(ACCESS, "identity", "CA and users of the broker: init, renew, check, add-service, user."),

@@ -303,3 +303,19 @@ def _json_type(value: object) -> str:
         type(None): "null",
     }
     return names.get(type(value), type(value).__name__)
+
+
+def find_unknown_keys(payload: bytes) -> list[str]:
+    """Return the keys that `decode` only counts, and unknown signs in `sensor_off`, each once. For diagnosis: slow."""
+    try:
+        content = _decode_any(payload.removeprefix(BYTE_ORDER_MARK))
+    except (*DECODE_ERRORS, RecursionError):
+        content = _decode_constants(payload)
+    found: dict[str, None] = {}
+    for item in content if isinstance(content, list) else [content]:
+        if isinstance(item, dict):
+            found |= dict.fromkeys(key for key in item if key not in _FIELDS)
+            off = item.get("sensor_off")
+            if isinstance(off, list):
+                found |= dict.fromkeys(key for key in off if isinstance(key, str) and key not in BY_KEY)
+    return list(found)

@@ -44,6 +44,16 @@ SIGNS: tuple[Sign, ...] = (
 SIGN_KEYS: tuple[str, ...] = tuple(sign.key for sign in SIGNS)
 BY_KEY: dict[str, Sign] = {sign.key: sign for sign in SIGNS}
 
+KEYS_ELSEWHERE: dict[str, str] = {
+    "heart_rate": "hr heartrate pulse pulse_rate bpm",
+    "spo2": "spo sao2 oxygen oxygen_saturation saturation",
+    "resp_rate": "rr resp respiratory_rate respiration respiration_rate",
+    "temperature": "temp body_temperature",
+    "systolic_bp": "sbp sys systolic nibp_sys",
+    "diastolic_bp": "dbp dia diastolic nibp_dia",
+}
+"""Names of our keys in other systems, for advice to an engineer; ingest does not read them."""
+
 MEAN_BP = Sign("mean_bp", "Mean arterial pressure", "MAP", "mm[Hg]", ("8478-0",), 150023, 5, 300)
 """Computed from both pressures of one cuff measurement, not stored; see `mean_pressure`."""
 
