@@ -23,7 +23,7 @@ RECORD = (
 class Attempt:
     """One thing that must not work.
 
-    who        the login: ingest, reader, desk (a reader of the ward icu-1 alone)
+    who        the login: ingest, reader, ward_reader (a reader of the ward icu-1 alone)
     attempt    statements, of which the last one must fail
     reason     the SQLSTATE of that failure: any other one would be luck
     allowed    a statement that the same login may do, so that the failure says something
@@ -52,7 +52,7 @@ ATTEMPTS = [
     Attempt("ingest", "drops chunks", ("SELECT drop_chunks('patient_vitals', now())",), "SELECT drop_old_readings()"),
     Attempt("ingest", "reads what was rejected", ("SELECT payload FROM rejected_message",), READING),
     Attempt("ingest", "reads who did what", ("SELECT actor, detail FROM audit_event",), RECORD),
-    Attempt("ingest", "rewrites who did it", ("UPDATE audit_event SET actor = 'somebody else'",), RECORD),
+    Attempt("ingest", "rewrites who did it", ("UPDATE audit_event SET actor = 'another user'",), RECORD),
     Attempt("ingest", "unwrites it", ("DELETE FROM audit_event",), RECORD),
     Attempt("ingest", "shortens the retention", ("UPDATE retention_setting SET period = '0 s'",), READING),
     Attempt("ingest", "makes a table", ("CREATE TABLE public.mine (x int)",), "CREATE TEMP TABLE mine (x int)"),
@@ -92,12 +92,12 @@ ATTEMPTS = [
     Attempt("reader", "asks without an end", (SHORT, "SELECT pg_sleep(10)"), "SELECT pg_sleep(0)", CANCELLED),
     Attempt("reader", "sorts more than the disk", ("SET temp_file_limit = -1",), "SHOW temp_file_limit"),
     # A reader of one ward; tests/community/test_wards.py has more, on both editions.
-    Attempt("desk", "reads the table of all wards", ("TABLE public.patient_vitals",), "TABLE patient_vitals"),
-    Attempt("desk", "reads a view of all wards", ("TABLE public.ward_now",), "TABLE ward_now"),
-    Attempt("desk", "gives itself a ward", (LIFTED, "INSERT INTO public.reader_ward VALUES (current_user, 'icu-2')"),
-            "TABLE device"),
-    Attempt("desk", "becomes the reader of all", ("SET ROLE vitalflow_reader",), "TABLE device"),
-    Attempt("desk", "takes the owner's name", ("SET SESSION AUTHORIZATION vitalflow",), "TABLE device"),
-    Attempt("desk", "makes a function to peep with",
+    Attempt("ward_reader", "reads the table of all wards", ("TABLE public.patient_vitals",), "TABLE patient_vitals"),
+    Attempt("ward_reader", "reads a view of all wards", ("TABLE public.ward_now",), "TABLE ward_now"),
+    Attempt("ward_reader", "gives itself a ward",
+            (LIFTED, "INSERT INTO public.reader_ward VALUES (current_user, 'icu-2')"), "TABLE device"),
+    Attempt("ward_reader", "becomes the reader of all", ("SET ROLE vitalflow_reader",), "TABLE device"),
+    Attempt("ward_reader", "takes the owner's name", ("SET SESSION AUTHORIZATION vitalflow",), "TABLE device"),
+    Attempt("ward_reader", "makes a function that reads a table",
             (LIFTED, "CREATE FUNCTION pg_temp.peep() RETURNS int LANGUAGE sql AS 'SELECT 1'"), "TABLE device"),
 ]  # fmt: skip

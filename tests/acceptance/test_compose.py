@@ -26,7 +26,7 @@ from tests.fixtures.docker import SERVICES, Project
 from tests.support.mqtt_probe import MqttProbe, connects, publishes
 from tests.support.servers import eventually
 
-PATIENCE = 60  # seconds for anything to become true
+TIMEOUT_S = 60  # seconds for anything to become true
 # A device numbers its readings 1, 2, 3: where the last number is the number of rows, none is missing.
 MISSING = """SELECT (SELECT count(*) FROM device_gap) + count(*)
              FROM (SELECT FROM patient_vitals WHERE ward = 'icu-1'
@@ -72,11 +72,11 @@ def monitor(project: Project) -> Monitor:
 def test_from_empty_volumes_everything_is_healthy_and_rows_flow(project: Project) -> None:
     lasting = ("renewal", "broker", "db", "ingest", "alerts", "station", "devices")
     assert all(project.healthy(service) for service in lasting)
-    eventually(lambda: project.rows() >= 40, PATIENCE, "two readings of each of twenty devices")
+    eventually(lambda: project.rows() >= 40, TIMEOUT_S, "two readings of each of twenty devices")
     assert project.ask("SELECT count(DISTINCT device_id) FROM patient_vitals") == "20"
 
 
-def test_the_station_shows_the_ward_to_whoever_has_the_operators_password_and_to_nobody_else(project: Project) -> None:
+def test_the_station_shows_the_ward_only_with_the_operators_password(project: Project) -> None:
     page = f"http://127.0.0.1:{project.port('STATION')}/api/ward"
     password = (project.folder / ".secrets/mqtt_operator_password").read_text()
     proof = base64.b64encode(f"operator:{password}".encode()).decode()
@@ -96,15 +96,15 @@ def test_the_database_sees_nothing_but_encrypted_connections(project: Project) -
     assert "no pg_hba.conf entry" in refused.stderr
 
 
-def test_a_device_outside_is_let_in_and_its_reading_arrives(project: Project, monitor: Monitor) -> None:
+def test_a_reading_of_an_external_device_is_stored(project: Project, monitor: Monitor) -> None:
     assert monitor.sends(61) == "Success"
     stored = "SELECT ward, heart_rate FROM patient_vitals WHERE device_id = 'my-monitor'"
-    eventually(lambda: project.ask(stored) == "icu-9|61", PATIENCE, "the device's reading")
+    eventually(lambda: project.ask(stored) == "icu-9|61", TIMEOUT_S, "the device's reading")
     assert monitor.sends(62, "vitalflow/vitals/icu-1/icu-1-bed-01") == "Not authorized"
     assert re.search(r"^my-monitor +icu-9$", identity(project, "devices", "list"), re.MULTILINE)
 
 
-def test_nobody_comes_in_without_a_name_or_without_encryption(project: Project, monitor: Monitor) -> None:
+def test_connections_without_a_user_or_encryption_are_rejected(project: Project, monitor: Monitor) -> None:
     there = monitor.broker
     assert connects(BrokerEndpoint(there.host, there.port, tls=True, ca=there.ca), "") == "Not authorized"
     assert connects(there.as_user("my-monitor", "a guess"), monitor.client_id) == "Not authorized"
@@ -135,23 +135,23 @@ def test_new_certificates_are_taken_up_and_no_connection_ends(project: Project, 
     connections = project.compose("exec", "-T", "ingest", "python", "-c", CONNECTIONS).stdout
     project.compose("run", "--rm", "-T", "--entrypoint", "rm", "identity", *CERTIFICATES)
     project.compose("run", "--rm", "-T", "identity")
-    eventually(lambda: shown() != before[0], PATIENCE, "the broker's new certificate")
-    eventually(lambda: project.ask(loaded) != before[1], PATIENCE, "the database's new certificate")
+    eventually(lambda: shown() != before[0], TIMEOUT_S, "the broker's new certificate")
+    eventually(lambda: project.ask(loaded) != before[1], TIMEOUT_S, "the database's new certificate")
     assert project.ask(began) == before[2]
     assert project.compose("exec", "-T", "ingest", "python", "-c", CONNECTIONS).stdout == connections
     assert monitor.sends(63) == "Success"
 
 
-def test_new_certificates_while_a_session_is_away_cost_a_restart_and_no_reading(project: Project) -> None:
+def test_new_certificates_with_an_offline_session_restart_the_broker_and_lose_no_reading(project: Project) -> None:
     project.compose("stop", "--timeout", "20", "ingest")
     before = restarts(project, "broker")
     project.compose("run", "--rm", "-T", "--entrypoint", "rm", "identity", CERTIFICATES[0])
     project.compose("run", "--rm", "-T", "identity")
-    eventually(lambda: restarts(project, "broker") > before, PATIENCE, "the broker started again")
+    eventually(lambda: restarts(project, "broker") > before, TIMEOUT_S, "the broker started again")
     rows = project.rows()
     project.compose("start", "ingest")
-    eventually(lambda: project.rows() >= rows + 40, PATIENCE, "the readings that the broker kept, and new ones")
-    eventually(lambda: project.ask(MISSING) == "0", PATIENCE, "no reading missing")
+    eventually(lambda: project.rows() >= rows + 40, TIMEOUT_S, "the readings that the broker kept, and new ones")
+    eventually(lambda: project.ask(MISSING) == "0", TIMEOUT_S, "no reading missing")
 
 
 def test_the_file_is_clean_and_shows_no_secret(project: Project) -> None:
@@ -172,13 +172,13 @@ def test_a_killed_container_comes_back_and_no_reading_is_missing(project: Projec
         kill(project, service)
     eventually(
         lambda: all(restarts(project, service) > count for service, count in before.items()),
-        PATIENCE,
+        TIMEOUT_S,
         f"{killed} started again",
     )
-    eventually(lambda: all(map(project.healthy, before)), PATIENCE, f"{killed} healthy")
+    eventually(lambda: all(map(project.healthy, before)), TIMEOUT_S, f"{killed} healthy")
     rows = project.rows()
-    eventually(lambda: project.rows() >= rows + 40, PATIENCE, f"rows after the death of {killed}")
-    eventually(lambda: project.ask(MISSING) == "0", PATIENCE, "no reading missing")
+    eventually(lambda: project.rows() >= rows + 40, TIMEOUT_S, f"rows after the death of {killed}")
+    eventually(lambda: project.ask(MISSING) == "0", TIMEOUT_S, "no reading missing")
 
 
 def restarts(project: Project, service: str) -> int:
@@ -196,16 +196,16 @@ def kill(project: Project, service: str) -> None:
         subprocess.run(["sudo", "-n", "kill", "-9", str(pid)], check=True)
 
 
-def test_down_and_up_keep_the_data_and_whoever_was_let_in(project: Project, monitor: Monitor) -> None:
+def test_down_and_up_keep_data_and_enrolled_devices(project: Project, monitor: Monitor) -> None:
     rows = project.rows()
     project.compose("down", "--timeout", "20")
     project.up()
     assert project.rows() >= rows
     rows = project.rows()
-    eventually(lambda: project.rows() >= rows + 20, PATIENCE, "rows after down and up")
+    eventually(lambda: project.rows() >= rows + 20, TIMEOUT_S, "rows after down and up")
     assert project.ask(MISSING) == "0"
     assert monitor.sends(64) == "Success"
-    # Told of certificates before the sessions were back, it would disconnect one client every second.
+    # Reloaded before the sessions were back, it would disconnect one client every second.
     assert "Expiring client" not in project.compose("logs", "broker").stdout
 
 
@@ -218,7 +218,7 @@ def test_who_is_revoked_is_disconnected_for_good_and_both_are_on_record(project:
     record = (
         "SELECT string_agg(actor || ' ' || action, ', ' ORDER BY id) FROM audit_event WHERE device_id = 'my-monitor'"
     )
-    eventually(lambda: project.ask(record) == "docker enrolled, docker revoked", PATIENCE, "the record")
+    eventually(lambda: project.ask(record) == "docker enrolled, docker revoked", TIMEOUT_S, "the record")
 
 
 def test_a_volume_of_another_major_and_an_empty_secret_end_up_with_a_sentence(project: Project) -> None:

@@ -14,7 +14,7 @@ from tests.acceptance.database_authorization_cases import ATTEMPTS, READING, Att
 from tests.support.rows import write_readings
 from tests.support.servers import Db, db_of, logins
 
-DESK, DESK_PASSWORD = "desk_under_attack", "desk-in-a-test"
+WARD_READER, WARD_READER_PASSWORD = "ward_reader_under_attack", "desk-in-a-test"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def ground(database: DatabaseServer) -> Iterator[Ground]:
     ensure_database(database.url("postgres"), name)
     with connect(database.url(name)) as owner:
         migrate(owner, logins(database, name), lambda _: None)
-        grant_ward(owner, DESK, ["icu-1"], DESK_PASSWORD)
+        grant_ward(owner, WARD_READER, ["icu-1"], WARD_READER_PASSWORD)
     db = db_of(database, name)
     write_readings(db, [1, 3])
     with psycopg.connect(db.owner_url) as owner:
@@ -42,16 +42,20 @@ def ground(database: DatabaseServer) -> Iterator[Ground]:
             " (now(), 'vitalflow/vitals/icu-1/bed-1', '', 0, 'no_time', ''),"
             " (now(), 'vitalflow/vitals/icu-2/bed-2', '', 0, 'no_time', ''), (now(), 'elsewhere', '', 0, 'no_time', '')"
         )
-    urls = {"ingest": db.ingest_url, "reader": db.reader_url, "desk": database.url(name, DESK, DESK_PASSWORD)}
+    urls = {
+        "ingest": db.ingest_url,
+        "reader": db.reader_url,
+        "ward_reader": database.url(name, WARD_READER, WARD_READER_PASSWORD),
+    }
     yield Ground(db, urls)
     with connect(db.owner_url) as owner:
-        revoke_ward(owner, DESK, [])
+        revoke_ward(owner, WARD_READER, [])
     with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
         connection.execute("DROP DATABASE attacked WITH (FORCE)")
 
 
 @pytest.mark.parametrize("case", ATTEMPTS, ids=lambda case: f"{case.who} {case.name}")
-def test_nobody_may(ground: Ground, case: Attempt) -> None:
+def test_an_attempt_is_denied_and_changes_nothing(ground: Ground, case: Attempt) -> None:
     before = ground.db.rows("TABLE patient_vitals"), ground.db.rows("TABLE audit_event")
     *first, last = case.attempt
     with psycopg.connect(ground.urls[case.who], autocommit=True) as connection:
@@ -87,7 +91,7 @@ def test_a_function_that_runs_as_its_owner_looks_where_its_owner_says(ground: Gr
     assert loose == [], "each of them runs as the owner and looks where the caller says"
 
 
-def test_only_who_is_named_may_connect_or_make_temporary_tables(ground: Ground, database: DatabaseServer) -> None:
+def test_only_named_roles_may_connect_or_create_temporary_tables(ground: Ground, database: DatabaseServer) -> None:
     with psycopg.connect(ground.db.owner_url, autocommit=True) as owner:
         owner.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger-in-a-test'")
         try:
@@ -110,7 +114,7 @@ def test_readers_without_end_do_not_keep_ingest_out(ground: Ground) -> None:
 
 
 def test_a_ward_has_its_own_rejected_messages(ground: Ground) -> None:
-    with psycopg.connect(ground.urls["desk"]) as desk:
-        assert desk.execute("SELECT topic FROM rejected_message").fetchall() == [("vitalflow/vitals/icu-1/bed-1",)]
-        assert desk.execute("SELECT DISTINCT ward FROM patient_vitals").fetchall() == [("icu-1",)]
-        assert desk.execute("SHOW statement_timeout").fetchone() == ("30s",)
+    with psycopg.connect(ground.urls["ward_reader"]) as reader:
+        assert reader.execute("SELECT topic FROM rejected_message").fetchall() == [("vitalflow/vitals/icu-1/bed-1",)]
+        assert reader.execute("SELECT DISTINCT ward FROM patient_vitals").fetchall() == [("icu-1",)]
+        assert reader.execute("SHOW statement_timeout").fetchone() == ("30s",)

@@ -121,7 +121,7 @@ def test_kills_of_ingest_while_the_database_is_stopped_lose_nothing(
     assert_all_stored_once(running, db, report_count, "ingest killed twice while the database was stopped for 20 s")
 
 
-def test_memory_stays_within_one_window_while_the_database_is_away(
+def test_memory_is_bounded_by_one_window_while_the_database_is_down(
     own_broker: BrokerServer,
     own_database: tuple[DatabaseServer, Db],
     make_ingest: MakeIngest,

@@ -25,7 +25,7 @@ from tests.support.servers import eventually
 
 AT_BROKER, AT_DATABASE, WRONG = "Hush8roker", "HushDatab4se", "HushWr0ng"
 SECRETS = (AT_BROKER, AT_DATABASE, WRONG)
-NOBODY = "127.0.0.1:1"  # refuses at once
+NO_SERVER = "127.0.0.1:1"  # refuses at once
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def run(ground: Ground, *line: str, **other: str | None) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_what_works_tells_nobody(ground: Ground, tmp_path: Path) -> None:
+def test_successful_commands_print_no_secret(ground: Ground, tmp_path: Path) -> None:
     code, said = run(ground, "sql", "migrate")
     assert (code, secrets_in(said)) == (0, []), said
     password = tmp_path / "password"
@@ -128,7 +128,7 @@ def of(ground: Ground, role: str, password: str = WRONG, **parts: str) -> str:
 
 TROUBLES: dict[str, Callable[[Ground, str], str]] = {
     "a wrong password": lambda ground, role: of(ground, role),
-    "a host that is away": lambda ground, role: of(ground, role, AT_DATABASE, place=NOBODY),
+    "a host that is away": lambda ground, role: of(ground, role, AT_DATABASE, place=NO_SERVER),
     "a host without a name": lambda ground, role: of(ground, role, AT_DATABASE, place="no-such-host.invalid:5432"),
     "a database that is not there": lambda ground, role: of(ground, role, AT_DATABASE, vitalflow="postgres_not"),
     "no encryption": lambda ground, role: of(ground, role, AT_DATABASE).partition("?")[0] + "?sslmode=disable",
@@ -173,7 +173,7 @@ def test_a_database_that_cannot_be_reached(ground: Ground, trouble: str, tmp_pat
 @pytest.mark.parametrize(
     "url",
     [
-        f"mqtt://hushed:{AT_BROKER}@{NOBODY}",
+        f"mqtt://hushed:{AT_BROKER}@{NO_SERVER}",
         f"mqtt://hushed:{AT_BROKER}@no-such-host.invalid:1883",
         f"mqtt://hushed:{AT_BROKER}@127.0.0.1:port",
         f"mqtt://hushed:{AT_BROKER}/{WRONG}@127.0.0.1:1",
@@ -198,7 +198,7 @@ def test_a_broker_that_cannot_be_reached(ground: Ground, url: str) -> None:
         assert secrets_in(said) == []
 
 
-def test_a_bug_tells_no_secret(ground: Ground) -> None:
+def test_a_traceback_contains_no_secret(ground: Ground) -> None:
     """An unexpected error keeps its traceback, which shows lines of code and no values."""
     code = (
         "import sys, ingest.__main__ as it\n"

@@ -30,7 +30,7 @@ FLOOD = 6.0  # seconds
 def flooding(there: Secured, what: str, **rate: float) -> "Iterator[subprocess.Popen[str]]":
     """bed-2 sends without end, in a process of its own; what it says in the end is how much."""
     noisy = there.broker("bed-2")
-    told: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "host": noisy.host,
         "port": noisy.port,
         "ca": str(noisy.ca),
@@ -45,7 +45,7 @@ def flooding(there: Secured, what: str, **rate: float) -> "Iterator[subprocess.P
     pipe = subprocess.PIPE
     with subprocess.Popen(line, cwd=CHECKOUT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as flood:
         assert flood.stdin is not None
-        json.dump(told | rate, flood.stdin)
+        json.dump(settings | rate, flood.stdin)
         flood.stdin.close()
         yield flood
 
@@ -54,7 +54,7 @@ def flooding(there: Secured, what: str, **rate: float) -> "Iterator[subprocess.P
 @pytest.mark.parametrize(
     ("what", "bytes_a_second"), [("small", MANY), ("large", GIGABIT), ("junk", GIGABIT), ("huge", GIGABIT)]
 )
-def test_a_device_that_sends_without_end_delays_nobody_elses_alarm(
+def test_a_flooding_device_delays_no_alarm_of_others(
     own_secured: Secured, make_alerts: MakeAlerts, what: str, bytes_a_second: float
 ) -> None:
     worker = make_alerts(own_secured.url_of("alerts"), mqtt_ca=own_secured.ca, alerts_client_id="alerts")

@@ -27,7 +27,7 @@ eval "$("$PYTHON" -m stack --home "$STACK" env)"
 psql -X "$VITALFLOW_READER_URL" -tAc "SELECT count(*) > 0 FROM patient_vitals"
 mosquitto_sub -t 'vitalflow/vitals/#' -C 1 -W 20
 """
-PATIENCE = 60.0  # seconds for anything to become true
+TIMEOUT_S = 60.0  # seconds for anything to become true
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Stack:
 
 
 def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_S
     while not true():
-        assert time.monotonic() < deadline, f"{what} did not come true in {PATIENCE:.0f} s"
+        assert time.monotonic() < deadline, f"{what} did not come true in {TIMEOUT_S:.0f} s"
         time.sleep(0.2)
 
 
@@ -213,7 +213,7 @@ def test_a_port_that_is_taken_is_one_sentence_and_leaves_nothing(stack: Stack) -
     assert stack.left_over() == []
 
 
-def test_the_demo_ends_by_itself_and_says_how_many_rows_it_stored(stack: Stack) -> None:
+def test_the_demo_ends_by_itself_and_prints_the_number_of_rows(stack: Stack) -> None:
     shown = stack.run("demo", "--seconds", "6", "--devices", "4", "--port-base", str(stack.port_base))
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "readings stored in 6 s, 0 alerts raised; everything is stopped" in shown.stdout
@@ -231,7 +231,7 @@ def test_within_about_a_minute_the_demo_raises_alerts_and_counts_them(stack: Sta
     assert re.search(r"open alerts: [1-9] high", shown.stdout), shown.stdout  # a racing heart, and bed 3 loses oxygen
 
 
-def test_a_demo_without_devices_stores_nothing_and_says_so_with_its_exit_code(stack: Stack) -> None:
+def test_a_demo_without_devices_stores_nothing_and_exits_with_an_error(stack: Stack) -> None:
     shown = stack.run("demo", "--seconds", "2", "--devices", "0", "--port-base", str(stack.port_base))
     assert shown.returncode == 1
     assert "demo: 0 readings stored" in shown.stdout

@@ -29,7 +29,7 @@ FOLDER = CHECKOUT / "docs/images"
 WARM_UP = 125.0  # seconds: a whole sparkline, and patients who deteriorate
 COLOURS = 200
 NURSE = "nurse Ada"
-WALL, DESK, PHONE = (1920, 1080), (1440, 900), (390, 844)
+WALL, DESKTOP, PHONE = (1920, 1080), (1440, 900), (390, 844)
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def station(servers: Environment) -> Iterator[int]:
 
 
 def answer_two(port: int) -> None:
-    """Somebody has seen the second alert, and silenced the third."""
+    """The second alert is acknowledged, the audio of the third paused."""
     alerts = [alert for alert in open_alerts(port) if alert["state"] == "active"]
     for alert, action in zip(alerts[1:3], ("acknowledge", "pause_audio"), strict=False):
         place = {key: alert[key] for key in ("ward", "device", "rule")}
@@ -94,10 +94,10 @@ def take(browser: Browser, port: int) -> None:
     device = next(alert["device"] for alert in alerts if (alert["rule"], alert["ward"]) == ("news2", "icu-1"))
     bed = f"/bed?device={device}"
     picture(browser, port, "ward-night-wall", "/", WALL)
-    picture(browser, port, "ward-day", "/", DESK, theme="day", order="urgency", ward="icu-1")
-    picture(browser, port, "bed-night", bed, DESK, full=True)
-    picture(browser, port, "bed-day", bed, DESK, theme="day", full=True)
-    picture(browser, port, "alerts-night", "/alerts", DESK)
+    picture(browser, port, "ward-day", "/", DESKTOP, theme="day", order="urgency", ward="icu-1")
+    picture(browser, port, "bed-night", bed, DESKTOP, full=True)
+    picture(browser, port, "bed-day", bed, DESKTOP, theme="day", full=True)
+    picture(browser, port, "alerts-night", "/alerts", DESKTOP)
     picture(browser, port, "ward-phone", "/", PHONE, scale=2, ward="hdu")
     picture(browser, port, "alerts-phone", "/alerts", PHONE, scale=2, theme="day")
 

@@ -16,7 +16,7 @@ MakePerson = Callable[[int], AlertClient]
 HIGH = "icu-1/bed-1/heart-rate-high"
 
 
-def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every_screen_in_a_second(
+def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_reaches_every_screen_within_1_s(
     broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,
@@ -58,7 +58,7 @@ def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_is_on_every
     expect(other.locator(".alert")).to_have_count(0)
 
 
-def test_of_two_who_acknowledge_at_once_one_is_told_who_was_first(
+def test_of_two_simultaneous_acknowledgements_the_second_names_the_first_user(
     broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,
@@ -95,7 +95,7 @@ def test_of_two_who_acknowledge_at_once_one_is_told_who_was_first(
         expect(row.locator(".state")).to_contain_text(f"acknowledged by {first} at")
 
 
-def test_audio_is_paused_and_resumed_in_the_name_that_is_signed_in(
+def test_audio_is_paused_and_resumed_under_the_signed_in_name(
     broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,

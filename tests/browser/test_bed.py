@@ -16,7 +16,7 @@ from tests.support.servers import Db
 MakePerson = Callable[[int], AlertClient]
 
 
-def test_limits_that_contradict_themselves_are_refused_and_good_ones_hold(
+def test_contradictory_limits_are_rejected_and_valid_ones_apply(
     broker: BrokerServer,
     make_alerts: MakeAlerts,
     make_station: MakeStation,

@@ -40,7 +40,7 @@ def test_a_broker_outage_is_shown_within_five_seconds_and_ends_by_itself(
     expect(screen.value("bed-1", "heart_rate")).to_have_text("77", timeout=2000)
 
 
-def test_a_page_that_loses_the_station_says_so_and_asks_to_sign_in_when_it_is_back(
+def test_a_page_shows_the_loss_of_the_station_and_the_sign_in_page_after_its_restart(
     broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
     """Who is signed in is in the memory of the station only."""
@@ -60,7 +60,7 @@ def test_a_page_that_loses_the_station_says_so_and_asks_to_sign_in_when_it_is_ba
     expect(page.locator('.strip[data-sign="heart_rate"] .value')).to_have_text("81")
 
 
-def test_a_page_that_loses_the_network_says_so_and_finds_the_station_again(
+def test_a_page_shows_the_loss_of_the_network_and_reconnects(
     broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
@@ -79,7 +79,7 @@ def test_a_page_that_loses_the_network_says_so_and_finds_the_station_again(
         network.stop()
 
 
-def test_a_station_that_hangs_is_noticed_too(
+def test_a_frozen_station_is_shown(
     broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
 
@@ -97,12 +97,12 @@ def test_a_station_that_hangs_is_noticed_too(
 
 @contextmanager
 def deaf_server() -> Iterator[int]:
-    """Somebody who takes connections and never says a word."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", free_port())) as server:
         yield server.getsockname()[1]
 
 
-def test_a_database_that_never_answers_costs_the_live_part_nothing(
+def test_a_database_that_never_answers_does_not_delay_live_data(
     broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
     with deaf_server() as port:

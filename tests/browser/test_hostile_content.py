@@ -33,7 +33,7 @@ INJECTED = "document.querySelectorAll('main img, main script, main b, main ifram
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hostile_name_is_a_text_on_every_page(
+def test_a_hostile_name_is_text_on_every_page(
     name: str, broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
 ) -> None:
     station, screen, person = make_station(broker.url), make_screen(name), make_alert_client(broker.port)
@@ -71,7 +71,7 @@ def test_a_hostile_name_is_a_text_on_every_page(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
 
 
-def test_messages_that_are_none_change_nothing(
+def test_invalid_messages_change_nothing(
     broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen
 ) -> None:
     station, screen = make_station(broker.url), make_screen()

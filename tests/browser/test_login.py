@@ -44,7 +44,7 @@ def station(own_secured: Secured, make_station: MakeStation, make_alerts: MakeAl
     return make_station(own_secured.url_of("station"), mqtt_ca=own_secured.ca, station_client_id="station")
 
 
-def test_a_person_signs_in_with_the_keyboard_and_comes_to_the_page_that_was_asked_for(
+def test_signing_in_with_the_keyboard_opens_the_requested_page(
     station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
@@ -74,7 +74,7 @@ def test_a_person_signs_in_with_the_keyboard_and_comes_to_the_page_that_was_aske
     expect(page).to_have_url(f"{station.url}/")
 
 
-def test_one_of_a_ward_sees_that_ward_and_who_may_only_look_finds_no_button(
+def test_a_user_sees_their_own_ward_and_a_read_only_user_no_buttons(
     station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140)
@@ -106,7 +106,7 @@ def test_one_of_a_ward_sees_that_ward_and_who_may_only_look_finds_no_button(
     expect(page.get_by_role("dialog")).to_contain_text("You can see icu-1. You have read-only access.")
 
 
-def test_two_acknowledge_at_once_and_the_broker_says_who_each_of_them_is(
+def test_acknowledgements_of_two_users_have_their_names_from_the_broker(
     station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140, spo2=70)
@@ -131,7 +131,7 @@ def test_two_acknowledge_at_once_and_the_broker_says_who_each_of_them_is(
         assert monitor("bed-1").wait_for(f"icu-1/bed-1/{rule}", state="acknowledged").acknowledged_by == name
 
 
-def test_whoever_is_revoked_loses_every_page_at_once(
+def test_a_revoked_user_loses_every_page_at_once(
     station: StationProcess, own_secured: Secured, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
@@ -151,7 +151,7 @@ def test_whoever_is_revoked_loses_every_page_at_once(
     expect(stays.page.locator("html")).to_have_attribute("data-link", "live")
 
 
-def test_signing_out_ends_it_on_all_pages_of_the_browser_and_back_shows_nothing(
+def test_signing_out_ends_all_pages_of_the_browser_and_back_shows_no_data(
     station: StationProcess, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
 ) -> None:
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
@@ -172,7 +172,7 @@ def test_signing_out_ends_it_on_all_pages_of_the_browser_and_back_shows_nothing(
     expect(page).to_have_title("Sign in – VitalFlow")
 
 
-def test_a_broker_that_is_away_is_told_to_who_signs_in_and_signs_nobody_out(
+def test_a_stopped_broker_is_reported_at_sign_in_and_ends_no_session(
     station: StationProcess, own_secured: Secured, make_screen: MakeScreen
 ) -> None:
     page, late = make_screen("grace", "word-of-grace").open(station.url), make_screen().page
@@ -193,7 +193,7 @@ def test_a_broker_that_is_away_is_told_to_who_signs_in_and_signs_nobody_out(
 
 
 @pytest.mark.parametrize("theme", ["night", "day"])
-def test_the_page_for_signing_in_fits_a_phone_and_follows_the_theme(
+def test_the_sign_in_page_fits_a_phone_and_follows_the_theme(
     theme: str, station: StationProcess, make_screen: MakeScreen
 ) -> None:
     phone = {"width": 360, "height": 640}
@@ -210,7 +210,7 @@ def test_the_page_for_signing_in_fits_a_phone_and_follows_the_theme(
     assert box["y"] + box["height"] < 640
 
 
-def test_by_https_the_page_lives_and_its_cookie_never_goes_out_without(
+def test_over_https_the_page_is_live_and_its_cookie_is_secure(
     own_secured: Secured, make_station: MakeStation, make_screen: MakeScreen, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)

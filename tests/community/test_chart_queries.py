@@ -31,7 +31,7 @@ def test_a_chart_breaks_only_where_readings_are_missing(weeks: Db) -> None:
 
 
 def test_a_device_with_a_long_interval_has_no_gap_between_its_readings(weeks: Db) -> None:
-    """A reading every two minutes, charted by the second: a gap for who knows nothing, none for who was told."""
+    """A reading every two minutes, charted by the second: a gap without the interval, none with it."""
     ask = "SELECT count(*) FILTER (WHERE readings IS NULL), count(*) FROM bed_chart('{bed-002}', %s, %s, 1000)"
     with psycopg.connect(weeks.owner_url) as connection:
         span = (NOW - 30 * MINUTE, NOW)
@@ -49,7 +49,7 @@ def test_a_device_with_a_long_interval_has_no_gap_between_its_readings(weeks: Db
     assert known[0] == 0
 
 
-@pytest.mark.parametrize("devices", ["{}", "{nobody}", '{""}', None])
+@pytest.mark.parametrize("devices", ["{}", "{unknown}", '{""}', None])
 def test_an_unknown_bed_has_an_empty_chart(weeks: Db, devices: str | None) -> None:
     for function in ("bed_chart", "news2_chart"):
         ask = f"SELECT * FROM {function}(%s, %s, %s, 1000)"  # noqa: S608

@@ -63,7 +63,7 @@ def test_the_alert_rules_return_a_number_and_fire(week: Db) -> None:
         connection.execute("UPDATE alert_event SET acknowledged_by = 'nurse Ada' WHERE rule = 'broker-dropping'")
         assert [_number(connection, rule) for rule in rules] == [pytest.approx(3600, abs=300), 0]
         connection.execute("UPDATE device SET state = 'offline'")
-        assert _number(connection, rules[0]) == 0  # nobody says that there should be readings
+        assert _number(connection, rules[0]) == 0  # no device is expected to send readings
         connection.rollback()
 
 

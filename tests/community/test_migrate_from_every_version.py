@@ -163,7 +163,7 @@ def test_version_0_1_0_in_use_keeps_rows_grants_and_readers(version_0_1_0: Db) -
             connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
             connection.execute(query.encode())
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
-        db.rows("UPDATE audit_event SET actor = 'somebody else' RETURNING id")
+        db.rows("UPDATE audit_event SET actor = 'another user' RETURNING id")
     jobs = db.rows("SELECT proc_name FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY 1")
     with connect(db.owner_url) as connection:
         community = find_edition(connection).community

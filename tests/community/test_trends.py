@@ -97,9 +97,9 @@ def plan(db: Db, since: datetime, until: datetime) -> list[tuple[str, float]]:
     with psycopg.connect(db.owner_url) as connection:
         query = connection.execute("SELECT vitals_series_query('bed-001', %s, %s)", [since, until]).fetchone()
         assert query is not None
-        told = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query[0]}".encode()).fetchone()
-    assert told is not None
-    walk(told[0][0]["Plan"])
+        plan = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query[0]}".encode()).fetchone()
+    assert plan is not None
+    walk(plan[0][0]["Plan"])
     return found
 
 
@@ -150,10 +150,10 @@ def test_long_ranges_read_rollups_and_short_ones_readings(weeks: Db) -> None:
     ],
 )
 def test_an_argument_that_will_not_do_is_named(weeks: Db, call: str, message: str, hint: str) -> None:
-    with psycopg.connect(weeks.owner_url) as connection, pytest.raises(psycopg.errors.InvalidParameterValue) as told:
+    with psycopg.connect(weeks.owner_url) as connection, pytest.raises(psycopg.errors.InvalidParameterValue) as raised:
         connection.execute(f"SELECT * FROM {call}".encode())  # noqa: S608
-    assert re.search(message, str(told.value.diag.message_primary))
-    assert str(told.value.diag.message_hint).startswith(f"{hint}: ")
+    assert re.search(message, str(raised.value.diag.message_primary))
+    assert str(raised.value.diag.message_hint).startswith(f"{hint}: ")
 
 
 def test_a_known_device_without_readings_in_the_range_has_an_empty_series(weeks: Db) -> None:
@@ -184,21 +184,21 @@ def test_ward_now_is_a_row_a_bed(weeks: Db) -> None:
 
 
 def test_ward_now_lists_what_is_open(weeks: Db) -> None:
-    (told,) = weeks.rows("SELECT alert_list, age FROM ward_now WHERE device_id = 'bed-001'")
-    listed: Any = told[0]
+    (row,) = weeks.rows("SELECT alert_list, age FROM ward_now WHERE device_id = 'bed-001'")
+    listed: Any = row[0]
     assert [(alert["rule"], alert["priority"], alert["state"]) for alert in listed] == [
         ("hr-high", "medium", "active"),
         ("spo2-low", "high", "acknowledged"),
     ]
-    assert isinstance(told[1], timedelta)
-    assert timedelta(0) < told[1] < HOUR
+    assert isinstance(row[1], timedelta)
+    assert timedelta(0) < row[1] < HOUR
 
 
 def test_ward_now_reads_a_row_a_bed_and_not_the_history(weeks: Db) -> None:
     with psycopg.connect(weeks.owner_url) as connection:
-        told = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM ward_now").fetchone()
-    assert told is not None
-    text = json.dumps(told[0])
+        plan = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM ward_now").fetchone()
+    assert plan is not None
+    text = json.dumps(plan[0])
     read: list[float] = []
 
     def walk(node: dict[str, Any]) -> None:
@@ -208,7 +208,7 @@ def test_ward_now_reads_a_row_a_bed_and_not_the_history(weeks: Db) -> None:
         for below in node.get("Plans", []):
             walk(below)
 
-    walk(told[0][0]["Plan"])
+    walk(plan[0][0]["Plan"])
     # Per chunk of the past day: one row to find a bed, its newest row, the rows of the 15 s before it, and one
     # row to see that there is no further bed.
     assert read, text
@@ -228,7 +228,7 @@ def test_completeness_counts_a_gap_where_the_next_reading_came(weeks: Db) -> Non
     assert weeks.rows("SELECT first_missing, last_missing FROM device_gap WHERE device_id = 'bed-gap'") == [(11, 15)]
 
 
-def test_ingest_health_tells_rows_lag_and_rejected_messages_by_minute(weeks: Db) -> None:
+def test_ingest_health_has_rows_lag_and_rejected_messages_by_minute(weeks: Db) -> None:
     found = weeks.rows("SELECT * FROM ingest_health(%s, %s)", NOW - HOUR, NOW)
     stored = weeks.one(
         "SELECT count(*) FROM patient_vitals WHERE received_at >= %s AND received_at < %s", NOW - HOUR, NOW
@@ -246,7 +246,7 @@ def test_ingest_health_tells_rows_lag_and_rejected_messages_by_minute(weeks: Db)
             assert timedelta(milliseconds=50) <= p50 <= p95 <= timedelta(milliseconds=250)
 
 
-def test_status_tells_what_is_there(weeks: Db) -> None:
+def test_status_lists_what_runs(weeks: Db) -> None:
     said = wait_for_end(start_migrate(settings_of(weeks), command=["status"])).expect_success()
     if weeks.one("SELECT community FROM vitalflow_edition"):
         assert "Community edition" in said

@@ -189,7 +189,7 @@ def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
     hold_jobs(community)
     fill(community, DAYS)
     time = NOW - timedelta(days=2)
-    store(community, [time], note_late=False, heart_rate=210)  # past ingest, so that nobody noted it
+    store(community, [time], note_late=False, heart_rate=210)  # past ingest, so it is not noted as late
     highest = "SELECT max(heart_rate_max) FROM vitals_1h"
     assert community.one(highest) != 210
     day = f"{time:%Y-%m-%d}"

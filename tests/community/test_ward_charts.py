@@ -30,7 +30,7 @@ def test_alert_overlapping_returns_all_alerts_open_in_the_range(week: Db) -> Non
 
 
 def _left_open(connection: "psycopg.Connection[tuple[object, ...]]") -> set[object]:
-    """Alerts that nobody cleared although a later one of the same rule is known: none are made in earnest."""
+    """Alerts without an end although a later one of the same rule exists; real workers publish none."""
     rows = connection.execute(
         "SELECT alert_id FROM alert WHERE cleared_at IS NULL AND alert_id NOT IN (SELECT alert_id FROM alert_latest)"
     ).fetchall()

@@ -15,7 +15,7 @@ from tests.support.servers import Db
 from vitals.errors import PermanentError
 
 WARD, ELSEWHERE = "icu-1", "icu-2"  # bed-001 and those with a story are in the first, bed-002 in the second
-DESK, OTHER = "desk_of_icu_1", "desk_of_icu_2"
+READER, OTHER = "reader_of_icu_1", "reader_of_icu_2"
 NO_PRIVILEGE = "42501"
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -26,7 +26,7 @@ def wards(weeks: Db) -> Iterator[Db]:
     """The weeks, with a reader for each of two wards."""
     migrate(weeks).expect_success()  # the rights to a database are not copied with it from a template
     with connect(weeks.owner_url) as owner:
-        grant_ward(owner, DESK, [WARD], "a-password-of-a-test")
+        grant_ward(owner, READER, [WARD], "a-password-of-a-test")
         grant_ward(owner, OTHER, [ELSEWHERE], None)
         owner.execute(
             "INSERT INTO device (device_id, ward, state, boot, changed_at)"
@@ -83,10 +83,10 @@ def test_every_relation_shows_the_rows_of_the_ward_only(wards: Db) -> None:
             )
             query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table, sql.SQL(place))
             expected = owner.execute(query).fetchone()
-        with acting_as(wards, DESK) as desk:
-            assert desk.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone() == expected, name
+        with acting_as(wards, READER) as reader:
+            assert reader.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone() == expected, name
             query = sql.SQL("SELECT count(*) FROM {} WHERE NOT ({})").format(table, sql.SQL(place))
-            assert desk.execute(query).fetchone() == (0,), name
+            assert reader.execute(query).fetchone() == (0,), name
         seen[name] = expected
     empty = {name for name, count in seen.items() if count == (0,)}
     assert empty <= {"audit_event", "bed_limit", "device_clock", "patient_vitals_template"}, (
@@ -107,10 +107,10 @@ def test_relations_without_a_ward_are_hidden(wards: Db) -> None:
     silent = {str(name) for name, by_ward in wards.rows(RELATIONS) if not by_ward}
     unseen = silent - {"retention_setting", "vitalflow_edition", "rejected_message"}
     assert {"vitalflow_migration", "rollup_invalidation"} <= unseen
-    with acting_as(wards, DESK) as desk:
+    with acting_as(wards, READER) as reader:
         for name in [*unseen, "reader_ward"]:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                desk.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(name)))
+                reader.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(name)))
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_the_charts_of_the_pipeline_work_for_a_reader_of_one_ward(wards: Db, que
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_queries_of_the_readme_work_unchanged(wards: Db, question: str) -> None:
-    with acting_as(wards, DESK) as desk:
-        desk.execute(QUESTIONS[question].encode())
+    with acting_as(wards, READER) as reader:
+        reader.execute(QUESTIONS[question].encode())
 
 
 def test_functions_read_the_ward_only(wards: Db) -> None:
@@ -133,15 +133,15 @@ def test_functions_read_the_ward_only(wards: Db) -> None:
     for hours in (1, 12, 400):  # readings, minutes, hours
         with psycopg.connect(wards.owner_url) as owner:
             whole = owner.execute(series % ("'bed-001'", hours)).fetchone()
-        with acting_as(wards, DESK) as desk:
-            assert desk.execute(series % ("'bed-001'", hours)).fetchone() == whole
+        with acting_as(wards, READER) as reader:
+            assert reader.execute(series % ("'bed-001'", hours)).fetchone() == whole
             with pytest.raises(psycopg.errors.InvalidParameterValue, match="unknown device 'bed-002'"):
-                desk.execute(series % ("'bed-002'", hours))
+                reader.execute(series % ("'bed-002'", hours))
         with acting_as(wards, OTHER) as other:
             assert other.execute(series % ("'bed-002'", hours)).fetchone() is not None
-    with acting_as(wards, DESK) as desk:
-        assert desk.execute("SELECT count(*) FROM last_reading_of('bed-002')").fetchone() == (0,)
-        assert desk.execute("SELECT count(*) FROM last_reading_of('bed-silent')").fetchone() == (1,)
+    with acting_as(wards, READER) as reader:
+        assert reader.execute("SELECT count(*) FROM last_reading_of('bed-002')").fetchone() == (0,)
+        assert reader.execute("SELECT count(*) FROM last_reading_of('bed-silent')").fetchone() == (1,)
 
 
 ATTEMPTS = {
@@ -170,11 +170,11 @@ ATTEMPTS = {
 @pytest.mark.parametrize("name", ATTEMPTS)
 def test_the_views_cannot_be_bypassed(wards: Db, name: str) -> None:
     *settings, attempt = ATTEMPTS[name].split("; ", 1)
-    with acting_as(wards, DESK) as desk:
+    with acting_as(wards, READER) as reader:
         for setting in settings:
-            desk.execute(setting.encode())
+            reader.execute(setting.encode())
         with pytest.raises(psycopg.Error) as caught:
-            desk.execute(attempt.encode())
+            reader.execute(attempt.encode())
     assert caught.value.sqlstate == NO_PRIVILEGE, caught.value
 
 
@@ -186,20 +186,20 @@ def test_the_chunks_cannot_be_read(wards: Db) -> None:
         " AND (c.relname LIKE '\\_hyper%' OR c.relname LIKE '%materialized%')"
     )
     assert len(chunks) > 10
-    with acting_as(wards, DESK) as desk:
+    with acting_as(wards, READER) as reader:
         for (chunk,) in chunks:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                desk.execute(f"SELECT * FROM {chunk} LIMIT 1".encode())  # noqa: S608
+                reader.execute(f"SELECT * FROM {chunk} LIMIT 1".encode())  # noqa: S608
         # What the planner knows of columns is data too.
         statistics = "SELECT count(*) FROM pg_stats WHERE tablename LIKE '%hyper%' OR tablename = 'patient_vitals'"
-        assert desk.execute(statistics.encode()).fetchone() == (0,)
+        assert reader.execute(statistics.encode()).fetchone() == (0,)
 
 
 def test_an_error_in_a_condition_discloses_no_row_of_another_ward(wards: Db) -> None:
     """Without security_barrier the division would be tried on every row, and its error say that such a row exists."""
     probe = "SELECT count(*) FROM patient_vitals WHERE 1 / (CASE WHEN device_id = 'bed-002' THEN 0 ELSE 1 END) = 1"
-    with acting_as(wards, DESK) as desk:
-        row = desk.execute(probe.encode()).fetchone()
+    with acting_as(wards, READER) as reader:
+        row = reader.execute(probe.encode()).fetchone()
         assert row is not None
         assert int(str(row[0])) > 0
     with acting_as(wards, OTHER) as other, pytest.raises(psycopg.errors.DivisionByZero):
@@ -212,25 +212,25 @@ def test_a_query_for_a_time_reads_its_chunks_only(wards: Db) -> None:
     (start, end) = wards.rows(
         "SELECT max(time) - interval '26 hours', max(time) - interval '25 hours' FROM patient_vitals"
     )[0]
-    with acting_as(wards, DESK) as desk:
-        plan = "\n".join(str(line) for (line,) in desk.execute(explain.format("patient_vitals", start, end).encode()))
+    with acting_as(wards, READER) as reader:
+        plan = "\n".join(str(line) for (line,) in reader.execute(explain.format("patient_vitals", start, end).encode()))
         assert 0 < plan.count("Scan") - plan.count("reader_ward") <= 3, plan
         assert "bed-001" in plan
 
 
 def test_the_columnstore_shows_the_ward_only(wards: Db) -> None:
     count = "SELECT count(*), min(heart_rate), max(ward) FROM patient_vitals WHERE time < now() - interval '10 days'"
-    with acting_as(wards, DESK) as desk:
-        before = desk.execute(count.encode()).fetchone()
+    with acting_as(wards, READER) as reader:
+        before = reader.execute(count.encode()).fetchone()
     chunks = "FROM show_chunks('patient_vitals', older_than => now() - interval '15 days') AS chunk"
     community = wards.one("SELECT community FROM vitalflow_edition")
     if community:  # the Apache edition has no columnstore
         assert len(wards.rows(f"SELECT compress_chunk(chunk) {chunks}")) > 2
     try:
-        with acting_as(wards, DESK) as desk:
-            assert desk.execute(count.encode()).fetchone() == before
+        with acting_as(wards, READER) as reader:
+            assert reader.execute(count.encode()).fetchone() == before
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                desk.execute("TABLE public.patient_vitals")
+                reader.execute("TABLE public.patient_vitals")
     finally:
         if community:
             with psycopg.connect(wards.owner_url, autocommit=True) as owner:
@@ -260,10 +260,10 @@ def test_granting_and_revoking_apply_from_the_next_query_on(wards: Db) -> None:
         ("vitalflow_reader", "icu-1", "exists and was not created by grant-ward"),
         (GROUP, "icu-1", "exists and was not created by grant-ward"),
         ("postgres; DROP TABLE device", "icu-1", "invalid name .*; use lower-case letters"),
-        ("Desk", "icu-1", "invalid name .*; use lower-case letters"),
-        ("desk", "", "invalid ward ''"),
-        ("desk", "icu/1", "invalid ward 'icu/1'"),
-        ("desk", "a\x00b", "invalid ward"),
+        ("Reader", "icu-1", "invalid name .*; use lower-case letters"),
+        ("reader", "", "invalid ward ''"),
+        ("reader", "icu/1", "invalid ward 'icu/1'"),
+        ("reader", "a\x00b", "invalid ward"),
     ],
 )
 def test_roles_that_cannot_become_ward_readers(wards: Db, role: str, ward: str, said: str) -> None:

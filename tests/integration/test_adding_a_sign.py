@@ -37,9 +37,9 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def send(broker: BrokerServer, seq: int, **fields: object) -> None:
-    told = {**json.loads(block("json")), "seq": seq, "time": datetime.now(UTC).isoformat(), **fields}
+    payload = {**json.loads(block("json")), "seq": seq, "time": datetime.now(UTC).isoformat(), **fields}
     topic = "vitalflow/vitals/icu-1/bed-1"
-    publish.single(topic, json.dumps(told), qos=1, hostname="127.0.0.1", port=broker.port)
+    publish.single(topic, json.dumps(payload), qos=1, hostname="127.0.0.1", port=broker.port)
 
 
 def rows_are(db: Db, number: int) -> bool:

@@ -129,7 +129,7 @@ def test_a_key_acknowledges_another_pauses_and_q_leaves_the_terminal_as_it_was(
     assert terminal.ends() == 0
 
 
-def test_the_arrow_keys_choose_the_alert_of_which_bed(
+def test_the_arrow_keys_select_an_alert(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson, make_terminal: MakeTerminal
 ) -> None:
     alerts = make_alerts(own_broker.url)
@@ -146,7 +146,7 @@ def test_the_arrow_keys_choose_the_alert_of_which_bed(
     assert person.now["icu-1/bed-2/heart-rate-high"].state == "active"
 
 
-def test_a_worker_or_a_broker_that_is_away_is_told_and_so_is_its_return(
+def test_a_stopped_worker_or_broker_and_its_return_are_shown(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson, make_terminal: MakeTerminal
 ) -> None:
     alerts = make_alerts(own_broker.url)
@@ -188,7 +188,7 @@ def test_without_a_terminal_there_is_a_line_for_each_change_of_that_ward(
     with out.open("wb") as file:
         watching = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=alerts.environment)
     try:
-        eventually(lambda: "the alert worker is there" in out.read_text(), 15, "it hears the worker")
+        eventually(lambda: "the alert worker is there" in out.read_text(), 15, "it shows the worker")
         person.measure("bed-9", ward="icu-2", heart_rate=150)
         person.wait_for("icu-2/bed-9/heart-rate-high", state="active")
         person.measure(heart_rate=150)
@@ -199,13 +199,13 @@ def test_without_a_terminal_there_is_a_line_for_each_change_of_that_ward(
     finally:
         watching.terminate()
         assert watching.wait(10) == 0
-    told = [shown for shown in out.read_text().splitlines() if "bed-" in shown]
+    lines = [shown for shown in out.read_text().splitlines() if "bed-" in shown]
     words = ["raised", "acknowledged by nurse Ada", "cleared (the condition is over)"]
-    for shown, word in zip(told, words, strict=True):
+    for shown, word in zip(lines, words, strict=True):
         assert f"!!! high     icu-1 bed-1  heart-rate-high {word}: " in shown
 
 
-def test_a_name_that_nobody_could_read_and_a_ward_that_is_a_filter_are_refused() -> None:
+def test_an_unprintable_name_and_a_wildcard_ward_are_rejected() -> None:
     for option, value in (("--by", " "), ("--by", "x" * 300), ("--ward", "icu/+"), ("--ward", "")):
         line = [sys.executable, "-m", "alerts", "watch", option, value]
         refused = subprocess.run(line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
@@ -214,7 +214,7 @@ def test_a_name_that_nobody_could_read_and_a_ward_that_is_a_filter_are_refused()
         assert refused.stderr.count("\n") == 1
 
 
-def test_who_is_not_let_in_is_told_once_and_watches_no_further(shared_secured: Secured) -> None:
+def test_a_rejected_user_gets_one_message_and_exit_code_2(shared_secured: Secured) -> None:
     wrong = shared_secured.url_of("grace").replace("grace:", "grace:not-")
     environ = os.environ | shared_secured.settings("grace") | {"VITALFLOW_MQTT_URL": wrong}
     line = [sys.executable, "-m", "alerts", "watch"]

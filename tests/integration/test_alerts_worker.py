@@ -79,7 +79,7 @@ def test_silence_is_an_alarm_and_never_clears_another_one(
     assert person.now[f"{BED}/heart-rate-high"].state == "active"
 
 
-def test_audio_is_paused_for_a_time_and_sounds_again(
+def test_an_audio_pause_ends_after_its_time(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
@@ -92,7 +92,7 @@ def test_audio_is_paused_for_a_time_and_sounds_again(
     person.wait_for(f"{BED}/heart-rate-high", state="active", audio_paused_until=None)
 
 
-def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
+def test_invalid_commands_limits_and_readings_are_rejected_with_a_reason(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     alerts = make_alerts(own_broker.url)
@@ -100,7 +100,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
     person.measure(heart_rate=150)
     person.wait_for(f"{BED}/heart-rate-high", state="active")
     person.command("acknowledge", f"{BED}/spo2-low")
-    person.command("acknowledge", "icu-1/nobody/spo2-low")
+    person.command("acknowledge", "icu-1/unknown/spo2-low")
     person.command("dance", f"{BED}/heart-rate-high")
     person.command("acknowledge", f"{BED}/heart-rate-high", by="x" * 500)
     person.command("pause_audio", f"{BED}/heart-rate-high", seconds=10**9)
@@ -112,7 +112,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
     eventually(lambda: len(person.rejections) == 7, 10, f"seven refusals, got {person.rejections}")
     assert all(refusal["reason"] and refusal["topic"] for refusal in person.rejections)
     assert person.now[f"{BED}/heart-rate-high"].state == "active"
-    # Retained, a command would come again at every start of the worker and silence alerts that nobody saw.
+    # Retained, a command would come again at every start of the worker and silence alerts that no user saw.
     person.send(f"alert-commands/{BED}/heart-rate-high", late, retain=True)
     person.wait_for(f"{BED}/heart-rate-high", state="acknowledged")
     alerts.kill()
@@ -124,7 +124,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence_and_changes_nothing(
     assert alerts.said().count("must not be retained") == 1
 
 
-def test_a_beds_own_limits_hold_also_after_a_restart(
+def test_a_beds_own_limits_hold_after_a_restart(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     alerts = make_alerts(own_broker.url)
@@ -143,7 +143,7 @@ def test_a_beds_own_limits_hold_also_after_a_restart(
     assert person.wait_for(f"{BED}/heart-rate-high", state="active").limit == 140
 
 
-def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
+def test_alerts_follow_a_device_to_another_ward_and_leave_the_old_topic(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
@@ -156,7 +156,7 @@ def test_a_device_that_moves_takes_its_alerts_along_and_leaves_no_ghost(
     eventually(lambda: f"{BED}/heart-rate-high" not in person.now, 5, "the old topic is empty")
 
 
-def test_all_that_waited_for_a_dead_worker_is_evaluated(
+def test_readings_queued_while_the_worker_was_down_are_all_evaluated(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     # More than the worker's window of 500. The first of them come in one piece with the CONNACK.
@@ -217,7 +217,7 @@ def test_a_rule_file_with_mistakes_keeps_the_old_rules_and_a_good_one_is_taken(
     person.wait_for(f"{BED}/heart-rate-high", state="cleared")
 
 
-def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
+def test_all_alerts_are_republished_within_5_s_to_a_broker_that_lost_its_store(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     make_alerts(own_broker.url)
@@ -240,7 +240,7 @@ def test_a_broker_that_comes_back_empty_is_told_everything_within_five_seconds(
         assert late.now[place].alert_id == known[place]
 
 
-def test_alerts_come_while_the_database_is_stopped_and_the_history_is_complete_afterwards(
+def test_alerts_are_raised_while_the_database_is_stopped_and_stored_afterwards(
     own_broker: BrokerServer,
     own_database: tuple[object, Db],
     make_alerts: MakeAlerts,
@@ -277,7 +277,7 @@ def test_a_broker_that_drops_messages_is_an_alarm(
         away.connect("127.0.0.1", small.port)
         away.loop_forever()
         eventually(lambda: "broker_dropped_messages 0.0" in metrics_of(alerts), 20, "the broker's first word")
-        time.sleep(6)  # it tells every 5 s: the worker has heard a zero by now
+        time.sleep(6)  # the broker publishes the count every 5 s: the worker has a zero by now
         for _ in range(50):
             person.send("queue", b"one too many")
         alert = person.wait_for("stack/broker/broker-dropping", timeout=20, state="active", priority="high")
@@ -298,7 +298,7 @@ def metrics_of(alerts: AlertsProcess) -> str:
         return text
 
 
-def test_a_broker_that_stands_still_makes_no_device_silent(
+def test_a_frozen_broker_raises_no_alert_of_silence(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:
     """Its connections stay open, and nothing arrives: the worker's own heartbeat is missing too."""

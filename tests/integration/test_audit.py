@@ -41,11 +41,11 @@ def test_each_action_is_stored_with_its_actor(broker: BrokerServer, db: Db, make
     ingest = make_ingest(broker.url, db)
     at = "2026-11-23T09:00:00Z"
     tell(broker, ACKS, {"by": "nurse Ada", "action": "acknowledge"})
-    tell(broker, f"{ACKS}/ada", {"by": "somebody else", **PAUSE, "time": at})
+    tell(broker, f"{ACKS}/ada", {"by": "another user", **PAUSE, "time": at})
     tell(broker, f"{ACKS}/ada", {"action": "resume_audio"}, qos=0)
     tell(broker, LIMITS, {"by": "Dr. Adams", "limits": {"spo2-low": [88, None]}, "spo2_scale": 2}, retain=True)
     tell(broker, LIMITS, None, retain=True)
-    enrolled = {"time": at, "by": "root@desk", "action": "enrol", "name": "bed-9", "kind": "device", "ward": "icu-1"}
+    enrolled = {"time": at, "by": "root@host", "action": "enrol", "name": "bed-9", "kind": "device", "ward": "icu-1"}
     tell(broker, ENROLMENT, enrolled)
     tell(broker, ENROLMENT, {**enrolled, "action": "revoke"})
     eventually(lambda: db.count("audit_event") == 7, 20, "all of it")
@@ -55,8 +55,8 @@ def test_each_action_is_stored_with_its_actor(broker: BrokerServer, db: Db, make
         ("ada", "resume_audio", "icu-1", "bed-1", "spo2-low", {}),
         ("Dr. Adams", "set_limits", "icu-1", "bed-1", None, {"limits": {"spo2-low": [88.0, None]}, "spo2_scale": 2}),
         (None, "remove_limits", "icu-1", "bed-1", None, {}),
-        ("root@desk", "enrol", "icu-1", "bed-9", None, {"kind": "device"}),
-        ("root@desk", "revoke", "icu-1", "bed-9", None, {"kind": "device"}),
+        ("root@host", "enrol", "icu-1", "bed-9", None, {"kind": "device"}),
+        ("root@host", "revoke", "icu-1", "bed-9", None, {"kind": "device"}),
     ]
     said, received = db.rows(
         "SELECT time, received_at FROM audit_event WHERE action IN ('acknowledge', 'enrol') ORDER BY id"
@@ -81,13 +81,13 @@ def test_a_repeated_message_is_stored_once(broker: BrokerServer, db: Db, make_in
     tell(broker, ACKS, PAUSE)
     tell(broker, ACKS, PAUSE)  # a person who pauses again
     eventually(lambda: db.count("audit_event") == 6, 20, "three limits, one timed pause and two more")
-    other = make_ingest(broker.url, db)  # a new session: hears what is retained
+    other = make_ingest(broker.url, db)  # a new session: receives what is retained
     ingest.stop()
     ingest.start()
     eventually(
         lambda: other.metric("messages_received_total") >= 1 <= ingest.metric("messages_received_total"),
         20,
-        "told again",
+        "redelivered",
     )
     assert [who for (who, *_) in db.rows(QUERY)] == ["A", "B", "A", "nurse Ada", "nurse Ada", "nurse Ada"]
     assert db.rows("SELECT actor, detail FROM bed_limit") == [("A", {"limits": {"spo2-low": 88.0}})]
@@ -112,7 +112,7 @@ class OneWay(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self, target: int) -> None:
-        self.deaf = threading.Event()
+        self.blocked = threading.Event()
         self.target = target
         super().__init__(("127.0.0.1", 0), Link)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -136,7 +136,7 @@ class Link(socketserver.BaseRequestHandler):
                         piece = reader.recv(65_536)
                         if not piece:
                             return
-                        if reader is far or not self.server.deaf.is_set():
+                        if reader is far or not self.server.blocked.is_set():
                             ends[reader].sendall(piece)
 
 
@@ -149,12 +149,12 @@ def test_a_command_committed_but_not_acknowledged_is_stored_once(
     tell(broker, LIMITS, {"by": "A", "limits": {"spo2-low": 88}})
     eventually(lambda: db.count("audit_event") == 1, 20, "the first, which is acknowledged")
     time.sleep(0.5)
-    link.deaf.set()
+    link.blocked.set()
     tell(broker, ACKS, PAUSE)
     tell(broker, LIMITS, None)
     eventually(lambda: db.count("audit_event") == 3, 20, "committed")
     ingest.kill()
-    link.deaf.clear()
+    link.blocked.clear()
     ingest.start()
     eventually(lambda: ingest.metric("messages_received_total") >= 2, 20, "they come again")
     tell(broker, ACKS, PAUSE)  # the same words, and another deed

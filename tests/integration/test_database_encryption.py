@@ -62,7 +62,7 @@ def test_every_login_is_encrypted_and_checked(guarded: DatabaseServer) -> None:
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow"])
-def test_nobody_gets_as_far_as_a_password_without_encryption(guarded: DatabaseServer, mode: str) -> None:
+def test_the_database_accepts_tls_only(guarded: DatabaseServer, mode: str) -> None:
     bare = guarded.url().partition("?")[0]
     if mode == "allow":  # tries without, is sent away, and comes back with
         with psycopg.connect(f"{bare}?sslmode=allow") as connection:
@@ -75,7 +75,7 @@ def test_nobody_gets_as_far_as_a_password_without_encryption(guarded: DatabaseSe
         )
 
 
-def test_a_stranger_who_answers_in_its_place_gets_no_password(guarded: DatabaseServer, tmp_path: Path) -> None:
+def test_a_foreign_server_on_the_port_receives_no_password(guarded: DatabaseServer, tmp_path: Path) -> None:
     other = CertificateAuthority(tmp_path / "other")
     other.load_or_create(datetime.now(UTC))
     message = said(f"{guarded.url().partition('?')[0]}?{tls_query(other.ca_certificate)}")
@@ -115,7 +115,7 @@ def test_a_certificate_out_of_its_time_and_back(
         assert open_before.execute("SELECT 1").fetchone() == (1,), "who was there stays there"
 
 
-def test_a_certificate_that_is_due_is_renewed_and_nobody_is_sent_away(
+def test_a_due_certificate_is_renewed_without_dropping_connections(
     guarded: DatabaseServer, authority: CertificateAuthority
 ) -> None:
     assert not guarded.rotate_certificates(), "there is nothing to do"
@@ -137,7 +137,7 @@ def test_a_server_without_encryption_is_named(database: DatabaseServer, authorit
     assert message.endswith("it offers no TLS, which sslmode requires: set ssl = on in its postgresql.conf")
 
 
-def test_migrate_says_it_in_one_sentence(guarded: DatabaseServer) -> None:
+def test_migrate_reports_it_in_one_sentence(guarded: DatabaseServer) -> None:
     url = f"{guarded.url().partition('?')[0]}?sslmode=disable"
     sentence = wait_for_end(start_migrate({"VITALFLOW_DATABASE_URL": url})).expect_sentence()
     assert "it accepts connections with TLS only" in sentence

@@ -24,7 +24,7 @@ def test_no_reading_at_all(db: Db) -> None:
     assert db.rows(GAPS) == []
 
 
-def test_holes_are_told_with_the_readings_beside_them(db: Db) -> None:
+def test_gaps_are_reported_with_the_readings_beside_them(db: Db) -> None:
     long_ago(db)
     write_readings(db, [1, 2, 5, 6, 8])
     assert db.rows(GAPS) == [("bed-1", BOOT, 3, 4, 2), ("bed-1", BOOT, 7, 7, 1)]

@@ -38,11 +38,11 @@ def forgotten(ward: str = "icu-1") -> Word:
     return Word("forgotten", 0, ward)
 
 
-def last_word(db: Db, *words: Word) -> tuple[object, ...]:
+def stored_status(db: Db, *words: Word) -> tuple[object, ...]:
     """State, boot and ward after these words, a minute apart, said by the role that ingest has."""
     with psycopg.connect(db.ingest_url) as connection:
         for minute, word in enumerate(words):
-            told = {
+            fields = {
                 "device_id": "bed-1",
                 "ward": word.ward,
                 "state": word.state,
@@ -53,7 +53,7 @@ def last_word(db: Db, *words: Word) -> tuple[object, ...]:
                 "changed_at": START + timedelta(minutes=minute),
                 "retained": word.retained,
             }
-            connection.execute(named("ingest.sql")["device_status"], told)
+            connection.execute(named("ingest.sql")["device_status"], fields)
     (row,) = db.rows("SELECT state, boot, ward FROM device")
     return row
 
@@ -94,32 +94,32 @@ def last_word(db: Db, *words: Word) -> tuple[object, ...]:
         pytest.param([birth(0), will(0)], ("offline", 0, "icu-1"), id="a device without a boot"),
     ],
 )
-def test_the_last_word(db: Db, words: list[Word], wanted: tuple[object, ...]) -> None:
-    assert last_word(db, *words) == wanted
+def test_the_stored_status_follows_boots_and_wills(db: Db, words: list[Word], wanted: tuple[object, ...]) -> None:
+    assert stored_status(db, *words) == wanted
 
 
 def test_what_a_device_dropped_stays_known_until_it_starts_anew(db: Db) -> None:
     lossy = Word("online", NOW, dropped=7)
     for words, known in (([birth(NOW), lossy, will(NOW)], 7), ([birth(NOW + 1)], 0)):
-        last_word(db, *words)
+        stored_status(db, *words)
         assert db.rows("SELECT dropped FROM device") == [(known,)]
 
 
-def test_a_will_does_not_take_away_what_the_birth_told(db: Db) -> None:
-    last_word(db, birth(NOW), will(NOW))
+def test_a_will_keeps_the_fields_of_the_birth(db: Db) -> None:
+    stored_status(db, birth(NOW), will(NOW))
     assert db.rows("SELECT interval_s, model FROM device") == [(1.0, "Philips")]
 
 
 @pytest.mark.parametrize("word", [birth(NOW), will(NOW)])
-def test_a_word_that_is_only_repeated_does_not_count_as_a_change(db: Db, word: Word) -> None:
-    # Every start of ingest hears all retained words again; "offline since" must not begin anew.
+def test_a_repeated_status_is_no_change(db: Db, word: Word) -> None:
+    # Every start of ingest receives all retained messages again; "offline since" must not begin anew.
     repeated = Word(word.state, word.boot, word.ward, True, word.interval_s, word.model)
-    last_word(db, word, repeated, repeated)
+    stored_status(db, word, repeated, repeated)
     assert db.one("SELECT changed_at FROM device") == START
 
 
 def test_a_change_has_its_time(db: Db) -> None:
-    last_word(db, birth(NOW), will(NOW))
+    stored_status(db, birth(NOW), will(NOW))
     assert db.one("SELECT changed_at FROM device") == START + timedelta(minutes=1)
-    last_word(db, birth(OLD), birth(OLD), birth(OLD, "er"))
+    stored_status(db, birth(OLD), birth(OLD), birth(OLD, "er"))
     assert db.one("SELECT changed_at FROM device") == START + timedelta(minutes=2)

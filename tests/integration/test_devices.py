@@ -27,7 +27,7 @@ class Listener:
     """A subscriber with a persistent session that records all messages."""
 
     def __init__(self, port: int, topics: list[str]) -> None:
-        self.heard: list[tuple[str, Any]] = []
+        self.received: list[tuple[str, Any]] = []
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{port}", clean_session=False)
         self._client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics]) and None
         self._client.on_message = self._keep
@@ -37,7 +37,7 @@ class Listener:
         eventually(self._client.is_connected, 20, "the listener connects")
 
     def _keep(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        self.heard.append((message.topic, msgspec.json.decode(message.payload) if message.payload else None))
+        self.received.append((message.topic, msgspec.json.decode(message.payload) if message.payload else None))
 
     def close(self) -> None:
         self._client.disconnect()
@@ -66,14 +66,14 @@ def test_readings_kept_while_the_broker_was_down_arrive_in_order_and_as_arrays(o
         time.sleep(4)
         own_broker.start()
         time.sleep(2)
-        eventually(lambda: any(isinstance(decoded, list) for _, decoded in listener.heard), 15, "an array")
+        eventually(lambda: any(isinstance(decoded, list) for _, decoded in listener.received), 15, "an array")
         eventually(lambda: running.stats.connected == 20, 15, "all devices are back")
         running.stop()
         assert (running.stats.waiting, running.stats.dropped) == (0, 0)
         acknowledged = set(running.acknowledged)
         seqs: dict[str, list[int]] = {}
         eventually(lambda: len(names(listener)) >= len(acknowledged), 10, "everything that was acknowledged")
-        for topic, decoded in listener.heard:
+        for topic, decoded in listener.received:
             for item in decoded if isinstance(decoded, list) else [decoded]:
                 seqs.setdefault(topic.rpartition("/")[2], []).append(item["seq"])
     assert len(seqs) == 20
@@ -85,7 +85,7 @@ def test_readings_kept_while_the_broker_was_down_arrive_in_order_and_as_arrays(o
 def names(listener: Listener) -> set[tuple[str, int]]:
     return {
         (topic, item["seq"])
-        for topic, decoded in listener.heard
+        for topic, decoded in listener.received
         for item in (decoded if isinstance(decoded, list) else [decoded])
     }
 
@@ -109,19 +109,19 @@ def test_no_reading_is_missing_in_the_table_after_the_broker_was_down(
 def test_a_device_publishes_online_and_offline_and_its_will_reports_a_killed_one(own_broker: BrokerServer) -> None:
     with listening(own_broker.port, "vitalflow/status/#") as listener:
         for number, message in ((signal.SIGTERM, "offline status"), (signal.SIGKILL, "will")):
-            listener.heard.clear()
+            listener.received.clear()
             process = devices(own_broker, "simulate", "--count", "2", "--ward", "icu-9", "--seed", "7")
-            eventually(lambda: len(listener.heard) == 2, 10, "the online status of both")
-            for _, decoded in listener.heard:
+            eventually(lambda: len(listener.received) == 2, 10, "the online status of both")
+            for _, decoded in listener.received:
                 assert decoded["state"] == "online"
                 assert decoded["interval_s"] == 1
-            boots = {topic: decoded["boot"] for topic, decoded in listener.heard}
+            boots = {topic: decoded["boot"] for topic, decoded in listener.received}
             assert boots.keys() == {"vitalflow/status/icu-9/icu-9-bed-01", "vitalflow/status/icu-9/icu-9-bed-02"}
             process.send_signal(number)
             process.communicate(timeout=15)
-            eventually(lambda: len(listener.heard) == 4, 10, f"the {message} of both")
-            assert {(topic, decoded["boot"]) for topic, decoded in listener.heard[2:]} == set(boots.items())
-            assert {decoded["state"] for _, decoded in listener.heard[2:]} == {"offline"}
+            eventually(lambda: len(listener.received) == 4, 10, f"the {message} of both")
+            assert {(topic, decoded["boot"]) for topic, decoded in listener.received[2:]} == set(boots.items())
+            assert {decoded["state"] for _, decoded in listener.received[2:]} == {"offline"}
 
 
 def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
@@ -172,10 +172,12 @@ def test_a_quick_replay_waits_for_its_receipts_and_leaves_without_an_alert(
         assert "7200 readings published, 0 unsent, 0 dropped, 7200 stored, 0 unconfirmed" in output
         assert "hardly any alarm; with --as-live" in output
         assert db.count() == 7200
-        eventually(lambda: listener.heard[-1] == ("vitalflow/status/icu-1/own-1", None), 10, "no retained status")
+        eventually(lambda: listener.received[-1] == ("vitalflow/status/icu-1/own-1", None), 10, "no retained status")
         eventually(lambda: db.one("SELECT state FROM device") == "forgotten", 10, "the end of the device")
         time.sleep(2)  # what must not come
-        assert [topic for topic, decoded in listener.heard if topic.startswith("vitalflow/alerts/") and decoded] == []
+        assert [
+            topic for topic, decoded in listener.received if topic.startswith("vitalflow/alerts/") and decoded
+        ] == []
 
 
 def test_a_replay_as_live_has_the_times_of_its_sending_and_raises_alarms(
@@ -190,12 +192,12 @@ def test_a_replay_as_live_has_the_times_of_its_sending_and_raises_alarms(
         assert "hardly any alarm" not in output
         eventually(lambda: db.count() == 60, 10, "60 rows")
         assert float(str(db.one("SELECT max(abs(extract(epoch FROM received_at - time))) FROM patient_vitals"))) < 2
-        raised = {decoded["rule"] for _, decoded in listener.heard if decoded and decoded["change"] == "raised"}
+        raised = {decoded["rule"] for _, decoded in listener.received if decoded and decoded["change"] == "raised"}
         assert raised == {"spo2-low"}
-        eventually(lambda: listener.heard[-1][1]["state"] == "cleared", 10, "the end of the alert with its device")
+        eventually(lambda: listener.received[-1][1]["state"] == "cleared", 10, "the end of the alert with its device")
 
 
-def test_without_ingest_a_replay_says_that_nothing_is_confirmed(own_broker: BrokerServer, tmp_path: Path) -> None:
+def test_without_ingest_a_replay_reports_nothing_confirmed(own_broker: BrokerServer, tmp_path: Path) -> None:
     process = devices(own_broker, "replay", str(recording(tmp_path, 4000)), "--speed", "1e6")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output

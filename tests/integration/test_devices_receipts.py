@@ -166,10 +166,12 @@ def test_a_device_reports_how_many_readings_it_dropped(own_broker: BrokerServer)
         eventually(lambda: running.stats.dropped > 20, 10, "the outbox overflows")
         own_broker.start()
         with listening(own_broker.port, "vitalflow/status/#") as listener:
-            eventually(lambda: listener.heard and listener.heard[-1][1].get("dropped"), 15, "a status that reports it")
+            eventually(
+                lambda: listener.received and listener.received[-1][1].get("dropped"), 15, "a status that reports it"
+            )
             running.stop()
-            eventually(lambda: listener.heard[-1][1]["state"] == "offline", 5, "the offline status")
-            assert listener.heard[-1][1]["dropped"] == running.stats.dropped
+            eventually(lambda: listener.received[-1][1]["state"] == "offline", 5, "the offline status")
+            assert listener.received[-1][1]["dropped"] == running.stats.dropped
 
 
 @pytest.mark.slow
@@ -178,10 +180,10 @@ def test_the_next_start_sends_what_a_killed_process_left(own_broker: BrokerServe
     with fake_ingest(own_broker.port) as ingest:
         for turn in range(3):
             process = devices(own_broker, *line)
-            heard = len(ingest.received)
+            received = len(ingest.received)
             known = {(device, boot) for device, boot, _ in ingest.received}
             eventually(
-                lambda start=heard, known=known: (  # type: ignore[misc]
+                lambda start=received, known=known: (  # type: ignore[misc]
                     len(ingest.received) > start + 100
                     and len({(device, boot) for device, boot, _ in ingest.received[start:]} - known) == 5
                 ),

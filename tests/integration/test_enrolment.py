@@ -47,14 +47,14 @@ def run(own_secured: Secured, tmp_path: Path) -> Run:
 
 def from_folder(folder: Path) -> tuple[BrokerEndpoint, str]:
     """The broker and the client id that `enroll --folder` wrote for a device."""
-    told = json.loads((folder / "device.json").read_text())
-    broker = BrokerEndpoint(told["host"], told["port"], tls=True, ca=folder / "ca.crt")
-    if told["password"] is None:
-        return replace(broker, certificate=folder / "device.crt", key=folder / "device.key"), told["client_id"]
-    return broker.as_user(told["user"], told["password"]), told["client_id"]
+    given = json.loads((folder / "device.json").read_text())
+    broker = BrokerEndpoint(given["host"], given["port"], tls=True, ca=folder / "ca.crt")
+    if given["password"] is None:
+        return replace(broker, certificate=folder / "device.crt", key=folder / "device.key"), given["client_id"]
+    return broker.as_user(given["user"], given["password"]), given["client_id"]
 
 
-def test_a_device_is_let_in_at_once_and_revoking_disconnects_it_for_good(
+def test_an_enrolled_device_connects_at_once_and_a_revoked_one_never_again(
     own_secured: Secured, run: Run, tmp_path: Path
 ) -> None:
     with MqttProbe(own_secured.broker("ingest")) as record:
@@ -119,8 +119,8 @@ def test_a_device_with_a_certificate_comes_in_and_is_refused_once_it_is_revoked(
     assert publishes(broker, client_id, "vitalflow/vitals/icu-1/bed-8") in ("Success", "No matching subscribers")
     assert publishes(broker, client_id, "vitalflow/vitals/icu-1/bed-1") == "Not authorized"
     with MqttProbe(broker, client_id) as device:
-        told = run("devices", "revoke", "bed-8")
-        assert "its certificate is revoked" in told.stdout
+        revoked = run("devices", "revoke", "bed-8")
+        assert "its certificate is revoked" in revoked.stdout
         assert device.disconnected() == "disconnected: Administrative action"
     assert own_secured.server.rotate_certificates()  # as the supervisor does once it sees the new list
     eventually(lambda: connects(broker, client_id) != "Success", 10, "the certificate is refused")
@@ -128,15 +128,15 @@ def test_a_device_with_a_certificate_comes_in_and_is_refused_once_it_is_revoked(
 
 def test_what_is_shown_for_a_device_is_enough_to_connect_with(own_secured: Secured, run: Run) -> None:
     shown = run("devices", "enroll", "bed-7", "--ward", "icu-1", "--qr").stdout
-    told = dict(line.split(None, 1) for line in shown.splitlines() if line.startswith("  "))
-    assert told["broker"] == f"127.0.0.1, port {own_secured.server.port}, with TLS"
-    assert told["CA"] == str(own_secured.ca)
-    broker = own_secured.broker(told["user"], told["password"])
-    assert connects(broker, told["client"].removeprefix("id").strip()) == "Success"
+    given = dict(line.split(None, 1) for line in shown.splitlines() if line.startswith("  "))
+    assert given["broker"] == f"127.0.0.1, port {own_secured.server.port}, with TLS"
+    assert given["CA"] == str(own_secured.ca)
+    broker = own_secured.broker(given["user"], given["password"])
+    assert connects(broker, given["client"].removeprefix("id").strip()) == "Success"
     assert "█" in shown or "▄" in shown
 
 
-def test_a_name_is_given_once_and_again_only_on_purpose(own_secured: Secured, run: Run) -> None:
+def test_a_name_is_enrolled_once_unless_replaced(own_secured: Secured, run: Run) -> None:
     refused = run("devices", "enroll", "bed-1", "--ward", "icu-1")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
@@ -149,7 +149,7 @@ def test_a_name_is_given_once_and_again_only_on_purpose(own_secured: Secured, ru
     )
     assert run("devices", "revoke", "ada").returncode == 2
     assert "and cannot be revoked" in run("identity", "user", "revoke", "ingest").stderr
-    assert "'nobody' is not enrolled" in run("identity", "user", "revoke", "nobody").stderr
+    assert "'unknown' is not enrolled" in run("identity", "user", "revoke", "unknown").stderr
 
 
 def test_several_certificates_lie_in_a_folder_for_each_device(own_secured: Secured, run: Run, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_several_certificates_lie_in_a_folder_for_each_device(own_secured: Secur
 
 
 @pytest.mark.parametrize("option", ["--folder", "--credentials"])
-def test_nobody_is_let_in_whose_password_could_not_be_written_down(own_secured: Secured, run: Run, option: str) -> None:
+def test_an_unwritable_credentials_folder_enrols_no_device(own_secured: Secured, run: Run, option: str) -> None:
     refused = run("devices", "enroll", "bed-7", "--ward", "icu-1", option, "/proc/nowhere/bed-7")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.count("\n") == 1
@@ -176,7 +176,7 @@ def test_nobody_is_let_in_whose_password_could_not_be_written_down(own_secured: 
         (["b" * 65, "--certificate"], "the common name of a certificate has at most 64"),
     ],
 )
-def test_what_cannot_be_enrolled_leaves_nobody_half_enrolled(
+def test_a_failed_enrolment_leaves_nothing_behind(
     own_secured: Secured, run: Run, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     before = run("devices", "list").stdout
@@ -196,7 +196,7 @@ def test_enrolling_makes_no_ca_of_its_own(own_secured: Secured, tmp_path: Path) 
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_person_is_let_in_and_turned_away(own_secured: Secured, run: Run, tmp_path: Path) -> None:
+def test_a_user_is_admitted_and_revoked(own_secured: Secured, run: Run, tmp_path: Path) -> None:
     shown = run("identity", "user", "add", "nightingale", "--ward", "icu-1", "--folder", "config")
     assert shown.returncode == 0, shown.stderr
     options = dict(line.split(None, 1) for line in (tmp_path / "config/mosquitto_sub").read_text().splitlines())
@@ -234,8 +234,8 @@ def test_new_certificates_are_taken_without_losing_a_session_or_a_message(own_se
         assert again.next_topic() == "vitalflow/vitals/icu-1/bed-1", "the message for who was away is lost"
 
 
-def test_new_certificates_after_a_restart_disconnect_nobody_for_ever(own_secured: Secured) -> None:
-    # Told by SIGHUP now, Mosquitto would note the end of this session twice, and then disconnect others every second.
+def test_new_certificates_after_a_restart_do_not_disconnect_clients_repeatedly(own_secured: Secured) -> None:
+    # On a SIGHUP now, Mosquitto would note the end of this session twice, and then disconnect others every second.
     grace, bed, topic = own_secured.broker("grace"), own_secured.broker("bed-1"), "vitalflow/vitals/icu-1/bed-1"
     away = MqttProbe(grace, "grace-who-is-away", clean=False)
     assert away.subscribe(topic) == "Granted QoS 1"
@@ -265,7 +265,7 @@ def test_who_is_enrolled_stays_enrolled_when_the_broker_is_killed_or_starts_anew
     )
 
 
-def test_the_way_without_encryption_is_there_only_by_a_setting_and_takes_nobody_without_a_name(
+def test_the_plaintext_listener_needs_a_setting_and_a_user(
     own_secured: Secured,
 ) -> None:
     assert own_secured.access.listeners.plain is not None
@@ -274,7 +274,7 @@ def test_the_way_without_encryption_is_there_only_by_a_setting_and_takes_nobody_
     assert connects(replace(plain, username=None, password=None)) == "Not authorized"
 
 
-def test_a_fleet_is_told_which_of_its_devices_is_not_enrolled(own_secured: Secured, run: Run, tmp_path: Path) -> None:
+def test_a_fleet_reports_which_of_its_devices_is_not_enrolled(own_secured: Secured, run: Run, tmp_path: Path) -> None:
     path = tmp_path / "ward.json"
     names = ["icu-2-bed-01", "icu-2-bed-02"]
     assert run("devices", "enroll", *names, "--ward", "icu-2", "--credentials", str(path)).returncode == 0
@@ -282,8 +282,10 @@ def test_a_fleet_is_told_which_of_its_devices_is_not_enrolled(own_secured: Secur
     line = [sys.executable, "-m", "devices", "simulate", "--ward", "icu-2", "--seconds", "3", "--count"]
 
     def simulate(count: int) -> "subprocess.CompletedProcess[str]":
-        told = [*line, str(count)]
-        return subprocess.run(told, env=environ, capture_output=True, text=True, timeout=60, check=False, cwd=CHECKOUT)
+        arguments = [*line, str(count)]
+        return subprocess.run(
+            arguments, env=environ, capture_output=True, text=True, timeout=60, check=False, cwd=CHECKOUT
+        )
 
     with MqttProbe(own_secured.broker("grace")) as person:
         assert person.subscribe("vitalflow/vitals/icu-2/#") == "Granted QoS 1"
@@ -299,7 +301,7 @@ def test_a_fleet_is_told_which_of_its_devices_is_not_enrolled(own_secured: Secur
     assert f"enroll icu-2-bed-03 icu-2-bed-04 --ward icu-2 --credentials {path}" in refused.stderr
 
 
-def test_a_service_that_is_refused_says_so_and_one_that_trusts_another_ca_too(
+def test_a_rejected_service_and_an_untrusted_ca_are_logged(
     own_secured: Secured, db: Db, make_ingest: MakeIngest, make_alerts: MakeAlerts, tmp_path: Path
 ) -> None:
     wrong = own_secured.url_of("ingest").replace("word-of-ingest", "a-guess")
@@ -308,8 +310,8 @@ def test_a_service_that_is_refused_says_so_and_one_that_trusts_another_ca_too(
     assert "a-guess" not in refused.said()
     another = Path(tmp_path / "another.crt")
     another.write_bytes(ca.new_ca("another", NOW).certificate)
-    deaf = make_alerts(own_secured.url_of("alerts"), start=False, mqtt_ca=another).start(wait=False)
-    eventually(lambda: f"was not signed by the CA in {another}" in deaf.said(), 10, "the sentence")
+    untrusting = make_alerts(own_secured.url_of("alerts"), start=False, mqtt_ca=another).start(wait=False)
+    eventually(lambda: f"was not signed by the CA in {another}" in untrusting.said(), 10, "the sentence")
 
 
 def added_service(run: Run, name: str, service: str) -> dict[str, str]:
@@ -394,7 +396,7 @@ def test_simulated_devices_are_enrolled_once_and_anew_where_their_passwords_are_
     assert connects(own_secured.broker(name, first[name].password), name) == "Not authorized"
 
 
-def test_nobody_but_the_admin_enrols(own_secured: Secured) -> None:
+def test_only_the_admin_enrols(own_secured: Secured) -> None:
     with pytest.raises(TransientError, match="subscription refused"), connect_dynsec(own_secured.broker("grace")):
         pass
     with connect_dynsec(own_secured.broker("admin")) as dynsec:

@@ -85,7 +85,7 @@ def test_every_text_of_a_message_is_stored_as_it_came(broker: BrokerServer, db: 
         nonlocal number
         number += 1
         time = start + timedelta(milliseconds=number)
-        told = reading(time, {"heart_rate": 80.0}, boot=7, seq=number, patient_id=patient)
+        values = reading(time, {"heart_rate": 80.0}, boot=7, seq=number, patient_id=patient)
         status = json.dumps({"state": "online", "boot": number, "model": patient}).encode()
         command = json.dumps({"by": by, "action": rule, "time": time.isoformat()}).encode()
         limits = json.dumps({"by": by, "limits": {rule: 88}, "patient_id": patient, "time": time.isoformat()}).encode()
@@ -93,7 +93,7 @@ def test_every_text_of_a_message_is_stored_as_it_came(broker: BrokerServer, db: 
             broker,
             ingest,
             [
-                (f"vitalflow/vitals/{ward}/{device}", encode(told)),
+                (f"vitalflow/vitals/{ward}/{device}", encode(values)),
                 (f"vitalflow/status/{ward}/{device}", status),
                 (f"vitalflow/alert-commands/{ward}/{device}/{rule}", command),
                 (f"vitalflow/alert-commands/{ward}/{device}/{rule}/{by_as_level(by)}", command),

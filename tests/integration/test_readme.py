@@ -111,7 +111,7 @@ def paste(own_secured: Secured, binaries: ServerBinaries, tmp_path: Path) -> Cal
 
 @contextmanager
 def ward(secured: Secured, device: str) -> Iterator[AlertClient]:
-    """Somebody who measures as the device, which is let in, and sees every alert."""
+    """A client that publishes as the enrolled device and receives every alert."""
     secured.enroll(device, "icu-1", "a-word-of-its-own")
     person = AlertClient(0, secured.broker("grace"), secured.broker(device, "a-word-of-its-own"), device)
     try:
@@ -144,7 +144,7 @@ def test_the_lines_about_alerts_show_pause_and_acknowledge_one(
         person.wait_for(place, state="acknowledged", acknowledged_by="operator")
 
 
-def test_the_line_for_the_stations_api_asks_as_the_operator_without_a_password_on_it(
+def test_the_command_for_the_api_has_no_password(
     own_secured: Secured, make_station: MakeStation, paste: Callable[[str], str], tmp_path: Path
 ) -> None:
     if shutil.which("curl") is None:

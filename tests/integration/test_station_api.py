@@ -18,11 +18,11 @@ MakePerson = Callable[[int], AlertClient]
 
 
 def get(station: StationProcess, path: str, **headers: str) -> tuple[int, Any]:
-    status, told, _ = station.ask("GET", path, Authorization=basic("a script"), **headers)
-    return status, told
+    status, answer, _ = station.ask("GET", path, Authorization=basic("a script"), **headers)
+    return status, answer
 
 
-def test_every_answer_is_as_the_description_says(
+def test_every_answer_matches_the_openapi_description(
     broker: BrokerServer, db: Db, make_alerts: MakeAlerts, make_station: MakeStation, make_alert_client: MakePerson
 ) -> None:
     make_alerts(broker.url)
@@ -36,7 +36,7 @@ def test_every_answer_is_as_the_description_says(
     person.measure("bed-1", heart_rate=140, spo2=97)
     person.measure("bed-2", "icu-2", heart_rate=70)
     person.wait_for("icu-1/bed-1/heart-rate-high", state="active")
-    eventually(lambda: len(get(station, "/api/alerts")[1]["alerts"]) == 1, 5, "the alert is told")
+    eventually(lambda: len(get(station, "/api/alerts")[1]["alerts"]) == 1, 5, "the alert is answer")
 
     ward = api_models.Ward.model_validate(get(station, "/api/ward")[1])
     assert [bed.device for bed in ward.beds] == ["bed-1", "bed-2"]
@@ -48,7 +48,7 @@ def test_every_answer_is_as_the_description_says(
     assert [alert.rule for alert in ward.beds[0].alerts] == ["heart-rate-high"]
     assert [bed["device"] for bed in get(station, "/api/ward?ward=icu-2")[1]["beds"]] == ["bed-2"]
     assert api_models.BedResource.model_validate(get(station, "/api/beds/bed-2")[1]).patient_id == "p-bed-2"
-    assert get(station, "/api/beds/nobody") == (404, {"detail": "there is no bed 'nobody'; /api/ward lists them"})
+    assert get(station, "/api/beds/unknown") == (404, {"detail": "there is no bed 'unknown'; /api/ward lists them"})
     for name in ("%00", "%00/alerts", "%00/series?from=2026-11-22T00:00:00Z"):
         assert get(station, f"/api/beds/{name}")[0] == 404
     alerts = api_models.Alerts.model_validate(get(station, "/api/alerts?ward=icu-1")[1])
@@ -62,13 +62,13 @@ def test_every_answer_is_as_the_description_says(
     start = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert get(station, f"/api/beds/bed-1/series?from={start}")[0] == 200
     assert get(station, "/api/beds/bed-1/series?from=2026-01-01T00:00:00")[0] == 422
-    status, told = get(station, "/api/beds/nobody/series")
-    assert (status, told["detail"]) == (422, "unknown device 'nobody'")
+    status, answer = get(station, "/api/beds/unknown/series")
+    assert (status, answer["detail"]) == (422, "unknown device 'unknown'")
     assert get(station, "/api/beds/bed-1/series?points=0")[0] == 422
     assert api_models.PastAlerts.model_validate(get(station, "/api/beds/bed-1/alerts")[1]).alerts == []
 
 
-def test_the_description_names_every_path_and_no_page_fetches_anything_from_elsewhere(
+def test_openapi_has_every_path_and_no_page_loads_a_foreign_resource(
     broker: BrokerServer, make_station: MakeStation
 ) -> None:
     station = make_station(broker.url)
@@ -83,8 +83,8 @@ def test_the_description_names_every_path_and_no_page_fetches_anything_from_else
         "/metrics",
     }
     assert all("get" in methods and len(methods) == 1 for methods in described["paths"].values()), "it is read-only"
-    status, told = get(station, "/api/beds/bed-1/series")
-    assert (status, told["detail"]) == (503, "this station has no database: VITALFLOW_READER_URL is not set")
+    status, answer = get(station, "/api/beds/bed-1/series")
+    assert (status, answer["detail"]) == (503, "this station has no database: VITALFLOW_READER_URL is not set")
     for path in ("/", "/signin"):
         status, page, _ = station.ask("GET", path, Cookie=station.sign_in("nurse Ada"))
         assert status == 200
@@ -95,7 +95,7 @@ def test_the_description_names_every_path_and_no_page_fetches_anything_from_else
     assert get(station, "/api/ward", Host="evil.example")[0] == 421
 
 
-def test_a_second_station_of_the_same_name_says_why_it_leaves_and_a_stopped_one_says_goodbye(
+def test_a_second_station_with_the_same_client_id_exits_while_the_first_runs(
     broker: BrokerServer, make_station: MakeStation
 ) -> None:
     first = make_station(broker.url, station_client_id="station-x")
@@ -109,7 +109,7 @@ def test_a_second_station_of_the_same_name_says_why_it_leaves_and_a_stopped_one_
     assert third.process.poll() is None
 
 
-def test_a_taken_port_is_told_in_one_sentence(broker: BrokerServer, make_station: MakeStation) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(broker: BrokerServer, make_station: MakeStation) -> None:
     first = make_station(broker.url)
     second = make_station(broker.url, wait=False, station_port=first.port)
     assert second.process is not None
@@ -118,9 +118,7 @@ def test_a_taken_port_is_told_in_one_sentence(broker: BrokerServer, make_station
     assert "Traceback" not in second.said()
 
 
-def test_a_station_that_has_said_goodbye_waits_for_nothing_else(
-    broker: BrokerServer, db: Db, make_station: MakeStation
-) -> None:
+def test_a_stopped_station_exits_within_4_s(broker: BrokerServer, db: Db, make_station: MakeStation) -> None:
     station = make_station(broker.url, reader_url=db.reader_url)
     eventually(lambda: get(station, "/healthz")[1]["outages"] == [], 10, "broker and database")
     asked = time.monotonic()

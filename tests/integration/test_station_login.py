@@ -1,4 +1,4 @@
-"""Who comes in at the station, and what each sees and may do: the real station at a real broker with access.
+"""Log in at a real station and a real broker with access control: what each user sees and may do.
 
 The people are users of the broker: ada of icu-1, grace and the operator of all wards, eve who may only look at icu-1.
 """
@@ -30,7 +30,7 @@ HIGH = "icu-1/bed-1/heart-rate-high"
 
 @pytest.fixture
 def monitor(shared_secured: Secured) -> Iterator[Callable[[str], AlertClient]]:
-    """A device that measures, and somebody beside it who sees every alert."""
+    """A client that publishes as a device, and receives every alert as grace."""
     made: dict[str, AlertClient] = {}
 
     def make(device: str) -> AlertClient:
@@ -44,18 +44,18 @@ def monitor(shared_secured: Secured) -> Iterator[Callable[[str], AlertClient]]:
 
 
 def station_of(secured: Secured, make_station: MakeStation, **settings: object) -> StationProcess:
-    told = {"mqtt_ca": secured.ca, "station_client_id": "station", **settings}
-    return make_station(secured.url_of("station"), **told)
+    settings = {"mqtt_ca": secured.ca, "station_client_id": "station", **settings}
+    return make_station(secured.url_of("station"), **settings)
 
 
 def devices(station: StationProcess, name: str) -> list[str]:
-    status, told, _ = station.ask("GET", "/api/ward", Authorization=basic(name, f"word-of-{name}"))
-    assert status == 200, told
-    return [bed["device"] for bed in told["beds"]]
+    status, answer, _ = station.ask("GET", "/api/ward", Authorization=basic(name, f"word-of-{name}"))
+    assert status == 200, answer
+    return [bed["device"] for bed in answer["beds"]]
 
 
 class Stream:
-    """What a page hears."""
+    """The events that a page receives."""
 
     def __init__(self, station: StationProcess, cookie: str) -> None:
         self._connection = HTTPConnection("127.0.0.1", station.port, timeout=10)
@@ -105,7 +105,7 @@ def listen() -> Iterator[Listen]:
         stream.close()
 
 
-def test_without_a_login_nothing_tells_of_a_patient(shared_secured: Secured, make_station: MakeStation) -> None:
+def test_without_a_login_no_page_has_patient_data(shared_secured: Secured, make_station: MakeStation) -> None:
     station = station_of(shared_secured, make_station)
     for path in ("/api/ward", "/api/beds/bed-1", "/api/alerts", "/ui/live", "/ui/recent", "/ui/limits?device=b"):
         assert station.ask("GET", path)[0] == 401, path
@@ -126,7 +126,7 @@ def test_without_a_login_nothing_tells_of_a_patient(shared_secured: Secured, mak
     assert headers["WWW-Authenticate"] is None, "a browser would ask in a window of its own"
 
 
-def test_a_wrong_password_and_an_unknown_name_get_the_same_answer_and_then_a_wait(
+def test_wrong_password_and_unknown_name_get_the_same_answer_and_a_delay(
     shared_secured: Secured, make_station: MakeStation
 ) -> None:
     station = station_of(shared_secured, make_station)
@@ -137,11 +137,11 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer_and_then_a_wai
     assert answers == [(401, {"detail": "Wrong name or password."})] * 5
     assert station.ask("POST", "/signin", {"name": "admin", "password": "word-of-admin"})[0] == 401, "no person"
     for guess in range(10):  # on a slow machine a second may pass between two of them
-        status, told, headers = station.ask("POST", "/signin", {"name": "ada", "password": f"a guess {guess}"})
+        status, answer, headers = station.ask("POST", "/signin", {"name": "ada", "password": f"a guess {guess}"})
         if status != 401:
             break
     wait = int(headers["Retry-After"])
-    assert (status, told["detail"]) == (429, f"Too many attempts; try again in {wait} s.")
+    assert (status, answer["detail"]) == (429, f"Too many attempts; try again in {wait} s.")
     assert station.ask("POST", "/signin", {"name": "ada", "password": "word-of-ada"})[0] == 429, "right or wrong"
     assert station.ask("POST", "/signin", {"name": "grace", "password": "word-of-grace"})[0] == 200, "her it does not"
     time.sleep(wait)
@@ -152,9 +152,7 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer_and_then_a_wai
     assert "a guess" not in station.said()
 
 
-def test_the_cookie_is_for_this_site_only_and_no_script_reads_it(
-    shared_secured: Secured, make_station: MakeStation
-) -> None:
+def test_the_cookie_is_same_site_and_http_only(shared_secured: Secured, make_station: MakeStation) -> None:
     station = station_of(shared_secured, make_station)
     asked = {"name": "grace", "password": "word-of-grace"}
     _, _, headers = station.ask("POST", "/signin", asked)
@@ -170,7 +168,7 @@ def test_the_cookie_is_for_this_site_only_and_no_script_reads_it(
     assert (status, headers["Cache-Control"]) == (200, "no-store")
 
 
-def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
+def test_a_user_sees_only_their_own_wards_by_every_route(
     shared_secured: Secured,
     db: Db,
     make_alerts: MakeAlerts,
@@ -180,7 +178,7 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
 ) -> None:
     make_alerts(shared_secured.url_of("alerts"), mqtt_ca=shared_secured.ca, alerts_client_id="alerts")
     with psycopg.connect(db.owner_url) as owner:
-        # bed-1 was in the other ward until three hours ago, and somebody else lay in it.
+        # bed-1 was in the other ward until three hours ago, with another patient.
         owner.execute(
             "INSERT INTO patient_vitals (time, device_id, boot, seq, patient_id, ward, heart_rate, status, received_at)"
             " SELECT now() - n * interval '10 minutes', 'bed-1', 1, n, 'p', CASE WHEN n > 18 THEN 'icu-2'"
@@ -189,7 +187,7 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
         )
     station = station_of(shared_secured, make_station, reader_url=db.reader_url)
     early = listen(station, station.sign_in("ada", "word-of-ada"))
-    assert early.hello["user"] == {"name": "ada", "viewable": [], "actionable": []}, "no ward was heard of yet"
+    assert early.hello["user"] == {"name": "ada", "viewable": [], "actionable": []}, "no ward is known yet"
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=140)
     monitor("bed-9").measure("bed-9", "icu-2", heart_rate=141)
     monitor("bed-9").wait_for("icu-2/bed-9/heart-rate-high", state="active")
@@ -203,7 +201,7 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
     def alerts(name: str) -> set[str]:
         return {alert["device"] for alert in ask(name, "/api/alerts")[1]["alerts"]}
 
-    eventually(lambda: alerts("grace") == {"bed-1", "bed-9"}, 10, "the station has heard of both alerts")
+    eventually(lambda: alerts("grace") == {"bed-1", "bed-9"}, 10, "the station has both alerts")
     assert alerts("ada") == {"bed-1"}
 
     def told_of(stream: Stream) -> set[str]:
@@ -238,7 +236,7 @@ def test_each_sees_the_own_wards_and_no_other_in_every_way_there_is(
     assert station.ask("GET", "/ui/limits?device=bed-9", Cookie=cookie)[1]["own"] is None
 
 
-def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_look_does_not(
+def test_a_user_acknowledges_under_their_own_name_and_a_read_only_user_may_not(
     shared_secured: Secured, make_alerts: MakeAlerts, make_station: MakeStation, monitor: Callable[[str], AlertClient]
 ) -> None:
     make_alerts(shared_secured.url_of("alerts"), mqtt_ca=shared_secured.ca, alerts_client_id="alerts")
@@ -255,8 +253,8 @@ def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_loo
 
     eventually(lambda: devices(station, "eve") == ["bed-1"], 5, "the broker says what eve sees")
     eventually(lambda: len(devices(station, "grace")) == 2, 5, "both are there")
-    status, told = act("eve", "acknowledge")
-    assert (status, told["detail"][:28]) == (403, "you have read-only access to")
+    status, answer = act("eve", "acknowledge")
+    assert (status, answer["detail"][:28]) == (403, "you have read-only access to")
     limits = {"device": "bed-1", "limits": {"heart-rate-high": [150.0]}}
     assert station.ask("PUT", "/ui/limits", limits, Cookie=cookies["eve"])[0] == 403
     assert act("ada", "acknowledge", "bed-9", "icu-2") == (409, {"detail": "this alert has ended"})
@@ -264,9 +262,9 @@ def test_a_person_acknowledges_in_the_own_name_and_ward_and_one_who_may_only_loo
     assert act("ada", "pause_audio") == (200, {"state": "audio_paused"})
     assert act("ada", "acknowledge", by="grace") == (200, {"state": "acknowledged"})
     assert monitor("bed-1").wait_for(HIGH, state="acknowledged").acknowledged_by == "ada", "whatever the request says"
-    status, told = act("grace", "acknowledge")
+    status, answer = act("grace", "acknowledge")
     assert status == 409
-    assert told["detail"] == "the alert heart-rate-high of bed-1 is already acknowledged by ada"
+    assert answer["detail"] == "the alert heart-rate-high of bed-1 is already acknowledged by ada"
     script = station.ask("POST", "/ui/alerts", {}, Authorization=basic("grace", "word-of-grace"))
     assert script[0] == 401, "scripts read"
     assert station.ask("PUT", "/ui/limits", limits, Cookie=cookies["ada"])[:2] == (200, {"set": True})
@@ -299,7 +297,7 @@ def test_the_station_shows_the_patient_assigned_to_a_bed(shared_secured: Secured
         eventually(lambda: patient() is None, 5, "no patient is shown")
 
 
-def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_restarts_signs_nobody_out(
+def test_a_revoked_user_is_signed_out_and_a_restart_of_the_broker_ends_no_session(
     own_secured: Secured, make_station: MakeStation, listen: Listen
 ) -> None:
     station = station_of(own_secured, make_station)
@@ -308,9 +306,9 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
     own_secured.server.kill()
     eventually(lambda: station.ask("GET", "/healthz")[1]["outages"] == ["broker"], 6, "it is away")
     assert station.ask("GET", "/api/ward", Cookie=cookies["ada"])[0] == 200
-    status, told, _ = station.ask("POST", "/signin", {"name": "eve", "password": "word-of-eve"})
+    status, answer, _ = station.ask("POST", "/signin", {"name": "eve", "password": "word-of-eve"})
     assert status == 503
-    assert told["detail"].startswith("Signing in is not possible now: no connection to the broker")
+    assert answer["detail"].startswith("Signing in is not possible now: no connection to the broker")
     own_secured.server.start()
     eventually(lambda: station.ask("GET", "/healthz")[1]["outages"] == [], 10, "it is back")
     streams = {name: listen(station, cookie) for name, cookie in cookies.items()}
@@ -332,7 +330,7 @@ def test_whom_the_broker_turns_away_is_signed_out_at_once_and_a_broker_that_rest
     streams["grace"].until(lambda event, _: event == "logged_out", 5)
 
 
-def test_signing_out_ends_this_browser_and_no_other(
+def test_signing_out_ends_the_session_of_this_browser_only(
     shared_secured: Secured, make_station: MakeStation, listen: Listen
 ) -> None:
     station = station_of(shared_secured, make_station)
@@ -354,7 +352,7 @@ def test_signing_out_ends_this_browser_and_no_other(
     assert station.ask("GET", "/api/ward", Cookie=there)[0] == 401
 
 
-def test_a_script_that_asks_often_connects_to_the_broker_once(
+def test_frequent_requests_of_a_script_make_one_connection_to_the_broker(
     shared_secured: Secured, make_station: MakeStation
 ) -> None:
     station = station_of(shared_secured, make_station)
@@ -369,13 +367,13 @@ def test_a_script_that_asks_often_connects_to_the_broker_once(
         basic("grace", "word-of-ada"),
         basic("ünï", "wörd"),
     ):
-        status, told, headers = station.ask("GET", "/api/ward", Authorization=header)
+        status, answer, headers = station.ask("GET", "/api/ward", Authorization=header)
         assert status == 401, header
         assert headers["WWW-Authenticate"].startswith("Basic")
-        assert "word" not in told["detail"].replace("password", "")
+        assert "word" not in answer["detail"].replace("password", "")
 
 
-def test_with_a_certificate_it_serves_https_and_takes_up_a_new_one_without_a_restart(
+def test_with_a_certificate_it_serves_https_and_reloads_a_renewed_one(
     shared_secured: Secured, make_station: MakeStation, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
@@ -415,7 +413,9 @@ def test_with_a_certificate_it_serves_https_and_takes_up_a_new_one_without_a_res
     assert "are no pair; give a certificate and its own key, as PEM" in refused.said()
 
 
-def test_the_station_is_told_with_which_door_people_come_in(shared_secured: Secured, make_station: MakeStation) -> None:
+def test_a_station_with_a_client_certificate_is_rejected_with_the_setting_to_change(
+    shared_secured: Secured, make_station: MakeStation
+) -> None:
     refused = make_station(
         shared_secured.url, wait=False, mqtt_certificate=shared_secured.ca, mqtt_key=shared_secured.ca
     )

@@ -1,4 +1,4 @@
-"""What is wrong with a certificate or its files is told by every program that connects, in one sentence that mends it.
+"""Every program reports what is wrong with a certificate or its files, in one sentence with the remedy.
 
 Each runs as a person starts it, against a real broker; those that wait for one say it in their log and are ended.
 """
@@ -45,7 +45,7 @@ class Ground:
         """What a program says with these settings, until it has said the sentence, or ends, or 15 s are over."""
         url = settings.pop("url", self.secured.url_of("operator"))
         ours = {name: value for name, value in os.environ.items() if not name.startswith("VITALFLOW_")}
-        told = {
+        variables = {
             "MQTT_URL": url,
             "ADMIN_URL": url,
             "MQTT_CA": self.secured.ca,
@@ -55,7 +55,7 @@ class Ground:
             "INGEST_METRICS_PORT": 0,
             "ALERTS_METRICS_PORT": 0,
         } | {name.upper(): value for name, value in settings.items()}
-        environ = ours | {f"VITALFLOW_{name}": str(value) for name, value in told.items()}
+        environ = ours | {f"VITALFLOW_{name}": str(value) for name, value in variables.items()}
         process = subprocess.Popen(
             [sys.executable, "-m", *PROGRAMS[program]],
             env=environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
@@ -90,24 +90,22 @@ def ground(shared_secured: Secured, db: Db, tmp_path: Path) -> Ground:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_wrong_ca_or_a_wrong_name_is_told_by_every_program_that_connects(ground: Ground, program: str) -> None:
+def test_every_program_reports_a_wrong_ca_or_host_name(ground: Ground, program: str) -> None:
     key, another = ground.secured.access.authority.folder / "ca.key", ground.folder / "another.crt"
     write_public(another, ca.new_ca("another", NOW).certificate)
-    nobody = ground.secured.url_of("operator").replace("127.0.0.1", "127.1")
+    other_name = ground.secured.url_of("operator").replace("127.0.0.1", "127.1")
     wrong: list[tuple[dict[str, object], str, str]] = [
         ({"mqtt_ca": key}, f"{key} is a private key; expected the certificate of the CA", "export VITALFLOW_MQTT_CA="),
         ({"mqtt_ca": another}, f"was not signed by the CA in {another}", f".stack/identity/ca.crt {another}"),
-        ({"url": nobody}, "its certificate is not for 127.1", "make a new one: vitalflow identity init"),
+        ({"url": other_name}, "its certificate is not for 127.1", "make a new one: vitalflow identity init"),
     ]
     for settings, is_wrong, mends in wrong:
-        (told,) = [line for line in ground.says(program, is_wrong, **settings).splitlines() if is_wrong in line]
-        assert mends in told
+        (line,) = [text for text in ground.says(program, is_wrong, **settings).splitlines() if is_wrong in text]
+        assert mends in line
 
 
 @pytest.mark.parametrize("program", SERVICES)
-def test_a_certificate_of_ones_own_that_is_wrong_is_told_by_every_program_that_shows_one(
-    ground: Ground, program: str
-) -> None:
+def test_every_program_reports_a_wrong_client_certificate(ground: Ground, program: str) -> None:
     good = ground.pair("good", NOW, 30)
     old = ground.pair("old", NOW - timedelta(days=10), 1)
     certificate, key = good["mqtt_certificate"], good["mqtt_key"]
@@ -120,8 +118,8 @@ def test_a_certificate_of_ones_own_that_is_wrong_is_told_by_every_program_that_s
         (ground.pair("early", NOW + timedelta(days=9), 1), clock, "timedatectl set-ntp true"),
     ]  # fmt: skip
     for settings, is_wrong, mends in wrong:
-        (told,) = [line for line in ground.says(program, is_wrong, **settings).splitlines() if is_wrong in line]
-        assert mends in told
+        (line,) = [text for text in ground.says(program, is_wrong, **settings).splitlines() if is_wrong in text]
+        assert mends in line
     key.chmod(0o644)
     assert f"(mode 0644): chmod 600 {key}" in ground.says(program, "chmod 600", **good)
 

@@ -78,7 +78,7 @@ def test_a_clock_that_is_ahead_and_then_right_hides_no_value(
         assert 0 <= float(str(db.one("SELECT age_s FROM ward_board"))) < 30
 
 
-def test_a_clock_that_is_behind_is_not_silence_and_silence_is_told_by_arrival(
+def test_a_clock_behind_is_not_silence_and_silence_is_judged_by_arrival(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     make_ingest(broker.url, db)

@@ -20,7 +20,7 @@ test("limits of another patient do not apply", () => {
   const own = { by: "Ada", patient_id: "p-1" };
   assert.equal(applicableLimits(own, "p-1"), own);
   assert.equal(applicableLimits(own, "p-2"), null);
-  assert.equal(applicableLimits(own, undefined), own, "as long as nobody else is known to be there");
+  assert.equal(applicableLimits(own, undefined), own, "while no other patient is known");
   assert.equal(applicableLimits({ by: "Ada" }, "p-2")?.by, "Ada", "limits of the bed apply to everyone in it");
   assert.equal(applicableLimits(null, "p-1"), null);
 });

@@ -29,8 +29,8 @@ def find() -> str:
 
 def version(path: str) -> str:
     """What it calls itself."""
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60)
-    return told.stdout.strip()
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout.strip()
 
 
 def _answers(path: str) -> bool:

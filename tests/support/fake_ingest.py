@@ -18,9 +18,9 @@ from vitals.topics import Topics
 class FakeIngest:
     """Keeps readings on a clean session, and tells every `every_s` seconds what is new.
 
-    heard     names of all readings, as often and in the order they came
+    received  names of all readings, as often and in the order they came
     stored    their names, once
-    blind     decides which readings never arrived: (name, how often it was heard before)
+    blind     decides which readings never arrived: (name, how often it was received before)
     silent    no receipts are given
     """
 

@@ -49,9 +49,9 @@ class Fleet:
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
-        told: dict[str, Any] = {"stop": self._stop, "on_puback": self._remember, "stats": self.stats}
-        told |= {"emit": self.said.append} | self._options
-        self._loop.run_until_complete(run_fleet(self._sources, self._broker, Topics(), **told))
+        options: dict[str, Any] = {"stop": self._stop, "on_puback": self._remember, "stats": self.stats}
+        options |= {"emit": self.said.append} | self._options
+        self._loop.run_until_complete(run_fleet(self._sources, self._broker, Topics(), **options))
         self._loop.close()
 
     def _remember(self, device: str, readings: Sequence[Reading]) -> None:

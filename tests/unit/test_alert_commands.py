@@ -1,4 +1,4 @@
-"""What a person may do and set, and how it is refused; and that an alert survives its own wire format."""
+"""Commands and limits of users, their rejections, and the encoding of an alert."""
 
 import json
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def test_an_acknowledgement_of_nothing_names_what_is_open() -> None:
         bed.acknowledge(11, "rh")
 
 
-def test_an_acknowledgement_delivered_twice_is_one_and_a_second_person_is_told() -> None:
+def test_a_repeated_acknowledgement_counts_once_and_that_of_a_second_user_is_rejected() -> None:
     bed = BedDriver()
     bed.steady(0, 10, 130)
     assert bed.acknowledge(11) == ["hr acknowledged"]
@@ -86,7 +86,7 @@ def test_a_pause_delivered_again_does_not_make_it_shorter() -> None:
     assert bed.pause(13, 60) == ["hr audio_paused"]
 
 
-def test_what_is_silent_for_another_reason_cannot_be_paused() -> None:
+def test_audio_of_an_alert_that_does_not_sound_cannot_be_paused() -> None:
     bed = BedDriver(LATCHING)
     bed.steady(0, 10, 130)
     bed.steady(11, 30, 100)
@@ -171,7 +171,7 @@ def test_the_spo2_scale_is_a_limit_too() -> None:
     assert changed.spo2_scale == 2
 
 
-def test_an_alert_comes_back_from_the_wire_as_it_was() -> None:
+def test_a_decoded_alert_equals_the_encoded_one() -> None:
     bed = BedDriver()
     bed.steady(0, 30, 160, patient_id="p-1")
     bed.pause(31, 60)
@@ -190,6 +190,6 @@ def test_no_payload_ends_in_a_traceback(payload: bytes, decode: Callable[[bytes]
         assert isinstance(json.loads(payload), dict)
 
 
-def test_an_alert_too_long_is_not_read() -> None:
+def test_too_long_an_alert_is_rejected() -> None:
     with pytest.raises(ValueError, match="at most"):
         decode_alert(b" " * (MAX_ALERT + 1))

@@ -1,4 +1,4 @@
-"""A bed's alerts: delays, levels, hysteresis, silence, patients, wards. Each test is a story in seconds."""
+"""A bed's alerts: delays, levels, hysteresis, silence, patients, wards. Each test plays readings second by second."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ below = 70
 """
 
 
-def test_it_waits_for_the_delay_and_no_longer() -> None:
+def test_an_alert_is_raised_exactly_after_its_delay() -> None:
     bed = BedDriver()
     assert bed.steady(0, 20, 130) == ["10: hr raised"]
     assert bed.alert.since == at(0)
@@ -89,7 +89,7 @@ def test_a_level_without_delay_is_raised_by_its_first_reading() -> None:
     assert bed.priority == "high"
 
 
-def test_worse_is_an_update_of_the_same_alert_and_so_is_better() -> None:
+def test_escalation_and_de_escalation_update_the_same_alert() -> None:
     bed = BedDriver()
     bed.steady(0, 10, 130)
     first = bed.alert
@@ -106,14 +106,14 @@ def test_worse_is_an_update_of_the_same_alert_and_so_is_better() -> None:
     assert not bed.bed.alerts
 
 
-def test_within_the_hysteresis_it_stays() -> None:
+def test_an_alert_stays_within_the_hysteresis() -> None:
     bed = BedDriver()
     bed.steady(0, 10, 130)
     assert bed.steady(11, 100, 116) == []
     assert bed.steady(101, 110, 115) == ["106: hr cleared"]
 
 
-def test_a_moment_of_relief_does_not_clear() -> None:
+def test_a_short_normal_value_does_not_clear() -> None:
     bed = BedDriver()
     bed.steady(0, 10, 130)
     for second in range(11, 200, 6):
@@ -121,7 +121,7 @@ def test_a_moment_of_relief_does_not_clear() -> None:
         assert bed.read(second + 5, 117) == []
 
 
-def test_an_acknowledged_alert_that_gets_worse_sounds_again() -> None:
+def test_an_escalation_ends_an_acknowledgement() -> None:
     bed = BedDriver()
     bed.steady(0, 10, 130)
     assert bed.acknowledge(12) == ["hr acknowledged"]
@@ -132,7 +132,7 @@ def test_an_acknowledged_alert_that_gets_worse_sounds_again() -> None:
     assert bed.alert.acknowledged_by is None
 
 
-def test_an_acknowledged_alert_that_gets_better_stays_silent() -> None:
+def test_a_de_escalation_keeps_an_acknowledgement() -> None:
     bed = BedDriver()
     bed.steady(0, 10, 160)
     bed.acknowledge(11)
@@ -140,7 +140,7 @@ def test_an_acknowledged_alert_that_gets_better_stays_silent() -> None:
     assert bed.state == "acknowledged"
 
 
-def test_a_pause_ends_at_its_time_and_not_before() -> None:
+def test_an_audio_pause_ends_at_its_time() -> None:
     bed = BedDriver()
     bed.steady(0, 10, 130)
     assert bed.pause(11, 60) == ["hr audio_paused"]
@@ -150,7 +150,7 @@ def test_a_pause_ends_at_its_time_and_not_before() -> None:
     assert bed.tick(72) == []
 
 
-def test_a_paused_alert_that_gets_worse_sounds_at_once() -> None:
+def test_an_escalation_ends_an_audio_pause() -> None:
     bed = BedDriver()
     bed.steady(0, 10, 130)
     bed.pause(11, 60)
@@ -159,7 +159,7 @@ def test_a_paused_alert_that_gets_worse_sounds_at_once() -> None:
     assert bed.tick(70) == []
 
 
-def test_a_latching_alert_waits_for_a_person() -> None:
+def test_a_latching_alert_stays_until_it_is_acknowledged() -> None:
     bed = BedDriver(LATCHING)
     bed.steady(0, 10, 130)
     assert bed.steady(11, 60, 100) == ["16: hr latched"]
@@ -196,14 +196,14 @@ def test_a_missing_value_and_a_sensor_that_is_off_neither_raise_nor_clear() -> N
     assert bed.steady(401, 410, 100) == ["406: hr cleared"]
 
 
-def test_what_is_pending_stays_pending_while_its_sign_is_missing() -> None:
+def test_a_delay_goes_on_while_its_sign_is_missing() -> None:
     bed = BedDriver()
     assert bed.steady(0, 5, 130) == []
     assert bed.steady(6, 30, spo2=98) == []
     assert bed.read(31, 130) == ["hr raised"]
 
 
-def test_late_and_repeated_readings_move_nothing() -> None:
+def test_late_and_repeated_readings_change_no_alert() -> None:
     bed = BedDriver()
     bed.steady(0, 9, 130)
     assert bed.read(9, 130, arrives=30) == []
@@ -236,7 +236,7 @@ def test_a_backlog_clears_nothing_either() -> None:
     assert bed.read(400, 90) == ["hr cleared"]
 
 
-def test_another_patient_closes_what_is_open_and_begins_afresh() -> None:
+def test_another_patient_closes_open_alerts_and_resets_delays() -> None:
     bed = BedDriver()
     bed.steady(0, 14, 130, patient_id="p-1")
     first = bed.alert.alert_id
@@ -247,14 +247,14 @@ def test_another_patient_closes_what_is_open_and_begins_afresh() -> None:
     assert bed.alert.alert_id != first
 
 
-def test_a_patient_who_is_not_told_is_still_the_same() -> None:
+def test_a_reading_without_a_patient_id_keeps_the_patient() -> None:
     bed = BedDriver()
     bed.steady(0, 14, 130, patient_id="p-1")
     assert bed.steady(15, 30, 130) == []
     assert bed.steady(31, 40, 130, patient_id="p-1") == []
 
 
-def test_a_patient_who_is_told_later_has_the_alert_and_no_other_patient_has() -> None:
+def test_a_patient_id_is_added_to_the_open_alert_and_another_one_closes_it() -> None:
     bed = BedDriver()
     bed.steady(0, 14, 130)
     first = bed.alert.alert_id
@@ -264,7 +264,7 @@ def test_a_patient_who_is_told_later_has_the_alert_and_no_other_patient_has() ->
     assert bed.steady(17, 19, 130, patient_id="p-2") == ["19: hr cleared"]
 
 
-def test_a_device_takes_its_alerts_to_another_ward() -> None:
+def test_alerts_follow_a_device_to_another_ward() -> None:
     bed = BedDriver()
     bed.steady(0, 14, 130)
     first = bed.alert.alert_id
@@ -275,7 +275,7 @@ def test_a_device_takes_its_alerts_to_another_ward() -> None:
     assert bed.read(16, 130) == []
 
 
-def test_silence_is_an_alarm_and_clears_nothing() -> None:
+def test_silence_raises_an_alert_and_clears_none() -> None:
     bed = BedDriver(HIGH + TECHNICAL)
     bed.steady(0, 20, 130)
     assert bed.tick(34.9) == []
@@ -307,7 +307,9 @@ def test_a_clock_that_is_behind_is_no_silence_and_delays_no_alarm() -> None:
     for behind in (30, 90, 3600):
         bed = BedDriver(HIGH + TECHNICAL)
         bed.bed.last_live_at = at(behind)
-        said = [(s, told) for s in range(21) for told in bed.read(s, 130, arrives=s + behind) + bed.tick(s + behind)]
+        said = [
+            (s, change) for s in range(21) for change in bed.read(s, 130, arrives=s + behind) + bed.tick(s + behind)
+        ]
         assert said == [(10, "hr raised")]
 
 
@@ -322,10 +324,10 @@ def test_a_clock_that_is_set_right_delays_no_alarm() -> None:
 def test_one_sign_per_message_and_several_messages_of_one_moment_are_all_evaluated() -> None:
     bed = BedDriver(HIGH + BLUE)
     said = [
-        (second, told)
+        (second, change)
         for second in range(21)
         for part in ({"heart_rate": 80}, {"spo2": 70}, {"resp_rate": 16})
-        for told in bed.read(second, **part, seq=0, boot=0)  # type: ignore[arg-type]
+        for change in bed.read(second, **part, seq=0, boot=0)  # type: ignore[arg-type]
     ]
     assert said == [(5, "blue raised")]
 
@@ -339,14 +341,14 @@ def test_a_cuff_value_with_its_own_earlier_time_raises() -> None:
     assert said == ["pressure raised"]
 
 
-def test_two_ids_in_turn_silence_nothing() -> None:
+def test_two_patient_ids_in_turn_suppress_no_alert() -> None:
     bed = BedDriver()
     said = [
-        (second, told)
+        (second, change)
         for second in range(31)
-        for told in bed.read(second, 130, patient_id="p-1" if second % 2 else "P-1")
+        for change in bed.read(second, 130, patient_id="p-1" if second % 2 else "P-1")
     ]
-    assert [told for _, told in said if "raised" in told or "cleared" in told] == ["hr raised"]
+    assert [change for _, change in said if "raised" in change or "cleared" in change] == ["hr raised"]
     assert (10, "hr raised") in said
 
 
@@ -367,7 +369,7 @@ def test_a_delay_ends_between_two_readings() -> None:
     assert bed.tick(10) == ["hr raised"]
 
 
-def test_an_unborn_device_with_a_reading_every_20_s_is_not_silent() -> None:
+def test_a_device_without_birth_and_a_reading_every_20_s_is_not_silent() -> None:
     bed = BedDriver(TECHNICAL)
     said = []
     for second in range(0, 131):
@@ -382,18 +384,18 @@ def test_a_live_reading_ends_offline_without_a_birth_and_one_cause_is_one_alarm(
     bed = BedDriver(TECHNICAL)
     bed.status(0, online=True)
     bed.read(0, 80)
-    said = [told for second in range(1, 20) for told in bed.tick(second)]
+    said = [change for second in range(1, 20) for change in bed.tick(second)]
     said += bed.status(20, online=False)
-    said += [told for second in range(20, 40) for told in bed.tick(second)]
+    said += [change for second in range(20, 40) for change in bed.tick(second)]
     assert said == ["silent raised"]
     bed = BedDriver(TECHNICAL)
     bed.status(0, online=True)
     bed.status(1, online=False)
-    assert [told for second in range(1, 30) for told in bed.tick(second)] == ["gone raised"]
+    assert [change for second in range(1, 30) for change in bed.tick(second)] == ["gone raised"]
     assert bed.read(30, 80) == ["gone cleared"]
 
 
-def test_offline_is_told_once_and_not_as_silence_too() -> None:
+def test_offline_raises_one_alert_and_none_of_silence() -> None:
     bed = BedDriver(TECHNICAL)
     bed.status(0, online=True, boot=7)
     bed.read(0, 80)
@@ -404,7 +406,7 @@ def test_offline_is_told_once_and_not_as_silence_too() -> None:
     assert bed.tick(602) == ["silent raised"]
 
 
-def test_a_device_that_comes_and_goes_is_offline_until_it_stays() -> None:
+def test_a_reconnecting_device_stays_offline_until_its_connection_holds() -> None:
     bed = BedDriver(TECHNICAL.replace("for_s = 5", "for_s = 5\nclear_for_s = 10"))
     bed.status(0, online=False)
     assert bed.tick(5) == ["gone raised"]
@@ -418,7 +420,7 @@ def test_a_device_that_comes_and_goes_is_offline_until_it_stays() -> None:
     assert bed.tick(50) == ["gone cleared"]
 
 
-def test_after_a_restart_offline_stays_until_a_birth_is_heard() -> None:
+def test_after_a_restart_offline_stays_until_a_birth() -> None:
     bed = BedDriver(TECHNICAL)
     bed.status(0, online=False)
     bed.tick(5)
@@ -445,7 +447,7 @@ def test_each_sensor_that_is_off_is_an_alarm_of_its_own() -> None:
     assert bed.read(32, 80, spo2=97) == ["off-spo2 cleared", "off-heart-rate cleared"]
 
 
-def test_a_restart_forgets_no_alert_and_no_acknowledgement() -> None:
+def test_alerts_and_acknowledgements_survive_a_restart() -> None:
     bed = BedDriver(HIGH + TECHNICAL)
     bed.steady(0, 14, 130, patient_id="p-1")
     bed.acknowledge(14)
@@ -473,7 +475,7 @@ def test_a_latched_alert_is_latched_after_a_restart() -> None:
     assert bed.acknowledge(61) == ["hr cleared"]
 
 
-def test_readings_delivered_again_raise_nothing_twice_and_restore_what_was_pending() -> None:
+def test_redelivered_readings_raise_nothing_twice_and_restore_delays() -> None:
     bed = BedDriver()
     bed.steady(0, 12, 130)
     bed.restart(13)
@@ -484,7 +486,7 @@ def test_readings_delivered_again_raise_nothing_twice_and_restore_what_was_pendi
     assert bed.steady(13, 20, 160) == ["16: hr escalated"]
 
 
-def test_a_reading_from_before_does_not_bring_back_the_patient_from_before() -> None:
+def test_a_late_reading_does_not_change_the_patient_back() -> None:
     bed = BedDriver()
     bed.steady(0, 12, 130, patient_id="p-1")
     bed.steady(13, 30, 130, patient_id="p-2")
@@ -495,7 +497,7 @@ def test_a_reading_from_before_does_not_bring_back_the_patient_from_before() -> 
     assert bed.alert == mine
 
 
-def test_of_two_retained_alerts_the_newer_counts_and_the_other_is_taken_away() -> None:
+def test_of_two_retained_alerts_the_newer_is_kept_and_the_older_deleted() -> None:
     bed = BedDriver()
     bed.steady(0, 12, 130)
     old = bed.alert
@@ -507,7 +509,7 @@ def test_of_two_retained_alerts_the_newer_counts_and_the_other_is_taken_away() -
         assert beds["mon-1"].ward == "stroke"
 
 
-def test_an_alert_whose_rule_is_gone_is_closed_and_says_so() -> None:
+def test_an_alert_of_a_removed_rule_is_closed_with_that_reason() -> None:
     bed = BedDriver()
     bed.steady(0, 12, 130)
     (event,) = apply_rules(bed.bed, rules(TECHNICAL), None, at(13))
@@ -563,7 +565,7 @@ def test_a_score_without_points_has_no_empty_brackets() -> None:
     assert bed.alert.text == "NEWS2: at least 0"
 
 
-def test_a_score_is_not_cleared_by_an_input_that_has_gone() -> None:
+def test_a_missing_input_does_not_clear_a_score() -> None:
     bed = BedDriver(SCORE)
     bed.read(0, 131, spo2=97)
     assert bed.steady(1, 200, None, spo2=97) == []
@@ -571,7 +573,7 @@ def test_a_score_is_not_cleared_by_an_input_that_has_gone() -> None:
     assert bed.read(201, 80, spo2=97) == ["score cleared"]
 
 
-def test_what_was_measured_of_one_patient_is_not_scored_for_the_next() -> None:
+def test_values_of_the_former_patient_are_not_scored() -> None:
     bed = BedDriver(SCORE)
     assert bed.read(0, 80, systolic_bp=85, patient_id="p-1") == ["score raised"]
     assert bed.steady(1, 100, 80, patient_id="p-2") == ["3: score cleared"]
@@ -615,7 +617,7 @@ def test_two_ids_in_turn_are_a_technical_alert() -> None:
     assert said == ["patients raised"]
 
 
-def test_a_score_of_one_sign_that_alarms_already_says_nothing_new() -> None:
+def test_a_score_from_one_sign_with_an_open_alert_is_suppressed() -> None:
     bed = BedDriver(SCORE + PRESSURE)
     assert bed.steady(0, 200, 80, systolic_bp=65) == ["0: pressure raised"]
     assert bed.read(201, 80, systolic_bp=65, resp_rate=30) == ["score raised"]  # two signs score now
@@ -641,7 +643,7 @@ def seconds_of(bed: BedDriver, first: int, last: int, *args: float, **signs: Any
     ]
 
 
-def test_a_monitored_sign_that_comes_no_more_raises_after_a_minute_and_ends_with_a_value() -> None:
+def test_a_monitored_sign_without_values_raises_after_a_minute_until_a_value() -> None:
     bed = BedDriver(GONE)
     assert seconds_of(bed, 0, 30, 80, spo2=97) == []
     assert seconds_of(bed, 30, 120, 80) == ["96: gone-spo2 raised"]
@@ -649,7 +651,7 @@ def test_a_monitored_sign_that_comes_no_more_raises_after_a_minute_and_ends_with
     assert seconds_of(bed, 120, 130, 80, spo2=97) == ["120: gone-spo2 cleared"]
 
 
-def test_a_sensor_that_is_said_to_be_off_and_a_spot_check_are_not_gone() -> None:
+def test_a_sensor_reported_off_and_a_spot_check_raise_no_sign_gone() -> None:
     bed = BedDriver(GONE)
     assert seconds_of(bed, 0, 30, 80, spo2=97) == []
     assert seconds_of(bed, 30, 200, 80, sensor_off=("spo2",)) == []

@@ -1,4 +1,4 @@
-"""The alarm-load laboratory: what it counts, held against streams that can be counted by hand."""
+"""`vitalflow alerts backtest`: its counts for streams that can be counted by hand."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def outcome(spo2: Sequence[float | None], delay: int = 10, curve: bool = False) 
     return comparison.run([stay], [parse(RULES.format(delay=delay), "rules.toml")], curve=curve)
 
 
-def test_naively_every_crossing_is_an_alarm_and_the_delay_removes_the_short_ones() -> None:
+def test_without_hysteresis_every_crossing_counts_and_the_delay_removes_short_ones() -> None:
     # Three dips: 3 s, 5 s and 12 s beyond the limit.
     found = outcome([97] * 10 + [91] * 3 + [93] + [91] * 5 + [97] * 10 + [90] * 12 + [97] * 10)
     (tried,) = found.files
@@ -62,7 +62,7 @@ def test_naively_every_crossing_is_an_alarm_and_the_delay_removes_the_short_ones
     assert tried.removed_by_delay == 0.5
 
 
-def test_what_is_told_at_once_is_not_delayed() -> None:
+def test_levels_without_delay_are_not_delayed() -> None:
     found = outcome([97] * 10 + [79] + [97] * 10, curve=True)
     (tried,) = found.files
     assert tried.written.alarms == {("blue", HIGH): 1}
@@ -74,12 +74,12 @@ def test_the_curve_falls_where_the_dip_ends() -> None:
     assert [trial.physiological for trial in found.files[0].curve] == [1] * 12 + [0] * 19
 
 
-def test_seconds_of_alarm_are_those_it_stood() -> None:
+def test_seconds_of_alarm_are_from_raise_to_clear() -> None:
     found = outcome([97] * 10 + [90] * 30 + [97] * 10)
     assert found.files[0].written.seconds == {("blue", MEDIUM): 22}  # 20 s from the raise to the way back, and 2 s
 
 
-def test_seconds_of_alarm_go_to_the_priority_that_stood() -> None:
+def test_seconds_of_alarm_are_counted_by_priority() -> None:
     found = outcome([97] * 10 + [79] * 4 + [90] * 30)
     seconds = found.files[0].written.seconds
     assert seconds["blue", HIGH] == 6  # `clear_for_s` later it is medium, until the recording ends
@@ -93,7 +93,7 @@ def test_a_sustained_episode_that_the_delay_hides_is_missed() -> None:
     assert outcome(stream, delay=25).files[0].sustained(rule) == (1, 1)
 
 
-def test_an_alert_at_another_time_does_not_excuse_a_missed_episode() -> None:
+def test_an_alert_at_another_time_leaves_an_episode_missed() -> None:
     rule = parse(RULES.format(delay=10), "x").by_name["blue"]
     stream = [97.0] * 10 + [90.0] * 22 + [97.0] * 10 + [90.0] * 40 + [97.0] * 10
     assert outcome(stream, delay=25).files[0].sustained(rule) == (2, 1)
@@ -152,7 +152,7 @@ def test_a_recording_of_one_row_an_hour_is_not_silent() -> None:
     assert found.bed_days == pytest.approx(4 / 24)
 
 
-def test_hours_without_readings_are_no_time_at_the_bed() -> None:
+def test_hours_without_readings_are_not_monitored_time() -> None:
     readings = [reading_at(second, spo2=97) for second in (0, 60, 7200, 7260)]
     found = comparison.run([BedHistory("mon-1", "icu", 1.0, iter(readings))], [parse(RULES.format(delay=5), "x")])
     assert found.bed_days * 86_400 == pytest.approx(120)
@@ -185,7 +185,7 @@ def test_check_prints_good_rules_as_a_table() -> None:
     assert "> 120" in done.stdout
 
 
-def test_check_tells_every_mistake_and_ends_with_2(tmp_path: Path) -> None:
+def test_check_prints_every_mistake_and_exits_with_2(tmp_path: Path) -> None:
     file = tmp_path / "rules.toml"
     file.write_text('[[rule]]\nname = "a"\nsign = "hart_rate"\ntext = "x"\npriority = "hi"\nlatching = 1\n')
     done = alerts("check", file)
@@ -237,7 +237,7 @@ def test_replay_over_recordings_with_two_rule_files_as_json_and_picture(tmp_path
         (["check", "none.toml"], "none.toml cannot be read"),
     ],
 )
-def test_what_is_wrong_is_told_without_a_traceback(arguments: list[str], said: str) -> None:
+def test_invalid_arguments_are_reported_without_a_traceback(arguments: list[str], said: str) -> None:
     done = alerts(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
@@ -254,7 +254,7 @@ def test_what_is_wrong_is_told_without_a_traceback(arguments: list[str], said: s
         (["--from", "2026-11-22T10:00:00Z", "--to", "2026-11-22T11:00:00Z"], "the database cannot be read"),
     ],
 )
-def test_a_history_that_cannot_be_read_is_told(arguments: list[str], said: str) -> None:
+def test_an_unreadable_history_is_reported(arguments: list[str], said: str) -> None:
     done = alerts("backtest", *arguments, VITALFLOW_READER_URL="postgresql://x:y@127.0.0.1:1/z")
     assert done.returncode == 2
     assert said in done.stderr

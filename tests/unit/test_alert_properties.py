@@ -164,7 +164,7 @@ def test_a_restart_without_them_loses_no_alert_and_raises_none_twice(
 
 
 @given(streams(("p-1",)), st.data(), heart_rates, saturations)
-def test_what_was_pending_comes_late_by_no_more_than_its_delay(
+def test_a_pending_alert_is_late_by_at_most_its_delay(
     stream: list[Reading], data: st.DataObject, heart_rate: float | None, spo2: float | None
 ) -> None:
     """From the restart on the bed stays as it is. After the longest delay both workers say the same of every alert."""

@@ -1,4 +1,4 @@
-"""The rule file: good defaults, and every mistake told at once, each with its line, its rule and what is allowed."""
+"""The rule file: good defaults; every mistake is reported at once, with its line, its rule and what is allowed."""
 
 from pathlib import Path
 
@@ -50,27 +50,27 @@ def test_the_defaults_raise_news2_at_5_or_a_single_3_and_at_7() -> None:
     ]
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
-    told = mistakes(
+def test_all_mistakes_are_reported_in_the_order_of_their_lines() -> None:
+    found = mistakes(
         'colour = "red"\nstale_after_s = -1\n'
         '[[rule]]\nname = "a"\nsign = "hart_rate"\ntext = "x"\npriority = "high"\nabove = 3\n'
         '[[rule]]\nname = "b"\nsign = "spo2"\ntext = """\nbelow = 1\n"""\n'
         '  [[rule.level]]\n  priority = "hgh"\n  below = 90\n'
         '  [[rule.level]]\n  priority = "low"\n  below = 80\n  for_s = "3"\n'
     )
-    assert [line.split(":")[0] for line in told] == [f"rules.toml, line {number}" for number in (1, 2, 5, 12, 16, 21)]
-    assert "did you mean heart_rate?" in told[2]
-    assert "rule 'b'" in told[4]
-    assert "did you mean high?" in told[4]
+    assert [line.split(":")[0] for line in found] == [f"rules.toml, line {number}" for number in (1, 2, 5, 12, 16, 21)]
+    assert "did you mean heart_rate?" in found[2]
+    assert "rule 'b'" in found[4]
+    assert "did you mean high?" in found[4]
 
 
-def test_a_rule_on_an_unknown_sign_tells_the_mistakes_of_its_levels_too() -> None:
-    told = mistakes(
+def test_mistakes_of_levels_are_reported_for_an_unknown_sign_too() -> None:
+    found = mistakes(
         '[[rule]]\nname = "a"\nsign = "heart_rat"\ntext = 3\n'
         '  [[rule.level]]\n  priority = "urgent"\n  above = "high"\n  for_s = -1\n'
     )
     for key in ("sign", "text", "priority", "above", "for_s"):
-        assert any(f" {key} " in line or f"{key} =" in line for line in told), (key, told)
+        assert any(f" {key} " in line or f"{key} =" in line for line in found), (key, found)
 
 
 @pytest.mark.parametrize(
@@ -109,17 +109,17 @@ def test_a_rule_on_an_unknown_sign_tells_the_mistakes_of_its_levels_too() -> Non
         ('rule = [{name = "hr", sign = "pulse"}]\n', 1, "allowed is one of heart_rate"),
     ],
 )
-def test_a_mistake_is_told_with_its_line(wrong: str, line: int, said: str) -> None:
-    told = mistakes(wrong)
-    assert any(said in one and one.startswith(f"rules.toml, line {line}:") for one in told), told
+def test_a_mistake_is_reported_with_its_line(wrong: str, line: int, said: str) -> None:
+    found = mistakes(wrong)
+    assert any(said in one and one.startswith(f"rules.toml, line {line}:") for one in found), found
 
 
-def test_what_is_not_toml_is_told_with_its_line() -> None:
-    (told,) = mistakes("[[rule]]\nname = \n")
-    assert "line 2" in told
+def test_invalid_toml_is_reported_with_its_line() -> None:
+    (found,) = mistakes("[[rule]]\nname = \n")
+    assert "line 2" in found
 
 
-def test_a_file_that_is_missing_or_not_text_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_binary_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InvalidRules, match="cannot be read"):
         load(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
@@ -127,13 +127,13 @@ def test_a_file_that_is_missing_or_not_text_is_told(tmp_path: Path) -> None:
         load(tmp_path / "bytes.toml")
 
 
-def test_what_stands_in_the_rule_holds_for_all_its_levels() -> None:
+def test_keys_of_a_rule_apply_to_all_its_levels() -> None:
     levels = "for_s = 9\n[[rule.level]]\nabove = 120\n[[rule.level]]\nabove = 130\nfor_s = 2"
     (rule,) = parse(ONE.replace("above = 120", levels), "x").rules
     assert [(level.priority, level.after.total_seconds()) for level in rule.levels] == [("high", 9), ("high", 2)]
 
 
-def test_one_mistake_that_holds_for_all_levels_is_told_once() -> None:
+def test_a_mistake_of_all_levels_is_reported_once() -> None:
     levels = "for_s = -9\n[[rule.level]]\nabove = 120\n[[rule.level]]\nabove = 130"
     assert len(mistakes(ONE.replace("above = 120", levels))) == 1
 
@@ -145,12 +145,12 @@ DAMAGE = st.sampled_from(["", "x = 1", "above = 'a'", "[[rule]]", "[[rule.level]
 @given(st.integers(0, len(LINES) - 1), DAMAGE)
 def test_one_damaged_line_never_ends_in_a_traceback(place: int, instead: str) -> None:
     text = "\n".join([*LINES[:place], instead, *LINES[place + 1 :]])
-    told: list[str] = []
+    found: list[str] = []
     try:
         parse(text, "rules.toml")
     except InvalidRules as error:
-        told = error.mistakes
-    assert all(line.startswith("rules.toml") for line in told)
+        found = error.mistakes
+    assert all(line.startswith("rules.toml") for line in found)
 
 
 @given(st.text())

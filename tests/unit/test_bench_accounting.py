@@ -78,20 +78,20 @@ def test_nothing_is_due_while_the_worker_is_dead(ten_low_seconds: Record) -> Non
 
 def test_an_alert_raised_while_another_is_open_is_doubled(ten_low_seconds: Record) -> None:
     first, second = uuid4(), uuid4()
-    told = [alert(first, 4, State.ACTIVE), alert(second, 6, State.ACTIVE)]
-    assert account_alerts(ten_low_seconds, told, {}, AWAKE).doubled == ["moody-2/spo2-low"]
+    alerts = [alert(first, 4, State.ACTIVE), alert(second, 6, State.ACTIVE)]
+    assert account_alerts(ten_low_seconds, alerts, {}, AWAKE).doubled == ["moody-2/spo2-low"]
     in_turn = [alert(first, 4, State.ACTIVE), alert(first, 5, State.CLEARED), alert(second, 6, State.ACTIVE)]
     assert account_alerts(ten_low_seconds, in_turn, {}, AWAKE).doubled == []
 
 
 def test_a_steady_alarm_that_has_gone_at_the_end_is_lost(tmp_path: Path) -> None:
     name = uuid4()
-    told = [alert(name, 1, State.ACTIVE, "steady-1", "heart-rate-high")]
+    alerts = [alert(name, 1, State.ACTIVE, "steady-1", "heart-rate-high")]
     place = ("steady-1", "heart-rate-high")
-    assert account_alerts(record_of(tmp_path), told, {}, AWAKE).lost == ["steady-1/heart-rate-high at the end"]
-    assert account_alerts(record_of(tmp_path), told, {place: told[0]}, AWAKE).lost == []
+    assert account_alerts(record_of(tmp_path), alerts, {}, AWAKE).lost == ["steady-1/heart-rate-high at the end"]
+    assert account_alerts(record_of(tmp_path), alerts, {place: alerts[0]}, AWAKE).lost == []
     acknowledged = alert(name, 2, State.ACKNOWLEDGED, "steady-1", "heart-rate-high")
-    forgot = account_alerts(record_of(tmp_path), [*told, acknowledged], {place: told[0]}, AWAKE)
+    forgot = account_alerts(record_of(tmp_path), [*alerts, acknowledged], {place: alerts[0]}, AWAKE)
     assert forgot.lost == ["the acknowledgement of steady-1/heart-rate-high"]
 
 

@@ -1,4 +1,4 @@
-"""`vitalflow bench` on the command line: what is wrong with an option is told in one sentence."""
+"""`vitalflow bench` on the command line: a wrong option is reported in one sentence."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from stack.binaries import CHECKOUT
     ],
 )
 @pytest.mark.parametrize("command", ["queries", "storage"])
-def test_a_server_that_cannot_be_asked_is_told_without_its_password(command: str, url: str, said: str) -> None:
+def test_an_unreachable_server_is_reported_without_its_password(command: str, url: str, said: str) -> None:
     line = [sys.executable, "-m", "bench", command, "--url", url]
     done = subprocess.run(line, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")

@@ -5,7 +5,7 @@ import pytest
 from bench import packets
 
 
-def test_a_publish_is_what_the_standard_says() -> None:
+def test_a_publish_packet_matches_the_standard() -> None:
     # MQTT 3.1.1, 3.3: QoS 1, remaining length, topic, packet id, payload
     packet = packets.publish(packets.topic_bytes("a/b"), b"{}", 10)
     assert packet == b"\x32\x09\x00\x03a/b\x00\x0a{}"

@@ -9,7 +9,7 @@ from vitals.alert import State
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def test_only_a_rise_is_an_alarm_and_it_stays_until_a_person_has_seen_it() -> None:
+def test_a_rise_raises_an_alert_until_it_is_acknowledged() -> None:
     watch = BrokerDropAlert(NOW)
     assert not watch.take(DROPPED, b"500", NOW), "what it dropped before we came is not news"
     assert not watch.take(DROPPED, b"500", NOW)
@@ -31,14 +31,14 @@ def test_it_sounds_again_where_it_goes_on_after_it_was_seen() -> None:
     assert (again.state, again.acknowledged_by) == ("active", None)
 
 
-def test_a_broker_that_begins_to_count_anew_is_no_alarm() -> None:
+def test_a_counter_reset_of_the_broker_raises_no_alert() -> None:
     watch = BrokerDropAlert(NOW)
     watch.take(DROPPED, b"500", NOW)
     assert not watch.take(DROPPED, b"0", NOW)
     assert watch.take(DROPPED, b"3", NOW)
 
 
-def test_nonsense_and_other_numbers_are_no_alarm() -> None:
+def test_invalid_values_raise_no_alert() -> None:
     watch = BrokerDropAlert(NOW)
     assert not watch.take(DROPPED, b"many", NOW)
     assert not watch.take(QUEUED, b"70000", NOW)

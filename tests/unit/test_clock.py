@@ -1,4 +1,4 @@
-"""Any clock a device may have: its readings are placed by arrival, and a backlog is told from a wrong clock."""
+"""Clocks of devices: readings are placed by arrival, and a backlog is distinguished from a wrong clock."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate

@@ -116,7 +116,7 @@ def test_a_payload_may_be_64_kib_and_no_longer() -> None:
     assert [problem.reason for problem in decode(full + b" ", CLOCK).problems] == [Reason.TOO_LARGE]
 
 
-def test_of_many_problems_ten_are_told_and_the_rest_is_a_number() -> None:
+def test_of_many_problems_ten_are_listed_and_the_others_counted() -> None:
     rejection = decode(b"[" + b",".join([b"{}"] * 1000) + b"]", CLOCK).rejection()
     assert rejection is not None
     assert rejection.reason is Reason.NO_TIME
@@ -261,7 +261,7 @@ def test_an_observation_without_a_measured_sign_is_a_reading() -> None:
 
 
 @given(readings(), readings())
-def test_readings_without_a_number_are_told_apart_by_their_content(one: Reading, other: Reading) -> None:
+def test_readings_without_seq_are_distinguished_by_their_content(one: Reading, other: Reading) -> None:
     one, other = (msgspec.structs.replace(made, seq=0) for made in (one, other))
     content = [(r.patient_id, r.on_oxygen, r.consciousness, r.sensor_off, r.values) for r in (one, other)]
     assert (stored_seq(one) == stored_seq(other)) == (content[0] == content[1])

@@ -46,7 +46,7 @@ def bytes_of(size: str) -> int:
     return int(size[:-1]) * {"m": 2**20, "g": 2**30}[size[-1]]
 
 
-def test_every_variable_is_made_by_make_env_and_says_what_to_do_where_it_is_missing() -> None:
+def test_make_env_writes_every_variable_and_a_missing_one_is_explained() -> None:
     used = VARIABLE.findall(CODE)
     assert {name for name, _ in used} == set(VARIABLES)
     assert all("make env" in sentence for _, sentence in used)
@@ -73,7 +73,7 @@ def test_every_secret_is_a_file_that_make_env_makes_and_none_is_written_down() -
                 assert value.removeprefix("/run/secrets/") in service["secrets"], f"{name}: {key}"
 
 
-def test_a_secret_goes_only_to_those_who_need_it() -> None:
+def test_each_service_gets_only_its_own_secrets() -> None:
     given = {name: set(service.get("secrets", [])) for name, service in SERVICES.items()}
     assert given.pop("preflight") == set(NAMES)
     users = {name for name in NAMES if name.startswith("mqtt_")}
@@ -178,10 +178,10 @@ def test_each_service_is_a_user_of_its_own_at_the_broker() -> None:
     assert {name for name, service in SERVICES.items() if "identity:/var" in str(service["volumes"])} == {
         "identity",
         "renewal",
-    }, "the CA's key is for nobody else"
+    }, "no other service mounts the CA's key"
 
 
-def test_without_encryption_nobody_gets_as_far_as_a_password() -> None:
+def test_a_plaintext_connection_is_rejected_before_the_password() -> None:
     lines = (CHECKOUT / "sql/pg_hba.conf").read_text().splitlines()
     rules = [line.split()[0] for line in lines if line and not line.startswith("#")]
     assert rules == ["local", "hostssl"]
@@ -191,7 +191,7 @@ def test_without_encryption_nobody_gets_as_far_as_a_password() -> None:
     assert listeners == ["8883", "8884"]
 
 
-def test_the_database_cannot_be_reached_but_by_those_who_use_it() -> None:
+def test_only_its_clients_reach_the_database() -> None:
     assert COMPOSE["networks"]["data"]["internal"] is True
     on = {name for name, service in SERVICES.items() if "data" in service.get("networks", [])}
     assert on == {"db", "migrate", "ingest", "station", "grafana"}
@@ -208,7 +208,7 @@ def test_alerts_need_no_database() -> None:
     assert SERVICES["alerts"]["networks"] == ["mqtt"]
 
 
-def test_everybody_waits_for_what_he_needs_and_says_for_what() -> None:
+def test_every_service_waits_for_its_dependencies() -> None:
     for name, service in SERVICES.items():
         for needed, condition in service.get("depends_on", {}).items():
             expected = "service_healthy" if needed in LASTING else "service_completed_successfully"
@@ -248,7 +248,7 @@ def test_the_variables_that_grafanas_provisioning_reads_are_set() -> None:
     assert (CHECKOUT / "grafana/dashboards" / home.name).exists()
 
 
-def test_grafana_lets_nobody_in_without_a_password_and_calls_nobody() -> None:
+def test_grafana_requires_a_password_and_makes_no_outgoing_requests() -> None:
     given = SERVICES["grafana"]["environment"]
     off = "AUTH_ANONYMOUS_ENABLED USERS_ALLOW_SIGN_UP USERS_ALLOW_ORG_CREATE PUBLIC_DASHBOARDS_ENABLED"
     quiet = "ANALYTICS_REPORTING_ENABLED ANALYTICS_CHECK_FOR_UPDATES ANALYTICS_CHECK_FOR_PLUGIN_UPDATES"
@@ -319,9 +319,7 @@ SHELLS = [["sh"], *([["busybox", "sh"]] if shutil.which("busybox") else [])]
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-def test_the_broker_is_told_once_of_what_is_new_and_with_a_session_away_it_is_started_anew(
-    tmp_path: Path, shell: list[str]
-) -> None:
+def test_the_broker_reloads_once_and_restarts_if_a_session_is_offline(tmp_path: Path, shell: list[str]) -> None:
     given, own, path = (tmp_path / name for name in ("identity", "tmp", "path"))
     for folder in (given, own, path):
         folder.mkdir()
@@ -330,7 +328,7 @@ def test_the_broker_is_told_once_of_what_is_new_and_with_a_session_away_it_is_st
         (path / name).chmod(0o755)
     away = path / "mosquitto_sub"
     (given / "broker.crt").write_text("the first certificate")
-    (given / "revoked.crl").write_text("nobody")
+    (given / "revoked.crl").write_text("none")
 
     def said(script: str) -> str:
         script = script.replace("/tmp/", f"{own}/").replace("/mosquitto/identity", str(given)).replace("$$", "$")

@@ -98,7 +98,7 @@ def test_all_sensors_off_is_one_alert_of_medium_priority() -> None:
     assert changes == ["sensor-off-heart-rate raised", "sensor-off-resp-rate raised", "all-sensors-off cleared"]
 
 
-def test_signs_that_end_without_a_word_of_their_sensors_raise_one_alert() -> None:
+def test_signs_that_end_without_sensor_off_raise_one_alert() -> None:
     patient = bed()
     play(patient, 0, 30, **WELL)
     changes = play(patient, 30, 150, None, temperature=37)
@@ -133,10 +133,10 @@ def test_a_spot_check_of_a_device_that_measures_every_4_hours_raises_its_score_a
     assert device.bed.alerts["news2"].priority is Priority.HIGH
 
 
-# An alert that nobody answers
+# An unacknowledged alert
 
 
-def test_an_unanswered_high_alert_is_repeated_every_minute_and_then_asks_for_more_attention() -> None:
+def test_an_unacknowledged_high_alert_is_repeated_every_minute_and_then_marked() -> None:
     patient = bed()
     changes = play(patient, 0, 200, spo2=70, resp_rate=16)
     assert changes[0] == "0: spo2-low raised"
@@ -149,7 +149,7 @@ def test_an_unanswered_high_alert_is_repeated_every_minute_and_then_asks_for_mor
     assert (alert.priority, alert.reminders, alert.attention) == (Priority.HIGH, 3, "escalated")
 
 
-def test_an_answer_ends_the_reminders_and_a_worse_value_begins_them_anew() -> None:
+def test_an_acknowledgement_ends_reminders_and_an_escalation_restarts_them() -> None:
     patient = bed()
     play(patient, 0, 70, spo2=85, resp_rate=16)
     patient.acknowledge(70, "spo2-low")

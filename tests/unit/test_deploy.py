@@ -57,7 +57,7 @@ def test_the_database_is_known_by_its_name_in_compose(places: CertTargets, tmp_p
     assert names.get_values_for_type(DNSName) == ["db", "localhost"]
 
 
-def test_what_is_good_keeps_its_time_so_that_no_server_is_told_of_it(places: CertTargets, tmp_path: Path) -> None:
+def test_a_valid_certificate_is_not_rewritten(places: CertTargets, tmp_path: Path) -> None:
     renewed(places, tmp_path)
     before = contents(tmp_path)
     times = {name: (tmp_path / name).stat().st_mtime_ns for name in before}
@@ -85,7 +85,7 @@ def test_a_revocation_reaches_the_broker(places: CertTargets, tmp_path: Path) ->
     assert renewed(places, tmp_path) == [f"wrote {tmp_path / 'broker/revoked.crl'}"]
 
 
-def test_the_health_check_may_talk_to_itself_and_count_who_is_away_and_do_nothing_else() -> None:
+def test_the_health_check_may_use_its_own_topic_and_count_offline_sessions_only() -> None:
     away = "$SYS/broker/clients/disconnected"
     assert set(acls(health_check_user("x" * 32), Topics())) == {
         (WRITE, "vitalflow/health"),
@@ -100,10 +100,8 @@ def test_the_health_check_may_talk_to_itself_and_count_who_is_away_and_do_nothin
     }
 
 
-@pytest.mark.parametrize(("certificate", "door"), [(False, ("ward.example", 9883)), (True, ("ward.example", 9884))])
-def test_a_device_is_told_where_it_finds_the_broker_and_not_where_the_admin_does(
-    certificate: bool, door: tuple[str, int]
-) -> None:
+@pytest.mark.parametrize(("certificate", "endpoint"), [(False, ("ward.example", 9883)), (True, ("ward.example", 9884))])
+def test_a_device_gets_the_public_address_of_the_broker(certificate: bool, endpoint: tuple[str, int]) -> None:
     settings = IdentitySettings.read(
         {
             "VITALFLOW_ADMIN_URL": "mqtts://admin:word@broker:8883",
@@ -111,4 +109,4 @@ def test_a_device_is_told_where_it_finds_the_broker_and_not_where_the_admin_does
             "VITALFLOW_MQTT_CERTIFICATE_PORT": "9884",
         }
     )
-    assert settings.device_endpoint(certificate=certificate) == door
+    assert settings.device_endpoint(certificate=certificate) == endpoint

@@ -62,7 +62,7 @@ def test_the_folder_is_its_owners_and_a_file_can_be_read_in_a_container_whatever
     assert {mode(path) for path in (tmp_path / ".secrets").iterdir()} == {"444"}
 
 
-def test_a_second_time_it_keeps_everything_and_says_so(folder: Path) -> None:
+def test_a_second_run_changes_nothing_and_reports_it(folder: Path) -> None:
     env = folder / ".env"
     env.write_text(env.read_text().replace("=3000", "=8080"))
     before = env.read_text(), secrets(folder)

@@ -32,13 +32,13 @@ def test_large_messages_cost_as_much_as_they_are_long() -> None:
     assert admitted(RateLimiter(), 1000, 64 * 1024, NOW) == BURST * BYTES_A_SECOND / (64 * 1024)
 
 
-def test_one_sender_takes_nothing_from_another() -> None:
+def test_the_rate_limits_of_senders_are_independent() -> None:
     fairness = RateLimiter()
     admitted(fairness, 10_000, 200, NOW)
     assert admitted(fairness, 5, 200, NOW, "bed-2") == 5
 
 
-def test_a_clock_that_is_set_back_starves_nobody() -> None:
+def test_a_clock_set_back_blocks_no_sender() -> None:
     fairness = RateLimiter()
     admitted(fairness, 10_000, 200, NOW)
     back = NOW - timedelta(hours=1)
@@ -46,7 +46,7 @@ def test_a_clock_that_is_set_back_starves_nobody() -> None:
     assert admitted(fairness, 10_000, 200, back + timedelta(seconds=1)) == pytest.approx(A_SECOND, abs=1)
 
 
-def test_it_is_told_once_and_then_now_and_then() -> None:
+def test_throttling_is_logged_at_intervals() -> None:
     fairness = RateLimiter()
     admitted(fairness, 10_000, 200, NOW)
     assert fairness.should_log("bed-1", NOW)
@@ -66,5 +66,5 @@ def test_the_newest_reading_of_a_noisy_device_still_raises_its_alarm_at_the_next
     assert sum(measure(seq, 97) for seq in range(1, noise)) == 0
     assert beds.throttled > 0
     assert measure(noise, 70) == 0, "it is beyond its share"
-    told = beds.tick(NOW + timedelta(seconds=0.5))
-    assert [event.alert.rule for event in told] == ["spo2-low"]
+    events = beds.tick(NOW + timedelta(seconds=0.5))
+    assert [event.alert.rule for event in events] == ["spo2-low"]

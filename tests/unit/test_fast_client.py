@@ -92,7 +92,7 @@ def test_acknowledgements_are_pubacks_in_order() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 100, 200, 20_000])
-def test_what_is_told_cheaply_is_a_publish_of_qos_0(size: int) -> None:
+def test_publish_sends_qos_0(size: int) -> None:
     for properties in (None, b""):
         here, there = socket.socketpair()
         fast_path = PublishFastPath(here, lambda *_: None, has_properties=properties is not None)

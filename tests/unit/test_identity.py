@@ -63,7 +63,7 @@ def test_secrets_of_the_ca_are_for_its_owner_and_half_of_it_is_refused(tmp_path:
         authority.load_or_create(NOW)
 
 
-def test_who_is_revoked_is_on_the_list_once_and_nobody_else(tmp_path: Path) -> None:
+def test_only_the_revoked_certificate_is_listed_once(tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path / "identity")
     first, second, other = (authority.issue_client_pair(name, NOW) for name in ("bed-1", "bed-1", "bed-2"))
     assert authority.revoke("bed-3", NOW) == 0

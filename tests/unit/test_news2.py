@@ -143,7 +143,7 @@ def _take(held: LastValues, reading: Reading) -> tuple[int, int]:
     return held.update(reading, sign_values(reading), reading.time)
 
 
-def test_a_blood_pressure_stands_for_an_hour_and_is_then_told_as_stale() -> None:
+def test_a_blood_pressure_is_valid_for_an_hour_and_then_stale() -> None:
     held = LastValues()
     assert _take(held, reading_at(0, 70, systolic_bp=85)) == (3, 3)
     assert _take(held, reading_at(3600, 70)) == (3, 3)

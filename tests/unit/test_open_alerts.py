@@ -1,4 +1,4 @@
-"""What a listener knows of the open alerts, and how an alert is shown. No broker and no clock needed."""
+"""The list of open alerts, and how an alert is shown. Needs no broker and no clock."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def board(*alerts: Alert) -> OpenAlerts:
     return made
 
 
-def test_an_alert_is_on_the_board_until_it_is_cleared_and_counts_once() -> None:
+def test_an_alert_is_open_until_it_is_cleared_and_counts_once() -> None:
     alert = make_alert()
     known = board(alert)
     assert known.update(topic(alert), encode_alert(alert)) is None, "a repeated message is no change"
@@ -36,7 +36,7 @@ def test_an_alert_is_on_the_board_until_it_is_cleared_and_counts_once() -> None:
     assert known.raised == 1
 
 
-def test_one_that_was_cleared_before_we_came_is_no_news_but_counts_if_it_was_raised_since() -> None:
+def test_an_alert_cleared_before_the_start_is_no_event_unless_it_was_raised_since() -> None:
     known = board()
     early, late = make_alert(ago=61, state=State.CLEARED), make_alert(ago=59, state=State.CLEARED)
     assert known.update(topic(early), encode_alert(early)) is None
@@ -52,7 +52,7 @@ def test_an_emptied_topic_takes_the_alert_away() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"rubbish", b"{}", b"\xff"])
-def test_what_is_no_alert_changes_nothing(payload: bytes) -> None:
+def test_an_invalid_alert_changes_nothing(payload: bytes) -> None:
     alert = make_alert()
     known = board(alert)
     assert known.update(topic(alert), payload) is None
@@ -61,7 +61,7 @@ def test_what_is_no_alert_changes_nothing(payload: bytes) -> None:
     assert known.alerts(NOW, worker_online=True) == [alert]
 
 
-def test_after_a_new_connection_an_alert_is_doubted_until_it_is_told_again() -> None:
+def test_after_a_new_connection_an_alert_is_stale_until_it_is_received() -> None:
     first, second = make_alert(), make_alert(rule="news2")
     known = board(first, second)
     known.connected(NOW)
@@ -112,15 +112,15 @@ def test_each_priority_has_its_mark_its_word_and_its_colour_and_the_equipment_br
         ({"state": State.LATCHED, "latched": True}, "ended, not acknowledged"),
     ],
 )
-def test_the_standing_says_who_silenced_it_and_for_how_long(fields: dict[str, object], said: str) -> None:
+def test_the_state_names_the_user_and_the_rest_of_a_pause(fields: dict[str, object], said: str) -> None:
     assert alert_format.state_text(make_alert(**fields), NOW) == said  # type: ignore[arg-type]
 
 
-def test_what_a_terminal_would_carry_out_is_taken_out() -> None:
+def test_control_characters_are_removed() -> None:
     alert = make_alert(text="\x1b[2Jgone", state=State.ACKNOWLEDGED, acknowledged_by="\x07Ada\n")
     assert (alert_format.message_text(alert), alert_format.state_text(alert, NOW)) == ("?[2Jgone", "ack by ?Ada?")
 
 
-def test_units_are_spoken() -> None:
+def test_units_are_written_out() -> None:
     alert = make_alert(text="Blood pressure low: 88 mm[Hg], limit below 91", unit="mm[Hg]")
     assert alert_format.message_text(alert) == "Blood pressure low: 88 mmHg, limit below 91"

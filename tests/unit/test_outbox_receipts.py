@@ -66,7 +66,7 @@ def test_probes_without_new_readings_back_off_and_a_receipt_resets_them() -> Non
     assert outbox.resend_at() == now + RESEND_AFTER_S
 
 
-def test_a_receipt_for_a_resent_reading_says_nothing_about_others() -> None:
+def test_a_receipt_for_a_resent_reading_confirms_no_other() -> None:
     outbox = Outbox(receipts=True)
     sent(outbox, 1, at=0.0)
     outbox.on_puback(outbox.next_resend(15.0), 15.0)

@@ -32,6 +32,6 @@ def test_a_receipt_covers_exactly_what_it_was_made_of(stored: list[int], rejecte
         b" " * (MAX_RECEIPT + 1),
     ],
 )
-def test_nonsense_is_no_receipt(payload: bytes) -> None:
+def test_invalid_receipts_are_rejected(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode_receipt(payload)

@@ -72,7 +72,7 @@ def test_columns_of_the_challenge_separated_by_commas_are_read_whole(tmp_path: P
     assert "line 2 has 'x' for spo2" in complaint(tmp_path, "HR,O2Sat,Resp\n80,x,16\n")
 
 
-def test_bidmc_pulse_serves_for_heart_rate_and_nothing_means_sensor_off(tmp_path: Path) -> None:
+def test_bidmc_pulse_replaces_heart_rate_and_an_empty_field_is_sensor_off(tmp_path: Path) -> None:
     recording = a_recording(tmp_path, BIDMC)
     assert recording.layout.format is Format.BIDMC
     assert rows(recording) == [
@@ -161,7 +161,7 @@ def test_own_csv_takes_moments_with_an_offset_a_byte_order_mark_and_blank_lines(
         ('seconds,HR\n0,"80\n', "is not CSV"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+def test_an_unreadable_file_is_reported_with_its_path(tmp_path: Path, text: str, words: str) -> None:
     said = complaint(tmp_path, text)
     assert words in said
     assert "rec.csv" in said
@@ -172,7 +172,7 @@ def test_a_format_that_was_asked_for_must_fit(tmp_path: Path) -> None:
     assert "not in the format bidmc" in complaint(tmp_path, MIMIC, Format.BIDMC)
 
 
-def test_a_missing_file_a_folder_and_a_picture_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_a_folder_and_a_binary_file_are_reported(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="No such file"):
         Recording(tmp_path / "none.csv")
     with pytest.raises(PermanentError, match="not a file"):
@@ -183,7 +183,9 @@ def test_a_missing_file_a_folder_and_a_picture_are_told(tmp_path: Path) -> None:
 
 
 @given(content=st.binary(max_size=300))
-def test_any_bytes_are_read_or_told_in_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_bytes_are_decoded_or_rejected_with_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.csv"
     for head in (b"", b"seconds,HR\n", b"time,HR\n", b"HR|O2Sat|Resp\n"):
         path.write_bytes(head + content)

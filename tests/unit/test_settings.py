@@ -135,7 +135,7 @@ def test_a_database_elsewhere_must_prove_that_it_is_the_one(place: str, danger: 
     assert IngestSettings.read(allowed).ingest_url == url
 
 
-def test_a_name_that_nobody_reads_is_told_with_the_likely_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_variable_is_reported_with_the_nearest_name(caplog: pytest.LogCaptureFixture) -> None:
     read(INGEST_BATCHSIZE="5", TEST_ANYTHING="1", TOPIC_ROOT="x")
     assert caplog.messages == [
         "VITALFLOW_INGEST_BATCHSIZE is not a setting of VitalFlow; did you mean VITALFLOW_INGEST_BATCH_SIZE?"

@@ -21,7 +21,7 @@ def home(tmp_path: Path) -> StackDir:
     return StackDir.at(tmp_path / "stack")
 
 
-def test_the_state_comes_back_as_it_was_kept_and_nobody_else_may_read_it(home: StackDir) -> None:
+def test_the_saved_state_is_restored_and_private(home: StackDir) -> None:
     assert home.state() is None
     home.write_state(STATE)
     assert home.state() == STATE
@@ -30,7 +30,7 @@ def test_the_state_comes_back_as_it_was_kept_and_nobody_else_may_read_it(home: S
     assert home.state() is None
 
 
-def test_secrets_are_made_once_and_nobody_else_may_read_them(home: StackDir) -> None:
+def test_secrets_are_created_once_and_readable_by_their_owner_only(home: StackDir) -> None:
     assert home.secrets() is None
     made = home.make_secrets()
     assert home.make_secrets() == home.secrets() == made
@@ -67,28 +67,28 @@ def test_a_new_start_keeps_the_last_log(home: StackDir) -> None:
     assert home.log("ingest").with_name("ingest.log.1").read_text() == "first"
 
 
-def test_a_pid_that_was_given_to_somebody_else_is_not_ours() -> None:
+def test_a_reused_pid_is_not_ours() -> None:
     me = os.getpid()
     assert find(Running("me", me, creation_time(me), 0.0)) is not None
     assert find(Running("me", me, creation_time(me) - 60, 0.0)) is None
-    assert find(Running("nobody", 0, 0.0, 0.0)) is None
+    assert find(Running("none", 0, 0.0, 0.0)) is None
 
 
-def test_services_are_told_where_everything_is_over_whatever_the_caller_had_set(home: StackDir) -> None:
+def test_settings_of_the_stack_override_those_of_the_caller(home: StackDir) -> None:
     given = {"VITALFLOW_MQTT_URL": "mqtt://elsewhere", "VITALFLOW_INGEST_URL_FILE": "/x", "VITALFLOW_TOPIC_ROOT": "t"}
     ingest = next(one for one in services(Ports(2000), 1) if one.name == "ingest")
-    told = environment(given, Ports(2000), SECRETS, home, ingest)
-    assert told["VITALFLOW_MQTT_URL"] == "mqtts://ingest:ingest-at-broker@127.0.0.1:2000"
-    assert "VITALFLOW_ADMIN_URL" not in told
+    variables = environment(given, Ports(2000), SECRETS, home, ingest)
+    assert variables["VITALFLOW_MQTT_URL"] == "mqtts://ingest:ingest-at-broker@127.0.0.1:2000"
+    assert "VITALFLOW_ADMIN_URL" not in variables
     address = "postgresql://vitalflow_ingest:ingest-word@127.0.0.1:2001/vitalflow"
-    assert told["VITALFLOW_INGEST_URL"] == f"{address}?sslmode=verify-full&sslrootcert={home.identity}/ca.crt"
-    assert "VITALFLOW_DATABASE_URL" not in told, "it has no use for the owner's rights"
-    assert told["VITALFLOW_INGEST_METRICS_PORT"] == "2002"
-    assert told["VITALFLOW_TOPIC_ROOT"] == "t"
-    assert "VITALFLOW_INGEST_URL_FILE" not in told
+    assert variables["VITALFLOW_INGEST_URL"] == f"{address}?sslmode=verify-full&sslrootcert={home.identity}/ca.crt"
+    assert "VITALFLOW_DATABASE_URL" not in variables, "it has no use for the owner's rights"
+    assert variables["VITALFLOW_INGEST_METRICS_PORT"] == "2002"
+    assert variables["VITALFLOW_TOPIC_ROOT"] == "t"
+    assert "VITALFLOW_INGEST_URL_FILE" not in variables
 
 
-def test_no_service_is_told_a_secret_of_another_one_or_of_the_caller(home: StackDir) -> None:
+def test_no_service_receives_secrets_of_others_or_of_the_caller(home: StackDir) -> None:
     """A fleet of devices could read every patient with a reader's password, and ingest look back."""
     given = {name: "of-the-caller" for name in ("PGPASSWORD", "VITALFLOW_MQTT_PASSWORD_FILE", "VITALFLOW_MQTT_KEY")}
     words = {"owner-word", "ingest-word", "reader-word", *SECRETS.broker.values(), "of-the-caller"}
@@ -99,8 +99,8 @@ def test_no_service_is_told_a_secret_of_another_one_or_of_the_caller(home: Stack
         "devices": set(),
     }
     for service in services(Ports(2000), 1):
-        told = environment(given, Ports(2000), SECRETS, home, service)
-        assert {word for word in words if any(word in value for value in told.values())} == own[service.name]
+        variables = environment(given, Ports(2000), SECRETS, home, service)
+        assert {word for word in words if any(word in value for value in variables.values())} == own[service.name]
 
 
 def test_each_address_carries_the_password_of_its_own_role(home: StackDir) -> None:

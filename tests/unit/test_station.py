@@ -1,4 +1,4 @@
-"""The station without sockets: who falls behind, who is away, who asked, who may speak, what a bed becomes."""
+"""The station without sockets: slow browsers, services down, pending commands, the origin check, a bed."""
 
 import asyncio
 import json
@@ -40,9 +40,9 @@ def made_ward(*services: str) -> Ward:
     return Ward(TOPICS, Services(services, has_database=False, now=NOW), NOW)
 
 
-def hear(ward: Ward, device: str = "bed-1", at: datetime = NOW, **signs: float) -> None:
-    told = reading(at, signs, patient_id="p-1")
-    ward.take(TOPICS.vitals("icu-1", device), encode(told), False, at)
+def add_reading(ward: Ward, device: str = "bed-1", at: datetime = NOW, **signs: float) -> None:
+    values = reading(at, signs, patient_id="p-1")
+    ward.take(TOPICS.vitals("icu-1", device), encode(values), False, at)
 
 
 # --- the hub ---
@@ -65,7 +65,7 @@ def test_a_browser_gets_the_whole_ward_first_and_then_every_change() -> None:
     asyncio.run(story())
 
 
-def test_a_slow_browser_gets_no_backlog_but_the_ward_as_it_stands_and_holds_up_nobody() -> None:
+def test_a_slow_browser_gets_the_present_ward_instead_of_a_backlog_and_delays_no_other() -> None:
     async def story() -> None:
         now = [b'{"whole":0}']
         hub = Hub(lambda: now[0], SentCounts())
@@ -83,18 +83,18 @@ def test_a_slow_browser_gets_no_backlog_but_the_ward_as_it_stands_and_holds_up_n
     asyncio.run(story())
 
 
-def test_a_browser_that_goes_is_forgotten_and_one_that_is_to_leave_hears_no_more() -> None:
+def test_a_closed_stream_is_removed_and_an_ended_one_receives_no_more() -> None:
     async def story() -> None:
         hub = Hub(lambda: b"{}", SentCounts())
-        told = Subscriber()
-        gone, stays = hub.stream(b"{}", Subscriber()), hub.stream(b"{}", told)
+        browser = Subscriber()
+        gone, stays = hub.stream(b"{}", Subscriber()), hub.stream(b"{}", browser)
         await read(gone, 2)
         await read(stays, 2)
         assert len(hub.browsers) == 2
         await gone.aclose()
         assert len(hub.browsers) == 1
         hub.send(b'{"change":1}')
-        told.leave()
+        browser.leave()
         with pytest.raises(StopAsyncIteration):
             await anext(stays)
 
@@ -113,8 +113,8 @@ def test_a_frame_has_what_changed_and_nothing_else() -> None:
     ward = made_ward()
     ward.connected(NOW)
     framer = DeltaEncoder(ward)
-    hear(ward, "bed-1", heart_rate=80)
-    hear(ward, "bed-2", heart_rate=70)
+    add_reading(ward, "bed-1", heart_rate=80)
+    add_reading(ward, "bed-2", heart_rate=70)
     first = frame(ward, framer)
     assert first is not None
     assert {bed["device"]: bed["values"] for bed in first["beds"]} == {
@@ -126,21 +126,21 @@ def test_a_frame_has_what_changed_and_nothing_else() -> None:
     alert = make_alert(device="bed-1")
     topic = TOPICS.alert(alert.ward, "bed-1", alert.rule)
     ward.take(topic, encode_alert(alert), True, NOW)
-    told = frame(ward, framer)
-    assert told is not None
-    assert [one["key"] for one in told["alerts"]] == ["icu-1/bed-1/spo2-low"]
-    assert "beds" not in told
+    changes = frame(ward, framer)
+    assert changes is not None
+    assert [one["key"] for one in changes["alerts"]] == ["icu-1/bed-1/spo2-low"]
+    assert "beds" not in changes
     ward.take(topic, b"", True, NOW)
     ward.take(TOPICS.status("icu-1", "bed-2"), b"", True, NOW)
-    told = frame(ward, framer)
-    assert told is not None
-    assert (told["removed_alerts"], told["removed_beds"]) == (["icu-1/bed-1/spo2-low"], ["bed-2"])
+    changes = frame(ward, framer)
+    assert changes is not None
+    assert (changes["removed_alerts"], changes["removed_beds"]) == (["icu-1/bed-1/spo2-low"], ["bed-2"])
     whole = json.loads(framer.whole(NOW))
     assert [bed["device"] for bed in whole["beds"]] == ["bed-1"]
-    assert whole["number"] == told["number"]
+    assert whole["number"] == changes["number"]
 
 
-def test_an_alert_tells_who_has_seen_it_and_when_but_no_moment_that_is_of_a_later_change() -> None:
+def test_an_alert_has_the_user_and_time_of_its_acknowledgement_only() -> None:
     ward = made_ward()
     ward.connected(NOW)
     framer = DeltaEncoder(ward)
@@ -151,19 +151,19 @@ def test_an_alert_tells_who_has_seen_it_and_when_but_no_moment_that_is_of_a_late
     ):
         topic = TOPICS.alert(alert.ward, alert.device_id, alert.rule)
         ward.take(topic, encode_alert(alert), True, NOW)
-        told = frame(ward, framer)
-        assert told is not None
-        (shown,) = told["alerts"]
+        changes = frame(ward, framer)
+        assert changes is not None
+        (shown,) = changes["alerts"]
         assert shown["acknowledged_by"] == "Ada"
         assert shown.get("acknowledged_at") == (int(NOW.timestamp() * 1000) if alert is seen else None)
 
 
-def test_a_retained_offline_of_earlier_days_is_no_bed_and_an_endless_crowd_of_devices_has_an_end() -> None:
+def test_an_old_retained_offline_makes_no_bed_and_the_number_of_beds_is_bounded() -> None:
     ward = made_ward()
     ward.take(TOPICS.status("icu-1", "old"), encode_status(Status(state="offline", boot=1)), True, NOW)
     assert "beds" not in json.loads(DeltaEncoder(ward).whole(NOW))
     for number in range(MAX_BEDS + 10):
-        hear(ward, f"invented-{number}", heart_rate=80)
+        add_reading(ward, f"invented-{number}", heart_rate=80)
     assert len(ward.beds) == MAX_BEDS
 
 
@@ -176,7 +176,7 @@ def add(bed: BedState, seconds: float, signs: dict[str, float], ward: str = "icu
     bed.add_reading(reading(NOW + (seconds + ahead) * SECOND, signs, **rest), ward, NOW + seconds * SECOND)
 
 
-def test_another_patient_begins_anew_once_the_id_has_held() -> None:
+def test_values_are_reset_once_another_patient_id_has_held() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     add(bed, 0, {"heart_rate": 80, "systolic_bp": 200}, patient_id="p-1")
     add(bed, 1, {"heart_rate": 81})  # a device that has lost its patient's name,
@@ -191,7 +191,7 @@ def test_another_patient_begins_anew_once_the_id_has_held() -> None:
     assert [second for second, _ in bed.recent(timedelta(minutes=5))] == [NOW.timestamp() + at for at in (2, 3, 4)]
 
 
-def test_two_ids_in_turn_show_the_values_and_name_no_patient() -> None:
+def test_two_patient_ids_in_turn_show_values_without_a_patient() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     for second in range(10):
         add(bed, second, {"spo2": 85}, patient_id="p-1" if second % 2 else "P-1")
@@ -242,7 +242,7 @@ def test_a_backlog_shows_nothing_as_present() -> None:
     assert bed.snapshot.last is None
 
 
-def test_the_minutes_behind_a_bed_have_a_point_a_second_however_fast_it_measures() -> None:
+def test_the_recent_history_of_a_bed_has_at_most_one_point_per_second() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     for tenth in range(4000):
         add(bed, tenth / 10, {"heart_rate": 60 + tenth % 9})
@@ -254,7 +254,7 @@ def test_the_minutes_behind_a_bed_have_a_point_a_second_however_fast_it_measures
 # --- who is away ---
 
 
-def test_a_service_is_away_when_two_heartbeats_are_missing_and_at_once_when_it_says_goodbye() -> None:
+def test_a_service_is_down_after_two_missing_heartbeats_or_its_offline_status() -> None:
     services = Services(("ingest", "alerts"), has_database=True, now=NOW)
     assert [one.name for one in services.outages(NOW)] == ["broker", "database"]
     services.database(True, NOW)
@@ -275,7 +275,7 @@ def test_a_service_is_away_when_two_heartbeats_are_missing_and_at_once_when_it_s
     assert [one.name for one in services.outages(NOW + 60 * SECOND)] == ["broker"]
 
 
-def test_an_alert_that_nobody_tells_again_is_doubted_and_goes_only_where_the_worker_is_there() -> None:
+def test_an_alert_not_republished_is_stale_and_removed_only_while_the_worker_runs() -> None:
     ward = made_ward("alerts")
     ward.connected(NOW)
     alert = make_alert()
@@ -290,7 +290,7 @@ def test_an_alert_that_nobody_tells_again_is_doubted_and_goes_only_where_the_wor
 # --- who asked ---
 
 
-def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None:
+def test_a_rejection_reaches_its_sender_and_a_missing_answer_is_a_timeout() -> None:
     alert = make_alert()
     sent: list[str] = []
 
@@ -305,7 +305,7 @@ def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None
         seen = make_alert(state=State.ACKNOWLEDGED, acknowledged_by="Ada")
         asks.on_alert(seen)
         place = TOPICS.alert_commands(alert.ward, alert.device_id, alert.rule)
-        asks.on_rejection(Rejection(f"{place}/Eve", "somebody else's"))
+        asks.on_rejection(Rejection(f"{place}/Eve", "another user's"))
         asks.on_rejection(Rejection(f"{place}/Bob", "already acknowledged by Ada"))
         assert await ada == seen
         with pytest.raises(RequestRejected, match="already acknowledged by Ada"):
@@ -317,7 +317,7 @@ def test_an_answer_finds_the_one_who_asked_and_silence_is_told_as_such() -> None
     asyncio.run(story())
 
 
-def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_pending_command_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("station.pending_commands.ANSWER_TIMEOUT_S", 0.05)
 
     async def publish(topic: str, payload: bytes) -> None:
@@ -330,15 +330,15 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(wait())
 
 
-# --- who may speak ---
+# --- the origin check ---
 
 
 def ask(method: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
     """One request to a guarded application; the answer's status and headers."""
-    told: list[MutableMapping[str, Any]] = []
+    sent: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:
-        told.append(message)
+        sent.append(message)
 
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request", "body": b"{}", "more_body": False}
@@ -346,11 +346,11 @@ def ask(method: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "path": "/ui/alerts", "headers": raw, "query_string": b""}
     asyncio.run(OriginMiddleware(PlainTextResponse("inside"), frozenset({"localhost"}))(scope, receive, send))
-    return int(told[0]["status"]), {name.decode(): value.decode() for name, value in told[0]["headers"]}
+    return int(sent[0]["status"]), {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "192.168.1.7"])
-def test_our_names_and_addresses_are_let_in_under_a_strict_policy(host: str) -> None:
+def test_configured_names_and_addresses_are_accepted_with_a_strict_policy(host: str) -> None:
     status, headers = ask("GET", {"Host": host})
     assert status == 200
     policy = headers["content-security-policy"]
@@ -374,7 +374,7 @@ def test_our_names_and_addresses_are_let_in_under_a_strict_policy(host: str) -> 
         ({"Content-Length": ""}, 413),
     ],
 )
-def test_a_strangers_page_cannot_speak_through_a_browser(headers: dict[str, str], status: int) -> None:
+def test_a_request_of_another_origin_is_rejected(headers: dict[str, str], status: int) -> None:
     ours = {
         "Host": "localhost:8080",
         "Origin": "http://localhost:8080",
@@ -385,7 +385,7 @@ def test_a_strangers_page_cannot_speak_through_a_browser(headers: dict[str, str]
     assert ask("POST", ours | headers)[0] == status
 
 
-def test_an_address_that_others_can_reach_is_refused_without_encryption_unless_somebody_says_so() -> None:
+def test_a_public_address_without_encryption_is_rejected_unless_a_setting_allows_it() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.7", "ward-4"):
         with pytest.raises(
             PermanentError, match="which other machines can reach, and without encryption everybody on the way"
@@ -400,14 +400,14 @@ def test_an_address_that_others_can_reach_is_refused_without_encryption_unless_s
         StationSettings.read({"VITALFLOW_STATION_HOST": host})
 
 
-def test_ages_are_reckoned_by_arrival_at_the_clock_that_is_given() -> None:
+def test_an_age_is_computed_at_the_given_time_and_never_negative() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     add(bed, 0, {"heart_rate": 80})
     assert bed.snapshot.condition(NOW + timedelta(hours=1)) == "SILENT"
     assert bed.snapshot.age(NOW - SECOND) == timedelta()  # never negative
 
 
-def test_a_device_that_measures_once_a_minute_is_not_silent_after_five_seconds() -> None:
+def test_a_device_with_one_reading_a_minute_is_not_silent_after_5_s() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     add(bed, 0, {"heart_rate": 80})
     bed.snapshot = bed.snapshot.with_status("online", 5, 60.0)
@@ -418,18 +418,18 @@ def test_a_device_that_measures_once_a_minute_is_not_silent_after_five_seconds()
 # --- the rules, as the alert worker tells them ---
 
 
-def test_rules_survive_the_wire_and_refuse_a_bed_the_same_limits_afterwards() -> None:
+def test_decoded_rules_equal_the_encoded_ones_and_reject_the_same_limits() -> None:
     rules = load(DEFAULT)
-    told = decode_rules(encode_rules(rules))
-    assert told.rules == rules.rules
-    assert (told.stale_after, told.longest_audio_pause, told.spo2_scale) == (
+    decoded = decode_rules(encode_rules(rules))
+    assert decoded.rules == rules.rules
+    assert (decoded.stale_after, decoded.longest_audio_pause, decoded.spo2_scale) == (
         rules.stale_after,
         rules.longest_audio_pause,
         rules.spo2_scale,
     )
     wrong = Limits(by="Dr. Adams", limits={"heart-rate-low": 130.0})
     said = []
-    for known in (rules, told):
+    for known in (rules, decoded):
         with pytest.raises(RequestRejected) as refused:
             apply(known, wrong)
         said.append(str(refused.value))
@@ -441,15 +441,15 @@ def test_rules_survive_the_wire_and_refuse_a_bed_the_same_limits_afterwards() ->
     "payload",
     [b"", b"null", b"[]", b'{"rules":[]}', b"\xff", encode_rules(load(DEFAULT)).replace(b'"spo2"', b'"mood"')],
 )
-def test_what_are_no_rules_is_told_in_a_sentence(payload: bytes) -> None:
+def test_invalid_rules_are_reported_in_one_sentence(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r"^not a rules message: "):
         decode_rules(payload)
 
 
-def test_the_scale_of_the_rules_holds_for_a_bed_until_its_own_limits_say_another() -> None:
+def test_a_beds_own_spo2_scale_overrides_that_of_the_rules() -> None:
     ward = made_ward()
     ward.take(TOPICS.rules("alerts"), encode_rules(replace(load(DEFAULT), spo2_scale=2)), True, NOW)
-    hear(ward, "bed-1", spo2=90)
+    add_reading(ward, "bed-1", spo2=90)
     assert ward.beds["bed-1"].score.parts["spo2"] == 0
     ward.take(TOPICS.limits("icu-1", "bed-1"), b'{"by":"Dr. Adams","spo2_scale":1}', True, NOW)
     assert ward.beds["bed-1"].score.parts["spo2"] == 3

@@ -1,4 +1,4 @@
-"""Logins without a broker: how soon one may try again, who ends when, what each set of wards is told.
+"""Logins without a broker: delays after failed attempts, the end of sessions, what each set of wards receives.
 
 The broker's own part, who is who and may see what, is in integration/test_station_login.py, on a real one.
 """
@@ -50,7 +50,7 @@ SECOND = timedelta(seconds=1)
 # --- attempts ---
 
 
-def test_after_three_attempts_each_costs_a_longer_wait_and_a_good_one_ends_it() -> None:
+def test_after_three_attempts_each_wait_is_longer_until_a_login_succeeds() -> None:
     attempts, now, waits = LoginThrottle(), 100.0, []
     for _ in range(12):
         wait = attempts.wait("ada", "10.0.0.1", now)
@@ -63,7 +63,7 @@ def test_after_three_attempts_each_costs_a_longer_wait_and_a_good_one_ends_it() 
     assert attempts.wait("ada", "10.0.0.1", now) == 0
 
 
-def test_who_guesses_a_name_elsewhere_keeps_nobody_out_and_who_guesses_many_names_waits_too() -> None:
+def test_attempts_from_another_address_delay_no_user_and_many_names_from_one_are_delayed() -> None:
     attempts = LoginThrottle()
     for _ in range(10):
         attempts.begin("ada", "10.0.0.66", 100.0)
@@ -74,7 +74,7 @@ def test_who_guesses_a_name_elsewhere_keeps_nobody_out_and_who_guesses_many_name
     assert attempts.wait("another", "10.0.0.7", 100.0) > 0
 
 
-def test_attempts_are_forgotten_in_time_and_an_endless_crowd_of_names_has_an_end() -> None:
+def test_attempts_expire_and_their_number_is_bounded() -> None:
     attempts = LoginThrottle()
     for _ in range(6):
         attempts.begin("ada", "10.0.0.1", 100.0)
@@ -89,27 +89,27 @@ def test_attempts_are_forgotten_in_time_and_an_endless_crowd_of_names_has_an_end
 
 
 @pytest.mark.parametrize("name", ["ada", "Dr. Müller", "מרים", "a" * 200])
-def test_what_the_broker_takes_as_a_level_of_a_topic_can_be_a_name(name: str) -> None:
+def test_a_level_of_a_topic_is_a_valid_name(name: str) -> None:
     assert is_valid_user_name(name)
 
 
 @pytest.mark.parametrize("name", ["", " ada", "ada ", "a/b", "+", "#", "a\0b", "a\nb", "\u202e", "a" * 201])
-def test_what_would_be_more_than_one_level_of_a_topic_is_no_name(name: str) -> None:
+def test_more_than_one_level_of_a_topic_is_an_invalid_name(name: str) -> None:
     assert not is_valid_user_name(name)
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic ?", "Basic YQ==", "Basic /w==", "Bearer YTpi"])
-def test_a_header_that_names_nobody_is_refused_in_a_sentence(header: str) -> None:
+def test_an_invalid_authorization_header_is_rejected_with_a_reason(header: str) -> None:
     with pytest.raises(ValueError, match="expected Authorization: Basic"):
         parse_basic_auth(header)
 
 
-def test_a_password_may_hold_a_colon() -> None:
+def test_a_password_may_contain_a_colon() -> None:
     assert parse_basic_auth("Basic YWRhOmE6Yg==") == ("ada", "a:b")
     assert parse_basic_auth("basic YWRhOmE6Yg==") == ("ada", "a:b")
 
 
-# --- what each set of wards is told ---
+# --- what each set of wards receives ---
 
 
 def made_ward() -> Ward:
@@ -118,61 +118,61 @@ def made_ward() -> Ward:
     return ward
 
 
-def hear(ward: Ward, place: str, device: str, at: datetime = NOW, **signs: float) -> None:
+def add_reading(ward: Ward, place: str, device: str, at: datetime = NOW, **signs: float) -> None:
     ward.take(TOPICS.vitals(place, device), encode(reading(at, signs, patient_id="p-1")), False, at)
 
 
-def told(framer: DeltaEncoder, of: Changes) -> dict[str, Any]:
+def frame(framer: DeltaEncoder, of: Changes) -> dict[str, Any]:
     made = framer.changes(of, NOW, due=False)
     return {} if made is None else dict(json.loads(made))
 
 
-def test_a_bed_that_moves_leaves_the_one_ward_and_comes_to_the_other() -> None:
+def test_a_moved_bed_is_removed_from_one_ward_and_added_to_the_other() -> None:
     ward = made_ward()
     one, other, both, none = (
         DeltaEncoder(ward, sees)
         for sees in (WardScope(frozenset({"icu-1"})), WardScope(frozenset({"icu-2"})), ALL_WARDS, NO_WARDS)
     )
-    hear(ward, "icu-1", "bed-1", heart_rate=80)
+    add_reading(ward, "icu-1", "bed-1", heart_rate=80)
     first = collect_changes(ward, NOW)
-    assert [bed["device"] for bed in told(one, first)["beds"]] == ["bed-1"]
-    assert told(other, first) == {}
-    assert told(none, first) == {}
-    told(both, first)
+    assert [bed["device"] for bed in frame(one, first)["beds"]] == ["bed-1"]
+    assert frame(other, first) == {}
+    assert frame(none, first) == {}
+    frame(both, first)
     alert = make_alert(ward="icu-1", device="bed-1")
     ward.take(TOPICS.alert("icu-1", "bed-1", alert.rule), encode_alert(alert), True, NOW)
-    hear(ward, "icu-2", "bed-1", NOW + SECOND, heart_rate=81)
+    add_reading(ward, "icu-2", "bed-1", NOW + SECOND, heart_rate=81)
     then = collect_changes(ward, NOW)
-    assert told(one, then)["removed_beds"] == ["bed-1"]
-    assert "beds" not in told(one, then)
-    assert [bed["ward"] for bed in told(other, then)["beds"]] == ["icu-2"]
-    assert "alerts" not in told(other, then), "the alert is the other ward's still"
-    seen = told(both, then)
+    assert frame(one, then)["removed_beds"] == ["bed-1"]
+    assert "beds" not in frame(one, then)
+    assert [bed["ward"] for bed in frame(other, then)["beds"]] == ["icu-2"]
+    assert "alerts" not in frame(other, then), "the alert is the other ward's still"
+    seen = frame(both, then)
     assert [bed["ward"] for bed in seen["beds"]] == ["icu-2"]
     assert "removed_beds" not in seen
 
 
-def test_what_only_a_whole_frame_has_told_is_told_to_be_gone_too() -> None:
+def test_an_item_known_from_a_full_frame_only_is_removed_by_a_later_frame() -> None:
     ward = made_ward()
     framer = DeltaEncoder(ward)
     alert = make_alert(device="bed-1")
-    hear(ward, alert.ward, "bed-1", heart_rate=80)
+    add_reading(ward, alert.ward, "bed-1", heart_rate=80)
     topic = TOPICS.alert(alert.ward, "bed-1", alert.rule)
     ward.take(topic, encode_alert(alert), True, NOW)
     whole = json.loads(framer.whole(NOW))
     assert (len(whole["beds"]), len(whole["alerts"])) == (1, 1)
     ward.take(topic, b"", True, NOW)
     ward.take(TOPICS.status(alert.ward, "bed-1"), b"", True, NOW)
-    then = told(framer, collect_changes(ward, NOW))
+    then = frame(framer, collect_changes(ward, NOW))
     assert (then["removed_beds"], then["removed_alerts"]) == (["bed-1"], [whole["alerts"][0]["key"]])
 
 
-def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_more_begins_anew() -> None:
+def test_pages_with_equal_wards_share_a_frame_and_a_user_with_more_wards_gets_a_full_one() -> None:
     async def story() -> None:
         ward = made_ward()
         views = Views(ward, hello("1", history=False))
-        hear(ward, "icu-1", "bed-1", heart_rate=80)
-        hear(ward, "icu-2", "bed-2", heart_rate=80)
+        add_reading(ward, "icu-1", "bed-1", heart_rate=80)
+        add_reading(ward, "icu-2", "bed-2", heart_rate=80)
         known = made_people()
         ada, bob = known.add("ada", WardScope(frozenset({"icu-1"}))), known.add("bob", WardScope(frozenset({"icu-1"})))
         logins = [known.people.sign_in(person) for person in (ada, bob)]
@@ -182,7 +182,7 @@ def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_mor
             assert greeting["user"]["viewable"] == ["icu-1"]
             assert [bed["device"] for bed in whole["beds"]] == ["bed-1"]
         assert len(views._views) == 1
-        hear(ward, "icu-1", "bed-1", NOW + SECOND, heart_rate=90)
+        add_reading(ward, "icu-1", "bed-1", NOW + SECOND, heart_rate=90)
         views.tell(10.0)
         pieces = [await anext(stream) for stream in streams]
         assert pieces[0] is not pieces[1]
@@ -199,7 +199,7 @@ def test_pages_that_see_the_same_are_told_by_one_frame_and_a_person_who_sees_mor
     asyncio.run(story())
 
 
-def test_a_name_with_markup_reaches_the_page_as_a_text_and_nothing_unprintable_does() -> None:
+def test_markup_in_a_name_is_escaped_and_unprintable_characters_are_rejected() -> None:
     person = json.loads(hello_for({}, "<b>\u202ex", NO_WARDS, ALL_WARDS))["user"]
     assert person == {"name": "<b>?x", "viewable": [], "actionable": None}
 
@@ -238,7 +238,7 @@ def run(story: Callable[[Known], Any]) -> None:
     asyncio.run(begin())
 
 
-def test_a_login_that_no_page_uses_ends_after_half_an_hour_and_an_open_page_keeps_it() -> None:
+def test_a_session_without_an_open_page_ends_after_half_an_hour() -> None:
     async def story(known: Known) -> None:
         idle, open_ = (known.people.sign_in(known.add(name)) for name in ("ada", "bob"))
         open_.browsers.add(Subscriber())
@@ -255,20 +255,20 @@ def test_a_login_that_no_page_uses_ends_after_half_an_hour_and_an_open_page_keep
     run(story)
 
 
-def test_a_script_is_verified_once_for_a_while() -> None:
+def test_the_login_of_a_script_is_cached() -> None:
     async def story(known: Known) -> None:
         ada = known.add("ada")
         assert await known.people.verify("ada", "word", "10.0.0.1") is ada
         assert known.people.asked == 0
         known.people.expire_sessions(asyncio.get_running_loop().time() + API_USER_IDLE_S + 1)
         with pytest.raises(TransientError):
-            await known.people.verify("ada", "word", "10.0.0.1")  # nobody listens on that port
+            await known.people.verify("ada", "word", "10.0.0.1")  # no server listens on that port
         assert known.people.asked == 1
 
     run(story)
 
 
-def test_names_that_cannot_be_cost_the_broker_nothing_and_are_slowed_as_all_are() -> None:
+def test_invalid_names_are_rejected_without_the_broker_and_delayed() -> None:
     async def story(known: Known) -> None:
         for _ in range(NAME_FREE):
             with pytest.raises(InvalidCredentials):

@@ -214,7 +214,7 @@ def test_the_check_finds_nothing_wrong_with_what_we_make_and_names_each_mistake(
     assert any(f"{crt} is a private key; expected a certificate" in one for one in find_problems(folder, NAMES, NOW))
 
 
-def test_what_the_check_says_mends_each_mistake(authority: CertificateAuthority) -> None:
+def test_the_message_of_the_check_fixes_each_mistake(authority: CertificateAuthority) -> None:
     """`vitalflow identity init` is what a sentence names: after it, nothing is wrong any more."""
     folder = authority.folder
     crt, key = folder / "broker.crt", folder / "broker.key"
@@ -239,7 +239,7 @@ def test_what_the_check_says_mends_each_mistake(authority: CertificateAuthority)
         assert list(find_problems(folder, NAMES, NOW)) == []
 
 
-def test_a_ca_that_is_lost_or_has_ended_is_told_with_the_commands_that_make_a_new_one(
+def test_a_lost_or_expired_ca_is_reported_with_the_commands_to_replace_it(
     authority: CertificateAuthority,
 ) -> None:
     folder = authority.folder
@@ -269,7 +269,7 @@ def test_a_ca_that_is_lost_or_has_ended_is_told_with_the_commands_that_make_a_ne
     assert problem.startswith(f"{folder / 'none'} cannot be read: No such file")
 
 
-def test_a_locked_key_and_a_damaged_ca_are_one_sentence_and_ask_nobody(
+def test_a_locked_key_and_a_damaged_ca_are_reported_without_a_prompt(
     authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     pair = authority.issue_client_pair("bed-1", NOW)
@@ -313,7 +313,7 @@ def test_settings_that_belong_together_are_checked(tmp_path: Path) -> None:
     assert "s3cret" not in str(raised.value)
 
 
-def test_a_client_id_follows_from_the_secret_and_nobody_without_it_can_know_it() -> None:
+def test_a_client_id_is_derived_from_the_secret() -> None:
     ada, eve = BrokerEndpoint("h", 1, "ada", "one"), BrokerEndpoint("h", 1, "ada", "two")
     assert ada.client_id("x") == ada.client_id("x") != eve.client_id("x")
     assert ada.client_id("x").startswith("x.")

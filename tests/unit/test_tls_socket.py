@@ -84,7 +84,7 @@ def test_messages_in_records_of_their_own_or_cut_anywhere_arrive_in_order(author
     assert got == [b"%04d" % number for number in range(500)]
 
 
-def test_a_server_that_says_goodbye_ends_the_connection_behind_its_last_message(
+def test_close_notify_ends_the_connection_after_the_last_message(
     authority: CertificateAuthority,
 ) -> None:
     def serve(tls: ssl.SSLSocket) -> None:

@@ -33,6 +33,6 @@ def test_what_is_built_is_taken_apart_again() -> None:
         "other/vitals/icu-1/bed-1",
     ],
 )
-def test_a_topic_that_does_not_fit_is_told_so(topic: str) -> None:
+def test_an_invalid_topic_is_rejected_with_a_reason(topic: str) -> None:
     with pytest.raises(InvalidTopic, match="does not fit vitalflow/vitals/WARD/DEVICE"):
         Topics().parse(topic)

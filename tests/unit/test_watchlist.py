@@ -1,4 +1,4 @@
-"""`vitalflow alerts watch` without terminal and broker: what it knows, what a key asks, what a person reads."""
+"""`vitalflow alerts watch` without terminal and broker: its state, its keys and its screen."""
 
 import json
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ def presence(state: str, boot: int = 5) -> bytes:
     return encode_service_status(ServiceStatus(state=state, boot=boot))  # type: ignore[arg-type]
 
 
-def told(seen: AlertTable, *alerts: Alert, now: datetime = NOW) -> None:
+def receive(seen: AlertTable, *alerts: Alert, now: datetime = NOW) -> None:
     for alert in alerts:
         seen.take(TOPICS.alert(alert.ward, alert.device_id, alert.rule), encode_alert(alert), False, now)
     seen.tick(now)
@@ -35,7 +35,7 @@ def watchlist(*alerts: Alert) -> AlertTable:
     seen = AlertTable(TOPICS, "alerts", "nurse Ada", None, NOW)
     seen.connected(NOW)
     seen.take(PRESENCE, presence("online"), False, NOW)
-    told(seen, *alerts)
+    receive(seen, *alerts)
     return seen
 
 
@@ -57,7 +57,7 @@ def drawn(seen: AlertTable, now: datetime = NOW, width: int = 100, height: int =
         (b"\xff\x00Xz", [], b""),
     ],
 )
-def test_keys_are_told_apart_also_where_one_arrives_in_pieces(typed: bytes, found: list[str], rest: bytes) -> None:
+def test_keys_are_distinguished_even_if_one_arrives_in_pieces(typed: bytes, found: list[str], rest: bytes) -> None:
     assert keys(typed) == (found, rest)
 
 
@@ -70,7 +70,7 @@ def test_the_highest_comes_first_and_is_selected_at_the_start() -> None:
     assert seen.selected == HIGH
 
 
-def test_a_key_asks_the_worker_for_what_it_says() -> None:
+def test_a_key_publishes_its_command() -> None:
     seen = watchlist(LOW, HIGH)
     assert seen.press("down", NOW) is None
     for key in ("acknowledge", "pause_audio"):
@@ -89,13 +89,13 @@ def test_a_key_asks_the_worker_for_what_it_says() -> None:
 def test_the_answer_is_shown_when_the_alert_has_changed() -> None:
     seen = watchlist(HIGH)
     seen.press("acknowledge", NOW)
-    told(seen, make_alert(device="icu-1-bed-01", revision=2, state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada"))
+    receive(seen, make_alert(device="icu-1-bed-01", revision=2, state=State.ACKNOWLEDGED, acknowledged_by="nurse Ada"))
     assert seen.said == "bed-01 spo2-low: ack by nurse Ada"
     assert seen.press("acknowledge", NOW) is None, "said twice by the same person it would get no answer"
     assert seen.said == "bed-01 spo2-low is acknowledged by you"
 
 
-def test_a_refusal_of_ours_is_shown_and_that_of_somebody_else_is_not() -> None:
+def test_a_rejection_of_our_command_is_shown_and_of_others_is_not() -> None:
     seen = watchlist(HIGH)
     asked = seen.press("acknowledge", NOW)
     assert asked is not None
@@ -106,16 +106,16 @@ def test_a_refusal_of_ours_is_shown_and_that_of_somebody_else_is_not() -> None:
     assert (seen.said, seen.refused) == ("refused: acknowledged by Dr Grace", True)
 
 
-def test_no_answer_is_said_too() -> None:
+def test_a_missing_answer_is_shown() -> None:
     seen = watchlist(HIGH)
     seen.press("acknowledge", NOW)
     seen.tick(NOW + ANSWERS + timedelta(seconds=1))
     assert seen.said == "no answer from the worker: acknowledge bed-01 spo2-low"
 
 
-def test_an_alert_that_ends_takes_the_selection_with_it_so_that_no_key_hits_another() -> None:
+def test_the_selection_ends_with_its_alert() -> None:
     seen = watchlist(HIGH, LOW)
-    told(seen, make_alert(device="icu-1-bed-01", revision=2, state=State.CLEARED))
+    receive(seen, make_alert(device="icu-1-bed-01", revision=2, state=State.CLEARED))
     assert seen.selected is None
     assert seen.press("acknowledge", NOW) is None
     assert "select an alert first" in seen.said
@@ -125,19 +125,19 @@ def test_an_alert_that_ends_takes_the_selection_with_it_so_that_no_key_hits_anot
 
 def test_a_newer_alert_above_does_not_move_the_selection() -> None:
     seen = watchlist(LOW)
-    told(seen, HIGH)
+    receive(seen, HIGH)
     assert seen.selected == LOW
 
 
-def test_nothing_is_sent_while_the_broker_is_away() -> None:
+def test_nothing_is_published_while_the_broker_is_disconnected() -> None:
     seen = watchlist(HIGH)
-    seen.disconnected("nobody answers")
+    seen.disconnected("connection refused")
     assert seen.press("acknowledge", NOW) is None
     assert seen.said == "nothing was sent: the broker is away"
-    assert "THE BROKER IS AWAY: NOBODY ANSWERS" in drawn(seen)[0]
+    assert "THE BROKER IS AWAY: CONNECTION REFUSED" in drawn(seen)[0]
 
 
-def test_the_worker_is_there_while_its_heart_beats() -> None:
+def test_the_worker_is_running_while_its_heartbeat_arrives() -> None:
     seen = AlertTable(TOPICS, "alerts", "nurse Ada", None, NOW)
     assert seen.away(NOW) == CONNECTING
     seen.connected(NOW)
@@ -171,7 +171,7 @@ def test_what_may_be_out_of_date_is_grey() -> None:
         return next(shown for shown in console.file.getvalue().splitlines() if "!!! high " in shown)
 
     assert "41m" in colours(), "white on red"
-    seen.disconnected("nobody answers")
+    seen.disconnected("connection refused")
     assert "41m" not in colours()
     assert "90m" in colours()
 
