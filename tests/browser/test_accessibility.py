@@ -1,6 +1,5 @@
 """axe-core finds no serious barrier on any page, in either theme, and a form can be used with it too."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from stack.servers import BrokerServer
-from tests.fixtures.alerts import AlertClient, MakeAlerts
-from tests.fixtures.browser import MakeScreen
-from tests.fixtures.station import MakeStation
+from tests.fixtures.browser import Ward
 from tests.support.npm import installed
-
-MakePerson = Callable[[int], AlertClient]
 
 
 @pytest.fixture(scope="session")
@@ -35,18 +29,9 @@ def barriers(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("theme", ["night", "day"])
-def test_no_page_has_a_serious_barrier(
-    theme: str,
-    axe: Path,
-    broker: BrokerServer,
-    make_alerts: MakeAlerts,
-    make_station: MakeStation,
-    make_screen: MakeScreen,
-    make_alert_client: MakePerson,
-) -> None:
-    make_alerts(broker.url)
-    station, person = make_station(broker.url, station_services="absent"), make_alert_client(broker.port)
-    screen = make_screen(theme=theme, reduced_motion="reduce")
+def test_no_page_has_a_serious_barrier(theme: str, axe: Path, ward: Ward) -> None:
+    window = {"theme": theme, "reduced_motion": "reduce"}
+    station, screen, person = ward.with_alerts(window=window, station_services="absent")
     screen.context.add_init_script(path=axe)
     person.measure("bed-1", heart_rate=140, spo2=97)
     person.measure("bed-2", heart_rate=82, spo2=70, resp_rate=16, temperature=36.8, systolic_bp=121, diastolic_bp=77)
@@ -73,7 +58,7 @@ def test_no_page_has_a_serious_barrier(
         assert barriers(page) == []
     page.get_by_role("button", name="Change").click()
     assert barriers(page) == []
-    page = make_screen(theme=theme, reduced_motion="reduce").page
+    page = ward.make_screen(**window).page
     page.context.add_init_script(path=axe)
     page.goto(station.url)
     page.get_by_role("button", name="Sign in").click()

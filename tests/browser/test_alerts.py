@@ -2,30 +2,20 @@
 
 import re
 import time
-from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from stack.servers import BrokerServer
-from tests.fixtures.alerts import AlertClient, MakeAlerts
-from tests.fixtures.browser import MakeScreen
-from tests.fixtures.station import MakeStation
+from tests.fixtures.browser import Ward
 from tests.support.servers import eventually
 
-MakePerson = Callable[[int], AlertClient]
 HIGH = "icu-1/bed-1/heart-rate-high"
 
 
-def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_reaches_every_screen_within_1_s(
-    broker: BrokerServer,
-    make_alerts: MakeAlerts,
-    make_station: MakeStation,
-    make_screen: MakeScreen,
-    make_alert_client: MakePerson,
+def test_an_alert_is_shown_and_sounds_and_its_acknowledgement_reaches_every_screen_within_1_s(
+    ward: Ward,
 ) -> None:
-    make_alerts(broker.url)
-    station, person = make_station(broker.url), make_alert_client(broker.port)
-    ada, bob = make_screen("nurse Ada"), make_screen("Dr. Bob")
+    station, ada, person = ward.with_alerts("nurse Ada")
+    bob = ward.make_screen("Dr. Bob")
     person.measure(heart_rate=80)
     page, other = ada.open(station.url), bob.open(f"{station.url}/alerts")
     page.get_by_role("button", name="Sound off").click()
@@ -58,16 +48,9 @@ def test_an_alert_colours_its_tile_and_sounds_and_an_acknowledgement_reaches_eve
     expect(other.locator(".alert")).to_have_count(0)
 
 
-def test_of_two_simultaneous_acknowledgements_the_second_names_the_first_user(
-    broker: BrokerServer,
-    make_alerts: MakeAlerts,
-    make_station: MakeStation,
-    make_screen: MakeScreen,
-    make_alert_client: MakePerson,
-) -> None:
-    make_alerts(broker.url)
-    station, person = make_station(broker.url), make_alert_client(broker.port)
-    screens = [make_screen(name) for name in ("nurse Ada", "Dr. Bob")]
+def test_of_two_simultaneous_acknowledgements_the_second_names_the_first_user(ward: Ward) -> None:
+    station, ada, person = ward.with_alerts("nurse Ada")
+    screens = [ada, ward.make_screen("Dr. Bob")]
     person.measure(heart_rate=140)
     person.wait_for(HIGH, state="active")
     pages = [screen.open(f"{station.url}/alerts") for screen in screens]
@@ -95,15 +78,8 @@ def test_of_two_simultaneous_acknowledgements_the_second_names_the_first_user(
         expect(row.locator(".state")).to_contain_text(f"acknowledged by {first} at")
 
 
-def test_audio_is_paused_and_resumed_under_the_signed_in_name(
-    broker: BrokerServer,
-    make_alerts: MakeAlerts,
-    make_station: MakeStation,
-    make_screen: MakeScreen,
-    make_alert_client: MakePerson,
-) -> None:
-    make_alerts(broker.url)
-    station, person, screen = make_station(broker.url), make_alert_client(broker.port), make_screen("nurse Cleo")
+def test_audio_is_paused_and_resumed_under_the_signed_in_name(ward: Ward) -> None:
+    station, screen, person = ward.with_alerts("nurse Cleo")
     person.measure(heart_rate=140)
     page = screen.open(f"{station.url}/bed?device=bed-1")
     page.get_by_role("button", name="Pause audio").click()
@@ -116,16 +92,9 @@ def test_audio_is_paused_and_resumed_under_the_signed_in_name(
     expect(page.locator(".alert .state")).to_contain_text("acknowledged by nurse Cleo at")
 
 
-def test_an_action_is_reported_as_failed_while_the_alert_worker_is_down(
-    broker: BrokerServer,
-    make_alerts: MakeAlerts,
-    make_station: MakeStation,
-    make_screen: MakeScreen,
-    make_alert_client: MakePerson,
-) -> None:
-    alerts = make_alerts(broker.url)
-    station = make_station(broker.url, station_services=alerts.client_id)
-    person, screen = make_alert_client(broker.port), make_screen()
+def test_an_action_is_reported_as_failed_while_the_alert_worker_is_down(ward: Ward) -> None:
+    alerts = ward.make_alerts(ward.broker.url)
+    station, screen, person = ward(station_services=alerts.client_id)
     person.measure(heart_rate=140)
     person.wait_for(HIGH, state="active")
     page = screen.open(f"{station.url}/alerts")

@@ -1,30 +1,17 @@
 """One bed in a real browser: its limits, which the alert worker obeys, and its history from a real database."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 from playwright.sync_api import expect
 
-from stack.servers import BrokerServer
-from tests.fixtures.alerts import AlertClient, MakeAlerts
-from tests.fixtures.browser import MakeScreen
-from tests.fixtures.station import MakeStation
+from tests.fixtures.browser import Ward
 from tests.support.servers import Db
 
-MakePerson = Callable[[int], AlertClient]
 
-
-def test_contradictory_limits_are_rejected_and_valid_ones_apply(
-    broker: BrokerServer,
-    make_alerts: MakeAlerts,
-    make_station: MakeStation,
-    make_screen: MakeScreen,
-    make_alert_client: MakePerson,
-) -> None:
-    make_alerts(broker.url)
-    station, person, screen = make_station(broker.url), make_alert_client(broker.port), make_screen("Dr. Adams")
+def test_contradictory_limits_are_rejected_and_valid_ones_apply(ward: Ward) -> None:
+    station, screen, person = ward.with_alerts("Dr. Adams")
     person.measure(heart_rate=110, spo2=97)
     page = screen.open(f"{station.url}/bed?device=bed-1")
     row = page.locator(".limits tr", has_text="Heart rate high")
@@ -52,9 +39,7 @@ def test_contradictory_limits_are_rejected_and_valid_ones_apply(
     expect(row).to_contain_text("> 120")
 
 
-def test_history_comes_from_the_database_and_the_score_has_its_parts(
-    broker: BrokerServer, db: Db, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
+def test_history_comes_from_the_database_and_the_score_has_its_parts(db: Db, ward: Ward) -> None:
     start = datetime.now(UTC) - timedelta(hours=6)
     with psycopg.connect(db.owner_url) as owner:
         owner.execute(
@@ -63,8 +48,7 @@ def test_history_comes_from_the_database_and_the_score_has_its_parts(
             " FROM generate_series(1, 300) AS n",
             [start],
         )
-    station, person = make_station(broker.url, reader_url=db.reader_url), make_alert_client(broker.port)
-    screen = make_screen()
+    station, screen, person = ward(reader_url=db.reader_url)
     at = datetime.now(UTC).isoformat()
     reading = {"time": at, "heart_rate": 118, "spo2": 93, "resp_rate": 22, "on_oxygen": True, "consciousness": "V"}
     person.send("vitals/icu-1/bed-1", json.dumps(reading).encode())

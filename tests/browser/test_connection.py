@@ -3,24 +3,18 @@
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import expect
 
 from bench.proxy import Proxy
 from stack.servers import BrokerServer, free_port
-from tests.fixtures.alerts import AlertClient
-from tests.fixtures.browser import MakeScreen
-from tests.fixtures.station import MakeStation
-
-MakePerson = Callable[[int], AlertClient]
+from tests.fixtures.browser import Ward
 
 
-def test_a_broker_outage_is_shown_within_five_seconds_and_ends_by_itself(
-    own_broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    station, screen, person = make_station(own_broker.url), make_screen(), make_alert_client(own_broker.port)
+def test_a_broker_outage_is_shown_within_five_seconds_and_ends_by_itself(own_broker: BrokerServer, ward: Ward) -> None:
+    station, screen, person = ward(broker=own_broker)
     person.measure("bed-1", heart_rate=80)
     page = screen.open(station.url)
     expect(screen.value("bed-1", "heart_rate")).to_have_text("80")
@@ -35,16 +29,14 @@ def test_a_broker_outage_is_shown_within_five_seconds_and_ends_by_itself(
     own_broker.start()
     expect(page.locator("#banner")).to_have_text("", timeout=8000)
     expect(page.locator("html")).to_have_attribute("data-stale", "false")
-    person = make_alert_client(own_broker.port)
+    person = ward.make_client(own_broker)
     person.measure("bed-1", heart_rate=77)
     expect(screen.value("bed-1", "heart_rate")).to_have_text("77", timeout=2000)
 
 
-def test_a_page_shows_the_loss_of_the_station_and_the_sign_in_page_after_its_restart(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
+def test_a_page_shows_the_loss_of_the_station_and_the_sign_in_page_after_its_restart(ward: Ward) -> None:
     """Who is signed in is in the memory of the station only."""
-    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
+    station, screen, person = ward()
     person.measure("bed-1", heart_rate=80)
     page = screen.open(f"{station.url}/bed?device=bed-1")
     station.kill()
@@ -60,10 +52,8 @@ def test_a_page_shows_the_loss_of_the_station_and_the_sign_in_page_after_its_res
     expect(page.locator('.strip[data-sign="heart_rate"] .value')).to_have_text("81")
 
 
-def test_a_page_shows_the_loss_of_the_network_and_reconnects(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
+def test_a_page_shows_the_loss_of_the_network_and_reconnects(ward: Ward) -> None:
+    station, screen, person = ward()
     person.measure("bed-1", heart_rate=80)
     network = Proxy(station.port).start()
     try:
@@ -79,11 +69,8 @@ def test_a_page_shows_the_loss_of_the_network_and_reconnects(
         network.stop()
 
 
-def test_a_frozen_station_is_shown(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-
-    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
+def test_a_frozen_station_is_shown(ward: Ward) -> None:
+    station, screen, person = ward()
     person.measure("bed-1", heart_rate=80)
     page = screen.open(station.url)
     assert station.process is not None
@@ -96,22 +83,16 @@ def test_a_frozen_station_is_shown(
 
 
 @contextmanager
-def deaf_server() -> Iterator[int]:
+def silent_server() -> Iterator[int]:
     """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", free_port())) as server:
         yield server.getsockname()[1]
 
 
-def test_a_database_that_never_answers_does_not_delay_live_data(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    with deaf_server() as port:
+def test_a_database_that_never_answers_does_not_delay_live_data(ward: Ward) -> None:
+    with silent_server() as port:
         url = f"postgresql://vitalflow_reader:x@127.0.0.1:{port}/vitalflow"
-        station, screen, person = (
-            make_station(broker.url, reader_url=url),
-            make_screen(),
-            make_alert_client(broker.port),
-        )
+        station, screen, person = ward(reader_url=url)
         page = screen.open(f"{station.url}/bed?device=bed-1")
         expect(page.locator("#banner")).to_contain_text("The database does not respond", timeout=6000)
         page.get_by_role("button", name="24 hours").click()

@@ -1,23 +1,18 @@
 """Whatever a client publishes is text on the page: never markup, never overlapping its neighbours."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from paho.mqtt.publish import multiple
 from playwright.sync_api import expect
 
-from stack.servers import BrokerServer
-from tests.fixtures.alerts import AlertClient
-from tests.fixtures.browser import MakeScreen
-from tests.fixtures.station import MakeStation
+from tests.fixtures.browser import Ward
 from tests.support.factories import make_alert
 from vitals.alert import encode_alert
 from vitals.codec import encode
 from vitals.reading import reading
 
-MakePerson = Callable[[int], AlertClient]
 NAMES = [
     "<img src=x onerror=alert(1)>",
     "<script>alert(1)<",
@@ -33,10 +28,8 @@ INJECTED = "document.querySelectorAll('main img, main script, main b, main ifram
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hostile_name_is_text_on_every_page(
-    name: str, broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    station, screen, person = make_station(broker.url), make_screen(name), make_alert_client(broker.port)
+def test_a_hostile_name_is_text_on_every_page(name: str, ward: Ward) -> None:
+    station, screen, person = ward(name)
     at = datetime.now(UTC)
     measured = {"time": at.isoformat(), "patient_id": name, "heart_rate": 64, "spo2": 97, "resp_rate": 12}
     person.send(f"vitals/{name}/{name}", json.dumps(measured).encode())
@@ -71,27 +64,23 @@ def test_a_hostile_name_is_text_on_every_page(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
 
 
-def test_invalid_messages_change_nothing(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen
-) -> None:
-    station, screen = make_station(broker.url), make_screen()
+def test_invalid_messages_change_nothing(ward: Ward) -> None:
+    station, screen, _ = ward()
     screen.open(station.url)
     topics = ("vitals/w/d", "status/w/d", "alerts/w/d/r", "limits/w/d", "services/x", "services/x/rules")
     nonsense = [b"", b"\xff\xfe", b"[" * 50_000, b"{}", b'{"rules":[]}', b"null", b"1e999", b'"' + b"a" * 60_000]
     sent = [(f"vitalflow/{topic}", payload, 1, False) for topic in topics for payload in nonsense]
     sent += [("vitalflow/services/x/rejections", b'{"topic": 1}', 1, False), ("vitalflow/vitals/w", b"{}", 1, False)]
     good = encode(reading(datetime.now(UTC), {"heart_rate": 71}))
-    multiple([*sent, ("vitalflow/vitals/icu-1/bed-1", good, 1, False)], port=broker.port)
+    multiple([*sent, ("vitalflow/vitals/icu-1/bed-1", good, 1, False)], port=ward.broker.port)
     expect(screen.value("bed-1", "heart_rate")).to_have_text("71")
     expect(screen.page.locator(".tile")).to_have_count(1)
 
 
-def test_a_long_name_and_the_longest_words_on_top_do_not_make_a_phone_scroll_sideways(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    station, person = make_station(broker.url), make_alert_client(broker.port)
+def test_a_long_name_and_the_longest_words_on_top_do_not_make_a_phone_scroll_sideways(ward: Ward) -> None:
+    window = {"viewport": {"width": 360, "height": 640}}
+    station, narrow, person = ward("Krankenschwester Adelheid von der Tann", window=window)
     person.measure("bed-1", heart_rate=61)
-    narrow = make_screen("Krankenschwester Adelheid von der Tann", viewport={"width": 360, "height": 640})
     page = narrow.open(station.url)
     expect(narrow.tile("bed-1")).to_be_visible()
     # The longest texts, which appear during an outage and while the browser blocks sound.

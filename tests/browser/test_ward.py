@@ -2,21 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import expect
 
-from stack.servers import BrokerServer
 from tests.fixtures.alerts import AlertClient
-from tests.fixtures.browser import MakeScreen
-from tests.fixtures.station import MakeStation
+from tests.fixtures.browser import Ward
 from tests.support.page_scripts import LATENCIES
 from vitals.status import Status, encode_status
-
-MakePerson = Callable[[int], AlertClient]
 
 
 @contextmanager
@@ -41,10 +37,8 @@ def beds(person: AlertClient, number: int, ward: str = "icu-1") -> Iterator[None
         thread.join()
 
 
-def test_a_published_reading_shows_on_its_tile_within_a_second(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
+def test_a_published_reading_shows_on_its_tile_within_a_second(ward: Ward) -> None:
+    station, screen, person = ward()
     screen.open(station.url)
     person.measure("bed-7", heart_rate=82, spo2=97, resp_rate=16, temperature=36.8, systolic_bp=121, diastolic_bp=77)
     expect(screen.value("bed-7", "heart_rate")).to_have_text("82", timeout=1000)
@@ -67,10 +61,8 @@ def test_a_published_reading_shows_on_its_tile_within_a_second(
     expect(screen.value("bed-7", "spo2")).to_have_text("97")
 
 
-def test_a_silent_bed_and_a_sensor_off_are_marked(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
+def test_a_silent_bed_and_a_sensor_off_are_marked(ward: Ward) -> None:
+    station, screen, person = ward()
     person.measure("bed-1", heart_rate=80)
     screen.open(station.url)
     expect(screen.tile("bed-1")).to_have_attribute("data-condition", "LIVE")
@@ -86,10 +78,8 @@ def test_a_silent_bed_and_a_sensor_off_are_marked(
     expect(screen.page.locator(".summary")).to_contain_text("silent")
 
 
-def test_a_device_appears_moves_to_another_ward_and_disappears(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
+def test_a_device_appears_moves_to_another_ward_and_disappears(ward: Ward) -> None:
+    station, screen, person = ward()
     page = screen.open(station.url)
     expect(page.locator(".empty")).to_have_text("No bed has sent data yet.")
     online = encode_status(Status(state="online", boot=5, interval_s=1))
@@ -115,10 +105,8 @@ def test_a_device_appears_moves_to_another_ward_and_disappears(
     expect(screen.tile("bed-2")).to_have_count(1)
 
 
-def test_another_patient_has_no_values_of_the_former_one(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
+def test_another_patient_has_no_values_of_the_former_one(ward: Ward) -> None:
+    station, screen, person = ward()
     screen.open(station.url)
     # The id of another patient counts once it has held for 2 s.
     for patient, signs in [("p-1", '"heart_rate":80,"systolic_bp":180'), *[("p-2", '"heart_rate":66')] * 6]:
@@ -131,15 +119,10 @@ def test_another_patient_has_no_values_of_the_former_one(
 
 
 @pytest.mark.slow
-def test_forty_beds_are_shown_within_half_a_second(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
+def test_forty_beds_are_shown_within_half_a_second(ward: Ward) -> None:
     """The short version; a minute of it with the page's memory is in `vitalflow bench station`."""
-    station, person = make_station(broker.url), make_alert_client(broker.port)
-    wall, phone = (
-        make_screen(viewport={"width": 1920, "height": 1080}),
-        make_screen(viewport={"width": 390, "height": 844}, device_scale_factor=2, has_touch=True),
-    )
+    station, wall, person = ward(window={"viewport": {"width": 1920, "height": 1080}})
+    phone = ward.make_screen(viewport={"width": 390, "height": 844}, device_scale_factor=2, has_touch=True)
     wall.context.add_init_script(LATENCIES)
     with beds(person, 40):
         page = wall.open(station.url)
@@ -171,10 +154,8 @@ def fits(page: object) -> bool:
     return bool(found == [True, True])
 
 
-def test_the_keyboard_selects_and_opens_a_bed_and_the_theme_is_kept(
-    broker: BrokerServer, make_station: MakeStation, make_screen: MakeScreen, make_alert_client: MakePerson
-) -> None:
-    station, screen, person = make_station(broker.url), make_screen(), make_alert_client(broker.port)
+def test_the_keyboard_selects_and_opens_a_bed_and_the_theme_is_kept(ward: Ward) -> None:
+    station, screen, person = ward()
     for bed in range(1, 7):
         person.measure(f"bed-{bed}", heart_rate=60 + bed)
     page = screen.open(station.url)

@@ -9,30 +9,13 @@ from alerts.engine.commands import acknowledge, pause_audio
 from alerts.engine.recovery import restore
 from alerts.engine.timers import apply_status, tick
 from alerts.rulefile.parser import parse
+from tests.support.rule_text import HIGH
 from vitals.alert import Alert, Event, decode_alert, encode_alert
 from vitals.reading import Reading, reading
 from vitals.rules import RuleSet
 from vitals.signs import SIGN_KEYS
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
-
-HIGH = """
-[[rule]]
-name = "hr"
-sign = "heart_rate"
-text = "Heart rate high"
-clear_for_s = 5
-    [[rule.level]]
-    priority = "medium"
-    above = 120
-    clear = 115
-    for_s = 10
-    [[rule.level]]
-    priority = "high"
-    above = 150
-    clear = 145
-    for_s = 3
-"""
 
 
 def rules(text: str = HIGH) -> RuleSet:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from alerts.engine.commands import carry_out
 from alerts.engine.context_changes import apply_rules
 from alerts.rulefile.parser import load
-from tests.support.bed_driver import HIGH, BedDriver, at
+from tests.support.bed_driver import BedDriver, at
+from tests.support.rule_text import HIGH
 from vitals.alert import MAX_ALERT, decode_alert, encode_alert
 from vitals.assignment import decode_assignment
 from vitals.command import decode_command

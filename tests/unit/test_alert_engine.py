@@ -7,50 +7,22 @@ import pytest
 from alerts.engine.context_changes import PATIENT_CHANGED, apply_rules
 from alerts.engine.recovery import restore
 from alerts.engine.transitions import CONDITION_ENDED
-from tests.support.bed_driver import HIGH, BedDriver, at, rules
+from tests.support.bed_driver import BedDriver, at, rules
+from tests.support.rule_text import HIGH, SCORE, rule
 from vitals.alert import Priority, State
 
 LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
-TECHNICAL = """
-[[rule]]
-name = "silent"
-sign = "no-data"
-text = "No readings"
-priority = "medium"
-for_s = 15
-[[rule]]
-name = "gone"
-sign = "offline"
-text = "Offline"
-priority = "medium"
-for_s = 5
-[[rule]]
-name = "off"
-sign = "sensor-off"
-of = ["spo2", "heart_rate"]
-text = "Sensor off"
-priority = "low"
-for_s = 10
-"""
-
-
-BLUE = """
-[[rule]]
-name = "blue"
-sign = "spo2"
-text = "SpO2 low"
-priority = "high"
-below = 90
-for_s = 5
-"""
-PRESSURE = """
-[[rule]]
-name = "pressure"
-sign = "systolic_bp"
-text = "BP low"
-priority = "high"
-below = 70
-"""
+TECHNICAL = (
+    rule("silent", "no-data", text="No readings", priority="medium", for_s=15)
+    + rule("gone", "offline", text="Offline", priority="medium", for_s=5)
+    + rule("off", "sensor-off", of=["spo2", "heart_rate"], text="Sensor off", priority="low", for_s=10)
+)
+BLUE = rule("blue", "spo2", text="SpO2 low", priority="high", below=90, for_s=5)
+PRESSURE = rule("pressure", "systolic_bp", text="BP low", priority="high", below=70)
+DEVICE = rule("clock", "clock", text="The device's clock is wrong", priority="low", for_s=10) + rule(
+    "patients", "patients", text="Two patient ids in turn on one device", priority="medium"
+)
+GONE = rule("gone", "sign-gone", of=["spo2", "heart_rate"], text="No longer measured", priority="medium", for_s=60)
 
 
 def test_an_alert_is_raised_exactly_after_its_delay() -> None:
@@ -528,21 +500,6 @@ def test_other_rules_with_fewer_levels_keep_the_alert(heart_rate: float) -> None
     assert changes == (["18: hr cleared"] if heart_rate == 100 else [])
 
 
-SCORE = """
-[[rule]]
-name = "score"
-sign = "news2"
-text = "NEWS2"
-    [[rule.level]]
-    priority = "medium"
-    above = 4
-    single = 3
-    [[rule.level]]
-    priority = "high"
-    above = 6
-"""
-
-
 def test_a_score_is_raised_by_a_single_3_and_by_its_total() -> None:
     bed = BedDriver(SCORE)
     assert bed.read(0, 131) == ["score raised"]
@@ -579,21 +536,6 @@ def test_values_of_the_former_patient_are_not_scored() -> None:
     assert bed.steady(1, 100, 80, patient_id="p-2") == ["3: score cleared"]
 
 
-DEVICE = """
-[[rule]]
-name = "clock"
-sign = "clock"
-text = "The device's clock is wrong"
-priority = "low"
-for_s = 10
-[[rule]]
-name = "patients"
-sign = "patients"
-text = "Two patient ids in turn on one device"
-priority = "medium"
-"""
-
-
 @pytest.mark.parametrize(("ahead", "text"), [(58, "58 s ahead"), (-90, "90 s behind"), (-7300, "2.0 h behind")])
 def test_a_wrong_clock_is_a_technical_alert_and_ends_when_it_is_right(ahead: float, text: str) -> None:
     bed = BedDriver(DEVICE)
@@ -621,17 +563,6 @@ def test_a_score_from_one_sign_with_an_open_alert_is_suppressed() -> None:
     bed = BedDriver(SCORE + PRESSURE)
     assert bed.steady(0, 200, 80, systolic_bp=65) == ["0: pressure raised"]
     assert bed.read(201, 80, systolic_bp=65, resp_rate=30) == ["score raised"]  # two signs score now
-
-
-GONE = """
-[[rule]]
-name = "gone"
-sign = "sign-gone"
-of = ["spo2", "heart_rate"]
-text = "No longer measured"
-priority = "medium"
-for_s = 60
-"""
 
 
 def seconds_of(bed: BedDriver, first: int, last: int, *args: float, **signs: Any) -> list[str]:

@@ -19,30 +19,14 @@ from alerts.backtest.history import BedHistory, read_recordings
 from alerts.backtest.plot import draw, step_of
 from alerts.rulefile.parser import parse
 from tests.support.bed_driver import reading_at
+from tests.support.rule_text import level, rule
 from vitals.alert import Priority
 
 ROOT = Path(__file__).parents[2]
-RULES = """
-[[rule]]
-name = "blue"
-sign = "spo2"
-text = "x"
-clear_for_s = 2
-    [[rule.level]]
-    priority = "medium"
-    below = 92
-    clear = 94
-    for_s = {delay}
-    [[rule.level]]
-    priority = "high"
-    below = 80
-[[rule]]
-name = "silent"
-sign = "no-data"
-text = "x"
-priority = "medium"
-for_s = 15
-"""
+RULES = (
+    rule("blue", "spo2", level("medium", below=92, clear=94, for_s=1234), level("high", below=80), clear_for_s=2)
+    + rule("silent", "no-data", priority="medium", for_s=15)
+).replace("1234", "{delay}")
 HIGH, MEDIUM = Priority.HIGH, Priority.MEDIUM
 
 

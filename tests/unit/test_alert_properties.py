@@ -14,64 +14,24 @@ from alerts.engine.context_changes import PATIENT_CHANGED
 from alerts.engine.recovery import restore
 from alerts.engine.transitions import CONDITION_ENDED
 from tests.support.bed_driver import START, at, reading_at, retained, rules
+from tests.support.rule_text import SCORE, level, rule
 from vitals.alert import Alert, Change, Event, State
 from vitals.reading import Reading
 
-RULES = rules("""
-[[rule]]
-name = "fast"
-sign = "heart_rate"
-text = "x"
-clear_for_s = 4
-    [[rule.level]]
-    priority = "medium"
-    above = 120
-    clear = 115
-    for_s = 10
-    [[rule.level]]
-    priority = "high"
-    above = 150
-    clear = 145
-    for_s = 3
-    [[rule.level]]
-    priority = "high"
-    above = 180
-[[rule]]
-name = "slow"
-sign = "heart_rate"
-text = "x"
-priority = "high"
-latching = true
-below = 40
-clear = 45
-[[rule]]
-name = "blue"
-sign = "spo2"
-text = "x"
-priority = "high"
-below = 90
-clear = 92
-for_s = 6
-clear_for_s = 2
-[[rule]]
-name = "news2"
-sign = "news2"
-text = "x"
-for_s = 5
-    [[rule.level]]
-    priority = "medium"
-    above = 4
-    single = 3
-    [[rule.level]]
-    priority = "high"
-    above = 6
-[[rule]]
-name = "off"
-sign = "sensor-off"
-text = "x"
-priority = "low"
-for_s = 3
-""")
+RULES = rules(
+    rule(
+        "fast",
+        "heart_rate",
+        level("medium", above=120, clear=115, for_s=10),
+        level("high", above=150, clear=145, for_s=3),
+        level("high", above=180),
+        clear_for_s=4,
+    )
+    + rule("slow", "heart_rate", priority="high", latching=True, below=40, clear=45)
+    + rule("blue", "spo2", priority="high", below=90, clear=92, for_s=6, clear_for_s=2)
+    + SCORE.replace('text = "NEWS2"', 'text = "NEWS2"\nfor_s = 5')
+    + rule("off", "sensor-off", priority="low", for_s=3)
+)
 LONGEST_S = 10  # of all for_s above
 
 heart_rates = st.sampled_from([None, 30, 42, 47, 80, 116, 118, 121, 130, 147, 151, 160, 181])

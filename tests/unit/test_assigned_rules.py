@@ -8,7 +8,8 @@ import pytest
 from alerts.engine.context_changes import PATIENT_CHANGED, PATIENT_DISCHARGED
 from alerts.engine.engine import Engine
 from alerts.rulefile.parser import InvalidRules, load, parse
-from tests.support.bed_driver import HIGH, at
+from tests.support.bed_driver import at
+from tests.support.rule_text import HIGH
 from vitals.alert import Alert, Event
 from vitals.assignment import Assignment, rules_for_bed
 from vitals.limits import Limits, RequestRejected
