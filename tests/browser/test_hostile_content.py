@@ -65,7 +65,7 @@ def test_a_hostile_name_is_text_on_every_page(name: str, ward: Ward) -> None:
 
 
 def test_invalid_messages_change_nothing(ward: Ward) -> None:
-    station, screen, _ = ward()
+    station, screen = ward.make_station(ward.broker.url), ward.make_screen()
     screen.open(station.url)
     topics = ("vitals/w/d", "status/w/d", "alerts/w/d/r", "limits/w/d", "services/x", "services/x/rules")
     nonsense = [b"", b"\xff\xfe", b"[" * 50_000, b"{}", b'{"rules":[]}', b"null", b"1e999", b'"' + b"a" * 60_000]

@@ -96,7 +96,7 @@ def test_every_relation_shows_the_rows_of_the_ward_only(wards: Db) -> None:
 
 
 def test_the_zone_of_all_wards_counts_for_a_reader_of_one_ward(wards: Db) -> None:
-    with acting_as(wards, DESK) as desk:
+    with acting_as(wards, READER) as desk:
         assert desk.execute("SELECT ward_time_zone('icu-1'), ward_time_zone('icu-9')").fetchone() == (
             "UTC",
             "Asia/Tokyo",

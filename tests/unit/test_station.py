@@ -487,9 +487,9 @@ def test_a_device_that_names_no_patient_shows_the_assigned_one_and_no_value_of_t
 
 def test_a_patient_whom_the_device_reports_stays() -> None:
     ward = made_ward()
-    hear(ward, spo2=90)
+    add_reading(ward, spo2=90)
     assign(ward, "p-2", spo2_scale=2)
-    hear(ward, at=NOW + SECOND, spo2=90)
+    add_reading(ward, at=NOW + SECOND, spo2=90)
     bed = ward.beds["bed-1"]
     assert (bed.snapshot.patient, bed.score.parts) == ("p-1", {"spo2": 3}), "nor has p-1 the scale of p-2"
 
