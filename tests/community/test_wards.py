@@ -96,8 +96,8 @@ def test_every_relation_shows_the_rows_of_the_ward_only(wards: Db) -> None:
 
 
 def test_the_zone_of_all_wards_counts_for_a_reader_of_one_ward(wards: Db) -> None:
-    with acting_as(wards, READER) as desk:
-        assert desk.execute("SELECT ward_time_zone('icu-1'), ward_time_zone('icu-9')").fetchone() == (
+    with acting_as(wards, READER) as reader:
+        assert reader.execute("SELECT ward_time_zone('icu-1'), ward_time_zone('icu-9')").fetchone() == (
             "UTC",
             "Asia/Tokyo",
         )
@@ -118,8 +118,8 @@ def test_relations_without_a_ward_are_hidden(wards: Db) -> None:
     ["SELECT * FROM completeness_between({span})", "SELECT * FROM reading_rate({span})"],
 )
 def test_the_charts_of_the_pipeline_work_for_a_reader_of_one_ward(wards: Db, query: str) -> None:
-    with acting_as(wards, DESK) as desk:
-        assert desk.execute(query.format(span="now() - interval '2 days', now()").encode()).fetchall()
+    with acting_as(wards, READER) as reader:
+        assert reader.execute(query.format(span="now() - interval '2 days', now()").encode()).fetchall()
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
