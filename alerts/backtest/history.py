@@ -3,25 +3,28 @@
 `comparison` reads one bed after the other and holds none of them in memory. The database is read as `vitalflow_reader`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from vitals.errors import PermanentError, TransientError
-from vitals.reading import Reading, reading
+from vitals.reading import Reading, reading, sign_values
 from vitals.recording import Format, Recording
 from vitals.signs import BY_KEY, SIGN_KEYS
 
 # Recordings tell how long after their first row, not when; any day will do.
 DAY = datetime(2000, 1, 1, tzinfo=UTC)
 FETCH = 5_000  # rows a round trip
+LEARNED_FROM = 1_000  # readings at the start of a history that show its interval
 
 
 @dataclass(frozen=True)
 class BedHistory:
-    """The readings of one device, in order of time."""
+    """The readings of one device, in order of time. `interval_s`: usual seconds between two, 0 if unknown."""
 
     device: str
     ward: str
@@ -31,9 +34,34 @@ class BedHistory:
 
 def read_recordings(files: Sequence[Path], format: Format | None = None) -> Iterator[BedHistory]:
     """A bed for each file. Raises PermanentError before the first one where any of them cannot be read."""
-    found = [(recording, recording.summary()) for recording in (Recording(path, format) for path in files)]
-    for recording, summary in found:
-        yield BedHistory(recording.path.stem, "recordings", summary.step_s, _rows(recording))
+    found = [Recording(path, format) for path in files]
+    for recording in found:
+        recording.summary()
+    for recording in found:
+        yield _history(recording.path.stem, "recordings", _rows(recording))
+
+
+def _history(device: str, ward: str, readings: Iterable[Reading]) -> BedHistory:
+    """Make a history whose interval is learned from its first readings: what the birth announced is not stored."""
+    rest = iter(readings)
+    first = list(islice(rest, LEARNED_FROM))
+    return BedHistory(device, ward, usual_interval_s(first), chain(first, rest))
+
+
+def usual_interval_s(readings: Iterable[Reading]) -> float:
+    """Return the median seconds between two values of the sign that has the most; 0 if none has two.
+
+    Of one sign, because a device may send one sign per message, and a monitor takes a cuff pressure now and then.
+    """
+    last: dict[str, datetime] = {}
+    gaps: dict[str, list[float]] = {}
+    for taken in readings:
+        measured = (key for key, value in zip(SIGN_KEYS, sign_values(taken), strict=True) if value is not None)
+        for key in (*measured, *taken.sensor_off):
+            if key in last and taken.time > last[key]:
+                gaps.setdefault(key, []).append((taken.time - last[key]).total_seconds())
+            last[key] = taken.time
+    return median(gaps[max(gaps, key=lambda key: len(gaps[key]))]) if gaps else 0.0
 
 
 def _rows(recording: Recording) -> Iterator[Reading]:
@@ -73,7 +101,7 @@ def read_table(url: str, start: datetime, end: datetime) -> Iterator[BedHistory]
                         "WHERE device_id = %s AND time >= %s AND time < %s ORDER BY time, boot, seq",
                         (device, *span),
                     )
-                    yield BedHistory(device, ward, 0.0, map(_make_reading, rows))
+                    yield _history(device, ward, map(_make_reading, rows))
     except psycopg.OperationalError as error:
         raise TransientError(f"the database cannot be read: {describe_connect_error(error, url)}") from None
     except psycopg.Error as error:
