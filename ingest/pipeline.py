@@ -35,7 +35,8 @@ log = logging.getLogger("ingest")
 
 RECEIPT_POLL_S = 0.05  # interval at which due receipts are looked for,
 RECEIPTS_PER_POLL = 100  # and the most that are sent then: 2,000 a second, spread so that they delay no batch
-LOGIN_CHECK_S = 1.0  # interval at which silent devices are looked for
+LOGIN_CHECK_S = 1.0  # interval at which silent devices are looked for,
+SILENT_LINES = 20  # and the most that are logged one by one then
 MAX_WAIT_S = 0.5  # the longest wait for an event
 # After a read that returned little, the socket is not read for this part of the linger, for which a batch waits anyway.
 # With a backlog each read returns more and the writer is busy, so it is never throttled.
@@ -221,13 +222,24 @@ class Pipeline:
         if now < self._next_login_check:
             return
         self._next_login_check = now + LOGIN_CHECK_S
-        for login in self._logins.newly_silent(datetime.now(UTC)):
+        wall = datetime.now(UTC)
+        held = self._in_flight + self._builder.batch.messages
+        if (
+            self._writer.problem(wall) is not None
+            or not self._session.connected
+            or 2 * held >= self._settings.ingest_receive_maximum
+        ):
+            self._logins.behind(wall)
+        silent = self._logins.newly_silent(wall)
+        for login in silent[:SILENT_LINES]:
             log.warning(
                 "%s logged in %d s ago, and no reading has arrived since; a wrong topic? `vitalflow devices doctor` "
                 "shows what is missing",
                 login,
                 SILENT_AFTER.total_seconds(),
             )
+        if len(silent) > SILENT_LINES:
+            log.warning("%d further devices logged in, and no reading of them has arrived", len(silent) - SILENT_LINES)
         self._metrics.devices_silent.set(self._logins.silent)
         self._metrics.logins_refused.inc(self._logins.refused - self._refused_logins)
         self._refused_logins = self._logins.refused

@@ -89,6 +89,7 @@ class Logins:
         self._readers: set[str] = set()  # users that subscribe as no device does
         self._refused: dict[str, RefusedLogin] = {}
         self._logged: dict[str, datetime] = {}  # by client id: when a refused login was logged
+        self._behind_at: datetime | None = None
 
     def restore(self, report: LoginReport) -> None:
         """Continue with the report of an earlier process."""
@@ -123,8 +124,14 @@ class Logins:
                 self._told.discard(device)
                 self.changed = True
 
+    def behind(self, now: datetime) -> None:
+        """Note that readings wait at the broker, so that a user without a reading may have sent some."""
+        self._behind_at = now
+
     def newly_silent(self, now: datetime) -> list[SilentLogin]:
-        """Return each user once that has been silent for SILENT_AFTER."""
+        """Return each user once that has been silent for SILENT_AFTER in which no readings waited at the broker."""
+        if self._behind_at is not None and now - self._behind_at < SILENT_AFTER:
+            return []
         for user in [user for user, login in self._waiting.items() if now - login.since > FORGOTTEN_AFTER]:
             del self._waiting[user]
             self.changed |= user in self._told

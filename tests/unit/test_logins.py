@@ -66,6 +66,14 @@ def test_reconnections_do_not_postpone_the_report() -> None:
     assert (found.since, found.connected) == (NOW, False)
 
 
+def test_no_user_is_reported_while_readings_wait_at_the_broker() -> None:
+    logins = Logins()
+    logins.take(NOTICE, LOGIN, NOW)
+    logins.behind(NOW + MINUTE)
+    assert logins.newly_silent(NOW + 1.9 * MINUTE) == []
+    assert len(logins.newly_silent(NOW + 2 * MINUTE)) == 1
+
+
 def test_a_user_that_subscribes_as_no_device_does_is_not_reported() -> None:
     logins = Logins()
     logins.take(NOTICE, LOGIN, NOW)
