@@ -4,8 +4,11 @@ Files are read as streams of any size. There are four formats, recognized by the
 
 bidmc      BIDMC PPG and Respiration Dataset (PhysioNet, doi 10.13026/C2208R), the files *_Numerics.csv
 mimic      numerics of a MIMIC bedside monitor, as CSV with `elapsed_s` in front
-challenge  PhysioNet/CinC Challenge 2019 (Reyna et al. 2020), a row an hour, separated by `|` or, in copies, by commas
+challenge  PhysioNet/CinC Challenge 2019 (Reyna et al. 2020), a row an hour, or at `Hour` or `ICULOS`
 csv        columns named like the signs or as in the other formats, and a column `time`, `elapsed_s` or `seconds`
+
+The line of names shows the separator: `|`, `;`, a tab or a comma. Nothing is guessed: a time without an offset, a unit
+that is not ours and a second patient are rejected, because a wrong number looks like a right one.
 
 The meaning of a missing value depends on the source. The numerics of a monitor are continuous: NaN or 0 for heart rate,
 respiratory rate or saturation means that the sensor is off, unless another sensor shows that the 0 was measured
@@ -15,11 +18,13 @@ not measured.
 
 import csv
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from vitals.errors import PermanentError
 from vitals.sample import Sample
@@ -48,6 +53,7 @@ class Layout:
     """Columns of one format.
 
     time              names of the time column; none: a row every `step_s` seconds
+    time_unit_s       seconds in a unit of the time column
     zero_is_missing   0 means that nothing was measured
     """
 
@@ -56,6 +62,7 @@ class Layout:
     time: tuple[str, ...] = ()
     step_s: float = 0.0
     zero_is_missing: bool = False
+    time_unit_s: float = 1.0
 
 
 # HR is measured by ECG, PULSE by the oximeter.
@@ -85,7 +92,9 @@ _CHALLENGE = Layout(
         "systolic_bp": Column(("SBP",), continuous=False),
         "diastolic_bp": Column(("DBP",), continuous=False),
     },
+    time=("Hour", "ICULOS"),
     step_s=3600.0,
+    time_unit_s=3600.0,
 )
 _NO_COLUMN = Column((), continuous=False)
 # Any sign, by its key, label or short name, or by a name of the other formats.
@@ -112,7 +121,27 @@ KNOWN_FORMATS = (
     f"csv (time, elapsed_s or seconds, and any of {', '.join(BY_KEY)})"
 )
 MAX_DURATION_S = 100 * 365 * 86_400.0  # longer recordings are probably in milliseconds, and dates would overflow
-_MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
+_MISSING = frozenset(("", "nan", "-nan", "+nan", "na", "n/a", "#n/a", "null", "none", "-", "--"))
+# `float` also accepts `1_0`, and digits of any script.
+_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
+_PATIENT_COLUMNS = frozenset(
+    ("patient_id", "patient", "patientunitstayid", "subject_id", "hadm_id", "stay_id", "caseid")
+)
+_TIME_UNITS = frozenset(("s", "sec", "second", "seconds"))
+_UNITS = {
+    "/min": frozenset(("/min", "1/min", "bpm", "brpm", "rpm", "beats/min", "breaths/min", "min-1")),
+    "%": frozenset(("%", "percent")),
+    "Cel": frozenset(("cel", "c", "°c", "degc", "deg c", "celsius")),
+    "mm[Hg]": frozenset(("mmhg", "mm[hg]", "mm hg")),
+}
+# What shows an export of another system, and the name of it. Its columns, units or times are not ours.
+_FOREIGN = (
+    ("vitalsignscapture", "VSCapture"),
+    ("nom_", "VSCapture"),
+    ("solar8000/", "VitalDB"),
+    ("patientunitstayid", "eICU"),
+    ("itemid", "MIMIC chartevents"),
+)
 
 
 def _measured_zeros(cells: Mapping[str, Sequence[float | None]]) -> Sequence[str]:
@@ -163,14 +192,14 @@ class Recording:
     def __init__(self, path: Path, format: Format | None = None) -> None:
         self.path = path
         self._delimiter = ","
+        self._decimal_mark = ""
+        _, names = next(self._lines(csv.QUOTE_NONE), (0, []))
+        self._delimiter = next((mark for mark in "|;\t" if any(mark in name for name in names)), ",")
         header = next(self._lines(), None)
-        if header is not None and any("|" in cell for cell in header[1]):
-            self._delimiter = "|"
-            header = next(self._lines(), None)
         if header is None:
             raise PermanentError(f"{path} is empty; expected a line of column names: {KNOWN_FORMATS}")
         self.layout = _layout(path, header[1], format)
-        columns = header[1]
+        self._columns = columns = header[1]
         self._width = len(columns)
         self._time, self._absolute = _time_column(self.layout, columns)
         indexes = {_normalize(name): index for index, name in reversed([*enumerate(columns)])}
@@ -183,6 +212,13 @@ class Recording:
             for key, column in self.layout.signs.items()
         ]
         used = {index for _, found, _ in self._signs for index in found} | {self._time}
+        for index in used:
+            if index is not None and sum(_normalize(name) == _normalize(columns[index]) for name in columns) > 1:
+                raise PermanentError(
+                    f"{path}, line {header[0]} names the column {columns[index]!r} twice; expected each once: rename "
+                    "the one that is not to be read"
+                )
+        self._patient = [index for index, name in enumerate(columns) if _normalize(name) in _PATIENT_COLUMNS]
         self.unused_columns = tuple(name for index, name in enumerate(columns) if index not in used)
         """Columns that are not read."""
 
@@ -190,16 +226,26 @@ class Recording:
         """Read the whole file; raises PermanentError at the first row that cannot be read."""
         readings = empty = 0
         last = 0.0
+        ranges: dict[str, tuple[float, float]] = {}
         for row in self.rows():
             if row.sample is None:
                 empty += 1
             else:
                 readings += 1
+                for key, value in row.sample.values.items():
+                    low, high = ranges.get(key, (value, value))
+                    ranges[key] = (min(low, value), max(high, value))
             last = row.elapsed_s
         if not readings:
             raise PermanentError(
                 f"{self.path} holds no row with a value; expected numbers below {', '.join(self._sign_keys())}"
             )
+        for key, (low, high) in ranges.items():
+            if unit := _other_unit(key, low, high):
+                raise PermanentError(
+                    f"{self.path}: {key} is {low:g} to {high:g} in all rows, which looks like {unit}; expected "
+                    f"{BY_KEY[key].unit}: convert the column {self._names_of(key)}"
+                )
         return Summary(readings, empty, last, last / (readings + empty - 1) if last else 1.0)
 
     def rows(self) -> Iterator[Row]:
@@ -208,12 +254,29 @@ class Recording:
         next(lines)
         first: float | None = None
         previous = -math.inf
-        for number, (line, cells) in enumerate(lines):
+        self._decimal_mark = ""
+        patient: list[str] | None = None
+        number = -1
+        for line, cells in lines:
+            if number < 0 and self._is_units_row(line, cells):
+                continue
+            number += 1
             if len(cells) != self._width and (len(cells) < self._width or any(cells[self._width :])):
                 raise self._row_error(line, f"has {len(cells)} values", f"{self._width}, as in the line of names")
+            owner = [cells[index] for index in self._patient]
+            patient = owner if patient is None else patient
+            if owner != patient:
+                raise self._row_error(
+                    line,
+                    f"belongs to {', '.join(owner)!r} and the first row to {', '.join(patient)!r} in "
+                    f"{', '.join(repr(self._columns[index]) for index in self._patient)}",
+                    "one patient per file: split the file",
+                )
             time = self._seconds(line, cells) if self._time is not None else number * self.layout.step_s
             if time < previous:
-                raise self._row_error(line, f"goes back in time to {cells[self._time or 0]!r}", "rows in order of time")
+                raise self._row_error(
+                    line, f"goes back in time to {cells[self._time or 0]!r}", "rows of one patient in order of time"
+                )
             previous = time
             first = time if first is None else first
             if time - first > MAX_DURATION_S:
@@ -226,7 +289,7 @@ class Recording:
         values: dict[str, float] = {}
         off = []
         cells_of = {
-            key: [self._number(line, cells[index], key) for index in indexes] for key, indexes, _ in self._signs
+            key: [self._number(line, cells, index, key) for index in indexes] for key, indexes, _ in self._signs
         }
         measured_zeros = _measured_zeros(cells_of) if self.layout.zero_is_missing else SIGN_KEYS
         for key, indexes, continuous in self._signs:
@@ -239,32 +302,75 @@ class Recording:
                     off.append(key)
         return Sample(values, sensor_off=tuple(off)) if values or off else None
 
-    def _number(self, line: int, text: str, key: str) -> float | None:
-        if text.lower() in _MISSING:
+    def _is_units_row(self, line: int, cells: Sequence[str]) -> bool:
+        """Return whether the row below the names holds units; raises PermanentError for a unit that is not ours."""
+        if len(cells) != self._width:
+            return False
+        units = [cell.strip("()[]'\" ").casefold() for cell in cells]
+        known = _TIME_UNITS.union(*_UNITS.values())
+        signs = [(key, index) for key, indexes, _ in self._signs for index in indexes]
+        if not any(units[index] in known for _, index in signs) or any(_NUMBER.fullmatch(unit) for unit in units):
+            return False
+        for key, index in signs:
+            unit = BY_KEY[key].unit
+            if units[index] and units[index] not in _UNITS[unit]:
+                raise self._row_error(line, f"has the unit {self._cell(cells, index, key)}", f"{unit}: convert it")
+        if self._time is not None and not self._absolute and units[self._time]:
+            expected = _TIME_UNITS if self.layout.time_unit_s == 1 else frozenset(("h", "hour", "hours"))
+            if units[self._time] not in expected:
+                raise self._row_error(
+                    line, f"has the unit {self._cell(cells, self._time, 'its time')}", "seconds: convert it"
+                )
+        return True
+
+    def _number(self, line: int, cells: Sequence[str], index: int, key: str) -> float | None:
+        if cells[index].lower() in _MISSING:
             return None
-        sign = BY_KEY[key]
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise self._row_error(line, f"has {text[:100]!r} for {key}", f"a number in {sign.unit}, or NaN")
+        value = self._parse_decimal(line, cells[index])
+        if value is None:
+            raise self._row_error(
+                line,
+                f"has {self._cell(cells, index, key)}",
+                f"a number in {BY_KEY[key].unit} without unit, or NaN",
+            )
         return value
 
+    def _parse_decimal(self, line: int, text: str) -> float | None:
+        """Return the number, or None; a decimal comma is read where commas do not separate the columns."""
+        if not _NUMBER.fullmatch(text) or ("," in text and self._delimiter == ","):
+            return None
+        mark = "," if "," in text else "." if "." in text else ""
+        if mark and self._decimal_mark not in ("", mark):
+            raise self._row_error(
+                line, f"has {text[:100]!r}, and rows above have {self._decimal_mark!r}", "one decimal mark in a file"
+            )
+        self._decimal_mark = self._decimal_mark or mark
+        value = float(text.replace(",", "."))
+        return value if math.isfinite(value) else None
+
+    def _cell(self, cells: Sequence[str], index: int, meaning: str) -> str:
+        return f"{cells[index][:100]!r} for {meaning} in column {self._columns[index]!r}"
+
     def _seconds(self, line: int, cells: Sequence[str]) -> float:
-        text = cells[self._time or 0]
+        index = self._time or 0
         if self._absolute:
-            return self._instant(line, text)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise self._row_error(line, f"has {text[:100]!r} for its time", "a number of seconds")
-        return value
+            return self._instant(line, cells[index])
+        value = self._parse_decimal(line, cells[index])
+        if value is None:
+            unit = "seconds" if self.layout.time_unit_s == 1 else "hours"
+            raise self._row_error(line, f"has {self._cell(cells, index, 'its time')}", f"a number of {unit}")
+        if 1e11 <= abs(value) < 1e14:  # about 1973 to 5138 as milliseconds since 1970
+            raise self._row_error(
+                line,
+                f"has {self._cell(cells, index, 'its time')}, which looks like milliseconds",
+                "seconds: divide by 1000",
+            )
+        return value * self.layout.time_unit_s
 
     def _instant(self, line: int, text: str) -> float:
         expected = "RFC 3339 with an offset, like 2026-11-22T10:00:00Z"
+        if _NUMBER.fullmatch(text):
+            expected += "; for a number of seconds, name the column 'seconds'"
         try:
             instant = datetime.fromisoformat(text)
         except ValueError:
@@ -276,10 +382,15 @@ class Recording:
     def _sign_keys(self) -> list[str]:
         return [key for key, indexes, _ in self._signs if indexes]
 
+    def _names_of(self, key: str) -> str:
+        return ", ".join(
+            repr(self._columns[index]) for name, indexes, _ in self._signs for index in indexes if name == key
+        )
+
     def _row_error(self, line: int, found: str, expected: str) -> PermanentError:
         return PermanentError(f"{self.path}, line {line} {found}; expected {expected}")
 
-    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+    def _lines(self, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL) -> Iterator[tuple[int, list[str]]]:
         """Yield line numbers and stripped cells, without blank lines."""
         if self.path.exists() and not self.path.is_file():
             # A pipe cannot be read twice: once to check, once to replay.
@@ -287,7 +398,7 @@ class Recording:
         try:
             # utf-8-sig: spreadsheets write a byte order mark.
             with self.path.open(encoding="utf-8-sig", newline="") as file:
-                lines = csv.reader(file, delimiter=self._delimiter, strict=True)
+                lines = csv.reader(file, delimiter=self._delimiter, quoting=quoting, strict=True)
                 for cells in lines:
                     if any(cell.strip() for cell in cells):
                         yield lines.line_num, [cell.strip() for cell in cells]
@@ -316,9 +427,28 @@ def _layout(path: Path, header: Sequence[str], wanted: Format | None) -> Layout:
             return LAYOUTS[format]
     mismatch = "in no supported format" if wanted is None else f"not in the format {wanted}"
     shown = ", ".join(header)[:200]
+    for mark, system in _FOREIGN:
+        if mark in shown.casefold():
+            mismatch += f" and looks like an export of {system}, which is not read as it is"
+            break
     raise PermanentError(
-        f"{path} is {mismatch}: its first line names the columns {shown!r}; expected one of {KNOWN_FORMATS}"
+        f"{path} is {mismatch}: its first line names the columns {shown!r}; expected one of {KNOWN_FORMATS}. "
+        "Rename the columns, convert their units and add a column of times"
     )
+
+
+def _other_unit(key: str, low: float, high: float) -> str | None:
+    """Return the unit that all values of a sign, from `low` to `high`, look like if it is not ours.
+
+    Only what no patient has in a whole recording: a saturation of at most 1 %, a systolic pressure below 40 mmHg.
+    """
+    if key == "spo2" and 0 < high <= 1:
+        return "a fraction"
+    if key == "temperature" and low >= 80 and high <= 115:
+        return "degrees Fahrenheit"
+    if (key == "systolic_bp" and 0 < high < 40) or (key == "diastolic_bp" and 0 < high < 20):
+        return "kPa"
+    return None
 
 
 def _time_column(layout: Layout, columns: Sequence[str]) -> tuple[int | None, bool]:
@@ -335,5 +465,5 @@ def _names(names: Sequence[str]) -> set[str]:
 
 
 def _normalize(name: str) -> str:
-    """Return a column name for comparison: stripped and case-folded."""
-    return name.strip().casefold()
+    """Return a column name for comparison: stripped, without quotes of either kind, and case-folded."""
+    return name.strip(" \t'\"").casefold()

@@ -150,7 +150,10 @@ def test_own_csv_takes_moments_with_an_offset_a_byte_order_mark_and_blank_lines(
         ("\x89PNG\n", "expected one of bidmc"),
         ("time,HR\n2026-11-22T10:00:00,80\n", "line 2 has the time '2026-11-22T10:00:00' without an offset"),
         ("time,HR\nyesterday,80\n", "line 2 has 'yesterday' for its time; expected RFC 3339"),
-        ("seconds,HR\n0,80\n1,eighty\n", "line 3 has 'eighty' for heart_rate; expected a number in /min"),
+        (
+            "seconds,HR\n0,80\n1,eighty\n",
+            "line 3 has 'eighty' for heart_rate in column 'HR'; expected a number in /min",
+        ),
         ("seconds,HR\n0,inf\n", "line 2 has 'inf' for heart_rate"),
         ("seconds,HR\nnan,80\n", "line 2 has 'nan' for its time"),
         ("seconds,HR\n5,80\n4,80\n", "line 3 goes back in time to '4'"),
@@ -166,6 +169,61 @@ def test_an_unreadable_file_is_reported_with_its_path(tmp_path: Path, text: str,
     assert words in said
     assert "rec.csv" in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("seconds\tHR\tSpO2\n0\t82\t97\n", [(0.0, {"heart_rate": 82, "spo2": 97})]),
+        ("seconds;HR;Temp\n0;82;36,8\n0,5;83;36,9\n", [(0.0, {"heart_rate": 82, "temperature": 36.8}), (0.5, None)]),
+        ("seconds,HR,SpO2\n0,-,97\n1,82,--\n", [(0.0, {"spo2": 97}), (1.0, {"heart_rate": 82})]),
+        ("seconds,HR,SpO2\n0,-nan,97\n1,82,#N/A\n", [(0.0, {"spo2": 97}), (1.0, {"heart_rate": 82})]),
+        ("seconds,HR,Temp\n(s),(bpm),°C\n0,82,36.8\n", [(0.0, {"heart_rate": 82, "temperature": 36.8})]),
+        (",Hour,HR,O2Sat,Resp\n0,3,82,97,16\n1,7,,96,\n", [(0.0, None), (4 * 3600.0, {"spo2": 96})]),
+        ("HR|O2Sat|Resp|ICULOS\n82|97|16|1\nNaN|96|NaN|4\n", [(0.0, None), (3 * 3600.0, {"spo2": 96})]),
+    ],
+)
+def test_separators_decimal_commas_missing_marks_units_and_hours_are_read(
+    tmp_path: Path, text: str, expected: list[tuple[float, dict[str, float] | None]]
+) -> None:
+    recording = a_recording(tmp_path, text)
+    recording.summary()
+    found = rows(recording)
+    assert [elapsed for elapsed, _ in found] == [elapsed for elapsed, _ in expected]
+    for (_, sample), (_, values) in zip(found, expected, strict=True):
+        assert sample is not None
+        assert values is None or sample.values == values
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seconds,HR,Temp\ns,bpm,degF\n0,80,98.6\n", "line 2 has the unit 'degF' for temperature in column 'Temp'"),
+        ("seconds,HR\nms,bpm\n0,80\n", "line 2 has the unit 'ms' for its time in column 'seconds'; expected seconds"),
+        ("seconds,Temp\n0,98.6\n1,99.1\n", "looks like degrees Fahrenheit; expected Cel: convert the column 'Temp'"),
+        ("seconds,SpO2\n0,0.97\n1,0.95\n", "spo2 is 0.95 to 0.97 in all rows, which looks like a fraction"),
+        ("seconds,SBP,DBP\n0,16.1,10.2\n", "looks like kPa; expected mm[Hg]"),
+        ("seconds,HR\n1795341000000,80\n", "looks like milliseconds; expected seconds: divide by 1000"),
+        ("time,HR\n1795341000,80\n", "for a number of seconds, name the column 'seconds'"),
+        ("time,HR\n03/04/2026 10:00,80\n", "line 2 has '03/04/2026 10:00' for its time; expected RFC 3339"),
+        (
+            "seconds,HR\n0,72 bpm\n",
+            "has '72 bpm' for heart_rate in column 'HR'; expected a number in /min without unit",
+        ),
+        ("seconds,HR\n0,1_0\n", "has '1_0' for heart_rate"),
+        ("seconds;HR;Temp\n0;82;36,8\n1;82;36.8\n", "line 3 has '36.8', and rows above have ','; expected one decimal"),
+        ("seconds,HR,HR\n0,80,120\n", "line 1 names the column 'HR' twice"),
+        ("Patient_ID,seconds,HR\n1,0,80\n2,1,120\n", "line 3 belongs to '2' and the first row to '1' in 'Patient_ID'"),
+        ("Hour,HR,O2Sat,Resp\n0,80,97,16\n1,80,97,16\n0,120,97,16\n", "line 4 goes back in time to '0'"),
+        ('"25.06.2026 - 19:14";"104 mmHg"\n', "in no supported format: its first line names"),
+        ("Time,Solar8000/HR\n0,72\n", "looks like an export of VitalDB"),
+        ("patientunitstayid,observationoffset,sao2\n1,159,96\n", "looks like an export of eICU"),
+        ("charttime,itemid,valuenum\n2100-01-01 13:00:00,220045,90\n", "looks like an export of MIMIC"),
+        ("Time,NOM_ECG_CARD_BEAT_RATE\n03-03-2026 10:05:24.480,74\n", "looks like an export of VSCapture"),
+    ],
+)
+def test_units_times_and_patients_that_could_be_misread_are_rejected(tmp_path: Path, text: str, words: str) -> None:
+    assert words in complaint(tmp_path, text)
 
 
 def test_a_format_that_was_asked_for_must_fit(tmp_path: Path) -> None:
