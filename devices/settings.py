@@ -30,7 +30,7 @@ def device_endpoints(settings: DevicesSettings, sources: Sequence[Source]) -> Ca
     broker, path = settings.broker, settings.devices_credentials
     if path is None:
         return lambda _: broker
-    credentials = read_credentials(path)
+    credentials = read_credentials(path) if path.exists() else {}  # nothing was enrolled yet
     missing = {source.device: source.ward for source in sources if source.device not in credentials}
     if missing:
         raise PermanentError(_enroll_hint(missing, path))

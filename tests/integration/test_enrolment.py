@@ -277,7 +277,6 @@ def test_the_plaintext_listener_needs_a_setting_and_a_user(
 def test_a_fleet_reports_which_of_its_devices_is_not_enrolled(own_secured: Secured, run: Run, tmp_path: Path) -> None:
     path = tmp_path / "ward.json"
     names = ["icu-2-bed-01", "icu-2-bed-02"]
-    assert run("devices", "enroll", *names, "--ward", "icu-2", "--credentials", str(path)).returncode == 0
     environ = os.environ | own_secured.settings("operator") | {"VITALFLOW_DEVICES_CREDENTIALS": str(path)}
     line = [sys.executable, "-m", "devices", "simulate", "--ward", "icu-2", "--seconds", "3", "--count"]
 
@@ -287,6 +286,10 @@ def test_a_fleet_reports_which_of_its_devices_is_not_enrolled(own_secured: Secur
             arguments, env=environ, capture_output=True, text=True, timeout=60, check=False, cwd=CHECKOUT
         )
 
+    before = simulate(2)
+    assert before.returncode == 2
+    assert f"enroll {' '.join(names)} --ward icu-2 --credentials {path}" in before.stderr
+    assert run("devices", "enroll", *names, "--ward", "icu-2", "--credentials", str(path)).returncode == 0
     with MqttProbe(own_secured.broker("grace")) as person:
         assert person.subscribe("vitalflow/vitals/icu-2/#") == "Granted QoS 1"
         assert simulate(2).returncode == 0
