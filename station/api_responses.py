@@ -19,7 +19,7 @@ from vitals.thresholds import VALUE_MAX_AGE
 
 
 def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_models.Ward:
-    """One ward, or with no name all that are seen."""
+    """One ward, or with no name all that are snapshot."""
     alerts: dict[str, list[Alert]] = {}
     for alert in known.alerts(now):
         alerts.setdefault(alert.device_id, []).append(alert)
@@ -28,14 +28,14 @@ def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_m
         for bed in known.beds.values()
         if known.is_shown(bed) and name in (None, bed.snapshot.bed.ward) and sees.includes(bed.snapshot.bed.ward)
     ]
-    devices = [seen.bed.device for seen in sort_beds(bed.snapshot for bed in shown)]
+    devices = [snapshot.bed.device for snapshot in sort_beds(bed.snapshot for bed in shown)]
     stale = known.is_stale()
     beds = [_bed(known.beds[device], _seen(alerts.get(device, []), sees), stale, now) for device in devices]
     return api_models.Ward(at=now, beds=beds, outages=_outages(known, now))
 
 
 def bed(known: Ward, device: str, sees: WardScope, now: datetime) -> api_models.BedResource | None:
-    """Return one bed; None if it is unknown or may not be seen."""
+    """Return one bed; None if it is unknown or may not be snapshot."""
     found = known.beds.get(device)
     if found is None or not sees.includes(found.snapshot.bed.ward):
         return None
@@ -44,7 +44,7 @@ def bed(known: Ward, device: str, sees: WardScope, now: datetime) -> api_models.
 
 
 def alerts(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_models.Alerts:
-    """The open alerts of one ward, or with no name of all that are seen."""
+    """The open alerts of one ward, or with no name of all that are snapshot."""
     stale = known.is_stale()
     mine = [_alert(alert, stale) for alert in _seen(known.alerts(now), sees) if name in (None, alert.ward)]
     return api_models.Alerts(at=now, alerts=mine, outages=_outages(known, now))
@@ -87,25 +87,25 @@ def _past(alert_id: UUID, worst_priority: str, text: str, unit: str | None, **re
 
 
 def _bed(bed: BedState, alerts: list[Alert], stale: Callable[[Alert], bool], now: datetime) -> api_models.BedResource:
-    seen, last = bed.snapshot, bed.snapshot.last
-    age = seen.age(now)
+    snapshot, last = bed.snapshot, bed.snapshot.last
+    age = snapshot.age(now)
     score = bed.score
     values = {
         sign.key: api_models.Value(value=held.value, unit=sign.unit, time=held.time)
         for sign in SIGNS
-        if (held := seen.last_values.get(sign.key)) is not None and now - held.time <= VALUE_MAX_AGE
+        if (held := snapshot.last_values.get(sign.key)) is not None and now - held.time <= VALUE_MAX_AGE
     }
     return api_models.BedResource(
-        device=seen.bed.device,
-        ward=seen.bed.ward,
-        patient_id=seen.patient,
-        condition=str(seen.condition(now)),
+        device=snapshot.bed.device,
+        ward=snapshot.bed.ward,
+        patient_id=snapshot.patient,
+        condition=str(snapshot.condition(now)),
         time=None if last is None else last.time,
         age_s=None if age is None else age.total_seconds(),
         values=values,
-        sensor_off=list(seen.sensor_off),
-        on_oxygen=seen.on_oxygen,
-        consciousness=seen.consciousness,
+        sensor_off=list(snapshot.sensor_off),
+        on_oxygen=snapshot.on_oxygen,
+        consciousness=snapshot.consciousness,
         news2=api_models.Score(
             total=score.total, worst_part=score.worst, parts=score.parts, missing=list(score.missing)
         )

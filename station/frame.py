@@ -201,30 +201,30 @@ class DeltaEncoder:
 
 def bed_view(bed: BedState) -> BedView:
     """A bed as the page gets it."""
-    seen = bed.snapshot
-    if seen.seen_at is None:
+    snapshot = bed.snapshot
+    if snapshot.seen_at is None:
         return BedView(
-            seen.bed.device,
-            seen.bed.ward,
-            seen.name,
-            seen.patient,
-            online=seen.online,
-            silent_after=seen.silent_after.total_seconds(),
+            snapshot.bed.device,
+            snapshot.bed.ward,
+            snapshot.name,
+            snapshot.patient,
+            online=snapshot.online,
+            silent_after=snapshot.silent_after.total_seconds(),
             own_limits=bed.limits is not None,
         )
     score = bed.score
     return BedView(
-        seen.bed.device,
-        seen.bed.ward,
-        seen.name,
-        seen.patient,
-        unix_ms(seen.seen_at),
-        seen.online,
-        seen.silent_after.total_seconds(),
-        {key: (held.value, _age_behind(seen, held)) for key, held in seen.last_values.items()},
-        seen.sensor_off,
-        seen.on_oxygen,
-        seen.consciousness,
+        snapshot.bed.device,
+        snapshot.bed.ward,
+        snapshot.name,
+        snapshot.patient,
+        unix_ms(snapshot.seen_at),
+        snapshot.online,
+        snapshot.silent_after.total_seconds(),
+        {key: (held.value, _age_behind(snapshot, held)) for key, held in snapshot.last_values.items()},
+        snapshot.sensor_off,
+        snapshot.on_oxygen,
+        snapshot.consciousness,
         ScoreView(score.total, score.worst, score.parts, score.missing, score.stale) if score.parts else None,
         bed.limits is not None,
     )

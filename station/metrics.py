@@ -14,7 +14,9 @@ from station.ward import Ward
 class Metrics:
     """The metrics of one process, read from the other objects when the page is requested."""
 
-    def __init__(self, ward: Ward, views: Views, people: SessionManager, listener: Listener, history: History) -> None:
+    def __init__(
+        self, ward: Ward, views: Views, sessions: SessionManager, listener: Listener, history: History
+    ) -> None:
         self.registry = registry = CollectorRegistry()
         name = "vitalflow_station_"
 
@@ -26,15 +28,15 @@ class Metrics:
             "frames_sent": ("Frames sent to browsers", lambda: views.sent.frames),
             "frames_sent_bytes": ("Bytes of the frames sent to browsers", lambda: views.sent.bytes),
             "slow_clients": ("Times that a browser was too slow for the next frame", lambda: views.sent.slow_clients),
-            "login_attempts": ("Logins checked with the broker", lambda: people.asked),
-            "login_failures": ("Logins rejected, by the broker or by the rate limit", lambda: people.refused),
+            "login_attempts": ("Logins checked with the broker", lambda: sessions.asked),
+            "login_failures": ("Logins rejected, by the broker or by the rate limit", lambda: sessions.refused),
             "database_errors": ("Failed database queries", lambda: history.failures),
         }
         gauges: dict[str, tuple[str, Callable[[], float]]] = {
             "mqtt_connected": ("1 if connected to the broker, else 0", lambda: ward.services.broker_connected),
             "devices": ("Devices with a status or a reading", lambda: len(ward.beds)),
             "stream_subscribers": ("Open pages that receive the live stream", lambda: views.browsers),
-            "sessions": ("Browser sessions that are logged in", lambda: people.signed_in),
+            "sessions": ("Browser sessions that are logged in", lambda: sessions.signed_in),
         }
         self._counters = [
             (Counter(name + key, text, registry=registry), read) for key, (text, read) in counters.items()

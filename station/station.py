@@ -51,15 +51,15 @@ class Station:
         )
         self._listener = Listener(settings, ward)
         self._history = History(settings.reader_url)
-        self._people = people = SessionManager(settings.broker, settings.topics, ward.wards)
+        self._sessions = sessions = SessionManager(settings.broker, settings.topics, ward.wards)
         self._views = views = Views(ward, frame.hello(VERSION, history=settings.reader_url is not None))
-        metrics = Metrics(ward, views, people, self._listener, self._history)
+        metrics = Metrics(ward, views, sessions, self._listener, self._history)
         routers: list[object] = [
-            auth_routes(people, settings.cookie),
+            auth_routes(sessions, settings.cookie),
             api(ward, self._history),
             ui_api(ward, views, commands, self._listener.publish),
         ]
-        app = web(settings.names, people, settings.cookie, VERSION, routers, self._healthz, metrics.page)
+        app = web(settings.names, sessions, settings.cookie, VERSION, routers, self._healthz, metrics.page)
         self._encryption = encryption = None
         if settings.station_certificate is not None and settings.station_key is not None:
             self._encryption = encryption = ReloadingCertificate(settings.station_certificate, settings.station_key)
@@ -109,20 +109,20 @@ class Station:
                     await asyncio.wait_for(asyncio.gather(serving, hearing, return_exceptions=True), 5)
                 for task in tasks:
                     task.cancel()
-                await asyncio.gather(*tasks, self._people.close(), return_exceptions=True)
+                await asyncio.gather(*tasks, self._sessions.close(), return_exceptions=True)
 
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
-            self._people.refresh_wards()
+            self._sessions.refresh_wards()
             self._views.tell(now)
             await asyncio.sleep(max(FRAME_S - (loop.time() - now), 0))
 
     async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(EXPIRE_INTERVAL_S)
-            self._people.expire_sessions(asyncio.get_running_loop().time())
+            self._sessions.expire_sessions(asyncio.get_running_loop().time())
             if self._encryption is not None:
                 self._encryption.renew()
 

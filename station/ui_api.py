@@ -53,11 +53,11 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
     router = APIRouter(prefix="/ui", include_in_schema=False)
 
     @router.get("/live")
-    async def live(login: CurrentSession) -> StreamingResponse:
+    async def live(session: CurrentSession) -> StreamingResponse:
         """Server-sent events: who we are, the whole ward, then its changes."""
         # X-Accel-Buffering: a proxy before us must not collect what is live.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(views.stream(login), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(views.stream(session), media_type="text/event-stream", headers=headers)
 
     @router.get("/recent")
     async def recent(

@@ -50,24 +50,24 @@ class Views:
                 view.sent_at = at
                 view.hub.send(changes)
 
-    async def stream(self, login: WebSession) -> AsyncIterator[bytes]:
+    async def stream(self, session: WebSession) -> AsyncIterator[bytes]:
         """What one page is sent, until it goes, its login ends, or `close`.
 
         When the wards that the user may see change, the stream starts again.
         """
-        while login.over is None and not self._closed:
+        while session.over is None and not self._closed:
             browser = Subscriber()
-            login.browsers.add(browser)
-            person = login.person
-            hello = hello_for(self._hello, person.name, person.viewable, person.actionable)
+            session.browsers.add(browser)
+            user = session.user
+            hello = hello_for(self._hello, user.name, user.viewable, user.actionable)
             try:
-                async with aclosing(self._view(person.viewable).hub.stream(hello, browser)) as pieces:
+                async with aclosing(self._view(user.viewable).hub.stream(hello, browser)) as pieces:
                     async for piece in pieces:
                         yield piece
             finally:
-                login.browsers.discard(browser)
-        if login.over is not None:
-            yield b"event: logged_out\n" + HEAD + msgspec.json.encode(login.over) + TAIL
+                session.browsers.discard(browser)
+        if session.over is not None:
+            yield b"event: logged_out\n" + HEAD + msgspec.json.encode(session.over) + TAIL
 
     def close(self) -> None:
         """End every stream."""

@@ -18,7 +18,7 @@ STATIC = Path(__file__).parent / "static"
 
 def web(
     names: frozenset[str],
-    people: SessionManager,
+    sessions: SessionManager,
     cookie: str,
     version: str,
     routers: list[object],
@@ -55,4 +55,4 @@ def web(
         return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    return OriginMiddleware(AuthMiddleware(app, people, cookie), names)
+    return OriginMiddleware(AuthMiddleware(app, sessions, cookie), names)

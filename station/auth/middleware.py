@@ -23,16 +23,16 @@ PUBLIC_PATHS = ("/signin", "/healthz", "/metrics", "/openapi.json")  # none of t
 PUBLIC_PREFIXES = ("/static/",)
 API_PREFIXES = ("/api/",)
 CHALLENGE = 'Basic realm="VitalFlow", charset="UTF-8"'
-USER_KEY = "vitalflow.person"  # in the request's scope
+USER_KEY = "vitalflow.user"  # in the request's scope
 SESSION_KEY = "vitalflow.login"
 
 
 class AuthMiddleware:
     """The ASGI application behind it, for those who are signed in. `cookie`: the name of the login's."""
 
-    def __init__(self, app: ASGIApp, people: SessionManager, cookie: str) -> None:
+    def __init__(self, app: ASGIApp, sessions: SessionManager, cookie: str) -> None:
         self._app = app
-        self._people = people
+        self._sessions = sessions
         self._cookie = cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,9 +42,9 @@ class AuthMiddleware:
             return
         path = scope["path"]
         request = Request(scope)
-        login = self._people.login(request.cookies.get(self._cookie, ""))
-        if login is not None:
-            scope[SESSION_KEY], scope[USER_KEY] = login, login.person
+        session = self._sessions.find(request.cookies.get(self._cookie, ""))
+        if session is not None:
+            scope[SESSION_KEY], scope[USER_KEY] = session, session.user
         elif path.startswith(API_PREFIXES) and "authorization" in request.headers:
             answer = await self._authenticate_api_user(request)
             if answer is not None:
@@ -63,10 +63,10 @@ class AuthMiddleware:
         await self._app(scope, receive, send_private)
 
     async def _authenticate_api_user(self, request: Request) -> Response | None:
-        """Put the person into the scope, or answer why not."""
+        """Put the user into the scope, or answer with the reason for the rejection."""
         try:
             name, password = parse_basic_auth(request.headers["authorization"])
-            request.scope[USER_KEY] = await self._people.verify(name, password, client_address(request))
+            request.scope[USER_KEY] = await self._sessions.verify(name, password, client_address(request))
         except TooManyAttempts as wait:
             return JSONResponse({"detail": str(wait)}, 429, {"Retry-After": str(wait.wait_s)})
         except (InvalidCredentials, ValueError) as wrong:
@@ -110,10 +110,10 @@ def user_of(request: Request) -> UserConnection:
 
 def session_of(request: Request) -> WebSession:
     """The browser's login; raises 401 for a script, which has none."""
-    login = request.scope.get(SESSION_KEY)
-    if login is None:
+    session = request.scope.get(SESSION_KEY)
+    if session is None:
         raise HTTPException(401, "sign in first")
-    return cast(WebSession, login)
+    return cast(WebSession, session)
 
 
 CurrentUser = Annotated[UserConnection, Depends(user_of)]

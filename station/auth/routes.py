@@ -1,4 +1,4 @@
-"""Signing in and out. The page asks for name and password; the broker says whether they are right (`people`)."""
+"""Signing in and out. The page asks for name and password; the broker says whether they are right (`sessions`)."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ class Credentials(BaseModel):
     password: str
 
 
-def auth_routes(people: SessionManager, cookie: str) -> APIRouter:
+def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
     """The routes."""
     router = APIRouter(include_in_schema=False)
 
@@ -34,40 +34,40 @@ def auth_routes(people: SessionManager, cookie: str) -> APIRouter:
     async def sign_in(asked: Credentials, request: Request) -> Response:
         """Sign in: a cookie, or one sentence why not."""
         try:
-            person = await people.verify(asked.name.strip(), asked.password, client_address(request))
+            user = await sessions.verify(asked.name.strip(), asked.password, client_address(request))
         except TooManyAttempts as wait:
-            return JSONResponse(_told(wait), 429, {"Retry-After": str(wait.wait_s)})
+            return JSONResponse(_error_body(wait), 429, {"Retry-After": str(wait.wait_s)})
         except InvalidCredentials as wrong:
-            return JSONResponse(_told(wrong), 401)
+            return JSONResponse(_error_body(wrong), 401)
         except TransientError as away:
             return JSONResponse({"detail": f"Signing in is not possible now: {away}."}, 503)
-        answer = JSONResponse({"name": person.name})
+        answer = JSONResponse({"name": user.name})
         # What the browser's own address line says: a proxy before us may be the one that encrypts.
         secure = urlsplit(request.headers.get("origin", "")).scheme == "https" or request.url.scheme == "https"
-        before = people.login(request.cookies.get(cookie, ""))
+        before = sessions.find(request.cookies.get(cookie, ""))
         if before is not None:
-            people.sign_out(before)  # its pages would show one name and act in the other
-        token = people.sign_in(person).token
+            sessions.sign_out(before)  # its pages would show one name and act in the other
+        token = sessions.sign_in(user).token
         answer.set_cookie(cookie, token, httponly=True, samesite="strict", secure=secure, path="/")
         return answer
 
     @router.post("/signout")
-    async def sign_out(login: CurrentSession) -> Response:
+    async def sign_out(session: CurrentSession) -> Response:
         """Sign this browser out."""
-        people.sign_out(login)
+        sessions.sign_out(session)
         answer = JSONResponse({})
         answer.delete_cookie(cookie, path="/", httponly=True, samesite="strict")
         return answer
 
     @router.get("/ui/me")
-    async def me(login: CurrentSession) -> dict[str, str]:
+    async def me(session: CurrentSession) -> dict[str, str]:
         """Whether this browser is signed in, and as whom."""
-        return {"name": login.person.name}
+        return {"name": session.user.name}
 
     return router
 
 
-def _told(error: Exception) -> dict[str, str]:
-    """As a sentence on the page."""
+def _error_body(error: Exception) -> dict[str, str]:
+    """Return the error as a sentence for the page."""
     sentence = str(error)
     return {"detail": f"{sentence[0].upper()}{sentence[1:]}."}

@@ -1,7 +1,7 @@
 """Who is signed in: browsers by their cookie, scripts by name and password. In memory only; the broker knows them.
 
-All logins of one user with one password share one connection to the broker (`person`). Where the broker ends that for
-good, all of them end.
+All logins of one user with one password share one connection to the broker (`UserConnection`). Where the broker ends
+that for good, all of them end.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ API_USER_IDLE_S = 300.0  # seconds that a script's user stays connected after th
 VERIFY_TIMEOUT_S = 8.0  # for the broker, the turn included
 MAX_CONCURRENT_LOGINS = 2  # at the same time, so that a crowd of logins does not hold up the loop or the broker
 MAX_USERS = 500
-MAX_SESSIONS_PER_USER = 50  # of one person; the one that was not used for longest goes
+MAX_SESSIONS_PER_USER = 50  # of one user; the one that was not used for longest goes
 MAX_PASSWORD = 1000  # characters
 
 WRONG_CREDENTIALS = "wrong name or password"
@@ -48,9 +48,9 @@ class TooManyAttempts(TransientError):
 
 @dataclass(eq=False, slots=True)
 class WebSession:
-    """One browser's. `over` says why it has ended."""
+    """The session of one browser. `over`: the reason why it has ended."""
 
-    person: UserConnection
+    user: UserConnection
     token: str
     used_at: float
     browsers: set[Subscriber] = field(default_factory=set)  # its open pages
@@ -68,7 +68,7 @@ class WebSession:
 
 
 class SessionManager:
-    """All of them. `wards` tells the wards that the station knows."""
+    """All sessions. `wards` returns the wards that the station knows."""
 
     def __init__(self, broker: BrokerEndpoint, topics: Topics, wards: Callable[[], Collection[str]]) -> None:
         self.asked = 0  # how often the broker was, about a name and a password
@@ -79,18 +79,18 @@ class SessionManager:
         self._key = secrets.token_bytes(32)
         self._turn = asyncio.Semaphore(MAX_CONCURRENT_LOGINS)
         self._attempts = LoginThrottle()
-        self._persons: dict[bytes, UserConnection] = {}
+        self._users: dict[bytes, UserConnection] = {}
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._used_at: dict[bytes, float] = {}
-        self._logins: dict[str, WebSession] = {}
+        self._sessions: dict[str, WebSession] = {}
 
-    # --- coming in ---
+    # --- logging in ---
 
     async def verify(self, name: str, password: str, address: str) -> UserConnection:
         """Return the user's connection; raises InvalidCredentials, TooManyAttempts or TransientError."""
         now = asyncio.get_running_loop().time()
         key = self._key_of(name, password)
-        known = self._persons.get(key)
+        known = self._users.get(key)
         if known is None or not known.is_verified:
             wait_s = self._attempts.wait(name, address, now)
             if wait_s > 0:
@@ -116,102 +116,102 @@ class SessionManager:
         self._used_at[key] = now
         return known
 
-    def sign_in(self, person: UserConnection) -> WebSession:
-        """A new login of one who is verified."""
-        mine = [login for login in self._logins.values() if login.person is person]
+    def sign_in(self, user: UserConnection) -> WebSession:
+        """Start a session of a verified user."""
+        mine = [session for session in self._sessions.values() if session.user is user]
         if len(mine) >= MAX_SESSIONS_PER_USER:
-            self._end(min(mine, key=lambda login: (bool(login.browsers), login.used_at)), IDLE)
-        login = WebSession(person, secrets.token_urlsafe(32), asyncio.get_running_loop().time())
-        self._logins[login.token] = login
-        return login
+            self._end(min(mine, key=lambda session: (bool(session.browsers), session.used_at)), IDLE)
+        session = WebSession(user, secrets.token_urlsafe(32), asyncio.get_running_loop().time())
+        self._sessions[session.token] = session
+        return session
 
-    def login(self, token: str) -> WebSession | None:
-        """The login that a cookie names; being asked for uses it."""
-        login = self._logins.get(token)
-        if login is not None:
-            login.used_at = asyncio.get_running_loop().time()
-        return login
+    def find(self, token: str) -> WebSession | None:
+        """Return the session of a cookie, and count this as its use."""
+        session = self._sessions.get(token)
+        if session is not None:
+            session.used_at = asyncio.get_running_loop().time()
+        return session
 
-    # --- going ---
+    # --- logging out ---
 
-    def sign_out(self, login: WebSession) -> None:
-        """As the person asks; the other logins of that person stay."""
-        self._end(login, SIGNED_OUT)
+    def sign_out(self, session: WebSession) -> None:
+        """End this session; others of its user stay."""
+        self._end(session, SIGNED_OUT)
         self.expire_sessions(asyncio.get_running_loop().time())
 
     def expire_sessions(self, now: float) -> None:
         """End unused sessions, and the broker connections of users without one."""
-        for login in list(self._logins.values()):
-            if login.browsers:
-                login.used_at = now
-            elif now - login.used_at > SESSION_IDLE_S:
-                self._end(login, IDLE)
-        needed = {login.person for login in self._logins.values()}
-        for key, person in list(self._persons.items()):
-            if person.is_verified and person not in needed and now - self._used_at.get(key, 0.0) > API_USER_IDLE_S:
-                del self._persons[key]
+        for session in list(self._sessions.values()):
+            if session.browsers:
+                session.used_at = now
+            elif now - session.used_at > SESSION_IDLE_S:
+                self._end(session, IDLE)
+        needed = {session.user for session in self._sessions.values()}
+        for key, user in list(self._users.items()):
+            if user.is_verified and user not in needed and now - self._used_at.get(key, 0.0) > API_USER_IDLE_S:
+                del self._users[key]
                 self._tasks[key].cancel()
 
     async def close(self) -> None:
-        """Say goodbye to the broker, all of us."""
+        """Disconnect all users from the broker."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # --- the rest ---
+    # --- connections to the broker ---
 
     def refresh_wards(self) -> None:
-        """There may be wards that the broker was not asked about."""
+        """Request the rights of every user for new wards."""
         wards = self._wards()
-        for person in self._persons.values():
-            person.refresh_wards(wards)
+        for user in self._users.values():
+            user.refresh_wards(wards)
 
     @property
     def signed_in(self) -> int:
-        """How many browsers are."""
-        return len(self._logins)
+        """Return the number of sessions."""
+        return len(self._sessions)
 
     async def _connect_user(self, key: bytes, name: str, password: str) -> UserConnection:
-        """A person on a connection of its own; two who ask at once get the same."""
+        """Return the user's own connection; simultaneous requests share one."""
         if not is_valid_user_name(name) or not 0 < len(password) <= MAX_PASSWORD or "\0" in password:
             raise InvalidCredentials("no user can have that name or password")
-        if key not in self._persons:
-            if len(self._persons) >= MAX_USERS:
+        if key not in self._users:
+            if len(self._users) >= MAX_USERS:
                 raise TransientError(f"{MAX_USERS} people are signed in already")
             broker = self._broker.as_user(name, password)
-            self._persons[key] = person = UserConnection(broker, self._topics, self._turn, self._wards, self._changed)
-            self._tasks[key] = task = asyncio.create_task(person.stay())
-            task.add_done_callback(lambda done: self._on_connection_end(key, person, done))
-        person = self._persons[key]
-        await asyncio.shield(person.verified)
-        return person
+            self._users[key] = user = UserConnection(broker, self._topics, self._turn, self._wards, self._changed)
+            self._tasks[key] = task = asyncio.create_task(user.stay())
+            task.add_done_callback(lambda done: self._on_connection_end(key, user, done))
+        user = self._users[key]
+        await asyncio.shield(user.verified)
+        return user
 
-    def _changed(self, person: UserConnection) -> None:
-        for login in self._logins.values():
-            if login.person is person:
-                login.turn()
+    def _changed(self, user: UserConnection) -> None:
+        for session in self._sessions.values():
+            if session.user is user:
+                session.turn()
 
-    def _on_connection_end(self, key: bytes, person: UserConnection, task: "asyncio.Task[None]") -> None:
+    def _on_connection_end(self, key: bytes, user: UserConnection, task: "asyncio.Task[None]") -> None:
         """The connection has ended for good."""
-        if self._persons.get(key) is person:
-            del self._persons[key]
+        if self._users.get(key) is user:
+            del self._users[key]
         if self._tasks.get(key) is task:
             del self._tasks[key]
             self._used_at.pop(key, None)
-        if not person.verified.done():  # cancelled on the way
-            person.verified.set_exception(TransientError("the station is stopping"))
+        if not user.verified.done():  # cancelled on the way
+            user.verified.set_exception(TransientError("the station is stopping"))
         with suppress(asyncio.CancelledError):
-            person.verified.exception()  # the request that waited for it may be gone
-        for login in [login for login in self._logins.values() if login.person is person]:
-            log.info("%r is signed out: the broker does not take that login any more", person.name)
-            self._end(login, REVOKED)
+            user.verified.exception()  # the request that waited for it may be gone
+        for session in [session for session in self._sessions.values() if session.user is user]:
+            log.info("%r is signed out: the broker does not take that login any more", user.name)
+            self._end(session, REVOKED)
         if not task.cancelled():
             task.result()
 
-    def _end(self, login: WebSession, why: str) -> None:
-        self._logins.pop(login.token, None)
-        login.end(why)
+    def _end(self, session: WebSession, why: str) -> None:
+        self._sessions.pop(session.token, None)
+        session.end(why)
 
     def _key_of(self, name: str, password: str) -> bytes:
         """Tells name and password from others without keeping them."""

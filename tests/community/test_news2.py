@@ -109,17 +109,17 @@ def test_the_latest_score_of_a_bed_is_that_of_the_worker(weeks: Db) -> None:
     columns = ", ".join(ORDER)
     slots = ", ".join(["%s"] * len(ORDER))
     with psycopg.connect(weeks.owner_url, autocommit=True) as connection:
-        for device, told_by in stories.items():
-            for seq, (before, values) in enumerate(told_by):
+        for device, messages in stories.items():
+            for seq, (before, values) in enumerate(messages):
                 connection.execute(
                     f"INSERT INTO patient_vitals (time, device_id, boot, seq, ward, status, received_at, {columns})"  # noqa: S608
                     f" VALUES (%s, %s, 1, %s, 'icu-1', 'NORMAL', now(), {slots})".encode(),
                     [NOW - before, device, seq, *(values.get(key) for key in ORDER)],
                 )
     try:
-        for device, told_by in stories.items():
+        for device, messages in stories.items():
             held = LastValues()
-            for before, values in told_by:
+            for before, values in messages:
                 signs = {key: values[key] for key in SIGN_KEYS if key in values}
                 rest = {key: values[key] for key in ("on_oxygen", "consciousness") if key in values}
                 taken = reading(NOW - before, signs, **rest)  # type: ignore[arg-type]

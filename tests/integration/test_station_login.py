@@ -204,7 +204,7 @@ def test_a_user_sees_only_their_own_wards_by_every_route(
     eventually(lambda: alerts("grace") == {"bed-1", "bed-9"}, 10, "the station has both alerts")
     assert alerts("ada") == {"bed-1"}
 
-    def told_of(stream: Stream) -> set[str]:
+    def devices_of(stream: Stream) -> set[str]:
         frame = stream.until(lambda event, frame: event == "message" and frame.get("snapshot"))
         assert frame["alerts"]
         return {bed["device"] for bed in frame["beds"]} | {alert["device"] for alert in frame["alerts"]}
@@ -213,14 +213,14 @@ def test_a_user_sees_only_their_own_wards_by_every_route(
     assert devices(station, "eve") == ["bed-1"]
     assert devices(station, "grace") == ["bed-1", "bed-9"]
     ada = listen(station, station.sign_in("ada", "word-of-ada"))
-    assert told_of(ada) == {"bed-1"}
+    assert devices_of(ada) == {"bed-1"}
     monitor("bed-9").measure("bed-9", "icu-2", heart_rate=142)
     monitor("bed-1").measure("bed-1", "icu-1", heart_rate=139)
     frame = ada.until(lambda event, frame: event == "message" and frame.get("beds"))
     assert [bed["device"] for bed in frame["beds"]] == ["bed-1"]
     grace = listen(station, station.sign_in("grace", "word-of-grace"))
     assert grace.hello["user"] == {"name": "grace", "viewable": None, "actionable": None}
-    assert told_of(grace) == {"bed-1", "bed-9"}
+    assert devices_of(grace) == {"bed-1", "bed-9"}
     assert ask("ada", "/api/ward?ward=icu-2")[1]["beds"] == []
     for path in ("", "/series", "/alerts"):
         assert ask("ada", f"/api/beds/bed-9{path}")[0] == 404

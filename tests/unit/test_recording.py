@@ -52,9 +52,9 @@ def rows(recording: Recording) -> list[tuple[float, Sample | None]]:
 
 
 def complaint(folder: Path, text: str, format: Format | None = None) -> str:
-    with pytest.raises(PermanentError) as told_:
+    with pytest.raises(PermanentError) as raised:
         Recording(a_file(folder, text), format).summary()
-    return str(told_.value)
+    return str(raised.value)
 
 
 def test_columns_of_the_challenge_separated_by_commas_are_read_whole(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_pages_with_equal_wards_share_a_frame_and_a_user_with_more_wards_gets_a_
         add_reading(ward, "icu-2", "bed-2", heart_rate=80)
         known = made_people()
         ada, bob = known.add("ada", WardScope(frozenset({"icu-1"}))), known.add("bob", WardScope(frozenset({"icu-1"})))
-        logins = [known.people.sign_in(person) for person in (ada, bob)]
+        logins = [known.sessions.sign_in(person) for person in (ada, bob)]
         streams = [views.stream(login) for login in logins]
         for stream in streams:
             greeting, whole = [json.loads((await anext(stream)).partition(b"data: ")[2]) for _ in range(2)]
@@ -188,11 +188,11 @@ def test_pages_with_equal_wards_share_a_frame_and_a_user_with_more_wards_gets_a_
         assert pieces[0] is not pieces[1]
         assert pieces[0] == pieces[1]
         ada.viewable = ALL_WARDS
-        known.people._changed(ada)
+        known.sessions._changed(ada)
         greeting, whole = [json.loads((await anext(streams[0])).partition(b"data: ")[2]) for _ in range(2)]
         assert greeting["user"]["viewable"] is None
         assert {bed["device"] for bed in whole["beds"]} == {"bed-1", "bed-2"}
-        known.people.sign_out(logins[1])
+        known.sessions.sign_out(logins[1])
         assert (await anext(streams[1])).startswith(b"event: logged_out\n")
         views.close()
 
@@ -208,22 +208,22 @@ def test_markup_in_a_name_is_escaped_and_unprintable_characters_are_rejected() -
 
 
 class Known:
-    """People whom a broker has verified; here there is none, so that no test waits half an hour."""
+    """Users as if a broker had verified them; time is an argument, so that no test waits half an hour."""
 
     def __init__(self) -> None:
-        self.people = SessionManager(BrokerEndpoint("127.0.0.1", 1), TOPICS, lambda: [])
+        self.sessions = SessionManager(BrokerEndpoint("127.0.0.1", 1), TOPICS, lambda: [])
 
     def add(self, name: str, sees: WardScope = ALL_WARDS) -> UserConnection:
         broker = BrokerEndpoint("127.0.0.1", 1).as_user(name, "word")
-        person = UserConnection(broker, TOPICS, asyncio.Semaphore(1), lambda: [], self.people._changed)
+        person = UserConnection(broker, TOPICS, asyncio.Semaphore(1), lambda: [], self.sessions._changed)
         person.viewable = sees
         person.verified.set_result(None)
-        key = self.people._key_of(name, "word")
-        self.people._persons[key] = person
-        self.people._used_at[key] = asyncio.get_running_loop().time()
+        key = self.sessions._key_of(name, "word")
+        self.sessions._users[key] = person
+        self.sessions._used_at[key] = asyncio.get_running_loop().time()
         task = asyncio.create_task(asyncio.sleep(3600, None))
-        self.people._tasks[key] = task
-        task.add_done_callback(lambda done: self.people._on_connection_end(key, person, done))
+        self.sessions._tasks[key] = task
+        task.add_done_callback(lambda done: self.sessions._on_connection_end(key, person, done))
         return person
 
 
@@ -240,17 +240,17 @@ def run(story: Callable[[Known], Any]) -> None:
 
 def test_a_session_without_an_open_page_ends_after_half_an_hour() -> None:
     async def story(known: Known) -> None:
-        idle, open_ = (known.people.sign_in(known.add(name)) for name in ("ada", "bob"))
+        idle, open_ = (known.sessions.sign_in(known.add(name)) for name in ("ada", "bob"))
         open_.browsers.add(Subscriber())
         now = asyncio.get_running_loop().time()
-        known.people.expire_sessions(now + SESSION_IDLE_S - 5)
+        known.sessions.expire_sessions(now + SESSION_IDLE_S - 5)
         assert (idle.over, open_.over) == (None, None)
-        known.people.expire_sessions(now + SESSION_IDLE_S + 5)
+        known.sessions.expire_sessions(now + SESSION_IDLE_S + 5)
         assert (idle.over, open_.over) == (IDLE, None)
-        assert known.people.login(idle.token) is None
-        assert known.people.login(open_.token) is open_
+        assert known.sessions.find(idle.token) is None
+        assert known.sessions.find(open_.token) is open_
         await asyncio.sleep(0.01)
-        assert [person.name for person in known.people._persons.values()] == ["bob"], "ada has left the broker"
+        assert [person.name for person in known.sessions._users.values()] == ["bob"], "ada has left the broker"
 
     run(story)
 
@@ -258,12 +258,12 @@ def test_a_session_without_an_open_page_ends_after_half_an_hour() -> None:
 def test_the_login_of_a_script_is_cached() -> None:
     async def story(known: Known) -> None:
         ada = known.add("ada")
-        assert await known.people.verify("ada", "word", "10.0.0.1") is ada
-        assert known.people.asked == 0
-        known.people.expire_sessions(asyncio.get_running_loop().time() + API_USER_IDLE_S + 1)
+        assert await known.sessions.verify("ada", "word", "10.0.0.1") is ada
+        assert known.sessions.asked == 0
+        known.sessions.expire_sessions(asyncio.get_running_loop().time() + API_USER_IDLE_S + 1)
         with pytest.raises(TransientError):
-            await known.people.verify("ada", "word", "10.0.0.1")  # no server listens on that port
-        assert known.people.asked == 1
+            await known.sessions.verify("ada", "word", "10.0.0.1")  # no server listens on that port
+        assert known.sessions.asked == 1
 
     run(story)
 
@@ -272,9 +272,9 @@ def test_invalid_names_are_rejected_without_the_broker_and_delayed() -> None:
     async def story(known: Known) -> None:
         for _ in range(NAME_FREE):
             with pytest.raises(InvalidCredentials):
-                await known.people.verify("a/b", "word", "10.0.0.1")
+                await known.sessions.verify("a/b", "word", "10.0.0.1")
         with pytest.raises(TooManyAttempts):
-            await known.people.verify("a/b", "word", "10.0.0.1")
-        assert known.people._persons == {}
+            await known.sessions.verify("a/b", "word", "10.0.0.1")
+        assert known.sessions._users == {}
 
     run(story)
