@@ -61,11 +61,10 @@ def devices(broker: BrokerServer, *arguments: str) -> "subprocess.Popen[str]":
 
 def test_readings_kept_while_the_broker_was_down_arrive_in_order_and_as_arrays(own_broker: BrokerServer) -> None:
     with listening(own_broker.port, "vitalflow/vitals/#") as listener, fleet(own_broker.url, 20, 5) as running:
-        time.sleep(1.5)
+        eventually(lambda: running.stats.published > 100, 10, "they publish")
         own_broker.stop()
-        time.sleep(4)
+        eventually(lambda: running.stats.waiting > 200, 10, "readings wait")
         own_broker.start()
-        time.sleep(2)
         eventually(lambda: any(isinstance(decoded, list) for _, decoded in listener.received), 15, "an array")
         eventually(lambda: running.stats.connected == 20, 15, "all devices are back")
         running.stop()
@@ -95,10 +94,10 @@ def test_no_reading_is_missing_in_the_table_after_the_broker_was_down(
 ) -> None:
     make_ingest(own_broker.url, db)
     with fleet(own_broker.url, 100, 2) as running:
-        for _ in range(2):
-            time.sleep(1.5)
+        for published in (100, 500):
+            eventually(lambda least=published: running.stats.published > least, 10, "they publish")  # type: ignore[misc]
             own_broker.stop()
-            time.sleep(3)
+            eventually(lambda: running.stats.waiting > 200, 10, "readings wait")
             own_broker.start()
             eventually(lambda: running.stats.connected == 100, 15, "all devices are back")
     assert (running.stats.waiting, running.stats.dropped) == (0, 0)

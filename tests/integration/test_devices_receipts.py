@@ -192,13 +192,13 @@ def test_the_next_start_sends_what_a_killed_process_left(own_broker: BrokerServe
             )
             if turn == 1:
                 own_broker.kill()  # with everything that ingest has not received
-                time.sleep(2)
+                time.sleep(2)  # the process locks its outbox, so its rows cannot be counted before its end
             process.kill()
             process.communicate()
             if turn == 1:
                 assert unsent(tmp_path / "outbox.db") > 50
                 own_broker.start()
-        process = devices(own_broker, *line, "--seconds", "8")
+        process = devices(own_broker, *line, "--seconds", "4")
         output, _ = process.communicate(timeout=40)
     assert "readings of earlier runs are in" in output
     assert "0 unsent, 0 dropped" in output
