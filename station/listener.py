@@ -85,6 +85,7 @@ class Listener:
             (topics.rejections("+"), 1),
             (topics.rejections("+", "+"), 1),
             (topics.rules("+"), 1),
+            (topics.logins("+"), 1),
         ]
         self._ward.connected(datetime.now(UTC))
         self._received_at = time.monotonic()

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from station import frame
 from station.auth.middleware import CurrentSession, CurrentUser
+from station.diagnosis import Observation
 from station.pending_commands import PendingCommands, Publish
 from station.views import Views
 from station.ward import Ward
@@ -72,6 +73,18 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
             if device in (None, known) and visitor.viewable.includes(bed.snapshot.bed.ward)
         ]
         return Response(frame.recent(ward.beds, devices, seconds), media_type="application/json")
+
+    @router.get("/diagnosis")
+    async def diagnosis(
+        visitor: CurrentUser, device: str, seconds: Annotated[float, Query(ge=1, le=300)] = 30
+    ) -> StreamingResponse:
+        """Plain text: what one device publishes while the request lasts, and why its readings do not arrive."""
+        try:
+            observation = Observation(ward, device, visitor.viewable)
+        except TransientError as busy:
+            raise HTTPException(503, str(busy)) from None
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(observation.stream(seconds), media_type="text/plain", headers=headers)
 
     @router.post("/alerts")
     async def act(visitor: CurrentUser, asked: Act) -> dict[str, str]:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from mqtt.logins import LoginReport, decode_login_report
 from mqtt.service_status import decode_service_status
 from station.bed import BedState
 from station.services import Services
@@ -73,6 +74,8 @@ class Ward:
         self.changed: set[str] = set()  # devices that changed since the last frame
         self._undecided: set[str] = set()  # devices with a reading that is held back
         self.gone: set[str] = set()  # and those that are no more
+        self.observers: list[Callable[[str, bytes, bool, datetime], None]] = []  # of readings and status
+        self.login_reports: dict[str, LoginReport] = {}  # by ingest
         self.worker = "alerts"  # the alert worker: the service that published its rules
         self._board = OpenAlerts(topics, now)
         self._on_alert = on_alert
@@ -102,6 +105,9 @@ class Ward:
             except InvalidTopic:
                 self.counts.rejected += 1
                 return
+            if kind in ("vitals", "status"):
+                for observe in self.observers:
+                    observe(topic, payload, retained, now)
             if kind == "vitals":
                 self._take_readings(place, payload, now)
             elif kind == "status":
@@ -220,6 +226,10 @@ class Ward:
             self._on_rejection(Rejection(refusal.topic[: 2 * MAX_TEXT], refusal.reason[: 5 * MAX_TEXT]))
         elif what == "rules":
             self._take_rules(service, payload)
+        elif what == "logins":
+            report = decode_login_report(payload)
+            if report is not None:
+                self.login_reports[service] = report
         elif not what:
             presence = decode_service_status(payload)
             if presence is not None:

@@ -309,7 +309,9 @@ def _elapsed(seen: Observations, now: datetime) -> float:
 
 def _identity_findings(device: str, identity: Identity | None, now: datetime) -> Iterator[Finding]:
     if identity is None:
-        yield Finding(Severity.NOTE, "the identity was not checked", "set VITALFLOW_ADMIN_URL")
+        yield Finding(
+            Severity.NOTE, "the identity was not checked", "run `vitalflow devices doctor` with VITALFLOW_ADMIN_URL set"
+        )
         return
     if not identity.kind:
         similar = f"; similar names: {', '.join(map(printable, identity.similar))}" if identity.similar else ""

@@ -8,6 +8,7 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
@@ -107,7 +108,8 @@ def listen() -> Iterator[Listen]:
 
 def test_without_a_login_no_page_has_patient_data(shared_secured: Secured, make_station: MakeStation) -> None:
     station = station_of(shared_secured, make_station)
-    for path in ("/api/ward", "/api/beds/bed-1", "/api/alerts", "/ui/live", "/ui/recent", "/ui/limits?device=b"):
+    device_pages = ("/ui/limits?device=b", "/ui/diagnosis?device=b")
+    for path in ("/api/ward", "/api/beds/bed-1", "/api/alerts", "/ui/live", "/ui/recent", *device_pages):
         assert station.ask("GET", path)[0] == 401, path
     assert station.ask("GET", "/whatever")[0] == 401
     assert station.ask("GET", "/static/../api/ward")[0] in (401, 404)
@@ -422,3 +424,22 @@ def test_a_station_with_a_client_certificate_is_rejected_with_the_setting_to_cha
     assert refused.process is not None
     assert refused.process.wait(20) == 2
     assert "people sign in with passwords at the same port of the broker" in refused.said()
+
+
+def test_the_diagnosis_of_a_device_shows_its_rejections_to_users_of_its_ward_only(
+    shared_secured: Secured, make_station: MakeStation, monitor: Callable[[str], AlertClient]
+) -> None:
+    station = station_of(shared_secured, make_station)
+    cookies = {name: station.sign_in(name, f"word-of-{name}") for name in ("ada", "grace")}
+    path = "/ui/diagnosis?device=bed-9&seconds=4"
+    with ThreadPoolExecutor(3) as threads:
+        pages = {name: threads.submit(station.ask, "GET", path, Cookie=cookie) for name, cookie in cookies.items()}
+        while not all(page.done() for page in pages.values()):
+            monitor("bed-9").send("vitals/icu-2/bed-9", b"HR=72")
+            time.sleep(0.2)
+    (status, ada, _), (_, grace, _) = (pages[name].result() for name in ("ada", "grace"))
+    assert status == 200
+    assert "not_json" not in ada
+    assert "WRONG: no reading in 4 s" in ada
+    assert "rejected whole  not_json" in grace
+    assert "send one JSON object per message" in grace
