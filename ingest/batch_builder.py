@@ -87,7 +87,7 @@ class BatchBuilder:
             delivery_id = f"{self._client_id}/{message_id}" if message_id else None
             self._add_audit_event(name, payload, delivery_id, retained, dup)
             return
-        decoded = decode(payload, self._window)
+        decoded = decode(payload, self._window, self._topics.time_of_arrival(bed, self._now, retained=retained))
         for reading in decoded.readings:
             line = copy_line(reading, bed, self._received_at)
             batch.readings.append(ReadingRow(line, self._now, name, payload, reading.boot, reading.seq))

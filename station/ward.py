@@ -109,7 +109,7 @@ class Ward:
                 for observe in self.observers:
                     observe(topic, payload, retained, now)
             if kind == "vitals":
-                self._take_readings(place, payload, now)
+                self._take_readings(place, payload, retained, now)
             elif kind == "status":
                 self._take_status(place, payload, now)
             elif kind == "assignments":
@@ -138,8 +138,8 @@ class Ward:
 
     # --- by kind of message ---
 
-    def _take_readings(self, place: DeviceAddress, payload: bytes, now: datetime) -> None:
-        decoded = decode(payload, ANY_TIME)
+    def _take_readings(self, place: DeviceAddress, payload: bytes, retained: bool, now: datetime) -> None:
+        decoded = decode(payload, ANY_TIME, self.topics.time_of_arrival(place, now, retained=retained))
         self.counts.readings += len(decoded.readings)
         self.counts.rejected += bool(decoded.problems)
         bed = self._bed(place, now) if decoded.readings else None

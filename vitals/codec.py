@@ -36,6 +36,10 @@ MAX_PAYLOAD = 64 * 1024  # bytes; about 300 readings in an array
 # In an array. No 2,000 real ones fit into MAX_PAYLOAD. Each item of "[1,1,1..." is examined, and 64 KiB of them took
 # 110 ms, in which nothing else was read.
 MAX_READINGS = 2000
+NO_TIME = (
+    f'no "time"; {EXPECTED_TIME}; a device without a clock sends single readings and is listed in '
+    "VITALFLOW_ARRIVAL_TIME_DEVICES"
+)
 MAX_AHEAD = timedelta(minutes=5)  # a device clock further ahead is wrong
 MAX_DETAILS = 10  # problems of one message that are described; the others are counted
 
@@ -129,8 +133,11 @@ def encode_many(readings: list[Reading]) -> bytes:
     return _encoder.encode(readings)
 
 
-def decode(payload: bytes, clock: TimeWindow) -> Decoded:
+def decode(payload: bytes, clock: TimeWindow, arrival: datetime | None = None) -> Decoded:
     """Decode a payload: one reading, or an array of them.
+
+    arrival   the time of a reading without `time`; None: it is rejected. Not used in an array of several: a backlog was
+              not measured when it arrived
 
     An unusable field is left out of its reading; a reading with a wrong time or without any value is rejected.
     `problems` describes both.
@@ -147,7 +154,7 @@ def decode(payload: bytes, clock: TimeWindow) -> Decoded:
                     return Decoded(readings)
         except DECODE_ERRORS:
             pass
-    return _decode_slowly(payload, clock)
+    return _decode_slowly(payload, clock, arrival)
 
 
 def _find_problem(reading: Reading, clock: TimeWindow) -> Problem | None:
@@ -174,7 +181,7 @@ def _find_problem(reading: Reading, clock: TimeWindow) -> Problem | None:
     return None
 
 
-def _decode_slowly(payload: bytes, clock: TimeWindow) -> Decoded:
+def _decode_slowly(payload: bytes, clock: TimeWindow, arrival: datetime | None) -> Decoded:
     """The slow path: describe the problems, keep what is valid."""
     if len(payload) > MAX_PAYLOAD:
         return _rejected(Reason.TOO_LARGE, f"{len(payload)} bytes; at most {MAX_PAYLOAD} are read")
@@ -188,7 +195,7 @@ def _decode_slowly(payload: bytes, clock: TimeWindow) -> Decoded:
         if content is None:
             return _rejected(Reason.NOT_JSON, f"not JSON: {error}")
     if isinstance(content, dict):
-        return _decode_object(content, clock)
+        return _decode_object(content, clock, arrival)
     if not isinstance(content, list):
         return _rejected(Reason.NOT_A_READING, f"expected an object or an array of objects, got {_json_type(content)}")
     if not content:
@@ -198,7 +205,7 @@ def _decode_slowly(payload: bytes, clock: TimeWindow) -> Decoded:
     result = Decoded([])
     for number, item in enumerate(content, 1):
         if isinstance(item, dict):
-            part = _decode_object(item, clock)
+            part = _decode_object(item, clock, arrival if len(content) == 1 else None)
         else:
             part = _rejected(Reason.NOT_A_READING, f"expected an object, got {_json_type(item)}")
         prefix = f"reading {number} of {len(content)}: "
@@ -222,16 +229,16 @@ def _decode_constants(payload: bytes) -> Any:
         return None
 
 
-def _decode_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
+def _decode_object(content: dict[str, Any], clock: TimeWindow, arrival: datetime | None) -> Decoded:
     """Decode one object; note boot and seq if it is rejected."""
-    result = _check_object(content, clock)
+    result = _check_object(content, clock, arrival)
     boot, seq = content.get("boot", 0), content.get("seq", 0)
     if not result.readings and type(boot) is int and type(seq) is int and 0 < seq <= MAX_COUNTER >= boot >= 0:
         result.rejected.append((boot, seq))
     return result
 
 
-def _check_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
+def _check_object(content: dict[str, Any], clock: TimeWindow, arrival: datetime | None) -> Decoded:
     """Read one object field by field: a field without a usable value becomes absent and is a problem."""
     known = {key: value for key, value in content.items() if key in _FIELDS and value is not None}
     unknown = sum(key not in _FIELDS for key in content)
@@ -273,10 +280,10 @@ def _check_object(content: dict[str, Any], clock: TimeWindow) -> Decoded:
             continue
         del known[sign.key]
         measured = True
-    if "time" not in known:
-        return Decoded([], [Problem(Reason.NO_TIME, f'no "time"; {EXPECTED_TIME}'), *problems], unknown)
+    if "time" not in known and arrival is None:
+        return Decoded([], [Problem(Reason.NO_TIME, NO_TIME), *problems], unknown)
     try:
-        known["time"] = parse_time(known["time"])
+        known["time"] = parse_time(known["time"]) if "time" in known else arrival
     except BadField as error:
         return Decoded([], [Problem(Reason.BAD_TIME, str(error)), *problems], unknown)
     reading: Reading = FullReading(**known)

@@ -48,7 +48,18 @@ def _path(path: Path) -> Path:
     return path
 
 
+def _devices(text: str) -> str:
+    for device in text.split(",") if text else ():
+        levels = device.split("/")
+        if len(levels) != 2 or any(
+            not level or level.strip() != level or ("+" in level and level != "+") or "#" in level for level in levels
+        ):
+            raise ValueError("expected WARD/DEVICE with commas between them, + for any ward or any device")
+    return text
+
+
 TopicRoot = Annotated[str, AfterValidator(_topic_root)]
+DevicePatterns = Annotated[str, AfterValidator(_devices)]
 NamedFile = Annotated[Path, AfterValidator(_path)]
 
 
@@ -58,6 +69,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     topic_root: TopicRoot = Field("vitalflow", description="Every topic begins with this.")
+    arrival_time_devices: DevicePatterns = Field(
+        "", description="Devices without a clock: WARD/DEVICE with commas, + for any; readings get the time of arrival."
+    )
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
@@ -81,8 +95,8 @@ class Settings(BaseSettings):
 
     @property
     def topics(self) -> Topics:
-        """The topics below `topic_root`."""
-        return Topics(self.topic_root)
+        """The topics below `topic_root`, and the devices whose readings get the time of arrival."""
+        return Topics(self.topic_root, frozenset(filter(None, self.arrival_time_devices.split(","))))
 
 
 def variable(field: str) -> str:

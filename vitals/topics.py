@@ -4,7 +4,9 @@ No topic names a patient, because every client that may subscribe sees topics. `
 the broker, so that the broker's access rules can restrict a device to its own topics.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
+from datetime import datetime
 
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
@@ -32,9 +34,14 @@ def _fits(level: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """All topics below one root (setting VITALFLOW_TOPIC_ROOT)."""
+    """All topics below one root (setting VITALFLOW_TOPIC_ROOT), and the devices that send no time.
+
+    arrival_time   `WARD/DEVICE` of the devices without a clock, `+` for any (setting VITALFLOW_ARRIVAL_TIME_DEVICES).
+                   Here, so that ingest, alert worker and station decode with the same definition.
+    """
 
     root: str = "vitalflow"
+    arrival_time: Set[str] = frozenset()
 
     def vitals(self, ward: str, device: str) -> str:
         """Topic of a device's readings."""
@@ -98,6 +105,17 @@ class Topics:
     def alerts(self, ward: str = "+") -> str:
         """Filter for the alerts of a ward, by default of all wards."""
         return f"{self.root}/alerts/{ward}/+/+"
+
+    def time_of_arrival(self, place: DeviceAddress, now: datetime, *, retained: bool = False) -> datetime | None:
+        """Return `now` as the time of a reading without one, or None if the device must send a time.
+
+        None for a retained message: it arrives with each subscription, and is of no known age.
+        """
+        if not self.arrival_time or retained:
+            return None
+        ward, device = place.ward, place.device
+        listed = not self.arrival_time.isdisjoint((f"{ward}/{device}", f"{ward}/+", f"+/{device}", "+/+"))
+        return now if listed else None
 
     @property
     def all_vitals(self) -> str:

@@ -139,7 +139,8 @@ class Engine:
     def _take_readings(
         self, place: DeviceAddress, payload: bytes, now: datetime, *, dup: bool = False
     ) -> Sequence[Event]:
-        decoded = decode(payload, ANY_TIME)  # whatever its clock says, the device measures a patient now
+        # Whatever its clock says, the device measures a patient now.
+        decoded = decode(payload, ANY_TIME, self._topics.time_of_arrival(place, now))
         if decoded.problems:
             self.rejected += 1
         bed = self._bed(place, now)

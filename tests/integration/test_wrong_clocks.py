@@ -129,3 +129,19 @@ def test_a_score_of_a_reading_from_a_clock_that_was_ahead_is_as_old_as_its_arriv
     )
     assert db.one("SELECT stale AND age >= interval '2 minutes' FROM news2_latest") is True
     assert db.one("SELECT age >= interval '2 minutes' FROM ward_now") is True
+
+
+def test_a_reading_without_time_of_a_listed_device_gets_the_time_of_its_arrival(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    ingest = make_ingest(broker.url, db, arrival_time_devices="icu-1/foreign")
+    with device(broker) as client:
+        for topic in (TOPIC, "vitalflow/vitals/icu-1/other"):
+            client.publish(topic, json.dumps({"spo2": 70}), qos=1).wait_for_publish(5)
+        client.publish(TOPIC, json.dumps({"spo2": 71}), qos=1, retain=True).wait_for_publish(5)
+    eventually(lambda: ingest.metric("messages_received_total") == 3, 10, "three messages")
+    eventually(lambda: db.count() == 2, 10, "two rows")
+    assert db.rows("SELECT DISTINCT device_id, time = received_at FROM patient_vitals") == [("foreign", True)]
+    assert db.rows("SELECT topic, detail LIKE '%VITALFLOW_ARRIVAL_TIME_DEVICES' FROM rejected_message") == [
+        ("vitalflow/vitals/icu-1/other", True)
+    ]

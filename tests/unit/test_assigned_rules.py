@@ -85,8 +85,8 @@ def test_a_mistake_in_a_profile_is_named_with_its_line() -> None:
 class Ward:
     """One device of an engine, played by messages."""
 
-    def __init__(self) -> None:
-        self.engine = Engine(Topics(), DEFAULTS, at(0))
+    def __init__(self, topics: Topics | None = None) -> None:
+        self.engine = Engine(topics or Topics(), DEFAULTS, at(0))
         self.second = 0.0
         self.alerts: dict[str, Alert] = {}
         self.reasons: dict[str, str | None] = {}
@@ -179,3 +179,17 @@ def test_an_assignment_that_cannot_be_read_is_refused_and_changes_nothing() -> N
     assert "profile" in rejection.reason
     ward.measure(3, spo2=70)
     assert ward.alerts["spo2-low"].patient_id is None
+
+
+def test_a_device_without_a_clock_raises_once_also_if_its_readings_are_redelivered() -> None:
+    ward = Ward(Topics(arrival_time=frozenset({"icu/+"})))
+    raised = []
+    for second in range(40):
+        for dup in (False, True):
+            now = at(second + 0.1 * dup)
+            events = ward.engine.take(b"vitalflow/vitals/icu/mon-1", b'{"spo2":70}', False, now, dup=dup)
+            raised += [event.alert.alert_id for event in events if event.alert.rule == "spo2-low"]
+        raised += [
+            event.alert.alert_id for event in ward.engine.tick(at(second + 0.5)) if event.alert.rule == "spo2-low"
+        ]
+    assert len(set(raised)) == 1

@@ -273,3 +273,37 @@ def test_readings_without_seq_are_distinguished_by_their_content(one: Reading, o
 def test_a_number_of_the_device_names_its_reading(original: Reading) -> None:
     if original.seq:
         assert stored_seq(original) == original.seq
+
+
+@pytest.mark.parametrize("payload", [b'{"spo2":70}', b'[{"spo2":70}]', b'{"time":null,"spo2":70}'])
+def test_a_reading_without_time_gets_the_time_of_arrival_only_if_one_is_given(payload: bytes) -> None:
+    assert decode(payload, CLOCK, NOW).readings == [reading(NOW, {"spo2": 70.0})]
+    rejected = decode(payload, CLOCK)
+    assert not rejected.readings
+    assert rejected.problems[0].reason is Reason.NO_TIME
+    assert "VITALFLOW_ARRIVAL_TIME_DEVICES" in rejected.problems[0].detail
+
+
+@pytest.mark.parametrize(
+    "payload", [b'[{"spo2":70},{"spo2":71}]', b'{"time":"12:00","spo2":70}', b'{"time":0,"spo2":70}']
+)
+def test_a_backlog_and_a_wrong_time_do_not_get_the_time_of_arrival(payload: bytes) -> None:
+    assert decode(payload, CLOCK, NOW).readings == []
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        (b'{"time":1795341000000,"heart_rate":72}', "like 2026-11-22T10:00:00Z"),
+        (b'{"time":"2026-11-22T10:00:00","heart_rate":72}', "offset"),
+        (b'{"time":"1970-01-01T00:00:12Z","heart_rate":72}', "older than"),
+        (b'[{"Timestamp":"22-11-2026 10:00:00.000","PhysioID":"X","Value":"98"}]', 'no "time"'),
+        ('{"time":"2026-11-22T10:00:00Z","heart_rate":72}'.encode("utf-16"), "not JSON"),
+    ],
+)
+def test_foreign_payloads_are_rejected_with_what_was_expected(payload: bytes, words: str) -> None:
+    found = decode(payload, CLOCK)
+    assert not found.readings
+    rejection = found.rejection()
+    assert rejection is not None
+    assert words in rejection.detail

@@ -45,6 +45,15 @@ def add_reading(ward: Ward, device: str = "bed-1", at: datetime = NOW, **signs: 
     ward.take(TOPICS.vitals("icu-1", device), encode(values), False, at)
 
 
+def test_a_reading_without_time_of_a_listed_device_is_shown_unless_it_is_a_retained_one() -> None:
+    ward = Ward(Topics(arrival_time=frozenset({"icu-1/bed-1"})), Services((), has_database=False, now=NOW), NOW)
+    ward.take(TOPICS.vitals("icu-1", "bed-1"), b'{"spo2":70}', True, NOW)
+    ward.take(TOPICS.vitals("icu-1", "bed-2"), b'{"spo2":70}', False, NOW)
+    assert ward.counts.readings == 0
+    ward.take(TOPICS.vitals("icu-1", "bed-1"), b'{"spo2":70}', False, NOW)
+    assert ward.counts.readings == 1
+
+
 # --- the hub ---
 
 
