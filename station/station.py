@@ -34,6 +34,7 @@ log = logging.getLogger("station")
 
 FRAME_S = 0.2  # seconds between two frames: what a reading waits here, at most
 EXPIRE_INTERVAL_S = 5.0  # seconds between two searches for unused sessions
+GOODBYE_S = 5.0  # for the offline status at the broker
 # What the kernel may hold for a browser that does not read. Little: it would be old when it is read.
 SEND_BUFFER = 64 * 1024
 
@@ -76,47 +77,44 @@ class Station:
         self._server = _Server(config)
 
     async def run(self) -> None:
-        """Listen, tell, serve, until a signal; raises PermanentError where the port is taken or our name is.
+        """Serve until a signal; raises PermanentError if the port or the client id is taken.
 
         1. Take the port.
-        2. Hear the broker; look after the database; both may be away and come back.
-        3. A few times a second tell every browser what has changed.
+        2. Listen to the broker; watch the database; both may be away and come back.
+        3. A few times a second send every browser what has changed.
         4. Serve pages and API to signed-in users, and end unused sessions.
         """
         with listening(self._settings.station_host, self._settings.station_port) as taken:
             self._server.stopping = self._stop
-            hearing = asyncio.create_task(self._listener.run())
-            tasks = [
-                hearing,
-                asyncio.create_task(self._history.watch(self._ward.services.database)),
-                asyncio.create_task(self._tell()),
-                asyncio.create_task(self._tidy()),
-            ]
-            serving = asyncio.create_task(self._server.serve(sockets=[taken]))
             log.info("the ward is at %s", self._settings.address)
             if self._settings.broker.username is None:
                 log.warning("the broker takes us without a name: it may take anybody, and so does the sign-in page")
             try:
-                while not serving.done():
-                    await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
-                    for task in [task for task in tasks if task.done() and not serving.done()]:
-                        tasks.remove(task)
-                        task.result()  # raises what it died of
+                async with asyncio.TaskGroup() as group:
+                    listener = group.create_task(self._listener.run())
+                    background = [
+                        group.create_task(self._history.watch(self._ward.services.database)),
+                        group.create_task(self._send_changes()),
+                        group.create_task(self._tidy()),
+                    ]
+                    try:
+                        await self._server.serve(sockets=[taken])
+                    finally:
+                        self._stop()
+                    await asyncio.wait([listener], timeout=GOODBYE_S)
+                    for task in (listener, *background):
+                        task.cancel()
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
             finally:
-                self._stop()
-                self._server.should_exit = True
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.gather(serving, hearing, return_exceptions=True), 5)
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, self._sessions.close(), return_exceptions=True)
+                await self._sessions.close()
 
-    async def _tell(self) -> None:
+    async def _send_changes(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
             self._sessions.refresh_wards()
-            self._views.tell(now)
+            self._views.send_changes(now)
             await asyncio.sleep(max(FRAME_S - (loop.time() - now), 0))
 
     async def _tidy(self) -> None:

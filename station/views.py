@@ -36,8 +36,8 @@ class Views:
         self._views: dict[WardScope, _View] = {}
         self._closed = False
 
-    def tell(self, at: float) -> None:
-        """Tell everybody what has changed; `at`: seconds of a clock that only goes forward."""
+    def send_changes(self, at: float) -> None:
+        """Send every browser what has changed; `at`: seconds of a clock that only goes forward."""
         now = datetime.now(UTC)
         self._ward.settle(now)
         ward_changes = collect_changes(self._ward, now)

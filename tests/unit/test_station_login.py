@@ -183,7 +183,7 @@ def test_pages_with_equal_wards_share_a_frame_and_a_user_with_more_wards_gets_a_
             assert [bed["device"] for bed in whole["beds"]] == ["bed-1"]
         assert len(views._views) == 1
         add_reading(ward, "icu-1", "bed-1", NOW + SECOND, heart_rate=90)
-        views.tell(10.0)
+        views.send_changes(10.0)
         pieces = [await anext(stream) for stream in streams]
         assert pieces[0] is not pieces[1]
         assert pieces[0] == pieces[1]
