@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from alerts.engine.broker_drop_alert import DROPPED, QUEUED, WARD
+from alerts.engine.broker_drop_alert import DROPPED, QUEUED
 from alerts.engine.engine import CLEARED_RETENTION, Engine
+from alerts.engine.stack_alert import WARD
 from alerts.metrics import Metrics
 from alerts.retained import read_back
 from alerts.rulefile.parser import InvalidRules, load
@@ -77,7 +78,7 @@ class Worker:
                     topics.alert_commands(ward, user="+"),
                 )
             ]
-            + [(DROPPED, 0), (QUEUED, 0)],
+            + [(DROPPED, 0), (QUEUED, 0), (topics.service("+"), 0)],
             window=WINDOW,
             boot=time.time_ns(),
             deliver=self._on_message,
@@ -219,7 +220,7 @@ class Worker:
         metrics.broker_stored_messages.set(beds.broker.queued)
         metrics.pending_rules.set(beds.count(lambda bed: sum(state.is_pending for state in bed.counts.values())))
         by_priority = dict.fromkeys(Priority, 0)
-        for bed in (*beds.beds.values(), beds.broker.bed):
+        for bed in (*beds.beds.values(), *beds.stack_beds):
             for alert in bed.alerts.values():
                 by_priority[alert.priority] += 1
         for priority, number in by_priority.items():

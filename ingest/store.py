@@ -52,6 +52,9 @@ class BatchRejected(PermanentError):
 class DatabaseUnavailable(TransientError):
     """The database cannot work now, or does not answer. This passes without a change to the database."""
 
+    advice = ""
+    """What an operator does about it, if that is known."""
+
 
 class UnexpectedDatabaseError(TransientError):
     """An error that an operator has to correct, such as a missing table. The batch is retried all the same."""
@@ -258,14 +261,26 @@ def _copy_via_stage(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[Rea
 
 
 PASSING_CONDITIONS = {
-    "25006": "the database is read-only: it is a standby, or default_transaction_read_only is on",
-    "53100": "the disk of the database is full",
-    "53200": "the database is out of memory",
-    "53300": "the database has no connection left",
-    "55P03": f"another session holds a lock on a table for more than {LOCK_TIMEOUT_MS / 1000:g} s",
-    "57014": f"the database did not finish within {STATEMENT_TIMEOUT_MS / 1000:g} s",
+    "25006": (
+        "the database is read-only: it is a standby, or default_transaction_read_only is on",
+        "make it writable, or let VITALFLOW_INGEST_URL name the primary",
+    ),
+    "53100": (
+        "the disk of the database is full",
+        "free space on it or enlarge it; VITALFLOW_RAW_RETENTION_DAYS says how many days of readings are kept",
+    ),
+    "53200": ("the database is out of memory", "give the server more memory, or lower work_mem or max_connections"),
+    "53300": ("the database has no connection left", "end other sessions, or raise max_connections"),
+    "55P03": (
+        f"another session holds a lock on a table for more than {LOCK_TIMEOUT_MS / 1000:g} s",
+        "find the session in pg_locks and pg_stat_activity, and end it with pg_terminate_backend",
+    ),
+    "57014": (
+        f"the database did not finish within {STATEMENT_TIMEOUT_MS / 1000:g} s",
+        "look for a slow disk or a long query in pg_stat_activity",
+    ),
 }
-"""What an operator can do something about, by SQLSTATE (PostgreSQL manual, appendix A)."""
+"""The condition, and what an operator can do about it, by SQLSTATE (PostgreSQL manual, appendix A)."""
 
 
 def classify_error(error: psycopg.Error) -> BatchRejected | DatabaseUnavailable | UnexpectedDatabaseError:
@@ -280,7 +295,10 @@ def classify_error(error: psycopg.Error) -> BatchRejected | DatabaseUnavailable 
         text = f"{text} (SQLSTATE {error.sqlstate})"
     known = PASSING_CONDITIONS.get(error.sqlstate or "")
     if known is not None:
-        return DatabaseUnavailable(f"{known} ({error.sqlstate})")
+        condition, advice = known
+        unavailable = DatabaseUnavailable(f"{condition} ({error.sqlstate})")
+        unavailable.advice = advice
+        return unavailable
     if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
         return DatabaseUnavailable(text)
     unexpected = UnexpectedDatabaseError(text)

@@ -114,6 +114,8 @@ class Writer(threading.Thread):
         held = f"{batch.messages} messages are held here, the broker queues the rest"
         if isinstance(error, DatabaseUnavailable):
             log.warning("waiting for the database at %s: %s; %s", self._store.address, error, held)
+            if error.advice:
+                log.warning("to store again: %s", error.advice)
             if "authentication failed" in str(error):  # PostgreSQL reports a missing login as a wrong password
                 log.warning("if this database is new, create its logins with: vitalflow db migrate")
         else:

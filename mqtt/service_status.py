@@ -36,6 +36,11 @@ class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"process {self.pid} on {self.host}"
 
 
+def is_ingest(name: str) -> bool:
+    """Return whether a service is an ingest, by its client id: `ingest`, `ingest-2`."""
+    return name.startswith("ingest")
+
+
 _decode = msgspec.json.Decoder(ServiceStatus).decode
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from mqtt.service_status import HEARTBEAT_S, ServiceStatus
+from mqtt.service_status import HEARTBEAT_S, ServiceStatus, is_ingest
 from vitals.alert_format import sanitize
 
 MISSING_AFTER = timedelta(seconds=2.2 * HEARTBEAT_S)
@@ -121,6 +121,6 @@ class Services:
 def _outage_text(name: str) -> str:
     if name.startswith("alerts"):
         return "The alert service is down. No alarms will sound: watch the patients directly."
-    if name.startswith("ingest"):
+    if is_ingest(name):
         return "Recording is interrupted. Live values are shown; they will be stored later."
     return f"The service {name} is down."

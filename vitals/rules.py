@@ -32,10 +32,11 @@ Source = Literal[
     "patients",
     "assignment",
     "broker",
+    "ingest",
 ]
 PHYSIOLOGICAL: tuple[Source, ...] = ("sign", "mean-bp", "news2")
 """Sources with values and limits."""
-SPECIAL: tuple[Source, ...] = tuple(source for source in get_args(Source) if source not in ("sign", "broker"))
+SPECIAL: tuple[Source, ...] = tuple(source for source in get_args(Source) if source not in ("sign", "broker", "ingest"))
 """Sources other than a sign that a rule file may name."""
 
 

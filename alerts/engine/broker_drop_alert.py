@@ -7,16 +7,14 @@ $SYS/broker/publish/messages/dropped. A rise of that number is all there is to s
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from alerts.engine.bed import Bed
-from alerts.engine.transitions import changed, raised, transition
-from vitals.alert import Alert, Change, Event, Priority, State
-from vitals.rules import Level, Rule, RuleSet
+from alerts.engine.stack_alert import StackAlert
+from vitals.alert import Alert, Event, Priority
+from vitals.rules import Level, Rule
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
 QUEUED = "$SYS/broker/messages/stored"
-WARD, DEVICE = "stack", "broker"
+DEVICE = "broker"
 CLEAR_AFTER = timedelta(seconds=60)  # without a rise; the broker renews the number every 5 s
 
 RULE = Rule(
@@ -31,19 +29,19 @@ RULE = Rule(
 
 
 class BrokerDropAlert:
-    """The broker's own numbers, and the alert about them on a bed of its own."""
+    """The broker's own numbers, and the alert about them."""
 
     def __init__(self, now: datetime) -> None:
         self.dropped = 0
         self.queued = 0
-        self.bed = Bed(DEVICE, WARD, RuleSet((RULE,)), now)
+        self._alert = StackAlert(DEVICE, RULE, now)
+        self.bed = self._alert.bed
         self._known: int | None = None
         self._rose_at = now
 
     def restore(self, alert: Alert, now: datetime) -> None:
         """Go on with the retained alert."""
-        if alert.is_open:
-            self.bed.alerts[RULE.name] = alert
+        if self._alert.restore(alert):
             self._rose_at = now
 
     def take(self, topic: str, payload: bytes, now: datetime) -> Sequence[Event]:
@@ -60,29 +58,9 @@ class BrokerDropAlert:
         if before is None or number <= before:
             return ()
         self._rose_at = now
-        return self._rose(number - before, now)
+        return self._alert.sound(now, now, value=float(number - before))
 
     def tick(self, now: datetime) -> Sequence[Event]:
         """The condition is over some time after the last rise; the alert stays until a person has seen it."""
-        alert = self.bed.alerts.get(RULE.name)
-        if alert is None or alert.state is State.LATCHED or now - self._rose_at < CLEAR_AFTER:
-            return ()
-        events: list[Event] = []
-        self.bed.keep(transition(alert, RULE, 0, now, None, None, None), events)
-        return events
-
-    def _rose(self, by: int, now: datetime) -> Sequence[Event]:
-        events: list[Event] = []
-        alert = self.bed.alerts.get(RULE.name)
-        if alert is None:
-            self.bed.keep(raised(self.bed, RULE, 1, now, now, float(by), None), events)
-        elif alert.state is not State.ACTIVE:  # seen, or over: it sounds again
-            again: dict[str, Any] = {
-                "state": State.ACTIVE,
-                "level": 1,
-                "latched": False,
-                "acknowledged_by": None,
-                "value": float(by),
-            }
-            self.bed.keep(changed(alert, Change.RETURNED, now, audio_paused_until=None, **again), events)
-        return events
+        over = self._alert.end(now) if now - self._rose_at >= CLEAR_AFTER else ()
+        return [*self._alert.tick(now), *over]

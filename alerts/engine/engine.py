@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from alerts.engine.bed import Bed
-from alerts.engine.broker_drop_alert import DEVICE, RULE, WARD, BrokerDropAlert
+from alerts.engine.broker_drop_alert import RULE as BROKER_DROPPING
+from alerts.engine.broker_drop_alert import BrokerDropAlert
 from alerts.engine.commands import carry_out
 from alerts.engine.context_changes import DEVICE_REMOVED, apply_rules, change_assignment, close_all
+from alerts.engine.nothing_stored_alert import RULE as NOTHING_STORED
+from alerts.engine.nothing_stored_alert import NothingStoredAlerts
 from alerts.engine.rate_limiter import RateLimiter
 from alerts.engine.recovery import restore
+from alerts.engine.stack_alert import WARD
 from alerts.engine.timers import apply_status, restart_no_data_timers, tick
+from mqtt.service_status import decode_service_status, is_ingest
 from vitals.alert import Alert, Event, State
 from vitals.assignment import Assignment, decode_assignment
 from vitals.codec import ANY_TIME, decode
@@ -53,6 +58,7 @@ class Engine:
         self.cleared: dict[tuple[str, str], Alert] = {}
         self.rejections: list[Rejection] = []
         self.broker = BrokerDropAlert(now)
+        self.ingests = NothingStoredAlerts()
         self.evaluated = 0
         self.throttled = 0
         self.rejected = 0
@@ -64,10 +70,15 @@ class Engine:
     def restore(self, alerts: Iterable[Alert], now: datetime) -> Sequence[Event]:
         """Begin with what was retained at the broker; the events put right what a killed worker left there."""
         retained = list(alerts)
-        about_broker = [alert for alert in retained if (alert.ward, alert.rule) == (WARD, RULE.name)]
-        for alert in about_broker:
-            self.broker.restore(alert, now)
-        self.beds, events = restore(self.rules, [alert for alert in retained if alert not in about_broker], now)
+        of_stack: dict[str, BrokerDropAlert | NothingStoredAlerts]
+        of_stack = {BROKER_DROPPING.name: self.broker, NOTHING_STORED.name: self.ingests}
+        of_beds = []
+        for alert in retained:
+            if alert.ward == WARD and alert.rule in of_stack:
+                of_stack[alert.rule].restore(alert, now)
+            else:
+                of_beds.append(alert)
+        self.beds, events = restore(self.rules, of_beds, now)
         self.cleared = {
             (a.device_id, a.rule): a for a in retained if not a.is_open and now - a.changed_at < CLEARED_RETENTION
         }
@@ -88,6 +99,8 @@ class Engine:
                     return self._record_cleared(self.broker.take(name, payload, now))
                 if name.startswith(f"{self._topics.root}/alert-commands/"):
                     return self._record_cleared(self._take_command(name, payload, retained, now))
+                if name.startswith(f"{self._topics.root}/services/"):
+                    return self._record_cleared(self._take_service(name, payload, retained, now))
                 known = self._parse_topic(topic, name)
         except InvalidTopic:
             self.rejected += 1  # ingest keeps it, with its reason
@@ -109,12 +122,13 @@ class Engine:
             del self.cleared[key]
         events = [*self._record_cleared(self._take_newest(now))]
         events += [event for bed in self.beds.values() for event in tick(bed, now)]
-        return self._record_cleared([*events, *self.broker.tick(now)])
+        return self._record_cleared([*events, *self.broker.tick(now), *self.ingests.tick(now)])
 
     def restart_no_data_timers(self, now: datetime) -> None:
         """Restart the no-data timers of all beds after the worker was disconnected."""
         for bed in self.beds.values():
             restart_no_data_timers(bed, now)
+        self.ingests.restart_timers(now)
 
     def apply_rules(self, rules: RuleSet, now: datetime) -> Sequence[Event]:
         """Go on with another rule file, under each bed's own limits where they still make sense."""
@@ -126,9 +140,14 @@ class Engine:
 
     def current_alerts(self) -> list[Alert]:
         """Every alert that should be on its topic: the open ones, and those cleared in the last hour."""
-        still_open = [alert for bed in (*self.beds.values(), self.broker.bed) for alert in bed.alerts.values()]
+        still_open = [alert for bed in (*self.beds.values(), *self.stack_beds) for alert in bed.alerts.values()]
         reopened = {(alert.device_id, alert.rule) for alert in still_open}
         return still_open + [alert for key, alert in self.cleared.items() if key not in reopened]
+
+    @property
+    def stack_beds(self) -> Sequence[Bed]:
+        """The beds of the alerts about the stack itself."""
+        return [self.broker.bed, *(alert.bed for alert in self.ingests.alerts)]
 
     def count(self, wanted: Callable[[Bed], int]) -> int:
         """A sum over all beds, for the metrics."""
@@ -166,6 +185,13 @@ class Engine:
         online = status.state == "online"
         return apply_status(bed, online=online, boot=status.boot, interval_s=status.interval_s, now=now)
 
+    def _take_service(self, topic: str, payload: bytes, retained: bool, now: datetime) -> Sequence[Event]:
+        name = topic.removeprefix(self._topics.service(""))
+        status = decode_service_status(payload) if is_ingest(name) else None
+        if not is_ingest(name) or (status is None and payload):
+            return ()
+        return self.ingests.take(name, status, retained, now)
+
     def _take_command(self, topic: str, payload: bytes, retained: bool, now: datetime) -> Sequence[Event]:
         person: str | None = None
         try:
@@ -177,7 +203,8 @@ class Engine:
                 self.throttled += 1  # answered, it would be as many messages again
                 return ()
             command = decode_command(payload, person)
-            bed = self.broker.bed if (place.ward, place.device) == (WARD, DEVICE) else self.beds.get(place.device)
+            of_stack = {bed.device: bed for bed in self.stack_beds} if place.ward == WARD else {}
+            bed = of_stack.get(place.device) or self.beds.get(place.device)
             if bed is None:
                 raise RequestRejected(f"no alert of {place.device} is open")
             return carry_out(bed, rule, command, now)

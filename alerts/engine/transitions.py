@@ -30,7 +30,7 @@ def raised(
     """A new alert. Its id follows from the device, the rule and the moment, so it is the same when made twice."""
     sign = rule.quantity
     # Silence begins with the last reading, by which the same silence is known after a restart too.
-    named_after = since if rule.source in ("no-data", "offline") else at
+    named_after = since if rule.source in ("no-data", "offline", "ingest") else at
     return Alert(
         alert_id=alert_id(bed.device, rule.name, named_after),
         revision=1,

@@ -426,6 +426,12 @@ CASES = [
         sub("admin", "services/ingest/logins"),
     ),
     Case(
+        "read the report of logins as alerts, which reads the status above it",
+        sub("alerts", "services/ingest/logins"),
+        NO,
+        sub("alerts", "services/ingest"),
+    ),
+    Case(
         "read the security plugin's answers",
         sub("bed-1", "$CONTROL/dynamic-security/v1/response"),
         NO,

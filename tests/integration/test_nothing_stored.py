@@ -1,20 +1,25 @@
 """When nothing is stored, ingest says so within seconds, with the reason, and stores everything afterwards."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bench.small_disk import SmallDisk, small_disk
 from mqtt.service_status import ServiceStatus, decode_service_status
-from stack.servers import BrokerServer, DatabaseServer
+from stack.binaries import ServerBinaries
+from stack.servers import BrokerServer, DatabaseServer, free_port
 from station.services import Services
+from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.ingest import MakeIngest
-from tests.support.servers import Db, eventually
+from tests.support.servers import Db, eventually, new_database
 
 
 class Ward:
@@ -25,10 +30,12 @@ class Ward:
         self.status: ServiceStatus | None = None
         self.sent = 0
 
-    def send(self) -> None:
-        self.sent += 1
-        payload = json.dumps({"time": datetime.now(UTC).isoformat(), "boot": 1, "seq": self.sent, "spo2": 97})
-        self._client.publish("vitalflow/vitals/icu-1/bed-1", payload, qos=1).wait_for_publish(5)
+    def send(self, readings: int = 1) -> None:
+        for _ in range(readings):
+            self.sent += 1
+            payload = json.dumps({"time": datetime.now(UTC).isoformat(), "boot": 1, "seq": self.sent, "spo2": 97})
+            sent = self._client.publish("vitalflow/vitals/icu-1/bed-1", payload, qos=1)
+        sent.wait_for_publish(5)
 
     def problem(self) -> str:
         return "" if self.status is None else self.status.problem
@@ -51,6 +58,19 @@ def ward(broker: BrokerServer) -> Iterator[Ward]:
     client.loop_stop()
 
 
+def set_read_only(db: Db) -> None:
+    with psycopg.connect(db.owner_url, autocommit=True) as owner:
+        owner.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        owner.execute("SELECT pg_reload_conf()")
+
+
+def set_writable(db: Db) -> None:
+    with psycopg.connect(db.owner_url, autocommit=True) as owner:
+        owner.execute("SET default_transaction_read_only = off")
+        owner.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        owner.execute("SELECT pg_reload_conf()")
+
+
 def test_a_read_only_database_is_named_and_the_log_does_not_advise_to_migrate(
     broker: BrokerServer, own_database: tuple[DatabaseServer, Db], make_ingest: MakeIngest
 ) -> None:
@@ -59,9 +79,7 @@ def test_a_read_only_database_is_named_and_the_log_does_not_advise_to_migrate(
     with ward(broker) as bed:
         bed.send()
         eventually(lambda: db.count() == 1, 10, "a row")
-        with psycopg.connect(db.owner_url, autocommit=True) as owner:
-            owner.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-            owner.execute("SELECT pg_reload_conf()")
+        set_read_only(db)
         bed.send()
         eventually(lambda: "read-only" in bed.problem(), 10, "the status names the read-only database")
         assert ingest.metric("database_blocked") == 1
@@ -71,10 +89,7 @@ def test_a_read_only_database_is_named_and_the_log_does_not_advise_to_migrate(
         services.take("ingest", bed.status, False, datetime.now(UTC))
         (outage,) = services.outages(datetime.now(UTC))
         assert outage.text.startswith("Readings are not stored: the database is read-only")
-        with psycopg.connect(db.owner_url, autocommit=True) as owner:
-            owner.execute("SET default_transaction_read_only = off")
-            owner.execute("ALTER SYSTEM RESET default_transaction_read_only")
-            owner.execute("SELECT pg_reload_conf()")
+        set_writable(db)
         eventually(lambda: db.count() == bed.sent, 15, "every reading is stored once")
         eventually(lambda: not bed.problem(), 10, "the status names no problem any more")
     assert "read-only" in ingest.said()
@@ -98,3 +113,81 @@ def test_a_locked_table_is_named_within_ten_seconds(
         eventually(lambda: db.count() == bed.sent, 20, "every reading is stored once")
         eventually(lambda: not bed.problem(), 10, "the status names no problem any more")
     assert "holds a lock" in ingest.said()
+
+
+@pytest.mark.slow
+def test_a_minute_without_storing_raises_one_alert_that_survives_a_restart_of_the_worker(
+    broker: BrokerServer,
+    own_database: tuple[DatabaseServer, Db],
+    make_ingest: MakeIngest,
+    make_alerts: MakeAlerts,
+    make_alert_client: Callable[[int], AlertClient],
+) -> None:
+    _, db = own_database
+    ingest = make_ingest(broker.url, db)
+    alerts = make_alerts(broker.url)
+    person = make_alert_client(broker.port)
+    place = f"stack/{ingest.client_id}/nothing-stored"
+    with ward(broker) as bed:
+        bed.send()
+        eventually(lambda: db.count() == 1, 10, "a row")
+        set_read_only(db)
+        bed.send()
+        began = time.monotonic()
+        raised = person.wait_for(place, timeout=75, state="active")
+        assert time.monotonic() - began > 58
+        assert (raised.priority, raised.kind) == ("medium", "technical")
+        assert "UTC: the database is read-only" in raised.text
+        alerts.kill()
+        alerts.start()
+        eventually(lambda: "1 open alerts read back" in alerts.said(), 15, "the worker restores the alert")
+        set_writable(db)
+        ended = person.wait_for(place, timeout=30, state="cleared")
+    assert ended.alert_id == raised.alert_id
+    assert person.changes(place) == ["raised", "cleared"]
+    assert db.count() == bed.sent
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_named_within_ten_seconds_and_every_reading_is_stored_once_there_is_room(
+    broker: BrokerServer, binaries: ServerBinaries, run_name: str, tmp_path: Path, make_ingest: MakeIngest
+) -> None:
+    """PostgreSQL with its data and its WAL on a small tmpfs, which a file fills. Skipped where it cannot be mounted."""
+    name, reasons = f"{run_name}-full-disk", list[str]()
+    try:
+        with small_disk(binaries, f"{name}/database", reasons.append) as disk:
+            if disk is None:
+                pytest.skip(reasons[0])
+            database = DatabaseServer(binaries, name, free_port(), tmp_path / "database.log", fsync="off")
+            database.start()
+            try:
+                store_on_a_disk_that_fills(broker, database, disk, make_ingest)
+            finally:
+                database.stop()
+    finally:
+        binaries.remove(binaries.folder(name))
+
+
+def store_on_a_disk_that_fills(
+    broker: BrokerServer, database: DatabaseServer, disk: SmallDisk, make_ingest: MakeIngest
+) -> None:
+    db = new_database(database)
+    ingest = make_ingest(broker.url, db)
+    with ward(broker) as bed:
+        bed.send()
+        eventually(lambda: db.count() == 1, 10, "a row")
+        disk.fill()
+        filled_at = time.monotonic()
+        while not bed.problem():  # what is allocated already still takes some rows
+            assert time.monotonic() - filled_at < 10, "no problem is reported"
+            bed.send(100)
+        assert bed.problem() == "the disk of the database is full (53100)"
+        assert ingest.metric("database_blocked") == 1
+        bed.send(500)
+        disk.empty()
+        if database.process is not None and database.process.poll() is not None:
+            database.start()  # PostgreSQL gives up where its WAL does not fit
+        eventually(lambda: db.count() == bed.sent, 60, "every reading is stored once")
+        eventually(lambda: not bed.problem(), 10, "the status names no problem any more")
+    assert "free space on it" in ingest.said()
+    assert "migrate" not in ingest.said()

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import sql
 
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
-from stack.servers import DatabaseServer, ensure_database
+from stack.servers import OWNER, DatabaseServer, ensure_database
 
 TEMPLATE = "vitalflow_template"
 INGEST_PASSWORD = "ingest-in-a-test"
@@ -83,6 +83,14 @@ def make_template(server: DatabaseServer) -> None:
         # TimescaleDB's scheduler connects to every database; one that is connected to cannot be copied.
         connection.execute("ALTER DATABASE vitalflow_template ALLOW_CONNECTIONS false")
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [TEMPLATE])
+
+
+def new_database(server: DatabaseServer) -> Db:
+    """Create and migrate the database of a server that has none."""
+    ensure_database(server.url("postgres"), OWNER)
+    with connect(server.url()) as connection:
+        migrate(connection, logins(server, OWNER), lambda _: None)
+    return db_of(server, OWNER)
 
 
 def logins(server: DatabaseServer, name: str) -> dict[str, str]:

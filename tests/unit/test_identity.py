@@ -12,7 +12,7 @@ from identity import ca
 from identity.authority import CertificateAuthority
 from identity.broker_bootstrap import BUILTIN_USERS, builtin_users, simulated_device_users, update_users_file
 from identity.enrolment import check_name
-from identity.policy import ENROLLED_KINDS, Kind, User, acls, merge_users, role_definition
+from identity.policy import ENROLLED_KINDS, READ_BELOW, Kind, User, acls, merge_users, role_definition
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
@@ -106,6 +106,14 @@ def test_assignments_are_written_for_persons_and_read_by_services_only() -> None
     ]
     assert allowed_names(everybody, "publishClientSend", "assignments") == {"station", "admin"}
     assert allowed_names(everybody, "subscribe", "assignments") == {"ingest", "alerts", "station"}
+
+
+def test_the_alert_worker_reads_the_status_of_ingest_and_no_report_below_it() -> None:
+    (alerts,) = (user for user in builtin_users(dict.fromkeys(BUILTIN_USERS, "a-word")) if user.service == "alerts")
+    rights = acls(alerts, TOPICS)
+    assert (READ_BELOW, "vitalflow/services/+") in rights
+    others = [topic for _, topic in rights if topic.startswith("vitalflow/services/") and "/alerts" not in topic]
+    assert others == ["vitalflow/services/+"]
 
 
 def allowed_names(users: Iterable[User], access: str, kind: str) -> set[str]:
