@@ -39,7 +39,7 @@ def read_back(
 
 
 def _until(marker: str, there: OneShotClient, stopping: Callable[[], bool]) -> list[tuple[str, bytes]] | None:
-    got: list[tuple[str, bytes]] = []
+    got: dict[str, bytes] = {}  # the ward `stack` is among all wards, and then sent twice
     deadline = time.monotonic() + PATIENCE
     while not stopping():
         heard = there.next(0.2)
@@ -49,9 +49,9 @@ def _until(marker: str, there: OneShotClient, stopping: Callable[[], bool]) -> l
         elif not heard.topic:
             there.publish(marker)
         elif heard.topic == marker:
-            return got
+            return list(got.items())
         else:
-            got.append((heard.topic, heard.payload))
+            got[heard.topic] = heard.payload
     return None
 
 
