@@ -251,9 +251,12 @@ class Bed:
             before = level_state.initial(rule)
         if not self._certain:
             held = max(held, before.level)  # a reading that may be late ends nothing
+        replayed = self.is_replayed(rule)  # its alert knows this reading
+        if not replayed:
+            before = self._at_level_of_alert(rule, before)
         after = level_state.observe(before, depth, held, time, value)
-        if self._before(rule):  # its alert knows this reading: what was raised and has ended counts anew
-            after = after._replace(beyond=level_state.without_delays(after.beyond, depth))
+        if replayed:
+            after = level_state.follow(rule, after, time)
         elif live:
             after = self.settle(rule, after, time, value, events)
         if after is not before:
@@ -278,6 +281,15 @@ class Bed:
         if level < state.level:  # what has ended has to last for its whole delay again
             return state._replace(level=level, beyond=level_state.without_delays(state.beyond, level))
         return state._replace(level=level)
+
+    def _at_level_of_alert(self, rule: Rule, state: LevelState) -> LevelState:
+        """The count behind the last reading that the alert knows: `follow` cannot see all that was evaluated then."""
+        alert = self.alerts.get(rule.name)
+        level = min(alert.level, len(rule.levels)) if alert is not None else 0
+        if state.level == level:
+            return state
+        beyond = level_state.without_delays(state.beyond, level) if level < state.level else state.beyond
+        return state._replace(level=level, beyond=beyond)
 
     def _says_nothing_new(self, rule: Rule, level: int) -> bool:
         """Whether the alert would repeat one that is open: one cause raises one alarm.
@@ -304,7 +316,7 @@ class Bed:
         wanted = rule.levels[level - 1].priority.rank
         return any(
             alert.sign == sign and alert.level and alert.priority.rank >= wanted for alert in self.alerts.values()
-        ) or any(other.sign == sign and self._before(other) for other in self.rules.rules)
+        ) or any(other.sign == sign and self.is_replayed(other) for other in self.rules.rules)
 
     def keep(self, alert: Alert, events: list[Event]) -> None:
         """Hold the alert as it now stands, and tell it."""
@@ -327,7 +339,7 @@ class Bed:
         else:
             self._active_signs &= ~watch.bit
 
-    def _before(self, rule: Rule) -> bool:
+    def is_replayed(self, rule: Rule) -> bool:
         """Whether the rule's alert was changed by this reading or a later one before the restart."""
         return self._redelivered and self.last is not None and self.last <= self.replay_watermarks.get(rule.name, NEVER)
 
@@ -347,6 +359,8 @@ class Bed:
             missing = self.held.score().missing
             if any(points and key in missing for key, points in alert.parts.items()):
                 held = alert.level
+        elif alert is None and self.is_replayed(rule) and rule.name in self.counts:
+            held = max(held, self.counts[rule.name].level)  # which inputs scored then is not known
         self.note(rule, depth, held, time, live, float(total), events)
 
     def _note_sensors(self, reading: Reading, time: datetime, live: bool, events: list[Event]) -> None:

@@ -106,3 +106,11 @@ def target_level(rule: Rule, state: LevelState, time: datetime, interval: timede
             break
         level -= 1
     return level
+
+
+def follow(rule: Rule, state: LevelState, time: datetime) -> LevelState:
+    """The state after a reading that was evaluated before a restart: its changes were published then."""
+    level = target_level(rule, state, time)
+    if level < state.level:  # what has ended has to last for its whole delay again
+        state = state._replace(beyond=without_delays(state.beyond, level))
+    return state._replace(level=level)

@@ -128,7 +128,7 @@ def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
     for name, state in list(bed.counts.items()):
         rule = bed.rules.by_name[name]
         if state.is_pending and state.depth > state.level and rule.source in ("sign", "news2", "sensor-off"):
-            if rule.source == "sign" and rule.sign in bed.off:
+            if (rule.source == "sign" and rule.sign in bed.off) or bed.is_replayed(rule):
                 continue
             bed.store(rule, bed.settle(rule, state, now, state.value, events))
 
