@@ -140,7 +140,7 @@ def test_a_minute_without_storing_raises_one_alert_that_survives_a_restart_of_th
         assert "UTC: the database is read-only" in raised.text
         alerts.kill()
         alerts.start()
-        eventually(lambda: "2 open alerts read back" in alerts.said(), 15, "the worker restores it and no-data of the bed")
+        eventually(lambda: "2 open alerts read back" in alerts.said(), 15, "both alerts are restored")
         set_writable(db)
         ended = person.wait_for(place, timeout=30, state="cleared")
     assert ended.alert_id == raised.alert_id
