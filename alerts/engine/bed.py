@@ -1,14 +1,14 @@
-"""A bed: all that is known of one device, and how readings, silence and words about its presence change its alerts.
+"""The state of one device, and how its readings change its alerts. Pure: the caller passes the time.
 
-Third hop of a reading in this room, after the socket and `vitals.codec`. No clock and no socket: the time comes in, the
-changes go out as events. One object a device, so a reading costs the same whether there are ten beds or ten thousand;
-the value of each rule inside is replaced, never changed, and `machine` says by what.
+`Engine` passes decoded readings; `evaluate` returns the changes as events. The state of each rule is an immutable
+`level_state.LevelState`.
 
-One time line per device, that of arrivals, on which `vitals.clock` places each reading:
-- A backlog counts delays and neither raises nor clears; it is silence for `no-data`, and late values move nothing.
-- A reading that may be late may raise and does not clear.
-- A sign that is missing, or whose sensor is off, moves nothing of that sign: an alert stays, and what is pending stays
-  pending, until a value says otherwise.
+`vitals.clock` places each reading on one time line per device, that of arrivals:
+- A backlog counts towards delays and neither raises nor clears an alert; for `no-data` it is silence. A late value
+  changes nothing.
+- A reading that may be late may raise an alert and does not clear one.
+- A sign without a value, or whose sensor is off, changes nothing for that sign: an alert stays open and a pending one
+  pending until there is a value.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Bed:
-    """One device. `now` is the worker's clock, on whose time line the readings are placed (`vitals.clock`)."""
+    """The state of one device. `now` is the time of the worker's clock, by which readings are placed."""
 
     __slots__ = (  # more than 30 attributes in a dict cost a table per bed, and a cache miss per reading
         "_active_signs",
@@ -96,8 +96,8 @@ class Bed:
         self._redelivered = False  # whether the present reading may have been evaluated before a restart
         self._certain = True  # whether it is known not to be late
         self._active_signs = 0  # bits of the signs at which something is counted
-        self.rules = self.ward_rules = rules  # those that hold here, and those of the file
-        self.limits: Limits | None = None  # this bed's own, for as long as they hold for its patient
+        self.rules = self.ward_rules = rules  # the rules that apply here, and those of the file
+        self.limits: Limits | None = None  # the bed's own limits; they apply to its patient only
         self.held = LastValues(rules.spo2_scale)
 
     @property
@@ -120,9 +120,9 @@ class Bed:
         return self.interval or self.order.clock.interval
 
     def evaluate(self, reading: Reading, ward: str, now: datetime, *, dup: bool = False) -> Sequence[Event]:
-        """Take one reading that arrived at `now`; the changes it makes, in order.
+        """Evaluate a reading that arrived at `now`; return the changes in order.
 
-        `dup`: it may have been delivered, and evaluated, before (MQTT's DUP).
+        `dup`: the reading may have been delivered and evaluated before (MQTT's DUP flag).
         """
         self._redelivered = dup
         if not self.order.undecided:
@@ -138,11 +138,11 @@ class Bed:
         ]
 
     def begin_check(self) -> None:
-        """What is noted next comes from the worker's clock and not from a reading."""
+        """Prepare for conditions that the worker's clock shows, not a reading."""
         self._redelivered, self._certain = False, True
 
     def settle_undecided(self, now: datetime) -> list[Event]:
-        """Take the readings that nothing has followed: they are no backlog."""
+        """Evaluate held readings that no other reading has followed: they are no backlog."""
         return [
             event
             for reading, arrival, placement in self.order.settle(now)
@@ -150,7 +150,7 @@ class Bed:
         ]
 
     def _observe(self, reading: Reading, ward: str, arrival: datetime, placement: Placement) -> Sequence[Event]:
-        """Take one reading at its place on the time line of arrivals."""
+        """Evaluate a reading at its place on the time line of arrivals."""
         events: list[Event] = []
         time, live, self._certain = placement
         patient, known = reading.patient_id, self.patient
@@ -158,7 +158,7 @@ class Bed:
             if not live and known.current is not None:
                 return NOTHING  # a backlog of another patient
             before = known.current
-            # What the alerts knew before a restart brings back no patient from before.
+            # A redelivered reading that was evaluated before the restart does not change the patient back.
             hold = self._redelivered and self._is_known(reading.time)
             if known.observe(patient, reading.boot, arrival, hold=hold) is Patient.CHANGED:
                 events += change_patient(self, before, patient, time, known.since or arrival)
@@ -178,7 +178,7 @@ class Bed:
         if live:
             self.last_live_at = arrival
             if self.offline_since is not None:
-                self.offline_since = None  # whoever sends is not offline, even without a birth
+                self.offline_since = None  # a device that sends is online, even without a birth
                 for rule in self.rules.timed:
                     if rule.source == "offline":
                         self.note(rule, 0, 0, arrival, True, None, events)
@@ -231,19 +231,22 @@ class Bed:
             self.note(rule, rule.levels_exceeded(mean), rule.levels_not_cleared(mean), time, live, mean, events)
 
     def _note_off(self, reading: Reading) -> None:
-        """Keep which sensors are off; of a probe that is off no value is held for the score."""
+        """Record which sensors are off; the score uses no held value of a sensor that is off."""
         self.held.forget(reading.sensor_off)
         back = {key for key in self.off if reading.value(key) is not None}
         self.off = (self.off - back) | frozenset(reading.sensor_off)
 
     def _is_known(self, time: datetime) -> bool:
-        """Whether an alert has seen a reading of this time before the restart."""
+        """Return whether a reading of this time was evaluated before the restart."""
         return any(alert.reading_at and time <= alert.reading_at for alert in self.alerts.values())
 
     def note(
         self, rule: Rule, depth: int, held: int, time: datetime, live: bool, value: float | None, events: list[Event]
     ) -> None:
-        """Count, and change the alert where a delay is over; not for a stale reading or one known to the alert."""
+        """Count the delays of a rule, and change its alert where one has passed.
+
+        A backlog, and a redelivered reading that was evaluated before a restart, count and change no alert.
+        """
         before = self.counts.get(rule.name)
         if before is None:
             if not depth:
@@ -251,7 +254,7 @@ class Bed:
             before = level_state.initial(rule)
         if not self._certain:
             held = max(held, before.level)  # a reading that may be late ends nothing
-        replayed = self.is_replayed(rule)  # its alert knows this reading
+        replayed = self.is_replayed(rule)  # it was evaluated before a restart
         if not replayed:
             before = self._at_level_of_alert(rule, before)
         after = level_state.observe(before, depth, held, time, value)
@@ -265,7 +268,7 @@ class Bed:
     def settle(
         self, rule: Rule, state: LevelState, time: datetime, value: float | None, events: list[Event]
     ) -> LevelState:
-        """Change the rule's alert where the count calls for another level; the count at that level."""
+        """Change the rule's alert if its delays call for another level; return the state at that level."""
         level = level_state.target_level(rule, state, time)
         if level == state.level and state.is_pending:
             level = level_state.target_level(rule, state, time, self.usual_interval)
@@ -278,12 +281,12 @@ class Bed:
         else:
             alert = transition(alert, rule, level, time, self.last, value, score)
         self.keep(alert, events)
-        if level < state.level:  # what has ended has to last for its whole delay again
+        if level < state.level:  # a level that has ended needs its whole delay again
             return state._replace(level=level, beyond=level_state.without_delays(state.beyond, level))
         return state._replace(level=level)
 
     def _at_level_of_alert(self, rule: Rule, state: LevelState) -> LevelState:
-        """The count behind the last reading that the alert knows: `follow` cannot see all that was evaluated then."""
+        """Return the state at the level of the alert: `follow` cannot reproduce every change before a restart."""
         alert = self.alerts.get(rule.name)
         level = min(alert.level, len(rule.levels)) if alert is not None else 0
         if state.level == level:
@@ -292,13 +295,13 @@ class Bed:
         return state._replace(level=level, beyond=beyond)
 
     def _says_nothing_new(self, rule: Rule, level: int) -> bool:
-        """Whether the alert would repeat one that is open: one cause raises one alarm.
+        """Return whether the alert would repeat an open one: one cause raises one alarm.
 
-        - NEWS2, where a single input scores and its sign alarms already.
-        - The mean pressure, where the systolic one alarms already.
-        - A sensor that is off, or a sign that is gone, where nothing at all is measured and an alert says so.
+        - NEWS2, if a single input scores and its sign has an alert.
+        - The mean pressure, if the systolic pressure has an alert.
+        - A sensor that is off, or a sign that is gone, if no sign is measured: `all-sensors-off` reports it.
 
-        Of a reading that the sign's alert knows from before a restart, it is not known whether that alert was open.
+        For a redelivered reading that was evaluated before a restart, the alerts of that time are not known.
         """
         if rule.name in self.alerts:
             return False
@@ -319,7 +322,7 @@ class Bed:
         ) or any(other.sign == sign and self.is_replayed(other) for other in self.rules.rules)
 
     def keep(self, alert: Alert, events: list[Event]) -> None:
-        """Hold the alert as it now stands, and tell it."""
+        """Store the alert and add it to the events."""
         if alert.is_open:
             self.alerts[alert.rule] = alert
         else:
@@ -327,7 +330,7 @@ class Bed:
         events.append(Event(alert))
 
     def store(self, rule: Rule, state: LevelState) -> None:
-        """Hold a rule's count, or forget it where nothing is counted."""
+        """Store the state of a rule, or drop it if nothing is counted."""
         if state.is_idle:
             self.counts.pop(rule.name, None)
         else:
@@ -340,11 +343,11 @@ class Bed:
             self._active_signs &= ~watch.bit
 
     def is_replayed(self, rule: Rule) -> bool:
-        """Whether the rule's alert was changed by this reading or a later one before the restart."""
+        """Return whether this reading was evaluated before the restart, as far as the rule's alert shows."""
         return self._redelivered and self.last is not None and self.last <= self.replay_watermarks.get(rule.name, NEVER)
 
     def _note_score(self, rule: Rule, total: int, worst: int, time: datetime, live: bool, events: list[Event]) -> None:
-        """A score clears only where every input that scored at the last change is still there."""
+        """Evaluate the score; it clears only while every input that scored at the last change has a value."""
         depth = held = 0
         for place, level in enumerate(rule.levels, 1):
             single = level.single is not None and worst >= level.single
@@ -360,7 +363,7 @@ class Bed:
             if any(points and key in missing for key, points in alert.parts.items()):
                 held = alert.level
         elif alert is None and self.is_replayed(rule) and rule.name in self.counts:
-            held = max(held, self.counts[rule.name].level)  # which inputs scored then is not known
+            held = max(held, self.counts[rule.name].level)  # the inputs that scored then are not known
         self.note(rule, depth, held, time, live, float(total), events)
 
     def _note_sensors(self, reading: Reading, time: datetime, live: bool, events: list[Event]) -> None:
@@ -373,6 +376,6 @@ class Bed:
                 self.note(rule, 0, 0, time, live, None, events)
 
     def refresh_active_signs(self) -> None:
-        """Note which signs have something counted; only of these a value within the quiet range matters."""
+        """Update which signs have a delay or an alert; only for these a value within all limits matters."""
         for watch in self.rules.sign_rules:
             self._refresh_active_sign(watch)

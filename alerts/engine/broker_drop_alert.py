@@ -1,8 +1,8 @@
-"""Is the broker losing messages? A technical alarm of the stack itself, because a full queue drops without a word.
+"""The technical alert `broker-dropping`: the broker drops messages of a full queue. Pure: the caller passes the time.
 
-Mosquitto drops the newest message when a client's queue is full, tells its sender "success", and counts it in
-$SYS/broker/publish/messages/dropped. A rise of that number is all there is to see; here it becomes an alert on
-`alerts/stack/broker/broker-dropping`, acknowledged like any other. Pure: the worker subscribes, the time comes in.
+Mosquitto drops the newest message if a client's queue is full, acknowledges it to the sender as a success, and counts
+it in $SYS/broker/publish/messages/dropped. A rise of that number raises the alert
+`alerts/stack/broker/broker-dropping`, which is acknowledged like any other.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ RULE = Rule(
     sign=None,
     above=None,
     levels=(Level(Priority.HIGH),),
-    latching=True,  # what was lost stays lost: a person has to know, also when it is over
+    latching=True,  # dropped messages stay lost: a user must see the alert even if the broker drops no more
     text="The broker drops messages; readings may be lost until their devices send them again",
 )
 
 
 class BrokerDropAlert:
-    """The broker's own numbers, and the alert about them."""
+    """The broker's counters, and the alert about them."""
 
     def __init__(self, now: datetime) -> None:
         self.dropped = 0
@@ -40,12 +40,12 @@ class BrokerDropAlert:
         self._rose_at = now
 
     def restore(self, alert: Alert, now: datetime) -> None:
-        """Go on with the retained alert."""
+        """Restore the retained alert."""
         if self._alert.restore(alert):
             self._rose_at = now
 
     def take(self, topic: str, payload: bytes, now: datetime) -> Sequence[Event]:
-        """A number from the broker. Its first word is where we begin; a smaller one is a broker that was restarted."""
+        """Take a counter of the broker. The first value is the reference; a smaller one shows a restarted broker."""
         try:
             number = int(payload)
         except ValueError:
@@ -61,6 +61,6 @@ class BrokerDropAlert:
         return self._alert.sound(now, now, value=float(number - before))
 
     def tick(self, now: datetime) -> Sequence[Event]:
-        """The condition is over some time after the last rise; the alert stays until a person has seen it."""
+        """End the condition some time after the last rise; the alert stays until it is acknowledged."""
         over = self._alert.end(now) if now - self._rose_at >= CLEAR_AFTER else ()
         return [*self._alert.tick(now), *over]

@@ -1,7 +1,6 @@
-"""What a person may do to an alert: acknowledge it, pause its audio, resume it. Pure, refused in sentences.
+"""Apply a user's command to an alert: acknowledge it, pause or resume its audio. Pure.
 
-`vitals.command` has the commands as they travel; the worker applies them here, publishes the events and answers a
-refusal on the service topic.
+`vitals.command` decodes the commands. The worker publishes the events, and a rejection on the topic of the service.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ ACKNOWLEDGED_GONE = "acknowledged after the condition was over"
 
 
 def carry_out(bed: Bed, rule: str, command: Command, now: datetime) -> Sequence[Event]:
-    """Do what the command says to the bed's alert of that rule; raises RequestRejected."""
+    """Apply the command to the bed's alert of that rule; raises RequestRejected."""
     match command.action:
         case "acknowledge":
             return acknowledge(bed, rule, command.by, now)
@@ -29,9 +28,9 @@ def carry_out(bed: Bed, rule: str, command: Command, now: datetime) -> Sequence[
 
 
 def acknowledge(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]:
-    """A person has seen it: silent until it gets worse. A latched alert ends with it.
+    """Acknowledge an alert: it is silent until it escalates. A latched alert is cleared.
 
-    Said twice by the same person it is said once: a command may be delivered again.
+    A second acknowledgement by the same user changes nothing: a command may be redelivered.
     """
     alert = _open(bed, rule)
     if alert.state is State.ACKNOWLEDGED:
@@ -57,7 +56,7 @@ def acknowledge(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]:
 
 
 def pause_audio(bed: Bed, rule: str, by: str, seconds: float, now: datetime) -> Sequence[Event]:
-    """Silent for a time, and then it sounds again; a new alert of the bed, or a worse level of this one, sounds."""
+    """Pause the audio of an alert for a time; a new alert of the bed, or a worse level of this one, sounds."""
     alert = _open(bed, rule)
     longest = bed.rules.longest_audio_pause.total_seconds()
     if not 0 < seconds <= longest:
@@ -77,7 +76,7 @@ def pause_audio(bed: Bed, rule: str, by: str, seconds: float, now: datetime) -> 
 
 
 def resume_audio(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]:
-    """End an audio pause before its time; an alert that already sounds goes on sounding."""
+    """End an audio pause early; an active alert is not changed."""
     alert = _open(bed, rule)
     if alert.state is State.ACTIVE:
         return NOTHING

@@ -1,6 +1,6 @@
-"""What changes around a bed: another patient, another ward, other rules. Used by `bed` and by the worker.
+"""Changes that no value causes: another patient, ward, assignment or rule set. Pure.
 
-Every change is returned as an event, so that the retained messages agree with the bed.
+Every change of an alert is returned as an event, so that the retained messages agree with the bed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ PATIENT_CHANGED = "another patient is on this device"
 PATIENT_DISCHARGED = "the patient was discharged from this bed"
 RULE_REMOVED = "its rule is not in the rule file any more"
 DEVICE_REMOVED = "the device was removed"
-"""Reasons for which an alert is closed although no reading said so."""
+"""Reasons why an alert is closed without a reading."""
 
 
 def change_assignment(bed: Bed, assignment: Assignment | None, now: datetime) -> list[Event]:
-    """A person has assigned a patient to the bed, or discharged the one who was there."""
+    """Apply an assignment of a patient to the bed, or a discharge."""
     before, bed.assignment = bed.patient_id, assignment
     if bed.patient.assign(assignment.patient_id if assignment else None, now):
         return change_patient(bed, before, bed.patient_id, now, bed.patient.since or now)
@@ -34,11 +34,11 @@ def change_assignment(bed: Bed, assignment: Assignment | None, now: datetime) ->
 
 
 def change_patient(bed: Bed, before: str | None, patient: str | None, time: datetime, since: datetime) -> list[Event]:
-    """Another patient is on the device: the one whose readings began to arrive at `since`. None: nobody is known.
+    """Change the patient on the device, whose readings began to arrive at `since`; None: no patient is known.
 
-    1. What the former patient's readings raised is closed, and their part of what is counted is taken off.
-    2. What was raised since then, or while no patient was known, is the present patient's.
-    3. The bed's own limits hold for whom they were set.
+    1. Alerts that readings of the former patient raised are closed, and their part of the delays is removed.
+    2. Alerts that were raised since then, or while no patient was known, belong to the present patient.
+    3. The bed's own limits apply only to the patient for whom they were set.
     """
     events: list[Event] = []
     if before is not None:
@@ -65,7 +65,7 @@ def change_patient(bed: Bed, before: str | None, patient: str | None, time: date
 
 
 def _is_measured(bed: Bed, rule: Rule) -> bool:
-    """Whether anything that the rule watches was measured of the present patient; technical rules watch the device."""
+    """Return whether a value that the rule watches was measured of the present patient; technical rules need none."""
     match rule.source:
         case "sign":
             return bed.held.measured_at(rule.sign or "") is not None
@@ -77,7 +77,7 @@ def _is_measured(bed: Bed, rule: Rule) -> bool:
 
 
 def change_ward(bed: Bed, ward: str, time: datetime) -> list[Event]:
-    """The device is in another ward: what is open moves there."""
+    """Move the device and its open alerts to another ward."""
     events: list[Event] = []
     old_ward, bed.ward = bed.ward, ward
     for name, alert in sorted(bed.alerts.items()):
@@ -87,21 +87,21 @@ def change_ward(bed: Bed, ward: str, time: datetime) -> list[Event]:
 
 
 def close_all(bed: Bed, reason: str, at: datetime, reading_at: datetime | None = None) -> list[Event]:
-    """Close every open alert and forget what is counted. For another patient, or a device that is gone."""
+    """Close every open alert and drop all delays, for a device that was removed."""
     bed.counts.clear()
     bed.refresh_active_signs()
     return [event for name in sorted(bed.alerts) for event in close(bed, name, reason, at, reading_at)]
 
 
 def close(bed: Bed, name: str, reason: str, at: datetime, reading_at: datetime | None = None) -> list[Event]:
-    """Close one alert for a reason that no reading gave."""
+    """Close one alert for a reason other than a reading."""
     alert = bed.alerts.pop(name)
     bed.counts.pop(name, None)
     return [Event(changed(alert, Change.CLEARED, at, reading_at=reading_at, state=State.CLEARED, reason=reason))]
 
 
 def apply_rules(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datetime) -> list[Event]:
-    """Go on with other rules, another age group, or other limits of this bed's own. Alerts without a rule are closed.
+    """Apply other rules, another age group or other limits of the bed. Alerts without a rule are closed.
 
     Raises RequestRejected for limits that contradict the rules or themselves; then nothing has changed.
     """

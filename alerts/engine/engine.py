@@ -1,7 +1,7 @@
-"""All beds of a worker: which bed a message is for, and what comes of it. No socket; the time comes in.
+"""All beds of a worker: decode a message and pass it to its bed. Pure: the caller passes the time.
 
-Second stop of a reading in this room: `worker` hands over what the session delivers, `vitals.codec` decodes, the `bed`
-decides. What comes back are events to publish; what a person asked and does not get is in `refusals`.
+`alerts.worker` passes what its session delivers and publishes the events that come back. Rejected requests of users are
+in `rejections`.
 """
 
 import logging
@@ -33,14 +33,14 @@ from vitals.topics import DeviceAddress, InvalidTopic, Topics
 log = logging.getLogger("alerts")
 
 CLEARED_RETENTION = timedelta(hours=1)
-"""How long a cleared alert stays on its topic (MQTT 5 message expiry), and how long we can tell it again."""
+"""How long a cleared alert stays on its topic (MQTT 5 message expiry), and can be republished."""
 COMMAND_COST_BYTES = 16 * 1024  # bytes' worth: a person presses fewer than 16 keys a second
 MAX_CACHED_TOPICS = 50_000  # a client may invent topics without end
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """What was asked, by its topic, and why it was not done. `person`: the broker's user who asked, if it was one."""
+    """A rejected request: its topic and the reason. `person`: the user at the broker, if the topic names one."""
 
     topic: str
     reason: str
@@ -48,7 +48,7 @@ class Rejection:
 
 
 class Engine:
-    """The beds by device, their own limits, and the alerts that were cleared in the last hour."""
+    """The beds by device, their limits and assignments, and the alerts that were cleared in the last hour."""
 
     def __init__(self, topics: Topics, rules: RuleSet, now: datetime) -> None:
         self.rules = rules
@@ -64,11 +64,11 @@ class Engine:
         self.rejected = 0
         self._topics = topics
         self._rate_limiter = RateLimiter()
-        self._newest_throttled: dict[bytes, bytes] = {}  # by topic, of those who send more than their share
+        self._newest_throttled: dict[bytes, bytes] = {}  # by topic, of devices that exceed their share
         self._parsed_topics: dict[bytes, tuple[str, DeviceAddress]] = {}
 
     def restore(self, alerts: Iterable[Alert], now: datetime) -> Sequence[Event]:
-        """Begin with what was retained at the broker; the events put right what a killed worker left there."""
+        """Restore the retained alerts; the events correct what a killed worker left at the broker."""
         retained = list(alerts)
         of_stack: dict[str, BrokerDropAlert | NothingStoredAlerts]
         of_stack = {BROKER_DROPPING.name: self.broker, NOTHING_STORED.name: self.ingests}
@@ -87,9 +87,9 @@ class Engine:
     def take(
         self, topic: bytes, payload: bytes, retained: bool, now: datetime, *, dup: bool = False
     ) -> Sequence[Event]:
-        """Take one message of any kind; the changes it makes. Never raises for what a message holds.
+        """Take a message of any kind; return the changes. Never raises because of its content.
 
-        retained, dup   MQTT's flags: the message is an old one; it may have been delivered before
+        retained, dup   MQTT's flags: the message is of unknown age; it may have been delivered before
         """
         try:
             known = self._parsed_topics.get(topic)
@@ -117,7 +117,7 @@ class Engine:
         return self._record_cleared(self._take_setting(kind, topic.decode(), place, payload, now))
 
     def tick(self, now: datetime) -> Sequence[Event]:
-        """What time alone changes. About once a second."""
+        """Apply what only time changes; call it about once a second."""
         for key in [key for key, alert in self.cleared.items() if now - alert.changed_at >= CLEARED_RETENTION]:
             del self.cleared[key]
         events = [*self._record_cleared(self._take_newest(now))]
@@ -131,7 +131,7 @@ class Engine:
         self.ingests.restart_timers(now)
 
     def apply_rules(self, rules: RuleSet, now: datetime) -> Sequence[Event]:
-        """Go on with another rule file, under each bed's own limits where they still make sense."""
+        """Apply another rule file, with each bed's own limits unless they contradict it."""
         self.rules = rules
         events: list[Event] = []
         for bed in self.beds.values():
@@ -139,7 +139,7 @@ class Engine:
         return self._record_cleared(events)
 
     def current_alerts(self) -> list[Alert]:
-        """Every alert that should be on its topic: the open ones, and those cleared in the last hour."""
+        """Return every alert that is retained: the open ones, and those cleared in the last hour."""
         still_open = [alert for bed in (*self.beds.values(), *self.stack_beds) for alert in bed.alerts.values()]
         reopened = {(alert.device_id, alert.rule) for alert in still_open}
         return still_open + [alert for key, alert in self.cleared.items() if key not in reopened]
@@ -150,7 +150,7 @@ class Engine:
         return [self.broker.bed, *(alert.bed for alert in self.ingests.alerts)]
 
     def count(self, wanted: Callable[[Bed], int]) -> int:
-        """A sum over all beds, for the metrics."""
+        """Return a sum over all beds, for the metrics."""
         return sum(map(wanted, self.beds.values()))
 
     # --- by kind of message ---
@@ -178,7 +178,7 @@ class Engine:
         if status.state == "forgotten":
             bed = self.beds.get(place.device)
             if bed is None or bed.ward != place.ward:
-                return ()  # a device that moved takes its old status away
+                return ()  # a device that moved deletes its old status
             del self.beds[place.device]
             return close_all(bed, DEVICE_REMOVED, now)
         bed = self._bed(place, now)
@@ -196,11 +196,11 @@ class Engine:
         person: str | None = None
         try:
             if retained:
-                # It would come again at every start and silence an alert that its author never saw.
+                # It would be delivered at every start and acknowledge an alert that its author has not seen.
                 raise RequestRejected("an acknowledgement must not be retained")
             place, rule, person = self._topics.parse_alert_command(topic)
             if person is not None and not self._rate_limiter.allow(f"{person} (person)", COMMAND_COST_BYTES, now):
-                self.throttled += 1  # answered, it would be as many messages again
+                self.throttled += 1  # an answer to each would double the messages
                 return ()
             command = decode_command(payload, person)
             of_stack = {bed.device: bed for bed in self.stack_beds} if place.ward == WARD else {}
@@ -243,7 +243,7 @@ class Engine:
         bed = self._bed(place, now)
         try:
             return change_assignment(bed, assignment, now)
-        except RequestRejected as rejected:  # the bed's own limits made sense for another age group
+        except RequestRejected as rejected:  # the bed's own limits contradict this age group
             self._reject(self._topics.limits(bed.ward, bed.device), rejected)
             bed.limits = None
             return change_assignment(bed, assignment, now)
@@ -251,18 +251,18 @@ class Engine:
     def _apply_limits(self, bed: Bed, now: datetime) -> Sequence[Event]:
         try:
             return apply_rules(bed, self.rules, self.limits.get(bed.device), now)
-        except RequestRejected as refused:  # they made sense with the rule file of before
+        except RequestRejected as refused:  # they contradict the new rule file
             self._reject(self._topics.limits(bed.ward, bed.device), refused)
             return apply_rules(bed, self.rules, None, now)
 
-    # --- who sends more than a share ---
+    # --- devices that exceed their share ---
 
     def _throttle(self, topic: bytes, place: DeviceAddress, payload: bytes, now: datetime) -> None:
         self.throttled += 1
         self._newest_throttled[topic] = payload
         if self._rate_limiter.should_log(place.device, now):
             log.warning(
-                "%s of %s sends more than its share; of what is beyond it only the newest message is evaluated, "
+                "%s of %s sends more than its share; of the messages beyond it only the newest is evaluated, "
                 "twice a second",
                 place.device,
                 place.ward,

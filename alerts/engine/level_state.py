@@ -1,9 +1,9 @@
-"""The state of one rule on one bed: its delays, and the level that holds. Pure.
+"""The state of one rule on one bed: its delays and its level. Pure.
 
-A delay adds up the time that the value spent beyond the limit. A return to `clear` for up to KEPT takes nothing off
-again, a longer one takes FORGIVENESS of what is above it. A delay that one good value reset to zero would be silent for
-ever on a value that flickers: SpO2 of 84 for 13 s and 92 for 1 s, again and again. Time is on the time line of arrivals
-(`vitals.clock`), or the worker's clock for silence.
+A delay adds up the time that the value spent beyond the limit. A return to `clear` for up to KEPT subtracts nothing, a
+longer one subtracts FORGIVENESS of the time above KEPT. If one good value reset the delay, a value that flickers would
+never raise: SpO2 of 84 for 13 s and 92 for 1 s, repeated. Time is on the time line of arrivals (`vitals.clock`), or the
+worker's clock for silence.
 """
 
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ from vitals.rules import Rule
 
 KEPT = timedelta(seconds=5)
 FORGIVENESS = 0.5
-"""Both were chosen among thirteen candidates on 16 recordings; docs/alarms.md has the table."""
+"""Chosen from eleven candidates on 16 recordings; docs/alarms.md has the table."""
 
 
 class LevelState(NamedTuple):
     """The state of a rule on one bed.
 
-    level    the level that holds: 0 none, 1 the mildest
+    level    the present level: 0 none, 1 the mildest
     depth    the number of levels whose limit the last value exceeded
     at       time of the last value that changed something here
     beyond   for each level, the start of its delay: now - start is what has added up. None: nothing has
@@ -36,24 +36,24 @@ class LevelState(NamedTuple):
 
     @property
     def is_pending(self) -> bool:
-        """A level above the one that holds counts its delay."""
+        """Whether a level above the present one counts its delay."""
         return any(self.beyond[self.level :])
 
     @property
     def is_idle(self) -> bool:
-        """Nothing holds and nothing is counted: the same as no Count at all."""
+        """Whether there is neither a level nor a delay: the same as no state."""
         return not self.level and not any(self.beyond)
 
 
 def initial(rule: Rule, level: int = 0) -> LevelState:
-    """A rule at which nothing is counted."""
+    """Return the state of a rule without delays."""
     nothing = (None,) * len(rule.levels)
     level = min(level, len(nothing))
     return LevelState(level, level, None, nothing, nothing)
 
 
 def observe(state: LevelState, depth: int, held: int, time: datetime, value: float | None = None) -> LevelState:
-    """Note a value at `time`: it lies beyond the limits of the first `depth` levels, and holds the first `held`.
+    """Take a value at `time`: it is beyond the limits of the first `depth` levels and does not clear the first `held`.
 
     Between the two lies the hysteresis: a value there does not end an alert.
     """
@@ -84,12 +84,12 @@ def observe(state: LevelState, depth: int, held: int, time: datetime, value: flo
 
 
 def without_delays(beyond: tuple[datetime | None, ...], level: int) -> tuple[datetime | None, ...]:
-    """The delays of the levels up to `level`; those above begin anew."""
+    """Return the delays of the levels up to `level`; those above are dropped."""
     return tuple(start if place < level else None for place, start in enumerate(beyond))
 
 
 def target_level(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None = None) -> int:
-    """The level that should hold at `time`.
+    """Return the level that is due at `time`.
 
     1. Up to the most severe level whose limit is exceeded and whose delay is over, in one step. Where the values come
        at a longer interval than the delay, the first one raises: there is no second one to wait for.
@@ -109,8 +109,8 @@ def target_level(rule: Rule, state: LevelState, time: datetime, interval: timede
 
 
 def follow(rule: Rule, state: LevelState, time: datetime) -> LevelState:
-    """The state after a reading that was evaluated before a restart: its changes were published then."""
+    """Return the state after a reading that was evaluated before a restart; its changes were published then."""
     level = target_level(rule, state, time)
-    if level < state.level:  # what has ended has to last for its whole delay again
+    if level < state.level:  # a level that has ended needs its whole delay again
         state = state._replace(beyond=without_delays(state.beyond, level))
     return state._replace(level=level)

@@ -1,8 +1,8 @@
-"""Does an ingest store nothing? A technical alarm, raised after a minute in which one has a problem or is gone.
+"""The technical alert `nothing-stored`: an ingest has had a problem, or has been gone, for a minute. Pure.
 
 Ingest reports on its retained service status why it stores nothing and since when; its last will says that it is gone.
-Here that becomes the alert `alerts/stack/{ingest}/nothing-stored`, which ends when ingest stores again. Not latching:
-the broker and the devices keep the readings, and they are stored afterwards. Pure: the time comes in.
+The alert `alerts/stack/{ingest}/nothing-stored` ends when ingest stores again. It is not latching: the broker and the
+devices keep the readings, and they are stored afterwards.
 
 - A restart of ingest ends nothing by itself: an ingest that fails and starts again in turn stores nothing either.
 - An ingest whose heartbeats stop without a will (a frozen process, a machine without power) is gone too.
@@ -42,7 +42,7 @@ class _Ingest:
     """What is known of one ingest.
 
     reported     the last problem reported: the process (its boot) and since when
-    since        of the present trouble; None without one
+    since        when the present problem began; None without one
     well_since   since when it reports no problem any more
     """
 
@@ -67,7 +67,7 @@ class NothingStoredAlerts:
         return [ingest.alert for ingest in self._ingests.values()]
 
     def restore(self, alert: Alert, now: datetime) -> None:
-        """Go on with a retained alert."""
+        """Restore a retained alert."""
         ingest = self._ingest(alert.device_id, now)
         if ingest.alert.restore(alert):
             ingest.since = alert.since
@@ -116,7 +116,7 @@ class NothingStoredAlerts:
         return events
 
     def restart_timers(self, now: datetime) -> None:
-        """Judge no silence of the time in which nothing could arrive here."""
+        """Ignore silence during a time in which nothing could arrive here."""
         for ingest in self._ingests.values():
             ingest.heard_at = now
 

@@ -1,7 +1,7 @@
-"""So much of the worker's time may one sender have; what is beyond it waits, and only the newest of it. Pure.
+"""Limit the messages of one sender, so that they do not delay the alarms of other beds. Pure.
 
-First stop inside `beds`: without it one device that sends without end, because it is broken or means harm, would delay
-every other bed's alarms by the time that its messages take. The broker limits the size of a message, not their number.
+A token bucket per sender. `Engine` evaluates only the newest of the messages beyond the limit. The broker limits the
+size of a message, not the number of messages.
 """
 
 from dataclasses import dataclass
@@ -9,46 +9,46 @@ from datetime import datetime, timedelta
 
 A_SECOND = 200  # messages,
 BYTES_A_SECOND = 256 * 1024  # and bytes, that one sender may have evaluated
-BURST = 4.0  # seconds' worth that may come at once: a device that was away brings what it kept
-MAX_SENDERS = 50_000  # a client may invent names without end
+BURST = 4.0  # seconds' worth that may arrive at once: a device that reconnects sends its outbox
+MAX_SENDERS = 50_000  # a client may use any number of names
 REMINDER = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
 class TokenBucket:
-    """What one sender has left, in seconds, as it stood at `at`; and when we last complained."""
+    """The tokens of one sender, in seconds, as of `at`, and when its last log line was due."""
 
     left: float
     at: datetime
-    told_at: datetime | None = None
+    logged_at: datetime | None = None
 
 
 class RateLimiter:
-    """The purses of all senders, by name."""
+    """The token buckets of all senders, by name."""
 
     def __init__(self) -> None:
-        self._purses: dict[str, TokenBucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
 
     def allow(self, sender: str, size: int, now: datetime) -> bool:
-        """Whether a message of so many bytes may be evaluated now; if so, it is paid for."""
-        purse = self._purses.get(sender)
-        if purse is None:
-            if len(self._purses) >= MAX_SENDERS:
-                self._purses.clear()
-            purse = self._purses[sender] = TokenBucket(BURST, now)
-        elif now != purse.at:
-            # A clock that was set back fills no purse, and must not empty any.
-            purse.left = min(BURST, purse.left + max(0.0, (now - purse.at).total_seconds()))
-            purse.at = now
-        if purse.left <= 0:
+        """Return whether a message of so many bytes may be evaluated now, and if so take its tokens."""
+        bucket = self._buckets.get(sender)
+        if bucket is None:
+            if len(self._buckets) >= MAX_SENDERS:
+                self._buckets.clear()
+            bucket = self._buckets[sender] = TokenBucket(BURST, now)
+        elif now != bucket.at:
+            # A clock that was set back must not change the tokens.
+            bucket.left = min(BURST, bucket.left + max(0.0, (now - bucket.at).total_seconds()))
+            bucket.at = now
+        if bucket.left <= 0:
             return False
-        purse.left -= max(1 / A_SECOND, size / BYTES_A_SECOND)
+        bucket.left -= max(1 / A_SECOND, size / BYTES_A_SECOND)
         return True
 
     def should_log(self, sender: str, now: datetime) -> bool:
-        """Whether to say that a sender is beyond its share: once, and then now and then."""
-        purse = self._purses[sender]
-        if purse.told_at is not None and now - purse.told_at < REMINDER:
+        """Return whether to log that a sender exceeds its share: at once, then at intervals."""
+        bucket = self._buckets[sender]
+        if bucket.logged_at is not None and now - bucket.logged_at < REMINDER:
             return False
-        purse.told_at = now
+        bucket.logged_at = now
         return True

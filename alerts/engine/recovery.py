@@ -1,8 +1,8 @@
-"""Beds from the retained alerts: what a worker knows after a restart, before the first reading comes.
+"""Restore the beds from the retained alerts after a restart, before the first reading. Pure.
 
-What is retained is what was published: open alerts, and for an hour the cleared ones. What was only counted is lost, so
-an alert that was pending may come late, by at most its `for_s`; where the broker delivers the readings again, not even
-that, because the counts grow again from them while the alerts stand still up to the reading that changed them last.
+Open alerts are retained, and cleared ones for an hour. Delays are lost, so a pending alert may be late by at most its
+`for_s`. If the broker redelivers the readings, it is not late: they count the delays again, and change no alert up to
+the reading that changed it last.
 """
 
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ from vitals.rules import RuleSet
 
 
 def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dict[str, Bed], list[Event]]:
-    """The beds by device, and what is to be published to put the retained messages right.
+    """Return the beds by device, and the events that correct the retained messages.
 
     1. Of two alerts of one device and rule, left by a worker killed while a device moved ward, the newer counts; the
-       other one's message is taken away.
-    2. Each alert is given back to its bed; a cleared one only says up to which reading it knows.
-    3. An alert whose rule is not in the file any more is closed.
+       message of the other is deleted.
+    2. Each alert is restored to its bed; of a cleared one only the time of its last reading is used.
+    3. An alert whose rule is no longer in the file is closed.
     """
     newest: dict[tuple[str, str], Alert] = {}
     events = []
@@ -45,10 +45,10 @@ def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dic
 
 
 def restore_alert(bed: Bed, alert: Alert) -> None:
-    """Put one retained alert into its bed."""
+    """Restore one retained alert to its bed."""
     bed.ward = alert.ward
     rule = bed.rules.by_name.get(alert.rule)
-    # A birth is no reading: the clock of the device, which may be ahead, has no say in whether it counts.
+    # A birth is no reading: the device's clock, which may be ahead, does not decide whether it counts.
     if alert.reading_at is not None and not (rule and rule.source == "offline"):
         bed.replay_watermarks[alert.rule] = alert.reading_at
         bed.replay_watermark = max(bed.replay_watermark or alert.reading_at, alert.reading_at)

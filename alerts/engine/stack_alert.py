@@ -31,7 +31,7 @@ class StackAlert:
         return self.bed.alerts.get(self._rule.name)
 
     def restore(self, alert: Alert) -> bool:
-        """Go on with the retained alert; return whether it is open."""
+        """Restore the retained alert; return whether it is open."""
         if alert.is_open:
             self.bed.alerts[self._rule.name] = alert
         return alert.is_open
@@ -39,7 +39,7 @@ class StackAlert:
     def sound(
         self, since: datetime, now: datetime, *, value: float | None = None, text: str | None = None
     ) -> Sequence[Event]:
-        """Raise the alert; one that does not sound, because it was seen or was over, sounds again."""
+        """Raise the alert; an acknowledged, paused or latched one sounds again."""
         events: list[Event] = []
         alert = self.alert
         if alert is None:
@@ -57,7 +57,7 @@ class StackAlert:
         return events
 
     def end(self, now: datetime) -> Sequence[Event]:
-        """End the condition: the alert is cleared, or latched under a latching rule until a person has seen it."""
+        """End the condition: the alert is cleared, or latched under a latching rule until it is acknowledged."""
         alert = self.alert
         if alert is None or alert.state is State.LATCHED:
             return NOTHING
@@ -66,5 +66,5 @@ class StackAlert:
         return events
 
     def tick(self, now: datetime) -> Sequence[Event]:
-        """End audio pauses and repeat what nobody has answered."""
+        """End audio pauses, and repeat an unanswered alert."""
         return tick(self.bed, now)

@@ -1,8 +1,7 @@
-"""What time alone changes on a bed: a device gone silent or offline, an audio pause that is over.
+"""Changes of a bed that need no reading: silence, offline, ended audio pauses, checks of the device. Pure.
 
-Beside `bed`, which readings change. All of it runs by the worker's clock, which comes in as an argument. The worker
-calls `tick` for every bed about once a second, `apply_status` for every status message, and `restart_no_data_timers`
-after it was itself disconnected from the broker.
+The worker calls `tick` for every bed about once a second, `apply_status` for every status message, and
+`restart_no_data_timers` after it was disconnected from the broker. The time is that of the worker's clock.
 """
 
 from collections.abc import Sequence
@@ -19,15 +18,15 @@ from vitals.rules import Rule
 from vitals.thresholds import CONTINUOUS_SIGNS, SILENT_INTERVALS, silent_after
 
 UNKNOWN_INTERVAL = timedelta(seconds=30)
-"""Without a birth, and before two readings have shown an interval, silence is waited for as long."""
+"""Silence before `no-data`, as long as neither a birth nor two readings have shown an interval."""
 
 
 def tick(bed: Bed, now: datetime) -> Sequence[Event]:
-    """What time alone changes.
+    """Apply what only time changes.
 
-    1. Readings that were held back are evaluated where nothing followed them.
-    2. Audio pauses that are over end; a high alert that nobody has answered is repeated.
-    3. Delays end between two readings: the value stands as long as the device is heard and sends no other one.
+    1. Held readings are evaluated if no other reading followed them.
+    2. Audio pauses end; an unanswered high alert is repeated.
+    3. Delays end between two readings: a value is valid as long as the device sends.
     4. The device itself: its clock, the patients that it names, and what it measures.
     5. Silence: the device sends nothing, or is offline.
     """
@@ -42,7 +41,7 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     for rule in bed.rules.timed:
         since = bed.last_live_at if rule.source == "no-data" else bed.offline_since
         if since is None:
-            if bed.boot is not None:  # a birth was heard: online again, and `clear_for_s` may be over now
+            if bed.boot is not None:  # online again since a birth, and `clear_for_s` may have passed
                 bed.note(rule, 0, 0, now, True, None, events)
             continue
         if now - since < rule.levels[0].after or _is_reported(bed, rule):
@@ -61,7 +60,7 @@ CHECK_INTERVAL = timedelta(seconds=2)  # at every tick the checks cost as much a
 
 
 def _check_device(bed: Bed, now: datetime, events: list[Event]) -> None:
-    """Whether the clock is wrong, the patient is in doubt, or what was monitored comes no more."""
+    """Check the device's clock, its patient, and whether monitored signs still have values."""
     if now < bed.next_check:
         return
     bed.next_check = now + CHECK_INTERVAL
@@ -109,7 +108,7 @@ def _monitored_signs(bed: Bed, now: datetime) -> tuple[set[str], set[str]]:
 
 
 def _is_nothing_measured(bed: Bed, measured: set[str], missing: set[str]) -> bool:
-    """Whether none of the continuous signs that were monitored is measured; before a restart of the worker too."""
+    """Return whether no monitored continuous sign is measured, also if the worker was restarted meanwhile."""
     if measured & CONTINUOUS_SIGNS:
         return False
     if any(rule.source == "all-sensors-off" and rule.name in bed.alerts for rule in bed.rules.device_checks):
@@ -118,13 +117,13 @@ def _is_nothing_measured(bed: Bed, measured: set[str], missing: set[str]) -> boo
 
 
 MONITORED_CHECKS = 5
-"""A sign with a value at so many checks, some 10 s, is monitored; a value now and then is a spot check."""
+"""A sign with a value at this many checks, about 10 s, is monitored; fewer are spot checks."""
 
 
 def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
-    """Raise what has been beyond its limit for its delay, although the next reading has not come."""
+    """Raise alerts whose delay has passed since the last reading."""
     if now - bed.last_live_at > silent_after((bed.usual_interval or timedelta()).total_seconds()):
-        return  # the device is silent: what it measured last is no news
+        return  # the device is silent: its last value is not current
     for name, state in list(bed.counts.items()):
         rule = bed.rules.by_name[name]
         if state.is_pending and state.depth > state.level and rule.source in ("sign", "news2", "sensor-off"):
@@ -141,9 +140,9 @@ def _silent_after(bed: Bed) -> timedelta:
 
 
 def apply_status(bed: Bed, *, online: bool, boot: int, interval_s: float | None, now: datetime) -> Sequence[Event]:
-    """Take a device's birth or its last will; the will of another boot than the last birth's is ignored.
+    """Take a device's birth or its last will; a will of another boot than that of the last birth is ignored.
 
-    `interval_s`: the time between two readings, as the birth tells.
+    `interval_s`: the time between two readings that the birth announces.
     """
     if not online:
         if bed.boot is not None and boot != bed.boot:
@@ -166,7 +165,7 @@ def restart_no_data_timers(bed: Bed, now: datetime) -> None:
 
 
 def _is_reported(bed: Bed, rule: Rule) -> bool:
-    """An alert of at least this rule's priority already says that the device is gone: one cause, one alarm."""
+    """Return whether an open alert of at least this priority reports the device as gone: one cause, one alarm."""
     wanted = rule.levels[-1].priority.rank
     return rule.name not in bed.alerts and any(
         other is not rule and other.name in bed.alerts and bed.alerts[other.name].priority.rank >= wanted

@@ -1,4 +1,4 @@
-"""An alert's next value: raised, escalated, de-escalated, latched, returned, cleared. Pure; `bed` decides when."""
+"""Create and change alerts: raise, escalate, de-escalate, latch, return, clear, remind. Pure; `Bed` decides when."""
 
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ CONDITION_ENDED = "the condition is over"
 
 
 class Device(Protocol):
-    """What an alert says of where it comes from."""
+    """The fields of a bed that an alert contains."""
 
     device: str
     ward: str
@@ -27,9 +27,9 @@ class Device(Protocol):
 def raised(
     bed: Device, rule: Rule, level: int, since: datetime, at: datetime, value: float | None, score: Score | None
 ) -> Alert:
-    """A new alert. Its id follows from the device, the rule and the moment, so it is the same when made twice."""
+    """Return a new alert. Its id is derived from device, rule and time, so a redelivered reading makes the same one."""
     sign = rule.quantity
-    # Silence begins with the last reading, by which the same silence is known after a restart too.
+    # Silence begins with the last reading, so it has the same id after a restart.
     named_after = since if rule.source in ("no-data", "offline", "ingest") else at
     return Alert(
         alert_id=alert_id(bed.device, rule.name, named_after),
@@ -63,9 +63,9 @@ def transition(
     value: float | None,
     score: Score | None,
 ) -> Alert:
-    """The alert at another level of its rule; at level 0 the condition is over.
+    """Return the alert at another level of its rule; at level 0 the condition has ended.
 
-    Worse than before it sounds again, whoever had acknowledged or silenced it. Milder, it keeps what a person did.
+    At a worse level it sounds again, even if it was acknowledged or paused. At a milder one it keeps that.
     """
     rest: dict[str, Any] = {"reading_at": reading_at}
     if level == 0:
@@ -87,20 +87,20 @@ _quiet: dict[str, Any] = {"audio_paused_until": None}
 
 
 def sounding(at: datetime) -> dict[str, Any]:
-    """The fields of an alert that begins to sound: nobody has answered yet."""
+    """Return the fields of an alert that begins to sound and is unanswered."""
     return {"active_since": at, "reminders": 0, "attention": "normal"}
 
 
 def resumed(alert: Alert, now: datetime) -> Alert:
-    """The alert when its audio pause has ended."""
+    """Return the alert after its audio pause."""
     return changed(alert, Change.AUDIO_RESUMED, now, state=State.ACTIVE, audio_paused_until=None, **sounding(now))
 
 
 def reminded(alert: Alert, rules: RuleSet, now: datetime) -> Alert | None:
-    """A high alert that nobody has answered, repeated; None while no reminder is due.
+    """Return the reminder of an unanswered high alert; None while none is due.
 
-    After `attention_after` it says so too. The priority stays: it is how urgent the patient is, not how long nobody
-    came (IEC 60601-1-8 has the reminder signal; an escalation in its sense is a worse condition).
+    After `attention_after` its attention is escalated. Its priority stays, because it states the urgency of the
+    condition (IEC 60601-1-8 defines the reminder signal; an escalation in its sense is a worse condition).
     """
     since = alert.active_since
     if alert.state is not State.ACTIVE or alert.priority is not Priority.HIGH or since is None:
@@ -113,7 +113,7 @@ def reminded(alert: Alert, rules: RuleSet, now: datetime) -> Alert | None:
 
 
 def changed(alert: Alert, change: Change, at: datetime, *, reading_at: datetime | None = None, **fields: Any) -> Alert:
-    """The alert after a change: one revision on, and never back in time."""
+    """Return the alert after a change: the next revision, and a time that is not earlier."""
     return replace(
         alert,
         change=change,
@@ -138,7 +138,7 @@ def _at_level(rule: Rule, level: int, value: float | None, score: Score | None) 
 
 
 def _text(rule: Rule, step: Level, value: float | None, limit: float | None, score: Score | None) -> str:
-    """One line for a person: the rule's words, the value and the limit it passed."""
+    """Return one line for a user: the text of the rule or level, the value and its limit."""
     if rule.source == "clock" and value is not None:
         return f"{rule.text}: {format_duration(abs(value))} {'behind' if value > 0 else 'ahead'}"
     words = step.text or rule.text
@@ -153,5 +153,5 @@ def _text(rule: Rule, step: Level, value: float | None, limit: float | None, sco
 
 
 def _spoken(part: str) -> str:
-    """An input of NEWS2 as people at a bed say it."""
+    """Return the short name of an input of NEWS2."""
     return BY_KEY[part].short if part in BY_KEY else part.removeprefix("on_")
