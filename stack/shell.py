@@ -5,6 +5,7 @@ user's files, terminal and pipes.
 """
 
 import shlex
+import sys
 from pathlib import Path
 
 from identity.authority import write_secret
@@ -76,15 +77,18 @@ def _one(root: Path, pattern: str) -> Path:
 
 
 def export_lines(home: StackDir) -> str:
-    """Return the lines for `eval`. The clients come first on PATH: an older psql may not work with a newer server."""
+    """Return the lines for `eval`: the settings, and PATH with the clients and with `vitalflow`.
+
+    The clients come first, because an older psql may not work with a newer server.
+    """
     state, secrets = home.state(), home.secrets()
     if state is None or secrets is None:
         raise PermanentError("no stack is running; `vitalflow dev up --detach` starts one")
     lines = [
         f"export {name}={shlex.quote(url)}" for name, url in addresses(Ports(state.port_base), secrets, home).items()
     ]
-    if home.bin.is_dir():
-        lines.append(f'export PATH={shlex.quote(str(home.bin))}:"$PATH"')
+    programs = [home.bin, Path(sys.executable).parent] if home.bin.is_dir() else [Path(sys.executable).parent]
+    lines.append(f'export PATH={shlex.quote(":".join(map(str, programs)))}:"$PATH"')
     return "\n".join([*lines, *(f"# {line}" for line in hint_commands())])
 
 
