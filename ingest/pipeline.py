@@ -187,7 +187,7 @@ class Pipeline:
             self._session.acknowledge(batch.message_ids)
             self._in_flight -= batch.messages
             self._receipts.record(batch, committed.result)
-            self._logins.heard(chain(batch.last_readings, batch.rejections))
+            self._logins.note_readings(chain(batch.last_readings, batch.rejections))
             self._metrics.committed(batch, committed.result, time.time(), time.monotonic() - batch.opened_at)
         if self._writer.failure is not None:
             raise self._writer.failure

@@ -55,7 +55,7 @@ BrokerEvent = Connected | LoginRefused | Ended | Subscribed
 
 
 def parse_broker_log(topic: str, line: str) -> BrokerEvent | None:
-    """Return what a line of the broker's log tells; None for every other line."""
+    """Return the event that a line of the broker's log records; None for every other line."""
     text = _TIME.sub("", line)
     if topic.endswith("/subscribe"):
         found = _SUBSCRIBED.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Second-instance guard: find a running process with this service's client id before the first connection.
+"""Second-instance check: find a running process with this service's client id before the first connection.
 
 A further process of a service has its own client id and, at a broker with access control, its own user of that name,
 which `vitalflow identity add-service` adds.

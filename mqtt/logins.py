@@ -85,7 +85,7 @@ class Logins:
         self.changed = False
         self._users: dict[str, str] = {}  # by client id
         self._waiting: dict[str, SilentLogin] = {}  # by user: no reading yet
-        self._told: set[str] = set()  # users of `_waiting` that a log line names
+        self._reported: set[str] = set()  # users of `_waiting` that a log line names
         self._readers: set[str] = set()  # users that subscribe as no device does
         self._refused: dict[str, RefusedLogin] = {}
         self._logged: dict[str, datetime] = {}  # by client id: when a refused login was logged
@@ -95,7 +95,7 @@ class Logins:
         """Continue with the report of an earlier process."""
         for silent in report.silent:
             self._waiting.setdefault(silent.user, silent)
-            self._told.add(silent.user)
+            self._reported.add(silent.user)
         for refused in report.refused:
             self._refused.setdefault(refused.client_id, refused)
 
@@ -110,18 +110,18 @@ class Logins:
                 user = self._users.pop(client_id[:MAX_SHOWN], "")
                 if (waiting := self._waiting.get(user)) is not None:
                     self._waiting[user] = msgspec.structs.replace(waiting, connected=False, ended=reason)
-                    self.changed |= user in self._told
+                    self.changed |= user in self._reported
             case LoginRefused(client_id):
                 return self._refuse(client_id[:MAX_SHOWN], now)
         return None
 
-    def heard(self, devices: Iterable[str]) -> None:
+    def note_readings(self, devices: Iterable[str]) -> None:
         """Note that readings of these devices arrived, readable or not."""
         if not self._waiting:
             return
         for device in devices:
-            if self._waiting.pop(device, None) is not None and device in self._told:
-                self._told.discard(device)
+            if self._waiting.pop(device, None) is not None and device in self._reported:
+                self._reported.discard(device)
                 self.changed = True
 
     def behind(self, now: datetime) -> None:
@@ -134,21 +134,21 @@ class Logins:
             return []
         for user in [user for user, login in self._waiting.items() if now - login.since > FORGOTTEN_AFTER]:
             del self._waiting[user]
-            self.changed |= user in self._told
-            self._told.discard(user)
+            self.changed |= user in self._reported
+            self._reported.discard(user)
         found = [
             login
             for user, login in self._waiting.items()
-            if user not in self._told and now - login.since >= SILENT_AFTER
+            if user not in self._reported and now - login.since >= SILENT_AFTER
         ]
-        self._told.update(login.user for login in found)
+        self._reported.update(login.user for login in found)
         self.changed |= bool(found)
         return found
 
     @property
     def silent(self) -> int:
         """Number of users that have been silent for SILENT_AFTER."""
-        return len(self._told)
+        return len(self._reported)
 
     def waiting(self, user: str) -> SilentLogin | None:
         """Return the login of a user of which no reading arrived since; None if there is none."""
@@ -157,7 +157,7 @@ class Logins:
     def report(self) -> LoginReport:
         """Return the silent users and the refused logins, each at most MAX_REPORTED, the latest ones."""
         self.changed = False
-        silent = sorted((self._waiting[user] for user in self._told), key=lambda login: login.since)
+        silent = sorted((self._waiting[user] for user in self._reported), key=lambda login: login.since)
         refused = sorted(self._refused.values(), key=lambda login: login.last)
         return LoginReport(silent=silent[-MAX_REPORTED:], refused=refused[-MAX_REPORTED:])
 
@@ -172,7 +172,7 @@ class Logins:
         self._waiting[user] = SilentLogin(
             user=user, client_id=client_id, address=address, protocol=protocol, since=since
         )
-        self.changed |= user in self._told
+        self.changed |= user in self._reported
 
     def _subscribe(self, client_id: str, topic_filter: str) -> None:
         user = self._users.get(client_id)
@@ -180,7 +180,7 @@ class Logins:
             return
         if len(self._readers) < MAX_USERS:
             self._readers.add(user)
-        self.heard([user])
+        self.note_readings([user])
 
     def _refuse(self, client_id: str, now: datetime) -> str | None:
         self.refused += 1

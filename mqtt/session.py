@@ -82,7 +82,7 @@ class Session:
         self._ever_connected = False
         self._failed: str | None = None
         self._replaced_by: ServiceStatus | None = None
-        self._echoed_at = time.monotonic()  # when the last heartbeat of our own came back
+        self._echoed_at = time.monotonic()  # when this process last received its own heartbeat
         self._backoff = Backoff(*RETRY_S)
         self._next_attempt = 0.0
         self._attempt_ends = 0.0
@@ -301,7 +301,7 @@ class Session:
             self._replaced_by = other
 
     def is_echo_missing(self, now: float) -> bool:
-        """Whether our own heartbeat has not come back for two beats: the broker, or this process, stands still."""
+        """Return whether two of its own heartbeats did not return: the broker, or this process, is blocked."""
         return now - self._echoed_at > 2.5 * HEARTBEAT_S
 
     def _drop(self, reason: str | None) -> None:

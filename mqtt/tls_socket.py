@@ -29,7 +29,7 @@ class TLSSocket:
             self._handshake()
         except OSError:
             with suppress(OSError):
-                sock.sendall(self._outgoing.read())  # the alert that tells the server the reason
+                sock.sendall(self._outgoing.read())  # the TLS alert, from which the server learns the reason
             sock.close()
             raise
 

@@ -1,7 +1,7 @@
 """Judge whether a database URL is safe to use, and describe connection errors in one sentence.
 
 `sql.settings` checks URLs at start. libpq reports "certificate verify failed" for an expired certificate, for one that
-is not valid yet and for one of an unknown authority; `describe_connect_error` tells them apart.
+is not valid yet and for one of an unknown authority; `describe_connect_error` distinguishes them.
 """
 
 import ipaddress

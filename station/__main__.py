@@ -29,7 +29,7 @@ def main(
     """The live ward in a browser, at http://127.0.0.1:8080.
 
     People sign in with the name and password that `vitalflow user add` gives them; the broker says what
-    each may see and do. Trends and past alerts come from the database, where VITALFLOW_READER_URL names one. Its
+    each may see and do. Trends and past alerts come from the database at VITALFLOW_READER_URL, if it is set. The
     settings are environment variables, all listed in .env.example.
     """
     log.configure(verbose)

@@ -1,6 +1,6 @@
 """The JSON API for scripts: the ward, a bed, its trends, the open alerts. Read-only; described by /openapi.json.
 
-A user gets the wards that the broker lets this user see (`auth` identifies the user), and no other.
+A user gets only the wards that the broker allows this user to see; `auth` identifies the user.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,26 +20,26 @@ MAX_POINTS = 5_000
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": api_models.Problem, "description": "That bed is unknown."}}
 NO_ANSWER: dict[int | str, dict[str, Any]] = {
     **UNKNOWN,
-    422: {"model": api_models.Problem, "description": "That range or device cannot be."},
-    503: {"model": api_models.Problem, "description": "The database is away."},
+    422: {"model": api_models.Problem, "description": "The range or the device is invalid."},
+    503: {"model": api_models.Problem, "description": "The database is unreachable."},
 }
 Found = TypeVar("Found")
 
 
 def api(ward: Ward, history: History) -> APIRouter:
-    """The routes below /api."""
+    """Return the routes below /api."""
     router = APIRouter(prefix="/api", tags=["ward"])
 
     @router.get("/ward")
     async def the_ward(
         visitor: CurrentUser, name: Annotated[str | None, Query(alias="ward", description="One ward.")] = None
     ) -> api_models.Ward:
-        """Every bed as of now, with its open alerts, and who is away."""
+        """Return every bed as of now, with its open alerts, and the outages."""
         return api_responses.ward(ward, name, visitor.viewable, _now())
 
     @router.get("/beds/{device}", responses=UNKNOWN)
     async def one_bed(visitor: CurrentUser, device: str) -> api_models.BedResource:
-        """One bed as of now."""
+        """Return one bed as of now."""
         found = api_responses.bed(ward, device, visitor.viewable, _now())
         if found is None:
             raise no_bed(device)
@@ -51,9 +51,9 @@ def api(ward: Ward, history: History) -> APIRouter:
         device: str,
         start: Annotated[datetime | None, Query(alias="from", description="RFC 3339; 24 hours before `to`.")] = None,
         end: Annotated[datetime | None, Query(alias="to", description="RFC 3339; now.")] = None,
-        points: Annotated[int, Query(ge=1, le=MAX_POINTS, description="How many points at most.")] = 500,
+        points: Annotated[int, Query(ge=1, le=MAX_POINTS, description="Maximum number of points.")] = 500,
     ) -> api_models.Series:
-        """One bed's trends from the database, in the finest steps that give at most so many points."""
+        """Return the trends of one bed from the database, in the finest steps that give at most `points` points."""
         until = end or _now()
         since = start or until - timedelta(hours=24)
         for name, moment in (("from", since), ("to", until)):
@@ -68,9 +68,9 @@ def api(ward: Ward, history: History) -> APIRouter:
     async def past_alerts(
         visitor: CurrentUser,
         device: str,
-        limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 50,
+        limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of alerts.")] = 50,
     ) -> api_models.PastAlerts:
-        """One bed's alerts of the last 30 days from the database, the newest first."""
+        """Return the alerts of one bed in the last 30 days from the database, the newest first."""
         wards = only(visitor, device)
         return api_responses.past_alerts(device, await answered(lambda: history.alerts(device, limit, wards)))
 
@@ -78,12 +78,12 @@ def api(ward: Ward, history: History) -> APIRouter:
     async def alerts(
         visitor: CurrentUser, name: Annotated[str | None, Query(alias="ward", description="One ward.")] = None
     ) -> api_models.Alerts:
-        """The open alerts as of now, the most urgent first."""
+        """Return the open alerts as of now, the most urgent first."""
         return api_responses.alerts(ward, name, visitor.viewable, _now())
 
     def only(visitor: UserConnection, device: str) -> list[str] | None:
         """Return the wards whose history may be shown, None for all; raises 404 for a device now in another ward."""
-        if not device.isprintable():  # no name of a topic is, and the database would refuse a NUL
+        if not device.isprintable():  # no topic level contains such characters, and the database rejects a NUL
             raise no_bed(device)
         if not visitor.viewable.everywhere:
             bed = ward.beds.get(device)
@@ -100,13 +100,13 @@ def no_bed(device: str) -> HTTPException:
 
 
 async def answered(ask: Callable[[], Awaitable[Found]]) -> Found:
-    """An answer, or our errors as HTTP says them."""
+    """Return the result of `ask`; raises its PermanentError as status 422 and its TransientError as 503."""
     try:
         return await ask()
-    except PermanentError as never:
-        raise HTTPException(422, str(never)) from None
-    except TransientError as away:
-        raise HTTPException(503, str(away)) from None
+    except PermanentError as error:
+        raise HTTPException(422, str(error)) from None
+    except TransientError as error:
+        raise HTTPException(503, str(error)) from None
 
 
 def _now() -> datetime:

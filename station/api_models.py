@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class Value(BaseModel):
-    """A value of one sign, and when it was measured: a cuff measures every few minutes, so it may be an older one."""
+    """A value of one sign and the time of its measurement; a cuff measures every few minutes, so it may be old."""
 
     value: float
     unit: str = Field(description="UCUM")
@@ -18,12 +18,12 @@ class Score(BaseModel):
 
     total: int
     worst_part: int
-    parts: dict[str, int] = Field(description="by input: what it scored")
+    parts: dict[str, int] = Field(description="points by input")
     missing: list[str]
 
 
 class Alert(BaseModel):
-    """An open alert as it now stands."""
+    """An open alert in its current state."""
 
     alert_id: str
     ward: str
@@ -54,7 +54,7 @@ class BedResource(BaseModel):
     condition: str = Field(description="NORMAL, CRITICAL, SENSOR OFF, SILENT, OFFLINE or WAITING")
     time: datetime | None = Field(description="of the last reading")
     age_s: float | None
-    values: dict[str, Value] = Field(description="by sign: the last value that still holds")
+    values: dict[str, Value] = Field(description="by sign: the last value that is not too old")
     sensor_off: list[str]
     on_oxygen: bool | None
     consciousness: str | None
@@ -63,7 +63,7 @@ class BedResource(BaseModel):
 
 
 class Outage(BaseModel):
-    """A server or service that is down, since when, and what that means for the reader."""
+    """A server or service that is down, since when, and what that means for the user."""
 
     name: str
     since: datetime
@@ -71,7 +71,7 @@ class Outage(BaseModel):
 
 
 class Ward(BaseModel):
-    """The beds, by ward and bed. During an outage what depends on it is not current."""
+    """The beds, by ward and bed. Data that depends on a server in `outages` is not current."""
 
     at: datetime
     beds: list[BedResource]
@@ -87,7 +87,7 @@ class Alerts(BaseModel):
 
 
 class Points(BaseModel):
-    """One sign over a range: what each point's readings came to, or null where there were none of it."""
+    """One sign over a range: average, minimum and maximum of each point, or null for a point without values."""
 
     unit: str = Field(description="UCUM")
     avg: list[float | None]
@@ -106,7 +106,7 @@ class Series(BaseModel):
 
 
 class PastAlert(BaseModel):
-    """An alert of the last 30 days, open or over."""
+    """An alert of the last 30 days, open or ended."""
 
     alert_id: str
     rule: str
@@ -115,7 +115,7 @@ class PastAlert(BaseModel):
     ward: str
     patient_id: str | None
     state: str
-    priority: str = Field(description="the worst that it had")
+    priority: str = Field(description="the highest that it had")
     text: str
     raised_at: datetime
     acknowledged_at: datetime | None
@@ -133,6 +133,6 @@ class PastAlerts(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why there is no answer, in a sentence."""
+    """The reason for an error, in one sentence."""
 
     detail: str

@@ -19,7 +19,7 @@ from vitals.thresholds import VALUE_MAX_AGE
 
 
 def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_models.Ward:
-    """One ward, or with no name all that are snapshot."""
+    """Return one ward, or without a name all that this user may see."""
     alerts: dict[str, list[Alert]] = {}
     for alert in known.alerts(now):
         alerts.setdefault(alert.device_id, []).append(alert)
@@ -35,7 +35,7 @@ def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_m
 
 
 def bed(known: Ward, device: str, sees: WardScope, now: datetime) -> api_models.BedResource | None:
-    """Return one bed; None if it is unknown or may not be snapshot."""
+    """Return one bed; None if it is unknown or in a ward that this user may not see."""
     found = known.beds.get(device)
     if found is None or not sees.includes(found.snapshot.bed.ward):
         return None
@@ -44,7 +44,7 @@ def bed(known: Ward, device: str, sees: WardScope, now: datetime) -> api_models.
 
 
 def alerts(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_models.Alerts:
-    """The open alerts of one ward, or with no name of all that are snapshot."""
+    """Return the open alerts of one ward, or without a name of all that this user may see."""
     stale = known.is_stale()
     mine = [_alert(alert, stale) for alert in _seen(known.alerts(now), sees) if name in (None, alert.ward)]
     return api_models.Alerts(at=now, alerts=mine, outages=_outages(known, now))
@@ -55,7 +55,7 @@ def _outages(known: Ward, now: datetime) -> list[api_models.Outage]:
 
 
 def series(device: str, rows: Iterable[dict[str, Any]]) -> api_models.Series:
-    """The rows of `vitals_series` as columns, which is how they are drawn."""
+    """Convert the rows of `vitals_series` to columns, the form that a chart needs."""
     listed = list(rows)
     signs = {
         sign.key: api_models.Points(
@@ -72,12 +72,12 @@ def series(device: str, rows: Iterable[dict[str, Any]]) -> api_models.Series:
 
 
 def past_alerts(device: str, rows: Iterable[dict[str, Any]]) -> api_models.PastAlerts:
-    """The rows of the view `alert`."""
+    """Convert the rows of the view `alert`."""
     return api_models.PastAlerts(device=device, alerts=[_past(**row) for row in rows])
 
 
 def _seen(alerts: list[Alert], sees: WardScope) -> list[Alert]:
-    # A device that has moved may have left an alert behind in the other ward.
+    # A device that has moved may have an open alert in its former ward.
     return [alert for alert in alerts if sees.includes(alert.ward)]
 
 

@@ -1,6 +1,6 @@
-"""One bed as the station knows it: patient, last value of each sign, score, and the minutes behind it. Pure.
+"""State of one bed: patient, last value of each sign, score, and the values of the last minutes. Pure.
 
-Third stop of a reading in this room: `listener` receives it, `ward` finds its bed, and `frame` tells the browsers.
+Path of a reading: `listener` receives it, `ward` finds its bed, `BedState` applies it, `frame` encodes it for browsers.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ from vitals.thresholds import STALE_AFTER
 from vitals.topics import DeviceAddress
 
 KEPT = timedelta(minutes=5)
-"""How far back the live strips reach. One point a second, so that a fast device costs no more than a slow one."""
+"""How far back the live curves reach. One point per second, so that a fast device needs no more memory."""
 
 MAX_CANDIDATES = 60
 NOT_APPLICABLE = Score(0, {}, ())
@@ -39,17 +39,17 @@ class BedState:
         self.patient = PatientTracker()
         self.interval_announced = False  # by the device's birth; else it is learned from the arrivals
         self.order = ArrivalOrder(STALE_AFTER)
-        self._candidates: list[tuple[Reading, str, datetime]] = []  # readings of a patient whose id has not held yet
+        self._candidates: list[tuple[Reading, str, datetime]] = []  # readings of a patient id that is not confirmed yet
         self._scored_on = self._scale()
         self._held = LastValues(self._scored_on)
         self._recent: deque[tuple[int, Values]] = deque(maxlen=int(KEPT.total_seconds()))
 
     def add_reading(self, reading: Reading, ward: str, now: datetime) -> None:
-        """Take a reading that arrived at `now`. A backlog changes nothing: it does not tell of the present."""
+        """Take a reading that arrived at `now`. A backlog changes nothing: its values are not current."""
         self._add(self.order.add(reading, now), ward)
 
     def settle(self, now: datetime) -> None:
-        """Take what was held back because only a pause behind it could tell whether it was a backlog."""
+        """Take the readings that were held back until a pause showed that they are no backlog."""
         self._add(self.order.settle(now), self.snapshot.bed.ward)
 
     def _add(self, placed: list[tuple[Reading, datetime, Placement]], ward: str) -> None:
@@ -67,7 +67,7 @@ class BedState:
             self._apply(reading, ward, at)
 
     def assign(self, assignment: Assignment | None, now: datetime) -> None:
-        """Take the patient whom a person has assigned to the bed; None for a discharge."""
+        """Take the patient that a user has assigned to the bed; None for a discharge."""
         self.assignment = assignment
         patient = None if assignment is None else assignment.patient_id
         if patient != self.patient.candidate:
@@ -78,7 +78,7 @@ class BedState:
         self.use(self.limits, self.rules)
 
     def _change_patient(self) -> None:
-        """Forget the former patient. What was measured while no patient was known is the present one's."""
+        """Forget the former patient. Values measured while no patient was known belong to the present one."""
         if self.snapshot.patient is None:
             self.snapshot = replace(self.snapshot, patient=self.patient.current)
             return
@@ -109,11 +109,11 @@ class BedState:
         self._recent.append((second, values))
 
     def move(self, ward: str) -> None:
-        """The device is in another ward."""
+        """Move the device to another ward."""
         self.snapshot = replace(self.snapshot, bed=DeviceAddress(ward, self.snapshot.bed.device))
 
     def use(self, limits: Limits | None, rules: RuleSet | None) -> None:
-        """Go on with these limits and rules; they say on which scale saturation is scored."""
+        """Use these limits and rules from now on; they determine the SpO2 scale of the score."""
         self.limits, self.rules = limits, rules
         if self._scale() != self._scored_on:
             self._scored_on = self._scale()

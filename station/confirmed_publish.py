@@ -1,7 +1,7 @@
-"""What a person asks for, on its way to the broker: taken now, or not sent at all.
+"""Publish a user's request to the broker now, or report that it failed; it is never queued.
 
-Last step of `listener`, which publishes limits, and of `person`, who acknowledges. Kept and sent later it would change
-or silence an alert that no person has looked at since.
+Used by `listener` for limits and by `user_connection` for alert commands. A request that is sent later could change or
+silence an alert that the user has not seen.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from aiomqtt import Client, MqttError
 from mqtt.async_client import publish
 from vitals.errors import TransientError
 
-TAKEN_S = 3.0  # seconds for the broker to take it
+TAKEN_S = 3.0  # seconds for the broker to confirm it
 
 
 async def publish_confirmed(client: Client | None, topic: str, payload: bytes, *, retain: bool = False) -> None:

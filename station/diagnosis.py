@@ -1,7 +1,7 @@
-"""Observe one device for a person who looks for the reason that its readings do not arrive: a page of plain text.
+"""Observe one device and report, as plain text, why its readings do not arrive.
 
 `vitals.device_diagnosis` judges, as for `vitalflow devices doctor`. The station knows neither the device's identity nor
-the broker's log, so findings about logins are only in ingest's report, which persons of all wards see.
+the broker's log, so findings about logins are only in ingest's report, which only users with access to all wards see.
 """
 
 import asyncio
@@ -61,11 +61,11 @@ class Observation:
         rows = facts(self._seen, None, connection, now)
         findings = diagnose(self._seen, None, connection, [], now)
         text = "".join(f"{name:<14}{value}\n" for name, value in rows)
-        told = "".join(
+        listed = "".join(
             f"{found.severity}: {found.text}\n" + (f"    {found.advice}\n" if found.advice else "")
             for found in findings
         )
-        return f"\n{text}\n{told}"
+        return f"\n{text}\n{listed}"
 
     def _connection(self) -> Connection | None:
         """Return what ingest reports of the device's login; None without a right to see all wards."""

@@ -1,8 +1,8 @@
 """Frames for the browsers: a snapshot of the ward once, and then its changes a few times a second. Pure.
 
 All browsers that see the same wards receive the same frames, so a frame is encoded once and the same bytes go to all
-of them. Numbers and texts only; how it looks is the page's business. Times are unix milliseconds of our clock or the
-device's, and the page reckons ages by `at`, our clock, because its own may be wrong.
+of them. A frame holds numbers and texts; the page determines their appearance. Times are unix milliseconds of the
+station's clock or of the device's. The page computes ages from `at`, because the browser's clock may be wrong.
 """
 
 from collections.abc import Collection
@@ -83,7 +83,7 @@ class AlertView(Struct, frozen=True, omit_defaults=True):
 
 
 class OutageView(Struct, frozen=True):
-    """A server or service that is down, since when, and what that means for the reader."""
+    """A server or service that is down, since when, and what that means for the user."""
 
     name: str
     since: int
@@ -104,7 +104,7 @@ class Frame(Struct, frozen=True, omit_defaults=True):
 
 
 def hello(version: str, *, history: bool) -> dict[str, Any]:
-    """What a page needs to know before the first frame: the signs, the score's inputs, whether there is history."""
+    """Return what a page needs before the first frame: signs, inputs of the score, whether there is history."""
     signs = [
         {
             "key": sign.key,
@@ -130,14 +130,14 @@ def hello(version: str, *, history: bool) -> dict[str, Any]:
 
 
 def hello_for(hello: dict[str, Any], name: str, viewable: WardScope, actionable: WardScope) -> bytes:
-    """The same for one person: the name, and the wards to see and to act in; null for all."""
+    """Encode `hello` for one user, with the name and the wards to see and to act in; null for all."""
     user = {"name": alert_format.sanitize(name), "viewable": viewable.as_list(), "actionable": actionable.as_list()}
     return _encode({**hello, "user": user})
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What there is to tell at one moment, found out once for all: devices that changed, every alert, who is away."""
+    """Changes since the last frame, collected once for all encoders: changed devices, every alert, the outages."""
 
     devices: frozenset[str]
     alerts: dict[str, AlertView]
@@ -145,7 +145,7 @@ class Changes:
 
 
 def collect_changes(ward: Ward, now: datetime) -> Changes:
-    """Take it from the ward, which then begins to collect anew."""
+    """Return the changes of the ward since the last call, and reset them."""
     devices = frozenset(ward.changed | ward.gone)
     ward.changed.clear()
     ward.gone.clear()
@@ -153,19 +153,19 @@ def collect_changes(ward: Ward, now: datetime) -> Changes:
 
 
 class DeltaEncoder:
-    """Makes the frames for all browsers that see the same wards; remembers what was sent last."""
+    """Encoder of the frames for all browsers that see the same wards; keeps what was sent last."""
 
     def __init__(self, ward: Ward, viewable: WardScope = ALL_WARDS) -> None:
         self.number = 0
         self._ward = ward
         self._sees = viewable
-        self._devices: set[str] = set()  # those that some page may have
-        self._keys: set[str] = set()  # and the alerts
+        self._devices: set[str] = set()  # devices that a page may show
+        self._keys: set[str] = set()  # keys of the alerts that a page may show
         self._sent_alerts: dict[str, AlertView] = {}
         self._sent_outages: list[OutageView] = []
 
     def whole(self, now: datetime) -> bytes:
-        """Everything, for a browser that is new or fell behind; the next `changes` follow it."""
+        """Encode a snapshot, for a browser that is new or too slow; the next `changes` follow it."""
         ward = self._ward
         beds = [bed_view(bed) for device, bed in ward.beds.items() if self._shows(device)]
         alerts = [alert for alert in alert_views(ward, now).values() if self._sees.includes(alert.ward)]
@@ -176,7 +176,7 @@ class DeltaEncoder:
         )
 
     def changes(self, ward_changes: Changes, now: datetime, *, due: bool) -> bytes | None:
-        """What has changed since the last time; None where nothing has, unless a sign of life is `due`."""
+        """Encode what has changed since the last call; None without changes, unless a keepalive frame is `due`."""
         alerts = {key: alert for key, alert in ward_changes.alerts.items() if self._sees.includes(alert.ward)}
         changed_alerts = [alert for key, alert in alerts.items() if self._sent_alerts.get(key) != alert]
         over = self._gone(self._keys, alerts)
@@ -196,11 +196,11 @@ class DeltaEncoder:
 
     @staticmethod
     def _gone(had: Collection[str], have: Collection[str]) -> list[str]:
-        return [one for one in had if one not in have]
+        return [key for key in had if key not in have]
 
 
 def bed_view(bed: BedState) -> BedView:
-    """A bed as the page gets it."""
+    """Convert a bed to the form that the page receives."""
     snapshot = bed.snapshot
     if snapshot.seen_at is None:
         return BedView(
@@ -231,7 +231,7 @@ def bed_view(bed: BedState) -> BedView:
 
 
 def _age_behind(bed: BedSnapshot, known: LastValue) -> float:
-    """Seconds that a value is older than the last reading; 0 for one of the last round of a device's messages."""
+    """Return by how many seconds a value is older than the last reading; 0 within one round of messages."""
     if bed.seen_at is None:
         return 0.0
     age = (bed.seen_at - known.time).total_seconds()
@@ -239,14 +239,14 @@ def _age_behind(bed: BedSnapshot, known: LastValue) -> float:
 
 
 def alert_views(ward: Ward, now: datetime) -> dict[str, AlertView]:
-    """The open alerts by key, the most urgent first."""
+    """Return the open alerts by key, the most urgent first."""
     alerts = ward.alerts(now)
     is_stale = ward.is_stale()
     return {(shown := alert_view(alert, stale=is_stale(alert))).key: shown for alert in alerts}
 
 
 def alert_view(alert: Alert, *, stale: bool) -> AlertView:
-    """An alert as the page gets it."""
+    """Convert an alert to the form that the page receives."""
     paused = alert.audio_paused_until
     return AlertView(
         f"{alert.ward}/{alert.device_id}/{alert.rule}",
@@ -265,7 +265,7 @@ def alert_view(alert: Alert, *, stale: bool) -> AlertView:
         alert.patient_id,
         alert.sign,
         None if alert.acknowledged_by is None else alert_format.sanitize(alert.acknowledged_by),
-        unix_ms(alert.changed_at) if alert.change is Change.ACKNOWLEDGED else None,  # else it has changed since
+        unix_ms(alert.changed_at) if alert.change is Change.ACKNOWLEDGED else None,  # time of another change
         None if paused is None else unix_ms(paused),
         stale,
         unix_ms(alert.active_since) if alert_format.is_unanswered(alert) and alert.active_since else None,
@@ -273,7 +273,7 @@ def alert_view(alert: Alert, *, stale: bool) -> AlertView:
 
 
 def outage_views(ward: Ward, now: datetime) -> list[OutageView]:
-    """The outages as the page gets them."""
+    """Return the outages in the form that the page receives."""
     return [_outage_view(outage) for outage in ward.services.outages(now)]
 
 
@@ -282,7 +282,7 @@ def _outage_view(outage: Outage) -> OutageView:
 
 
 def recent(beds: dict[str, BedState], devices: list[str], seconds: float) -> bytes:
-    """The minutes behind the beds: by device the unix seconds, and beside them, by sign, the values or null."""
+    """Encode the last `seconds` of each device: unix seconds, and by sign the values or null."""
     found: dict[str, Any] = {}
     for device in devices:
         points = list(beds[device].recent(timedelta(seconds=seconds)))
@@ -293,10 +293,10 @@ def recent(beds: dict[str, BedState], devices: list[str], seconds: float) -> byt
 
 
 def has_value(column: tuple[float | None, ...]) -> bool:
-    """Whether something was measured."""
+    """Return whether the column has a value."""
     return any(value is not None for value in column)
 
 
 def unix_ms(moment: datetime) -> int:
-    """Unix milliseconds."""
+    """Return the time in unix milliseconds."""
     return round(moment.timestamp() * 1000)

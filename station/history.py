@@ -1,7 +1,7 @@
-"""What has been: trends and alerts from the database, as vitalflow_reader. The live part waits for none of it.
+"""Query trends and past alerts from the database as vitalflow_reader. Live data does not depend on it.
 
-Every question has its own connection, a few at a time, and a time after which it is given up; a database that is slow
-or dead costs a question its answer and nothing else.
+Each query has its own connection and a timeout, and few run at the same time, so a database that is slow or down makes
+only queries fail.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from vitals.errors import PermanentError, TransientError
 
 log = logging.getLogger("station")
 
-MAX_CONCURRENT_QUERIES = 4  # questions; more wait for their turn
+MAX_CONCURRENT_QUERIES = 4  # further queries wait
 CONNECT_S = 2
-QUERY_TIMEOUT_S = 6.0  # for an answer, the turn included
+QUERY_TIMEOUT_S = 6.0  # for a result, the wait included
 STATEMENT_MS = 5_000
-CHECK_INTERVAL_S = 2.0  # seconds between two looks whether the database is there
+CHECK_INTERVAL_S = 2.0  # seconds between two checks of the database
 
 SERIES_SQL = "SELECT * FROM vitals_series(%s, %s, %s, %s)"
 ALERTS_SQL = """
@@ -31,7 +31,8 @@ SELECT alert_id, rule, kind, sign, unit, raised_at, ward, patient_id, state, wor
 FROM alert WHERE device_id = %s AND raised_at > now() - interval '30 days' AND (%s::text[] IS NULL OR ward = ANY (%s))
 ORDER BY raised_at DESC LIMIT %s
 """
-# A reading belongs to the ward that it was taken in. Where a device came from another one, its trend begins here.
+# A reading belongs to the ward in which it was measured. The trend of a device that moved begins after its last hour
+# in another ward.
 WARD_SINCE_SQL = """
 SELECT max(bucket) + interval '1 hour' AS since FROM vitals_1h
 WHERE device_id = %s AND bucket > %s::timestamptz - interval '1 hour' AND bucket < %s AND ward <> ALL (%s)
@@ -39,7 +40,7 @@ WHERE device_id = %s AND bucket > %s::timestamptz - interval '1 hour' AND bucket
 
 
 class History:
-    """The database, or none: then every question raises TransientError and says so."""
+    """Queries to the database; without a URL every query raises TransientError."""
 
     def __init__(self, url: str | None) -> None:
         self._url = url
@@ -49,9 +50,9 @@ class History:
     async def series(
         self, device: str, start: datetime, end: datetime, points: int, wards: list[str] | None = None
     ) -> list[dict[str, Any]]:
-        """One device over a range, in at most `points` points; raises PermanentError or TransientError.
+        """Return the trend of a device in at most `points` points; raises PermanentError or TransientError.
 
-        wards   only what came after the last hour in which it was in another ward than these; None: all
+        wards   only data after the last hour in which the device was in another ward than these; None: all
         """
         if wards is not None:
             (came,) = await self._ask(WARD_SINCE_SQL, device, start, end, wards)
@@ -61,11 +62,11 @@ class History:
         return await self._ask(SERIES_SQL, device, start, end, points)
 
     async def alerts(self, device: str, limit: int, wards: list[str] | None = None) -> list[dict[str, Any]]:
-        """The device's last alerts in these wards, the newest first, of 30 days; raises TransientError."""
+        """Return the alerts of a device in these wards in the last 30 days, newest first; raises TransientError."""
         return await self._ask(ALERTS_SQL, device, wards, wards, limit)
 
-    async def watch(self, tell: Callable[[bool, datetime], None]) -> None:
-        """Look every LOOK_S seconds whether the database answers, for ever."""
+    async def watch(self, report: Callable[[bool, datetime], None]) -> None:
+        """Check every CHECK_INTERVAL_S seconds whether the database responds, and `report` it; never returns."""
         reader: psycopg.AsyncConnection[Any] | None = None
         while self._url is not None:
             try:
@@ -73,9 +74,9 @@ class History:
                     if reader is None or reader.closed:
                         reader = await self._connect()
                     await reader.execute("SELECT 1")
-                tell(True, datetime.now(UTC))
+                report(True, datetime.now(UTC))
             except (psycopg.Error, TimeoutError, OSError):
-                tell(False, datetime.now(UTC))
+                report(False, datetime.now(UTC))
                 if reader is not None:
                     await reader.close()
                     reader = None
@@ -103,7 +104,7 @@ class History:
             raise PermanentError(str(error).partition("\n")[0]) from None
         except (psycopg.Error, TimeoutError, OSError) as error:
             self.failures += 1
-            # Looked up beside the loop: what is wrong with a certificate is asked of the server.
+            # In a thread: the description of a certificate error opens a blocking connection to the server.
             reason = (
                 await asyncio.to_thread(describe_connect_error, error, self._url)
                 if isinstance(error, psycopg.Error)

@@ -1,7 +1,7 @@
-"""Subscribers that receive the same frames. A slow one delays no other, and gets a snapshot and no backlog.
+"""Send the same frames to several browsers. A slow one delays no other, and receives a snapshot instead of a backlog.
 
-`views` has one hub for each set of wards. Every browser has room for one frame. Where that is still full when the next
-comes, what it has not been sent is dropped, and as soon as it reads on it is sent the whole ward as it then stands.
+`views` has one hub for each set of wards. Each browser has a queue of one frame. If it is full when the next frame
+arrives, the queued frame is dropped, and the browser receives a snapshot when it reads again.
 """
 
 import asyncio
@@ -29,24 +29,24 @@ class Subscriber:
 
 @dataclass(slots=True)
 class SentCounts:
-    """What was sent, for the metrics."""
+    """Numbers of what was sent, for the metrics."""
 
     frames: int = 0
     bytes: int = 0
-    slow_clients: int = 0  # how often a browser did
+    slow_clients: int = 0  # how often a frame was dropped for a slow browser
 
 
 class Hub:
-    """All of them. `whole` makes the frame that needs no other before it."""
+    """The browsers that see the same wards. `whole` encodes a snapshot."""
 
     def __init__(self, whole: Callable[[], bytes], sent: SentCounts) -> None:
         self.browsers: set[Subscriber] = set()
         self._sent = sent
         self._make_snapshot = whole
-        self._kept: bytes | None = None  # the whole frame, for all who need it before the next change
+        self._kept: bytes | None = None  # the snapshot, for all browsers that need it before the next change
 
     def send(self, frame: bytes) -> None:
-        """Give every browser the next frame."""
+        """Queue the next frame for every browser."""
         self._kept = None
         for browser in self.browsers:
             if browser.frame is not None:
@@ -58,7 +58,7 @@ class Hub:
             browser.ready.set()
 
     async def stream(self, hello: bytes, browser: Subscriber) -> AsyncGenerator[bytes]:
-        """What one browser is sent, until it goes or leaves."""
+        """Yield the events for one browser, until it disconnects or `leave` is called."""
         self.browsers.add(browser)
         try:
             yield b"retry: 500\nevent: hello\n" + HEAD + hello + TAIL

@@ -1,7 +1,7 @@
-"""The connection to the broker: everything heard goes to the ward, a bed's limits go out. Second stop of a reading.
+"""Connect to the broker: apply every message that it sends to the ward, and publish the limits of a bed.
 
-The station is a client like any other, without a session: what it missed while it was away is no longer live, and what
-is retained comes again. It listens to its own heartbeat: a broker that is reached and silent is away too.
+The station has no session at the broker: messages that it missed while disconnected are no longer live, and retained
+ones are sent at each subscription. It subscribes to its own heartbeat, to detect a broker that sends nothing.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from vitals.log import WaitLog
 
 log = logging.getLogger("station")
 
-HEARTBEAT_S = 1.0  # seconds between two of our heartbeats
-NO_MESSAGE_TIMEOUT_S = 3.5  # seconds without any message, though our own heartbeat should come back every second
-RETRY_S = (0.25, 2.0)  # first and longest pause between two attempts to connect
+HEARTBEAT_S = 1.0  # seconds between two heartbeats of the station
+NO_MESSAGE_TIMEOUT_S = 3.5  # seconds without any message; the station's own heartbeat should arrive every second
+RETRY_S = (0.25, 2.0)  # first and maximum pause between two attempts to connect
 
 
 class Listener:
@@ -46,11 +46,11 @@ class Listener:
         self._wait_log = WaitLog(f"the broker at {settings.broker}", log.warning)
 
     def stop(self) -> None:
-        """Say goodbye and end."""
+        """Publish the offline status and end `run`."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Stay connected until `stop`; raises PermanentError where another station has our name."""
+        """Stay connected until `stop`; raises PermanentError if another station has the same client id."""
         await asyncio.to_thread(self._refuse_a_second_instance)
         backoff = Backoff(*RETRY_S, steady_s=RETRY_S[1])
         while not self._stopping.is_set():
@@ -75,7 +75,7 @@ class Listener:
     # --- one connection ---
 
     async def _run_connection(self, client: Client) -> None:
-        """Listen and beat until the connection is lost, which raises MqttError, or until `stop`."""
+        """Receive messages and send heartbeats until `stop`; raises MqttError if the connection is lost."""
         topics = self._topics
         filters = [(topics.all_vitals, 0), (topics.all_status, 1), (topics.alerts(), 1)]
         filters += [
@@ -91,7 +91,7 @@ class Listener:
         self._received_at = time.monotonic()
         granted = await client.subscribe(filters)
         if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
-            raise MqttError("it refuses our subscription; see mosquitto's access list")
+            raise MqttError("it refuses the station's subscription; see mosquitto's access list")
         self._client = client
         self.connections += 1
         self._wait_log.over()

@@ -1,9 +1,10 @@
-"""What stands before every request and behind every answer, so that no other site can speak through a browser.
+"""Reject requests from pages of other sites, and add security headers to every response.
 
-A page of another site, open in the browser of a signed-in user, must neither read nor write here:
-- a Host that is none of our names is refused: a stranger's name may be made to point at us (DNS rebinding);
-- what changes something must come from our own page: Origin and Sec-Fetch-Site say so, and a form cannot send JSON;
-- answers carry a strict Content-Security-Policy: scripts and styles from here only, none inside the page.
+A page of another site, open in the browser of a signed-in user, must neither read nor write data of the station:
+- a Host that is not a name of the station is rejected, because an attacker's name may resolve to it (DNS rebinding);
+- a request that changes state must come from a page of the station: Origin and Sec-Fetch-Site are checked, and the body
+  must be JSON, which a form cannot send;
+- responses have a strict Content-Security-Policy: scripts and styles only from the station, none inline.
 """
 
 from ipaddress import ip_address
@@ -25,54 +26,54 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 SAFE = ("GET", "HEAD", "OPTIONS")
-FOR_MACHINES = ("/healthz", "/metrics")  # asked by a name that only a container network knows; no patient in them
+FOR_MACHINES = ("/healthz", "/metrics")  # requested with names of a container network; no patient data
 MAX_BODY = 64 * 1024  # bytes
 
 
 class OriginMiddleware:
-    """The ASGI application behind it, guarded. `names`: what browsers may call us; addresses need no name."""
+    """ASGI middleware of the origin check. `names`: accepted host names; addresses are always accepted."""
 
     def __init__(self, app: ASGIApp, names: frozenset[str]) -> None:
         self._app = app
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Check one request and add the headers to its response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        async def send_guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
             await send(message)
 
-        refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope))
-        answer = self._app if refusal is None else JSONResponse({"detail": refusal[1]}, refusal[0])
-        await answer(scope, receive, send_guarded)
+        rejection = self._rejection(scope["method"], scope["path"], Headers(scope=scope))
+        response = self._app if rejection is None else JSONResponse({"detail": rejection[1]}, rejection[0])
+        await response(scope, receive, send_with_headers)
 
-    def _refusal(self, method: str, path: str, headers: Headers) -> tuple[int, str] | None:
+    def _rejection(self, method: str, path: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
-        if path not in FOR_MACHINES and not self._is_ours(host):
-            detail = f"this station is not called {host[:100]!r}; VITALFLOW_STATION_ALLOWED_HOSTS lists its names"
+        if path not in FOR_MACHINES and not self._is_own_host(host):
+            detail = f"{host[:100]!r} is not a name of this station; VITALFLOW_STATION_ALLOWED_HOSTS lists its names"
             return 421, detail
         if method in SAFE:
             return None
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
-            return 403, "only our own pages may change something"
+            return 403, "only pages of this station may send this request"
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            return 403, "only our own pages may change something"
+            return 403, "only pages of this station may send this request"
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return 415, "expected application/json"
         length = headers.get("content-length", "")
         if not length.isdecimal() or int(length) > MAX_BODY:
-            return 413, f"expected at most {MAX_BODY} bytes, and a Content-Length that says how many"
+            return 413, f"expected at most {MAX_BODY} bytes, and a Content-Length header"
         return None
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_own_host(self, host: str) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
         if name in self._names:
             return True
@@ -80,4 +81,4 @@ class OriginMiddleware:
             ip_address(name)
         except ValueError:
             return False
-        return True  # an address cannot be made to point elsewhere
+        return True  # DNS rebinding needs a name

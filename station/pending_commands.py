@@ -1,8 +1,8 @@
-"""What persons ask of the alert worker, and its answer: the alert's new state, or a refusal with the reason.
+"""Match alert commands of users with the alert worker's response: the new state of the alert, or a rejection.
 
-Each user publishes on a topic that ends with the user's name, on a connection of the user. An answer comes as a
-message like any other, to all; here it finds the one who asked. Two who acknowledge at once both ask, and the worker
-decides who was first.
+Each user publishes on a topic that ends with the user's name, on the user's own connection. The response is a message
+to all subscribers; here it is matched with the pending command. If two users acknowledge at once, both commands are
+sent, and the worker decides which was first.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from vitals.errors import TransientError
 from vitals.limits import RequestRejected
 from vitals.topics import Topics
 
-ANSWER_TIMEOUT_S = 3.0  # seconds in which a worker that is there has done or refused what was asked
+ANSWER_TIMEOUT_S = 3.0  # seconds in which a running worker has applied or rejected the command
 
 Publish = Callable[[str, bytes], Awaitable[None]]
 
@@ -33,7 +33,7 @@ class PendingCommand:
 
 
 class PendingCommands:
-    """Those that wait for an answer."""
+    """The commands that wait for a response."""
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
@@ -42,10 +42,10 @@ class PendingCommands:
     async def ask(self, alert: Alert, command: Command, publish: Publish) -> Alert:
         """Send the command and wait for the changed alert; raises RequestRejected, or TransientError without an answer.
 
-        publish   as the person whose name is `command.by`; raises TransientError while the broker is away
+        publish   on the connection of the user `command.by`; raises TransientError if the broker is unreachable
         """
         if is_applied(alert, command, datetime.now(UTC)):
-            return alert  # the worker does not answer what changes nothing
+            return alert  # the worker publishes no response if nothing changes
         topic = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule, command.by)
         asked = PendingCommand(topic, command, datetime.now(UTC), asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
@@ -59,7 +59,7 @@ class PendingCommands:
             self._waiting.remove(asked)
 
     def on_alert(self, alert: Alert) -> None:
-        """An alert has changed."""
+        """Complete the pending commands that this change of an alert fulfils."""
         place = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule)
         for asked in self._waiting:
             if (
@@ -70,7 +70,7 @@ class PendingCommands:
                 asked.answer.set_result(alert)
 
     def on_rejection(self, rejection: Rejection) -> None:
-        """A service has refused; the first who asked for that and still waits is meant."""
+        """Fail the oldest pending command on the topic of the rejection."""
         for asked in self._waiting:
             if asked.topic == rejection.topic and not asked.answer.done():
                 asked.answer.set_exception(RequestRejected(rejection.reason))
@@ -78,7 +78,7 @@ class PendingCommands:
 
 
 def is_applied(alert: Alert, command: Command, now: datetime) -> bool:
-    """Whether the alert stands as the command wants it."""
+    """Return whether the alert is in the state that the command requests."""
     match command.action:
         case "acknowledge":
             seen = alert.state in (State.ACKNOWLEDGED, State.CLEARED)

@@ -1,6 +1,6 @@
 """Outages of the broker, of the services that send heartbeats, and of the database. Pure: the caller passes the time.
 
-Every page shows them on top, because a page without data looks exactly like a quiet ward.
+Every page shows them on top, because a page without data looks like a ward without alarms.
 """
 
 from collections.abc import Sequence
@@ -80,11 +80,11 @@ class Services:
 
     @property
     def broker_connected(self) -> bool:
-        """Whether the station is connected to the broker."""
+        """Return whether the station is connected to the broker."""
         return self._connected_at is not None
 
     def is_up(self, name: str, now: datetime) -> bool:
-        """Whether a service sends heartbeats."""
+        """Return whether a service sends heartbeats."""
         service = self._services.get(name)
         return (
             self.broker_connected
@@ -94,7 +94,7 @@ class Services:
         )
 
     def outages(self, now: datetime) -> list[Outage]:
-        """All outages. During one of the broker the state of the services is unknown, and none of them is listed."""
+        """Return all outages; without the broker the state of the services is unknown, and none is listed."""
         found = []
         if self._connected_at is None:
             text = f"No connection to the monitors ({self._reason}). Nothing on this page is current."

@@ -10,7 +10,7 @@ from vitals.settings import NamedFile
 
 
 class StationSettings(BrokerSettings, DatabaseSettings):
-    """What the station needs to know; each is VITALFLOW_ and the name in capitals. Without a database: no history."""
+    """Settings of the station; each is VITALFLOW_ and the name in capitals. Without a database: no history."""
 
     station_host: str = Field("127.0.0.1", min_length=1, description="The address that the pages are served on.")
     station_port: int = Field(8080, ge=1, le=65_535, description="The port that the pages are served on.")
@@ -20,12 +20,12 @@ class StationSettings(BrokerSettings, DatabaseSettings):
         False, description="Serve plain http where other machines can reach it: something before it encrypts."
     )
     station_allowed_hosts: str = Field(
-        "", description="Names that browsers may know it by, with commas; localhost is one."
+        "", description="Host names in the URLs of browsers, with commas; localhost is one."
     )
     station_client_id: str = Field(
         "station", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the station at the broker."
     )
-    station_services: str = Field("ingest,alerts", description="Services whose absence the pages tell, with commas.")
+    station_services: str = Field("ingest,alerts", description="Services whose outage the pages show, with commas.")
     reader_url: DatabaseUrl | None = Field(None, description="The database, as vitalflow_reader; for history.")
 
     @field_validator("station_services")
@@ -59,34 +59,34 @@ class StationSettings(BrokerSettings, DatabaseSettings):
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether it serves https."""
+        """Return whether the station serves https."""
         return self.station_certificate is not None
 
     @property
     def address(self) -> str:
-        """Where the pages are, for people."""
+        """Return the URL of the pages."""
         host = f"[{self.station_host}]" if ":" in self.station_host else self.station_host
         return f"{'https' if self.is_encrypted else 'http'}://{host}:{self.station_port}"
 
     @property
     def cookie(self) -> str:
-        """The name of a login's cookie. Browsers keep those of all ports of a host together."""
+        """Return the name of the session cookie, with the port: cookies are shared by all ports of a host."""
         return f"vitalflow-{self.station_port}"
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The services whose absence the pages tell."""
+        """Return the services whose outage the pages show."""
         return tuple(self.station_services.split(",")) if self.station_services else ()
 
     @property
     def names(self) -> frozenset[str]:
-        """The names that a browser may ask for, in lower case; addresses need no name."""
+        """Return the accepted host names, in lower case; addresses are always accepted."""
         given = {name.strip().lower() for name in self.station_allowed_hosts.split(",") if name.strip()}
         return frozenset({"localhost", self.station_host.lower(), *given})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what is served there."""
+    """Return whether only this machine can connect to the host."""
     if host == "localhost":
         return True
     try:

@@ -1,6 +1,6 @@
-"""The story of the station, from top to bottom, in one function: `Station.run`. One process, one thread, no state on
-disk: what it shows it has received since its start, and the broker sends what is retained again. Who is signed in
-is in memory too: after a restart everybody signs in anew.
+"""Assemble and run the station; `Station.run` lists its tasks. One process, one thread, no state on disk: it shows what
+it has received since its start, and the broker sends retained messages at each subscription. Sessions are in memory:
+after a restart users sign in anew.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ from vitals.version import VERSION
 
 log = logging.getLogger("station")
 
-FRAME_S = 0.2  # seconds between two frames: what a reading waits here, at most
+FRAME_S = 0.2  # seconds between two frames: the maximum delay of a reading here
 EXPIRE_INTERVAL_S = 5.0  # seconds between two searches for unused sessions
-GOODBYE_S = 5.0  # for the offline status at the broker
-# What the kernel may hold for a browser that does not read. Little: it would be old when it is read.
+GOODBYE_S = 5.0  # seconds to publish the offline status
+# The send buffer of a connection, small: a browser that does not read would later receive old data.
 SEND_BUFFER = 64 * 1024
 
 
 class Station:
-    """Everything, put together."""
+    """The assembled station."""
 
     def __init__(self, settings: StationSettings) -> None:
         self._settings = settings
@@ -69,7 +69,7 @@ class Station:
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # what they say of an address, anybody can say
+            proxy_headers=False,  # any client can forge these headers
             lifespan="off",
             timeout_graceful_shutdown=2,
             ssl_context_factory=None if encryption is None else lambda *_: encryption.context,
@@ -79,8 +79,8 @@ class Station:
     async def run(self) -> None:
         """Serve until a signal; raises PermanentError if the port or the client id is taken.
 
-        1. Take the port.
-        2. Listen to the broker; watch the database; both may be away and come back.
+        1. Bind the port.
+        2. Subscribe at the broker; check the database. Each may be unreachable for a time.
         3. A few times a second send every browser what has changed.
         4. Serve pages and API to signed-in users, and end unused sessions.
         """
@@ -88,7 +88,7 @@ class Station:
             self._server.stopping = self._stop
             log.info("the ward is at %s", self._settings.address)
             if self._settings.broker.username is None:
-                log.warning("the broker takes us without a name: it may take anybody, and so does the sign-in page")
+                log.warning("the broker accepts anonymous clients; the sign-in page may accept any name")
             try:
                 async with asyncio.TaskGroup() as group:
                     listener = group.create_task(self._listener.run())
@@ -134,19 +134,19 @@ class Station:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which on a signal first ends the streams: it would wait for them."""
+    """uvicorn server that ends the event streams on a signal; uvicorn alone would wait for them."""
 
     stopping: Callable[[], None] = staticmethod(lambda: None)
 
     def handle_exit(self, sig: int, frame: object) -> None:
-        """SIGTERM or SIGINT."""
+        """Handle SIGTERM or SIGINT."""
         self.stopping()
         self.should_exit = True
 
 
 @contextlib.contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens; raises PermanentError where the address cannot be had."""
+    """Yield a listening socket; raises PermanentError if the address is not available."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         taken = socket.create_server((host, port), family=family, backlog=256)

@@ -1,4 +1,4 @@
-"""https: the station's own certificate, taken up anew when its files change, without ending a connection."""
+"""Reload the certificate of the station when its files change, without ending a connection."""
 
 import logging
 import ssl
@@ -21,17 +21,17 @@ class ReloadingCertificate:
         self._load(self.context)
 
     def renew(self) -> None:
-        """Take up what is new; what is wrong with it is said, and the former stays."""
+        """Load changed files; log an error and keep the former certificate if they are invalid."""
         try:
             stamp = self._stamp()
             if stamp == self._loaded:
                 return
             self._loaded = stamp
-            self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))  # half a pair must not get into the one in use
+            self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))  # an invalid pair must not reach the context in use
             self._load(self.context)
-            log.info("the certificate in %s is taken up", self._certificate)
-        except PermanentError as wrong:
-            log.error("%s; the former certificate stays in use", wrong)
+            log.info("the certificate in %s is loaded", self._certificate)
+        except PermanentError as error:
+            log.error("%s; the former certificate stays in use", error)
 
     def _load(self, context: ssl.SSLContext) -> None:
         read_private_key(self._key)

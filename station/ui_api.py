@@ -1,7 +1,7 @@
-"""What the pages ask and the scripts do not: the live stream, acknowledging, a bed's own limits.
+"""The API of the pages: the live stream, alert commands, limits of a bed.
 
-A person's word goes to the broker as any client's would, and comes back as a message that every page sees. Who has
-acknowledged the broker says, which takes it from that person's own connection; limits go out on the station's.
+A user's command is published to the broker, and its effect arrives as a message that every page receives. An alert
+command is published on the user's own connection, so the broker vouches for the user; limits on that of the station.
 """
 
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from vitals.signs import BY_KEY
 
 
 class Act(BaseModel):
-    """What a person does to an alert."""
+    """A user's command about an alert."""
 
     ward: str
     device: str
@@ -38,7 +38,7 @@ class Act(BaseModel):
 
 
 class NewLimits(BaseModel):
-    """A bed's own limits; without any, those of the rules hold again."""
+    """The limits of one bed; without any, those of the rules apply."""
 
     device: str
     patient_id: str | None = None
@@ -50,13 +50,13 @@ READ_ONLY_MESSAGE = "you have read-only access to this ward; an administrator ca
 
 
 def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publish) -> APIRouter:
-    """The routes below /ui."""
+    """Return the routes below /ui."""
     router = APIRouter(prefix="/ui", include_in_schema=False)
 
     @router.get("/live")
     async def live(session: CurrentSession) -> StreamingResponse:
-        """Server-sent events: who we are, the whole ward, then its changes."""
-        # X-Accel-Buffering: a proxy before us must not collect what is live.
+        """Stream server-sent events: the user, a snapshot of the ward, then its changes."""
+        # X-Accel-Buffering: a reverse proxy must not buffer live data.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(views.stream(session), media_type="text/event-stream", headers=headers)
 
@@ -66,7 +66,7 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
         seconds: Annotated[float, Query(gt=0, le=300)] = 120,
         device: Annotated[str | None, Query()] = None,
     ) -> Response:
-        """The minutes behind one bed, or behind all."""
+        """Return the last minutes of one bed, or of all."""
         devices = [
             known
             for known, bed in ward.beds.items()
@@ -78,17 +78,17 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
     async def diagnosis(
         visitor: CurrentUser, device: str, seconds: Annotated[float, Query(ge=1, le=300)] = 30
     ) -> StreamingResponse:
-        """Plain text: what one device publishes while the request lasts, and why its readings do not arrive."""
+        """Stream, as plain text, what one device publishes during the request and why its readings do not arrive."""
         try:
             observation = Observation(ward, device, visitor.viewable)
-        except TransientError as busy:
-            raise HTTPException(503, str(busy)) from None
+        except TransientError as error:
+            raise HTTPException(503, str(error)) from None
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(observation.stream(seconds), media_type="text/plain", headers=headers)
 
     @router.post("/alerts")
     async def act(visitor: CurrentUser, asked: Act) -> dict[str, str]:
-        """Acknowledge, pause the audio, resume it: the alert's new state, or why not."""
+        """Acknowledge an alert, pause or resume its audio; returns its new state, or the reason for a rejection."""
         alert = next(
             (
                 alert
@@ -107,13 +107,13 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
             now = await asks.ask(alert, command, visitor.publish)
         except RequestRejected as refused:
             raise HTTPException(409, str(refused)) from None
-        except TransientError as away:
-            raise HTTPException(503, str(away)) from None
+        except TransientError as error:
+            raise HTTPException(503, str(error)) from None
         return {"state": str(now.state)}
 
     @router.get("/limits")
     async def show_limits(visitor: CurrentUser, device: str) -> Response:
-        """What can be set for a bed: the rules with their limits, and its own over them."""
+        """Return the rules with the limits that can be set for a bed, and the limits of the bed."""
         bed = ward.beds.get(device)
         if ward.rules is None:
             nothing = {"problem": "the alert service has not published its rules; it may be down"}
@@ -129,7 +129,7 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
 
     @router.put("/limits")
     async def set_limits(visitor: CurrentUser, asked: NewLimits) -> dict[str, bool]:
-        """Set a bed's own limits, or take them away; refused as a whole, with every reason."""
+        """Set or remove the limits of a bed; rejected as a whole, with every reason."""
         bed = ward.beds.get(asked.device)
         if bed is None or not visitor.viewable.includes(bed.snapshot.bed.ward):
             raise HTTPException(404, "this bed no longer exists")
@@ -147,8 +147,8 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
                 raise HTTPException(409, str(refused)) from None
         try:
             await publish_limits(ward.topics.limits(bed.snapshot.bed.ward, asked.device), payload)
-        except TransientError as away:
-            raise HTTPException(503, str(away)) from None
+        except TransientError as error:
+            raise HTTPException(503, str(error)) from None
         return {"set": bool(payload)}
 
     return router

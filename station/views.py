@@ -1,5 +1,5 @@
-"""Event streams: one hub and one encoder for each set of wards that a user sees. Twenty screens of one ward
-cost one frame, as they did before there were logins.
+"""Event streams: one hub and one encoder for each set of wards that a user sees, so that twenty screens of one ward
+need one encoded frame.
 """
 
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ class _View:
 
 
 class Views:
-    """All of them. `hello`: what a page needs to know before the first frame."""
+    """All event streams. `hello`: what a page needs before the first frame."""
 
     def __init__(self, ward: Ward, hello: dict[str, Any]) -> None:
         self.sent = SentCounts()
@@ -37,7 +37,7 @@ class Views:
         self._closed = False
 
     def send_changes(self, at: float) -> None:
-        """Send every browser what has changed; `at`: seconds of a clock that only goes forward."""
+        """Send every browser what has changed; `at`: seconds of a monotonic clock."""
         now = datetime.now(UTC)
         self._ward.settle(now)
         ward_changes = collect_changes(self._ward, now)
@@ -51,7 +51,7 @@ class Views:
                 view.hub.send(changes)
 
     async def stream(self, session: WebSession) -> AsyncIterator[bytes]:
-        """What one page is sent, until it goes, its login ends, or `close`.
+        """Yield the events for one page, until it disconnects, its session ends, or `close`.
 
         When the wards that the user may see change, the stream starts again.
         """
@@ -78,7 +78,7 @@ class Views:
 
     @property
     def browsers(self) -> int:
-        """How many pages are open."""
+        """Return the number of open pages."""
         return sum(len(view.hub.browsers) for view in self._views.values())
 
     def _view(self, viewable: WardScope) -> _View:

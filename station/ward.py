@@ -1,7 +1,7 @@
 """State of the ward: every message is applied here. Pure: the caller passes the time and the message.
 
-`listener` feeds it from MQTT, `frame` says what of it has changed, `api` answers from it. Nothing here raises for what
-a message holds: anybody at the broker may write anything.
+`listener` passes the messages, `frame` encodes changes, `api` reads the state. No message raises an error, whatever it
+holds: a client of the broker may publish anything.
 """
 
 from collections.abc import Callable
@@ -26,11 +26,11 @@ from vitals.rules import RuleSet, decode_rules
 from vitals.status import decode_status
 from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
-MAX_BEDS = 5_000  # a client may invent devices without end
+MAX_BEDS = 5_000  # a client may publish under any number of device names
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """What a service was asked on `topic` and did not do."""
+    """A request on `topic` that a service rejected."""
 
     topic: str
     reason: str
@@ -41,7 +41,7 @@ _decode_rejection = msgspec.json.Decoder(Rejection).decode
 
 @dataclass(slots=True)
 class Counts:
-    """What came in, for the metrics."""
+    """Numbers of received messages, for the metrics."""
 
     messages: int = 0
     readings: int = 0
@@ -49,9 +49,9 @@ class Counts:
 
 
 class Ward:
-    """All beds by device, the open alerts, the rules, limits and assignments, and who is away.
+    """All beds by device, the open alerts, the rules, limits and assignments, and the outages.
 
-    on_alert    is called for every change of an alert
+    on_alert      is called for every change of an alert
     on_rejection  is called for every rejection
     """
 
@@ -73,7 +73,7 @@ class Ward:
         self.counts = Counts()
         self.changed: set[str] = set()  # devices that changed since the last frame
         self._undecided: set[str] = set()  # devices with a reading that is held back
-        self.gone: set[str] = set()  # and those that are no more
+        self.gone: set[str] = set()  # devices that were removed since the last frame
         self.observers: list[Callable[[str, bytes, bool, datetime], None]] = []  # of readings and status
         self.login_reports: dict[str, LoginReport] = {}  # by ingest
         self.worker = "alerts"  # the alert worker: the service that published its rules
@@ -83,10 +83,10 @@ class Ward:
         self._services_begin = f"{topics.root}/services/"
         self._alerts_begin = f"{topics.root}/alerts/"
 
-    # --- what comes in ---
+    # --- messages ---
 
     def connected(self, now: datetime) -> None:
-        """The broker is there, for the first time or again."""
+        """Record a connection to the broker."""
         self.services.connected(now)
         self._board.connected(now)
 
@@ -117,10 +117,10 @@ class Ward:
             else:
                 self._take_limits(place, payload)
 
-    # --- what is known ---
+    # --- state ---
 
     def alerts(self, now: datetime) -> list[Alert]:
-        """The open alerts, the most urgent first."""
+        """Return the open alerts, the most urgent first."""
         return sort_alerts(self._board.alerts(now, worker_online=self.services.is_up(self.worker, now)))
 
     def is_stale(self) -> Callable[[Alert], bool]:
@@ -129,11 +129,11 @@ class Ward:
         return lambda alert: alert.alert_id in stale
 
     def wards(self) -> set[str]:
-        """Every ward of which something was heard."""
+        """Return the wards of all known beds and alerts."""
         return {bed.snapshot.bed.ward for bed in self.beds.values()} | self._board.wards()
 
     def is_shown(self, bed: BedState) -> bool:
-        """Not an empty bed of which nothing came but a retained "offline": it belongs to earlier days."""
+        """Return False for a bed without patient of which only a retained "offline" arrived: it may be long unused."""
         return bed.snapshot.online or bed.snapshot.last is not None or bed.assignment is not None
 
     # --- by kind of message ---
@@ -152,7 +152,7 @@ class Ward:
         self._touch(place.device)
 
     def settle(self, now: datetime) -> None:
-        """Show what was held back because only a pause behind it could tell that it is no backlog."""
+        """Apply the readings that were held back until a pause showed that they are no backlog."""
         for device in list(self._undecided):
             bed = self.beds.get(device)
             if bed is not None:
@@ -169,7 +169,7 @@ class Ward:
             return
         if status.state == "forgotten":
             bed = self.beds.get(place.device)
-            if bed is not None and bed.snapshot.bed.ward == place.ward:  # a device that moved takes its old status away
+            if bed is not None and bed.snapshot.bed.ward == place.ward:  # a device that moved clears its old status
                 del self.beds[place.device]
                 self.changed.discard(place.device)
                 self.gone.add(place.device)
@@ -187,7 +187,7 @@ class Ward:
         try:
             limits = decode_limits(payload)
         except RequestRejected:
-            self.counts.rejected += 1  # the alert worker says why
+            self.counts.rejected += 1  # the alert worker publishes the reason
             return
         if limits is None:
             self.limits.pop(place.device, None)
@@ -202,7 +202,7 @@ class Ward:
         try:
             assignment = decode_assignment(payload)
         except RequestRejected:
-            self.counts.rejected += 1  # the alert worker says why
+            self.counts.rejected += 1  # the alert worker publishes the reason
             return
         if assignment is None:
             self.assignments.pop(place.device, None)

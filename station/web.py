@@ -1,4 +1,4 @@
-"""The HTTP side: pages and their assets, the live stream, the API, /healthz and /metrics. All of it served by us."""
+"""Build the HTTP application: pages and their assets, the live stream, the API, /healthz and /metrics."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,12 +25,12 @@ def web(
     healthz: Callable[[], dict[str, object]],
     metrics: Callable[[], bytes],
 ) -> ASGIApp:
-    """The application."""
+    """Return the application."""
     # Without docs_url: FastAPI's own pages fetch their scripts from a content network.
     app = FastAPI(
         title="VitalFlow station",
         version=version,
-        description="The live ward, read-only, for who is signed in: HTTP Basic with the name and password of "
+        description="The live ward, read-only, for signed-in users: HTTP Basic with the name and password of "
         "`vitalflow user add`. Trends come from the database; everything else comes from the broker.",
         docs_url=None,
         redoc_url=None,
@@ -41,17 +41,17 @@ def web(
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
-    for path in PAGE_PATHS:  # one document; which page it is, its script reads off the address
+    for path in PAGE_PATHS:  # one document; its script reads the page from the URL
         app.add_api_route(path, page, include_in_schema=False)
 
     @app.get("/healthz", tags=["operation"])
     async def health() -> dict[str, object]:
-        """Health of the station; `outages` lists the servers and services that are down."""
+        """Return the health of the station; `outages` lists the servers and services that are down."""
         return healthz()
 
     @app.get("/metrics", tags=["operation"], response_class=PlainTextResponse)
     async def counters() -> Response:
-        """For Prometheus."""
+        """Return the metrics for Prometheus."""
         return Response(metrics(), media_type=CONTENT_TYPE_LATEST)
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -82,7 +82,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     reason         why it was cleared
     active_since   since when it has sounded without a person's answer; None for one that never did
     reminders      how often it was repeated since then
-    attention      "escalated": nobody has answered for too long; its priority stays
+    attention      "escalated": unanswered for too long; its priority stays
     parts          for NEWS2: the points of each input
     """
 

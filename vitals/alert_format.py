@@ -72,7 +72,7 @@ def state_text(alert: Alert, now: datetime) -> str:
 
 
 def is_unanswered(alert: Alert) -> bool:
-    """Return whether it sounds and nobody has answered for so long that it asks for more attention."""
+    """Return whether it sounds and has been unanswered for so long that its attention is `escalated`."""
     return alert.state is State.ACTIVE and alert.attention == "escalated"
 
 

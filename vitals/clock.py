@@ -1,8 +1,8 @@
-"""The clock of a device: where on the time line of arrivals each of its readings belongs. Pure.
+"""Place each reading of a device on the time line of arrivals. Pure.
 
 A device's clock may be wrong by seconds or years, jump, drift, stand still, or start anew with every boot. Alarms must
 not depend on it, so delays are counted on the time line of arrivals. `DeviceClock` estimates the offset between that
-line and the device's time, and tells a wrong clock from a backlog:
+line and the device's time, and distinguishes a wrong clock from a backlog:
 
 - A reading that arrives within RIGHT of its time comes from a clock that is right: offset 0.
 - A reading from the future (with the offset) shows that the clock was set forward. A time that stands still or drifts
@@ -34,14 +34,14 @@ UNUSUAL_GAPS = 3  # so many in a row are the new usual interval
 RUN_S = 10.0  # seconds of arrivals over which that rate is measured
 
 
-_new = tuple.__new__  # a named tuple's own takes three times as long
+_new = tuple.__new__  # the constructor of a named tuple takes three times as long
 
 
 class Placement(NamedTuple):
     """Where a reading belongs.
 
     time      on the time line of arrivals
-    live      whether the reading tells of the patient's present state
+    live      whether the reading shows the patient's present state
     certain   False for a single old reading, which may be late: it may raise an alarm and must not end one
     """
 

@@ -49,7 +49,7 @@ _NAMES_ELSEWHERE = {
     "seq": "sequence",
 }
 ALIASES = {alias: key for key, aliases in _NAMES_ELSEWHERE.items() for alias in aliases.split()}
-"""Names that other systems use for our keys."""
+"""Names of these keys in other systems."""
 FIELDS = FullReading.__struct_fields__
 
 

@@ -1,6 +1,6 @@
 """Read the fields of a reading from JSON that does not fit its type: a usable value, or a problem and no value.
 
-A device that we did not write sends numbers as text, `NaN`, or a patient number as an integer. One such field must
+A device of another manufacturer sends numbers as text, `NaN`, or a patient number as an integer. One such field must
 not hide the other signs of the same reading, so each field is read on its own. `codec` calls this only for payloads
 that its fast path refuses.
 """

@@ -24,7 +24,7 @@ SCALES = {1: "news2-scale-1", 2: "news2-scale-2"}
 
 
 class RequestRejected(PermanentError):
-    """A user's request was rejected; the message tells that user why."""
+    """A user's request was rejected; the message states the reason for that user."""
 
 
 def require_printable(key: str, text: str) -> None:

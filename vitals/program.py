@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def vitalflow_command() -> str:
-    """Return `vitalflow`, or the path of it or of our Python if it is not on PATH; quoted for a shell."""
+    """Return `vitalflow`, or the path of it or of this Python if it is not on PATH; quoted for a shell."""
     python = Path(sys.executable)
     script = python.with_name("vitalflow")
     if script.exists() and shutil.which("vitalflow") == str(script):

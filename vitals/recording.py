@@ -134,7 +134,7 @@ _UNITS = {
     "Cel": frozenset(("cel", "c", "°c", "degc", "deg c", "celsius")),
     "mm[Hg]": frozenset(("mmhg", "mm[hg]", "mm hg")),
 }
-# What shows an export of another system, and the name of it. Its columns, units or times are not ours.
+# What shows an export of another system, and the name of it. Its columns, units or times differ from those read here.
 _FOREIGN = (
     ("vitalsignscapture", "VSCapture"),
     ("nom_", "VSCapture"),
@@ -150,7 +150,7 @@ def _measured_zeros(cells: Mapping[str, Sequence[float | None]]) -> Sequence[str
     1. The respiratory rate, while the ECG gives a heart rate: impedance pneumography uses the electrodes of the ECG, so
        they are on the patient, and the 0 is an apnoea.
     2. The heart rate, where ECG and oximeter both say 0 while the oximeter still gives a saturation: it is on the
-       finger, and a pulse is what it does not find. This is an asystole until somebody has looked.
+       finger and detects no pulse. It counts as an asystole until a person has checked.
     All at 0 at once, or the ECG alone, is what lost leads or a disconnected monitor look like: the sensors are off, and
     `all-sensors-off` says so. Sources: Folke et al., Med Biol Eng Comput 2003;41:377 (impedance pneumography by the
     electrodes of the ECG); Jubran, Crit Care 2015;19:272 (a saturation is computed from the pulse).
@@ -303,7 +303,7 @@ class Recording:
         return Sample(values, sensor_off=tuple(off)) if values or off else None
 
     def _is_units_row(self, line: int, cells: Sequence[str]) -> bool:
-        """Return whether the row below the names holds units; raises PermanentError for a unit that is not ours."""
+        """Return whether the row below the names holds units; raises PermanentError for another unit."""
         if len(cells) != self._width:
             return False
         units = [cell.strip("()[]'\" ").casefold() for cell in cells]
@@ -438,7 +438,7 @@ def _layout(path: Path, header: Sequence[str], wanted: Format | None) -> Layout:
 
 
 def _other_unit(key: str, low: float, high: float) -> str | None:
-    """Return the unit that all values of a sign, from `low` to `high`, look like if it is not ours.
+    """Return the unit that all values of a sign, from `low` to `high`, look like if it is not the unit of the sign.
 
     Only what no patient has in a whole recording: a saturation of at most 1 %, a systolic pressure below 40 mmHg.
     """

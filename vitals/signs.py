@@ -52,7 +52,7 @@ KEYS_ELSEWHERE: dict[str, str] = {
     "systolic_bp": "sbp sys systolic nibp_sys",
     "diastolic_bp": "dbp dia diastolic nibp_dia",
 }
-"""Names of our keys in other systems, for advice to an engineer; ingest does not read them."""
+"""Names of these keys in other systems, for advice to an engineer; ingest does not read them."""
 
 MEAN_BP = Sign("mean_bp", "Mean arterial pressure", "MAP", "mm[Hg]", ("8478-0",), 150023, 5, 300)
 """Computed from both pressures of one cuff measurement, not stored; see `mean_pressure`."""

@@ -1,7 +1,7 @@
-"""Authentication middleware, behind `origin_check` and before everything that shows patients.
+"""Authenticate requests, after `origin_check` and before every route with patient data.
 
-A browser shows the cookie of its login; a script sends name and password with each request to the API (HTTP Basic).
-Deny by default: paths that are not listed here as public need a session.
+A browser sends the cookie of its session; a script sends name and password with each request to the API (HTTP Basic).
+Deny by default: paths that are not listed here as public need authentication.
 """
 
 import base64
@@ -19,7 +19,7 @@ from station.auth.user_connection import InvalidCredentials, UserConnection
 from vitals.errors import TransientError
 
 PAGE_PATHS = ("/", "/alerts", "/bed")
-PUBLIC_PATHS = ("/signin", "/healthz", "/metrics", "/openapi.json")  # none of them tells of a patient
+PUBLIC_PATHS = ("/signin", "/healthz", "/metrics", "/openapi.json")  # without patient data
 PUBLIC_PREFIXES = ("/static/",)
 API_PREFIXES = ("/api/",)
 CHALLENGE = 'Basic realm="VitalFlow", charset="UTF-8"'
@@ -28,7 +28,7 @@ SESSION_KEY = "vitalflow.login"
 
 
 class AuthMiddleware:
-    """The ASGI application behind it, for those who are signed in. `cookie`: the name of the login's."""
+    """ASGI middleware that admits signed-in users. `cookie`: the name of the session cookie."""
 
     def __init__(self, app: ASGIApp, sessions: SessionManager, cookie: str) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class AuthMiddleware:
         self._cookie = cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Authenticate one request, or reject it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -56,7 +56,7 @@ class AuthMiddleware:
 
         async def send_private(message: Message) -> None:
             if message["type"] == "http.response.start" and not path.startswith(PUBLIC_PREFIXES):
-                # Not to be shown again from a browser's memory after signing out.
+                # The browser must not show a cached response after signing out.
                 MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
             await send(message)
 
@@ -69,10 +69,10 @@ class AuthMiddleware:
             request.scope[USER_KEY] = await self._sessions.verify(name, password, client_address(request))
         except TooManyAttempts as wait:
             return JSONResponse({"detail": str(wait)}, 429, {"Retry-After": str(wait.wait_s)})
-        except (InvalidCredentials, ValueError) as wrong:
-            return JSONResponse({"detail": str(wrong)}, 401, {"WWW-Authenticate": CHALLENGE})
-        except TransientError as away:
-            return JSONResponse({"detail": f"names and passwords cannot be checked now: {away}"}, 503)
+        except (InvalidCredentials, ValueError) as error:
+            return JSONResponse({"detail": str(error)}, 401, {"WWW-Authenticate": CHALLENGE})
+        except TransientError as error:
+            return JSONResponse({"detail": f"names and passwords cannot be checked now: {error}"}, 503)
         return None
 
     def _reject(self, request: Request) -> Response:
@@ -80,36 +80,36 @@ class AuthMiddleware:
         if request.method == "GET" and path in PAGE_PATHS:
             back = path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/signin?to={quote(back, safe='')}", 303)
-        # Not to a browser, which would ask for a password in a window of its own.
+        # No challenge for a browser, which would open its own password dialog.
         script = path.startswith(API_PREFIXES) and not {"sec-fetch-mode", "cookie"} & set(request.headers)
         detail = "sign in first; a script sends name and password with each request, as curl --user does"
         return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": CHALLENGE} if script else None)
 
 
 def parse_basic_auth(header: str) -> tuple[str, str]:
-    """Name and password of an Authorization header (RFC 7617); raises ValueError that says what was expected."""
+    """Return name and password of an Authorization header (RFC 7617); raises ValueError with the expected format."""
     kind, _, encoded = header.partition(" ")
     try:
         name, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         colon = ""
     if kind.lower() != "basic" or not colon:
-        raise ValueError("expected Authorization: Basic, and NAME:PASSWORD in UTF-8 and base64 behind it")
+        raise ValueError("expected Authorization: Basic, followed by NAME:PASSWORD in UTF-8, encoded as base64")
     return name, password
 
 
 def client_address(request: Request) -> str:
-    """Where a request comes from. Not what a proxy says: anybody could."""
+    """Return the address of the peer; X-Forwarded-For is ignored, because any client can send it."""
     return request.client.host if request.client is not None else ""
 
 
 def user_of(request: Request) -> UserConnection:
-    """Who asks."""
+    """Return the user of a request."""
     return cast(UserConnection, request.scope[USER_KEY])
 
 
 def session_of(request: Request) -> WebSession:
-    """The browser's login; raises 401 for a script, which has none."""
+    """Return the session of a browser; raises status 401 for a script, which has none."""
     session = request.scope.get(SESSION_KEY)
     if session is None:
         raise HTTPException(401, "sign in first")

@@ -1,4 +1,4 @@
-"""Signing in and out. The page asks for name and password; the broker says whether they are right (`sessions`)."""
+"""Routes to sign in and out. The broker verifies name and password (`sessions`)."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ class Credentials(BaseModel):
 
 
 def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
-    """The routes."""
+    """Return the routes to sign in and out."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/signin")
@@ -32,21 +32,21 @@ def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
 
     @router.post("/signin")
     async def sign_in(asked: Credentials, request: Request) -> Response:
-        """Sign in: a cookie, or one sentence why not."""
+        """Sign in: set a cookie, or return the reason for a rejection."""
         try:
             user = await sessions.verify(asked.name.strip(), asked.password, client_address(request))
         except TooManyAttempts as wait:
             return JSONResponse(_error_body(wait), 429, {"Retry-After": str(wait.wait_s)})
-        except InvalidCredentials as wrong:
-            return JSONResponse(_error_body(wrong), 401)
-        except TransientError as away:
-            return JSONResponse({"detail": f"Signing in is not possible now: {away}."}, 503)
+        except InvalidCredentials as error:
+            return JSONResponse(_error_body(error), 401)
+        except TransientError as error:
+            return JSONResponse({"detail": f"Signing in is not possible now: {error}."}, 503)
         answer = JSONResponse({"name": user.name})
-        # What the browser's own address line says: a proxy before us may be the one that encrypts.
+        # Origin has the scheme of the browser's URL: a reverse proxy may terminate TLS.
         secure = urlsplit(request.headers.get("origin", "")).scheme == "https" or request.url.scheme == "https"
         before = sessions.find(request.cookies.get(cookie, ""))
         if before is not None:
-            sessions.sign_out(before)  # its pages would show one name and act in the other
+            sessions.sign_out(before)  # its pages would show one name and act under the other
         token = sessions.sign_in(user).token
         answer.set_cookie(cookie, token, httponly=True, samesite="strict", secure=secure, path="/")
         return answer
@@ -61,7 +61,7 @@ def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
 
     @router.get("/ui/me")
     async def me(session: CurrentSession) -> dict[str, str]:
-        """Whether this browser is signed in, and as whom."""
+        """Return the user that is signed in in this browser; status 401 without a session."""
         return {"name": session.user.name}
 
     return router

@@ -1,4 +1,4 @@
-"""The wards that a user may see, or act in, as the broker granted them (`user_connection`). Pure."""
+"""Sets of wards that a user may see or act in, as granted by the broker (`user_connection`). Pure."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ class WardScope:
     everywhere: bool = False
 
     def includes(self, ward: str) -> bool:
-        """Whether this ward is one of them."""
+        """Return whether this ward is one of them."""
         return self.everywhere or ward in self.wards
 
     def with_ward(self, ward: str) -> "WardScope":
-        """With one ward more."""
+        """Return the scope with one more ward."""
         return WardScope(self.wards | {ward}, self.everywhere)
 
     def as_list(self) -> list[str] | None:

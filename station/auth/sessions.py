@@ -1,7 +1,7 @@
-"""Who is signed in: browsers by their cookie, scripts by name and password. In memory only; the broker knows them.
+"""Manage sessions: of browsers by cookie, of scripts by name and password. In memory; the broker verifies the users.
 
-All logins of one user with one password share one connection to the broker (`UserConnection`). Where the broker ends
-that for good, all of them end.
+All sessions of one user with one password share one connection to the broker (`UserConnection`), and end if the broker
+ends that connection and rejects the next one.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from vitals.topics import Topics
 
 log = logging.getLogger("station")
 
-SESSION_IDLE_S = 1800.0  # seconds after which a login ends that no page uses; an open page uses its login
-API_USER_IDLE_S = 300.0  # seconds that a script's user stays connected after the last question
-VERIFY_TIMEOUT_S = 8.0  # for the broker, the turn included
-MAX_CONCURRENT_LOGINS = 2  # at the same time, so that a crowd of logins does not hold up the loop or the broker
+SESSION_IDLE_S = 1800.0  # seconds after which a session without an open page or a request ends
+API_USER_IDLE_S = 300.0  # seconds that a script's user stays connected after the last request
+VERIFY_TIMEOUT_S = 8.0  # seconds for the broker's response, the wait included
+MAX_CONCURRENT_LOGINS = 2  # further ones wait, so that many logins do not block the event loop or the broker
 MAX_USERS = 500
-MAX_SESSIONS_PER_USER = 50  # of one user; the one that was not used for longest goes
+MAX_SESSIONS_PER_USER = 50  # the least recently used one is ended
 MAX_PASSWORD = 1000  # characters
 
 WRONG_CREDENTIALS = "wrong name or password"
@@ -39,7 +39,7 @@ SIGNED_OUT = "You have signed out."
 
 
 class TooManyAttempts(TransientError):
-    """Too many attempts; after `wait_s` seconds the next one is looked at."""
+    """Too many attempts; the next one is allowed after `wait_s` seconds."""
 
     def __init__(self, wait_s: int) -> None:
         super().__init__(f"too many attempts; try again in {wait_s} s")
@@ -71,8 +71,8 @@ class SessionManager:
     """All sessions. `wards` returns the wards that the station knows."""
 
     def __init__(self, broker: BrokerEndpoint, topics: Topics, wards: Callable[[], Collection[str]]) -> None:
-        self.asked = 0  # how often the broker was, about a name and a password
-        self.refused = 0  # attempts that were
+        self.asked = 0  # logins that were checked with the broker
+        self.refused = 0  # rejected logins
         self._broker = broker
         self._topics = topics
         self._wards = wards
@@ -193,18 +193,18 @@ class SessionManager:
                 session.turn()
 
     def _on_connection_end(self, key: bytes, user: UserConnection, task: "asyncio.Task[None]") -> None:
-        """The connection has ended for good."""
+        """End the sessions of a user whose connection has ended permanently."""
         if self._users.get(key) is user:
             del self._users[key]
         if self._tasks.get(key) is task:
             del self._tasks[key]
             self._used_at.pop(key, None)
-        if not user.verified.done():  # cancelled on the way
+        if not user.verified.done():  # cancelled while connecting
             user.verified.set_exception(TransientError("the station is stopping"))
         with suppress(asyncio.CancelledError):
-            user.verified.exception()  # the request that waited for it may be gone
+            user.verified.exception()  # marks the error as retrieved: the waiting request may have ended
         for session in [session for session in self._sessions.values() if session.user is user]:
-            log.info("%r is signed out: the broker does not take that login any more", user.name)
+            log.info("%r is signed out: the broker rejects this login", user.name)
             self._end(session, REVOKED)
         if not task.cancelled():
             task.result()
@@ -214,11 +214,11 @@ class SessionManager:
         session.end(why)
 
     def _key_of(self, name: str, password: str) -> bytes:
-        """Tells name and password from others without keeping them."""
+        """Return a keyed digest that identifies name and password without storing them."""
         credentials = b"\0".join(text.encode("utf-8", "surrogatepass") for text in (name, password))
         return hmac.digest(self._key, credentials, hashlib.sha256)
 
 
 def is_valid_user_name(name: str) -> bool:
-    """Whether a user of the broker can be called so: it is a level of a topic."""
+    """Return whether the name is valid for a user of the broker: it is a level of a topic."""
     return 0 < len(name) <= MAX_TEXT and name.isprintable() and name.strip() == name and not set(name) & set("+#/")

@@ -1,9 +1,9 @@
-"""A person at the broker: verified by it, and connected to it for as long as the login lasts.
+"""Connection of one user to the broker, which verifies the user, for as long as a session of the user lasts.
 
-The station keeps no passwords of its own. It connects as the person; the broker says whether that is right, and which
-wards the person may see and act in: its answer to a subscription that is taken back in the same breath, so that no
-message comes of it. What the person does is published on this connection, so the broker and not the station vouches
-for who it was. Whom the broker disconnects and does not take again is signed out.
+The station stores no passwords. It connects with the user's name and password, which the broker accepts or rejects. The
+wards that the user may see and act in are read from SUBACKs; each UNSUBSCRIBE follows its SUBSCRIBE at once, so that no
+messages arrive. Commands of the user are published on this connection, so the broker and not the station vouches for
+the user. A user whom the broker disconnects and then rejects is signed out.
 """
 
 import asyncio
@@ -25,17 +25,17 @@ from vitals.errors import PermanentError, TransientError
 from vitals.topics import Topics
 
 log = logging.getLogger("station")
-_quiet = logging.getLogger("vitalflow.mqtt")  # what paho says of each connection; the listener tells it once for all
+_quiet = logging.getLogger("vitalflow.mqtt")  # paho's messages of each connection; the listener logs an outage once
 
 ANSWER_S = 5.0  # seconds for the broker to answer
 GOODBYE_S = 1.0
-KEEPALIVE_S = 30  # nothing is said on this connection for hours
-RETRY_S = (0.25, 2.0)  # first and longest pause between two attempts to connect
-# CONNACK of MQTT 5 for whom it does not want; every other refusal is of the moment, such as a broker that is too busy.
-UNWANTED = (0x85, 0x86, 0x87, 0x8A, 0x8C)
-AT_ONCE = 40  # wards that are asked for in one subscription
-# Nothing retained, and nothing of our own: only the answer is wanted.
-ONLY_ASKED = SubscribeOptions(qos=0, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+KEEPALIVE_S = 30  # seconds; the connection may be idle for hours
+RETRY_S = (0.25, 2.0)  # first and maximum pause between two attempts to connect
+# CONNACK reason codes of MQTT 5 that reject the user; any other one is transient, such as "server busy".
+REJECTED = (0x85, 0x86, 0x87, 0x8A, 0x8C)
+MAX_WARDS_PER_SUBSCRIBE = 40
+# No retained messages and none of this client: only the SUBACK is needed.
+QUERY_OPTIONS = SubscribeOptions(qos=0, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
 
 
 class InvalidCredentials(PermanentError):
@@ -43,10 +43,10 @@ class InvalidCredentials(PermanentError):
 
 
 class UserConnection:
-    """One user of the broker. `sees` and `acts` are what the broker has granted so far.
+    """One user of the broker. `viewable` and `actionable` are the wards that the broker has granted so far.
 
-    turn        few connect at the same time
-    wards       tells the wards that the station knows by now
+    turn        limits the number of simultaneous connection attempts
+    wards       returns the wards that the station knows
     on_change   is called when `viewable` or `actionable` has changed
     """
 
@@ -73,48 +73,48 @@ class UserConnection:
 
     @property
     def is_verified(self) -> bool:
-        """Whether the broker has taken name and password, and has not said since that it does not any more."""
+        """Return whether the broker has accepted name and password, and has not rejected them since."""
         return self.verified.done() and not self.verified.cancelled() and self.verified.exception() is None
 
     async def stay(self) -> None:
-        """Connect, tell `verified` what came of it, and stay connected until the broker does not want us."""
+        """Connect, set the result of `verified`, and stay connected until the broker rejects the user."""
         clock, backoff = asyncio.get_running_loop().time, Backoff(*RETRY_S)
         while True:
             since = clock()
             try:
-                await self._visit()
+                await self._run_connection()
             except MqttConnectError as error:
-                if _code(error) in UNWANTED:
+                if _code(error) in REJECTED:
                     self._fail(InvalidCredentials("the broker rejected the name or the password"))
                     return
                 reason_text = describe_error(error, self._broker)
             except MqttError as error:
                 reason_text = describe_error(error, self._broker)
-            except InvalidCredentials as unwanted:
-                self._fail(unwanted)
+            except InvalidCredentials as error:
+                self._fail(error)
                 return
             if not self.verified.done():
                 self._fail(TransientError(f"no connection to the broker ({reason_text})"))
                 return
-            # After a steady connection without a pause, so that a revoked user is signed out at once.
+            # No pause after a stable connection, so that a revoked user is signed out at once.
             if clock() - since > RETRY_S[1]:
                 backoff.reset()
             else:
                 await asyncio.sleep(backoff.next())
 
     def refresh_wards(self, wards: Collection[str]) -> None:
-        """These are known; there may be some that the broker was not asked about."""
+        """Request the rights for the wards that were not queried yet."""
         if not self.viewable.everywhere and not self._asked.issuperset(wards):
             self._new_ward.set()
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish as this person; raises TransientError where the broker does not take it now."""
+        """Publish as this user; raises TransientError if the broker does not confirm it."""
         await publish_confirmed(self._client, topic, payload)
 
     # --- one connection ---
 
-    async def _visit(self) -> None:
-        """Come in, ask what we may, and stay; raises MqttError at the end of the connection."""
+    async def _run_connection(self) -> None:
+        """Connect, query the rights, and stay connected; raises MqttError at the end of the connection."""
         client = self._new_client()
         async with self._turn:
             await connect(client)
@@ -137,18 +137,18 @@ class UserConnection:
             broker.port,
             username=broker.username,
             password=broker.password,
-            # Secret: a client that connects with this id takes the connection over.
+            # Random: a client that connects with the same id takes the session over.
             identifier=f"page-{secrets.token_hex(10)}",
             protocol=ProtocolVersion.V5,
             tls_context=broker.context(),
             keepalive=KEEPALIVE_S,
             timeout=ANSWER_S,
-            max_queued_incoming_messages=1,  # they are not read
+            max_queued_incoming_messages=1,  # messages are discarded
             logger=_quiet,
         )
 
     async def _listen(self, client: Client) -> None:
-        """Wait for the connection's end, and ask about each ward that is new."""
+        """Query the rights for new wards until the connection ends."""
         async with running(_discard_messages(client)):
             while True:
                 await self._new_ward.wait()
@@ -159,9 +159,9 @@ class UserConnection:
     async def _refresh_rights(self, client: Client) -> None:
         """Read which wards the user may see; raises InvalidCredentials for a user that may not read service status."""
         filters = [self._topics.service("+"), *self._filters("+")]
-        may_hear, *granted = await _subscribe_granted(client, filters)
-        if not may_hear:
-            raise InvalidCredentials(f"{self.name[:60]!r} may see no ward; `vitalflow user add` lets people in")
+        may_read_status, *granted = await _subscribe_granted(client, filters)
+        if not may_read_status:
+            raise InvalidCredentials(f"{self.name[:60]!r} may see no ward; `vitalflow user add` grants access")
         self._asked = set()
         viewable = ALL_WARDS if all(granted[:-1]) else NO_WARDS
         actionable = ALL_WARDS if all(granted) else NO_WARDS
@@ -172,10 +172,10 @@ class UserConnection:
     async def _query_rights(
         self, client: Client, wards: Sequence[str], viewable: WardScope, actionable: WardScope
     ) -> tuple[WardScope, WardScope]:
-        """What we see and where we act, with these wards asked about too."""
-        for begin in range(0, len(wards), AT_ONCE):
-            asked = wards[begin : begin + AT_ONCE]
-            granted = iter(await _subscribe_granted(client, [one for ward in asked for one in self._filters(ward)]))
+        """Return `viewable` and `actionable`, extended by the rights for these wards."""
+        for begin in range(0, len(wards), MAX_WARDS_PER_SUBSCRIBE):
+            asked = wards[begin : begin + MAX_WARDS_PER_SUBSCRIBE]
+            granted = iter(await _subscribe_granted(client, [name for ward in asked for name in self._filters(ward)]))
             for ward in asked:
                 *reads, may_act = (next(granted) for _ in self._filters(ward))
                 if all(reads):
@@ -190,7 +190,7 @@ class UserConnection:
             self._on_change(self)
 
     def _filters(self, ward: str) -> list[str]:
-        """What one must be able to read to see a ward; and last, what only those can read who may act there."""
+        """Return the filters that a user must be able to read to see a ward; the last one is needed to act in it."""
         topics = self._topics
         seen = [topics.vitals(ward, "+"), topics.status(ward, "+"), topics.alerts(ward), topics.limits(ward)]
         return [*seen, topics.alert_commands(ward, user=self.name)]
@@ -201,17 +201,17 @@ class UserConnection:
 
 
 async def _subscribe_granted(client: Client, filters: list[str]) -> list[bool]:
-    """Whether the broker would let us read each of these."""
-    # Both leave before the first is answered, so there is hardly a moment in which a message could come.
+    """Return for each filter whether the broker grants a subscription to it."""
+    # Both packets are sent before the SUBACK arrives, so that hardly any message is delivered.
     codes, _ = await asyncio.gather(
-        client.subscribe([(one, ONLY_ASKED) for one in filters]), client.unsubscribe(filters)
+        client.subscribe([(name, QUERY_OPTIONS) for name in filters]), client.unsubscribe(filters)
     )
     return [(code if isinstance(code, int) else code.value) < 0x80 for code in codes]
 
 
 async def _discard_messages(client: Client) -> None:
     async for _ in client.messages:
-        pass  # what came between asking and taking back
+        pass  # delivered between SUBSCRIBE and UNSUBSCRIBE
 
 
 def _code(error: MqttConnectError) -> int:

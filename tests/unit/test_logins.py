@@ -53,7 +53,7 @@ def test_a_user_without_a_reading_is_reported_once_after_a_minute() -> None:
     (found,) = logins.newly_silent(NOW + MINUTE)
     assert (found.user, found.connected, logins.silent) == ("bed-1", True, 1)
     assert logins.newly_silent(NOW + 2 * MINUTE) == []
-    logins.heard(["bed-1"])
+    logins.note_readings(["bed-1"])
     assert (logins.silent, logins.report().silent) == (0, [])
 
 

@@ -17,7 +17,7 @@ from station.auth.login_throttle import (
     FORGOTTEN_AFTER_S,
     MAX_TRACKED,
     NAME_FREE,
-    NAME_LONGEST_S,
+    NAME_MAX_WAIT_S,
     LoginThrottle,
 )
 from station.auth.middleware import parse_basic_auth
@@ -58,7 +58,7 @@ def test_after_three_attempts_each_wait_is_longer_until_a_login_succeeds() -> No
         now += wait
         attempts.begin("ada", "10.0.0.1", now)
     assert waits[: NAME_FREE + 4] == [0, 0, 0, 1, 2, 4, 8]
-    assert waits[-1] == NAME_LONGEST_S
+    assert waits[-1] == NAME_MAX_WAIT_S
     attempts.good("ada", "10.0.0.1")
     assert attempts.wait("ada", "10.0.0.1", now) == 0
 
