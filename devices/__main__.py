@@ -148,10 +148,10 @@ def replay(
     """
     prepared = prepare([Recording(path, format) for path in files])
     readings = sum(recording.summary.readings for recording in prepared)
-    longest = max(recording.summary.duration_s for recording in prepared)
+    max_duration_s = max(recording.summary.duration_s for recording in prepared)
     recordings = "1 recording" if len(prepared) == 1 else f"{len(prepared)} recordings"
     formats = ", ".join(dict.fromkeys(recorded.recording.layout.format for recorded in prepared))
-    print(f"{PROGRAM}: {readings} readings in {recordings} ({formats}); {longest / speed:.0f} s at this speed")
+    print(f"{PROGRAM}: {readings} readings in {recordings} ({formats}); {max_duration_s / speed:.0f} s at this speed")
     for sentence in describe_omissions(prepared):
         print(f"{PROGRAM}: {sentence}")
     if not (loop or as_live) and (note := describe_times(speed)):

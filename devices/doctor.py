@@ -1,4 +1,4 @@
-"""Observe one device for some seconds, for `vitalflow devices doctor`: what it publishes, and its logins.
+"""Observe one device for some seconds, for `vitalflow devices doctor`: its messages and its logins.
 
 `vitals.device_diagnosis` judges. A person's login receives the readings, the admin's the broker's log: neither user may
 see what the other one may.
@@ -55,7 +55,7 @@ Emit = Callable[[str], None]
 
 @dataclass(slots=True)
 class Report:
-    """What was observed and found. `rejected`: the last rejected messages in the database, as lines."""
+    """Observations and findings. `rejected`: the last rejected messages in the database, as lines."""
 
     facts: list[tuple[str, str]]
     findings: list[Finding]
@@ -63,7 +63,7 @@ class Report:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether a finding says that data is missing or wrong."""
+        """Return whether a finding reports missing or wrong data."""
         return any(finding.severity is Severity.WRONG for finding in self.findings)
 
 
@@ -102,7 +102,7 @@ class LoginWatch:
         return None
 
     def result(self, now: datetime) -> Connection:
-        """Return what is known at the end."""
+        """Return the result of the observation."""
         connection = self.connection
         before = self._logins.waiting(self.device)
         if before is not None and (connection.since is None or before.since < connection.since):
@@ -168,7 +168,7 @@ def examine(settings: DoctorSettings, device: str, seconds: float, emit: Emit) -
 
 
 def find_identity(settings: DoctorSettings, device: str) -> Identity:
-    """Return what the broker and the CA know of the device."""
+    """Return the state of the device at the broker and the CA."""
     certificate = None if settings.ca_dir is None else CertificateAuthority(settings.ca_dir).client_certificate(device)
     ends, revoked = certificate or (None, False)
     with connect_dynsec(settings.admin) as dynsec:
@@ -231,7 +231,7 @@ def _last_rejected(settings: DoctorSettings, device: str) -> tuple[list[str], li
             connection.execute("SELECT set_config('statement_timeout', '5000', true)")
             rows = connection.execute(LAST_REJECTED, values).fetchall()
     except psycopg.Error as error:
-        return [], [Finding(Severity.NOTE, f"the database was not asked: {describe_connect_error(error, url)}")]
+        return [], [Finding(Severity.NOTE, f"the database was not queried: {describe_connect_error(error, url)}")]
     texts = [(at, reason, detail, payload.decode(errors="replace")) for at, payload, reason, detail in rows]
     return [
         f"{at.astimezone():%Y-%m-%d %H:%M:%S}  {reason}: {printable(detail)}  {printable(text)}"

@@ -1,4 +1,4 @@
-"""Enrol devices: create their credentials and write or describe them for the person who configures the device."""
+"""Enrol devices: create their credentials and write or describe them for the engineer of the device."""
 
 import json
 import secrets
@@ -21,7 +21,7 @@ from vitals.errors import PermanentError
 
 @dataclass(frozen=True, slots=True)
 class DeviceCredentials:
-    """What one device needs to connect: a password, or a key pair with a certificate."""
+    """Credentials of one device: a password, or a key pair with a certificate."""
 
     name: str
     ward: str

@@ -24,7 +24,7 @@ from vitals.topics import InvalidTopic, Topics
 
 CONNECTS_PER_S = 400  # Mosquitto's accept queue holds 100 connections
 OTHER_OPEN_FILES = 64  # open files that are not connections: standard streams, libraries, the loop's own
-CONNECTED_POLL_S = 0.5  # interval at which the end of an outage is looked for
+CONNECTED_POLL_S = 0.5  # interval between two checks for the end of an outage
 
 
 async def run_fleet(
@@ -114,7 +114,7 @@ async def run_fleet(
 def _restore_outboxes(
     file: OutboxFile, sources: Sequence[Source], capacity: int, stats: FleetStats
 ) -> tuple[list[Source], list[Outbox]]:
-    """Return the sources with boots that no earlier run had, and outboxes with what those runs left."""
+    """Return the sources with boots that no earlier run had, and outboxes with the readings that those runs left."""
     starts = file.begin(sources)
     outboxes = [Outbox(capacity, start.journal, start.receipts) for start in starts]
     for start, outbox in zip(starts, outboxes, strict=True):

@@ -28,7 +28,7 @@ ADMITTED_AT_S = 8 * 3600.0  # the simulated day begins at 08:00, independent of 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How one sign behaves in an adult at rest.
+    """Behaviour of one sign in an adult at rest.
 
     mean, spread   distribution over patients: normal, clipped at two standard deviations
     noise          standard deviation of the fluctuation within one patient
@@ -60,7 +60,7 @@ _SIGNS = tuple(BEHAVIOUR)
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """A patient's constants. `delay_s` shifts the scenario, so that neighbours do not deteriorate at the same time."""
+    """A patient's constants. `delay_s` shifts the scenario, so that patients do not deteriorate at the same time."""
 
     seed: int
     index: int
@@ -116,7 +116,7 @@ def advance(patient: Patient, state: PatientState, dt: float) -> PatientState:
 
 
 def measure(patient: Patient, state: PatientState, effect: Effect) -> Sample | None:
-    """Return what the monitor shows of `state` under a scenario's `effect`; None if it is silent."""
+    """Return the values that the monitor shows of `state` under a scenario's `effect`; None if it is silent."""
     if effect.silent:
         return None
     body = _body(patient, state, effect)
@@ -156,7 +156,7 @@ def _body(patient: Patient, state: PatientState, effect: Effect) -> dict[str, fl
 
 
 def _cuff_is_due(patient: Patient, state: PatientState) -> bool:
-    """Whether a measurement of the cuff is due between the previous state and this one."""
+    """Return whether a measurement of the cuff is due between the previous state and this one."""
     return floor((state.elapsed_s - patient.cuff_phase_s) / CUFF_S) > floor(
         (state.previous_s - patient.cuff_phase_s) / CUFF_S
     )

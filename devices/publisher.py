@@ -31,7 +31,7 @@ from vitals.topics import Topics
 OnPuback = Callable[[str, Sequence[Reading]], None]
 """Called with a device and those of its readings that the broker acknowledged just now, for the first time."""
 
-RETRY_S = (0.5, 8.0)  # first and longest pause between two attempts to connect
+RETRY_S = (0.5, 8.0)  # first and maximum pause between two attempts to connect
 STEADY_S = 5.0  # a connection that lasted at least this long resets the back-off
 SHUTDOWN_TIMEOUT_S = 3.0  # for sending the waiting readings after a stop
 SHUTDOWN_RECEIPT_TIMEOUT_S = 6.0  # for the last receipts after a stop: one interval of receipts and a commit
@@ -78,16 +78,16 @@ class Publisher:
         self._next_resend = -inf
         self._assumed_until = inf
         if source.can_wait:
-            outbox.assume_receipts()  # a recording is read no faster than it is stored, and its end says what is stored
+            outbox.assume_receipts()  # a recording is read no faster than it is stored
 
     @property
     def shutdown_timeout_s(self) -> float:
-        """The longest time that `deliver` takes to end after `request_shutdown`."""
+        """The maximum time that `deliver` takes to end after `request_shutdown`."""
         awaits_receipts = self.outbox.receipts and not self.outbox.is_persistent
         return SHUTDOWN_RECEIPT_TIMEOUT_S if awaits_receipts else SHUTDOWN_TIMEOUT_S
 
     def request_shutdown(self) -> None:
-        """Make `deliver` send what it can in SHUTDOWN_TIMEOUT_S, wait for the last receipts, disconnect and return."""
+        """Make `deliver` send for up to SHUTDOWN_TIMEOUT_S, wait for the last receipts, disconnect and return."""
         now = asyncio.get_running_loop().time()
         self._send_deadline, self._receipt_deadline = now + SHUTDOWN_TIMEOUT_S, now + SHUTDOWN_RECEIPT_TIMEOUT_S
         self._stopping.set()
@@ -215,12 +215,12 @@ class Publisher:
 
     @property
     def _awaits_receipts(self) -> bool:
-        """Whether receipts are expected. A shutdown does not wait for them if the outbox is persistent."""
+        """Return whether receipts are expected. A shutdown does not wait for them if the outbox is persistent."""
         is_safe = self._stopping.is_set() and self.outbox.is_persistent
         return self.outbox.receipts and self.outbox.unconfirmed > 0 and not is_safe
 
     def _is_done(self, now: float) -> bool:
-        """Whether nothing waits, nothing more will be produced, and no receipt is to be waited for."""
+        """Return whether no reading waits, no more will be produced, and no receipt is awaited."""
         if self.outbox.waiting or not (self.producer.is_finished or self._stopping.is_set()):
             return False
         if self._receipt_deadline is None:

@@ -105,7 +105,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def describe_times(speed: float) -> str | None:
-    """Return what the times of the readings mean for alarms, where `play_once` gives them past times."""
+    """Return a sentence on the effect of the readings' times on alarms, where `play_once` gives them past times."""
     if speed == 1:
         return None
     change = "faster" if speed > 1 else "slower"

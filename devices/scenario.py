@@ -37,7 +37,7 @@ class Scenario(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a scenario does at one moment.
+    """Effect of a scenario at one moment.
 
     targets        sign key -> the value that the sign approaches, by `severity` (0 not at all, 1 completely)
     off            keys of the signs whose sensor is off

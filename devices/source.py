@@ -1,4 +1,4 @@
-"""What a device measures and when: `simulated_ward` and `replay` make sources, `producer` reads them. Pure."""
+"""Source of the samples of a device: `simulated_ward` and `replay` create sources, `producer` reads them. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

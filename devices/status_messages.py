@@ -13,7 +13,7 @@ STATUS_INTERVAL_S = 5.0  # the shortest time between two status messages that re
 
 
 class StatusMessages:
-    """Makes the status messages of one device, and says when dropped readings make another one due."""
+    """Status messages of one device; another one is due after readings were dropped."""
 
     def __init__(self, source: Source, outbox: Outbox) -> None:
         self._source = source

@@ -76,7 +76,7 @@ def _time_series(query: Query, result: QueryResult) -> Iterator[str]:
         yield "the times are not in order"
     series = {tuple(row[index] for index in labels) for row in result.rows} or {()}
     if len(series) > MAX_SERIES:
-        yield f"{len(series)} series; at most {MAX_SERIES} can be told apart"
+        yield f"{len(series)} series; at most {MAX_SERIES} can be distinguished"
     # There may be twice as many rows as points, because each gap has an empty row.
     if len(result.rows) > 2 * (query.max_points + 2) * len(series):
         yield f"{len(result.rows)} rows of {len(series)} series for {query.max_points} points"

@@ -123,7 +123,7 @@ def renew(
         Path | None, typer.Option(help="Touch this file after each check, for a health check.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Keep the certificates up to date until SIGTERM: renew and install what is due or was revoked, every minute."""
+    """Every minute until SIGTERM, renew and install the certificates that are due for renewal or revoked."""
     settings, stop = IdentitySettings.read(os.environ), threading.Event()
     authority, targets = CertificateAuthority(folder_of(settings)), CertTargets(broker, database, ca)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -195,7 +195,7 @@ def add_user(
     ward: Annotated[str | None, typer.Option(help="The only ward that the user sees; default: all wards.")] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="View only: the user cannot acknowledge.")] = False,
     rotate_password: Annotated[
-        bool, typer.Option("--rotate-password", help="Give a user who exists already a new password.")
+        bool, typer.Option("--rotate-password", help="Generate a new password for an existing user.")
     ] = False,
     folder: Annotated[
         Path | None, typer.Option(help="Write options for mosquitto_sub and mosquitto_pub here.", file_okay=False)

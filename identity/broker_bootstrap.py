@@ -21,7 +21,7 @@ OPERATOR = "operator"
 """The built-in user for the shell of an installation."""
 SERVICES = ("ingest", "alerts", "station")
 BUILTIN_USERS = ("admin", *SERVICES, OPERATOR)
-"""Users of every installation: the admin, who enrols, the services, and one person."""
+"""Users of every installation: the admin, the services, and one person."""
 HEALTH_USER = "health"
 """The user of a broker container's health check. It may publish to itself and do nothing else."""
 

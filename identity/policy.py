@@ -140,7 +140,7 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 ),
                 (READ_BELOW, f"{own}/#"),
                 (WRITE, f"{own}/#"),
-                # What an ingest says of itself becomes an alert. Reports below it, such as logins, are not read.
+                # The status of an ingest becomes an alert. Topics below it, such as its login report, are not read.
                 (READ_BELOW, topics.service("+")),
                 (WRITE, f"{root}/alerts/+/+/+"),
                 (READ_BELOW, "$SYS/broker/publish/#"),

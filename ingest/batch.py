@@ -1,4 +1,4 @@
-"""A batch: what goes to the database in one transaction, and the message ids to acknowledge after its COMMIT.
+"""A batch: the rows of one transaction, and the message ids to acknowledge after its COMMIT.
 
 Knows neither MQTT nor PostgreSQL: `batch_builder` fills it, `store` writes it.
 """

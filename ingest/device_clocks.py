@@ -1,7 +1,7 @@
 """Estimate how wrong the clock of each device is, for the views that show the present state of a ward.
 
-Looks at one reading per device and batch. That costs about 0.2 us per device with a clock that is right, where a look
-at every reading would cost a tenth of ingest's time per message.
+Evaluates one reading per device and batch, which costs about 0.2 us per device with a correct clock. Evaluating every
+reading would cost a tenth of ingest's time per message.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from vitals.clock import AHEAD, RIGHT, ZERO, DeviceClock
 from vitals.reading import Reading
 from vitals.thresholds import STALE_AFTER
 
-MAX_DEVICES = 50_000  # a client may invent devices; the memory must not grow with them
+MAX_DEVICES = 50_000  # a client may publish under any number of device names; memory must stay bounded
 
 
 class DeviceClocks:
@@ -21,7 +21,7 @@ class DeviceClocks:
         self._clocks: dict[str, DeviceClock] = {}
 
     def offsets(self, last_readings: Mapping[str, Reading], now: datetime) -> dict[str, timedelta]:
-        """Return what each device's time lacks to the time of arrival; 0 for a clock that is right.
+        """Return the offset from each device's time to the time of arrival; 0 for a correct clock.
 
         last_readings   by device, its last reading of the batch
         now             when the batch was closed

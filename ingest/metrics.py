@@ -30,9 +30,7 @@ class Metrics:
         self.messages_rejected = Counter(
             name + "messages_rejected", "Messages stored in rejected_message, by reason", ["reason"], registry=registry
         )
-        self.unknown_keys = Counter(
-            name + "unknown_keys", "Keys in readings that the codec does not know", registry=registry
-        )
+        self.unknown_keys = Counter(name + "unknown_keys", "Unknown keys in readings", registry=registry)
         self.device_messages_rejected = Counter(
             name + "device_messages_rejected",
             "Messages rejected in whole or in part, by device",

@@ -1,6 +1,6 @@
 """Main loop of the ingest service: `Pipeline.run`.
 
-Two threads. This one owns the socket: it receives, decodes, batches and acknowledges. The writer's owns the database.
+Two threads. This one owns the socket: it receives, decodes, batches and acknowledges. The writer owns the database.
 Two queues connect them, of full batches and of committed ones, and a socket pair wakes this thread. A third thread,
 `retention`, drops old readings once an hour.
 """
@@ -33,11 +33,11 @@ from vitals.receipt import encode_receipt
 
 log = logging.getLogger("ingest")
 
-RECEIPT_POLL_S = 0.05  # interval at which due receipts are looked for,
+RECEIPT_POLL_S = 0.05  # interval between two searches for due receipts,
 RECEIPTS_PER_POLL = 100  # and the most that are sent then: 2,000 a second, spread so that they delay no batch
-LOGIN_CHECK_S = 1.0  # interval at which silent devices are looked for,
+LOGIN_CHECK_S = 1.0  # interval between two searches for silent devices,
 SILENT_LINES = 20  # and the most that are logged one by one then
-MAX_WAIT_S = 0.5  # the longest wait for an event
+MAX_WAIT_S = 0.5  # maximum wait for an event
 # After a read that returned little, the socket is not read for this part of the linger, for which a batch waits anyway.
 # With a backlog each read returns more and the writer is busy, so it is never throttled.
 THROTTLE_SHARE = 0.1
@@ -94,7 +94,7 @@ class Pipeline:
 
     @property
     def is_drained(self) -> bool:
-        """Whether every message received is committed: none is in the open batch or with the writer."""
+        """Return whether every message received is committed: none is in the open batch or with the writer."""
         return not self._in_flight and not self._builder.batch.messages
 
     def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Receipts: tell each device after COMMIT which of its readings are stored, so that it may delete them. Pure.
+"""Receipts: confirm to each device after COMMIT which of its readings are stored, so that it may delete them. Pure.
 
 `pipeline` records every committed batch here and publishes what `due` yields. A lost receipt does no harm: the device
 sends the readings again, and they are confirmed as duplicates.

@@ -1,7 +1,7 @@
-"""Write batches to PostgreSQL, one transaction each. The only module of ingest that executes their SQL.
+"""Write batches to PostgreSQL, one transaction each. The only module of ingest that executes SQL for them.
 
 Errors are classified by what to do next: PermanentError for a row that the database will always reject, and
-TransientError for everything else: the delay of a retry can be made up for, a lost reading cannot.
+TransientError for everything else: a retry only delays a reading, an omission would lose it.
 """
 
 import logging
@@ -50,10 +50,10 @@ class BatchRejected(PermanentError):
 
 
 class DatabaseUnavailable(TransientError):
-    """The database cannot work now, or does not answer. This passes without a change to the database."""
+    """The database is temporarily unable to work, or does not respond. No change to it is needed."""
 
     advice = ""
-    """What an operator does about it, if that is known."""
+    """The operator's action, if one is known."""
 
 
 class UnexpectedDatabaseError(TransientError):
@@ -64,7 +64,7 @@ class UnexpectedDatabaseError(TransientError):
 
 @dataclass(slots=True)
 class WriteResult:
-    """What a transaction did.
+    """Result of a transaction.
 
     late                readings whose rollups the job for late readings refreshes
     rejection_reasons   one reason for each rejected message

@@ -20,12 +20,15 @@ from vitals.log import Throttle
 log = logging.getLogger("ingest")
 
 NO_ANSWER_AFTER = timedelta(seconds=5)  # a batch takes milliseconds, and on a slow disk a second
-RETRY_S = (0.1, 2.0)  # first and longest pause before a batch is retried; also the delay after the database is back
+RETRY_S = (
+    0.1,
+    2.0,
+)  # first and maximum pause before a retry; also the delay once the database is reachable
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A batch that is committed, and what its transactions did."""
+    """A committed batch, and the result of its transactions."""
 
     batch: Batch
     result: WriteResult

@@ -31,7 +31,7 @@ _quiet.setLevel(logging.CRITICAL)
 
 
 class PublishDenied(MqttError):
-    """The broker does not permit a publish: its PUBACK has a reason of failure (MQTT 5 only)."""
+    """The broker does not permit a publish: its PUBACK has a failure reason code (MQTT 5 only)."""
 
 
 class _Client(Client):

@@ -64,7 +64,7 @@ class PublishFastPath:
 
     @property
     def has_control(self) -> bool:
-        """Whether paho has something to read: a packet or the end of the connection."""
+        """Return whether paho has data to read: a packet or the end of the connection."""
         return bool(self._control) or self._closed_by_peer
 
     def acknowledge(self, message_ids: Iterable[int]) -> None:
@@ -90,7 +90,7 @@ class PublishFastPath:
 
     @property
     def unsent(self) -> bool:
-        """Whether data waits for the socket to become writable."""
+        """Return whether data waits for the socket to become writable."""
         return bool(self._out) or (self._tls_socket is not None and self._tls_socket.unsent)
 
     # --- called by paho ---
@@ -112,7 +112,7 @@ class PublishFastPath:
         return len(data)
 
     def fileno(self) -> int:
-        """For select()."""
+        """Return the file descriptor, for select()."""
         number: int = self._socket.fileno()
         return number
 

@@ -30,7 +30,7 @@ def find_problem(page: str) -> str | None:
 
 
 def has_remote_connection(table: str) -> bool:
-    """Whether /proc/net/tcp has an established connection to another machine (Linux, proc_net_tcp.txt)."""
+    """Return whether /proc/net/tcp has an established connection to another machine (Linux, proc_net_tcp.txt)."""
     rows = [line.split() for line in table.splitlines()[1:]]
     return any(row[3] == ESTABLISHED and not row[2].startswith(LOOPBACK) for row in rows if len(row) > 3)
 

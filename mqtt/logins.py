@@ -1,4 +1,4 @@
-"""What the broker's log shows of logins: refused ones, and users that log in while no reading of theirs arrives.
+"""Find, in the broker's log, refused logins and users that log in without a reading of theirs arriving.
 
 A broker of MQTT 3.1.1 answers a publish that it denies as if it had accepted it, and Mosquitto logs it at the level
 `debug` only, which costs a third of its time per message. So a device with a wrong topic is found by what is missing:
@@ -22,7 +22,7 @@ LOG_INTERVAL = timedelta(minutes=10)  # between two log lines about refused logi
 MAX_USERS = 50_000  # users and client ids are remembered up to this number
 MAX_REPORTED = 100  # silent users, and refused client ids, in a report
 MAX_SHOWN = 200  # characters of a name
-OWN_TOPICS = ("/receipts/", "/limits/")  # what a device subscribes to; any other subscription is not a device's
+OWN_TOPICS = ("/receipts/", "/limits/")  # devices subscribe only to these
 
 Time = Annotated[datetime, Meta(tz=True)]
 
@@ -85,8 +85,8 @@ class Logins:
         self.changed = False
         self._users: dict[str, str] = {}  # by client id
         self._waiting: dict[str, SilentLogin] = {}  # by user: no reading yet
-        self._reported: set[str] = set()  # users of `_waiting` that a log line names
-        self._readers: set[str] = set()  # users that subscribe as no device does
+        self._reported: set[str] = set()  # users of `_waiting` that are in the report
+        self._readers: set[str] = set()  # users with a subscription that devices do not have
         self._refused: dict[str, RefusedLogin] = {}
         self._logged: dict[str, datetime] = {}  # by client id: when a refused login was logged
         self._behind_at: datetime | None = None

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from vitals.payload import DECODE_ERRORS
 
 HEARTBEAT_S = 2.0
-"""A service that misses two heartbeats in a row counts as gone. Short, because a service that restarts after a crash of
+"""A service that misses two heartbeats in a row counts as down. Short, because a service that restarts after a crash of
 the broker waits this long before it takes its own session again."""
 
 

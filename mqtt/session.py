@@ -28,7 +28,7 @@ from vitals.log import WaitLog
 SESSION_EXPIRY_S = 14 * 86_400  # as persistent_client_expiration in mosquitto.conf
 KEEPALIVE_S = 15  # the broker publishes the will after 1.5 times this without a packet
 CONNECT_TIMEOUT_S = 3.0
-RETRY_S = (0.2, 5.0)  # first and longest pause between two attempts to connect
+RETRY_S = (0.2, 5.0)  # first and maximum pause between two attempts to connect
 RETAINED_ONCE = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
 """A subscription to which the broker sends retained messages when the session begins, not at each connection. What is
 published meanwhile is in the session's queue."""
@@ -123,7 +123,7 @@ class Session:
 
     @property
     def unsent(self) -> bool:
-        """Whether data waits for the socket to become writable."""
+        """Return whether data waits for the socket to become writable."""
         return not self.is_disconnected and self._client.fast_path is not None and self._client.fast_path.unsent
 
     def receive(self) -> int:
@@ -195,12 +195,12 @@ class Session:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted the connection and it has not ended since."""
+        """Return whether the broker has accepted the connection and it has not ended since."""
         return self._connected
 
     @property
     def is_disconnected(self) -> bool:
-        """Whether there is no socket, so nothing can be received or acknowledged."""
+        """Return whether there is no socket, so nothing can be received or acknowledged."""
         return self._client.socket() is None
 
     def disconnect(self) -> None:

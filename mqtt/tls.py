@@ -63,7 +63,7 @@ def read_private_key(path: Path) -> bytes:
     """Return the content of a private key's file; raises PermanentError if it is another file or readable to others."""
     content = _read_pem(path, "PRIVATE KEY", "a private key (.key)", PAIR_VARIABLES)
     require_private(path)
-    if b"ENCRYPTED" in content:  # OpenSSL would ask for the passphrase on a terminal
+    if b"ENCRYPTED" in content:  # OpenSSL would prompt for the passphrase on a terminal
         raise PermanentError(
             f"{path} is encrypted with a passphrase; decrypt it: openssl pkey -in {path} -out {path}.open"
         )

@@ -29,7 +29,7 @@ class TLSSocket:
             self._handshake()
         except OSError:
             with suppress(OSError):
-                sock.sendall(self._outgoing.read())  # the TLS alert, from which the server learns the reason
+                sock.sendall(self._outgoing.read())  # the TLS alert with the reason, for the server
             sock.close()
             raise
 
@@ -77,7 +77,7 @@ class TLSSocket:
 
     @property
     def unsent(self) -> bool:
-        """Whether data waits for the socket to become writable."""
+        """Return whether data waits for the socket to become writable."""
         return bool(self._unsent)
 
     def setblocking(self, flag: bool) -> None:
@@ -85,7 +85,7 @@ class TLSSocket:
         self._socket.setblocking(flag)
 
     def fileno(self) -> int:
-        """For select()."""
+        """Return the file descriptor, for select()."""
         return self._socket.fileno()
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ class RetentionSettings:
     late_after: timedelta = timedelta(hours=6)
 
     def __post_init__(self) -> None:
-        """Raise PermanentError for periods under which one policy would destroy what another one keeps."""
+        """Raise PermanentError for periods under which one policy would drop data that another one keeps."""
         # The refresh windows extend back by late_after and up to 4 hours more. Where retention has dropped the readings
         # a refresh would empty the rollup.
         if self.late_after + timedelta(hours=4) > self.raw_retention:

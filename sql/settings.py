@@ -26,7 +26,7 @@ DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 
 
 class DatabaseSettings(Settings):
-    """Whether an unencrypted or unverified connection is allowed; the URLs are fields of the derived classes."""
+    """Return whether an unencrypted or unverified connection is allowed; the URLs are fields of the derived classes."""
 
     database_allow_insecure: bool = Field(False, description="Allow unencrypted or unverified database connections.")
 

@@ -1,4 +1,4 @@
-"""Report what a database holds and whether its jobs work, for `vitalflow db status`. Reads only."""
+"""Report the contents of a database and the state of its jobs, for `vitalflow db status`. Reads only."""
 
 from collections.abc import Iterator
 

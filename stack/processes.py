@@ -1,4 +1,4 @@
-"""Find and stop processes that are not our children, by process id and creation time.
+"""Find and stop processes that are not children of this one, by process id and creation time.
 
 `down` stops the supervisor with it, and the processes that a killed supervisor left running.
 """

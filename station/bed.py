@@ -121,7 +121,7 @@ class BedState:
 
     @property
     def score(self) -> Score:
-        """The NEWS2 as of the last reading; without parts for a patient to whom it does not apply."""
+        """The NEWS2 as of the last reading; without parts if it does not apply to the patient."""
         assignment = self.assignment
         if assignment is not None and assignment.applies_to(self.snapshot.patient) and not assignment.has_news2:
             return NOT_APPLICABLE

@@ -17,7 +17,7 @@ class StationSettings(BrokerSettings, DatabaseSettings):
     station_certificate: NamedFile | None = Field(None, description="Serve https, with this certificate.")
     station_key: NamedFile | None = Field(None, description="The private key of that certificate.")
     station_allow_http: bool = Field(
-        False, description="Serve plain http where other machines can reach it: something before it encrypts."
+        False, description="Serve plain http where other machines can reach it, because a proxy encrypts."
     )
     station_allowed_hosts: str = Field(
         "", description="Host names in the URLs of browsers, with commas; localhost is one."
@@ -42,9 +42,9 @@ class StationSettings(BrokerSettings, DatabaseSettings):
         if not (self.is_encrypted or self.station_allow_http or is_loopback(self.station_host)):
             raise ValueError(
                 f"VITALFLOW_STATION_HOST is {self.station_host!r}, which other machines can reach, and without "
-                "encryption everybody on the way reads passwords and patients: set VITALFLOW_STATION_CERTIFICATE and "
-                "VITALFLOW_STATION_KEY, or keep 127.0.0.1, or, where something before it encrypts (a proxy, or a "
-                "container whose port is published on 127.0.0.1), set VITALFLOW_STATION_ALLOW_HTTP=True"
+                "encryption passwords and patient data can be read on the network: set VITALFLOW_STATION_CERTIFICATE "
+                "and VITALFLOW_STATION_KEY, or keep 127.0.0.1, or, behind a proxy that encrypts or in a "
+                "container whose port is published on 127.0.0.1, set VITALFLOW_STATION_ALLOW_HTTP=True"
             )
         return self
 

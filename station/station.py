@@ -88,7 +88,10 @@ class Station:
             self._server.stopping = self._stop
             log.info("the ward is at %s", self._settings.address)
             if self._settings.broker.username is None:
-                log.warning("the broker accepts anonymous clients; the sign-in page may accept any name")
+                log.warning(
+                    "VITALFLOW_MQTT_URL has no user name: if the broker accepts anonymous clients, "
+                    "the sign-in page may accept any name"
+                )
             try:
                 async with asyncio.TaskGroup() as group:
                     listener = group.create_task(self._listener.run())

@@ -58,7 +58,7 @@ class Change(StrEnum):
     AUDIO_PAUSED = "audio_paused"
     AUDIO_RESUMED = "audio_resumed"
     LATCHED = "latched"
-    IDENTIFIED = "identified"  # the device has reported the patient, which it did not know before
+    IDENTIFIED = "identified"  # the device has reported the patient for the first time
     REMINDED = "reminded"  # no person has answered a high alert
     MOVED = "moved"  # the device is in another ward now
     CLEARED = "cleared"
@@ -119,7 +119,7 @@ class Alert(Struct, frozen=True, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        """Not cleared."""
+        """Return whether the alert is not cleared."""
         return self.state is not State.CLEARED
 
 

@@ -47,7 +47,7 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def has_news2(self) -> bool:
-        """Whether NEWS2 applies to the patient: from 16 years on."""
+        """Return whether NEWS2 applies to the patient: from 16 years on."""
         return self.profile == "adult"
 
 

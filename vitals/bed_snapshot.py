@@ -93,7 +93,7 @@ class BedSnapshot:
         )
 
     def with_patient(self, patient: str | None) -> "BedSnapshot":
-        """Return the snapshot for another patient, of whom nothing is known yet."""
+        """Return the snapshot for another patient, without values."""
         return replace(
             self,
             patient=patient,

@@ -1,6 +1,6 @@
 """Place each reading of a device on the time line of arrivals. Pure.
 
-A device's clock may be wrong by seconds or years, jump, drift, stand still, or start anew with every boot. Alarms must
+A device's clock may be wrong by seconds or years, jump, drift, stop, or restart with every boot. Alarms must
 not depend on it, so delays are counted on the time line of arrivals. `DeviceClock` estimates the offset between that
 line and the device's time, and distinguishes a wrong clock from a backlog:
 
@@ -24,7 +24,7 @@ from vitals.reading import Reading
 ZERO = timedelta()
 AHEAD = timedelta(seconds=2)  # ahead of its arrival by this much, a reading still comes from the same clock
 EARLY = -AHEAD
-RIGHT = timedelta(seconds=5)  # what a network takes at most from a device to the broker, as a rule
+RIGHT = timedelta(seconds=5)  # usual maximum delay of the network from a device to the broker
 JITTER = timedelta(seconds=1.5)  # later than this, at the usual rate of arrivals, a reading shows a clock that lags
 DISORDER = timedelta(seconds=1)  # stamps in whole seconds, and parts of one moment that overtake each other
 LONE = timedelta(seconds=1.5)  # the second reading of a backlog follows its first one sooner than this
@@ -38,7 +38,7 @@ _new = tuple.__new__  # the constructor of a named tuple takes three times as lo
 
 
 class Placement(NamedTuple):
-    """Where a reading belongs.
+    """The place of a reading on the time line of arrivals.
 
     time      on the time line of arrivals
     live      whether the reading shows the patient's present state
@@ -73,10 +73,10 @@ class DeviceClock:
         "_last",
         "_last_arrival",
         "_last_time",
-        "_longest",
+        "_max_gap",
+        "_min_gap",
         "_run",
         "_seq",
-        "_shortest",
         "_stale_after",
         "_unusual",
         "interval",
@@ -93,7 +93,7 @@ class DeviceClock:
         self._run: _Run | None = None
         self.interval: timedelta | None = None
         # The gaps that confirm it, and how many in a row did not. No history: it would cost 600 bytes a bed.
-        self._shortest = self._longest = ZERO
+        self._min_gap = self._max_gap = ZERO
         self._unusual = 0
 
     def place(self, time: datetime, arrival: datetime, boot: int = 0, seq: int = 0) -> Placement | None:
@@ -105,7 +105,7 @@ class DeviceClock:
         lag = arrival - time
         last = self._last
         if (
-            # As nearly always: a clock that is right goes on.
+            # The usual case: the clock is still right.
             self.offset is ZERO
             and last is not None
             and EARLY <= lag <= JITTER
@@ -114,7 +114,7 @@ class DeviceClock:
             and (seq > self._seq or not seq)
         ):
             gap = arrival - self._last_arrival  # type: ignore[operator]  # set with _last
-            if not self._shortest <= gap <= self._longest or self._unusual:
+            if not self._min_gap <= gap <= self._max_gap or self._unusual:
                 self._observe_gap(gap)
             self._last_arrival = arrival
             self._last = self._last_time = time
@@ -162,17 +162,17 @@ class DeviceClock:
         return Placement(arrival, live=True, certain=False)
 
     def _observe_gap(self, gap: timedelta) -> None:
-        """Confirm or replace the usual interval; readings that arrive together say nothing of it."""
+        """Confirm or replace the usual interval; readings that arrive together are ignored."""
         if not gap:
             return
         if self.interval is not None:
-            self._unusual = 0 if self._shortest <= gap <= self._longest else self._unusual + 1
+            self._unusual = 0 if self._min_gap <= gap <= self._max_gap else self._unusual + 1
             if self._unusual < UNUSUAL_GAPS:
                 return
-        self.interval, self._shortest, self._longest, self._unusual = gap, gap / 2, gap * 2, 0
+        self.interval, self._min_gap, self._max_gap, self._unusual = gap, gap / 2, gap * 2, 0
 
     def _keeps_no_time(self, time: datetime, arrival: datetime) -> bool:
-        """Whether the clock stands still or drifts: readings arrive as usual, and no outage explains the delay."""
+        """Return whether the clock has stopped or drifts: readings arrive as usual, without an outage."""
         if self._last_arrival is None or self._last_time is None:
             return False
         arrived = arrival - self._last_arrival
@@ -182,7 +182,7 @@ class DeviceClock:
         return time == self._last_time or usual is None or arrived <= 3 * usual + DISORDER
 
     def _counts_on(self, time: datetime, arrival: datetime, boot: int, seq: int) -> bool:
-        """Whether a numbered device goes on counting, without an outage, while its time goes back."""
+        """Return whether the seqs of a device continue, without an outage, while its time goes back."""
         if not seq or boot != self._boot or seq <= self._seq or self._last_arrival is None or self._last_time is None:
             return False
         return time < self._last_time and arrival - self._last_arrival <= self._stale_after
@@ -225,7 +225,7 @@ class DeviceClock:
 
 
 def _is_live_rate(measured: timedelta, arrived: timedelta, rounding: timedelta) -> bool:
-    """Whether readings arrived about as fast as they were measured, and not as parts of one moment."""
+    """Return whether readings arrived about as fast as they were measured, and not as parts of one moment."""
     seconds = arrived.total_seconds()
     return (
         seconds >= ONE_MOMENT_S and measured >= ZERO and (measured - rounding).total_seconds() <= BACKLOG_RATE * seconds
@@ -262,7 +262,7 @@ class ArrivalOrder:
         self.undecided.append((reading, arrival))
 
     def settle(self, now: datetime) -> list[tuple[Reading, datetime, Placement]]:
-        """Decide what nothing has followed for LONE."""
+        """Decide the readings that no other one has followed for LONE."""
         decided = []
         while self.undecided:
             reading, at = self.undecided[0]

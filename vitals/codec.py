@@ -34,7 +34,7 @@ from vitals.signs import BY_KEY, SIGNS
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_PAYLOAD = 64 * 1024  # bytes; about 300 readings in an array
 # In an array. No 2,000 real ones fit into MAX_PAYLOAD. Each item of "[1,1,1..." is examined, and 64 KiB of them took
-# 110 ms, in which nothing else was read.
+# 110 ms, during which no other message was decoded.
 MAX_READINGS = 2000
 NO_TIME = (
     f'no "time"; {EXPECTED_TIME}; a device without a clock sends single readings and is listed in '
@@ -158,7 +158,7 @@ def decode(payload: bytes, clock: TimeWindow, arrival: datetime | None = None) -
 
 
 def _find_problem(reading: Reading, clock: TimeWindow) -> Problem | None:
-    """Check what the types do not: times, empty readings, unprintable text, a value from a sensor that is off."""
+    """Check what the types cannot express: times, empty readings, unprintable text, a value of a sensor that is off."""
     if reading.time > clock.latest:
         limit = f"later than {clock.latest.isoformat(timespec='seconds')}"
         return Problem(Reason.CLOCK_AHEAD, f"time {reading.time.isoformat()} is {limit}; set the device's clock")

@@ -54,7 +54,7 @@ FIELDS = FullReading.__struct_fields__
 
 
 class Severity(StrEnum):
-    """How much a finding matters. WRONG: data is missing or wrong; NOTE: worth knowing."""
+    """Severity of a finding. WRONG: data is missing or wrong; NOTE: for information."""
 
     WRONG = "WRONG"
     NOTE = "note"
@@ -62,7 +62,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found, and what to do about it."""
+    """A finding, and advice to correct it."""
 
     severity: Severity
     text: str
@@ -71,7 +71,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the broker and the CA know of the device.
+    """State of the device at the broker and the CA.
 
     kind               of the broker's user; empty: no such user
     similar            enrolled names that resemble the device's
@@ -98,7 +98,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Connection:
-    """What is known of the device's connection.
+    """State of the device's connection.
 
     since, address, protocol   of its last known login; None and empty if none was seen
     ended                      how the connection ended; empty: it did not
@@ -187,7 +187,7 @@ class Observations:
         return f"rejected {part}  {rejection.reason}: {printable(rejection.detail)}"
 
     def finish(self, now: datetime) -> None:
-        """Decide what the clock could not decide yet, because nothing follows."""
+        """Place the readings that the clock held back, because no further reading follows."""
         self._order.settle(now + STALE_AFTER)
 
     def expected_topic(self, ward: str) -> str:
@@ -196,7 +196,7 @@ class Observations:
 
     @property
     def offset(self) -> timedelta | None:
-        """What the device's time lacks to the time of arrival, as in the alarms; None: unknown."""
+        """The offset from the device's time to the time of arrival, as in the alarms; None: unknown."""
         return self._order.clock.offset
 
     @property
@@ -205,7 +205,7 @@ class Observations:
         return self._order.clock.interval
 
     def alternates(self, now: datetime) -> bool:
-        """Whether two patient ids come in turn."""
+        """Return whether two patient ids alternate."""
         return self._patient.alternates(now)
 
     def _take_status(self, payload: bytes, retained: bool) -> str | None:
@@ -241,7 +241,7 @@ def diagnose(
     problems: Sequence[str],
     now: datetime,
 ) -> list[Finding]:
-    """Return what is wrong, the cause before its effects. Empty: nothing is.
+    """Return the findings, the cause before its effects; empty if there is none.
 
     identity      None: not checked, because the admin's login is not known
     connection    None: the broker's log was not received

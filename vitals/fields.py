@@ -113,7 +113,7 @@ def describe(value: Any) -> str:
 
 def format_number(value: float) -> str:
     """Return a number in its shortest form."""
-    # An integer of 60,000 digits is valid JSON, and neither str() nor float() will take it.
+    # An integer of 60,000 digits is valid JSON, and both str() and float() reject it.
     try:
         return f"{float(value):g}"
     except OverflowError:

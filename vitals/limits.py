@@ -39,7 +39,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits       rule -> its limit, or a list of limits from the mildest level on; null keeps the file's limit. The
                  file's distance between `limit` and `clear` is kept
     spo2_scale   2 for the NEWS2 scale of a patient in hypercapnic respiratory failure, if a clinician chose it
-    patient_id   for whom; while another patient is known to be on the device, the file's limits apply
+    patient_id   their patient; while another patient is known to be on the device, the file's limits apply
     time         when the user set them, for the audit record
     """
 

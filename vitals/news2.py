@@ -105,7 +105,7 @@ class LastValues:
         self._points = [0] * len(INPUTS)
         self._score = (0, 0)  # total and worst part
         self._spo2 = _SPO2[scale, False]
-        # Within this time no value that is kept expires, so only what is new has to be scored.
+        # Within this time no kept value expires, so only new values have to be scored.
         self._scored_at, self._valid_until = _NEVER, _NEVER
 
     def update(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The open alerts as a subscriber knows them, and which may be out of date. Pure: the caller passes the time.
+"""The open alerts that a subscriber has received, and which may be out of date. Pure: the caller passes the time.
 
 Missing data is never shown as an all-clear: alerts known when a connection was lost remain, marked as stale, until the
 broker sends them again, or until REPLAY_GRACE has passed with the alert worker online.

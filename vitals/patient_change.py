@@ -16,7 +16,7 @@ ALTERNATING_WITHIN = timedelta(seconds=60)
 
 
 class Patient(Enum):
-    """What a reading says of the patient."""
+    """Verdict on the patient id of a reading."""
 
     SAME = "same"
     CANDIDATE = "candidate"  # another id, which has not held yet
@@ -58,9 +58,9 @@ class PatientTracker:
         return Patient.CANDIDATE
 
     def assign(self, patient_id: str | None, now: datetime) -> bool:
-        """Take the patient whom a person has assigned, None for a discharge; return whether the patient changes.
+        """Take the patient that a user has assigned, None for a discharge; return whether the patient changes.
 
-        A patient whom the device itself reports stays: then the assignment contradicts the device.
+        A patient that the device itself reports stays: then the assignment contradicts the device.
         """
         if patient_id == self.current or (self.is_reported and patient_id != self.candidate):
             return False
@@ -70,7 +70,7 @@ class PatientTracker:
         return True
 
     def alternates(self, now: datetime) -> bool:
-        """Whether two ids come in turn: more than one patient, or one patient in two spellings."""
+        """Return whether two ids alternate: more than one patient, or one patient in two spellings."""
         returns = self._alternated_at
         return len(returns) == 2 and returns[1] - returns[0] <= ALTERNATING_WITHIN >= now - returns[1]
 

@@ -8,7 +8,7 @@ import msgspec
 T = TypeVar("T")
 
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""All that a msgspec decoder raises for a bad payload."""
+"""All errors that a msgspec decoder raises for a malformed payload."""
 
 
 def decode_payload(

@@ -84,11 +84,11 @@ sign_values: "attrgetter[tuple[float | None, ...]]" = attrgetter(*SIGN_KEYS)
 
 
 def stored_seq(reading: Reading) -> int:
-    """Return what names a reading within its device, time and boot: its seq, or a digest of its content.
+    """Return the identifier of a reading within its device, time and boot: its seq, or a digest of its content.
 
-    A device that numbers nothing may send several readings of one moment, one message per sign. Their content tells
-    them apart, and the same reading delivered twice is still one row. The digest has 63 bits and is negative, so that
-    whatever counts numbers (gaps, completeness) passes over it with `seq > 0`.
+    A device without seqs may send several readings of one moment, one message per sign. Their content
+    distinguishes them, and the same reading delivered twice is still one row. The digest has 63 bits and is negative,
+    so that counts by number (gaps, completeness) exclude it with `seq > 0`.
     """
     if reading.seq:
         return reading.seq

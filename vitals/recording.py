@@ -134,7 +134,7 @@ _UNITS = {
     "Cel": frozenset(("cel", "c", "°c", "degc", "deg c", "celsius")),
     "mm[Hg]": frozenset(("mmhg", "mm[hg]", "mm hg")),
 }
-# What shows an export of another system, and the name of it. Its columns, units or times differ from those read here.
+# Column names that identify an export of another system, and its name. Its columns, units or times are not supported.
 _FOREIGN = (
     ("vitalsignscapture", "VSCapture"),
     ("nom_", "VSCapture"),
@@ -151,7 +151,7 @@ def _measured_zeros(cells: Mapping[str, Sequence[float | None]]) -> Sequence[str
        they are on the patient, and the 0 is an apnoea.
     2. The heart rate, where ECG and oximeter both say 0 while the oximeter still gives a saturation: it is on the
        finger and detects no pulse. It counts as an asystole until a person has checked.
-    All at 0 at once, or the ECG alone, is what lost leads or a disconnected monitor look like: the sensors are off, and
+    All at 0 at once, or the ECG alone, indicates lost leads or a disconnected monitor: the sensors are off, and
     `all-sensors-off` says so. Sources: Folke et al., Med Biol Eng Comput 2003;41:377 (impedance pneumography by the
     electrodes of the ECG); Jubran, Crit Care 2015;19:272 (a saturation is computed from the pulse).
     """

@@ -78,7 +78,7 @@ class Rule:
 
     @property
     def quantity(self) -> Sign | None:
-        """What its limits bound; None for NEWS2 and technical rules."""
+        """The quantity that its limits bound; None for NEWS2 and technical rules."""
         return MEAN_BP if self.source == "mean-bp" else BY_KEY.get(self.sign or "")
 
     def levels_exceeded(self, value: float) -> int:
@@ -191,7 +191,7 @@ def quiet_range(rules: Sequence[Rule]) -> tuple[float, float]:
 
 
 def validate_levels(rule: Rule) -> list[tuple[int, str]]:
-    """Return what is wrong with the limits of a rule: (index of the level, message)."""
+    """Return the problems of the limits of a rule: (index of the level, message)."""
     problems = []
     word, worse = ("above", "higher") if rule.above else ("below", "lower")
     low, high = (rule.quantity.low, rule.quantity.high) if rule.quantity else (0.0, 20.0)

@@ -16,7 +16,7 @@ DEVICE_KINDS = ("vitals", "status", "limits", "assignments")
 
 
 class InvalidTopic(PermanentError):
-    """A topic that does not fit; the message says what was expected."""
+    """An invalid topic; the message states the expected form."""
 
 
 @dataclass(frozen=True, slots=True)

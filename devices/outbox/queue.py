@@ -82,12 +82,12 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next `put` would remove a reading that is still needed."""
+        """Return whether the next `put` would remove a reading that is still needed."""
         return len(self._waiting) + (len(self._unconfirmed) if self.receipts else 0) >= self.capacity
 
     @property
     def is_persistent(self) -> bool:
-        """Whether the readings survive the process."""
+        """Return whether the readings survive the process."""
         return self._journal is not None
 
     def assume_receipts(self) -> None:

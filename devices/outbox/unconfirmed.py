@@ -131,6 +131,6 @@ def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
 
 
 def in_ranges(spans: Sequence[Range], seq: int) -> bool:
-    """Whether merged ranges contain `seq`."""
+    """Return whether merged ranges contain `seq`."""
     index = bisect_right(spans, seq, key=lambda span: span[0]) - 1
     return index >= 0 and seq <= spans[index][1]

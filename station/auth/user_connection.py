@@ -3,7 +3,7 @@
 The station stores no passwords. It connects with the user's name and password, which the broker accepts or rejects. The
 wards that the user may see and act in are read from SUBACKs; each UNSUBSCRIBE follows its SUBSCRIBE at once, so that no
 messages arrive. Commands of the user are published on this connection, so the broker and not the station vouches for
-the user. A user whom the broker disconnects and then rejects is signed out.
+the user. A user that the broker disconnects and then rejects is signed out.
 """
 
 import asyncio
@@ -137,7 +137,7 @@ class UserConnection:
             broker.port,
             username=broker.username,
             password=broker.password,
-            # Random: a client that connects with the same id takes the session over.
+            # Random and not disclosed: a client that connects with this id takes the connection over.
             identifier=f"page-{secrets.token_hex(10)}",
             protocol=ProtocolVersion.V5,
             tls_context=broker.context(),

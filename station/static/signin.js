@@ -1,4 +1,4 @@
-// The sign-in page. The station lets the broker check name and password.
+// The sign-in page. The broker verifies name and password.
 
 import { byId, setText } from "./dom.js";
 import { takeFromPreviousPage } from "./storage.js";

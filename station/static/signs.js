@@ -1,5 +1,5 @@
 // The order and pairs of the signs, as on bedside monitors. The station's table describes the signs; one that is not
-// listed here gets a row of its own at the end.
+// listed here has its own row at the end.
 
 const ROWS = [["heart_rate"], ["spo2"], ["resp_rate"], ["systolic_bp", "diastolic_bp"], ["temperature"]];
 /** @type {Record<string, string>} */

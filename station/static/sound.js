@@ -1,5 +1,5 @@
 // The auditory alarm signal: bursts of pulses after IEC 60601-1-8. High priority has ten pulses, medium three, low one;
-// each pulse is a low note with harmonics and soft edges, so that its direction can be heard.
+// each pulse is a low note with harmonics and soft edges, so that its direction can be located.
 //
 // A browser plays sound only after the user has interacted with the page. Where it refuses, the page shows that.
 
@@ -28,7 +28,7 @@ let nextBurstAt = 0;
 let lastPriority = null;
 
 /**
- * Switch the sound on (in an event handler of the user's input) or off. Returns whether it can be heard now.
+ * Switch the sound on (in an event handler of the user's input) or off. Returns whether the browser plays it now.
  * @param {boolean} on
  */
 export async function enableAudio(on) {

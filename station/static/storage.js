@@ -38,7 +38,7 @@ export function saveForNextPage(name, value) {
   try {
     sessionStorage.setItem(`vitalflow.${name}`, value);
   } catch {
-    // Web storage is disabled: the next page gets no value.
+    // Web storage is disabled: the next page finds no value.
   }
 }
 

@@ -148,7 +148,7 @@ export class Tile {
     if (first) {
       const more = this.alerts.length > 1 ? `  +${this.alerts.length - 1}` : "";
       const silenced = first.state === "acknowledged" ? "✓ " : first.state === "audio_paused" ? "‖ " : "";
-      // Without the value of the alert: the current one stands above. The title has all of it.
+      // Without the value of the alert: the current one is shown above. The title has the whole text.
       setText(this.ribbon, `${priorityMark(first)} ${silenced}${shortText(first)}${more}`);
       setAttribute(this.ribbon, "title", `${priorityBadge(first)}: ${first.text} (${stateText(first, at)})`);
     } else {

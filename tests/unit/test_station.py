@@ -397,7 +397,7 @@ def test_a_request_of_another_origin_is_rejected(headers: dict[str, str], status
 def test_a_public_address_without_encryption_is_rejected_unless_a_setting_allows_it() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.7", "ward-4"):
         with pytest.raises(
-            PermanentError, match="which other machines can reach, and without encryption everybody on the way"
+            PermanentError, match="which other machines can reach, and without encryption passwords and patient data"
         ):
             StationSettings.read({"VITALFLOW_STATION_HOST": host})
         StationSettings.read({"VITALFLOW_STATION_HOST": host, "VITALFLOW_STATION_ALLOW_HTTP": "True"})
