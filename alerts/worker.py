@@ -142,6 +142,7 @@ class Worker:
             "VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS",
             lambda: self._stopping,
             log,
+            [self._topics.rules(self._service)],  # every alert worker reads the status of all services
         )
 
     def _restore(self) -> None:

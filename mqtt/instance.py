@@ -9,7 +9,7 @@ status, and waits for a heartbeat, because the status may be left over from a cr
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.one_shot import OneShotClient, SubscriptionRefused, connect_once
@@ -23,7 +23,11 @@ HEARTBEAT_TIMEOUT_S = 2.5 * HEARTBEAT_S  # without a heartbeat for this long, "o
 
 
 def find_running_instance(
-    broker: BrokerEndpoint, service_topic: str, stopping: Callable[[], bool], log: logging.Logger
+    broker: BrokerEndpoint,
+    service_topic: str,
+    stopping: Callable[[], bool],
+    log: logging.Logger,
+    own_topics: Sequence[str] = (),
 ) -> ServiceStatus | None:
     """Return the running instance, or None if there is none, the broker is unreachable, or `stopping` returns True.
 
@@ -32,7 +36,7 @@ def find_running_instance(
     may not act as this service.
     """
     try:
-        with connect_once(broker, [(service_topic, 0)]) as client:
+        with connect_once(broker, [(topic, 0) for topic in (service_topic, *own_topics)]) as client:
             return _wait_for_heartbeat(client, stopping, log)
     except SubscriptionRefused:
         raise
@@ -48,16 +52,18 @@ def refuse_second_instance(
     settings: str,
     stopping: Callable[[], bool],
     log: logging.Logger,
+    own_topics: Sequence[str] = (),
 ) -> None:
     """Raise PermanentError if another process runs under this client id, or the broker's user may not use it.
 
     service    ingest, alerts or station
     what       the service and its client id, as in "a station with the client id 'station'"
     settings   the variables to set for a second instance
+    own_topics topics that only the service's own user may read, if others may read its status
     """
     command = f"{vitalflow_command()} identity add-service NAME --service {service}"
     try:
-        other = find_running_instance(broker, service_topic, stopping, log)
+        other = find_running_instance(broker, service_topic, stopping, log, own_topics)
     except SubscriptionRefused:
         user = "a client without a user" if broker.username is None else f"the user {broker.username!r}"
         name = service_topic.rpartition("/")[2]
