@@ -32,22 +32,22 @@ def api(ward: Ward, history: History) -> APIRouter:
 
     @router.get("/ward")
     async def the_ward(
-        visitor: CurrentUser, name: Annotated[str | None, Query(alias="ward", description="One ward.")] = None
+        user: CurrentUser, name: Annotated[str | None, Query(alias="ward", description="One ward.")] = None
     ) -> api_models.Ward:
         """Return every bed as of now, with its open alerts, and the outages."""
-        return api_responses.ward(ward, name, visitor.viewable, _now())
+        return api_responses.ward(ward, name, user.viewable, _now())
 
     @router.get("/beds/{device}", responses=UNKNOWN)
-    async def one_bed(visitor: CurrentUser, device: str) -> api_models.BedResource:
+    async def one_bed(user: CurrentUser, device: str) -> api_models.BedResource:
         """Return one bed as of now."""
-        found = api_responses.bed(ward, device, visitor.viewable, _now())
+        found = api_responses.bed(ward, device, user.viewable, _now())
         if found is None:
             raise no_bed(device)
         return found
 
     @router.get("/beds/{device}/series", responses=NO_ANSWER)
     async def series(
-        visitor: CurrentUser,
+        user: CurrentUser,
         device: str,
         start: Annotated[datetime | None, Query(alias="from", description="RFC 3339; 24 hours before `to`.")] = None,
         end: Annotated[datetime | None, Query(alias="to", description="RFC 3339; now.")] = None,
@@ -61,35 +61,35 @@ def api(ward: Ward, history: History) -> APIRouter:
                 raise HTTPException(
                     422, f"{name} is {moment.isoformat()}, without an offset; write it with Z or +01:00"
                 )
-        wards = only(visitor, device)
+        wards = only(user, device)
         return api_responses.series(device, await answered(lambda: history.series(device, since, until, points, wards)))
 
     @router.get("/beds/{device}/alerts", responses=NO_ANSWER)
     async def past_alerts(
-        visitor: CurrentUser,
+        user: CurrentUser,
         device: str,
         limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of alerts.")] = 50,
     ) -> api_models.PastAlerts:
         """Return the alerts of one bed in the last 30 days from the database, the newest first."""
-        wards = only(visitor, device)
+        wards = only(user, device)
         return api_responses.past_alerts(device, await answered(lambda: history.alerts(device, limit, wards)))
 
     @router.get("/alerts")
     async def alerts(
-        visitor: CurrentUser, name: Annotated[str | None, Query(alias="ward", description="One ward.")] = None
+        user: CurrentUser, name: Annotated[str | None, Query(alias="ward", description="One ward.")] = None
     ) -> api_models.Alerts:
         """Return the open alerts as of now, the most urgent first."""
-        return api_responses.alerts(ward, name, visitor.viewable, _now())
+        return api_responses.alerts(ward, name, user.viewable, _now())
 
-    def only(visitor: UserConnection, device: str) -> list[str] | None:
+    def only(user: UserConnection, device: str) -> list[str] | None:
         """Return the wards whose history may be shown, None for all; raises 404 for a device now in another ward."""
         if not device.isprintable():  # no topic level contains such characters, and the database rejects a NUL
             raise no_bed(device)
-        if not visitor.viewable.everywhere:
+        if not user.viewable.everywhere:
             bed = ward.beds.get(device)
-            if bed is None or not visitor.viewable.includes(bed.snapshot.bed.ward):
+            if bed is None or not user.viewable.includes(bed.snapshot.bed.ward):
                 raise no_bed(device)
-        return visitor.viewable.as_list()
+        return user.viewable.as_list()
 
     return router
 

@@ -28,8 +28,8 @@ class Metrics:
             "frames_sent": ("Frames sent to browsers", lambda: views.sent.frames),
             "frames_sent_bytes": ("Bytes of the frames sent to browsers", lambda: views.sent.bytes),
             "slow_clients": ("Times that a browser was too slow for the next frame", lambda: views.sent.slow_clients),
-            "login_attempts": ("Logins checked with the broker", lambda: sessions.asked),
-            "login_failures": ("Logins rejected, by the broker or by the rate limit", lambda: sessions.refused),
+            "login_attempts": ("Logins checked with the broker", lambda: sessions.checked),
+            "login_failures": ("Logins rejected, by the broker or by the rate limit", lambda: sessions.rejected),
             "database_errors": ("Failed database queries", lambda: history.failures),
         }
         gauges: dict[str, tuple[str, Callable[[], float]]] = {

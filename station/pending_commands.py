@@ -47,33 +47,33 @@ class PendingCommands:
         if is_applied(alert, command, datetime.now(UTC)):
             return alert  # the worker publishes no response if nothing changes
         topic = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule, command.by)
-        asked = PendingCommand(topic, command, datetime.now(UTC), asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
+        pending = PendingCommand(topic, command, datetime.now(UTC), asyncio.get_running_loop().create_future())
+        self._waiting.append(pending)
         try:
             await publish(topic, encode_command(command))
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await asked.answer
+                return await pending.answer
         except TimeoutError:
             raise TransientError("the alert service did not respond; check the alert before trying again") from None
         finally:
-            self._waiting.remove(asked)
+            self._waiting.remove(pending)
 
     def on_alert(self, alert: Alert) -> None:
         """Complete the pending commands that this change of an alert fulfils."""
         place = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule)
-        for asked in self._waiting:
+        for pending in self._waiting:
             if (
-                asked.topic == f"{place}/{asked.command.by}"
-                and not asked.answer.done()
-                and is_applied(alert, asked.command, asked.at)
+                pending.topic == f"{place}/{pending.command.by}"
+                and not pending.answer.done()
+                and is_applied(alert, pending.command, pending.at)
             ):
-                asked.answer.set_result(alert)
+                pending.answer.set_result(alert)
 
     def on_rejection(self, rejection: Rejection) -> None:
         """Fail the oldest pending command on the topic of the rejection."""
-        for asked in self._waiting:
-            if asked.topic == rejection.topic and not asked.answer.done():
-                asked.answer.set_exception(RequestRejected(rejection.reason))
+        for pending in self._waiting:
+            if pending.topic == rejection.topic and not pending.answer.done():
+                pending.answer.set_exception(RequestRejected(rejection.reason))
                 return
 
 

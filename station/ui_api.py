@@ -49,7 +49,7 @@ class NewLimits(BaseModel):
 READ_ONLY_MESSAGE = "you have read-only access to this ward; an administrator can change that"
 
 
-def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publish) -> APIRouter:
+def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: Publish) -> APIRouter:
     """Return the routes below /ui."""
     router = APIRouter(prefix="/ui", include_in_schema=False)
 
@@ -62,7 +62,7 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
 
     @router.get("/recent")
     async def recent(
-        visitor: CurrentUser,
+        user: CurrentUser,
         seconds: Annotated[float, Query(gt=0, le=300)] = 120,
         device: Annotated[str | None, Query()] = None,
     ) -> Response:
@@ -70,55 +70,55 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
         devices = [
             known
             for known, bed in ward.beds.items()
-            if device in (None, known) and visitor.viewable.includes(bed.snapshot.bed.ward)
+            if device in (None, known) and user.viewable.includes(bed.snapshot.bed.ward)
         ]
         return Response(frame.recent(ward.beds, devices, seconds), media_type="application/json")
 
     @router.get("/diagnosis")
     async def diagnosis(
-        visitor: CurrentUser, device: str, seconds: Annotated[float, Query(ge=1, le=300)] = 30
+        user: CurrentUser, device: str, seconds: Annotated[float, Query(ge=1, le=300)] = 30
     ) -> StreamingResponse:
         """Stream, as plain text, what one device publishes during the request and why its readings do not arrive."""
         try:
-            observation = Observation(ward, device, visitor.viewable)
+            observation = Observation(ward, device, user.viewable)
         except TransientError as error:
             raise HTTPException(503, str(error)) from None
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(observation.stream(seconds), media_type="text/plain", headers=headers)
 
     @router.post("/alerts")
-    async def act(visitor: CurrentUser, asked: Act) -> dict[str, str]:
+    async def act(user: CurrentUser, request: Act) -> dict[str, str]:
         """Acknowledge an alert, pause or resume its audio; returns its new state, or the reason for a rejection."""
         alert = next(
             (
                 alert
                 for alert in ward.alerts(datetime.now(UTC))
-                if (alert.ward, alert.device_id, alert.rule) == (asked.ward, asked.device, asked.rule)
-                and visitor.viewable.includes(alert.ward)
+                if (alert.ward, alert.device_id, alert.rule) == (request.ward, request.device, request.rule)
+                and user.viewable.includes(alert.ward)
             ),
             None,
         )
         if alert is None:
             raise HTTPException(409, "this alert has ended")
-        if not visitor.actionable.includes(alert.ward):
+        if not user.actionable.includes(alert.ward):
             raise HTTPException(403, READ_ONLY_MESSAGE)
-        command = Command(by=visitor.name, action=asked.action, seconds=asked.seconds, time=datetime.now(UTC))
+        command = Command(by=user.name, action=request.action, seconds=request.seconds, time=datetime.now(UTC))
         try:
-            now = await asks.ask(alert, command, visitor.publish)
-        except RequestRejected as refused:
-            raise HTTPException(409, str(refused)) from None
+            now = await commands.ask(alert, command, user.publish)
+        except RequestRejected as error:
+            raise HTTPException(409, str(error)) from None
         except TransientError as error:
             raise HTTPException(503, str(error)) from None
         return {"state": str(now.state)}
 
     @router.get("/limits")
-    async def show_limits(visitor: CurrentUser, device: str) -> Response:
+    async def show_limits(user: CurrentUser, device: str) -> Response:
         """Return the rules with the limits that can be set for a bed, and the limits of the bed."""
         bed = ward.beds.get(device)
         if ward.rules is None:
             nothing = {"problem": "the alert service has not published its rules; it may be down"}
             return Response(msgspec.json.encode(nothing), media_type="application/json")
-        seen = bed is not None and visitor.viewable.includes(bed.snapshot.bed.ward)
+        seen = bed is not None and user.viewable.includes(bed.snapshot.bed.ward)
         rules = rules_for_bed(ward.rules, bed.assignment, None, bed.snapshot.patient) if bed and seen else ward.rules
         body = {
             "rules": [_rule(rule) for rule in rules.rules if rule.above is not None],
@@ -128,25 +128,25 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
         return Response(msgspec.json.encode(body), media_type="application/json")
 
     @router.put("/limits")
-    async def set_limits(visitor: CurrentUser, asked: NewLimits) -> dict[str, bool]:
+    async def set_limits(user: CurrentUser, request: NewLimits) -> dict[str, bool]:
         """Set or remove the limits of a bed; rejected as a whole, with every reason."""
-        bed = ward.beds.get(asked.device)
-        if bed is None or not visitor.viewable.includes(bed.snapshot.bed.ward):
+        bed = ward.beds.get(request.device)
+        if bed is None or not user.viewable.includes(bed.snapshot.bed.ward):
             raise HTTPException(404, "this bed no longer exists")
-        if not visitor.actionable.includes(bed.snapshot.bed.ward):
+        if not user.actionable.includes(bed.snapshot.bed.ward):
             raise HTTPException(403, READ_ONLY_MESSAGE)
         if ward.rules is None:
             raise HTTPException(503, "the alert service has not published its rules; it may be down")
         payload = b""
-        if asked.limits or asked.spo2_scale is not None:
+        if request.limits or request.spo2_scale is not None:
             try:
-                limits = _limits(asked, visitor.name)
+                limits = _limits(request, user.name)
                 rules_for_bed(ward.rules, bed.assignment, limits, limits.patient_id)
                 payload = msgspec.json.encode(limits)
-            except RequestRejected as refused:
-                raise HTTPException(409, str(refused)) from None
+            except RequestRejected as error:
+                raise HTTPException(409, str(error)) from None
         try:
-            await publish_limits(ward.topics.limits(bed.snapshot.bed.ward, asked.device), payload)
+            await publish_limits(ward.topics.limits(bed.snapshot.bed.ward, request.device), payload)
         except TransientError as error:
             raise HTTPException(503, str(error)) from None
         return {"set": bool(payload)}
@@ -154,15 +154,15 @@ def ui_api(ward: Ward, views: Views, asks: PendingCommands, publish_limits: Publ
     return router
 
 
-def _limits(asked: NewLimits, by: str) -> Limits:
+def _limits(request: NewLimits, by: str) -> Limits:
     scales: dict[int | None, Literal[1, 2] | None] = {None: None, 1: 1, 2: 2}
-    if asked.spo2_scale not in scales:
-        raise RequestRejected(f"spo2_scale is {asked.spo2_scale}; there are 1 and 2")
+    if request.spo2_scale not in scales:
+        raise RequestRejected(f"spo2_scale is {request.spo2_scale}; there are 1 and 2")
     return Limits(
         by=by,
-        limits=dict(asked.limits),
-        spo2_scale=scales[asked.spo2_scale],
-        patient_id=asked.patient_id,
+        limits=dict(request.limits),
+        spo2_scale=scales[request.spo2_scale],
+        patient_id=request.patient_id,
         time=datetime.now(UTC),
     )
 

@@ -219,11 +219,11 @@ class Ward:
         service, _, what = name.partition("/")
         if what == "rejections" or what.startswith("rejections/"):
             try:
-                refusal = _decode_rejection(payload)
+                rejection = _decode_rejection(payload)
             except DECODE_ERRORS:
                 self.counts.rejected += 1
                 return
-            self._on_rejection(Rejection(refusal.topic[: 2 * MAX_TEXT], refusal.reason[: 5 * MAX_TEXT]))
+            self._on_rejection(Rejection(rejection.topic[: 2 * MAX_TEXT], rejection.reason[: 5 * MAX_TEXT]))
         elif what == "rules":
             self._take_rules(service, payload)
         elif what == "logins":

@@ -31,10 +31,10 @@ def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
         return FileResponse(STATIC / "signin.html", headers={"Cache-Control": "no-cache"})
 
     @router.post("/signin")
-    async def sign_in(asked: Credentials, request: Request) -> Response:
+    async def sign_in(credentials: Credentials, request: Request) -> Response:
         """Sign in: set a cookie, or return the reason for a rejection."""
         try:
-            user = await sessions.verify(asked.name.strip(), asked.password, client_address(request))
+            user = await sessions.verify(credentials.name.strip(), credentials.password, client_address(request))
         except TooManyAttempts as wait:
             return JSONResponse(_error_body(wait), 429, {"Retry-After": str(wait.wait_s)})
         except InvalidCredentials as error:

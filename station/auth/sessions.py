@@ -71,8 +71,8 @@ class SessionManager:
     """All sessions. `wards` returns the wards that the station knows."""
 
     def __init__(self, broker: BrokerEndpoint, topics: Topics, wards: Callable[[], Collection[str]]) -> None:
-        self.asked = 0  # logins that were checked with the broker
-        self.refused = 0  # rejected logins
+        self.checked = 0  # logins that were checked with the broker
+        self.rejected = 0  # rejected logins
         self._broker = broker
         self._topics = topics
         self._wards = wards
@@ -94,10 +94,10 @@ class SessionManager:
         if known is None or not known.is_verified:
             wait_s = self._attempts.wait(name, address, now)
             if wait_s > 0:
-                self.refused += 1
+                self.rejected += 1
                 raise TooManyAttempts(math.ceil(wait_s))
             self._attempts.begin(name, address, now)
-            self.asked += 1
+            self.checked += 1
             try:
                 async with asyncio.timeout(VERIFY_TIMEOUT_S):
                     known = await self._connect_user(key, name, password)
@@ -105,7 +105,7 @@ class SessionManager:
                 self._attempts.good(name, address)
                 raise TransientError("the broker does not respond") from None
             except InvalidCredentials as unwanted:
-                self.refused += 1
+                self.rejected += 1
                 # Without the name: it may be a password in the wrong field.
                 log.warning("login failed from %s", address)
                 raise InvalidCredentials(WRONG_CREDENTIALS) from unwanted

@@ -259,11 +259,11 @@ def test_the_login_of_a_script_is_cached() -> None:
     async def story(known: Known) -> None:
         ada = known.add("ada")
         assert await known.sessions.verify("ada", "word", "10.0.0.1") is ada
-        assert known.sessions.asked == 0
+        assert known.sessions.checked == 0
         known.sessions.expire_sessions(asyncio.get_running_loop().time() + API_USER_IDLE_S + 1)
         with pytest.raises(TransientError):
             await known.sessions.verify("ada", "word", "10.0.0.1")  # no server listens on that port
-        assert known.sessions.asked == 1
+        assert known.sessions.checked == 1
 
     run(story)
 
