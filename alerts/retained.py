@@ -1,7 +1,7 @@
-"""What is retained at the broker, read back at start: the alerts as last published, the beds' limits and assignments.
+"""Read back the retained messages at start: the alerts as last published, the beds' limits and assignments.
 
-Before the first reading: the worker must know what is open before it can say what changes. On a connection of its own
-without a session, so that the readings, which wait in the worker's session, cannot come in between.
+This precedes the first reading: the worker must know the open alerts before it evaluates changes. It uses a separate
+connection without a session, so that no queued readings of the worker's session arrive in between.
 """
 
 import logging
@@ -16,42 +16,42 @@ from vitals.topics import Topics
 
 log = logging.getLogger("alerts")
 
-PATIENCE = 10.0  # seconds for all of it
+READ_BACK_TIMEOUT_S = 10.0  # for all retained messages
 
 
 def read_back(
     broker: BrokerEndpoint, topics: Topics, service: str, wards: Sequence[str], stopping: Callable[[], bool]
 ) -> tuple[list[Alert], list[tuple[str, bytes]]] | None:
-    """The retained alerts, and limits and assignments as (topic, payload); None when `stopping` before all has come.
+    """Return the retained alerts, and limits and assignments as (topic, payload); None if `stopping` before the end.
 
-    Raises TransientError where the broker is away, or refuses us.
+    Raises TransientError if the broker is unreachable or refuses the connection.
 
-    A broker sends what it retains before anything that is published after the subscription. So a marker of our own,
-    published when the subscription is confirmed, says that all has come.
+    A broker sends what it retains before anything that is published after the subscription. So a
+    marker, which the worker publishes when the subscription is confirmed, arrives after all of them.
     """
     marker = f"{topics.service(service)}/marker-{time.time_ns()}"
     filters = [
         (name, 1) for ward in wards for name in (topics.alerts(ward), topics.limits(ward), topics.assignments(ward))
     ]
-    with connect_once(broker, [*filters, (marker, 1)]) as there:
-        got = _until(marker, there, stopping)
+    with connect_once(broker, [*filters, (marker, 1)]) as client:
+        got = _until(marker, client, stopping)
     return None if got is None else _sorted(got, topics)
 
 
-def _until(marker: str, there: OneShotClient, stopping: Callable[[], bool]) -> list[tuple[str, bytes]] | None:
+def _until(marker: str, client: OneShotClient, stopping: Callable[[], bool]) -> list[tuple[str, bytes]] | None:
     got: dict[str, bytes] = {}  # the ward `stack` is among all wards, and then sent twice
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + READ_BACK_TIMEOUT_S
     while not stopping():
-        heard = there.next(0.2)
-        if heard is None:
+        message = client.next(0.2)
+        if message is None:
             if time.monotonic() > deadline:
-                raise TransientError(f"it did not send what it retains within {PATIENCE:g} s")
-        elif not heard.topic:
-            there.publish(marker)
-        elif heard.topic == marker:
+                raise TransientError(f"the broker did not send its retained messages within {READ_BACK_TIMEOUT_S:g} s")
+        elif not message.topic:
+            client.publish(marker)
+        elif message.topic == marker:
             return list(got.items())
         else:
-            got[heard.topic] = heard.payload
+            got[message.topic] = message.payload
     return None
 
 
@@ -64,5 +64,5 @@ def _sorted(got: list[tuple[str, bytes]], topics: Topics) -> tuple[list[Alert], 
         try:
             alerts.append(decode_alert(payload))
         except ValueError as error:
-            log.warning("left out what is retained on %s: %s", topic[:300], error)
+            log.warning("ignored the retained message on %s: %s", topic[:300], error)
     return alerts, of_beds

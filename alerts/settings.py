@@ -40,5 +40,5 @@ class AlertsSettings(BrokerSettings):
 
     @property
     def retention(self) -> timedelta:
-        """How old a reading may be; ingest refuses older ones, and so do we."""
+        """Maximum age of a reading; ingest and the alert worker refuse older ones."""
         return timedelta(days=self.raw_retention_days)

@@ -31,14 +31,14 @@ from vitals.reading import MAX_TEXT
 
 FINAL = (0x86, 0x87)  # MQTT 5, section 3.2.2.2: bad user name or password; not authorized. Of 3.1.1, paho says the same
 FRAME = 0.5  # seconds between two pictures where nothing happens: ages grow
-KEEPALIVE = 10  # seconds; after 1.5 times that without a word the broker counts as away
+KEEPALIVE = 10  # seconds; after 1.5 times that without a packet the connection counts as lost
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """From the client's thread: a message, or, without a topic, whether the broker is there (`why` it is not).
+class BrokerEvent:
+    """An event of the client's thread: a message, or, without a topic, the state of the connection (`why` it failed).
 
-    `refused`: it is, and does not let us in, which waiting does not change.
+    `refused`: the broker rejected the login, and a retry does not help.
     """
 
     topic: str = ""
@@ -60,7 +60,7 @@ class AlertView:
         self._settings = settings
         user = settings.broker.username
         self._list = AlertTable(settings.topics, settings.alerts_client_id, by, ward, _now(), user=user is not None)
-        self._heard: SimpleQueue[Heard] = SimpleQueue()
+        self._events: SimpleQueue[BrokerEvent] = SimpleQueue()
         self._stopping = False
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_out, False)
@@ -85,7 +85,7 @@ class AlertView:
         self._client.connect_async(broker.host, broker.port, KEEPALIVE)
         self._client.loop_start()
         try:
-            with suppress(BrokenPipeError):  # whoever read our lines has gone
+            with suppress(BrokenPipeError):  # the reader of the output has closed it
                 if sys.stdin.isatty() and sys.stdout.isatty():
                     self._run_on_screen()
                 else:
@@ -100,7 +100,7 @@ class AlertView:
         console = Console(highlight=False)
         keyboard = sys.stdin.fileno()
         typed = b""
-        # A new size of the terminal is drawn at once, and Ctrl-Z would leave the person with our screen.
+        # A new size of the terminal is drawn at once, and Ctrl-Z would leave the alternate screen active.
         signal.signal(signal.SIGWINCH, lambda *_: self._wake())
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         with key_by_key(keyboard), Live(console=console, screen=True, auto_refresh=False) as live:
@@ -124,10 +124,10 @@ class AlertView:
 
         while not self._stopping:
             self._take_what_was_heard(say)
-            away = self._list.away(_now())
-            if away not in (said, CONNECTING, WAITING):
-                said = away
-                say(f"{datetime.now().astimezone():%H:%M:%S}  {away or 'the alert worker is there'}")
+            problem = self._list.problem(_now())
+            if problem not in (said, CONNECTING, WAITING):
+                said = problem
+                say(f"{datetime.now().astimezone():%H:%M:%S}  {problem or 'the alert worker is running'}")
             self._wait()
 
     # --- the steps ---
@@ -136,20 +136,20 @@ class AlertView:
         now = _now()
         with suppress(Empty):
             while True:
-                heard = self._heard.get_nowait()
-                if heard.topic:
-                    alert = self._list.take(heard.topic, heard.payload, heard.retained, now)
+                event = self._events.get_nowait()
+                if event.topic:
+                    alert = self._list.take(event.topic, event.payload, event.retained, now)
                     if alert is not None:
                         say(line(alert))
-                elif heard.connected:
+                elif event.connected:
                     self._list.connected(now)
-                elif heard.refused:
+                elif event.refused:
                     raise PermanentError(
-                        f"the broker at {self._settings.broker} does not let us in ({heard.why}); "
+                        f"the broker at {self._settings.broker} rejects the login ({event.why}); "
                         "expected user and password of an enrolled person in VITALFLOW_MQTT_URL"
                     )
                 else:
-                    self._list.disconnected(heard.why)
+                    self._list.disconnected(event.why)
         self._list.tick(now)
 
     def _press(self, pressed: list[Key]) -> None:
@@ -182,30 +182,30 @@ class AlertView:
         client.reconnect_delay_set(1, 2)
         return client
 
-    def _hear(self, heard: Heard) -> None:
-        self._heard.put(heard)
+    def _enqueue(self, event: BrokerEvent) -> None:
+        self._events.put(event)
         self._wake()
 
     def _on_connect(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            self._hear(Heard(why=f"it refuses us: {reason}", refused=reason.value in FINAL))
+            self._enqueue(BrokerEvent(why=f"connection refused: {reason}", refused=reason.value in FINAL))
             return
-        self._hear(Heard(connected=True))
+        self._enqueue(BrokerEvent(connected=True))
         client.subscribe(self._filters)
 
     def _on_connect_fail(self, *_: Any) -> None:
-        broker, error = self._settings.broker, sys.exception()  # paho calls us while it handles that
+        broker, error = self._settings.broker, sys.exception()  # paho calls this while it handles the exception
         if isinstance(error, ssl.SSLError):
             why = f"{broker}: {describe_tls_error(error, broker.host, broker.port, broker.ca)}"
         else:
             why = f"no answer from {broker}"
-        self._hear(Heard(why=why))
+        self._enqueue(BrokerEvent(why=why))
 
     def _on_disconnect(self, *_: Any) -> None:
-        self._hear(Heard(why="the connection ended"))
+        self._enqueue(BrokerEvent(why="the connection ended"))
 
     def _on_message(self, _client: Any, _user: Any, message: mqtt.MQTTMessage) -> None:
-        self._hear(Heard(message.topic, bytes(message.payload), message.retain))
+        self._enqueue(BrokerEvent(message.topic, bytes(message.payload), message.retain))
 
 
 @contextmanager

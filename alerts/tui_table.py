@@ -73,7 +73,7 @@ class Asked:
 
 
 class AlertTable:
-    """One person's list. `ward` None is all wards; `worker` names the worker whose heart we listen to."""
+    """One person's list. `ward` None is all wards; `worker` names the worker whose heartbeat is checked."""
 
     def __init__(
         self, topics: Topics, worker: str, by: str, ward: str | None, now: datetime, *, user: bool = False
@@ -92,7 +92,7 @@ class AlertTable:
         self._ever_selected = False
         self._asked: Asked | None = None
         self._connected_at: datetime | None = None
-        self._why_away = ""
+        self._disconnect_reason = ""
         self._beat: datetime | None = None
         self._boot = 0
         self._worker_left = False
@@ -106,9 +106,9 @@ class AlertTable:
         self._board.connected(now)
 
     def disconnected(self, why: str) -> None:
-        """The broker is away."""
+        """Record that the connection to the broker is lost."""
         self._connected_at = None
-        self._why_away = why
+        self._disconnect_reason = why
 
     def take(self, topic: str, payload: bytes, retained: bool, now: datetime) -> Alert | None:
         """Take a message of any kind; the alert where one has changed."""
@@ -161,7 +161,7 @@ class AlertTable:
             return None
         if self._connected_at is None:
             # Kept and sent later, it would silence an alert that no person has looked at since.
-            self._say("nothing was sent: the broker is away", refused=True)
+            self._say("nothing was sent: the broker is unreachable", refused=True)
             return None
         # What changes nothing, the worker does not answer.
         if action == "acknowledge" and alert.state is State.ACKNOWLEDGED and alert.acknowledged_by == self._by:
@@ -185,17 +185,17 @@ class AlertTable:
         return None if place is None else self._alerts[place]
 
     def worker_there(self, now: datetime) -> bool:
-        """Whether the worker's heart has beaten lately. A retained word may be older than its death."""
+        """Return whether a heartbeat of the worker is recent. A retained status may precede a crash."""
         return self._connected_at is not None and self._beat is not None and now - self._beat <= BEATS
 
-    def away(self, now: datetime) -> str:
-        """What is away, in words; empty where all is well."""
+    def problem(self, now: datetime) -> str:
+        """Return what is not working, as a sentence; empty if all works."""
         if self._connected_at is None:
-            return f"the broker is away: {self._why_away}" if self._why_away else CONNECTING
+            return f"the broker is unreachable: {self._disconnect_reason}" if self._disconnect_reason else CONNECTING
         if self.worker_there(now):
             return ""
         if self._worker_left or now - self._connected_at > BEATS:
-            return "the alert worker is away: nothing here is watched"
+            return "the alert worker is down: no bed is monitored"
         return WAITING
 
     def _take_presence(self, payload: bytes, retained: bool, now: datetime) -> None:
@@ -233,37 +233,39 @@ class AlertTable:
 
     def render(self, now: datetime, width: int, height: int) -> RenderableType:
         """The whole screen, not higher than `height`: title, list, the selected alert in full, answer, keys."""
-        away = self.away(now)
-        room = max(height - 7, 1)
+        problem = self.problem(now)
+        visible_rows = max(height - 7, 1)
         return Group(
-            self._title(away),
-            *self._list(now, away, room, width),
+            self._title(problem),
+            *self._list(now, problem, visible_rows, width),
             Text(),
             *self._detail(now),
             Text(self.said, "bold red" if self.refused else "bold", no_wrap=True, overflow="ellipsis"),
             Text(HELP, "dim", no_wrap=True, overflow="ellipsis"),
         )
 
-    def _title(self, away: str) -> Text:
+    def _title(self, problem: str) -> Text:
         title = Text("alerts", "bold", no_wrap=True, overflow="ellipsis")
         title.append(f"  {self._ward or 'all wards'}", "")
         for priority, number in alert_format.count_by_priority(self._alerts).items():
-            style = alert_format.STALE if away else f"bold {alert_format.COLOURS[priority]}"
+            style = alert_format.STALE if problem else f"bold {alert_format.COLOURS[priority]}"
             title.append("  ").append(f"{alert_format.MARKS[priority]} {number} {priority}", style)
-        if away:
-            title.append("  ").append(away.upper(), "bold yellow")
+        if problem:
+            title.append("  ").append(problem.upper(), "bold yellow")
         return title
 
-    def _list(self, now: datetime, away: str, room: int, width: int) -> list[RenderableType]:
+    def _list(self, now: datetime, problem: str, visible_rows: int, width: int) -> list[RenderableType]:
         if not self._alerts:
-            return [Text("what is open is not known" if away else "no alert is open", "" if away else "green")]
-        first = self._first_shown(room)
+            return [
+                Text("the open alerts are not known" if problem else "no alert is open", "" if problem else "green")
+            ]
+        first = self._first_shown(visible_rows)
         doubted = self._board.stale()
         many = self._ward is None and len({alert.ward for alert in self._alerts}) > 1
-        shown = self._alerts[first : first + room]
+        shown = self._alerts[first : first + visible_rows]
         rows = []
         for alert in shown:
-            stale = bool(away) or alert.alert_id in doubted
+            stale = bool(problem) or alert.alert_id in doubted
             rows.append(
                 (
                     ">" if alert.alert_id == self._selected else "",
@@ -283,15 +285,15 @@ class AlertTable:
             justify: Literal["left", "right"] = "right" if column == 3 else "left"
             table.add_column(width=wide, no_wrap=True, overflow="ellipsis", justify=justify)
         for alert, row in zip(shown, rows, strict=True):
-            stale = bool(away) or alert.alert_id in doubted
+            stale = bool(problem) or alert.alert_id in doubted
             chosen = "bold" if alert.alert_id == self._selected else ""
             table.add_row(*row, style=alert_format.STALE if stale else chosen)
         return [table]
 
-    def _first_shown(self, room: int) -> int:
+    def _first_shown(self, visible_rows: int) -> int:
         """So that the selected one is among those shown, as near to the top of the list as may be."""
         place = self._place() or 0
-        return max(0, min(place - room // 2, len(self._alerts) - room))
+        return max(0, min(place - visible_rows // 2, len(self._alerts) - visible_rows))
 
     def _detail(self, now: datetime) -> list[Text]:
         """The selected alert in two lines."""

@@ -32,7 +32,7 @@ from vitals.rules import encode_rules
 
 log = logging.getLogger("alerts")
 
-WINDOW = 500  # readings that wait for us on the connection; what a killed worker gets again
+WINDOW = 500  # in-flight readings on the connection; redelivered after a kill
 MOST_UNPUBLISHED = 1000  # alerts the broker has not taken; beyond it readings are not acknowledged, so none come
 TICK = 0.5  # seconds between two looks at what time alone changes,
 COUNTING = 5.0  # and between two counts of all beds and alerts for /metrics
@@ -93,17 +93,17 @@ class Worker:
         self._wake()
 
     def reload(self) -> None:
-        """Read the rule file again; with mistakes in it the old rules stay."""
+        """Read the rule file again; if it has mistakes, keep the old rules."""
         self._reloading = True
         self._wake()
 
     def run(self) -> None:
         """Evaluate, publish, acknowledge, until `stop`.
 
-        1. Make sure that no other worker holds our session.
+        1. Make sure that no other worker uses the same session.
         2. Read back the retained alerts and limits: what is open now.
-        3. Connect; what came meanwhile waits in the session. At every later connection tell all alerts again,
-           because a broker that died may have forgotten the last of them, or all.
+        3. Connect; the session has queued the readings since. At every later connection publish all alerts again,
+           because a broker that crashed may have lost the last of them, or all.
         4. Evaluate what is received; publish the changes, then acknowledge the readings.
         5. Twice a second, see what time alone changes: silence, audio pauses.
         """
@@ -153,8 +153,8 @@ class Worker:
                 found = read_back(
                     settings.broker, self._topics, self._service, [*settings.wards, WARD], lambda: self._stopping
                 )
-            except TransientError as away:
-                wait_log.waiting(str(away), time.monotonic())
+            except TransientError as error:
+                wait_log.waiting(str(error), time.monotonic())
                 time.sleep(0.5)
                 continue
             if found is None:

@@ -26,7 +26,7 @@ PASSWORD = "a-word-of-a-broker-that-lives-for-a-minute"
 def alternate(
     what: str, without: Callable[[], Figures], with_it: Callable[[], Figures], rounds: int, log: Log
 ) -> Figures:
-    """Drain both ways, `rounds` times; who begins changes, for the second finds a table that has grown."""
+    """Drain both ways, `rounds` times; the order alternates, because the second drain writes to a larger table."""
     before, after = list[Figures](), list[Figures]()
     for number in range(rounds):
         log(f"{number + 1} of {rounds}, without and with {what}")
@@ -51,7 +51,7 @@ def alternate(
 
 
 def compare_receipts(environment: Environment, messages: int, rounds: int, log: Log) -> Figures:
-    """What it costs to tell the devices what is stored, `rounds` times in turn."""
+    """Measure the cost of the receipts to devices, `rounds` times in turn."""
     endpoints = Endpoints.anonymous(environment)
     return alternate(
         "receipts",

@@ -25,7 +25,7 @@ from vitals.topics import Topics
 VICTIMS = ("ingest", "alerts", "broker", "database", "devices", "links", "disk")
 TIMEOUT_S = 60.0  # seconds for readings to be stored again, and at the end for the last one
 LONG_S, SHORT_S = 25.0, 6.0  # seconds that a link is down now and then; the long ones outlast every keep-alive
-LONG_RUN_S = 240.0  # seconds of a run that has room for those
+LONG_RUN_S = 240.0  # minimum duration of a run with those
 AUTOSAVE_S = 10.0  # of mosquitto.conf: what a killed broker received since may be lost
 SETTLED_S = 40.0  # seconds without a new row after which no more is expected; devices send again after 15
 

@@ -28,7 +28,7 @@ TIMEOUT_S = 120.0  # seconds without which something is broken
 class Endpoints:
     """How the programs of a drain connect to the broker.
 
-    filler    who publishes, and `counter` who reads what the broker dropped
+    filler    the login that publishes; `counter` the login that reads the broker's count of dropped messages
     ingest    the environment of ingest
     reader    options of mosquitto_sub
     """

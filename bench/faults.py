@@ -99,9 +99,9 @@ class UptimeMonitor:
             self.spans.append((self._since, time.time()))
         self._since = None
 
-    def reopen(self, patience: float) -> bool:
+    def reopen(self, timeout_s: float) -> bool:
         """Wait until the worker evaluates readings again; False where it does not in time."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout_s
         before = counter(self._worker, "readings_evaluated_total")
         while counter(self._worker, "readings_evaluated_total") <= before:
             if time.monotonic() > deadline:

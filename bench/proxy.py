@@ -97,5 +97,5 @@ class Proxy:
                 await self._flows.wait()
                 writer.write(piece)
                 await writer.drain()
-            await asyncio.sleep(0.05)  # abort() throws away what is not sent: a goodbye has time to leave
+            await asyncio.sleep(0.05)  # abort() discards unsent data: a DISCONNECT needs time to be sent
         raise ConnectionResetError

@@ -26,7 +26,7 @@ RANGES = {"5 minutes": timedelta(minutes=5), "24 hours": timedelta(hours=24), "3
 BEDS = 100
 BED_STEP = timedelta(seconds=20)  # 100 beds for 46 days are 20 million readings
 ROUNDS = 50
-# The data is older than the default retention, and a native server runs its jobs while we measure.
+# The data is older than the default retention, and a native server runs its jobs during the measurement.
 PERIODS = RetentionSettings(raw_retention=timedelta(days=90))
 
 

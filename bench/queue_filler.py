@@ -30,24 +30,24 @@ def fill_queues(
 ) -> None:
     """Publish `messages` readings of 100 devices at QoS 1; returns when the broker has acknowledged all.
 
-    counter   the broker as who may read what it dropped, if that is not who publishes
+    counter   the login that may read the count of dropped messages, if it differs from the publisher
 
     Raises PermanentError if the broker dropped any.
     """
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="filler")
-    room = threading.Semaphore(IN_FLIGHT)
+    slots = threading.Semaphore(IN_FLIGHT)
     client.max_inflight_messages_set(IN_FLIGHT)
-    client.on_publish = lambda *_: room.release()
+    client.on_publish = lambda *_: slots.release()
     configure_client(client, broker)
     client.connect(broker.host, broker.port)
     client.loop_start()
     start = datetime.now(UTC) - timedelta(seconds=messages / DEVICES)
     for number in range(messages):
         seq, device = divmod(number, DEVICES)
-        room.acquire()
+        slots.acquire()
         client.publish(topics.vitals("bench", f"device-{device:03d}"), _payload(start, seq + 1, device), qos=1)
     for _ in range(IN_FLIGHT):  # all seats free: all acknowledged
-        room.acquire()
+        slots.acquire()
     client.disconnect()
     client.loop_stop()
     lost = dropped(broker if counter is None else counter)
@@ -61,7 +61,7 @@ def dropped(broker: BrokerEndpoint) -> int:
     """How many messages the broker says it has dropped since its start."""
     values: list[int] = []
     with connect_once(broker, [(DROPPED, 0)]) as client:
-        # The broker renews it every sys_interval, 5 s; the second value is one from after our last message.
+        # The broker renews it every sys_interval, 5 s; the second value is one from after the last message.
         while len(values) < 2 and (message := client.next(12)):
             values += [int(message.payload)] if message.topic else []
     if not values:

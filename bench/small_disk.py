@@ -24,7 +24,7 @@ class SmallDisk:
         self._ballast = binaries.folder(name) / "ballast"
 
     def fill(self) -> None:
-        """Write until there is no room."""
+        """Write until the disk is full."""
         with self._ballast.open("wb", buffering=0) as ballast:
             try:
                 while True:

@@ -142,7 +142,7 @@ async def _never_reads(port: int) -> asyncio.StreamWriter:
 
 
 async def _ask(port: int, name: str, limit: int = 4 * 2**20) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A stream of one who has signed in for it: each browser has a login of its own, with its own connection."""
+    """An event stream with its own login and connection, like that of a browser."""
     cookie = await asyncio.to_thread(sign_in, port, name)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
     head = f"GET /ui/live HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\nAccept: text/event-stream\r\n\r\n"

@@ -1,7 +1,7 @@
 """The two subscribers that most tutorials write, for `compare`.
 
-These are our own re-creations of a common pattern, not a product, written as a careful reader of such a
-tutorial would: a persistent session, QoS 1, a connection that is made again when it was lost. What they are missing is
+They re-create a common pattern, not a product, as a careful reader of such a tutorial writes it:
+a persistent session, QoS 1, a connection that is made again when it was lost. What they are missing is
 what the pattern is missing: to acknowledge only what is stored, and a name for each reading that makes it stored once.
 
     python -m bench.tutorials insert|queue MQTT-PORT DATABASE-URL

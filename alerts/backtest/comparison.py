@@ -1,9 +1,9 @@
-"""The alarm-load laboratory: the past, run through the engine, under several rule files and delays at once.
+"""Backtest: recorded readings, evaluated by the engine under several rule files and delays in one pass.
 
-`history` gives the beds, `bed` is the engine that the worker runs too, `report` and `plot` show what came of it. Each
-rule file is tried as it is written, without its delays, and naively: the same limits, and every crossing an alarm, as
-a monitor without delay and hysteresis would have it. What must not be missed, `episodes` finds in the values
-themselves, without the engine.
+`history` reads the beds, `rule_run` runs the engine of the worker, `report` and `plot` show the result. Each rule file
+is evaluated as written, without its delays, and naively: the same limits, with an alarm at every crossing, like a
+monitor without delay and hysteresis. `episodes` finds the episodes that must not be missed in the values alone,
+without the engine.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +22,7 @@ PAUSE = timedelta(minutes=10)  # a longer silence is no time at the bed
 
 @dataclass
 class RuleSetResult:
-    """One rule file, tried: as written, without delays, naively, and with each delay of the curve."""
+    """One rule file, file_result: as written, without delays, naively, and with each delay of the curve."""
 
     where: str
     written: RuleRun
@@ -68,7 +68,7 @@ class RuleSetResult:
 
 @dataclass
 class BacktestResult:
-    """What the laboratory found. `bed_days`: the time at the beds, by their readings, in days."""
+    """The result of a backtest. `bed_days`: the monitored time of all beds, from their readings, in days."""
 
     beds: int = 0
     readings: int = 0
@@ -80,32 +80,32 @@ def run(histories: Iterable[BedHistory], rule_sets: Sequence[RuleSet], curve: bo
     """Run every bed through every set of rules, in one pass over the readings.
 
     1. For each file: its rules as written, without delays, naively, and for the curve with each delay.
-    2. For each bed: a fresh engine for each of them; the readings are as live as on the day.
-    3. What is still open when a bed's readings end, ends there.
+    2. For each bed: a new engine for each of them; the readings count as live, as when they were recorded.
+    3. Alerts that are open at a bed's last reading end there.
     """
-    outcome = BacktestResult(files=[_make_result(rules, curve) for rules in rule_sets])
-    trials = [trial for tried in outcome.files for trial in _rule_runs(tried)]
+    result = BacktestResult(files=[_make_result(rules, curve) for rules in rule_sets])
+    rule_runs = [rule_run for file_result in result.files for rule_run in _rule_runs(file_result)]
     for history in histories:
-        outcome.beds += 1
-        courses = [BedRun(trial, history) for trial in trials]
-        seen = [Episodes(tried.written.rules) for tried in outcome.files]
+        result.beds += 1
+        bed_runs = [BedRun(rule_run, history) for rule_run in rule_runs]
+        bed_episodes = [Episodes(file_result.written.rules) for file_result in result.files]
         last: datetime | None = None
         for reading in history.readings:
-            outcome.readings += 1
-            for course in courses:
-                course.read(reading, history.ward)
-            for episodes in seen:
+            result.readings += 1
+            for bed_run in bed_runs:
+                bed_run.read(reading, history.ward)
+            for episodes in bed_episodes:
                 episodes.take(reading)
             if last is not None and reading.time - last <= max(PAUSE, timedelta(seconds=3 * history.interval_s)):
-                outcome.bed_days += (reading.time - last) / timedelta(days=1)
+                result.bed_days += (reading.time - last) / timedelta(days=1)
             last = reading.time
         if last is not None:
-            for course in courses:
-                course.end(last)
-        for tried, episodes in zip(outcome.files, seen, strict=True):
+            for bed_run in bed_runs:
+                bed_run.end(last)
+        for file_result, episodes in zip(result.files, bed_episodes, strict=True):
             for (rule, level), spans in episodes.sustained().items():
-                tried.episodes[history.device, rule, level] = spans
-    return outcome
+                file_result.episodes[history.device, rule, level] = spans
+    return result
 
 
 def without_delays(rules: RuleSet) -> RuleSet:
@@ -141,11 +141,11 @@ def _with_levels(rules: RuleSet, change: Callable[[float], dict[str, Any]]) -> R
 
 def _make_result(rules: RuleSet, curve: bool) -> RuleSetResult:
     delays = range(LONGEST_DELAY_S + 1) if curve else ()
-    trials = [RuleRun(delayed(rules, timedelta(seconds=delay))) for delay in delays]
+    rule_runs = [RuleRun(delayed(rules, timedelta(seconds=delay))) for delay in delays]
     return RuleSetResult(
-        rules.where, RuleRun(rules), RuleRun(without_delays(rules)), RuleRun(without_hysteresis(rules)), curve=trials
+        rules.where, RuleRun(rules), RuleRun(without_delays(rules)), RuleRun(without_hysteresis(rules)), curve=rule_runs
     )
 
 
-def _rule_runs(tried: RuleSetResult) -> list[RuleRun]:
-    return [tried.written, tried.undelayed, tried.naive, *tried.curve]
+def _rule_runs(file_result: RuleSetResult) -> list[RuleRun]:
+    return [file_result.written, file_result.undelayed, file_result.naive, *file_result.curve]

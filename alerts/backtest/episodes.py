@@ -1,8 +1,8 @@
-"""What must not be missed: how long each value lay beyond each limit, found in the readings alone, without the engine.
+"""Episodes that must not be missed: the time of each value beyond each limit, from the readings alone.
 
-`comparison` compares the alerts with it. An episode begins with a value beyond a limit and ends with the last such
-value before BREAK or more of values that are not: nobody recovers in a shorter time. A reading without a value of the
-sign says nothing either way. An episode is sustained if the value was beyond the limit for SUSTAINED in all.
+`comparison` compares the alerts with them. An episode begins with a value beyond a limit and ends with the last such
+value before BREAK or more of values that are not: patients do not recover faster. A reading without a value of the
+sign changes nothing. An episode is sustained if the value was beyond the limit for SUSTAINED in all.
 """
 
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from vitals.reading import Reading, reading, sign_values
 from vitals.recording import Format, Recording
 from vitals.signs import BY_KEY, SIGN_KEYS
 
-# Recordings tell how long after their first row, not when; any day will do.
+# A recording has times relative to its first row, without a date; any date serves.
 DAY = datetime(2000, 1, 1, tzinfo=UTC)
 FETCH = 5_000  # rows a round trip
 LEARNED_FROM = 1_000  # readings at the start of a history that show its interval
@@ -93,7 +93,7 @@ def read_table(url: str, start: datetime, end: datetime) -> Iterator[BedHistory]
                 span,
             )
             for device, ward, _ in cursor.fetchall():
-                with connection.cursor("stay", row_factory=tuple_row) as rows:
+                with connection.cursor("backtest_readings", row_factory=tuple_row) as rows:
                     rows.itersize = FETCH
                     rows.execute(
                         "SELECT time, boot, seq, patient_id, on_oxygen, consciousness, sensor_off, "  # noqa: S608

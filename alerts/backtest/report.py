@@ -1,4 +1,4 @@
-"""What the laboratory found, as tables for a person and as JSON for a program; and a rule file as a table.
+"""The result of a backtest as text tables and as JSON; and a rule file as a table.
 
 Numbers are alarms a bed a day, the unit in which alarm load is published. Rules that never sounded are left out.
 """
@@ -14,9 +14,9 @@ from vitals.alert import Priority
 from vitals.rules import Level, Rule, RuleSet
 
 
-def as_json(outcome: BacktestResult) -> dict[str, Any]:
+def as_json(result: BacktestResult) -> dict[str, Any]:
     """Everything, rounded to what the measurement can bear."""
-    days = outcome.bed_days
+    days = result.bed_days
 
     def load(counts: Counter[Key]) -> list[dict[str, Any]]:
         return [
@@ -25,90 +25,92 @@ def as_json(outcome: BacktestResult) -> dict[str, Any]:
         ]
 
     return {
-        "beds": outcome.beds,
-        "readings": outcome.readings,
+        "beds": result.beds,
+        "readings": result.readings,
         "bed_days": round(days, 4),
         "files": [
             {
-                "rules": tried.where,
-                "alarms": load(tried.written.alarms),
-                "naive": load(tried.naive.alarms),
-                "alarms_per_bed_day": _per_day(tried.written.total, days),
-                "naive_per_bed_day": _per_day(tried.naive.total, days),
-                "removed_by_delay": None if tried.removed_by_delay is None else round(tried.removed_by_delay, 3),
-                "alarm_seconds": round(sum(tried.written.seconds.values()), 1),
-                "naive_alarm_seconds": round(sum(tried.naive.seconds.values()), 1),
+                "rules": file_result.where,
+                "alarms": load(file_result.written.alarms),
+                "naive": load(file_result.naive.alarms),
+                "alarms_per_bed_day": _per_day(file_result.written.total, days),
+                "naive_per_bed_day": _per_day(file_result.naive.total, days),
+                "removed_by_delay": None
+                if file_result.removed_by_delay is None
+                else round(file_result.removed_by_delay, 3),
+                "alarm_seconds": round(sum(file_result.written.seconds.values()), 1),
+                "naive_alarm_seconds": round(sum(file_result.naive.seconds.values()), 1),
                 "sustained": {
                     rule.name: {"episodes": found, "missed": missed}
-                    for rule in tried.written.rules.rules
-                    for found, missed in [tried.sustained(rule)]
+                    for rule in file_result.written.rules.rules
+                    for found, missed in [file_result.sustained(rule)]
                     if found
                 },
                 "by_delay": [
-                    {"delay_s": delay, "per_bed_day": _per_day(trial.physiological, days)}
-                    for delay, trial in enumerate(tried.curve)
+                    {"delay_s": delay, "per_bed_day": _per_day(rule_run.physiological, days)}
+                    for delay, rule_run in enumerate(file_result.curve)
                 ],
             }
-            for tried in outcome.files
+            for file_result in result.files
         ],
     }
 
 
-def load_table(tried: RuleSetResult, days: float) -> Table:
+def load_table(file_result: RuleSetResult, days: float) -> Table:
     """One rule file: by rule and priority, naively and as written."""
-    table = Table(title=f"{tried.where}: alarms a bed a day", title_justify="left")
+    table = Table(title=f"{file_result.where}: alarms a bed a day", title_justify="left")
     table.add_column("rule", no_wrap=True)
     table.add_column("priority")
     for name in ("naive", "as written", "removed", "minutes of alarm", "sustained", "missed"):
         table.add_column(name, justify="right")
-    naive, written = tried.naive.alarms, tried.written.alarms
-    for rule in tried.written.rules.rules:
-        found, missed = tried.sustained(rule)
+    naive, written = file_result.naive.alarms, file_result.written.alarms
+    for rule in file_result.written.rules.rules:
+        found, missed = file_result.sustained(rule)
         sustained = [str(found), str(missed)] if found else ["", ""]
         for priority in _priorities(rule):
             before, after = naive[rule.name, priority], written[rule.name, priority]
             if before or after:
-                minutes = tried.written.seconds[rule.name, priority] / 60
+                minutes = file_result.written.seconds[rule.name, priority] / 60
                 table.add_row(rule.name, priority, *_loads(before, after, days), f"{minutes:.1f}", *sustained)
                 sustained = ["", ""]  # of all levels together, so said once
-    episodes = [tried.sustained(rule) for rule in tried.written.rules.rules]
+    episodes = [file_result.sustained(rule) for rule in file_result.written.rules.rules]
     sustained = [str(sum(found for found, _ in episodes)), str(sum(missed for _, missed in episodes))]
-    minutes = sum(tried.written.seconds.values()) / 60
+    minutes = sum(file_result.written.seconds.values()) / 60
     table.add_section()
-    patients = _loads(tried.naive.physiological, tried.written.physiological, days)
+    patients = _loads(file_result.naive.physiological, file_result.written.physiological, days)
     table.add_row("of patients", "", *patients, "", *sustained)
     table.add_row("all", "", *_loads(naive.total(), written.total(), days), f"{minutes:.1f}")
     return table
 
 
-def summary(outcome: BacktestResult, tried: RuleSetResult) -> str:
+def summary(result: BacktestResult, file_result: RuleSetResult) -> str:
     """One sentence below a table."""
-    removed = tried.removed_by_delay
+    removed = file_result.removed_by_delay
     share = "there was nothing for the delays to remove" if removed is None else f"the delays remove {removed:.0%}"
-    beds = "1 bed" if outcome.beds == 1 else f"{outcome.beds} beds"
+    beds = "1 bed" if result.beds == 1 else f"{result.beds} beds"
     return (
-        f"{beds}, {outcome.readings} readings, {outcome.bed_days * 24:.1f} hours. Of the alarms that "
+        f"{beds}, {result.readings} readings, {result.bed_days * 24:.1f} hours. Of the alarms that "
         f"concern patients {share} (beside the same limits and hysteresis without delay)."
     )
 
 
-def curve_table(outcome: BacktestResult) -> Table:
+def curve_table(result: BacktestResult) -> Table:
     """Alarms a bed a day against the delay, a column a file."""
     table = Table(title="alarms of patients, a bed a day, by delay", title_justify="left")
     table.add_column("delay", justify="right")
-    for tried in outcome.files:
-        table.add_column(tried.where, justify="right")
+    for file_result in result.files:
+        table.add_column(file_result.where, justify="right")
     for delay in range(0, LONGEST_DELAY_S + 1):
-        loads = [_per_day(tried.curve[delay].physiological, outcome.bed_days) for tried in outcome.files]
+        loads = [_per_day(file_result.curve[delay].physiological, result.bed_days) for file_result in result.files]
         table.add_row(f"{delay} s", *(f"{load:.1f}" for load in loads))
     return table
 
 
-def curves(outcome: BacktestResult) -> list[tuple[str, list[float]]]:
+def curves(result: BacktestResult) -> list[tuple[str, list[float]]]:
     """For a plot: each file's name, and its alarms of patients a bed a day for each delay."""
     return [
-        (tried.where, [_per_day(trial.physiological, outcome.bed_days) for trial in tried.curve])
-        for tried in outcome.files
+        (file_result.where, [_per_day(rule_run.physiological, result.bed_days) for rule_run in file_result.curve])
+        for file_result in result.files
     ]
 
 

@@ -1,4 +1,4 @@
-"""One set of rules on one past: what would have sounded, and how long. Part of `lab`.
+"""One set of rules on recorded readings: the alarms that it raises, and their durations.
 
 A `BedRun` is one bed under one `RuleRun`. It runs the engine as the worker would have, with each reading as live as on
 the day, and looks for silence between two readings.
@@ -44,10 +44,10 @@ class RuleRun:
 
 
 class BedRun:
-    """One bed under one trial: the engine, and which levels stand since when."""
+    """One bed under one set of rules: the engine, and the start of each active level."""
 
-    def __init__(self, trial: RuleRun, history: BedHistory) -> None:
-        self._trial = trial
+    def __init__(self, rule_run: RuleRun, history: BedHistory) -> None:
+        self._rule_run = rule_run
         self._bed: Bed | None = None
         self._stay = history
         self._standing: dict[tuple[str, int], datetime] = {}
@@ -57,7 +57,7 @@ class BedRun:
         """The next reading."""
         bed = self._bed
         if bed is None:
-            bed = self._bed = Bed(self._stay.device, ward, self._trial.rules, reading.time)
+            bed = self._bed = Bed(self._stay.device, ward, self._rule_run.rules, reading.time)
             apply_status(bed, online=True, boot=reading.boot, interval_s=self._stay.interval_s, now=reading.time)
         elif bed.last is not None:
             self._tick_between(bed, bed.last, reading.time)
@@ -76,27 +76,27 @@ class BedRun:
                     self._note(tick(bed, due))
 
     def _note(self, events: Sequence[Event]) -> None:
-        trial = self._trial
+        rule_run = self._rule_run
         for event in events:
             alert = event.alert
             name, at = alert.rule, alert.changed_at
             if alert.change in _SOUNDS:
-                trial.alarms[name, alert.priority] += 1
+                rule_run.alarms[name, alert.priority] += 1
             level = alert.level if alert.is_open else 0
             self._record_level(name, level, at)
             self._record_priority(name, alert.priority if level else None, at)
 
     def _record_level(self, name: str, level: int, at: datetime) -> None:
-        for step in range(1, len(self._trial.rules.by_name[name].levels) + 1):
+        for step in range(1, len(self._rule_run.rules.by_name[name].levels) + 1):
             if step <= level:
                 self._standing.setdefault((name, step), at)
             elif (since := self._standing.pop((name, step), None)) is not None:
-                self._trial.spans.setdefault((self._stay.device, name, step), []).append((since, at))
+                self._rule_run.spans.setdefault((self._stay.device, name, step), []).append((since, at))
 
     def _record_priority(self, name: str, priority: Priority | None, at: datetime) -> None:
         before = self._priority.pop(name, None)
         if before is not None:
-            self._trial.seconds[name, before[0]] += (at - before[1]).total_seconds()  # type: ignore[assignment]
+            self._rule_run.seconds[name, before[0]] += (at - before[1]).total_seconds()  # type: ignore[assignment]
         if priority is not None:
             self._priority[name] = (priority, at)
 

@@ -1,7 +1,7 @@
 """Rules from a TOML file, with all its mistakes at once, each with its line.
 
-First in this room: `rules` are made here and nowhere else. `tomllib` reads and `lines` finds the lines, which tomllib
-does not tell. A mistake says file, line, rule, key, value and what is allowed.
+This is the only module that creates rules from a file. `tomllib` parses the text; `positions` finds the lines, which
+tomllib does not report. A mistake states file, line, rule, key, value and what is allowed.
 """
 
 import tomllib
@@ -74,7 +74,7 @@ def parse(text: str, where: str) -> RuleSet:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidRules([f"{where}: not TOML: {error}"]) from None
-    return _Reader(where, Positions(text, content)).read(content)
+    return _RuleFileParser(where, Positions(text, content)).read(content)
 
 
 def _shown(path: Path) -> str:
@@ -83,7 +83,7 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-class _Reader:
+class _RuleFileParser:
     """One pass over a file: rules on one side, mistakes on the other."""
 
     def __init__(self, where: str, lines: Positions) -> None:

@@ -1,9 +1,9 @@
-"""The line on which each key of a rule file stands, for the mistakes that `rulefile` tells.
+"""The line of each key of a rule file, for the mistakes that the parser reports.
 
-`tomllib` reads TOML and forgets where it read it. A rule file is plain: headers [[rule]], [[rule.level]], [[profile]]
+`tomllib` does not report positions. A rule file has a simple form: headers [[rule]], [[rule.level]], [[profile]]
 and [profile.limits] with one key a line, so a scan for these shapes finds the lines; texts over several lines are
-passed over. Where somebody wrote the same thing in another shape, the scan counts other tables than tomllib does,
-notices, and tells line 1.
+skipped. If a file uses another form of TOML, the scan counts other tables than tomllib does, and every position is
+line 1.
 """
 
 import re
@@ -45,7 +45,7 @@ class Positions:
         rule = profile = -1
         section: _Section = None
         level: int | None = None
-        closing = ""  # of the text over several lines that we are in
+        closing = ""  # the delimiter that ends the current multi-line text
         for number, line in enumerate(text.splitlines(), 1):
             if closing:
                 closing = "" if closing in line else closing

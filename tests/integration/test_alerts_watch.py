@@ -153,12 +153,12 @@ def test_a_stopped_worker_or_broker_and_its_return_are_shown(
     terminal = make_terminal(alerts)
     terminal.wait_for("no alert is open")
     alerts.kill()
-    terminal.wait_for("THE ALERT WORKER IS AWAY")
-    assert "what is open is not known" in terminal.picture
+    terminal.wait_for("THE ALERT WORKER IS DOWN")
+    assert "the open alerts are not known" in terminal.picture
     alerts.start()
     terminal.wait_for("no alert is open")
     own_broker.kill()
-    terminal.wait_for("THE BROKER IS AWAY")
+    terminal.wait_for("THE BROKER IS UNREACHABLE")
     terminal.types(b"a")
     own_broker.start()
     terminal.wait_for("no alert is open")
@@ -188,7 +188,7 @@ def test_without_a_terminal_there_is_a_line_for_each_change_of_that_ward(
     with out.open("wb") as file:
         watching = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=alerts.environment)
     try:
-        eventually(lambda: "the alert worker is there" in out.read_text(), 15, "it shows the worker")
+        eventually(lambda: "the alert worker is running" in out.read_text(), 15, "it shows the worker")
         person.measure("bed-9", ward="icu-2", heart_rate=150)
         person.wait_for("icu-2/bed-9/heart-rate-high", state="active")
         person.measure(heart_rate=150)
@@ -222,5 +222,5 @@ def test_a_rejected_user_gets_one_message_and_exit_code_2(shared_secured: Secure
         line, env=environ, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=20
     )
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "does not let us in (it refuses us: Not authorized)" in refused.stderr
+    assert "rejects the login (connection refused: Not authorized)" in refused.stderr
     assert refused.stderr.count("\n") == 1

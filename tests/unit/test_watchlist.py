@@ -133,32 +133,32 @@ def test_nothing_is_published_while_the_broker_is_disconnected() -> None:
     seen = watchlist(HIGH)
     seen.disconnected("connection refused")
     assert seen.press("acknowledge", NOW) is None
-    assert seen.said == "nothing was sent: the broker is away"
-    assert "THE BROKER IS AWAY: CONNECTION REFUSED" in drawn(seen)[0]
+    assert seen.said == "nothing was sent: the broker is unreachable"
+    assert "THE BROKER IS UNREACHABLE: CONNECTION REFUSED" in drawn(seen)[0]
 
 
 def test_the_worker_is_running_while_its_heartbeat_arrives() -> None:
     seen = AlertTable(TOPICS, "alerts", "nurse Ada", None, NOW)
-    assert seen.away(NOW) == CONNECTING
+    assert seen.problem(NOW) == CONNECTING
     seen.connected(NOW)
     seen.take(PRESENCE, presence("online"), True, NOW)
-    assert seen.away(NOW) == WAITING, "a retained word may be older than the worker's death"
+    assert seen.problem(NOW) == WAITING, "a retained word may be older than the worker's death"
     seen.take(PRESENCE, presence("online"), False, NOW)
-    assert seen.away(NOW + BEATS) == ""
+    assert seen.problem(NOW + BEATS) == ""
     late = NOW + BEATS + timedelta(seconds=1)
-    assert seen.away(late) == "the alert worker is away: nothing here is watched"
+    assert seen.problem(late) == "the alert worker is down: no bed is monitored"
     seen.take(PRESENCE, presence("online", boot=6), False, late)
     seen.take(PRESENCE, presence("offline", boot=5), False, late)
-    assert seen.away(late) == "", "the will of the one before says nothing of this one"
+    assert seen.problem(late) == "", "the will of the one before says nothing of this one"
     seen.take(PRESENCE, presence("offline", boot=6), False, late)
-    assert seen.away(late) != ""
+    assert seen.problem(late) != ""
 
 
 def test_an_empty_list_says_all_clear_only_with_a_worker() -> None:
     seen = watchlist()
     assert drawn(seen)[1] == "no alert is open"
     seen.take(PRESENCE, presence("offline"), False, NOW)
-    assert drawn(seen)[1] == "what is open is not known"
+    assert drawn(seen)[1] == "the open alerts are not known"
 
 
 def test_what_may_be_out_of_date_is_grey() -> None:
