@@ -195,7 +195,7 @@ class AlertTable:
         if self.worker_there(now):
             return ""
         if self._worker_left or now - self._connected_at > BEATS:
-            return "the alert worker is down: no bed is monitored"
+            return "no heartbeat of the alert worker: its beds may not be monitored"
         return WAITING
 
     def _take_presence(self, payload: bytes, retained: bool, now: datetime) -> None:

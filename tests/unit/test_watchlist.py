@@ -146,7 +146,7 @@ def test_the_worker_is_running_while_its_heartbeat_arrives() -> None:
     seen.take(PRESENCE, presence("online"), False, NOW)
     assert seen.problem(NOW + BEATS) == ""
     late = NOW + BEATS + timedelta(seconds=1)
-    assert seen.problem(late) == "the alert worker is down: no bed is monitored"
+    assert seen.problem(late) == "no heartbeat of the alert worker: its beds may not be monitored"
     seen.take(PRESENCE, presence("online", boot=6), False, late)
     seen.take(PRESENCE, presence("offline", boot=5), False, late)
     assert seen.problem(late) == "", "the will of the one before says nothing of this one"
