@@ -153,7 +153,7 @@ def test_a_stopped_worker_or_broker_and_its_return_are_shown(
     terminal = make_terminal(alerts)
     terminal.wait_for("no alert is open")
     alerts.kill()
-    terminal.wait_for("THE ALERT WORKER IS DOWN")
+    terminal.wait_for("NO HEARTBEAT OF THE ALERT WORKER")
     assert "the open alerts are not known" in terminal.picture
     alerts.start()
     terminal.wait_for("no alert is open")
