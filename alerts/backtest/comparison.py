@@ -22,7 +22,7 @@ PAUSE = timedelta(minutes=10)  # a longer silence is no time at the bed
 
 @dataclass
 class RuleSetResult:
-    """One rule file, file_result: as written, without delays, naively, and with each delay of the curve."""
+    """The results of one rule file: as written, without delays, naively, and with each delay of the curve."""
 
     where: str
     written: RuleRun

@@ -49,7 +49,7 @@ class BedRun:
     def __init__(self, rule_run: RuleRun, history: BedHistory) -> None:
         self._rule_run = rule_run
         self._bed: Bed | None = None
-        self._stay = history
+        self._history = history
         self._standing: dict[tuple[str, int], datetime] = {}
         self._priority: dict[str, tuple[Priority, datetime]] = {}
 
@@ -57,8 +57,8 @@ class BedRun:
         """The next reading."""
         bed = self._bed
         if bed is None:
-            bed = self._bed = Bed(self._stay.device, ward, self._rule_run.rules, reading.time)
-            apply_status(bed, online=True, boot=reading.boot, interval_s=self._stay.interval_s, now=reading.time)
+            bed = self._bed = Bed(self._history.device, ward, self._rule_run.rules, reading.time)
+            apply_status(bed, online=True, boot=reading.boot, interval_s=self._history.interval_s, now=reading.time)
         elif bed.last is not None:
             self._tick_between(bed, bed.last, reading.time)
         self._note(bed.evaluate(reading, ward, reading.time))
@@ -91,7 +91,7 @@ class BedRun:
             if step <= level:
                 self._standing.setdefault((name, step), at)
             elif (since := self._standing.pop((name, step), None)) is not None:
-                self._rule_run.spans.setdefault((self._stay.device, name, step), []).append((since, at))
+                self._rule_run.spans.setdefault((self._history.device, name, step), []).append((since, at))
 
     def _record_priority(self, name: str, priority: Priority | None, at: datetime) -> None:
         before = self._priority.pop(name, None)

@@ -47,7 +47,7 @@ class _Ingest:
     """
 
     alert: StackAlert
-    heard_at: datetime
+    last_status_at: datetime
     boot: int = 0
     reported: tuple[int, datetime] | None = None
     reason: str = ""
@@ -84,7 +84,7 @@ class NothingStoredAlerts:
         if status.state == "offline":
             _trouble(ingest, GONE, now)
         elif not retained:  # a retained "online" may be old, and a heartbeat follows within seconds
-            ingest.heard_at = now
+            ingest.last_status_at = now
             if not status.problem:
                 ingest.well_since = ingest.well_since or now
                 return ()
@@ -100,8 +100,8 @@ class NothingStoredAlerts:
         """Raise and end alerts."""
         events: list[Event] = []
         for ingest in self._ingests.values():
-            if now - ingest.heard_at >= MISSING_AFTER and (ingest.since is None or ingest.well_since is not None):
-                _trouble(ingest, GONE, ingest.heard_at)
+            if now - ingest.last_status_at >= MISSING_AFTER and (ingest.since is None or ingest.well_since is not None):
+                _trouble(ingest, GONE, ingest.last_status_at)
             events += ingest.alert.tick(now)
             if ingest.since is None:
                 continue
@@ -118,7 +118,7 @@ class NothingStoredAlerts:
     def restart_timers(self, now: datetime) -> None:
         """Ignore silence during a time in which nothing could arrive here."""
         for ingest in self._ingests.values():
-            ingest.heard_at = now
+            ingest.last_status_at = now
 
     def _ingest(self, name: str, now: datetime) -> _Ingest:
         known = self._ingests.get(name)

@@ -11,7 +11,7 @@ from typing import Any
 
 from alerts.engine.bed import NOTHING, Bed
 from alerts.engine.timers import tick
-from alerts.engine.transitions import changed, raised, transition
+from alerts.engine.transitions import changed, raised, sounding, transition
 from vitals.alert import Alert, Change, Event, State
 from vitals.rules import Rule, RuleSet
 
@@ -51,9 +51,11 @@ class StackAlert:
                 "level": 1,
                 "latched": False,
                 "acknowledged_by": None,
+                "audio_paused_until": None,
                 "value": value,
+                **sounding(now),
             }
-            self.bed.keep(changed(alert, Change.RETURNED, now, audio_paused_until=None, **again), events)
+            self.bed.keep(changed(alert, Change.RETURNED, now, **again), events)
         return events
 
     def end(self, now: datetime) -> Sequence[Event]:

@@ -31,6 +31,17 @@ def test_it_sounds_again_where_it_goes_on_after_it_was_seen() -> None:
     assert (again.state, again.acknowledged_by) == ("active", None)
 
 
+def test_an_alert_that_sounds_again_is_unanswered_since_then() -> None:
+    watch = BrokerDropAlert(NOW)
+    watch.take(DROPPED, b"0", NOW)
+    watch.take(DROPPED, b"1", NOW)
+    acknowledge(watch.bed, RULE.name, "Ada", NOW)
+    later = NOW + timedelta(minutes=10)
+    again = watch.take(DROPPED, b"2", later)[0].alert
+    assert (again.active_since, again.reminders, again.attention) == (later, 0, "normal")
+    assert not watch.tick(later + timedelta(seconds=1)), "no reminder is due"
+
+
 def test_a_counter_reset_of_the_broker_raises_no_alert() -> None:
     watch = BrokerDropAlert(NOW)
     watch.take(DROPPED, b"500", NOW)
