@@ -24,7 +24,7 @@ from ingest.store import Store
 from ingest.writer import Writer
 from mqtt.broker_log import LOG_TOPICS
 from mqtt.instance import refuse_second_instance
-from mqtt.logins import SILENT_AFTER, Logins, decode_login_report, encode_login_report
+from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import RETAINED_ONCE, Session
 from vitals.audit import audit_filters
@@ -236,7 +236,7 @@ class Pipeline:
                 "%s logged in %d s ago, and no reading has arrived since; a wrong topic? `vitalflow devices doctor` "
                 "shows what is missing",
                 login,
-                SILENT_AFTER.total_seconds(),
+                REPORTED_AFTER.total_seconds(),
             )
         if len(silent) > SILENT_LINES:
             log.warning("%d further devices logged in, and no reading of them has arrived", len(silent) - SILENT_LINES)

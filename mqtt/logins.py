@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from mqtt.broker_log import Connected, Ended, LoginRefused, Subscribed, parse_broker_log
 from vitals.payload import DECODE_ERRORS
 
-SILENT_AFTER = timedelta(seconds=60)
+REPORTED_AFTER = timedelta(seconds=60)
 """A device that logged in this long ago and of which no reading has arrived since is reported."""
 FORGOTTEN_AFTER = timedelta(days=1)
 LOG_INTERVAL = timedelta(minutes=10)  # between two log lines about refused logins with one client id
@@ -129,8 +129,8 @@ class Logins:
         self._behind_at = now
 
     def newly_silent(self, now: datetime) -> list[SilentLogin]:
-        """Return each user once that has been silent for SILENT_AFTER in which no readings waited at the broker."""
-        if self._behind_at is not None and now - self._behind_at < SILENT_AFTER:
+        """Return each user once that has been silent for REPORTED_AFTER in which no readings waited at the broker."""
+        if self._behind_at is not None and now - self._behind_at < REPORTED_AFTER:
             return []
         for user in [user for user, login in self._waiting.items() if now - login.since > FORGOTTEN_AFTER]:
             del self._waiting[user]
@@ -139,7 +139,7 @@ class Logins:
         found = [
             login
             for user, login in self._waiting.items()
-            if user not in self._reported and now - login.since >= SILENT_AFTER
+            if user not in self._reported and now - login.since >= REPORTED_AFTER
         ]
         self._reported.update(login.user for login in found)
         self.changed |= bool(found)
@@ -147,7 +147,7 @@ class Logins:
 
     @property
     def silent(self) -> int:
-        """Number of users that have been silent for SILENT_AFTER."""
+        """Number of users that have been silent for REPORTED_AFTER."""
         return len(self._reported)
 
     def waiting(self, user: str) -> SilentLogin | None:

@@ -18,11 +18,11 @@ from vitals.patient_change import PatientTracker
 from vitals.reading import FullReading, Reading, sign_values
 from vitals.signs import KEYS_ELSEWHERE, SIGN_KEYS, SIGNS
 from vitals.status import Status, decode_status
+from vitals.thresholds import STALE_AFTER
 from vitals.topics import InvalidTopic, Topics
 
 MAX_NAMES = 20  # distinct keys, patient ids, topics and reasons that are kept; a device may invent any number
 MAX_TEXT = 200  # characters of foreign text in a line
-STALE_AFTER = timedelta(seconds=60)
 CERTIFICATE_DUE = timedelta(days=30)
 SOON = timedelta(seconds=5)  # a device that logged in sends its first reading within this time, if it sends often
 
