@@ -5,7 +5,7 @@ see what the other one may.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from identity.dynsec import CommandRejected, connect_dynsec
 from identity.enrolment import check_name, list_users
 from identity.policy import BROKER_LOG, known_user
 from mqtt.broker_log import Connected, Ended, LoginRefused, parse_broker_log
+from mqtt.endpoint import BrokerEndpoint
 from mqtt.logins import Logins, decode_login_report
 from mqtt.one_shot import Message, OneShotClient, SubscriptionRefused, connect_once
 from mqtt.service_status import decode_service_status
@@ -35,7 +36,7 @@ from vitals.device_diagnosis import (
     facts,
     printable,
 )
-from vitals.errors import PermanentError
+from vitals.errors import PermanentError, TransientError
 from vitals.log import Throttle
 
 POLL_S = 0.05
@@ -131,14 +132,12 @@ def examine(settings: DoctorSettings, device: str, seconds: float, emit: Emit) -
     lines = _Lines(emit)
     filters = [(topics.vitals(ward, device), 1), (topics.status(ward, device), 1), (topics.service("+"), 0)]
     with ExitStack() as stack:
-        messages = stack.enter_context(connect_once(settings.broker, filters))
-        _await_subscription(messages, f"the user of VITALFLOW_MQTT_URL may not read {topics.vitals(ward, device)}")
+        forbidden = f"the user of VITALFLOW_MQTT_URL may not read {topics.vitals(ward, device)}"
+        messages = _subscribe(stack, settings.broker, filters, forbidden)
         log = None
         if watch is not None:
-            log = stack.enter_context(connect_once(settings.admin, [(BROKER_LOG, 0), (topics.logins("+"), 1)]))
-            _await_subscription(
-                log, "the admin may not read the broker's log: run `vitalflow identity init`, restart it"
-            )
+            forbidden = "the admin may not read the broker's log: run `vitalflow identity init`, restart it"
+            log = _subscribe(stack, settings.admin, [(BROKER_LOG, 0), (topics.logins("+"), 1)], forbidden)
         emit(f"observing {printable(device)} for {seconds:g} s; Ctrl-C ends it")
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -209,6 +208,18 @@ def _some(client: OneShotClient) -> Iterator[Message]:
         if message is None:
             return
         yield message
+
+
+def _subscribe(
+    stack: ExitStack, broker: BrokerEndpoint, filters: Sequence[tuple[str, int]], forbidden: str
+) -> OneShotClient:
+    """Connect and subscribe; raises TransientError that names the broker, PermanentError(forbidden) if refused."""
+    try:
+        client = stack.enter_context(connect_once(broker, filters))
+        _await_subscription(client, forbidden)
+    except TransientError as error:
+        raise TransientError(f"the broker at {broker}: {error}") from None
+    return client
 
 
 def _await_subscription(client: OneShotClient, refused: str) -> None:

@@ -83,3 +83,10 @@ def test_a_signal_stops_it_cleanly(number: signal.Signals, code: int) -> None:
 def test_help_contains_examples() -> None:
     assert "vitalflow devices simulate --count 2000" in devices("simulate", "--help").stdout
     assert "vitalflow devices replay recordings/*.csv" in devices("replay", "--help").stdout
+
+
+def test_the_doctor_names_a_broker_that_is_unreachable() -> None:
+    result = devices("doctor", "bed-1")
+    assert result.returncode == 2
+    assert f"the broker at {UNREACHABLE}: " in result.stderr
+    assert "Traceback" not in result.stderr
