@@ -124,6 +124,7 @@ MAX_DURATION_S = 100 * 365 * 86_400.0  # longer recordings are probably in milli
 _MISSING = frozenset(("", "nan", "-nan", "+nan", "na", "n/a", "#n/a", "null", "none", "-", "--"))
 # `float` also accepts `1_0`, and digits of any script.
 _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
+_TWO_SENSORS = {"hr", "pulse"}  # of one sign, normalized: the ECG's value, else the oximeter's
 _PATIENT_COLUMNS = frozenset(
     ("patient_id", "patient", "patientunitstayid", "subject_id", "hadm_id", "stay_id", "caseid")
 )
@@ -217,6 +218,13 @@ class Recording:
                 raise PermanentError(
                     f"{path}, line {header[0]} names the column {columns[index]!r} twice; expected each once: rename "
                     "the one that is not to be read"
+                )
+        for key, found, _ in self._signs:
+            names = [columns[index] for index in dict.fromkeys(found)]
+            if len(names) > 1 and {_normalize(name) for name in names} != _TWO_SENSORS:
+                raise PermanentError(
+                    f"{path}, line {header[0]} has {len(names)} columns of {key}: {', '.join(map(repr, names))}; "
+                    "expected one: rename those that are not to be read"
                 )
         self._patient = [index for index, name in enumerate(columns) if _normalize(name) in _PATIENT_COLUMNS]
         self.unused_columns = tuple(name for index, name in enumerate(columns) if index not in used)

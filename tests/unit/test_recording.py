@@ -155,6 +155,7 @@ def test_own_csv_takes_moments_with_an_offset_a_byte_order_mark_and_blank_lines(
             "line 3 has 'eighty' for heart_rate in column 'HR'; expected a number in /min",
         ),
         ("seconds,HR\n0,inf\n", "line 2 has 'inf' for heart_rate"),
+        ("seconds,HR,heart_rate\n0,80,81\n", "line 1 has 2 columns of heart_rate: 'heart_rate', 'HR'; expected one"),
         ("seconds,HR\nnan,80\n", "line 2 has 'nan' for its time"),
         ("seconds,HR\n5,80\n4,80\n", "line 3 goes back in time to '4'"),
         ("seconds,HR\n0,80\n1e300,80\n", "at most a hundred years"),
