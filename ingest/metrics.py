@@ -44,8 +44,8 @@ class Metrics:
         self.logins_refused = Counter(
             name + "logins_refused", "Logins that the broker refused, of any client", registry=registry
         )
-        self.devices_silent = Gauge(
-            name + "devices_silent",
+        self.devices_without_readings = Gauge(
+            name + "devices_without_readings",
             "Devices that logged in at least 60 s ago and of which no reading has arrived since",
             registry=registry,
         )

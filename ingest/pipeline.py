@@ -35,8 +35,8 @@ log = logging.getLogger("ingest")
 
 RECEIPT_POLL_S = 0.05  # interval between two searches for due receipts,
 RECEIPTS_PER_POLL = 100  # and the most that are sent then: 2,000 a second, spread so that they delay no batch
-LOGIN_CHECK_S = 1.0  # interval between two searches for silent devices,
-SILENT_LINES = 20  # and the most that are logged one by one then
+LOGIN_CHECK_S = 1.0  # interval between two searches for devices without readings,
+WITHOUT_READINGS_LINES = 20  # and the most that are logged one by one then
 MAX_WAIT_S = 0.5  # maximum wait for an event
 # After a read that returned little, the socket is not read for this part of the linger, for which a batch waits anyway.
 # With a backlog each read returns more and the writer is busy, so it is never throttled.
@@ -230,17 +230,20 @@ class Pipeline:
             or 2 * held >= self._settings.ingest_receive_maximum
         ):
             self._logins.behind(wall)
-        silent = self._logins.newly_silent(wall)
-        for login in silent[:SILENT_LINES]:
+        waiting = self._logins.newly_without_readings(wall)
+        for login in waiting[:WITHOUT_READINGS_LINES]:
             log.warning(
                 "%s logged in %d s ago, and no reading has arrived since; a wrong topic? `vitalflow devices doctor` "
                 "shows what is missing",
                 login,
                 REPORTED_AFTER.total_seconds(),
             )
-        if len(silent) > SILENT_LINES:
-            log.warning("%d further devices logged in, and no reading of them has arrived", len(silent) - SILENT_LINES)
-        self._metrics.devices_silent.set(self._logins.silent)
+        if len(waiting) > WITHOUT_READINGS_LINES:
+            log.warning(
+                "%d further devices logged in, and no reading of them has arrived",
+                len(waiting) - WITHOUT_READINGS_LINES,
+            )
+        self._metrics.devices_without_readings.set(self._logins.without_readings)
         self._metrics.logins_refused.inc(self._logins.refused - self._refused_logins)
         self._refused_logins = self._logins.refused
         if self._logins.changed and self._session.connected:

@@ -20,14 +20,14 @@ REPORTED_AFTER = timedelta(seconds=60)
 FORGOTTEN_AFTER = timedelta(days=1)
 LOG_INTERVAL = timedelta(minutes=10)  # between two log lines about refused logins with one client id
 MAX_USERS = 50_000  # users and client ids are remembered up to this number
-MAX_REPORTED = 100  # silent users, and refused client ids, in a report
+MAX_REPORTED = 100  # users without readings, and refused client ids, in a report
 MAX_SHOWN = 200  # characters of a name
 OWN_TOPICS = ("/receipts/", "/limits/")  # devices subscribe only to these
 
 Time = Annotated[datetime, Meta(tz=True)]
 
 
-class SilentLogin(Struct, frozen=True, kw_only=True):
+class LoginWithoutReadings(Struct, frozen=True, kw_only=True):
     """A user of which no reading arrived since its login. `since`: its first such login."""
 
     user: str
@@ -53,7 +53,7 @@ class RefusedLogin(Struct, frozen=True, kw_only=True):
 class LoginReport(Struct, frozen=True, kw_only=True):
     """The retained message on `services/{name}/logins`."""
 
-    silent: list[SilentLogin] = []
+    without_readings: list[LoginWithoutReadings] = []
     refused: list[RefusedLogin] = []
 
 
@@ -84,7 +84,7 @@ class Logins:
         self.refused = 0
         self.changed = False
         self._users: dict[str, str] = {}  # by client id
-        self._waiting: dict[str, SilentLogin] = {}  # by user: no reading yet
+        self._waiting: dict[str, LoginWithoutReadings] = {}  # by user: no reading yet
         self._reported: set[str] = set()  # users of `_waiting` that are in the report
         self._readers: set[str] = set()  # users with a subscription that devices do not have
         self._refused: dict[str, RefusedLogin] = {}
@@ -93,9 +93,9 @@ class Logins:
 
     def restore(self, report: LoginReport) -> None:
         """Continue with the report of an earlier process."""
-        for silent in report.silent:
-            self._waiting.setdefault(silent.user, silent)
-            self._reported.add(silent.user)
+        for login in report.without_readings:
+            self._waiting.setdefault(login.user, login)
+            self._reported.add(login.user)
         for refused in report.refused:
             self._refused.setdefault(refused.client_id, refused)
 
@@ -128,8 +128,8 @@ class Logins:
         """Note that readings wait at the broker, so that a user without a reading may have sent some."""
         self._behind_at = now
 
-    def newly_silent(self, now: datetime) -> list[SilentLogin]:
-        """Return each user once that has been silent for REPORTED_AFTER in which no readings waited at the broker."""
+    def newly_without_readings(self, now: datetime) -> list[LoginWithoutReadings]:
+        """Return each user once without a reading for REPORTED_AFTER in which no readings waited at the broker."""
         if self._behind_at is not None and now - self._behind_at < REPORTED_AFTER:
             return []
         for user in [user for user, login in self._waiting.items() if now - login.since > FORGOTTEN_AFTER]:
@@ -146,20 +146,20 @@ class Logins:
         return found
 
     @property
-    def silent(self) -> int:
-        """Number of users that have been silent for REPORTED_AFTER."""
+    def without_readings(self) -> int:
+        """Number of users without a reading for REPORTED_AFTER."""
         return len(self._reported)
 
-    def waiting(self, user: str) -> SilentLogin | None:
+    def waiting(self, user: str) -> LoginWithoutReadings | None:
         """Return the login of a user of which no reading arrived since; None if there is none."""
         return self._waiting.get(user)
 
     def report(self) -> LoginReport:
-        """Return the silent users and the refused logins, each at most MAX_REPORTED, the latest ones."""
+        """Return the users without readings and the refused logins, each at most MAX_REPORTED, the latest ones."""
         self.changed = False
-        silent = sorted((self._waiting[user] for user in self._reported), key=lambda login: login.since)
+        waiting = sorted((self._waiting[user] for user in self._reported), key=lambda login: login.since)
         refused = sorted(self._refused.values(), key=lambda login: login.last)
-        return LoginReport(silent=silent[-MAX_REPORTED:], refused=refused[-MAX_REPORTED:])
+        return LoginReport(without_readings=waiting[-MAX_REPORTED:], refused=refused[-MAX_REPORTED:])
 
     def _connect(self, client_id: str, user: str, address: str, protocol: str, now: datetime) -> None:
         if len(self._users) >= MAX_USERS:
@@ -169,7 +169,7 @@ class Logins:
             return
         before = self._waiting.get(user)
         since = now if before is None else before.since
-        self._waiting[user] = SilentLogin(
+        self._waiting[user] = LoginWithoutReadings(
             user=user, client_id=client_id, address=address, protocol=protocol, since=since
         )
         self.changed |= user in self._reported

@@ -70,7 +70,7 @@ class Observation:
     def _connection(self) -> Connection | None:
         """Return what ingest reports of the device's login; None without a right to see all wards."""
         for report in self._ward.login_reports.values() if self._scope.everywhere else ():
-            for login in report.silent:
+            for login in report.without_readings:
                 if login.user == self._device:
                     ended = "" if login.connected else login.ended or "by the device"
                     return Connection(login.since, login.address, login.protocol, ended, 1)

@@ -49,12 +49,12 @@ def test_a_client_id_that_imitates_a_line_names_no_other_user() -> None:
 def test_a_user_without_a_reading_is_reported_once_after_a_minute() -> None:
     logins = Logins()
     logins.take(NOTICE, LOGIN, NOW)
-    assert logins.newly_silent(NOW + MINUTE / 2) == []
-    (found,) = logins.newly_silent(NOW + MINUTE)
-    assert (found.user, found.connected, logins.silent) == ("bed-1", True, 1)
-    assert logins.newly_silent(NOW + 2 * MINUTE) == []
+    assert logins.newly_without_readings(NOW + MINUTE / 2) == []
+    (found,) = logins.newly_without_readings(NOW + MINUTE)
+    assert (found.user, found.connected, logins.without_readings) == ("bed-1", True, 1)
+    assert logins.newly_without_readings(NOW + 2 * MINUTE) == []
     logins.note_readings(["bed-1"])
-    assert (logins.silent, logins.report().silent) == (0, [])
+    assert (logins.without_readings, logins.report().without_readings) == (0, [])
 
 
 def test_reconnections_do_not_postpone_the_report() -> None:
@@ -62,7 +62,7 @@ def test_reconnections_do_not_postpone_the_report() -> None:
     for second in range(0, 60, 10):
         logins.take(NOTICE, LOGIN, NOW + timedelta(seconds=second))
         logins.take(NOTICE, "1: Client bed-1.nqlp disconnected.", NOW + timedelta(seconds=second + 1))
-    (found,) = logins.newly_silent(NOW + MINUTE)
+    (found,) = logins.newly_without_readings(NOW + MINUTE)
     assert (found.since, found.connected) == (NOW, False)
 
 
@@ -70,20 +70,20 @@ def test_no_user_is_reported_while_readings_wait_at_the_broker() -> None:
     logins = Logins()
     logins.take(NOTICE, LOGIN, NOW)
     logins.behind(NOW + MINUTE)
-    assert logins.newly_silent(NOW + 1.9 * MINUTE) == []
-    assert len(logins.newly_silent(NOW + 2 * MINUTE)) == 1
+    assert logins.newly_without_readings(NOW + 1.9 * MINUTE) == []
+    assert len(logins.newly_without_readings(NOW + 2 * MINUTE)) == 1
 
 
 def test_a_user_that_subscribes_as_no_device_does_is_not_reported() -> None:
     logins = Logins()
     logins.take(NOTICE, LOGIN, NOW)
     logins.take(SUBSCRIBE, "1: bed-1.nqlp 1 vitalflow/receipts/icu-1/bed-1", NOW)
-    assert len(logins.newly_silent(NOW + MINUTE)) == 1
+    assert len(logins.newly_without_readings(NOW + MINUTE)) == 1
     reader = LOGIN.replace("bed-1", "ada")
     logins.take(NOTICE, reader, NOW)
     logins.take(SUBSCRIBE, "1: ada.nqlp 1 vitalflow/alerts/icu-1/#", NOW)
     logins.take(NOTICE, reader, NOW)  # reconnects to its session, without another SUBSCRIBE
-    assert logins.newly_silent(NOW + MINUTE) == []
+    assert logins.newly_without_readings(NOW + MINUTE) == []
 
 
 def test_refused_logins_are_counted_by_client_id_and_logged_at_intervals() -> None:
@@ -110,10 +110,10 @@ def test_invented_client_ids_use_bounded_memory() -> None:
 def test_a_new_process_continues_with_the_report_of_the_last_one() -> None:
     before, after = Logins(), Logins()
     before.take(NOTICE, LOGIN, NOW)
-    before.newly_silent(NOW + MINUTE)
+    before.newly_without_readings(NOW + MINUTE)
     report = decode_login_report(encode_login_report(before.report()))
     assert report is not None
     after.restore(report)
-    assert after.newly_silent(NOW + 2 * MINUTE) == []
-    assert after.silent == 1
+    assert after.newly_without_readings(NOW + 2 * MINUTE) == []
+    assert after.without_readings == 1
     assert decode_login_report(b"") is None
