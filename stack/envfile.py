@@ -45,6 +45,10 @@ VARIABLES = {
     "VITALFLOW_MINUTE_RETENTION_DAYS": ("365", ""),
     "VITALFLOW_COMPRESS_AFTER_DAYS": ("7", ""),
     "VITALFLOW_LATE_AFTER_HOURS": ("6", ""),
+    "VITALFLOW_ARRIVAL_TIME_DEVICES": (
+        "",
+        "Devices without a clock, as WARD/DEVICE with commas; + for any, as in icu-1/+.",
+    ),
 }
 """Variables of docker-compose.yml: name, default, and a comment for .env."""
 

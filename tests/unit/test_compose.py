@@ -38,7 +38,7 @@ ROOMS = [
 ]  # what the image holds
 
 # What the shell would fill in: ${NAME}, ${NAME:?sentence}; $$ is a dollar sign for the container.
-VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(:\?[^}]*)?\}")
+VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(:?\?[^}]*)?\}")
 CODE = "\n".join(line for line in TEXT.splitlines() if not line.lstrip().startswith("#"))
 
 
@@ -57,7 +57,7 @@ def test_settings_that_make_env_writes_have_the_defaults_of_the_example() -> Non
     settings = dict(re.findall(r"^(VITALFLOW_\w+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
     shared = {name: value for name, (value, _) in VARIABLES.items() if name in settings}
     assert shared == {name: settings[name] for name in shared}
-    assert len(shared) == 4
+    assert len(shared) == 5
 
 
 def test_every_secret_is_a_file_that_make_env_makes_and_none_is_written_down() -> None:
