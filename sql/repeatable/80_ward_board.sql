@@ -7,6 +7,16 @@ CREATE OR REPLACE FUNCTION alert_badge(priority text, kind text) RETURNS text LA
                 ELSE repeat('!', priority_rank(priority)) || ' ' || priority END
 $$;
 
+-- An age in whole seconds, minutes, hours, days or weeks: rounded down, and at least a second. With the unit `s` Grafana
+-- writes it as "1 s", "59 s", "11 mins", "1 hour".
+CREATE OR REPLACE FUNCTION whole_age(seconds float8) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN seconds < 60 THEN greatest(1, floor(seconds))
+                WHEN seconds < 3600 THEN floor(seconds / 60) * 60
+                WHEN seconds < 86400 THEN floor(seconds / 3600) * 3600
+                WHEN seconds < 604800 THEN floor(seconds / 86400) * 86400
+                WHEN seconds IS NOT NULL THEN floor(seconds / 604800) * 604800 END
+$$;
+
 -- The condition of each bed, by the rules of vitals/bed_snapshot.py. OFFLINE and SILENT come first: an old reading says
 -- nothing about the patient's present state.
 CREATE OR REPLACE VIEW ward_condition AS
@@ -27,31 +37,40 @@ COMMENT ON VIEW ward_condition IS 'one row per bed: its condition and the age of
 
 -- The same with the values. A value is shown while it is valid and its sensor is attached; an older one is not shown,
 -- because an old 97 % looks like a patient who is well.
+-- `urgency` sorts beds: a high alert, then a CRITICAL reading, then a high alert whose condition has ended (latched), then
+-- medium and low in the same way. `alert_text` ends with the present value of the alert's sign if it is another one.
 CREATE OR REPLACE VIEW ward_board AS
 SELECT bed.ward, bed.device_id, bed.patient_id, bed.condition, bed.age_s,
-       coalesce(priority_rank(worst.priority), 0) AS urgency,
+       greatest(coalesce(worst.urgency, 0), CASE bed.condition WHEN 'CRITICAL' THEN 8 ELSE 0 END) AS urgency,
        alert_badge(worst.priority, worst.kind) AS badge,
-       CASE worst.state WHEN 'active' THEN worst.text ELSE worst.text || ' (' || replace(worst.state, '_', ' ') || ')' END
-       AS alert_text,
+       worst.text
+           || CASE WHEN now_value <> round(worst.value::numeric, 1) THEN ', now ' || trim_scale(now_value) ELSE '' END
+           || CASE worst.state WHEN 'active' THEN '' ELSE ' (' || replace(worst.state, '_', ' ') || ')' END AS alert_text,
        bed.alerts,
        CASE WHEN NOT score.stale THEN score.total END AS news2,
        CASE WHEN NOT score.stale THEN score.worst END AS news2_worst,
        CASE WHEN NOT score.stale THEN array_to_string(score.missing, ', ') END AS news2_missing,
-       CASE WHEN fresh AND NOT 'heart_rate' = ANY (bed.sensor_off) THEN valid.heart_rate END AS heart_rate,
-       CASE WHEN fresh AND NOT 'spo2' = ANY (bed.sensor_off) THEN valid.spo2 END AS spo2,
-       CASE WHEN fresh AND NOT 'resp_rate' = ANY (bed.sensor_off) THEN valid.resp_rate END AS resp_rate,
-       CASE WHEN young.age + (bed.time - valid.temperature_time) <= news2_max_age('temperature')
-             AND NOT 'temperature' = ANY (bed.sensor_off) THEN valid.temperature END AS temperature,
-       CASE WHEN young.age + (bed.time - valid.pressure_time) <= news2_max_age('systolic_bp') THEN valid.systolic_bp END AS systolic_bp,
-       CASE WHEN young.age + (bed.time - valid.pressure_time) <= news2_max_age('systolic_bp') THEN valid.diastolic_bp END AS diastolic_bp,
+       shown.heart_rate, shown.spo2, shown.resp_rate, shown.temperature, shown.systolic_bp, shown.diastolic_bp,
        CASE WHEN fresh THEN CASE WHEN valid.on_oxygen THEN 'oxygen' WHEN NOT valid.on_oxygen THEN 'air' END END AS breathing,
        CASE WHEN fresh THEN valid.consciousness END AS consciousness,
-       valid.profile, valid.spo2_scale
+       valid.profile, valid.spo2_scale,
+       extract(epoch FROM now() - worst.since)::float8 AS alert_age_s
 FROM ward_condition AS bed
 LEFT JOIN last_valid_vitals AS valid USING (device_id)
 LEFT JOIN LATERAL (
     SELECT make_interval(secs => bed.age_s) AS age, bed.age_s <= extract(epoch FROM news2_max_age('heart_rate')) AS fresh
 ) AS young ON true
+LEFT JOIN LATERAL (
+    SELECT CASE WHEN fresh AND NOT 'heart_rate' = ANY (bed.sensor_off) THEN valid.heart_rate END AS heart_rate,
+           CASE WHEN fresh AND NOT 'spo2' = ANY (bed.sensor_off) THEN valid.spo2 END AS spo2,
+           CASE WHEN fresh AND NOT 'resp_rate' = ANY (bed.sensor_off) THEN valid.resp_rate END AS resp_rate,
+           CASE WHEN young.age + (bed.time - valid.temperature_time) <= news2_max_age('temperature')
+                 AND NOT 'temperature' = ANY (bed.sensor_off) THEN valid.temperature END AS temperature,
+           CASE WHEN young.age + (bed.time - valid.pressure_time) <= news2_max_age('systolic_bp')
+                THEN valid.systolic_bp END AS systolic_bp,
+           CASE WHEN young.age + (bed.time - valid.pressure_time) <= news2_max_age('systolic_bp')
+                THEN valid.diastolic_bp END AS diastolic_bp
+) AS shown ON true
 LEFT JOIN LATERAL (
     SELECT total, worst, missing, NOT young.fresh AS stale
     FROM news2(valid.resp_rate::numeric::float8, valid.spo2::numeric::float8, valid.on_oxygen,
@@ -59,8 +78,11 @@ LEFT JOIN LATERAL (
                valid.temperature::numeric::float8, coalesce(valid.spo2_scale, 1))
 ) AS score ON valid.device_id IS NOT NULL AND coalesce(valid.profile, 'adult') = 'adult'
 LEFT JOIN LATERAL (
-    SELECT alert.priority, alert.kind, alert.state, alert.text
-    FROM jsonb_to_recordset(bed.alert_list) AS alert (priority text, kind text, state text, since timestamptz, text text)
-    ORDER BY priority_rank(alert.priority) DESC, alert.kind, alert.since DESC LIMIT 1
-) AS worst ON true;
+    SELECT alert.*, 3 * priority_rank(alert.priority) - CASE alert.state WHEN 'latched' THEN 2 ELSE 0 END AS urgency
+    FROM alert_active AS alert WHERE alert.device_id = bed.device_id
+    ORDER BY urgency DESC, alert.kind, alert.since DESC LIMIT 1
+) AS worst ON true
+LEFT JOIN LATERAL (
+    SELECT round((to_jsonb(shown) ->> worst.sign)::numeric, 1) AS now_value
+) AS present ON worst.sign IS NOT NULL;
 COMMENT ON VIEW ward_board IS 'one row per bed: condition, worst alert, NEWS2, and the values that are still valid';

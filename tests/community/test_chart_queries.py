@@ -168,7 +168,7 @@ def test_ward_board_shows_the_condition_of_each_bed(weeks: Db) -> None:
 
 def test_ward_board_shows_the_worst_alert_with_its_mark(weeks: Db) -> None:
     (row,) = weeks.rows("SELECT badge, alert_text, urgency, alerts FROM ward_board WHERE device_id = 'bed-001'")
-    assert row == ("!!! high", "spo2-low (acknowledged)", 3, 2)
+    assert row == ("!!! high", "spo2-low (acknowledged)", 9, 2)
 
 
 NEW = (

@@ -35,6 +35,7 @@ def store_bed(
     age_s: float = 0.7,
     *,
     ward: str = "icu-1",
+    patient: str = "p-0001",
     sensor_off: tuple[str, ...] = (),
     **signs: object,
 ) -> None:
@@ -42,7 +43,7 @@ def store_bed(
     at = now_of(connection) - timedelta(seconds=age_s)
     place = {"device_id": device, "ward": ward, "boot": 1}
     _insert(connection, "device", {**place, "state": "online", "interval_s": 1, "changed_at": at})
-    measured = {"time": at, "received_at": at, "seq": 1, "patient_id": f"p-{device}", "status": "NORMAL"}
+    measured = {"time": at, "received_at": at, "seq": 1, "patient_id": patient, "status": "NORMAL"}
     _insert(connection, "patient_vitals", {**place, **measured, "sensor_off": list(sensor_off), **NORMAL, **signs})
 
 
@@ -61,7 +62,7 @@ def store_alert(
     key = {"alert_id": uuid.uuid4(), "revision": 1, "device_id": device, "rule": rule, "state": "active"}
     what = {"priority": "high", "kind": "physiological", "change": "raised", "level": 1, "latched": False}
     times = dict.fromkeys(("since", "raised_at", "changed_at", "received_at"), at)
-    row = {**key, **what, **times, "ward": ward, "patient_id": f"p-{device}", "text": text, **columns}
+    row = {**key, **what, **times, "ward": ward, "patient_id": "p-0001", "text": text, **columns}
     _insert(connection, "alert_event", row)
     _insert(connection, "alert_latest", {"changed_at": at, **{name: row[name] for name in key}})
 

@@ -8,7 +8,7 @@ import functools
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -102,12 +102,52 @@ def answers(
 
 
 def changed(result: QueryResult, row: int, **values: object) -> QueryResult:
-    """Return the result with other values in one row. Underscores in a column's name stand for blanks."""
-    names = [name.replace(" ", "_") for name, _ in result.columns]
+    """Return the result with other values, by column, in one row."""
+    names = [name for name, _ in result.columns]
     assert set(values) <= set(names), f"{set(values)} are not all of {names}"
     rows = list(result.rows)
     rows[row] = tuple(values.get(name, value) for name, value in zip(names, rows[row], strict=True))
     return QueryResult(result.columns, rows)
+
+
+def widths(panel: Json) -> dict[str, int]:
+    """Return the width in pixels of each column of a table that has one of its own."""
+    found = [(each["matcher"]["options"], each["properties"]) for each in panel["fieldConfig"]["overrides"]]
+    return {name: p["value"] for name, properties in found for p in properties if p["id"] == "custom.width"}
+
+
+def cut(panel: Json, rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+    """Return a message for each header or cell of a column with a width that its longest word or line exceeds."""
+    wrapped = {
+        each["matcher"]["options"]
+        for each in panel["fieldConfig"]["overrides"]
+        if {"id": "custom.wrapText", "value": True} in each["properties"]
+    }
+    head = panel["fieldConfig"]["defaults"]["custom"].get("wrapHeaderText", False)
+    messages = set()
+    for name, width in widths(panel).items():
+        lines = {word for row in rows for word in (row[name].text.split() if name in wrapped else [row[name].text])}
+        for line in lines | set(name.split() if head else [name]):
+            if pixels(line) + PADDING > width:
+                messages.add(f"{name}: {line!r} needs {pixels(line) + PADDING:.0f} pixels and has {width}")
+    return sorted(messages)
+
+
+PADDING = 12  # of a cell, both sides
+
+
+def pixels(text: str) -> float:
+    """Estimate the width of a text in Grafana's tables, from pictures of it: Inter at 14 pixels."""
+    return sum(
+        4.2
+        if char in " .,:;!|'[]()ilIjt-"
+        else 8.5
+        if char.isdigit()
+        else 9.6
+        if char.isupper() or char in "mw%–"
+        else 7.7
+        for char in text
+    )
 
 
 def _dashboard(name: str) -> Json:

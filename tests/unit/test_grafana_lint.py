@@ -305,38 +305,6 @@ def test_the_limits_in_the_charts_are_those_of_the_default_rules() -> None:
     assert len(shown) == 5
 
 
-def test_a_cell_has_its_colour_from_the_same_limits() -> None:
-    """A value beyond a limit has the colour of the level's priority, and one within all limits has none."""
-    rules = tomllib.loads(DEFAULT.read_text())["rule"]
-    steps = {
-        each["matcher"]["options"]: setting["value"]["steps"]
-        for each in panel(FOUND[WARD], 3)["fieldConfig"]["overrides"]
-        for setting in each["properties"]
-        if setting["id"] == "thresholds"
-    }
-    columns = {"heart_rate": "HR", "spo2": "SpO2", "resp_rate": "RR", "systolic_bp": "Sys", "temperature": "Temp"}
-    colours = {"high": "red", "medium": "yellow"}
-
-    def colour(sign: str, value: float) -> str:
-        return str(
-            [step["color"] for step in steps[columns[sign]] if step["value"] is None or value >= step["value"]][-1]
-        )
-
-    checked = 0
-    for rule in (rule for rule in rules if rule["sign"] in columns):
-        for level in rule.get("level", [rule]):
-            priority = level.get("priority", rule.get("priority"))
-            if "above" in level:
-                beyond, within = level["above"] + 0.1, level["above"]
-            else:
-                beyond, within = level["below"] - 0.1, level["below"]
-            assert colour(rule["sign"], beyond) == colours[priority], (rule["name"], level)
-            outer = "red" if rule["sign"] in ("spo2", "heart_rate") and priority == "high" else colours[priority]
-            assert colour(rule["sign"], within) != outer or level.get("clear", 0) in (82, 175), (rule["name"], level)
-            checked += 1
-    assert checked == 17
-
-
 def test_priorities_have_the_marks_and_colours_of_every_screen() -> None:
     from vitals.alert import Priority
     from vitals.alert_format import COLOURS, badge
