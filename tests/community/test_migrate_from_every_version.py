@@ -105,14 +105,10 @@ SELECT has_table_privilege('rename_analyst', 'audit_event', 'SELECT'),
 """
 
 
-@pytest.fixture
-def version_0_1_0(nothing_yet: Db) -> Iterator[Db]:
-    """A database that version 0.1.0 migrated, and that is in use."""
-    db = nothing_yet
+def apply_version_0_1_0(db: Db, community: bool) -> None:
+    """Create what version 0.1.0 made of an empty database on a server of one edition."""
     bring_to(db, 7)
-    write_readings(db, range(1, 121), start=NOW - timedelta(minutes=10))
     with connect(db.owner_url) as connection, connection.transaction():
-        community = find_edition(connection).community
         connection.execute("INSERT INTO vitalflow_edition (community) VALUES (%s)", [community])
         connection.execute(
             "INSERT INTO vitalflow_period VALUES ('raw_retention', '30 days'), ('minute_retention', '365 days'),"
@@ -121,6 +117,18 @@ def version_0_1_0(nothing_yet: Db) -> Iterator[Db]:
         edition = "2_community.sql" if community else "2_apache.sql"
         for name in ("1_editions.sql", edition, "3_always.sql"):
             connection.execute(text(VERSION_0_1_0 / name))
+
+
+@pytest.fixture
+def version_0_1_0(nothing_yet: Db) -> Iterator[Db]:
+    """A database that version 0.1.0 migrated, and that is in use."""
+    db = nothing_yet
+    with connect(db.owner_url) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+        community = find_edition(connection).community
+    apply_version_0_1_0(db, community)
+    write_readings(db, range(1, 121), start=NOW - timedelta(minutes=10))
+    with connect(db.owner_url) as connection, connection.transaction():
         connection.execute(USE)
     yield db
     with connect(db.owner_url) as connection:

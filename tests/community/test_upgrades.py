@@ -10,10 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sql.files import FOLDER, text
-from tests.fixtures.trends import DEVICES, NOW, STEP, fill, hold_jobs, run_jobs, store
+from tests.fixtures.trends import DEVICES, NOW, STEP, fill, run_jobs, store
 from tests.integration.test_adding_a_sign import block
-from tests.support.migrate import copy_packages, migrate, settings_of, start_migrate, wait_for_end
+from tests.support.migrate import copy_packages, migrate, migrate_as_apache, settings_of, start_migrate, wait_for_end
 from tests.support.servers import Db
 
 DAYS = 4
@@ -39,7 +38,6 @@ def with_a_new_sign(tmp_path: Path) -> Path:
 
 def test_a_new_sign_is_added_to_the_rollups_without_loss(community: Db, with_a_new_sign: Path) -> None:
     migrate(community).expect_success()
-    hold_jobs(community)
     fill(community, 10)
     all_of_it = readings_in_rollups(community)
     assert all_of_it[0] == DEVICES * (10 * (timedelta(days=1) // STEP) + 1)
@@ -81,7 +79,6 @@ def test_a_ward_without_new_readings_keeps_its_history_when_a_sign_is_added(
     community: Db, with_a_new_sign: Path
 ) -> None:
     migrate(community).expect_success()
-    hold_jobs(community)
     fill(community, DAYS)
     with psycopg.connect(community.owner_url, autocommit=True) as connection:
         # Nothing for two days, then one reading, of an hour that is not over.
@@ -110,23 +107,8 @@ def test_a_view_of_the_operator_blocks_new_rollups_and_is_named(community: Db, w
     migrate(community, with_a_new_sign).expect_success()
 
 
-def make_apache(db: Db) -> None:
-    """Turn an empty, migrated database into what a server of the Apache edition would have made of it."""
-    with psycopg.connect(db.owner_url, autocommit=True) as connection:
-        connection.execute("SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE job_id >= 1000")
-        connection.execute("DROP SCHEMA by_ward CASCADE")
-        connection.execute("DROP VIEW completeness_1h")
-        for rollup in ("vitals_1d", "vitals_1h", "vitals_1m", "sequence_1h"):
-            connection.execute(f"DROP MATERIALIZED VIEW {rollup}".encode())
-        connection.execute("TRUNCATE vitalflow_rollup")
-        connection.execute("ALTER TABLE patient_vitals SET (timescaledb.enable_columnstore = false)")
-        connection.execute("UPDATE vitalflow_edition SET community = false")
-        connection.execute(text(FOLDER / "editions/apache/20_rollups.sql"))
-
-
 def test_an_apache_database_gets_aggregates_on_a_community_server(community: Db) -> None:
-    migrate(community).expect_success()
-    make_apache(community)
+    migrate_as_apache(community)
     fill(community, DAYS)
     assert community.one(CAGGS) == 0
     before = readings_in_rollups(community)
@@ -143,8 +125,7 @@ def test_an_apache_database_gets_aggregates_on_a_community_server(community: Db)
 
 
 def test_an_interrupted_backfill_reports_its_position_and_continues(community: Db, tmp_path: Path) -> None:
-    migrate(community).expect_success()
-    make_apache(community)
+    migrate_as_apache(community)
     fill(community, DAYS)
     checkout = copy_packages(tmp_path / "checkout", "sql", "vitals")
     refresh = checkout / "sql/editions/community/30_refresh.sql"
@@ -168,7 +149,6 @@ def test_an_interrupted_backfill_reports_its_position_and_continues(community: D
 
 def test_a_failing_edition_leaves_the_database_as_it_was(community: Db, tmp_path: Path) -> None:
     migrate(community).expect_success()
-    hold_jobs(community)
     fill(community, 1)
     before = readings_in_rollups(community)
     checkout = copy_packages(tmp_path / "checkout", "sql", "vitals")
@@ -186,7 +166,6 @@ def test_a_failing_edition_leaves_the_database_as_it_was(community: Db, tmp_path
 
 def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
     migrate(community).expect_success()
-    hold_jobs(community)
     fill(community, DAYS)
     time = NOW - timedelta(days=2)
     store(community, [time], note_late=False, heart_rate=210)  # past ingest, so it is not noted as late
@@ -216,7 +195,6 @@ def test_status_reports_sizes_columnstore_and_jobs(community: Db) -> None:
         in wait_for_end(start_migrate(settings_of(community), command=["status"])).expect_sentence()
     )
     migrate(community).expect_success()
-    hold_jobs(community)
     fill(community, 10)
     run_jobs(community, "policy_compression")
     run_jobs(community, "refresh_invalidated_buckets")

@@ -8,9 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
+import sql.migrate
+from sql.migrate import connect, find_edition
 from stack.binaries import CHECKOUT
 from tests.support.servers import Db
 
@@ -82,3 +86,10 @@ def copy_packages(folder: Path, *rooms: str) -> Path:
     for room in rooms:
         shutil.copytree(CHECKOUT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+def migrate_as_apache(db: Db) -> None:
+    """Bring a database up to date with the SQL of the Apache edition, which a Community server accepts too."""
+    with connect(db.owner_url) as connection, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sql.migrate, "find_edition", lambda found: replace(find_edition(found), community=False))
+        sql.migrate.migrate(connection, {}, lambda _: None)

@@ -1,4 +1,5 @@
--- Sizes, watermarks of the rollups, and jobs. The Apache edition has the same views.
+-- Sizes, watermarks of the rollups, and jobs. The Apache edition has the same views, with columns of the same type and
+-- collation, which CREATE OR REPLACE VIEW cannot change. The catalogue's names have the collation "C", also after a cast.
 
 -- before_bytes and after_bytes are the sizes of the chunks in the columnstore, NULL while there is none.
 CREATE OR REPLACE VIEW storage_now AS
@@ -14,14 +15,15 @@ COMMENT ON VIEW storage_now IS 'bytes and chunks of the readings and of each rol
 
 -- `watermark`: everything before it is materialized; the rest is computed when queried.
 CREATE OR REPLACE VIEW rollup_now AS
-SELECT view_name::text AS rollup,
+SELECT view_name::text COLLATE "default" AS rollup,
        _timescaledb_functions.to_timestamp(
            _timescaledb_functions.cagg_watermark(hypertable_id(view_name::text))) AS watermark
 FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public';
 COMMENT ON VIEW rollup_now IS 'the time up to which each rollup is materialized';
 
 CREATE OR REPLACE VIEW job_now AS
-SELECT job.proc_name::text AS job, coalesce(rollup.view_name, job.hypertable_name, '')::text AS relation,
+SELECT job.proc_name::text COLLATE "default" AS job,
+       coalesce(rollup.view_name, job.hypertable_name, '')::text COLLATE "default" AS relation,
        stats.last_run_status AS last_status, nullif(stats.last_run_started_at, '-infinity') AS last_run,
        coalesce(stats.total_failures, 0) AS failures, nullif(stats.next_start, '-infinity') AS next_run
 FROM timescaledb_information.jobs job
