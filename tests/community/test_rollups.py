@@ -15,7 +15,7 @@ from sql.migrate import connect
 from sql.migrate import migrate as migrate_here
 from sql.retention import RetentionSettings
 from tests.fixtures.community import MakeCommunity
-from tests.fixtures.trends import DEVICES, NOW, STEP, fill, hold_jobs, refresh_all, run_jobs, store
+from tests.fixtures.trends import DEVICES, NOW, STEP, fill, refresh_all, run_jobs, store
 from tests.support.migrate import migrate, settings_of, start_migrate, wait_for_end
 from tests.support.servers import Db, community_db
 from vitals.signs import SIGN_KEYS
@@ -31,7 +31,6 @@ def db(make_community: MakeCommunity) -> Iterator[Db]:
     with make_community() as url:
         made = community_db(url)
         migrate(made).expect_success()
-        hold_jobs(made)
         fill(made, DAYS)
         yield made
 

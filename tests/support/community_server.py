@@ -22,15 +22,39 @@ CONNECT_TIMEOUT = 20  # seconds; the WebAssembly build serves one connection, an
 
 @contextmanager
 def native_database(url: str) -> Iterator[str]:
-    """An empty database of its own on the server at `url`, gone afterwards."""
+    """An empty database of its own on the server at `url`, gone afterwards, without TimescaleDB's scheduler."""
     name = f"vitalflow_test_{uuid.uuid4().hex[:12]}"
+    own = urlsplit(url)._replace(path=f"/{name}").geturl()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
-        yield urlsplit(url)._replace(path=f"/{name}").geturl()
+        hold_scheduler(own)
+        yield own
     finally:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def hold_scheduler(url: str) -> None:
+    """Stop TimescaleDB's scheduler of one database, so that no job runs at a moment of its own.
+
+    It stays stopped: CREATE EXTENSION would start it, hence here first.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT _timescaledb_functions.stop_background_workers()")
+
+
+@contextmanager
+def running_scheduler(url: str) -> Iterator[None]:
+    """Let the scheduler of a database run its jobs for a while. The WebAssembly build has none."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT _timescaledb_functions.start_background_workers()")
+    try:
+        yield
+    finally:
+        hold_scheduler(url)
 
 
 @functools.cache
