@@ -39,13 +39,13 @@ def run(
     The broker retains the current state of each alert, so a worker that was killed continues from there. SIGHUP
     reloads the rule file. Settings are environment variables, listed in .env.example.
     """
-    log.configure(verbose)
+    log.configure("alerts", verbose, os.environ)
     with exit_on_error("vitalflow alerts"):
         settings = AlertsSettings.read(os.environ)
         metrics = Metrics()
         worker = Worker(settings, metrics)
         if settings.alerts_metrics_port:
-            metrics.serve(settings.alerts_metrics_host, settings.alerts_metrics_port)
+            metrics.serve(settings.alerts_metrics_host, settings.alerts_metrics_port, worker.health)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         signal.signal(signal.SIGHUP, lambda *_: worker.reload())

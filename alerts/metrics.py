@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from mqtt.metrics import DURATION_BUCKETS, serve
+from mqtt.metrics import DURATION_BUCKETS, Health, serve
 from vitals.alert import Event, Priority
 
 
@@ -51,9 +51,9 @@ class Metrics:
         for priority in Priority:
             self.open_alerts.labels(priority).set(0)
 
-    def serve(self, host: str, port: int) -> None:
-        """Serve /metrics; raises PermanentError if the port is in use."""
-        serve(self.registry, host, port, "VITALFLOW_ALERTS_METRICS_PORT")
+    def serve(self, host: str, port: int, health: Health) -> None:
+        """Serve /metrics and /healthz; raises PermanentError if the port is in use."""
+        serve(self.registry, host, port, "VITALFLOW_ALERTS_METRICS_PORT", health)
 
     def published(self, event: Event) -> None:
         """Count one published transition."""

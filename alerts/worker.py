@@ -9,7 +9,7 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -96,6 +96,10 @@ class Worker:
         """Read the rule file again; if it has mistakes, keep the old rules."""
         self._reloading = True
         self._wake()
+
+    def health(self) -> tuple[str | None, Mapping[str, object]]:
+        """Return why alerts are not raised, or None, for /healthz. Called from another thread."""
+        return self._session.find_problem(time.monotonic()), {}
 
     def run(self) -> None:
         """Evaluate, publish, acknowledge, until `stop`.

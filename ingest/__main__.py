@@ -27,13 +27,13 @@ def ingest(
 
     Settings are environment variables, all described in .env.example. Only VITALFLOW_INGEST_URL has no default.
     """
-    log.configure(verbose)
+    log.configure("ingest", verbose, os.environ)
     with exit_on_error("vitalflow ingest"):
         settings = IngestSettings.read(os.environ)
         metrics = Metrics()
-        if settings.ingest_metrics_port:
-            metrics.serve(settings.ingest_metrics_host, settings.ingest_metrics_port)
         pipeline = Pipeline(settings, metrics)
+        if settings.ingest_metrics_port:
+            metrics.serve(settings.ingest_metrics_host, settings.ingest_metrics_port, pipeline.health)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: pipeline.stop())
         # Exempt all loaded modules from garbage collection, which took a tenth of the time to drain a queue.

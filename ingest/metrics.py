@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.batch import Batch
 from ingest.store import WriteResult
-from mqtt.metrics import DURATION_BUCKETS, serve
+from mqtt.metrics import DURATION_BUCKETS, Health, serve
 
 MAX_DEVICE_LABELS = 200  # devices with a label of their own: each is a time series in Prometheus
 OTHER_DEVICES = "(other)"  # the label of all further devices
@@ -82,9 +82,9 @@ class Metrics:
             name + "last_commit_timestamp_seconds", "Unix time of the last COMMIT", registry=registry
         )
 
-    def serve(self, host: str, port: int) -> None:
-        """Serve /metrics; raises PermanentError if the port is in use."""
-        serve(self.registry, host, port, "VITALFLOW_INGEST_METRICS_PORT")
+    def serve(self, host: str, port: int, health: Health) -> None:
+        """Serve /metrics and /healthz; raises PermanentError if the port is in use."""
+        serve(self.registry, host, port, "VITALFLOW_INGEST_METRICS_PORT", health)
 
     def committed(self, batch: Batch, result: WriteResult, now: float, duration_s: float) -> None:
         """Count a batch committed at unix time `now`, `duration_s` seconds after its first message."""

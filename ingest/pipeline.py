@@ -9,8 +9,9 @@ import logging
 import select
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
 from ingest.batch import Batch
@@ -27,6 +28,7 @@ from mqtt.instance import refuse_second_instance
 from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import RETAINED_ONCE, Session
+from sql.connection import find_connect_problem
 from vitals.audit import audit_filters
 from vitals.errors import PermanentError
 from vitals.receipt import encode_receipt
@@ -37,6 +39,7 @@ RECEIPT_POLL_S = 0.05  # interval between two searches for due receipts,
 RECEIPTS_PER_POLL = 100  # and the most that are sent then: 2,000 a second, spread so that they delay no batch
 LOGIN_CHECK_S = 1.0  # interval between two searches for devices without readings,
 WITHOUT_READINGS_LINES = 20  # and the most that are logged one by one then
+ASK_DATABASE_AFTER = timedelta(seconds=10)  # without a commit, /healthz connects to the database
 MAX_WAIT_S = 0.5  # maximum wait for an event
 # After a read that returned little, the socket is not read for this part of the linger, for which a batch waits anyway.
 # With a backlog each read returns more and the writer is busy, so it is never throttled.
@@ -85,6 +88,7 @@ class Pipeline:
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
         self._throttle = PollThrottle(THROTTLE_SHARE * settings.ingest_linger_s)
+        self._last_commit: datetime | None = None
         self._in_flight = 0  # messages handed to the writer and not yet committed
 
     def stop(self) -> None:
@@ -96,6 +100,17 @@ class Pipeline:
     def is_drained(self) -> bool:
         """Return whether every message received is committed: none is in the open batch or with the writer."""
         return not self._in_flight and not self._builder.batch.messages
+
+    def health(self) -> tuple[str | None, Mapping[str, object]]:
+        """Return why readings are not stored, or None, and the last commit, for /healthz. Called from another thread.
+
+        If nothing was stored lately, because nothing arrived, it asks the database.
+        """
+        now, last = time.monotonic(), self._last_commit
+        problem = self._session.find_problem(now)
+        if problem is None and (last is None or datetime.now(UTC) - last > ASK_DATABASE_AFTER):
+            problem = find_connect_problem(self._settings.ingest_url)
+        return problem, {"last_commit": last and last.isoformat(timespec="milliseconds")}
 
     def run(self) -> None:
         """Receive, store and acknowledge until `stop`.
@@ -186,6 +201,7 @@ class Pipeline:
             batch = committed.batch
             self._session.acknowledge(batch.message_ids)
             self._in_flight -= batch.messages
+            self._last_commit = datetime.now(UTC)
             self._receipts.record(batch, committed.result)
             self._logins.note_readings(chain(batch.last_readings, batch.rejections))
             self._metrics.committed(batch, committed.result, time.time(), time.monotonic() - batch.opened_at)
@@ -237,6 +253,7 @@ class Pipeline:
                 "shows what is missing",
                 login,
                 REPORTED_AFTER.total_seconds(),
+                extra={"device": login.user},
             )
         if len(waiting) > WITHOUT_READINGS_LINES:
             log.warning(

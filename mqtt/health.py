@@ -2,31 +2,33 @@
 
 Uses only the standard library, because it starts a new interpreter beside the service for every check.
 
-    python -m mqtt.health 9464    the service with /metrics on this port is connected to the broker and not blocked by
-                                  the database
-    python -m mqtt.health         for a service without metrics: a connection to another machine is established
+    python -m mqtt.health 9464    /healthz of the service on this port answers that it works
+    python -m mqtt.health         for a service without HTTP server: a connection to another machine is established
 """
 
+import json
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
-TIMEOUT_S = 2
+TIMEOUT_S = 4
 ESTABLISHED = "01"
 LOOPBACK = ("0100007F", "0B00007F", "00000000000000000000000001000000")  # 127.0.0.1, Docker's own DNS, ::1
 
 
-def find_problem(page: str) -> str | None:
-    """Return what a page of metrics reports as wrong; None if the service is healthy.
-
-    One metric must end in _mqtt_connected and be 1; each metric that ends in _database_blocked must be 0.
-    """
-    values = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#") and " " in line)
-    connected = [float(value) for name, value in values.items() if name.endswith("_mqtt_connected")]
-    if connected != [1.0]:
-        return "not connected to the broker"
-    blocked = [name for name, value in values.items() if name.endswith("_database_blocked") and float(value)]
-    return f"waiting for the database ({blocked[0]})" if blocked else None
+def find_problem(port: int) -> str | None:
+    """Return the reason that /healthz of the service on this port gives, or why it does not answer; None if healthy."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=TIMEOUT_S):
+            return None
+    except urllib.error.HTTPError as error:
+        try:
+            return str(json.load(error)["reason"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return f"/healthz on port {port} answers {error.code}"
+    except OSError as error:
+        return f"no answer on port {port}: {error}"
 
 
 def has_remote_connection(table: str) -> bool:
@@ -38,11 +40,7 @@ def has_remote_connection(table: str) -> bool:
 def main(arguments: list[str]) -> int:
     """Print one line and return the exit code: 0 if healthy, else 1."""
     if arguments:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{arguments[0]}/metrics", timeout=TIMEOUT_S) as response:
-                problem = find_problem(response.read().decode())
-        except OSError as error:
-            problem = f"no answer on port {arguments[0]}: {error}"
+        problem = find_problem(int(arguments[0]))
     else:
         tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
         connected = any(has_remote_connection(table.read_text()) for table in tables if table.exists())

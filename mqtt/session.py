@@ -28,6 +28,7 @@ from vitals.log import WaitLog
 SESSION_EXPIRY_S = 14 * 86_400  # as persistent_client_expiration in mosquitto.conf
 KEEPALIVE_S = 15  # the broker publishes the will after 1.5 times this without a packet
 CONNECT_TIMEOUT_S = 3.0
+MAX_LOOP_S = 10.0  # of the main loop, which waits half a second at most
 RETRY_S = (0.2, 5.0)  # first and maximum pause between two attempts to connect
 RETAINED_ONCE = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
 """A subscription to which the broker sends retained messages when the session begins, not at each connection. What is
@@ -79,9 +80,11 @@ class Session:
         self.connection = 0  # number of attempts; packet identifiers belong to one connection
         self._problem: tuple[str, datetime] | None = None
         self._connected = False
+        self._lost_reason = "connecting"
         self._ever_connected = False
         self._failed: str | None = None
         self._replaced_by: ServiceStatus | None = None
+        self._maintained_at = time.monotonic()
         self._echoed_at = time.monotonic()  # when this process last received its own heartbeat
         self._backoff = Backoff(*RETRY_S)
         self._next_attempt = 0.0
@@ -177,6 +180,7 @@ class Session:
 
     def maintain(self, now: float) -> None:
         """Flush unsent data; once per second let paho send a PINGREQ, every HEARTBEAT_S publish the status."""
+        self._maintained_at = now
         if self._client.want_write():
             self._client.loop_write()
         fast_path = self._client.fast_path
@@ -192,6 +196,18 @@ class Session:
         if self._connected and now >= self._next_beat:
             self._next_beat = now + HEARTBEAT_S
             self._client.publish(self._service, encode_service_status(self._status("online")), qos=0, retain=True)
+
+    def find_problem(self, now: float) -> str | None:
+        """Return why the service does not work, in one sentence; None if it works. May be called from any thread."""
+        stopped_s = now - self._maintained_at
+        if stopped_s > MAX_LOOP_S:
+            return f"the main loop has not run for {stopped_s:.0f} s"
+        if not self._connected:
+            return f"not connected to the broker at {self._broker}: {self._lost_reason}"
+        if self.is_echo_missing(now):
+            return f"the broker at {self._broker} has not returned a heartbeat for {now - self._echoed_at:.0f} s"
+        problem, since = self._problem or ("", None)
+        return f"{problem}, since {since:%Y-%m-%d %H:%M:%S}Z" if since is not None else None
 
     @property
     def connected(self) -> bool:
@@ -313,4 +329,5 @@ class Session:
             self._log_failure(reason)
 
     def _log_failure(self, reason: str) -> None:
+        self._lost_reason = reason
         self._wait_log.waiting(reason, time.monotonic())

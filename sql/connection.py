@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from vitals.urls import without_password
+
 Connection = psycopg.Connection[tuple[object, ...]]
 Log = Callable[[str], None]
 
@@ -51,6 +53,18 @@ def _is_local(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def find_connect_problem(url: str) -> str | None:
+    """Return why the database does not answer a query on a new connection, in one sentence; None if it answers."""
+    try:
+        with psycopg.connect(
+            url, autocommit=True, connect_timeout=2, options="-c statement_timeout=2000"
+        ) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.Error as error:
+        return f"the database at {without_password(url)} does not answer: {describe_connect_error(error, url)}"
+    return None
 
 
 def describe_connect_error(error: psycopg.Error, url: str) -> str:

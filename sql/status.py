@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from psycopg.sql import SQL, Identifier
+
 from sql.connection import Connection
 from sql.files import named
 from sql.migrate import find_edition
@@ -13,8 +15,9 @@ def status(connection: Connection) -> Iterator[str]:
     """Yield the lines of the report."""
     edition = find_edition(connection)
     yield str(edition)
-    for name, rows, size in connection.execute(STATEMENTS["tables"]):
-        yield f"{name:<18} {rows:>14,} rows  {size:>10}"
+    for name, estimate, size in connection.execute(STATEMENTS["tables"]):
+        rows = f"about {estimate:,}" if isinstance(estimate, int) else f"{_count(connection, str(name)):,}"
+        yield f"{name:<18} {rows:>18} rows  {size:>10}"
     for oldest, newest in connection.execute(STATEMENTS["readings_span"]):
         yield f"readings           {oldest or 'none'} to {newest or 'none'}"
     for name, period in connection.execute("SELECT name, period FROM retention_setting ORDER BY name"):
@@ -37,3 +40,9 @@ def status(connection: Connection) -> Iterator[str]:
         )
     for done_to, until in connection.execute("SELECT done_to, until FROM vitalflow_backfill ORDER BY id"):
         yield f"backfill           unfinished: {done_to} to {until}; run vitalflow db migrate"
+
+
+def _count(connection: Connection, table: str) -> int:
+    row = connection.execute(SQL("SELECT count(*) FROM {}").format(Identifier(table))).fetchone()
+    assert row is not None
+    return int(str(row[0]))

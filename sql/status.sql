@@ -1,12 +1,11 @@
 -- name: tables
--- Estimated row counts, because counting would take minutes; exact sizes.
-SELECT relation, CASE WHEN hypertable THEN approximate_row_count(relation::regclass)
-                      ELSE greatest(0, (SELECT reltuples FROM pg_class WHERE oid = relation::regclass)) END::bigint,
-       pg_size_pretty(CASE WHEN hypertable THEN hypertable_size(relation::regclass)
-                           ELSE pg_total_relation_size(relation::regclass) END)
+-- The estimated row count of a large table, whose rows would take minutes to count; NULL for a small one.
+SELECT relation, CASE WHEN bytes > 64 * 1024 * 1024 THEN approximate_row_count(relation::regclass) END,
+       pg_size_pretty(bytes)
 FROM (
-    VALUES ('patient_vitals', true), ('rejected_message', false), ('alert_event', false), ('device', false)
-) AS relations (relation, hypertable)
+    SELECT relation, coalesce(hypertable_size(relation::regclass), pg_total_relation_size(relation::regclass)) AS bytes
+    FROM unnest(ARRAY['patient_vitals', 'rejected_message', 'alert_event', 'device']) AS relation
+)
 
 -- name: readings_span
 SELECT min(time), max(time) FROM patient_vitals

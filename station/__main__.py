@@ -32,7 +32,7 @@ def main(
     each may see and do. Trends and past alerts come from the database at VITALFLOW_READER_URL, if it is set. The
     settings are environment variables, all listed in .env.example.
     """
-    log.configure(verbose)
+    log.configure("station", verbose, os.environ)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with exit_on_error("vitalflow station"):
         settings = StationSettings.read(os.environ)

@@ -131,9 +131,14 @@ class Station:
         self._listener.stop()
         self._views.close()
 
-    def _healthz(self) -> dict[str, object]:
+    def _healthz(self) -> tuple[str | None, dict[str, object]]:
+        """Return why the station does not work, or None, and what is down, for /healthz.
+
+        It works without the other services: each of them has its own health check.
+        """
         outages = self._ward.services.outages(datetime.now(UTC))
-        return {"status": "ok", "version": VERSION, "outages": [outage.name for outage in outages]}
+        reasons = [outage.text for outage in outages if outage.name in ("broker", "database")]
+        return " ".join(reasons) or None, {"version": VERSION, "outages": [outage.name for outage in outages]}
 
 
 class _Server(uvicorn.Server):

@@ -22,7 +22,7 @@ def web(
     cookie: str,
     version: str,
     routers: list[object],
-    healthz: Callable[[], dict[str, object]],
+    healthz: Callable[[], tuple[str | None, dict[str, object]]],
     metrics: Callable[[], bytes],
 ) -> ASGIApp:
     """Return the application."""
@@ -44,10 +44,12 @@ def web(
     for path in PAGE_PATHS:  # one document; its script reads the page from the URL
         app.add_api_route(path, page, include_in_schema=False)
 
-    @app.get("/healthz", tags=["operation"])
-    async def health() -> dict[str, object]:
+    @app.get("/healthz", tags=["operation"], responses={503: {"description": "It does not work; `reason` says why"}})
+    async def health(response: Response) -> dict[str, object]:
         """Return the health of the station; `outages` lists the servers and services that are down."""
-        return healthz()
+        reason, facts = healthz()
+        response.status_code = 200 if reason is None else 503
+        return {"status": "ok" if reason is None else "failing", "reason": reason, **facts}
 
     @app.get("/metrics", tags=["operation"], response_class=PlainTextResponse)
     async def counters() -> Response:

@@ -5,9 +5,10 @@ Any other exception is a bug and keeps its traceback.
 """
 
 import getpass
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from vitals.log import write_fatal
 
 
 class VitalFlowError(Exception):
@@ -36,7 +37,7 @@ def exit_on_error(program: str) -> Iterator[None]:
     try:
         yield
     except VitalFlowError as error:
-        sys.stderr.write(f"{program}: {error}\n")
+        write_fatal(program, str(error))
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

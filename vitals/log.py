@@ -1,20 +1,67 @@
 """Logging set-up of the services, and log lines that are repeated at most every LOG_INTERVAL_S."""
 
+import json
 import logging
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 LOG_INTERVAL_S = 30.0
+FORMAT_VARIABLE = "VITALFLOW_LOG_FORMAT"  # read before all other settings, whose mistakes are logged too
+_CONTEXT = ("ward", "device")  # `extra` of a log call
 
 
-def configure(verbose: bool) -> None:
-    """Log to standard error: time, level, logger and message; from DEBUG on if `verbose`, else from INFO on."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+class JsonFormatter(logging.Formatter):
+    """One JSON object per event: time, level, component, logger, message; ward, device and exception if there are."""
+
+    def __init__(self, component: str) -> None:
+        super().__init__()
+        self._component = component
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the event as one line."""
+        event = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "component": self._component,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{key: getattr(record, key) for key in _CONTEXT if hasattr(record, key)},
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return json.dumps(event, default=str)
+
+
+def configure(component: str, verbose: bool, environ: Mapping[str, str]) -> None:
+    """Log to standard error, from DEBUG on if `verbose`, else from INFO on.
+
+    A line of text with time, level, logger and message; a JSON object if VITALFLOW_LOG_FORMAT is json. `component`: the
+    service, such as ingest.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    if environ.get(FORMAT_VARIABLE) == "json":
+        handler.setFormatter(JsonFormatter(component))
+        # A traceback has many lines, and an event has one.
+        sys.excepthook = lambda kind, error, trace: _log_defect(component, error)
+        threading.excepthook = lambda failed: _log_defect(component, failed.exc_value)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+    logging.captureWarnings(True)
+
+
+def write_fatal(program: str, reason: str) -> None:
+    """Write why a program ends: PROGRAM: REASON on standard error, or an event where events are JSON objects."""
+    if any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers):
+        logging.getLogger(program.rpartition(" ")[2]).critical("%s", reason)
+    else:
+        sys.stderr.write(f"{program}: {reason}\n")
+
+
+def _log_defect(component: str, error: BaseException | None) -> None:
+    logging.getLogger(component).critical("a defect ended a thread: %r", error, exc_info=error)
 
 
 @dataclass(slots=True)

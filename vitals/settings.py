@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
@@ -68,6 +68,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
+    log_format: Literal["text", "json"] = Field(
+        "text", description="text: a line per event for people; json: an object per event for a log collector."
+    )
     topic_root: TopicRoot = Field("vitalflow", description="Every topic begins with this.")
     arrival_time_devices: DevicePatterns = Field(
         "", description="Devices without a clock: WARD/DEVICE with commas, + for any; readings get the time of arrival."

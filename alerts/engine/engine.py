@@ -266,6 +266,7 @@ class Engine:
                 "twice a second",
                 place.device,
                 place.ward,
+                extra={"ward": place.ward, "device": place.device},
             )
 
     def _take_newest(self, now: datetime) -> Sequence[Event]:

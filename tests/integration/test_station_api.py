@@ -90,7 +90,7 @@ def test_openapi_has_every_path_and_no_page_loads_a_foreign_resource(
         assert status == 200
         assert "<html" in page
         assert "//" not in page
-    assert get(station, "/healthz")[1] == {"status": "ok", "version": VERSION, "outages": []}
+    assert get(station, "/healthz")[1] == {"status": "ok", "reason": None, "version": VERSION, "outages": []}
     assert "vitalflow_station_mqtt_connections_total 1.0" in station.ask("GET", "/metrics")[1]
     assert get(station, "/api/ward", Host="evil.example")[0] == 421
 
