@@ -17,9 +17,9 @@ TAKEN_S = 3.0  # seconds for the broker to confirm it
 async def publish_confirmed(client: Client | None, topic: str, payload: bytes, *, retain: bool = False) -> None:
     """Publish; raises TransientError with a message for the page if it is not acknowledged in time."""
     if client is None:
-        raise TransientError("nothing was sent: no connection to the broker")
+        raise TransientError("nothing was changed: there is no connection to the monitors; try again when it is back")
     try:
         async with asyncio.timeout(TAKEN_S):
             await publish(client, topic, payload, retain)
     except (MqttError, TimeoutError):
-        raise TransientError("the broker did not confirm it; check the page before trying again") from None
+        raise TransientError("it is not certain that this was done; check the page before trying again") from None

@@ -93,7 +93,7 @@ class History:
 
     async def _ask(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         if self._url is None:
-            raise TransientError("this station has no database: VITALFLOW_READER_URL is not set")
+            raise TransientError("this station keeps no history")
         try:
             async with asyncio.timeout(QUERY_TIMEOUT_S), self._turn:
                 connection = await self._connect()
@@ -111,4 +111,4 @@ class History:
                 else str(error)
             )
             log.warning("no answer from the database: %s", reason or "it took too long")
-            raise TransientError("the database does not respond") from None
+            raise TransientError("the stored readings cannot be read now; live values continue") from None

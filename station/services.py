@@ -6,7 +6,6 @@ Every page shows them on top, because a page without data looks like a ward with
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, is_ingest
 from vitals.alert_format import sanitize
@@ -14,16 +13,25 @@ from vitals.alert_format import sanitize
 MISSING_AFTER = timedelta(seconds=2.2 * HEARTBEAT_S)
 """A service is down after this time without a heartbeat: two are missing. The page must show it within 5 s."""
 
-Kind = Literal["broker", "service", "database"]
+NO_BROKER = "No connection to the monitors. Nothing on this page is current. Watch the patients directly."
+NO_ALERTS = "The alert service is down. No alarms will sound: watch the patients directly."
+NO_RECORDING = "Recording is interrupted. Live values are shown; they will be stored later."
+NO_DATABASE = "Trends and past alerts are not available now. Live values and alarms continue."
+NO_HEARTBEAT, NO_ANSWER = "no heartbeat", "it does not answer"
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A server or service that is down, since when, and a text for the nurse: what it means and what to do."""
+    """A server or service that is down, since when, and why.
+
+    text     for the nurse: what happened, what it means for the patients, what to do
+    reason   for an engineer; shown by /healthz, on no page
+    """
 
     name: str
     since: datetime
     text: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -54,7 +62,7 @@ class Services:
             service.beat = service.left_at = None
 
     def disconnected(self, reason: str, now: datetime) -> None:
-        """Record the loss of the broker; `reason` is shown on the page."""
+        """Record the loss of the broker; `reason` is for an engineer."""
         if self._connected_at is not None:
             self._broker_lost_at = now
         self._connected_at = None
@@ -97,30 +105,22 @@ class Services:
         """Return all outages; without the broker the state of the services is unknown, and none is listed."""
         found = []
         if self._connected_at is None:
-            text = f"No connection to the monitors ({self._reason}). Nothing on this page is current."
-            found.append(Outage("broker", self._broker_lost_at, text))
+            found.append(Outage("broker", self._broker_lost_at, NO_BROKER, self._reason))
         else:
             for name, service in self._services.items():
                 since = service.left_at or service.beat or self._connected_at
                 if service.left_at is not None or now - since > MISSING_AFTER:
-                    found.append(Outage(name, since, _outage_text(name)))
+                    found.append(Outage(name, since, _outage_text(name), NO_HEARTBEAT))
                 elif service.problem:
-                    text = f"Readings are not stored: {service.problem}. They are kept and stored later."
-                    found.append(Outage(name, service.problem_since or since, text))
+                    found.append(Outage(name, service.problem_since or since, _outage_text(name), service.problem))
         if self._database_lost_at is not None:
-            found.append(
-                Outage(
-                    "database",
-                    self._database_lost_at,
-                    "The database does not respond. Trends and past alerts are not available.",
-                )
-            )
+            found.append(Outage("database", self._database_lost_at, NO_DATABASE, NO_ANSWER))
         return found
 
 
 def _outage_text(name: str) -> str:
     if name.startswith("alerts"):
-        return "The alert service is down. No alarms will sound: watch the patients directly."
+        return NO_ALERTS
     if is_ingest(name):
-        return "Recording is interrupted. Live values are shown; they will be stored later."
-    return f"The service {name} is down."
+        return NO_RECORDING
+    return f"The service {name} is down. Live values and alarms continue: tell your technical support."

@@ -137,8 +137,9 @@ class Station:
         It works without the other services: each of them has its own health check.
         """
         outages = self._ward.services.outages(datetime.now(UTC))
-        reasons = [outage.text for outage in outages if outage.name in ("broker", "database")]
-        return " ".join(reasons) or None, {"version": VERSION, "outages": [outage.name for outage in outages]}
+        reasons = {outage.name: outage.reason for outage in outages}
+        failures = [f"{name}: {reasons[name]}" for name in ("broker", "database") if name in reasons]
+        return "; ".join(failures) or None, {"version": VERSION, "outages": list(reasons), "reasons": reasons}
 
 
 class _Server(uvicorn.Server):

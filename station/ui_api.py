@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from station import frame
 from station.auth.middleware import CurrentSession, CurrentUser
 from station.diagnosis import Observation
+from station.limit_problem_text import limit_problem_text
 from station.pending_commands import PendingCommands, Publish
 from station.views import Views
 from station.ward import Ward
@@ -22,7 +23,7 @@ from vitals.alert_format import DISPLAY_UNITS
 from vitals.assignment import rules_for_bed
 from vitals.command import PAUSE_S, Action, Command
 from vitals.errors import TransientError
-from vitals.limits import Limits, RequestRejected
+from vitals.limits import Limits, LimitsRejected, RequestRejected
 from vitals.rules import Rule
 from vitals.signs import BY_KEY
 
@@ -43,10 +44,13 @@ class NewLimits(BaseModel):
     device: str
     patient_id: str | None = None
     limits: dict[str, list[float | None]] = {}
-    spo2_scale: int | None = None
+    spo2_scale: Literal[1, 2] | None = None
 
 
 READ_ONLY_MESSAGE = "you have read-only access to this ward; an administrator can change that"
+NO_RULES_MESSAGE = (
+    "the limits cannot be shown or set now, because the alert service is down; watch the patients directly"
+)
 
 
 def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: Publish) -> APIRouter:
@@ -116,7 +120,7 @@ def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: 
         """Return the rules with the limits that can be set for a bed, and the limits of the bed."""
         bed = ward.beds.get(device)
         if ward.rules is None:
-            nothing = {"problem": "the alert service has not published its rules; it may be down"}
+            nothing = {"problem": NO_RULES_MESSAGE}
             return Response(msgspec.json.encode(nothing), media_type="application/json")
         seen = bed is not None and user.viewable.includes(bed.snapshot.bed.ward)
         rules = rules_for_bed(ward.rules, bed.assignment, None, bed.snapshot.patient) if bed and seen else ward.rules
@@ -136,13 +140,15 @@ def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: 
         if not user.actionable.includes(bed.snapshot.bed.ward):
             raise HTTPException(403, READ_ONLY_MESSAGE)
         if ward.rules is None:
-            raise HTTPException(503, "the alert service has not published its rules; it may be down")
+            raise HTTPException(503, NO_RULES_MESSAGE)
         payload = b""
         if request.limits or request.spo2_scale is not None:
             try:
                 limits = _limits(request, user.name)
                 rules_for_bed(ward.rules, bed.assignment, limits, limits.patient_id)
                 payload = msgspec.json.encode(limits)
+            except LimitsRejected as error:
+                raise HTTPException(409, limit_problem_text(error)) from None
             except RequestRejected as error:
                 raise HTTPException(409, str(error)) from None
         try:
@@ -155,13 +161,10 @@ def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: 
 
 
 def _limits(request: NewLimits, by: str) -> Limits:
-    scales: dict[int | None, Literal[1, 2] | None] = {None: None, 1: 1, 2: 2}
-    if request.spo2_scale not in scales:
-        raise RequestRejected(f"spo2_scale is {request.spo2_scale}; there are 1 and 2")
     return Limits(
         by=by,
         limits=dict(request.limits),
-        spo2_scale=scales[request.spo2_scale],
+        spo2_scale=request.spo2_scale,
         patient_id=request.patient_id,
         time=datetime.now(UTC),
     )

@@ -46,7 +46,7 @@ def web(
 
     @app.get("/healthz", tags=["operation"], responses={503: {"description": "It does not work; `reason` says why"}})
     async def health(response: Response) -> dict[str, object]:
-        """Return the health of the station; `outages` lists the servers and services that are down."""
+        """Return the health of the station; `outages` names what is down, and `reasons` has the causes."""
         reason, facts = healthz()
         response.status_code = 200 if reason is None else 503
         return {"status": "ok" if reason is None else "failing", "reason": reason, **facts}

@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from vitals.errors import PermanentError
 from vitals.payload import decode_payload
 from vitals.reading import MAX_TEXT
-from vitals.rules import Level, Rule, RuleSet, find_conflicts, validate_levels
+from vitals.rules import Level, LimitProblem, Rule, RuleSet, find_conflicts, validate_levels
 
 MAX_LIMITS = 16 * 1024  # bytes
 SCALES = {1: "news2-scale-1", 2: "news2-scale-2"}
@@ -25,6 +25,14 @@ SCALES = {1: "news2-scale-1", 2: "news2-scale-2"}
 
 class RequestRejected(PermanentError):
     """A user's request was rejected; the message states the reason for that user."""
+
+
+class LimitsRejected(RequestRejected):
+    """Limits were rejected: `problems` of their values; others are only in the message."""
+
+    def __init__(self, message: str, problems: Sequence[LimitProblem]) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 def require_printable(key: str, text: str) -> None:
@@ -67,7 +75,7 @@ def decode_limits(payload: bytes) -> Limits | None:
 
 
 def apply(rules: RuleSet, limits: Limits) -> RuleSet:
-    """Return the rules with these limits; raises RequestRejected listing every problem, and then none is applied."""
+    """Return the rules with these limits; raises LimitsRejected listing every problem, and then none is applied."""
     scale = limits.spo2_scale or rules.spo2_scale
     if scale != rules.spo2_scale:
         rules = apply_profile(rules, SCALES[scale])
@@ -85,6 +93,7 @@ def apply_profile(rules: RuleSet, name: str) -> RuleSet:
 
 def _with_limits(rules: RuleSet, limits: Mapping[str, float | list[float | None]]) -> RuleSet:
     problems: list[str] = []
+    of_values: list[LimitProblem] = []
     changed: dict[str, Rule] = {}
     for name, wanted in limits.items():
         rule = rules.by_name.get(name)
@@ -101,11 +110,14 @@ def _with_limits(rules: RuleSet, limits: Mapping[str, float | list[float | None]
         new_limits += [None] * (len(rule.levels) - len(new_limits))
         new = tuple(_with_limit(level, new_limit) for level, new_limit in zip(rule.levels, new_limits, strict=True))
         changed[name] = replace(rule, levels=new)
-        problems += [f"{name}, level {place + 1}: {problem}" for place, problem in validate_levels(changed[name])]
+        of_levels = validate_levels(changed[name])
+        problems += [f"{name}, level {problem.level + 1}: {problem.text}" for problem in of_levels]
+        of_values += of_levels
     new_rules = tuple(changed.get(rule.name, rule) for rule in rules.rules)
-    problems += [f"{rule.name}: {problem}" for rule, problem in find_conflicts(new_rules)]
+    conflicts = find_conflicts(new_rules)
+    problems += [f"{conflict.rule.name}: {conflict.text}" for conflict in conflicts]
     if problems:
-        raise RequestRejected("; ".join(problems))
+        raise LimitsRejected("; ".join(problems), [*of_values, *conflicts])
     return replace(rules, rules=new_rules)
 
 

@@ -190,33 +190,47 @@ def quiet_range(rules: Sequence[Rule]) -> tuple[float, float]:
     return low, high
 
 
-def validate_levels(rule: Rule) -> list[tuple[int, str]]:
-    """Return the problems of the limits of a rule: (index of the level, message)."""
-    problems = []
+@dataclass(frozen=True, slots=True)
+class LimitProblem:
+    """A limit that cannot apply.
+
+    text    the problem in the words of a rule file; `station.limit_problem_text` has those for a user of the station
+    level   index of the level in the rule
+    other   for a conflict: the rule of the opposite limit
+    """
+
+    kind: Literal["impossible", "clear", "order", "clear-order", "conflict"]
+    rule: Rule
+    text: str
+    level: int = 0
+    other: Rule | None = None
+
+
+def validate_levels(rule: Rule) -> list[LimitProblem]:
+    """Return the problems of the limits of a rule."""
+    problems: list[LimitProblem] = []
     word, worse = ("above", "higher") if rule.above else ("below", "lower")
     low, high = (rule.quantity.low, rule.quantity.high) if rule.quantity else (0.0, 20.0)
     for index, level in enumerate(rule.levels):
         before = rule.levels[index - 1] if index else None
         if not low <= level.limit <= high:
-            problems.append(
-                (index, f"{word} = {level.limit:g} is not a possible value; allowed are {low:g} to {high:g}")
-            )
+            text = f"{word} = {level.limit:g} is not a possible value; allowed are {low:g} to {high:g}"
+            problems.append(LimitProblem("impossible", rule, text, index))
         if level.clear != level.limit and (level.clear > level.limit) == rule.above:
             side = "at most" if rule.above else "at least"
-            problems.append(
-                (index, f"clear = {level.clear:g} is beyond {word} = {level.limit:g}; allowed is {side} that")
-            )
+            text = f"clear = {level.clear:g} is beyond {word} = {level.limit:g}; allowed is {side} that"
+            problems.append(LimitProblem("clear", rule, text, index))
         if before and (level.limit == before.limit or (level.limit > before.limit) != rule.above):
-            problem = f"{word} = {level.limit:g} follows {before.limit:g}; each level's limit must be {worse}"
-            problems.append((index, problem))
+            text = f"{word} = {level.limit:g} follows {before.limit:g}; each level's limit must be {worse}"
+            problems.append(LimitProblem("order", rule, text, index))
         elif before and level.clear != before.clear and (level.clear > before.clear) != rule.above:
-            problem = f"clear = {level.clear:g} follows {before.clear:g}; a milder level cannot be cleared first"
-            problems.append((index, problem))
+            text = f"clear = {level.clear:g} follows {before.clear:g}; a milder level cannot be cleared first"
+            problems.append(LimitProblem("clear-order", rule, text, index))
     return problems
 
 
-def find_conflicts(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
-    """Return signs whose upper limit is below the lower one, so that every value would alarm: (a rule, message)."""
+def find_conflicts(rules: Sequence[Rule]) -> list[LimitProblem]:
+    """Return one problem for each sign whose upper limit is below the lower one, so that every value would alarm."""
     conflicts = []
     for key in dict.fromkeys(rule.sign for rule in rules if rule.source == "sign"):
         of_sign = [rule for rule in rules if rule.source == "sign" and rule.sign == key]
@@ -224,11 +238,11 @@ def find_conflicts(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
         if low > high:
             lower = next(rule for rule in of_sign if not rule.above and rule.levels[0].limit == low)
             upper = next(rule for rule in of_sign if rule.above and rule.levels[0].limit == high)
-            problem = (
+            text = (
                 f"above = {high:g} is lower than below = {low:g} of the rule {lower.name}: "
                 f"every value of {key} would be an alarm"
             )
-            conflicts.append((upper, problem))
+            conflicts.append(LimitProblem("conflict", upper, text, other=lower))
     return conflicts
 
 

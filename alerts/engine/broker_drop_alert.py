@@ -24,7 +24,7 @@ RULE = Rule(
     above=None,
     levels=(Level(Priority.HIGH),),
     latching=True,  # dropped messages stay lost: a user must see the alert even if the broker drops no more
-    text="The broker drops messages; readings may be lost until their devices send them again",
+    text="Some readings do not arrive: alarms may be late, watch the patients directly",
 )
 
 

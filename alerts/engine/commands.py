@@ -11,7 +11,6 @@ from alerts.engine.transitions import changed, resumed
 from vitals.alert import Alert, Change, Event, State
 from vitals.command import Command
 from vitals.limits import RequestRejected
-from vitals.reading import MAX_TEXT
 
 ACKNOWLEDGED_GONE = "acknowledged after the condition was over"
 
@@ -36,7 +35,7 @@ def acknowledge(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]:
     if alert.state is State.ACKNOWLEDGED:
         if alert.acknowledged_by == by:
             return NOTHING
-        raise RequestRejected(f"the alert {rule} of {bed.device} is already acknowledged by {alert.acknowledged_by}")
+        raise RequestRejected(f"this alert is already acknowledged by {alert.acknowledged_by}")
     if alert.state is State.LATCHED:
         bed.alerts.pop(rule)
         ended = changed(
@@ -64,11 +63,9 @@ def pause_audio(bed: Bed, rule: str, by: str, seconds: float, now: datetime) -> 
             f"audio cannot be paused for {seconds:g} s; allowed are more than 0 and at most {longest:g} s"
         )
     if alert.state is State.ACKNOWLEDGED:
-        raise RequestRejected(f"the alert {rule} of {bed.device} is acknowledged and already silent")
+        raise RequestRejected("this alert is acknowledged and already silent")
     if alert.state is State.LATCHED:
-        raise RequestRejected(
-            f"the alert {rule} of {bed.device} is latched: its condition is over; acknowledge it to end it"
-        )
+        raise RequestRejected("the condition of this alert has ended; acknowledge it to end it")
     until = now + timedelta(seconds=seconds)
     if alert.audio_paused_until is not None and until <= alert.audio_paused_until:
         return NOTHING
@@ -81,15 +78,15 @@ def resume_audio(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]
     if alert.state is State.ACTIVE:
         return NOTHING
     if alert.state is not State.AUDIO_PAUSED:
-        raise RequestRejected(f"the audio of the alert {rule} of {bed.device} is not paused: it is {alert.state}")
+        raise RequestRejected("the audio of this alert is not paused")
     return _kept(bed, resumed(alert, now))
 
 
 def _open(bed: Bed, rule: str) -> Alert:
     alert = bed.alerts.get(rule)
     if alert is None:
-        there = ", ".join(sorted(bed.alerts)) or "none"
-        raise RequestRejected(f"{bed.device} has no open alert {rule[:MAX_TEXT]!a}; open are: {there}")
+        there = "; ".join(sorted(known.text for known in bed.alerts.values())) or "none"
+        raise RequestRejected(f"this alert is not open; open at {bed.device}: {there}")
     return alert
 
 

@@ -11,20 +11,17 @@ devices keep the readings, and they are stored afterwards.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from alerts.engine.stack_alert import StackAlert
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus
 from vitals.alert import Alert, Event, Priority
-from vitals.alert_format import sanitize
 from vitals.rules import Level, Rule
 
 RAISE_AFTER = timedelta(seconds=60)
 CLEAR_AFTER = timedelta(seconds=5 * HEARTBEAT_S)
 """Without a problem; longer than a started ingest takes to find that the database does not answer."""
 MISSING_AFTER = timedelta(seconds=5 * HEARTBEAT_S)
-MAX_REASON = 200
-GONE = "ingest is not running"
 
 RULE = Rule(
     name="nothing-stored",
@@ -33,7 +30,8 @@ RULE = Rule(
     above=None,
     levels=(Level(Priority.MEDIUM, after=RAISE_AFTER),),
     latching=False,
-    text="Readings are not stored",
+    # Without the cause, which is of no use to a nurse: ingest logs it, and the station's /healthz has it.
+    text="Readings are not stored: live values and alarms continue, and the readings are stored later",
 )
 
 
@@ -50,7 +48,6 @@ class _Ingest:
     last_status_at: datetime
     boot: int = 0
     reported: tuple[int, datetime] | None = None
-    reason: str = ""
     since: datetime | None = None
     well_since: datetime | None = None
 
@@ -82,7 +79,7 @@ class NothingStoredAlerts:
             return ()
         ingest.boot = status.boot
         if status.state == "offline":
-            _trouble(ingest, GONE, now)
+            _trouble(ingest, now)
         elif not retained:  # a retained "online" may be old, and a heartbeat follows within seconds
             ingest.last_status_at = now
             if not status.problem:
@@ -93,7 +90,7 @@ class NothingStoredAlerts:
             if boot == status.boot and since > before and ingest.alert.alert is None:
                 ingest.since = since  # this process has stored something in between
             ingest.reported = status.boot, since
-            _trouble(ingest, status.problem, since)
+            _trouble(ingest, since)
         return ()
 
     def tick(self, now: datetime) -> Sequence[Event]:
@@ -101,7 +98,7 @@ class NothingStoredAlerts:
         events: list[Event] = []
         for ingest in self._ingests.values():
             if now - ingest.last_status_at >= MISSING_AFTER and (ingest.since is None or ingest.well_since is not None):
-                _trouble(ingest, GONE, ingest.last_status_at)
+                _trouble(ingest, ingest.last_status_at)
             events += ingest.alert.tick(now)
             if ingest.since is None:
                 continue
@@ -110,9 +107,7 @@ class NothingStoredAlerts:
                     ingest.since = ingest.well_since = None
                     events += ingest.alert.end(now)
             elif ingest.alert.alert is None and now - ingest.since >= RAISE_AFTER:
-                since = ingest.since.astimezone(UTC)
-                text = f"{RULE.text} since {since:%H:%M} UTC: {ingest.reason}"
-                events += ingest.alert.sound(ingest.since, now, text=text)
+                events += ingest.alert.sound(ingest.since, now)
         return events
 
     def restart_timers(self, now: datetime) -> None:
@@ -127,7 +122,6 @@ class NothingStoredAlerts:
         return known
 
 
-def _trouble(ingest: _Ingest, reason: str, since: datetime) -> None:
-    ingest.reason = sanitize(reason[:MAX_REASON])
+def _trouble(ingest: _Ingest, since: datetime) -> None:
     ingest.since = since if ingest.since is None else min(ingest.since, since)
     ingest.well_since = None

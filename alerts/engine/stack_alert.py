@@ -5,7 +5,6 @@ The rules are fixed: what the stack can lose does not depend on a ward.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -36,15 +35,12 @@ class StackAlert:
             self.bed.alerts[self._rule.name] = alert
         return alert.is_open
 
-    def sound(
-        self, since: datetime, now: datetime, *, value: float | None = None, text: str | None = None
-    ) -> Sequence[Event]:
+    def sound(self, since: datetime, now: datetime, *, value: float | None = None) -> Sequence[Event]:
         """Raise the alert; an acknowledged, paused or latched one sounds again."""
         events: list[Event] = []
         alert = self.alert
         if alert is None:
-            rule = self._rule if text is None else replace(self._rule, text=text)
-            self.bed.keep(raised(self.bed, rule, 1, since, now, value, None), events)
+            self.bed.keep(raised(self.bed, self._rule, 1, since, now, value, None), events)
         elif alert.state is not State.ACTIVE:
             again: dict[str, Any] = {
                 "state": State.ACTIVE,

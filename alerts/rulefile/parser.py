@@ -114,9 +114,9 @@ class _RuleFileParser:
                     self._mistakes.invalid_value("name", name, f"a name of its own; line {first} has it already")
                 places.setdefault(name, place)
             rules += made
-        for rule, text in find_conflicts([rule for rule in rules if rule.levels]):
-            self._mistakes.section, self._mistakes.name = places[rule.name], rule.name
-            self._mistakes.add("above", text, 0)
+        for conflict in find_conflicts([rule for rule in rules if rule.levels]):
+            self._mistakes.section, self._mistakes.name = places[conflict.rule.name], conflict.rule.name
+            self._mistakes.add("above", conflict.text, 0)
         profiles = self._read_profiles(content.get("profile", []), RuleSet(tuple(rules)))
         if self._mistakes:
             raise InvalidRules(self._mistakes.as_lines())
@@ -184,8 +184,9 @@ class _RuleFileParser:
             ]
         rule = Rule(name, source, sign if source == "sign" else None, above, levels, latching, text)
         if above is not None:
-            for place, text in validate_levels(rule):
-                self._mistakes.add("clear" if text.startswith("clear") else "above" if above else "below", text, place)
+            for problem in validate_levels(rule):
+                key = "clear" if problem.kind.startswith("clear") else "above" if above else "below"
+                self._mistakes.add(key, problem.text, problem.level)
         return [rule]
 
     def _read_levels(self, table: dict[str, Any], source: Source) -> tuple[tuple[Level, ...], bool | None]:

@@ -103,7 +103,9 @@ class SessionManager:
                     known = await self._connect_user(key, name, password)
             except TimeoutError:
                 self._attempts.good(name, address)
-                raise TransientError("the broker does not respond") from None
+                raise TransientError(
+                    "the name and password could not be checked in time; try again in a minute"
+                ) from None
             except InvalidCredentials as unwanted:
                 self.rejected += 1
                 # Without the name: it may be a password in the wrong field.
@@ -178,7 +180,7 @@ class SessionManager:
             raise InvalidCredentials("no user can have that name or password")
         if key not in self._users:
             if len(self._users) >= MAX_USERS:
-                raise TransientError(f"{MAX_USERS} people are signed in already")
+                raise TransientError(f"{MAX_USERS} people are signed in already; one of them must sign out first")
             broker = self._broker.as_user(name, password)
             self._users[key] = user = UserConnection(broker, self._topics, self._turn, self._wards, self._changed)
             self._tasks[key] = task = asyncio.create_task(user.stay())

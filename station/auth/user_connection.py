@@ -94,7 +94,8 @@ class UserConnection:
                 self._fail(error)
                 return
             if not self.verified.done():
-                self._fail(TransientError(f"no connection to the broker ({reason_text})"))
+                log.warning("a login was not checked, no connection to the broker: %s", reason_text)
+                self._fail(TransientError("there is no connection to the monitors; watch the patients directly"))
                 return
             # No pause after a stable connection, so that a revoked user is signed out at once.
             if clock() - since > RETRY_S[1]:

@@ -45,7 +45,7 @@ export async function sendJson(method, url, body) {
     if (response.ok) return { ok: true, problem: "" };
     return { ok: false, problem: await problemOf(response) };
   } catch {
-    return { ok: false, problem: "nothing was sent, the station does not respond" };
+    return { ok: false, problem: "nothing was changed, because the station does not respond; watch the patients directly" };
   }
 }
 
@@ -59,7 +59,7 @@ export async function getJson(url) {
     const response = await fetch(url);
     return response.ok ? await response.json() : { problem: await problemOf(response) };
   } catch {
-    return { problem: "the station does not respond" };
+    return { problem: "the station does not respond; watch the patients directly" };
   }
 }
 
@@ -67,15 +67,22 @@ export async function getJson(url) {
 async function problemOf(response) {
   if (redirectIfSignedOut(response)) return ENDED;
   const { detail } = await response.json().catch(() => ({}));
-  return detailText(detail) ?? `the station responded with HTTP status ${response.status}`;
+  return detailText(detail) ?? failureText(response.status);
 }
 
 /**
  * The `detail` of an error response as text; undefined where it has no known form.
- * @param {unknown} detail a text, or the list of validation errors that FastAPI sends
+ * @param {unknown} detail a text, or the list of validation errors that FastAPI sends: they name fields of a program
  */
 export function detailText(detail) {
   if (typeof detail === "string") return detail;
-  if (Array.isArray(detail)) return detail.map((error) => `${(error.loc ?? []).slice(1).join(".")}: ${error.msg}`).join("; ");
-  return undefined;
+  return Array.isArray(detail) ? "the station did not accept this; reload the page and try again" : undefined;
+}
+
+/**
+ * What to do after a response without a reason.
+ * @param {number} status of HTTP, for the technical support
+ */
+export function failureText(status) {
+  return `the station could not do this; try again, and call technical support if it fails again (error ${status})`;
 }

@@ -26,7 +26,7 @@ const INPUTS = { on_oxygen: "Oxygen", consciousness: "Consciousness" };
 /** @type {Record<string, string>} */
 const ACVPU = { A: "alert", C: "new confusion", V: "responds to voice", P: "responds to pain", U: "unresponsive" };
 const CONDITIONS = { GONE: "Not on the ward", OFFLINE: "Offline", SILENT: "Silent", WAITING: "Waiting", "SENSOR OFF": "Sensor off", LIVE: "Live" };
-const NO_DATABASE = "This station has no database.";
+const NO_DATABASE = "This station keeps no history.";
 
 export class BedPage {
   /**
@@ -234,7 +234,7 @@ export class BedPage {
     const answer = await getJson(`/api/beds/${encodeURIComponent(this.device)}/series?${query}`);
     if (this.closed || this.range !== range) return;
     if (answer.problem) {
-      setText(this.note, `No trends: ${answer.problem}.`);
+      setText(this.note, `No trends: ${toSentence(answer.problem)}`);
       this.trend = { fetchedAt: performance.now(), times: [], signs: {}, step: 0 };
     } else {
       /** @type {number[]} */

@@ -148,7 +148,7 @@ export class LimitsPanel {
     const put = async (content, done) => {
       const result = await sendJson("PUT", "/ui/limits", { device: this.device, ...content });
       if (!result.ok) {
-        setText(problem, `Not set: ${result.problem}`);
+        setText(problem, `Nothing was changed. ${toSentence(result.problem)}`);
         problem.scrollIntoView({ block: "nearest" });
         return;
       }
@@ -164,7 +164,7 @@ export class LimitsPanel {
       for (const [index, rule] of rules.entries()) {
         const values = parseLimits(fields[index].map((field) => field.value));
         if (values.some((value) => Number.isNaN(value))) {
-          setText(problem, `Not set: ${rule.text}: expected numbers`);
+          setText(problem, `Nothing was changed. ${rule.text}: enter numbers only, or leave a field empty.`);
           return;
         }
         if (values.some((value) => value !== null)) limits[rule.name] = values;

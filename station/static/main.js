@@ -122,9 +122,9 @@ function showState() {
   byId("link").dataset.current = String(isCurrent());
   const messages = [];
   if (store.link === "lost") {
-    messages.push(["severe", `No connection to the station. Nothing on this page is current. ${since(store.lostAt, at)}`]);
+    messages.push(["severe", `No connection to the station. Nothing on this page is current. Watch the patients directly. ${since(store.lostAt, at)}`]);
   } else {
-    if (store.link === "behind") messages.push(["severe", "This browser is too slow. The values on this page are several seconds old."]);
+    if (store.link === "behind") messages.push(["severe", "This computer is too slow: the values on this page are several seconds old. Watch the patients directly."]);
     for (const outage of store.outages) {
       const severe = outage.name === "broker" || outage.name.startsWith("alerts");
       messages.push([severe ? "severe" : "minor", `${outage.text} ${since(outage.since, at)}`]);
@@ -219,7 +219,7 @@ function openUserDialog() {
   close.addEventListener("click", () => dialog.close());
   out.addEventListener("click", () => signOut().catch(() => {
     dialog.close();
-    showNotice("You are still signed in: the station does not respond.", true);
+    showNotice("You are still signed in, because the station does not respond. Try again.", true);
   }));
   openDialog(dialog);
 }

@@ -1,6 +1,8 @@
 // The sign-in page. The broker verifies name and password.
 
+import { detailText, failureText } from "./api.js";
 import { byId, setText } from "./dom.js";
+import { toSentence } from "./format.js";
 import { takeFromPreviousPage } from "./storage.js";
 import { initTheme } from "./theme.js";
 
@@ -34,9 +36,9 @@ form.addEventListener("submit", async (/** @type {Event} */ event) => {
       return;
     }
     const { detail } = await response.json().catch(() => ({}));
-    message = typeof detail === "string" ? detail : `The station responded with HTTP status ${response.status}.`;
+    message = toSentence(detailText(detail) ?? failureText(response.status));
   } catch {
-    message = "The station does not respond.";
+    message = "The station does not respond. Watch the patients directly, and try again in a minute.";
   }
   submit.disabled = false;
   setText(problem, message);

@@ -72,7 +72,7 @@ def test_of_two_simultaneous_acknowledgements_the_second_names_the_first_user(wa
     assert sorted(status for status, _ in answers) == [200, 409], answers
     first = ("nurse Ada", "Dr. Bob")[[status for status, _ in answers].index(200)]
     refused = next(detail for status, detail in answers if status == 409)
-    assert refused == f"the alert heart-rate-high of bed-1 is already acknowledged by {first}"
+    assert refused == f"this alert is already acknowledged by {first}"
     for page in pages:
         row = page.locator(".alert", has_text="Heart rate high")
         expect(row.locator(".state")).to_contain_text(f"acknowledged by {first} at")

@@ -21,11 +21,12 @@ def test_contradictory_limits_are_rejected_and_valid_ones_apply(ward: Ward) -> N
     form.get_by_label("Oxygen saturation low, medium, below").fill("70")
     form.get_by_role("button", name="Set limits").click()
     expect(form.locator(".problem")).to_have_text(
-        "Not set: spo2-low, level 2: below = 80 follows 70; each level's limit must be lower"
+        "Nothing was changed. Oxygen saturation low: the limit for high priority (80) must be below"
+        " that for medium priority (70)."
     )
     form.get_by_label("Oxygen saturation low, medium, below").fill("ninety")
     form.get_by_role("button", name="Set limits").click()
-    expect(form.locator(".problem")).to_contain_text("expected numbers")
+    expect(form.locator(".problem")).to_contain_text("enter numbers only")
     form.get_by_label("Oxygen saturation low, medium, below").fill("")
     form.get_by_label("Heart rate high, high, above").fill("105")
     form.get_by_role("button", name="Set limits").click()

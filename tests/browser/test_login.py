@@ -183,7 +183,7 @@ def test_a_stopped_broker_is_reported_at_sign_in_and_ends_no_session(
     late.get_by_label("Password", exact=True).fill("word-of-ada")
     late.get_by_role("button", name="Sign in").click()
     expect(late.locator("#problem")).to_contain_text(
-        "Signing in is not possible now: no connection to the broker", timeout=10_000
+        "Signing in is not possible now: there is no connection to the monitors", timeout=10_000
     )
     own_secured.server.start()
     expect(page.locator("#banner")).to_have_text("", timeout=10_000)

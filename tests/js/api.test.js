@@ -32,18 +32,18 @@ test("a rejection has the station's reason", async () => {
 
 test("a response that is no JSON has its status as the reason", async () => {
   respond(502, "<html>Bad gateway</html>");
-  assert.deepEqual(await getJson("/api/x"), { problem: "the station responded with HTTP status 502" });
+  assert.deepEqual(await getJson("/api/x"), { problem: "the station could not do this; try again, and call technical support if it fails again (error 502)" });
 });
 
 test("without a station nothing was sent", async () => {
   globalThis.fetch = async () => { throw new TypeError("Failed to fetch"); };
-  assert.deepEqual(await sendJson("POST", "/ui/alerts", {}), { ok: false, problem: "nothing was sent, the station does not respond" });
-  assert.deepEqual(await getJson("/api/x"), { problem: "the station does not respond" });
+  assert.deepEqual(await sendJson("POST", "/ui/alerts", {}), { ok: false, problem: "nothing was changed, because the station does not respond; watch the patients directly" });
+  assert.deepEqual(await getJson("/api/x"), { problem: "the station does not respond; watch the patients directly" });
 });
 
-test("validation errors name their fields", () => {
+test("validation errors name no field of a program", () => {
   const detail = [{ loc: ["body", "limits", "spo2-low"], msg: "Input should be a valid list" }, { loc: ["body", "device"], msg: "Field required" }];
-  assert.equal(detailText(detail), "limits.spo2-low: Input should be a valid list; device: Field required");
+  assert.equal(detailText(detail), "the station did not accept this; reload the page and try again");
   assert.equal(detailText({ surprising: 1 }), undefined);
 });
 

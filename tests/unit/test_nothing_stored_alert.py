@@ -59,7 +59,7 @@ def test_a_problem_of_a_minute_raises_one_alert_that_ends_with_the_problem() -> 
     assert (alert.ward, alert.device_id, alert.rule) == ("stack", "ingest", "nothing-stored")
     assert (alert.priority, alert.kind, alert.state, alert.since) == ("medium", "technical", "active", began)
     assert alert.raised_at - began == timedelta(seconds=60)
-    assert alert.text == "Readings are not stored since 14:02 UTC: the database is read-only"
+    assert alert.text == "Readings are not stored: live values and alarms continue, and the readings are stored later"
     stack.pass_(14, online())
     assert stack.changes() == ["raised", "cleared"]
     assert stack.engine.current_alerts() == [stack.told[-1]]
@@ -89,7 +89,6 @@ def test_an_ingest_that_is_gone_raises_the_alert_and_ends_it_when_it_is_back() -
     stack.hear(offline(7))
     stack.pass_(62)
     assert stack.changes() == ["raised"]
-    assert "ingest is not running" in stack.told[0].text
     stack.hear(offline(6))  # a will of the process before: old
     stack.pass_(14, online(boot=8))
     assert stack.changes() == ["raised", "cleared"]
