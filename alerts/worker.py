@@ -17,7 +17,6 @@ import msgspec
 
 from alerts.engine.broker_drop_alert import DROPPED, QUEUED
 from alerts.engine.engine import CLEARED_RETENTION, Engine
-from alerts.engine.stack_alert import WARD
 from alerts.metrics import Metrics
 from alerts.retained import read_back
 from alerts.rulefile.parser import InvalidRules, load
@@ -29,6 +28,7 @@ from vitals.alert import Alert, Event, Priority, encode_alert
 from vitals.errors import TransientError
 from vitals.log import WaitLog
 from vitals.rules import encode_rules
+from vitals.topics import STACK_WARD
 
 log = logging.getLogger("alerts")
 
@@ -155,7 +155,7 @@ class Worker:
         while not self._stopping:
             try:
                 found = read_back(
-                    settings.broker, self._topics, self._service, [*settings.wards, WARD], lambda: self._stopping
+                    settings.broker, self._topics, self._service, [*settings.wards, STACK_WARD], lambda: self._stopping
                 )
             except TransientError as error:
                 wait_log.waiting(str(error), time.monotonic())

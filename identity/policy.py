@@ -15,7 +15,7 @@ from typing import Any
 
 from mqtt.endpoint import session_id
 from vitals.audit import audit_filters
-from vitals.topics import Topics
+from vitals.topics import STACK_WARD, Topics
 
 DYNSEC_TOPIC = "$CONTROL/dynamic-security/v1"
 OFFLINE_SESSIONS_TOPIC = "$SYS/broker/clients/disconnected"
@@ -84,7 +84,9 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
         case Kind.PERSON | Kind.READER:
             ward = "+" if user.ward is None else user.ward
             seen = [f"{root}/{kind}/{ward}/#" for kind in ("vitals", "status", "alerts", "limits")]
-            if user.ward is None:
+            if user.ward is not None:
+                seen.append(f"{root}/alerts/{STACK_WARD}/#")  # read-only: their ward is affected too
+            else:
                 seen = [f"{root}/{kind}/#" for kind in ("vitals", "status", "alerts", "limits")]
             read = [
                 (READ_BELOW, topic)

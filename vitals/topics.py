@@ -13,6 +13,8 @@ from vitals.reading import MAX_TEXT
 
 DEVICE_KINDS = ("vitals", "status", "limits", "assignments")
 """First level below the root of the topics that end in `{ward}/{device}` and that `Topics.parse` parses."""
+STACK_WARD = "stack"
+"""The ward of alerts about the stack itself, such as one that stores nothing. They concern every ward."""
 
 
 class InvalidTopic(PermanentError):

@@ -18,7 +18,6 @@ from alerts.engine.nothing_stored_alert import RULE as NOTHING_STORED
 from alerts.engine.nothing_stored_alert import NothingStoredAlerts
 from alerts.engine.rate_limiter import RateLimiter
 from alerts.engine.recovery import restore
-from alerts.engine.stack_alert import WARD
 from alerts.engine.timers import apply_status, restart_no_data_timers, tick
 from mqtt.service_status import decode_service_status, is_ingest
 from vitals.alert import Alert, Event, State
@@ -28,7 +27,7 @@ from vitals.command import decode_command
 from vitals.limits import Limits, RequestRejected, apply, decode_limits
 from vitals.rules import RuleSet
 from vitals.status import decode_status
-from vitals.topics import DeviceAddress, InvalidTopic, Topics
+from vitals.topics import STACK_WARD, DeviceAddress, InvalidTopic, Topics
 
 log = logging.getLogger("alerts")
 
@@ -74,7 +73,7 @@ class Engine:
         of_stack = {BROKER_DROPPING.name: self.broker, NOTHING_STORED.name: self.ingests}
         of_beds = []
         for alert in retained:
-            if alert.ward == WARD and alert.rule in of_stack:
+            if alert.ward == STACK_WARD and alert.rule in of_stack:
                 of_stack[alert.rule].restore(alert, now)
             else:
                 of_beds.append(alert)
@@ -203,7 +202,7 @@ class Engine:
                 self.throttled += 1  # an answer to each would double the messages
                 return ()
             command = decode_command(payload, person)
-            of_stack = {bed.device: bed for bed in self.stack_beds} if place.ward == WARD else {}
+            of_stack = {bed.device: bed for bed in self.stack_beds} if place.ward == STACK_WARD else {}
             bed = of_stack.get(place.device) or self.beds.get(place.device)
             if bed is None:
                 raise RequestRejected(f"no alert of {place.device} is open")

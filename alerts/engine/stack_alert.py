@@ -13,15 +13,14 @@ from alerts.engine.timers import tick
 from alerts.engine.transitions import changed, raised, sounding, transition
 from vitals.alert import Alert, Change, Event, State
 from vitals.rules import Rule, RuleSet
-
-WARD = "stack"
+from vitals.topics import STACK_WARD
 
 
 class StackAlert:
     """The alert of one part of the stack under one rule."""
 
     def __init__(self, part: str, rule: Rule, now: datetime) -> None:
-        self.bed = Bed(part, WARD, RuleSet((rule,)), now)
+        self.bed = Bed(part, STACK_WARD, RuleSet((rule,)), now)
         self._rule = rule
 
     @property

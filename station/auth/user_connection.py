@@ -22,7 +22,7 @@ from station.auth.scope import ALL_WARDS, NO_WARDS, WardScope
 from station.confirmed_publish import publish_confirmed
 from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError
-from vitals.topics import Topics
+from vitals.topics import STACK_WARD, Topics
 
 log = logging.getLogger("station")
 _quiet = logging.getLogger("vitalflow.mqtt")  # paho's messages of each connection; the listener logs an outage once
@@ -193,6 +193,8 @@ class UserConnection:
     def _filters(self, ward: str) -> list[str]:
         """Return the filters that a user must be able to read to see a ward; the last one is needed to act in it."""
         topics = self._topics
+        if ward == STACK_WARD:
+            return [topics.alerts(ward), topics.alert_commands(ward, user=self.name)]
         seen = [topics.vitals(ward, "+"), topics.status(ward, "+"), topics.alerts(ward), topics.limits(ward)]
         return [*seen, topics.alert_commands(ward, user=self.name)]
 

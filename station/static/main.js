@@ -8,9 +8,11 @@ import { byId, el, openDialog, setText } from "./dom.js";
 import { formatDuration, formatTime, PRIORITY_MARKS } from "./format.js";
 import { showNotice } from "./notice.js";
 import { signOut } from "./session.js";
-import { enableAudio, isAudible, playAlertSound } from "./sound.js";
+import { enableAudio, isAudible, playSound, ScreenPause, soundCauses } from "./sound.js";
 import { load, save } from "./storage.js";
-import { alertsAreMonitored, isCurrent, noChanges, now, onChange, store } from "./store.js";
+import {
+  alertsAreMonitored, isCurrent, losses, mayModify, noChanges, now, onChange, preventsAlarms, STACK_WARD, store,
+} from "./store.js";
 import { connect } from "./stream.js";
 import { initTheme } from "./theme.js";
 import { invalidateLayout } from "./tile.js";
@@ -28,6 +30,7 @@ let page = null;
 /** @type {import("./types.js").Changes | null} */
 let pending = null;
 let soundWanted = load("sound", "off") === "on";
+let screenPause = new ScreenPause();
 
 // --- pages ---
 
@@ -126,8 +129,7 @@ function showState() {
   } else {
     if (store.link === "behind") messages.push(["severe", "This computer is too slow: the values on this page are several seconds old. Watch the patients directly."]);
     for (const outage of store.outages) {
-      const severe = outage.name === "broker" || outage.name.startsWith("alerts");
-      messages.push([severe ? "severe" : "minor", `${outage.text} ${since(outage.since, at)}`]);
+      messages.push([preventsAlarms(outage) ? "severe" : "minor", `${outage.text} ${since(outage.since, at)}`]);
     }
   }
   const banner = byId("banner");
@@ -160,9 +162,14 @@ setInterval(() => {
 
 // --- sound ---
 
-function updateSound() {
+function causesOfSound() {
   const alerts = [...store.alerts.values()].filter((alert) => page.includes?.(alert) ?? true);
-  const priority = soundWanted && isCurrent() ? playAlertSound(alerts) : null;
+  return soundCauses(alerts, losses(), now(), mayModify, STACK_WARD);
+}
+
+function updateSound() {
+  const causes = screenPause.filter(causesOfSound(), now());
+  const priority = soundWanted ? playSound(causes) : null;
   root.dataset.sounding = priority && isAudible() ? priority : "none";
 }
 
@@ -171,7 +178,35 @@ function showSound() {
   const audible = soundWanted && isAudible();
   button.setAttribute("aria-pressed", String(soundWanted));
   button.dataset.blocked = String(soundWanted && !audible);
-  setText(button, !soundWanted ? "Sound off" : audible ? "Sound on" : "Sound blocked, press");
+  setText(button, !soundWanted ? "Sound off" : audible ? "Sound on" : "Sound blocked");
+  showSoundNote(audible);
+}
+
+/**
+ * Say beside the alarms that they are not heard, or offer to pause what nobody can acknowledge here.
+ * @param {boolean} audible
+ */
+function showSoundNote(audible) {
+  const causes = causesOfSound().filter((cause) => cause.onScreen);
+  const left = (screenPause.until - now()) / 1000;
+  const paused = left > 0 && screenPause.filter(causes, now()).length < causes.length;
+  byId("sound-note").hidden = audible && causes.length === 0;
+  const text = !audible ? "Sound is off on this screen: alarms are shown, not heard."
+    : paused ? `The sound of these alarms is paused on this screen for ${formatDuration(left)}.` : "The alarm is sounding on this screen.";
+  setText(byId("sound-note-text"), text);
+  setText(byId("sound-note-button"), !audible ? "Turn sound on" : paused ? "Resume sound" : "Pause sound for 2 min");
+}
+
+function pressSoundNote() {
+  if (!soundWanted || !isAudible()) {
+    setSound(true);
+    return;
+  }
+  const causes = causesOfSound();
+  if (screenPause.filter(causes, now()).length < causes.length) screenPause = new ScreenPause();
+  else screenPause.start(causes, now());
+  updateSound();
+  showSound();
 }
 
 /** @param {boolean} on */
@@ -185,7 +220,10 @@ async function setSound(on) {
 
 const toggleSound = () => setSound(!soundWanted || !isAudible());
 byId("sound").addEventListener("click", toggleSound);
-// A browser forgets at every load that the page may play sound; the first input allows it again.
+byId("sound-note-button").addEventListener("click", pressSoundNote);
+// A browser forgets at every load that the page may play sound, unless the user has just signed in; the first input
+// allows it again.
+if (soundWanted) enableAudio(true).then(showSound);
 for (const input of ["pointerdown", "keydown"]) {
   addEventListener(input, () => { if (soundWanted && !isAudible()) enableAudio(true).then(showSound); });
 }
@@ -206,7 +244,10 @@ function openUserDialog() {
   const user = store.hello?.user;
   if (!user) return;
   /** @param {string[] | null} names */
-  const wards = (names) => (names === null ? "all wards" : names.length ? names.join(", ") : "no wards");
+  const wards = (names) => {
+    const ofPatients = names?.filter((name) => name !== STACK_WARD);
+    return !ofPatients ? "all wards" : ofPatients.length ? ofPatients.join(", ") : "no wards";
+  };
   const rights = user.actionable?.length === 0
     ? "You have read-only access."
     : `You can acknowledge alerts, pause the audio and set limits in ${wards(user.actionable)}. Your name is recorded with each acknowledgement.`;

@@ -2,13 +2,15 @@
 
 import { saveForNextPage } from "./storage.js";
 
+const SIGNED_OUT = "You have signed out.";
 let redirected = false;
 
-/** Go to the sign-in page, which returns here afterwards and shows `reason`. */
+/** Go to the sign-in page, which returns here afterwards, shows `reason`, and sounds unless the user has signed out. */
 export function goToSignIn(reason = "") {
   if (redirected) return;
   redirected = true;
   saveForNextPage("reason", reason);
+  saveForNextPage("unattended", reason === SIGNED_OUT ? "" : "yes");
   location.replace(`/signin?to=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
@@ -33,5 +35,5 @@ export async function checkSession() {
 /** Sign this browser out, on all its pages. Rejects where the station is unreachable. */
 export async function signOut() {
   await fetch("/signout", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
-  goToSignIn("You have signed out.");
+  goToSignIn(SIGNED_OUT);
 }

@@ -3,12 +3,14 @@
 import { detailText, failureText } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { toSentence } from "./format.js";
-import { takeFromPreviousPage } from "./storage.js";
+import { enableAudio, playSound } from "./sound.js";
+import { load, save, takeFromPreviousPage } from "./storage.js";
 import { initTheme } from "./theme.js";
 
 const PAGES = ["/", "/alerts", "/bed"];
 /** @type {any[]} */
-const [form, name, password, problem, show] = ["signin", "name-field", "password-field", "problem", "show"].map(byId);
+const [form, name, password, sound, problem, show] =
+  ["signin", "name-field", "password-field", "sound-field", "problem", "show"].map(byId);
 const submit = form.querySelector("button.primary");
 
 /** Where to go after signing in: one of the station's own pages, whatever the address says. */
@@ -32,6 +34,7 @@ form.addEventListener("submit", async (/** @type {Event} */ event) => {
   try {
     const response = await fetch("/signin", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(credentials) });
     if (response.ok) {
+      save("sound", sound.checked ? "on" : "off");
       location.replace(target());
       return;
     }
@@ -52,7 +55,20 @@ show.addEventListener("click", () => {
   show.setAttribute("aria-pressed", String(!visible));
 });
 
+/** A screen that lost its login shows no alarms: a technical alarm, until somebody is at the screen. */
+function soundUnattended() {
+  byId("unattended").hidden = false;
+  if (!sound.checked) return;
+  enableAudio(true);
+  const timer = setInterval(() => playSound([{ priority: "medium" }]), 500);
+  for (const input of ["pointerdown", "keydown"]) {
+    addEventListener(input, () => { clearInterval(timer); enableAudio(false); }, { once: true });
+  }
+}
+
 initTheme(byId("theme"));
+sound.checked = load("sound", "on") === "on";
+if (takeFromPreviousPage("unattended")) soundUnattended();
 setText(byId("reason"), takeFromPreviousPage("reason"));
 show.setAttribute("aria-label", "Show the password");
 name.focus();

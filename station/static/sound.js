@@ -19,6 +19,8 @@ const PULSE_STARTS = {
 };
 /** @type {Record<Priority, number>} from the end of a burst to the next */
 const PAUSE_MS = { high: 4000, medium: 8000, low: 20000 };
+const LOSS_DELAY_MS = 2000; // a loss that ends at once, such as a page that connects again, does not sound
+const SCREEN_PAUSE_MS = 120_000;
 const HARMONICS = [1, 0.55, 0.4, 0.3, 0.2];
 
 /** @type {AudioContext | null} */
@@ -47,23 +49,74 @@ export function isAudible() {
 }
 
 /**
- * The highest priority among active alerts, for which a signal sounds; null where none is active.
- * @param {{ state: string, priority: string }[]} alerts
+ * What a signal sounds for. `onScreen`: it can be paused on this screen, because nobody can acknowledge it here.
+ * @typedef {{ id: string, priority: string, onScreen: boolean }} Cause
+ */
+
+/**
+ * The causes: active alerts, and the loss of what raises or brings them, which is a technical alarm of the page itself.
+ * While something is lost no alert can be acknowledged, so everything can be paused on this screen.
+ * @param {{ id: string, state: string, priority: string, ward: string }[]} alerts
+ * @param {{ id: string, since: number }[]} losses
+ * @param {number} now unix milliseconds, as in `since`
+ * @param {(ward: string) => boolean} mayAnswer whether the user may acknowledge the alerts of a ward
+ * @param {string} ownWard the ward of alerts about the stack, which a user of one ward sees but cannot acknowledge
+ * @returns {Cause[]}
+ */
+export function soundCauses(alerts, losses, now, mayAnswer, ownWard) {
+  const lost = losses.filter((loss) => now - loss.since >= LOSS_DELAY_MS);
+  return [
+    ...lost.map((loss) => ({ id: `${loss.id} ${loss.since}`, priority: "high", onScreen: true })),
+    ...alerts.filter((alert) => alert.state === "active").map((alert) => ({
+      id: alert.id, priority: alert.priority, onScreen: lost.length > 0 || (alert.ward === ownWard && !mayAnswer(alert.ward)),
+    })),
+  ];
+}
+
+/** A pause of the causes that were there when it began, on this screen only. A new cause sounds. */
+export class ScreenPause {
+  constructor() {
+    this.until = -Infinity;
+    /** @type {Set<string>} */
+    this.ids = new Set();
+  }
+
+  /**
+   * @param {Cause[]} causes
+   * @param {number} now milliseconds
+   */
+  start(causes, now) {
+    this.until = now + SCREEN_PAUSE_MS;
+    this.ids = new Set(causes.filter((cause) => cause.onScreen).map((cause) => cause.id));
+  }
+
+  /**
+   * The causes that still sound.
+   * @param {Cause[]} causes
+   * @param {number} now milliseconds
+   */
+  filter(causes, now) {
+    return now >= this.until ? causes : causes.filter((cause) => !this.ids.has(cause.id));
+  }
+}
+
+/**
+ * The highest priority of the causes; null without any.
+ * @param {{ priority: string }[]} causes
  * @returns {Priority | null}
  */
-export function soundingPriority(alerts) {
-  const [highest] = alerts.filter((alert) => alert.state === "active")
-    .sort((a, b) => PRIORITY_RANKS[b.priority] - PRIORITY_RANKS[a.priority]);
+export function highestPriority(causes) {
+  const [highest] = [...causes].sort((a, b) => PRIORITY_RANKS[b.priority] - PRIORITY_RANKS[a.priority]);
   return highest ? /** @type {Priority} */ (highest.priority) : null;
 }
 
 /**
- * Play the signal of the highest active priority where a burst is due; a higher priority interrupts the pause. To be
- * called often. Returns that priority.
- * @param {{ state: string, priority: string }[]} alerts
+ * Play the signal of the highest priority where a burst is due; a higher priority interrupts the pause. To be called
+ * often. Returns that priority.
+ * @param {{ priority: string }[]} causes
  */
-export function playAlertSound(alerts) {
-  const priority = soundingPriority(alerts);
+export function playSound(causes) {
+  const priority = highestPriority(causes);
   if (priority === null) {
     nextBurstAt = 0;
     lastPriority = null;

@@ -58,6 +58,23 @@ export function isCurrent() {
   return store.link === "live" && !store.outages.some((outage) => outage.name === "broker");
 }
 
+/** The ward of alerts about VitalFlow itself. */
+export const STACK_WARD = "stack";
+
+/**
+ * What is lost, so that no alarm can be raised or reach this page.
+ * @returns {{ id: string, since: number }[]}
+ */
+export function losses() {
+  if (store.link === "lost") return [{ id: "station", since: store.lostAt }];
+  return store.outages.filter(preventsAlarms).map(({ name, since }) => ({ id: name, since }));
+}
+
+/** @param {import("./types.js").Outage} outage */
+export function preventsAlarms(outage) {
+  return outage.name === "broker" || outage.name.startsWith("alerts");
+}
+
 /** Whether alarms can sound: the page is current and the alert service is up. */
 export function alertsAreMonitored() {
   return isCurrent() && !store.outages.some((outage) => outage.name.startsWith("alerts"));

@@ -15,6 +15,7 @@ let watchdog = null;
 /** Connect to the station, and reconnect for as long as the page is open. */
 export function connect() {
   source?.close();
+  receivedAt ||= performance.now();
   const opened = (source = new EventSource("/ui/live"));
   opened.addEventListener("hello", (event) => {
     store.hello = JSON.parse(event.data);
@@ -31,7 +32,7 @@ export function connect() {
     checkSession();
   });
   watchdog ??= setInterval(() => {
-    if (store.link !== "connecting" && performance.now() - receivedAt > LOST_AFTER_MS) setLink("lost");
+    if (performance.now() - receivedAt > LOST_AFTER_MS) setLink("lost"); // also where the first frame does not come
   }, 500);
 }
 

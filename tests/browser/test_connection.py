@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from bench.proxy import Proxy
 from stack.servers import BrokerServer, free_port
 from tests.fixtures.browser import Ward
+from tests.support.servers import eventually
 
 
 def test_a_broker_outage_is_shown_within_five_seconds_and_ends_by_itself(own_broker: BrokerServer, ward: Ward) -> None:
@@ -32,6 +33,52 @@ def test_a_broker_outage_is_shown_within_five_seconds_and_ends_by_itself(own_bro
     person = ward.make_client(own_broker)
     person.measure("bed-1", heart_rate=77)
     expect(screen.value("bed-1", "heart_rate")).to_have_text("77", timeout=2000)
+
+
+def test_the_loss_of_broker_alert_worker_and_station_sounds_until_it_ends_or_is_paused(
+    own_broker: BrokerServer, ward: Ward
+) -> None:
+    alerts = ward.make_alerts(own_broker.url)
+    station, screen, person = ward(broker=own_broker, station_services=alerts.client_id)
+    person.measure("bed-1", heart_rate=80)
+    page = screen.open(station.url)
+    expect(page.locator("#banner")).to_have_text("", timeout=8000)
+    expect(page.locator("#sound-note")).to_contain_text("alarms are shown, not heard")
+    page.get_by_role("button", name="Turn sound on").click()
+    expect(page.locator("#sound-note")).to_be_hidden()
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-sounding", "none")
+    for lose, find in ((alerts.kill, alerts.start), (own_broker.kill, own_broker.start)):
+        before = page.evaluate("tones")
+        lose()
+        expect(root).to_have_attribute("data-sounding", "high", timeout=10_000)
+        assert page.evaluate("tones") >= before + 50, "a burst of ten pulses"
+        page.get_by_role("button", name="Pause sound for 2 min").click()
+        expect(root).to_have_attribute("data-sounding", "none")
+        expect(page.locator("#sound-note")).to_contain_text("paused on this screen for")
+        find()
+        expect(page.locator("#banner")).to_have_text("", timeout=15_000)
+        expect(page.locator("#sound-note")).to_be_hidden()
+    station.kill()
+    expect(root).to_have_attribute("data-sounding", "high", timeout=10_000)
+    station.start()
+    expect(page.locator("#unattended")).to_be_visible(timeout=10_000)
+    # The login is lost too: a signal of medium priority, which is three pulses.
+    eventually(lambda: page.evaluate("tones >= 15"), 5, "the sign-in page sounds")
+
+
+def test_the_sign_in_page_asks_for_the_sound_and_unlocks_it(ward: Ward) -> None:
+    station, screen, person = ward.with_alerts()
+    person.measure(heart_rate=140)
+    page = screen.page
+    page.goto(station.url)
+    assert page.get_by_label("Sound alarms on this screen").is_checked()
+    page.get_by_label("Name").fill("nurse Ada")
+    page.get_by_label("Password", exact=True).fill("any word")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sound on")).to_be_visible(timeout=8000)
+    expect(page.locator("html")).to_have_attribute("data-sounding", "high", timeout=8000)
+    expect(page.locator("#sound-note")).to_be_hidden()
 
 
 def test_a_page_shows_the_loss_of_the_station_and_the_sign_in_page_after_its_restart(ward: Ward) -> None:

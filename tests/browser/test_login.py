@@ -15,10 +15,14 @@ from identity.authority import write_public, write_secret
 from identity.ca import new_ca, sign_server
 from identity.dynsec import connect_dynsec
 from identity.enrolment import revoke
+from mqtt.one_shot import connect_once
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.browser import MakeScreen
 from tests.fixtures.secured import Secured
 from tests.fixtures.station import MakeStation, StationProcess
+from tests.support.factories import make_alert
+from vitals.alert import Priority, encode_alert
+from vitals.topics import STACK_WARD
 
 NIGHT = "rgb(8, 12, 17)"
 
@@ -104,6 +108,35 @@ def test_a_user_sees_their_own_ward_and_a_read_only_user_no_buttons(
     expect(page.locator("#notice")).to_have_text("You have read-only access to this ward.")
     page.keyboard.press("n")
     expect(page.get_by_role("dialog")).to_contain_text("You can see icu-1. You have read-only access.")
+
+
+def test_a_user_of_one_ward_sees_an_alert_about_the_stack_and_only_a_user_of_all_wards_acknowledges_it(
+    station: StationProcess, own_secured: Secured, make_screen: MakeScreen, monitor: Callable[[str], AlertClient]
+) -> None:
+    monitor("bed-1").measure("bed-1", "icu-1", heart_rate=71)
+    pages = {
+        name: make_screen(name, f"word-of-{name}").open(f"{station.url}/alerts") for name in ("ada", "eve", "grace")
+    }
+    alert = make_alert(
+        ward=STACK_WARD, device="ingest", rule="nothing-stored", kind="technical", priority=Priority.MEDIUM
+    )
+    topics = own_secured.access.topics
+    with connect_once(own_secured.broker("alerts"), [(topics.alerts(), 1)]) as worker:
+        worker.publish(topics.alert(alert.ward, alert.device_id, alert.rule), encode_alert(alert), retain=True)
+        worker.wait_for_publishes()
+    for page in pages.values():
+        expect(page.locator(".alert", has_text="ingest")).to_have_count(1)
+    pages["grace"].locator(".alert .primary").wait_for()
+    for name in ("ada", "eve"):
+        expect(pages[name].locator(".alert button:visible")).to_have_count(0)
+        pages[name].keyboard.press("n")
+        expect(pages[name].get_by_role("dialog")).to_contain_text("You can see icu-1.")
+        pages[name].keyboard.press("Escape")
+    page = pages["ada"]
+    page.get_by_role("button", name="Sound off").click()
+    expect(page.locator("html")).to_have_attribute("data-sounding", "medium")
+    page.get_by_role("button", name="Pause sound for 2 min").click()
+    expect(page.locator("html")).to_have_attribute("data-sounding", "none")
 
 
 def test_acknowledgements_of_two_users_have_their_names_from_the_broker(

@@ -129,7 +129,13 @@ def allowed_names(users: Iterable[User], access: str, kind: str) -> set[str]:
 def test_a_person_of_one_ward_has_no_right_that_names_another_or_all() -> None:
     for _, topic in acls(User("ada", Kind.PERSON, "icu-1"), TOPICS):
         levels = topic.split("/")
-        assert levels[1] == "services" or levels[2] == "icu-1"
+        assert levels[1] == "services" or levels[2] == "icu-1" or topic == "vitalflow/alerts/stack/#"
+
+
+def test_a_person_of_one_ward_sees_the_alerts_about_the_stack_and_acts_on_none() -> None:
+    for kind in (Kind.PERSON, Kind.READER):
+        of_stack = [right for right in acls(User("ada", kind, "icu-1"), TOPICS) if "/stack/" in right[1]]
+        assert of_stack == [(READ_BELOW, "vitalflow/alerts/stack/#")]
 
 
 def test_the_users_file_keeps_who_was_enrolled_and_changes_only_when_something_changes() -> None:
