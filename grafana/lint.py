@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,8 +94,14 @@ def _defaults(panel: Json) -> Json:
 
 
 def _positions(dashboard: Json) -> Iterator[str]:
+    yield from _overlaps(dashboard["panels"])
+    for row in dashboard["panels"]:  # collapsed panels are positioned as if no other row were open
+        yield from _overlaps(row.get("panels", []))
+
+
+def _overlaps(listed: Iterable[Json]) -> Iterator[str]:
     taken: dict[tuple[int, int], str] = {}
-    for panel in panels(dashboard):
+    for panel in listed:
         position = panel.get("gridPos", {})
         try:
             x, y, width, height = (int(position[key]) for key in ("x", "y", "w", "h"))
@@ -139,6 +145,9 @@ def _units(dashboard: Json) -> Iterator[str]:
 
 
 def _colours(dashboard: Json) -> Iterator[str]:
+    for where, value in values_of(dashboard, "mode"):
+        if str(value).startswith("palette"):
+            yield f"{where} is {value!r}, whose colours include those of the priorities; `shades` of one colour do not"
     for key in ("color", "fixedColor", "iconColor"):
         for where, value in values_of(dashboard, key):
             if isinstance(value, str) and value not in MEANING and not where.startswith("annotations.list.0"):

@@ -3,6 +3,12 @@ CREATE OR REPLACE FUNCTION priority_rank(priority text) RETURNS integer LANGUAGE
     SELECT CASE priority WHEN 'high' THEN 3 WHEN 'medium' THEN 2 WHEN 'low' THEN 1 END
 $$;
 
+-- Order of open alerts: by priority, and at each priority those whose condition has ended (latched) last, below a reading
+-- that is beyond a limit of the same priority.
+CREATE OR REPLACE FUNCTION alert_urgency(priority text, state text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT 3 * priority_rank(priority) - CASE state WHEN 'latched' THEN 2 ELSE 0 END
+$$;
+
 -- One row per alert: its last state and the times of its changes. The columns that never change are grouped by, so that
 -- `WHERE device_id = ... AND raised_at > ...` uses the index.
 CREATE OR REPLACE VIEW alert AS

@@ -78,7 +78,7 @@ LEFT JOIN LATERAL (
                valid.temperature::numeric::float8, coalesce(valid.spo2_scale, 1))
 ) AS score ON valid.device_id IS NOT NULL AND coalesce(valid.profile, 'adult') = 'adult'
 LEFT JOIN LATERAL (
-    SELECT alert.*, 3 * priority_rank(alert.priority) - CASE alert.state WHEN 'latched' THEN 2 ELSE 0 END AS urgency
+    SELECT alert.*, alert_urgency(alert.priority, alert.state) AS urgency
     FROM alert_active AS alert WHERE alert.device_id = bed.device_id
     ORDER BY urgency DESC, alert.kind, alert.since DESC LIMIT 1
 ) AS worst ON true

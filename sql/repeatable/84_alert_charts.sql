@@ -26,9 +26,10 @@ COMMENT ON FUNCTION alert_overlapping IS
     'one row per alert that was open in the range; alarms: how often it sounded';
 
 -- The worst open alert of each bed over time: 0 none, 1 low, 2 medium, 3 high; technical alerts alone 0.5. Beds without
--- an alert in the range are left out; of more than max_beds, those with the fewest alerts.
+-- an alert in the range are left out; of more than max_beds, those with the fewest alerts. Without any, one row named
+-- `no alert`: an empty state timeline shows an error message.
 CREATE OR REPLACE FUNCTION alert_timeline(
-    wards text[], from_time timestamptz, to_time timestamptz, interval_ms bigint, max_beds integer DEFAULT 40)
+    wards text[], from_time timestamptz, to_time timestamptz, interval_ms bigint, max_beds integer DEFAULT 20)
 RETURNS TABLE ("time" timestamptz, bed text, severity float8)
 LANGUAGE sql STABLE AS $$
     WITH width AS (
@@ -38,7 +39,9 @@ LANGUAGE sql STABLE AS $$
                CASE kind WHEN 'technical' THEN 0.5 ELSE priority_rank(worst_priority) END AS severity
         FROM alert_overlapping(from_time, to_time) WHERE ward = ANY (wards)
     ), bed AS (
-        SELECT device_id FROM open GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT max_beds
+        (SELECT device_id FROM open GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT max_beds)
+        UNION ALL
+        SELECT 'no alert' WHERE NOT EXISTS (SELECT FROM open)
     ), covered AS (
         SELECT device_id, generate_series(time_bucket(step, greatest(raised_at, from_time)),
                                           least(until, to_time), step) AS at, severity

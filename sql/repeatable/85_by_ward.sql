@@ -33,3 +33,18 @@ BEGIN
                  ELSE 'substring(topic FROM ''/(?:vitals|status|alerts|acks|alert-commands|limits|assignments)/([^/]+)/'') = ' || granted END);
     END LOOP;
 END $$;
+
+-- The wards of the current user.
+CREATE VIEW by_ward.readable_ward WITH (security_barrier) AS
+SELECT ward FROM public.reader_ward WHERE role = current_user;
+
+-- Whether the current user reads a ward: where it does not, no rows mean nothing. In plpgsql, which plans
+-- the second query only for users who may read by_ward.
+CREATE OR REPLACE FUNCTION reads_ward(ward text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF has_table_privilege('public.alert_event', 'SELECT') THEN
+        RETURN true;
+    END IF;
+    RETURN EXISTS (SELECT FROM by_ward.readable_ward AS granted WHERE granted.ward = $1);
+END $$;
+COMMENT ON FUNCTION reads_ward IS 'whether the current user may read the rows of a ward';

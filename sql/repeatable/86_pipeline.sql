@@ -68,9 +68,11 @@ END $$;
 COMMENT ON FUNCTION completeness_between IS 'stored and expected readings per hour and device in a range; see completeness_1h';
 
 -- The last reading that was received, among the newest thousand: a device whose clock is ahead does not hide an outage.
+-- `late_minutes`: minutes with late readings that the rollups do not include yet.
 CREATE OR REPLACE VIEW ingest_now AS
 SELECT max(received_at) AS last_received_at, now() - max(received_at) AS silent_for,
-       (SELECT count(*) FROM device WHERE state = 'online') AS devices_online
+       (SELECT count(*) FROM device WHERE state = 'online') AS devices_online,
+       (SELECT count(DISTINCT minute) FROM rollup_invalidation) AS late_minutes
 FROM (SELECT received_at FROM patient_vitals WHERE time > now() - interval '1 day'
       ORDER BY time DESC LIMIT 1000) AS newest;
-COMMENT ON VIEW ingest_now IS 'when the last reading was received, and how many devices are online';
+COMMENT ON VIEW ingest_now IS 'when the last reading was received, how many devices are online, and minutes that wait for a refresh';

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from grafana.execute import check_results
+from grafana.files import read_dashboards
 from sql.migrate import connect
 from sql.wards import GROUP, grant_ward, revoke_ward, wards_of
 from tests.community.test_readme_queries import QUESTIONS
+from tests.support.grafana_display import Cell, answers, panel_of, table, tiles
 from tests.support.migrate import migrate
 from tests.support.servers import Db
 from vitals.errors import PermanentError
@@ -17,6 +21,8 @@ from vitals.errors import PermanentError
 WARD, ELSEWHERE = "icu-1", "icu-2"  # bed-001 and those with a story are in the first, bed-002 in the second
 READER, OTHER = "reader_of_icu_1", "reader_of_icu_2"
 NO_PRIVILEGE = "42501"
+SHARED = "Shared equipment in this range"
+DASHBOARDS = {path.stem: dashboard for path, dashboard in read_dashboards().items()}
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -58,6 +64,8 @@ def acting_as(db: Db, role: str) -> Iterator[Connection]:
         yield connection
 
 
+# Figures without patients and devices, which ward readers may read as they are.
+OF_THE_PIPELINE = {"ingest_now", "storage_now", "rollup_now", "job_now"}
 RELATIONS = """
 SELECT c.relname, EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname IN ('ward', 'device_id'))
 FROM pg_class c
@@ -105,7 +113,7 @@ def test_the_zone_of_all_wards_counts_for_a_reader_of_one_ward(wards: Db) -> Non
 
 def test_relations_without_a_ward_are_hidden(wards: Db) -> None:
     silent = {str(name) for name, by_ward in wards.rows(RELATIONS) if not by_ward}
-    unseen = silent - {"retention_setting", "vitalflow_edition", "rejected_message"}
+    unseen = silent - {"retention_setting", "vitalflow_edition", "rejected_message"} - OF_THE_PIPELINE
     assert {"vitalflow_migration", "rollup_invalidation"} <= unseen
     with acting_as(wards, READER) as reader:
         for name in [*unseen, "reader_ward"]:
@@ -120,6 +128,27 @@ def test_relations_without_a_ward_are_hidden(wards: Db) -> None:
 def test_the_charts_of_the_pipeline_work_for_a_reader_of_one_ward(wards: Db, query: str) -> None:
     with acting_as(wards, READER) as reader:
         assert reader.execute(query.format(span="now() - interval '2 days', now()").encode()).fetchall()
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_dashboard_works_for_a_reader_of_one_ward(wards: Db, name: str) -> None:
+    with acting_as(wards, READER) as reader:
+        found = list(check_results(reader, DASHBOARDS[name], datetime.now(UTC)))
+    assert found == [], "\n".join(map(str, found))
+
+
+def test_where_a_reader_of_one_ward_sees_nothing_a_dashboard_does_not_say_that_all_is_well(wards: Db) -> None:
+    until = datetime.now(UTC)
+    with acting_as(wards, READER) as reader:
+        (broker,) = answers(reader, "pipeline", "Broker", until, timedelta(hours=1))
+        (shared,) = answers(reader, "alerts", SHARED, until, timedelta(hours=1), ward=(WARD,))
+        assert reader.execute("SELECT reads_ward('icu-1'), reads_ward('icu-2')").fetchone() == (True, False)
+    assert tiles(panel_of("pipeline", "Broker"), broker) == {
+        "State": Cell("not known", "#8e8e8e"),
+        "Dropped": Cell("–"),
+    }
+    (row,) = table(panel_of("alerts", SHARED), shared)
+    assert row["What"].text == "This login does not read the ward stack: not known"
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

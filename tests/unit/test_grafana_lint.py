@@ -72,6 +72,23 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "panel type": (lambda d: panel(d).update(type="gauge"), "is of the type 'gauge'"),
     "no value": (lambda d: panel(d)["fieldConfig"]["defaults"].pop("noValue"), "has no noValue"),
     "overlap": (lambda d: panel(d, 2)["gridPos"].update(x=11), "'Beds' overlaps panel 1 'Open alerts'"),
+    "overlap in a row": (
+        lambda d: d["panels"].append(
+            {
+                "type": "row",
+                "id": 8,
+                "title": "Row",
+                "collapsed": True,
+                "gridPos": {"x": 0, "y": 40, "w": 24, "h": 1},
+                "panels": [dict(copy.deepcopy(panel(d)), id=9), dict(copy.deepcopy(panel(d)), id=10)],
+            }
+        ),
+        "panel 10 'Open alerts' overlaps panel 9 'Open alerts'",
+    ),
+    "palette": (
+        lambda d: panel(d)["fieldConfig"]["defaults"].update(color={"mode": "palette-classic"}),
+        "is 'palette-classic', whose colours include those of the priorities",
+    ),
     "off the grid": (lambda d: panel(d, 2)["gridPos"].update(x=13), "outside the grid of 24 columns"),
     "no position": (lambda d: panel(d).pop("gridPos"), "has no position"),
     "data source": (lambda d: panel(d).update(datasource={"type": "x", "uid": "y"}), "datasource is {'type': 'x'"),
@@ -312,7 +329,7 @@ def test_priorities_have_the_marks_and_colours_of_every_screen() -> None:
     ours = {"red": "red", "yellow": "yellow", "cyan": "light-blue"}
     for dashboard in FOUND.values():
         for each in panels(dashboard):
-            for override in each["fieldConfig"]["overrides"]:
+            for override in each.get("fieldConfig", {}).get("overrides", []):
                 for setting in override["properties"]:
                     if override["matcher"]["options"] == "Alert" and setting["id"] == "mappings":
                         shown = setting["value"][0]["options"]

@@ -13,11 +13,17 @@ FROM (VALUES ('patient_vitals', 'patient_vitals'::regclass), ('vitals_1m', rollu
 LEFT JOIN LATERAL hypertable_columnstore_stats(hypertable.id) AS stats ON true;
 COMMENT ON VIEW storage_now IS 'bytes and chunks of the readings and of each rollup, and what the columnstore saves';
 
+-- With the owner's rights: TimescaleDB gives the watermark only to those who may read all of the rollup, which readers of
+-- one ward may not.
+CREATE OR REPLACE FUNCTION rollup_watermark(rollup text) RETURNS timestamptz LANGUAGE sql STABLE
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT _timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(hypertable_id(rollup)))
+$$;
+
 -- `watermark`: everything before it is materialized; the rest is computed when queried.
 CREATE OR REPLACE VIEW rollup_now AS
 SELECT view_name::text COLLATE "default" AS rollup,
-       _timescaledb_functions.to_timestamp(
-           _timescaledb_functions.cagg_watermark(hypertable_id(view_name::text))) AS watermark
+       rollup_watermark(view_name::text) AS watermark
 FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'public';
 COMMENT ON VIEW rollup_now IS 'the time up to which each rollup is materialized';
 
