@@ -17,6 +17,7 @@ from station.auth.middleware import CurrentSession, CurrentUser
 from station.diagnosis import Observation
 from station.limit_problem_text import limit_problem_text
 from station.pending_commands import PendingCommands, Publish
+from station.tab_icon import tab_icon
 from station.views import Views
 from station.ward import Ward
 from vitals.alert_format import DISPLAY_UNITS
@@ -63,6 +64,13 @@ def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: 
         # X-Accel-Buffering: a reverse proxy must not buffer live data.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(views.stream(session), media_type="text/event-stream", headers=headers)
+
+    @router.get("/icon.svg")
+    async def icon(
+        _user: CurrentUser, count: Annotated[int, Query(ge=0)], priority: Literal["high", "medium", "low"]
+    ) -> Response:
+        """Return the icon of a browser tab, with the number of open alerts."""
+        return Response(tab_icon(count, priority), media_type="image/svg+xml")
 
     @router.get("/recent")
     async def recent(

@@ -39,6 +39,19 @@ export class AlertList {
     });
   }
 
+  /**
+   * Move the focus with an arrow key to the next row, or to the first one where none has it. Returns whether it has moved.
+   * @param {string} key
+   */
+  moveSelection(key) {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[key];
+    const rows = /** @type {HTMLElement[]} */ ([...this.node.children]);
+    const current = rows.findIndex((row) => row.contains(document.activeElement));
+    const target = step === undefined ? undefined : current < 0 ? rows[0] : rows[current + step];
+    target?.focus();
+    return Boolean(target);
+  }
+
   /** The alert whose row has the keyboard focus. */
   selected() {
     for (const row of this.rows.values()) if (row.node.contains(document.activeElement)) return row.alert;
@@ -73,7 +86,7 @@ class AlertRow {
         nameElement(alert.name, { class: "bed" }), nameElement(alert.ward, { class: "ward-name" }),
         alert.patient ? nameElement(alert.patient, { class: "patient-id" }) : null)
       : null;
-    this.node = el("li", { class: "alert" }, this.badge, bed, el("div", { class: "message" }, this.text, this.state), this.age,
+    this.node = el("li", { class: "alert", tabindex: "-1" }, this.badge, bed, el("div", { class: "message" }, this.text, this.state), this.age,
       el("div", { class: "buttons" }, this.resume, this.pause, this.acknowledge));
   }
 
@@ -128,6 +141,11 @@ export class AlertsPage {
 
   selected() {
     return this.list.selected();
+  }
+
+  /** @param {string} key */
+  moveSelection(key) {
+    return this.list.moveSelection(key);
   }
 
   close() {}

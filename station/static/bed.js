@@ -10,6 +10,7 @@ import { LimitsPanel } from "./limits.js";
 import { signRows } from "./signs.js";
 import { now, store } from "./store.js";
 import { fetchRecent } from "./stream.js";
+import { setTabName } from "./tab.js";
 import { news2Level, rowAlert, rowReading } from "./tile.js";
 
 /** @type {{ key: string, name: string, seconds: number, points?: number }[]} */
@@ -87,6 +88,11 @@ export class BedPage {
     return this.alerts.selected() ?? this.openAlerts()[0] ?? null;
   }
 
+  /** @param {string} key */
+  moveSelection(key) {
+    return this.alerts.moveSelection(key);
+  }
+
   openAlerts() {
     return sortByUrgency([...store.alerts.values()].filter((alert) => alert.device === this.device));
   }
@@ -142,7 +148,7 @@ export class BedPage {
     const alerts = this.openAlerts();
     this.alerts.update(alerts, at);
     setText(this.title, bed ? bed.name : this.device);
-    document.title = `${bed ? bed.name : this.device} – VitalFlow`;
+    setTabName(bed ? bed.name : this.device);
     const condition = bed ? bedCondition(bed, at) : "GONE";
     const isLive = condition === "LIVE" || condition === "SENSOR OFF";
     const age = bed ? readingAge(bed, at) : null;

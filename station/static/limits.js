@@ -76,7 +76,7 @@ export class LimitsPanel {
     this.node = el("section", { "aria-labelledby": "limits-title" },
       el("div", { class: "panelhead" }, el("h2", { id: "limits-title" }, "Limits"), this.button), this.note,
       el("table", { class: "limits" }, el("caption", { class: "visually-hidden" }, "Limits of this bed"),
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Rule"), el("th", { scope: "col" }, "Limits, mild to severe"))), this.rows));
+        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Rule"), el("th", { scope: "col" }, "Limits"))), this.rows));
   }
 
   get patient() {
@@ -111,7 +111,7 @@ export class LimitsPanel {
     this.rows.replaceChildren(...(this.limits?.rules ?? []).map((rule) => el("tr", {},
       el("th", { scope: "row" }, rule.text),
       el("td", {}, ...this.levels(rule).map((level) => el("span", { class: "limit", data: { priority: level.priority } },
-        `${rule.above ? ">" : "<"} ${formatLimit(level.value)}${level.own ? " •" : ""}`)), el("small", {}, rule.unit)))));
+        `${rule.above ? ">" : "<"} ${formatLimit(level.value)}${level.own ? " •" : ""} `, el("small", {}, level.priority))), el("small", {}, rule.unit)))));
   }
 
   openForm() {
@@ -134,7 +134,10 @@ export class LimitsPanel {
       el("p", {}, "An empty field uses the default, which is shown in it. Changes apply at once, for as long as this patient is in this bed."),
       el("div", { class: "fields" }, ...rules.map((rule, index) => el("div", { class: "field" },
         el("span", {}, rule.text, el("small", {}, ` ${rule.above ? "above" : "below"}${rule.unit ? `, ${rule.unit}` : ""}`)),
-        el("span", { class: "levels" }, ...fields[index].map((field, level) => el("span", { data: { priority: rule.levels[level].priority } }, field)))))),
+        el("span", { class: "levels" }, ...fields[index].map((field, level) => {
+          const { priority } = rule.levels[level];
+          return el("span", { class: "level", data: { priority } }, el("small", { "aria-hidden": "true" }, priority), field);
+        }))))),
       el("div", { class: "field" }, el("label", { for: "scale-field" }, "NEWS2 scale for saturation"), scale),
       patient ? el("div", { class: "field check" }, onlyPatient, el("label", { for: "only-field" }, "Only while the patient is ", el("bdi", {}, patient))) : null,
       problem, el("div", { class: "buttons" }, reset, cancel, el("button", { class: "primary" }, "Set limits")));

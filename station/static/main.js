@@ -14,6 +14,7 @@ import {
   alertsAreMonitored, isCurrent, losses, mayModify, noChanges, now, onChange, preventsAlarms, STACK_WARD, store,
 } from "./store.js";
 import { connect } from "./stream.js";
+import { setTabAlerts, setTabName } from "./tab.js";
 import { initTheme } from "./theme.js";
 import { invalidateLayout } from "./tile.js";
 import { WardPage } from "./ward.js";
@@ -45,7 +46,7 @@ function openPage() {
     if (/** @type {HTMLElement} */ (link).dataset.page === path) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = `${TITLES[path]} – VitalFlow`;
+  setTabName(TITLES[path]);
   redraw();
 }
 
@@ -108,7 +109,8 @@ setInterval(() => {
 // --- the bar on top ---
 
 function showCounts() {
-  byId("counts").replaceChildren(...groupByPriority([...store.alerts.values()]).map(([priority, group]) => {
+  const groups = groupByPriority([...store.alerts.values()]);
+  byId("counts").replaceChildren(...groups.map(([priority, group]) => {
     const active = group.some((alert) => alert.state === "active");
     return el("span", { class: "count", data: { priority, active: String(active) } }, `${PRIORITY_MARKS[priority]} ${group.length}`, el("span", { class: "visually-hidden" }, ` ${priority}`));
   }));
@@ -139,6 +141,7 @@ function showState() {
     line.dataset.severity = severity;
     setText(line, message);
   });
+  setTabAlerts(groupByPriority([...store.alerts.values()]), isCurrent() || store.link === "connecting");
   showSound();
   showUser();
 }
@@ -191,7 +194,7 @@ function showSoundNote(audible) {
   const left = (screenPause.until - now()) / 1000;
   const paused = left > 0 && screenPause.filter(causes, now()).length < causes.length;
   byId("sound-note").hidden = audible && causes.length === 0;
-  const text = !audible ? "Sound is off on this screen: alarms are shown, not heard."
+  const text = !audible ? "Sound is off: alarms are shown, not heard."
     : paused ? `The sound of these alarms is paused on this screen for ${formatDuration(left)}.` : "The alarm is sounding on this screen.";
   setText(byId("sound-note-text"), text);
   setText(byId("sound-note-button"), !audible ? "Turn sound on" : paused ? "Resume sound" : "Pause sound for 2 min");
@@ -270,7 +273,7 @@ byId("user").addEventListener("click", openUserDialog);
 // --- keys ---
 
 const KEYS = [
-  ["w", "Ward"], ["l", "Alerts"], ["← ↑ ↓ →", "Move between beds"], ["Enter", "Open the bed"],
+  ["w", "Ward"], ["l", "Alerts"], ["← ↑ ↓ →", "Move between beds, and between alerts"], ["Enter", "Open the bed"],
   ["a", "Acknowledge the selected alert, or the most urgent of the selected bed"], ["p", "Pause its audio for two minutes"],
   ["s", "Sound on or off"], ["t", "Day or night"], ["n", "Your account; sign out"], ["?", "This list"],
 ];
@@ -310,6 +313,10 @@ const ACTIONS = {
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || /** @type {Element} */ (event.target).closest("input, select, textarea, dialog")) return;
+  if (event.key.startsWith("Arrow")) {
+    if (page.moveSelection?.(event.key)) event.preventDefault();
+    return;
+  }
   const action = ACTIONS[event.key];
   if (action) {
     event.preventDefault();

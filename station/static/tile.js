@@ -67,7 +67,8 @@ export class Tile {
     });
     this.ribbon = el("div", { class: "ribbon" });
     this.node = el("li", { class: "tile", data: { device } },
-      el("div", { class: "head" }, el("h2", {}, this.link), this.wardName, this.patient, this.score, this.age),
+      el("div", { class: "head" }, el("h2", {}, this.link), this.wardName, this.score, this.age),
+      this.patient,
       el("div", { class: "signs" }, this.canvas, ...this.cells.map(({ cell }) => cell)),
       this.ribbon);
     /** @type {Bed | null} */

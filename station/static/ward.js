@@ -5,9 +5,9 @@ import { compareNatural, sortByUrgency } from "./format.js";
 import { load, save } from "./storage.js";
 import { noChanges, store } from "./store.js";
 import { invalidateLayout, Tile } from "./tile.js";
-import { GAP, urgency, wardLayout } from "./ward_layout.js";
+import { GAP, keepInPlace, urgency, wardLayout } from "./ward_layout.js";
 
-const SORT_INTERVAL_MS = 2000; // between two sortings by urgency: tiles that move often cannot be read
+const SORT_INTERVAL_MS = 10_000; // between two sortings by urgency: tiles that move often cannot be read
 
 const ALL = "";
 
@@ -45,7 +45,6 @@ export class WardPage {
     });
     this.resize = new ResizeObserver(() => this.fit());
     this.resize.observe(document.documentElement);
-    this.list.addEventListener("keydown", (event) => this.moveFocus(event));
     this.sortBy(this.order);
   }
 
@@ -66,6 +65,7 @@ export class WardPage {
   choose(ward) {
     this.ward = ward;
     save("ward", ward);
+    this.sortedAt = 0;
     this.update({ ...noChanges(), snapshot: true });
   }
 
@@ -112,7 +112,7 @@ export class WardPage {
     if (different || changes.snapshot) {
       this.fillSelect();
       this.fit();
-      this.sortedAt = 0;
+      if (this.order === "bed") this.sortedAt = 0; // by urgency a new bed is last until the next sorting
     }
     this.arrange();
     this.showSummary();
@@ -156,7 +156,7 @@ export class WardPage {
     this.select.value = this.ward;
   }
 
-  /** Sort the tiles. Nodes move only where the order has changed, and the focus stays where it was. */
+  /** Sort the tiles. By urgency the tiles under the pointer and with the focus stay where they are. */
   arrange() {
     const at = performance.now();
     if (this.sortedAt && (this.order === "bed" || at - this.sortedAt < SORT_INTERVAL_MS)) return;
@@ -168,13 +168,16 @@ export class WardPage {
     const sorted = [...this.tiles.values()].sort((a, b) =>
       (this.order === "urgency" ? rank(b) - rank(a) || score(b) - score(a) : 0) ||
       compareNatural(a.bed?.ward ?? "", b.bed?.ward ?? "") || compareNatural(a.device, b.device));
-    let moved = false;
-    sorted.forEach((tile, position) => {
-      if (this.list.children[position] !== tile.node) moved = true;
-    });
-    if (!moved) return;
+    const shown = [...this.list.children];
+    const pinned = new Set(this.order === "urgency" ? this.list.querySelectorAll(".tile:hover, .tile:focus-within") : []);
+    const wanted = keepInPlace(sorted.map((tile) => /** @type {Element} */ (tile.node)), shown, pinned);
+    if (wanted.every((node, position) => node === shown[position])) return;
     const focused = /** @type {HTMLElement | null} */ (document.activeElement);
-    this.list.append(...sorted.map((tile) => tile.node));
+    wanted.forEach((node, position) => {
+      // A node that is moved loses the focus and a click that has begun: others make room for a pinned one.
+      if (pinned.has(node)) while (this.list.children[position] !== node) this.list.append(this.list.children[position]);
+      else if (this.list.children[position] !== node) this.list.insertBefore(node, this.list.children[position]);
+    });
     if (focused && this.list.contains(focused) && focused !== document.activeElement) focused.focus({ preventScroll: true });
     for (const tile of sorted) tile.draw();
   }
@@ -199,21 +202,18 @@ export class WardPage {
   }
 
   /**
-   * Move the focus to a neighbouring tile with the arrow keys.
-   * @param {KeyboardEvent} event
+   * Move the focus with an arrow key to a neighbouring tile, or to the first one where none has it. Returns whether it
+   * has moved.
+   * @param {string} key
    */
-  moveFocus(event) {
+  moveSelection(key) {
     /** @type {Record<string, number>} */
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns };
-    const step = steps[event.key];
-    if (step === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     const tiles = [...this.list.children];
-    const current = /** @type {Element} */ (event.target).closest(".tile");
-    const index = current ? tiles.indexOf(current) : -1;
-    const target = tiles[index + step];
-    if (index < 0 || !target) return;
-    event.preventDefault();
-    target.querySelector("a")?.focus();
+    const current = document.activeElement?.closest(".tile");
+    const target = current ? tiles[tiles.indexOf(current) + steps[key]] : tiles[0];
+    target?.querySelector("a")?.focus();
+    return Boolean(target);
   }
 }
 

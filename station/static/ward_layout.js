@@ -31,6 +31,19 @@ export function wardLayout(count, width, height) {
 }
 
 /**
+ * The sorted order, in which each pinned item keeps the place that it has now.
+ * @template T
+ * @param {T[]} sorted
+ * @param {T[]} current the same items as they are shown
+ * @param {Set<T>} pinned
+ */
+export function keepInPlace(sorted, current, pinned) {
+  const others = sorted.filter((item) => !pinned.has(item));
+  let next = 0;
+  return current.map((item) => (pinned.has(item) ? item : others[next++]));
+}
+
+/**
  * A number by which beds are sorted: an active alert before a silenced one of its priority, then silent beds.
  * @param {{ priority: string, state: string } | undefined} alert the most urgent of the bed
  * @param {boolean} isSilent

@@ -18,6 +18,8 @@ def test_contradictory_limits_are_rejected_and_valid_ones_apply(ward: Ward) -> N
     expect(row).to_contain_text("> 120")
     page.get_by_role("button", name="Change").click()
     form = page.get_by_role("dialog")
+    words = form.locator(".field", has_text="Oxygen saturation low").locator(".level small")
+    assert words.all_inner_texts() == ["medium", "high"]
     form.get_by_label("Oxygen saturation low, medium, below").fill("70")
     form.get_by_role("button", name="Set limits").click()
     expect(form.locator(".problem")).to_have_text(

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from tests.fixtures.alerts import AlertClient
 from tests.fixtures.browser import Ward
 from tests.support.page_scripts import LATENCIES
+from tests.support.servers import eventually
 from vitals.status import Status, encode_status
 
 
@@ -152,6 +153,118 @@ def fits(page: object) -> bool:
         "[document.documentElement.scrollHeight <= innerHeight, document.documentElement.scrollWidth <= innerWidth]"
     )
     return bool(found == [True, True])
+
+
+def test_forty_tiles_on_a_wall_screen_show_whole_names_and_numbers_of_patients(ward: Ward) -> None:
+    station, wall, person = ward(window={"viewport": {"width": 1920, "height": 1080}})
+    patients = ["p-0012345678", "Featherstonehaugh, Bartholomew", "Müller-Lüdenscheidt, H."]
+    for bed in range(40):
+        at, patient = datetime.now(UTC).isoformat(), patients[bed % 3]
+        person.send(
+            f"vitals/{'icu-1' if bed % 2 else 'cardiology-2'}/bed-{bed:02}",
+            f'{{"time":"{at}","patient_id":"{patient}","heart_rate":80}}'.encode(),
+        )
+    page = wall.open(station.url)
+    expect(page.locator(".tile")).to_have_count(40)
+    assert fits(page), "the wall scrolls"
+    shown = page.locator(".patient").evaluate_all(
+        "nodes => nodes.filter(n => n.clientWidth && n.scrollWidth <= n.clientWidth).map(n => n.textContent)"
+    )
+    assert sorted(set(shown)) == sorted(patients)
+    assert len(shown) == 40
+    beds = page.locator(".head .bed").evaluate_all("nodes => nodes.filter(n => n.scrollWidth > n.clientWidth).length")
+    assert beds == 0
+
+
+@pytest.mark.parametrize("width", [360, 390, 640, 761, 1024, 1151, 1280, 1401, 1920])
+def test_the_bar_on_top_has_one_height_whatever_it_says(width: int, ward: Ward) -> None:
+    name = "Krankenschwester Adelheid von der Tann"
+    station, screen, person = ward.with_alerts(name, window={"viewport": {"width": width, "height": 900}})
+    person.measure("bed-1", heart_rate=80, ward="a-ward-with-a-long-name")
+    person.measure("bed-2", heart_rate=80)
+    page = screen.open(station.url)
+    expect(page.locator(".tile")).to_have_count(2)
+    height = page.locator("#top").bounding_box()
+    person.measure("bed-2", heart_rate=140)
+    expect(page.locator(".count").first).to_be_visible(timeout=5000)
+    assert page.locator("#top").bounding_box() == height
+    outside = page.evaluate(
+        "[...document.querySelectorAll('#top, #top > *, #top button, #top select, #top a')].filter((node) => {"
+        "  const box = node.getBoundingClientRect(), top = document.querySelector('#top').getBoundingClientRect();"
+        "  return box.width && (box.bottom > top.bottom || box.top < top.top || box.right > innerWidth + 0.5);"
+        "}).map((node) => node.id || node.className)"
+    )
+    assert outside == []
+    overlapping = page.evaluate(
+        "(() => { const boxes = [...document.querySelectorAll('#top > *, #state > *, #tools > *')]"
+        "  .filter((n) => n.id !== 'state' && n.id !== 'tools')"
+        "  .map((n) => [n.id || n.className, n.getBoundingClientRect()])"
+        "  .filter(([, b]) => b.width > 1); const found = [];"
+        "  for (const [i, [a, x]] of boxes.entries()) for (const [b, y] of boxes.slice(i + 1))"
+        "    if (x.left < y.right - 1 && y.left < x.right - 1 && x.top < y.bottom - 1 && y.top < x.bottom - 1)"
+        "      found.push(`${a} ${b}`); return found; })()"
+    )
+    assert overlapping == []
+
+
+def test_sorting_by_urgency_moves_no_tile_under_the_pointer(ward: Ward) -> None:
+    station, screen, person = ward.with_alerts()
+    for bed in range(1, 5):
+        person.measure(f"bed-{bed}", heart_rate=80)
+    page = screen.open(station.url)
+    expect(page.locator(".tile")).to_have_count(4)
+    page.get_by_role("button", name="By urgency").click()
+    sorted_at = time.monotonic()
+    screen.tile("bed-3").hover()
+    screen.tile("bed-1").locator("a").focus()
+    person.measure("bed-4", heart_rate=140)
+    expect(screen.tile("bed-4")).to_have_attribute("data-priority", "high", timeout=3000)
+    order = "() => [...document.querySelectorAll('.tile')].map((tile) => tile.dataset.device.slice(4)).join('')"
+    assert page.evaluate(order) == "1234"
+    eventually(lambda: page.evaluate(order) != "1234", 12, "the beds are sorted")
+    assert time.monotonic() - sorted_at > 9.5
+    assert page.evaluate(order) == "1432", "beds 1 and 3 keep their places"
+    expect(screen.tile("bed-1").locator("a")).to_be_focused()
+
+
+def test_the_tab_has_the_number_of_open_alerts_in_its_title_and_icon(ward: Ward) -> None:
+    station, screen, person = ward.with_alerts()
+    person.measure("bed-1", heart_rate=80)
+    page = screen.open(station.url)
+    expect(page).to_have_title("Ward – VitalFlow")
+    person.measure("bed-1", heart_rate=140, spo2=70)
+    expect(page).to_have_title("(2) Ward – VitalFlow", timeout=5000)
+    icon = page.locator("#icon").get_attribute("href")
+    assert icon == "/ui/icon.svg?count=2&priority=high"
+    answer = page.request.get(station.url + icon)
+    assert (answer.headers["content-type"], ">2</text>" in answer.text()) == ("image/svg+xml", True)
+    page.keyboard.press("l")
+    expect(page).to_have_title("(2) Alerts – VitalFlow")
+    station.kill()
+    expect(page).to_have_title("(no data) Alerts – VitalFlow", timeout=8000)
+
+
+def test_arrow_keys_select_a_bed_and_an_alert_without_tab(ward: Ward) -> None:
+    station, screen, person = ward.with_alerts()
+    for bed in (1, 2):
+        person.measure(f"bed-{bed}", heart_rate=140)
+        person.wait_for(f"icu-1/bed-{bed}/heart-rate-high", state="active")
+    page = screen.open(station.url)
+    expect(page.locator('.tile[data-priority="high"]')).to_have_count(2)
+    page.keyboard.press("a")
+    expect(page.locator("#notice")).to_contain_text("with Tab or the arrow keys")
+    page.keyboard.press("ArrowRight")
+    expect(screen.tile("bed-1").locator("a")).to_be_focused()
+    page.keyboard.press("a")
+    person.wait_for("icu-1/bed-1/heart-rate-high", state="acknowledged")
+    page.keyboard.press("l")
+    expect(page.locator(".alert")).to_have_count(2)
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".alert").first).to_be_focused()
+    page.keyboard.press("a")
+    person.wait_for("icu-1/bed-2/heart-rate-high", state="acknowledged")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".alert").last).to_be_focused()
 
 
 def test_the_keyboard_selects_and_opens_a_bed_and_the_theme_is_kept(ward: Ward) -> None:

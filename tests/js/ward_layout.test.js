@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { news2Level } from "../../station/static/tile.js";
-import { GAP, urgency, wardLayout } from "../../station/static/ward_layout.js";
+import { GAP, keepInPlace, urgency, wardLayout } from "../../station/static/ward_layout.js";
 
 const fits = ({ columns, width, height }, count, area) =>
   columns * width + (columns - 1) * GAP <= area.width + 0.01 &&
@@ -48,4 +48,12 @@ test("an active alert comes before a silenced one of its priority, both before l
 test("the clinical risk of a NEWS2 has the thresholds of the RCP", () => {
   const level = (total, worst) => news2Level({ total, worst });
   assert.deepEqual([level(0, 0), level(1, 1), level(4, 2), level(3, 3), level(5, 2), level(6, 3), level(7, 2)], ["none", "low", "low", "medium", "medium", "medium", "high"]);
+});
+
+test("pinned items keep their places and the others are sorted around them", () => {
+  const sorted = ["d", "a", "b", "c"], shown = ["a", "b", "c", "d"];
+  assert.deepEqual(keepInPlace(sorted, shown, new Set()), sorted);
+  assert.deepEqual(keepInPlace(sorted, shown, new Set(["c"])), ["d", "a", "c", "b"]);
+  assert.deepEqual(keepInPlace(sorted, shown, new Set(["a", "d"])), ["a", "b", "c", "d"]);
+  assert.deepEqual(keepInPlace([], [], new Set()), []);
 });
