@@ -14,6 +14,7 @@ import typer
 from bench.ab import compare_receipts, compare_tls
 from bench.chaos import VICTIMS
 from bench.chaos import chaos as measure_chaos
+from bench.chunks import chunks as measure_chunks
 from bench.compare import compare as measure_clients
 from bench.dashboards import dashboards as measure_dashboards
 from bench.drain import drain as measure_drain
@@ -126,14 +127,21 @@ def queries(
     ward_rows: Annotated[int, typer.Option(min=100_000, help="Readings under ward_now, at the end.")] = 20_000_000,
     url: Annotated[str | None, typer.Option(help="A server of the Community edition, as a superuser.")] = None,
     only_dashboards: Annotated[bool, typer.Option("--only-dashboards", help="Grafana's queries alone.")] = False,
+    chunks: Annotated[
+        int | None, typer.Option(min=10, help="Only the queries of pages, with so many daily chunks of readings.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """What a dashboard's questions cost: each of Grafana's, vitals_series by range, ward_now by history.
 
     Grafana's queries and vitals_series are asked on the Community edition: the server at --url, or the WebAssembly
-    build that the tests use. ward_now is asked on this machine's own server, Apache edition, and with --url only there.
-    Exit code 1 where one of Grafana's costs more than 200 ms.
+    build that the tests use. ward_now is asked on this machine's own server, Apache edition, and with --url only there,
+    and so are the queries of --chunks. Exit code 1 where one of Grafana's costs more than 200 ms.
     """
+    if chunks is not None:
+        with _exit_on_error(), _apache() if url is None else _community(url) as address:
+            _print(measure_chunks(address, chunks, _log), as_json)
+        return
     with _exit_on_error():
         with _community(url) as address:
             results = {"dashboards": measure_dashboards(address, _log)}

@@ -10,6 +10,21 @@ FROM (
 -- name: readings_span
 SELECT min(time), max(time) FROM patient_vitals
 
+-- name: server_settings
+-- Two settings of the server: the name, the value, the value that is needed, and what it is for. A worker process each for
+-- the launcher, the scheduler of this database and replication. A query without a bounded time range locks every chunk
+-- with its indexes; the table of locks has room for four such queries at once.
+SELECT 'max_worker_processes', current_setting('max_worker_processes')::integer,
+       3 + coalesce(current_setting('timescaledb.max_background_workers', true)::integer, 0)
+       + current_setting('max_parallel_workers')::integer,
+       'for TimescaleDB''s jobs and parallel queries'
+UNION ALL
+SELECT 'max_locks_per_transaction', current_setting('max_locks_per_transaction')::integer,
+       ceil(4.0 * count(*) / (current_setting('max_connections')::integer
+                              + current_setting('max_prepared_transactions')::integer))::integer,
+       format('for %s chunks and their indexes', count(*))
+FROM pg_class WHERE relnamespace = '_timescaledb_internal'::regnamespace AND relkind IN ('r', 'i')
+
 -- name: columnstore
 SELECT relation, coalesce(total_chunks, 0), coalesce(number_compressed_chunks, 0), pg_size_pretty(before_compression_total_bytes),
        pg_size_pretty(after_compression_total_bytes),
@@ -20,7 +35,10 @@ LEFT JOIN LATERAL hypertable_columnstore_stats(id) ON true
 
 -- name: jobs
 SELECT job.proc_name, coalesce(rollup.view_name, job.hypertable_name, ''), nullif(stats.last_run_started_at, '-infinity'), stats.last_run_status,
-       coalesce(stats.total_failures, 0), nullif(stats.next_start, '-infinity')
+       coalesce(stats.total_failures, 0), nullif(stats.next_start, '-infinity'),
+       CASE stats.last_run_status WHEN 'Failed' THEN (
+           SELECT err_message FROM timescaledb_information.job_errors error
+           WHERE error.job_id = job.job_id ORDER BY start_time DESC LIMIT 1) END
 FROM timescaledb_information.jobs job
 LEFT JOIN timescaledb_information.job_stats stats USING (job_id)
 LEFT JOIN timescaledb_information.continuous_aggregates rollup

@@ -325,6 +325,10 @@ class DatabaseServer(Server):
             "dynamic_shared_memory_type": "mmap",  # a private Debian has no /dev/shm of its own
             "password_encryption": "scram-sha-256",
             "max_connections": "50",
+            # The values of docker-compose.yml, with their reasons.
+            "timescaledb.max_background_workers": "8",
+            "max_worker_processes": "19",
+            "max_locks_per_transaction": "512",
             **other,
         }
         if authority is not None:

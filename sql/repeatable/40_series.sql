@@ -76,10 +76,10 @@ RETURNS TABLE ("time" timestamptz, readings bigint, %s)
 LANGUAGE plpgsql STABLE AS $body$
 BEGIN
     RETURN QUERY EXECUTE vitals_series_query($1, $2, $3, $4);
-    IF FOUND
-       OR EXISTS (SELECT FROM device d WHERE d.device_id = $1)
-       OR EXISTS (SELECT FROM patient_vitals WHERE device_id = $1)
-       OR EXISTS (SELECT FROM vitals_1d WHERE device_id = $1) THEN
+    -- One statement after another: as one expression all of them are planned, the later ones over every chunk.
+    IF FOUND OR EXISTS (SELECT FROM device d WHERE d.device_id = $1) THEN
+        RETURN;
+    ELSIF EXISTS (SELECT FROM patient_vitals WHERE device_id = $1) OR EXISTS (SELECT FROM vitals_1d WHERE device_id = $1) THEN
         RETURN;
     END IF;
     RAISE EXCEPTION 'unknown device %%', coalesce(quote_literal($1), 'NULL')

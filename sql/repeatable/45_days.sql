@@ -16,14 +16,18 @@ DECLARE
     definition CONSTANT text := format($function$
 CREATE OR REPLACE FUNCTION vitals_by_day(from_time timestamptz, to_time timestamptz, devices text[] DEFAULT NULL)
 RETURNS TABLE (day date, ward text, device_id text, patient_id text, readings bigint, minutes bigint, critical bigint, %1$s)
-LANGUAGE plpgsql STABLE AS $body$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $body$
 #variable_conflict use_column
+DECLARE
+    -- Every zone's days of the range lie between these. Constants of a custom plan, by which the planner excludes chunks.
+    earliest CONSTANT timestamptz := from_time - interval '50 hours';
+    latest CONSTANT timestamptz := to_time + interval '50 hours';
 BEGIN
     RETURN QUERY
     WITH zone AS MATERIALIZED (
         SELECT found.ward, ward_time_zone(found.ward) AS name
         FROM (SELECT DISTINCT h.ward FROM vitals_1h h
-              WHERE h.bucket > from_time - interval '50 hours' AND h.bucket < to_time + interval '50 hours') AS found
+              WHERE h.bucket > earliest AND h.bucket < latest) AS found
     ), range AS MATERIALIZED (
         SELECT zone.*, first_day, last_day, first_day::timestamp AT TIME ZONE name AS start,
                (last_day + 1)::timestamp AT TIME ZONE name AS until
@@ -40,16 +44,18 @@ BEGIN
     ), part AS (
         SELECT bucket, ward, device_id, patient_id, readings, minutes, critical, %2$s
         FROM vitals_1h h
-        WHERE bucket > from_time - interval '50 hours' AND bucket < to_time + interval '50 hours'
+        WHERE bucket > earliest AND bucket < latest
           AND (devices IS NULL OR device_id = ANY (devices))
           AND NOT EXISTS (
               SELECT FROM divided
               JOIN vitals_1m m ON m.bucket >= divided.hour AND m.bucket < divided.hour + interval '60 minutes'
-              WHERE divided.ward = h.ward AND divided.hour = h.bucket AND m.ward = h.ward AND m.device_id = h.device_id)
+              WHERE divided.ward = h.ward AND divided.hour = h.bucket AND m.ward = h.ward AND m.device_id = h.device_id
+                AND m.bucket > earliest AND m.bucket < latest)
         UNION ALL
         SELECT bucket, m.ward, device_id, patient_id, readings, minutes, critical, %2$s
         FROM divided JOIN vitals_1m m ON m.ward = divided.ward
              AND m.bucket >= divided.hour AND m.bucket < divided.hour + interval '60 minutes'
+             AND m.bucket > earliest AND m.bucket < latest
         WHERE devices IS NULL OR device_id = ANY (devices)
     )
     SELECT (bucket AT TIME ZONE name)::date, part.ward, device_id, patient_id, sum(readings)::bigint, sum(minutes)::bigint,

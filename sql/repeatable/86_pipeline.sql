@@ -28,37 +28,48 @@ COMMENT ON FUNCTION reading_rate IS 'stored readings per second, by time of meas
 -- month costs no more than an hour.
 CREATE OR REPLACE FUNCTION arrival_lag(from_time timestamptz, to_time timestamptz, interval_ms bigint)
 RETURNS TABLE ("time" timestamptz, p50 float8, p95 float8)
-LANGUAGE sql STABLE AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    -- Constants of the plan, which excludes chunks by them.
+    step CONSTANT interval := series_step(from_time, to_time, chart_points(from_time, to_time, interval_ms));
+    first CONSTANT timestamptz := time_bucket(step, from_time);
+    last CONSTANT timestamptz := least(to_time, now());
+    until CONSTANT timestamptz := last + step;
+BEGIN
+    RETURN QUERY
     SELECT moment.at, lag.shares[1], lag.shares[2]
-    FROM (SELECT series_step(from_time, to_time, chart_points(from_time, to_time, interval_ms)) AS step) AS width
-    CROSS JOIN LATERAL generate_series(time_bucket(step, from_time), least(to_time, now()), step) AS moment (at)
+    FROM generate_series(first, last, step) AS moment (at)
     CROSS JOIN LATERAL (
         SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM received_at - v.time)::float8)
                AS shares
-        FROM (SELECT received_at, first.time FROM patient_vitals AS first
-              WHERE first.time >= moment.at AND first.time < moment.at + width.step ORDER BY first.time LIMIT 300) AS v
+        FROM (SELECT received_at, reading.time FROM patient_vitals AS reading
+              WHERE reading.time >= moment.at AND reading.time < moment.at + step
+                AND reading.time >= first AND reading.time < until ORDER BY reading.time LIMIT 300) AS v
     ) AS lag
     WHERE lag.shares IS NOT NULL
-    ORDER BY 1
-$$;
+    ORDER BY 1;
+END $$;
 COMMENT ON FUNCTION arrival_lag IS 'seconds from measurement to receipt: median and 95th percentile of a sample, over time';
 
 -- completeness_1h for a range, without reading all of history: the number before the first hour of the range is
 -- searched in the week before it. In plpgsql, for readers of one ward (45_days.sql).
 CREATE OR REPLACE FUNCTION completeness_between(from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (bucket timestamptz, device_id text, stored bigint, expected numeric)
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
+DECLARE
+    earliest CONSTANT timestamptz := from_time - interval '7 days';  -- a constant of the plan, which excludes chunks by it
+    oldest CONSTANT float8 := extract(epoch FROM oldest_reading());
 BEGIN
     RETURN QUERY
     WITH counted AS (
         SELECT s.bucket, s.device_id, s.stored, s.last_seq - coalesce(
                    max(s.last_seq) OVER (PARTITION BY s.device_id, s.boot ORDER BY s.bucket
                                          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-                   CASE WHEN s.boot > (SELECT extract(epoch FROM min(v.time)) FROM patient_vitals AS v) THEN 0
+                   CASE WHEN s.boot > oldest THEN 0
                         ELSE s.first_seq - 1 END) AS expected
         FROM sequence_1h AS s
-        WHERE s.bucket >= from_time - interval '7 days' AND s.bucket < to_time
+        WHERE s.bucket >= earliest AND s.bucket < to_time
     )
     SELECT counted.bucket, counted.device_id, sum(counted.stored)::bigint, sum(greatest(counted.expected, counted.stored))
     FROM counted
