@@ -48,11 +48,13 @@ WHERE CASE
 -- A change of an alert. The broker and the alert worker repeat messages; a repeated one is ignored.
 INSERT INTO alert_event (
     alert_id, revision, rule, priority, kind, state, change, level, ward, device_id, patient_id, sign, value, "limit",
-    unit, text, since, raised_at, changed_at, acknowledged_by, audio_paused_until, latched, reason, received_at
+    unit, text, since, raised_at, changed_at, acknowledged_by, audio_paused_until, latched, reason, received_at,
+    first_value, first_value_at, worst_value, worst_value_at
 ) VALUES (
     %(alert_id)s, %(revision)s, %(rule)s, %(priority)s, %(kind)s, %(state)s, %(change)s, %(level)s, %(ward)s,
     %(device_id)s, %(patient_id)s, %(sign)s, %(value)s, %(limit)s, %(unit)s, %(text)s, %(since)s, %(raised_at)s,
-    %(changed_at)s, %(acknowledged_by)s, %(audio_paused_until)s, %(latched)s, %(reason)s, %(received_at)s
+    %(changed_at)s, %(acknowledged_by)s, %(audio_paused_until)s, %(latched)s, %(reason)s, %(received_at)s,
+    %(first_value)s, %(first_value_at)s, %(worst_value)s, %(worst_value_at)s
 ) ON CONFLICT DO NOTHING
 
 -- name: alert_latest

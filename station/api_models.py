@@ -36,6 +36,10 @@ class Alert(BaseModel):
     sign: str | None
     value: float | None
     limit: float | None
+    first_value: float | None = Field(description="the value that raised it; null for rules without values")
+    first_value_at: datetime | None
+    worst_value: float | None = Field(description="the value furthest beyond the limit since then")
+    worst_value_at: datetime | None
     patient_id: str | None
     raised_at: datetime
     changed_at: datetime
@@ -117,6 +121,10 @@ class PastAlert(BaseModel):
     state: str
     priority: str = Field(description="the highest that it had")
     text: str
+    first_value: float | None = Field(description="the value that raised it; null for rules without values")
+    first_value_at: datetime | None
+    worst_value: float | None = Field(description="the value furthest beyond the limit since then")
+    worst_value_at: datetime | None
     raised_at: datetime
     acknowledged_at: datetime | None
     acknowledged_by: str | None

@@ -18,7 +18,7 @@ from station.bed import BedState
 from station.services import Outage
 from station.ward import Ward
 from vitals import alert_format
-from vitals.alert import Alert, Change
+from vitals.alert import Alert
 from vitals.bed_snapshot import BedSnapshot, LastValue
 from vitals.news2 import INPUTS
 from vitals.signs import SIGNS
@@ -80,6 +80,8 @@ class AlertView(Struct, frozen=True, omit_defaults=True):
     paused_until: int | None = None
     stale: bool = False
     unanswered_since: int | None = None
+    worst_value: float | None = None
+    worst_at: int | None = None
 
 
 class OutageView(Struct, frozen=True):
@@ -265,10 +267,12 @@ def alert_view(alert: Alert, *, stale: bool) -> AlertView:
         alert.patient_id,
         alert.sign,
         None if alert.acknowledged_by is None else alert_format.sanitize(alert.acknowledged_by),
-        unix_ms(alert.changed_at) if alert.change is Change.ACKNOWLEDGED else None,  # time of another change
+        None if alert.acknowledged_at is None else unix_ms(alert.acknowledged_at),
         None if paused is None else unix_ms(paused),
         stale,
         unix_ms(alert.active_since) if alert_format.is_unanswered(alert) and alert.active_since else None,
+        alert.worst_value,
+        None if alert.worst_value_at is None else unix_ms(alert.worst_value_at),
     )
 
 

@@ -26,8 +26,9 @@ CHECK_INTERVAL_S = 2.0  # seconds between two checks of the database
 
 SERIES_SQL = "SELECT * FROM vitals_series(%s, %s, %s, %s)"
 ALERTS_SQL = """
-SELECT alert_id, rule, kind, sign, unit, raised_at, ward, patient_id, state, worst_priority, text, acknowledged_at,
-       acknowledged_by, cleared_at, reason, extract(epoch FROM duration)::float8 AS duration_s
+SELECT alert_id, rule, kind, sign, unit, raised_at, ward, patient_id, state, worst_priority, text, first_value,
+       first_value_at, worst_value, worst_value_at, acknowledged_at, acknowledged_by, cleared_at, reason,
+       extract(epoch FROM duration)::float8 AS duration_s
 FROM alert WHERE device_id = %s AND raised_at > now() - interval '30 days' AND (%s::text[] IS NULL OR ward = ANY (%s))
 ORDER BY raised_at DESC LIMIT %s
 """

@@ -53,6 +53,7 @@ class Change(StrEnum):
     RAISED = "raised"
     ESCALATED = "escalated"
     DEESCALATED = "de-escalated"
+    WORSENED = "worsened"  # at the same level: a new worst value
     RETURNED = "returned"  # was latched, and the condition is present again
     ACKNOWLEDGED = "acknowledged"
     AUDIO_PAUSED = "audio_paused"
@@ -74,6 +75,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     revision       1 when raised, incremented by every change; identifies a change together with alert_id
     level          the rule's level that is exceeded, 1 the mildest; 0 if the condition has ended
     value, limit   at the last raise, escalation or de-escalation; value is the score for NEWS2
+    first_value    at the raise; worst_value: the furthest beyond the limit since then. Each with its time; later values
+                   do not overwrite them. None for a rule without values, and in messages of workers before 0.2
     since          when the condition began; raised_at: when its delay had passed. Both are times of readings
                    (of the worker's clock for no-data and offline)
     changed_at     when it last changed: a time of a reading, or of the worker's clock for a user's command
@@ -108,7 +111,12 @@ class Alert(Struct, frozen=True, kw_only=True):
     loinc: tuple[str, ...] = ()
     mdc: int | None = None
     unit: str | None = None
+    first_value: float | None = None
+    first_value_at: Moment | None = None
+    worst_value: float | None = None
+    worst_value_at: Moment | None = None
     acknowledged_by: Text | None = None
+    acknowledged_at: Moment | None = None
     audio_paused_until: Moment | None = None
     latched: bool = False
     reason: str | None = None

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from alerts.engine import level_state
 from alerts.engine.context_changes import change_patient, change_ward
 from alerts.engine.level_state import LevelState
-from alerts.engine.transitions import raised, transition
+from alerts.engine.transitions import raised, transition, worsened
 from vitals.alert import Alert, Event
 from vitals.assignment import Assignment
 from vitals.clock import ArrivalOrder, Placement
@@ -272,9 +272,12 @@ class Bed:
         level = level_state.target_level(rule, state, time)
         if level == state.level and state.is_pending:
             level = level_state.target_level(rule, state, time, self.usual_interval)
-        if level == state.level or (level > state.level and self._says_nothing_new(rule, level)):
-            return state
         alert = self.alerts.get(rule.name)
+        if level == state.level or (level > state.level and self._says_nothing_new(rule, level)):
+            worse = None if alert is None else worsened(alert, rule, time, self.last, value)
+            if worse is not None:
+                self.keep(worse, events)
+            return state
         score = self.held.score() if rule.source == "news2" else None
         if alert is None:
             alert = raised(self, rule, level, state.beyond[level - 1] or time, time, value, score)

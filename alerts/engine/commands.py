@@ -45,12 +45,21 @@ def acknowledge(bed: Bed, rule: str, by: str, now: datetime) -> Sequence[Event]:
             state=State.CLEARED,
             latched=False,
             acknowledged_by=by,
+            acknowledged_at=now,
             reason=ACKNOWLEDGED_GONE,
         )
         return [Event(ended)]
     return _kept(
         bed,
-        changed(alert, Change.ACKNOWLEDGED, now, state=State.ACKNOWLEDGED, acknowledged_by=by, audio_paused_until=None),
+        changed(
+            alert,
+            Change.ACKNOWLEDGED,
+            now,
+            state=State.ACKNOWLEDGED,
+            acknowledged_by=by,
+            acknowledged_at=now,
+            audio_paused_until=None,
+        ),
     )
 
 

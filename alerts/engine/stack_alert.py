@@ -46,6 +46,7 @@ class StackAlert:
                 "level": 1,
                 "latched": False,
                 "acknowledged_by": None,
+                "acknowledged_at": None,
                 "audio_paused_until": None,
                 "value": value,
                 **sounding(now),

@@ -50,6 +50,10 @@ def raised(
         mdc=sign.mdc if sign else None,
         unit=sign.unit if sign else None,
         active_since=max(at, bed.last_live_at),  # a cuff value may come later than others that are newer
+        first_value=value,
+        first_value_at=None if value is None else at,
+        worst_value=value,
+        worst_value_at=None if value is None else at,
         **_at_level(rule, level, value, score),
     )
 
@@ -74,13 +78,35 @@ def transition(
         return changed(
             alert, Change.CLEARED, at, level=0, state=State.CLEARED, reason=CONDITION_ENDED, **_quiet, **rest
         )
-    rest |= _at_level(rule, level, value, score)
+    rest |= _at_level(rule, level, value, score) | _worst(alert, rule, value, at)
     if alert.state is State.LATCHED:
         return changed(alert, Change.RETURNED, at, state=State.ACTIVE, latched=False, **sounding(at), **rest)
     if level < alert.level:
         return changed(alert, Change.DEESCALATED, at, **rest)
     rest |= sounding(at) | _quiet
-    return changed(alert, Change.ESCALATED, at, state=State.ACTIVE, acknowledged_by=None, **rest)
+    return changed(alert, Change.ESCALATED, at, state=State.ACTIVE, acknowledged_by=None, acknowledged_at=None, **rest)
+
+
+def worsened(alert: Alert, rule: Rule, at: datetime, reading_at: datetime | None, value: float | None) -> Alert | None:
+    """Return the alert with a new worst value; None if the value is no worse or the condition has ended.
+
+    It sounds no differently. It is published so that the worst value survives a restart.
+    """
+    worst = _worst(alert, rule, value, at) if alert.level else {}
+    return changed(alert, Change.WORSENED, at, reading_at=reading_at, **worst) if worst else None
+
+
+def _worst(alert: Alert, rule: Rule, value: float | None, at: datetime) -> dict[str, Any]:
+    """Return the fields of the worst value after `value`; nothing if that is no worse."""
+    # An alert that a worker before 0.2 raised has only `value`.
+    worst, worst_at = alert.worst_value, alert.worst_value_at
+    if worst is None:
+        worst, worst_at = alert.value, alert.changed_at
+    if value is None or rule.above is None:
+        return {}
+    if worst is None or (value > worst if rule.above else value < worst):
+        return {"worst_value": value, "worst_value_at": at}
+    return {} if alert.worst_value is not None else {"worst_value": worst, "worst_value_at": worst_at}
 
 
 _quiet: dict[str, Any] = {"audio_paused_until": None}
@@ -138,13 +164,19 @@ def _at_level(rule: Rule, level: int, value: float | None, score: Score | None) 
 
 
 def _text(rule: Rule, step: Level, value: float | None, limit: float | None, score: Score | None) -> str:
-    """Return one line for a user: the text of the rule or level, the value and its limit."""
+    """Return one line for a user: the text of the rule or level, the value and its limit.
+
+    A value within the limit is left out: while an alert de-escalates it explains no alarm.
+    """
     if rule.source == "clock" and value is not None:
         return f"{rule.text}: {format_duration(abs(value))} {'behind' if value > 0 else 'ahead'}"
     words = step.text or rule.text
     if value is None or limit is None:
         return words
     word = "above" if rule.above else "below"
+    single = step.single is not None and score is not None and score.worst >= step.single
+    if not single and not (value > limit if rule.above else value < limit):
+        return f"{words}, limit {word} {limit:g}" if rule.quantity else words
     if rule.quantity:
         return f"{words}: {round(value, 1):g} {rule.quantity.unit}, limit {word} {limit:g}"
     parts = ", ".join(f"{_spoken(key)} {points}" for key, points in (score.parts if score else {}).items() if points)

@@ -9,8 +9,9 @@ CREATE OR REPLACE FUNCTION alert_urgency(priority text, state text) RETURNS inte
     SELECT 3 * priority_rank(priority) - CASE state WHEN 'latched' THEN 2 ELSE 0 END
 $$;
 
--- One row per alert: its last state and the times of its changes. The columns that never change are grouped by, so that
--- `WHERE device_id = ... AND raised_at > ...` uses the index.
+-- One row per alert: its last state and the times of its changes. Value, limit and text are those of the change that
+-- first gave it its worst priority: those of the last one are harmless, such as "NEWS2: 0". The columns that never
+-- change are grouped by, so that `WHERE device_id = ... AND raised_at > ...` uses the index.
 CREATE OR REPLACE VIEW alert AS
 SELECT alert_id, device_id, rule, kind, sign, unit, since, raised_at,
        (array_agg(ward ORDER BY revision DESC))[1]       AS ward,
@@ -18,9 +19,9 @@ SELECT alert_id, device_id, rule, kind, sign, unit, since, raised_at,
        (array_agg(state ORDER BY revision DESC))[1]      AS state,
        (array_agg(priority ORDER BY revision DESC))[1]   AS priority,
        (ARRAY['low', 'medium', 'high'])[max(priority_rank(priority))] AS worst_priority,
-       (array_agg(value ORDER BY revision DESC))[1]      AS value,
-       (array_agg("limit" ORDER BY revision DESC))[1]    AS "limit",
-       (array_agg(text ORDER BY revision DESC))[1]       AS text,
+       (array_agg(value ORDER BY priority_rank(priority) DESC, revision))[1]   AS value,
+       (array_agg("limit" ORDER BY priority_rank(priority) DESC, revision))[1] AS "limit",
+       (array_agg(text ORDER BY priority_rank(priority) DESC, revision))[1]    AS text,
        min(changed_at) FILTER (WHERE change = 'acknowledged' OR (state = 'cleared' AND acknowledged_by IS NOT NULL))
                                                          AS acknowledged_at,
        (array_agg(acknowledged_by ORDER BY revision) FILTER (WHERE acknowledged_by IS NOT NULL))[1]
@@ -28,14 +29,27 @@ SELECT alert_id, device_id, rule, kind, sign, unit, since, raised_at,
        max(changed_at) FILTER (WHERE state = 'cleared')  AS cleared_at,
        max(reason)                                       AS reason,
        coalesce(max(changed_at) FILTER (WHERE state = 'cleared'), now()) - raised_at AS duration,
-       count(*)                                          AS changes
+       count(*)                                          AS changes,
+       (array_agg(coalesce(first_value, value) ORDER BY revision))[1]       AS first_value,
+       (array_agg(coalesce(first_value_at, changed_at) ORDER BY revision)
+        FILTER (WHERE coalesce(first_value, value) IS NOT NULL))[1]         AS first_value_at,
+       -- Alerts from before these columns: the value of the worst priority.
+       coalesce((array_agg(worst_value ORDER BY revision DESC) FILTER (WHERE worst_value IS NOT NULL))[1],
+                (array_agg(value ORDER BY priority_rank(priority) DESC, revision))[1]) AS worst_value,
+       coalesce((array_agg(worst_value_at ORDER BY revision DESC) FILTER (WHERE worst_value IS NOT NULL))[1],
+                (array_agg(changed_at ORDER BY priority_rank(priority) DESC, revision) FILTER (WHERE value IS NOT NULL))[1])
+                                                                            AS worst_value_at
 FROM alert_event
 GROUP BY alert_id, device_id, rule, kind, sign, unit, since, raised_at;
 COMMENT ON VIEW alert IS 'one row per alert: raised, acknowledged and by whom, cleared, duration; until now if open';
 
 -- The alerts that are open now. Its cost does not grow with history.
 CREATE OR REPLACE VIEW alert_active AS
-SELECT event.*, now() - event.raised_at AS duration
+SELECT event.alert_id, event.revision, event.rule, event.priority, event.kind, event.state, event.change, event.level,
+       event.ward, event.device_id, event.patient_id, event.sign, event.value, event."limit", event.unit, event.text,
+       event.since, event.raised_at, event.changed_at, event.acknowledged_by, event.audio_paused_until, event.latched,
+       event.reason, event.received_at, now() - event.raised_at AS duration,
+       event.first_value, event.first_value_at, event.worst_value, event.worst_value_at
 FROM alert_latest AS latest
 JOIN alert_event AS event USING (alert_id, revision)
 WHERE latest.state <> 'cleared';

@@ -38,13 +38,17 @@ COMMENT ON VIEW ward_condition IS 'one row per bed: its condition and the age of
 -- The same with the values. A value is shown while it is valid and its sensor is attached; an older one is not shown,
 -- because an old 97 % looks like a patient who is well.
 -- `urgency` sorts beds: a high alert, then a CRITICAL reading, then a high alert whose condition has ended (latched), then
--- medium and low in the same way. `alert_text` ends with the present value of the alert's sign if it is another one.
+-- medium and low in the same way. `alert_text` ends with the worst value, if it is not in the text, and the present value
+-- of the alert's sign or score if it is another one: "NEWS2, worst 8 at 20:20, now 0".
 CREATE OR REPLACE VIEW ward_board AS
 SELECT bed.ward, bed.device_id, bed.patient_id, bed.condition, bed.age_s,
        greatest(coalesce(worst.urgency, 0), CASE bed.condition WHEN 'CRITICAL' THEN 8 ELSE 0 END) AS urgency,
        alert_badge(worst.priority, worst.kind) AS badge,
        worst.text
-           || CASE WHEN now_value <> round(worst.value::numeric, 1) THEN ', now ' || trim_scale(now_value) ELSE '' END
+           || CASE WHEN worst.worst_value <> worst.value
+                   THEN ', worst ' || trim_scale(round(worst.worst_value::numeric, 1)) || ' at '
+                        || to_char(worst.worst_value_at AT TIME ZONE ward_time_zone(bed.ward), 'HH24:MI') ELSE '' END
+           || CASE WHEN now_value <> round(coalesce(worst.worst_value, worst.value)::numeric, 1) THEN ', now ' || trim_scale(now_value) ELSE '' END
            || CASE worst.state WHEN 'active' THEN '' ELSE ' (' || replace(worst.state, '_', ' ') || ')' END AS alert_text,
        bed.alerts,
        CASE WHEN NOT score.stale THEN score.total END AS news2,
@@ -83,6 +87,8 @@ LEFT JOIN LATERAL (
     ORDER BY urgency DESC, alert.kind, alert.since DESC LIMIT 1
 ) AS worst ON true
 LEFT JOIN LATERAL (
-    SELECT round((to_jsonb(shown) ->> worst.sign)::numeric, 1) AS now_value
-) AS present ON worst.sign IS NOT NULL;
+    -- A patient's alert without sign and unit is that of the score.
+    SELECT CASE WHEN worst.sign IS NOT NULL THEN round((to_jsonb(shown) ->> worst.sign)::numeric, 1)
+                WHEN worst.kind = 'physiological' AND worst.unit IS NULL AND NOT score.stale THEN score.total END AS now_value
+) AS present ON worst.alert_id IS NOT NULL;
 COMMENT ON VIEW ward_board IS 'one row per bed: condition, worst alert, NEWS2, and the values that are still valid';

@@ -97,8 +97,9 @@ class BedDriver:
         return str(self.alert.priority)
 
     def _said(self, events: Sequence[Event]) -> list[str]:
+        """Return the changes but new worst values, which sound no differently."""
         self.events += events
-        return [f"{event.alert.rule} {event.alert.change}" for event in events]
+        return [f"{event.alert.rule} {event.alert.change}" for event in events if event.alert.change != "worsened"]
 
 
 def retained(events: Sequence[Event]) -> list[Alert]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from alerts.engine.context_changes import PATIENT_CHANGED, apply_rules
@@ -9,7 +10,7 @@ from alerts.engine.recovery import restore
 from alerts.engine.transitions import CONDITION_ENDED
 from tests.support.bed_driver import BedDriver, at, rules
 from tests.support.rule_text import HIGH, SCORE, rule
-from vitals.alert import Priority, State
+from vitals.alert import Change, Event, Priority, State, decode_alert
 
 LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
 TECHNICAL = (
@@ -31,6 +32,59 @@ def test_an_alert_is_raised_exactly_after_its_delay() -> None:
     assert bed.alert.since == at(0)
     assert bed.alert.raised_at == at(10)
     assert (bed.alert.priority, bed.alert.value, bed.alert.limit) == (Priority.MEDIUM, 130, 120)
+
+
+def test_the_first_and_the_worst_value_are_kept_and_no_later_value_overwrites_them() -> None:
+    bed = BedDriver(LATCHING)
+    bed.steady(0, 10, 130)
+    bed.steady(11, 13, 145)
+    bed.steady(14, 30, 119)
+    alert = bed.alert
+    assert (alert.first_value, alert.first_value_at) == (130, at(10))
+    assert (alert.worst_value, alert.worst_value_at, alert.change) == (145, at(11), Change.WORSENED)
+    bed.restart(31)
+    assert bed.steady(31, 45, 80) == ["36: hr latched"]
+    assert (bed.alert.first_value, bed.alert.worst_value, bed.alert.worst_value_at) == (130, 145, at(11))
+    assert bed.acknowledge(46) == ["hr cleared"]
+    cleared = bed.events[-1].alert
+    assert (cleared.first_value, cleared.worst_value, cleared.text) == (
+        130,
+        145,
+        "Heart rate high: 130 /min, limit above 120",
+    )
+
+
+def test_a_redelivered_reading_worsens_nothing_twice() -> None:
+    bed = BedDriver()
+    bed.steady(0, 12, 130)
+    bed.read(13, 145)
+    revision = bed.alert.revision
+    bed.restart(14)
+    bed.read(13, 145, arrives=14, dup=True)
+    assert (bed.alert.revision, bed.alert.worst_value) == (revision, 145)
+
+
+def test_the_text_of_an_alert_that_de_escalates_has_no_value_within_its_limit() -> None:
+    bed = BedDriver()
+    bed.steady(0, 14, 160)
+    assert bed.steady(15, 22, 119) == ["20: hr de-escalated"]
+    assert (bed.alert.value, bed.alert.text) == (119, "Heart rate high, limit above 120")
+    assert bed.alert.worst_value == 160
+
+
+def test_an_alert_of_a_worker_without_worst_values_gets_its_value_as_the_worst() -> None:
+    bed = BedDriver()
+    bed.steady(0, 10, 130)
+    names = ("first_value", "first_value_at", "worst_value", "worst_value_at")
+    known = {name: value for name, value in msgspec.to_builtins(bed.alert).items() if name not in names}
+    old = decode_alert(msgspec.json.encode(known))
+    assert (old.first_value, old.worst_value) == (None, None)
+    bed.events.append(Event(old))
+    bed.restart(11)
+    bed.read(11, 125)
+    assert (bed.alert.worst_value, bed.alert.worst_value_at) == (130, at(10))
+    bed.read(12, 131)
+    assert (bed.alert.worst_value, bed.alert.worst_value_at) == (131, at(12))
 
 
 def test_a_return_within_the_limit_of_up_to_5_s_takes_nothing_off_the_delay() -> None:
@@ -67,7 +121,7 @@ def test_escalation_and_de_escalation_update_the_same_alert() -> None:
     first = bed.alert
     assert bed.steady(11, 20, 160) == ["14: hr escalated"]
     assert bed.alert.alert_id == first.alert_id
-    assert bed.alert.revision == 2
+    assert bed.alert.revision == 3  # with the new worst value before
     assert bed.priority == "high"
     assert bed.steady(21, 30, 130) == ["26: hr de-escalated"]
     assert bed.priority == "medium"
@@ -519,7 +573,7 @@ def test_a_score_without_points_has_no_empty_brackets() -> None:
     assert bed.read(1, 80, spo2=97, resp_rate=16, systolic_bp=120, temperature=37, consciousness="A") == [
         "score de-escalated"
     ]
-    assert bed.alert.text == "NEWS2: at least 0"
+    assert bed.alert.text == "NEWS2"
 
 
 def test_a_missing_input_does_not_clear_a_score() -> None:

@@ -11,7 +11,7 @@ from vitals.alert import Alert
 
 FIELDS = {field.name for field in msgspec.structs.fields(Alert)}
 # Constant for a rule or a sign, or only needed by the alert worker.
-NOT_STORED = {"loinc", "mdc", "parts", "reading_at", "active_since", "reminders", "attention"}
+NOT_STORED = {"loinc", "mdc", "parts", "reading_at", "active_since", "reminders", "attention", "acknowledged_at"}
 # The page's short names; the others are the fields' own.
 PAGE_NAMES = {
     "id": "alert_id",
@@ -19,9 +19,9 @@ PAGE_NAMES = {
     "patient": "patient_id",
     "raised": "raised_at",
     "changed": "changed_at",
-    "acknowledged_at": "changed_at",
     "paused_until": "audio_paused_until",
     "unanswered_since": "active_since",
+    "worst_at": "worst_value_at",
 }
 DERIVED = {"key", "name", "stale"}
 
