@@ -58,7 +58,8 @@ SELECT bed.ward, bed.device_id, bed.patient_id, bed.condition, bed.age_s,
        CASE WHEN fresh THEN CASE WHEN valid.on_oxygen THEN 'oxygen' WHEN NOT valid.on_oxygen THEN 'air' END END AS breathing,
        CASE WHEN fresh THEN valid.consciousness END AS consciousness,
        valid.profile, valid.spo2_scale,
-       extract(epoch FROM now() - worst.since)::float8 AS alert_age_s
+       extract(epoch FROM now() - worst.since)::float8 AS alert_age_s,
+       worst.state AS alert_state, worst.sign AS alert_sign, now_value AS alert_now
 FROM ward_condition AS bed
 LEFT JOIN last_valid_vitals AS valid USING (device_id)
 LEFT JOIN LATERAL (

@@ -54,7 +54,7 @@ def override(dashboard: Dashboard, name: str, value: object) -> None:
 
 def test_the_dashboards_have_no_findings() -> None:
     assert findings(lambda _: None) == []
-    assert {path.stem for path in FOUND} == {"ward", "patient", "alerts", "pipeline"}
+    assert {path.stem for path in FOUND} == {"ward", "wall", "patient", "alerts", "pipeline"}
 
 
 LINK = {"title": "x", "type": "link", "url": "/d/nowhere/x", "targetBlank": False}
@@ -199,7 +199,7 @@ def test_the_command_reports_no_findings_and_what_it_skipped() -> None:
     done = run_check()
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
-        r"4 dashboards, \d+ queries; not executed: VITALFLOW_READER_URL is not set: no findings\n", done.stdout
+        r"5 dashboards, \d+ queries; not executed: VITALFLOW_READER_URL is not set: no findings\n", done.stdout
     )
 
 
@@ -208,7 +208,7 @@ def test_the_command_reports_findings_and_rewrites_files(tmp_path: Path) -> None
         (tmp_path / path.name).write_text(json.dumps(dashboard | {"id": 3}))
     done = run_check("--dashboards", str(tmp_path))
     assert done.returncode == 1
-    assert done.stdout.count("not in canonical form") == 4
+    assert done.stdout.count("not in canonical form") == len(FOUND)
     assert run_check("--dashboards", str(tmp_path), "--write").returncode == 0
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*")} == {
         path.name: path.read_bytes() for path in DASHBOARDS.glob("*.json")

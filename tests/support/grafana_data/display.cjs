@@ -43,8 +43,9 @@ function registry(fieldConfig) {
 
 // Only the variables that links and names of fields use; the values of a dashboard's own variables are not known.
 function replaceVariables(text, scopedVars) {
-  return text.replace(/\$\{__(data\.fields|field\.labels)\.([\w ]+)(:percentencode)?\}/g, (_, kind, name, encode) => {
+  return text.replace(/\$\{__(data\.fields|field\.labels)\.([\w ]+)(:percentencode)?\}/g, (whole, kind, name, encode) => {
     const { frame, field, rowIndex } = scopedVars.__dataContext.value
+    if (kind === 'data.fields' && rowIndex === undefined) return whole // replaced later, with a row
     const column = () => frame.fields.find((each) => each.name === name)?.values[rowIndex]
     const value = String((kind === 'field.labels' ? field.labels?.[name] : column()) ?? '')
     return encode ? encodeURIComponent(value) : value
