@@ -1,6 +1,6 @@
 // The ward: one tile for each bed, in a stable order, sized so that as many as possible fit without scrolling.
 
-import { el, setText } from "./dom.js";
+import { byId, el, setText } from "./dom.js";
 import { compareNatural, sortByUrgency } from "./format.js";
 import { load, save } from "./storage.js";
 import { noChanges, store } from "./store.js";
@@ -44,7 +44,7 @@ export class WardPage {
       }
     });
     this.resize = new ResizeObserver(() => this.fit());
-    this.resize.observe(document.documentElement);
+    for (const node of [document.documentElement, byId("banner"), byId("sound-note")]) this.resize.observe(node);
     this.sortBy(this.order);
   }
 

@@ -174,6 +174,12 @@ def test_forty_tiles_on_a_wall_screen_show_whole_names_and_numbers_of_patients(w
     assert len(shown) == 40
     beds = page.locator(".head .bed").evaluate_all("nodes => nodes.filter(n => n.scrollWidth > n.clientWidth).length")
     assert beds == 0
+    height = "() => document.querySelector('.tile').getBoundingClientRect().height"
+    before = page.evaluate(height)
+    page.get_by_role("button", name="Turn sound on").click()
+    expect(page.locator("#sound-note")).to_be_hidden()
+    eventually(lambda: page.evaluate(height) > before, 3, "the tiles take the place of the line that has gone")
+    assert fits(page)
 
 
 @pytest.mark.parametrize("width", [360, 390, 640, 761, 1024, 1151, 1280, 1401, 1920])
