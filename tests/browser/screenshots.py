@@ -116,7 +116,7 @@ def picture(
 ) -> None:
     """One picture, in few colours, so that it is small."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale)
-    values = {"theme": theme, **kept}
+    values = {"theme": theme, "sound": "on", **kept}
     context.add_init_script("".join(f"localStorage.setItem('vitalflow.{key}', '{of}');" for key, of in values.items()))
     name_of_cookie, _, token = sign_in(port, NURSE).partition("=")
     context.add_cookies([{"name": name_of_cookie, "value": token, "url": f"http://127.0.0.1:{port}"}])
@@ -126,6 +126,8 @@ def picture(
         page.wait_for_timeout(3500)
         if page.evaluate("document.documentElement.dataset.link") == "live":
             break
+    page.keyboard.press("Shift")  # the first input lets the page play sound
+    page.wait_for_timeout(800)
     image: Any = Image.open(BytesIO(page.screenshot(full_page=full)))
     file = FOLDER / f"station-{name}.png"
     image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
