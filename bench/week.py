@@ -25,12 +25,12 @@ FROM patient_vitals ORDER BY device_id, time DESC
 
 # Alerts come at any time of the day; each of the rules has its own priority and length. Two of three are acknowledged.
 ALERTS = """
-WITH rule (number, rule, priority, kind, text, lasts) AS (
-    VALUES (0, 'spo2-low', 'high', 'physiological', 'Oxygen saturation low', interval '3 minutes'),
-           (1, 'resp-rate-high', 'medium', 'physiological', 'Breathing fast', interval '8 minutes'),
-           (2, 'news2', 'medium', 'physiological', 'NEWS2', interval '25 minutes'),
-           (3, 'sensor-off-spo2', 'low', 'technical', 'Sensor off', interval '2 minutes'),
-           (4, 'no-data', 'medium', 'technical', 'No readings from the device', interval '90 seconds')
+WITH rule (number, rule, sign, priority, kind, text, lasts) AS (
+    VALUES (0, 'spo2-low', 'spo2', 'high', 'physiological', 'Oxygen saturation low', interval '3 minutes'),
+           (1, 'resp-rate-high', 'resp_rate', 'medium', 'physiological', 'Breathing fast', interval '8 minutes'),
+           (2, 'news2', 'news2', 'medium', 'physiological', 'NEWS2', interval '25 minutes'),
+           (3, 'sensor-off-spo2', 'sensor-off', 'low', 'technical', 'Sensor off', interval '2 minutes'),
+           (4, 'no-data', 'no-data', 'medium', 'technical', 'No readings from the device', interval '90 seconds')
 ), raised AS (
     SELECT gen_random_uuid() AS alert_id, rule.*, bed.device_id, bed.ward,
            'p-0' || right(bed.device_id, 3) AS patient_id,
@@ -47,9 +47,9 @@ WITH rule (number, rule, priority, kind, text, lasts) AS (
     FROM raised WHERE place > 1
 )
 INSERT INTO alert_event (
-    alert_id, revision, rule, priority, kind, state, change, level, ward, device_id, patient_id, value, "limit", text,
-    since, raised_at, changed_at, acknowledged_by, latched, received_at)
-SELECT alert_id, revision, rule, priority, kind, state, change, 1, ward, device_id, patient_id, 88, 90, text,
+    alert_id, revision, rule, priority, kind, state, change, level, ward, device_id, patient_id, sign, value, "limit",
+    text, since, raised_at, changed_at, acknowledged_by, latched, received_at)
+SELECT alert_id, revision, rule, priority, kind, state, change, 1, ward, device_id, patient_id, sign, 88, 90, text,
        raised_at, raised_at, changed_at, by, false, changed_at
 FROM change
 """

@@ -23,5 +23,5 @@ MEANING: Final = {
     "super-light-orange": "a sign",
     "super-light-purple": "a sign",
     "semi-dark-orange": "a sign",
-    "dark-orange": "a sign",
+    "light-orange": "a sign",
 }

@@ -1,5 +1,6 @@
--- One bed over time, for charts. The number of rows is bounded, and an unknown bed gives none: an empty chart is better
--- than an error. Functions and not views, because `migrate` must be able to replace the rollups.
+-- One bed over time, for charts. The number of rows is bounded. Where there is nothing to show, one row with the time only:
+-- Grafana then draws an empty chart, and for no row an error ("Data does not have a time field"). Functions and not views,
+-- because `migrate` must be able to replace the rollups.
 
 -- The number of points of a chart: one per interval of Grafana, and one for the incomplete end.
 CREATE OR REPLACE FUNCTION chart_points(from_time timestamptz, to_time timestamptz, interval_ms bigint)
@@ -21,6 +22,8 @@ DECLARE
     pause interval;
 BEGIN
     IF $1[1] IS NULL OR $3 <= $2 THEN
+        "time" := $2;
+        RETURN NEXT;
         RETURN;
     END IF;
     step := series_step($2, $3, points);
@@ -32,6 +35,10 @@ BEGIN
         FROM (SELECT "time", lag("time") OVER (ORDER BY "time") AS before FROM point) AS step
         WHERE "time" - before > %%L
         ORDER BY 1', vitals_series_query($1[1], $2, $3, points), step, pause);
+    IF NOT FOUND THEN
+        "time" := $2;
+        RETURN NEXT;
+    END IF;
 END
 $body$
 $function$, format_per_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'),
@@ -61,6 +68,8 @@ DECLARE
     pause interval;
 BEGIN
     IF device IS NULL OR $3 <= $2 THEN
+        "time" := $2;
+        RETURN NEXT;
         RETURN;
     END IF;
     step := greatest(series_step($2, $3, chart_points($2, $3, greatest($4, 60000))), '1 minute');
@@ -126,5 +135,9 @@ BEGIN
              'THEN first_value(%1$I) OVER (PARTITION BY stay, %2$I ORDER BY at) END AS %1$I',
              key, key || '_number', news2_max_age(key)), ', ') FROM unnest(inputs) AS key),
         $2, pause);
+    IF NOT FOUND THEN
+        "time" := $2;
+        RETURN NEXT;
+    END IF;
 END $$;
 COMMENT ON FUNCTION news2_chart IS 'NEWS2 of the first of `devices` over time, from averages: a lower bound';

@@ -56,3 +56,32 @@ LANGUAGE sql STABLE AS $$
     ORDER BY 1, 2
 $$;
 COMMENT ON FUNCTION alert_timeline IS 'the worst open alert of each bed over time, for a state timeline';
+
+-- The alerts of the first of `devices` as regions of a chart, of one kind, and of one priority and of some signs unless
+-- NULL. Alerts that are less than a hundredth of the range apart are one region: a week has no more regions than an hour.
+CREATE OR REPLACE FUNCTION bed_alert_regions(
+    devices text[], from_time timestamptz, to_time timestamptz, alert_kind text, priority text, signs text[])
+RETURNS TABLE ("time" timestamptz, "timeEnd" timestamptz, text text, tags text)
+LANGUAGE sql STABLE AS $$
+    WITH found AS (
+        SELECT alert.raised_at, greatest(alert.raised_at, coalesce(alert.cleared_at, now())) AS until, alert.rule,
+               alert_badge(alert.worst_priority, alert.kind) || ' ' || alert.text AS text
+        FROM alert_overlapping(from_time, to_time) AS alert
+        WHERE alert.device_id = devices[1] AND alert.kind = alert_kind
+          AND (bed_alert_regions.priority IS NULL OR alert.worst_priority = bed_alert_regions.priority)
+          AND (signs IS NULL OR EXISTS (
+              SELECT FROM alert_event AS event WHERE event.alert_id = alert.alert_id AND event.sign = ANY (signs)))
+    ), spaced AS (
+        SELECT *, coalesce(raised_at - max(until) OVER (ORDER BY raised_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                           > (to_time - from_time) / 100, true) AS begins
+        FROM found
+    ), numbered AS (
+        SELECT *, count(*) FILTER (WHERE begins) OVER (ORDER BY raised_at) AS region FROM spaced
+    )
+    SELECT min(raised_at), max(until),
+           CASE count(*) WHEN 1 THEN '' ELSE count(*) || ' alerts, the last: ' END
+           || (array_agg(numbered.text ORDER BY raised_at DESC))[1],
+           string_agg(DISTINCT rule, ',')
+    FROM numbered GROUP BY region ORDER BY 1
+$$;
+COMMENT ON FUNCTION bed_alert_regions IS 'alerts of the first of `devices` as regions of a chart; alerts close together are one';

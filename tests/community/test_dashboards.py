@@ -143,8 +143,8 @@ def test_a_changed_schema_is_found(week: Db, change: str, named: str) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        ("patient", 'AS "max"', 'AS "top"', "names the column 'max'"),
-        ("patient", 'AS "min"', 'AS "low"', "names the column 'min'"),
+        ("patient", 'AS "highest"', 'AS "top"', "names the column 'highest'"),
+        ("patient", 'AS "lowest"', 'AS "low"', "names the column 'lowest'"),
         ("patient", "SELECT time, heart_rate_avg", 'SELECT time AS "Time", heart_rate_avg', "must be named time"),
         (
             "patient",
