@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from grafana.canonical import DATASOURCE, canonical, panels, variables
+from grafana.canonical import DATASOURCE, annotations, canonical, panels, variables
 from grafana.files import FOLDER, Json, text_of
 from grafana.lint_queries import WITHOUT_QUERIES, check_sql, check_targets, name_of
 from grafana.palette import MEANING
@@ -91,6 +91,47 @@ def _panels(dashboard: Json) -> Iterator[str]:
 def _defaults(panel: Json) -> Json:
     defaults: Json = panel.get("fieldConfig", {}).get("defaults", {})
     return defaults
+
+
+def _missing_values(dashboard: Json) -> Iterator[str]:
+    """Check that a missing value has no colour: Grafana gives it that of the base step, unless it is mapped."""
+    for panel in panels(dashboard):
+        if panel["type"] not in ("stat", "table"):
+            continue
+        overrides = panel.get("fieldConfig", {}).get("overrides", [])
+        columns = {str(o["matcher"].get("options")): o["properties"] for o in overrides}
+        for name, properties in {"a column without an override": [], **columns}.items():
+            settings = _defaults(panel) | {each["id"]: each.get("value") for each in properties}
+            if _colours_missing(panel, settings):
+                yield (
+                    f"{name_of(panel)}: a missing value in {name!r} has the colour of the base step; map null+nan to a"
+                    " text and transparent"
+                )
+
+
+def _colours_missing(panel: Json, settings: Json) -> bool:
+    cell = settings.get("custom.cellOptions", settings.get("custom", {}).get("cellOptions", {})).get("type", "auto")
+    colours = panel["options"].get("colorMode", "none") if panel["type"] == "stat" else cell
+    if colours in ("none", "auto") or settings.get("color", {}).get("mode", "thresholds") != "thresholds":
+        return False
+    neutral = {"transparent"} if "background" in colours else {"transparent", "text"}
+    steps = settings.get("thresholds", {}).get("steps", [])
+    mapped = any(
+        each["type"] == "special"
+        and each["options"]["match"] == "null+nan"
+        and each["options"]["result"].get("color") in neutral
+        for each in [*settings.get("mappings", []), *_defaults(panel).get("mappings", [])]
+    )
+    return not mapped and bool(steps) and steps[0]["color"] not in neutral
+
+
+def _regions(dashboard: Json) -> Iterator[str]:
+    """Check that annotations are restricted to panels that exist."""
+    known = {panel.get("id") for panel in panels(dashboard)}
+    for annotation in annotations(dashboard):
+        unknown = set(annotation.get("filter", {}).get("ids", [])) - known
+        if unknown:
+            yield f"the annotation {annotation['name']!r} is for the panels {sorted(unknown)}, which do not exist"
 
 
 def _positions(dashboard: Json) -> Iterator[str]:
@@ -194,6 +235,8 @@ def _across_dashboards(found: Mapping[Path, Json]) -> Iterator[str]:
 RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (
     _head,
     _panels,
+    _missing_values,
+    _regions,
     _positions,
     _sources,
     check_targets,

@@ -52,6 +52,10 @@ def override(dashboard: Dashboard, name: str, value: object) -> None:
     panel(dashboard)["fieldConfig"]["overrides"][0]["properties"] = [{"id": name, "value": value}]
 
 
+def mappings_of(override: Dashboard) -> list[Dashboard]:
+    return [each for each in override["properties"] if each["id"] == "mappings"]
+
+
 def test_the_dashboards_have_no_findings() -> None:
     assert findings(lambda _: None) == []
     assert {path.stem for path in FOUND} == {"ward", "wall", "patient", "alerts", "pipeline"}
@@ -158,6 +162,24 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "no name": (lambda d: d["templating"]["list"][0].pop("name"), "'name' is a required property"),
     "no uid": (lambda d: d.pop("uid"), "'uid' is a required property"),
     "no fields": (lambda d: panel(d).pop("fieldConfig"), "has no noValue"),
+    "coloured base of a stat": (
+        lambda d: (
+            panel(d)["fieldConfig"]["defaults"].update(mappings=[]),
+            panel(d)["fieldConfig"]["overrides"][0]["properties"][0]["value"]["steps"][0].update(color="red"),
+        ),
+        "a missing value in '!!! high' has the colour of the base step",
+    ),
+    "background of a missing text": (
+        lambda d: (
+            panel(d, 3)["fieldConfig"]["defaults"].update(mappings=[]),
+            [o["properties"].remove(p) for o in panel(d, 3)["fieldConfig"]["overrides"] for p in mappings_of(o)],
+        ),
+        "a missing value in 'Alert' has the colour of the base step",
+    ),
+    "regions of no panel": (
+        lambda d: d["annotations"]["list"][0].update(filter={"exclude": False, "ids": [99]}),
+        "is for the panels [99], which do not exist",
+    ),
     "shape": (lambda d: panel(d)["options"].update(colour="red"), "'colour' was unexpected"),
     "shape of a field": (lambda d: panel(d, 3)["fieldConfig"]["defaults"]["custom"].update(wide=1), "'wide' was unexp"),
     "shape of a panel": (lambda d: panel(d).update(pluginsVersion="13"), "'pluginsVersion' was unexpected"),
