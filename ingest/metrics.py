@@ -27,6 +27,11 @@ class Metrics:
         self.readings_late = Counter(
             name + "readings_late", "Readings older than the refresh window of the rollups", registry=registry
         )
+        self.late_readings_waiting = Gauge(
+            name + "late_readings_waiting",
+            "Late readings committed to late_reading and not yet moved into patient_vitals",
+            registry=registry,
+        )
         self.messages_rejected = Counter(
             name + "messages_rejected", "Messages stored in rejected_message, by reason", ["reason"], registry=registry
         )
@@ -85,6 +90,11 @@ class Metrics:
     def serve(self, host: str, port: int, health: Health) -> None:
         """Serve /metrics and /healthz; raises PermanentError if the port is in use."""
         serve(self.registry, host, port, "VITALFLOW_INGEST_METRICS_PORT", health)
+
+    def moved(self, stored: int, duplicates: int) -> None:
+        """Count late readings that were moved into patient_vitals, or were there already."""
+        self.readings_stored.inc(stored)
+        self.readings_duplicate.inc(duplicates)
 
     def committed(self, batch: Batch, result: WriteResult, now: float, duration_s: float) -> None:
         """Count a batch committed at unix time `now`, `duration_s` seconds after its first message."""

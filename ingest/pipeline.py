@@ -1,8 +1,8 @@
 """Main loop of the ingest service: `Pipeline.run`.
 
 Two threads. This one owns the socket: it receives, decodes, batches and acknowledges. The writer owns the database.
-Two queues connect them, of full batches and of committed ones, and a socket pair wakes this thread. A third thread,
-`retention`, drops old readings once an hour.
+Two queues connect them, of full batches and of committed ones, and a socket pair wakes this thread. Two more threads
+have a connection each: `retention` drops old readings once an hour, `late` moves late readings to where they belong.
 """
 
 import logging
@@ -16,6 +16,7 @@ from itertools import chain, islice
 
 from ingest.batch import Batch
 from ingest.batch_builder import BatchBuilder
+from ingest.late import LateReadings
 from ingest.metrics import Metrics
 from ingest.mosquitto_conf import check_mosquitto_conf
 from ingest.receipts import Receipts
@@ -30,6 +31,7 @@ from mqtt.poll_throttle import PollThrottle
 from mqtt.session import RETAINED_ONCE, Session
 from sql.connection import find_connect_problem
 from vitals.audit import audit_filters
+from vitals.codec import Reason
 from vitals.errors import PermanentError
 from vitals.receipt import encode_receipt
 
@@ -61,6 +63,10 @@ class Pipeline:
         self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.batch_retries.inc)
         self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc)
         topics = settings.topics
+        self._late = LateReadings(
+            settings.ingest_url, topics, metrics.moved, metrics.messages_rejected.labels(Reason.DATABASE).inc
+        )
+        metrics.late_readings_waiting.set_function(lambda: self._late.waiting)
         self._logins = Logins()
         self._logins_topic = topics.logins(settings.ingest_client_id)
         self._next_login_check = 0.0
@@ -102,15 +108,20 @@ class Pipeline:
         return not self._in_flight and not self._builder.batch.messages
 
     def health(self) -> tuple[str | None, Mapping[str, object]]:
-        """Return why readings are not stored, or None, and the last commit, for /healthz. Called from another thread.
+        """Return why readings are not stored, or None, and facts, for /healthz. Called from another thread.
 
-        If nothing was stored lately, because nothing arrived, it asks the database.
+        Late readings that wait are a fact and no failure: they are committed, and the others are stored. If nothing was
+        stored lately, because nothing arrived, it asks the database.
         """
         now, last = time.monotonic(), self._last_commit
         problem = self._session.find_problem(now)
         if problem is None and (last is None or datetime.now(UTC) - last > ASK_DATABASE_AFTER):
             problem = find_connect_problem(self._settings.ingest_url)
-        return problem, {"last_commit": last and last.isoformat(timespec="milliseconds")}
+        return problem, {
+            "last_commit": last and last.isoformat(timespec="milliseconds"),
+            "late_readings_waiting": self._late.waiting,
+            "late_readings": self._late.problem(datetime.now(UTC)),
+        }
 
     def run(self) -> None:
         """Receive, store and acknowledge until `stop`.
@@ -127,6 +138,7 @@ class Pipeline:
         self._check_broker_conf()
         self._writer.start()
         self._retention.start()
+        self._late.start()
         while not self._stopping:
             now = time.monotonic()
             if self.is_drained:
@@ -202,6 +214,8 @@ class Pipeline:
             self._session.acknowledge(batch.message_ids)
             self._in_flight -= batch.messages
             self._last_commit = datetime.now(UTC)
+            if committed.result.late:
+                self._late.notify(committed.result.late, self._last_commit)
             self._receipts.record(batch, committed.result)
             self._logins.note_readings(chain(batch.last_readings, batch.rejections))
             self._metrics.committed(batch, committed.result, time.time(), time.monotonic() - batch.opened_at)
@@ -285,6 +299,7 @@ class Pipeline:
         if self._builder.batch.messages:
             self._submit_batch()
         self._retention.stop()
+        self._late.stop()
         self._writer.finish()
         self._writer.join(SHUTDOWN_TIMEOUT_S)
         if self._writer.is_alive():

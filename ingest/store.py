@@ -5,6 +5,7 @@ TransientError for everything else: a retry only delays a reading, an omission w
 """
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,8 +27,8 @@ from vitals.codec import Problem, Reason
 from vitals.errors import PermanentError, TransientError
 from vitals.urls import without_password
 
-CopyRows = Callable[["psycopg.Cursor[tuple[object, ...]]", list[ReadingRow]], int]
-"""Copies rows and returns how many of them were new."""
+CopyRows = Callable[["psycopg.Cursor[tuple[object, ...]]", list[ReadingRow]], tuple[int, int]]
+"""Copies rows and returns how many of them were new, and how many late ones were set aside."""
 
 log = logging.getLogger("ingest")
 
@@ -39,6 +40,7 @@ COPY_REJECTED = (
     "COPY rejected_message (received_at, topic, payload, payload_size, reason, detail) FROM STDIN"  # in this order
 )
 CONNECT_TIMEOUT_S = 5
+LATE_AFTER_READ_S = 10.0  # interval between two reads of the setting, which `vitalflow db migrate` may change
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 5_000
 OFFSET_TOLERANCE = timedelta(seconds=1)  # an estimate that changes by less is not stored again
@@ -66,7 +68,7 @@ class UnexpectedDatabaseError(TransientError):
 class WriteResult:
     """Result of a transaction.
 
-    late                readings whose rollups the job for late readings refreshes
+    late                late readings that were set aside; neither in `stored` nor in `duplicates`
     rejection_reasons   one reason for each rejected message
     rejected_readings   those readings that the database rejected
     """
@@ -96,6 +98,7 @@ class Store:
         self._duplicates_expected = False
         self._offsets: dict[str, timedelta] = {}  # of the devices' clocks, as stored
         self._late_after: timedelta | None = None  # set in the database; None if its rollups need no refresh
+        self._late_after_read_at = 0.0
 
     @property
     def address(self) -> str:
@@ -139,19 +142,18 @@ class Store:
         Readings are nearly always new, and COPY directly into the hypertable is 1.4 to 1.7 times as fast as COPY via
         the stage table. If a reading is stored already, which happens after a crash or a device's resend, COPY fails
         as a whole. Then the batch goes via the stage, which skips duplicates, and so do the following ones until a
-        batch has no duplicates. A batch with late readings goes via the stage too: they may belong to the columnstore,
-        and their minutes are recorded.
+        batch has no duplicates. A batch with late readings goes via the stage too, where they are set aside.
         """
         try:
             connection = self._connection or self._connect()
+            if time.monotonic() - self._late_after_read_at > LATE_AFTER_READ_S:
+                self._read_late_after(connection)
             late = self._has_late_readings(batch)
             if not self._duplicates_expected and not late:
                 with suppress(UniqueViolation), connection.transaction():
                     return self._insert(connection, batch, _copy_direct)
             with connection.transaction():
-                result = self._insert(connection, batch, _copy_via_stage)
-                if late:
-                    result.late = self._record_late_readings(connection)
+                result = self._insert(connection, batch, self._copy_via_stage)
             self._duplicates_expected = result.duplicates > 0
             return result
         except psycopg.Error as error:
@@ -165,43 +167,23 @@ class Store:
             return False
         return batch.oldest_time < datetime.now(UTC) - self._late_after
 
-    def _record_late_readings(self, connection: "psycopg.Connection[tuple[object, ...]]") -> int:
-        """Record the minutes of late readings for the rollups; return the number of late readings.
+    def _read_late_after(self, connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+        row = connection.execute(STATEMENTS["late_after"]).fetchone()
+        self._late_after = None if row is None else cast(timedelta, row[0])
+        self._late_after_read_at = time.monotonic()
 
-        Runs in the transaction that stores the readings. If recording fails, they are stored all the same, and the
-        log says how to refresh the rollups.
-        """
-        try:
-            with connection.transaction():
-                recorded = connection.execute(STATEMENTS["record_late_readings"], [self._late_after]).fetchall()
-        except psycopg.Error as error:
-            if connection.broken:
-                raise
-            log.error("late readings are stored, but not recorded for the rollups: %s", " ".join(str(error).split()))
-            log.error("to include them in the rollups, run: vitalflow db backfill --from DAY")
-            return 0
-        return sum(int(str(readings)) for (readings,) in recorded)
+    def _copy_via_stage(self, cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[ReadingRow]) -> tuple[int, int]:
+        with cursor.copy(COPY_TO_STAGE) as copy:
+            copy.write("".join([row.line for row in rows]))
+        late = 0
+        if self._late_after is not None:
+            late = cursor.execute(STATEMENTS["set_aside_late_readings"], [self._late_after]).rowcount
+        return cursor.execute(STATEMENTS["insert_new_readings"]).rowcount, late
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        connection = open_connection(self._url, "vitalflow-ingest")
         try:
-            connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                application_name="vitalflow-ingest",
-                # An answer that never comes must not stop ingest in silence: it is an error, and the batch is retried.
-                options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}",
-                connect_timeout=CONNECT_TIMEOUT_S,
-                keepalives_idle=5,
-                keepalives_interval=3,
-                keepalives_count=3,
-                tcp_user_timeout=TCP_USER_TIMEOUT_MS,
-            )
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(describe_connect_error(error, self._url)) from error
-        try:
-            connection.execute(STATEMENTS["stage"])
-            row = connection.execute(STATEMENTS["late_after"]).fetchone()
-            self._late_after = None if row is None else cast(timedelta, row[0])
+            self._read_late_after(connection)
             rows = connection.execute(STATEMENTS["device_clocks"]).fetchall()
             self._offsets = {str(device): cast(timedelta, offset) for device, offset in rows}
         except psycopg.Error:
@@ -226,8 +208,8 @@ class Store:
         result = WriteResult(rejection_reasons=[row.reason for row in batch.rejected])
         with connection.cursor() as cursor:
             if batch.readings:
-                result.stored = copy_rows(cursor, batch.readings)
-                result.duplicates = len(batch.readings) - result.stored
+                result.stored, result.late = copy_rows(cursor, batch.readings)
+                result.duplicates = len(batch.readings) - result.stored - result.late
             if batch.rejected:
                 with cursor.copy(COPY_REJECTED) as copy:
                     for row in batch.rejected:
@@ -248,16 +230,51 @@ class Store:
         return result
 
 
-def _copy_direct(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[ReadingRow]) -> int:
+def open_connection(url: str, application_name: str) -> "psycopg.Connection[tuple[object, ...]]":
+    """Open a connection with a stage table, or raise DatabaseUnavailable."""
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            application_name=application_name,
+            # An answer that never comes must not stop ingest in silence: it is an error, and the batch is retried.
+            options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}",
+            connect_timeout=CONNECT_TIMEOUT_S,
+            keepalives_idle=5,
+            keepalives_interval=3,
+            keepalives_count=3,
+            tcp_user_timeout=TCP_USER_TIMEOUT_MS,
+        )
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(describe_connect_error(error, url)) from error
+    try:
+        connection.execute(STATEMENTS["stage"])
+    except psycopg.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def record_late_readings(connection: "psycopg.Connection[tuple[object, ...]]", late_after: timedelta) -> None:
+    """Record the minutes of the stage's late readings for the rollups.
+
+    Runs in the transaction that moves the readings. If recording fails, they are stored all the same, and the log says
+    how to refresh the rollups.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(STATEMENTS["record_late_readings"], [late_after])
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        log.error("late readings are stored, but not recorded for the rollups: %s", " ".join(str(error).split()))
+        log.error("to include them in the rollups, run: vitalflow db backfill --from DAY")
+
+
+def _copy_direct(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[ReadingRow]) -> tuple[int, int]:
     with cursor.copy(COPY_DIRECT) as copy:
         copy.write("".join([row.line for row in rows]))
-    return len(rows)
-
-
-def _copy_via_stage(cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[ReadingRow]) -> int:
-    with cursor.copy(COPY_TO_STAGE) as copy:
-        copy.write("".join([row.line for row in rows]))
-    return cursor.execute(STATEMENTS["insert_new_readings"]).rowcount
+    return len(rows), 0
 
 
 PASSING_CONDITIONS = {

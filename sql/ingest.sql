@@ -11,10 +11,31 @@ INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 SELECT period FROM retention_setting CROSS JOIN vitalflow_edition WHERE name = 'late_after' AND community
 
 -- name: record_late_readings
--- The minutes of late readings, for the job refresh_invalidated_buckets. In the transaction that stores the readings.
+-- The minutes of late readings, for the job refresh_invalidated_buckets. In the transaction that moves the readings.
 INSERT INTO rollup_invalidation (minute, readings)
 SELECT date_trunc('minute', time), count(*) FROM stage WHERE time < now() - %s GROUP BY 1
 RETURNING readings
+
+-- name: set_aside_late_readings
+-- Late readings do not enter patient_vitals with the others: their chunk may be locked (ingest/late.py moves them).
+WITH late AS (DELETE FROM stage WHERE time < now() - %s RETURNING stage.*)
+INSERT INTO late_reading (reading) SELECT to_jsonb(late) FROM late
+
+-- name: late_readings_waiting
+SELECT count(*), min(set_aside_at) FROM late_reading
+
+-- name: take_late_readings
+WITH late AS (
+    DELETE FROM late_reading WHERE id IN (SELECT id FROM late_reading ORDER BY id LIMIT %s) RETURNING reading
+)
+INSERT INTO stage SELECT row.* FROM late, jsonb_populate_record(NULL::patient_vitals_template, reading) AS row
+
+-- name: take_oldest_late_reading
+DELETE FROM late_reading WHERE id IN (SELECT id FROM late_reading ORDER BY id LIMIT 1)
+RETURNING reading ->> 'ward', reading ->> 'device_id', reading ->> 'received_at', reading::text
+
+-- name: reject_late_reading
+INSERT INTO rejected_message (received_at, topic, payload, payload_size, reason, detail) VALUES (%s, %s, %s, %s, %s, %s)
 
 -- name: device_status
 -- The last status of a device. A live message is applied. A retained one, which is repeated at every subscription, is

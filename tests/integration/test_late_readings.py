@@ -5,12 +5,16 @@ Community, on which alone the behaviour of ingest depends. tests/community/ test
 """
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import paho.mqtt.publish as publish
 import psycopg
 import pytest
+from psycopg import sql
 
 from stack.servers import BrokerServer
 from tests.fixtures.ingest import MakeIngest
@@ -105,3 +109,110 @@ def test_a_community_database_does_not_become_an_apache_one(community: Db) -> No
     assert "created on the Community edition" in sentence
     assert "timescaledb.license = 'timescale'" in sentence
     assert community.one("SELECT community FROM vitalflow_edition") is True
+
+
+@contextmanager
+def locked_chunk(db: Db, at: datetime) -> Iterator[None]:
+    """Hold the lock on the chunk of a moment that its conversion to the columnstore holds, and that stops writers."""
+    query = (
+        "SELECT chunk_schema, chunk_name FROM timescaledb_information.chunks "
+        "WHERE hypertable_name = 'patient_vitals' AND %s >= range_start AND %s < range_end"
+    )
+    with psycopg.connect(db.owner_url) as connection:
+        row = connection.execute(query, [at, at]).fetchone()
+        assert row is not None
+        connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.Identifier(*map(str, row))))
+        yield
+
+
+def seqs(db: Db) -> set[object]:
+    return {seq for (seq,) in db.rows("SELECT seq FROM patient_vitals")}
+
+
+def test_readings_in_time_are_stored_and_acknowledged_while_late_ones_wait_for_a_lock(
+    broker: BrokerServer, community: Db, make_ingest: MakeIngest
+) -> None:
+    # A window of ten: more late messages than it holds must not keep the broker from sending the others.
+    ingest = make_ingest(broker.url, community, ingest_receive_maximum=10, ingest_batch_size=5)
+    late = NOW - timedelta(days=8)
+    send(broker, (1, late))
+    eventually(lambda: seqs(community) == {1}, 10, "a late reading, which creates the chunk")
+    with locked_chunk(community, late):
+        for number in range(2, 32):
+            send(broker, (number, late + timedelta(seconds=number)))
+        for number in range(32, 36):
+            send(broker, (number, NOW + timedelta(seconds=number - 40)))
+        send(broker, (36, NOW), (37, late + timedelta(minutes=3)))  # of both in one message
+        started = time.monotonic()
+        eventually(lambda: seqs(community) == {1, 32, 33, 34, 35, 36}, 10, "the readings in time")
+        assert time.monotonic() - started < 3
+        eventually(lambda: ingest.metric("inflight_messages") == 0, 3, "that nothing is unacknowledged")
+        eventually(lambda: ingest.metric("late_readings_waiting") == 31, 10, "the number that waits")
+        assert ingest.metric("database_blocked") == 0
+        eventually(lambda: "31 late readings wait since" in ingest.said(), 25, "a sentence")
+        assert "another session holds a lock on a table" in ingest.said()
+        health = ingest.health()
+        assert health["late_readings_waiting"] == 31
+        assert "lock" in str(health["late_readings"])
+    eventually(lambda: seqs(community) == set(range(1, 38)), 15, "the late ones")
+    eventually(lambda: ingest.metric("late_readings_waiting") == 0, 5, "that none waits")
+    assert ingest.metric("readings_stored_total") == 37
+    assert ingest.metric("readings_late_total") == 32
+    assert sum(int(str(readings)) for _, readings in recorded(community)) == 32
+    assert "the late readings are stored" in ingest.said()
+
+
+def test_late_readings_that_wait_survive_a_kill_and_are_stored_once(
+    broker: BrokerServer, community: Db, make_ingest: MakeIngest
+) -> None:
+    ingest = make_ingest(broker.url, community)
+    late = NOW - timedelta(days=8)
+    send(broker, (1, late))
+    eventually(lambda: seqs(community) == {1}, 10, "a late reading, which creates the chunk")
+    with locked_chunk(community, late):
+        for number in range(2, 22):
+            send(broker, (number, late + timedelta(seconds=number)))
+        eventually(lambda: ingest.metric("late_readings_waiting") == 20, 10, "twenty that wait")
+        ingest.kill()
+        send(broker, (2, late + timedelta(seconds=2)), (22, late + timedelta(seconds=22)))  # one of them again
+        ingest.start()
+        eventually(lambda: ingest.metric("late_readings_waiting") == 22, 15, "them after the restart")
+        ingest.kill()
+    ingest.start()
+    eventually(lambda: community.count("late_reading") == 0, 20, "that none waits")
+    assert seqs(community) == set(range(1, 23))
+    assert community.count() == 22
+
+
+def test_a_late_reading_keeps_every_value(broker: BrokerServer, community: Db, make_ingest: MakeIngest) -> None:
+    values = {
+        "spo2": 97.3,
+        "temperature": 36.63,
+        "on_oxygen": True,
+        "sensor_off": ["systolic_bp"],
+    }
+    make_ingest(broker.url, community)
+    late = NOW - timedelta(days=3) + timedelta(microseconds=123456)
+    send(broker, (1, late), **values, consciousness="V", patient_id="Zoë \\ 1")
+    send(broker, (2, NOW), **values, consciousness="V", patient_id="Zoë \\ 1")
+    eventually(partial(count_is, community, 2), 10, "both")
+    row = "SELECT to_jsonb(v) - 'time' - 'seq' - 'received_at' FROM patient_vitals AS v WHERE seq = %s"
+    assert community.one(row, 1) == community.one(row, 2)
+    assert community.one("SELECT time FROM patient_vitals WHERE seq = 1") == late
+
+
+def test_a_changed_period_applies_while_ingest_runs(
+    broker: BrokerServer, community: Db, make_ingest: MakeIngest
+) -> None:
+    ingest = make_ingest(broker.url, community)
+    send(broker, (1, NOW - timedelta(hours=3)))
+    eventually(partial(count_is, community, 1), 10, "a reading in time")
+    with psycopg.connect(community.owner_url) as connection:
+        connection.execute("UPDATE retention_setting SET period = '1 hour' WHERE name = 'late_after'")
+
+    def sent_one_that_is_late() -> bool:
+        send(broker, (2, NOW - timedelta(hours=2)))
+        return ingest.metric("readings_late_total") > 0
+
+    eventually(sent_one_that_is_late, 20, "a late reading by the new period")
+    assert ingest.metric("readings_stored_total") == 2

@@ -53,6 +53,14 @@ def test_ingest_inserts_and_cannot_read(db: Db) -> None:
     assert (db.count(), db.count("rejected_message")) == (1, 1)
 
 
+def test_ingest_moves_late_readings_and_cannot_change_them(db: Db) -> None:
+    with psycopg.connect(db.ingest_url) as connection:
+        connection.execute("INSERT INTO late_reading (reading) VALUES ('{}')")
+        assert connection.execute("DELETE FROM late_reading RETURNING reading").fetchall() == [({},)]
+    assert refused(db.ingest_url, "UPDATE late_reading SET reading = '{}'") == NO_PRIVILEGE
+    assert refused(db.reader_url, "DELETE FROM late_reading") == READ_ONLY
+
+
 @pytest.mark.parametrize("statement", CHANGES)
 def test_ingest_cannot_change_or_delete(db: Db, statement: str) -> None:
     write_readings(db, [1])
