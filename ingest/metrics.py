@@ -63,6 +63,11 @@ class Metrics:
             "Chunks dropped because they are older than the retention period",
             registry=registry,
         )
+        self.rollup_days_different = Gauge(
+            name + "rollup_days_different",
+            "Days of which a rollup does not have every reading, read once an hour",
+            registry=registry,
+        )
         self.mqtt_connections = Counter(
             name + "mqtt_connections", "Connections established to the broker", registry=registry
         )

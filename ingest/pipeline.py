@@ -61,7 +61,7 @@ class Pipeline:
         self._wake_in.setblocking(False)
         self._builder = BatchBuilder(settings.topics, settings.retention, settings.ingest_client_id)
         self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.batch_retries.inc)
-        self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc)
+        self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc, metrics.rollup_days_different.set)
         topics = settings.topics
         self._late = LateReadings(
             settings.ingest_url, topics, metrics.moved, metrics.messages_rejected.labels(Reason.DATABASE).inc

@@ -1,8 +1,9 @@
-"""The thread that drops readings older than the retention period if the database has no policy of its own.
+"""The thread that drops readings older than the retention period if the database has no job of its own for it.
 
-The Apache edition of TimescaleDB can drop old chunks but has no background job for it, so ingest requests it once an
-hour. The database decides what is dropped (sql/editions/): on the Community edition that is nothing, because a policy
-does it. The thread has a connection of its own, so a failure here does not delay the writer.
+The Apache edition of TimescaleDB can drop old chunks but has no background jobs, so ingest requests it once an hour.
+The database decides what is dropped (sql/editions/): on the Community edition that is nothing, because a job does it.
+There the thread reads what another job found: days of which a rollup lacks readings. It has a connection of its own, so
+a failure here does not delay the writer.
 """
 
 import logging
@@ -21,12 +22,17 @@ CONNECT_TIMEOUT_S = 5
 
 
 class Retention(threading.Thread):
-    """Calls `drop_old_readings` until `stop`. `count_dropped` is called with the number of dropped chunks."""
+    """Calls `drop_old_readings` until `stop`.
+
+    count_dropped      called with the number of dropped chunks
+    report_different   called with the number of days of which a rollup does not have every reading
+    """
 
     def __init__(
         self,
         url: str,
         count_dropped: Callable[[int], None],
+        report_different: Callable[[int], None],
         *,
         first_after_s: float = FIRST_AFTER_S,
         interval_s: float = INTERVAL_S,
@@ -34,6 +40,7 @@ class Retention(threading.Thread):
         super().__init__(name="retention", daemon=True)
         self._url = url
         self._count_dropped = count_dropped
+        self._report_different = report_different
         self._first_after_s = first_after_s
         self._interval_s = interval_s
         self._stopping = threading.Event()
@@ -48,19 +55,24 @@ class Retention(threading.Thread):
         while not self._stopping.wait(pause_s):
             pause_s = self._interval_s
             try:
-                dropped = self._drop()
+                dropped, different = self._ask()
             except psycopg.Error as error:
                 reason = describe_connect_error(error, self._url)
                 log.warning("could not drop old readings, next attempt in an hour: %s", reason)
                 continue
             self._count_dropped(dropped)
+            self._report_different(different)
+            if different:
+                log.warning("the rollups of %d days lack readings; `vitalflow db status` names them", different)
             if dropped:
                 log.info("dropped %d chunks of readings older than the retention period", dropped)
 
-    def _drop(self) -> int:
+    def _ask(self) -> tuple[int, int]:
         with psycopg.connect(
             self._url, autocommit=True, application_name="vitalflow-retention", connect_timeout=CONNECT_TIMEOUT_S
         ) as connection:
-            row = connection.execute("SELECT drop_old_readings()").fetchone()
+            row = connection.execute(
+                "SELECT drop_old_readings(), (SELECT count(DISTINCT day) FROM rollup_difference)"
+            ).fetchone()
         assert row is not None
-        return int(row[0])
+        return int(row[0]), int(row[1])

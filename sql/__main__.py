@@ -44,7 +44,9 @@ class SqlSettings(DatabaseSettings):
     compress_after_days: int = Field(
         7, ge=1, le=36_500, description="Older chunks move to the columnstore (Community)."
     )
-    late_after_hours: int = Field(6, ge=1, le=8_760, description="How far back the refresh policies look (Community).")
+    late_after_hours: int = Field(
+        6, ge=1, le=8_760, description="How far behind its progress each refresh of the rollups begins (Community)."
+    )
 
     @property
     def retention(self) -> RetentionSettings:
@@ -95,7 +97,7 @@ def backfill(
 ) -> None:
     """Refresh the rollups over a time range, one day at a time (Community edition).
 
-    Only needed for rows that were not written by ingest, or after the refresh policies were disabled.
+    Only needed for rows that were not written by ingest, or for a day that `db status` names.
     """
     with exit_on_error("vitalflow db"):
         start = _parse_time("--from", since)

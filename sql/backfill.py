@@ -13,20 +13,32 @@ from sql.connection import Connection, Log
 from vitals.errors import PermanentError, TransientError, VitalFlowError
 
 DAY = timedelta(days=1)
+REFRESHED_WITHIN = timedelta(minutes=4)  # a refresh ends two minutes ago, at a whole minute
 
 
-def continue_backfills(connection: Connection, log: Log) -> None:
-    """Finish the ranges in `vitalflow_backfill`."""
-    pending = connection.execute("SELECT id, done_to, until FROM vitalflow_backfill ORDER BY id").fetchall()
-    for number, done_to, until in pending:
-        assert isinstance(done_to, datetime)
-        assert isinstance(until, datetime)
-        log(f"adding the readings since {_minute(done_to)} to the rollups")
-        for day, end in days(done_to, until):
-            _refresh(connection, day, end, "run vitalflow db migrate again")
-            connection.execute("UPDATE vitalflow_backfill SET done_to = %s WHERE id = %s", [end, number])
-            log(f"rollups refreshed from {_minute(day)} to {_minute(end)}")
-        connection.execute("DELETE FROM vitalflow_backfill WHERE id = %s", [number])
+def continue_refresh(connection: Connection, log: Log) -> None:
+    """Refresh the rollups from where they are, a day at a time, if they are more than a day behind.
+
+    So it is with new rollups over stored readings. If it stops, the jobs of the database continue, or the next migrate.
+    """
+    start = position = _progress(connection)
+    if datetime.now(UTC) - start < DAY:
+        return
+    log(f"adding the readings since {_minute(start)} to the rollups")
+    while datetime.now(UTC) - position > REFRESHED_WITHIN:
+        try:
+            connection.execute("CALL advance_rollups(now() - interval '2 minutes')")
+        except psycopg.Error as error:
+            raise _stopped(error, position, "the jobs of the database, or vitalflow db migrate, continue") from error
+        before, position = position, _progress(connection)
+        log(f"rollups refreshed from {_minute(before)} to {_minute(position)}")
+
+
+def _progress(connection: Connection) -> datetime:
+    row = connection.execute("SELECT refreshed_to FROM rollup_progress WHERE rollup = 'vitals_1m'").fetchone()
+    assert row is not None
+    assert isinstance(row[0], datetime)
+    return row[0]
 
 
 def backfill(connection: Connection, since: datetime, until: datetime, log: Log) -> None:
@@ -47,6 +59,8 @@ def backfill(connection: Connection, since: datetime, until: datetime, log: Log)
     for number, (day, end) in enumerate(todo, 1):
         _refresh(connection, day, end, f"continue with --from {day.isoformat()}")
         log(f"{number} of {len(todo)}: rollups refreshed from {_minute(day)} to {_minute(end)}")
+    # The next runs of check_rollups compare these days again.
+    connection.execute("DELETE FROM rollup_check WHERE day > %s - interval '24 hours' AND day < %s", [since, until])
 
 
 def days(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -63,9 +77,13 @@ def _refresh(connection: Connection, since: datetime, until: datetime, advice: s
     try:
         connection.execute("CALL refresh_rollups(%s, %s)", [since, until])
     except psycopg.Error as error:
-        message = " ".join(str(error).split())
-        kind: type[VitalFlowError] = TransientError if isinstance(error, psycopg.OperationalError) else PermanentError
-        raise kind(f"the rollups are refreshed up to {_minute(since)}, then: {message}; {advice}") from error
+        raise _stopped(error, since, advice) from error
+
+
+def _stopped(error: psycopg.Error, position: datetime, advice: str) -> VitalFlowError:
+    message = " ".join(str(error).split())
+    kind: type[VitalFlowError] = TransientError if isinstance(error, psycopg.OperationalError) else PermanentError
+    return kind(f"the rollups are refreshed up to {_minute(position)}, then: {message}; {advice}")
 
 
 def _minute(time: datetime) -> str:

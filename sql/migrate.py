@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from sql.backfill import continue_backfills
+from sql.backfill import continue_refresh
 from sql.connection import Connection, Log, describe_connect_error
 from sql.files import FOLDER, numbered, statements, text
 from sql.logins import allow_login
@@ -84,7 +84,7 @@ def migrate(
                 log(f"applied {path.name}")
         _apply_repeatable(connection, edition, logins, retention or RetentionSettings())
         if edition.community:
-            continue_backfills(connection, log)
+            continue_refresh(connection, log)
     log(f"up to date: {len(numbered('migrations'))} migrations, {len(logins)} logins")
     return edition
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from psycopg.sql import SQL, Identifier
 
@@ -52,8 +53,17 @@ def status(connection: Connection) -> Iterator[str]:
             f"late readings      {readings} refreshed in {minutes} minutes, {pending} minutes pending, "
             f"last {last_at or 'never'}"
         )
-    for done_to, until in connection.execute("SELECT done_to, until FROM vitalflow_backfill ORDER BY id"):
-        yield f"backfill           unfinished: {done_to} to {until}; run vitalflow db migrate"
+    for name, refreshed_to in connection.execute(STATEMENTS["progress"]):
+        yield f"rollup             {name}: refreshed to {refreshed_to}"
+    for days, since in connection.execute(STATEMENTS["checked"]):
+        yield f"rollup check       {days} days compared with their readings{f' since {since}' if days else ''}"
+    for day, name, readings, rolled_up in connection.execute(STATEMENTS["differences"]):
+        assert isinstance(day, datetime)
+        start = day.astimezone(UTC)
+        yield (
+            f"rollup check       {name} has {rolled_up} of the {readings} readings of {start:%Y-%m-%d}; run "
+            f"vitalflow db backfill --from {start:%Y-%m-%d} --to {start + timedelta(days=1):%Y-%m-%d}"
+        )
 
 
 def _count(connection: Connection, table: str) -> int:

@@ -43,8 +43,17 @@ FROM timescaledb_information.jobs job
 LEFT JOIN timescaledb_information.job_stats stats USING (job_id)
 LEFT JOIN timescaledb_information.continuous_aggregates rollup
        ON rollup.materialization_hypertable_name = job.hypertable_name
-WHERE job.proc_name = 'refresh_invalidated_buckets' OR job.hypertable_name IS NOT NULL
+WHERE job.proc_schema = 'public' OR job.hypertable_name IS NOT NULL
 ORDER BY job.job_id
 
 -- name: late
 SELECT (SELECT count(DISTINCT minute) FROM rollup_invalidation), readings, minutes, last_at FROM rollup_invalidation_stats
+
+-- name: progress
+SELECT rollup, refreshed_to FROM rollup_progress JOIN rollup_queries() ON name = rollup ORDER BY refresh_order
+
+-- name: checked
+SELECT count(DISTINCT day), min(checked_at) FROM rollup_check
+
+-- name: differences
+SELECT day, rollup, readings, rolled_up FROM rollup_difference ORDER BY day, rollup

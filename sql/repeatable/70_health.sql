@@ -46,3 +46,8 @@ BEGIN
     FROM stored FULL JOIN rejected USING (minute) ORDER BY 1;
 END $$;
 COMMENT ON FUNCTION ingest_health IS 'per minute: rows stored, their age when received, messages rejected by reason';
+
+-- Days of which a rollup does not have every reading, as last compared (Community edition; the job check_rollups).
+CREATE OR REPLACE VIEW rollup_difference AS
+SELECT day, rollup, readings, rolled_up, checked_at FROM rollup_check WHERE readings <> rolled_up;
+COMMENT ON VIEW rollup_difference IS 'days of which a rollup does not have every reading; run vitalflow db backfill';

@@ -175,9 +175,9 @@ def test_version_0_1_0_in_use_keeps_rows_grants_and_readers(version_0_1_0: Db) -
     jobs = db.rows("SELECT proc_name FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY 1")
     with connect(db.owner_url) as connection:
         community = find_edition(connection).community
-    assert jobs.count(("refresh_invalidated_buckets",)) == community
+    assert jobs.count(("refresh_due_buckets",)) == community
     if community:
-        run_jobs(db, "refresh_invalidated_buckets")
+        run_jobs(db, "refresh_due_buckets")
         assert db.count("rollup_invalidation") == 0
     columns = db.rows(COLUMNS)
     assert "applied" not in migrate(db).expect_success()

@@ -125,9 +125,8 @@ def test_a_sensor_that_is_off_counts_by_time_and_not_by_readings(db: Db) -> None
 def test_a_reading_three_days_late_appears_in_every_level(db: Db) -> None:
     time = past(3, 4, 5)
     assert store(db, [time], heart_rate=202) == 1
-    run_jobs(db, "policy_refresh_continuous_aggregate")
-    assert 202 not in [highest(db, rollup, width, time) for rollup, width in LEVELS], "no policy looks back so far"
-    run_jobs(db, "refresh_invalidated_buckets")
+    assert 202 not in [highest(db, rollup, width, time) for rollup, width in LEVELS]
+    run_jobs(db, "refresh_due_buckets")
     assert [highest(db, rollup, width, time) for rollup, width in LEVELS] == [202, 202, 202]
     assert db.count("rollup_invalidation") == 0
 
@@ -138,7 +137,7 @@ def test_a_late_reading_of_an_otherwise_unchanged_day_is_in_every_level(db: Db) 
         refresh_all(db, past(9), past(6))
     time = past(7, 4, 5)
     store(db, [time], heart_rate=206)
-    run_jobs(db, "refresh_invalidated_buckets")
+    run_jobs(db, "refresh_due_buckets")
     assert [highest(db, rollup, width, time) for rollup, width in LEVELS] == [206, 206, 206]
 
 
@@ -148,7 +147,7 @@ def test_exactly_the_recorded_minutes_are_refreshed(db: Db) -> None:
     store(db, [not_noted], heart_rate=204, note_late=False)
     assert db.rows("SELECT minute, readings FROM rollup_invalidation") == [(noted, 1)]
     before = db.rows("SELECT readings, minutes FROM rollup_invalidation_stats")[0]
-    run_jobs(db, "refresh_invalidated_buckets")
+    run_jobs(db, "refresh_due_buckets")
     assert highest(db, "vitals_1m", MINUTE, noted) == 203
     assert highest(db, "vitals_1m", MINUTE, not_noted) != 204
     # The hour was made of its minutes again, and so knows the one and not the other.
@@ -168,7 +167,7 @@ def test_a_run_refreshes_at_most_its_limit(db: Db) -> None:
     left = []
     with psycopg.connect(db.owner_url, autocommit=True) as connection:
         for _ in range(3):
-            connection.execute("""CALL refresh_invalidated_buckets(0, '{"minutes": 2}')""")
+            connection.execute("""CALL refresh_invalidated_buckets(2)""")
             row = connection.execute("SELECT count(*) FROM rollup_invalidation").fetchone()
             assert row is not None
             left.append(row[0])
@@ -182,7 +181,8 @@ def test_a_late_reading_older_than_the_retention_empties_no_rollup(db: Db) -> No
     with psycopg.connect(db.owner_url, autocommit=True) as connection:
         connection.execute("INSERT INTO rollup_invalidation (minute, readings) VALUES (%s, 1)", [time])
     before = db.one("SELECT sum(readings) FROM vitals_1d")
-    run_jobs(db, "refresh_invalidated_buckets")
+    with psycopg.connect(db.owner_url, autocommit=True) as connection:
+        connection.execute("CALL refresh_invalidated_buckets(600)")
     assert db.one("SELECT sum(readings) FROM vitals_1d") == before
     assert db.count("rollup_invalidation") == 0
 
@@ -237,7 +237,7 @@ def test_late_readings_reach_the_rollups_of_compressed_days(db: Db) -> None:
     time = past(12, 4, 5)
     assert store(db, [time, time], heart_rate=206) == 2
     assert store(db, [time, time], heart_rate=206) == 0
-    run_jobs(db, "refresh_invalidated_buckets")
+    run_jobs(db, "refresh_due_buckets")
     assert [highest(db, rollup, width, time) for rollup, width in LEVELS] == [206, 206, 206]
 
 
@@ -246,18 +246,12 @@ def test_late_readings_reach_the_rollups_of_compressed_days(db: Db) -> None:
 
 def test_the_policies_are_those_of_the_settings(db: Db) -> None:
     found = sorted((kind, periods[1:]) for (kind, _), periods in jobs(db).items())
-    refresh, late = "policy_refresh_continuous_aggregate", 6 * HOUR
     assert found == [
+        ("check_rollups", (HOUR, None, None, None)),
+        ("compress_rollups", (12 * HOUR, None, None, None)),
+        ("drop_old_chunks", (HOUR, None, None, None)),
         ("policy_compression", (12 * HOUR, None, 7 * DAY, None)),
-        ("policy_compression", (12 * HOUR, None, 7 * DAY, None)),
-        ("policy_compression", (12 * HOUR, None, 7 * DAY, None)),
-        (refresh, (MINUTE, late + HOUR, None, None)),
-        (refresh, (15 * MINUTE, late + 3 * HOUR, None, None)),
-        (refresh, (15 * MINUTE, late + 4 * HOUR, None, None)),
-        (refresh, (HOUR, late + 3 * DAY, None, None)),
-        ("policy_retention", (DAY, None, None, 30 * DAY)),
-        ("policy_retention", (DAY, None, None, 365 * DAY)),
-        ("refresh_invalidated_buckets", (MINUTE, None, None, None)),
+        ("refresh_due_buckets", (MINUTE, None, None, None)),
     ]
 
 
@@ -269,7 +263,7 @@ def test_migrate_keeps_policies_and_applies_changed_periods(db: Db) -> None:
     wait_for_end(start_migrate(changed)).expect_success()
     after = jobs(db)
     assert {kind for kind in before if before[kind] != after[kind]} == {
-        kind for kind in before if kind[0] in ("policy_compression", "policy_refresh_continuous_aggregate")
+        kind for kind in before if kind[0] == "policy_compression"
     }
     assert {periods[3] for (kind, _), periods in after.items() if kind == "policy_compression"} == {9 * DAY}
     migrate(db).expect_success()
@@ -283,9 +277,9 @@ def test_retention_drops_readings_and_keeps_the_rollups(db: Db) -> None:
 
     before = remembered()
     assert db.one("SELECT min(time) FROM patient_vitals") < past(32)  # type: ignore[operator]
-    run_jobs(db, "policy_retention")
+    run_jobs(db, "drop_old_chunks")
     assert db.one("SELECT min(time) FROM patient_vitals") >= past(31)  # type: ignore[operator]
-    run_jobs(db, "policy_refresh_continuous_aggregate")
+    run_jobs(db, "refresh_due_buckets")
     assert remembered() == before
     # And not even a person who asks for too much can make them forget.
     with connect(db.owner_url) as connection:

@@ -65,7 +65,7 @@ def test_it_repeats_and_a_failure_is_logged_and_does_no_harm(db: Db, caplog: pyt
     with psycopg.connect(db.owner_url) as connection:
         connection.execute("ALTER FUNCTION drop_old_readings() RENAME TO gone")
     counted: list[int] = []
-    thread = Retention(db.ingest_url, counted.append, first_after_s=0, interval_s=0.1)
+    thread = Retention(db.ingest_url, counted.append, lambda _: None, first_after_s=0, interval_s=0.1)
     thread.start()
     eventually(lambda: caplog.text.count("could not drop old readings") > 1, 10, "it fails twice")
     assert ages(db) == list(AGES)
@@ -80,7 +80,7 @@ def test_it_repeats_and_a_failure_is_logged_and_does_no_harm(db: Db, caplog: pyt
 
 
 def test_stopping_does_not_wait_for_an_unavailable_server() -> None:
-    thread = Retention(f"postgresql://u:p@127.0.0.1:{free_port()}/x", lambda _: None, first_after_s=0)
+    thread = Retention(f"postgresql://u:p@127.0.0.1:{free_port()}/x", lambda _: None, lambda _: None, first_after_s=0)
     thread.start()
     thread.stop()
     thread.join(retention.CONNECT_TIMEOUT_S + 5)

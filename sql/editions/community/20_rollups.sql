@@ -2,7 +2,7 @@
 -- source when queried (materialized_only is the default since TimescaleDB 2.13).
 --
 -- Created WITH NO DATA, which allows a single transaction. Three cases:
---   a rollup does not exist        created; the range of the stored readings is added to vitalflow_backfill
+--   a rollup does not exist        created; refreshed from the oldest reading on (rollup_progress)
 --   a view of the Apache edition   dropped, then as above
 --   its query changed (new sign)   created again, and the rows of the old one are copied, because they go back further
 --                                  than the readings
@@ -66,7 +66,7 @@ BEGIN
                 ELSE least(last_day, time_bucket('1 day', (SELECT max(time) FROM patient_vitals) - interval '1 day')) END
     INTO readings_from
     FROM timescaledb_information.chunks WHERE hypertable_schema = 'public' AND hypertable_name = 'patient_vitals';
-    IF readings_from < now() THEN
-        INSERT INTO vitalflow_backfill (done_to, until) VALUES (readings_from, now());
-    END IF;
+    INSERT INTO rollup_progress (rollup, refreshed_to)
+    SELECT name, time_bucket(bucket_width, least(readings_from, now())) FROM rollup_queries() WHERE name = ANY (changed)
+    ON CONFLICT ON CONSTRAINT rollup_progress_pkey DO UPDATE SET refreshed_to = excluded.refreshed_to, changed_at = now();
 END $$;

@@ -36,5 +36,5 @@ FROM timescaledb_information.jobs job
 LEFT JOIN timescaledb_information.job_stats stats USING (job_id)
 LEFT JOIN timescaledb_information.continuous_aggregates rollup
        ON rollup.materialization_hypertable_name = job.hypertable_name
-WHERE job.proc_name = 'refresh_invalidated_buckets' OR job.hypertable_name IS NOT NULL;
-COMMENT ON VIEW job_now IS 'the policies and the job for late readings: last run, failures, next run';
+WHERE job.proc_schema = 'public' OR job.hypertable_name IS NOT NULL;
+COMMENT ON VIEW job_now IS 'the jobs of rollups, retention and columnstore: last run, failures, next run';
