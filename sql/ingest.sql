@@ -7,11 +7,11 @@ CREATE TEMP TABLE stage (LIKE patient_vitals_template) ON COMMIT DELETE ROWS
 INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 
 -- name: late_after
--- The age above which the refresh policies miss a reading; no row on the Apache edition, whose rollups need no refresh.
+-- The age above which a refresh misses a reading; no row on the Apache edition, whose rollups need no refresh.
 SELECT period FROM retention_setting CROSS JOIN vitalflow_edition WHERE name = 'late_after' AND community
 
 -- name: record_late_readings
--- The minutes of late readings, for the job refresh_invalidated_buckets. In the transaction that moves the readings.
+-- The minutes of late readings, for the job refresh_due_buckets. In the transaction that moves the readings.
 INSERT INTO rollup_invalidation (minute, readings)
 SELECT date_trunc('minute', time), count(*) FROM stage WHERE time < now() - %s GROUP BY 1
 RETURNING readings

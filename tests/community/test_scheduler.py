@@ -43,7 +43,7 @@ def test_the_scheduler_of_a_test_database_runs_only_when_a_test_starts_it(databa
 
 
 @pytest.mark.skipif(NATIVE not in os.environ, reason=f"needs a native Community server ({NATIVE})")
-def test_the_policies_and_a_backfill_of_a_running_scheduler_leave_no_reading_out(community: Db) -> None:
+def test_the_jobs_and_a_backfill_of_a_running_scheduler_leave_no_reading_out(community: Db) -> None:
     migrate(community).expect_success()
     with running_scheduler(community.owner_url):
         fill(community, 2)
