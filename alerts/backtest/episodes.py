@@ -1,8 +1,8 @@
 """Episodes that must not be missed: the time of each value beyond each limit, from the readings alone.
 
 `comparison` compares the alerts with them. An episode begins with a value beyond a limit and ends with the last such
-value before BREAK or more of values that are not: patients do not recover faster. A reading without a value of the
-sign changes nothing. An episode is sustained if the value was beyond the limit for SUSTAINED in all.
+value before BREAK or more in which a value was not, and none was: patients do not recover faster. A reading without a
+value of the sign changes nothing, so the time after a value within the limit counts as within it, as in the engine. An episode is sustained if the value was beyond the limit for SUSTAINED in all.
 """
 
 from dataclasses import dataclass
@@ -71,13 +71,14 @@ class Episodes:
         for level in range(1, len(rule.levels) + 1):
             key = (rule.name, level)
             running = self._running.get(key)
+            if running is not None and not running.is_beyond and time - running.last_beyond >= BREAK:
+                self._end(key)
+                running = None
             if running is None:
                 if level <= depth:
                     self._running[key] = _Episode(time, time, time)
                 continue
             running.take(time, level <= depth)
-            if level > depth and time - running.last_beyond >= BREAK:
-                self._end(key)
 
     def _end(self, key: _Key) -> None:
         episode = self._running.pop(key)

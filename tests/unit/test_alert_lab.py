@@ -100,6 +100,8 @@ def test_an_episode_goes_on_over_returns_shorter_than_5_s() -> None:
     flickering = ([90.0] * 4 + [97.0] * 4) * 6
     assert outcome([97] * 9 + flickering + [97] * 9).files[0].sustained(rule) == (1, 0)
     assert outcome(([90.0] * 12 + [97.0] * 6) * 4).files[0].sustained(rule) == (0, 0)
+    assert outcome([90.0] * 18 + [97.0] + [None] * 7 + [90.0] * 3).files[0].sustained(rule) == (0, 0)
+    assert outcome([90.0] * 18 + [None] * 7 + [90.0] * 3).files[0].sustained(rule) == (1, 0)
 
 
 def test_a_score_counts_as_shown_by_the_alert_of_the_only_sign_that_scores() -> None:
