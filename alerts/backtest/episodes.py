@@ -2,7 +2,8 @@
 
 `comparison` compares the alerts with them. An episode begins with a value beyond a limit and ends with the last such
 value before BREAK or more in which a value was not, and none was: patients do not recover faster. A reading without a
-value of the sign changes nothing, so the time after a value within the limit counts as within it, as in the engine. An episode is sustained if the value was beyond the limit for SUSTAINED in all.
+value of the sign changes nothing, so the time after a value within the limit counts as within it, as in the engine. An
+episode is sustained if the value was beyond the limit for SUSTAINED in all.
 """
 
 from dataclasses import dataclass
