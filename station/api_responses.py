@@ -26,7 +26,7 @@ def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_m
     shown = [
         bed
         for bed in known.beds.values()
-        if known.is_shown(bed) and name in (None, bed.snapshot.bed.ward) and sees.includes(bed.snapshot.bed.ward)
+        if name in (None, bed.snapshot.bed.ward) and sees.includes(bed.snapshot.bed.ward)
     ]
     devices = [snapshot.bed.device for snapshot in sort_beds(bed.snapshot for bed in shown)]
     stale = known.is_stale()

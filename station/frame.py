@@ -194,7 +194,7 @@ class DeltaEncoder:
 
     def _shows(self, device: str) -> bool:
         bed = self._ward.beds.get(device)
-        return bed is not None and self._ward.is_shown(bed) and self._sees.includes(bed.snapshot.bed.ward)
+        return bed is not None and self._sees.includes(bed.snapshot.bed.ward)
 
     @staticmethod
     def _gone(had: Collection[str], have: Collection[str]) -> list[str]:

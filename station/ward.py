@@ -24,7 +24,7 @@ from vitals.payload import DECODE_ERRORS
 from vitals.reading import MAX_TEXT
 from vitals.rules import RuleSet, decode_rules
 from vitals.status import decode_status
-from vitals.topics import DeviceAddress, InvalidTopic, Topics
+from vitals.topics import STACK_WARD, DeviceAddress, InvalidTopic, Topics
 
 MAX_BEDS = 5_000  # a client may publish under any number of device names
 
@@ -73,6 +73,7 @@ class Ward:
         self.counts = Counts()
         self.changed: set[str] = set()  # devices that changed since the last frame
         self._undecided: set[str] = set()  # devices with a reading that is held back
+        self._known_by_alert: set[str] = set()  # beds of which only an open alert is known
         self.gone: set[str] = set()  # devices that were removed since the last frame
         self.observers: list[Callable[[str, bytes, bool, datetime], None]] = []  # of readings and status
         self.login_reports: dict[str, LoginReport] = {}  # by ingest
@@ -95,6 +96,7 @@ class Ward:
         self.counts.messages += 1
         if topic.startswith(self._alerts_begin):
             alert = self._board.update(topic, payload)
+            self._follow_alerts(topic, now)
             if alert is not None:
                 self._on_alert(alert)
         elif topic.startswith(self._services_begin):
@@ -132,11 +134,28 @@ class Ward:
         """Return the wards of all known beds and alerts."""
         return {bed.snapshot.bed.ward for bed in self.beds.values()} | self._board.wards()
 
-    def is_shown(self, bed: BedState) -> bool:
-        """Return False for a bed without patient of which only a retained "offline" arrived: it may be long unused."""
-        return bed.snapshot.online or bed.snapshot.last is not None or bed.assignment is not None
-
     # --- by kind of message ---
+
+    def _follow_alerts(self, topic: str, now: datetime) -> None:
+        """Add the bed of an open alert, even if nothing else of it is known; remove it with its last one."""
+        try:
+            _, place, _ = self.topics.parse_rule(topic)
+        except InvalidTopic:
+            return
+        if place.ward == STACK_WARD:
+            return
+        has_alert = self._board.has_open(place.device)
+        if has_alert and place.device not in self.beds and self._bed(place, now) is not None:
+            self._known_by_alert.add(place.device)
+            self._touch(place.device)
+        elif not has_alert and place.device in self._known_by_alert:
+            self._remove(place.device)
+
+    def _remove(self, device: str) -> None:
+        del self.beds[device]
+        self._known_by_alert.discard(device)
+        self.changed.discard(device)
+        self.gone.add(device)
 
     def _take_readings(self, place: DeviceAddress, payload: bytes, retained: bool, now: datetime) -> None:
         decoded = decode(payload, ANY_TIME, self.topics.time_of_arrival(place, now, retained=retained))
@@ -145,6 +164,7 @@ class Ward:
         bed = self._bed(place, now) if decoded.readings else None
         if bed is None:
             return
+        self._known_by_alert.discard(place.device)
         for reading in decoded.readings:
             bed.add_reading(reading, place.ward, now)
         if bed.order.undecided:
@@ -170,12 +190,12 @@ class Ward:
         if status.state == "forgotten":
             bed = self.beds.get(place.device)
             if bed is not None and bed.snapshot.bed.ward == place.ward:  # a device that moved clears its old status
-                del self.beds[place.device]
-                self.changed.discard(place.device)
-                self.gone.add(place.device)
+                self._remove(place.device)
+                self._board.forget(place)
             return
         bed = self._bed(place, now)
         if bed is not None:
+            self._known_by_alert.discard(place.device)
             if status.state == "online" and place.ward != bed.snapshot.bed.ward and status.boot >= bed.snapshot.boot:
                 bed.move(place.ward)
             if place.ward == bed.snapshot.bed.ward:
@@ -210,6 +230,7 @@ class Ward:
         else:
             bed = self._bed(place, now)  # shown even if its device is silent
             if bed is not None:
+                self._known_by_alert.discard(place.device)
                 self.assignments[place.device] = assignment
         if bed is not None:
             bed.assign(assignment, now)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from vitals.alert import Alert, decode_alert
-from vitals.topics import InvalidTopic, Topics
+from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
 REPLAY_GRACE = timedelta(seconds=10)
 """Time after a new connection in which the broker sends retained alerts, and the worker those that the broker lost."""
@@ -53,6 +53,17 @@ class OpenAlerts:
     def _forget(self, topic: str) -> None:
         self._open.pop(topic, None)
         self._stale.discard(topic)
+
+    def has_open(self, device: str) -> bool:
+        """Return whether an alert of the device is open."""
+        return any(alert.device_id == device for alert in self._open.values())
+
+    def forget(self, place: DeviceAddress) -> None:
+        """Drop the alerts of a device that was removed from this ward; the alert worker clears them too."""
+        for topic in [
+            topic for topic, alert in self._open.items() if DeviceAddress(alert.ward, alert.device_id) == place
+        ]:
+            self._forget(topic)
 
     def connected(self, now: datetime) -> None:
         """Mark all alerts as stale after a new connection, until they are received again."""

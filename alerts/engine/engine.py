@@ -223,6 +223,8 @@ class Engine:
             self.limits.pop(place.device, None)
         else:
             self.limits[place.device] = limits
+        if limits is None and place.device not in self.beds:
+            return ()  # a removed device's limits are deleted after its status, and it is no bed any more
         return self._apply_limits(self._bed(place, now), now)
 
     def _take_setting(
@@ -239,6 +241,8 @@ class Engine:
             self.assignments.pop(place.device, None)
         else:
             self.assignments[place.device] = assignment
+        if assignment is None and place.device not in self.beds:
+            return ()
         bed = self._bed(place, now)
         try:
             return change_assignment(bed, assignment, now)

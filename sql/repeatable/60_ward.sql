@@ -123,7 +123,9 @@ LEFT JOIN LATERAL (
     WHERE is_of_patient(v.patient_id, v.received_at, v.time,
                         reading.patient_id, reading.assigned, reading.since, reading.device_since)
 ) AS newest ON reading.time IS NOT NULL
-WHERE reading.time IS NOT NULL OR device.state <> 'forgotten' OR present.patient_id IS NOT NULL$view$,
+-- A removed device is no bed, unless it has sent since then.
+WHERE device.state IS DISTINCT FROM 'forgotten' OR reading.received_at > device.changed_at
+      OR present.patient_id IS NOT NULL$view$,
         (SELECT string_agg(format('coalesce(is_critical(%1$L, newest.%1$I), false)', sign), ' OR ') FROM vital_signs() AS sign),
         format_per_sign('newest.%1$I'),
         format_per_sign('(array_agg(v.%1$I ORDER BY v.time DESC, v.received_at DESC) '

@@ -29,7 +29,7 @@ GRANT INSERT ON patient_vitals, rejected_message, alert_event, audit_event, roll
 GRANT SELECT ON patient_vitals_template, retention_setting, vitalflow_edition, rollup_difference TO vitalflow_ingest;
 GRANT SELECT (readings) ON rollup_invalidation TO vitalflow_ingest;
 GRANT INSERT, SELECT, DELETE ON late_reading TO vitalflow_ingest;  -- the readings that it has still to move
-GRANT SELECT (id, topic, payload_sha256, delivery_id) ON audit_event TO vitalflow_ingest;
+GRANT SELECT (id, device_id, action, topic, payload_sha256, delivery_id) ON audit_event TO vitalflow_ingest;
 -- Rows that the next message of the device or rule replaces.
 GRANT INSERT, SELECT, UPDATE ON device, device_clock, alert_latest TO vitalflow_ingest;
 -- The only way to delete readings: with the owner's privileges, by the period that the owner has set.

@@ -1,8 +1,9 @@
 // The open alerts, the most urgent first, with their buttons.
 
-import { sendAlertCommand } from "./api.js";
+import { sendAlertCommand, sendAlertCommands } from "./api.js";
+import { presentValue } from "./condition.js";
 import { bedUrl, el, nameElement, setAttribute, setText } from "./dom.js";
-import { formatDuration, PRIORITY_RANKS, priorityBadge, sortByUrgency, stateText } from "./format.js";
+import { courseText, formatDuration, PRIORITY_RANKS, priorityBadge, sortByUrgency, stateText } from "./format.js";
 import { alertsAreMonitored, mayModify, now, store } from "./store.js";
 
 /** @typedef {import("./types.js").Alert} Alert */
@@ -97,7 +98,8 @@ class AlertRow {
   update(alert, at) {
     this.alert = alert;
     setText(this.badge, priorityBadge(alert));
-    setText(this.text, alert.text);
+    const present = store.hello ? presentValue(alert, store.beds.get(alert.device), store.hello, at) : undefined;
+    setText(this.text, alert.text + courseText(alert, present, at));
     setText(this.state, `${stateText(alert, at)}${alert.stale ? ", may be out of date" : ""}`);
     setText(this.age, formatDuration((at - alert.raised) / 1000));
     setAttribute(this.node, "data-priority", alert.priority);
@@ -115,6 +117,33 @@ class AlertRow {
   }
 }
 
+/** Buttons about several alerts: acknowledge those whose condition has ended, and pause the audio of a whole bed. */
+export class CommonButtons {
+  /** @param {{ pausesBed: boolean }} options `pausesBed`: the alerts are those of one bed, and can be silenced together */
+  constructor({ pausesBed }) {
+    this.pausesBed = pausesBed;
+    /** @type {Alert[]} */
+    this.ended = [];
+    /** @type {Alert[]} */
+    this.active = [];
+    this.acknowledge = el("button", { type: "button", class: "primary", on: { click: () => sendAlertCommands(this.ended, "acknowledge", this.acknowledge) } });
+    this.pause = el("button", { type: "button", on: { click: () => sendAlertCommands(this.active, "pause_audio", this.pause) } },
+      "Pause audio of this bed for 2 minutes");
+    this.node = el("div", { class: "common" }, this.pause, this.acknowledge);
+  }
+
+  /** @param {Alert[]} alerts */
+  update(alerts) {
+    const own = alerts.filter((alert) => mayModify(alert.ward));
+    this.ended = own.filter((alert) => alert.state === "latched");
+    this.active = own.filter((alert) => alert.state === "active");
+    setText(this.acknowledge, `Acknowledge ${this.ended.length} ended`);
+    this.acknowledge.hidden = this.ended.length < 2;
+    this.pause.hidden = !this.pausesBed || this.active.length < 1;
+    this.node.hidden = this.acknowledge.hidden && this.pause.hidden;
+  }
+}
+
 export class AlertsPage {
   /**
    * @param {HTMLElement} _tools
@@ -122,8 +151,9 @@ export class AlertsPage {
    */
   constructor(_tools, page) {
     this.list = new AlertList({ withBed: true });
+    this.common = new CommonButtons({ pausesBed: false });
     this.summary = el("p", { class: "lead" });
-    page.append(el("section", { class: "wide" }, el("h1", {}, "Open alerts"), this.summary, this.list.node));
+    page.append(el("section", { class: "wide" }, el("h1", {}, "Open alerts"), this.summary, this.common.node, this.list.node));
   }
 
   update() {
@@ -134,6 +164,7 @@ export class AlertsPage {
   tick(at) {
     const alerts = sortByUrgency(store.alerts.values());
     this.list.update(alerts, at);
+    this.common.update(alerts);
     const active = alerts.filter((alert) => alert.state === "active").length;
     const summary = alerts.length === 0 ? "No open alerts." : `${alerts.length} open, ${active} active.`;
     setText(this.summary, alertsAreMonitored() ? summary : `${summary} May be out of date.`);

@@ -3,9 +3,10 @@
 import { toSentence } from "./format.js";
 import { showNotice } from "./notice.js";
 import { redirectIfSignedOut } from "./session.js";
-import { mayModify } from "./store.js";
+import { mayModify, store } from "./store.js";
 
 export const READ_ONLY = "You have read-only access to this ward.";
+const COMMAND_INTERVAL_MS = 100; // the alert service drops the commands of a person that come faster than 16 a second
 const ENDED = "your login has ended";
 
 /** @type {Record<string, string>} */
@@ -28,6 +29,28 @@ export async function sendAlertCommand(alert, action, button = null) {
   if (button) button.disabled = false;
   if (result.ok) showNotice(`${alert.name} ${alert.text}: ${DONE[action]}`);
   else showNotice(toSentence(result.problem), true);
+}
+
+/**
+ * Send a command about several alerts, one after the other, and show how many it reached. An alert that is in another
+ * state by then is left out: it may alarm anew.
+ * @param {import("./types.js").Alert[]} alerts
+ * @param {"acknowledge" | "pause_audio"} action
+ * @param {HTMLButtonElement} button disabled while the commands are under way
+ */
+export async function sendAlertCommands(alerts, action, button) {
+  button.disabled = true;
+  let done = 0, problem = "";
+  for (const { key, state, ward, device, rule } of alerts) {
+    if (store.alerts.get(key)?.state !== state) continue;
+    const result = await sendJson("POST", "/ui/alerts", { ward, device, rule, action });
+    if (result.ok) done += 1;
+    else problem = result.problem;
+    await new Promise((resolve) => setTimeout(resolve, COMMAND_INTERVAL_MS));
+  }
+  button.disabled = false;
+  const count = `${done} of ${alerts.length} alerts: ${DONE[action]}`;
+  showNotice(problem ? `${count}. ${toSentence(problem)}` : count, Boolean(problem));
 }
 
 /**

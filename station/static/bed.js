@@ -1,6 +1,6 @@
 // One bed: its signs live and over days, its alerts, its NEWS2 with the parts, its limits, its past alerts.
 
-import { AlertList } from "./alerts.js";
+import { AlertList, CommonButtons } from "./alerts.js";
 import { getJson } from "./api.js";
 import { Chart } from "./chart.js";
 import { bedCondition, readingAge } from "./condition.js";
@@ -51,6 +51,7 @@ export class BedPage {
     this.condition = el("span", { class: "condition" });
     this.score = el("span", { class: "score" });
     this.alerts = new AlertList({ withBed: false });
+    this.common = new CommonButtons({ pausesBed: true });
     this.tabs = RANGES.map((range) => el("button", { type: "button", on: { click: () => this.selectRange(range) } }, range.name));
     this.note = el("p", { class: "note", role: "status" });
     this.strips = el("div", { class: "strips" });
@@ -61,7 +62,7 @@ export class BedPage {
     this.limits = new LimitsPanel(this.device, () => this.redraw());
     page.append(el("div", { class: "bedpage" },
       el("div", { class: "bedhead" }, el("div", {}, this.title, this.details), this.condition, this.score),
-      this.alerts.node,
+      this.common.node, this.alerts.node,
       el("section", { class: "signs-panel", "aria-labelledby": "signs-title" },
         el("div", { class: "panelhead" }, el("h2", { id: "signs-title" }, "Signs"), el("div", { class: "pair", role: "group", "aria-label": "Range" }, ...this.tabs)),
         this.note, this.strips),
@@ -147,6 +148,7 @@ export class BedPage {
     const bed = store.beds.get(this.device);
     const alerts = this.openAlerts();
     this.alerts.update(alerts, at);
+    this.common.update(alerts);
     setText(this.title, bed ? bed.name : this.device);
     setTabName(bed ? bed.name : this.device);
     const condition = bed ? bedCondition(bed, at) : "GONE";
@@ -164,6 +166,7 @@ export class BedPage {
       setAttribute(node, "data-state", isLive ? reading.state : "old");
       setAttribute(node, "data-alert", alert?.priority);
       setAttribute(node, "data-silenced", alert && alert.state !== "active" ? "true" : null);
+      setAttribute(node, "data-alarm", alert?.state);
     }
     this.showScore(bed, isLive);
     if (performance.now() - this.pastFetchedAt > REFETCH_MS) this.fetchPast();
@@ -268,8 +271,18 @@ export class BedPage {
     const at = now();
     this.past.replaceChildren(...answer.alerts.map((/** @type {any} */ alert) => el("li", { data: { priority: alert.priority } },
       el("span", { class: "mark" }, priorityMark(alert)),
-      el("div", {}, el("bdi", { class: "text" }, alert.text),
+      el("div", {}, el("bdi", { class: "text" }, alert.text, pastWorst(alert, at)),
         el("span", { class: "note" }, `${formatDateTime(Date.parse(alert.raised_at), at)}, `, alert.cleared_at ? `for ${formatDuration(alert.duration_s)}` : "open",
           ...(alert.acknowledged_by ? [", acknowledged by ", el("bdi", {}, alert.acknowledged_by)] : []))))));
   }
+}
+
+/**
+ * The worst value of a past alert, where the value that raised it is not the worst.
+ * @param {any} alert
+ * @param {number} at unix milliseconds
+ */
+function pastWorst(alert, at) {
+  if (alert.worst_value === null || alert.worst_value === alert.first_value) return "";
+  return `, worst ${Math.round(alert.worst_value * 10) / 10} at ${formatDateTime(Date.parse(alert.worst_value_at), at)}`;
 }

@@ -23,6 +23,20 @@ export function readingAge(bed, now) {
 }
 
 /**
+ * The present value of what an alert watches: its sign, or the NEWS2; undefined where it is not current.
+ * @param {import("./types.js").Alert} alert
+ * @param {import("./types.js").Bed | undefined} bed
+ * @param {import("./types.js").Hello} hello
+ * @param {number} now unix milliseconds
+ */
+export function presentValue(alert, bed, hello, now) {
+  if (!bed || !["LIVE", "SENSOR OFF"].includes(bedCondition(bed, now))) return undefined;
+  if (alert.rule === "news2") return bed.news2?.total;
+  const sign = hello.signs.find(({ key }) => key === alert.sign);
+  return sign && signState(bed, sign, hello, now).value;
+}
+
+/**
  * The state of one sign: its value, whether it was measured with the last reading ("now") or earlier ("held"), and
  * whether it is above or below its critical limit.
  * @param {import("./types.js").Bed} bed

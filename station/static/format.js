@@ -50,6 +50,25 @@ export function stateText(alert, now) {
 }
 
 /**
+ * The mark of an alert that makes no sound: acknowledged, audio paused, or latched (its condition has ended).
+ * @type {Record<string, string>}
+ */
+export const STATE_MARKS = { acknowledged: "✓ ", audio_paused: "‖ ", latched: "◌ " };
+
+/**
+ * What an alert was at its worst and is now: ", worst 8 at 20:20, now 0"; empty for an alert without values.
+ * @param {import("./types.js").Alert} alert
+ * @param {number | undefined} present the present value of its sign, or the score
+ * @param {number} now unix milliseconds
+ */
+export function courseText(alert, present, now) {
+  if (alert.worst_value === undefined || alert.worst_at === undefined) return "";
+  const [worst, current] = [alert.worst_value, present].map((value) => (value === undefined ? undefined : Math.round(value * 10) / 10));
+  const past = alert.worst_at !== alert.raised || !alert.text.includes(":") ? `, worst ${worst} at ${formatDateTime(alert.worst_at, now)}` : "";
+  return past + (current === undefined || current === worst ? "" : `, now ${current}`);
+}
+
+/**
  * A value with the decimals of its sign; "–" where there is none.
  * @param {number | null | undefined} value
  * @param {{ decimals: number }} sign

@@ -124,9 +124,6 @@ export function applyFrame(frame, receivedAt) {
     changes.removed.push(device);
   }
   for (const alert of frame.alerts ?? []) {
-    const before = store.alerts.get(alert.key);
-    // Only the frame of the acknowledgement itself carries its time.
-    if (alert.state === "acknowledged" && before?.id === alert.id) alert.acknowledged_at ??= before.acknowledged_at;
     store.alerts.set(alert.key, alert);
     changes.alerts = true;
   }

@@ -2,7 +2,7 @@
 
 import { bedCondition, readingAge, signState } from "./condition.js";
 import { bedUrl, el, setAttribute, setText } from "./dom.js";
-import { formatDuration, formatValue, priorityBadge, priorityMark, stateText } from "./format.js";
+import { formatDuration, formatValue, priorityBadge, priorityMark, STATE_MARKS, stateText } from "./format.js";
 import { signRows } from "./signs.js";
 import { now, store } from "./store.js";
 import { drawCurve, prepareCanvas, valueRange } from "./strip.js";
@@ -65,7 +65,9 @@ export class Tile {
         el("span", { class: "label" }, row.name, el("small", {}, row.unit)), value);
       return { row, cell, value };
     });
-    this.ribbon = el("div", { class: "ribbon" });
+    this.what = el("span", { class: "what" });
+    this.since = el("span", { class: "since" });
+    this.ribbon = el("div", { class: "ribbon" }, this.what, this.since);
     this.node = el("li", { class: "tile", data: { device } },
       el("div", { class: "head" }, el("h2", {}, this.link), this.wardName, this.score, this.age),
       this.patient,
@@ -123,6 +125,7 @@ export class Tile {
       setAttribute(cell, "data-state", reading.state);
       setAttribute(cell, "data-alert", alert ? alert.priority : null);
       setAttribute(cell, "data-silenced", alert && alert.state !== "active" ? "true" : null);
+      setAttribute(cell, "data-alarm", alert?.state);
       setAttribute(value, "title", reading.state === "held" ? `measured ${formatDuration(reading.age ?? 0)} ago` : null);
     }
     this.tick(at);
@@ -144,17 +147,19 @@ export class Tile {
     setAttribute(this.node, "data-priority", first ? first.priority : null);
     setAttribute(this.node, "data-kind", first ? first.kind : null);
     setAttribute(this.node, "data-silenced", first && first.state !== "active" ? "true" : null);
+    setAttribute(this.node, "data-alarm", first?.state);
     setAttribute(this.node, "data-stale", first && first.stale ? "true" : null);
     setAttribute(this.ribbon, "data-content", first ? "alert" : condition === "LIVE" ? null : "condition");
     if (first) {
       const more = this.alerts.length > 1 ? `  +${this.alerts.length - 1}` : "";
-      const silenced = first.state === "acknowledged" ? "✓ " : first.state === "audio_paused" ? "‖ " : "";
       // Without the value of the alert: the current one is shown above. The title has the whole text.
-      setText(this.ribbon, `${priorityMark(first)} ${silenced}${shortText(first)}${more}`);
+      setText(this.what, `${priorityMark(first)} ${STATE_MARKS[first.state] ?? ""}${shortText(first)}${more}`);
+      setText(this.since, first.state === "latched" ? "ended" : formatDuration((at - first.raised) / 1000));
       setAttribute(this.ribbon, "title", `${priorityBadge(first)}: ${first.text} (${stateText(first, at)})`);
     } else {
       const texts = { OFFLINE: "Offline", SILENT: `Silent for ${formatDuration(age ?? 0)}`, WAITING: "Waiting for the first reading", "SENSOR OFF": `Sensor off: ${this.sensorsOff()}`, LIVE: "" };
-      setText(this.ribbon, texts[condition]);
+      setText(this.what, texts[condition]);
+      setText(this.since, "");
       setAttribute(this.ribbon, "title", null);
     }
   }

@@ -32,7 +32,7 @@
  *   key: string, id: string, ward: string, device: string, name: string, rule: string, priority: string,
  *   kind: string, state: string, text: string, raised: number, changed: number, revision: number, patient?: string,
  *   sign?: string, acknowledged_by?: string, acknowledged_at?: number, paused_until?: number, stale?: boolean,
- *   unanswered_since?: number,
+ *   unanswered_since?: number, worst_value?: number, worst_at?: number,
  * }} Alert
  *
  * @typedef {{ name: string, since: number, text: string }} Outage

@@ -224,5 +224,5 @@ function deviceOf(node) {
 
 /** @param {Tile} tile */
 function isSilent(tile) {
-  return ["SILENT", "OFFLINE"].includes(tile.node.dataset.condition ?? "");
+  return ["SILENT", "OFFLINE", "WAITING"].includes(tile.node.dataset.condition ?? "");
 }

@@ -61,8 +61,7 @@ def test_each_assignment_is_stored_once_with_its_audit_record(
     assert db.rows("SELECT actor, action, ward, device_id, detail FROM audit_event ORDER BY id") == [
         ("ada", "assign_patient", "icu-1", "bed-1", {"patient_id": "p-1", "profile": "adult"}),
         ("Dr. Adams", "assign_patient", "icu-1", "bed-1", {"patient_id": "p-1", "profile": "adult", "spo2_scale": 2}),
-        (None, "discharge_patient", "icu-1", "bed-1", {}),
-        (None, "discharge_patient", "icu-1", "bed-1", {}),
+        (None, "discharge_patient", "icu-1", "bed-1", {}),  # the second one discharged no patient
         ("ada", "assign_patient", "icu-1", "bed-1", {"patient_id": "p-2", "profile": "infant"}),
     ]
     assert db.rows("SELECT reason FROM rejected_message WHERE detail LIKE '%unknown field name%'") == [("bad_command",)]
@@ -210,6 +209,20 @@ def test_a_silent_bed_with_a_patient_and_no_reading_at_all_is_shown(bed: Bed) ->
     assert bed.db.rows("SELECT ward, device_id, patient_id, condition FROM ward_board") == [
         ("icu-1", "bed-1", "p-1", "WAITING")
     ]
+
+
+def test_a_removed_device_is_no_bed_until_it_sends(bed: Bed) -> None:
+    board = "SELECT device_id FROM ward_board UNION ALL SELECT device_id FROM ward_now"
+    bed.reading(170, heart_rate=80)
+    assert bed.db.rows(board) == [("bed-1",)] * 2
+    bed.db.rows(
+        "INSERT INTO device (device_id, ward, state, boot, changed_at)"
+        " VALUES ('bed-1', 'icu-1', 'forgotten', 1, %s) RETURNING 1",
+        BEGAN + timedelta(minutes=171),
+    )
+    assert bed.db.rows(board) == []
+    bed.reading(172, heart_rate=80)
+    assert bed.db.rows(board) == [("bed-1",)] * 2, "it is in use without a birth"
 
 
 def test_the_time_of_an_assignment_is_compared_on_the_clock_of_the_device(bed: Bed) -> None:

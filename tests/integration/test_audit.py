@@ -45,6 +45,7 @@ def test_each_action_is_stored_with_its_actor(broker: BrokerServer, db: Db, make
     tell(broker, f"{ACKS}/ada", {"action": "resume_audio"}, qos=0)
     tell(broker, LIMITS, {"by": "Dr. Adams", "limits": {"spo2-low": [88, None]}, "spo2_scale": 2}, retain=True)
     tell(broker, LIMITS, None, retain=True)
+    tell(broker, LIMITS, None, retain=True)  # revoking the device deletes what is not set
     enrolled = {"time": at, "by": "root@host", "action": "enrol", "name": "bed-9", "kind": "device", "ward": "icu-1"}
     tell(broker, ENROLMENT, enrolled)
     tell(broker, ENROLMENT, {**enrolled, "action": "revoke"})

@@ -193,3 +193,12 @@ def test_a_device_without_a_clock_raises_once_also_if_its_readings_are_redeliver
             event.alert.alert_id for event in ward.engine.tick(at(second + 0.5)) if event.alert.rule == "spo2-low"
         ]
     assert len(set(raised)) == 1
+
+
+def test_a_revoked_device_is_no_bed_and_raises_no_alert() -> None:
+    engine = Engine(Topics(), DEFAULTS, at(0))
+    engine.take(b"vitalflow/status/icu-1/bed-1", b'{"state":"online","boot":1}', True, at(0))
+    for kind in ("status", "limits", "assignments"):
+        assert not engine.take(f"vitalflow/{kind}/icu-1/bed-1".encode(), b"", False, at(1))
+    assert not engine.beds
+    assert not engine.tick(at(120))

@@ -167,10 +167,40 @@ def test_an_alert_keeps_the_user_and_time_of_its_acknowledgement() -> None:
         assert shown["acknowledged_at"] == int(NOW.timestamp() * 1000)
 
 
-def test_an_old_retained_offline_makes_no_bed_and_the_number_of_beds_is_bounded() -> None:
+def test_after_a_restart_every_retained_status_and_open_alert_makes_a_bed_that_is_not_live() -> None:
     ward = made_ward()
+    ward.connected(NOW)
     ward.take(TOPICS.status("icu-1", "old"), encode_status(Status(state="offline", boot=1)), True, NOW)
-    assert "beds" not in json.loads(DeltaEncoder(ward).whole(NOW))
+    ward.take(TOPICS.status("icu-1", "quiet"), encode_status(Status(state="online", boot=1)), True, NOW)
+    alert = make_alert(device="lost")
+    topic = TOPICS.alert(alert.ward, "lost", alert.rule)
+    ward.take(topic, encode_alert(alert), True, NOW)
+    stack = make_alert(ward="stack", device="broker", rule="broker-dropping")
+    ward.take(TOPICS.alert("stack", "broker", "broker-dropping"), encode_alert(stack), True, NOW)
+    beds = {bed["device"]: bed for bed in json.loads(DeltaEncoder(ward).whole(NOW))["beds"]}
+    assert {device: bed.get("online", True) for device, bed in beds.items()} == {
+        "old": False,
+        "quiet": True,
+        "lost": True,
+    }
+    assert not any("time" in bed for bed in beds.values()), "no reading has arrived"
+    ward.take(topic, encode_alert(replace_alert(alert, state=State.CLEARED, revision=2)), False, NOW)
+    assert "lost" not in ward.beds, "only its alert was known"
+
+
+def test_a_removed_device_leaves_with_its_alerts_and_emptied_limits_bring_it_back_nowhere() -> None:
+    ward = made_ward()
+    ward.connected(NOW)
+    ward.take(TOPICS.status("icu-1", "bed-1"), encode_status(Status(state="online", boot=1)), True, NOW)
+    alert = make_alert(device="bed-1")
+    ward.take(TOPICS.alert("icu-1", "bed-1", alert.rule), encode_alert(alert), True, NOW)
+    for topic in (TOPICS.status, TOPICS.limits, TOPICS.assignments):
+        ward.take(topic("icu-1", "bed-1"), b"", False, NOW)
+    assert (ward.beds, ward.alerts(NOW)) == ({}, [])
+
+
+def test_the_number_of_beds_is_bounded() -> None:
+    ward = made_ward()
     for number in range(MAX_BEDS + 10):
         add_reading(ward, f"invented-{number}", heart_rate=80)
     assert len(ward.beds) == MAX_BEDS
@@ -519,12 +549,9 @@ def test_an_assignment_brings_the_scale_and_no_score_below_sixteen_years() -> No
 def test_a_bed_with_a_patient_is_shown_even_if_its_device_is_offline_and_silent() -> None:
     ward = made_ward()
     ward.take(TOPICS.status("icu-1", "bed-1"), encode_status(Status(state="offline", boot=1)), True, NOW)
-    assert not ward.is_shown(ward.beds["bed-1"])
     assign(ward, "p-1")
-    assert ward.is_shown(ward.beds["bed-1"])
     assert ward.beds["bed-1"].snapshot.condition(NOW) == "OFFLINE"
     assign(ward, None)
-    assert not ward.is_shown(ward.beds["bed-1"])
     ward.take(TOPICS.assignments("icu-1", "bed-2"), b"{", True, NOW)
     ward.take(TOPICS.assignments("icu-1", "bed-3"), b"", True, NOW)
     assert set(ward.beds) == {"bed-1"}
