@@ -18,7 +18,7 @@ from station.bed import BedState
 from station.services import Outage
 from station.ward import Ward
 from vitals import alert_format
-from vitals.alert import Alert
+from vitals.alert import Alert, Change
 from vitals.bed_snapshot import BedSnapshot, LastValue
 from vitals.news2 import INPUTS
 from vitals.signs import SIGNS
@@ -250,6 +250,9 @@ def alert_views(ward: Ward, now: datetime) -> dict[str, AlertView]:
 def alert_view(alert: Alert, *, stale: bool) -> AlertView:
     """Convert an alert to the form that the page receives."""
     paused = alert.audio_paused_until
+    acknowledged_at = alert.acknowledged_at
+    if acknowledged_at is None and alert.change is Change.ACKNOWLEDGED:
+        acknowledged_at = alert.changed_at  # an alert worker before 0.2 publishes no time
     return AlertView(
         f"{alert.ward}/{alert.device_id}/{alert.rule}",
         str(alert.alert_id),
@@ -267,7 +270,7 @@ def alert_view(alert: Alert, *, stale: bool) -> AlertView:
         alert.patient_id,
         alert.sign,
         None if alert.acknowledged_by is None else alert_format.sanitize(alert.acknowledged_by),
-        None if alert.acknowledged_at is None else unix_ms(alert.acknowledged_at),
+        None if acknowledged_at is None else unix_ms(acknowledged_at),
         None if paused is None else unix_ms(paused),
         stale,
         unix_ms(alert.active_since) if alert_format.is_unanswered(alert) and alert.active_since else None,

@@ -13,7 +13,9 @@ LANGUAGE sql STABLE AS $$
         UNION
         SELECT alert_id FROM alert_latest WHERE state <> 'cleared'
     )
-    SELECT e.alert_id, max(e.ward), e.device_id, max(e.patient_id), e.rule, e.kind, max(e.text), e.raised_at,
+    SELECT e.alert_id, max(e.ward), e.device_id, max(e.patient_id), e.rule, e.kind,
+           -- The text of the worst priority: later ones may have a harmless value.
+           (array_agg(e.text ORDER BY priority_rank(e.priority) DESC, e.revision))[1], e.raised_at,
            min(e.changed_at) FILTER (WHERE e.change = 'acknowledged' OR (e.state = 'cleared' AND e.acknowledged_by <> '')),
            max(e.changed_at) FILTER (WHERE e.state = 'cleared'),
            (ARRAY['low', 'medium', 'high'])[max(priority_rank(e.priority))],

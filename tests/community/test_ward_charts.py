@@ -38,7 +38,7 @@ def _left_open(connection: "psycopg.Connection[tuple[object, ...]]") -> set[obje
 
 
 def test_alert_overlapping_agrees_with_the_view_alert(week: Db) -> None:
-    columns = "device_id, rule, kind, patient_id, ward, raised_at, cleared_at, acknowledged_at, worst_priority"
+    columns = "device_id, rule, kind, patient_id, ward, raised_at, cleared_at, acknowledged_at, worst_priority, text"
     with as_reader(week) as connection:
         now = filled_to(connection)
         ask = f"SELECT {columns} FROM alert_overlapping(%s, %s) WHERE raised_at >= %s ORDER BY 1, 2, 6"  # noqa: S608

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  compareNatural, formatDateTime, formatDuration, formatValue, priorityBadge, priorityMark, sortByUrgency, stateText, toSentence,
+  compareNatural, courseText, formatDateTime, formatDuration, formatValue, priorityBadge, priorityMark, sortByUrgency, stateText, toSentence,
 } from "../../station/static/format.js";
 
 test("a duration has the unit that suits its length", () => {
@@ -63,4 +63,15 @@ test("bed 9 comes before bed 10", () => {
 test("a text becomes a sentence, once", () => {
   assert.equal(toSentence("the station does not respond"), "The station does not respond.");
   assert.equal(toSentence("Nothing was sent."), "Nothing was sent.");
+});
+
+test("an alert names its worst value with the time, and the present one where it differs", () => {
+  const at = new Date(2026, 10, 29, 20, 30).getTime(), worst = new Date(2026, 10, 29, 20, 20).getTime();
+  /** @type {any} */
+  const alert = { text: "NEWS2", raised: worst - 60_000, worst_value: 8, worst_at: worst };
+  assert.equal(courseText(alert, 0, at), ", worst 8 at 20:20, now 0");
+  assert.equal(courseText(alert, 8, at), ", worst 8 at 20:20");
+  assert.equal(courseText(alert, undefined, at), ", worst 8 at 20:20");
+  assert.equal(courseText({ ...alert, text: "Temperature high: 39.1 °C", raised: worst }, 38.04, at), ", now 38");
+  assert.equal(courseText({ ...alert, worst_value: undefined }, 0, at), "");
 });

@@ -66,14 +66,6 @@ test("listeners get what has changed", () => {
   ]);
 });
 
-test("the time of an acknowledgement stays with the alert, and does not pass on to the next one", () => {
-  frame(1, { snapshot: true, alerts: [{ key: "a", id: "1", state: "acknowledged", acknowledged_at: 5 }] });
-  frame(2, { alerts: [{ key: "a", id: "1", state: "acknowledged" }] });
-  assert.equal(store.alerts.get("a").acknowledged_at, 5);
-  frame(3, { alerts: [{ key: "a", id: "2", state: "acknowledged" }] });
-  assert.equal(store.alerts.get("a").acknowledged_at, undefined);
-});
-
 test("the page is current only while frames arrive in time and the broker is connected", () => {
   frame(1, { snapshot: true });
   assert.deepEqual([isCurrent(), alertsAreMonitored()], [true, true]);

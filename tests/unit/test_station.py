@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from alerts.rulefile.parser import DEFAULT, load
 from mqtt.service_status import ServiceStatus, encode_service_status
 from station.bed import BedState
-from station.frame import DeltaEncoder, bed_view, collect_changes
+from station.frame import DeltaEncoder, alert_view, bed_view, collect_changes
 from station.hub import Hub, SentCounts, Subscriber
 from station.origin_check import HEADERS, OriginMiddleware
 from station.pending_commands import PendingCommands
@@ -165,6 +165,8 @@ def test_an_alert_keeps_the_user_and_time_of_its_acknowledgement() -> None:
         (shown,) = changes["alerts"]
         assert shown["acknowledged_by"] == "Ada"
         assert shown["acknowledged_at"] == int(NOW.timestamp() * 1000)
+    old = replace_alert(seen, acknowledged_at=None, changed_at=NOW)
+    assert alert_view(old, stale=False).acknowledged_at == int(NOW.timestamp() * 1000), "an older alert worker"
 
 
 def test_after_a_restart_every_retained_status_and_open_alert_makes_a_bed_that_is_not_live() -> None:
