@@ -125,5 +125,9 @@ def _drain(environment: Environment, ingest: Service, messages: int, starting: f
     last_commit = counter(ingest, "last_commit_timestamp_seconds")
     cpu = cpu_seconds(ingest.pid) - starting
     ingest.stop()
-    first = "SELECT extract(epoch FROM min(received_at)) FROM patient_vitals WHERE received_at >= to_timestamp(%s)"
+    first = (
+        "SELECT extract(epoch FROM min(arrived))"
+        " FROM (SELECT arrival_time(received_at, time, arrival_lag_ms) AS arrived FROM patient_vitals) AS reading"
+        " WHERE arrived >= to_timestamp(%s)"
+    )
     return last_commit - float(environment.ask(first, begun)[0]), cpu

@@ -14,7 +14,7 @@ SEED = 0.42
 INSERT = """
 INSERT INTO patient_vitals (
     time, device_id, boot, seq, patient_id, ward, heart_rate, spo2, resp_rate, temperature, systolic_bp, diastolic_bp,
-    on_oxygen, consciousness, sensor_off, status, received_at)
+    on_oxygen, consciousness, sensor_off, status, arrival_lag_ms)
 SELECT time, 'bed-' || lpad(device::text, 3, '0'), 1, number, 'p-' || lpad(device::text, 4, '0'),
        'icu-' || mod(device, 4), heart_rate,
        CASE WHEN NOT is_off THEN least(100, round(96.6 + 1.2 * sin(minutes / 31.0) + random() - 0.5)) END,
@@ -24,7 +24,7 @@ SELECT time, 'bed-' || lpad(device::text, 3, '0'), 1, number, 'p-' || lpad(devic
        CASE WHEN is_cuff THEN round(74 + mod(device, 9) + 4 * sin(minutes / 83.0) + 3 * random()) END,
        mod(device, 9) = 0, 'A', CASE WHEN is_off THEN '{spo2}'::text[] ELSE '{}' END,
        CASE WHEN heart_rate > 120 THEN 'CRITICAL' ELSE 'NORMAL' END,
-       time + interval '1 second' * (0.05 + 0.2 * random())
+       ceil(50 + 200 * random())
 FROM (
     SELECT *, round(76 + mod(device, 23) + 9 * sin(minutes / 47.0) + 3 * (random() - 0.5)) AS heart_rate,
            mod(number, 997) < 6 AS is_off,

@@ -29,12 +29,13 @@ COLUMNS = (
     "consciousness",
     "sensor_off",
     "status",
-    "received_at",
+    "arrival_lag_ms",
     *SIGN_KEYS,
 )
 """The columns of a line, in order. These names are part of SQL statements: they never come from a message."""
 
 NULL = "\\N"
+MILLISECOND = timedelta(milliseconds=1)
 _json = msgspec.json.Encoder().encode
 MAX_CACHED_TOPICS = 50_000  # a client may publish to any number of topics; the cache must not grow with them
 NO_BED = DeviceAddress("", "")  # of topics that `decode_audit` parses
@@ -51,13 +52,11 @@ class BatchBuilder:
         self._clocks = DeviceClocks()
         self.batch = Batch()
         self._now = datetime.now(UTC)
-        self._received_at = str(self._now)
         self._window = TimeWindow.at(self._now, retention)
 
     def set_time(self, now: datetime, monotonic: float) -> None:
         """Set the time of arrival of the messages that follow: once per read from the socket."""
         self._now = now
-        self._received_at = str(now)
         self._window = TimeWindow.at(now, self._retention)
         if not self.batch.messages:
             self.batch.opened_at = monotonic
@@ -89,7 +88,7 @@ class BatchBuilder:
             return
         decoded = decode(payload, self._window, self._topics.time_of_arrival(bed, self._now, retained=retained))
         for reading in decoded.readings:
-            line = copy_line(reading, bed, self._received_at)
+            line = copy_line(reading, bed, self._now)
             batch.readings.append(ReadingRow(line, self._now, name, payload, reading.boot, reading.seq))
         if decoded.readings:
             batch.last_readings[bed.device] = last = decoded.readings[-1]
@@ -160,7 +159,7 @@ class BatchBuilder:
         self.batch.rejected.append(RejectedRow.from_problem(self._now, topic, payload, problem))
 
 
-def copy_line(reading: Reading, bed: DeviceAddress, received_at: str) -> str:
+def copy_line(reading: Reading, bed: DeviceAddress, arrival: datetime) -> str:
     """Format a reading as a line of COPY's text format, its fields in the order of COLUMNS.
 
     Only free text can contain a backslash, and none can contain a tab or a line end: `codec` and `topics` accept only
@@ -170,12 +169,14 @@ def copy_line(reading: Reading, bed: DeviceAddress, received_at: str) -> str:
     values = sign_values(reading)
     patient = reading.patient_id
     oxygen = reading.on_oxygen
+    # Rounded up, so that no arrival is placed before an assignment that it followed.
+    lag_ms = -((reading.time - arrival) // MILLISECOND)
     time = _json(reading.time)[1:-1].decode()  # without its quotes
     signs = _json(values)[1:-1].decode().replace(",", "\t").replace("null", NULL)  # without its brackets
     return (
         f"{_escaped(bed.device)}\t{_escaped(bed.ward)}\t{time}\t{reading.boot}\t{stored_seq(reading)}\t"
         f"{NULL if patient is None else _escaped(patient)}\t{NULL if oxygen is None else oxygen}\t"
-        f"{reading.consciousness or NULL}\t{{{','.join(reading.sensor_off)}}}\t{classify(values)}\t{received_at}\t"
+        f"{reading.consciousness or NULL}\t{{{','.join(reading.sensor_off)}}}\t{classify(values)}\t{lag_ms}\t"
         f"{signs}\n"
     )
 

@@ -32,7 +32,10 @@ INSERT INTO stage SELECT row.* FROM late, jsonb_populate_record(NULL::patient_vi
 
 -- name: take_oldest_late_reading
 DELETE FROM late_reading WHERE id IN (SELECT id FROM late_reading ORDER BY id LIMIT 1)
-RETURNING reading ->> 'ward', reading ->> 'device_id', reading ->> 'received_at', reading::text
+RETURNING reading ->> 'ward', reading ->> 'device_id',
+          arrival_time((reading ->> 'received_at')::timestamptz, (reading ->> 'time')::timestamptz,
+                       (reading ->> 'arrival_lag_ms')::bigint)::text,
+          reading::text
 
 -- name: reject_late_reading
 INSERT INTO rejected_message (received_at, topic, payload, payload_size, reason, detail) VALUES (%s, %s, %s, %s, %s, %s)

@@ -23,7 +23,8 @@ POLL_S = 0.1
 LINE_S = 10.0  # seconds between two lines of status
 LAST_QUERY_S = 10.0  # how long the last count is tried
 QUERY = """
-SELECT (SELECT count(*) FROM patient_vitals WHERE received_at >= %(since)s AND time > %(since)s - interval '1 day'),
+SELECT (SELECT count(*) FROM patient_vitals
+        WHERE arrival_time(received_at, time, arrival_lag_ms) >= %(since)s AND time > %(since)s - interval '1 day'),
        (SELECT count(*) FROM rejected_message WHERE received_at >= %(since)s),
        (SELECT count(DISTINCT alert_id) FROM alert_event WHERE change = 'raised' AND changed_at >= %(since)s),
        (SELECT coalesce(string_agg(beds || ' ' || condition, ', ' ORDER BY condition), 'none')

@@ -78,7 +78,8 @@ WITH recent AS MATERIALIZED (
     -- A reading from before the assignment is not one of the assigned patient, so the bed has none yet.
     SELECT reading.*, present.patient_id AS assigned, present.since, present.device_since
     FROM reading LEFT JOIN assignment_now AS present USING (device_id)
-    WHERE is_of_patient(reading.patient_id, reading.received_at, reading.time,
+    WHERE is_of_patient(reading.patient_id, arrival_time(reading.received_at, reading.time, reading.arrival_lag_ms),
+                        reading.time,
                         reading.patient_id, present.patient_id, present.since, present.device_since)
 ), open_alert AS (
     SELECT device_id, count(*) AS alerts,
@@ -93,7 +94,8 @@ SELECT coalesce(reading.ward, device.ward, present.ward) AS ward,
        device.changed_at AS device_state_since,
        coalesce(reading.patient_id, present.patient_id) AS patient_id,
        reading.time,
-       reading_age(clock.clock_offset, reading.time, reading.received_at) AS age,
+       reading_age(clock.clock_offset, reading.time,
+                   arrival_time(reading.received_at, reading.time, reading.arrival_lag_ms)) AS age,
        coalesce(open_alert.alerts, 0) AS alerts,
        open_alert.worst_alert,
        coalesce(open_alert.alert_list, '[]') AS alert_list,
@@ -108,8 +110,9 @@ LEFT JOIN open_alert USING (device_id)
 LEFT JOIN device_clock AS clock USING (device_id)
 -- The newest value of each sign up to the last reading, of its patient: a device may send one message per sign.
 LEFT JOIN LATERAL (
-    SELECT (array_agg(v.on_oxygen ORDER BY v.time DESC, v.received_at DESC) FILTER (WHERE v.on_oxygen IS NOT NULL))[1] AS on_oxygen,
-           (array_agg(v.consciousness ORDER BY v.time DESC, v.received_at DESC)
+    SELECT (array_agg(v.on_oxygen ORDER BY v.time DESC, arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC)
+            FILTER (WHERE v.on_oxygen IS NOT NULL))[1] AS on_oxygen,
+           (array_agg(v.consciousness ORDER BY v.time DESC, arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC)
             FILTER (WHERE v.consciousness IS NOT NULL))[1] AS consciousness,
            %s
     FROM (
@@ -120,7 +123,7 @@ LEFT JOIN LATERAL (
         SELECT * FROM readings_between(reading.device_id, reading.time - verdict_max_age(), reading.time)
         WHERE reading.time <= now() - interval '1 day'
     ) AS v
-    WHERE is_of_patient(v.patient_id, v.received_at, v.time,
+    WHERE is_of_patient(v.patient_id, arrival_time(v.received_at, v.time, v.arrival_lag_ms), v.time,
                         reading.patient_id, reading.assigned, reading.since, reading.device_since)
 ) AS newest ON reading.time IS NOT NULL
 -- A removed device is no bed, unless it has sent since then.
@@ -128,7 +131,8 @@ WHERE device.state IS DISTINCT FROM 'forgotten' OR reading.received_at > device.
       OR present.patient_id IS NOT NULL$view$,
         (SELECT string_agg(format('coalesce(is_critical(%1$L, newest.%1$I), false)', sign), ' OR ') FROM vital_signs() AS sign),
         format_per_sign('newest.%1$I'),
-        format_per_sign('(array_agg(v.%1$I ORDER BY v.time DESC, v.received_at DESC) '
+        format_per_sign('(array_agg(v.%1$I ORDER BY v.time DESC, '
+                        'arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC) '
                         'FILTER (WHERE v.%1$I IS NOT NULL AND NOT %1$L = ANY (reading.sensor_off)))[1] AS %1$I'));
 END $$;
 COMMENT ON VIEW ward_now IS 'one row per bed: its patient, last reading and its age, state of the device, open alerts';
@@ -143,7 +147,7 @@ LEFT JOIN LATERAL (
     SELECT v.time, v.%1$I%2$s FROM patient_vitals v
     WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age(%1$L)
       AND v.time > now() - interval '2 days' AND v.%1$I IS NOT NULL
-      AND is_of_patient(v.patient_id, v.received_at, v.time,
+      AND is_of_patient(v.patient_id, arrival_time(v.received_at, v.time, v.arrival_lag_ms), v.time,
                         bed.patient_id, present.patient_id, present.since, present.device_since)
     ORDER BY v.time DESC LIMIT 1) AS %1$I ON true$join$;
 BEGIN
@@ -174,7 +178,7 @@ LEFT JOIN LATERAL (
         SELECT string_agg(format(newest, input, CASE input WHEN 'systolic_bp' THEN ', v.diastolic_bp' END), '')
         FROM unnest(ARRAY['resp_rate', 'spo2', 'systolic_bp', 'heart_rate', 'temperature', 'on_oxygen', 'consciousness'])
              AS input) || $view$
-WHERE is_of_patient(bed.patient_id, bed.received_at, bed.time,
+WHERE is_of_patient(bed.patient_id, arrival_time(bed.received_at, bed.time, bed.arrival_lag_ms), bed.time,
                     bed.patient_id, present.patient_id, present.since, present.device_since)$view$;
 END $$;
 COMMENT ON VIEW last_valid_vitals IS
@@ -192,7 +196,7 @@ FROM last_valid_vitals AS valid
 LEFT JOIN device_clock AS clock USING (device_id)
 -- At least since its arrival: a reading of a clock that was ahead is not young because its time has come.
 CROSS JOIN LATERAL (
-    SELECT reading_age(clock.clock_offset, valid.time, max(v.received_at)) AS age
+    SELECT reading_age(clock.clock_offset, valid.time, max(arrival_time(v.received_at, v.time, v.arrival_lag_ms))) AS age
     FROM patient_vitals v
     WHERE v.device_id = valid.device_id AND v.time = valid.time AND v.time > now() - interval '2 days'
 ) AS measured

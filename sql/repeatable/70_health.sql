@@ -30,10 +30,11 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH stored AS (
-        SELECT date_trunc('minute', v.received_at) AS minute, count(*) AS rows,
-               percentile_cont(0.5) WITHIN GROUP (ORDER BY v.received_at - v.time) AS p50,
-               percentile_cont(0.95) WITHIN GROUP (ORDER BY v.received_at - v.time) AS p95
-        FROM patient_vitals v WHERE v.received_at >= from_time AND v.received_at < to_time GROUP BY 1
+        SELECT date_trunc('minute', v.arrived) AS minute, count(*) AS rows,
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY v.arrived - v.time) AS p50,
+               percentile_cont(0.95) WITHIN GROUP (ORDER BY v.arrived - v.time) AS p95
+        FROM (SELECT time, arrival_time(received_at, time, arrival_lag_ms) AS arrived FROM patient_vitals) AS v
+        WHERE v.arrived >= from_time AND v.arrived < to_time GROUP BY 1
     ), by_reason AS (
         SELECT date_trunc('minute', r.received_at) AS minute, r.reason, count(*) AS messages
         FROM rejected_message r WHERE r.received_at >= from_time AND r.received_at < to_time GROUP BY 1, 2

@@ -40,9 +40,10 @@ BEGIN
     SELECT moment.at, lag.shares[1], lag.shares[2]
     FROM generate_series(first, last, step) AS moment (at)
     CROSS JOIN LATERAL (
-        SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM received_at - v.time)::float8)
+        SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM v.arrived - v.time)::float8)
                AS shares
-        FROM (SELECT received_at, reading.time FROM patient_vitals AS reading
+        FROM (SELECT arrival_time(reading.received_at, reading.time, reading.arrival_lag_ms) AS arrived, reading.time
+              FROM patient_vitals AS reading
               WHERE reading.time >= moment.at AND reading.time < moment.at + step
                 AND reading.time >= first AND reading.time < until ORDER BY reading.time LIMIT 300) AS v
     ) AS lag
@@ -81,9 +82,10 @@ COMMENT ON FUNCTION completeness_between IS 'stored and expected readings per ho
 -- The last reading that was received, among the newest thousand: a device whose clock is ahead does not hide an outage.
 -- `late_minutes`: minutes with late readings that the rollups do not include yet.
 CREATE OR REPLACE VIEW ingest_now AS
-SELECT max(received_at) AS last_received_at, now() - max(received_at) AS silent_for,
+SELECT max(arrived) AS last_received_at, now() - max(arrived) AS silent_for,
        (SELECT count(*) FROM device WHERE state = 'online') AS devices_online,
        (SELECT count(DISTINCT minute) FROM rollup_invalidation) AS late_minutes
-FROM (SELECT received_at FROM patient_vitals WHERE time > now() - interval '1 day'
+FROM (SELECT arrival_time(received_at, time, arrival_lag_ms) AS arrived FROM patient_vitals
+      WHERE time > now() - interval '1 day'
       ORDER BY time DESC LIMIT 1000) AS newest;
 COMMENT ON VIEW ingest_now IS 'when the last reading was received, how many devices are online, and minutes that wait for a refresh';

@@ -68,6 +68,44 @@ def test_migrate_from_each_earlier_migration(nothing_yet: Db, number: int) -> No
     assert db.rows(COLUMNS) == columns
 
 
+def test_readings_in_the_columnstore_keep_their_times_of_arrival(community: Db) -> None:
+    """Rows and chunks in the columnstore from before 0016_arrival_lag.sql, which changes only the catalog."""
+    db = community
+    bring_to(db, [path.name for path in FILES].index("0016_arrival_lag.sql"))
+    for day in range(3):
+        write_readings(db, range(1, 121), start=NOW - timedelta(days=day, minutes=10), boot=day)
+    written = "SELECT device_id, time, boot, seq, {} FROM patient_vitals ORDER BY 2, 3, 4"
+    arrival = written.format("arrival_time(received_at, time, arrival_lag_ms)")
+    columnstore = (
+        "ALTER TABLE patient_vitals SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'device_id',"
+        " timescaledb.orderby = 'time DESC, boot DESC, seq DESC')"
+    )
+    with connect(db.owner_url) as connection:
+        connection.execute(columnstore)
+        old = "SELECT compress_chunk(chunk) FROM show_chunks('patient_vitals', older_than => %s) AS chunk"
+        assert len(connection.execute(old, [NOW - timedelta(days=1)]).fetchall()) > 0
+    before = db.rows(written.format("received_at"))
+    pages = "SELECT chunk, pg_relation_filenode(chunk) FROM show_chunks('patient_vitals') AS chunk ORDER BY 1"
+    files = db.rows(pages)
+    assert len(before) == 360
+    migrate(db).expect_success()
+    assert db.rows(arrival) == before
+    assert db.rows(pages) == files, "no chunk is rewritten"
+    # Late readings of this version beside them, in a chunk of the columnstore; then all of it in the columnstore.
+    insert = (
+        "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, heart_rate, status, arrival_lag_ms)"
+        " VALUES (%s, 'bed-1', 9, 1, 'icu-1', 82, 'NORMAL', %s) RETURNING 1"
+    )
+    late = NOW - timedelta(days=2)
+    lag = timedelta(days=60, milliseconds=250)
+    db.rows(insert, late, lag // timedelta(milliseconds=1))
+    for _ in range(2):
+        found = {row[:4]: row[4] for row in db.rows(arrival)}
+        assert found.pop(("bed-1", late, 9, 1)) == late + lag
+        assert found == {row[:4]: row[4] for row in before}
+        db.rows("SELECT compress_chunk(chunk) FROM show_chunks('patient_vitals') AS chunk")
+
+
 VERSION_0_1_0 = Path(__file__).parent.parent / "data/schema_0007"
 ROLES = "rename_ward", "rename_analyst"
 # Rows in every table that 0008 changes, a reader of one ward, and an analyst with grants and views of their own.
@@ -85,6 +123,7 @@ CREATE ROLE rename_analyst;
 GRANT SELECT ON audit_event, late_total, held_reading, my_audit, my_values TO rename_analyst;
 GRANT UPDATE (period) ON vitalflow_period TO rename_analyst;
 """
+READINGS = "SELECT time, device_id, boot, seq, ward, heart_rate, status, {} FROM patient_vitals"
 # Columns of both versions; a later migration may append others.
 VALID = "SELECT ward, device_id, patient_id, time, heart_rate, spo2, temperature, systolic_bp, oldest_input FROM "
 OLD_NAMES = """
@@ -143,7 +182,7 @@ def test_version_0_1_0_in_use_keeps_rows_grants_and_readers(version_0_1_0: Db) -
         "TABLE late_total": "TABLE rollup_invalidation_stats",
         "TABLE late_bucket": "TABLE rollup_invalidation",
         "TABLE reader_ward": "TABLE reader_ward",
-        "TABLE patient_vitals": "TABLE patient_vitals",
+        READINGS.format("received_at"): READINGS.format("arrival_time(received_at, time, arrival_lag_ms)"),
         "TABLE my_audit": "TABLE my_audit",
         "TABLE my_values": "TABLE my_values",
         VALID + "held_reading": VALID + "last_valid_vitals",

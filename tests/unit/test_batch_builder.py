@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.batch import Batch, ReadingRow, RejectedRow
 from ingest.batch_builder import COLUMNS, MAX_CACHED_TOPICS, BatchBuilder, copy_line
 from vitals.codec import MAX_PAYLOAD, Problem, Reason, encode, encode_many
-from vitals.reading import reading
+from vitals.reading import Reading, reading
 from vitals.topics import DeviceAddress, Topics
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -20,10 +21,30 @@ def new_builder() -> BatchBuilder:
     return builder
 
 
+def fields_of(sample: Reading, arrival: datetime) -> dict[str, str]:
+    fields = copy_line(sample, DeviceAddress("icu-1", "bed-1"), arrival).rstrip("\n").split("\t")
+    return dict(zip(COLUMNS, fields, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("lag", "milliseconds"),
+    [
+        (timedelta(), "0"),
+        (timedelta(microseconds=1), "1"),
+        (timedelta(milliseconds=250), "250"),
+        (timedelta(microseconds=250_001), "251"),
+        (timedelta(days=60), "5184000000"),  # beyond a 4-byte integer: an outbox of two months
+        (timedelta(seconds=-90), "-90000"),  # the clock is ahead
+        (timedelta(microseconds=-1_500), "-1"),
+    ],
+)
+def test_the_arrival_lag_is_in_milliseconds_rounded_up(lag: timedelta, milliseconds: str) -> None:
+    assert fields_of(reading(NOW, {"spo2": 97.0}), NOW + lag)["arrival_lag_ms"] == milliseconds
+
+
 def test_a_line_has_a_field_for_every_column_and_zero_is_a_value() -> None:
     sample = reading(NOW, {"heart_rate": 0.0, "spo2": 89.5}, boot=3, seq=4, on_oxygen=False, sensor_off=("resp_rate",))
-    fields = copy_line(sample, DeviceAddress("icu-1", "bed-1"), "2026-11-22 10:00:01+00:00").rstrip("\n").split("\t")
-    row = dict(zip(COLUMNS, fields, strict=True))
+    row = fields_of(sample, NOW + timedelta(seconds=1))
     assert row["device_id"] == "bed-1"
     assert row["time"] == "2026-11-22T10:00:00Z"
     assert (row["boot"], row["seq"], row["patient_id"], row["on_oxygen"]) == ("3", "4", "\\N", "False")
@@ -34,7 +55,7 @@ def test_a_line_has_a_field_for_every_column_and_zero_is_a_value() -> None:
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=50))
 def test_printable_text_stays_within_its_field(text: str) -> None:
     sample = reading(NOW, {"spo2": 97.0}, patient_id=text)
-    line = copy_line(sample, DeviceAddress("w", "d"), str(NOW))
+    line = copy_line(sample, DeviceAddress("w", "d"), NOW)
     assert line.count("\n") == 1
     assert line.count("\t") == len(COLUMNS) - 1
     assert line.split("\t")[COLUMNS.index("patient_id")].replace("\\\\", "\\") == text
