@@ -196,7 +196,7 @@ def test_a_late_reading_keeps_every_value(broker: BrokerServer, community: Db, m
     send(broker, (1, late), **values, consciousness="V", patient_id="Zoë \\ 1")
     send(broker, (2, NOW), **values, consciousness="V", patient_id="Zoë \\ 1")
     eventually(partial(count_is, community, 2), 10, "both")
-    row = "SELECT to_jsonb(v) - 'time' - 'seq' - 'received_at' FROM patient_vitals AS v WHERE seq = %s"
+    row = "SELECT to_jsonb(v) - 'time' - 'seq' - 'arrival_lag_ms' FROM patient_vitals AS v WHERE seq = %s"
     assert community.one(row, 1) == community.one(row, 2)
     assert community.one("SELECT time FROM patient_vitals WHERE seq = 1") == late
 
