@@ -259,7 +259,7 @@ class Bed:
             before = self._at_level_of_alert(rule, before)
         after = level_state.observe(before, depth, held, time, value)
         if replayed:
-            after = level_state.follow(rule, after, time)
+            after = level_state.follow(rule, after, time, self.usual_interval)
         elif live:
             after = self.settle(rule, after, time, value, events)
         if after is not before:
@@ -269,9 +269,7 @@ class Bed:
         self, rule: Rule, state: LevelState, time: datetime, value: float | None, events: list[Event]
     ) -> LevelState:
         """Change the rule's alert if its delays call for another level; return the state at that level."""
-        level = level_state.target_level(rule, state, time)
-        if level == state.level and state.is_pending:
-            level = level_state.target_level(rule, state, time, self.usual_interval)
+        level = level_state.due_level(rule, state, time, self.usual_interval)
         alert = self.alerts.get(rule.name)
         if level == state.level or (level > state.level and self._says_nothing_new(rule, level)):
             worse = None if alert is None else worsened(alert, rule, time, self.last, value)

@@ -108,9 +108,15 @@ def target_level(rule: Rule, state: LevelState, time: datetime, interval: timede
     return level
 
 
-def follow(rule: Rule, state: LevelState, time: datetime) -> LevelState:
-    """Return the state after a reading that was evaluated before a restart; its changes were published then."""
+def due_level(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None) -> int:
+    """Return the level that is due at `time` for a value, of a device with this interval between two readings."""
     level = target_level(rule, state, time)
+    return target_level(rule, state, time, interval) if level == state.level and state.is_pending else level
+
+
+def follow(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None) -> LevelState:
+    """Return the state after a reading that was evaluated before a restart; its changes were published then."""
+    level = due_level(rule, state, time, interval)
     if level < state.level:  # a level that has ended needs its whole delay again
         state = state._replace(beyond=without_delays(state.beyond, level))
     return state._replace(level=level)

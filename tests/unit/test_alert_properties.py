@@ -105,6 +105,20 @@ def test_a_restart_with_its_readings_delivered_again_changes_nothing(
     assert events + run(after, stream[again:split], dup=True) + run(after, stream[split:]) == whole
 
 
+def test_an_alert_raised_by_a_first_value_and_cleared_before_a_restart_is_not_raised_again() -> None:
+    # The only interval known at second 8 is 7 s, longer than the delay; at second 20 it is 1 s.
+    readings = {1: None, 8: 80, **dict.fromkeys(range(9, 17)), 17: 93, 18: 93, 19: 93, 20: 80}
+    stream = [
+        reading_at(second, spo2=spo2, sensor_off=("spo2",) if spo2 is None else (), patient_id="p-1")
+        for second, spo2 in readings.items()
+    ]
+    events = run(new(), stream[:13])
+    assert [event.alert.change for event in events if event.alert.rule == "blue"] == [Change.RAISED, Change.CLEARED]
+    after = resumed(events, at(0))
+    assert run(after, stream[:13], dup=True) == []
+    assert run(after, stream[13:]) == []
+
+
 @given(streams(), st.data())
 def test_a_restart_without_them_loses_no_alert_and_raises_none_twice(
     stream: list[Reading], data: st.DataObject
