@@ -127,7 +127,7 @@ LEFT JOIN LATERAL (
                         reading.patient_id, reading.assigned, reading.since, reading.device_since)
 ) AS newest ON reading.time IS NOT NULL
 -- A removed device is no bed, unless it has sent since then.
-WHERE device.state IS DISTINCT FROM 'forgotten' OR reading.received_at > device.changed_at
+WHERE device.state IS DISTINCT FROM 'forgotten' OR arrival_time(reading.received_at, reading.time, reading.arrival_lag_ms) > device.changed_at
       OR present.patient_id IS NOT NULL$view$,
         (SELECT string_agg(format('coalesce(is_critical(%1$L, newest.%1$I), false)', sign), ' OR ') FROM vital_signs() AS sign),
         format_per_sign('newest.%1$I'),
