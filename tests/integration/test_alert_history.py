@@ -1,0 +1,57 @@
+"""What the views say of an alert: the value that raised it and its worst one, whatever came later."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import psycopg
+
+from ingest.store import STATEMENTS
+from tests.support.factories import make_alert
+from tests.support.servers import Db
+from vitals.alert import Alert, Change, Priority, State
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def store(db: Db, alert: Alert) -> None:
+    """Store one change of an alert, as ingest does."""
+    row = msgspec.structs.asdict(alert) | {"received_at": alert.changed_at}
+    with psycopg.connect(db.ingest_url) as connection:
+        for name in ("alert_event", "alert_latest"):
+            connection.execute(STATEMENTS[name].encode(), row)
+
+
+def test_no_later_value_overwrites_the_first_and_the_worst_one(db: Db) -> None:
+    raised = make_alert(
+        device="bed-1", rule="news2", sign=None, unit=None, priority=Priority.MEDIUM, text="NEWS2: 5",
+        value=5.0, limit=4.0, raised_at=NOW - timedelta(minutes=5), first_value=5.0,
+        first_value_at=NOW - timedelta(minutes=5),
+        worst_value=5.0, worst_value_at=NOW - timedelta(minutes=5),
+    )  # fmt: skip
+    worst_at = NOW - timedelta(minutes=3)
+    worse = msgspec.structs.replace(
+        raised, revision=2, change=Change.ESCALATED, priority=Priority.HIGH, text="NEWS2: 8", value=8.0,
+        changed_at=worst_at, worst_value=8.0, worst_value_at=worst_at,
+    )  # fmt: skip
+    harmless = msgspec.structs.replace(
+        worse, revision=3, change=Change.LATCHED, state=State.LATCHED, text="NEWS2", value=0.0, changed_at=NOW
+    )
+    for alert in (raised, worse, harmless):
+        store(db, alert)
+    ask = "SELECT text, value, first_value, worst_value, worst_value_at FROM alert"
+    assert db.rows(ask) == [("NEWS2: 8", 8.0, 5.0, 8.0, worst_at)]
+    assert db.rows("SELECT text, first_value, worst_value FROM alert_active") == [("NEWS2", 5.0, 8.0)]
+    overlapping = "SELECT text FROM alert_overlapping(now() - interval '1 hour', now())"
+    assert db.rows(overlapping) == [("NEWS2: 8",)]
+    db.rows(
+        "INSERT INTO device (device_id, ward, state, boot, changed_at) VALUES ('bed-1', 'icu-1', 'online', 1, now())"
+        " RETURNING 1"
+    )
+    (told,) = db.rows("SELECT alert_text FROM ward_board")
+    assert told == (f"NEWS2, worst 8 at {worst_at:%H:%M} (latched)",)
+
+
+def test_an_alert_of_an_older_alert_worker_has_the_value_of_its_worst_priority(db: Db) -> None:
+    alert = make_alert(device="bed-1", raised_at=NOW)
+    store(db, alert)
+    assert db.rows("SELECT first_value, worst_value, worst_value_at FROM alert") == [(82.0, 82.0, alert.changed_at)]
