@@ -42,4 +42,4 @@ GRANT USAGE ON SCHEMA by_ward TO vitalflow_ward_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA by_ward TO vitalflow_ward_reader;
 GRANT SELECT ON retention_setting, vitalflow_edition TO vitalflow_ward_reader;
 -- Figures of the whole pipeline, without patients and devices: the dashboard Pipeline shows them to ward readers too.
-GRANT SELECT ON ingest_now, storage_now, rollup_now, job_now TO vitalflow_ward_reader;
+GRANT SELECT ON ingest_now, storage_now, rollup_now, rollup_difference, job_now TO vitalflow_ward_reader;

@@ -25,6 +25,7 @@ ALERT = {
     "device_id": "bed-icu-ny", "patient_id": None, "sign": None, "value": None, "limit": None, "unit": None,
     "text": "", "since": START, "raised_at": START + 24 * HOUR, "changed_at": START + 400 * HOUR,
     "acknowledged_by": None, "audio_paused_until": None, "latched": False, "reason": None, "received_at": START,
+    "first_value": None, "first_value_at": None, "worst_value": None, "worst_value_at": None,
 }  # fmt: skip
 
 

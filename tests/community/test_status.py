@@ -85,8 +85,7 @@ def test_the_last_error_of_a_failed_job_is_shown_and_a_known_fault_named(
 def community_job(connection: "psycopg.Connection[tuple[object, ...]]") -> object:
     """The job that drops old readings."""
     row = connection.execute(
-        "SELECT job_id FROM timescaledb_information.jobs"
-        " WHERE proc_name = 'policy_retention' AND hypertable_name = 'patient_vitals'"
+        "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'drop_old_chunks'"
     ).fetchone()
     assert row is not None
     return row[0]

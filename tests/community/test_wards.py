@@ -65,7 +65,7 @@ def acting_as(db: Db, role: str) -> Iterator[Connection]:
 
 
 # Figures without patients and devices, which ward readers may read as they are.
-OF_THE_PIPELINE = {"ingest_now", "storage_now", "rollup_now", "job_now"}
+OF_THE_PIPELINE = {"ingest_now", "storage_now", "rollup_now", "rollup_difference", "job_now"}
 RELATIONS = """
 SELECT c.relname, EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname IN ('ward', 'device_id'))
 FROM pg_class c

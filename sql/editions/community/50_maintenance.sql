@@ -30,8 +30,8 @@ COMMENT ON VIEW rollup_now IS 'the time up to which each rollup is materialized'
 CREATE OR REPLACE VIEW job_now AS
 SELECT job.proc_name::text COLLATE "default" AS job,
        coalesce(rollup.view_name, job.hypertable_name, '')::text COLLATE "default" AS relation,
-       stats.last_run_status AS last_status, nullif(stats.last_run_started_at, '-infinity') AS last_run,
-       coalesce(stats.total_failures, 0) AS failures, nullif(stats.next_start, '-infinity') AS next_run
+       stats.last_run_status AS last_status, date_trunc('second', nullif(stats.last_run_started_at, '-infinity')) AS last_run,
+       coalesce(stats.total_failures, 0) AS failures, date_trunc('second', nullif(stats.next_start, '-infinity')) AS next_run
 FROM timescaledb_information.jobs job
 LEFT JOIN timescaledb_information.job_stats stats USING (job_id)
 LEFT JOIN timescaledb_information.continuous_aggregates rollup
