@@ -15,6 +15,7 @@ from stack.demo import demo as run_demo
 from stack.plan import DEVICES, PORT_BASE, Ports
 from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
+from stack.systemd import write_units
 from vitals.errors import exit_on_error
 
 PROGRAM = "vitalflow dev"
@@ -167,6 +168,18 @@ def demo(
     Also available as `make demo`.
     """
     raise typer.Exit(run_demo(context.obj, devices, port_base, seconds))
+
+
+@app.command()
+def systemd(
+    folder: Annotated[Path, typer.Argument(help="Where units of this machine are.")] = Path("/etc/systemd/system"),
+) -> None:
+    """Write the units of ingest, alert worker and station, for a machine with its own broker and database.
+
+    Starts nothing; docs/operations.md lists the files that the units read.
+    """
+    for path in write_units(folder, Path(sys.prefix) / "bin/vitalflow"):
+        typer.echo(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ GROUPS = {
     ),
     "grafana": CommandGroup(DATA, "grafana", "The Grafana dashboards: check."),
     "dev": CommandGroup(
-        DEVELOPMENT, "stack", "All servers as local processes: setup, up, status, env, logs, down, demo."
+        DEVELOPMENT, "stack", "All servers as local processes: setup, up, status, env, logs, down, demo, systemd."
     ),
     "bench": CommandGroup(DEVELOPMENT, "bench", "Measure throughput, latency and cost; lists its own commands."),
 }

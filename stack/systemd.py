@@ -1,0 +1,148 @@
+"""Units of systemd for the services, where broker and database are the machine's own or on another machine.
+
+The settings without secrets are in /etc/vitalflow/NAME.env, and each secret is a file below /etc/vitalflow/secrets,
+which only root can read. systemd passes a copy to the one service that needs it.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitals.errors import PermanentError
+from vitals.files import write_atomic
+
+SETTINGS = "/etc/vitalflow"
+HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # from a service with ProtectHome and PrivateTmp
+
+TEMPLATE = """\
+[Unit]
+Description=VitalFlow {name}: {does}
+Wants=network-online.target
+After=network-online.target mosquitto.service postgresql.service
+# A service that ends is started again however often it has ended.
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart={program} {arguments}
+Restart=always
+RestartSec=2
+TimeoutStopSec=30
+DynamicUser=yes
+Environment=PYTHONUNBUFFERED=1
+Environment=VITALFLOW_MQTT_URL=mqtts://{name}@localhost:8883
+Environment=VITALFLOW_MQTT_CA={settings}/ca.crt
+{secrets}
+EnvironmentFile=-{settings}/{name}.env
+MemoryMax={memory}
+
+# What the service cannot do: write a file, gain a right, see another process, use a device or another kind of socket.
+CapabilityBoundingSet=
+LockPersonality=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProcSubset=pid
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+RemoveIPC=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSpec:
+    """A service as a unit.
+
+    arguments   of `vitalflow`
+    memory      its limit, as in docker-compose.yml
+    secrets     files below /etc/vitalflow/secrets, named as those of `make env`, by the setting that reads them
+    """
+
+    name: str
+    does: str
+    arguments: str
+    memory: str
+    secrets: dict[str, str]
+
+
+UNITS = (
+    UnitSpec(
+        "ingest",
+        "stores readings from the broker in the database",
+        "ingest",
+        "640M",
+        {"VITALFLOW_MQTT_PASSWORD": "mqtt_ingest_password", "VITALFLOW_INGEST_URL": "ingest_url"},
+    ),
+    UnitSpec(
+        "alerts", "evaluates alarm rules", "alerts run", "256M", {"VITALFLOW_MQTT_PASSWORD": "mqtt_alerts_password"}
+    ),
+    UnitSpec(
+        "station",
+        "serves the live ward to browsers",
+        "station",
+        "256M",
+        {"VITALFLOW_MQTT_PASSWORD": "mqtt_station_password", "VITALFLOW_READER_URL": "reader_url"},
+    ),
+)
+
+
+def units(program: Path) -> dict[str, str]:
+    """Return the text of each unit by its file name; `program` is the command `vitalflow`.
+
+    Raises PermanentError for a path that the sandboxed services cannot see or that a unit would have to quote.
+    """
+    if not re.fullmatch(r"[\w./+-]+", str(program), re.ASCII):
+        raise PermanentError(f"{program} has a character that a unit would have to quote; install VitalFlow elsewhere")
+    if any(program.is_relative_to(folder) for folder in HIDDEN):
+        raise PermanentError(
+            f"{program} is below {', '.join(HIDDEN[:-1])} or {HIDDEN[-1]}, which the services cannot see; install "
+            "VitalFlow elsewhere, such as in /opt/vitalflow"
+        )
+    return {f"vitalflow-{unit.name}.service": _text(unit, program) for unit in UNITS}
+
+
+def write_units(folder: Path, program: Path) -> list[Path]:
+    """Write the units to a folder and return their paths; raises PermanentError if they cannot be written."""
+    written = []
+    for name, text in units(program).items():
+        try:
+            write_atomic(folder / name, text.encode(), mode=0o644)
+        except OSError as error:
+            raise PermanentError(f"{folder / name} cannot be written: {error.strerror}") from None
+        written.append(folder / name)
+    return written
+
+
+def _text(unit: UnitSpec, program: Path) -> str:
+    secrets = "\n".join(
+        f"LoadCredential={file}:{SETTINGS}/secrets/{file}\nEnvironment={setting}_FILE=%d/{file}"
+        for setting, file in unit.secrets.items()
+    )
+    return TEMPLATE.format(
+        name=unit.name,
+        does=unit.does,
+        program=program,
+        arguments=unit.arguments,
+        memory=unit.memory,
+        settings=SETTINGS,
+        secrets=secrets,
+    )
