@@ -15,7 +15,7 @@ from threading import Event
 from identity.authority import CertificateAuthority, Emit
 from stack import processes, shell
 from stack.binaries import CHECKOUT, ServerBinaries, need_root
-from stack.plan import MIGRATE, Ports, ServiceSpec, broker_access, environment, services
+from stack.plan import MIGRATE, PORT_BASE, Ports, ServiceSpec, broker_access, environment, services
 from stack.servers import (
     OWNER,
     START_TIMEOUT_S,
@@ -126,7 +126,10 @@ class Supervisor:
     def _start(self, stop: Event) -> None:
         for port in self.ports.all:
             if port_in_use(port):
-                raise PermanentError(f"port {port} is in use by another program; choose other ports with --port-base")
+                raise PermanentError(
+                    f"port {port} is in use by another program; choose others: --port-base, "
+                    f"or make demo PORT_BASE={PORT_BASE + 10_000}"
+                )
         secrets = self.home.make_secrets()
         shell.install(self.home, self.binaries)
         shell.write_options(self.home, self.ports, secrets)

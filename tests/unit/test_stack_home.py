@@ -1,15 +1,18 @@
 """What a stack keeps on disk, what it tells its services, and how patiently it restarts them."""
 
 import os
+import socket
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from identity.broker_bootstrap import BUILTIN_USERS
-from stack.binaries import STACK
+from stack.binaries import STACK, ServerBinaries
 from stack.plan import Ports, addresses, environment, services
 from stack.processes import creation_time, find
 from stack.stack_dir import Running, Secrets, StackDir, State
+from stack.supervisor import Supervisor
 from vitals.errors import PermanentError
 
 STATE = State(Running("supervisor", 1, 2.0, 3.0), 21883, 20, True, [Running("broker", 4, 5.0, 6.0, 21883, 1, True)])
@@ -108,3 +111,12 @@ def test_each_address_carries_the_password_of_its_own_role(home: StackDir) -> No
     assert "owner-word" in where["VITALFLOW_DATABASE_URL"]
     assert "reader-word" in where["VITALFLOW_READER_URL"]
     assert "owner-word" not in where["VITALFLOW_READER_URL"]
+
+
+def test_the_error_about_a_used_port_names_the_option_and_the_variable_of_make(home: StackDir) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = used.getsockname()[1]
+        binaries = ServerBinaries(None, "mosquitto", "mosquitto_sub", "plugin.so", "bin")
+        supervisor = Supervisor(home, binaries, Ports(port), 0, lambda _: None)
+        with pytest.raises(PermanentError, match=rf"port {port} is in use .* --port-base, or make demo PORT_BASE="):
+            supervisor.run(Event())
