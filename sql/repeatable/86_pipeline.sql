@@ -40,9 +40,9 @@ BEGIN
     SELECT moment.at, lag.shares[1], lag.shares[2]
     FROM generate_series(first, last, step) AS moment (at)
     CROSS JOIN LATERAL (
-        SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM v.arrived - v.time)::float8)
-               AS shares
-        FROM (SELECT arrival_time(reading.received_at, reading.time, reading.arrival_lag_ms) AS arrived, reading.time
+        SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY v.seconds) AS shares
+        FROM (SELECT coalesce(reading.arrival_lag_ms::float8 / 1000,
+                              extract(epoch FROM reading.received_at - reading.time)::float8) AS seconds
               FROM patient_vitals AS reading
               WHERE reading.time >= moment.at AND reading.time < moment.at + step
                 AND reading.time >= first AND reading.time < until ORDER BY reading.time LIMIT 300) AS v

@@ -31,12 +31,13 @@ DECLARE
     -- In seconds: a day has 23 or 25 hours in a session whose time zone changes to or from summer time.
     width interval := (SELECT make_interval(secs => extract(epoch FROM q.bucket_width)::float8)
                        FROM public.rollup_queries() q WHERE q.name = rollup);
-    first_bucket timestamptz := public.time_bucket(width, greatest(from_time, public.rollup_floor(rollup)));
+    oldest timestamptz := public.rollup_floor(rollup);
+    first_bucket timestamptz := public.time_bucket(width, greatest(from_time, oldest));
     end_of_last timestamptz := public.time_bucket(width, end_time);
 BEGIN
     -- A late minute of many devices changes a segment of the columnstore of each; see repeatable/10_roles.sql.
     PERFORM set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false);
-    IF public.rollup_floor(rollup) IS NOT NULL AND first_bucket < end_of_last THEN
+    IF oldest IS NOT NULL AND first_bucket < end_of_last THEN
         CALL public.refresh_continuous_aggregate(format('public.%I', rollup)::regclass, first_bucket, end_of_last);
         -- TimescaleDB records the invalidations for the levels above at the end of the transaction; without this COMMIT
         -- the next level finds nothing to refresh.
