@@ -138,9 +138,14 @@ def renew(
 
 @app.command()
 def check() -> None:
-    """Check every certificate and secret file. Prints each problem in one sentence; then the exit code is 2."""
-    settings = IdentitySettings.read(os.environ)
-    found = list(checking.find_problems(folder_of(settings), settings.broker_names, datetime.now(UTC)))
+    """Check every certificate and secret file, and show until when each certificate is valid.
+
+    Prints each problem in one sentence; then the exit code is 2.
+    """
+    settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
+    for line in checking.list_certificates(folder_of(settings), now):
+        emit(line)
+    found = list(checking.find_problems(folder_of(settings), settings.broker_names, now))
     for sentence in found:
         emit(sentence)
     if found:

@@ -49,6 +49,16 @@ def find_problems(folder: Path, names: Sequence[str], now: datetime) -> Iterator
             yield from _check_server(certificate, names if certificate.name == "broker.crt" else [], authority, now)
 
 
+def list_certificates(folder: Path, now: datetime) -> Iterator[str]:
+    """Yield a line for every certificate in the folder: its file, until when it is valid, and the days left."""
+    for path in sorted(folder.glob("*.crt")):
+        try:
+            ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+        except (OSError, ValueError):
+            continue  # find_problems names it
+        yield f"{path.name:<14} valid until {ends:%Y-%m-%d %H:%M} UTC, {(ends - now).days} days left"
+
+
 def _check_server(certificate: Path, names: Sequence[str], authority: KeyPair, now: datetime) -> Iterator[str]:
     key = certificate.with_suffix(".key")
     if not key.exists():

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from identity import ca
 from identity.authority import CertificateAuthority, write_public, write_secret
-from identity.check import find_problems
+from identity.check import find_problems, list_certificates
 from mqtt import tls
 from mqtt.credentials import Credential, read_credentials, write_credentials
 from mqtt.endpoint import BrokerEndpoint
@@ -212,6 +212,16 @@ def test_the_check_finds_nothing_wrong_with_what_we_make_and_names_each_mistake(
     crt.write_bytes(swapped[1])
     key.write_bytes(swapped[0])
     assert any(f"{crt} is a private key; expected a certificate" in one for one in find_problems(folder, NAMES, NOW))
+
+
+def test_the_check_shows_until_when_each_certificate_is_valid(authority: CertificateAuthority) -> None:
+    (authority.folder / "other.crt").write_text("nothing")
+    broker, root = list_certificates(authority.folder, NOW)
+    ends = NOW + timedelta(days=90)
+    assert broker.startswith("broker.crt ")
+    assert f"valid until {ends:%Y-%m-%d}" in broker
+    assert root.startswith("ca.crt ")
+    assert root.endswith(" days left")
 
 
 def test_the_message_of_the_check_fixes_each_mistake(authority: CertificateAuthority) -> None:
