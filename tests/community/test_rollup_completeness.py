@@ -131,9 +131,9 @@ steps = st.builds(Step, st.sampled_from(["live", "jobs", "killed", "outbox"]), s
 
 
 @settings(
-    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
-@given(st.lists(steps, min_size=2, max_size=7))
+@given(st.lists(steps, min_size=2, max_size=5))
 @example([Step("live", 3), Step("jobs"), Step("live", 24), Step("jobs")])
 @example([Step("live", 5), Step("jobs"), Step("live", 10), Step("killed"), Step("live", 1), Step("outbox", 20)])
 @example([Step("live", 29), Step("jobs"), Step("outbox", 16), Step("live", 1), Step("jobs")])
@@ -144,6 +144,8 @@ def test_after_any_stops_outboxes_and_late_batches_every_bucket_equals_the_readi
         for event in events:
             if made.now + event.hours * HOUR < NOW - HOUR:
                 made.apply(event)
+        # sequence_1h is refreshed again after 15 minutes at the earliest, which pass here.
+        made.connection.execute("UPDATE rollup_progress SET changed_at = '-infinity'")
         made.run_jobs()
         assert differences(made.connection) == []
         days = made.connection.execute("SELECT refreshed_to FROM rollup_progress WHERE rollup = 'vitals_1d'")
