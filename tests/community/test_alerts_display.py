@@ -1,14 +1,11 @@
 """What a nurse reads and sees on the dashboard Alerts, by Grafana's own code."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from grafana.result_checks import QueryResult
-from stack.servers import DatabaseServer
 from tests.support.bed_rows import Connection, now_of, store_alert, store_bed
 from tests.support.grafana_display import (
     Box,
@@ -24,25 +21,10 @@ from tests.support.grafana_display import (
     tiles,
     widths,
 )
-from tests.support.servers import Db, copy_of_template
 
 OPEN, SHARED, LONGEST = "Open alerts, most urgent first", "Shared equipment in this range", "Longest alerts"
 RESPONSE, TIMELINE, BY_RULE = "Response to alerts", "Worst alert by bed over time", "Alarms per bed and day, by rule"
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def empty(database: DatabaseServer) -> Db:
-    """A migrated database without rows."""
-    return copy_of_template(database, "alerts_display")
-
-
-@pytest.fixture
-def ward(empty: Db) -> Iterator[Connection]:
-    """A transaction in it, which no test commits."""
-    with psycopg.connect(empty.owner_url) as connection:
-        yield connection
-        connection.rollback()
 
 
 def asked(ward: Connection, title: str, span: timedelta = DAY, chosen: tuple[str, ...] = ("icu-1",)) -> QueryResult:

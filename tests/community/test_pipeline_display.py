@@ -1,19 +1,16 @@
 """What the operator reads and sees on the dashboard Pipeline, by Grafana's own code."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from grafana.palette import MEANING
 from grafana.result_checks import QueryResult
-from stack.servers import DatabaseServer
 from tests.fixtures.week import as_reader, filled_to
 from tests.support.bed_rows import Connection, now_of, store_alert, store_bed
 from tests.support.grafana_display import Cell, answers, changed, cut, panel_of, panel_width, series, table, tiles
-from tests.support.servers import Db, copy_of_template
+from tests.support.servers import Db
 from vitals.codec import Reason
 
 HOUR = timedelta(hours=1)
@@ -24,20 +21,6 @@ DEVICES, REASONS, NEWEST = (
 )
 TABLES = (NEWEST, DEVICES, "Storage", "Rollups", "Database jobs")
 PRIORITIES = {colour for colour, meaning in MEANING.items() if "priority" in meaning}
-
-
-@pytest.fixture(scope="module")
-def empty(database: DatabaseServer) -> Db:
-    """A migrated database without rows."""
-    return copy_of_template(database, "pipeline_display")
-
-
-@pytest.fixture
-def pipeline(empty: Db) -> Iterator[Connection]:
-    """A transaction in it, which no test commits."""
-    with psycopg.connect(empty.owner_url) as connection:
-        yield connection
-        connection.rollback()
 
 
 def asked(connection: Connection, title: str) -> QueryResult:
@@ -53,8 +36,8 @@ def reject(connection: Connection, reason: str, topic: str = "vitalflow/vitals/i
     )
 
 
-def test_an_empty_database_gives_a_calm_page(pipeline: Connection) -> None:
-    assert tiles(panel_of("pipeline", "Now"), asked(pipeline, "Now")) == {
+def test_an_empty_database_gives_a_calm_page(ward: Connection) -> None:
+    assert tiles(panel_of("pipeline", "Now"), asked(ward, "Now")) == {
         "Last reading": Cell("–"),
         "Devices online": Cell("0"),
         "Silent or offline": Cell("0"),
@@ -62,12 +45,12 @@ def test_an_empty_database_gives_a_calm_page(pipeline: Connection) -> None:
         "Late": Cell("0"),
         "Failed": Cell("0"),
     }
-    assert tiles(panel_of("pipeline", "Broker"), asked(pipeline, "Broker")) == {
+    assert tiles(panel_of("pipeline", "Broker"), asked(ward, "Broker")) == {
         "State": Cell("none lost"),
         "Dropped": Cell("0"),
     }
     for title in TABLES:
-        rows = table(panel_of("pipeline", title), asked(pipeline, title))
+        rows = table(panel_of("pipeline", title), asked(ward, title))
         assert {cell.background for row in rows for cell in row.values()} <= {""}, title
 
 
@@ -92,10 +75,10 @@ def test_the_apache_edition_says_what_it_does_not_have(week: Db) -> None:
             assert len(notes) == (0 if community else 1), title
 
 
-def test_rejection_reasons_differ_in_colour_and_none_is_a_priority(pipeline: Connection) -> None:
+def test_rejection_reasons_differ_in_colour_and_none_is_a_priority(ward: Connection) -> None:
     for reason in Reason:
-        reject(pipeline, reason)
-    shown = series(panel_of("pipeline", REASONS), asked(pipeline, REASONS))
+        reject(ward, reason)
+    shown = series(panel_of("pipeline", REASONS), asked(ward, REASONS))
     assert set(shown) == set(Reason)
     colours = {each.colour for each in shown.values()}
     assert not colours & {*PRIORITIES, "green"}
@@ -103,14 +86,14 @@ def test_rejection_reasons_differ_in_colour_and_none_is_a_priority(pipeline: Con
     assert {each.legend["sum"] for each in shown.values()} == {"1"}
 
 
-def test_the_state_of_equipment_never_has_the_colour_of_a_patients_alert(pipeline: Connection) -> None:
-    now = asked(pipeline, "Now")
+def test_the_state_of_equipment_never_has_the_colour_of_a_patients_alert(ward: Connection) -> None:
+    now = asked(ward, "Now")
     for values, colour in (((0.4, 0, 0), ""), ((20, 1, 1), "semi-dark-purple"), ((61, 3, 1), "purple")):
         changes: Any = dict(zip(("Last reading", "Rejected", "Failed"), values, strict=True))
         found = tiles(panel_of("pipeline", "Now"), changed(now, 0, **changes))
         assert found["Last reading"].background == colour
         assert not {tile.background for tile in found.values()} & PRIORITIES
-    broker = asked(pipeline, "Broker")
+    broker = asked(ward, "Broker")
     for state, colour in (
         ("dropping", "purple"),
         ("ended, not acknowledged", "semi-dark-purple"),
@@ -119,23 +102,23 @@ def test_the_state_of_equipment_never_has_the_colour_of_a_patients_alert(pipelin
         ("not known", "#8e8e8e"),
     ):
         assert tiles(panel_of("pipeline", "Broker"), changed(broker, 0, State=state))["State"] == Cell(state, colour)
-    store_alert(pipeline, "broker", "broker-dropping", "Drops", ward="stack", kind="technical", value=17)
-    assert tiles(panel_of("pipeline", "Broker"), asked(pipeline, "Broker")) == {
+    store_alert(ward, "broker", "broker-dropping", "Drops", ward="stack", kind="technical", value=17)
+    assert tiles(panel_of("pipeline", "Broker"), asked(ward, "Broker")) == {
         "State": Cell("dropping", "purple"),
         "Dropped": Cell("17", "semi-dark-purple"),
     }
 
 
-def test_a_devices_row_is_neutral_while_all_is_well_and_ages_are_whole(pipeline: Connection) -> None:
-    store_bed(pipeline, "bed-1", 0.672)
-    store_bed(pipeline, "bed-2", 672)
-    rows = {row["Bed"].text: row for row in table(panel_of("pipeline", DEVICES), asked(pipeline, DEVICES))}
+def test_a_devices_row_is_neutral_while_all_is_well_and_ages_are_whole(ward: Connection) -> None:
+    store_bed(ward, "bed-1", 0.672)
+    store_bed(ward, "bed-2", 672)
+    rows = {row["Bed"].text: row for row in table(panel_of("pipeline", DEVICES), asked(ward, DEVICES))}
     assert (rows["bed-1"]["State"], rows["bed-1"]["Last message"]) == (Cell(""), Cell("1 s"))
     assert (rows["bed-2"]["State"], rows["bed-2"]["Last message"]) == (
         Cell("SILENT", "purple"),
         Cell("11 mins", "#8e8e8e"),
     )
-    result = asked(pipeline, DEVICES)
+    result = asked(ward, DEVICES)
     shown = [
         table(panel_of("pipeline", DEVICES), changed(result, 0, Complete=share))[0]["Complete"]
         for share in (None, 0.0, 0.96, 1.0)
@@ -148,7 +131,7 @@ def test_a_devices_row_is_neutral_while_all_is_well_and_ages_are_whole(pipeline:
     ]
 
 
-def test_storage_and_jobs_fold(pipeline: Connection) -> None:
-    del pipeline
+def test_storage_and_jobs_fold(ward: Connection) -> None:
+    del ward
     for title in ("Storage and rollups", "Jobs"):
         assert panel_of("pipeline", title)["collapsed"]

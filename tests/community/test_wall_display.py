@@ -1,34 +1,16 @@
 """What is read across a room on the dashboard Wall, by Grafana's own code."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from grafana.files import read_dashboards
 from grafana.result_checks import QueryResult
-from stack.servers import DatabaseServer
 from tests.support.bed_rows import Connection, now_of, store_alert, store_bed
 from tests.support.grafana_display import Cell, answers, panel_of, tiles
-from tests.support.servers import Db, copy_of_template
 
 BEDS, COUNTS = "Beds of the ward", "Now"
-
-
-@pytest.fixture(scope="module")
-def empty(database: DatabaseServer) -> Db:
-    """A migrated database without rows."""
-    return copy_of_template(database, "wall_display")
-
-
-@pytest.fixture
-def ward(empty: Db) -> Iterator[Connection]:
-    """A transaction in it, which no test commits."""
-    with psycopg.connect(empty.owner_url) as connection:
-        yield connection
-        connection.rollback()
 
 
 def asked(ward: Connection, title: str, *chosen: str) -> QueryResult:

@@ -1,37 +1,19 @@
 """What the nurse in charge reads and sees on the dashboard Ward, by Grafana's own code."""
 
 import tomllib
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from alerts.rulefile.parser import DEFAULT
 from grafana.result_checks import QueryResult
-from stack.servers import DatabaseServer
 from tests.support.bed_rows import Connection, now_of, store_alert, store_bed
 from tests.support.grafana_display import Cell, answers, changed, cut, panel_of, table, tiles, widths
-from tests.support.servers import Db, copy_of_template
 
 SIDES = ("above", "below")
 BEDS = "Beds, most urgent first"
 SIGNS = ("HR /min", "SpO2 %", "RR /min", "Sys mmHg", "Dia mmHg", "Temp °C")
-
-
-@pytest.fixture(scope="module")
-def empty(database: DatabaseServer) -> Db:
-    """A migrated database without rows."""
-    return copy_of_template(database, "ward_display")
-
-
-@pytest.fixture
-def ward(empty: Db) -> Iterator[Connection]:
-    """A transaction in it, which no test commits."""
-    with psycopg.connect(empty.owner_url) as connection:
-        yield connection
-        connection.rollback()
 
 
 def asked(ward: Connection, title: str) -> QueryResult:
