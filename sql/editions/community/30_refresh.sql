@@ -16,6 +16,13 @@ SET search_path = public, pg_temp AS $$
     WHERE q.name = rollup
 $$;
 
+-- The width of a rollup's buckets. In seconds: a day has 23 or 25 hours in a session whose time zone changes to or from
+-- summer time.
+CREATE OR REPLACE FUNCTION rollup_width(rollup text) RETURNS interval LANGUAGE sql STABLE
+SET search_path = public, pg_temp AS $$
+    SELECT make_interval(secs => extract(epoch FROM bucket_width)::float8) FROM rollup_queries() WHERE name = rollup
+$$;
+
 -- How far back every refresh looks: readings up to `late_after` old are not recorded as late. The hour is for a
 -- transaction that began before a refresh and was committed after it.
 CREATE OR REPLACE FUNCTION refresh_reach() RETURNS interval LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
@@ -28,9 +35,7 @@ $$;
 CREATE OR REPLACE PROCEDURE materialize_rollup(rollup text, from_time timestamptz, end_time timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
-    -- In seconds: a day has 23 or 25 hours in a session whose time zone changes to or from summer time.
-    width interval := (SELECT make_interval(secs => extract(epoch FROM q.bucket_width)::float8)
-                       FROM public.rollup_queries() q WHERE q.name = rollup);
+    width interval := public.rollup_width(rollup);
     oldest timestamptz := public.rollup_floor(rollup);
     first_bucket timestamptz := public.time_bucket(width, greatest(from_time, oldest));
     end_of_last timestamptz := public.time_bucket(width, end_time);
@@ -49,8 +54,7 @@ END $$;
 CREATE OR REPLACE PROCEDURE refresh_rollup(rollup text, from_time timestamptz, to_time timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
-    width interval := (SELECT make_interval(secs => extract(epoch FROM q.bucket_width)::float8)
-                       FROM public.rollup_queries() q WHERE q.name = rollup);
+    width interval := public.rollup_width(rollup);
     progress timestamptz := (SELECT refreshed_to FROM public.rollup_progress AS p WHERE p.rollup = refresh_rollup.rollup);
 BEGIN
     CALL public.materialize_rollup(
