@@ -186,7 +186,7 @@ function showSound() {
 }
 
 /**
- * Say beside the alarms that they are not heard, or offer to pause what nobody can acknowledge here.
+ * Say beside the alarms that they are not heard, or offer to pause what cannot be acknowledged here.
  * @param {boolean} audible
  */
 function showSoundNote(audible) {

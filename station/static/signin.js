@@ -55,7 +55,7 @@ show.addEventListener("click", () => {
   show.setAttribute("aria-pressed", String(!visible));
 });
 
-/** A screen that lost its login shows no alarms: a technical alarm, until somebody is at the screen. */
+/** A screen that lost its login shows no alarms: a technical alarm, until the screen is touched. */
 function soundUnattended() {
   byId("unattended").hidden = false;
   if (!sound.checked) return;

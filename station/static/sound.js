@@ -49,7 +49,7 @@ export function isAudible() {
 }
 
 /**
- * What a signal sounds for. `onScreen`: it can be paused on this screen, because nobody can acknowledge it here.
+ * What a signal sounds for. `onScreen`: it can be paused on this screen, because it cannot be acknowledged here.
  * @typedef {{ id: string, priority: string, onScreen: boolean }} Cause
  */
 

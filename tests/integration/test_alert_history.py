@@ -47,8 +47,8 @@ def test_no_later_value_overwrites_the_first_and_the_worst_one(db: Db) -> None:
         "INSERT INTO device (device_id, ward, state, boot, changed_at) VALUES ('bed-1', 'icu-1', 'online', 1, now())"
         " RETURNING 1"
     )
-    (told,) = db.rows("SELECT alert_text FROM ward_board")
-    assert told == (f"NEWS2, worst 8 at {worst_at:%H:%M} (latched)",)
+    (shown,) = db.rows("SELECT alert_text FROM ward_board")
+    assert shown == (f"NEWS2, worst 8 at {worst_at:%H:%M} (latched)",)
 
 
 def test_an_alert_of_an_older_alert_worker_has_the_value_of_its_worst_priority(db: Db) -> None:

@@ -55,8 +55,8 @@ def test_a_desaturation_raises_escalates_is_acknowledged_and_clears(
     eventually(lambda: db.count("alert_event") == len(person.changes(f"{BED}/spo2-low")), 10, "its history")
     row = db.rows("SELECT rule, state, worst_priority, acknowledged_by, cleared_at IS NOT NULL FROM alert")
     assert row == [("spo2-low", "cleared", "high", "nurse Ada", True)]
-    told = db.rows("SELECT first_value, worst_value, value, worst_value_at > first_value_at, text FROM alert")
-    assert told == [(91.0, 78.0, 78.0, True, "Oxygen saturation low: 78 %, limit below 80")]
+    stored = db.rows("SELECT first_value, worst_value, value, worst_value_at > first_value_at, text FROM alert")
+    assert stored == [(91.0, 78.0, 78.0, True, "Oxygen saturation low: 78 %, limit below 80")]
     assert db.rows("SELECT * FROM alert_active") == []
     ingest.kill()
     ingest.start()

@@ -18,12 +18,12 @@ class Stack:
     def __init__(self, restored: list[Alert] | None = None, now: datetime = NOW) -> None:
         self.engine = Engine(Topics(), RuleSet(()), now)
         self.now = now
-        self.told: list[Alert] = []
+        self.published: list[Alert] = []
         self.engine.restore(restored or [], now)
 
     def hear(self, status: ServiceStatus | None, *, retained: bool = False, name: str = "ingest") -> None:
         payload = b"" if status is None else encode_service_status(status)
-        self.told += [
+        self.published += [
             e.alert for e in self.engine.take(f"vitalflow/services/{name}".encode(), payload, retained, self.now)
         ]
 
@@ -34,10 +34,10 @@ class Stack:
             self.now += timedelta(seconds=HEARTBEAT_S)
             if status is not None:
                 self.hear(status)
-            self.told += [event.alert for event in self.engine.tick(self.now)]
+            self.published += [event.alert for event in self.engine.tick(self.now)]
 
     def changes(self) -> list[str]:
-        return [alert.change for alert in self.told]
+        return [alert.change for alert in self.published]
 
 
 def online(problem: str = "", since: datetime | None = None, boot: int = 1) -> ServiceStatus:
@@ -53,16 +53,16 @@ def test_a_problem_of_a_minute_raises_one_alert_that_ends_with_the_problem() -> 
     stack.pass_(10, online())
     began = stack.now
     stack.pass_(58, online(READ_ONLY, began))
-    assert not stack.told
+    assert not stack.published
     stack.pass_(60, online(READ_ONLY, began))
-    (alert,) = stack.told
+    (alert,) = stack.published
     assert (alert.ward, alert.device_id, alert.rule) == ("stack", "ingest", "nothing-stored")
     assert (alert.priority, alert.kind, alert.state, alert.since) == ("medium", "technical", "active", began)
     assert alert.raised_at - began == timedelta(seconds=60)
     assert alert.text == "Readings are not stored: live values and alarms continue, and the readings are stored later"
     stack.pass_(14, online())
     assert stack.changes() == ["raised", "cleared"]
-    assert stack.engine.current_alerts() == [stack.told[-1]]
+    assert stack.engine.current_alerts() == [stack.published[-1]]
 
 
 def test_a_problem_that_passes_within_a_minute_raises_nothing_and_each_one_counts_anew() -> None:
@@ -70,7 +70,7 @@ def test_a_problem_that_passes_within_a_minute_raises_nothing_and_each_one_count
     for _ in range(5):
         stack.pass_(40, online(READ_ONLY, stack.now))
         stack.pass_(4, online())
-    assert not stack.told
+    assert not stack.published
 
 
 def test_an_ingest_that_fails_and_starts_again_in_turn_raises_the_alert_once() -> None:
@@ -107,7 +107,7 @@ def test_time_in_which_nothing_could_arrive_raises_nothing() -> None:
     for _ in range(60):
         stack.engine.restart_no_data_timers(stack.now)
         stack.pass_(2)
-    assert not stack.told
+    assert not stack.published
 
 
 def test_an_ingest_that_never_ran_and_other_services_raise_nothing() -> None:
@@ -115,7 +115,7 @@ def test_an_ingest_that_never_ran_and_other_services_raise_nothing() -> None:
     stack.hear(offline(), name="station")
     stack.pass_(100)
     stack.engine.take(b"vitalflow/services/ingest", b"not a status", False, stack.now)
-    assert not stack.told
+    assert not stack.published
 
 
 def test_a_deleted_status_ends_the_alert() -> None:
@@ -130,13 +130,13 @@ def test_a_deleted_status_ends_the_alert() -> None:
 def test_a_restarted_worker_goes_on_with_the_alert_and_does_not_raise_it_again() -> None:
     before = Stack()
     before.pass_(64, online(READ_ONLY, NOW))
-    later = Stack(before.told, before.now)
+    later = Stack(before.published, before.now)
     later.hear(online(), retained=True)  # what is retained may be old: it ends nothing
     later.pass_(30, online(READ_ONLY, NOW))
-    assert not later.told
+    assert not later.published
     later.pass_(14, online())
-    (ended,) = later.told
-    assert (ended.alert_id, ended.state) == (before.told[0].alert_id, State.CLEARED)
+    (ended,) = later.published
+    assert (ended.alert_id, ended.state) == (before.published[0].alert_id, State.CLEARED)
 
 
 def test_an_audio_pause_of_an_alert_of_the_stack_ends() -> None:
@@ -144,6 +144,6 @@ def test_an_audio_pause_of_an_alert_of_the_stack_ends() -> None:
     stack.pass_(64, online(READ_ONLY, NOW))
     command = b'{"by": "Ada", "action": "pause_audio", "seconds": 30}'
     topic = b"vitalflow/alert-commands/stack/ingest/nothing-stored"
-    stack.told += [event.alert for event in stack.engine.take(topic, command, False, stack.now)]
+    stack.published += [event.alert for event in stack.engine.take(topic, command, False, stack.now)]
     stack.pass_(32, online(READ_ONLY, NOW))
     assert stack.changes() == ["raised", "audio_paused", "audio_resumed"]
