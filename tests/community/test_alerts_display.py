@@ -27,42 +27,42 @@ RESPONSE, TIMELINE, BY_RULE = "Response to alerts", "Worst alert by bed over tim
 DAY = timedelta(days=1)
 
 
-def asked(ward: Connection, title: str, span: timedelta = DAY, chosen: tuple[str, ...] = ("icu-1",)) -> QueryResult:
-    (result,) = answers(ward, "alerts", title, now_of(ward), span, ward=chosen)
+def asked(display: Connection, title: str, span: timedelta = DAY, chosen: tuple[str, ...] = ("icu-1",)) -> QueryResult:
+    (result,) = answers(display, "alerts", title, now_of(display), span, ward=chosen)
     return result
 
 
-def shown(ward: Connection, title: str, span: timedelta = DAY) -> list[dict[str, Cell]]:
-    return table(panel_of("alerts", title), asked(ward, title, span))
+def shown(display: Connection, title: str, span: timedelta = DAY) -> list[dict[str, Cell]]:
+    return table(panel_of("alerts", title), asked(display, title, span))
 
 
-def test_an_empty_database_or_an_unknown_ward_gives_a_calm_page(ward: Connection) -> None:
-    store_bed(ward, "bed-1")
+def test_an_empty_database_or_an_unknown_ward_gives_a_calm_page(display: Connection) -> None:
+    store_bed(display, "bed-1")
     for chosen in (("icu-1",), ("no-such-ward",), ()):
-        (counts, load) = (asked(ward, title, DAY, chosen) for title in ("Open now", "In this range"))
+        (counts, load) = (asked(display, title, DAY, chosen) for title in ("Open now", "In this range"))
         assert set(tiles(panel_of("alerts", "Open now"), counts).values()) == {Cell("0")}
         assert set(tiles(panel_of("alerts", "In this range"), load).values()) <= {Cell("0"), Cell("0.0"), Cell("–")}
         for title in (OPEN, SHARED, RESPONSE, LONGEST):
-            assert asked(ward, title, DAY, chosen).rows == []
+            assert asked(display, title, DAY, chosen).rows == []
             assert panel_of("alerts", title)["fieldConfig"]["defaults"]["noValue"].startswith(
                 "no alert" if title != OPEN else "no open alert"
             )
-        quiet = strips(panel_of("alerts", TIMELINE), asked(ward, TIMELINE, DAY, chosen))
+        quiet = strips(panel_of("alerts", TIMELINE), asked(display, TIMELINE, DAY, chosen))
         assert {name: [(box.text, box.colour) for box in boxes] for name, boxes in quiet.items()} == {
             "no alert": [("no alert", "")]
         }
-        assert asked(ward, BY_RULE, DAY, chosen).rows == [("no alarm", 0, 0, 0, 0)]
+        assert asked(display, BY_RULE, DAY, chosen).rows == [("no alarm", 0, 0, 0, 0)]
 
 
-def test_a_bed_is_a_transparent_strip_with_boxes_in_the_colours_of_its_alerts(ward: Connection) -> None:
+def test_a_bed_is_a_transparent_strip_with_boxes_in_the_colours_of_its_alerts(display: Connection) -> None:
     for bed, priority, kind in (
         ("bed-1", "high", "physiological"),
         ("bed-2", "medium", "physiological"),
         ("bed-3", "low", "physiological"),
         ("bed-4", "high", "technical"),
     ):
-        store_alert(ward, bed, "rule", "Text", 3600, priority=priority, kind=kind)
-    found = strips(panel_of("alerts", TIMELINE), asked(ward, TIMELINE))
+        store_alert(display, bed, "rule", "Text", 3600, priority=priority, kind=kind)
+    found = strips(panel_of("alerts", TIMELINE), asked(display, TIMELINE))
     assert {bed: [(box.text, box.colour) for box in boxes] for bed, boxes in found.items()} == {
         "bed-1": [("no alert", ""), ("!!! high", "red")],
         "bed-2": [("no alert", ""), ("!! medium", "yellow")],
@@ -72,22 +72,22 @@ def test_a_bed_is_a_transparent_strip_with_boxes_in_the_colours_of_its_alerts(wa
     assert all(isinstance(box, Box) for boxes in found.values() for box in boxes)
 
 
-def test_the_names_of_the_beds_fit_the_rows_of_the_timeline_with_120_beds(ward: Connection) -> None:
+def test_the_names_of_the_beds_fit_the_rows_of_the_timeline_with_120_beds(display: Connection) -> None:
     for number in range(120):
-        store_alert(ward, f"bed-{number:03}", "spo2-low", "Oxygen saturation low")
-    rows = len(strips(panel_of("alerts", TIMELINE), asked(ward, TIMELINE)))
+        store_alert(display, f"bed-{number:03}", "spo2-low", "Oxygen saturation low")
+    rows = len(strips(panel_of("alerts", TIMELINE), asked(display, TIMELINE)))
     height = panel_of("alerts", TIMELINE)["gridPos"]["h"] * 38 - 8 - 75  # without its title and time axis
     assert rows == 20
     assert height / rows >= 15, "a name of 12 pixels with space around it"
-    assert len(shown(ward, OPEN)) == 120
+    assert len(shown(display, OPEN)) == 120
 
 
-def test_an_open_alert_shows_text_present_value_state_and_whole_ages(ward: Connection) -> None:
-    store_bed(ward, "bed-1", resp_rate=0)
+def test_an_open_alert_shows_text_present_value_state_and_whole_ages(display: Connection) -> None:
+    store_bed(display, "bed-1", resp_rate=0)
     what = "Breathing slow: 8 /min, limit below 9"
     more: Any = {"sign": "resp_rate", "value": 8, "state": "acknowledged", "acknowledged_by": "nurse Ada"}
-    store_alert(ward, "bed-1", "resp-rate-low", what, 0.672, **more)
-    (row,) = shown(ward, OPEN)
+    store_alert(display, "bed-1", "resp-rate-low", what, 0.672, **more)
+    (row,) = shown(display, OPEN)
     assert row["Alert"] == Cell("!!! high", "red")
     assert {name: row[name].text for name in ("What", "Now", "State", "For", "By")} == {
         "What": what,
@@ -97,27 +97,27 @@ def test_an_open_alert_shows_text_present_value_state_and_whole_ages(ward: Conne
         "By": "nurse Ada",
     }
     assert row["Bed"].href.startswith("/d/vitalflow-patient/patient?var-ward=icu-1&var-device=bed-1&")
-    store_bed(ward, "bed-2", 300, resp_rate=8)
-    store_alert(ward, "bed-2", "resp-rate-low", what, 672, sign="resp_rate", value=8)
-    (row,) = (row for row in shown(ward, OPEN) if row["Bed"].text == "bed-2")
+    store_bed(display, "bed-2", 300, resp_rate=8)
+    store_alert(display, "bed-2", "resp-rate-low", what, 672, sign="resp_rate", value=8)
+    (row,) = (row for row in shown(display, OPEN) if row["Bed"].text == "bed-2")
     assert (row["For"].text, row["Now"]) == ("11 mins", Cell("–")), "an old value is not the present one"
 
 
-def test_a_latched_alert_follows_the_others_of_its_priority(ward: Connection) -> None:
-    store_alert(ward, "latched", "heart-rate-low", "Heart rate low", 10, state="latched")
-    store_alert(ward, "active", "spo2-low", "Oxygen saturation low", 900)
-    store_alert(ward, "medium", "news2", "NEWS2: 6", 10, priority="medium")
-    store_alert(ward, "medium-latched", "news2", "NEWS2: 6", 5, priority="medium", state="latched")
-    assert [row["Bed"].text for row in shown(ward, OPEN)] == ["active", "latched", "medium", "medium-latched"]
+def test_a_latched_alert_follows_the_others_of_its_priority(display: Connection) -> None:
+    store_alert(display, "latched", "heart-rate-low", "Heart rate low", 10, state="latched")
+    store_alert(display, "active", "spo2-low", "Oxygen saturation low", 900)
+    store_alert(display, "medium", "news2", "NEWS2: 6", 10, priority="medium")
+    store_alert(display, "medium-latched", "news2", "NEWS2: 6", 5, priority="medium", state="latched")
+    assert [row["Bed"].text for row in shown(display, OPEN)] == ["active", "latched", "medium", "medium-latched"]
 
 
-def test_shared_equipment_is_no_bed_and_has_no_link(ward: Connection) -> None:
+def test_shared_equipment_is_no_bed_and_has_no_link(display: Connection) -> None:
     text = "The broker drops messages: 17 of 1,000"
     technical: Any = {"ward": "stack", "kind": "technical", "state": "latched"}
-    store_alert(ward, "broker", "broker-dropping", text, 1560, **technical)
+    store_alert(display, "broker", "broker-dropping", text, 1560, **technical)
     everything = ("icu-1", "stack")
-    assert asked(ward, OPEN, DAY, everything).rows == asked(ward, LONGEST, DAY, everything).rows == []
-    (row,) = shown(ward, SHARED)
+    assert asked(display, OPEN, DAY, everything).rows == asked(display, LONGEST, DAY, everything).rows == []
+    (row,) = shown(display, SHARED)
     assert row["Alert"] == Cell("[!!!] high", "purple")
     assert (row["Part"], row["What"], row["State"], row["For"]) == (
         Cell("broker"),
@@ -127,34 +127,34 @@ def test_shared_equipment_is_no_bed_and_has_no_link(ward: Connection) -> None:
     )
 
 
-def test_alarms_of_a_short_range_are_not_multiplied_to_a_day(ward: Connection) -> None:
-    store_bed(ward, "bed-1")
-    store_alert(ward, "bed-1", "spo2-low", "Oxygen saturation low", 60)
+def test_alarms_of_a_short_range_are_not_multiplied_to_a_day(display: Connection) -> None:
+    store_bed(display, "bed-1")
+    store_alert(display, "bed-1", "spo2-low", "Oxygen saturation low", 60)
     short = timedelta(minutes=5)
-    assert tiles(panel_of("alerts", "In this range"), asked(ward, "In this range", short)) == {
+    assert tiles(panel_of("alerts", "In this range"), asked(display, "In this range", short)) == {
         "Alarms": Cell("1"),
         "Per bed and day": Cell("1.0"),
         "Acknowledged": Cell("0%"),
         "Median time": Cell("–"),
     }
-    assert series(panel_of("alerts", BY_RULE), asked(ward, BY_RULE, short))["high"].values == ["1.0"]
+    assert series(panel_of("alerts", BY_RULE), asked(display, BY_RULE, short))["high"].values == ["1.0"]
 
 
 @pytest.mark.parametrize("title", [OPEN, SHARED, RESPONSE, LONGEST])
-def test_tables_fit_1366_pixels_and_missing_values_are_dashes_without_a_colour(ward: Connection, title: str) -> None:
-    store_bed(ward, "cardio-bed-007")
-    at = now_of(ward) - DAY / 3
+def test_tables_fit_1366_pixels_and_missing_values_are_dashes_without_a_colour(display: Connection, title: str) -> None:
+    store_bed(display, "cardio-bed-007")
+    at = now_of(display) - DAY / 3
     long: Any = {"state": "acknowledged", "acknowledged_by": "nurse Ada Long", "sign": "spo2", "value": 82}
     words = "Oxygen saturation low: 82.4 %, limit below 85"
     for kind, stage in (("technical", "stack"), ("physiological", "icu-1")):
         more = {**long, "kind": kind, "ward": stage, "change": "acknowledged", "changed_at": at + timedelta(minutes=59)}
-        store_alert(ward, "cardio-bed-007", f"sign-gone-{kind[:4]}", words, 8 * 3600, **more)
-    rows = shown(ward, title)
+        store_alert(display, "cardio-bed-007", f"sign-gone-{kind[:4]}", words, 8 * 3600, **more)
+    rows = shown(display, title)
     assert rows
     panel = panel_of("alerts", title)
     assert cut(panel, rows) == []
     assert panel_width(panel) <= 1366
-    result = asked(ward, title)
+    result = asked(display, title)
     nothing = table(panel, changed(result, 0, **dict.fromkeys(name for name, _ in result.columns)))[0]
     assert {(cell.text, cell.background) for cell in nothing.values()} == {("–", "")}
     assert set(widths(panel)) >= {"Alert"}

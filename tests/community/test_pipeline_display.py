@@ -36,8 +36,8 @@ def reject(connection: Connection, reason: str, topic: str = "vitalflow/vitals/i
     )
 
 
-def test_an_empty_database_gives_a_calm_page(ward: Connection) -> None:
-    assert tiles(panel_of("pipeline", "Now"), asked(ward, "Now")) == {
+def test_an_empty_database_gives_a_calm_page(display: Connection) -> None:
+    assert tiles(panel_of("pipeline", "Now"), asked(display, "Now")) == {
         "Last reading": Cell("–"),
         "Devices online": Cell("0"),
         "Silent or offline": Cell("0"),
@@ -45,12 +45,12 @@ def test_an_empty_database_gives_a_calm_page(ward: Connection) -> None:
         "Late": Cell("0"),
         "Failed": Cell("0"),
     }
-    assert tiles(panel_of("pipeline", "Broker"), asked(ward, "Broker")) == {
+    assert tiles(panel_of("pipeline", "Broker"), asked(display, "Broker")) == {
         "State": Cell("none lost"),
         "Dropped": Cell("0"),
     }
     for title in TABLES:
-        rows = table(panel_of("pipeline", title), asked(ward, title))
+        rows = table(panel_of("pipeline", title), asked(display, title))
         assert {cell.background for row in rows for cell in row.values()} <= {""}, title
 
 
@@ -75,10 +75,10 @@ def test_the_apache_edition_says_what_it_does_not_have(week: Db) -> None:
             assert len(notes) == (0 if community else 1), title
 
 
-def test_rejection_reasons_differ_in_colour_and_none_is_a_priority(ward: Connection) -> None:
+def test_rejection_reasons_differ_in_colour_and_none_is_a_priority(display: Connection) -> None:
     for reason in Reason:
-        reject(ward, reason)
-    shown = series(panel_of("pipeline", REASONS), asked(ward, REASONS))
+        reject(display, reason)
+    shown = series(panel_of("pipeline", REASONS), asked(display, REASONS))
     assert set(shown) == set(Reason)
     colours = {each.colour for each in shown.values()}
     assert not colours & {*PRIORITIES, "green"}
@@ -86,14 +86,14 @@ def test_rejection_reasons_differ_in_colour_and_none_is_a_priority(ward: Connect
     assert {each.legend["sum"] for each in shown.values()} == {"1"}
 
 
-def test_the_state_of_equipment_never_has_the_colour_of_a_patients_alert(ward: Connection) -> None:
-    now = asked(ward, "Now")
+def test_the_state_of_equipment_never_has_the_colour_of_a_patients_alert(display: Connection) -> None:
+    now = asked(display, "Now")
     for values, colour in (((0.4, 0, 0), ""), ((20, 1, 1), "semi-dark-purple"), ((61, 3, 1), "purple")):
         changes: Any = dict(zip(("Last reading", "Rejected", "Failed"), values, strict=True))
         found = tiles(panel_of("pipeline", "Now"), changed(now, 0, **changes))
         assert found["Last reading"].background == colour
         assert not {tile.background for tile in found.values()} & PRIORITIES
-    broker = asked(ward, "Broker")
+    broker = asked(display, "Broker")
     for state, colour in (
         ("dropping", "purple"),
         ("ended, not acknowledged", "semi-dark-purple"),
@@ -102,23 +102,23 @@ def test_the_state_of_equipment_never_has_the_colour_of_a_patients_alert(ward: C
         ("not known", "#8e8e8e"),
     ):
         assert tiles(panel_of("pipeline", "Broker"), changed(broker, 0, State=state))["State"] == Cell(state, colour)
-    store_alert(ward, "broker", "broker-dropping", "Drops", ward="stack", kind="technical", value=17)
-    assert tiles(panel_of("pipeline", "Broker"), asked(ward, "Broker")) == {
+    store_alert(display, "broker", "broker-dropping", "Drops", ward="stack", kind="technical", value=17)
+    assert tiles(panel_of("pipeline", "Broker"), asked(display, "Broker")) == {
         "State": Cell("dropping", "purple"),
         "Dropped": Cell("17", "semi-dark-purple"),
     }
 
 
-def test_a_devices_row_is_neutral_while_all_is_well_and_ages_are_whole(ward: Connection) -> None:
-    store_bed(ward, "bed-1", 0.672)
-    store_bed(ward, "bed-2", 672)
-    rows = {row["Bed"].text: row for row in table(panel_of("pipeline", DEVICES), asked(ward, DEVICES))}
+def test_a_devices_row_is_neutral_while_all_is_well_and_ages_are_whole(display: Connection) -> None:
+    store_bed(display, "bed-1", 0.672)
+    store_bed(display, "bed-2", 672)
+    rows = {row["Bed"].text: row for row in table(panel_of("pipeline", DEVICES), asked(display, DEVICES))}
     assert (rows["bed-1"]["State"], rows["bed-1"]["Last message"]) == (Cell(""), Cell("1 s"))
     assert (rows["bed-2"]["State"], rows["bed-2"]["Last message"]) == (
         Cell("SILENT", "purple"),
         Cell("11 mins", "#8e8e8e"),
     )
-    result = asked(ward, DEVICES)
+    result = asked(display, DEVICES)
     shown = [
         table(panel_of("pipeline", DEVICES), changed(result, 0, Complete=share))[0]["Complete"]
         for share in (None, 0.0, 0.96, 1.0)
@@ -131,7 +131,7 @@ def test_a_devices_row_is_neutral_while_all_is_well_and_ages_are_whole(ward: Con
     ]
 
 
-def test_storage_and_jobs_fold(ward: Connection) -> None:
-    del ward
+def test_storage_and_jobs_fold(display: Connection) -> None:
+    del display
     for title in ("Storage and rollups", "Jobs"):
         assert panel_of("pipeline", title)["collapsed"]

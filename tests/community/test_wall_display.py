@@ -13,14 +13,14 @@ from tests.support.grafana_display import Cell, answers, panel_of, tiles
 BEDS, COUNTS = "Beds of the ward", "Now"
 
 
-def asked(ward: Connection, title: str, *chosen: str) -> QueryResult:
-    (result,) = answers(ward, "wall", title, now_of(ward), timedelta(hours=1), ward=chosen or ("icu-1",))
+def asked(display: Connection, title: str, *chosen: str) -> QueryResult:
+    (result,) = answers(display, "wall", title, now_of(display), timedelta(hours=1), ward=chosen or ("icu-1",))
     return result
 
 
-def beds(ward: Connection) -> dict[str, tuple[str, str]]:
+def beds(display: Connection) -> dict[str, tuple[str, str]]:
     """Text and colour of each tile, by the name of its bed, in their order."""
-    shown = tiles(panel_of("wall", BEDS), asked(ward, BEDS))
+    shown = tiles(panel_of("wall", BEDS), asked(display, BEDS))
     return {name: (tile.text, tile.background) for name, tile in shown.items()}
 
 
@@ -48,38 +48,38 @@ def beds(ward: Connection) -> dict[str, tuple[str, str]]:
     ],
 )
 def test_a_tile_shows_mark_and_value_in_the_colour_of_what_is_most_urgent(
-    ward: Connection, signs: dict[str, Any], alert: dict[str, Any] | None, text: str, colour: str
+    display: Connection, signs: dict[str, Any], alert: dict[str, Any] | None, text: str, colour: str
 ) -> None:
-    store_bed(ward, "icu-1-7", **signs)
+    store_bed(display, "icu-1-7", **signs)
     if alert is not None:
         more = dict(alert)
-        store_alert(ward, "icu-1-7", "rule", more.pop("text", "Words"), **more)
-    assert beds(ward) == {"7": (text, colour)}
+        store_alert(display, "icu-1-7", "rule", more.pop("text", "Words"), **more)
+    assert beds(display) == {"7": (text, colour)}
 
 
-def test_a_bed_that_is_offline_or_waits_is_grey(ward: Connection) -> None:
-    store_bed(ward, "off", 600)
-    ward.execute("UPDATE device SET state = 'offline', changed_at = now() - interval '1 min'")
-    ward.execute("INSERT INTO device VALUES ('waits', 'icu-1', 'online', 1, 1, NULL, now())")
-    assert beds(ward) == {"off": ("OFFLINE", "#8e8e8e"), "waits": ("WAITING", "#8e8e8e")}
+def test_a_bed_that_is_offline_or_waits_is_grey(display: Connection) -> None:
+    store_bed(display, "off", 600)
+    display.execute("UPDATE device SET state = 'offline', changed_at = now() - interval '1 min'")
+    display.execute("INSERT INTO device VALUES ('waits', 'icu-1', 'online', 1, 1, NULL, now())")
+    assert beds(display) == {"off": ("OFFLINE", "#8e8e8e"), "waits": ("WAITING", "#8e8e8e")}
 
 
-def test_forty_beds_keep_their_places_and_of_120_the_most_urgent_are_shown(ward: Connection) -> None:
+def test_forty_beds_keep_their_places_and_of_120_the_most_urgent_are_shown(display: Connection) -> None:
     for number in range(120):
-        store_bed(ward, f"bed-{number:03}")
-    store_alert(ward, "bed-117", "spo2-low", "Oxygen saturation low")
-    shown = beds(ward)
+        store_bed(display, f"bed-{number:03}")
+    store_alert(display, "bed-117", "spo2-low", "Oxygen saturation low")
+    shown = beds(display)
     assert len(shown) == 40
     assert list(shown) == sorted(shown)
     assert "bed-117" in shown
-    counts = tiles(panel_of("wall", COUNTS), asked(ward, COUNTS))
+    counts = tiles(panel_of("wall", COUNTS), asked(display, COUNTS))
     assert (counts["Beds"], counts["Not shown"]) == (Cell("120"), Cell("80", "#8e8e8e"))
     assert counts["!!! high"] == Cell("1", "red")
 
 
-def test_a_tile_leads_to_its_bed(ward: Connection) -> None:
-    store_bed(ward, "icu-1-7")
-    (tile,) = tiles(panel_of("wall", BEDS), asked(ward, BEDS)).values()
+def test_a_tile_leads_to_its_bed(display: Connection) -> None:
+    store_bed(display, "icu-1-7")
+    (tile,) = tiles(panel_of("wall", BEDS), asked(display, BEDS)).values()
     assert tile.text == "70/min 97%"
     (link,) = panel_of("wall", BEDS)["fieldConfig"]["defaults"]["links"]
     assert (
@@ -87,15 +87,15 @@ def test_a_tile_leads_to_its_bed(ward: Connection) -> None:
     )
 
 
-def test_an_empty_database_or_an_unknown_ward_is_calm(ward: Connection) -> None:
+def test_an_empty_database_or_an_unknown_ward_is_calm(display: Connection) -> None:
     for chosen in ("icu-1", "no-such-ward"):
-        assert tiles(panel_of("wall", BEDS), asked(ward, BEDS, chosen)) == {"": Cell("no bed")}
-        counts = tiles(panel_of("wall", COUNTS), asked(ward, COUNTS, chosen))
+        assert tiles(panel_of("wall", BEDS), asked(display, BEDS, chosen)) == {"": Cell("no bed")}
+        counts = tiles(panel_of("wall", COUNTS), asked(display, COUNTS, chosen))
         assert set(counts.values()) == {Cell("0")}
 
 
-def test_the_page_fits_a_screen_of_1920_by_1080(ward: Connection) -> None:
-    del ward
+def test_the_page_fits_a_screen_of_1920_by_1080(display: Connection) -> None:
+    del display
     (wall,) = (dashboard for path, dashboard in read_dashboards().items() if path.stem == "wall")
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in wall["panels"])
     navigation, variables = 56, 48
