@@ -46,12 +46,12 @@ def test_no_page_has_a_serious_barrier(theme: str, axe: Path, ward: Ward) -> Non
     assert barriers(page) == []
     page.wait_for_selector('[data-condition="SILENT"]', timeout=10_000)
     assert barriers(page) == []
-    page.keyboard.press("?")
-    assert barriers(page) == []
-    page.keyboard.press("Escape")
-    page.keyboard.press("n")
-    page.get_by_role("dialog").wait_for()
-    assert barriers(page) == []
+    for key in ("?", "n"):
+        page.keyboard.press(key)
+        page.get_by_role("dialog").wait_for()
+        assert barriers(page) == []
+        page.keyboard.press("Escape")  # Chromium closes the dialog later, and until then the dialog takes the next key
+        page.get_by_role("dialog").wait_for(state="detached")
     for path in ("/alerts", "/bed?device=bed-1"):
         page = screen.open(station.url + path)
         page.locator(".alert").first.wait_for()

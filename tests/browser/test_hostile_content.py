@@ -52,6 +52,7 @@ def test_a_hostile_name_is_text_on_every_page(name: str, ward: Ward) -> None:
     expect(page.locator("#user-title")).to_have_text(f"Signed in as {name}")
     assert page.evaluate("document.querySelectorAll('dialog script, dialog img').length") == 0
     page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
     mine.locator("a").click()
     expect(page.locator("h1")).to_have_text(name)
     expect(page.locator(".alert .text")).to_have_text(f"{name}: 82 %, limit below 90")

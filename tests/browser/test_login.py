@@ -132,6 +132,7 @@ def test_a_user_of_one_ward_sees_an_alert_about_the_stack_and_only_a_user_of_all
         pages[name].keyboard.press("n")
         expect(pages[name].get_by_role("dialog")).to_contain_text("You can see icu-1.")
         pages[name].keyboard.press("Escape")
+        pages[name].get_by_role("dialog").wait_for(state="detached")
     page = pages["ada"]
     page.get_by_role("button", name="Sound off").click()
     expect(page.locator("html")).to_have_attribute("data-sounding", "medium")
