@@ -21,6 +21,7 @@ from alerts.worker import Worker
 from vitals import log
 from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.recording import Format
+from vitals.time_option import TIME_FORMS, parse_time_option
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -85,8 +86,8 @@ def check(
 @app.command()
 def backtest(
     recordings: Annotated[list[Path] | None, typer.Argument(help="Recordings. Default: the hypertable.")] = None,
-    start: Annotated[str, typer.Option("--from", help="Start of the range in the hypertable, RFC 3339.")] = "",
-    end: Annotated[str, typer.Option("--to", help="End of the range, exclusive, RFC 3339.")] = "",
+    start: Annotated[str, typer.Option("--from", help=f"Start of the range in the hypertable: {TIME_FORMS}.")] = "",
+    end: Annotated[str, typer.Option("--to", help="End of the range, exclusive, in the same form.")] = "",
     rules: Annotated[
         list[Path] | None, typer.Option(help="A rule file; repeat to compare several. Default: VitalFlow's rules.")
     ] = None,
@@ -115,7 +116,7 @@ def backtest(
             from alerts.backtest.settings import ReaderSettings  # imported here: loads psycopg
 
             url = ReaderSettings.read(os.environ).reader_url
-            since, until = moment("--from", start), moment("--to", end)
+            since, until = range_end("--from", start), range_end("--to", end)
             if until <= since:
                 raise PermanentError(f"--to is {end}, which is not after --from, {start}")
             stays = read_table(url, since, until)
@@ -147,18 +148,11 @@ def console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=140)
 
 
-def moment(option: str, text: str) -> datetime:
-    """Parse a time given on the command line; raises PermanentError."""
-    expected = "RFC 3339 with an offset, like 2026-11-22T10:00:00Z"
+def range_end(option: str, text: str) -> datetime:
+    """Return one end of the range of the hypertable; raises PermanentError, also if it is missing."""
     if not text:
-        raise PermanentError(f"give recordings, or {option}: {expected}")
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise PermanentError(f"{option} has the value {text[:100]!r}; expected {expected}")
-    return found
+        raise PermanentError(f"give recordings, or {option}: {TIME_FORMS}")
+    return parse_time_option(option, text)
 
 
 if __name__ == "__main__":

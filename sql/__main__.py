@@ -23,6 +23,7 @@ from sql.settings import DatabaseSettings, DatabaseUrl
 from sql.status import status as status_lines
 from sql.wards import wards_of
 from vitals.errors import PermanentError, exit_on_error
+from vitals.time_option import TIME_FORMS, parse_time_option
 
 MIN_PASSWORD_LENGTH = 12  # characters
 
@@ -92,16 +93,16 @@ def status() -> None:
 
 @app.command()
 def backfill(
-    since: Annotated[str, typer.Option("--from", help="Start, such as 2026-11-22 or 2026-11-22T10:00Z.")],
-    until: Annotated[str | None, typer.Option("--to", help="End; default: now.")] = None,
+    since: Annotated[str, typer.Option("--from", help=f"Start: {TIME_FORMS}.")],
+    until: Annotated[str | None, typer.Option("--to", help="End, in the same form; default: now.")] = None,
 ) -> None:
     """Refresh the rollups over a time range, one day at a time (Community edition).
 
     Only needed for rows that were not written by ingest, or for a day that `db status` names.
     """
     with exit_on_error("vitalflow db"):
-        start = _parse_time("--from", since)
-        end = datetime.now(UTC) if until is None else _parse_time("--to", until)
+        start = parse_time_option("--from", since)
+        end = datetime.now(UTC) if until is None else parse_time_option("--to", until)
         with _migrated() as connection:
             if find_edition(connection).community:
                 sql.backfill.backfill(connection, start, end, print)
@@ -200,16 +201,6 @@ def _migrated() -> Iterator[Connection]:
             raise PermanentError(f"{message}; run vitalflow db migrate") from error
         except psycopg.Error as error:
             raise PermanentError(f"the database: {' '.join(str(error).split())}") from error
-
-
-def _parse_time(option: str, text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise PermanentError(
-            f"{option} {text!r} is not a time; write it like 2026-11-22 or 2026-11-22T10:00Z"
-        ) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 if __name__ == "__main__":

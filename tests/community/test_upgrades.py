@@ -180,7 +180,7 @@ def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
     ).expect_success()
     assert "readings are kept since" in output
     for wrong, why in [
-        (["--from", "soon"], "'soon' is not a time"),
+        (["--from", "soon"], "--from has the value 'soon'"),
         (["--from", day, "--to", day], "is not later than"),
     ]:
         assert (

@@ -234,8 +234,8 @@ def test_invalid_arguments_are_reported_without_a_traceback(arguments: list[str]
     ("arguments", "said"),
     [
         ([], "give recordings, or --from"),
-        (["--from", "yesterday"], "'yesterday'; expected RFC 3339"),
-        (["--from", "2026-11-22T10:00:00", "--to", "2026-11-22T11:00:00Z"], "with an offset"),
+        (["--from", "yesterday"], "'yesterday'; expected a day of UTC"),
+        (["--from", "2026-11-22T10:00:00", "--to", "2026-11-22T11:00:00Z"], "a time with its offset"),
         (["--from", "2026-11-22T10:00:00Z", "--to", "2026-11-22T09:00:00Z"], "which is not after --from"),
         (["--from", "2026-11-22T10:00:00Z", "--to", "2026-11-22T11:00:00Z"], "the database cannot be read"),
     ],
