@@ -206,7 +206,7 @@ def enroll(
         raise PermanentError("--credentials stores passwords, and a device with a certificate has none")
     # Without --folder a certificate goes into a folder of the device's name.
     folders = {name: folder or Path(name) for name in names} if folder is not None or certificate else {}
-    ensure_writable(folders.values(), credentials)
+    ensure_writable(folders, credentials)
     enrolled = enroll_devices(
         settings, names, ward, certificate=certificate, rotate_password=rotate_password, by=login_name(), host=host
     )

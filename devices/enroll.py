@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,15 +80,30 @@ class DeviceCredentials:
             write_secret(folder / "device.key", self.key_pair.key)
 
 
-def ensure_writable(folders: Iterable[Path], credentials: Path | None) -> None:
-    """Create the folders for passwords and certificates; raises PermanentError if one is not writable.
+def ensure_writable(folders: Mapping[str, Path], credentials: Path | None) -> None:
+    """Create the folders of devices by name; raises PermanentError if one is not writable or holds another device.
 
     Call it before enrolling: a password that cannot be written is lost, and its device would be enrolled in vain.
     """
     if credentials is not None and credentials.exists():
         read_credentials(credentials)
-    for folder in [*folders, *([] if credentials is None else [credentials.parent])]:
+    for name, folder in folders.items():
+        _require_free(folder / "device.json", name)
+    for folder in [*folders.values(), *([] if credentials is None else [credentials.parent])]:
         make_writable(folder)
+
+
+def _require_free(path: Path, name: str) -> None:
+    """Raise PermanentError if the file of a device's credentials belongs to another device."""
+    try:
+        owner = json.loads(path.read_bytes())["user"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError):
+        owner = None
+    if owner != name:
+        whose = "another device" if owner is None else f"the device {str(owner)[:60]!r}"
+        raise PermanentError(f"{path} holds the credentials of {whose}; name another folder for {name!r}")
 
 
 def enroll_devices(

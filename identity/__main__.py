@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import signal
+import sys
 import threading
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -31,6 +32,7 @@ from identity.settings import IdentitySettings
 from vitals.errors import PermanentError, exit_on_error, login_name
 
 PROGRAM = "vitalflow identity"
+OPTION_FILES = ("mosquitto_sub", "mosquitto_pub")
 SERVICE_ADVICE: dict[str, tuple[str, ...]] = {
     "ingest": ("VITALFLOW_INGEST_SHARE_GROUP=NAME: the same at every ingest, so that they divide the readings",),
     "alerts": ("VITALFLOW_ALERTS_WARDS=WARD,...: no ward at two workers; set it at the other worker too",),
@@ -197,7 +199,8 @@ def add_service(
 @users.command("add")
 def add_user(
     name: Annotated[str, typer.Argument(help="The user name. It signs the user's acknowledgements.")],
-    ward: Annotated[str | None, typer.Option(help="The only ward that the user sees; default: all wards.")] = None,
+    ward: Annotated[str | None, typer.Option(help="The only ward that the user sees.")] = None,
+    all_wards: Annotated[bool, typer.Option("--all-wards", help="The user sees every ward.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="View only: the user cannot acknowledge.")] = False,
     rotate_password: Annotated[
         bool, typer.Option("--rotate-password", help="Generate a new password for an existing user.")
@@ -208,7 +211,9 @@ def add_user(
 ) -> None:
     """Add a user of the station, of `vitalflow alerts watch` and of any MQTT client. Takes effect at once."""
     settings, password = IdentitySettings.read(os.environ), secrets.token_urlsafe(24)
+    ward = chosen_ward(name, ward, all_wards=all_wards)
     if folder is not None:
+        require_free_options(folder, name)
         make_writable(folder)  # first: a password that cannot be written would be lost
     user = User(name, Kind.READER if read_only else Kind.PERSON, ward, password)
     with connect_dynsec(settings.admin) as dynsec:
@@ -230,7 +235,7 @@ def add_user(
     options = [f"-h {host}", f"-p {port}", f"-u {name}", f"-P {password}"]
     if settings.mqtt_ca is not None:
         options.append(f"--cafile {settings.mqtt_ca}")
-    for program in ("mosquitto_sub", "mosquitto_pub"):
+    for program in OPTION_FILES:
         write_secret(folder / program, "\n".join([*options, ""]).encode())
     print(f"  for mosquitto_sub and mosquitto_pub: copy the files in {folder} to ~/.config")
 
@@ -254,6 +259,35 @@ def revoke_user(name: Annotated[str, typer.Argument(help="A user or a device.")]
     if settings.ca_dir is not None:
         CertificateAuthority(settings.ca_dir).revoke(name, now)
     emit(f"{name} is revoked and disconnected")
+
+
+def chosen_ward(name: str, ward: str | None, *, all_wards: bool) -> str | None:
+    """Return the only ward of a new user, None for all; asks on a terminal if neither is chosen."""
+    if all_wards and ward is not None:
+        raise PermanentError("--ward and --all-wards exclude each other; give one of them")
+    if all_wards or ward is not None:
+        return ward
+    if not sys.stdin.isatty():
+        raise PermanentError(f"no ward is given for {name[:60]!r}; give --ward WARD, or --all-wards for every ward")
+    if answer := typer.prompt(f"The only ward that {name} sees (empty: every ward)", default="", show_default=False):
+        return str(answer)
+    if not typer.confirm(f"{name} sees every ward?"):
+        raise PermanentError("no user was added; give --ward WARD")
+    return None
+
+
+def require_free_options(folder: Path, name: str) -> None:
+    """Raise PermanentError if the folder holds another user's options with the password."""
+    for program in OPTION_FILES:
+        path = folder / program
+        try:
+            lines = path.read_text().splitlines()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError):
+            lines = []
+        if f"-u {name}" not in lines:
+            raise PermanentError(f"{path} exists and is not of the user {name[:60]!r}; name another folder")
 
 
 def folder_of(settings: IdentitySettings) -> Path:

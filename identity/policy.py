@@ -204,7 +204,8 @@ def merge_users(known: Mapping[str, Any] | None, users: Iterable[User], topics: 
     """Return the plugin's file with these users and all users that are `known` from its present content.
 
     All enrolled users and added services get the rights of this version, so an upgrade that renames topics applies to
-    them too. A password that still matches keeps its salt, so the file stays equal if nothing changes.
+    them too. A password that still matches keeps its salt, so the file stays equal if nothing changes. A person who is
+    missing although the file has an admin was revoked, and is not added.
     """
     known = known or {}
     clients = {client["username"]: client for client in known.get("clients", [])}
@@ -213,7 +214,10 @@ def merge_users(known: Mapping[str, Any] | None, users: Iterable[User], topics: 
         enrolled = known_user(client)
         if enrolled.kind in ENROLLED_KINDS or enrolled.service:
             roles[role_name(enrolled)] = role_definition(enrolled, topics)
+    set_up_before = any(client.get("textname") == Kind.ADMIN for client in known.get("clients", []))
     for user in users:
+        if user.kind in (Kind.PERSON, Kind.READER) and set_up_before and user.name not in clients:
+            continue  # revoked since the first set-up
         wanted = client_definition(user)
         wanted |= _password_fields(wanted.pop("password", None), clients.get(user.name, {}))
         clients[user.name] = wanted

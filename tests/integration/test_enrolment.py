@@ -186,6 +186,33 @@ def test_a_failed_enrolment_leaves_nothing_behind(
     assert run("devices", "list").stdout == before
 
 
+def test_a_folder_with_the_password_of_another_device_is_refused(
+    own_secured: Secured, run: Run, tmp_path: Path
+) -> None:
+    line = ["devices", "enroll", "bed-7", "--ward", "icu-1", "--folder", "usb"]
+    assert run(*line).returncode == 0
+    before = (tmp_path / "usb/device.json").read_bytes()
+    refused = run("devices", "enroll", "bed-8", "--ward", "icu-1", "--folder", "usb")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "usb/device.json holds the credentials of the device 'bed-7'" in refused.stderr
+    assert (tmp_path / "usb/device.json").read_bytes() == before
+    assert "bed-8" not in run("devices", "list").stdout
+    assert run(*line, "--rotate-password").returncode == 0, "its own folder is written anew"
+
+
+def test_a_user_without_a_ward_is_refused_where_nothing_can_be_asked(
+    own_secured: Secured, run: Run, tmp_path: Path
+) -> None:
+    refused = run("identity", "user", "add", "nightingale")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert "give --ward WARD, or --all-wards" in refused.stderr
+    assert run("identity", "user", "add", "nightingale", "--all-wards", "--folder", "config").returncode == 0
+    other = run("identity", "user", "add", "seacole", "--all-wards", "--folder", "config")
+    assert other.returncode == 2
+    assert "config/mosquitto_sub exists and is not of the user 'seacole'" in other.stderr
+    assert "seacole" not in run("identity", "user", "list").stdout
+
+
 def test_enrolling_makes_no_ca_of_its_own(own_secured: Secured, tmp_path: Path) -> None:
     settings = own_secured.settings("operator") | {"VITALFLOW_CA_DIR": str(tmp_path / "elsewhere")}
     line = [sys.executable, "-m", "devices", "enroll", "bed-7", "--ward", "icu-1", "--certificate"]

@@ -156,6 +156,15 @@ def test_the_users_file_keeps_who_was_enrolled_and_changes_only_when_something_c
         update_users_file(b"{", belong, TOPICS)
 
 
+def test_a_revoked_operator_stays_revoked_at_the_next_set_up() -> None:
+    users = builtin_users(dict.fromkeys(BUILTIN_USERS, "a-word"))
+    known = merge_users(None, users, TOPICS)
+    assert "operator" in {client["username"] for client in known["clients"]}
+    for part, key, name in (("clients", "username", "operator"), ("roles", "rolename", "person:operator")):
+        known[part] = [one for one in known[part] if one[key] != name]
+    assert merge_users(known, users, TOPICS) == known
+
+
 def test_enrolled_users_get_the_rights_of_this_version() -> None:
     ada, bed = User("ada", Kind.PERSON, "icu-1", "a-word"), User("bed-1", Kind.DEVICE, "icu-1", "a-word")
     known = merge_users(None, [ada, bed], TOPICS)
