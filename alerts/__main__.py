@@ -18,6 +18,7 @@ from alerts.rulefile.parser import DEFAULT, load
 from alerts.settings import AlertsSettings
 from alerts.tui import AlertView
 from alerts.worker import Worker
+from mqtt.certificate_expiry import CertificateExpiry
 from vitals import log
 from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.recording import Format
@@ -46,6 +47,7 @@ def run(
         metrics = Metrics()
         worker = Worker(settings, metrics)
         if settings.alerts_metrics_port:
+            CertificateExpiry(metrics.registry, "vitalflow_alerts_", settings.broker, {}).start()
             metrics.serve(settings.alerts_metrics_host, settings.alerts_metrics_port, worker.health)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())

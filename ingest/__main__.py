@@ -10,6 +10,7 @@ import typer
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import IngestSettings
+from mqtt.certificate_expiry import CertificateExpiry
 from vitals import log
 from vitals.errors import exit_on_error
 
@@ -33,6 +34,7 @@ def ingest(
         metrics = Metrics()
         pipeline = Pipeline(settings, metrics)
         if settings.ingest_metrics_port:
+            CertificateExpiry(metrics.registry, "vitalflow_ingest_", settings.broker, {}).start()
             metrics.serve(settings.ingest_metrics_host, settings.ingest_metrics_port, pipeline.health)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: pipeline.stop())

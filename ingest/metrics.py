@@ -1,5 +1,7 @@
 """Metrics of ingest, served for Prometheus on /metrics. Updated once per batch, not once per message."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.batch import Batch
@@ -77,6 +79,17 @@ class Metrics:
             "1 if a batch cannot be stored: the database fails or does not answer",
             registry=registry,
         )
+        self.database_connected = Gauge(
+            name + "database_connected",
+            "1 if the database answered the last query of the check every 10 s, else 0",
+            registry=registry,
+        )
+        self.replication_lag_bytes = Gauge(
+            name + "replication_lag_bytes",
+            "Bytes of WAL that a standby of the database has not replayed, by standby",
+            ["standby"],
+            registry=registry,
+        )
         self.batch_messages = Histogram(name + "batch_messages", "Messages per batch", buckets=SIZES, registry=registry)
         self.batch_duration_seconds = Histogram(
             name + "batch_duration_seconds",
@@ -88,6 +101,11 @@ class Metrics:
         self.inflight_messages = Gauge(
             name + "inflight_messages", "Messages received and not yet acknowledged", registry=registry
         )
+        self.oldest_unacknowledged_seconds = Gauge(
+            name + "oldest_unacknowledged_seconds",
+            "Age of the oldest message received and not yet acknowledged, 0 if there is none",
+            registry=registry,
+        )
         self.last_commit_timestamp_seconds = Gauge(
             name + "last_commit_timestamp_seconds", "Unix time of the last COMMIT", registry=registry
         )
@@ -95,6 +113,12 @@ class Metrics:
     def serve(self, host: str, port: int, health: Health) -> None:
         """Serve /metrics and /healthz; raises PermanentError if the port is in use."""
         serve(self.registry, host, port, "VITALFLOW_INGEST_METRICS_PORT", health)
+
+    def replicated(self, lags: Mapping[str, int]) -> None:
+        """Set the lag of each standby; one that is gone has no value."""
+        self.replication_lag_bytes.clear()
+        for standby, lag in lags.items():
+            self.replication_lag_bytes.labels(standby).set(lag)
 
     def moved(self, stored: int, duplicates: int) -> None:
         """Count late readings that were moved into patient_vitals, or were there already."""

@@ -1,14 +1,16 @@
 """Main loop of the ingest service: `Pipeline.run`.
 
 Two threads. This one owns the socket: it receives, decodes, batches and acknowledges. The writer owns the database.
-Two queues connect them, of full batches and of committed ones, and a socket pair wakes this thread. Two more threads
-have a connection each: `retention` drops old readings once an hour, `late` moves late readings to where they belong.
+Two queues connect them, of full batches and of committed ones, and a socket pair wakes this thread. Three more threads
+have a connection each: `retention` drops old readings once an hour, `late` moves late readings to where they belong,
+`database-watch` asks every 10 s whether the database answers, for /metrics.
 """
 
 import logging
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,7 @@ from itertools import chain, islice
 
 from ingest.batch import Batch
 from ingest.batch_builder import BatchBuilder
+from ingest.database_watch import DatabaseWatch
 from ingest.late import LateReadings
 from ingest.metrics import Metrics
 from ingest.mosquitto_conf import check_mosquitto_conf
@@ -67,6 +70,7 @@ class Pipeline:
             settings.ingest_url, topics, metrics.moved, metrics.messages_rejected.labels(Reason.DATABASE).inc
         )
         metrics.late_readings_waiting.set_function(lambda: self._late.waiting)
+        self._database_watch = DatabaseWatch(settings.ingest_url, metrics.database_connected.set, metrics.replicated)
         self._logins = Logins()
         self._logins_topic = topics.logins(settings.ingest_client_id)
         self._next_login_check = 0.0
@@ -95,7 +99,10 @@ class Pipeline:
         self._next_receipts = 0.0
         self._throttle = PollThrottle(THROTTLE_SHARE * settings.ingest_linger_s)
         self._last_commit: datetime | None = None
-        self._in_flight = 0  # messages handed to the writer and not yet committed
+        self._in_flight = 0  # messages handed to the writer and not yet committed,
+        self._submitted: deque[float] = deque()  # and when the first message of each of their batches arrived
+        self._oldest: float | None = None  # of these and the open batch
+        metrics.oldest_unacknowledged_seconds.set_function(lambda: self._age_of_oldest(time.monotonic()))
 
     def stop(self) -> None:
         """Store the batch, acknowledge it, disconnect; `run` returns within 5 seconds."""
@@ -123,6 +130,10 @@ class Pipeline:
             "late_readings": self._late.problem(datetime.now(UTC)),
         }
 
+    def _age_of_oldest(self, now: float) -> float:
+        oldest = self._oldest  # once: the main thread replaces it
+        return 0.0 if oldest is None else now - oldest
+
     def run(self) -> None:
         """Receive, store and acknowledge until `stop`.
 
@@ -139,6 +150,7 @@ class Pipeline:
         self._writer.start()
         self._retention.start()
         self._late.start()
+        self._database_watch.start()
         while not self._stopping:
             now = time.monotonic()
             if self.is_drained:
@@ -213,6 +225,7 @@ class Pipeline:
             batch = committed.batch
             self._session.acknowledge(batch.message_ids)
             self._in_flight -= batch.messages
+            self._submitted.popleft()
             self._last_commit = datetime.now(UTC)
             if committed.result.late:
                 self._late.notify(committed.result.late, self._last_commit)
@@ -221,7 +234,9 @@ class Pipeline:
             self._metrics.committed(batch, committed.result, time.time(), time.monotonic() - batch.opened_at)
         if self._writer.failure is not None:
             raise self._writer.failure
-        self._metrics.inflight_messages.set(self._in_flight + self._builder.batch.messages)
+        opened = self._builder.batch
+        self._metrics.inflight_messages.set(self._in_flight + opened.messages)
+        self._oldest = self._submitted[0] if self._submitted else opened.opened_at if opened.messages else None
 
     def _send_receipts(self, now: float, *, flush: bool = False) -> None:
         if now < self._next_receipts and not flush:
@@ -292,6 +307,7 @@ class Pipeline:
     def _submit_batch(self) -> None:
         batch = self._builder.take_batch()
         self._in_flight += batch.messages
+        self._submitted.append(batch.opened_at)
         self._writer.put(batch)
 
     def _shut_down(self) -> None:
@@ -300,6 +316,7 @@ class Pipeline:
             self._submit_batch()
         self._retention.stop()
         self._late.stop()
+        self._database_watch.stop()
         self._writer.finish()
         self._writer.join(SHUTDOWN_TIMEOUT_S)
         if self._writer.is_alive():

@@ -77,6 +77,19 @@ def require_private(path: Path) -> None:
         raise PermanentError(f"{path} holds secrets and others can read it (mode {mode:04o}): chmod 600 {path}")
 
 
+def read_expiry(path: Path) -> datetime | None:
+    """Return when the certificate in a file ends; None if the file cannot be read."""
+    with suppress(PermanentError, OSError):
+        return _load(path, "").not_valid_after_utc
+    return None
+
+
+def read_server_expiry(host: str, port: int) -> datetime | None:
+    """Return when the certificate that a server shows now ends, verified or not; None if there is no answer."""
+    shown = _fetch_certificate(host, port)
+    return None if shown is None else shown.not_valid_after_utc
+
+
 def describe_tls_error(error: BaseException, host: str, port: int, ca: Path | None, *, fetch: bool = True) -> str:
     """Describe why a connection failed, in one clause about the server ("its certificate ...").
 

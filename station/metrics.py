@@ -38,6 +38,11 @@ class Metrics:
             "stream_subscribers": ("Open pages that receive the live stream", lambda: views.browsers),
             "sessions": ("Browser sessions that are logged in", lambda: sessions.signed_in),
         }
+        if ward.services.has_database:
+            gauges["database_connected"] = (
+                "1 if the database answered the last query of the check every 2 s, else 0",
+                lambda: ward.services.database_connected,
+            )
         self._counters = [
             (Counter(name + key, text, registry=registry), read) for key, (text, read) in counters.items()
         ]

@@ -51,7 +51,9 @@ class Services:
         self._connected_at: datetime | None = None
         self._broker_lost_at = now
         self._reason = "connecting"
+        self.has_database = has_database
         self._database_lost_at = now if has_database else None
+        self._database_responds = False
 
     # --- events ---
 
@@ -82,6 +84,7 @@ class Services:
 
     def database(self, responds: bool, now: datetime) -> None:
         """Record whether the database has just responded."""
+        self._database_responds = responds
         self._database_lost_at = None if responds else self._database_lost_at or now
 
     # --- state ---
@@ -90,6 +93,11 @@ class Services:
     def broker_connected(self) -> bool:
         """Return whether the station is connected to the broker."""
         return self._connected_at is not None
+
+    @property
+    def database_connected(self) -> bool:
+        """Return whether the database has just responded."""
+        return self._database_responds
 
     def is_up(self, name: str, now: datetime) -> bool:
         """Return whether a service sends heartbeats."""

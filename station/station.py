@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import uvicorn
 
+from mqtt.certificate_expiry import CertificateExpiry
 from station import frame
 from station.api import api
 from station.auth.routes import auth_routes
@@ -55,6 +56,9 @@ class Station:
         self._sessions = sessions = SessionManager(settings.broker, settings.topics, ward.wards)
         self._views = views = Views(ward, frame.hello(VERSION, history=settings.reader_url is not None))
         metrics = Metrics(ward, views, sessions, self._listener, self._history)
+        self._expiry = CertificateExpiry(
+            metrics.registry, "vitalflow_station_", settings.broker, {"station": settings.station_certificate}
+        )
         routers: list[object] = [
             auth_routes(sessions, settings.cookie),
             api(ward, self._history),
@@ -86,6 +90,7 @@ class Station:
         """
         with listening(self._settings.station_host, self._settings.station_port) as taken:
             self._server.stopping = self._stop
+            self._expiry.start()
             log.info("the ward is at %s", self._settings.address)
             if self._settings.broker.username is None:
                 log.warning(

@@ -35,6 +35,8 @@ GRANT INSERT, SELECT, UPDATE ON device, device_clock, alert_latest TO vitalflow_
 -- The only way to delete readings: with the owner's privileges, by the period that the owner has set.
 REVOKE EXECUTE ON FUNCTION drop_old_readings() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION drop_old_readings() TO vitalflow_ingest;
+REVOKE EXECUTE ON FUNCTION replication_lag() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION replication_lag() TO vitalflow_ingest;
 
 -- vitalflow_reader reads everything. Ward readers read by_ward and the settings.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO vitalflow_reader;

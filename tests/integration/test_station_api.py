@@ -92,7 +92,9 @@ def test_openapi_has_every_path_and_no_page_loads_a_foreign_resource(
         assert "//" not in page
     health = get(station, "/healthz")[1]
     assert health == {"status": "ok", "reason": None, "version": VERSION, "outages": [], "reasons": {}}
-    assert "vitalflow_station_mqtt_connections_total 1.0" in station.ask("GET", "/metrics")[1]
+    metrics = station.ask("GET", "/metrics")[1]
+    assert "vitalflow_station_mqtt_connections_total 1.0" in metrics
+    assert "database_connected" not in metrics, "it has no database to connect to"
     assert get(station, "/api/ward", Host="evil.example")[0] == 421
 
 

@@ -62,3 +62,12 @@ def test_rejections_and_unknown_keys_are_counted_for_a_bounded_number_of_devices
     assert value("vitalflow_ingest_device_unknown_keys_total", {"device": devices[0]}) == 2
     assert value("vitalflow_ingest_device_unknown_keys_total", {"device": ingest.metrics.OTHER_DEVICES}) == 100
     assert value("vitalflow_ingest_device_messages_rejected_total", {"device": ingest.metrics.OTHER_DEVICES}) == 50
+
+
+def test_a_standby_that_is_gone_has_no_lag() -> None:
+    metrics = ingest.metrics.Metrics()
+    metrics.replicated({"a": 10, "b": 20})
+    metrics.replicated({"a": 30})
+    value = metrics.registry.get_sample_value
+    assert value("vitalflow_ingest_replication_lag_bytes", {"standby": "a"}) == 30
+    assert value("vitalflow_ingest_replication_lag_bytes", {"standby": "b"}) is None
