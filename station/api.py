@@ -54,13 +54,7 @@ def api(ward: Ward, history: History) -> APIRouter:
         points: Annotated[int, Query(ge=1, le=MAX_POINTS, description="Maximum number of points.")] = 500,
     ) -> api_models.Series:
         """Return the trends of one bed from the database, in the finest steps that give at most `points` points."""
-        until = end or _now()
-        since = start or until - timedelta(hours=24)
-        for name, moment in (("from", since), ("to", until)):
-            if moment.tzinfo is None:
-                raise HTTPException(
-                    422, f"{name} is {moment.isoformat()}, without an offset; write it with Z or +01:00"
-                )
+        since, until = _range(start, end, timedelta(hours=24))
         wards = only(user, device)
         return api_responses.series(device, await answered(lambda: history.series(device, since, until, points, wards)))
 
@@ -68,11 +62,16 @@ def api(ward: Ward, history: History) -> APIRouter:
     async def past_alerts(
         user: CurrentUser,
         device: str,
+        start: Annotated[datetime | None, Query(alias="from", description="RFC 3339; 30 days before `to`.")] = None,
+        end: Annotated[datetime | None, Query(alias="to", description="RFC 3339; now.")] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of alerts.")] = 50,
     ) -> api_models.PastAlerts:
-        """Return the alerts of one bed in the last 30 days from the database, the newest first."""
+        """Return the alerts of one bed that were open in a range from the database, the newest first."""
+        since, until = _range(start, end, timedelta(days=30))
         wards = only(user, device)
-        return api_responses.past_alerts(device, await answered(lambda: history.alerts(device, limit, wards)))
+        return api_responses.past_alerts(
+            device, await answered(lambda: history.alerts(device, since, until, limit, wards))
+        )
 
     @router.get("/alerts")
     async def alerts(
@@ -107,6 +106,15 @@ async def answered(ask: Callable[[], Awaitable[Found]]) -> Found:
         raise HTTPException(422, str(error)) from None
     except TransientError as error:
         raise HTTPException(503, str(error)) from None
+
+
+def _range(start: datetime | None, end: datetime | None, span: timedelta) -> tuple[datetime, datetime]:
+    """Return the range of a query, by default the last `span`; raises 422 for a time without an offset."""
+    for name, moment in (("from", start), ("to", end)):
+        if moment is not None and moment.tzinfo is None:
+            raise HTTPException(422, f"{name} is {moment.isoformat()}, without an offset; write it with Z or +01:00")
+    until = end or _now()
+    return start or until - span, until
 
 
 def _now() -> datetime:

@@ -104,13 +104,14 @@ class Series(BaseModel):
     """One bed over a range, as `vitals_series` gives it. `time` has the beginning of each point."""
 
     device: str
+    step_s: float | None = Field(description="seconds that a point covers; null without points")
     time: list[datetime]
     readings: list[int]
     signs: dict[str, Points]
 
 
 class PastAlert(BaseModel):
-    """An alert of the last 30 days, open or ended."""
+    """An alert from the database, open or ended."""
 
     alert_id: str
     rule: str
@@ -134,9 +135,10 @@ class PastAlert(BaseModel):
 
 
 class PastAlerts(BaseModel):
-    """Alerts of one bed, the newest first."""
+    """Alerts of one bed that were open in a range, the newest first."""
 
     device: str
+    total: int = Field(description="of the range; `alerts` has at most `limit` of them")
     alerts: list[PastAlert]
 
 

@@ -68,12 +68,16 @@ def series(device: str, rows: Iterable[dict[str, Any]]) -> api_models.Series:
         for sign in SIGNS
     }
     times, readings = [row["time"] for row in listed], [row["readings"] for row in listed]
-    return api_models.Series(device=device, time=times, readings=readings, signs=signs)
+    step_s = listed[0]["step_s"] if listed else None
+    return api_models.Series(device=device, step_s=step_s, time=times, readings=readings, signs=signs)
 
 
 def past_alerts(device: str, rows: Iterable[dict[str, Any]]) -> api_models.PastAlerts:
-    """Convert the rows of the view `alert`."""
-    return api_models.PastAlerts(device=device, alerts=[_past(**row) for row in rows])
+    """Convert the rows of the view `alert`, each with the `total` of the range."""
+    listed = list(rows)
+    total = listed[0]["total"] if listed else 0
+    found = [_past(**{name: value for name, value in row.items() if name != "total"}) for row in listed]
+    return api_models.PastAlerts(device=device, total=total, alerts=found)
 
 
 def _seen(alerts: list[Alert], sees: WardScope) -> list[Alert]:

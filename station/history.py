@@ -24,19 +24,26 @@ QUERY_TIMEOUT_S = 6.0  # for a result, the wait included
 STATEMENT_MS = 5_000
 CHECK_INTERVAL_S = 2.0  # seconds between two checks of the database
 
-SERIES_SQL = "SELECT * FROM vitals_series(%s, %s, %s, %s)"
+# A reading belongs to the ward in which it was measured.
+SERIES_SQL = """
+SELECT series.*, extract(epoch FROM series_kept_step(%(start)s, %(end)s, %(points)s))::float8 AS step_s
+FROM vitals_series(%(device)s, %(start)s, %(end)s, %(points)s, %(wards)s) AS series
+"""
+# Alerts that were open at any time in the range: raised in it, cleared in it or later, or open now.
 ALERTS_SQL = """
 SELECT alert_id, rule, kind, sign, unit, raised_at, ward, patient_id, state, worst_priority, text, first_value,
        first_value_at, worst_value, worst_value_at, acknowledged_at, acknowledged_by, cleared_at, reason,
-       extract(epoch FROM duration)::float8 AS duration_s
-FROM alert WHERE device_id = %s AND raised_at > now() - interval '30 days' AND (%s::text[] IS NULL OR ward = ANY (%s))
-ORDER BY raised_at DESC LIMIT %s
-"""
-# A reading belongs to the ward in which it was measured. The trend of a device that moved begins after its last hour
-# in another ward.
-WARD_SINCE_SQL = """
-SELECT max(bucket) + interval '1 hour' AS since FROM vitals_1h
-WHERE device_id = %s AND bucket > %s::timestamptz - interval '1 hour' AND bucket < %s AND ward <> ALL (%s)
+       extract(epoch FROM duration)::float8 AS duration_s, count(*) OVER () AS total
+FROM alert
+WHERE device_id = %(device)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s)) AND alert_id = ANY (ARRAY(
+    SELECT alert_id FROM alert_event WHERE device_id = %(device)s AND raised_at >= %(start)s AND raised_at < %(end)s
+    UNION
+    SELECT alert_id FROM alert_event
+    WHERE device_id = %(device)s AND raised_at < %(start)s AND state = 'cleared' AND changed_at >= %(start)s
+    UNION
+    SELECT event.alert_id FROM alert_latest AS latest JOIN alert_event AS event USING (alert_id, revision)
+    WHERE latest.device_id = %(device)s AND latest.state <> 'cleared' AND event.raised_at < %(end)s))
+ORDER BY raised_at DESC, alert_id LIMIT %(limit)s
 """
 
 
@@ -53,18 +60,18 @@ class History:
     ) -> list[dict[str, Any]]:
         """Return the trend of a device in at most `points` points; raises PermanentError or TransientError.
 
-        wards   only data after the last hour in which the device was in another ward than these; None: all
+        wards   only what was measured in these; None: all
         """
-        if wards is not None:
-            (came,) = await self._ask(WARD_SINCE_SQL, device, start, end, wards)
-            start = min(max(start, came["since"] or start), end)
-            if start == end:
-                return []
-        return await self._ask(SERIES_SQL, device, start, end, points)
+        return await self._ask(SERIES_SQL, device=device, start=start, end=end, points=points, wards=wards)
 
-    async def alerts(self, device: str, limit: int, wards: list[str] | None = None) -> list[dict[str, Any]]:
-        """Return the alerts of a device in these wards in the last 30 days, newest first; raises TransientError."""
-        return await self._ask(ALERTS_SQL, device, wards, wards, limit)
+    async def alerts(
+        self, device: str, start: datetime, end: datetime, limit: int, wards: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the alerts of a device in these wards that were open in a range, newest first; raises TransientError.
+
+        Each row has the `total` of all of them.
+        """
+        return await self._ask(ALERTS_SQL, device=device, start=start, end=end, limit=limit, wards=wards)
 
     async def watch(self, report: Callable[[bool, datetime], None]) -> None:
         """Check every CHECK_INTERVAL_S seconds whether the database responds, and `report` it; never returns."""
@@ -92,7 +99,7 @@ class History:
             application_name="vitalflow station",
         )
 
-    async def _ask(self, query: str, *parameters: object) -> list[dict[str, Any]]:
+    async def _ask(self, query: str, **parameters: object) -> list[dict[str, Any]]:
         if self._url is None:
             raise TransientError("this station keeps no history")
         try:

@@ -39,43 +39,61 @@ BEGIN
     RETURN ceil(days::numeric / max_points) * interval '24 hours';
 END $$;
 
+-- The step of a range that begins at from_time: at least the width of the finest data that is still kept there.
+-- (Hours are kept without end.)
+CREATE OR REPLACE FUNCTION series_kept_step(from_time timestamptz, to_time timestamptz, max_points integer)
+RETURNS interval LANGUAGE sql STABLE AS $$
+    SELECT greatest(series_step(from_time, to_time, max_points),
+                    (SELECT max(CASE name WHEN 'raw_retention' THEN interval '1 minute' ELSE interval '1 hour' END)
+                     FROM retention_setting
+                     WHERE name IN ('raw_retention', 'minute_retention') AND from_time < now() - period))
+$$;
+
 -- The query that vitals_series runs: one source, with literal values, so that the planner excludes chunks. EXPLAIN it
--- to see what it reads.
+-- to see what it reads. wards: only what was measured in these, NULL for all.
 CREATE OR REPLACE FUNCTION vitals_series_query(
-    device text, from_time timestamptz, to_time timestamptz, max_points integer DEFAULT 1000)
+    device text, from_time timestamptz, to_time timestamptz, max_points integer, wards text[])
 RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    step CONSTANT interval := series_step(from_time, to_time, max_points);
+    step CONSTANT interval := series_kept_step(from_time, to_time, max_points);
     -- Points of several days begin with the range; shorter ones at round times.
     origin CONSTANT timestamptz := CASE WHEN step < '1 day' THEN '2000-01-01Z' ELSE time_bucket('1 day', from_time) END;
+    only_wards CONSTANT text := CASE WHEN wards IS NULL THEN '' ELSE format(' AND ward = ANY (%L::text[])', wards) END;
 BEGIN
     IF step < '1 minute' THEN
         RETURN format(
             'SELECT time_bucket(%L::interval, time, %L::timestamptz), count(*), %s FROM patient_vitals'
-            ' WHERE device_id = %L AND time >= %L AND time < %L GROUP BY 1 ORDER BY 1',
+            ' WHERE device_id = %L AND time >= %L AND time < %L%s GROUP BY 1 ORDER BY 1',
             step, origin, format_per_sign('avg(%1$I), min(%1$I), max(%1$I), count(%1$I), '
                                          'count(*) FILTER (WHERE %1$L = ANY (sensor_off))::float8 / count(*)'),
-            device, time_bucket(step, from_time, origin), to_time);
+            device, time_bucket(step, from_time, origin), to_time, only_wards);
     END IF;
     RETURN format(
         'SELECT time_bucket(%L::interval, bucket, %L::timestamptz), sum(readings)::bigint, %s FROM %I'
-        ' WHERE device_id = %L AND bucket >= %L AND bucket < %L GROUP BY 1 ORDER BY 1',
+        ' WHERE device_id = %L AND bucket >= %L AND bucket < %L%s GROUP BY 1 ORDER BY 1',
         step, origin, format_per_sign('sum(%1$s_avg * %1$s_n) / nullif(sum(%1$s_n), 0)::float8, min(%1$s_min), '
                                      'max(%1$s_max), sum(%1$s_n)::bigint, '
                                      'sum(%1$s_off * minutes) / sum(minutes)::float8'),
         CASE WHEN step < '1 hour' THEN 'vitals_1m' WHEN step < '1 day' THEN 'vitals_1h' ELSE 'vitals_1d' END,
-        device, time_bucket(step, from_time, origin), to_time);
+        device, time_bucket(step, from_time, origin), to_time, only_wards);
 END $$;
 
+CREATE OR REPLACE FUNCTION vitals_series_query(
+    device text, from_time timestamptz, to_time timestamptz, max_points integer DEFAULT 1000)
+RETURNS text LANGUAGE sql STABLE AS $$ SELECT vitals_series_query(device, from_time, to_time, max_points, NULL) $$;
+
+-- Two functions and not one with a default: views of the operator may depend on the one without wards.
 DO $$
 DECLARE
-    definition CONSTANT text := format($function$
+    result CONSTANT text := format('RETURNS TABLE ("time" timestamptz, readings bigint, %s)', format_per_sign(
+        '%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'));
+    of_wards CONSTANT text := format($function$
 CREATE OR REPLACE FUNCTION vitals_series(
-    device text, from_time timestamptz, to_time timestamptz, max_points integer DEFAULT 1000)
-RETURNS TABLE ("time" timestamptz, readings bigint, %s)
+    device text, from_time timestamptz, to_time timestamptz, max_points integer, wards text[])
+%s
 LANGUAGE plpgsql STABLE AS $body$
 BEGIN
-    RETURN QUERY EXECUTE vitals_series_query($1, $2, $3, $4);
+    RETURN QUERY EXECUTE vitals_series_query($1, $2, $3, $4, $5);
     -- One statement after another: as one expression all of them are planned, the later ones over every chunk.
     IF FOUND OR EXISTS (SELECT FROM device d WHERE d.device_id = $1) THEN
         RETURN;
@@ -86,12 +104,27 @@ BEGIN
         USING ERRCODE = 'invalid_parameter_value', HINT = 'device: a device_id of ward_now or of the table device';
 END
 $body$
-$function$, format_per_sign('%1$s_avg float8, %1$s_min real, %1$s_max real, %1$s_n bigint, %1$s_off float8'));
+$function$, result);
+    of_all CONSTANT text := format($function$
+CREATE OR REPLACE FUNCTION vitals_series(
+    device text, from_time timestamptz, to_time timestamptz, max_points integer DEFAULT 1000)
+%s
+LANGUAGE plpgsql STABLE AS $body$
 BEGIN
-    EXECUTE definition;
+    RETURN QUERY SELECT * FROM vitals_series($1, $2, $3, $4, NULL);
+END
+$body$
+$function$, result);
+BEGIN
+    EXECUTE of_wards;
+    EXECUTE of_all;
 EXCEPTION WHEN invalid_function_definition THEN  -- a new sign adds columns
+    DROP FUNCTION IF EXISTS vitals_series(text, timestamptz, timestamptz, integer, text[]);
     DROP FUNCTION vitals_series(text, timestamptz, timestamptz, integer);
-    EXECUTE definition;
+    EXECUTE of_wards;
+    EXECUTE of_all;
 END $$;
-COMMENT ON FUNCTION vitals_series IS
+COMMENT ON FUNCTION vitals_series(text, timestamptz, timestamptz, integer) IS
     'one device from from_time to to_time in at most max_points points; the first and last point cover a whole bucket';
+COMMENT ON FUNCTION vitals_series(text, timestamptz, timestamptz, integer, text[]) IS
+    'the same of what was measured in some wards only';

@@ -26,7 +26,7 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    step := series_step($2, $3, points);
+    step := series_kept_step($2, $3, points);
     pause := greatest(2 * step, (SELECT 3 * make_interval(secs => d.interval_s) FROM device d WHERE d.device_id = $1[1]));
     RETURN QUERY EXECUTE format('WITH point ("time", readings, %2$s) AS MATERIALIZED (%%s)
         SELECT * FROM point
@@ -72,7 +72,7 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    step := greatest(series_step($2, $3, chart_points($2, $3, greatest($4, 60000))), '1 minute');
+    step := greatest(series_kept_step($2, $3, chart_points($2, $3, greatest($4, 60000))), '1 minute');
     origin := CASE WHEN step < '1 day' THEN '2000-01-01Z' ELSE time_bucket('1 day', $2) END;
     pause := greatest(2 * step, (SELECT 3 * make_interval(secs => d.interval_s) FROM device d WHERE d.device_id = device));
     RETURN QUERY EXECUTE format($query$

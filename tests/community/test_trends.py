@@ -84,6 +84,17 @@ def test_a_series_has_never_more_points_than_were_asked_for(weeks: Db) -> None:
     assert found == [(20000, 0)]
 
 
+def test_a_narrow_range_from_which_readings_were_dropped_is_drawn_from_the_minutes(weeks: Db) -> None:
+    since, until = NOW - 10 * DAY, NOW - 10 * DAY + 30 * MINUTE
+    with psycopg.connect(weeks.owner_url) as connection:
+        connection.execute("UPDATE retention_setting SET period = interval '5 days' WHERE name = 'raw_retention'")
+        if connection.execute("SELECT community FROM vitalflow_edition").fetchone() == (True,):
+            connection.execute("DELETE FROM patient_vitals WHERE time BETWEEN %s AND %s", [since, until])
+        found = connection.execute("SELECT time FROM vitals_series('bed-001', %s, %s, 5000)", [since, until]).fetchall()
+        connection.rollback()
+    assert [time for (time,) in found] == [since + number * STEP for number in range(30 * MINUTE // STEP)]
+
+
 def plan(db: Db, since: datetime, until: datetime) -> list[tuple[str, float]]:
     """The tables that a series reads, and the rows it gets from each."""
     found: list[tuple[str, float]] = []

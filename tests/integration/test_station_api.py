@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg
 
@@ -66,6 +67,74 @@ def test_every_answer_matches_the_openapi_description(
     assert (status, answer["detail"]) == (422, "unknown device 'unknown'")
     assert get(station, "/api/beds/bed-1/series?points=0")[0] == 422
     assert api_models.PastAlerts.model_validate(get(station, "/api/beds/bed-1/alerts")[1]).alerts == []
+    assert get(station, "/api/beds/bed-1/alerts?from=2026-01-01T00:00:00")[0] == 422
+
+
+def test_trends_reach_as_far_back_as_data_is_kept_in_a_bounded_number_of_points(
+    broker: BrokerServer, db: Db, make_station: MakeStation
+) -> None:
+    long_ago = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=400)
+    with psycopg.connect(db.owner_url) as owner:
+        for start in (long_ago, long_ago + timedelta(days=360)):
+            owner.execute(
+                "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, heart_rate, status, received_at)"
+                " SELECT %s + n * interval '1 minute', 'bed-1', 1, n, 'icu-1', 60, 'NORMAL', now()"
+                " FROM generate_series(0, 119) AS n",
+                [start],
+            )
+    station = make_station(broker.url, reader_url=db.reader_url)
+
+    def series(start: datetime, span: timedelta, points: int) -> api_models.Series:
+        query = urlencode({"from": start.isoformat(), "to": (start + span).isoformat(), "points": points})
+        return api_models.Series.model_validate(get(station, f"/api/beds/bed-1/series?{query}")[1])
+
+    # After raw_retention (30 days) the finest data are minutes, after minute_retention (a year) hours.
+    for start, step_s, points in ((long_ago, 3600, 2), (long_ago + timedelta(days=360), 60, 120)):
+        found = series(start, timedelta(hours=2), 5000)
+        assert (found.step_s, len(found.time), sum(found.readings)) == (step_s, points, 120)
+    whole = series(long_ago, timedelta(days=400), 90)
+    assert (whole.step_s, len(whole.time), sum(whole.readings)) == (5 * 86_400, 2, 240)
+
+
+def test_the_alerts_of_a_range_are_those_open_in_it(broker: BrokerServer, db: Db, make_station: MakeStation) -> None:
+    noon = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=50)
+    hours = [("before", 0, 1), ("until", 0, 4), ("within", 5, 6), ("since", 7, 20), ("after", 12, 13)]
+    with psycopg.connect(db.owner_url) as owner:
+        for rule, raised, cleared in (*hours, ("open", 1, None)):
+            for revision, state, hour in ((1, "active", raised), (2, "cleared", cleared)):
+                if hour is None:
+                    continue
+                event = owner.execute(
+                    "INSERT INTO alert_event (alert_id, revision, rule, priority, kind, state, change, level, ward,"
+                    " device_id, text, since, raised_at, changed_at, latched, received_at)"
+                    " VALUES (md5(%(rule)s)::uuid, %(revision)s, %(rule)s, 'high', 'physiological', %(state)s,"
+                    " 'raised', 1, 'icu-1', 'bed-1', 'x', %(raised)s, %(raised)s, %(changed)s, false, now())"
+                    " RETURNING alert_id",
+                    {
+                        "rule": rule,
+                        "revision": revision,
+                        "state": state,
+                        "raised": noon + timedelta(hours=raised),
+                        "changed": noon + timedelta(hours=hour),
+                    },
+                ).fetchone()
+                assert event is not None
+                owner.execute(
+                    "INSERT INTO alert_latest (device_id, rule, alert_id, revision, state, changed_at)"
+                    " VALUES ('bed-1', %s, %s, %s, %s, now()) ON CONFLICT (device_id, rule)"
+                    " DO UPDATE SET revision = excluded.revision, state = excluded.state",
+                    [rule, event[0], revision, state],
+                )
+    station = make_station(broker.url, reader_url=db.reader_url)
+    query = {"from": (noon + timedelta(hours=2)).isoformat(), "to": (noon + timedelta(hours=10)).isoformat()}
+
+    def alerts(**more: object) -> api_models.PastAlerts:
+        answer = get(station, f"/api/beds/bed-1/alerts?{urlencode({**query, **more})}")[1]
+        return api_models.PastAlerts.model_validate(answer)
+
+    assert [alert.rule for alert in alerts().alerts] == ["since", "within", "open", "until"]
+    newest = alerts(limit=1)
+    assert (newest.total, [alert.rule for alert in newest.alerts]) == (4, ["since"])
 
 
 def test_openapi_has_every_path_and_no_page_loads_a_foreign_resource(

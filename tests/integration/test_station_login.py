@@ -230,6 +230,9 @@ def test_a_user_sees_only_their_own_wards_by_every_route(
     rates = {name: ask(name, "/api/beds/bed-1/series")[1]["signs"]["heart_rate"]["max"] for name in ("ada", "grace")}
     assert max(rate for rate in rates["grace"] if rate is not None) == 200
     assert {rate for rate in rates["ada"] if rate is not None} == {60}
+    year = (datetime.now(UTC) - timedelta(days=365)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    coarse = ask("ada", f"/api/beds/bed-1/series?from={year}&points=2")[1]["signs"]["heart_rate"]
+    assert {rate for rate in coarse["max"] if rate is not None} == {60}, "a point of half a year covers both wards"
     start = (datetime.now(UTC) - timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
     end = (datetime.now(UTC) - timedelta(hours=8)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert ask("ada", f"/api/beds/bed-1/series?from={start}&to={end}")[1]["time"] == []
