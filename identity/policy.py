@@ -158,6 +158,7 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 ),
                 (WRITE, topics.limits()),
                 (WRITE, topics.assignments()),
+                (WRITE, topics.sign_ins),
             ]
         case "health":
             return [(WRITE, topics.health), (READ, topics.health), (READ, OFFLINE_SESSIONS_TOPIC)]

@@ -68,9 +68,9 @@ class Listener:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff.next(time.monotonic() - since))
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish limits, retained, for a logged-in user; raises TransientError if the broker does not accept them."""
-        await publish_confirmed(self._client, topic, payload, retain=True)
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+        """Publish limits of a bed for a signed-in user, or an audit record; raises TransientError if not confirmed."""
+        await publish_confirmed(self._client, topic, payload, retain=retain)
 
     # --- one connection ---
 

@@ -28,13 +28,15 @@ from station.ui_api import ui_api
 from station.views import Views
 from station.ward import Ward
 from station.web import web
-from vitals.errors import PermanentError
+from vitals.errors import PermanentError, TransientError
 from vitals.version import VERSION
 
 log = logging.getLogger("station")
 
 FRAME_S = 0.2  # seconds between two frames: the maximum delay of a reading here
 EXPIRE_INTERVAL_S = 5.0  # seconds between two searches for unused sessions
+RECORD_INTERVAL_S = 0.5  # seconds between two looks for sign-ins to record
+MAX_UNRECORDED = 10_000
 GOODBYE_S = 5.0  # seconds to publish the offline status
 # The send buffer of a connection, small: a browser that does not read would later receive old data.
 SEND_BUFFER = 64 * 1024
@@ -54,6 +56,7 @@ class Station:
         self._listener = Listener(settings, ward)
         self._history = History(settings.reader_url)
         self._sessions = sessions = SessionManager(settings.broker, settings.topics, ward.wards)
+        self._unrecorded: list[bytes] = []
         self._views = views = Views(ward, frame.hello(VERSION, history=settings.reader_url is not None))
         metrics = Metrics(ward, views, sessions, self._listener, self._history)
         self._expiry = CertificateExpiry(
@@ -104,6 +107,7 @@ class Station:
                         group.create_task(self._history.watch(self._ward.services.database)),
                         group.create_task(self._send_changes()),
                         group.create_task(self._tidy()),
+                        group.create_task(self._record_sign_ins()),
                     ]
                     try:
                         await self._server.serve(sockets=[taken])
@@ -112,6 +116,8 @@ class Station:
                     await asyncio.wait([listener], timeout=GOODBYE_S)
                     for task in (listener, *background):
                         task.cancel()
+                    if waiting := len(self._unrecorded) + self._sessions.audit.waiting:
+                        log.warning("%d sign-ins before this stop are not in the audit record", waiting)
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None
             finally:
@@ -131,6 +137,20 @@ class Station:
             self._sessions.expire_sessions(asyncio.get_running_loop().time())
             if self._encryption is not None:
                 self._encryption.renew()
+
+    async def _record_sign_ins(self) -> None:
+        """Publish sign-ins for the audit record; while the broker is unreachable they wait, up to MAX_UNRECORDED."""
+        audit, topic = self._sessions.audit, self._settings.topics.sign_ins
+        while True:
+            self._unrecorded += audit.take_due(datetime.now(UTC))
+            if (lost := len(self._unrecorded) - MAX_UNRECORDED) > 0:
+                del self._unrecorded[:lost]
+                log.error("%d sign-ins are not in the audit record: the broker was unreachable for too long", lost)
+            with contextlib.suppress(TransientError):  # published again: a record with a time is stored once
+                while self._unrecorded:
+                    await self._listener.publish(topic, self._unrecorded[0], retain=False)
+                    del self._unrecorded[0]
+            await asyncio.sleep(RECORD_INTERVAL_S)
 
     def _stop(self) -> None:
         self._listener.stop()

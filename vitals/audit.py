@@ -1,13 +1,13 @@
-"""Audit records of what users did: alert commands, limits, assignments, enrolments. Pure.
+"""Audit records of what users did: alert commands, limits, assignments, enrolments, sign-ins. Pure.
 
-`ingest` stores them in `audit_event`. They come from four topics: `alert-commands/{ward}/{device}/{rule}`, with
-`/{user}` appended if the broker vouches for the user; `limits/{ward}/{device}`; `assignments/{ward}/{device}`; and
-`audit/enrolment`. The alert worker accepts or rejects a command or a limit; the record is kept either way, because
-attempts matter too.
+`ingest` stores them in `audit_event`. They come from five topics: `alert-commands/{ward}/{device}/{rule}`, with
+`/{user}` appended if the broker vouches for the user; `limits/{ward}/{device}`; `assignments/{ward}/{device}`;
+`audit/enrolment`; and `audit/sign-in`. The alert worker accepts or rejects a command or a limit; the record is kept
+either way, because attempts matter too.
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,7 +20,7 @@ from vitals.topics import InvalidTopic
 
 MAX_AUDIT = 16 * 1024  # bytes
 KINDS = ("alert-commands", "limits", "assignments", "audit")
-ENROLMENT = "enrolment"
+ENROLMENT, SIGN_IN = "enrolment", "sign-in"
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 
@@ -66,9 +66,18 @@ class _Enrolment(Struct, frozen=True, kw_only=True):
     ward: Text | None = None
 
 
+class _SignIn(Struct, frozen=True, kw_only=True):
+    time: Annotated[datetime, Meta(tz=True)]
+    action: Literal["signed_in", "sign_in_refused"]
+    by: Text | None = None  # not for a refused name that is not known
+    address: Text | None = None
+    count: Annotated[int, Meta(ge=1)] = 1
+
+
 _command = msgspec.json.Decoder(_Command).decode
 _limits = msgspec.json.Decoder(_Limits).decode
 _enrolment = msgspec.json.Decoder(_Enrolment).decode
+_sign_in = msgspec.json.Decoder(_SignIn).decode
 
 
 def audit_filters(root: str) -> list[str]:
@@ -97,6 +106,8 @@ def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
                 record = _assigned(decode_assignment(payload), ward, device)
             case "audit", [name] if name == ENROLMENT:
                 record = _enrolled(_enrolment(payload))
+            case "audit", [name] if name == SIGN_IN:
+                record = _signed_in(_sign_in(payload))
             case _:
                 raise InvalidTopic(f"topic {topic[:300]!r} does not fit {_shape(root, kind)}")
     except RequestRejected as error:
@@ -159,6 +170,16 @@ def _enrolled(enrolment: _Enrolment) -> AuditRecord:
     )
 
 
+def _signed_in(sign_in: _SignIn) -> AuditRecord:
+    detail = {"address": sign_in.address, "count": sign_in.count}
+    return AuditRecord(
+        action=sign_in.action,
+        time=sign_in.time,
+        actor=sign_in.by,
+        detail={key: value for key, value in detail.items() if value is not None},
+    )
+
+
 def _shape(root: str, kind: str) -> str:
     match kind:
         case "alert-commands":
@@ -166,4 +187,4 @@ def _shape(root: str, kind: str) -> str:
         case "limits" | "assignments":
             return f"{root}/{kind}/WARD/DEVICE"
         case _:
-            return f"{root}/audit/{ENROLMENT}"
+            return f"{root}/audit/{ENROLMENT} or {root}/audit/{SIGN_IN}"

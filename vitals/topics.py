@@ -88,6 +88,11 @@ class Topics:
         """Topic of enrolments and revocations, for the audit record."""
         return f"{self.root}/audit/enrolment"
 
+    @property
+    def sign_ins(self) -> str:
+        """Topic of sign-ins at a station, refused ones included, for the audit record."""
+        return f"{self.root}/audit/sign-in"
+
     def alert_commands(self, ward: str = "+", device: str = "+", rule: str = "+", user: str | None = None) -> str:
         """Topic of commands to an alert; by default the filter for all commands that the station relays.
 

@@ -66,7 +66,8 @@ class AuthMiddleware:
         """Put the user into the scope, or answer with the reason for the rejection."""
         try:
             name, password = parse_basic_auth(request.headers["authorization"])
-            request.scope[USER_KEY] = await self._sessions.verify(name, password, client_address(request))
+            address = client_address(request)
+            request.scope[USER_KEY] = await self._sessions.verify(name, password, address, script=True)
         except TooManyAttempts as wait:
             return JSONResponse({"detail": str(wait)}, 429, {"Retry-After": str(wait.wait_s)})
         except (InvalidCredentials, ValueError) as error:

@@ -13,9 +13,11 @@ import secrets
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from mqtt.endpoint import BrokerEndpoint
 from station.auth.login_throttle import LoginThrottle
+from station.auth.sign_in_audit import SignInAudit
 from station.auth.user_connection import InvalidCredentials, UserConnection
 from station.hub import Subscriber
 from vitals.errors import TransientError
@@ -71,6 +73,7 @@ class SessionManager:
     """All sessions. `wards` returns the wards that the station knows."""
 
     def __init__(self, broker: BrokerEndpoint, topics: Topics, wards: Callable[[], Collection[str]]) -> None:
+        self.audit = SignInAudit()
         self.checked = 0  # logins that were checked with the broker
         self.rejected = 0  # rejected logins
         self._broker = broker
@@ -86,8 +89,11 @@ class SessionManager:
 
     # --- logging in ---
 
-    async def verify(self, name: str, password: str, address: str) -> UserConnection:
-        """Return the user's connection; raises InvalidCredentials, TooManyAttempts or TransientError."""
+    async def verify(self, name: str, password: str, address: str, *, script: bool = False) -> UserConnection:
+        """Return the user's connection; raises InvalidCredentials, TooManyAttempts or TransientError.
+
+        script   not a sign-in if the user is connected: a script sends name and password with each request
+        """
         now = asyncio.get_running_loop().time()
         key = self._key_of(name, password)
         known = self._users.get(key)
@@ -95,6 +101,7 @@ class SessionManager:
             wait_s = self._attempts.wait(name, address, now)
             if wait_s > 0:
                 self.rejected += 1
+                self.audit.refused(name, address, datetime.now(UTC))
                 raise TooManyAttempts(math.ceil(wait_s))
             self._attempts.begin(name, address, now)
             self.checked += 1
@@ -108,6 +115,7 @@ class SessionManager:
                 ) from None
             except InvalidCredentials as unwanted:
                 self.rejected += 1
+                self.audit.refused(name, address, datetime.now(UTC))
                 # Without the name: it may be a password in the wrong field.
                 log.warning("login failed from %s", address)
                 raise InvalidCredentials(WRONG_CREDENTIALS) from unwanted
@@ -115,6 +123,10 @@ class SessionManager:
                 self._attempts.good(name, address)
                 raise
             self._attempts.good(name, address)
+        elif script:
+            self._used_at[key] = now
+            return known
+        self.audit.signed_in(name, address, datetime.now(UTC))
         self._used_at[key] = now
         return known
 

@@ -27,6 +27,7 @@ CONNECT = b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02ab"
 ENROLMENT = (
     b'{"time":"2026-11-23T10:00:00Z","by":"a test","action":"enrolled","name":"x","kind":"device","ward":"icu-1"}'
 )
+SIGN_IN = b'{"time":"2026-11-23T10:00:00Z","action":"signed_in","by":"a test"}'
 YES = ("Success", "No matching subscribers", "Granted QoS 1")
 
 
@@ -386,6 +387,12 @@ CASES = [
             "audit/enrolment",
             ENROLMENT,
         ),
+    ),
+    Case(
+        "record a sign-in in another's name",
+        pub("ada", "audit/sign-in", SIGN_IN),
+        NO,
+        pub("station", "audit/sign-in", SIGN_IN),
     ),
     Case("publish a number of the broker's own", pub("bed-1", "$SYS/broker/publish/messages/dropped"), NO, OWN),
     Case(

@@ -22,6 +22,7 @@ from identity.dynsec import connect_dynsec
 from identity.enrolment import enroll, revoke
 from identity.policy import Kind, User
 from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
 from tests.fixtures.station import MakeStation, StationProcess, basic
 from tests.support.servers import Db, eventually
@@ -446,3 +447,28 @@ def test_the_diagnosis_of_a_device_shows_its_rejections_to_users_of_its_ward_onl
     assert "WRONG: no reading in 4 s" in ada
     assert "rejected whole  not_json" in grace
     assert "send one JSON object per message" in grace
+
+
+def test_sign_ins_and_refused_ones_are_in_the_audit_record_without_a_password(
+    own_secured: Secured, db: Db, make_ingest: MakeIngest, make_station: MakeStation
+) -> None:
+    ingest = make_ingest(own_secured.url_of("ingest"), db, mqtt_ca=own_secured.ca, ingest_client_id="ingest")
+    station = station_of(own_secured, make_station)
+    station.sign_in("grace", "word-of-grace")
+    assert station.ask("GET", "/api/ward", Authorization=basic("ada", "word-of-ada"))[0] == 200
+    for name, word in (("grace", "a wrong password"), ("word-of-grace", "")):
+        assert station.ask("POST", "/signin", {"name": name, "password": word})[0] == 401
+    query = "SELECT actor, action, ward, device_id, detail FROM audit_event WHERE topic LIKE '%%/sign-in'"
+    detail = {"address": "127.0.0.1", "count": 1}
+    eventually(lambda: db.count("audit_event") == 4, 30, "all four")
+    rows = db.rows(query)
+    for row in (
+        ("grace", "signed_in", None, None, detail),
+        ("ada", "signed_in", None, None, detail),
+        ("grace", "sign_in_refused", None, None, detail),
+        (None, "sign_in_refused", None, None, detail),
+    ):
+        assert row in rows
+    stored = str(db.rows("SELECT * FROM audit_event"))
+    assert "word" not in stored
+    assert ingest.stop() == 0
