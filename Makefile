@@ -8,8 +8,9 @@ PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
 # For every platform and Python from 3.11 on. Existing pins stay, unless the input file requires another version.
 LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --custom-compile-command "make lock"
-# Options of the stack, passed on if they are set: make demo SECONDS=60 DEVICES=50 PORT_BASE=31883
-STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-base $(PORT_BASE))
+# Options of the stack, passed on if they are set: make demo SECONDS=60 DEVICES=50 PORT_BASE=31883 LISTEN=0.0.0.0
+STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) \
+    $(if $(LISTEN),--listen $(LISTEN))
 # Show each line of output at once, even through a pipe.
 export PYTHONUNBUFFERED = 1
 
@@ -26,7 +27,7 @@ setup: .venv/.runtime ## install Python packages and servers: the machine's, or 
 demo: .venv/.runtime ## run everything in the foreground until Ctrl-C [SECONDS=60] [DEVICES=20] [PORT_BASE=21883]
 	@$(PY) -m stack demo $(if $(SECONDS),--seconds $(SECONDS)) $(STACK_OPTIONS)
 
-up: setup ## run everything in the background [DEVICES=20] [PORT_BASE=21883]; then: .venv/bin/vitalflow dev --help
+up: setup ## run everything in the background [DEVICES=20] [PORT_BASE=21883] [LISTEN=0.0.0.0]; then: .venv/bin/vitalflow dev --help
 	@$(PY) -m stack up --detach $(STACK_OPTIONS)
 
 down: ## stop what `make up` started; the data stays

@@ -29,10 +29,14 @@ class IdentitySettings(BrokerSettings):
     )
 
     @property
+    def further_broker_names(self) -> list[str]:
+        """The names of broker_hostnames."""
+        return [name.strip() for name in self.broker_hostnames.split(",") if name.strip()]
+
+    @property
     def broker_names(self) -> list[str]:
         """Host names and addresses for the broker's certificate."""
-        further = [name.strip() for name in self.broker_hostnames.split(",") if name.strip()]
-        return list(dict.fromkeys([*LOCAL, socket.gethostname(), *further]))
+        return list(dict.fromkeys([*LOCAL, socket.gethostname(), *self.further_broker_names]))
 
     @property
     def admin(self) -> BrokerEndpoint:

@@ -12,6 +12,7 @@ from rich.console import Console
 from stack import control, report, shell
 from stack.binaries import STACK, find, set_up
 from stack.demo import demo as run_demo
+from stack.lan import LOOPBACK
 from stack.plan import DEVICES, PORT_BASE, Ports
 from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
@@ -26,6 +27,14 @@ Devices = Annotated[int, typer.Option(min=0, max=10_000, help="Number of simulat
 PortBase = Annotated[
     int, typer.Option(min=1024, max=65_000, help="The broker's port; the other services use the next ones.")
 ]
+Listen = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Where the broker also accepts devices of other machines, with TLS and a password or certificate: an IPv4 "
+        "address of this machine, or 0.0.0.0 for all of them.",
+    ),
+]
 
 
 @app.callback(
@@ -34,6 +43,8 @@ PortBase = Annotated[
     vitalflow dev setup
 
     vitalflow dev up --detach --devices 5
+
+    vitalflow dev up --detach --devices 0 --listen 0.0.0.0
 
     eval "$(vitalflow dev env)"
 
@@ -60,8 +71,8 @@ def about(
 ) -> None:
     """All of VitalFlow as local processes, for a machine without Docker.
 
-    Broker, database, ingest, alert worker, station and simulated devices, on 127.0.0.1 only. All files are in this
-    checkout, below .stack.
+    Broker, database, ingest, alert worker, station and simulated devices, on 127.0.0.1 only unless `--listen` is given.
+    All files are in this checkout, below .stack.
     """
     context.obj = StackDir.at(home)
 
@@ -84,22 +95,25 @@ def up(
     ] = False,
     devices: Devices = DEVICES,
     port_base: PortBase = PORT_BASE,
+    listen: Listen = LOOPBACK,
 ) -> None:
     """Start all processes, and restart those that end.
 
     In the foreground Ctrl-C stops all of them. Stored data is kept; `down --wipe` deletes it.
     """
     home: StackDir = context.obj
-    binaries = find()
+    binaries, ports = find(), Ports(port_base, listen)
     if detach:
-        control.up_in_background(home, devices, port_base)
-        typer.echo(f"up; the ward in a browser: {Ports(port_base).page} ({shell.sign_in_hint(home)})")
+        state = control.up_in_background(home, devices, ports)
+        typer.echo(f"up; the ward in a browser: {ports.page} ({shell.sign_in_hint(home)})")
+        if state.devices_url is not None:
+            typer.echo(shell.devices_hint(state.devices_url, ports))
         typer.echo(f"to set up this shell: {shell.eval_line()}")
         return
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    Supervisor(home, binaries, Ports(port_base), devices, typer.echo).run(stop)
+    Supervisor(home, binaries, ports, devices, typer.echo).run(stop)
 
 
 @app.command()
@@ -162,12 +176,13 @@ def demo(
     ] = None,
     devices: Devices = DEVICES,
     port_base: PortBase = PORT_BASE,
+    listen: Listen = LOOPBACK,
 ) -> None:
     """Install the servers, start all processes, and show the ward until Ctrl-C.
 
     Also available as `make demo`.
     """
-    raise typer.Exit(run_demo(context.obj, devices, port_base, seconds))
+    raise typer.Exit(run_demo(context.obj, devices, Ports(port_base, listen), seconds))
 
 
 @app.command()

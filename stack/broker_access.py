@@ -16,6 +16,7 @@ from identity.policy import OFFLINE_SESSIONS_TOPIC, User
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.one_shot import connect_once
 from stack.binaries import CHECKOUT, ServerBinaries
+from stack.lan import ANY, LOOPBACK
 from vitals.errors import PermanentError, TransientError
 from vitals.topics import Topics
 
@@ -31,12 +32,27 @@ class Listeners:
     passwords, certificates   TLS, for clients with a password or with a certificate
     plain                     plaintext
     anonymous                 the plaintext listener accepts every client, without access control
+    address                   where those with TLS listen too, for other machines; 0.0.0.0: everywhere
+
+    Raises PermanentError for an address of other machines and no TLS or no access control.
     """
 
     passwords: int | None
     certificates: int | None = None
     plain: int | None = None
     anonymous: bool = False
+    address: str = LOOPBACK
+
+    def __post_init__(self) -> None:
+        if self.address != LOOPBACK and (self.anonymous or self.passwords is None):
+            raise PermanentError(
+                f"the broker does not listen at {self.address} without TLS and passwords; only at {LOOPBACK}"
+            )
+
+    @property
+    def encrypted_at(self) -> tuple[str, ...]:
+        """The addresses of the listeners with TLS. The services of this machine always use 127.0.0.1."""
+        return (ANY,) if self.address == ANY else tuple(dict.fromkeys((LOOPBACK, self.address)))
 
     @classmethod
     def open_to_all(cls, port: int) -> "Listeners":
@@ -105,15 +121,15 @@ def configuration(listeners: Listeners, folder: str, plugin: str, **other: str) 
         if found != 1:
             raise PermanentError(f"mosquitto/mosquitto.conf has {found} lines that begin with {key!r}; expected one")
     if listeners.anonymous:
-        return f"{head}allow_anonymous true\nlistener {listeners.plain} 127.0.0.1\n"
+        return f"{head}allow_anonymous true\nlistener {listeners.plain} {LOOPBACK}\n"
     tail = tail.replace("/usr/lib/mosquitto_dynamic_security.so", plugin)
     tail = tail.replace("/mosquitto/data/", f"{folder}/").replace("/mosquitto/identity/", f"{folder}/")
     for container, port in ((8883, listeners.passwords), (8884, listeners.certificates)):
-        if port is None:
-            tail = re.sub(rf"^listener {container}$(?:\n(?!listener|$).*)*", "", tail, flags=re.MULTILINE)
-        tail = re.sub(rf"^listener {container}$", f"listener {port} 127.0.0.1", tail, flags=re.MULTILINE)
+        addresses = () if port is None else listeners.encrypted_at
+        block = re.compile(rf"^listener {container}$((?:\n(?!listener|$).*)*)", re.MULTILINE)
+        tail = block.sub("\n\n".join(rf"listener {port} {address}\1" for address in addresses), tail)
     if listeners.plain is not None:
-        tail += f"\n# Plaintext: VITALFLOW_MQTT_PLAINTEXT_PORT is set.\nlistener {listeners.plain} 127.0.0.1\n"
+        tail += f"\n# Plaintext: VITALFLOW_MQTT_PLAINTEXT_PORT is set.\nlistener {listeners.plain} {LOOPBACK}\n"
     return head + mark + tail
 
 

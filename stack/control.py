@@ -11,9 +11,9 @@ from contextlib import suppress
 from identity.authority import Emit
 from stack.binaries import CHECKOUT
 from stack.binaries import find as find_programs
-from stack.plan import NAMES
+from stack.plan import NAMES, Ports
 from stack.processes import find, send
-from stack.stack_dir import StackDir
+from stack.stack_dir import StackDir, State
 from stack.supervisor import stop_orphans
 from vitals.errors import PermanentError, TransientError
 
@@ -22,12 +22,15 @@ UP_TIMEOUT_S = 180.0  # each process has 30, and a first start creates the datab
 DOWN_TIMEOUT_S = 120.0  # each process has 20
 
 
-def up_in_background(home: StackDir, devices: int, port_base: int) -> None:
-    """Start a supervisor in the background and wait until all is ready; raises PermanentError with its error."""
+def up_in_background(home: StackDir, devices: int, ports: Ports) -> State:
+    """Start a supervisor in the background and wait until all is ready; raises PermanentError with its error.
+
+    Returns the state of the stack.
+    """
     with home.lock():
         pass  # raises if one is running
     line = [sys.executable, "-m", "stack", "--home", str(home.folder), "up"]
-    line += ["--devices", str(devices), "--port-base", str(port_base)]
+    line += ["--devices", str(devices), "--port-base", str(ports.base), "--listen", ports.listen]
     home.log("").parent.mkdir(parents=True, exist_ok=True)
     error_file = home.folder / "log" / "background.err"
     with error_file.open("wb") as errors:
@@ -45,7 +48,7 @@ def up_in_background(home: StackDir, devices: int, port_base: int) -> None:
             raise PermanentError(error_file.read_text(errors="replace").strip().removeprefix("vitalflow dev: "))
         state = home.state()
         if state is not None and state.supervisor.pid == process.pid and state.up:
-            return
+            return state
         time.sleep(POLL_S)
     raise TransientError(f"the stack is not ready after {UP_TIMEOUT_S:.0f} s; see `vitalflow dev logs supervisor`")
 

@@ -59,7 +59,7 @@ def query(reader_url: str, since: datetime) -> Status | None:
     return None if row is None else Status(*row)
 
 
-def demo(home: StackDir, devices: int, port_base: int, seconds: float | None) -> int:
+def demo(home: StackDir, devices: int, ports: Ports, seconds: float | None) -> int:
     """Run it; return the exit code: 0 after Ctrl-C or if readings were stored, 1 if none were.
 
     1. Set up what is missing, and start everything, reporting each step.
@@ -80,7 +80,7 @@ def demo(home: StackDir, devices: int, port_base: int, seconds: float | None) ->
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     since = datetime.now(UTC)
-    supervisor = Supervisor(home, binaries, Ports(port_base), devices, console.print)
+    supervisor = Supervisor(home, binaries, ports, devices, console.print)
     failures: list[BaseException] = []
 
     def supervise() -> None:
@@ -100,8 +100,8 @@ def demo(home: StackDir, devices: int, port_base: int, seconds: float | None) ->
             pass
         if not stop.is_set():
             started = time.monotonic()
-            _print_hints(console, home, port_base)
-            reader_url = addresses(Ports(port_base), home.make_secrets(), home)["VITALFLOW_READER_URL"]
+            _print_hints(console, home, ports)
+            reader_url = addresses(ports, home.make_secrets(), home)["VITALFLOW_READER_URL"]
             _print_status(console, reader_url, since, stop, seconds)
             elapsed = time.monotonic() - started
             last = None if failures else _last_status(reader_url, since)
@@ -121,8 +121,8 @@ def demo(home: StackDir, devices: int, port_base: int, seconds: float | None) ->
     return 0 if interrupted.is_set() or (last is not None and last.stored) else 1
 
 
-def _print_hints(console: Console, home: StackDir, port_base: int) -> None:
-    console.print(f"the ward in a browser: {Ports(port_base).page} ({sign_in_hint(home)}); Ctrl-C stops everything")
+def _print_hints(console: Console, home: StackDir, ports: Ports) -> None:
+    console.print(f"the ward in a browser: {ports.page} ({sign_in_hint(home)}); Ctrl-C stops everything")
     console.print(f"in another terminal: {eval_line()}, and then")
     for command in hint_commands():
         console.print(f"    {command}")

@@ -12,6 +12,7 @@ from identity.authority import CertificateAuthority, Emit
 from identity.broker_bootstrap import OPERATOR, builtin_users, simulated_device_users
 from identity.settings import IdentitySettings
 from stack.broker_access import BrokerAccess, Listeners
+from stack.lan import LOOPBACK, device_host, reachable_addresses
 from stack.servers import OWNER, tls_query
 from stack.stack_dir import Secrets, StackDir
 from vitals.settings import PREFIX
@@ -24,9 +25,13 @@ WARD = "icu-1"
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Consecutive ports on 127.0.0.1, so that one number sets all of them."""
+    """Consecutive ports on 127.0.0.1, so that one number sets all of them.
+
+    listen   where the broker listens too, for other machines; 0.0.0.0: everywhere. Every other server: 127.0.0.1 only
+    """
 
     base: int
+    listen: str = LOOPBACK
 
     @property
     def broker(self) -> int:
@@ -67,6 +72,11 @@ class Ports:
     def all(self) -> tuple[int, ...]:
         """Every port of the stack."""
         return (self.broker, self.database, self.ingest, self.alerts, self.station, self.certificates)
+
+    @property
+    def on_other_machines(self) -> tuple[int, ...]:
+        """The ports that other machines can reach."""
+        return () if self.listen == LOOPBACK else (self.broker, self.certificates)
 
 
 def broker_url(ports: Ports, secrets: Secrets, user: str | None) -> str:
@@ -179,12 +189,25 @@ def broker_access(
     home: StackDir, ports: Ports, secrets: Secrets, devices: int, environ: Mapping[str, str], emit: Emit
 ) -> BrokerAccess:
     """Return listeners, certificates and users of the stack's broker."""
-    # Other settings in the caller's environment may belong to another stack's broker.
-    own = ("TOPIC_ROOT", "BROKER_HOSTNAMES", "MQTT_PLAINTEXT_PORT")
-    names = tuple(f"{PREFIX}{name}" for name in own)
-    settings = IdentitySettings.read({name: value for name, value in environ.items() if name.startswith(names)})
-    listeners = Listeners(ports.broker, ports.certificates, settings.mqtt_plaintext_port)
+    settings = _identity_settings(environ)
+    listeners = Listeners(ports.broker, ports.certificates, settings.mqtt_plaintext_port, address=ports.listen)
     simulated = [source.device for source in simulated_ward(devices, ward=WARD, boot=0)] if devices else []
     users = [*builtin_users(secrets.broker), *simulated_device_users(home.credentials, simulated, WARD)]
     authority = CertificateAuthority(home.identity)
-    return BrokerAccess(listeners, authority, settings.broker_names, users, settings.topics, emit)
+    names = list(dict.fromkeys([*settings.broker_names, *reachable_addresses(ports.listen)]))
+    return BrokerAccess(listeners, authority, names, users, settings.topics, emit)
+
+
+def devices_url(ports: Ports, environ: Mapping[str, str]) -> str | None:
+    """Return the broker's URL for devices on other machines; None if they cannot reach it."""
+    if not ports.on_other_machines:
+        return None
+    host = device_host(ports.listen, _identity_settings(environ).further_broker_names)
+    return f"mqtts://{host}:{ports.broker}"
+
+
+def _identity_settings(environ: Mapping[str, str]) -> IdentitySettings:
+    # Other settings in the caller's environment may belong to another stack's broker.
+    own = ("TOPIC_ROOT", "BROKER_HOSTNAMES", "MQTT_PLAINTEXT_PORT")
+    names = tuple(f"{PREFIX}{name}" for name in own)
+    return IdentitySettings.read({name: value for name, value in environ.items() if name.startswith(names)})

@@ -21,6 +21,7 @@ from identity.authority import CertificateAuthority
 from identity.ca import KeyPair
 from stack.binaries import CHECKOUT, ServerBinaries
 from stack.broker_access import MOSQUITTO, BrokerAccess, Listeners, configuration
+from stack.lan import LOOPBACK
 from stack.metrics import counters
 from vitals.errors import PermanentError, TransientError
 
@@ -55,12 +56,12 @@ def free_port() -> int:
     raise TransientError("no free port between 10000 and 32000")
 
 
-def port_in_use(port: int) -> bool:
-    """Return whether a server cannot bind the port on 127.0.0.1."""
+def port_in_use(port: int, address: str = LOOPBACK) -> bool:
+    """Return whether a server cannot bind the port at this address."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port in TIME_WAIT is free
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError:
             return True
         return False
@@ -212,7 +213,7 @@ STORE_FILE = "mosquitto.db"
 
 
 class BrokerServer(Server):
-    """A Mosquitto with the project's configuration, on 127.0.0.1.
+    """A Mosquitto with the project's configuration, on 127.0.0.1 and where `access` says.
 
     With `access` as in production: TLS, and every client authenticates. Without it one anonymous plaintext listener,
     for tests and measurements.

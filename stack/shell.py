@@ -69,6 +69,12 @@ def sign_in_hint(home: StackDir) -> str:
     return f"sign in as {OPERATOR}; the password: cat {shlex.quote(str(_from_here(home.password)))}"
 
 
+def devices_hint(url: str, ports: Ports) -> str:
+    """Return where devices on other machines connect, and which ports a firewall must let them use."""
+    first, second = ports.on_other_machines
+    return f"devices on other machines connect to {url}; a firewall must let them use the ports {first} and {second}"
+
+
 def _one(root: Path, pattern: str) -> Path:
     found = sorted(root.glob(pattern))
     if not found:
@@ -84,9 +90,10 @@ def export_lines(home: StackDir) -> str:
     state, secrets = home.state(), home.secrets()
     if state is None or secrets is None:
         raise PermanentError("no stack is running; `vitalflow dev up --detach` starts one")
-    lines = [
-        f"export {name}={shlex.quote(url)}" for name, url in addresses(Ports(state.port_base), secrets, home).items()
-    ]
+    settings = addresses(Ports(state.port_base), secrets, home)
+    if state.devices_url is not None:
+        settings["VITALFLOW_DEVICES_URL"] = state.devices_url
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
     programs = [home.bin, Path(sys.executable).parent] if home.bin.is_dir() else [Path(sys.executable).parent]
     lines.append(f'export PATH={shlex.quote(":".join(map(str, programs)))}:"$PATH"')
     return "\n".join([*lines, *(f"# {line}" for line in hint_commands())])

@@ -44,13 +44,17 @@ class Running(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """The processes, in the order in which they were started. Holds no secrets."""
+    """The processes, in the order in which they were started. Holds no secrets.
+
+    devices_url   the broker's URL for devices on other machines; None if they cannot reach it
+    """
 
     supervisor: Running
     port_base: int
     devices: int
     up: bool
     processes: list[Running]
+    devices_url: str | None = None
 
 
 class Secrets(Struct, frozen=True):

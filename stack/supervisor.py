@@ -15,7 +15,8 @@ from threading import Event
 from identity.authority import CertificateAuthority, Emit
 from stack import processes, shell
 from stack.binaries import CHECKOUT, ServerBinaries, need_root
-from stack.plan import MIGRATE, PORT_BASE, Ports, ServiceSpec, broker_access, environment, services
+from stack.lan import LOOPBACK, check_listen_address
+from stack.plan import MIGRATE, PORT_BASE, Ports, ServiceSpec, broker_access, devices_url, environment, services
 from stack.servers import (
     OWNER,
     START_TIMEOUT_S,
@@ -86,6 +87,7 @@ class Supervisor:
         self._emit = emit
         self._processes: list[ManagedProcess] = []
         self._written: State | None = None
+        self._devices_url: str | None = None
         self._with_certificates: list[BrokerServer | DatabaseServer] = []
         self._self = Running("supervisor", os.getpid(), processes.creation_time(os.getpid()), time.time(), serves=True)
 
@@ -108,6 +110,8 @@ class Supervisor:
                 began = time.monotonic()
                 self._start(stop)
                 self.emit(f"everything is up after {time.monotonic() - began:.1f} s")
+                if self._devices_url is not None:
+                    self.emit(shell.devices_hint(self._devices_url, self.ports))
                 self.up.set()
                 self._write_state()
                 while not stop.wait(TICK_S):
@@ -124,8 +128,11 @@ class Supervisor:
         self._emit(sentence)
 
     def _start(self, stop: Event) -> None:
-        for port in self.ports.all:
-            if port_in_use(port):
+        check_listen_address(self.ports.listen)
+        bound = [(port, LOOPBACK) for port in self.ports.all]
+        bound += [(port, self.ports.listen) for port in self.ports.on_other_machines]
+        for port, address in bound:
+            if port_in_use(port, address):
                 raise PermanentError(
                     f"port {port} is in use by another program; choose others: --port-base, "
                     f"or make demo PORT_BASE={PORT_BASE + 10_000}"
@@ -135,6 +142,7 @@ class Supervisor:
         shell.write_options(self.home, self.ports, secrets)
         name = self.home.data
         access = broker_access(self.home, self.ports, secrets, self.devices, os.environ, self.emit)
+        self._devices_url = devices_url(self.ports, os.environ)
         broker = BrokerServer(self.binaries, name, self.ports.broker, self.home.log("broker"), access)
         self._with_certificates.append(broker)
         self._bring_up(ManagedProcess("broker", broker, self.ports.broker), stop)
@@ -240,7 +248,7 @@ class Supervisor:
 
     def _write_state(self) -> None:
         running = [managed.snapshot() for managed in self._processes]
-        state = State(self._self, self.ports.base, self.devices, self.up.is_set(), running)
+        state = State(self._self, self.ports.base, self.devices, self.up.is_set(), running, self._devices_url)
         if state != self._written:
             self.home.write_state(state)
             self._written = state

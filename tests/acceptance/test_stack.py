@@ -1,5 +1,6 @@
 """`vitalflow dev` as a person uses it: real processes, killed for real, on free ports and in a folder of its own."""
 
+import json
 import os
 import re
 import signal
@@ -8,20 +9,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from random import randrange
 
 import psutil
+import psycopg
 import pytest
 
+from mqtt.endpoint import BrokerEndpoint
 from stack.binaries import CHECKOUT
 from stack.binaries import find as find_programs
 from stack.plan import Ports, services
 from stack.processes import find
 from stack.servers import port_in_use
 from stack.stack_dir import Running, StackDir, State
+from tests.support.mqtt_probe import MqttProbe, connects
 
+LAN = "127.0.0.2"  # an address that is not 127.0.0.1, and that no other machine can reach
 PASTED = """
 eval "$("$PYTHON" -m stack --home "$STACK" env)"
 psql -X "$VITALFLOW_READER_URL" -tAc "SELECT count(*) > 0 FROM patient_vitals"
@@ -62,6 +68,12 @@ class Stack:
         first = values.split()[1].replace(",", "")
         return int(first) if first.isdecimal() else 0
 
+    def listening(self, *more: int) -> set[tuple[str, int]]:
+        """Every address at which the ports of this stack, and `more`, are open."""
+        ports = {*Ports(self.port_base).all, *more}
+        found = [one.laddr for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+        return {(where[0], where[1]) for where in found if where and where[1] in ports}
+
     def left_over(self) -> list[str]:
         """Whatever still runs with this stack's folders or ports in its command line or environment."""
         marks = (str(self.home.folder), f"/srv/{self.home.data}/", f":{self.port_base}")
@@ -86,7 +98,7 @@ def until(true: Callable[[], bool], what: str) -> None:
 def free_ports() -> int:
     # Not from the system's own choice: that range is for outgoing connections, and our clients make many.
     return next(
-        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(port_in_use, range(base, base + 9)))
+        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(port_in_use, range(base, base + 10)))
     )
 
 
@@ -105,6 +117,7 @@ def test_up_serves_down_leaves_nothing_and_wipe_deletes_the_data(stack: Stack) -
     until(lambda: stack.rows() > 0, "a first row")
     assert stack.run("status").returncode == 0
     assert "already running" in stack.up("--detach").stderr
+    assert stack.listening() == {("127.0.0.1", port) for port in Ports(stack.port_base).all}
 
     rows = stack.rows()
     assert stack.run("down").returncode == 0
@@ -116,6 +129,54 @@ def test_up_serves_down_leaves_nothing_and_wipe_deletes_the_data(stack: Stack) -
     assert stack.run("down", "--wipe").returncode == 0
     assert not find_programs().folder(stack.home.data).exists()
     assert stack.home.secrets() is None
+
+
+def test_at_an_address_of_other_machines_only_the_broker_listens_and_only_with_tls_and_a_name(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = stack.port_base + 9
+    monkeypatch.setenv("VITALFLOW_MQTT_PLAINTEXT_PORT", str(plain))
+    begun = stack.up("--detach", "--listen", LAN)
+    assert begun.returncode == 0, begun.stderr
+    ports = Ports(stack.port_base, LAN)
+    assert f"connect to mqtts://{LAN}:{ports.broker}; a firewall must let them use the ports" in begun.stdout
+    local = {("127.0.0.1", port) for port in (*ports.all, plain)}
+    assert stack.listening(plain) == local | {(LAN, ports.broker), (LAN, ports.certificates)}
+
+    exports = dict(line.removeprefix("export ").split("=", 1) for line in stack.run("env").stdout.splitlines()[:11])
+    environ = os.environ | {name: value.strip("'") for name, value in exports.items()}
+    for name, option in (("by-password", []), ("by-certificate", ["--certificate"])):
+        line = [sys.executable, "-m", "devices", "enroll", name, "--ward", "icu-1", "--folder", str(tmp_path / name)]
+        made = subprocess.run([*line, *option], cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr
+        device = json.loads((tmp_path / name / "device.json").read_text())
+        assert device["host"] == LAN
+        broker = BrokerEndpoint(LAN, device["port"], device.get("user"), device.get("password"), True)
+        broker = replace(broker, ca=tmp_path / name / "ca.crt")
+        if option:
+            broker = replace(broker, certificate=tmp_path / name / "device.crt", key=tmp_path / name / "device.key")
+        with MqttProbe(broker, device["client_id"]) as probe:
+            assert probe.connected == "Success"
+            reading = f'{{"time": "{datetime.now(UTC).isoformat()}", "heart_rate": 72}}'
+            assert probe.publish(f"vitalflow/vitals/icu-1/{name}", reading.encode()) == "Success"
+
+        def stored(name: str = name) -> bool:
+            with psycopg.connect(environ["VITALFLOW_READER_URL"]) as reader:
+                query = "SELECT count(*) FROM patient_vitals WHERE device_id = %s"
+                return reader.execute(query, [name]).fetchone() == (1,)
+
+        until(stored, f"the reading of the device {name}")
+    without_name = BrokerEndpoint(LAN, ports.broker, tls=True, ca=stack.home.identity / "ca.crt")
+    assert connects(without_name) == "Not authorized"
+    assert connects(replace(without_name, tls=False)) not in ("Success", "Not authorized"), "without TLS"
+
+
+def test_an_address_that_is_not_of_this_machine_is_one_sentence(stack: Stack) -> None:
+    refused = stack.up("--detach", "--listen", "203.0.113.9")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "'203.0.113.9' is not an IPv4 address of this machine; expected 0.0.0.0" in refused.stderr
+    assert stack.left_over() == []
 
 
 def test_the_exports_work_in_a_shell_as_pasted(stack: Stack) -> None:
