@@ -85,12 +85,15 @@ def test_the_names_of_the_beds_fit_the_rows_of_the_timeline_with_120_beds(displa
 def test_an_open_alert_shows_text_present_value_state_and_whole_ages(display: Connection) -> None:
     store_bed(display, "bed-1", resp_rate=0)
     what = "Breathing slow: 8 /min, limit below 9"
-    more: Any = {"sign": "resp_rate", "value": 8, "state": "acknowledged", "acknowledged_by": "nurse Ada"}
+    values = {"value": 8, "first_value": 8, "worst_value": 0}
+    more: Any = {"sign": "resp_rate", **values, "state": "acknowledged", "acknowledged_by": "nurse Ada"}
     store_alert(display, "bed-1", "resp-rate-low", what, 0.672, **more)
     (row,) = shown(display, OPEN)
     assert row["Alert"] == Cell("!!! high", "red")
-    assert {name: row[name].text for name in ("What", "Now", "State", "For", "By")} == {
+    assert {name: row[name].text for name in ("What", "First", "Worst", "Now", "State", "For", "By")} == {
         "What": what,
+        "First": "8.0",
+        "Worst": "0.0",
         "Now": "0.0",
         "State": "acknowledged",
         "For": "1 s",
@@ -158,3 +161,13 @@ def test_tables_fit_1366_pixels_and_missing_values_are_dashes_without_a_colour(d
     nothing = table(panel, changed(result, 0, **dict.fromkeys(name for name, _ in result.columns)))[0]
     assert {(cell.text, cell.background) for cell in nothing.values()} == {("–", "")}
     assert set(widths(panel)) >= {"Alert"}
+
+
+def test_an_alert_of_the_past_has_the_text_of_its_worst_change(display: Connection) -> None:
+    store_alert(display, "bed-1", "news2", "NEWS2: 9", 600)
+    display.execute(
+        "INSERT INTO alert_event SELECT (jsonb_populate_record(alert_event, %s)).* FROM alert_event",
+        ['{"revision": 2, "priority": "low", "text": "NEWS2: 0 and later in the alphabet", "change": "de-escalated"}'],
+    )
+    (row,) = shown(display, LONGEST)
+    assert row["What"].text == "NEWS2: 9"
