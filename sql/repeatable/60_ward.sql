@@ -170,6 +170,7 @@ SELECT bed.ward, bed.device_id, coalesce(bed.patient_id, present.patient_id) AS 
             ELSE 1 END AS spo2_scale
 FROM last_reading AS bed
 LEFT JOIN assignment_now AS present USING (device_id)
+LEFT JOIN device USING (device_id)
 LEFT JOIN LATERAL (
     SELECT detail ->> 'spo2_scale' AS scale, detail ->> 'patient_id' AS patient_id  -- none after remove_limits
     FROM audit_event e WHERE e.device_id = bed.device_id AND e.action IN ('set_limits', 'remove_limits')
@@ -179,7 +180,10 @@ LEFT JOIN LATERAL (
         FROM unnest(ARRAY['resp_rate', 'spo2', 'systolic_bp', 'heart_rate', 'temperature', 'on_oxygen', 'consciousness'])
              AS input) || $view$
 WHERE is_of_patient(bed.patient_id, arrival_time(bed.received_at, bed.time, bed.arrival_lag_ms), bed.time,
-                    bed.patient_id, present.patient_id, present.since, present.device_since)$view$;
+                    bed.patient_id, present.patient_id, present.since, present.device_since)
+  -- As in ward_now: a removed device is no bed, unless it has sent since then.
+  AND (device.state IS DISTINCT FROM 'forgotten' OR present.patient_id IS NOT NULL
+       OR arrival_time(bed.received_at, bed.time, bed.arrival_lag_ms) > device.changed_at)$view$;
 END $$;
 COMMENT ON VIEW last_valid_vitals IS
     'the last valid value of each input of NEWS2, one row per bed with a reading of its patient in the last 24 hours';

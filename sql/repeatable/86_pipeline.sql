@@ -52,8 +52,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION arrival_lag IS 'seconds from measurement to receipt: median and 95th percentile of a sample, over time';
 
+-- The highest number of a boot before a time. A function, so that history is searched, and its chunks are opened, only for
+-- a device that was silent for longer than completeness_between looks back.
+CREATE OR REPLACE FUNCTION last_seq_before(device text, of_boot bigint, before timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT max(last_seq) FROM sequence_1h WHERE device_id = device AND boot = of_boot AND bucket < before);
+END $$;
+COMMENT ON FUNCTION last_seq_before IS 'the highest number of a boot of a device before a time';
+
 -- completeness_1h for a range, without reading all of history: the number before the first hour of the range is
--- searched in the week before it. In plpgsql, for readers of one ward (45_days.sql).
+-- searched in the week before it, and in all of history only after a longer silence. In plpgsql, for readers of one ward
+-- (45_days.sql).
 CREATE OR REPLACE FUNCTION completeness_between(from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (bucket timestamptz, device_id text, stored bigint, expected numeric)
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $$
@@ -67,6 +77,7 @@ BEGIN
         SELECT s.bucket, s.device_id, s.stored, s.last_seq - coalesce(
                    max(s.last_seq) OVER (PARTITION BY s.device_id, s.boot ORDER BY s.bucket
                                          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+                   CASE WHEN s.bucket > from_time - interval '1 hour' THEN last_seq_before(s.device_id, s.boot, earliest) END,
                    CASE WHEN s.boot > oldest THEN 0
                         ELSE s.first_seq - 1 END) AS expected
         FROM sequence_1h AS s

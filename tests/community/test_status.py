@@ -58,6 +58,16 @@ def test_settings_that_are_too_low_are_named_with_the_value_to_set(
     assert 19 <= needed <= 25  # four queries, 60 chunks with three indexes each, 50 connections
 
 
+def test_late_readings_that_wait_are_counted_with_the_time_of_the_oldest(db: Db) -> None:
+    assert "late readings      none waiting\n" in status(db)
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute(
+            "INSERT INTO late_reading (reading, set_aside_at)"
+            " SELECT '{}', '2026-11-22 10:00+00'::timestamptz + number * interval '1 hour' FROM generate_series(0, 2) AS number"
+        )
+    assert "late readings      3 waiting for their chunk since 2026-11-22 10:00:00" in status(db)
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

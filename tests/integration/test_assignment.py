@@ -212,9 +212,10 @@ def test_a_silent_bed_with_a_patient_and_no_reading_at_all_is_shown(bed: Bed) ->
 
 
 def test_a_removed_device_is_no_bed_until_it_sends(bed: Bed) -> None:
-    board = "SELECT device_id FROM ward_board UNION ALL SELECT device_id FROM ward_now"
+    views = ("ward_board", "ward_now", "last_valid_vitals", "news2_latest")
+    board = " UNION ALL ".join(f"SELECT device_id FROM {view}" for view in views)  # noqa: S608
     bed.reading(170, heart_rate=80)
-    assert bed.db.rows(board) == [("bed-1",)] * 2
+    assert bed.db.rows(board) == [("bed-1",)] * 4
     bed.db.rows(
         "INSERT INTO device (device_id, ward, state, boot, changed_at)"
         " VALUES ('bed-1', 'icu-1', 'forgotten', 1, %s) RETURNING 1",
@@ -222,7 +223,7 @@ def test_a_removed_device_is_no_bed_until_it_sends(bed: Bed) -> None:
     )
     assert bed.db.rows(board) == []
     bed.reading(172, heart_rate=80)
-    assert bed.db.rows(board) == [("bed-1",)] * 2, "it is in use without a birth"
+    assert bed.db.rows(board) == [("bed-1",)] * 4, "it is in use without a birth"
 
 
 def test_the_time_of_an_assignment_is_compared_on_the_clock_of_the_device(bed: Bed) -> None:
