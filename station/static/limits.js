@@ -36,6 +36,17 @@ export function effectiveLevels(rule, own) {
 }
 
 /**
+ * The names of a rule's levels: the priority, numbered where two levels have the same one.
+ * @param {Rule["levels"]} levels
+ */
+export function levelNames(levels) {
+  return levels.map(({ priority }, index) => {
+    const same = levels.filter((level) => level.priority === priority);
+    return same.length > 1 ? `${priority} ${same.indexOf(levels[index]) + 1}` : priority;
+  });
+}
+
+/**
  * The numbers of a rule's fields; null for an empty field, NaN where a text is no number. A comma is a decimal point.
  * @param {string[]} texts
  */
@@ -120,9 +131,10 @@ export class LimitsPanel {
     const patient = this.patient;
     const own = applicableLimits(this.limits.own, patient);
     const problem = el("p", { class: "problem", role: "alert" });
-    const fields = rules.map((rule) => this.levels(rule).map((level, index) => el("input", {
+    const names = rules.map((rule) => levelNames(rule.levels));
+    const fields = rules.map((rule, row) => this.levels(rule).map((level, index) => el("input", {
       type: "text", inputmode: "decimal", autocomplete: "off", size: 5, value: level.own ? formatLimit(level.value) : "",
-      placeholder: formatLimit(rule.levels[index].limit), "aria-label": `${rule.text}, ${level.priority}, ${rule.above ? "above" : "below"}`,
+      placeholder: formatLimit(rule.levels[index].limit), "aria-label": `${rule.text}, ${names[row][index]}, ${rule.above ? "above" : "below"}`,
     })));
     const scale = el("select", { id: "scale-field" }, el("option", { value: "" }, `Default: ${defaultScale}`), el("option", { value: "1" }, "1"), el("option", { value: "2" }, "2, hypercapnic respiratory failure"));
     scale.value = own?.spo2_scale ? String(own.spo2_scale) : "";
@@ -136,7 +148,7 @@ export class LimitsPanel {
         el("span", {}, rule.text, el("small", {}, ` ${rule.above ? "above" : "below"}${rule.unit ? `, ${rule.unit}` : ""}`)),
         el("span", { class: "levels" }, ...fields[index].map((field, level) => {
           const { priority } = rule.levels[level];
-          return el("span", { class: "level", data: { priority } }, el("small", { "aria-hidden": "true" }, priority), field);
+          return el("span", { class: "level", data: { priority } }, el("small", { "aria-hidden": "true" }, names[index][level]), field);
         }))))),
       el("div", { class: "field" }, el("label", { for: "scale-field" }, "NEWS2 scale for saturation"), scale),
       patient ? el("div", { class: "field check" }, onlyPatient, el("label", { for: "only-field" }, "Only while the patient is ", el("bdi", {}, patient))) : null,

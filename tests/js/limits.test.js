@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { applicableLimits, effectiveLevels, formatLimit, limitsNote, parseLimits } from "../../station/static/limits.js";
+import { applicableLimits, effectiveLevels, formatLimit, levelNames, limitsNote, parseLimits } from "../../station/static/limits.js";
 
 const RULE = { name: "spo2-low", levels: [{ priority: "low", limit: 90 }, { priority: "medium", limit: 85 }, { priority: "high", limit: 80 }] };
 
@@ -14,6 +14,12 @@ test("a bed's own limit replaces the default of its level only", () => {
   assert.deepEqual(values({ "spo2-low": [0] }), [[0, true], [85, false], [80, false]], "0 is a limit");
   assert.deepEqual(values({ "heart-rate-high": [140] }), [[90, false], [85, false], [80, false]]);
   assert.deepEqual(effectiveLevels(RULE, null).map(({ value }) => value), [90, 85, 80]);
+});
+
+test("the levels of a rule have different names", () => {
+  const named = (...priorities) => levelNames(priorities.map((priority) => ({ priority, limit: 1 })));
+  assert.deepEqual(named("medium", "high"), ["medium", "high"]);
+  assert.deepEqual(named("medium", "high", "high"), ["medium", "high 1", "high 2"]);
 });
 
 test("limits of another patient do not apply", () => {
