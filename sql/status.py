@@ -36,7 +36,7 @@ def status(connection: Connection) -> Iterator[str]:
             f", {purpose}" if value >= needed else f" is too low {purpose}: set it to {needed} or more and restart"
         )
     for waiting, since in connection.execute(named("ingest.sql")["late_readings_waiting"]):
-        yield "late readings      " + (f"{waiting} waiting for their chunk since {since}" if waiting else "none waiting")
+        yield f"late readings      {f'{waiting} waiting for their chunk since {since}' if waiting else 'none waiting'}"
     if not edition.community:
         yield "rollups            views, computed when queried: continuous aggregates need the Community edition"
         yield "retention          by ingest, once an hour"

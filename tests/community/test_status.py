@@ -63,7 +63,7 @@ def test_late_readings_that_wait_are_counted_with_the_time_of_the_oldest(db: Db)
     with psycopg.connect(db.owner_url) as connection:
         connection.execute(
             "INSERT INTO late_reading (reading, set_aside_at)"
-            " SELECT '{}', '2026-11-22 10:00+00'::timestamptz + number * interval '1 hour' FROM generate_series(0, 2) AS number"
+            " SELECT '{}', '2026-11-22 10:00+00'::timestamptz + n * interval '1 hour' FROM generate_series(0, 2) AS n"
         )
     assert "late readings      3 waiting for their chunk since 2026-11-22 10:00:00" in status(db)
 
