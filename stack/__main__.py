@@ -10,14 +10,16 @@ import typer
 from rich.console import Console
 
 from stack import control, report, shell
+from stack.backup import back_up
 from stack.binaries import STACK, find, set_up
 from stack.demo import demo as run_demo
 from stack.lan import LOOPBACK
 from stack.plan import DEVICES, PORT_BASE, Ports
+from stack.restore import restore as restore_backup
 from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
 from stack.systemd import write_units
-from vitals.errors import exit_on_error
+from vitals.errors import PermanentError, exit_on_error
 
 PROGRAM = "vitalflow dev"
 
@@ -195,6 +197,63 @@ def systemd(
     """
     for path in write_units(folder, Path(sys.prefix) / "bin/vitalflow"):
         typer.echo(f"wrote {path}")
+
+
+Home = Annotated[Path | None, typer.Option(show_default=".stack", help="The folder of the stack.", file_okay=False)]
+PassphraseFile = Annotated[
+    Path | None, typer.Option(help="The file whose first line is the passphrase; default: ask for it.", dir_okay=False)
+]
+backup_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+restore_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+@backup_app.command()
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The backup to write.", dir_okay=False)],
+    passphrase_file: PassphraseFile = None,
+    home: Home = None,
+) -> None:
+    """Write database, CA, users, rights, passwords and settings of a stack into one encrypted file.
+
+    The stack may run. The file appears only once it is complete.
+    """
+    word = _passphrase(passphrase_file, new=True)
+    back_up(_home(context, home), find(), file, word, typer.echo)
+
+
+@app.command()
+@restore_app.command()
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The backup to read.", dir_okay=False)],
+    passphrase_file: PassphraseFile = None,
+    home: Home = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete the data of the stack that is there.")] = False,
+) -> None:
+    """Restore a stopped stack from a backup.
+
+    Changes nothing unless the whole file is intact and these servers can hold its database.
+    """
+    word = _passphrase(passphrase_file, new=False)
+    restore_backup(_home(context, home), find(), file, word, replace, typer.echo)
+
+
+def _home(context: typer.Context, home: Path | None) -> StackDir:
+    return StackDir.at(home) if home else context.obj or StackDir.at()
+
+
+def _passphrase(file: Path | None, new: bool) -> bytes:
+    if file is None:
+        return str(typer.prompt("passphrase", hide_input=True, confirmation_prompt=new)).encode()
+    try:
+        word = file.read_bytes().partition(b"\n")[0].strip()
+    except OSError as error:
+        raise PermanentError(f"--passphrase-file {str(file)!r} cannot be read: {error.strerror}") from None
+    if not word:
+        raise PermanentError(f"--passphrase-file {str(file)!r} has an empty first line")
+    return word
 
 
 if __name__ == "__main__":

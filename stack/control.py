@@ -13,6 +13,7 @@ from stack.binaries import CHECKOUT
 from stack.binaries import find as find_programs
 from stack.plan import NAMES, Ports
 from stack.processes import find, send
+from stack.replacement import Replacement
 from stack.stack_dir import StackDir, State
 from stack.supervisor import stop_orphans
 from vitals.errors import PermanentError, TransientError
@@ -73,7 +74,9 @@ def down(home: StackDir, wipe: bool, emit: Emit) -> None:
         ended = stop_orphans(home, emit) or ended
         emit("stopped" if ended else "nothing was running")
         if wipe:
-            home.wipe(find_programs())
+            binaries = find_programs()
+            Replacement(home, binaries).discard()
+            home.wipe(binaries)
             emit("deleted the stored readings and the passwords; the private Debian is kept")
 
 

@@ -110,6 +110,10 @@ class Server:
     def start(self) -> None:
         """Start it and wait until it is ready; raises PermanentError with the end of its log if it ends."""
         self.launch()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait until it is ready; raises PermanentError with the end of its log if it ends."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.is_ready():
             if time.monotonic() > deadline:

@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event
 
@@ -17,6 +18,7 @@ from stack import processes, shell
 from stack.binaries import CHECKOUT, ServerBinaries, need_root
 from stack.lan import LOOPBACK, check_listen_address
 from stack.plan import MIGRATE, PORT_BASE, Ports, ServiceSpec, broker_access, devices_url, environment, services
+from stack.replacement import Replacement
 from stack.servers import (
     OWNER,
     START_TIMEOUT_S,
@@ -106,6 +108,8 @@ class Supervisor:
         with self.home.lock():
             self.home.rotate_logs()
             stop_orphans(self.home, self.emit)
+            if Replacement(self.home, self.binaries).finish():
+                self.emit("completed a restore that was interrupted")
             try:
                 began = time.monotonic()
                 self._start(stop)
@@ -271,3 +275,19 @@ def stop_orphans(home: StackDir, emit: Emit) -> bool:
             found = True
     home.write_state(None)
     return found
+
+
+@contextmanager
+def temporary_database(home: StackDir, database: DatabaseServer) -> Iterator[None]:
+    """Run a database for a backup or restore. If this process is killed, `stop_orphans` stops the database."""
+    this = Running("supervisor", os.getpid(), processes.creation_time(os.getpid()), time.time())
+    database.launch()
+    try:
+        pid = database.pid
+        running = Running("database", pid, processes.creation_time(pid), time.time(), database.port)
+        home.write_state(State(this, PORT_BASE, 0, False, [running]))
+        database.wait_until_ready()
+        yield
+    finally:
+        database.stop()
+        home.write_state(None)

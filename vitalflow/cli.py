@@ -48,9 +48,13 @@ GROUPS = {
     "db": CommandGroup(
         DATA, "sql", "Database: migrate, status, backfill, grant-ward, revoke-ward, wards, set-time-zone."
     ),
+    "backup": CommandGroup(DATA, "stack", "Write a stack into one encrypted file.", "backup_app"),
+    "restore": CommandGroup(DATA, "stack", "Restore a stack from a backup.", "restore_app"),
     "grafana": CommandGroup(DATA, "grafana", "The Grafana dashboards: check."),
     "dev": CommandGroup(
-        DEVELOPMENT, "stack", "All servers as local processes: setup, up, status, env, logs, down, demo, systemd."
+        DEVELOPMENT,
+        "stack",
+        "All servers as local processes: setup, up, status, env, logs, down, demo, systemd, backup, restore.",
     ),
     "bench": CommandGroup(DEVELOPMENT, "bench", "Measure throughput, latency and cost; lists its own commands."),
 }
