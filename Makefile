@@ -38,6 +38,7 @@ env: ## for Docker: write .env and the secrets that docker-compose.yml needs
 
 test: check js-check docs setup ## every check and every test, on real servers and in a real browser; prints the coverage
 	@$(PY) -m tests.support.chromium
+	@$(PY) -m tests.support.prometheus
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
 	@$(PY) -m coverage run -m pytest tests/unit tests/integration
 	@$(PY) -m coverage combine --quiet && $(PY) -m coverage report
@@ -47,6 +48,7 @@ test-fast: check js-check ## lint, types and unit tests, Python and JavaScript; 
 	@$(PY) -m pytest tests/unit
 
 test-integration: setup .venv/.dev ## the tests of services on real servers
+	@$(PY) -m tests.support.prometheus
 	@$(PY) -m pytest tests/integration
 
 check: .venv/.dev ## lint, format, types, import layers and dashboards only

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from ingest.batch import Batch
 from ingest.store import WriteResult
 from mqtt.metrics import DURATION_BUCKETS, Health, serve
+from vitals.codec import Reason
 
 MAX_DEVICE_LABELS = 200  # devices with a label of their own: each is a time series in Prometheus
 OTHER_DEVICES = "(other)"  # the label of all further devices
@@ -37,6 +38,8 @@ class Metrics:
         self.messages_rejected = Counter(
             name + "messages_rejected", "Messages stored in rejected_message, by reason", ["reason"], registry=registry
         )
+        for reason in Reason:  # from 0, or Prometheus' increase() does not see the first message
+            self.messages_rejected.labels(reason)
         self.unknown_keys = Counter(name + "unknown_keys", "Unknown keys in readings", registry=registry)
         self.device_messages_rejected = Counter(
             name + "device_messages_rejected",

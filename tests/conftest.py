@@ -21,7 +21,7 @@ FIXTURES = {
     "acceptance": ["authority", "servers", "secured", "ingest", "alerts", "running_stack", "docker"],
 }
 HEADERS = {
-    "integration": [available.servers],
+    "integration": [available.servers, available.monitoring],
     "community": [available.servers, available.community],
     "browser": [available.servers, available.browser],
     "acceptance": [available.servers, available.docker],

@@ -1,4 +1,7 @@
-"""Say what this machine can run of the tests: servers, browser, Community edition, Docker. Imports nothing heavy."""
+"""Say what this machine can run of the tests: servers, browser, Prometheus, Community edition, Docker.
+
+Imports nothing heavy.
+"""
 
 import functools
 import json
@@ -10,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from stack.binaries import CHECKOUT, find
-from tests.support import chromium
+from tests.support import chromium, prometheus
 from vitals.errors import PermanentError
 from vitals.urls import without_password
 
@@ -64,6 +67,15 @@ def browser() -> str:
     except PermanentError as error:
         return f"browser: NONE, so tests/browser will fail: {error}"
     return f"browser: {chromium.version(path)} ({path})"
+
+
+def monitoring() -> str:
+    """The header line about Prometheus."""
+    try:
+        folder = prometheus.find()
+    except PermanentError as error:
+        return f"prometheus: NONE, so tests/integration/test_monitoring.py is NOT run: {error}"
+    return f"prometheus: {prometheus.version(folder)} ({folder})"
 
 
 def docker() -> str:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.main import get_command
 
+from grafana.files import DASHBOARDS, read_dashboards
+from grafana.lint import PROMETHEUS_ALERTS
 from stack.binaries import CHECKOUT
 from vitalflow.cli import GROUPS
 
@@ -15,7 +18,10 @@ PAGES = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md"), CHECKOUT / 
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 HISTORY = CHECKOUT / "CHANGELOG.md"  # names what does not exist any more
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
-FOLDERS = "vitals|mqtt|sql|identity|devices|ingest|alerts|station|stack|grafana|bench|tests|mosquitto|docs|vitalflow"
+FOLDERS = (
+    "vitals|mqtt|sql|identity|devices|ingest|alerts|station|stack"
+    "|grafana|monitoring|bench|tests|mosquitto|docs|vitalflow"
+)
 
 
 @EACH_PAGE
@@ -84,3 +90,15 @@ def test_every_make_target_exists() -> None:
     makefile = (CHECKOUT / "Makefile").read_text()
     targets = {target for text in TEXTS.values() for target in re.findall(r"`make ([a-z-]+)", text)}
     assert {target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)} == set()
+
+
+def test_every_alerting_rule_of_prometheus_is_described_with_its_severity() -> None:
+    described = re.findall(r"^\| `(VitalFlow\w+)` \| (\w+) \|", TEXTS[CHECKOUT / "docs/operations.md"], re.MULTILINE)
+    (group,) = yaml.safe_load((CHECKOUT / "monitoring/alerting-rules.yml").read_text())["groups"]
+    assert sorted(described) == sorted((rule["alert"], rule["labels"]["severity"]) for rule in group["rules"])
+
+
+def test_the_pipeline_dashboard_links_to_prometheus_at_the_described_address() -> None:
+    assert f"`{PROMETHEUS_ALERTS}`" in TEXTS[CHECKOUT / "docs/dashboards.md"]
+    links = read_dashboards(DASHBOARDS)[DASHBOARDS / "pipeline.json"]["links"]
+    assert PROMETHEUS_ALERTS in [link["url"] for link in links]
