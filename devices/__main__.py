@@ -36,7 +36,7 @@ from identity.policy import Kind
 from identity.settings import IdentitySettings
 from mqtt.credentials import read_credentials
 from vitals.assignment import Assignment, Profile
-from vitals.errors import PermanentError, exit_on_error, login_name
+from vitals.errors import PermanentError, exit_on_error
 from vitals.recording import Format, Recording
 
 PROGRAM = "vitalflow devices"
@@ -208,7 +208,13 @@ def enroll(
     folders = {name: folder or Path(name) for name in names} if folder is not None or certificate else {}
     ensure_writable(folders, credentials)
     enrolled = enroll_devices(
-        settings, names, ward, certificate=certificate, rotate_password=rotate_password, by=login_name(), host=host
+        settings,
+        names,
+        ward,
+        certificate=certificate,
+        rotate_password=rotate_password,
+        by=settings.administrator,
+        host=host,
     )
     if credentials is not None:
         save_passwords(credentials, enrolled)
@@ -246,7 +252,7 @@ def enroll_simulated(
         # A device that only the broker or only the file knows needs a new password.
         save_passwords(
             credentials,
-            enroll_devices(settings, missing, ward, certificate=False, rotate_password=True, by=login_name()),
+            enroll_devices(settings, missing, ward, certificate=False, rotate_password=True, by=settings.administrator),
         )
     print(f"{PROGRAM}: {len(missing)} enrolled for ward {ward}, {count - len(missing)} were enrolled already")
 
@@ -306,7 +312,7 @@ def revoke_device(name: Annotated[str, typer.Argument(help="Name of the device."
     """Revoke a device: it is disconnected immediately and cannot reconnect, and its alerts end."""
     settings = IdentitySettings.read(os.environ)
     with connect_dynsec(settings.admin) as dynsec:
-        revoke(dynsec, name, settings.topics, by=login_name(), now=datetime.now(UTC), kind=Kind.DEVICE)
+        revoke(dynsec, name, settings.topics, by=settings.administrator, now=datetime.now(UTC), kind=Kind.DEVICE)
     certificates = (
         0 if settings.ca_dir is None else CertificateAuthority(settings.ca_dir).revoke(name, datetime.now(UTC))
     )
@@ -345,7 +351,7 @@ def assign_patient(
         patient_id=patient,
         profile=profile,
         spo2_scale=cast(Literal[1, 2] | None, spo2_scale),
-        by=login_name(),
+        by=settings.administrator,
         time=datetime.now(UTC),
     )
     with connect_dynsec(settings.admin) as dynsec:
@@ -358,7 +364,7 @@ def discharge_patient(name: Annotated[str, typer.Argument(help="Name of the bed'
     """End the assignment of a bed: readings without a patient id are no patient's from now on."""
     settings = IdentitySettings.read(os.environ)
     with connect_dynsec(settings.admin) as dynsec:
-        ward = discharge(dynsec, name, settings.topics, by=login_name(), now=datetime.now(UTC))
+        ward = discharge(dynsec, name, settings.topics, by=settings.administrator, now=datetime.now(UTC))
     print(f"{PROGRAM}: no patient is assigned to {name} in ward {ward}")
 
 

@@ -27,9 +27,9 @@ from identity.broker_bootstrap import (
 from identity.deploy import CertTargets, install_files
 from identity.dynsec import connect_dynsec
 from identity.enrolment import enroll, list_users, revoke
-from identity.policy import Kind, User
+from identity.policy import ROLES, Kind, User
 from identity.settings import IdentitySettings
-from vitals.errors import PermanentError, exit_on_error, login_name
+from vitals.errors import PermanentError, exit_on_error
 
 PROGRAM = "vitalflow identity"
 OPTION_FILES = ("mosquitto_sub", "mosquitto_pub")
@@ -47,6 +47,14 @@ class ServiceName(StrEnum):
     INGEST = "ingest"
     ALERTS = "alerts"
     STATION = "station"
+
+
+class Role(StrEnum):
+    """Role of a user of the station; the keys of `identity.policy.ROLES`."""
+
+    NURSE = "nurse"
+    READ_ONLY = "read-only"
+    ADMINISTRATOR = "administrator"
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -182,7 +190,7 @@ def add_service(
             dynsec,
             [User(name, Kind.SERVICE, service=service, password=password)],
             settings.topics,
-            by=login_name(),
+            by=settings.administrator,
             now=datetime.now(UTC),
             rotate_password=rotate_password,
         )
@@ -201,7 +209,9 @@ def add_user(
     name: Annotated[str, typer.Argument(help="The user name. It signs the user's acknowledgements.")],
     ward: Annotated[str | None, typer.Option(help="The only ward that the user sees.")] = None,
     all_wards: Annotated[bool, typer.Option("--all-wards", help="The user sees every ward.")] = False,
-    read_only: Annotated[bool, typer.Option("--read-only", help="View only: the user cannot acknowledge.")] = False,
+    role: Annotated[
+        Role, typer.Option(help="What the user does: a read-only user sees, an administrator enrols and revokes.")
+    ] = Role.NURSE,
     rotate_password: Annotated[
         bool, typer.Option("--rotate-password", help="Generate a new password for an existing user.")
     ] = False,
@@ -209,27 +219,37 @@ def add_user(
         Path | None, typer.Option(help="Write options for mosquitto_sub and mosquitto_pub here.", file_okay=False)
     ] = None,
 ) -> None:
-    """Add a user of the station, of `vitalflow alerts watch` and of any MQTT client. Takes effect at once."""
+    """Add a user of the station, of `vitalflow alerts watch` and of any MQTT client. Takes effect at once.
+
+    A nurse sees the ward, acknowledges and sets limits; a read-only user sees the ward. An administrator sees no
+    patient and enrols and revokes with `vitalflow`, at the address that this command prints.
+    """
     settings, password = IdentitySettings.read(os.environ), secrets.token_urlsafe(24)
-    ward = chosen_ward(name, ward, all_wards=all_wards)
+    if role is not Role.ADMINISTRATOR:
+        ward = chosen_ward(name, ward, all_wards=all_wards)
+    elif all_wards or ward is not None:
+        raise PermanentError("an administrator sees no ward; leave out --ward and --all-wards")
     if folder is not None:
         require_free_options(folder, name)
         make_writable(folder)  # first: a password that cannot be written would be lost
-    user = User(name, Kind.READER if read_only else Kind.PERSON, ward, password)
+    user = User(name, ROLES[role], ward, password)
     with connect_dynsec(settings.admin) as dynsec:
         enroll(
             dynsec,
             [user],
             settings.topics,
-            by=login_name(),
+            by=settings.administrator,
             now=datetime.now(UTC),
             rotate_password=rotate_password,
         )
-    emit(f"{name} is enrolled for {'all wards' if ward is None else f'ward {ward}'}")
+    sees = "no ward" if role is Role.ADMINISTRATOR else "all wards" if ward is None else f"ward {ward}"
+    emit(f"{name} is enrolled as {role}, and sees {sees}")
     host, port = settings.device_endpoint(certificate=False)
     if folder is None:
-        print(f"  station: sign in as {name} with the password {password}")
-        print(f"  VITALFLOW_MQTT_URL=mqtts://{name}:{password}@{host}:{port}")
+        if role is not Role.ADMINISTRATOR:
+            print(f"  station: sign in as {name} with the password {password}")
+        setting = "ADMIN" if role is Role.ADMINISTRATOR else "MQTT"
+        print(f"  VITALFLOW_{setting}_URL=mqtts://{name}:{password}@{host}:{port}")
         print(f"  VITALFLOW_MQTT_CA={settings.mqtt_ca or ''}  (copy this file)")
         return
     options = [f"-h {host}", f"-p {port}", f"-u {name}", f"-P {password}"]
@@ -242,12 +262,12 @@ def add_user(
 
 @users.command("list")
 def print_users() -> None:
-    """List every user of the broker: kind, name, and its ward or service."""
+    """List every user of the broker: role or kind, name, and its ward or service."""
     with connect_dynsec(IdentitySettings.read(os.environ).admin) as dynsec:
         found = list_users(dynsec)
-    width = max((len(user.name) for user in found), default=0)
+    width, names = max((len(user.name) for user in found), default=0), {kind: role for role, kind in ROLES.items()}
     for user in found:
-        print(f"{user.kind:<8} {user.name:<{width}}  {user.ward or user.service or '-'}")
+        print(f"{names.get(user.kind, user.kind):<13} {user.name:<{width}}  {user.ward or user.service or '-'}")
 
 
 @users.command("revoke")
@@ -255,7 +275,7 @@ def revoke_user(name: Annotated[str, typer.Argument(help="A user or a device.")]
     """Revoke a user or device and disconnect it immediately."""
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
     with connect_dynsec(settings.admin) as dynsec:
-        revoke(dynsec, name, settings.topics, by=login_name(), now=now)
+        revoke(dynsec, name, settings.topics, by=settings.administrator, now=now)
     if settings.ca_dir is not None:
         CertificateAuthority(settings.ca_dir).revoke(name, now)
     emit(f"{name} is revoked and disconnected")

@@ -31,6 +31,9 @@ RECEIVE = "publishClientReceive"
 class Kind(StrEnum):
     """Kind of broker user.
 
+    PERSON, READER and ADMINISTRATOR are the roles of users of the station: nurse, read-only, administrator. An
+    administrator enrols and revokes with `vitalflow`, and sees no patient.
+
     FLEET is for measurements: many simulated devices of one ward share one password, so that logins are not what is
     measured. Its password permits publishing as any device of that ward.
     """
@@ -39,11 +42,14 @@ class Kind(StrEnum):
     FLEET = "fleet"
     PERSON = "person"
     READER = "reader"
+    ADMINISTRATOR = "administrator"
     SERVICE = "service"
     ADMIN = "admin"
 
 
-ENROLLED_KINDS = (Kind.DEVICE, Kind.FLEET, Kind.PERSON, Kind.READER)
+ENROLLED_KINDS = (Kind.DEVICE, Kind.FLEET, Kind.PERSON, Kind.READER, Kind.ADMINISTRATOR)
+ROLES = {"nurse": Kind.PERSON, "read-only": Kind.READER, "administrator": Kind.ADMINISTRATOR}
+"""The kinds of people, by the name of their role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (READ_BELOW, topics.alert_commands(ward, user=name)),
                 (WRITE, topics.alert_commands(ward, user=name)),
             ]
-        case Kind.ADMIN:
+        case Kind.ADMIN | Kind.ADMINISTRATOR:
             return [
                 (WRITE, f"{DYNSEC_TOPIC}"),
                 (READ, f"{DYNSEC_TOPIC}/response"),
@@ -217,7 +223,7 @@ def merge_users(known: Mapping[str, Any] | None, users: Iterable[User], topics: 
             roles[role_name(enrolled)] = role_definition(enrolled, topics)
     set_up_before = any(client.get("textname") == Kind.ADMIN for client in known.get("clients", []))
     for user in users:
-        if user.kind in (Kind.PERSON, Kind.READER) and set_up_before and user.name not in clients:
+        if user.kind in ROLES.values() and set_up_before and user.name not in clients:
             continue  # revoked since the first set-up
         wanted = client_definition(user)
         wanted |= _password_fields(wanted.pop("password", None), clients.get(user.name, {}))

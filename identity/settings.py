@@ -7,7 +7,7 @@ from pydantic import Field
 
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.settings import BrokerSettings, MqttUrl
-from vitals.errors import PermanentError
+from vitals.errors import PermanentError, login_name
 
 LOCAL = ("localhost", "127.0.0.1", "broker")
 
@@ -47,6 +47,12 @@ class IdentitySettings(BrokerSettings):
                 'eval "$(.venv/bin/vitalflow dev env)"'
             )
         return self.model_copy(update={"mqtt_url": self.admin_url, "mqtt_password": None, **NO_CERTIFICATE}).broker
+
+    @property
+    def administrator(self) -> str:
+        """Return who enrols and revokes, for the audit record: the administrator, else this machine's user."""
+        name = self.admin.username
+        return login_name() if name in (None, "admin") else name
 
     def device_endpoint(self, *, certificate: bool) -> tuple[str, int]:
         """Return host and port where a device connects with a certificate, or with a password."""

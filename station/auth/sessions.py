@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from mqtt.endpoint import BrokerEndpoint
 from station.auth.login_throttle import LoginThrottle
 from station.auth.sign_in_audit import SignInAudit
-from station.auth.user_connection import InvalidCredentials, UserConnection
+from station.auth.user_connection import InvalidCredentials, NoWard, UserConnection
 from station.hub import Subscriber
 from vitals.errors import TransientError
 from vitals.reading import MAX_TEXT
@@ -118,6 +118,8 @@ class SessionManager:
                 self.audit.refused(name, address, datetime.now(UTC))
                 # Without the name: it may be a password in the wrong field.
                 log.warning("login failed from %s", address)
+                if isinstance(unwanted, NoWard):
+                    raise
                 raise InvalidCredentials(WRONG_CREDENTIALS) from unwanted
             except TransientError:
                 self._attempts.good(name, address)

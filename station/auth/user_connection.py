@@ -42,6 +42,10 @@ class InvalidCredentials(PermanentError):
     """The broker rejects this user with this password. Whether the user exists is not disclosed."""
 
 
+class NoWard(InvalidCredentials):
+    """The broker accepts the user, who may see no ward: an administrator or a service."""
+
+
 class UserConnection:
     """One user of the broker. `viewable` and `actionable` are the wards that the broker has granted so far.
 
@@ -162,7 +166,7 @@ class UserConnection:
         filters = [self._topics.service("+"), *self._filters("+")]
         may_read_status, *granted = await _subscribe_granted(client, filters)
         if not may_read_status:
-            raise InvalidCredentials(f"{self.name[:60]!r} may see no ward; `vitalflow user add` grants access")
+            raise NoWard("this user sees no patients; sign in as a nurse or as a read-only user")
         self._asked = set()
         viewable = ALL_WARDS if all(granted[:-1]) else NO_WARDS
         actionable = ALL_WARDS if all(granted) else NO_WARDS

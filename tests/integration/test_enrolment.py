@@ -232,7 +232,7 @@ def test_a_user_is_admitted_and_revoked(own_secured: Secured, run: Run, tmp_path
     with MqttProbe(broker) as person:
         assert person.subscribe("vitalflow/alerts/icu-1/#") == "Granted QoS 1"
         assert person.subscribe("vitalflow/alerts/icu-2/#") == "Not authorized"
-        assert "person   nightingale" in run("identity", "user", "list").stdout
+        assert "nurse         nightingale" in run("identity", "user", "list").stdout
         assert run("identity", "user", "revoke", "nightingale").returncode == 0
         assert person.disconnected() == "disconnected: Administrative action"
     assert connects(broker) == "Not authorized"

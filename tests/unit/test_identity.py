@@ -104,7 +104,7 @@ def test_assignments_are_written_for_persons_and_read_by_services_only() -> None
         *builtin_users(dict.fromkeys(BUILTIN_USERS, "a-word")),
         *(User(kind.value, kind, "icu-1") for kind in ENROLLED_KINDS),
     ]
-    assert allowed_names(everybody, "publishClientSend", "assignments") == {"station", "admin"}
+    assert allowed_names(everybody, "publishClientSend", "assignments") == {"station", "admin", "administrator"}
     assert allowed_names(everybody, "subscribe", "assignments") == {"ingest", "alerts", "station"}
 
 
