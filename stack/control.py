@@ -32,8 +32,8 @@ def up_in_background(home: StackDir, devices: int, ports: Ports) -> State:
         pass  # raises if one is running
     line = [sys.executable, "-m", "stack", "--home", str(home.folder), "up"]
     line += ["--devices", str(devices), "--port-base", str(ports.base), "--listen", ports.listen]
-    home.log("").parent.mkdir(parents=True, exist_ok=True)
-    error_file = home.folder / "log" / "background.err"
+    home.logs.mkdir(parents=True, exist_ok=True)
+    error_file = home.logs / "background.err"
     with error_file.open("wb") as errors:
         process = subprocess.Popen(
             line,
@@ -95,8 +95,10 @@ def lines(home: StackDir, name: str, follow: bool) -> Iterator[str]:
                     yield chunk
                 if not follow:
                     return
-                # A new start creates a new file with the same name.
-                while not log.exists() or log.stat().st_ino == inode:
+                # A new start creates a new file with the same name, and a log that is too large is truncated.
+                while not log.exists() or (
+                    log.stat().st_ino == inode and log.stat().st_size >= os.lseek(file.fileno(), 0, os.SEEK_CUR)
+                ):
                     time.sleep(POLL_S)
                     while chunk := file.read(65536):
                         yield chunk

@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from identity.broker_bootstrap import BUILTIN_USERS
+from stack import log_files
 from stack.binaries import STACK, ServerBinaries
 from vitals.errors import PermanentError
 from vitals.files import write_atomic
@@ -116,15 +117,20 @@ class StackDir:
         """The passwords of the simulated devices."""
         return self.identity / "devices.json"
 
+    @property
+    def logs(self) -> Path:
+        """The log files of all processes."""
+        return self.folder / "log"
+
     def log(self, name: str) -> Path:
         """Return the log file of a process."""
-        return self.folder / "log" / f"{name}.log"
+        return self.logs / f"{name}.log"
 
     def rotate_logs(self) -> None:
         """Rename the logs of the previous run to NAME.log.1."""
-        self.log("").parent.mkdir(parents=True, exist_ok=True)
-        for log in self.log("").parent.glob("*.log"):
-            log.replace(log.with_name(log.name + ".1"))
+        self.logs.mkdir(parents=True, exist_ok=True)
+        for log in self.logs.glob("*.log"):
+            log_files.start_new(log)
 
     def state(self) -> State | None:
         """Return the state that the supervisor wrote last, if any."""

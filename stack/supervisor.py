@@ -14,7 +14,7 @@ from datetime import datetime
 from threading import Event
 
 from identity.authority import CertificateAuthority, Emit
-from stack import processes, shell
+from stack import log_files, processes, shell
 from stack.binaries import CHECKOUT, ServerBinaries, need_root
 from stack.lan import LOOPBACK, check_listen_address
 from stack.plan import MIGRATE, PORT_BASE, Ports, ServiceSpec, broker_access, devices_url, environment, services
@@ -226,6 +226,7 @@ class Supervisor:
                 if managed.serves:
                     self.emit(f"{managed.name} is back")
         self._rotate_certificates()
+        log_files.limit(self.home.logs)
         self._write_state()
 
     def _rotate_certificates(self) -> None:

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from mqtt.endpoint import BrokerEndpoint
+from stack import log_files
 from stack.binaries import CHECKOUT
 from stack.binaries import find as find_programs
 from stack.plan import Ports, services
@@ -118,6 +119,12 @@ def test_up_serves_down_leaves_nothing_and_wipe_deletes_the_data(stack: Stack) -
     assert stack.run("status").returncode == 0
     assert "already running" in stack.up("--detach").stderr
     assert stack.listening() == {("127.0.0.1", port) for port in Ports(stack.port_base).all}
+
+    log = stack.home.log("ingest")
+    with log.open("ab") as out:
+        out.write(b"a long line of a busy year\n" * (log_files.MAX_BYTES // 20))
+    old = log.with_name("ingest.log.1")
+    until(lambda: old.exists() and log.stat().st_size < log_files.MAX_BYTES < old.stat().st_size, "a new log")
 
     rows = stack.rows()
     assert stack.run("down").returncode == 0

@@ -62,14 +62,6 @@ def test_only_one_supervisor_lives_in_a_folder(home: StackDir) -> None:
     assert not home.is_locked()
 
 
-def test_a_new_start_keeps_the_last_log(home: StackDir) -> None:
-    home.rotate_logs()
-    home.log("ingest").write_text("first")
-    home.rotate_logs()
-    assert not home.log("ingest").exists()
-    assert home.log("ingest").with_name("ingest.log.1").read_text() == "first"
-
-
 def test_a_reused_pid_is_not_ours() -> None:
     me = os.getpid()
     assert find(Running("me", me, creation_time(me), 0.0)) is not None
