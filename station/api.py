@@ -93,6 +93,13 @@ def api(ward: Ward, history: History) -> APIRouter:
     return router
 
 
+def require_offsets(times: dict[str, datetime | None]) -> None:
+    """Raise status 422 if one of these times, by parameter, has no offset to UTC."""
+    for name, moment in times.items():
+        if moment is not None and moment.tzinfo is None:
+            raise HTTPException(422, f"{name} is {moment.isoformat()}, without an offset; write it with Z or +01:00")
+
+
 def no_bed(device: str) -> HTTPException:
     """Return the same error for an unknown bed and for one that this user may not see."""
     return HTTPException(404, f"there is no bed {device[:200]!r}; /api/ward lists them")
@@ -110,9 +117,7 @@ async def answered(ask: Callable[[], Awaitable[Found]]) -> Found:
 
 def _range(start: datetime | None, end: datetime | None, span: timedelta) -> tuple[datetime, datetime]:
     """Return the range of a query, by default the last `span`; raises 422 for a time without an offset."""
-    for name, moment in (("from", start), ("to", end)):
-        if moment is not None and moment.tzinfo is None:
-            raise HTTPException(422, f"{name} is {moment.isoformat()}, without an offset; write it with Z or +01:00")
+    require_offsets({"from": start, "to": end})
     until = end or _now()
     return start or until - span, until
 

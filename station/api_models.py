@@ -118,10 +118,12 @@ class PastAlert(BaseModel):
     kind: str
     sign: str | None
     ward: str
+    device: str
     patient_id: str | None
     state: str
     priority: str = Field(description="the highest that it had")
     text: str
+    limit: float | None
     first_value: float | None = Field(description="the value that raised it; null for rules without values")
     first_value_at: datetime | None
     worst_value: float | None = Field(description="the value furthest beyond the limit since then")
@@ -140,6 +142,13 @@ class PastAlerts(BaseModel):
     device: str
     total: int = Field(description="of the range; `alerts` has at most `limit` of them")
     alerts: list[PastAlert]
+
+
+class AlertHistory(BaseModel):
+    """A page of stored alerts, the newest first."""
+
+    alerts: list[PastAlert]
+    next: str | None = Field(description="pass it as `after` for the next page; null on the last one")
 
 
 class Problem(BaseModel):

@@ -76,18 +76,19 @@ def past_alerts(device: str, rows: Iterable[dict[str, Any]]) -> api_models.PastA
     """Convert the rows of the view `alert`, each with the `total` of the range."""
     listed = list(rows)
     total = listed[0]["total"] if listed else 0
-    found = [_past(**{name: value for name, value in row.items() if name != "total"}) for row in listed]
+    found = [past_alert(**{name: value for name, value in row.items() if name != "total"}) for row in listed]
     return api_models.PastAlerts(device=device, total=total, alerts=found)
+
+
+def past_alert(alert_id: UUID, worst_priority: str, text: str, unit: str | None, **rest: Any) -> api_models.PastAlert:
+    """Convert a row of the view `alert`."""
+    spoken = text.replace(unit, DISPLAY_UNITS.get(unit, unit)) if unit else text
+    return api_models.PastAlert(alert_id=str(alert_id), priority=worst_priority, text=spoken, **rest)
 
 
 def _seen(alerts: list[Alert], sees: WardScope) -> list[Alert]:
     # A device that has moved may have an open alert in its former ward.
     return [alert for alert in alerts if sees.includes(alert.ward)]
-
-
-def _past(alert_id: UUID, worst_priority: str, text: str, unit: str | None, **rest: Any) -> api_models.PastAlert:
-    spoken = text.replace(unit, DISPLAY_UNITS.get(unit, unit)) if unit else text
-    return api_models.PastAlert(alert_id=str(alert_id), priority=worst_priority, text=spoken, **rest)
 
 
 def _bed(bed: BedState, alerts: list[Alert], stale: Callable[[Alert], bool], now: datetime) -> api_models.BedResource:

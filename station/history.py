@@ -7,6 +7,7 @@ only queries fail.
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from sql.connection import describe_connect_error
+from station.alert_review import AlertFilter, Cursor
 from vitals.errors import PermanentError, TransientError
 
 log = logging.getLogger("station")
@@ -31,9 +33,9 @@ FROM vitals_series(%(device)s, %(start)s, %(end)s, %(points)s, %(wards)s) AS ser
 """
 # Alerts that were open at any time in the range: raised in it, cleared in it or later, or open now.
 ALERTS_SQL = """
-SELECT alert_id, rule, kind, sign, unit, raised_at, ward, patient_id, state, worst_priority, text, first_value,
-       first_value_at, worst_value, worst_value_at, acknowledged_at, acknowledged_by, cleared_at, reason,
-       extract(epoch FROM duration)::float8 AS duration_s, count(*) OVER () AS total
+SELECT alert_id, rule, kind, sign, unit, raised_at, device_id AS device, ward, patient_id, state, worst_priority, text,
+       "limit", first_value, first_value_at, worst_value, worst_value_at, acknowledged_at, acknowledged_by, cleared_at,
+       reason, extract(epoch FROM duration)::float8 AS duration_s, count(*) OVER () AS total
 FROM alert
 WHERE device_id = %(device)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s)) AND alert_id = ANY (ARRAY(
     SELECT alert_id FROM alert_event WHERE device_id = %(device)s AND raised_at >= %(start)s AND raised_at < %(end)s
@@ -44,6 +46,36 @@ WHERE device_id = %(device)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(war
     SELECT event.alert_id FROM alert_latest AS latest JOIN alert_event AS event USING (alert_id, revision)
     WHERE latest.device_id = %(device)s AND latest.state <> 'cleared' AND event.raised_at < %(end)s))
 ORDER BY raised_at DESC, alert_id LIMIT %(limit)s
+"""
+# Newest first, from the last one of the page before on (keyset paging). A parameter that is NULL restricts nothing. The
+# first subquery finds keys by what any change of an alert has. The second puts the alerts of a page together, one by
+# one because of OFFSET; only then their last ward and worst priority are known.
+ALERT_HISTORY_SQL = """
+SELECT key.alert_id, rule, kind, sign, unit, key.raised_at, device_id AS device, ward, patient_id, state,
+       worst_priority, text, "limit", first_value, first_value_at, worst_value, worst_value_at, acknowledged_at,
+       acknowledged_by, cleared_at, reason, extract(epoch FROM duration)::float8 AS duration_s
+FROM (
+    SELECT DISTINCT raised_at, alert_id FROM alert_event
+    WHERE raised_at >= %(start)s AND (%(end)s::timestamptz IS NULL OR raised_at < %(end)s)
+      AND (%(after_time)s::timestamptz IS NULL OR (raised_at, alert_id) < (%(after_time)s, %(after_id)s::uuid))
+      AND (%(device)s::text IS NULL OR device_id = %(device)s) AND (%(rule)s::text IS NULL OR rule = %(rule)s)
+      AND (%(ward)s::text IS NULL OR ward = %(ward)s) AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
+      AND (%(priority)s::text IS NULL OR priority = %(priority)s)
+    ORDER BY raised_at DESC, alert_id DESC
+) AS key
+CROSS JOIN LATERAL (
+    SELECT * FROM alert WHERE alert.alert_id = key.alert_id AND alert.raised_at = key.raised_at OFFSET 0
+) AS found
+WHERE (%(ward)s::text IS NULL OR ward = %(ward)s) AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
+  AND (%(priority)s::text IS NULL OR worst_priority = %(priority)s)
+ORDER BY key.raised_at DESC, key.alert_id DESC LIMIT %(limit)s
+"""
+# From the last alert of each rule of each bed, so that the cost does not grow with history.
+ALERT_NAMES_SQL = """
+SELECT event.device_id AS device, event.ward, event.rule, split_part(event.text, ':', 1) AS text
+FROM alert_latest JOIN alert_event AS event USING (alert_id, revision)
+WHERE %(wards)s::text[] IS NULL OR event.ward = ANY (%(wards)s)
+ORDER BY alert_latest.changed_at
 """
 
 
@@ -72,6 +104,18 @@ class History:
         Each row has the `total` of all of them.
         """
         return await self._ask(ALERTS_SQL, device=device, start=start, end=end, limit=limit, wards=wards)
+
+    async def alert_history(
+        self, wanted: AlertFilter, limit: int, wards: list[str] | None, after: Cursor | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the alerts in these wards that match, newest first, behind `after`; raises TransientError."""
+        after_time, after_id = after or (None, None)
+        parameters = {**asdict(wanted), "after_time": after_time, "after_id": after_id}
+        return await self._ask(ALERT_HISTORY_SQL, **parameters, wards=wards, limit=limit)
+
+    async def alert_names(self, wards: list[str] | None) -> list[dict[str, Any]]:
+        """Return each rule of each bed in these wards that ever had an alert; raises TransientError."""
+        return await self._ask(ALERT_NAMES_SQL, wards=wards)
 
     async def watch(self, report: Callable[[bool, datetime], None]) -> None:
         """Check every CHECK_INTERVAL_S seconds whether the database responds, and `report` it; never returns."""

@@ -21,6 +21,7 @@ from station.history import History
 from station.listener import Listener
 from station.metrics import Metrics
 from station.pending_commands import PendingCommands
+from station.review_api import review_api
 from station.services import Services
 from station.settings import StationSettings
 from station.tls_reload import ReloadingCertificate
@@ -65,6 +66,7 @@ class Station:
         routers: list[object] = [
             auth_routes(sessions, settings.cookie),
             api(ward, self._history),
+            review_api(self._history),
             ui_api(ward, views, commands, self._listener.publish),
         ]
         app = web(settings.names, sessions, settings.cookie, VERSION, routers, self._healthz, metrics.page)

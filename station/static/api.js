@@ -86,6 +86,20 @@ export async function getJson(url) {
   }
 }
 
+/**
+ * Fetch a file. Never rejects: the result is `{ problem }` where the station gave none.
+ * @param {string} url
+ * @returns {Promise<{ file?: Blob, problem?: string }>}
+ */
+export async function getFile(url) {
+  try {
+    const response = await fetch(url);
+    return response.ok ? { file: await response.blob() } : { problem: await problemOf(response) };
+  } catch {
+    return { problem: "the file is not complete, because the station does not respond" };
+  }
+}
+
 /** @param {Response} response */
 async function problemOf(response) {
   if (redirectIfSignedOut(response)) return ENDED;

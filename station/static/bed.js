@@ -5,7 +5,7 @@ import { getJson } from "./api.js";
 import { Chart } from "./chart.js";
 import { bedCondition, readingAge } from "./condition.js";
 import { el, nameElement, setAttribute, setText } from "./dom.js";
-import { formatDateTime, formatDuration, formatValue, priorityMark, sortByUrgency, toSentence } from "./format.js";
+import { formatDateTime, formatDuration, formatValue, pastWorst, priorityMark, sortByUrgency, toSentence } from "./format.js";
 import { LimitsPanel } from "./limits.js";
 import { signRows } from "./signs.js";
 import { now, store } from "./store.js";
@@ -275,14 +275,4 @@ export class BedPage {
         el("span", { class: "note" }, `${formatDateTime(Date.parse(alert.raised_at), at)}, `, alert.cleared_at ? `for ${formatDuration(alert.duration_s)}` : "open",
           ...(alert.acknowledged_by ? [", acknowledged by ", el("bdi", {}, alert.acknowledged_by)] : []))))));
   }
-}
-
-/**
- * The worst value of a past alert, where the value that raised it is not the worst.
- * @param {any} alert
- * @param {number} at unix milliseconds
- */
-function pastWorst(alert, at) {
-  if (alert.worst_value === null || alert.worst_value === alert.first_value) return "";
-  return `, worst ${Math.round(alert.worst_value * 10) / 10} at ${formatDateTime(Date.parse(alert.worst_value_at), at)}`;
 }

@@ -69,6 +69,16 @@ export function courseText(alert, present, now) {
 }
 
 /**
+ * The worst value of a past alert, where the value that raised it is not the worst; else empty.
+ * @param {import("./types.js").PastAlert} alert
+ * @param {number} now unix milliseconds
+ */
+export function pastWorst(alert, now) {
+  if (alert.worst_value === null || alert.worst_value === alert.first_value) return "";
+  return `, worst ${Math.round(alert.worst_value * 10) / 10} at ${formatDateTime(Date.parse(alert.worst_value_at ?? ""), now)}`;
+}
+
+/**
  * A value with the decimals of its sign; "–" where there is none.
  * @param {number | null | undefined} value
  * @param {{ decimals: number }} sign

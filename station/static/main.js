@@ -7,6 +7,7 @@ import { BedPage } from "./bed.js";
 import { byId, el, openDialog, setText } from "./dom.js";
 import { formatDuration, formatTime, PRIORITY_MARKS } from "./format.js";
 import { showNotice } from "./notice.js";
+import { ReviewPage } from "./review.js";
 import { signOut } from "./session.js";
 import { enableAudio, isAudible, playSound, ScreenPause, soundCauses } from "./sound.js";
 import { load, save } from "./storage.js";
@@ -20,9 +21,9 @@ import { invalidateLayout } from "./tile.js";
 import { WardPage } from "./ward.js";
 
 /** @type {Record<string, any>} */
-const PAGES = { "/": WardPage, "/alerts": AlertsPage, "/bed": BedPage };
+const PAGES = { "/": WardPage, "/alerts": AlertsPage, "/review": ReviewPage, "/bed": BedPage };
 /** @type {Record<string, string>} */
-const TITLES = { "/": "Ward", "/alerts": "Alerts", "/bed": "Bed" };
+const TITLES = { "/": "Ward", "/alerts": "Alerts", "/review": "Review", "/bed": "Bed" };
 const TICK_MS = 500; // between two updates of what depends on the clock alone
 
 const root = document.documentElement;
@@ -273,7 +274,7 @@ byId("user").addEventListener("click", openUserDialog);
 // --- keys ---
 
 const KEYS = [
-  ["w", "Ward"], ["l", "Alerts"], ["← ↑ ↓ →", "Move between beds, and between alerts"], ["Enter", "Open the bed"],
+  ["w", "Ward"], ["l", "Alerts"], ["r", "Review of past alerts"], ["← ↑ ↓ →", "Move between beds, and between alerts"], ["Enter", "Open the bed"],
   ["a", "Acknowledge the selected alert, or the most urgent of the selected bed"], ["p", "Pause its audio for two minutes"],
   ["s", "Sound on or off"], ["t", "Day or night"], ["n", "Your account; sign out"], ["?", "This list"],
 ];
@@ -303,6 +304,7 @@ function commandSelected(action) {
 const ACTIONS = {
   w: () => navigate("/"),
   l: () => navigate("/alerts"),
+  r: () => navigate("/review"),
   s: toggleSound,
   t: () => byId("theme").click(),
   n: openUserDialog,

@@ -35,6 +35,13 @@
  *   unanswered_since?: number, worst_value?: number, worst_at?: number,
  * }} Alert
  *
+ * @typedef {{
+ *   alert_id: string, rule: string, kind: string, sign: string | null, ward: string, device: string,
+ *   patient_id: string | null, state: string, priority: string, text: string, limit: number | null,
+ *   first_value: number | null, worst_value: number | null, worst_value_at: string | null, raised_at: string,
+ *   acknowledged_at: string | null, acknowledged_by: string | null, cleared_at: string | null, duration_s: number,
+ * }} PastAlert  a stored alert; times in RFC 3339
+ *
  * @typedef {{ name: string, since: number, text: string }} Outage
  *
  * @typedef {{

@@ -2,30 +2,12 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.fixtures.browser import Ward
-from tests.support.npm import installed
-
-
-@pytest.fixture(scope="session")
-def axe() -> Path:
-    return installed(Path(__file__).parent, "browser") / "node_modules/axe-core/axe.min.js"
-
-
-def barriers(page: Page) -> list[str]:
-    """What axe calls serious or critical: rule, where, and why."""
-    found: dict[str, Any] = page.evaluate("() => axe.run()")
-    assert len(found["passes"]) > 10, "axe has looked at nothing"
-    return [
-        f"{violation['id']} {node['target']}: {node['failureSummary']}"
-        for violation in found["violations"]
-        if violation["impact"] in ("serious", "critical")
-        for node in violation["nodes"]
-    ]
+from tests.support.axe import barriers
 
 
 @pytest.mark.parametrize("theme", ["night", "day"])

@@ -3,22 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-import psycopg
 
-from ingest.store import STATEMENTS
 from tests.support.factories import make_alert
+from tests.support.rows import store_alert
 from tests.support.servers import Db
-from vitals.alert import Alert, Change, Priority, State
+from vitals.alert import Change, Priority, State
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-
-
-def store(db: Db, alert: Alert) -> None:
-    """Store one change of an alert, as ingest does."""
-    row = msgspec.structs.asdict(alert) | {"received_at": alert.changed_at}
-    with psycopg.connect(db.ingest_url) as connection:
-        for name in ("alert_event", "alert_latest"):
-            connection.execute(STATEMENTS[name].encode(), row)
 
 
 def test_no_later_value_overwrites_the_first_and_the_worst_one(db: Db) -> None:
@@ -37,7 +28,7 @@ def test_no_later_value_overwrites_the_first_and_the_worst_one(db: Db) -> None:
         worse, revision=3, change=Change.LATCHED, state=State.LATCHED, text="NEWS2", value=0.0, changed_at=NOW
     )
     for alert in (raised, worse, harmless):
-        store(db, alert)
+        store_alert(db, alert)
     ask = "SELECT text, value, first_value, worst_value, worst_value_at FROM alert"
     assert db.rows(ask) == [("NEWS2: 8", 8.0, 5.0, 8.0, worst_at)]
     assert db.rows("SELECT text, first_value, worst_value FROM alert_active") == [("NEWS2", 5.0, 8.0)]
@@ -53,5 +44,5 @@ def test_no_later_value_overwrites_the_first_and_the_worst_one(db: Db) -> None:
 
 def test_an_alert_of_an_older_alert_worker_has_the_value_of_its_worst_priority(db: Db) -> None:
     alert = make_alert(device="bed-1", raised_at=NOW)
-    store(db, alert)
+    store_alert(db, alert)
     assert db.rows("SELECT first_value, worst_value, worst_value_at FROM alert") == [(82.0, 82.0, alert.changed_at)]

@@ -148,6 +148,8 @@ def test_openapi_has_every_path_and_no_page_loads_a_foreign_resource(
         "/api/beds/{device}/series",
         "/api/beds/{device}/alerts",
         "/api/alerts",
+        "/api/alerts/history",
+        "/api/alerts/history.csv",
         "/healthz",
         "/metrics",
     }

@@ -116,7 +116,7 @@ def test_without_a_login_no_page_has_patient_data(shared_secured: Secured, make_
     assert station.ask("GET", "/static/../api/ward")[0] in (401, 404)
     for method, path in (("POST", "/ui/alerts"), ("PUT", "/ui/limits"), ("POST", "/signout")):
         assert station.ask(method, path, {})[0] == 401, path
-    for path in ("/", "/alerts", "/bed?device=x%26y"):
+    for path in ("/", "/alerts", "/review?device=x", "/bed?device=x%26y"):
         status, _, headers = station.ask("GET", path)
         assert status == 303
         assert headers["Location"].startswith("/signin?to=")

@@ -1,11 +1,14 @@
-"""Rows straight into `patient_vitals`, for tests of what the database does with them."""
+"""Rows straight into the database, for tests of what it does with them."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import psycopg
 
+from ingest.store import STATEMENTS
 from tests.support.servers import Db
+from vitals.alert import Alert
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 BOOT = int(START.timestamp())
@@ -22,3 +25,11 @@ def write_readings(
             " VALUES (%s, %s, %s, %s, 'icu-1', 82, 'NORMAL', now())",
             rows,
         )
+
+
+def store_alert(db: Db, alert: Alert) -> None:
+    """Store one change of an alert, as ingest does."""
+    row = msgspec.structs.asdict(alert) | {"received_at": alert.changed_at}
+    with psycopg.connect(db.ingest_url) as connection:
+        for name in ("alert_event", "alert_latest"):
+            connection.execute(STATEMENTS[name].encode(), row)
