@@ -361,11 +361,11 @@ def assign_patient(
 
 @app.command("discharge")
 def discharge_patient(name: Annotated[str, typer.Argument(help="Name of the bed's device.")]) -> None:
-    """End the assignment of a bed: readings without a patient id are no patient's from now on."""
+    """Discharge the patient of a bed: ends its alerts and removes the limits of the bed."""
     settings = IdentitySettings.read(os.environ)
     with connect_dynsec(settings.admin) as dynsec:
         ward = discharge(dynsec, name, settings.topics, by=settings.administrator, now=datetime.now(UTC))
-    print(f"{PROGRAM}: no patient is assigned to {name} in ward {ward}")
+    print(f"{PROGRAM}: {name} in ward {ward} is discharged; it has no patient")
 
 
 def show_qr(text: str) -> None:

@@ -105,13 +105,10 @@ def assign(dynsec: DynsecClient, device: str, assignment: Assignment, topics: To
 
 
 def discharge(dynsec: DynsecClient, device: str, topics: Topics, *, by: str, now: datetime) -> str:
-    """End the assignment of a bed and return its ward.
-
-    The empty message that ends it names no user, so the audit record has a message of its own.
-    """
+    """Discharge the patient of a bed, which ends its alerts and its limits, and return its ward."""
     ward = _ward_of(dynsec, device)
-    record = _audit_message(topics, "discharged", User(device, Kind.DEVICE, ward), by, now)
-    dynsec.publish([record, (topics.assignments(ward, device), b"", True)])
+    payload = encode_assignment(Assignment(patient_id=None, by=by, time=now))
+    dynsec.publish([(topics.assignments(ward, device), payload, True), (topics.limits(ward, device), b"", True)])
     return ward
 
 

@@ -105,6 +105,7 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 *read,
                 (READ_BELOW, topics.alert_commands(ward, user=name)),
                 (WRITE, topics.alert_commands(ward, user=name)),
+                (WRITE, topics.admissions(ward, user=name)),
             ]
         case Kind.ADMIN | Kind.ADMINISTRATOR:
             return [

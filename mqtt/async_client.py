@@ -34,7 +34,7 @@ class PublishDenied(MqttError):
     """The broker does not permit a publish: its PUBACK has a failure reason code (MQTT 5 only)."""
 
 
-class _Client(Client):
+class ReasonClient(Client):
     """A client that keeps the reason of the last PUBACK, which aiomqtt drops."""
 
     failure: str | None = None
@@ -57,7 +57,7 @@ async def connection(
 
     closing   once set, the DISCONNECT waits DISCONNECT_TIMEOUT_S instead of TIMEOUT_S
     """
-    client = _Client(
+    client = ReasonClient(
         broker.host,
         broker.port,
         username=broker.username,
@@ -104,7 +104,7 @@ async def publish(client: Client, topic: str, payload: bytes, retain: bool = Fal
             await client.publish(topic, payload, qos=1, retain=retain, timeout=inf)
     except TimeoutError:
         raise MqttError("timed out") from None
-    if isinstance(client, _Client) and client.failure is not None:
+    if isinstance(client, ReasonClient) and client.failure is not None:
         raise PublishDenied(f"{topic}: {client.failure}")
 
 

@@ -109,8 +109,9 @@ SELECT coalesce(%(time)s, %(received_at)s), %(received_at)s, %(actor)s, %(action
 FROM (VALUES (true)) AS message
 LEFT JOIN LATERAL (
     SELECT id, payload_sha256 FROM audit_event WHERE topic = %(topic)s ORDER BY id DESC LIMIT 1) AS last ON true
--- A deletion where nothing is set is no action: revoking a device deletes its limits and assignment in any case.
-WHERE (%(action)s NOT IN ('remove_limits', 'discharge_patient') OR (
+-- A deletion where nothing is set is no action, unless a user is named: revoking a device deletes its limits and
+-- assignment in any case.
+WHERE (%(actor)s::text IS NOT NULL OR %(action)s NOT IN ('remove_limits', 'discharge_patient') OR (
            SELECT action FROM audit_event
            WHERE device_id = %(device_id)s
              AND action IN (%(action)s, CASE %(action)s WHEN 'remove_limits' THEN 'set_limits' ELSE 'assign_patient' END)

@@ -34,6 +34,8 @@ class BedState:
     def __init__(self, place: DeviceAddress, limits: Limits | None = None, rules: RuleSet | None = None) -> None:
         self.snapshot = BedSnapshot(place)
         self.assignment: Assignment | None = None
+        self.assigned_at: datetime | None = None  # or discharged
+        self.vacant_since: datetime | None = None  # the discharge, if no live value was measured after it
         self.limits = limits
         self.rules = rules
         self.patient = PatientTracker()
@@ -57,6 +59,10 @@ class BedState:
             if not placement.live:
                 continue
             at = min(placement.time, arrival)
+            if self.vacant_since is not None:
+                if at < self.vacant_since:
+                    continue  # of the patient who was discharged
+                self.vacant_since = None
             verdict = self.patient.observe(reading.patient_id, reading.boot, arrival)
             if verdict is Patient.CANDIDATE and not self.patient.alternates(arrival):
                 self._candidates = [*self._candidates[-MAX_CANDIDATES:], (reading, ward, at)]
@@ -67,8 +73,12 @@ class BedState:
             self._apply(reading, ward, at)
 
     def assign(self, assignment: Assignment | None, now: datetime) -> None:
-        """Take the patient that a user has assigned to the bed; None for a discharge."""
-        self.assignment = assignment
+        """Take the patient that a user has assigned to the bed, or a discharge; None: the device alone names one."""
+        self.assigned_at = None if assignment is None else min(assignment.time or now, now)
+        if assignment is not None and assignment.is_discharge:
+            self._discharge(self.assigned_at)
+            return
+        self.assignment, self.vacant_since = assignment, None
         patient = None if assignment is None else assignment.patient_id
         if patient != self.patient.candidate:
             self._candidates.clear()  # of a third patient
@@ -77,14 +87,25 @@ class BedState:
             self._candidates.clear()
         self.use(self.limits, self.rules)
 
+    def _discharge(self, since: datetime | None) -> None:
+        """Forget the patient and every value, whoever reports it."""
+        self.assignment, self.vacant_since = None, since
+        self._candidates.clear()
+        self.patient.forget()
+        self._forget_values()
+        self.use(self.limits, self.rules)
+
+    def _forget_values(self) -> None:
+        self._recent.clear()
+        self._held = LastValues(self._scored_on)
+        self.snapshot = self.snapshot.with_patient(self.patient.current)
+
     def _change_patient(self) -> None:
         """Forget the former patient. Values measured while no patient was known belong to the present one."""
         if self.snapshot.patient is None:
             self.snapshot = replace(self.snapshot, patient=self.patient.current)
             return
-        self._recent.clear()
-        self._held = LastValues(self._scored_on)
-        self.snapshot = self.snapshot.with_patient(self.patient.current)
+        self._forget_values()
         for candidate in self._candidates:
             self._apply(*candidate)
 

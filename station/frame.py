@@ -40,7 +40,11 @@ class ScoreView(Struct, frozen=True):
 
 
 class BedView(Struct, frozen=True, omit_defaults=True):
-    """A bed. `values` has, by sign, the last value and how many seconds older than `time` it is."""
+    """A bed. `values` has, by sign, the last value and how many seconds older than `time` it is.
+
+    assigned       when the assignment of the bed changed last, for the page that shows it
+    vacant_since   the discharge, if no live value was measured after it
+    """
 
     device: str
     ward: str
@@ -55,6 +59,8 @@ class BedView(Struct, frozen=True, omit_defaults=True):
     consciousness: str | None = None
     news2: ScoreView | None = None
     own_limits: bool = False
+    assigned: int | None = None
+    vacant_since: int | None = None
 
 
 class AlertView(Struct, frozen=True, omit_defaults=True):
@@ -213,6 +219,8 @@ def bed_view(bed: BedState) -> BedView:
             online=snapshot.online,
             silent_after=snapshot.silent_after.total_seconds(),
             own_limits=bed.limits is not None,
+            assigned=None if bed.assigned_at is None else unix_ms(bed.assigned_at),
+            vacant_since=None if bed.vacant_since is None else unix_ms(bed.vacant_since),
         )
     score = bed.score
     return BedView(
@@ -229,6 +237,7 @@ def bed_view(bed: BedState) -> BedView:
         snapshot.consciousness,
         ScoreView(score.total, score.worst, score.parts, score.missing, score.stale) if score.parts else None,
         bed.limits is not None,
+        None if bed.assigned_at is None else unix_ms(bed.assigned_at),
     )
 
 

@@ -69,7 +69,7 @@ class Listener:
                 await asyncio.wait_for(self._stopping.wait(), backoff.next(time.monotonic() - since))
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
-        """Publish limits of a bed for a signed-in user, or an audit record; raises TransientError if not confirmed."""
+        """Publish for a signed-in user limits or an assignment, or an audit record; raises TransientError."""
         await publish_confirmed(self._client, topic, payload, retain=retain)
 
     # --- one connection ---

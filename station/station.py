@@ -14,6 +14,7 @@ import uvicorn
 
 from mqtt.certificate_expiry import CertificateExpiry
 from station import frame
+from station.admissions import Admissions
 from station.api import api
 from station.auth.routes import auth_routes
 from station.auth.sessions import SessionManager
@@ -55,6 +56,8 @@ class Station:
             settings.topics, services, now, on_alert=commands.on_alert, on_rejection=commands.on_rejection
         )
         self._listener = Listener(settings, ward)
+        admissions = Admissions(ward, self._listener.publish)
+        ward.on_assignment = admissions.on_assignment
         self._history = History(settings.reader_url)
         self._sessions = sessions = SessionManager(settings.broker, settings.topics, ward.wards)
         self._unrecorded: list[bytes] = []
@@ -67,7 +70,7 @@ class Station:
             auth_routes(sessions, settings.cookie),
             api(ward, self._history),
             review_api(self._history),
-            ui_api(ward, views, commands, self._listener.publish),
+            ui_api(ward, views, commands, admissions, self._listener.publish),
         ]
         app = web(settings.names, sessions, settings.cookie, VERSION, routers, self._healthz, metrics.page)
         self._encryption = encryption = None

@@ -1,9 +1,12 @@
-"""The API of the pages: the live stream, alert commands, limits of a bed.
+"""The API of the pages: the live stream, alert commands, limits and patient of a bed.
 
 A user's command is published to the broker, and its effect arrives as a message that every page receives. An alert
-command is published on the user's own connection, so the broker vouches for the user; limits on that of the station.
+command is published on the user's own connection, so the broker vouches for the user; limits on that of the station,
+and assignments on both (`station.admissions`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -13,7 +16,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from station import frame
+from station.admissions import Admissions
 from station.auth.middleware import CurrentSession, CurrentUser
+from station.auth.user_connection import UserConnection
+from station.bed import BedState
 from station.diagnosis import Observation
 from station.limit_problem_text import limit_problem_text
 from station.pending_commands import PendingCommands, Publish
@@ -21,7 +27,7 @@ from station.tab_icon import tab_icon
 from station.views import Views
 from station.ward import Ward
 from vitals.alert_format import DISPLAY_UNITS
-from vitals.assignment import rules_for_bed
+from vitals.assignment import Profile, Scale, rules_for_bed
 from vitals.command import PAUSE_S, Action, Command
 from vitals.errors import TransientError
 from vitals.limits import Limits, LimitsRejected, RequestRejected
@@ -48,15 +54,51 @@ class NewLimits(BaseModel):
     spo2_scale: Literal[1, 2] | None = None
 
 
+class Admit(BaseModel):
+    """A patient for a bed. `present`: the patient that the form shows as assigned."""
+
+    device: str
+    present: str | None = None
+    patient_id: str
+    profile: Profile
+    spo2_scale: Scale = None
+
+
+class Discharge(BaseModel):
+    """A bed without a patient from now on. `present`: the patient that the form shows as assigned."""
+
+    device: str
+    present: str | None = None
+
+
+class Transfer(BaseModel):
+    """Another bed for the patient of a bed."""
+
+    device: str
+    present: str
+    to: str
+
+
 READ_ONLY_MESSAGE = "you have read-only access to this ward; an administrator can change that"
 NO_RULES_MESSAGE = (
     "the limits cannot be shown or set now, because the alert service is down; watch the patients directly"
 )
 
 
-def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: Publish) -> APIRouter:
+def ui_api(
+    ward: Ward, views: Views, commands: PendingCommands, admissions: Admissions, publish_limits: Publish
+) -> APIRouter:
     """Return the routes below /ui."""
     router = APIRouter(prefix="/ui", include_in_schema=False)
+
+    def actionable_bed(user: UserConnection, device: str) -> BedState:
+        """Return a bed that the user may change; raises status 404 or 403."""
+        bed = ward.beds.get(device)
+        if bed is None or not user.viewable.includes(bed.snapshot.bed.ward):
+            raise HTTPException(404, "this bed no longer exists")
+        if not user.actionable.includes(bed.snapshot.bed.ward):
+            raise HTTPException(403, READ_ONLY_MESSAGE)
+        return bed
 
     @router.get("/live")
     async def live(session: CurrentSession) -> StreamingResponse:
@@ -115,12 +157,8 @@ def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: 
         if not user.actionable.includes(alert.ward):
             raise HTTPException(403, READ_ONLY_MESSAGE)
         command = Command(by=user.name, action=request.action, seconds=request.seconds, time=datetime.now(UTC))
-        try:
+        with _rejections():
             now = await commands.ask(alert, command, user.publish)
-        except RequestRejected as error:
-            raise HTTPException(409, str(error)) from None
-        except TransientError as error:
-            raise HTTPException(503, str(error)) from None
         return {"state": str(now.state)}
 
     @router.get("/limits")
@@ -142,11 +180,7 @@ def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: 
     @router.put("/limits")
     async def set_limits(user: CurrentUser, request: NewLimits) -> dict[str, bool]:
         """Set or remove the limits of a bed; rejected as a whole, with every reason."""
-        bed = ward.beds.get(request.device)
-        if bed is None or not user.viewable.includes(bed.snapshot.bed.ward):
-            raise HTTPException(404, "this bed no longer exists")
-        if not user.actionable.includes(bed.snapshot.bed.ward):
-            raise HTTPException(403, READ_ONLY_MESSAGE)
+        bed = actionable_bed(user, request.device)
         if ward.rules is None:
             raise HTTPException(503, NO_RULES_MESSAGE)
         payload = b""
@@ -159,13 +193,52 @@ def ui_api(ward: Ward, views: Views, commands: PendingCommands, publish_limits: 
                 raise HTTPException(409, limit_problem_text(error)) from None
             except RequestRejected as error:
                 raise HTTPException(409, str(error)) from None
-        try:
+        with _rejections():
             await publish_limits(ward.topics.limits(bed.snapshot.bed.ward, request.device), payload)
-        except TransientError as error:
-            raise HTTPException(503, str(error)) from None
         return {"set": bool(payload)}
 
+    @router.get("/assignment")
+    async def show_assignment(user: CurrentUser, device: str) -> Response:
+        """Return the last assignment or discharge of a bed; null without one."""
+        bed = ward.beds.get(device)
+        seen = bed is not None and user.viewable.includes(bed.snapshot.bed.ward)
+        return Response(
+            msgspec.json.encode(ward.assignments.get(device) if seen else None), media_type="application/json"
+        )
+
+    @router.put("/assignment")
+    async def admit(user: CurrentUser, request: Admit) -> None:
+        """Admit a patient to a bed, or change the age group or scale of the admitted one."""
+        bed = actionable_bed(user, request.device)
+        with _rejections():
+            await admissions.admit(user, bed, request.present, request.patient_id, request.profile, request.spo2_scale)
+
+    @router.post("/discharge")
+    async def discharge(user: CurrentUser, request: Discharge) -> None:
+        """Discharge the patient of a bed."""
+        bed = actionable_bed(user, request.device)
+        with _rejections():
+            await admissions.discharge(user, bed, request.present)
+
+    @router.post("/transfer")
+    async def transfer(user: CurrentUser, request: Transfer) -> None:
+        """Move the patient of a bed to another one."""
+        bed, to = actionable_bed(user, request.device), actionable_bed(user, request.to)
+        with _rejections():
+            await admissions.transfer(user, bed, request.present, to)
+
     return router
+
+
+@contextmanager
+def _rejections() -> Iterator[None]:
+    """Answer with status 409 for a rejected request and 503 for one of which the result is not certain."""
+    try:
+        yield
+    except RequestRejected as error:
+        raise HTTPException(409, str(error)) from None
+    except TransientError as error:
+        raise HTTPException(503, str(error)) from None
 
 
 def _limits(request: NewLimits, by: str) -> Limits:

@@ -81,6 +81,7 @@ class Ward:
         self._board = OpenAlerts(topics, now)
         self._on_alert = on_alert
         self._on_rejection = on_rejection
+        self.on_assignment: Callable[[], None] = lambda: None  # called after each assignment and discharge
         self._services_begin = f"{topics.root}/services/"
         self._alerts_begin = f"{topics.root}/alerts/"
 
@@ -228,6 +229,8 @@ class Ward:
             self.assignments.pop(place.device, None)
             bed = self.beds.get(place.device)
         else:
+            if assignment.is_discharge and assignment == self.assignments.get(place.device):
+                return  # repeated; the bed may be in use since then
             bed = self._bed(place, now)  # shown even if its device is silent
             if bed is not None:
                 self._known_by_alert.discard(place.device)
@@ -235,6 +238,7 @@ class Ward:
         if bed is not None:
             bed.assign(assignment, now)
             self._touch(place.device)
+        self.on_assignment()
 
     def _take_service(self, name: str, payload: bytes, retained: bool, now: datetime) -> None:
         service, _, what = name.partition("/")

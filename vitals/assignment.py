@@ -1,6 +1,7 @@
 """The patient assigned to a bed, from the retained topic `assignments/{ward}/{device}`. Pure.
 
-An empty message ends the assignment. A patient is named by the hospital's patient id only.
+An empty message ends the assignment too, but is not retained and names no user. A patient is named by the hospital's
+patient id only.
 """
 
 from dataclasses import replace
@@ -24,26 +25,35 @@ years, where NEWS2 does (RCP 2017). The national PEWS of England (RCPCH, 2023) h
 5 to 12 years includes children of 12.
 """
 
+Scale = Literal[1, 2] | None
+"""SpO2 scale of NEWS2; None leaves the choice to the rules."""
+
 
 class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One assignment of a patient to a bed.
+    """One assignment of a patient to a bed, or the discharge from it.
 
+    patient_id   None: the bed was discharged
     profile      age group, which chooses the rules
     spo2_scale   2 for the NEWS2 scale of a patient in hypercapnic respiratory failure, if a clinician chose it; None
                  leaves the choice to the rules. A scale in the limits of the bed overrides it
-    by           the user who assigned the patient
+    by           the user who assigned or discharged the patient
     time         when, for the audit record and the history
     """
 
-    patient_id: str
+    patient_id: str | None
     profile: Profile = "adult"
-    spo2_scale: Literal[1, 2] | None = None
+    spo2_scale: Scale = None
     by: str
     time: Annotated[datetime, Meta(tz=True)] | None = None
 
     def applies_to(self, patient_id: str | None) -> bool:
         """Return whether it holds while this patient is known to be on the device."""
-        return patient_id is None or patient_id == self.patient_id
+        return not self.is_discharge and patient_id in (None, self.patient_id)
+
+    @property
+    def is_discharge(self) -> bool:
+        """Return whether it ends the assignment: the bed has no patient."""
+        return self.patient_id is None
 
     @property
     def has_news2(self) -> bool:
@@ -71,6 +81,8 @@ def decode_assignment(payload: bytes) -> Assignment | None:
 
 def _check(assignment: Assignment) -> None:
     require_printable("by", assignment.by)
+    if assignment.patient_id is None:
+        return
     require_printable("patient_id", assignment.patient_id)
     if assignment.patient_id != assignment.patient_id.strip():
         raise RequestRejected("patient_id begins or ends with a space, so it would match no reading")

@@ -1,9 +1,10 @@
-"""Audit records of what users did: alert commands, limits, assignments, enrolments, sign-ins. Pure.
+"""Audit records of what users did: alert commands, limits, assignments, admissions, enrolments, sign-ins. Pure.
 
-`ingest` stores them in `audit_event`. They come from five topics: `alert-commands/{ward}/{device}/{rule}`, with
+`ingest` stores them in `audit_event`. They come from six topics: `alert-commands/{ward}/{device}/{rule}`, with
 `/{user}` appended if the broker vouches for the user; `limits/{ward}/{device}`; `assignments/{ward}/{device}`;
-`audit/enrolment`; and `audit/sign-in`. The alert worker accepts or rejects a command or a limit; the record is kept
-either way, because attempts matter too.
+`audit/admissions/{ward}/{device}/{user}`, where the broker vouches for the user; `audit/enrolment`; and
+`audit/sign-in`. The alert worker accepts or rejects a command or a limit; the record is kept either way, because
+attempts matter too.
 """
 
 from datetime import datetime
@@ -20,7 +21,7 @@ from vitals.topics import InvalidTopic
 
 MAX_AUDIT = 16 * 1024  # bytes
 KINDS = ("alert-commands", "limits", "assignments", "audit")
-ENROLMENT, SIGN_IN = "enrolment", "sign-in"
+ENROLMENT, SIGN_IN, ADMISSIONS = "enrolment", "sign-in", "admissions"
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 
@@ -74,10 +75,26 @@ class _SignIn(Struct, frozen=True, kw_only=True):
     count: Annotated[int, Meta(ge=1)] = 1
 
 
+class Admission(Struct, frozen=True, kw_only=True):
+    """What a user requested at the station, published before it is done.
+
+    patient_id   None: the bed is discharged and no patient was assigned
+    bed          of a transfer: the bed that the patient is moved to
+    """
+
+    action: Literal["admit", "transfer", "discharge"]
+    time: Annotated[datetime, Meta(tz=True)]
+    patient_id: Text | None
+    profile: Text | None = None
+    spo2_scale: int | None = None
+    bed: Text | None = None
+
+
 _command = msgspec.json.Decoder(_Command).decode
 _limits = msgspec.json.Decoder(_Limits).decode
 _enrolment = msgspec.json.Decoder(_Enrolment).decode
 _sign_in = msgspec.json.Decoder(_SignIn).decode
+_admission = msgspec.json.Decoder(Admission).decode
 
 
 def audit_filters(root: str) -> list[str]:
@@ -104,6 +121,8 @@ def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
                 record = _limits_set(None if not payload else _limits(payload), ward, device)
             case "assignments", [ward, device]:
                 record = _assigned(decode_assignment(payload), ward, device)
+            case "audit", [name, ward, device, user] if name == ADMISSIONS:
+                record = _admitted(_admission(payload), ward, device, user)
             case "audit", [name] if name == ENROLMENT:
                 record = _enrolled(_enrolment(payload))
             case "audit", [name] if name == SIGN_IN:
@@ -140,23 +159,47 @@ def _acknowledgement(command: _Command, ward: str, device: str, rule: str, user:
 def _limits_set(limits: _Limits | None, ward: str, device: str) -> AuditRecord:
     if limits is None:  # an empty payload deletes the retained message and names no user
         return AuditRecord(action="remove_limits", ward=ward, device=device)
-    detail = {"limits": limits.limits, "spo2_scale": limits.spo2_scale, "patient_id": limits.patient_id}
-    present = {key: value for key, value in detail.items() if value is not None}
-    return AuditRecord(action="set_limits", time=limits.time, actor=limits.by, ward=ward, device=device, detail=present)
+    return AuditRecord(
+        action="set_limits",
+        time=limits.time,
+        actor=limits.by,
+        ward=ward,
+        device=device,
+        detail=_detail(limits, "limits", "spo2_scale", "patient_id"),
+    )
 
 
 def _assigned(assignment: Assignment | None, ward: str, device: str) -> AuditRecord:
-    if assignment is None:
+    if assignment is None:  # an empty payload deletes the retained message and names no user
         return AuditRecord(action="discharge_patient", ward=ward, device=device)
-    detail = {"patient_id": assignment.patient_id, "profile": assignment.profile, "spo2_scale": assignment.spo2_scale}
+    if assignment.is_discharge:
+        return AuditRecord(
+            action="discharge_patient", time=assignment.time, actor=assignment.by, ward=ward, device=device
+        )
     return AuditRecord(
         action="assign_patient",
         time=assignment.time,
         actor=assignment.by,
         ward=ward,
         device=device,
-        detail={key: value for key, value in detail.items() if value is not None},
+        detail=_detail(assignment, "patient_id", "profile", "spo2_scale"),
     )
+
+
+def _admitted(admission: Admission, ward: str, device: str, user: str) -> AuditRecord:
+    return AuditRecord(
+        action=admission.action,
+        time=admission.time,
+        actor=user,
+        ward=ward,
+        device=device,
+        detail=_detail(admission, "patient_id", "profile", "spo2_scale", "bed"),
+    )
+
+
+def _detail(message: Struct, *keys: str) -> dict[str, Any]:
+    """Return these fields without those that are None."""
+    return {key: value for key in keys if (value := getattr(message, key)) is not None}
 
 
 def _enrolled(enrolment: _Enrolment) -> AuditRecord:
@@ -187,4 +230,4 @@ def _shape(root: str, kind: str) -> str:
         case "limits" | "assignments":
             return f"{root}/{kind}/WARD/DEVICE"
         case _:
-            return f"{root}/audit/{ENROLMENT} or {root}/audit/{SIGN_IN}"
+            return f"{root}/audit/{ENROLMENT}, {root}/audit/{SIGN_IN} or {root}/audit/{ADMISSIONS}/WARD/DEVICE/USER"

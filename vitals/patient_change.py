@@ -69,6 +69,10 @@ class PatientTracker:
         self.current, self.candidate, self.is_reported = patient_id, None, False
         return True
 
+    def forget(self) -> None:
+        """Forget the patient, also one that the device itself reports: the bed was discharged."""
+        self.current, self.candidate, self.is_reported = None, None, False
+
     def alternates(self, now: datetime) -> bool:
         """Return whether two ids alternate: more than one patient, or one patient in two spellings."""
         returns = self._alternated_at

@@ -109,6 +109,10 @@ class Topics:
         """Topic of the patient assigned to a bed, retained; by default the filter for all."""
         return f"{self.root}/assignments/{ward}/{device}"
 
+    def admissions(self, ward: str = "+", device: str = "+", user: str = "+") -> str:
+        """Topic of admissions, transfers and discharges by one user of the broker, for the audit record."""
+        return f"{self.root}/audit/admissions/{ward}/{device}/{user}"
+
     def alerts(self, ward: str = "+") -> str:
         """Filter for the alerts of a ward, by default of all wards."""
         return f"{self.root}/alerts/{ward}/+/+"

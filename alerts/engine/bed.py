@@ -64,6 +64,7 @@ class Bed:
         "replay_watermark",
         "replay_watermarks",
         "rules",
+        "vacant_since",
         "ward",
         "ward_rules",
     )
@@ -93,6 +94,7 @@ class Bed:
         self.nothing_measured = False  # as of the last check
         self.pressures: dict[int, tuple[float, datetime]] = {}  # by position in SIGNS: the last value and its time
         self.assignment: Assignment | None = None  # of a patient to this bed, by a person
+        self.vacant_since: datetime | None = None  # the discharge, if no live value was measured after it
         self._redelivered = False  # whether the present reading may have been evaluated before a restart
         self._certain = True  # whether it is known not to be late
         self._active_signs = 0  # bits of the signs at which something is counted
@@ -153,6 +155,10 @@ class Bed:
         """Evaluate a reading at its place on the time line of arrivals."""
         events: list[Event] = []
         time, live, self._certain = placement
+        if self.vacant_since is not None:
+            if not live or time < self.vacant_since:
+                return NOTHING  # of the patient who was discharged
+            self.vacant_since = None
         patient, known = reading.patient_id, self.patient
         if patient is not None and (patient != known.current or known.candidate is not None):
             if not live and known.current is not None:

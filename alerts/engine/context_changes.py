@@ -26,11 +26,33 @@ DEVICE_REMOVED = "the device was removed"
 
 
 def change_assignment(bed: Bed, assignment: Assignment | None, now: datetime) -> list[Event]:
-    """Apply an assignment of a patient to the bed, or a discharge."""
+    """Apply an assignment of a patient to the bed; None: the device alone says who its patient is."""
     before, bed.assignment = bed.patient_id, assignment
+    bed.vacant_since = None
     if bed.patient.assign(assignment.patient_id if assignment else None, now):
         return change_patient(bed, before, bed.patient_id, now, bed.patient.since or now)
     return apply_rules(bed, bed.ward_rules, bed.limits, now)
+
+
+def discharge(bed: Bed, since: datetime, now: datetime) -> list[Event]:
+    """Discharge the bed: forget its patient, and close every alert that was raised before `since`.
+
+    Silence raises no alert until the device sends a live value again, which is evaluated as ever. Alerts that were
+    raised after the discharge show that it did: then only the older ones are closed.
+    """
+    before, bed.assignment = bed.patient_id, None
+    in_use = any(alert.raised_at >= since for alert in bed.alerts.values())
+    events = [
+        event
+        for name in sorted(name for name, alert in bed.alerts.items() if alert.raised_at < since)
+        for event in close(bed, name, PATIENT_DISCHARGED, now, bed.last)
+    ]
+    if in_use:
+        return events + apply_rules(bed, bed.ward_rules, bed.limits, now)
+    bed.patient.forget()
+    bed.vacant_since = since
+    bed.counts.clear()
+    return events + change_patient(bed, before or "", None, now, since)
 
 
 def change_patient(bed: Bed, before: str | None, patient: str | None, time: datetime, since: datetime) -> list[Event]:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from alerts.engine.bed import Bed
+from alerts.engine.bed import NEVER, Bed
 from alerts.engine.broker_drop_alert import RULE as BROKER_DROPPING
 from alerts.engine.broker_drop_alert import BrokerDropAlert
 from alerts.engine.commands import carry_out
-from alerts.engine.context_changes import DEVICE_REMOVED, apply_rules, change_assignment, close_all
+from alerts.engine.context_changes import DEVICE_REMOVED, apply_rules, change_assignment, close_all, discharge
 from alerts.engine.nothing_stored_alert import RULE as NOTHING_STORED
 from alerts.engine.nothing_stored_alert import NothingStoredAlerts
 from alerts.engine.rate_limiter import RateLimiter
@@ -113,7 +113,7 @@ class Engine:
             return () if retained else self._take_readings(place, payload, now, dup=dup)
         if kind == "status":
             return self._record_cleared(self._take_status(place, payload, now))
-        return self._record_cleared(self._take_setting(kind, topic.decode(), place, payload, now))
+        return self._record_cleared(self._take_setting(kind, topic.decode(), place, payload, now, retained=retained))
 
     def tick(self, now: datetime) -> Sequence[Event]:
         """Apply what only time changes; call it about once a second."""
@@ -228,7 +228,7 @@ class Engine:
         return self._apply_limits(self._bed(place, now), now)
 
     def _take_setting(
-        self, kind: str, topic: str, place: DeviceAddress, payload: bytes, now: datetime
+        self, kind: str, topic: str, place: DeviceAddress, payload: bytes, now: datetime, *, retained: bool = False
     ) -> Sequence[Event]:
         if kind == "limits":
             return self._take_limits(topic, place, payload, now)
@@ -237,13 +237,16 @@ class Engine:
         except RequestRejected as rejected:
             self._reject(topic, rejected)
             return ()
-        if assignment is None:
-            self.assignments.pop(place.device, None)
-        else:
+        before = self.assignments.pop(place.device, None)
+        if assignment is not None:
             self.assignments[place.device] = assignment
-        if assignment is None and place.device not in self.beds:
+        if (assignment is None or assignment.is_discharge) and place.device not in self.beds:
             return ()
         bed = self._bed(place, now)
+        if assignment is not None and assignment.is_discharge:
+            if assignment == before:
+                return ()  # repeated; what has happened since then stays
+            return discharge(bed, _discharged_at(assignment, now) if retained else now, now)
         try:
             return change_assignment(bed, assignment, now)
         except RequestRejected as rejected:  # the bed's own limits contradict this age group
@@ -291,8 +294,11 @@ class Engine:
         bed = self.beds.get(place.device)
         if bed is None:
             bed = self.beds[place.device] = Bed(place.device, place.ward, self.rules, now)
-            if place.device in self.assignments:
-                change_assignment(bed, self.assignments[place.device], now)
+            assignment = self.assignments.get(place.device)
+            if assignment is not None and assignment.is_discharge:
+                discharge(bed, _discharged_at(assignment, now), now)
+            elif assignment is not None:
+                change_assignment(bed, assignment, now)
             if place.device in self.limits:
                 self._apply_limits(bed, now)
         return bed
@@ -315,3 +321,8 @@ class Engine:
             else:
                 self.cleared.pop(key, None)
         return events
+
+
+def _discharged_at(discharged: Assignment, now: datetime) -> datetime:
+    """Return when a bed was discharged by a message of unknown age; without a time it closes no alert."""
+    return NEVER if discharged.time is None else min(discharged.time, now)

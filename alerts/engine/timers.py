@@ -28,7 +28,7 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     2. Audio pauses end; an unanswered high alert is repeated.
     3. Delays end between two readings: a value is valid as long as the device sends.
     4. The device itself: its clock, the patients that it names, and what it measures.
-    5. Silence: the device sends nothing, or is offline.
+    5. Silence: the device sends nothing, or is offline. No alert for a discharged bed.
     """
     events: list[Event] = bed.settle_undecided(now) if bed.order.undecided else []
     for alert in list(bed.alerts.values()):
@@ -38,7 +38,7 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
             bed.keep(again, events)
     _end_delays(bed, now, events)
     _check_device(bed, now, events)
-    for rule in bed.rules.timed:
+    for rule in bed.rules.timed if bed.vacant_since is None else ():
         since = bed.last_live_at if rule.source == "no-data" else bed.offline_since
         if since is None:
             if bed.boot is not None:  # online again since a birth, and `clear_for_s` may have passed

@@ -16,7 +16,7 @@ from aiomqtt import Client, MqttError, ProtocolVersion
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from mqtt.async_client import connect, describe_error, running
+from mqtt.async_client import ReasonClient, connect, describe_error, running
 from mqtt.endpoint import BrokerEndpoint
 from station.auth.scope import ALL_WARDS, NO_WARDS, WardScope
 from station.confirmed_publish import publish_confirmed
@@ -73,6 +73,7 @@ class UserConnection:
         self._on_change = on_change
         self._asked: set[str] = set()
         self._new_ward = asyncio.Event()
+        self._publishing = asyncio.Lock()  # the answer to one message must not be taken for that to another
         self._client: Client | None = None
 
     @property
@@ -113,8 +114,9 @@ class UserConnection:
             self._new_ward.set()
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish as this user; raises TransientError if the broker does not confirm it."""
-        await publish_confirmed(self._client, topic, payload)
+        """Publish as this user; raises TransientError without the broker's confirmation, RequestRejected if denied."""
+        async with self._publishing:
+            await publish_confirmed(self._client, topic, payload)
 
     # --- one connection ---
 
@@ -137,7 +139,7 @@ class UserConnection:
 
     def _new_client(self) -> Client:
         broker = self._broker
-        return Client(
+        return ReasonClient(
             broker.host,
             broker.port,
             username=broker.username,

@@ -28,6 +28,7 @@ ENROLMENT = (
     b'{"time":"2026-11-23T10:00:00Z","by":"a test","action":"enrolled","name":"x","kind":"device","ward":"icu-1"}'
 )
 SIGN_IN = b'{"time":"2026-11-23T10:00:00Z","action":"signed_in","by":"a test"}'
+ADMISSION = b'{"time":"2026-11-23T10:00:00Z","action":"discharge","patient_id":null}'
 YES = ("Success", "No matching subscribers", "Granted QoS 1")
 
 
@@ -516,6 +517,24 @@ CASES = [
         pub("grace", "limits/icu-1/bed-1"),
         NO,
         pub("station", "limits/icu-1/none", b""),
+    ),
+    Case(
+        "record an admission as another person",
+        pub("ada", "audit/admissions/icu-1/bed-1/grace", ADMISSION),
+        NO,
+        pub("ada", "audit/admissions/icu-1/bed-1/ada", ADMISSION),
+    ),
+    Case(
+        "record an admission in another ward",
+        pub("ada", "audit/admissions/icu-2/bed-9/ada", ADMISSION),
+        NO,
+        pub("grace", "audit/admissions/icu-2/bed-9/grace", ADMISSION),
+    ),
+    Case(
+        "record an admission as who may only read",
+        pub("eve", "audit/admissions/icu-1/bed-1/eve", ADMISSION),
+        NO,
+        pub("grace", "audit/admissions/icu-1/bed-1/grace", ADMISSION),
     ),
     Case(
         "assign a patient as a person without the station",

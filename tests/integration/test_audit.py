@@ -21,6 +21,7 @@ from tests.support.servers import Db, eventually
 
 ACKS = "vitalflow/alert-commands/icu-1/bed-1/spo2-low"
 LIMITS = "vitalflow/limits/icu-1/bed-1"
+ASSIGNMENTS = "vitalflow/assignments/icu-1/bed-1"
 ENROLMENT = "vitalflow/audit/enrolment"
 PAUSE = {"by": "nurse Ada", "action": "pause_audio", "seconds": 60}
 QUERY = "SELECT actor, action, ward, device_id, rule, detail FROM audit_event ORDER BY id"
@@ -49,7 +50,10 @@ def test_each_action_is_stored_with_its_actor(broker: BrokerServer, db: Db, make
     enrolled = {"time": at, "by": "root@host", "action": "enrol", "name": "bed-9", "kind": "device", "ward": "icu-1"}
     tell(broker, ENROLMENT, enrolled)
     tell(broker, ENROLMENT, {**enrolled, "action": "revoke"})
-    eventually(lambda: db.count("audit_event") == 7, 20, "all of it")
+    admission = {"action": "admit", "time": at, "patient_id": "p-1", "profile": "adult", "by": "another user"}
+    tell(broker, "vitalflow/audit/admissions/icu-1/bed-1/ada", admission)
+    tell(broker, ASSIGNMENTS, {"patient_id": None, "by": "ada", "time": at}, retain=True)
+    eventually(lambda: db.count("audit_event") == 9, 20, "all of it")
     assert db.rows(QUERY) == [
         ("nurse Ada", "acknowledge", "icu-1", "bed-1", "spo2-low", {}),
         ("ada", "pause_audio", "icu-1", "bed-1", "spo2-low", {"seconds": 60.0, "by": "nurse Ada"}),
@@ -58,6 +62,8 @@ def test_each_action_is_stored_with_its_actor(broker: BrokerServer, db: Db, make
         (None, "remove_limits", "icu-1", "bed-1", None, {}),
         ("root@host", "enrol", "icu-1", "bed-9", None, {"kind": "device"}),
         ("root@host", "revoke", "icu-1", "bed-9", None, {"kind": "device"}),
+        ("ada", "admit", "icu-1", "bed-1", None, {"patient_id": "p-1", "profile": "adult"}),
+        ("ada", "discharge_patient", "icu-1", "bed-1", None, {}),
     ]
     said, received = db.rows(
         "SELECT time, received_at FROM audit_event WHERE action IN ('acknowledge', 'enrol') ORDER BY id"

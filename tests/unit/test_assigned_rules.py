@@ -98,6 +98,23 @@ class Ward:
     def assign(self, patient: str | None, **fields: object) -> None:
         self.take("assignments", {"patient_id": patient, "by": "Nurse Joy", **fields} if patient else None)
 
+    def discharge(self, *, retained: bool = False, second: float | None = None) -> None:
+        at_second = self.second if second is None else second
+        content = {"patient_id": None, "by": "Nurse Joy", "time": at(at_second).isoformat()}
+        payload = json.dumps(content).encode()
+        self._keep(self.engine.take(b"vitalflow/assignments/icu/mon-1", payload, retained, at(self.second)))
+
+    def pass_time(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.second += 1
+            self._keep(self.engine.tick(at(self.second)))
+
+    def restart(self) -> None:
+        """Begin with another worker, which has the retained alerts."""
+        alerts = list(self.alerts.values())
+        self.engine = Engine(Topics(), DEFAULTS, at(self.second))
+        self._keep(self.engine.restore(alerts, at(self.second)))
+
     def measure(self, seconds: int, **fields: object) -> None:
         for _ in range(seconds):
             self.take("vitals", {"time": at(self.second).isoformat(), **fields})
@@ -149,6 +166,64 @@ def test_a_discharge_closes_the_alerts_and_the_device_raises_them_anew_without_a
     assert ward.reasons["spo2-low"] == PATIENT_DISCHARGED
     ward.measure(3, spo2=70)
     assert ward.alerts["spo2-low"].patient_id is None
+
+
+@pytest.mark.parametrize("named", [{}, {"patient_id": "p-1"}])
+def test_a_discharge_closes_every_alert_and_silence_raises_none_until_a_value_comes(named: dict[str, str]) -> None:
+    ward = Ward()
+    ward.take("status", {"state": "online", "boot": 1, "interval_s": 1})
+    ward.assign("p-1")
+    ward.measure(3, spo2=70, **named)
+    ward.discharge()
+    assert ward.alerts == {}
+    assert ward.reasons["spo2-low"] == PATIENT_DISCHARGED
+    ward.take("status", {"state": "offline", "boot": 1})
+    ward.pass_time(120)
+    assert ward.alerts == {}
+    ward.measure(3, spo2=70, **named)
+    assert ward.alerts["spo2-low"].patient_id == named.get("patient_id")
+    ward.pass_time(120)
+    assert "no-data" in ward.alerts
+
+
+def test_a_backlog_does_not_bring_a_discharged_patient_back() -> None:
+    ward = Ward()
+    ward.measure(60, patient_id="p-1", spo2=97)
+    ward.pass_time(30)
+    ward.discharge()
+    for second in range(60, 90):
+        ward.take("vitals", {"time": at(second).isoformat(), "patient_id": "p-1", "spo2": 60})
+    ward.pass_time(10)
+    assert ward.alerts == {}
+    assert ward.engine.beds["mon-1"].patient_id is None
+
+
+def test_a_restarted_worker_keeps_what_was_raised_after_a_discharge_and_closes_what_was_before() -> None:
+    ward = Ward()
+    ward.assign("p-1")
+    ward.measure(3, spo2=70)
+    before = ward.alerts["spo2-low"]
+    ward.restart()
+    ward.discharge(retained=True, second=ward.second)
+    assert ward.alerts == {}
+    ward.discharge()  # the same, queued for the worker's session
+    ward.measure(40, spo2=70, heart_rate=170)
+    after = ward.alerts["spo2-low"]
+    assert after.alert_id != before.alert_id
+    ward.restart()
+    ward.discharge(retained=True, second=3)
+    assert ward.alerts["spo2-low"] == after
+    ward.pass_time(60)
+    assert "no-data" in ward.alerts, "the bed was in use"
+
+
+def test_an_assignment_ends_a_discharge() -> None:
+    ward = Ward()
+    ward.discharge()
+    ward.take("status", {"state": "online", "boot": 1, "interval_s": 1})
+    ward.assign("p-2")
+    ward.pass_time(60)
+    assert ward.alerts["no-data"].patient_id == "p-2"
 
 
 def test_an_assignment_makes_a_change_of_patient_count_at_once() -> None:

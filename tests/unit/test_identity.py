@@ -12,7 +12,7 @@ from identity import ca
 from identity.authority import CertificateAuthority
 from identity.broker_bootstrap import BUILTIN_USERS, builtin_users, simulated_device_users, update_users_file
 from identity.enrolment import check_name
-from identity.policy import ENROLLED_KINDS, READ_BELOW, Kind, User, acls, merge_users, role_definition
+from identity.policy import ENROLLED_KINDS, READ_BELOW, WRITE, Kind, User, acls, merge_users, role_definition
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
@@ -95,8 +95,18 @@ def test_only_the_alert_worker_may_write_alerts_and_only_ingest_receipts() -> No
         User("ada", Kind.PERSON),
         User("eve", Kind.READER),
     ]
-    for kind, who in (("alerts", {"alerts"}), ("receipts", {"ingest"}), ("audit", {"admin", "station"})):
-        assert allowed_names(everybody, "publishClientSend", kind) == who
+    for kind, names in (
+        ("alerts", {"alerts"}),
+        ("receipts", {"ingest"}),
+        ("audit", {"admin", "ada", "operator", "station"}),
+    ):
+        assert allowed_names(everybody, "publishClientSend", kind) == names
+
+
+def test_a_person_may_record_admissions_under_their_own_name_only_and_a_reader_none() -> None:
+    assert (WRITE, "vitalflow/audit/admissions/icu-1/+/ada") in acls(User("ada", Kind.PERSON, "icu-1"), TOPICS)
+    assert (WRITE, "vitalflow/audit/admissions/+/+/grace") in acls(User("grace", Kind.PERSON), TOPICS)
+    assert not [kind for kind, _ in acls(User("eve", Kind.READER), TOPICS) if kind == WRITE]
 
 
 def test_assignments_are_written_for_persons_and_read_by_services_only() -> None:
@@ -129,7 +139,8 @@ def allowed_names(users: Iterable[User], access: str, kind: str) -> set[str]:
 def test_a_person_of_one_ward_has_no_right_that_names_another_or_all() -> None:
     for _, topic in acls(User("ada", Kind.PERSON, "icu-1"), TOPICS):
         levels = topic.split("/")
-        assert levels[1] == "services" or levels[2] == "icu-1" or topic == "vitalflow/alerts/stack/#"
+        ward = levels[3] if levels[1] == "audit" else levels[2]
+        assert levels[1] == "services" or ward == "icu-1" or topic == "vitalflow/alerts/stack/#"
 
 
 def test_a_person_of_one_ward_sees_the_alerts_about_the_stack_and_acts_on_none() -> None:

@@ -557,3 +557,27 @@ def test_a_bed_with_a_patient_is_shown_even_if_its_device_is_offline_and_silent(
     ward.take(TOPICS.assignments("icu-1", "bed-2"), b"{", True, NOW)
     ward.take(TOPICS.assignments("icu-1", "bed-3"), b"", True, NOW)
     assert set(ward.beds) == {"bed-1"}
+
+
+def discharge(ward: Ward, at: datetime) -> None:
+    payload = json.dumps({"patient_id": None, "by": "ada", "time": at.isoformat()}).encode()
+    ward.take(TOPICS.assignments("icu-1", "bed-1"), payload, True, at)
+
+
+def test_a_discharged_bed_is_vacant_until_a_value_is_measured_after_it() -> None:
+    ward = made_ward()
+    assign(ward, "p-1")
+    add_reading(ward, spo2=90)
+    discharge(ward, NOW + 2 * SECOND)
+    bed = ward.beds["bed-1"]
+    shown = bed_view(bed)
+    assert (shown.patient, shown.time, shown.values) == (None, None, {}), "also where the device names the patient"
+    assert shown.vacant_since == shown.assigned is not None
+    add_reading(ward, at=NOW + SECOND, spo2=90)  # measured before, received after
+    assert bed_view(bed).vacant_since is not None
+    add_reading(ward, at=NOW + 3 * SECOND, spo2=91)
+    discharge(ward, NOW + 2 * SECOND)  # repeated by the broker after an interruption
+    shown = bed_view(bed)
+    assert (shown.patient, shown.vacant_since, shown.values["spo2"][0]) == ("p-1", None, 91)
+    assign(ward, "p-1", NOW + 4 * SECOND)
+    assert bed_view(bed).assigned is not None
