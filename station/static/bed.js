@@ -1,33 +1,24 @@
 // One bed: its signs live and over days, its alerts, its NEWS2 with the parts, its limits, its past alerts.
 
 import { AlertList, CommonButtons } from "./alerts.js";
-import { getJson } from "./api.js";
-import { Chart } from "./chart.js";
+import { AlertLanes, Chart } from "./chart.js";
 import { bedCondition, readingAge } from "./condition.js";
 import { el, nameElement, setAttribute, setText } from "./dom.js";
-import { formatDateTime, formatDuration, formatValue, pastWorst, priorityMark, sortByUrgency, toSentence } from "./format.js";
+import { formatDuration, formatValue, sortByUrgency } from "./format.js";
 import { LimitsPanel } from "./limits.js";
+import { PastAlerts } from "./past_alerts.js";
 import { signRows } from "./signs.js";
 import { now, store } from "./store.js";
 import { fetchRecent } from "./stream.js";
 import { setTabName } from "./tab.js";
 import { news2Level, rowAlert, rowReading } from "./tile.js";
+import { Trends } from "./trends.js";
 
-/** @type {{ key: string, name: string, seconds: number, points?: number }[]} */
-const RANGES = [
-  { key: "live", name: "5 minutes, live", seconds: 300 },
-  { key: "day", name: "24 hours", seconds: 86400, points: 288 },
-  { key: "month", name: "30 days", seconds: 30 * 86400, points: 360 },
-];
-const REFETCH_MS = 60_000; // trends and past alerts are fetched again after this time
-const LIVE_GAP_S = 10; // live values further apart are not joined
-const TREND_GAP_STEPS = 2.5; // the same for a trend, in steps between its points
 /** @type {Record<string, string>} */
 const INPUTS = { on_oxygen: "Oxygen", consciousness: "Consciousness" };
 /** @type {Record<string, string>} */
 const ACVPU = { A: "alert", C: "new confusion", V: "responds to voice", P: "responds to pain", U: "unresponsive" };
 const CONDITIONS = { GONE: "Not on the ward", OFFLINE: "Offline", SILENT: "Silent", WAITING: "Waiting", "SENSOR OFF": "Sensor off", LIVE: "Live" };
-const NO_DATABASE = "This station keeps no history.";
 
 export class BedPage {
   /**
@@ -37,13 +28,8 @@ export class BedPage {
    */
   constructor(tools, page, query) {
     this.device = query.get("device") ?? "";
-    this.range = RANGES[0];
-    /** @type {{ fetchedAt: number, times: number[], signs: Record<string, any>, step: number } | null} */
-    this.trend = null;
-    this.pastFetchedAt = -Infinity;
     /** @type {boolean | undefined} */
     this.hasOwnLimits = undefined;
-    this.closed = false;
     this.detailsKey = ""; // what is shown, so that it is only replaced where it has changed
     this.partsKey = "";
     this.title = el("h1", {});
@@ -52,36 +38,38 @@ export class BedPage {
     this.score = el("span", { class: "score" });
     this.alerts = new AlertList({ withBed: false });
     this.common = new CommonButtons({ pausesBed: true });
-    this.tabs = RANGES.map((range) => el("button", { type: "button", on: { click: () => this.selectRange(range) } }, range.name));
-    this.note = el("p", { class: "note", role: "status" });
-    this.strips = el("div", { class: "strips" });
+    this.trends = new Trends(this.device, query, () => this.redraw(),
+      (answer) => this.past.show(answer, this.trends.isLive, store.beds.get(this.device)?.patient), () => this.strips.clientWidth);
+    this.strips = el("div", {
+      class: "strips", tabindex: "0", role: "group", on: { keydown: (/** @type {KeyboardEvent} */ event) => this.pressOnCharts(event) },
+      "aria-label": "Charts. Left and right arrow: earlier and later. Plus and minus: zoom. Home: live.",
+    });
     this.parts = el("tbody");
     this.scoreNote = el("p", { class: "note" });
-    this.past = el("ol", { class: "past" });
-    this.pastNote = el("p", { class: "note" });
+    this.past = new PastAlerts((span) => this.trends.showAlert(span));
     this.limits = new LimitsPanel(this.device, () => this.redraw());
     page.append(el("div", { class: "bedpage" },
       el("div", { class: "bedhead" }, el("div", {}, this.title, this.details), this.condition, this.score),
       this.common.node, this.alerts.node,
       el("section", { class: "signs-panel", "aria-labelledby": "signs-title" },
-        el("div", { class: "panelhead" }, el("h2", { id: "signs-title" }, "Signs"), el("div", { class: "pair", role: "group", "aria-label": "Range" }, ...this.tabs)),
-        this.note, this.strips),
+        this.trends.node, this.strips),
       el("div", { class: "side" },
         el("section", { "aria-labelledby": "score-title" }, el("h2", { id: "score-title" }, "NEWS2"), this.scoreNote,
           el("table", { class: "parts" }, el("caption", { class: "visually-hidden" }, "Parts of the score"),
             el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Input"), el("th", { scope: "col" }, "Value"), el("th", { scope: "col" }, "Points"))), this.parts)),
         this.limits.node,
-        el("section", { "aria-labelledby": "past-title" }, el("h2", { id: "past-title" }, "Past alerts"), this.pastNote, this.past))));
+        this.past.node)));
     tools.append(el("a", { class: "back", href: "/" }, "← All beds"));
     this.resize = new ResizeObserver(() => this.redraw());
     this.resize.observe(this.strips);
-    this.selectRange(this.range);
+    this.trends.showControls();
   }
 
   close() {
     this.resize.disconnect();
+    this.trends.close();
+    this.lanes?.close();
     for (const { chart } of this.rows ?? []) chart.close();
-    this.closed = true;
   }
 
   /** The alert that has the focus, or the most urgent of the bed. */
@@ -98,15 +86,11 @@ export class BedPage {
     return sortByUrgency([...store.alerts.values()].filter((alert) => alert.device === this.device));
   }
 
-  /** @param {typeof RANGES[number]} selected */
-  selectRange(selected) {
-    this.range = selected;
-    this.trend = null;
-    RANGES.forEach((range, index) => this.tabs[index].setAttribute("aria-pressed", String(range === selected)));
-    if (!store.hello) return;
-    if (selected.points) this.fetchTrend();
-    else setText(this.note, "");
-    this.redraw();
+  /** @param {KeyboardEvent} event */
+  pressOnCharts(event) {
+    if (event.target !== this.strips || event.ctrlKey || event.altKey || event.metaKey || !this.trends.press(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation(); // arrows select alerts elsewhere
   }
 
   /** Create the rows, once the table of signs has arrived. */
@@ -114,8 +98,10 @@ export class BedPage {
     if (this.rows || !store.hello) return;
     fetchRecent(this.device);
     this.limits.fetch();
+    this.lanes = new AlertLanes(this.trends.handlers);
+    this.strips.append(el("div", { class: "strip lanes" }, el("div", { class: "reading" }, el("span", { class: "label" }, "Alerts")), this.lanes.node));
     this.rows = signRows(store.hello).map((row) => {
-      const chart = new Chart(row);
+      const chart = new Chart(row, this.trends.handlers);
       const value = el("span", { class: "value" });
       const age = el("span", { class: "measured" });
       const node = el("div", { class: "strip", data: { sign: row.key } },
@@ -123,7 +109,6 @@ export class BedPage {
       this.strips.append(node);
       return { row, chart, value, age, node };
     });
-    if (this.range.points) this.fetchTrend();
   }
 
   /** @param {import("./types.js").Changes} changes */
@@ -169,9 +154,8 @@ export class BedPage {
       setAttribute(node, "data-alarm", alert?.state);
     }
     this.showScore(bed, isLive);
-    if (performance.now() - this.pastFetchedAt > REFETCH_MS) this.fetchPast();
-    if (this.range.key === "live") this.redraw();
-    else if (this.trend && performance.now() - this.trend.fetchedAt > REFETCH_MS) this.fetchTrend();
+    this.trends.tick();
+    if (this.trends.isLive) this.redraw();
   }
 
   /** @param {import("./types.js").Bed | undefined} bed */
@@ -209,70 +193,14 @@ export class BedPage {
   }
 
   redraw() {
-    if (!this.rows) return;
+    if (!this.rows || !this.lanes) return;
     const limits = this.limits.lines();
-    const end = now() / 1000, begin = end - this.range.seconds;
-    const recent = store.recent.get(this.device);
-    const isLive = this.range.key === "live";
+    const { alerts, name, column, ...common } = this.trends.frame(this.openAlerts());
+    this.lanes.set({ ...common, times: [], columns: [], limits: [], alerts, label: `Alerts ${name}: ${alerts.length}` });
     for (const { row, chart } of this.rows) {
-      const rowLimits = limits.filter((limit) => row.signs.some((sign) => sign.key === limit.sign));
-      const label = `${row.label} over ${this.range.name}`;
-      if (isLive) {
-        const times = recent?.time ?? [];
-        const from = Math.max(0, times.findIndex((time) => time >= begin));
-        const columns = row.signs.map((sign) => ({ avg: (recent?.[sign.key] ?? []).slice(from) }));
-        chart.set({ times: times.slice(from), columns, begin, end, gap: LIVE_GAP_S, limits: rowLimits, label });
-      } else {
-        const { times = [], signs = {}, step = 0 } = this.trend ?? {};
-        const columns = row.signs.map((sign) => signs[sign.key] ?? { avg: [] });
-        chart.set({ times, columns, begin, end, gap: step * TREND_GAP_STEPS, limits: rowLimits, label });
-      }
+      const isOf = (/** @type {{ sign?: string | null }} */ { sign }) => row.signs.some(({ key }) => key === sign);
+      const columns = row.signs.map(({ key }) => column(key));
+      chart.set({ ...common, columns, limits: limits.filter(isOf), alerts: alerts.filter(isOf), label: `${row.label} ${name}` });
     }
-  }
-
-  async fetchTrend() {
-    const range = this.range;
-    if (!store.hello?.history) {
-      setText(this.note, `No trends. ${NO_DATABASE}`);
-      return;
-    }
-    if (this.trend) this.trend.fetchedAt = performance.now();
-    else setText(this.note, "Loading …");
-    const end = new Date(now()), begin = new Date(now() - range.seconds * 1000);
-    const query = new URLSearchParams({ from: begin.toISOString(), to: end.toISOString(), points: String(range.points) });
-    const answer = await getJson(`/api/beds/${encodeURIComponent(this.device)}/series?${query}`);
-    if (this.closed || this.range !== range) return;
-    if (answer.problem) {
-      setText(this.note, `No trends: ${toSentence(answer.problem)}`);
-      this.trend = { fetchedAt: performance.now(), times: [], signs: {}, step: 0 };
-    } else {
-      /** @type {number[]} */
-      const times = answer.time.map((/** @type {string} */ time) => Date.parse(time) / 1000);
-      const steps = times.slice(1).map((time, index) => time - times[index]);
-      this.trend = { fetchedAt: performance.now(), times, signs: answer.signs, step: steps.length ? Math.min(...steps) : range.seconds };
-      setText(this.note, times.length ? "Average, with the band from minimum to maximum." : "No data is stored for this period.");
-    }
-    this.redraw();
-  }
-
-  async fetchPast() {
-    this.pastFetchedAt = performance.now();
-    if (!store.hello?.history) {
-      setText(this.pastNote, NO_DATABASE);
-      return;
-    }
-    const answer = await getJson(`/api/beds/${encodeURIComponent(this.device)}/alerts?limit=30`);
-    if (this.closed) return;
-    if (answer.problem) {
-      setText(this.pastNote, toSentence(answer.problem));
-      return;
-    }
-    setText(this.pastNote, answer.alerts.length ? "" : "None in the last 30 days.");
-    const at = now();
-    this.past.replaceChildren(...answer.alerts.map((/** @type {any} */ alert) => el("li", { data: { priority: alert.priority } },
-      el("span", { class: "mark" }, priorityMark(alert)),
-      el("div", {}, el("bdi", { class: "text" }, alert.text, pastWorst(alert, at)),
-        el("span", { class: "note" }, `${formatDateTime(Date.parse(alert.raised_at), at)}, `, alert.cleared_at ? `for ${formatDuration(alert.duration_s)}` : "open",
-          ...(alert.acknowledged_by ? [", acknowledged by ", el("bdi", {}, alert.acknowledged_by)] : []))))));
   }
 }

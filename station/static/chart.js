@@ -1,31 +1,43 @@
 // A chart of one row of signs over minutes, hours or days, drawn by uPlot: the average with the band from minimum to
-// maximum, limits as dashed lines, and the values under the pointer.
+// maximum, limits as dashed lines, alerts as shaded times, and the values under the pointer. And the lane of all alerts.
 
-import { alignData, axisRange, describePoint, isolatedPoints, nearestMeasured } from "./chart_data.js";
+import { alertsAt, alignData, axisRange, describeAlert, describePoint, isolatedPoints, nearestMeasured } from "./chart_data.js";
+import { addGestures } from "./chart_gestures.js";
 import { el, setAttribute, setText } from "./dom.js";
+import { PRIORITY_MARKS, PRIORITY_RANKS, priorityMark } from "./format.js";
 import { tickLabel, timeStep, timeTicks } from "./time_axis.js";
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 
 const PIXELS_PER_TICK = 76;
 const SERIES_PER_SIGN = 3; // avg, max, min
+const AXIS_PX = 48; // the value axis and the margin
 const FONT_PX = 11;
+const MIN_BAR_PX = 3; // an alert of seconds on a chart of days is still seen
+const LANES = 3; // one of each priority
+const MAX_ALERTS_IN_TIP = 2;
 
 /**
  * @typedef {{
  *   times: number[], columns: import("./chart_data.js").Column[], begin: number, end: number, gap: number,
- *   limits: { value: number, priority: string }[], label: string,
+ *   limits: { value: number, priority: string }[], alerts: AlertSpan[], label: string,
  * }} ChartData  times in unix seconds; `gap`: seconds over which values are joined
+ *
+ * @typedef {import("./chart_data.js").AlertSpan} AlertSpan
  */
 
 export class Chart {
-  /** @param {import("./types.js").Row} row */
-  constructor(row) {
+  /**
+   * @param {import("./types.js").Row} row
+   * @param {import("./chart_gestures.js").Handlers} handlers
+   * @param {string} emptyText
+   */
+  constructor(row, handlers, emptyText = "No data") {
     this.row = row;
     this.tip = el("div", { class: "tip", hidden: true });
-    this.empty = el("p", { class: "no-data", hidden: true }, "No data");
+    this.empty = el("p", { class: "no-data", hidden: true }, emptyText);
     this.node = el("div", { class: "plot" }, this.empty, this.tip);
     /** @type {ChartData} */
-    this.data = { times: [], columns: row.signs.map(() => ({ avg: [] })), begin: 0, end: 1, gap: 0, limits: [], label: "" };
+    this.data = { times: [], columns: row.signs.map(() => ({ avg: [] })), begin: 0, end: 1, gap: 0, limits: [], alerts: [], label: "" };
     /** @type {{ low: number, high: number } | null} */
     this.range = null;
     /** @type {number[][]} dots of each sign */
@@ -39,6 +51,7 @@ export class Chart {
     this.plot.over.addEventListener("pointermove", (event) => {
       if (event.pointerType !== "mouse") this.plot.setCursor({ left: event.offsetX, top: event.offsetY });
     });
+    addGestures(this.plot.over, handlers);
   }
 
   close() {
@@ -49,8 +62,8 @@ export class Chart {
   /** @param {ChartData} data */
   set(data) {
     this.data = data;
-    this.range = axisRange(data.columns, this.row.span);
-    this.empty.hidden = this.range !== null;
+    this.range = this.valueRange();
+    this.empty.hidden = !this.isEmpty();
     setAttribute(this.canvas, "aria-label", data.label);
     const rows = this.rows();
     this.isolated = this.row.signs.map((_, index) => isolatedPoints(rows[1 + index * SERIES_PER_SIGN]));
@@ -58,6 +71,14 @@ export class Chart {
       this.plot.setData(rows, false);
       this.plot.setScale("x", { min: data.begin, max: data.end });
     });
+  }
+
+  valueRange() {
+    return axisRange(this.data.columns, this.row.span);
+  }
+
+  isEmpty() {
+    return this.range === null;
   }
 
   /** @returns {any} */
@@ -83,7 +104,7 @@ export class Chart {
     const font = `${FONT_PX}px ${getComputedStyle(document.body).fontFamily}`;
     const axis = { font, stroke: () => this.colour("dim"), ticks: { show: false }, grid: { stroke: () => this.colour("line"), width: 1 } };
     /** @param {uPlot} plot */
-    const step = (plot) => timeStep(this.data.begin, this.data.end, Math.max(3, Math.floor(plot.over.clientWidth / PIXELS_PER_TICK)));
+    const step = (plot) => timeStep(this.data.begin, this.data.end, Math.max(3, Math.floor((plot.width - AXIS_PX) / PIXELS_PER_TICK)));
     const series = this.row.signs.flatMap((_, index) => {
       const alpha = index === 0 ? 1 : 0.65;
       const edge = { stroke: "transparent", width: 0, points: { show: false }, alpha };
@@ -102,7 +123,7 @@ export class Chart {
       axes: [
         { ...axis, size: 18, gap: 3, splits: (plot, _, begin, end) => timeTicks(begin, end, step(plot)),
           values: (plot, ticks) => ticks.map((tick) => tickLabel(tick, step(plot))) },
-        { ...axis, size: 40, gap: 6, space: 24, values: (_, ticks) => ticks.map((tick) => (this.range ? String(Number(tick.toFixed(2))) : "")) },
+        { ...axis, size: 40, gap: 6, space: 24, ...this.valueAxis() },
       ],
       series: [{}, ...series],
       bands: this.row.signs.map((_, index) => {
@@ -114,8 +135,52 @@ export class Chart {
         dataIdx: (plot, index, _, time) => this.cursorIndex(plot, index, time),
         points: { size: 7, width: 0, fill: curve },
       },
-      hooks: { drawAxes: [(plot) => this.drawLimits(plot)], setCursor: [(plot) => this.showTip(plot)] },
+      hooks: { drawAxes: [(plot) => this.drawBackground(plot)], setCursor: [(plot) => this.showTip(plot)] },
     };
+  }
+
+  /** @returns {uPlot.Axis} */
+  valueAxis() {
+    return { values: (_, ticks) => ticks.map((tick) => (this.range ? String(Number(tick.toFixed(2))) : "")) };
+  }
+
+  /** @param {uPlot} plot */
+  drawBackground(plot) {
+    this.drawAlerts(plot);
+    this.drawLimits(plot);
+  }
+
+  /**
+   * The left edge and the width of an alert, in pixels of the canvas.
+   * @param {uPlot} plot
+   * @param {AlertSpan} alert
+   */
+  alertBox(plot, { begin, end }) {
+    const left = plot.valToPos(Math.max(begin, this.data.begin), "x", true);
+    return { left, width: Math.max(plot.valToPos(Math.min(end, this.data.end), "x", true) - left, MIN_BAR_PX * devicePixelRatio) };
+  }
+
+  /** @param {uPlot} plot */
+  drawAlerts(plot) {
+    const { ctx: context, bbox } = plot;
+    context.save();
+    context.font = `700 ${FONT_PX * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
+    context.textBaseline = "top";
+    context.textAlign = "left";
+    let free = -Infinity; // where the next mark has room
+    for (const alert of this.data.alerts) {
+      const { left, width } = this.alertBox(plot, alert);
+      context.fillStyle = this.colour(alert.priority);
+      context.globalAlpha = 0.16;
+      context.fillRect(left, bbox.top, width, bbox.height);
+      context.globalAlpha = 1;
+      if (alert.begin >= this.data.begin) context.fillRect(left, bbox.top, devicePixelRatio, bbox.height);
+      const mark = priorityMark(alert), room = context.measureText(mark).width + 6 * devicePixelRatio;
+      if (left < free || left + room > bbox.left + bbox.width) continue;
+      context.fillText(mark, left + 3 * devicePixelRatio, bbox.top + devicePixelRatio);
+      free = left + room;
+    }
+    context.restore();
   }
 
   /**
@@ -153,15 +218,80 @@ export class Chart {
 
   /** @param {uPlot} plot */
   showTip(plot) {
-    const { times, columns } = this.data;
     const left = plot.cursor.left ?? -1;
-    const index = left < 0 ? -1 : nearestMeasured(times, columns, plot.posToVal(left, "x"));
-    this.tip.hidden = index < 0;
-    if (index < 0) return;
-    setText(this.tip, describePoint(this.row, times, columns, index, Date.now()));
+    const found = left < 0 ? null : this.tipAt(plot.posToVal(left, "x"), (this.data.end - this.data.begin) / plot.over.clientWidth);
+    this.tip.hidden = !found;
+    if (!found) return;
+    setText(this.tip, found.text);
     const { over } = plot;
-    const at = over.offsetLeft + plot.valToPos(times[index], "x");
-    this.tip.style.left = `${Math.min(Math.max(at, 90), over.offsetLeft + over.clientWidth - 80)}px`;
+    const at = over.offsetLeft + plot.valToPos(found.time, "x"), half = this.tip.clientWidth / 2;
+    this.tip.style.left = `${Math.min(Math.max(at, half), Math.max(half, over.offsetLeft + over.clientWidth - half))}px`;
+  }
+
+  /**
+   * The text under the pointer and its place; null where there is nothing.
+   * @param {number} time unix seconds
+   * @param {number} _pixel seconds
+   * @returns {{ time: number, text: string } | null}
+   */
+  tipAt(time, _pixel) {
+    const { times, columns } = this.data;
+    const index = nearestMeasured(times, columns, time);
+    return index < 0 ? null : { time: times[index], text: describePoint(this.row, times, columns, index, Date.now()) };
+  }
+}
+
+/** All alerts of a bed as bars, a lane for each priority. */
+export class AlertLanes extends Chart {
+  /** @param {import("./chart_gestures.js").Handlers} handlers */
+  constructor(handlers) {
+    super({ key: "alerts", signs: [], name: "", label: "Alerts", unit: "", big: false, span: 0 }, handlers, "No alerts");
+  }
+
+  valueRange() {
+    return { low: 0, high: LANES };
+  }
+
+  isEmpty() {
+    return this.data.alerts.length === 0;
+  }
+
+  /** @returns {uPlot.Axis} */
+  valueAxis() {
+    const priorities = Object.keys(PRIORITY_MARKS);
+    return {
+      grid: { show: false },
+      splits: () => priorities.map((priority) => PRIORITY_RANKS[priority] - 0.5),
+      values: () => priorities.map((priority) => PRIORITY_MARKS[priority]),
+    };
+  }
+
+  /** @param {uPlot} plot */
+  drawBackground(plot) {
+    const { ctx: context, bbox } = plot;
+    const height = bbox.height / LANES;
+    context.save();
+    for (const alert of this.data.alerts) {
+      const { left, width } = this.alertBox(plot, alert);
+      const top = bbox.top + (LANES - PRIORITY_RANKS[alert.priority]) * height;
+      context.fillStyle = context.strokeStyle = this.colour(alert.priority);
+      context.lineWidth = 1.5 * devicePixelRatio;
+      // Technical alerts are hollow, as their marks are in brackets.
+      if (alert.kind === "technical") context.strokeRect(left + 1, top + height * 0.25, width - 2, height * 0.5);
+      else context.fillRect(left, top + height * 0.2, width, height * 0.6);
+    }
+    context.restore();
+  }
+
+  /**
+   * @param {number} time
+   * @param {number} pixel
+   */
+  tipAt(time, pixel) {
+    const found = alertsAt(this.data.alerts, time, MIN_BAR_PX * pixel);
+    if (!found.length) return null;
+    const more = found.length > MAX_ALERTS_IN_TIP ? ` +${found.length - MAX_ALERTS_IN_TIP}` : "";
+    return { time, text: found.slice(0, MAX_ALERTS_IN_TIP).map((alert) => describeAlert(alert, Date.now())).join(" · ") + more };
   }
 }
 

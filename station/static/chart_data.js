@@ -1,11 +1,15 @@
 // Prepares columns of values for uPlot: where lines break, which points stand alone, the range of the axis. Pure.
 
-import { formatDateTime, formatValue } from "./format.js";
+import { formatDateTime, formatDuration, formatValue, PRIORITY_RANKS, priorityMark } from "./format.js";
 import { valueRange } from "./strip.js";
 
 /**
  * @typedef {(number | null | undefined)[]} Values
  * @typedef {{ avg: Values, min?: Values, max?: Values }} Column  the values of one sign, beside the times
+ *
+ * @typedef {{
+ *   id: string, begin: number, end: number, open: boolean, priority: string, kind: string, sign: string | null, text: string,
+ * }} AlertSpan  in unix seconds; the end of an open alert is now
  */
 
 /**
@@ -109,4 +113,44 @@ export function describePoint(row, times, columns, index, now) {
   const [{ min, max }] = columns, [sign] = row.signs;
   const band = typeof min?.[index] === "number" ? ` (${formatValue(min[index], sign)} to ${formatValue(max?.[index], sign)})` : "";
   return `${formatDateTime(times[index] * 1000, now)}  ${values} ${row.unit}${band}`;
+}
+
+/**
+ * The past alerts of the database and the open ones of the broker, which are newer, as times of a chart; the first one first.
+ * @param {any[]} past as the API sends them
+ * @param {import("./types.js").Alert[]} open
+ * @param {number} now unix milliseconds
+ * @returns {AlertSpan[]}
+ */
+export function alertSpans(past, open, now) {
+  /** @type {Map<string, AlertSpan>} */
+  const spans = new Map();
+  for (const { alert_id: id, raised_at, cleared_at, priority, kind, sign, text } of past) {
+    const end = cleared_at ? Date.parse(cleared_at) : now;
+    spans.set(id, { id, begin: Date.parse(raised_at) / 1000, end: end / 1000, open: !cleared_at, priority, kind, sign, text });
+  }
+  for (const { id, raised, priority, kind, sign, text } of open) {
+    if (!spans.has(id)) spans.set(id, { id, begin: raised / 1000, end: now / 1000, open: true, priority, kind, sign: sign ?? null, text });
+  }
+  return [...spans.values()].sort((a, b) => a.begin - b.begin);
+}
+
+/**
+ * The alerts at a time, or less than `reach` seconds from it; the most urgent first.
+ * @param {AlertSpan[]} alerts
+ * @param {number} time unix seconds
+ * @param {number} reach
+ */
+export function alertsAt(alerts, time, reach) {
+  return alerts.filter(({ begin, end }) => begin - reach <= time && time <= end + reach)
+    .sort((a, b) => PRIORITY_RANKS[b.priority] - PRIORITY_RANKS[a.priority] || b.begin - a.begin);
+}
+
+/**
+ * @param {AlertSpan} alert
+ * @param {number} now unix milliseconds
+ */
+export function describeAlert(alert, now) {
+  const length = alert.open ? "open" : `for ${formatDuration(alert.end - alert.begin)}`;
+  return `${formatDateTime(alert.begin * 1000, now)}  ${priorityMark(alert)} ${alert.text}, ${length}`;
 }

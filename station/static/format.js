@@ -116,19 +116,29 @@ export function formatTime(milliseconds, withSeconds = true) {
 /**
  * The day and month.
  * @param {number} milliseconds unix time
+ * @param {boolean} withYear
  */
-export function formatDay(milliseconds) {
-  return new Date(milliseconds).toLocaleDateString(undefined, { day: "numeric", month: "short" });
+export function formatDay(milliseconds, withYear = false) {
+  return new Date(milliseconds).toLocaleDateString(undefined, { day: "numeric", month: "short", ...(withYear ? { year: "numeric" } : {}) });
 }
 
 /**
- * The time of day, with the day where it is not today.
+ * The month and year.
+ * @param {number} milliseconds unix time
+ */
+export function formatMonth(milliseconds) {
+  return new Date(milliseconds).toLocaleDateString(undefined, { month: "short", year: "numeric" });
+}
+
+/**
+ * The time of day, with the day where it is not today, and the year where it is not this one.
  * @param {number} milliseconds unix time
  * @param {number} now unix time in milliseconds
  */
 export function formatDateTime(milliseconds, now) {
-  const isToday = new Date(milliseconds).toDateString() === new Date(now).toDateString();
-  return isToday ? formatTime(milliseconds, false) : `${formatDay(milliseconds)} ${formatTime(milliseconds, false)}`;
+  const then = new Date(milliseconds), today = new Date(now);
+  const time = formatTime(milliseconds, false);
+  return then.toDateString() === today.toDateString() ? time : `${formatDay(milliseconds, then.getFullYear() !== today.getFullYear())} ${time}`;
 }
 
 /**

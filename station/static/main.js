@@ -277,6 +277,7 @@ const KEYS = [
   ["w", "Ward"], ["l", "Alerts"], ["r", "Review of past alerts"], ["← ↑ ↓ →", "Move between beds, and between alerts"], ["Enter", "Open the bed"],
   ["a", "Acknowledge the selected alert, or the most urgent of the selected bed"], ["p", "Pause its audio for two minutes"],
   ["s", "Sound on or off"], ["t", "Day or night"], ["n", "Your account; sign out"], ["?", "This list"],
+  ["← → + - Home", "On the charts of a bed: earlier, later, zoom in, zoom out, live"], ["Ctrl, wheel", "On a chart: zoom. With Shift, or by dragging: move. Dragging with Shift: zoom to the part"],
 ];
 
 function openHelp() {

@@ -68,7 +68,9 @@ def test_history_comes_from_the_database_and_the_score_has_its_parts(db: Db, war
         ("Consciousness", "3"),
     ]
     page.get_by_role("button", name="24 hours").click()
-    expect(page.locator(".signs-panel .note")).to_have_text("Average, with the band from minimum to maximum.")
+    expect(page.locator(".signs-panel .note")).to_have_text(
+        "Average of each 5 min, with the band from minimum to maximum."
+    )
     drawn = "node => [...node.getContext('2d').getImageData(0, 0, node.width, node.height).data].filter(Boolean).length"
     chart = page.locator('.strip[data-sign="heart_rate"] canvas')
     assert chart.evaluate(drawn) > page.locator('.strip[data-sign="systolic_bp"] canvas').evaluate(drawn) + 1000
@@ -77,5 +79,9 @@ def test_history_comes_from_the_database_and_the_score_has_its_parts(db: Db, war
     page.mouse.move(box["x"] + box["width"] * 0.85, box["y"] + 30)
     expect(page.locator('.strip[data-sign="heart_rate"] .tip')).to_contain_text("/min (")
     page.get_by_role("button", name="30 days").click()
-    expect(page.locator(".signs-panel .note")).to_have_text("Average, with the band from minimum to maximum.")
+    expect(page.locator(".signs-panel .note")).to_have_text(
+        "Average of each 1 h, with the band from minimum to maximum."
+    )
+    expect(page.locator("section", has_text="Alerts in this range").last).to_contain_text("None in this range.")
+    page.get_by_role("button", name="5 minutes, live").click()
     expect(page.locator("section", has_text="Past alerts").last).to_contain_text("None in the last 30 days.")

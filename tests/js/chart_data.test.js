@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { alignData, axisRange, describePoint, isolatedPoints, nearestMeasured } from "../../station/static/chart_data.js";
+import { alertsAt, alertSpans, alignData, axisRange, describeAlert, describePoint, isolatedPoints, nearestMeasured } from "../../station/static/chart_data.js";
 
 const U = undefined;
 
@@ -61,4 +61,22 @@ test("a point is described with its time, values and band", () => {
   const columns = [{ avg: [121.4], min: [112], max: [131] }, { avg: [null] }];
   assert.equal(describePoint(row, [at / 1000], columns, 0, at), "10:00  121/– mmHg (112 to 131)");
   assert.equal(describePoint(row, [at / 1000], [{ avg: [121] }, { avg: [80] }], 0, at), "10:00  121/80 mmHg");
+});
+
+test("alerts of the database and of the broker are drawn once, the open ones up to now", () => {
+  const at = new Date(2026, 2, 1, 10, 0).getTime(), iso = (minutes) => new Date(at - minutes * 60_000).toISOString();
+  const past = [
+    { alert_id: "a", raised_at: iso(30), cleared_at: iso(20), priority: "high", kind: "physiological", sign: "spo2", text: "x" },
+    { alert_id: "b", raised_at: iso(60), cleared_at: null, priority: "low", kind: "technical", sign: null, text: "y" },
+  ];
+  const open = [
+    { id: "b", raised: at - 3_600_000, priority: "low", kind: "technical", text: "y" },
+    { id: "c", raised: at - 5_000, priority: "medium", kind: "physiological", sign: "heart_rate", text: "z" },
+  ];
+  const spans = alertSpans(past, open, at);
+  assert.deepEqual(spans.map(({ id, begin, end }) => [id, begin - at / 1000, end - at / 1000]), [["b", -3600, 0], ["a", -1800, -1200], ["c", -5, 0]]);
+  assert.deepEqual(alertsAt(spans, at / 1000 - 1500, 0).map(({ id }) => id), ["a", "b"], "the most urgent first");
+  assert.deepEqual(alertsAt(spans, at / 1000 - 6, 2).map(({ id }) => id), ["c", "b"], "within reach of the pointer");
+  assert.equal(describeAlert(spans[1], at), "09:30  !!! x, for 10 min");
+  assert.equal(describeAlert(spans[0], at), "09:00  [!] y, open");
 });

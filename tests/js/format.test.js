@@ -40,6 +40,7 @@ test("a moment of another day has its day", () => {
   const noon = new Date(2026, 2, 1, 12, 5).getTime();
   assert.equal(formatDateTime(noon, new Date(2026, 2, 1, 23, 59).getTime()), "12:05");
   assert.match(formatDateTime(noon, new Date(2026, 2, 2, 0, 1).getTime()), /1.* 12:05$/);
+  assert.match(formatDateTime(noon, new Date(2027, 2, 1, 12, 5).getTime()), /2026.* 12:05$/, "of another year");
 });
 
 test("alerts are sorted by priority, then active ones first, then the newest", () => {

@@ -63,5 +63,14 @@ test("ticks lie within the axis, and both ends count", () => {
 
 test("the step is the smallest that leaves room for the labels", () => {
   assert.deepEqual([[300, 5], [300, 4], [DAY, 8], [DAY, 24], [30 * DAY, 8], [30 * DAY, 3], [900 * DAY, 3]].map(([length, most]) => timeStep(0, length, most)),
-    [60, 300, 3 * HOUR, HOUR, 5 * DAY, 14 * DAY, 14 * DAY]);
+    [60, 300, 3 * HOUR, HOUR, 5 * DAY, 14 * DAY, 360 * DAY]);
+});
+
+test("years have ticks at the first days of months, which name the year", () => {
+  const begin = seconds("2024-11-20T12:00Z"), end = seconds("2026-11-20T12:00Z"), step = timeStep(begin, end, 8);
+  const ticks = timeTicks(begin, end, step);
+  assert.equal(ticks.length, 4);
+  assert.ok(ticks.every((time) => new Date(time * 1000).getDate() === 1 && clock(time).every((part) => part === 0)));
+  assert.match(tickLabel(ticks[0], step), /2025/);
+  assert.ok(timeTicks(0, 20 * 366 * DAY, timeStep(0, 20 * 366 * DAY, 8)).length <= 8);
 });
