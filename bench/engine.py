@@ -2,8 +2,8 @@
 
 The patients are made up and mostly well: heart rate, saturation and breathing wander every second, a cuff measures
 every five minutes, and one bed in ten deteriorates, so that rules are pending, active and clearing all the time. The
-same number of readings is spread over few beds and over many; what the second costs more than the first is what
-memory costs, because no reading looks at another bed.
+same number of readings is spread over few beds and over many. Over many, each bed has fewer readings, and more of them
+are those of its first crisis, which cost about five times as much as others.
 """
 
 import os

@@ -53,7 +53,8 @@ _SPO2 = {
 _ROWS = tuple(
     (index, SIGN_KEYS.index(key), _STEPS[key], _TABLES[key], NEWS2_MAX_AGE[key]) for index, key in enumerate(_BANDS)
 )
-_SPO2_PLACE = tuple(_BANDS).index("spo2")
+_PLACES = {key: place for place, key in enumerate(INPUTS)}
+_SPO2_PLACE = _PLACES["spo2"]
 _SHORTEST = min(NEWS2_MAX_AGE.values())
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -173,7 +174,7 @@ class LastValues:
 
     def measured_at(self, key: str) -> datetime | None:
         """Return when a sign that is an input of the score was measured last; None for others."""
-        return self._times[INPUTS.index(key)] if key in _BANDS else None
+        return self._times[_PLACES[key]] if key in _BANDS else None
 
     def forget_before(self, time: datetime) -> None:
         """Drop the values that are older: they are another patient's."""
@@ -186,7 +187,7 @@ class LastValues:
         """Drop the values of sensors that are off the patient."""
         for key in keys:
             if key in _BANDS:
-                self._values[INPUTS.index(key)] = None
+                self._values[_PLACES[key]] = None
                 self._valid_until = _NEVER
 
     def with_scale(self, scale: int) -> "LastValues":
@@ -194,6 +195,16 @@ class LastValues:
         other = LastValues(scale)
         other._values, other._times = self._values.copy(), self._times.copy()
         return other
+
+    def scoring_inputs(self) -> list[str]:
+        """Return the inputs that have points: those of `score().parts`, in a tenth of the time."""
+        if self._valid_until is _NEVER:  # the points are those before a change
+            return [key for key, points in self.score().parts.items() if points]
+        return [INPUTS[index] for index, points in enumerate(self._points) if points]
+
+    def lacks(self, keys: Iterable[str]) -> bool:
+        """Return whether one of these inputs has no valid value."""
+        return any(self._values[_PLACES[key]] is None for key in keys)
 
     def score(self) -> Score:
         """Return the score of the valid values, with its parts."""

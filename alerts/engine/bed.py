@@ -41,6 +41,7 @@ class Bed:
         "_certain",
         "_clock",
         "_redelivered",
+        "_undecided",
         "alerts",
         "assignment",
         "boot",
@@ -74,7 +75,7 @@ class Bed:
         self.ward = ward
         self.patient = PatientTracker()
         self.order = ArrivalOrder(rules.stale_after)
-        self._clock = self.order.clock
+        self._clock, self._undecided = self.order.clock, self.order.undecided
         self.alerts: dict[str, Alert] = {}  # by rule; the open ones
         self.counts: dict[str, LevelState] = {}  # by rule; only those at which something is counted
         self.last: datetime | None = None  # time of the newest reading taken, by the device's clock
@@ -127,7 +128,7 @@ class Bed:
         `dup`: the reading may have been delivered and evaluated before (MQTT's DUP flag).
         """
         self._redelivered = dup
-        if not self.order.undecided:
+        if not self._undecided:
             placement = self._clock.place(reading.time, now, reading.boot, reading.seq)
             if placement is not None:
                 return self._observe(reading, ward, now, placement)
@@ -195,9 +196,9 @@ class Bed:
             self._note_off(reading)
         rules = self.rules
         active_signs = self._active_signs
-        for watch in rules.sign_rules:
-            value = values[watch.position]
-            if value is None or (watch.low <= value <= watch.high and not active_signs & watch.bit):
+        for position, low, high, bit, watch in rules.quiet_ranges:
+            value = values[position]
+            if value is None or (low <= value <= high and not active_signs & bit):
                 continue
             counted = len(self.counts)
             for rule in watch.rules:
@@ -214,8 +215,8 @@ class Bed:
         if rules.sensors and (reading.sensor_off or self.counts):
             self._note_sensors(reading, time, live, events)
         if self.counts and live:
-            for rule in rules.timed:
-                if rule.source == "no-data" and rule.name in self.counts:
+            for rule in rules.no_data:
+                if rule.name in self.counts:
                     self.note(rule, 0, 0, arrival, True, None, events)
         return events
 
@@ -260,8 +261,9 @@ class Bed:
             before = level_state.initial(rule)
         if not self._certain:
             held = max(held, before.level)  # a reading that may be late ends nothing
-        replayed = self.is_replayed(rule)  # it was evaluated before a restart
-        if not replayed:
+        replayed = self._redelivered and self.is_replayed(rule)  # it was evaluated before a restart
+        alert = self.alerts.get(rule.name)
+        if not replayed and before.level != (0 if alert is None else alert.level):
             before = self._at_level_of_alert(rule, before)
         after = level_state.observe(before, depth, held, time, value)
         if replayed:
@@ -315,7 +317,7 @@ class Bed:
         if rule.source in ("sensor-off", "sign-gone"):
             return self.nothing_measured and any(r.source == "all-sensors-off" for r in self.rules.device_checks)
         if rule.source == "news2":
-            repeated = [key for key, points in self.held.score().parts.items() if points]
+            repeated = self.held.scoring_inputs()
         elif rule.source == "mean-bp":
             repeated = [SIGN_KEYS[SYSTOLIC]]
         else:
@@ -366,9 +368,8 @@ class Bed:
             return
         alert = self.alerts.get(rule.name)
         if alert is not None and alert.parts and held < alert.level:
-            missing = self.held.score().missing
-            if any(points and key in missing for key, points in alert.parts.items()):
-                held = alert.level
+            scored_then = [key for key, points in alert.parts.items() if points]
+            held = alert.level if self.held.lacks(scored_then) else held
         elif alert is None and self.is_replayed(rule) and rule.name in self.counts:
             held = max(held, self.counts[rule.name].level)  # the inputs that scored then are not known
         self.note(rule, depth, held, time, live, float(total), events)

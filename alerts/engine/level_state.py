@@ -14,6 +14,9 @@ from vitals.rules import Rule
 KEPT = timedelta(seconds=5)
 FORGIVENESS = 0.5
 """Chosen from eleven candidates on 16 recordings; docs/alarms.md has the table."""
+ZERO = timedelta()
+
+_new = tuple.__new__  # the constructor of a named tuple takes three times as long
 
 
 class LevelState(NamedTuple):
@@ -57,30 +60,26 @@ def observe(state: LevelState, depth: int, held: int, time: datetime, value: flo
 
     Between the two lies the hysteresis: a value there does not end an alert.
     """
-    level, old_depth, at, beyond, within, _ = state
+    level, old_depth, at, beyond, within, old_value = state
     if depth == old_depth and at is not None:
         for place, since in enumerate(beyond):
             if (since is None) == (place < depth) or (within[place] is None) != (place < held):
                 break
         else:
-            return state if value == state.value else state._replace(value=value)
+            if value == old_value:
+                return state
+            return _new(LevelState, (level, depth, at, beyond, within, value))
     starts = []
     for place, start in enumerate(beyond):
         if start is not None and place >= old_depth and at is not None and time > at:
             back = within[place]
-            good = time - max(at, back + KEPT) if back is not None else timedelta()
-            start += (time - at) + max(good, timedelta()) * FORGIVENESS
+            good = time - max(at, back + KEPT) if back is not None else ZERO
+            start += (time - at) + max(good, ZERO) * FORGIVENESS
             if start >= time:
                 start = None
         starts.append(time if start is None and place < depth else start)
-    return LevelState(
-        level,
-        depth,
-        time,
-        tuple(starts),
-        tuple([None if place < held else (since or time) for place, since in enumerate(within)]),
-        value,
-    )
+    kept = tuple([None if place < held else (since or time) for place, since in enumerate(within)])
+    return _new(LevelState, (level, depth, time, tuple(starts), kept, value))
 
 
 def without_delays(beyond: tuple[datetime | None, ...], level: int) -> tuple[datetime | None, ...]:
@@ -111,7 +110,9 @@ def target_level(rule: Rule, state: LevelState, time: datetime, interval: timede
 def due_level(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None) -> int:
     """Return the level that is due at `time` for a value, of a device with this interval between two readings."""
     level = target_level(rule, state, time)
-    return target_level(rule, state, time, interval) if level == state.level and state.is_pending else level
+    if level != state.level or state.depth <= level or interval is None:
+        return level
+    return target_level(rule, state, time, interval)
 
 
 def follow(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None) -> LevelState:
