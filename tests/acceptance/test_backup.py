@@ -123,6 +123,9 @@ def test_a_destroyed_stack_is_restored_with_every_row_and_every_login(
     with psycopg.connect(reader) as connection:
         assert connection.execute("SELECT count(*) > 0 FROM patient_vitals").fetchone() == (True,)
     eventually(lambda: rows(stack)["patient_vitals"] - after["patient_vitals"], 60, "a reading after the restore")
+    with connect(url) as connection:
+        gaps = "SELECT count(*) FROM device_gap"
+        eventually(lambda: connection.execute(gaps).fetchone() == (0,), 60, "no reading missing")
 
 
 def test_a_killed_restore_leaves_the_stack_that_was_there(running_stack: RunningStack, options: list[str]) -> None:

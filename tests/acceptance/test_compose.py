@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from mqtt.endpoint import BrokerEndpoint
+from stack.binaries import CHECKOUT
 from stack.envfile import NAMES
 from tests.fixtures.docker import SERVICES, Project
 from tests.support.mqtt_probe import MqttProbe, connects, publishes
@@ -207,6 +209,49 @@ def test_down_and_up_keep_data_and_enrolled_devices(project: Project, monitor: M
     assert monitor.sends(64) == "Success"
     # Reloaded before the sessions were back, it would disconnect one client every second.
     assert "Expiring client" not in project.compose("logs", "broker").stdout
+
+
+# The commands of the documentation, for this project, without images from elsewhere and without Grafana.
+AS_DOCUMENTED = """set -eu
+docker() {
+    shift; last=
+    case $1 in up) shift; [ "$*" != --wait ] || last=$SERVICES; set -- up --no-build --pull never "$@" ;; esac
+    command docker compose $PROJECT "$@" $last
+}
+"""
+
+
+def documented(project: Project, heading: str, **variables: str) -> None:
+    """Run the commands below a heading of docs/docker.md."""
+    text = (CHECKOUT / "docs/docker.md").read_text()
+    found = re.search(rf"^### {heading}$.*?^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    environ = project.environ | variables | {"PROJECT": " ".join(project.options), "SERVICES": " ".join(SERVICES)}
+    line = ["sh", "-c", AS_DOCUMENTED + found[1]]
+    ended = subprocess.run(line, cwd=project.folder, env=environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, f"{ended.stderr}\n{project.logs()}"
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
+def test_the_documented_backup_is_restored_into_empty_volumes(
+    project: Project, monitor: Monitor, tmp_path: Path
+) -> None:
+    assert monitor.sends(65) == "Success"
+    readings = "SELECT count(*) FROM patient_vitals WHERE device_id = 'my-monitor'"
+    eventually(lambda: project.ask(f"{readings} AND heart_rate = 65") == "1", TIMEOUT_S, "the device's reading")
+    before, rows, roles = project.ask(readings), project.rows(), project.ask("SELECT count(*) FROM pg_roles")
+    key, file = tmp_path / "backup.key", tmp_path / "vitalflow.age"
+    made = subprocess.run(["age-keygen", "-o", str(key)], capture_output=True, text=True, check=True)
+    documented(project, "Backup", RECIPIENT=made.stderr.split()[-1], FILE=str(file))
+    assert not (project.folder / "saved").exists()
+    project.compose("down", "--volumes", "--timeout", "5")
+    shutil.rmtree(project.folder / ".secrets")
+    documented(project, "Restore", KEY=str(key), FILE=str(file))
+    assert (project.ask(readings), project.ask("SELECT count(*) FROM pg_roles")) == (before, roles)
+    eventually(lambda: project.rows() >= rows + 40, TIMEOUT_S, "every row and new ones")
+    eventually(lambda: project.ask(MISSING) == "0", TIMEOUT_S, "no reading missing")
+    assert monitor.sends(66) == "Success"
+    eventually(lambda: project.ask(f"{readings} AND heart_rate = 66") == "1", TIMEOUT_S, "a reading afterwards")
 
 
 def test_who_is_revoked_is_disconnected_for_good_and_both_are_on_record(project: Project, monitor: Monitor) -> None:
