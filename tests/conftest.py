@@ -34,13 +34,15 @@ LONGEST = [
     "acceptance/test_no_reading_lost_on_broker_crash.py",
     "acceptance/test_noisy_device.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
     "acceptance/test_no_secret_printed.py", "browser/test_login.py", "community/test_rollups.py",
-    "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_station_login.py",
+    "integration/test_monitoring.py", "integration/test_devices_receipts.py", "integration/test_alerts_worker.py",
+    "integration/test_station_login.py",
     "integration/test_ingest_operation.py", "integration/test_enrolment.py", "unit/test_alert_properties.py",
 ]  # fmt: skip
 # No test of these shares a server with another one of its module: each goes to whichever worker is free.
 SPREAD = [
     "acceptance/test_no_reading_lost.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
     "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_ingest_operation.py",
+    "integration/test_monitoring.py",
 ]  # fmt: skip
 
 # Servers share the machine's cores with the tests, so the time that one example takes says nothing about the code.

@@ -1,20 +1,15 @@
 """One device that sends without end cannot delay the alarms of the others."""
 
-import json
 import re
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-from stack.binaries import CHECKOUT
 from tests.fixtures.alerts import AlertClient, AlertsProcess, MakeAlerts
 from tests.fixtures.secured import Secured
+from tests.support.publish_flood import flooding
 from tests.support.servers import eventually
 
 # Seconds until another bed's alarm is there: 0.1 to 0.2 on a quiet machine, but other tests have a part of these cores.
@@ -26,30 +21,6 @@ MANY = 30_000 * 150.0  # bytes a second of small messages: as many as 30,000 mon
 FLOOD = 6.0  # seconds
 
 
-@contextmanager
-def flooding(there: Secured, what: str, **rate: float) -> "Iterator[subprocess.Popen[str]]":
-    """bed-2 sends without end, in a process of its own; what it says in the end is how much."""
-    noisy = there.broker("bed-2")
-    settings: dict[str, Any] = {
-        "host": noisy.host,
-        "port": noisy.port,
-        "ca": str(noisy.ca),
-        "user": "bed-2",
-        "password": noisy.password,
-        "client_id": noisy.client_id("bed-2"),
-        "topic": "vitalflow/vitals/icu-1/bed-2",
-        "what": what,
-        "seconds": FLOOD,
-    }
-    line = [sys.executable, "-m", "tests.support.publish_flood"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(line, cwd=CHECKOUT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as flood:
-        assert flood.stdin is not None
-        json.dump(settings | rate, flood.stdin)
-        flood.stdin.close()
-        yield flood
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "bytes_a_second"), [("small", MANY), ("large", GIGABIT), ("junk", GIGABIT), ("huge", GIGABIT)]
@@ -59,7 +30,7 @@ def test_a_flooding_device_delays_no_alarm_of_others(
 ) -> None:
     worker = make_alerts(own_secured.url_of("alerts"), mqtt_ca=own_secured.ca, alerts_client_id="alerts")
     person = AlertClient(0, own_secured.broker("grace"), own_secured.broker("bed-1"), "bed-1")
-    with flooding(own_secured, what, bytes_a_second=bytes_a_second) as flood:
+    with flooding(own_secured.broker("bed-2"), what, FLOOD, bytes_a_second=bytes_a_second) as flood:
         time.sleep(1.5)
         delays = []
         while flood.poll() is None:

@@ -8,10 +8,10 @@ from cryptography.x509 import load_pem_x509_certificate
 from paho.mqtt.publish import single
 
 from stack.binaries import ServerBinaries
-from stack.servers import POSTGRES, BrokerServer, DatabaseServer, Server
+from stack.servers import BrokerServer, DatabaseServer
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
-from tests.support.servers import Db, eventually
+from tests.support.servers import Db, eventually, wal_receiver
 from vitals.codec import encode
 from vitals.reading import reading
 from vitals.topics import Topics
@@ -58,12 +58,8 @@ def test_the_lag_of_a_standby_grows_while_it_stands_still(
     binaries: ServerBinaries,
     tmp_path: Path,
 ) -> None:
-    """pg_receivewal is to PostgreSQL a standby that replays nothing: the lag is that of what it has flushed."""
     server, db = own_database
-    folder = binaries.new_folder(f"{server.folder.parent.name}/wal", POSTGRES)
-    line = [f"{binaries.postgresql}/pg_receivewal", "--synchronous", "-D", binaries.path_inside(folder)]
-    line += ["-d", server.url("postgres")]
-    standby = Server("pg_receivewal", binaries.command(POSTGRES, *line), tmp_path / "wal.log", lambda: True)
+    standby = wal_receiver(binaries, server, tmp_path / "wal.log")
     standby.start()
     try:
         ingest = make_ingest(broker.url, db)

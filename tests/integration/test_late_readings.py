@@ -6,20 +6,17 @@ Community, on which alone the behaviour of ingest depends. tests/community/ test
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import paho.mqtt.publish as publish
 import psycopg
 import pytest
-from psycopg import sql
 
 from stack.servers import BrokerServer
 from tests.fixtures.ingest import MakeIngest
 from tests.support.migrate import migrate
-from tests.support.servers import Db, eventually
+from tests.support.servers import Db, eventually, locked_chunk
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 
@@ -109,20 +106,6 @@ def test_a_community_database_does_not_become_an_apache_one(community: Db) -> No
     assert "created on the Community edition" in sentence
     assert "timescaledb.license = 'timescale'" in sentence
     assert community.one("SELECT community FROM vitalflow_edition") is True
-
-
-@contextmanager
-def locked_chunk(db: Db, at: datetime) -> Iterator[None]:
-    """Hold the lock on the chunk of a moment that its conversion to the columnstore holds, and that stops writers."""
-    query = (
-        "SELECT chunk_schema, chunk_name FROM timescaledb_information.chunks "
-        "WHERE hypertable_name = 'patient_vitals' AND %s >= range_start AND %s < range_end"
-    )
-    with psycopg.connect(db.owner_url) as connection:
-        row = connection.execute(query, [at, at]).fetchone()
-        assert row is not None
-        connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.Identifier(*map(str, row))))
-        yield
 
 
 def seqs(db: Db) -> set[object]:

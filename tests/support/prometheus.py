@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from stack.binaries import CHECKOUT, STACK, need_root
-from stack.servers import Server, free_port, listens
+from stack.servers import Server, free_port
 from vitals.errors import PermanentError
 
 RULES = CHECKOUT / "monitoring/alerting-rules.yml"
@@ -90,9 +90,10 @@ class PrometheusServer(Server):
     """A Prometheus with the configuration of monitoring/, other ports, an interval of 1 s and shortened rules."""
 
     def __init__(self, folder: Path, ports: Mapping[str, int]) -> None:
-        """`ports`: of the target, by the name of the job."""
+        """`ports`: of the target, by the name of the job; a job without one is left out."""
         configuration = yaml.safe_load((RULES.parent / "prometheus.yml").read_text())
         configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        configuration["scrape_configs"] = [job for job in configuration["scrape_configs"] if job["job_name"] in ports]
         for job in configuration["scrape_configs"]:
             job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[job['job_name']]}"]}]
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
@@ -105,7 +106,14 @@ class PrometheusServer(Server):
             f"--storage.tsdb.path={folder / 'prometheus-data'}",
             f"--web.listen-address=127.0.0.1:{port}",
         ]
-        super().__init__("Prometheus", line, folder / "prometheus.log", lambda: listens(port))
+        super().__init__("Prometheus", line, folder / "prometheus.log", self._ready)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):
+                return True
+        except OSError:  # it answers 503 until it has read its storage
+            return False
 
     def get(self, path: str, **parameters: str) -> Any:
         """The data that the HTTP API returns."""
@@ -122,6 +130,12 @@ class PrometheusServer(Server):
         """Whether the last request to each target succeeded, by the name of the job."""
         targets = self.get("targets")["activeTargets"]
         return {target["labels"]["job"]: target["health"] == "up" for target in targets}
+
+    def problems(self) -> list[str]:
+        """Rules that cannot be evaluated, and texts of active alerts that cannot be expanded."""
+        rules = [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
+        texts = [text for alert in self.get("alerts")["alerts"] for text in alert["annotations"].values()]
+        return [rule["name"] for rule in rules if rule["health"] != "ok"] + [text for text in texts if "error" in text]
 
 
 if __name__ == "__main__":

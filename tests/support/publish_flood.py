@@ -7,11 +7,41 @@ come on standard input, because they include a password.
 import json
 import socket
 import ssl
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from mqtt.endpoint import BrokerEndpoint
+from stack.binaries import CHECKOUT
 from tests.support.mqtt_probe import publish_packet, remaining_length, string_field
+
+
+@contextmanager
+def flooding(noisy: BrokerEndpoint, what: str, seconds: float, **rate: float) -> "Iterator[subprocess.Popen[str]]":
+    """A device of icu-1 sends without end, in a process of its own; what it says in the end is how much."""
+    device = str(noisy.username)
+    settings: dict[str, Any] = {
+        "host": noisy.host,
+        "port": noisy.port,
+        "ca": str(noisy.ca),
+        "user": device,
+        "password": noisy.password,
+        "client_id": noisy.client_id(device),
+        "topic": f"vitalflow/vitals/icu-1/{device}",
+        "what": what,
+        "seconds": seconds,
+    }
+    line = [sys.executable, "-m", "tests.support.publish_flood"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, cwd=CHECKOUT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as flood:
+        assert flood.stdin is not None
+        json.dump(settings | rate, flood.stdin)
+        flood.stdin.close()
+        yield flood
 
 
 def main() -> None:

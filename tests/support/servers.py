@@ -1,8 +1,11 @@
 """A test's database and its logins, the template that it is copied from, and waiting for a condition."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from queue import SimpleQueue
 from urllib.parse import urlsplit
 
@@ -13,7 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import sql
 
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
-from stack.servers import OWNER, DatabaseServer, ensure_database
+from stack.binaries import ServerBinaries
+from stack.servers import OWNER, POSTGRES, DatabaseServer, Server, ensure_database
 
 TEMPLATE = "vitalflow_template"
 INGEST_PASSWORD = "ingest-in-a-test"
@@ -123,3 +127,25 @@ def community_db(owner_url: str) -> Db:
 def _as_user(url: str, user: str, password: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=f"{user}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+@contextmanager
+def locked_chunk(db: Db, at: datetime) -> Iterator[None]:
+    """Hold the lock on the chunk of a moment that its conversion to the columnstore holds, and that stops writers."""
+    query = (
+        "SELECT chunk_schema, chunk_name FROM timescaledb_information.chunks "
+        "WHERE hypertable_name = 'patient_vitals' AND %s >= range_start AND %s < range_end"
+    )
+    with psycopg.connect(db.owner_url) as connection:
+        row = connection.execute(query, [at, at]).fetchone()
+        assert row is not None
+        connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.Identifier(*map(str, row))))
+        yield
+
+
+def wal_receiver(binaries: ServerBinaries, server: DatabaseServer, log: Path) -> Server:
+    """pg_receivewal: to PostgreSQL a standby that replays nothing, so that its lag is that of what it has flushed."""
+    folder = binaries.new_folder(f"{server.folder.parent.name}/wal", POSTGRES)
+    line = [f"{binaries.postgresql}/pg_receivewal", "--synchronous", "-D", binaries.path_inside(folder)]
+    line += ["-d", server.url("postgres")]
+    return Server("pg_receivewal", binaries.command(POSTGRES, *line), log, lambda: True)
