@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from sql.files import FOLDER, numbered, text
-from tests.community.test_migrate_from_every_version import apply_version_0_1_0
 from tests.fixtures.community import MakeCommunity
+from tests.support.earlier_schema import apply_version_0_1_0
 from tests.support.migrate import migrate, migrate_as_apache
 from tests.support.servers import Db, community_db
 

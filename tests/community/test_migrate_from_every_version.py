@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from sql.files import numbered, text
+from sql.files import numbered
 from sql.migrate import connect, find_edition
 from tests.fixtures.community import MakeCommunity
 from tests.fixtures.trends import NOW, run_jobs
+from tests.support.earlier_schema import apply_version_0_1_0, bring_to
 from tests.support.migrate import migrate
 from tests.support.rows import write_readings
 from tests.support.servers import Db, community_db
@@ -31,19 +31,6 @@ def nothing_yet(request: pytest.FixtureRequest, make_community: MakeCommunity) -
         return
     with make_community() as url:
         yield community_db(url)
-
-
-def bring_to(db: Db, number: int) -> None:
-    """What migrate made of a database when these were all migrations that there were."""
-    with psycopg.connect(db.owner_url, autocommit=True) as connection:
-        connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-        connection.execute(
-            "CREATE TABLE vitalflow_migration"
-            " (name text PRIMARY KEY, body text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-        )
-        for path in FILES[:number]:
-            connection.execute(text(path))
-            connection.execute("INSERT INTO vitalflow_migration VALUES (%s, %s)", [path.name, text(path)])
 
 
 @pytest.mark.parametrize("number", range(len(FILES)))
@@ -106,7 +93,6 @@ def test_readings_in_the_columnstore_keep_their_times_of_arrival(community: Db) 
         db.rows("SELECT compress_chunk(chunk) FROM show_chunks('patient_vitals') AS chunk")
 
 
-VERSION_0_1_0 = Path(__file__).parent.parent / "data/schema_0007"
 ROLES = "rename_ward", "rename_analyst"
 # Rows in every table that 0008 changes, a reader of one ward, and an analyst with grants and views of their own.
 USE = """
@@ -142,20 +128,6 @@ SELECT has_table_privilege('rename_analyst', 'audit_event', 'SELECT'),
     has_column_privilege('rename_analyst', 'retention_setting', 'period', 'UPDATE'),
     has_table_privilege('rename_analyst', 'retention_setting', 'SELECT')
 """
-
-
-def apply_version_0_1_0(db: Db, community: bool) -> None:
-    """Create what version 0.1.0 made of an empty database on a server of one edition."""
-    bring_to(db, 7)
-    with connect(db.owner_url) as connection, connection.transaction():
-        connection.execute("INSERT INTO vitalflow_edition (community) VALUES (%s)", [community])
-        connection.execute(
-            "INSERT INTO vitalflow_period VALUES ('raw_retention', '30 days'), ('minute_retention', '365 days'),"
-            " ('compress_after', '7 days'), ('late_after', '6 hours')"
-        )
-        edition = "2_community.sql" if community else "2_apache.sql"
-        for name in ("1_editions.sql", edition, "3_always.sql"):
-            connection.execute(text(VERSION_0_1_0 / name))
 
 
 @pytest.fixture

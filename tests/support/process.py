@@ -37,7 +37,7 @@ class ServiceProcess:
         """SIGTERM; the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
+        return self.process.wait(30)
 
     def said(self) -> str:
         """All of its log."""
