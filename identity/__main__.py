@@ -1,5 +1,6 @@
 """Command line `vitalflow identity` and `vitalflow user`: options and output."""
 
+import logging
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ from typing import Annotated
 import typer
 
 from identity import check as checking
+from identity.accounts import serve
 from identity.authority import CertificateAuthority, make_writable, write_secret
 from identity.broker_bootstrap import (
     BUILTIN_USERS,
@@ -29,6 +31,7 @@ from identity.dynsec import connect_dynsec
 from identity.enrolment import enroll, list_users, revoke
 from identity.policy import ROLES, Kind, User
 from identity.settings import IdentitySettings
+from vitals import log as vitals_log
 from vitals.errors import PermanentError, exit_on_error
 
 PROGRAM = "vitalflow identity"
@@ -83,6 +86,10 @@ Ca = Annotated[
     Path | None, typer.Option(help="The folder in which clients find the CA's certificate.", file_okay=False)
 ]
 
+Mark = Annotated[
+    Path | None, typer.Option(help="Touch this file after each check, for a health check.", dir_okay=False)
+]
+
 
 @app.command(
     epilog="""Example, for a broker in a container:
@@ -129,9 +136,7 @@ def renew(
     database: Database = None,
     ca: Ca = None,
     every: Annotated[float, typer.Option(min=1, help="Seconds between two checks.")] = 60,
-    mark: Annotated[
-        Path | None, typer.Option(help="Touch this file after each check, for a health check.", dir_okay=False)
-    ] = None,
+    mark: Mark = None,
 ) -> None:
     """Every minute until SIGTERM, renew and install the certificates that are due for renewal or revoked."""
     settings, stop = IdentitySettings.read(os.environ), threading.Event()
@@ -144,6 +149,20 @@ def renew(
             mark.touch()
         if stop.wait(every):
             return
+
+
+@app.command()
+def accounts(
+    mark: Mark = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Until SIGTERM, set the passwords that users choose at the station. Needs VITALFLOW_ADMIN_URL."""
+    vitals_log.configure("accounts", verbose, os.environ)
+    settings, stop = IdentitySettings.read(os.environ), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    alive = (lambda: None) if mark is None else mark.touch
+    serve(settings.admin, settings.topics, stop, logging.getLogger("accounts").info, alive)
 
 
 @app.command()

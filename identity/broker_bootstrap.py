@@ -11,14 +11,12 @@ from pathlib import Path
 import msgspec
 
 from identity.authority import CertificateAuthority, Emit
-from identity.policy import OFFLINE_SESSIONS_TOPIC, Kind, User, merge_users
+from identity.policy import OFFLINE_SESSIONS_TOPIC, OPERATOR, Kind, User, merge_users
 from mqtt.credentials import Credential, read_credentials, write_credentials
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 USERS_FILE = "dynamic-security.json"
-OPERATOR = "operator"
-"""The built-in user for the shell of an installation."""
 SERVICES = ("ingest", "alerts", "station")
 BUILTIN_USERS = ("admin", *SERVICES, OPERATOR)
 """Users of every installation: the admin, the services, and one person."""

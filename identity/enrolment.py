@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from identity.dynsec import CommandRejected, DynsecClient
-from identity.policy import Kind, User, client_definition, known_user, role_definition, role_name
+from identity.policy import ROLES, Kind, User, client_definition, known_user, role_definition, role_name
 from vitals.assignment import Assignment, encode_assignment
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
@@ -68,7 +68,7 @@ def enroll(
             {"command": "createClient", **client_definition(user)},
         )
         action = "enrolled_again" if user.name in known else "enrolled"
-        dynsec.publish([_audit_message(topics, action, user, by, now)])
+        dynsec.publish([audit_message(topics, action, user, by, now), *_no_salt(topics, user)])
 
 
 def revoke(
@@ -84,7 +84,7 @@ def revoke(
     if found.kind == Kind.ADMIN or (found.kind == Kind.SERVICE and found.service in ("", name)):
         raise PermanentError(f"{name!r} is a built-in {found.kind} user and cannot be revoked")
     _delete(dynsec, name, found.kind)
-    messages = [_audit_message(topics, "revoked", found, by, now)]
+    messages = [audit_message(topics, "revoked", found, by, now), *_no_salt(topics, found)]
     if found.kind == Kind.DEVICE and found.ward is not None:
         messages += [
             (topic(found.ward, name), b"", True) for topic in (topics.status, topics.limits, topics.assignments)
@@ -135,6 +135,12 @@ def _delete(dynsec: DynsecClient, name: str, kind: Kind) -> None:
             raise
 
 
-def _audit_message(topics: Topics, action: str, user: User, by: str, now: datetime) -> tuple[str, bytes, bool]:
+def _no_salt(topics: Topics, user: User) -> list[tuple[str, bytes, bool]]:
+    """Return the message that a person has no chosen password: revoked, or with a generated one."""
+    return [(topics.password_salt(user.name), b"", True)] if user.kind in ROLES.values() else []
+
+
+def audit_message(topics: Topics, action: str, user: User, by: str, now: datetime) -> tuple[str, bytes, bool]:
+    """Return the message that records a change of a user, in the form of `DynsecClient.publish`."""
     record = {"time": now, "by": by, "action": action, "name": user.name, "kind": user.kind, "ward": user.ward}
     return topics.enrolment, msgspec.json.encode(record), False

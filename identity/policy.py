@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -48,6 +48,8 @@ class Kind(StrEnum):
 
 
 ENROLLED_KINDS = (Kind.DEVICE, Kind.FLEET, Kind.PERSON, Kind.READER, Kind.ADMINISTRATOR)
+OPERATOR = "operator"
+"""The built-in user for the shell of an installation."""
 ROLES = {"nurse": Kind.PERSON, "read-only": Kind.READER, "administrator": Kind.ADMINISTRATOR}
 """The kinds of people, by the name of their role."""
 
@@ -59,6 +61,7 @@ class User:
     ward       of a device: its ward; of a person or reader: the only ward it may see, None for all
     service    of a service user: ingest, alerts, station or health, which decides its rights; `name` does not
     password   None for a device with a certificate
+    salt       of a password that the user has chosen (`vitals.password`)
     """
 
     name: str
@@ -66,6 +69,7 @@ class User:
     ward: str | None = None
     password: str | None = None
     service: str = ""
+    salt: str | None = None
 
 
 def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
@@ -98,6 +102,8 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (READ_BELOW, topic)
                 for topic in (*seen, f"{root}/services/+", topics.rules("+"), topics.rejections("+", name))
             ]
+            if name != OPERATOR:  # its password is in a file, for the shell of the installation
+                read.append((WRITE, topics.password_changes(name)))
             if user.kind is Kind.READER:
                 return read
             # The station checks permission to acknowledge by subscribing to the user's own command topic.
@@ -107,7 +113,13 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.alert_commands(ward, user=name)),
                 (WRITE, topics.admissions(ward, user=name)),
             ]
-        case Kind.ADMIN | Kind.ADMINISTRATOR:
+        case Kind.ADMIN:
+            return [
+                *acls(replace(user, kind=Kind.ADMINISTRATOR), topics),
+                (READ_BELOW, topics.password_changes()),
+                (WRITE, topics.password_rejected()),
+            ]
+        case Kind.ADMINISTRATOR:
             return [
                 (WRITE, f"{DYNSEC_TOPIC}"),
                 (READ, f"{DYNSEC_TOPIC}/response"),
@@ -117,6 +129,7 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, f"{root}/status/+/+"),
                 (WRITE, topics.limits()),
                 (WRITE, topics.assignments()),
+                (WRITE, topics.password_salt()),
                 # `devices doctor` reports logins.
                 (READ_BELOW, BROKER_LOG),
                 (READ_BELOW, topics.logins("+")),
@@ -166,6 +179,8 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.limits()),
                 (WRITE, topics.assignments()),
                 (WRITE, topics.sign_ins),
+                (READ_BELOW, topics.password_salt()),
+                (READ_BELOW, topics.password_rejected()),
             ]
         case "health":
             return [(WRITE, topics.health), (READ, topics.health), (READ, OFFLINE_SESSIONS_TOPIC)]
@@ -189,7 +204,7 @@ def client_definition(user: User) -> dict[str, Any]:
     client: dict[str, Any] = {
         "username": user.name,
         "roles": [{"rolename": role_name(user)}],
-        "textname": user.kind.value,
+        "textname": textname(user.kind, user.salt),
         "textdescription": user.ward or user.service,
     }
     if user.password is not None:
@@ -200,12 +215,18 @@ def client_definition(user: User) -> dict[str, Any]:
     return client
 
 
+def textname(kind: Kind, salt: str | None) -> str:
+    """Return what the plugin keeps as a user's text name: the kind, and the salt of a chosen password."""
+    return str(kind) if salt is None else f"{kind} {salt}"
+
+
 def known_user(client: Mapping[str, Any]) -> User:
     """Return the user that `client_definition` described, without the password."""
-    kind, detail = client.get("textname", ""), client.get("textdescription", "")
+    kind, _, salt = client.get("textname", "").partition(" ")
+    detail = client.get("textdescription", "")
     if kind == Kind.SERVICE:  # without a detail: by a version before 0.2.0
         return User(client["username"], kind, service=detail)
-    return User(client["username"], kind, detail or None)
+    return User(client["username"], kind, detail or None, salt=salt or None)
 
 
 def merge_users(known: Mapping[str, Any] | None, users: Iterable[User], topics: Topics) -> dict[str, Any]:

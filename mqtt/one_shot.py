@@ -54,6 +54,11 @@ class OneShotClient:
             raise message
         return message
 
+    @property
+    def is_connected(self) -> bool:
+        """Return whether the connection is up; a lost one is restored after a pause, with its subscription."""
+        return self._client.is_connected()
+
     def put(self, message: Message | TransientError) -> None:
         """Called by the client's thread."""
         self._messages.put(message)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from devices.simulated_ward import simulated_ward
 from identity.authority import CertificateAuthority, Emit
-from identity.broker_bootstrap import OPERATOR, builtin_users, simulated_device_users
+from identity.broker_bootstrap import builtin_users, simulated_device_users
+from identity.policy import OPERATOR
 from identity.settings import IdentitySettings
 from stack.broker_access import BrokerAccess, Listeners
 from stack.lan import LOOPBACK, device_host, reachable_addresses
@@ -110,7 +111,7 @@ def environment(
     environment, because every local user can read command lines.
     """
     ours = addresses(ports, secrets, home)
-    withheld = {"VITALFLOW_ADMIN_URL", *DATABASES} - set(service.databases)
+    withheld = {"VITALFLOW_ADMIN_URL", *DATABASES} - {*service.databases, *(["VITALFLOW_ADMIN_URL"] * service.is_admin)}
     ours = {name: value for name, value in ours.items() if name not in withheld}
     ours["VITALFLOW_MQTT_URL"] = broker_url(ports, secrets, service.user)
     ours |= {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest), f"{PREFIX}ALERTS_METRICS_PORT": str(ports.alerts)}
@@ -132,6 +133,7 @@ class ServiceSpec:
     needs_database if False, it is started before the database and works without it
     user           its user at the broker; None: none, or many
     databases      the database URLs that it gets, of DATABASES
+    is_admin       whether it gets the address of the broker's admin
     """
 
     name: str
@@ -141,6 +143,7 @@ class ServiceSpec:
     needs_database: bool = True
     user: str | None = None
     databases: tuple[str, ...] = ()
+    is_admin: bool = False
 
     @property
     def line(self) -> list[str]:
@@ -177,6 +180,7 @@ def services(ports: Ports, devices: int) -> list[ServiceSpec]:
             "station",
             databases=("VITALFLOW_READER_URL",),
         ),
+        ServiceSpec("accounts", ("identity", "accounts"), needs_database=False, is_admin=True),
         ServiceSpec("devices", ("devices", *fleet, "--scenario", "mixed")),
     ]
     return [service for service in listed if devices or service.name != "devices"]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from identity.authority import write_secret
-from identity.broker_bootstrap import OPERATOR
+from identity.policy import OPERATOR
 from stack.binaries import ServerBinaries
 from stack.plan import Ports, addresses
 from stack.stack_dir import Secrets, StackDir

@@ -96,6 +96,13 @@ UNITS = (
         "alerts", "evaluates alarm rules", "alerts run", "256M", {"VITALFLOW_MQTT_PASSWORD": "mqtt_alerts_password"}
     ),
     UnitSpec(
+        "accounts",
+        "sets the passwords that users choose at the station",
+        "identity accounts --mark /tmp/looked",
+        "256M",
+        {"VITALFLOW_ADMIN_URL": "admin_url"},
+    ),
+    UnitSpec(
         "station",
         "serves the live ward to browsers",
         "station",

@@ -17,6 +17,7 @@ from aiomqtt import Client, MqttError, Will
 from mqtt.async_client import connection, describe_error, publish, running
 from mqtt.instance import refuse_second_instance
 from mqtt.service_status import ServiceStatus, encode_service_status
+from station.auth.password_salts import PasswordSalts
 from station.confirmed_publish import publish_confirmed
 from station.settings import StationSettings
 from station.ward import Ward
@@ -33,11 +34,12 @@ RETRY_S = (0.25, 2.0)  # first and maximum pause between two attempts to connect
 class Listener:
     """Applies what the broker sends to the ward, from `run` until `stop`."""
 
-    def __init__(self, settings: StationSettings, ward: Ward) -> None:
+    def __init__(self, settings: StationSettings, ward: Ward, salts: PasswordSalts) -> None:
         self.connections = 0
         self._settings = settings
         self._topics = settings.topics
         self._ward = ward
+        self._salts = salts
         self._service = self._topics.service(settings.station_client_id)
         self._boot = time.time_ns()
         self._client: Client | None = None
@@ -86,7 +88,11 @@ class Listener:
             (topics.rejections("+", "+"), 1),
             (topics.rules("+"), 1),
             (topics.logins("+"), 1),
+            # QoS 0, as the heartbeat: the retained ones arrive before the first heartbeat comes back.
+            (topics.password_salt(), 0),
+            (topics.password_rejected(), 0),
         ]
+        self._salts.begin()
         self._ward.connected(datetime.now(UTC))
         self._received_at = time.monotonic()
         granted = await client.subscribe(filters)
@@ -108,8 +114,11 @@ class Listener:
         try:
             async for message in client.messages:
                 self._received_at = time.monotonic()
-                payload = bytes(message.payload)
-                self._ward.take(str(message.topic), payload, message.retain, datetime.now(UTC))
+                topic, payload = str(message.topic), bytes(message.payload)
+                if topic == self._service and not message.retain:
+                    self._salts.complete()
+                self._salts.take(topic, payload)
+                self._ward.take(topic, payload, message.retain, datetime.now(UTC))
         except MqttError:
             raise MqttError("the connection was lost") from None
 

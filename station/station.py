@@ -16,6 +16,7 @@ from mqtt.certificate_expiry import CertificateExpiry
 from station import frame
 from station.admissions import Admissions
 from station.api import api
+from station.auth.password_salts import PasswordSalts
 from station.auth.routes import auth_routes
 from station.auth.sessions import SessionManager
 from station.history import History
@@ -55,11 +56,12 @@ class Station:
         self._ward = ward = Ward(
             settings.topics, services, now, on_alert=commands.on_alert, on_rejection=commands.on_rejection
         )
-        self._listener = Listener(settings, ward)
+        salts = PasswordSalts(settings.topics)
+        self._listener = Listener(settings, ward, salts)
         admissions = Admissions(ward, self._listener.publish)
         ward.on_assignment = admissions.on_assignment
         self._history = History(settings.reader_url)
-        self._sessions = sessions = SessionManager(settings.broker, settings.topics, ward.wards)
+        self._sessions = sessions = SessionManager(settings.broker, settings.topics, salts, ward.wards)
         self._unrecorded: list[bytes] = []
         self._views = views = Views(ward, frame.hello(VERSION, history=settings.reader_url is not None))
         metrics = Metrics(ward, views, sessions, self._listener, self._history)

@@ -44,7 +44,9 @@ GROUPS = {
         "Bedside monitors: simulate, replay, enroll, enroll-simulated, list, doctor, revoke, assign, discharge.",
     ),
     "user": CommandGroup(ACCESS, "identity", "Users of the station: add, list, revoke.", "users"),
-    "identity": CommandGroup(ACCESS, "identity", "CA and users of the broker: init, renew, check, add-service, user."),
+    "identity": CommandGroup(
+        ACCESS, "identity", "CA and users of the broker: init, renew, accounts, check, add-service, user."
+    ),
     "db": CommandGroup(
         DATA, "sql", "Database: migrate, status, backfill, grant-ward, revoke-ward, wards, set-time-zone."
     ),

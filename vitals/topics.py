@@ -93,6 +93,18 @@ class Topics:
         """Topic of sign-ins at a station, refused ones included, for the audit record."""
         return f"{self.root}/audit/sign-in"
 
+    def password_changes(self, user: str = "+") -> str:
+        """Topic on which a user requests a new password; only this user of the broker may publish there."""
+        return f"{self.root}/accounts/{user}/password"
+
+    def password_salt(self, user: str = "+") -> str:
+        """Topic of the salt of a password that a user has chosen, retained."""
+        return f"{self.root}/accounts/{user}/salt"
+
+    def password_rejected(self, user: str = "+") -> str:
+        """Topic of the reason why a user's password was not changed."""
+        return f"{self.root}/accounts/{user}/rejected"
+
     def alert_commands(self, ward: str = "+", device: str = "+", rule: str = "+", user: str | None = None) -> str:
         """Topic of commands to an alert; by default the filter for all commands that the station relays.
 

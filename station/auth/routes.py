@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from station.auth.middleware import CurrentSession, client_address
 from station.auth.sessions import SessionManager, TooManyAttempts
 from station.auth.user_connection import InvalidCredentials
-from vitals.errors import TransientError
+from vitals.errors import PermanentError, TransientError
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -20,6 +20,13 @@ class Credentials(BaseModel):
 
     name: str
     password: str
+
+
+class PasswordChange(BaseModel):
+    """The present password of the user who is signed in, and the new one."""
+
+    old: str
+    new: str
 
 
 def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
@@ -58,6 +65,21 @@ def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
         answer = JSONResponse({})
         answer.delete_cookie(cookie, path="/", httponly=True, samesite="strict")
         return answer
+
+    @router.post("/ui/password")
+    async def change_password(change: PasswordChange, session: CurrentSession, request: Request) -> Response:
+        """Change the password of the user; other sessions of the user end."""
+        try:
+            await sessions.change_password(session, change.old, change.new, client_address(request))
+        except TooManyAttempts as wait:
+            return JSONResponse(_error_body(wait), 429, {"Retry-After": str(wait.wait_s)})
+        except InvalidCredentials as error:
+            return JSONResponse(_error_body(error), 403)  # not 401: the session goes on
+        except PermanentError as error:
+            return JSONResponse(_error_body(error), 409)
+        except TransientError as error:
+            return JSONResponse(_error_body(error), 503)
+        return JSONResponse({})
 
     @router.get("/ui/me")
     async def me(session: CurrentSession) -> dict[str, str]:

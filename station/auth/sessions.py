@@ -15,12 +15,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import msgspec
+
 from mqtt.endpoint import BrokerEndpoint
 from station.auth.login_throttle import LoginThrottle
+from station.auth.password_salts import CHANGE_TIMEOUT_S, PasswordSalts
 from station.auth.sign_in_audit import SignInAudit
 from station.auth.user_connection import InvalidCredentials, NoWard, UserConnection
 from station.hub import Subscriber
 from vitals.errors import TransientError
+from vitals.password import (
+    MAX_LENGTH,
+    ChosenPassword,
+    PasswordRejected,
+    derive_secret,
+    new_salt,
+    require_acceptable,
+)
 from vitals.reading import MAX_TEXT
 from vitals.topics import Topics
 
@@ -32,10 +43,13 @@ VERIFY_TIMEOUT_S = 8.0  # seconds for the broker's response, the wait included
 MAX_CONCURRENT_LOGINS = 2  # further ones wait, so that many logins do not block the event loop or the broker
 MAX_USERS = 500
 MAX_SESSIONS_PER_USER = 50  # the least recently used one is ended
-MAX_PASSWORD = 1000  # characters
+DUMMY_SALT = new_salt()
 
 WRONG_CREDENTIALS = "wrong name or password"
 REVOKED = "Your login has ended: your access was revoked or your password was changed. Ask your administrator."
+UNCERTAIN = (
+    "it is not certain that the password was changed; sign in with the new one, or with the old one if that fails"
+)
 IDLE = "Your login has ended because no page was open for half an hour."
 SIGNED_OUT = "You have signed out."
 
@@ -57,6 +71,7 @@ class WebSession:
     used_at: float
     browsers: set[Subscriber] = field(default_factory=set)  # its open pages
     over: str | None = None
+    is_changing_password: bool = False  # it outlasts the user's present connection
 
     def end(self, why: str) -> None:
         """End the session with the reason that its pages show."""
@@ -72,12 +87,15 @@ class WebSession:
 class SessionManager:
     """All sessions. `wards` returns the wards that the station knows."""
 
-    def __init__(self, broker: BrokerEndpoint, topics: Topics, wards: Callable[[], Collection[str]]) -> None:
+    def __init__(
+        self, broker: BrokerEndpoint, topics: Topics, salts: PasswordSalts, wards: Callable[[], Collection[str]]
+    ) -> None:
         self.audit = SignInAudit()
         self.checked = 0  # logins that were checked with the broker
         self.rejected = 0  # rejected logins
         self._broker = broker
         self._topics = topics
+        self._salts = salts
         self._wards = wards
         self._key = secrets.token_bytes(32)
         self._turn = asyncio.Semaphore(MAX_CONCURRENT_LOGINS)
@@ -120,6 +138,8 @@ class SessionManager:
                 log.warning("login failed from %s", address)
                 if isinstance(unwanted, NoWard):
                     raise
+                if is_valid_user_name(name) and await self._salts.find(name) is None:
+                    await self._derive(password, DUMMY_SALT)  # as slow as for a user who has chosen a password
                 raise InvalidCredentials(WRONG_CREDENTIALS) from unwanted
             except TransientError:
                 self._attempts.good(name, address)
@@ -147,6 +167,41 @@ class SessionManager:
         if session is not None:
             session.used_at = asyncio.get_running_loop().time()
         return session
+
+    async def change_password(self, session: WebSession, old: str, new: str, address: str) -> None:
+        """Give the user of a session a password of the user's choice; other sessions of the user end.
+
+        Raises PermanentError with the reason for a refusal, TooManyAttempts, or TransientError.
+        """
+        user, now = session.user, asyncio.get_running_loop().time()
+        name, key = user.name, self._key_of(user.name, new)
+        if (wait_s := self._attempts.wait(name, address, now)) > 0:
+            raise TooManyAttempts(math.ceil(wait_s))
+        if self._users.get(self._key_of(name, old)) is not user:
+            self._attempts.begin(name, address, now)
+            self.audit.refused(name, address, datetime.now(UTC))
+            raise InvalidCredentials("the current password is wrong")
+        if new == old:
+            raise PasswordRejected("the new password is the current one; choose another")
+        require_acceptable(new, name)
+        salt = new_salt()
+        chosen = ChosenPassword(salt=salt, secret=await self._derive(new, salt))
+        change, session.is_changing_password = self._salts.expect(name), True
+        try:
+            await user.publish(self._topics.password_changes(name), msgspec.json.encode(chosen))
+            async with asyncio.timeout(CHANGE_TIMEOUT_S):
+                if await change != salt:
+                    raise TransientError(UNCERTAIN)
+            session.user = await self._connect_user(key, name, new)
+            self._used_at[key] = now
+            session.turn()
+        except TimeoutError:
+            raise TransientError(UNCERTAIN) from None
+        finally:
+            self._salts.forget(name)
+            session.is_changing_password = False
+            if session.user is user and user not in self._users.values():
+                self._end(session, REVOKED)
 
     # --- logging out ---
 
@@ -190,18 +245,27 @@ class SessionManager:
 
     async def _connect_user(self, key: bytes, name: str, password: str) -> UserConnection:
         """Return the user's own connection; simultaneous requests share one."""
-        if not is_valid_user_name(name) or not 0 < len(password) <= MAX_PASSWORD or "\0" in password:
+        if not is_valid_user_name(name) or not 0 < len(password) <= MAX_LENGTH or "\0" in password:
             raise InvalidCredentials("no user can have that name or password")
         if key not in self._users:
             if len(self._users) >= MAX_USERS:
                 raise TransientError(f"{MAX_USERS} people are signed in already; one of them must sign out first")
-            broker = self._broker.as_user(name, password)
-            self._users[key] = user = UserConnection(broker, self._topics, self._turn, self._wards, self._changed)
+
+            async def login() -> BrokerEndpoint:
+                salt = await self._salts.find(name)
+                return self._broker.as_user(name, password if salt is None else await self._derive(password, salt))
+
+            self._users[key] = user = UserConnection(name, login, self._topics, self._turn, self._wards, self._changed)
             self._tasks[key] = task = asyncio.create_task(user.stay())
             task.add_done_callback(lambda done: self._on_connection_end(key, user, done))
         user = self._users[key]
         await asyncio.shield(user.verified)
         return user
+
+    async def _derive(self, password: str, salt: str) -> str:
+        """Return the secret for the broker; takes a turn as a login does, because it costs 0.2 s of a processor."""
+        async with self._turn:
+            return await asyncio.to_thread(derive_secret, password, salt)
 
     def _changed(self, user: UserConnection) -> None:
         for session in self._sessions.values():
@@ -220,6 +284,8 @@ class SessionManager:
         with suppress(asyncio.CancelledError):
             user.verified.exception()  # marks the error as retrieved: the waiting request may have ended
         for session in [session for session in self._sessions.values() if session.user is user]:
+            if session.is_changing_password:
+                continue
             log.info("%r is signed out: the broker rejects this login", user.name)
             self._end(session, REVOKED)
         if not task.cancelled():

@@ -9,7 +9,7 @@ the user. A user that the broker disconnects and then rejects is signed out.
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 
 from aiomqtt import Client, MqttError, ProtocolVersion
@@ -49,6 +49,7 @@ class NoWard(InvalidCredentials):
 class UserConnection:
     """One user of the broker. `viewable` and `actionable` are the wards that the broker has granted so far.
 
+    login       returns the broker with the user's name and secret, once
     turn        limits the number of simultaneous connection attempts
     wards       returns the wards that the station knows
     on_change   is called when `viewable` or `actionable` has changed
@@ -56,17 +57,18 @@ class UserConnection:
 
     def __init__(
         self,
-        broker: BrokerEndpoint,
+        name: str,
+        login: Callable[[], Awaitable[BrokerEndpoint]],
         topics: Topics,
         turn: asyncio.Semaphore,
         wards: Callable[[], Collection[str]],
         on_change: Callable[["UserConnection"], None],
     ) -> None:
-        self.name = broker.username or ""
+        self.name = name
         self.viewable: WardScope = NO_WARDS
         self.actionable: WardScope = NO_WARDS
         self.verified: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._broker = broker
+        self._login = login
         self._topics = topics
         self._turn = turn
         self._wards = wards
@@ -84,17 +86,22 @@ class UserConnection:
     async def stay(self) -> None:
         """Connect, set the result of `verified`, and stay connected until the broker rejects the user."""
         clock, backoff = asyncio.get_running_loop().time, Backoff(*RETRY_S)
+        try:
+            broker = await self._login()
+        except TransientError as error:
+            self._fail(error)
+            return
         while True:
             since = clock()
             try:
-                await self._run_connection()
+                await self._run_connection(broker)
             except MqttConnectError as error:
                 if _code(error) in REJECTED:
                     self._fail(InvalidCredentials("the broker rejected the name or the password"))
                     return
-                reason_text = describe_error(error, self._broker)
+                reason_text = describe_error(error, broker)
             except MqttError as error:
-                reason_text = describe_error(error, self._broker)
+                reason_text = describe_error(error, broker)
             except InvalidCredentials as error:
                 self._fail(error)
                 return
@@ -120,9 +127,9 @@ class UserConnection:
 
     # --- one connection ---
 
-    async def _run_connection(self) -> None:
+    async def _run_connection(self, broker: BrokerEndpoint) -> None:
         """Connect, query the rights, and stay connected; raises MqttError at the end of the connection."""
-        client = self._new_client()
+        client = self._new_client(broker)
         async with self._turn:
             await connect(client)
         try:
@@ -137,8 +144,7 @@ class UserConnection:
             with suppress(MqttError):
                 await client.__aexit__(None, None, None)
 
-    def _new_client(self) -> Client:
-        broker = self._broker
+    def _new_client(self, broker: BrokerEndpoint) -> Client:
         return ReasonClient(
             broker.host,
             broker.port,

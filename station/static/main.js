@@ -7,6 +7,7 @@ import { BedPage } from "./bed.js";
 import { byId, el, openDialog, setText } from "./dom.js";
 import { formatDuration, formatTime, PRIORITY_MARKS } from "./format.js";
 import { showNotice } from "./notice.js";
+import { openPasswordForm } from "./password.js";
 import { ReviewPage } from "./review.js";
 import { signOut } from "./session.js";
 import { enableAudio, isAudible, playSound, ScreenPause, soundCauses } from "./sound.js";
@@ -256,12 +257,17 @@ function openUserDialog() {
     ? "You have read-only access."
     : `You can acknowledge alerts, pause the audio and set limits in ${wards(user.actionable)}. Your name is recorded with each acknowledgement.`;
   const close = el("button", { type: "button" }, "Close");
+  const change = el("button", { type: "button" }, "Change password");
   const out = el("button", { type: "button", class: "primary" }, "Sign out");
   const dialog = el("dialog", { "aria-labelledby": "user-title" },
     el("h2", { id: "user-title" }, "Signed in as ", el("bdi", {}, user.name)),
     el("p", {}, "You can see ", el("bdi", {}, wards(user.viewable)), ". ", user.viewable?.length === 0 ? "" : rights),
-    el("div", { class: "buttons" }, close, out));
+    el("div", { class: "buttons" }, close, change, out));
   close.addEventListener("click", () => dialog.close());
+  change.addEventListener("click", () => {
+    dialog.close();
+    openPasswordForm(user.name);
+  });
   out.addEventListener("click", () => signOut().catch(() => {
     dialog.close();
     showNotice("You are still signed in, because the station does not respond. Try again.", true);

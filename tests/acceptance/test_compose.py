@@ -72,7 +72,7 @@ def monitor(project: Project) -> Monitor:
 
 
 def test_from_empty_volumes_everything_is_healthy_and_rows_flow(project: Project) -> None:
-    lasting = ("renewal", "broker", "db", "ingest", "alerts", "station", "devices")
+    lasting = ("renewal", "accounts", "broker", "db", "ingest", "alerts", "station", "devices")
     assert all(project.healthy(service) for service in lasting)
     eventually(lambda: project.rows() >= 40, TIMEOUT_S, "two readings of each of twenty devices")
     assert project.ask("SELECT count(DISTINCT device_id) FROM patient_vitals") == "20"

@@ -18,7 +18,7 @@ from identity.enrolment import revoke
 from mqtt.one_shot import connect_once
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.browser import MakeScreen
-from tests.fixtures.secured import Secured
+from tests.fixtures.secured import MakeAccounts, Secured
 from tests.fixtures.station import MakeStation, StationProcess
 from tests.support.factories import make_alert
 from vitals.alert import Priority, encode_alert
@@ -256,6 +256,7 @@ def test_over_https_the_page_is_live_and_its_cookie_is_secure(
         mqtt_ca=own_secured.ca,
         station_certificate=tmp_path / "ward.crt",
         station_key=tmp_path / "ward.key",
+        station_client_id="station",
     )
     # This browser knows no CA of ours; that the certificate fits is tried in integration/test_station_login.py.
     screen = make_screen(ignore_https_errors=True)
@@ -268,3 +269,38 @@ def test_over_https_the_page_is_live_and_its_cookie_is_secure(
     expect(page.locator("html")).to_have_attribute("data-link", "live")
     (cookie,) = screen.context.cookies()
     assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Strict")
+
+
+def test_a_user_changes_the_password_in_the_account_dialog(
+    station: StationProcess, make_screen: MakeScreen, make_accounts: MakeAccounts
+) -> None:
+    make_accounts()
+    page = make_screen().page
+    page.goto(station.url)
+    page.get_by_label("Name").fill("eve")
+    page.get_by_label("Password", exact=True).fill("word-of-eve")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Signed in as eve").click()
+    page.get_by_role("button", name="Change password").click()
+    form = page.get_by_role("dialog", name="Change your password")
+    submit, problem = form.get_by_role("button", name="Change password"), form.get_by_role("alert")
+    expect(form.get_by_label("Current password")).to_be_focused()
+    submit.click()
+    expect(problem).to_have_text("Enter your current password.")
+    for old, new, again, text in (
+        ("word-of-eve", "short", "short", "Use 12 characters or more for the new password."),
+        ("word-of-eve", "correct horse battery", "x", "The two new passwords differ. Enter the same one twice."),
+        ("word-of-eve", "Password2026!", "Password2026!", "The new password is a common one or easy to guess"),
+        ("a wrong one", "correct horse battery", "correct horse battery", "The current password is wrong."),
+    ):
+        form.get_by_label("Current password").fill(old)
+        form.get_by_label("New password, 12 characters or more").fill(new)
+        form.get_by_label("New password again").fill(again)
+        submit.click()
+        expect(problem).to_contain_text(text)
+    form.get_by_label("Current password").fill("word-of-eve")
+    submit.click()
+    expect(page.locator("#notice")).to_have_text("Your password is changed. Your other logins have ended.")
+    expect(form).to_have_count(0)
+    assert station.ask("POST", "/signin", {"name": "eve", "password": "correct horse battery"})[0] == 200
+    expect(page.get_by_role("button", name="Signed in as eve")).to_be_visible()

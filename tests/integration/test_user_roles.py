@@ -38,6 +38,9 @@ ACTIONS: dict[str, Attempt] = {
     "acknowledge": publish("vitalflow/alert-commands/icu-1/bed-1/spo2-low/{name}"),
     "acknowledge in another's name": publish("vitalflow/alert-commands/icu-1/bed-1/spo2-low/grace"),
     "acknowledge in another ward": publish("vitalflow/alert-commands/icu-2/bed-9/spo2-low/{name}"),
+    "record an admission": publish("vitalflow/audit/admissions/icu-1/bed-1/{name}"),
+    "record an admission in another's name": publish("vitalflow/audit/admissions/icu-1/bed-1/grace"),
+    "record an admission in another ward": publish("vitalflow/audit/admissions/icu-2/bed-9/{name}"),
     "publish a reading": publish("vitalflow/vitals/icu-1/bed-1"),
     "publish an alert": publish("vitalflow/alerts/icu-1/bed-1/spo2-low"),
     "remove limits of a device": publish("vitalflow/limits/icu-1/none", b""),
@@ -46,6 +49,9 @@ ACTIONS: dict[str, Attempt] = {
     "read the answers about enrolments": subscribe(f"{DYNSEC_TOPIC}/response"),
     "record an enrolment": publish("vitalflow/audit/enrolment"),
     "record a sign-in": publish("vitalflow/audit/sign-in"),
+    "change the own password": publish("vitalflow/accounts/{name}/password"),
+    "change another's password": publish("vitalflow/accounts/grace/password"),
+    "read passwords that are being changed": subscribe("vitalflow/accounts/+/password"),
     "read the audit record": subscribe("vitalflow/audit/#"),
     "read everything": subscribe("#"),
 }
@@ -54,9 +60,10 @@ SEES = {
     "see the alerts of the ward",
     "see the limits of the ward",
     "see the state of the services",
+    "change the own password",
 }
 ALLOWED = {
-    "nurse": SEES | {"acknowledge"},
+    "nurse": SEES | {"acknowledge", "record an admission"},
     "read-only": SEES,
     "administrator": {
         "remove limits of a device",

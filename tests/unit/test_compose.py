@@ -24,7 +24,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 ENROLS = ["identity", "enroll-simulated"]
-OURS = [*ENROLS, "renewal", "migrate", "ingest", "alerts", "station", "devices"]
+OURS = [*ENROLS, "renewal", "accounts", "migrate", "ingest", "alerts", "station", "devices"]
 ROOMS = [
     "vitals",
     "mqtt",
@@ -81,6 +81,7 @@ def test_each_service_gets_only_its_own_secrets() -> None:
         "identity": {*users, "admin_url"},
         "enroll-simulated": {"admin_url"},
         "renewal": set(),
+        "accounts": {"admin_url"},
         "broker": set(),
         "db": {"owner_password"},
         "migrate": {"database_url", "ingest_url", "reader_url"},
@@ -150,7 +151,7 @@ def test_everybody_checks_broker_and_database_against_our_ca() -> None:
     ca = "ca:/etc/vitalflow/ca:ro"
     for name, service in SERVICES.items():
         environment = service.get("environment", {})
-        if "VITALFLOW_MQTT_URL" in environment or name == "enroll-simulated":
+        if "VITALFLOW_MQTT_URL" in environment or name in ("enroll-simulated", "accounts"):
             assert environment["VITALFLOW_MQTT_CA"] == CA, name
         if name not in ("preflight", "broker", "identity", "renewal"):
             assert ca in service["volumes"], name

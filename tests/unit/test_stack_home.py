@@ -91,6 +91,7 @@ def test_no_service_receives_secrets_of_others_or_of_the_caller(home: StackDir) 
         "alerts": {SECRETS.broker["alerts"]},
         "ingest": {SECRETS.broker["ingest"], "ingest-word"},
         "station": {SECRETS.broker["station"], "reader-word"},
+        "accounts": {SECRETS.broker["admin"]},
         "devices": set(),
     }
     for service in services(Ports(2000), 1):

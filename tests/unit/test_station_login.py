@@ -21,6 +21,7 @@ from station.auth.login_throttle import (
     LoginThrottle,
 )
 from station.auth.middleware import parse_basic_auth
+from station.auth.password_salts import PasswordSalts
 from station.auth.scope import ALL_WARDS, NO_WARDS, WardScope
 from station.auth.sessions import (
     API_USER_IDLE_S,
@@ -211,11 +212,15 @@ class Known:
     """Users as if a broker had verified them; time is an argument, so that no test waits half an hour."""
 
     def __init__(self) -> None:
-        self.sessions = SessionManager(BrokerEndpoint("127.0.0.1", 1), TOPICS, lambda: [])
+        salts = PasswordSalts(TOPICS)
+        salts.complete()
+        self.sessions = SessionManager(BrokerEndpoint("127.0.0.1", 1), TOPICS, salts, lambda: [])
 
     def add(self, name: str, sees: WardScope = ALL_WARDS) -> UserConnection:
-        broker = BrokerEndpoint("127.0.0.1", 1).as_user(name, "word")
-        person = UserConnection(broker, TOPICS, asyncio.Semaphore(1), lambda: [], self.sessions._changed)
+        async def login() -> BrokerEndpoint:
+            return BrokerEndpoint("127.0.0.1", 1).as_user(name, "word")
+
+        person = UserConnection(name, login, TOPICS, asyncio.Semaphore(1), lambda: [], self.sessions._changed)
         person.viewable = sees
         person.verified.set_result(None)
         key = self.sessions._key_of(name, "word")

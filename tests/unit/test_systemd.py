@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from alerts.settings import AlertsSettings
+from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from mqtt.settings import BrokerSettings
 from stack.binaries import CHECKOUT
@@ -22,6 +23,7 @@ SETTINGS: dict[str, type[BrokerSettings]] = {
     "ingest": IngestSettings,
     "alerts": AlertsSettings,
     "station": StationSettings,
+    "accounts": IdentitySettings,
 }
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
 
@@ -56,14 +58,20 @@ def test_the_service_reads_its_settings_and_credentials_from_its_unit(
     text = units(PROGRAM)[f"vitalflow-{name}.service"]
     for file, source in re.findall(r"^LoadCredential=(\w+):(.+)$", text, re.MULTILINE):
         assert source == f"/etc/vitalflow/secrets/{file}"
-        content = "word" if "password" in file else "postgresql://vitalflow_ingest:word@127.0.0.1/vitalflow"
+        content = (
+            "mqtts://admin:word@localhost:8883"
+            if file == "admin_url"
+            else "word"
+            if "password" in file
+            else "postgresql://vitalflow_ingest:word@127.0.0.1/vitalflow"
+        )
         (tmp_path / file).write_text(content)
         (tmp_path / file).chmod(0o400)
     environ = dict(re.findall(r"^Environment=(\w+)=(.+)$", text.replace("%d", str(tmp_path)), re.MULTILINE))
     settings = SETTINGS[name].read(environ)
     assert caplog.messages == []
-    assert settings.mqtt_password is not None
-    assert settings.mqtt_password.get_secret_value() == "word"
+    broker = settings.admin if isinstance(settings, IdentitySettings) else settings.broker
+    assert broker.password == "word"
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=NAMES)

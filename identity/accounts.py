@@ -1,0 +1,104 @@
+"""Set the passwords that users choose at the station, as the loop of `vitalflow identity accounts`.
+
+Only the admin of Mosquitto's security plugin can set a password, and the plugin has no smaller right than all of its
+commands. So neither a user nor the station has it. A user publishes the change on one topic of their own, where the
+broker vouches for the user, and this process makes that change and no other.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Event
+
+import msgspec
+
+from identity.dynsec import DynsecClient, connect_dynsec
+from identity.enrolment import audit_message, list_users
+from identity.policy import OPERATOR, Kind, textname
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.one_shot import connect_once
+from vitals.backoff import Backoff
+from vitals.errors import PermanentError, TransientError
+from vitals.log import WaitLog
+from vitals.password import decode_chosen
+from vitals.topics import Topics
+
+RETRY_S = (0.5, 10.0)  # first and maximum pause between two attempts to connect
+POLL_S = 0.5
+MAX_REQUEST = 1024  # bytes
+SIGNS_IN = (Kind.PERSON, Kind.READER)
+
+
+def serve(
+    admin: BrokerEndpoint, topics: Topics, stop: Event, log: Callable[[str], None], alive: Callable[[], None]
+) -> None:
+    """Set passwords until `stop`; connects anew after a lost connection. Raises PermanentError for a wrong setting.
+
+    alive   is called about twice a second while connected
+    """
+    backoff, waits = Backoff(*RETRY_S, steady_s=RETRY_S[1]), WaitLog(f"the broker at {admin}", log)
+    while not stop.is_set():
+        since = time.monotonic()
+        try:
+            _serve_connection(admin, topics, stop, log, waits.over, alive)
+        except TransientError as error:
+            waits.waiting(str(error), time.monotonic())
+        stop.wait(backoff.next(time.monotonic() - since))
+
+
+def _serve_connection(
+    admin: BrokerEndpoint,
+    topics: Topics,
+    stop: Event,
+    log: Callable[[str], None],
+    connected: Callable[[], object],
+    alive: Callable[[], None],
+) -> None:
+    filters = [(topics.password_changes(), 1)]
+    with connect_dynsec(admin) as dynsec, connect_once(admin, filters) as requests:
+        while not stop.is_set():
+            message = requests.next(POLL_S)
+            if message is None:
+                if not requests.is_connected:
+                    raise TransientError("the connection was lost")
+                alive()
+            elif not message.topic:  # subscribed
+                publish_salts(dynsec, topics)
+                connected()
+                log(f"connected to the broker at {admin}: users can change their passwords")
+            elif not message.retained:  # a retained change would be made again after every start
+                name = message.topic.split("/")[-2]
+                try:
+                    set_chosen_password(dynsec, name, message.payload, topics, datetime.now(UTC))
+                    log(f"{name!r} has a new password")
+                except (PermanentError, ValueError) as error:
+                    log(f"the password of {name!r} is unchanged: {error}")
+                    dynsec.publish([(topics.password_rejected(name), str(error).encode(), False)])
+
+
+def publish_salts(dynsec: DynsecClient, topics: Topics) -> None:
+    """Publish the salt of each chosen password, retained, as the plugin's file has it; clear that of generated ones."""
+    users = [user for user in list_users(dynsec) if user.kind in SIGNS_IN]
+    dynsec.publish([(topics.password_salt(user.name), _salt_message(user.salt), True) for user in users])
+
+
+def set_chosen_password(dynsec: DynsecClient, name: str, payload: bytes, topics: Topics, now: datetime) -> None:
+    """Set the password of the user `name`, which disconnects the user; raises PermanentError or ValueError."""
+    if len(payload) > MAX_REQUEST:
+        raise ValueError(f"{len(payload)} bytes; at most {MAX_REQUEST} are read")
+    chosen = decode_chosen(payload)
+    user = next((user for user in list_users(dynsec) if user.name == name and user.kind in SIGNS_IN), None)
+    if user is None or name == OPERATOR:
+        raise PermanentError("this user has the password of the installation; ask your administrator for your own user")
+    changed = {"username": name, "password": chosen.secret, "textname": textname(user.kind, chosen.salt)}
+    dynsec.execute({"command": "modifyClient", **changed})
+    dynsec.publish(
+        [
+            (topics.password_salt(name), _salt_message(chosen.salt), True),
+            audit_message(topics, "password_changed", user, name, now),
+        ]
+    )
+
+
+def _salt_message(salt: str | None) -> bytes:
+    return b"" if salt is None else msgspec.json.encode(salt)
