@@ -19,9 +19,9 @@ from identity.authority import CertificateAuthority
 from identity.dynsec import CommandRejected, connect_dynsec
 from identity.enrolment import check_name, list_users
 from identity.policy import BROKER_LOG, known_user
-from mqtt.broker_log import Connected, Ended, LoginRefused, parse_broker_log
+from mqtt.broker_log import Connected, ConnectionFailed, Ended, LoginRefused, parse_broker_log
 from mqtt.endpoint import BrokerEndpoint
-from mqtt.logins import Logins, decode_login_report
+from mqtt.logins import Logins, decode_login_report, describe_failure
 from mqtt.one_shot import Message, OneShotClient, SubscriptionRefused, connect_once
 from mqtt.service_status import decode_service_status
 from sql.connection import describe_connect_error
@@ -100,6 +100,8 @@ class LoginWatch:
                 return f"connection ended  {printable(connection.ended)}"
             case LoginRefused(client_id):
                 return f"login refused  client id {printable(client_id)}"
+            case ConnectionFailed(address, reason):
+                return f"connection failed  {describe_failure(address, printable(reason))}"
         return None
 
     def result(self, now: datetime) -> Connection:

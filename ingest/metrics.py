@@ -54,6 +54,11 @@ class Metrics:
         self.logins_refused = Counter(
             name + "logins_refused", "Logins that the broker refused, of any client", registry=registry
         )
+        self.connections_failed = Counter(
+            name + "connections_failed",
+            "Connections to the broker that failed in TLS, of any client",
+            registry=registry,
+        )
         self.devices_without_readings = Gauge(
             name + "devices_without_readings",
             "Devices that logged in at least 60 s ago and of which no reading has arrived since",

@@ -74,7 +74,7 @@ class Pipeline:
         self._logins = Logins()
         self._logins_topic = topics.logins(settings.ingest_client_id)
         self._next_login_check = 0.0
-        self._refused_logins = 0  # counted in the metrics
+        self._refused_logins = self._failed_connections = 0  # counted in the metrics
         self._service_topic = topics.service(settings.ingest_client_id)
         self._session = Session(
             settings.broker,
@@ -292,6 +292,8 @@ class Pipeline:
         self._metrics.devices_without_readings.set(self._logins.without_readings)
         self._metrics.logins_refused.inc(self._logins.refused - self._refused_logins)
         self._refused_logins = self._logins.refused
+        self._metrics.connections_failed.inc(self._logins.failed - self._failed_connections)
+        self._failed_connections = self._logins.failed
         if self._logins.changed and self._session.connected:
             self._session.publish(self._logins_topic, encode_login_report(self._logins.report()), retain=True)
 

@@ -7,11 +7,14 @@ is matched from both ends: what a client id imitates stays a part of the client 
 import re
 from dataclasses import dataclass
 
-LOG_TOPICS = ("$SYS/broker/log/N", "$SYS/broker/log/M/subscribe")
-"""Topics of the lines that `parse_broker_log` knows: notices and granted subscriptions."""
+LOG_TOPICS = ("$SYS/broker/log/N", "$SYS/broker/log/E", "$SYS/broker/log/M/subscribe")
+"""Topics of the lines that `parse_broker_log` knows: notices, errors and granted subscriptions."""
 
 _TIME = re.compile(r"^\d+: ")
 _CONNECTED = re.compile(r"New client connected from (\S+):\d+ as (.*) \(p(\d), c\d, k\d+, u'(.*)'\)\.")
+_NEW = re.compile(r"New connection from (\S+):\d+ on port \d+\.")
+_FAILED = re.compile(r"Client connection from (\S+) failed: error:[^:]*:[^:]*:[^:]*:(.*)\.")
+_TLS_ERROR = re.compile(r"OpenSSL Error\[0\]: error:[^:]*:[^:]*:[^:]*:(.*)")
 _REFUSED = re.compile(r"Client (.*) disconnected, not authorised\.")
 _ENDED = re.compile(r"Client (.*?) (closed its connection|disconnected|has exceeded timeout|been disconnected)\b.*")
 _SUBSCRIBED = re.compile(r"(.*) ([012]) (\S.*)")
@@ -36,6 +39,21 @@ class LoginRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class NewConnection:
+    """A client opened a TCP connection; over TLS 1.3 the broker may still refuse its certificate."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFailed:
+    """A connection failed in TLS. `address` is empty where the broker's log does not name it."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A connection ended; `reason` is empty for a DISCONNECT."""
 
@@ -51,7 +69,7 @@ class Subscribed:
     topic_filter: str
 
 
-BrokerEvent = Connected | LoginRefused | Ended | Subscribed
+BrokerEvent = Connected | LoginRefused | NewConnection | ConnectionFailed | Ended | Subscribed
 
 
 def parse_broker_log(topic: str, line: str) -> BrokerEvent | None:
@@ -62,6 +80,12 @@ def parse_broker_log(topic: str, line: str) -> BrokerEvent | None:
         return Subscribed(found[1], found[3]) if found else None
     if found := _CONNECTED.fullmatch(text):
         return Connected(found[2], found[4], found[1], PROTOCOLS.get(int(found[3]), f"MQTT protocol {found[3]}"))
+    if found := _NEW.fullmatch(text):
+        return NewConnection(found[1])
+    if found := _FAILED.fullmatch(text):
+        return ConnectionFailed(found[1], found[2])
+    if found := _TLS_ERROR.fullmatch(text):
+        return ConnectionFailed("", found[1])
     if found := _REFUSED.fullmatch(text):
         return LoginRefused(found[1])
     if found := _ENDED.fullmatch(text):

@@ -12,16 +12,35 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from mqtt.broker_log import Connected, Ended, LoginRefused, Subscribed, parse_broker_log
+from mqtt.broker_log import (
+    Connected,
+    ConnectionFailed,
+    Ended,
+    LoginRefused,
+    NewConnection,
+    Subscribed,
+    parse_broker_log,
+)
 from vitals.payload import DECODE_ERRORS
 
 REPORTED_AFTER = timedelta(seconds=60)
 """A device that logged in this long ago and of which no reading has arrived since is reported."""
 FORGOTTEN_AFTER = timedelta(days=1)
-LOG_INTERVAL = timedelta(minutes=10)  # between two log lines about refused logins with one client id
+LOG_INTERVAL = timedelta(minutes=10)  # between two log lines about one client id, or about one address and reason
 MAX_USERS = 50_000  # users and client ids are remembered up to this number
 MAX_REPORTED = 100  # users without readings, and refused client ids, in a report
 MAX_SHOWN = 200  # characters of a name
+# What to do, by a part of OpenSSL's reason.
+ADVICE = {
+    "http request": "the client does not use TLS; it must connect with mqtts",
+    "wrong version number": "the client does not use TLS; it must connect with mqtts",
+    "packet length too long": "the client does not use TLS; it must connect with mqtts",
+    "alert": "the client does not trust the broker's certificate: give it ca.crt, and use a name in the certificate",
+    "no shared cipher": "the client needs TLS 1.2 or later",
+    "unsupported protocol": "the client needs TLS 1.2 or later",
+    "did not return a certificate": "this port requires a device certificate",
+    "certificate verify failed": "the certificate of the client is expired, revoked or of another CA",
+}
 OWN_TOPICS = ("/receipts/", "/limits/")  # devices subscribe only to these
 
 Time = Annotated[datetime, Meta(tz=True)]
@@ -77,11 +96,12 @@ class Logins:
     """Logins at the broker, as far as its log was received.
 
     refused    number of refused logins
+    failed     number of connections that failed in TLS
     changed    whether `report` differs from the last time it was called
     """
 
     def __init__(self) -> None:
-        self.refused = 0
+        self.refused = self.failed = 0
         self.changed = False
         self._users: dict[str, str] = {}  # by client id
         self._waiting: dict[str, LoginWithoutReadings] = {}  # by user: no reading yet
@@ -89,6 +109,8 @@ class Logins:
         self._readers: set[str] = set()  # users with a subscription that devices do not have
         self._refused: dict[str, RefusedLogin] = {}
         self._logged: dict[str, datetime] = {}  # by client id: when a refused login was logged
+        self._newest_address = ""  # of a new connection
+        self._failed_at: dict[tuple[str, str], datetime] = {}  # by address and reason: when a failure was logged
         self._behind_at: datetime | None = None
 
     def restore(self, report: LoginReport) -> None:
@@ -113,6 +135,10 @@ class Logins:
                     self.changed |= user in self._reported
             case LoginRefused(client_id):
                 return self._refuse(client_id[:MAX_SHOWN], now)
+            case NewConnection(address):
+                self._newest_address = address
+            case ConnectionFailed(address, reason):
+                return self._fail(address, reason[:MAX_SHOWN], now)
         return None
 
     def note_readings(self, devices: Iterable[str]) -> None:
@@ -200,3 +226,24 @@ class Logins:
             f"the broker refused a login with the client id {client_id!a} ({count} so far): the user is not enrolled, "
             "the password is wrong, or the client id is not the one of this user (device.json)"
         )
+
+    def _fail(self, address: str, reason: str, now: datetime) -> str | None:
+        self.failed += 1
+        source = address or self._newest_address
+        logged = self._failed_at.pop((source, reason), None)
+        if logged is not None and now - logged < LOG_INTERVAL:
+            self._failed_at[source, reason] = logged
+            return None
+        if len(self._failed_at) >= MAX_REPORTED:
+            del self._failed_at[next(iter(self._failed_at))]
+        self._failed_at[source, reason] = now
+        return describe_failure(address, reason, self._newest_address)
+
+
+def describe_failure(address: str, reason: str, newest_address: str = "") -> str:
+    """Return a sentence about a connection that failed in TLS: from where, why, and what to do."""
+    advice = next((text for part, text in ADVICE.items() if part in reason), "see docs/identity.md")
+    if address:
+        return f"a connection from {address} failed in TLS ({reason}): {advice}"
+    newest = f"; the newest one was from {newest_address}" if newest_address else ""
+    return f"a connection failed in TLS ({reason}){newest}: {advice}"

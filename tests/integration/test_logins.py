@@ -1,9 +1,13 @@
 """What the broker's own log shows reaches ingest: refused logins and devices of which no reading arrives."""
 
+import socket
+import ssl
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from mqtt.endpoint import configure_client, session_id
@@ -53,3 +57,23 @@ def test_refused_logins_are_counted_logged_and_reported(
     ingest.start()
     log_in(own_secured, "bed-1", "wrong")
     eventually(lambda: [login.count for login in report(own_secured, "ingest").refused] == [4], 10, "the report")
+
+
+def test_connections_that_fail_in_tls_are_counted_and_logged_with_what_to_do(
+    own_secured: Secured, db: Db, make_ingest: MakeIngest
+) -> None:
+    ingest = make_ingest(own_secured.url_of("ingest"), db, mqtt_ca=own_secured.ca, ingest_client_id="ingest")
+    broker = own_secured.broker()
+    plain = bytes.fromhex("100c00044d5154540402003c0000")  # a CONNECT without TLS
+    for listener in (broker.port, own_secured.access.listeners.certificates):
+        with socket.create_connection((broker.host, listener)) as connection, suppress(ConnectionResetError):
+            connection.sendall(plain)
+            connection.recv(1)  # until the broker closes it
+    untrusting = ssl.create_default_context()  # without the CA's certificate
+    with socket.create_connection((broker.host, broker.port)) as connection, pytest.raises(ssl.SSLError):
+        untrusting.wrap_socket(connection, server_hostname="localhost")
+    eventually(lambda: ingest.metric("connections_failed_total") == 3, 10, "three failed connections")
+    said = ingest.said()
+    assert "the client does not use TLS; it must connect with mqtts" in said
+    assert "the newest one was from 127.0.0.1: the client does not trust the broker's certificate" in said
+    assert ingest.metric("logins_refused_total") == 0

@@ -4,10 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mqtt.broker_log import BrokerEvent, Connected, Ended, LoginRefused, Subscribed, parse_broker_log
+from mqtt.broker_log import (
+    BrokerEvent,
+    Connected,
+    ConnectionFailed,
+    Ended,
+    LoginRefused,
+    NewConnection,
+    Subscribed,
+    parse_broker_log,
+)
 from mqtt.logins import MAX_REPORTED, Logins, decode_login_report, encode_login_report
 
-NOTICE, SUBSCRIBE = "$SYS/broker/log/N", "$SYS/broker/log/M/subscribe"
+NOTICE, SUBSCRIBE, ERROR = "$SYS/broker/log/N", "$SYS/broker/log/M/subscribe", "$SYS/broker/log/E"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 MINUTE = timedelta(seconds=60)
 LOGIN = "1795919739: New client connected from 10.0.0.7:40055 as bed-1.nqlp (p2, c1, k60, u'bed-1')."
@@ -31,7 +40,18 @@ LOGIN = "1795919739: New client connected from 10.0.0.7:40055 as bed-1.nqlp (p2,
             "1: bed-1.nqlp 1 vitalflow/limits/icu 1/bed-1",
             Subscribed("bed-1.nqlp", "vitalflow/limits/icu 1/bed-1"),
         ),
-        (NOTICE, "1: New connection from 10.0.0.7:40055 on port 8883.", None),
+        (NOTICE, "1: New connection from 10.0.0.7:40055 on port 8883.", NewConnection("10.0.0.7")),
+        (
+            NOTICE,
+            "1: Client connection from 10.0.0.7 failed: error:0A0000C1:SSL routines::no shared cipher.",
+            ConnectionFailed("10.0.0.7", "no shared cipher"),
+        ),
+        (
+            ERROR,
+            "1: OpenSSL Error[0]: error:0A000418:SSL routines::tlsv1 alert unknown ca",
+            ConnectionFailed("", "tlsv1 alert unknown ca"),
+        ),
+        (ERROR, "1: Unable to open file", None),
         (NOTICE, "", None),
     ],
 )
@@ -95,6 +115,46 @@ def test_refused_logins_are_counted_by_client_id_and_logged_at_intervals() -> No
     assert "601" not in (logins.take(NOTICE, line, NOW + timedelta(minutes=11)) or "")
     (refused,) = logins.report().refused
     assert (logins.refused, refused.count) == (301, 301)
+
+
+def test_failed_tls_connections_are_counted_and_logged_with_address_and_advice_at_intervals() -> None:
+    logins = Logins()
+    line = "1: Client connection from 10.0.0.7 failed: error:0A00009C:SSL routines::http request."
+    sentences = [logins.take(NOTICE, line, NOW + timedelta(seconds=second)) for second in range(300)]
+    advice = "the client does not use TLS; it must connect with mqtts"
+    assert sentences[0] == f"a connection from 10.0.0.7 failed in TLS (http request): {advice}"
+    assert sentences[1:] == [None] * 299
+    assert logins.take(NOTICE, line, NOW + timedelta(minutes=11)) == sentences[0]
+    assert logins.failed == 301
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("wrong version number", "does not use TLS"),
+        ("tlsv1 alert unknown ca", "does not trust the broker's certificate: give it ca.crt"),
+        ("sslv3 alert certificate unknown", "does not trust the broker's certificate"),
+        ("unsupported protocol", "needs TLS 1.2 or later"),
+        ("peer did not return a certificate", "this port requires a device certificate"),
+        ("certificate verify failed", "expired, revoked or of another CA"),
+        ("something that OpenSSL adds", "see docs/identity.md"),
+    ],
+)
+def test_a_failed_connection_of_an_unknown_address_names_the_newest_one_and_what_to_do(
+    reason: str, advice: str
+) -> None:
+    logins = Logins()
+    logins.take(NOTICE, "1: New connection from 10.0.0.8:40055 on port 8883.", NOW)
+    sentence = logins.take(ERROR, f"1: OpenSSL Error[0]: error:0A000418:SSL routines::{reason}", NOW) or ""
+    assert sentence.startswith(f"a connection failed in TLS ({reason}); the newest one was from 10.0.0.8: ")
+    assert advice in sentence
+
+
+def test_failed_connections_from_many_addresses_use_bounded_memory() -> None:
+    logins = Logins()
+    for number in range(10 * MAX_REPORTED):
+        logins.take(NOTICE, f"1: Client connection from 10.0.{number}.7 failed: error:1:SSL::no shared cipher.", NOW)
+    assert len(logins._failed_at) <= MAX_REPORTED
 
 
 def test_invented_client_ids_use_bounded_memory() -> None:
