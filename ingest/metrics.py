@@ -68,6 +68,16 @@ class Metrics:
         self.batch_retries = Counter(
             name + "batch_retries", "Failed attempts to store a batch, each followed by another", registry=registry
         )
+        self.alert_snapshots_taken = Counter(
+            name + "alert_snapshots_taken",
+            "Copies of the readings around an alert; each alert is copied twice",
+            registry=registry,
+        )
+        self.alert_snapshots_waiting = Gauge(
+            name + "alert_snapshots_waiting",
+            "Alerts whose readings are due to be copied; retention keeps the readings until then",
+            registry=registry,
+        )
         self.chunks_dropped = Counter(
             name + "chunks_dropped",
             "Chunks dropped because they are older than the retention period",

@@ -1,9 +1,10 @@
 """Main loop of the ingest service: `Pipeline.run`.
 
 Two threads. This one owns the socket: it receives, decodes, batches and acknowledges. The writer owns the database.
-Two queues connect them, of full batches and of committed ones, and a socket pair wakes this thread. Three more threads
-have a connection each: `retention` drops old readings once an hour, `late` moves late readings to where they belong,
-`database-watch` asks every 10 s whether the database answers, for /metrics.
+Two queues connect them, of full batches and of committed ones, and a socket pair wakes this thread. Four more threads
+have a connection each: `retention` drops old readings once an hour, `snapshots` keeps the readings around each alert,
+`late` moves late readings to where they belong, `database-watch` asks every 10 s whether the database answers, for
+/metrics.
 """
 
 import logging
@@ -25,6 +26,7 @@ from ingest.mosquitto_conf import check_mosquitto_conf
 from ingest.receipts import Receipts
 from ingest.retention import Retention
 from ingest.settings import IngestSettings
+from ingest.snapshots import AlertSnapshots
 from ingest.store import Store
 from ingest.writer import Writer
 from mqtt.broker_log import LOG_TOPICS
@@ -65,6 +67,9 @@ class Pipeline:
         self._builder = BatchBuilder(settings.topics, settings.retention, settings.ingest_client_id)
         self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.batch_retries.inc)
         self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc, metrics.rollup_days_different.set)
+        self._snapshots = AlertSnapshots(
+            settings.ingest_url, metrics.alert_snapshots_taken.inc, metrics.alert_snapshots_waiting.set
+        )
         topics = settings.topics
         self._late = LateReadings(
             settings.ingest_url, topics, metrics.moved, metrics.messages_rejected.labels(Reason.DATABASE).inc
@@ -149,6 +154,7 @@ class Pipeline:
         self._check_broker_conf()
         self._writer.start()
         self._retention.start()
+        self._snapshots.start()
         self._late.start()
         self._database_watch.start()
         while not self._stopping:
@@ -317,6 +323,7 @@ class Pipeline:
         if self._builder.batch.messages:
             self._submit_batch()
         self._retention.stop()
+        self._snapshots.stop()
         self._late.stop()
         self._database_watch.stop()
         self._writer.finish()

@@ -7,21 +7,18 @@ a failure here does not delay the writer.
 """
 
 import logging
-import threading
 from collections.abc import Callable
+from typing import cast
 
-import psycopg
-
-from sql.connection import describe_connect_error
+from ingest.periodic import Connection, PeriodicWork
 
 log = logging.getLogger("ingest")
 
 FIRST_AFTER_S = 10.0  # not at once: much else happens at the start
 INTERVAL_S = 3600.0
-CONNECT_TIMEOUT_S = 5
 
 
-class Retention(threading.Thread):
+class Retention(PeriodicWork):
     """Calls `drop_old_readings` until `stop`.
 
     count_dropped      called with the number of dropped chunks
@@ -37,42 +34,19 @@ class Retention(threading.Thread):
         first_after_s: float = FIRST_AFTER_S,
         interval_s: float = INTERVAL_S,
     ) -> None:
-        super().__init__(name="retention", daemon=True)
-        self._url = url
+        super().__init__("retention", url, "drop old readings", first_after_s=first_after_s, interval_s=interval_s)
         self._count_dropped = count_dropped
         self._report_different = report_different
-        self._first_after_s = first_after_s
-        self._interval_s = interval_s
-        self._stopping = threading.Event()
 
-    def stop(self) -> None:
-        """End the thread without waiting for a running call, which the database completes or rolls back."""
-        self._stopping.set()
-
-    def run(self) -> None:
-        """Drop old readings at intervals until `stop`."""
-        pause_s = self._first_after_s
-        while not self._stopping.wait(pause_s):
-            pause_s = self._interval_s
-            try:
-                dropped, different = self._ask()
-            except psycopg.Error as error:
-                reason = describe_connect_error(error, self._url)
-                log.warning("could not drop old readings, next attempt in an hour: %s", reason)
-                continue
-            self._count_dropped(dropped)
-            self._report_different(different)
-            if different:
-                log.warning("the rollups of %d days lack readings; `vitalflow db status` names them", different)
-            if dropped:
-                log.info("dropped %d chunks of readings older than the retention period", dropped)
-
-    def _ask(self) -> tuple[int, int]:
-        with psycopg.connect(
-            self._url, autocommit=True, application_name="vitalflow-retention", connect_timeout=CONNECT_TIMEOUT_S
-        ) as connection:
-            row = connection.execute(
-                "SELECT drop_old_readings(), (SELECT count(DISTINCT day) FROM rollup_difference)"
-            ).fetchone()
-        assert row is not None
-        return int(row[0]), int(row[1])
+    def work(self, connection: Connection) -> None:
+        """Drop old readings, and read the result of the check of the rollups."""
+        row = connection.execute(
+            "SELECT drop_old_readings(), (SELECT count(DISTINCT day) FROM rollup_difference)"
+        ).fetchone()
+        dropped, different = cast("tuple[int, int]", row)
+        self._count_dropped(dropped)
+        self._report_different(different)
+        if different:
+            log.warning("the rollups of %d days lack readings; `vitalflow db status` names them", different)
+        if dropped:
+            log.info("dropped %d chunks of readings older than the retention period", dropped)

@@ -35,6 +35,8 @@ GRANT INSERT, SELECT, UPDATE ON device, device_clock, alert_latest TO vitalflow_
 -- The only way to delete readings: with the owner's privileges, by the period that the owner has set.
 REVOKE EXECUTE ON FUNCTION drop_old_readings() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION drop_old_readings() TO vitalflow_ingest;
+REVOKE EXECUTE ON FUNCTION take_alert_snapshots(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION take_alert_snapshots(integer) TO vitalflow_ingest;
 REVOKE EXECUTE ON FUNCTION replication_lag() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION replication_lag() TO vitalflow_ingest;
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from ingest import retention
+from ingest.periodic import CONNECT_TIMEOUT_S
 from ingest.retention import Retention
 from stack.servers import BrokerServer, free_port
 from tests.fixtures.ingest import MakeIngest
@@ -83,5 +83,5 @@ def test_stopping_does_not_wait_for_an_unavailable_server() -> None:
     thread = Retention(f"postgresql://u:p@127.0.0.1:{free_port()}/x", lambda _: None, lambda _: None, first_after_s=0)
     thread.start()
     thread.stop()
-    thread.join(retention.CONNECT_TIMEOUT_S + 5)
+    thread.join(CONNECT_TIMEOUT_S + 5)
     assert thread not in threading.enumerate()

@@ -9,9 +9,11 @@ BEGIN
 END $$;
 
 -- Without retention policies, ingest calls this once an hour. Returns the number of dropped chunks. SECURITY DEFINER,
--- because ingest may not delete; the period comes from the database, so that no caller can shorten it.
+-- because ingest may not delete; the period comes from the database, so that no caller can shorten it. least() ignores
+-- NULL.
 CREATE OR REPLACE FUNCTION drop_old_readings() RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '5s' AS $$
     SELECT count(*)::integer FROM drop_chunks(
-        'patient_vitals', older_than => now() - (SELECT period FROM retention_setting WHERE name = 'raw_retention'))
+        'patient_vitals', older_than => least(
+            now() - (SELECT period FROM retention_setting WHERE name = 'raw_retention'), snapshots_need_readings_from()))
 $$;

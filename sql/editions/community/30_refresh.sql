@@ -143,11 +143,12 @@ BEGIN
     CALL public.refresh_invalidated_buckets((config ->> 'minutes')::integer);
 END $$;
 
--- Job: drop the chunks of readings, and of minutes, that are older than their retention period and in the rollups.
+-- Job: drop the chunks of readings, and of minutes, that are older than their retention period, in the rollups and, where
+-- they are around an alert, in its snapshot.
 CREATE OR REPLACE PROCEDURE drop_old_chunks(job_id integer, config jsonb) LANGUAGE plpgsql
 SET search_path = public, pg_temp AS $$
 DECLARE
-    pending CONSTANT timestamptz := (SELECT min(minute) FROM rollup_invalidation);
+    pending CONSTANT timestamptz := least((SELECT min(minute) FROM rollup_invalidation), snapshots_need_readings_from());
     dropped record;
 BEGIN
     FOR dropped IN
