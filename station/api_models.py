@@ -151,6 +151,25 @@ class AlertHistory(BaseModel):
     next: str | None = Field(description="pass it as `after` for the next page; null on the last one")
 
 
+class SignValues(BaseModel):
+    """One sign at each time, or null where it was not measured."""
+
+    unit: str = Field(description="UCUM")
+    values: list[float | None]
+
+
+class AlertSnapshot(BaseModel):
+    """The readings around an alert that are kept with it."""
+
+    alert_id: str
+    device: str
+    ward: str
+    raised_at: datetime
+    taken_at: datetime | None = Field(description="when they were copied; null: not yet")
+    time: list[datetime] = Field(description="of each reading, from two minutes before the alert to two minutes after")
+    signs: dict[str, SignValues] = Field(description="only those that were measured")
+
+
 class Problem(BaseModel):
     """The reason for an error, in one sentence."""
 

@@ -1,7 +1,7 @@
 """Responses of the API from the state of the ward. Pure: the caller passes the time."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -84,6 +84,19 @@ def past_alert(alert_id: UUID, worst_priority: str, text: str, unit: str | None,
     """Convert a row of the view `alert`."""
     spoken = text.replace(unit, DISPLAY_UNITS.get(unit, unit)) if unit else text
     return api_models.PastAlert(alert_id=str(alert_id), priority=worst_priority, text=spoken, **rest)
+
+
+def alert_snapshot(
+    alert_id: UUID, raised_at: datetime, readings: dict[str, list[Any]], **rest: Any
+) -> api_models.AlertSnapshot:
+    """Convert a row of the table `alert_snapshot`."""
+    signs = {
+        sign.key: api_models.SignValues(unit=sign.unit, values=readings[sign.key])
+        for sign in SIGNS
+        if sign.key in readings
+    }
+    times = [raised_at + timedelta(seconds=seconds) for seconds in readings.get("seconds", [])]
+    return api_models.AlertSnapshot(alert_id=str(alert_id), raised_at=raised_at, time=times, signs=signs, **rest)
 
 
 def _seen(alerts: list[Alert], sees: WardScope) -> list[Alert]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
@@ -77,6 +78,11 @@ FROM alert_latest JOIN alert_event AS event USING (alert_id, revision)
 WHERE %(wards)s::text[] IS NULL OR event.ward = ANY (%(wards)s)
 ORDER BY alert_latest.changed_at
 """
+# Its ward is that in which the readings were measured; the alert itself may have moved with its device.
+SNAPSHOT_SQL = """
+SELECT alert_id, device_id AS device, ward, raised_at, taken_at, readings FROM alert_snapshot
+WHERE alert_id = %(alert)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
+"""
 
 
 class History:
@@ -116,6 +122,10 @@ class History:
     async def alert_names(self, wards: list[str] | None) -> list[dict[str, Any]]:
         """Return each rule of each bed in these wards that ever had an alert; raises TransientError."""
         return await self._ask(ALERT_NAMES_SQL, wards=wards)
+
+    async def alert_snapshot(self, alert: UUID, wards: list[str] | None) -> dict[str, Any] | None:
+        """Return the readings kept with an alert; None if there is none in these wards. Raises TransientError."""
+        return next(iter(await self._ask(SNAPSHOT_SQL, alert=alert, wards=wards)), None)
 
     async def watch(self, report: Callable[[bool, datetime], None]) -> None:
         """Check every CHECK_INTERVAL_S seconds whether the database responds, and `report` it; never returns."""

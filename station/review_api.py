@@ -1,4 +1,4 @@
-"""The routes of the alarm review: stored alerts of all beds, filtered and in pages, and the same as CSV.
+"""The routes of the alarm review: stored alerts of all beds in pages or as CSV, and the readings around each.
 
 Each query is restricted to the wards that the broker allows the user to see.
 """
@@ -6,13 +6,13 @@ Each query is restricted to the wards that the broker allows the user to see.
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
-from station import api_models
+from station import api_models, api_responses
 from station.alert_review import AlertFilter, Cursor, csv_header, csv_lines, read_cursor, write_cursor
 from station.api import answered, require_offsets
-from station.api_responses import past_alert
 from station.auth.middleware import CurrentUser
 from station.history import History
 
@@ -23,6 +23,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": api_models.Problem, "description": "A parameter is invalid, or too many alerts match."},
     503: {"model": api_models.Problem, "description": "The database is unreachable."},
 }
+NO_ALERT = {"model": api_models.Problem, "description": "That alert is unknown."}
 # The database rejects a NUL, and no name has other control characters.
 Name = Annotated[str | None, Query(pattern=r"^[^\x00-\x1f]+$")]
 
@@ -57,14 +58,14 @@ Wanted = Annotated[_Wanted, Depends(_wanted)]
 
 
 def review_api(history: History) -> APIRouter:
-    """Return the routes below /api/alerts/history, and the choices of the page's form."""
+    """Return the routes of stored alerts, and the choices of the page's form."""
     router = APIRouter(tags=["ward"])
 
     async def page(user: CurrentUser, wanted: _Wanted, limit: int) -> api_models.AlertHistory:
         """Return the alerts of one page; with one more than its limit there is a next one."""
         wards = user.viewable.as_list()
         rows = await answered(lambda: history.alert_history(wanted.filter, limit + 1, wards, wanted.after))
-        alerts = [past_alert(**row) for row in rows[:limit]]
+        alerts = [api_responses.past_alert(**row) for row in rows[:limit]]
         return api_models.AlertHistory(alerts=alerts, next=write_cursor(alerts[-1]) if len(rows) > limit else None)
 
     @router.get("/api/alerts/history", responses=PROBLEMS)
@@ -91,6 +92,14 @@ def review_api(history: History) -> APIRouter:
             rest = _Wanted(wanted.filter, read_cursor(found.next))
         headers = {"Content-Disposition": 'attachment; filename="alerts.csv"'}
         return Response("".join(lines), media_type="text/csv; charset=utf-8", headers=headers)
+
+    @router.get("/api/alerts/{alert_id}/snapshot", responses={404: NO_ALERT, **PROBLEMS})
+    async def alert_snapshot(user: CurrentUser, alert_id: UUID) -> api_models.AlertSnapshot:
+        """Return the readings around an alert that are kept with it, also after those of its time were dropped."""
+        found = await answered(lambda: history.alert_snapshot(alert_id, user.viewable.as_list()))
+        if found is None:
+            raise HTTPException(404, "no signs of this alert are stored for the wards that you can see")
+        return api_responses.alert_snapshot(**found)
 
     @router.get("/ui/review", include_in_schema=False)
     async def choices(user: CurrentUser) -> dict[str, list[dict[str, str]]]:

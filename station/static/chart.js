@@ -28,10 +28,10 @@ const MAX_ALERTS_IN_TIP = 2;
 export class Chart {
   /**
    * @param {import("./types.js").Row} row
-   * @param {import("./chart_gestures.js").Handlers} handlers
+   * @param {import("./chart_gestures.js").Handlers | null} handlers of zoom and pan; null for a chart of one range
    * @param {string} emptyText
    */
-  constructor(row, handlers, emptyText = "No data") {
+  constructor(row, handlers = null, emptyText = "No data") {
     this.row = row;
     this.tip = el("div", { class: "tip", hidden: true });
     this.empty = el("p", { class: "no-data", hidden: true }, emptyText);
@@ -51,7 +51,7 @@ export class Chart {
     this.plot.over.addEventListener("pointermove", (event) => {
       if (event.pointerType !== "mouse") this.plot.setCursor({ left: event.offsetX, top: event.offsetY });
     });
-    addGestures(this.plot.over, handlers);
+    if (handlers) addGestures(this.plot.over, handlers);
   }
 
   close() {

@@ -4,6 +4,7 @@ import { getFile, getJson } from "./api.js";
 import { bedUrl, el, nameElement, setText } from "./dom.js";
 import { compareNatural, formatDateTime, formatDuration, pastWorst, priorityBadge, toSentence } from "./format.js";
 import { showNotice } from "./notice.js";
+import { SnapshotPanel } from "./snapshot.js";
 import { now, store } from "./store.js";
 
 /** @typedef {import("./types.js").PastAlert} PastAlert */
@@ -24,6 +25,8 @@ export class ReviewPage {
     this.started = false;
     /** @type {string | null} where the next page begins */
     this.next = null;
+    /** @type {ReviewedAlert[]} */
+    this.rows = [];
     this.from = el("input", { type: "datetime-local", name: "from", required: true });
     this.to = el("input", { type: "datetime-local", name: "to" });
     this.bed = el("select", { name: "device" });
@@ -42,6 +45,7 @@ export class ReviewPage {
 
   close() {
     this.closed = true;
+    for (const row of this.rows) row.close();
   }
 
   update() {
@@ -90,6 +94,8 @@ export class ReviewPage {
 
   async fetchFirst() {
     this.next = null;
+    for (const row of this.rows) row.close();
+    this.rows = [];
     this.list.replaceChildren();
     setText(this.note, "Loading …");
     await this.fetchPage();
@@ -111,14 +117,16 @@ export class ReviewPage {
     this.older.disabled = false;
     if (this.closed || query !== this.query) return;
     if (answer.problem) {
-      setText(this.note, `${this.list.children.length ? "Older alerts are missing" : "No alerts are shown"}: ${toSentence(answer.problem)}`);
+      setText(this.note, `${this.rows.length ? "Older alerts are missing" : "No alerts are shown"}: ${toSentence(answer.problem)}`);
       return;
     }
     this.next = answer.next;
     this.older.hidden = !this.next;
     const at = now();
-    this.list.append(...answer.alerts.map((/** @type {PastAlert} */ alert) => row(alert, at)));
-    const count = this.list.children.length;
+    const added = answer.alerts.map((/** @type {PastAlert} */ alert) => new ReviewedAlert(alert, at));
+    this.rows.push(...added);
+    this.list.append(...added.map((/** @type {ReviewedAlert} */ { node }) => node));
+    const count = this.rows.length;
     setText(this.note, count === 0 ? "No alerts in this time." : `${count} ${count === 1 ? "alert" : "alerts"}, the newest first${this.next ? "; there are older ones" : ""}.`);
   }
 
@@ -136,23 +144,43 @@ export class ReviewPage {
   }
 }
 
-/**
- * @param {PastAlert} alert
- * @param {number} at unix milliseconds
- */
-function row(alert, at) {
-  const raised = Date.parse(alert.raised_at);
-  const bed = el("a", { class: "bed-link", href: store.beds.has(alert.device) ? bedUrl(alert.device) : undefined },
-    nameElement(bedName(alert.device), { class: "bed" }), nameElement(alert.ward, { class: "ward-name" }),
-    alert.patient_id ? nameElement(alert.patient_id, { class: "patient-id" }) : null);
-  const ended = alert.cleared_at ? `for ${formatDuration(alert.duration_s)}` : "open";
-  const acknowledged = alert.acknowledged_by
-    ? ["acknowledged by ", el("bdi", {}, alert.acknowledged_by), alert.acknowledged_at ? ` at ${formatDateTime(Date.parse(alert.acknowledged_at), at)}` : ""]
-    : ["not acknowledged"];
-  return el("li", { class: "alert", tabindex: "-1", data: { priority: alert.priority, kind: alert.kind, state: "past" } },
-    el("span", { class: "badge" }, priorityBadge(alert)), bed,
-    el("div", { class: "message" }, el("bdi", { class: "text" }, alert.text, pastWorst(alert, at)), el("span", { class: "state" }, ...acknowledged)),
-    el("div", { class: "when" }, el("time", { datetime: alert.raised_at }, formatDateTime(raised, at)), el("span", { class: "note" }, ended)));
+class ReviewedAlert {
+  /**
+   * @param {PastAlert} alert
+   * @param {number} at unix milliseconds
+   */
+  constructor(alert, at) {
+    this.alert = alert;
+    /** @type {SnapshotPanel | null} */
+    this.panel = null;
+    const raised = formatDateTime(Date.parse(alert.raised_at), at);
+    this.toggle = el("button", {
+      type: "button", "aria-expanded": "false", "aria-label": `Signs: ${bedName(alert.device)}, ${alert.text}, ${raised}`, on: { click: () => this.toggleSigns() },
+    }, "Signs");
+    const bed = el("a", { class: "bed-link", href: store.beds.has(alert.device) ? bedUrl(alert.device) : undefined },
+      nameElement(bedName(alert.device), { class: "bed" }), nameElement(alert.ward, { class: "ward-name" }),
+      alert.patient_id ? nameElement(alert.patient_id, { class: "patient-id" }) : null);
+    const ended = alert.cleared_at ? `for ${formatDuration(alert.duration_s)}` : "open";
+    const acknowledged = alert.acknowledged_by
+      ? ["acknowledged by ", el("bdi", {}, alert.acknowledged_by), alert.acknowledged_at ? ` at ${formatDateTime(Date.parse(alert.acknowledged_at), at)}` : ""]
+      : ["not acknowledged"];
+    this.node = el("li", { class: "alert", tabindex: "-1", data: { priority: alert.priority, kind: alert.kind, state: "past" } },
+      el("span", { class: "badge" }, priorityBadge(alert)), bed,
+      el("div", { class: "message" }, el("bdi", { class: "text" }, alert.text, pastWorst(alert, at)), el("span", { class: "state" }, ...acknowledged)),
+      el("div", { class: "when" }, el("time", { datetime: alert.raised_at }, raised), el("span", { class: "note" }, ended)),
+      this.toggle);
+  }
+
+  toggleSigns() {
+    this.toggle.setAttribute("aria-expanded", String(!this.panel));
+    if (this.panel) this.close();
+    else this.node.append((this.panel = new SnapshotPanel(this.alert)).node);
+  }
+
+  close() {
+    this.panel?.close();
+    this.panel = null;
+  }
 }
 
 /** @param {string} device */

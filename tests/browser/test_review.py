@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from playwright.sync_api import expect
 
@@ -12,7 +13,7 @@ from tests.fixtures.browser import Ward
 from tests.support.axe import barriers
 from tests.support.factories import make_alert
 from tests.support.rows import store_alert
-from tests.support.servers import Db
+from tests.support.servers import Db, eventually
 from vitals.alert import Change, Kind, Priority, State
 
 NOW = datetime.now(UTC)
@@ -30,7 +31,8 @@ def store_alerts(db: Db, count: int) -> None:
         rule, text, priority, kind = RULES[number % 3]
         raised = NOW - timedelta(minutes=10 * (number + 1))
         alert = make_alert(
-            device=f"bed-{number % 3}", rule=rule, text=text, priority=priority, kind=kind, sign=None, unit=None,
+            device=f"bed-{number % 3}", rule=rule, text=text, priority=priority, kind=kind, unit="%",
+            sign="spo2" if rule == "spo2-low" else None, limit=90.0 if rule == "spo2-low" else None,
             raised_at=raised, changed_at=raised, alert_id=f"00000000-0000-0000-0000-{number:012}",
             first_value=82.0, first_value_at=raised, worst_value=79.0, worst_value_at=raised + timedelta(minutes=2),
         )  # fmt: skip
@@ -40,6 +42,19 @@ def store_alerts(db: Db, count: int) -> None:
             over |= {"acknowledged_by": HOSTILE, "changed_at": raised + timedelta(minutes=3)}
             fields = {name: getattr(alert, name) for name in alert.__struct_fields__} | over
             store_alert(db, type(alert)(**fields))
+
+
+def write_signs(db: Db, device: str, raised: datetime) -> None:
+    """Readings of a desaturation from three minutes before an alert to three minutes after it."""
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, patient_id, heart_rate, spo2, resp_rate,"
+            " temperature, status, received_at)"
+            " SELECT %(raised)s + n * interval '2 seconds', %(device)s, 1, n + 100, 'icu-1', 'p-0001',"
+            " 88 + abs(n) %% 5, 94 - greatest(0, 20 - abs(n)) * 0.6, 18 + n %% 3, 36.9, 'NORMAL', %(raised)s"
+            " FROM generate_series(-90, 90) AS n",
+            {"raised": raised, "device": device},
+        )
 
 
 def test_alerts_of_all_beds_are_filtered_and_shown_in_pages(db: Db, ward: Ward) -> None:
@@ -101,6 +116,37 @@ def test_the_csv_has_what_the_list_shows(db: Db, ward: Ward, tmp_path: Path) -> 
     assert {row["rule"] for row in exported} == {"no-data"}
 
 
+def test_the_signs_around_an_alert_are_shown_although_its_readings_are_dropped(db: Db, ward: Ward) -> None:
+    raised = NOW - timedelta(days=50)
+    store_alert(db, make_alert(device="bed-1", raised_at=raised, changed_at=raised, limit=90.0, sign="spo2", unit="%"))
+    store_alert(db, make_alert(device="bed-2", raised_at=NOW, changed_at=NOW, rule="new"))
+    write_signs(db, "bed-1", raised)
+    with psycopg.connect(db.ingest_url, autocommit=True) as ingest:
+        ingest.execute("SELECT take_alert_snapshots(100)")
+        ingest.execute("SELECT drop_old_readings()")
+    assert db.count() == 0
+    station, screen, _ = ward(reader_url=db.reader_url)
+    page = screen.open(f"{station.url}/review?from=2020-01-01T00:00:00Z")
+    rows = page.locator(".reviewed .alert")
+    expect(rows).to_have_count(2)
+    signs = rows.nth(1).get_by_role("button", name="Signs: bed-1")
+    signs.click()
+    strips = rows.nth(1).locator(".snapshot .strip")
+    expect(strips).to_have_count(4)
+    expect(rows.nth(1).locator(".snapshot .note")).to_have_text("Two minutes before the alert to two minutes after it.")
+    labels = [chart.get_attribute("aria-label") for chart in strips.locator("canvas").all()]
+    assert labels[1] == "Oxygen saturation from two minutes before the alert to two minutes after it"
+    drawn = "node => [...node.getContext('2d').getImageData(0, 0, node.width, node.height).data].filter(Boolean).length"
+    eventually(lambda: strips.nth(1).locator("canvas").evaluate(drawn) > 2000, 30, "a curve")
+    signs.press("Enter")
+    expect(strips).to_have_count(0)
+    expect(signs).to_have_attribute("aria-expanded", "false")
+    rows.first.get_by_role("button", name="Signs: bed-2").click()
+    expect(rows.first.locator(".snapshot .note")).to_have_text(
+        "The signs are kept with the alert two minutes after it. Open it again then."
+    )
+
+
 def test_a_database_that_is_down_is_reported_in_the_list_and_the_export(ward: Ward) -> None:
     station, screen, _ = ward(reader_url="postgresql://u:p@127.0.0.1:1/x")
     page = screen.open(f"{station.url}/review")
@@ -116,12 +162,25 @@ def test_the_review_has_no_serious_barrier_and_fits_every_screen(
     theme: str, width: int, db: Db, ward: Ward, axe: Path
 ) -> None:
     store_alerts(db, 6)
+    for number in range(6):
+        write_signs(db, f"bed-{number % 3}", NOW - timedelta(minutes=10 * (number + 1)))
+    with psycopg.connect(db.ingest_url) as ingest:
+        ingest.execute("SELECT take_alert_snapshots(100)")
     window = {"theme": theme, "viewport": {"width": width, "height": 844}, "reduced_motion": "reduce"}
     station, screen, person = ward(reader_url=db.reader_url, window=window)
     screen.context.add_init_script(path=axe)
     person.measure("bed-0", heart_rate=80)
     page = screen.open(f"{station.url}/review")
     expect(page.locator(".reviewed .alert")).to_have_count(6)
+    page.get_by_role("button", name="Signs: bed-0").last.click()
+    strips = page.locator(".snapshot .strip")
+    expect(strips).to_have_count(4)
+    boxes = [box for box in (strip.bounding_box() for strip in strips.all()) if box is not None]
+    for one in boxes:
+        for other in boxes:
+            apart = one["x"] + one["width"] <= other["x"] or one["y"] + one["height"] <= other["y"]
+            apart = apart or other["x"] + other["width"] <= one["x"] or other["y"] + other["height"] <= one["y"]
+            assert apart or one is other, "two charts overlap"
     assert barriers(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
     page.screenshot(path=f"/tmp/review-{theme}-{width}.png")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
 
 from stack.servers import BrokerServer
@@ -14,7 +15,7 @@ from tests.fixtures.alerts import AlertClient
 from tests.fixtures.secured import Secured
 from tests.fixtures.station import MakeStation, StationProcess, basic
 from tests.support.factories import make_alert
-from tests.support.rows import store_alert
+from tests.support.rows import store_alert, write_readings
 from tests.support.servers import Db, eventually
 from vitals.alert import Priority
 
@@ -123,6 +124,37 @@ def test_no_route_shows_an_alert_of_a_ward_that_the_user_may_not_see(
     assert choices["beds"] == [{"ward": "icu-1", "device": "bed-1"}]
     assert {choice["rule"] for choice in choices["rules"]} == {"spo2-low", "news2"}
     assert station.ask("GET", "/ui/review")[0] == 401
+
+
+def test_the_readings_around_an_alert_are_shown_to_users_of_their_ward_only(
+    shared_secured: Secured, db: Db, make_station: MakeStation
+) -> None:
+    store_history(db)
+    station = make_station(
+        shared_secured.url_of("station"), mqtt_ca=shared_secured.ca, station_client_id="station",
+        reader_url=db.reader_url,
+    )  # fmt: skip
+    device = AlertClient(0, shared_secured.broker("grace"), shared_secured.broker("bed-1"), "bed-1")
+    device.measure("bed-1", heart_rate=80)
+    eventually(lambda: ask(station, "/api/ward", "ada")[1]["beds"], 30, "ada sees her ward")
+    device.close()
+    mine, foreign = (f"/api/alerts/00000000-0000-0000-0000-{number:012}/snapshot" for number in (0, 1))
+    found = ask(station, mine, "ada")
+    assert (found[0], found[1]["taken_at"], found[1]["signs"]) == (200, None, {})
+    write_readings(db, range(1, 301), device="bed-1", start=BEGIN - timedelta(minutes=2, seconds=30))
+    write_readings(db, range(1, 301), device="bed-9", start=BEGIN)
+    with psycopg.connect(db.ingest_url) as ingest:
+        ingest.execute("SELECT take_alert_snapshots(100)")
+    answer = ask(station, mine, "ada")[1]
+    api_models.AlertSnapshot.model_validate(answer)
+    times = [datetime.fromisoformat(time) for time in answer["time"]]
+    assert times == [BEGIN + timedelta(seconds=second) for second in range(-120, 121)]
+    assert answer["signs"] == {"heart_rate": {"unit": "/min", "values": [82.0] * 241}}
+    assert ask(station, foreign, "grace")[0] == 200
+    assert ask(station, foreign, "ada")[0] == 404
+    assert ask(station, "/api/alerts/00000000-0000-0000-0000-999999999999/snapshot", "grace")[0] == 404
+    assert ask(station, "/api/alerts/x/snapshot", "grace")[0] == 422
+    assert station.ask("GET", mine)[0] == 401
 
 
 def test_bad_parameters_and_a_missing_database_have_a_reason(

@@ -150,6 +150,7 @@ def test_openapi_has_every_path_and_no_page_loads_a_foreign_resource(
         "/api/alerts",
         "/api/alerts/history",
         "/api/alerts/history.csv",
+        "/api/alerts/{alert_id}/snapshot",
         "/healthz",
         "/metrics",
     }
