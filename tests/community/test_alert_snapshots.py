@@ -73,6 +73,9 @@ def test_the_readings_from_two_minutes_before_to_two_minutes_after_are_kept(snap
     assert found["seconds"] == [*range(-120, 121, 10)]
     assert found["heart_rate"] == [*range(78, 103)]
     assert set(found) == {"seconds", "heart_rate"}, "a sign that was not measured takes no space"
+    documented = (FOLDER / "README.md").read_text().partition("    SELECT second, heart_rate FROM alert_snapshot")
+    query = "".join(documented[1:]).partition("WHERE")[0] + "WHERE alert_id = %s"
+    assert snapshots.rows(query, alert) == list(zip(found["seconds"], found["heart_rate"], strict=True))
 
 
 def test_readings_of_another_ward_and_of_another_patient_are_not_kept(snapshots: Db) -> None:
