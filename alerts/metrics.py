@@ -1,5 +1,7 @@
 """Metrics of the alert worker, served for Prometheus on /metrics."""
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from mqtt.metrics import DURATION_BUCKETS, Health, serve
@@ -37,8 +39,11 @@ class Metrics:
         )
         self.open_alerts = Gauge(name + "open_alerts", "Open alerts, by priority", ["priority"], registry=registry)
         self.broker_dropped_messages = Gauge(
-            name + "broker_dropped_messages", "Messages that the broker reports as dropped", registry=registry
+            name + "broker_dropped_messages",
+            "Messages that the broker reports as dropped, NaN until it reports them",
+            registry=registry,
         )
+        self.broker_dropped_messages.set(math.nan)  # a 0 that then jumps would look like a loss after each restart
         self.broker_stored_messages = Gauge(
             name + "broker_stored_messages", "Messages that the broker reports in its store", registry=registry
         )

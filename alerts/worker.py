@@ -221,7 +221,8 @@ class Worker:
     def _update_metrics(self) -> None:
         metrics, beds = self._metrics, self._engine
         metrics.devices.set(len(beds.beds))
-        metrics.broker_dropped_messages.set(beds.broker.dropped)
+        if beds.broker.dropped is not None:
+            metrics.broker_dropped_messages.set(beds.broker.dropped)
         metrics.broker_stored_messages.set(beds.broker.queued)
         metrics.pending_rules.set(beds.count(lambda bed: sum(state.is_pending for state in bed.counts.values())))
         by_priority = dict.fromkeys(Priority, 0)

@@ -32,11 +32,10 @@ class BrokerDropAlert:
     """The broker's counters, and the alert about them."""
 
     def __init__(self, now: datetime) -> None:
-        self.dropped = 0
+        self.dropped: int | None = None  # until the broker reports it
         self.queued = 0
         self._alert = StackAlert(DEVICE, RULE, now)
         self.bed = self._alert.bed
-        self._known: int | None = None
         self._rose_at = now
 
     def restore(self, alert: Alert, now: datetime) -> None:
@@ -53,8 +52,7 @@ class BrokerDropAlert:
         if topic == QUEUED:
             self.queued = number
             return ()
-        self.dropped = number
-        before, self._known = self._known, number
+        before, self.dropped = self.dropped, number
         if before is None or number <= before:
             return ()
         self._rose_at = now

@@ -81,18 +81,18 @@ def _run(line: list[str], folder: str) -> None:
 
 
 def shortened(rules: str) -> str:
-    """The rules with windows of a fifth of their length and delays of 2 s."""
+    """The rules with windows of a fifth of their length and delays of 5 s."""
     windows = re.sub(r"\[(\d+)m\]", lambda found: f"[{int(found[1]) * 12}s]", rules)
-    return re.sub(r"\bfor: \S+", "for: 2s", windows)
+    return re.sub(r"\bfor: \S+", "for: 5s", windows)
 
 
 class PrometheusServer(Server):
-    """A Prometheus with the configuration of monitoring/, other ports, an interval of 1 s and shortened rules."""
+    """A Prometheus with the configuration of monitoring/, other ports, an interval of 2 s and shortened rules."""
 
     def __init__(self, folder: Path, ports: Mapping[str, int]) -> None:
         """`ports`: of the target, by the name of the job; a job without one is left out."""
         configuration = yaml.safe_load((RULES.parent / "prometheus.yml").read_text())
-        configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        configuration["global"] = {"scrape_interval": "2s", "evaluation_interval": "1s"}
         configuration["scrape_configs"] = [job for job in configuration["scrape_configs"] if job["job_name"] in ports]
         for job in configuration["scrape_configs"]:
             job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[job['job_name']]}"]}]

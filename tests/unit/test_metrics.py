@@ -1,5 +1,6 @@
 """The metrics of all services follow Prometheus' conventions (prometheus.io/docs/practices/naming)."""
 
+import math
 import re
 from unittest.mock import MagicMock
 
@@ -71,3 +72,9 @@ def test_a_standby_that_is_gone_has_no_lag() -> None:
     value = metrics.registry.get_sample_value
     assert value("vitalflow_ingest_replication_lag_bytes", {"standby": "a"}) == 30
     assert value("vitalflow_ingest_replication_lag_bytes", {"standby": "b"}) is None
+
+
+def test_what_the_broker_dropped_is_unknown_until_it_reports_it() -> None:
+    value = alerts.metrics.Metrics().registry.get_sample_value("vitalflow_alerts_broker_dropped_messages")
+    assert value is not None
+    assert math.isnan(value)
