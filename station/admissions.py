@@ -49,7 +49,7 @@ class Admissions:
         async with self._lock:
             self._require_present(bed, present)
             if present not in (None, patient_id):
-                raise RequestRejected(f"{present} is in this bed; discharge or transfer this patient first")
+                raise RequestRejected(f"patient {present} is in this bed; discharge or transfer this patient first")
             self._require_in_no_other_bed(user, bed, patient_id)
             now = datetime.now(UTC)
             assignment = Assignment(patient_id=patient_id, profile=profile, spo2_scale=scale, by=user.name, time=now)
@@ -96,8 +96,8 @@ class Admissions:
                 await self._vacate(user, bed, now)
             except TransientError as error:
                 raise TransientError(
-                    f"{present} is now in {to.snapshot.name}, but it is not certain that {bed.snapshot.name} was "
-                    f"discharged: check the limits and both beds ({error})"
+                    f"patient {present} is now in {to.snapshot.name}, but it is not certain that "
+                    f"{bed.snapshot.name} was discharged: check the limits and both beds ({error})"
                 ) from None
 
     # --- checks ---
@@ -110,9 +110,9 @@ class Admissions:
         last = self._ward.assignments.get(bed.snapshot.bed.device)
         by = f" by {sanitize(last.by)}" if last is not None else ""
         if assigned is None:
-            raise RequestRejected(f"{present} was discharged from {bed.snapshot.name}{by} in the meantime")
+            raise RequestRejected(f"patient {present} was discharged from {bed.snapshot.name}{by} in the meantime")
         raise RequestRejected(
-            f"{assigned.patient_id} was admitted to {bed.snapshot.name}{by} in the meantime; "
+            f"patient {assigned.patient_id} was admitted to {bed.snapshot.name}{by} in the meantime; "
             "check the patient and the bed"
         )
 
@@ -128,7 +128,7 @@ class Admissions:
             if not user.viewable.includes(place.ward):
                 raise RequestRejected("this patient is in a bed of another ward; ask that ward to transfer the patient")
             raise RequestRejected(
-                f"{assigned.patient_id} is in {bed_name(place.ward, place.device)} of ward {place.ward}; "
+                f"patient {assigned.patient_id} is in {bed_name(place.ward, place.device)} of ward {place.ward}; "
                 "transfer the patient from there, or check the number"
             )
 
@@ -159,7 +159,7 @@ class Admissions:
             await self._publish(self._ward.topics.limits(place.ward, place.device), b"")
         except TransientError:
             raise TransientError(
-                f"{bed.snapshot.name} is discharged, but it is not certain that its limits were removed; "
+                f"the bed {bed.snapshot.name} is discharged, but it is not certain that its limits were removed; "
                 "check the limits before the next patient"
             ) from None
 

@@ -7,6 +7,7 @@ import { el, nameElement, setAttribute, setText } from "./dom.js";
 import { formatDuration, formatValue, sortByUrgency } from "./format.js";
 import { LimitsPanel } from "./limits.js";
 import { PastAlerts } from "./past_alerts.js";
+import { PatientPanel } from "./patient.js";
 import { signRows } from "./signs.js";
 import { now, store } from "./store.js";
 import { fetchRecent } from "./stream.js";
@@ -18,7 +19,7 @@ import { Trends } from "./trends.js";
 const INPUTS = { on_oxygen: "Oxygen", consciousness: "Consciousness" };
 /** @type {Record<string, string>} */
 const ACVPU = { A: "alert", C: "new confusion", V: "responds to voice", P: "responds to pain", U: "unresponsive" };
-const CONDITIONS = { GONE: "Not on the ward", OFFLINE: "Offline", SILENT: "Silent", WAITING: "Waiting", "SENSOR OFF": "Sensor off", LIVE: "Live" };
+const CONDITIONS = { GONE: "Not on the ward", OFFLINE: "Offline", SILENT: "Silent", WAITING: "Waiting", VACANT: "No patient", "SENSOR OFF": "Sensor off", LIVE: "Live" };
 
 export class BedPage {
   /**
@@ -30,6 +31,8 @@ export class BedPage {
     this.device = query.get("device") ?? "";
     /** @type {boolean | undefined} */
     this.hasOwnLimits = undefined;
+    /** @type {number | undefined} */
+    this.assigned = undefined;
     this.detailsKey = ""; // what is shown, so that it is only replaced where it has changed
     this.partsKey = "";
     this.title = el("h1", {});
@@ -47,13 +50,14 @@ export class BedPage {
     this.parts = el("tbody");
     this.scoreNote = el("p", { class: "note" });
     this.past = new PastAlerts((span) => this.trends.showAlert(span));
+    this.patient = new PatientPanel(this.device);
     this.limits = new LimitsPanel(this.device, () => this.redraw());
     page.append(el("div", { class: "bedpage" },
       el("div", { class: "bedhead" }, el("div", {}, this.title, this.details), this.condition, this.score),
       this.common.node, this.alerts.node,
       el("section", { class: "signs-panel", "aria-labelledby": "signs-title" },
         this.trends.node, this.strips),
-      el("div", { class: "side" },
+      el("div", { class: "side" }, this.patient.node,
         el("section", { "aria-labelledby": "score-title" }, el("h2", { id: "score-title" }, "NEWS2"), this.scoreNote,
           el("table", { class: "parts" }, el("caption", { class: "visually-hidden" }, "Parts of the score"),
             el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Input"), el("th", { scope: "col" }, "Value"), el("th", { scope: "col" }, "Points"))), this.parts)),
@@ -118,8 +122,9 @@ export class BedPage {
     const bed = store.beds.get(this.device);
     if (changes.snapshot || changes.alerts) this.limits.fetch();
     if (changes.beds.has(this.device) || changes.snapshot) {
-      if (bed && this.hasOwnLimits !== bed.own_limits) {
+      if (bed && (this.hasOwnLimits !== bed.own_limits || this.assigned !== bed.assigned)) {
         this.hasOwnLimits = bed.own_limits;
+        this.assigned = bed.assigned; // another age group has other limits
         this.limits.fetch();
       }
       this.redraw();
@@ -142,6 +147,7 @@ export class BedPage {
     setText(this.condition, age === null ? CONDITIONS[condition] : `${CONDITIONS[condition]}, last reading ${formatDuration(age)} ago`);
     setAttribute(this.condition, "data-condition", condition);
     this.showDetails(bed);
+    this.patient.update(alerts.length > 0);
     for (const { row, value, age: measured, node } of this.rows) {
       const reading = rowReading(bed, row, at);
       const alert = rowAlert(alerts, row);

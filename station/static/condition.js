@@ -7,6 +7,7 @@
  * @returns {import("./types.js").Condition}
  */
 export function bedCondition(bed, now) {
+  if (bed.vacant_since !== undefined) return "VACANT"; // no value was measured since the discharge
   if (!bed.online) return "OFFLINE";
   if (bed.time === undefined) return "WAITING";
   if (now - bed.time > bed.silent_after * 1000) return "SILENT";

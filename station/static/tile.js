@@ -157,7 +157,7 @@ export class Tile {
       setText(this.since, first.state === "latched" ? "ended" : formatDuration((at - first.raised) / 1000));
       setAttribute(this.ribbon, "title", `${priorityBadge(first)}: ${first.text} (${stateText(first, at)})`);
     } else {
-      const texts = { OFFLINE: "Offline", SILENT: `Silent for ${formatDuration(age ?? 0)}`, WAITING: "Waiting for the first reading", "SENSOR OFF": `Sensor off: ${this.sensorsOff()}`, LIVE: "" };
+      const texts = { VACANT: "No patient", OFFLINE: "Offline", SILENT: `Silent for ${formatDuration(age ?? 0)}`, WAITING: "Waiting for the first reading", "SENSOR OFF": `Sensor off: ${this.sensorsOff()}`, LIVE: "" };
       setText(this.what, texts[condition]);
       setText(this.since, "");
       setAttribute(this.ribbon, "title", null);

@@ -22,9 +22,11 @@
  *   device: string, ward: string, name: string, patient?: string, time?: number, online: boolean,
  *   silent_after: number, values: Record<string, [value: number, older: number]>, sensor_off: string[],
  *   on_oxygen?: boolean, consciousness?: string, news2?: Score, own_limits?: boolean,
- * }} Bed  `time` in unix milliseconds; `values` with the seconds by which each is older than `time`
+ *   assigned?: number, vacant_since?: number,
+ * }} Bed  `time` in unix milliseconds; `values` with the seconds by which each is older than `time`;
+ *   `assigned`: when the assignment changed last; `vacant_since`: the discharge, without a value measured after it
  *
- * @typedef {"OFFLINE" | "WAITING" | "SILENT" | "SENSOR OFF" | "LIVE"} Condition
+ * @typedef {"VACANT" | "OFFLINE" | "WAITING" | "SILENT" | "SENSOR OFF" | "LIVE"} Condition
  *
  * @typedef {{ state: "off" | "none" | "held" | "now", value?: number, age?: number, beyond?: "above" | "below" | null }} SignState
  *

@@ -40,6 +40,9 @@ def test_no_page_has_a_serious_barrier(theme: str, axe: Path, ward: Ward) -> Non
         assert barriers(page) == []
     page.get_by_role("button", name="Change").click()
     assert barriers(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Admit").click()
+    assert barriers(page) == []
     page = ward.make_screen(**window).page
     page.context.add_init_script(path=axe)
     page.goto(station.url)

@@ -125,7 +125,10 @@ def test_a_patient_is_admitted_transferred_and_discharged(
     cleared = monitors["bed-2"].wait_for("icu-1/bed-2/spo2-low", 30, state="cleared")
     assert cleared.reason == "the patient was discharged from this bed"
     eventually(lambda: desk.limits("bed-2") is None, 30, "it has no limits")
-    assert desk.discharge("ada", "bed-2", "p-1") == (409, "p-1 was discharged from bed-2 by ada in the meantime")
+    assert desk.discharge("ada", "bed-2", "p-1") == (
+        409,
+        "patient p-1 was discharged from bed-2 by ada in the meantime",
+    )
 
     record = "SELECT actor, action, device_id, detail FROM audit_event WHERE topic LIKE '%admissions%' ORDER BY id"
     eventually(lambda: len(db.rows(record)) == 4, 30, "all four are recorded")
@@ -159,7 +162,8 @@ def test_one_of_two_people_who_admit_to_one_bed_at_once_is_rejected(
             (other,) = answers.keys() - {winner}
             assert answers[other] == (
                 409,
-                f"{patients[winner]} was admitted to bed-1 by {winner} in the meantime; check the patient and the bed",
+                f"patient {patients[winner]} was admitted to bed-1 by {winner} in the meantime; "
+                "check the patient and the bed",
             )
             assert desk.assigned("bed-1") == patients[winner]
             assert desk.discharge(other, "bed-1", patients[winner]) == (200, None)
@@ -171,11 +175,11 @@ def test_a_patient_is_in_one_bed_and_a_bed_has_one_patient(make_admission_desk: 
     for patient in ("p-1", "P-1 "):
         assert desk.admit("ada", "bed-2", patient) == (
             409,
-            "p-1 is in bed-1 of ward icu-1; transfer the patient from there, or check the number",
+            "patient p-1 is in bed-1 of ward icu-1; transfer the patient from there, or check the number",
         )
     assert desk.admit("ada", "bed-1", "p-2", present="p-1") == (
         409,
-        "p-1 is in this bed; discharge or transfer this patient first",
+        "patient p-1 is in this bed; discharge or transfer this patient first",
     )
     assert desk.admit("grace", "bed-9", "p-9") == (200, None)
     assert desk.admit("ada", "bed-2", "p-9") == (

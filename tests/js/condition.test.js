@@ -23,6 +23,12 @@ test("offline and silence have precedence over a sensor that is off", () => {
   assert.equal(bedCondition(bed({ time: undefined }), NOW), "WAITING");
 });
 
+test("a discharged bed without a value since then has no patient, whatever its device is", () => {
+  const vacant = { time: undefined, vacant_since: NOW - 1000 };
+  assert.equal(bedCondition(bed(vacant), NOW), "VACANT");
+  assert.equal(bedCondition(bed({ ...vacant, online: false }), NOW), "VACANT");
+});
+
 test("a reading from the future is 0 s old, and none has no age", () => {
   assert.equal(readingAge(bed({ time: NOW + 3000 }), NOW), 0);
   assert.equal(readingAge(bed({ time: NOW - 3000 }), NOW), 3);
