@@ -20,11 +20,12 @@ from alerts.tui import AlertView
 from alerts.worker import Worker
 from mqtt.certificate_expiry import CertificateExpiry
 from vitals import log
+from vitals.command_line import command_group
 from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.recording import Format
 from vitals.time_option import TIME_FORMS, parse_time_option
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = command_group()
 
 
 @app.callback()
@@ -34,7 +35,7 @@ def about() -> None:
 
 @app.command()
 def run(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
     """Run the alert worker.
 
@@ -77,7 +78,9 @@ def watch(
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A rule file. Default: VitalFlow's rules.")] = DEFAULT,
+    file: Annotated[
+        Path, typer.Argument(help="A rule file. Default: VitalFlow's rules.", show_default=False)
+    ] = DEFAULT,
 ) -> None:
     """Print a rule file as a table, or every mistake with its line and exit with code 2."""
     with exit_on_error("vitalflow alerts"):

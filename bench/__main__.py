@@ -28,11 +28,12 @@ from bench.report import Figures, text
 from bench.station import station as measure_station
 from bench.storage import storage as measure_storage
 from stack.servers import raise_file_limit
+from vitals.command_line import command_group
 from vitals.errors import PermanentError, TransientError, exit_on_error
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = command_group()
 
 
 @app.callback()

@@ -36,13 +36,14 @@ from identity.policy import Kind
 from identity.settings import IdentitySettings
 from mqtt.credentials import read_credentials
 from vitals.assignment import Assignment, Profile
+from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 from vitals.recording import Format, Recording
 
 PROGRAM = "vitalflow devices"
 REWRITE_S, REPEAT_S = 1.0, 10.0  # interval of progress lines: rewritten on a terminal, appended to a log
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = command_group()
 
 
 @app.callback()
@@ -72,16 +73,12 @@ Seconds = Annotated[float | None, typer.Option(min=0.1, max=1e9, help="Stop afte
 
 
 @app.command(
-    epilog="""Examples:
-
-    vitalflow devices simulate
-
-    vitalflow devices simulate --count 1 --scenario sepsis --ward icu-2
-
-    vitalflow devices simulate --count 2000 --seconds 60
-
-    vitalflow devices simulate --outbox ward.db
-    """
+    epilog=examples(
+        "vitalflow devices simulate",
+        "vitalflow devices simulate --count 1 --scenario sepsis --ward icu-2",
+        "vitalflow devices simulate --count 2000 --seconds 60",
+        "vitalflow devices simulate --outbox ward.db",
+    ),
 )
 def simulate(
     count: Annotated[int, typer.Option(min=1, max=50_000, help="Number of devices, each with one patient.")] = 20,
@@ -94,7 +91,7 @@ def simulate(
         Scenario, typer.Option(help="What happens to the patients; with mixed, most of them are stable.")
     ] = Scenario.MIXED,
     name_prefix: Annotated[
-        str | None, typer.Option(help="Devices are named PREFIX01, PREFIX02 and so on; default: WARD-bed-.")
+        str | None, typer.Option(help="Devices are named PREFIX01, PREFIX02 and so on. Default: WARD-bed-.")
     ] = None,
     outbox: OutboxPath = None,
     outbox_readings: OutboxReadings = CAPACITY,
@@ -114,12 +111,10 @@ def simulate(
 
 
 @app.command(
-    epilog="""Examples:
-
-    vitalflow devices replay recordings/*.csv --speed 60
-
-    vitalflow devices replay my-own.csv --loop --ward icu-2
-    """
+    epilog=examples(
+        "vitalflow devices replay recordings/*.csv --speed 60",
+        "vitalflow devices replay my-own.csv --loop --ward icu-2",
+    ),
 )
 def replay(
     files: Annotated[
@@ -162,14 +157,11 @@ def replay(
 
 @app.command(
     "enroll",
-    epilog="""Examples:
-
-    vitalflow devices enroll my-monitor --ward icu-1
-
-    vitalflow devices enroll my-monitor --ward icu-1 --folder my-monitor
-
-    vitalflow devices enroll icu-2-bed-0{1,2,3} --ward icu-2 --credentials .stack/identity/devices.json
-    """,
+    epilog=examples(
+        "vitalflow devices enroll my-monitor --ward icu-1",
+        "vitalflow devices enroll my-monitor --ward icu-1 --folder my-monitor",
+        "vitalflow devices enroll icu-2-bed-0{1,2,3} --ward icu-2 --credentials .stack/identity/devices.json",
+    ),
 )
 def enroll(
     names: Annotated[
@@ -270,12 +262,10 @@ def list_devices() -> None:
 
 
 @app.command(
-    epilog="""Examples:
-
-    vitalflow devices doctor my-monitor
-
-    vitalflow devices doctor my-monitor --seconds 120
-    """
+    epilog=examples(
+        "vitalflow devices doctor my-monitor",
+        "vitalflow devices doctor my-monitor --seconds 120",
+    ),
 )
 def doctor(
     name: Annotated[str, typer.Argument(help="Name of the device.")],
@@ -322,14 +312,11 @@ def revoke_device(name: Annotated[str, typer.Argument(help="Name of the device."
 
 @app.command(
     "assign",
-    epilog="""Examples:
-
-    vitalflow devices assign icu-1-bed-03 --patient p-0007
-
-    vitalflow devices assign icu-1-bed-03 --patient p-0007 --spo2-scale 2
-
-    vitalflow devices assign pic-1-bed-01 --patient p-0011 --profile child-1-4
-    """,
+    epilog=examples(
+        "vitalflow devices assign icu-1-bed-03 --patient p-0007",
+        "vitalflow devices assign icu-1-bed-03 --patient p-0007 --spo2-scale 2",
+        "vitalflow devices assign pic-1-bed-01 --patient p-0011 --profile child-1-4",
+    ),
 )
 def assign_patient(
     name: Annotated[str, typer.Argument(help="Name of the bed's device.")],

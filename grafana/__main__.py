@@ -15,10 +15,11 @@ from grafana.files import DASHBOARDS, PROVISIONING, Json, read_dashboards, text_
 from grafana.lint import check_dashboards
 from grafana.queries import Query, queries
 from sql.settings import DatabaseSettings, DatabaseUrl
+from vitals.command_line import command_group
 from vitals.errors import PermanentError, TransientError, exit_on_error
 from vitals.urls import without_password
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = command_group()
 
 
 class GrafanaSettings(DatabaseSettings):
@@ -37,8 +38,12 @@ def about() -> None:
 @app.command()
 def check(
     write: Annotated[bool, typer.Option("--write", help="First rewrite the files in canonical form.")] = False,
-    dashboards: Annotated[Path, typer.Option(help="Folder of the dashboards.")] = DASHBOARDS,
-    provisioning: Annotated[Path, typer.Option(help="Folder of the provisioning files.")] = PROVISIONING,
+    dashboards: Annotated[
+        Path, typer.Option(help="Folder of the dashboards. Default: VitalFlow's own.", show_default=False)
+    ] = DASHBOARDS,
+    provisioning: Annotated[
+        Path, typer.Option(help="Folder of the provisioning files. Default: VitalFlow's own.", show_default=False)
+    ] = PROVISIONING,
 ) -> None:
     """Check every dashboard and the provisioning; exit code 1 if there is a finding.
 

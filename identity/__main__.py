@@ -32,6 +32,7 @@ from identity.enrolment import enroll, list_users, revoke
 from identity.policy import ROLES, Kind, User
 from identity.settings import IdentitySettings
 from vitals import log as vitals_log
+from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 
 PROGRAM = "vitalflow identity"
@@ -60,8 +61,8 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"
 
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-users = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = command_group()
+users = command_group()
 app.add_typer(users, name="user")
 
 
@@ -92,10 +93,10 @@ Mark = Annotated[
 
 
 @app.command(
-    epilog="""Example, for a broker in a container:
-
-    vitalflow identity init --broker /mosquitto/identity --users /mosquitto/data --passwords /run/secrets
-    """
+    epilog=examples(
+        "vitalflow identity init --broker /mosquitto/identity --users /mosquitto/data --passwords /run/secrets",
+        heading="Example, for a broker in a container",
+    ),
 )
 def init(
     passwords: Annotated[
@@ -154,7 +155,7 @@ def renew(
 @app.command()
 def accounts(
     mark: Mark = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
     """Until SIGTERM, set the passwords that users choose at the station. Needs VITALFLOW_ADMIN_URL."""
     vitals_log.configure("accounts", verbose, os.environ)
@@ -184,10 +185,10 @@ def check() -> None:
 
 @app.command(
     "add-service",
-    epilog="""Example, for a second alert worker:
-
-    vitalflow identity add-service alerts-icu-2 --service alerts
-    """,
+    epilog=examples(
+        "vitalflow identity add-service alerts-icu-2 --service alerts",
+        heading="Example, for a second alert worker",
+    ),
 )
 def add_service(
     name: Annotated[str, typer.Argument(help="The user name at the broker and the service's client id.")],

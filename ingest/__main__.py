@@ -14,7 +14,7 @@ from mqtt.certificate_expiry import CertificateExpiry
 from vitals import log
 from vitals.errors import exit_on_error
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -22,12 +22,13 @@ from sql.retention import RetentionSettings
 from sql.settings import DatabaseSettings, DatabaseUrl
 from sql.status import status as status_lines
 from sql.wards import wards_of
+from vitals.command_line import command_group
 from vitals.errors import PermanentError, exit_on_error
 from vitals.time_option import TIME_FORMS, parse_time_option
 
 MIN_PASSWORD_LENGTH = 12  # characters
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = command_group()
 
 
 class SqlSettings(DatabaseSettings):
@@ -94,7 +95,7 @@ def status() -> None:
 @app.command()
 def backfill(
     since: Annotated[str, typer.Option("--from", help=f"Start: {TIME_FORMS}.")],
-    until: Annotated[str | None, typer.Option("--to", help="End, in the same form; default: now.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="End, in the same form. Default: now.")] = None,
 ) -> None:
     """Refresh the rollups over a time range, one day at a time (Community edition).
 
@@ -119,15 +120,16 @@ def grant_ward(
     ward: Annotated[list[str], typer.Option(help="A ward to grant; repeat for more.")],
     password_file: Annotated[
         Path | None,
-        typer.Option(help="File with its password; default: a new login gets a generated one, printed once."),
+        typer.Option(help="File with its password. Default: a new login gets a generated one, printed once."),
     ] = None,
 ) -> None:
     """Create a login that reads only some wards, or grant one more wards.
 
     It can query the same tables, views and functions as vitalflow_reader and gets the rows of its wards only, so
-    dashboards work unchanged. Prints the URL to connect with.
+    dashboards work unchanged. Prints the URL to connect with. A ward of which no device is known is refused.
     """
     with exit_on_error("vitalflow db"), _migrated() as connection:
+        sql.wards.require_known_wards(connection, ward)
         generated = sql.wards.grant_ward(
             connection, name, ward, None if password_file is None else _password(password_file)
         )
@@ -140,7 +142,7 @@ def grant_ward(
 @app.command()
 def revoke_ward(
     name: Reader,
-    ward: Annotated[list[str] | None, typer.Option(help="A ward to revoke; default: all, and the login.")] = None,
+    ward: Annotated[list[str] | None, typer.Option(help="A ward to revoke. Default: all, and the login.")] = None,
 ) -> None:
     """Revoke wards from a login, or drop the login and disconnect it."""
     with exit_on_error("vitalflow db"), _migrated() as connection:
@@ -161,7 +163,7 @@ def wards() -> None:
 @app.command()
 def set_time_zone(
     time_zone: Annotated[str, typer.Argument(help="An IANA name, such as Europe/Berlin.")],
-    ward: Annotated[str, typer.Option(help="The only ward that it is for; default: all that have none.")] = "",
+    ward: Annotated[str, typer.Option(help="The only ward that it is for. Default: all that have none.")] = "",
 ) -> None:
     """Set the time zone in which `vitals_by_day` counts the days of a ward. Without it they are UTC days."""
     with exit_on_error("vitalflow db"), _migrated() as connection:

@@ -7,6 +7,7 @@ The wards that these views show are the rows of `reader_ward`. See sql/repeatabl
 import re
 import secrets
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from psycopg import sql
 
@@ -60,6 +61,24 @@ def grant_ward(connection: Connection, role: str, wards: Sequence[str], password
                 [(role, ward) for ward in wards],
             )
     return generated
+
+
+def require_known_wards(connection: Connection, wards: Sequence[str]) -> None:
+    """Raise PermanentError for a ward of no device, with the nearest known one; a database without devices knows none.
+
+    A device is known by its status or its enrolment.
+    """
+    known = [
+        str(ward)
+        for (ward,) in connection.execute(
+            "SELECT ward FROM device UNION SELECT ward FROM audit_event WHERE ward IS NOT NULL"
+            " UNION SELECT ward FROM reader_ward"
+        )
+    ]
+    for ward in wards:
+        if known and ward not in known:
+            (near,) = get_close_matches(ward, known, 1, cutoff=0.0)
+            raise PermanentError(f"no device is in a ward {ward[:60]!r}; the nearest name is {near!r}")
 
 
 def revoke_ward(connection: Connection, role: str, wards: Sequence[str]) -> bool:

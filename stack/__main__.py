@@ -19,11 +19,12 @@ from stack.restore import restore as restore_backup
 from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
 from stack.systemd import write_units
+from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 
 PROGRAM = "vitalflow dev"
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = command_group()
 
 Devices = Annotated[int, typer.Option(min=0, max=10_000, help="Number of simulated devices; 0 for none.")]
 PortBase = Annotated[
@@ -40,26 +41,17 @@ Listen = Annotated[
 
 
 @app.callback(
-    epilog="""Examples:
-
-    vitalflow dev setup
-
-    vitalflow dev up --detach --devices 5
-
-    vitalflow dev up --detach --devices 0 --listen 0.0.0.0
-
-    eval "$(vitalflow dev env)"
-
-    psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"
-
-    mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/alerts/#"
-
-    vitalflow alerts watch
-
-    vitalflow dev logs ingest -f
-
-    vitalflow dev down --wipe
-    """
+    epilog=examples(
+        "vitalflow dev setup",
+        "vitalflow dev up --detach --devices 5",
+        "vitalflow dev up --detach --devices 0 --listen 0.0.0.0",
+        'eval "$(vitalflow dev env)"',
+        'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',
+        'mosquitto_sub -v -L "$VITALFLOW_MQTT_URL/vitalflow/alerts/#"',
+        "vitalflow alerts watch",
+        "vitalflow dev logs ingest -f",
+        "vitalflow dev down --wipe",
+    ),
 )
 def about(
     context: typer.Context,
@@ -201,10 +193,10 @@ def systemd(
 
 Home = Annotated[Path | None, typer.Option(show_default=".stack", help="The folder of the stack.", file_okay=False)]
 PassphraseFile = Annotated[
-    Path | None, typer.Option(help="The file whose first line is the passphrase; default: ask for it.", dir_okay=False)
+    Path | None, typer.Option(help="The file whose first line is the passphrase. Default: ask for it.", dir_okay=False)
 ]
-backup_app = typer.Typer(add_completion=False, rich_markup_mode=None)
-restore_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+backup_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+restore_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()

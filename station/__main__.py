@@ -10,27 +10,26 @@ import typer
 from station.settings import StationSettings
 from station.station import Station
 from vitals import log
+from vitals.command_line import examples
 from vitals.errors import exit_on_error
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command(
-    epilog="""Examples:
-
-    VITALFLOW_MQTT_URL=mqtts://station@broker:8883 VITALFLOW_MQTT_PASSWORD_FILE=password vitalflow station
-
-    curl --user ada http://127.0.0.1:8080/api/ward
-    """
+    epilog=examples(
+        "VITALFLOW_MQTT_URL=mqtts://station@broker:8883 VITALFLOW_MQTT_PASSWORD_FILE=password vitalflow station",
+        "curl --user ada http://127.0.0.1:8080/api/ward",
+    ),
 )
 def main(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
-    """The live ward in a browser, at http://127.0.0.1:8080.
+    """Serve the live ward to browsers, at http://127.0.0.1:8080.
 
-    People sign in with the name and password that `vitalflow user add` gives them; the broker says what
-    each may see and do. Trends and past alerts come from the database at VITALFLOW_READER_URL, if it is set. The
-    settings are environment variables, all listed in .env.example.
+    Users sign in with a name and password of `vitalflow user add`; the broker decides what each may see and do. Trends
+    and past alerts come from the database at VITALFLOW_READER_URL, if it is set. Settings are environment variables,
+    listed in .env.example.
     """
     log.configure("station", verbose, os.environ)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

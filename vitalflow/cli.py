@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from vitals.command_line import write_rows
 from vitals.errors import exit_on_error
 from vitals.version import VERSION
 
@@ -92,7 +93,7 @@ class LazyGroups(TyperGroup):
             sections.setdefault(GROUPS[name].section, []).append((name, GROUPS[name].summary))
         for section, rows in sections.items():
             with formatter.section(section):
-                formatter.write_dl(rows)
+                write_rows(formatter, rows)
 
 
 app = typer.Typer(

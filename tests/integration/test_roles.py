@@ -1,10 +1,17 @@
 """Who may do what in the database, by logging in as each."""
 
+import os
+import subprocess
+import sys
+import uuid
+
 import psycopg
 import pytest
 from psycopg import sql
 
 from sql.migrate import connect, migrate
+from sql.wards import revoke_ward
+from stack.binaries import CHECKOUT
 from stack.servers import DatabaseServer, ensure_database
 from tests.support.rows import write_readings
 from tests.support.servers import Db, logins
@@ -136,3 +143,32 @@ def test_migrate_changes_passwords_and_the_server_never_sees_them(
     assert 'ALTER ROLE "vitalflow_reader"' in log  # it does log what migrate says
     assert "SCRAM-SHA-256$" in log
     assert "n3w" not in log
+
+
+def test_a_ward_of_no_device_is_not_granted_and_the_nearest_is_named(db: Db) -> None:
+    role = f"desk_{uuid.uuid4().hex[:8]}"
+
+    def grant(ward: str) -> tuple[int, str]:
+        line = [sys.executable, "-m", "sql", "grant-ward", role, "--ward", ward]
+        environ = os.environ | {"VITALFLOW_DATABASE_URL": db.owner_url}
+        done = subprocess.run(line, env=environ, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    with psycopg.connect(db.owner_url) as owner:
+        owner.execute(
+            "INSERT INTO device (device_id, ward, state, boot, changed_at)"
+            " VALUES ('bed-1', 'icu-1', 'online', 1, now())"
+        )
+        owner.execute(
+            "INSERT INTO audit_event (time, received_at, action, ward, device_id, detail, topic, payload_sha256)"
+            " VALUES (now(), now(), 'enrolled', 'surgery', 'bed-2', '{}', 't', '')"
+        )
+    try:
+        assert grant("icu1") == (2, "vitalflow db: no device is in a ward 'icu1'; the nearest name is 'icu-1'\n")
+        assert grant("surgry")[1].endswith("the nearest name is 'surgery'\n")
+        with psycopg.connect(db.owner_url) as owner:
+            assert owner.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None
+        assert (grant("icu-1"), grant("surgery")) == ((0, ""), (0, ""))
+    finally:
+        with psycopg.connect(db.owner_url) as owner:
+            revoke_ward(owner, role, [])

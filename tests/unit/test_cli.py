@@ -1,13 +1,17 @@
 """The command `vitalflow`: its help, its groups, and what an unknown command is answered."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib import import_module
+from typing import Any
 
 import pytest
+import typer
 from typer.main import get_command
 
 from stack.binaries import CHECKOUT
@@ -56,6 +60,34 @@ def test_the_summary_of_a_group_names_its_commands(name: str) -> None:
     command = get_command(getattr(import_module(f"{group.package}.__main__"), group.app))
     if ":" in group.summary:
         assert group.summary.rpartition(": ")[2].rstrip(".").split(", ") == list(getattr(command, "commands", {}))
+
+
+def commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """The command, and all commands below it, by their full names."""
+    yield name, command
+    for part, below in getattr(command, "commands", {}).items():
+        yield from commands(f"{name} {part}", below)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_in_80_columns_no_sentence_of_a_command_is_cut_and_every_example_is_one_line(name: str) -> None:
+    group = GROUPS[name]
+    top = get_command(getattr(import_module(f"{group.package}.__main__"), group.app))
+    for full_name, command in commands(name, top):
+        context = typer.Context(command, info_name=full_name, terminal_width=80)
+        lines = command.get_help(context).splitlines()
+        assert not [line for line in lines[1:] if line.endswith("...")], full_name
+        assert not [line for line in lines if re.search(r"\w-$", line)], f"{full_name}: a name is cut at its hyphen"
+        examples = [line.strip() for line in (command.epilog or "").splitlines() if line.startswith("  ")]
+        assert {example.strip() for example in examples} <= {line.strip() for line in lines}
+        assert bool(command.epilog) == bool(examples), "examples are made by vitals.command_line"
+
+
+def test_the_help_of_all_groups_cuts_no_name_at_its_hyphen() -> None:
+    shown = run("vitalflow", "--help").stdout
+    for group in GROUPS.values():
+        if ":" in group.summary:
+            assert set(group.summary.rpartition(": ")[2].rstrip(".").split(", ")) <= set(re.split(r"[\s,.]+", shown))
 
 
 @pytest.mark.parametrize(

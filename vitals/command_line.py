@@ -1,0 +1,44 @@
+"""One style of help for all commands: whole sentences in the list of commands, and examples that can be copied."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
+MAX_SUMMARY = 1000  # characters
+
+
+class WholeHelp(TyperGroup):
+    """A group whose help shows the first sentence of each command in full; Typer cuts it to one line."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        names = self.list_commands(ctx)
+        shown = [(name, command) for name in names if (command := self.get_command(ctx, name)) and not command.hidden]
+        with formatter.section("Commands"):
+            write_rows(formatter, [(name, command.get_short_help_str(MAX_SUMMARY)) for name, command in shown])
+
+
+def write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
+    """Write names with their texts, in which no line ends inside a name such as grant-ward."""
+    begin = len(formatter.buffer)
+    formatter.write_dl([(name, text.replace("-", NO_BREAK_HYPHEN)) for name, text in rows])
+    formatter.buffer[begin:] = [part.replace(NO_BREAK_HYPHEN, "-") for part in formatter.buffer[begin:]]
+
+
+def command_group() -> typer.Typer:
+    """Return an empty group of commands."""
+    return typer.Typer(
+        cls=WholeHelp,
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+
+def examples(*commands: str, heading: str = "Examples") -> str:
+    """Return the end of a command's help: each example on one line, however long it is."""
+    return "\n".join([f"{heading}:", "", "\b", *(f"  {command}" for command in commands)])
