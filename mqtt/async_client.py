@@ -38,9 +38,11 @@ class ReasonClient(Client):
     """A client that keeps the reason of the last PUBACK, which aiomqtt drops."""
 
     failure: str | None = None
+    has_subscriber = True
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         self.failure = str(reason_code) if reason_code.is_failure else None
+        self.has_subscriber = reason_code != "No matching subscribers"
         super()._on_publish(client, userdata, mid, reason_code, properties)
 
 
@@ -93,10 +95,11 @@ async def connect(client: Client) -> None:
         raise
 
 
-async def publish(client: Client, topic: str, payload: bytes, retain: bool = False) -> None:
+async def publish(client: Client, topic: str, payload: bytes, retain: bool = False) -> bool:
     """Publish with QoS 1 and wait up to TIMEOUT_S for the PUBACK; raises MqttError without one.
 
-    Raises PublishDenied if the broker does not permit it. Call it once at a time.
+    Returns False if the broker states that the topic has no subscriber (MQTT 5 only). Raises PublishDenied if it does
+    not permit the publish. Call it once at a time.
     """
     try:
         # aiomqtt's own timeout creates a task per message: a fifth of the processor time of a large fleet.
@@ -104,8 +107,11 @@ async def publish(client: Client, topic: str, payload: bytes, retain: bool = Fal
             await client.publish(topic, payload, qos=1, retain=retain, timeout=inf)
     except TimeoutError:
         raise MqttError("timed out") from None
-    if isinstance(client, ReasonClient) and client.failure is not None:
+    if not isinstance(client, ReasonClient):
+        return True
+    if client.failure is not None:
         raise PublishDenied(f"{topic}: {client.failure}")
+    return client.has_subscriber
 
 
 async def receive_payloads(client: Client, on_payload: Callable[[bytes], None]) -> None:

@@ -15,16 +15,17 @@ from vitals.limits import RequestRejected
 TAKEN_S = 3.0  # seconds for the broker to confirm it
 
 
-async def publish_confirmed(client: Client | None, topic: str, payload: bytes, *, retain: bool = False) -> None:
+async def publish_confirmed(client: Client | None, topic: str, payload: bytes, *, retain: bool = False) -> bool:
     """Publish; raises TransientError with a message for the page if it is not acknowledged in time.
 
-    Raises RequestRejected if the broker does not permit it (MQTT 5 only).
+    With MQTT 5, returns False if the topic has no subscriber, and raises RequestRejected if the broker does not permit
+    it.
     """
     if client is None:
         raise TransientError("nothing was changed: there is no connection to the monitors; try again when it is back")
     try:
         async with asyncio.timeout(TAKEN_S):
-            await publish(client, topic, payload, retain)
+            return await publish(client, topic, payload, retain)
     except PublishDenied:
         raise RequestRejected(
             "nothing was changed: you do not have the right to do this; an administrator can give it"

@@ -19,7 +19,7 @@ from vitals.topics import Topics
 
 ANSWER_TIMEOUT_S = 3.0  # seconds in which a running worker has applied or rejected the command
 
-Publish = Callable[[str, bytes], Awaitable[None]]
+Publish = Callable[[str, bytes], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from vitals.errors import PermanentError, TransientError
 from vitals.password import decode_salt
 from vitals.topics import Topics
 
-READY_TIMEOUT_S = 3.0
-CHANGE_TIMEOUT_S = 6.0
+READY_TIMEOUT_S = 6.0  # seconds for the retained salts after a start
+CHANGE_TIMEOUT_S = 12.0  # seconds for the answer to a change
 UNREACHABLE = "there is no connection to the monitors; watch the patients directly"
 
 

@@ -47,6 +47,7 @@ DUMMY_SALT = new_salt()
 
 WRONG_CREDENTIALS = "wrong name or password"
 REVOKED = "Your login has ended: your access was revoked or your password was changed. Ask your administrator."
+NO_SERVICE = "nothing was changed: the service that changes passwords is down; tell your technical support"
 UNCERTAIN = (
     "it is not certain that the password was changed; sign in with the new one, or with the old one if that fails"
 )
@@ -188,7 +189,8 @@ class SessionManager:
         chosen = ChosenPassword(salt=salt, secret=await self._derive(new, salt))
         change, session.is_changing_password = self._salts.expect(name), True
         try:
-            await user.publish(self._topics.password_changes(name), msgspec.json.encode(chosen))
+            if not await user.publish(self._topics.password_changes(name), msgspec.json.encode(chosen)):
+                raise TransientError(NO_SERVICE)
             async with asyncio.timeout(CHANGE_TIMEOUT_S):
                 if await change != salt:
                     raise TransientError(UNCERTAIN)

@@ -120,10 +120,10 @@ class UserConnection:
         if not self.viewable.everywhere and not self._asked.issuperset(wards):
             self._new_ward.set()
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Publish as this user; raises TransientError without the broker's confirmation, RequestRejected if denied."""
+    async def publish(self, topic: str, payload: bytes) -> bool:
+        """Publish as this user; returns and raises as `publish_confirmed`."""
         async with self._publishing:
-            await publish_confirmed(self._client, topic, payload)
+            return await publish_confirmed(self._client, topic, payload)
 
     # --- one connection ---
 

@@ -34,6 +34,14 @@ def test_no_page_has_a_serious_barrier(theme: str, axe: Path, ward: Ward) -> Non
         assert barriers(page) == []
         page.keyboard.press("Escape")  # Chromium closes the dialog later, and until then the dialog takes the next key
         page.get_by_role("dialog").wait_for(state="detached")
+    page.keyboard.press("n")
+    page.get_by_role("button", name="Change password").click()
+    form = page.get_by_role("dialog", name="Change your password")
+    form.get_by_role("button", name="Change password").click()
+    expect(form.get_by_role("alert")).to_have_text("Enter your current password.")
+    assert barriers(page) == []
+    page.keyboard.press("Escape")
+    form.wait_for(state="detached")
     for path in ("/alerts", "/bed?device=bed-1"):
         page = screen.open(station.url + path)
         page.locator(".alert").first.wait_for()
