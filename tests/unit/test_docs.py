@@ -1,6 +1,8 @@
 """The documentation names only files, settings, functions and commands that exist. `make docs` checks its links."""
 
 import re
+import shlex
+import subprocess
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,22 @@ SETTINGS = [CHECKOUT / ".env.example", CHECKOUT / "stack/envfile.py"]
 def test_every_page_is_on_the_documentation_site() -> None:
     site = (CHECKOUT / "zensical.toml").read_text()
     assert [str(page) for page in PAGES if f'"{page.relative_to(CHECKOUT)}"' not in site] == []
+
+
+def test_the_installation_page_replaces_every_path_of_the_container_in_the_brokers_configuration() -> None:
+    commands = re.search(
+        r"^    sed -e (.+?) \\\n +-e (.+?) \\\n +mosquitto/", TEXTS[CHECKOUT / "docs/installation.md"], re.M
+    )
+    assert commands is not None
+    words = shlex.split(commands[1].replace("$(dpkg -L mosquitto | grep dynamic_security.so)", "/usr/lib/PLUGIN.so"))
+    line = ["sed", "-e", *words, "-e", *shlex.split(commands[2]), str(CHECKOUT / "mosquitto/mosquitto.conf")]
+    text = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    paths = {word for row in text.splitlines() if row[:1] != "#" for word in row.split() if word.startswith("/")}
+    names = ("broker.crt", "broker.key", "ca.crt", "revoked.crl")
+    assert paths == {
+        *("/usr/lib/PLUGIN.so", "/var/lib/mosquitto/", "/var/lib/mosquitto/dynamic-security.json"),
+        *(f"/etc/mosquitto/vitalflow/{name}" for name in names),
+    }
 
 
 def test_every_function_of_the_architecture_page_exists() -> None:
