@@ -182,7 +182,7 @@ export class BedPage {
     setText(this.score, score ? `NEWS2 ${score.missing.length ? "≥ " : ""}${score.total}` : "");
     setAttribute(this.score, "data-level", score ? news2Level(score) : null);
     const inputsNote = score?.missing.length ? "A lower bound: not all inputs were measured recently." : "All seven inputs are available.";
-    setText(this.scoreNote, score ? inputsNote + (isLive ? "" : " As of the last reading.") : "No score yet.");
+    setText(this.scoreNote, score ? inputsNote + (isLive ? "" : " As of the last reading.") : this.patient.isChild ? "NEWS2 applies from 16 years." : "No score yet.");
     const inputs = (store.hello?.score_inputs ?? []).map(({ key }) => {
       const sign = store.hello?.signs.find((known) => known.key === key);
       const measured = bed?.values[key];

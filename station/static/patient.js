@@ -63,6 +63,11 @@ export class PatientPanel {
     return this.bed?.name ?? this.device;
   }
 
+  /** Whether the assigned patient is too young for NEWS2. */
+  get isChild() {
+    return this.present !== null && this.assignment?.profile !== "adult";
+  }
+
   /** The patient that the page shows as assigned; null without one. */
   get present() {
     return this.assignment?.patient_id ?? null;

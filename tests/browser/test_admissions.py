@@ -43,6 +43,7 @@ def test_a_patient_is_admitted_transferred_and_discharged_on_the_pages(ward: War
     form.get_by_role("button", name="Admit").click()
     expect(form).to_have_count(0)
     expect(panel).to_contain_text("p-7 1 to 4 years")
+    expect(page.get_by_text("NEWS2 applies from 16 years.")).to_be_visible()
     expect(panel).to_contain_text("Admitted by nurse Ada")
     expect(page.locator(".bedhead .lead")).to_contain_text("p-7")
 
