@@ -183,7 +183,7 @@ def demo(
 def systemd(
     folder: Annotated[Path, typer.Argument(help="Where units of this machine are.")] = Path("/etc/systemd/system"),
 ) -> None:
-    """Write the units of ingest, alert worker and station, for a machine with its own broker and database.
+    """Write the units of the services, for a machine with its own broker and database.
 
     Starts nothing; docs/operations.md lists the files that the units read.
     """

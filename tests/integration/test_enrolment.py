@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import ssl
 import subprocess
@@ -207,6 +208,33 @@ def test_a_user_without_a_ward_is_refused_where_nothing_can_be_asked(
     assert other.returncode == 2
     assert "config/mosquitto_sub exists and is not of the user 'seacole'" in other.stderr
     assert "seacole" not in run("identity", "user", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "listed"),
+    [("icu-1\n", "nurse seacole icu-1"), ("\ny\n", "nurse seacole -"), ("\nn\n", None)],
+)
+def test_on_a_terminal_a_user_without_a_ward_is_asked_for_it(
+    own_secured: Secured, run: Run, typed: str, listed: str | None
+) -> None:
+    terminal, stdin = pty.openpty()
+    environ = os.environ | own_secured.settings("operator") | {"LOGNAME": "ada"}
+    line = [sys.executable, "-m", "identity", "user", "add", "seacole"]
+    try:
+        with subprocess.Popen(line, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ) as asking:
+            os.write(terminal, typed.encode())
+            said, problem = asking.communicate(timeout=60)
+    finally:
+        os.close(terminal)
+        os.close(stdin)
+    assert b"The only ward that seacole sees (empty: every ward)" in said
+    shown = run("identity", "user", "list").stdout
+    if listed is None:
+        assert (asking.returncode, problem.count(b"\n")) == (2, 1)
+        assert "seacole" not in shown
+    else:
+        assert (asking.returncode, problem) == (0, b"")
+        assert any(" ".join(row.split()) == listed for row in shown.splitlines())
 
 
 def test_enrolling_makes_no_ca_of_its_own(own_secured: Secured, tmp_path: Path) -> None:
