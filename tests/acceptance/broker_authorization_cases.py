@@ -395,6 +395,24 @@ CASES = [
         NO,
         pub("station", "audit/sign-in", SIGN_IN),
     ),
+    Case(
+        "change the password of another user",
+        pub("ada", "accounts/grace/password"),
+        NO,
+        pub("ada", "accounts/ada/password"),
+    ),
+    Case(
+        "read the changes of passwords as the station",
+        sub("station", "accounts/+/password"),
+        NO,
+        sub("station", "accounts/+/salt"),
+    ),
+    Case(
+        "replace the salt of one's own password",
+        pub("ada", "accounts/ada/salt", b""),
+        NO,
+        pub("admin", "accounts/none/salt", b""),
+    ),
     Case("publish a number of the broker's own", pub("bed-1", "$SYS/broker/publish/messages/dropped"), NO, OWN),
     Case(
         "command the security plugin as a device",

@@ -305,5 +305,6 @@ def test_a_user_changes_the_password_in_the_account_dialog(
     submit.click()
     expect(page.locator("#notice")).to_have_text("Your password is changed. Your other logins have ended.")
     expect(form).to_have_count(0)
+    expect(page.locator("html")).to_have_attribute("data-link", "live")
     assert station.ask("POST", "/signin", {"name": "eve", "password": "correct horse battery"})[0] == 200
     expect(page.get_by_role("button", name="Signed in as eve")).to_be_visible()
