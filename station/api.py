@@ -4,7 +4,7 @@ A user gets only the wards that the broker allows this user to see; `auth` ident
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, HTTPException, Query
@@ -17,6 +17,7 @@ from station.ward import Ward
 from vitals.errors import PermanentError, TransientError
 
 MAX_POINTS = 5_000
+FIRST_DAY = date(2000, 1, 1)  # of a report
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": api_models.Problem, "description": "That bed is unknown."}}
 NO_ANSWER: dict[int | str, dict[str, Any]] = {
     **UNKNOWN,
@@ -72,6 +73,18 @@ def api(ward: Ward, history: History) -> APIRouter:
         return api_responses.past_alerts(
             device, await answered(lambda: history.alerts(device, since, until, limit, wards))
         )
+
+    @router.get("/beds/{device}/report", responses=NO_ANSWER)
+    async def report(
+        user: CurrentUser, device: str, day: Annotated[date, Query(description="In the time zone of the ward.")]
+    ) -> api_models.Report:
+        """Return one day of one bed from the database, hour by hour."""
+        wards = only(user, device)
+        bed = ward.beds.get(device)
+        if not FIRST_DAY <= day <= _now().date() + timedelta(days=1):
+            raise HTTPException(422, f"there is no report of {day}: choose a day from {FIRST_DAY} to today")
+        found = await answered(lambda: history.report(device, bed.snapshot.bed.ward if bed else "", day, wards))
+        return api_responses.report(device, day, found)
 
     @router.get("/alerts")
     async def alerts(

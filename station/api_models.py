@@ -1,6 +1,6 @@
 """The response models of the JSON API, described in /openapi.json. `station.api_responses` makes them."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from pydantic import BaseModel, Field
 
@@ -168,6 +168,46 @@ class AlertSnapshot(BaseModel):
     taken_at: datetime | None = Field(description="when they were copied; null: not yet")
     time: list[datetime] = Field(description="of each reading, from two minutes before the alert to two minutes after")
     signs: dict[str, SignValues] = Field(description="only those that were measured")
+
+
+class Spread(BaseModel):
+    """One sign in an hour; null where it was not measured."""
+
+    avg: float | None
+    min: float | None
+    max: float | None
+
+
+class ReportHour(BaseModel):
+    """One hour of one patient in one ward."""
+
+    time: datetime = Field(description="the beginning of the hour")
+    ward: str
+    patient_id: str | None = Field(description="as the readings name the patient")
+    readings: int
+    minutes: int = Field(description="with at least one reading")
+    news2: int | None = Field(description="the highest, a lower bound; null for an hour of several patients")
+    signs: dict[str, Spread]
+
+
+class Assigned(BaseModel):
+    """A patient assigned to the bed; null: nobody."""
+
+    patient_id: str | None
+    from_time: datetime
+    to_time: datetime | None
+
+
+class Report(BaseModel):
+    """One day of one bed, in the time zone of its ward. Hours without readings have no entry."""
+
+    device: str
+    day: date
+    time_zone: str
+    start: datetime = Field(description="the first hour that begins in the day")
+    end: datetime
+    hours: list[ReportHour]
+    assignments: list[Assigned]
 
 
 class Problem(BaseModel):

@@ -1,7 +1,7 @@
 """Responses of the API from the state of the ward. Pure: the caller passes the time."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,8 @@ from vitals.alert_format import DISPLAY_UNITS
 from vitals.bed_snapshot import sort_beds
 from vitals.signs import SIGNS
 from vitals.thresholds import VALUE_MAX_AGE
+
+HOUR_COLUMNS = ("time", "ward", "patient_id", "readings", "minutes", "news2")
 
 
 def ward(known: Ward, name: str | None, sees: WardScope, now: datetime) -> api_models.Ward:
@@ -97,6 +99,26 @@ def alert_snapshot(
     }
     times = [raised_at + timedelta(seconds=seconds) for seconds in readings.get("seconds", [])]
     return api_models.AlertSnapshot(alert_id=str(alert_id), raised_at=raised_at, time=times, signs=signs, **rest)
+
+
+def report(device: str, day: date, found: dict[str, Any]) -> api_models.Report:
+    """Convert the rows of `bed_report` and of the assignments."""
+    bounds = {name: found[name] for name in ("time_zone", "start", "end")}
+    return api_models.Report(
+        device=device,
+        day=day,
+        hours=[_report_hour(row) for row in found["hours"]],
+        assignments=[api_models.Assigned(**row) for row in found["assignments"]],
+        **bounds,
+    )
+
+
+def _report_hour(row: dict[str, Any]) -> api_models.ReportHour:
+    signs = {
+        sign.key: api_models.Spread(**{part: row[f"{sign.key}_{part}"] for part in ("avg", "min", "max")})
+        for sign in SIGNS
+    }
+    return api_models.ReportHour(signs=signs, **{name: row[name] for name in HOUR_COLUMNS})
 
 
 def _seen(alerts: list[Alert], sees: WardScope) -> list[Alert]:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +47,19 @@ WHERE device_id = %(device)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(war
     SELECT event.alert_id FROM alert_latest AS latest JOIN alert_event AS event USING (alert_id, revision)
     WHERE latest.device_id = %(device)s AND latest.state <> 'cleared' AND event.raised_at < %(end)s))
 ORDER BY raised_at DESC, alert_id LIMIT %(limit)s
+"""
+# Averages are kept by UTC hours. Where a day begins within an hour, that hour belongs to the day before.
+DAY_SQL = """
+SELECT zone AS time_zone, time_bucket('1 hour', (%(day)s::timestamp AT TIME ZONE zone) + past) AS start,
+       time_bucket('1 hour', ((%(day)s::date + 1)::timestamp AT TIME ZONE zone) + past) AS "end"
+FROM ward_time_zone(%(ward)s) AS zone, (SELECT interval '1 hour' - interval '1 microsecond') AS rounding (past)
+"""
+REPORT_SQL = "SELECT * FROM bed_report(%(device)s, %(start)s, %(end)s, %(wards)s)"
+ASSIGNMENTS_SQL = """
+SELECT from_time, to_time, patient_id FROM assignment
+WHERE device_id = %(device)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
+  AND from_time < %(end)s AND (to_time IS NULL OR to_time > %(start)s)
+ORDER BY from_time
 """
 # Newest first, from the last one of the page before on (keyset paging). A parameter that is NULL restricts nothing. The
 # first subquery finds keys by what any change of an alert has. The second puts the alerts of a page together, one by
@@ -101,6 +114,16 @@ class History:
         wards   only what was measured in these; None: all
         """
         return await self._ask(SERIES_SQL, device=device, start=start, end=end, points=points, wards=wards)
+
+    async def report(self, device: str, ward: str, day: date, wards: list[str] | None = None) -> dict[str, Any]:
+        """Return a day of a device, in the time zone of `ward`: its hours in `wards`, and the assignments of its bed.
+
+        Raises TransientError.
+        """
+        (bounds,) = await self._ask(DAY_SQL, ward=ward, day=day)
+        query = {"device": device, "start": bounds["start"], "end": bounds["end"], "wards": wards}
+        hours = await self._ask(REPORT_SQL, **query)
+        return {**bounds, "hours": hours, "assignments": await self._ask(ASSIGNMENTS_SQL, **query)}
 
     async def alerts(
         self, device: str, start: datetime, end: datetime, limit: int, wards: list[str] | None = None

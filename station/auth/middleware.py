@@ -18,7 +18,7 @@ from station.auth.sessions import SessionManager, TooManyAttempts, WebSession
 from station.auth.user_connection import InvalidCredentials, UserConnection
 from vitals.errors import TransientError
 
-PAGE_PATHS = ("/", "/alerts", "/review", "/bed")
+PAGE_PATHS = ("/", "/alerts", "/review", "/bed", "/report")
 PUBLIC_PATHS = ("/signin", "/healthz", "/metrics", "/openapi.json")  # without patient data
 PUBLIC_PREFIXES = ("/static/",)
 API_PREFIXES = ("/api/",)

@@ -146,6 +146,7 @@ def test_openapi_has_every_path_and_no_page_loads_a_foreign_resource(
         "/api/ward",
         "/api/beds/{device}",
         "/api/beds/{device}/series",
+        "/api/beds/{device}/report",
         "/api/beds/{device}/alerts",
         "/api/alerts",
         "/api/alerts/history",
@@ -199,3 +200,40 @@ def test_a_stopped_station_exits_within_4_s(broker: BrokerServer, db: Db, make_s
     asked = time.monotonic()
     assert station.stop() == 0
     assert time.monotonic() - asked < 4, "it waited the five seconds that are for what hangs"
+
+
+def test_a_report_has_the_hours_of_a_day_of_the_ward_for_each_patient(
+    broker: BrokerServer, db: Db, make_station: MakeStation, make_alert_client: MakePerson
+) -> None:
+    # New York is at UTC-5: the day begins at 05:00 UTC. The second patient comes at 07:30 UTC.
+    midnight = datetime(2026, 3, 3, 5, tzinfo=UTC)
+    with psycopg.connect(db.owner_url) as owner:
+        owner.execute("INSERT INTO time_zone_setting (ward, time_zone) VALUES ('icu-1', 'America/New_York')")
+        owner.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, patient_id, ward, heart_rate, resp_rate, status,"
+            " received_at)"
+            " SELECT %s + n * interval '1 minute', 'bed-1', 1, n, CASE WHEN n < 150 THEN 'p-1' ELSE 'p-2' END, 'icu-1',"
+            " 60 + n %% 60, CASE WHEN n BETWEEN 60 AND 65 THEN 30 ELSE 16 END, 'NORMAL', now()"
+            " FROM generate_series(-60, 239) AS n WHERE n NOT BETWEEN 10 AND 19",
+            [midnight],
+        )
+    station, person = make_station(broker.url, reader_url=db.reader_url), make_alert_client(broker.port)
+    person.measure("bed-1", heart_rate=70)
+    eventually(lambda: get(station, "/api/beds/bed-1")[0] == 200, 10, "the station knows the bed and its ward")
+    report = api_models.Report.model_validate(get(station, "/api/beds/bed-1/report?day=2026-03-03")[1])
+    assert (report.time_zone, report.start, report.end) == (
+        "America/New_York",
+        midnight,
+        midnight + timedelta(hours=24),
+    )
+    hours = [((hour.time - midnight) // timedelta(hours=1), hour.patient_id, hour.minutes) for hour in report.hours]
+    assert hours == [(0, "p-1", 50), (1, "p-1", 60), (2, "p-1", 30), (2, "p-2", 30), (3, "p-2", 60)]
+    second = report.hours[1]
+    assert second.signs["heart_rate"] == api_models.Spread(avg=89.5, min=60, max=119)
+    assert second.signs["spo2"] == api_models.Spread(avg=None, min=None, max=None)
+    # Respiratory rate 30: 3 points; heart rate 60 to 65: none.
+    assert [hour.news2 for hour in report.hours] == [2, 3, None, None, 2]
+    assert get(station, "/api/beds/bed-1/report?day=2026-03-05")[1]["hours"] == []
+    for day in ("2999-01-01", "0001-01-01", "x", ""):
+        assert get(station, f"/api/beds/bed-1/report?day={day}")[0] == 422
+    assert get(station, "/api/beds/%00/report?day=2026-03-05")[0] == 404

@@ -225,7 +225,7 @@ def test_a_user_sees_only_their_own_wards_by_every_route(
     assert grace.hello["user"] == {"name": "grace", "viewable": None, "actionable": None}
     assert devices_of(grace) == {"bed-1", "bed-9"}
     assert ask("ada", "/api/ward?ward=icu-2")[1]["beds"] == []
-    for path in ("", "/series", "/alerts"):
+    for path in ("", "/series", "/alerts", f"/report?day={datetime.now(UTC):%Y-%m-%d}"):
         assert ask("ada", f"/api/beds/bed-9{path}")[0] == 404
     assert ask("grace", "/api/beds/bed-9")[0] == 200
     rates = {name: ask(name, "/api/beds/bed-1/series")[1]["signs"]["heart_rate"]["max"] for name in ("ada", "grace")}
@@ -237,6 +237,15 @@ def test_a_user_sees_only_their_own_wards_by_every_route(
     start = (datetime.now(UTC) - timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%SZ")
     end = (datetime.now(UTC) - timedelta(hours=8)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert ask("ada", f"/api/beds/bed-1/series?from={start}&to={end}")[1]["time"] == []
+    hours = [
+        hour
+        for ago in (0, 1)
+        for hour in ask("ada", f"/api/beds/bed-1/report?day={datetime.now(UTC) - timedelta(days=ago):%Y-%m-%d}")[1][
+            "hours"
+        ]
+    ]
+    assert {hour["ward"] for hour in hours} == {"icu-1"}
+    assert {hour["signs"]["heart_rate"]["max"] for hour in hours} == {60}
     cookie = station.sign_in("ada", "word-of-ada")
     assert set(station.ask("GET", "/ui/recent", Cookie=cookie)[1]) == {"bed-1"}
     assert station.ask("GET", "/ui/limits?device=bed-9", Cookie=cookie)[1]["own"] is None
