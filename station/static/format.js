@@ -72,10 +72,11 @@ export function courseText(alert, present, now) {
  * The worst value of a past alert, where the value that raised it is not the worst; else empty.
  * @param {import("./types.js").PastAlert} alert
  * @param {number} now unix milliseconds
+ * @param {(time: number, now: number) => string} formatMoment
  */
-export function pastWorst(alert, now) {
+export function pastWorst(alert, now, formatMoment = formatDateTime) {
   if (alert.worst_value === null || alert.worst_value === alert.first_value) return "";
-  return `, worst ${Math.round(alert.worst_value * 10) / 10} at ${formatDateTime(Date.parse(alert.worst_value_at ?? ""), now)}`;
+  return `, worst ${Math.round(alert.worst_value * 10) / 10} at ${formatMoment(Date.parse(alert.worst_value_at ?? ""), now)}`;
 }
 
 /**

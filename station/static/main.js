@@ -8,6 +8,7 @@ import { byId, el, openDialog, setText } from "./dom.js";
 import { formatDuration, formatTime, PRIORITY_MARKS } from "./format.js";
 import { showNotice } from "./notice.js";
 import { openPasswordForm } from "./password.js";
+import { ReportPage } from "./report.js";
 import { ReviewPage } from "./review.js";
 import { signOut } from "./session.js";
 import { enableAudio, isAudible, playSound, ScreenPause, soundCauses } from "./sound.js";
@@ -22,9 +23,9 @@ import { invalidateLayout } from "./tile.js";
 import { WardPage } from "./ward.js";
 
 /** @type {Record<string, any>} */
-const PAGES = { "/": WardPage, "/alerts": AlertsPage, "/review": ReviewPage, "/bed": BedPage };
+const PAGES = { "/": WardPage, "/alerts": AlertsPage, "/review": ReviewPage, "/bed": BedPage, "/report": ReportPage };
 /** @type {Record<string, string>} */
-const TITLES = { "/": "Ward", "/alerts": "Alerts", "/review": "Review", "/bed": "Bed" };
+const TITLES = { "/": "Ward", "/alerts": "Alerts", "/review": "Review", "/bed": "Bed", "/report": "Report" };
 const TICK_MS = 500; // between two updates of what depends on the clock alone
 
 const root = document.documentElement;

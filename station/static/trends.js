@@ -58,13 +58,14 @@ export class Trends {
     this.later = button("Later →", () => this.handlers.pan(PAN_SHARE));
     this.from = el("input", { type: "datetime-local", max: "9999-12-31T23:59", on: { change: () => this.readInputs() } });
     this.to = el("input", { type: "datetime-local", max: "9999-12-31T23:59", on: { change: () => this.readInputs() } });
+    this.report = el("a", {}, "Report");
     this.note = el("p", { class: "note", role: "status" });
     this.node = el("div", { class: "range" },
       el("div", { class: "panelhead" }, el("h2", { id: "signs-title" }, "Signs"), el("div", { class: "pair", role: "group", "aria-label": "Range" }, ...this.presets)),
       el("div", { class: "range-tools" },
         el("div", { class: "pair", role: "group", "aria-label": "Move the range" },
           button("← Earlier", () => this.handlers.pan(-PAN_SHARE)), this.later, button("Zoom out", () => this.zoomBy(ZOOM_FACTOR)), button("Zoom in", () => this.zoomBy(1 / ZOOM_FACTOR))),
-        el("label", {}, "From ", this.from), el("label", {}, "To ", this.to)),
+        el("label", {}, "From ", this.from), el("label", {}, "To ", this.to), this.report),
       this.note);
   }
 
@@ -129,6 +130,8 @@ export class Trends {
     for (const [input, time] of /** @type {[HTMLInputElement, number][]} */ ([[this.from, begin], [this.to, end]])) {
       if (document.activeElement !== input) input.value = toInput(time);
     }
+    const days = new URLSearchParams({ device: this.device, from: toInput(begin).slice(0, 10), to: toInput(end).slice(0, 10) });
+    setAttribute(this.report, "href", `/report?${days}`);
   }
 
   settle() {

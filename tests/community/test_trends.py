@@ -173,6 +173,26 @@ def test_a_known_device_without_readings_in_the_range_has_an_empty_series(weeks:
         assert found == []
 
 
+def test_a_report_of_a_bed_has_each_hour_once_for_each_patient_and_ward(weeks: Db) -> None:
+    since = NOW.replace(hour=0, minute=0) - 2 * DAY
+    report = "FROM bed_report('bed-001', %s, %s, %s::text[])"
+    found = weeks.rows(
+        f"SELECT time, ward, patient_id, readings, minutes, heart_rate_min, heart_rate_max {report}",
+        *(since, since + DAY, None),
+    )
+    assert found == weeks.rows(
+        "SELECT time_bucket('1 hour', time), ward, patient_id, count(*), count(DISTINCT time_bucket('1 minute', time)),"
+        " min(heart_rate), max(heart_rate) FROM patient_vitals"
+        " WHERE device_id = 'bed-001' AND time >= %s AND time < %s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        *(since, since + DAY),
+    )
+    scores = weeks.rows(f"SELECT max(news2) {report}", since, since + DAY, None)
+    assert scores == weeks.rows(
+        "SELECT max(total) FROM news2_chart(ARRAY['bed-001'], %s, %s, 60000)", since, since + DAY
+    )
+    assert weeks.rows(f"SELECT time {report}", since, since + DAY, ["another"]) == []
+
+
 # The ward
 
 
