@@ -195,6 +195,7 @@ Home = Annotated[Path | None, typer.Option(show_default=".stack", help="The fold
 PassphraseFile = Annotated[
     Path | None, typer.Option(help="The file whose first line is the passphrase. Default: ask for it.", dir_okay=False)
 ]
+MIN_PASSPHRASE = 12
 backup_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 restore_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -238,13 +239,14 @@ def _home(context: typer.Context, home: Path | None) -> StackDir:
 
 def _passphrase(file: Path | None, new: bool) -> bytes:
     if file is None:
-        return str(typer.prompt("passphrase", hide_input=True, confirmation_prompt=new)).encode()
-    try:
-        word = file.read_bytes().partition(b"\n")[0].strip()
-    except OSError as error:
-        raise PermanentError(f"--passphrase-file {str(file)!r} cannot be read: {error.strerror}") from None
-    if not word:
-        raise PermanentError(f"--passphrase-file {str(file)!r} has an empty first line")
+        word = str(typer.prompt("passphrase", hide_input=True, confirmation_prompt=new)).encode()
+    else:
+        try:
+            word = file.read_bytes().partition(b"\n")[0].removesuffix(b"\r")
+        except OSError as error:
+            raise PermanentError(f"--passphrase-file {str(file)!r} cannot be read: {error.strerror}") from None
+    if new and len(word) < MIN_PASSPHRASE:
+        raise PermanentError(f"the passphrase has {len(word)} characters; a backup needs {MIN_PASSPHRASE} or more")
     return word
 
 

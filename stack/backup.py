@@ -68,7 +68,7 @@ def _members(
     with login(binaries, database) as conninfo:
         roles = [f"{binaries.postgresql}/pg_dumpall", "--roles-only", "-d", conninfo]
         yield from parts("roles", _output(binaries.command(POSTGRES, *roles)))
-        dump = [f"{binaries.postgresql}/pg_dump", "--format=custom", "-d", conninfo]
+        dump = [f"{binaries.postgresql}/pg_dump", "--format=custom", "--compress=zstd", "-d", conninfo]
         yield from parts("database", _output(binaries.command(POSTGRES, *dump)))
 
 

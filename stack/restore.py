@@ -27,6 +27,9 @@ from stack.supervisor import stop_orphans, temporary_database
 from vitals.errors import PermanentError
 from vitals.version import VERSION
 
+# For the time of the restore. A crash then leaves data that is deleted, and Replacement.commit writes it to the disk.
+FAST = {"fsync": "off", "max_wal_size": "4GB", "maintenance_work_mem": "256MB", "autovacuum": "off"}
+
 
 def restore(home: StackDir, binaries: ServerBinaries, file: Path, passphrase: bytes, replace: bool, emit: Emit) -> None:
     """Restore a backup into `home`; raises PermanentError, and changes nothing, if it cannot.
@@ -75,7 +78,8 @@ def _fill(
     if secrets is None:
         raise PermanentError(f"{file} holds no passwords")
     home.log("").parent.mkdir(parents=True, exist_ok=True)
-    database = DatabaseServer(binaries, replacement.data, free_port(), home.log("restore"), secrets.owner)
+    log = home.log("restore")
+    database = DatabaseServer(binaries, replacement.data, free_port(), log, secrets.owner, None, **FAST)
     broker = binaries.new_folder(f"{replacement.data}/broker", MOSQUITTO)
     with temporary_database(home, database):
         _create_database(database, manifest)

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +118,19 @@ def test_every_package_but_bench_and_tests_is_in_the_wheel() -> None:
     include = setuptools["packages"]["find"]["include"]
     packages = {path.parent.name for path in CHECKOUT.glob("*/__init__.py")} - {"bench", "tests"}
     assert {name for name in packages if not any(fnmatch(name, pattern) for pattern in include)} == set()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [("short\n", "has 5 characters"), ("", "has 0 characters"), (None, "cannot be read: No such")],
+)
+def test_a_backup_refuses_a_passphrase_that_is_short_or_missing(
+    tmp_path: Path, content: str | None, sentence: str
+) -> None:
+    word = tmp_path / "word"
+    if content is not None:
+        word.write_text(content)
+    ended = run("vitalflow", "backup", str(tmp_path / "file"), "--passphrase-file", str(word), "--home", str(tmp_path))
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert sentence in ended.stderr
+    assert list(tmp_path.glob("file*")) == []
