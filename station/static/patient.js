@@ -104,7 +104,7 @@ export class PatientPanel {
     const { present } = this;
     this.admit.hidden = !mayAct || present !== null;
     this.correct.hidden = this.transfer.hidden = !mayAct || present === null;
-    this.discharge.hidden = !mayAct || (present === null && !hasAlerts && !bed?.own_limits);
+    this.discharge.hidden = !mayAct || (present === null && !bed?.patient && !hasAlerts && !bed?.own_limits);
     this.showTexts(bed);
   }
 
@@ -119,10 +119,9 @@ export class PatientPanel {
         ...(bed?.patient && bed.patient !== present ? [" The monitor reports ", el("bdi", {}, bed.patient), "."] : []));
       return;
     }
-    this.text.replaceChildren(bed?.vacant_since ? "No patient." : "No patient is admitted.");
-    this.note.replaceChildren(
-      ...(assignment ? ["Discharged by ", el("bdi", {}, assignment.by), `${at}.`] : []),
-      ...(bed?.patient ? [" The monitor reports ", el("bdi", {}, bed.patient), "."] : []));
+    if (bed?.patient) this.text.replaceChildren(nameElement(bed.patient, { class: "ward-name" }), " as the monitor reports");
+    else this.text.replaceChildren(bed?.vacant_since ? "No patient." : "No patient is admitted.");
+    this.note.replaceChildren(...(assignment ? ["Last discharge by ", el("bdi", {}, assignment.by), `${at}.`] : []));
   }
 
   openAdmission() {

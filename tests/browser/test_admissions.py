@@ -74,7 +74,7 @@ def test_a_patient_is_admitted_transferred_and_discharged_on_the_pages(ward: War
     expect(form).to_contain_text("Patient p-7 leaves this bed.")
     form.get_by_role("button", name="Discharge").click()
     expect(page.locator(".bedhead .condition")).to_have_text("No patient")
-    expect(page.locator(".patient-panel .note")).to_contain_text("Discharged by nurse Ada")
+    expect(page.locator(".patient-panel .note")).to_contain_text("Last discharge by nurse Ada")
     unnamed(person, "bed-2", spo2=70)
     expect(page.locator(".alert .text")).to_have_text("Oxygen saturation low: 70 %, limit below 80")
     expect(page.locator(".bedhead .condition")).to_contain_text("Live")
@@ -118,6 +118,24 @@ def test_a_hostile_number_is_text_and_makes_no_page_wider(number: str, ward: War
     expect(page.get_by_role("dialog").locator("bdi")).to_have_text(number)
     assert page.evaluate("document.querySelectorAll('main img, dialog img').length") == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
+
+
+def test_a_patient_whom_the_monitor_names_can_be_admitted_and_discharged_too(ward: Ward) -> None:
+    station, screen, person = ward.with_alerts()
+    person.measure("bed-1", heart_rate=140)
+    page = screen.open(f"{station.url}/bed?device=bed-1")
+    panel = page.locator(".patient-panel")
+    expect(panel).to_contain_text("p-bed-1 as the monitor reports")
+    expect(page.locator(".alert")).to_have_count(1, timeout=30_000)
+    page.get_by_role("button", name="Admit").click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_label("Patient number")).to_have_value("p-bed-1")
+    form.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Discharge").click()
+    form.get_by_role("button", name="Discharge").click()
+    expect(page.locator(".alert")).to_have_count(0, timeout=30_000)
+    expect(page.locator(".bedhead .condition")).to_have_text("No patient", timeout=30_000)
+    expect(panel).to_contain_text("No patient.")
 
 
 def test_a_bed_that_was_discharged_stays_vacant_after_a_restart_of_the_station(ward: Ward) -> None:
