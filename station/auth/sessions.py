@@ -195,8 +195,8 @@ class SessionManager:
                 if await change != salt:
                     raise TransientError(UNCERTAIN)
             session.user = await self._connect_user(key, name, new)
-            self._used_at[key] = now
             session.turn()
+            self._disconnect_user(self._key_of(name, old))
         except TimeoutError:
             raise TransientError(UNCERTAIN) from None
         finally:
@@ -222,8 +222,7 @@ class SessionManager:
         needed = {session.user for session in self._sessions.values()}
         for key, user in list(self._users.items()):
             if user.is_verified and user not in needed and now - self._used_at.get(key, 0.0) > API_USER_IDLE_S:
-                del self._users[key]
-                self._tasks[key].cancel()
+                self._disconnect_user(key)
 
     async def close(self) -> None:
         """Disconnect all users from the broker."""
@@ -258,11 +257,21 @@ class SessionManager:
                 return self._broker.as_user(name, password if salt is None else await self._derive(password, salt))
 
             self._users[key] = user = UserConnection(name, login, self._topics, self._turn, self._wards, self._changed)
+            self._used_at[key] = asyncio.get_running_loop().time()  # so that it is not expired while it connects
             self._tasks[key] = task = asyncio.create_task(user.stay())
             task.add_done_callback(lambda done: self._on_connection_end(key, user, done))
         user = self._users[key]
         await asyncio.shield(user.verified)
         return user
+
+    def _disconnect_user(self, key: bytes) -> None:
+        """Forget a user with a password, and end the connection and the sessions that it has."""
+        user = self._users.pop(key, None)
+        if user is None:
+            return  # the broker was faster
+        self._tasks[key].cancel()
+        for session in [session for session in self._sessions.values() if session.user is user]:
+            self._end(session, REVOKED)
 
     async def _derive(self, password: str, salt: str) -> str:
         """Return the secret for the broker; takes a turn as a login does, because it costs 0.2 s of a processor."""
