@@ -9,6 +9,7 @@ from typing import cast
 
 from ingest.periodic import Connection, PeriodicWork
 
+FIRST_AFTER_S = 5.0  # not at once: much else happens at the start
 INTERVAL_S = 30.0
 MAX_ALERTS = 50  # of one transaction
 
@@ -26,7 +27,7 @@ class AlertSnapshots(PeriodicWork):
         count_taken: Callable[[int], None],
         report_waiting: Callable[[int], None],
         *,
-        first_after_s: float = 0.0,
+        first_after_s: float = FIRST_AFTER_S,
         interval_s: float = INTERVAL_S,
     ) -> None:
         purpose = "keep the readings around alerts"

@@ -116,8 +116,9 @@ def test_a_wrong_database_password_is_logged_and_loses_nothing(
     wrong = Db(db.owner_url, database.url(name, "vitalflow_ingest", "wr0ng"), db.reader_url)
     ingest = make_ingest(broker.url, wrong)
     send(broker.port, "vitalflow/vitals/w/d", a_reading())
-    eventually(lambda: "password authentication failed" in ingest.said(), 10, "a sentence")
-    assert "waiting for the database at postgresql://vitalflow_ingest@127.0.0.1" in ingest.said()
+    waiting = "waiting for the database at postgresql://vitalflow_ingest@127.0.0.1"
+    eventually(lambda: waiting in ingest.said(), 30, "a sentence")
+    assert "password authentication failed" in ingest.said()
     assert "wr0ng" not in ingest.said()
     assert "Traceback" not in ingest.said()
     ingest.kill()
