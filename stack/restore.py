@@ -52,6 +52,7 @@ def restore(home: StackDir, binaries: ServerBinaries, file: Path, passphrase: by
             raise
         replacement.commit()
         emit(f"restored {file}; `vitalflow dev up` starts the stack")
+        emit("then check the patient and the limits of every bed: they are those at the time of the backup")
         settings = home.folder / "settings.env"
         if settings.exists() and settings.stat().st_size:
             emit(f"the settings of the backup are in {settings}; before `up`: set -a; . {settings}; set +a")

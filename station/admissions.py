@@ -81,6 +81,11 @@ class Admissions:
             moved = msgspec.structs.replace(assignment, by=user.name, time=now)
             if limits is not None and limits.applies_to(present):
                 limits = msgspec.structs.replace(limits, by=user.name, time=now)
+            elif to.limits is not None and to.limits.applies_to(present):
+                raise RequestRejected(
+                    f"{to.snapshot.name} has limits that {sanitize(to.limits.by)} set, and this patient has none; "
+                    f"reset the limits of {to.snapshot.name} first, or choose another bed"
+                )
             else:
                 limits = to.limits
             self._check_limits(to, moved, limits)
@@ -99,6 +104,22 @@ class Admissions:
                     f"patient {present} is now in {to.snapshot.name}, but it is not certain that "
                     f"{bed.snapshot.name} was discharged: check the limits and both beds ({error})"
                 ) from None
+
+    async def note_use(self, now: datetime) -> None:
+        """State in the retained discharge of a bed that a value was measured since then.
+
+        A service that starts later would otherwise take the silence of that bed for a vacant one. A request of a user
+        comes first: then the next call does it. Raises TransientError.
+        """
+        if self._lock.locked():
+            return
+        for place in self._ward.newly_in_use():
+            async with self._lock:
+                discharged = self._ward.assignments.get(place.device)
+                if discharged is not None and discharged.is_discharge and discharged.in_use_since is None:
+                    await self._assign(
+                        self._ward.beds[place.device], msgspec.structs.replace(discharged, in_use_since=now)
+                    )
 
     # --- checks ---
 

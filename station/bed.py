@@ -56,13 +56,13 @@ class BedState:
 
     def _add(self, placed: list[tuple[Reading, datetime, Placement]], ward: str) -> None:
         for reading, arrival, placement in placed:
-            if not placement.live:
-                continue
             at = min(placement.time, arrival)
             if self.vacant_since is not None:
                 if at < self.vacant_since:
                     continue  # of the patient who was discharged
                 self.vacant_since = None
+            if not placement.live:
+                continue
             verdict = self.patient.observe(reading.patient_id, reading.boot, arrival)
             if verdict is Patient.CANDIDATE and not self.patient.alternates(arrival):
                 self._candidates = [*self._candidates[-MAX_CANDIDATES:], (reading, ward, at)]
@@ -76,7 +76,7 @@ class BedState:
         """Take the patient that a user has assigned to the bed, or a discharge; None: the device alone names one."""
         self.assigned_at = None if assignment is None else min(assignment.time or now, now)
         if assignment is not None and assignment.is_discharge:
-            self._discharge(self.assigned_at)
+            self._discharge(self.assigned_at if assignment.in_use_since is None else None)
             return
         self.assignment, self.vacant_since = assignment, None
         patient = None if assignment is None else assignment.patient_id

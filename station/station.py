@@ -60,6 +60,7 @@ class Station:
         self._listener = Listener(settings, ward, salts)
         admissions = Admissions(ward, self._listener.publish)
         ward.on_assignment = admissions.on_assignment
+        self._admissions = admissions
         self._history = History(settings.reader_url)
         self._sessions = sessions = SessionManager(settings.broker, settings.topics, salts, ward.wards)
         self._unrecorded: list[bytes] = []
@@ -115,6 +116,7 @@ class Station:
                         group.create_task(self._send_changes()),
                         group.create_task(self._tidy()),
                         group.create_task(self._record_sign_ins()),
+                        group.create_task(self._note_use()),
                     ]
                     try:
                         await self._server.serve(sockets=[taken])
@@ -157,6 +159,13 @@ class Station:
                 while self._unrecorded:
                     await self._listener.publish(topic, self._unrecorded[0], retain=False)
                     del self._unrecorded[0]
+            await asyncio.sleep(RECORD_INTERVAL_S)
+
+    async def _note_use(self) -> None:
+        """State in the retained discharges which beds are in use again, for services that start later."""
+        while True:
+            with contextlib.suppress(TransientError):  # without the broker; the next attempt follows
+                await self._admissions.note_use(datetime.now(UTC))
             await asyncio.sleep(RECORD_INTERVAL_S)
 
     def _stop(self) -> None:

@@ -229,8 +229,9 @@ class Ward:
             self.assignments.pop(place.device, None)
             bed = self.beds.get(place.device)
         else:
-            if assignment.is_discharge and assignment == self.assignments.get(place.device):
-                return  # repeated; the bed may be in use since then
+            if assignment.is_same_discharge(self.assignments.get(place.device)):
+                self._continue_discharge(place, assignment)  # repeated; the bed may be in use since then
+                return
             bed = self._bed(place, now)  # shown even if its device is silent
             if bed is not None:
                 self._known_by_alert.discard(place.device)
@@ -239,6 +240,22 @@ class Ward:
             bed.assign(assignment, now)
             self._touch(place.device)
         self.on_assignment()
+
+    def _continue_discharge(self, place: DeviceAddress, assignment: Assignment) -> None:
+        if assignment.in_use_since is not None:
+            self.assignments[place.device] = assignment
+            self.beds[place.device].vacant_since = None
+            self._touch(place.device)
+        self.on_assignment()
+
+    def newly_in_use(self) -> list[DeviceAddress]:
+        """Return the discharged beds with a value since then whose retained discharge does not state it."""
+        return [
+            bed.snapshot.bed
+            for device, assignment in self.assignments.items()
+            if assignment.is_discharge and assignment.in_use_since is None
+            if (bed := self.beds.get(device)) is not None and bed.vacant_since is None
+        ]
 
     def _take_service(self, name: str, payload: bytes, retained: bool, now: datetime) -> None:
         service, _, what = name.partition("/")

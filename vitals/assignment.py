@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace as replace_fields
 
 from vitals.limits import SCALES, Limits, RequestRejected, apply, apply_profile, require_printable
 from vitals.payload import decode_payload
@@ -38,6 +39,8 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                  leaves the choice to the rules. A scale in the limits of the bed overrides it
     by           the user who assigned or discharged the patient
     time         when, for the audit record and the history
+    in_use_since when the first live value after a discharge was seen: the bed is not vacant any more. A service that
+                 starts later cannot know it otherwise, and would take silence for an empty bed
     """
 
     patient_id: str | None
@@ -45,6 +48,7 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     spo2_scale: Scale = None
     by: str
     time: Annotated[datetime, Meta(tz=True)] | None = None
+    in_use_since: Annotated[datetime, Meta(tz=True)] | None = None
 
     def applies_to(self, patient_id: str | None) -> bool:
         """Return whether it holds while this patient is known to be on the device."""
@@ -54,6 +58,10 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def is_discharge(self) -> bool:
         """Return whether it ends the assignment: the bed has no patient."""
         return self.patient_id is None
+
+    def is_same_discharge(self, other: "Assignment | None") -> bool:
+        """Return whether both are one discharge, whether or not the bed is in use since then."""
+        return self.is_discharge and other is not None and replace_fields(other, in_use_since=self.in_use_since) == self
 
     @property
     def has_news2(self) -> bool:
@@ -83,6 +91,8 @@ def _check(assignment: Assignment) -> None:
     require_printable("by", assignment.by)
     if assignment.patient_id is None:
         return
+    if assignment.in_use_since is not None:
+        raise RequestRejected("in_use_since belongs to a discharge")
     require_printable("patient_id", assignment.patient_id)
     if assignment.patient_id != assignment.patient_id.strip():
         raise RequestRejected("patient_id begins or ends with a space, so it would match no reading")

@@ -157,7 +157,7 @@ class Bed:
         events: list[Event] = []
         time, live, self._certain = placement
         if self.vacant_since is not None:
-            if not live or time < self.vacant_since:
+            if time < self.vacant_since:
                 return NOTHING  # of the patient who was discharged
             self.vacant_since = None
         patient, known = reading.patient_id, self.patient

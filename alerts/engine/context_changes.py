@@ -12,7 +12,7 @@ from alerts.engine import level_state
 from alerts.engine.transitions import changed
 from vitals.alert import Change, Event, State
 from vitals.assignment import Assignment, rules_for_bed
-from vitals.limits import Limits
+from vitals.limits import Limits, RequestRejected
 from vitals.rules import Rule, RuleSet
 
 if TYPE_CHECKING:
@@ -34,20 +34,26 @@ def change_assignment(bed: Bed, assignment: Assignment | None, now: datetime) ->
     return apply_rules(bed, bed.ward_rules, bed.limits, now)
 
 
-def discharge(bed: Bed, since: datetime, now: datetime) -> list[Event]:
+def discharge(bed: Bed, since: datetime, now: datetime, *, in_use: bool = False) -> list[Event]:
     """Discharge the bed: forget its patient, and close every alert that was raised before `since`.
 
-    Silence raises no alert until the device sends a live value again, which is evaluated as ever. Alerts that were
-    raised after the discharge show that it did: then only the older ones are closed.
+    Silence raises no alert until the device sends a value again, which is evaluated as ever. Alerts that were raised
+    after the discharge show that it did, and so may the message (`in_use`): then only the older alerts are closed.
+    Limits that contradict the rules without the patient's age group are dropped.
     """
     before, bed.assignment = bed.patient_id, None
-    in_use = any(alert.raised_at >= since for alert in bed.alerts.values())
+    try:
+        rules_for_bed(bed.ward_rules, None, bed.limits, None)
+    except RequestRejected:
+        bed.limits = None
+    in_use = in_use or any(alert.raised_at >= since for alert in bed.alerts.values())
     events = [
         event
         for name in sorted(name for name, alert in bed.alerts.items() if alert.raised_at < since)
         for event in close(bed, name, PATIENT_DISCHARGED, now, bed.last)
     ]
     if in_use:
+        bed.vacant_since = None
         return events + apply_rules(bed, bed.ward_rules, bed.limits, now)
     bed.patient.forget()
     bed.vacant_since = since

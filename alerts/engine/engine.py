@@ -21,10 +21,10 @@ from alerts.engine.recovery import restore
 from alerts.engine.timers import apply_status, restart_no_data_timers, tick
 from mqtt.service_status import decode_service_status, is_ingest
 from vitals.alert import Alert, Event, State
-from vitals.assignment import Assignment, decode_assignment
+from vitals.assignment import Assignment, decode_assignment, rules_for_bed
 from vitals.codec import ANY_TIME, decode
 from vitals.command import decode_command
-from vitals.limits import Limits, RequestRejected, apply, decode_limits
+from vitals.limits import Limits, RequestRejected, decode_limits
 from vitals.rules import RuleSet
 from vitals.status import decode_status
 from vitals.topics import STACK_WARD, DeviceAddress, InvalidTopic, Topics
@@ -215,7 +215,7 @@ class Engine:
         try:
             limits = decode_limits(payload)
             if limits is not None:
-                apply(self.rules, limits)
+                rules_for_bed(self.rules, self.assignments.get(place.device), limits, limits.patient_id)
         except RequestRejected as refused:
             self._reject(topic, refused)
             return ()
@@ -246,7 +246,8 @@ class Engine:
         if assignment is not None and assignment.is_discharge:
             if assignment == before:
                 return ()  # repeated; what has happened since then stays
-            return discharge(bed, _discharged_at(assignment, now) if retained else now, now)
+            since = _discharged_at(assignment, now) if retained or assignment.is_same_discharge(before) else now
+            return discharge(bed, since, now, in_use=assignment.in_use_since is not None)
         try:
             return change_assignment(bed, assignment, now)
         except RequestRejected as rejected:  # the bed's own limits contradict this age group
@@ -296,7 +297,7 @@ class Engine:
             bed = self.beds[place.device] = Bed(place.device, place.ward, self.rules, now)
             assignment = self.assignments.get(place.device)
             if assignment is not None and assignment.is_discharge:
-                discharge(bed, _discharged_at(assignment, now), now)
+                discharge(bed, _discharged_at(assignment, now), now, in_use=assignment.in_use_since is not None)
             elif assignment is not None:
                 change_assignment(bed, assignment, now)
             if place.device in self.limits:

@@ -67,7 +67,7 @@ def _check_device(bed: Bed, now: datetime, events: list[Event]) -> None:
     bed.begin_check()
     measured, missing = _monitored_signs(bed, now)
     bed.nothing_measured = _is_nothing_measured(bed, measured, missing)
-    for rule in bed.rules.device_checks:
+    for rule in bed.rules.device_checks if bed.vacant_since is None else ():
         value = None
         if rule.source == "clock":
             offset = bed.order.clock.offset

@@ -43,6 +43,8 @@ export class PatientPanel {
     this.assignment = null;
     this.key = ""; // what is shown, so that it is only replaced where it has changed
     this.fetched = ""; // the assignment that was fetched last
+    this.requests = 0; // an older answer may arrive after a newer one
+    this.hasAlerts = false;
     this.text = el("p", {});
     this.note = el("p", { class: "note" });
     this.admit = el("button", { type: "button", on: { click: () => this.openAdmission() } }, "Admit");
@@ -74,7 +76,9 @@ export class PatientPanel {
   }
 
   async fetch() {
+    const request = ++this.requests;
     const answer = await getJson(`/ui/assignment?device=${encodeURIComponent(this.device)}`);
+    if (request !== this.requests) return;
     if (answer?.problem) {
       this.fetched = ""; // again at the next change
       setText(this.note, toSentence(answer.problem));
@@ -82,11 +86,12 @@ export class PatientPanel {
     }
     this.assignment = answer;
     this.key = "";
-    this.update(store.alerts.size > 0);
+    this.update(this.hasAlerts);
   }
 
   /** @param {boolean} hasAlerts whether an alert of the bed is open */
   update(hasAlerts) {
+    this.hasAlerts = hasAlerts;
     const bed = this.bed;
     const version = String(bed?.assigned ?? "");
     if (bed && this.fetched !== version) {
@@ -95,6 +100,7 @@ export class PatientPanel {
         this.fetch();
         return;
       }
+      this.requests += 1;
       this.assignment = null;
     }
     const mayAct = Boolean(bed && mayModify(bed.ward));
@@ -126,7 +132,9 @@ export class PatientPanel {
 
   openAdmission() {
     const { assignment, present } = this;
-    const number = el("input", { id: "number-field", type: "text", autocomplete: "off", spellcheck: "false", required: true, maxlength: 200, value: present ?? this.bed?.patient ?? "", readonly: present !== null });
+    // After a discharge the monitor may go on to report the former patient, so its number is not offered.
+    const reported = assignment ? "" : this.bed?.patient ?? "";
+    const number = el("input", { id: "number-field", type: "text", autocomplete: "off", spellcheck: "false", required: true, maxlength: 200, value: present ?? reported, readonly: present !== null });
     const birth = el("input", { id: "birth-field", type: "date", autocomplete: "off" });
     const group = el("select", { id: "group-field", required: true }, el("option", { value: "" }, "Choose"),
       ...Object.entries(AGE_GROUPS).map(([value, text]) => el("option", { value }, text)));

@@ -2,12 +2,16 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.one_shot import connect_once
 from tests.fixtures.alerts import AlertClient
 from tests.fixtures.browser import Ward
+from tests.support.servers import eventually
 from vitals.status import Status, encode_status
 
 
@@ -149,3 +153,31 @@ def test_a_bed_that_was_discharged_stays_vacant_after_a_restart_of_the_station(w
     station.start()
     screen.open(station.url)
     expect(screen.tile("bed-1").locator(".ribbon")).to_have_text("No patient")
+
+
+def retained(ward: Ward, topic: str) -> dict[str, Any]:
+    """The retained message on a topic."""
+    with connect_once(BrokerEndpoint.parse(ward.broker.url), [(f"vitalflow/{topic}", 1)]) as client:
+        while (message := client.next(0.5)) is not None:
+            if message.topic:
+                found: dict[str, Any] = json.loads(message.payload)
+                return found
+    return {}
+
+
+def test_a_discharged_bed_that_is_in_use_again_is_silent_and_not_vacant_after_a_restart(ward: Ward) -> None:
+    station, screen, person = ward()
+    person.send("status/icu-1/bed-1", encode_status(Status(state="online", boot=1)), retain=True)
+    discharged = {"patient_id": None, "by": "ada", "time": datetime.now(UTC).isoformat()}
+    person.send("assignments/icu-1/bed-1", json.dumps(discharged).encode(), retain=True)
+    page = screen.open(station.url)
+    expect(screen.tile("bed-1")).to_have_attribute("data-condition", "VACANT")
+    person.measure("bed-1", heart_rate=81)
+    expect(screen.value("bed-1", "heart_rate")).to_have_text("81")
+    eventually(lambda: "in_use_since" in retained(ward, "assignments/icu-1/bed-1"), 30, "the discharge states the use")
+    assert retained(ward, "assignments/icu-1/bed-1")["by"] == "ada", "the user who discharged it"
+    station.kill()
+    station.start()
+    page = screen.open(station.url)
+    screen.tile("bed-1").wait_for()
+    expect(page.locator('[data-condition="VACANT"]')).to_have_count(0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import cast
 
 import msgspec
@@ -16,8 +17,10 @@ from station.services import Services
 from station.ward import Ward
 from tests.support.factories import NOW
 from vitals.audit import decode_audit
+from vitals.codec import encode
 from vitals.errors import TransientError
 from vitals.limits import Limits, RequestRejected
+from vitals.reading import reading
 from vitals.rules import encode_rules
 from vitals.status import Status, encode_status
 from vitals.topics import Topics
@@ -135,6 +138,39 @@ def test_a_discharge_states_when_the_limits_may_have_stayed() -> None:
     with pytest.raises(TransientError, match="the bed bed-1 is discharged, but it is not certain that its limits were"):
         asyncio.run(steps.admissions.discharge(steps.user, steps.one, "p-1"))
     assert steps.patients == [None, None]
+
+
+def test_a_patient_without_limits_is_not_moved_under_those_that_another_bed_has_for_anyone() -> None:
+    steps = Steps()
+    steps.admit()
+    steps.published.clear()
+    of_anyone = Limits(by="Dr. Brown", limits={"spo2-low": [80.0]})
+    steps.ward.take(TOPICS.limits("icu", "bed-2"), msgspec.json.encode(of_anyone), True, NOW)
+    with pytest.raises(RequestRejected, match=r"bed-2 has limits that Dr\. Brown set, and this patient has none"):
+        steps.transfer()
+    assert (steps.published, steps.patients) == ([], ["p-1", None])
+
+
+def test_the_discharge_of_a_bed_that_is_in_use_again_is_stated_once_and_not_during_a_request() -> None:
+    steps = Steps()
+    steps.with_patient()
+
+    async def use() -> None:
+        await steps.admissions.discharge(steps.user, steps.one, "p-1")
+        await steps.admissions.note_use(NOW)
+        assert steps.ward.assignments["bed-1"].in_use_since is None, "nothing was measured"
+        later = NOW + timedelta(seconds=60)
+        steps.ward.take(TOPICS.vitals("icu", "bed-1"), encode(reading(later, {"spo2": 97.0})), False, later)
+        async with steps.admissions._lock:
+            await steps.admissions.note_use(later)
+        steps.published.clear()
+        await steps.admissions.note_use(later)
+        await steps.admissions.note_use(later)
+        assert steps.ward.assignments["bed-1"].in_use_since == later
+
+    asyncio.run(use())
+    assert steps.published == ["assignments/icu/bed-1"]
+    assert steps.one.vacant_since is None
 
 
 def test_limits_that_contradict_the_age_group_are_reset_first() -> None:

@@ -98,9 +98,13 @@ class Ward:
     def assign(self, patient: str | None, **fields: object) -> None:
         self.take("assignments", {"patient_id": patient, "by": "Nurse Joy", **fields} if patient else None)
 
-    def discharge(self, *, retained: bool = False, second: float | None = None) -> None:
+    def discharge(
+        self, *, retained: bool = False, second: float | None = None, in_use_second: float | None = None
+    ) -> None:
         at_second = self.second if second is None else second
         content = {"patient_id": None, "by": "Nurse Joy", "time": at(at_second).isoformat()}
+        if in_use_second is not None:
+            content["in_use_since"] = at(in_use_second).isoformat()
         payload = json.dumps(content).encode()
         self._keep(self.engine.take(b"vitalflow/assignments/icu/mon-1", payload, retained, at(self.second)))
 
@@ -215,6 +219,60 @@ def test_a_restarted_worker_keeps_what_was_raised_after_a_discharge_and_closes_w
     assert ward.alerts["spo2-low"] == after
     ward.pass_time(60)
     assert "no-data" in ward.alerts, "the bed was in use"
+
+
+def test_values_that_waited_while_the_worker_was_down_end_a_vacancy() -> None:
+    ward = Ward()
+    ward.take("status", {"state": "online", "boot": 1, "interval_s": 1})
+    ward.measure(3, spo2=97)
+    ward.discharge()
+    ward.restart()
+    ward.discharge(retained=True, second=3)
+    ward.take("status", {"state": "online", "boot": 1, "interval_s": 1})
+    ward.second += 200
+    for second in range(50, 100):  # a backlog, measured after the discharge
+        ward.take("vitals", {"time": at(second).isoformat(), "boot": 1, "seq": second, "spo2": 97})
+    ward.pass_time(60)
+    assert "no-data" in ward.alerts, "the bed is in use"
+
+
+def test_a_discharge_that_states_a_use_since_then_hides_no_silence_from_a_worker_that_starts_later() -> None:
+    ward = Ward()
+    ward.take("status", {"state": "online", "boot": 1, "interval_s": 1})
+    ward.assign("p-1")
+    ward.measure(3, spo2=70)
+    ward.discharge()
+    ward.restart()
+    ward.take("status", {"state": "online", "boot": 1, "interval_s": 1})
+    ward.discharge(retained=True, second=3, in_use_second=60)
+    assert ward.alerts == {}, "those before the discharge are closed"
+    ward.pass_time(60)
+    assert "no-data" in ward.alerts
+
+
+def test_the_clock_of_a_device_raises_nothing_at_a_vacant_bed() -> None:
+    ward = Ward()
+    for second in range(20):  # a clock 45 s behind
+        ward.take("vitals", {"time": at(second - 45).isoformat(), "spo2": 97})
+        ward.second += 1
+        ward.pass_time(0)
+    ward.pass_time(60)
+    ward.discharge()
+    ward.pass_time(120)
+    assert ward.alerts == {}
+
+
+def test_limits_are_checked_against_the_age_group_and_a_discharge_drops_those_that_contradict_the_rules() -> None:
+    ward = Ward()
+    ward.assign("p-1", profile="neonate")
+    for limits in ({"resp-rate-low": [28, None]}, {"heart-rate-high": [190]}, {"spo2-low": [88]}):
+        ward.take("limits", {"by": "ada", "patient_id": "p-1", "limits": limits})
+        assert ward.engine.rejections == []
+        assert ward.engine.beds["mon-1"].limits is not None
+    ward.measure(3, spo2=70)
+    ward.discharge()
+    assert ward.alerts == {}
+    assert ward.engine.beds["mon-1"].rules.by_name["spo2-low"] == DEFAULTS.by_name["spo2-low"]
 
 
 def test_an_assignment_ends_a_discharge() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace as replace_alert
 from starlette.responses import PlainTextResponse
@@ -23,6 +24,7 @@ from station.settings import StationSettings
 from station.ward import MAX_BEDS, Rejection, Ward
 from tests.support.factories import NOW, make_alert
 from vitals.alert import Alert, Change, State, encode_alert
+from vitals.assignment import encode_assignment
 from vitals.codec import encode
 from vitals.command import Command
 from vitals.errors import PermanentError, TransientError
@@ -562,6 +564,22 @@ def test_a_bed_with_a_patient_is_shown_even_if_its_device_is_offline_and_silent(
 def discharge(ward: Ward, at: datetime) -> None:
     payload = json.dumps({"patient_id": None, "by": "ada", "time": at.isoformat()}).encode()
     ward.take(TOPICS.assignments("icu-1", "bed-1"), payload, True, at)
+
+
+def test_the_ward_names_discharged_beds_that_are_in_use_until_the_discharge_states_it() -> None:
+    ward = made_ward()
+    add_reading(ward, spo2=90)
+    discharge(ward, NOW + 2 * SECOND)
+    assert ward.newly_in_use() == []
+    add_reading(ward, at=NOW + 3 * SECOND, spo2=91)
+    assert [place.device for place in ward.newly_in_use()] == ["bed-1"]
+    stated = msgspec.structs.replace(ward.assignments["bed-1"], in_use_since=NOW + 4 * SECOND)
+    ward.take(TOPICS.assignments("icu-1", "bed-1"), encode_assignment(stated), False, NOW + 4 * SECOND)
+    assert ward.newly_in_use() == []
+    assert bed_view(ward.beds["bed-1"]).values["spo2"][0] == 91, "the values stay"
+    restarted = made_ward()
+    restarted.take(TOPICS.assignments("icu-1", "bed-1"), encode_assignment(stated), True, NOW + 9 * SECOND)
+    assert bed_view(restarted.beds["bed-1"]).vacant_since is None, "not shown as vacant"
 
 
 def test_a_discharged_bed_is_vacant_until_a_value_is_measured_after_it() -> None:
