@@ -143,6 +143,15 @@ export function formatDateTime(milliseconds, now) {
 }
 
 /**
+ * The value of a datetime-local field, to the minute, in the time zone of this machine; empty for NaN.
+ * @param {number} milliseconds unix time
+ */
+export function localTime(milliseconds) {
+  if (Number.isNaN(milliseconds)) return "";
+  return new Date(milliseconds - new Date(milliseconds).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+/**
  * A text with a capital at its beginning and a full stop at its end.
  * @param {string} text
  */

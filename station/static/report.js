@@ -2,7 +2,7 @@
 
 import { getJson } from "./api.js";
 import { bedUrl, el, setText } from "./dom.js";
-import { formatDuration, pastWorst, priorityMark, toSentence } from "./format.js";
+import { formatDuration, localTime, pastWorst, priorityMark, toSentence } from "./format.js";
 import { mostUrgent, recorded, reportDays, reportLines, spreadText } from "./report_data.js";
 import { now, store } from "./store.js";
 import { setTabName } from "./tab.js";
@@ -24,7 +24,7 @@ export class ReportPage {
     this.started = false;
     this.closed = false;
     this.run = 0; // the newest request for sheets; earlier ones stop
-    const today = localDay(now());
+    const today = localTime(now()).slice(0, 10);
     const days = reportDays(query.get("from") ?? "", query.get("to") ?? "", today);
     this.from = el("input", { type: "date", max: today, value: days[0], on: { change: () => this.showSheets() } });
     this.to = el("input", { type: "date", max: today, value: days[days.length - 1], on: { change: () => this.showSheets() } });
@@ -60,7 +60,7 @@ export class ReportPage {
 
   async showSheets() {
     const run = this.run += 1;
-    const days = reportDays(this.from.value, this.to.value, localDay(now()));
+    const days = reportDays(this.from.value, this.to.value, localTime(now()).slice(0, 10));
     history.replaceState(null, "", `/report?${new URLSearchParams({ device: this.device, from: days[0], to: days[days.length - 1] })}`);
     setTabName(`${this.bed?.name ?? this.device} report`);
     this.print.disabled = true;
@@ -188,15 +188,6 @@ export class ReportPage {
       place.replaceChildren("Printed by ", el("bdi", {}, store.hello?.user.name ?? "?"), `, ${time} (${zone}), from VitalFlow ${store.hello?.version ?? ""}.`);
     }
   }
-}
-
-/**
- * The day in the time zone of the browser, such as 2026-11-29.
- * @param {number} milliseconds unix time
- */
-function localDay(milliseconds) {
-  const date = new Date(milliseconds);
-  return new Date(milliseconds - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { getFile, getJson } from "./api.js";
 import { bedUrl, el, nameElement, setText } from "./dom.js";
-import { compareNatural, formatDateTime, formatDuration, pastWorst, priorityBadge, toSentence } from "./format.js";
+import { compareNatural, formatDateTime, formatDuration, localTime, pastWorst, priorityBadge, toSentence } from "./format.js";
 import { showNotice } from "./notice.js";
 import { SnapshotPanel } from "./snapshot.js";
 import { now, store } from "./store.js";
@@ -208,13 +208,4 @@ function setOptions(select, options, selected) {
   const all = selected && !known ? [...options, { value: selected, text: selected }] : options;
   select.append(...all.map(({ value, text }) => el("option", { value }, text)));
   select.value = selected ?? "";
-}
-
-/**
- * The value of a datetime-local field, to the minute, in the time zone of this machine; empty for NaN.
- * @param {number} milliseconds unix time
- */
-function localTime(milliseconds) {
-  if (Number.isNaN(milliseconds)) return "";
-  return new Date(milliseconds - new Date(milliseconds).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

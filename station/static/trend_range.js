@@ -113,12 +113,3 @@ export function stepText(seconds) {
   const [size, unit] = seconds < 60 ? [1, "s"] : seconds < 3600 ? [60, "min"] : seconds < 86400 ? [3600, "h"] : [86400, "days"];
   return seconds === 86400 ? "day" : `${seconds / Number(size)} ${unit}`;
 }
-
-/**
- * The value of an input of the type datetime-local, in the time zone of the browser.
- * @param {number} seconds unix time
- */
-export function toInput(seconds) {
-  const date = new Date(seconds * 1000);
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-}

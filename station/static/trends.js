@@ -3,9 +3,9 @@
 import { getJson } from "./api.js";
 import { alertSpans } from "./chart_data.js";
 import { bedUrl, el, setAttribute, setText } from "./dom.js";
-import { formatDateTime, toSentence } from "./format.js";
+import { formatDateTime, localTime, toSentence } from "./format.js";
 import { now, store } from "./store.js";
-import { bounds, isLive, LIVE, pan, part, rangeBetween, rangeFromQuery, rangeToQuery, stepText, toInput, zoom } from "./trend_range.js";
+import { bounds, isLive, LIVE, pan, part, rangeBetween, rangeFromQuery, rangeToQuery, stepText, zoom } from "./trend_range.js";
 
 /** @typedef {import("./trend_range.js").TrendRange} TrendRange */
 
@@ -128,9 +128,9 @@ export class Trends {
     this.later.disabled = this.range.end === null;
     const { begin, end } = bounds(this.range, now() / 1000);
     for (const [input, time] of /** @type {[HTMLInputElement, number][]} */ ([[this.from, begin], [this.to, end]])) {
-      if (document.activeElement !== input) input.value = toInput(time);
+      if (document.activeElement !== input) input.value = localTime(time * 1000);
     }
-    const days = new URLSearchParams({ device: this.device, from: toInput(begin).slice(0, 10), to: toInput(end).slice(0, 10) });
+    const days = new URLSearchParams({ device: this.device, from: localTime(begin * 1000).slice(0, 10), to: localTime(end * 1000).slice(0, 10) });
     setAttribute(this.report, "href", `/report?${days}`);
   }
 

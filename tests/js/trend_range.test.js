@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 process.env.TZ = "Europe/Berlin";
-const { bounds, isLive, LIVE, pan, part, rangeBetween, rangeFromQuery, rangeToQuery, stepText, toInput, zoom } = await import(
+const { bounds, isLive, LIVE, pan, part, rangeBetween, rangeFromQuery, rangeToQuery, stepText, zoom } = await import(
   "../../station/static/trend_range.js");
+const { localTime } = await import("../../station/static/format.js");
 
 const NOW = Date.parse("2026-03-29T12:00:00Z") / 1000;
 const fixed = { seconds: 3600, end: NOW - 7200 };
@@ -55,9 +56,13 @@ test("a range from a form that ends in the future ends now", () => {
   assert.deepEqual(rangeBetween(NOW - 600, NOW + 600, NOW), { seconds: 1200, end: null });
 });
 
-test("steps and times are written for people", () => {
+test("steps are written for people", () => {
   assert.deepEqual([1, 15, 60, 900, 3600, 21600, 86400, 259200].map(stepText),
     ["1 s", "15 s", "1 min", "15 min", "1 h", "6 h", "day", "3 days"]);
-  assert.equal(toInput(Date.parse("2026-03-29T00:30:00Z") / 1000), "2026-03-29T01:30");
-  assert.equal(toInput(Date.parse("2026-03-29T01:30:00Z") / 1000), "2026-03-29T03:30", "after the change of the clocks");
+});
+
+test("a field of the form has the time of this machine, on both sides of the change of the clocks", () => {
+  assert.equal(localTime(Date.parse("2026-03-29T00:30:00Z")), "2026-03-29T01:30");
+  assert.equal(localTime(Date.parse("2026-03-29T01:30:00Z")), "2026-03-29T03:30");
+  assert.equal(localTime(NaN), "");
 });
