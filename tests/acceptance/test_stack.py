@@ -150,8 +150,8 @@ def test_at_an_address_of_other_machines_only_the_broker_listens_and_only_with_t
     local = {("127.0.0.1", port) for port in (*ports.all, plain)}
     assert stack.listening(plain) == local | {(LAN, ports.broker), (LAN, ports.certificates)}
 
-    exports = dict(line.removeprefix("export ").split("=", 1) for line in stack.run("env").stdout.splitlines()[:11])
-    environ = os.environ | {name: value.strip("'") for name, value in exports.items()}
+    exports = re.findall(r"^export (VITALFLOW_\w+)='?(.*?)'?$", stack.run("env").stdout, re.MULTILINE)
+    environ = os.environ | dict(exports)
     for name, option in (("by-password", []), ("by-certificate", ["--certificate"])):
         line = [sys.executable, "-m", "devices", "enroll", name, "--ward", "icu-1", "--folder", str(tmp_path / name)]
         made = subprocess.run([*line, *option], cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False)
