@@ -39,21 +39,27 @@ hostssl all all ::1/128 scram-sha-256
 """
 
 
-def free_port() -> int:
-    """Return a port on 127.0.0.1 that is free at the moment.
+FREE_PORTS = range(10_000, 32_000)
+"""Below 32768: Linux assigns the ports above to outgoing connections, which could take one before a server starts."""
+_returned_ports: set[int] = set()
 
-    It is below 32768: Linux assigns the ports above to outgoing connections, which could take it before the server
-    starts.
-    """
+
+def free_port() -> int:
+    """Return a port on 127.0.0.1 that is free at the moment; no port twice, since its server starts later."""
+    if 2 * len(_returned_ports) > len(FREE_PORTS):
+        _returned_ports.clear()
     for _ in range(1000):
-        port = 10_000 + secrets.randbelow(22_000)
+        port = secrets.choice(FREE_PORTS)
+        if port in _returned_ports:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
-    raise TransientError("no free port between 10000 and 32000")
+        _returned_ports.add(port)
+        return port
+    raise TransientError(f"no free port between {FREE_PORTS[0]} and {FREE_PORTS[-1]}")
 
 
 def port_in_use(port: int, address: str = LOOPBACK) -> bool:
