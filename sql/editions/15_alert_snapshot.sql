@@ -6,28 +6,33 @@ CREATE OR REPLACE FUNCTION snapshot_reach() RETURNS interval LANGUAGE sql IMMUTA
 $$;
 
 -- Every alert is queued by the change of it that is stored first, whichever that is: a retained alert of before ingest's
--- first start has a later revision. With the owner's rights, so that ingest needs none on the table. By the time of
--- arrival, because a device's clock may be wrong.
+-- first start has a later revision. With the owner's rights, so that ingest needs none on the table. Due by the time of
+-- arrival, because readings and alerts may arrive long after they were published.
 CREATE OR REPLACE FUNCTION queue_alert_snapshot() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
+    -- ON CONFLICT alone waits for the end of a take_alert_snapshots() that has updated the row.
     INSERT INTO alert_snapshot (alert_id, ward, device_id, raised_at, due_at)
-    VALUES (NEW.alert_id, NEW.ward, NEW.device_id, NEW.raised_at, NEW.received_at + snapshot_reach())
+    SELECT NEW.alert_id, NEW.ward, NEW.device_id, NEW.raised_at, NEW.received_at + snapshot_reach()
+    WHERE NOT EXISTS (SELECT FROM alert_snapshot WHERE alert_id = NEW.alert_id)
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 CREATE OR REPLACE TRIGGER queue_alert_snapshot AFTER INSERT ON alert_event
     FOR EACH ROW EXECUTE FUNCTION queue_alert_snapshot();
 
--- Readings from this time on are still to be copied: retention drops none of them.
+-- Readings from this time on are still to be copied: retention drops none of them. Those of a clock that is behind have
+-- earlier times. No more than a day: a clock of years ago would end retention.
 CREATE OR REPLACE FUNCTION snapshots_need_readings_from() RETURNS timestamptz LANGUAGE sql STABLE
 SET search_path = public, pg_temp AS $$
-    SELECT min(raised_at) - snapshot_reach() FROM alert_snapshot WHERE due_at IS NOT NULL
+    SELECT min(raised_at - greatest(interval '0', least(interval '1 day', clock_offset))) - snapshot_reach()
+    FROM alert_snapshot LEFT JOIN device_clock USING (device_id) WHERE due_at IS NOT NULL
 $$;
 
--- The readings around an alert: of its bed, in the ward in which it was raised, and of its patient. A reading without a
--- patient id is that of the assigned patient, by the time of measurement and not before it arrived, as in
--- is_of_patient(). At most 2,000, the nearest.
+-- The readings around an alert: of its bed, in the ward in which it was raised, and of its patient. An alert has the time
+-- of arrivals, and a reading that of its device, whose clock may be wrong: `clock` is added. A reading without a patient
+-- id is that of the assigned patient, by the time of measurement and not before it arrived, as in is_of_patient(). An
+-- alert without a patient has no reading of one; who was assigned afterwards does not count. At most 2,000, the nearest.
 CREATE OR REPLACE FUNCTION readings_around(wanted alert_snapshot) RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = public, pg_temp AS $$
 DECLARE
@@ -35,31 +40,32 @@ DECLARE
                               AND e.patient_id IS NOT NULL ORDER BY e.revision DESC LIMIT 1);
     clock CONSTANT interval := coalesce((SELECT c.clock_offset FROM device_clock c WHERE c.device_id = wanted.device_id),
                                         interval '0');
+    device_raised_at CONSTANT timestamptz := wanted.raised_at - clock;
     found jsonb;
 BEGIN
     WITH reading AS MATERIALIZED (
-        SELECT v.time, to_jsonb(v) AS signs
+        SELECT extract(epoch FROM v.time - device_raised_at) AS seconds, to_jsonb(v) AS signs
         FROM patient_vitals v
         LEFT JOIN LATERAL (
             SELECT a.patient_id, true AS is_known FROM assignment a
             WHERE a.device_id = v.device_id AND v.patient_id IS NULL
-              AND a.patient_since <= least(v.time + clock, arrival_time(v.received_at, v.time, v.arrival_lag_ms))
+              AND CASE WHEN patient IS NULL THEN a.from_time ELSE a.patient_since END
+                  <= least(v.time + clock, arrival_time(v.received_at, v.time, v.arrival_lag_ms))
               AND (a.to_time IS NULL
                    OR a.to_time > least(v.time + clock, arrival_time(v.received_at, v.time, v.arrival_lag_ms)))
             ORDER BY a.from_time DESC LIMIT 1
         ) AS assigned ON true
         WHERE v.device_id = wanted.device_id AND v.ward = wanted.ward
-          AND v.time BETWEEN wanted.raised_at - snapshot_reach() AND wanted.raised_at + snapshot_reach()
-          AND (patient IS NULL OR coalesce(v.patient_id, assigned.patient_id) = patient
+          AND v.time BETWEEN device_raised_at - snapshot_reach() AND device_raised_at + snapshot_reach()
+          AND (coalesce(v.patient_id, assigned.patient_id) IS NOT DISTINCT FROM patient
                OR (v.patient_id IS NULL AND assigned.is_known IS NULL))
-        ORDER BY abs(extract(epoch FROM v.time - wanted.raised_at)) LIMIT 2000
+        ORDER BY abs(extract(epoch FROM v.time - device_raised_at)) LIMIT 2000
     ), measured AS (
-        SELECT sign, jsonb_agg(signs -> sign ORDER BY time) AS values FROM reading CROSS JOIN vital_signs() AS sign
+        SELECT sign, jsonb_agg(signs -> sign ORDER BY seconds) AS values FROM reading CROSS JOIN vital_signs() AS sign
         GROUP BY sign HAVING count(signs ->> sign) > 0
     )
     SELECT jsonb_object_agg(sign, values)
-        || jsonb_build_object('seconds', (SELECT jsonb_agg(round(extract(epoch FROM time - wanted.raised_at), 3) ORDER BY time)
-                                          FROM reading))
+        || jsonb_build_object('seconds', (SELECT jsonb_agg(round(seconds, 3) ORDER BY seconds) FROM reading))
     INTO found FROM measured;
     RETURN coalesce(found, '{}');
 END $$;

@@ -25,15 +25,33 @@ def snapshots(request: pytest.FixtureRequest) -> Iterator[Db]:
         yield db
 
 
-def measure(db: Db, device: str, times: list[datetime], **columns: object) -> None:
+def measure(
+    db: Db, device: str, times: list[datetime], clock_offset: timedelta = timedelta(), **columns: object
+) -> None:
     """Readings of a bed that arrived when they were measured; the heart rate counts them from 60."""
     row = {"ward": "icu-1", "patient_id": "p-1", "received_at": None, **columns}
+    lag_ms = clock_offset // timedelta(milliseconds=1)
     with psycopg.connect(db.owner_url) as connection, connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO patient_vitals (time, device_id, boot, seq, heart_rate, ward, patient_id, received_at,"
             " arrival_lag_ms, status)"
-            " VALUES (%s, %s, 1, extract(epoch FROM %s), %s, %s, %s, %s, 0, 'NORMAL')",
-            [(time, device, time, 60 + number, *row.values()) for number, time in enumerate(times)],
+            " VALUES (%s, %s, 1, extract(epoch FROM %s), %s, %s, %s, %s, %s, 'NORMAL')",
+            [
+                (time - clock_offset, device, time, 60 + number, *row.values(), lag_ms)
+                for number, time in enumerate(times)
+            ],
+        )
+
+
+def assign(
+    db: Db, device: str, patient: str | None, begin: datetime | str, end: datetime | None, since: datetime | str
+) -> None:
+    """Add a row to the history of a bed; patient None: discharged."""
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute(
+            "INSERT INTO assignment (device_id, ward, patient_id, from_time, to_time, patient_since)"
+            " VALUES (%s, 'icu-1', %s, %s, %s, %s)",
+            [device, patient, begin, end, since],
         )
 
 
@@ -92,21 +110,45 @@ def test_readings_of_another_ward_and_of_another_patient_are_not_kept(snapshots:
 def test_a_reading_without_a_patient_belongs_to_the_assigned_one(snapshots: Db) -> None:
     raised = NOW - 10 * MINUTE
     measure(snapshots, "bed-3", around(raised, 30), patient_id=None)
-    with psycopg.connect(snapshots.owner_url) as connection:
-        for patient, begin, end, since in (
-            ("p-1", "-infinity", raised + MINUTE, "epoch"),
-            ("p-2", raised + MINUTE, None, raised + MINUTE),
-        ):
-            connection.execute(
-                "INSERT INTO assignment (device_id, ward, patient_id, from_time, to_time, patient_since)"
-                " VALUES ('bed-3', 'icu-1', %s, %s, %s, %s)",
-                [patient, begin, end, since],
-            )
+    assign(snapshots, "bed-3", "p-1", "-infinity", raised + MINUTE, "epoch")
+    assign(snapshots, "bed-3", "p-2", raised + MINUTE, None, raised + MINUTE)
     alert = raise_alert(snapshots, "bed-3", raised)
     second = raise_alert(snapshots, "bed-3", raised + 3 * MINUTE, rule="second", patient_id="p-2")
     take(snapshots)
     assert kept(snapshots, alert)["seconds"] == [-120, -90, -60, -30, 0, 30]
     assert kept(snapshots, second)["seconds"] == [-120, -90, -60, -30, 0, 30, 60, 90, 120]
+
+
+def test_an_alert_without_a_patient_has_no_reading_of_a_patient(snapshots: Db) -> None:
+    """A patient is discharged a minute before the alert, and the next one is admitted a minute after it."""
+    raised = NOW - 10 * MINUTE
+    empty = [*range(-60, 121, 30)]
+    for bed, named in (("bed-8", "p-1"), ("bed-9", None)):
+        measure(snapshots, bed, around(raised, 30)[:8], patient_id=named)
+        measure(snapshots, bed, around(raised, 30)[8:], patient_id=None)
+        assign(snapshots, bed, "p-1", "-infinity", raised - MINUTE, "epoch")
+        assign(snapshots, bed, None, raised - MINUTE, raised + MINUTE, raised - MINUTE)
+    alerts = [raise_alert(snapshots, bed, raised, patient_id=None) for bed in ("bed-8", "bed-9")]
+    assign(snapshots, "bed-8", None, raised + MINUTE, None, raised - MINUTE)
+    # Since the discharge: what was measured while no patient was assigned is the assigned patient's. The alert is not.
+    assign(snapshots, "bed-9", "p-2", raised + MINUTE, None, raised - MINUTE)
+    take(snapshots)
+    assert kept(snapshots, alerts[0])["seconds"] == empty
+    assert kept(snapshots, alerts[1])["seconds"] == [*range(-60, 60, 30)]
+
+
+@pytest.mark.parametrize("offset", [5 * MINUTE, -5 * MINUTE], ids=["behind", "ahead"])
+def test_the_readings_of_a_wrong_clock_are_those_of_the_time_of_the_alert(snapshots: Db, offset: timedelta) -> None:
+    raised = NOW - 20 * MINUTE
+    bed = f"bed-clock-{offset.days}"
+    with psycopg.connect(snapshots.owner_url) as connection:
+        connection.execute("INSERT INTO device_clock VALUES (%s, %s, now())", [bed, offset])
+    measure(snapshots, bed, around(raised), offset)
+    alert = raise_alert(snapshots, bed, raised)
+    take(snapshots)
+    found = kept(snapshots, alert)
+    assert found["seconds"] == [*range(-120, 121, 10)]
+    assert found["heart_rate"] == [*range(78, 103)]
 
 
 def test_a_second_copy_has_what_arrived_later_and_a_third_is_not_made(snapshots: Db) -> None:

@@ -1,7 +1,9 @@
 """Ingest has the readings around each alert kept, also those of alerts from before a long stop."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import psycopg
 
 from stack.servers import BrokerServer
@@ -45,6 +47,19 @@ def test_after_a_kill_and_a_long_stop_every_alert_has_its_readings_and_then_rete
     assert db.count() == 0
     assert db.one(counted) == before_and_after
     assert ingest.stop() == 0
+
+
+def test_a_change_of_an_alert_is_stored_while_its_readings_are_copied(db: Db) -> None:
+    write_readings(db, range(1, 301), start=NOW - timedelta(minutes=20))
+    raised = NOW - timedelta(minutes=18)
+    alert = make_alert(device="bed-1", raised_at=raised, changed_at=raised, patient_id=None)
+    store_alert(db, alert)
+    without_waiting = replace(db, ingest_url=f"{db.ingest_url}?options=-clock_timeout%3D2s")
+    with psycopg.connect(db.ingest_url) as copying:
+        assert copying.execute("SELECT taken FROM take_alert_snapshots(1)").fetchone() == (1,)
+        store_alert(without_waiting, msgspec.structs.replace(alert, revision=alert.revision + 1))
+    assert db.count("alert_event") == 2
+    assert db.one(EMPTY) == 0
 
 
 def test_a_failure_is_logged_and_the_copy_is_made_once_the_database_allows_it(
