@@ -173,6 +173,29 @@ def test_a_patient_id_in_the_readings_comes_before_the_assignment(bed: Bed) -> N
     assert bed.score() == ("p-2", 3, 3, 1, None)
 
 
+@pytest.mark.parametrize("assigned", [True, False])
+def test_a_discharged_patient_whom_the_device_names_is_not_shown_until_it_measures(bed: Bed, assigned: bool) -> None:
+    present = "SELECT patient_id, heart_rate FROM ward_now"
+    if assigned:
+        bed.assign("p-1", 100)
+    bed.reading(169, patient="p-1", heart_rate=140)
+    assert bed.score()[:2] == ("p-1", 3)
+    bed.record("discharge_patient", 170)
+    for view in ("ward_now", "ward_board", "last_valid_vitals", "news2_latest"):
+        assert bed.db.rows(f"SELECT * FROM {view}") == [], view  # noqa: S608
+    bed.reading(169.5, patient="p-1", received=170.5, heart_rate=140)
+    assert bed.db.rows(present) == [], "a backlog from before the discharge"
+    bed.reading(171, patient="p-1", spo2=98)
+    assert bed.score()[:2] == ("p-1", 0)
+    assert bed.db.rows(present) == [("p-1", None)]
+    bed.record("discharge_patient", 172)
+    assert bed.db.rows(present) == [], "discharged again"
+    bed.assign("p-2", 173)
+    assert bed.db.rows(present) == [("p-2", None)]
+    bed.reading(174, heart_rate=80)
+    assert bed.db.rows(present) == [("p-2", 80.0)]
+
+
 def test_news2_does_not_apply_below_sixteen_years(bed: Bed) -> None:
     bed.assign("p-1", 100, profile="child-12-15")
     bed.reading(179, heart_rate=140, spo2=80)
