@@ -41,6 +41,7 @@ SESSION_IDLE_S = 1800.0  # seconds after which a session without an open page or
 API_USER_IDLE_S = 300.0  # seconds that a script's user stays connected after the last request
 VERIFY_TIMEOUT_S = 8.0  # seconds for the broker's response, the wait included
 MAX_CONCURRENT_LOGINS = 2  # further ones wait, so that many logins do not block the event loop or the broker
+MAX_CONCURRENT_DERIVATIONS = 2  # of secrets from passwords, 0.2 s of a processor and 16 MiB each
 MAX_USERS = 500
 MAX_SESSIONS_PER_USER = 50  # the least recently used one is ended
 DUMMY_SALT = new_salt()
@@ -100,6 +101,7 @@ class SessionManager:
         self._wards = wards
         self._key = secrets.token_bytes(32)
         self._turn = asyncio.Semaphore(MAX_CONCURRENT_LOGINS)
+        self._derivation_turn = asyncio.Semaphore(MAX_CONCURRENT_DERIVATIONS)
         self._attempts = LoginThrottle()
         self._users: dict[bytes, UserConnection] = {}
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
@@ -274,8 +276,8 @@ class SessionManager:
             self._end(session, REVOKED)
 
     async def _derive(self, password: str, salt: str) -> str:
-        """Return the secret for the broker; takes a turn as a login does, because it costs 0.2 s of a processor."""
-        async with self._turn:
+        """Return the secret for the broker. Guesses wait for each other here, and delay no user who reconnects."""
+        async with self._derivation_turn:
             return await asyncio.to_thread(derive_secret, password, salt)
 
     def _changed(self, user: UserConnection) -> None:

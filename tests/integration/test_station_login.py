@@ -3,8 +3,10 @@
 The people are users of the broker: ada of icu-1, grace and the operator of all wards, eve who may only look at icu-1.
 """
 
+import asyncio
 import json
 import ssl
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,11 +23,14 @@ from identity.ca import new_ca, sign_server
 from identity.dynsec import connect_dynsec
 from identity.enrolment import enroll, revoke
 from identity.policy import Kind, User
+from station.auth import sessions
+from station.auth.password_salts import PasswordSalts
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
 from tests.fixtures.station import MakeStation, StationProcess, basic
 from tests.support.servers import Db, eventually
+from vitals.password import new_salt
 
 HIGH = "icu-1/bed-1/heart-rate-high"
 
@@ -481,3 +486,35 @@ def test_sign_ins_and_refused_ones_are_in_the_audit_record_without_a_password(
     stored = str(db.rows("SELECT * FROM audit_event"))
     assert "word" not in stored
     assert ingest.stop() == 0
+
+
+def test_guesses_that_wait_for_a_processor_delay_no_connection_of_another_user(
+    shared_secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Semaphore(0), threading.Event()
+
+    def held(password: str, _salt: str) -> str:
+        begun.release()
+        may_end.wait(60)
+        return password
+
+    monkeypatch.setattr(sessions, "derive_secret", held)
+
+    async def story() -> None:
+        topics = shared_secured.access.topics
+        salts = PasswordSalts(topics)
+        salts.take(topics.password_salt("eve"), json.dumps(new_salt()).encode())
+        salts.complete()
+        manager = sessions.SessionManager(shared_secured.broker(), topics, salts, lambda: [])
+        guesses = [asyncio.create_task(manager.verify("eve", f"guess {n}", f"10.0.0.{n}")) for n in range(4)]
+        try:
+            for _ in range(sessions.MAX_CONCURRENT_DERIVATIONS):
+                assert await asyncio.to_thread(begun.acquire, timeout=30)
+            ada = await manager.verify("ada", "word-of-ada", "10.0.0.9")
+            assert ada.is_verified
+        finally:
+            may_end.set()
+            await asyncio.gather(*guesses, return_exceptions=True)
+            await manager.close()
+
+    asyncio.run(story())
