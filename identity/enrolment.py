@@ -125,6 +125,12 @@ def list_users(dynsec: DynsecClient) -> list[User]:
     return sorted(map(known_user, data.get("clients", [])), key=lambda user: (user.kind, user.name))
 
 
+def find_user(dynsec: DynsecClient, name: str) -> User:
+    """Return one user of the broker; raises CommandRejected if there is none of that name."""
+    (data,) = dynsec.execute({"command": "getClient", "username": name})
+    return known_user(data["client"])
+
+
 def _delete(dynsec: DynsecClient, name: str, kind: Kind) -> None:
     # The client first: the plugin disconnects it, and without a client the role grants nothing.
     dynsec.execute({"command": "deleteClient", "username": name})

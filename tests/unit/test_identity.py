@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 
 from identity import ca
+from identity.accounts import CHANGE_INTERVAL_S, ChangeLimit
 from identity.authority import CertificateAuthority
 from identity.broker_bootstrap import BUILTIN_USERS, builtin_users, simulated_device_users, update_users_file
 from identity.enrolment import check_name
@@ -219,3 +220,15 @@ def test_simulated_monitors_keep_their_passwords(tmp_path: Path) -> None:
 def test_a_name_that_is_no_level_of_a_topic_is_one_sentence(name: str) -> None:
     with pytest.raises(PermanentError, match="cannot be used; expected 1 to 200 printable characters"):
         check_name("device", name)
+
+
+def test_a_user_changes_the_password_once_in_an_interval_and_only_recent_names_are_kept() -> None:
+    limit = ChangeLimit()
+    for number in range(1000):
+        limit.begin(f"user-{number}", 100.0)
+    limit.begin("eve", 101.0)
+    with pytest.raises(PermanentError, match="once in 10 s"):
+        limit.begin("eve", 100.9 + CHANGE_INTERVAL_S)
+    limit.begin("ada", 100.9 + CHANGE_INTERVAL_S)
+    assert list(limit._changes) == ["eve", "ada"]
+    limit.begin("eve", 101.0 + CHANGE_INTERVAL_S)
