@@ -191,7 +191,7 @@ class ReportHour(BaseModel):
 
 
 class Assigned(BaseModel):
-    """A patient assigned to the bed; null: nobody."""
+    """A patient assigned to the bed; null: no patient."""
 
     patient_id: str | None
     from_time: datetime

@@ -49,7 +49,7 @@ ACTIONS: dict[str, Attempt] = {
     "read the answers about enrolments": subscribe(f"{DYNSEC_TOPIC}/response"),
     "record an enrolment": publish("vitalflow/audit/enrolment"),
     "record a sign-in": publish("vitalflow/audit/sign-in"),
-    "change the own password": publish("vitalflow/accounts/{name}/password"),
+    "change their own password": publish("vitalflow/accounts/{name}/password"),
     "change another's password": publish("vitalflow/accounts/grace/password"),
     "read passwords that are being changed": subscribe("vitalflow/accounts/+/password"),
     "read the audit record": subscribe("vitalflow/audit/#"),
@@ -60,7 +60,7 @@ SEES = {
     "see the alerts of the ward",
     "see the limits of the ward",
     "see the state of the services",
-    "change the own password",
+    "change their own password",
 }
 ALLOWED = {
     "nurse": SEES | {"acknowledge", "record an admission"},
