@@ -70,6 +70,14 @@ BEGIN
     RETURN coalesce(found, '{}');
 END $$;
 
+-- The second copy where it has more readings, else the first. If the clock of the device was corrected between the two, the
+-- second one is of another time, and usually has as many.
+CREATE OR REPLACE FUNCTION more_readings(first jsonb, second jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN jsonb_array_length(second -> 'seconds') > coalesce(jsonb_array_length(first -> 'seconds'), 0)
+                THEN second ELSE coalesce(first, second) END
+$$;
+
 -- Copy the readings of at most max_alerts alerts that are due, the oldest first; ingest calls it twice a minute, on both
 -- editions. Each alert is copied two minutes after it arrived, and again after late_after, when readings that a device
 -- sent later have arrived too. What was not copied before a stop remains due, and retention keeps its readings. SECURITY
@@ -87,7 +95,7 @@ BEGIN
     FOR due IN SELECT * FROM alert_snapshot WHERE due_at <= now() ORDER BY due_at LIMIT max_alerts FOR UPDATE SKIP LOCKED
     LOOP
         UPDATE alert_snapshot
-        SET readings = readings_around(due), taken_at = now(),
+        SET readings = more_readings(due.readings, readings_around(due)), taken_at = now(),
             due_at = CASE WHEN due.taken_at IS NULL AND due.due_at + late_after > now() THEN due.due_at + late_after END
         WHERE alert_id = due.alert_id;
         taken := taken + 1;

@@ -151,6 +151,21 @@ def test_the_readings_of_a_wrong_clock_are_those_of_the_time_of_the_alert(snapsh
     assert found["heart_rate"] == [*range(78, 103)]
 
 
+def test_a_second_copy_after_the_clock_was_corrected_does_not_replace_the_first(snapshots: Db) -> None:
+    raised = NOW - 20 * MINUTE
+    measure(snapshots, "bed-set", around(raised, reach=10 * MINUTE), 5 * MINUTE)
+    alert = raise_alert(snapshots, "bed-set", raised)
+    with psycopg.connect(snapshots.owner_url) as connection:
+        connection.execute("INSERT INTO device_clock VALUES ('bed-set', '5 minutes', now())")
+    take(snapshots)
+    with psycopg.connect(snapshots.owner_url) as connection:
+        connection.execute("UPDATE device_clock SET clock_offset = '0' WHERE device_id = 'bed-set'")
+        connection.execute("UPDATE alert_snapshot SET due_at = now() WHERE alert_id = %s", [alert])
+    first = kept(snapshots, alert)
+    assert take(snapshots) == (1, 0)
+    assert kept(snapshots, alert) == first
+
+
 def test_a_second_copy_has_what_arrived_later_and_a_third_is_not_made(snapshots: Db) -> None:
     raised = NOW - 10 * MINUTE
     measure(snapshots, "bed-4", [raised - MINUTE])
