@@ -322,7 +322,8 @@ const ACTIONS = {
 };
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || /** @type {Element} */ (event.target).closest("input, select, textarea, dialog")) return;
+  // A dialog that Escape has closed has the focus for a few milliseconds more.
+  if (event.ctrlKey || event.altKey || event.metaKey || /** @type {Element} */ (event.target).closest("input, select, textarea, dialog[open]")) return;
   if (event.key.startsWith("Arrow")) {
     if (page.moveSelection?.(event.key)) event.preventDefault();
     return;

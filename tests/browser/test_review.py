@@ -119,7 +119,8 @@ def test_the_csv_has_what_the_list_shows(db: Db, ward: Ward, tmp_path: Path) -> 
 def test_the_signs_around_an_alert_are_shown_although_its_readings_are_dropped(db: Db, ward: Ward) -> None:
     raised = NOW - timedelta(days=50)
     store_alert(db, make_alert(device="bed-1", raised_at=raised, changed_at=raised, limit=90.0, sign="spo2", unit="%"))
-    store_alert(db, make_alert(device="bed-2", raised_at=NOW, changed_at=NOW, rule="new"))
+    now = datetime.now(UTC)  # later than NOW by all the tests before: after two minutes the signs would be kept
+    store_alert(db, make_alert(device="bed-2", raised_at=now, changed_at=now, rule="new"))
     write_signs(db, "bed-1", raised)
     with psycopg.connect(db.ingest_url, autocommit=True) as ingest:
         ingest.execute("SELECT take_alert_snapshots(100)")
