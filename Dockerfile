@@ -15,11 +15,12 @@ COPY devices devices
 COPY ingest ingest
 COPY alerts alerts
 COPY identity identity
+COPY edges edges
 COPY station station
 COPY sql sql
 COPY vitalflow vitalflow
 # Compile here, because the container's file system is read-only. It also makes every health check cheaper.
-RUN python -m compileall -q vitals mqtt devices ingest alerts identity station sql vitalflow && rm requirements.txt
+RUN python -m compileall -q vitals mqtt devices edges ingest alerts identity station sql vitalflow && rm requirements.txt
 
 # Last stage: Python, the packages, the code. No compiler and no cache.
 FROM python:3.13-slim

@@ -21,7 +21,7 @@ TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 HISTORY = CHECKOUT / "CHANGELOG.md"  # names what does not exist any more
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 FOLDERS = (
-    "vitals|mqtt|sql|identity|devices|ingest|alerts|station|stack"
+    "vitals|mqtt|sql|identity|devices|edges|ingest|alerts|station|stack"
     "|grafana|monitoring|bench|tests|mosquitto|docs|vitalflow"
 )
 

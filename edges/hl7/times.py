@@ -1,0 +1,64 @@
+"""Read times of HL7 v2 (type DTM, HL7 v2.6, 2.A.22), which may have no offset."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+# To the minute at least: a day or an hour is no time of measurement. Some senders write milliseconds without a point.
+_TIME = re.compile(r"(\d{12})(?:(\d\d)(?:\.(\d{1,9})|(\d{3}))?)?([+-]\d{4})?", re.ASCII)
+MAX_OFFSET = timedelta(hours=14)
+
+
+class InvalidTime(ValueError):
+    """A text that is no moment; the text of the error is one sentence."""
+
+
+def parse_time(text: str, zone: tzinfo, near: datetime | None = None) -> datetime:
+    """Return the moment in UTC; raises InvalidTime.
+
+    zone   for a time without an offset: that of MSH-7, else the site's
+    near   the time of receipt. In the hour that the end of summer time repeats, the nearer of both moments is meant;
+           without `near` such a time is refused
+    """
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        raise InvalidTime(f"{text[:40]!a} is no time to the minute, such as 20261127101500+0100")
+    minute, second, fraction, milliseconds, offset = match.groups()
+    try:
+        moment = datetime.strptime(minute + (second or "00"), "%Y%m%d%H%M%S")  # noqa: DTZ007 - the zone follows
+        moment += timedelta(microseconds=int((fraction or milliseconds or "0").ljust(6, "0")[:6]))
+        if offset:
+            return moment.replace(tzinfo=_fixed(offset)).astimezone(UTC)
+        return _in_zone(moment, zone, near)
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, InvalidTime):
+            raise
+        raise InvalidTime(f"{text[:40]!a} is no time of the calendar") from None
+
+
+def parse_offset(text: str) -> tzinfo | None:
+    """Return the offset of a time, None without one."""
+    match = _TIME.fullmatch(text.strip())
+    try:
+        return _fixed(match[5]) if match and match[5] else None
+    except InvalidTime:
+        return None
+
+
+def _fixed(offset: str) -> tzinfo:
+    hours, minutes = int(offset[1:3]), int(offset[3:])
+    size = timedelta(hours=hours, minutes=minutes)
+    if minutes > 59 or size > MAX_OFFSET:
+        raise InvalidTime(f"{offset} is no offset from UTC")
+    return timezone(-size if offset[0] == "-" else size)
+
+
+def _in_zone(moment: datetime, zone: tzinfo, near: datetime | None) -> datetime:
+    both = {moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    real = [time for time in both if time.astimezone(zone).replace(tzinfo=None) == moment]
+    if not real:
+        raise InvalidTime(f"{moment:%Y-%m-%d %H:%M} does not exist in {zone}: the clock is put forward")
+    if len(real) == 1:
+        return real[0]
+    if near is None:
+        raise InvalidTime(f"{moment:%Y-%m-%d %H:%M} exists twice in {zone}: the clock is put back; send an offset")
+    return min(real, key=lambda time: abs(time - near))
