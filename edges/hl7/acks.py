@@ -11,8 +11,8 @@ class Outcome(StrEnum):
     """Second letter of MSA-1 (HL7 table 0008)."""
 
     ACCEPT = "A"  # kept
-    ERROR = "E"  # may be accepted later: the sender repeats it
-    REJECT = "R"  # will never be accepted
+    ERROR = "E"  # the message is malformed, or may be accepted later
+    REJECT = "R"  # will never be accepted: its type is not read
 
 
 @dataclass(frozen=True, slots=True)

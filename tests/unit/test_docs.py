@@ -95,10 +95,12 @@ def is_command(words: list[str]) -> bool:
         return False
     group = GROUPS[words[0]]
     command: Any = get_command(getattr(import_module(f"{group.package}.__main__"), group.app))
-    if hasattr(command, "commands") and len(words) > 1 and not words[1].startswith("-"):
-        if words[1] not in command.commands:
+    for word in words[1:]:
+        if not hasattr(command, "commands") or word.startswith("-"):
+            break
+        if word not in command.commands:
             return False
-        command = command.commands[words[1]]
+        command = command.commands[word]
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     options = {word.rstrip("]") for word in words if word.startswith("-")}
     return options <= known | {"--help"}

@@ -1,0 +1,173 @@
+"""Find the sign that a code means. Code and name have to agree; a code that is unknown is not guessed.
+
+The tables are TOML files in `edges/codes`. MDC, LOINC and MDIL apply to every source, the others where a site names
+them.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from edges.units import pair_of
+
+ALWAYS = ("mdc", "loinc", "mdil")
+CONSCIOUSNESS = "consciousness"
+_STANDARD = ("MDC", "LN", "LOINC")
+
+
+class Contradiction(ValueError):
+    """Code and name, or both codes of an element, mean different things; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Code, name and coding system: three components of a CWE element."""
+
+    code: str
+    name: str
+    system: str
+
+    def __str__(self) -> str:
+        return "^".join((self.code, self.name, self.system)).rstrip("^")
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a code means.
+
+    sign       key of a sign, or CONSCIOUSNESS
+    rank       the smaller one is taken where a moment has several sources of a sign
+    scale      factor of a vendor that sends multiples
+    values     text -> value, for consciousness
+    """
+
+    sign: str
+    rank: int
+    codes: frozenset[str]
+    names: frozenset[str]
+    key: frozenset[str]
+    words: frozenset[str]
+    systems: frozenset[str]
+    name_required: bool
+    scale: float = 1
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def matches(self, code: Code) -> bool:
+        """Whether code, name and system agree with this meaning."""
+        system = code.system.upper()
+        if not code.code:
+            return (
+                bool(system) and system in self.systems and not self.name_required and _normal(code.name) in self.names
+            )
+        if _normal(code.code) not in self.codes:
+            return False
+        if system not in self.systems and (system or not code.name):
+            return False
+        if not code.name:
+            return not self.name_required
+        return _normal(code.name) in self.names or self._has_words(code.name)
+
+    def _has_words(self, name: str) -> bool:
+        found = set(re.findall(r"\w+", name.casefold()))
+        return bool(found & self.key) and found <= self.key | self.words
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTable:
+    """The tables of one source.
+
+    units      pairs of code and name of a unit that only these vendors mean so
+    no_value   numbers that mean "no value"
+    """
+
+    meanings: tuple[Meaning, ...]
+    units: Mapping[tuple[str, str], str]
+    no_value: frozenset[float]
+
+    def find(self, codes: Iterable[Code]) -> Meaning | None:
+        """Return the meaning of an element from its code and its alternate code; None for one that is not known.
+
+        Raises Contradiction.
+        """
+        given = [code for code in codes if code.code or code.name]
+        found = [(code, self._find_one(code)) for code in given]
+        meanings = [meaning for _, meaning in found if meaning]
+        if not meanings:
+            return None
+        if len({meaning.sign for meaning in meanings}) > 1:
+            raise Contradiction(f"{' and '.join(str(code)[:60] for code in given)} mean different signs")
+        for code, meaning in found:
+            if meaning is None and _is_standard(code):
+                raise Contradiction(f"{str(code)[:60]} is not known beside {meanings[0].sign}")
+        return meanings[0]
+
+    def _find_one(self, code: Code) -> Meaning | None:
+        matching = [meaning for meaning in self.meanings if meaning.matches(code)]
+        if len({meaning.sign for meaning in matching}) > 1:
+            raise Contradiction(f"{str(code)[:60]} means several signs")
+        if matching:
+            return matching[0]
+        by_code = {meaning.sign for meaning in self.meanings if self._speaks_of(meaning, code)}
+        by_name = {meaning.sign for meaning in self.meanings if code.name and _normal(code.name) in meaning.names}
+        if code.code and by_code:
+            problem = "code and name do not agree" if code.name else "it needs a name or a coding system"
+            raise Contradiction(f"{str(code)[:60]}: {problem}")
+        if code.code and by_name and _is_standard(code):
+            raise Contradiction(f"{str(code)[:60]} has the name of {', '.join(sorted(by_name))} and another code")
+        return None
+
+    @staticmethod
+    def _speaks_of(meaning: Meaning, code: Code) -> bool:
+        system = code.system.upper()
+        return _normal(code.code) in meaning.codes and (system in meaning.systems or not system)
+
+
+@cache
+def table_names() -> tuple[str, ...]:
+    """Return the names of all tables."""
+    return tuple(sorted(file.name.removesuffix(".toml") for file in _folder() if file.name.endswith(".toml")))
+
+
+@cache
+def read_tables(names: tuple[str, ...], no_value: tuple[float, ...] = ()) -> CodeTable:
+    """Return the tables ALWAYS and those of a source; `no_value` are the site's own."""
+    meanings: list[Meaning] = []
+    units: dict[tuple[str, str], str] = {}
+    none = set(no_value)
+    for name in dict.fromkeys((*ALWAYS, *names)):
+        content = tomllib.loads((files("edges.codes") / f"{name}.toml").read_text(encoding="utf-8"))
+        meanings += [_meaning(content, entry) for entry in content["code"]]
+        units |= {pair_of(unit["code"], unit["name"]): unit["unit"] for unit in content.get("unit", ())}
+        none |= set(content.get("no_value", ()))
+    return CodeTable(tuple(meanings), units, frozenset(none))
+
+
+def _meaning(table: Mapping[str, Any], entry: Mapping[str, Any]) -> Meaning:
+    return Meaning(
+        sign=entry["sign"],
+        rank=entry["rank"],
+        codes=frozenset(map(_normal, entry["codes"])),
+        names=frozenset(map(_normal, entry.get("names", ()))),
+        key=frozenset(entry.get("key", ())),
+        words=frozenset(entry.get("words", ())),
+        systems=frozenset(table["systems"]),
+        name_required=table.get("name_required", False),
+        scale=table.get("scale", 1),
+        values=entry.get("values", {}),
+    )
+
+
+def _is_standard(code: Code) -> bool:
+    return code.system.upper() in _STANDARD or code.name.upper().startswith("MDC_")
+
+
+def _folder() -> Iterable[Any]:
+    return files("edges.codes").iterdir()
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -1,0 +1,271 @@
+"""Read an observation report (ORU^R01): its patients, places and moments, and what its observations are.
+
+The last step of the path of a message: segments -> `read_report` -> readings, each with its device. Segments are read
+in their order; the structures of the versions are not enforced, because senders deviate from them.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+from edges.code_tables import Code
+from edges.hl7.acks import Error, Outcome
+from edges.hl7.er7 import Message, Segment, component_of
+from edges.hl7.times import InvalidTime, parse_offset, parse_time
+from edges.observed import Observation, Reason, Verdict, decide
+from edges.places import Location, UnknownPlace, find_place
+from edges.site import Patients, Place, Site, Source
+from vitals.codec import MAX_AHEAD
+from vitals.fields import BadField, parse_patient_id
+from vitals.reading import Reading
+
+_OBSERVATIONS = "ORU"
+_WHOLE = {("ORU", "R40"): Reason.ALERT, ("ORU", "W01"): Reason.WAVEFORM}
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedReading:
+    """A reading with the device that it is of, or why it has none."""
+
+    reading: Reading
+    ward: str | None
+    device: str | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a message.
+
+    outcome, error   for its acknowledgement
+    """
+
+    outcome: Outcome
+    error: Error | None = None
+    source: str = ""
+    readings: list[PlacedReading] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of observations by reason; the sum is the number of OBX segments."""
+        return dict(sorted(Counter(verdict.reason.value for verdict in self.verdicts).items()))
+
+
+@dataclass(slots=True)
+class _Group:
+    """The segments of one patient, and what they say of it.
+
+    observations   number of the segment, OBX, and its OBR
+    problem        why no place is usable
+    """
+
+    pid: Segment | None = None
+    pv1: Segment | None = None
+    equipment: set[str] = field(default_factory=set)
+    observations: list[tuple[int, Segment, Segment | None]] = field(default_factory=list)
+    patient: str | None = None
+    place: Place | None = None
+    problem: str = ""
+
+
+def read_report(message: Message, site: Site, received: datetime) -> Report:
+    """Return the readings of a message, a verdict on each of its observations, and the outcome.
+
+    received   the time of receipt, with an offset
+    """
+    header = message.header
+    kind, event = header.text(9), header.text(9, 2)
+    if not re.fullmatch(r"[A-Z]{3}", kind):
+        text = f"MSH-9 is {header.raw(9)[:40]!a}, no type such as ORU^R01; a field may be missing before it"
+        return Report(Outcome.ERROR, Error(101, text))
+    whole = _WHOLE.get((kind, event))
+    if kind != _OBSERVATIONS or (event != "R01" and whole is None):
+        text = f"messages of the type {header.raw(9)[:40]!a} are not read; ORU^R01 is"
+        return Report(Outcome.REJECT, Error(200, text))
+    if not header.text(10):
+        return Report(Outcome.REJECT, Error(101, "MSH-10, the control id, is empty"))
+    source = site.find_source(_application(header), header.text(4))
+    if whole is None and header.text(11) not in site.production:
+        whole = Reason.NOT_PRODUCTION
+    report = Report(Outcome.ACCEPT, source=source.name)
+    groups = [group for group in _groups(message) if group.observations]
+    for group in groups:
+        group.patient = _patient(group.pid, site.patients)
+        try:
+            group.place = find_place(site, _location(header, group))
+        except UnknownPlace as error:
+            group.problem = str(error)
+    for group in groups:
+        if group.place and any(_clash(group, other) for other in groups):
+            group.problem = f"the message has several patients at {group.place.ward}/{group.place.device}"
+    clock = _Clock(header, site.tz, source.clock == "receipt", received)
+    for group in groups:
+        _read_group(group, clock, source, whole, report)
+    return report
+
+
+def _clash(first: _Group, second: _Group) -> bool:
+    """Whether two groups are of one device and not of one patient."""
+    if first.place is None or second.place is None or first.place.device != second.place.device:
+        return False
+    return first.pid is not second.pid and (first.patient is None or first.patient != second.patient)
+
+
+def _read_group(group: _Group, clock: "_Clock", source: Source, whole: Reason | None, report: Report) -> None:
+    observations = [_observation(*item, clock) for item in group.observations]
+    if whole is not None:
+        report.verdicts.extend(Verdict(observation, whole) for observation in observations)
+        return
+    readings, verdicts = decide(observations, source.table, group.patient)
+    ward, device, problem = None, None, group.problem
+    if group.place is not None and not problem:
+        ward, device = group.place.ward, group.place.device
+    else:
+        verdicts = [
+            Verdict(verdict.observation, Reason.UNKNOWN_PLACE, problem) if verdict.reason is Reason.USED else verdict
+            for verdict in verdicts
+        ]
+    report.readings.extend(PlacedReading(reading, ward, device, problem) for reading in readings)
+    report.verdicts.extend(verdicts)
+
+
+def _groups(message: Message) -> list[_Group]:
+    """Return the patients of a message: each PID begins one, and a PV1 belongs to the PID before it."""
+    groups = [_Group()]
+    order: Segment | None = None
+    for number, segment in enumerate(message.segments, 1):
+        group = groups[-1]
+        match segment.name:
+            case "PID":
+                order = None
+                groups.append(_Group(segment))
+            case "PV1":
+                if group.pv1 is not None:
+                    order = None
+                    groups.append(group := _Group(group.pid))
+                group.pv1 = segment
+            case "OBR":
+                order = segment
+            case "OBX":
+                group.observations.append((number, segment, order))
+                for text in segment.repetitions(18):
+                    group.equipment |= {component_of(text, segment.separators, part) for part in (1, 3)} - {""}
+    return groups
+
+
+class _Clock:
+    """The times of observations: OBX-14, that of the header of the device's part, OBR-7, MSH-7."""
+
+    def __init__(self, header: Segment, zone: tzinfo, by_receipt: bool, received: datetime) -> None:
+        self._header = header.text(7)
+        self._zone = parse_offset(self._header) or zone
+        self._by_receipt = by_receipt
+        self._received = received
+        self._parts: dict[tuple[int, str], str] = {}  # OBR and OBX-4 without trailing zeros -> OBX-14
+
+    def time_of(self, obx: Segment, obr: Segment | None) -> datetime:
+        """Return the time of an observation; raises InvalidTime."""
+        own, channel = obx.text(14), re.sub(r"(\.0+)+$", "", obx.text(4))
+        if own and not obx.raw(2) and channel:
+            self._parts[id(obr), channel] = own
+        if self._by_receipt:
+            return self._received
+        text = own or self._of_part(obr, channel) or (obr.text(7) if obr else "") or self._header
+        if not text:
+            raise InvalidTime("neither OBX-14 nor OBR-7 nor MSH-7 states a time")
+        time = parse_time(text, self._zone, self._received)
+        if time > self._received + MAX_AHEAD:
+            raise InvalidTime(f"{text[:40]!a} is after the time of receipt; the sender's clock or the zone is wrong")
+        return time
+
+    def _of_part(self, obr: Segment | None, channel: str) -> str:
+        while channel:
+            if text := self._parts.get((id(obr), channel)):
+                return text
+            channel = channel.rpartition(".")[0]
+        return ""
+
+
+def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) -> Observation:
+    time, problem = None, ""
+    try:
+        time = clock.time_of(obx, obr)
+    except InvalidTime as error:
+        problem = str(error)
+    flags = [obx.text(field) for field in (9, 10)]
+    flags += [component_of(text, obx.separators, 1) for text in obx.repetitions(8)]
+    return Observation(
+        segment=number,
+        codes=(_code(obx, 3, 1), _code(obx, 3, 4)),
+        kind=obx.text(2).upper(),
+        values=tuple(_value(obx, text) for text in obx.repetitions(5)),
+        unit=_code(obx, 6, 1),
+        other_unit=_code(obx, 6, 4),
+        flags=frozenset(part.upper() for text in flags for part in re.split(r"\W+", text) if part),
+        status=obx.raw(11).strip().upper(),
+        time=time,
+        time_problem=problem,
+        channel=obx.text(4),
+    )
+
+
+def _value(obx: Segment, repetition: str) -> str:
+    """Return a value; one of several components stays as it was sent, so that it is no number."""
+    separators = obx.separators
+    if any(mark and mark in repetition for mark in (separators.component, separators.subcomponent)):
+        return repetition.strip()
+    return separators.unescape(repetition).strip()
+
+
+def _code(obx: Segment, field: int, first: int) -> Code:
+    """Return a code, or the alternate one; a field with repetitions is no code, since two could be meant."""
+    if len(obx.repetitions(field)) > 1:
+        return Code(obx.raw(field), "", "")
+    return Code(obx.text(field, first), obx.text(field, first + 1), obx.text(field, first + 2))
+
+
+def _patient(pid: Segment | None, patients: Patients) -> str | None:
+    """Return the patient's number by the first authority that is there; None without one, or with several numbers."""
+    if pid is None:
+        return None
+    numbers = [
+        (
+            component_of(text, pid.separators, 1),
+            {component_of(text, pid.separators, 4), component_of(text, pid.separators, 5)},
+        )
+        for text in pid.repetitions(3)
+    ]
+    for authority in patients.authority:
+        fitting = {
+            number
+            for number, stated in numbers
+            if number not in ("", '""') and (authority in stated if authority else stated == {""})
+        }
+        if len(fitting) > 1:
+            return None
+        if fitting:
+            try:
+                return parse_patient_id(fitting.pop())
+            except BadField:
+                return None
+    return None
+
+
+def _location(header: Segment, group: _Group) -> Location:
+    pv1 = group.pv1
+    texts = {"application": _application(header), "sender": header.text(4)}
+    if pv1 is not None:
+        separators = pv1.separators
+        location = next(iter(pv1.repetitions(3)), "")
+        parts = location.split(separators.component) if separators.component else [location]
+        for part, key in zip(parts, ("unit", "room", "bed", "facility"), strict=False):
+            texts[key] = _value(pv1, part)  # one of several subcomponents stays as it was sent
+        texts["location"] = location.strip()
+    return Location(equipment=frozenset(group.equipment), **texts)
+
+
+def _application(header: Segment) -> str:
+    """MSH-3, or its second component where the first one is empty."""
+    return header.text(3) or header.text(3, 2)

@@ -1,0 +1,256 @@
+"""Decide about observations: which one is a value of a reading, and why each of the others is not.
+
+Every observation ends in exactly one reason. A wrong value must never arise: code, name and unit have to agree, and
+where two observations could be meant, none is taken.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from edges.code_tables import CONSCIOUSNESS, Code, CodeTable, Contradiction, Meaning
+from edges.units import InvalidUnit, agree, convert, find_unit
+from vitals.fields import BadField, format_number, parse_sign
+from vitals.reading import Reading, reading
+from vitals.signs import BY_KEY, DIASTOLIC, SIGN_KEYS, SYSTOLIC, Sign
+
+_NO_VALUE_FLAGS = frozenset(("INV", "NAV", "CAL", "TEST", "DEMO", "BUSY", "OFF", "NI"))
+_STATUSES = frozenset(("", "R", "P", "F", "C"))
+_PRESSURES = (SIGN_KEYS[SYSTOLIC], SIGN_KEYS[DIASTOLIC])
+
+
+class Reason(StrEnum):
+    """What became of an observation."""
+
+    USED = "used"
+    OTHER_SOURCE = "other_source"  # another source of the same sign and moment is taken
+    UNMAPPED = "unmapped"
+    CONTRADICTION = "contradiction"
+    UNKNOWN_UNIT = "unknown_unit"
+    IMPLAUSIBLE = "implausible"
+    NO_VALUE = "no_value"
+    UNREADABLE = "unreadable"
+    NO_TIME = "no_time"
+    HEADER = "header"
+    WAVEFORM = "waveform"
+    ALERT = "alert"
+    NOT_PRODUCTION = "not_production"
+    UNKNOWN_PLACE = "unknown_place"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One observation in its sender's words.
+
+    segment     its number in the message, from 1
+    codes       its code and alternate code
+    kind        type of the value, such as NM
+    values      repetitions of the value
+    other_unit  the alternate code of the unit
+    flags       interpretation and quality codes
+    time        None: no usable time, for the reason `time_problem`
+    channel     OBX-4, the position in the device
+    """
+
+    segment: int
+    codes: tuple[Code, ...]
+    kind: str
+    values: tuple[str, ...]
+    unit: Code
+    other_unit: Code
+    flags: frozenset[str]
+    status: str
+    time: datetime | None
+    time_problem: str = ""
+    channel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an observation, and for which reason in a sentence; empty where the reason says all."""
+
+    observation: Observation
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """An observation that has a value."""
+
+    observation: Observation
+    meaning: Meaning
+    time: datetime
+    value: float | str
+
+    @property
+    def preference(self) -> tuple[int, list[tuple[int, str]]]:
+        """The smaller one is taken: the rank of the source, then the position in the device."""
+        parts = self.observation.channel.split(".")
+        position = [(int(part) if part.isdecimal() and len(part) < 10 else 10**10, part) for part in parts]
+        return self.meaning.rank, position
+
+    @property
+    def source(self) -> tuple[int, str]:
+        """Equal for the two pressures of one measurement."""
+        return self.meaning.rank, self.observation.channel.rpartition(".")[0]
+
+
+class _Unusable(Exception):
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def decide(
+    observations: Iterable[Observation], table: CodeTable, patient_id: str | None
+) -> tuple[list[Reading], list[Verdict]]:
+    """Return the readings of one patient at one place, in the order of time, and a verdict on each observation."""
+    values: list[_Value] = []
+    verdicts: list[Verdict] = []
+    for observation in observations:
+        try:
+            values.append(_evaluate(observation, table))
+        except _Unusable as unusable:
+            verdicts.append(Verdict(observation, unusable.reason, unusable.detail))
+    moments: defaultdict[datetime, list[_Value]] = defaultdict(list)
+    for value in values:
+        moments[value.time].append(value)
+    readings = []
+    for time, of_moment in sorted(moments.items()):
+        chosen, decided = _choose(of_moment)
+        verdicts += decided
+        if chosen:
+            readings.append(_reading(time, chosen, patient_id))
+    return readings, sorted(verdicts, key=lambda verdict: verdict.observation.segment)
+
+
+def _evaluate(observation: Observation, table: CodeTable) -> _Value:
+    if observation.kind in ("NA", "MA"):
+        raise _Unusable(Reason.WAVEFORM)
+    if any(code.system.upper() == "MDIL-ALERT" for code in observation.codes):
+        raise _Unusable(Reason.ALERT)
+    if not observation.kind and not any(observation.values):
+        raise _Unusable(Reason.HEADER)
+    try:
+        meaning = table.find(observation.codes)
+    except Contradiction as error:
+        raise _Unusable(Reason.CONTRADICTION, str(error)) from None
+    if meaning is None:
+        raise _Unusable(Reason.UNMAPPED)
+    text = _text(observation)
+    if observation.time is None:
+        raise _Unusable(Reason.NO_TIME, observation.time_problem)
+    if meaning.sign == CONSCIOUSNESS:
+        value: float | str | None = meaning.values.get(text)
+        if value is None:
+            raise _Unusable(Reason.UNREADABLE, f"{text[:40]!a} is none of {', '.join(meaning.values)}")
+    else:
+        value = _number(observation, BY_KEY[meaning.sign], text, meaning, table)
+    return _Value(observation, meaning, observation.time, value)
+
+
+def _text(observation: Observation) -> str:
+    """Return the only value; raises _Unusable where there is none that counts."""
+    if observation.status not in _STATUSES:
+        raise _Unusable(Reason.NO_VALUE, f"its status is {observation.status[:10]!a}")
+    flags = observation.flags & _NO_VALUE_FLAGS
+    if not observation.status:  # senders that leave a field out send the status in one before it
+        flags |= observation.flags & {"X", "D", "W"}
+    if flags:
+        raise _Unusable(Reason.NO_VALUE, f"it is flagged {', '.join(sorted(flags))}")
+    if not any(observation.values):
+        raise _Unusable(Reason.NO_VALUE, "it is empty")
+    if len(observation.values) > 1:
+        raise _Unusable(Reason.UNREADABLE, "it has several values")
+    if observation.values[0] == '""':
+        raise _Unusable(Reason.NO_VALUE, "it is null")
+    return observation.values[0]
+
+
+def _number(observation: Observation, sign: Sign, text: str, meaning: Meaning, table: CodeTable) -> float:
+    if observation.kind not in ("NM", "ST"):
+        raise _Unusable(Reason.UNREADABLE, f"a number has the type NM or ST, not {observation.kind[:10]!a}")
+    try:
+        number = parse_sign(sign, text)
+    except BadField as error:
+        raise _Unusable(Reason.UNREADABLE, str(error)) from None
+    if number in table.no_value:
+        raise _Unusable(Reason.NO_VALUE, f"{format_number(number)} means that there is none")
+    try:
+        number = convert(number * meaning.scale, _unit(observation, table), sign)
+    except InvalidUnit as error:
+        raise _Unusable(Reason.UNKNOWN_UNIT, str(error)) from None
+    number = round(number, 6)  # a scale of 0.01 leaves 36.5 as 36.500000000000004
+    if not sign.low <= number <= sign.high:
+        expected = f"{sign.low:g} to {sign.high:g} {sign.unit}"
+        raise _Unusable(Reason.IMPLAUSIBLE, f"{sign.key} {format_number(number)} is outside {expected}")
+    if sign.unit == "%" and number <= 1:
+        raise _Unusable(
+            Reason.IMPLAUSIBLE, f"{sign.key} {format_number(number)} % may be a fraction, or no measurement"
+        )
+    return number
+
+
+def _unit(observation: Observation, table: CodeTable) -> str:
+    """Return the unit; raises InvalidUnit, also where the alternate code is known as another unit."""
+    first, other = observation.unit, observation.other_unit
+    unit = find_unit(first.code, first.name, first.system, table.units)
+    try:
+        alternate = find_unit(other.code, other.name, other.system, table.units)
+    except InvalidUnit:
+        return unit  # none, or a local one
+    agreed = agree(unit, alternate)
+    if agreed is None:
+        raise InvalidUnit(f"the unit is {unit}, and its alternate code is {alternate}")
+    return agreed
+
+
+def _choose(values: Sequence[_Value]) -> tuple[list[_Value], list[Verdict]]:
+    """Return at most one value of each sign of one moment, and the verdict on each."""
+    verdicts: list[Verdict] = []
+    chosen: dict[str, _Value] = {}
+    by_sign: defaultdict[str, list[_Value]] = defaultdict(list)
+    for value in values:
+        by_sign[value.meaning.sign].append(value)
+    for sign, candidates in by_sign.items():
+        best = min(value.preference for value in candidates)
+        first = [value for value in candidates if value.preference == best]
+        rest = [value for value in candidates if value.preference != best]
+        if len({value.value for value in first}) > 1:
+            detail = f"{len(first)} values of {sign} have one time and one position"
+            verdicts += [Verdict(value.observation, Reason.CONTRADICTION, detail) for value in first]
+        else:
+            chosen[sign] = first[0]
+            rest += first[1:]
+        verdicts += [Verdict(value.observation, Reason.OTHER_SOURCE) for value in rest]
+    verdicts += _check_pressures(chosen)
+    verdicts += [Verdict(value.observation, Reason.USED) for value in chosen.values()]
+    return list(chosen.values()), verdicts
+
+
+def _check_pressures(chosen: dict[str, _Value]) -> list[Verdict]:
+    """Remove pressures that do not belong together: of two measurements, or the diastolic one not the lower."""
+    systolic, diastolic = (chosen.get(sign) for sign in _PRESSURES)
+    if systolic is None or diastolic is None:
+        return []
+    if systolic.source != diastolic.source:
+        worse = max(systolic, diastolic, key=lambda value: value.preference)
+        del chosen[worse.meaning.sign]
+        return [Verdict(worse.observation, Reason.OTHER_SOURCE, "the other pressure is of another measurement")]
+    if float(diastolic.value) < float(systolic.value):
+        return []
+    for sign in _PRESSURES:
+        del chosen[sign]
+    detail = "the diastolic pressure is not below the systolic one"
+    return [Verdict(value.observation, Reason.CONTRADICTION, detail) for value in (systolic, diastolic)]
+
+
+def _reading(time: datetime, chosen: Iterable[_Value], patient_id: str | None) -> Reading:
+    values = {value.meaning.sign: value.value for value in chosen}
+    consciousness = values.pop(CONSCIOUSNESS, None)
+    signs = {sign: float(value) for sign, value in values.items()}
+    return reading(time, signs, patient_id=patient_id, consciousness=consciousness)

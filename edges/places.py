@@ -1,0 +1,60 @@
+"""Find the ward and the device of a message's place. A place that is unknown or ambiguous has none."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from edges.site import Place, Site
+
+
+class UnknownPlace(ValueError):
+    """No place of the site fits, or several; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a message comes from, in its own words; the names are those of `edges.site.Place`."""
+
+    unit: str = ""
+    room: str = ""
+    bed: str = ""
+    facility: str = ""
+    location: str = ""
+    application: str = ""
+    sender: str = ""
+    equipment: Set[str] = frozenset()
+
+    def __str__(self) -> str:
+        texts = {
+            "location": self.location,
+            "application": self.application,
+            "sender": self.sender,
+            "equipment": ", ".join(sorted(self.equipment)),
+        }
+        return ", ".join(f"{key} = {text[:60]!a}" for key, text in texts.items() if text) or "nothing"
+
+
+def find_place(site: Site, location: Location) -> Place:
+    """Return the place that a location fits; raises UnknownPlace unless all that fit are one device."""
+    fitting = [place for place in site.place if _fits(place, location)]
+    if len({(place.ward, place.device) for place in fitting}) > 1:
+        devices = ", ".join(sorted({f"{place.ward}/{place.device}" for place in fitting}))
+        raise UnknownPlace(f"several places fit: {devices}")
+    if not fitting:
+        raise UnknownPlace(f"no place of the site fits {location}")
+    return fitting[0]
+
+
+def _fits(place: Place, location: Location) -> bool:
+    """Whether all keys of a place are equal, and none that it leaves out would tell two beds apart."""
+    conditions = place.conditions
+    if not conditions.keys() & {"location", "equipment"}:
+        for key in ("unit", "room", "bed"):
+            if key not in conditions and getattr(location, key):
+                return False
+    for key, expected in conditions.items():
+        if key == "equipment":
+            if expected not in location.equipment:
+                return False
+        elif getattr(location, key) != expected:
+            return False
+    return True

@@ -1,0 +1,210 @@
+"""Read the configuration of a site: the devices of places, the numbers of patients, and the senders."""
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from edges.code_tables import ALWAYS, CodeTable, read_tables, table_names
+from vitals.errors import PermanentError
+from vitals.reading import MAX_TEXT
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("is not printable or has space around it")
+    return text
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), AfterValidator(_printable)]
+MaybeEmpty = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_printable)]
+
+
+def _level(text: str) -> str:
+    if any(character in text for character in "/+#"):
+        raise ValueError("holds /, + or #, which no level of a topic may hold")
+    return text
+
+
+Level = Annotated[Text, AfterValidator(_level)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
+
+
+class Patients(_Table):
+    """Which number of PID-3 is the patient's: the first of these authorities (CX.4) or types (CX.5) that is there.
+
+    An empty text means a number that has neither.
+    """
+
+    authority: tuple[str, ...] = Field(default=(), max_length=50)
+
+
+class Place(_Table):
+    """A place in the words of a message, and the device that it is. Every key that is given has to be equal.
+
+    unit, room, bed, facility   PV1-3.1 to PV1-3.4; unless location or equipment is given, the first three have to be
+                                empty in the message where they are left out, so that two beds are never one device
+    location                    PV1-3 as it is sent, for senders that use it in another way
+    equipment                   OBX-18.1 or OBX-18.3
+    application, sender         MSH-3 and MSH-4
+    """
+
+    ward: Level
+    device: Level
+    unit: Text | None = None
+    room: Text | None = None
+    bed: Text | None = None
+    facility: Text | None = None
+    location: Text | None = None
+    equipment: Text | None = None
+    application: Text | None = None
+    sender: Text | None = None
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The keys that have to be equal."""
+        return self.model_dump(exclude={"ward", "device"}, exclude_none=True)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Place":
+        if not self.conditions:
+            raise ValueError("states no place; give at least one of unit, room, bed, location, equipment, application")
+        return self
+
+
+class Source(_Table):
+    """What a sender is known for: `application` is its MSH-3, `sender` its MSH-4; an empty text means an empty field.
+
+    codes      names of the tables of its vendor
+    clock      receipt: its clock is wrong, and a reading has the time of receipt
+    no_value   numbers that mean "no value"
+    """
+
+    name: Text
+    application: MaybeEmpty | None = None
+    sender: MaybeEmpty | None = None
+    codes: tuple[str, ...] = ()
+    clock: Literal["message", "receipt"] = "message"
+    no_value: tuple[float, ...] = ()
+
+    @field_validator("codes")
+    @classmethod
+    def _check_codes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [name for name in table_names() if name not in ALWAYS]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"names the unknown table {name[:40]!r}; known are {', '.join(known)}")
+        return names
+
+    @model_validator(mode="after")
+    def _check(self) -> "Source":
+        if self.application is None and self.sender is None:
+            raise ValueError("needs application (MSH-3) or sender (MSH-4)")
+        return self
+
+    @property
+    def table(self) -> CodeTable:
+        """The tables of codes that apply."""
+        return read_tables(self.codes, self.no_value)
+
+
+UNKNOWN_SOURCE = Source.model_construct(name="", codes=(), clock="message", no_value=())
+"""A sender that the site does not list: standard codes, and the clock of the message."""
+
+
+class Site(_Table):
+    """The configuration of a site.
+
+    zone         of times without an offset
+    production   processing ids (MSH-11) whose values are real
+    """
+
+    zone: Text
+    production: tuple[Text, ...] = ("P",)
+    patients: Patients = Patients()
+    place: tuple[Place, ...] = Field(default=(), max_length=10_000)
+    source: tuple[Source, ...] = Field(default=(), max_length=1_000)
+
+    @field_validator("zone")
+    @classmethod
+    def _check_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is no time zone such as Europe/Berlin") from None
+        return name
+
+    @model_validator(mode="after")
+    def _check(self) -> "Site":
+        wards: dict[str, str] = {}
+        conditions: list[dict[str, str]] = []
+        for number, place in enumerate(self.place, 1):
+            if place.conditions in conditions:
+                first = conditions.index(place.conditions) + 1
+                raise ValueError(f"place {number} states the same place as place {first}")
+            if wards.setdefault(place.device, place.ward) != place.ward:
+                raise ValueError(f"place {number}: device {place.device!r} is in two wards")
+            conditions.append(place.conditions)
+        senders = [(source.application, source.sender) for source in self.source]
+        if len(set(senders)) < len(senders):
+            raise ValueError("two sources have the same application and sender")
+        return self
+
+    @cached_property
+    def tz(self) -> ZoneInfo:
+        """The zone."""
+        return ZoneInfo(self.zone)
+
+    def find_source(self, application: str, sender: str) -> Source:
+        """Return the first source that a header fits, UNKNOWN_SOURCE without one."""
+        for source in self.source:
+            if source.application in (None, application) and source.sender in (None, sender):
+                return source
+        return UNKNOWN_SOURCE
+
+
+def read_site(path: Path) -> Site:
+    """Read a site's file; raises PermanentError that names each mistake with its key."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8"
+        raise PermanentError(f"{path}: {reason}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise PermanentError(f"{path} is no TOML: {error}") from None
+    try:
+        return Site.model_validate(content)
+    except ValidationError as error:
+        raise PermanentError("\n".join(_describe(path, problem) for problem in error.errors())) from None
+
+
+def _describe(path: Path, problem: ErrorDetails) -> str:
+    key = ""
+    for part in problem["loc"]:
+        key += f" {part + 1}" if isinstance(part, int) else f"{', ' if key else ''}{part}"
+    match problem["type"]:
+        case "missing":
+            text = "is missing"
+        case "extra_forbidden":
+            text = "is no key of this table"
+        case "value_error":
+            text = str(problem["ctx"]["error"])
+        case _:
+            text = f"{problem['input']!a:.60}: {problem['msg']}"
+    return f"{path}: {key}{' ' if key else ''}{text}"
