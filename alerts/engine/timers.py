@@ -36,8 +36,10 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
             bed.keep(resumed(alert, now), events)
         elif (again := reminded(alert, bed.rules, now)) is not None:
             bed.keep(again, events)
-    _end_delays(bed, now, events)
-    _check_device(bed, now, events)
+    if bed.counts:
+        _end_delays(bed, now, events)
+    if now >= bed.next_check:
+        _check_device(bed, now, events)
     for rule in bed.rules.timed if bed.vacant_since is None else ():
         since = bed.last_live_at if rule.source == "no-data" else bed.offline_since
         if since is None:
@@ -61,8 +63,6 @@ CHECK_INTERVAL = timedelta(seconds=2)  # at every tick the checks cost as much a
 
 def _check_device(bed: Bed, now: datetime, events: list[Event]) -> None:
     """Check the device's clock, its patient, and whether monitored signs still have values."""
-    if now < bed.next_check:
-        return
     bed.next_check = now + CHECK_INTERVAL
     bed.begin_check()
     measured, missing = _monitored_signs(bed, now)
