@@ -238,6 +238,8 @@ def _home(context: typer.Context, home: Path | None) -> StackDir:
 
 
 def _passphrase(file: Path | None, new: bool) -> bytes:
+    if file is None and not sys.stdin.isatty():
+        raise PermanentError("there is no terminal to ask for the passphrase; give --passphrase-file FILE")
     if file is None:
         word = str(typer.prompt("passphrase", hide_input=True, confirmation_prompt=new)).encode()
     else:

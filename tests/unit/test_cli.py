@@ -23,7 +23,9 @@ from vitals.version import VERSION
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VITALFLOW_")}
     line = [sys.executable, "-m", *words]
-    return subprocess.run(line, cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        line, cwd=CHECKOUT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_help_lists_every_group_within_half_a_second_and_loads_none() -> None:
@@ -134,3 +136,11 @@ def test_a_backup_refuses_a_passphrase_that_is_short_or_missing(
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
     assert sentence in ended.stderr
     assert list(tmp_path.glob("file*")) == []
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_a_passphrase_is_not_asked_for_without_a_terminal(tmp_path: Path, command: str) -> None:
+    ended = run("vitalflow", command, str(tmp_path / "file"), "--home", str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    sentence = "there is no terminal to ask for the passphrase; give --passphrase-file FILE"
+    assert ended.stderr == f"vitalflow {command}: {sentence}\n"
