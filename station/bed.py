@@ -35,7 +35,7 @@ class BedState:
         self.snapshot = BedSnapshot(place)
         self.assignment: Assignment | None = None
         self.assigned_at: datetime | None = None  # or discharged
-        self.vacant_since: datetime | None = None  # the discharge, if no live value was measured after it
+        self.vacant_since: datetime | None = None  # the discharge, if no value was measured after it
         self.limits = limits
         self.rules = rules
         self.patient = PatientTracker()

@@ -43,7 +43,7 @@ class BedView(Struct, frozen=True, omit_defaults=True):
     """A bed. `values` has, by sign, the last value and how many seconds older than `time` it is.
 
     assigned       when the assignment of the bed changed last, for the page that shows it
-    vacant_since   the discharge, if no live value was measured after it
+    vacant_since   the discharge, if no value was measured after it
     """
 
     device: str

@@ -39,8 +39,8 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                  leaves the choice to the rules. A scale in the limits of the bed overrides it
     by           the user who assigned or discharged the patient
     time         when, for the audit record and the history
-    in_use_since when the first live value after a discharge was seen: the bed is not vacant any more. A service that
-                 starts later cannot know it otherwise, and would take silence for an empty bed
+    in_use_since when the first value measured after a discharge was seen: the bed is not vacant any more. A service
+                 that starts later cannot know it otherwise, and would take silence for an empty bed
     """
 
     patient_id: str | None

@@ -95,7 +95,7 @@ class Bed:
         self.nothing_measured = False  # as of the last check
         self.pressures: dict[int, tuple[float, datetime]] = {}  # by position in SIGNS: the last value and its time
         self.assignment: Assignment | None = None  # of a patient to this bed, by a person
-        self.vacant_since: datetime | None = None  # the discharge, if no live value was measured after it
+        self.vacant_since: datetime | None = None  # the discharge, if no value was measured after it
         self._redelivered = False  # whether the present reading may have been evaluated before a restart
         self._certain = True  # whether it is known not to be late
         self._active_signs = 0  # bits of the signs at which something is counted
