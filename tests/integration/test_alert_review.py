@@ -99,18 +99,23 @@ def test_list_and_csv_have_the_alerts_of_the_filter(
     assert exported(ask(station, "/api/alerts/history.csv", **query)[1]) == list(expected)
 
 
+def station_with_wards(secured: Secured, db: Db, make_station: MakeStation) -> StationProcess:
+    """A station on a broker with access control, once it knows the ward of ada."""
+    station = make_station(
+        secured.url_of("station"), mqtt_ca=secured.ca, station_client_id="station", reader_url=db.reader_url
+    )
+    device = AlertClient(0, secured.broker("grace"), secured.broker("bed-1"), "bed-1")
+    device.measure("bed-1", heart_rate=80)  # a station knows the wards that it has received
+    eventually(lambda: ask(station, "/api/ward", "ada")[1]["beds"], 30, "ada sees her ward")
+    device.close()
+    return station
+
+
 def test_no_route_shows_an_alert_of_a_ward_that_the_user_may_not_see(
     shared_secured: Secured, db: Db, make_station: MakeStation
 ) -> None:
     store_history(db)
-    station = make_station(
-        shared_secured.url_of("station"), mqtt_ca=shared_secured.ca, station_client_id="station",
-        reader_url=db.reader_url,
-    )  # fmt: skip
-    device = AlertClient(0, shared_secured.broker("grace"), shared_secured.broker("bed-1"), "bed-1")
-    device.measure("bed-1", heart_rate=80)  # a station knows the wards that it has received
-    eventually(lambda: ask(station, "/api/ward", "ada")[1]["beds"], 30, "ada sees her ward")
-    device.close()
+    station = station_with_wards(shared_secured, db, make_station)
     mine = list(range(22, -1, -2))
     for route in ("/api/alerts/history", "/api/alerts/history.csv"):
         found = numbers if route.endswith("history") else exported
@@ -130,14 +135,7 @@ def test_the_readings_around_an_alert_are_shown_to_users_of_their_ward_only(
     shared_secured: Secured, db: Db, make_station: MakeStation
 ) -> None:
     store_history(db)
-    station = make_station(
-        shared_secured.url_of("station"), mqtt_ca=shared_secured.ca, station_client_id="station",
-        reader_url=db.reader_url,
-    )  # fmt: skip
-    device = AlertClient(0, shared_secured.broker("grace"), shared_secured.broker("bed-1"), "bed-1")
-    device.measure("bed-1", heart_rate=80)
-    eventually(lambda: ask(station, "/api/ward", "ada")[1]["beds"], 30, "ada sees her ward")
-    device.close()
+    station = station_with_wards(shared_secured, db, make_station)
     mine, foreign = (f"/api/alerts/00000000-0000-0000-0000-{number:012}/snapshot" for number in (0, 1))
     found = ask(station, mine, "ada")
     assert (found[0], found[1]["taken_at"], found[1]["signs"]) == (200, None, {})
