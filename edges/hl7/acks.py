@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from edges.hl7.er7 import Message
+from edges.hl7.er7 import InvalidMessage, Message, parse_header
 
 
 class Outcome(StrEnum):
@@ -40,6 +40,14 @@ def acknowledge(message: Message, outcome: Outcome, error: Error | None, now: da
     if _wanted(application, outcome):
         answers.append(_answer(message, f"A{outcome}", error, now))
     return answers
+
+
+def acknowledge_unread(content: bytes, outcome: Outcome, error: Error, now: datetime) -> list[bytes]:
+    """Return the answers to a message of which only the header is used; none if it has no readable header."""
+    try:
+        return acknowledge(parse_header(content), outcome, error, now)
+    except InvalidMessage:
+        return []
 
 
 def _wanted(condition: str, outcome: Outcome) -> bool:

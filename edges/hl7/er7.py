@@ -204,6 +204,21 @@ def parse_message(content: bytes) -> Message:
     content = content.strip(_FRAMING)
     if len(content) > MAX_MESSAGE:
         raise InvalidMessage(207, f"the message has {len(content)} bytes; at most {MAX_MESSAGE} are read")
+    message = _split_segments(content)
+    others = message.segments[1:]
+    if any(segment.name == "MSH" for segment in others):
+        raise InvalidMessage(100, "a second MSH follows without FHS or BHS; which segments belong together is unclear")
+    if message.header.raw(14) or any(segment.name in ("ADD", "DSC") for segment in others):
+        raise InvalidMessage(207, "the message continues another one or is continued (MSH-14, ADD, DSC); not supported")
+    return message
+
+
+def parse_header(content: bytes) -> Message:
+    """Return the header of a message that `parse_message` rejects, to acknowledge it; raises InvalidMessage."""
+    return _split_segments(_LINE_END.split(content.strip(_FRAMING), maxsplit=1)[0])
+
+
+def _split_segments(content: bytes) -> Message:
     if not content.startswith(b"MSH"):
         raise InvalidMessage(100, f"the message begins with {_show(content[:3])}, not with MSH")
     first = _LINE_END.split(content, maxsplit=1)[0].decode("latin-1")
@@ -213,10 +228,6 @@ def parse_message(content: bytes) -> Message:
     lines = [line for line in _SEGMENT_END.split(text) if line.strip()]
     header = Segment(_header_fields(lines[0], separators), separators)
     others = [Segment(tuple(line.split(separators.field)), separators) for line in lines[1:]]
-    if any(segment.name == "MSH" for segment in others):
-        raise InvalidMessage(100, "a second MSH follows without FHS or BHS; which segments belong together is unclear")
-    if header.raw(14) or any(segment.name in ("ADD", "DSC") for segment in others):
-        raise InvalidMessage(207, "the message continues another one or is continued (MSH-14, ADD, DSC); not supported")
     return Message((header, *others), codec, unfit)
 
 
