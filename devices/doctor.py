@@ -18,8 +18,8 @@ from devices.settings import DoctorSettings
 from identity.authority import CertificateAuthority
 from identity.dynsec import CommandRejected, connect_dynsec
 from identity.enrolment import check_name, list_users
-from identity.policy import BROKER_LOG, known_user
-from mqtt.broker_log import Connected, ConnectionFailed, Ended, LoginRefused, parse_broker_log
+from identity.policy import known_user
+from mqtt.broker_log import LOG_TOPICS, Connected, ConnectionFailed, Ended, LoginRefused, parse_broker_log
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.logins import Logins, decode_login_report, describe_failure
 from mqtt.one_shot import Message, OneShotClient, SubscriptionRefused, connect_once
@@ -139,7 +139,9 @@ def examine(settings: DoctorSettings, device: str, seconds: float, emit: Emit) -
         log = None
         if watch is not None:
             forbidden = "the admin may not read the broker's log: run `vitalflow identity init`, restart it"
-            log = _subscribe(stack, settings.admin, [(BROKER_LOG, 0), (topics.logins("+"), 1)], forbidden)
+            log = _subscribe(
+                stack, settings.admin, [*((topic, 0) for topic in LOG_TOPICS), (topics.logins("+"), 1)], forbidden
+            )
         emit(f"observing {printable(device)} for {seconds:g} s; Ctrl-C ends it")
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

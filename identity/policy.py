@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from mqtt.broker_log import LOG_TOPICS
 from mqtt.endpoint import session_id
 from vitals.audit import audit_filters
 from vitals.topics import STACK_WARD, Topics
@@ -20,8 +21,6 @@ from vitals.topics import STACK_WARD, Topics
 DYNSEC_TOPIC = "$CONTROL/dynamic-security/v1"
 OFFLINE_SESSIONS_TOPIC = "$SYS/broker/clients/disconnected"
 """Mosquitto publishes here how many sessions it keeps for clients that are not connected."""
-BROKER_LOG = "$SYS/broker/log/#"
-"""Mosquitto publishes its log here. It names client ids, so it is not for every service."""
 ITERATIONS = 101  # of PBKDF2; passwords are 192 random bits, so more iterations add no strength. A login costs 0.1 ms
 
 WRITE, READ, READ_BELOW = "publishClientSend", "subscribeLiteral", "subscribePattern"
@@ -131,7 +130,7 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.assignments()),
                 (WRITE, topics.password_salt()),
                 # `devices doctor` reports logins.
-                (READ_BELOW, BROKER_LOG),
+                *((READ, topic) for topic in LOG_TOPICS),
                 (READ_BELOW, topics.logins("+")),
             ]
         case Kind.SERVICE:
@@ -149,7 +148,7 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 *((READ_BELOW, f"{root}/{kind}/#") for kind in kept),
                 *((READ_BELOW, f"$share/+/{name}") for name in (topics.all_vitals, *audit_filters(root))),
                 (WRITE, topics.receipts("+", "+")),
-                (READ_BELOW, BROKER_LOG),
+                *((READ, topic) for topic in LOG_TOPICS),  # they name client ids, so not every service may
                 (READ, topics.logins(user.name)),
                 (WRITE, topics.logins(user.name)),
             ]

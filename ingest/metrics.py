@@ -56,7 +56,7 @@ class Metrics:
         )
         self.connections_failed = Counter(
             name + "connections_failed",
-            "Connections to the broker that failed in TLS, of any client",
+            "Connections to the broker that failed before their login, of any client",
             registry=registry,
         )
         self.devices_without_readings = Gauge(

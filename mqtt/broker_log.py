@@ -7,14 +7,21 @@ is matched from both ends: what a client id imitates stays a part of the client 
 import re
 from dataclasses import dataclass
 
-LOG_TOPICS = ("$SYS/broker/log/N", "$SYS/broker/log/E", "$SYS/broker/log/M/subscribe")
-"""Topics of the lines that `parse_broker_log` knows: notices, errors and granted subscriptions."""
+LOG_TOPICS = ("$SYS/broker/log/N", "$SYS/broker/log/M/subscribe")
+"""Topics of the lines that `parse_broker_log` knows: notices and granted subscriptions.
+
+Nothing may subscribe to the errors, `$SYS/broker/log/E`: Mosquitto 2.0.21 logs a failed write to a TLS client as an
+error, publishes that to the same client, which fails and is logged again, until its stack overflows. A subscriber that
+was killed ended the broker so (SIGSEGV, 2,493 lines "Broken pipe").
+"""
 
 _TIME = re.compile(r"^\d+: ")
 _CONNECTED = re.compile(r"New client connected from (\S+):\d+ as (.*) \(p(\d), c\d, k\d+, u'(.*)'\)\.")
 _NEW = re.compile(r"New connection from (\S+):\d+ on port \d+\.")
 _FAILED = re.compile(r"Client connection from (\S+) failed: error:[^:]*:[^:]*:[^:]*:(.*)\.")
-_TLS_ERROR = re.compile(r"OpenSSL Error\[0\]: error:[^:]*:[^:]*:[^:]*:(.*)")
+_NO_LOGIN = re.compile(r"Client <unknown> disconnected: Protocol error\.")
+NO_LOGIN = "protocol error before the login"
+"""Reason of a connection that ended in the last step of TLS, or that sent no MQTT: the log does not say which."""
 _REFUSED = re.compile(r"Client (.*) disconnected, not authorised\.")
 _ENDED = re.compile(r"Client (.*?) (closed its connection|disconnected|has exceeded timeout|been disconnected)\b.*")
 _SUBSCRIBED = re.compile(r"(.*) ([012]) (\S.*)")
@@ -47,7 +54,7 @@ class NewConnection:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFailed:
-    """A connection failed in TLS. `address` is empty where the broker's log does not name it."""
+    """A connection failed before its login. `address` is empty where the broker's log does not name it."""
 
     address: str
     reason: str
@@ -84,8 +91,8 @@ def parse_broker_log(topic: str, line: str) -> BrokerEvent | None:
         return NewConnection(found[1])
     if found := _FAILED.fullmatch(text):
         return ConnectionFailed(found[1], found[2])
-    if found := _TLS_ERROR.fullmatch(text):
-        return ConnectionFailed("", found[1])
+    if _NO_LOGIN.fullmatch(text):
+        return ConnectionFailed("", NO_LOGIN)
     if found := _REFUSED.fullmatch(text):
         return LoginRefused(found[1])
     if found := _ENDED.fullmatch(text):

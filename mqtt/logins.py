@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from mqtt.broker_log import (
+    NO_LOGIN,
     Connected,
     ConnectionFailed,
     Ended,
@@ -40,6 +41,8 @@ ADVICE = {
     "unsupported protocol": "the client needs TLS 1.2 or later",
     "did not return a certificate": "this port requires a device certificate",
     "certificate verify failed": "the certificate of the client is expired, revoked or of another CA",
+    NO_LOGIN: "the client does not trust the broker's certificate, has none of its own that the broker accepts, or"
+    ' sends no MQTT; the line "OpenSSL Error" in the log of the broker has the reason',
 }
 OWN_TOPICS = ("/receipts/", "/limits/")  # devices subscribe only to these
 
@@ -96,7 +99,7 @@ class Logins:
     """Logins at the broker, as far as its log was received.
 
     refused    number of refused logins
-    failed     number of connections that failed in TLS
+    failed     number of connections that failed before their login
     changed    whether `report` differs from the last time it was called
     """
 
@@ -241,9 +244,9 @@ class Logins:
 
 
 def describe_failure(address: str, reason: str, newest_address: str = "") -> str:
-    """Return a sentence about a connection that failed in TLS: from where, why, and what to do."""
+    """Return a sentence about a connection that failed before its login: from where, why, and what to do."""
     advice = next((text for part, text in ADVICE.items() if part in reason), "see docs/identity.md")
     if address:
-        return f"a connection from {address} failed in TLS ({reason}): {advice}"
+        return f"a connection from {address} failed ({reason}): {advice}"
     newest = f"; the newest one was from {newest_address}" if newest_address else ""
-    return f"a connection failed in TLS ({reason}){newest}: {advice}"
+    return f"a connection failed ({reason}){newest}: {advice}"

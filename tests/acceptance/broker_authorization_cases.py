@@ -445,6 +445,15 @@ CASES = [
         NO,
         sub("ingest", "$SYS/broker/log/N"),
     ),
+    *(
+        Case(
+            f"read the broker's errors as {user}, which ends the broker when the reader is killed",
+            sub(user, "$SYS/broker/log/E"),
+            NO,
+            sub(user, "$SYS/broker/log/N"),
+        )
+        for user in ("ingest", "admin")
+    ),
     Case(
         "read the report of logins",
         sub("grace", "services/ingest/logins"),

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
 from stack.binaries import ServerBinaries
-from stack.servers import OWNER, POSTGRES, DatabaseServer, Server, ensure_database
+from stack.servers import OWNER, POSTGRES, DatabaseServer, Server, describe_exit, ensure_database
 
 TEMPLATE = "vitalflow_template"
 INGEST_PASSWORD = "ingest-in-a-test"
@@ -47,6 +47,13 @@ class Db:
             row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
         assert row is not None
         return int(row[0])
+
+
+def stop_running(server: Server) -> None:
+    """Stop a server, unless the test has; fail if it has ended by itself, which no test may overlook."""
+    ended = None if server.process is None else server.process.poll()
+    server.stop()
+    assert ended is None, f"{server.name} ended with {describe_exit(ended)}:\n{server.tail()}"
 
 
 def eventually(condition: Callable[[], object], timeout: float, what: str) -> None:
