@@ -35,7 +35,7 @@ CLOSE_TIMEOUT_S = 5.0  # for the answers in flight when the listener closes
 HANDSHAKE_TIMEOUT_S = 10.0
 CERTIFICATES_INTERVAL_S = 10.0
 RESERVED_FILES = 128  # of the process, for all but connections
-TLS_BUFFER = 16 * 1024  # bytes of a connection; asyncio's 256 KiB would be most of an idle connection's memory
+TLS_BUFFER = 4 * 1024  # bytes of a connection; asyncio's 256 KiB would be most of an idle connection's memory
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # a dead peer is found after two minutes
 
 

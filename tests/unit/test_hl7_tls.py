@@ -1,0 +1,207 @@
+"""TLS of the MLLP listener: only a valid certificate of the project's CA may send, also after the start."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from edges.access import Access
+from edges.hl7 import listener as module
+from edges.hl7.acks import Outcome, acknowledge
+from edges.hl7.client import Client, Receiver
+from edges.hl7.er7 import parse_message
+from edges.hl7.frames import frame
+from edges.hl7.listener import Listener, Peer, serve
+from edges.server_tls import ServerTls, TlsFiles
+from identity import ca
+from identity.authority import CertificateAuthority
+from tests.support.factories import NOW
+from vitals.errors import PermanentError, TransientError
+
+MESSAGE = b"MSH|^~\\&|A|B|||20261129120000+0000||ORU^R01|1|P|2.6\r"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> CertificateAuthority:
+    made = CertificateAuthority(tmp_path / "identity")
+    made.server_pair("edges", ["127.0.0.1"], datetime.now(UTC))
+    made.revocation_list(datetime.now(UTC))
+    return made
+
+
+def server_tls(authority: CertificateAuthority) -> ServerTls:
+    folder = authority.folder
+    return ServerTls(
+        TlsFiles(folder / "edges.crt", folder / "edges.key", authority.ca_certificate, authority.revocation_list_path)
+    )
+
+
+def client_context(authority: CertificateAuthority, pair: ca.KeyPair | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(authority.ca_certificate))
+    if pair is not None:
+        certificate, key = authority.folder / "client.crt", authority.folder / "client.key"
+        certificate.write_bytes(pair.certificate)
+        key.write_bytes(pair.key)
+        context.load_cert_chain(certificate, key)
+    return context
+
+
+async def accept(content: bytes, peer: Peer) -> Sequence[bytes]:
+    assert peer.name == "central"
+    return acknowledge(parse_message(content), Outcome.ACCEPT, None, NOW)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+
+
+def connect(listener: Listener, context: ssl.SSLContext) -> Client:
+    return Client(Receiver("127.0.0.1", listener.port, context))
+
+
+def test_a_client_with_a_certificate_of_the_ca_sends(authority: CertificateAuthority) -> None:
+    context = client_context(authority, authority.issue_client_pair("central", datetime.now(UTC)))
+
+    async def story() -> None:
+        access = Access(tls=server_tls(authority), names=frozenset({"central"}))
+        async with asyncio.timeout(30), serve("127.0.0.1", 0, accept, access) as listener:
+            async with connect(listener, context) as client:
+                assert [(await client.send(MESSAGE)).code for _ in range(3)] == ["AA"] * 3
+            await until(lambda: not listener.open)
+            assert (listener.counts.accepted, listener.counts.messages, listener.counts.failed) == (1, 3, 0)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("which", ["missing", "other CA", "revoked", "expired", "server", "other name"])
+def test_any_other_client_is_rejected(authority: CertificateAuthority, tmp_path: Path, which: str) -> None:
+    now = datetime.now(UTC)
+    pair: ca.KeyPair | None = authority.issue_client_pair("central", now)
+    match which:
+        case "missing":
+            pair = None
+        case "other CA":
+            pair = CertificateAuthority(tmp_path / "other").issue_client_pair("central", now)
+        case "revoked":
+            assert authority.revoke("central", now) == 1
+        case "expired":
+            pair = ca.sign_client(authority.load_or_create(now), "central", now - timedelta(days=9), days=8)
+        case "server":
+            pair = authority.server_pair("central", ["127.0.0.1"], now)
+        case "other name":
+            pair = authority.issue_client_pair("icu-1-bed-04", now)
+    context = client_context(authority, pair)
+
+    async def story() -> None:
+        access = Access(tls=server_tls(authority), names=frozenset({"central"}))
+        async with asyncio.timeout(30), serve("127.0.0.1", 0, accept, access) as listener:
+            async with connect(listener, context) as client:
+                with pytest.raises(TransientError):
+                    await client.send(MESSAGE)
+            await until(lambda: not listener.open)
+            reason = "certificate_name" if which == "other name" else "tls"
+            assert listener.counts.rejected == {reason: 1}
+            assert (listener.counts.accepted, listener.counts.messages) == (0, 0)
+
+    asyncio.run(story())
+
+
+def test_a_plain_client_and_a_silent_one_are_rejected(
+    authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HANDSHAKE_TIMEOUT_S", 0.2)
+
+    async def story() -> None:
+        access = Access(tls=server_tls(authority))
+        async with asyncio.timeout(30), serve("127.0.0.1", 0, accept, access) as listener:
+            for sent in (frame(MESSAGE), b""):
+                reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+                writer.write(sent)
+                await reader.read()
+                writer.close()
+            await until(lambda: not listener.open)
+            assert listener.counts.rejected == {"tls": 2}
+
+    asyncio.run(story())
+
+
+def test_a_revoked_certificate_ends_its_open_connection_and_connects_no_more(authority: CertificateAuthority) -> None:
+    now = datetime.now(UTC)
+    context = client_context(authority, authority.issue_client_pair("central", now))
+
+    async def story() -> None:
+        tls = server_tls(authority)
+        async with (
+            asyncio.timeout(30),
+            serve("127.0.0.1", 0, accept, Access(tls=tls)) as listener,
+            connect(listener, context) as client,
+        ):
+            await client.send(MESSAGE)
+            tls.renew()
+            listener.end_invalid(now)
+            assert listener.counts.revoked == 0
+            authority.revoke("central", now)
+            os.utime(authority.revocation_list_path, ns=(1, 1))  # newer, whatever the resolution of the clock
+            tls.renew()
+            listener.end_invalid(now)
+            await until(lambda: not listener.open)
+            assert listener.counts.revoked == 1
+            with pytest.raises(TransientError):
+                await client.send(MESSAGE)
+            with pytest.raises(TransientError):
+                await client.send(MESSAGE)
+            assert listener.counts.messages == 1
+
+    asyncio.run(story())
+
+
+def test_an_expired_certificate_ends_its_open_connection(authority: CertificateAuthority) -> None:
+    now = datetime.now(UTC)
+    context = client_context(authority, authority.issue_client_pair("central", now))
+
+    async def story() -> None:
+        access = Access(tls=server_tls(authority))
+        async with (
+            asyncio.timeout(30),
+            serve("127.0.0.1", 0, accept, access) as listener,
+            connect(listener, context) as client,
+        ):
+            await client.send(MESSAGE)
+            listener.end_invalid(now + timedelta(days=ca.DEVICE_DAYS, minutes=-5))
+            assert listener.open == 1
+            listener.end_invalid(now + timedelta(days=ca.DEVICE_DAYS, minutes=5))
+            await until(lambda: not listener.open)
+
+    asyncio.run(story())
+
+
+def test_a_new_certificate_is_used_without_a_restart_and_an_invalid_one_is_not(
+    authority: CertificateAuthority, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls = server_tls(authority)
+    first = tls.context
+    certificate = authority.folder / "edges.crt"
+    good = certificate.read_bytes()
+    certificate.write_bytes(b"damaged")
+    os.utime(certificate, ns=(1, 1))
+    tls.renew()
+    assert tls.context is first
+    assert "the former files stay in use" in caplog.text
+    certificate.write_bytes(good)
+    os.utime(certificate, ns=(2, 2))
+    tls.renew()
+    assert tls.context is not first
+
+
+@pytest.mark.parametrize("name", ["edges.crt", "edges.key", "ca.crt", "revoked.crl"])
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN X-----\n"])
+def test_a_file_that_cannot_be_used_is_named(authority: CertificateAuthority, name: str, content: bytes | None) -> None:
+    path = authority.folder / name
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(PermanentError, match=name):
+        server_tls(authority)
