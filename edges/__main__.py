@@ -7,9 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from edges.admissions import Beds
 from edges.hl7.acks import acknowledge
+from edges.hl7.adt import AdmissionReport, is_admission, read_admission
 from edges.hl7.er7 import InvalidMessage, Message, parse_message, split_batch
 from edges.hl7.oru import PlacedReading, Report, read_report
+from edges.hl7.try_admission import lines_of_admissions, show_admission
 from edges.observed import Reason, Verdict
 from edges.site import Site, read_site
 from vitals.codec import encode
@@ -73,7 +76,8 @@ def try_file(
         except InvalidMessage as error:
             raise PermanentError(f"{file}: {error}") from None
         now = datetime.now(UTC)
-        shown = [_try_message(part, configuration, now) for part in parts]
+        beds = Beds()
+        shown = [_try_message(part, configuration, now, beds) for part in parts]
         if as_json:
             print(json.dumps({"file": str(file), "messages": shown}, indent=2))
         else:
@@ -85,18 +89,21 @@ def try_file(
             raise SystemExit(2)
 
 
-def _try_message(content: bytes, site: Site, now: datetime) -> dict[str, Any]:
+def _try_message(content: bytes, site: Site, now: datetime, beds: Beds) -> dict[str, Any]:
     try:
         message = parse_message(content)
     except InvalidMessage as error:
         return {"readable": False, "error": str(error), "error_code": error.code}
-    return _show(message, read_report(message, site, now), now)
+    if is_admission(message):
+        admission = read_admission(message, site, now)
+        return {**_show_answer(message, admission, now), **show_admission(admission, beds)}
+    report = read_report(message, site, now)
+    return {**_show_answer(message, report, now), **_show_readings(report)}
 
 
-def _show(message: Message, report: Report, now: datetime) -> dict[str, Any]:
+def _show_answer(message: Message, report: Report | AdmissionReport, now: datetime) -> dict[str, Any]:
     header = message.header
     answers = acknowledge(message, report.outcome, report.error, now)
-    placed = [item for item in report.readings if item.device is not None]
     return {
         "readable": True,
         "control_id": _printable(header.raw(10)),
@@ -106,11 +113,17 @@ def _show(message: Message, report: Report, now: datetime) -> dict[str, Any]:
         "error": report.error and report.error.text,
         "error_code": report.error and report.error.code,
         "acknowledgements": [_printable(answer.decode(message.codec, "replace")) for answer in answers],
+        "bytes_outside_character_set": message.unfit,
+    }
+
+
+def _show_readings(report: Report) -> dict[str, Any]:
+    placed = [item for item in report.readings if item.device is not None]
+    return {
         "readings": [_show_reading(item) for item in placed],
         "without_device": [_show_reading(item) for item in report.readings if item.device is None],
         "not_used": [_show_verdict(verdict) for verdict in report.verdicts if verdict.reason is not Reason.USED],
         "counts": report.counts,
-        "bytes_outside_character_set": message.unfit,
     }
 
 
@@ -139,6 +152,8 @@ def _lines(number: int, message: dict[str, Any]) -> list[str]:
     lines = [f"message {number}: {message['type']}, control id {message['control_id']!a}, answer {message['outcome']}"]
     if message["error"]:
         lines.append(f"  {message['error']}")
+    if "admissions" in message:
+        return lines + lines_of_admissions(message["admissions"])
     lines += [f"  {item['ward']}/{item['device']}: {json.dumps(item['reading'])}" for item in message["readings"]]
     lines += [f"  no device: {json.dumps(item['reading'])}; {item['problem']}" for item in message["without_device"]]
     for item in message["not_used"]:

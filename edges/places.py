@@ -10,6 +10,10 @@ class UnknownPlace(ValueError):
     """No place of the site fits, or several; the text is one sentence."""
 
 
+class UnclearPlace(UnknownPlace):
+    """The place may be one of the site, but not known which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where a message comes from, in its own words; the names are those of `edges.site.Place`."""
@@ -35,13 +39,19 @@ class Location:
 
 def find_place(site: Site, location: Location) -> Place:
     """Return the place that a location fits; raises UnknownPlace unless all that fit are one device."""
+    if not all(_is_readable(text) for text in (location.unit, location.room, location.bed, location.facility)):
+        raise UnclearPlace(f"{location} holds bytes outside the character set of the message")
     fitting = [place for place in site.place if _fits(place, location)]
     if len({(place.ward, place.device) for place in fitting}) > 1:
         devices = ", ".join(sorted({f"{place.ward}/{place.device}" for place in fitting}))
-        raise UnknownPlace(f"several places fit: {devices}")
+        raise UnclearPlace(f"several places fit: {devices}")
     if not fitting:
         raise UnknownPlace(f"no place of the site fits {location}")
     return fitting[0]
+
+
+def _is_readable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _fits(place: Place, location: Location) -> bool:

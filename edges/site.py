@@ -94,6 +94,7 @@ class Source(_Table):
     codes      names of the tables of its vendor
     clock      receipt: its clock is wrong, and a reading has the time of receipt
     no_value   numbers that mean "no value"
+    admissions whether its admissions (ADT) move patients
     """
 
     name: Text
@@ -102,6 +103,7 @@ class Source(_Table):
     codes: tuple[str, ...] = ()
     clock: Literal["message", "receipt"] = "message"
     no_value: tuple[float, ...] = ()
+    admissions: bool = False
 
     @field_validator("codes")
     @classmethod
@@ -124,8 +126,8 @@ class Source(_Table):
         return read_tables(self.codes, self.no_value)
 
 
-UNKNOWN_SOURCE = Source.model_construct(name="", codes=(), clock="message", no_value=())
-"""A sender that the site does not list: standard codes, and the clock of the message."""
+UNKNOWN_SOURCE = Source.model_construct(name="", codes=(), clock="message", no_value=(), admissions=False)
+"""A sender that the site does not list: standard codes, the clock of the message, and no admissions."""
 
 
 class Site(_Table):

@@ -15,7 +15,7 @@ from station.bed import BedState
 from station.pending_commands import Publish
 from station.ward import Ward
 from vitals.alert_format import bed_name, sanitize
-from vitals.assignment import Assignment, Profile, Scale, encode_assignment, rules_for_bed
+from vitals.assignment import Assignment, Profile, Scale, encode_assignment, is_same_patient, rules_for_bed
 from vitals.audit import Admission
 from vitals.errors import TransientError
 from vitals.limits import Limits, RequestRejected, require_printable
@@ -141,9 +141,7 @@ class Admissions:
         """Raise RequestRejected if the patient, in any spelling of the number, is assigned to another bed."""
         for other in self._ward.beds.values():
             assigned = other.assignment
-            if other is bed or assigned is None or assigned.patient_id is None:
-                continue
-            if assigned.patient_id.casefold() != patient_id.casefold():
+            if other is bed or assigned is None or not is_same_patient(assigned.patient_id, patient_id):
                 continue
             place = other.snapshot.bed
             if not user.viewable.includes(place.ward):

@@ -69,6 +69,11 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.profile == "adult"
 
 
+def is_same_patient(first: str | None, second: str | None) -> bool:
+    """Return whether two numbers are of one patient: a different spelling is a slip, no other patient."""
+    return first is not None and second is not None and first.casefold() == second.casefold()
+
+
 _decode = msgspec.json.Decoder(Assignment).decode
 
 

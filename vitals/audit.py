@@ -76,13 +76,14 @@ class _SignIn(Struct, frozen=True, kw_only=True):
 
 
 class Admission(Struct, frozen=True, kw_only=True):
-    """What a user requested at the station, published before it is done.
+    """What a user requested at the station, or another system of an edge, published before it is done.
 
+    action       merge: the number of the assigned patient is replaced by `patient_id`
     patient_id   None: the bed is discharged and no patient was assigned
     bed          of a transfer: the bed that the patient is moved to
     """
 
-    action: Literal["admit", "transfer", "discharge"]
+    action: Literal["admit", "transfer", "discharge", "merge"]
     time: Annotated[datetime, Meta(tz=True)]
     patient_id: Text | None
     profile: Text | None = None

@@ -150,6 +150,13 @@ def component_of(repetition: str, separators: Separators, component: int, subcom
     return separators.unescape(_item(_split(part, separators.subcomponent), subcomponent)).strip()
 
 
+def value_of(repetition: str, separators: Separators) -> str:
+    """Return a repetition that has one component, unescaped; one of several stays as it was sent."""
+    if any(mark and mark in repetition for mark in (separators.component, separators.subcomponent)):
+        return repetition.strip()
+    return separators.unescape(repetition).strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message in segments; the first one is MSH.

@@ -11,13 +11,13 @@ from datetime import datetime, tzinfo
 
 from edges.code_tables import Code
 from edges.hl7.acks import Error, Outcome
-from edges.hl7.er7 import Message, Segment, component_of
+from edges.hl7.er7 import Message, Segment, component_of, value_of
+from edges.hl7.origin import application_of, location_of, patient_number
 from edges.hl7.times import InvalidTime, parse_offset, parse_time
 from edges.observed import Observation, Reason, Verdict, decide
-from edges.places import Location, UnknownPlace, find_place
-from edges.site import Patients, Place, Site, Source
+from edges.places import UnknownPlace, find_place
+from edges.site import Place, Site, Source
 from vitals.codec import MAX_AHEAD
-from vitals.fields import BadField, parse_patient_id
 from vitals.reading import Reading
 
 _OBSERVATIONS = "ORU"
@@ -86,15 +86,15 @@ def read_report(message: Message, site: Site, received: datetime) -> Report:
         return Report(Outcome.REJECT, Error(200, text))
     if not header.text(10):
         return Report(Outcome.REJECT, Error(101, "MSH-10, the control id, is empty"))
-    source = site.find_source(_application(header), header.text(4))
+    source = site.find_source(application_of(header), header.text(4))
     if whole is None and header.text(11) not in site.production:
         whole = Reason.NOT_PRODUCTION
     report = Report(Outcome.ACCEPT, source=source.name)
     groups = [group for group in _groups(message) if group.observations]
     for group in groups:
-        group.patient = _patient(group.pid, site.patients)
+        group.patient = patient_number(group.pid, 3, site.patients)
         try:
-            group.place = find_place(site, _location(header, group))
+            group.place = find_place(site, location_of(header, group.pv1, 3, group.equipment))
         except UnknownPlace as error:
             group.problem = str(error)
     for group in groups:
@@ -200,7 +200,7 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) 
         segment=number,
         codes=(_code(obx, 3, 1), _code(obx, 3, 4)),
         kind=obx.text(2).upper(),
-        values=tuple(_value(obx, text) for text in obx.repetitions(5)),
+        values=tuple(value_of(text, obx.separators) for text in obx.repetitions(5)),
         unit=_code(obx, 6, 1),
         other_unit=_code(obx, 6, 4),
         flags=frozenset(part.upper() for text in flags for part in re.split(r"\W+", text) if part),
@@ -211,61 +211,8 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) 
     )
 
 
-def _value(obx: Segment, repetition: str) -> str:
-    """Return a value; one of several components stays as it was sent, so that it is no number."""
-    separators = obx.separators
-    if any(mark and mark in repetition for mark in (separators.component, separators.subcomponent)):
-        return repetition.strip()
-    return separators.unescape(repetition).strip()
-
-
 def _code(obx: Segment, field: int, first: int) -> Code:
     """Return a code, or the alternate one; a field with repetitions is no code, since two could be meant."""
     if len(obx.repetitions(field)) > 1:
         return Code(obx.raw(field), "", "")
     return Code(obx.text(field, first), obx.text(field, first + 1), obx.text(field, first + 2))
-
-
-def _patient(pid: Segment | None, patients: Patients) -> str | None:
-    """Return the patient's number by the first authority that is there; None without one, or with several numbers."""
-    if pid is None:
-        return None
-    numbers = [
-        (
-            component_of(text, pid.separators, 1),
-            {component_of(text, pid.separators, 4), component_of(text, pid.separators, 5)},
-        )
-        for text in pid.repetitions(3)
-    ]
-    for authority in patients.authority:
-        fitting = {
-            number
-            for number, stated in numbers
-            if number not in ("", '""') and (authority in stated if authority else stated == {""})
-        }
-        if len(fitting) > 1:
-            return None
-        if fitting:
-            try:
-                return parse_patient_id(fitting.pop())
-            except BadField:
-                return None
-    return None
-
-
-def _location(header: Segment, group: _Group) -> Location:
-    pv1 = group.pv1
-    texts = {"application": _application(header), "sender": header.text(4)}
-    if pv1 is not None:
-        separators = pv1.separators
-        location = next(iter(pv1.repetitions(3)), "")
-        parts = location.split(separators.component) if separators.component else [location]
-        for part, key in zip(parts, ("unit", "room", "bed", "facility"), strict=False):
-            texts[key] = _value(pv1, part)  # one of several subcomponents stays as it was sent
-        texts["location"] = location.strip()
-    return Location(equipment=frozenset(group.equipment), **texts)
-
-
-def _application(header: Segment) -> str:
-    """MSH-3, or its second component where the first one is empty."""
-    return header.text(3) or header.text(3, 2)

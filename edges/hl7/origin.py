@@ -1,0 +1,56 @@
+"""Find whom and which place a message concerns: the patient's number, the place in PV1, and the sending application."""
+
+from collections.abc import Set
+
+from edges.hl7.er7 import Segment, component_of, value_of
+from edges.places import Location
+from edges.site import Patients
+from vitals.fields import BadField, parse_patient_id
+
+NULL = '""'
+"""A field with this content has no value, and deletes the one before (HL7 v2.6, 2.5.3.3)."""
+
+
+def patient_number(segment: Segment | None, field: int, patients: Patients) -> str | None:
+    """Return the patient's number by the first authority that is there; None without one, or with several numbers."""
+    if segment is None:
+        return None
+    numbers = [
+        (
+            component_of(text, segment.separators, 1),
+            {component_of(text, segment.separators, 4), component_of(text, segment.separators, 5)},
+        )
+        for text in segment.repetitions(field)
+    ]
+    for authority in patients.authority:
+        fitting = {
+            number
+            for number, stated in numbers
+            if number not in ("", NULL) and (authority in stated if authority else stated == {""})
+        }
+        if len(fitting) > 1:
+            return None
+        if fitting:
+            try:
+                return parse_patient_id(fitting.pop())
+            except BadField:
+                return None
+    return None
+
+
+def location_of(header: Segment, pv1: Segment | None, field: int, equipment: Set[str] = frozenset()) -> Location:
+    """Return the location that a field of PV1 states: PV1-3 the present one, PV1-6 the one before."""
+    texts = {"application": application_of(header), "sender": header.text(4)}
+    if pv1 is not None:
+        separators = pv1.separators
+        location = next(iter(pv1.repetitions(field)), "")
+        parts = location.split(separators.component) if separators.component else [location]
+        for part, key in zip(parts, ("unit", "room", "bed", "facility"), strict=False):
+            texts[key] = value_of(part, separators)
+        texts["location"] = location.strip()
+    return Location(equipment=frozenset(equipment), **texts)
+
+
+def application_of(header: Segment) -> str:
+    """MSH-3, or its second component where the first one is empty."""
+    return header.text(3) or header.text(3, 2)
