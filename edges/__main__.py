@@ -1,41 +1,24 @@
 """Command line `vitalflow edges`: check a site's configuration and try messages with it."""
 
-import json
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from edges.admissions import Beds
-from edges.hl7.acks import acknowledge
-from edges.hl7.adt import AdmissionReport, is_admission, read_admission
-from edges.hl7.er7 import InvalidMessage, Message, parse_message, split_batch
-from edges.hl7.oru import PlacedReading, Report, read_report
-from edges.hl7.try_admission import lines_of_admissions, show_admission
-from edges.observed import Reason, Verdict
-from edges.site import Site, read_site
-from vitals.codec import encode
+from edges.hl7 import commands as hl7
+from edges.site import read_site
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
-from vitals.log import write_fatal
+from vitals.errors import exit_on_error
 
 PROGRAM = "vitalflow edges"
-MAX_FILE = 64 * 1024 * 1024  # bytes
 
 app = command_group()
-hl7 = command_group()
-app.add_typer(hl7, name="hl7")
+app.add_typer(hl7.app, name="hl7")
 
 
 @app.callback()
 def about() -> None:
     """Decode what other systems send. Nothing is received or sent yet: messages are read from files."""
-
-
-@hl7.callback()
-def about_hl7() -> None:
-    """HL7 v2: try messages."""
 
 
 @app.command(epilog=examples("vitalflow edges check site.toml"))
@@ -50,121 +33,6 @@ def check(site: Annotated[Path, typer.Argument(help="The site's configuration, a
             print("no place: no reading has a device")
         if not found.patients.authority:
             print("patients.authority is empty: no reading names its patient")
-
-
-@hl7.command("try", epilog=examples("vitalflow edges hl7 try message.hl7 --site site.toml --json"))
-def try_file(
-    file: Annotated[Path, typer.Argument(help="A message or a batch of messages in the ER7 encoding.")],
-    site: Annotated[Path, typer.Option(help="The site's configuration, a TOML file.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Show what would become of the messages in a file: readings, what is not used and why, acknowledgements.
-
-    Nothing is sent and nothing is stored. The time of receipt is now. Exit code 2 if a message cannot be read.
-    """
-    with exit_on_error(f"{PROGRAM} hl7"):
-        configuration = read_site(site)
-        try:
-            with file.open("rb") as stream:
-                content = stream.read(MAX_FILE + 1)
-        except OSError as error:
-            raise PermanentError(f"{file}: {error.strerror}") from None
-        if len(content) > MAX_FILE:
-            raise PermanentError(f"{file} has more than {MAX_FILE} bytes")
-        try:
-            parts = split_batch(content)
-        except InvalidMessage as error:
-            raise PermanentError(f"{file}: {error}") from None
-        now = datetime.now(UTC)
-        beds = Beds()
-        shown = [_try_message(part, configuration, now, beds) for part in parts]
-        if as_json:
-            print(json.dumps({"file": str(file), "messages": shown}, indent=2))
-        else:
-            print("\n".join(line for number, message in enumerate(shown, 1) for line in _lines(number, message)))
-        failed = [(number, message["error"]) for number, message in enumerate(shown, 1) if not message["readable"]]
-        for number, text in failed:
-            write_fatal(f"{PROGRAM} hl7", f"{file}{f', message {number}' if len(parts) > 1 else ''}: {text}")
-        if failed:
-            raise SystemExit(2)
-
-
-def _try_message(content: bytes, site: Site, now: datetime, beds: Beds) -> dict[str, Any]:
-    try:
-        message = parse_message(content)
-    except InvalidMessage as error:
-        return {"readable": False, "error": str(error), "error_code": error.code}
-    if is_admission(message):
-        admission = read_admission(message, site, now)
-        return {**_show_answer(message, admission, now), **show_admission(admission, beds)}
-    report = read_report(message, site, now)
-    return {**_show_answer(message, report, now), **_show_readings(report)}
-
-
-def _show_answer(message: Message, report: Report | AdmissionReport, now: datetime) -> dict[str, Any]:
-    header = message.header
-    answers = acknowledge(message, report.outcome, report.error, now)
-    return {
-        "readable": True,
-        "control_id": _printable(header.raw(10)),
-        "type": _printable(header.raw(9)),
-        "source": report.source or None,
-        "outcome": f"A{report.outcome}",
-        "error": report.error and report.error.text,
-        "error_code": report.error and report.error.code,
-        "acknowledgements": [_printable(answer.decode(message.codec, "replace")) for answer in answers],
-        "bytes_outside_character_set": message.unfit,
-    }
-
-
-def _show_readings(report: Report) -> dict[str, Any]:
-    placed = [item for item in report.readings if item.device is not None]
-    return {
-        "readings": [_show_reading(item) for item in placed],
-        "without_device": [_show_reading(item) for item in report.readings if item.device is None],
-        "not_used": [_show_verdict(verdict) for verdict in report.verdicts if verdict.reason is not Reason.USED],
-        "counts": report.counts,
-    }
-
-
-def _show_reading(item: PlacedReading) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(encode(item.reading))
-    address = {"ward": item.ward, "device": item.device}
-    patient = {"patient": item.reading.patient_id}
-    return {**address, **patient, "reading": content, **({"problem": item.problem} if item.problem else {})}
-
-
-def _show_verdict(verdict: Verdict) -> dict[str, Any]:
-    observation = verdict.observation
-    return {
-        "segment": observation.segment,
-        "code": _printable("^".join(str(code) for code in observation.codes if str(code))),
-        "value": _printable("~".join(observation.values)),
-        "unit": _printable(str(observation.unit)),
-        "reason": verdict.reason.value,
-        "detail": verdict.detail,
-    }
-
-
-def _lines(number: int, message: dict[str, Any]) -> list[str]:
-    if not message["readable"]:
-        return [f"message {number}: not readable: {message['error']}"]
-    lines = [f"message {number}: {message['type']}, control id {message['control_id']!a}, answer {message['outcome']}"]
-    if message["error"]:
-        lines.append(f"  {message['error']}")
-    if "admissions" in message:
-        return lines + lines_of_admissions(message["admissions"])
-    lines += [f"  {item['ward']}/{item['device']}: {json.dumps(item['reading'])}" for item in message["readings"]]
-    lines += [f"  no device: {json.dumps(item['reading'])}; {item['problem']}" for item in message["without_device"]]
-    for item in message["not_used"]:
-        detail = f": {item['detail']}" if item["detail"] else ""
-        lines.append(f"  segment {item['segment']}, {item['code']!a}, {item['reason']}{detail}")
-    return lines
-
-
-def _printable(text: str) -> str:
-    """Return `text` without lone surrogates, which cannot be printed."""
-    return text.encode("utf-8", "replace").decode()
 
 
 if __name__ == "__main__":
