@@ -16,7 +16,7 @@ class Sign:
 
     `low` and `high`, in `unit`, bound the values that a sensor can plausibly report of a human; a value outside is a
     measurement error. `critical_below` and `critical_above` are the limits of the verdict CRITICAL, which every stored
-    reading carries.
+    reading carries. `fhir_profile` names the profile of HL7 FHIR R4 for the sign alone, if there is one.
     """
 
     key: str
@@ -30,14 +30,48 @@ class Sign:
     decimals: int = 0
     critical_below: float | None = None
     critical_above: float | None = None
+    fhir_profile: str = "vitalsigns"
 
 
 SIGNS: tuple[Sign, ...] = (
     # key, label, short, UCUM, LOINC, MDC, plausible low and high
-    Sign("heart_rate", "Heart rate", "HR", "/min", ("8867-4",), 147842, 0, 350, critical_above=120),
-    Sign("spo2", "Oxygen saturation", "SpO2", "%", ("2708-6", "59408-5"), 150456, 0, 100, critical_below=90),
-    Sign("resp_rate", "Respiratory rate", "RR", "/min", ("9279-1",), 151562, 0, 150),
-    Sign("temperature", "Body temperature", "Temp", "Cel", ("8310-5",), 150364, 15, 45, decimals=1),
+    Sign(
+        "heart_rate",
+        "Heart rate",
+        "HR",
+        "/min",
+        ("8867-4",),
+        147842,
+        0,
+        350,
+        critical_above=120,
+        fhir_profile="heartrate",
+    ),
+    Sign(
+        "spo2",
+        "Oxygen saturation",
+        "SpO2",
+        "%",
+        ("2708-6", "59408-5"),
+        150456,
+        0,
+        100,
+        critical_below=90,
+        fhir_profile="oxygensat",
+    ),
+    Sign("resp_rate", "Respiratory rate", "RR", "/min", ("9279-1",), 151562, 0, 150, fhir_profile="resprate"),
+    Sign(
+        "temperature",
+        "Body temperature",
+        "Temp",
+        "Cel",
+        ("8310-5",),
+        150364,
+        15,
+        45,
+        decimals=1,
+        fhir_profile="bodytemp",
+    ),
     Sign("systolic_bp", "Systolic blood pressure", "SBP", "mm[Hg]", ("8480-6",), 150021, 20, 300),
     Sign("diastolic_bp", "Diastolic blood pressure", "DBP", "mm[Hg]", ("8462-4",), 150022, 5, 250),
 )
@@ -56,6 +90,11 @@ KEYS_ELSEWHERE: dict[str, str] = {
 
 MEAN_BP = Sign("mean_bp", "Mean arterial pressure", "MAP", "mm[Hg]", ("8478-0",), 150023, 5, 300)
 """Computed from both pressures of one cuff measurement, not stored; see `mean_pressure`."""
+
+BLOOD_PRESSURE = Sign(
+    "blood_pressure", "Blood pressure", "BP", "mm[Hg]", ("85354-9",), 150020, 5, 300, fhir_profile="bp"
+)
+"""The panel of both pressures, which has no value of its own; MDC_PRESS_BLD_NONINV."""
 
 SYSTOLIC, DIASTOLIC = SIGN_KEYS.index("systolic_bp"), SIGN_KEYS.index("diastolic_bp")
 """Positions of the two pressures in SIGNS."""
