@@ -131,7 +131,7 @@ class Client:
 
         No answer, and an error that may pass (AE, CE), is tried again for ever; the waiting is logged.
         """
-        backoff, wait = Backoff(FIRST_PAUSE_S, MAX_PAUSE_S), WaitLog(str(self.receiver), log.warning)
+        backoff, wait = Backoff(FIRST_PAUSE_S, MAX_PAUSE_S), WaitLog("an acknowledgement", log.warning)
         clock = asyncio.get_running_loop().time
         while True:
             try:
@@ -140,7 +140,7 @@ class Client:
                     if wait.over():
                         log.info("%s answers", self.receiver)
                     return answer
-                reason = f"it answers {answer.code}: {answer.text or 'without a reason'}"
+                reason = f"{self.receiver} answers {answer.code}: {answer.text or 'without a reason'}"
             except TransientError as error:
                 reason = str(error)
             wait.waiting(reason, clock())

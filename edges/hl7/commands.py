@@ -8,27 +8,29 @@ from typing import Annotated, Any
 import typer
 
 from edges.admissions import Beds
+from edges.hl7 import send_commands
 from edges.hl7.adt import AdmissionReport
-from edges.hl7.er7 import InvalidMessage, split_batch
+from edges.hl7.er7 import InvalidMessage
 from edges.hl7.oru import PlacedReading, Report
 from edges.hl7.receive import Received, receive
+from edges.hl7.sender import read_messages
 from edges.hl7.try_admission import lines_of_admissions, show_admission
 from edges.observed import Reason, Verdict
 from edges.site import Site, read_site
 from vitals.codec import encode
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import exit_on_error
 from vitals.log import write_fatal
 
 PROGRAM = "vitalflow edges hl7"
-MAX_FILE = 64 * 1024 * 1024  # bytes
 
 app = command_group()
+app.add_typer(send_commands.app)
 
 
 @app.callback()
 def about() -> None:
-    """HL7 v2: try messages."""
+    """HL7 v2: try and send messages."""
 
 
 @app.command("try", epilog=examples("vitalflow edges hl7 try message.hl7 --site site.toml --json"))
@@ -43,17 +45,7 @@ def try_file(
     """
     with exit_on_error(PROGRAM):
         configuration = read_site(site)
-        try:
-            with file.open("rb") as stream:
-                content = stream.read(MAX_FILE + 1)
-        except OSError as error:
-            raise PermanentError(f"{file}: {error.strerror}") from None
-        if len(content) > MAX_FILE:
-            raise PermanentError(f"{file} has more than {MAX_FILE} bytes")
-        try:
-            parts = split_batch(content)
-        except InvalidMessage as error:
-            raise PermanentError(f"{file}: {error}") from None
+        parts = read_messages(file)
         now = datetime.now(UTC)
         beds = Beds()
         shown = [_try_message(part, configuration, now, beds) for part in parts]
