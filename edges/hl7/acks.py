@@ -87,4 +87,8 @@ def _answer(message: Message, code: str, error: Error | None, now: datetime) -> 
     if error is not None:
         text = separators.escape_text(error.text.encode("ascii", "replace").decode())  # fits every character set
         lines.append(between.join(["ERR", "", "", f"{error.code}", "E", "", "", "", text]))
-    return "".join(f"{line}\r" for line in lines).encode(message.codec, "surrogateescape")
+    text = "".join(f"{line}\r" for line in lines)
+    try:
+        return text.encode(message.codec, "surrogateescape")
+    except UnicodeEncodeError:  # a character that the sender wrote as an escape sequence and its set does not have
+        return text.encode(message.codec, "replace")

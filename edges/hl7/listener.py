@@ -182,21 +182,25 @@ class Listener:
             log.warning(f"{text}%s", *values, more, exc_info=error)
 
     async def answer(self, message: bytes, peer: Peer) -> Sequence[bytes]:
-        """Return the answers to a message."""
+        """Return the answers to a message; raises nothing."""
         counts = self.counts
         counts.messages += 1
         try:
-            answers = await self._handle(message, peer)
-        except InvalidMessage as error:
-            counts.invalid += 1
-            self.warn("invalid", "a message of %s cannot be read: %s", peer, error)
-            fault = Error(error.code, str(error))
-            answers = acknowledge_unread(message, Outcome.REJECT, fault, datetime.now(UTC))
+            try:
+                answers = await self._handle(message, peer)
+            except InvalidMessage as error:
+                counts.invalid += 1
+                self.warn("invalid", "a message of %s cannot be read: %s", peer, error)
+                fault = Error(error.code, str(error))
+                answers = acknowledge_unread(message, Outcome.REJECT, fault, datetime.now(UTC))
+            except Exception as error:
+                counts.failed += 1
+                self.warn("failed", "the handling of a message of %s failed", peer, error=error)
+                fault = Error(207, "the message could not be handled; send it again")
+                answers = acknowledge_unread(message, Outcome.ERROR, fault, datetime.now(UTC))
         except Exception as error:
-            counts.failed += 1
-            self.warn("failed", "the handling of a message of %s failed", peer, error=error)
-            fault = Error(207, "the message could not be handled; send it again")
-            answers = acknowledge_unread(message, Outcome.ERROR, fault, datetime.now(UTC))
+            self.warn("unanswered", "a message of %s has no answer", peer, error=error)
+            answers = ()
         counts.answers += len(answers)
         counts.unanswered += not answers
         return answers

@@ -223,3 +223,9 @@ def test_an_acknowledgement_is_never_answered() -> None:
 def test_the_text_of_an_error_fits_every_character_set() -> None:
     (answer,) = acknowledge(parse_message(message(charset="8859/1")), Outcome.REJECT, Error(207, "Ω"), NOW)
     assert answer.endswith(b"ERR|||207|E||||?\r")
+
+
+def test_an_answer_is_written_even_if_its_character_set_lacks_an_escaped_character() -> None:
+    parsed = parse_message(message(charset="ISO IR87", kind="ORU^\\X8E\\^ORU_R01"))
+    (answer,) = acknowledge(parsed, Outcome.ACCEPT, None, NOW)
+    assert b"MSA|AA|N-1\r" in answer
