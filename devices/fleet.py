@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from devices.fleet_stats import FleetStats
-from devices.outbox.db import Emit
 from devices.outbox.file import OutboxFile
 from devices.outbox.queue import CAPACITY, Outbox
+from devices.producer import Producer
 from devices.publisher import OnPuback, Publisher
 from devices.source import Source
 from mqtt.async_client import running
 from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError
 from vitals.log import Throttle, WaitLog
+from vitals.sqlite_file import Emit
 from vitals.topics import InvalidTopic, Topics
 
 CONNECTS_PER_S = 400  # Mosquitto's accept queue holds 100 connections
@@ -77,18 +78,20 @@ async def run_fleet(
     outboxes = [Outbox(capacity) for _ in sources]
     if outbox_file is not None:
         sources, outboxes = _restore_outboxes(outbox_file, sources, capacity, stats)
+    producers = [Producer(source, outbox, stats) for source, outbox in zip(sources, outboxes, strict=True)]
     publishers = [
         Publisher(
             source,
             broker if endpoint_of is None else endpoint_of(source.device),
             topics,
             outbox=outbox,
+            supply=producer,
             stats=stats,
             on_failure=on_failure,
             on_bad_receipt=on_bad_receipt,
             on_puback=on_puback,
         )
-        for source, outbox in zip(sources, outboxes, strict=True)
+        for source, outbox, producer in zip(sources, outboxes, producers, strict=True)
     ]
     producing: list[asyncio.Task[None]] = []
     delivering: list[asyncio.Task[None]] = []
@@ -106,7 +109,7 @@ async def run_fleet(
     start = loop.time()
     recovery = _report_recovery(wait_log, stats, lambda: emit(f"connected to the broker at {broker}"))
     async with running(recovery, shut_down()), asyncio.TaskGroup() as group:
-        producing += [group.create_task(p.producer.run(start)) for p in publishers]
+        producing += [group.create_task(producer.run(start)) for producer in producers]
         delivering += [group.create_task(p.deliver(i / CONNECTS_PER_S)) for i, p in enumerate(publishers)]
     return stats
 

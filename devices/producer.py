@@ -11,18 +11,16 @@ from devices.source import Source
 class Producer:
     """Produces the readings of `source`.
 
-    changed       set after each reading and at the end of the source
-    has_room      to be set by the caller after it removed readings from the outbox
-    is_finished   whether the source has ended
+    Its fields are those of `devices.publisher.Supply`.
     """
 
-    def __init__(self, source: Source, outbox: Outbox, stats: FleetStats, changed: asyncio.Event) -> None:
+    def __init__(self, source: Source, outbox: Outbox, stats: FleetStats) -> None:
         self.is_finished = False
+        self.changed = asyncio.Event()
         self.has_room = asyncio.Event()
         self._source = source
         self._outbox = outbox
         self._stats = stats
-        self._changed = changed
 
     async def run(self, start: float) -> None:
         """Produce each reading at its time, counted from `start` on the loop's clock, until the source ends."""
@@ -43,7 +41,7 @@ class Producer:
                 stats.dropped += outbox.put(self._source.stamp(sample, seq, datetime.now(UTC)))
                 stats.evicted_unconfirmed += outbox.evicted_unconfirmed - evicted
                 stats.produced += 1
-                self._changed.set()
+                self.changed.set()
         finally:
             self.is_finished = True
-            self._changed.set()
+            self.changed.set()

@@ -1,8 +1,8 @@
 """The MQTT client of one device: sends the outbox's readings until each has its PUBACK and, if in use, its receipt.
 
-`producer` fills the outbox and never waits for the network; `deliver` empties it and never waits for the source. A
-reading without PUBACK is sent again on the next connection, in order. One without receipt is sent again when the
-outbox says so, and only while no newer reading waits.
+`supply`, such as a `Producer`, fills the outbox and never waits for the network; `deliver` empties it and never waits
+for the source. A reading without PUBACK is sent again on the next connection, in order. One without receipt is sent
+again when the outbox says so, and only while no newer reading waits.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf
+from typing import Protocol
 
 from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
 from devices.fleet_stats import FleetStats
 from devices.outbox.queue import Outbox
-from devices.producer import Producer
 from devices.source import Source
 from devices.status_messages import StatusMessages
 from mqtt.async_client import PublishDenied, connection, describe_error, publish, receive_payloads, running
@@ -40,9 +40,23 @@ FIRST_RECEIPT_TIMEOUT_S = 12.0  # for the first receipt, if receipts are assumed
 RESEND_INTERVAL_S = RECEIPT_INTERVAL_S  # between two resent arrays: a receipt may confirm the first one meanwhile
 
 
+class Supply(Protocol):
+    """What fills the outbox of a device.
+
+    changed       set after each reading and at the end of the source; the publisher waits for it
+    has_room      set by the publisher after readings were removed from the outbox
+    is_finished   whether the source has ended
+    """
+
+    changed: asyncio.Event
+    has_room: asyncio.Event
+    is_finished: bool
+
+
 class Publisher:
     """The client of one `source`; the fleet shares `stats`.
 
+    broker           with the login for the next connection
     on_failure       called with the reason of each failed connection
     on_bad_receipt   called with what is wrong with a receipt
     """
@@ -54,6 +68,7 @@ class Publisher:
         topics: Topics,
         *,
         outbox: Outbox,
+        supply: Supply,
         stats: FleetStats,
         on_failure: Callable[[str], None],
         on_bad_receipt: Callable[[str], None],
@@ -61,7 +76,7 @@ class Publisher:
     ) -> None:
         self.source = source
         self.outbox = outbox
-        self._broker = broker
+        self.broker = broker
         self._vitals_topic = topics.vitals(source.ward, source.device)
         self._status_topic = topics.status(source.ward, source.device)
         self._receipts_topic = topics.receipts(source.ward, source.device)
@@ -69,8 +84,8 @@ class Publisher:
         self._on_failure = on_failure
         self._on_bad_receipt = on_bad_receipt
         self._on_puback = on_puback
-        self._changed = asyncio.Event()  # a reading was produced, the source has ended, or a receipt arrived
-        self.producer = Producer(source, outbox, stats, self._changed)
+        self._supply = supply
+        self._changed = supply.changed  # set here too, when a receipt arrived
         self._status_messages = StatusMessages(source, outbox)
         self._stopping = asyncio.Event()
         self._send_deadline = inf
@@ -112,7 +127,7 @@ class Publisher:
             will = Will(self._status_topic, self._status_messages.offline(), qos=1, retain=True)
             try:
                 async with connection(
-                    self._broker, self.source.device, will, self._stopping, version=ProtocolVersion.V5
+                    self.broker, self.source.device, will, self._stopping, version=ProtocolVersion.V5
                 ) as client:
                     connected_at = loop.time()
                     await self._run_connection(client)
@@ -124,7 +139,7 @@ class Publisher:
                 # A broker keeps the newest of two clients with one client id and disconnects the other without reason.
                 is_twin = connected_at is not None and lasted_s < STEADY_S
                 hint = "; is another device connected under the same name?" if is_twin else ""
-                self._on_failure(describe_error(error, self._broker) + hint)
+                self._on_failure(describe_error(error, self.broker) + hint)
             # Jitter: thousands of devices that lost the broker together must not come back together.
             await self._pause(backoff.next(lasted_s) * random.uniform(0.5, 1.0))
 
@@ -132,7 +147,7 @@ class Publisher:
         source = self.source
         arguments = f"devices enroll {source.device} --ward {source.ward} --credentials FILE"
         return (
-            f"the broker at {self._broker} does not permit this user to publish on {error}; "
+            f"the broker at {self.broker} does not permit this user to publish on {error}; "
             f"{self._stats.published} readings were published. Enrol the device and set "
             f"VITALFLOW_DEVICES_CREDENTIALS=FILE: {vitalflow_command()} {arguments}"
         )
@@ -170,7 +185,7 @@ class Publisher:
                     self._on_puback(self.source.device, batch)
             elif self._is_done(now()):
                 break
-            elif self.source.is_recording and self.producer.is_finished and not has_left:
+            elif self.source.is_recording and self._supply.is_finished and not has_left:
                 await self._leave(client)
                 has_left = True
             elif now() >= self._next_resend and (batch := self.outbox.next_resend(now())):
@@ -191,14 +206,14 @@ class Publisher:
         readings = [self.source.published(reading) for reading in batch]
         await publish(client, self._vitals_topic, encode(readings[0]) if len(batch) == 1 else encode_many(readings))
         self._stats.published += self.outbox.on_puback(batch, asyncio.get_running_loop().time())
-        self.producer.has_room.set()
+        self._supply.has_room.set()
         if self.outbox.assumes_receipts and self._assumed_until == inf:
             self._assumed_until = asyncio.get_running_loop().time() + FIRST_RECEIPT_TIMEOUT_S
 
     def _end_assumption(self) -> None:
         self._assumed_until = inf
         self.outbox.stop_assuming_receipts()
-        self.producer.has_room.set()
+        self._supply.has_room.set()
 
     async def _wait_for_work(self) -> None:
         """Wait until something changed or something is due."""
@@ -221,7 +236,7 @@ class Publisher:
 
     def _is_done(self, now: float) -> bool:
         """Return whether no reading waits, no more will be produced, and no receipt is awaited."""
-        if self.outbox.waiting or not (self.producer.is_finished or self._stopping.is_set()):
+        if self.outbox.waiting or not (self._supply.is_finished or self._stopping.is_set()):
             return False
         if self._receipt_deadline is None:
             self._receipt_deadline = now + FINAL_RECEIPT_TIMEOUT_S
@@ -237,5 +252,5 @@ class Publisher:
         self._stats.published += confirmed.waiting
         self._stats.confirmed += confirmed.stored + confirmed.rejected
         self._stats.rejected += confirmed.rejected
-        self.producer.has_room.set()
+        self._supply.has_room.set()
         self._changed.set()

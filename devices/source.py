@@ -14,7 +14,8 @@ class Source:
 
     device, ward   the levels of its topics; `device` is also its MQTT client id
     boot           unix seconds of its start; identifies a reading together with seq
-    interval_s     seconds between readings; the online status reports it, so that silence can be detected
+    interval_s     seconds between readings; the online status reports it, so that silence can be detected.
+                   None: it is not known
     samples        (seconds since the start of the fleet, sample) in order of time. If the sample is None, nothing is
                    measured then: no reading is produced and no seq is used
     is_recording   whether the device exists only for a recording: at its end it deletes its status
@@ -26,7 +27,7 @@ class Source:
     ward: str
     patient_id: str | None
     model: str
-    interval_s: float
+    interval_s: float | None
     boot: int
     samples: Iterable[tuple[float, Sample | None]]
     is_recording: bool = False

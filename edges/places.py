@@ -4,6 +4,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from edges.site import Place, Site
+from vitals.reading import Reading
 
 
 class UnknownPlace(ValueError):
@@ -35,6 +36,20 @@ class Location:
             "equipment": ", ".join(sorted(self.equipment)),
         }
         return ", ".join(f"{key} = {text[:60]!a}" for key, text in texts.items() if text) or "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedReading:
+    """A reading with the device that it is of, or why it has none.
+
+    location   where it comes from, if a later configuration of the site may name it
+    """
+
+    reading: Reading
+    ward: str | None
+    device: str | None
+    problem: str = ""
+    location: Location | None = None
 
 
 def find_place(site: Site, location: Location) -> Place:

@@ -9,8 +9,8 @@ If the file cannot be written any more (disk full), the devices go on with readi
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from devices.outbox.db import Emit, open_database
+from devices.outbox.db import OUTBOX
 from devices.outbox.unconfirmed import ReadingId
 from devices.source import Source
 from vitals.codec import encode
@@ -27,6 +27,7 @@ from vitals.errors import PermanentError
 from vitals.log import Throttle
 from vitals.reading import FullReading, Reading, reading
 from vitals.receipt import ranges
+from vitals.sqlite_file import Emit, open_file, transaction
 
 _decode = msgspec.json.Decoder(FullReading).decode
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
@@ -43,13 +44,13 @@ class Start:
 
 
 class OutboxFile:
-    """The file of one process. Raises PermanentError if it cannot be used (see `db`)."""
+    """The file of one process. Raises PermanentError if it cannot be used (see `vitals.sqlite_file`)."""
 
     def __init__(self, path: Path, emit: Emit) -> None:
         self.path = path
         self._emit = emit
         self._throttle = Throttle()
-        self._database = open_database(path, emit)
+        self._database = open_file(OUTBOX, path, emit)
 
     def begin(self, sources: Sequence[Source]) -> list[Start]:
         """Register the devices of this run and read what earlier runs left.
@@ -58,7 +59,7 @@ class OutboxFile:
         so that boot and seq stay unique.
         """
         try:
-            with self._writing():
+            with transaction(self._database):
                 starts = [self._start(source) for source in sources]
         except sqlite3.Error as error:
             raise PermanentError(f"{self.path} cannot be used as an outbox file: {error}") from None
@@ -99,22 +100,11 @@ class OutboxFile:
             if len(rows) == 1:  # one statement is a transaction
                 self._database.execute(statement, rows[0])
                 return
-            with self._writing():
+            with transaction(self._database):
                 self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             if self._throttle.due(monotonic()):
                 self._emit(f"{self.path} cannot be written ({error}); readings are kept only in memory meanwhile")
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._database.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
 
     def close(self) -> int:
         """Close the file; return how many readings it holds."""

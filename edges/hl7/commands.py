@@ -11,11 +11,12 @@ from edges.admissions import Beds
 from edges.hl7 import send_commands
 from edges.hl7.adt import AdmissionReport
 from edges.hl7.er7 import InvalidMessage
-from edges.hl7.oru import PlacedReading, Report
+from edges.hl7.oru import Report
 from edges.hl7.receive import Received, receive
 from edges.hl7.sender import read_messages
 from edges.hl7.try_admission import lines_of_admissions, show_admission
 from edges.observed import Reason, Verdict
+from edges.places import PlacedReading
 from edges.site import Site, read_site
 from vitals.codec import encode
 from vitals.command_line import command_group, examples

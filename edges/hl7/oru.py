@@ -15,23 +15,12 @@ from edges.hl7.er7 import Message, Segment, component_of, value_of
 from edges.hl7.origin import application_of, location_of, patient_number
 from edges.hl7.times import InvalidTime, parse_offset, parse_time
 from edges.observed import Observation, Reason, Verdict, decide
-from edges.places import UnknownPlace, find_place
+from edges.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
 from edges.site import Place, Site, Source
 from vitals.codec import MAX_AHEAD
-from vitals.reading import Reading
 
 _OBSERVATIONS = "ORU"
 _WHOLE = {("ORU", "R40"): Reason.ALERT, ("ORU", "W01"): Reason.WAVEFORM}
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedReading:
-    """A reading with the device that it is of, or why it has none."""
-
-    reading: Reading
-    ward: str | None
-    device: str | None
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +47,7 @@ class _Group:
     """The segments of one patient, and what they say of it.
 
     observations   number of the segment, OBX, and its OBR
+    location       an unknown place, which a later configuration may name
     problem        why no place is usable
     """
 
@@ -67,6 +57,7 @@ class _Group:
     observations: list[tuple[int, Segment, Segment | None]] = field(default_factory=list)
     patient: str | None = None
     place: Place | None = None
+    location: Location | None = None
     problem: str = ""
 
 
@@ -94,9 +85,11 @@ def read_report(message: Message, site: Site, received: datetime) -> Report:
     for group in groups:
         group.patient = patient_number(group.pid, 3, site.patients)
         try:
-            group.place = find_place(site, location_of(header, group.pv1, 3, group.equipment))
-        except UnknownPlace as error:
+            group.place = find_place(site, location := location_of(header, group.pv1, 3, group.equipment))
+        except UnclearPlace as error:
             group.problem = str(error)
+        except UnknownPlace as error:
+            group.problem, group.location = str(error), location
     for group in groups:
         if group.place and any(_clash(group, other) for other in groups):
             group.problem = f"the message has several patients at {group.place.ward}/{group.place.device}"
@@ -127,7 +120,7 @@ def _read_group(group: _Group, clock: "_Clock", source: Source, whole: Reason | 
             Verdict(verdict.observation, Reason.UNKNOWN_PLACE, problem) if verdict.reason is Reason.USED else verdict
             for verdict in verdicts
         ]
-    report.readings.extend(PlacedReading(reading, ward, device, problem) for reading in readings)
+    report.readings.extend(PlacedReading(reading, ward, device, problem, group.location) for reading in readings)
     report.verdicts.extend(verdicts)
 
 

@@ -74,7 +74,7 @@ async def _send_bed(source: Source, to: Receiver, stats: SimulationStats, emit: 
     seq = 0
     async with Client(to) as client:
         for due, sample in source.samples:
-            if clock() - begin > due + source.interval_s:  # a monitor keeps nothing for later
+            if clock() - begin > due + (source.interval_s or 0.0):  # a monitor keeps nothing for later
                 stats.skipped += sample is not None
                 continue
             await asyncio.sleep(begin + due - clock())
