@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import ip_network
 
 from edges.access import Access, parse_peer
 from edges.hl7.acks import Error, Outcome, acknowledge_unread
@@ -28,12 +29,14 @@ from vitals.log import Throttle
 log = logging.getLogger("edges.hl7")
 
 MAX_PER_PEER = 64  # connections
+LOCAL = (ip_network("127.0.0.0/8"), ip_network("::1"))  # without that limit: a proxy here stands for many peers
 MAX_IN_FLIGHT = 64  # messages of a connection that are handled at once
 FRAME_TIMEOUT_S = 30.0  # from the first byte of a frame to its last
 SILENCE_S = 1.0  # ends a message without a frame
 CLOSE_TIMEOUT_S = 5.0  # for the answers in flight when the listener closes
 HANDSHAKE_TIMEOUT_S = 10.0
 CERTIFICATES_INTERVAL_S = 10.0
+MAX_CONNECTIONS = 100_000  # where open files are not limited
 RESERVED_FILES = 128  # of the process, for all but connections
 TLS_BUFFER = 4 * 1024  # bytes of a connection; asyncio's 256 KiB would be most of an idle connection's memory
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # a dead peer is found after two minutes
@@ -103,7 +106,7 @@ class Listener:
         self._handle = handle
         self._connections: set[_Connection] = set()
         self._by_address: Counter[str] = Counter()
-        self._limit = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES)
+        self._limit = 0
         self._throttles: dict[str, Throttle] = {}
         self._empty = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -112,6 +115,9 @@ class Listener:
     async def start(self, host: str, port: int) -> None:
         """Listen; raises PermanentError if the address cannot be used."""
         self.access.require_safe(host)
+        _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        self._limit = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else max(1, files - RESERVED_FILES)
         loop = asyncio.get_running_loop()
         if self.access.tls is not None:
             sslproto.SSLProtocol.max_size = TLS_BUFFER
@@ -150,9 +156,10 @@ class Listener:
 
     def admit(self, connection: "_Connection", address: str) -> str:
         """Count a new connection; return why it is rejected, or nothing."""
-        if not self.access.allows(parse_peer(address)):
+        peer = parse_peer(address)
+        if not self.access.allows(peer):
             return "peer"
-        if self._by_address[address] >= MAX_PER_PEER:
+        if self._by_address[address] >= MAX_PER_PEER and not any(peer in network for network in LOCAL):
             return "peer_connections"
         if len(self._connections) >= self._limit:
             return "connections"

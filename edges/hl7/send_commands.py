@@ -11,7 +11,6 @@ import typer
 
 from devices.scenario import Scenario
 from edges.hl7.client import Receiver, parse_receiver
-from edges.hl7.listener import MAX_PER_PEER
 from edges.hl7.sender import send_files
 from edges.hl7.simulate import SimulationStats, simulate, simulated_beds, site_file
 from mqtt.tls import client_context
@@ -65,9 +64,7 @@ def send(
 )
 def simulate_beds(
     to: Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="The receiver's address.")] = "127.0.0.1:2575",
-    beds: Annotated[
-        int, typer.Option(min=1, max=MAX_PER_PEER, help="Number of beds, each with its own connection.")
-    ] = 2,
+    beds: Annotated[int, typer.Option(min=1, max=2000, help="Number of beds, each with its own connection.")] = 2,
     ward: Annotated[str, typer.Option(help="Ward of the beds in the site's configuration.")] = "icu-1",
     interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two messages of a bed.")] = 5.0,
     scenario: Annotated[Scenario, typer.Option(help="What happens to the patients.")] = Scenario.MIXED,

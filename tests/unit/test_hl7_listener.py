@@ -221,7 +221,9 @@ def test_an_unreadable_message_with_a_header_is_rejected() -> None:
     run(story)
 
 
-def test_a_peer_has_a_limited_number_of_connections() -> None:
+def test_a_peer_has_a_limited_number_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOCAL", (ip_network("127.0.0.3"),))
+
     async def story() -> None:
         async with serve("127.0.0.1", 0, accept, LOCAL) as listener:
             senders = [await Sender.connect(listener.port) for _ in range(module.MAX_PER_PEER)]
@@ -230,7 +232,13 @@ def test_a_peer_has_a_limited_number_of_connections() -> None:
             other = await Sender.connect(listener.port, "127.0.0.2")
             await other.send(frame(message(1)))
             assert await other.answer() == ("AA", "1")
+            local = [await Sender.connect(listener.port, "127.0.0.3") for _ in range(module.MAX_PER_PEER + 1)]
+            await local[-1].send(frame(message(3)))
+            assert await local[-1].answer() == ("AA", "3")
             assert listener.counts.rejected == {"peer_connections": 1}
+            for sender in local:
+                sender.writer.close()
+            await until(lambda: listener.open == module.MAX_PER_PEER + 1)
             senders[0].writer.close()
             await until(lambda: listener.open == module.MAX_PER_PEER)
             again = await Sender.connect(listener.port)
