@@ -1,7 +1,7 @@
 """Find the sign that a code means. Code and name have to agree; a code that is unknown is not guessed.
 
-The tables are TOML files in `edges/codes`. MDC, LOINC and MDIL apply to every source, the others where a site names
-them.
+The tables are TOML files in `edges/codes`. Those whose codes and coding systems leave no doubt apply to every source,
+the others, such as labels alone, where a site names them.
 """
 
 import re
@@ -14,9 +14,22 @@ from typing import Any
 
 from edges.units import pair_of
 
-ALWAYS = ("mdc", "loinc", "mdil")
+ALWAYS = (
+    "mdc",
+    "mdc_arterial",
+    "loinc",
+    "mdil",
+    "mdil_arterial",
+    "philips_cm100",
+    "comen",
+    "mindray",
+    "edan",
+    "nihon_kohden",
+)
 CONSCIOUSNESS = "consciousness"
+_MAX_FOUND = 4096
 _STANDARD = ("MDC", "LN", "LOINC")
+_REFERENCE_ID = "MDC_"
 
 
 class Contradiction(ValueError):
@@ -59,10 +72,8 @@ class Meaning:
     def matches(self, code: Code) -> bool:
         """Whether code, name and system agree with this meaning."""
         system = code.system.upper()
-        if not code.code:
-            return (
-                bool(system) and system in self.systems and not self.name_required and _normal(code.name) in self.names
-            )
+        if not code.code or not self.codes:
+            return system in self.systems and not self.name_required and _normal(code.name) in self.names
         if _normal(code.code) not in self.codes:
             return False
         if system not in self.systems and (system or not code.name):
@@ -87,13 +98,28 @@ class CodeTable:
     meanings: tuple[Meaning, ...]
     units: Mapping[tuple[str, str], str]
     no_value: frozenset[float]
+    _found: dict[tuple[Code, ...], Meaning | Contradiction | None] = field(default_factory=dict, compare=False)
 
     def find(self, codes: Iterable[Code]) -> Meaning | None:
         """Return the meaning of an element from its code and its alternate code; None for one that is not known.
 
-        Raises Contradiction.
+        Raises Contradiction. A sender repeats its codes in every message, so that what they mean is kept.
         """
-        given = [code for code in codes if code.code or code.name]
+        key = tuple(codes)
+        if key not in self._found:
+            if len(self._found) >= _MAX_FOUND:  # codes that are never the same
+                self._found.clear()
+            try:
+                self._found[key] = self._find(key)
+            except Contradiction as error:
+                self._found[key] = error
+        found = self._found[key]
+        if isinstance(found, Contradiction):
+            raise Contradiction(str(found))
+        return found
+
+    def _find(self, codes: Iterable[Code]) -> Meaning | None:
+        given = [_by_reference_id(code) for code in codes if code.code or code.name]
         found = [(code, self._find_one(code)) for code in given]
         meanings = [meaning for _, meaning in found if meaning]
         if not meanings:
@@ -123,6 +149,8 @@ class CodeTable:
     @staticmethod
     def _speaks_of(meaning: Meaning, code: Code) -> bool:
         system = code.system.upper()
+        if meaning.name_required:  # of a vendor that uses the code for something else
+            return False
         return _normal(code.code) in meaning.codes and (system in meaning.systems or not system)
 
 
@@ -147,13 +175,14 @@ def read_tables(names: tuple[str, ...], no_value: tuple[float, ...] = ()) -> Cod
 
 
 def _meaning(table: Mapping[str, Any], entry: Mapping[str, Any]) -> Meaning:
+    words = {**table.get("words", {}).get(entry["sign"], {}), **entry}
     return Meaning(
         sign=entry["sign"],
         rank=entry["rank"],
         codes=frozenset(map(_normal, entry["codes"])),
         names=frozenset(map(_normal, entry.get("names", ()))),
-        key=frozenset(entry.get("key", ())),
-        words=frozenset(entry.get("words", ())),
+        key=frozenset(words.get("key", ())),
+        words=frozenset(words.get("words", ())),
         systems=frozenset(table["systems"]),
         name_required=table.get("name_required", False),
         scale=table.get("scale", 1),
@@ -161,8 +190,26 @@ def _meaning(table: Mapping[str, Any], entry: Mapping[str, Any]) -> Meaning:
     )
 
 
+def _by_reference_id(code: Code) -> Code:
+    """Return a code that is an MDC reference id, or a local one beside it, as the reference id alone.
+
+    A number of MDC stays beside its reference id, because both have to agree.
+    """
+    first, name = (text.upper() for text in (code.code, code.name))
+    if first.startswith(_REFERENCE_ID):
+        if not code.name or name == first:
+            return Code("", code.code, code.system or "MDC")
+        if code.name.isdigit():
+            return Code(code.name, code.code, code.system or "MDC")
+        return code
+    is_number = re.match(r"[0-9]*$", code.code) is not None
+    if name.startswith(_REFERENCE_ID) and code.system.upper() in ("", "MDC") and not is_number:
+        return Code("", code.name, "MDC")
+    return code
+
+
 def _is_standard(code: Code) -> bool:
-    return code.system.upper() in _STANDARD or code.name.upper().startswith("MDC_")
+    return code.system.upper() in _STANDARD or code.name.upper().startswith(_REFERENCE_ID)
 
 
 def _folder() -> Iterable[Any]:

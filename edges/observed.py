@@ -4,6 +4,7 @@ Every observation ends in exactly one reason. A wrong value must never arise: co
 where two observations could be meant, none is taken.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from vitals.fields import BadField, format_number, parse_sign
 from vitals.reading import Reading, reading
 from vitals.signs import BY_KEY, DIASTOLIC, SIGN_KEYS, SYSTOLIC, Sign
 
-_NO_VALUE_FLAGS = frozenset(("INV", "NAV", "CAL", "TEST", "DEMO", "BUSY", "OFF", "NI"))
+_NO_VALUE_FLAGS = frozenset(("INV", "NAV", "CAL", "TEST", "DEMO", "BUSY", "OFF", "NI", "SETTING", "<", ">"))
+_CODED = ("CWE", "CE", "CNE")
 _STATUSES = frozenset(("", "R", "P", "F", "C"))
 _PRESSURES = (SIGN_KEYS[SYSTOLIC], SIGN_KEYS[DIASTOLIC])
 
@@ -122,10 +124,18 @@ def decide(
     readings = []
     for time, of_moment in sorted(moments.items()):
         chosen, decided = _choose(of_moment)
+        if [value.meaning.sign for value in chosen] == [CONSCIOUSNESS]:  # no reading that ingest accepts
+            detail = "no sign has its time"
+            decided = [_without_use(verdict, detail) for verdict in decided]
+            chosen = []
         verdicts += decided
         if chosen:
             readings.append(_reading(time, chosen, patient_id))
     return readings, sorted(verdicts, key=lambda verdict: verdict.observation.segment)
+
+
+def _without_use(verdict: Verdict, detail: str) -> Verdict:
+    return Verdict(verdict.observation, Reason.NO_VALUE, detail) if verdict.reason is Reason.USED else verdict
 
 
 def _evaluate(observation: Observation, table: CodeTable) -> _Value:
@@ -145,7 +155,7 @@ def _evaluate(observation: Observation, table: CodeTable) -> _Value:
     if observation.time is None:
         raise _Unusable(Reason.NO_TIME, observation.time_problem)
     if meaning.sign == CONSCIOUSNESS:
-        value: float | str | None = meaning.values.get(text)
+        value: float | str | None = _word(observation, text, meaning)
         if value is None:
             raise _Unusable(Reason.UNREADABLE, f"{text[:40]!a} is none of {', '.join(meaning.values)}")
     else:
@@ -169,6 +179,13 @@ def _text(observation: Observation) -> str:
     if observation.values[0] == '""':
         raise _Unusable(Reason.NO_VALUE, "it is null")
     return observation.values[0]
+
+
+def _word(observation: Observation, text: str, meaning: Meaning) -> str | None:
+    """Return the meaning of a text, or of the only component of a coded value that has one."""
+    parts = re.split(r"[^\w ]", text) if observation.kind in _CODED else [text]
+    found = {meaning.values[part] for part in parts if part in meaning.values}
+    return found.pop() if len(found) == 1 else None
 
 
 def _number(observation: Observation, sign: Sign, text: str, meaning: Meaning, table: CodeTable) -> float:

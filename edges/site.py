@@ -108,9 +108,9 @@ class Source(_Table):
     @field_validator("codes")
     @classmethod
     def _check_codes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = [name for name in table_names() if name not in ALWAYS]
         for name in names:
-            if name not in known:
+            if name not in table_names():
+                known = [name for name in table_names() if name not in ALWAYS]
                 raise ValueError(f"names the unknown table {name[:40]!r}; known are {', '.join(known)}")
         return names
 

@@ -6,22 +6,34 @@ from vitals.signs import Sign
 
 _SYNONYMS = {
     # code of MDC, Philips MDIL, name of MDC, UCUM, and what senders write
-    "beat/min": "264864 0004-0aa0 mdc_dim_beat_per_min {beat}/min {beats}/min beat/min beats/min beats_per_minute",
-    "breath/min": "264928 0004-0ae0 mdc_dim_resp_per_min {breath}/min {breaths}/min breath/min breaths/min rpm br/min "
-    "breaths_per_minute",
-    "/min": "/min 1/min bpm min-1",
-    "%": "262688 0004-0220 mdc_dim_percent % percent",
-    "Cel": "268192 0004-17a0 mdc_dim_degc cel degc c °c deg_c celsius",
-    "[degF]": "266560 0004-1140 mdc_dim_fahr [degf] degf f °f deg_f fahrenheit",
+    "beat/min": "264864 0004-0aa0 mdc_dim_beat_per_min {beat}/min {beats}/min /min{beats} beat/min beats/min "
+    "beats_per_minute beats/minute {pulse}/min",
+    "breath/min": "264928 0004-0ae0 mdc_dim_resp_per_min {breath}/min {breaths}/min {resp}/min breath/min breaths/min "
+    "rpm br/min resp/min brpm breaths_per_minute breaths/minute",
+    "/min": "264672 0004-09e0 mdc_dim_per_min /min 1/min bpm min-1 /minute per_minute",
+    "Hz": "264640 mdc_dim_hz hz",
+    "%": "262688 0004-0220 mdc_dim_percent % percent pct",
+    "1": "262656 0004-0200 mdc_dim_dimless 1 {fraction} fraction",
+    "Cel": "268192 0004-17a0 mdc_dim_degc cel degc c °c ℃ deg_c degrees_c celsius "
+    "\udcb0c \udca1\udce6 â°c",  # the sign for degrees in Latin-1, in GB 18030 without MSH-18, and UTF-8 as Latin-1
+    "[degF]": "266560 0004-1140 mdc_dim_fahr [degf] degf f °f ℉ deg_f degrees_f fahrenheit \udcb0f â°f",
+    "K": "k kelvin",
     "mm[Hg]": "266016 0004-0f20 mdc_dim_mmhg mm[hg] mmhg mm(hg) mm_hg",
     "kPa": "265987 0004-0f03 mdc_dim_kilo_pascal kpa",
+    "hPa": "hpa",
+    "cm[H2O]": "266048 mdc_dim_cm_h2o cm[h2o] cmh2o",
 }
 _UNITS = {text: unit for unit, texts in _SYNONYMS.items() for text in texts.split()}
 UNITS = frozenset(_SYNONYMS)
 _COUNTED = {"beat/min": 147842, "breath/min": 151562}  # unit -> MDC code of the only sign that has it
 _CONVERSIONS: dict[tuple[str, str], Callable[[float], float]] = {
     ("[degF]", "Cel"): lambda value: (value - 32) * 5 / 9,
+    ("K", "Cel"): lambda value: value - 273.15,
     ("kPa", "mm[Hg]"): lambda value: value * 7.500617,
+    ("hPa", "mm[Hg]"): lambda value: value * 0.7500617,
+    ("cm[H2O]", "mm[Hg]"): lambda value: value * 0.735559,
+    ("Hz", "/min"): lambda value: value * 60,
+    ("1", "%"): lambda value: value * 100,
 }
 
 

@@ -12,6 +12,7 @@ MAX_MESSAGE = 1024 * 1024  # bytes
 _SEGMENT_END = re.compile(r"[\r\n]+")
 _LINE_END = re.compile(rb"[\r\n]+")
 _FRAMING = b"\x0b\x1c\r\n\0 \t"  # MLLP, and what senders put between messages
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEADERS = (b"FHS", b"BHS")
 _TRAILERS = (b"BTS", b"FTS")
 _CODECS = {
@@ -28,6 +29,10 @@ _CODECS = {
     "8859/15": "iso8859-15",
     "UNICODE UTF-8": "utf-8",
     "UNICODE": "utf-8",
+    "UTF-8": "utf-8",
+    "GB18030": "gb18030",
+    "GB2312": "gb18030",
+    "GBK": "gb18030",
     "GB 18030-2000": "gb18030",
     "ISO IR87": "iso2022_jp",
 }
@@ -181,7 +186,7 @@ def split_batch(content: bytes) -> list[bytes]:
 
     Raises InvalidMessage where a batch does not hold the number of messages that its BTS-1 states.
     """
-    content = content.strip(_FRAMING)
+    content = _unframed(content)
     if not content.startswith(_HEADERS):
         return [content]
     messages: list[list[bytes]] = []
@@ -208,7 +213,7 @@ def split_batch(content: bytes) -> list[bytes]:
 
 def parse_message(content: bytes) -> Message:
     """Split one message, with or without its MLLP framing; raises InvalidMessage."""
-    content = content.strip(_FRAMING)
+    content = _unframed(content)
     if len(content) > MAX_MESSAGE:
         raise InvalidMessage(207, f"the message has {len(content)} bytes; at most {MAX_MESSAGE} are read")
     message = _split_segments(content)
@@ -222,7 +227,11 @@ def parse_message(content: bytes) -> Message:
 
 def parse_header(content: bytes) -> Message:
     """Return the header of a message that `parse_message` rejects, to acknowledge it; raises InvalidMessage."""
-    return _split_segments(_LINE_END.split(content.strip(_FRAMING), maxsplit=1)[0])
+    return _split_segments(_LINE_END.split(_unframed(content), maxsplit=1)[0])
+
+
+def _unframed(content: bytes) -> bytes:
+    return content.strip(_FRAMING).removeprefix(_BYTE_ORDER_MARK).strip(_FRAMING)
 
 
 def _split_segments(content: bytes) -> Message:
@@ -230,7 +239,8 @@ def _split_segments(content: bytes) -> Message:
         raise InvalidMessage(100, f"the message begins with {_show(content[:3])}, not with MSH")
     first = _LINE_END.split(content, maxsplit=1)[0].decode("latin-1")
     separators = _separators(first)
-    charset = Segment(_header_fields(first, separators), separators).text(18)
+    charsets = Segment(_header_fields(first, separators), separators).repetitions(18)
+    charset = "ISO IR87" if "ISO IR87" in charsets else next(iter(charsets), "").strip()
     text, codec, unfit = _decode(content, charset)
     lines = [line for line in _SEGMENT_END.split(text) if line.strip()]
     header = Segment(_header_fields(lines[0], separators), separators)

@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from edges.code_tables import Code
 from edges.hl7.acks import Error, Outcome
 from edges.hl7.er7 import Message, Segment, component_of, value_of
-from edges.hl7.origin import application_of, location_of, patient_number
+from edges.hl7.origin import NULL, application_of, location_of, patient_number
 from edges.hl7.times import InvalidTime, parse_offset, parse_time
 from edges.observed import Observation, Reason, Verdict, decide
 from edges.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
@@ -20,6 +20,7 @@ from edges.site import Place, Site, Source
 from vitals.codec import MAX_AHEAD
 
 _OBSERVATIONS = "ORU"
+_SETTINGS = frozenset(("SETTING", "CONFIGURATION", "MSET", "ASET"))  # OBX-13 of Philips, OBX-17 of PCD-01
 _WHOLE = {("ORU", "R40"): Reason.ALERT, ("ORU", "W01"): Reason.WAVEFORM}
 
 
@@ -152,7 +153,7 @@ class _Clock:
     """The times of observations: OBX-14, that of the header of the device's part, OBR-7, MSH-7."""
 
     def __init__(self, header: Segment, zone: tzinfo, by_receipt: bool, received: datetime) -> None:
-        self._header = header.text(7)
+        self._header = _stated(header.text(7))
         self._zone = parse_offset(self._header) or zone
         self._by_receipt = by_receipt
         self._received = received
@@ -160,12 +161,12 @@ class _Clock:
 
     def time_of(self, obx: Segment, obr: Segment | None) -> datetime:
         """Return the time of an observation; raises InvalidTime."""
-        own, channel = obx.text(14), re.sub(r"(\.0+)+$", "", obx.text(4))
+        own, channel = _stated(obx.text(14)), re.sub(r"(\.0+)+$", "", obx.text(4))
         if own and not obx.raw(2) and channel:
             self._parts[id(obr), channel] = own
         if self._by_receipt:
             return self._received
-        text = own or self._of_part(obr, channel) or (obr.text(7) if obr else "") or self._header
+        text = own or self._of_part(obr, channel) or (_stated(obr.text(7)) if obr else "") or self._header
         if not text:
             raise InvalidTime("neither OBX-14 nor OBR-7 nor MSH-7 states a time")
         time = parse_time(text, self._zone, self._received)
@@ -181,27 +182,54 @@ class _Clock:
         return ""
 
 
+def _stated(text: str) -> str:
+    """Return a time, empty for one that states that there is none: null, or zeros."""
+    return "" if text == NULL or re.fullmatch(r"0+", text) else text
+
+
 def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) -> Observation:
     time, problem = None, ""
     try:
         time = clock.time_of(obx, obr)
     except InvalidTime as error:
         problem = str(error)
-    flags = [obx.text(field) for field in (9, 10)]
-    flags += [component_of(text, obx.separators, 1) for text in obx.repetitions(8)]
+    kind = obx.text(2).upper()
+    values = tuple(value_of(text, obx.separators) for text in obx.repetitions(5))
+    if kind == "SN" and (number_of_sn := _number_of_sn(obx)):
+        kind, values = "NM", (number_of_sn,)
     return Observation(
         segment=number,
         codes=(_code(obx, 3, 1), _code(obx, 3, 4)),
-        kind=obx.text(2).upper(),
-        values=tuple(value_of(text, obx.separators) for text in obx.repetitions(5)),
+        kind=kind,
+        values=values,
         unit=_code(obx, 6, 1),
         other_unit=_code(obx, 6, 4),
-        flags=frozenset(part.upper() for text in flags for part in re.split(r"\W+", text) if part),
+        flags=_flags(obx),
         status=obx.raw(11).strip().upper(),
         time=time,
         time_problem=problem,
         channel=obx.text(4),
     )
+
+
+def _flags(obx: Segment) -> frozenset[str]:
+    """Return what qualifies the value: OBX-8, and the fields beside it, for senders that shift them."""
+    texts = [component_of(text, obx.separators, 1) for text in obx.repetitions(8)]
+    texts += [obx.text(field) for field in (9, 10, 12)]
+    flags = {part.upper() for text in texts for part in re.findall(r"\w+|[<>]", text)}
+    access = obx.text(13).upper()
+    methods = {component_of(text, obx.separators, 1).upper() for text in obx.repetitions(17)}
+    if access in _SETTINGS or methods & _SETTINGS:
+        flags.add("SETTING")
+    return frozenset(flags)
+
+
+def _number_of_sn(obx: Segment) -> str:
+    """Return the number of a structured numeric value (type SN) that states one exactly; empty for any other."""
+    if len(obx.repetitions(5)) != 1:
+        return ""
+    comparator, number, separator, other = (obx.text(5, component) for component in range(1, 5))
+    return number if comparator in ("", "=") and not separator and not other else ""
 
 
 def _code(obx: Segment, field: int, first: int) -> Code:

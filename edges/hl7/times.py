@@ -24,11 +24,12 @@ def parse_time(text: str, zone: tzinfo, near: datetime | None = None) -> datetim
         raise InvalidTime(f"{text[:40]!a} is no time to the minute, such as 20261127101500+0100")
     minute, second, fraction, milliseconds, offset = match.groups()
     try:
-        moment = datetime.strptime(minute + (second or "00"), "%Y%m%d%H%M%S")  # noqa: DTZ007 - the zone follows
+        leap = second == "60"  # a leap second is the next second, as on the wire
+        text_to_second = minute + ("59" if leap else second or "00")
+        moment = datetime.strptime(text_to_second, "%Y%m%d%H%M%S")  # noqa: DTZ007 - the zone follows
         moment += timedelta(microseconds=int((fraction or milliseconds or "0").ljust(6, "0")[:6]))
-        if offset:
-            return moment.replace(tzinfo=_fixed(offset)).astimezone(UTC)
-        return _in_zone(moment, zone, near)
+        utc = moment.replace(tzinfo=_fixed(offset)).astimezone(UTC) if offset else _in_zone(moment, zone, near)
+        return utc + timedelta(seconds=leap)
     except (ValueError, OverflowError) as error:
         if isinstance(error, InvalidTime):
             raise

@@ -113,7 +113,7 @@ def test_a_report_becomes_a_reading_of_its_bed_and_patient() -> None:
         (obx(SPO2, "97", PERCENT, kind="SN"), Reason.UNREADABLE),
         (obx(SPO2, "97", PERCENT, kind=""), Reason.UNREADABLE),
         (obx(SPO2, "0.97", PERCENT), Reason.IMPLAUSIBLE),
-        (obx(SPO2, "8388607", PERCENT), Reason.IMPLAUSIBLE),
+        (obx(SPO2, "8388607", PERCENT), Reason.NO_VALUE),
         (obx(TEMP, "384.5", DEGC), Reason.IMPLAUSIBLE),
         (obx(HR, "-100", BPM), Reason.IMPLAUSIBLE),
         (obx("131329^MDC_ECG_ELEC_POTL_I^MDC", "0^1^2", "", kind="NA"), Reason.WAVEFORM),
@@ -206,9 +206,74 @@ def test_a_vendors_scale_and_numbers_for_no_value_apply_to_that_vendor_only() ->
 
 
 def test_consciousness_is_read_by_its_words() -> None:
-    [item] = read(obx("2267^COMEN_ACVPU^99COMEN", "Alert", ""), application="NC5").readings
+    [item] = read(obx("2267^COMEN_ACVPU^99COMEN", "Alert", ""), obx(HR, "71", BPM)).readings
     assert item.reading.consciousness == "A"
-    assert reasons(read(obx("2267^COMEN_ACVPU^99COMEN", "Other", ""), application="NC5")) == [Reason.UNREADABLE]
+    coded = obx("1^MNDRY_EWS_LOC_AVPU^99MNDRY", "60036^MNDRY_SCORE_LOC_AVPU_VOICE^99MNDRY", "", kind="CWE")
+    assert [item.reading.consciousness for item in read(coded, obx(HR, "71", BPM)).readings] == ["V"]
+    assert reasons(read(obx("2267^COMEN_ACVPU^99COMEN", "Not Alert", ""))) == [Reason.UNREADABLE]
+
+
+def test_consciousness_without_a_sign_of_its_time_is_no_reading() -> None:
+    report = read(obx("2267^COMEN_ACVPU^99COMEN", "Alert", ""))
+    assert (report.readings, reasons(report)) == ([], [Reason.NO_VALUE])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("^97", [97]), ("=^97", [97]), (">^97", []), ("^97^-^99", []), ("^97^:", []), ("^97~^98", []), ("97", [])],
+)
+def test_a_structured_number_is_a_value_if_it_states_one_exactly(value: str, expected: list[float]) -> None:
+    assert [found["spo2"] for found in signs(read(obx(SPO2, value, PERCENT, kind="SN")))] == expected
+
+
+@pytest.mark.parametrize(("access", "method"), [("SETTING", ""), ("", "ASET^x^MDC"), ("", "AMEAS~MSET")])
+def test_a_setting_of_the_device_is_no_measurement(access: str, method: str) -> None:
+    line = f"OBX|1|NM|{HR}||71|{BPM}|||||F||{access}||||{method}"
+    assert reasons(read(line)) == [Reason.NO_VALUE]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [("|F", Reason.USED), ("|X", Reason.NO_VALUE), ("X", Reason.NO_VALUE), ("||||D", Reason.NO_VALUE)],
+)
+def test_a_status_in_a_field_beside_its_own_counts(fields: str, expected: Reason) -> None:
+    assert reasons(read(f"OBX|1|NM|{HR}||71|{BPM}||{fields}")) == [expected]
+
+
+@pytest.mark.parametrize("null", ["00000000", "00000000000000", '""'])
+def test_a_time_that_states_that_there_is_none_is_that_of_the_group(null: str) -> None:
+    [item] = read(obx(HR, "71", BPM, time=null)).readings
+    assert item.reading.time == datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
+
+
+def test_a_leap_second_is_the_next_second() -> None:
+    [item] = read(obx(HR, "71", BPM, time="20261129095960+0100")).readings
+    assert item.reading.time == datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding"),
+    [
+        ("", "utf-8"),
+        ("", "latin-1"),
+        ("ASCII", "gb18030"),
+        ("8859/1", "latin-1"),
+        ("8859/1", "utf-8"),
+        ("UNICODE UTF-8", "utf-8-sig"),
+        ("GB 18030-2000", "gb18030"),
+    ],
+)
+def test_the_degree_sign_is_read_in_every_character_set(charset: str, encoding: str) -> None:
+    unit = "\u2103" if encoding == "gb18030" else "°C"
+    text = message(PLACE, OBR, obx(TEMP, "36.5", unit)).decode().replace("|2.6\r", f"|2.6||||||{charset}\r")
+    assert signs(read_report(parse_message(text.encode(encoding)), SITE, RECEIVED)) == [{"temperature": 36.5}]
+
+
+def test_kanji_in_another_field_hide_no_value() -> None:
+    lines = ["PID|||77^^^H^MR||\u5c71\u7530", PLACE, OBR, obx(HR, "71", BPM)]
+    text = message(*lines).decode().replace("|2.6\r", "|2.6||||||ASCII~ISO IR87\r")
+    report = read_report(parse_message(text.encode("iso2022_jp")), SITE, RECEIVED)
+    assert signs(report) == [{"heart_rate": 71}]
 
 
 @pytest.mark.parametrize("processing", ["T", "D", ""])
