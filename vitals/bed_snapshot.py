@@ -114,7 +114,7 @@ class BedSnapshot:
     @property
     def silent_after(self) -> timedelta:
         """Age of the last reading above which the bed is SILENT."""
-        return silent_after(self.interval_s)
+        return silent_after(timedelta(seconds=self.interval_s))
 
     def age(self, now: datetime) -> timedelta | None:
         """Return the age of the last reading, by arrival; None if there was none. Never negative."""

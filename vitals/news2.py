@@ -55,6 +55,8 @@ _ROWS = tuple(
 )
 _PLACES = {key: place for place, key in enumerate(INPUTS)}
 _SPO2_PLACE = _PLACES["spo2"]
+_OXYGEN_PLACE = _PLACES["on_oxygen"]
+_CONSCIOUSNESS_PLACE = _PLACES["consciousness"]
 _SHORTEST = min(NEWS2_MAX_AGE.values())
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -111,13 +113,18 @@ class LastValues:
 
     def update(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
         """Update with a reading and its signs `values`; return total and worst part. Runs for every reading."""
+        kept, times = self._values, self._times
+        oxygen, consciousness = reading.on_oxygen, reading.consciousness
         if (
             not self._scored_at <= time <= self._valid_until
-            or reading.on_oxygen is not None
-            or reading.consciousness is not None
+            or (oxygen is not None and oxygen != kept[_OXYGEN_PLACE])
+            or (consciousness is not None and consciousness != kept[_CONSCIOUSNESS_PLACE])
         ):
             return self._score_all(reading, values, time)
-        kept, times = self._values, self._times
+        if oxygen is not None:
+            times[_OXYGEN_PLACE] = time
+        if consciousness is not None:
+            times[_CONSCIOUSNESS_PLACE] = time
         changed = False
         for index, position, steps, table, _ in _ROWS:
             value = values[position]
@@ -139,7 +146,7 @@ class LastValues:
     def _score_all(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
         """Score every input, after dropping those that are too old."""
         kept, times, points = self._values, self._times, self._points
-        for index, value in ((5, reading.on_oxygen), (6, reading.consciousness)):
+        for index, value in ((_OXYGEN_PLACE, reading.on_oxygen), (_CONSCIOUSNESS_PLACE, reading.consciousness)):
             if value is not None:
                 kept[index], times[index] = value, time
         for index, position, *_ in _ROWS:
@@ -153,7 +160,7 @@ class LastValues:
                     kept[index] = None
                 else:
                     valid_until = min(valid_until, since + NEWS2_MAX_AGE[key])
-        oxygen = bool(kept[5])
+        oxygen = bool(kept[_OXYGEN_PLACE])
         for index, key in enumerate(INPUTS):
             known = kept[index]
             points[index] = 0 if known is None else points_of(key, known, scale=self._scale, on_oxygen=oxygen)

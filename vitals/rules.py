@@ -144,6 +144,7 @@ class RuleSet:
     quiet_score: tuple[float, float] = field(init=False, repr=False)
     sensors: tuple[Rule, ...] = field(init=False, repr=False)
     timed: tuple[Rule, ...] = field(init=False, repr=False)
+    silence_after: timedelta = field(init=False, repr=False)
     no_data: tuple[Rule, ...] = field(init=False, repr=False)
     device_checks: tuple[Rule, ...] = field(init=False, repr=False)
     watched_signs: frozenset[str] = field(init=False, repr=False)
@@ -164,6 +165,8 @@ class RuleSet:
             "sensors": of("sensor-off"),
             "timed": of("no-data", "offline"),
             "no_data": of("no-data"),
+            # The shortest silence that any rule reports.
+            "silence_after": min((rule.levels[0].after for rule in of("no-data")), default=timedelta.max),
             "watched_signs": CONTINUOUS_SIGNS | {rule.sign for rule in of("sign-gone")},
             "device_checks": of("all-sensors-off", "sign-gone", "clock", "patients", "assignment"),
         }

@@ -33,6 +33,6 @@ CONTINUOUS_SIGNS = frozenset(key for key, age in NEWS2_MAX_AGE.items() if age <=
 """Signs that a monitor measures all the time."""
 
 
-def silent_after(interval_s: float) -> timedelta:
-    """Return the age of its last reading above which a bed is silent. `interval_s`: 0 if the device announced none."""
-    return max(SILENT_AFTER, SILENT_INTERVALS * timedelta(seconds=interval_s))
+def silent_after(interval: timedelta | None) -> timedelta:
+    """Return the age of its last reading above which a bed is silent. `interval`: between its readings, if known."""
+    return max(SILENT_AFTER, SILENT_INTERVALS * interval) if interval else SILENT_AFTER

@@ -18,7 +18,7 @@ from alerts.engine.nothing_stored_alert import RULE as NOTHING_STORED
 from alerts.engine.nothing_stored_alert import NothingStoredAlerts
 from alerts.engine.rate_limiter import RateLimiter
 from alerts.engine.recovery import restore
-from alerts.engine.timers import apply_status, restart_no_data_timers, tick
+from alerts.engine.timers import apply_status, is_due, restart_no_data_timers, tick
 from mqtt.service_status import decode_service_status, is_ingest
 from vitals.alert import Alert, Event, State
 from vitals.assignment import Assignment, decode_assignment, rules_for_bed
@@ -120,7 +120,7 @@ class Engine:
         for key in [key for key, alert in self.cleared.items() if now - alert.changed_at >= CLEARED_RETENTION]:
             del self.cleared[key]
         events = [*self._record_cleared(self._take_newest(now))]
-        events += [event for bed in self.beds.values() for event in tick(bed, now)]
+        events += [event for bed in self.beds.values() if is_due(bed, now) for event in tick(bed, now)]
         return self._record_cleared([*events, *self.broker.tick(now), *self.ingests.tick(now)])
 
     def restart_no_data_timers(self, now: datetime) -> None:

@@ -22,7 +22,7 @@ SENSOR_OFF = (), ("spo2",)
 
 def readings(interval_s: float | None, now: datetime) -> list[Reading | None]:
     """No reading, and readings on both sides of the threshold in each state."""
-    limit = silent_after(interval_s or 0.0)
+    limit = silent_after(timedelta(seconds=interval_s or 0.0))
     ages = timedelta(), limit - MILLISECOND, limit, limit + MILLISECOND, timedelta(seconds=15), timedelta(minutes=10)
     return [None] + [
         reading(now - age, values, sensor_off=sensor_off)
@@ -67,7 +67,9 @@ def test_a_bed_has_the_same_condition_in_python_and_in_sql(db: Db) -> None:
 
 def test_the_functions_of_the_database_return_the_thresholds_of_python(db: Db) -> None:
     for interval_s in INTERVALS:
-        assert db.one("SELECT silent_after(%s::float8)", interval_s) == silent_after(interval_s or 0.0)
-    assert silent_after(0) == SILENT_AFTER
+        assert db.one("SELECT silent_after(%s::float8)", interval_s) == silent_after(
+            timedelta(seconds=interval_s or 0.0)
+        )
+    assert silent_after(None) == SILENT_AFTER
     assert {key: db.one("SELECT news2_max_age(%s)", key) for key in NEWS2_MAX_AGE} == NEWS2_MAX_AGE
     assert db.one("SELECT news2_max_age('no such input')") is None
