@@ -6,10 +6,11 @@ only queries fail.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import psycopg
@@ -98,6 +99,13 @@ WHERE alert_id = %(alert)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards
 """
 
 
+class Ask(Protocol):
+    """Runs a query with named parameters; returns its rows."""
+
+    async def __call__(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        """Return the rows."""
+
+
 class History:
     """Queries to the database; without a URL every query raises TransientError."""
 
@@ -176,15 +184,24 @@ class History:
             application_name="vitalflow station",
         )
 
-    async def _ask(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Ask]:
+        """Yield a function that runs queries on one connection, all within QUERY_TIMEOUT_S.
+
+        Raises PermanentError or TransientError.
+        """
         if self._url is None:
             raise TransientError("this station keeps no history")
         try:
             async with asyncio.timeout(QUERY_TIMEOUT_S), self._turn:
                 connection = await self._connect()
                 async with connection, connection.cursor(row_factory=dict_row) as cursor:
-                    await cursor.execute(query.encode(), parameters)
-                    return await cursor.fetchall()
+
+                    async def ask(query: str, **parameters: object) -> list[dict[str, Any]]:
+                        await cursor.execute(query.encode(), parameters)
+                        return await cursor.fetchall()
+
+                    yield ask
         except psycopg.errors.InvalidParameterValue as error:
             raise PermanentError(str(error).partition("\n")[0]) from None
         except (psycopg.Error, TimeoutError, OSError) as error:
@@ -197,3 +214,7 @@ class History:
             )
             log.warning("no answer from the database: %s", reason or "it took too long")
             raise TransientError("the stored readings cannot be read now; live values continue") from None
+
+    async def _ask(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        async with self.session() as ask:
+            return await ask(query, **parameters)

@@ -3,7 +3,7 @@
 A page of another site, open in the browser of a signed-in user, must neither read nor write data of the station:
 - a Host that is not a name of the station is rejected, because an attacker's name may resolve to it (DNS rebinding);
 - a request that changes state must come from a page of the station: Origin and Sec-Fetch-Site are checked, and the body
-  must be JSON, which a form cannot send;
+  must be JSON, which a form cannot send (a FHIR search is a form, and changes nothing);
 - responses have a strict Content-Security-Policy: scripts and styles only from the station, none inline.
 """
 
@@ -11,8 +11,9 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from station.problems import FHIR_PREFIX, problem
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -51,7 +52,7 @@ class OriginMiddleware:
             await send(message)
 
         rejection = self._rejection(scope["method"], scope["path"], Headers(scope=scope))
-        response = self._app if rejection is None else JSONResponse({"detail": rejection[1]}, rejection[0])
+        response = self._app if rejection is None else problem(scope["path"], *rejection)
         await response(scope, receive, send_with_headers)
 
     def _rejection(self, method: str, path: str, headers: Headers) -> tuple[int, str] | None:
@@ -66,8 +67,11 @@ class OriginMiddleware:
             return 403, "only pages of this station may send this request"
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return 403, "only pages of this station may send this request"
-        if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return 415, "expected application/json"
+        # A search of FHIR is a form, as HL7 specifies it; it changes nothing.
+        is_search = path.startswith(FHIR_PREFIX) and path.endswith("/_search")
+        expected = "application/x-www-form-urlencoded" if is_search else "application/json"
+        if headers.get("content-type", "").partition(";")[0].strip() != expected:
+            return 415, f"expected {expected}"
         length = headers.get("content-length", "")
         if not length.isdecimal() or int(length) > MAX_BODY:
             return 413, f"expected at most {MAX_BODY} bytes, and a Content-Length header"

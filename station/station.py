@@ -19,6 +19,8 @@ from station.api import api
 from station.auth.password_salts import PasswordSalts
 from station.auth.routes import auth_routes
 from station.auth.sessions import SessionManager
+from station.fhir.routes import fhir_api
+from station.fhir.store import FhirStore
 from station.history import History
 from station.listener import Listener
 from station.metrics import Metrics
@@ -73,6 +75,7 @@ class Station:
             auth_routes(sessions, settings.cookie),
             api(ward, self._history),
             review_api(self._history),
+            fhir_api(FhirStore(self._history, ward), now),
             ui_api(ward, views, commands, admissions, self._listener.publish),
         ]
         app = web(settings.names, sessions, settings.cookie, VERSION, routers, self._healthz, metrics.page)

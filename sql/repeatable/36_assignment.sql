@@ -48,3 +48,17 @@ RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                 ELSE $4 IS NULL OR $4 IS NOT DISTINCT FROM $5 END
            AND ($6 IS NULL OR $1 = $5 OR ($2 >= $6 AND $3 >= $7))
 $$;
+
+-- The patient of a stored reading: the one that it names, else the one who was assigned to its bed when it was measured.
+-- By the device's clock with its present offset, but not later than its arrival: a clock may have been ahead in the past.
+CREATE OR REPLACE FUNCTION patient_of_reading(
+    patient_id text, device_id text, "time" timestamptz, arrived_at timestamptz)
+RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce($1, (
+        SELECT a.patient_id FROM assignment a LEFT JOIN device_clock c ON c.device_id = a.device_id
+        WHERE a.device_id = $2 AND a.patient_id IS NOT NULL
+          AND least($3 + coalesce(c.clock_offset, interval '0'), $4) >= a.patient_since
+          AND (a.to_time IS NULL OR least($3 + coalesce(c.clock_offset, interval '0'), $4) < a.to_time)
+        ORDER BY a.from_time DESC LIMIT 1))
+$$;
+COMMENT ON FUNCTION patient_of_reading IS 'patient_id of a reading, else the patient assigned to its bed at that time';

@@ -11,17 +11,18 @@ from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from station.auth.sessions import SessionManager, TooManyAttempts, WebSession
 from station.auth.user_connection import InvalidCredentials, UserConnection
+from station.problems import FHIR_PREFIX, problem
 from vitals.errors import TransientError
 
 PAGE_PATHS = ("/", "/alerts", "/review", "/bed", "/report")
-PUBLIC_PATHS = ("/signin", "/healthz", "/metrics", "/openapi.json")  # without patient data
+PUBLIC_PATHS = ("/signin", "/healthz", "/metrics", "/openapi.json", "/fhir/R4/metadata")  # without patient data
 PUBLIC_PREFIXES = ("/static/",)
-API_PREFIXES = ("/api/",)
+API_PREFIXES = ("/api/", FHIR_PREFIX)
 CHALLENGE = 'Basic realm="VitalFlow", charset="UTF-8"'
 USER_KEY = "vitalflow.user"  # in the request's scope
 SESSION_KEY = "vitalflow.login"
@@ -64,16 +65,17 @@ class AuthMiddleware:
 
     async def _authenticate_api_user(self, request: Request) -> Response | None:
         """Put the user into the scope, or answer with the reason for the rejection."""
+        path = request.url.path
         try:
             name, password = parse_basic_auth(request.headers["authorization"])
             address = client_address(request)
             request.scope[USER_KEY] = await self._sessions.verify(name, password, address, script=True)
         except TooManyAttempts as wait:
-            return JSONResponse({"detail": str(wait)}, 429, {"Retry-After": str(wait.wait_s)})
+            return problem(path, 429, str(wait), {"Retry-After": str(wait.wait_s)})
         except (InvalidCredentials, ValueError) as error:
-            return JSONResponse({"detail": str(error)}, 401, {"WWW-Authenticate": CHALLENGE})
+            return problem(path, 401, str(error), {"WWW-Authenticate": CHALLENGE})
         except TransientError as error:
-            return JSONResponse({"detail": f"names and passwords cannot be checked now: {error}"}, 503)
+            return problem(path, 503, f"names and passwords cannot be checked now: {error}")
         return None
 
     def _reject(self, request: Request) -> Response:
@@ -84,7 +86,7 @@ class AuthMiddleware:
         # No challenge for a browser, which would open its own password dialog.
         script = path.startswith(API_PREFIXES) and not {"sec-fetch-mode", "cookie"} & set(request.headers)
         detail = "sign in first; a script sends name and password with each request, as curl --user does"
-        return JSONResponse({"detail": detail}, 401, {"WWW-Authenticate": CHALLENGE} if script else None)
+        return problem(path, 401, detail, {"WWW-Authenticate": CHALLENGE} if script else None)
 
 
 def parse_basic_auth(header: str) -> tuple[str, str]:

@@ -1,0 +1,102 @@
+"""The days on which devices measured patients, from the daily rollup, kept for a few seconds."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from psycopg.sql import SQL, Composable, Identifier, Literal
+
+from station.fhir.pages import DAY, DeviceDay
+from station.fhir.times import Range, common
+from station.history import Ask
+from vitals.fhir import KINDS, Kind
+
+RECENT = timedelta(days=1)  # before the present day: what of the rollup changes with every reading
+RECENT_VALID_S, OLDER_VALID_S = 5.0, 60.0  # seconds for which a day is kept
+MAX_SHARE = 0.05  # of the time may be spent on reading days: where that takes long, they are kept longer
+
+
+def _is_measured(kind: Kind, present: str) -> Composable:
+    """Return the condition that a kind of Observation is there; `present`: that condition for one sign."""
+    return SQL(" OR ").join(
+        SQL(present).format(
+            value=Identifier(key), n=Identifier(f"{key}_n"), off=Identifier(f"{key}_off"), key=Literal(key)
+        )
+        for key in kind.keys
+    )
+
+
+def each_kind(pattern: str, separator: str, present: str) -> Composable:
+    """Return a pattern once per kind of Observation; `present`: the condition that a sign is there."""
+    return SQL(separator).join(
+        SQL(pattern).format(letters=Literal(kind.letters), present=_is_measured(kind, present)) for kind in KINDS
+    )
+
+
+_IN_ROLLUP = "{n} > 0 OR {off} > 0"
+
+STORED_SQL = """
+SELECT min(range_start) AS first, max(range_end) AS last FROM timescaledb_information.chunks
+WHERE hypertable_schema = 'public' AND hypertable_name = 'patient_vitals'
+"""
+DAYS_SQL = (
+    SQL("""
+SELECT bucket AS start, device_id AS device, patient_id AS patient, ward, readings, ARRAY[{letters}] AS letters
+FROM vitals_1d WHERE bucket >= %(start)s AND bucket < %(end)s
+""")
+    .format(letters=each_kind("CASE WHEN {present} THEN {letters} END", ", ", _IN_ROLLUP))
+    .as_string()
+)
+
+
+class DayCache:
+    """Days of the rollup, and which of them are stored at all."""
+
+    def __init__(self) -> None:
+        self._days: dict[datetime, list[DeviceDay]] = {}
+        self._valid_until: dict[datetime | None, float] = {}  # by the monotonic clock; None: of `_stored`
+        self._stored: Range | None = None
+        self._reading = asyncio.Lock()
+
+    async def read(self, ask: Ask, dates: Iterable[Range], now: datetime) -> list[DeviceDay]:
+        """Return what devices measured on the days of these dates, in order of time."""
+        async with self._reading:  # simultaneous searches read a day once
+            present = start_of_day(now)
+            if not self._is_valid(None):
+                begun = time.monotonic()
+                (row,) = await ask(STORED_SQL)
+                self._stored = None if row["first"] is None else (row["first"], row["last"])
+                self._keep(None, begun, RECENT_VALID_S)
+            first, last = self._stored or (present, present)
+            wanted = common(dates, [(min(start_of_day(first), present - RECENT), max(last, present + DAY))])
+            found: list[DeviceDay] = []
+            for start, end in wanted:
+                day = start_of_day(start)
+                while day < end:
+                    if not self._is_valid(day):
+                        begun = time.monotonic()
+                        self._days[day] = [_device_day(row) for row in await ask(DAYS_SQL, start=day, end=day + DAY)]
+                        self._keep(day, begun, RECENT_VALID_S if day >= present - RECENT else OLDER_VALID_S)
+                    if not found or found[-1].start < day:  # dates of one day may be apart
+                        found += self._days[day]
+                    day += DAY
+            return found
+
+    def _is_valid(self, day: datetime | None) -> bool:
+        return time.monotonic() < self._valid_until.get(day, 0.0)
+
+    def _keep(self, day: datetime | None, begun: float, valid_s: float) -> None:
+        now = time.monotonic()
+        self._valid_until[day] = now + max(valid_s, (now - begun) / MAX_SHARE)
+
+
+def start_of_day(moment: datetime) -> datetime:
+    """Return the start of the UTC day of a time."""
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _device_day(row: dict[str, Any]) -> DeviceDay:
+    letters = frozenset(text for text in row["letters"] if text is not None)
+    return DeviceDay(row["start"], row["device"], row["patient"], row["ward"], row["readings"], letters)

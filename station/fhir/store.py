@@ -1,0 +1,382 @@
+"""Read what the FHIR interface returns from the database, always restricted to the wards of the user who asks.
+
+A search by patient needs the devices and days on which the patient was measured. They come from the daily rollup, kept
+here for a few seconds, and from the live beds: the stored readings have no index by patient, because it would slow down
+every insert. The readings then come from the index by device and time. A reading belongs to the ward in which it was
+measured, and to the patient that it names or who was assigned to its bed (`patient_of_reading`).
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from psycopg.sql import SQL
+from psycopg.types.range import TimestamptzRange
+
+from station.fhir.days import DayCache, each_kind, start_of_day
+from station.fhir.pages import (
+    DAY,
+    INSTANT,
+    MAX_QUERIES,
+    MAX_SCANNED,
+    DeviceDay,
+    Place,
+    Window,
+    end_of,
+    from_place,
+    windows,
+)
+from station.fhir.search import Search
+from station.fhir.times import EVER, Range, common, join
+from station.history import Ask, History
+from station.ward import Ward
+from vitals.errors import PermanentError
+from vitals.fhir import KINDS, Kind, Measured
+from vitals.fhir_ids import ObservationKey, device_id, is_derived, observation_id, patient_id, read_observation_id
+from vitals.signs import SIGN_KEYS
+
+MARGIN = timedelta(minutes=10)  # after midnight, in which the day before may still lack readings
+MAX_COUNTED = 5_000_000  # readings behind a total
+
+
+_IN_READING = "v.{value} IS NOT NULL OR {key} = ANY (v.sensor_off)"
+
+# The beds to which patients were ever assigned, and when, by the device's clock.
+ASSIGNED_SQL = """
+SELECT device_id AS device, patient_since - coalesce(clock_offset, interval '0') AS since,
+       to_time - coalesce(clock_offset, interval '0') AS until, clock_offset IS NOT NULL AS is_clock_wrong
+FROM assignment LEFT JOIN device_clock USING (device_id) WHERE patient_id = ANY (%(patients)s::text[])
+"""
+# A parameter that is NULL restricts nothing.
+_MATCHING = SQL("""
+FROM patient_vitals v
+CROSS JOIN LATERAL (SELECT arrival_time(v.received_at, v.time, v.arrival_lag_ms) AS arrived_at) AS arrival
+CROSS JOIN LATERAL (SELECT patient_of_reading(v.patient_id, v.device_id, v.time, arrived_at) AS patient) AS of_patient
+WHERE v.device_id = ANY (%(devices)s::text[]) AND v.time >= %(start)s AND v.time < %(end)s
+  AND (%(wards)s::text[] IS NULL OR v.ward = ANY (%(wards)s))
+  AND (%(patients)s::text[] IS NULL OR patient = ANY (%(patients)s))
+  AND (%(updated)s::tstzrange[] IS NULL OR arrived_at <@ ANY (%(updated)s))
+  AND ({present})
+""").format(present=each_kind("{letters} = ANY (%(letters)s) AND ({present})", " OR ", _IN_READING))
+READINGS_SQL = {
+    is_newest_first: (
+        SQL("SELECT v.*, arrived_at, patient")
+        + _MATCHING
+        + SQL("  AND (%(after_device)s::text IS NULL OR v.time ")
+        + SQL("<" if is_newest_first else ">")
+        + SQL(" %(after_time)s OR (v.time = %(after_time)s AND (v.device_id, v.boot, v.seq) ")
+        + SQL(">=" if is_newest_first else "<=")
+        + SQL(" (%(after_device)s, %(after_boot)s, %(after_seq)s)))\nORDER BY ")
+        # The order of the columnstore, and its reverse.
+        + SQL("v.time DESC, v.device_id, v.boot, v.seq" if is_newest_first
+              else "v.time, v.device_id DESC, v.boot DESC, v.seq DESC")
+        + SQL(" LIMIT %(limit)s")
+    ).as_string()
+    for is_newest_first in (True, False)
+}  # fmt: skip
+COUNT_SQL = (
+    SQL("SELECT {count} AS total {matching}")
+    .format(
+        count=each_kind("count(*) FILTER (WHERE {letters} = ANY (%(letters)s) AND ({present}))", " + ", _IN_READING),
+        matching=_MATCHING,
+    )
+    .as_string()
+)
+PATIENTS_SQL = """
+SELECT patient, min(since) AS since FROM (
+    SELECT patient_id, min(bucket) FROM vitals_1d
+    WHERE patient_id IS NOT NULL AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
+      AND (%(patients)s::text[] IS NULL OR patient_id = ANY (%(patients)s)) GROUP BY 1
+    UNION ALL
+    SELECT patient_id, min(from_time) FROM assignment
+    WHERE patient_id IS NOT NULL AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
+      AND (%(patients)s::text[] IS NULL OR patient_id = ANY (%(patients)s)) GROUP BY 1
+) AS known (patient, since) GROUP BY 1
+"""
+# Every device that ever sent a status or had a patient.
+DEVICES_SQL = """
+SELECT device_id AS name, model, state, changed_at, assigned.patient_id AS patient,
+       coalesce(device.ward, assigned.ward) AS ward
+FROM device FULL JOIN (SELECT device_id, ward, patient_id FROM assignment WHERE to_time IS NULL) AS assigned
+  USING (device_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """A device as it is now."""
+
+    name: str
+    ward: str | None
+    model: str | None
+    patient: str | None
+    is_removed: bool
+    changed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Observations of a search, and where the next page begins; None: there is none."""
+
+    found: list[tuple[Measured, Kind]]
+    next: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a search reads: days of devices, of these patients (None: all), within these dates."""
+
+    days: list[DeviceDay]
+    dates: tuple[Range, ...]
+    patients: list[str] | None
+
+
+class FhirStore:
+    """Queries of the FHIR interface. `wards`: those of the user, None for all."""
+
+    def __init__(self, history: History, ward: Ward) -> None:
+        self._history = history
+        self._ward = ward
+        self._days = DayCache()
+        self._names: dict[str, str] = {}  # of devices, by id
+
+    async def page(self, search: Search, wards: list[str] | None, place: Place | None = None) -> Page:
+        """Return the Observations behind `place`, up to the number that the search asks for."""
+        async with self._history.session() as ask:
+            plan = await self._plan(ask, search, wards)
+            if plan is None:
+                return Page([])
+            newest_first = search.is_newest_first
+            dates = from_place(plan.dates, place, newest_first=newest_first)
+            found: list[tuple[Measured, Kind]] = []
+            scanned = queries = 0
+            behind: Place | None = None
+            for window in windows(plan.days, dates, newest_first=newest_first):
+                if behind is not None and (queries >= MAX_QUERIES or scanned + window.readings > MAX_SCANNED):
+                    return Page(found, behind)
+                async for one in self._read(ask, search, plan, window, place, wards):
+                    if len(found) == search.count:
+                        return Page(found, _place_of(*found[-1]))
+                    found.append(one)
+                behind = end_of(window, newest_first=newest_first)
+                scanned, queries = scanned + window.readings, queries + 1
+            return Page(found)
+
+    async def total(self, search: Search, wards: list[str] | None) -> int:
+        """Return the number of Observations of a search; raises PermanentError if too many readings are behind it."""
+        async with self._history.session() as ask:
+            plan = await self._plan(ask, search, wards)
+            if plan is None:
+                return 0
+            wanted = list(windows(plan.days, plan.dates, newest_first=True))
+            if sum(window.readings for window in wanted) > MAX_COUNTED:
+                raise PermanentError("too many readings to count; search for a shorter time, or without a total")
+            total = 0
+            for window in wanted:
+                (row,) = await ask(COUNT_SQL, **_parameters(search, plan, window, wards))
+                total += row["total"]
+            return total
+
+    async def patients(self, ids: Iterable[str] | None, wards: list[str] | None) -> dict[str, datetime]:
+        """Return the numbers of the patients with these ids, None for all, and since when each is known."""
+        async with self._history.session() as ask:
+            return await self._patients(ask, ids, wards)
+
+    async def devices(self, wards: list[str] | None) -> list[KnownDevice]:
+        """Return every device that is now in one of the wards."""
+        async with self._history.session() as ask:
+            found = await self._devices(ask)
+        return [one for one in found.values() if wards is None or one.ward in wards]
+
+    # --- readings ---
+
+    async def _read(
+        self, ask: Ask, search: Search, plan: _Plan, window: Window, place: Place | None, wards: list[str] | None
+    ) -> AsyncIterator[tuple[Measured, Kind]]:
+        """Yield the Observations of a window behind `place`."""
+        limit = search.count + 2
+        known: Measured | None = None
+        while True:
+            after = place or Place(window.start)
+            rows = await ask(
+                READINGS_SQL[search.is_newest_first],
+                **_parameters(search, plan, window, wards),
+                after_time=after.time,
+                after_device=after.device,
+                after_boot=after.boot,
+                after_seq=after.seq,
+                limit=limit,
+            )
+            for row in rows:
+                reading = _measured(row)
+                if known is not None and _is_same(reading, known):
+                    continue  # the last one of the query before
+                known = reading
+                for kind in reading.kinds():
+                    if kind not in search.kinds or (place is not None and _is_before(reading, kind, place)):
+                        continue
+                    if search.ids is None or _id(reading, kind) in search.ids:
+                        yield reading, kind
+            if len(rows) < limit or known is None:
+                return
+            place = _place_of(known, KINDS[-1])
+
+    async def _plan(self, ask: Ask, search: Search, wards: list[str] | None) -> _Plan | None:
+        """Return what a search reads; None if nothing can match."""
+        dates = search.dates
+        wanted = None if search.devices is None else set(search.devices)
+        if search.ids is not None:
+            keys = [key for text in search.ids if (key := _key(text)) is not None]
+            dates = common(dates, join((key.time, key.time + INSTANT) for key in keys))
+            measuring = {key.device for key in keys}
+            wanted = measuring if wanted is None else wanted & measuring
+        devices = None if wanted is None else await self._device_names(ask, wanted)
+        patients = None if search.patients is None else list(await self._numbers(ask, search.patients, wards))
+        if not (search.kinds and dates and search.updated) or devices == set() or patients == []:
+            return None
+        now = datetime.now(UTC)
+        days = await self._days.read(ask, dates, now)
+        assigned = await ask(ASSIGNED_SQL, patients=patients) if patients is not None else []
+        letters = {kind.letters for kind in search.kinds}
+        matching = [
+            day
+            for day in days
+            if (devices is None or day.device in devices)
+            and (wards is None or day.ward in wards)
+            and (day.letters is None or day.letters & letters)
+            and (patients is None or day.patient in patients or (day.patient is None and _was_on(assigned, day)))
+        ]
+        return _Plan(matching + self._live_days(devices, patients, wards, now), dates, patients)
+
+    def _live_days(
+        self, devices: set[str] | None, patients: list[str] | None, wards: list[str] | None, now: datetime
+    ) -> list[DeviceDay]:
+        """Return the present day of every bed that may match: the rollup that was read may lack its newest readings."""
+        names = devices or set()
+        if devices is None or patients is not None:
+            live = {
+                name
+                for name, bed in self._ward.beds.items()
+                if (patients is None or bed.snapshot.patient in patients)
+                and (wards is None or bed.snapshot.bed.ward in wards)
+            }
+            names = live if devices is None else live & devices
+        days = {start_of_day(now), start_of_day(now - MARGIN)}
+        return [DeviceDay(day, name, None, None, 0) for day in days for name in names]
+
+    # --- names ---
+
+    async def _device_names(self, ask: Ask, ids: Iterable[str]) -> set[str]:
+        wanted = set(ids)
+        for name in self._ward.beds:
+            self._names.setdefault(device_id(name), name)
+        if not wanted <= self._names.keys():
+            for name in await self._devices(ask):
+                self._names[device_id(name)] = name
+        return {self._names[identity] for identity in wanted if identity in self._names}
+
+    async def _devices(self, ask: Ask) -> dict[str, KnownDevice]:
+        """Return every device: those with a status, an assignment or a reading."""
+        found: dict[str, KnownDevice] = {}
+        for day in await self._days.read(ask, EVER, datetime.now(UTC)):  # in order of time: the last ward counts
+            found[day.device] = KnownDevice(day.device, day.ward, None, None, is_removed=False, changed_at=None)
+        for row in await ask(DEVICES_SQL):
+            is_removed = row["state"] == "forgotten"
+            found[row["name"]] = KnownDevice(
+                row["name"],
+                row["ward"],
+                row["model"],
+                row["patient"],
+                is_removed=is_removed,
+                changed_at=row["changed_at"],
+            )
+        for name, bed in self._ward.beds.items():
+            known = found.get(name) or KnownDevice(name, None, None, None, is_removed=False, changed_at=None)
+            found[name] = replace(known, ward=bed.snapshot.bed.ward, patient=bed.snapshot.patient, is_removed=False)
+        return found
+
+    async def _numbers(self, ask: Ask, ids: Iterable[str], wards: list[str] | None) -> set[str]:
+        """Return the numbers of patients; those of ids that state them may not exist."""
+        stated = {identity for identity in ids if not is_derived(identity)}
+        derived = set(ids) - stated
+        return stated | set(await self._patients(ask, derived, wards) if derived else ())
+
+    async def _patients(self, ask: Ask, ids: Iterable[str] | None, wards: list[str] | None) -> dict[str, datetime]:
+        wanted = None if ids is None else set(ids)
+        numbers = None if wanted is None or any(map(is_derived, wanted)) else list(wanted)
+        rows = await ask(PATIENTS_SQL, patients=numbers, wards=wards)
+        return {row["patient"]: row["since"] for row in rows if wanted is None or patient_id(row["patient"]) in wanted}
+
+
+def _parameters(search: Search, plan: _Plan, window: Window, wards: list[str] | None) -> dict[str, object]:
+    return {
+        "devices": list(window.devices),
+        "start": window.start,
+        "end": window.end,
+        "wards": wards,
+        "patients": plan.patients,
+        "updated": None if search.updated == EVER else [TimestamptzRange(*one) for one in search.updated],
+        "letters": [kind.letters for kind in search.kinds],
+    }
+
+
+def _measured(row: Mapping[str, Any]) -> Measured:
+    return Measured(
+        device=row["device_id"],
+        time=row["time"],
+        boot=row["boot"],
+        seq=row["seq"],
+        ward=row["ward"],
+        patient=row["patient"],
+        values={key: row[key] for key in SIGN_KEYS},
+        sensor_off=row["sensor_off"],
+        received_at=row["arrived_at"],
+    )
+
+
+def _was_on(assigned: Iterable[Mapping[str, Any]], day: DeviceDay) -> bool:
+    """Return whether one of the patients may have been assigned to the bed on that day.
+
+    Not by the present offset of a wrong clock, which may have been another one then.
+    """
+    return any(
+        row["device"] == day.device
+        and (
+            row["is_clock_wrong"]
+            or (row["since"] <= day.start + DAY and (row["until"] is None or day.start <= row["until"]))
+        )
+        for row in assigned
+    )
+
+
+def _is_same(one: Measured, other: Measured) -> bool:
+    return (one.time, one.device, one.boot, one.seq) == (other.time, other.device, other.boot, other.seq)
+
+
+def _is_before(reading: Measured, kind: Kind, place: Place) -> bool:
+    """Return whether the Observation was given on the page that ended at `place`, of the same reading."""
+    same = (reading.time, reading.device, reading.boot, reading.seq) == (
+        place.time,
+        place.device,
+        place.boot,
+        place.seq,
+    )
+    return same and KINDS.index(kind) <= [one.letters for one in KINDS].index(place.what)
+
+
+def _place_of(reading: Measured, kind: Kind) -> Place:
+    return Place(reading.time, reading.device, reading.boot, reading.seq, kind.letters)
+
+
+def _key(text: str) -> ObservationKey | None:
+    try:
+        return read_observation_id(text)
+    except ValueError:
+        return None
+
+
+def _id(reading: Measured, kind: Kind) -> str:
+    return observation_id(
+        ObservationKey(device_id(reading.device), reading.time, reading.boot, reading.seq, kind.letters)
+    )
