@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from edges.server_tls import ServerTls
 from vitals.errors import PermanentError
 
+SENDER = "sender/"  # before the name of a sender in its certificate; no user of the broker can have a / in its name
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -16,7 +17,8 @@ class Access:
 
     networks   the peers' addresses; empty: all
     tls        clients need a certificate; None: the connection is plain
-    names      the common names of clients' certificates; empty: all of the CA
+    names      the common names of clients' certificates; empty: all that begin with SENDER. So the certificate of a
+               bedside monitor does not send for other beds
     """
 
     networks: tuple[Network, ...] = ()
@@ -42,7 +44,7 @@ class Access:
 
     def allows_name(self, name: str) -> bool:
         """Return whether a client may send whose certificate has this common name."""
-        return not self.names or name in self.names
+        return name in self.names if self.names else name.startswith(SENDER)
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

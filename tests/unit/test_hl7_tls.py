@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+import mqtt.tls
 from edges.access import Access
 from edges.hl7 import listener as module
 from edges.hl7.acks import Outcome, acknowledge
@@ -16,6 +18,7 @@ from edges.hl7.client import Client, Receiver
 from edges.hl7.er7 import parse_message
 from edges.hl7.frames import frame
 from edges.hl7.listener import Listener, Peer, serve
+from edges.sender_commands import app
 from edges.server_tls import ServerTls, TlsFiles
 from identity import ca
 from identity.authority import CertificateAuthority
@@ -51,7 +54,7 @@ def client_context(authority: CertificateAuthority, pair: ca.KeyPair | None) -> 
 
 
 async def accept(content: bytes, peer: Peer) -> Sequence[bytes]:
-    assert peer.name == "central"
+    assert peer.name == "sender/central"
     return acknowledge(parse_message(content), Outcome.ACCEPT, None, NOW)
 
 
@@ -65,10 +68,10 @@ def connect(listener: Listener, context: ssl.SSLContext) -> Client:
 
 
 def test_a_client_with_a_certificate_of_the_ca_sends(authority: CertificateAuthority) -> None:
-    context = client_context(authority, authority.issue_client_pair("central", datetime.now(UTC)))
+    context = client_context(authority, authority.issue_client_pair("sender/central", datetime.now(UTC)))
 
     async def story() -> None:
-        access = Access(tls=server_tls(authority), names=frozenset({"central"}))
+        access = Access(tls=server_tls(authority))
         async with asyncio.timeout(30), serve("127.0.0.1", 0, accept, access) as listener:
             async with connect(listener, context) as client:
                 assert [(await client.send(MESSAGE)).code for _ in range(3)] == ["AA"] * 3
@@ -81,16 +84,16 @@ def test_a_client_with_a_certificate_of_the_ca_sends(authority: CertificateAutho
 @pytest.mark.parametrize("which", ["missing", "other CA", "revoked", "expired", "server", "other name"])
 def test_any_other_client_is_rejected(authority: CertificateAuthority, tmp_path: Path, which: str) -> None:
     now = datetime.now(UTC)
-    pair: ca.KeyPair | None = authority.issue_client_pair("central", now)
+    pair: ca.KeyPair | None = authority.issue_client_pair("sender/central", now)
     match which:
         case "missing":
             pair = None
         case "other CA":
-            pair = CertificateAuthority(tmp_path / "other").issue_client_pair("central", now)
+            pair = CertificateAuthority(tmp_path / "other").issue_client_pair("sender/central", now)
         case "revoked":
-            assert authority.revoke("central", now) == 1
+            assert authority.revoke("sender/central", now) == 1
         case "expired":
-            pair = ca.sign_client(authority.load_or_create(now), "central", now - timedelta(days=9), days=8)
+            pair = ca.sign_client(authority.load_or_create(now), "sender/central", now - timedelta(days=9), days=8)
         case "server":
             pair = authority.server_pair("central", ["127.0.0.1"], now)
         case "other name":
@@ -98,7 +101,7 @@ def test_any_other_client_is_rejected(authority: CertificateAuthority, tmp_path:
     context = client_context(authority, pair)
 
     async def story() -> None:
-        access = Access(tls=server_tls(authority), names=frozenset({"central"}))
+        access = Access(tls=server_tls(authority))
         async with asyncio.timeout(30), serve("127.0.0.1", 0, accept, access) as listener:
             async with connect(listener, context) as client:
                 with pytest.raises(TransientError):
@@ -132,7 +135,7 @@ def test_a_plain_client_and_a_silent_one_are_rejected(
 
 def test_a_revoked_certificate_ends_its_open_connection_and_connects_no_more(authority: CertificateAuthority) -> None:
     now = datetime.now(UTC)
-    context = client_context(authority, authority.issue_client_pair("central", now))
+    context = client_context(authority, authority.issue_client_pair("sender/central", now))
 
     async def story() -> None:
         tls = server_tls(authority)
@@ -145,7 +148,7 @@ def test_a_revoked_certificate_ends_its_open_connection_and_connects_no_more(aut
             tls.renew()
             listener.end_invalid(now)
             assert listener.counts.revoked == 0
-            authority.revoke("central", now)
+            authority.revoke("sender/central", now)
             os.utime(authority.revocation_list_path, ns=(1, 1))  # newer, whatever the resolution of the clock
             tls.renew()
             listener.end_invalid(now)
@@ -162,7 +165,7 @@ def test_a_revoked_certificate_ends_its_open_connection_and_connects_no_more(aut
 
 def test_an_expired_certificate_ends_its_open_connection(authority: CertificateAuthority) -> None:
     now = datetime.now(UTC)
-    context = client_context(authority, authority.issue_client_pair("central", now))
+    context = client_context(authority, authority.issue_client_pair("sender/central", now))
 
     async def story() -> None:
         access = Access(tls=server_tls(authority))
@@ -196,6 +199,49 @@ def test_a_new_certificate_is_used_without_a_restart_and_an_invalid_one_is_not(
     os.utime(certificate, ns=(2, 2))
     tls.renew()
     assert tls.context is not first
+
+
+def test_a_list_of_names_replaces_the_default(authority: CertificateAuthority) -> None:
+    access = Access(tls=server_tls(authority), names=frozenset({"sender/central"}))
+    assert access.allows_name("sender/central")
+    assert not access.allows_name("sender/other")
+
+
+def test_the_commands_create_what_listener_and_sender_need(
+    authority: CertificateAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITALFLOW_CA_DIR", str(authority.folder))
+    (authority.folder / "edges.crt").unlink()
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for arguments in (
+        ["listener", "127.0.0.1", "--folder", str(ours)],
+        ["enroll", "central", "--folder", str(theirs)],
+    ):
+        ended = CliRunner().invoke(app, arguments)
+        assert ended.exit_code == 0, ended.output
+    tls = ServerTls(TlsFiles(*(ours / name for name in ("edges.crt", "edges.key", "ca.crt", "revoked.crl"))))
+    context = mqtt.tls.client_context(theirs / "ca.crt", theirs / "sender.crt", theirs / "sender.key")
+
+    async def story() -> None:
+        async with asyncio.timeout(30), serve("127.0.0.1", 0, accept, Access(tls=tls)) as listener:
+            async with connect(listener, context) as client:
+                assert (await client.send(MESSAGE)).code == "AA"
+            assert CliRunner().invoke(app, ["revoke", "central"]).exit_code == 0
+            assert CliRunner().invoke(app, ["listener", "127.0.0.1", "--folder", str(ours)]).exit_code == 0
+            os.utime(ours / "revoked.crl", ns=(1, 1))
+            tls.renew()
+            async with connect(listener, context) as client:
+                with pytest.raises(TransientError):
+                    await client.send(MESSAGE)
+
+    asyncio.run(story())
+
+
+def test_without_the_ca_nothing_is_issued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITALFLOW_CA_DIR", str(tmp_path / "none"))
+    ended = CliRunner().invoke(app, ["enroll", "central", "--folder", str(tmp_path / "out")])
+    assert (ended.exit_code, "VITALFLOW_CA_DIR" in ended.output) == (2, True)
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", ["edges.crt", "edges.key", "ca.crt", "revoked.crl"])
