@@ -123,6 +123,7 @@ class Inbox:
         self._beds: dict[tuple[str, str], Bed] = {}
         self._seqs: dict[int, int] = {}
         self._database = open_file(INBOX, path, emit)
+        self._database.execute("PRAGMA busy_timeout = 5000")  # admission_queue writes too, for milliseconds
         self._reader = open_to_read(INBOX, path)
         self._reader_lock = threading.Lock()
         self._thread: threading.Thread | None = None

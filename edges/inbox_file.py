@@ -48,6 +48,18 @@ CREATE TABLE queued (                     -- what else is to be done, in this or
     kind TEXT NOT NULL,
     payload BLOB NOT NULL
 ) STRICT;
+CREATE TABLE admission (                  -- events of admissions, for their order
+    number INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,          -- of the event, not of its message
+    patient TEXT,                         -- whose place it states, in lower case; NULL for an update
+    time REAL NOT NULL,                   -- as its sender states it
+    event BLOB NOT NULL,                  -- as JSON
+    finished REAL,
+    effect TEXT                           -- NULL: not applied yet
+) STRICT;
+CREATE INDEX admission_waiting ON admission (number) WHERE effect IS NULL;
+CREATE INDEX admission_of_patient ON admission (patient, time);
+CREATE INDEX admission_finished ON admission (finished);
 """
 
 INBOX = Kind(
@@ -69,6 +81,10 @@ INBOX = Kind(
             "INSERT OR IGNORE INTO unused VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         ),
         ("SELECT * FROM queued ORDER BY number {order}", "INSERT OR IGNORE INTO queued VALUES (?, ?, ?)"),
+        (
+            "SELECT * FROM admission ORDER BY number {order}",
+            "INSERT OR IGNORE INTO admission VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ),
     ),
     count="SELECT count(*) FROM reading",
     synchronous="FULL",

@@ -58,7 +58,7 @@ class User:
     """A user of the broker.
 
     ward       of a device: its ward; of a person or reader: the only ward it may see, None for all
-    service    of a service user: ingest, alerts, station or health, which decides its rights; `name` does not
+    service    of a service user: ingest, alerts, station, edges or health, which decides its rights; `name` does not
     password   None for a device with a certificate
     salt       of a password that the user has chosen (`vitals.password`)
     """
@@ -180,6 +180,15 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.sign_ins),
                 (READ_BELOW, topics.password_salt()),
                 (READ_BELOW, topics.password_rejected()),
+            ]
+        case "edges":
+            # Admissions change assignments, and with the patient the limits of a bed; both depend on what is retained.
+            return [
+                *presence,
+                *((READ_BELOW, f"{root}/{kind}/#") for kind in ("limits", "assignments")),
+                (WRITE, topics.limits()),
+                (WRITE, topics.assignments()),
+                (WRITE, topics.admissions(user=user.name)),
             ]
         case "health":
             return [(WRITE, topics.health), (READ, topics.health), (READ, OFFLINE_SESSIONS_TOPIC)]

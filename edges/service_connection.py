@@ -1,0 +1,145 @@
+"""The connection of the edges' own user to the broker: the status of the service, and what the broker retains.
+
+It has no session: what is retained is sent at each subscription, and complete when the first heartbeat has come back.
+It speaks MQTT 5, so that a publish that the broker does not permit is an error and not lost.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiomqtt import Client, MqttError, ProtocolVersion, Will
+
+from mqtt.async_client import connection, describe_error, publish, running
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.service_status import HEARTBEAT_S, ServiceStatus, encode_service_status
+from vitals.backoff import Backoff
+from vitals.log import WaitLog
+from vitals.topics import Topics
+
+log = logging.getLogger("edges")
+
+ANSWER_TIMEOUT_S = 5.0  # seconds without the echo of a heartbeat
+RETRY_S = (0.25, 2.0)  # first and maximum pause between two attempts to connect
+
+Publish = Callable[[str, bytes, bool], Awaitable[None]]
+"""Publish a payload on a topic, retained or not, and return when the broker has acknowledged it; raises MqttError."""
+
+
+class ServiceConnection:
+    """Connects from `run` until `stop`, and publishes the status of the service.
+
+    user      the service's user and client id
+    filters   what is subscribed to; `on_message` receives topic and payload
+    problem   why the service does not do its work, empty if it does
+    """
+
+    def __init__(
+        self,
+        broker: BrokerEndpoint,
+        topics: Topics,
+        user: str,
+        filters: Sequence[str],
+        on_message: Callable[[str, bytes], None],
+        problem: Callable[[], str] = str,
+    ) -> None:
+        self.is_connected = False
+        self._broker = broker
+        self._service = topics.service(user)
+        self._user = user
+        self._filters = filters
+        self._on_message = on_message
+        self._problem = problem
+        self._boot = time.time_ns()
+        self._stopping = asyncio.Event()
+        self._publishing = asyncio.Lock()  # the answer to one message must not be taken for that to another
+        self._echo = asyncio.Event()
+        self._wait_log = WaitLog(f"the broker at {broker}", log.warning)
+
+    def stop(self) -> None:
+        """Publish the offline status and end `run`."""
+        self._stopping.set()
+
+    async def run(self, begin: Callable[[], None], work: Callable[[Publish], Awaitable[Any]]) -> None:
+        """Stay connected until `stop`.
+
+        begin   called before each subscription: what was retained before does not count
+        work    runs once everything that is retained has arrived, until the connection ends; MqttError ends it
+        """
+        backoff = Backoff(*RETRY_S, steady_s=RETRY_S[1])
+        while not self._stopping.is_set():
+            will = Will(self._service, self._status("offline"), qos=1, retain=True)
+            since = time.monotonic()
+            try:
+                async with connection(
+                    self._broker, self._user, will, self._stopping, version=ProtocolVersion.V5
+                ) as client:
+                    await self._run_connection(client, begin, work)
+            except MqttError as error:
+                self._wait_log.waiting(describe_error(error, self._broker), time.monotonic())
+            finally:
+                self.is_connected = False
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff.next(time.monotonic() - since))
+
+    async def _run_connection(
+        self, client: Client, begin: Callable[[], None], work: Callable[[Publish], Awaitable[Any]]
+    ) -> None:
+        begin()
+        self._echo.clear()
+        granted = await client.subscribe([(name, 1) for name in (*self._filters, self._service)])
+        if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
+            raise MqttError("it refuses the subscription of the edges; see mosquitto's access list")
+
+        async def send(topic: str, payload: bytes, retain: bool) -> None:
+            async with self._publishing:
+                await publish(client, topic, payload, retain)
+
+        async def work_when_complete() -> None:
+            await self._echo.wait()
+            self.is_connected = True
+            self._wait_log.over()
+            log.info("connected to the broker at %s", self._broker)
+            await work(send)
+
+        async with running(self._listen(client), self._send_heartbeats(send), work_when_complete()):
+            await self._stopping.wait()
+        with suppress(MqttError):
+            await send(self._service, self._status("offline"), True)
+
+    async def _listen(self, client: Client) -> None:
+        try:
+            async for message in client.messages:
+                topic = str(message.topic)
+                if topic != self._service:
+                    self._on_message(topic, bytes(message.payload))
+                elif not message.retain:
+                    self._echo.set()
+        except MqttError:
+            raise MqttError("the connection was lost") from None
+
+    async def _send_heartbeats(self, send: Publish) -> None:
+        while True:
+            sent = time.monotonic()
+            await send(self._service, self._status("online"), True)
+            try:
+                await asyncio.wait_for(self._echo.wait(), ANSWER_TIMEOUT_S)
+            except TimeoutError:
+                raise MqttError("it does not answer") from None
+            await asyncio.sleep(max(0.0, sent + HEARTBEAT_S - time.monotonic()))
+            self._echo.clear()
+
+    def _status(self, state: str) -> bytes:
+        status = ServiceStatus(
+            state="online" if state == "online" else "offline",
+            boot=self._boot,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            problem=self._problem() if state == "online" else "",
+        )
+        return encode_service_status(status)
