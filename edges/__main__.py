@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from edges import sender_commands as senders
+from edges.fhir import commands as fhir
 from edges.hl7 import commands as hl7
 from edges.site import read_site
 from vitals.command_line import command_group, examples
@@ -15,6 +16,7 @@ PROGRAM = "vitalflow edges"
 
 app = command_group()
 app.add_typer(hl7.app, name="hl7")
+app.add_typer(fhir.app, name="fhir")
 app.add_typer(senders.app, name="senders")
 
 

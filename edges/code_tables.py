@@ -25,8 +25,10 @@ ALWAYS = (
     "mindray",
     "edan",
     "nihon_kohden",
+    "snomed",
 )
 CONSCIOUSNESS = "consciousness"
+_OF_SEVERAL = frozenset(("rate", "pulse", "oximetry", "pulseox"))  # words in names of several signs
 _MAX_FOUND = 4096
 _STANDARD = ("MDC", "LN", "LOINC")
 _REFERENCE_ID = "MDC_"
@@ -56,6 +58,7 @@ class Meaning:
     rank       the smaller one is taken where a moment has several sources of a sign
     scale      factor of a vendor that sends multiples
     values     text -> value, for consciousness
+    alone      False: the code may stand beside one of these tables, and means nothing without it
     """
 
     sign: str
@@ -68,6 +71,7 @@ class Meaning:
     name_required: bool
     scale: float = 1
     values: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = True
 
     def matches(self, code: Code) -> bool:
         """Whether code, name and system agree with this meaning."""
@@ -80,9 +84,10 @@ class Meaning:
             return False
         if not code.name:
             return not self.name_required
-        return _normal(code.name) in self.names or self._has_words(code.name)
+        return _normal(code.name) in self.names or self.has_words(code.name)
 
-    def _has_words(self, name: str) -> bool:
+    def has_words(self, name: str) -> bool:
+        """Whether a free text holds only words of this meaning."""
         found = set(re.findall(r"\w+", name.casefold()))
         return bool(found & self.key) and found <= self.key | self.words
 
@@ -100,10 +105,11 @@ class CodeTable:
     no_value: frozenset[float]
     _found: dict[tuple[Code, ...], Meaning | Contradiction | None] = field(default_factory=dict, compare=False)
 
-    def find(self, codes: Iterable[Code]) -> Meaning | None:
-        """Return the meaning of an element from its code and its alternate code; None for one that is not known.
+    def find(self, codes: Iterable[Code], label: str = "") -> Meaning | None:
+        """Return the meaning of an element from its code and its alternate codes; None for one that is not known.
 
-        Raises Contradiction. A sender repeats its codes in every message, so that what they mean is kept.
+        Raises Contradiction, also where the label is a name of another sign and not of this one. A sender repeats its
+        codes in every message, so that what they mean is kept.
         """
         key = tuple(codes)
         if key not in self._found:
@@ -116,20 +122,29 @@ class CodeTable:
         found = self._found[key]
         if isinstance(found, Contradiction):
             raise Contradiction(str(found))
+        if found and label and not found.has_words(label):
+            named = self._named(label)
+            if named and found.sign not in named:
+                raise Contradiction(f"{label[:60]!a} is a name of {', '.join(sorted(named))}, not of {found.sign}")
         return found
 
     def _find(self, codes: Iterable[Code]) -> Meaning | None:
         given = [_by_reference_id(code) for code in codes if code.code or code.name]
         found = [(code, self._find_one(code)) for code in given]
         meanings = [meaning for _, meaning in found if meaning]
-        if not meanings:
+        if not any(meaning.alone for meaning in meanings):
             return None
         if len({meaning.sign for meaning in meanings}) > 1:
             raise Contradiction(f"{' and '.join(str(code)[:60] for code in given)} mean different signs")
         for code, meaning in found:
             if meaning is None and _is_standard(code):
                 raise Contradiction(f"{str(code)[:60]} is not known beside {meanings[0].sign}")
-        return meanings[0]
+        return next(meaning for meaning in meanings if meaning.alone)
+
+    def _named(self, label: str) -> set[str]:
+        """Return the signs that a free text names."""
+        words = set(re.findall(r"\w+", label.casefold()))
+        return {meaning.sign for meaning in self.meanings if words & (meaning.key - _OF_SEVERAL)}
 
     def _find_one(self, code: Code) -> Meaning | None:
         matching = [meaning for meaning in self.meanings if meaning.matches(code)]
@@ -187,6 +202,7 @@ def _meaning(table: Mapping[str, Any], entry: Mapping[str, Any]) -> Meaning:
         name_required=table.get("name_required", False),
         scale=table.get("scale", 1),
         values=entry.get("values", {}),
+        alone=entry.get("alone", table.get("alone", True)),
     )
 
 

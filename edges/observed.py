@@ -20,6 +20,8 @@ from vitals.signs import BY_KEY, DIASTOLIC, SIGN_KEYS, SYSTOLIC, Sign
 _NO_VALUE_FLAGS = frozenset(("INV", "NAV", "CAL", "TEST", "DEMO", "BUSY", "OFF", "NI", "SETTING", "<", ">"))
 _CODED = ("CWE", "CE", "CNE")
 _STATUSES = frozenset(("", "R", "P", "F", "C"))
+_WAVEFORMS = ("NA", "MA", "SampledData")  # types of HL7 v2 and of FHIR
+_NUMBERS = ("NM", "ST", "Quantity", "Integer")
 _PRESSURES = (SIGN_KEYS[SYSTOLIC], SIGN_KEYS[DIASTOLIC])
 
 
@@ -40,6 +42,7 @@ class Reason(StrEnum):
     ALERT = "alert"
     NOT_PRODUCTION = "not_production"
     UNKNOWN_PLACE = "unknown_place"
+    REFUSED = "refused"  # with the transaction that holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Observation:
     flags       interpretation and quality codes
     time        None: no usable time, for the reason `time_problem`
     channel     OBX-4, the position in the device
+    absent      why it has no value that counts, where its decoder knows; a sentence
+    label       free text of what is measured, beside the names of the codes
     """
 
     segment: int
@@ -67,6 +72,8 @@ class Observation:
     time: datetime | None
     time_problem: str = ""
     channel: str = ""
+    absent: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +146,14 @@ def _without_use(verdict: Verdict, detail: str) -> Verdict:
 
 
 def _evaluate(observation: Observation, table: CodeTable) -> _Value:
-    if observation.kind in ("NA", "MA"):
+    if observation.kind in _WAVEFORMS:
         raise _Unusable(Reason.WAVEFORM)
     if any(code.system.upper() == "MDIL-ALERT" for code in observation.codes):
         raise _Unusable(Reason.ALERT)
     if not observation.kind and not any(observation.values):
         raise _Unusable(Reason.HEADER)
     try:
-        meaning = table.find(observation.codes)
+        meaning = table.find(observation.codes, observation.label)
     except Contradiction as error:
         raise _Unusable(Reason.CONTRADICTION, str(error)) from None
     if meaning is None:
@@ -165,6 +172,8 @@ def _evaluate(observation: Observation, table: CodeTable) -> _Value:
 
 def _text(observation: Observation) -> str:
     """Return the only value; raises _Unusable where there is none that counts."""
+    if observation.absent:
+        raise _Unusable(Reason.NO_VALUE, observation.absent)
     if observation.status not in _STATUSES:
         raise _Unusable(Reason.NO_VALUE, f"its status is {observation.status[:10]!a}")
     flags = observation.flags & _NO_VALUE_FLAGS
@@ -189,8 +198,9 @@ def _word(observation: Observation, text: str, meaning: Meaning) -> str | None:
 
 
 def _number(observation: Observation, sign: Sign, text: str, meaning: Meaning, table: CodeTable) -> float:
-    if observation.kind not in ("NM", "ST"):
-        raise _Unusable(Reason.UNREADABLE, f"a number has the type NM or ST, not {observation.kind[:10]!a}")
+    if observation.kind not in _NUMBERS:
+        expected = ", ".join(_NUMBERS)
+        raise _Unusable(Reason.UNREADABLE, f"a number has one of the types {expected}, not {observation.kind[:20]!a}")
     try:
         number = parse_sign(sign, text)
     except BadField as error:

@@ -26,6 +26,8 @@ class Location:
     location: str = ""
     application: str = ""
     sender: str = ""
+    patient: str = ""
+    source: str = ""
     equipment: Set[str] = frozenset()
 
     def __str__(self) -> str:
@@ -33,6 +35,7 @@ class Location:
             "location": self.location,
             "application": self.application,
             "sender": self.sender,
+            "source": self.source,
             "equipment": ", ".join(sorted(self.equipment)),
         }
         return ", ".join(f"{key} = {text[:60]!a}" for key, text in texts.items() if text) or "nothing"

@@ -61,8 +61,11 @@ class Place(_Table):
     unit, room, bed, facility   PV1-3.1 to PV1-3.4; unless location or equipment is given, the first three have to be
                                 empty in the message where they are left out, so that two beds are never one device
     location                    PV1-3 as it is sent, for senders that use it in another way
-    equipment                   OBX-18.1 or OBX-18.3
+    equipment                   OBX-18.1 or OBX-18.3; of FHIR the reference to the Device, such as Device/17, or a value
+                                of its identifiers, also with the system in front: system|value
     application, sender         MSH-3 and MSH-4
+    patient                     the number of a patient, of FHIR
+    source                      the name of a [[source]], of FHIR
     """
 
     ward: Level
@@ -75,6 +78,8 @@ class Place(_Table):
     equipment: Text | None = None
     application: Text | None = None
     sender: Text | None = None
+    patient: Text | None = None
+    source: Text | None = None
 
     @property
     def conditions(self) -> dict[str, str]:
@@ -84,12 +89,14 @@ class Place(_Table):
     @model_validator(mode="after")
     def _check(self) -> "Place":
         if not self.conditions:
-            raise ValueError("states no place; give at least one of unit, room, bed, location, equipment, application")
+            keys = "unit, room, bed, location, equipment, application, patient, source"
+            raise ValueError(f"states no place; give at least one of {keys}")
         return self
 
 
 class Source(_Table):
     """What a sender is known for: `application` is its MSH-3, `sender` its MSH-4; an empty text means an empty field.
+    A sender of FHIR is known for the token in `token_file`.
 
     codes      names of the tables of its vendor
     clock      receipt: its clock is wrong, and a reading has the time of receipt
@@ -100,6 +107,7 @@ class Source(_Table):
     name: Text
     application: MaybeEmpty | None = None
     sender: MaybeEmpty | None = None
+    token_file: Path | None = None
     codes: tuple[str, ...] = ()
     clock: Literal["message", "receipt"] = "message"
     no_value: tuple[float, ...] = ()
@@ -116,9 +124,14 @@ class Source(_Table):
 
     @model_validator(mode="after")
     def _check(self) -> "Source":
-        if self.application is None and self.sender is None:
-            raise ValueError("needs application (MSH-3) or sender (MSH-4)")
+        if self.application is None and self.sender is None and self.token_file is None:
+            raise ValueError("needs application (MSH-3), sender (MSH-4) or token_file (FHIR)")
         return self
+
+    @property
+    def is_of_fhir(self) -> bool:
+        """Whether no message of HL7 v2 is of this sender."""
+        return self.application is None and self.sender is None
 
     @property
     def table(self) -> CodeTable:
@@ -163,7 +176,7 @@ class Site(_Table):
             if wards.setdefault(place.device, place.ward) != place.ward:
                 raise ValueError(f"place {number}: device {place.device!r} is in two wards")
             conditions.append(place.conditions)
-        senders = [(source.application, source.sender) for source in self.source]
+        senders = [(source.application, source.sender) for source in self.source if not source.is_of_fhir]
         if len(set(senders)) < len(senders):
             raise ValueError("two sources have the same application and sender")
         return self
@@ -176,9 +189,17 @@ class Site(_Table):
     def find_source(self, application: str, sender: str) -> Source:
         """Return the first source that a header fits, UNKNOWN_SOURCE without one."""
         for source in self.source:
-            if source.application in (None, application) and source.sender in (None, sender):
+            fits = source.application in (None, application) and source.sender in (None, sender)
+            if fits and not source.is_of_fhir:
                 return source
         return UNKNOWN_SOURCE
+
+    def named_source(self, name: str) -> Source:
+        """Return the source with this name; raises PermanentError."""
+        for source in self.source:
+            if source.name == name:
+                return source
+        raise PermanentError(f"the site has no source {name[:60]!r}")
 
 
 def read_site(path: Path) -> Site:

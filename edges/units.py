@@ -1,5 +1,6 @@
 """Convert values into the units of `vitals.signs`, or state why not. Code and name of a unit have to agree."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from vitals.signs import Sign
@@ -49,6 +50,8 @@ def find_unit(code: str, name: str, system: str, own: Mapping[tuple[str, str], s
     pair = (_normal(code), _normal(name))
     if pair in own:
         return own[pair]
+    if system.upper() == "UCUM" and pair[0] not in _UNITS:
+        pair = re.sub(r"\{[^{}]*\}", "", pair[0]), pair[1]  # an annotation does not change a unit of UCUM
     known = [_UNITS.get(text) for text in pair if text]
     if not known:
         raise InvalidUnit("no unit")

@@ -15,10 +15,9 @@ from edges.hl7.oru import Report
 from edges.hl7.receive import Received, receive
 from edges.hl7.sender import read_messages
 from edges.hl7.try_admission import lines_of_admissions, show_admission
-from edges.observed import Reason, Verdict
-from edges.places import PlacedReading
+from edges.observed import Reason
 from edges.site import Site, read_site
-from vitals.codec import encode
+from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
 from vitals.command_line import command_group, examples
 from vitals.errors import exit_on_error
 from vitals.log import write_fatal
@@ -76,43 +75,22 @@ def _show_answer(received: Received) -> dict[str, Any]:
     header = message.header
     return {
         "readable": True,
-        "control_id": _printable(header.raw(10)),
-        "type": _printable(header.raw(9)),
+        "control_id": printable(header.raw(10)),
+        "type": printable(header.raw(9)),
         "source": report.source or None,
         "outcome": f"A{report.outcome}",
         "error": report.error and report.error.text,
         "error_code": report.error and report.error.code,
-        "acknowledgements": [_printable(answer.decode(message.codec, "replace")) for answer in received.answers],
+        "acknowledgements": [printable(answer.decode(message.codec, "replace")) for answer in received.answers],
         "bytes_outside_character_set": message.unfit,
     }
 
 
 def _show_readings(report: Report) -> dict[str, Any]:
-    placed = [item for item in report.readings if item.device is not None]
     return {
-        "readings": [_show_reading(item) for item in placed],
-        "without_device": [_show_reading(item) for item in report.readings if item.device is None],
-        "not_used": [_show_verdict(verdict) for verdict in report.verdicts if verdict.reason is not Reason.USED],
+        **show_placed(report.readings),
+        "not_used": [show_verdict(verdict) for verdict in report.verdicts if verdict.reason is not Reason.USED],
         "counts": report.counts,
-    }
-
-
-def _show_reading(item: PlacedReading) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(encode(item.reading))
-    address = {"ward": item.ward, "device": item.device}
-    patient = {"patient": item.reading.patient_id}
-    return {**address, **patient, "reading": content, **({"problem": item.problem} if item.problem else {})}
-
-
-def _show_verdict(verdict: Verdict) -> dict[str, Any]:
-    observation = verdict.observation
-    return {
-        "segment": observation.segment,
-        "code": _printable("^".join(str(code) for code in observation.codes if str(code))),
-        "value": _printable("~".join(observation.values)),
-        "unit": _printable(str(observation.unit)),
-        "reason": verdict.reason.value,
-        "detail": verdict.detail,
     }
 
 
@@ -124,14 +102,5 @@ def _lines(number: int, message: dict[str, Any]) -> list[str]:
         lines.append(f"  {message['error']}")
     if "admissions" in message:
         return lines + lines_of_admissions(message["admissions"])
-    lines += [f"  {item['ward']}/{item['device']}: {json.dumps(item['reading'])}" for item in message["readings"]]
-    lines += [f"  no device: {json.dumps(item['reading'])}; {item['problem']}" for item in message["without_device"]]
-    for item in message["not_used"]:
-        detail = f": {item['detail']}" if item["detail"] else ""
-        lines.append(f"  segment {item['segment']}, {item['code']!a}, {item['reason']}{detail}")
-    return lines
-
-
-def _printable(text: str) -> str:
-    """Return `text` without lone surrogates, which cannot be printed."""
-    return text.encode("utf-8", "replace").decode()
+    lines += lines_of_readings(message)
+    return lines + [line_of_verdict(f"segment {item['segment']}, ", item) for item in message["not_used"]]

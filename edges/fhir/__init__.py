@@ -1,0 +1,1 @@
+"""FHIR R4: Observations of other systems become readings."""

@@ -1,0 +1,134 @@
+"""Read JSON of FHIR, which may be hostile: one document, or one per line. Pure.
+
+Elements of a wrong type count as absent, except where a module states that their presence alone decides.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+MAX_BODY = 1024 * 1024  # bytes of a document
+MAX_DEPTH = 200  # nested arrays and objects
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+Element = dict[str, Any]
+
+
+class InvalidDocument(ValueError):
+    """A body that cannot be read; the text is one sentence.
+
+    status   of HTTP
+    code     of the issue in an OperationOutcome
+    """
+
+    def __init__(self, text: str, status: int = 400, code: str = "structure") -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+
+def read_json(body: bytes) -> Element:
+    """Return the resource in a body; raises InvalidDocument."""
+    text = _decode(body)
+    if text.lstrip()[:1] == "<":
+        raise InvalidDocument("the body is XML; only JSON (application/fhir+json) is read", 415, "not-supported")
+    try:
+        content = json.loads(
+            text,
+            parse_int=_integer,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_unique_keys,
+        )
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise InvalidDocument(f"the body is not JSON: {error}") from None
+    if _depth(content) > MAX_DEPTH:
+        raise _too_deep()
+    if not isinstance(content, dict):
+        raise InvalidDocument("the body is JSON, but no object: a resource is one")
+    return content
+
+
+def read_lines(body: bytes) -> list[Element]:
+    """Return the resources of NDJSON, one per line; raises InvalidDocument that names the line."""
+    found = []
+    for number, line in enumerate(body.removeprefix(_BYTE_ORDER_MARK).split(b"\n"), 1):
+        if line.strip():
+            try:
+                found.append(read_json(line))
+            except InvalidDocument as error:
+                raise InvalidDocument(f"line {number}: {error}", error.status, error.code) from None
+    return found
+
+
+def is_ndjson(body: bytes) -> bool:
+    """Return whether a body holds several JSON documents, one per line."""
+    first, *others = [line for line in body.removeprefix(_BYTE_ORDER_MARK).split(b"\n") if line.strip()] or [b""]
+    if not others:
+        return False
+    try:
+        read_json(first)
+    except InvalidDocument:
+        return False
+    return True
+
+
+def text_of(element: object, key: str) -> str:
+    """Return the text of a key, without space around it; empty without one."""
+    value = element.get(key) if isinstance(element, dict) else None
+    return value.strip() if isinstance(value, str) else ""
+
+
+def object_of(element: object, key: str) -> Element:
+    """Return the object of a key; empty without one."""
+    value = element.get(key) if isinstance(element, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def objects_of(element: object, key: str) -> Iterator[Element]:
+    """Iterate over the objects in the array of a key."""
+    value = element.get(key) if isinstance(element, dict) else None
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, dict))
+
+
+def is_given(element: Element, key: str) -> bool:
+    """Return whether a key has content of any type."""
+    return element.get(key) not in (None, [], {}, "")
+
+
+def _decode(body: bytes) -> str:
+    try:
+        return body.removeprefix(_BYTE_ORDER_MARK).decode()
+    except UnicodeDecodeError:
+        raise InvalidDocument("the body is not UTF-8") from None
+
+
+def _integer(text: str) -> int | float:
+    return int(text) if len(text) < 19 else float(text)
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> Element:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {twice[:40]!a} twice")
+    return content
+
+
+def _depth(content: object) -> int:
+    level, depth = [content], 0
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _too_deep() -> InvalidDocument:
+    return InvalidDocument(f"the body is nested more than {MAX_DEPTH} levels deep", code="too-costly")

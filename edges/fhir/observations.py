@@ -1,0 +1,258 @@
+"""Make observations of an Observation resource: its value, those of its components, and of contained members. Pure.
+
+What is no value of this moment keeps its reason: the status, an absent value, a comparator, a period, an extension that
+changes the meaning.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from edges.code_tables import Code
+from edges.fhir.content import Element, is_given, object_of, objects_of, text_of
+from edges.fhir.effective import NoMoment, Span, moment_of
+from edges.observed import Observation
+
+LOINC, MDC, UCUM, SNOMED = "LN", "MDC", "UCUM", "SCT"
+_SYSTEMS = {
+    "http://loinc.org": LOINC,
+    "urn:oid:2.16.840.1.113883.6.1": LOINC,
+    "urn:iso:std:iso:11073:10101": MDC,
+    "urn:oid:2.16.840.1.113883.6.24": MDC,
+    "http://unitsofmeasure.org": UCUM,
+    "urn:oid:2.16.840.1.113883.6.8": UCUM,
+    "http://snomed.info/sct": SNOMED,
+    "urn:oid:2.16.840.1.113883.6.96": SNOMED,
+}
+_NONE = Code("", "", "")
+_STATUSES = ("final", "amended", "corrected", "preliminary")
+_PANELS = {
+    LOINC: frozenset(("85354-9", "55284-4", "35094-2", "85353-1", "8716-3", "34566-0")),
+    MDC: frozenset(("150020", "150300")),
+}
+_OTHER_QUANTITIES = frozenset(
+    (
+        "mean",
+        "average",
+        "avg",
+        "averaged",
+        "median",
+        "maximum",
+        "max",
+        "minimum",
+        "highest",
+        "lowest",
+        "target",
+        "goal",
+        "limit",
+        "threshold",
+        "alarm",
+        "setting",
+        "baseline",
+        "predicted",
+        "estimated",
+        "delta",
+        "change",
+        "trend",
+        "variability",
+        "mittelwert",
+        "moyenne",
+        "pulmonary",
+        "venous",
+        "fetal",
+        "foetal",
+        "intracranial",
+    )
+)  # words in free texts
+_WORDS = str.maketrans(dict.fromkeys("_/.,:;()[]-&+", " "))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A place in a document and its observation.
+
+    path   such as "entry 2, component 1"
+    test   whether the resource is marked as test data
+    """
+
+    path: str
+    observation: Observation
+    test: bool
+
+
+def parts_of(resource: Element, path: str, first: int, received: datetime, by_receipt: bool) -> list[Part]:
+    """Return the observations of a resource, at least one.
+
+    first        number of the first one in the document
+    by_receipt   the sender's clock is wrong: an observation of a moment has the time of receipt
+    """
+    found: list[Part] = []
+    _add(resource, path, first, received, by_receipt, "", found)
+    return found
+
+
+def _add(
+    resource: Element, path: str, first: int, received: datetime, by_receipt: bool, above: str, found: list[Part]
+) -> None:
+    absent = above or _absent(resource)
+    time, problem = None, ""
+    try:
+        time = moment_of(resource, received)
+    except Span as error:
+        absent = absent or str(error)
+    except NoMoment as error:
+        problem = str(error)
+    if by_receipt and not absent:
+        time, problem = received, ""
+    test = _is_test(resource)
+    components = list(objects_of(resource, "component"))
+    elements: list[tuple[str, Element, tuple[Code, ...]]] = []
+    if _value_keys(resource) or is_given(resource, "dataAbsentReason") or not components:
+        elements.append((path, resource, ()))
+    panel = _unknown_panel(resource)
+    for number, component in enumerate(components, 1):
+        elements.append((f"{path}, component {number}".removeprefix(", "), component, panel))
+    for where, element, panel_codes in elements:
+        kind, values, unit = _value(element)
+        observation = Observation(
+            segment=first + len(found),
+            codes=(*_codes(element), *panel_codes),
+            kind=kind,
+            values=values,
+            unit=unit,
+            other_unit=_NONE,
+            flags=_interpretations(resource) | _interpretations(element),
+            status="F",
+            absent=absent or _absent_value(element) or _another_quantity(resource, element),
+            time=time,
+            time_problem=problem,
+            label=_label(element),
+        )
+        found.append(Part(where, observation, test))
+    for number, member in enumerate(objects_of(resource, "contained"), 1):
+        if text_of(member, "resourceType") == "Observation":
+            where = f"{path}, contained {number}".removeprefix(", ")
+            _add({**member, "contained": []}, where, first, received, by_receipt, absent, found)
+
+
+def _absent(resource: Element) -> str:
+    """Return why nothing in a resource is a value, empty if it may hold values."""
+    status = text_of(resource, "status")
+    if status not in _STATUSES:
+        return f"its status is {status[:20]!a}"
+    if is_given(resource, "implicitRules"):
+        return "it has implicitRules, which may change its meaning"
+    return _modified(resource)
+
+
+def _modified(element: Element) -> str:
+    return "it has a modifierExtension, which may change its meaning" if is_given(element, "modifierExtension") else ""
+
+
+def _absent_value(element: Element) -> str:
+    """Return why an element has no value that counts."""
+    if is_given(element, "dataAbsentReason"):
+        codings = objects_of(object_of(element, "dataAbsentReason"), "coding")
+        return f"dataAbsentReason is {next((text_of(coding, 'code') for coding in codings), '')[:40]!a}"
+    quantity = object_of(element, "valueQuantity")
+    if is_given(quantity, "comparator"):
+        return f"{text_of(quantity, 'comparator')[:10]!a} before it: it is no exact number"
+    return _modified(element)
+
+
+def _is_test(resource: Element) -> bool:
+    meta = object_of(resource, "meta")
+    labels = [*objects_of(meta, "security"), *objects_of(meta, "tag")]
+    return any(text_of(label, "code") == "HTEST" for label in labels)
+
+
+def _value_keys(element: Element) -> list[str]:
+    return [key for key in element if key.startswith("value") and element[key] is not None]
+
+
+def _value(element: Element) -> tuple[str, tuple[str, ...], Code]:
+    """Return the type, the values and the unit of an element."""
+    keys = _value_keys(element)
+    kind = keys[0].removeprefix("value") if keys else "" if is_given(element, "hasMember") else "none"
+    values: tuple[str, ...] = tuple(_text(element[key]) for key in keys)
+    unit = _NONE
+    if keys == ["valueQuantity"]:
+        quantity = object_of(element, "valueQuantity")
+        values = (_text(quantity.get("value")),)
+        unit = _unit(quantity)
+    return kind, values, unit
+
+
+def _unit(quantity: Element) -> Code:
+    """Return the unit of a Quantity; its code counts only with a system that is known."""
+    code, system = text_of(quantity, "code"), text_of(quantity, "system")
+    name = text_of(quantity, "unit")
+    if not code:
+        return Code("", name, "")
+    known = _SYSTEMS.get(system, "")
+    return Code(code, name, known) if known in (UCUM, MDC) else Code(f"{system}|{code}", name, system)
+
+
+def _text(value: object) -> str:
+    """Return a number or a text as text; empty for null, and in the form of Python for any other type."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def _codes(element: Element) -> tuple[Code, ...]:
+    return tuple(_code(coding) for coding in objects_of(object_of(element, "code"), "coding"))
+
+
+def _code(coding: Element) -> Code:
+    code, display, uri = text_of(coding, "code"), text_of(coding, "display"), text_of(coding, "system")
+    system = _SYSTEMS.get(uri, uri)
+    if system == SNOMED or (system == MDC and not display.upper().startswith("MDC_")):
+        return Code(code, "", system)  # the display is free text, which is part of the label
+    return Code(code, display if system == MDC else display.translate(_WORDS), system)
+
+
+def _unknown_panel(resource: Element) -> tuple[Code, ...]:
+    """Return the standard code of a panel that may not be one of moments, such as that of mean pressures.
+
+    It counts as a further code of each component, so that a component of it is no value.
+    """
+    codes = [code for code in _codes(resource) if code.system in _PANELS and code.code]
+    if _value_keys(resource) or any(code.code in _PANELS[code.system] for code in codes):
+        return ()
+    return tuple(codes[:1])
+
+
+def _label(element: Element) -> str:
+    """Return the free texts that state what is measured."""
+    return " ".join(_texts(object_of(element, "code")))
+
+
+def _another_quantity(resource: Element, element: Element) -> str:
+    """Return why a value is not that of the sign at a moment, such as a mean or a limit, by the free texts."""
+    concepts = (
+        object_of(element, "code"),
+        object_of(resource, "code"),
+        object_of(resource, "method"),
+        object_of(resource, "bodySite"),
+    )
+    words = {word for concept in concepts for text in _texts(concept) for word in text.casefold().split()}
+    found = sorted(words & _OTHER_QUANTITIES)
+    return f"its text states {found[0]!a}: it is another quantity" if found else ""
+
+
+def _texts(concept: Element) -> Iterator[str]:
+    yield text_of(concept, "text").translate(_WORDS)
+    yield from (text_of(coding, "display").translate(_WORDS) for coding in objects_of(concept, "coding"))
+
+
+def _interpretations(element: Element) -> frozenset[str]:
+    return frozenset(
+        text_of(coding, "code").upper()
+        for concept in objects_of(element, "interpretation")
+        for coding in objects_of(concept, "coding")
+    )
