@@ -8,14 +8,14 @@ from vitals.signs import Sign
 _SYNONYMS = {
     # code of MDC, Philips MDIL, name of MDC, UCUM, and what senders write
     "beat/min": "264864 0004-0aa0 mdc_dim_beat_per_min {beat}/min {beats}/min /min{beats} beat/min beats/min "
-    "beats_per_minute beats/minute {pulse}/min",
+    "beats_per_minute beats/minute beat/minute {pulse}/min",
     "breath/min": "264928 0004-0ae0 mdc_dim_resp_per_min {breath}/min {breaths}/min {resp}/min breath/min breaths/min "
-    "rpm br/min resp/min brpm breaths_per_minute breaths/minute",
+    "rpm br/min resp/min brpm breaths_per_minute breaths/minute breath/minute",
     "/min": "264672 0004-09e0 mdc_dim_per_min /min 1/min bpm min-1 /minute per_minute",
     "Hz": "264640 mdc_dim_hz hz",
     "%": "262688 0004-0220 mdc_dim_percent % percent pct",
     "1": "262656 0004-0200 mdc_dim_dimless 1 {fraction} fraction",
-    "Cel": "268192 0004-17a0 mdc_dim_degc cel degc c °c ℃ deg_c degrees_c celsius "
+    "Cel": "268192 0004-17a0 mdc_dim_degc cel degc c °c ℃ deg_c degrees_c celsius degrees_celsius "
     "\udcb0c \udca1\udce6 â°c",  # the sign for degrees in Latin-1, in GB 18030 without MSH-18, and UTF-8 as Latin-1
     "[degF]": "266560 0004-1140 mdc_dim_fahr [degf] degf f °f ℉ deg_f degrees_f fahrenheit \udcb0f â°f",
     "K": "k kelvin",
@@ -50,8 +50,8 @@ def find_unit(code: str, name: str, system: str, own: Mapping[tuple[str, str], s
     pair = (_normal(code), _normal(name))
     if pair in own:
         return own[pair]
-    if system.upper() == "UCUM" and pair[0] not in _UNITS:
-        pair = re.sub(r"\{[^{}]*\}", "", pair[0]), pair[1]  # an annotation does not change a unit of UCUM
+    if system.upper() == "UCUM" and "{" in pair[0] and pair[0] not in _UNITS:
+        pair = re.sub(r"\{[^{}]*\}", "", pair[0]) or "1", pair[1]  # an annotation does not change a unit of UCUM
     known = [_UNITS.get(text) for text in pair if text]
     if not known:
         raise InvalidUnit("no unit")
