@@ -17,6 +17,7 @@ from bench.chaos import chaos as measure_chaos
 from bench.chunks import chunks as measure_chunks
 from bench.compare import compare as measure_clients
 from bench.dashboards import dashboards as measure_dashboards
+from bench.decode_hl7 import decode_hl7 as measure_decode_hl7
 from bench.drain import drain as measure_drain
 from bench.engine import engine as measure_engine
 from bench.environment import environment
@@ -69,6 +70,16 @@ def engine(
     """How many readings a second the alarm engine evaluates on one core with the default rules."""
     with _exit_on_error():
         _print(measure_engine(readings, _log), as_json)
+
+
+@app.command("decode-hl7")
+def decode_hl7(
+    messages: Annotated[int, typer.Option(min=1000, help="Messages to decode, of 40 beds.")] = 5_000,
+    as_json: Json = False,
+) -> None:
+    """What it costs to decode an HL7 message of a monitor, beside splitting it by hand."""
+    with _exit_on_error():
+        _print(measure_decode_hl7(messages, _log), as_json)
 
 
 @app.command()

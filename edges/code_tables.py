@@ -12,7 +12,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from edges.units import pair_of
+from msgspec import Struct
+
+from edges.units import InvalidUnit, agree, find_unit, pair_of
 
 ALWAYS = (
     "mdc",
@@ -38,8 +40,7 @@ class Contradiction(ValueError):
     """Code and name, or both codes of an element, mean different things; the text is one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Struct, frozen=True):
     """Code, name and coding system: three components of a CWE element."""
 
     code: str
@@ -104,6 +105,7 @@ class CodeTable:
     units: Mapping[tuple[str, str], str]
     no_value: frozenset[float]
     _found: dict[tuple[Code, ...], Meaning | Contradiction | None] = field(default_factory=dict, compare=False)
+    _found_units: dict[tuple[Code, Code], str | InvalidUnit] = field(default_factory=dict, compare=False)
 
     def find(self, codes: Iterable[Code], label: str = "") -> Meaning | None:
         """Return the meaning of an element from its code and its alternate codes; None for one that is not known.
@@ -145,6 +147,32 @@ class CodeTable:
         """Return the signs that a free text names."""
         words = set(re.findall(r"\w+", label.casefold()))
         return {meaning.sign for meaning in self.meanings if words & (meaning.key - _OF_SEVERAL)}
+
+    def find_unit(self, first: Code, other: Code) -> str:
+        """Return a unit from its code and its alternate code; raises InvalidUnit, also where the two differ."""
+        key = (first, other)
+        if key not in self._found_units:
+            if len(self._found_units) >= _MAX_FOUND:
+                self._found_units.clear()
+            try:
+                self._found_units[key] = self._find_unit(first, other)
+            except InvalidUnit as error:
+                self._found_units[key] = error
+        found = self._found_units[key]
+        if isinstance(found, InvalidUnit):
+            raise InvalidUnit(str(found))
+        return found
+
+    def _find_unit(self, first: Code, other: Code) -> str:
+        unit = find_unit(first.code, first.name, first.system, self.units)
+        try:
+            alternate = find_unit(other.code, other.name, other.system, self.units)
+        except InvalidUnit:
+            return unit  # none, or a local one
+        agreed = agree(unit, alternate)
+        if agreed is None:
+            raise InvalidUnit(f"the unit is {unit}, and its alternate code is {alternate}")
+        return agreed
 
     def _find_one(self, code: Code) -> Meaning | None:
         matching = [meaning for meaning in self.meanings if meaning.matches(code)]

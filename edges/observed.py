@@ -7,12 +7,14 @@ where two observations could be meant, none is taken.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
+
+from msgspec import Struct
 
 from edges.code_tables import CONSCIOUSNESS, Code, CodeTable, Contradiction, Meaning
-from edges.units import InvalidUnit, agree, convert, find_unit
+from edges.units import InvalidUnit, convert
 from vitals.fields import BadField, format_number, parse_sign
 from vitals.reading import Reading, reading
 from vitals.signs import BY_KEY, DIASTOLIC, SIGN_KEYS, SYSTOLIC, Sign
@@ -45,8 +47,7 @@ class Reason(StrEnum):
     REFUSED = "refused"  # with the transaction that holds it
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """One observation in its sender's words.
 
     segment     its number in the message, from 1
@@ -76,8 +77,7 @@ class Observation:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What became of an observation, and for which reason in a sentence; empty where the reason says all."""
 
     observation: Observation
@@ -85,8 +85,7 @@ class Verdict:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(Struct, frozen=True):
     """An observation that has a value."""
 
     observation: Observation
@@ -95,16 +94,21 @@ class _Value:
     value: float | str
 
     @property
-    def preference(self) -> tuple[int, list[tuple[int, str]]]:
+    def preference(self) -> tuple[int, tuple[tuple[int, str], ...]]:
         """The smaller one is taken: the rank of the source, then the position in the device."""
-        parts = self.observation.channel.split(".")
-        position = [(int(part) if part.isdecimal() and len(part) < 10 else 10**10, part) for part in parts]
-        return self.meaning.rank, position
+        return self.meaning.rank, _position(self.observation.channel)
 
     @property
     def source(self) -> tuple[int, str]:
         """Equal for the two pressures of one measurement."""
         return self.meaning.rank, self.observation.channel.rpartition(".")[0]
+
+
+@lru_cache(maxsize=4096)
+def _position(channel: str) -> tuple[tuple[int, str], ...]:
+    """Return the position in the device for comparisons: 1.9.1 is before 1.10.1."""
+    parts = channel.split(".")
+    return tuple((int(part) if part.isdecimal() and len(part) < 10 else 10**10, part) for part in parts)
 
 
 class _Unusable(Exception):
@@ -148,9 +152,9 @@ def _without_use(verdict: Verdict, detail: str) -> Verdict:
 def _evaluate(observation: Observation, table: CodeTable) -> _Value:
     if observation.kind in _WAVEFORMS:
         raise _Unusable(Reason.WAVEFORM)
-    if any(code.system.upper() == "MDIL-ALERT" for code in observation.codes):
+    if observation.kind != "NM" and any(code.system.upper() == "MDIL-ALERT" for code in observation.codes):
         raise _Unusable(Reason.ALERT)
-    if not observation.kind and not any(observation.values):
+    if not observation.kind and (not observation.values or not any(observation.values)):
         raise _Unusable(Reason.HEADER)
     try:
         meaning = table.find(observation.codes, observation.label)
@@ -208,7 +212,7 @@ def _number(observation: Observation, sign: Sign, text: str, meaning: Meaning, t
     if number in table.no_value:
         raise _Unusable(Reason.NO_VALUE, f"{format_number(number)} means that there is none")
     try:
-        number = convert(number * meaning.scale, _unit(observation, table), sign)
+        number = convert(number * meaning.scale, table.find_unit(observation.unit, observation.other_unit), sign)
     except InvalidUnit as error:
         raise _Unusable(Reason.UNKNOWN_UNIT, str(error)) from None
     number = round(number, 6)  # a scale of 0.01 leaves 36.5 as 36.500000000000004
@@ -222,20 +226,6 @@ def _number(observation: Observation, sign: Sign, text: str, meaning: Meaning, t
     return number
 
 
-def _unit(observation: Observation, table: CodeTable) -> str:
-    """Return the unit; raises InvalidUnit, also where the alternate code is known as another unit."""
-    first, other = observation.unit, observation.other_unit
-    unit = find_unit(first.code, first.name, first.system, table.units)
-    try:
-        alternate = find_unit(other.code, other.name, other.system, table.units)
-    except InvalidUnit:
-        return unit  # none, or a local one
-    agreed = agree(unit, alternate)
-    if agreed is None:
-        raise InvalidUnit(f"the unit is {unit}, and its alternate code is {alternate}")
-    return agreed
-
-
 def _choose(values: Sequence[_Value]) -> tuple[list[_Value], list[Verdict]]:
     """Return at most one value of each sign of one moment, and the verdict on each."""
     verdicts: list[Verdict] = []
@@ -244,6 +234,9 @@ def _choose(values: Sequence[_Value]) -> tuple[list[_Value], list[Verdict]]:
     for value in values:
         by_sign[value.meaning.sign].append(value)
     for sign, candidates in by_sign.items():
+        if len(candidates) == 1:
+            chosen[sign] = candidates[0]
+            continue
         best = min(value.preference for value in candidates)
         first = [value for value in candidates if value.preference == best]
         rest = [value for value in candidates if value.preference != best]

@@ -59,7 +59,9 @@ def find_place(site: Site, location: Location) -> Place:
     """Return the place that a location fits; raises UnknownPlace unless all that fit are one device."""
     if not all(_is_readable(text) for text in (location.unit, location.room, location.bed, location.facility)):
         raise UnclearPlace(f"{location} holds bytes outside the character set of the message")
-    fitting = [place for place in site.place if _fits(place, location)]
+    fitting = [
+        place for place in site.places_by_bed.get(location.bed, site.places_of_any_bed) if _fits(place, location)
+    ]
     if len({(place.ward, place.device) for place in fitting}) > 1:
         devices = ", ".join(sorted({f"{place.ward}/{place.device}" for place in fitting}))
         raise UnclearPlace(f"several places fit: {devices}")
@@ -75,14 +77,14 @@ def _is_readable(text: str) -> bool:
 def _fits(place: Place, location: Location) -> bool:
     """Whether all keys of a place are equal, and none that it leaves out would tell two beds apart."""
     conditions = place.conditions
-    if not conditions.keys() & {"location", "equipment"}:
-        for key in ("unit", "room", "bed"):
-            if key not in conditions and getattr(location, key):
-                return False
     for key, expected in conditions.items():
         if key == "equipment":
             if expected not in location.equipment:
                 return False
         elif getattr(location, key) != expected:
             return False
+    if not conditions.keys() & {"location", "equipment"}:
+        for key in ("unit", "room", "bed"):
+            if key not in conditions and getattr(location, key):
+                return False
     return True

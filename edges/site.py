@@ -81,7 +81,7 @@ class Place(_Table):
     patient: Text | None = None
     source: Text | None = None
 
-    @property
+    @cached_property
     def conditions(self) -> dict[str, str]:
         """The keys that have to be equal."""
         return self.model_dump(exclude={"ward", "device"}, exclude_none=True)
@@ -185,6 +185,20 @@ class Site(_Table):
     def tz(self) -> ZoneInfo:
         """The zone."""
         return ZoneInfo(self.zone)
+
+    @cached_property
+    def places_of_any_bed(self) -> tuple[Place, ...]:
+        """The places that a location fits whatever its bed."""
+        return tuple(place for place in self.place if place.bed is None)
+
+    @cached_property
+    def places_by_bed(self) -> dict[str, tuple[Place, ...]]:
+        """The places that a location may fit, by its bed; those of any bed are the only ones for all other beds."""
+        beds: dict[str, list[Place]] = {}
+        for place in self.place:
+            if place.bed is not None:
+                beds.setdefault(place.bed, []).append(place)
+        return {bed: (*places, *self.places_of_any_bed) for bed, places in beds.items()}
 
     def find_source(self, application: str, sender: str) -> Source:
         """Return the first source that a header fits, UNKNOWN_SOURCE without one."""

@@ -5,7 +5,11 @@ hostile: only InvalidMessage is raised, and nothing is nested, so that the depth
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from msgspec import Struct
 
 MAX_MESSAGE = 1024 * 1024  # bytes
 
@@ -49,9 +53,12 @@ class InvalidMessage(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Separators:
-    """The separators of one message, from MSH-1 and MSH-2; an empty one is not used by the message."""
+    """The separators of one message, from MSH-1 and MSH-2; an empty one is not used by the message.
+
+    Messages with the same ones share one object, which is the key of what is kept about their fields.
+    """
 
     field: str = "|"
     component: str = "^"
@@ -63,6 +70,11 @@ class Separators:
     def encoding(self) -> str:
         """MSH-2."""
         return self.component + self.repetition + self.escape + self.subcomponent
+
+    @cached_property
+    def find_mark(self) -> Callable[[str], object | None]:
+        """A function that finds one of the characters of MSH-2 in a field; None for a field of a plain text."""
+        return re.compile(f"[{re.escape(self.encoding)}]").search
 
     def unescape(self, text: str) -> str:
         """Return `text` without its escape sequences; one that is unknown or has no end stays as it is."""
@@ -119,8 +131,7 @@ class Separators:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """One segment; numbers of fields, repetitions and components are those of HL7 and begin at 1.
 
     A field that the segment does not have is empty, as in HL7.
@@ -141,11 +152,18 @@ class Segment:
     def repetitions(self, field: int) -> list[str]:
         """Return the repetitions of a field, each as it was sent; none for an empty field."""
         text = self.raw(field)
-        return _split(text, self.separators.repetition) if text else []
+        if not text or not self.separators.find_mark(text):
+            return [text] if text else []
+        return _split(text, self.separators.repetition)
 
     def text(self, field: int, component: int = 1, subcomponent: int = 1) -> str:
         """Return a subcomponent of the first repetition, unescaped; empty where there is none."""
-        first = _split(self.raw(field), self.separators.repetition)[0]
+        text = self.fields[field] if field < len(self.fields) else ""
+        if not text:
+            return ""
+        if not self.separators.find_mark(text):
+            return text.strip() if component == subcomponent == 1 else ""
+        first = _split(text, self.separators.repetition)[0]
         return component_of(first, self.separators, component, subcomponent)
 
 
@@ -157,6 +175,8 @@ def component_of(repetition: str, separators: Separators, component: int, subcom
 
 def value_of(repetition: str, separators: Separators) -> str:
     """Return a repetition that has one component, unescaped; one of several stays as it was sent."""
+    if not separators.find_mark(repetition):
+        return repetition.strip()
     if any(mark and mark in repetition for mark in (separators.component, separators.subcomponent)):
         return repetition.strip()
     return separators.unescape(repetition).strip()
@@ -250,7 +270,11 @@ def _split_segments(content: bytes) -> Message:
 
 def _separators(line: str) -> Separators:
     field = line[3:4]
-    encoding = line[4:].split(field)[0] if field else ""
+    return _separators_of(field, line[4:].split(field)[0] if field else "")
+
+
+@lru_cache(maxsize=64)
+def _separators_of(field: str, encoding: str) -> Separators:
     characters = field + encoding[:4]
     if len(encoding) not in (1, 2, 3, 4, 5) or len(set(field + encoding)) <= len(encoding):
         raise InvalidMessage(101, "MSH-1 and MSH-2 do not state different separators, such as |^~\\&")

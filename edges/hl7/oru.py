@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from functools import lru_cache
 
 from edges.code_tables import Code
 from edges.hl7.acks import Error, Outcome
-from edges.hl7.er7 import Message, Segment, component_of, value_of
+from edges.hl7.er7 import Message, Segment, Separators, component_of, value_of
 from edges.hl7.origin import NULL, application_of, location_of, patient_number
 from edges.hl7.times import InvalidTime, parse_offset, parse_time
 from edges.observed import Observation, Reason, Verdict, decide
@@ -21,6 +22,7 @@ from vitals.codec import MAX_AHEAD
 
 _OBSERVATIONS = "ORU"
 _SETTINGS = frozenset(("SETTING", "CONFIGURATION", "MSET", "ASET"))  # OBX-13 of Philips, OBX-17 of PCD-01
+_NO_FLAGS: frozenset[str] = frozenset()
 _WHOLE = {("ORU", "R40"): Reason.ALERT, ("ORU", "W01"): Reason.WAVEFORM}
 
 
@@ -158,21 +160,31 @@ class _Clock:
         self._by_receipt = by_receipt
         self._received = received
         self._parts: dict[tuple[int, str], str] = {}  # OBR and OBX-4 without trailing zeros -> OBX-14
+        self._read: dict[str, tuple[datetime | None, str]] = {}
 
-    def time_of(self, obx: Segment, obr: Segment | None) -> datetime:
-        """Return the time of an observation; raises InvalidTime."""
-        own, channel = _stated(obx.text(14)), re.sub(r"(\.0+)+$", "", obx.text(4))
-        if own and not obx.raw(2) and channel:
+    def time_of(self, obx: Segment, obr: Segment | None) -> tuple[datetime | None, str]:
+        """Return the time of an observation, or None and the reason."""
+        own = _stated(obx.text(14)) if obx.raw(14) else ""
+        if own and not obx.raw(2) and (channel := _part(obx)):
             self._parts[id(obr), channel] = own
         if self._by_receipt:
-            return self._received
-        text = own or self._of_part(obr, channel) or (_stated(obr.text(7)) if obr else "") or self._header
+            return self._received, ""
+        text = own or (self._of_part(obr, _part(obx)) if self._parts else "")
+        text = text or (_stated(obr.text(7)) if obr else "") or self._header
+        if text not in self._read:
+            self._read[text] = self._parse(text)
+        return self._read[text]
+
+    def _parse(self, text: str) -> tuple[datetime | None, str]:
         if not text:
-            raise InvalidTime("neither OBX-14 nor OBR-7 nor MSH-7 states a time")
-        time = parse_time(text, self._zone, self._received)
+            return None, "neither OBX-14 nor OBR-7 nor MSH-7 states a time"
+        try:
+            time = parse_time(text, self._zone, self._received)
+        except InvalidTime as error:
+            return None, str(error)
         if time > self._received + MAX_AHEAD:
-            raise InvalidTime(f"{text[:40]!a} is after the time of receipt; the sender's clock or the zone is wrong")
-        return time
+            return None, f"{text[:40]!a} is after the time of receipt; the sender's clock or the zone is wrong"
+        return time, ""
 
     def _of_part(self, obr: Segment | None, channel: str) -> str:
         while channel:
@@ -182,28 +194,30 @@ class _Clock:
         return ""
 
 
+def _part(obx: Segment) -> str:
+    return re.sub(r"(\.0+)+$", "", obx.text(4))
+
+
 def _stated(text: str) -> str:
     """Return a time, empty for one that states that there is none: null, or zeros."""
-    return "" if text == NULL or re.fullmatch(r"0+", text) else text
+    return "" if text == NULL or not text.strip("0") else text
 
 
 def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) -> Observation:
-    time, problem = None, ""
-    try:
-        time = clock.time_of(obx, obr)
-    except InvalidTime as error:
-        problem = str(error)
+    separators = obx.separators
     kind = obx.text(2).upper()
-    values = tuple(value_of(text, obx.separators) for text in obx.repetitions(5))
+    values = tuple([value_of(text, separators) for text in obx.repetitions(5)])
     if kind == "SN" and (number_of_sn := _number_of_sn(obx)):
         kind, values = "NM", (number_of_sn,)
+    time, problem = clock.time_of(obx, obr)
+    unit, other_unit = _codes(obx.raw(6), separators)
     return Observation(
         segment=number,
-        codes=(_code(obx, 3, 1), _code(obx, 3, 4)),
+        codes=_codes(obx.raw(3), separators),
         kind=kind,
         values=values,
-        unit=_code(obx, 6, 1),
-        other_unit=_code(obx, 6, 4),
+        unit=unit,
+        other_unit=other_unit,
         flags=_flags(obx),
         status=obx.raw(11).strip().upper(),
         time=time,
@@ -214,6 +228,9 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) 
 
 def _flags(obx: Segment) -> frozenset[str]:
     """Return what qualifies the value: OBX-8, and the fields beside it, for senders that shift them."""
+    fields = obx.fields
+    if not any(fields[8:11] + fields[12:14] + fields[17:18]):
+        return _NO_FLAGS
     texts = [component_of(text, obx.separators, 1) for text in obx.repetitions(8)]
     texts += [obx.text(field) for field in (9, 10, 12)]
     flags = {part.upper() for text in texts for part in re.findall(r"\w+|[<>]", text)}
@@ -232,8 +249,11 @@ def _number_of_sn(obx: Segment) -> str:
     return number if comparator in ("", "=") and not separator and not other else ""
 
 
-def _code(obx: Segment, field: int, first: int) -> Code:
-    """Return a code, or the alternate one; a field with repetitions is no code, since two could be meant."""
-    if len(obx.repetitions(field)) > 1:
-        return Code(obx.raw(field), "", "")
-    return Code(obx.text(field, first), obx.text(field, first + 1), obx.text(field, first + 2))
+@lru_cache(maxsize=4096)  # a sender repeats its codes and units in every message
+def _codes(field: str, separators: Separators) -> tuple[Code, Code]:
+    """Return code and alternate code of a field; one with repetitions is no code, since two could be meant."""
+    segment = Segment(("", field), separators)
+    if len(segment.repetitions(1)) > 1:
+        return Code(field, "", ""), Code(field, "", "")
+    parts = [segment.text(1, component) for component in range(1, 7)]
+    return Code(*parts[:3]), Code(*parts[3:])

@@ -25,9 +25,10 @@ def parse_time(text: str, zone: tzinfo, near: datetime | None = None) -> datetim
     minute, second, fraction, milliseconds, offset = match.groups()
     try:
         leap = second == "60"  # a leap second is the next second, as on the wire
-        text_to_second = minute + ("59" if leap else second or "00")
-        moment = datetime.strptime(text_to_second, "%Y%m%d%H%M%S")  # noqa: DTZ007 - the zone follows
-        moment += timedelta(microseconds=int((fraction or milliseconds or "0").ljust(6, "0")[:6]))
+        year, month, day, hour, to_minute = int(minute[:4]), *(int(minute[at : at + 2]) for at in (4, 6, 8, 10))
+        microsecond = int((fraction or milliseconds or "0").ljust(6, "0")[:6])
+        to_second = 59 if leap else int(second or 0)
+        moment = datetime(year, month, day, hour, to_minute, to_second, microsecond)  # noqa: DTZ001 - the zone follows
         utc = moment.replace(tzinfo=_fixed(offset)).astimezone(UTC) if offset else _in_zone(moment, zone, near)
         return utc + timedelta(seconds=leap)
     except (ValueError, OverflowError) as error:
