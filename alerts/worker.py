@@ -1,8 +1,8 @@
-"""The story of the alert worker, from top to bottom, in one function: `Worker.run`. One thread, no database.
+"""The alert worker: `Worker.run` receives readings, evaluates them, and publishes alerts. One thread, no database.
 
-An alert is published before the reading that made it is acknowledged, on the same connection, so the broker takes
-them in that order: a worker killed in between finds the alert retained and the reading delivered again, and by the
-alert's id and its `reading_at` the second time changes nothing.
+An alert is published before the reading that raised it is acknowledged, on the same connection, so the broker receives
+them in that order. A worker that was killed in between finds the alert retained and gets the reading again, which
+changes nothing: the alert has an id and the time of its reading (`reading_at`).
 """
 
 import logging
@@ -33,10 +33,10 @@ from vitals.topics import STACK_WARD
 log = logging.getLogger("alerts")
 
 WINDOW = 500  # in-flight readings on the connection; redelivered after a kill
-MOST_UNPUBLISHED = 1000  # alerts the broker has not taken; beyond it readings are not acknowledged, so none come
-TICK = 0.5  # seconds between two looks at what time alone changes,
-COUNTING = 5.0  # and between two counts of all beds and alerts for /metrics
-REST = 0.02  # seconds that the socket is left alone after a look that found little; the price is an alarm's
+MAX_UNPUBLISHED = 1000  # alerts without PUBACK; beyond it readings are not acknowledged, so the broker sends no more
+TICK_S = 0.5  # between two checks of what time alone changes
+COUNT_S = 5.0  # between two counts of all beds and alerts for /metrics
+PAUSE_S = 0.02  # in which the socket is not read after a small read; an alert is later by up to as much
 
 
 class Worker:
@@ -60,7 +60,7 @@ class Worker:
         self._received_at = 0.0
         self._next_tick = 0.0
         self._next_count = 0.0
-        self._throttle = PollThrottle(REST)
+        self._throttle = PollThrottle(PAUSE_S)
         topics = self._topics
         self._session = Session(
             settings.broker,
@@ -88,7 +88,7 @@ class Worker:
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
 
     def stop(self) -> None:
-        """Publish and acknowledge what was taken, say goodbye; `run` returns at once."""
+        """Publish and acknowledge what was received, publish the end, and disconnect; `run` returns soon."""
         self._stopping = True
         self._wake()
 
@@ -116,8 +116,8 @@ class Worker:
         while not self._stopping:
             self._session.ensure_connected(time.monotonic())
             if self._received_on != self._session.connection:
-                # What was taken on the connection before comes again on this one. Not in `_connected`: the broker's
-                # first messages may be taken before paho has read the CONNACK that came with them.
+                # The broker delivers again what was not acknowledged on the connection before. Not in `_on_connected`:
+                # its first messages may be read before paho has read the CONNACK that came with them.
                 self._unacknowledged.clear()
                 self._received_on = self._session.connection
             if self._wait():
@@ -135,7 +135,7 @@ class Worker:
             self._session.maintain(time.monotonic())
         self._session.disconnect()
 
-    # --- the steps ---
+    # --- the steps of `run` ---
 
     def _reject_second_instance(self) -> None:
         refuse_second_instance(
@@ -178,7 +178,7 @@ class Worker:
         rest = self._throttle.left(now)
         readers: list[socket.socket | int] = [self._wake_out] if number is None or rest else [self._wake_out, number]
         writers = [number] if number is not None and self._session.unsent else []
-        pause = max(0.0, min(self._next_tick - now, 0.1 if number is None else rest or TICK))
+        pause = max(0.0, min(self._next_tick - now, 0.1 if number is None else rest or TICK_S))
         ready, _, _ = select.select(readers, writers, [], pause)
         if self._wake_out in ready:
             self._wake_out.recv(4096)
@@ -202,31 +202,31 @@ class Worker:
     def _acknowledge(self) -> None:
         if self._session.is_disconnected:
             self._unacknowledged.clear()  # they come again, on the next connection
-        elif self._unacknowledged and self._session.unpublished <= MOST_UNPUBLISHED:
+        elif self._unacknowledged and self._session.unpublished <= MAX_UNPUBLISHED:
             self._session.acknowledge(self._unacknowledged)
             self._unacknowledged.clear()
 
     def _tick(self) -> None:
-        self._next_tick = time.monotonic() + TICK
+        self._next_tick = time.monotonic() + TICK_S
         self._now = datetime.now(UTC)
         if self._session.is_echo_missing(time.monotonic()):
-            # The broker, or this process, stood still: what does not arrive says nothing about the devices.
+            # The broker, or this process, stood still: missing readings prove nothing about the devices.
             self._engine.restart_no_data_timers(self._now)
         if not self._session.is_disconnected:  # while disconnected, missing readings prove nothing
             self._publish(self._engine.tick(self._now))
         if self._next_tick >= self._next_count:
-            self._next_count = self._next_tick + COUNTING
+            self._next_count = self._next_tick + COUNT_S
             self._update_metrics()
 
     def _update_metrics(self) -> None:
-        metrics, beds = self._metrics, self._engine
-        metrics.devices.set(len(beds.beds))
-        if beds.broker.dropped is not None:
-            metrics.broker_dropped_messages.set(beds.broker.dropped)
-        metrics.broker_stored_messages.set(beds.broker.queued)
-        metrics.pending_rules.set(beds.count(lambda bed: sum(state.is_pending for state in bed.counts.values())))
+        metrics, engine = self._metrics, self._engine
+        metrics.devices.set(len(engine.beds))
+        if engine.broker.dropped is not None:
+            metrics.broker_dropped_messages.set(engine.broker.dropped)
+        metrics.broker_stored_messages.set(engine.broker.queued)
+        metrics.pending_rules.set(engine.count(lambda bed: sum(state.is_pending for state in bed.counts.values())))
         by_priority = dict.fromkeys(Priority, 0)
-        for bed in (*beds.beds.values(), *beds.stack_beds):
+        for bed in (*engine.beds.values(), *engine.stack_beds):
             for alert in bed.alerts.values():
                 by_priority[alert.priority] += 1
         for priority, number in by_priority.items():
@@ -263,7 +263,7 @@ class Worker:
         self._publish_rules()
         log.info("%d rules read again", len(rules.rules))
 
-    # --- telling ---
+    # --- publishing ---
 
     def _publish_rules(self) -> None:
         self._session.publish(self._topics.rules(self._service), encode_rules(self._engine.rules), retain=True)
@@ -282,13 +282,13 @@ class Worker:
         self._session.publish(topic, encode_alert(alert), retain=True, expiry_s=expiry)
 
     def _publish_rejections(self) -> None:
-        for refusal in self._engine.rejections:
-            answer = {"topic": refusal.topic, "reason": refusal.reason}
-            where = self._topics.rejections(self._service, refusal.person)
+        for rejection in self._engine.rejections:
+            answer = {"topic": rejection.topic, "reason": rejection.reason}
+            where = self._topics.rejections(self._service, rejection.person)
             self._session.publish(where, msgspec.json.encode(answer), retain=False)
             self._metrics.commands_rejected.inc()
         self._engine.rejections.clear()
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # it is full, so the other side will wake anyway
+        with suppress(BlockingIOError):  # the socket is full, so `_wait` returns anyway
             self._wake_in.send(b".")
