@@ -1,4 +1,4 @@
-"""The thread that drops readings older than the retention period if the database has no job of its own for it.
+"""The thread that drops old readings, if the database has no job of its own for it, and old names.
 
 The Apache edition of TimescaleDB can drop old chunks but has no background jobs, so ingest requests it once an hour.
 The database decides what is dropped (sql/editions/): on the Community edition that is nothing, because a job does it.
@@ -39,14 +39,16 @@ class Retention(PeriodicWork):
         self._report_different = report_different
 
     def work(self, connection: Connection) -> None:
-        """Drop old readings, and read the result of the check of the rollups."""
+        """Drop old readings and names, and read the result of the check of the rollups."""
         row = connection.execute(
-            "SELECT drop_old_readings(), (SELECT count(DISTINCT day) FROM rollup_difference)"
+            "SELECT drop_old_readings(), (SELECT count(DISTINCT day) FROM rollup_difference), drop_old_names()"
         ).fetchone()
-        dropped, different = cast("tuple[int, int]", row)
+        dropped, different, names = cast("tuple[int, int, int]", row)
         self._count_dropped(dropped)
         self._report_different(different)
         if different:
             log.warning("the rollups of %d days lack readings; `vitalflow db status` names them", different)
         if dropped:
             log.info("dropped %d chunks of readings older than the retention period", dropped)
+        if names:
+            log.info("deleted the names of %d patients who were on no bed within the retention period", names)

@@ -20,6 +20,7 @@ from vitals.urls import without_password
 LOCK = 0x76697461
 INGEST_ROLE = "vitalflow_ingest"
 READER_ROLE = "vitalflow_reader"
+NAMES_ROLE = "vitalflow_names"
 
 NOT_LOADED = (
     "TimescaleDB is installed but not loaded: set shared_preload_libraries = 'timescaledb' in postgresql.conf "

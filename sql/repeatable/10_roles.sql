@@ -2,11 +2,12 @@
 --
 -- vitalflow_ingest        inserts readings; cannot read, change or delete them
 -- vitalflow_reader        reads everything
+-- vitalflow_names         reads and writes the names of patients, and nothing else
 -- vitalflow_ward_reader   group role without a login, for logins that read some wards only (85_by_ward.sql)
 DO $$
 DECLARE role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['vitalflow_ingest', 'vitalflow_reader', 'vitalflow_ward_reader'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['vitalflow_ingest', 'vitalflow_reader', 'vitalflow_names', 'vitalflow_ward_reader'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
         EXCEPTION WHEN duplicate_object THEN
@@ -28,6 +29,15 @@ DO $$
 BEGIN
     -- A large sort must not fill the disk. Only a superuser may set this; hosted services have limits of their own.
     ALTER ROLE vitalflow_reader SET temp_file_limit = '4GB';
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
+END $$;
+-- A statement of this role takes a millisecond; its parameters are names, which belong in no log of the server.
+ALTER ROLE vitalflow_names SET statement_timeout = '5s';
+DO $$
+BEGIN
+    ALTER ROLE vitalflow_names SET log_parameter_max_length = 0;
+    ALTER ROLE vitalflow_names SET log_parameter_max_length_on_error = 0;
 EXCEPTION WHEN insufficient_privilege THEN
     NULL;
 END $$;

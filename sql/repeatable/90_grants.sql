@@ -8,7 +8,7 @@ BEGIN
         RETURN;
     END IF;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO vitalflow_ingest, vitalflow_reader, vitalflow_ward_reader',
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO vitalflow_ingest, vitalflow_reader, vitalflow_names, vitalflow_ward_reader',
                    current_database());
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO vitalflow_ingest', current_database());  -- its staging table
 END $$;
@@ -37,10 +37,16 @@ REVOKE EXECUTE ON FUNCTION drop_old_readings() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION drop_old_readings() TO vitalflow_ingest;
 REVOKE EXECUTE ON FUNCTION take_alert_snapshots(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION take_alert_snapshots(integer) TO vitalflow_ingest;
+REVOKE EXECUTE ON FUNCTION drop_old_names() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_old_names() TO vitalflow_ingest;
 REVOKE EXECUTE ON FUNCTION replication_lag() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION replication_lag() TO vitalflow_ingest;
 
--- vitalflow_reader reads everything. Ward readers read by_ward and the settings.
+-- Names of patients: for this role only, which may read nothing else.
+GRANT USAGE ON SCHEMA names TO vitalflow_names;
+GRANT SELECT, INSERT, UPDATE, DELETE ON names.patient_name TO vitalflow_names;
+
+-- vitalflow_reader reads everything else. Ward readers read by_ward and the settings.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO vitalflow_reader;
 GRANT USAGE ON SCHEMA by_ward TO vitalflow_ward_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA by_ward TO vitalflow_ward_reader;

@@ -23,7 +23,7 @@ RECORD = (
 class Attempt:
     """One thing that must not work.
 
-    who        the login: ingest, reader, ward_reader (a reader of the ward icu-1 alone)
+    who        the login: ingest, reader, names, ward_reader (a reader of the ward icu-1 alone)
     attempt    statements, of which the last one must fail
     reason     the SQLSTATE of that failure: any other one would be luck
     allowed    a statement that the same login may do, so that the failure says something
@@ -91,6 +91,12 @@ ATTEMPTS = [
     Attempt("reader", "ends other connections", ("SELECT pg_reload_conf()",), "SELECT pg_backend_pid()"),
     Attempt("reader", "asks without an end", (SHORT, "SELECT pg_sleep(10)"), "SELECT pg_sleep(0)", CANCELLED),
     Attempt("reader", "sorts more than the disk", ("SET temp_file_limit = -1",), "SHOW temp_file_limit"),
+    Attempt("reader", "reads names of patients", ("TABLE names.patient_name",), "TABLE assignment"),
+    Attempt("ingest", "reads names of patients", ("TABLE names.patient_name",), "SELECT drop_old_names()"),
+    Attempt("names", "reads readings", ("TABLE patient_vitals",), "TABLE names.patient_name"),
+    Attempt("names", "reads the audit log", ("TABLE audit_event",), "TABLE names.patient_name"),
+    Attempt("names", "becomes a reader", ("SET ROLE vitalflow_reader",), "SET ROLE vitalflow_names"),
+    Attempt("ward_reader", "reads names of patients", ("TABLE names.patient_name",), "TABLE device"),
     # A reader of one ward; tests/community/test_wards.py has more, on both editions.
     Attempt("ward_reader", "reads the table of all wards", ("TABLE public.patient_vitals",), "TABLE patient_vitals"),
     Attempt("ward_reader", "reads a view of all wards", ("TABLE public.ward_now",), "TABLE ward_now"),

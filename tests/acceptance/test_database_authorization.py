@@ -45,6 +45,7 @@ def ground(database: DatabaseServer) -> Iterator[Ground]:
     urls = {
         "ingest": db.ingest_url,
         "reader": db.reader_url,
+        "names": db.names_url,
         "ward_reader": database.url(name, WARD_READER, WARD_READER_PASSWORD),
     }
     yield Ground(db, urls)

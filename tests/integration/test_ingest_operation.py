@@ -113,7 +113,7 @@ def test_a_wrong_database_password_is_logged_and_loses_nothing(
     broker: BrokerServer, database: DatabaseServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     name = db.owner_url.rpartition("/")[2]
-    wrong = Db(db.owner_url, database.url(name, "vitalflow_ingest", "wr0ng"), db.reader_url)
+    wrong = Db(db.owner_url, database.url(name, "vitalflow_ingest", "wr0ng"), db.reader_url, db.names_url)
     ingest = make_ingest(broker.url, wrong)
     send(broker.port, "vitalflow/vitals/w/d", a_reading())
     waiting = "waiting for the database at postgresql://vitalflow_ingest@127.0.0.1"

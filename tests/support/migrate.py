@@ -48,6 +48,7 @@ def settings_of(db: Db) -> dict[str, str]:
         "VITALFLOW_DATABASE_URL": db.owner_url,
         "VITALFLOW_INGEST_URL": db.ingest_url,
         "VITALFLOW_READER_URL": db.reader_url,
+        "VITALFLOW_NAMES_URL": db.names_url,
     }
 
 

@@ -15,22 +15,24 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from psycopg import sql
 
-from sql.migrate import INGEST_ROLE, READER_ROLE, connect, migrate
+from sql.migrate import INGEST_ROLE, NAMES_ROLE, READER_ROLE, connect, migrate
 from stack.binaries import ServerBinaries
 from stack.servers import OWNER, POSTGRES, DatabaseServer, Server, describe_exit, ensure_database
 
 TEMPLATE = "vitalflow_template"
 INGEST_PASSWORD = "ingest-in-a-test"
 READER_PASSWORD = "reader-in-a-test"
+NAMES_PASSWORD = "names-in-a-test"
 
 
 @dataclass(frozen=True)
 class Db:
-    """A database of one test, with its three logins."""
+    """A database of one test, with its four logins."""
 
     owner_url: str
     ingest_url: str
     reader_url: str
+    names_url: str
 
     def rows(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
         """Ask as the owner."""
@@ -108,6 +110,7 @@ def logins(server: DatabaseServer, name: str) -> dict[str, str]:
     return {
         INGEST_ROLE: server.url(name, INGEST_ROLE, INGEST_PASSWORD),
         READER_ROLE: server.url(name, READER_ROLE, READER_PASSWORD),
+        NAMES_ROLE: server.url(name, NAMES_ROLE, NAMES_PASSWORD),
     }
 
 
@@ -120,7 +123,7 @@ def copy_of_template(server: DatabaseServer, name: str) -> Db:
 
 def db_of(server: DatabaseServer, name: str) -> Db:
     urls = logins(server, name)
-    return Db(server.url(name), urls[INGEST_ROLE], urls[READER_ROLE])
+    return Db(server.url(name), urls[INGEST_ROLE], urls[READER_ROLE], urls[NAMES_ROLE])
 
 
 def community_db(owner_url: str) -> Db:
@@ -128,6 +131,7 @@ def community_db(owner_url: str) -> Db:
         owner_url,
         _as_user(owner_url, INGEST_ROLE, INGEST_PASSWORD),
         _as_user(owner_url, READER_ROLE, READER_PASSWORD),
+        _as_user(owner_url, NAMES_ROLE, NAMES_PASSWORD),
     )
 
 
