@@ -45,6 +45,7 @@ VARIABLES = {
     "VITALFLOW_MINUTE_RETENTION_DAYS": ("365", ""),
     "VITALFLOW_COMPRESS_AFTER_DAYS": ("7", ""),
     "VITALFLOW_LATE_AFTER_HOURS": ("6", ""),
+    "VITALFLOW_PATIENT_NAMES": ("False", "True: the station stores and shows names of patients (docs/station.md)."),
     "VITALFLOW_ARRIVAL_TIME_DEVICES": (
         "",
         "Devices without a clock, as WARD/DEVICE with commas; + for any, as in icu-1/+.",
@@ -54,7 +55,14 @@ VARIABLES = {
 
 USERS = ("admin", "ingest", "alerts", "station", "operator", "health")  # as in identity/broker_bootstrap.py
 MADE = (
-    *("owner_password", "ingest_password", "reader_password", "grafana_admin_password", "grafana_secret_key"),
+    *(
+        "owner_password",
+        "ingest_password",
+        "reader_password",
+        "names_password",
+        "grafana_admin_password",
+        "grafana_secret_key",
+    ),
     *(f"mqtt_{user}_password" for user in USERS),
 )
 """Secrets that are generated."""
@@ -66,11 +74,12 @@ HEAD = """\
 
 
 def urls(passwords: Mapping[str, str]) -> dict[str, str]:
-    """Return the secrets that contain others: the database URLs of its three users, the broker URL of its admin."""
+    """Return the secrets that contain others: the database URLs of its four users, the broker URL of its admin."""
     return {
         "database_url": f"postgresql://{OWNER}:{passwords['owner_password']}@{DATABASE}",
         "ingest_url": f"postgresql://vitalflow_ingest:{passwords['ingest_password']}@{DATABASE}",
         "reader_url": f"postgresql://vitalflow_reader:{passwords['reader_password']}@{DATABASE}",
+        "names_url": f"postgresql://vitalflow_names:{passwords['names_password']}@{DATABASE}",
         "admin_url": f"mqtts://admin:{passwords['mqtt_admin_password']}@broker:8883",
     }
 

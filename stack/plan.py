@@ -99,6 +99,7 @@ def addresses(ports: Ports, secrets: Secrets, home: StackDir) -> dict[str, str]:
         "VITALFLOW_DATABASE_URL": f"postgresql://{OWNER}:{secrets.owner}{database}",
         "VITALFLOW_INGEST_URL": f"postgresql://vitalflow_ingest:{secrets.ingest}{database}",
         "VITALFLOW_READER_URL": f"postgresql://vitalflow_reader:{secrets.reader}{database}",
+        "VITALFLOW_NAMES_URL": f"postgresql://vitalflow_names:{secrets.names}{database}",
     }
 
 
@@ -151,8 +152,8 @@ class ServiceSpec:
         return [sys.executable, "-m", *self.arguments]
 
 
-DATABASES = ("VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL", "VITALFLOW_READER_URL")
-"""The database URLs: as owner, as ingest and as reader."""
+DATABASES = ("VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL", "VITALFLOW_READER_URL", "VITALFLOW_NAMES_URL")
+"""The database URLs: as owner, as ingest, as reader, and for the names of patients."""
 MIGRATE = ServiceSpec("migrate", ("sql", "migrate"), databases=DATABASES)
 
 
@@ -178,7 +179,7 @@ def services(ports: Ports, devices: int) -> list[ServiceSpec]:
             "vitalflow_station_mqtt_connections_total",
             False,
             "station",
-            databases=("VITALFLOW_READER_URL",),
+            databases=("VITALFLOW_READER_URL", "VITALFLOW_NAMES_URL"),
         ),
         ServiceSpec("accounts", ("identity", "accounts"), needs_database=False, is_admin=True),
         ServiceSpec("devices", ("devices", *fleet, "--scenario", "mixed")),

@@ -59,12 +59,13 @@ class State(Struct, frozen=True):
 
 
 class Secrets(Struct, frozen=True):
-    """Passwords of the three database roles and of the broker's built-in users."""
+    """Passwords of the four database roles and of the broker's built-in users."""
 
     owner: str
     ingest: str
     reader: str
     broker: dict[str, str] = {}
+    names: str = ""
 
     @classmethod
     def new(cls) -> Self:
@@ -75,7 +76,7 @@ class Secrets(Struct, frozen=True):
     def complete(self) -> Self:
         """Return these with the ones added that an older version did not have."""
         missing = {name: secrets.token_urlsafe(24) for name in BUILTIN_USERS if name not in self.broker}
-        return replace(self, broker=self.broker | missing) if missing else self
+        return replace(self, broker=self.broker | missing, names=self.names or secrets.token_urlsafe(24))
 
 
 @dataclass(frozen=True, slots=True)

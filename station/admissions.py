@@ -12,6 +12,7 @@ import msgspec
 
 from station.auth.user_connection import UserConnection
 from station.bed import BedState
+from station.patient_names import PatientName, PatientNames
 from station.pending_commands import Publish
 from station.ward import Ward
 from vitals.alert_format import bed_name, sanitize
@@ -26,9 +27,10 @@ ECHO_TIMEOUT_S = 3.0  # seconds in which the broker delivers an assignment to th
 class Admissions:
     """The changes of assignments that the station makes. `publish`: retained, on the station's own connection."""
 
-    def __init__(self, ward: Ward, publish: Publish) -> None:
+    def __init__(self, ward: Ward, publish: Publish, names: PatientNames) -> None:
         self._ward = ward
         self._publish = publish
+        self._names = names
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
 
@@ -37,15 +39,24 @@ class Admissions:
         self._changed.set()
 
     async def admit(
-        self, user: UserConnection, bed: BedState, present: str | None, patient_id: str, profile: Profile, scale: Scale
+        self,
+        user: UserConnection,
+        bed: BedState,
+        present: str | None,
+        patient_id: str,
+        profile: Profile,
+        scale: Scale,
+        known: PatientName | None = None,
     ) -> None:
-        """Assign a patient to a bed, or change the age group or the SpO2 scale of the assigned one.
+        """Assign a patient to a bed, or change the age group, the SpO2 scale or the name of the assigned one.
 
         present   the patient that the form of the user shows as assigned
+        known     name and date of birth; None: leave what is stored
 
         Raises RequestRejected with a sentence for the user, and TransientError if it is not certain that it was done.
         """
         patient_id = _patient_id(patient_id)
+        known = self._names.check(known)
         async with self._lock:
             self._require_present(bed, present)
             if present not in (None, patient_id):
@@ -54,6 +65,8 @@ class Admissions:
             now = datetime.now(UTC)
             assignment = Assignment(patient_id=patient_id, profile=profile, spo2_scale=scale, by=user.name, time=now)
             self._check_limits(bed, assignment)
+            # First: pages ask for names when the assignment arrives, and an error here has changed nothing.
+            await self._names.store(patient_id, known, user.name, correct=present is not None)
             await self._record(
                 user, bed, Admission(action="admit", time=now, patient_id=patient_id, profile=profile, spo2_scale=scale)
             )

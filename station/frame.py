@@ -111,8 +111,8 @@ class Frame(Struct, frozen=True, omit_defaults=True):
     outages: list[OutageView] = []
 
 
-def hello(version: str, *, history: bool) -> dict[str, Any]:
-    """Return what a page needs before the first frame: signs, inputs of the score, whether there is history."""
+def hello(version: str, *, history: bool, names: bool = False) -> dict[str, Any]:
+    """Return what a page needs before the first frame: signs, inputs of the score, whether history and names exist."""
     signs = [
         {
             "key": sign.key,
@@ -132,6 +132,7 @@ def hello(version: str, *, history: bool) -> dict[str, Any]:
         "signs": signs,
         "score_inputs": [{"key": key, "hold_s": NEWS2_MAX_AGE[key].total_seconds()} for key in INPUTS],
         "history": history,
+        "names": names,
         "silent_after_s": SILENT_AFTER.total_seconds(),
         "held_for_s": VALUE_MAX_AGE.total_seconds(),
     }

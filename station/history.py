@@ -1,31 +1,18 @@
-"""Query trends and past alerts from the database as vitalflow_reader. Live data does not depend on it.
-
-Each query has its own connection and a timeout, and few run at the same time, so a database that is slow or down makes
-only queries fail.
-"""
+"""Query trends and past alerts from the database as vitalflow_reader. Live data does not depend on it."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import dict_row
 
-from sql.connection import describe_connect_error
 from station.alert_review import AlertFilter, Cursor
-from vitals.errors import PermanentError, TransientError
+from station.queries import CONNECT_S, Ask, Queries
 
-log = logging.getLogger("station")
-
-MAX_CONCURRENT_QUERIES = 4  # further queries wait
-CONNECT_S = 2
-QUERY_TIMEOUT_S = 6.0  # for a result, the wait included
-STATEMENT_MS = 5_000
 CHECK_INTERVAL_S = 2.0  # seconds between two checks of the database
 
 # A reading belongs to the ward in which it was measured.
@@ -61,6 +48,10 @@ SELECT from_time, to_time, patient_id FROM assignment
 WHERE device_id = %(device)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
   AND from_time < %(end)s AND (to_time IS NULL OR to_time > %(start)s)
 ORDER BY from_time
+"""
+PATIENTS_SQL = """
+SELECT DISTINCT patient_id FROM assignment
+WHERE device_id = %(device)s AND patient_id IS NOT NULL AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
 """
 # Newest first, from the last one of the page before on (keyset paging). A parameter that is NULL restricts nothing. The
 # first subquery finds keys by what any change of an alert has. The second puts the alerts of a page together, one by
@@ -99,20 +90,25 @@ WHERE alert_id = %(alert)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards
 """
 
 
-class Ask(Protocol):
-    """Runs a query with named parameters; returns its rows."""
-
-    async def __call__(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        """Return the rows."""
-
-
 class History:
     """Queries to the database; without a URL every query raises TransientError."""
 
     def __init__(self, url: str | None) -> None:
-        self._url = url
-        self._turn = asyncio.Semaphore(MAX_CONCURRENT_QUERIES)
-        self.failures = 0
+        self._has_database = url is not None
+        self._queries = Queries(
+            url,
+            without_url="this station keeps no history",
+            failed="the stored readings cannot be read now; live values continue",
+        )
+
+    @property
+    def failures(self) -> int:
+        """How many queries had no result."""
+        return self._queries.failures
+
+    def session(self) -> AbstractAsyncContextManager[Ask]:
+        """Return a context with a function that runs queries on one connection (`Queries.session`)."""
+        return self._queries.session()
 
     async def series(
         self, device: str, start: datetime, end: datetime, points: int, wards: list[str] | None = None
@@ -121,17 +117,17 @@ class History:
 
         wards   only what was measured in these; None: all
         """
-        return await self._ask(SERIES_SQL, device=device, start=start, end=end, points=points, wards=wards)
+        return await self._queries.ask(SERIES_SQL, device=device, start=start, end=end, points=points, wards=wards)
 
     async def report(self, device: str, ward: str, day: date, wards: list[str] | None = None) -> dict[str, Any]:
         """Return a day of a device, in the time zone of `ward`: its hours in `wards`, and the assignments of its bed.
 
         Raises TransientError.
         """
-        (bounds,) = await self._ask(DAY_SQL, ward=ward, day=day)
+        (bounds,) = await self._queries.ask(DAY_SQL, ward=ward, day=day)
         query = {"device": device, "start": bounds["start"], "end": bounds["end"], "wards": wards}
-        hours = await self._ask(REPORT_SQL, **query)
-        return {**bounds, "hours": hours, "assignments": await self._ask(ASSIGNMENTS_SQL, **query)}
+        hours = await self._queries.ask(REPORT_SQL, **query)
+        return {**bounds, "hours": hours, "assignments": await self._queries.ask(ASSIGNMENTS_SQL, **query)}
 
     async def alerts(
         self, device: str, start: datetime, end: datetime, limit: int, wards: list[str] | None = None
@@ -140,7 +136,7 @@ class History:
 
         Each row has the `total` of all of them.
         """
-        return await self._ask(ALERTS_SQL, device=device, start=start, end=end, limit=limit, wards=wards)
+        return await self._queries.ask(ALERTS_SQL, device=device, start=start, end=end, limit=limit, wards=wards)
 
     async def alert_history(
         self, wanted: AlertFilter, limit: int, wards: list[str] | None, after: Cursor | None = None
@@ -148,24 +144,29 @@ class History:
         """Return the alerts in these wards that match, newest first, behind `after`; raises TransientError."""
         after_time, after_id = after or (None, None)
         parameters = {**asdict(wanted), "after_time": after_time, "after_id": after_id}
-        return await self._ask(ALERT_HISTORY_SQL, **parameters, wards=wards, limit=limit)
+        return await self._queries.ask(ALERT_HISTORY_SQL, **parameters, wards=wards, limit=limit)
 
     async def alert_names(self, wards: list[str] | None) -> list[dict[str, Any]]:
         """Return each rule of each bed in these wards that ever had an alert; raises TransientError."""
-        return await self._ask(ALERT_NAMES_SQL, wards=wards)
+        return await self._queries.ask(ALERT_NAMES_SQL, wards=wards)
 
     async def alert_snapshot(self, alert: UUID, wards: list[str] | None) -> dict[str, Any] | None:
         """Return the readings kept with an alert; None if there is none in these wards. Raises TransientError."""
-        return next(iter(await self._ask(SNAPSHOT_SQL, alert=alert, wards=wards)), None)
+        return next(iter(await self._queries.ask(SNAPSHOT_SQL, alert=alert, wards=wards)), None)
+
+    async def patients(self, device: str, wards: list[str] | None) -> list[str]:
+        """Return every patient who was assigned to a device in these wards; raises TransientError."""
+        rows = await self._queries.ask(PATIENTS_SQL, device=device, wards=wards)
+        return [row["patient_id"] for row in rows]
 
     async def watch(self, report: Callable[[bool, datetime], None]) -> None:
         """Check every CHECK_INTERVAL_S seconds whether the database responds, and `report` it; never returns."""
         reader: psycopg.AsyncConnection[Any] | None = None
-        while self._url is not None:
+        while self._has_database:
             try:
                 async with asyncio.timeout(CONNECT_S + 1):
                     if reader is None or reader.closed:
-                        reader = await self._connect()
+                        reader = await self._queries.connect()
                     await reader.execute("SELECT 1")
                 report(True, datetime.now(UTC))
             except (psycopg.Error, TimeoutError, OSError):
@@ -174,47 +175,3 @@ class History:
                     await reader.close()
                     reader = None
             await asyncio.sleep(CHECK_INTERVAL_S)
-
-    async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(
-            self._url or "",
-            autocommit=True,
-            connect_timeout=CONNECT_S,
-            options=f"-c statement_timeout={STATEMENT_MS}",
-            application_name="vitalflow station",
-        )
-
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[Ask]:
-        """Yield a function that runs queries on one connection, all within QUERY_TIMEOUT_S.
-
-        Raises PermanentError or TransientError.
-        """
-        if self._url is None:
-            raise TransientError("this station keeps no history")
-        try:
-            async with asyncio.timeout(QUERY_TIMEOUT_S), self._turn:
-                connection = await self._connect()
-                async with connection, connection.cursor(row_factory=dict_row) as cursor:
-
-                    async def ask(query: str, **parameters: object) -> list[dict[str, Any]]:
-                        await cursor.execute(query.encode(), parameters)
-                        return await cursor.fetchall()
-
-                    yield ask
-        except psycopg.errors.InvalidParameterValue as error:
-            raise PermanentError(str(error).partition("\n")[0]) from None
-        except (psycopg.Error, TimeoutError, OSError) as error:
-            self.failures += 1
-            # In a thread: the description of a certificate error opens a blocking connection to the server.
-            reason = (
-                await asyncio.to_thread(describe_connect_error, error, self._url)
-                if isinstance(error, psycopg.Error)
-                else str(error)
-            )
-            log.warning("no answer from the database: %s", reason or "it took too long")
-            raise TransientError("the stored readings cannot be read now; live values continue") from None
-
-    async def _ask(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        async with self.session() as ask:
-            return await ask(query, **parameters)

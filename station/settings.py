@@ -27,6 +27,10 @@ class StationSettings(BrokerSettings, DatabaseSettings):
     )
     station_services: str = Field("ingest,alerts", description="Services whose outage the pages show, with commas.")
     reader_url: DatabaseUrl | None = Field(None, description="The database, as vitalflow_reader; for history.")
+    patient_names: bool = Field(
+        False, description="Store names and dates of birth of patients, and show them to users who may act in a ward."
+    )
+    names_url: DatabaseUrl | None = Field(None, description="The database, as vitalflow_names; for names of patients.")
 
     @field_validator("station_services")
     @classmethod
@@ -45,6 +49,15 @@ class StationSettings(BrokerSettings, DatabaseSettings):
                 "encryption passwords and patient data can be read on the network: set VITALFLOW_STATION_CERTIFICATE "
                 "and VITALFLOW_STATION_KEY, or keep 127.0.0.1, or, behind a proxy that encrypts or in a "
                 "container whose port is published on 127.0.0.1, set VITALFLOW_STATION_ALLOW_HTTP=True"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_have_a_database(self) -> "StationSettings":
+        if self.patient_names and self.names_url is None:
+            raise ValueError(
+                "VITALFLOW_PATIENT_NAMES is true and VITALFLOW_NAMES_URL is not set: names are stored in the database, "
+                "as vitalflow_names"
             )
         return self
 

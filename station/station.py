@@ -24,6 +24,8 @@ from station.fhir.store import FhirStore
 from station.history import History
 from station.listener import Listener
 from station.metrics import Metrics
+from station.names_api import names_api
+from station.patient_names import PatientNames
 from station.pending_commands import PendingCommands
 from station.review_api import review_api
 from station.services import Services
@@ -60,13 +62,15 @@ class Station:
         )
         salts = PasswordSalts(settings.topics)
         self._listener = Listener(settings, ward, salts)
-        admissions = Admissions(ward, self._listener.publish)
+        names = PatientNames(settings.names_url if settings.patient_names else None)
+        admissions = Admissions(ward, self._listener.publish, names)
         ward.on_assignment = admissions.on_assignment
         self._admissions = admissions
         self._history = History(settings.reader_url)
         self._sessions = sessions = SessionManager(settings.broker, settings.topics, salts, ward.wards)
         self._unrecorded: list[bytes] = []
-        self._views = views = Views(ward, frame.hello(VERSION, history=settings.reader_url is not None))
+        hello = frame.hello(VERSION, history=settings.reader_url is not None, names=names.enabled)
+        self._views = views = Views(ward, hello)
         metrics = Metrics(ward, views, sessions, self._listener, self._history)
         self._expiry = CertificateExpiry(
             metrics.registry, "vitalflow_station_", settings.broker, {"station": settings.station_certificate}
@@ -77,6 +81,7 @@ class Station:
             review_api(self._history),
             fhir_api(FhirStore(self._history, ward), now),
             ui_api(ward, views, commands, admissions, self._listener.publish),
+            names_api(ward, names, self._history),
         ]
         app = web(settings.names, sessions, settings.cookie, VERSION, routers, self._healthz, metrics.page)
         self._encryption = encryption = None

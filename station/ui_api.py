@@ -22,6 +22,7 @@ from station.auth.user_connection import UserConnection
 from station.bed import BedState
 from station.diagnosis import Observation
 from station.limit_problem_text import limit_problem_text
+from station.patient_names import PatientName
 from station.pending_commands import PendingCommands, Publish
 from station.tab_icon import tab_icon
 from station.views import Views
@@ -55,13 +56,18 @@ class NewLimits(BaseModel):
 
 
 class Admit(BaseModel):
-    """A patient for a bed. `present`: the patient that the form shows as assigned."""
+    """A patient for a bed.
+
+    present   the patient that the form shows as assigned
+    known     name and date of birth; None leaves what is stored
+    """
 
     device: str
     present: str | None = None
     patient_id: str
     profile: Profile
     spo2_scale: Scale = None
+    known: PatientName | None = None
 
 
 class Discharge(BaseModel):
@@ -211,7 +217,9 @@ def ui_api(
         """Admit a patient to a bed, or change the age group or scale of the admitted one."""
         bed = actionable_bed(user, request.device)
         with _rejections():
-            await admissions.admit(user, bed, request.present, request.patient_id, request.profile, request.spo2_scale)
+            await admissions.admit(
+                user, bed, request.present, request.patient_id, request.profile, request.spo2_scale, request.known
+            )
 
     @router.post("/discharge")
     async def discharge(user: CurrentUser, request: Discharge) -> None:

@@ -10,7 +10,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from station.fhir.pages import DAY, DeviceDay
 from station.fhir.times import Range, common
-from station.history import Ask
+from station.queries import Ask
 from vitals.fhir import KINDS, Kind
 
 RECENT = timedelta(days=1)  # before the present day: what of the rollup changes with every reading

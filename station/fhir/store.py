@@ -29,7 +29,8 @@ from station.fhir.pages import (
 )
 from station.fhir.search import Search
 from station.fhir.times import EVER, Range, common, join
-from station.history import Ask, History
+from station.history import History
+from station.queries import Ask
 from station.ward import Ward
 from vitals.errors import PermanentError
 from vitals.fhir import KINDS, Kind, Measured

@@ -4,6 +4,7 @@ import { sendAlertCommand, sendAlertCommands } from "./api.js";
 import { presentValue } from "./condition.js";
 import { bedUrl, el, nameElement, setAttribute, setText } from "./dom.js";
 import { courseText, formatDuration, PRIORITY_RANKS, priorityBadge, sortByUrgency, stateText } from "./format.js";
+import { patientText } from "./names.js";
 import { alertsAreMonitored, mayModify, now, store } from "./store.js";
 
 /** @typedef {import("./types.js").Alert} Alert */
@@ -82,10 +83,11 @@ class AlertRow {
     this.text = el("bdi", { class: "text" });
     this.state = el("bdi", { class: "state" });
     this.age = el("span", { class: "age" });
+    this.patient = el("bdi", { class: "patient-id" });
     const bed = withBed
       ? el("a", { class: "bed-link", href: store.beds.has(alert.device) ? bedUrl(alert.device) : undefined },
         nameElement(alert.name, { class: "bed" }), nameElement(alert.ward, { class: "ward-name" }),
-        alert.patient ? nameElement(alert.patient, { class: "patient-id" }) : null)
+        alert.patient ? this.patient : null)
       : null;
     this.node = el("li", { class: "alert", tabindex: "-1" }, this.badge, bed, el("div", { class: "message" }, this.text, this.state), this.age,
       el("div", { class: "buttons" }, this.resume, this.pause, this.acknowledge));
@@ -102,6 +104,8 @@ class AlertRow {
     setText(this.text, alert.text + courseText(alert, present, at));
     setText(this.state, `${stateText(alert, at)}${alert.stale ? ", may be out of date" : ""}`);
     setText(this.age, formatDuration((at - alert.raised) / 1000));
+    setText(this.patient, patientText(alert.patient));
+    setAttribute(this.patient, "title", alert.patient);
     setAttribute(this.node, "data-priority", alert.priority);
     setAttribute(this.node, "data-kind", alert.kind);
     setAttribute(this.node, "data-state", alert.state);

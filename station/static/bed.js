@@ -6,6 +6,7 @@ import { bedCondition, readingAge } from "./condition.js";
 import { el, nameElement, setAttribute, setText } from "./dom.js";
 import { formatDuration, formatValue, sortByUrgency } from "./format.js";
 import { LimitsPanel } from "./limits.js";
+import { namedPatient } from "./names.js";
 import { PastAlerts } from "./past_alerts.js";
 import { PatientPanel } from "./patient.js";
 import { signRows } from "./signs.js";
@@ -166,7 +167,8 @@ export class BedPage {
 
   /** @param {import("./types.js").Bed | undefined} bed */
   showDetails(bed) {
-    const details = bed ? [["Ward", bed.ward], ["Patient", bed.patient ?? "not known"], ["Device", bed.device]] : [["Device", this.device]];
+    const name = namedPatient(bed?.patient)?.name;
+    const details = bed ? [["Ward", bed.ward], ...(name ? [["Name", name]] : []), ["Patient", bed.patient ?? "not known"], ["Device", bed.device]] : [["Device", this.device]];
     const key = details.flat().join("\n");
     if (this.detailsKey === key) return;
     this.detailsKey = key;

@@ -3,6 +3,7 @@
 import { getJson, sendJson } from "./api.js";
 import { el, nameElement, openDialog, setText } from "./dom.js";
 import { formatDateTime, toSentence } from "./format.js";
+import { areNamesKnown, areNamesStored, namedPatient, nameDetails } from "./names.js";
 import { showNotice } from "./notice.js";
 import { mayModify, now, store } from "./store.js";
 
@@ -104,7 +105,7 @@ export class PatientPanel {
       this.assignment = null;
     }
     const mayAct = Boolean(bed && mayModify(bed.ward));
-    const key = JSON.stringify([bed?.patient, bed?.vacant_since, this.assignment, mayAct, hasAlerts, bed?.own_limits]);
+    const key = JSON.stringify([bed?.patient, bed?.vacant_since, this.assignment, mayAct, hasAlerts, bed?.own_limits, namedPatient(this.present)]);
     if (this.key === key) return;
     this.key = key;
     const { present } = this;
@@ -120,7 +121,8 @@ export class PatientPanel {
     const at = assignment?.time ? `, ${formatDateTime(Date.parse(assignment.time), now())}` : "";
     if (assignment && present !== null) {
       const scale = assignment.spo2_scale ? `, SpO2 scale ${assignment.spo2_scale}` : "";
-      this.text.replaceChildren(nameElement(present, { class: "ward-name" }), ` ${AGE_GROUPS[assignment.profile]}${scale}`);
+      const details = nameDetails(namedPatient(present));
+      this.text.replaceChildren(...details, ...(details.length ? [el("br")] : []), nameElement(present, { class: "ward-name" }), ` ${AGE_GROUPS[assignment.profile]}${scale}`);
       this.note.replaceChildren("Admitted by ", el("bdi", {}, assignment.by), `${at}.`,
         ...(bed?.patient && bed.patient !== present ? [" The monitor reports ", el("bdi", {}, bed.patient), "."] : []));
       return;
@@ -135,7 +137,11 @@ export class PatientPanel {
     // After a discharge the monitor may go on to report the former patient, so its number is not offered.
     const reported = assignment ? "" : this.bed?.patient ?? "";
     const number = el("input", { id: "number-field", type: "text", autocomplete: "off", spellcheck: "false", required: true, maxlength: 200, value: present ?? reported, readonly: present !== null });
-    const birth = el("input", { id: "birth-field", type: "date", autocomplete: "off" });
+    const named = namedPatient(present);
+    // A correction replaces what is stored, so it needs to show it first.
+    const hasNames = areNamesStored() && (present === null || areNamesKnown());
+    const name = el("input", { id: "name-field", type: "text", autocomplete: "off", spellcheck: "false", dir: "auto", maxlength: 200, value: named?.name ?? "" });
+    const birth = el("input", { id: "birth-field", type: "date", autocomplete: "off", value: named?.birth_date ?? "" });
     const group = el("select", { id: "group-field", required: true }, el("option", { value: "" }, "Choose"),
       ...Object.entries(AGE_GROUPS).map(([value, text]) => el("option", { value }, text)));
     const scale = el("select", { id: "patient-scale-field" }, el("option", { value: "" }, "Default"), el("option", { value: "1" }, "1"),
@@ -146,11 +152,12 @@ export class PatientPanel {
     const showScale = () => { scaleField.hidden = group.value !== "adult"; };
     group.addEventListener("change", showScale);
     showScale();
-    const form = new Form(present === null ? "Admit a patient" : "Correct the age group",
+    const form = new Form(present === null ? "Admit a patient" : areNamesStored() ? "Correct the patient" : "Correct the age group",
       present === null ? "Admit" : "Correct", [
-        el("p", {}, "The age group chooses the alarm limits. A date of birth selects it and is not stored."),
+        el("p", {}, "The age group chooses the alarm limits. ", this.noteOnNames(hasNames)),
         el("div", { class: "fields" },
           el("div", { class: "field" }, el("label", { for: "number-field" }, "Patient number"), number),
+          hasNames ? el("div", { class: "field" }, el("label", { for: "name-field" }, "Name, if known"), name) : null,
           el("div", { class: "field" }, el("label", { for: "birth-field" }, "Date of birth, if known"), birth),
           el("div", { class: "field" }, el("label", { for: "group-field" }, "Age group"), group), scaleField),
       ]);
@@ -164,7 +171,16 @@ export class PatientPanel {
     form.open("PUT", "/ui/assignment", () => ({
       device: this.device, present, patient_id: number.value, profile: group.value,
       spo2_scale: group.value === "adult" && scale.value ? Number(scale.value) : null,
+      known: hasNames ? { name: name.value, birth_date: birth.value || null } : null,
     }), () => `Patient ${number.value.trim()} is admitted to ${this.bedName}.`);
+  }
+
+  /** @param {boolean} hasNames whether the form has a field for the name */
+  noteOnNames(hasNames) {
+    if (hasNames) return "Name and date of birth are stored, and shown to users who may act in this ward.";
+    return areNamesStored()
+      ? "The stored name cannot be read now, so it cannot be corrected. A date of birth selects the age group."
+      : "A date of birth selects it and is not stored. This site stores no names.";
   }
 
   openTransfer() {

@@ -3,6 +3,7 @@
 import { getJson } from "./api.js";
 import { bedUrl, el, setText } from "./dom.js";
 import { formatDuration, localTime, pastWorst, priorityMark, toSentence } from "./format.js";
+import { areNamesStored, byNumber, nameDetails } from "./names.js";
 import { mostUrgent, recorded, reportDays, reportLines, spreadText } from "./report_data.js";
 import { now, store } from "./store.js";
 import { setTabName } from "./tab.js";
@@ -23,6 +24,7 @@ export class ReportPage {
     this.device = query.get("device") ?? "";
     this.started = false;
     this.closed = false;
+    this.names = byNumber([]);
     this.run = 0; // the newest request for sheets; earlier ones stop
     const today = localTime(now()).slice(0, 10);
     const days = reportDays(query.get("from") ?? "", query.get("to") ?? "", today);
@@ -69,6 +71,8 @@ export class ReportPage {
       setText(this.note, "No report. This station keeps no history.");
       return;
     }
+    await this.fetchNames();
+    if (this.closed || this.run !== run) return;
     for (const [index, day] of days.entries()) {
       setText(this.note, `Loading day ${index + 1} of ${days.length} …`);
       const [report, alerts] = await this.fetchDay(day);
@@ -79,6 +83,12 @@ export class ReportPage {
     this.print.disabled = false;
     const sheets = days.length === 1 ? "One sheet" : `${days.length} sheets`;
     setText(this.note, this.from.value < days[0] ? `${sheets}: a report has at most the last ${days.length} days.` : `${sheets}.`);
+  }
+
+  /** Fetch the names of all patients of the bed; a report without them has the numbers. */
+  async fetchNames() {
+    const answer = areNamesStored() ? await getJson(`/ui/names?device=${encodeURIComponent(this.device)}`) : [];
+    this.names = byNumber(answer.problem ? [] : answer);
   }
 
   /** @param {string} day */
@@ -136,10 +146,16 @@ export class ReportPage {
     const patients = assignments.filter(({ patient_id: patient }) => patient !== null);
     if (!patients.length) return [];
     return [el("p", {}, "Assigned: ", ...patients.flatMap(({ patient_id: patient, from_time: from, to_time: to }, index) => [
-      index ? "; " : "", el("bdi", {}, patient ?? ""),
+      index ? "; " : "", el("bdi", {}, patient ?? ""), ...this.nameOf(patient),
       Date.parse(from) > Date.parse(start) ? ` from ${clock(Date.parse(from))}` : "",
       to && Date.parse(to) < Date.parse(end) ? ` to ${clock(Date.parse(to))}` : "",
     ]), ".")];
+  }
+
+  /** @param {string | null} patient */
+  nameOf(patient) {
+    const details = nameDetails(this.names.get(patient ?? ""));
+    return details.length ? [" (", ...details, ")"] : [];
   }
 
   /**

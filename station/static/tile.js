@@ -3,6 +3,7 @@
 import { bedCondition, readingAge, signState } from "./condition.js";
 import { bedUrl, el, setAttribute, setText } from "./dom.js";
 import { formatDuration, formatValue, priorityBadge, priorityMark, STATE_MARKS, stateText } from "./format.js";
+import { patientText } from "./names.js";
 import { signRows } from "./signs.js";
 import { now, store } from "./store.js";
 import { drawCurve, prepareCanvas, valueRange } from "./strip.js";
@@ -112,8 +113,9 @@ export class Tile {
     setText(this.bedName, bed.name);
     setText(this.wardName, manyWards ? bed.ward : "");
     setAttribute(this.link, "title", bed.device);
-    setText(this.patient, bed.patient ?? "");
-    setAttribute(this.patient, "title", bed.patient ?? null);
+    const patient = patientText(bed.patient);
+    setText(this.patient, patient);
+    setAttribute(this.patient, "title", bed.patient && patient !== bed.patient ? `${patient}, ${bed.patient}` : patient || null);
     const score = bed.news2;
     setText(this.score, score ? `NEWS ${score.missing.length ? "≥" : ""}${score.total}` : "");
     setAttribute(this.score, "data-level", score ? news2Level(score) : null);

@@ -12,7 +12,7 @@
  * @typedef {{ name: string, viewable: string[] | null, actionable: string[] | null }} User  null: all wards
  *
  * @typedef {{
- *   version: string, signs: Sign[], score_inputs: { key: string, hold_s: number }[], history: boolean,
+ *   version: string, signs: Sign[], score_inputs: { key: string, hold_s: number }[], history: boolean, names?: boolean,
  *   silent_after_s: number, held_for_s: number, user: User,
  * }} Hello
  *

@@ -13,6 +13,7 @@ from station import admissions as module
 from station.admissions import Admissions
 from station.auth.scope import ALL_WARDS, WardScope
 from station.auth.user_connection import UserConnection
+from station.patient_names import PatientName, PatientNames
 from station.services import Services
 from station.ward import Ward
 from tests.support.factories import NOW
@@ -43,7 +44,7 @@ class Steps:
         self.ward = Ward(TOPICS, Services((), has_database=False, now=NOW), NOW)
         for device in ("bed-1", "bed-2"):
             self.ward.take(TOPICS.status("icu", device), encode_status(Status(state="online", boot=1)), True, NOW)
-        self.admissions = Admissions(self.ward, self._publish)
+        self.admissions = Admissions(self.ward, self._publish, PatientNames(None))
         self.ward.on_assignment = self.admissions.on_assignment
         self.user = cast(UserConnection, self)
         self.one, self.two = self.ward.beds["bed-1"], self.ward.beds["bed-2"]
@@ -181,3 +182,12 @@ def test_limits_that_contradict_the_age_group_are_reset_first() -> None:
     with pytest.raises(RequestRejected, match="the limits of bed-1 contradict those of this age group"):
         asyncio.run(steps.admissions.admit(steps.user, steps.one, None, "p-1", "neonate", None))
     assert steps.published == []
+
+
+def test_a_name_that_is_rejected_changes_nothing() -> None:
+    steps = Steps()
+    with pytest.raises(RequestRejected, match="this site stores no names"):
+        asyncio.run(
+            steps.admissions.admit(steps.user, steps.one, None, "p-1", "adult", None, PatientName(name="Ada Lovelace"))
+        )
+    assert (steps.published, steps.patients) == ([], [None, None])

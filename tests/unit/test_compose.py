@@ -57,7 +57,7 @@ def test_settings_that_make_env_writes_have_the_defaults_of_the_example() -> Non
     settings = dict(re.findall(r"^(VITALFLOW_\w+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
     shared = {name: value for name, (value, _) in VARIABLES.items() if name in settings}
     assert shared == {name: settings[name] for name in shared}
-    assert len(shared) == 5
+    assert len(shared) == 6
 
 
 def test_every_secret_is_a_file_that_make_env_makes_and_none_is_written_down() -> None:
@@ -84,10 +84,10 @@ def test_each_service_gets_only_its_own_secrets() -> None:
         "accounts": {"admin_url"},
         "broker": set(),
         "db": {"owner_password"},
-        "migrate": {"database_url", "ingest_url", "reader_url"},
+        "migrate": {"database_url", "ingest_url", "reader_url", "names_url"},
         "ingest": {"mqtt_ingest_password", "ingest_url"},
         "alerts": {"mqtt_alerts_password"},
-        "station": {"mqtt_station_password", "reader_url"},
+        "station": {"mqtt_station_password", "reader_url", "names_url"},
         "devices": set(),
         "grafana": {"reader_password", "grafana_admin_password", "grafana_secret_key"},
     }
