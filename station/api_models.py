@@ -55,7 +55,7 @@ class BedResource(BaseModel):
     device: str
     ward: str
     patient_id: str | None
-    condition: str = Field(description="NORMAL, CRITICAL, SENSOR OFF, SILENT, OFFLINE or WAITING")
+    condition: str = Field(description="NORMAL, CRITICAL, SENSOR OFF, SILENT, OFFLINE, WAITING or VACANT")
     time: datetime | None = Field(description="of the last reading")
     age_s: float | None
     values: dict[str, Value] = Field(description="by sign: the last value that is not too old")

@@ -139,7 +139,7 @@ def _bed(bed: BedState, alerts: list[Alert], stale: Callable[[Alert], bool], now
         device=snapshot.bed.device,
         ward=snapshot.bed.ward,
         patient_id=snapshot.patient,
-        condition=str(snapshot.condition(now)),
+        condition=str(bed.condition(now)),
         time=None if last is None else last.time,
         age_s=None if age is None else age.total_seconds(),
         values=values,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vitals.assignment import Assignment, spo2_scale_for_bed
-from vitals.bed_snapshot import BedSnapshot
+from vitals.bed_snapshot import BedSnapshot, Condition
 from vitals.clock import ArrivalOrder, Placement
 from vitals.limits import Limits
 from vitals.news2 import LastValues, Score
@@ -147,6 +147,10 @@ class BedState:
         if assignment is not None and assignment.applies_to(self.snapshot.patient) and not assignment.has_news2:
             return NOT_APPLICABLE
         return self._held.score()
+
+    def condition(self, now: datetime) -> Condition:
+        """Return the condition; a vacant bed has no other one, whatever its device does."""
+        return self.snapshot.condition(now) if self.vacant_since is None else Condition.VACANT
 
     def recent(self, span: timedelta) -> Iterator[tuple[int, Values]]:
         """Unix second and values of the signs, oldest first, over the last `span` up to the last reading."""

@@ -18,13 +18,17 @@ from vitals.topics import DeviceAddress
 
 
 class Condition(StrEnum):
-    """Condition of a bed as shown; the words differ, so that it does not depend on colour."""
+    """Condition of a bed as shown; the words differ, so that it does not depend on colour.
+
+    VACANT   discharged, and no value was measured since then; it depends on the assignment, and not on the snapshot
+    """
 
     CRITICAL = CRITICAL
     SILENT = "SILENT"
     OFFLINE = "OFFLINE"
     SENSOR_OFF = "SENSOR OFF"
     WAITING = "WAITING"
+    VACANT = "VACANT"
     NORMAL = NORMAL
 
 

@@ -18,11 +18,13 @@ CREATE OR REPLACE FUNCTION whole_age(seconds float8) RETURNS float8 LANGUAGE sql
 $$;
 
 -- The condition of each bed, by the rules of vitals/bed_snapshot.py. OFFLINE and SILENT come first: an old reading says
--- nothing about the patient's present state.
+-- nothing about the patient's present state. VACANT: discharged, and no reading was measured since then. After a month, or
+-- once the readings since then may have been dropped, that is not known, and the bed is WAITING.
 CREATE OR REPLACE VIEW ward_condition AS
 SELECT bed.ward, bed.device_id, bed.patient_id,
        -- A reading since then ends OFFLINE: a device may reconnect without a birth.
-       CASE WHEN bed.device_state = 'offline'
+       CASE WHEN bed.time IS NULL AND vacant.since > now() - least(interval '31 days', vacant.kept) THEN 'VACANT'
+            WHEN bed.device_state = 'offline'
                  AND (bed.time IS NULL OR bed.age >= now() - bed.device_state_since) THEN 'OFFLINE'
             WHEN bed.time IS NULL THEN 'WAITING'
             WHEN bed.age > silent_after(device.interval_s) THEN 'SILENT'
@@ -32,7 +34,11 @@ SELECT bed.ward, bed.device_id, bed.patient_id,
        greatest(extract(epoch FROM bed.age), 0)::float8 AS age_s,
        device.interval_s::float8 AS interval_s, device.model, device.dropped,
        bed.time, bed.sensor_off, bed.alerts, bed.alert_list
-FROM ward_now AS bed LEFT JOIN device USING (device_id);
+FROM ward_now AS bed LEFT JOIN device USING (device_id)
+LEFT JOIN (
+    SELECT device_id, since, (SELECT period FROM retention_setting WHERE name = 'raw_retention') AS kept
+    FROM assignment_now WHERE patient_id IS NULL
+) AS vacant USING (device_id);
 COMMENT ON VIEW ward_condition IS 'one row per bed: its condition and the age of its last reading';
 
 -- The same with the values. A value is shown while it is valid and its sensor is attached; an older one is not shown,

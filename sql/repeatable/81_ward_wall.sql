@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW ward_wall AS
 SELECT ward, device_id, CASE WHEN starts_with(device_id, ward || '-') THEN substr(device_id, length(ward) + 2) ELSE device_id END
        AS bed, urgency, news2,
        CASE WHEN badge IS NULL OR hidden THEN '' ELSE split_part(badge, ' ', 1) || ' ' END
-       || CASE WHEN condition IN ('OFFLINE', 'SILENT', 'WAITING') OR hidden THEN condition
+       || CASE WHEN condition IN ('OFFLINE', 'SILENT', 'WAITING', 'VACANT') OR hidden THEN condition
                WHEN alert_state = 'latched' THEN 'ended'
                WHEN label IS NOT NULL THEN label || ' ' || trim_scale(alert_now)
                WHEN condition = 'SENSOR OFF' THEN condition

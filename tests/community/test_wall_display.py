@@ -64,6 +64,16 @@ def test_a_bed_that_is_offline_or_waits_is_grey(display: Connection) -> None:
     assert beds(display) == {"off": ("OFFLINE", "#8e8e8e"), "waits": ("WAITING", "#8e8e8e")}
 
 
+def test_a_vacant_bed_says_so_without_a_colour(display: Connection) -> None:
+    store_bed(display, "left", 600)
+    display.execute("UPDATE device SET state = 'offline', changed_at = now() - interval '1 min'")
+    display.execute(
+        "INSERT INTO assignment (device_id, ward, from_time, patient_since)"
+        " SELECT device_id, ward, now() - interval '2 min', now() - interval '2 min' FROM device"
+    )
+    assert beds(display) == {"left": ("VACANT", "")}
+
+
 def test_forty_beds_keep_their_places_and_of_120_the_most_urgent_are_shown(display: Connection) -> None:
     for number in range(120):
         store_bed(display, f"bed-{number:03}")

@@ -158,6 +158,7 @@ def test_a_value_has_the_colour_of_the_highest_level_of_the_default_rules_that_i
         ("State", "SENSOR OFF", "SENSOR OFF", "semi-dark-purple"),
         ("State", "OFFLINE", "OFFLINE", "#8e8e8e"),
         ("State", "WAITING", "WAITING", "#8e8e8e"),
+        ("State", "VACANT", "VACANT", ""),
     ],
 )
 def test_zeros_parts_and_states(display: Connection, column: str, value: object, text: str, colour: str) -> None:

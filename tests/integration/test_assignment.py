@@ -234,6 +234,51 @@ def test_a_silent_bed_with_a_patient_and_no_reading_at_all_is_shown(bed: Bed) ->
     ]
 
 
+def test_a_discharged_bed_is_vacant_until_a_reading_is_measured_after_it(bed: Bed) -> None:
+    board = "SELECT patient_id, condition, heart_rate FROM ward_board"
+    bed.db.rows(
+        "INSERT INTO device (device_id, ward, state, boot, changed_at)"
+        " VALUES ('bed-1', 'icu-1', 'offline', 1, %s) RETURNING 1",
+        BEGAN + timedelta(minutes=171),
+    )
+    bed.assign("p-1", 100)
+    bed.reading(169, heart_rate=80)
+    bed.record("discharge_patient", 170)
+    assert bed.db.rows(board) == [(None, "VACANT", None)]
+    bed.reading(169.9, received=171, patient="p-1", heart_rate=70)
+    assert bed.db.rows(board) == [(None, "VACANT", None)], "a backlog of the former patient"
+    bed.reading(171.5, heart_rate=75)
+    ((patient, condition, _),) = bed.db.rows(board)
+    assert (patient, condition) == (None, "SILENT"), "it is in use, and silent"
+    bed.assign("p-2", 172)
+    bed.record("discharge_patient", 173)
+    assert bed.db.rows(board) == [(None, "VACANT", None)]
+    bed.assign("p-3", 174)
+    assert bed.db.rows(board) == [("p-3", "OFFLINE", None)], "a patient of whom nothing is measured"
+
+
+@pytest.mark.parametrize(
+    ("days", "retention", "condition"), [(30, 60, "VACANT"), (32, 60, "WAITING"), (5, 4, "WAITING")]
+)
+def test_a_bed_discharged_so_long_ago_that_its_readings_may_be_dropped_is_not_called_vacant(
+    db: Db, days: int, retention: int, condition: str
+) -> None:
+    with psycopg.connect(db.owner_url) as owner:
+        owner.execute(
+            "UPDATE retention_setting SET period = make_interval(days => %s) WHERE name = 'raw_retention'", [retention]
+        )
+        owner.execute(
+            "INSERT INTO device (device_id, ward, state, boot, changed_at)"
+            " VALUES ('bed-1', 'icu-1', 'online', 1, now())"
+        )
+        owner.execute(
+            "INSERT INTO assignment (device_id, ward, from_time, patient_since)"
+            " SELECT 'bed-1', 'icu-1', since, since FROM (SELECT now() - make_interval(days => %s)) AS at (since)",
+            [days],
+        )
+    assert db.rows("SELECT condition FROM ward_board") == [(condition,)]
+
+
 def test_a_removed_device_is_no_bed_until_it_sends(bed: Bed) -> None:
     views = ("ward_board", "ward_now", "last_valid_vitals", "news2_latest")
     board = " UNION ALL ".join(f"SELECT device_id FROM {view}" for view in views)  # noqa: S608

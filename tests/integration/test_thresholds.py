@@ -62,7 +62,7 @@ def test_a_bed_has_the_same_condition_in_python_and_in_sql(db: Db) -> None:
                 expected[device] = bed.condition(now)
         found: dict[str, str] = dict(connection.execute("SELECT device_id, condition FROM ward_condition").fetchall())
     assert found == expected
-    assert set(expected.values()) == set(Condition)
+    assert set(expected.values()) == set(Condition) - {Condition.VACANT}, "that depends on the assignment"
 
 
 def test_the_functions_of_the_database_return_the_thresholds_of_python(db: Db) -> None:

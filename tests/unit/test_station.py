@@ -591,11 +591,14 @@ def test_a_discharged_bed_is_vacant_until_a_value_is_measured_after_it() -> None
     shown = bed_view(bed)
     assert (shown.patient, shown.time, shown.values) == (None, None, {}), "also where the device names the patient"
     assert shown.vacant_since == shown.assigned is not None
+    assert bed.condition(NOW + 9 * SECOND) == "VACANT", "whatever its device does"
     add_reading(ward, at=NOW + SECOND, spo2=90)  # measured before, received after
     assert bed_view(bed).vacant_since is not None
     add_reading(ward, at=NOW + 3 * SECOND, spo2=91)
     discharge(ward, NOW + 2 * SECOND)  # repeated by the broker after an interruption
     shown = bed_view(bed)
     assert (shown.patient, shown.vacant_since, shown.values["spo2"][0]) == ("p-1", None, 91)
+    assert bed.condition(NOW + 3 * SECOND) == "NORMAL"
+    assert bed.condition(NOW + 60 * SECOND) == "SILENT"
     assign(ward, "p-1", NOW + 4 * SECOND)
     assert bed_view(bed).assigned is not None
