@@ -98,12 +98,12 @@ class Separators:
                 rest = following
 
     def escape_text(self, text: str) -> str:
-        """Return `text` so that it is one subcomponent: separators and line ends become escape sequences."""
+        """Return `text` so that it is one subcomponent: separators and control characters become escape sequences."""
         return "".join(self._sequence(character) for character in text)
 
     def _sequence(self, character: str) -> str:
         letters = {self.field: "F", self.component: "S", self.subcomponent: "T", self.repetition: "R", self.escape: "E"}
-        if character in "\r\n":
+        if character < " " or character == "\x7f":  # ends of lines, and those of MLLP frames
             return f"{self.escape}X{ord(character):02X}{self.escape}" if self.escape else " "
         letter = letters.get(character)
         if letter is None:

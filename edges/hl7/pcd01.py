@@ -1,37 +1,43 @@
-"""Write a reading as an observation report (ORU^R01) of the IHE profile DEC, transaction PCD-01. Pure."""
+"""Write readings as an observation report (ORU^R01) of the IHE profile DEC, transaction PCD-01. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from edges.hl7.er7 import Separators
+from edges.hl7.write import (
+    MDC_NAMES,
+    MONITOR,
+    Origin,
+    escape,
+    write_header,
+    write_message,
+    write_patient,
+    write_segment,
+    write_time,
+)
 from vitals.reading import Reading
-from vitals.signs import SIGNS
+from vitals.signs import SIGNS, Sign
 
 PROFILE = "IHE_PCD_001^IHE PCD^1.3.6.1.4.1.19376.1.6.1.1.1^ISO"
-_MONITOR = "69965^MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS^MDC"
-_NAMES = {  # of ISO/IEEE 11073-10101, by code
-    147842: "MDC_ECG_HEART_RATE",
-    150456: "MDC_PULS_OXIM_SAT_O2",
-    151562: "MDC_RESP_RATE",
-    150364: "MDC_TEMP_BODY",
-    150021: "MDC_PRESS_BLD_NONINV_SYS",
-    150022: "MDC_PRESS_BLD_NONINV_DIA",
-}
 _UNITS = [sign.unit for sign in SIGNS]
-_SEPARATORS = Separators()
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """What a report states about its sender, its bed and the number of its patient.
+class Measured:
+    """A sign at a time; without a value its sensor is off."""
 
-    authority   of the number, CX.4
-    """
+    sign: Sign
+    value: float | None
+    time: datetime
 
-    application: str
-    unit: str
-    bed: str
-    authority: str = ""
+
+def measured_signs(reading: Reading) -> list[Measured]:
+    """Return what a reading states: its values, and the signs whose sensor is off."""
+    return [
+        Measured(sign, value, reading.time)
+        for sign, value in zip(SIGNS, reading.values, strict=True)
+        if value is not None or sign.key in reading.sensor_off
+    ]
 
 
 def write_report(reading: Reading, origin: Origin, control_id: str, now: datetime) -> bytes:
@@ -39,31 +45,34 @@ def write_report(reading: Reading, origin: Origin, control_id: str, now: datetim
 
     now   the time of the message, with an offset
     """
-    time = _time(reading.time)
-    patient = f"{_text(reading.patient_id)}^^^{_text(origin.authority)}" if reading.patient_id else ""
+    return write_observations(measured_signs(reading), reading.patient_id, reading.time, origin, control_id, now)
+
+
+def write_observations(
+    measured: Sequence[Measured], patient: str | None, time: datetime, origin: Origin, control_id: str, now: datetime
+) -> bytes:
+    """Return the message for the signs of one patient, each with its time in OBX-14.
+
+    time   of the message's newest value
+    """
+    order = f"{escape(control_id)}^{escape(origin.application)}"
     segments = [
-        f"MSH|^~\\&|{_text(origin.application)}||||{_time(now)}||ORU^R01^ORU_R01|{_text(control_id)}|P|2.6|||NE|AL||"
-        f"UNICODE UTF-8|||{PROFILE}",
-        f"PID|||{patient}",
-        f"PV1||I|{_text(origin.unit)}^^{_text(origin.bed)}",
-        f"OBR|1||{_text(control_id)}^{_text(origin.application)}|182777000^monitoring of patient^SCT|||{time}",
-        f"OBX|1||{_MONITOR}|1.0.0.0|||||||X",
+        write_header(origin, "ORU^R01^ORU_R01", control_id, PROFILE, now, accept="NE", application="AL"),
+        *write_patient(patient, origin),
+        write_segment("OBR", {1: "1", 3: order, 4: "182777000^monitoring of patient^SCT", 7: write_time(time)}),
+        write_segment("OBX", {1: "1", 3: MONITOR, 4: "1.0.0.0", 11: "X"}),
     ]
-    for sign, value in zip(SIGNS, reading.values, strict=True):
-        if value is None and sign.key not in reading.sensor_off:
-            continue
-        code = f"{sign.mdc}^{_NAMES.get(sign.mdc, '')}^MDC"
-        place = f"1.{_UNITS.index(sign.unit) + 1}.1.{sign.mdc}"  # both pressures have one channel
-        unit = f"{_text(sign.unit)}^{_text(sign.unit)}^UCUM"
-        shown, status = ("", "X") if value is None else (f"{value:.{sign.decimals}f}", "R")
-        segments.append(f"OBX|{len(segments) - 3}|NM|{code}|{place}|{shown}|{unit}|||||{status}|||{time}")
-    return "".join(f"{segment}\r" for segment in segments).encode()
-
-
-def _text(text: str) -> str:
-    return _SEPARATORS.escape_text(text)
-
-
-def _time(moment: datetime) -> str:
-    moment = moment.astimezone(UTC)
-    return f"{moment:%Y%m%d%H%M%S}.{moment.microsecond // 1000:03}+0000"
+    for number, item in enumerate(measured, 2):
+        sign, value = item.sign, item.value
+        fields = {
+            1: f"{number}",
+            2: "NM",
+            3: f"{sign.mdc}^{MDC_NAMES.get(sign.mdc, '')}^MDC",
+            4: f"1.{_UNITS.index(sign.unit) + 1}.1.{sign.mdc}",  # both pressures have one channel
+            5: "" if value is None else f"{value:.{sign.decimals}f}",
+            6: f"{escape(sign.unit)}^{escape(sign.unit)}^UCUM",
+            11: "X" if value is None else "R",
+            14: write_time(item.time),
+        }
+        segments.append(write_segment("OBX", fields))
+    return write_message(segments)

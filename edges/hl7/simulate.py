@@ -11,7 +11,8 @@ from devices.scenario import Scenario
 from devices.simulated_ward import simulated_ward
 from devices.source import Source
 from edges.hl7.client import Client, Receiver, Result
-from edges.hl7.pcd01 import Origin, write_report
+from edges.hl7.pcd01 import write_report
+from edges.hl7.write import Origin
 
 APPLICATION = "VITALFLOW-SIMULATOR"
 AUTHORITY = "SIMULATED"

@@ -11,7 +11,8 @@ from edges.hl7.acks import Outcome, acknowledge
 from edges.hl7.client import Client, Receiver
 from edges.hl7.er7 import parse_message
 from edges.hl7.listener import Peer, serve
-from edges.hl7.pcd01 import Origin, write_report
+from edges.hl7.pcd01 import write_report
+from edges.hl7.write import Origin
 from tests.support.factories import NOW
 from vitals.reading import reading
 

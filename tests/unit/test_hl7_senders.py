@@ -18,10 +18,11 @@ from edges.hl7.client import Receiver
 from edges.hl7.er7 import parse_message
 from edges.hl7.listener import Peer, serve
 from edges.hl7.oru import read_report
-from edges.hl7.pcd01 import Origin, write_report
+from edges.hl7.pcd01 import write_report
 from edges.hl7.send_commands import app
 from edges.hl7.sender import send_files
 from edges.hl7.simulate import SimulationStats, simulate, simulated_beds, site_file
+from edges.hl7.write import Origin
 from edges.observed import Reason
 from edges.site import Site, read_site
 from tests.support.factories import NOW
