@@ -65,7 +65,7 @@ async def run_fleet(
     wait_log = WaitLog(f"the broker at {broker}", emit, " (retrying; readings are kept meanwhile)")
     bad_receipts = Throttle()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_ignore_closed_sockets)
+    loop.set_exception_handler(ignore_closed_sockets)
 
     def on_failure(reason: str) -> None:
         wait_log.waiting(reason, loop.time())
@@ -159,7 +159,7 @@ def raise_open_files_limit(devices: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _ignore_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def ignore_closed_sockets(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Report errors of the loop except one that is known and harmless.
 
     aiomqtt registers its socket with the loop in a later iteration; if the connection is closed by then, the loop

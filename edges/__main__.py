@@ -1,5 +1,7 @@
 """Command line `vitalflow edges`: check a site's configuration and try messages with it."""
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +10,7 @@ import typer
 from edges import sender_commands as senders
 from edges.fhir import commands as fhir
 from edges.hl7 import commands as hl7
+from edges.inbox import read_unused
 from edges.site import read_site
 from vitals.command_line import command_group, examples
 from vitals.errors import exit_on_error
@@ -22,7 +25,7 @@ app.add_typer(senders.app, name="senders")
 
 @app.callback()
 def about() -> None:
-    """Decode what other systems send. Nothing is received or sent yet: messages are read from files."""
+    """Receive what other systems send, and publish its readings. `try` shows what would become of a file."""
 
 
 @app.command(epilog=examples("vitalflow edges check site.toml"))
@@ -37,6 +40,28 @@ def check(site: Annotated[Path, typer.Argument(help="The site's configuration, a
             print("no place: no reading has a device")
         if not found.patients.authority:
             print("patients.authority is empty: no reading names its patient")
+
+
+@app.command(epilog=examples("vitalflow edges unused --inbox inbox.db"))
+def unused(
+    inbox: Annotated[Path, typer.Option(help="The file of `listen`.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list in JSON.")] = False,
+) -> None:
+    """List the observations that were not used, the most frequent code first, with the reason.
+
+    The service may run meanwhile. No value and no patient is listed.
+    """
+    with exit_on_error(PROGRAM):
+        found = read_unused(inbox)
+        for row in found:
+            row["first"], row["last"] = (datetime.fromtimestamp(row[key], UTC).isoformat() for key in ("first", "last"))
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for row in found:
+        detail = f": {row['detail']}" if row["detail"] else ""
+        code, unit = row["code"] or "no code", row["unit"] or "no unit"
+        print(f"{row['count']:>8}  {row['reason']}  {code!a}  {unit!a}  {row['source'] or 'unlisted'}{detail}")
 
 
 if __name__ == "__main__":

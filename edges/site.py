@@ -102,6 +102,8 @@ class Source(_Table):
     clock      receipt: its clock is wrong, and a reading has the time of receipt
     no_value   numbers that mean "no value"
     admissions whether its admissions (ADT) move patients
+    interval_s seconds between two messages of a bed; without it the alert worker learns it
+    unknown    answer to a message of which no place is known: AA keeps its readings, AE has the sender repeat it
     """
 
     name: Text
@@ -112,6 +114,8 @@ class Source(_Table):
     clock: Literal["message", "receipt"] = "message"
     no_value: tuple[float, ...] = ()
     admissions: bool = False
+    interval_s: float | None = Field(default=None, gt=0, le=86_400)
+    unknown: Literal["AA", "AE"] = "AA"
 
     @field_validator("codes")
     @classmethod
@@ -139,7 +143,7 @@ class Source(_Table):
         return read_tables(self.codes, self.no_value)
 
 
-UNKNOWN_SOURCE = Source.model_construct(name="", codes=(), clock="message", no_value=(), admissions=False)
+UNKNOWN_SOURCE = Source.model_construct(name="")
 """A sender that the site does not list: standard codes, the clock of the message, and no admissions."""
 
 
@@ -179,6 +183,8 @@ class Site(_Table):
         senders = [(source.application, source.sender) for source in self.source if not source.is_of_fhir]
         if len(set(senders)) < len(senders):
             raise ValueError("two sources have the same application and sender")
+        if len({source.name for source in self.source}) < len(self.source):
+            raise ValueError("two sources have the same name")
         return self
 
     @cached_property
@@ -214,6 +220,10 @@ class Site(_Table):
             if source.name == name:
                 return source
         raise PermanentError(f"the site has no source {name[:60]!r}")
+
+    def source_named(self, name: str) -> Source:
+        """Return the source with this name, UNKNOWN_SOURCE without one."""
+        return next((source for source in self.source if source.name == name), UNKNOWN_SOURCE)
 
 
 def read_site(path: Path) -> Site:

@@ -41,6 +41,7 @@ SERVICE_ADVICE: dict[str, tuple[str, ...]] = {
     "ingest": ("VITALFLOW_INGEST_SHARE_GROUP=NAME: the same at every ingest, so that they divide the readings",),
     "alerts": ("VITALFLOW_ALERTS_WARDS=WARD,...: no ward at two workers; set it at the other worker too",),
     "station": (),
+    "edges": ("an inbox of its own (--inbox), and other beds than another process",),
 }
 """Further settings of a second process, by service."""
 
@@ -51,6 +52,7 @@ class ServiceName(StrEnum):
     INGEST = "ingest"
     ALERTS = "alerts"
     STATION = "station"
+    EDGES = "edges"
 
 
 class Role(StrEnum):

@@ -44,7 +44,7 @@ GROUPS = {
         "devices",
         "Bedside monitors: simulate, replay, enroll, enroll-simulated, list, doctor, revoke, assign, discharge.",
     ),
-    "edges": CommandGroup(ACCESS, "edges", "Decode what other systems send: check, hl7, fhir, senders."),
+    "edges": CommandGroup(ACCESS, "edges", "Receive what other systems send: check, unused, hl7, fhir, senders."),
     "user": CommandGroup(ACCESS, "identity", "Users of the station: add, list, revoke.", "users"),
     "identity": CommandGroup(
         ACCESS, "identity", "CA and users of the broker: init, renew, accounts, check, add-service, user."

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edges.admissions import Beds
-from edges.hl7 import send_commands
+from edges.hl7 import listen_commands, send_commands
 from edges.hl7.adt import AdmissionReport
 from edges.hl7.er7 import InvalidMessage
 from edges.hl7.oru import Report
@@ -25,6 +25,7 @@ from vitals.log import write_fatal
 PROGRAM = "vitalflow edges hl7"
 
 app = command_group()
+app.add_typer(listen_commands.app)
 app.add_typer(send_commands.app)
 
 

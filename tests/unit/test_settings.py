@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from alerts.settings import AlertsSettings
 from devices.settings import DevicesSettings
+from edges.settings import EdgesSettings
 from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from mqtt.endpoint import BrokerEndpoint
@@ -28,6 +29,7 @@ CLASSES: list[type[Settings]] = [
     DevicesSettings,
     IdentitySettings,
     StationSettings,
+    EdgesSettings,
 ]
 
 

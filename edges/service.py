@@ -1,0 +1,120 @@
+"""The service of the edges: inbox, feed, status and metrics, around whatever listener brings messages.
+
+The order at the end: the listener answers what it has received, the beds send what is in memory, the inbox is closed,
+the status becomes offline. What has no receipt by then stays in the inbox for the next start.
+"""
+
+import asyncio
+import logging
+import resource
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from devices.fleet import ignore_closed_sockets
+from edges.feed import Feed
+from edges.inbox import Inbox
+from edges.logins import Logins
+from edges.metrics import Metrics
+from edges.presence import Presence
+from edges.settings import EdgesSettings
+from edges.site import Site
+from mqtt.certificate_expiry import CertificateExpiry
+from mqtt.metrics import serve as serve_metrics
+
+log = logging.getLogger("edges")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The running parts that a listener uses."""
+
+    inbox: Inbox
+    feed: Feed
+    presence: Presence
+    metrics: Metrics
+    background: Sequence[asyncio.Task[None]]
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Wait for `stop`; raises PermanentError if the service cannot go on."""
+        stopped = asyncio.ensure_future(stop.wait())
+        done, _ = await asyncio.wait([stopped, *self.background], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        for task in done - {stopped}:
+            task.result()
+
+    def find_problem(self) -> str:
+        """Return why the service does not do all of its work; empty: it does."""
+        refused = [feed for feed in self.feed.beds.values() if feed.problem]
+        if self.inbox.problem:
+            return self.inbox.problem
+        if refused:
+            bed = refused[0].bed
+            others = f" and {len(refused) - 1} more beds" if len(refused) > 1 else ""
+            return f"{bed.ward}/{bed.device}{others}: {refused[0].problem}"
+        return ""
+
+    def health(self) -> tuple[str | None, dict[str, object]]:
+        """Return why the service does not do its work, for /healthz, and facts."""
+        problem = self.inbox.problem
+        if not problem and not self.presence.connected:
+            problem = "there is no connection to the broker; messages are kept in the inbox"
+        facts: dict[str, object] = {
+            "beds": len(self.feed.beds),
+            "connected": self.feed.connected,
+            "waiting": self.inbox.counts.readings,
+            "unplaced": self.inbox.counts.unplaced,
+        }
+        return problem or self.find_problem() or None, facts
+
+
+@asynccontextmanager
+async def running_service(
+    settings: EdgesSettings, site: Site, inbox_path: Path, credentials: Path | None, model: str
+) -> AsyncIterator[Service]:
+    """Run the service for the time of the block; raises PermanentError if it cannot start.
+
+    model   of the beds in their status, such as HL7 v2
+    """
+    _raise_open_files_limit()
+    metrics = Metrics()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(ignore_closed_sockets)
+    inbox = Inbox(inbox_path, int(time.time()), log.warning, metrics.commit_seconds.observe)
+    left = inbox.begin(site, time.time())
+    logins = Logins(settings.broker, credentials or settings.edges_credentials)
+    feed = Feed(inbox, settings.broker, settings.topics, logins, model)
+    presence = Presence(settings.broker, settings.topics, settings.edges_client_id)
+    background = [loop.create_task(feed.run()), loop.create_task(presence.run())]
+    service = Service(inbox, feed, presence, metrics, background)
+    presence.find_problem = service.find_problem
+    metrics.watch(inbox, feed, lambda: presence.connected)
+    if settings.edges_metrics_port:
+        host, port = settings.edges_metrics_host, settings.edges_metrics_port
+        serve_metrics(metrics.registry, host, port, "VITALFLOW_EDGES_METRICS_PORT", service.health)
+        CertificateExpiry(metrics.registry, "vitalflow_edges_", settings.broker, {}).start()
+    inbox.on_kept = feed.put
+    inbox.start()
+    for bed in left:
+        feed.begin(bed)
+    if inbox.counts.readings:
+        log.info("%d readings of earlier runs are in %s and will be published", inbox.counts.readings, inbox_path)
+    try:
+        yield service
+    finally:
+        await feed.stop()
+        await inbox.close()
+        presence.stop()
+        _, late = await asyncio.wait(background, timeout=5.0)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+
+
+def _raise_open_files_limit() -> None:
+    """Permit as many connections as the system does: each bed and each sender has one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,18 @@
+"""The settings of the edges, read once at start."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from mqtt.settings import BrokerSettings
+
+
+class EdgesSettings(BrokerSettings):
+    """Settings of the edges; each is the environment variable VITALFLOW_ with the name in capitals."""
+
+    edges_client_id: str = Field(
+        "edges", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the service at the broker."
+    )
+    edges_credentials: Path | None = Field(None, description="File with the passwords of all beds.")
+    edges_metrics_port: int = Field(9466, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none.")
+    edges_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")

@@ -1,0 +1,164 @@
+"""An HL7 edge as a process, and senders that repeat what is not acknowledged."""
+
+import json
+import os
+import socket
+import threading
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from stack.servers import free_port
+from tests.support.process import ServiceProcess
+
+WARD = "icu-1"
+ANSWER_TIMEOUT_S = 10.0
+
+
+def site_text(beds: Sequence[str], more: str = "") -> str:
+    """Return a site whose places are these devices, each with its name as the bed in PV1-3.3."""
+    places = [f'[[place]]\nunit = "ICU"\nbed = "{bed}"\nward = "{WARD}"\ndevice = "{bed}"\n' for bed in beds]
+    return "\n".join(['zone = "UTC"\n[patients]\nauthority = ["HOSP"]\n', *places, more])
+
+
+def report(bed: str, number: int, at: datetime, values: Mapping[str, float]) -> bytes:
+    """Return an ORU^R01 with these codes and values, such as {"147842^MDC_ECG_HEART_RATE^MDC": 72}."""
+    stamp = at.astimezone(UTC).strftime("%Y%m%d%H%M%S.%f")[:-2] + "+0000"
+    units = {"147842": "264864^MDC_DIM_BEAT_PER_MIN^MDC", "150456": "262688^MDC_DIM_PERCENT^MDC"}
+    observations = [
+        f"OBX|{place}|NM|{code}|1.6.1.{place}|{value:g}|{units[code[:6]]}|||||F"
+        for place, (code, value) in enumerate(values.items(), 1)
+    ]
+    lines = [
+        f"MSH|^~\\&|A TEST||||{stamp}||ORU^R01^ORU_R01|{bed}-{number}|P|2.6",
+        f"PID|||{bed[-4:]}^^^HOSP",
+        f"PV1||I|ICU^^{bed}",
+        f"OBR|1|||182777000^monitoring of patient^SCT|||{stamp}",
+        *observations,
+    ]
+    return "\r".join([*lines, ""]).encode()
+
+
+HEART_RATE = "147842^MDC_ECG_HEART_RATE^MDC"
+SPO2 = "150456^MDC_PULS_OXIM_SAT_O2^MDC"
+
+
+class EdgeProcess(ServiceProcess):
+    """`vitalflow edges hl7 listen`, with its log and its metrics."""
+
+    def __init__(
+        self, environment: Mapping[str, str], site: Path, inbox: Path, log: Path, *options: str, listen: int = 0
+    ) -> None:
+        self.port = listen or free_port()
+        self.metrics_port = free_port()
+        self._peers: list[Peer] = []
+        arguments = ["edges", "hl7", "listen", "--site", str(site), "--inbox", str(inbox)]
+        arguments += ["--listen", f"127.0.0.1:{self.port}", *options]
+        metrics = {"VITALFLOW_EDGES_METRICS_PORT": str(self.metrics_port)}
+        super().__init__(["vitalflow", *arguments], {**os.environ, **environment, **metrics}, log)
+
+    def connect(self) -> "Peer":
+        """Return a new connection; `close_peers` closes it."""
+        self._peers.append(peer := Peer(self.port))
+        return peer
+
+    def close_peers(self) -> None:
+        """Close all connections."""
+        for peer in self._peers:
+            peer.close()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The present value of a metric, labels summed over where they are not given."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == f"vitalflow_edges_{name}" and labels.items() <= sample.labels.items()
+        )
+
+    def health(self) -> dict[str, object]:
+        """The answer of /healthz, whatever its status."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/healthz", timeout=5) as answer:
+                found: dict[str, object] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            found = json.load(error)
+        return found
+
+
+class Peer:
+    """One connection; `send` returns the answer's first code, such as AA. Raises OSError when the connection ends."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), ANSWER_TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._rest = b""
+
+    def send(self, message: bytes) -> str:
+        """Send a message and return MSA-1."""
+        self._socket.sendall(b"\x0b" + message + b"\x1c\r")
+        while b"\x1c\r" not in self._rest:
+            data = self._socket.recv(65536)
+            if not data:
+                raise ConnectionError("the connection ended before the answer")
+            self._rest += data
+        answer, _, self._rest = self._rest.partition(b"\x1c\r")
+        return answer.split(b"\rMSA|")[1][:2].decode()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+
+class RepeatingSender(threading.Thread):
+    """Sends one report after the other, each until it is acknowledged with AA, until `finish`.
+
+    acknowledged   times of the reports, each of which has one reading
+    repeats        how often one was sent once more
+    """
+
+    def __init__(self, port: int, bed: str, interval_s: float) -> None:
+        super().__init__(name=f"sender of {bed}", daemon=True)
+        self.bed = bed
+        self.acknowledged: list[datetime] = []
+        self.repeats = 0
+        self._port = port
+        self._interval_s = interval_s
+        self._finished = threading.Event()
+        self._begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+
+    def run(self) -> None:
+        """Send until `finish`."""
+        peer: Peer | None = None
+        number = 0
+        while not self._finished.wait(self._interval_s):
+            at = self._begin + timedelta(milliseconds=10 * number)
+            message = report(self.bed, number, at, {HEART_RATE: 60 + number % 60})
+            try:
+                peer = peer or Peer(self._port)
+                answer = peer.send(message)
+            except OSError:
+                if peer is not None:
+                    peer.close()
+                peer = None
+                self.repeats += 1
+                continue
+            if answer == "AA":
+                self.acknowledged.append(at)
+                number += 1
+            else:
+                self.repeats += 1
+        if peer is not None:
+            with suppress(OSError):
+                peer.close()
+
+    def finish(self) -> None:
+        """Send nothing more; returns after the last answer."""
+        self._finished.set()
+        self.join(2 * ANSWER_TIMEOUT_S)
