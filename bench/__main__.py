@@ -19,6 +19,7 @@ from bench.compare import compare as measure_clients
 from bench.dashboards import dashboards as measure_dashboards
 from bench.decode_hl7 import decode_hl7 as measure_decode_hl7
 from bench.drain import drain as measure_drain
+from bench.edges import edges as measure_edges
 from bench.engine import engine as measure_engine
 from bench.environment import environment
 from bench.live import DATABASE
@@ -80,6 +81,19 @@ def decode_hl7(
     """What it costs to decode an HL7 message of a monitor, beside splitting it by hand."""
     with _exit_on_error():
         _print(measure_decode_hl7(messages, _log), as_json)
+
+
+@app.command()
+def edges(
+    messages: Annotated[int, typer.Option(min=1000, help="HL7 messages in each of three rounds.")] = 10_000,
+    as_json: Json = False,
+) -> None:
+    """How fast an edge receives, commits and acknowledges HL7 of twenty monitors, beside python-hl7 that only parses.
+
+    The ratio is what to compare: it holds on a slow machine as on a fast one.
+    """
+    with _exit_on_error(), environment() as servers:
+        _print(measure_edges(servers, messages, _log) | {"machine": servers.machine}, as_json)
 
 
 @app.command()

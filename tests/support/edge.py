@@ -28,9 +28,8 @@ def site_text(beds: Sequence[str], more: str = "") -> str:
 def report(bed: str, number: int, at: datetime, values: Mapping[str, float]) -> bytes:
     """Return an ORU^R01 with these codes and values, such as {"147842^MDC_ECG_HEART_RATE^MDC": 72}."""
     stamp = at.astimezone(UTC).strftime("%Y%m%d%H%M%S.%f")[:-2] + "+0000"
-    units = {"147842": "264864^MDC_DIM_BEAT_PER_MIN^MDC", "150456": "262688^MDC_DIM_PERCENT^MDC"}
     observations = [
-        f"OBX|{place}|NM|{code}|1.6.1.{place}|{value:g}|{units[code[:6]]}|||||F"
+        f"OBX|{place}|NM|{code}|1.6.1.{place}|{value:g}|{_UNITS[code[:6]]}|||||F"
         for place, (code, value) in enumerate(values.items(), 1)
     ]
     lines = [
@@ -43,6 +42,15 @@ def report(bed: str, number: int, at: datetime, values: Mapping[str, float]) -> 
     return "\r".join([*lines, ""]).encode()
 
 
+_MMHG = "266016^MDC_DIM_MMHG^MDC"
+_UNITS = {
+    "147842": "264864^MDC_DIM_BEAT_PER_MIN^MDC",
+    "150456": "262688^MDC_DIM_PERCENT^MDC",
+    "151562": "264928^MDC_DIM_RESP_PER_MIN^MDC",
+    "150364": "268192^MDC_DIM_DEGC^MDC",
+    "150021": _MMHG,
+    "150022": _MMHG,
+}
 HEART_RATE = "147842^MDC_ECG_HEART_RATE^MDC"
 SPO2 = "150456^MDC_PULS_OXIM_SAT_O2^MDC"
 
