@@ -57,8 +57,11 @@ def test_every_acknowledged_message_is_stored_exactly_once_whichever_process_is_
                 start()
                 kills += 1
         counts = [len(sender.acknowledged) for sender in senders]
-        for sender, before in zip(senders, counts, strict=True):
-            eventually(lambda s=sender, n=before: len(s.acknowledged) > n, 60, f"{sender.bed} is served")
+        eventually(
+            lambda: all(len(sender.acknowledged) > before for sender, before in zip(senders, counts, strict=True)),
+            60,
+            "each sender is served after the last kill",
+        )
     finally:
         for sender in senders:
             sender.finish()
