@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from edges.site import Place, Site
 from vitals.reading import Reading
 
-MAX_KNOWN = 20_000  # locations whose place is remembered
-MAX_KNOWN_LENGTH = 1_000  # characters of one of them
-
 
 class UnknownPlace(ValueError):
     """No place of the site fits, or several; the text is one sentence."""
@@ -32,12 +29,6 @@ class Location:
     patient: str = ""
     source: str = ""
     equipment: Set[str] = frozenset()
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """Equal for equal locations."""
-        texts = self.unit, self.room, self.bed, self.facility, self.location, self.application, self.sender
-        return *texts, *sorted(self.equipment)
 
     def __str__(self) -> str:
         texts = {
@@ -66,16 +57,6 @@ class PlacedReading:
 
 def find_place(site: Site, location: Location) -> Place:
     """Return the place that a location fits; raises UnknownPlace unless all that fit are one device."""
-    known, key = site.known_places, location.key
-    place = known.get(key)
-    if place is None:
-        place = _find_place(site, location)
-        if len(known) < MAX_KNOWN and sum(map(len, key)) <= MAX_KNOWN_LENGTH:
-            known[key] = place
-    return place
-
-
-def _find_place(site: Site, location: Location) -> Place:
     if not all(_is_readable(text) for text in (location.unit, location.room, location.bed, location.facility)):
         raise UnclearPlace(f"{location} holds bytes outside the character set of the message")
     fitting = [

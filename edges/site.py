@@ -188,11 +188,6 @@ class Site(_Table):
         return self
 
     @cached_property
-    def known_places(self) -> dict[tuple[str, ...], Place]:
-        """What `edges.places` remembers: key of a location -> place."""
-        return {}
-
-    @cached_property
     def tz(self) -> ZoneInfo:
         """The zone."""
         return ZoneInfo(self.zone)
