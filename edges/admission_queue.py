@@ -7,6 +7,7 @@ in another message must not be applied twice.
 
 import hashlib
 import sqlite3
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -41,11 +42,12 @@ def queue(events: Iterable[AdmissionEvent]) -> list[Queued]:
 
 
 class AdmissionQueue:
-    """The events in the order of their receipt, through a connection of its own; for one thread at a time."""
+    """The events in the order of their receipt, through a connection of its own."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         self._database.execute("PRAGMA synchronous = FULL")
+        self._lock = threading.Lock()  # of one call, from any thread
 
     def close(self) -> None:
         """Close the file."""
@@ -53,19 +55,20 @@ class AdmissionQueue:
 
     def head(self) -> QueuedEvent | None:
         """Return the oldest event that is not finished."""
-        self._take()
-        statement = "SELECT number, event, patient FROM admission WHERE effect IS NULL ORDER BY number LIMIT 1"
-        row = self._database.execute(statement).fetchone()
-        if row is None:
-            return None
-        number, content, patient = row
-        statement = "SELECT max(time) FROM admission WHERE patient = ? AND effect IS NOT NULL AND effect <> ?"
-        last = self._database.execute(statement, (patient, Effect.OLDER.value)).fetchone()[0]
+        with self._lock:
+            self._take()
+            statement = "SELECT number, event, patient FROM admission WHERE effect IS NULL ORDER BY number LIMIT 1"
+            row = self._database.execute(statement).fetchone()
+            if row is None:
+                return None
+            number, content, patient = row
+            statement = "SELECT max(time) FROM admission WHERE patient = ? AND effect IS NOT NULL AND effect <> ?"
+            last = self._database.execute(statement, (patient, Effect.OLDER.value)).fetchone()[0]
         return QueuedEvent(number, _decode(content), None if last is None else datetime.fromtimestamp(last, UTC))
 
     def finish(self, queued: QueuedEvent, effect: Effect, now: datetime) -> None:
         """State that an event is applied, or will never be; forget what finished long ago."""
-        with transaction(self._database):
+        with self._lock, transaction(self._database):
             statement = "UPDATE admission SET effect = ?, finished = ? WHERE number = ?"
             self._database.execute(statement, (effect.value, now.timestamp(), queued.number))
             statement = "DELETE FROM admission WHERE finished < ? OR (finished < ? AND patient IS NULL)"
@@ -77,13 +80,15 @@ class AdmissionQueue:
         An event that is applied a second time changes nothing that is still retained.
         """
         statement = "UPDATE admission SET effect = NULL, finished = NULL WHERE finished >= ?"
-        self._database.execute(statement, (since.timestamp(),))
+        with self._lock:
+            self._database.execute(statement, (since.timestamp(),))
 
     def waiting(self) -> int:
         """Return the number of events that are not finished."""
         queued = "SELECT count(*) FROM queued WHERE kind = ?"
         taken = "SELECT count(*) FROM admission WHERE effect IS NULL"
-        found = [*self._database.execute(queued, (KIND,)), *self._database.execute(taken)]
+        with self._lock:
+            found = [*self._database.execute(queued, (KIND,)), *self._database.execute(taken)]
         return sum(int(number) for (number,) in found)
 
     def _take(self) -> None:

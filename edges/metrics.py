@@ -1,5 +1,6 @@
 """Metrics of the edges, served for Prometheus on /metrics."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
 
@@ -29,6 +30,12 @@ class Metrics:
         self.observations = Counter(
             NAME + "observations", "Observations by what became of them", ["reason"], registry=registry
         )
+        self.admissions = Counter(
+            NAME + "admissions",
+            "Events of admissions by why they are not used, or else by what they did",
+            ["effect"],
+            registry=registry,
+        )
         self.commit_seconds = Histogram(
             NAME + "commit_seconds",
             "Duration of a transaction of the inbox, with the sync to the disk",
@@ -38,16 +45,21 @@ class Metrics:
         for answer in ("accepted", "repeated", "error", "rejected", "unreadable"):
             self.messages.labels(answer)
 
-    def watch(self, inbox: Inbox, feed: Feed, is_connected: Callable[[], bool]) -> None:
+    def watch(
+        self, inbox: Inbox, feed: Feed, is_connected: Callable[[], bool], admissions_waiting: Callable[[], int]
+    ) -> None:
         """Serve what the inbox and the feed count."""
-        self.registry.register(_State(inbox, feed, is_connected))
+        self.registry.register(_State(inbox, feed, is_connected, admissions_waiting))
 
 
 class _State(Collector):
-    def __init__(self, inbox: Inbox, feed: Feed, is_connected: Callable[[], bool]) -> None:
+    def __init__(
+        self, inbox: Inbox, feed: Feed, is_connected: Callable[[], bool], admissions_waiting: Callable[[], int]
+    ) -> None:
         self._inbox = inbox
         self._feed = feed
         self._is_connected = is_connected
+        self._admissions_waiting = admissions_waiting
 
     def collect(self) -> Iterable[Metric]:
         """Read all values, for each scrape."""
@@ -78,9 +90,16 @@ class _State(Collector):
             ("readings_waiting", "Readings in the inbox: without a receipt", counts.readings),
             ("readings_unplaced", "Readings of places that the site does not name", counts.unplaced),
             ("mqtt_connected", "1 if the service is connected to the broker, else 0", float(self._is_connected())),
+            ("admissions_waiting", "Events of admissions that are not applied yet", self._admissions()),
             ("oldest_unconfirmed_seconds", "Age of the oldest reading without a receipt; 0: none", self._age()),
         ):
             yield GaugeMetricFamily(NAME + name, text, value=value)
+
+    def _admissions(self) -> float:
+        try:
+            return float(self._admissions_waiting())
+        except sqlite3.Error:
+            return float("nan")
 
     def _age(self) -> float:
         try:

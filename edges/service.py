@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devices.fleet import ignore_closed_sockets
+from edges.admission_publisher import AdmissionPublisher
+from edges.admission_queue import AdmissionQueue
 from edges.feed import Feed
 from edges.inbox import Inbox
 from edges.logins import Logins
 from edges.metrics import Metrics
-from edges.presence import Presence
+from edges.service_connection import ServiceConnection
 from edges.settings import EdgesSettings
 from edges.site import Site
 from mqtt.certificate_expiry import CertificateExpiry
@@ -33,7 +35,8 @@ class Service:
 
     inbox: Inbox
     feed: Feed
-    presence: Presence
+    connection: ServiceConnection
+    admissions: AdmissionPublisher
     metrics: Metrics
     background: Sequence[asyncio.Task[None]]
 
@@ -54,12 +57,12 @@ class Service:
             bed = refused[0].bed
             others = f" and {len(refused) - 1} more beds" if len(refused) > 1 else ""
             return f"{bed.ward}/{bed.device}{others}: {refused[0].problem}"
-        return ""
+        return self.connection.denied
 
     def health(self) -> tuple[str | None, dict[str, object]]:
         """Return why the service does not do its work, for /healthz, and facts."""
         problem = self.inbox.problem
-        if not problem and not self.presence.connected:
+        if not problem and not self.connection.connected:
             problem = "there is no connection to the broker; messages are kept in the inbox"
         facts: dict[str, object] = {
             "beds": len(self.feed.beds),
@@ -86,11 +89,18 @@ async def running_service(
     left = inbox.begin(site, time.time())
     logins = Logins(settings.broker, credentials or settings.edges_credentials)
     feed = Feed(inbox, settings.broker, settings.topics, logins, model)
-    presence = Presence(settings.broker, settings.topics, settings.edges_client_id)
-    background = [loop.create_task(feed.run()), loop.create_task(presence.run())]
-    service = Service(inbox, feed, presence, metrics, background)
-    presence.find_problem = service.find_problem
-    metrics.watch(inbox, feed, lambda: presence.connected)
+    queue, client_id = AdmissionQueue(inbox_path), settings.edges_client_id
+    admissions = AdmissionPublisher(
+        queue, settings.topics, client_id, lambda effect: metrics.admissions.labels(effect.value).inc()
+    )
+    connection = ServiceConnection(settings.broker, settings.topics, client_id, admissions.filters, admissions.take)
+    background = [
+        loop.create_task(feed.run()),
+        loop.create_task(connection.run(admissions.begin, admissions.work)),
+    ]
+    service = Service(inbox, feed, connection, admissions, metrics, background)
+    connection.find_problem = service.find_problem
+    metrics.watch(inbox, feed, lambda: connection.connected, queue.waiting)
     if settings.edges_metrics_port:
         host, port = settings.edges_metrics_host, settings.edges_metrics_port
         serve_metrics(metrics.registry, host, port, "VITALFLOW_EDGES_METRICS_PORT", service.health)
@@ -106,11 +116,12 @@ async def running_service(
     finally:
         await feed.stop()
         await inbox.close()
-        presence.stop()
+        connection.stop()
         _, late = await asyncio.wait(background, timeout=5.0)
         for task in late:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        queue.close()
 
 
 def _raise_open_files_limit() -> None:

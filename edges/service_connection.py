@@ -11,12 +11,14 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
-from mqtt.async_client import connection, describe_error, publish, running
+from mqtt.async_client import PublishDenied, connection, describe_error, publish, running
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.instance import refuse_second_instance
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, encode_service_status
 from vitals.backoff import Backoff
 from vitals.log import WaitLog
@@ -34,28 +36,31 @@ Publish = Callable[[str, bytes, bool], Awaitable[None]]
 class ServiceConnection:
     """Connects from `run` until `stop`, and publishes the status of the service.
 
-    user      the service's user and client id
-    filters   what is subscribed to; `on_message` receives topic and payload
-    problem   why the service does not do its work, empty if it does
+    client_id      names the service, and is its user at the broker
+    filters        what is subscribed to; `on_message` receives topic and payload
+    find_problem   returns why the service does not do its work; empty: it does
+    denied         what the broker did not permit last
     """
 
     def __init__(
         self,
         broker: BrokerEndpoint,
         topics: Topics,
-        user: str,
+        client_id: str,
         filters: Sequence[str],
         on_message: Callable[[str, bytes], None],
-        problem: Callable[[], str] = str,
     ) -> None:
-        self.is_connected = False
+        self.connected = False
+        self.denied = ""
+        self.find_problem: Callable[[], str] = str
         self._broker = broker
-        self._service = topics.service(user)
-        self._user = user
+        self._service = topics.service(client_id)
+        self._client_id = client_id
         self._filters = filters
         self._on_message = on_message
-        self._problem = problem
         self._boot = time.time_ns()
+        self._problem = ""
+        self._problem_since: datetime | None = None
         self._stopping = asyncio.Event()
         self._publishing = asyncio.Lock()  # the answer to one message must not be taken for that to another
         self._echo = asyncio.Event()
@@ -66,24 +71,39 @@ class ServiceConnection:
         self._stopping.set()
 
     async def run(self, begin: Callable[[], None], work: Callable[[Publish], Awaitable[Any]]) -> None:
-        """Stay connected until `stop`.
+        """Stay connected until `stop`; raises PermanentError if another process has the same client id.
+
+        After a kill the check waits some seconds for a heartbeat of the former process, so messages are received
+        before it ends.
 
         begin   called before each subscription: what was retained before does not count
         work    runs once everything that is retained has arrived, until the connection ends; MqttError ends it
         """
+        await asyncio.to_thread(
+            refuse_second_instance,
+            self._broker,
+            self._service,
+            "edges",
+            f"an edge with the client id {self._client_id!r}",
+            "VITALFLOW_EDGES_CLIENT_ID",
+            self._stopping.is_set,
+            log,
+        )
         backoff = Backoff(*RETRY_S, steady_s=RETRY_S[1])
         while not self._stopping.is_set():
             will = Will(self._service, self._status("offline"), qos=1, retain=True)
             since = time.monotonic()
             try:
                 async with connection(
-                    self._broker, self._user, will, self._stopping, version=ProtocolVersion.V5
+                    self._broker, self._client_id, will, self._stopping, version=ProtocolVersion.V5
                 ) as client:
                     await self._run_connection(client, begin, work)
             except MqttError as error:
+                if isinstance(error, PublishDenied):
+                    self.denied = f"the broker does not permit a publish: {error}"
                 self._wait_log.waiting(describe_error(error, self._broker), time.monotonic())
             finally:
-                self.is_connected = False
+                self.connected = False
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff.next(time.monotonic() - since))
 
@@ -102,15 +122,18 @@ class ServiceConnection:
 
         async def work_when_complete() -> None:
             await self._echo.wait()
-            self.is_connected = True
+            self.connected = True
             self._wait_log.over()
             log.info("connected to the broker at %s", self._broker)
             await work(send)
 
-        async with running(self._listen(client), self._send_heartbeats(send), work_when_complete()):
-            await self._stopping.wait()
-        with suppress(MqttError):
-            await send(self._service, self._status("offline"), True)
+        try:
+            async with running(self._listen(client), self._send_heartbeats(send), work_when_complete()):
+                await self._stopping.wait()
+        finally:
+            if self._stopping.is_set():
+                with suppress(MqttError):
+                    await send(self._service, self._status("offline"), True)
 
     async def _listen(self, client: Client) -> None:
         try:
@@ -135,11 +158,16 @@ class ServiceConnection:
             self._echo.clear()
 
     def _status(self, state: str) -> bytes:
-        status = ServiceStatus(
-            state="online" if state == "online" else "offline",
-            boot=self._boot,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            problem=self._problem() if state == "online" else "",
+        problem = self.find_problem()
+        if problem != self._problem:
+            self._problem, self._problem_since = problem, datetime.now(UTC) if problem else None
+        return encode_service_status(
+            ServiceStatus(
+                state="online" if state == "online" else "offline",
+                boot=self._boot,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                problem=problem,
+                problem_since=self._problem_since,
+            )
         )
-        return encode_service_status(status)

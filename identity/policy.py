@@ -182,7 +182,8 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (READ_BELOW, topics.password_rejected()),
             ]
         case "edges":
-            # Admissions change assignments, and with the patient the limits of a bed; both depend on what is retained.
+            # Readings are published with the logins of the beds. An admission changes assignments, and with the patient
+            # the limits of a bed; what is retained decides.
             return [
                 *presence,
                 *((READ_BELOW, f"{root}/{kind}/#") for kind in ("limits", "assignments")),

@@ -1,11 +1,12 @@
 """Take HL7 messages into the inbox: bytes of a listener become an entry, and its answers come after the commit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from edges.entry import Entry, entry_key, unused_of
+from edges.admission_queue import queue
+from edges.entry import MAX_TEXT, Entry, Unused, entry_key, unused_of
 from edges.hl7.acks import Error, Outcome, acknowledge
-from edges.hl7.adt import AdmissionReport
+from edges.hl7.adt import AdmissionReason, AdmissionReport
 from edges.hl7.er7 import InvalidMessage
 from edges.hl7.listener import Peer
 from edges.hl7.oru import Report
@@ -20,10 +21,11 @@ from vitals.errors import TransientError
 class Intake:
     """What a listener calls for each message."""
 
-    def __init__(self, site: Site, inbox: Inbox, metrics: Metrics) -> None:
+    def __init__(self, site: Site, inbox: Inbox, metrics: Metrics, on_admission: Callable[[], None]) -> None:
         self._site = site
         self._inbox = inbox
         self._metrics = metrics
+        self._on_admission = on_admission
 
     async def handle(self, content: bytes, peer: Peer) -> Sequence[bytes]:
         """Return the answers to a message, after all of it is kept; raises InvalidMessage."""
@@ -49,14 +51,24 @@ class Intake:
             return acknowledge(received.message, Outcome.ERROR, Error(207, str(error)), now)
         messages.labels("repeated" if taken.repeated else "accepted").inc()
         if not taken.repeated:
+            self._count(report)
+        return taken.answers
+
+    def _count(self, report: Report | AdmissionReport) -> None:
+        if isinstance(report, Report):
             for reason, count in report.counts.items():
                 self._metrics.observations.labels(reason).inc(count)
-        return taken.answers
+            return
+        for reason, count in report.counts.items():
+            if reason != AdmissionReason.USED:  # what an event did is counted when it is applied
+                self._metrics.admissions.labels(reason).inc(count)
+        if report.events:
+            self._on_admission()
 
     def _refuse(self, report: Report | AdmissionReport) -> tuple[Outcome, Error] | None:
         """Return how a message is refused that could be read, or None."""
         if isinstance(report, AdmissionReport):
-            return Outcome.REJECT, Error(200, "admissions are not applied: send this listener ORU^R01 only")
+            return None
         source = self._site.source_named(report.source)
         if source.unknown == "AE" and report.readings and not any(item.device for item in report.readings):
             return Outcome.ERROR, Error(204, report.readings[0].problem)
@@ -65,10 +77,16 @@ class Intake:
 
 def entry_of(content: bytes, received: Received, site: Site, now: datetime) -> Entry:
     """Return what the inbox keeps of a message that is accepted."""
-    report = received.report
-    assert isinstance(report, Report)
+    report, key = received.report, entry_key("hl7", received.report.source, content)
+    if isinstance(report, AdmissionReport):
+        unused = [
+            Unused(f"ADT^{verdict.name}", "", verdict.reason.value, verdict.detail[:MAX_TEXT])
+            for verdict in report.verdicts
+            if verdict.reason is not AdmissionReason.USED
+        ]
+        return Entry(key, now, received.answers, report.source, unused=unused, queued=queue(report.events))
     return Entry(
-        key=entry_key("hl7", report.source, content),
+        key=key,
         received=now,
         answers=received.answers,
         source=report.source,

@@ -74,7 +74,7 @@ async def _listen(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     access.require_safe(host)
     async with running_service(settings, site, inbox, credentials, MODEL) as service:
-        intake = Intake(site, service.inbox, service.metrics)
+        intake = Intake(site, service.inbox, service.metrics, service.admissions.notify)
         async with serve(host, port, intake.handle, access, unframed=unframed) as listener:
             service.metrics.registry.register(ListenerMetrics(listener))
             log.info("listening for HL7 on %s:%d", host, listener.port)

@@ -5,9 +5,10 @@ The broker permits the edges what `identity.policy` states, and nothing else.
 
 import asyncio
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from edges.admission_publisher import AdmissionPublisher
 from edges.admission_queue import AdmissionQueue, queue
 from edges.hl7.adt import read_admission
 from edges.hl7.er7 import parse_message
+from edges.inbox import read_unused
 from edges.inbox_file import INBOX
 from edges.service_connection import Publish, ServiceConnection
 from edges.site import Site
@@ -28,6 +30,7 @@ from tests.fixtures.alerts import AlertClient
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
 from tests.fixtures.station import MakeStation, StationProcess
+from tests.support.edge import EdgeProcess, site_text
 from tests.support.servers import Db, eventually
 from vitals.assignment import Assignment, encode_assignment
 from vitals.limits import Limits
@@ -35,6 +38,7 @@ from vitals.sqlite_file import close_file, open_file
 from vitals.topics import DeviceAddress, Topics
 
 TOPICS = Topics()
+SECOND = timedelta(seconds=1)
 BEDS = ("bed-1", "bed-2")
 SITE = Site.model_validate(
     {
@@ -59,8 +63,7 @@ class EdgesProcess:
 
     def receive(self, event: str, time: datetime, *lines: str) -> None:
         """Keep a message as the inbox does, before its acknowledgement."""
-        header = f"MSH|^~\\&|HIS||||{time:%Y%m%d%H%M%S}+0000||ADT^{event}|M-1|P|2.5\rEVN||{time:%Y%m%d%H%M%S}+0000\r"
-        message = parse_message((header + "\r".join(lines)).encode())
+        message = parse_message(adt(event, time, *lines))
         events = queue(read_admission(message, SITE, datetime.now(UTC)).events)
         assert len(events) == 1
         with closing(sqlite3.connect(self.path, timeout=5)) as database, database:
@@ -162,22 +165,28 @@ def make_hospital(own_secured: Secured, make_station: MakeStation, tmp_path: Pat
         hospital.edges.stop()
 
 
-def test_a_stay_is_on_the_station_in_the_history_and_in_the_audit_record(
-    own_secured: Secured, make_hospital: MakeHospital, make_ingest: MakeIngest, db: Db
+def test_a_stay_by_mllp_is_on_the_station_in_the_history_and_in_the_audit_record(
+    own_secured: Secured, make_hospital: MakeHospital, make_ingest: MakeIngest, db: Db, tmp_path: Path
 ) -> None:
     make_ingest(own_secured.url_of("ingest"), db, ingest_client_id="ingest", mqtt_ca=own_secured.ca)
     hospital = make_hospital()
-    edges, began = hospital.edges, datetime.now(UTC) - timedelta(minutes=5)
-    edges.start()
+    began = datetime.now(UTC) - timedelta(minutes=5)
     child = f"PID|||77^^^H^MR||Muster^Max||{began.year - 8}0101|M"
-    edges.receive("A01", began, child, "PV1||I|ICU^^1")
-    hospital.wait_for("77", None)
-    edges.receive("A02", began + timedelta(seconds=1), child, "PV1||I|ICU^^2|||ICU^^1")
-    hospital.wait_for(None, "77")
-    edges.receive("A40", began + timedelta(seconds=2), "PID|||78^^^H^MR", "MRG|77^^^H^MR")
-    hospital.wait_for(None, "78")
-    edges.receive("A03", began + timedelta(seconds=3), "PID|||78^^^H^MR", "PV1||I|ICU^^2")
-    hospital.wait_for(None, None)
+    with edge_process(own_secured, tmp_path) as edge:
+        sender = edge.connect()
+        assert sender.send(adt("A01", began, child, "PV1||I|ICU^^1")) == "AA"
+        hospital.wait_for("77", None)
+        assert sender.send(adt("A04", began, child, "PV1||O|CLINIC")) == "AA"
+        assert sender.send(adt("A02", began + SECOND, child, "PV1||I|ICU^^2|||ICU^^1")) == "AA"
+        assert sender.send(adt("A40", began + 2 * SECOND, "PID|||78^^^H^MR", "MRG|77^^^H^MR")) == "AA"
+        edge.kill()
+    with edge_process(own_secured, tmp_path) as edge:
+        hospital.wait_for(None, "78")
+        assert edge.connect().send(adt("A03", began + 3 * SECOND, "PID|||78^^^H^MR", "PV1||I|ICU^^2")) == "AA"
+        hospital.wait_for(None, None)
+        eventually(lambda: edge.metric("admissions_waiting") == 0, 30, "all events are applied")
+        log = edge.said()
+    assert [(row["code"], row["reason"]) for row in read_unused(tmp_path / "edge-inbox")] == [("ADT^A04", "not_read")]
 
     history = "SELECT device_id, patient_id, profile, actor FROM assignment ORDER BY id"
     eventually(lambda: len(db.rows(history)) == 5, 30, "the history is stored")
@@ -196,8 +205,32 @@ def test_a_stay_is_on_the_station_in_the_history_and_in_the_audit_record(
         ("edges", "discharge", "bed-2", {"patient_id": "78"}),
     ]
     everything = str(db.rows("SELECT string_agg(audit_event::text, ' ') FROM audit_event"))
-    assert "Muster" not in everything
-    assert f"{began.year - 8}0101" not in everything
+    for text in (everything, log):
+        assert "Muster" not in text
+        assert f"{began.year - 8}0101" not in text
+
+
+def adt(event: str, time: datetime, *lines: str) -> bytes:
+    stamp = f"{time:%Y%m%d%H%M%S}+0000"
+    header = f"MSH|^~\\&|HIS||||{stamp}||ADT^{event}|M-1|P|2.5"
+    return "".join(f"{line}\r" for line in (header, f"EVN||{stamp}", *lines)).encode()
+
+
+@contextmanager
+def edge_process(secured: Secured, folder: Path) -> Iterator[EdgeProcess]:
+    """Run `vitalflow edges hl7 listen` with the inbox of the test."""
+    site = folder / "site.toml"
+    more = '[[source]]\nname = "his"\napplication = "HIS"\nadmissions = true\n'
+    site.write_text(site_text(["1", "2"], more).replace('device = "', 'device = "bed-').replace("HOSP", "MR"))
+    edge = EdgeProcess(secured.settings("edges"), site, folder / "edge-inbox", folder / "edge.log")
+    edge.start()
+    try:
+        yield edge
+    finally:
+        edge.close_peers()
+        if edge.process is not None and edge.process.poll() is None:
+            edge.stop()
+        sys.stdout.write(edge.said())
 
 
 def in_bed(number: int) -> list[str | None]:
