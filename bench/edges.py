@@ -1,7 +1,8 @@
 """How fast an edge receives, commits and acknowledges HL7, beside python-hl7 that only parses the same messages.
 
 Twenty monitors, each of which sends its next report after the answer to the last one. The commits are synced to the
-disk. The ratio is what to compare: it holds on a slow machine as on a fast one.
+disk. The ratio is what to compare: it holds on a slow machine as on a fast one. The edge publishes the readings in the
+same time, which its processor time includes.
 """
 
 import asyncio
@@ -9,6 +10,8 @@ import statistics
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+
+import psutil
 
 from bench.environment import Environment
 from bench.report import Figures, Log
@@ -37,18 +40,20 @@ def edges(servers: Environment, messages: int, log: Log) -> Figures:
         {"VITALFLOW_MQTT_URL": servers.broker.url}, site, servers.folder / "inbox.db", servers.folder / "edge.log"
     )
     edge.start()
-    received, parsed = [], []
+    received, parsed, received_us, parsed_us = [], [], [], []
     try:
         for number in range(ROUNDS):
             ready = _reports(beds, messages // CONNECTIONS, number)
             texts = [message.decode() for of_bed in ready[:2] for message in of_bed[:200]]
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             for text in texts:
                 hl7.parse(text)
             parsed.append(len(texts) / (time.perf_counter() - began))
-            began = time.perf_counter()
+            parsed_us.append((time.process_time() - used) / len(texts) * 1e6)
+            began, used = time.perf_counter(), _cpu_s(edge)
             asyncio.run(_send_all(edge.port, ready))
             received.append(sum(map(len, ready)) / (time.perf_counter() - began))
+            received_us.append((_cpu_s(edge) - used) / sum(map(len, ready)) * 1e6)
             log(f"{received[-1]:.0f} messages/s committed and acknowledged, {parsed[-1]:.0f}/s parsed by python-hl7")
         commits, accepted = edge.metric("commits_total"), edge.metric("messages_total", answer="accepted")
     finally:
@@ -59,8 +64,17 @@ def edges(servers: Environment, messages: int, log: Log) -> Figures:
         "acknowledged_per_s": round(statistics.median(received)),
         "python_hl7_parsed_per_s": round(statistics.median(parsed)),
         "ratio": round(statistics.median(a / b for a, b in zip(received, parsed, strict=True)), 2),
+        "edge_cpu_us": round(statistics.median(received_us)),
+        "python_hl7_cpu_us": round(statistics.median(parsed_us)),
         "messages_per_commit": round(accepted / commits, 1),
     }
+
+
+def _cpu_s(edge: EdgeProcess) -> float:
+    """Return the processor time of all threads of the edge."""
+    assert edge.process is not None
+    times = psutil.Process(edge.process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _reports(beds: Sequence[str], count: int, number: int) -> list[list[bytes]]:

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.one_shot import connect_once
 from stack.servers import BrokerServer
+from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.support.edge import HEART_RATE, SPO2, EdgeProcess, report, site_text
 from tests.support.fake_ingest import fake_ingest
 from tests.support.servers import eventually
+from vitals.topics import Topics
 
 MakeEdge = Callable[..., EdgeProcess]
+MakeClient = Callable[[int], AlertClient]
 
 
 @pytest.fixture
@@ -104,18 +109,36 @@ def test_readings_of_an_unknown_bed_are_published_after_the_site_names_it(
         assert ingest.payloads[-1][1]["spo2"] == 91
 
 
-def test_an_edge_accepts_messages_while_the_broker_is_down(own_broker: BrokerServer, make_edge: MakeEdge) -> None:
-    at = now() - timedelta(minutes=1)
-    edge = make_edge(own_broker.url, site_text(["bed-1"]))
-    peer = edge.connect()
-    own_broker.kill()
-    for number in range(3):
-        assert peer.send(report("bed-1", number, at + timedelta(seconds=number), {HEART_RATE: 70})) == "AA"
-    eventually(lambda: edge.health()["status"] == "failing", 30, "the service reports it")
-    assert edge.metric("readings_waiting") == 3
-    own_broker.start()
-    eventually(lambda: edge.metric("readings_total", state="published") == 3, 30, "the broker has the readings")
-    eventually(lambda: edge.health()["status"] == "ok", 30, "the service has recovered")
+def test_a_moment_in_two_messages_raises_the_alert_of_each(
+    broker: BrokerServer, make_edge: MakeEdge, make_alerts: MakeAlerts, make_alert_client: MakeClient
+) -> None:
+    at = now()
+    make_alerts(broker.url)
+    client = make_alert_client(broker.port)
+    peer = make_edge(broker.url, site_text(["bed-1"])).connect()
+    assert peer.send(report("bed-1", 1, at, {HEART_RATE: 130})) == "AA"
+    assert peer.send(report("bed-1", 2, at, {SPO2: 79})) == "AA"
+    client.wait_for("icu-1/bed-1/heart-rate-high", 30, state="active")
+    client.wait_for("icu-1/bed-1/spo2-low", 30, state="active", value=79.0)
+
+
+def test_an_admission_is_applied_after_its_message_is_kept(broker: BrokerServer, make_edge: MakeEdge) -> None:
+    source = '[[source]]\nname = "hospital"\napplication = "ADT"\nadmissions = true\n'
+    edge = make_edge(broker.url, site_text(["bed-1"], source))
+    stamp = f"{now():%Y%m%d%H%M%S}+0000"
+    lines = [
+        f"MSH|^~\\&|ADT||||{stamp}||ADT^A01|1|P|2.6",
+        f"EVN||{stamp}",
+        "PID|||P-17^^^HOSP",
+        "PV1||I|ICU^^bed-1",
+    ]
+    assert edge.connect().send("\r".join([*lines, ""]).encode()) == "AA"
+    eventually(lambda: edge.metric("admissions_total", effect="applied") == 1, 30, "the event is applied")
+    with connect_once(BrokerEndpoint.parse(broker.url), [(Topics().assignments("icu-1", "bed-1"), 1)]) as client:
+        while (message := client.next(30)) is not None and not message.topic:
+            pass  # the SUBACK
+    assert message is not None
+    assert b'"P-17"' in message.payload
 
 
 def test_a_bed_without_a_login_is_reported_and_its_readings_stay(
