@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from mqtt.settings import BrokerSettings
+from sql.settings import DatabaseSettings, DatabaseUrl
 
 
 class EdgesSettings(BrokerSettings):
@@ -16,3 +17,9 @@ class EdgesSettings(BrokerSettings):
     edges_credentials: Path | None = Field(None, description="File with the passwords of all beds.")
     edges_metrics_port: int = Field(9466, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none.")
     edges_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")
+
+
+class ExportSettings(DatabaseSettings):
+    """Settings of `edges fhir export`."""
+
+    reader_url: DatabaseUrl = Field(description="The database as vitalflow_reader.")

@@ -214,13 +214,6 @@ class Site(_Table):
                 return source
         return UNKNOWN_SOURCE
 
-    def named_source(self, name: str) -> Source:
-        """Return the source with this name; raises PermanentError."""
-        for source in self.source:
-            if source.name == name:
-                return source
-        raise PermanentError(f"the site has no source {name[:60]!r}")
-
     def source_named(self, name: str) -> Source:
         """Return the source with this name, UNKNOWN_SOURCE without one."""
         return next((source for source in self.source if source.name == name), UNKNOWN_SOURCE)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import uvicorn
 
 from mqtt.certificate_expiry import CertificateExpiry
+from mqtt.server_certificate import ReloadingCertificate
 from station import frame
 from station.admissions import Admissions
 from station.api import api
@@ -30,7 +31,6 @@ from station.pending_commands import PendingCommands
 from station.review_api import review_api
 from station.services import Services
 from station.settings import StationSettings
-from station.tls_reload import ReloadingCertificate
 from station.ui_api import ui_api
 from station.views import Views
 from station.ward import Ward

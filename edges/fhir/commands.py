@@ -1,31 +1,38 @@
 """`vitalflow edges fhir`: options of each command; the work is in the other modules."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from edges.fhir import listen_commands
 from edges.fhir.answers import answer_invalid
 from edges.fhir.content import InvalidDocument
+from edges.fhir.export import export
 from edges.fhir.receive import Received, receive
 from edges.observed import Reason
+from edges.settings import ExportSettings
 from edges.site import UNKNOWN_SOURCE, Site, Source, read_site
 from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
+from vitals.fhir import instant
 from vitals.log import write_fatal
+from vitals.time_option import TIME_FORMS, parse_time_option
 
 PROGRAM = "vitalflow edges fhir"
 MAX_FILE = 64 * 1024 * 1024  # bytes
 
 app = command_group()
+app.add_typer(listen_commands.app)
 
 
 @app.callback()
 def about() -> None:
-    """FHIR R4: try resources."""
+    """FHIR R4: receive, try and export resources."""
 
 
 @app.command("try", epilog=examples("vitalflow edges fhir try observation.json --site site.toml --json"))
@@ -41,7 +48,9 @@ def try_file(
     """
     with exit_on_error(PROGRAM):
         configuration = read_site(site)
-        sender = configuration.named_source(source) if source else UNKNOWN_SOURCE
+        sender = configuration.source_named(source)
+        if source and sender is UNKNOWN_SOURCE:
+            raise PermanentError(f"the site has no source {source[:60]!r}")
         try:
             with file.open("rb") as stream:
                 content = stream.read(MAX_FILE + 1)
@@ -57,6 +66,23 @@ def try_file(
         if not shown["readable"]:
             write_fatal(PROGRAM, f"{file}: {shown['error']}")
             raise SystemExit(2)
+
+
+@app.command("export", epilog=examples("vitalflow edges fhir export --since 2026-11-22 --out export"))
+def export_files(
+    since: Annotated[str, typer.Option(help=f"The time of the first readings: {TIME_FORMS}.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder to create.", show_default=False)],
+) -> None:
+    """Write stored readings as NDJSON: Observations by day, Patients, Devices, and manifest.json.
+
+    All wards are read. The folder appears when it is complete. VITALFLOW_READER_URL is the database.
+    """
+    with exit_on_error(PROGRAM):
+        begin = parse_time_option("--since", since).astimezone(UTC)
+        settings = ExportSettings.read(os.environ)
+        request = f"vitalflow edges fhir export --since {instant(begin)}"
+        found = export(settings.reader_url, begin, datetime.now(UTC), out, request)
+        print(f"{out}: {found.observations} Observations in {len(found.files)} files")
 
 
 def _try_document(content: bytes, site: Site, source: Source) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from edges.__main__ import app
 from edges.fhir.content import InvalidDocument
 from edges.fhir.receive import Received, receive
 from edges.observed import Reason
-from edges.site import UNKNOWN_SOURCE, Site
+from edges.site import Site
 from vitals.codec import ANY_TIME, decode, encode
 from vitals.fhir import KINDS, Measured, observation
 from vitals.signs import SIGN_KEYS
@@ -105,7 +105,7 @@ def bundle(kind: str, *resources: Mapping[str, Any]) -> dict[str, Any]:
 
 def read(content: object, source: str = "") -> Received:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return receive(body, SITE, SITE.named_source(source) if source else UNKNOWN_SOURCE, NOW)
+    return receive(body, SITE, SITE.source_named(source), NOW)
 
 
 def signs(received: Received) -> list[dict[str, float]]:

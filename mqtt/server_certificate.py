@@ -1,4 +1,4 @@
-"""Reload the certificate of the station when its files change, without ending a connection."""
+"""Reload the certificate of an HTTP server when its files change, without ending a connection."""
 
 import logging
 import ssl
@@ -7,7 +7,7 @@ from pathlib import Path
 from mqtt.tls import read_private_key
 from vitals.errors import PermanentError
 
-log = logging.getLogger("station")
+log = logging.getLogger("mqtt")
 
 
 class ReloadingCertificate:
@@ -39,8 +39,7 @@ class ReloadingCertificate:
             context.load_cert_chain(self._certificate, self._key)
         except ssl.SSLError:
             raise PermanentError(
-                f"VITALFLOW_STATION_CERTIFICATE {self._certificate} and VITALFLOW_STATION_KEY {self._key} are no pair; "
-                "give a certificate and its own key, as PEM"
+                f"{self._certificate} and {self._key} are no pair; give a certificate and its own key, as PEM"
             ) from None
 
     def _stamp(self) -> tuple[int, int]:
@@ -48,5 +47,5 @@ class ReloadingCertificate:
             return self._certificate.stat().st_mtime_ns, self._key.stat().st_mtime_ns
         except OSError as error:
             raise PermanentError(
-                f"{error.filename} cannot be read: {error.strerror}; the station's certificate and key"
+                f"{error.filename} cannot be read: {error.strerror}; the server's certificate and key"
             ) from None

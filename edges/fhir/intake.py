@@ -1,0 +1,82 @@
+"""Take documents of FHIR into the inbox: the answer comes after the commit, and a repeat gets the first answer."""
+
+import json
+from datetime import datetime
+
+from edges.entry import Entry, entry_key, unused_of
+from edges.fhir.answers import HttpAnswer, answer_invalid, answer_problem
+from edges.fhir.content import InvalidDocument
+from edges.fhir.incoming import Document, Outcome
+from edges.fhir.receive import Received, receive
+from edges.inbox import Inbox
+from edges.metrics import Metrics
+from edges.observed import Reason
+from edges.site import Site, Source
+from vitals.errors import TransientError
+
+
+class Intake:
+    """What the HTTP application calls for each body."""
+
+    def __init__(self, site: Site, inbox: Inbox, metrics: Metrics) -> None:
+        self._site = site
+        self._inbox = inbox
+        self._metrics = metrics
+
+    async def handle(self, body: bytes, source: Source, now: datetime, *, bundle: bool) -> HttpAnswer:
+        """Return the answer to a body, after all of it is kept.
+
+        bundle   whether the path is that of Bundles and NDJSON, and not that of an Observation
+        """
+        messages = self._metrics.messages
+        try:
+            received = receive(body, self._site, source, now)
+            if bool(received.document.bundle) is not bundle:
+                raise InvalidDocument(_WRONG_PATH[bundle], 422, "invalid")
+        except InvalidDocument as error:
+            messages.labels("unreadable").inc()
+            return answer_invalid(error)
+        readings = received.report.readings
+        if source.unknown == "AE" and readings and not any(item.device for item in readings):
+            messages.labels("error").inc()
+            return answer_problem(503, "transient", readings[0].problem)
+        try:
+            taken = await self._inbox.take(entry_of(received, source, now))
+        except TransientError as error:
+            messages.labels("error").inc()
+            return answer_problem(503, "transient", str(error))
+        if taken.repeated:
+            messages.labels("repeated").inc()
+        else:
+            refused = received.report.outcome is Outcome.REFUSED
+            messages.labels("rejected" if refused else "accepted").inc()
+            for reason, count in received.report.counts.items():
+                self._metrics.observations.labels(reason).inc(count)
+        status, content = taken.answers
+        return HttpAnswer(int(status), content)
+
+
+_WRONG_PATH = {
+    True: "this path takes a Bundle or NDJSON; an Observation is sent to /fhir/R4/Observation",
+    False: "this path takes one Observation; a Bundle or NDJSON is sent to /fhir/R4",
+}
+
+
+def entry_of(received: Received, source: Source, now: datetime) -> Entry:
+    """Return what the inbox keeps of a document: also why it was refused."""
+    report = received.report
+    return Entry(
+        key=entry_key("fhir", source.name, _canonical(received.document)),
+        received=now,
+        answers=[str(received.answer.status).encode(), received.answer.body],
+        source=source.name,
+        readings=report.readings,
+        unused=[unused_of(verdict) for verdict in report.verdicts if verdict.reason is not Reason.USED],
+        interval_s=source.interval_s,
+    )
+
+
+def _canonical(document: Document) -> bytes:
+    """Return what recognises a document: its entries, however they are written."""
+    entries = [[entry.full_url, entry.refusal, entry.resource] for entry in document.entries]
+    return json.dumps([document.bundle, entries], sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,131 @@
+"""The HTTP application that receives FHIR at /fhir/R4: authentication, media types and limits before a body is read."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edges.fhir.answers import HttpAnswer, answer_problem
+from edges.fhir.capability import capability_statement
+from edges.fhir.content import MAX_BODY
+from edges.fhir.tokens import Tokens
+from edges.site import UNKNOWN_SOURCE, Source
+from vitals.fhir import MEDIA_TYPE
+
+BODY_TIMEOUT_S = 30.0
+MAX_DISCARDED = 4 * MAX_BODY  # bytes of a body that is refused
+_JSON = (MEDIA_TYPE, "application/json")
+_LINES = ("application/fhir+ndjson", "application/ndjson", "application/x-ndjson")
+_ACCEPTED = frozenset((*_JSON, "*/*", "application/*"))
+_RETRY_AFTER_S = "5"
+
+Handle = Callable[[bytes, Source, datetime, bool], Awaitable[HttpAnswer]]
+
+
+def fhir_application(handle: Handle, tokens: Tokens) -> Starlette:
+    """Return the application.
+
+    handle   takes a body, its sender, the time of receipt, and whether it is a Bundle or NDJSON
+    """
+
+    async def receive(request: Request, bundle: bool) -> Response:
+        now = datetime.now(UTC)
+        source = tokens.find(request.headers.get("authorization", "")) if tokens.required else UNKNOWN_SOURCE
+        if source is None:
+            raise HTTPException(401, "a bearer token of a source of the site is needed", {"WWW-Authenticate": "Bearer"})
+        _check_media_types(request, bundle)
+        body = await _read_body(request)
+        return _response(await handle(body, source, now, bundle))
+
+    async def receive_observation(request: Request) -> Response:
+        return await receive(request, False)
+
+    async def receive_bundle(request: Request) -> Response:
+        return await receive(request, True)
+
+    async def metadata(request: Request) -> Response:
+        return JSONResponse(capability_statement(), media_type=MEDIA_TYPE)
+
+    return Starlette(
+        routes=[
+            Route("/fhir/R4/Observation", receive_observation, methods=["POST"]),
+            Route("/fhir/R4", receive_bundle, methods=["POST"]),
+            Route("/fhir/R4/", receive_bundle, methods=["POST"]),
+            Route("/fhir/R4/metadata", metadata, methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _refuse, Exception: _fail},
+    )
+
+
+def _check_media_types(request: Request, bundle: bool) -> None:
+    """Raise HTTPException unless the body is JSON and the answer may be."""
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    allowed = (*_JSON, *_LINES) if bundle else _JSON
+    if kind.strip().lower() not in allowed:
+        raise HTTPException(415, f"the body is {kind.strip()[:60]!a}; expected one of {', '.join(allowed)}")
+    charset = parameters.lower().replace(" ", "").replace('"', "").partition("charset=")[2]
+    if charset not in ("", "utf-8", "us-ascii") and "charset=" in parameters.lower():
+        raise HTTPException(415, f"the character set is {charset[:40]!a}; expected UTF-8")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise HTTPException(415, f"the body is encoded as {encoding[:40]!a}; expected none")
+    accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "*/*").split(",")]
+    wanted = request.query_params.get("_format", "json")
+    if not _ACCEPTED.intersection(accepted) or wanted not in ("json", *_JSON):
+        raise HTTPException(406, f"the answer is {MEDIA_TYPE}; nothing else is there")
+
+
+async def _read_body(request: Request) -> bytes:
+    """Return the body; raises HTTPException if it is too large or too slow."""
+    too_large = HTTPException(413, f"the body has more than {MAX_BODY} bytes; send several Bundles")
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and len(length) < 20 and int(length) > MAX_BODY:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_BODY:
+                    raise too_large
+    except TimeoutError:
+        raise HTTPException(408, f"the body took more than {BODY_TIMEOUT_S:g} s") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the connection ended before the body") from None
+    return bytes(body)
+
+
+async def _discard_body(request: Request) -> None:
+    """Read on, so that a client that sends before it reads gets the answer and not a broken connection."""
+    count = 0
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for part in request.stream():
+                count += len(part)
+                if count > MAX_DISCARDED:
+                    return
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {401: "login", 404: "not-found", 413: "too-long"}.get(error.status_code, "not-supported")
+    response = _response(answer_problem(error.status_code, code, error.detail))
+    response.headers.update(error.headers or {})
+    if error.status_code != 408:
+        await _discard_body(request)
+    return response
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    return _response(answer_problem(500, "exception", "the document could not be handled; nothing of it is stored"))
+
+
+def _response(answer: HttpAnswer) -> Response:
+    headers = {"Retry-After": _RETRY_AFTER_S} if answer.status == 503 else None
+    return Response(answer.body, answer.status, headers, MEDIA_TYPE)
