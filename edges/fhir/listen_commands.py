@@ -63,7 +63,7 @@ def listen(
         tokens = Tokens(configuration)
         encryption = None if certificate is None or key is None else ReloadingCertificate(certificate, key)
         listener = parse_receiver(address)
-        _require_safe(listener.host, tokens, encryption is not None)
+        require_safe(listener.host, tokens, encrypted=encryption is not None)
         if not tokens.required:
             log.warning("no source has a token_file: every program of this machine can send readings")
         with _listening(listener.host, listener.port) as taken:
@@ -132,7 +132,7 @@ async def _renew(tokens: Tokens, encryption: ReloadingCertificate | None) -> Non
             encryption.renew()
 
 
-def _require_safe(host: str, tokens: Tokens, encrypted: bool) -> None:
+def require_safe(host: str, tokens: Tokens, *, encrypted: bool) -> None:
     """Raise PermanentError if any machine on the network could send, or read a token."""
     try:
         local = ip_address(host).is_loopback

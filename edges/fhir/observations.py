@@ -155,7 +155,7 @@ def _absent_value(element: Element) -> str:
         codings = objects_of(object_of(element, "dataAbsentReason"), "coding")
         return f"dataAbsentReason is {next((text_of(coding, 'code') for coding in codings), '')[:40]!a}"
     quantity = object_of(element, "valueQuantity")
-    if is_given(quantity, "comparator"):
+    if quantity.get("comparator") is not None:  # of any type
         return f"{text_of(quantity, 'comparator')[:10]!a} before it: it is no exact number"
     return _modified(element)
 

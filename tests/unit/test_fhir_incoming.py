@@ -143,6 +143,7 @@ def test_an_observation_becomes_a_reading_of_its_device_and_patient() -> None:
         (heart_rate(valueQuantity={"unit": "/min"}), Reason.NO_VALUE, 200),
         (heart_rate(valueQuantity=[quantity(71)]), Reason.NO_VALUE, 200),
         (heart_rate(valueQuantity=quantity(71, comparator="<")), Reason.NO_VALUE, 200),
+        (heart_rate(valueQuantity=quantity(71, comparator={})), Reason.NO_VALUE, 200),
         (heart_rate(modifierExtension=CHANGES_MEANING), Reason.NO_VALUE, 200),
         (heart_rate(implicitRules="http://example.org/rules"), Reason.NO_VALUE, 200),
         (heart_rate(interpretation=[{"coding": [{"code": "CAL"}]}]), Reason.NO_VALUE, 200),

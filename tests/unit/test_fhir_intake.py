@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edges.fhir.intake import Intake
+from edges.fhir.listen_commands import require_safe
 from edges.fhir.tokens import Tokens
 from edges.inbox import Inbox, read_unused
 from edges.metrics import Metrics
@@ -115,3 +116,17 @@ def test_a_token_that_is_short_or_not_private_is_refused(tmp_path: Path, text: s
     site = Site.model_validate({"zone": "UTC", "source": [{"name": "a", "token_file": str(path)}]})
     with pytest.raises(PermanentError, match=str(path)):
         Tokens(site)
+
+
+def test_a_listener_that_other_machines_can_reach_needs_a_certificate_and_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    path.chmod(0o600)
+    with_token = Site.model_validate({"zone": "UTC", "source": [{"name": "a", "token_file": str(path)}]})
+    for host in ("0.0.0.0", "10.0.0.7", "::", "monitors.example"):
+        for site, encrypted in ((SITE, False), (SITE, True), (with_token, False)):
+            with pytest.raises(PermanentError, match="other machines can reach"):
+                require_safe(host, Tokens(site), encrypted=encrypted)
+        require_safe(host, Tokens(with_token), encrypted=True)
+    for host in ("127.0.0.1", "::1", "localhost"):
+        require_safe(host, Tokens(SITE), encrypted=False)
