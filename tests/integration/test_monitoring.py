@@ -2,9 +2,11 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import yaml
 
 from identity import ca
 from identity.authority import write_public, write_secret
-from mqtt.endpoint import session_id
+from mqtt.endpoint import BrokerEndpoint, session_id
 from stack.binaries import ServerBinaries
 from stack.servers import DatabaseServer
 from tests.fixtures.alerts import AlertClient, MakeAlerts
@@ -43,11 +45,13 @@ STOPPED = {  # by a service, the broker or the database that stops
     "VitalFlowNothingCommitted",
     "VitalFlowMessagesRejected",
     "VitalFlowLoginsRefused",
+    "VitalFlowConnectionsFailed",
     "VitalFlowCertificateExpiresSoon",
     "VitalFlowCertificateExpires",
 }
 BEHIND = {  # while all of them work
     "VitalFlowLateReadingsWaiting",
+    "VitalFlowAlertSnapshotsWaiting",
     "VitalFlowRollupsIncomplete",
     "VitalFlowDevicesWithoutReadings",
     "VitalFlowBrokerDropsMessages",
@@ -125,6 +129,7 @@ def test_each_target_is_up_and_rules_fire_when_services_broker_or_database_stop(
         device.send("vitals/icu-1/bed-1", b"not JSON")
         for _ in range(15):
             MqttProbe(own_secured.broker("bed-1", "wrong"), "guess").leave()
+            connect_without_tls(own_secured.broker())
         # The alert worker ends twice, and then has a certificate that ends in a day.
         pair = ca.sign_client(
             own_secured.access.authority.load_or_create(datetime.now(UTC)), "alerts", datetime.now(UTC), days=1
@@ -207,7 +212,14 @@ def test_rules_fire_for_lost_flooding_and_silent_devices_and_for_work_that_is_be
         # A late reading that a lock keeps out of its chunk.
         device.measure(at=late, heart_rate=80)
         eventually(lambda: db.one("SELECT count(*) FROM patient_vitals WHERE time = %s", late), 30, "a late reading")
-        with locked_chunk(db, late):
+        # Readings around an alert that a lock keeps from being copied.
+        with psycopg.connect(db.owner_url) as owner, locked_chunk(db, late):
+            owner.execute(
+                "INSERT INTO alert_snapshot (alert_id, ward, device_id, raised_at, due_at)"
+                " VALUES (gen_random_uuid(), 'icu-1', 'bed-1', now(), now())"
+            )
+            owner.commit()
+            owner.execute("SELECT FROM alert_snapshot FOR UPDATE")
             device.measure(at=late + timedelta(seconds=1), heart_rate=80)
             wait_until_fired(monitored, BEHIND, device)
         assert monitored.problems() == []
@@ -215,6 +227,13 @@ def test_rules_fire_for_lost_flooding_and_silent_devices_and_for_work_that_is_be
         device.close()
         standby.kill()
         monitored.stop()
+
+
+def connect_without_tls(broker: BrokerEndpoint) -> None:
+    """Send an MQTT CONNECT to a port that expects TLS, until the broker closes the connection."""
+    with socket.create_connection((broker.host, broker.port)) as connection, suppress(ConnectionResetError):
+        connection.sendall(bytes.fromhex("100c00044d5154540402003c0000"))
+        connection.recv(1)
 
 
 def wait_until_fired(
