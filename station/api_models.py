@@ -183,7 +183,9 @@ class ReportHour(BaseModel):
 
     time: datetime = Field(description="the beginning of the hour")
     ward: str
-    patient_id: str | None = Field(description="as the readings name the patient")
+    patient_id: str | None = Field(
+        description="as the readings name the patient, or else the one assigned for the whole hour"
+    )
     readings: int
     minutes: int = Field(description="with at least one reading")
     news2: int | None = Field(description="the highest, a lower bound; null for an hour of several patients")

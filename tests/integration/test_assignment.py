@@ -227,6 +227,24 @@ def test_the_scale_of_the_limits_holds_for_their_patient(bed: Bed) -> None:
     assert bed.score()[1:4] == (5, 3, 1)
 
 
+def test_the_report_has_unnamed_readings_under_the_patient_of_the_whole_hour(bed: Bed) -> None:
+    hour = BEGAN.replace(minute=0, second=0, microsecond=0)
+    start = (hour - BEGAN).total_seconds() / 60  # as minutes after BEGAN
+    for number in range(6):
+        bed.reading(start + 60 * number + 30, heart_rate=60 + number)
+    bed.reading(start + 60 * 5 + 31, patient="p-9", heart_rate=90)
+    bed.assign("p-1", start + 70)  # the first one: what came before is this patient's
+    bed.assign("p-1", start + 80)  # corrected
+    bed.record("discharge_patient", start + 190)
+    bed.assign("p-2", start + 240)
+    rows = bed.db.rows(
+        "SELECT patient_id, round(heart_rate_avg) FROM bed_report('bed-1', %s, %s, NULL)",
+        hour,
+        hour + timedelta(hours=6),
+    )
+    assert rows == [(None, 60), ("p-1", 61), ("p-1", 62), (None, 63), ("p-2", 64), ("p-2", 65), ("p-9", 90)]
+
+
 def test_a_silent_bed_with_a_patient_and_no_reading_at_all_is_shown(bed: Bed) -> None:
     bed.assign("p-1", 100)
     assert bed.db.rows("SELECT ward, device_id, patient_id, condition FROM ward_board") == [
