@@ -11,6 +11,7 @@ import msgspec
 from ingest.batch import AlertEventRow, AuditEventRow, Batch, ReadingRow, RejectedRow, StatusRow
 from ingest.device_clocks import DeviceClocks
 from vitals.alert import decode_alert
+from vitals.assignment import without_use
 from vitals.audit import KINDS, decode_audit
 from vitals.codec import Problem, Reason, TimeWindow, decode
 from vitals.reading import Reading, sign_values, stored_seq
@@ -148,6 +149,8 @@ class BatchBuilder:
     def _add_audit_event(self, topic: str, payload: bytes, delivery_id: str | None, retained: bool, dup: bool) -> None:
         try:
             record = decode_audit(self._topics.root, topic, payload)
+            if record.action == "discharge_patient":
+                payload = without_use(payload)  # the same discharge, which is stored once
         except InvalidTopic as error:
             self._reject(topic, payload, Problem(Reason.BAD_TOPIC, str(error)))
         except ValueError as error:

@@ -122,10 +122,15 @@ class Admissions:
         """State in the retained discharge of a bed that a value was measured since then.
 
         A service that starts later would otherwise take the silence of that bed for a vacant one. A request of a user
-        comes first: then the next call does it. Raises TransientError.
+        comes first: then the next call does it. Where another client assigned a patient in the same moment, its
+        assignment is published again. Raises TransientError.
         """
         if self._lock.locked():
             return
+        for device in list(self._ward.overwritten):
+            async with self._lock:
+                if device in self._ward.overwritten and device in self._ward.beds:
+                    await self._assign(self._ward.beds[device], self._ward.assignments[device])
         for place in self._ward.newly_in_use():
             async with self._lock:
                 discharged = self._ward.assignments.get(place.device)

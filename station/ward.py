@@ -70,6 +70,7 @@ class Ward:
         self.rules: RuleSet | None = None
         self.limits: dict[str, Limits] = {}
         self.assignments: dict[str, Assignment] = {}
+        self.overwritten: set[str] = set()  # devices whose retained assignment a statement of use has replaced
         self.counts = Counts()
         self.changed: set[str] = set()  # devices that changed since the last frame
         self._undecided: set[str] = set()  # devices with a reading that is held back
@@ -225,6 +226,11 @@ class Ward:
         except RequestRejected:
             self.counts.rejected += 1  # the alert worker publishes the reason
             return
+        if assignment is not None and assignment.is_overtaken(self.assignments.get(place.device)):
+            self.overwritten.add(place.device)
+            self.on_assignment()
+            return
+        self.overwritten.discard(place.device)
         if assignment is None:
             self.assignments.pop(place.device, None)
             bed = self.beds.get(place.device)

@@ -63,6 +63,16 @@ class Assignment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Return whether both are one discharge, whether or not the bed is in use since then."""
         return self.is_discharge and other is not None and replace_fields(other, in_use_since=self.in_use_since) == self
 
+    def is_overtaken(self, present: "Assignment | None") -> bool:
+        """Return whether it states the use of a bed since a discharge that `present` has followed already.
+
+        The station publishes such a statement, and another client may assign a patient in the same moment: then the
+        retained statement is the later message, and says nothing about the patient.
+        """
+        if self.in_use_since is None or self.time is None or present is None or present.time is None:
+            return False
+        return present.time > self.time
+
     @property
     def has_news2(self) -> bool:
         """Return whether NEWS2 applies to the patient: from 16 years on."""
@@ -81,6 +91,14 @@ def encode_assignment(assignment: Assignment) -> bytes:
     """Encode as a JSON object. Raises RequestRejected for what `decode_assignment` would reject."""
     _check(assignment)
     return msgspec.json.encode(assignment)
+
+
+def without_use(payload: bytes) -> bytes:
+    """Return the discharge in which the station states the use of the bed as it was before; others unchanged."""
+    assignment = decode_assignment(payload)
+    if assignment is None or assignment.in_use_since is None:
+        return payload
+    return encode_assignment(replace_fields(assignment, in_use_since=None))
 
 
 def decode_assignment(payload: bytes) -> Assignment | None:

@@ -237,6 +237,8 @@ class Engine:
         except RequestRejected as rejected:
             self._reject(topic, rejected)
             return ()
+        if assignment is not None and assignment.is_overtaken(self.assignments.get(place.device)):
+            return ()
         before = self.assignments.pop(place.device, None)
         if assignment is not None:
             self.assignments[place.device] = assignment

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import paho.mqtt.client as mqtt
 import psycopg
 import pytest
+from msgspec.structs import replace
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.servers import BrokerServer
 from tests.fixtures.ingest import MakeIngest
 from tests.support.servers import Db, eventually
+from vitals.assignment import Assignment, encode_assignment
 
 TOPIC = "vitalflow/assignments/icu-1/bed-1"
 NOW = datetime.now(UTC)
@@ -22,13 +24,13 @@ HISTORY = "SELECT patient_id, profile, spo2_scale, actor, to_time IS NULL FROM a
 
 @contextmanager
 def person(broker: BrokerServer) -> Iterator[Callable[[object], None]]:
-    """A function that publishes an assignment, retained; None for an empty message."""
+    """A function that publishes an assignment, retained; None for an empty message, bytes as they are."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
 
     def assign(content: object) -> None:
-        payload = b"" if content is None else json.dumps(content).encode()
+        payload = b"" if content is None else content if isinstance(content, bytes) else json.dumps(content).encode()
         client.publish(TOPIC, payload, qos=1, retain=True).wait_for_publish(10)
 
     yield assign
@@ -72,6 +74,23 @@ def test_each_assignment_is_stored_once_with_its_audit_record(
     eventually(lambda: other.metric(received) >= 1 <= ingest.metric(received), 20, "both receive the retained message")
     assert db.count("assignment") == 4
     assert ingest.stop() == 0
+
+
+def test_the_use_of_a_discharged_bed_is_no_second_discharge(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    make_ingest(broker.url, db)
+    discharge = Assignment(patient_id=None, by="ada", time=NOW - timedelta(seconds=60))
+    stated = replace(discharge, in_use_since=NOW - timedelta(seconds=30))
+    other = Assignment(patient_id="p-2", by="Dr. Adams", time=NOW - timedelta(seconds=31))
+    with person(broker) as assign:
+        for assignment in (discharge, stated, other, stated, other):
+            assign(encode_assignment(assignment))
+        assign({"patient_id": "p-3", "by": "ada"})
+    eventually(lambda: ("p-3",) in db.rows("SELECT patient_id FROM assignment"), 30, "the last one is stored")
+    assert db.rows("SELECT patient_id FROM assignment ORDER BY id") == [(None,), ("p-2",), ("p-3",)]
+    actions = db.rows("SELECT action, actor FROM audit_event ORDER BY id")
+    assert actions == [("discharge_patient", "ada"), ("assign_patient", "Dr. Adams"), ("assign_patient", "ada")]
 
 
 def test_ingest_has_no_rights_to_the_history(db: Db) -> None:

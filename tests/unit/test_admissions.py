@@ -17,6 +17,7 @@ from station.patient_names import PatientName, PatientNames
 from station.services import Services
 from station.ward import Ward
 from tests.support.factories import NOW
+from vitals.assignment import Assignment, encode_assignment
 from vitals.audit import decode_audit
 from vitals.codec import encode
 from vitals.errors import TransientError
@@ -172,6 +173,30 @@ def test_the_discharge_of_a_bed_that_is_in_use_again_is_stated_once_and_not_duri
     asyncio.run(use())
     assert steps.published == ["assignments/icu/bed-1"]
     assert steps.one.vacant_since is None
+
+
+def test_an_assignment_that_a_statement_of_use_has_overwritten_is_published_again() -> None:
+    steps = Steps()
+    steps.with_patient()
+    topic = TOPICS.assignments("icu", "bed-1")
+
+    async def use() -> None:
+        await steps.admissions.discharge(steps.user, steps.one, "p-1")
+        discharged = steps.ward.assignments["bed-1"]
+        assert discharged.time is not None
+        later = discharged.time + timedelta(seconds=1)
+        other = Assignment(patient_id="p-2", by="another client", time=later)
+        steps.ward.take(topic, encode_assignment(other), False, later)
+        stated = encode_assignment(msgspec.structs.replace(discharged, in_use_since=later))
+        steps.ward.take(topic, stated, False, later)  # the retained message from now on
+        assert steps.ward.assignments["bed-1"].patient_id == steps.one.snapshot.patient == "p-2"
+        steps.published.clear()
+        await steps.admissions.note_use(later)
+        await steps.admissions.note_use(later)
+
+    asyncio.run(use())
+    assert steps.published == ["assignments/icu/bed-1"]
+    assert steps.ward.assignments["bed-1"].patient_id == "p-2"
 
 
 def test_limits_that_contradict_the_age_group_are_reset_first() -> None:

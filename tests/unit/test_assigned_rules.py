@@ -284,6 +284,19 @@ def test_an_assignment_ends_a_discharge() -> None:
     assert ward.alerts["no-data"].patient_id == "p-2"
 
 
+def test_a_statement_of_use_since_an_earlier_discharge_ends_no_assignment() -> None:
+    ward = Ward()
+    ward.discharge()
+    ward.second = 10
+    ward.assign("p-2", time=at(10).isoformat())
+    ward.measure(3, spo2=70)
+    assert ward.alerts["spo2-low"].patient_id == "p-2"
+    ward.discharge(second=0, in_use_second=9)  # by a station that has not received the assignment yet
+    assert ward.alerts["spo2-low"].patient_id == "p-2"
+    ward.discharge()
+    assert "spo2-low" not in ward.alerts, "a discharge of this patient counts"
+
+
 def test_an_assignment_makes_a_change_of_patient_count_at_once() -> None:
     ward = Ward()
     ward.measure(3, patient_id="p-1", spo2=70)

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
-from vitals.assignment import MAX_ASSIGNMENT, Assignment, Profile, decode_assignment, encode_assignment
+from vitals.assignment import MAX_ASSIGNMENT, Assignment, Profile, decode_assignment, encode_assignment, without_use
 from vitals.limits import RequestRejected
 
 NOW = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)
@@ -62,3 +63,11 @@ def test_what_would_be_rejected_is_not_encoded() -> None:
     ):
         with pytest.raises(RequestRejected):
             encode_assignment(wrong)
+
+
+def test_a_statement_of_use_is_the_same_discharge_as_before() -> None:
+    discharge = Assignment(patient_id=None, by="ada", time=NOW)
+    stated = encode_assignment(replace(discharge, in_use_since=NOW))
+    assert without_use(stated) == without_use(encode_assignment(discharge)) == encode_assignment(discharge)
+    for payload in (b"", b'{"by": "ada", "patient_id": null}'):
+        assert without_use(payload) == payload
