@@ -6,22 +6,27 @@ To add a service, add an entry in `services`.
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from devices.simulated_ward import simulated_ward
+from devices.source import Source
+from edges.hl7.simulate import simulated_beds
 from identity.authority import CertificateAuthority, Emit
 from identity.broker_bootstrap import builtin_users, simulated_device_users
-from identity.policy import OPERATOR
+from identity.policy import OPERATOR, Kind, User
 from identity.settings import IdentitySettings
+from stack.binaries import STACK
 from stack.broker_access import BrokerAccess, Listeners
 from stack.lan import LOOPBACK, device_host, reachable_addresses
 from stack.servers import OWNER, tls_query
-from stack.stack_dir import Secrets, StackDir
+from stack.stack_dir import EDGES, INBOX_FILE, SITE_FILE, Secrets, StackDir
 from vitals.settings import PREFIX
 
 # Below 32768, where Linux begins to assign ports to outgoing connections, and apart from well-known ports.
 PORT_BASE = 21883
 DEVICES = 20
 WARD = "icu-1"
+HL7_BEDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,16 @@ class Ports:
         return f"http://127.0.0.1:{self.station}"
 
     @property
+    def edges(self) -> int:
+        """/metrics of edges."""
+        return self.base + 5
+
+    @property
+    def hl7(self) -> int:
+        """HL7 over MLLP."""
+        return self.base + 6
+
+    @property
     def certificates(self) -> int:
         """MQTT, for devices with a certificate."""
         return self.base + 8
@@ -72,7 +87,8 @@ class Ports:
     @property
     def all(self) -> tuple[int, ...]:
         """Every port of the stack."""
-        return (self.broker, self.database, self.ingest, self.alerts, self.station, self.certificates)
+        services = (self.ingest, self.alerts, self.station, self.edges, self.hl7)
+        return (self.broker, self.database, *services, self.certificates)
 
     @property
     def on_other_machines(self) -> tuple[int, ...]:
@@ -116,6 +132,7 @@ def environment(
     ours = {name: value for name, value in ours.items() if name not in withheld}
     ours["VITALFLOW_MQTT_URL"] = broker_url(ports, secrets, service.user)
     ours |= {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest), f"{PREFIX}ALERTS_METRICS_PORT": str(ports.alerts)}
+    ours |= {f"{PREFIX}EDGES_METRICS_PORT": str(ports.edges), f"{PREFIX}EDGES_CREDENTIALS": str(home.credentials)}
     ours |= {f"{PREFIX}STATION_HOST": "127.0.0.1", f"{PREFIX}STATION_PORT": str(ports.station)}
     own_login = {f"{PREFIX}MQTT_{what}" for what in ("PASSWORD", "CERTIFICATE", "KEY")}
     hidden = withheld | own_login | {f"{name}_FILE" for name in (*ours, *withheld, *own_login)} | {"PGPASSWORD"}
@@ -157,8 +174,11 @@ DATABASES = ("VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL", "VITALFLOW_READER
 MIGRATE = ServiceSpec("migrate", ("sql", "migrate"), databases=DATABASES)
 
 
-def services(ports: Ports, devices: int) -> list[ServiceSpec]:
-    """Return the services in the order in which they start; they stop in the opposite order."""
+def services(ports: Ports, devices: int, folder: Path = STACK) -> list[ServiceSpec]:
+    """Return the services in the order in which they start; they stop in the opposite order.
+
+    folder   of the stack, with the site's configuration and the inbox of edges
+    """
     fleet = ("simulate", "--count", str(devices), "--interval", "1", "--ward", WARD, "--seed", "7")
     listed = [
         ServiceSpec(
@@ -181,10 +201,21 @@ def services(ports: Ports, devices: int) -> list[ServiceSpec]:
             "station",
             databases=("VITALFLOW_READER_URL", "VITALFLOW_NAMES_URL"),
         ),
+        ServiceSpec("edges", _listen(ports, folder), ports.hl7, needs_database=False, user=EDGES),
         ServiceSpec("accounts", ("identity", "accounts"), needs_database=False, is_admin=True),
         ServiceSpec("devices", ("devices", *fleet, "--scenario", "mixed")),
     ]
     return [service for service in listed if devices or service.name != "devices"]
+
+
+def _listen(ports: Ports, folder: Path) -> tuple[str, ...]:
+    files = ("--site", str(folder / SITE_FILE), "--inbox", str(folder / INBOX_FILE))
+    return ("edges", "hl7", "listen", *files, "--listen", f"127.0.0.1:{ports.hl7}")
+
+
+def hl7_beds() -> list[Source]:
+    """Return the beds in the site's configuration of a new stack; nothing sends for them until a user starts it."""
+    return simulated_beds(HL7_BEDS, WARD)
 
 
 NAMES = ("supervisor", "broker", "database", "migrate", *(service.name for service in services(Ports(PORT_BASE), 1)))
@@ -196,8 +227,9 @@ def broker_access(
     """Return listeners, certificates and users of the stack's broker."""
     settings = _identity_settings(environ)
     listeners = Listeners(ports.broker, ports.certificates, settings.mqtt_plaintext_port, address=ports.listen)
-    simulated = [source.device for source in simulated_ward(devices, ward=WARD, boot=0)] if devices else []
+    simulated = [source.device for source in (*simulated_ward(devices, ward=WARD, boot=0), *hl7_beds())]
     users = [*builtin_users(secrets.broker), *simulated_device_users(home.credentials, simulated, WARD)]
+    users.append(User(EDGES, Kind.SERVICE, service=EDGES, password=secrets.broker[EDGES]))
     authority = CertificateAuthority(home.identity)
     names = list(dict.fromkeys([*settings.broker_names, *reachable_addresses(ports.listen)]))
     return BrokerAccess(listeners, authority, names, users, settings.topics, emit)

@@ -96,7 +96,7 @@ def export_lines(home: StackDir) -> str:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
     programs = [home.bin, Path(sys.executable).parent] if home.bin.is_dir() else [Path(sys.executable).parent]
     lines.append(f'export PATH={shlex.quote(":".join(map(str, programs)))}:"$PATH"')
-    return "\n".join([*lines, *(f"# {line}" for line in hint_commands())])
+    return "\n".join([*lines, *(f"# {line}" for line in hint_commands(Ports(state.port_base)))])
 
 
 def eval_line() -> str:
@@ -108,10 +108,11 @@ def _from_here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def hint_commands() -> list[str]:
+def hint_commands(ports: Ports) -> list[str]:
     """Return commands to try once the exports are set."""
     return [
         'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',
         "mosquitto_sub -v -t 'vitalflow/alerts/#'",
         f"{vitalflow_command()} alerts watch",
+        f"{vitalflow_command()} edges hl7 simulate --to 127.0.0.1:{ports.hl7}",
     ]

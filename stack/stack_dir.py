@@ -24,6 +24,10 @@ from stack.binaries import STACK, ServerBinaries
 from vitals.errors import PermanentError
 from vitals.files import write_atomic
 
+SITE_FILE, INBOX_FILE = "site.toml", "inbox.db"
+EDGES = "edges"
+"""The user of the edges at the broker; not in every installation, so not one of BUILTIN_USERS."""
+
 Struct_ = TypeVar("Struct_", bound=Struct)
 
 
@@ -75,7 +79,8 @@ class Secrets(Struct, frozen=True):
 
     def complete(self) -> Self:
         """Return these with the ones added that an older version did not have."""
-        missing = {name: secrets.token_urlsafe(24) for name in BUILTIN_USERS if name not in self.broker}
+        wanted = (*BUILTIN_USERS, EDGES)
+        missing = {name: secrets.token_urlsafe(24) for name in wanted if name not in self.broker}
         return replace(self, broker=self.broker | missing, names=self.names or secrets.token_urlsafe(24))
 
 
@@ -159,8 +164,9 @@ class StackDir:
     def wipe(self, binaries: ServerBinaries) -> None:
         """Delete the servers' data with its passwords and certificates."""
         binaries.remove(binaries.folder(self.data))
-        for secret in (self.folder / "secrets.json", self.password):
-            secret.unlink(missing_ok=True)
+        inbox = [self.folder / f"{INBOX_FILE}{more}" for more in ("", "-wal", "-shm")]
+        for file in (self.folder / "secrets.json", self.password, *inbox):
+            file.unlink(missing_ok=True)
         shutil.rmtree(self.identity, ignore_errors=True)
 
     @contextmanager

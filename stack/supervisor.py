@@ -13,11 +13,22 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event
 
+from edges.hl7.simulate import site_file
 from identity.authority import CertificateAuthority, Emit
 from stack import log_files, processes, shell
 from stack.binaries import CHECKOUT, ServerBinaries, need_root
 from stack.lan import LOOPBACK, check_listen_address
-from stack.plan import MIGRATE, PORT_BASE, Ports, ServiceSpec, broker_access, devices_url, environment, services
+from stack.plan import (
+    MIGRATE,
+    PORT_BASE,
+    Ports,
+    ServiceSpec,
+    broker_access,
+    devices_url,
+    environment,
+    hl7_beds,
+    services,
+)
 from stack.replacement import Replacement
 from stack.servers import (
     OWNER,
@@ -33,9 +44,10 @@ from stack.servers import (
     raise_file_limit,
     tail,
 )
-from stack.stack_dir import Running, Secrets, StackDir, State
+from stack.stack_dir import SITE_FILE, Running, Secrets, StackDir, State
 from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError, VitalFlowError
+from vitals.files import write_atomic
 
 TICK_S = 0.1  # between two checks of the processes
 
@@ -150,7 +162,10 @@ class Supervisor:
         broker = BrokerServer(self.binaries, name, self.ports.broker, self.home.log("broker"), access)
         self._with_certificates.append(broker)
         self._bring_up(ManagedProcess("broker", broker, self.ports.broker), stop)
-        planned = services(self.ports, self.devices)
+        site = self.home.folder / SITE_FILE
+        if not site.exists():
+            write_atomic(site, site_file(hl7_beds()).encode(), mode=0o644)
+        planned = services(self.ports, self.devices, self.home.folder)
         for service in planned:
             if not service.needs_database:
                 self._bring_up(self._managed_process(service, secrets), stop)

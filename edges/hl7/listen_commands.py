@@ -42,7 +42,9 @@ def listen(
     ca: Annotated[Path | None, typer.Option(help="The CA of the senders' certificates.")] = None,
     revoked: Annotated[Path | None, typer.Option(help="The revocation list of that CA.")] = None,
     peers: Annotated[str, typer.Option(help="Networks that may send, with commas. Default: all.")] = "",
-    names: Annotated[str, typer.Option(help="Names of senders' certificates, with commas. Default: all.")] = "",
+    names: Annotated[
+        str, typer.Option(help="Names of senders' certificates. Default: sender/..., of `edges senders enroll`.")
+    ] = "",
     unframed: Annotated[bool, typer.Option("--unframed", help="Senders do not use MLLP frames.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from devices.scenario import Scenario
@@ -37,9 +37,11 @@ def simulated_beds(
 ) -> list[Source]:
     """Return the sources of `count` beds, named `{ward}-hl7-01` and so on."""
     boot = int(time.time())
-    return simulated_ward(
+    sources = simulated_ward(
         count, ward=ward, boot=boot, seed=seed, scenario=scenario, interval_s=interval_s, prefix=f"{ward}-hl7-"
     )
+    # `devices simulate` has patients p-0001 and so on, and a patient is in one bed.
+    return [replace(source, patient_id=f"p-hl7-{number:04}") for number, source in enumerate(sources, 1)]
 
 
 def site_file(sources: Sequence[Source]) -> str:

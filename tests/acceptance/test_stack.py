@@ -194,6 +194,21 @@ def test_the_exports_work_in_a_shell_as_pasted(stack: Stack) -> None:
     assert shown.stdout.splitlines()[0] == "t", shown.stderr
     assert '"seq"' in shown.stdout
 
+    line = ["edges", "hl7", "simulate", "--to", f"127.0.0.1:{Ports(stack.port_base).hl7}", "--interval", "0.2"]
+    sender = subprocess.Popen([sys.executable, "-m", *line], cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+    try:
+        exports = dict(re.findall(r"^export (VITALFLOW_\w+)='?(.*?)'?$", stack.run("env").stdout, re.MULTILINE))
+
+        def stored() -> bool:
+            with psycopg.connect(exports["VITALFLOW_READER_URL"]) as reader:
+                query = "SELECT count(DISTINCT device_id) FROM patient_vitals WHERE device_id LIKE 'icu-1-hl7-%'"
+                return reader.execute(query).fetchone() == (2,)
+
+        until(stored, "readings of both HL7 beds")
+    finally:
+        sender.kill()
+        sender.wait()
+
 
 @pytest.mark.slow
 def test_whatever_is_killed_comes_back_and_readings_flow_again(stack: Stack) -> None:

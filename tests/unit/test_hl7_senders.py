@@ -135,7 +135,11 @@ def test_simulated_beds_send_reports_that_their_site_file_places(tmp_path: Path)
     reports = [read_report(parse_message(content), site, NOW + timedelta(days=3650)) for content in receiver.messages]
     assert {item.device for report in reports for item in report.readings} == {source.device for source in sources}
     assert not [item.problem for report in reports for item in report.readings if item.problem]
-    assert {item.reading.patient_id for report in reports for item in report.readings} == {"p-0001", "p-0002", "p-0003"}
+    assert {item.reading.patient_id for report in reports for item in report.readings} == {
+        "p-hl7-0001",
+        "p-hl7-0002",
+        "p-hl7-0003",
+    }
     assert all(verdict.reason in (Reason.USED, Reason.HEADER) for report in reports for verdict in report.verdicts)
     assert len({parse_message(content).header.text(10) for content in receiver.messages}) == len(receiver.messages)
     assert len(tomllib.loads(path.read_text())["place"]) == 3

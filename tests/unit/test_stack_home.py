@@ -11,12 +11,14 @@ from identity.broker_bootstrap import BUILTIN_USERS
 from stack.binaries import STACK, ServerBinaries
 from stack.plan import Ports, addresses, environment, services
 from stack.processes import creation_time, find
-from stack.stack_dir import Running, Secrets, StackDir, State
+from stack.stack_dir import EDGES, Running, Secrets, StackDir, State
 from stack.supervisor import Supervisor
 from vitals.errors import PermanentError
 
 STATE = State(Running("supervisor", 1, 2.0, 3.0), 21883, 20, True, [Running("broker", 4, 5.0, 6.0, 21883, 1, True)])
-SECRETS = Secrets("owner-word", "ingest-word", "reader-word", {name: f"{name}-at-broker" for name in BUILTIN_USERS})
+SECRETS = Secrets(
+    "owner-word", "ingest-word", "reader-word", {name: f"{name}-at-broker" for name in (*BUILTIN_USERS, EDGES)}
+)
 
 
 @pytest.fixture
@@ -92,6 +94,7 @@ def test_no_service_receives_secrets_of_others_or_of_the_caller(home: StackDir) 
         "ingest": {SECRETS.broker["ingest"], "ingest-word"},
         "station": {SECRETS.broker["station"], "reader-word"},
         "accounts": {SECRETS.broker["admin"]},
+        "edges": {SECRETS.broker["edges"]},
         "devices": set(),
     }
     for service in services(Ports(2000), 1):
