@@ -50,28 +50,20 @@ def read_json(body: bytes) -> Element:
     return content
 
 
-def read_lines(body: bytes) -> list[Element]:
-    """Return the resources of NDJSON, one per line; raises InvalidDocument that names the line."""
-    found = []
-    for number, line in enumerate(body.removeprefix(_BYTE_ORDER_MARK).split(b"\n"), 1):
-        if line.strip():
-            try:
-                found.append(read_json(line))
-            except InvalidDocument as error:
-                raise InvalidDocument(f"line {number}: {error}", error.status, error.code) from None
-    return found
+def read_lines(body: bytes) -> list[Element | InvalidDocument]:
+    """Return the resource of each line of NDJSON, or why it cannot be read; empty if the body is no NDJSON."""
+    lines = [line for line in body.removeprefix(_BYTE_ORDER_MARK).split(b"\n") if line.strip()]
+    if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
+        return []  # a document that is written in several lines has one that begins otherwise
+    found = [_read_line(line) for line in lines]
+    return found if any(isinstance(item, dict) for item in found) else []
 
 
-def is_ndjson(body: bytes) -> bool:
-    """Return whether a body holds several JSON documents, one per line."""
-    first, *others = [line for line in body.removeprefix(_BYTE_ORDER_MARK).split(b"\n") if line.strip()] or [b""]
-    if not others:
-        return False
+def _read_line(line: bytes) -> Element | InvalidDocument:
     try:
-        read_json(first)
-    except InvalidDocument:
-        return False
-    return True
+        return read_json(line)
+    except InvalidDocument as error:
+        return error
 
 
 def text_of(element: object, key: str) -> str:

@@ -13,7 +13,6 @@ from enum import StrEnum
 from edges.fhir.content import (
     Element,
     InvalidDocument,
-    is_ndjson,
     object_of,
     read_json,
     read_lines,
@@ -113,8 +112,8 @@ class _Group:
 
 def read_document(body: bytes) -> Document:
     """Return the entries of a body; raises InvalidDocument."""
-    if is_ndjson(body):
-        return Document("ndjson", tuple(_entry(f"line {n}", item) for n, item in enumerate(read_lines(body), 1)))
+    if lines := read_lines(body):
+        return Document("ndjson", tuple(_line(number, item) for number, item in enumerate(lines, 1)))
     content = read_json(body)
     kind = text_of(content, "resourceType")
     if kind != "Bundle":
@@ -170,6 +169,11 @@ def _entry(path: str, resource: Element) -> Entry:
     kind = text_of(resource, "resourceType")
     known = kind in (*_CONTEXT, "Observation")
     return Entry(path, resource, refusal="" if known else f"{_of_type(kind)} is not read; Observation is")
+
+
+def _line(number: int, item: Element | InvalidDocument) -> Entry:
+    path = f"line {number}"
+    return Entry(path, {}, refusal=str(item)) if isinstance(item, InvalidDocument) else _entry(path, item)
 
 
 def _bundle_entry(number: int, item: Element, interacts: bool) -> Entry:

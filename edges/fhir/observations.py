@@ -189,8 +189,9 @@ def _unit(quantity: Element) -> Code:
     name = text_of(quantity, "unit")
     if not code:
         return Code("", name, "")
-    known = _SYSTEMS.get(system, "")
-    return Code(code, name, known) if known in (UCUM, MDC) else Code(f"{system}|{code}", name, system)
+    if _SYSTEMS.get(system) in (UCUM, MDC):
+        return Code(code, name, UCUM)  # whose names are free text, as each `unit` of FHIR is
+    return Code(f"{system}|{code}", name, system)
 
 
 def _text(value: object) -> str:

@@ -38,6 +38,7 @@ SITE_CONTENT: dict[str, Any] = {
 }
 SITE = Site.model_validate(SITE_CONTENT)
 UCUM = "http://unitsofmeasure.org"
+MDC_SYSTEM = "urn:iso:std:iso:11073:10101"
 ABSENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "not-performed"}]}
 CHANGES_MEANING = [{"url": "http://example.org/negated", "valueBoolean": True}]
 
@@ -47,7 +48,7 @@ def loinc(code: str, display: str = "") -> dict[str, str]:
 
 
 def mdc(code: str, display: str = "") -> dict[str, str]:
-    return {"system": "urn:iso:std:iso:11073:10101", "code": code, **({"display": display} if display else {})}
+    return {"system": MDC_SYSTEM, "code": code, **({"display": display} if display else {})}
 
 
 def snomed(code: str) -> dict[str, str]:
@@ -225,6 +226,12 @@ def test_an_observation_that_is_no_value_has_its_reason(resource: dict[str, Any]
         (heart_rate(valueQuantity={"value": 71, "unit": "bpm"}), 71),
         (heart_rate(valueQuantity=quantity(71, "{beats}/min")), 71),
         (heart_rate(valueQuantity=quantity(71, "{Herzschlaege}/min")), 71),
+        (
+            heart_rate(
+                valueQuantity={"value": 71, "unit": "beats per min", "system": MDC_SYSTEM, "code": "264864"},
+            ),
+            71,
+        ),
         (heart_rate(code={"coding": [loinc("8867-4"), mdc("147842", "ECG heart rate"), snomed("364075005")]}), 71),
         (heart_rate(code={"coding": [loinc("8867-4", "Herzfrequenz")], "text": "Puls"}), 71),
         (
@@ -393,6 +400,15 @@ def test_a_searchset_and_lines_are_read() -> None:
     assert signs(read(lines)) == [{"heart_rate": 71, "spo2": 97}]
 
 
+def test_a_line_that_cannot_be_read_refuses_only_itself() -> None:
+    lines = [json.dumps(heart_rate()).encode(), b'{"resourceType": "Observation",', json.dumps(saturation(97)).encode()]
+    received = read(b"\n".join(lines))
+    assert signs(received) == [{"heart_rate": 71, "spo2": 97}]
+    assert received.report.outcome == "partly"
+    statuses = [entry["response"]["status"] for entry in json.loads(received.answer.body)["entry"]]
+    assert statuses == ["201 Created", "422 Unprocessable Entity", "201 Created"]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -411,7 +427,8 @@ def test_a_searchset_and_lines_are_read() -> None:
         (b'{"resourceType":"Bundle"}', 422),
         (b'{"resourceType":"Bundle","type":"history","entry":[]}', 422),
         (b'{"resourceType":"Bundle","type":"batch","entry":{}}', 422),
-        (b'{"resourceType":"Observation"}\n{"resourceType"', 400),
+        (b'{"resourceType":"Observation",\n{"resourceType"', 400),
+        (b'{\n"resourceType":"Observation",\n"contained":[\n{"resourceType":"Observation"}', 400),
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused_with_a_sentence(body: bytes, status: int) -> None:
