@@ -6,7 +6,7 @@ where two observations could be meant, none is taken.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -14,6 +14,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from edges.code_tables import CONSCIOUSNESS, Code, CodeTable, Contradiction, Meaning
+from edges.episodic import CONTINUOUS
 from edges.units import InvalidUnit, convert
 from vitals.fields import BadField, format_number, parse_sign
 from vitals.reading import Reading, reading
@@ -31,6 +32,7 @@ class Reason(StrEnum):
     """What became of an observation."""
 
     USED = "used"
+    SAME_AGAIN = "same_again"  # a measurement that was sent before
     OTHER_SOURCE = "other_source"  # another source of the same sign and moment is taken
     UNMAPPED = "unmapped"
     CONTRADICTION = "contradiction"
@@ -60,6 +62,7 @@ class Observation(Struct, frozen=True):
     channel     OBX-4, the position in the device
     absent      why it has no value that counts, where its decoder knows; a sentence
     label       free text of what is measured, beside the names of the codes
+    own_time    whether the time is that of this measurement, and not only that of the message
     """
 
     segment: int
@@ -75,6 +78,7 @@ class Observation(Struct, frozen=True):
     channel: str = ""
     absent: str = ""
     label: str = ""
+    own_time: bool = False
 
 
 class Verdict(Struct, frozen=True):
@@ -112,37 +116,64 @@ def _position(channel: str) -> tuple[tuple[int, str], ...]:
 
 
 class _Unusable(Exception):
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    """An observation without a value; `is_off`: its sender states that there is none, such as a sensor off."""
+
+    def __init__(self, reason: Reason, detail: str = "", *, is_off: bool = False) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+        self.is_off = is_off
 
 
 def decide(
-    observations: Iterable[Observation], table: CodeTable, patient_id: str | None
+    observations: Iterable[Observation],
+    table: CodeTable,
+    patient_id: str | None,
+    is_repeat: Callable[[Observation, str, float], bool] = lambda observation, sign, value: False,
 ) -> tuple[list[Reading], list[Verdict]]:
-    """Return the readings of one patient at one place, in the order of time, and a verdict on each observation."""
+    """Return the readings of one patient at one place, in the order of time, and a verdict on each observation.
+
+    is_repeat   whether this value of a sign was stored before
+    """
     values: list[_Value] = []
     verdicts: list[Verdict] = []
+    off: dict[str, datetime] = {}  # sign without a value -> when
     for observation in observations:
         try:
             values.append(_evaluate(observation, table))
         except _Unusable as unusable:
             verdicts.append(Verdict(observation, unusable.reason, unusable.detail))
+            if unusable.is_off and observation.time is not None and (meaning := table.find(observation.codes)):
+                off[meaning.sign] = max(observation.time, off.get(meaning.sign, observation.time))
     moments: defaultdict[datetime, list[_Value]] = defaultdict(list)
     for value in values:
         moments[value.time].append(value)
+    without = off.keys() & CONTINUOUS - {value.meaning.sign for value in values}
+    off_at = {time: tuple(sign for sign in SIGN_KEYS if sign in without and off[sign] == time) for time in off.values()}
     readings = []
-    for time, of_moment in sorted(moments.items()):
-        chosen, decided = _choose(of_moment)
-        if [value.meaning.sign for value in chosen] == [CONSCIOUSNESS]:  # no reading that ingest accepts
-            detail = "no sign has its time"
+    for time in sorted(moments.keys() | {time for time, signs in off_at.items() if signs}):
+        chosen, decided = _choose(moments[time])
+        repeats = [value for value in chosen if _repeats(value, is_repeat)]
+        if repeats:
+            chosen = [value for value in chosen if value not in repeats]
+            again = [value.observation.segment for value in repeats]
+            decided = [
+                Verdict(verdict.observation, Reason.SAME_AGAIN) if verdict.observation.segment in again else verdict
+                for verdict in decided
+            ]
+        sensor_off = off_at.get(time, ())
+        if [value.meaning.sign for value in chosen] == [CONSCIOUSNESS] and not sensor_off:
+            detail = "no sign has its time"  # ingest accepts no reading without a sign
             decided = [_without_use(verdict, detail) for verdict in decided]
             chosen = []
         verdicts += decided
-        if chosen:
-            readings.append(_reading(time, chosen, patient_id))
+        if chosen or sensor_off:
+            readings.append(_reading(time, chosen, patient_id, sensor_off))
     return readings, sorted(verdicts, key=lambda verdict: verdict.observation.segment)
+
+
+def _repeats(value: _Value, is_repeat: Callable[[Observation, str, float], bool]) -> bool:
+    return isinstance(value.value, float) and is_repeat(value.observation, value.meaning.sign, value.value)
 
 
 def _without_use(verdict: Verdict, detail: str) -> Verdict:
@@ -179,12 +210,12 @@ def _text(observation: Observation) -> str:
     if observation.absent:
         raise _Unusable(Reason.NO_VALUE, observation.absent)
     if observation.status not in _STATUSES:
-        raise _Unusable(Reason.NO_VALUE, f"its status is {observation.status[:10]!a}")
+        raise _Unusable(Reason.NO_VALUE, f"its status is {observation.status[:10]!a}", is_off=observation.status == "X")
     flags = observation.flags & _NO_VALUE_FLAGS
     if not observation.status:  # senders that leave a field out send the status in one before it
         flags |= observation.flags & {"X", "D", "W"}
     if flags:
-        raise _Unusable(Reason.NO_VALUE, f"it is flagged {', '.join(sorted(flags))}")
+        raise _Unusable(Reason.NO_VALUE, f"it is flagged {', '.join(sorted(flags))}", is_off=bool(flags & {"X", "OFF"}))
     if not any(observation.values):
         raise _Unusable(Reason.NO_VALUE, "it is empty")
     if len(observation.values) > 1:
@@ -210,7 +241,7 @@ def _number(observation: Observation, sign: Sign, text: str, meaning: Meaning, t
     except BadField as error:
         raise _Unusable(Reason.UNREADABLE, str(error)) from None
     if number in table.no_value:
-        raise _Unusable(Reason.NO_VALUE, f"{format_number(number)} means that there is none")
+        raise _Unusable(Reason.NO_VALUE, f"{format_number(number)} means that there is none", is_off=True)
     try:
         number = convert(number * meaning.scale, table.find_unit(observation.unit, observation.other_unit), sign)
     except InvalidUnit as error:
@@ -269,8 +300,8 @@ def _check_pressures(chosen: dict[str, _Value]) -> list[Verdict]:
     return [Verdict(value.observation, Reason.CONTRADICTION, detail) for value in (systolic, diastolic)]
 
 
-def _reading(time: datetime, chosen: Iterable[_Value], patient_id: str | None) -> Reading:
+def _reading(time: datetime, chosen: Iterable[_Value], patient_id: str | None, sensor_off: tuple[str, ...]) -> Reading:
     values = {value.meaning.sign: value.value for value in chosen}
     consciousness = values.pop(CONSCIOUSNESS, None)
     signs = {sign: float(value) for sign, value in values.items()}
-    return reading(time, signs, patient_id=patient_id, consciousness=consciousness)
+    return reading(time, signs, patient_id=patient_id, consciousness=consciousness, sensor_off=sensor_off)

@@ -101,6 +101,8 @@ class Source(_Table):
     codes      names of the tables of its vendor
     clock      receipt: its clock is wrong, and a reading has the time of receipt
     no_value   numbers that mean "no value"
+    episodic_without_time   change: a cuff value or the like without a time of its own counts only if it differs from
+                            the one before
     admissions whether its admissions (ADT) move patients
     interval_s seconds between two messages of a bed; without it the alert worker learns it
     unknown    answer to a message of which no place is known: AA keeps its readings, AE has the sender repeat it
@@ -113,6 +115,7 @@ class Source(_Table):
     codes: tuple[str, ...] = ()
     clock: Literal["message", "receipt"] = "message"
     no_value: tuple[float, ...] = ()
+    episodic_without_time: Literal["store", "change"] = "store"
     admissions: bool = False
     interval_s: float | None = Field(default=None, gt=0, le=86_400)
     unknown: Literal["AA", "AE"] = "AA"

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edges.admissions import Beds
+from edges.episodic import Episodes
 from edges.hl7 import listen_commands, send_commands
 from edges.hl7.adt import AdmissionReport
 from edges.hl7.er7 import InvalidMessage
@@ -48,8 +49,8 @@ def try_file(
         configuration = read_site(site)
         parts = read_messages(file)
         now = datetime.now(UTC)
-        beds = Beds()
-        shown = [_try_message(part, configuration, now, beds) for part in parts]
+        beds, episodes = Beds(), Episodes()
+        shown = [_try_message(part, configuration, now, beds, episodes) for part in parts]
         if as_json:
             print(json.dumps({"file": str(file), "messages": shown}, indent=2))
         else:
@@ -61,14 +62,16 @@ def try_file(
             raise SystemExit(2)
 
 
-def _try_message(content: bytes, site: Site, now: datetime, beds: Beds) -> dict[str, Any]:
+def _try_message(content: bytes, site: Site, now: datetime, beds: Beds, episodes: Episodes) -> dict[str, Any]:
     try:
-        received = receive(content, site, now)
+        received = receive(content, site, now, episodes)
     except InvalidMessage as error:
         return {"readable": False, "error": str(error), "error_code": error.code}
     report = received.report
-    shown = show_admission(report, beds) if isinstance(report, AdmissionReport) else _show_readings(report)
-    return {**_show_answer(received), **shown}
+    if isinstance(report, AdmissionReport):
+        return {**_show_answer(received), **show_admission(report, beds)}
+    episodes.add(report.episodes)
+    return {**_show_answer(received), **_show_readings(report)}
 
 
 def _show_answer(received: Received) -> dict[str, Any]:

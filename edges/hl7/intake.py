@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from edges.admission_queue import queue
 from edges.entry import MAX_TEXT, Entry, Unused, entry_key, unused_of
+from edges.episodic import Episodes
 from edges.hl7.acks import Error, Outcome, acknowledge
 from edges.hl7.adt import AdmissionReason, AdmissionReport
 from edges.hl7.er7 import InvalidMessage
@@ -26,13 +27,14 @@ class Intake:
         self._inbox = inbox
         self._metrics = metrics
         self._on_admission = on_admission
+        self._episodes = Episodes()
 
     async def handle(self, content: bytes, peer: Peer) -> Sequence[bytes]:
         """Return the answers to a message, after all of it is kept; raises InvalidMessage."""
         now = datetime.now(UTC)
         messages = self._metrics.messages
         try:
-            received = receive(content, self._site, now)
+            received = receive(content, self._site, now, self._episodes)
         except InvalidMessage:
             messages.labels("unreadable").inc()
             raise
@@ -50,6 +52,8 @@ class Intake:
             messages.labels("error").inc()
             return acknowledge(received.message, Outcome.ERROR, Error(207, str(error)), now)
         messages.labels("repeated" if taken.repeated else "accepted").inc()
+        if isinstance(report, Report):
+            self._episodes.add(report.episodes)  # only now: what was not kept is no repeat when it is sent again
         if not taken.repeated:
             self._count(report)
         return taken.answers

@@ -11,6 +11,7 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 
 from edges.code_tables import Code
+from edges.episodic import CONTINUOUS, NONE, Episode, Episodes
 from edges.hl7.acks import Error, Outcome
 from edges.hl7.er7 import Message, Segment, Separators, component_of, value_of
 from edges.hl7.origin import NULL, application_of, location_of, patient_number
@@ -31,6 +32,7 @@ class Report:
     """What became of a message.
 
     outcome, error   for its acknowledgement
+    episodes         values that the monitor may repeat, for `Episodes.add` after the readings are kept
     """
 
     outcome: Outcome
@@ -38,6 +40,7 @@ class Report:
     source: str = ""
     readings: list[PlacedReading] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    episodes: list[Episode] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -64,10 +67,11 @@ class _Group:
     problem: str = ""
 
 
-def read_report(message: Message, site: Site, received: datetime) -> Report:
+def read_report(message: Message, site: Site, received: datetime, known: Episodes = NONE) -> Report:
     """Return the readings of a message, a verdict on each of its observations, and the outcome.
 
     received   the time of receipt, with an offset
+    known      the episodic values that were stored before
     """
     header = message.header
     kind, event = header.text(9), header.text(9, 2)
@@ -98,7 +102,7 @@ def read_report(message: Message, site: Site, received: datetime) -> Report:
             group.problem = f"the message has several patients at {group.place.ward}/{group.place.device}"
     clock = _Clock(header, site.tz, source.clock == "receipt", received)
     for group in groups:
-        _read_group(group, clock, source, whole, report)
+        _read_group(group, clock, source, whole, report, known)
     return report
 
 
@@ -109,12 +113,25 @@ def _clash(first: _Group, second: _Group) -> bool:
     return first.pid is not second.pid and (first.patient is None or first.patient != second.patient)
 
 
-def _read_group(group: _Group, clock: "_Clock", source: Source, whole: Reason | None, report: Report) -> None:
+def _read_group(
+    group: _Group, clock: "_Clock", source: Source, whole: Reason | None, report: Report, known: Episodes
+) -> None:
     observations = [_observation(*item, clock) for item in group.observations]
     if whole is not None:
         report.verdicts.extend(Verdict(observation, whole) for observation in observations)
         return
-    readings, verdicts = decide(observations, source.table, group.patient)
+    place = None if group.problem else group.place
+
+    def is_repeat(observation: Observation, sign: str, value: float) -> bool:
+        by_change = source.episodic_without_time == "change"
+        if place is None or sign in CONTINUOUS or not (observation.own_time or by_change):
+            return False
+        time = observation.time if observation.own_time else None
+        episode = Episode(place.ward, place.device, sign, time, value)
+        report.episodes.append(episode)
+        return episode in known
+
+    readings, verdicts = decide(observations, source.table, group.patient, is_repeat)
     ward, device, problem = None, None, group.problem
     if group.place is not None and not problem:
         ward, device = group.place.ward, group.place.device
@@ -162,18 +179,18 @@ class _Clock:
         self._parts: dict[tuple[int, str], str] = {}  # OBR and OBX-4 without trailing zeros -> OBX-14
         self._read: dict[str, tuple[datetime | None, str]] = {}
 
-    def time_of(self, obx: Segment, obr: Segment | None) -> tuple[datetime | None, str]:
-        """Return the time of an observation, or None and the reason."""
+    def time_of(self, obx: Segment, obr: Segment | None) -> tuple[datetime | None, str, bool]:
+        """Return the time of an observation, or None and the reason; and whether it is its own."""
         own = _stated(obx.text(14)) if obx.raw(14) else ""
         if own and not obx.raw(2) and (channel := _part(obx)):
             self._parts[id(obr), channel] = own
         if self._by_receipt:
-            return self._received, ""
-        text = own or (self._of_part(obr, _part(obx)) if self._parts else "")
-        text = text or (_stated(obr.text(7)) if obr else "") or self._header
+            return self._received, "", False
+        own = own or (self._of_part(obr, _part(obx)) if self._parts else "")
+        text = own or (_stated(obr.text(7)) if obr else "") or self._header
         if text not in self._read:
             self._read[text] = self._parse(text)
-        return self._read[text]
+        return *self._read[text], bool(own)
 
     def _parse(self, text: str) -> tuple[datetime | None, str]:
         if not text:
@@ -209,7 +226,7 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) 
     values = tuple([value_of(text, separators) for text in obx.repetitions(5)])
     if kind == "SN" and (number_of_sn := _number_of_sn(obx)):
         kind, values = "NM", (number_of_sn,)
-    time, problem = clock.time_of(obx, obr)
+    time, problem, own_time = clock.time_of(obx, obr)
     unit, other_unit = _codes(obx.raw(6), separators)
     return Observation(
         segment=number,
@@ -223,6 +240,7 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) 
         time=time,
         time_problem=problem,
         channel=obx.text(4),
+        own_time=own_time,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from edges.episodic import NONE, Episodes
 from edges.hl7.acks import acknowledge
 from edges.hl7.adt import AdmissionReport, is_admission, read_admission
 from edges.hl7.er7 import Message, parse_message
@@ -19,12 +20,13 @@ class Received:
     answers: list[bytes]
 
 
-def receive(content: bytes, site: Site, now: datetime) -> Received:
+def receive(content: bytes, site: Site, now: datetime, known: Episodes = NONE) -> Received:
     """Read a message; raises InvalidMessage.
 
-    now   the time of receipt, with an offset
+    now     the time of receipt, with an offset
+    known   the episodic values that were stored before
     """
     message = parse_message(content)
     report: Report | AdmissionReport
-    report = read_admission(message, site, now) if is_admission(message) else read_report(message, site, now)
+    report = read_admission(message, site, now) if is_admission(message) else read_report(message, site, now, known)
     return Received(message, report, acknowledge(message, report.outcome, report.error, now))

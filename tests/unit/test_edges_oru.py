@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edges.__main__ import app
+from edges.episodic import Episodes
 from edges.hl7.acks import Outcome
 from edges.hl7.er7 import InvalidMessage, parse_message
 from edges.hl7.oru import Report, read_report
@@ -34,6 +35,8 @@ SITE_CONTENT: dict[str, Any] = {
         {"name": "slow clock", "application": "SLOW", "clock": "receipt"},
         {"name": "comen", "application": "NC5", "codes": ["comen"]},
         {"name": "lines", "application": "ART", "codes": ["mdc_arterial"]},
+        {"name": "no times", "application": "SPOT", "episodic_without_time": "change"},
+        {"name": "minus", "application": "AQ", "codes": ["northern"]},
     ],
 }
 SITE = Site.model_validate(SITE_CONTENT)
@@ -375,6 +378,91 @@ def test_every_observation_has_one_reason_and_every_reading_is_valid(
     assert reasons(report).count(Reason.USED) == sum(map(len, signs(report)))
     for item in report.readings:
         assert decode(encode(item.reading), ANY_TIME).readings == [item.reading]
+
+
+CUFF = (
+    obx(SYS, "120", MMHG, time="20261129094500"),
+    obx(DIA, "80", MMHG, time="20261129094500"),
+)
+
+
+def after(known: Episodes, *lines: str, **header: str) -> Report:
+    """Read a message as the next one of a sender whose readings are kept."""
+    content = message("PID|||77^^^H^MR", PLACE, OBR, *lines, **header)
+    report = read_report(parse_message(content), SITE, RECEIVED, known)
+    known.add(report.episodes)
+    return report
+
+
+def test_the_last_cuff_value_is_stored_once_though_each_message_repeats_it() -> None:
+    known = Episodes()
+    assert signs(after(known, obx(HR, "71", BPM), *CUFF))[0] == {"systolic_bp": 120, "diastolic_bp": 80}
+    report = after(known, obx(HR, "71", BPM), *CUFF)
+    assert signs(report) == [{"heart_rate": 71}]
+    assert reasons(report) == [Reason.USED, Reason.SAME_AGAIN, Reason.SAME_AGAIN]
+    later = [line.replace("094500", "095500") for line in CUFF]
+    assert {"systolic_bp": 120, "diastolic_bp": 80} in signs(after(known, *later))
+    corrected = after(known, obx(SYS, "118", MMHG, time="20261129094500", status="C"))
+    assert signs(corrected) == [{"systolic_bp": 118}]
+
+
+def test_a_cuff_value_is_a_repeat_only_of_its_own_bed() -> None:
+    known = Episodes()
+    after(known, *CUFF)
+    other = message("PID|||78^^^H^MR", "PV1||I|ICU^^2", OBR, *CUFF)
+    assert signs(read_report(parse_message(other), SITE, RECEIVED, known)) == [{"systolic_bp": 120, "diastolic_bp": 80}]
+
+
+def test_a_repeated_cuff_value_is_known_beside_the_values_of_an_arterial_line() -> None:
+    known = Episodes()
+    for second in range(10, 40):
+        line = obx("150033^MDC_PRESS_BLD_ART_SYS^MDC", "110", MMHG, time=f"202611291000{second}")
+        report = after(known, *CUFF, line)
+    assert reasons(report) == [Reason.SAME_AGAIN, Reason.SAME_AGAIN, Reason.USED]
+
+
+def test_the_same_value_of_a_continuous_sign_is_no_repeat() -> None:
+    known = Episodes()
+    for _ in range(2):
+        assert signs(after(known, obx(SPO2, "97", PERCENT, time="20261129100000"))) == [{"spo2": 97}]
+
+
+def test_without_a_time_of_its_own_a_value_is_a_repeat_only_if_the_site_says_so() -> None:
+    lines = (obx(SYS, "120", MMHG), obx(DIA, "80", MMHG))
+    for application, expected in (("GW", Reason.USED), ("SPOT", Reason.SAME_AGAIN)):
+        known = Episodes()
+        after(known, *lines, application=application)
+        assert reasons(after(known, *lines, application=application)) == [expected] * 2
+    assert signs(after(known, obx(SYS, "121", MMHG), application="SPOT")) == [{"systolic_bp": 121}]
+
+
+def test_a_value_that_was_not_kept_is_no_repeat() -> None:
+    known = Episodes()
+    for _ in range(2):
+        content = message("PID|||77^^^H^MR", PLACE, OBR, *CUFF)
+        assert reasons(read_report(parse_message(content), SITE, RECEIVED, known)) == [Reason.USED] * 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ((obx(SPO2, "", PERCENT, status="X"), obx(HR, "71", BPM)), ("spo2",)),
+        ((obx(SPO2, "-100", PERCENT),), ("spo2",)),
+        ((obx(SPO2, "97", PERCENT, flags="OFF"),), ("spo2",)),
+        ((obx(SPO2, "", PERCENT, status="X"), obx(SPO2, "97", PERCENT, channel="1.2")), ()),
+        ((obx(SPO2, "", PERCENT), obx(HR, "71", BPM)), ()),
+        ((obx(SPO2, "97", PERCENT, flags="INV"), obx(HR, "71", BPM)), ()),
+        ((obx(SYS, "", MMHG, status="X"), obx(TEMP, "", DEGC, status="X"), obx(HR, "71", BPM)), ()),
+        ((obx(HR, "", BPM, status="X"), obx(PULSE, "70", BPM)), ()),
+        ((obx("150456^MDC_AWAY_CO2_ET^MDC", "", PERCENT, status="X"), obx(HR, "71", BPM)), ()),
+    ],
+)
+def test_a_continuous_sign_whose_sender_states_no_value_has_its_sensor_off(
+    lines: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    [item] = read(*lines, application="AQ").readings
+    assert item.reading.sensor_off == expected
+    assert decode(encode(item.reading), ANY_TIME).readings == [item.reading]
 
 
 def written(folder: Path, content: bytes) -> list[str]:
