@@ -73,6 +73,8 @@ class AdmissionPublisher:
         try:
             kind, place = self._topics.parse(topic)
             content = decode_limits(payload) if kind == "limits" else decode_assignment(payload)
+            if isinstance(content, Assignment) and content.is_overtaken(self.beds.assignments.get(place)):
+                return  # the station publishes the later one again
             if content is not None:
                 self.beds.apply(Step(place, content))
             elif kind == "limits":

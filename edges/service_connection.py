@@ -39,7 +39,7 @@ class ServiceConnection:
     client_id      names the service, and is its user at the broker
     filters        what is subscribed to; `on_message` receives topic and payload
     find_problem   returns why the service does not do its work; empty: it does
-    denied         what the broker did not permit last
+    denied         what the broker did not permit, until it permits the next publish
     """
 
     def __init__(
@@ -119,6 +119,8 @@ class ServiceConnection:
         async def send(topic: str, payload: bytes, retain: bool) -> None:
             async with self._publishing:
                 await publish(client, topic, payload, retain)
+            if topic != self._service:
+                self.denied = ""
 
         async def work_when_complete() -> None:
             await self._echo.wait()

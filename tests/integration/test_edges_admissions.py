@@ -56,6 +56,7 @@ class EdgesProcess:
     def __init__(self, secured: Secured, path: Path) -> None:
         self.path = path
         self.fails_at = 0  # number of the retained message whose publish kills the publisher; 0: none
+        self.user = "edges"  # that the audit record names
         self._broker = secured.broker("edges")
         self._thread: threading.Thread | None = None
         self._published = 0
@@ -93,6 +94,13 @@ class EdgesProcess:
         with closing(AdmissionQueue(self.path)) as opened:
             return opened.waiting() == 0
 
+    def rename(self, user: str) -> None:
+        """Record the next admission under another name."""
+        self._publisher._user = user
+
+    def denied(self) -> str:
+        return self._connection.denied
+
     def limits(self) -> dict[DeviceAddress, Limits]:
         """What the broker retains, as the publisher has received it."""
         return dict(self._publisher.beds.limits)
@@ -100,7 +108,7 @@ class EdgesProcess:
     async def _run(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         with closing(AdmissionQueue(self.path)) as opened:
-            self._publisher = AdmissionPublisher(opened, TOPICS, "edges")
+            self._publisher = AdmissionPublisher(opened, TOPICS, self.user)
             self._connection = ServiceConnection(
                 self._broker, TOPICS, "edges", self._publisher.filters, self._publisher.take
             )
@@ -285,3 +293,17 @@ def test_what_a_killed_broker_has_not_saved_is_published_again(make_hospital: Ma
     edges.receive("A01", began + timedelta(seconds=2), "PID|||78^^^H^MR", "PV1||I|ICU^^1")
     hospital.secured.server.start()
     eventually(lambda: hospital.patients() == ["78", "77"], 30, "all events are retained")
+
+
+def test_what_the_broker_does_not_permit_is_stated_and_applied_once_it_permits_it(make_hospital: MakeHospital) -> None:
+    hospital = make_hospital()
+    edges = hospital.edges
+    edges.user = "another"
+    edges.start()
+    edges.receive("A01", datetime.now(UTC) - timedelta(minutes=5), "PID|||77^^^H^MR", "PV1||I|ICU^^1")
+    eventually(lambda: "does not permit" in edges.denied(), 30, "the problem of the service")
+    assert not edges.is_idle()
+    assert hospital.patients() == [None, None]
+    edges.rename("edges")
+    hospital.wait_for("77", None)
+    assert edges.denied() == ""
