@@ -8,14 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mqtt.endpoint import BrokerEndpoint
-from mqtt.one_shot import connect_once
 from stack.servers import BrokerServer
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.support.edge import HEART_RATE, SPO2, EdgeProcess, report, site_text
 from tests.support.fake_ingest import fake_ingest
 from tests.support.servers import eventually
-from vitals.topics import Topics
 
 MakeEdge = Callable[..., EdgeProcess]
 MakeClient = Callable[[int], AlertClient]
@@ -120,25 +117,6 @@ def test_a_moment_in_two_messages_raises_the_alert_of_each(
     assert peer.send(report("bed-1", 2, at, {SPO2: 79})) == "AA"
     client.wait_for("icu-1/bed-1/heart-rate-high", 30, state="active")
     client.wait_for("icu-1/bed-1/spo2-low", 30, state="active", value=79.0)
-
-
-def test_an_admission_is_applied_after_its_message_is_kept(broker: BrokerServer, make_edge: MakeEdge) -> None:
-    source = '[[source]]\nname = "hospital"\napplication = "ADT"\nadmissions = true\n'
-    edge = make_edge(broker.url, site_text(["bed-1"], source))
-    stamp = f"{now():%Y%m%d%H%M%S}+0000"
-    lines = [
-        f"MSH|^~\\&|ADT||||{stamp}||ADT^A01|1|P|2.6",
-        f"EVN||{stamp}",
-        "PID|||P-17^^^HOSP",
-        "PV1||I|ICU^^bed-1",
-    ]
-    assert edge.connect().send("\r".join([*lines, ""]).encode()) == "AA"
-    eventually(lambda: edge.metric("admissions_total", effect="applied") == 1, 30, "the event is applied")
-    with connect_once(BrokerEndpoint.parse(broker.url), [(Topics().assignments("icu-1", "bed-1"), 1)]) as client:
-        while (message := client.next(30)) is not None and not message.topic:
-            pass  # the SUBACK
-    assert message is not None
-    assert b'"P-17"' in message.payload
 
 
 def test_a_bed_without_a_login_is_reported_and_its_readings_stay(
