@@ -81,7 +81,8 @@ def test_no_answer_and_ae_are_tried_again_and_ar_is_final() -> None:
         ):
             assert (await client.deliver(message(1))).code == "AA"
             assert await client.deliver(message(2)) == Acknowledgement("AR", "not read")
-            assert seen == ["1", "1", "1", "2"]
+            assert seen[:3] == ["1"] * 3  # and more, if an answer took longer than the time-out
+            assert seen[-1] == "2"
 
     asyncio.run(story())
 
