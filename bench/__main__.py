@@ -22,6 +22,7 @@ from bench.drain import drain as measure_drain
 from bench.edges import edges as measure_edges
 from bench.engine import engine as measure_engine
 from bench.environment import environment
+from bench.fhir import fhir as measure_fhir
 from bench.live import DATABASE
 from bench.live import live as measure_live
 from bench.queries import series as measure_series
@@ -194,6 +195,16 @@ def station(
         raise_file_limit()
         with environment() as servers:
             _print(measure_station(servers, beds, browsers, min(pages, browsers), seconds, _log), as_json)
+
+
+@app.command()
+def fhir(
+    rows: Annotated[int, typer.Option(min=100_000, help="Readings of 50 devices over 20 days.")] = 5_000_000,
+    as_json: Json = False,
+) -> None:
+    """What a page of the FHIR interface costs: by patient, code and date, and a deep one beside the first."""
+    with _exit_on_error(), environment() as servers:
+        _print(measure_fhir(servers, rows, _log), as_json)
 
 
 @app.command()

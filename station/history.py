@@ -110,6 +110,14 @@ class History:
         """Return a context with a function that runs queries on one connection (`Queries.session`)."""
         return self._queries.session()
 
+    async def ask(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        """Return the rows of one query; raises as `session`."""
+        return await self._queries.ask(query, **parameters)
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        await self._queries.close()
+
     async def series(
         self, device: str, start: datetime, end: datetime, points: int, wards: list[str] | None = None
     ) -> list[dict[str, Any]]:

@@ -1,7 +1,4 @@
-"""Query the database, each time on a new connection and with a timeout, few at the same time.
-
-So a database that is slow or down makes only queries fail.
-"""
+"""Query the database with a timeout, few at the same time, so that one that is slow or down makes only queries fail."""
 
 import asyncio
 import logging
@@ -41,6 +38,7 @@ class Queries:
         self._url = url
         self._without_url, self._failed = without_url, failed
         self._turn = asyncio.Semaphore(MAX_CONCURRENT_QUERIES)
+        self._idle: list[psycopg.AsyncConnection[Any]] = []  # at most MAX_CONCURRENT_QUERIES
         self.failures = 0
 
     async def connect(self) -> psycopg.AsyncConnection[Any]:
@@ -49,6 +47,7 @@ class Queries:
             self._url or "",
             autocommit=True,
             connect_timeout=CONNECT_S,
+            prepare_threshold=None,  # a generic plan would read every chunk
             options=f"-c statement_timeout={STATEMENT_MS}",
             application_name="vitalflow station",
         )
@@ -62,15 +61,14 @@ class Queries:
         if self._url is None:
             raise TransientError(self._without_url)
         try:
-            async with asyncio.timeout(QUERY_TIMEOUT_S), self._turn:
-                connection = await self.connect()
-                async with connection, connection.cursor(row_factory=dict_row) as cursor:
+            async with asyncio.timeout(QUERY_TIMEOUT_S), self._turn, self._connection() as connection:
 
-                    async def ask(query: str, **parameters: object) -> list[dict[str, Any]]:
+                async def ask(query: str, **parameters: object) -> list[dict[str, Any]]:
+                    async with connection.cursor(row_factory=dict_row) as cursor:
                         await cursor.execute(query.encode(), parameters)
                         return await cursor.fetchall()
 
-                    yield ask
+                yield ask
         except psycopg.errors.InvalidParameterValue as error:
             raise PermanentError(str(error).partition("\n")[0]) from None
         except (psycopg.Error, TimeoutError, OSError) as error:
@@ -79,9 +77,33 @@ class Queries:
             raise TransientError(self._failed) from None
 
     async def ask(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        """Return the rows of a query on a connection of its own; raises as `session`."""
+        """Return the rows of one query; raises as `session`."""
         async with self.session() as ask:
             return await ask(query, **parameters)
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """Yield a connection, one used before if it still works. An error in the block closes it."""
+        connection = None
+        while connection is None and self._idle:
+            idle = self._idle.pop()
+            try:
+                await idle.execute("SELECT 1")
+                connection = idle
+            except psycopg.Error:  # the server was started again
+                await idle.close()
+        connection = connection or await self.connect()
+        try:
+            yield connection
+        except BaseException:
+            await connection.close()
+            raise
+        self._idle.append(connection)
 
     @staticmethod
     async def _reason(error: Exception, url: str) -> str:

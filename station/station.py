@@ -139,6 +139,7 @@ class Station:
                 raise failed.exceptions[0] from None
             finally:
                 await self._sessions.close()
+                await self._history.close()
 
     async def _send_changes(self) -> None:
         loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from station.fhir.pages import DAY, DeviceDay
 from station.fhir.times import Range, common
-from station.queries import Ask
+from station.history import History
 from vitals.fhir import KINDS, Kind
 
 RECENT = timedelta(days=1)  # before the present day: what of the rollup changes with every reading
@@ -36,17 +36,29 @@ def each_kind(pattern: str, separator: str, present: str) -> Composable:
 
 
 _IN_ROLLUP = "{n} > 0 OR {off} > 0"
+_IN_READINGS = "count({value}) > 0 OR bool_or({key} = ANY (sensor_off))"
 
 STORED_SQL = """
-SELECT min(range_start) AS first, max(range_end) AS last FROM timescaledb_information.chunks
-WHERE hypertable_schema = 'public' AND hypertable_name = 'patient_vitals'
+SELECT min(range_start) AS first, max(range_end) AS last, (SELECT community FROM vitalflow_edition) AS has_rollups
+FROM timescaledb_information.chunks WHERE hypertable_schema = 'public' AND hypertable_name = 'patient_vitals'
 """
+_LETTERS = "CASE WHEN {present} THEN {letters} END"
 DAYS_SQL = (
     SQL("""
 SELECT bucket AS start, device_id AS device, patient_id AS patient, ward, readings, ARRAY[{letters}] AS letters
 FROM vitals_1d WHERE bucket >= %(start)s AND bucket < %(end)s
 """)
-    .format(letters=each_kind("CASE WHEN {present} THEN {letters} END", ", ", _IN_ROLLUP))
+    .format(letters=each_kind(_LETTERS, ", ", _IN_ROLLUP))
+    .as_string()
+)
+# Where the rollups are views: one aggregate over the readings and not three.
+DAYS_OF_READINGS_SQL = (
+    SQL("""
+SELECT %(start)s AS start, device_id AS device, patient_id AS patient, ward, count(*) AS readings,
+       ARRAY[{letters}] AS letters
+FROM patient_vitals WHERE time >= %(start)s AND time < %(end)s GROUP BY device_id, patient_id, ward
+""")
+    .format(letters=each_kind(_LETTERS, ", ", _IN_READINGS))
     .as_string()
 )
 
@@ -54,19 +66,22 @@ FROM vitals_1d WHERE bucket >= %(start)s AND bucket < %(end)s
 class DayCache:
     """Days of the rollup, and which of them are stored at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._has_rollups = False
         self._days: dict[datetime, list[DeviceDay]] = {}
         self._valid_until: dict[datetime | None, float] = {}  # by the monotonic clock; None: of `_stored`
         self._stored: Range | None = None
         self._reading = asyncio.Lock()
 
-    async def read(self, ask: Ask, dates: Iterable[Range], now: datetime) -> list[DeviceDay]:
+    async def read(self, dates: Iterable[Range], now: datetime) -> list[DeviceDay]:
         """Return what devices measured on the days of these dates, in order of time."""
         async with self._reading:  # simultaneous searches read a day once
             present = start_of_day(now)
             if not self._is_valid(None):
                 begun = time.monotonic()
-                (row,) = await ask(STORED_SQL)
+                (row,) = await self._history.ask(STORED_SQL)
+                self._has_rollups = bool(row["has_rollups"])
                 self._stored = None if row["first"] is None else (row["first"], row["last"])
                 self._keep(None, begun, RECENT_VALID_S)
             first, last = self._stored or (present, present)
@@ -77,7 +92,10 @@ class DayCache:
                 while day < end:
                     if not self._is_valid(day):
                         begun = time.monotonic()
-                        self._days[day] = [_device_day(row) for row in await ask(DAYS_SQL, start=day, end=day + DAY)]
+                        query = DAYS_SQL if self._has_rollups else DAYS_OF_READINGS_SQL
+                        self._days[day] = [
+                            _device_day(row) for row in await self._history.ask(query, start=day, end=day + DAY)
+                        ]
                         self._keep(day, begun, RECENT_VALID_S if day >= present - RECENT else OLDER_VALID_S)
                     if not found or found[-1].start < day:  # dates of one day may be apart
                         found += self._days[day]

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -20,8 +21,8 @@ from station.fhir.times import FIRST, LAST, Range, common
 DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
 MAX_SCANNED = 500_000  # readings behind one page; a page that would need more ends early, with a link to the next
-MAX_QUERIES = 50  # of one page; as above
-MAX_RUN = 90_000  # readings of one query, about a day of a device
+MAX_QUERIES = 150  # of one page; as above
+MAX_RUN = 3_000  # readings of one query: the planner may sort all of them for the first hundred
 MAX_PARTS = 288  # of a day: five minutes
 _MAC_SIZE = 12
 
@@ -95,10 +96,12 @@ class CursorKey:
         return hmac.digest(self._secret, message, hashlib.sha256)[:_MAC_SIZE]
 
 
-def windows(days: Iterable[DeviceDay], dates: Iterable[Range], *, newest_first: bool) -> Iterator[Window]:
+def windows(
+    days: Iterable[DeviceDay], dates: Iterable[Range], *, newest_first: bool, size: int = MAX_RUN
+) -> Iterator[Window]:
     """Yield what to read, in the order of the result; each window is read completely before the next.
 
-    A window has about MAX_RUN readings: adjacent days of the same devices, or a part of a day of many.
+    A window has about `size` readings: adjacent days of the same devices, or a part of a day of many.
     """
     by_day: dict[datetime, dict[str, int]] = {}
     for day in days:
@@ -110,14 +113,14 @@ def windows(days: Iterable[DeviceDay], dates: Iterable[Range], *, newest_first: 
         devices = by_day[start]
         found = Window(tuple(sorted(devices)), start, start + DAY, sum(devices.values()))
         if run is not None:
-            merged = _merged(run, found)
+            merged = _merged(run, found, size)
             if merged is not None:
                 run = merged
                 continue
-            yield from _parts(run, wanted, newest_first)
+            yield from _parts(run, wanted, newest_first, size)
         run = found
     if run is not None:
-        yield from _parts(run, wanted, newest_first)
+        yield from _parts(run, wanted, newest_first, size)
 
 
 def from_place(dates: Iterable[Range], place: Place | None, *, newest_first: bool) -> tuple[Range, ...]:
@@ -132,18 +135,19 @@ def end_of(window: Window, *, newest_first: bool) -> Place:
     return Place(window.start - INSTANT if newest_first else window.end)
 
 
-def _merged(one: Window, other: Window) -> Window | None:
+def _merged(one: Window, other: Window, size: int) -> Window | None:
     is_adjacent = one.start == other.end or one.end == other.start
     readings = one.readings + other.readings
-    if not is_adjacent or one.devices != other.devices or readings > MAX_RUN:
+    if not is_adjacent or one.devices != other.devices or readings > size:
         return None
     return Window(one.devices, min(one.start, other.start), max(one.end, other.end), readings)
 
 
-def _parts(window: Window, dates: tuple[Range, ...], newest_first: bool) -> Iterator[Window]:
-    number = min(-(-window.readings // MAX_RUN), MAX_PARTS) or 1
-    width = (window.end - window.start) / number
-    parts = [(window.start + width * part, window.start + width * (part + 1)) for part in range(number)]
+def _parts(window: Window, dates: tuple[Range, ...], newest_first: bool, size: int) -> Iterator[Window]:
+    number = min(-(-window.readings // size), MAX_PARTS) or 1
+    span = window.end - window.start
+    bounds = [window.start + span * part // number for part in range(number + 1)]  # the last one is exactly the end
+    parts = list(pairwise(bounds))
     for part in reversed(parts) if newest_first else parts:
         clipped = common([part], dates)
         for start, end in reversed(clipped) if newest_first else clipped:

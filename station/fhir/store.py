@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Composable, Identifier
 from psycopg.types.range import TimestamptzRange
 
 from station.fhir.days import DayCache, each_kind, start_of_day
@@ -39,6 +39,7 @@ from vitals.signs import SIGN_KEYS
 
 MARGIN = timedelta(minutes=10)  # after midnight, in which the day before may still lack readings
 MAX_COUNTED = 5_000_000  # readings behind a total
+COUNTED_AT_ONCE = 200_000  # by one query
 
 
 _IN_READING = "v.{value} IS NOT NULL OR {key} = ANY (v.sensor_off)"
@@ -49,51 +50,76 @@ SELECT device_id AS device, patient_since - coalesce(clock_offset, interval '0')
        to_time - coalesce(clock_offset, interval '0') AS until, clock_offset IS NOT NULL AS is_clock_wrong
 FROM assignment LEFT JOIN device_clock USING (device_id) WHERE patient_id = ANY (%(patients)s::text[])
 """
-# A parameter that is NULL restricts nothing.
+_ARRIVED = "arrival_time(v.received_at, v.time, v.arrival_lag_ms)"
+# A parameter that is NULL restricts nothing. `patient_of_reading` is called only for readings that name no patient.
 _MATCHING = SQL("""
 FROM patient_vitals v
-CROSS JOIN LATERAL (SELECT arrival_time(v.received_at, v.time, v.arrival_lag_ms) AS arrived_at) AS arrival
-CROSS JOIN LATERAL (SELECT patient_of_reading(v.patient_id, v.device_id, v.time, arrived_at) AS patient) AS of_patient
-WHERE v.device_id = ANY (%(devices)s::text[]) AND v.time >= %(start)s AND v.time < %(end)s
+WHERE v.device_id {of_devices} AND v.time >= %(start)s AND v.time < %(end)s
   AND (%(wards)s::text[] IS NULL OR v.ward = ANY (%(wards)s))
-  AND (%(patients)s::text[] IS NULL OR patient = ANY (%(patients)s))
-  AND (%(updated)s::tstzrange[] IS NULL OR arrived_at <@ ANY (%(updated)s))
+  AND (%(patients)s::text[] IS NULL OR v.patient_id = ANY (%(patients)s)
+       OR (v.patient_id IS NULL AND patient_of_reading(NULL, v.device_id, v.time, {arrived}) = ANY (%(patients)s)))
+  AND (%(updated)s::tstzrange[] IS NULL OR {arrived} <@ ANY (%(updated)s))
   AND ({present})
-""").format(present=each_kind("{letters} = ANY (%(letters)s) AND ({present})", " OR ", _IN_READING))
+""")
+_MATCHING_PARTS = {
+    "arrived": SQL(_ARRIVED),
+    "present": each_kind("{letters} = ANY (%(letters)s) AND ({present})", " OR ", _IN_READING),
+}
+# With one device the index has the order of the result; with several the readings are sorted.
+_OF_DEVICES = {True: SQL("= (%(devices)s::text[])[1]"), False: SQL("= ANY (%(devices)s::text[])")}
+
+
+def _readings_sql(*, newest_first: bool, one_device: bool) -> str:
+    """Return the query of a window, in the order of the columnstore or its reverse."""
+    return (
+        SQL("""
+SELECT found.*, CASE WHEN patient_id IS NULL THEN patient_of_reading(NULL, device_id, time, arrived_at)
+                     ELSE patient_id END AS patient
+FROM (
+    SELECT v.*, {arrived} AS arrived_at {matching}
+      AND (%(after_device)s::text IS NULL OR v.time {beyond} %(after_time)s
+           OR (v.time = %(after_time)s AND (v.device_id, v.boot, v.seq) {from_key}
+               (%(after_device)s, %(after_boot)s::bigint, %(after_seq)s::bigint)))
+    ORDER BY {order} LIMIT %(limit)s
+) AS found ORDER BY {order_of_found}
+""")
+        .format(
+            arrived=SQL(_ARRIVED),
+            matching=_MATCHING.format(of_devices=_OF_DEVICES[one_device], **_MATCHING_PARTS),
+            beyond=SQL("<" if newest_first else ">"),
+            from_key=SQL(">=" if newest_first else "<="),
+            order=_order("v", newest_first=newest_first),
+            order_of_found=_order("found", newest_first=newest_first),
+        )
+        .as_string()
+    )
+
+
+def _order(of: str, *, newest_first: bool) -> Composable:
+    pattern = (
+        "{of}.time DESC, {of}.device_id, {of}.boot, {of}.seq"
+        if newest_first
+        else "{of}.time, {of}.device_id DESC, {of}.boot DESC, {of}.seq DESC"
+    )
+    return SQL(pattern).format(of=Identifier(of))
+
+
 READINGS_SQL = {
-    is_newest_first: (
-        SQL("SELECT v.*, arrived_at, patient")
-        + _MATCHING
-        + SQL("  AND (%(after_device)s::text IS NULL OR v.time ")
-        + SQL("<" if is_newest_first else ">")
-        + SQL(" %(after_time)s OR (v.time = %(after_time)s AND (v.device_id, v.boot, v.seq) ")
-        + SQL(">=" if is_newest_first else "<=")
-        + SQL(" (%(after_device)s, %(after_boot)s, %(after_seq)s)))\nORDER BY ")
-        # The order of the columnstore, and its reverse.
-        + SQL("v.time DESC, v.device_id, v.boot, v.seq" if is_newest_first
-              else "v.time, v.device_id DESC, v.boot DESC, v.seq DESC")
-        + SQL(" LIMIT %(limit)s")
-    ).as_string()
-    for is_newest_first in (True, False)
-}  # fmt: skip
+    (newest_first, one_device): _readings_sql(newest_first=newest_first, one_device=one_device)
+    for newest_first in (True, False)
+    for one_device in (True, False)
+}
 COUNT_SQL = (
     SQL("SELECT {count} AS total {matching}")
     .format(
         count=each_kind("count(*) FILTER (WHERE {letters} = ANY (%(letters)s) AND ({present}))", " + ", _IN_READING),
-        matching=_MATCHING,
+        matching=_MATCHING.format(of_devices=_OF_DEVICES[False], **_MATCHING_PARTS),
     )
     .as_string()
 )
 PATIENTS_SQL = """
-SELECT patient, min(since) AS since FROM (
-    SELECT patient_id, min(bucket) FROM vitals_1d
-    WHERE patient_id IS NOT NULL AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
-      AND (%(patients)s::text[] IS NULL OR patient_id = ANY (%(patients)s)) GROUP BY 1
-    UNION ALL
-    SELECT patient_id, min(from_time) FROM assignment
-    WHERE patient_id IS NOT NULL AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s))
-      AND (%(patients)s::text[] IS NULL OR patient_id = ANY (%(patients)s)) GROUP BY 1
-) AS known (patient, since) GROUP BY 1
+SELECT patient_id AS patient, min(from_time) AS since FROM assignment
+WHERE patient_id IS NOT NULL AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards)s)) GROUP BY 1
 """
 # Every device that ever sent a status or had a patient.
 DEVICES_SQL = """
@@ -139,15 +165,15 @@ class FhirStore:
     def __init__(self, history: History, ward: Ward) -> None:
         self._history = history
         self._ward = ward
-        self._days = DayCache()
+        self._days = DayCache(history)
         self._names: dict[str, str] = {}  # of devices, by id
 
     async def page(self, search: Search, wards: list[str] | None, place: Place | None = None) -> Page:
         """Return the Observations behind `place`, up to the number that the search asks for."""
+        plan = await self._plan(search, wards)
+        if plan is None:
+            return Page([])
         async with self._history.session() as ask:
-            plan = await self._plan(ask, search, wards)
-            if plan is None:
-                return Page([])
             newest_first = search.is_newest_first
             dates = from_place(plan.dates, place, newest_first=newest_first)
             found: list[tuple[Measured, Kind]] = []
@@ -166,29 +192,31 @@ class FhirStore:
 
     async def total(self, search: Search, wards: list[str] | None) -> int:
         """Return the number of Observations of a search; raises PermanentError if too many readings are behind it."""
-        async with self._history.session() as ask:
-            plan = await self._plan(ask, search, wards)
-            if plan is None:
-                return 0
-            wanted = list(windows(plan.days, plan.dates, newest_first=True))
-            if sum(window.readings for window in wanted) > MAX_COUNTED:
-                raise PermanentError("too many readings to count; search for a shorter time, or without a total")
-            total = 0
-            for window in wanted:
+        plan = await self._plan(search, wards)
+        if plan is None:
+            return 0
+        wanted = list(windows(plan.days, plan.dates, newest_first=True, size=COUNTED_AT_ONCE))
+        if sum(window.readings for window in wanted) > MAX_COUNTED:
+            raise PermanentError("too many readings to count; search for a shorter time, or without a total")
+        total = 0
+        for window in wanted:
+            async with self._history.session() as ask:
                 (row,) = await ask(COUNT_SQL, **_parameters(search, plan, window, wards))
-                total += row["total"]
-            return total
+            total += row["total"]
+        return total
 
     async def patients(self, ids: Iterable[str] | None, wards: list[str] | None) -> dict[str, datetime]:
         """Return the numbers of the patients with these ids, None for all, and since when each is known."""
-        async with self._history.session() as ask:
-            return await self._patients(ask, ids, wards)
+        wanted = None if ids is None else set(ids)
+        found = {row["patient"]: row["since"] for row in await self._history.ask(PATIENTS_SQL, wards=wards)}
+        for day in await self._days.read(EVER, datetime.now(UTC)):
+            if day.patient is not None and (wards is None or day.ward in wards):
+                found[day.patient] = min(day.start, found.get(day.patient, day.start))
+        return {number: since for number, since in found.items() if wanted is None or patient_id(number) in wanted}
 
     async def devices(self, wards: list[str] | None) -> list[KnownDevice]:
         """Return every device that is now in one of the wards."""
-        async with self._history.session() as ask:
-            found = await self._devices(ask)
-        return [one for one in found.values() if wards is None or one.ward in wards]
+        return [one for one in (await self._devices()).values() if wards is None or one.ward in wards]
 
     # --- readings ---
 
@@ -201,7 +229,7 @@ class FhirStore:
         while True:
             after = place or Place(window.start)
             rows = await ask(
-                READINGS_SQL[search.is_newest_first],
+                READINGS_SQL[search.is_newest_first, len(window.devices) == 1],
                 **_parameters(search, plan, window, wards),
                 after_time=after.time,
                 after_device=after.device,
@@ -223,7 +251,7 @@ class FhirStore:
                 return
             place = _place_of(known, KINDS[-1])
 
-    async def _plan(self, ask: Ask, search: Search, wards: list[str] | None) -> _Plan | None:
+    async def _plan(self, search: Search, wards: list[str] | None) -> _Plan | None:
         """Return what a search reads; None if nothing can match."""
         dates = search.dates
         wanted = None if search.devices is None else set(search.devices)
@@ -232,13 +260,13 @@ class FhirStore:
             dates = common(dates, join((key.time, key.time + INSTANT) for key in keys))
             measuring = {key.device for key in keys}
             wanted = measuring if wanted is None else wanted & measuring
-        devices = None if wanted is None else await self._device_names(ask, wanted)
-        patients = None if search.patients is None else list(await self._numbers(ask, search.patients, wards))
+        devices = None if wanted is None else await self._device_names(wanted)
+        patients = None if search.patients is None else list(await self._numbers(search.patients, wards))
         if not (search.kinds and dates and search.updated) or devices == set() or patients == []:
             return None
         now = datetime.now(UTC)
-        days = await self._days.read(ask, dates, now)
-        assigned = await ask(ASSIGNED_SQL, patients=patients) if patients is not None else []
+        days = await self._days.read(dates, now)
+        assigned = await self._history.ask(ASSIGNED_SQL, patients=patients) if patients is not None else []
         letters = {kind.letters for kind in search.kinds}
         matching = [
             day
@@ -268,21 +296,21 @@ class FhirStore:
 
     # --- names ---
 
-    async def _device_names(self, ask: Ask, ids: Iterable[str]) -> set[str]:
+    async def _device_names(self, ids: Iterable[str]) -> set[str]:
         wanted = set(ids)
         for name in self._ward.beds:
             self._names.setdefault(device_id(name), name)
         if not wanted <= self._names.keys():
-            for name in await self._devices(ask):
+            for name in await self._devices():
                 self._names[device_id(name)] = name
         return {self._names[identity] for identity in wanted if identity in self._names}
 
-    async def _devices(self, ask: Ask) -> dict[str, KnownDevice]:
+    async def _devices(self) -> dict[str, KnownDevice]:
         """Return every device: those with a status, an assignment or a reading."""
         found: dict[str, KnownDevice] = {}
-        for day in await self._days.read(ask, EVER, datetime.now(UTC)):  # in order of time: the last ward counts
+        for day in await self._days.read(EVER, datetime.now(UTC)):  # in order of time: the last ward counts
             found[day.device] = KnownDevice(day.device, day.ward, None, None, is_removed=False, changed_at=None)
-        for row in await ask(DEVICES_SQL):
+        for row in await self._history.ask(DEVICES_SQL):
             is_removed = row["state"] == "forgotten"
             found[row["name"]] = KnownDevice(
                 row["name"],
@@ -297,17 +325,11 @@ class FhirStore:
             found[name] = replace(known, ward=bed.snapshot.bed.ward, patient=bed.snapshot.patient, is_removed=False)
         return found
 
-    async def _numbers(self, ask: Ask, ids: Iterable[str], wards: list[str] | None) -> set[str]:
+    async def _numbers(self, ids: Iterable[str], wards: list[str] | None) -> set[str]:
         """Return the numbers of patients; those of ids that state them may not exist."""
         stated = {identity for identity in ids if not is_derived(identity)}
         derived = set(ids) - stated
-        return stated | set(await self._patients(ask, derived, wards) if derived else ())
-
-    async def _patients(self, ask: Ask, ids: Iterable[str] | None, wards: list[str] | None) -> dict[str, datetime]:
-        wanted = None if ids is None else set(ids)
-        numbers = None if wanted is None or any(map(is_derived, wanted)) else list(wanted)
-        rows = await ask(PATIENTS_SQL, patients=numbers, wards=wards)
-        return {row["patient"]: row["since"] for row in rows if wanted is None or patient_id(row["patient"]) in wanted}
+        return stated | set(await self.patients(derived, wards) if derived else ())
 
 
 def _parameters(search: Search, plan: _Plan, window: Window, wards: list[str] | None) -> dict[str, object]:
