@@ -23,3 +23,13 @@ class ExportSettings(DatabaseSettings):
     """Settings of `edges fhir export`."""
 
     reader_url: DatabaseUrl = Field(description="The database as vitalflow_reader.")
+
+
+class EdgesOutSettings(BrokerSettings):
+    """Settings of a process that sends HL7; each is the environment variable VITALFLOW_ with the name in capitals."""
+
+    edges_out_client_id: str = Field(
+        "edges-out", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the service at the broker."
+    )
+    edges_out_metrics_port: int = Field(9467, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none.")
+    edges_out_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")

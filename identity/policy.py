@@ -58,7 +58,8 @@ class User:
     """A user of the broker.
 
     ward       of a device: its ward; of a person or reader: the only ward it may see, None for all
-    service    of a service user: ingest, alerts, station, edges or health, which decides its rights; `name` does not
+    service    of a service user: ingest, alerts, station, edges, edges-out or health, which decides its rights; `name`
+               does not
     password   None for a device with a certificate
     salt       of a password that the user has chosen (`vitals.password`)
     """
@@ -190,6 +191,12 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.limits()),
                 (WRITE, topics.assignments()),
                 (WRITE, topics.admissions(user=user.name)),
+            ]
+        case "edges-out":  # reads what it sends to other systems, and whether the alert workers are there
+            return [
+                *presence,
+                *((READ_BELOW, f"{root}/{kind}/#") for kind in ("alerts", "vitals")),
+                (READ_BELOW, topics.service("+")),
             ]
         case "health":
             return [(WRITE, topics.health), (READ, topics.health), (READ, OFFLINE_SESSIONS_TOPIC)]

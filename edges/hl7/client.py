@@ -102,6 +102,8 @@ class Client:
         Raises TransientError if there is none: the connection is closed, and whether the message arrived is unknown.
         """
         control_id = parse_header(message).header.raw(10)
+        if self._streams is not None and self._streams[0].at_eof():  # closed by the receiver since the last message
+            self._abort()
         reader, writer = self._streams or await self._connect()
         try:
             async with asyncio.timeout(self._timeout_s):

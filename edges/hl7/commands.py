@@ -9,7 +9,7 @@ import typer
 
 from edges.admissions import Beds
 from edges.episodic import Episodes
-from edges.hl7 import listen_commands, send_commands
+from edges.hl7 import listen_commands, out_commands, send_commands
 from edges.hl7.adt import AdmissionReport
 from edges.hl7.er7 import InvalidMessage
 from edges.hl7.oru import Report
@@ -28,6 +28,7 @@ PROGRAM = "vitalflow edges hl7"
 app = command_group()
 app.add_typer(listen_commands.app)
 app.add_typer(send_commands.app)
+app.add_typer(out_commands.app)
 
 
 @app.callback()

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from alerts.settings import AlertsSettings
 from devices.settings import DevicesSettings
-from edges.settings import EdgesSettings
+from edges.settings import EdgesOutSettings, EdgesSettings
 from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from mqtt.endpoint import BrokerEndpoint
@@ -30,6 +30,7 @@ CLASSES: list[type[Settings]] = [
     IdentitySettings,
     StationSettings,
     EdgesSettings,
+    EdgesOutSettings,
 ]
 
 
