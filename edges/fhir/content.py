@@ -4,6 +4,7 @@ Elements of a wrong type count as absent, except where a module states that thei
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,11 +51,16 @@ def read_json(body: bytes) -> Element:
     return content
 
 
-def read_lines(body: bytes) -> list[Element | InvalidDocument]:
-    """Return the resource of each line of NDJSON, or why it cannot be read; empty if the body is no NDJSON."""
+def read_lines(body: bytes, limit: int) -> list[Element | InvalidDocument]:
+    """Return the resource of each line of NDJSON, or why it cannot be read; empty if the body is no NDJSON.
+
+    Raises InvalidDocument if it has more lines than `limit`.
+    """
     lines = [line for line in body.removeprefix(_BYTE_ORDER_MARK).split(b"\n") if line.strip()]
     if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
         return []  # a document that is written in several lines has one that begins otherwise
+    if len(lines) > limit:
+        raise InvalidDocument(f"the body has {len(lines)} lines; at most {limit} are read", 422, "too-long")
     found = [_read_line(line) for line in lines]
     return found if any(isinstance(item, dict) for item in found) else []
 
@@ -108,8 +114,7 @@ def _refuse_constant(text: str) -> Any:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> Element:
     content = dict(pairs)
     if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"an object has the key {twice[:40]!a} twice")
     return content
 

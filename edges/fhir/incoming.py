@@ -112,7 +112,7 @@ class _Group:
 
 def read_document(body: bytes) -> Document:
     """Return the entries of a body; raises InvalidDocument."""
-    if lines := read_lines(body):
+    if lines := read_lines(body, MAX_ENTRIES):
         return Document("ndjson", tuple(_line(number, item) for number, item in enumerate(lines, 1)))
     content = read_json(body)
     kind = text_of(content, "resourceType")

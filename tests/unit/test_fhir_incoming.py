@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edges.__main__ import app
-from edges.fhir.content import InvalidDocument
+from edges.fhir.content import InvalidDocument, read_json
 from edges.fhir.receive import Received, receive
 from edges.observed import Reason
 from edges.site import Site
@@ -428,6 +429,7 @@ def test_a_line_that_cannot_be_read_refuses_only_itself() -> None:
         (b'{"resourceType":"Bundle","type":"history","entry":[]}', 422),
         (b'{"resourceType":"Bundle","type":"batch","entry":{}}', 422),
         (b'{"resourceType":"Observation",\n{"resourceType"', 400),
+        (b"{}\n" * 10_001, 422),
         (b'{\n"resourceType":"Observation",\n"contained":[\n{"resourceType":"Observation"}', 400),
     ],
 )
@@ -435,6 +437,17 @@ def test_a_body_that_cannot_be_read_is_refused_with_a_sentence(body: bytes, stat
     with pytest.raises(InvalidDocument) as error:
         read(body)
     assert error.value.status == status
+
+
+def test_a_key_that_is_there_twice_is_found_at_a_cost_that_grows_with_the_size() -> None:
+    def cost(number: int) -> float:
+        pairs = ",".join(f'"{key}":0' for key in [*range(number), number - 1])
+        began = time.thread_time()
+        with pytest.raises(InvalidDocument, match=f"key '{number - 1}' twice"):
+            read_json(f"{{{pairs}}}".encode())
+        return time.thread_time() - began
+
+    assert min(cost(16_000) for _ in range(3)) < 40 * min(cost(1000) for _ in range(3))  # by pairs of keys: 256
 
 
 def test_what_the_station_serves_is_read_back() -> None:
