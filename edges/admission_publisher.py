@@ -16,7 +16,7 @@ import msgspec
 from aiomqtt import MqttError
 
 from edges.admission_queue import AdmissionQueue, QueuedEvent
-from edges.admissions import Beds, Effect, Step, plan
+from edges.admissions import AdmissionEvent, Beds, Effect, Step, plan
 from edges.service_connection import Publish
 from vitals.assignment import Assignment, decode_assignment, encode_assignment
 from vitals.limits import RequestRejected, decode_limits
@@ -116,11 +116,19 @@ class AdmissionPublisher:
             topic = self._topics.admissions(place.ward, place.device, self._user)
             await publish(topic, msgspec.json.encode(record), False)
         for step in found.steps:
+            if self._is_overtaken(step, event):
+                return await self._apply(queued, publish)
             await self._publish_step(step, publish)
             log.info("%s/%s: %s by %s", step.bed.ward, step.bed.device, event.kind, event.by)
         if found.effect is Effect.REPLACED:
             log.warning("%s/%s had another patient, who is now in no bed", *_names(event.bed))
         return found.effect
+
+    def _is_overtaken(self, step: Step, event: AdmissionEvent) -> bool:
+        """Return whether another user has assigned a patient to the bed since the plan, and later than the event."""
+        present = self.beds.assignments.get(step.bed)
+        time = event.time if step.content is None else step.content.time
+        return present is not None and present.time is not None and time is not None and present.time > time
 
     async def _publish_step(self, step: Step, publish: Publish) -> None:
         """Publish until the message has come back. What another user published in between and is later holds."""
