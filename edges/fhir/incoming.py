@@ -5,7 +5,7 @@ each observation, and what the sender gets for each entry.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -153,12 +153,12 @@ def decide_document(document: Document, site: Site, source: Source, received: da
         verdicts += [Verdict(part.observation, Reason.NOT_PRODUCTION) for part in parts if part.test]
         group = _group_of(entry.resource, resources, site, source)
         groups.setdefault(group.key, group).parts += [part for part in parts if not part.test]
-    readings = _decide_groups(list(groups.values()), source, verdicts)
+    readings, lost = _decide_groups(list(groups.values()), source, verdicts)
     verdicts.sort(key=lambda verdict: verdict.observation.segment)
     by_entry: defaultdict[int, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         by_entry[owners[verdict.observation.segment]].append(verdict)
-    answers = [_answer(entry, by_entry[index]) for index, entry in enumerate(document.entries)]
+    answers = [_answer(entry, by_entry[index], lost) for index, entry in enumerate(document.entries)]
     outcome = _outcome(answers)
     if outcome is Outcome.PARTLY and document.bundle == "transaction":
         return Report(Outcome.REFUSED, [], _revoked(verdicts), paths, [_with_others(answer) for answer in answers])
@@ -206,8 +206,13 @@ def _group_of(resource: Element, resources: Resources, site: Site, source: Sourc
         return _Group(patient, location=location, problem=str(error))
 
 
-def _decide_groups(groups: Sequence[_Group], source: Source, verdicts: list[Verdict]) -> list[PlacedReading]:
-    """Return the readings of all groups, and append a verdict on each observation."""
+def _decide_groups(
+    groups: Sequence[_Group], source: Source, verdicts: list[Verdict]
+) -> tuple[list[PlacedReading], set[int]]:
+    """Return the readings of all groups, and append a verdict on each observation.
+
+    Also returns the numbers of observations that no later configuration of the site can place: they are not kept.
+    """
     decided = [
         (group, *decide((part.observation for part in group.parts), source.table, group.patient)) for group in groups
     ]
@@ -218,8 +223,11 @@ def _decide_groups(groups: Sequence[_Group], source: Source, verdicts: list[Verd
                 patients[group.place.device, reading.time].add(group.patient)
     clashes = {key for key, found in patients.items() if len(found) > 1}
     placed: list[PlacedReading] = []
+    lost: set[int] = set()
     for group, readings, of_group in decided:
         if group.place is None:
+            if group.location is None:
+                lost |= {verdict.observation.segment for verdict in of_group}
             placed += [PlacedReading(reading, None, None, group.problem, group.location) for reading in readings]
             verdicts += [_without_place(verdict, group.problem) for verdict in of_group]
             continue
@@ -230,11 +238,12 @@ def _decide_groups(groups: Sequence[_Group], source: Source, verdicts: list[Verd
                 placed.append(PlacedReading(reading, None, None, problem))
             else:
                 placed.append(PlacedReading(reading, ward, device))
+        lost |= {verdict.observation.segment for verdict in of_group if (device, verdict.observation.time) in clashes}
         verdicts += [
             _without_place(verdict, problem) if (device, verdict.observation.time) in clashes else verdict
             for verdict in of_group
         ]
-    return placed
+    return placed, lost
 
 
 def _without_place(verdict: Verdict, problem: str) -> Verdict:
@@ -243,12 +252,12 @@ def _without_place(verdict: Verdict, problem: str) -> Verdict:
     return Verdict(verdict.observation, Reason.UNKNOWN_PLACE, problem)
 
 
-def _answer(entry: Entry, verdicts: Sequence[Verdict]) -> Answer:
+def _answer(entry: Entry, verdicts: Sequence[Verdict], lost: Set[int]) -> Answer:
     if entry.refusal:
         return Answer(Outcome.REFUSED, entry.refusal, "not-supported")
     if not verdicts:
         return Answer(Outcome.NOTHING, f"{_of_type(text_of(entry.resource, 'resourceType'))} is not stored")
-    unused = [verdict for verdict in verdicts if verdict.reason not in _STORED]
+    unused = [verdict for verdict in verdicts if verdict.reason not in _STORED or verdict.observation.segment in lost]
     problem = "; ".join(dict.fromkeys(_sentence(verdict) for verdict in unused))
     if len(unused) < len(verdicts):
         return Answer(Outcome.STORED, problem)

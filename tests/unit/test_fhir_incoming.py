@@ -302,6 +302,9 @@ def test_patients_never_share_a_reading_and_not_a_device_at_one_time() -> None:
     other = saturation(96, subject={"reference": "Patient/78"})
     received = read(bundle("batch", heart_rate(), other))
     assert reasons(received) == [Reason.UNKNOWN_PLACE] * 2
+    responses = [entry["response"] for entry in json.loads(received.answer.body)["entry"]]
+    assert [response["status"] for response in responses] == ["200 OK"] * 2  # 201 would be: stored
+    assert "several patients" in responses[0]["outcome"]["issue"][0]["diagnostics"]
     later = {**other, "effectiveDateTime": "2026-11-29T09:01:00Z"}
     received = read(bundle("batch", heart_rate(), later))
     assert [(item.device, item.reading.patient_id) for item in received.report.readings] == [
