@@ -147,6 +147,9 @@ def _unlock(path: Path) -> None:
 
 
 def _open(kind: Kind, path: Path) -> sqlite3.Connection:
+    with suppress(OSError):  # it exists, or SQLite states the reason
+        # It holds data of patients. SQLite gives its other files the same mode.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         _prepare(kind, database, path)

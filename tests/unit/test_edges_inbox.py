@@ -1,7 +1,9 @@
 """The inbox of the edges: each message is kept once, with its answers, and a group of messages in one transaction."""
 
 import asyncio
+import os
 import sqlite3
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
@@ -224,6 +226,18 @@ def test_what_was_not_used_is_counted_by_code_and_readable_while_the_service_run
             assert (second["reason"], second["count"], second["last"]) == ("no_value", 1, AT.timestamp())
 
     asyncio.run(check())
+
+
+def test_no_other_user_of_the_machine_can_read_the_inbox(path: Path) -> None:
+    mask = os.umask(0o022)
+    try:
+        inbox = Inbox(path, 1, print)
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.glob(f"{path.name}*")}
+        asyncio.run(inbox.close())
+    finally:
+        os.umask(mask)
+    assert f"{path.name}-wal" in modes
+    assert set(modes.values()) == {0o600}
 
 
 def test_keys_are_forgotten_after_thirty_days(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
