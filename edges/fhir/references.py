@@ -8,6 +8,7 @@ from edges.fhir.content import Element, object_of, objects_of, text_of
 from edges.site import Patients
 from vitals.fields import BadField, parse_patient_id
 
+MAX_IDENTIFIERS = 4000  # characters of those of a resource: each Observation that refers to it reads them
 _LITERAL = re.compile(r"(?:https?://[^ ]*/)?([A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 
 
@@ -39,7 +40,8 @@ class Resources:
         for full_url, resource in entries:
             kind, ident = text_of(resource, "resourceType"), text_of(resource, "id")
             for name in {full_url, _relative(full_url), f"{kind}/{ident}" if kind and ident else ""} - {""}:
-                if name in self._found and self._found[name] != resource:
+                is_other = name in self._found and self._found[name] != resource
+                if is_other or len(str(resource.get("identifier"))) > MAX_IDENTIFIERS:
                     self._ambiguous.add(name)
                 self._found[name] = resource
 

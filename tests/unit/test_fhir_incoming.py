@@ -442,6 +442,22 @@ def test_a_body_that_cannot_be_read_is_refused_with_a_sentence(body: bytes, stat
     assert error.value.status == status
 
 
+def test_a_resource_with_more_identifiers_than_are_read_is_no_device_and_no_patient() -> None:
+    def read_with(number: int) -> list[tuple[str | None, str | None]]:
+        more = [{"value": f"number {index}"} for index in range(number)]
+        device = {"resourceType": "Device", "id": "monitor-1", "identifier": more}
+        patient = {
+            "resourceType": "Patient",
+            "id": "77",
+            "identifier": [{"system": "urn:oid:1.2.3", "value": "M"}, *more],
+        }
+        readings = read(bundle("batch", device, patient, heart_rate())).report.readings
+        return [(item.device, item.reading.patient_id) for item in readings]
+
+    assert read_with(10) == [("bed-1", "M")]
+    assert read_with(1000) == [(None, None)]
+
+
 def test_a_key_that_is_there_twice_is_found_at_a_cost_that_grows_with_the_size() -> None:
     def cost(number: int) -> float:
         pairs = ",".join(f'"{key}":0' for key in [*range(number), number - 1])
