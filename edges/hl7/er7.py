@@ -82,20 +82,18 @@ class Separators:
         if not mark or mark not in text:
             return text
         done: list[str] = []
-        rest = text
-        while True:
-            before, found, after = rest.partition(mark)
-            done.append(before)
-            if not found:
-                return "".join(done)
-            sequence, end, following = after.partition(mark)
-            meaning = self._meaning(sequence) if end else None
+        start = 0
+        while (at := text.find(mark, start)) >= 0:
+            done.append(text[start:at])
+            end = text.find(mark, at + 1)
+            meaning = self._meaning(text[at + 1 : end]) if end >= 0 else None
             if meaning is None:  # this mark is text; the next one may begin a sequence
                 done.append(mark)
-                rest = after
+                start = at + 1
             else:
                 done.append(meaning)
-                rest = following
+                start = end + 1
+        return "".join([*done, text[start:]])
 
     def escape_text(self, text: str) -> str:
         """Return `text` so that it is one subcomponent: separators and control characters become escape sequences."""

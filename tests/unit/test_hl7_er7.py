@@ -1,6 +1,7 @@
 """HL7 v2: the ER7 encoding, times and acknowledgements. The messages are our own."""
 
 import contextlib
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -223,6 +224,17 @@ def test_an_acknowledgement_is_never_answered() -> None:
 def test_the_text_of_an_error_fits_every_character_set() -> None:
     (answer,) = acknowledge(parse_message(message(charset="8859/1")), Outcome.REJECT, Error(207, "Ω"), NOW)
     assert answer.endswith(b"ERR|||207|E||||?\r")
+
+
+def test_the_cost_of_escape_sequences_grows_with_the_size_of_the_text() -> None:
+    def cost(number: int) -> float:
+        text = "\\X41\\" * number
+        began = time.thread_time()
+        assert Separators().unescape(text) == "A" * number
+        return time.thread_time() - began
+
+    # With a copy of the rest for each sequence the ratio was far above that of the sizes, which is 16.
+    assert min(cost(160_000) for _ in range(3)) < 64 * min(cost(10_000) for _ in range(3))
 
 
 def test_an_answer_is_written_even_if_its_character_set_lacks_an_escaped_character() -> None:
