@@ -37,6 +37,7 @@ def test_migrate_creates_a_hypertable_roles_and_views(migrated: Db) -> None:
     roles = "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname LIKE 'vitalflow_%' ORDER BY 1"
     assert migrated.rows(roles) == [
         ("vitalflow_ingest", True),
+        ("vitalflow_names", True),
         ("vitalflow_reader", True),
         ("vitalflow_ward_reader", False),
     ]
