@@ -123,8 +123,9 @@ WHERE patient_id IS NOT NULL AND (%(wards)s::text[] IS NULL OR ward = ANY (%(war
 """
 # Every device that ever sent a status or had a patient.
 DEVICES_SQL = """
-SELECT device_id AS name, model, state, changed_at, assigned.patient_id AS patient,
-       coalesce(device.ward, assigned.ward) AS ward
+SELECT device_id AS name, model, state, changed_at, coalesce(device.ward, assigned.ward) AS ward,
+       -- An assignment in another ward is not for the users of this one.
+       CASE WHEN device.ward IS NULL OR device.ward = assigned.ward THEN assigned.patient_id END AS patient
 FROM device FULL JOIN (SELECT device_id, ward, patient_id FROM assignment WHERE to_time IS NULL) AS assigned
   USING (device_id)
 """

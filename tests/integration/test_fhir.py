@@ -226,6 +226,16 @@ def test_no_request_of_two_hundred_shows_what_was_measured_in_another_ward(
     shared_secured: Secured, db: Db, make_station: MakeStation
 ) -> None:
     store_readings(db)
+    with psycopg.connect(db.owner_url) as owner:  # a device that was moved, and is assigned in its old ward
+        owner.execute(
+            "INSERT INTO device (device_id, ward, state, boot, changed_at) VALUES ('bed-3', 'icu-1', 'online', 1, %s)",
+            [START],
+        )
+        owner.execute(
+            "INSERT INTO assignment (device_id, ward, patient_id, from_time, patient_since)"
+            " VALUES ('bed-3', 'icu-2', 'p 9', %(at)s, %(at)s)",
+            {"at": START},
+        )
     station = make_station(
         shared_secured.url_of("station"),
         mqtt_ca=shared_secured.ca,

@@ -433,6 +433,8 @@ def test_a_line_that_cannot_be_read_refuses_only_itself() -> None:
         (b'{"resourceType":"Bundle","type":"batch","entry":{}}', 422),
         (b'{"resourceType":"Observation",\n{"resourceType"', 400),
         (b"{}\n" * 10_001, 422),
+        (b'{"resourceType":"Observation","component":[' + b"{}," * 10_000 + b"{}]}", 422),
+        (b'{"resourceType":"Observation","device":{"reference":"Device/\\ud800"}}', 400),
         (b'{\n"resourceType":"Observation",\n"contained":[\n{"resourceType":"Observation"}', 400),
     ],
 )
