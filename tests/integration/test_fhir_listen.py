@@ -82,7 +82,7 @@ def test_a_document_is_published_once_and_each_repeat_gets_the_first_answer(
         status, answer = fhir_edge.request("", json.dumps(bundle).encode())
         assert (status, answer["entry"][0]["response"]["status"]) == (200, "201 Created")
         eventually(lambda: len(ingest.stored) == 2, 30, "both readings arrive")
-        assert sorted(payload["heart_rate"] for _, payload in ingest.payloads) == [71, 72]
+        assert sorted(reading["heart_rate"] for reading in ingest.values.values()) == [71, 72]
         assert fhir_edge.stop() == 0
         assert len(ingest.received) == 2
 

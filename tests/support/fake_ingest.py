@@ -20,6 +20,7 @@ class FakeIngest:
 
     received  names of all readings, as often and in the order they came
     stored    their names, once
+    values    by name: the reading as it came first, alone or in an array
     blind     decides which readings never arrived: (name, how often it was received before)
     silent    no receipts are given
     """
@@ -28,6 +29,7 @@ class FakeIngest:
         self.received: list[Name] = []
         self.payloads: list[tuple[str, Any]] = []
         self.stored: set[Name] = set()
+        self.values: dict[Name, Any] = {}
         self.blind: Callable[[Name, int], bool] = lambda name, before: False
         self.silent = False
         self._new: dict[tuple[str, str, int], set[int]] = {}
@@ -53,6 +55,7 @@ class FakeIngest:
                 name = (device, one["boot"], one["seq"])
                 before = self.received.count(name) if len(self.received) < 5000 else 0
                 self.received.append(name)
+                self.values.setdefault(name, one)
                 if not self.blind(name, before):
                     self.stored.add(name)
                     self._new.setdefault((ward, device, one["boot"]), set()).add(one["seq"])
