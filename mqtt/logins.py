@@ -41,7 +41,7 @@ ADVICE = {
     "unsupported protocol": "the client needs TLS 1.2 or later",
     "did not return a certificate": "this port requires a device certificate",
     "certificate verify failed": "the certificate of the client is expired, revoked or of another CA",
-    NO_LOGIN: "the client does not use TLS, does not trust the broker's certificate, has no certificate that is accepted,"
+    NO_LOGIN: "the client does not use TLS, does not trust the broker's certificate, has no accepted certificate,"
     ' or sends no MQTT; the line "OpenSSL Error" in the log of the broker has the reason',
 }
 OWN_TOPICS = ("/receipts/", "/limits/")  # devices subscribe only to these
