@@ -72,8 +72,8 @@ def test_connections_that_fail_in_tls_are_counted_and_logged_with_what_to_do(
     untrusting = ssl.create_default_context()  # without the CA's certificate
     with socket.create_connection((broker.host, broker.port)) as connection, pytest.raises(ssl.SSLError):
         untrusting.wrap_socket(connection, server_hostname="localhost")
-    # Probes of the port by the test itself count too: they end before a login. Whether the broker's notice has the reason
-    # depends on whether the first bytes have arrived when it accepts the connection; without it the advice has both.
+    # Probes of the port by the test itself count too: they end before a login. The broker's notice has the reason only
+    # if the first bytes have arrived when it accepts the connection; without it the advice has both.
     eventually(lambda: ingest.metric("connections_failed_total") >= 3, 30, "three failed connections")
     for advice in ("the client does not use TLS", "does not trust the broker's certificate"):
         eventually(lambda advice=advice: advice in ingest.said(), 30, advice)  # type: ignore[misc]
