@@ -1,11 +1,14 @@
 """Which peers may connect to a listener of the edges."""
 
+from collections import Counter
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from edges.server_tls import ServerTls
+from mqtt.server_certificate import ReloadingCertificate
 from vitals.errors import PermanentError
 
+MAX_PER_PEER = 64  # connections
+LOCAL = (ip_network("127.0.0.0/8"), ip_network("::1"))  # without that limit: a proxy here stands for many peers
 SENDER = "sender/"  # before the name of a sender in its certificate; no user of the broker can have a / in its name
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -22,16 +25,12 @@ class Access:
     """
 
     networks: tuple[Network, ...] = ()
-    tls: ServerTls | None = None
+    tls: ReloadingCertificate | None = None
     names: frozenset[str] = frozenset()
 
     def require_safe(self, host: str) -> None:
         """Raise PermanentError if any machine on the network could send in to a listener on `host`."""
-        try:
-            local = ip_address(host).is_loopback
-        except ValueError:
-            local = host == "localhost"
-        if not local and self.tls is None and not self.networks:
+        if not is_local(host) and self.tls is None and not self.networks:
             raise PermanentError(
                 f"other machines can reach {host}, and without a certificate any of them could send readings: give "
                 "the listener a certificate, its key and the CA of the clients, or name the networks that may send, "
@@ -45,6 +44,43 @@ class Access:
     def allows_name(self, name: str) -> bool:
         """Return whether a client may send whose certificate has this common name."""
         return name in self.names if self.names else name.startswith(SENDER)
+
+
+class PeerCounts:
+    """The number of connections of each peer."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Address] = Counter()
+
+    def admit(self, peer: Address) -> bool:
+        """Count a new connection, unless its peer has as many as it may have; return whether it is counted."""
+        if self._counts[peer] >= MAX_PER_PEER and not any(peer in network for network in LOCAL):
+            return False
+        self._counts[peer] += 1
+        return True
+
+    def forget(self, peer: Address) -> None:
+        """Count a connection no more."""
+        self._counts[peer] -= 1
+        if not self._counts[peer]:
+            del self._counts[peer]
+
+
+def parse_address(text: str, example: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT; raises PermanentError that says what was expected."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise PermanentError(f"{text!a} is no address; expected HOST:PORT, like {example}")
+    return host, int(port)
+
+
+def is_local(host: str) -> bool:
+    """Return whether only programs of this machine can reach `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

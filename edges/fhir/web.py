@@ -1,13 +1,11 @@
 """The HTTP application that receives FHIR at /fhir/R4: authentication, media types and limits before a body is read."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -15,10 +13,10 @@ from edges.fhir.answers import HttpAnswer, answer_problem
 from edges.fhir.capability import capability_statement
 from edges.fhir.content import MAX_BODY
 from edges.fhir.tokens import Tokens
+from edges.http_body import discard_body, read_body
 from edges.site import UNKNOWN_SOURCE, Source
 from vitals.fhir import MEDIA_TYPE
 
-BODY_TIMEOUT_S = 30.0
 MAX_DISCARDED = 4 * MAX_BODY  # bytes of a body that is refused
 _JSON = (MEDIA_TYPE, "application/json")
 _LINES = ("application/fhir+ndjson", "application/ndjson", "application/x-ndjson")
@@ -40,7 +38,7 @@ def fhir_application(handle: Handle, tokens: Tokens) -> Starlette:
         if source is None:
             raise HTTPException(401, "a bearer token of a source of the site is needed", {"WWW-Authenticate": "Bearer"})
         _check_media_types(request, bundle)
-        body = await _read_body(request)
+        body = await read_body(request, MAX_BODY, "send several Bundles")
         return _response(await handle(body, source, now, bundle))
 
     async def receive_observation(request: Request) -> Response:
@@ -81,44 +79,13 @@ def _check_media_types(request: Request, bundle: bool) -> None:
         raise HTTPException(406, f"the answer is {MEDIA_TYPE}; nothing else is there")
 
 
-async def _read_body(request: Request) -> bytes:
-    """Return the body; raises HTTPException if it is too large or too slow."""
-    too_large = HTTPException(413, f"the body has more than {MAX_BODY} bytes; send several Bundles")
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and len(length) < 20 and int(length) > MAX_BODY:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > MAX_BODY:
-                    raise too_large
-    except TimeoutError:
-        raise HTTPException(408, f"the body took more than {BODY_TIMEOUT_S:g} s") from None
-    except ClientDisconnect:
-        raise HTTPException(400, "the connection ended before the body") from None
-    return bytes(body)
-
-
-async def _discard_body(request: Request) -> None:
-    """Read on, so that a client that sends before it reads gets the answer and not a broken connection."""
-    count = 0
-    with suppress(TimeoutError, ClientDisconnect):
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for part in request.stream():
-                count += len(part)
-                if count > MAX_DISCARDED:
-                    return
-
-
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {401: "login", 404: "not-found", 413: "too-long"}.get(error.status_code, "not-supported")
     response = _response(answer_problem(error.status_code, code, error.detail))
     response.headers.update(error.headers or {})
     if error.status_code != 408:
-        await _discard_body(request)
+        await discard_body(request, MAX_DISCARDED)
     return response
 
 

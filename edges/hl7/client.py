@@ -13,11 +13,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from edges.access import parse_address
 from edges.hl7.er7 import InvalidMessage, parse_header, parse_message
 from edges.hl7.frames import FrameReader, frame
 from mqtt.tls import describe_tls_error
 from vitals.backoff import Backoff
-from vitals.errors import PermanentError, TransientError
+from vitals.errors import TransientError
 from vitals.log import WaitLog
 
 log = logging.getLogger("edges.hl7")
@@ -72,11 +73,7 @@ class Receiver:
 
 def parse_receiver(text: str, tls: ssl.SSLContext | None = None, ca: Path | None = None) -> Receiver:
     """Return the receiver at HOST:PORT; raises PermanentError that says what was expected."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise PermanentError(f"{text!a} is no address; expected HOST:PORT, like 127.0.0.1:2575")
-    return Receiver(host, int(port), tls, ca)
+    return Receiver(*parse_address(text, "127.0.0.1:2575"), tls, ca)
 
 
 class Client:

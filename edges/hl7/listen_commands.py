@@ -1,24 +1,20 @@
 """`vitalflow edges hl7 listen`: options of the service that receives HL7."""
 
-import asyncio
 import logging
-import os
-import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edges.access import Access, parse_networks
-from edges.hl7.client import parse_receiver
+from edges.access import Access, parse_address, parse_networks
 from edges.hl7.intake import Intake
 from edges.hl7.listener import serve
 from edges.hl7.listener_metrics import ListenerMetrics
-from edges.server_tls import ServerTls, TlsFiles
-from edges.service import running_service
-from edges.settings import EdgesSettings
-from edges.site import Site, read_site
-from vitals import log as vitals_log
+from edges.listening import CredentialsFile, InboxFile, SiteFile, Verbose, configure_log, read_options, run_service
+from edges.service import Service
+from mqtt.server_certificate import ReloadingCertificate
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 
@@ -31,12 +27,10 @@ app = command_group()
 
 @app.command(epilog=examples("vitalflow edges hl7 listen --site site.toml --inbox inbox.db"))
 def listen(
-    site: Annotated[Path, typer.Option(help="The site's configuration, a TOML file.", show_default=False)],
-    inbox: Annotated[Path, typer.Option(help="The file that keeps messages until they are stored.")],
+    site: SiteFile,
+    inbox: InboxFile,
     address: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:2575",
-    credentials: Annotated[
-        Path | None, typer.Option(help="Passwords of the beds (devices enroll). Default: VITALFLOW_EDGES_CREDENTIALS.")
-    ] = None,
+    credentials: CredentialsFile = None,
     certificate: Annotated[Path | None, typer.Option(help="Encrypt with it; needs --key and --ca.")] = None,
     key: Annotated[Path | None, typer.Option(help="The private key of that certificate.")] = None,
     ca: Annotated[Path | None, typer.Option(help="The CA of the senders' certificates.")] = None,
@@ -46,41 +40,28 @@ def listen(
         str, typer.Option(help="Names of senders' certificates. Default: sender/..., of `edges senders enroll`.")
     ] = "",
     unframed: Annotated[bool, typer.Option("--unframed", help="Senders do not use MLLP frames.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Receive HL7 over MLLP, and publish the readings of each bed as a device.
 
     A message is acknowledged after it is kept on disk. Settings are environment variables, listed in .env.example.
     """
-    vitals_log.configure("edges", verbose, os.environ)
+    configure_log(verbose=verbose)
     with exit_on_error(PROGRAM):
-        settings = EdgesSettings.read(os.environ)
+        options = read_options(site, inbox, credentials)
         access = _access(certificate, key, ca, revoked, peers, names)
-        listener = parse_receiver(address)
-        work = _listen(settings, read_site(site), inbox, credentials, listener.host, listener.port, access, unframed)
-        asyncio.run(work)
+        host, port = parse_address(address, "127.0.0.1:2575")
+        access.require_safe(host)
 
+        @asynccontextmanager
+        async def receiving(service: Service) -> AsyncIterator[None]:
+            intake = Intake(options.site, service.inbox, service.metrics, service.admissions.notify)
+            async with serve(host, port, intake.handle, access, unframed=unframed) as listener:
+                service.metrics.registry.register(ListenerMetrics(listener))
+                log.info("listening for HL7 on %s:%d", host, listener.port)
+                yield
 
-async def _listen(
-    settings: EdgesSettings,
-    site: Site,
-    inbox: Path,
-    credentials: Path | None,
-    host: str,
-    port: int,
-    access: Access,
-    unframed: bool,
-) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    access.require_safe(host)
-    async with running_service(settings, site, inbox, credentials, MODEL) as service:
-        intake = Intake(site, service.inbox, service.metrics, service.admissions.notify)
-        async with serve(host, port, intake.handle, access, unframed=unframed) as listener:
-            service.metrics.registry.register(ListenerMetrics(listener))
-            log.info("listening for HL7 on %s:%d", host, listener.port)
-            await service.run_until(stop)
+        run_service(options, MODEL, receiving)
 
 
 def _access(
@@ -88,7 +69,7 @@ def _access(
 ) -> Access:
     tls = None
     if certificate is not None and key is not None and ca is not None:
-        tls = ServerTls(TlsFiles(certificate, key, ca, revoked))
+        tls = ReloadingCertificate(certificate, key, ca, revoked)
     elif certificate or key or ca or revoked or names:
         raise PermanentError("--certificate, --key and --ca go together, and --revoked and --names need them")
     try:

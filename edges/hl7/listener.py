@@ -16,20 +16,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_network
 
-from edges.access import Access, parse_peer
+from edges.access import MAX_PER_PEER, Access, PeerCounts, parse_peer
 from edges.hl7.acks import Error, Outcome, acknowledge_unread
 from edges.hl7.er7 import InvalidMessage
 from edges.hl7.frames import MAX_FRAME, FrameReader, Reader, UnframedReader, frame
-from edges.server_tls import common_name
+from mqtt.server_certificate import common_name
 from vitals.errors import PermanentError
 from vitals.log import Throttle
 
 log = logging.getLogger("edges.hl7")
 
-MAX_PER_PEER = 64  # connections
-LOCAL = (ip_network("127.0.0.0/8"), ip_network("::1"))  # without that limit: a proxy here stands for many peers
 MAX_IN_FLIGHT = 64  # messages of a connection that are handled at once
 FRAME_TIMEOUT_S = 30.0  # from the first byte of a frame to its last
 SILENCE_S = 1.0  # ends a message without a frame
@@ -105,7 +102,7 @@ class Listener:
         self.unframed = unframed
         self._handle = handle
         self._connections: set[_Connection] = set()
-        self._by_address: Counter[str] = Counter()
+        self._peers = PeerCounts()
         self._limit = 0
         self._throttles: dict[str, Throttle] = {}
         self._empty = asyncio.Event()
@@ -159,11 +156,10 @@ class Listener:
         peer = parse_peer(address)
         if not self.access.allows(peer):
             return "peer"
-        if self._by_address[address] >= MAX_PER_PEER and not any(peer in network for network in LOCAL):
-            return "peer_connections"
         if len(self._connections) >= self._limit:
             return "connections"
-        self._by_address[address] += 1
+        if not self._peers.admit(peer):
+            return "peer_connections"
         self._connections.add(connection)
         return ""
 
@@ -171,9 +167,7 @@ class Listener:
         """Forget a connection that has ended and whose messages are handled."""
         if connection in self._connections:
             self._connections.discard(connection)
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+            self._peers.forget(parse_peer(address))
             self._wake()
 
     def reject(self, reason: str, peer: str, detail: object = "") -> None:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from edges.access import Access, parse_networks, parse_peer
+from edges import access
+from edges.access import MAX_PER_PEER, Access, parse_networks, parse_peer
 from edges.hl7 import listener as module
 from edges.hl7.acks import Outcome, acknowledge
 from edges.hl7.er7 import parse_message
@@ -222,25 +223,25 @@ def test_an_unreadable_message_with_a_header_is_rejected() -> None:
 
 
 def test_a_peer_has_a_limited_number_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOCAL", (ip_network("127.0.0.3"),))
+    monkeypatch.setattr(access, "LOCAL", (ip_network("127.0.0.3"),))
 
     async def story() -> None:
         async with serve("127.0.0.1", 0, accept, LOCAL) as listener:
-            senders = [await Sender.connect(listener.port) for _ in range(module.MAX_PER_PEER)]
-            await until(lambda: listener.open == module.MAX_PER_PEER)
+            senders = [await Sender.connect(listener.port) for _ in range(MAX_PER_PEER)]
+            await until(lambda: listener.open == MAX_PER_PEER)
             assert await (await Sender.connect(listener.port)).is_closed()
             other = await Sender.connect(listener.port, "127.0.0.2")
             await other.send(frame(message(1)))
             assert await other.answer() == ("AA", "1")
-            local = [await Sender.connect(listener.port, "127.0.0.3") for _ in range(module.MAX_PER_PEER + 1)]
+            local = [await Sender.connect(listener.port, "127.0.0.3") for _ in range(MAX_PER_PEER + 1)]
             await local[-1].send(frame(message(3)))
             assert await local[-1].answer() == ("AA", "3")
             assert listener.counts.rejected == {"peer_connections": 1}
             for sender in local:
                 sender.writer.close()
-            await until(lambda: listener.open == module.MAX_PER_PEER + 1)
+            await until(lambda: listener.open == MAX_PER_PEER + 1)
             senders[0].writer.close()
-            await until(lambda: listener.open == module.MAX_PER_PEER)
+            await until(lambda: listener.open == MAX_PER_PEER)
             again = await Sender.connect(listener.port)
             await again.send(frame(message(2)))
             assert await again.answer() == ("AA", "2")

@@ -19,9 +19,9 @@ from edges.hl7.er7 import parse_message
 from edges.hl7.frames import frame
 from edges.hl7.listener import Listener, Peer, serve
 from edges.sender_commands import app
-from edges.server_tls import ServerTls, TlsFiles
 from identity import ca
 from identity.authority import CertificateAuthority
+from mqtt.server_certificate import ReloadingCertificate
 from tests.support.factories import NOW
 from vitals.errors import PermanentError, TransientError
 
@@ -36,10 +36,10 @@ def authority(tmp_path: Path) -> CertificateAuthority:
     return made
 
 
-def server_tls(authority: CertificateAuthority) -> ServerTls:
+def server_tls(authority: CertificateAuthority) -> ReloadingCertificate:
     folder = authority.folder
-    return ServerTls(
-        TlsFiles(folder / "edges.crt", folder / "edges.key", authority.ca_certificate, authority.revocation_list_path)
+    return ReloadingCertificate(
+        folder / "edges.crt", folder / "edges.key", authority.ca_certificate, authority.revocation_list_path
     )
 
 
@@ -219,7 +219,7 @@ def test_the_commands_create_what_listener_and_sender_need(
     ):
         ended = CliRunner().invoke(app, arguments)
         assert ended.exit_code == 0, ended.output
-    tls = ServerTls(TlsFiles(*(ours / name for name in ("edges.crt", "edges.key", "ca.crt", "revoked.crl"))))
+    tls = ReloadingCertificate(*(ours / name for name in ("edges.crt", "edges.key", "ca.crt", "revoked.crl")))
     context = mqtt.tls.client_context(theirs / "ca.crt", theirs / "sender.crt", theirs / "sender.key")
 
     async def story() -> None:
