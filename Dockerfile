@@ -1,4 +1,4 @@
-# One image for all of VitalFlow's services in docker-compose.yml: identity, migrate, ingest, alerts, station, devices.
+# One image for all of VitalFlow's services in docker-compose.yml: identity, migrate, ingest, alerts, station, edges, devices.
 # The arguments are those of the command `vitalflow`: docker run IMAGE alerts check
 
 # First stage: the packages and the compiled code. pip is not part of the result.
@@ -26,7 +26,9 @@ RUN python -m compileall -q vitals mqtt devices edges ingest alerts identity sta
 FROM python:3.13-slim
 # Mount points of writable volumes: a new volume takes the owner of its folder.
 RUN install -d -o 10001 -g 10001 /var/lib/vitalflow /etc/vitalflow/ca /mosquitto/identity /mosquitto/data /run/database \
- && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/identity
+ && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/identity /etc/vitalflow/edges \
+ && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/edges-hl7 /var/lib/vitalflow/edges-fhir \
+ && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/edges-hl7-alerts
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app

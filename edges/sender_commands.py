@@ -9,13 +9,13 @@ import typer
 
 from edges.access import SENDER
 from identity.authority import CertificateAuthority, make_writable, write_public, write_secret
+from identity.deploy import EDGES
 from identity.enrolment import check_name
 from identity.settings import IdentitySettings
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 
 PROGRAM = "vitalflow edges senders"
-LISTENER = "edges"
 
 Folder = Annotated[Path, typer.Option(help="Where the files are written.", file_okay=False, show_default=False)]
 
@@ -67,7 +67,7 @@ def issue_listener_certificate(
     with exit_on_error(PROGRAM):
         authority, now = _authority(), datetime.now(UTC)
         make_writable(folder)
-        pair = authority.server_pair(LISTENER, hosts, now, lambda sentence: print(f"{PROGRAM}: {sentence}"))
+        pair = authority.server_pair(EDGES, hosts, now, lambda sentence: print(f"{PROGRAM}: {sentence}"))
         write_secret(folder / "edges.key", pair.key)
         write_public(folder / "edges.crt", pair.certificate)
         write_public(folder / "ca.crt", authority.ca_certificate.read_bytes())

@@ -19,11 +19,14 @@ from identity.accounts import serve
 from identity.authority import CertificateAuthority, make_writable, write_secret
 from identity.broker_bootstrap import (
     BUILTIN_USERS,
+    EDGE_USERS,
     HEALTH_USER,
     USERS_FILE,
     builtin_users,
+    edge_users,
     health_check_options,
     health_check_user,
+    password_file,
     update_users_file,
 )
 from identity.deploy import CertTargets, install_files
@@ -90,6 +93,9 @@ Database = Annotated[Path | None, typer.Option(help="The folder for the database
 Ca = Annotated[
     Path | None, typer.Option(help="The folder in which clients find the CA's certificate.", file_okay=False)
 ]
+Edges = Annotated[
+    Path | None, typer.Option(help="The folder for certificate and token of the edges' listeners.", file_okay=False)
+]
 
 Mark = Annotated[
     Path | None, typer.Option(help="Touch this file after each check, for a health check.", dir_okay=False)
@@ -112,6 +118,7 @@ def init(
     broker: Broker = None,
     database: Database = None,
     ca: Ca = None,
+    edges: Edges = None,
 ) -> None:
     """Create or renew the CA, the servers' certificates and the broker's users; install them in the given folders.
 
@@ -120,12 +127,12 @@ def init(
     """
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
     authority = CertificateAuthority(folder_of(settings))
-    CertTargets(broker, database, ca).renew(authority, settings.broker_names, now, emit)
+    CertTargets(broker, database, ca, edges).renew(authority, settings.broker_names, now, emit)
     if users is not None:
         if passwords is None:
             raise PermanentError("--users needs --passwords, the folder of the passwords that the services log in with")
         words, known = read_passwords(passwords), users / USERS_FILE
-        builtin = [*builtin_users(words), health_check_user(words[HEALTH_USER])]
+        builtin = [*builtin_users(words), *edge_users(words), health_check_user(words[HEALTH_USER])]
         wanted = update_users_file(known.read_bytes() if known.exists() else b"", builtin, settings.topics)
         if wanted is not None:
             install_files(users, {USERS_FILE: wanted}, write_secret, emit)
@@ -140,12 +147,13 @@ def renew(
     broker: Broker = None,
     database: Database = None,
     ca: Ca = None,
+    edges: Edges = None,
     every: Annotated[float, typer.Option(min=1, help="Seconds between two checks.")] = 60,
     mark: Mark = None,
 ) -> None:
     """Every minute until SIGTERM, renew and install the certificates that are due for renewal or revoked."""
     settings, stop = IdentitySettings.read(os.environ), threading.Event()
-    authority, targets = CertificateAuthority(folder_of(settings)), CertTargets(broker, database, ca)
+    authority, targets = CertificateAuthority(folder_of(settings)), CertTargets(broker, database, ca, edges)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while True:
@@ -342,11 +350,13 @@ def folder_of(settings: IdentitySettings) -> Path:
 
 
 def read_passwords(folder: Path) -> dict[str, str]:
-    """Return the built-in users' passwords from their files; missing ones are created."""
+    """Return the built-in users' passwords from their files; missing ones are created, but not those of the edges."""
     found = {}
-    for name in (*BUILTIN_USERS, HEALTH_USER):
-        path = folder / f"mqtt_{name}_password"
+    for name in (*BUILTIN_USERS, HEALTH_USER, *EDGE_USERS):
+        path = folder / password_file(name)
         if not path.exists():
+            if name in EDGE_USERS:
+                continue
             make_writable(folder)
             write_secret(path, secrets.token_urlsafe(24).encode())
         found[name] = path.read_text().strip()

@@ -20,6 +20,8 @@ USERS_FILE = "dynamic-security.json"
 SERVICES = ("ingest", "alerts", "station")
 BUILTIN_USERS = ("admin", *SERVICES, OPERATOR)
 """Users of every installation: the admin, the services, and one person."""
+EDGE_USERS = {"edges-hl7": "edges", "edges-fhir": "edges", "edges-hl7-alerts": "edges-out"}
+"""Users of the edges and the service whose rights each has; only of an installation that has passwords for them."""
 HEALTH_USER = "health"
 """The user of a broker container's health check. It may publish to itself and do nothing else."""
 
@@ -58,6 +60,20 @@ def builtin_users(passwords: Mapping[str, str]) -> list[User]:
         User("admin", Kind.ADMIN, password=passwords["admin"]),
         User(OPERATOR, Kind.PERSON, password=passwords[OPERATOR]),
         *(User(name, Kind.SERVICE, service=name, password=passwords[name]) for name in SERVICES),
+    ]
+
+
+def password_file(user: str) -> str:
+    """Return the name of the file that holds the password of a built-in user."""
+    return f"mqtt_{user.replace('-', '_')}_password"
+
+
+def edge_users(passwords: Mapping[str, str]) -> list[User]:
+    """Return the users of EDGE_USERS that have a password."""
+    return [
+        User(name, Kind.SERVICE, service=service, password=passwords[name])
+        for name, service in EDGE_USERS.items()
+        if name in passwords
     ]
 
 

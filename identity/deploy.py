@@ -4,6 +4,7 @@ Called by `vitalflow identity init` and `renew`. `stack.broker_access` and `stac
 """
 
 import fcntl
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,10 @@ from identity.broker_bootstrap import broker_certificates
 
 DATABASE_NAMES = ("db", "localhost", "127.0.0.1", "::1")
 """Host names of the database's certificate: its name in compose, and its own machine."""
+
+EDGES = "edges"
+"""Name of the certificate of the edges' listeners."""
+TOKEN = "token"
 
 Write = Callable[[Path, bytes], None]
 
@@ -26,11 +31,14 @@ class CertTargets:
     database   its key pair, readable by the group: PostgreSQL runs as another user of it and copies the key, because it
                accepts only a key of its own user
     ca         ca.crt alone, for all clients
+    edges      the key pair of their listeners, ca.crt, the revocation list, and a token for a first sender over HTTP,
+               created once; the listeners run as the same user
     """
 
     broker: Path | None = None
     database: Path | None = None
     ca: Path | None = None
+    edges: Path | None = None
 
     def renew(self, authority: CertificateAuthority, names: Sequence[str], now: datetime, emit: Emit) -> None:
         """Install all files that are missing or have changed; others keep their modification time."""
@@ -45,6 +53,12 @@ class CertTargets:
                 install_files(
                     self.database, {"server.key": pair.key, "server.crt": pair.certificate}, write_for_group, emit
                 )
+            if self.edges is not None:
+                pair, token = authority.server_pair(EDGES, names, now, emit), self.edges / TOKEN
+                wanted = {name: files[name] for name in ("ca.crt", "revoked.crl")}
+                wanted |= {"edges.key": pair.key, "edges.crt": pair.certificate}
+                wanted[TOKEN] = token.read_bytes() if token.exists() else secrets.token_hex(32).encode()
+                install_files(self.edges, wanted, write_secret, emit)
             if self.ca is not None:
                 install_files(self.ca, {"ca.crt": files["ca.crt"]}, write_public, emit)
 

@@ -1,13 +1,15 @@
 """Back up a stack, running or stopped, into one encrypted file. Memory does not grow with the data.
 
-The broker's store is copied before the database is dumped: a reading that is in neither had no receipt, so its device
-still keeps it.
+The inbox of the edges is copied first, then the broker's store, then the database is dumped: a reading that is in none
+of them had no receipt, so its device still keeps it, or no acknowledgement, so its sender repeats it. One that is in
+several has the same number in each and is stored once.
 """
 
 import fcntl
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -21,6 +23,7 @@ import msgspec
 import psutil
 import psycopg
 
+from edges.inbox_file import INBOX
 from identity.authority import CertificateAuthority, Emit
 from identity.broker_bootstrap import USERS_FILE
 from stack import processes
@@ -31,10 +34,11 @@ from stack.plan import Ports, addresses
 from stack.replacement import Replacement
 from stack.sealed_file import seal
 from stack.servers import OWNER, POSTGRES, STORE_FILE, DatabaseServer, free_port
-from stack.stack_dir import Secrets, StackDir, State
+from stack.stack_dir import INBOX_FILE, SITE_FILE, Secrets, StackDir, State
 from stack.supervisor import stop_orphans, temporary_database
 from vitals.errors import PermanentError, TransientError
 from vitals.settings import PREFIX
+from vitals.sqlite_file import open_to_read
 from vitals.version import VERSION
 
 SAVE_TIMEOUT_S = 30.0  # the broker writes a quarter of a gigabyte in a second
@@ -60,6 +64,10 @@ def _members(
     for path in sorted(home.identity.iterdir()):
         if path.is_file():
             yield f"identity/{path.name}", path.read_bytes()
+    if (home.folder / SITE_FILE).exists():
+        yield SITE_FILE, (home.folder / SITE_FILE).read_bytes()
+    if (home.folder / INBOX_FILE).exists():
+        yield from parts(INBOX_FILE, _copy_inbox(home.folder))
     _save_broker(home, binaries, state)
     folder = binaries.folder(home.data) / "broker"
     for name in (USERS_FILE, STORE_FILE):
@@ -70,6 +78,23 @@ def _members(
         yield from parts("roles", _output(binaries.command(POSTGRES, *roles)))
         dump = [f"{binaries.postgresql}/pg_dump", "--format=custom", "--compress=zstd", "-d", conninfo]
         yield from parts("database", _output(binaries.command(POSTGRES, *dump)))
+
+
+def _copy_inbox(folder: Path) -> Iterator[bytes]:
+    """Yield the inbox as of now, in parts, while the edges may write to it."""
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        copy = Path(beside) / INBOX_FILE
+        try:
+            with (
+                closing(open_to_read(INBOX, folder / INBOX_FILE)) as inbox,
+                closing(sqlite3.connect(copy)) as target,
+            ):
+                inbox.backup(target)
+        except sqlite3.Error as error:
+            raise TransientError(f"{folder / INBOX_FILE} cannot be read: {error}") from None
+        with copy.open("rb") as file:
+            while part := file.read(MAX_PART):
+                yield part
 
 
 def _manifest(database: DatabaseServer) -> Manifest:

@@ -50,10 +50,21 @@ VARIABLES = {
         "",
         "Devices without a clock, as WARD/DEVICE with commas; + for any, as in icu-1/+.",
     ),
+    "VITALFLOW_STATION_SERVICES": (
+        "ingest,alerts",
+        "Services whose outage the station shows; add those of the profile edges that you start: edges-hl7,edges-fhir.",
+    ),
+    "VITALFLOW_SITE": ("./site.toml", "Places and senders of the profile edges; `make env` creates a missing file."),
+    "VITALFLOW_PUBLISH_HL7_PORT": ("2575", "The published port of HL7, on 127.0.0.1: it is not encrypted."),
+    "VITALFLOW_PUBLISH_FHIR_PORT": ("8086", "The published port of FHIR, with TLS, on the address of the broker."),
+    "VITALFLOW_HL7_ALERTS_TO": ("", "Where the profile edges-out sends alerts as HL7: HOST:PORT."),
 }
 """Variables of docker-compose.yml: name, default, and a comment for .env."""
 
-USERS = ("admin", "ingest", "alerts", "station", "operator", "health")  # as in identity/broker_bootstrap.py
+USERS = (  # as in identity/broker_bootstrap.py, with _ for -
+    *("admin", "ingest", "alerts", "station", "operator", "health"),
+    *("edges_hl7", "edges_fhir", "edges_hl7_alerts"),
+)
 MADE = (
     *(
         "owner_password",
@@ -66,6 +77,23 @@ MADE = (
     *(f"mqtt_{user}_password" for user in USERS),
 )
 """Secrets that are generated."""
+
+SITE = """\
+# Which beds send by HL7 and FHIR, read by the profile `edges` of docker-compose.yml. docs/edges.md#the-site describes
+# every key. After a change: docker compose restart edges-hl7 edges-fhir
+zone = "UTC"
+
+[[source]]
+name = "fhir"
+token_file = "/etc/vitalflow/edges/token"
+
+# [[place]]
+# unit = "ICU 1"
+# bed = "4"
+# ward = "icu-1"
+# device = "icu-1-bed-04"
+"""
+"""The site's configuration of a new installation: no bed yet."""
 
 HEAD = """\
 # Variables of docker-compose.yml, written by `make env`. Change them as needed: `make env` adds missing variables and
@@ -94,6 +122,7 @@ def make(folder: Path, emit: Emit) -> None:
     1. Write .env, or add missing variables to it.
     2. Generate secrets that are missing or empty.
     3. Write URLs whose password does not match.
+    4. Write the site's configuration if it is missing.
     """
     chosen = _variables(folder / ".env", emit)
     secrets_dir = folder / chosen["VITALFLOW_SECRETS"]
@@ -107,6 +136,10 @@ def make(folder: Path, emit: Emit) -> None:
     for name in changed:
         _write(secrets_dir / name, derived[name])
     wrote = ", ".join(generated + changed)
+    site = folder / chosen["VITALFLOW_SITE"]
+    if not site.exists():
+        _write(site, SITE, 0o644)
+        emit(f"wrote {site}")
     emit(f"wrote {wrote} in {secrets_dir}" if wrote else f"kept the secrets in {secrets_dir}")
 
 

@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 
 from stack.binaries import ServerBinaries
-from stack.stack_dir import StackDir
+from stack.stack_dir import INBOX_FILE, SITE_FILE, StackDir
 
-FILES = ("secrets.json", "settings.env")
+FILES = ("secrets.json", "settings.env", SITE_FILE, INBOX_FILE)
 """What a restore writes into `files` besides the folder `identity`."""
 
 
@@ -64,6 +64,8 @@ class Replacement:
             self.identity.rename(self._home.identity)
         for name in FILES:
             if (self.files / name).exists():
+                for log in ("-wal", "-shm"):  # of the inbox that is replaced; SQLite would apply it to the new one
+                    (self._home.folder / f"{name}{log}").unlink(missing_ok=True)
                 (self.files / name).replace(self._home.folder / name)
         self.discard()
         return True

@@ -5,7 +5,7 @@ its own, which takes the place of the old one at the end (`replacement`).
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
@@ -101,12 +101,19 @@ def _fill(
                     public = name.endswith((".crt", ".crl", ".txt"))
                     (write_public if public else write_secret)(replacement.files / name, b"".join(bodies))
                 elif name in FILES:
-                    write_secret(replacement.files / name, b"".join(bodies))
+                    _write_parts(replacement.files / name, bodies)
         if not found >= {"roles", "database"}:
             raise PermanentError(f"{file} holds no database")
         with psycopg.connect(database.url(), autocommit=True) as connection:
             connection.execute("SELECT timescaledb_post_restore()")
             connection.execute("ANALYZE")
+
+
+def _write_parts(path: Path, bodies: Iterable[bytes]) -> None:
+    write_secret(path, b"")  # readable to its owner only from the start
+    with path.open("ab") as file:
+        for body in bodies:
+            file.write(body)
 
 
 def _group(member: Member) -> str:

@@ -32,7 +32,7 @@ DynamicUser=yes
 Environment=PYTHONUNBUFFERED=1
 Environment=VITALFLOW_MQTT_URL=mqtts://{name}@localhost:8883
 Environment=VITALFLOW_MQTT_CA={settings}/ca.crt
-{secrets}
+{secrets}{state}
 EnvironmentFile=-{settings}/{name}.env
 MemoryMax={memory}
 
@@ -75,6 +75,8 @@ class UnitSpec:
     arguments   of `vitalflow`
     memory      its limit, as in docker-compose.yml
     secrets     files below /etc/vitalflow/secrets, named as those of `make env`, by the setting that reads them
+    client_id   of a service of the edges: the setting of its client id. It keeps files in /var/lib/vitalflow/NAME, and
+                its address and certificates are further options, in OPTIONS
     """
 
     name: str
@@ -82,6 +84,7 @@ class UnitSpec:
     arguments: str
     memory: str
     secrets: dict[str, str]
+    client_id: str = ""
 
 
 UNITS = (
@@ -109,7 +112,35 @@ UNITS = (
         "256M",
         {"VITALFLOW_MQTT_PASSWORD": "mqtt_station_password", "VITALFLOW_READER_URL": "reader_url"},
     ),
+    UnitSpec(
+        "edges-hl7",
+        "receives HL7",
+        "edges hl7 listen --site=/etc/vitalflow/site.toml --inbox=/var/lib/vitalflow/edges-hl7/inbox.db $OPTIONS",
+        "256M",
+        {"VITALFLOW_MQTT_PASSWORD": "mqtt_edges_hl7_password", "VITALFLOW_EDGES_CREDENTIALS": "edges_hl7_beds"},
+        "VITALFLOW_EDGES_CLIENT_ID",
+    ),
+    UnitSpec(
+        "edges-fhir",
+        "receives FHIR",
+        "edges fhir listen --site=/etc/vitalflow/site.toml --inbox=/var/lib/vitalflow/edges-fhir/inbox.db $OPTIONS",
+        "256M",
+        {"VITALFLOW_MQTT_PASSWORD": "mqtt_edges_fhir_password", "VITALFLOW_EDGES_CREDENTIALS": "edges_fhir_beds"},
+        "VITALFLOW_EDGES_CLIENT_ID",
+    ),
+    UnitSpec(
+        "edges-hl7-alerts",
+        "sends alerts as HL7",
+        "edges hl7 alerts --site=/etc/vitalflow/site.toml "
+        "--queue=/var/lib/vitalflow/edges-hl7-alerts/queue.db $OPTIONS",
+        "256M",
+        {"VITALFLOW_MQTT_PASSWORD": "mqtt_edges_hl7_alerts_password"},
+        "VITALFLOW_EDGES_OUT_CLIENT_ID",
+    ),
 )
+
+PATHS = ("VITALFLOW_EDGES_CREDENTIALS",)
+"""Settings that are file names themselves; the others read a file by their _FILE variant."""
 
 
 def units(program: Path) -> dict[str, str]:
@@ -141,9 +172,12 @@ def write_units(folder: Path, program: Path) -> list[Path]:
 
 def _text(unit: UnitSpec, program: Path) -> str:
     secrets = "\n".join(
-        f"LoadCredential={file}:{SETTINGS}/secrets/{file}\nEnvironment={setting}_FILE=%d/{file}"
+        f"LoadCredential={file}:{SETTINGS}/secrets/{file}\n"
+        f"Environment={setting}{'' if setting in PATHS else '_FILE'}=%d/{file}"
         for setting, file in unit.secrets.items()
     )
+    state = ["", f"StateDirectory=vitalflow/{unit.name}", "StateDirectoryMode=0700", "Environment=OPTIONS="]
+    state.append(f"Environment={unit.client_id}={unit.name}")
     return TEMPLATE.format(
         name=unit.name,
         does=unit.does,
@@ -152,4 +186,5 @@ def _text(unit: UnitSpec, program: Path) -> str:
         memory=unit.memory,
         settings=SETTINGS,
         secrets=secrets,
+        state="\n".join(state) if unit.client_id else "",
     )

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
+from hl7.client import MLLPClient  # type: ignore[import-untyped]
 from psycopg import sql
 
 from sql.migrate import connect
@@ -17,6 +20,7 @@ from stack.plan import addresses
 from stack.processes import find as find_process
 from stack.replacement import Replacement
 from stack.servers import OWNER
+from stack.stack_dir import INBOX_FILE, SITE_FILE
 from tests.fixtures.running_stack import RunningStack, running_stack
 from tests.support.mqtt_probe import MqttProbe, connects, publishes
 from tests.support.servers import eventually
@@ -38,6 +42,28 @@ def rows(stack: RunningStack) -> dict[str, set[str]]:
         for table in KEPT:
             query = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))
             found[table] = {str(row) for (row,) in connection.execute(query)}
+    return found
+
+
+MESSAGE = b"""MSH|^~\\&|MONITOR|ICU|||20261129120000+0000||ORU^R01^ORU_R01|1|P|2.6
+PID|||p-7^^^HOSP^MR
+PV1||I|ELSEWHERE^^1
+OBR|1|||182777000^monitoring of patient^SCT|||20261129120000+0000
+OBX|1|NM|147842^MDC_ECG_HEART_RATE^MDC||70|264864^MDC_DIM_BEAT_PER_MIN^MDC|||||F
+""".replace(b"\n", b"\r")
+
+
+def acknowledged_without_place(stack: RunningStack) -> list[tuple[bytes]]:
+    """The inbox's readings of unknown beds, after one has been acknowledged. They are in no database."""
+    with MLLPClient("127.0.0.1", stack.ports.hl7) as client:
+        assert b"MSA|AA|1" in client.send_message(MESSAGE)
+    return unplaced_readings(stack)
+
+
+def unplaced_readings(stack: RunningStack) -> list[tuple[bytes]]:
+    with closing(sqlite3.connect(stack.home.folder / INBOX_FILE)) as inbox:
+        found = inbox.execute("SELECT payload FROM unplaced").fetchall()
+    assert len(found) == 1
     return found
 
 
@@ -88,6 +114,8 @@ def test_a_destroyed_stack_is_restored_with_every_row_and_every_login(
         grant_ward(connection, "ward_reader", ["icu-1"], READER_PASSWORD)
     eventually(lambda: len(rows(stack)["patient_vitals"]) > 10, 60, "ten rows")
     before = rows(stack)
+    site = (stack.home.folder / SITE_FILE).read_bytes()
+    unplaced = acknowledged_without_place(stack)
     assert stack.stack("backup", *options).returncode == 0
     assert stack.stack("down").returncode == 0
     assert "--replace" in refused(stack, "restore", *options)
@@ -106,6 +134,8 @@ def test_a_destroyed_stack_is_restored_with_every_row_and_every_login(
     assert not stack.home.identity.exists()
 
     restored = stack.stack("restore", *options)
+    assert (stack.home.folder / SITE_FILE).read_bytes() == site
+    assert unplaced_readings(stack) == unplaced
     assert (restored.returncode, restored.stderr) == (0, "")
     up = stack.stack("up", "--detach", "--devices", "2", "--port-base", str(stack.ports.base))
     assert up.returncode == 0, up.stderr

@@ -18,13 +18,15 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hl7.client import MLLPClient  # type: ignore[import-untyped]
 
 from mqtt.endpoint import BrokerEndpoint
 from stack.binaries import CHECKOUT
 from stack.envfile import NAMES
-from tests.fixtures.docker import SERVICES, Project
+from tests.fixtures.docker import EDGES, SERVICES, Project
 from tests.support.mqtt_probe import MqttProbe, connects, publishes
 from tests.support.servers import eventually
 
@@ -39,6 +41,8 @@ page = urlopen("http://127.0.0.1:9464/metrics").read().decode()
 print(*(line for line in page.splitlines() if line.startswith("vitalflow_ingest_mqtt_connections_total")))"""
 CERTIFICATES = [f"/var/lib/vitalflow/identity/{name}.crt" for name in ("broker", "database")]
 TOPIC = "vitalflow/vitals/icu-9/my-monitor"
+BEDS = "/var/lib/vitalflow/edges-{}/beds.json"
+CA_FILE = "/mosquitto/identity/ca.crt"
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,19 @@ def test_from_empty_volumes_everything_is_healthy_and_rows_flow(project: Project
 
 
 def test_the_station_shows_the_ward_only_with_the_operators_password(project: Project) -> None:
+    assert len(beds_of_station(project)) == 20
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"http://127.0.0.1:{project.port('STATION')}/api/ward", timeout=10)
+
+
+def beds_of_station(project: Project) -> dict[str, dict[str, Any]]:
+    """The beds that the operator sees, by device."""
     page = f"http://127.0.0.1:{project.port('STATION')}/api/ward"
     password = (project.folder / ".secrets/mqtt_operator_password").read_text()
     proof = base64.b64encode(f"operator:{password}".encode()).decode()
     signed_in = urllib.request.Request(page, headers={"Authorization": f"Basic {proof}"})
     with urllib.request.urlopen(signed_in, timeout=10) as answer:
-        assert len(json.load(answer)["beds"]) == 20
-    with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(page, timeout=10)
+        return {bed["device"]: bed for bed in json.load(answer)["beds"]}
 
 
 def test_the_database_sees_nothing_but_encrypted_connections(project: Project) -> None:
@@ -263,6 +272,62 @@ def test_who_is_revoked_is_disconnected_for_good_and_both_are_on_record(project:
         "SELECT string_agg(actor || ' ' || action, ', ' ORDER BY id) FROM audit_event WHERE device_id = 'my-monitor'"
     )
     eventually(lambda: project.ask(record) == "docker enrolled, docker revoked", TIMEOUT_S, "the record")
+
+
+PLACES = """
+[[place]]
+unit = "ICU"
+bed = "7"
+ward = "icu-9"
+device = "hl7-bed"
+
+[[place]]
+equipment = "cuff-12"
+ward = "icu-9"
+device = "fhir-bed"
+"""
+REPORT = """MSH|^~\\&|MONITOR|ICU|||{now}||ORU^R01^ORU_R01|{number}|P|2.6
+PID|||p-7^^^HOSP^MR
+PV1||I|ICU^^7
+OBR|1|||182777000^monitoring of patient^SCT|||{now}
+OBX|1|NM|147842^MDC_ECG_HEART_RATE^MDC|1.7.4.147842|{heart_rate}|264864^MDC_DIM_BEAT_PER_MIN^MDC|||||F
+"""
+
+
+def test_an_hl7_client_and_a_fhir_client_bring_their_beds_onto_the_station(project: Project) -> None:
+    with (project.folder / "site.toml").open("a") as site:
+        site.write(PLACES)
+    for kind in ("hl7", "fhir"):
+        identity(project, *f"devices enroll {kind}-bed --ward icu-9 --credentials {BEDS.format(kind)}".split())
+    project.compose("up", "--no-build", "--pull", "never", "--wait", *EDGES)
+    with MLLPClient("127.0.0.1", project.port("HL7")) as client:
+        now = datetime.now(UTC)
+        message = REPORT.format(now=f"{now:%Y%m%d%H%M%S}+0000", number="1", heart_rate=71).replace("\n", "\r")
+        assert "MSA|AA|1" in client.send_message(message).decode()
+    token = project.compose("run", "--rm", "-T", "--entrypoint", "cat", "identity", "/etc/vitalflow/edges/token").stdout
+    observation = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+        "effectiveDateTime": datetime.now(UTC).isoformat(),
+        "device": {"identifier": {"value": "cuff-12"}},
+        "valueQuantity": {"value": 72, "unit": "/min", "system": "http://unitsofmeasure.org", "code": "/min"},
+    }
+    request = urllib.request.Request(
+        f"https://localhost:{project.port('FHIR')}/fhir/R4/Observation",
+        json.dumps(observation).encode(),
+        {"Authorization": f"Bearer {token}", "Content-Type": "application/fhir+json"},
+    )
+    trusted = ssl.create_default_context(cadata=project.compose("exec", "-T", "broker", "cat", CA_FILE).stdout)
+    with urllib.request.urlopen(request, timeout=10, context=trusted) as answer:
+        assert answer.status == 201
+    stored = """SELECT string_agg(device_id || ' ' || heart_rate, ', ' ORDER BY device_id) FROM patient_vitals
+                WHERE device_id IN ('hl7-bed', 'fhir-bed')"""
+    eventually(lambda: project.ask(stored) == "fhir-bed 72, hl7-bed 71", TIMEOUT_S, "both readings")
+    shown = beds_of_station(project)
+    assert shown["hl7-bed"]["values"]["heart_rate"]["value"] == 71
+    assert shown["fhir-bed"]["values"]["heart_rate"]["value"] == 72
+    project.compose("stop", *EDGES)
 
 
 def test_a_volume_of_another_major_and_an_empty_secret_end_up_with_a_sentence(project: Project) -> None:

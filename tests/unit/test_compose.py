@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from identity.broker_bootstrap import BUILTIN_USERS, HEALTH_USER
+from identity.broker_bootstrap import BUILTIN_USERS, EDGE_USERS, HEALTH_USER, password_file
 from stack.binaries import CHECKOUT
-from stack.envfile import CA, MADE, NAMES, USERS, VARIABLES, urls
+from stack.envfile import CA, MADE, NAMES, VARIABLES, urls
 from vitals.settings import EXAMPLE
 from vitals.version import VERSION
 
@@ -24,7 +24,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 ENROLS = ["identity", "enroll-simulated"]
-OURS = [*ENROLS, "renewal", "accounts", "migrate", "ingest", "alerts", "station", "devices"]
+EDGES = ["edges-hl7", "edges-fhir", "edges-hl7-alerts"]
+OURS = [*ENROLS, "renewal", "accounts", "migrate", "ingest", "alerts", "station", "devices", *EDGES]
 PACKAGES = re.findall(r"^COPY (\w+) \w+$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
 """What the image has of the project."""  # what the image holds
 
@@ -48,7 +49,7 @@ def test_settings_that_make_env_writes_have_the_defaults_of_the_example() -> Non
     settings = dict(re.findall(r"^(VITALFLOW_\w+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
     shared = {name: value for name, (value, _) in VARIABLES.items() if name in settings}
     assert shared == {name: settings[name] for name in shared}
-    assert len(shared) == 6
+    assert len(shared) == 7
 
 
 def test_every_secret_is_a_file_that_make_env_makes_and_none_is_written_down() -> None:
@@ -58,7 +59,7 @@ def test_every_secret_is_a_file_that_make_env_makes_and_none_is_written_down() -
     for name, service in SERVICES.items():
         for key, value in service.get("environment", {}).items():
             if key in ("VITALFLOW_MQTT_URL", "VITALFLOW_DEVICES_URL"):
-                assert re.match(r"mqtts://(\w+@)?[^@]+$", value), f"{name}: {key}"
+                assert re.match(r"mqtts://([\w-]+@)?[^@]+$", value), f"{name}: {key}"
             elif re.search("PASSWORD|SECRET|KEY|_URL", key):
                 assert key.endswith("_FILE"), f"{name}: {key}"
                 assert value.removeprefix("/run/secrets/") in service["secrets"], f"{name}: {key}"
@@ -81,6 +82,7 @@ def test_each_service_gets_only_its_own_secrets() -> None:
         "station": {"mqtt_station_password", "reader_url", "names_url"},
         "devices": set(),
         "grafana": {"reader_password", "grafana_admin_password", "grafana_secret_key"},
+        **{name: {password_file(name)} for name in EDGES},
     }
 
 
@@ -130,8 +132,10 @@ def test_images_are_exact_and_ours_has_the_version_of_the_project() -> None:
 def test_what_is_published_is_on_this_machine_only_and_pages_apart_from_the_broker() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     where = {name: {port[2:].partition(":")[0] for port in ports} for name, ports in published.items()}
-    pages = {"VITALFLOW_PUBLISH_PAGES_ON"}
-    assert where == {"broker": {"VITALFLOW_PUBLISH_ON"}, "station": pages, "grafana": pages}
+    assert published.pop("edges-hl7")[0].startswith("127.0.0.1:"), "it is not encrypted"
+    del where["edges-hl7"]
+    pages, encrypted = {"VITALFLOW_PUBLISH_PAGES_ON"}, {"VITALFLOW_PUBLISH_ON"}
+    assert where == {"broker": encrypted, "edges-fhir": encrypted, "station": pages, "grafana": pages}
     assert [port.rpartition(":")[2] for port in published["broker"]] == ["8883", "8884"]
     assert {VARIABLES[name][0] for names in where.values() for name in names} == {"127.0.0.1"}
     modes = {name: service["network_mode"] for name, service in SERVICES.items() if "network_mode" in service}
@@ -155,7 +159,7 @@ def test_everybody_checks_broker_and_database_against_our_ca() -> None:
 
 def test_each_service_is_a_user_of_its_own_at_the_broker() -> None:
     users = {
-        name: re.match(r"mqtts://(\w*)@?", service["environment"]["VITALFLOW_MQTT_URL"])
+        name: re.match(r"mqtts://([\w-]*)@?", service["environment"]["VITALFLOW_MQTT_URL"])
         for name, service in SERVICES.items()
         if "VITALFLOW_MQTT_URL" in service.get("environment", {})
     }
@@ -165,8 +169,11 @@ def test_each_service_is_a_user_of_its_own_at_the_broker() -> None:
         "alerts": "alerts",
         "station": "station",
         "devices": "broker",  # its host: each device has a user of its own
+        **{name: name for name in EDGES},
     }
-    assert set(USERS) == {*BUILTIN_USERS, HEALTH_USER}
+    assert set(EDGES) == set(EDGE_USERS)
+    passwords = {name for name in NAMES if name.startswith("mqtt_")}
+    assert passwords == {password_file(name) for name in (*BUILTIN_USERS, HEALTH_USER, *EDGE_USERS)}
     assert {name for name, service in SERVICES.items() if "identity:/var" in str(service["volumes"])} == {
         "identity",
         "renewal",
@@ -216,6 +223,8 @@ def test_what_is_mounted_is_there_and_every_volume_is_named() -> None:
             if source.startswith("./"):
                 assert volume.endswith(":ro")
                 assert (CHECKOUT / source).exists(), source
+            elif source.startswith("${VITALFLOW_SITE"):
+                assert volume.endswith(":/etc/vitalflow/site.toml:ro"), "`make env` writes it"
             else:
                 assert source in COMPOSE["volumes"]
 

@@ -20,7 +20,7 @@ NAMES = ["localhost", "broker"]
 
 @pytest.fixture
 def places(tmp_path: Path) -> CertTargets:
-    return CertTargets(tmp_path / "broker", tmp_path / "database", tmp_path / "ca")
+    return CertTargets(tmp_path / "broker", tmp_path / "database", tmp_path / "ca", tmp_path / "edges")
 
 
 def renewed(places: CertTargets, tmp_path: Path, now: datetime = NOW) -> list[str]:
@@ -30,7 +30,7 @@ def renewed(places: CertTargets, tmp_path: Path, now: datetime = NOW) -> list[st
 
 
 def contents(tmp_path: Path) -> dict[str, bytes]:
-    folders = ("broker", "database", "ca")
+    folders = ("broker", "database", "ca", "edges")
     return {f"{folder}/{path.name}": path.read_bytes() for folder in folders for path in (tmp_path / folder).iterdir()}
 
 
@@ -45,6 +45,11 @@ def test_everybody_gets_what_he_reads_and_nothing_of_the_cas_key(places: CertTar
         "database/server.crt": 0o644,
         "database/server.key": 0o640,
         "ca/ca.crt": 0o644,
+        "edges/ca.crt": 0o644,
+        "edges/edges.crt": 0o644,
+        "edges/edges.key": 0o600,
+        "edges/revoked.crl": 0o644,
+        "edges/token": 0o600,
     }
     key = (tmp_path / "identity/ca.key").read_bytes()
     assert key not in contents(tmp_path).values()
@@ -74,7 +79,8 @@ def test_certificates_in_the_last_third_of_their_life_are_made_anew_by_the_same_
     said = renewed(places, tmp_path, NOW + timedelta(days=62))
     assert said[0].startswith("renewed the certificate of the broker: it ends on ")
     changed = {name for name, content in contents(tmp_path).items() if content != before[name]}
-    assert changed == {"broker/broker.crt", "broker/broker.key", "database/server.crt", "database/server.key"}
+    servers = {"broker": "broker", "database": "server", "edges": "edges"}
+    assert changed == {f"{folder}/{name}.{kind}" for folder, name in servers.items() for kind in ("crt", "key")}
 
 
 def test_a_revocation_reaches_the_broker(places: CertTargets, tmp_path: Path) -> None:
@@ -82,7 +88,9 @@ def test_a_revocation_reaches_the_broker(places: CertTargets, tmp_path: Path) ->
     authority = CertificateAuthority(tmp_path / "identity")
     authority.issue_client_pair("bed-7", NOW)
     assert authority.revoke("bed-7", NOW) == 1
-    assert renewed(places, tmp_path) == [f"wrote {tmp_path / 'broker/revoked.crl'}"]
+    assert sorted(renewed(places, tmp_path)) == [
+        f"wrote {tmp_path / folder / 'revoked.crl'}" for folder in ("broker", "edges")
+    ]
 
 
 def test_the_health_check_may_use_its_own_topic_and_count_offline_sessions_only() -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from edges.site import read_site
 from stack.binaries import CHECKOUT
 from stack.envfile import MADE, NAMES, VARIABLES, make
 
@@ -49,6 +50,16 @@ def test_the_addresses_hold_the_passwords_of_their_users(folder: Path) -> None:
         parts = urlsplit(made[f"{name}_url"])
         assert (parts.username, parts.password) == (users[name], made[f"{password}_password"])
     assert made["admin_url"] == f"mqtts://admin:{made['mqtt_admin_password']}@broker:8883"
+
+
+def test_the_sites_configuration_has_no_mistake_and_is_never_overwritten(folder: Path) -> None:
+    site = folder / "site.toml"
+    assert read_site(site).place == ()
+    site.write_text('zone = "Europe/Berlin"\n')
+    assert not any("site.toml" in line for line in said(folder))
+    assert read_site(site).zone == "Europe/Berlin"
+    site.unlink()
+    assert f"wrote {site}" in said(folder)
 
 
 def test_the_folder_is_its_owners_and_a_file_can_be_read_in_a_container_whatever_the_umask(tmp_path: Path) -> None:

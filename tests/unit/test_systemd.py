@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from alerts.settings import AlertsSettings
+from edges.settings import EdgesOutSettings, EdgesSettings
 from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from mqtt.settings import BrokerSettings
@@ -24,6 +25,9 @@ SETTINGS: dict[str, type[BrokerSettings]] = {
     "alerts": AlertsSettings,
     "station": StationSettings,
     "accounts": IdentitySettings,
+    "edges-hl7": EdgesSettings,
+    "edges-fhir": EdgesSettings,
+    "edges-hl7-alerts": EdgesOutSettings,
 }
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
 
@@ -78,7 +82,10 @@ def test_the_service_reads_its_settings_and_credentials_from_its_unit(
 def test_a_unit_has_the_command_and_the_memory_limit_of_the_container(unit: UnitSpec) -> None:
     text = units(PROGRAM)[f"vitalflow-{unit.name}.service"]
     container = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"][unit.name]
-    assert f"\nExecStart={PROGRAM} {' '.join(container['command'])}\n" in text
+    own = ("--listen=", "--peers=", "--certificate=", "--key=", "--to=")
+    words = [word for word in container["command"] if not (unit.client_id and word.startswith(own))]
+    command = " ".join([*words, *(["$OPTIONS"] if unit.client_id else [])])
+    assert f"\nExecStart={PROGRAM} {command}\n" in text
     assert f"\nMemoryMax={container['mem_limit'].upper()}\n" in text
     assert "\nRestart=always\n" in text
 
