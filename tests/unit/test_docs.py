@@ -43,7 +43,7 @@ def test_every_named_file_exists(page: Path) -> None:
 def test_every_named_setting_exists(page: Path) -> None:
     if page != HISTORY:
         known = re.findall(r"VITALFLOW_\w+", "".join(map(Path.read_text, SETTINGS)))
-        names = {name.removesuffix("_FILE") for name in re.findall(r"VITALFLOW_[A-Z_]+[A-Z]", TEXTS[page])}
+        names = {name.removesuffix("_FILE") for name in re.findall(r"VITALFLOW_[A-Z0-9_]+[A-Z0-9]", TEXTS[page])}
         assert names - set(known) == set()
 
 
