@@ -16,12 +16,13 @@ from edges.admissions import AdmissionEvent
 from edges.hl7.acks import Error, Outcome
 from edges.hl7.er7 import Message, Segment
 from edges.hl7.origin import NULL, application_of, location_of, patient_number
-from edges.hl7.times import InvalidTime, parse_offset, parse_time
+from edges.hl7.times import parse_offset, parse_time
 from edges.places import UnclearPlace, UnknownPlace, find_place
 from edges.site import Site, Source
 from vitals.age import age_group
 from vitals.assignment import Profile
 from vitals.codec import MAX_AHEAD
+from vitals.local_time import InvalidTime
 from vitals.reading import MAX_TEXT
 from vitals.topics import DeviceAddress
 

@@ -15,11 +15,12 @@ from edges.episodic import CONTINUOUS, NONE, Episode, Episodes
 from edges.hl7.acks import Error, Outcome
 from edges.hl7.er7 import Message, Segment, Separators, component_of, value_of
 from edges.hl7.origin import NULL, application_of, location_of, patient_number
-from edges.hl7.times import InvalidTime, parse_offset, parse_time
+from edges.hl7.times import parse_offset, parse_time
 from edges.observed import Observation, Reason, Verdict, decide
 from edges.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
 from edges.site import Place, Site, Source
 from vitals.codec import MAX_AHEAD
+from vitals.local_time import InvalidTime
 
 _OBSERVATIONS = "ORU"
 _SETTINGS = frozenset(("SETTING", "CONFIGURATION", "MSET", "ASET"))  # OBX-13 of Philips, OBX-17 of PCD-01

@@ -3,13 +3,11 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
+from vitals.local_time import InvalidTime, to_utc
+
 # To the minute at least: a day or an hour is no time of measurement. Some senders write milliseconds without a point.
 _TIME = re.compile(r"(\d{12})(?:(\d\d)(?:\.(\d{1,9})|(\d{3}))?)?([+-]\d{4})?", re.ASCII)
 MAX_OFFSET = timedelta(hours=14)
-
-
-class InvalidTime(ValueError):
-    """A text that is no moment; the text of the error is one sentence."""
 
 
 def parse_time(text: str, zone: tzinfo, near: datetime | None = None) -> datetime:
@@ -29,7 +27,7 @@ def parse_time(text: str, zone: tzinfo, near: datetime | None = None) -> datetim
         microsecond = int((fraction or milliseconds or "0").ljust(6, "0")[:6])
         to_second = 59 if leap else int(second or 0)
         moment = datetime(year, month, day, hour, to_minute, to_second, microsecond)  # noqa: DTZ001 - the zone follows
-        utc = moment.replace(tzinfo=_fixed(offset)).astimezone(UTC) if offset else _in_zone(moment, zone, near)
+        utc = moment.replace(tzinfo=_fixed(offset)).astimezone(UTC) if offset else to_utc(moment, zone, near)
         return utc + timedelta(seconds=leap)
     except (ValueError, OverflowError) as error:
         if isinstance(error, InvalidTime):
@@ -52,15 +50,3 @@ def _fixed(offset: str) -> tzinfo:
     if minutes > 59 or size > MAX_OFFSET:
         raise InvalidTime(f"{offset} is no offset from UTC")
     return timezone(-size if offset[0] == "-" else size)
-
-
-def _in_zone(moment: datetime, zone: tzinfo, near: datetime | None) -> datetime:
-    both = {moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
-    real = [time for time in both if time.astimezone(zone).replace(tzinfo=None) == moment]
-    if not real:
-        raise InvalidTime(f"{moment:%Y-%m-%d %H:%M} does not exist in {zone}: the clock is put forward")
-    if len(real) == 1:
-        return real[0]
-    if near is None:
-        raise InvalidTime(f"{moment:%Y-%m-%d %H:%M} exists twice in {zone}: the clock is put back; send an offset")
-    return min(real, key=lambda time: abs(time - near))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from edges.hl7.acks import Error, Outcome, acknowledge
 from edges.hl7.er7 import InvalidMessage, Separators, component_of, parse_message, split_batch
-from edges.hl7.times import InvalidTime, parse_offset, parse_time
+from edges.hl7.times import parse_offset, parse_time
+from vitals.local_time import InvalidTime
 
 NOW = datetime(2026, 11, 29, 9, 0, 0, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")

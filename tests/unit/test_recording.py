@@ -58,7 +58,7 @@ def complaint(folder: Path, text: str, format: Format | None = None) -> str:
 
 
 def test_columns_of_the_challenge_separated_by_commas_are_read_whole(tmp_path: Path) -> None:
-    hourly = a_recording(tmp_path, "HR,O2Sat,Resp\n80,97,16\n81,NaN,17\n")
+    hourly = a_recording(tmp_path, "HR,O2Sat,Resp,SepsisLabel\n80,97,16,0\n81,NaN,17,0\n")
     assert hourly.layout.format == Format.CHALLENGE
     assert rows(hourly) == [
         (0, Sample({"heart_rate": 80, "spo2": 97, "resp_rate": 16})),
@@ -68,8 +68,19 @@ def test_columns_of_the_challenge_separated_by_commas_are_read_whole(tmp_path: P
     assert timed.layout.format == Format.CSV
     assert timed.unused_columns == ()
     assert rows(timed)[1] == (5, Sample({"heart_rate": 81, "spo2": 96, "resp_rate": 17}))
-    assert "line 3 has 2 values" in complaint(tmp_path, "HR,O2Sat,Resp\n80,97,16\n81,96\n")
-    assert "line 2 has 'x' for spo2" in complaint(tmp_path, "HR,O2Sat,Resp\n80,x,16\n")
+    assert "line 3 has 2 values" in complaint(tmp_path, "Hour,HR,O2Sat,Resp\n0,80,97,16\n1,81\n")
+    assert "line 2 has 'x' for spo2" in complaint(tmp_path, "Hour,HR,O2Sat,Resp\n0,80,x,16\n")
+
+
+def test_names_of_the_challenge_alone_do_not_make_a_row_every_hour(tmp_path: Path) -> None:
+    assert "has no column of times" in complaint(tmp_path, "HR,O2Sat,Resp\n80,97,16\n81,96,16\n")
+    asked_for = Recording(a_file(tmp_path, "HR,O2Sat,Resp\n80,97,16\n81,96,16\n"), Format.CHALLENGE)
+    assert asked_for.summary().duration_s == 3600
+
+
+def test_an_hour_without_any_value_keeps_its_place(tmp_path: Path) -> None:
+    recording = a_recording(tmp_path, "HR,O2Sat,Resp,SepsisLabel\n80,97,16,0\n,,,\n81,96,17,0\n")
+    assert [elapsed for elapsed, _ in rows(recording)] == [0, 3600, 7200]
 
 
 def test_bidmc_pulse_replaces_heart_rate_and_an_empty_field_is_sensor_off(tmp_path: Path) -> None:
@@ -149,15 +160,15 @@ def test_own_csv_takes_moments_with_an_offset_a_byte_order_mark_and_blank_lines(
         ("a,b\n1,2\n", "names the columns 'a, b'; expected one of bidmc"),
         ("\x89PNG\n", "expected one of bidmc"),
         ("time,HR\n2026-11-22T10:00:00,80\n", "line 2 has the time '2026-11-22T10:00:00' without an offset"),
-        ("time,HR\nyesterday,80\n", "line 2 has 'yesterday' for its time; expected RFC 3339"),
+        ("time,HR\nyesterday,80\n", "line 2 has 'yesterday' for its time; expected a date and a time with an offset"),
         (
             "seconds,HR\n0,80\n1,eighty\n",
             "line 3 has 'eighty' for heart_rate in column 'HR'; expected a number in /min",
         ),
         ("seconds,HR\n0,inf\n", "line 2 has 'inf' for heart_rate"),
-        ("seconds,HR,heart_rate\n0,80,81\n", "line 1 has 2 columns of heart_rate: 'heart_rate', 'HR'; expected one"),
+        ("seconds,HR,heart_rate\n0,80,81\n", "line 1 has 2 columns of heart_rate: 'HR', 'heart_rate'; expected one"),
         ("seconds,HR\nnan,80\n", "line 2 has 'nan' for its time"),
-        ("seconds,HR\n5,80\n4,80\n", "line 3 goes back in time to '4'"),
+        ("seconds,HR\n5,80\n4,80\n", "line 3 goes back in time to 4 s"),
         ("seconds,HR\n0,80\n1e300,80\n", "at most a hundred years"),
         ("seconds,HR\n0,80\n1\n", "line 3 has 1 values; expected 2"),
         ("seconds,HR\n0,80,7\n", "line 2 has 3 values; expected 2"),
@@ -199,28 +210,34 @@ def test_separators_decimal_commas_missing_marks_units_and_hours_are_read(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("seconds,HR,Temp\ns,bpm,degF\n0,80,98.6\n", "line 2 has the unit 'degF' for temperature in column 'Temp'"),
-        ("seconds,HR\nms,bpm\n0,80\n", "line 2 has the unit 'ms' for its time in column 'seconds'; expected seconds"),
+        (
+            "seconds,HR,Temp\ns,bpm,furlong\n0,80,98.6\n",
+            "line 2 has the unit 'furlong' for temperature in column 'Temp'",
+        ),
+        ("seconds,HR,SpO2\ns,%,%\n0,80,98\n", "line 2 has the unit '%' for heart_rate in column 'HR'"),
+        ("seconds,Temp (°C)\n0,98.6 °F\n", "line 2 has '98.6 °F' for temperature in column 'Temp (°C)'; expected Cel"),
+        ("seconds,HR\nms,bpm\n0,80\n", "line 2 has the unit 'ms' for its time; expected a unit of 1 s"),
         ("seconds,Temp\n0,98.6\n1,99.1\n", "looks like degrees Fahrenheit; expected Cel: convert the column 'Temp'"),
-        ("seconds,SpO2\n0,0.97\n1,0.95\n", "spo2 is 0.95 to 0.97 in all rows, which looks like a fraction"),
+        ("seconds,SpO2\n0,0.97\n1,0.95\n", "line 2 has '0.97' for spo2 in column 'SpO2'; expected percent"),
+        ("seconds,SpO2\n0,98\n1,0.95\n", "line 3 has '0.95' for spo2 in column 'SpO2'; expected percent"),
+        ("seconds,SpO2\n0,1\n1,1\n", "spo2 is 1 to 1 in all rows, which looks like a fraction"),
+        ("seconds,RR\n0,0.82\n1,0.85\n", "looks like intervals between two heart beats"),
         ("seconds,SBP,DBP\n0,16.1,10.2\n", "looks like kPa; expected mm[Hg]"),
         ("seconds,HR\n1795341000000,80\n", "looks like milliseconds; expected seconds: divide by 1000"),
-        ("time,HR\n1795341000,80\n", "for a number of seconds, name the column 'seconds'"),
-        ("time,HR\n03/04/2026 10:00,80\n", "line 2 has '03/04/2026 10:00' for its time; expected RFC 3339"),
-        (
-            "seconds,HR\n0,72 bpm\n",
-            "has '72 bpm' for heart_rate in column 'HR'; expected a number in /min without unit",
-        ),
+        ("time,HR\n60,80\n", "for seconds since the start, name the column 'seconds'"),
+        ("time,HR\n10:00:05,80\n", "for times since the start, name the column 'elapsed_s'"),
+        ("time,HR\n2026-11-27,80\n", "line 2 has '2026-11-27' for its time"),
+        ("time,HR\n03/04/2026 10:00,80\n", "line 2 has '03/04/2026 10:00' for its time; expected the order of day"),
+        ("elapsed,HR\n0,80\n", "line 1 has no unit for the time in column 'elapsed'"),
+        ("seconds,HR\n0,72 mmHg\n", "has '72 mmHg' for heart_rate in column 'HR'; expected a unit of heart_rate"),
         ("seconds,HR\n0,1_0\n", "has '1_0' for heart_rate"),
         ("seconds;HR;Temp\n0;82;36,8\n1;82;36.8\n", "line 3 has '36.8', and rows above have ','; expected one decimal"),
         ("seconds,HR,HR\n0,80,120\n", "line 1 names the column 'HR' twice"),
         ("Patient_ID,seconds,HR\n1,0,80\n2,1,120\n", "line 3 belongs to '2' and the first row to '1' in 'Patient_ID'"),
-        ("Hour,HR,O2Sat,Resp\n0,80,97,16\n1,80,97,16\n0,120,97,16\n", "line 4 goes back in time to '0'"),
-        ('"25.06.2026 - 19:14";"104 mmHg"\n', "in no supported format: its first line names"),
-        ("Time,Solar8000/HR\n0,72\n", "looks like an export of VitalDB"),
-        ("patientunitstayid,observationoffset,sao2\n1,159,96\n", "looks like an export of eICU"),
-        ("charttime,itemid,valuenum\n2100-01-01 13:00:00,220045,90\n", "looks like an export of MIMIC"),
-        ("Time,NOM_ECG_CARD_BEAT_RATE\n03-03-2026 10:05:24.480,74\n", "looks like an export of VSCapture"),
+        ("Hour,HR,O2Sat,Resp\n0,80,97,16\n1,80,97,16\n0,120,97,16\n", "line 4 goes back in time to 0 s"),
+        ('"25.06.2026 - 19:14";"104 mmHg"\n', "has no line of column names: its first line holds the values"),
+        ("1795341000,82,97\n1795341001,83,96\n", "has no line of column names"),
+        ("Time,NOM_ECG_CARD_BEAT_RATE\n03-03-2026 10:05:24.480,74\n", "without an offset; expected an offset"),
     ],
 )
 def test_units_times_and_patients_that_could_be_misread_are_rejected(tmp_path: Path, text: str, words: str) -> None:
@@ -236,8 +253,8 @@ def test_a_missing_file_a_folder_and_a_binary_file_are_reported(tmp_path: Path) 
         Recording(tmp_path / "none.csv")
     with pytest.raises(PermanentError, match="not a file"):
         Recording(tmp_path)
-    (tmp_path / "x.png").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(PermanentError, match="not UTF-8 text"):
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    with pytest.raises(PermanentError, match="is not text"):
         Recording(tmp_path / "x.png")
 
 

@@ -1,0 +1,264 @@
+"""The formats of recordings: by which columns each is recognized, and which columns hold times and signs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vitals.recording.names import plain
+from vitals.signs import SIGNS
+
+
+class Format(StrEnum):
+    """Supported formats."""
+
+    BIDMC = "bidmc"
+    MIMIC = "mimic"
+    CHALLENGE = "challenge"
+    VSCAPTURE = "vscapture"
+    VSCAPTUREMP = "vscapturemp"
+    VITALDB = "vitaldb"
+    EICU = "eicu"
+    CHARTEVENTS = "chartevents"
+    CSV = "csv"
+
+
+class DateOrder(StrEnum):
+    """Order of day and month in dates such as 03/04/2026."""
+
+    DMY = "dmy"
+    MDY = "mdy"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The columns of a sign.
+
+    sources      in order of preference; each is the names that the column of one sensor may have
+    continuous   a missing value or 0 means that the sensor is off
+    """
+
+    sources: tuple[tuple[str, ...], ...]
+    continuous: bool = False
+
+    def names(self) -> frozenset[str]:
+        """Return all names, for comparison."""
+        return frozenset(plain(name) for source in self.sources for name in source)
+
+
+def one_of_each(*names: str, continuous: bool = False) -> Column:
+    """Return a column whose sources have one name each."""
+    return Column(tuple((name,) for name in names), continuous)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Columns of one format.
+
+    signs            columns of each sign; the sources of both pressures are pairs, of which one pair is used in a row
+    identified_by    the format is recognized if a file has all of these columns
+    instants         names of a column of dates with times of day; `date` and `time` together are one too
+    elapsed          name of a column of elapsed time -> seconds in its unit, None if the unit has to be in the file
+    step_s           without a column of times: seconds between two rows
+    zero_is_missing  0 means that nothing was measured, unless another sensor shows that it was
+    date_order       order of day and month, if the format has a fixed one
+    local_is_utc     times without offset need no zone: their dates are shifted, and only the intervals are real
+    is_unordered     rows of a database table, in any order
+    has_longer_rows  rows may have more values than names, because what follows the columns in use is misaligned
+    """
+
+    format: Format
+    signs: Mapping[str, Column]
+    identified_by: tuple[str, ...] = ()
+    instants: tuple[str, ...] = ()
+    elapsed: Mapping[str, float | None] = field(default_factory=dict)
+    step_s: float = 0.0
+    zero_is_missing: bool = False
+    date_order: DateOrder | None = None
+    local_is_utc: bool = False
+    is_unordered: bool = False
+    has_longer_rows: bool = False
+
+
+# HR is measured by ECG, PULSE by the oximeter.
+_MONITOR = {
+    "heart_rate": one_of_each("HR", "PULSE", continuous=True),
+    "resp_rate": one_of_each("RESP", continuous=True),
+    "spo2": one_of_each("SpO2", continuous=True),
+}
+_BIDMC = Layout(
+    Format.BIDMC,
+    _MONITOR,
+    identified_by=("Time [s]", "HR", "RESP", "SpO2"),
+    elapsed={"time": None},
+    zero_is_missing=True,
+)
+# A cuff is taken before an arterial line, as edges/codes does.
+_MIMIC = Layout(
+    Format.MIMIC,
+    {
+        **_MONITOR,
+        "systolic_bp": Column((("NBPSys",), ("ABPSys", "ARTSys"))),
+        "diastolic_bp": Column((("NBPDias", "NBPDia"), ("ABPDias", "ABPDia", "ARTDias", "ARTDia"))),
+    },
+    identified_by=("elapsed_s", "HR", "RESP", "SpO2"),
+    elapsed={"elapsed": None},
+    zero_is_missing=True,
+)
+_CHALLENGE = Layout(
+    Format.CHALLENGE,
+    {
+        "heart_rate": one_of_each("HR"),
+        "spo2": one_of_each("O2Sat"),
+        "resp_rate": one_of_each("Resp"),
+        "temperature": one_of_each("Temp"),
+        "systolic_bp": one_of_each("SBP"),
+        "diastolic_bp": one_of_each("DBP"),
+    },
+    identified_by=("HR", "O2Sat", "Resp"),
+    elapsed={"Hour": 3600.0, "ICULOS": 3600.0},
+    step_s=3600.0,
+)
+CHALLENGE_MARKS = frozenset(("hour", "iculos", "sepsislabel"))
+"""Columns of the Challenge that no other file has; without a `|` one of them is needed."""
+
+# VitalSignsCapture of Datex AS3 and later. In its rows the values from AA on stand below other names: not used.
+_VSCAPTURE = Layout(
+    Format.VSCAPTURE,
+    {
+        "heart_rate": one_of_each("Heart Rate"),
+        "systolic_bp": one_of_each("Systolic BP"),
+        "diastolic_bp": one_of_each("Diastolic BP"),
+        "spo2": one_of_each("SpO2"),
+    },
+    identified_by=("Time", "Heart Rate", "SpO2", "AA ET"),
+    instants=("Time",),
+    has_longer_rows=True,
+)
+_VSCAPTUREMP = Layout(
+    Format.VSCAPTUREMP,
+    {
+        "heart_rate": one_of_each("NOM_ECG_CARD_BEAT_RATE", "NOM_PLETH_PULS_RATE", "NOM_PULS_RATE"),
+        "spo2": one_of_each("NOM_PULS_OXIM_SAT_O2"),
+        "resp_rate": one_of_each("NOM_RESP_RATE", "NOM_AWAY_RESP_RATE", "NOM_CO2_RESP_RATE"),
+        "temperature": one_of_each(
+            "NOM_TEMP_BODY",
+            "NOM_TEMP_CORE",
+            "NOM_TEMP_ESOPH",
+            "NOM_TEMP_NASOPH",
+            "NOM_TEMP_RECT",
+            "NOM_TEMP_TYMP",
+            "NOM_TEMP",
+        ),
+        "systolic_bp": one_of_each("NOM_PRESS_BLD_NONINV_SYS", "NOM_PRESS_BLD_ART_ABP_SYS", "NOM_PRESS_BLD_ART_SYS"),
+        "diastolic_bp": one_of_each("NOM_PRESS_BLD_NONINV_DIA", "NOM_PRESS_BLD_ART_ABP_DIA", "NOM_PRESS_BLD_ART_DIA"),
+    },
+    instants=("Time",),
+    date_order=DateOrder.DMY,  # the program writes dd-MM-yyyy in every country
+)
+_VITALDB = Layout(
+    Format.VITALDB,
+    {
+        "heart_rate": one_of_each("Solar8000/HR", "Solar8000/PLETH_HR"),
+        "spo2": one_of_each("Solar8000/PLETH_SPO2"),
+        "resp_rate": one_of_each("Solar8000/RR", "Solar8000/RR_CO2"),
+        "temperature": one_of_each("Solar8000/BT"),
+        "systolic_bp": one_of_each("Solar8000/NIBP_SBP", "Solar8000/ART_SBP", "Solar8000/FEM_SBP"),
+        "diastolic_bp": one_of_each("Solar8000/NIBP_DBP", "Solar8000/ART_DBP", "Solar8000/FEM_DBP"),
+    },
+    elapsed={"Time": 1.0},
+    zero_is_missing=True,
+)
+# vitalPeriodic has pressures of an arterial line, vitalAperiodic those of a cuff; offsets are minutes.
+_EICU = Layout(
+    Format.EICU,
+    {
+        "heart_rate": one_of_each("heartrate"),
+        "spo2": one_of_each("sao2"),
+        "resp_rate": one_of_each("respiration"),
+        "temperature": one_of_each("temperature"),
+        "systolic_bp": one_of_each("noninvasivesystolic", "systemicsystolic"),
+        "diastolic_bp": one_of_each("noninvasivediastolic", "systemicdiastolic"),
+    },
+    identified_by=("patientunitstayid", "observationoffset"),
+    elapsed={"observationoffset": 60.0},
+    is_unordered=True,
+)
+_CHARTEVENTS = Layout(
+    Format.CHARTEVENTS,
+    {},  # one value in a row: `items`
+    identified_by=("charttime", "itemid", "valuenum"),
+    instants=("charttime",),
+    local_is_utc=True,
+    is_unordered=True,
+)
+
+
+def _own_names(key: str, label: str, short: str) -> tuple[str, ...]:
+    """Return the names of a sign's column in a CSV of the user, without those that tell the sensor."""
+    more = {
+        "heart_rate": ("heartrate", "ECG HR", "HR ECG"),
+        "spo2": ("O2Sat", "O2 saturation", "pulse oximetry"),
+        "resp_rate": ("RESP", "respiration", "respiration rate", "breathing rate"),
+        "temperature": ("body temp",),
+        "systolic_bp": ("systolic", "sys", "systolic BP", "NBPSys", "NBP systolic", "NIBP sys", "NIBP SBP"),
+        "diastolic_bp": (
+            "diastolic",
+            "dia",
+            "diastolic BP",
+            "NBPDias",
+            "NBPDia",
+            "NBP diastolic",
+            "NIBP dia",
+            "NIBP DBP",
+        ),
+    }
+    return (key, label, short, *more.get(key, ()))
+
+
+_SECOND_SENSOR = {
+    "heart_rate": ("PULSE", "pulse rate", "PR", "PLETH HR"),
+    "systolic_bp": ("ABPSys", "ABP systolic", "ART sys", "ART SBP"),
+    "diastolic_bp": ("ABPDias", "ABPDia", "ABP diastolic", "ART dia", "ART DBP"),
+}
+# Any sign, by its key, label or short name, or by a usual name.
+_CSV = Layout(
+    Format.CSV,
+    {
+        sign.key: Column(
+            (
+                _own_names(sign.key, sign.label, sign.short),
+                *((_SECOND_SENSOR[sign.key],) if sign.key in _SECOND_SENSOR else ()),
+            )
+        )
+        for sign in SIGNS
+    },
+    instants=("time", "timestamp", "datetime", "date time", "date/time", "recorded at", "measured at", "charttime"),
+    elapsed={
+        "elapsed": None,
+        "elapsed time": None,
+        "seconds": 1.0,
+        "sec": 1.0,
+        "minutes": 60.0,
+        "hours": 3600.0,
+        "milliseconds": 0.001,
+    },
+)
+LAYOUTS: dict[Format, Layout] = {
+    layout.format: layout
+    for layout in (
+        _BIDMC,
+        _MIMIC,
+        _CHALLENGE,
+        _VSCAPTURE,
+        _VSCAPTUREMP,
+        _VITALDB,
+        _EICU,
+        _CHARTEVENTS,
+        _CSV,
+    )
+}
+KNOWN_FORMATS = (
+    "bidmc (Time [s], HR, PULSE, RESP, SpO2), mimic (elapsed_s, HR, PULSE, RESP, SpO2, NBPSys, NBPDias), "
+    "challenge (HR|O2Sat|Temp|SBP|MAP|DBP|Resp|...), vscapture, vscapturemp, vitaldb, eicu, chartevents, "
+    f"csv (time, elapsed_s or seconds, and any of {', '.join(sign.key for sign in SIGNS)})"
+)

@@ -1,0 +1,164 @@
+"""Find the line of names of a file and the format that it determines."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from vitals.errors import PermanentError
+from vitals.recording.cells import NUMBER
+from vitals.recording.layouts import CHALLENGE_MARKS, KNOWN_FORMATS, LAYOUTS, Format, Layout
+from vitals.recording.names import plain, seconds_in, split_unit
+from vitals.recording.text_file import TextFile
+
+_MAX_LINES_BEFORE_NAMES = 30
+_SEPARATORS = "|;\t,"
+_COMMENT = "#"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The line of names.
+
+    line     its number in the file
+    names    as in the file
+    columns  plain name and text of the unit of each
+    reason   why the file has this format, as the end of a sentence
+    """
+
+    layout: Layout
+    line: int
+    separator: str
+    names: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+    reason: str
+
+
+def find_header(file: TextFile, wanted: Format | None) -> Header:
+    """Return the first line that has the columns of a format; raises PermanentError if there is none."""
+    first = ""
+    with file.text() as text:
+        for number, line in enumerate(islice(text, _MAX_LINES_BEFORE_NAMES), 1):
+            content = line.strip()
+            if content.startswith(_COMMENT):
+                first = first or content
+                content = content.lstrip(_COMMENT).strip()  # numpy.savetxt writes the names as a comment
+            elif content:
+                first = content if not first or first.startswith(_COMMENT) else first
+            if content and (header := _recognize(content, number, wanted)):
+                return header
+    raise PermanentError(f"{file.path} {_mismatch(first, wanted)}")
+
+
+def _recognize(line: str, number: int, wanted: Format | None) -> Header | None:
+    for separator in [mark for mark in _SEPARATORS if mark in line] or [","]:
+        names = split_line(line, separator)
+        for format in Format if wanted is None else (wanted,):
+            layout = LAYOUTS[format]
+            columns = tuple(split_unit(name, _known(layout)) for name in names)
+            if reason := _reason(layout, names, columns, separator, wanted):
+                return Header(layout, number, separator, tuple(names), columns, reason)
+    return None
+
+
+def split_line(line: str, separator: str) -> list[str]:
+    """Return the stripped cells of one line."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    except csv.Error:
+        return []
+
+
+def _known(layout: Layout) -> frozenset[str]:
+    names = {plain(name) for name in (*layout.instants, *layout.elapsed)}
+    return frozenset(names.union(*(column.names() for column in layout.signs.values())))
+
+
+def _reason(
+    layout: Layout,
+    names: Sequence[str],
+    columns: Sequence[tuple[str, str]],
+    separator: str,
+    wanted: Format | None,
+) -> str | None:
+    """Return why the columns are those of the format, or None."""
+    plains = {name for name, _ in columns}
+    found = {name for name, (column, _) in zip(names, columns, strict=True) if column in _known(layout)}
+    signs = [name for name, (column, _) in zip(names, columns, strict=True) if column in _sign_names(layout)]
+    match layout.format:
+        case Format.VSCAPTUREMP:
+            fits = "time" in plains and bool(signs)
+        case Format.VITALDB:
+            fits = "time" in plains and bool(signs)
+        case Format.CHALLENGE:
+            has_mark = separator == "|" or bool(plains & CHALLENGE_MARKS) or wanted is not None
+            fits = (
+                has_mark
+                and _has(layout, columns)
+                and (wanted is not None or not has_time(LAYOUTS[Format.CSV], columns))
+            )
+        case Format.CSV:
+            fits = has_time(layout, columns) and bool(signs)
+        case _:
+            fits = _has(layout, columns)
+    if not fits:
+        return None
+    shown = list(layout.identified_by) or [name for name in names if name in found]
+    return f"has the columns {', '.join(shown[:8])}"
+
+
+def _has(layout: Layout, columns: Sequence[tuple[str, str]]) -> bool:
+    wanted = (split_unit(name, _known(layout)) for name in layout.identified_by)
+    return all(
+        any(column == name and (not unit or seconds_in(text) == seconds_in(unit)) for column, text in columns)
+        for name, unit in wanted
+    )
+
+
+def has_time(layout: Layout, columns: Sequence[tuple[str, str]]) -> bool:
+    """Return whether one of the columns may hold times."""
+    names = {plain(name) for name in (*layout.instants, *layout.elapsed)}
+    return any(column in names for column, _ in columns)
+
+
+def _sign_names(layout: Layout) -> frozenset[str]:
+    return frozenset().union(*(column.names() for column in layout.signs.values()))
+
+
+def _mismatch(first: str, wanted: Format | None) -> str:
+    if not first:
+        return f"is empty; expected a line of column names: {KNOWN_FORMATS}"
+    separator = next((mark for mark in _SEPARATORS if mark in first), ",")
+    names = split_line(first, separator)
+    shown = ", ".join(names)[:200]
+    if any(NUMBER.match(name) for name in names):
+        return (
+            f"has no line of column names: its first line holds the values {shown!r}; expected names above them, such "
+            "as time,heart_rate,spo2"
+        )
+    layout = LAYOUTS[Format.CSV]
+    columns = [split_unit(name, _known(layout)) for name in names]
+    signs = [name for name, (column, _) in zip(names, columns, strict=True) if column in _sign_names(layout)]
+    if signs and wanted is None:
+        return (
+            f"has no column of times: its first line names the columns {shown!r}; expected one named time, elapsed_s "
+            f"or seconds beside {', '.join(signs)}; or --format challenge for a row every hour"
+        )
+    mismatch = "in no supported format" if wanted is None else f"not in the format {wanted}"
+    return f"is {mismatch}: its first line names the columns {shown!r}; expected one of {KNOWN_FORMATS}"
+
+
+def rows_below(file: TextFile, header: Header) -> Iterator[tuple[int, list[str]]]:
+    """Yield line numbers and cells of the rows below the names, without blank lines."""
+    number = header.line
+    try:
+        with file.text() as text:
+            for _ in islice(text, header.line):
+                pass
+            lines = csv.reader(text, delimiter=header.separator, strict=True)
+            for cells in lines:
+                if cells:
+                    number = header.line + lines.line_num
+                    yield number, cells
+    except csv.Error as error:
+        raise PermanentError(f"{file.path}, below line {number}, is not CSV: {error}; expected cells") from None
