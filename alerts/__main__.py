@@ -22,7 +22,7 @@ from mqtt.certificate_expiry import CertificateExpiry
 from vitals import log
 from vitals.command_line import command_group
 from vitals.errors import PermanentError, exit_on_error, login_name
-from vitals.recording import Format
+from vitals.recording.options import DateOrderOption, FormatOption, OnlyPatientOption, ZoneOption, open_recordings
 from vitals.time_option import TIME_FORMS, parse_time_option
 
 app = command_group()
@@ -96,7 +96,10 @@ def backtest(
     rules: Annotated[
         list[Path] | None, typer.Option(help="A rule file; repeat to compare several. Default: VitalFlow's rules.")
     ] = None,
-    format: Annotated[Format | None, typer.Option(help="Enforce a format of the recordings.")] = None,
+    format: FormatOption = None,
+    zone: ZoneOption = None,
+    date_order: DateOrderOption = None,
+    only_patient: OnlyPatientOption = None,
     plot: Annotated[Path | None, typer.Option(help="Draw alarms against delay, 0 to 30 s, as a PNG.")] = None,
     curve: Annotated[bool, typer.Option("--curve", help="Print alarms against delay, 0 to 30 s.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON only.")] = False,
@@ -116,7 +119,7 @@ def backtest(
                 needed = '--plot needs Pillow, the optional extra "plot": pip install -e ".[plot]"'
                 raise PermanentError(needed) from None
         if recordings:
-            stays = read_recordings(recordings, format)
+            stays = read_recordings(open_recordings(recordings, format, zone, date_order, only_patient))
         else:
             from alerts.backtest.settings import ReaderSettings  # imported here: loads psycopg
 

@@ -24,11 +24,12 @@ from devices.fleet import run_fleet
 from devices.fleet_stats import FleetStats
 from devices.outbox.file import OutboxFile
 from devices.outbox.queue import CAPACITY
-from devices.replay import describe_omissions, describe_times, prepare, replay_sources
+from devices.replay import describe_formats, describe_omissions, describe_times, prepare, replay_sources
 from devices.scenario import Scenario
 from devices.settings import DevicesSettings, DoctorSettings, device_endpoints
 from devices.simulated_ward import simulated_ward
 from devices.source import Source
+from devices.try_recording import show_json, show_text
 from identity.authority import CertificateAuthority
 from identity.dynsec import connect_dynsec
 from identity.enrolment import assign, discharge, list_users, revoke
@@ -38,7 +39,7 @@ from mqtt.credentials import read_credentials
 from vitals.assignment import Assignment, Profile
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
-from vitals.recording import Format, Recording
+from vitals.recording.options import DateOrderOption, FormatOption, OnlyPatientOption, ZoneOption, open_recordings
 
 PROGRAM = "vitalflow devices"
 REWRITE_S, REPEAT_S = 1.0, 10.0  # interval of progress lines: rewritten on a terminal, appended to a log
@@ -114,15 +115,17 @@ def simulate(
     epilog=examples(
         "vitalflow devices replay recordings/*.csv --speed 60",
         "vitalflow devices replay my-own.csv --loop --ward icu-2",
+        "vitalflow devices replay monitor.csv --zone Europe/Berlin --date-order dmy",
     ),
 )
 def replay(
     files: Annotated[
         list[Path], typer.Argument(help="Recordings; each is replayed by a device of its own.", metavar="FILE")
     ],
-    format: Annotated[
-        Format | None, typer.Option(help="Format of all files; by default each file's header decides.")
-    ] = None,
+    format: FormatOption = None,
+    zone: ZoneOption = None,
+    date_order: DateOrderOption = None,
+    only_patient: OnlyPatientOption = None,
     ward: Annotated[str, typer.Option(help="Ward of the devices; it is part of their topics.")] = "icu-1",
     speed: Annotated[float, typer.Option(min=0.001, max=1e6, help="Replay this many times as fast as recorded.")] = 1.0,
     loop: Annotated[
@@ -141,18 +144,36 @@ def replay(
     The times are shifted so that the last reading of each is from now, except with --as-live or --loop
     (docs/replay.md). Waits at the end until ingest has confirmed what is stored.
     """
-    prepared = prepare([Recording(path, format) for path in files])
+    prepared = prepare(open_recordings(files, format, zone, date_order, only_patient))
     readings = sum(recording.summary.readings for recording in prepared)
     max_duration_s = max(recording.summary.duration_s for recording in prepared)
     recordings = "1 recording" if len(prepared) == 1 else f"{len(prepared)} recordings"
     formats = ", ".join(dict.fromkeys(recorded.recording.layout.format for recorded in prepared))
     print(f"{PROGRAM}: {readings} readings in {recordings} ({formats}); {max_duration_s / speed:.0f} s at this speed")
-    for sentence in describe_omissions(prepared):
+    for sentence in (*describe_formats(prepared), *describe_omissions(prepared)):
         print(f"{PROGRAM}: {sentence}")
     if not (loop or as_live) and (note := describe_times(speed)):
         print(f"{PROGRAM}: {note}")
     sources = replay_sources(prepared, ward=ward, now=datetime.now(UTC), speed=speed, loop=loop, as_live=as_live)
     raise typer.Exit(asyncio.run(_run(sources, outbox_readings, outbox, seconds)))
+
+
+@app.command("try", epilog=examples("vitalflow devices try my-own.csv", "vitalflow devices try my-own.csv --json"))
+def try_file(
+    file: Annotated[Path, typer.Argument(help="A recording.")],
+    format: FormatOption = None,
+    zone: ZoneOption = None,
+    date_order: DateOrderOption = None,
+    only_patient: OnlyPatientOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with every reading.")] = False,
+) -> None:
+    """Show what would become of a recording: its format, the columns of each sign, readings, and what is not used.
+
+    Nothing is sent. Exit code 2 if the file cannot be read.
+    """
+    (recording,) = open_recordings([file], format, zone, date_order, only_patient)
+    for line in show_json(recording) if as_json else show_text(recording):
+        print(line)
 
 
 @app.command(

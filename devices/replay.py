@@ -1,6 +1,7 @@
 """Sources that replay recordings, one device per file. docs/replay.md explains the times of the readings."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -115,6 +116,17 @@ def describe_times(speed: float) -> str | None:
     )
 
 
+def describe_formats(recordings: Sequence[DeviceRecording]) -> Iterator[str]:
+    """Yield a sentence for each format: which files have it, and why."""
+    files: dict[tuple[str, str], list[str]] = {}
+    for recorded in recordings:
+        recording = recorded.recording
+        files.setdefault((recording.layout.format.value, recording.reason), []).append(recording.path.name)
+    for (format, reason), names in files.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield f"{', '.join(names[:3])}{more}: read as {format}, because the file {reason}"
+
+
 def describe_omissions(recordings: Sequence[DeviceRecording]) -> Iterator[str]:
     """Yield sentences about columns and rows that are not replayed."""
     unused = dict.fromkeys(name for recorded in recordings for name in recorded.recording.unused_columns)
@@ -123,3 +135,8 @@ def describe_omissions(recordings: Sequence[DeviceRecording]) -> Iterator[str]:
     empty = sum(recorded.summary.empty_rows for recorded in recordings)
     if empty:
         yield f"skipped {empty} {'row' if empty == 1 else 'rows'} without a value"
+    omitted: Counter[str] = Counter()
+    for recorded in recordings:
+        omitted.update(recorded.summary.omitted)
+    for reason, number in omitted.items():
+        yield f"skipped {number} {reason}"

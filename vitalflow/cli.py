@@ -42,7 +42,7 @@ GROUPS = {
     "devices": CommandGroup(
         ACCESS,
         "devices",
-        "Bedside monitors: simulate, replay, enroll, enroll-simulated, list, doctor, revoke, assign, discharge.",
+        "Bedside monitors: simulate, replay, try, enroll, enroll-simulated, list, doctor, revoke, assign, discharge.",
     ),
     "edges": CommandGroup(ACCESS, "edges", "Receive what other systems send: check, unused, hl7, fhir, senders."),
     "user": CommandGroup(ACCESS, "identity", "Users of the station: add, list, revoke.", "users"),

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from vitals.errors import PermanentError, TransientError
 from vitals.reading import Reading, reading, sign_values
-from vitals.recording import Format, Recording
+from vitals.recording import Recording
 from vitals.signs import BY_KEY, SIGN_KEYS
 
 # A recording has times relative to its first row, without a date; any date serves.
@@ -32,9 +31,8 @@ class BedHistory:
     readings: Iterator[Reading]
 
 
-def read_recordings(files: Sequence[Path], format: Format | None = None) -> Iterator[BedHistory]:
-    """A bed for each file. Raises PermanentError before the first one where any of them cannot be read."""
-    found = [Recording(path, format) for path in files]
+def read_recordings(found: Sequence[Recording]) -> Iterator[BedHistory]:
+    """A bed for each recording. Raises PermanentError before the first one where any of them cannot be read."""
     for recording in found:
         recording.summary()
     for recording in found:

@@ -21,6 +21,7 @@ from alerts.rulefile.parser import parse
 from tests.support.bed_driver import reading_at
 from tests.support.rule_text import level, rule
 from vitals.alert import Priority
+from vitals.recording.options import open_recordings
 
 ROOT = Path(__file__).parents[2]
 RULES = (
@@ -153,7 +154,8 @@ def recording(folder: Path, name: str, spo2: Sequence[float]) -> Path:
 def test_recordings_are_beds_and_implausible_values_are_none(tmp_path: Path) -> None:
     files = [recording(tmp_path, f"{name}.csv", [97, 96, 101, 95, 94]) for name in "ab"]
     stays = [
-        (stay.device, stay.interval_s, [r.value("spo2") for r in stay.readings]) for stay in read_recordings(files)
+        (stay.device, stay.interval_s, [r.value("spo2") for r in stay.readings])
+        for stay in read_recordings(open_recordings(files))
     ]
     assert stays == [("a", 1.0, [97, 96, 95, 94]), ("b", 1.0, [97, 96, 95, 94])]
 

@@ -23,7 +23,7 @@ from vitals.signs import BY_KEY
 
 MAX_DURATION_S = 100 * 365 * 86_400.0  # longer recordings are probably in milliseconds, and dates would overflow
 MAX_UNORDERED_ROWS = 1_000_000  # of one patient; they are sorted in memory
-# The first one that a file has identifies a stay, by which `patient` selects.
+# The first one that a file has identifies a stay, by which `only_patient` selects.
 _PATIENT_COLUMNS = tuple(
     plain(name)
     for name in (
@@ -79,10 +79,10 @@ class Summary:
 class Recording:
     """One file, opened again for each pass; the header is read at once.
 
-    format      enforces a format
-    zone        of times without an offset
-    date_order  of dates such as 03/04/2026
-    patient     the only patient that is read, of a file that holds several
+    format        enforces a format
+    zone          of times without an offset
+    date_order    of dates such as 03/04/2026
+    only_patient  the only patient or stay that is read, of a file that holds several
 
     Raises PermanentError with file, line, value and what was expected if the file is missing, is not text, or has
     columns of no supported format.
@@ -95,7 +95,7 @@ class Recording:
         *,
         zone: tzinfo | None = None,
         date_order: DateOrder | None = None,
-        patient: str | None = None,
+        only_patient: str | None = None,
     ) -> None:
         self.path = path
         self._file = TextFile(path)
@@ -103,14 +103,16 @@ class Recording:
         self.layout = header.layout
         self.reason = header.reason
         """Why the file has its format."""
-        self._patient = patient
+        self._patient = only_patient
         self._zone = zone or (UTC if self.layout.local_is_utc else None)
         self._date_order = date_order or self.layout.date_order
         self._mark = DecimalMark(comma_allowed=header.separator != ",")
         plains = [column for column, _ in header.columns]
         self._owners = [index for name in _PATIENT_COLUMNS for index, column in enumerate(plains) if column == name]
-        if patient is not None and not self._owners:
-            raise PermanentError(f"{path} names no patient, so {patient!r} cannot be selected; leave out --patient")
+        if only_patient is not None and not self._owners:
+            raise PermanentError(
+                f"{path} names no patient, so {only_patient!r} cannot be selected; leave out --only-patient"
+            )
         self._times, self._unit_s = self._time_columns()
         self._sources = self._sign_columns()
         self._is_simple = not self.layout.zero_is_missing and all(len(found) == 1 for found in self._sources.values())
@@ -248,7 +250,7 @@ class Recording:
                         line,
                         f"belongs to {', '.join(owner)!r} and the first row to {', '.join(first_owner)!r} in "
                         f"{', '.join(repr(self._header.names[index]) for index in self._owners)}",
-                        "one patient: split the file, or select one with --patient",
+                        "one patient: split the file, or select one with --only-patient",
                     )
             try:
                 time = read_time(cells) if read_time else number * self.layout.step_s

@@ -1,0 +1,235 @@
+"""Recordings as people export them: formats of other systems, times, units, encodings, and files that change.
+
+The samples are typed here in the formats' own manner, with values of our own.
+"""
+
+import gzip
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from vitals.errors import PermanentError
+from vitals.recording import DateOrder, Format, Recording
+
+BERLIN = ZoneInfo("Europe/Berlin")
+VSCAPTUREMP = (
+    "Time,RelativeTime,SystemLocalTime,NOM_PULS_OXIM_SAT_O2,NOM_PLETH_PULS_RATE,NOM_ECG_CARD_BEAT_RATE,"
+    "NOM_PRESS_BLD_NONINV_SYS,NOM_PRESS_BLD_NONINV_DIA,NOM_PRESS_BLD_ART_ABP_SYS,NOM_PRESS_BLD_ART_ABP_DIA\n"
+    "04-05-2026 09:15:10.250,1,x,96,81,-,-,-,131,72\n"
+    "04-05-2026 09:15:11.274,2,x,96,81,0,118,-,133,74\n"
+)
+# As the program writes it: two lines before the names, and rows whose later values stand below other names.
+VSCAPTURE = (
+    "\ufeffVitalSignsCapture v1.009\nDatex AS3 Monitor\n"
+    "Date,Time,Heart Rate(/min),Systolic BP(mmHg),Diastolic BP(mmHg),SpO2(%),AA ET, RR, T1, RR\n"
+    "03/04/2026,12:50:56,61,119,67,98,0,0,0.04,-,-,7,\n"
+)
+VITALDB = "Time,Solar8000/PLETH_HR,Solar8000/ART_SBP,Solar8000/ART_DBP,Solar8000/BT,Orchestra/PPF20_VOL\n"
+EICU = (
+    "vitalperiodicid,patientunitstayid,observationoffset,temperature,sao2,heartrate,respiration,systemicsystolic\n"
+    "9,77,12,36.9,95,88,19,117\n8,77,7,,96,86,,\n7,78,7,,70,40,,\n"
+)
+CHARTEVENTS = (
+    "subject_id,hadm_id,stay_id,charttime,itemid,valuenum,valueuom\n"
+    "5,6,7,2150-03-02 04:00:00,220277,97,%\n"
+    "5,6,7,2150-03-02 03:00:00,220045,71,bpm\n"
+    "5,6,7,2150-03-02 03:00:00,223761,99.5,°F\n"
+    "5,6,7,2150-03-02 03:00:00,220050,140,mmHg\n"
+    "5,6,7,2150-03-02 03:00:00,220051,80,mmHg\n"
+    "5,6,7,2150-03-02 03:00:00,220179,128,mmHg\n"
+    "5,6,7,2150-03-02 03:00:00,220181,91,mmHg\n"
+    "5,6,7,2150-03-02 03:00:00,220210,,insp/min\n"
+)
+
+
+def write(folder: Path, content: str | bytes, name: str = "rec.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def values(recording: Recording) -> list[tuple[float, dict[str, float]]]:
+    recording.summary()
+    return [(row.elapsed_s, dict(row.sample.values)) for row in recording.rows() if row.sample]
+
+
+def error(recording: Recording) -> str:
+    with pytest.raises(PermanentError) as raised:
+        recording.summary()
+    return str(raised.value)
+
+
+def test_vscapturemp_takes_the_ecg_first_and_both_pressures_of_one_sensor(tmp_path: Path) -> None:
+    recording = Recording(write(tmp_path, VSCAPTUREMP), zone=BERLIN)
+    assert recording.layout.format is Format.VSCAPTUREMP
+    assert values(recording) == [
+        (0, {"heart_rate": 81, "spo2": 96, "systolic_bp": 131, "diastolic_bp": 72}),
+        (1.024, {"heart_rate": 0, "spo2": 96, "systolic_bp": 118}),
+    ]
+    assert next(recording.rows()).time == datetime(2026, 5, 4, 7, 15, 10, 250_000, UTC)
+
+
+def test_vscapture_reads_no_column_that_stands_below_another_name(tmp_path: Path) -> None:
+    path = write(tmp_path, VSCAPTURE)
+    recording = Recording(path, zone=UTC, date_order=DateOrder.MDY)
+    assert recording.layout.format is Format.VSCAPTURE
+    assert values(recording) == [(0, {"heart_rate": 61, "spo2": 98, "systolic_bp": 119, "diastolic_bp": 67})]
+    assert next(recording.rows()).time == datetime(2026, 3, 4, 12, 50, 56, tzinfo=UTC)
+    assert "order of day and month" in error(Recording(path, zone=UTC))
+
+
+def test_vitaldb_has_seconds_and_a_zero_that_no_other_sensor_shows_is_not_measured(tmp_path: Path) -> None:
+    recording = Recording(write(tmp_path, VITALDB + "2,80,0,0,36.4,5\n4,,121,64,,5\n"))
+    assert recording.reason.startswith("has the columns Time, Solar8000/PLETH_HR")
+    assert recording.unused_columns == ("Orchestra/PPF20_VOL",)
+    assert values(recording) == [
+        (0, {"heart_rate": 80, "temperature": 36.4}),
+        (2, {"systolic_bp": 121, "diastolic_bp": 64}),
+    ]
+
+
+def test_eicu_rows_are_sorted_and_one_stay_is_selected(tmp_path: Path) -> None:
+    path = write(tmp_path, EICU)
+    recording = Recording(path, only_patient="77")
+    assert values(recording) == [
+        (0, {"heart_rate": 86, "spo2": 96}),
+        (300, {"temperature": 36.9, "spo2": 95, "heart_rate": 88, "resp_rate": 19, "systolic_bp": 117}),
+    ]
+    assert recording.summary().omitted == {"rows of other patients": 1}
+    assert "line 4 belongs to '78' and the first row to '77'" in error(Recording(path))
+    assert "holds no row with a value of patient '99'" in error(Recording(path, only_patient="99"))
+
+
+def test_chartevents_of_one_time_are_one_reading_in_our_units(tmp_path: Path) -> None:
+    recording = Recording(write(tmp_path, CHARTEVENTS))
+    assert values(recording) == [
+        (0, {"heart_rate": 71, "temperature": 37.5, "systolic_bp": 128}),
+        (3600, {"spo2": 97}),
+    ]
+    assert recording.summary().omitted == {
+        "rows of items that are no supported vital sign": 1,
+        "rows without a number": 1,
+    }
+    wrong = CHARTEVENTS + "5,6,7,2150-03-02 05:00:00,223761,37,°C\n"
+    assert "line 10 has the unit '°C' for item 223761" in error(Recording(write(tmp_path, wrong)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("seconds,Temp (°F),SpO2 [%]\n0,98.6,97\n", {"temperature": 37.0, "spo2": 97}),
+        ("seconds,temp_f,sbp_kpa\n0,102.2,16\n", {"temperature": 39.0, "systolic_bp": 120}),
+        ("seconds,SpO2 (fraction)\n0,0.97\n", {"spo2": 97}),
+        ("seconds,SpO2,Temp\ns,1,K\n0,0.97,310.15\n", {"spo2": 97, "temperature": 37}),
+        ("seconds;HR;Temp\n0;82 bpm;98,6 °F\n", {"heart_rate": 82, "temperature": 37}),
+        (
+            "seconds,SpO₂,Heart-Rate,Body Temperature\n0,97%,60,36.6 °C\n",
+            {"spo2": 97, "heart_rate": 60, "temperature": 36.6},
+        ),
+        ("seconds,HR,Pulse\n0,-,71\n", {"heart_rate": 71}),
+        ("seconds,HR,MAP,NBP Mean\n0,71,90,91\n", {"heart_rate": 71}),
+        ("seconds,NBPSys,NBPDias,ABPSys,ABPDias\n0,,,120,80\n", {"systolic_bp": 120, "diastolic_bp": 80}),
+        ("seconds,NBPSys,NBPDias,ABPSys,ABPDias\n0,110,,120,80\n", {"systolic_bp": 110}),
+        ("# seconds,HR\n0,71\n", {"heart_rate": 71}),
+        ("sep=;\nseconds;HR\n0;71\n", {"heart_rate": 71}),
+        ("#1 exported\n\n# by monitor 3\nseconds\tHR\n0\t71\n", {"heart_rate": 71}),
+    ],
+)
+def test_units_and_sensors_in_names_rows_and_cells_are_read(
+    tmp_path: Path, text: str, expected: dict[str, float]
+) -> None:
+    recording = Recording(write(tmp_path, text))
+    assert values(recording) == [(0, expected)]
+    assert "heart_rate" not in expected or "MAP" not in text or recording.unused_columns == ("MAP", "NBP Mean")
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (("2026-10-25 01:59:59", "2026-10-25 02:00:01"), "2026-10-25T00:00:01+00:00"),
+        (("27.11.2026 10:00:00", "27.11.2026 10:00:05"), "2026-11-27T09:00:05+00:00"),
+        (("5/11/2026, 11:59:58 am", "5/11/2026, 12:00:01 PM"), "2026-11-05T11:00:01+00:00"),
+        (("25.06.2026 - 19:14", "25.06.2026 - 20:14"), "2026-06-25T18:14:00+00:00"),
+        (("2026/11/27 10:00", "2026/11/27 10:01"), "2026-11-27T09:01:00+00:00"),
+        (("2026-11-27 10:00:00 +0000", "2026-11-27 10:00:01.5 UTC"), "2026-11-27T10:00:01.500000+00:00"),
+        (("1795341000000", "1795341001250"), "2026-11-22T09:50:01.250000+00:00"),
+        (("1795341000", "1795341001"), "2026-11-22T09:50:01+00:00"),
+    ],
+)
+def test_times_with_a_zone_and_an_order_that_are_given_become_moments(
+    tmp_path: Path, times: tuple[str, str], expected: str
+) -> None:
+    path = write(tmp_path, f'timestamp,HR\n"{times[0]}",71\n"{times[1]}",72\n')
+    recording = Recording(path, zone=BERLIN, date_order=DateOrder.DMY)
+    recording.summary()
+    assert [row.time for row in recording.rows()][1] == datetime.fromisoformat(expected)
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        ("2026-03-29 02:30:00", "does not exist in Europe/Berlin"),
+        ("2026-10-25 02:30:00", "exists twice in Europe/Berlin"),
+        ("11/27/2026 10:00", "a time of the calendar in the order dmy"),
+        ("27.11.26 10:00", "a year of four digits"),
+        ("27.11.2026 13:00 PM", "an hour from 1 to 12"),
+        ("27.11.2026", "a date and a time"),
+    ],
+)
+def test_times_that_are_no_single_moment_are_rejected(tmp_path: Path, time: str, words: str) -> None:
+    recording = Recording(write(tmp_path, f"time,HR\n{time},71\n"), zone=BERLIN, date_order=DateOrder.DMY)
+    assert words in error(recording)
+
+
+def test_the_hour_that_is_repeated_is_read_by_the_rows_before_it_and_refused_after_a_gap(tmp_path: Path) -> None:
+    rows = "2026-10-25 01:58:00,70\n2026-10-25 02:20:00,71\n2026-10-25 02:45:00,72\n2026-10-25 02:10:00,73\n"
+    recording = Recording(write(tmp_path, "time,HR\n" + rows), zone=BERLIN)
+    assert [seconds for seconds, _ in values(recording)] == [0, 1320, 2820, 4320]
+    gap = Recording(write(tmp_path, "time,HR\n2026-10-25 00:30:00,70\n2026-10-25 02:20:00,71\n"), zone=BERLIN)
+    assert "exists twice" in error(gap)
+
+
+@pytest.mark.parametrize("encode", ["utf-16", "utf-8-sig", "cp1252", "gzip"])
+def test_encodings_of_spreadsheets_and_gzip_are_read(tmp_path: Path, encode: str) -> None:
+    text = "seconds;HR;Temp (°C)\r\n0;71;36,8\r\n"
+    content = gzip.compress(text.encode()) if encode == "gzip" else text.encode(encode)
+    assert values(Recording(write(tmp_path, content))) == [(0, {"heart_rate": 71, "temperature": 36.8})]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04xl/workbook", "save the sheet as CSV"),
+        (gzip.compress(b"seconds,HR\n" + b"0,71\n" * 9)[:-9], "is damaged"),
+        ("seconds,HR\n".encode("utf-16-le"), "is not text"),
+        (b"seconds,HR\n" + b"0,71\n" * 30_000 + b"\xe9,71\n", "is not utf-8 text"),
+    ],
+)
+def test_files_that_are_not_whole_text_are_rejected(tmp_path: Path, content: bytes, words: str) -> None:
+    with pytest.raises(PermanentError, match=words):
+        Recording(write(tmp_path, content)).summary()
+
+
+@pytest.mark.parametrize("change", ["append", "replace", "rewrite"])
+def test_a_file_that_changes_between_or_during_two_passes_is_rejected(tmp_path: Path, change: str) -> None:
+    text = "seconds,HR\n" + "".join(f"{second},71\n" for second in range(60_000))
+    path = write(tmp_path, text)
+    recording = Recording(path)
+    recording.summary()
+    rows = recording.rows()
+    next(rows)
+    if change == "append":
+        with path.open("a") as file:
+            file.write("60000,99\n")
+    elif change == "replace":
+        write(tmp_path, text, "new").replace(path)
+        rows = recording.rows()
+    else:
+        status = path.stat()
+        path.write_text(text.replace("71", "72"))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    with pytest.raises(PermanentError, match="changed while it was read"):
+        list(rows)
