@@ -65,7 +65,9 @@ class TextFile:
         except OSError as error:
             raise PermanentError(f"{self.path} cannot be read: {error.strerror}; expected a recording") from None
         except UnicodeDecodeError as error:
-            raise PermanentError(f"{self.path} is not {error.encoding} text as a whole; expected one encoding") from None
+            raise PermanentError(
+                f"{self.path} is not {error.encoding} text as a whole; expected one encoding"
+            ) from None
 
 
 class _UnchangedFile(io.RawIOBase):
