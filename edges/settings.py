@@ -26,7 +26,9 @@ class ExportSettings(DatabaseSettings):
 
 
 class EdgesOutSettings(BrokerSettings):
-    """Settings of a process that sends HL7; each is the environment variable VITALFLOW_ with the name in capitals."""
+    """Settings of a process that sends alerts or readings; each is the environment variable VITALFLOW_ with the name in
+    capitals.
+    """
 
     edges_out_client_id: str = Field(
         "edges-out", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the service at the broker."

@@ -5,7 +5,6 @@ Each change of an alert is a message. OBR-3 is the id of the alert with its revi
 
 from collections.abc import Iterator
 from datetime import datetime
-from enum import StrEnum
 from hashlib import blake2b
 
 from edges.hl7.write import (
@@ -19,6 +18,7 @@ from edges.hl7.write import (
     write_segment,
     write_time,
 )
+from edges.outgoing.alert_reports import Phase, Report
 from vitals.alert import Alert, Change, Priority, State
 from vitals.alert_format import message_text
 
@@ -38,40 +38,9 @@ _RESP_RATE, _BREATHS = 151562, "264928^MDC_DIM_RESP_PER_MIN^MDC"
 _AT_LEVEL = frozenset((Change.RAISED, Change.ESCALATED, Change.DEESCALATED, Change.RETURNED))
 
 
-class Phase(StrEnum):
-    """MDC_ATTR_EVENT_PHASE: what a message says of the alert."""
-
-    START = "start"
-    CONTINUE = "continue"
-    UPDATE = "update"
-    ESCALATE = "escalate"
-    DEESCALATE = "deescalate"
-    END = "end"
-
-
-_PHASES = {
-    Change.RAISED: Phase.START,
-    Change.RETURNED: Phase.START,
-    Change.ESCALATED: Phase.ESCALATE,
-    Change.DEESCALATED: Phase.DEESCALATE,
-    Change.CLEARED: Phase.END,
-}
-
-
-def phase_of(change: Change) -> Phase:
-    """Return the phase that a change is."""
-    return _PHASES.get(change, Phase.UPDATE)
-
-
-def write_alert(alert: Alert, phase: Phase, origin: Origin, now: datetime, *, repeated: bool = False) -> bytes:
-    """Return the message that reports this state of an alert.
-
-    now        the time of the message, with an offset
-    repeated   this state was reported before: the id of the message states its time too, so that it stays unique
-    """
-    number = f"{alert.alert_id}.{alert.revision}"
-    if repeated:
-        number += f".{now.timestamp():.0f}"
+def write_alert(report: Report, origin: Origin, now: datetime) -> bytes:
+    """Return the message of a report. `now` is the time of the message, with an offset."""
+    alert, number = report.alert, report.identify(now, ".")
     control_id = blake2b(number.encode(), digest_size=10).hexdigest()  # HL7 v2.6 permits 20 characters
     application = escape(origin.application)
     changed = write_time(alert.changed_at)
@@ -88,7 +57,7 @@ def write_alert(alert: Alert, phase: Phase, origin: Origin, now: datetime, *, re
             *write_patient(alert.patient_id, origin),
             write_segment("OBR", order),
             write_segment("OBX", {1: "1", 3: MONITOR, 4: "1.0.0.0", 11: "X"}),
-            *_observations(alert, phase, changed),
+            *_observations(alert, report.phase, changed),
         ]
     )
 

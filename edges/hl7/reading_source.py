@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from edges.hl7.exporter import Batch
 from edges.hl7.pcd01 import Measured, measured_signs, write_observations
 from edges.hl7.write import APPLICATION, find_origin
+from edges.outgoing.exporter import Batch
+from edges.outgoing.queue import Message
 from edges.site import Site
 from vitals.codec import TimeWindow, decode
 from vitals.topics import DeviceAddress, InvalidTopic, Topics
@@ -93,4 +94,4 @@ class ReadingSource:
             origin = find_origin(self._site, APPLICATION, bed.ward, bed.device)
             control_id = f"{self._boot}-{self._number}"
             content = write_observations(measured, patient, measured[-1].time, origin, control_id, now)
-            batch.messages.append(content)
+            batch.messages.append(Message(content))

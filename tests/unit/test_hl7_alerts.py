@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edges.hl7.alert_reports import AlertReports, Report, Reported
 from edges.hl7.er7 import Segment, parse_message
-from edges.hl7.pcd04 import Phase, write_alert
+from edges.hl7.pcd04 import write_alert
 from edges.hl7.write import Origin, find_origin
+from edges.outgoing.alert_reports import AlertReports, Phase, Report, Reported
 from edges.site import Patients, Place, Site
 from mqtt.service_status import ServiceStatus
 from tests.support.factories import NOW, make_alert
@@ -28,7 +28,7 @@ def spo2(**fields: object) -> Alert:
 
 
 def segments(alert: Alert, phase: Phase = Phase.START) -> tuple[Segment, ...]:
-    return parse_message(write_alert(alert, phase, ORIGIN, NOW)).segments
+    return parse_message(write_alert(Report(alert, phase), ORIGIN, NOW)).segments
 
 
 def facets(alert: Alert, phase: Phase = Phase.START) -> dict[str, str]:
@@ -93,7 +93,7 @@ def test_an_ended_alert_is_inactive() -> None:
 @given(st.text(max_size=60), st.text(min_size=1, max_size=20), st.text(max_size=20))
 def test_no_text_breaks_the_message(text: str, patient: str, rule: str) -> None:
     alert = spo2(text=text, patient_id=patient, rule=rule, mdc=None)
-    content = write_alert(alert, Phase.START, ORIGIN, NOW)
+    content = write_alert(Report(alert, Phase.START), ORIGIN, NOW)
     assert not set(content) & {0x0B, 0x1C}, "they would end the frame"
     names = [item.name for item in parse_message(content).segments]
     assert names == ["MSH", "PID", "PV1", "OBR", *["OBX"] * 8]
@@ -103,9 +103,9 @@ def test_no_text_breaks_the_message(text: str, patient: str, rule: str) -> None:
 
 def test_a_repeated_message_has_an_id_of_its_own_and_a_change_always_the_same() -> None:
     later = NOW + timedelta(seconds=5)
-    first, second = (write_alert(spo2(), Phase.START, ORIGIN, time) for time in (NOW, later))
+    first, second = (write_alert(Report(spo2(), Phase.START), ORIGIN, time) for time in (NOW, later))
     assert parse_message(first).header.raw(10) == parse_message(second).header.raw(10)
-    third = write_alert(spo2(), Phase.CONTINUE, ORIGIN, later, repeated=True)
+    third = write_alert(Report(spo2(), Phase.CONTINUE, repeated=True), ORIGIN, later)
     assert parse_message(third).header.raw(10) != parse_message(first).header.raw(10)
     assert len(parse_message(third).header.raw(10)) == 20
 
@@ -121,7 +121,7 @@ def test_the_bed_is_the_first_place_of_the_device() -> None:
     def location(ward: str, device: str) -> str:
         origin = find_origin(site, "V", ward, device)
         assert origin.authority == "HOSP"
-        return parse_message(write_alert(spo2(), Phase.START, origin, NOW)).segments[2].raw(3)
+        return parse_message(write_alert(Report(spo2(), Phase.START), origin, NOW)).segments[2].raw(3)
 
     assert location("icu-1", "bed-4") == "ICU\\F\\1^R^4^A"
     assert location("icu-1", "bed-5") == "^^ICU&05"

@@ -1,5 +1,6 @@
 """The queue of HL7 messages on disk, and the reports of readings at an interval."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,13 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edges.hl7.alert_reports import KEEP_ENDED, Reported
-from edges.hl7.alert_source import AlertSource
 from edges.hl7.er7 import parse_message
-from edges.hl7.exporter import Batch
 from edges.hl7.oru import read_report
-from edges.hl7.outgoing import Outgoing, read_rejected
 from edges.hl7.reading_source import MAX_QUEUED, ReadingSource
+from edges.outgoing.alert_reports import KEEP_ENDED, Reported
+from edges.outgoing.alert_source import AlertSource
+from edges.outgoing.exporter import Batch
+from edges.outgoing.queue import Message, Queue, Waiting, read_rejected, resend
 from edges.site import Patients, Place, Site
 from tests.support.factories import NOW, make_alert
 from vitals.alert import encode_alert
@@ -32,32 +33,59 @@ MINUTE = timedelta(minutes=1)
 MESSAGE = b"MSH|^~\\&|A|B|||20261129120000+0000||ORU^R40|7|P|2.6\r"
 
 
+def take_next(queue: Queue, receiver: str = "", busy: Sequence[str] = ()) -> Waiting:
+    found = queue.next(receiver, busy)
+    assert found is not None
+    return found
+
+
 def test_messages_stay_until_they_are_deleted_or_set_aside(tmp_path: Path) -> None:
     path, alert = tmp_path / "queue.db", make_alert()
-    queue = Outgoing(path, print)
-    queue.put([b"1", MESSAGE, b"3"], [Reported(alert)], NOW)
-    first = queue.first()
-    assert first is not None
-    assert (first.content, queue.count) == (b"1", 3)
-    queue.delete(first.number)
+    queue = Queue(path, print)
+    queue.put([Message(b"1"), Message(MESSAGE), Message(b"3")], [Reported(alert)], NOW)
+    first = take_next(queue)
+    assert (first.message.content, queue.count()) == (b"1", 3)
+    queue.delete(first)
     queue.close()
 
-    queue = Outgoing(path, print)
+    queue = Queue(path, print)
     assert queue.read_reported(NOW) == [Reported(alert)]
-    second = queue.first()
-    assert second is not None
-    queue.reject(second.number, "AR", "no", NOW)
-    assert [(item.code, item.reason, item.content) for item in read_rejected(path)] == [("AR", "no", MESSAGE)]
-    third = queue.first()
-    assert third is not None
-    assert (third.content, queue.count) == (b"3", 1)
-    queue.delete(third.number)
-    assert (queue.first(), queue.count) == (None, 0)
+    queue.reject(take_next(queue), "AR", "no", NOW)
+    assert [(item.code, item.reason, item.message.content) for item in read_rejected(path)] == [("AR", "no", MESSAGE)]
+    third = take_next(queue)
+    assert (third.message.content, queue.count()) == (b"3", 1)
+    queue.delete(third)
+    assert (queue.next(), queue.count()) == (None, 0)
+    queue.close()
+
+
+def test_each_receiver_has_its_messages_in_order_without_the_series_that_wait(tmp_path: Path) -> None:
+    queue = Queue(tmp_path / "queue.db", print)
+    queue.put([Message(b"1", "a", "x", "x1"), Message(b"2", "b", "x"), Message(b"3", "a", "y")], [], NOW)
+    assert take_next(queue, "a").message == Message(b"1", "a", "x", "x1")
+    assert take_next(queue, "a", ["x"]).message.content == b"3"
+    assert queue.next("a", ["x", "y"]) is None
+    assert take_next(queue, "b").message.content == b"2"
+    assert queue.counts() == {"a": 2, "b": 1}
+    queue.close()
+
+
+def test_a_rejected_message_is_queued_again_beside_the_process_that_sends(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    queue = Queue(path, print)
+    queue.put([Message(b"1", "a", "x", "x1"), Message(b"2", "a", "x", "x2")], [], NOW)
+    rejected = take_next(queue, "a")
+    queue.reject(rejected, "404", "", NOW)
+    assert resend(path, [rejected.number, 99], NOW + MINUTE) == 1
+    assert read_rejected(path) == []
+    assert [take_next(queue, "a").message.content, queue.count("a")] == [b"2", 2]
+    queue.delete(take_next(queue, "a"))
+    assert take_next(queue, "a")[1:] == ((NOW + MINUTE).timestamp(), Message(b"1", "a", "x", "x1"))
     queue.close()
 
 
 def test_an_ended_alert_is_forgotten_after_a_day(tmp_path: Path) -> None:
-    queue = Outgoing(tmp_path / "queue.db", print)
+    queue = Queue(tmp_path / "queue.db", print)
     queue.put([], [Reported(make_alert(), NOW)], NOW)
     assert queue.read_reported(NOW + KEEP_ENDED) == [Reported(make_alert(), NOW)]
     assert queue.read_reported(NOW + KEEP_ENDED + MINUTE) == []
@@ -75,7 +103,7 @@ def test_an_ended_alert_is_forgotten_after_a_day(tmp_path: Path) -> None:
 def test_an_alert_that_cannot_be_read_is_an_error(topic: str, payload: bytes) -> None:
     batch = Batch()
     with pytest.raises(ValueError, match=r"."):
-        AlertSource(Topics(), SITE, None, []).take(topic, payload, NOW, batch, retained=False)
+        AlertSource(Topics(), None, [], lambda report, now: []).take(topic, payload, NOW, batch, retained=False)
     assert batch == Batch()
 
 
@@ -94,7 +122,7 @@ def reports(source: ReadingSource, now: datetime = NOW + MINUTE) -> list[bytes]:
     source.tick(now - MINUTE, batch)
     assert batch.messages == []
     source.tick(now, batch)
-    return batch.messages
+    return [item.content for item in batch.messages]
 
 
 def read(contents: list[bytes], now: datetime = NOW + MINUTE) -> list[Reading]:

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Metric
 
 import alerts.metrics
-import edges.hl7.outgoing_metrics
+import edges.outgoing.metrics
 import ingest.metrics
 import station.metrics
 from ingest.batch import Batch
@@ -17,7 +17,7 @@ from ingest.store import WriteResult
 REGISTRIES: dict[str, CollectorRegistry] = {
     "ingest": ingest.metrics.Metrics().registry,
     "alerts": alerts.metrics.Metrics().registry,
-    "edges_out": edges.hl7.outgoing_metrics.Metrics().registry,
+    "edges_out": edges.outgoing.metrics.Metrics().registry,
     "station": station.metrics.Metrics(*[MagicMock()] * 5).registry,
 }
 METRICS = [(service, metric) for service, registry in REGISTRIES.items() for metric in registry.collect()]

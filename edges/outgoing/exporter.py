@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from edges.hl7.alert_reports import Reported
-from edges.hl7.delivery import RETRY_S, Delivery
-from edges.hl7.outgoing import Outgoing
-from edges.hl7.outgoing_metrics import Metrics
+from edges.outgoing.alert_reports import Reported
+from edges.outgoing.delivery import RETRY_S, Delivery
+from edges.outgoing.metrics import Metrics
+from edges.outgoing.queue import Message, Queue
 from edges.settings import EdgesOutSettings
 from mqtt.instance import refuse_second_instance
 from mqtt.session import Session
 
-log = logging.getLogger("edges.hl7")
+log = logging.getLogger("edges")
 
 WINDOW = 200  # messages without an acknowledgement that the broker may send
 TICK_S = 0.5
@@ -33,12 +33,12 @@ TICK_S = 0.5
 class Batch:
     """What is to be queued in one transaction."""
 
-    messages: list[bytes] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     reported: list[Reported] = field(default_factory=list)
 
 
 class Source(Protocol):
-    """What makes HL7 messages of MQTT messages."""
+    """What makes messages of MQTT messages."""
 
     @property
     def subscriptions(self) -> Sequence[tuple[str, int]]:
@@ -55,14 +55,14 @@ class Source(Protocol):
 
 
 class Exporter:
-    """One process that sends HL7. `stop` may be called from a signal handler."""
+    """One process that sends to other systems. `stop` may be called from a signal handler."""
 
     def __init__(
-        self, settings: EdgesOutSettings, source: Source, outgoing: Outgoing, delivery: Delivery, metrics: Metrics
+        self, settings: EdgesOutSettings, source: Source, queue: Queue, delivery: Delivery, metrics: Metrics
     ) -> None:
         self._settings = settings
         self._source = source
-        self._outgoing = outgoing
+        self._queue = queue
         self._delivery = delivery
         self._metrics = metrics
         self._stopping = False
@@ -98,7 +98,7 @@ class Exporter:
     def health(self) -> tuple[str | None, Mapping[str, object]]:
         """Return why messages are not sent, or None, for /healthz. Called from another thread."""
         problem = self._find_problem(datetime.now(UTC)) or self._session.find_problem(time.monotonic())
-        return problem or None, {"queued": self._outgoing.count}
+        return problem or None, {"queued": sum(self._queue.counts().values())}
 
     def run(self) -> None:
         """Receive, queue, acknowledge, until `stop`."""
@@ -107,7 +107,7 @@ class Exporter:
             self._settings.broker,
             self._service,
             "edges-out",
-            f"a sender of HL7 with the client id {client_id!r}",
+            f"a sender to other systems with the client id {client_id!r}",
             "VITALFLOW_EDGES_OUT_CLIENT_ID and --queue",
             lambda: self._stopping,
             log,
@@ -175,7 +175,7 @@ class Exporter:
             if time.monotonic() < self._retry_at:
                 return
             try:
-                self._outgoing.put(batch.messages, batch.reported, datetime.now(UTC))
+                self._queue.put(batch.messages, batch.reported, datetime.now(UTC))
             except sqlite3.Error as error:
                 self._retry_at = time.monotonic() + RETRY_S
                 if not self._file_problem:

@@ -1,13 +1,11 @@
-"""Make PCD-04 messages of the alerts that the alert worker publishes."""
+"""Report the alerts that the alert worker publishes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from edges.hl7.alert_reports import AlertReports, Report, Reported
-from edges.hl7.exporter import Batch
-from edges.hl7.pcd04 import Phase, write_alert
-from edges.hl7.write import APPLICATION, find_origin
-from edges.site import Site
+from edges.outgoing.alert_reports import AlertReports, Phase, Report, Reported
+from edges.outgoing.exporter import Batch
+from edges.outgoing.queue import Message
 from mqtt.service_status import decode_service_status
 from vitals.alert import decode_alert
 from vitals.topics import STACK_WARD, InvalidTopic, Topics
@@ -15,12 +13,16 @@ from vitals.topics import STACK_WARD, InvalidTopic, Topics
 _FORGET_EVERY = timedelta(hours=1)
 
 
+Write = Callable[[Report, datetime], Iterable[Message]]
+"""Returns the messages of a report, for each receiver."""
+
+
 class AlertSource:
     """Alerts of one ward and of the stack, or of all wards if `ward` is None."""
 
-    def __init__(self, topics: Topics, site: Site, ward: str | None, reported: Sequence[Reported]) -> None:
+    def __init__(self, topics: Topics, ward: str | None, reported: Sequence[Reported], write: Write) -> None:
         self._topics = topics
-        self._site = site
+        self._write = write
         self._wards = ["+"] if ward is None else [ward, STACK_WARD]
         self._reports = AlertReports(reported)
         self._forget_at: datetime | None = None
@@ -65,7 +67,5 @@ class AlertSource:
             self._reports.forget_ended(now)
 
     def _add(self, report: Report, now: datetime, batch: Batch) -> None:
-        alert = report.alert
-        origin = find_origin(self._site, APPLICATION, alert.ward, alert.device_id)
-        batch.messages.append(write_alert(alert, report.phase, origin, now, repeated=report.repeated))
-        batch.reported.append(Reported(alert, now if report.phase is Phase.END else None))
+        batch.messages.extend(self._write(report, now))
+        batch.reported.append(Reported(report.alert, now if report.phase is Phase.END else None))

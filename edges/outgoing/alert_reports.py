@@ -5,17 +5,42 @@ has ends only if the broker and all alert workers are there and it stays absent 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
-from edges.hl7.pcd04 import Phase, phase_of
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus
-from vitals.alert import Alert
+from vitals.alert import Alert, Change
 from vitals.open_alerts import REPLAY_GRACE
 
 KEEP_ENDED = timedelta(days=1)  # an old revision is redelivered within seconds, and retained for an hour
 _ONLINE = timedelta(seconds=3 * HEARTBEAT_S)
+
+
+class Phase(StrEnum):
+    """What a message says of the alert; the words of MDC_ATTR_EVENT_PHASE."""
+
+    START = "start"
+    CONTINUE = "continue"
+    UPDATE = "update"
+    ESCALATE = "escalate"
+    DEESCALATE = "deescalate"
+    END = "end"
+
+
+_PHASES = {
+    Change.RAISED: Phase.START,
+    Change.RETURNED: Phase.START,
+    Change.ESCALATED: Phase.ESCALATE,
+    Change.DEESCALATED: Phase.DEESCALATE,
+    Change.CLEARED: Phase.END,
+}
+
+
+def phase_of(change: Change) -> Phase:
+    """Return the phase that a change is."""
+    return _PHASES.get(change, Phase.UPDATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +48,18 @@ class Report:
     """A message to write.
 
     repeated   not caused by a change: its id states the time too
+    before     the alert as it was reported last
     """
 
     alert: Alert
     phase: Phase
     repeated: bool = False
+    before: Alert | None = field(default=None, compare=False)
+
+    def identify(self, now: datetime, separator: str) -> str:
+        """Return the id of the message: the same if the same change is reported twice."""
+        parts = [str(self.alert.alert_id), str(self.alert.revision)]
+        return separator.join([*parts, f"{now.timestamp():.0f}"] if self.repeated else parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +143,9 @@ class AlertReports:
     def _note(self, report: Report, now: datetime) -> Report:
         number = report.alert.alert_id
         ended = now if report.phase is Phase.END else None
+        before = self._reported.get(number)
         self._reported[number] = Reported(report.alert, ended)
         self._unrepeated.discard(number)
         if ended is not None:
             self._absent_since.pop(number, None)
-        return report
+        return report if before is None else replace(report, before=before.alert)
