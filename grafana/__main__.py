@@ -14,10 +14,10 @@ from grafana.execute import Finding, check_results, check_rules
 from grafana.files import DASHBOARDS, PROVISIONING, Json, read_dashboards, text_of
 from grafana.lint import check_dashboards
 from grafana.queries import Query, queries
+from sql.address import without_password
 from sql.settings import DatabaseSettings, DatabaseUrl
 from vitals.command_line import command_group
 from vitals.errors import PermanentError, TransientError, exit_on_error
-from vitals.urls import without_password
 
 app = command_group()
 

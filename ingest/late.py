@@ -16,12 +16,14 @@ from typing import cast
 import psycopg
 
 from ingest.store import (
+    ANSWER_TIMEOUT_S,
     STATEMENTS,
     BatchRejected,
     classify_error,
     open_connection,
     record_late_readings,
 )
+from sql.deadline import deadline
 from vitals.backoff import Backoff
 from vitals.codec import Reason
 from vitals.log import Throttle
@@ -30,6 +32,7 @@ from vitals.topics import Topics
 log = logging.getLogger("ingest")
 
 MAX_ROWS = 5_000  # of one transaction
+MOVE_TIMEOUT_S = 60.0  # for it: some statements, each with the server's own limit
 POLL_S = 5.0  # interval between two looks at the table, for rows that another process left there
 RETRY_S = (0.1, 2.0)  # first and maximum pause before a retry
 MOVING = "they are being moved"
@@ -110,7 +113,8 @@ class LateReadings(threading.Thread):
     def _count_waiting(self) -> None:
         if self._connection is None:
             self._connection = open_connection(self._url, "vitalflow-late")
-        row = self._connection.execute(STATEMENTS["late_readings_waiting"]).fetchone()
+        with deadline(self._connection, ANSWER_TIMEOUT_S):
+            row = self._connection.execute(STATEMENTS["late_readings_waiting"]).fetchone()
         assert row is not None
         self.waiting, self._waiting_since = cast("tuple[int, datetime | None]", row)
 
@@ -122,7 +126,7 @@ class LateReadings(threading.Thread):
         connection = self._connection
         assert connection is not None
         try:
-            with connection.transaction():
+            with deadline(connection, MOVE_TIMEOUT_S), connection.transaction():
                 moved = connection.execute(STATEMENTS["take_late_readings"], [self._max_rows]).rowcount
                 stored = connection.execute(STATEMENTS["insert_new_readings"]).rowcount
                 row = connection.execute(STATEMENTS["late_after"]).fetchone()
@@ -141,7 +145,7 @@ class LateReadings(threading.Thread):
         self._count_moved(stored, moved - stored)
 
     def _reject_oldest(self, connection: "psycopg.Connection[tuple[object, ...]]", detail: str) -> None:
-        with connection.transaction():
+        with deadline(connection, MOVE_TIMEOUT_S), connection.transaction():
             row = connection.execute(STATEMENTS["take_oldest_late_reading"]).fetchone()
             if row is None:
                 return

@@ -108,6 +108,11 @@ class Metrics:
             ["standby"],
             registry=registry,
         )
+        self.commit_waits_for_standby = Gauge(
+            name + "commit_waits_for_standby",
+            "1 if a commit of the database waits for a synchronous standby, else 0",
+            registry=registry,
+        )
         self.batch_messages = Histogram(name + "batch_messages", "Messages per batch", buckets=SIZES, registry=registry)
         self.batch_duration_seconds = Histogram(
             name + "batch_duration_seconds",

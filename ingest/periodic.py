@@ -6,10 +6,12 @@ import threading
 import psycopg
 
 from sql.connection import describe_connect_error
+from sql.deadline import deadline
 
 log = logging.getLogger("ingest")
 
 CONNECT_TIMEOUT_S = 5
+WORK_TIMEOUT_S = 600.0  # a chunk that is in use may hold up retention; a frozen server must not end it for ever
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
@@ -38,12 +40,15 @@ class PeriodicWork(threading.Thread):
         while not self._stopping.wait(pause_s):
             pause_s = self._interval_s
             try:
-                with psycopg.connect(
-                    self._url,
-                    autocommit=True,
-                    application_name=f"vitalflow-{self.name}",
-                    connect_timeout=CONNECT_TIMEOUT_S,
-                ) as connection:
+                with (
+                    psycopg.connect(
+                        self._url,
+                        autocommit=True,
+                        application_name=f"vitalflow-{self.name}",
+                        connect_timeout=CONNECT_TIMEOUT_S,
+                    ) as connection,
+                    deadline(connection, WORK_TIMEOUT_S),
+                ):
                     self.work(connection)
             except psycopg.Error as error:
                 reason = describe_connect_error(error, self._url)

@@ -65,7 +65,8 @@ class Pipeline:
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
         self._builder = BatchBuilder(settings.topics, settings.retention, settings.ingest_client_id)
-        self._writer = Writer(Store(settings.ingest_url), self._wake, metrics.batch_retries.inc)
+        store = Store(settings.ingest_url, require_standby=settings.durability == "synchronous")
+        self._writer = Writer(store, self._wake, metrics.batch_retries.inc)
         self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc, metrics.rollup_days_different.set)
         self._snapshots = AlertSnapshots(
             settings.ingest_url, metrics.alert_snapshots_taken.inc, metrics.alert_snapshots_waiting.set
@@ -75,7 +76,12 @@ class Pipeline:
             settings.ingest_url, topics, metrics.moved, metrics.messages_rejected.labels(Reason.DATABASE).inc
         )
         metrics.late_readings_waiting.set_function(lambda: self._late.waiting)
-        self._database_watch = DatabaseWatch(settings.ingest_url, metrics.database_connected.set, metrics.replicated)
+        self._database_watch = DatabaseWatch(
+            settings.ingest_url,
+            metrics.database_connected.set,
+            metrics.replicated,
+            metrics.commit_waits_for_standby.set,
+        )
         self._logins = Logins()
         self._logins_topic = topics.logins(settings.ingest_client_id)
         self._next_login_check = 0.0

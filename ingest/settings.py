@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,10 @@ class IngestSettings(BrokerSettings, DatabaseSettings):
     ingest_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")
     ingest_receipt_every_s: float = Field(
         RECEIPT_INTERVAL_S, ge=0, le=3600, description="Seconds between two receipts to a device; 0 for none."
+    )
+    durability: Literal["local", "synchronous"] = Field(
+        "local",
+        description="synchronous: store, and send receipts, only while a commit waits for a synchronous standby.",
     )
     raw_retention_days: int = Field(
         30, ge=1, le=36_500, description="Readings older than this number of days are rejected."

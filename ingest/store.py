@@ -21,11 +21,12 @@ from psycopg.errors import UniqueViolation
 
 from ingest.batch import AnyRow, AuditEventRow, Batch, ReadingKey, ReadingRow, RejectedRow, StatusRow
 from ingest.batch_builder import COLUMNS
+from sql.address import without_password
 from sql.connection import describe_connect_error
+from sql.deadline import deadline
 from sql.files import named
 from vitals.codec import Problem, Reason
 from vitals.errors import PermanentError, TransientError
-from vitals.urls import without_password
 
 CopyRows = Callable[["psycopg.Cursor[tuple[object, ...]]", list[ReadingRow]], tuple[int, int]]
 """Copies rows and returns how many of them were new, and how many late ones were set aside."""
@@ -40,10 +41,11 @@ COPY_REJECTED = (
     "COPY rejected_message (received_at, topic, payload, payload_size, reason, detail) FROM STDIN"  # in this order
 )
 CONNECT_TIMEOUT_S = 5
-LATE_AFTER_READ_S = 10.0  # interval between two reads of the setting, which `vitalflow db migrate` may change
+SETTINGS_READ_S = 10.0  # interval between two reads of settings that `vitalflow db migrate` or an operator may change
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 5_000
 OFFSET_TOLERANCE = timedelta(seconds=1)  # an estimate that changes by less is not stored again
+ANSWER_TIMEOUT_S = 12.0  # for a transaction: longer than the server's own limit, which says what it waits for
 TCP_USER_TIMEOUT_MS = 15_000  # with the keepalives: notice a dead connection after some 15 s instead of hours
 
 
@@ -90,15 +92,21 @@ class WriteResult:
 
 
 class Store:
-    """A connection that is opened on demand and closed after every error except BatchRejected."""
+    """A connection that is opened on demand and closed after every error except BatchRejected.
 
-    def __init__(self, url: str) -> None:
+    require_standby   store nothing while a commit does not wait for a synchronous standby
+    """
+
+    def __init__(self, url: str, *, require_standby: bool = False) -> None:
         self._url = url
+        self._require_standby = require_standby
+        self._confirmed = True  # False: a commit has ended without the confirmation of a synchronous standby
+        self._first = True  # whether the next transaction is the first one of its connection
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
         self._duplicates_expected = False
         self._offsets: dict[str, timedelta] = {}  # of the devices' clocks, as stored
         self._late_after: timedelta | None = None  # set in the database; None if its rollups need no refresh
-        self._late_after_read_at = 0.0
+        self._settings_read_at = 0.0
 
     @property
     def address(self) -> str:
@@ -146,31 +154,42 @@ class Store:
         """
         try:
             connection = self._connection or self._connect()
-            if time.monotonic() - self._late_after_read_at > LATE_AFTER_READ_S:
-                self._read_late_after(connection)
-            late = self._has_late_readings(batch)
-            if not self._duplicates_expected and not late:
-                with suppress(UniqueViolation), connection.transaction():
-                    return self._insert(connection, batch, _copy_direct)
-            with connection.transaction():
-                result = self._insert(connection, batch, self._copy_via_stage)
-            self._duplicates_expected = result.duplicates > 0
-            return result
+            with deadline(connection, ANSWER_TIMEOUT_S):
+                result = self._write_rows(connection, batch)
+            self._first = False
         except psycopg.Error as error:
             classified = classify_error(error)
             if not isinstance(classified, BatchRejected):
                 self.close()  # its state is unknown, and a new connection sees a changed schema
             raise classified from error
+        if not self._confirmed:
+            self.close()
+            raise _unconfirmed("the synchronous standby did not confirm a commit")
+        return result
+
+    def _write_rows(self, connection: "psycopg.Connection[tuple[object, ...]]", batch: Batch) -> WriteResult:
+        if time.monotonic() - self._settings_read_at > SETTINGS_READ_S:
+            self._read_settings(connection)
+        late = self._has_late_readings(batch)
+        if not self._duplicates_expected and not late:
+            with suppress(UniqueViolation), connection.transaction():
+                return self._insert(connection, batch, _copy_direct)
+        with connection.transaction():
+            result = self._insert(connection, batch, self._copy_via_stage)
+        self._duplicates_expected = result.duplicates > 0
+        return result
 
     def _has_late_readings(self, batch: Batch) -> bool:
         if self._late_after is None or batch.oldest_time is None:
             return False
         return batch.oldest_time < datetime.now(UTC) - self._late_after
 
-    def _read_late_after(self, connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    def _read_settings(self, connection: "psycopg.Connection[tuple[object, ...]]") -> None:
         row = connection.execute(STATEMENTS["late_after"]).fetchone()
         self._late_after = None if row is None else cast(timedelta, row[0])
-        self._late_after_read_at = time.monotonic()
+        if self._require_standby and not commit_waits_for_standby(connection):
+            raise _unconfirmed("a commit does not wait for a synchronous standby, and VITALFLOW_DURABILITY requires it")
+        self._settings_read_at = time.monotonic()
 
     def _copy_via_stage(self, cursor: "psycopg.Cursor[tuple[object, ...]]", rows: list[ReadingRow]) -> tuple[int, int]:
         with cursor.copy(COPY_TO_STAGE) as copy:
@@ -183,14 +202,22 @@ class Store:
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         connection = open_connection(self._url, "vitalflow-ingest")
         try:
-            self._read_late_after(connection)
-            rows = connection.execute(STATEMENTS["device_clocks"]).fetchall()
+            with deadline(connection, ANSWER_TIMEOUT_S):
+                self._read_settings(connection)
+                rows = connection.execute(STATEMENTS["device_clocks"]).fetchall()
             self._offsets = {str(device): cast(timedelta, offset) for device, offset in rows}
-        except psycopg.Error:
+        except (psycopg.Error, DatabaseUnavailable):
             connection.close()
             raise
+        self._confirmed = self._first = True
+        connection.add_notice_handler(self._on_notice)
         self._connection = connection
         return connection
+
+    def _on_notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Notice a commit whose wait was cancelled, by the server's function name: its text is translated."""
+        if notice.source_function == "SyncRepWaitForLSN":
+            self._confirmed = False
 
     def _changed_offsets(self, batch: Batch) -> dict[str, timedelta]:
         """Return the clock offsets that differ from what is stored."""
@@ -226,6 +253,8 @@ class Store:
                 cursor.executemany(STATEMENTS["alert_latest"], events)
             if batch.audit_events:
                 cursor.executemany(STATEMENTS["audit_event"], [_audit_parameters(row) for row in batch.audit_events])
+            if self._first or result.duplicates:
+                cursor.execute(STATEMENTS["wait_for_standby"])
         self._offsets |= changed  # last: if a row above is rejected, none of the transaction is stored
         return result
 
@@ -248,11 +277,41 @@ def open_connection(url: str, application_name: str) -> "psycopg.Connection[tupl
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(describe_connect_error(error, url)) from error
     try:
-        connection.execute(STATEMENTS["stage"])
-    except psycopg.Error:
+        with deadline(connection, ANSWER_TIMEOUT_S):
+            # Before the table is created: dropping it at the end of the session is a commit that would wait too.
+            _refuse_while_a_commit_waits(connection)
+            with connection.transaction():
+                connection.execute("SET LOCAL synchronous_commit = local")  # a temporary table is at no standby
+                connection.execute(STATEMENTS["stage"])
+    except (psycopg.Error, DatabaseUnavailable):
         connection.close()
         raise
     return connection
+
+
+def commit_waits_for_standby(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+    """Return whether a commit returns only when a synchronous standby has it (PostgreSQL manual, section 26.2.8)."""
+    row = connection.execute(STATEMENTS["commit_waits_for_standby"]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _refuse_while_a_commit_waits(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    """Raise DatabaseUnavailable while a commit of an earlier connection waits for a standby.
+
+    It waits on after its client has gone. Each retry would add a session to the server until it has none left.
+    """
+    row = connection.execute(STATEMENTS["commit_waiting_for_standby"]).fetchone()
+    if row is not None:
+        raise _unconfirmed(f"the synchronous standby does not confirm a commit of {row[0]:%H:%M:%S}Z")
+
+
+def _unconfirmed(text: str) -> DatabaseUnavailable:
+    error = DatabaseUnavailable(text)
+    error.advice = (
+        "start the synchronous standby; or set synchronous_standby_names and synchronous_commit on the primary to what "
+        "the site wants"
+    )
+    return error
 
 
 def record_late_readings(connection: "psycopg.Connection[tuple[object, ...]]", late_after: timedelta) -> None:

@@ -10,12 +10,12 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from vitals.urls import without_password
+from sql.address import DEFAULT_PORT, Address, addresses, without_password
+from sql.deadline import deadline
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Log = Callable[[str], None]
@@ -58,9 +58,10 @@ def _is_local(host: str) -> bool:
 def find_connect_problem(url: str) -> str | None:
     """Return why the database does not answer a query on a new connection, in one sentence; None if it answers."""
     try:
-        with psycopg.connect(
-            url, autocommit=True, connect_timeout=2, options="-c statement_timeout=2000"
-        ) as connection:
+        with (
+            psycopg.connect(url, autocommit=True, connect_timeout=2, options="-c statement_timeout=2000") as connection,
+            deadline(connection, TIMEOUT_S),
+        ):
             connection.execute("SELECT 1")
     except psycopg.Error as error:
         return f"the database at {without_password(url)} does not answer: {describe_connect_error(error, url)}"
@@ -92,13 +93,20 @@ def describe_connect_error(error: psycopg.Error, url: str) -> str:
 
 
 def _certificate_problem(url: str) -> str | None:
-    """Return what is wrong with the certificate of the server at `url`; None if that cannot be determined."""
+    """Return what is wrong with the certificate of a server of `url`; None if that cannot be determined."""
     authority = str(conninfo_to_dict(url).get("sslrootcert") or "")
-    parts = urlsplit(url)
+    servers = addresses(url)
+    for server in servers:
+        if problem := _problem_of_server(server, authority):
+            return problem if len(servers) == 1 else f"{server}: {problem}"
+    return None
+
+
+def _problem_of_server(server: Address, authority: str) -> str | None:
     try:
         context = ssl.create_default_context(cafile=authority or None)
         context.check_hostname = False  # libpq checks it and has a clear message
-        with socket.create_connection((parts.hostname or "", parts.port or 5432), TIMEOUT_S) as plain:
+        with socket.create_connection((server.host, int(server.port or DEFAULT_PORT)), TIMEOUT_S) as plain:
             plain.sendall(SSL_REQUEST)
             if plain.recv(1) != b"S":
                 return None

@@ -6,6 +6,19 @@ CREATE TEMP TABLE stage (LIKE patient_vitals_template) ON COMMIT DELETE ROWS
 -- A reading that is already stored is not changed; the row count is the number of new ones.
 INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 
+-- name: wait_for_standby
+-- A commit that writes nothing waits for no standby. The first one of a connection, and one that finds its rows stored
+-- already, follow perhaps a commit whose wait was cut off: a message in the WAL has them wait for those rows too.
+SELECT pg_logical_emit_message(true, 'vitalflow', '')
+
+-- name: commit_waits_for_standby
+SELECT current_setting('synchronous_standby_names') <> ''
+   AND current_setting('synchronous_commit') IN ('on', 'remote_apply', 'remote_write')
+
+-- name: commit_waiting_for_standby
+SELECT min(xact_start) AT TIME ZONE 'UTC' FROM pg_stat_activity
+WHERE usename = current_user AND wait_event = 'SyncRep' HAVING count(*) > 0
+
 -- name: late_after
 -- The age above which a refresh misses a reading; no row on the Apache edition, whose rollups need no refresh.
 SELECT period FROM retention_setting CROSS JOIN vitalflow_edition WHERE name = 'late_after' AND community

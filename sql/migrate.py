@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 
+from sql.address import without_password
 from sql.backfill import continue_refresh
 from sql.connection import Connection, Log, describe_connect_error
 from sql.files import FOLDER, numbered, statements, text
@@ -14,7 +15,6 @@ from sql.logins import allow_login
 from sql.retention import RetentionSettings
 from sql.thresholds import create_functions
 from vitals.errors import PermanentError, TransientError, VitalFlowError
-from vitals.urls import without_password
 
 # Any constant, as long as all migrators use the same one: "vita" in ASCII.
 LOCK = 0x76697461

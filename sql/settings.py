@@ -3,23 +3,25 @@
 from typing import Annotated, Self
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, Field, model_validator
 
+from sql.address import addresses, urls_of_one_host, with_writable_session, without_password
 from sql.connection import insecure_reason
 from vitals.settings import PREFIX, Settings
-from vitals.urls import split_url, without_password
+from vitals.urls import split_url
 
 
 def _database_url(text: str) -> str:
-    parts = split_url(text)
-    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
-        raise ValueError("expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    schemes = {split_url(url).scheme for url in urls_of_one_host(text)}
     try:
-        conninfo_to_dict(text)
+        named = schemes <= {"postgresql", "postgres"} and addresses(text)
     except ProgrammingError as error:
         raise ValueError(" ".join(str(error).split())) from None
-    return text
+    if not named:
+        raise ValueError(
+            "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or HOST:PORT,HOST:PORT for several servers"
+        )
+    return with_writable_session(text)
 
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]

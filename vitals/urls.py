@@ -27,14 +27,6 @@ def split_url(url: str) -> SplitResult:
     return parts
 
 
-def without_password(url: str) -> str:
-    """Return a database URL without password and parameters."""
-    parts = urlsplit(url)
-    user = f"{parts.username}@" if parts.username else ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{user}{parts.hostname}{port}{parts.path}"
-
-
 def redact(value: str) -> str:
     """Remove what may be a password from a value: before the '@' of a URL, after a '?', or in place of a port."""
     if "-----BEGIN" in value:  # the content of a key file instead of its name

@@ -71,6 +71,8 @@ def test_the_lag_of_a_standby_grows_while_it_stands_still(
             return ingest.metric("replication_lag_bytes", standby="pg_receivewal")
 
         eventually(lambda: lag() >= 1_000_000, 30, "the lag is shown")
+        assert ingest.metric("commit_waits_for_standby") == 0
+        assert "a commit does not wait for it" in ingest.said()
         standby.signal(signal.SIGCONT)
         eventually(lambda: lag() < 1_000_000, 30, "the standby has caught up")
     finally:

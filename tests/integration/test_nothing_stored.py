@@ -1,61 +1,21 @@
 """When nothing is stored, ingest says so within seconds, with the reason, and stores everything afterwards."""
 
-import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import paho.mqtt.client as mqtt
 import psycopg
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.small_disk import SmallDisk, small_disk
-from mqtt.service_status import ServiceStatus, decode_service_status
 from stack.binaries import ServerBinaries
 from stack.servers import BrokerServer, DatabaseServer, free_port
 from station.services import Services
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.support.servers import Db, eventually, new_database
-
-
-class Ward:
-    """A client that sends readings and listens to the status of ingest."""
-
-    def __init__(self, client: mqtt.Client) -> None:
-        self._client = client
-        self.status: ServiceStatus | None = None
-        self.sent = 0
-
-    def send(self, readings: int = 1) -> None:
-        for _ in range(readings):
-            self.sent += 1
-            payload = json.dumps({"time": datetime.now(UTC).isoformat(), "boot": 1, "seq": self.sent, "spo2": 97})
-            sent = self._client.publish("vitalflow/vitals/icu-1/bed-1", payload, qos=1)
-        sent.wait_for_publish(5)
-
-    def problem(self) -> str:
-        return "" if self.status is None else self.status.problem
-
-
-@contextmanager
-def ward(broker: BrokerServer) -> Iterator[Ward]:
-    client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    made = Ward(client)
-
-    def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        made.status = decode_service_status(bytes(message.payload))
-
-    client.on_message = on_message
-    client.on_connect = lambda client, *_: client.subscribe("vitalflow/services/+") and None
-    client.connect("127.0.0.1", broker.port)
-    client.loop_start()
-    yield made
-    client.disconnect()
-    client.loop_stop()
+from tests.support.watched_ingest import sending_bed
 
 
 def set_read_only(db: Db) -> None:
@@ -76,7 +36,7 @@ def test_a_read_only_database_is_named_and_the_log_does_not_advise_to_migrate(
 ) -> None:
     _, db = own_database
     ingest = make_ingest(broker.url, db)
-    with ward(broker) as bed:
+    with sending_bed(broker) as bed:
         bed.send()
         eventually(lambda: db.count() == 1, 10, "a row")
         set_read_only(db)
@@ -103,7 +63,7 @@ def test_a_locked_table_is_named_within_ten_seconds(
 ) -> None:
     _, db = own_database
     ingest = make_ingest(broker.url, db)
-    with ward(broker) as bed:
+    with sending_bed(broker) as bed:
         bed.send()
         eventually(lambda: db.count() == 1, 10, "a row")
         with psycopg.connect(db.owner_url) as owner:
@@ -129,7 +89,7 @@ def test_a_minute_without_storing_raises_one_alert_that_survives_a_restart_of_th
     alerts = make_alerts(broker.url)
     person = make_alert_client(broker.port)
     place = f"stack/{ingest.client_id}/nothing-stored"
-    with ward(broker) as bed:
+    with sending_bed(broker) as bed:
         bed.send()
         eventually(lambda: db.count() == 1, 10, "a row")
         set_read_only(db)
@@ -174,7 +134,7 @@ def store_on_a_disk_that_fills(
 ) -> None:
     db = new_database(database)
     ingest = make_ingest(broker.url, db)
-    with ward(broker) as bed:
+    with sending_bed(broker) as bed:
         bed.send()
         eventually(lambda: db.count() == 1, 10, "a row")
         disk.fill()

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import yaml
 
+from sql.address import without_password
 from stack.binaries import CHECKOUT, find
 from tests.support import chromium, prometheus
 from vitals.errors import PermanentError
-from vitals.urls import without_password
 
 NATIVE = "VITALFLOW_TEST_COMMUNITY_URL"
 BASE = "python:3.13-slim"

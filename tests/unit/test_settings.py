@@ -14,10 +14,10 @@ from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from mqtt.endpoint import BrokerEndpoint
 from sql.__main__ import SqlSettings
+from sql.address import without_password
 from station.settings import StationSettings
 from vitals.errors import PermanentError
 from vitals.settings import PREFIX, RENAMED, Settings
-from vitals.urls import without_password
 
 ROOT = Path(__file__).parent.parent.parent
 DB = "postgresql://vitalflow_ingest:s3cret@127.0.0.1:5432/vitalflow"
@@ -135,7 +135,7 @@ def test_a_database_elsewhere_must_prove_that_it_is_the_one(place: str, danger: 
     assert "sslmode=verify-full" in str(raised.value)
     assert "s3cret" not in str(raised.value)
     allowed = {"VITALFLOW_INGEST_URL": url, "VITALFLOW_DATABASE_ALLOW_INSECURE": "true"}
-    assert IngestSettings.read(allowed).ingest_url == url
+    assert IngestSettings.read(allowed).ingest_url.startswith(url)
 
 
 def test_an_unknown_variable_is_reported_with_the_nearest_name(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,45 @@
+"""A hot standby of a PostgreSQL, and a PostgreSQL that stands still with all of its processes."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from stack.binaries import ServerBinaries
+from stack.servers import POSTGRES, DatabaseServer, free_port
+
+
+def start_standby(binaries: ServerBinaries, primary: DatabaseServer, name: str, log: Path) -> DatabaseServer:
+    """Copy a primary and start the copy as its hot standby, which calls itself by `name`."""
+    folder = binaries.new_folder(f"{primary.folder.parent.name}-{name}/database", POSTGRES)
+    line = [f"{binaries.postgresql}/pg_basebackup", "-D", binaries.path_inside(folder / "cluster"), "-R"]
+    line += ["--checkpoint=fast", "-d", f"{primary.url('postgres')}?application_name={name}"]
+    subprocess.run(binaries.command(POSTGRES, *line), check=True, capture_output=True)
+    port = free_port()
+    standby = DatabaseServer(binaries, folder.parent.name, port, log, primary.password, fsync="off")
+    standby.start()
+    return standby
+
+
+def promote(standby: DatabaseServer) -> None:
+    """Make a standby the primary."""
+    with psycopg.connect(standby.url("postgres"), autocommit=True) as connection:
+        connection.execute("SELECT pg_promote()")
+
+
+def set_synchronous(primary: DatabaseServer, standbys: str) -> None:
+    """Set whose confirmation a commit waits for; empty: it does not wait."""
+    with psycopg.connect(primary.url("postgres"), autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = local")
+        connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standbys}'".encode())
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def signal_all(server: DatabaseServer, number: signal.Signals) -> None:
+    """Send a signal to each process of a server: with SIGSTOP its connections stay open and nothing answers."""
+    postmaster = psutil.Process(server.pid)
+    pids = [str(process.pid) for process in (postmaster, *postmaster.children(recursive=True))]
+    sudo = ["sudo", "-n", "--"] if server.line[0] == "sudo" else []
+    subprocess.run([*sudo, "kill", f"-{number.value}", *pids], check=True)
