@@ -145,6 +145,11 @@ class Recording:
         """The columns of each sign, in order of preference, with the unit that each is read in."""
         return {key: [(found.reader.name, found.reader.unit) for found in all_] for key, all_ in self._sources.items()}
 
+    @property
+    def omitted(self) -> dict[str, int]:
+        """What the last pass left out, and how often; columns and rows without a value are not among it."""
+        return {**self._omitted, **(self._items.omitted if self._items else {})}
+
     def summary(self) -> Summary:
         """Read the whole file; raises PermanentError at the first row that cannot be read."""
         readings = empty = 0
@@ -170,14 +175,13 @@ class Recording:
                 f"{', '.join(self._sources) or 'valuenum, of items that are a vital sign'}"
             )
         for key, (low, high) in ranges.items():
-            if unit := _other_unit(key, low, high):
+            if unit := other_unit(key, low, high):
                 names = ", ".join(repr(source.reader.name) for source in self._sources.get(key, ()))
                 raise PermanentError(
                     f"{self.path}: {key} is {low:g} to {high:g} in all rows, which looks like {unit}; expected "
                     f"{BY_KEY[key].unit}: convert the column {names}, or add its unit to its name"
                 )
-        omitted = {**self._omitted, **(self._items.omitted if self._items else {})}
-        return Summary(readings, empty, last, last / (readings + empty - 1) if last else 1.0, omitted)
+        return Summary(readings, empty, last, last / (readings + empty - 1) if last else 1.0, self.omitted)
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows; raises PermanentError for a row that cannot be read or whose time goes back."""
@@ -385,7 +389,7 @@ class Recording:
         return PermanentError(f"{self.path}, line {line} {found}; expected {expected}")
 
 
-def _other_unit(key: str, low: float, high: float) -> str | None:
+def other_unit(key: str, low: float, high: float) -> str | None:
     """Return the unit that all values of a sign, from `low` to `high`, look like if it is not the unit of the sign.
 
     Only what no patient has in a whole recording: a saturation of at most 1 %, a systolic pressure below 40 mmHg.
