@@ -24,6 +24,8 @@ TIMEOUT_S = 3.0
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL manual, "Message Formats"
 _WRONG_NAME = re.compile(r'server certificate for "(.*?)".* does not match host name "(.*?)"')
 _NO_ROOT = re.compile(r'root certificate file "(.*?)" does not exist')
+_ATTEMPT = re.compile(r"- host: '(.*?)', port: '(.*?)', hostaddr: .*?: (.*?)(?= - host: |$)")  # of psycopg
+_SERVER_SAYS = re.compile(r"^.*failed: |^.*FATAL: +| Is the server running on that host.*$")
 _NO_ENCRYPTION = re.compile(r"no pg_hba\.conf entry for .*no encryption")
 
 CHECK_CLOCK = "set the clock of this machine if it is wrong (date -u)"
@@ -71,6 +73,9 @@ def find_connect_problem(url: str) -> str | None:
 def describe_connect_error(error: psycopg.Error, url: str) -> str:
     """Describe an error of connecting to `url` in one sentence; the server's message if there is nothing to add."""
     message = " ".join(str(error).split()) or type(error).__name__
+    attempts = _ATTEMPT.findall(message)
+    if len(attempts) > 1:
+        return "; ".join(f"{host}:{port}: {_reason_of_attempt(text)}" for host, port, text in attempts)
     if found := _WRONG_NAME.search(message):
         return (
             f"its certificate is for {found[1]} and not for {found[2]}: connect to {found[1]}, "
@@ -90,6 +95,11 @@ def describe_connect_error(error: psycopg.Error, url: str) -> str:
     if "certificate verify failed" in message:
         return _certificate_problem(url) or message
     return message
+
+
+def _reason_of_attempt(text: str) -> str:
+    reason = _SERVER_SAYS.sub("", text)
+    return "it is a standby, which accepts no writes" if "session is read-only" in reason else reason
 
 
 def _certificate_problem(url: str) -> str | None:

@@ -72,6 +72,7 @@ def migrate(
     Raises PermanentError or TransientError, naming the file or step.
     """
     with _translate_errors("the database"), _lock(connection, log):
+        _require_primary(connection)
         _require_utf8(connection)
         _create_extension(connection)
         edition = find_edition(connection)
@@ -130,6 +131,14 @@ def find_edition(connection: Connection) -> Edition:
     if row[0] is None:
         raise PermanentError(NOT_LOADED)
     return Edition(row[0] == "timescale", str(row[1]), str(row[2]).split()[0])
+
+
+def _require_primary(connection: Connection) -> None:
+    if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+        raise PermanentError(
+            f"the server at {connection.info.host}:{connection.info.port} is a standby; connect to the primary, or "
+            "name all servers in the URL: HOST:PORT,HOST:PORT"
+        )
 
 
 def _require_utf8(connection: Connection) -> None:

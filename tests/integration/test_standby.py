@@ -16,6 +16,7 @@ from ingest.batch_builder import BatchBuilder
 from ingest.store import DatabaseUnavailable, Store
 from sql.connection import find_connect_problem
 from sql.deadline import NoAnswer, deadline
+from sql.migrate import connect, migrate
 from stack.binaries import ServerBinaries
 from stack.servers import BrokerServer, DatabaseServer
 from tests.fixtures.ingest import MakeIngest
@@ -23,6 +24,7 @@ from tests.support.servers import Db, eventually, stop_running
 from tests.support.standby import promote, set_synchronous, signal_all, start_standby
 from tests.support.watched_ingest import sending_bed
 from vitals.codec import encode
+from vitals.errors import PermanentError, TransientError
 from vitals.reading import reading
 from vitals.topics import Topics
 
@@ -119,6 +121,18 @@ def test_a_commit_whose_wait_is_cancelled_is_not_taken_for_one_that_is_confirmed
     set_synchronous(primary, "")
     assert store.write(batch).duplicates == 1
     store.close()
+
+
+def test_a_migration_names_a_standby_and_what_to_do(pair: Pair) -> None:
+    with (
+        connect(pair.on_standby.owner_url) as connection,
+        pytest.raises(PermanentError, match=f"127.0.0.1:{pair.standby.port} is a standby; connect to the primary"),
+    ):
+        migrate(connection, {}, print)
+    with pytest.raises(
+        TransientError, match=f"127.0.0.1:{pair.standby.port}: it is a standby, which accepts no writes"
+    ):
+        connect(f"{pair.db.ingest_url.replace(str(pair.primary.port), '1')}?target_session_attrs=read-write")
 
 
 def test_a_batch_that_is_stored_already_waits_for_the_standby_too(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

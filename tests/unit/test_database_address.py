@@ -1,10 +1,12 @@
 """Database URLs with one and with several servers."""
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from ingest.settings import IngestSettings
 from sql.address import Address, addresses, without_password
+from sql.connection import describe_connect_error
 from vitals.errors import PermanentError
 
 PAIR = "postgresql://ingest:s3cret@db-1:5432,db-2:5433/vitals"
@@ -72,3 +74,17 @@ def test_a_wrong_url_of_several_servers_is_rejected_without_its_password(url: st
     with pytest.raises(PermanentError, match=problem) as raised:
         read(url)
     assert "s3c" not in str(raised.value)
+
+
+def test_the_reason_of_each_of_several_servers_is_stated_in_one_sentence() -> None:
+    failed = "connection failed: connection to server at"
+    error = psycopg.OperationalError(
+        f"{failed} ... Multiple connection attempts failed. All failures were:\n"
+        f"- host: 'db-1', port: '5432', hostaddr: '192.0.2.1': {failed} \"192.0.2.1\", port 5432 failed: "
+        "Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n"
+        f"- host: 'db-2', port: '5433', hostaddr: '192.0.2.2': {failed} \"192.0.2.2\", port 5433 failed: "
+        "session is read-only"
+    )
+    assert describe_connect_error(error, PAIR) == (
+        "db-1:5432: Connection refused; db-2:5433: it is a standby, which accepts no writes"
+    )
