@@ -1,13 +1,12 @@
 """Sources that replay recordings, one device per file. docs/replay.md explains the times of the readings."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from devices.source import Source
+from vitals.device_names import device_name, unique_names
 from vitals.recording import Recording, Summary
 from vitals.sample import Sample
 
@@ -81,28 +80,6 @@ def play_in_loop(recording: DeviceRecording, speed: float) -> Iterator[tuple[flo
             if row.sample is not None:
                 yield (cycle_start + row.elapsed_s) / speed, row.sample
         cycle_start += cycle_s
-
-
-def device_name(path: Path) -> str:
-    """Make a device name from a file name: `bidmc_01_Numerics.csv` becomes `bidmc-01`."""
-    stem = re.sub(r"_numerics$", "", path.stem, flags=re.IGNORECASE)
-    name = re.sub(r"[^\w.]+|_+", "-", stem).strip("-.").lower()
-    return name or "recording"
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Return the names with -2, -3 ... appended to repeated ones."""
-    given: set[str] = set(names)
-    seen: set[str] = set()
-    result = []
-    for name in names:
-        candidate, number = name, 2
-        while candidate in seen or (candidate != name and candidate in given):
-            candidate = f"{name}-{number}"
-            number += 1
-        seen.add(candidate)
-        result.append(candidate)
-    return result
 
 
 def describe_times(speed: float) -> str | None:

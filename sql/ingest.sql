@@ -143,3 +143,21 @@ SELECT device_id, clock_offset FROM device_clock
 -- name: device_clock
 INSERT INTO device_clock (device_id, clock_offset, changed_at) VALUES (%s, %s, now())
 ON CONFLICT (device_id) DO UPDATE SET clock_offset = excluded.clock_offset, changed_at = excluded.changed_at
+
+-- name: import_stage
+-- Temporary tables of store_import(), created once per connection; each COMMIT empties them.
+CREATE TEMP TABLE import_stage (LIKE patient_vitals_template) ON COMMIT DELETE ROWS
+
+-- name: import_day
+CREATE TEMP TABLE import_day (device_id text, day timestamptz, refused boolean) ON COMMIT DELETE ROWS
+
+-- name: store_import
+SELECT stored, duplicates, refused, refused_from, refused_to FROM store_import()
+
+-- name: import_event
+-- The record of an import. By the owner of the database, which is the login of `vitalflow import`.
+INSERT INTO audit_event (time, received_at, actor, action, ward, device_id, detail, topic, payload_sha256)
+VALUES (now(), now(), %s, %s, %s, %s, %s, '', sha256(convert_to(%s, 'UTF8')))
+
+-- name: minutes_to_refresh
+SELECT count(DISTINCT minute) FROM rollup_invalidation

@@ -52,6 +52,7 @@ GROUPS = {
     "db": CommandGroup(
         DATA, "sql", "Database: migrate, status, backfill, grant-ward, revoke-ward, wards, set-time-zone."
     ),
+    "import": CommandGroup(DATA, "ingest.importing", "Store recordings of the past with their original times."),
     "backup": CommandGroup(DATA, "stack", "Write a stack into one encrypted file.", "backup_app"),
     "restore": CommandGroup(DATA, "stack", "Restore a stack from a backup.", "restore_app"),
     "grafana": CommandGroup(DATA, "grafana", "The Grafana dashboards: check."),
@@ -69,7 +70,7 @@ class LazyGroups(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the groups whose package is present: an installation from a wheel has no `bench`."""
-        return [name for name, group in GROUPS.items() if find_spec(group.package) is not None]
+        return [name for name, group in GROUPS.items() if find_spec(group.package.partition(".")[0]) is not None]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a group; None if there is no such group."""

@@ -79,4 +79,8 @@ def test_the_views_of_maintenance_replace_each_other_in_both_orders(nothing: Db)
         for edition in ("apache", "community", "apache", "apache", "community"):
             connection.execute(text(FOLDER / f"editions/{edition}/50_maintenance.sql"))
     assert nothing.one("SELECT count(*) FROM job_now") == 5
-    assert [path.name for path in numbered("editions/apache")] == ["20_rollups.sql", "50_maintenance.sql"]
+    assert [path.name for path in numbered("editions/apache")] == [
+        "20_rollups.sql",
+        "30_import.sql",
+        "50_maintenance.sql",
+    ]

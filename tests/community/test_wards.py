@@ -97,7 +97,7 @@ def test_every_relation_shows_the_rows_of_the_ward_only(wards: Db) -> None:
             assert reader.execute(query).fetchone() == (0,), name
         seen[name] = expected
     empty = {name for name, count in seen.items() if count == (0,)}
-    assert empty <= {"audit_event", "bed_limit", "device_clock", "patient_vitals_template"}, (
+    assert empty <= {"audit_event", "bed_limit", "device_clock", "imported_vitals", "patient_vitals_template"}, (
         "of all others there is something to see"
     )
     assert len(seen) > 12

@@ -45,7 +45,7 @@ def test_an_empty_database_becomes_the_present_schema(empty: Db) -> None:
     assert "TimescaleDB 2." in output
     assert "PostgreSQL 1" in output
     assert "applied 0001_readings.sql" in output
-    assert empty.one("SELECT count(*) FROM timescaledb_information.hypertables") == 1
+    assert empty.one("SELECT count(*) FROM timescaledb_information.hypertables") == 2
     assert empty.rows("SELECT * FROM device_gap") == []
     key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'patient_vitals'::regclass"
     assert empty.one(f"{key} AND contype = 'p'") == 'PRIMARY KEY (device_id, "time", boot, seq)'

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.replay import describe_omissions, device_name, prepare, replay_sources, unique_names
+from devices.replay import describe_omissions, prepare, replay_sources
+from vitals.device_names import device_name, unique_names
 from vitals.errors import PermanentError
 from vitals.recording import Format, Recording
 from vitals.sample import Sample

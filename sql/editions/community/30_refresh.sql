@@ -148,9 +148,11 @@ END $$;
 CREATE OR REPLACE PROCEDURE drop_old_chunks(job_id integer, config jsonb) LANGUAGE plpgsql
 SET search_path = public, pg_temp AS $$
 DECLARE
-    pending CONSTANT timestamptz := least((SELECT min(minute) FROM rollup_invalidation), snapshots_need_readings_from());
+    pending timestamptz;
     dropped record;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('vitalflow retention'));  -- see store_import()
+    pending := least((SELECT min(minute) FROM rollup_invalidation), snapshots_need_readings_from());
     FOR dropped IN
         SELECT kept.relation, least(now() - setting.period, pending, min(progress.refreshed_to) - refresh_reach()) AS before
         FROM (VALUES ('patient_vitals', 'raw_retention'), ('vitals_1m', 'minute_retention')) AS kept (relation, setting)

@@ -1,0 +1,91 @@
+-- Imported readings beside those of patient_vitals; see docs/decisions/0018-import.md.
+
+-- The columns of signs that were added to patient_vitals since.
+DO $$
+DECLARE
+    sign record;
+BEGIN
+    FOR sign IN
+        SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute
+        WHERE attrelid = 'patient_vitals'::regclass AND attnum > 0 AND NOT attisdropped
+          AND attname NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'imported_vitals'::regclass AND attnum > 0)
+        ORDER BY attnum
+    LOOP
+        EXECUTE format('ALTER TABLE imported_vitals ADD COLUMN %I %s', sign.attname, sign.type);
+    END LOOP;
+END $$;
+
+-- The beginning of the oldest chunk of patient_vitals; NULL without one. SECURITY DEFINER, so that a reader of one ward
+-- gets the same.
+CREATE OR REPLACE FUNCTION oldest_chunk() RETURNS timestamptz LANGUAGE sql STABLE
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT _timescaledb_functions.to_timestamp(min(slice.range_start)) FROM _timescaledb_catalog.hypertable
+    JOIN _timescaledb_catalog.dimension ON dimension.hypertable_id = hypertable.id
+    JOIN _timescaledb_catalog.dimension_slice AS slice ON slice.dimension_id = dimension.id
+    WHERE hypertable.schema_name = 'public' AND hypertable.table_name = 'patient_vitals'
+$$;
+
+-- Every stored reading once. An imported one from the oldest chunk on is in patient_vitals too.
+CREATE OR REPLACE VIEW all_vitals AS
+SELECT * FROM patient_vitals
+UNION ALL
+SELECT * FROM imported_vitals WHERE time < coalesce(oldest_chunk(), 'infinity');
+COMMENT ON VIEW all_vitals IS 'every stored reading: patient_vitals, and the imported readings that are older';
+
+-- The time from which imported readings are stored in patient_vitals too: the beginning of the raw retention, or of the
+-- oldest chunk where there are averages of dropped readings before it: a refresh there would compute them again from the
+-- imported readings alone. Not later than the oldest reading that ingest accepts, so that no chunk becomes older.
+CREATE OR REPLACE FUNCTION import_boundary() RETURNS timestamptz LANGUAGE plpgsql STABLE
+SET search_path = public, pg_temp AS $$
+DECLARE
+    kept_from CONSTANT timestamptz := time_bucket('1 day', now() - (
+        SELECT period FROM retention_setting WHERE name = 'raw_retention'));
+    oldest CONSTANT timestamptz := coalesce(oldest_chunk(), now());
+BEGIN
+    RETURN CASE WHEN oldest <= kept_from OR averages_exist(kept_from, oldest) THEN oldest ELSE kept_from END;
+END $$;
+
+-- Store the readings of the temporary table `import_stage`, with their averages in the same transaction. `import_day` is a
+-- second temporary table. Joins by index only: the planner knows nothing about temporary tables.
+--
+-- stored      new readings
+-- duplicates  stored before, or sent by the device itself at the same time
+-- refused     of days of which the averages of the device's own readings are kept, and no longer these readings: averages
+--             of both cannot be computed
+CREATE OR REPLACE FUNCTION store_import(
+    OUT stored bigint, OUT duplicates bigint, OUT refused bigint, OUT refused_from timestamptz, OUT refused_to timestamptz)
+LANGUAGE plpgsql SET search_path = public, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    boundary timestamptz;
+    staged CONSTANT bigint := (SELECT count(*) FROM pg_temp.import_stage);
+BEGIN
+    -- Retention takes the first lock to drop chunks, so the boundary is valid to the end of the transaction. The second
+    -- one makes imports take turns: each computes the averages of whole days.
+    PERFORM pg_advisory_xact_lock_shared(hashtext('vitalflow retention'));
+    PERFORM pg_advisory_xact_lock(hashtext('vitalflow import'));
+    boundary := import_boundary();
+
+    INSERT INTO pg_temp.import_day
+    SELECT device_id, time_bucket('1 day', time), false FROM pg_temp.import_stage WHERE time < boundary GROUP BY 1, 2;
+    UPDATE pg_temp.import_day AS d SET refused = true FROM days_of_own_readings() AS own
+    WHERE (own.device_id, own.day) = (d.device_id, d.day);
+    DELETE FROM pg_temp.import_stage AS s USING pg_temp.import_day AS d, imported_vitals AS v
+    WHERE d.refused AND s.device_id = d.device_id AND s.time >= d.day AND s.time < d.day + interval '24 hours'
+      AND (v.device_id, v.time, v.boot, v.seq) = (s.device_id, s.time, s.boot, s.seq);
+    WITH removed AS (
+        DELETE FROM pg_temp.import_stage AS s USING pg_temp.import_day AS d
+        WHERE d.refused AND s.device_id = d.device_id AND s.time >= d.day AND s.time < d.day + interval '24 hours'
+        RETURNING s.time)
+    SELECT count(*), min(time), max(time) INTO refused, refused_from, refused_to FROM removed;
+    DELETE FROM pg_temp.import_day AS d WHERE d.refused;
+    DELETE FROM pg_temp.import_stage AS s WHERE s.time >= boundary AND EXISTS (
+        SELECT FROM patient_vitals AS v WHERE v.device_id = s.device_id AND v.time = s.time AND v.time >= boundary AND v.seq > 0);
+
+    INSERT INTO imported_vitals SELECT * FROM pg_temp.import_stage ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS stored = ROW_COUNT;
+    duplicates := staged - refused - stored;
+    IF stored > 0 THEN
+        PERFORM store_recent_import(boundary);
+        PERFORM roll_up_imported_days();
+    END IF;
+END $$;

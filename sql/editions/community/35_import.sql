@@ -1,0 +1,64 @@
+-- The parts of store_import() that differ between the editions. Here rollups are materialized: the averages of imported
+-- readings older than patient_vitals are written beside those of other devices, which a refresh would delete.
+
+CREATE OR REPLACE FUNCTION averages_exist(from_time timestamptz, to_time timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM vitals_1d WHERE bucket >= from_time AND bucket < to_time)
+$$;
+
+-- The days of import_day of which a rollup has more readings of the device than were imported.
+CREATE OR REPLACE FUNCTION days_of_own_readings() RETURNS TABLE (device_id text, day timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT d.device_id, d.day FROM pg_temp.import_day AS d
+    WHERE (SELECT coalesce(sum(v.readings), 0) FROM vitals_1d AS v WHERE v.device_id = d.device_id AND v.bucket = d.day)
+       <> (SELECT count(*) FROM imported_vitals AS v
+           WHERE v.device_id = d.device_id AND v.time >= d.day AND v.time < d.day + interval '24 hours');
+END $$;
+
+-- Store the readings that retention keeps in patient_vitals too, and record their minutes for refresh_due_buckets.
+CREATE OR REPLACE FUNCTION store_recent_import(boundary timestamptz) RETURNS void LANGUAGE plpgsql
+SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO patient_vitals SELECT * FROM pg_temp.import_stage WHERE time >= boundary ON CONFLICT DO NOTHING;
+    INSERT INTO rollup_invalidation (minute, readings)
+    SELECT date_trunc('minute', time), count(*) FROM pg_temp.import_stage WHERE time >= boundary GROUP BY 1;
+END $$;
+
+-- Compute the averages of the days in import_day from imported_vitals, level by level, and replace those of their devices.
+-- Minutes only where their retention keeps them, or has not dropped them yet.
+CREATE OR REPLACE FUNCTION roll_up_imported_days() RETURNS void LANGUAGE plpgsql
+SET search_path = public, pg_temp AS $$
+DECLARE
+    minutes_kept_from timestamptz := time_bucket('1 day', now() - (
+        SELECT period FROM retention_setting WHERE name = 'minute_retention'));
+    oldest_minutes CONSTANT timestamptz := rollup_floor('vitals_1h');
+    range CONSTANT tstzrange := (SELECT tstzrange(min(day), max(day) + interval '24 hours') FROM pg_temp.import_day);
+    rollup record;
+    source text;
+    columns text;
+BEGIN
+    IF oldest_minutes <= minutes_kept_from
+       OR EXISTS (SELECT FROM vitals_1h WHERE bucket >= minutes_kept_from AND bucket < oldest_minutes) THEN
+        minutes_kept_from := oldest_minutes;
+    END IF;
+    source := format('(SELECT v.* FROM pg_temp.import_day AS d JOIN public.imported_vitals AS v'
+                     '   ON v.device_id = d.device_id AND v.time >= d.day AND v.time < d.day + interval ''24 hours'''
+                     ' WHERE v.time >= %L AND v.time < %L) AS imported', lower(range), upper(range));
+    FOR rollup IN SELECT * FROM rollup_queries() WHERE name <> 'sequence_1h' ORDER BY refresh_order LOOP
+        EXECUTE format('DROP TABLE IF EXISTS pg_temp.import_%s', rollup.name);
+        EXECUTE format('CREATE TEMP TABLE import_%s ON COMMIT DROP AS %s', rollup.name,
+                       replace(rollup.query, 'FROM ' || rollup.source, 'FROM ' || source));
+        SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
+        FROM pg_attribute WHERE attrelid = format('pg_temp.import_%s', rollup.name)::regclass AND attnum > 0;
+        EXECUTE format('DELETE FROM %s AS old USING pg_temp.import_day AS d WHERE old.device_id = d.device_id'
+                       ' AND old.bucket >= d.day AND old.bucket < d.day + interval ''24 hours'''
+                       ' AND old.bucket >= %L AND old.bucket < %L',
+                       rollup_table(rollup.name), lower(range), upper(range));
+        EXECUTE format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM pg_temp.import_%3$s WHERE bucket >= %4$L',
+                       rollup_table(rollup.name), columns, rollup.name,
+                       CASE rollup.name WHEN 'vitals_1m' THEN minutes_kept_from ELSE '-infinity' END);
+        source := format('pg_temp.import_%s', rollup.name);
+    END LOOP;
+END $$;

@@ -1,0 +1,147 @@
+"""`vitalflow import` as a process on a real database: original times, once, with averages, and nothing on the ward."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+
+from tests.support.servers import Db, eventually, locked_chunk
+
+OLD = datetime(2024, 3, 1, 22, tzinfo=UTC)
+DIGEST = "SELECT count(*), sum(hashtextextended(v::text, 0)) FROM imported_vitals AS v"
+
+
+def recording(path: Path, begin: datetime, rows: int, step: timedelta = timedelta(minutes=1)) -> Path:
+    """Write a recording in which each heart rate has its own number of the row in it."""
+    lines = [f"{(begin + number * step).isoformat()},{60 + number % 50},{97 - number % 5}" for number in range(rows)]
+    path.write_text("\n".join(["time,HR,SpO2", *lines, ""]))
+    return path
+
+
+def start_import(db: Db, files: Iterable[Path], *options: str) -> subprocess.Popen[str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "vitalflow", "import", *map(str, files), *options],
+        env={**kept, "VITALFLOW_DATABASE_URL": db.owner_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_import(db: Db, files: Iterable[Path], *options: str, code: int = 0) -> str:
+    """Run it to its end, and return what it printed."""
+    process = start_import(db, files, *options)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+    return out + err
+
+
+def test_a_second_import_of_readings_changes_neither_them_nor_their_averages(db: Db, tmp_path: Path) -> None:
+    files = [recording(tmp_path / "Stay_1.csv", OLD, 300), recording(tmp_path / "part.csv", OLD, 200)]
+    files[1].write_text(files[1].read_text() + files[1].read_text().partition("\n")[2].splitlines()[-1] + "\n")
+    said = run_import(db, files, "--ward", "icu-1", "--patient", "4711")
+    assert "300 readings of icu-1/stay-1 from 2024-03-01 22:00Z to 2024-03-02 02:59Z: 300 new, 0 stored before" in said
+    assert "201 readings of icu-1/part from 2024-03-01 22:00Z to 2024-03-02 01:19Z: 200 new, 1 stored before" in said
+    first = db.rows(DIGEST)
+    again = run_import(db, files, "--ward", "icu-1", "--patient", "4711")
+    assert "0 new, 300 stored before" in again
+    assert db.rows(DIGEST) == first
+    assert db.rows(
+        "SELECT time, heart_rate, spo2, patient_id, boot, seq < 0, arrival_lag_ms > 0 FROM imported_vitals"
+        " WHERE device_id = 'stay-1' ORDER BY time LIMIT 2"
+    ) == [
+        (OLD, 60.0, 97.0, "4711", 0, True, True),
+        (OLD + timedelta(minutes=1), 61.0, 96.0, "4711", 0, True, True),
+    ]
+    assert db.rows(
+        "SELECT ward, patient_id, sum(readings)::int, min(heart_rate_min), max(heart_rate_max) FROM vitals_1h"
+        " WHERE device_id = 'stay-1' GROUP BY 1, 2"
+    ) == [("icu-1", "4711", 300, 60.0, 109.0)]
+    assert db.rows("SELECT count(*), sum(readings)::int FROM vitals_1d WHERE device_id = 'part'") == [(2, 200)]
+    assert db.rows(
+        "SELECT ward, device_id, detail ->> 'file', detail -> 'stored', detail ->> 'to' FROM audit_event"
+        " WHERE action = 'imported' AND actor IS NOT NULL ORDER BY id"
+    )[0] == ("icu-1", "stay-1", "Stay_1.csv", 300, "2024-03-02T02:59:00+00:00")
+
+
+def test_an_import_that_is_killed_continues(db: Db, tmp_path: Path) -> None:
+    file = recording(tmp_path / "long.csv", OLD, 120_000)
+    process = start_import(db, [file], "--ward", "icu-1")
+    eventually(lambda: db.count("imported_vitals") > 0, 60, "a part is stored")
+    process.kill()
+    process.communicate()
+    stored = int(str(db.one("SELECT count(*) FROM imported_vitals")))
+    assert 0 < stored < 120_000
+    assert f"{120_000 - stored:,} new, {stored:,} stored before" in run_import(db, [file], "--ward", "icu-1")
+    assert db.rows("SELECT count(*), count(DISTINCT time) FROM imported_vitals") == [(120_000, 120_000)]
+    assert db.rows("SELECT action FROM audit_event ORDER BY id") == [
+        ("import_started",),
+        ("import_started",),
+        ("imported",),
+    ]
+
+
+def test_recent_readings_leave_the_live_table_by_its_retention_and_stay_imported(db: Db, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    file = recording(tmp_path / "monitor.csv", now - timedelta(days=40), 400, timedelta(hours=2))
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, heart_rate, status, arrival_lag_ms)"
+            " VALUES (%s, 'monitor', 1, 1, 'icu-1', 60, 'NORMAL', 0)",
+            [now - timedelta(days=10)],  # the device itself sent the reading of this time
+        )
+    assert "399 new, 1 stored before" in run_import(db, [file], "--ward", "icu-1", "--device", "monitor")
+    kept = now - timedelta(days=30)
+    assert db.one("SELECT count(*) FROM patient_vitals WHERE seq < 0 AND time < %s", kept - timedelta(days=2)) == 0
+    assert db.one("SELECT count(*) > 200 FROM patient_vitals WHERE seq < 0 AND time >= %s", kept) is True
+    count = "SELECT count(*), count(DISTINCT time), (SELECT sum(readings)::int FROM vitals_1d) FROM all_vitals"
+    assert db.rows(count) == [(400, 400, 400)]
+    assert db.rows("SELECT * FROM ward_board WHERE device_id = 'monitor'") == []
+    assert db.rows("SELECT * FROM completeness_1h WHERE stored <> expected") == []
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute("SELECT drop_chunks('patient_vitals', older_than => %s::timestamptz)", [now])
+    assert db.rows(count) == [(399, 399, 399)]  # the reading that the device itself sent is dropped
+    assert "1 new, 399 stored before" in run_import(db, [file], "--ward", "icu-1", "--device", "monitor")
+    assert db.rows(count) == [(400, 400, 400)]
+
+
+def test_readings_that_are_not_stored_have_a_reason_and_a_line(db: Db, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    file = tmp_path / "mixed.csv"
+    times = [OLD, OLD + timedelta(minutes=1), now - timedelta(hours=3), now + timedelta(days=400)]
+    rows = [f"{time.isoformat()},{rate},97" for time, rate in zip(times, (80, 999, 81, 82), strict=True)]
+    file.write_text("\n".join(["time,HR,SpO2", *rows, ""]))
+    said = run_import(db, [file], "--ward", "icu-1", code=1)
+    assert "2 new" in said
+    assert "rejected: 1 of the last 24 hours (first: line 4" in said
+    assert "rejected: 1 later than now (first: line 5" in said
+    assert "left out: 1 implausible values of heart_rate (first: line 3, 999 /min)" in said
+    assert db.rows("SELECT heart_rate, spo2 FROM imported_vitals ORDER BY time") == [(80.0, 97.0), (None, 97.0)]
+    fahrenheit = tmp_path / "fahrenheit.csv"
+    fahrenheit.write_text("seconds,HR,Temp\n0,80,98.6\n60,81,98.8\n")
+    assert "looks like degrees Fahrenheit" in run_import(
+        db, [fahrenheit], "--ward", "icu-1", "--start", "2024-03-01", code=2
+    )
+    assert "give the time of its first row with --start" in run_import(db, [fahrenheit], "--ward", "icu-1", code=2)
+    assert "is no valid name" in run_import(db, [file], "--ward", "icu/1", code=2)
+    assert db.count("imported_vitals") == 2
+
+
+def test_an_import_waits_for_a_locked_chunk(db: Db, tmp_path: Path) -> None:
+    begin = datetime.now(UTC) - timedelta(days=8)
+    run_import(db, [recording(tmp_path / "a.csv", begin, 2)], "--ward", "icu-1")
+    with locked_chunk(db, begin):
+        process = start_import(db, [recording(tmp_path / "b.csv", begin, 2)], "--ward", "icu-1")
+        waits = (
+            "SELECT count(*) > 0 FROM pg_stat_activity"
+            " WHERE application_name = 'vitalflow-import' AND wait_event_type = 'Lock'"
+        )
+        eventually(lambda: db.one(waits), 60, "the import waits")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert db.count("imported_vitals") == db.count() == 4
