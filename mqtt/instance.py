@@ -18,6 +18,7 @@ from vitals.errors import PermanentError, TransientError
 from vitals.program import vitalflow_command
 
 RETAINED_TIMEOUT_S = 3.0  # for the retained message
+AFTER_SUBACK_S = 0.5  # Mosquitto sends retained messages right after the SUBACK
 POLL_S = 0.2  # between two checks of `stopping`
 HEARTBEAT_TIMEOUT_S = 2.5 * HEARTBEAT_S  # without a heartbeat for this long, "online" is a leftover
 
@@ -42,6 +43,24 @@ def find_running_instance(
         raise
     except TransientError:
         return None
+
+
+def read_status(broker: BrokerEndpoint, service_topic: str) -> ServiceStatus | None:
+    """Return the retained status of a service, None if there is none; raises TransientError without an answer."""
+    subscribed = False
+    with connect_once(broker, [(service_topic, 0)]) as client:
+        deadline = time.monotonic() + RETAINED_TIMEOUT_S
+        while (left := deadline - time.monotonic()) > 0:
+            message = client.next(left)
+            if message is None:
+                break
+            if message.topic:
+                return decode_service_status(message.payload)
+            subscribed = True
+            deadline = min(deadline, time.monotonic() + AFTER_SUBACK_S)
+    if not subscribed:
+        raise TransientError(f"no answer within {RETAINED_TIMEOUT_S:g} s")
+    return None
 
 
 def refuse_second_instance(
@@ -89,8 +108,7 @@ def _wait_for_heartbeat(
         if message is None:
             continue
         if not message.topic:
-            # Mosquitto sends retained messages right after the SUBACK.
-            deadline = min(deadline, time.monotonic() + 0.5)
+            deadline = min(deadline, time.monotonic() + AFTER_SUBACK_S)
             continue
         status = decode_service_status(message.payload)
         if status is None:

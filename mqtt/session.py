@@ -19,10 +19,12 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.fast_client import Deliver, FastClient
+from mqtt.instance import read_status
+from mqtt.one_shot import SubscriptionRefused
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
 from mqtt.tls import client_cert_hint, describe_tls_error
 from vitals.backoff import Backoff
-from vitals.errors import PermanentError
+from vitals.errors import PermanentError, TransientError
 from vitals.log import WaitLog
 
 SESSION_EXPIRY_S = 14 * 86_400  # as persistent_client_expiration in mosquitto.conf
@@ -105,12 +107,37 @@ class Session:
         if now < self._next_attempt:
             return
         self._next_attempt = now + self._backoff.next()
-        self._attempt_ends = now + CONNECT_TIMEOUT_S
-        self.connection += 1
         try:
+            if self._ever_connected:
+                self._refuse_later_instance()
+            self._attempt_ends = time.monotonic() + CONNECT_TIMEOUT_S
+            self.connection += 1
             self._client.reconnect()
+        except TransientError as error:
+            self._log_failure(str(error))
         except (OSError, ValueError) as error:
             self._log_failure(describe_tls_error(error, self._broker.host, self._broker.port, self._broker.ca))
+
+    def _refuse_later_instance(self) -> None:
+        """Raise PermanentError if another process has held the session since this one did.
+
+        A process that stood still, or whose network did, finds its connection ended. Its next one would take the
+        session back, and publish what it has queued, before it receives the status of the other.
+        """
+        try:
+            other = read_status(self._broker, self._service)
+        except SubscriptionRefused:
+            return  # the session reports it
+        if other is not None and other.boot > self._boot:
+            self._replaced_by = other
+            self._raise_if_replaced()
+
+    def _raise_if_replaced(self) -> None:
+        if self._replaced_by:
+            raise PermanentError(
+                f"another process with the client id {self._client_id!r} ({self._replaced_by}) started after this one "
+                "and took over the session; exiting. Give each process its own client id"
+            )
 
     def set_problem(self, problem: tuple[str, datetime] | None) -> None:
         """Report with the next heartbeat why the service does not do its work, and since when; None: it does."""
@@ -142,11 +169,7 @@ class Session:
             self._client.loop_read()
         if self._failed:
             self._drop(self._failed)
-        if self._replaced_by:
-            raise PermanentError(
-                f"another process with the client id {self._client_id!r} ({self._replaced_by}) started after this one "
-                "and took over the session; exiting. Give each process its own client id"
-            )
+        self._raise_if_replaced()
         return read
 
     def acknowledge(self, message_ids: Iterable[int]) -> None:
