@@ -129,6 +129,8 @@ def test_chartevents_of_one_time_are_one_reading_in_our_units(tmp_path: Path) ->
             "seconds,SpO₂,Heart-Rate,Body Temperature\n0,97%,60,36.6 °C\n",
             {"spo2": 97, "heart_rate": 60, "temperature": 36.6},
         ),
+        ('seconds,Temp\n0,"36,8"\n', {"temperature": 36.8}),
+        ('seconds,"Heart rate\n(bpm)"\n0,71\n', {"heart_rate": 71}),
         ("seconds,HR,Pulse\n0,-,71\n", {"heart_rate": 71}),
         ("seconds,HR,MAP,NBP Mean\n0,71,90,91\n", {"heart_rate": 71}),
         ("seconds,NBPSys,NBPDias,ABPSys,ABPDias\n0,,,120,80\n", {"systolic_bp": 120, "diastolic_bp": 80}),
@@ -156,6 +158,9 @@ def test_units_and_sensors_in_names_rows_and_cells_are_read(
         (("2026/11/27 10:00", "2026/11/27 10:01"), "2026-11-27T09:01:00+00:00"),
         (("2026-11-27 10:00:00 +0000", "2026-11-27 10:00:01.5 UTC"), "2026-11-27T10:00:01.500000+00:00"),
         (("1795341000000", "1795341001250"), "2026-11-22T09:50:01.250000+00:00"),
+        (("10:00:00 Nov 27 2026", "10:00:04 Nov 27 2026"), "2026-11-27T09:00:04+00:00"),
+        (("27-Nov-2026 10:00", "27 November 2026 10:01"), "2026-11-27T09:01:00+00:00"),
+        (("1795341000", "1795341001.25"), "2026-11-22T09:50:01.250000+00:00"),
         (("1795341000", "1795341001"), "2026-11-22T09:50:01+00:00"),
     ],
 )
@@ -166,6 +171,13 @@ def test_times_with_a_zone_and_an_order_that_are_given_become_moments(
     recording = Recording(path, zone=BERLIN, date_order=DateOrder.DMY)
     recording.summary()
     assert [row.time for row in recording.rows()][1] == datetime.fromisoformat(expected)
+
+
+def test_a_name_that_states_utc_is_a_zone_and_vitaldb_may_have_dates(tmp_path: Path) -> None:
+    named = Recording(write(tmp_path, "Time (UTC),HR\n2026-11-27 10:00:00,71\n"), zone=BERLIN)
+    assert next(named.rows()).time == datetime(2026, 11, 27, 10, tzinfo=UTC)
+    dated = Recording(write(tmp_path, "Time,Solar8000/HR\n2026-11-27 10:00:00,71\n"), zone=BERLIN)
+    assert next(dated.rows()).time == datetime(2026, 11, 27, 9, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,27 @@ from vitals.signs import Sign
 from vitals.units import InvalidUnit, agree, convert
 
 MISSING = frozenset(
-    ("", "nan", "-nan", "+nan", "1.#qnan", "na", "n/a", "#n/a", "#nv", "null", "none", "nil", "-", "--", "---", "\\n")
+    (
+        "",
+        "nan",
+        "-nan",
+        "+nan",
+        "1.#qnan",
+        "na",
+        "n/a",
+        "#n/a",
+        "#nv",
+        "null",
+        "none",
+        "nil",
+        "-",
+        "--",
+        "---",
+        "–",
+        "—",
+        ".",
+        "\\n",
+    )
 )
 # `float` also accepts `1_0`, and digits of any script.
 NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
@@ -25,15 +45,14 @@ class InvalidCell(ValueError):
 
 
 class DecimalMark:
-    """The decimal mark of a file, learned from its first fraction; a comma only where it separates no columns."""
+    """The decimal mark of a file, learned from its first fraction; in CSV with commas such a number is quoted."""
 
-    def __init__(self, *, comma_allowed: bool) -> None:
-        self._comma_allowed = comma_allowed
+    def __init__(self) -> None:
         self._mark = ""
 
     def number(self, text: str) -> float | None:
         """Return the number, or None if the text is not one; raises InvalidCell for a second decimal mark."""
-        if not NUMBER.fullmatch(text) or ("," in text and not self._comma_allowed):
+        if not NUMBER.fullmatch(text):
             return None
         mark = "," if "," in text else "." if "." in text else ""
         if mark and self._mark not in ("", mark):

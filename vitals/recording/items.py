@@ -50,7 +50,7 @@ class ItemReader:
         self._item, self._value = columns["itemid"], columns["valuenum"]
         self._unit = columns.get("valueuom")
         self._error = columns.get("error")
-        mark = DecimalMark(comma_allowed=False)
+        mark = DecimalMark()
         self._readers = {
             item: ColumnReader(BY_KEY[known.sign], f"valuenum of item {item}", known.unit, mark)
             for item, known in ITEMS.items()

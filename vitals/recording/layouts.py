@@ -56,7 +56,8 @@ class Layout:
 
     signs            columns of each sign; the sources of both pressures are pairs, of which one pair is used in a row
     identified_by    the format is recognized if a file has all of these columns
-    instants         names of a column of dates with times of day; `date` and `time` together are one too
+    instants         names of a column of dates with times of day; `date` and `time` together are one too, `date`
+                     alone is the last choice
     elapsed          name of a column of elapsed time -> seconds in its unit, None if the unit has to be in the file
     step_s           without a column of times: seconds between two rows
     zero_is_missing  0 means that nothing was measured, unless another sensor shows that it was
@@ -197,7 +198,7 @@ def _own_names(key: str, label: str, short: str) -> tuple[str, ...]:
     """Return the names of a sign's column in a CSV of the user, without those that tell the sensor."""
     more = {
         "heart_rate": ("heartrate", "ECG HR", "HR ECG"),
-        "spo2": ("O2Sat", "O2 saturation", "pulse oximetry"),
+        "spo2": ("O2Sat", "O2 saturation", "oxygen level", "pulse oximetry"),
         "resp_rate": ("RESP", "respiration", "respiration rate", "breathing rate"),
         "temperature": ("body temp",),
         "systolic_bp": ("systolic", "sys", "systolic BP", "NBPSys", "NBP systolic", "NIBP sys", "NIBP SBP"),
@@ -232,7 +233,17 @@ _CSV = Layout(
         )
         for sign in SIGNS
     },
-    instants=("time", "timestamp", "datetime", "date time", "date/time", "recorded at", "measured at", "charttime"),
+    instants=(
+        "time",
+        "timestamp",
+        "datetime",
+        "date time",
+        "date/time",
+        "recorded at",
+        "measured at",
+        "charttime",
+        "date",
+    ),
     elapsed={
         "elapsed": None,
         "elapsed time": None,

@@ -48,8 +48,13 @@ def bare(unit: str) -> str:
 
 
 def is_unit(text: str) -> bool:
-    """Return whether a text is a unit of a sign or of time."""
-    return seconds_in(text) is not None or unit_of(text) is not None
+    """Return whether a text is a unit of a sign or of time, or the zone UTC."""
+    return seconds_in(text) is not None or unit_of(text) is not None or is_utc(text)
+
+
+def is_utc(text: str) -> bool:
+    """Return whether a text in a name, as in `Time (UTC)`, states the zone UTC."""
+    return bare(text).casefold() in ("utc", "gmt")
 
 
 def unit_of(text: str) -> str | None:

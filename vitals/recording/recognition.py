@@ -38,7 +38,10 @@ def find_header(file: TextFile, wanted: Format | None) -> Header:
     """Return the first line that has the columns of a format; raises PermanentError if there is none."""
     first = ""
     with file.text() as text:
-        for number, line in enumerate(islice(text, _MAX_LINES_BEFORE_NAMES), 1):
+        lines = enumerate(islice(text, _MAX_LINES_BEFORE_NAMES), 1)
+        for number, line in lines:
+            while line.count('"') % 2 and (next_line := next(lines, None)):  # a name with a line break
+                number, line = next_line[0], line + next_line[1]
             content = line.strip()
             if content.startswith(_COMMENT):
                 first = first or content
@@ -62,9 +65,9 @@ def _recognize(line: str, number: int, wanted: Format | None) -> Header | None:
 
 
 def split_line(line: str, separator: str) -> list[str]:
-    """Return the stripped cells of one line."""
+    """Return the cells of the line of names, with one blank for each line break or blanks."""
     try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+        return [" ".join(cell.split()) for cell in next(csv.reader([line], delimiter=separator), [])]
     except csv.Error:
         return []
 

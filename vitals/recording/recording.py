@@ -1,5 +1,6 @@
 """Read a recording row by row."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -14,7 +15,7 @@ from vitals.recording.cells import NUMBER, ColumnReader, DecimalMark, InvalidCel
 from vitals.recording.choice import choose
 from vitals.recording.items import ItemReader, together
 from vitals.recording.layouts import DateOrder, Format
-from vitals.recording.names import bare, plain, seconds_in, unit_of
+from vitals.recording.names import bare, is_utc, plain, seconds_in, unit_of
 from vitals.recording.recognition import find_header, rows_below
 from vitals.recording.text_file import TextFile
 from vitals.recording.times import InstantReader, read_elapsed
@@ -106,7 +107,7 @@ class Recording:
         self._patient = only_patient
         self._zone = zone or (UTC if self.layout.local_is_utc else None)
         self._date_order = date_order or self.layout.date_order
-        self._mark = DecimalMark(comma_allowed=header.separator != ",")
+        self._mark = DecimalMark()
         plains = [column for column, _ in header.columns]
         self._owners = [index for name in _PATIENT_COLUMNS for index, column in enumerate(plains) if column == name]
         if only_patient is not None and not self._owners:
@@ -117,7 +118,7 @@ class Recording:
         self._sources = self._sign_columns()
         self._is_simple = not self.layout.zero_is_missing and all(len(found) == 1 for found in self._sources.values())
         self._simple = [(key, found[0].index, found[0].reader) for key, found in self._sources.items()]
-        items = {"itemid", "valuenum"} if self.layout.format is Format.CHARTEVENTS else set()
+        items = {"itemid", "valuenum", "valueuom", "error"} if self.layout.format is Format.CHARTEVENTS else set()
         used = {source.index for found in self._sources.values() for source in found} | {*self._times}
         used |= {index for index, column in enumerate(plains) if column in items}
         for index in used | {*self._owners}:
@@ -128,7 +129,9 @@ class Recording:
                     "each once: rename the one that is not to be read",
                 )
         self.unused_columns = tuple(
-            name for index, name in enumerate(header.names) if index not in used and index not in self._owners
+            name or "(no name)"
+            for index, name in enumerate(header.names)
+            if index not in used and index not in self._owners
         )
         """Columns that are not read."""
         self._units_line = self._read_units()
@@ -311,6 +314,13 @@ class Recording:
                 self._set_time_unit(line, unit)
         else:
             line = 0
+        if (
+            self.layout.format is Format.VITALDB
+            and not line
+            and cells
+            and re.match(r"\d+[-/.]\d+[-/.]", cells[self._times[0]])
+        ):
+            self._unit_s = None  # exported with dates
         if self._times and self._unit_s == 0:
             name = self._header.names[self._times[0]]
             raise self._row_error(
@@ -335,10 +345,13 @@ class Recording:
         instants, elapsed = self.layout.instants, self.layout.elapsed
         if instants and {"date", "time"} <= {*plains} and not columns[plains.index("time")][1]:
             return (plains.index("date"), plains.index("time")), None
-        for name in (*instants, *elapsed):
+        for name in sorted((*instants, *elapsed), key=lambda name: name == "date"):
             if plain(name) in plains:
                 index = plains.index(plain(name))
-                unit_s = seconds_in(columns[index][1]) if columns[index][1] else None
+                unit = columns[index][1]
+                if is_utc(unit):
+                    self._zone = UTC
+                unit_s = seconds_in(unit) if unit else None
                 if unit_s is not None or name in instants:
                     return (index,), unit_s
                 return (index,), elapsed[name] or 0.0

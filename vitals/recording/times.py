@@ -16,6 +16,15 @@ _DATE_AND_TIME = re.compile(
     r"(?:\s*(z|utc|gmt|(?:utc|gmt)?[+-]\d\d:?\d\d))?",
     re.ASCII | re.IGNORECASE,
 )
+# With the name of the month the order is known.
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
+_NAMED_MONTH = re.compile(
+    rf"(?:(\d{{1,2}})[\s-]+({'|'.join(_MONTHS)})[a-z]*|({'|'.join(_MONTHS)})[a-z]*\s+(\d{{1,2}}))[\s,-]+(\d{{4}})\b",
+    re.ASCII | re.IGNORECASE,
+)
+_CLOCK_FIRST = re.compile(r"(\d{1,2}:\d\d:\d\d)\s+(.*\d{4})", re.ASCII)
+_SINCE_1970_WITH_FRACTION = re.compile(r"(\d{10})\.(\d{1,9})", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)(?:[.,](\d{1,9}))?", re.ASCII)
 _EXAMPLE = "a date and a time with an offset, like 2026-11-22T10:00:00Z"
 _MAX_NEAR = timedelta(minutes=30)
@@ -52,7 +61,9 @@ class InstantReader:
             parts = _SINCE_1970[len(text)]
             seconds, rest = divmod(int(text), parts)
             return _EPOCH + timedelta(seconds=seconds, microseconds=rest * 1_000_000 // parts)
-        match = _DATE_AND_TIME.fullmatch(text)
+        if match := _SINCE_1970_WITH_FRACTION.fullmatch(text):
+            return _EPOCH + timedelta(seconds=int(match[1]), microseconds=int(match[2].ljust(6, "0")[:6]))
+        match = _DATE_AND_TIME.fullmatch(_with_numbers(text))
         if match is None:
             raise InvalidCell(f"has {text[:100]!r} for its time", _expected(text))
         first, _, second, third, hour, minute, second_of, fraction, half, offset = match.groups()
@@ -120,6 +131,17 @@ def read_elapsed(text: str, *, unit_s: float, mark: DecimalMark) -> float:
     if unit_s >= 1 and 1e11 <= abs(value) < 1e14:  # about 1973 to 5138 as milliseconds since 1970
         raise InvalidCell(f"has {text[:100]!r} for its time, which looks like milliseconds", "seconds: divide by 1000")
     return value * unit_s
+
+
+def _with_numbers(text: str) -> str:
+    """Return a time with the date first, and year, month and day as numbers if the month has a name."""
+    if match := _CLOCK_FIRST.fullmatch(text):
+        text = f"{match[2]} {match[1]}"
+    match = _NAMED_MONTH.match(text)
+    if match is None:
+        return text
+    day, month = (match[1], match[2]) if match[1] else (match[4], match[3])
+    return f"{match[5]}-{_MONTHS[month.casefold()]}-{day}{text[match.end() :]}"
 
 
 def _offset(text: str) -> tzinfo:
