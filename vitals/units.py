@@ -11,7 +11,7 @@ _SYNONYMS = {
     "beats_per_minute beats/minute beat/minute {pulse}/min",
     "breath/min": "264928 0004-0ae0 mdc_dim_resp_per_min {breath}/min {breaths}/min {resp}/min breath/min breaths/min "
     "rpm br/min resp/min brpm breaths_per_minute breaths/minute breath/minute",
-    "/min": "264672 0004-09e0 mdc_dim_per_min /min 1/min bpm min-1 /minute per_minute",
+    "/min": "264672 0004-09e0 mdc_dim_per_min /min 1/min bpm pm min-1 /minute per_minute",
     "Hz": "264640 mdc_dim_hz hz",
     "%": "262688 0004-0220 mdc_dim_percent % percent pct",
     "1": "262656 0004-0200 mdc_dim_dimless 1 {fraction} fraction",

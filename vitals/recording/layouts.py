@@ -1,7 +1,7 @@
 """The formats of recordings: by which columns each is recognized, and which columns hold times and signs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from vitals.recording.names import plain
@@ -19,6 +19,7 @@ class Format(StrEnum):
     VITALDB = "vitaldb"
     EICU = "eicu"
     CHARTEVENTS = "chartevents"
+    WFDB = "wfdb"
     CSV = "csv"
 
 
@@ -105,6 +106,7 @@ _MIMIC = Layout(
     elapsed={"elapsed": None},
     zero_is_missing=True,
 )
+_WFDB = replace(_MIMIC, format=Format.WFDB, identified_by=(), instants=("time",))
 _CHALLENGE = Layout(
     Format.CHALLENGE,
     {
@@ -265,11 +267,18 @@ LAYOUTS: dict[Format, Layout] = {
         _VITALDB,
         _EICU,
         _CHARTEVENTS,
+        _WFDB,
         _CSV,
     )
 }
 KNOWN_FORMATS = (
     "bidmc (Time [s], HR, PULSE, RESP, SpO2), mimic (elapsed_s, HR, PULSE, RESP, SpO2, NBPSys, NBPDias), "
     "challenge (HR|O2Sat|Temp|SBP|MAP|DBP|Resp|...), vscapture, vscapturemp, vitaldb, eicu, chartevents, "
-    f"csv (time, elapsed_s or seconds, and any of {', '.join(sign.key for sign in SIGNS)})"
+    f"wfdb (a .hea file), csv (time, elapsed_s or seconds, and any of {', '.join(sign.key for sign in SIGNS)})"
 )
+
+
+def known_names(layout: Layout) -> frozenset[str]:
+    """Return the names of all columns of times and signs, for comparison."""
+    names = {plain(name) for name in (*layout.instants, *layout.elapsed)}
+    return frozenset(names.union(*(column.names() for column in layout.signs.values())))

@@ -7,7 +7,7 @@ from itertools import islice
 
 from vitals.errors import PermanentError
 from vitals.recording.cells import NUMBER
-from vitals.recording.layouts import CHALLENGE_MARKS, KNOWN_FORMATS, LAYOUTS, Format, Layout
+from vitals.recording.layouts import CHALLENGE_MARKS, KNOWN_FORMATS, LAYOUTS, Format, Layout, known_names
 from vitals.recording.names import plain, seconds_in, split_unit
 from vitals.recording.text_file import TextFile
 
@@ -58,7 +58,7 @@ def _recognize(line: str, number: int, wanted: Format | None) -> Header | None:
         names = split_line(line, separator)
         for format in Format if wanted is None else (wanted,):
             layout = LAYOUTS[format]
-            columns = tuple(split_unit(name, _known(layout)) for name in names)
+            columns = tuple(split_unit(name, known_names(layout)) for name in names)
             if reason := _reason(layout, names, columns, separator, wanted):
                 return Header(layout, number, separator, tuple(names), columns, reason)
     return None
@@ -72,11 +72,6 @@ def split_line(line: str, separator: str) -> list[str]:
         return []
 
 
-def _known(layout: Layout) -> frozenset[str]:
-    names = {plain(name) for name in (*layout.instants, *layout.elapsed)}
-    return frozenset(names.union(*(column.names() for column in layout.signs.values())))
-
-
 def _reason(
     layout: Layout,
     names: Sequence[str],
@@ -86,12 +81,12 @@ def _reason(
 ) -> str | None:
     """Return why the columns are those of the format, or None."""
     plains = {name for name, _ in columns}
-    found = {name for name, (column, _) in zip(names, columns, strict=True) if column in _known(layout)}
+    found = {name for name, (column, _) in zip(names, columns, strict=True) if column in known_names(layout)}
     signs = [name for name, (column, _) in zip(names, columns, strict=True) if column in _sign_names(layout)]
     match layout.format:
-        case Format.VSCAPTUREMP:
-            fits = "time" in plains and bool(signs)
-        case Format.VITALDB:
+        case Format.WFDB:
+            fits = False  # not by a line of names
+        case Format.VSCAPTUREMP | Format.VITALDB:
             fits = "time" in plains and bool(signs)
         case Format.CHALLENGE:
             has_mark = separator == "|" or bool(plains & CHALLENGE_MARKS) or wanted is not None
@@ -111,7 +106,7 @@ def _reason(
 
 
 def _has(layout: Layout, columns: Sequence[tuple[str, str]]) -> bool:
-    wanted = (split_unit(name, _known(layout)) for name in layout.identified_by)
+    wanted = (split_unit(name, known_names(layout)) for name in layout.identified_by)
     return all(
         any(column == name and (not unit or seconds_in(text) == seconds_in(unit)) for column, text in columns)
         for name, unit in wanted
@@ -140,7 +135,7 @@ def _mismatch(first: str, wanted: Format | None) -> str:
             "as time,heart_rate,spo2"
         )
     layout = LAYOUTS[Format.CSV]
-    columns = [split_unit(name, _known(layout)) for name in names]
+    columns = [split_unit(name, known_names(layout)) for name in names]
     signs = [name for name, (column, _) in zip(names, columns, strict=True) if column in _sign_names(layout)]
     if signs and wanted is None:
         return (

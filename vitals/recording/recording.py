@@ -19,6 +19,7 @@ from vitals.recording.names import bare, is_utc, plain, seconds_in, unit_of
 from vitals.recording.recognition import find_header, rows_below
 from vitals.recording.text_file import TextFile
 from vitals.recording.times import InstantReader, read_elapsed
+from vitals.recording.wfdb_record import SUFFIX, WfdbRecord
 from vitals.sample import Sample
 from vitals.signs import BY_KEY
 
@@ -99,8 +100,15 @@ class Recording:
         only_patient: str | None = None,
     ) -> None:
         self.path = path
-        self._file = TextFile(path)
-        self._header = header = find_header(self._file, format)
+        self._rows: Callable[[], Iterator[tuple[int, list[str]]]]
+        if path.suffix == SUFFIX:
+            record = WfdbRecord(path, has_zone=zone is not None)
+            self._header, self._rows = record.header, record.rows
+        else:
+            file = TextFile(path)
+            self._header = find_header(file, format)
+            self._rows = partial(rows_below, file, self._header)
+        header = self._header
         self.layout = header.layout
         self.reason = header.reason
         """Why the file has its format."""
@@ -241,7 +249,7 @@ class Recording:
         read_time = self._time_reader()
         number = 0
         first_owner: list[str] | None = None
-        for line, cells in rows_below(self._file, self._header):
+        for line, cells in self._rows():
             if line == self._units_line or (len(cells) != width and self._is_blank(line, cells)):
                 continue
             if self._owners:
@@ -297,7 +305,7 @@ class Recording:
 
     def _read_units(self) -> int:
         """Use the row of units below the names, if there is one; return its line, else 0."""
-        line, cells = next(rows_below(self._file, self._header), (0, []))
+        line, cells = next(self._rows(), (0, []))
         units = [bare(cell) for cell in cells]
         sources = [source for found in self._sources.values() for source in found]
         if (
