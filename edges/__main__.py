@@ -12,6 +12,7 @@ from edges.fhir import commands as fhir
 from edges.hl7 import commands as hl7
 from edges.inbox import read_unused
 from edges.site import read_site
+from edges.webhook import commands as webhook
 from vitals.command_line import command_group, examples
 from vitals.errors import exit_on_error
 
@@ -20,6 +21,7 @@ PROGRAM = "vitalflow edges"
 app = command_group()
 app.add_typer(hl7.app, name="hl7")
 app.add_typer(fhir.app, name="fhir")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(senders.app, name="senders")
 
 

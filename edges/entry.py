@@ -43,6 +43,7 @@ class Entry:
     source       name of the sender in the site's configuration
     readings     those without a device are kept if they have a location
     interval_s   seconds between two messages of a bed, if the site states it
+    once         whether a value that is stored already, of the same device and time, is not stored again
     """
 
     key: bytes
@@ -53,6 +54,7 @@ class Entry:
     unused: Sequence[Unused] = ()
     queued: Sequence[Queued] = ()
     interval_s: float | None = None
+    once: bool = False
 
 
 def entry_key(kind: str, source: str, content: bytes) -> bytes:

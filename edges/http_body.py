@@ -36,7 +36,7 @@ async def read_body(request: Request, limit: int, advice: str = "") -> bytes:
 async def discard_body(request: Request, limit: int) -> None:
     """Read on, so that a client that sends before it reads gets the answer and not a broken connection."""
     count = 0
-    with suppress(TimeoutError, ClientDisconnect):
+    with suppress(TimeoutError, ClientDisconnect, RuntimeError):  # the last one: all of it was read
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for part in request.stream():
                 count += len(part)

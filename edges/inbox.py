@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta
+from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from vitals.codec import encode
 from vitals.errors import PermanentError, TransientError
 from vitals.reading import FullReading, Reading
 from vitals.receipt import ranges
+from vitals.signs import SIGN_KEYS
 from vitals.sqlite_file import Emit, close_file, open_file, open_to_read, transaction
 
 KEEP = timedelta(days=30)  # keys, and readings of unknown places: ingest takes no older readings by default
@@ -56,10 +58,14 @@ class Bed(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What the sender of a message gets; `repeated` if it was received before."""
+    """What the sender of a message gets; `repeated` if it was received before.
+
+    again   number of its values that are stored already, of a message with `once`
+    """
 
     answers: Sequence[bytes]
     repeated: bool
+    again: int = 0
 
 
 OnKept = Callable[[Bed, Reading], None]
@@ -154,6 +160,7 @@ class Inbox:
         execute = self._database.execute
         execute("DELETE FROM unplaced WHERE received < ?", [now - KEEP.total_seconds()])
         placed, last = 0, 0
+        once = {webhook.name for webhook in site.webhook}
         known: dict[bytes, Any] = {}
         while rows := execute(
             "SELECT number, received, location, interval_s, payload FROM unplaced WHERE number > ?"
@@ -167,8 +174,12 @@ class Inbox:
                         known[location] = _place_of(site, location)
                     place = known[location]
                     if place is not None:
-                        bed = self._bed(group, place.ward, place.device, interval_s)
-                        self._keep(group, bed, _decode_reading(payload), received)
+                        reading: Reading | None = _decode_reading(payload)
+                        if reading is not None and _decode_location(location)["source"] in once:
+                            reading, _ = self._without_stored(place.device, reading, received)
+                        if reading is not None:
+                            bed = self._bed(group, place.ward, place.device, interval_s)
+                            self._keep(group, bed, reading, received)
                         execute("DELETE FROM unplaced WHERE number = ?", [number])
                         placed += 1
                 last = rows[-1][0]
@@ -325,10 +336,16 @@ class Inbox:
             (answers,) = execute("SELECT answers FROM message WHERE key = ?", [entry.key]).fetchone()
             group.taken.append(Taken(_decode_answers(answers), True))
             return
+        again = 0
         for placed in entry.readings:
             if placed.ward is not None and placed.device is not None:
-                bed = self._bed(group, placed.ward, placed.device, entry.interval_s)
-                group.readings.append((bed, self._keep(group, bed, placed.reading, received)))
+                reading: Reading | None = placed.reading
+                if entry.once:
+                    reading, count = self._without_stored(placed.device, placed.reading, received)
+                    again += count
+                if reading is not None:
+                    bed = self._bed(group, placed.ward, placed.device, entry.interval_s)
+                    group.readings.append((bed, self._keep(group, bed, reading, received)))
         for at, location, payload in item.unplaced:
             execute(
                 "INSERT INTO unplaced (received, location, interval_s, payload) VALUES (?, ?, ?, ?)",
@@ -339,7 +356,23 @@ class Inbox:
             execute("INSERT INTO queued (kind, payload) VALUES (?, ?)", [queued.kind, queued.payload])
         for one in entry.unused:
             _add(unused, entry.source, one, received)
-        group.taken.append(Taken(entry.answers, False))
+        group.taken.append(Taken(entry.answers, False, again))
+
+    def _without_stored(self, device: str, reading: Reading, received: float) -> tuple[Reading | None, int]:
+        """Return what of a reading is not stored yet, None if nothing is new; and the number of values that are.
+
+        A value that differs from the stored one of its time is new: both are in the record, as a correction is.
+        """
+        stored = {sign: True for sign, value in zip(SIGN_KEYS, reading.values, strict=True) if value is not None}
+        for sign in stored:
+            stored[sign] = not self._database.execute(
+                "INSERT INTO stored (key, received) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
+                [_value_key(device, reading, sign), received],
+            ).rowcount
+        again = [sign for sign, is_stored in stored.items() if is_stored]
+        if len(again) == len(stored) and not reading.sensor_off:
+            return None, len(again)
+        return msgspec.structs.replace(reading, **dict.fromkeys(again)), len(again)
 
     def _bed(self, group: _Group, ward: str, device: str, interval_s: float | None) -> Bed:
         """Return the bed of this start; its first reading gives it a boot that no earlier start had."""
@@ -393,7 +426,7 @@ class Inbox:
         """Delete keys that are too old, and what exceeds the limits."""
         execute = self._database.execute
         expired = now - KEEP.total_seconds()
-        for table in ("message", "unplaced"):
+        for table in ("message", "unplaced", "stored"):
             for _ in range(20):
                 found = execute(_EXPIRED[table], [_CHUNK, expired]).rowcount
                 if found < _CHUNK:
@@ -440,7 +473,16 @@ _EXPIRED = {  # the oldest rows have the smallest numbers, so no index of times 
         "DELETE FROM unplaced WHERE number IN"
         " (SELECT number FROM (SELECT number, received FROM unplaced ORDER BY number LIMIT ?) WHERE received < ?)"
     ),
+    "stored": (
+        "DELETE FROM stored WHERE number IN"
+        " (SELECT number FROM (SELECT number, received FROM stored ORDER BY number LIMIT ?) WHERE received < ?)"
+    ),
 }
+
+
+def _value_key(device: str, reading: Reading, sign: str) -> bytes:
+    content = device, reading.patient_id or "", reading.time.astimezone(UTC).isoformat(), sign, reading.value(sign)
+    return sha256(repr(content).encode("utf-8", "surrogateescape")).digest()[:16]
 
 
 def _fail(waiting: Sequence[_Waiting], problem: str) -> None:

@@ -2,7 +2,14 @@
 
 from vitals.sqlite_file import Kind
 
-_SCHEMA = """
+_STORED = """CREATE TABLE stored (         -- values of webhooks, each of which is stored once
+    number INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,             -- digest of device, time, sign and value
+    received REAL NOT NULL
+) STRICT;
+"""
+_SCHEMA = (
+    """
 CREATE TABLE message (
     number INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE,             -- SHA-256 of source and content
@@ -61,12 +68,14 @@ CREATE INDEX admission_waiting ON admission (number) WHERE effect IS NULL;
 CREATE INDEX admission_of_patient ON admission (patient, time);
 CREATE INDEX admission_finished ON admission (finished);
 """
+    + _STORED
+)
 
 INBOX = Kind(
     name="an inbox",
     content="readings",
     application=0x56464942,  # "VFIB"
-    version=1,
+    version=2,
     schema=_SCHEMA,
     copies=(
         ("SELECT * FROM message ORDER BY number {order}", "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?)"),
@@ -85,8 +94,10 @@ INBOX = Kind(
             "SELECT * FROM admission ORDER BY number {order}",
             "INSERT OR IGNORE INTO admission VALUES (?, ?, ?, ?, ?, ?, ?)",
         ),
+        ("SELECT * FROM stored ORDER BY number {order}", "INSERT OR IGNORE INTO stored VALUES (?, ?, ?)"),
     ),
     count="SELECT count(*) FROM reading",
     synchronous="FULL",
     readable=True,
+    upgrades={1: _STORED},
 )

@@ -25,6 +25,7 @@ _CODED = ("CWE", "CE", "CNE")
 _STATUSES = frozenset(("", "R", "P", "F", "C"))
 _WAVEFORMS = ("NA", "MA", "SampledData")  # types of HL7 v2 and of FHIR
 _NUMBERS = ("NM", "ST", "Quantity", "Integer")
+SUMMARY, NOTICE = "summary", "notice"  # types of an observation that its decoder knows to be no value
 _PRESSURES = (SIGN_KEYS[SYSTOLIC], SIGN_KEYS[DIASTOLIC])
 
 
@@ -47,6 +48,8 @@ class Reason(StrEnum):
     NOT_PRODUCTION = "not_production"
     UNKNOWN_PLACE = "unknown_place"
     REFUSED = "refused"  # with the transaction that holds it
+    SUMMARY = "summary"  # of a period: a mean, a minimum
+    NOTICE = "notice"  # that there are values elsewhere
 
 
 class Observation(Struct, frozen=True):
@@ -183,6 +186,8 @@ def _without_use(verdict: Verdict, detail: str) -> Verdict:
 def _evaluate(observation: Observation, table: CodeTable) -> _Value:
     if observation.kind in _WAVEFORMS:
         raise _Unusable(Reason.WAVEFORM)
+    if observation.kind == NOTICE:
+        raise _Unusable(Reason.NOTICE)
     if observation.kind != "NM" and any(code.system.upper() == "MDIL-ALERT" for code in observation.codes):
         raise _Unusable(Reason.ALERT)
     if not observation.kind and (not observation.values or not any(observation.values)):
@@ -193,6 +198,8 @@ def _evaluate(observation: Observation, table: CodeTable) -> _Value:
         raise _Unusable(Reason.CONTRADICTION, str(error)) from None
     if meaning is None:
         raise _Unusable(Reason.UNMAPPED)
+    if observation.kind == SUMMARY:
+        raise _Unusable(Reason.SUMMARY)
     text = _text(observation)
     if observation.time is None:
         raise _Unusable(Reason.NO_TIME, observation.time_problem)

@@ -3,50 +3,19 @@
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from edges.code_tables import ALWAYS, CodeTable, read_tables, table_names
+from edges.site_types import Level, MaybeEmpty, Table, Text
+from edges.webhook_table import Webhook
 from vitals.errors import PermanentError
-from vitals.reading import MAX_TEXT
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable() or text != text.strip():
-        raise ValueError("is not printable or has space around it")
-    return text
-
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT), AfterValidator(_printable)]
-MaybeEmpty = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_printable)]
-
-
-def _level(text: str) -> str:
-    if any(character in text for character in "/+#"):
-        raise ValueError("holds /, + or #, which no level of a topic may hold")
-    return text
-
-
-Level = Annotated[Text, AfterValidator(_level)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
-
-
-class Patients(_Table):
+class Patients(Table):
     """Which number of PID-3 is the patient's: the first of these authorities (CX.4) or types (CX.5) that is there.
 
     An empty text means a number that has neither.
@@ -55,17 +24,18 @@ class Patients(_Table):
     authority: tuple[str, ...] = Field(default=(), max_length=50)
 
 
-class Place(_Table):
+class Place(Table):
     """A place in the words of a message, and the device that it is. Every key that is given has to be equal.
 
     unit, room, bed, facility   PV1-3.1 to PV1-3.4; unless location or equipment is given, the first three have to be
                                 empty in the message where they are left out, so that two beds are never one device
     location                    PV1-3 as it is sent, for senders that use it in another way
     equipment                   OBX-18.1 or OBX-18.3; of FHIR the reference to the Device, such as Device/17, or a value
-                                of its identifiers, also with the system in front: system|value
+                                of its identifiers, also with the system in front: system|value; of a webhook the
+                                account
     application, sender         MSH-3 and MSH-4
     patient                     the number of a patient, of FHIR
-    source                      the name of a [[source]], of FHIR
+    source                      the name of a [[source]] of FHIR, or of a [[webhook]]
     """
 
     ward: Level
@@ -94,7 +64,7 @@ class Place(_Table):
         return self
 
 
-class Source(_Table):
+class Source(Table):
     """What a sender is known for: `application` is its MSH-3, `sender` its MSH-4; an empty text means an empty field.
     A sender of FHIR is known for the token in `token_file`.
 
@@ -150,7 +120,7 @@ UNKNOWN_SOURCE = Source.model_construct(name="")
 """A sender that the site does not list: standard codes, the clock of the message, and no admissions."""
 
 
-class Site(_Table):
+class Site(Table):
     """The configuration of a site.
 
     zone         of times without an offset
@@ -162,6 +132,7 @@ class Site(_Table):
     patients: Patients = Patients()
     place: tuple[Place, ...] = Field(default=(), max_length=10_000)
     source: tuple[Source, ...] = Field(default=(), max_length=1_000)
+    webhook: tuple[Webhook, ...] = Field(default=(), max_length=1_000)
 
     @field_validator("zone")
     @classmethod
@@ -186,8 +157,12 @@ class Site(_Table):
         senders = [(source.application, source.sender) for source in self.source if not source.is_of_fhir]
         if len(set(senders)) < len(senders):
             raise ValueError("two sources have the same application and sender")
-        if len({source.name for source in self.source}) < len(self.source):
-            raise ValueError("two sources have the same name")
+        names = [source.name for source in self.source] + [webhook.name for webhook in self.webhook]
+        if len(set(names)) < len(names):
+            raise ValueError("two sources or webhooks have the same name")
+        for webhook in self.webhook:
+            if webhook.ward and webhook.device and wards.setdefault(webhook.device, webhook.ward) != webhook.ward:
+                raise ValueError(f"webhook {webhook.name}: device {webhook.device!r} is in two wards")
         return self
 
     @cached_property

@@ -7,9 +7,9 @@ is copied to a new file, and the program starts.
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -39,6 +39,7 @@ class Kind:
     synchronous   FULL: a power failure loses no transaction that has committed. NORMAL: it may lose the last moments,
                   and damages nothing; a killed process loses nothing
     readable      whether other processes may read it meanwhile
+    upgrades      version of a file -> statements that make it one of the next version
     """
 
     name: str
@@ -50,6 +51,7 @@ class Kind:
     count: str
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     readable: bool = False
+    upgrades: Mapping[int, str] = field(default_factory=dict)
 
 
 def open_file(kind: Kind, path: Path, emit: Emit) -> sqlite3.Connection:
@@ -170,7 +172,8 @@ def _prepare(kind: Kind, database: sqlite3.Connection, path: Path) -> None:
     is_new = not execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if not is_new and application != kind.application:
         raise PermanentError(f"{path} is a database of another program, not {kind.name}; choose another path")
-    if not is_new and version != kind.version:
+    upgrades = [] if is_new else [kind.upgrades.get(number) for number in range(version, kind.version)]
+    if not is_new and (version > kind.version or None in upgrades):
         raise PermanentError(
             f"{path} is {kind.name} of version {version}, and this program reads version {kind.version}; let the"
             " program that wrote it send what is in it, or choose another path"
@@ -178,9 +181,10 @@ def _prepare(kind: Kind, database: sqlite3.Connection, path: Path) -> None:
     execute("PRAGMA journal_mode = WAL")
     execute(f"PRAGMA synchronous = {kind.synchronous}")
     execute("BEGIN EXCLUSIVE")
-    if is_new:
-        for statement in kind.schema.split(";\n"):
+    for statements in [kind.schema] if is_new else upgrades:
+        for statement in (statements or "").split(";\n"):
             execute(statement)
+    if is_new or upgrades:
         execute(f"PRAGMA application_id = {kind.application}")
         execute(f"PRAGMA user_version = {kind.version}")
     execute("COMMIT")

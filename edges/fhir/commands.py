@@ -10,9 +10,9 @@ import typer
 
 from edges.fhir import listen_commands
 from edges.fhir.answers import answer_invalid
-from edges.fhir.content import InvalidDocument
 from edges.fhir.export import export
 from edges.fhir.receive import Received, receive
+from edges.json_document import InvalidDocument
 from edges.observed import Reason
 from edges.settings import ExportSettings
 from edges.site import UNKNOWN_SOURCE, Site, Source, read_site

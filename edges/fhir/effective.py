@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-from edges.fhir.content import Element
+from edges.json_document import Element
 from vitals.codec import MAX_AHEAD
 from vitals.fields import BadField, parse_time
 

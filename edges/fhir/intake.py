@@ -5,10 +5,11 @@ from datetime import datetime
 
 from edges.entry import Entry, entry_key, unused_of
 from edges.fhir.answers import HttpAnswer, answer_invalid, answer_problem
-from edges.fhir.content import InvalidDocument
 from edges.fhir.incoming import Document, Outcome
 from edges.fhir.receive import Received, receive
 from edges.inbox import Inbox
+from edges.json_document import InvalidDocument
+from edges.keeping import keep
 from edges.metrics import Metrics
 from edges.observed import Reason
 from edges.site import Site, Source
@@ -40,18 +41,13 @@ class Intake:
         if source.unknown == "AE" and readings and not any(item.device for item in readings):
             messages.labels("error").inc()
             return answer_problem(503, "transient", readings[0].problem)
+        answer = "rejected" if received.report.outcome is Outcome.REFUSED else "accepted"
         try:
-            taken = await self._inbox.take(entry_of(received, source, now))
+            taken = await keep(
+                self._inbox, self._metrics, entry_of(received, source, now), received.report.counts, answer
+            )
         except TransientError as error:
-            messages.labels("error").inc()
             return answer_problem(503, "transient", str(error))
-        if taken.repeated:
-            messages.labels("repeated").inc()
-        else:
-            refused = received.report.outcome is Outcome.REFUSED
-            messages.labels("rejected" if refused else "accepted").inc()
-            for reason, count in received.report.counts.items():
-                self._metrics.observations.labels(reason).inc(count)
         status, content = taken.answers
         return HttpAnswer(int(status), content)
 

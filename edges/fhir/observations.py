@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edges.code_tables import Code
-from edges.fhir.content import Element, is_given, object_of, objects_of, text_of
 from edges.fhir.effective import NoMoment, Span, moment_of
+from edges.json_document import Element, is_given, object_of, objects_of, text_of
 from edges.observed import Observation
 
 LOINC, MDC, UCUM, SNOMED = "LN", "MDC", "UCUM", "SCT"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from edges.fhir.content import Element, object_of, objects_of, text_of
+from edges.json_document import Element, object_of, objects_of, text_of
 from edges.site import Patients
 from vitals.fields import BadField, parse_patient_id
 

@@ -1,5 +1,6 @@
 """The HTTP application that receives FHIR at /fhir/R4: authentication, media types and limits before a body is read."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -11,11 +12,13 @@ from starlette.routing import Route
 
 from edges.fhir.answers import HttpAnswer, answer_problem
 from edges.fhir.capability import capability_statement
-from edges.fhir.content import MAX_BODY
 from edges.fhir.tokens import Tokens
 from edges.http_body import discard_body, read_body
+from edges.json_document import MAX_BODY
 from edges.site import UNKNOWN_SOURCE, Source
 from vitals.fhir import MEDIA_TYPE
+
+log = logging.getLogger("edges")
 
 MAX_DISCARDED = 4 * MAX_BODY  # bytes of a body that is refused
 _JSON = (MEDIA_TYPE, "application/json")
@@ -90,6 +93,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _fail(request: Request, error: Exception) -> Response:
+    log.error("the handling of a document failed", exc_info=error)
     return _response(answer_problem(500, "exception", "the document could not be handled; nothing of it is stored"))
 
 

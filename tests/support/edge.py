@@ -56,15 +56,22 @@ SPO2 = "150456^MDC_PULS_OXIM_SAT_O2^MDC"
 
 
 class EdgeProcess(ServiceProcess):
-    """`vitalflow edges hl7 listen`, with its log and its metrics."""
+    """`vitalflow edges hl7 listen`, or that of another kind, with its log and its metrics."""
 
     def __init__(
-        self, environment: Mapping[str, str], site: Path, inbox: Path, log: Path, *options: str, listen: int = 0
+        self,
+        environment: Mapping[str, str],
+        site: Path,
+        inbox: Path,
+        log: Path,
+        *options: str,
+        listen: int = 0,
+        kind: str = "hl7",
     ) -> None:
         self.port = listen or free_port()
         self.metrics_port = free_port()
         self._peers: list[Peer] = []
-        arguments = ["edges", "hl7", "listen", "--site", str(site), "--inbox", str(inbox)]
+        arguments = ["edges", kind, "listen", "--site", str(site), "--inbox", str(inbox)]
         arguments += ["--listen", f"127.0.0.1:{self.port}", *options]
         metrics = {"VITALFLOW_EDGES_METRICS_PORT": str(self.metrics_port)}
         super().__init__(["vitalflow", *arguments], {**os.environ, **environment, **metrics}, log)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edges.__main__ import app
-from edges.fhir.content import InvalidDocument, read_json
+from edges.fhir.content import read_json
 from edges.fhir.receive import Received, receive
+from edges.json_document import InvalidDocument
 from edges.observed import Reason
 from edges.site import Site
 from vitals.codec import ANY_TIME, decode, encode

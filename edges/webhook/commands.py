@@ -1,0 +1,151 @@
+"""`vitalflow edges webhook`: options of each command; the work is in the other modules."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, get_args
+from urllib.parse import parse_qsl
+
+import typer
+
+from edges.json_document import MAX_BODY, InvalidDocument
+from edges.observed import Reason
+from edges.site import Site, read_site
+from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
+from edges.webhook import listen_commands
+from edges.webhook.http_file import RequestFile, read_request
+from edges.webhook.receive import receive
+from edges.webhook.secrets import Secrets
+from edges.webhook.signatures import HttpRequest, Unproven, check_signed, check_stated, verify_address
+from edges.webhook_table import Kind, Webhook
+from vitals.command_line import command_group, examples
+from vitals.errors import PermanentError, exit_on_error
+from vitals.log import write_fatal
+from vitals.time_option import TIME_FORMS, parse_time_option
+
+PROGRAM = "vitalflow edges webhook"
+MAX_FILE = 64 * 1024 * 1024  # bytes
+KINDS: tuple[str, ...] = get_args(Kind)
+
+app = command_group()
+app.add_typer(listen_commands.app)
+
+
+@app.callback()
+def about() -> None:
+    """Webhooks: receive and try documents that applications and services send by HTTP."""
+
+
+@app.command(
+    "try",
+    epilog=examples(
+        "vitalflow edges webhook try request.http --site site.toml --json",
+        "vitalflow edges webhook try body.json --site site.toml --name phone",
+    ),
+)
+def try_file(
+    file: Annotated[Path, typer.Argument(help="A request (request line, headers, empty line, body), or a body alone.")],
+    site: Annotated[Path, typer.Option(help="The site's configuration, a TOML file.", show_default=False)],
+    name: Annotated[str, typer.Option(help="The [[webhook]]. Default: that of the request's path.")] = "",
+    kind: Annotated[str, typer.Option(help=f"For a body without a [[webhook]]: {', '.join(KINDS)}.")] = "",
+    at: Annotated[str, typer.Option(help=f"The time of receipt: {TIME_FORMS}. Default: now.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what would become of a document in a file: readings, what is not used and why, the answer.
+
+    Nothing is sent and nothing is stored. The proof of a request is checked, that of a body alone is not. Exit code 2
+    if the document would be refused.
+    """
+    with exit_on_error(PROGRAM):
+        configuration = read_site(site)
+        received = parse_time_option("--at", at).astimezone(UTC) if at else datetime.now(UTC)
+        try:
+            with file.open("rb") as stream:
+                content = stream.read(MAX_FILE + 1)
+        except OSError as error:
+            raise PermanentError(f"{file}: {error.strerror}") from None
+        request = read_request(content)
+        webhook = _find(configuration, name or (request.name if request else ""), kind)
+        shown = _try(configuration, webhook, request, content, received)
+        if as_json:
+            print(json.dumps({"file": str(file), "messages": [shown]}, indent=2))
+        else:
+            print("\n".join(_lines(shown)))
+        if not shown["readable"]:
+            write_fatal(PROGRAM, f"{file}: {shown['error']}")
+            raise SystemExit(2)
+
+
+def _find(site: Site, name: str, kind: str) -> Webhook:
+    found = next((webhook for webhook in site.webhook if webhook.name == name), None)
+    if found is not None:
+        return found
+    if kind not in KINDS:
+        names = ", ".join(webhook.name for webhook in site.webhook) or "none"
+        raise PermanentError(
+            f"the site has no [[webhook]] {name[:60]!r} (it has {names}); give --name, or --kind with one of "
+            f"{', '.join(KINDS)}"
+        )
+    return Webhook.model_construct(name=name, kind=kind, secret_file=())
+
+
+def _try(
+    site: Site, webhook: Webhook, request: RequestFile | None, content: bytes, received: datetime
+) -> dict[str, Any]:
+    body = content
+    try:
+        if request is not None:
+            body = request.body
+            if webhook in site.webhook:
+                secrets = Secrets(site.model_copy(update={"webhook": (webhook,)}))
+                if request.method == "GET":
+                    return _verified(webhook, secrets.code_of(webhook), request)
+                proof = HttpRequest(body, request.headers, request.path_secret)
+                check_stated(webhook, secrets.of(webhook), proof)
+                check_signed(webhook, secrets.of(webhook), proof, received)
+        if len(body) > MAX_BODY:
+            raise InvalidDocument(f"the body has more than {MAX_BODY} bytes; send several documents", 413)
+        found = receive(body, webhook, site, received)
+    except Unproven as error:
+        return _refused(401, str(error))
+    except InvalidDocument as error:
+        return _refused(error.status, str(error))
+    stored = any(item.device is not None for item in found.readings)
+    return {
+        "readable": True,
+        "type": webhook.kind,
+        "source": webhook.name or None,
+        "outcome": "stored" if stored else "nothing",
+        "status": found.status,
+        "answer": json.loads(found.answer or b"null"),
+        **show_placed(found.readings),
+        "not_used": [show_verdict(verdict) for verdict in found.verdicts if verdict.reason is not Reason.USED],
+        "counts": found.counts,
+    }
+
+
+def _verified(webhook: Webhook, code: bytes, request: RequestFile) -> dict[str, Any]:
+    answer = verify_address(webhook, code, dict(parse_qsl(request.query)))
+    if answer is None or answer.status >= 400:
+        return _refused(answer.status if answer else 405, "the request does not verify the address")
+    return {**_refused(answer.status, ""), "readable": True, "outcome": "nothing", "type": webhook.kind}
+
+
+def _refused(status: int, problem: str) -> dict[str, Any]:
+    return {
+        "readable": False,
+        "outcome": "refused",
+        "error": printable(problem),
+        "status": status,
+        "readings": [],
+        "without_device": [],
+        "not_used": [],
+        "counts": {},
+    }
+
+
+def _lines(shown: dict[str, Any]) -> list[str]:
+    if not shown["readable"]:
+        return [f"refused, answer {shown['status']}: {shown['error']}"]
+    lines = [f"{shown['type']}: {shown['outcome']}, answer {shown['status']}", *lines_of_readings(shown)]
+    return lines + [line_of_verdict("", item) for item in shown["not_used"]]

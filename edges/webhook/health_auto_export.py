@@ -1,0 +1,79 @@
+"""Read documents of Health Auto Export, an app that sends data of Apple Health. Pure.
+
+https://github.com/Lybron/health-auto-export/wiki/API-Export---JSON-Format (January 2026). Metrics are in
+`data.metrics`, or flat in `data`, as its MQTT export has them. Names are English or localised; a name that is not
+English is not known. A point with Min, Avg and Max that differ is of a period.
+"""
+
+from collections.abc import Iterator
+
+from edges.json_document import Element, InvalidDocument, text_of
+from edges.webhook.found import Values
+from edges.webhook.times import parse_text
+
+_SUMMARY = ("min", "avg", "max")
+_DEFAULT_UNITS = {"heart_rate": "/min", "respiratory_rate": "/min", "blood_oxygen_saturation": "%"}
+_PRESSURE = "blood_pressure"
+
+
+def read(content: object) -> Values:
+    """Return the values of a document; raises InvalidDocument."""
+    values = Values()
+    for name, units, point in _points(content, values):
+        keys = {key.casefold(): value for key, value in point.items()}
+        time, source = keys.get("date"), text_of(keys, "source")
+        unit = units or _DEFAULT_UNITS.get(name, "")
+
+        def add(code: str, value: object, time: object = time, unit: str = unit, source: str = source) -> None:
+            values.add(code, value, unit, lambda: parse_text(time), source=source)
+
+        statistics = [keys[key] for key in _SUMMARY if keys.get(key) is not None]
+        if name == _PRESSURE:
+            given = [key for key in ("systolic", "diastolic") if key in keys]
+            for key in given:
+                add(f"{name}.{key}", keys[key])
+            if not given:
+                values.add_unknown(name)
+        elif _is_summary(statistics, keys.get("qty")):
+            values.add_summary(name)
+        else:
+            add(name, statistics[0] if statistics else keys.get("qty"))
+    return values
+
+
+def _is_summary(statistics: list[object], quantity: object) -> bool:
+    """Return whether a point is of a period: only one with an equal minimum, mean and maximum is of a moment."""
+    if not statistics:
+        return False
+    given = statistics if quantity is None else [*statistics, quantity]
+    return len(statistics) < len(_SUMMARY) or any(value != given[0] for value in given)
+
+
+def _points(content: object, values: Values) -> Iterator[tuple[str, str, Element]]:
+    """Iterate over name, unit and content of each point; adds what is no metric to `values`."""
+    data = content.get("data") if isinstance(content, dict) and "data" in content else content
+    metrics = data
+    if isinstance(data, dict) and data.keys() & {"metrics", *_OTHERS}:
+        metrics = data.get("metrics") or []
+        for key, items in data.items():
+            if key != "metrics":
+                for _ in items if isinstance(items, list) else [items]:
+                    values.add_unknown(key)
+    if not isinstance(metrics, list):
+        raise InvalidDocument("the document has no array data.metrics or data: it is not of Health Auto Export", 422)
+    for metric in metrics:
+        name, units = text_of(metric, "name"), text_of(metric, "units")
+        if not isinstance(metric, dict) or not name:
+            values.add_unknown("metric without a name")
+            continue
+        points = metric.get("data", [metric])
+        for point in points if isinstance(points, list) else [points]:
+            if isinstance(point, dict):
+                yield name, text_of(point, "units") or units, point
+            else:
+                values.add_unknown(name)
+
+
+_OTHERS = frozenset(
+    ("workouts", "stateOfMind", "medications", "symptoms", "cycleTracking", "ecg", "heartRateNotifications")
+)

@@ -1,0 +1,47 @@
+"""Read documents of HC Webhook, an app that sends records of Health Connect. Pure.
+
+https://github.com/mcnaveen/health-connect-webhook, MockPayloadBuilder.kt (Apache-2.0, 2026). One array of each type of
+record; units are in the names of the keys.
+"""
+
+from edges.json_document import InvalidDocument, object_of, text_of
+from edges.webhook.found import Values
+from edges.webhook.times import parse_text
+
+_ENVELOPE = frozenset(("timestamp", "app_version", "test"))
+_VALUES = {  # type of record -> (key, code, unit)
+    "heart_rate": (("bpm", "heart_rate", "/min"),),
+    "oxygen_saturation": (("percentage", "oxygen_saturation", "%"),),
+    "respiratory_rate": (("rate", "respiratory_rate", "/min"),),
+    "body_temperature": (("celsius", "body_temperature", "Cel"),),
+    "blood_pressure": (
+        ("systolic", "blood_pressure.systolic", "mm[Hg]"),
+        ("diastolic", "blood_pressure.diastolic", "mm[Hg]"),
+    ),
+}
+
+
+def read(content: object) -> Values:
+    """Return the values of a document; raises InvalidDocument."""
+    if not isinstance(content, dict) or not (content.keys() & _ENVELOPE or content.keys() & _VALUES.keys()):
+        raise InvalidDocument("the document has no array of records: it is not of HC Webhook", 422)
+    values = Values()
+    for name, records in content.items():
+        if name in _ENVELOPE:
+            continue
+        for record in records if isinstance(records, list) else [records]:
+            expected = _VALUES.get(name, ())
+            present = [one for one in expected if isinstance(record, dict) and one[0] in record]
+            if not expected or not isinstance(record, dict):
+                values.add_unknown(name)
+            elif not present:
+                values.add_summary(name) if _is_summary(record) else values.add_unknown(f"{name} without its value")
+            source = text_of(object_of(record, "metadata"), "data_origin")
+            for key, code, unit in present:
+                time = record.get("time")
+                values.add(code, record[key], unit, lambda time=time: parse_text(time), source=source)  # type: ignore[misc]
+    return values
+
+
+def _is_summary(record: dict[str, object]) -> bool:
+    return any(key.partition("_")[0] in ("min", "max", "avg", "mean") for key in record)

@@ -1,0 +1,88 @@
+"""`vitalflow edges webhook listen`: options of the service that receives webhooks."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import typer
+
+from edges.access import is_local, parse_address
+from edges.http_server import listening, serving
+from edges.listening import (
+    CertificateFile,
+    CredentialsFile,
+    InboxFile,
+    KeyFile,
+    SiteFile,
+    Verbose,
+    configure_log,
+    read_options,
+    run_service,
+    server_certificate,
+)
+from edges.service import Service
+from edges.webhook.intake import Intake
+from edges.webhook.secrets import SAFE_LENGTH, Secrets
+from edges.webhook.web import PATH, webhook_application
+from vitals.command_line import command_group, examples
+from vitals.errors import PermanentError, exit_on_error
+
+PROGRAM = "vitalflow edges webhook"
+MODEL = "webhook"
+
+log = logging.getLogger("edges")
+app = command_group()
+
+
+@app.command(epilog=examples("vitalflow edges webhook listen --site site.toml --inbox inbox.db"))
+def listen(
+    site: SiteFile,
+    inbox: InboxFile,
+    address: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:8087",
+    credentials: CredentialsFile = None,
+    certificate: CertificateFile = None,
+    key: KeyFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Receive documents at /webhooks/NAME, and publish the readings of each device.
+
+    A document is answered with 2xx after it is kept on disk. Settings are environment variables, listed in
+    .env.example.
+    """
+    configure_log(verbose=verbose)
+    with exit_on_error(PROGRAM):
+        options = read_options(site, inbox, credentials)
+        if not options.site.webhook:
+            raise PermanentError(f"{site} has no [[webhook]]: nobody could send")
+        secrets = Secrets(options.site)
+        encryption = server_certificate(certificate, key)
+        host, port = parse_address(address, "127.0.0.1:8087")
+        require_safe(host, secrets, encrypted=encryption is not None)
+        with listening(host, port) as taken:
+
+            @asynccontextmanager
+            async def receiving(service: Service) -> AsyncIterator[None]:
+                service.metrics.messages.labels("unproven")
+                intake = Intake(options.site, service.inbox, service.metrics)
+                application = webhook_application(intake.handle, options.site.webhook, secrets)
+                async with serving(application, taken, encryption, [secrets.renew]):
+                    log.info("listening for webhooks at %s:%d%s", *taken.getsockname()[:2], PATH)
+                    yield
+
+            run_service(options, MODEL, receiving)
+
+
+def require_safe(host: str, secrets: Secrets, *, encrypted: bool) -> None:
+    """Raise PermanentError if another machine could read or guess a secret."""
+    if is_local(host):
+        return
+    if not encrypted:
+        raise PermanentError(
+            f"other machines can reach {host}: give the listener --certificate and --key, or listen on 127.0.0.1"
+        )
+    if short := secrets.find_short():
+        raise PermanentError(
+            f"{short}: other machines can reach {host}, and the secret has less than {SAFE_LENGTH} "
+            "characters; `openssl rand -hex 32` makes one"
+        )

@@ -1,0 +1,143 @@
+"""Decide what becomes of one document of a webhook, for `try` and for the listener alike. Pure."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from edges.code_tables import read_tables
+from edges.json_document import InvalidDocument, decode, parse
+from edges.observed import Observation, Reason, Verdict, decide
+from edges.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
+from edges.site import Place, Site
+from edges.webhook import garmin, health_auto_export, health_connect, notices, open_mhealth, terra
+from edges.webhook.found import Found, Values
+from edges.webhook_table import Webhook
+from vitals.codec import MAX_AHEAD
+
+_READERS: dict[str, Callable[[object], Values]] = {
+    "health-auto-export": health_auto_export.read,
+    "health-connect": health_connect.read,
+    "open-mhealth": open_mhealth.read,
+    "garmin": garmin.read,
+    "terra": terra.read,
+    "oura": notices.read_event,
+    "fitbit": notices.read_events,
+}
+_TABLE = read_tables(("webhook",))
+_KEPT = (Reason.USED, Reason.OTHER_SOURCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of a document, and its answer.
+
+    by_receipt   whether a reading has the time of receipt: the same document again is another measurement
+    """
+
+    readings: Sequence[PlacedReading]
+    verdicts: Sequence[Verdict]
+    status: int
+    answer: bytes
+    by_receipt: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of observations by reason."""
+        return dict(sorted(Counter(verdict.reason.value for verdict in self.verdicts).items()))
+
+
+def receive(body: bytes, webhook: Webhook, site: Site, received: datetime) -> Received:
+    """Read a document; raises InvalidDocument.
+
+    received   the time of receipt, with an offset
+    """
+    text = decode(body)
+    if webhook.kind == "withings":
+        found, is_test = notices.read_form(text).found, False
+    else:
+        content = parse(text, parse_constant=str)  # NaN is no value; the others of the document are
+        is_test = isinstance(content, dict) and content.get("test") is True
+        found = _READERS[webhook.kind](content).found
+    by_receipt = webhook.clock == "receipt"
+    found = _with_times(found, received, by_receipt)
+    groups: defaultdict[tuple[str, ...], list[Observation]] = defaultdict(list)
+    verdicts: list[Verdict] = []
+    for one in found:
+        if is_test:
+            verdicts.append(Verdict(one.observation, Reason.NOT_PRODUCTION))
+        else:
+            groups[one.accounts].append(one.observation)
+    readings: list[PlacedReading] = []
+    for accounts, observations in groups.items():
+        values, decided = decide(observations, _TABLE, None)
+        place, location, problem = _place(webhook, site, accounts, several=len(groups) > 1)
+        if place is None:
+            readings += [PlacedReading(reading, None, None, problem, location) for reading in values]
+            decided = [
+                Verdict(verdict.observation, Reason.UNKNOWN_PLACE, problem) if verdict.reason in _KEPT else verdict
+                for verdict in decided
+            ]
+        else:
+            readings += [PlacedReading(reading, *place) for reading in values]
+        verdicts += decided
+    verdicts.sort(key=lambda verdict: verdict.observation.segment)
+    status, answer = _answer(webhook, readings, verdicts)
+    return Received(readings, verdicts, status, answer, by_receipt and bool(readings))
+
+
+def invalid_answer(error: InvalidDocument) -> bytes:
+    """Return the answer to a document that cannot be read."""
+    return _json({"error": str(error)})
+
+
+def _with_times(found: Sequence[Found], received: datetime, by_receipt: bool) -> list[Found]:
+    """Return the observations with times that can be: none after the time of receipt."""
+    newest = max((one.observation.time for one in found if one.observation.time), default=None)
+    return [Found(_with_time(one.observation, received, newest, by_receipt), one.accounts) for one in found]
+
+
+def _with_time(observation: Observation, received: datetime, newest: datetime | None, by_receipt: bool) -> Observation:
+    time = observation.time
+    if by_receipt:
+        if time == newest:
+            return replace(observation, time=received, time_problem="")
+        problem = observation.time_problem or "the sender's clock is wrong, and there are newer values in the document"
+        return replace(observation, time=None, time_problem=problem)
+    if time is not None and time > received + MAX_AHEAD:
+        problem = f"{time.isoformat()} is after the time of receipt; the sender's clock or the offset is wrong"
+        return replace(observation, time=None, time_problem=problem)
+    return observation
+
+
+def _place(
+    webhook: Webhook, site: Site, accounts: tuple[str, ...], *, several: bool
+) -> tuple[tuple[str, str] | None, Location | None, str]:
+    """Return ward and device; or else the location, if a later configuration may name it, and the problem."""
+    if webhook.ward is not None and webhook.device is not None:
+        if several:
+            return None, None, "the document is of several accounts, and the webhook names one device"
+        return (webhook.ward, webhook.device), None, ""
+    location = Location(equipment=frozenset(accounts), source=webhook.name)
+    shown = f"the account {accounts[0][:60]!a}" if accounts else "no account"
+    try:
+        place: Place = find_place(site, location)
+    except UnclearPlace:
+        return None, None, f"several places of the site fit {shown} of {webhook.name}"
+    except UnknownPlace:
+        return None, location, f"no place of the site fits {shown} of {webhook.name}"
+    return (place.ward, place.device), None, ""
+
+
+def _answer(webhook: Webhook, readings: Sequence[PlacedReading], verdicts: Sequence[Verdict]) -> tuple[int, bytes]:
+    if webhook.kind == "fitbit":
+        return 204, b""
+    unused = Counter(verdict.reason.value for verdict in verdicts if verdict.reason is not Reason.USED)
+    return 200, _json({"readings": len(readings), "not_used": dict(sorted(unused.items()))})
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=True).encode()

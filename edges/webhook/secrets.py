@@ -1,0 +1,43 @@
+"""The secrets of a site's webhooks, from their files."""
+
+from collections.abc import Sequence
+
+from edges.secret_file import SecretFile
+from edges.site import Site
+from edges.webhook_table import Webhook
+
+SAFE_LENGTH = 16  # characters; a shorter secret can be guessed from another machine
+
+
+class Secrets:
+    """Read the secrets; raises PermanentError that names a file that cannot be used."""
+
+    def __init__(self, site: Site) -> None:
+        self._files = {
+            webhook.name: [SecretFile(path, webhook.name, 1) for path in webhook.secret_files]
+            for webhook in site.webhook
+        }
+        self._codes = {
+            webhook.name: SecretFile(webhook.verify_file, webhook.name, 1)
+            for webhook in site.webhook
+            if webhook.verify_file is not None
+        }
+
+    def of(self, webhook: Webhook) -> Sequence[bytes]:
+        """Return the secrets of a webhook that can be used now."""
+        return [file.value for file in self._files[webhook.name] if file.value]
+
+    def code_of(self, webhook: Webhook) -> bytes:
+        """Return the code by which its provider verifies the address; empty without one."""
+        return self._codes[webhook.name].value if webhook.name in self._codes else b""
+
+    def find_short(self) -> str:
+        """Return the path of a secret that is too short for a listener that other machines reach, or nothing."""
+        files = (file for of_webhook in self._files.values() for file in of_webhook)
+        return next((str(file.path) for file in files if len(file.value) < SAFE_LENGTH), "")
+
+    def renew(self) -> None:
+        """Read changed files; a file that cannot be used ends the access with its secret."""
+        for files in (*self._files.values(), self._codes.values()):
+            for file in files:
+                file.renew()
