@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from edges.code_tables import ALWAYS, CodeTable, read_tables, table_names
+from edges.receiver_table import Receiver
 from edges.site_types import Level, MaybeEmpty, Table, Text
 from edges.webhook_table import Webhook
 from vitals.errors import PermanentError
@@ -133,6 +134,7 @@ class Site(Table):
     place: tuple[Place, ...] = Field(default=(), max_length=10_000)
     source: tuple[Source, ...] = Field(default=(), max_length=1_000)
     webhook: tuple[Webhook, ...] = Field(default=(), max_length=1_000)
+    receiver: tuple[Receiver, ...] = Field(default=(), max_length=100)
 
     @field_validator("zone")
     @classmethod
@@ -163,6 +165,8 @@ class Site(Table):
         for webhook in self.webhook:
             if webhook.ward and webhook.device and wards.setdefault(webhook.device, webhook.ward) != webhook.ward:
                 raise ValueError(f"webhook {webhook.name}: device {webhook.device!r} is in two wards")
+        if len({receiver.name for receiver in self.receiver}) < len(self.receiver):
+            raise ValueError("two receivers have the same name")
         return self
 
     @cached_property

@@ -43,7 +43,7 @@ class Delivery:
     """The senders of one queue. No sender waits for another one."""
 
     def __init__(self, senders: Sequence[Sender], metrics: Metrics) -> None:
-        self._lanes = senders
+        self._senders = senders
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
@@ -68,7 +68,7 @@ class Delivery:
         if not self._thread.is_alive():
             return "the sender has ended because of a defect"
         problems = []
-        for sender in self._lanes:
+        for sender in self._senders:
             if problem := sender.find_problem():
                 problems.append(problem)
             elif _age_s(sender, now) > LATE_S:
@@ -76,7 +76,7 @@ class Delivery:
         return "; ".join(problems)
 
     def _set_added(self) -> None:
-        for sender in self._lanes:
+        for sender in self._senders:
             sender.added.set()
 
     def _run(self) -> None:
@@ -84,7 +84,7 @@ class Delivery:
 
     async def _until_stopped(self) -> None:
         stopping = asyncio.ensure_future(self._stopping.wait())
-        tasks = [stopping, *(asyncio.ensure_future(_send(sender)) for sender in self._lanes)]
+        tasks = [stopping, *(asyncio.ensure_future(_send(sender)) for sender in self._senders)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()

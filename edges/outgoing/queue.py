@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edges.outgoing.alert_reports import KEEP_ENDED, Reported
-from vitals.alert import decode_alert, encode_alert
+from vitals.alert import Alert, decode_alert, encode_alert
 from vitals.sqlite_file import Emit, Kind, close_file, open_file, open_to_read, transaction
 
 MAX_REJECTED = 10_000
@@ -138,6 +138,12 @@ class Queue:
         return [
             Reported(decode_alert(payload), ended and datetime.fromtimestamp(ended, UTC)) for payload, ended in rows
         ]
+
+    def read_open(self) -> list[Alert]:
+        """Return the alerts that are open for the receivers."""
+        with self._lock:
+            rows = self._database.execute("SELECT payload FROM alert WHERE ended IS NULL").fetchall()
+        return [decode_alert(payload) for (payload,) in rows]
 
     def put(self, messages: Sequence[Message], reported: Sequence[Reported], now: datetime) -> None:
         """Add messages in this order, and the reports of alerts, in one transaction."""

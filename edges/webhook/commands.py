@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import typer
 
+from edges.alert_webhooks import commands as alert_commands
 from edges.json_document import MAX_BODY, InvalidDocument
 from edges.observed import Reason
 from edges.site import Site, read_site
@@ -29,11 +30,12 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 app = command_group()
 app.add_typer(listen_commands.app)
+app.add_typer(alert_commands.app)
 
 
 @app.callback()
 def about() -> None:
-    """Webhooks: receive and try documents that applications and services send by HTTP."""
+    """Webhooks: receive documents that applications and services send by HTTP, and send alerts to receivers."""
 
 
 @app.command(

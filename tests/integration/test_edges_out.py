@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from edges.hl7.acks import Error, Outcome, acknowledge
@@ -18,11 +17,12 @@ from edges.hl7.oru import read_report
 from edges.site import read_site
 from stack.servers import BrokerServer, free_port
 from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.support.alert_changes import AlertChanges
 from tests.support.factories import make_alert
 from tests.support.hl7_receiver import Hl7Receiver, accept
 from tests.support.process import ServiceProcess
 from tests.support.servers import eventually
-from vitals.alert import Alert, Change, State, encode_alert
+from vitals.alert import Change, State, encode_alert
 
 ROUNDS = int(os.environ.get("VITALFLOW_TEST_HL7_KILLS", "2"))
 BED = "icu-1/bed-1"
@@ -117,25 +117,6 @@ def heart_rate_of(message: Message) -> list[str]:
     return [item.text(5) for item in message.segments if item.text(3, 2) == "MDC_ECG_HEART_RATE"]
 
 
-class Publisher:
-    """Publishes changes of alerts as an alert worker does."""
-
-    def __init__(self, client: AlertClient, beds: int) -> None:
-        self._client = client
-        self.alerts = [
-            msgspec.structs.replace(make_alert(ward="icu-1", device=f"bed-{number}"), revision=0)
-            for number in range(beds)
-        ]
-        self.published: list[Alert] = []
-
-    def change_all(self, change: Change = Change.ESCALATED, state: State = State.ACTIVE) -> None:
-        for at, alert in enumerate(self.alerts):
-            changed = msgspec.structs.replace(alert, revision=alert.revision + 1, change=change, state=state)
-            self.alerts[at] = changed
-            self._client.send(f"alerts/{changed.ward}/{changed.device_id}/{changed.rule}", encode_alert(changed), True)
-            self.published.append(changed)
-
-
 def arrivals(receiver: Hl7Receiver) -> dict[str, list[int]]:
     """Revisions by alert, in the order of their first arrival."""
     found: dict[str, list[int]] = {}
@@ -151,7 +132,7 @@ def test_every_change_arrives_in_order_across_kills_of_sender_and_receiver(
     own_broker: BrokerServer, make_alert_client: MakeClient, make_exporter: MakeExporter, hl7_receiver: Hl7Receiver
 ) -> None:
     exporter = make_exporter(own_broker, "alerts")
-    publisher = Publisher(make_alert_client(own_broker.port), 10)
+    publisher = AlertChanges(make_alert_client(own_broker.port), 10)
     publisher.change_all(Change.RAISED)
     for _ in range(ROUNDS):
         publisher.change_all()
@@ -182,7 +163,7 @@ def test_an_open_alert_continues_after_a_restart(
     own_broker: BrokerServer, make_alert_client: MakeClient, make_exporter: MakeExporter, hl7_receiver: Hl7Receiver
 ) -> None:
     exporter = make_exporter(own_broker, "alerts", "--ward", "icu-1")
-    publisher = Publisher(make_alert_client(own_broker.port), 1)
+    publisher = AlertChanges(make_alert_client(own_broker.port), 1)
     publisher.change_all(Change.RAISED)
     eventually(lambda: [phase(message) for message in hl7_receiver.received] == ["start"], 30, "the start")
     assert exporter.stop() == 0
@@ -219,7 +200,7 @@ def test_an_answer_of_any_kind_neither_loses_nor_reorders_a_change(
 
     hl7_receiver.answer = answer
     exporter = make_exporter(own_broker, "alerts")
-    publisher = Publisher(make_alert_client(own_broker.port), 1)
+    publisher = AlertChanges(make_alert_client(own_broker.port), 1)
     for _ in range(5):
         publisher.change_all()
     eventually(lambda: [*dict.fromkeys(accepted)] == ["1", "3", "4", "5"], 30, f"all but the rejected one: {accepted}")
