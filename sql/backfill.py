@@ -59,8 +59,24 @@ def backfill(connection: Connection, since: datetime, until: datetime, log: Log)
     for number, (day, end) in enumerate(todo, 1):
         _refresh(connection, day, end, f"continue with --from {day.isoformat()}")
         log(f"{number} of {len(todo)}: rollups refreshed from {_minute(day)} to {_minute(end)}")
+    roll_up_imports(connection, since, until)
     # The next runs of check_rollups compare these days again.
     connection.execute("DELETE FROM rollup_check WHERE day > %s - interval '24 hours' AND day < %s", [since, until])
+
+
+def roll_up_imports(connection: Connection, since: datetime | None = None, until: datetime | None = None) -> None:
+    """Compute the averages of imported readings that no refresh reaches (sql/editions/community/35_import.sql)."""
+    try:
+        connection.execute(
+            "CALL roll_up_imports(coalesce(%s::timestamptz, '-infinity'), coalesce(%s::timestamptz, 'infinity'))",
+            [since, until],
+        )
+        connection.execute("CALL show_imported_averages()")
+    except psycopg.Error as error:
+        message = " ".join(str(error).split())
+        raise TransientError(
+            f"averages of imported readings: {message}; run vitalflow db backfill --from DAY"
+        ) from error
 
 
 def days(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -161,3 +161,6 @@ VALUES (now(), now(), %s, %s, %s, %s, %s, '', sha256(convert_to(%s, 'UTF8')))
 
 -- name: minutes_to_refresh
 SELECT count(DISTINCT minute) FROM rollup_invalidation
+
+-- name: is_community
+SELECT community FROM vitalflow_edition

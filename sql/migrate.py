@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 from sql.address import without_password
-from sql.backfill import continue_refresh
+from sql.backfill import continue_refresh, roll_up_imports
 from sql.connection import Connection, Log, describe_connect_error
 from sql.files import FOLDER, numbered, statements, text
 from sql.logins import allow_login
@@ -79,7 +79,7 @@ def migrate(
         log(str(edition))
         applied = _applied_migrations(connection)
         _check_applied(applied)
-        _check_edition(connection, edition, log)
+        changed = _check_edition(connection, edition, log)
         for path in numbered("migrations"):
             if path.name not in applied:
                 _apply(connection, path)
@@ -87,6 +87,8 @@ def migrate(
         _apply_repeatable(connection, edition, logins, retention or RetentionSettings())
         if edition.community:
             continue_refresh(connection, log)
+        if changed:
+            roll_up_imports(connection)
     log(f"up to date: {len(numbered('migrations'))} migrations, {len(logins)} logins")
     return edition
 
@@ -191,12 +193,15 @@ def _check_applied(applied: dict[str, str]) -> None:
             )
 
 
-def _check_edition(connection: Connection, edition: Edition, log: Log) -> None:
-    """Log a change from Apache to Community; raise PermanentError for the other way, which would lose refreshes."""
+def _check_edition(connection: Connection, edition: Edition, log: Log) -> bool:
+    """Return whether the edition has changed from Apache to Community, and log it.
+
+    Raises PermanentError for the other way, which would lose refreshes.
+    """
     if connection.execute("SELECT to_regclass('public.vitalflow_edition')").fetchone() == (None,):
-        return
+        return False
     if connection.execute("SELECT community FROM vitalflow_edition").fetchone() in (None, (edition.community,)):
-        return
+        return False
     if not edition.community:
         raise PermanentError(
             "this database was created on the Community edition: its rollups are continuous aggregates, which this "
@@ -204,6 +209,7 @@ def _check_edition(connection: Connection, edition: Edition, log: Log) -> None:
             "timescaledb.license = 'timescale'"
         )
     log("this database was created on the Apache edition: its rollups become continuous aggregates")
+    return True
 
 
 def _apply(connection: Connection, path: Path) -> None:

@@ -73,7 +73,7 @@ def describe(recording: Recording, bed: DeviceAddress, counts: Counts, stored: S
     if counts.first_time is not None and counts.last_time is not None:
         span = f" from {_minute(counts.first_time)} to {_minute(counts.last_time)}"
     yield (
-        f"{name}: {counts.rows:,} readings of {bed.ward}/{bed.device}{span}: {stored.stored:,} new, "
+        f"{name}: {_number(counts.rows, 'reading')} of {bed.ward}/{bed.device}{span}: {stored.stored:,} new, "
         f"{stored.duplicates:,} stored before"
     )
     yield f"  read as {recording.layout.format}, because the file {recording.reason}"
@@ -89,13 +89,17 @@ def describe(recording: Recording, bed: DeviceAddress, counts: Counts, stored: S
             "--device"
         )
     for key, count in counts.left_out.items():
-        yield f"  left out: {count.number:,} implausible values of {key} (first: {count.first})"
+        yield f"  left out: {_number(count.number, 'implausible value')} of {key} (first: {count.first})"
     if counts.empty_rows:
-        yield f"  skipped: {counts.empty_rows:,} rows without a value"
+        yield f"  skipped: {_number(counts.empty_rows, 'row')} without a value"
     for what, number in recording.omitted.items():
         yield f"  left out: {number:,} {what}"
     if recording.unused_columns:
         yield f"  not read: the columns {', '.join(recording.unused_columns)}"
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _minute(time: datetime) -> str:

@@ -109,12 +109,15 @@ class ImportStore:
             raise _classified(error) from error
 
     def refresh(self, progress: Callable[[int], None]) -> None:
-        """Refresh the averages of recent imported readings (Community edition); `progress` gets the minutes left.
+        """Show the averages on the Community edition, and refresh those of recent readings.
 
-        The jobs of the database do the same, 600 minutes at a time.
+        `progress` gets the minutes left. The jobs of the database do the same, 600 minutes at a time.
         """
         try:
+            if self._connection.execute(STATEMENTS["is_community"]).fetchone() != (True,):
+                return  # there averages are computed when queried
             self._connection.execute("SELECT set_config('statement_timeout', '0', false)")
+            self._connection.execute("CALL show_imported_averages()")
             while minutes := self._minutes_to_refresh():
                 progress(minutes)
                 self._connection.execute("CALL refresh_invalidated_buckets(%s)", [MINUTES_PER_REFRESH])

@@ -11,8 +11,8 @@ import pytest
 
 from ingest.store import STATEMENTS
 from tests.fixtures.community import MakeCommunity
-from tests.support.migrate import migrate
-from tests.support.servers import community_db
+from tests.support.migrate import migrate, migrate_as_apache
+from tests.support.servers import Db, community_db
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DROPPED = TODAY - timedelta(days=60)  # a day whose live readings retention has dropped, and whose averages are kept
@@ -117,11 +117,14 @@ def test_averages_equal_the_imported_readings_and_leave_those_of_other_devices(i
 
     # Older than the retention of minutes: hours and days only, because retention would drop the minutes.
     assert store(connection, "older", YEARS_AGO, 3_000) == (3_000, 0, 0)
-    assert averages(connection, "older") == [[], *computed(connection, "older")[1:]]
+    older = [[], *computed(connection, "older")[1:]]
+    assert averages(connection, "older") == older
 
     # A refresh of everything, as `vitalflow db backfill` does, changes nothing.
     connection.execute("CALL refresh_rollups(%s, now())", [YEARS_AGO])
     connection.execute("CALL refresh_invalidated_buckets(100000)")
+    connection.execute("CALL roll_up_imports('-infinity', 'infinity')")
+    assert averages(connection, "older") == older
     assert averages(connection, "history") == expected
     assert averages(connection, "live") == live
 
@@ -150,3 +153,32 @@ def test_retention_keeps_recent_imported_readings_until_they_are_in_the_averages
     assert store(connection, "recent", RECENT, 1_000) == (0, 1_000, 0)
     assert averages(connection, "recent") == expected
     assert connection.execute("SELECT count(*) FROM all_vitals WHERE device_id = 'recent'").fetchone() == (1_000,)
+
+
+def test_averages_are_shown_in_a_database_without_other_readings(community: Db) -> None:
+    migrate(community).expect_success()
+    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+        connection.execute("SET TIME ZONE 'UTC'")
+        connection.execute(STATEMENTS["import_stage"])
+        connection.execute(STATEMENTS["import_day"])
+        assert store(connection, "history", DROPPED, 2_000) == (2_000, 0, 0)
+        for _ in range(2):
+            connection.execute("CALL show_imported_averages()")
+            assert averages(connection, "history") == computed(connection, "history")
+        assert connection.execute("SELECT DISTINCT device_id FROM vitals_1d").fetchall() == [("history",)]
+        assert connection.execute("SELECT * FROM patient_vitals").fetchall() == []
+
+
+def test_averages_are_computed_when_the_edition_changes(community: Db) -> None:
+    migrate_as_apache(community)
+    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+        connection.execute("SET TIME ZONE 'UTC'")
+        connection.execute(STATEMENTS["import_stage"])
+        connection.execute(STATEMENTS["import_day"])
+        assert store(connection, "history", DROPPED, 2_000) == (2_000, 0, 0)
+        expected = computed(connection, "history")
+        assert averages(connection, "history") == expected
+    migrate(community).expect_success()
+    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+        connection.execute("SET TIME ZONE 'UTC'")
+        assert averages(connection, "history") == expected

@@ -120,7 +120,7 @@ def test_readings_that_are_not_stored_have_a_reason_and_a_line(db: Db, tmp_path:
     assert "2 new" in said
     assert "rejected: 1 of the last 24 hours (first: line 4" in said
     assert "rejected: 1 later than now (first: line 5" in said
-    assert "left out: 1 implausible values of heart_rate (first: line 3, 999 /min)" in said
+    assert "left out: 1 implausible value of heart_rate (first: line 3, 999 /min)" in said
     assert db.rows("SELECT heart_rate, spo2 FROM imported_vitals ORDER BY time") == [(80.0, 97.0), (None, 97.0)]
     fahrenheit = tmp_path / "fahrenheit.csv"
     fahrenheit.write_text("seconds,HR,Temp\n0,80,98.6\n60,81,98.8\n")

@@ -13,7 +13,7 @@ LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
 BEGIN
     RETURN QUERY SELECT d.device_id, d.day FROM pg_temp.import_day AS d
     WHERE (SELECT coalesce(sum(v.readings), 0) FROM vitals_1d AS v WHERE v.device_id = d.device_id AND v.bucket = d.day)
-       <> (SELECT count(*) FROM imported_vitals AS v
+        > (SELECT count(*) FROM imported_vitals AS v
            WHERE v.device_id = d.device_id AND v.time >= d.day AND v.time < d.day + interval '24 hours');
 END $$;
 
@@ -60,5 +60,58 @@ BEGIN
                        rollup_table(rollup.name), columns, rollup.name,
                        CASE rollup.name WHEN 'vitals_1m' THEN minutes_kept_from ELSE '-infinity' END);
         source := format('pg_temp.import_%s', rollup.name);
+    END LOOP;
+END $$;
+
+-- Compute the averages of all imported readings from one time to another that no refresh reaches: after a change from the
+-- Apache edition, or on request. A day in which the device's own readings are in the averages is left as it is.
+CREATE OR REPLACE PROCEDURE roll_up_imports(from_time timestamptz, to_time timestamptz) LANGUAGE plpgsql AS $$
+DECLARE
+    chunk record;
+BEGIN
+    CREATE TEMP TABLE IF NOT EXISTS import_day (device_id text, day timestamptz, refused boolean) ON COMMIT DELETE ROWS;
+    FOR chunk IN
+        SELECT range_start, range_end FROM timescaledb_information.chunks
+        WHERE hypertable_schema = 'public' AND hypertable_name = 'imported_vitals'
+          AND range_start < to_time AND range_end > from_time ORDER BY range_start
+    LOOP
+        PERFORM pg_advisory_xact_lock_shared(hashtext('vitalflow retention'));
+        PERFORM pg_advisory_xact_lock(hashtext('vitalflow import'));
+        INSERT INTO pg_temp.import_day
+        SELECT DISTINCT device_id, public.time_bucket('1 day', time), false FROM public.imported_vitals
+        WHERE time >= greatest(chunk.range_start, from_time) AND time < least(chunk.range_end, to_time, public.import_boundary());
+        DELETE FROM pg_temp.import_day AS d USING public.days_of_own_readings() AS own
+        WHERE (own.device_id, own.day) = (d.device_id, d.day);
+        PERFORM public.roll_up_imported_days();
+        COMMIT;
+    END LOOP;
+END $$;
+
+-- Show the averages of imported readings in a database without later ones. A rollup shows what it holds only up to its
+-- watermark, which TimescaleDB moves when a refresh adds a row. So a refresh adds the row of a reading without values at
+-- the begin of the raw retention, which no screen reads, and both are deleted again.
+CREATE OR REPLACE PROCEDURE show_imported_averages() LANGUAGE plpgsql AS $$
+DECLARE
+    marker CONSTANT text := 'vitalflow-import';
+    day CONSTANT timestamptz := public.time_bucket('1 day', now() - (
+        SELECT period FROM public.retention_setting WHERE name = 'raw_retention'));
+    levels CONSTANT text[] := ARRAY['vitals_1m', 'vitals_1h', 'vitals_1d'];
+    newest timestamptz;
+    level text;
+BEGIN
+    EXECUTE format('SELECT max(bucket) FROM %s', public.rollup_table('vitals_1d')) INTO newest;
+    IF newest IS NULL OR newest < (SELECT min(public.rollup_watermark(name)) FROM unnest(levels) AS name) THEN
+        RETURN;
+    END IF;
+    INSERT INTO public.patient_vitals (time, device_id, boot, seq, ward, status, arrival_lag_ms)
+    VALUES (day, marker, 0, 0, '', 'NORMAL', 0) ON CONFLICT DO NOTHING;
+    COMMIT;
+    FOREACH level IN ARRAY levels LOOP
+        CALL public.refresh_continuous_aggregate(format('public.%I', level)::regclass, day, day + interval '24 hours');
+        COMMIT;
+    END LOOP;
+    DELETE FROM public.patient_vitals WHERE device_id = marker AND time = day;
+    FOREACH level IN ARRAY levels LOOP
+        EXECUTE format('DELETE FROM %s WHERE device_id = %L', public.rollup_table(level), marker);
     END LOOP;
 END $$;
