@@ -173,7 +173,7 @@ class Listener:
     def reject(self, reason: str, peer: str, detail: object = "") -> None:
         """Count and log a rejected connection."""
         self.counts.rejected[reason] += 1
-        self.warn(reason, "the connection of %s is rejected: %s%s", peer, _REJECTIONS[reason], detail)
+        self.warn(reason, "the connection of %s is rejected: %s%s", peer, REJECTIONS[reason], detail)
 
     def warn(self, kind: str, text: str, *values: object, error: BaseException | None = None) -> None:
         """Log a warning of a kind; more of the kind within the interval are only counted."""
@@ -230,7 +230,7 @@ class Listener:
             self._empty.set()
 
 
-_REJECTIONS = {
+REJECTIONS = {
     "peer": "its address is in none of the networks that may send",
     "peer_connections": f"its address has {MAX_PER_PEER} connections",
     "connections": "the limit of open files is reached",

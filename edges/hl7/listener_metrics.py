@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edges.hl7.listener import Listener
+from edges.hl7.listener import REJECTIONS, Listener
 from edges.metrics import NAME
 
 _COUNTS = {
@@ -32,6 +32,6 @@ class ListenerMetrics(Collector):
         for name, (field, text) in _COUNTS.items():
             yield CounterMetricFamily(NAME + name, text, value=getattr(counts, field))
         rejected = CounterMetricFamily(NAME + "connections_rejected", "Connections rejected", labels=["reason"])
-        for reason, count in dict(counts.rejected).items():
-            rejected.add_metric([reason], count)
+        for reason in REJECTIONS:  # from the start: an increase needs a value before
+            rejected.add_metric([reason], counts.rejected[reason])
         yield rejected
