@@ -72,11 +72,12 @@ WantedBy=multi-user.target
 class UnitSpec:
     """A service as a unit.
 
-    arguments   of `vitalflow`
-    memory      its limit, as in docker-compose.yml
-    secrets     files below /etc/vitalflow/secrets, named as those of `make env`, by the setting that reads them
-    client_id   of a service of the edges: the setting of its client id. It keeps files in /var/lib/vitalflow/NAME, and
-                its address and certificates are further options, in OPTIONS
+    arguments     of `vitalflow`
+    memory        its limit, as in docker-compose.yml
+    secrets       files below /etc/vitalflow/secrets, named as those of `make env`, by the setting that reads them
+    client_id     of a service of the edges: the setting of its client id. It keeps files in /var/lib/vitalflow/NAME, and
+                  its address and certificates are further options, in OPTIONS
+    metrics_port  if it is not the default one, which another unit has
     """
 
     name: str
@@ -85,6 +86,7 @@ class UnitSpec:
     memory: str
     secrets: dict[str, str]
     client_id: str = ""
+    metrics_port: int = 0
 
 
 UNITS = (
@@ -127,6 +129,7 @@ UNITS = (
         "256M",
         {"VITALFLOW_MQTT_PASSWORD": "mqtt_edges_fhir_password", "VITALFLOW_EDGES_CREDENTIALS": "edges_fhir_beds"},
         "VITALFLOW_EDGES_CLIENT_ID",
+        9468,
     ),
     UnitSpec(
         "edges-hl7-alerts",
@@ -178,6 +181,8 @@ def _text(unit: UnitSpec, program: Path) -> str:
     )
     state = ["", f"StateDirectory=vitalflow/{unit.name}", "StateDirectoryMode=0700", "Environment=OPTIONS="]
     state.append(f"Environment={unit.client_id}={unit.name}")
+    if unit.metrics_port:
+        state.append(f"Environment={unit.client_id.replace('CLIENT_ID', 'METRICS_PORT')}={unit.metrics_port}")
     return TEMPLATE.format(
         name=unit.name,
         does=unit.does,

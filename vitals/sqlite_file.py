@@ -90,7 +90,9 @@ def _open_or_recover(kind: Kind, path: Path, emit: Emit) -> sqlite3.Connection:
 def open_to_read(kind: Kind, path: Path) -> sqlite3.Connection:
     """Open a file to read it while its process runs; raises PermanentError if it is none of this kind."""
     try:
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=5.0, uri=True)
+        # Callers use it under a lock, from any thread: metrics are read in the thread that serves them.
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        database = sqlite3.connect(uri, timeout=5.0, uri=True, check_same_thread=False)
         application = database.execute("PRAGMA application_id").fetchone()[0]
         version = database.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:

@@ -74,6 +74,7 @@ def test_an_edge_that_is_killed_sends_what_has_no_receipt_under_its_first_number
         peer = edge.connect()
         assert {peer.send(report("bed-1", n, at + timedelta(seconds=n), {HEART_RATE: 70})) for n in range(5)} == {"AA"}
         eventually(lambda: len(ingest.received) == 5, 30, "the readings arrive, and no receipt is sent")
+        assert edge.metric("oldest_unconfirmed_seconds") > 0
         edge.kill()
         before = set(ingest.stored)
         ingest.silent = False

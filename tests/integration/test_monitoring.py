@@ -1,11 +1,13 @@
 """monitoring/ in Debian's Prometheus: each target is up, and each rule fires for its cause."""
 
+import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,17 +17,25 @@ import psycopg
 import pytest
 import yaml
 
+from edges.hl7.acks import Outcome, acknowledge
+from edges.hl7.er7 import Message as Hl7Message
+from edges.hl7.frames import frame
+from edges.outgoing.queue import Message, Queue
 from identity import ca
 from identity.authority import write_public, write_secret
+from mqtt.credentials import write_credentials
 from mqtt.endpoint import BrokerEndpoint, session_id
 from stack.binaries import ServerBinaries
-from stack.servers import DatabaseServer
+from stack.servers import BrokerServer, DatabaseServer, free_port
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured, secured
 from tests.fixtures.station import MakeStation
 from tests.support import prometheus
+from tests.support.edge import HEART_RATE, EdgeProcess, report, site_text
+from tests.support.hl7_receiver import Answer, Hl7Receiver
 from tests.support.mqtt_probe import MqttProbe, connects
+from tests.support.process import ServiceProcess
 from tests.support.publish_flood import flooding
 from tests.support.servers import Db, eventually, locked_chunk, wal_receiver
 from vitals.errors import PermanentError
@@ -58,6 +68,18 @@ BEHIND = {  # while all of them work
     "VitalFlowMessagesThrottled",
     "VitalFlowStandbyLagging",
 }
+EDGES = {  # of what other systems send, and of what is sent to them
+    "VitalFlowEdgesReadingsWaiting",
+    "VitalFlowEdgesBedsRefused",
+    "VitalFlowEdgesInboxFailed",
+    "VitalFlowEdgesMessagesRefused",
+    "VitalFlowEdgesConnectionsRejected",
+    "VitalFlowEdgesReadingsUnplaced",
+    "VitalFlowEdgesAdmissionsWaiting",
+    "VitalFlowEdgesOutLate",
+    "VitalFlowEdgesOutRejected",
+    "VitalFlowEdgesOutReportsSkipped",
+}
 TESTS = prometheus.RULES.with_suffix(".test.yml")
 
 
@@ -78,7 +100,7 @@ def test_promtool_accepts_the_configuration_and_each_rule_fires_for_its_series(a
 
 def test_each_rule_is_caused_live_and_in_promtool() -> None:
     names = [rule["alert"] for rule in rules()]
-    assert set(names) == STOPPED | BEHIND
+    assert set(names) == STOPPED | BEHIND | EDGES
     tested = [
         re.findall(r'alertname="(\w+)"', str(test["promql_expr_test"]))
         for test in yaml.safe_load(TESTS.read_text())["tests"]
@@ -121,6 +143,8 @@ def test_each_target_is_up_and_rules_fire_when_services_broker_or_database_stop(
         eventually(lambda: ingest.metric("readings_stored_total") == 1, 30, "a reading is stored")
         known = {name.removesuffix("_total") for name in monitored.get("metadata")}
         for rule in rules():
+            if rule["alert"] in EDGES:
+                continue
             for name in re.findall(r"vitalflow_[\w.+]+\w", rule["expr"]):
                 assert any(re.fullmatch(name.removesuffix("_total"), metric) for metric in known), name
         assert monitored.fired() == set()
@@ -227,6 +251,88 @@ def test_rules_fire_for_lost_flooding_and_silent_devices_and_for_work_that_is_be
         device.close()
         standby.kill()
         monitored.stop()
+
+
+@pytest.mark.slow
+def test_rules_fire_for_messages_of_other_systems_that_wait_or_are_refused(
+    own_broker: BrokerServer, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    site, inbox, queue, log = (tmp_path / name for name in ("site.toml", "inbox.db", "queue.db", "edges.log"))
+    site.write_text(site_text(["bed-1"], '[[source]]\nname = "his"\napplication = "HIS"\nadmissions = true\n'))
+    write_credentials(tmp_path / "beds.json", {})  # bed-1 is not enrolled
+    environment = {"VITALFLOW_MQTT_URL": own_broker.url, "VITALFLOW_EDGES_CREDENTIALS": str(tmp_path / "beds.json")}
+    edge = EdgeProcess(environment, site, inbox, log, "--peers", "127.0.0.1")
+    out_port = free_port()
+    receiver = Hl7Receiver(lambda _: []).start()
+    messages = [Message(f"MSH|^~\\&|A||||{now:%Y%m%d}||ORU^R01|{number}|P|2.6\r".encode()) for number in range(100_001)]
+    waiting = Queue(queue, print)
+    waiting.put(messages, [], now - timedelta(minutes=5))
+    waiting.close()
+    line = ["vitalflow", "edges", "hl7", "readings", "--to", f"127.0.0.1:{receiver.port}", "--site", str(site)]
+    line += ["--queue", str(queue), "--interval", "1"]
+    ports = {"VITALFLOW_EDGES_OUT_METRICS_PORT": str(out_port)}
+    out = ServiceProcess(line, {**os.environ, **environment, **ports}, tmp_path / "out.log")
+    monitored = prometheus.PrometheusServer(
+        tmp_path, {"vitalflow-edges": edge.metrics_port, "vitalflow-edges-out": out_port}
+    )
+    device = AlertClient(own_broker.port)
+    held = sqlite3.connect(inbox, isolation_level=None)
+    try:
+        # A reading that has been in the inbox for five minutes, of a bed that cannot log in.
+        assert edge.start().connect().send(report("bed-1", 1, now, {HEART_RATE: 70})) == "AA"
+        edge.stop()
+        held.execute("UPDATE reading SET received = received - 300")
+        edge.start()
+        out.start()
+        monitored.start()
+        up = {"vitalflow-edges": True, "vitalflow-edges-out": True}
+        eventually(lambda: monitored.up() == up, 30, "each target is up")
+        eventually(lambda: monitored.get("query", query="vitalflow_edges_messages_total"), 30, "first values")
+        known = {name.removesuffix("_total") for name in monitored.get("metadata")}
+        for rule in (rule for rule in rules() if rule["alert"] in EDGES):
+            assert set(re.findall(r"vitalflow_\w+?(?=_total\b|\b)", rule["expr"])) <= known, rule["alert"]
+        peer = edge.connect()
+        assert peer.send(report("bed-9", 1, now, {HEART_RATE: 70})) == "AA", "a place that the site does not name"
+        assert peer.send(report("bed-1", 2, now, {HEART_RATE: 70}).replace(b"ORU^R01^ORU_R01", b"QRY^R02")) == "AR"
+        with socket.create_connection(("127.0.0.1", edge.port), 10, ("127.0.0.2", 0)) as rejected:
+            assert rejected.recv(1) == b"", "its address is not in --peers"
+        receiver.answer = rejecting_one()
+        receiver.kill()  # the message is sent again
+        receiver.start()
+        device.measure(heart_rate=80)
+        held.execute("BEGIN IMMEDIATE")
+        assert peer.send(report("bed-1", 3, now, {HEART_RATE: 70})) == "AE"
+        held.execute("ROLLBACK")
+        wait_until_fired(monitored, EDGES - {"VitalFlowEdgesAdmissionsWaiting"}, device)
+        own_broker.stop()
+        stamp = f"{now:%Y%m%d%H%M%S}+0000"
+        admission = f"MSH|^~\\&|HIS||||{stamp}||ADT^A01|M-1|P|2.5\rEVN||{stamp}\rPID|||77^^^HOSP\rPV1||I|ICU^^bed-1\r"
+        assert peer.send(admission.encode()) == "AA"
+        wait_until_fired(monitored, EDGES)
+        assert monitored.problems() == []
+    finally:
+        held.close()
+        device.close()
+        monitored.stop()
+        edge.close_peers()
+        edge.kill()
+        out.kill()
+        receiver.close()
+        sys.stdout.write(log.read_text())
+
+
+def rejecting_one() -> Answer:
+    """Reject the first message; then answer nothing."""
+    answers = iter([Outcome.REJECT])
+
+    def answer(message: Hl7Message) -> Sequence[bytes]:
+        outcome = next(answers, None)
+        if outcome is None:
+            return []
+        return [frame(content) for content in acknowledge(message, outcome, None, datetime.now(UTC))]
+
+    return answer
 
 
 def connect_without_tls(broker: BrokerEndpoint) -> None:
