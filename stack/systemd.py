@@ -75,8 +75,8 @@ class UnitSpec:
     arguments     of `vitalflow`
     memory        its limit, as in docker-compose.yml
     secrets       files below /etc/vitalflow/secrets, named as those of `make env`, by the setting that reads them
-    client_id     of a service of the edges: the setting of its client id. It keeps files in /var/lib/vitalflow/NAME, and
-                  its address and certificates are further options, in OPTIONS
+    client_id     of a service of the edges: the setting of its client id. It keeps files in /var/lib/vitalflow/NAME.
+                  Its address and its certificates are further options, in OPTIONS
     metrics_port  if it is not the default one, which another unit has
     """
 
