@@ -11,6 +11,7 @@ from edges import sender_commands as senders
 from edges.fhir import commands as fhir
 from edges.hl7 import commands as hl7
 from edges.inbox import read_unused
+from edges.serial import commands as serial
 from edges.site import read_site
 from edges.webhook import commands as webhook
 from vitals.command_line import command_group, examples
@@ -22,6 +23,7 @@ app = command_group()
 app.add_typer(hl7.app, name="hl7")
 app.add_typer(fhir.app, name="fhir")
 app.add_typer(webhook.app, name="webhook")
+app.add_typer(serial.app, name="serial")
 app.add_typer(senders.app, name="senders")
 
 
@@ -38,7 +40,9 @@ def check(site: Annotated[Path, typer.Argument(help="The site's configuration, a
         places, devices = len(found.place), len({place.device for place in found.place})
         print(f"{site}: no mistakes; zone {found.zone}, production {', '.join(found.production)}")
         print(f"{places} places of {devices} devices, {len(found.source)} sources")
-        if not found.place:
+        if found.serial:
+            print(f"{len(found.serial)} serial ports")
+        if not found.place and not found.serial:
             print("no place: no reading has a device")
         if not found.patients.authority:
             print("patients.authority is empty: no reading names its patient")

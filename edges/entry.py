@@ -38,7 +38,7 @@ class Queued:
 class Entry:
     """A message: what recognises it, what the sender gets, and what is kept of it.
 
-    key          of `entry_key`
+    key          of `entry_key`; None for a source that never sends anything again
     received     time of receipt, with an offset
     source       name of the sender in the site's configuration
     readings     those without a device are kept if they have a location
@@ -46,7 +46,7 @@ class Entry:
     once         whether a value that is stored already, of the same device and time, is not stored again
     """
 
-    key: bytes
+    key: bytes | None
     received: datetime
     answers: Sequence[bytes]
     source: str = ""

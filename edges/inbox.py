@@ -328,10 +328,13 @@ class Inbox:
         entry = item.entry
         received = entry.received.timestamp()
         execute = self._database.execute
-        is_new = execute(
-            "INSERT INTO message (key, received, answers) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING",
-            [entry.key, received, _encode_answers(entry.answers)],
-        ).rowcount
+        is_new = (
+            entry.key is None
+            or execute(
+                "INSERT INTO message (key, received, answers) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING",
+                [entry.key, received, _encode_answers(entry.answers)],
+            ).rowcount
+        )
         if not is_new:
             (answers,) = execute("SELECT answers FROM message WHERE key = ?", [entry.key]).fetchone()
             group.taken.append(Taken(_decode_answers(answers), True))

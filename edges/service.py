@@ -8,9 +8,9 @@ import asyncio
 import logging
 import resource
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from devices.fleet import ignore_closed_sockets
@@ -31,14 +31,19 @@ log = logging.getLogger("edges")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The running parts that a listener uses."""
+    """The running parts that a listener uses.
+
+    background   what ends the service when it fails; a listener may add to it
+    checks       of a listener: each returns why it does not do all of its work, or an empty text
+    """
 
     inbox: Inbox
     feed: Feed
     connection: ServiceConnection
     admissions: AdmissionPublisher
     metrics: Metrics
-    background: Sequence[asyncio.Task[None]]
+    background: list[asyncio.Task[None]]
+    checks: list[Callable[[], str]] = field(default_factory=list)
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Wait for `stop`; raises PermanentError if the service cannot go on."""
@@ -57,7 +62,7 @@ class Service:
             bed = refused[0].bed
             others = f" and {len(refused) - 1} more beds" if len(refused) > 1 else ""
             return f"{bed.ward}/{bed.device}{others}: {refused[0].problem}"
-        return self.connection.denied
+        return next(filter(None, (check() for check in self.checks)), self.connection.denied)
 
     def health(self) -> tuple[str | None, dict[str, object]]:
         """Return why the service does not do its work, for /healthz, and facts."""
@@ -94,7 +99,7 @@ async def running_service(
         queue, settings.topics, client_id, lambda effect: metrics.admissions.labels(effect.value).inc()
     )
     connection = ServiceConnection(settings.broker, settings.topics, client_id, admissions.filters, admissions.take)
-    background = [
+    background: list[asyncio.Task[None]] = [
         loop.create_task(feed.run()),
         loop.create_task(connection.run(admissions.begin, admissions.work)),
     ]

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from edges.code_tables import ALWAYS, CodeTable, read_tables, table_names
 from edges.receiver_table import Receiver
+from edges.serial_table import SerialPort, check_ports
 from edges.site_types import Level, MaybeEmpty, Table, Text
 from edges.webhook_table import Webhook
 from vitals.errors import PermanentError
@@ -135,6 +136,7 @@ class Site(Table):
     source: tuple[Source, ...] = Field(default=(), max_length=1_000)
     webhook: tuple[Webhook, ...] = Field(default=(), max_length=1_000)
     receiver: tuple[Receiver, ...] = Field(default=(), max_length=100)
+    serial: tuple[SerialPort, ...] = Field(default=(), max_length=1_000)
 
     @field_validator("zone")
     @classmethod
@@ -167,6 +169,7 @@ class Site(Table):
                 raise ValueError(f"webhook {webhook.name}: device {webhook.device!r} is in two wards")
         if len({receiver.name for receiver in self.receiver}) < len(self.receiver):
             raise ValueError("two receivers have the same name")
+        check_ports(self.serial, wards)
         return self
 
     @cached_property
@@ -213,10 +216,15 @@ def read_site(path: Path) -> Site:
     try:
         return Site.model_validate(content)
     except ValidationError as error:
-        raise PermanentError("\n".join(_describe(path, problem) for problem in error.errors())) from None
+        raise PermanentError(describe_mistakes(f"{path}: ", error)) from None
 
 
-def _describe(path: Path, problem: ErrorDetails) -> str:
+def describe_mistakes(where: str, error: ValidationError) -> str:
+    """Return a line for each mistake, which begins with `where` and the key."""
+    return "\n".join(_describe(where, problem) for problem in error.errors())
+
+
+def _describe(where: str, problem: ErrorDetails) -> str:
     key = ""
     for part in problem["loc"]:
         key += f" {part + 1}" if isinstance(part, int) else f"{', ' if key else ''}{part}"
@@ -229,4 +237,4 @@ def _describe(path: Path, problem: ErrorDetails) -> str:
             text = str(problem["ctx"]["error"])
         case _:
             text = f"{problem['input']!a:.60}: {problem['msg']}"
-    return f"{path}: {key}{' ' if key else ''}{text}"
+    return f"{where}{key}{' ' if key else ''}{text}"

@@ -55,36 +55,19 @@ HEART_RATE = "147842^MDC_ECG_HEART_RATE^MDC"
 SPO2 = "150456^MDC_PULS_OXIM_SAT_O2^MDC"
 
 
-class EdgeProcess(ServiceProcess):
-    """`vitalflow edges hl7 listen`, or that of another kind, with its log and its metrics."""
+class EdgesProcess(ServiceProcess):
+    """A service of `vitalflow edges`, with its log and its metrics.
+
+    command   such as ["hl7", "listen"]
+    """
 
     def __init__(
-        self,
-        environment: Mapping[str, str],
-        site: Path,
-        inbox: Path,
-        log: Path,
-        *options: str,
-        listen: int = 0,
-        kind: str = "hl7",
+        self, command: Sequence[str], environment: Mapping[str, str], site: Path, inbox: Path, log: Path, *options: str
     ) -> None:
-        self.port = listen or free_port()
         self.metrics_port = free_port()
-        self._peers: list[Peer] = []
-        arguments = ["edges", kind, "listen", "--site", str(site), "--inbox", str(inbox)]
-        arguments += ["--listen", f"127.0.0.1:{self.port}", *options]
+        arguments = ["edges", *command, "--site", str(site), "--inbox", str(inbox), *options]
         metrics = {"VITALFLOW_EDGES_METRICS_PORT": str(self.metrics_port)}
         super().__init__(["vitalflow", *arguments], {**os.environ, **environment, **metrics}, log)
-
-    def connect(self) -> "Peer":
-        """Return a new connection; `close_peers` closes it."""
-        self._peers.append(peer := Peer(self.port))
-        return peer
-
-    def close_peers(self) -> None:
-        """Close all connections."""
-        for peer in self._peers:
-            peer.close()
 
     def metric(self, name: str, **labels: str) -> float:
         """The present value of a metric, labels summed over where they are not given."""
@@ -105,6 +88,35 @@ class EdgeProcess(ServiceProcess):
         except urllib.error.HTTPError as error:
             found = json.load(error)
         return found
+
+
+class EdgeProcess(EdgesProcess):
+    """`vitalflow edges hl7 listen`, or that of another kind, with its senders."""
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        site: Path,
+        inbox: Path,
+        log: Path,
+        *options: str,
+        listen: int = 0,
+        kind: str = "hl7",
+    ) -> None:
+        self.port = listen or free_port()
+        self._peers: list[Peer] = []
+        address = f"127.0.0.1:{self.port}"
+        super().__init__([kind, "listen"], environment, site, inbox, log, "--listen", address, *options)
+
+    def connect(self) -> "Peer":
+        """Return a new connection; `close_peers` closes it."""
+        self._peers.append(peer := Peer(self.port))
+        return peer
+
+    def close_peers(self) -> None:
+        """Close all connections."""
+        for peer in self._peers:
+            peer.close()
 
 
 class Peer:

@@ -110,6 +110,18 @@ def test_a_repeat_within_one_group_is_stored_once(path: Path) -> None:
     asyncio.run(check())
 
 
+def test_a_message_without_a_key_is_kept_each_time_and_leaves_no_key(path: Path) -> None:
+    async def run() -> None:
+        async with opened(path) as found:
+            one = Entry(None, datetime.now(UTC), (), readings=[placed(70)])
+            assert await found.take(one, one) == [((), False)] * 2
+            assert found.numbers == [("bed-1", 1000, 1), ("bed-1", 1000, 2)]
+
+    asyncio.run(run())
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT count(*) FROM message").fetchone() == (0,)
+
+
 def test_what_an_earlier_start_left_keeps_its_number_and_the_new_boot_is_greater(path: Path) -> None:
     async def check() -> None:
         async with opened(path, boot=1000) as found:

@@ -1,0 +1,1 @@
+"""Serial ports: bytes of devices on a cable become readings of their beds."""
