@@ -264,7 +264,12 @@ def test_any_bytes_are_decoded_or_rejected_with_a_reason(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.csv"
-    for head in (b"", b"seconds,HR\n", b"time,HR\n", b"HR|O2Sat|Resp\n"):
+    heads = (
+        b"", b"seconds,HR\n", b"time,HR\n", b"HR|O2Sat|Resp\n", b"charttime,itemid,valuenum\n", b"\xff\xfe",
+        b"\x1f\x8b", b"patientunitstayid,observationoffset,sao2\n", b"Date,Time,Temp (F)\n",
+        b"seconds;sbp;sensor_off\ns;kPa;\n",
+    )  # fmt: skip
+    for head in heads:
         path.write_bytes(head + content)
         with suppress(PermanentError):  # anything else would be a traceback for the user
             prepare([Recording(path)])

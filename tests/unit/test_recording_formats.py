@@ -13,6 +13,7 @@ import pytest
 
 from vitals.errors import PermanentError
 from vitals.recording import DateOrder, Format, Recording
+from vitals.sample import Sample
 
 BERLIN = ZoneInfo("Europe/Berlin")
 VSCAPTUREMP = (
@@ -202,6 +203,28 @@ def test_the_hour_that_is_repeated_is_read_by_the_rows_before_it_and_refused_aft
     assert [seconds for seconds, _ in values(recording)] == [0, 1320, 2820, 4320]
     gap = Recording(write(tmp_path, "time,HR\n2026-10-25 00:30:00,70\n2026-10-25 02:20:00,71\n"), zone=BERLIN)
     assert "exists twice" in error(gap)
+
+
+def test_a_reading_of_an_export_has_its_sensors_that_are_off_and_the_state_of_the_patient(tmp_path: Path) -> None:
+    names = (
+        "time,ward,device_id,patient_id,heart_rate,spo2,on_oxygen,consciousness,sensor_off,status,received_at,boot,seq"
+    )
+    recording = Recording(
+        write(
+            tmp_path,
+            f"{names}\n2026-11-22 10:00:00.5+00,w,d,p,71,,t,V,spo2 resp_rate,NORMAL,2026-11-22 10:00:01+00,1,2\n"
+            "2026-11-22 10:00:01+00,w,d,p,72,97,,,,NORMAL,2026-11-22 10:00:01+00,1,3\n"
+            "2026-11-22 10:00:02+00,w,d,p,,,f,,,NORMAL,2026-11-22 10:00:01+00,1,4\n",
+        )
+    )
+    assert [row.sample for row in recording.rows()] == [
+        Sample({"heart_rate": 71}, sensor_off=("spo2", "resp_rate"), on_oxygen=True, consciousness="V"),
+        Sample({"heart_rate": 72, "spo2": 97}),
+        Sample({}, on_oxygen=False),
+    ]
+    assert next(recording.rows()).time == datetime(2026, 11, 22, 10, 0, 0, 500_000, UTC)
+    wrong = Recording(write(tmp_path, "seconds,HR,sensor_off\n0,71,cable\n"))
+    assert "line 2 has 'cable' in column 'sensor_off'; expected keys of signs" in error(wrong)
 
 
 @pytest.mark.parametrize("encode", ["utf-16", "utf-8-sig", "cp1252", "gzip"])

@@ -15,7 +15,7 @@ measured.
 
 from vitals.recording.layouts import DateOrder as DateOrder
 from vitals.recording.layouts import Format as Format
+from vitals.recording.plausibility import other_unit as other_unit
 from vitals.recording.recording import Recording as Recording
 from vitals.recording.recording import Row as Row
 from vitals.recording.recording import Summary as Summary
-from vitals.recording.recording import other_unit as other_unit

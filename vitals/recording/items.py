@@ -39,6 +39,7 @@ ITEMS: dict[str, Item] = {
     **dict.fromkeys(("225309", "6701"), Item("systolic_bp", 3)),
     **dict.fromkeys(("225310", "8555"), Item("diastolic_bp", 3)),
 }
+ITEM_COLUMNS = frozenset(("itemid", "valuenum", "valueuom", "error"))
 PRESSURES = ("systolic_bp", "diastolic_bp")
 Measured = tuple[Item, float]
 

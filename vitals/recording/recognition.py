@@ -102,7 +102,9 @@ def _reason(
     if not fits:
         return None
     shown = list(layout.identified_by) or [name for name in names if name in found]
-    return f"has the columns {', '.join(shown[:8])}"
+    if layout.format is Format.CHALLENGE:
+        shown += [name for name, (column, _) in zip(names, columns, strict=True) if column in CHALLENGE_MARKS]
+    return f"has the columns {', '.join(shown[:8])}" + (" between |" if separator == "|" else "")
 
 
 def _has(layout: Layout, columns: Sequence[tuple[str, str]]) -> bool:
