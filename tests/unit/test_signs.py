@@ -80,19 +80,18 @@ def test_the_verdict(signs: dict[str, float], wanted: str) -> None:
 
 
 # A published score (and the ages of its inputs) is defined for its own signs: a new sign does not change it. The same
-# holds for the formats of others: recordings, and what phones and their services send.
+# holds for the formats of others: recordings, and what edges read.
 OF_OTHERS = {
     CHECKOUT / "vitals/news2.py",
     CHECKOUT / "vitals/thresholds.py",
     *(CHECKOUT / "vitals/recording").glob("*.py"),
-    *(CHECKOUT / "edges/webhook").glob("*.py"),
 }
 
 
 def program_files() -> list[Path]:
-    """The project's Python, without what may name signs: the table, the devices, which produce them, and tests."""
+    """The project's Python, without what may name signs: the table, devices, edges, and tests."""
     rooms = [folder for folder in CHECKOUT.iterdir() if folder.is_dir() and folder.name[0] != "."]
-    named = [room for room in rooms if room.name not in ("devices", "tests", "bench")]
+    named = [room for room in rooms if room.name not in ("devices", "edges", "tests", "bench")]
     return [
         path for room in named for path in room.rglob("*.py") if path not in {CHECKOUT / "vitals/signs.py", *OF_OTHERS}
     ]
