@@ -6,6 +6,7 @@ line, since that of a topic or a channel is a secret.
 
 import asyncio
 import logging
+import os
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from edges.alert_webhooks.templates import Style
 from edges.receiver_table import Receiver, check_url
 from edges.secret_file import SecretFile
 from edges.site import Site
-from mqtt.tls import client_context, describe_tls_error
+from mqtt.tls import client_context
 from vitals.errors import PermanentError
 from vitals.version import VERSION
 
@@ -146,17 +147,20 @@ class Client:
         except TimeoutError:
             return Answer(Result.FAILED, reason=f"no answer within {TIMEOUT_S:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return Answer(Result.FAILED, reason=self._describe(error))
+            return Answer(Result.FAILED, reason=_describe(error))
         return judge(response.status_code, reason, response.headers.get("retry-after", ""), datetime.now(UTC))
 
-    def _describe(self, error: BaseException) -> str:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, ssl.SSLError):
-                parts = urlsplit(self._target.url)
-                return describe_tls_error(cause, parts.hostname or "", parts.port or 443, None, fetch=False)
-            cause = cause.__cause__ or cause.__context__
-        return ascii(str(error) or type(error).__name__)[1:-1][:MAX_PRINTED]
+
+def _describe(error: BaseException) -> str:
+    """Return the reason that is furthest down: those above it say only that no connection was made."""
+    text, cause = str(error) or type(error).__name__, error.__cause__ or error.__context__
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is refused: {cause.verify_message}"
+        if isinstance(cause, OSError):  # the text of a failed connection of asyncio names the address instead
+            text = os.strerror(cause.errno) if cause.errno is not None and cause.errno > 0 else cause.strerror or text
+        cause = cause.__cause__ or cause.__context__
+    return ascii(text)[1:-1][:MAX_PRINTED]
 
 
 _AGENT = f"vitalflow/{VERSION}"
