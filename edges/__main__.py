@@ -11,6 +11,7 @@ from edges import sender_commands as senders
 from edges.fhir import commands as fhir
 from edges.hl7 import commands as hl7
 from edges.inbox import read_unused
+from edges.mqtt import commands as mqtt
 from edges.serial import commands as serial
 from edges.site import read_site
 from edges.webhook import commands as webhook
@@ -22,6 +23,7 @@ PROGRAM = "vitalflow edges"
 app = command_group()
 app.add_typer(hl7.app, name="hl7")
 app.add_typer(fhir.app, name="fhir")
+app.add_typer(mqtt.app, name="mqtt")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(serial.app, name="serial")
 app.add_typer(senders.app, name="senders")

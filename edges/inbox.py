@@ -160,7 +160,7 @@ class Inbox:
         execute = self._database.execute
         execute("DELETE FROM unplaced WHERE received < ?", [now - KEEP.total_seconds()])
         placed, last = 0, 0
-        once = {webhook.name for webhook in site.webhook}
+        once = {webhook.name for webhook in site.webhook} | {source.name for source in site.mqtt}
         known: dict[bytes, Any] = {}
         while rows := execute(
             "SELECT number, received, location, interval_s, payload FROM unplaced WHERE number > ?"
@@ -241,6 +241,12 @@ class Inbox:
             "SELECT (SELECT received FROM reading WHERE reading.device = number ORDER BY boot, seq LIMIT 1) FROM device"
         )
         return min((received for (received,) in rows if received is not None), default=None)
+
+    def newest_answers(self, number: int, parts: int) -> list[list[bytes]]:
+        """Return the answers of the newest messages that have so many parts, the newest first."""
+        rows = self._read("SELECT answers FROM message ORDER BY number DESC LIMIT ?", number)
+        found = [_decode_answers(answers) for (answers,) in rows]
+        return [answers for answers in found if len(answers) == parts]
 
     def _read(self, statement: str, *parameters: object) -> list[Any]:
         try:

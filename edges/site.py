@@ -10,6 +10,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from edges.code_tables import ALWAYS, CodeTable, read_tables, table_names
+from edges.mapping_presets import preset_names, read_preset
+from edges.mapping_table import Mapping
+from edges.mqtt_table import MqttSource
 from edges.receiver_table import Receiver
 from edges.serial_table import SerialPort, check_ports
 from edges.site_types import Level, MaybeEmpty, Table, Text
@@ -137,6 +140,8 @@ class Site(Table):
     webhook: tuple[Webhook, ...] = Field(default=(), max_length=1_000)
     receiver: tuple[Receiver, ...] = Field(default=(), max_length=100)
     serial: tuple[SerialPort, ...] = Field(default=(), max_length=1_000)
+    mqtt: tuple[MqttSource, ...] = Field(default=(), max_length=100)
+    mapping: tuple[Mapping, ...] = Field(default=(), max_length=1_000)
 
     @field_validator("zone")
     @classmethod
@@ -161,9 +166,11 @@ class Site(Table):
         senders = [(source.application, source.sender) for source in self.source if not source.is_of_fhir]
         if len(set(senders)) < len(senders):
             raise ValueError("two sources have the same application and sender")
-        names = [source.name for source in self.source] + [webhook.name for webhook in self.webhook]
+        names = [source.name for source in self.source]
+        names += [webhook.name for webhook in self.webhook] + [source.name for source in self.mqtt]
         if len(set(names)) < len(names):
-            raise ValueError("two sources or webhooks have the same name")
+            raise ValueError("two of source, webhook and mqtt have the same name")
+        self._check_mappings()
         for webhook in self.webhook:
             if webhook.ward and webhook.device and wards.setdefault(webhook.device, webhook.ward) != webhook.ward:
                 raise ValueError(f"webhook {webhook.name}: device {webhook.device!r} is in two wards")
@@ -171,6 +178,24 @@ class Site(Table):
             raise ValueError("two receivers have the same name")
         check_ports(self.serial, wards)
         return self
+
+    def _check_mappings(self) -> None:
+        names = [mapping.name for mapping in self.mapping]
+        if len(set(names)) < len(names):
+            raise ValueError("two mappings have the same name")
+        for source in self.mqtt:
+            for name in source.mappings:
+                found = self.mappings_named(name)
+                if not found:
+                    known = ", ".join((*names, *preset_names()))
+                    raise ValueError(f"mqtt {source.name}: the mapping {name[:40]!a} is unknown; known are {known}")
+                if any(mapping.topic is None for mapping in found):
+                    raise ValueError(f"mqtt {source.name}: the mapping {name[:40]!a} has no topic")
+
+    def mappings_named(self, name: str) -> tuple[Mapping, ...]:
+        """Return the mapping of the site with this name, else the built-in ones; none if there is none."""
+        own = tuple(mapping for mapping in self.mapping if mapping.name == name)
+        return own or (read_preset(name) if name in preset_names() else ())
 
     @cached_property
     def tz(self) -> ZoneInfo:

@@ -44,7 +44,9 @@ GROUPS = {
         "devices",
         "Bedside monitors: simulate, replay, try, enroll, enroll-simulated, list, doctor, revoke, assign, discharge.",
     ),
-    "edges": CommandGroup(ACCESS, "edges", "Receive what other systems send: check, unused, hl7, fhir, senders."),
+    "edges": CommandGroup(
+        ACCESS, "edges", "Receive what other systems send: check, unused, hl7, fhir, mqtt, webhook, serial, senders."
+    ),
     "user": CommandGroup(ACCESS, "identity", "Users of the station: add, list, revoke.", "users"),
     "identity": CommandGroup(
         ACCESS, "identity", "CA and users of the broker: init, renew, accounts, check, add-service, user."

@@ -49,7 +49,7 @@ def try_file(
     file: Annotated[Path, typer.Argument(help="A request (request line, headers, empty line, body), or a body alone.")],
     site: Annotated[Path, typer.Option(help="The site's configuration, a TOML file.", show_default=False)],
     name: Annotated[str, typer.Option(help="The [[webhook]]. Default: that of the request's path.")] = "",
-    kind: Annotated[str, typer.Option(help=f"For a body without a [[webhook]]: {', '.join(KINDS)}.")] = "",
+    kind: Annotated[str, typer.Option(help="The kind of a body without a [[webhook]], as in the site.")] = "",
     at: Annotated[str, typer.Option(help=f"The time of receipt: {TIME_FORMS}. Default: now.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from edges.code_tables import Code
+from edges.found import Found
 from edges.json_document import InvalidDocument
 from edges.observed import NOTICE, SUMMARY, Observation
 from edges.webhook.times import NoTime
@@ -12,17 +13,6 @@ from edges.webhook.times import NoTime
 SYSTEM = "WEBHOOK"
 MAX_VALUES = 20_000  # of a document
 _NONE = Code("", "", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An observation, and whose it is.
-
-    accounts   the names of the person or device at the sender, the first one to show; empty: the sender has only one
-    """
-
-    observation: Observation
-    accounts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Decide what becomes of one document of a webhook, for `try` and for the listener alike. Pure."""
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +9,13 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from edges.code_tables import read_tables
+from edges.found import Account, AccountPlace, Found, decide_found, find_account
 from edges.json_document import InvalidDocument, decode, parse
-from edges.observed import Observation, Reason, Verdict, decide
-from edges.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
-from edges.site import Place, Site
+from edges.observed import Observation, Reason, Verdict
+from edges.places import PlacedReading
+from edges.site import Site
 from edges.webhook import garmin, health_auto_export, health_connect, notices, open_mhealth, terra
-from edges.webhook.found import Found, Values
+from edges.webhook.found import Values
 from edges.webhook_table import Webhook
 from vitals.codec import MAX_AHEAD
 
@@ -28,7 +29,6 @@ _READERS: dict[str, Callable[[object], Values]] = {
     "fitbit": notices.read_events,
 }
 _TABLE = read_tables(("webhook",))
-_KEPT = (Reason.USED, Reason.OTHER_SOURCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +64,11 @@ def receive(body: bytes, webhook: Webhook, site: Site, received: datetime) -> Re
         found = _READERS[webhook.kind](content).found
     by_receipt = webhook.clock == "receipt"
     found = _with_times(found, received, by_receipt)
-    groups: defaultdict[tuple[str, ...], list[Observation]] = defaultdict(list)
-    verdicts: list[Verdict] = []
-    for one in found:
-        if is_test:
-            verdicts.append(Verdict(one.observation, Reason.NOT_PRODUCTION))
-        else:
-            groups[one.accounts].append(one.observation)
-    readings: list[PlacedReading] = []
-    for accounts, observations in groups.items():
-        values, decided = decide(observations, _TABLE, None)
-        place, location, problem = _place(webhook, site, accounts, several=len(groups) > 1)
-        if place is None:
-            readings += [PlacedReading(reading, None, None, problem, location) for reading in values]
-            decided = [
-                Verdict(verdict.observation, Reason.UNKNOWN_PLACE, problem) if verdict.reason in _KEPT else verdict
-                for verdict in decided
-            ]
-        else:
-            readings += [PlacedReading(reading, *place) for reading in values]
-        verdicts += decided
-    verdicts.sort(key=lambda verdict: verdict.observation.segment)
+    live = [] if is_test else found
+    several = len({one.accounts for one in live}) > 1
+    readings, verdicts = decide_found(live, _TABLE, lambda accounts: _place(webhook, site, accounts, several=several))
+    if is_test:
+        verdicts = [Verdict(one.observation, Reason.NOT_PRODUCTION) for one in found]
     status, answer = _answer(webhook, readings, verdicts)
     return Received(readings, verdicts, status, answer, by_receipt and bool(readings))
 
@@ -113,23 +97,12 @@ def _with_time(observation: Observation, received: datetime, newest: datetime | 
     return observation
 
 
-def _place(
-    webhook: Webhook, site: Site, accounts: tuple[str, ...], *, several: bool
-) -> tuple[tuple[str, str] | None, Location | None, str]:
-    """Return ward and device; or else the location, if a later configuration may name it, and the problem."""
-    if webhook.ward is not None and webhook.device is not None:
-        if several:
-            return None, None, "the document is of several accounts, and the webhook names one device"
-        return (webhook.ward, webhook.device), None, ""
-    location = Location(equipment=frozenset(accounts), source=webhook.name)
-    shown = f"the account {accounts[0][:60]!a}" if accounts else "no account"
-    try:
-        place: Place = find_place(site, location)
-    except UnclearPlace:
-        return None, None, f"several places of the site fit {shown} of {webhook.name}"
-    except UnknownPlace:
-        return None, location, f"no place of the site fits {shown} of {webhook.name}"
-    return (place.ward, place.device), None, ""
+def _place(webhook: Webhook, site: Site, accounts: Account, *, several: bool) -> AccountPlace:
+    if webhook.ward is None or webhook.device is None:
+        return find_account(site, webhook.name, accounts)
+    if several:
+        return AccountPlace(problem="the document is of several accounts, and the webhook names one device")
+    return AccountPlace(webhook.ward, webhook.device)
 
 
 def _answer(webhook: Webhook, readings: Sequence[PlacedReading], verdicts: Sequence[Verdict]) -> tuple[int, bytes]:

@@ -1,0 +1,1 @@
+"""Mappings of formats that many senders share, as a site's [[mapping]] tables; `edges.mapping_presets` reads them."""

@@ -1,0 +1,1 @@
+"""Foreign MQTT: read values from the messages of other brokers, by the mappings of the site."""

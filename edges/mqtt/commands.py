@@ -1,0 +1,138 @@
+"""`vitalflow edges mqtt`: options of each command; the work is in the other modules."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edges.json_document import InvalidDocument
+from edges.listening import (
+    CredentialsFile,
+    InboxFile,
+    SiteFile,
+    Verbose,
+    configure_log,
+    read_options,
+    run_service,
+)
+from edges.mqtt.receive import is_used, receive
+from edges.mqtt.subscriptions import endpoint_of, subscribed
+from edges.mqtt_table import MqttSource
+from edges.service import Service
+from edges.site import Site, read_site
+from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
+from vitals.command_line import command_group, examples
+from vitals.errors import PermanentError, exit_on_error
+from vitals.log import write_fatal
+from vitals.time_option import TIME_FORMS, parse_time_option
+
+PROGRAM = "vitalflow edges mqtt"
+MODEL = "MQTT"
+MAX_FILE = 64 * 1024 * 1024  # bytes
+
+log = logging.getLogger("edges")
+app = command_group()
+
+
+@app.callback()
+def about() -> None:
+    """Foreign MQTT: read and try messages of other brokers and formats."""
+
+
+@app.command(epilog=examples("vitalflow edges mqtt run --site site.toml --inbox inbox.db"))
+def run(
+    site: SiteFile,
+    inbox: InboxFile,
+    credentials: CredentialsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Subscribe to the brokers of the site, and publish the readings of each device.
+
+    A message of QoS 1 is acknowledged after it is kept on disk. Settings are environment variables, listed in
+    .env.example.
+    """
+    configure_log(verbose=verbose)
+    with exit_on_error(PROGRAM):
+        options = read_options(site, inbox, credentials)
+        if not options.site.mqtt:
+            raise PermanentError(f"{site} has no [[mqtt]]: there is no broker to read")
+        brokers = {source.name: endpoint_of(source) for source in options.site.mqtt}
+
+        @asynccontextmanager
+        async def subscribing(service: Service) -> AsyncIterator[None]:
+            async with subscribed(options.site, brokers, service):
+                yield
+
+        run_service(options, MODEL, subscribing)
+
+
+@app.command(
+    "try", epilog=examples("vitalflow edges mqtt try message.json --topic home/ring-12 --site site.toml --json")
+)
+def try_file(
+    file: Annotated[Path, typer.Argument(help="The payload of a message.")],
+    site: Annotated[Path, typer.Option(help="The site's configuration, a TOML file.", show_default=False)],
+    topic: Annotated[str, typer.Option(help="The topic of the message.", show_default=False)],
+    name: Annotated[str, typer.Option(help="The [[mqtt]]. Default: the only one of the site.")] = "",
+    at: Annotated[str, typer.Option(help=f"The time of receipt: {TIME_FORMS}. Default: now.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what would become of a message in a file: readings, what is not used and why.
+
+    Nothing is sent and nothing is stored. Exit code 2 if the message cannot be read.
+    """
+    with exit_on_error(PROGRAM):
+        configuration = read_site(site)
+        received = parse_time_option("--at", at).astimezone(UTC) if at else datetime.now(UTC)
+        source = _find(configuration, name)
+        try:
+            with file.open("rb") as stream:
+                payload = stream.read(MAX_FILE)
+        except OSError as error:
+            raise PermanentError(f"{file}: {error.strerror}") from None
+        shown = _try(configuration, source, topic, payload, received)
+        if as_json:
+            print(json.dumps({"file": str(file), "messages": [shown]}, indent=2))
+        else:
+            print("\n".join(_lines(shown)))
+        if not shown["readable"]:
+            write_fatal(PROGRAM, f"{file}: {shown['error']}")
+            raise SystemExit(2)
+
+
+def _find(site: Site, name: str) -> MqttSource:
+    found = [source for source in site.mqtt if name in ("", source.name)]
+    if len(found) != 1:
+        names = ", ".join(source.name for source in site.mqtt) or "none"
+        raise PermanentError(f"--name is {name[:60]!r}; expected one [[mqtt]] of the site: {names}")
+    return found[0]
+
+
+def _try(site: Site, source: MqttSource, topic: str, payload: bytes, received: datetime) -> dict[str, Any]:
+    try:
+        found = receive(topic, payload, source, site, received)
+    except InvalidDocument as error:
+        nothing: dict[str, Any] = {"readings": [], "without_device": [], "not_used": [], "counts": {}}
+        return {"readable": False, "outcome": "refused", "error": printable(str(error)), **nothing}
+    stored = any(item.device is not None for item in found.readings)
+    return {
+        "readable": True,
+        "type": "MQTT",
+        "source": source.name,
+        "outcome": "stored" if stored else "nothing",
+        **show_placed(found.readings),
+        "not_used": [show_verdict(verdict) for verdict in found.verdicts if not is_used(verdict)],
+        "counts": found.counts,
+    }
+
+
+def _lines(shown: dict[str, Any]) -> list[str]:
+    if not shown["readable"]:
+        return [f"not readable: {shown['error']}"]
+    lines = [f"{shown['type']}: {shown['outcome']}", *lines_of_readings(shown)]
+    return lines + [line_of_verdict("", item) for item in shown["not_used"]]

@@ -1,0 +1,66 @@
+"""Run the subscriptions of a site: from paho's threads into the event loop of the service, and back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+from edges.mqtt.intake import Intake
+from edges.mqtt.subscriber import Message, Subscriber
+from edges.mqtt_table import MqttSource
+from edges.secret_file import SecretFile
+from edges.service import Service
+from edges.site import Site
+from mqtt.endpoint import BrokerEndpoint
+
+
+def endpoint_of(source: MqttSource) -> BrokerEndpoint:
+    """Return the broker of a source, with its login; raises PermanentError that names a file."""
+    broker = replace(BrokerEndpoint.parse(source.url), ca=source.ca)
+    if source.user is None or source.password_file is None:
+        return broker
+    return broker.as_user(source.user, SecretFile(source.password_file, source.name, 1).value.decode())
+
+
+@asynccontextmanager
+async def subscribed(
+    site: Site, brokers: Mapping[str, BrokerEndpoint], service: Service
+) -> AsyncIterator[list[Subscriber]]:
+    """Subscribe to all brokers for the time of the block. What is received before its end is kept and acknowledged."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(_subscribed(site, source, brokers[source.name], service))
+            for source in site.mqtt
+        ]
+
+
+@asynccontextmanager
+async def _subscribed(
+    site: Site, source: MqttSource, broker: BrokerEndpoint, service: Service
+) -> AsyncIterator[Subscriber]:
+    loop = asyncio.get_running_loop()
+    handling: set[asyncio.Task[None]] = set()
+
+    def take(message: Message) -> None:
+        # A task begins in the order of its creation, and a message is queued at the inbox before the first wait.
+        task = loop.create_task(intake.handle(message))
+        handling.add(task)
+        task.add_done_callback(handling.discard)
+
+    filters = dict.fromkeys(mapping.topic_filter for name in source.mappings for mapping in site.mappings_named(name))
+    client_id = source.client_id or f"vitalflow-{source.name}"
+
+    def deliver(message: Message) -> None:
+        loop.call_soon_threadsafe(take, message)
+
+    subscriber = Subscriber(broker, client_id, list(filters), deliver)
+    intake = Intake(site, source, service.inbox, service.metrics, subscriber.handled)
+    subscriber.start()
+    try:
+        yield subscriber
+    finally:
+        if handling:
+            await asyncio.wait(handling, timeout=3.0)
+        await asyncio.to_thread(subscriber.stop)
+        for task in handling:
+            task.cancel()

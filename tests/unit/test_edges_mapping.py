@@ -1,0 +1,247 @@
+"""Values from messages of any shape, by the mapping of a site: no guess, and nothing without a reason."""
+
+import json
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from edges.json_document import InvalidDocument
+from edges.mapping_presets import preset_names, read_preset
+from edges.mapping_table import Mapping
+from edges.mqtt.receive import Received, receive
+from edges.observed import Reason
+from edges.site import Site
+
+NOW = datetime(2026, 11, 27, 9, 15, tzinfo=UTC)
+HR = {"sign": "heart_rate", "unit": "/min"}
+SPO2 = {"sign": "spo2", "unit": "%"}
+
+
+def received(
+    payload: object, *values: dict[str, Any], subscription: str = "rings/{ring}", retained: bool = False, **mapping: Any
+) -> Received:
+    """What becomes of a message; text as it is, anything else as JSON."""
+    table = {"name": "m", "topic": subscription, "value": list(values), **mapping}
+    site = Site.model_validate(
+        {
+            "zone": "Europe/Berlin",
+            "mqtt": [{"name": "home", "url": "mqtt://broker", "mappings": ["m"]}],
+            "mapping": [table],
+            "place": [{"ward": "w", "device": "d", "equipment": "r-1", "source": "home"}],
+        }
+    )
+    content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return receive(subscription.replace("{ring}", "r-1"), content, site.mqtt[0], site, NOW, retained=retained)
+
+
+def signs(found: Received) -> list[dict[str, float]]:
+    keys = ("heart_rate", "spo2", "temperature", "systolic_bp", "diastolic_bp", "resp_rate")
+    readings = [item.reading for item in found.readings]
+    return [{key: value for key in keys if (value := reading.value(key)) is not None} for reading in readings]
+
+
+@pytest.mark.parametrize(
+    ("payload", "rule", "expected"),
+    [
+        (b"72", HR, 72.0),
+        (b" 72.5\n", HR, 72.5),
+        (b"\xef\xbb\xbf72", HR, 72.0),
+        (b'"72"', HR, 72.0),
+        (b"72 bpm", HR, 72.0),
+        (b"1.2", {"sign": "heart_rate", "unit": "Hz"}, 72.0),
+        (b"97 %", SPO2, 97.0),
+        (b"97%", SPO2, 97.0),
+        (b"99.5 degF", {"sign": "temperature", "unit": "[degF]"}, 37.5),
+        ({"hr": 72}, {**HR, "pointer": "/hr"}, 72.0),
+        ({"a/b": {"~": [1, {"": 72}]}}, {**HR, "pointer": "/a~1b/~0/1/"}, 72.0),
+        ({"v": 0.97, "u": "1"}, {"sign": "spo2", "pointer": "/v", "unit_pointer": "/u"}, 97.0),
+        ({"v": 16.0, "u": "kPa"}, {"sign": "systolic_bp", "pointer": "/v", "unit_pointer": "/u"}, 120.0),
+        ({"hr": "72", "ok": 1}, {**HR, "pointer": "/hr", "valid": {"/ok": 1}}, 72.0),
+        ({"hr": "72", "ok": "1"}, {**HR, "pointer": "/hr", "valid": {"/ok": 1}}, 72.0),
+    ],
+)
+def test_a_value_is_read_with_its_unit(payload: object, rule: dict[str, Any], expected: float) -> None:
+    (found,) = signs(received(payload, rule))
+    assert list(found.values()) == [pytest.approx(expected, abs=0.05)]
+
+
+@pytest.mark.parametrize(
+    ("payload", "rule", "reason"),
+    [
+        (b"nan", HR, Reason.UNREADABLE),
+        (b"NaN", HR, Reason.UNREADABLE),
+        (b"unavailable", {**HR, "no_value": ["Unavailable"]}, Reason.NO_VALUE),
+        (b"-1", {**HR, "no_value": [-1]}, Reason.NO_VALUE),
+        (b"97,5", SPO2, Reason.UNREADABLE),
+        (b"97 98", SPO2, Reason.UNREADABLE),
+        (b"1e400", HR, Reason.UNREADABLE),
+        (b"true", HR, Reason.UNREADABLE),
+        (b"null", HR, Reason.NO_VALUE),
+        (b"97 mmHg", SPO2, Reason.UNKNOWN_UNIT),
+        (b"36.9 C", {"sign": "temperature", "unit": "[degF]"}, Reason.UNKNOWN_UNIT),
+        (b"0.97", SPO2, Reason.IMPLAUSIBLE),
+        (b"700", HR, Reason.IMPLAUSIBLE),
+        ([72], HR, Reason.UNREADABLE),
+        ({"hr": 72}, HR, Reason.UNREADABLE),
+        ({"hr": 72, "ok": 0}, {**HR, "pointer": "/hr", "valid": {"/ok": 1}}, Reason.NO_VALUE),
+        ({"hr": 72}, {**HR, "pointer": "/hr", "valid": {"/ok": 1}}, Reason.NO_VALUE),
+        ({"hr": 72, "ok": True}, {**HR, "pointer": "/hr", "valid": {"/ok": 1}}, Reason.NO_VALUE),
+        ({"v": 97}, {"sign": "spo2", "pointer": "/v", "unit_pointer": "/u"}, Reason.UNKNOWN_UNIT),
+    ],
+)
+def test_what_is_no_value_has_a_reason(payload: object, rule: dict[str, Any], reason: Reason) -> None:
+    found = received(payload, rule)
+    assert signs(found) == []
+    assert reason in [verdict.reason for verdict in found.verdicts], found.verdicts
+
+
+def test_a_sensor_that_is_off_is_stated() -> None:
+    found = received({"hr": 0, "ox": -1}, {**HR, "pointer": "/hr", "sensor_off": [0]}, {**SPO2, "pointer": "/ox"})
+    (item,) = found.readings
+    assert item.reading.sensor_off == ("heart_rate",)
+
+
+def test_what_no_rule_speaks_of_is_listed_by_its_pointer_once() -> None:
+    message = {"hr": 72, "battery": {"percent": 80, "a/b": None}, "log": [1, "x"], "id": "r-1"}
+    found = received(message, {**HR, "pointer": "/hr"}, account="/id", ignore=["/log/1"])
+    unmapped = [verdict.observation.codes[0].code for verdict in found.verdicts if verdict.reason is Reason.UNMAPPED]
+    assert unmapped == ["/battery/percent", "/log/0"]
+
+
+def test_elements_of_an_array_have_their_own_time_and_share_what_stands_above() -> None:
+    message = {"unit": "%", "series": [{"t": 1795770840, "v": 97}, {"t": "1795770900", "v": 96}, {"v": 95}]}
+    rule = {"sign": "spo2", "pointer": "/v", "unit_pointer": "/unit"}
+    found = received(message, rule, each="/series/*", time="/t", time_format="s")
+    assert [item.reading.time.isoformat()[11:19] for item in found.readings] == ["09:14:00", "09:15:00"]
+    assert [verdict.reason for verdict in found.verdicts] == [Reason.USED, Reason.USED, Reason.NO_TIME]
+
+
+def test_a_rule_holds_only_where_its_condition_does() -> None:
+    message = [{"id": "HR", "v": 72}, {"id": "PLS", "v": 71}, {"id": "SPO2", "v": 97}]
+    rules = [{**HR, "pointer": "/v", "when": {"/id": "hr"}}, {**SPO2, "pointer": "/v", "when": {"/id": "spo2"}}]
+    found = received(message, *rules, each="/*")
+    assert signs(found) == [{"heart_rate": 72, "spo2": 97}]
+    assert "/1/v" in [verdict.observation.codes[0].code for verdict in found.verdicts]
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "expected"),
+    [
+        ("2026-11-27T10:15:00", "iso", "2026-11-27T09:15:00+00:00"),
+        ("2026-11-27 10:15:00.250", "iso", "2026-11-27T09:15:00.250000+00:00"),
+        ("2026-11-27T09:15:00.2500000Z", "iso", "2026-11-27T09:15:00.250000+00:00"),
+        ("2026-11-27T10:15+01:00", "iso", "2026-11-27T09:15:00+00:00"),
+        (1795770900, "s", "2026-11-27T09:15:00+00:00"),
+        (1795770900.5, "s", "2026-11-27T09:15:00.500000+00:00"),
+        (1795770900250, "ms", "2026-11-27T09:15:00.250000+00:00"),
+        (1795770900250001, "us", "2026-11-27T09:15:00.250001+00:00"),
+        (1795770900250001999, "ns", "2026-11-27T09:15:00.250001+00:00"),
+    ],
+)
+def test_a_time_is_read_by_the_stated_form(text: object, form: str, expected: str) -> None:
+    found = received({"t": text, "hr": 72}, {**HR, "pointer": "/hr"}, time="/t", time_format=form)
+    assert [item.reading.time.isoformat() for item in found.readings] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        (1795770900, "ms"),
+        (1795770900250, "s"),
+        ("2026-11-27", "iso"),
+        ("2026-13-27T10:15:00Z", "iso"),
+        ("2026-03-29T02:30:00", "iso"),
+        (None, "iso"),
+        (True, "s"),
+        ("1e9", "s"),
+        ("2026-11-27T10:30:00Z", "iso"),
+    ],
+)
+def test_a_time_that_cannot_be_is_no_time(value: object, form: str) -> None:
+    found = received({"t": value, "hr": 72}, {**HR, "pointer": "/hr"}, time="/t", time_format=form)
+    assert [verdict.reason for verdict in found.verdicts] == [Reason.NO_TIME]
+
+
+def test_a_message_that_the_broker_kept_from_before_is_no_present_value() -> None:
+    found = received(b"72", HR, retained=True)
+    assert [(verdict.reason, not found.readings) for verdict in found.verdicts] == [(Reason.NO_TIME, True)]
+    timed = received({"t": 1795770000, "hr": 72}, {**HR, "pointer": "/hr"}, time="/t", time_format="s", retained=True)
+    assert len(timed.readings) == 1
+
+
+def test_accounts_and_patients_are_readings_of_their_own() -> None:
+    message = [{"who": "r-1", "p": 7, "hr": 72}, {"who": "r-2", "p": "", "hr": 80}]
+    found = received(message, {**HR, "pointer": "/hr"}, subscription="all", each="/*", account="/who", patient="/p")
+    assert [(item.device, item.reading.patient_id) for item in found.readings] == [("d", "7"), (None, None)]
+    assert found.readings[1].problem == "no place of the site fits the account 'r-2' of home"
+
+
+def test_a_topic_names_its_levels() -> None:
+    mapping = Mapping.model_validate({"name": "m", "topic": "a/{x}/+/{y}/#", "value": [HR]})
+    assert mapping.topic_filter == "a/+/+/+/#"
+    assert mapping.match("a/1/2/3/4/5") == mapping.match("a/1/2/3") == ("1", "3")
+    assert mapping.match("a/1/2") is mapping.match("b/1/2/3") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"topic": "#"}, "the first level of a topic is a text"),
+        ({"topic": "{x}/y"}, "the first level of a topic is a text"),
+        ({"topic": "a/b{x}"}, "whole levels"),
+        ({"topic": "a/#/b"}, "# is the last level"),
+        ({"topic": "a/{x}/{x}"}, "the same name"),
+        ({"time": "ts"}, "is no JSON pointer"),
+        ({"time": "/a~2"}, "~ is written ~0"),
+        ({"value": []}, "at least 1"),
+        ({"value": [{"sign": "pulse", "unit": "/min"}]}, "heart_rate"),
+        ({"value": [{"sign": "heart_rate"}]}, "a number without a unit is not guessed"),
+        ({"value": [{"sign": "heart_rate", "unit": "parsec"}]}, "'parsec' is unknown, for heart_rate"),
+        ({"value": [{"sign": "heart_rate", "unit": "%"}]}, "for heart_rate"),
+        ({"unknown": 1}, "Extra inputs"),
+    ],
+)
+def test_a_wrong_mapping_is_named(change: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Mapping.model_validate({"name": "m", "topic": "a/{x}", "value": [HR], **change})
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"[" * 100_000, b'{"a":1,"a":2}', b"\xff", b'{"a":"\\ud800"}'])
+def test_what_cannot_be_read_is_refused_in_one_sentence(payload: bytes) -> None:
+    with pytest.raises(InvalidDocument):
+        received(payload, {**HR, "pointer": "/hr"})
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_built_in_mapping_is_valid_and_has_topics(name: str) -> None:
+    assert all(mapping.topic for mapping in read_preset(name))
+
+
+def test_any_change_of_a_message_keeps_the_counts_and_invents_no_value() -> None:
+    """2,000 changed messages: each observation has one reason, and no value arises that the message does not hold."""
+    chance = random.Random(7)
+    message = json.dumps({"t": 1795770900, "id": "r-1", "hr": 72, "ox": {"v": 97, "u": "%"}, "l": [1, 2]}).encode()
+    rules = ({**HR, "pointer": "/hr"}, {"sign": "spo2", "pointer": "/ox/v", "unit_pointer": "/ox/u"})
+    for _ in range(2_000):
+        changed = bytearray(message)
+        for _ in range(chance.randint(1, 3)):
+            position = chance.randrange(len(changed))
+            changed[position : position + chance.randint(0, 2)] = bytes(
+                chance.choice(b'{}[]",:0123456789eE.-+ntf%\\') for _ in range(chance.randint(0, 2))
+            )
+        try:
+            found = received(bytes(changed), *rules, time="/t", time_format="s", account="/id")
+        except InvalidDocument:
+            continue
+        content = json.loads(changed, parse_constant=str)
+        segments = [verdict.observation.segment for verdict in found.verdicts]
+        assert segments == list(range(1, len(segments) + 1))
+        for values in signs(found):
+            assert values.get("heart_rate") in (None, content.get("hr"), as_number(content.get("hr")))
+
+
+def as_number(value: object) -> float | None:
+    return float(value.split()[0]) if isinstance(value, str) and value.strip() else None
