@@ -5,7 +5,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ import pytest
 from stack.servers import BrokerServer, DatabaseServer
 from tests.fixtures.counts import ReportCount
 from tests.fixtures.ingest import MakeIngest
-from tests.support.edge import EdgeProcess, RepeatingSender, site_text
+from tests.support.edge import EdgeProcess, Hl7Sender, RepeatingSender, site_text
 from tests.support.servers import Db, eventually
+from tests.support.webhook import WebhookSender, webhook_site
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,21 @@ INTERVAL_S = 0.05
 ROUNDS = int(os.environ.get("VITALFLOW_TEST_EDGE_ROUNDS", "3"))  # of each victim
 
 
+def hl7_site(folder: Path, beds: Sequence[str]) -> Path:
+    site = folder / "site.toml"
+    site.write_text(site_text(beds))
+    return site
+
+
+@pytest.mark.parametrize(
+    ("kind", "write_site", "sender_of"),
+    [("hl7", hl7_site, Hl7Sender), ("webhook", webhook_site, WebhookSender)],
+    ids=["hl7", "webhook"],
+)
 def test_every_acknowledged_message_is_stored_exactly_once_whichever_process_is_killed(
+    kind: str,
+    write_site: Callable[[Path, Sequence[str]], Path],
+    sender_of: Callable[[int, str, float], RepeatingSender],
     own_broker: BrokerServer,
     own_database: tuple[DatabaseServer, Db],
     make_ingest: MakeIngest,
@@ -32,12 +47,11 @@ def test_every_acknowledged_message_is_stored_exactly_once_whichever_process_is_
 ) -> None:
     server, db = own_database
     ingest = make_ingest(own_broker.url, db, ingest_receipt_every_s=1)
-    site = tmp_path / "site.toml"
-    site.write_text(site_text(BEDS))
+    site = write_site(tmp_path, BEDS)
     log = tmp_path / "edge.log"
-    edge = EdgeProcess({"VITALFLOW_MQTT_URL": own_broker.url}, site, tmp_path / "inbox.db", log)
+    edge = EdgeProcess({"VITALFLOW_MQTT_URL": own_broker.url}, site, tmp_path / "inbox.db", log, kind=kind)
     edge.start()
-    senders = [RepeatingSender(edge.port, bed, INTERVAL_S) for bed in BEDS]
+    senders = [sender_of(edge.port, bed, INTERVAL_S) for bed in BEDS]
     victims: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "edge": (edge.kill, lambda: edge.start(wait=False)),
         "broker": (own_broker.kill, own_broker.start),

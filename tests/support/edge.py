@@ -5,8 +5,8 @@ import os
 import socket
 import threading
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -143,10 +143,10 @@ class Peer:
         self._socket.close()
 
 
-class RepeatingSender(threading.Thread):
-    """Sends one report after the other, each until it is acknowledged with AA, until `finish`.
+class RepeatingSender(threading.Thread, ABC):
+    """Sends one measurement after the other, each until it is acknowledged, until `finish`.
 
-    acknowledged   times of the reports, each of which has one reading
+    acknowledged   times of the measurements, each of which has one reading
     repeats        how often one was sent once more
     """
 
@@ -155,37 +155,58 @@ class RepeatingSender(threading.Thread):
         self.bed = bed
         self.acknowledged: list[datetime] = []
         self.repeats = 0
-        self._port = port
+        self.port = port
         self._interval_s = interval_s
         self._finished = threading.Event()
         self._begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 
+    @abstractmethod
+    def deliver(self, number: int) -> bool:
+        """Send a measurement of the time `at(number)`; return whether it is acknowledged. Raises OSError."""
+
+    def at(self, number: int) -> datetime:
+        """The time of a measurement."""
+        return self._begin + timedelta(milliseconds=10 * number)
+
     def run(self) -> None:
         """Send until `finish`."""
-        peer: Peer | None = None
         number = 0
         while not self._finished.wait(self._interval_s):
-            at = self._begin + timedelta(milliseconds=10 * number)
-            message = report(self.bed, number, at, {HEART_RATE: 60 + number % 60})
             try:
-                peer = peer or Peer(self._port)
-                answer = peer.send(message)
+                acknowledged = self.deliver(number)
             except OSError:
-                if peer is not None:
-                    peer.close()
-                peer = None
-                self.repeats += 1
-                continue
-            if answer == "AA":
-                self.acknowledged.append(at)
+                acknowledged = False
+            if acknowledged:
+                self.acknowledged.append(self.at(number))
                 number += 1
             else:
                 self.repeats += 1
-        if peer is not None:
-            with suppress(OSError):
-                peer.close()
 
     def finish(self) -> None:
         """Send nothing more; returns after the last answer."""
         self._finished.set()
         self.join(2 * ANSWER_TIMEOUT_S)
+
+
+class Hl7Sender(RepeatingSender):
+    """Sends HL7 reports, each until AA."""
+
+    _peer: Peer | None = None
+
+    def deliver(self, number: int) -> bool:
+        """Send a report."""
+        message = report(self.bed, number, self.at(number), {HEART_RATE: 60 + number % 60})
+        try:
+            self._peer = self._peer or Peer(self.port)
+            return self._peer.send(message) == "AA"
+        except OSError:
+            if self._peer is not None:
+                self._peer.close()
+            self._peer = None
+            raise
+
+    def finish(self) -> None:
+        """Send nothing more, and close the connection."""
+        super().finish()
+        if self._peer is not None:
+            self._peer.close()

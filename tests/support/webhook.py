@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.support.edge import RepeatingSender
+
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -43,3 +45,13 @@ def post(
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read() or b"null")
+
+
+class WebhookSender(RepeatingSender):
+    """Sends documents, each until 2xx: the measurement with the ones before it, as a phone does."""
+
+    def deliver(self, number: int) -> bool:
+        """Send the last measurements."""
+        numbers = range(max(0, number - 3), number + 1)
+        body = heart_rates(*((self.at(one), 60 + one % 60) for one in numbers))
+        return post(self.port, f"/webhooks/{self.bed}", body)[0] == 200
