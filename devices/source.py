@@ -20,6 +20,7 @@ class Source:
                    measured then: no reading is produced and no seq is used
     is_recording   whether the device exists only for a recording: at its end it deletes its status
     can_wait       whether to pause the source while the outbox is full: possible for a recording, not for a patient
+    right_clock    whether its times are those of measurement, also of samples that come late
     numbered       whether it publishes boot and seq; a device that does not gets no receipts
     """
 
@@ -33,6 +34,7 @@ class Source:
     is_recording: bool = False
     can_wait: bool = False
     numbered: bool = True
+    right_clock: bool = False
 
     def stamp(self, sample: Sample, seq: int, now: datetime) -> Reading:
         """Make a reading of a sample: with boot, `seq` and a time in whole milliseconds, as monitors report it."""

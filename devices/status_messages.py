@@ -30,6 +30,7 @@ class StatusMessages:
             state="online",
             boot=self._boot,
             interval_s=source.interval_s,
+            clock="right" if source.right_clock else None,
             model=source.model,
             dropped=self._outbox.dropped,
         )

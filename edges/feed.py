@@ -96,13 +96,23 @@ class BedFeed:
 class Feed:
     """All beds. Call `begin` and then `run` in the event loop; `put` is the inbox's `on_kept`."""
 
-    def __init__(self, inbox: Inbox, broker: BrokerEndpoint, topics: Topics, logins: Logins, model: str) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        broker: BrokerEndpoint,
+        topics: Topics,
+        logins: Logins,
+        model: str,
+        *,
+        right_clock: bool = False,
+    ) -> None:
         self.beds: dict[int, BedFeed] = {}
         self._inbox = inbox
         self._broker = broker
         self._topics = topics
         self._logins = logins
         self._model = model
+        self._right_clock = right_clock
         self._stopping = asyncio.Event()
         self._publishers: set[Publisher] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -180,7 +190,9 @@ class Feed:
 
     async def _deliver(self, feed: BedFeed, broker: BrokerEndpoint, throttle: Throttle) -> None:
         bed = feed.bed
-        source = Source(bed.device, bed.ward, None, self._model, bed.interval_s, bed.boot, ())
+        source = Source(
+            bed.device, bed.ward, None, self._model, bed.interval_s, bed.boot, (), right_clock=self._right_clock
+        )
 
         def on_failure(reason: str) -> None:
             if reason.startswith("it refuses the login"):

@@ -61,18 +61,27 @@ def server_certificate(certificate: Path | None, key: Path | None) -> ReloadingC
     return None if certificate is None or key is None else ReloadingCertificate(certificate, key)
 
 
-def run_service(options: Options, model: str, listen: Callable[[Service], AbstractAsyncContextManager[object]]) -> None:
+def run_service(
+    options: Options,
+    model: str,
+    listen: Callable[[Service], AbstractAsyncContextManager[object]],
+    *,
+    right_clock: bool = False,
+) -> None:
     """Run the service until SIGTERM or SIGINT; raises PermanentError if it cannot go on.
 
-    model    of the beds in their status, such as HL7 v2
-    listen   receives, for the time of its block, what the inbox of the service keeps
+    model         of the beds in their status, such as HL7 v2
+    listen        receives, for the time of its block, what the inbox of the service keeps
+    right_clock   whether the senders' times are right, also of readings that come late
     """
 
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        running = running_service(options.settings, options.site, options.inbox, options.credentials, model)
+        running = running_service(
+            options.settings, options.site, options.inbox, options.credentials, model, right_clock=right_clock
+        )
         async with running as service, listen(service):
             await service.run_until(stop)
 

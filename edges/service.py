@@ -80,11 +80,18 @@ class Service:
 
 @asynccontextmanager
 async def running_service(
-    settings: EdgesSettings, site: Site, inbox_path: Path, credentials: Path | None, model: str
+    settings: EdgesSettings,
+    site: Site,
+    inbox_path: Path,
+    credentials: Path | None,
+    model: str,
+    *,
+    right_clock: bool = False,
 ) -> AsyncIterator[Service]:
     """Run the service for the time of the block; raises PermanentError if it cannot start.
 
-    model   of the beds in their status, such as HL7 v2
+    model         of the beds in their status, such as HL7 v2
+    right_clock   whether the senders' times are right, also of readings that come late
     """
     _raise_open_files_limit()
     metrics = Metrics()
@@ -93,7 +100,7 @@ async def running_service(
     inbox = Inbox(inbox_path, int(time.time()), log.warning, metrics.commit_seconds.observe)
     left = inbox.begin(site, time.time())
     logins = Logins(settings.broker, credentials or settings.edges_credentials)
-    feed = Feed(inbox, settings.broker, settings.topics, logins, model)
+    feed = Feed(inbox, settings.broker, settings.topics, logins, model, right_clock=right_clock)
     queue, client_id = AdmissionQueue(inbox_path), settings.edges_client_id
     admissions = AdmissionPublisher(
         queue, settings.topics, client_id, lambda effect: metrics.admissions.labels(effect.value).inc()

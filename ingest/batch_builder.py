@@ -133,6 +133,8 @@ class BatchBuilder:
             self._reject(topic, payload, Problem(Reason.BAD_STATUS, str(error)))
             self.batch.rejections[bed.device] += 1
             return
+        if status.state == "online":
+            self._clocks.take_status(bed.device, status)
         row = StatusRow(self._now, bed.ward, bed.device, status, retained, topic, payload)
         self.batch.statuses.append(row)
 

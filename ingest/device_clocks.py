@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from vitals.clock import AHEAD, RIGHT, ZERO, DeviceClock
 from vitals.reading import Reading
+from vitals.status import Status
 from vitals.thresholds import STALE_AFTER
 
 MAX_DEVICES = 50_000  # a client may publish under any number of device names; memory must stay bounded
@@ -19,6 +20,14 @@ class DeviceClocks:
 
     def __init__(self) -> None:
         self._clocks: dict[str, DeviceClock] = {}
+        self._right: set[str] = set()
+
+    def take_status(self, device: str, status: Status) -> None:
+        """Take whether a device states that its clock is right."""
+        if status.clock is None:
+            self._right.discard(device)
+        elif len(self._right) < MAX_DEVICES:
+            self._right.add(device)
 
     def offsets(self, last_readings: Mapping[str, Reading], now: datetime) -> dict[str, timedelta]:
         """Return the offset from each device's time to the time of arrival; 0 for a correct clock.
@@ -30,6 +39,9 @@ class DeviceClocks:
             self._clocks.clear()
         offsets = {}
         for device, reading in last_readings.items():
+            if device in self._right:
+                offsets[device] = ZERO
+                continue
             clock = self._clocks.get(device)
             if clock is None:
                 clock = self._clocks[device] = DeviceClock(STALE_AFTER)

@@ -24,6 +24,7 @@ from vitals.payload import DECODE_ERRORS
 from vitals.reading import MAX_TEXT
 from vitals.rules import RuleSet, decode_rules
 from vitals.status import decode_status
+from vitals.thresholds import STALE_AFTER
 from vitals.topics import STACK_WARD, DeviceAddress, InvalidTopic, Topics
 
 MAX_BEDS = 5_000  # a client may publish under any number of device names
@@ -202,6 +203,8 @@ class Ward:
                 bed.move(place.ward)
             if place.ward == bed.snapshot.bed.ward:
                 bed.snapshot = bed.snapshot.with_status(status.state, status.boot, status.interval_s)
+                if status.state == "online":
+                    bed.order.clock.right_within = status.right_within(STALE_AFTER)
                 bed.interval_announced = bool(bed.interval_announced or status.interval_s)
             self._touch(place.device)
 

@@ -64,6 +64,7 @@ class DeviceClock:
     """The clock of one device, as its readings show it.
 
     offset     what is added to the device's time; 0 for a clock that is right, None before the first reading
+    right_within   the device states that its clock is right: an older reading is late. None: it is estimated
     interval   the usual time between two arrivals; None before there were two. An outage does not change it: three gaps
                in a row that are less than half or more than twice as long do
     """
@@ -81,10 +82,12 @@ class DeviceClock:
         "_unusual",
         "interval",
         "offset",
+        "right_within",
     )
 
     def __init__(self, stale_after: timedelta) -> None:
         self.offset: timedelta | None = None
+        self.right_within: timedelta | None = None
         self._stale_after = stale_after
         self._boot = self._seq = 0
         self._last: datetime | None = None  # the newest placement of a live reading,
@@ -121,6 +124,11 @@ class DeviceClock:
             self._seq = seq
             self._run = None
             return _new(Placement, (time, True, True))
+        if self.right_within is not None:
+            self._boot, self.offset = boot, ZERO
+            if lag > self.right_within:
+                return Placement(time, live=False)
+            return self._live(min(time, arrival), time, arrival, seq)
         if self.offset is None or (boot and boot != self._boot):
             self._boot, self._seq = boot, 0
             if lag <= self._stale_after:

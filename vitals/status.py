@@ -4,6 +4,7 @@
 "offline" of an old connection is not applied to a new one.
 """
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -19,14 +20,22 @@ class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Status of a device; unknown keys are ignored.
 
     interval_s   seconds between two readings
+    clock        right: its times are those of measurement, also of a reading that comes late. Others are estimated
     dropped      readings lost since its start because its outbox was full; explains a gap
     """
 
     state: Literal["online", "offline", "forgotten"]
     boot: Annotated[int, Meta(ge=0, le=MAX_COUNTER)] = 0
     interval_s: Annotated[float, Meta(gt=0, le=86_400)] | None = None
+    clock: Literal["right"] | None = None
     model: Annotated[str, Meta(max_length=MAX_TEXT)] | None = None
     dropped: Annotated[int, Meta(ge=0, le=MAX_COUNTER)] = 0
+
+    def right_within(self, stale_after: timedelta) -> timedelta | None:
+        """Return up to which age a reading is of the present where the clock is right; None where it is estimated."""
+        if self.clock is None:
+            return None
+        return max(stale_after, timedelta(seconds=self.interval_s or 0))
 
 
 _decode = msgspec.json.Decoder(Status).decode

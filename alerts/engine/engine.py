@@ -182,6 +182,8 @@ class Engine:
             return close_all(bed, DEVICE_REMOVED, now)
         bed = self._bed(place, now)
         online = status.state == "online"
+        if online:
+            bed.order.clock.right_within = status.right_within(bed.rules.stale_after)
         return apply_status(bed, online=online, boot=status.boot, interval_s=status.interval_s, now=now)
 
     def _take_service(self, topic: str, payload: bytes, retained: bool, now: datetime) -> Sequence[Event]:

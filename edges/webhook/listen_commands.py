@@ -70,7 +70,7 @@ def listen(
                     log.info("listening for webhooks at %s:%d%s", *taken.getsockname()[:2], PATH)
                     yield
 
-            run_service(options, MODEL, receiving)
+            run_service(options, MODEL, receiving, right_clock=True)
 
 
 def require_safe(host: str, secrets: Secrets, *, encrypted: bool) -> None:

@@ -1,5 +1,6 @@
 """A bed's alerts: delays, levels, hysteresis, silence, patients, wards. Each test plays readings second by second."""
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -52,6 +53,15 @@ def test_the_first_and_the_worst_value_are_kept_and_no_later_value_overwrites_th
         145,
         "Heart rate high: 130 /min, limit above 120",
     )
+
+
+@pytest.mark.parametrize("right_within", [None, timedelta(seconds=60)])
+def test_a_value_of_two_days_ago_raises_nothing_where_the_clock_is_right(right_within: timedelta | None) -> None:
+    bed = BedDriver(PRESSURE)
+    bed.bed.order.clock.right_within = right_within
+    bed.read(-2 * 86_400, systolic_bp=50, arrives=0)
+    bed.bed.settle_undecided(at(5))
+    assert bool(bed.bed.alerts) is (right_within is None)  # a clock that is estimated may be wrong by two days
 
 
 def test_a_redelivered_reading_worsens_nothing_twice() -> None:

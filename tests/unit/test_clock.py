@@ -136,6 +136,25 @@ def test_an_old_reading_alone_is_live_after_a_moment_but_not_certain() -> None:
     assert device.placed[1] == (NOW + s(5), Placement(NOW + s(5), live=True, certain=False))
 
 
+def test_by_a_clock_that_is_right_an_old_reading_is_never_live_also_the_first_and_a_single_one() -> None:
+    device = Device()
+    device.clock.right_within = s(60)
+    device.send(NOW - s(48 * 3600), NOW, boot=1, seq=1)
+    device.send(NOW - s(61), NOW + s(0.1), boot=1, seq=2)
+    device.send(NOW - s(30), NOW + s(0.2), boot=1, seq=3)
+    device.send(NOW - s(3600), NOW + s(0.3), boot=2, seq=1)
+    device.send(NOW + s(1), NOW + s(0.4), boot=2, seq=2)
+    device.pause(NOW + s(60))
+    assert [(placement.live, placement.time) for _, placement in device.placed] == [
+        (False, NOW - s(48 * 3600)),
+        (False, NOW - s(61)),
+        (True, NOW - s(30)),
+        (False, NOW - s(3600)),
+        (True, NOW + s(0.4)),
+    ]
+    assert device.clock.offset == timedelta()
+
+
 def test_parts_of_one_moment_by_a_clock_that_is_behind_share_its_fate() -> None:
     device = Device()
     for second in range(3):
