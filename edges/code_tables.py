@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from edges.units import InvalidUnit, agree, find_unit, pair_of
+from vitals.units import InvalidUnit, agree, find_unit, pair_of
 
 ALWAYS = (
     "mdc",

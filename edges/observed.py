@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from edges.code_tables import CONSCIOUSNESS, Code, CodeTable, Contradiction, Meaning
 from edges.episodic import CONTINUOUS
-from edges.units import InvalidUnit, convert
 from vitals.fields import BadField, format_number, parse_sign
 from vitals.reading import Reading, reading
 from vitals.signs import BY_KEY, DIASTOLIC, SIGN_KEYS, SYSTOLIC, Sign
+from vitals.units import InvalidUnit, convert
 
 _NO_VALUE_FLAGS = frozenset(("INV", "NAV", "CAL", "TEST", "DEMO", "BUSY", "OFF", "NI", "SETTING", "<", ">"))
 _CODED = ("CWE", "CE", "CNE")

@@ -3,8 +3,8 @@
 import pytest
 
 from edges.code_tables import ALWAYS, CONSCIOUSNESS, Code, Contradiction, read_tables, table_names
-from edges.units import UNITS, InvalidUnit, convert, find_unit
 from vitals.signs import BY_KEY, SIGNS
+from vitals.units import UNITS, InvalidUnit, convert, find_unit
 
 STANDARD = read_tables(())
 
