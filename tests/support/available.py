@@ -78,6 +78,18 @@ def monitoring() -> str:
     return f"prometheus: {prometheus.version(folder)} ({folder})"
 
 
+def cpp_compiler() -> str | None:
+    """A compiler for the ESP32 example; None without one."""
+    return shutil.which("g++") or shutil.which("clang++")
+
+
+def compiler() -> str:
+    """The header line about the compiler."""
+    return (
+        f"C++: the outbox of the ESP32 example is {'compiled' if cpp_compiler() else 'NOT tested: no g++, no clang++'}"
+    )
+
+
 def docker() -> str:
     """The header line about Docker."""
     missing = no_engine()
