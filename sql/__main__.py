@@ -17,7 +17,7 @@ import sql.migrate
 import sql.time_zone
 import sql.wards
 from sql.connection import Connection
-from sql.migrate import INGEST_ROLE, NAMES_ROLE, READER_ROLE, connect, find_edition
+from sql.migrate import INGEST_ROLE, NAMES_ROLE, READER_ROLE, RESEARCH_ROLE, connect, find_edition
 from sql.retention import RetentionSettings
 from sql.settings import DatabaseSettings, DatabaseUrl
 from sql.status import status as status_lines
@@ -32,7 +32,7 @@ app = command_group()
 
 
 class SqlSettings(DatabaseSettings):
-    """The database as its owner, the three logins that migrate creates, and the retention periods."""
+    """The database as its owner, the logins that migrate creates, and the retention periods."""
 
     database_url: DatabaseUrl = Field(description="The database as its owner; only `vitalflow db` uses it.")
     ingest_url: DatabaseUrl | None = Field(None, description="The database as vitalflow_ingest.")
@@ -41,6 +41,9 @@ class SqlSettings(DatabaseSettings):
     )
     names_url: DatabaseUrl | None = Field(
         None, description="The database as vitalflow_names: the station, for the names of patients."
+    )
+    research_url: DatabaseUrl | None = Field(
+        None, description="The database as vitalflow_research: `vitalflow export`, and queries that take an hour."
     )
     raw_retention_days: int = Field(30, ge=1, le=36_500, description="Readings older than this are dropped.")
     minute_retention_days: int = Field(
@@ -74,13 +77,18 @@ def migrate() -> None:
     """Bring the database up to date. Safe at every start.
 
     Connects as the owner (VITALFLOW_DATABASE_URL), applies new migrations, sets the periods of retention, columnstore
-    and refresh, and gives the roles vitalflow_ingest, vitalflow_reader and vitalflow_names the passwords in
-    VITALFLOW_INGEST_URL, VITALFLOW_READER_URL and VITALFLOW_NAMES_URL.
+    and refresh, and gives the roles vitalflow_ingest, vitalflow_reader, vitalflow_names and vitalflow_research the
+    passwords in VITALFLOW_INGEST_URL, VITALFLOW_READER_URL, VITALFLOW_NAMES_URL and VITALFLOW_RESEARCH_URL.
     """
     with exit_on_error("vitalflow db"):
         settings = SqlSettings.read(os.environ)
         retention = settings.retention
-        urls = {INGEST_ROLE: settings.ingest_url, READER_ROLE: settings.reader_url, NAMES_ROLE: settings.names_url}
+        urls = {
+            INGEST_ROLE: settings.ingest_url,
+            READER_ROLE: settings.reader_url,
+            NAMES_ROLE: settings.names_url,
+            RESEARCH_ROLE: settings.research_url,
+        }
         logins = {role: url for role, url in urls.items() if url is not None}
         with connect(settings.database_url) as connection:
             print(f"database {urlsplit(settings.database_url).path[1:]!r}:")

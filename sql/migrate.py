@@ -10,6 +10,7 @@ import psycopg
 from sql.address import without_password
 from sql.backfill import continue_refresh, roll_up_imports
 from sql.connection import Connection, Log, describe_connect_error
+from sql.dictionary import comment_columns
 from sql.files import FOLDER, numbered, statements, text
 from sql.logins import allow_login
 from sql.retention import RetentionSettings
@@ -21,6 +22,7 @@ LOCK = 0x76697461
 INGEST_ROLE = "vitalflow_ingest"
 READER_ROLE = "vitalflow_reader"
 NAMES_ROLE = "vitalflow_names"
+RESEARCH_ROLE = "vitalflow_research"
 
 NOT_LOADED = (
     "TimescaleDB is installed but not loaded: set shared_preload_libraries = 'timescaledb' in postgresql.conf "
@@ -65,7 +67,7 @@ def migrate(
     3. Compare the applied migrations with their files, comments aside; a difference stops everything.
     4. Apply each new migration in one transaction together with its row in `vitalflow_migration`.
     5. In one transaction: set the retention settings, create what the edition needs (rollups, policies), apply roles,
-       views, functions and grants again, and set the passwords of the roles.
+       views, functions, grants and comments again, and set the passwords of the roles.
     6. Add the stored readings to new rollups, one day at a time. That cannot be in a transaction; if it stops, the
        error says where, and the next migrate continues from there.
 
@@ -229,6 +231,7 @@ def _apply_repeatable(
                 connection.execute(create_functions())
                 for path in (*numbered("editions"), *numbered(folder), *numbered("repeatable")):
                     _execute(connection, path)
+                comment_columns(connection)
                 for role, url in logins.items():
                     with _translate_errors(f"setting the password of {role}"):
                         allow_login(connection, role, url)

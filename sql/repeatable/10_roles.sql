@@ -3,11 +3,13 @@
 -- vitalflow_ingest        inserts readings; cannot read, change or delete them
 -- vitalflow_reader        reads everything
 -- vitalflow_names         reads and writes the names of patients, and nothing else
+-- vitalflow_research      reads readings, rollups and stays; for queries that take long
 -- vitalflow_ward_reader   group role without a login, for logins that read some wards only (85_by_ward.sql)
 DO $$
 DECLARE role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['vitalflow_ingest', 'vitalflow_reader', 'vitalflow_names', 'vitalflow_ward_reader'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['vitalflow_ingest', 'vitalflow_reader', 'vitalflow_names', 'vitalflow_research',
+                                     'vitalflow_ward_reader'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
         EXCEPTION WHEN duplicate_object THEN
@@ -29,6 +31,16 @@ DO $$
 BEGIN
     -- A large sort must not fill the disk. Only a superuser may set this; hosted services have limits of their own.
     ALTER ROLE vitalflow_reader SET temp_file_limit = '4GB';
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
+END $$;
+-- For research: a query over a month of readings may take an hour, few at a time, and must not write or fill the disk.
+ALTER ROLE vitalflow_research SET default_transaction_read_only = on;
+ALTER ROLE vitalflow_research SET statement_timeout = '1h';
+ALTER ROLE vitalflow_research CONNECTION LIMIT 5;
+DO $$
+BEGIN
+    ALTER ROLE vitalflow_research SET temp_file_limit = '16GB';
 EXCEPTION WHEN insufficient_privilege THEN
     NULL;
 END $$;

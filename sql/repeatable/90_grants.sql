@@ -8,8 +8,8 @@ BEGIN
         RETURN;
     END IF;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO vitalflow_ingest, vitalflow_reader, vitalflow_names, vitalflow_ward_reader',
-                   current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO vitalflow_ingest, vitalflow_reader, vitalflow_names, vitalflow_research, '
+                   'vitalflow_ward_reader', current_database());
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO vitalflow_ingest', current_database());  -- its staging table
 END $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;  -- the default since PostgreSQL 15, but not for a database upgraded from 14
@@ -45,6 +45,12 @@ GRANT EXECUTE ON FUNCTION replication_lag() TO vitalflow_ingest;
 -- Names of patients: for this role only, which may read nothing else.
 GRANT USAGE ON SCHEMA names TO vitalflow_names;
 GRANT SELECT, INSERT, UPDATE, DELETE ON names.patient_name TO vitalflow_names;
+
+-- Readings, averages and stays, and nothing with names of users or the text of a message: no audit log, no rejected
+-- message. By name, so that a new table is not readable by accident.
+GRANT SELECT ON patient_vitals, imported_vitals, all_vitals, vitals_1m, vitals_1h, vitals_1d, assignment, device,
+    device_clock, retention_setting, late_reading
+    TO vitalflow_research;
 
 -- vitalflow_reader reads everything else. Ward readers read by_ward and the settings.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO vitalflow_reader;

@@ -56,7 +56,13 @@ def test_a_dump_is_restored_with_columnstore_rollups_and_jobs(make_community: Ma
     with make_community() as url:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-            for role in ("vitalflow_ingest", "vitalflow_reader", "vitalflow_names", "vitalflow_ward_reader"):
+            for role in (
+                "vitalflow_ingest",
+                "vitalflow_reader",
+                "vitalflow_names",
+                "vitalflow_research",
+                "vitalflow_ward_reader",
+            ):
                 exists = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone()
                 if exists is None:
                     connection.execute(f"CREATE ROLE {role}".encode())

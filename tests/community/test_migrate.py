@@ -39,6 +39,7 @@ def test_migrate_creates_a_hypertable_roles_and_views(migrated: Db) -> None:
         ("vitalflow_ingest", True),
         ("vitalflow_names", True),
         ("vitalflow_reader", True),
+        ("vitalflow_research", False),
         ("vitalflow_ward_reader", False),
     ]
     settings = "SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'vitalflow_reader' ORDER BY 1"
