@@ -79,7 +79,7 @@ docs: .venv/.docs ## build the documentation site into .site/html; a broken link
 
 lock: .venv/.dev ## compile requirements*.txt, with hashes, from pyproject.toml and requirements-*.in
 	@$(LOCK) pyproject.toml --group build --output-file requirements.txt
-	@$(LOCK) pyproject.toml --extra plot --extra wfdb requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
+	@$(LOCK) pyproject.toml --extra plot --extra export --extra wfdb requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
 	@$(LOCK) requirements-docs.in --output-file requirements-docs.txt
 
 audit: .venv/.dev ## check dependencies for known vulnerabilities (pip-audit)

@@ -55,6 +55,7 @@ GROUPS = {
         DATA, "sql", "Database: migrate, status, backfill, grant-ward, revoke-ward, wards, set-time-zone."
     ),
     "import": CommandGroup(DATA, "ingest.importing", "Store recordings of the past with their original times."),
+    "export": CommandGroup(DATA, "sql.export", "Export readings for research, on demand without identities."),
     "backup": CommandGroup(DATA, "stack", "Write a stack into one encrypted file.", "backup_app"),
     "restore": CommandGroup(DATA, "stack", "Restore a stack from a backup.", "restore_app"),
     "grafana": CommandGroup(DATA, "grafana", "The Grafana dashboards: check."),

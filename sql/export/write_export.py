@@ -1,0 +1,149 @@
+"""Write an export: a new folder with the readings and their data dictionary, complete or not at all."""
+
+import csv
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from itertools import islice
+from pathlib import Path
+
+import psycopg
+
+from sql.connection import Connection, describe_connect_error
+from sql.dictionary import Entry
+from sql.export.deidentify import Pseudonyms
+from sql.export.formats import Format, Writer, writer_of
+from sql.export.readings import Selection, columns, devices, entries, notes, rows, span, spans_without_identity
+from vitals.errors import PermanentError, TransientError
+
+ROWS_AT_ONCE = 100_000  # lines in memory, and the rows of a row group of Parquet
+CONNECT_S = 10
+
+Progress = Callable[[int, int, int], None]  # beds done, beds, readings
+Note = Callable[[str], None]
+
+
+def write_export(
+    url: str,
+    selection: Selection,
+    format: Format,
+    folder: Path,
+    pseudonyms: Pseudonyms | None,
+    progress: Progress,
+    note: Note,
+) -> int:
+    """Write the selected readings into a new folder and return their number.
+
+    pseudonyms  replace identities; None: they are kept
+    progress    is called after each block of rows
+    note        is called with each sentence about readings that the export cannot have
+
+    Raises PermanentError if there is no such reading, and TransientError if database or disk fail. The folder then does
+    not exist.
+    """
+    try:
+        with _new_folder(folder) as partial:
+            with _snapshot(url) as database:
+                for sentence in notes(database, selection):
+                    note(sentence)
+                count = _write_readings(database, selection, format, partial, pseudonyms, progress)
+            if not count:
+                raise PermanentError(
+                    f"no reading{selection} from {selection.start.isoformat()} to {selection.end.isoformat()};"
+                    " nothing is written"
+                )
+            _write_dictionary(partial, entries(deidentified=pseudonyms is not None))
+    except psycopg.OperationalError as error:
+        raise TransientError(f"the export failed, nothing is written: {describe_connect_error(error, url)}") from None
+    except psycopg.Error as error:
+        message = " ".join(str(error).split())
+        raise PermanentError(f"the export failed, nothing is written: {message}") from None
+    except OSError as error:
+        raise TransientError(f"the export failed, nothing is written: {folder}: {error.strerror or error}") from None
+    return count
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Give a hidden folder beside `folder`, which is renamed at the end. Of a killed export it is used again, empty."""
+    if folder.exists():
+        raise PermanentError(f"{folder} exists; give a folder that does not")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.partial")
+    partial.mkdir(exist_ok=True, mode=0o700)
+    handle = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PermanentError(f"another export writes {folder}") from None
+        for left in partial.iterdir():
+            left.unlink()
+        try:
+            yield partial
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _snapshot(url: str) -> Iterator[Connection]:
+    """Connect, with one state of the database for all queries, and times in UTC."""
+    with psycopg.connect(url, connect_timeout=CONNECT_S, options="-c TimeZone=UTC -c DateStyle=ISO") as database:
+        database.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        database.read_only = True
+        yield database
+
+
+def _write_readings(
+    database: Connection,
+    selection: Selection,
+    format: Format,
+    folder: Path,
+    pseudonyms: Pseudonyms | None,
+    progress: Progress,
+) -> int:
+    found = devices(database, selection)
+    if pseudonyms is not None:
+        found.sort(key=pseudonyms.device)
+    count = 0
+    with (folder / f"readings.{format}").open("wb") as file:
+        writer = writer_of(format, file, columns(deidentified=pseudonyms is not None))
+        for done, device in enumerate(found):
+            for number in _write_device(database, selection, device, pseudonyms, writer):
+                count += number
+                progress(done, len(found), count)
+        writer.close()
+        file.flush()
+        os.fsync(file.fileno())
+    return count
+
+
+def _write_device(
+    database: Connection, selection: Selection, device: str, pseudonyms: Pseudonyms | None, writer: Writer
+) -> Iterator[int]:
+    if pseudonyms is None:
+        whole = span(database, selection, device)
+        spans = [] if whole is None else [whole]
+    else:
+        spans = spans_without_identity(database, selection, device, pseudonyms)
+    lines = (line for of in spans for line in rows(database, selection, of))
+    while block := list(islice(lines, ROWS_AT_ONCE)):
+        writer.write(block)
+        yield len(block)
+
+
+def _write_dictionary(folder: Path, found: list[Entry]) -> None:
+    described = [asdict(entry) for entry in found]
+    with (folder / "dictionary.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, [field.name for field in fields(Entry)], lineterminator="\n")
+        table.writeheader()
+        table.writerows(described)
+    (folder / "dictionary.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
