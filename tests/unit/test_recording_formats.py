@@ -174,6 +174,24 @@ def test_times_with_a_zone_and_an_order_that_are_given_become_moments(
     assert [row.time for row in recording.rows()][1] == datetime.fromisoformat(expected)
 
 
+@pytest.mark.parametrize(
+    ("names", "unused"),
+    [
+        ("seconds,HR,RESP,PLETH,II", ("RESP", "PLETH", "II")),
+        ("seconds,HR,PR,RR,QRS,QTc", ("PR", "RR", "QRS", "QTc")),
+        ("seconds,HR,HR_min,HR [Max],SpO2_1,Temp 1", ("HR_min", "HR [Max]", "SpO2_1", "Temp 1")),
+        ("seconds,HR,Pulse (mmHg),T1,SaO2", ("Pulse (mmHg)", "T1", "SaO2")),
+    ],
+)
+def test_columns_whose_names_have_another_meaning_are_not_read(
+    tmp_path: Path, names: str, unused: tuple[str, ...]
+) -> None:
+    row = ",".join(["0", "71", *("90" for _ in unused)])
+    recording = Recording(write(tmp_path, f"{names}\n{row}\n"))
+    assert values(recording) == [(0, {"heart_rate": 71})]
+    assert recording.unused_columns == unused
+
+
 def test_a_name_that_states_utc_is_a_zone_and_vitaldb_may_have_dates(tmp_path: Path) -> None:
     named = Recording(write(tmp_path, "Time (UTC),HR\n2026-11-27 10:00:00,71\n"), zone=BERLIN)
     assert next(named.rows()).time == datetime(2026, 11, 27, 10, tzinfo=UTC)
@@ -188,6 +206,7 @@ def test_a_name_that_states_utc_is_a_zone_and_vitaldb_may_have_dates(tmp_path: P
         ("2026-10-25 02:30:00", "exists twice in Europe/Berlin"),
         ("11/27/2026 10:00", "a time of the calendar in the order dmy"),
         ("27.11.26 10:00", "a year of four digits"),
+        ("2035112710", "a date and a time"),
         ("27.11.2026 13:00 PM", "an hour from 1 to 12"),
         ("27.11.2026", "a date and a time"),
     ],

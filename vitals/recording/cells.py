@@ -3,7 +3,7 @@
 import math
 import re
 
-from vitals.recording.names import bare, unit_of
+from vitals.recording.names import bare, is_convertible, unit_of
 from vitals.signs import Sign
 from vitals.units import InvalidUnit, agree, convert
 
@@ -112,10 +112,8 @@ class ColumnReader(dict[str, float | None]):
         unit = unit_of(text)
         if unit is None:
             raise InvalidCell(found, f"a unit of {self.sign.key}, such as {self.sign.unit}")
-        try:
-            convert(1.0, unit, self.sign)
-        except InvalidUnit as error:
-            raise InvalidCell(found, f"a unit of {self.sign.key}, such as {self.sign.unit}: {error}") from None
+        if not is_convertible(unit, self.sign):
+            raise InvalidCell(found, f"a unit of {self.sign.key}, such as {self.sign.unit}")
         agreed = agree(self._unit, unit) if self._unit else unit
         if agreed is None:
             raise InvalidCell(found, f"{self._unit}, as the column states")

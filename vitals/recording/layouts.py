@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from vitals.recording.names import plain
-from vitals.signs import SIGNS
+from vitals.signs import BY_KEY, SIGNS, Sign
 
 
 class Format(StrEnum):
@@ -123,6 +123,12 @@ _CHALLENGE = Layout(
 )
 CHALLENGE_MARKS = frozenset(("hour", "iculos", "sepsislabel"))
 """Columns of the Challenge that no other file has; without a `|` one of them is needed."""
+
+OTHER_MEANINGS = (
+    (frozenset(("pleth", "ppg", "ecg", "i", "ii", "iii", "avr", "avl", "avf", "mcl1")), frozenset(("resp",))),
+    (frozenset(("qrs", "qrsd", "qt", "qtc")), frozenset(("pr", "rr"))),
+)
+"""Columns that show that others, named like signs, are waveforms of breathing and intervals of an ECG."""
 
 # VitalSignsCapture of Datex AS3 and later. In its rows the values from AA on stand below other names: not used.
 _VSCAPTURE = Layout(
@@ -278,7 +284,7 @@ KNOWN_FORMATS = (
 )
 
 
-def known_names(layout: Layout) -> frozenset[str]:
-    """Return the names of all columns of times and signs, for comparison."""
-    names = {plain(name) for name in (*layout.instants, *layout.elapsed)}
-    return frozenset(names.union(*(column.names() for column in layout.signs.values())))
+def known_names(layout: Layout) -> dict[str, Sign | None]:
+    """Return the names of all columns, for comparison, with the sign of each; None: a time."""
+    times: dict[str, Sign | None] = {plain(name): None for name in (*layout.instants, *layout.elapsed)}
+    return times | {name: BY_KEY[key] for key, column in layout.signs.items() for name in column.names()}

@@ -2,12 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Container
+from collections.abc import Mapping
 
-from vitals.units import InvalidUnit, find_unit
+from vitals.signs import Sign
+from vitals.units import InvalidUnit, convert, find_unit
 
 _UNIT_IN_BRACKETS = (re.compile(r"(.+?)\s*\((.+)\)"), re.compile(r"(.+?)\s*\[(.+)\]"))
-_LAST_WORD = re.compile(r"(.+?)[\s_.-]+([^\s_.-]+)|(.+?)\s*(%)")
+_LAST_WORD = re.compile(r"(.+?)[\s_.-]+([^\s_.-]+)")
+_PERCENT = re.compile(r"(.+?)(%)")
 _NO_UNIT = frozenset(("", "-", "nd", "nu", "none", "n/a", "adu"))  # nd, NU, adu: WFDB
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
@@ -22,21 +24,27 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_.'\"-]", "", unicodedata.normalize("NFKC", name)).casefold()
 
 
-def split_unit(name: str, known: Container[str]) -> tuple[str, str]:
+def split_unit(name: str, known: Mapping[str, Sign | None]) -> tuple[str, str]:
     """Return the plain name of a column and the text of its unit, which is empty if the name holds none.
 
-    known   plain names that hold no unit. The last word of a name is a unit only if the rest is such a name, so that
-            `elapsed_s` with `elapsed` known is in seconds, and `T1` is not in `1`
+    known   plain names without unit, and the sign that each has; None: a time. The end of a name is a unit only if the
+            rest is such a name and can have it: `elapsed_s` is in seconds, and `HR [Min]` and `SpO2_1` have no unit
     """
     text = unicodedata.normalize("NFKC", name).strip(" \t'\"")
-    for pattern in _UNIT_IN_BRACKETS:
-        if (match := pattern.fullmatch(text)) and is_unit(match[2]):
-            return plain(match[1]), bare(match[2])
     if plain(text) in known:
         return plain(text), ""
-    if (match := _LAST_WORD.fullmatch(text)) and plain(match[1] or match[3]) in known and is_unit(match[2] or "%"):
-        return plain(match[1] or match[3]), bare(match[2] or "%")
+    for pattern in (*_UNIT_IN_BRACKETS, _LAST_WORD, _PERCENT):
+        match = pattern.fullmatch(text)
+        if match and plain(match[1]) in known and _can_have(known[plain(match[1])], match[2]):
+            return plain(match[1]), bare(match[2])
     return plain(text), ""
+
+
+def _can_have(sign: Sign | None, unit: str) -> bool:
+    if sign is None:
+        return seconds_in(unit) is not None or is_utc(unit)
+    known = unit_of(unit) if unit != "1" else None
+    return known is not None and is_convertible(known, sign)
 
 
 def bare(unit: str) -> str:
@@ -45,11 +53,6 @@ def bare(unit: str) -> str:
     if text[:1] + text[-1:] in ("()", "[]"):
         text = text[1:-1].strip()
     return "" if text.casefold() in _NO_UNIT else text
-
-
-def is_unit(text: str) -> bool:
-    """Return whether a text is a unit of a sign or of time, or the zone UTC."""
-    return seconds_in(text) is not None or unit_of(text) is not None or is_utc(text)
 
 
 def is_utc(text: str) -> bool:
@@ -68,3 +71,12 @@ def unit_of(text: str) -> str | None:
 def seconds_in(text: str) -> float | None:
     """Return the seconds in a unit of time, or None."""
     return _SECONDS.get(bare(text).casefold())
+
+
+def is_convertible(unit: str, sign: Sign) -> bool:
+    """Return whether values in a unit can be converted into the unit of a sign."""
+    try:
+        convert(1.0, unit, sign)
+    except InvalidUnit:
+        return False
+    return True

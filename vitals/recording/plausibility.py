@@ -12,6 +12,6 @@ def other_unit(key: str, low: float, high: float) -> str | None:
         return "degrees Fahrenheit"
     if (key == "systolic_bp" and 0 < high < 40) or (key == "diastolic_bp" and 0 < high < 20):
         return "kPa"
-    if key == "resp_rate" and low > 0 and high < 3:
-        return "intervals between two heart beats in seconds"
+    if key == "resp_rate" and 0 < high < 3:
+        return "intervals between two heart beats in seconds, or a waveform"
     return None

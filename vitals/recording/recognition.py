@@ -7,7 +7,15 @@ from itertools import islice
 
 from vitals.errors import PermanentError
 from vitals.recording.cells import NUMBER
-from vitals.recording.layouts import CHALLENGE_MARKS, KNOWN_FORMATS, LAYOUTS, Format, Layout, known_names
+from vitals.recording.layouts import (
+    CHALLENGE_MARKS,
+    KNOWN_FORMATS,
+    LAYOUTS,
+    OTHER_MEANINGS,
+    Format,
+    Layout,
+    known_names,
+)
 from vitals.recording.names import plain, seconds_in, split_unit
 from vitals.recording.text_file import TextFile
 
@@ -58,10 +66,21 @@ def _recognize(line: str, number: int, wanted: Format | None) -> Header | None:
         names = split_line(line, separator)
         for format in Format if wanted is None else (wanted,):
             layout = LAYOUTS[format]
-            columns = tuple(split_unit(name, known_names(layout)) for name in names)
+            columns = _columns(layout, names)
             if reason := _reason(layout, names, columns, separator, wanted):
                 return Header(layout, number, separator, tuple(names), columns, reason)
     return None
+
+
+def _columns(layout: Layout, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return plain name and unit of each column, both empty where other columns show another meaning of the name."""
+    known = known_names(layout)
+    columns = [split_unit(name, known) for name in names]
+    if layout.format is Format.CSV:
+        present = {plain(name) for name in names}
+        excluded = {name for shown_by, others in OTHER_MEANINGS if shown_by & present for name in others}
+        columns = [("", "") if column in excluded else (column, unit) for column, unit in columns]
+    return tuple(columns)
 
 
 def split_line(line: str, separator: str) -> list[str]:
@@ -137,7 +156,7 @@ def _mismatch(first: str, wanted: Format | None) -> str:
             "as time,heart_rate,spo2"
         )
     layout = LAYOUTS[Format.CSV]
-    columns = [split_unit(name, known_names(layout)) for name in names]
+    columns = _columns(layout, names)
     signs = [name for name, (column, _) in zip(names, columns, strict=True) if column in _sign_names(layout)]
     if signs and wanted is None:
         return (

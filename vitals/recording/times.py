@@ -29,6 +29,7 @@ _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)(?:[.,](\d{1,9}))?", re.ASCII
 _EXAMPLE = "a date and a time with an offset, like 2026-11-22T10:00:00Z"
 _MAX_NEAR = timedelta(minutes=30)
 # Digits of a whole number -> parts of a second since 1970, from 2001 to 2286.
+_DATE_AND_HOUR = re.compile(r"20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])", re.ASCII)  # in 2033 to 2036
 _SINCE_1970 = {10: 1, 13: 1_000, 16: 1_000_000, 19: 1_000_000_000}
 
 
@@ -57,7 +58,7 @@ class InstantReader:
                 pass
             else:
                 return moment if moment.tzinfo else self._local(moment, text)
-        if text.isascii() and text.isdigit() and len(text) in _SINCE_1970:
+        if text.isascii() and text.isdigit() and len(text) in _SINCE_1970 and not _DATE_AND_HOUR.fullmatch(text):
             parts = _SINCE_1970[len(text)]
             seconds, rest = divmod(int(text), parts)
             return _EPOCH + timedelta(seconds=seconds, microseconds=rest * 1_000_000 // parts)
