@@ -8,6 +8,7 @@ dropped. A PUBACK alone deletes nothing.
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from devices.fleet_stats import FleetStats
 from devices.outbox.queue import Outbox
@@ -15,6 +16,7 @@ from devices.publisher import Publisher
 from devices.source import Source
 from edges.inbox import Bed, Inbox
 from edges.logins import Logins
+from edges.pace import Pace
 from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError, TransientError
 from vitals.log import Throttle, WaitLog
@@ -26,6 +28,10 @@ log = logging.getLogger("edges")
 CAPACITY = 1000  # readings of a bed in memory, about 0.5 MB
 READ_LIMIT = 200  # readings that are read from the inbox at once: 2 ms
 RETRY_S = 5.0  # after a login that is missing or refused, and after a failed read
+# A message costs as much as receiving one, whatever number of readings it has. A bed that sends more often than this
+# sends what has come meanwhile as one message. A monitor sends every second, if need be in several messages.
+BURST = 5
+INTERVAL_S = 0.1
 POLL_S = 0.5  # between two checks of the connections
 
 
@@ -65,6 +71,8 @@ class BedFeed:
         self._inbox = inbox
         self._last = (0, 0)  # boot and seq of the last reading in the outbox
         self._behind = True  # the inbox has, or may have, readings after it
+        self._pace = Pace(BURST, INTERVAL_S)
+        self._is_due = False  # `_wake` will be called
 
     def put(self, reading: Reading) -> None:
         """Add a reading that the inbox has just kept, or leave it there until there is room."""
@@ -90,7 +98,18 @@ class BedFeed:
             self.outbox.restore([reading])  # of an earlier run: a receipt may name later ones of it
             self.stats.restored += 1
         self._last = reading.boot, reading.seq
-        self.changed.set()
+        if not self._is_due:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let the publisher send now, or a moment later together with the readings that follow."""
+        loop = asyncio.get_running_loop()
+        wait_s = self._pace.take(loop.time())
+        self._is_due = wait_s > 0
+        if self._is_due:
+            loop.call_later(wait_s, self._wake)
+        else:
+            self.changed.set()
 
 
 class Feed:
@@ -152,6 +171,8 @@ class Feed:
     async def stop(self) -> None:
         """Send what is in memory, for some seconds, and disconnect all beds."""
         self._stopping.set()
+        for feed in self.beds.values():
+            feed.has_room.set()
         timeouts = [0.0]
         for publisher in self._publishers:
             publisher.request_shutdown()
@@ -172,7 +193,7 @@ class Feed:
                     log.warning("%s", error)
                 feed.has_room.set()
                 await self._pause(RETRY_S)
-            await _first(feed.has_room, self._stopping)
+            await feed.has_room.wait()  # also set by `stop`
 
     async def _publish(self, feed: BedFeed) -> None:
         """Keep a bed connected; a login that is missing or refused is tried again, with the file read anew."""
@@ -237,14 +258,5 @@ class Feed:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not beyond `stop`."""
-        await _first(self._stopping, timeout=seconds)
-
-
-async def _first(*events: asyncio.Event, timeout: float | None = None) -> None:
-    """Wait until one of the events is set."""
-    tasks = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)

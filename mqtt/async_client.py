@@ -39,6 +39,22 @@ class ReasonClient(Client):
 
     failure: str | None = None
     has_subscriber = True
+    _writes_at_once = False
+
+    def write_next_at_once(self) -> None:
+        """Write the next packet to the socket when it is queued, instead of in the next cycle of the event loop.
+
+        That saves two system calls and a cycle for each message. What the socket does not take is written later.
+        """
+        self._writes_at_once = True
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        if self._writes_at_once:
+            self._writes_at_once = False
+            client.loop_write()
+            if client.socket() is None or not client.want_write():
+                return  # the connection was lost, which aiomqtt learns from paho, or all is written
+        super()._on_socket_register_write(client, userdata, sock)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         self.failure = str(reason_code) if reason_code.is_failure else None
@@ -101,6 +117,8 @@ async def publish(client: Client, topic: str, payload: bytes, retain: bool = Fal
     Returns False if the broker states that the topic has no subscriber (MQTT 5 only). Raises PublishDenied if it does
     not permit the publish. Call it once at a time.
     """
+    if isinstance(client, ReasonClient):
+        client.write_next_at_once()
     try:
         # aiomqtt's own timeout creates a task per message: a fifth of the processor time of a large fleet.
         async with asyncio.timeout(TIMEOUT_S):

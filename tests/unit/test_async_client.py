@@ -1,12 +1,13 @@
-"""`running`: the block and what runs beside it end together, and one error comes out as itself."""
+"""`running`: the block and what runs beside it end together, with one error. `publish`: all of a message is written."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 
 import pytest
-from aiomqtt import MqttError
+from aiomqtt import MqttError, ProtocolVersion, Will
 
-from mqtt.async_client import running
+from mqtt.async_client import connection, publish, receive_payloads, running
+from mqtt.endpoint import BrokerEndpoint
 
 
 def run(story: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -72,3 +73,65 @@ def test_a_cancelled_block_stays_cancelled() -> None:
             await task
 
     run(story)
+
+
+CONNACK = bytes([0x20, 3, 0, 0, 0])  # MQTT 5, success
+SIZE = 20_000_000  # more than the buffers of a socket hold
+
+
+async def publish_to(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]],
+) -> None:
+    """Publish a large message to a broker that ends in `handle`, after the CONNACK."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(CONNACK)
+        await handle(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    broker = BrokerEndpoint("127.0.0.1", server.sockets[0].getsockname()[1])
+    closing = asyncio.Event()
+    closing.set()
+    try:
+        will = Will("status", b"", qos=1)
+        async with (
+            connection(broker, "bed-1", will, closing, version=ProtocolVersion.V5) as client,
+            running(receive_payloads(client, lambda _: None)),
+        ):
+            await publish(client, "vitals", bytes(SIZE))
+    finally:
+        server.close()
+
+
+def test_a_message_that_the_socket_takes_in_parts_is_written_to_its_end() -> None:
+    received = 0
+
+    async def read_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
+        while received < SIZE:
+            received += len(await reader.read(65_536))
+        writer.write(bytes([0x40, 2, 0, 1]))  # PUBACK
+        await writer.drain()
+        await reader.read(1024)  # DISCONNECT
+
+    async def story() -> None:
+        async with asyncio.timeout(30):
+            await publish_to(read_all)
+
+    asyncio.run(story())
+    assert received >= SIZE
+
+
+def test_a_connection_that_is_lost_while_a_message_is_written_is_an_error_of_mqtt() -> None:
+    async def read_some(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.transport.abort()
+
+    async def story() -> None:
+        async with asyncio.timeout(30):
+            with pytest.raises(MqttError):
+                await publish_to(read_some)
+
+    asyncio.run(story())
