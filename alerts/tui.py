@@ -172,8 +172,9 @@ class AlertView:
     # --- the client, in its own thread ---
 
     def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2)  # an id of the broker's choosing, no session
         broker = self._settings.broker
+        # An id of the broker's choosing, no session.
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, transport=broker.transport)
         configure_client(client, broker)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail

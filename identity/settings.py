@@ -27,6 +27,9 @@ class IdentitySettings(BrokerSettings):
     mqtt_plaintext_port: int | None = Field(
         None, ge=1, le=65_535, description="Additional plaintext port on 127.0.0.1."
     )
+    mqtt_websockets_port: int | None = Field(
+        None, ge=1, le=65_535, description="Additional port for MQTT over WebSockets with TLS."
+    )
 
     @property
     def further_broker_names(self) -> list[str]:

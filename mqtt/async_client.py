@@ -82,6 +82,8 @@ async def connection(
         password=broker.password,
         identifier=broker.client_id(client_id),
         tls_context=broker.context(),
+        transport=broker.transport,
+        websocket_path=broker.websockets,
         will=will,
         protocol=version,
         clean_session=True if version < ProtocolVersion.V5 else None,  # with MQTT 5 that is the default

@@ -84,7 +84,7 @@ def connect_once(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> 
     Raises TransientError if the broker is unreachable; `OneShotClient.next` raises a refusal of the connection or of a
     subscription.
     """
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, transport=broker.transport, protocol=mqtt.MQTTv5)
     one_shot = OneShotClient(client)
     configure_client(client, broker)
 

@@ -65,6 +65,8 @@ class Session:
         log: logging.Logger,
         callbacks: Mapping[str, Deliver] | None = None,
     ) -> None:
+        if broker.websockets is not None:  # the fast path reads MQTT packets, not WebSocket frames
+            raise PermanentError(f"{broker} is for devices and browsers; services need mqtts:// in VITALFLOW_MQTT_URL")
         self._broker = broker
         self._client_id = client_id
         self._subscriptions = [

@@ -31,6 +31,7 @@ class Listeners:
 
     passwords, certificates   TLS, for clients with a password or with a certificate
     plain                     plaintext
+    websockets                MQTT over WebSockets with TLS, for clients with a password
     anonymous                 the plaintext listener accepts every client, without access control
     address                   where those with TLS listen too, for other machines; 0.0.0.0: everywhere
 
@@ -41,6 +42,7 @@ class Listeners:
     certificates: int | None = None
     plain: int | None = None
     anonymous: bool = False
+    websockets: int | None = None
     address: str = LOOPBACK
 
     def __post_init__(self) -> None:
@@ -113,6 +115,8 @@ class BrokerAccess:
 def configuration(listeners: Listeners, folder: str, plugin: str, **other: str) -> str:
     """Return mosquitto/mosquitto.conf for a broker that sees its folder as `folder`; `other`: settings to change."""
     text = (CHECKOUT / "mosquitto/mosquitto.conf").read_text()
+    if listeners.websockets is not None:
+        text += "\n" + (CHECKOUT / "mosquitto/websockets.conf").read_text()
     head, mark, tail = text.partition(ACCESS_MARK)
     if not mark:
         raise PermanentError(f"mosquitto/mosquitto.conf has no line {ACCESS_MARK!r}")
@@ -124,7 +128,11 @@ def configuration(listeners: Listeners, folder: str, plugin: str, **other: str) 
         return f"{head}allow_anonymous true\nlistener {listeners.plain} {LOOPBACK}\n"
     tail = tail.replace("/usr/lib/mosquitto_dynamic_security.so", plugin)
     tail = tail.replace("/mosquitto/data/", f"{folder}/").replace("/mosquitto/identity/", f"{folder}/")
-    for container, port in ((8883, listeners.passwords), (8884, listeners.certificates)):
+    for container, port in (
+        (8883, listeners.passwords),
+        (8884, listeners.certificates),
+        (8885, listeners.websockets),
+    ):
         addresses = () if port is None else listeners.encrypted_at
         block = re.compile(rf"^listener {container}$((?:\n(?!listener|$).*)*)", re.MULTILINE)
         tail = block.sub("\n\n".join(rf"listener {port} {address}\1" for address in addresses), tail)

@@ -35,6 +35,7 @@ VARIABLES = {
     ),
     "VITALFLOW_PUBLISH_MQTT_PORT": ("8883", "The broker's published port for devices with a password."),
     "VITALFLOW_PUBLISH_CERTIFICATE_PORT": ("8884", "The broker's published port for devices with a certificate."),
+    "VITALFLOW_PUBLISH_WEBSOCKETS_PORT": ("8885", "The same for MQTT over WebSockets (docker-compose.websockets.yml)."),
     "VITALFLOW_PUBLISH_PAGES_ON": (
         "127.0.0.1",
         "Address on which station and Grafana are published; both need a password, neither is encrypted.",

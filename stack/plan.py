@@ -226,7 +226,13 @@ def broker_access(
 ) -> BrokerAccess:
     """Return listeners, certificates and users of the stack's broker."""
     settings = _identity_settings(environ)
-    listeners = Listeners(ports.broker, ports.certificates, settings.mqtt_plaintext_port, address=ports.listen)
+    listeners = Listeners(
+        ports.broker,
+        ports.certificates,
+        settings.mqtt_plaintext_port,
+        websockets=settings.mqtt_websockets_port,
+        address=ports.listen,
+    )
     simulated = [source.device for source in (*simulated_ward(devices, ward=WARD, boot=0), *hl7_beds())]
     users = [*builtin_users(secrets.broker), *simulated_device_users(home.credentials, simulated, WARD)]
     users.append(User(EDGES, Kind.SERVICE, service=EDGES, password=secrets.broker[EDGES]))
@@ -245,6 +251,6 @@ def devices_url(ports: Ports, environ: Mapping[str, str]) -> str | None:
 
 def _identity_settings(environ: Mapping[str, str]) -> IdentitySettings:
     # Other settings in the caller's environment may belong to another stack's broker.
-    own = ("TOPIC_ROOT", "BROKER_HOSTNAMES", "MQTT_PLAINTEXT_PORT")
+    own = ("TOPIC_ROOT", "BROKER_HOSTNAMES", "MQTT_PLAINTEXT_PORT", "MQTT_WEBSOCKETS_PORT")
     names = tuple(f"{PREFIX}{name}" for name in own)
     return IdentitySettings.read({name: value for name, value in environ.items() if name.startswith(names)})

@@ -35,7 +35,11 @@ class MqttProbe:
         self._answers: SimpleQueue[str] = SimpleQueue()
         self._messages: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
         self._client = client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            transport=broker.transport,
+            protocol=mqtt.MQTTv5,
+            reconnect_on_failure=False,
         )
         if context is None:
             configure_client(client, broker)

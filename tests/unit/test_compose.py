@@ -39,8 +39,9 @@ def bytes_of(size: str) -> int:
 
 
 def test_make_env_writes_every_variable_and_a_missing_one_is_explained() -> None:
+    websockets = (CHECKOUT / "docker-compose.websockets.yml").read_text()
     used = VARIABLE.findall(CODE)
-    assert {name for name, _ in used} == set(VARIABLES)
+    assert {name for name, _ in (*used, *VARIABLE.findall(websockets))} == set(VARIABLES)
     assert all("make env" in sentence for _, sentence in used)
     assert CODE.count("$") == len(used) + 2 * CODE.count("$$"), "a variable in another way of writing"
 
@@ -118,6 +119,17 @@ def test_the_broker_has_the_configuration_of_the_stack_and_the_memory_that_it_co
     queued = re.search(r"^max_queued_bytes (\d+)$", conf.read_text(), re.MULTILINE)
     assert queued is not None
     assert int(queued[1]) < bytes_of("1g")
+
+
+def test_websockets_are_a_file_of_their_own_that_adds_a_published_listener() -> None:
+    added = yaml.safe_load((CHECKOUT / "docker-compose.websockets.yml").read_text())["services"]
+    assert list(added) == ["broker"]
+    assert [port.rpartition(":")[2] for port in added["broker"]["ports"]] == ["8885"]
+    assert "VITALFLOW_PUBLISH_ON" in added["broker"]["ports"][0]
+    source, where = "mosquitto/websockets.conf", "/mosquitto/config/websockets.conf"
+    assert added["broker"]["volumes"] == [f"./{source}:{where}:ro"]
+    assert re.findall(r"^listener (\d+)", (CHECKOUT / source).read_text(), re.MULTILINE) == ["8885"]
+    assert "cat /mosquitto/config/*.conf >/tmp/mosquitto.conf" in SERVICES["broker"]["command"][2]
 
 
 def test_images_are_exact_and_ours_has_the_version_of_the_project() -> None:
@@ -333,6 +345,7 @@ def test_the_broker_reloads_once_and_restarts_if_a_session_is_offline(tmp_path: 
 
     def said(script: str) -> str:
         script = script.replace("/tmp/", f"{own}/").replace("/mosquitto/identity", str(given)).replace("$$", "$")
+        script = script.replace("/mosquitto/config", str(CHECKOUT / "mosquitto"))
         script = 'kill() { echo "kill $*"; }\n' + script
         environment = {"PATH": f"{path}:{os.environ['PATH']}"}
         line = [*shell, "-euc", script]

@@ -47,6 +47,13 @@ def test_listeners_with_tls_are_at_the_address_and_the_plaintext_one_is_not(
     ]
 
 
+def test_websockets_listen_with_tls_where_the_others_do() -> None:
+    found = listeners_of(Listeners(8883, None, websockets=8885, address="192.168.7.5"))
+    settings = TLS_SETTINGS - {"tls_version"} | {"protocol"}
+    assert found[2:] == [("8885", LOOPBACK, settings), ("8885", "192.168.7.5", settings)]
+    assert "message_size_limit 131072" in configuration(Listeners(8883, websockets=8885), "/srv", "/plugin.so")
+
+
 @pytest.mark.parametrize("listeners", [(None, None, 1883, True), (None, 8884, 1883, False)])
 def test_a_broker_without_passwords_listens_to_this_machine_only(
     listeners: tuple[int | None, int | None, int, bool],

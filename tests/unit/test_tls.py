@@ -309,6 +309,11 @@ def test_settings_that_belong_together_are_checked(tmp_path: Path) -> None:
     assert broker.ca == Path("/ca.crt")
     assert "word" not in f"{broker} {broker!r}"
     assert read(mqtt_url="mqtt://h", mqtt_ca="/ca.crt").ca is None
+    by_websockets = read(mqtt_url="wss://ada:word@h:9443/mqtt/v5")
+    assert (by_websockets.tls, by_websockets.transport, by_websockets.websockets) == (True, "websockets", "/mqtt/v5")
+    assert str(by_websockets) == "wss://ada@h:9443"
+    plain = read(mqtt_url="ws://h/")
+    assert (plain.tls, plain.port, plain.websockets) == (False, 80, "/mqtt")
     for values, message in (
         ({"mqtt_url": "mqtts://h", "mqtt_certificate": "/a"}, "go together; set both or none"),
         ({"mqtt_url": "mqtt://h", "mqtt_certificate": "/a", "mqtt_key": "/b"}, "begins with mqtts://"),
