@@ -192,6 +192,20 @@ class Site(Table):
                 if any(mapping.topic is None for mapping in found):
                     raise ValueError(f"mqtt {source.name}: the mapping {name[:40]!a} has no topic")
 
+        for webhook in self.webhook:
+            if webhook.mapping is not None:
+                if webhook.mapping not in names:
+                    known = ", ".join(names) or "none"
+                    raise ValueError(
+                        f"webhook {webhook.name}: there is no [[mapping]] {webhook.mapping[:40]!a}; there are {known}"
+                    )
+                if webhook.device is not None and self.mapping_of(webhook).account is not None:
+                    raise ValueError(f"webhook {webhook.name}: the device is named, and the mapping has an account too")
+
+    def mapping_of(self, webhook: Webhook) -> Mapping:
+        """Return the mapping that a webhook names."""
+        return next(mapping for mapping in self.mapping if mapping.name == webhook.mapping)
+
     def mappings_named(self, name: str) -> tuple[Mapping, ...]:
         """Return the mapping of the site with this name, else the built-in ones; none if there is none."""
         own = tuple(mapping for mapping in self.mapping if mapping.name == name)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from edges.site_types import Level, Table
+from edges.site_types import Level, Table, Text
 
 Kind = Literal[
     "health-auto-export",
@@ -17,6 +17,7 @@ Kind = Literal[
     "withings",
     "oura",
     "fitbit",
+    "mapping",
 ]
 Proof = Literal["bearer", "header", "path", "standard-webhooks", "fitbit", "oura", "terra"]
 
@@ -32,7 +33,7 @@ MAX_SECRETS = 5
 class Webhook(Table):
     """A sender of documents by HTTP, to /webhooks/NAME.
 
-    kind          the shape of its documents
+    kind          the shape of its documents; mapping: the one that the [[mapping]] with the name in `mapping` describes
     secret_file   one or several, while a secret is being changed; each proves the sender
     proof         how: bearer (Authorization), header (the one named in `header`), path (/webhooks/NAME/SECRET), or a
                   signature. Default: that of the kind, bearer for the others
@@ -45,6 +46,7 @@ class Webhook(Table):
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     kind: Kind
+    mapping: Text | None = None
     secret_file: Path | tuple[Path, ...]
     proof: Proof | None = None
     header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
@@ -70,6 +72,8 @@ class Webhook(Table):
             raise ValueError(f"secret_file names {len(self.secret_files)} files; from 1 to {MAX_SECRETS}")
         if (self.required_proof == "header") != (self.header is not None):
             raise ValueError('header and proof = "header" go together')
+        if (self.kind == "mapping") != (self.mapping is not None):
+            raise ValueError('mapping and kind = "mapping" go together')
         if (self.ward is None) != (self.device is None):
             raise ValueError("ward and device go together")
         if self.device is not None and self.kind in OF_SEVERAL:

@@ -4,13 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from edges.code_tables import read_tables
 from edges.found import Account, AccountPlace, Found, decide_found, find_account
 from edges.json_document import InvalidDocument, decode, parse
+from edges.mapping import observe
 from edges.observed import Observation, Reason, Verdict
 from edges.places import PlacedReading
 from edges.site import Site
@@ -29,6 +30,7 @@ _READERS: dict[str, Callable[[object], Values]] = {
     "fitbit": notices.read_events,
 }
 _TABLE = read_tables(("webhook",))
+_MAPPING_TABLE = read_tables(("mapping",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,23 @@ def receive(body: bytes, webhook: Webhook, site: Site, received: datetime) -> Re
     else:
         content = parse(text, parse_constant=str)  # NaN is no value; the others of the document are
         is_test = isinstance(content, dict) and content.get("test") is True
-        found = _READERS[webhook.kind](content).found
-    by_receipt = webhook.clock == "receipt"
+        found = _read(content, webhook, site, received)
+    by_receipt = webhook.clock == "receipt" or (webhook.mapping is not None and site.mapping_of(webhook).time is None)
     found = _with_times(found, received, by_receipt)
     live = [] if is_test else found
-    several = len({one.accounts for one in live}) > 1
-    readings, verdicts = decide_found(live, _TABLE, lambda accounts: _place(webhook, site, accounts, several=several))
+    several = len({(one.accounts, one.patient) for one in live if one.observation.own_time}) > 1
+    table = _MAPPING_TABLE if webhook.mapping else _TABLE
+    readings, verdicts = decide_found(live, table, lambda accounts: _place(webhook, site, accounts, several=several))
     if is_test:
         verdicts = [Verdict(one.observation, Reason.NOT_PRODUCTION) for one in found]
     status, answer = _answer(webhook, readings, verdicts)
     return Received(readings, verdicts, status, answer, by_receipt and bool(readings))
+
+
+def _read(content: object, webhook: Webhook, site: Site, received: datetime) -> list[Found]:
+    if webhook.mapping is not None:
+        return observe(site.mapping_of(webhook), content, (), site.tz, received)
+    return _READERS[webhook.kind](content).found
 
 
 def invalid_answer(error: InvalidDocument) -> bytes:
@@ -80,11 +89,14 @@ def invalid_answer(error: InvalidDocument) -> bytes:
 
 def _with_times(found: Sequence[Found], received: datetime, by_receipt: bool) -> list[Found]:
     """Return the observations with times that can be: none after the time of receipt."""
-    newest = max((one.observation.time for one in found if one.observation.time), default=None)
-    return [Found(_with_time(one.observation, received, newest, by_receipt), one.accounts) for one in found]
+    times = [one.observation.time for one in found if one.observation.time and one.observation.own_time]
+    newest = max(times, default=received)  # without times of their own: that of receipt
+    return [
+        Found(_with_time(one.observation, received, newest, by_receipt), one.accounts, one.patient) for one in found
+    ]
 
 
-def _with_time(observation: Observation, received: datetime, newest: datetime | None, by_receipt: bool) -> Observation:
+def _with_time(observation: Observation, received: datetime, newest: datetime, by_receipt: bool) -> Observation:
     time = observation.time
     if by_receipt:
         if time == newest:
@@ -94,6 +106,8 @@ def _with_time(observation: Observation, received: datetime, newest: datetime | 
     if time is not None and time > received + MAX_AHEAD:
         problem = f"{time.isoformat()} is after the time of receipt; the sender's clock or the offset is wrong"
         return replace(observation, time=None, time_problem=problem)
+    if time is not None and time.microsecond % 1000:  # as monitors report it: whole milliseconds
+        return replace(observation, time=time - timedelta(microseconds=time.microsecond % 1000))
     return observation
 
 
@@ -101,7 +115,7 @@ def _place(webhook: Webhook, site: Site, accounts: Account, *, several: bool) ->
     if webhook.ward is None or webhook.device is None:
         return find_account(site, webhook.name, accounts)
     if several:
-        return AccountPlace(problem="the document is of several accounts, and the webhook names one device")
+        return AccountPlace(problem="the document is of several persons, and the webhook names one device")
     return AccountPlace(webhook.ward, webhook.device)
 
 

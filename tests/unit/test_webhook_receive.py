@@ -294,3 +294,53 @@ def test_a_byte_order_mark_and_old_times_change_nothing() -> None:
     assert signs(take("health-connect", b"\xef\xbb\xbf" + json.dumps(content).encode())) == [
         ("27 12:00:00", "phone", {"heart_rate": 72})
     ]
+
+
+MAPPED = {
+    "zone": "Europe/Berlin",
+    "mapping": [
+        {
+            "name": "gateway",
+            "each": "/items/*",
+            "time": "/at",
+            "account": "/id",
+            "value": [
+                {"sign": "heart_rate", "pointer": "/hr", "unit": "/min", "no_value": [-1]},
+                {"sign": "temperature", "pointer": "/temp", "unit": "degF"},
+            ],
+        },
+        {"name": "now", "value": [{"sign": "spo2", "pointer": "/spo2", "unit": "%"}]},
+    ],
+    "webhook": [
+        {"name": "gateway", "kind": "mapping", "mapping": "gateway", "secret_file": "none"},
+        {
+            "name": "now", "kind": "mapping", "mapping": "now", "secret_file": "none", "ward": "home", "device": "ring"
+        },
+    ],
+    "place": [{"source": "gateway", "equipment": "7", "ward": "home", "device": "bed-7"}],
+}  # fmt: skip
+
+
+def test_any_other_json_is_read_by_a_mapping_of_the_site() -> None:
+    site = Site.model_validate(MAPPED)
+    items = [
+        {"id": 7, "hr": "64", "temp": 98.6, "at": "2026-11-29 11:00:00", "note": "x"},
+        {"id": 8, "hr": -1, "at": "2026-11-29T10:30:00.1239Z"},
+        {"id": 7, "hr": 70, "at": "yesterday"},
+    ]
+    received = receive(json.dumps({"items": items}).encode(), site.webhook[0], site, NOW)
+    assert signs(received) == [("29 10:00:00", "bed-7", {"heart_rate": 64, "temperature": 37})]
+    assert received.counts == {"no_time": 1, "no_value": 1, "unmapped": 1, "used": 2}
+    assert not received.by_receipt
+
+
+def test_a_mapping_without_a_time_means_the_time_of_receipt() -> None:
+    site = Site.model_validate(MAPPED)
+    received = receive(b'{"spo2": 96, "battery": 40}', site.webhook[1], site, NOW)
+    assert signs(received) == [("29 12:00:00", "ring", {"spo2": 96})]
+    assert received.by_receipt
+
+
+def test_test_data_of_a_mapping_is_not_stored() -> None:
+    site = Site.model_validate(MAPPED)
+    assert receive(b'{"spo2": 96, "test": true}', site.webhook[1], site, NOW).readings == []

@@ -30,7 +30,18 @@ DEVICE = 'ward = "home"\ndevice = "phone-1"\n'
         (GOOD + 'verify_file = "x"\n', "verify_file: only oura and fitbit"),
         (GOOD.replace("health-connect", "garmin") + DEVICE, "name each in a [[place]]"),
         (GOOD.replace("health-connect", "withings") + DEVICE, "notices, which have no values"),
-        (GOOD + f"[[webhook]]\n{GOOD}", "two sources or webhooks have the same name"),
+        (GOOD + f"[[webhook]]\n{GOOD}", "two of source, webhook and mqtt have the same name"),
+        (GOOD + 'mapping = "x"\n', 'mapping and kind = "mapping" go together'),
+        (GOOD.replace("health-connect", "mapping"), 'mapping and kind = "mapping" go together'),
+        (
+            GOOD.replace("health-connect", "mapping") + 'mapping = "x"\n',
+            "webhook phone: there is no [[mapping]] 'x'; there are none",
+        ),
+        (
+            GOOD.replace("health-connect", "mapping") + DEVICE + 'mapping = "x"\n[[mapping]]\nname = "x"\n'
+            'account = "/id"\nvalue = [{ sign = "spo2", pointer = "/s", unit = "%" }]\n',
+            "webhook phone: the device is named, and the mapping has an account too",
+        ),
         (
             GOOD + DEVICE + f"[[webhook]]\n{GOOD.replace('phone', 'other')}" + DEVICE.replace("home", "icu-1"),
             "webhook other: device 'phone-1' is in two wards",
