@@ -55,6 +55,7 @@ async def _subscribed(
 
     subscriber = Subscriber(broker, client_id, list(filters), deliver)
     intake = Intake(site, source, service.inbox, service.metrics, subscriber.handled)
+    service.checks.append(lambda: subscriber.problem)
     subscriber.start()
     try:
         yield subscriber
