@@ -68,7 +68,7 @@ def run(
             async with subscribed(options.site, brokers, service):
                 yield
 
-        run_service(options, MODEL, subscribing)
+        run_service(options, MODEL, subscribing, right_clock=True)
 
 
 @app.command(
