@@ -60,6 +60,7 @@ def observe(mapping: Mapping, message: object, names: tuple[str, ...], zone: tzi
     """
     found: list[Found] = []
     used: set[str] = set()
+    kinds: dict[str, str] = {}
     for position, element in enumerate(_elements(mapping, message), 1):
         time, problem = _time(mapping, element, zone, received)
         accounts = (*names, *_text(element, mapping.account))
@@ -67,6 +68,7 @@ def observe(mapping: Mapping, message: object, names: tuple[str, ...], zone: tzi
         used |= _pointers(mapping, element)
         for rule in mapping.value:
             if not all(_equals(element.find(pointer), value) for pointer, value in rule.when.items()):
+                kinds[element.path] = " ".join(f"{element.find(pointer)!s:.60}" for pointer in rule.when)
                 continue
             value = element.find(rule.pointer)
             used.add(element.path + rule.pointer)
@@ -76,7 +78,7 @@ def observe(mapping: Mapping, message: object, names: tuple[str, ...], zone: tzi
             found.append(Found(observation, accounts, patient))
             if len(found) > MAX_VALUES:
                 raise InvalidDocument(f"the message has more than {MAX_VALUES} values; send several", 422, "too-long")
-    unmapped = islice(_leaves(message, "", lambda path: path in used), MAX_UNMAPPED)
+    unmapped = islice(_leaves(message, used.__contains__, kinds), MAX_UNMAPPED)
     found += [Found(_unmapped(path, number, received), names) for number, path in enumerate(unmapped, len(found) + 1)]
     return found
 
@@ -107,7 +109,7 @@ def _observation(
         status="F",
         time=time,
         time_problem=problem,
-        channel=f"{position}.1",
+        channel=f"{rule.rank}.{position}",  # two pressures of one rank are of one measurement
         absent=absent,
         own_time=own_time is not None,
     )
@@ -116,7 +118,7 @@ def _observation(
 def _unmapped(path: str, segment: int, received: datetime) -> Observation:
     return Observation(
         segment=segment,
-        codes=(Code(path or "the whole message", "", SYSTEM),),
+        codes=(Code(path, "", SYSTEM),),
         kind="",
         values=("?",),
         unit=_NONE,
@@ -282,19 +284,26 @@ def _pointers(mapping: Mapping, element: _Element) -> set[str]:
     return {start + pointer for start in {element.path, ""} for pointer in known}
 
 
-def _leaves(content: object, path: str, is_known: Callable[[str], bool]) -> Iterator[str]:
-    """Iterate over the pointers of all texts, numbers and the like that are not known, nor below what is."""
-    waiting: list[tuple[str, Any]] = [(path, content)]
+def _leaves(content: object, is_known: Callable[[str], bool], kinds: dict[str, str]) -> Iterator[str]:
+    """Iterate over the pointers of all texts, numbers and the like that are not known, nor below what is.
+
+    An index is *, so that the elements of an array are one kind. kinds: what an element says that it is, by its path
+    """
+    waiting: list[tuple[str, str, str, Any]] = [("", "", "", content)]
     while waiting:
-        at, item = waiting.pop()
+        at, shown, kind, item = waiting.pop()
         if is_known(at):
             continue
+        kind = kinds.get(at, kind)
         if isinstance(item, dict):
-            waiting += [(_join(at, key), child) for key, child in reversed(item.items())]
+            below = [(_join(at, key), _join(shown, key), kind, child) for key, child in item.items()]
         elif isinstance(item, list):
-            waiting += [(f"{at}/{number}", child) for number, child in reversed(list(enumerate(item)))]
-        elif item is not None:
-            yield at
+            below = [(f"{at}/{number}", f"{shown}/*", kind, child) for number, child in enumerate(item)]
+        else:
+            below = []
+            if item is not None:
+                yield f"{shown or 'the whole message'}{f' of {kind}' if kind else ''}"
+        waiting += reversed(below)
 
 
 def _join(path: str, key: str) -> str:

@@ -33,6 +33,7 @@ class ValueRule(Table):
 
     pointer        JSON pointer (RFC 6901); empty: the message, or the element, is the value itself
     unit           of the value; or unit_pointer: where the message states it
+    rank           of two values of one sign and moment, the one with the lower rank is taken
     when           pointer -> what has to stand there; otherwise the rule says nothing
     valid          pointer -> what has to stand there; otherwise there is no value
     no_value       what stands in place of a value
@@ -43,6 +44,7 @@ class ValueRule(Table):
     pointer: Pointer = ""
     unit: Text | None = None
     unit_pointer: Pointer | None = None
+    rank: int = Field(default=1, ge=1, le=100)
     when: dict[Pointer, Scalar] = Field(default={}, max_length=10)
     valid: dict[Pointer, Scalar] = Field(default={}, max_length=10)
     no_value: tuple[Scalar, ...] = Field(default=(), max_length=50)

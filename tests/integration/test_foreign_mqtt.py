@@ -134,12 +134,14 @@ def test_each_message_is_stored_once_although_the_edge_is_killed(
         mqtt_edge.start()
     eventually(lambda: db.count() >= sent, 60, f"{sent} rows")
     eventually(lambda: mqtt_edge.metric("readings_waiting") == 0, 60, "all receipts")
-    values = Counter(value for (value,) in db.rows("SELECT heart_rate FROM patient_vitals"))
+    values = Counter(float(str(value)) for (value,) in db.rows("SELECT heart_rate FROM patient_vitals"))
     assert sorted(values) == [round(50 + number / 100, 2) for number in range(sent)]
     assert set(values.values()) == {1}
 
 
-def test_a_foreign_broker_that_is_away_is_named_and_connected_later(mqtt_edge: EdgesProcess, own_broker: BrokerServer) -> None:
+def test_a_foreign_broker_that_is_away_is_named_and_connected_later(
+    mqtt_edge: EdgesProcess, own_broker: BrokerServer
+) -> None:
     own_broker.stop()
     mqtt_edge.start(wait=False)
     eventually(lambda: "waiting for the broker at" in mqtt_edge.said(), 30, "the log names the broker")

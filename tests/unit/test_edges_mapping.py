@@ -108,7 +108,7 @@ def test_what_no_rule_speaks_of_is_listed_by_its_pointer_once() -> None:
     message = {"hr": 72, "battery": {"percent": 80, "a/b": None}, "log": [1, "x"], "id": "r-1"}
     found = received(message, {**HR, "pointer": "/hr"}, account="/id", ignore=["/log/1"])
     unmapped = [verdict.observation.codes[0].code for verdict in found.verdicts if verdict.reason is Reason.UNMAPPED]
-    assert unmapped == ["/battery/percent", "/log/0"]
+    assert unmapped == ["/battery/percent", "/log/*"]
 
 
 def test_elements_of_an_array_have_their_own_time_and_share_what_stands_above() -> None:
@@ -124,7 +124,29 @@ def test_a_rule_holds_only_where_its_condition_does() -> None:
     rules = [{**HR, "pointer": "/v", "when": {"/id": "hr"}}, {**SPO2, "pointer": "/v", "when": {"/id": "spo2"}}]
     found = received(message, *rules, each="/*")
     assert signs(found) == [{"heart_rate": 72, "spo2": 97}]
-    assert "/1/v" in [verdict.observation.codes[0].code for verdict in found.verdicts]
+    assert "/*/v of PLS" in [verdict.observation.codes[0].code for verdict in found.verdicts]
+
+
+def test_the_built_in_mapping_of_vscapture_takes_the_ecg_and_both_pressures() -> None:
+    values = {
+        "NOM_PULS_OXIM_PULS_RATE": "71",
+        "NOM_ECG_CARD_BEAT_RATE": "72",
+        "NOM_PULS_OXIM_SAT_O2": "97.0",
+        "NOM_PRESS_BLD_NONINV_SYS": "121",
+        "NOM_PRESS_BLD_NONINV_DIA": "79",
+        "NOM_RESP_RATE": "-",
+    }
+    message = [{"PhysioID": key, "Value": value, "DeviceID": "MP70-1"} for key, value in values.items()]
+    site = Site.model_validate(
+        {
+            "zone": "UTC",
+            "mqtt": [{"name": "or", "url": "mqtt://b", "mappings": ["vscapture"]}],
+            "place": [{"ward": "or", "device": "or-1", "equipment": "MP70-1", "source": "or"}],
+        }
+    )
+    found = receive("vscapture/theatre", json.dumps(message).encode(), site.mqtt[0], site, NOW)
+    assert signs(found) == [{"heart_rate": 72, "spo2": 97, "systolic_bp": 121, "diastolic_bp": 79}]
+    assert [item.device for item in found.readings] == ["or-1"]
 
 
 @pytest.mark.parametrize(
