@@ -12,7 +12,7 @@ _LAST_WORD = re.compile(r"(.+?)[\s_.-]+([^\s_.-]+)")
 _PERCENT = re.compile(r"(.+?)(%)")
 _NO_UNIT = frozenset(("", "-", "nd", "nu", "none", "n/a", "adu"))  # nd, NU, adu: WFDB
 _SECONDS = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "hh:mm:ss", "hh:mm:ss.mmm"), 1.0),
     **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 0.001),
     **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),

@@ -23,9 +23,10 @@ _NAMED_MONTH = re.compile(
     rf"(?:(\d{{1,2}})[\s-]+({'|'.join(_MONTHS)})[a-z]*|({'|'.join(_MONTHS)})[a-z]*\s+(\d{{1,2}}))[\s,-]+(\d{{4}})\b",
     re.ASCII | re.IGNORECASE,
 )
-_CLOCK_FIRST = re.compile(r"(\d{1,2}:\d\d:\d\d)\s+(.*\d{4})", re.ASCII)
+_CLOCK_FIRST = re.compile(r"\[?(\d{1,2}:\d\d:\d\d(?:\.\d{1,9})?)\s+([^\]]*\d{4})\]?", re.ASCII)  # brackets: rdsamp
 _SINCE_1970_WITH_FRACTION = re.compile(r"(\d{10})\.(\d{1,9})", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)(?:[.,](\d{1,9}))?", re.ASCII)
+_MINUTES_AND_SECONDS = re.compile(r"(\d{1,2}):([0-5]\d)\.(\d{1,9})", re.ASCII)  # rdsamp; the fraction shows the seconds
 _EXAMPLE = "a date and a time with an offset, like 2026-11-22T10:00:00Z"
 _MAX_NEAR = timedelta(minutes=30)
 # Digits of a whole number -> parts of a second since 1970, from 2001 to 2286.
@@ -121,10 +122,12 @@ class InstantReader:
 
 
 def read_elapsed(text: str, *, unit_s: float, mark: DecimalMark) -> float:
-    """Return the seconds of an elapsed time: a number in a unit of `unit_s` seconds, or h:mm:ss."""
+    """Return the seconds of an elapsed time: a number in a unit of `unit_s` seconds, h:mm:ss or m:ss.f."""
     if match := _CLOCK.fullmatch(text):
         hours, minutes, seconds, fraction = match.groups()
         return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction or 0}")
+    if match := _MINUTES_AND_SECONDS.fullmatch(text):
+        return int(match[1]) * 60 + float(f"{match[2]}.{match[3]}")
     value = mark.number(text)
     if value is None:
         unit = "seconds" if unit_s == 1 else f"times of {unit_s:g} s"
