@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -50,7 +51,10 @@ def import_files(
         str | None, typer.Option(help="Device of all files. Default: one per file, named like the file.")
     ] = None,
     patient: Annotated[
-        str | None, typer.Option(help="Number of the patient of all files. Default: that of --only-patient, or none.")
+        str | None,
+        typer.Option(
+            help="Number of the patient of all files. Default: the patient or stay that a file names in a column."
+        ),
     ] = None,
     start: Annotated[
         str | None,
@@ -80,7 +84,7 @@ def import_files(
         with closing(ImportStore(settings.database_url)) as store:
             for recording, bed in zip(recordings, beds, strict=True):
                 converter = RowConverter(
-                    str(recording.path), bed, _patient(patient or only_patient), first, datetime.now(UTC)
+                    str(recording.path), bed, _patient_of(recording, patient), first, datetime.now(UTC)
                 )
                 stored = _import(recording, converter, bed, store, actor)
                 for line in describe(recording, bed, converter.counts, stored):
@@ -104,10 +108,9 @@ def _bed(ward: str, device: str) -> DeviceAddress:
     return bed
 
 
-def _patient(patient: str | None) -> str | None:
-    if patient is not None and not (0 < len(patient) <= 200 and patient.isprintable() and patient.strip() == patient):
-        raise PermanentError(f"--patient {patient!a} is no valid number; expected 1 to 200 printable characters")
-    return patient
+def _patient_of(recording: Recording, given: str | None) -> Callable[[], str | None]:
+    """Return a function that returns the patient: the given one, else the one that the file names by then."""
+    return lambda: recording.patient if given is None else given
 
 
 def _import(

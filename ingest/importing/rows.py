@@ -4,13 +4,13 @@ The rules are those of `vitals/codec.py`: an implausible value is left out of it
 time is rejected. Both are counted by reason, with the first line of the file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ingest.batch_builder import copy_line
 from vitals.errors import PermanentError
-from vitals.reading import reading
+from vitals.reading import MAX_TEXT, reading
 from vitals.recording import Row, other_unit
 from vitals.signs import BY_KEY
 from vitals.topics import DeviceAddress
@@ -53,18 +53,25 @@ class Counts:
 class RowConverter:
     """Converts the rows of one file to batches of lines for the table `import_stage`.
 
+    patient returns the patient of a row that has been read
     start   time of the first row; None: the times of the file
     now     the time of the import
     """
 
     def __init__(
-        self, name: str, bed: DeviceAddress, patient: str | None, start: datetime | None, now: datetime
+        self,
+        name: str,
+        bed: DeviceAddress,
+        patient: Callable[[], str | None],
+        start: datetime | None,
+        now: datetime,
     ) -> None:
         self._name = name
         self._bed = bed
         self._patient = patient
         self._start = start
         self._now = now
+        self._known_patient: str | None = None
         self._ranges: dict[str, tuple[float, float]] = {}
         self.counts = Counts()
 
@@ -117,12 +124,24 @@ class RowConverter:
         made = reading(
             time,
             values,
-            patient_id=self._patient,
+            patient_id=self._checked_patient(),
             on_oxygen=sample.on_oxygen,
             consciousness=sample.consciousness,
             sensor_off=sample.sensor_off,
         )
         return copy_line(made, self._bed, self._now)
+
+    def _checked_patient(self) -> str | None:
+        """Return the patient of the present row; raises PermanentError for a text that is no number of a patient."""
+        patient = self._patient()
+        if patient != self._known_patient:
+            if patient is not None and not (0 < len(patient) <= MAX_TEXT and patient.isprintable() and patient.strip()):
+                raise PermanentError(
+                    f"{self._name}: the patient {patient!a} is no valid number; expected 1 to {MAX_TEXT} printable "
+                    "characters"
+                )
+            self._known_patient = patient
+        return patient
 
     def _unit_problem(self) -> str | None:
         for key, (low, high) in self._ranges.items():

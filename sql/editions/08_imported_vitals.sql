@@ -46,7 +46,8 @@ BEGIN
 END $$;
 
 -- Store the readings of the temporary table `import_stage`, with their averages in the same transaction. `import_day` is a
--- second temporary table. Joins by index only: the planner knows nothing about temporary tables.
+-- second temporary table. Devices and times are literals of the queries on hypertables: the planner excludes chunks, and
+-- reads the rest by index.
 --
 -- stored      new readings
 -- duplicates  stored before, or sent by the device itself at the same time
@@ -54,32 +55,42 @@ END $$;
 --             of both cannot be computed
 CREATE OR REPLACE FUNCTION store_import(
     OUT stored bigint, OUT duplicates bigint, OUT refused bigint, OUT refused_from timestamptz, OUT refused_to timestamptz)
-LANGUAGE plpgsql SET search_path = public, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     boundary timestamptz;
     staged CONSTANT bigint := (SELECT count(*) FROM pg_temp.import_stage);
+    devices CONSTANT text[] := (SELECT array_agg(DISTINCT device_id) FROM pg_temp.import_stage);
+    earliest timestamptz;
+    latest timestamptz;
+    delete_known CONSTANT text := 'DELETE FROM pg_temp.import_stage AS s USING (
+        SELECT device_id, time, boot, seq FROM %I WHERE device_id = ANY (%L) AND time >= %L AND time <= %L) AS known
+        WHERE known.device_id = s.device_id AND known.time = s.time AND ';
 BEGIN
     -- Retention takes the first lock to drop chunks, so the boundary is valid to the end of the transaction. The second
     -- one makes imports take turns: each computes the averages of whole days.
     PERFORM pg_advisory_xact_lock_shared(hashtext('vitalflow retention'));
     PERFORM pg_advisory_xact_lock(hashtext('vitalflow import'));
     boundary := import_boundary();
+    SELECT min(time), max(time) INTO earliest, latest FROM pg_temp.import_stage;
 
     INSERT INTO pg_temp.import_day
     SELECT device_id, time_bucket('1 day', time), false FROM pg_temp.import_stage WHERE time < boundary GROUP BY 1, 2;
     UPDATE pg_temp.import_day AS d SET refused = true FROM days_of_own_readings() AS own
     WHERE (own.device_id, own.day) = (d.device_id, d.day);
-    DELETE FROM pg_temp.import_stage AS s USING pg_temp.import_day AS d, imported_vitals AS v
-    WHERE d.refused AND s.device_id = d.device_id AND s.time >= d.day AND s.time < d.day + interval '24 hours'
-      AND (v.device_id, v.time, v.boot, v.seq) = (s.device_id, s.time, s.boot, s.seq);
-    WITH removed AS (
-        DELETE FROM pg_temp.import_stage AS s USING pg_temp.import_day AS d
-        WHERE d.refused AND s.device_id = d.device_id AND s.time >= d.day AND s.time < d.day + interval '24 hours'
-        RETURNING s.time)
-    SELECT count(*), min(time), max(time) INTO refused, refused_from, refused_to FROM removed;
-    DELETE FROM pg_temp.import_day AS d WHERE d.refused;
-    DELETE FROM pg_temp.import_stage AS s WHERE s.time >= boundary AND EXISTS (
-        SELECT FROM patient_vitals AS v WHERE v.device_id = s.device_id AND v.time = s.time AND v.time >= boundary AND v.seq > 0);
+    refused := 0;
+    IF FOUND THEN
+        EXECUTE format(delete_known || '(known.boot, known.seq) = (s.boot, s.seq)',
+                       'imported_vitals', devices, earliest, least(latest, boundary));
+        WITH removed AS (
+            DELETE FROM pg_temp.import_stage AS s USING pg_temp.import_day AS d
+            WHERE d.refused AND s.device_id = d.device_id AND s.time >= d.day AND s.time < d.day + interval '24 hours'
+            RETURNING s.time)
+        SELECT count(*), min(time), max(time) INTO refused, refused_from, refused_to FROM removed;
+        DELETE FROM pg_temp.import_day AS d WHERE d.refused;
+    END IF;
+    IF latest >= boundary THEN
+        EXECUTE format(delete_known || 'known.seq > 0', 'patient_vitals', devices, greatest(earliest, boundary), latest);
+    END IF;
 
     INSERT INTO imported_vitals SELECT * FROM pg_temp.import_stage ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS stored = ROW_COUNT;

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def rows(key: str, values: Iterable[float], times: Iterable[datetime | None] | N
 
 
 def converter(start: datetime | None = None) -> RowConverter:
-    return RowConverter("stay.csv", BED, "p-1", start, NOW)
+    return RowConverter("stay.csv", BED, lambda: "p-1", start, NOW)
 
 
 def fields(line: str) -> list[str]:
@@ -119,3 +120,15 @@ def test_the_result_names_whatever_is_not_stored(tmp_path: Path) -> None:
         "  skipped: 1 row without a value",
         "  not read: the columns remark",
     ]
+
+
+def test_the_patient_is_the_given_one_or_the_one_that_the_file_names(tmp_path: Path) -> None:
+    file = tmp_path / "stay.csv"
+    file.write_text("time,HR,patient_id\n2020-02-01T00:00:00Z,80,4711\n2020-02-01T00:01:00Z,81,4711\n")
+    recording = Recording(file)
+    made = RowConverter("stay.csv", BED, lambda: recording.patient, None, NOW)
+    (batch,) = made.batches(recording.rows())
+    assert [fields(line)[5] for line in batch] == ["4711", "4711"]
+    for wrong in ("", " ", "a\tb", "x" * 201):
+        with pytest.raises(PermanentError, match="no valid number"):
+            list(RowConverter("stay.csv", BED, partial(str, wrong), None, NOW).batches(recording.rows()))

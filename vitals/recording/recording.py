@@ -92,6 +92,8 @@ class Recording:
         self.reason = self._header.reason
         """Why the file has its format."""
         self._patient = only_patient
+        self.patient = only_patient
+        """The patient or stay of the rows, known from the first row on; None if the file names none."""
         self._omitted: dict[str, int] = {}
         self._items: ItemReader | None = None
         try:
@@ -222,6 +224,7 @@ class Recording:
                         continue
                 elif first_owner is None:
                     first_owner = owner
+                    self.patient = owner[0] or None
                 elif owner != first_owner:
                     raise self._row_error(
                         line,

@@ -9,12 +9,18 @@ $$;
 -- The days of import_day of which a rollup has more readings of the device than were imported.
 CREATE OR REPLACE FUNCTION days_of_own_readings() RETURNS TABLE (device_id text, day timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
-#variable_conflict use_column
+DECLARE
+    devices CONSTANT text[] := (SELECT array_agg(DISTINCT d.device_id) FROM pg_temp.import_day AS d);
+    earliest CONSTANT timestamptz := (SELECT min(d.day) FROM pg_temp.import_day AS d);
+    until CONSTANT timestamptz := (SELECT max(d.day) + interval '24 hours' FROM pg_temp.import_day AS d);
 BEGIN
-    RETURN QUERY SELECT d.device_id, d.day FROM pg_temp.import_day AS d
-    WHERE (SELECT coalesce(sum(v.readings), 0) FROM vitals_1d AS v WHERE v.device_id = d.device_id AND v.bucket = d.day)
-        > (SELECT count(*) FROM imported_vitals AS v
-           WHERE v.device_id = d.device_id AND v.time >= d.day AND v.time < d.day + interval '24 hours');
+    RETURN QUERY EXECUTE format($query$
+        SELECT d.device_id, d.day FROM pg_temp.import_day AS d
+        JOIN (SELECT device_id, bucket AS day, sum(readings) AS readings FROM vitals_1d
+              WHERE device_id = ANY (%1$L) AND bucket >= %2$L AND bucket < %3$L GROUP BY 1, 2) AS kept USING (device_id, day)
+        LEFT JOIN (SELECT device_id, time_bucket('1 day', time) AS day, count(*) AS readings FROM imported_vitals
+                   WHERE device_id = ANY (%1$L) AND time >= %2$L AND time < %3$L GROUP BY 1, 2) AS imported USING (device_id, day)
+        WHERE kept.readings > coalesce(imported.readings, 0)$query$, devices, earliest, until);
 END $$;
 
 -- Store the readings that retention keeps in patient_vitals too, and record their minutes for refresh_due_buckets.
@@ -34,6 +40,7 @@ DECLARE
     minutes_kept_from timestamptz := time_bucket('1 day', now() - (
         SELECT period FROM retention_setting WHERE name = 'minute_retention'));
     oldest_minutes CONSTANT timestamptz := rollup_floor('vitals_1h');
+    devices CONSTANT text[] := (SELECT array_agg(DISTINCT device_id) FROM pg_temp.import_day);
     range CONSTANT tstzrange := (SELECT tstzrange(min(day), max(day) + interval '24 hours') FROM pg_temp.import_day);
     rollup record;
     source text;
@@ -45,7 +52,8 @@ BEGIN
     END IF;
     source := format('(SELECT v.* FROM pg_temp.import_day AS d JOIN public.imported_vitals AS v'
                      '   ON v.device_id = d.device_id AND v.time >= d.day AND v.time < d.day + interval ''24 hours'''
-                     ' WHERE v.time >= %L AND v.time < %L) AS imported', lower(range), upper(range));
+                     ' WHERE v.device_id = ANY (%L) AND v.time >= %L AND v.time < %L) AS imported',
+                     devices, lower(range), upper(range));
     FOR rollup IN SELECT * FROM rollup_queries() WHERE name <> 'sequence_1h' ORDER BY refresh_order LOOP
         EXECUTE format('DROP TABLE IF EXISTS pg_temp.import_%s', rollup.name);
         EXECUTE format('CREATE TEMP TABLE import_%s ON COMMIT DROP AS %s', rollup.name,
@@ -54,8 +62,8 @@ BEGIN
         FROM pg_attribute WHERE attrelid = format('pg_temp.import_%s', rollup.name)::regclass AND attnum > 0;
         EXECUTE format('DELETE FROM %s AS old USING pg_temp.import_day AS d WHERE old.device_id = d.device_id'
                        ' AND old.bucket >= d.day AND old.bucket < d.day + interval ''24 hours'''
-                       ' AND old.bucket >= %L AND old.bucket < %L',
-                       rollup_table(rollup.name), lower(range), upper(range));
+                       ' AND old.device_id = ANY (%L) AND old.bucket >= %L AND old.bucket < %L',
+                       rollup_table(rollup.name), devices, lower(range), upper(range));
         EXECUTE format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM pg_temp.import_%3$s WHERE bucket >= %4$L',
                        rollup_table(rollup.name), columns, rollup.name,
                        CASE rollup.name WHEN 'vitals_1m' THEN minutes_kept_from ELSE '-infinity' END);
