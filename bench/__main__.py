@@ -12,6 +12,7 @@ import psycopg
 import typer
 
 from bench.ab import compare_receipts, compare_tls
+from bench.alerts_out import Kind as AlertsOutKind
 from bench.alerts_out import alerts_out as measure_alerts_out
 from bench.chaos import VICTIMS
 from bench.chaos import chaos as measure_chaos
@@ -210,16 +211,17 @@ def fhir(
 
 @app.command()
 def alerts_out(
+    kind: Annotated[AlertsOutKind, typer.Option(help="What the receiver is.")] = "hl7",
     alerts: Annotated[int, typer.Option(min=100, help="Alerts to raise, each of a device of its own.")] = 600,
     per_second: Annotated[float, typer.Option(min=0.1, help="Alerts a second.")] = 10.0,
     as_json: Json = False,
 ) -> None:
-    """How soon a receiver of HL7 has an alert: from the reading, and from the alert on MQTT, as a PCD-04 message.
+    """How soon a receiver has an alert: from the reading, and from the alert on MQTT, as PCD-04 or by webhook.
 
     Exit code 1 where one did not arrive.
     """
     with _exit_on_error(), environment() as servers:
-        figures = measure_alerts_out(servers, alerts, per_second, _log)
+        figures = measure_alerts_out(servers, kind, alerts, per_second, _log)
     _print(figures, as_json)
     raise typer.Exit(1 if figures["not_received"] else 0)
 

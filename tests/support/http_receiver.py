@@ -45,7 +45,7 @@ Answer = Callable[[Received], Reply]
 
 
 class HttpReceiver:
-    """`received` has all requests in their order, `accepted` those that were answered with 2xx."""
+    """`received` has all complete requests in their order, `accepted` those that were answered with 2xx."""
 
     def __init__(self, answer: Answer = lambda _: Reply(), clock: Callable[[], float] = time.monotonic) -> None:
         self.answer = answer
@@ -103,7 +103,11 @@ class HttpReceiver:
                     super().finish()
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                size = int(self.headers.get("content-length", 0))
+                body = self.rfile.read(size)
+                if len(body) < size:  # the sender was killed
+                    self.close_connection = True
+                    return
                 headers = {name.lower(): text for name, text in self.headers.items()}
                 request = Received(self.path, headers, body, receiver.clock())
                 receiver.received.append(request)
