@@ -7,10 +7,8 @@ changes nothing: the alert has an id and the time of its reading (`reading_at`).
 
 import logging
 import select
-import socket
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -24,6 +22,7 @@ from alerts.settings import AlertsSettings
 from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import Session
+from mqtt.wake_socket import WakeSocket
 from vitals.alert import Alert, Event, Priority, encode_alert
 from vitals.errors import TransientError
 from vitals.log import WaitLog
@@ -49,9 +48,7 @@ class Worker:
         self._service = settings.alerts_client_id
         self._stopping = False
         self._reloading = False
-        self._wake_out, self._wake_in = socket.socketpair()
-        self._wake_out.setblocking(False)
-        self._wake_in.setblocking(False)
+        self._wake = WakeSocket()
         self._engine = Engine(settings.topics, load(settings.rules_path), datetime.now(UTC))
         self._unacknowledged: list[int] = []  # messages evaluated and not yet acknowledged,
         self._received_on = 0  # and the connection they came on
@@ -90,12 +87,12 @@ class Worker:
     def stop(self) -> None:
         """Publish and acknowledge what was received, publish the end, and disconnect; `run` returns soon."""
         self._stopping = True
-        self._wake()
+        self._wake.wake()
 
     def reload(self) -> None:
         """Read the rule file again; if it has mistakes, keep the old rules."""
         self._reloading = True
-        self._wake()
+        self._wake.wake()
 
     def health(self) -> tuple[str | None, Mapping[str, object]]:
         """Return why alerts are not raised, or None, for /healthz. Called from another thread."""
@@ -176,12 +173,12 @@ class Worker:
         now = time.monotonic()
         number = self._session.fileno()
         rest = self._throttle.left(now)
-        readers: list[socket.socket | int] = [self._wake_out] if number is None or rest else [self._wake_out, number]
+        readers: list[WakeSocket | int] = [self._wake] if number is None or rest else [self._wake, number]
         writers = [number] if number is not None and self._session.unsent else []
         pause = max(0.0, min(self._next_tick - now, 0.1 if number is None else rest or TICK_S))
         ready, _, _ = select.select(readers, writers, [], pause)
-        if self._wake_out in ready:
-            self._wake_out.recv(4096)
+        if self._wake in ready:
+            self._wake.drain()
         return number in ready
 
     def _set_time(self) -> None:
@@ -288,7 +285,3 @@ class Worker:
             self._session.publish(where, msgspec.json.encode(answer), retain=False)
             self._metrics.commands_rejected.inc()
         self._engine.rejections.clear()
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):  # the socket is full, so `_wait` returns anyway
-            self._wake_in.send(b".")

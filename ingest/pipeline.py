@@ -9,11 +9,9 @@ have a connection each: `retention` drops old readings once an hour, `snapshots`
 
 import logging
 import select
-import socket
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
@@ -34,6 +32,7 @@ from mqtt.instance import refuse_second_instance
 from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import RETAINED_ONCE, Session
+from mqtt.wake_socket import WakeSocket
 from sql.connection import find_connect_problem
 from vitals.audit import audit_filters
 from vitals.codec import Reason
@@ -61,12 +60,10 @@ class Pipeline:
         self._settings = settings
         self._metrics = metrics
         self._stopping = False
-        self._wake_out, self._wake_in = socket.socketpair()
-        self._wake_out.setblocking(False)
-        self._wake_in.setblocking(False)
+        self._wake = WakeSocket()
         self._builder = BatchBuilder(settings.topics, settings.retention, settings.ingest_client_id)
         store = Store(settings.ingest_url, require_standby=settings.durability == "synchronous")
-        self._writer = Writer(store, self._wake, metrics.batch_retries.inc)
+        self._writer = Writer(store, self._wake.wake, metrics.batch_retries.inc)
         self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc, metrics.rollup_days_different.set)
         self._snapshots = AlertSnapshots(
             settings.ingest_url, metrics.alert_snapshots_taken.inc, metrics.alert_snapshots_waiting.set
@@ -118,7 +115,7 @@ class Pipeline:
     def stop(self) -> None:
         """Store the batch, acknowledge it, disconnect; `run` returns within 5 seconds."""
         self._stopping = True
-        self._wake()
+        self._wake.wake()
 
     @property
     def is_drained(self) -> bool:
@@ -214,7 +211,7 @@ class Pipeline:
         """Wait for an event; return whether the MQTT socket can be read."""
         fileno = self._session.fileno()
         throttle_s = self._throttle.left(now)
-        readers: list[socket.socket | int] = [self._wake_out]
+        readers: list[WakeSocket | int] = [self._wake]
         if fileno is not None and not throttle_s:
             readers.append(fileno)
         writers = [fileno] if fileno is not None and self._session.unsent else []
@@ -227,8 +224,8 @@ class Pipeline:
         if batch.messages:
             timeout = min(timeout, max(0.0, batch.opened_at + self._settings.ingest_linger_s - now))
         ready, _, _ = select.select(readers, writers, [], timeout)
-        if self._wake_out in ready:
-            self._wake_out.recv(4096)
+        if self._wake in ready:
+            self._wake.drain()
         return fileno is not None and fileno in ready
 
     def _acknowledge_committed(self) -> None:
@@ -340,10 +337,6 @@ class Pipeline:
         self._acknowledge_committed()
         self._send_receipts(time.monotonic(), flush=True)
         self._session.disconnect()
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):  # the pair is full, so the other side wakes anyway
-            self._wake_in.send(b".")
 
 
 def _shared(topic_filter: str, group: str) -> str:

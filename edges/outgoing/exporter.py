@@ -6,11 +6,9 @@ receives it again. `Delivery` sends the queue in a thread of its own.
 
 import logging
 import select
-import socket
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -22,6 +20,7 @@ from edges.outgoing.queue import Message, Queue
 from edges.settings import EdgesOutSettings
 from mqtt.instance import refuse_second_instance
 from mqtt.session import Session
+from mqtt.wake_socket import WakeSocket
 
 log = logging.getLogger("edges")
 
@@ -66,8 +65,7 @@ class Exporter:
         self._delivery = delivery
         self._metrics = metrics
         self._stopping = False
-        self._wake_out, self._wake_in = socket.socketpair()
-        self._wake_in.setblocking(False)
+        self._wake = WakeSocket()
         self._batch = Batch()
         self._unacknowledged: list[int] = []
         self._received_on = 0
@@ -92,8 +90,7 @@ class Exporter:
     def stop(self) -> None:
         """End `run` at once; what is queued stays in the file."""
         self._stopping = True
-        with suppress(BlockingIOError):
-            self._wake_in.send(b".")
+        self._wake.wake()
 
     def health(self) -> tuple[str | None, Mapping[str, object]]:
         """Return why messages are not sent, or None, for /healthz. Called from another thread."""
@@ -134,7 +131,7 @@ class Exporter:
     def _wait(self) -> bool:
         now = time.monotonic()
         number = self._session.fileno()
-        readers: list[socket.socket | int] = [self._wake_out] if number is None else [self._wake_out, number]
+        readers: list[WakeSocket | int] = [self._wake] if number is None else [self._wake, number]
         writers = [number] if number is not None and self._session.unsent else []
         pause = max(0.0, min(self._next_tick - now, 0.1 if number is None else TICK_S))
         ready, _, _ = select.select(readers, writers, [], pause)

@@ -14,5 +14,4 @@ def test_it_is_not_drained_while_a_message_is_in_the_open_batch_or_with_the_writ
     assert not pipeline.is_drained, "it is in the open batch"
     pipeline._submit_batch()
     assert not pipeline.is_drained, "it is with the writer"
-    pipeline._wake_in.close()
-    pipeline._wake_out.close()
+    pipeline._wake.close()
