@@ -1,10 +1,11 @@
-"""Recognise a port that is a login console or a shell, which is left alone. Pure."""
+"""Recognise a port that is a login console or a shell, which is left alone."""
 
+import os
 import re
 from pathlib import Path
 
 _SHOWN = re.compile(
-    rb"(?im)^(?:[\w.-]+ )?login: *(?:$|\S)|^password: *$|^last login: |^login incorrect"
+    rb"(?im)^(?:[\w.-]+ )?login: *$|^password: *$|^last login: |^login incorrect"
     rb"|^\[?[a-z_][\w.-]*@[\w.-]+[: ][^\r\n]{0,80}[#$] "
     rb"|hit any key to stop autoboot"
 )
@@ -15,6 +16,24 @@ def find_console(seen: bytes) -> str:
     """Return what shows that bytes are those of a login console; empty if nothing does."""
     found = _SHOWN.search(seen.replace(b"\r", b"\n"))
     return found[0].decode("ascii", "replace").strip()[:40] if found else ""
+
+
+def find_terminal_owner(port: Path, processes: Path = Path("/proc")) -> str:
+    """Return the name of a process whose terminal a port is, such as agetty; empty without one."""
+    try:
+        device = port.stat().st_rdev
+    except OSError:
+        return ""
+    major, minor = os.major(device), os.minor(device)
+    terminal = str((minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12)  # as proc(5) states it
+    for file in processes.glob("[0-9]*/stat"):
+        try:
+            begin, _, rest = file.read_text(errors="replace").rpartition(")")
+        except OSError:  # it has ended
+            continue
+        if rest.split()[4:5] == [terminal]:
+            return begin.partition("(")[2]
+    return ""
 
 
 def is_console_of_system(port: Path, active: Path = _ACTIVE) -> bool:

@@ -14,7 +14,7 @@ from edges.serial.measurement import Measurement, measured, off, without_value
 from edges.serial.text import Damaged, TextDecoder, digits
 
 _LINE = re.compile(
-    r"(\d\d)-([A-Z][a-z]{2})-(\d\d) (\d\d):(\d\d):(\d\d)\s+"
+    r"(\d\d)-([A-Za-z]{3})-(\d\d) (\d\d):(\d\d):(\d\d)\s+"
     r"(---|\d{1,3})\*?\s+(---|\d{1,3})\*?\s+(---|\d{1,3})\*?((?:\s+[A-Z]{2})*)\s*"
 )
 _BEGIN = re.compile(r"\d\d?-\w{1,4}-\d\d?")
@@ -23,7 +23,7 @@ _OFF = {"SD", "SO"}  # sensor disconnect, sensor off
 _NO_VALUE = {"PS": "it searches the pulse", "LP": "the pulse is lost"}
 _STATUSES = frozenset(("AO", "AS", "LB", "LM", "LP", "MO", "PH", "PL", "PS", "SH", "SL", "SD", "SO"))
 
-_N200 = re.compile(r"R(\d{3})S(\d{3})P(\d{3})[^0-9]*")
+_N200 = re.compile(r"R(\d{3})S(\d{3})P(\d{3})(?:\D.*)?")
 
 
 class _Columns:
@@ -48,7 +48,7 @@ class _Columns:
         if not statuses <= _STATUSES:
             raise Damaged
         try:
-            day, month, year = int(found[1]), MONTHS.index(found[2]) + 1, 2000 + int(found[3])
+            day, month, year = int(found[1]), MONTHS.index(found[2].title()) + 1, 2000 + int(found[3])
             clock = datetime(year, month, day, int(found[4]), int(found[5]), int(found[6]))  # noqa: DTZ001  no zone
         except ValueError:
             raise Damaged from None

@@ -1,6 +1,6 @@
 """Turn measurements of a port into readings of its device. Pure."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from edges.serial.measurement import Measurement
@@ -17,7 +17,7 @@ def reading_of(measurement: Measurement, port: SerialPort, received: datetime, z
         return None
     time = received
     if port.clock == "device" and measurement.clock is not None:
-        time = measurement.clock.replace(tzinfo=zone)
+        time = measurement.clock.replace(tzinfo=zone).astimezone(UTC)
     return reading(time, measurement.values, sensor_off=measurement.sensor_off)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import serial
 
-from edges.serial.console import is_console_of_system
+from edges.serial.console import find_terminal_owner, is_console_of_system
 from edges.serial_table import LineSettings
 from vitals.errors import PermanentError, TransientError
 
@@ -29,6 +29,8 @@ class Port:
     def __init__(self, path: Path, line: LineSettings) -> None:
         if is_console_of_system(path):
             raise PermanentError(f"{path} is a console of this machine; it is not opened")
+        if owner := find_terminal_owner(path):
+            raise TransientError(f"{path} is the terminal of the process {owner}; it is not opened")
         self._serial = _open(path, line)
         self._poll = select.poll()
         self._poll.register(self._serial.fileno(), select.POLLIN)

@@ -165,6 +165,7 @@ class PortReader:
         if measurements:
             self.measurements += len(measurements)
             self._last_measurement = now
+            self._seen = b""
             self.state, self.problem = State.READING, ""
             self._keep(self._sampler.choose(measurements, now))
 

@@ -57,6 +57,7 @@ def _labels(texts: Mapping[tuple[str, int, bool], str]) -> dict[str, Label]:
     return {_normal(text): Label(*label) for label, listed in texts.items() for text in listed.split(",")}
 
 
+_SPELLED = tuple(text.strip() for listed in _TEXTS.values() for text in listed.split(","))
 _TEXT_LABELS = _labels(_TEXTS)
 _JSON_LABELS = _TEXT_LABELS | _labels(_KEYS)
 
@@ -69,8 +70,7 @@ class Labels:
 
     def __init__(self, own: Mapping[str, str] | None = None) -> None:
         self._own = {_normal(text): Label(sign, rank=0) for text, sign in (own or {}).items()}
-        texts = _TEXT_LABELS | self._own
-        spelled = sorted(texts, key=len, reverse=True)
+        spelled = sorted((*_SPELLED, *(own or {})), key=len, reverse=True)
         self._find = re.compile(rf"(?<![^\W_])(?:{'|'.join(map(_spaced, spelled))})(?![^\W_])", re.IGNORECASE)
 
     def in_text(self, line: str) -> list[tuple[Label, re.Match[str]]]:
@@ -85,4 +85,4 @@ class Labels:
 
 
 def _spaced(label: str) -> str:
-    return r"[\s_-]*".join(map(re.escape, label))
+    return r"[\s_-]*".join(map(re.escape, re.split(r"[\s_-]+", label.strip())))

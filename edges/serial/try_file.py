@@ -31,9 +31,9 @@ def try_file(
     shown: list[dict[str, Any]] = []
     counts = {"bytes": 0, "noise_bytes": 0, "damaged": 0, "measurements": 0}
     before: Measurement | None = None
+    console = ""
     for data in _chunks(file):
-        if not counts["bytes"] and (console := find_console(data)):
-            raise PermanentError(f"{file} is of a login console, as it shows {console!a}")
+        console = console or find_console(data if not counts["bytes"] else b"")
         counts["bytes"] += len(data)
         for measurement in [*decoder.feed(data), *([] if data else decoder.flush())]:
             counts["measurements"] += 1
@@ -42,6 +42,8 @@ def try_file(
             else:
                 shown.append(_show(measurement, len(shown) + 1, table, now, zone, problem))
             before = measurement
+    if console and not shown:
+        raise PermanentError(f"{file} is of a login console, as it shows {console!a}")
     counts |= {"noise_bytes": decoder.noise, "damaged": decoder.damaged}
     return shown, counts
 

@@ -1,12 +1,22 @@
 """Lines of Arduino and ESP32 sketches: labels, JSON, patterns of a site, and lines that are not whole."""
 
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
-from edges.serial.console import find_console
+from edges.serial.console import find_console, find_terminal_owner
 from edges.serial.decoders import make_decoder
 from edges.serial.identify import guess_decoder
 from edges.serial.measurement import Measurement
-from edges.serial_table import LineSettings, SerialPort
+from edges.serial.port import Port
+from edges.serial.pseudo_terminal import PseudoTerminal
+from edges.serial_table import DecoderName, LineSettings, SerialPort
+from vitals.errors import TransientError
+from vitals.signs import BY_KEY
 
 BOTH = ("heart_rate", "spo2")
 
@@ -165,10 +175,66 @@ def test_a_login_console_is_recognised(seen: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "seen", [b"HR:64,SpO2:95\r\n", b"ets Jul 29 2019\r\nrst:0x1 (POWERON_RESET)\r\n", b"WiFi login: ok?\n"[4:9], b""]
+    "seen",
+    [
+        b"HR:64,SpO2:95\r\n",
+        b"ets Jul 29 2019\r\nrst:0x1 (POWERON_RESET)\r\n",
+        b"WiFi login: ok\r\nHR:64,SpO2:95\r\n",
+        b"",
+    ],
 )
 def test_a_device_is_no_login_console(seen: bytes) -> None:
     assert not find_console(seen)
+
+
+def test_the_terminal_of_a_process_is_found(tmp_path: Path) -> None:
+    terminal = PseudoTerminal()
+    code = (
+        "import fcntl, os, sys, termios; fcntl.ioctl(os.open(sys.argv[1], os.O_RDWR), termios.TIOCSCTTY, 0);"
+        "print('ready', flush=True); input()"
+    )
+    assert find_terminal_owner(terminal.path) == ""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(terminal.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert find_terminal_owner(terminal.path).startswith("python")
+        with pytest.raises(TransientError, match="is the terminal of the process python"):
+            Port(terminal.path, LineSettings.parse("9600"))
+        process.communicate(b"\n")
+    terminal.unplug()
+    assert find_terminal_owner(tmp_path / "none") == ""
+
+
+def test_bytes_without_meaning_make_no_value_and_stop_no_decoder() -> None:
+    chance = random.Random(7)
+    words = [
+        b"HR:",
+        b"SpO2",
+        b"=",
+        b"97",
+        b"{",
+        b'"hr":',
+        b"}",
+        b" ",
+        b"%",
+        b"\r\n",
+        b"\x1b[",
+        b"No finger",
+        b"-",
+        b".",
+    ]
+    for decoder in get_args(DecoderName):
+        made = make_decoder(SerialPort(port="/dev/x", decoder=decoder, ward="w", device="d"), from_start=True)
+        for _ in range(300):
+            data = chance.randbytes(chance.randrange(60)) + b"".join(chance.choices(words, k=chance.randrange(12)))
+            for item in [*made.feed(data), *(made.flush() if chance.random() < 0.1 else [])]:
+                for sign, value in item.values.items():
+                    assert BY_KEY[sign].low <= value <= BY_KEY[sign].high
 
 
 def test_no_decoder_is_guessed_for_noise() -> None:
