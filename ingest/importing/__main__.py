@@ -19,7 +19,7 @@ from ingest.importing.store import ImportStore, Stored
 from sql.settings import DatabaseSettings, DatabaseUrl
 from vitals.command_line import examples
 from vitals.device_names import device_name, unique_names
-from vitals.errors import PermanentError, exit_on_error, login_name
+from vitals.errors import PermanentError, VitalFlowError, exit_on_error, login_name
 from vitals.recording import Recording
 from vitals.recording.options import DateOrderOption, FormatOption, OnlyPatientOption, ZoneOption, open_recordings
 from vitals.time_option import TIME_FORMS, parse_time_option
@@ -121,16 +121,26 @@ def _import(
     progress = Progress(recording.path, time.monotonic(), sys.stderr)
     begun: dict[str, object] = {"file": recording.path.name, "format": str(recording.layout.format)}
     store.record(actor, "import_started", bed, begun)
+    pending: list[Future[Stored]] = []
     with ThreadPoolExecutor(1) as executor:
-        pending: list[Future[Stored]] = []
-        for lines in converter.batches(recording.rows()):
-            pending.append(executor.submit(store.write, lines))
-            while len(pending) > MAX_PENDING or (pending and pending[0].done()):
+        try:
+            for lines in converter.batches(recording.rows()):
+                pending.append(executor.submit(store.write, lines))
+                while len(pending) > MAX_PENDING or (pending and pending[0].done()):
+                    total.add(pending.pop(0).result())
+                progress.show(converter.counts.rows, time.monotonic())
+            while pending:
                 total.add(pending.pop(0).result())
-            progress.show(converter.counts.rows, time.monotonic())
-        for future in pending:
-            total.add(future.result())
-    progress.end()
+        except VitalFlowError as error:
+            for future in pending:
+                if not future.cancel() and future.exception() is None:
+                    total.add(future.result())
+            if total.stored + total.duplicates == 0:
+                raise
+            known = f"{total.stored + total.duplicates:,} readings of {recording.path.name} are stored"
+            raise type(error)(f"{error}; {known}, and a further import of it stores the others") from error
+        finally:
+            progress.end()
     store.record(actor, "imported", bed, begun | _figures(converter.counts, total))
     return total
 

@@ -69,16 +69,33 @@ def test_a_second_import_of_readings_changes_neither_them_nor_their_averages(db:
     )[0] == ("icu-1", "stay-1", "Stay_1.csv", 300, "2024-03-02T02:59:00+00:00")
 
 
-def test_an_import_that_is_killed_continues(db: Db, tmp_path: Path) -> None:
-    file = recording(tmp_path / "long.csv", OLD, 120_000)
-    process = start_import(db, [file], "--ward", "icu-1")
-    eventually(lambda: db.count("imported_vitals") > 0, 60, "a part is stored")
-    process.kill()
-    process.communicate()
-    stored = int(str(db.one("SELECT count(*) FROM imported_vitals")))
-    assert 0 < stored < 120_000
-    assert f"{120_000 - stored:,} new, {stored:,} stored before" in run_import(db, [file], "--ward", "icu-1")
-    assert db.rows("SELECT count(*), count(DISTINCT time) FROM imported_vitals") == [(120_000, 120_000)]
+HELD = """
+CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.time > '{time}' THEN
+        PERFORM pg_advisory_xact_lock_shared(42);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER hold BEFORE INSERT ON imported_vitals FOR EACH ROW EXECUTE FUNCTION hold();
+"""
+WAITS = (
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'vitalflow-import' AND wait_event_type = 'Lock'"
+)
+
+
+def test_an_import_that_is_killed_within_a_batch_continues(db: Db, tmp_path: Path) -> None:
+    file = recording(tmp_path / "long.csv", OLD, 60_000)
+    with psycopg.connect(db.owner_url, autocommit=True) as connection:
+        connection.execute(HELD.format(time=OLD + timedelta(minutes=55_000)).encode())
+        connection.execute("SELECT pg_advisory_lock(42)")
+        process = start_import(db, [file], "--ward", "icu-1")
+        eventually(lambda: db.one(WAITS), 60, "the second batch is being stored")
+        process.kill()
+        process.communicate()
+    assert db.count("imported_vitals") == 50_000
+    assert "10,000 new, 50,000 stored before" in run_import(db, [file], "--ward", "icu-1")
+    assert db.rows("SELECT count(*), count(DISTINCT time) FROM imported_vitals") == [(60_000, 60_000)]
     assert db.rows("SELECT action FROM audit_event ORDER BY id") == [
         ("import_started",),
         ("import_started",),
@@ -137,11 +154,34 @@ def test_an_import_waits_for_a_locked_chunk(db: Db, tmp_path: Path) -> None:
     run_import(db, [recording(tmp_path / "a.csv", begin, 2)], "--ward", "icu-1")
     with locked_chunk(db, begin):
         process = start_import(db, [recording(tmp_path / "b.csv", begin, 2)], "--ward", "icu-1")
-        waits = (
-            "SELECT count(*) > 0 FROM pg_stat_activity"
-            " WHERE application_name = 'vitalflow-import' AND wait_event_type = 'Lock'"
-        )
-        eventually(lambda: db.one(waits), 60, "the import waits")
+        eventually(lambda: db.one(WAITS), 60, "the import waits")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     assert db.count("imported_vitals") == db.count() == 4
+
+
+FULL_DISK = """
+CREATE FUNCTION fill_the_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.time > '{time}' THEN
+        RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER fill_the_disk BEFORE INSERT ON imported_vitals FOR EACH ROW EXECUTE FUNCTION fill_the_disk();
+"""
+
+
+def test_a_full_disk_ends_the_import_with_a_sentence_and_the_next_one_stores_the_rest(db: Db, tmp_path: Path) -> None:
+    file = recording(tmp_path / "long.csv", OLD, 60_000)
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute(FULL_DISK.format(time=OLD + timedelta(minutes=55_000)).encode())
+    said = run_import(db, [file], "--ward", "icu-1", code=2)
+    assert said.startswith("vitalflow import: the disk of the database is full (53100): free space on it")
+    assert said.endswith("; 50,000 readings of long.csv are stored, and a further import of it stores the others\n")
+    assert said.count("\n") == 1
+    assert db.count("imported_vitals") == 50_000
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute("DROP FUNCTION fill_the_disk() CASCADE")
+    assert "10,000 new, 50,000 stored before" in run_import(db, [file], "--ward", "icu-1")
+    assert db.count("imported_vitals") == 60_000
