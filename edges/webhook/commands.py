@@ -13,7 +13,7 @@ from edges.json_document import MAX_BODY, InvalidDocument
 from edges.observed import Reason
 from edges.site import Site, read_site
 from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
-from edges.webhook import listen_commands
+from edges.webhook import listen_commands, simulate_commands
 from edges.webhook.http_file import RequestFile, read_request
 from edges.webhook.receive import receive
 from edges.webhook.secrets import Secrets
@@ -30,6 +30,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 app = command_group()
 app.add_typer(listen_commands.app)
+app.add_typer(simulate_commands.app)
 app.add_typer(alert_commands.app)
 
 
