@@ -20,7 +20,10 @@ USERS_FILE = "dynamic-security.json"
 SERVICES = ("ingest", "alerts", "station")
 BUILTIN_USERS = ("admin", *SERVICES, OPERATOR)
 """Users of every installation: the admin, the services, and one person."""
-EDGE_USERS = {"edges-hl7": "edges", "edges-fhir": "edges", "edges-hl7-alerts": "edges-out"}
+EDGE_USERS = {
+    **{f"edges-{kind}": "edges" for kind in ("hl7", "fhir", "webhook", "mqtt", "serial")},
+    **{f"edges-{kind}-alerts": "edges-out" for kind in ("hl7", "webhook")},
+}
 """Users of the edges and the service whose rights each has; only of an installation that has passwords for them."""
 HEALTH_USER = "health"
 """The user of a broker container's health check. It may publish to itself and do nothing else."""

@@ -77,7 +77,7 @@ class UnitSpec:
     secrets       files below /etc/vitalflow/secrets, named as those of `make env`, by the setting that reads them
     client_id     of a service of the edges: the setting of its client id. It keeps files in /var/lib/vitalflow/NAME.
                   Its address and its certificates are further options, in OPTIONS
-    metrics_port  if it is not the default one, which another unit has
+    metrics_port  which no other unit has
     """
 
     name: str
@@ -114,31 +114,39 @@ UNITS = (
         "256M",
         {"VITALFLOW_MQTT_PASSWORD": "mqtt_station_password", "VITALFLOW_READER_URL": "reader_url"},
     ),
-    UnitSpec(
-        "edges-hl7",
-        "receives HL7",
-        "edges hl7 listen --site=/etc/vitalflow/site.toml --inbox=/var/lib/vitalflow/edges-hl7/inbox.db $OPTIONS",
-        "256M",
-        {"VITALFLOW_MQTT_PASSWORD": "mqtt_edges_hl7_password", "VITALFLOW_EDGES_CREDENTIALS": "edges_hl7_beds"},
-        "VITALFLOW_EDGES_CLIENT_ID",
+    *(
+        UnitSpec(
+            f"edges-{kind}",
+            does,
+            f"edges {kind} {command} --site=/etc/vitalflow/site.toml "
+            f"--inbox=/var/lib/vitalflow/edges-{kind}/inbox.db $OPTIONS",
+            "256M",
+            {
+                "VITALFLOW_MQTT_PASSWORD": f"mqtt_edges_{kind}_password",
+                "VITALFLOW_EDGES_CREDENTIALS": f"edges_{kind}_beds",
+            },
+            "VITALFLOW_EDGES_CLIENT_ID",
+            port,
+        )
+        for kind, command, does, port in (
+            ("hl7", "listen", "receives HL7", 9466),
+            ("fhir", "listen", "receives FHIR", 9468),
+            ("webhook", "listen", "receives webhooks", 9469),
+            ("mqtt", "run", "reads other brokers", 9470),
+        )
     ),
-    UnitSpec(
-        "edges-fhir",
-        "receives FHIR",
-        "edges fhir listen --site=/etc/vitalflow/site.toml --inbox=/var/lib/vitalflow/edges-fhir/inbox.db $OPTIONS",
-        "256M",
-        {"VITALFLOW_MQTT_PASSWORD": "mqtt_edges_fhir_password", "VITALFLOW_EDGES_CREDENTIALS": "edges_fhir_beds"},
-        "VITALFLOW_EDGES_CLIENT_ID",
-        9468,
-    ),
-    UnitSpec(
-        "edges-hl7-alerts",
-        "sends alerts as HL7",
-        "edges hl7 alerts --site=/etc/vitalflow/site.toml "
-        "--queue=/var/lib/vitalflow/edges-hl7-alerts/queue.db $OPTIONS",
-        "256M",
-        {"VITALFLOW_MQTT_PASSWORD": "mqtt_edges_hl7_alerts_password"},
-        "VITALFLOW_EDGES_OUT_CLIENT_ID",
+    *(
+        UnitSpec(
+            f"edges-{kind}-alerts",
+            f"sends alerts {how}",
+            f"edges {kind} alerts --site=/etc/vitalflow/site.toml "
+            f"--queue=/var/lib/vitalflow/edges-{kind}-alerts/queue.db $OPTIONS",
+            "256M",
+            {"VITALFLOW_MQTT_PASSWORD": f"mqtt_edges_{kind}_alerts_password"},
+            "VITALFLOW_EDGES_OUT_CLIENT_ID",
+            port,
+        )
+        for kind, how, port in (("hl7", "as HL7", 9467), ("webhook", "by HTTP", 9472))
     ),
 )
 

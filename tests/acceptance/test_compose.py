@@ -285,6 +285,13 @@ device = "hl7-bed"
 equipment = "cuff-12"
 ward = "icu-9"
 device = "fhir-bed"
+
+[[webhook]]
+name = "phone"
+kind = "health-auto-export"
+secret_file = "/etc/vitalflow/edges/token"
+ward = "icu-9"
+device = "webhook-bed"
 """
 REPORT = """MSH|^~\\&|MONITOR|ICU|||{now}||ORU^R01^ORU_R01|{number}|P|2.6
 PID|||p-7^^^HOSP^MR
@@ -294,10 +301,10 @@ OBX|1|NM|147842^MDC_ECG_HEART_RATE^MDC|1.7.4.147842|{heart_rate}|264864^MDC_DIM_
 """
 
 
-def test_an_hl7_client_and_a_fhir_client_bring_their_beds_onto_the_station(project: Project) -> None:
+def test_clients_of_hl7_fhir_and_a_webhook_bring_their_beds_onto_the_station(project: Project) -> None:
     with (project.folder / "site.toml").open("a") as site:
         site.write(PLACES)
-    for kind in ("hl7", "fhir"):
+    for kind in ("hl7", "fhir", "webhook"):
         identity(project, *f"devices enroll {kind}-bed --ward icu-9 --credentials {BEDS.format(kind)}".split())
     project.compose("up", "--no-build", "--pull", "never", "--wait", *EDGES)
     with MLLPClient("127.0.0.1", project.port("HL7")) as client:
@@ -305,25 +312,29 @@ def test_an_hl7_client_and_a_fhir_client_bring_their_beds_onto_the_station(proje
         message = REPORT.format(now=f"{now:%Y%m%d%H%M%S}+0000", number="1", heart_rate=71).replace("\n", "\r")
         assert "MSA|AA|1" in client.send_message(message).decode()
     token = project.compose("run", "--rm", "-T", "--entrypoint", "cat", "identity", "/etc/vitalflow/edges/token").stdout
+    at = datetime.now(UTC)
     observation = {
         "resourceType": "Observation",
         "status": "final",
         "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
-        "effectiveDateTime": datetime.now(UTC).isoformat(),
+        "effectiveDateTime": at.isoformat(),
         "device": {"identifier": {"value": "cuff-12"}},
         "valueQuantity": {"value": 72, "unit": "/min", "system": "http://unitsofmeasure.org", "code": "/min"},
     }
-    request = urllib.request.Request(
-        f"https://localhost:{project.port('FHIR')}/fhir/R4/Observation",
-        json.dumps(observation).encode(),
-        {"Authorization": f"Bearer {token}", "Content-Type": "application/fhir+json"},
-    )
+    value = {"date": f"{at:%Y-%m-%d %H:%M:%S} +0000", "Min": 73, "Avg": 73, "Max": 73}
+    phone = {"data": {"metrics": [{"name": "heart_rate", "units": "count/min", "data": [value]}]}}
     trusted = ssl.create_default_context(cadata=project.compose("exec", "-T", "broker", "cat", CA_FILE).stdout)
-    with urllib.request.urlopen(request, timeout=10, context=trusted) as answer:
-        assert answer.status == 201
+    for name, path, body in (("FHIR", "fhir/R4/Observation", observation), ("WEBHOOK", "webhooks/phone", phone)):
+        request = urllib.request.Request(
+            f"https://localhost:{project.port(name)}/{path}",
+            json.dumps(body).encode(),
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10, context=trusted) as answer:
+            assert answer.status in (200, 201)
     stored = """SELECT string_agg(device_id || ' ' || heart_rate, ', ' ORDER BY device_id) FROM patient_vitals
-                WHERE device_id IN ('hl7-bed', 'fhir-bed')"""
-    eventually(lambda: project.ask(stored) == "fhir-bed 72, hl7-bed 71", TIMEOUT_S, "both readings")
+                WHERE device_id IN ('hl7-bed', 'fhir-bed', 'webhook-bed')"""
+    eventually(lambda: project.ask(stored) == "fhir-bed 72, hl7-bed 71, webhook-bed 73", TIMEOUT_S, "all readings")
     shown = beds_of_station(project)
     assert shown["hl7-bed"]["values"]["heart_rate"]["value"] == 71
     assert shown["fhir-bed"]["values"]["heart_rate"]["value"] == 72

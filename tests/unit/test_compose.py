@@ -24,7 +24,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 ENROLS = ["identity", "enroll-simulated"]
-EDGES = ["edges-hl7", "edges-fhir", "edges-hl7-alerts"]
+EDGES = ["edges-hl7", "edges-fhir", "edges-webhook", "edges-mqtt", "edges-hl7-alerts", "edges-webhook-alerts"]
+WITHOUT_CONTAINER = {"edges-serial"}  # its ports are devices of the machine
 OURS = [*ENROLS, "renewal", "accounts", "migrate", "ingest", "alerts", "station", "devices", *EDGES]
 PACKAGES = re.findall(r"^COPY (\w+) \w+$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
 """What the image has of the project."""  # what the image holds
@@ -147,7 +148,8 @@ def test_what_is_published_is_on_this_machine_only_and_pages_apart_from_the_brok
     assert published.pop("edges-hl7")[0].startswith("127.0.0.1:"), "it is not encrypted"
     del where["edges-hl7"]
     pages, encrypted = {"VITALFLOW_PUBLISH_PAGES_ON"}, {"VITALFLOW_PUBLISH_ON"}
-    assert where == {"broker": encrypted, "edges-fhir": encrypted, "station": pages, "grafana": pages}
+    listeners = dict.fromkeys(("broker", "edges-fhir", "edges-webhook"), encrypted)
+    assert where == {**listeners, "station": pages, "grafana": pages}
     assert [port.rpartition(":")[2] for port in published["broker"]] == ["8883", "8884"]
     assert {VARIABLES[name][0] for names in where.values() for name in names} == {"127.0.0.1"}
     modes = {name: service["network_mode"] for name, service in SERVICES.items() if "network_mode" in service}
@@ -183,9 +185,9 @@ def test_each_service_is_a_user_of_its_own_at_the_broker() -> None:
         "devices": "broker",  # its host: each device has a user of its own
         **{name: name for name in EDGES},
     }
-    assert set(EDGES) == set(EDGE_USERS)
+    assert set(EDGES) | WITHOUT_CONTAINER == set(EDGE_USERS)
     passwords = {name for name in NAMES if name.startswith("mqtt_")}
-    assert passwords == {password_file(name) for name in (*BUILTIN_USERS, HEALTH_USER, *EDGE_USERS)}
+    assert passwords == {password_file(name) for name in (*BUILTIN_USERS, HEALTH_USER, *EDGES)}
     assert {name for name, service in SERVICES.items() if "identity:/var" in str(service["volumes"])} == {
         "identity",
         "renewal",
