@@ -50,7 +50,7 @@ def write_export(
             with _snapshot(url) as database:
                 for sentence in notes(database, selection):
                     note(sentence)
-                count = _write_readings(database, selection, format, partial, pseudonyms, progress)
+                count = _write_readings(database, selection, format, partial, pseudonyms, progress, note)
             if not count:
                 raise PermanentError(
                     f"no reading{selection} from {selection.start.isoformat()} to {selection.end.isoformat()};"
@@ -109,20 +109,19 @@ def _write_readings(
     folder: Path,
     pseudonyms: Pseudonyms | None,
     progress: Progress,
+    note: Note,
 ) -> int:
     found = devices(database, selection)
     if pseudonyms is not None:
         found.sort(key=pseudonyms.device)
     count = 0
-    with (folder / f"readings.{format}").open("wb") as file:
-        writer = writer_of(format, file, columns(deidentified=pseudonyms is not None))
-        for done, device in enumerate(found):
-            for number in _write_device(database, selection, device, pseudonyms, writer):
-                count += number
-                progress(done, len(found), count)
-        writer.close()
-        file.flush()
-        os.fsync(file.fileno())
+    writer = writer_of(format, folder, columns(deidentified=pseudonyms is not None))
+    for done, device in enumerate(found):
+        for number in _write_device(database, selection, device, pseudonyms, writer):
+            count += number
+            progress(done, len(found), count)
+    for sentence in writer.close():
+        note(sentence)
     return count
 
 
