@@ -77,6 +77,11 @@ def import_files(
         settings = ImportSettings.read(os.environ)
         first = None if start is None else parse_time_option("--start", start)
         recordings = open_recordings(files, format, zone, date_order, only_patient)
+        undated = next((recording.path for recording in recordings if not recording.has_moments), None)
+        if first is None and undated is not None:
+            raise PermanentError(
+                f"{undated} has times without a date; give the time of its first row with --start TIME"
+            )
         names = [device] * len(files) if device is not None else unique_names([device_name(path) for path in files])
         beds = [_bed(ward, name) for name in names]
         actor = login_name()
