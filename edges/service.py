@@ -105,7 +105,11 @@ async def running_service(
     admissions = AdmissionPublisher(
         queue, settings.topics, client_id, lambda effect: metrics.admissions.labels(effect.value).inc()
     )
-    connection = ServiceConnection(settings.broker, settings.topics, client_id, admissions.filters, admissions.take)
+
+    def take(topic: str, payload: bytes, _retained: bool) -> None:
+        admissions.take(topic, payload)
+
+    connection = ServiceConnection(settings.broker, settings.topics, client_id, admissions.filters, take)
     background: list[asyncio.Task[None]] = [
         loop.create_task(feed.run()),
         loop.create_task(connection.run(admissions.begin, admissions.work)),

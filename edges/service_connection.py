@@ -37,7 +37,8 @@ class ServiceConnection:
     """Connects from `run` until `stop`, and publishes the status of the service.
 
     client_id      names the service, and is its user at the broker
-    filters        what is subscribed to; `on_message` receives topic and payload
+    filters        what is subscribed to; `on_message` receives topic, payload and whether it was retained
+    service        the rights of its user
     find_problem   returns why the service does not do its work; empty: it does
     denied         what the broker did not permit, until it permits the next publish
     """
@@ -48,7 +49,8 @@ class ServiceConnection:
         topics: Topics,
         client_id: str,
         filters: Sequence[str],
-        on_message: Callable[[str, bytes], None],
+        on_message: Callable[[str, bytes, bool], None],
+        service: str = "edges",
     ) -> None:
         self.connected = False
         self.denied = ""
@@ -58,6 +60,7 @@ class ServiceConnection:
         self._client_id = client_id
         self._filters = filters
         self._on_message = on_message
+        self._kind = service
         self._boot = time.time_ns()
         self._problem = ""
         self._problem_since: datetime | None = None
@@ -83,9 +86,9 @@ class ServiceConnection:
             refuse_second_instance,
             self._broker,
             self._service,
-            "edges",
+            self._kind,
             f"an edge with the client id {self._client_id!r}",
-            "VITALFLOW_EDGES_CLIENT_ID",
+            f"VITALFLOW_{self._kind.upper().replace('-', '_')}_CLIENT_ID",
             self._stopping.is_set,
             log,
         )
@@ -142,7 +145,7 @@ class ServiceConnection:
             async for message in client.messages:
                 topic = str(message.topic)
                 if topic != self._service:
-                    self._on_message(topic, bytes(message.payload))
+                    self._on_message(topic, bytes(message.payload), bool(message.retain))
                 elif not message.retain:
                     self._echo.set()
         except MqttError:

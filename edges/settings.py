@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from mqtt.settings import BrokerSettings
+from mqtt.settings import BrokerSettings, MqttUrl
 from sql.settings import DatabaseSettings, DatabaseUrl
 
 
@@ -17,6 +17,22 @@ class EdgesSettings(BrokerSettings):
     edges_credentials: Path | None = Field(None, description="File with the passwords of all beds.")
     edges_metrics_port: int = Field(9466, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none.")
     edges_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")
+
+
+class HomeAssistantSettings(BrokerSettings):
+    """Settings of `edges mqtt home-assistant`."""
+
+    edges_home_assistant_client_id: str = Field(
+        "edges-home-assistant",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[\w.-]+$",
+        description="Names the service at the broker.",
+    )
+    home_assistant_url: MqttUrl | None = Field(
+        None, description="Home Assistant's broker, if it is not VitalFlow's: mqtt://USER:PASSWORD@HOST:PORT."
+    )
+    home_assistant_ca: Path | None = Field(None, description="Certificate of the CA that signed that broker's.")
 
 
 class ExportSettings(DatabaseSettings):

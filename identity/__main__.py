@@ -45,6 +45,7 @@ SERVICE_ADVICE: dict[str, tuple[str, ...]] = {
     "alerts": ("VITALFLOW_ALERTS_WARDS=WARD,...: no ward at two workers; set it at the other worker too",),
     "station": (),
     "edges": ("an inbox of its own (--inbox), and other beds than another process",),
+    "edges-home-assistant": (),
     "edges-out": ("a queue of its own (--queue), and VITALFLOW_EDGES_OUT_METRICS_PORT if 9467 is in use",),
 }
 """Further settings of a second process, by service."""
@@ -58,6 +59,8 @@ class ServiceName(StrEnum):
     STATION = "station"
     EDGES = "edges"
     EDGES_OUT = "edges-out"
+    EDGES_HOME_ASSISTANT = "edges-home-assistant"
+    HOME_ASSISTANT = "home-assistant"
 
 
 class Role(StrEnum):
@@ -229,6 +232,8 @@ def add_service(
     emit(f"{name} may connect as a further {service} service, with these settings:")
     print(f"  VITALFLOW_MQTT_URL=mqtt{'s' * admin.tls}://{name}:{password}@{admin.host}:{admin.port}")
     print(f"  VITALFLOW_MQTT_CA={settings.mqtt_ca or ''}  (the broker's CA; copy this file)")
+    if service == "home-assistant":
+        return  # a program of others, without settings of ours
     print(f"  VITALFLOW_{service.upper().replace('-', '_')}_CLIENT_ID={name}")
     for line in SERVICE_ADVICE[service]:
         print(f"  {line}")

@@ -21,6 +21,8 @@ from vitals.topics import STACK_WARD, Topics
 DYNSEC_TOPIC = "$CONTROL/dynamic-security/v1"
 OFFLINE_SESSIONS_TOPIC = "$SYS/broker/clients/disconnected"
 """Mosquitto publishes here how many sessions it keeps for clients that are not connected."""
+HOME_ASSISTANT_CONFIGS = "homeassistant/device/+/config"
+"""Where Home Assistant receives the discovery of devices."""
 ITERATIONS = 101  # of PBKDF2; passwords are 192 random bits, so more iterations add no strength. A login costs 0.1 ms
 
 WRITE, READ, READ_BELOW = "publishClientSend", "subscribeLiteral", "subscribePattern"
@@ -58,8 +60,7 @@ class User:
     """A user of the broker.
 
     ward       of a device: its ward; of a person or reader: the only ward it may see, None for all
-    service    of a service user: ingest, alerts, station, edges, edges-out or health, which decides its rights; `name`
-               does not
+    service    of a service user: which decides its rights (see `_service_acls`); `name` does not
     password   None for a device with a certificate
     salt       of a password that the user has chosen (`vitals.password`)
     """
@@ -197,6 +198,19 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 *presence,
                 *((READ_BELOW, f"{root}/{kind}/#") for kind in ("alerts", "vitals")),
                 (READ_BELOW, topics.service("+")),
+            ]
+        case "edges-home-assistant":
+            return [
+                *presence,
+                *((READ_BELOW, f"{root}/{kind}/#") for kind in ("alerts", "vitals", "status")),
+                (READ_BELOW, topics.service("+")),
+                *((kind, HOME_ASSISTANT_CONFIGS) for kind in (WRITE, READ_BELOW)),
+                *((kind, f"{root}/home-assistant/#") for kind in (WRITE, READ_BELOW)),
+            ]
+        case "home-assistant":  # Home Assistant itself, which announces its starts
+            return [
+                *((READ_BELOW, name) for name in ("homeassistant/#", f"{root}/home-assistant/#")),
+                (WRITE, "homeassistant/status"),
             ]
         case "health":
             return [(WRITE, topics.health), (READ, topics.health), (READ, OFFLINE_SESSIONS_TOPIC)]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edges.home_assistant.service import run_service as run_home_assistant
 from edges.json_document import InvalidDocument
 from edges.listening import (
     CredentialsFile,
@@ -24,6 +26,7 @@ from edges.mqtt.receive import is_used, receive
 from edges.mqtt.subscriptions import endpoint_of, subscribed
 from edges.mqtt_table import MqttSource
 from edges.service import Service
+from edges.settings import HomeAssistantSettings
 from edges.site import Site, read_site
 from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
 from vitals.command_line import command_group, examples
@@ -69,6 +72,17 @@ def run(
                 yield
 
         run_service(options, MODEL, subscribing, right_clock=True)
+
+
+@app.command("home-assistant", epilog=examples("vitalflow edges mqtt home-assistant"))
+def home_assistant(verbose: Verbose = False) -> None:
+    """Publish beds and alerts for Home Assistant, by MQTT discovery. It is no alarm system.
+
+    Settings are environment variables, listed in .env.example.
+    """
+    configure_log(verbose=verbose)
+    with exit_on_error(PROGRAM):
+        run_home_assistant(HomeAssistantSettings.read(os.environ))
 
 
 @app.command(

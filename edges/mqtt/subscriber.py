@@ -53,6 +53,7 @@ class Subscriber:
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=False,
+            transport=broker.transport,
             protocol=mqtt.MQTTv311,
             manual_ack=True,
         )

@@ -110,7 +110,11 @@ class EdgesProcess:
         with closing(AdmissionQueue(self.path)) as opened:
             self._publisher = AdmissionPublisher(opened, TOPICS, self.user)
             self._connection = ServiceConnection(
-                self._broker, TOPICS, "edges", self._publisher.filters, self._publisher.take
+                self._broker,
+                TOPICS,
+                "edges",
+                self._publisher.filters,
+                lambda topic, payload, _: self._publisher.take(topic, payload),
             )
             ready.set()
             await self._connection.run(self._publisher.begin, self._work)

@@ -1,0 +1,1 @@
+"""Beds and alerts in Home Assistant, by MQTT discovery."""
