@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from pathlib import Path
 
 _SHOWN = re.compile(
@@ -21,10 +22,12 @@ def find_console(seen: bytes) -> str:
 def find_terminal_owner(port: Path, processes: Path = Path("/proc")) -> str:
     """Return the name of a process whose terminal a port is, such as agetty; empty without one."""
     try:
-        device = port.stat().st_rdev
+        found = port.stat()
     except OSError:
         return ""
-    major, minor = os.major(device), os.minor(device)
+    if not stat.S_ISCHR(found.st_mode):
+        return ""
+    major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
     terminal = str((minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12)  # as proc(5) states it
     for file in processes.glob("[0-9]*/stat"):
         try:

@@ -3,6 +3,7 @@
 import errno
 import os
 import select
+import termios
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _open(path: Path, line: LineSettings) -> serial.Serial:
     port.exclusive = True
     try:
         port.open()
-    except (OSError, ValueError) as error:  # SerialException is an OSError
+    except (OSError, ValueError, termios.error) as error:  # SerialException is an OSError
         raise _describe(path, line, error) from None
     return port
 
@@ -79,6 +80,10 @@ def _describe(path: Path, line: LineSettings, error: Exception) -> Exception:
         return TransientError(f"{path}: permission denied; the user needs the group of the port, such as dialout")
     if number in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EBUSY):
         return TransientError(f"{path} is in use by another process")
-    if isinstance(error, ValueError) or number in (errno.EINVAL, errno.ENOTTY):
-        return TransientError(f"{path} is no serial port with {line}")
+    if (
+        not isinstance(error, OSError)
+        or "configure" in str(error)
+        or number in (errno.EINVAL, errno.ENOTTY, errno.EISDIR)
+    ):
+        return TransientError(f"{path} is no serial port, or none with {line}")
     return TransientError(f"{path}: {error}")

@@ -1,6 +1,7 @@
 """Lines of Arduino and ESP32 sketches: labels, JSON, patterns of a site, and lines that are not whole."""
 
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -208,6 +209,17 @@ def test_the_terminal_of_a_process_is_found(tmp_path: Path) -> None:
         process.communicate(b"\n")
     terminal.unplug()
     assert find_terminal_owner(tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize("kind", ["/dev/null", "folder", "file"])
+def test_what_is_no_serial_port_is_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    path = Path(kind) if kind.startswith("/") else tmp_path / kind
+    if kind == "file":
+        path.write_text("x")
+    elif kind == "folder":
+        path.mkdir()
+    with pytest.raises(TransientError, match=f"^{re.escape(str(path))} is no serial port"):
+        Port(path, LineSettings.parse("9600"))
 
 
 def test_bytes_without_meaning_make_no_value_and_stop_no_decoder() -> None:
