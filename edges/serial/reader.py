@@ -16,7 +16,7 @@ from edges.serial.decoders import line_settings, make_decoder
 from edges.serial.measurement import Measurement
 from edges.serial.placing import Sampler
 from edges.serial.port import Port, PortGone, PortMissing
-from edges.serial_table import SerialPort
+from edges.serial_table import SKETCHES, SerialPort
 from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError
 from vitals.log import Throttle
@@ -25,7 +25,7 @@ log = logging.getLogger("edges")
 
 POLL_S = 0.05
 QUIET_S = 0.25  # after the last byte of a packet, or of the lines of a moment
-REOPEN_S, MAX_REOPEN_S = 0.25, 1.0  # reading again within 2 s of replugging
+REOPEN_S, MAX_REOPEN_S = 0.25, 0.5  # reading again within 2 s of replugging
 UNKNOWN_S = 10.0  # without a measurement
 _SEEN = 2048  # bytes in which a console is looked for
 
@@ -62,7 +62,7 @@ class PortReader:
         self._throttle = Throttle()
         self._is_console = False
         self._last_byte = self._last_measurement = 0.0
-        self._quiet = True
+        self._quiet = self._is_first = True
         self._begin(0.0)
 
     def poll(self, now: float) -> None:
@@ -102,7 +102,7 @@ class PortReader:
         self._sampler = Sampler()
         self._counted = (0, 0)  # noise and damaged of this decoder
         self._seen = b""
-        self._quiet = True
+        self._quiet = self._is_first = True
         self._last_byte = self._last_measurement = now
 
     def _open(self, now: float) -> None:
@@ -143,6 +143,10 @@ class PortReader:
             log.warning("%s: %s: %s; it is opened again", self._name, self._path, reason)
 
     def _take(self, data: bytes, now: float) -> None:
+        if self._is_first:  # a line that begins after a pause is whole; those of fixed width show by themselves if not
+            self._is_first = False
+            begins = now - self._last_byte >= QUIET_S or self.table.decoder not in SKETCHES
+            self._decoder = make_decoder(self.table, from_start=begins)
         self.received += len(data)
         self._last_byte, self._quiet = now, False
         if self.state is not State.READING and len(self._seen) < _SEEN:

@@ -27,7 +27,7 @@ _AIR = frozenset(("hum", "humidity", "pressure", "hpa"))  # keys beside the temp
 _BODY_C = (34.0, 42.0)  # what a temperature that is not named as the body's may be
 
 _WORDS = re.compile(r"[^\W\d_]+")
-_SPLIT = re.compile(r"[\d,;|/\t()\[\]{}]")
+_SPLIT = re.compile(r"[\d,;|/&\t()\[\]{}]")
 _OTHERWISE = re.compile(
     r"\b(?:min|max|minimum|maximum|limits?|alarm|target|raw|low|high|threshold|resting|goal)\b", re.IGNORECASE
 )
@@ -38,7 +38,7 @@ _VALUE = re.compile(
     r"(?P<unit>\s*(?:bpm|beats?\s?(?:/|per )\s?min(?:ute)?|times/min|/min|percent|%|°?c(?!\w)|℃))?",
     re.IGNORECASE,
 )
-_AFTER = re.compile(r"[\s,;|/()\[\]}!]|\.?$")
+_AFTER = re.compile(r"[\s,;|/&()\[\]}!]|\.?$")
 _TEXT_NUMBER = re.compile(r"([+-]?\d{1,3}(?:\.\d{1,6})?)\s*(?:%|bpm)?", re.IGNORECASE)
 _MAX_DIGITS = 3  # before the point: no vital sign has more
 
@@ -183,7 +183,8 @@ class SketchDecoder:
         if self._patterns:
             moment = next(filter(None, (pattern.parse(line) for pattern in self._patterns)), None)
         else:
-            moment = parse_json(line, self._labels) if line.startswith("{") else parse_text(line, self._labels)
+            begin = 0 if line.startswith("{") else line.find('{"')  # a log writes a level and a name before it
+            moment = parse_text(line, self._labels) if begin < 0 else parse_json(line[begin:], self._labels)
         if moment is not None and moment.off and not moment.signs:
             moment.found = {sign: None for sign in OXIMETER if sign in self._known}
         return moment if moment is not None and moment.signs else None

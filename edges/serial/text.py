@@ -1,6 +1,7 @@
 """Divide the bytes of a port into lines of text, and the lines into measurements. Pure.
 
-The first line of a port is never used: reading begins anywhere in it. A line that does not end is not kept.
+Reading a port begins anywhere in a line, so its first one is not used unless it is known to be whole. A line
+that does not end is not kept.
 """
 
 import re
