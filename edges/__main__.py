@@ -15,6 +15,7 @@ from edges.mqtt import commands as mqtt
 from edges.serial import commands as serial
 from edges.site import read_site
 from edges.webhook import commands as webhook
+from edges.webhook.secrets import find_problems
 from vitals.command_line import command_group, examples
 from vitals.errors import exit_on_error
 
@@ -44,7 +45,11 @@ def check(site: Annotated[Path, typer.Argument(help="The site's configuration, a
         print(f"{places} places of {devices} devices, {len(found.source)} sources")
         if found.serial:
             print(f"{len(found.serial)} serial ports")
-        if not found.place and not found.serial:
+        if found.webhook:
+            print(f"{len(found.webhook)} webhooks")
+            for problem in find_problems(found):
+                print(problem)
+        if not found.place and not found.serial and not any(webhook.device for webhook in found.webhook):
             print("no place: no reading has a device")
         if not found.patients.authority:
             print("patients.authority is empty: no reading names its patient")

@@ -372,16 +372,20 @@ class Inbox:
 
         A value that differs from the stored one of its time is new: both are in the record, as a correction is.
         """
-        stored = {sign: True for sign, value in zip(SIGN_KEYS, reading.values, strict=True) if value is not None}
-        for sign in stored:
-            stored[sign] = not self._database.execute(
-                "INSERT INTO stored (key, received) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
-                [_value_key(device, reading, sign), received],
-            ).rowcount
-        again = [sign for sign, is_stored in stored.items() if is_stored]
-        if len(again) == len(stored) and not reading.sensor_off:
+        values = [sign for sign, value in zip(SIGN_KEYS, reading.values, strict=True) if value is not None]
+        again = [sign for sign in values if self._is_stored(device, reading, sign, received)]
+        off = [sign for sign in reading.sensor_off if not self._is_stored(device, reading, f"off {sign}", received)]
+        if len(again) == len(values) and not off:
             return None, len(again)
         return msgspec.structs.replace(reading, **dict.fromkeys(again)), len(again)
+
+    def _is_stored(self, device: str, reading: Reading, what: str, received: float) -> bool:
+        """Return whether a value was stored before; it is now."""
+        value = None if what.startswith("off ") else reading.value(what)
+        content = device, reading.patient_id or "", reading.time.astimezone(UTC).isoformat(), what, value
+        key = sha256(repr(content).encode("utf-8", "surrogateescape")).digest()[:16]
+        statement = "INSERT INTO stored (key, received) VALUES (?, ?) ON CONFLICT (key) DO NOTHING"
+        return not self._database.execute(statement, [key, received]).rowcount
 
     def _bed(self, group: _Group, ward: str, device: str, interval_s: float | None) -> Bed:
         """Return the bed of this start; its first reading gives it a boot that no earlier start had."""
@@ -487,11 +491,6 @@ _EXPIRED = {  # the oldest rows have the smallest numbers, so no index of times 
         " (SELECT number FROM (SELECT number, received FROM stored ORDER BY number LIMIT ?) WHERE received < ?)"
     ),
 }
-
-
-def _value_key(device: str, reading: Reading, sign: str) -> bytes:
-    content = device, reading.patient_id or "", reading.time.astimezone(UTC).isoformat(), sign, reading.value(sign)
-    return sha256(repr(content).encode("utf-8", "surrogateescape")).digest()[:16]
 
 
 def _fail(waiting: Sequence[_Waiting], problem: str) -> None:

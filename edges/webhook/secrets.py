@@ -5,8 +5,24 @@ from collections.abc import Sequence
 from edges.secret_file import SecretFile
 from edges.site import Site
 from edges.webhook_table import Webhook
+from vitals.errors import PermanentError
 
 SAFE_LENGTH = 16  # characters; a shorter secret can be guessed from another machine
+
+
+def find_problems(site: Site) -> list[str]:
+    """Return what is wrong with the files of secrets, one sentence for each."""
+    problems = []
+    for webhook in site.webhook:
+        for path in (*webhook.secret_files, *([webhook.verify_file] if webhook.verify_file else [])):
+            try:
+                length = len(SecretFile(path, webhook.name, 1).value)
+            except PermanentError as error:
+                problems.append(str(error))
+                continue
+            if length < SAFE_LENGTH and path != webhook.verify_file:
+                problems.append(f"{path}: the secret of {webhook.name} has less than {SAFE_LENGTH} characters")
+    return problems
 
 
 class Secrets:

@@ -140,6 +140,20 @@ def test_values_of_an_unknown_account_are_published_once_when_a_place_names_it(t
         database.close()
 
 
+def test_a_sensor_that_is_off_is_kept_once_for_its_time(tmp_path: Path) -> None:
+    value = {"sign": "spo2", "pointer": "/spo2", "unit": "%", "sensor_off": ["off"]}
+    webhook = PHONE | {"kind": "mapping", "mapping": "m"}
+    site = {"zone": "UTC", "webhook": [webhook], "mapping": [{"name": "m", "time": "/at", "value": [value]}]}
+
+    async def work(send: Send, kept: list[Reading], metrics: Metrics) -> None:
+        for number in range(3):
+            await send(json.dumps({"spo2": "off", "at": NOW.isoformat(), "n": number}).encode())
+        await send(json.dumps({"spo2": 97, "at": NOW.isoformat(), "n": 4}).encode())
+        assert [(reading.sensor_off, reading.value("spo2")) for reading in kept] == [(("spo2",), None), ((), 97)]
+
+    with_intake(tmp_path / "inbox.db", work, Site.model_validate(site))
+
+
 def test_an_unproven_request_keeps_nothing_and_is_counted(tmp_path: Path) -> None:
     site = Site.model_validate({"zone": "UTC", "webhook": [PHONE]})
 

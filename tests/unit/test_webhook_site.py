@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from edges.__main__ import app
 from edges.site import read_site
 from vitals.errors import PermanentError
 
@@ -62,3 +64,32 @@ def test_a_webhook_without_a_mistake_is_read(tmp_path: Path) -> None:
     site.write_text(text + 'proof = "standard-webhooks"\n')
     [found] = read_site(site).webhook
     assert (found.required_proof, [str(path) for path in found.secret_files]) == ("standard-webhooks", ["new", "old"])
+
+
+def test_check_names_each_file_of_a_secret_that_cannot_be_used(tmp_path: Path) -> None:
+    names = ("good", "short", "open", "empty", "none")
+    contents = {"good": "f" * 32, "short": "f" * 8, "open": "f" * 32, "empty": ""}
+    tables = []
+    for name in names:
+        path = tmp_path / f"{name}.secret"
+        if name in contents:
+            path.write_text(contents[name])
+            path.chmod(0o644 if name == "open" else 0o600)
+        tables.append(f"[[webhook]]\n{GOOD.replace('phone.secret', str(path)).replace('phone', name)}")
+    site = tmp_path / "site.toml"
+    site.write_text("\n".join(['zone = "UTC"', *tables]))
+    ended = CliRunner().invoke(app, ["check", str(site)])
+    assert ended.exit_code == 0
+    lines = [line for line in ended.output.splitlines() if ".secret" in line]
+    for line, (name, text) in zip(
+        lines,
+        [
+            ("short", "has less than 16 characters"),
+            ("open", "others can read it"),
+            ("empty", "holds no secret"),
+            ("none", "No such file or directory"),
+        ],
+        strict=True,
+    ):
+        assert f"{name}.secret" in line
+        assert text in line
