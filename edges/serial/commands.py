@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,7 +149,11 @@ def simulate(
     with exit_on_error(PROGRAM):
         name = _checked(port="-", decoder=decoder, ward="-", device="-").decoder
         [source] = simulated_ward(1, ward="-", boot=0, seed=seed, scenario=scenario)
-        terminal = PseudoTerminal(link)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the link is removed then too
+        try:
+            terminal = PseudoTerminal(link)
+        except OSError as error:
+            raise PermanentError(f"{link}: {error.strerror}") from None
         try:
             print(link or terminal.path, flush=True)
             begin = time.monotonic()

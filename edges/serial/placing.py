@@ -22,17 +22,18 @@ def reading_of(measurement: Measurement, port: SerialPort, received: datetime, z
 
 
 class Sampler:
-    """Chooses at most one measurement a second of each sign, the newest."""
+    """Chooses at most one measurement a second of each sign, the newest; one without a value delays none with one."""
 
     def __init__(self) -> None:
-        self._last: dict[str, float] = {}
+        self._last: dict[tuple[str, bool], float] = {}
 
     def choose(self, measurements: list[Measurement], now: float) -> list[Measurement]:
         """Return the measurements that are due at a monotonic time."""
         due = []
         for measurement in reversed(measurements):
-            signs = {*measurement.values, *measurement.sensor_off, *(item.sign for item in measurement.unmeasured)}
-            if any(now - self._last.get(sign, -INTERVAL_S) >= INTERVAL_S - _SLACK_S for sign in signs):
+            stated = {(sign, True) for sign in (*measurement.values, *measurement.sensor_off)}
+            stated |= {(item.sign, False) for item in measurement.unmeasured}
+            if any(now - self._last.get(key, -INTERVAL_S) >= INTERVAL_S - _SLACK_S for key in stated):
                 due.append(measurement)
-                self._last |= dict.fromkeys(signs, now)
+                self._last |= dict.fromkeys(stated, now)
         return due[::-1]

@@ -131,8 +131,11 @@ def test_the_simulator_is_a_port_whose_decoder_the_list_finds(tmp_path: Path) ->
     with subprocess.Popen([*command, "simulate", "nonin-2", "--link", str(link)], stdout=subprocess.PIPE) as simulator:
         assert simulator.stdout is not None
         assert simulator.stdout.readline().decode().strip() == str(link)
-        listed = subprocess.run(
-            [*command, "list", "--port", str(link), "--listen", "2.5", "--json"], capture_output=True, check=True
-        )
+
+        def is_found() -> bool:
+            options = ["--port", str(link), "--listen", "2.5", "--json"]
+            listed = subprocess.run([*command, "list", *options], capture_output=True, check=True)
+            return bool(json.loads(listed.stdout)[0]["sends"] == "decoder nonin-2, line 9600 8N1")
+
+        eventually(is_found, 60, "the decoder is found")
         simulator.terminate()
-    assert json.loads(listed.stdout)[0]["sends"] == "decoder nonin-2, line 9600 8N1"

@@ -62,6 +62,13 @@ def test_signs_that_a_device_states_one_by_one_do_not_keep_each_other_away() -> 
     assert sampler.choose([heart, oxygen], 10.0) == [heart, oxygen]
 
 
+def test_a_packet_without_a_value_does_not_keep_away_the_value_after_it() -> None:
+    sampler = Sampler()
+    none = measured({"heart_rate": None, "spo2": None})
+    chosen = [sampler.choose([item], number / 3) for number, item in enumerate([none, rate(70), none, none, rate(71)])]
+    assert chosen == [[none], [rate(70)], [], [none], [rate(71)]]
+
+
 def test_an_entry_has_the_time_of_receipt_and_counts_what_has_no_value() -> None:
     entry = entry_of([rate(70), measured({"heart_rate": None}), off()], table(interval_s=1), AT, ZoneInfo("UTC"))
     assert entry.key is None
