@@ -62,12 +62,6 @@ def decide_found(
     return readings, sorted(verdicts, key=lambda verdict: verdict.observation.segment)
 
 
-def _without_place(verdict: Verdict, problem: str) -> Verdict:
-    if verdict.reason not in _KEPT:
-        return verdict
-    return Verdict(verdict.observation, Reason.UNKNOWN_PLACE, problem)
-
-
 def find_account(site: Site, sender: str, accounts: Sequence[str]) -> AccountPlace:
     """Return the place whose `equipment` is one of the accounts, or whose `source` is the sender."""
     location = Location(equipment=frozenset(accounts), source=sender)

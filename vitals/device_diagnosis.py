@@ -214,6 +214,8 @@ class Observations:
         except ValueError as error:
             self.rejected[Reason.BAD_STATUS, printable(str(error))] += 1
             return f"rejected  {Reason.BAD_STATUS}: {printable(str(error))}"
+        if self.status.state == "online":
+            self._order.clock.right_within = self.status.right_within(STALE_AFTER)
         return f"status  {self.status.state}{' (retained)' if retained else ''}"
 
     def _take_reading(self, reading: Reading, arrival: datetime) -> None:
