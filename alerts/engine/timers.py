@@ -150,11 +150,14 @@ def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
     """Raise alerts whose delay has passed since the last reading."""
     if now - bed.last_live_at > silent_after(bed.usual_interval):
         return  # the device is silent: its last value is not current
+    right_within = bed.order.clock.right_within
     for name, state in list(bed.counts.items()):
         rule = bed.rules.by_name[name]
         if state.is_pending and state.depth > state.level and rule.source in ("sign", "news2", "sensor-off"):
             if (rule.source == "sign" and rule.sign in bed.off) or bed.is_replayed(rule):
                 continue
+            if right_within is not None and state.at is not None and now - state.at > right_within:
+                continue  # a value of the past, by the device's own clock
             bed.store(rule, bed.settle(rule, state, now, state.value, events))
 
 

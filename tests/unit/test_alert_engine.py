@@ -64,6 +64,15 @@ def test_a_value_of_two_days_ago_raises_nothing_where_the_clock_is_right(right_w
     assert bool(bed.bed.alerts) is (right_within is None)  # a clock that is estimated may be wrong by two days
 
 
+def test_the_delay_of_an_old_value_does_not_end_where_the_clock_is_right() -> None:
+    bed = BedDriver()
+    bed.status(0, online=True)
+    bed.bed.order.clock.right_within = timedelta(seconds=60)
+    said = bed.read(-2 * 86_400, 190, arrives=1) + [text for second in range(2, 40) for text in bed.tick(second)]
+    assert said == []
+    assert bed.steady(40, 60, 190) == ["40: hr raised"]  # a backlog counts towards the delay
+
+
 def test_a_redelivered_reading_worsens_nothing_twice() -> None:
     bed = BedDriver()
     bed.steady(0, 12, 130)
