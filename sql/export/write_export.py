@@ -57,6 +57,11 @@ def write_export(
                     " nothing is written"
                 )
             _write_dictionary(partial, entries(deidentified=pseudonyms is not None))
+    except psycopg.errors.QueryCanceled as error:
+        raise PermanentError(
+            f"the export failed, nothing is written: {' '.join(str(error).split())};"
+            " VITALFLOW_RESEARCH_URL is the login for long queries"
+        ) from None
     except psycopg.OperationalError as error:
         raise TransientError(f"the export failed, nothing is written: {describe_connect_error(error, url)}") from None
     except psycopg.Error as error:

@@ -96,6 +96,13 @@ ATTEMPTS = [
     Attempt("names", "reads readings", ("TABLE patient_vitals",), "TABLE names.patient_name"),
     Attempt("names", "reads the audit log", ("TABLE audit_event",), "TABLE names.patient_name"),
     Attempt("names", "becomes a reader", ("SET ROLE vitalflow_reader",), "SET ROLE vitalflow_names"),
+    Attempt("research", "reads names of patients", ("TABLE names.patient_name",), "TABLE assignment"),
+    Attempt("research", "reads the audit log", ("TABLE audit_event",), "TABLE vitals_1h"),
+    Attempt("research", "reads alerts", ("TABLE alert_event",), "TABLE all_vitals"),
+    Attempt("research", "reads what was rejected", ("TABLE rejected_message",), "TABLE patient_vitals"),
+    Attempt("research", "changes", (LIFTED, "UPDATE patient_vitals SET heart_rate = 60"), "TABLE patient_vitals"),
+    Attempt("research", "makes a temporary table", (LIFTED, "CREATE TEMP TABLE mine (x int)"), "TABLE device"),
+    Attempt("research", "becomes a reader", ("SET ROLE vitalflow_reader",), "SET ROLE vitalflow_research"),
     Attempt("ward_reader", "reads names of patients", ("TABLE names.patient_name",), "TABLE device"),
     # A reader of one ward; tests/community/test_wards.py has more, on both editions.
     Attempt("ward_reader", "reads the table of all wards", ("TABLE public.patient_vitals",), "TABLE patient_vitals"),
