@@ -75,6 +75,7 @@ def test_columns_of_the_challenge_separated_by_commas_are_read_whole(tmp_path: P
 
 def test_names_of_the_challenge_alone_do_not_make_a_row_every_hour(tmp_path: Path) -> None:
     assert "has no column of times" in complaint(tmp_path, "HR,O2Sat,Resp\n80,97,16\n81,96,16\n")
+    assert "has no column of times" in complaint(tmp_path, "HR|O2Sat|Resp\n80|97|16\n81|96|16\n")
     asked_for = Recording(a_file(tmp_path, "HR,O2Sat,Resp\n80,97,16\n81,96,16\n"), Format.CHALLENGE)
     assert asked_for.summary().duration_s == 3600
 

@@ -132,6 +132,7 @@ def test_chartevents_of_one_time_are_one_reading_in_our_units(tmp_path: Path) ->
         ),
         ('seconds,Temp\n0,"36,8"\n', {"temperature": 36.8}),
         ('seconds,"Heart rate\n(bpm)"\n0,71\n', {"heart_rate": 71}),
+        ("seconds,HR,Pulse\n0,-- bpm,71 bpm\n# the end\n", {"heart_rate": 71}),
         ("seconds,HR,Pulse\n0,-,71\n", {"heart_rate": 71}),
         ("seconds,HR,MAP,NBP Mean\n0,71,90,91\n", {"heart_rate": 71}),
         ("seconds,NBPSys,NBPDias,ABPSys,ABPDias\n0,,,120,80\n", {"systolic_bp": 120, "diastolic_bp": 80}),

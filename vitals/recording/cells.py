@@ -91,7 +91,7 @@ class ColumnReader(dict[str, float | None]):
         return value
 
     def _parse(self, text: str) -> float | None:
-        if text.casefold() in MISSING:
+        if text.casefold() in MISSING or self._is_missing_with_unit(text):
             return None
         found = f"has {text[:100]!r} for {self.sign.key} in column {self.name!r}"
         unit, value = self.unit, self._mark.number(text)
@@ -107,6 +107,11 @@ class ColumnReader(dict[str, float | None]):
         if self.sign.unit == "%" and 0 < value < 1:
             raise InvalidCell(found, "percent, and this is a fraction: multiply by 100, or name the unit 'fraction'")
         return value
+
+    def _is_missing_with_unit(self, text: str) -> bool:
+        mark, _, unit = text.partition(" ")
+        known = unit_of(unit) if mark.casefold() in MISSING else None
+        return known is not None and is_convertible(known, self.sign)
 
     def _checked(self, text: str, found: str) -> str:
         unit = unit_of(text)

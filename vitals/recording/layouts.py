@@ -122,7 +122,10 @@ _CHALLENGE = Layout(
     step_s=3600.0,
 )
 CHALLENGE_MARKS = frozenset(("hour", "iculos", "sepsislabel"))
-"""Columns of the Challenge that no other file has; without a `|` one of them is needed."""
+"""Columns of the Challenge that no other file has."""
+
+CHALLENGE_NAMES = frozenset(("temp", "sbp", "map", "dbp"))
+"""Columns that a file of the Challenge has between `|`, and by which it is recognized without CHALLENGE_MARKS."""
 
 OTHER_MEANINGS = (
     (frozenset(("pleth", "ppg", "ecg", "i", "ii", "iii", "avr", "avl", "avf", "mcl1")), frozenset(("resp",))),

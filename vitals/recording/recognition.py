@@ -9,6 +9,7 @@ from vitals.errors import PermanentError
 from vitals.recording.cells import NUMBER
 from vitals.recording.layouts import (
     CHALLENGE_MARKS,
+    CHALLENGE_NAMES,
     KNOWN_FORMATS,
     LAYOUTS,
     OTHER_MEANINGS,
@@ -108,7 +109,8 @@ def _reason(
         case Format.VSCAPTUREMP | Format.VITALDB:
             fits = "time" in plains and bool(signs)
         case Format.CHALLENGE:
-            has_mark = separator == "|" or bool(plains & CHALLENGE_MARKS) or wanted is not None
+            by_names = separator == "|" and plains >= CHALLENGE_NAMES
+            has_mark = by_names or bool(plains & CHALLENGE_MARKS) or wanted is not None
             fits = (
                 has_mark
                 and _has(layout, columns)

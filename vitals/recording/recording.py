@@ -243,9 +243,12 @@ class Recording:
             yield line, time, content
 
     def _is_blank(self, line: int, cells: Sequence[str]) -> bool:
-        """Return whether a row with another number of cells is blank; raises PermanentError if it cannot be used."""
+        """Return whether a row is to be skipped that has another number of cells; raises PermanentError otherwise.
+
+        A row with more cells can be used if they are blank.
+        """
         width = len(self._header.names)
-        if not any(cell.strip() for cell in cells):
+        if not any(cell.strip() for cell in cells) or (len(cells) < width and cells[0].startswith("# ")):
             return len(cells) < width
         if len(cells) < width or (any(cell.strip() for cell in cells[width:]) and not self.layout.has_longer_rows):
             raise self._row_error(line, f"has {len(cells)} values", f"{width}, as in the line of names")
