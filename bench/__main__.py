@@ -12,6 +12,8 @@ import psycopg
 import typer
 
 from bench.ab import compare_receipts, compare_tls
+from bench.alerts_in import WAYS as ALERTS_IN_WAYS
+from bench.alerts_in import alerts_in as measure_alerts_in
 from bench.alerts_out import Kind as AlertsOutKind
 from bench.alerts_out import alerts_out as measure_alerts_out
 from bench.chaos import VICTIMS
@@ -210,6 +212,22 @@ def fhir(
     """What a page of the FHIR interface costs: by patient, code and date, and a deep one beside the first."""
     with _exit_on_error(), environment() as servers:
         _print(measure_fhir(servers, rows, _log), as_json)
+
+
+@app.command()
+def alerts_in(
+    alerts: Annotated[int, typer.Option(min=50, help="Alerts to raise each way, each of a bed of its own.")] = 200,
+    per_second: Annotated[float, typer.Option(min=0.1, help="Alerts a second.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """How much later an alert comes if its reading arrives as HL7 and not over MQTT.
+
+    Exit code 1 where one did not come.
+    """
+    with _exit_on_error(), environment() as servers:
+        figures = measure_alerts_in(servers, alerts, per_second, _log)
+    _print(figures, as_json)
+    raise typer.Exit(1 if any(figures[f"{way}_missing"] for way in ALERTS_IN_WAYS) else 0)
 
 
 @app.command()
