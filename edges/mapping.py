@@ -70,7 +70,8 @@ def observe(mapping: Mapping, message: object, names: tuple[str, ...], zone: tzi
             if not all(_equals(element.find(pointer), value) for pointer, value in rule.when.items()):
                 kinds[element.path] = " ".join(f"{element.find(pointer)!s:.60}" for pointer in rule.when)
                 continue
-            value = element.find(rule.pointer)
+            # Never of the whole message: it would be a value of each element, that of another patient too.
+            value = _find(element.content, rule.pointer)
             used.add(element.path + rule.pointer)
             if isinstance(value, _Nothing):
                 continue

@@ -67,7 +67,8 @@ class Mapping(Table):
 
     topic         of MQTT: {name} is any level, whose text is an account of the sender; + any level, # all that follow
     each          pointer to the elements that hold values, with * for any key or index; empty: the whole message. The
-                  other pointers begin there; what is not in the element is looked up in the whole message
+                  other pointers begin there; what is not in the element, but for values, is looked up in the whole
+                  message
     time          pointer to the time; without it values have the time of receipt
     time_format   iso: a text, in the site's zone if it has no offset; or a number since 1970 in s, ms, us, ns
     account       pointer to what names the device or person at the sender: the `equipment` of a [[place]]

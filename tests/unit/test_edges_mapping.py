@@ -119,6 +119,13 @@ def test_elements_of_an_array_have_their_own_time_and_share_what_stands_above() 
     assert [verdict.reason for verdict in found.verdicts] == [Reason.USED, Reason.USED, Reason.NO_TIME]
 
 
+def test_a_value_beside_the_elements_is_a_value_of_none_of_them() -> None:
+    message = {"hr": 55, "items": [{"hr": 72, "at": 1795770840}, {"at": 1795770900}]}
+    found = received(message, {**HR, "pointer": "/hr"}, each="/items/*", time="/at", time_format="s")
+    assert signs(found) == [{"heart_rate": 72}]
+    assert "/hr" in [v.observation.codes[0].code for v in found.verdicts if v.reason is Reason.UNMAPPED]
+
+
 def test_a_rule_holds_only_where_its_condition_does() -> None:
     message = [{"id": "HR", "v": 72}, {"id": "PLS", "v": 71}, {"id": "SPO2", "v": 97}]
     rules = [{**HR, "pointer": "/v", "when": {"/id": "hr"}}, {**SPO2, "pointer": "/v", "when": {"/id": "spo2"}}]
