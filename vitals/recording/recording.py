@@ -27,8 +27,11 @@ MAX_DURATION_S = 100 * 365 * 86_400.0  # longer recordings are probably in milli
 MAX_UNORDERED_ROWS = 1_000_000  # of one patient; they are sorted in memory
 # The first one that a file has identifies a stay, by which `only_patient` selects.
 _PATIENT_COLUMNS = (
-    "patientunitstayid", "stayid", "icustayid", "hadmid", "subjectid", "patientid", "patient", "caseid",
+    "patientunitstayid", "stayid", "icustayid", "hadmid", "encounterid", "visitid", "subjectid", "subject",
+    "patientid", "patient", "patientnumber", "patientno", "personid", "mrn", "caseid",
 )  # fmt: skip
+# What measured: a file of several beds would become the readings of one.
+_BED_COLUMNS = frozenset(("deviceid", "device", "bed", "bedid", "bedno", "bednumber", "monitor", "monitorid"))
 
 C = TypeVar("C")
 _Timed: TypeAlias = tuple[int, datetime | float, C]  # line, time, content
@@ -103,6 +106,7 @@ class Recording:
         except InvalidCell as error:
             raise self._row_error(self._header.line, error.found, error.expected) from None
         self._owners = self._patient_columns()
+        self._beds = [index for index, (column, _) in enumerate(self._header.columns) if column in _BED_COLUMNS]
         self.unused_columns = self._unused_columns()
         """Columns that are not read."""
         self._units_line = self._read_units()
@@ -216,21 +220,22 @@ class Recording:
         for line, cells in self._rows():
             if line == self._units_line or (len(cells) != width and self._is_blank(line, cells)):
                 continue
-            if self._owners:
-                owner = [cells[index].strip() for index in self._owners]
+            if owners := self._owners + self._beds:
+                owner = [cells[index].strip() for index in owners]
                 if self._patient is not None:
                     if owner[0] != self._patient:
                         self._omit("rows of other patients")
                         continue
                 elif first_owner is None:
                     first_owner = owner
-                    self.patient = owner[0] or None
+                    self.patient = (owner[0] or None) if self._owners else None
                 elif owner != first_owner:
                     raise self._row_error(
                         line,
                         f"belongs to {', '.join(owner)!r} and the first row to {', '.join(first_owner)!r} in "
-                        f"{', '.join(repr(self._header.names[index]) for index in self._owners)}",
-                        "one patient: split the file, or select one with --only-patient",
+                        f"{', '.join(repr(self._header.names[index]) for index in owners)}",
+                        "one patient and bed: split the file"
+                        + (", or select one with --only-patient" if self._owners else ""),
                     )
             try:
                 time = read_time(cells) if read_time else number * self.layout.step_s
