@@ -65,8 +65,8 @@ def _read_point(point: Element, values: Values) -> str:
 
 def _absent(name: str, body: Element) -> str:
     """Return why a value is not that of its sign."""
-    place = text_of(body, "measurement_location")
-    if name == "body_temperature" and place in _SKIN:
+    place = text_of(body, "measurement_location")  # also with a side, as in `left wrist`
+    if name == "body_temperature" and _SKIN & {*place.casefold().split()}:
         return f"measured at the {place}, it is no temperature of the body"
     frame = object_of(body, "effective_time_frame")
     if "date_time" in frame or "time_interval" not in frame:

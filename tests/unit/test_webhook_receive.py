@@ -175,12 +175,13 @@ def test_data_points_of_open_mhealth_count_one_by_one_and_a_statistic_is_none() 
         {"heart_rate": _omh(88, "beats/min"), "descriptive_statistic": "average", **frame},
         {"respiratory_rate": _omh(14, "breaths/min"), "effective_time_frame": {"time_interval": period}},
         {"body_temperature": _omh(31.5, "C"), "measurement_location": "toe", **frame},
+        {"body_temperature": _omh(33.9, "C"), "measurement_location": "Left wrist", **frame},
         {"oxygen_saturation": _omh(97, "%"), **frame},
         {"step_count": 4, **frame},
     ]
     received = take("open-mhealth", points)
     assert signs(received) == [("29 11:00:00", "phone", {"heart_rate": 57, "spo2": 97})]
-    assert received.counts == {"no_value": 2, "summary": 1, "unmapped": 1, "used": 2}
+    assert received.counts == {"no_value": 3, "summary": 1, "unmapped": 1, "used": 2}
 
 
 def test_a_data_point_with_a_unit_that_its_schema_does_not_have_is_refused() -> None:
