@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import secrets
-import signal
 import sys
 import threading
 from datetime import UTC, datetime
@@ -37,6 +36,7 @@ from identity.settings import IdentitySettings
 from vitals import log as vitals_log
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
+from vitals.stop_signals import set_on_signals
 
 PROGRAM = "vitalflow identity"
 OPTION_FILES = ("mosquitto_sub", "mosquitto_pub")
@@ -157,8 +157,7 @@ def renew(
     """Every minute until SIGTERM, renew and install the certificates that are due for renewal or revoked."""
     settings, stop = IdentitySettings.read(os.environ), threading.Event()
     authority, targets = CertificateAuthority(folder_of(settings)), CertTargets(broker, database, ca, edges)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    set_on_signals(stop)
     while True:
         targets.renew(authority, settings.broker_names, datetime.now(UTC), emit)
         if mark is not None:
@@ -175,8 +174,7 @@ def accounts(
     """Until SIGTERM, set the passwords that users choose at the station. Needs VITALFLOW_ADMIN_URL."""
     vitals_log.configure("accounts", verbose, os.environ)
     settings, stop = IdentitySettings.read(os.environ), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    set_on_signals(stop)
     alive = (lambda: None) if mark is None else mark.touch
     serve(settings.admin, settings.topics, stop, logging.getLogger("accounts").info, alive)
 

@@ -1,6 +1,5 @@
 """Command line `vitalflow dev`: options and output."""
 
-import signal
 import sys
 from pathlib import Path
 from threading import Event
@@ -21,6 +20,7 @@ from stack.supervisor import Supervisor
 from stack.systemd import write_units
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
+from vitals.stop_signals import WITH_HANGUP, set_on_signals
 
 PROGRAM = "vitalflow dev"
 
@@ -105,8 +105,7 @@ def up(
         typer.echo(f"to set up this shell: {shell.eval_line()}")
         return
     stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+    set_on_signals(stop, numbers=WITH_HANGUP)
     Supervisor(home, binaries, ports, devices, typer.echo).run(stop)
 
 

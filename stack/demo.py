@@ -4,7 +4,6 @@ The supervisor runs in a thread, so that stopping the process stops everything. 
 browser, or run `vitalflow alerts watch` in another terminal.
 """
 
-import signal
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from stack.plan import Ports, addresses
 from stack.shell import eval_line, hint_commands, sign_in_hint
 from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
+from vitals.stop_signals import WITH_HANGUP, set_on_signals
 
 POLL_S = 0.1
 LINE_S = 10.0  # seconds between two lines of status
@@ -72,13 +72,7 @@ def demo(home: StackDir, devices: int, ports: Ports, seconds: float | None) -> i
         pass  # raises if a stack runs, before anything is installed
     binaries = set_up(console.print)
     stop, interrupted = Event(), Event()
-
-    def interrupt(*_: object) -> None:
-        interrupted.set()
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    set_on_signals(interrupted, stop, numbers=WITH_HANGUP)
     since = datetime.now(UTC)
     supervisor = Supervisor(home, binaries, ports, devices, console.print)
     failures: list[BaseException] = []
