@@ -7,13 +7,14 @@
 # No other process runs next to the broker in this container, so the check also reloads new certificates. What the
 # broker started with is in /tmp (docker-compose.yml). SIGHUP disconnects no client. But if a client whose session came
 # from the store is offline, Mosquitto 2.0 then disconnects another client every second (docs/identity.md). So with a
-# session offline the broker is stopped cleanly instead: it saves its store, Docker restarts it, no session is lost.
+# session offline the broker is stopped cleanly instead: it saves its store, Docker restarts it, no session is lost. The
+# same if it listens for WebSockets (docker-compose.websockets.yml): that listener keeps its certificate after SIGHUP.
 set -eu
 given=/mosquitto/identity
 if ! cmp -s "$given/broker.crt" /tmp/broker.crt || ! cmp -s "$given/revoked.crl" /tmp/revoked.crl; then
   offline=$(mosquitto_sub -V mqttv5 -C 1 -W 3)
   cp "$given/broker.crt" "$given/revoked.crl" /tmp/
-  if [ "$offline" = 0 ]; then
+  if [ "$offline" = 0 ] && [ ! -e /mosquitto/config/websockets.conf ]; then
     kill -HUP 1
   else
     kill -TERM 1

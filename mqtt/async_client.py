@@ -181,4 +181,6 @@ def describe_error(error: MqttError, broker: BrokerEndpoint) -> str:
     text = str(error).rpartition("] ")[2].lower()
     if text in ("timed out", "operation timed out"):
         return "it does not answer" + client_cert_hint(broker.certificate)
+    if text == "websocket handshake error":
+        return "it speaks no MQTT over WebSockets on this port; mqtts:// is plain MQTT, wss:// and ws:// WebSockets"
     return text

@@ -271,11 +271,12 @@ class BrokerServer(Server):
         """Rotate due certificates and reload the broker without dropping connections. Returns True if anything changed.
 
         If a session from the store is still offline, Mosquitto 2.0 disconnects another client every second after a
-        SIGHUP (docs/identity.md). In this case the broker is restarted, which loses no session.
+        SIGHUP (docs/identity.md), and the listener for WebSockets keeps its certificate. In both cases the broker is
+        restarted, which loses no session.
         """
         if self.access is None or not self.access.install_certificates(self._binaries, self.folder, datetime.now(UTC)):
             return False
-        if self._had_store and self.access.has_offline_sessions():
+        if self.access.listeners.websockets is not None or (self._had_store and self.access.has_offline_sessions()):
             self.stop()
             self.start()
         else:

@@ -1,6 +1,7 @@
 """MQTT over WebSockets: devices connect by wss:// with the users and rights of the listener for passwords."""
 
 import os
+import ssl
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 
 from mqtt.credentials import Credential, write_credentials
 from mqtt.endpoint import BrokerEndpoint, session_id
+from stack.servers import listens
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
 from tests.support.mqtt_probe import MqttProbe, connects
@@ -68,6 +70,18 @@ def test_a_message_over_the_limit_ends_the_connection(shared_secured: Secured) -
     with MqttProbe(by_websockets(shared_secured, "bed-1"), client_id("bed-1")) as device:
         assert device.publish(BED, b"x" * 131_000) in ("Success", "No matching subscribers")
         assert device.publish(BED, b"x" * 131_073).startswith("disconnected")
+
+
+def test_a_new_certificate_is_taken(own_secured_with_websockets: Secured) -> None:
+    secured = own_secured_with_websockets
+    port = BrokerEndpoint.parse(secured.websockets_url).port
+    before = ssl.get_server_certificate(("127.0.0.1", port))
+    (secured.access.authority.folder / "broker.crt").unlink()
+    assert secured.server.rotate_certificates()
+    eventually(lambda: listens(port), 30, "the restarted broker")
+    assert ssl.get_server_certificate(("127.0.0.1", port)) != before
+    bed = by_websockets(secured, "bed-1")
+    assert connects(bed, client_id("bed-1")) == "Success"
 
 
 def test_a_service_refuses_the_address_in_one_sentence(shared_secured: Secured, db: Db) -> None:

@@ -335,9 +335,10 @@ SHELLS = [["sh"], *([["busybox", "sh"]] if shutil.which("busybox") else [])]
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_the_broker_reloads_once_and_restarts_if_a_session_is_offline(tmp_path: Path, shell: list[str]) -> None:
-    given, own, path = (tmp_path / name for name in ("identity", "tmp", "path"))
-    for folder in (given, own, path):
+    given, own, path, config = (tmp_path / name for name in ("identity", "tmp", "path", "config"))
+    for folder in (given, own, path, config):
         folder.mkdir()
+    (config / "mosquitto.conf").touch()
     for name in ("mosquitto", "mosquitto_rr", "mosquitto_sub"):
         (path / name).write_text("#!/bin/sh\n")
         (path / name).chmod(0o755)
@@ -347,7 +348,7 @@ def test_the_broker_reloads_once_and_restarts_if_a_session_is_offline(tmp_path: 
 
     def said(script: str) -> str:
         script = script.replace("/tmp/", f"{own}/").replace("/mosquitto/identity", str(given)).replace("$$", "$")
-        script = script.replace("/mosquitto/config", str(CHECKOUT / "mosquitto"))
+        script = script.replace("/mosquitto/config", str(config))
         script = 'kill() { echo "kill $*"; }\n' + script
         environment = {"PATH": f"{path}:{os.environ['PATH']}"}
         line = [*shell, "-euc", script]
@@ -361,6 +362,10 @@ def test_the_broker_reloads_once_and_restarts_if_a_session_is_offline(tmp_path: 
         for name in ("broker.crt", "revoked.crl"):
             (given / name).write_text(f"one more, with {number} away")
             assert [said(look), said(look)] == [f"kill -{signal} 1\n", ""], name
+    away.write_text("#!/bin/sh\necho 0\n")
+    (config / "websockets.conf").touch()  # its listener keeps the old certificate after SIGHUP
+    (given / "broker.crt").write_text("the next certificate")
+    assert said(look) == "kill -TERM 1\n"
 
 
 # --- the image ---
