@@ -1,5 +1,6 @@
 """Collect the values of a document as observations, in the words of its sender. Pure."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from edges.webhook.times import NoTime
 SYSTEM = "WEBHOOK"
 MAX_VALUES = 20_000  # of a document
 _NONE = Code("", "", "")
+_ZERO = re.compile(r"[+-]?0+(\.0*)?")
 
 
 @dataclass(slots=True)
@@ -47,6 +49,8 @@ class Values:
             problem = str(error)
         if value is None:
             absent = absent or "it is null"
+        elif _ZERO.fullmatch(text_of_value(value)):
+            absent = absent or "0 means that nothing was measured"  # no worn sensor measures an asystole
         # Two sources are two positions, and the values of one pair have one position.
         number = self._channels.setdefault(source, len(self._channels) + 1)
         self._put(code, kind, text_of_value(value), unit, time, problem, absent, f"{number}.1")

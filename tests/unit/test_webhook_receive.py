@@ -148,6 +148,13 @@ def test_test_data_is_counted_and_not_stored() -> None:
     assert take("health-connect", {**content, "test": False}).counts == {"other_source": 1, "used": 1}
 
 
+@pytest.mark.parametrize("value", [0, 0.0, -0.0, "0", "0.00"])
+def test_a_worn_sensor_that_sends_zero_has_measured_nothing(value: object) -> None:
+    at = {"time": "2026-11-29T11:00:00Z"}
+    content = {"heart_rate": [{"bpm": value, **at}], "oxygen_saturation": [{"percentage": 95, **at}]}
+    assert signs(take("health-connect", content)) == [("29 11:00:00", "phone", {"spo2": 95.0})]
+
+
 def test_records_of_health_connect_have_their_own_units() -> None:
     time = {"time": "2026-11-29T11:00:00.250Z"}
     content = {
