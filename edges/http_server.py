@@ -1,7 +1,7 @@
 """The HTTP server of the edges: uvicorn on a socket that is bound at the start.
 
 A connection is closed when it has had no complete request for IDLE_TIMEOUT_S, and a peer has at most MAX_PER_PEER
-connections, so that nobody can take all of MAX_CONNECTIONS by connections that send nothing.
+connections, so that no peer takes all of MAX_CONNECTIONS by connections that send nothing.
 """
 
 import asyncio

@@ -54,7 +54,7 @@ def listen(
     with exit_on_error(PROGRAM):
         options = read_options(site, inbox, credentials)
         if not options.site.webhook:
-            raise PermanentError(f"{site} has no [[webhook]]: nobody could send")
+            raise PermanentError(f"{site} has no [[webhook]]: no program may send")
         secrets = Secrets(options.site)
         encryption = server_certificate(certificate, key)
         host, port = parse_address(address, "127.0.0.1:8087")

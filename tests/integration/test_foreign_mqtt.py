@@ -85,7 +85,7 @@ def test_a_bare_number_and_an_object_bring_their_beds_and_the_rest_is_listed(
     tmp_path: Path,
 ) -> None:
     make_ingest(broker.url, db)
-    publish(foreign, "esphome/kitchen/sensor/spo2/state", "88", retain=True)  # of nobody knows when
+    publish(foreign, "esphome/kitchen/sensor/spo2/state", "88", retain=True)  # of an unknown time
     mqtt_edge.start()
     eventually(lambda: mqtt_edge.metric("observations_total", reason="no_time") == 1, 30, "the kept message is seen")
     at = datetime.now(UTC).replace(microsecond=0)
