@@ -80,6 +80,17 @@ def test_names_of_the_challenge_alone_do_not_make_a_row_every_hour(tmp_path: Pat
     assert asked_for.summary().duration_s == 3600
 
 
+def test_pressures_that_contradict_each_other_are_left_out_and_counted(tmp_path: Path) -> None:
+    recording = a_recording(tmp_path, "seconds,HR,SBP,DBP\n0,71,120,80\n1,72,80,120\n2,,90,90\n3,73,,60\n")
+    assert [sample and sample.values for _, sample in rows(recording)] == [
+        {"heart_rate": 71, "systolic_bp": 120, "diastolic_bp": 80},
+        {"heart_rate": 72},
+        None,
+        {"heart_rate": 73, "diastolic_bp": 60},
+    ]
+    assert recording.omitted == {"pairs of pressures of which the diastolic one is not the lower": 2}
+
+
 def test_an_hour_without_any_value_keeps_its_place(tmp_path: Path) -> None:
     recording = a_recording(tmp_path, "HR,O2Sat,Resp,SepsisLabel\n80,97,16,0\n,,,\n81,96,17,0\n")
     assert [elapsed for elapsed, _ in rows(recording)] == [0, 3600, 7200]

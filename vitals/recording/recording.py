@@ -1,7 +1,7 @@
 """Read a recording row by row."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from functools import partial
 from itertools import groupby, islice
@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from vitals.errors import PermanentError
 from vitals.recording.cells import NUMBER, DecimalMark, InvalidCell
-from vitals.recording.items import ITEM_COLUMNS, ItemReader, together
+from vitals.recording.items import ITEM_COLUMNS, PRESSURES, ItemReader, together
 from vitals.recording.layouts import DateOrder, Format
 from vitals.recording.names import bare
 from vitals.recording.plausibility import other_unit
@@ -183,6 +183,9 @@ class Recording:
                 raise self._row_error(
                     line, f"is {elapsed_s:g} s after the first", "seconds, and at most a hundred years"
                 )
+            if sample is not None and _contradicts(sample):
+                self._omit("pairs of pressures of which the diastolic one is not the lower")
+                sample = _without_pressures(sample)
             yield Row(elapsed_s, sample, time if isinstance(time, datetime) else None, line)
 
     def _samples(self) -> Iterator[_Timed[Sample | None]]:
@@ -306,3 +309,14 @@ class Recording:
 
     def _row_error(self, line: int, found: str, expected: str) -> PermanentError:
         return PermanentError(f"{self.path}, line {line} {found}; expected {expected}")
+
+
+def _contradicts(sample: Sample) -> bool:
+    systolic, diastolic = (sample.values.get(key) for key in PRESSURES)
+    return systolic is not None and diastolic is not None and diastolic >= systolic
+
+
+def _without_pressures(sample: Sample) -> Sample | None:
+    values = {key: value for key, value in sample.values.items() if key not in PRESSURES}
+    left = replace(sample, values=values)
+    return left if left != Sample({}) else None
