@@ -144,6 +144,7 @@ def test_new_certificates_are_taken_up_and_no_connection_ends(project: Project, 
     loaded = "SELECT pg_conf_load_time()"
     before = shown(), project.ask(loaded), project.ask(began)
     connections = project.compose("exec", "-T", "ingest", "python", "-c", CONNECTIONS).stdout
+    eventually(lambda: offline_sessions(project) == "0", TIMEOUT_S, "every session has its client")
     project.compose("run", "--rm", "-T", "--entrypoint", "rm", "identity", *CERTIFICATES)
     project.compose("run", "--rm", "-T", "identity")
     eventually(lambda: shown() != before[0], TIMEOUT_S, "the broker's new certificate")
@@ -153,9 +154,16 @@ def test_new_certificates_are_taken_up_and_no_connection_ends(project: Project, 
     assert monitor.sends(63) == "Success"
 
 
+def offline_sessions(project: Project) -> str:
+    """What the broker's health check reads; the broker updates it every ten seconds."""
+    line = ["exec", "-T", "broker", "mosquitto_sub", "-V", "mqttv5", "-C", "1", "-W", "3"]
+    return project.compose(*line, check=False).stdout.strip()
+
+
 def test_new_certificates_with_an_offline_session_restart_the_broker_and_lose_no_reading(project: Project) -> None:
     project.compose("stop", "--timeout", "20", "ingest")
     before = restarts(project, "broker")
+    eventually(lambda: offline_sessions(project) == "1", TIMEOUT_S, "the broker counts the session of ingest")
     project.compose("run", "--rm", "-T", "--entrypoint", "rm", "identity", CERTIFICATES[0])
     project.compose("run", "--rm", "-T", "identity")
     eventually(lambda: restarts(project, "broker") > before, TIMEOUT_S, "the broker started again")

@@ -67,7 +67,9 @@ def command(out: Path, *options: str) -> list[str]:
 def export(
     url: str, out: Path, *options: str, limit: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "VITALFLOW_READER_URL": url}
+    # Without the measurement of coverage, whose file is limited in size too.
+    environment = {key: value for key, value in os.environ.items() if limit is None or not key.startswith("COVERAGE")}
+    environment["VITALFLOW_READER_URL"] = url
     return subprocess.run(
         command(out, *options), env=environment, preexec_fn=limit, capture_output=True, text=True, check=False
     )
