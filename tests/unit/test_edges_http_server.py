@@ -1,7 +1,9 @@
 """The HTTP server of the edges: what sends nothing keeps no place, and one peer cannot take all of them."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from ipaddress import ip_network
 
 import pytest
@@ -12,6 +14,7 @@ from starlette.routing import Route
 
 from edges import access, http_server
 from edges.http_server import listening, serving
+from station import station
 from vitals.errors import PermanentError
 
 BOUND_S = 30
@@ -96,6 +99,14 @@ def test_a_peer_has_a_limited_number_of_connections(monkeypatch: pytest.MonkeyPa
             writer.close()
 
     with_server(work)
+
+
+@pytest.mark.parametrize("listen", [listening, station.listening])
+def test_an_answer_in_two_writes_does_not_wait_for_an_acknowledgement(
+    listen: Callable[[str, int], AbstractContextManager[socket.socket]],
+) -> None:
+    with listen("127.0.0.1", 0) as taken, socket.create_connection(taken.getsockname()), taken.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 def test_an_address_that_is_taken_is_named() -> None:
