@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edges.access import Address, PeerCounts, parse_peer
+from mqtt.http_socket import open_http_socket
 from mqtt.server_certificate import ReloadingCertificate
 from vitals.errors import PermanentError
 from vitals.log import Throttle
@@ -31,11 +32,7 @@ log = logging.getLogger("edges")
 def listening(host: str, port: int) -> Iterator[socket.socket]:
     """Yield a listening socket; raises PermanentError if the address is not available."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        taken = socket.create_server((host, port), family=family, backlog=256)
-        # Inherited by each connection. asyncio sets it only where the protocol of the socket is given, and without it
-        # an answer in two writes waits 40 ms for the acknowledgement of the first.
-        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        taken = open_http_socket(host, port)
     except OSError as error:
         raise PermanentError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
     with taken:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import uvicorn
 
 from mqtt.certificate_expiry import CertificateExpiry
+from mqtt.http_socket import open_http_socket
 from mqtt.server_certificate import ReloadingCertificate
 from station import frame
 from station.admissions import Admissions
@@ -207,11 +208,7 @@ class _Server(uvicorn.Server):
 def listening(host: str, port: int) -> Iterator[socket.socket]:
     """Yield a listening socket; raises PermanentError if the address is not available."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        taken = socket.create_server((host, port), family=family, backlog=256)
-        # Inherited by each connection. asyncio sets it only where the protocol of the socket is given, and without it
-        # an answer in two writes waits 40 ms for the acknowledgement of the first.
-        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        taken = open_http_socket(host, port)
     except OSError as error:
         raise PermanentError(
             f"cannot serve on {host}:{port}: {error.strerror}; set VITALFLOW_STATION_HOST and _PORT"
