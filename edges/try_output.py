@@ -1,12 +1,16 @@
 """Show what would become of messages: the parts of the output of `try` that all kinds of messages share."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from edges.observed import Verdict
+import typer
+
+from edges.observed import Reason, Verdict
 from edges.places import PlacedReading
 from vitals.codec import encode
+from vitals.log import write_fatal
 
 
 def show_placed(readings: Sequence[PlacedReading]) -> dict[str, Any]:
@@ -28,6 +32,30 @@ def show_verdict(verdict: Verdict) -> dict[str, Any]:
         "reason": verdict.reason.value,
         "detail": printable(verdict.detail),
     }
+
+
+def show_unused(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
+    """Return the observations that are no value of a reading."""
+    return [show_verdict(verdict) for verdict in verdicts if verdict.reason is not Reason.USED]
+
+
+def show_refused(problem: str, **answer: Any) -> dict[str, Any]:
+    """Return a document that is not read, with the answer that its sender would get."""
+    nothing: dict[str, Any] = {"readings": [], "without_device": [], "not_used": [], "counts": {}}
+    return {"readable": False, "outcome": "refused", "error": printable(problem), **answer, **nothing}
+
+
+def print_document(
+    program: str, file: Path, shown: dict[str, Any], lines_of: Callable[[dict[str, Any]], list[str]], *, as_json: bool
+) -> None:
+    """Print what would become of the one document of a file; exit with code 2 if it is not read."""
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "messages": [shown]}, indent=2))
+    else:
+        typer.echo("\n".join(lines_of(shown)))
+    if not shown["readable"]:
+        write_fatal(program, f"{file}: {shown['error']}")
+        raise SystemExit(2)
 
 
 def lines_of_readings(shown: Mapping[str, Any]) -> list[str]:

@@ -12,19 +12,25 @@ from edges.fhir import listen_commands
 from edges.fhir.answers import answer_invalid
 from edges.fhir.export import export
 from edges.fhir.receive import Received, receive
+from edges.input_file import read_input
 from edges.json_document import InvalidDocument
 from edges.observed import Reason
 from edges.settings import ExportSettings
 from edges.site import UNKNOWN_SOURCE, Site, Source, read_site
-from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
+from edges.try_output import (
+    line_of_verdict,
+    lines_of_readings,
+    print_document,
+    show_placed,
+    show_refused,
+    show_verdict,
+)
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 from vitals.fhir import instant
-from vitals.log import write_fatal
 from vitals.time_option import TIME_FORMS, parse_time_option
 
 PROGRAM = "vitalflow edges fhir"
-MAX_FILE = 64 * 1024 * 1024  # bytes
 
 app = command_group()
 app.add_typer(listen_commands.app)
@@ -51,21 +57,8 @@ def try_file(
         sender = configuration.source_named(source)
         if source and sender is UNKNOWN_SOURCE:
             raise PermanentError(f"the site has no source {source[:60]!r}")
-        try:
-            with file.open("rb") as stream:
-                content = stream.read(MAX_FILE + 1)
-        except OSError as error:
-            raise PermanentError(f"{file}: {error.strerror}") from None
-        if len(content) > MAX_FILE:
-            raise PermanentError(f"{file} has more than {MAX_FILE} bytes")
-        shown = _try_document(content, configuration, sender)
-        if as_json:
-            print(json.dumps({"file": str(file), "messages": [shown]}, indent=2))
-        else:
-            print("\n".join(_lines(shown)))
-        if not shown["readable"]:
-            write_fatal(PROGRAM, f"{file}: {shown['error']}")
-            raise SystemExit(2)
+        shown = _try_document(read_input(file), configuration, sender)
+        print_document(PROGRAM, file, shown, _lines, as_json=as_json)
 
 
 @app.command("export", epilog=examples("vitalflow edges fhir export --since 2026-11-22 --out export"))
@@ -90,17 +83,7 @@ def _try_document(content: bytes, site: Site, source: Source) -> dict[str, Any]:
         received = receive(content, site, source, datetime.now(UTC))
     except InvalidDocument as error:
         answer = answer_invalid(error)
-        return {
-            "readable": False,
-            "outcome": "refused",
-            "error": printable(str(error)),
-            "status": answer.status,
-            "answer": json.loads(answer.body),
-            "readings": [],
-            "without_device": [],
-            "not_used": [],
-            "counts": {},
-        }
+        return show_refused(str(error), status=answer.status, answer=json.loads(answer.body))
     return {
         "readable": True,
         "type": received.document.bundle or "Observation",

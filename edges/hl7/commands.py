@@ -16,9 +16,8 @@ from edges.hl7.oru import Report
 from edges.hl7.receive import Received, receive
 from edges.hl7.sender import read_messages
 from edges.hl7.try_admission import lines_of_admissions, show_admission
-from edges.observed import Reason
 from edges.site import Site, read_site
-from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
+from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_unused
 from vitals.command_line import command_group, examples
 from vitals.errors import exit_on_error
 from vitals.log import write_fatal
@@ -94,7 +93,7 @@ def _show_answer(received: Received) -> dict[str, Any]:
 def _show_readings(report: Report) -> dict[str, Any]:
     return {
         **show_placed(report.readings),
-        "not_used": [show_verdict(verdict) for verdict in report.verdicts if verdict.reason is not Reason.USED],
+        "not_used": show_unused(report.verdicts),
         "counts": report.counts,
     }
 

@@ -5,20 +5,13 @@ from pathlib import Path
 
 from edges.hl7.client import Client, Receiver, Result
 from edges.hl7.er7 import InvalidMessage, parse_header, split_batch
+from edges.input_file import read_input
 from vitals.errors import PermanentError
-
-MAX_FILE = 64 * 1024 * 1024  # bytes
 
 
 def read_messages(file: Path) -> list[bytes]:
     """Return the messages in a file; raises PermanentError if it cannot be read."""
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FILE + 1)
-    except OSError as error:
-        raise PermanentError(f"{file}: {error.strerror}") from None
-    if len(content) > MAX_FILE:
-        raise PermanentError(f"{file} has more than {MAX_FILE} bytes")
+    content = read_input(file)
     try:
         return split_batch(content)
     except InvalidMessage as error:

@@ -1,6 +1,5 @@
 """`vitalflow edges mqtt`: options of each command; the work is in the other modules."""
 
-import json
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from edges.home_assistant.service import run_service as run_home_assistant
+from edges.input_file import read_input
 from edges.json_document import InvalidDocument
 from edges.listening import (
     CredentialsFile,
@@ -22,21 +22,19 @@ from edges.listening import (
     read_options,
     run_service,
 )
-from edges.mqtt.receive import is_used, receive
+from edges.mqtt.receive import receive
 from edges.mqtt.subscriptions import endpoint_of, subscribed
 from edges.mqtt_table import MqttSource
 from edges.service import Service
 from edges.settings import HomeAssistantSettings
 from edges.site import Site, read_site
-from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
+from edges.try_output import line_of_verdict, lines_of_readings, print_document, show_placed, show_refused, show_unused
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
-from vitals.log import write_fatal
 from vitals.time_option import TIME_FORMS, parse_time_option
 
 PROGRAM = "vitalflow edges mqtt"
 MODEL = "MQTT"
-MAX_FILE = 64 * 1024 * 1024  # bytes
 
 log = logging.getLogger("edges")
 app = command_group()
@@ -104,19 +102,9 @@ def try_file(
         configuration = read_site(site)
         received = parse_time_option("--at", at).astimezone(UTC) if at else datetime.now(UTC)
         source = _find(configuration, name)
-        try:
-            with file.open("rb") as stream:
-                payload = stream.read(MAX_FILE)
-        except OSError as error:
-            raise PermanentError(f"{file}: {error.strerror}") from None
+        payload = read_input(file)
         shown = _try(configuration, source, topic, payload, received)
-        if as_json:
-            print(json.dumps({"file": str(file), "messages": [shown]}, indent=2))
-        else:
-            print("\n".join(_lines(shown)))
-        if not shown["readable"]:
-            write_fatal(PROGRAM, f"{file}: {shown['error']}")
-            raise SystemExit(2)
+        print_document(PROGRAM, file, shown, _lines, as_json=as_json)
 
 
 def _find(site: Site, name: str) -> MqttSource:
@@ -131,8 +119,7 @@ def _try(site: Site, source: MqttSource, topic: str, payload: bytes, received: d
     try:
         found = receive(topic, payload, source, site, received)
     except InvalidDocument as error:
-        nothing: dict[str, Any] = {"readings": [], "without_device": [], "not_used": [], "counts": {}}
-        return {"readable": False, "outcome": "refused", "error": printable(str(error)), **nothing}
+        return show_refused(str(error))
     stored = any(item.device is not None for item in found.readings)
     return {
         "readable": True,
@@ -140,7 +127,7 @@ def _try(site: Site, source: MqttSource, topic: str, payload: bytes, received: d
         "source": source.name,
         "outcome": "stored" if stored else "nothing",
         **show_placed(found.readings),
-        "not_used": [show_verdict(verdict) for verdict in found.verdicts if not is_used(verdict)],
+        "not_used": show_unused(found.verdicts),
         "counts": found.counts,
     }
 

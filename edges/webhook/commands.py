@@ -9,10 +9,17 @@ from urllib.parse import parse_qsl
 import typer
 
 from edges.alert_webhooks import commands as alert_commands
+from edges.input_file import read_input
 from edges.json_document import MAX_BODY, InvalidDocument
-from edges.observed import Reason
 from edges.site import Site, read_site
-from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_verdict
+from edges.try_output import (
+    line_of_verdict,
+    lines_of_readings,
+    print_document,
+    show_placed,
+    show_refused,
+    show_unused,
+)
 from edges.webhook import listen_commands, simulate_commands
 from edges.webhook.http_file import RequestFile, read_request
 from edges.webhook.receive import receive
@@ -21,11 +28,9 @@ from edges.webhook.signatures import HttpRequest, Unproven, check_signed, check_
 from edges.webhook_table import Kind, Webhook
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
-from vitals.log import write_fatal
 from vitals.time_option import TIME_FORMS, parse_time_option
 
 PROGRAM = "vitalflow edges webhook"
-MAX_FILE = 64 * 1024 * 1024  # bytes
 KINDS: tuple[str, ...] = get_args(Kind)
 
 app = command_group()
@@ -62,21 +67,11 @@ def try_file(
     with exit_on_error(PROGRAM):
         configuration = read_site(site)
         received = parse_time_option("--at", at).astimezone(UTC) if at else datetime.now(UTC)
-        try:
-            with file.open("rb") as stream:
-                content = stream.read(MAX_FILE + 1)
-        except OSError as error:
-            raise PermanentError(f"{file}: {error.strerror}") from None
+        content = read_input(file)
         request = read_request(content)
         webhook = _find(configuration, name or (request.name if request else ""), kind)
         shown = _try(configuration, webhook, request, content, received)
-        if as_json:
-            print(json.dumps({"file": str(file), "messages": [shown]}, indent=2))
-        else:
-            print("\n".join(_lines(shown)))
-        if not shown["readable"]:
-            write_fatal(PROGRAM, f"{file}: {shown['error']}")
-            raise SystemExit(2)
+        print_document(PROGRAM, file, shown, _lines, as_json=as_json)
 
 
 def _find(site: Site, name: str, kind: str) -> Webhook:
@@ -110,9 +105,9 @@ def _try(
             raise InvalidDocument(f"the body has more than {MAX_BODY} bytes; send several documents", 413)
         found = receive(body, webhook, site, received)
     except Unproven as error:
-        return _refused(401, str(error))
+        return show_refused(str(error), status=401)
     except InvalidDocument as error:
-        return _refused(error.status, str(error))
+        return show_refused(str(error), status=error.status)
     stored = any(item.device is not None for item in found.readings)
     return {
         "readable": True,
@@ -122,7 +117,7 @@ def _try(
         "status": found.status,
         "answer": json.loads(found.answer or b"null"),
         **show_placed(found.readings),
-        "not_used": [show_verdict(verdict) for verdict in found.verdicts if verdict.reason is not Reason.USED],
+        "not_used": show_unused(found.verdicts),
         "counts": found.counts,
     }
 
@@ -130,21 +125,8 @@ def _try(
 def _verified(webhook: Webhook, code: bytes, request: RequestFile) -> dict[str, Any]:
     answer = verify_address(webhook, code, dict(parse_qsl(request.query)))
     if answer is None or answer.status >= 400:
-        return _refused(answer.status if answer else 405, "the request does not verify the address")
-    return {**_refused(answer.status, ""), "readable": True, "outcome": "nothing", "type": webhook.kind}
-
-
-def _refused(status: int, problem: str) -> dict[str, Any]:
-    return {
-        "readable": False,
-        "outcome": "refused",
-        "error": printable(problem),
-        "status": status,
-        "readings": [],
-        "without_device": [],
-        "not_used": [],
-        "counts": {},
-    }
+        return show_refused("the request does not verify the address", status=answer.status if answer else 405)
+    return {**show_refused("", status=answer.status), "readable": True, "outcome": "nothing", "type": webhook.kind}
 
 
 def _lines(shown: dict[str, Any]) -> list[str]:
