@@ -17,7 +17,7 @@ from edges.inbox import Inbox
 from edges.json_document import InvalidDocument
 from edges.keeping import keep
 from edges.metrics import Metrics
-from edges.mqtt.receive import is_used, receive
+from edges.mqtt.receive import receive
 from edges.mqtt.subscriber import Message
 from edges.mqtt_table import MqttSource
 from edges.observed import Reason
@@ -106,7 +106,7 @@ class Intake:
             answers=answers,
             source=source.name,
             readings=received.readings,
-            unused=[unused_of(verdict) for verdict in received.verdicts if not is_used(verdict)],
+            unused=[unused_of(verdict) for verdict in received.verdicts if verdict.reason is not Reason.USED],
             interval_s=source.interval_s,
             once=not received.by_receipt,
         )

@@ -13,7 +13,7 @@ from edges.json_document import MAX_BODY, InvalidDocument, decode, parse
 from edges.mapping import observe
 from edges.mapping_table import Mapping
 from edges.mqtt_table import MqttSource
-from edges.observed import Reason, Verdict
+from edges.observed import Verdict
 from edges.places import PlacedReading
 from edges.site import Site
 from vitals.codec import MAX_AHEAD
@@ -92,8 +92,3 @@ def _with_time(found: Found, received: datetime, problem: str, *, by_receipt: bo
         text = f"{time.isoformat()} is after the time of receipt; the sender's clock or the zone is wrong"
         observation = replace(observation, time=None, time_problem=text)
     return Found(observation, found.accounts, found.patient)
-
-
-def is_used(verdict: Verdict) -> bool:
-    """Return whether an observation is a value of a reading."""
-    return verdict.reason is Reason.USED
