@@ -59,13 +59,15 @@ VARIABLES = {
     "VITALFLOW_PUBLISH_HL7_PORT": ("2575", "The published port of HL7, on 127.0.0.1: it is not encrypted."),
     "VITALFLOW_PUBLISH_FHIR_PORT": ("8086", "The published port of FHIR, with TLS, on the address of the broker."),
     "VITALFLOW_PUBLISH_WEBHOOK_PORT": ("8087", "The published port of webhooks, as that of FHIR."),
+    "VITALFLOW_SERIAL_GROUP": ("20", "The group of serial ports, by number; `getent group dialout` prints it."),
     "VITALFLOW_HL7_ALERTS_TO": ("", "Where the profile edges-out sends alerts as HL7: HOST:PORT."),
 }
 """Variables of docker-compose.yml: name, default, and a comment for .env."""
 
 USERS = (  # as in identity/broker_bootstrap.py, with _ for -
     *("admin", "ingest", "alerts", "station", "operator", "health"),
-    *("edges_hl7", "edges_fhir", "edges_webhook", "edges_mqtt", "edges_hl7_alerts", "edges_webhook_alerts"),
+    *("edges_hl7", "edges_fhir", "edges_webhook", "edges_mqtt", "edges_serial"),
+    *("edges_hl7_alerts", "edges_webhook_alerts"),
 )
 MADE = (
     *(

@@ -40,7 +40,7 @@ MemoryMax={memory}
 CapabilityBoundingSet=
 LockPersonality=yes
 NoNewPrivileges=yes
-PrivateDevices=yes
+{devices}
 PrivateTmp=yes
 ProcSubset=pid
 ProtectClock=yes
@@ -78,6 +78,7 @@ class UnitSpec:
     client_id     of a service of the edges: the setting of its client id. It keeps files in /var/lib/vitalflow/NAME.
                   Its address and its certificates are further options, in OPTIONS
     metrics_port  which no other unit has
+    devices       what it may do with devices of the machine; default: nothing
     """
 
     name: str
@@ -87,7 +88,14 @@ class UnitSpec:
     secrets: dict[str, str]
     client_id: str = ""
     metrics_port: int = 0
+    devices: str = "PrivateDevices=yes"
 
+
+SERIAL_PORTS = """\
+DevicePolicy=closed
+DeviceAllow=char-ttyUSB rw
+DeviceAllow=char-ttyACM rw
+SupplementaryGroups=dialout"""
 
 UNITS = (
     UnitSpec(
@@ -127,12 +135,14 @@ UNITS = (
             },
             "VITALFLOW_EDGES_CLIENT_ID",
             port,
+            *devices,
         )
-        for kind, command, does, port in (
+        for kind, command, does, port, *devices in (
             ("hl7", "listen", "receives HL7", 9466),
             ("fhir", "listen", "receives FHIR", 9468),
             ("webhook", "listen", "receives webhooks", 9469),
             ("mqtt", "run", "reads other brokers", 9470),
+            ("serial", "read", "reads serial ports", 9471, SERIAL_PORTS),
         )
     ),
     *(
@@ -200,4 +210,5 @@ def _text(unit: UnitSpec, program: Path) -> str:
         settings=SETTINGS,
         secrets=secrets,
         state="\n".join(state) if unit.client_id else "",
+        devices=unit.devices,
     )

@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
+from prometheus_client import Gauge
+
+from edges.metrics import NAME
 from edges.mqtt.intake import Intake
 from edges.mqtt.subscriber import Message, Subscriber
 from edges.mqtt_table import MqttSource
@@ -27,16 +30,22 @@ async def subscribed(
     site: Site, brokers: Mapping[str, BrokerEndpoint], service: Service
 ) -> AsyncIterator[list[Subscriber]]:
     """Subscribe to all brokers for the time of the block. What is received before its end is kept and acknowledged."""
+    sources = Gauge(
+        f"{NAME}source_connected",
+        "1 if connected to a broker of the site, with each subscription granted; else 0",
+        ["source"],
+        registry=service.metrics.registry,
+    )
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(_subscribed(site, source, brokers[source.name], service))
+            await stack.enter_async_context(_subscribed(site, source, brokers[source.name], service, sources))
             for source in site.mqtt
         ]
 
 
 @asynccontextmanager
 async def _subscribed(
-    site: Site, source: MqttSource, broker: BrokerEndpoint, service: Service
+    site: Site, source: MqttSource, broker: BrokerEndpoint, service: Service, sources: Gauge
 ) -> AsyncIterator[Subscriber]:
     loop = asyncio.get_running_loop()
     handling: set[asyncio.Task[None]] = set()
@@ -56,6 +65,7 @@ async def _subscribed(
     subscriber = Subscriber(broker, client_id, list(filters), deliver)
     intake = Intake(site, source, service.inbox, service.metrics, subscriber.handled)
     service.checks.append(lambda: subscriber.problem)
+    sources.labels(source.name).set_function(lambda: not subscriber.problem)
     subscriber.start()
     try:
         yield subscriber

@@ -12,7 +12,7 @@ from edges.metrics import Metrics
 from edges.observed import Reason
 from edges.site import Site
 from edges.webhook.receive import Received, invalid_answer, receive
-from edges.webhook.signatures import HttpAnswer, HttpRequest, Unproven, check_signed, check_stated
+from edges.webhook.signatures import HttpAnswer, HttpRequest, check_signed, check_stated
 from edges.webhook_table import Webhook
 from vitals.errors import TransientError
 
@@ -30,17 +30,12 @@ class Intake:
         self, webhook: Webhook, secrets: Sequence[bytes], request: HttpRequest, now: datetime
     ) -> HttpAnswer:
         """Return the answer to a request, after all of it is kept; raises Unproven."""
-        messages = self._metrics.messages
-        try:
-            check_stated(webhook, secrets, request)
-            identifier = check_signed(webhook, secrets, request, now)
-        except Unproven:
-            messages.labels("unproven").inc()
-            raise
+        check_stated(webhook, secrets, request)
+        identifier = check_signed(webhook, secrets, request, now)
         try:
             received = receive(request.body, webhook, self._site, now)
         except InvalidDocument as error:
-            messages.labels("unreadable").inc()
+            self._metrics.messages.labels("unreadable").inc()
             return HttpAnswer(error.status, invalid_answer(error))
         entry = entry_of(received, webhook, request.body, identifier, now, next(self._numbers))
         try:

@@ -63,9 +63,9 @@ def listen(
 
             @asynccontextmanager
             async def receiving(service: Service) -> AsyncIterator[None]:
-                service.metrics.messages.labels("unproven")
+                unproven = service.metrics.messages.labels("unproven")
                 intake = Intake(options.site, service.inbox, service.metrics)
-                application = webhook_application(intake.handle, options.site.webhook, secrets)
+                application = webhook_application(intake.handle, options.site.webhook, secrets, unproven.inc)
                 async with serving(application, taken, encryption, [secrets.renew]):
                     log.info("listening for webhooks at %s:%d%s", *taken.getsockname()[:2], PATH)
                     yield

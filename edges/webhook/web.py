@@ -1,6 +1,7 @@
 """The HTTP application that receives webhooks at /webhooks/NAME: proof and limits come before the document."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from edges.json_document import MAX_BODY
 from edges.webhook.secrets import Secrets
 from edges.webhook.signatures import HttpAnswer, HttpRequest, Unproven, check_stated, verify_address
 from edges.webhook_table import Webhook
+from vitals.log import Throttle
 
 log = logging.getLogger("edges")
 
@@ -25,11 +27,15 @@ _RETRY_AFTER_S = "5"
 Handle = Callable[[Webhook, Sequence[bytes], HttpRequest, datetime], Awaitable[HttpAnswer]]
 
 
-def webhook_application(handle: Handle, webhooks: Sequence[Webhook], secrets: Secrets) -> Starlette:
+def webhook_application(
+    handle: Handle, webhooks: Sequence[Webhook], secrets: Secrets, count_unproven: Callable[[], None]
+) -> Starlette:
     """Return the application.
 
-    handle   takes a webhook, its secrets, a request and the time of receipt; raises Unproven
+    handle           takes a webhook, its secrets, a request and the time of receipt; raises Unproven
+    count_unproven   called for each request without a proof
     """
+    unproven = {webhook.name: Throttle() for webhook in webhooks}
     by_name = {webhook.name: webhook for webhook in webhooks}
 
     def find(request: Request) -> Webhook:
@@ -57,6 +63,10 @@ def webhook_application(handle: Handle, webhooks: Sequence[Webhook], secrets: Se
             whole = HttpRequest(body, headers, stated.path_secret)
             answer = await handle(webhook, secrets.of(webhook), whole, now)
         except Unproven as error:
+            count_unproven()
+            if unproven[webhook.name].due(time.monotonic()):
+                peer = request.client.host if request.client else "an unknown address"
+                log.warning("webhook %s: a request from %s is refused: %s", webhook.name, peer, error)
             raise HTTPException(401, str(error), {"WWW-Authenticate": "Bearer"}) from None
         return _response(answer)
 

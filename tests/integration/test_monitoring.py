@@ -7,6 +7,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -32,7 +34,7 @@ from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured, secured
 from tests.fixtures.station import MakeStation
 from tests.support import prometheus
-from tests.support.edge import HEART_RATE, EdgeProcess, report, site_text
+from tests.support.edge import HEART_RATE, EdgeProcess, EdgesProcess, report, site_text
 from tests.support.hl7_receiver import Answer, Hl7Receiver
 from tests.support.mqtt_probe import MqttProbe, connects
 from tests.support.process import ServiceProcess
@@ -80,6 +82,11 @@ EDGES = {  # of what other systems send, and of what is sent to them
     "VitalFlowEdgesOutRejected",
     "VitalFlowEdgesOutReportsSkipped",
 }
+SENDERS = {  # of programs, ports and brokers that are not read
+    "VitalFlowEdgesWebhooksUnproven",
+    "VitalFlowEdgesSourceDisconnected",
+    "VitalFlowEdgesSerialPortsNotRead",
+}
 TESTS = prometheus.RULES.with_suffix(".test.yml")
 
 
@@ -100,7 +107,7 @@ def test_promtool_accepts_the_configuration_and_each_rule_fires_for_its_series(a
 
 def test_each_rule_is_caused_live_and_in_promtool() -> None:
     names = [rule["alert"] for rule in rules()]
-    assert set(names) == STOPPED | BEHIND | EDGES
+    assert set(names) == STOPPED | BEHIND | EDGES | SENDERS
     tested = [
         re.findall(r'alertname="(\w+)"', str(test["promql_expr_test"]))
         for test in yaml.safe_load(TESTS.read_text())["tests"]
@@ -143,7 +150,7 @@ def test_each_target_is_up_and_rules_fire_when_services_broker_or_database_stop(
         eventually(lambda: ingest.metric("readings_stored_total") == 1, 30, "a reading is stored")
         known = {name.removesuffix("_total") for name in monitored.get("metadata")}
         for rule in rules():
-            if rule["alert"] in EDGES:
+            if rule["alert"] in EDGES | SENDERS:
                 continue
             for name in re.findall(r"vitalflow_[\w.+]+\w", rule["expr"]):
                 assert any(re.fullmatch(name.removesuffix("_total"), metric) for metric in known), name
@@ -320,6 +327,53 @@ def test_rules_fire_for_messages_of_other_systems_that_wait_or_are_refused(
         out.kill()
         receiver.close()
         sys.stdout.write(log.read_text())
+
+
+@pytest.mark.slow
+def test_rules_fire_for_a_forged_webhook_a_missing_port_and_an_unreachable_broker(
+    own_broker: BrokerServer, tmp_path: Path
+) -> None:
+    write_secret(tmp_path / "phone.secret", b"0123456789abcdef")
+    write_credentials(tmp_path / "beds.json", {})
+    device = 'ward = "icu-1"\ndevice = "bed-1"\n'
+    tables = {
+        "webhook": '[[webhook]]\nname = "phone"\nkind = "health-auto-export"\n'
+        f'secret_file = "{tmp_path}/phone.secret"\n{device}',
+        "mqtt": f'[[mqtt]]\nname = "home"\nurl = "mqtt://127.0.0.1:{free_port()}"\nmappings = ["esphome"]\n',
+        "serial": f'[[serial]]\nport = "{tmp_path}/oximeter"\ndecoder = "nonin-7"\n{device}',
+    }
+    port = free_port()
+    commands = {"webhook": ["listen", "--listen", f"127.0.0.1:{port}"], "mqtt": ["run"], "serial": ["read"]}
+    edges = []
+    for kind, table in tables.items():
+        site = tmp_path / f"{kind}.toml"
+        site.write_text(f'zone = "UTC"\n{table}')
+        environment = {
+            "VITALFLOW_MQTT_URL": own_broker.url,
+            "VITALFLOW_EDGES_CLIENT_ID": f"edges-{kind}",
+            "VITALFLOW_EDGES_CREDENTIALS": str(tmp_path / "beds.json"),
+        }
+        command, files = [kind, *commands[kind]], (tmp_path / f"{kind}.db", tmp_path / f"{kind}.log")
+        edges.append(EdgesProcess(command, environment, site, *files))
+    monitored = prometheus.PrometheusServer(tmp_path, {"vitalflow-edges": [edge.metrics_port for edge in edges]})
+    try:
+        for edge in edges:
+            edge.start()
+        monitored.start()
+        eventually(lambda: monitored.up() == {"vitalflow-edges": True}, 30, "each target is up")
+        unproven = 'vitalflow_edges_messages_total{answer="unproven"}'
+        eventually(lambda: monitored.get("query", query=unproven)["result"], 30, "first values")
+        forged = urllib.request.Request(
+            f"http://127.0.0.1:{port}/webhooks/phone", b"{}", {"Authorization": "Bearer 0123456789abcdex"}
+        )
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(forged, timeout=10)
+        wait_until_fired(monitored, SENDERS)
+        assert monitored.problems() == []
+    finally:
+        monitored.stop()
+        for edge in edges:
+            edge.kill()
 
 
 def rejecting_one() -> Answer:

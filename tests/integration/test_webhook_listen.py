@@ -98,6 +98,8 @@ def test_each_bad_request_has_its_status_and_the_next_good_one_is_kept(webhook_e
     for status, path, body, headers, method in requests:
         assert post(port, path, body, headers, method)[0] == status, (path, headers, body and body[:40])
     assert webhook_edge.metric("readings_waiting") == 0
+    assert webhook_edge.metric("messages_total", answer="unproven") == 8
+    assert "webhook phone: a request from 127.0.0.1 is refused: " in webhook_edge.said()
     first = post(port, "/webhooks/signed", good, signed(good, now))
     assert first == (200, {"readings": 1, "not_used": {}})
     assert post(port, "/webhooks/signed", good, signed(good, now + 5)) == first

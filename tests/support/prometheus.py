@@ -13,7 +13,7 @@ import sys
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +89,16 @@ def shortened(rules: str) -> str:
 class PrometheusServer(Server):
     """A Prometheus with the configuration of monitoring/, other ports, an interval of 2 s and shortened rules."""
 
-    def __init__(self, folder: Path, ports: Mapping[str, int]) -> None:
-        """`ports`: of the target, by the name of the job; a job without one is left out."""
+    def __init__(self, folder: Path, ports: Mapping[str, int | Sequence[int]]) -> None:
+        """`ports`: of the target or targets, by the name of the job; a job without one is left out."""
         text = (RULES.parent / "prometheus.yml").read_text()
         configuration = yaml.safe_load(re.sub(r"^#(?=  )", "", text, flags=re.MULTILINE))  # with the optional jobs
         configuration["global"] = {"scrape_interval": "2s", "evaluation_interval": "1s"}
         configuration["scrape_configs"] = [job for job in configuration["scrape_configs"] if job["job_name"] in ports]
         for job in configuration["scrape_configs"]:
-            job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[job['job_name']]}"]}]
+            served = ports[job["job_name"]]
+            targets = [f"127.0.0.1:{port}" for port in ([served] if isinstance(served, int) else served)]
+            job["static_configs"] = [{"targets": targets}]
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         (folder / RULES.name).write_text(shortened(RULES.read_text()))
         port = free_port()
@@ -128,9 +130,12 @@ class PrometheusServer(Server):
         return {sample["metric"]["alertname"] for sample in self.get("query", query=query)["result"]}
 
     def up(self) -> dict[str, bool]:
-        """Whether the last request to each target succeeded, by the name of the job."""
-        targets = self.get("targets")["activeTargets"]
-        return {target["labels"]["job"]: target["health"] == "up" for target in targets}
+        """Whether the last request to each target of a job succeeded, by the name of the job."""
+        found: dict[str, bool] = {}
+        for target in self.get("targets")["activeTargets"]:
+            job = target["labels"]["job"]
+            found[job] = found.get(job, True) and target["health"] == "up"
+        return found
 
     def problems(self) -> list[str]:
         """Rules that cannot be evaluated, and texts of active alerts that cannot be expanded."""

@@ -24,8 +24,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 ENROLS = ["identity", "enroll-simulated"]
-EDGES = ["edges-hl7", "edges-fhir", "edges-webhook", "edges-mqtt", "edges-hl7-alerts", "edges-webhook-alerts"]
-WITHOUT_CONTAINER = {"edges-serial"}  # its ports are devices of the machine
+EDGES = [f"edges-{kind}" for kind in ("hl7", "fhir", "webhook", "mqtt", "serial", "hl7-alerts", "webhook-alerts")]
 OURS = [*ENROLS, "renewal", "accounts", "migrate", "ingest", "alerts", "station", "devices", *EDGES]
 PACKAGES = re.findall(r"^COPY (\w+) \w+$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
 """What the image has of the project."""  # what the image holds
@@ -133,6 +132,12 @@ def test_websockets_are_a_file_of_their_own_that_adds_a_published_listener() -> 
     assert "cat /mosquitto/config/*.conf >/tmp/mosquitto.conf" in SERVICES["broker"]["command"][2]
 
 
+def test_serial_ports_alone_are_devices_of_the_machine() -> None:
+    rules = {name for name, service in SERVICES.items() if "device_cgroup_rules" in service}
+    assert rules == {name for name, service in SERVICES.items() if "/dev:/dev:ro" in service.get("volumes", [])}
+    assert rules == {"edges-serial"}
+
+
 def test_images_are_exact_and_ours_has_the_version_of_the_project() -> None:
     images = {name: service["image"] for name, service in SERVICES.items()}
     assert {images[name] for name in OURS} == {f"vitalflow:{VERSION}"}
@@ -185,7 +190,7 @@ def test_each_service_is_a_user_of_its_own_at_the_broker() -> None:
         "devices": "broker",  # its host: each device has a user of its own
         **{name: name for name in EDGES},
     }
-    assert set(EDGES) | WITHOUT_CONTAINER == set(EDGE_USERS)
+    assert set(EDGES) == set(EDGE_USERS)
     passwords = {name for name in NAMES if name.startswith("mqtt_")}
     assert passwords == {password_file(name) for name in (*BUILTIN_USERS, HEALTH_USER, *EDGES)}
     assert {name for name, service in SERVICES.items() if "identity:/var" in str(service["volumes"])} == {
@@ -239,6 +244,8 @@ def test_what_is_mounted_is_there_and_every_volume_is_named() -> None:
                 assert (CHECKOUT / source).exists(), source
             elif source.startswith("${VITALFLOW_SITE"):
                 assert volume.endswith(":/etc/vitalflow/site.toml:ro"), "`make env` writes it"
+            elif source == "/dev":
+                assert service["device_cgroup_rules"] == ["c 188:* rw", "c 166:* rw"], "USB serial ports only"
             else:
                 assert source in COMPOSE["volumes"]
 

@@ -25,7 +25,7 @@ SETTINGS: dict[str, type[BrokerSettings]] = {
     "alerts": AlertsSettings,
     "station": StationSettings,
     "accounts": IdentitySettings,
-    **{f"edges-{kind}": EdgesSettings for kind in ("hl7", "fhir", "webhook", "mqtt")},
+    **{f"edges-{kind}": EdgesSettings for kind in ("hl7", "fhir", "webhook", "mqtt", "serial")},
     **{f"edges-{kind}-alerts": EdgesOutSettings for kind in ("hl7", "webhook")},
 }
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")

@@ -154,7 +154,7 @@ def test_a_sensor_that_is_off_is_kept_once_for_its_time(tmp_path: Path) -> None:
     with_intake(tmp_path / "inbox.db", work, Site.model_validate(site))
 
 
-def test_an_unproven_request_keeps_nothing_and_is_counted(tmp_path: Path) -> None:
+def test_an_unproven_request_keeps_nothing(tmp_path: Path) -> None:
     site = Site.model_validate({"zone": "UTC", "webhook": [PHONE]})
 
     async def work(send: Send, kept: list[Reading], metrics: Metrics) -> None:
@@ -162,8 +162,6 @@ def test_an_unproven_request_keeps_nothing_and_is_counted(tmp_path: Path) -> Non
         request = HttpRequest(records((1, 60)), {"authorization": "Bearer other"})
         with pytest.raises(Unproven):
             await Intake(site, inbox, metrics).handle(site.webhook[0], SECRETS, request, NOW)
-        answers = metrics.registry.get_sample_value("vitalflow_edges_messages_total", {"answer": "unproven"})
-        assert answers == 1
         await inbox.close()
 
     with_intake(tmp_path / "inbox.db", work)
