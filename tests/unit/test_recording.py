@@ -162,8 +162,8 @@ def test_own_csv_finds_every_sign_by_its_key_label_or_short_name(tmp_path: Path,
 
 
 def test_own_csv_takes_moments_with_an_offset_a_byte_order_mark_and_blank_lines(tmp_path: Path) -> None:
-    text = "\ufefftime,SpO2\n2026-11-22T10:00:00Z,97\n\n2026-11-22T11:00:01.5+01:00,NaN\n2026-11-22T10:00:03Z,0,\n"
-    assert rows(a_recording(tmp_path, text)) == [(0, Sample({"spo2": 97})), (1.5, None), (3, Sample({"spo2": 0}))]
+    text = "\ufefftime,SpO2\n2026-11-22T10:00:00Z,97\n\n2026-11-22T11:00:01.5+01:00,NaN\n2026-11-22T10:00:03Z,9,\n"
+    assert rows(a_recording(tmp_path, text)) == [(0, Sample({"spo2": 97})), (1.5, None), (3, Sample({"spo2": 9}))]
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,12 @@ def error(recording: Recording) -> str:
     return str(raised.value)
 
 
-def test_vscapturemp_takes_the_ecg_first_and_both_pressures_of_one_sensor(tmp_path: Path) -> None:
+def test_vscapturemp_takes_an_ecg_that_is_not_0_first_and_both_pressures_of_one_sensor(tmp_path: Path) -> None:
     recording = Recording(write(tmp_path, VSCAPTUREMP), zone=BERLIN)
     assert recording.layout.format is Format.VSCAPTUREMP
     assert values(recording) == [
         (0, {"heart_rate": 81, "spo2": 96, "systolic_bp": 131, "diastolic_bp": 72}),
-        (1.024, {"heart_rate": 0, "spo2": 96, "systolic_bp": 118}),
+        (1.024, {"heart_rate": 81, "spo2": 96, "systolic_bp": 118}),
     ]
     assert next(recording.rows()).time == datetime(2026, 5, 4, 7, 15, 10, 250_000, UTC)
 
@@ -145,6 +145,23 @@ def test_chartevents_of_one_time_are_one_reading_in_our_units(tmp_path: Path) ->
         ),
         ("sep=;\nseconds;HR\n0;71\n", {"heart_rate": 71}),
         ("#1 exported\n\n# by monitor 3\nseconds\tHR\n0\t71\n", {"heart_rate": 71}),
+        ("seconds,HR,PULSE,SpO2\n0,0,71,97\n", {"heart_rate": 71, "spo2": 97}),
+        ("seconds,NBPSys,NBPDias,ABPSys,ABPDias\n0,0,0,120,80\n", {"systolic_bp": 120, "diastolic_bp": 80}),
+        ("seconds,HR,SpO2\n0,0,97\n", {"heart_rate": 0, "spo2": 97}),
+        ("seconds,NIBP (mmHg)\n0,120/80 (93)\n", {"systolic_bp": 120, "diastolic_bp": 80}),
+        ("seconds,BP (kPa)\n0,16/10.6\n", {"systolic_bp": 120, "diastolic_bp": 80}),
+        ("seconds,BP,ABP\ns,mmHg,mmHg\n0,--/--,121 / 79 mmHg\n", {"systolic_bp": 121, "diastolic_bp": 79}),
+        ("seconds,BP,SBP\n0,120/80,118\n", {"systolic_bp": 118}),
+        ("seconds,HR,ABP\n0,71,93\n", {"heart_rate": 71}),
+        ("seconds,HR,Temperature,Humidity\n0,71,22.5,40\n", {"heart_rate": 71}),
+        (
+            "Zeit;Puls;Sauerstoffs\u00e4ttigung;Temperatur\n2026-11-27T10:00:00Z;71;97;36,8\n",
+            {"heart_rate": 71, "spo2": 97, "temperature": 36.8},
+        ),
+        (
+            "Fecha;Hora;Frecuencia card\u00edaca\n2026-11-27;10:00:00 +0100;71\n",
+            {"heart_rate": 71},
+        ),
     ],
 )
 def test_units_and_sensors_in_names_rows_and_cells_are_read(
@@ -199,6 +216,60 @@ def test_columns_whose_names_have_another_meaning_are_not_read(
     assert recording.unused_columns == unused
 
 
+@pytest.mark.parametrize(
+    ("names", "good", "bad"),
+    [
+        ("seconds,HR,SpO2,quality", "0,71,97,good", "1,180,60,bad"),
+        ("seconds,HR,SpO2,Signal Quality (%)", "0,71,97,90", "1,180,60,30"),
+        ("seconds,HR,SpO2,SQI", "0,71,97,0.9", "1,180,60,0.1"),
+        ("seconds,HR,SpO2,valid", "0,71,97,1", "1,180,60,0"),
+        ("seconds,HR,SpO2,artifact", "0,71,97,", "1,180,60,motion"),
+        ("seconds,HR,SpO2,status", "0,71,97,NORMAL", "1,180,60,probe off"),
+        ("seconds,HR,HR_valid,SpO2,valid SpO2", "0,71,true,97,true", "1,180,false,60,false"),
+        ("Time [s],HR,PULSE,RESP,SpO2,quality", "0,71,70,,97,ok", "1,180,180,,60,poor"),
+    ],
+)
+def test_a_value_that_its_file_marks_as_bad_is_no_value(tmp_path: Path, names: str, good: str, bad: str) -> None:
+    recording = Recording(write(tmp_path, f"{names}\n{good}\n{bad}\n"))
+    first, *others = values(recording)
+    assert first == (0, {"heart_rate": 71, "spo2": 97})
+    assert all(not found for _, found in others)
+    assert recording.omitted["values that the file marks as bad"] >= 2
+
+
+def test_a_mark_of_one_sensor_leaves_the_values_of_the_others(tmp_path: Path) -> None:
+    text = "seconds,HR,PULSE,pulse_valid,SpO2,BP,BP valid\n0,,180,0,97,120/80,1\n1,71,180,0,97,90/80,0\n"
+    assert values(Recording(write(tmp_path, text))) == [
+        (0, {"spo2": 97, "systolic_bp": 120, "diastolic_bp": 80}),
+        (1, {"heart_rate": 71, "spo2": 97}),
+    ]
+
+
+@pytest.mark.parametrize("row", ["0,0,0", "0,255,255", "0,511,127", "0,65535,255"])
+def test_numbers_of_an_oximeter_without_a_value_are_left_out_and_counted(tmp_path: Path, row: str) -> None:
+    recording = Recording(write(tmp_path, f"seconds,HR,SpO2\n{row}\n1,71,97\n"))
+    assert values(recording) == [(1, {"heart_rate": 71, "spo2": 97})]
+    assert recording.omitted == {
+        "values of heart_rate that mean that there is none": 1,
+        "values of spo2 that mean that there is none": 1,
+    }
+
+
+def test_a_file_whose_newest_row_is_the_first_is_read_from_its_end(tmp_path: Path) -> None:
+    rows = ["2026-11-27T10:02:00Z,73", "2026-11-27T10:01:00Z,72", "2026-11-27T10:00:00Z,71"]
+    assert values(Recording(write(tmp_path, "\n".join(["time,HR", *rows])))) == [
+        (0, {"heart_rate": 71}),
+        (60, {"heart_rate": 72}),
+        (120, {"heart_rate": 73}),
+    ]
+    mixed = Recording(write(tmp_path, "\n".join(["time,HR", rows[0], rows[2], rows[1]])))
+    assert "goes back in time" in error(mixed)
+
+
+def test_a_value_without_a_name_above_it_is_one_too_many(tmp_path: Path) -> None:
+    assert "has 4 values; expected 3" in error(Recording(write(tmp_path, "seconds,HR,Temp,\n0,71,36,8\n")))
+
+
 def test_a_name_that_states_utc_is_a_zone_and_vitaldb_may_have_dates(tmp_path: Path) -> None:
     named = Recording(write(tmp_path, "Time (UTC),HR\n2026-11-27 10:00:00,71\n"), zone=BERLIN)
     assert next(named.rows()).time == datetime(2026, 11, 27, 10, tzinfo=UTC)
@@ -249,6 +320,9 @@ def test_a_reading_of_an_export_has_its_sensors_that_are_off_and_the_state_of_th
         Sample({}, on_oxygen=False),
     ]
     assert next(recording.rows()).time == datetime(2026, 11, 22, 10, 0, 0, 500_000, UTC)
+    off = Recording(write(tmp_path, "seconds,HR,SpO2,Sensor Off\n0,71,97,spo2; resp_rate\n"))
+    assert [row.sample for row in off.rows()] == [Sample({"heart_rate": 71}, sensor_off=("spo2", "resp_rate"))]
+    assert off.omitted == {"values of signs whose sensor is off": 1}
     wrong = Recording(write(tmp_path, "seconds,HR,sensor_off\n0,71,cable\n"))
     assert "line 2 has 'cable' in column 'sensor_off'; expected keys of signs" in error(wrong)
 

@@ -8,10 +8,13 @@ from vitals.sample import Sample
 from vitals.signs import SIGN_KEYS
 
 Found = Mapping[str, Mapping[int, float | None]]  # sign -> rank of the source -> value
+NO_SATURATION, NO_RATE = 100, 255  # of an oximeter: 127 or 255, and 255, 511 or 65535, mean that there is none
 
 
 def choose(found: Found, layout: Layout) -> Sample | None:
     """Return the values of the first source that has one; both pressures are of one source."""
+    if not layout.zero_is_missing:
+        found = {key: _without_zeros(ranks) for key, ranks in found.items()}
     measured = {*_measured_zeros(found)} if layout.zero_is_missing else {*SIGN_KEYS}
     values: dict[str, float] = {}
     off = []
@@ -34,6 +37,27 @@ def choose(found: Found, layout: Layout) -> Sample | None:
             if layout.signs[key].continuous:
                 off.append(key)
     return Sample(values, sensor_off=tuple(off)) if values or off else None
+
+
+def _without_zeros(ranks: Mapping[int, float | None]) -> Mapping[int, float | None]:
+    """Return the values of a sign without a 0 that another of its sensors contradicts."""
+    return {rank: value or None for rank, value in ranks.items()} if any(ranks.values()) else ranks
+
+
+def unmeasured(values: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the signs of a row, of a file in which 0 is a value, that no sensor has measured.
+
+    1. A saturation of 0: it is computed from a pulse.
+    2. Each rate of 0 where all rates and saturations of the row are 0, or the saturation is: the sensors are off.
+    3. Numbers of an oximeter without a value, of which 255 could be a rate.
+    """
+    saturation, rate = values.get("spo2"), values.get("heart_rate")
+    zeros = [key for key in ("heart_rate", "spo2", "resp_rate") if values.get(key) == 0]
+    if saturation is not None and saturation > NO_SATURATION and rate is not None and rate >= NO_RATE:
+        return ("heart_rate", "spo2")
+    if saturation == 0:
+        return tuple(key for key in zeros if key != "resp_rate" or not rate)
+    return ()
 
 
 def _zeros(key: str, measured: set[str]) -> tuple[float, ...]:

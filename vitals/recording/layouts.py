@@ -60,6 +60,7 @@ class Layout:
     instants         names of a column of dates with times of day; `date` and `time` together are one too, `date`
                      alone is the last choice
     elapsed          name of a column of elapsed time -> seconds in its unit, None if the unit has to be in the file
+    pairs            names of columns that hold both pressures, as 120/80, by the rank of their sensor
     step_s           without a column of times: seconds between two rows
     zero_is_missing  0 means that nothing was measured, unless another sensor shows that it was
     date_order       order of day and month, if the format has a fixed one
@@ -73,6 +74,7 @@ class Layout:
     identified_by: tuple[str, ...] = ()
     instants: tuple[str, ...] = ()
     elapsed: Mapping[str, float | None] = field(default_factory=dict)
+    pairs: tuple[tuple[str, ...], ...] = ()
     step_s: float = 0.0
     zero_is_missing: bool = False
     date_order: DateOrder | None = None
@@ -81,6 +83,15 @@ class Layout:
     has_longer_rows: bool = False
 
 
+DATE_NAMES = ("date", "Datum", "fecha", "data")
+CLOCK_NAMES = ("time", "Uhrzeit", "Zeit", "heure", "hora", "ora", "tijd")
+"""Columns of a date and of a time of day, which together are a moment; `data` is Italian."""
+
+# A cuff is taken before an arterial line.
+_PAIRS = (
+    ("BP", "NIBP", "NBP", "blood pressure", "Blutdruck", "tension artérielle", "presión arterial"),
+    ("ABP", "ART", "IBP", "arterial pressure"),
+)
 # HR is measured by ECG, PULSE by the oximeter.
 _MONITOR = {
     "heart_rate": one_of_each("HR", "PULSE", continuous=True),
@@ -130,8 +141,9 @@ CHALLENGE_NAMES = frozenset(("temp", "sbp", "map", "dbp"))
 OTHER_MEANINGS = (
     (frozenset(("pleth", "ppg", "ecg", "i", "ii", "iii", "avr", "avl", "avf", "mcl1")), frozenset(("resp",))),
     (frozenset(("qrs", "qrsd", "qt", "qtc")), frozenset(("pr", "rr"))),
+    (frozenset(("humidity", "hum", "rh", "relativehumidity", "luftfeuchtigkeit")), frozenset(("temp", "temperature"))),
 )
-"""Columns that show that others, named like signs, are waveforms of breathing and intervals of an ECG."""
+"""Columns that show that others, named like signs, are waveforms, intervals of an ECG, and temperatures of a room."""
 
 # VitalSignsCapture of Datex AS3 and later. In its rows the values from AA on stand below other names: not used.
 _VSCAPTURE = Layout(
@@ -207,28 +219,44 @@ _CHARTEVENTS = Layout(
 
 def _own_names(key: str, label: str, short: str) -> tuple[str, ...]:
     """Return the names of a sign's column in a CSV of the user, without those that tell the sensor."""
-    more = {
-        "heart_rate": ("heartrate", "ECG HR", "HR ECG"),
-        "spo2": ("O2Sat", "O2 saturation", "oxygen level", "pulse oximetry"),
-        "resp_rate": ("RESP", "respiration", "respiration rate", "breathing rate"),
-        "temperature": ("body temp",),
-        "systolic_bp": ("systolic", "sys", "systolic BP", "NBPSys", "NBP systolic", "NIBP sys", "NIBP SBP"),
-        "diastolic_bp": (
-            "diastolic",
-            "dia",
-            "diastolic BP",
-            "NBPDias",
-            "NBPDia",
-            "NBP diastolic",
-            "NIBP dia",
-            "NIBP DBP",
-        ),
-    }
-    return (key, label, short, *more.get(key, ()))
+    return (key, label, short, *_USUAL_NAMES.get(key, ()))
 
 
+# English, German, French, Spanish, Italian, Dutch, Portuguese. Not here, as they have other meanings too: FC, FR, AF.
+_USUAL_NAMES = {
+    "heart_rate": (
+        "heartrate", "ECG HR", "HR ECG", "Herzfrequenz", "fréquence cardiaque", "frecuencia cardíaca",
+        "frequenza cardiaca", "hartslag", "hartfrequentie", "frequência cardíaca",
+    ),
+    "spo2": (
+        "O2Sat", "O2 saturation", "oxygen level", "pulse oximetry", "blood oxygen", "SpO2 level", "Sauerstoffsättigung",
+        "Sauerstoffsaettigung", "O2-Sättigung", "saturation en oxygène", "saturación de oxígeno",
+        "saturazione di ossigeno", "saturazione ossigeno", "zuurstofsaturatie", "saturação de oxigénio",
+        "saturação de oxigênio",
+    ),
+    "resp_rate": (
+        "RESP", "respiration", "respiration rate", "breathing rate", "Atemfrequenz", "fréquence respiratoire",
+        "frecuencia respiratoria", "frequenza respiratoria", "ademhalingsfrequentie", "frequência respiratória",
+    ),
+    "temperature": (
+        "body temp", "Temperatur", "Körpertemperatur", "Koerpertemperatur", "température", "température corporelle",
+        "temperatura", "temperatura corporal", "temperatura corporea", "temperatuur", "lichaamstemperatuur",
+    ),
+    "systolic_bp": (
+        "systolic", "sys", "systolic BP", "NBPSys", "NBP systolic", "NIBP sys", "NIBP SBP", "BP sys", "BP (sys)",
+        "BP systolic", "blood pressure systolic", "blood pressure (systolic)", "systolisch",
+        "Blutdruck systolisch", "systolischer Blutdruck", "systolique", "pression systolique", "sistólica",
+        "presión sistólica", "pressione sistolica", "pressão sistólica", "bovendruk",
+    ),
+    "diastolic_bp": (
+        "diastolic", "dia", "diastolic BP", "NBPDias", "NBPDia", "NBP diastolic", "NIBP dia", "NIBP DBP", "BP dia",
+        "BP (dia)", "BP diastolic", "blood pressure diastolic", "blood pressure (diastolic)", "diastolisch",
+        "Blutdruck diastolisch", "diastolischer Blutdruck", "diastolique", "pression diastolique", "diastólica",
+        "presión diastólica", "pressione diastolica", "pressão diastólica", "onderdruk",
+    ),
+}  # fmt: skip
 _SECOND_SENSOR = {
-    "heart_rate": ("PULSE", "pulse rate", "PR", "PLETH HR"),
+    "heart_rate": ("PULSE", "pulse rate", "PR", "PLETH HR", "Puls", "Pulsfrequenz", "pouls", "pulso", "polso"),
     "systolic_bp": ("ABPSys", "ABP systolic", "ART sys", "ART SBP"),
     "diastolic_bp": ("ABPDias", "ABPDia", "ABP diastolic", "ART dia", "ART DBP"),
 }
@@ -256,7 +284,15 @@ _CSV = Layout(
         "recorded at",
         "measured at",
         "charttime",
-        "date",
+        "ts",
+        "epoch",
+        "unix time",
+        "unix timestamp",
+        *(name for name in CLOCK_NAMES if name != "time"),
+        "Zeitpunkt",
+        "Zeitstempel",
+        "horodatage",
+        *DATE_NAMES,
     ),
     elapsed={
         "elapsed": None,
@@ -267,6 +303,7 @@ _CSV = Layout(
         "hours": 3600.0,
         "milliseconds": 0.001,
     },
+    pairs=_PAIRS,
 )
 LAYOUTS: dict[Format, Layout] = {
     layout.format: layout
@@ -293,4 +330,5 @@ KNOWN_FORMATS = (
 def known_names(layout: Layout) -> dict[str, Sign | None]:
     """Return the names of all columns, for comparison, with the sign of each; None: a time."""
     times: dict[str, Sign | None] = {plain(name): None for name in (*layout.instants, *layout.elapsed)}
+    times |= {plain(name): BY_KEY["systolic_bp"] for names in layout.pairs for name in names}
     return times | {name: BY_KEY[key] for key, column in layout.signs.items() for name in column.names()}

@@ -20,8 +20,9 @@ _SECONDS = {
 
 
 def plain(name: str) -> str:
-    """Return a name for comparison: without case, quotes, blanks, underscores and points; SpO₂ is spo2."""
-    return re.sub(r"[\s_.'\"-]", "", unicodedata.normalize("NFKC", name)).casefold()
+    """Return a name for comparison: without case, accents, quotes, blanks, underscores and points; SpO₂ is spo2."""
+    letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    return re.sub(r"[\s_.'\"-]", "", "".join(letters)).casefold()
 
 
 def split_unit(name: str, known: Mapping[str, Sign | None]) -> tuple[str, str]:

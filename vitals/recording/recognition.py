@@ -65,6 +65,8 @@ def find_header(file: TextFile, wanted: Format | None) -> Header:
 def _recognize(line: str, number: int, wanted: Format | None) -> Header | None:
     for separator in [mark for mark in _SEPARATORS if mark in line] or [","]:
         names = split_line(line, separator)
+        while len(names) > 1 and not names[-1]:
+            names.pop()  # of a separator at the end; a value below it is one too many
         for format in Format if wanted is None else (wanted,):
             layout = LAYOUTS[format]
             columns = _columns(layout, names)
@@ -143,7 +145,8 @@ def has_time(layout: Layout, columns: Sequence[tuple[str, str]]) -> bool:
 
 
 def _sign_names(layout: Layout) -> frozenset[str]:
-    return frozenset().union(*(column.names() for column in layout.signs.values()))
+    pairs = (plain(name) for names in layout.pairs for name in names)
+    return frozenset(pairs).union(*(column.names() for column in layout.signs.values()))
 
 
 def _mismatch(first: str, wanted: Format | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -127,7 +127,7 @@ class Recording:
     @property
     def omitted(self) -> dict[str, int]:
         """What the last pass left out, and how often; columns and rows without a value are not among it."""
-        return {**self._omitted, **(self._items.omitted if self._items else {})}
+        return {**self._omitted, **self._signs.omitted, **(self._items.omitted if self._items else {})}
 
     def summary(self) -> Summary:
         """Read the whole file; raises PermanentError at the first row that cannot be read."""
@@ -191,6 +191,7 @@ class Recording:
     def _samples(self) -> Iterator[_Timed[Sample | None]]:
         """Yield line, time and sample of each row, sorted if the rows of the format have no order."""
         self._omitted = {}
+        self._signs.omitted.clear()
         if self.layout.format is Format.CHARTEVENTS:
             plains = {column: index for index, (column, _) in reversed([*enumerate(self._header.columns)])}
             self._items = items = ItemReader(plains)
@@ -202,17 +203,32 @@ class Recording:
                     yield line, time, Sample(values)
         elif self.layout.is_unordered:
             yield from self._sorted(self._read_rows(self._signs.read))
+        elif self.has_moments:
+            yield from self._oldest_first(self._read_rows(self._signs.read))
         else:
             yield from self._read_rows(self._signs.read)
 
+    def _oldest_first(self, rows: Iterator[_Timed[C]]) -> Iterator[_Timed[C]]:
+        """Return the rows of a file whose newest row may be the first one, as applications for phones write it."""
+        begin: list[_Timed[C]] = []
+        for row in rows:
+            begin.append(row)
+            if row[1] != begin[0][1] or len(begin) > MAX_UNORDERED_ROWS:
+                break
+        found = chain(begin, rows)
+        return iter(self._in_memory(found)[::-1]) if begin and begin[-1][1] < begin[0][1] else found  # type: ignore[operator]
+
     def _sorted(self, rows: Iterable[_Timed[C]]) -> list[_Timed[C]]:
+        return sorted(self._in_memory(rows), key=itemgetter(1))
+
+    def _in_memory(self, rows: Iterable[_Timed[C]]) -> list[_Timed[C]]:
         found = [*islice(rows, MAX_UNORDERED_ROWS + 1)]
         if len(found) > MAX_UNORDERED_ROWS:
             raise PermanentError(
-                f"{self.path} has more than {MAX_UNORDERED_ROWS} rows of a patient in no order; expected fewer: sort "
-                "and split it"
+                f"{self.path} has more than {MAX_UNORDERED_ROWS} rows of a patient, and the oldest is not the first; "
+                "expected fewer: sort and split it"
             )
-        return sorted(found, key=itemgetter(1))
+        return found
 
     def _read_rows(self, read: Callable[[Sequence[str]], C]) -> Iterator[_Timed[C]]:
         """Yield line, time and content of each row of the patient, as in the file."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 
 from vitals.recording.cells import DecimalMark, InvalidCell
-from vitals.recording.layouts import DateOrder, Format
+from vitals.recording.layouts import CLOCK_NAMES, DATE_NAMES, DateOrder, Format
 from vitals.recording.names import is_utc, plain, seconds_in
 from vitals.recording.recognition import Header
 from vitals.recording.times import InstantReader, read_elapsed
@@ -28,10 +28,11 @@ class TimeColumn:
         self._unit_s: float | None = None  # None: moments, 0: not known yet
         self.indexes: tuple[int, ...] = ()
         plains = [column for column, _ in header.columns]
-        if layout.instants and {"date", "time"} <= {*plains} and not header.columns[plains.index("time")][1]:
-            self.indexes = (plains.index("date"), plains.index("time"))
+        date, clock = _find(plains, DATE_NAMES), _find(plains, CLOCK_NAMES)
+        if layout.instants and date is not None and clock is not None and not header.columns[clock][1]:
+            self.indexes = (date, clock)
             return
-        for name in sorted((*layout.instants, *layout.elapsed), key=lambda name: name == "date"):
+        for name in sorted((*layout.instants, *layout.elapsed), key=DATE_NAMES.__contains__):
             if plain(name) in plains:
                 index = plains.index(plain(name))
                 unit = header.columns[index][1]
@@ -80,3 +81,7 @@ class TimeColumn:
             case (date, clock):
                 return lambda cells: read(f"{cells[date].strip()} {cells[clock].strip()}")
         return None
+
+
+def _find(plains: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((plains.index(plain(name)) for name in names if plain(name) in plains), None)

@@ -23,7 +23,9 @@ _NAMED_MONTH = re.compile(
     rf"(?:(\d{{1,2}})[\s-]+({'|'.join(_MONTHS)})[a-z]*|({'|'.join(_MONTHS)})[a-z]*\s+(\d{{1,2}}))[\s,-]+(\d{{4}})\b",
     re.ASCII | re.IGNORECASE,
 )
-_CLOCK_FIRST = re.compile(r"\[?(\d{1,2}:\d\d:\d\d(?:\.\d{1,9})?)\s+([^\]]*\d{4})\]?", re.ASCII)  # brackets: rdsamp
+_CLOCK_FIRST = re.compile(  # brackets: rdsamp
+    r"\[?(\d{1,2}:\d\d:\d\d(?:\.\d{1,9})?(?:\s*[ap]m)?),?\s+([^\]]*\d{4})\]?", re.ASCII | re.IGNORECASE
+)
 _SINCE_1970_WITH_FRACTION = re.compile(r"(\d{10})\.(\d{1,9})", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)(?:[.,](\d{1,9}))?", re.ASCII)
 _MINUTES_AND_SECONDS = re.compile(r"(\d{1,2}):([0-5]\d)\.(\d{1,9})", re.ASCII)  # rdsamp; the fraction shows the seconds
