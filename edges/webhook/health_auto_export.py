@@ -5,6 +5,7 @@ https://github.com/Lybron/health-auto-export/wiki/API-Export---JSON-Format (Janu
 English is not known. A point with Min, Avg and Max that differ is of a period.
 """
 
+import re
 from collections.abc import Iterator
 
 from edges.json_document import Element, InvalidDocument, text_of
@@ -14,6 +15,7 @@ from edges.webhook.times import parse_text
 _SUMMARY = ("min", "avg", "max")
 _DEFAULT_UNITS = {"heart_rate": "/min", "respiratory_rate": "/min", "blood_oxygen_saturation": "%"}
 _PRESSURE = "blood_pressure"
+_MIDNIGHT = re.compile(r"[T ](?:00:00:00(?:\.0+)?(?! ?[AP])|12:00:00(?:\.0+)?\s?AM)", re.IGNORECASE)
 
 
 def read(content: object) -> Values:
@@ -34,7 +36,7 @@ def read(content: object) -> Values:
                 add(f"{name}.{key}", keys[key])
             if not given:
                 values.add_unknown(name)
-        elif _is_summary(statistics, keys.get("qty")):
+        elif _is_summary(statistics, keys.get("qty")) or _is_of_a_day(time):
             values.add_summary(name)
         else:
             add(name, statistics[0] if statistics else keys.get("qty"))
@@ -47,6 +49,11 @@ def _is_summary(statistics: list[object], quantity: object) -> bool:
         return False
     given = statistics if quantity is None else [*statistics, quantity]
     return len(statistics) < len(_SUMMARY) or any(value != given[0] for value in given)
+
+
+def _is_of_a_day(time: object) -> bool:
+    """Return whether a point is of a whole day: the app dates the mean of a day at midnight, to the second."""
+    return isinstance(time, str) and _MIDNIGHT.search(time) is not None
 
 
 def _points(content: object, values: Values) -> Iterator[tuple[str, str, Element]]:

@@ -4,10 +4,14 @@ https://github.com/mcnaveen/health-connect-webhook, MockPayloadBuilder.kt (Apach
 record; units are in the names of the keys.
 """
 
+import re
+
 from edges.json_document import InvalidDocument, object_of, text_of
 from edges.webhook.found import Values
 from edges.webhook.times import parse_text
 
+_STATISTICS = frozenset(("min", "max", "avg", "mean", "minimum", "maximum", "average"))
+_SKIN = {2: "finger", 7: "toe", 9: "wrist"}  # BodyTemperatureMeasurementLocation of Health Connect
 _ENVELOPE = frozenset(("timestamp", "app_version", "test"))
 _VALUES = {  # type of record -> (key, code, unit)
     "heart_rate": (("bpm", "heart_rate", "/min"),),
@@ -38,10 +42,36 @@ def read(content: object) -> Values:
                 values.add_summary(name) if _is_summary(record) else values.add_unknown(f"{name} without its value")
             source = text_of(object_of(record, "metadata"), "data_origin")
             for key, code, unit in present:
+                if _is_summary(record):
+                    values.add_summary(code)
+                    continue
                 time = record.get("time")
-                values.add(code, record[key], unit, lambda time=time: parse_text(time), source=source)  # type: ignore[misc]
+                values.add(
+                    code,
+                    record[key],
+                    unit,
+                    lambda time=time: parse_text(time),  # type: ignore[misc]
+                    absent=_place_problem(name, record),
+                    source=source,
+                )
     return values
 
 
 def _is_summary(record: dict[str, object]) -> bool:
-    return any(key.partition("_")[0] in ("min", "max", "avg", "mean") for key in record)
+    """Return whether a record is of a period: its minimum, maximum or mean stands beside the value or in its place."""
+    words = (word for key in record for word in re.split(r"[^a-z]+", re.sub("([A-Z])", r"_\1", key).lower()))
+    return any(word in _STATISTICS for word in words)
+
+
+def _place_problem(name: str, record: dict[str, object]) -> str:
+    """Return why a temperature is not that of the body, empty if it is."""
+    places = [value for key, value in record.items() if key.replace("_", "").lower() == "measurementlocation"]
+    for place in places if name == "body_temperature" else ():
+        skin = _SKIN.get(place) if isinstance(place, int) else _skin_of(str(place))
+        if skin:
+            return f"measured at the {skin}, it is no temperature of the body"
+    return ""
+
+
+def _skin_of(place: str) -> str:
+    return next((word for word in re.split(r"[^a-z]+", place.lower()) if word in _SKIN.values()), "")

@@ -55,7 +55,8 @@ FROM clock LEFT JOIN moment ON true ORDER BY since
 _WHERE = sql.SQL("""
 WHERE v.device_id = %(device)s AND v.time >= %(start)s AND v.time < %(end)s
   AND (%(wards)s::text[] IS NULL OR v.ward = ANY (%(wards)s::text[]))
-  AND (%(patients)s::text[] IS NULL OR patient = ANY (%(patients)s::text[]))
+  AND (%(patients)s::text[] IS NULL OR lower(patient) = ANY (
+       (SELECT array_agg(lower(name)) FROM unnest(%(patients)s::text[]) AS given(name))::text[]))
 """)
 # Each device once, by a search in the index for the next greater name.
 _DEVICES = """

@@ -95,6 +95,22 @@ def test_no_byte_that_is_lost_or_doubled_makes_a_wrong_value(decoder: str) -> No
         assert pairs(decode(decoder, data[: at + 1] + data[at:])) <= right, at
 
 
+@pytest.mark.parametrize("damage", ["lost", "doubled", "digit"])
+def test_the_first_line_of_nellcor_counts_after_a_second_one_that_agrees(damage: str) -> None:
+    seconds = sent(
+        "nellcor", [Sample({"heart_rate": 100.0 + 11 * number, "spo2": 88.0 + number}) for number in range(4)]
+    )
+    data = b"".join(seconds)
+    right = pairs(decode("nellcor", data))
+    assert len(right) == 4
+    for at in range(len(seconds[0])):
+        rest = {"lost": data[at + 1 :], "doubled": data[at:], "digit": b"1" + data[at:]}[damage]
+        assert pairs(decode("nellcor", data[: at + (damage == "doubled")] + rest)) <= right, at
+    live = make_decoder(table("nellcor"))
+    assert live.feed(b"noise\r\n" + seconds[0]) + live.flush() == []
+    assert pairs(decode("nellcor", seconds[0])) == {(100, 88)}, "a file may have one line"
+
+
 @pytest.mark.parametrize("decoder", ["nellcor", "nonin-1", "cms50"])
 def test_no_byte_that_is_doubled_makes_a_wrong_value(decoder: str) -> None:
     seconds = sent(decoder, [Sample({"heart_rate": 100.0 + 11 * number, "spo2": 88.0 + number}) for number in range(4)])

@@ -174,6 +174,29 @@ def test_records_of_health_connect_have_their_own_units() -> None:
     assert received.counts == {"unmapped": 5, "used": 5}
 
 
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"bpm": 72, "min": 60, "max": 90}, "summary"),
+        ({"bpm": 72, "bpm_avg": 71}, "summary"),
+        ({"bpm": 72, "minBpm": 60}, "summary"),
+        ({"celsius": 34.1, "measurement_location": "wrist"}, "no_value"),
+        ({"celsius": 34.1, "measurementLocation": 7}, "no_value"),
+        ({"celsius": 34.1, "measurement_location": "MEASUREMENT_LOCATION_FINGER"}, "no_value"),
+        ({"celsius": 36.8, "measurementLocation": 3}, "used"),
+    ],
+)
+def test_a_record_of_a_period_or_of_the_skin_is_no_value_of_the_body(record: dict[str, Any], reason: str) -> None:
+    name = "heart_rate" if "bpm" in record else "body_temperature"
+    assert take("health-connect", {name: [{"time": "2026-11-27T09:10:00Z", **record}]}).counts == {reason: 1}
+
+
+@pytest.mark.parametrize("date", ["2026-11-27 00:00:00 +0100", "2026-11-27 12:00:00\u202fAM +0100"])
+def test_the_point_of_a_whole_day_is_no_value_of_a_moment(date: str) -> None:
+    content = metrics(("blood_oxygen_saturation", "%", {"date": date, "qty": 96}))
+    assert take("health-auto-export", content).counts == {"summary": 1}
+
+
 def test_data_points_of_open_mhealth_count_one_by_one_and_a_statistic_is_none() -> None:
     frame = {"effective_time_frame": {"date_time": "2026-11-29T12:00:00+01:00"}}
     period = {"start_date_time": "2026-11-29T10:00:00Z", "duration": {"value": 1, "unit": "h"}}
