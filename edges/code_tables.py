@@ -82,7 +82,8 @@ class Meaning:
         if _normal(code.code) not in self.codes:
             return False
         if system not in self.systems and (system or not code.name):
-            return False
+            # a number and its reference id of MDC leave no doubt, however a sender writes the system
+            return code.name.upper().startswith(_REFERENCE_ID) and _normal(code.name) in self.names
         if not code.name:
             return not self.name_required
         return _normal(code.name) in self.names or self.has_words(code.name)

@@ -20,12 +20,17 @@ from vitals.reading import Reading, reading
 from vitals.signs import BY_KEY, DIASTOLIC, SIGN_KEYS, SYSTOLIC, Sign
 from vitals.units import InvalidUnit, convert
 
-_NO_VALUE_FLAGS = frozenset(("INV", "NAV", "CAL", "TEST", "DEMO", "BUSY", "OFF", "NI", "SETTING", "<", ">"))
+_FLAGS = "INV NAV CAL TEST DEMO BUSY OFF NI SETTING < > QCF IND"
+_WRITTEN_OUT = (
+    "INVALID UNAVAILABLE CALIBRATION CALIBRATING DEMONSTRATION SIM SIMULATED ERR ERROR FAILED INDETERMINATE ARTIFACT "
+    "ARTEFACT DISCONNECTED"
+)
+_NO_VALUE_FLAGS = frozenset(f"{_FLAGS} {_WRITTEN_OUT}".split())
 _CODED = ("CWE", "CE", "CNE")
 _STATUSES = frozenset(("", "R", "P", "F", "C"))
 _WAVEFORMS = ("NA", "MA", "SampledData")  # types of HL7 v2 and of FHIR
-_NUMBERS = ("NM", "ST", "Quantity", "Integer")
-SUMMARY, NOTICE = "summary", "notice"  # types of an observation that its decoder knows to be no value
+_NUMBERS = ("NM", "ST", "TX", "Quantity", "Integer")
+SUMMARY, NOTICE, ALERT = "summary", "notice", "alert"  # types of an observation that its decoder knows to be no value
 _PRESSURES = (SIGN_KEYS[SYSTOLIC], SIGN_KEYS[DIASTOLIC])
 
 
@@ -188,16 +193,19 @@ def _evaluate(observation: Observation, table: CodeTable) -> _Value:
         raise _Unusable(Reason.WAVEFORM)
     if observation.kind == NOTICE:
         raise _Unusable(Reason.NOTICE)
+    if observation.kind == ALERT:
+        raise _Unusable(Reason.ALERT)
     if observation.kind != "NM" and any(code.system.upper() == "MDIL-ALERT" for code in observation.codes):
         raise _Unusable(Reason.ALERT)
-    if not observation.kind and (not observation.values or not any(observation.values)):
+    is_empty = not any(observation.values)
+    if not observation.kind and is_empty and "X" not in (observation.status, *observation.flags):
         raise _Unusable(Reason.HEADER)
     try:
         meaning = table.find(observation.codes, observation.label)
     except Contradiction as error:
         raise _Unusable(Reason.CONTRADICTION, str(error)) from None
-    if meaning is None:
-        raise _Unusable(Reason.UNMAPPED)
+    if meaning is None:  # HL7 leaves out the type of what has no value: a part of the device, or a sign
+        raise _Unusable(Reason.HEADER if not observation.kind and is_empty else Reason.UNMAPPED)
     if observation.kind == SUMMARY:
         raise _Unusable(Reason.SUMMARY)
     text = _text(observation)

@@ -8,20 +8,22 @@ from vitals.signs import Sign
 _SYNONYMS = {
     # code of MDC, Philips MDIL, name of MDC, UCUM, and what senders write
     "beat/min": "264864 0004-0aa0 mdc_dim_beat_per_min {beat}/min {beats}/min /min{beats} beat/min beats/min "
-    "beats_per_minute beats/minute beat/minute {pulse}/min",
+    "beats_per_minute beats/minute beat/minute {pulse}/min pulses/min pulse/min",
     "breath/min": "264928 0004-0ae0 mdc_dim_resp_per_min {breath}/min {breaths}/min {resp}/min breath/min breaths/min "
     "rpm br/min resp/min brpm breaths_per_minute breaths/minute breath/minute",
-    "/min": "264672 0004-09e0 mdc_dim_per_min /min 1/min bpm pm min-1 /minute per_minute",
+    "/min": "264672 0004-09e0 mdc_dim_per_min /min 1/min bpm pm min-1 min⁻¹ /minute per_minute per_min #/min x/min "
+    "b/min",
     "Hz": "264640 mdc_dim_hz hz",
     "%": "262688 0004-0220 mdc_dim_percent % percent pct",
     "1": "262656 0004-0200 mdc_dim_dimless 1 {fraction} fraction",
-    "Cel": "268192 0004-17a0 mdc_dim_degc cel degc c °c ℃ deg_c degrees_c celsius degrees_celsius "
+    "Cel": "268192 0004-17a0 mdc_dim_degc cel degc c °c ºc ℃ oc deg_c deg.c degrees_c celsius degrees_celsius "
     "\udcb0c \udca1\udce6 â°c",  # the sign for degrees in Latin-1, in GB 18030 without MSH-18, and UTF-8 as Latin-1
-    "[degF]": "266560 0004-1140 mdc_dim_fahr [degf] degf f °f ℉ deg_f degrees_f fahrenheit \udcb0f â°f",
+    "[degF]": "266560 0004-1140 mdc_dim_fahr [degf] degf f °f ºf ℉ of deg_f deg.f degrees_f fahrenheit "
+    "degrees_fahrenheit \udcb0f â°f",
     "K": "k kelvin",
-    "mm[Hg]": "266016 0004-0f20 mdc_dim_mmhg mm[hg] mmhg mm(hg) mm_hg",
+    "mm[Hg]": "266016 0004-0f20 mdc_dim_mmhg mm[hg] mmhg mm(hg) mm_hg mm-hg torr",
     "kPa": "265987 0004-0f03 mdc_dim_kilo_pascal kpa",
-    "hPa": "hpa",
+    "hPa": "hpa mbar",
     "cm[H2O]": "266048 mdc_dim_cm_h2o cm[h2o] cmh2o",
 }
 _UNITS = {text: unit for unit, texts in _SYNONYMS.items() for text in texts.split()}
@@ -93,4 +95,4 @@ def pair_of(code: str, name: str) -> tuple[str, str]:
 
 
 def _normal(text: str) -> str:
-    return "_".join(text.casefold().split())
+    return "_".join(re.sub(r"\s*/\s*", "/", text).casefold().split())

@@ -4,6 +4,7 @@ What is no value of this moment keeps its reason: the status, an absent value, a
 changes the meaning.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from edges.code_tables import Code
 from edges.fhir.effective import NoMoment, Span, moment_of
 from edges.json_document import Element, is_given, object_of, objects_of, text_of
 from edges.observed import Observation
+from edges.quantities import another_quantity, words_of
 
 LOINC, MDC, UCUM, SNOMED = "LN", "MDC", "UCUM", "SCT"
 _SYSTEMS = {
@@ -25,46 +27,12 @@ _SYSTEMS = {
     "urn:oid:2.16.840.1.113883.6.96": SNOMED,
 }
 _NONE = Code("", "", "")
+_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _STATUSES = ("final", "amended", "corrected", "preliminary")
 _PANELS = {
     LOINC: frozenset(("85354-9", "55284-4", "35094-2", "85353-1", "8716-3", "34566-0")),
     MDC: frozenset(("150020", "150300")),
 }
-_OTHER_QUANTITIES = frozenset(
-    (
-        "mean",
-        "average",
-        "avg",
-        "averaged",
-        "median",
-        "maximum",
-        "max",
-        "minimum",
-        "highest",
-        "lowest",
-        "target",
-        "goal",
-        "limit",
-        "threshold",
-        "alarm",
-        "setting",
-        "baseline",
-        "predicted",
-        "estimated",
-        "delta",
-        "change",
-        "trend",
-        "variability",
-        "mittelwert",
-        "moyenne",
-        "pulmonary",
-        "venous",
-        "fetal",
-        "foetal",
-        "intracranial",
-    )
-)  # words in free texts
-_WORDS = str.maketrans(dict.fromkeys("_/.,:;()[]-&+", " "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +110,10 @@ def _absent(resource: Element) -> str:
         return f"its status is {status[:20]!a}"
     if is_given(resource, "implicitRules"):
         return "it has implicitRules, which may change its meaning"
+    if is_given(resource, "focus") and resource["focus"] != [resource.get("subject")]:
+        return "it has a focus: it is not of the subject itself"
+    if is_given(resource, "specimen") or _has_code(resource, "category", "laboratory"):
+        return "it is of a specimen, not of the patient at this moment"
     return _modified(resource)
 
 
@@ -157,6 +129,10 @@ def _absent_value(element: Element) -> str:
     quantity = object_of(element, "valueQuantity")
     if quantity.get("comparator") is not None:  # of any type
         return f"{text_of(quantity, 'comparator')[:10]!a} before it: it is no exact number"
+    for holder in (element, quantity):
+        for key in ("_value", "_valueQuantity", "extension"):
+            if _ABSENT in json.dumps(holder.get(key, "")):
+                return "an extension states that its value is absent"
     return _modified(element)
 
 
@@ -164,6 +140,14 @@ def _is_test(resource: Element) -> bool:
     meta = object_of(resource, "meta")
     labels = [*objects_of(meta, "security"), *objects_of(meta, "tag")]
     return any(text_of(label, "code") == "HTEST" for label in labels)
+
+
+def _has_code(element: Element, key: str, code: str) -> bool:
+    return any(
+        text_of(coding, "code") == code
+        for concept in objects_of(element, key)
+        for coding in objects_of(concept, "coding")
+    )
 
 
 def _value_keys(element: Element) -> list[str]:
@@ -187,9 +171,9 @@ def _unit(quantity: Element) -> Code:
     """Return the unit of a Quantity; its code counts only with a system that is known."""
     code, system = text_of(quantity, "code"), text_of(quantity, "system")
     name = text_of(quantity, "unit")
-    if not code:
-        return Code("", name, "")
-    if _SYSTEMS.get(system) in (UCUM, MDC):
+    if not code or not system:
+        return Code(code, name, "")
+    if _system_of(system) in (UCUM, MDC):
         return Code(code, name, UCUM)  # whose names are free text, as each `unit` of FHIR is
     return Code(f"{system}|{code}", name, system)
 
@@ -211,10 +195,16 @@ def _codes(element: Element) -> tuple[Code, ...]:
 
 def _code(coding: Element) -> Code:
     code, display, uri = text_of(coding, "code"), text_of(coding, "display"), text_of(coding, "system")
-    system = _SYSTEMS.get(uri, uri)
+    system = _system_of(uri)
     if system == SNOMED or (system == MDC and not display.upper().startswith("MDC_")):
         return Code(code, "", system)  # the display is free text, which is part of the label
-    return Code(code, display if system == MDC else display.translate(_WORDS), system)
+    return Code(code, display if system == MDC else words_of(display), system)
+
+
+def _system_of(uri: str) -> str:
+    """Return the short name of a coding system, also of one with a version or written as https; else the URI."""
+    plain = uri.partition("|")[0].rstrip("/").replace("https://", "http://", 1)
+    return _SYSTEMS.get(plain, uri)
 
 
 def _unknown_panel(resource: Element) -> tuple[Code, ...]:
@@ -241,19 +231,16 @@ def _another_quantity(resource: Element, element: Element) -> str:
         object_of(resource, "method"),
         object_of(resource, "bodySite"),
     )
-    words = {word for concept in concepts for text in _texts(concept) for word in text.casefold().split()}
-    found = sorted(words & _OTHER_QUANTITIES)
-    return f"its text states {found[0]!a}: it is another quantity" if found else ""
+    return another_quantity(text for concept in concepts for text in _texts(concept))
 
 
 def _texts(concept: Element) -> Iterator[str]:
-    yield text_of(concept, "text").translate(_WORDS)
-    yield from (text_of(coding, "display").translate(_WORDS) for coding in objects_of(concept, "coding"))
+    yield words_of(text_of(concept, "text"))
+    yield from (words_of(text_of(coding, "display")) for coding in objects_of(concept, "coding"))
 
 
 def _interpretations(element: Element) -> frozenset[str]:
-    return frozenset(
-        text_of(coding, "code").upper()
-        for concept in objects_of(element, "interpretation")
-        for coding in objects_of(concept, "coding")
-    )
+    concepts = list(objects_of(element, "interpretation"))
+    codings = [coding for concept in concepts for coding in objects_of(concept, "coding")]
+    texts = [text_of(concept, "text") for concept in concepts if not any(objects_of(concept, "coding"))]
+    return frozenset(text.upper() for text in [*(text_of(coding, "code") for coding in codings), *texts])

@@ -171,10 +171,16 @@ def component_of(repetition: str, separators: Separators, component: int, subcom
     return separators.unescape(_item(_split(part, separators.subcomponent), subcomponent)).strip()
 
 
+def element_of(repetition: str, separators: Separators, component: int) -> str:
+    """Return a component that has one subcomponent, unescaped; one of several stays as it was sent."""
+    return value_of(_item(_split(repetition, separators.component), component), separators)
+
+
 def value_of(repetition: str, separators: Separators) -> str:
     """Return a repetition that has one component, unescaped; one of several stays as it was sent."""
     if not separators.find_mark(repetition):
         return repetition.strip()
+    repetition = repetition.rstrip(separators.component + separators.subcomponent)  # empty components are none
     if any(mark and mark in repetition for mark in (separators.component, separators.subcomponent)):
         return repetition.strip()
     return separators.unescape(repetition).strip()
@@ -262,8 +268,13 @@ def _split_segments(content: bytes) -> Message:
     text, codec, unfit = _decode(content, charset)
     lines = [line for line in _SEGMENT_END.split(text) if line.strip()]
     header = Segment(_header_fields(lines[0], separators), separators)
-    others = [Segment(tuple(line.split(separators.field)), separators) for line in lines[1:]]
+    others = [_segment(line, separators) for line in lines[1:]]
     return Message((header, *others), codec, unfit)
+
+
+def _segment(line: str, separators: Separators) -> Segment:
+    name, *fields = line.split(separators.field)
+    return Segment((name.strip().upper(), *fields), separators)
 
 
 def _separators(line: str) -> Separators:

@@ -2,7 +2,7 @@
 
 from collections.abc import Set
 
-from edges.hl7.er7 import Segment, component_of, value_of
+from edges.hl7.er7 import Segment, component_of, element_of
 from edges.places import Location
 from edges.site import Patients
 from vitals.fields import BadField, parse_patient_id
@@ -17,7 +17,7 @@ def patient_number(segment: Segment | None, field: int, patients: Patients) -> s
         return None
     numbers = [
         (
-            component_of(text, segment.separators, 1),
+            element_of(text, segment.separators, 1),
             {component_of(text, segment.separators, 4), component_of(text, segment.separators, 5)},
         )
         for text in segment.repetitions(field)
@@ -43,11 +43,11 @@ def location_of(header: Segment, pv1: Segment | None, field: int, equipment: Set
     texts = {"application": application_of(header), "sender": header.text(4)}
     if pv1 is not None:
         separators = pv1.separators
-        location = next(iter(pv1.repetitions(field)), "")
-        parts = location.split(separators.component) if separators.component else [location]
-        for part, key in zip(parts, ("unit", "room", "bed", "facility"), strict=False):
-            texts[key] = value_of(part, separators)
-        texts["location"] = location.strip()
+        places = set(pv1.repetitions(field))
+        location = places.pop() if len(places) == 1 else ""
+        for number, key in enumerate(("unit", "room", "bed", "facility"), 1):
+            texts[key] = element_of(location, separators, number)
+        texts["location"] = location.strip() if location else pv1.raw(field).strip()  # several are no known place
     return Location(equipment=frozenset(equipment), **texts)
 
 

@@ -13,16 +13,21 @@ from functools import lru_cache
 from edges.code_tables import Code
 from edges.episodic import CONTINUOUS, NONE, Episode, Episodes
 from edges.hl7.acks import Error, Outcome
-from edges.hl7.er7 import Message, Segment, Separators, component_of, value_of
+from edges.hl7.er7 import Message, Segment, Separators, component_of, element_of, value_of
 from edges.hl7.origin import NULL, application_of, location_of, patient_number
 from edges.hl7.times import parse_offset, parse_time
-from edges.observed import Observation, Reason, Verdict, decide
+from edges.observed import ALERT, Observation, Reason, Verdict, decide
 from edges.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
+from edges.quantities import another_quantity
 from edges.site import Place, Site, Source
 from vitals.codec import MAX_AHEAD
 from vitals.local_time import InvalidTime
 
 _OBSERVATIONS = "ORU"
+_NO_RESULT = frozenset(("O", "I", "S", "X", "Y", "Z", "D", "W"))  # OBR-25 (table 0123): ordered, cancelled ...
+_LABORATORY = frozenset(("BG", "CH", "CP", "HM", "IMM", "LAB", "MB", "SP", "TX"))  # OBR-24 (table 0074)
+_ALARM = ("196616", "MDC_EVT_ALARM")  # OBR-4 of a report of an alert
+_TREND = frozenset(("trend",))  # word of a report of values of the time without a connection
 _SETTINGS = frozenset(("SETTING", "CONFIGURATION", "MSET", "ASET"))  # OBX-13 of Philips, OBX-17 of PCD-01
 _NO_FLAGS: frozenset[str] = frozenset()
 _WHOLE = {("ORU", "R40"): Reason.ALERT, ("ORU", "W01"): Reason.WAVEFORM}
@@ -76,6 +81,8 @@ def read_report(message: Message, site: Site, received: datetime, known: Episode
     """
     header = message.header
     kind, event = header.text(9), header.text(9, 2)
+    if kind == _OBSERVATIONS and not event and header.text(9, 3) in ("", "ORU_R01"):
+        event = "R01"  # of senders that follow HL7 2.2: the only event of the type then
     if not re.fullmatch(r"[A-Z]{3}", kind):
         text = f"MSH-9 is {header.raw(9)[:40]!a}, no type such as ORU^R01; a field may be missing before it"
         return Report(Outcome.ERROR, Error(101, text))
@@ -102,9 +109,20 @@ def read_report(message: Message, site: Site, received: datetime, known: Episode
         if group.place and any(_clash(group, other) for other in groups):
             group.problem = f"the message has several patients at {group.place.ward}/{group.place.device}"
     clock = _Clock(header, site.tz, source.clock == "receipt", received)
-    for group in groups:
+    for group in _merged(groups):
         _read_group(group, clock, source, whole, report, known)
     return report
+
+
+def _merged(groups: list[_Group]) -> list[_Group]:
+    """Return the groups, those of one patient at one place as one: a sender may repeat PID before each report."""
+    merged: dict[object, _Group] = {}
+    for group in groups:
+        usable = group.place is not None and not group.problem and (group.patient is not None or group.pid is None)
+        key = (group.place.device, group.patient) if usable and group.place else id(group)
+        if merged.setdefault(key, group) is not group:
+            merged[key].observations += group.observations
+    return list(merged.values())
 
 
 def _clash(first: _Group, second: _Group) -> bool:
@@ -173,7 +191,7 @@ class _Clock:
     """The times of observations: OBX-14, that of the header of the device's part, OBR-7, MSH-7."""
 
     def __init__(self, header: Segment, zone: tzinfo, by_receipt: bool, received: datetime) -> None:
-        self._header = _stated(header.text(7))
+        self._header = _stated(header, 7)
         self._zone = parse_offset(self._header) or zone
         self._by_receipt = by_receipt
         self._received = received
@@ -182,13 +200,13 @@ class _Clock:
 
     def time_of(self, obx: Segment, obr: Segment | None) -> tuple[datetime | None, str, bool]:
         """Return the time of an observation, or None and the reason; and whether it is its own."""
-        own = _stated(obx.text(14)) if obx.raw(14) else ""
+        own = _stated(obx, 14) if obx.raw(14) else ""
         if own and not obx.raw(2) and (channel := _part(obx)):
             self._parts[id(obr), channel] = own
         if self._by_receipt:
             return self._received, "", False
         own = own or (self._of_part(obr, _part(obx)) if self._parts else "")
-        text = own or (_stated(obr.text(7)) if obr else "") or self._header
+        text = own or (_stated(obr, 7) if obr else "") or self._header
         if text not in self._read:
             self._read[text] = self._parse(text)
         return *self._read[text], bool(own)
@@ -216,8 +234,10 @@ def _part(obx: Segment) -> str:
     return re.sub(r"(\.0+)+$", "", obx.text(4))
 
 
-def _stated(text: str) -> str:
-    """Return a time, empty for one that states that there is none: null, or zeros."""
+def _stated(segment: Segment, field: int) -> str:
+    """Return a time, empty for one that states that there is none: null, or zeros. Several are no time."""
+    times = set(segment.repetitions(field))
+    text = segment.text(field) if len(times) < 2 else segment.raw(field)
     return "" if text == NULL or not text.strip("0") else text
 
 
@@ -227,6 +247,10 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) 
     values = tuple([value_of(text, separators) for text in obx.repetitions(5)])
     if kind == "SN" and (number_of_sn := _number_of_sn(obx)):
         kind, values = "NM", (number_of_sn,)
+    elif not kind and any(values):
+        kind = "NM"  # a sender that leaves the type out; a value that is no plain number is none
+    if obr is not None and {obr.text(4), obr.text(4, 2)}.intersection(_ALARM):
+        kind = ALERT
     time, problem, own_time = clock.time_of(obx, obr)
     unit, other_unit = _codes(obx.raw(6), separators)
     return Observation(
@@ -241,8 +265,26 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) 
         time=time,
         time_problem=problem,
         channel=obx.text(4),
+        absent=_absent(obx, obr),
         own_time=own_time,
     )
+
+
+def _absent(obx: Segment, obr: Segment | None) -> str:
+    """Return why an observation is no measurement, by its report (OBR) and its method; empty if nothing states it."""
+    if obr is not None:
+        status = obr.text(25).upper()
+        if status in _NO_RESULT:
+            return f"the status of its report (OBR-25) is {status}"
+        if obr.raw(15) or obr.text(24).upper() in _LABORATORY:
+            return "it is of a specimen (OBR-15, OBR-24), not of the patient at this moment"
+    method, order = obx.raw(17), obr.raw(4) if obr is not None else ""
+    return _another_quantity(method, order) if method or order else ""
+
+
+@lru_cache(maxsize=1024)  # a sender repeats them in every message
+def _another_quantity(*texts: str) -> str:
+    return another_quantity(texts, _TREND)
 
 
 def _flags(obx: Segment) -> frozenset[str]:
@@ -250,7 +292,9 @@ def _flags(obx: Segment) -> frozenset[str]:
     fields = obx.fields
     if not any(fields[8:11] + fields[12:14] + fields[17:18]):
         return _NO_FLAGS
-    texts = [component_of(text, obx.separators, 1) for text in obx.repetitions(8)]
+    texts = [
+        component_of(text, obx.separators, 1) or component_of(text, obx.separators, 2) for text in obx.repetitions(8)
+    ]
     texts += [obx.text(field) for field in (9, 10, 12)]
     flags = {part.upper() for text in texts for part in re.findall(r"\w+|[<>]", text)}
     access = obx.text(13).upper()
@@ -274,5 +318,5 @@ def _codes(field: str, separators: Separators) -> tuple[Code, Code]:
     segment = Segment(("", field), separators)
     if len(segment.repetitions(1)) > 1:
         return Code(field, "", ""), Code(field, "", "")
-    parts = [segment.text(1, component) for component in range(1, 7)]
+    parts = [element_of(field, separators, component) for component in range(1, 7)]
     return Code(*parts[:3]), Code(*parts[3:])

@@ -7,6 +7,7 @@ from vitals.local_time import InvalidTime, to_utc
 
 # To the minute at least: a day or an hour is no time of measurement. Some senders write milliseconds without a point.
 _TIME = re.compile(r"(\d{12})(?:(\d\d)(?:\.(\d{1,9})|(\d{3}))?)?([+-]\d{4})?", re.ASCII)
+_ISO_8601 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)([.,]\d{1,9})?)?([+-]\d\d:?\d\d|Z)?", re.ASCII)
 MAX_OFFSET = timedelta(hours=14)
 
 
@@ -17,7 +18,7 @@ def parse_time(text: str, zone: tzinfo, near: datetime | None = None) -> datetim
     near   the time of receipt. In the hour that the end of summer time repeats, the nearer of both moments is meant;
            without `near` such a time is refused
     """
-    match = _TIME.fullmatch(text.strip())
+    match = _match(text)
     if match is None:
         raise InvalidTime(f"{text[:40]!a} is no time to the minute, such as 20261127101500+0100")
     minute, second, fraction, milliseconds, offset = match.groups()
@@ -37,11 +38,20 @@ def parse_time(text: str, zone: tzinfo, near: datetime | None = None) -> datetim
 
 def parse_offset(text: str) -> tzinfo | None:
     """Return the offset of a time, None without one."""
-    match = _TIME.fullmatch(text.strip())
+    match = _match(text)
     try:
         return _fixed(match[5]) if match and match[5] else None
     except InvalidTime:
         return None
+
+
+def _match(text: str) -> re.Match[str] | None:
+    """Return the parts of a time, also of one that is written as in ISO 8601 or has Z for the offset."""
+    text = text.strip()
+    if iso := _ISO_8601.fullmatch(text):
+        *moment, fraction, offset = (part or "" for part in iso.groups())
+        text = "".join(moment) + fraction.replace(",", ".") + offset.replace(":", "")
+    return _TIME.fullmatch(text[:-1] + "+0000" if text.endswith("Z") else text)
 
 
 def _fixed(offset: str) -> tzinfo:

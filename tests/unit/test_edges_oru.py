@@ -114,7 +114,7 @@ def test_a_report_becomes_a_reading_of_its_bed_and_patient() -> None:
         (obx(SPO2, "97", PERCENT, status="F~X"), Reason.NO_VALUE),
         (obx(TEMP, "36,5", DEGC), Reason.UNREADABLE),
         (obx(SPO2, "97", PERCENT, kind="SN"), Reason.UNREADABLE),
-        (obx(SPO2, "97", PERCENT, kind=""), Reason.UNREADABLE),
+        (obx(SPO2, "97 %", PERCENT, kind=""), Reason.UNREADABLE),
         (obx(SPO2, "0.97", PERCENT), Reason.IMPLAUSIBLE),
         (obx(SPO2, "8388607", PERCENT), Reason.NO_VALUE),
         (obx(TEMP, "384.5", DEGC), Reason.IMPLAUSIBLE),
@@ -292,7 +292,7 @@ def test_a_message_that_is_not_production_is_accepted_and_gives_no_reading(proce
         ("ORU^W01", Outcome.ACCEPT, [Reason.WAVEFORM]),
         ("ADT^A08", Outcome.REJECT, []),
         ("QRY^R02", Outcome.REJECT, []),
-        ("ORU", Outcome.REJECT, []),
+        ("ORU^R30", Outcome.REJECT, []),
         ("P", Outcome.ERROR, []),
         ("", Outcome.ERROR, []),
     ],
@@ -328,7 +328,8 @@ def test_two_patients_of_one_message_never_meet() -> None:
     assert reasons(report) == [Reason.UNKNOWN_PLACE] * 2
     same_patient = (*same_bed[:4], "PID|||1", *same_bed[5:])
     report = read_report(parse_message(message(*same_patient)), SITE, RECEIVED)
-    assert [item.device for item in report.readings] == ["bed-1", "bed-1"]
+    assert [item.device for item in report.readings] == ["bed-1"]
+    assert signs(report) == [{"heart_rate": 71, "spo2": 97}]
     without_place = (*lines[:5], *lines[6:])
     report = read_report(parse_message(message(*without_place)), SITE, RECEIVED)
     assert [item.device for item in report.readings] == ["bed-1", None]
