@@ -9,15 +9,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from identity.authority import Emit
-from stack.binaries import CHECKOUT
+from stack.binaries import CHECKOUT, STACK
 from stack.binaries import find as find_programs
-from stack.plan import NAMES, Ports
+from stack.demo_edges import BROKER, demo_edges
+from stack.plan import PORT_BASE, Ports, services
 from stack.processes import find, send
 from stack.replacement import Replacement
 from stack.stack_dir import StackDir, State
 from stack.supervisor import stop_orphans
 from vitals.errors import PermanentError, TransientError
 
+NAMES = (
+    *("supervisor", "broker", "database", "migrate"),
+    *(service.name for service in services(Ports(PORT_BASE), 1)),
+    *(BROKER, *(service.name for service in demo_edges(Ports(PORT_BASE), STACK))),
+)
+"""Of all logs."""
 POLL_S = 0.2
 UP_TIMEOUT_S = 180.0  # each process has 30, and a first start creates the database
 DOWN_TIMEOUT_S = 120.0  # each process has 20

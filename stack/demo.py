@@ -74,7 +74,7 @@ def demo(home: StackDir, devices: int, ports: Ports, seconds: float | None) -> i
     stop, interrupted = Event(), Event()
     set_on_signals(interrupted, stop, numbers=WITH_HANGUP)
     since = datetime.now(UTC)
-    supervisor = Supervisor(home, binaries, ports, devices, console.print)
+    supervisor = Supervisor(home, binaries, ports, devices, console.print, with_edges=devices > 0)
     failures: list[BaseException] = []
 
     def supervise() -> None:

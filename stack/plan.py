@@ -4,7 +4,7 @@ To add a service, add an entry in `services`.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from stack.binaries import STACK
 from stack.broker_access import BrokerAccess, Listeners
 from stack.lan import LOOPBACK, device_host, reachable_addresses
 from stack.servers import OWNER, tls_query
-from stack.stack_dir import EDGES, INBOX_FILE, SITE_FILE, Secrets, StackDir
+from stack.stack_dir import DEMO_EDGES, EDGES, INBOX_FILE, SITE_FILE, Secrets, StackDir
 from vitals.settings import PREFIX
 
 # Below 32768, where Linux begins to assign ports to outgoing connections, and apart from well-known ports.
@@ -85,8 +85,18 @@ class Ports:
         return self.base + 8
 
     @property
+    def demo_webhook(self) -> int:
+        """HTTP of the demo's webhook."""
+        return self.base + 9
+
+    @property
+    def demo_broker(self) -> int:
+        """MQTT of the demo's foreign broker."""
+        return self.base + 10
+
+    @property
     def all(self) -> tuple[int, ...]:
-        """Every port of the stack."""
+        """Every port of the stack, without those of the demo alone."""
         services = (self.ingest, self.alerts, self.station, self.edges, self.hl7)
         return (self.broker, self.database, *services, self.certificates)
 
@@ -132,7 +142,10 @@ def environment(
     ours = {name: value for name, value in ours.items() if name not in withheld}
     ours["VITALFLOW_MQTT_URL"] = broker_url(ports, secrets, service.user)
     ours |= {f"{PREFIX}INGEST_METRICS_PORT": str(ports.ingest), f"{PREFIX}ALERTS_METRICS_PORT": str(ports.alerts)}
-    ours |= {f"{PREFIX}EDGES_METRICS_PORT": str(ports.edges), f"{PREFIX}EDGES_CREDENTIALS": str(home.credentials)}
+    metrics_port = ports.edges if service.user == EDGES else 0  # the demo's have none
+    ours |= {f"{PREFIX}EDGES_METRICS_PORT": str(metrics_port), f"{PREFIX}EDGES_CREDENTIALS": str(home.credentials)}
+    if service.user in (EDGES, *DEMO_EDGES):
+        ours[f"{PREFIX}EDGES_CLIENT_ID"] = service.user
     ours |= {f"{PREFIX}STATION_HOST": "127.0.0.1", f"{PREFIX}STATION_PORT": str(ports.station)}
     own_login = {f"{PREFIX}MQTT_{what}" for what in ("PASSWORD", "CERTIFICATE", "KEY")}
     hidden = withheld | own_login | {f"{name}_FILE" for name in (*ours, *withheld, *own_login)} | {"PGPASSWORD"}
@@ -218,13 +231,19 @@ def hl7_beds() -> list[Source]:
     return simulated_beds(HL7_BEDS, WARD)
 
 
-NAMES = ("supervisor", "broker", "database", "migrate", *(service.name for service in services(Ports(PORT_BASE), 1)))
-
-
 def broker_access(
-    home: StackDir, ports: Ports, secrets: Secrets, devices: int, environ: Mapping[str, str], emit: Emit
+    home: StackDir,
+    ports: Ports,
+    secrets: Secrets,
+    devices: int,
+    environ: Mapping[str, str],
+    emit: Emit,
+    more_beds: Iterable[str] = (),
 ) -> BrokerAccess:
-    """Return listeners, certificates and users of the stack's broker."""
+    """Return listeners, certificates and users of the stack's broker.
+
+    more_beds   devices of the demo's edges; without any these edges have no users
+    """
     settings = _identity_settings(environ)
     listeners = Listeners(
         ports.broker,
@@ -233,9 +252,11 @@ def broker_access(
         websockets=settings.mqtt_websockets_port,
         address=ports.listen,
     )
-    simulated = [source.device for source in (*simulated_ward(devices, ward=WARD, boot=0), *hl7_beds())]
+    demo = list(more_beds)
+    simulated = [source.device for source in (*simulated_ward(devices, ward=WARD, boot=0), *hl7_beds())] + demo
     users = [*builtin_users(secrets.broker), *simulated_device_users(home.credentials, simulated, WARD)]
-    users.append(User(EDGES, Kind.SERVICE, service=EDGES, password=secrets.broker[EDGES]))
+    edges = (EDGES, *(DEMO_EDGES if demo else ()))
+    users += [User(name, Kind.SERVICE, service=EDGES, password=secrets.broker[name]) for name in edges]
     authority = CertificateAuthority(home.identity)
     names = list(dict.fromkeys([*settings.broker_names, *reachable_addresses(ports.listen)]))
     return BrokerAccess(listeners, authority, names, users, settings.topics, emit)

@@ -114,5 +114,4 @@ def hint_commands(ports: Ports) -> list[str]:
         'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',
         "mosquitto_sub -v -t 'vitalflow/alerts/#'",
         f"{vitalflow_command()} alerts watch",
-        f"{vitalflow_command()} edges hl7 simulate --to 127.0.0.1:{ports.hl7}",
     ]

@@ -27,6 +27,8 @@ from vitals.files import write_atomic
 SITE_FILE, INBOX_FILE = "site.toml", "inbox.db"
 EDGES = "edges"
 """The user of the edges at the broker; not in every installation, so not one of BUILTIN_USERS."""
+DEMO_EDGES = ("demo-webhook", "demo-serial", "demo-mqtt")
+"""The users of the edges that only the demo has."""
 
 Struct_ = TypeVar("Struct_", bound=Struct)
 
@@ -79,7 +81,7 @@ class Secrets(Struct, frozen=True):
 
     def complete(self) -> Self:
         """Return these with the ones added that an older version did not have."""
-        wanted = (*BUILTIN_USERS, EDGES)
+        wanted = (*BUILTIN_USERS, EDGES, *DEMO_EDGES)
         missing = {name: secrets.token_urlsafe(24) for name in wanted if name not in self.broker}
         return replace(self, broker=self.broker | missing, names=self.names or secrets.token_urlsafe(24))
 
@@ -122,6 +124,11 @@ class StackDir:
     def credentials(self) -> Path:
         """The passwords of the simulated devices."""
         return self.identity / "devices.json"
+
+    @property
+    def demo(self) -> Path:
+        """The files of the demo's edges."""
+        return self.folder / "demo"
 
     @property
     def logs(self) -> Path:
@@ -168,6 +175,7 @@ class StackDir:
         for file in (self.folder / "secrets.json", self.password, *inbox):
             file.unlink(missing_ok=True)
         shutil.rmtree(self.identity, ignore_errors=True)
+        shutil.rmtree(self.demo, ignore_errors=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -17,6 +17,8 @@ from edges.hl7.simulate import site_file
 from identity.authority import CertificateAuthority, Emit
 from stack import log_files, processes, shell
 from stack.binaries import CHECKOUT, ServerBinaries, need_root
+from stack.demo_edges import BEDS, demo_edges, write_files
+from stack.demo_edges import BROKER as FOREIGN_BROKER
 from stack.lan import LOOPBACK, check_listen_address
 from stack.plan import (
     MIGRATE,
@@ -79,6 +81,11 @@ class ManagedProcess:
         self.serves = False
         self.restart_at = None
 
+    @property
+    def where(self) -> str:
+        """What it does once it is ready."""
+        return "running" if self.port is None else f"ready on port {self.port}"
+
     def is_alive(self) -> bool:
         """Return whether its process is running."""
         return self.server.process is not None and self.server.process.poll() is None
@@ -90,14 +97,28 @@ class ManagedProcess:
 
 
 class Supervisor:
-    """The supervisor of the stack in one folder. `up` is set once every process is ready."""
+    """The supervisor of the stack in one folder.
 
-    def __init__(self, home: StackDir, binaries: ServerBinaries, ports: Ports, devices: int, emit: Emit) -> None:
+    up           is set once every process is ready, except those of the demo's edges, which start then
+    with_edges   whether to run the edges of the demo
+    """
+
+    def __init__(
+        self,
+        home: StackDir,
+        binaries: ServerBinaries,
+        ports: Ports,
+        devices: int,
+        emit: Emit,
+        *,
+        with_edges: bool = False,
+    ) -> None:
         self.home = home
         self.binaries = binaries
         self.ports = ports
         self.devices = devices
         self.up = Event()
+        self._with_edges = with_edges
         self._emit = emit
         self._processes: list[ManagedProcess] = []
         self._written: State | None = None
@@ -129,6 +150,8 @@ class Supervisor:
                 if self._devices_url is not None:
                     self.emit(shell.devices_hint(self._devices_url, self.ports))
                 self.up.set()
+                if self._with_edges:
+                    self._launch_edges()
                 self._write_state()
                 while not stop.wait(TICK_S):
                     self._watch()
@@ -145,7 +168,8 @@ class Supervisor:
 
     def _start(self, stop: Event) -> None:
         check_listen_address(self.ports.listen)
-        bound = [(port, LOOPBACK) for port in self.ports.all]
+        edges = (self.ports.demo_webhook, self.ports.demo_broker) if self._with_edges else ()
+        bound = [(port, LOOPBACK) for port in (*self.ports.all, *edges)]
         bound += [(port, self.ports.listen) for port in self.ports.on_other_machines]
         for port, address in bound:
             if port_in_use(port, address):
@@ -157,7 +181,8 @@ class Supervisor:
         shell.install(self.home, self.binaries)
         shell.write_options(self.home, self.ports, secrets)
         name = self.home.data
-        access = broker_access(self.home, self.ports, secrets, self.devices, os.environ, self.emit)
+        beds = BEDS.values() if self._with_edges else ()
+        access = broker_access(self.home, self.ports, secrets, self.devices, os.environ, self.emit, beds)
         self._devices_url = devices_url(self.ports, os.environ)
         broker = BrokerServer(self.binaries, name, self.ports.broker, self.home.log("broker"), access)
         self._with_certificates.append(broker)
@@ -179,6 +204,17 @@ class Supervisor:
         for service in planned:
             if service.needs_database:
                 self._bring_up(self._managed_process(service, secrets), stop)
+
+    def _launch_edges(self) -> None:
+        """Start the edges of the demo and their senders without waiting; each waits for the others by itself."""
+        secrets, port = self.home.make_secrets(), self.ports.demo_broker
+        write_files(self.ports, self.home.demo)
+        broker = BrokerServer(self.binaries, f"{self.home.data}/{FOREIGN_BROKER}", port, self.home.log(FOREIGN_BROKER))
+        managed = [ManagedProcess(FOREIGN_BROKER, broker, port)]
+        managed += [self._managed_process(one, secrets) for one in demo_edges(self.ports, self.home.demo)]
+        for one in managed:
+            self._processes.append(one)
+            one.launch()
 
     def _managed_process(self, service: ServiceSpec, secrets: Secrets) -> ManagedProcess:
         environ = environment(os.environ, self.ports, secrets, self.home, service)
@@ -206,8 +242,7 @@ class Supervisor:
                     f"{managed.name} is not ready after {START_TIMEOUT_S:.0f} s:\n{managed.server.tail()}"
                 )
         managed.serves = True
-        where = "running" if managed.port is None else f"ready on port {managed.port}"
-        self.emit(step(managed.name, where, time.monotonic() - began))
+        self.emit(step(managed.name, managed.where, time.monotonic() - began))
 
     def _migrate(self, environ: dict[str, str], stop: Event) -> None:
         began = time.monotonic()
@@ -238,8 +273,10 @@ class Supervisor:
             elif not managed.serves:
                 with suppress(PermanentError):  # it has just ended; the next check restarts it
                     managed.serves = managed.server.is_ready()
-                if managed.serves:
+                if managed.serves and managed.restarts:
                     self.emit(f"{managed.name} is back")
+                elif managed.serves:
+                    self.emit(step(managed.name, managed.where, time.time() - managed.since))
         self._rotate_certificates()
         log_files.limit(self.home.logs)
         self._write_state()

@@ -22,6 +22,7 @@ from edges.listening import (
     read_options,
     run_service,
 )
+from edges.mqtt import simulate_commands
 from edges.mqtt.receive import receive
 from edges.mqtt.subscriptions import endpoint_of, subscribed
 from edges.mqtt_table import MqttSource
@@ -38,6 +39,7 @@ MODEL = "MQTT"
 
 log = logging.getLogger("edges")
 app = command_group()
+app.add_typer(simulate_commands.app)
 
 
 @app.callback()

@@ -1,5 +1,6 @@
 """`vitalflow dev` as a person uses it: real processes, killed for real, on free ports and in a folder of its own."""
 
+import base64
 import json
 import os
 import re
@@ -8,11 +9,13 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import randrange
+from typing import Any
 
 import psutil
 import psycopg
@@ -69,6 +72,14 @@ class Stack:
         first = values.split()[1].replace(",", "")
         return int(first) if first.isdecimal() else 0
 
+    def ward(self) -> dict[str, dict[str, Any]]:
+        """The beds that the operator sees at the station, by device."""
+        proof = base64.b64encode(f"operator:{self.home.password.read_text().strip()}".encode()).decode()
+        page = f"{Ports(self.port_base).page}/api/ward"
+        asked = urllib.request.Request(page, headers={"Authorization": f"Basic {proof}"})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return {bed["device"]: bed for bed in json.load(answer)["beds"]}
+
     def listening(self, *more: int) -> set[tuple[str, int]]:
         """Every address at which the ports of this stack, and `more`, are open."""
         ports = {*Ports(self.port_base).all, *more}
@@ -99,7 +110,7 @@ def until(true: Callable[[], bool], what: str) -> None:
 def free_ports() -> int:
     # Not from the system's own choice: that range is for outgoing connections, and our clients make many.
     return next(
-        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(port_in_use, range(base, base + 10)))
+        base for base in iter(lambda: randrange(20_000, 32_000), 0) if not any(map(port_in_use, range(base, base + 11)))
     )
 
 
@@ -300,7 +311,32 @@ def test_the_demo_ends_by_itself_and_prints_the_number_of_rows(stack: Stack) -> 
     shown = stack.run("demo", "--seconds", "6", "--devices", "4", "--port-base", str(stack.port_base))
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "readings stored in 6 s, 0 alerts raised; everything is stopped" in shown.stdout
-    assert re.search(r"readings stored; beds: .*4 NORMAL; open alerts: none", shown.stdout), shown.stdout
+    # The beds of the edges come a few seconds later.
+    assert re.search(r"readings stored; beds: .*\b[4-9] NORMAL; open alerts: none", shown.stdout), shown.stdout
+    assert stack.left_over() == []
+
+
+def test_the_demo_shows_a_bed_of_each_kind_of_other_system_with_values(stack: Stack) -> None:
+    beds = {"hl7-01": "temperature", "webhook-01": "temperature", "serial-01": "spo2", "mqtt-01": "resp_rate"}
+    line = [sys.executable, "-m", "stack", "--home", str(stack.home.folder), "demo"]
+    line += ["--devices", "1", "--port-base", str(stack.port_base)]
+    with subprocess.Popen(line, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for printed in process.stdout:
+            if printed.startswith("everything is up"):
+                break
+
+        def shown() -> bool:
+            ward = stack.ward()
+            return all(ward.get(f"icu-1-{bed}", {}).get("values", {}).get(sign) for bed, sign in beds.items())
+
+        try:
+            until(shown, "a value of each bed")
+            assert {stack.ward()[f"icu-1-{bed}"]["condition"] for bed in beds} == {"NORMAL"}
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.stdout.read()
+        assert process.wait(60) == 0
     assert stack.left_over() == []
 
 
