@@ -36,6 +36,9 @@ def about() -> None:
 @app.command()
 def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="If another one is active, wait until it is gone, then take over.")
+    ] = False,
 ) -> None:
     """Run the alert worker.
 
@@ -46,7 +49,7 @@ def run(
     with exit_on_error("vitalflow alerts"):
         settings = AlertsSettings.read(os.environ)
         metrics = Metrics()
-        worker = Worker(settings, metrics)
+        worker = Worker(settings, metrics, standby=standby)
         if settings.alerts_metrics_port:
             CertificateExpiry(metrics.registry, "vitalflow_alerts_", settings.broker, {}).start()
             metrics.serve(settings.alerts_metrics_host, settings.alerts_metrics_port, worker.health)

@@ -33,6 +33,9 @@ class Metrics:
             name + "mqtt_connections", "Connections established to the broker", registry=registry
         )
         self.mqtt_connected = Gauge(name + "mqtt_connected", "1 if connected to the broker, else 0", registry=registry)
+        self.standby = Gauge(
+            name + "standby", "1 while another process is active and this one waits to take over", registry=registry
+        )
         self.devices = Gauge(name + "devices", "Devices with a status or a reading", registry=registry)
         self.pending_rules = Gauge(
             name + "pending_rules", "Rules whose condition holds and whose delay is running", registry=registry

@@ -21,7 +21,9 @@ from alerts.rulefile.parser import InvalidRules, load
 from alerts.settings import AlertsSettings
 from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
-from mqtt.session import Session
+from mqtt.session import Session, SessionTakenOver
+from mqtt.standby import Standby
+from mqtt.standstill import Standstill, boot_clock
 from mqtt.wake_socket import WakeSocket
 from vitals.alert import Alert, Event, Priority, encode_alert
 from vitals.errors import TransientError
@@ -33,6 +35,7 @@ log = logging.getLogger("alerts")
 
 WINDOW = 500  # in-flight readings on the connection; redelivered after a kill
 MAX_UNPUBLISHED = 1000  # alerts without PUBACK; beyond it readings are not acknowledged, so the broker sends no more
+RESTORE_RETRY_S = 0.5
 TICK_S = 0.5  # between two checks of what time alone changes
 COUNT_S = 5.0  # between two counts of all beds and alerts for /metrics
 PAUSE_S = 0.02  # in which the socket is not read after a small read; an alert is later by up to as much
@@ -41,24 +44,42 @@ PAUSE_S = 0.02  # in which the socket is not read after a small read; an alert i
 class Worker:
     """One alert worker. `stop` and `reload` may be called from a signal handler."""
 
-    def __init__(self, settings: AlertsSettings, metrics: Metrics) -> None:
+    def __init__(self, settings: AlertsSettings, metrics: Metrics, *, standby: bool = False) -> None:
         self._settings = settings
         self._metrics = metrics
         self._topics = settings.topics
         self._service = settings.alerts_client_id
+        self._what = f"an alert worker with the client id {self._service!r}"
         self._stopping = False
         self._reloading = False
         self._wake = WakeSocket()
-        self._engine = Engine(settings.topics, load(settings.rules_path), datetime.now(UTC))
-        self._unacknowledged: list[int] = []  # messages evaluated and not yet acknowledged,
-        self._received_on = 0  # and the connection they came on
-        self._published_before = False
+        self._standby: Standby | None = None
+        if standby:
+            service = self._topics.service(self._service)
+            self._standby = Standby(settings.broker, service, "alerts", self._what, lambda: self._stopping, log)
+        self._is_standing_by = standby
+        self._throttle = PollThrottle(PAUSE_S)
         self._now = datetime.now(UTC)
         self._received_at = 0.0
+        self._rules = load(settings.rules_path)
+        self._restore_log = WaitLog("the retained alerts", log.warning)
+        self._begin()
+        metrics.mqtt_connected.set_function(lambda: self._session.connected)
+        metrics.standby.set_function(lambda: self._is_standing_by)
+
+    def _begin(self) -> None:
+        """Begin as an instance of its own: without a connection, and without anything that an earlier one has known."""
+        settings, topics = self._settings, self._topics
+        self._engine = Engine(topics, self._rules, datetime.now(UTC))
+        self._held: list[tuple[bytes, bytes, int, bool, bool]] | None = []  # messages until the connection is confirmed
+        self._restored = False
+        self._next_restore = 0.0
+        self._unacknowledged: list[int] = []  # messages evaluated and not yet acknowledged,
+        self._received_on = 0  # and the connection they came on
         self._next_tick = 0.0
         self._next_count = 0.0
-        self._throttle = PollThrottle(PAUSE_S)
-        topics = self._topics
+        self._standstill = Standstill(boot_clock())
+        last = 0 if self._standby is None else self._standby.boot
         self._session = Session(
             settings.broker,
             self._service,
@@ -77,12 +98,11 @@ class Worker:
             ]
             + [(DROPPED, 0), (QUEUED, 0), (topics.service("+"), 0)],
             window=WINDOW,
-            boot=time.time_ns(),
+            boot=max(time.time_ns(), last + 1),  # the clock of another host may be ahead
             deliver=self._on_message,
             connected=self._on_connected,
             log=log,
         )
-        metrics.mqtt_connected.set_function(lambda: self._session.connected)
 
     def stop(self) -> None:
         """Publish and acknowledge what was received, publish the end, and disconnect; `run` returns soon."""
@@ -95,79 +115,139 @@ class Worker:
         self._wake.wake()
 
     def health(self) -> tuple[str | None, Mapping[str, object]]:
-        """Return why alerts are not raised, or None, for /healthz. Called from another thread."""
-        return self._session.find_problem(time.monotonic()), {}
+        """Return why alerts are not raised, or why this standby cannot take over, or None; and whether it stands by.
+
+        For /healthz. Called from another thread.
+        """
+        if self._standby is not None and self._is_standing_by:
+            return self._standby.problem, {"standby": True}
+        return self._session.find_problem(time.monotonic()), {"standby": False}
 
     def run(self) -> None:
         """Evaluate, publish, acknowledge, until `stop`.
 
-        1. Make sure that no other worker uses the same session.
-        2. Read back the retained alerts and limits: what is open now.
-        3. Connect; the session has queued the readings since. At every later connection publish all alerts again,
+        1. Make sure that no other worker uses the same session; as a standby, wait until there is none.
+        2. Connect. The session has queued the readings since the last worker, and what is delivered is held.
+        3. When the broker has returned this worker's status, and no later instance has: read back the retained alerts
+           and limits, which no other worker changes any more. At every later connection publish all alerts again,
            because a broker that crashed may have lost the last of them, or all.
-        4. Evaluate what is received; publish the changes, then acknowledge the readings.
+        4. Evaluate what was held and what is received; publish the changes, then acknowledge the readings.
         5. Twice a second, see what time alone changes: silence, audio pauses.
+        6. If this process or its link stood still, end the connection and go on with 2: another worker may have taken
+           over, and what lies in the socket is out of date. If one has, discard everything, and stand by or end.
         """
-        self._reject_second_instance()
-        self._restore()
+        while not self._stopping:
+            if self._standby is None:
+                self._reject_second_instance()
+            else:
+                self._standby.wait()
+                self._begin()
+            self._is_standing_by = False
+            try:
+                self._work()
+            except SessionTakenOver as error:
+                if self._standby is None:
+                    raise
+                log.warning("%s", error)
+                self._standby.boot = max(self._standby.boot, error.boot)
+                self._is_standing_by = True
+        self._session.disconnect()
+
+    # --- the steps of `run` ---
+
+    def _work(self) -> None:
         while not self._stopping:
             self._session.ensure_connected(time.monotonic())
             if self._received_on != self._session.connection:
                 # The broker delivers again what was not acknowledged on the connection before. Not in `_on_connected`:
                 # its first messages may be read before paho has read the CONNACK that came with them.
                 self._unacknowledged.clear()
+                self._held = []
                 self._received_on = self._session.connection
-            if self._wait():
+            self._standstill.passed(boot_clock())  # connecting may wait for seconds
+            readable = self._wait()
+            self._end_connection_after_standstill()
+            if readable and not self._session.is_disconnected:
                 self._set_time()
                 self._throttle.after(self._session.receive(), self._received_at)
                 self._metrics.readings_evaluated.inc(self._engine.evaluated)
                 self._metrics.messages_rejected.inc(self._engine.rejected)
                 self._metrics.messages_throttled.inc(self._engine.throttled)
                 self._engine.evaluated = self._engine.rejected = self._engine.throttled = 0
+            if self._held is not None and self._session.is_confirmed:
+                self._resume(self._held)
             self._acknowledge()
             if self._reloading:
                 self._reload()
             if time.monotonic() >= self._next_tick:
                 self._tick()
             self._session.maintain(time.monotonic())
-        self._session.disconnect()
 
-    # --- the steps of `run` ---
+    def _end_connection_after_standstill(self) -> None:
+        stood_s = self._standstill.passed(boot_clock())
+        if self._session.is_disconnected:
+            return
+        if stood_s:
+            self._session.end_connection(f"this process stood still for {stood_s:.0f} s")
+        elif self._session.connected and self._session.is_echo_missing(time.monotonic()):
+            self._session.end_connection("the broker has not returned a heartbeat for 5 s")
+
+    def _resume(self, held: Sequence[tuple[bytes, bytes, int, bool, bool]]) -> None:
+        """Act on this connection: publish all alerts, and evaluate what was delivered so far."""
+        if not self._restored:
+            self._restored = time.monotonic() >= self._next_restore and self._restore()
+            if not self._restored:
+                return
+        else:
+            everything = self._engine.current_alerts()
+            for alert in everything:
+                self._publish_alert(alert)
+            log.info("republished %d alerts", len(everything))
+        self._held = None
+        self._publish_rules()
+        for message in held:
+            self._on_message(*message)
 
     def _reject_second_instance(self) -> None:
         refuse_second_instance(
             self._settings.broker,
             self._topics.service(self._service),
             "alerts",
-            f"an alert worker with the client id {self._service!r}",
+            self._what,
             "VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS",
             lambda: self._stopping,
             log,
             [self._topics.rules(self._service)],  # every alert worker reads the status of all services
         )
 
-    def _restore(self) -> None:
+    def _restore(self) -> bool:
+        """Restore what the broker retains; return whether it was read."""
         settings = self._settings
-        wait_log = WaitLog(f"the broker at {settings.broker}", log.warning)
-        while not self._stopping:
-            try:
-                found = read_back(
-                    settings.broker, self._topics, self._service, [*settings.wards, STACK_WARD], lambda: self._stopping
-                )
-            except TransientError as error:
-                wait_log.waiting(str(error), time.monotonic())
-                time.sleep(0.5)
-                continue
-            if found is None:
-                return
-            alerts, settings_of_beds = found
-            self._set_time()
-            self._publish(self._engine.restore(alerts, self._now))
-            for topic, payload in settings_of_beds:
-                self._publish(self._engine.take(topic.encode(), payload, True, self._now))
-            still_open = sum(alert.is_open for alert in alerts)
-            log.info("%d rules; %d open alerts read back", len(self._engine.rules.rules), still_open)
-            return
+        try:
+            found = read_back(
+                settings.broker, self._topics, self._service, [*settings.wards, STACK_WARD], self._maintain
+            )
+        except TransientError as error:
+            self._restore_log.waiting(str(error), time.monotonic())
+            self._next_restore = time.monotonic() + RESTORE_RETRY_S
+            return False
+        finally:
+            self._standstill.passed(boot_clock())
+        if found is None:
+            return False
+        alerts, settings_of_beds = found
+        self._set_time()
+        self._publish(self._engine.restore(alerts, self._now))
+        for topic, payload in settings_of_beds:
+            self._publish(self._engine.take(topic.encode(), payload, True, self._now))
+        still_open = sum(alert.is_open for alert in alerts)
+        log.info("%d rules; %d open alerts read back", len(self._engine.rules.rules), still_open)
+        return True
+
+    def _maintain(self) -> bool:
+        """Keep the session alive while another connection is waited for; return whether to stop."""
+        self._session.maintain(time.monotonic())
+        return self._stopping or self._session.is_disconnected
 
     def _wait(self) -> bool:
         now = time.monotonic()
@@ -187,6 +267,9 @@ class Worker:
 
     def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool, dup: bool) -> None:
         """For every message, from inside `Session.receive`."""
+        if self._held is not None:
+            self._held.append((topic, payload, message_id, retained, dup))
+            return
         events = self._engine.take(topic, payload, retained, self._now, dup=dup)
         if events:
             self._publish(events)
@@ -206,10 +289,7 @@ class Worker:
     def _tick(self) -> None:
         self._next_tick = time.monotonic() + TICK_S
         self._now = datetime.now(UTC)
-        if self._session.is_echo_missing(time.monotonic()):
-            # The broker, or this process, stood still: missing readings prove nothing about the devices.
-            self._engine.restart_no_data_timers(self._now)
-        if not self._session.is_disconnected:  # while disconnected, missing readings prove nothing
+        if self._session.is_confirmed and self._held is None:  # otherwise missing readings prove nothing
             self._publish(self._engine.tick(self._now))
         if self._next_tick >= self._next_count:
             self._next_count = self._next_tick + COUNT_S
@@ -230,21 +310,9 @@ class Worker:
             metrics.open_alerts.labels(priority).set(number)
 
     def _on_connected(self, session_present: bool) -> None:
-        """Called on connect. On the first connect the broker's retained state wins; afterwards the worker's does."""
         self._metrics.mqtt_connections.inc()
         self._now = datetime.now(UTC)
         self._engine.restart_no_data_timers(self._now)
-        if self._published_before:
-            everything = self._engine.current_alerts()
-            for alert in everything:
-                self._publish_alert(alert)
-            log.info(
-                "republished %d alerts%s",
-                len(everything),
-                "" if session_present else ": the broker had lost the session",
-            )
-        self._published_before = True
-        self._publish_rules()
 
     def _reload(self) -> None:
         self._reloading = False
@@ -256,6 +324,7 @@ class Worker:
             self._session.publish(self._topics.rejections(self._service), msgspec.json.encode(answer), retain=False)
             return
         self._now = datetime.now(UTC)
+        self._rules = rules
         self._publish(self._engine.apply_rules(rules, self._now))
         self._publish_rules()
         log.info("%d rules read again", len(rules.rules))

@@ -20,6 +20,7 @@ from vitals.program import vitalflow_command
 RETAINED_TIMEOUT_S = 3.0  # for the retained message
 AFTER_SUBACK_S = 0.5  # Mosquitto sends retained messages right after the SUBACK
 POLL_S = 0.2  # between two checks of `stopping`
+STANDBY_SERVICES = ("ingest", "alerts")
 HEARTBEAT_TIMEOUT_S = 2.5 * HEARTBEAT_S  # without a heartbeat for this long, "online" is a leftover
 
 
@@ -80,21 +81,29 @@ def refuse_second_instance(
     settings   the variables to set for a second instance
     own_topics topics that only the service's own user may read, if others may read its status
     """
-    command = f"{vitalflow_command()} identity add-service NAME --service {service}"
     try:
         other = find_running_instance(broker, service_topic, stopping, log, own_topics)
     except SubscriptionRefused:
-        user = "a client without a user" if broker.username is None else f"the user {broker.username!r}"
-        name = service_topic.rpartition("/")[2]
-        raise PermanentError(
-            f"the broker does not authorize {user} as {what}: each needs its own user of the same name; add it and "
-            f"take its settings: {command.replace('NAME', name)}"
-        ) from None
+        raise not_authorized(broker, service_topic, service, what) from None
     if other is not None:
+        standby = "start this one with --standby, " if service in STANDBY_SERVICES else ""
         raise PermanentError(
-            f"{what} is already running ({other}); stop it first, or give this one its own {settings}, and at a broker "
-            f"with access control its own user: {command}"
+            f"{what} is already running ({other}); stop it first, {standby}or give this one its own {settings}, and at "
+            f"a broker with access control its own user: {_add_service('NAME', service)}"
         )
+
+
+def not_authorized(broker: BrokerEndpoint, service_topic: str, service: str, what: str) -> PermanentError:
+    """Return the error for a user of the broker that may not act as this service."""
+    user = "a client without a user" if broker.username is None else f"the user {broker.username!r}"
+    return PermanentError(
+        f"the broker does not authorize {user} as {what}: each needs its own user of the same name; add it and "
+        f"take its settings: {_add_service(service_topic.rpartition('/')[2], service)}"
+    )
+
+
+def _add_service(name: str, service: str) -> str:
+    return f"{vitalflow_command()} identity add-service {name} --service {service}"
 
 
 def _wait_for_heartbeat(

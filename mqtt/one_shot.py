@@ -13,6 +13,8 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.tls import describe_tls_error
@@ -63,15 +65,22 @@ class OneShotClient:
         """Called by the client's thread."""
         self._messages.put(message)
 
-    def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> None:
-        """Publish at QoS 1 without waiting; see `wait_for_publishes`."""
-        self._sent.append(self._client.publish(topic, payload, qos=1, retain=retain))
+    def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False, expiry_s: int | None = None) -> None:
+        """Publish at QoS 1 without waiting; see `wait_for_publishes`. `expiry_s`: Message Expiry Interval."""
+        properties = None
+        if expiry_s is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = expiry_s
+        self._sent.append(self._client.publish(topic, payload, qos=1, retain=retain, properties=properties))
 
     def wait_for_publishes(self, timeout: float = PUBLISH_TIMEOUT_S) -> None:
         """Wait for the PUBACK of every published message; raises TransientError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         for info in self._sent:
-            info.wait_for_publish(max(0.0, deadline - time.monotonic()))
+            try:
+                info.wait_for_publish(max(0.0, deadline - time.monotonic()))
+            except RuntimeError as error:  # published without a connection
+                raise TransientError(str(error)) from None
             if not info.is_published():
                 raise TransientError(f"no acknowledgement of a message within {timeout:g} s")
         self._sent.clear()

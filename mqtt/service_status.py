@@ -21,11 +21,12 @@ class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Status of one instance.
 
     boot            its start in unix nanoseconds, which identifies it
+    state           standby only on the topic of the standbys, `services/{name}/standby`
     problem         why it does not do its work although it runs, in one sentence without secrets; empty: it works
     problem_since   since when
     """
 
-    state: Literal["online", "offline"]
+    state: Literal["online", "offline", "standby"]
     boot: int
     host: str = ""
     pid: int = 0

@@ -8,9 +8,10 @@ import logging
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -38,6 +39,23 @@ published meanwhile is in the session's queue."""
 TLS_HINT = "; if it expects TLS, write mqtts:// in VITALFLOW_MQTT_URL"
 
 
+class SessionTakenOver(PermanentError):
+    """Another process, which started as `boot`, has the session now; this one publishes nothing more on it."""
+
+    def __init__(self, text: str, boot: int) -> None:
+        super().__init__(text)
+        self.boot = boot
+
+
+class _Outgoing(NamedTuple):
+    """A message at QoS 1 until its PUBACK."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    expiry_s: int | None
+
+
 class Session:
     """One session. `deliver` is called for every message except those on `service_topic`.
 
@@ -49,6 +67,9 @@ class Session:
     window         Receive Maximum: unacknowledged messages that the broker may send
     boot           start of this process in unix nanoseconds; identifies the instance
     connected      called at every connection with CONNACK's Session Present flag
+
+    What is published waits until `is_confirmed`: another process may have taken over the session, acted on it and gone
+    while this one, or its link, stood still. Then `SessionTakenOver` is raised, and what waits is discarded.
     """
 
     def __init__(
@@ -80,7 +101,10 @@ class Session:
         self._log = log
         self._boot = boot
         self._service = service_topic
-        self._unpublished: set[int] = set()  # packet identifiers without a PUBACK
+        self._unpublished: dict[int, _Outgoing] = {}  # by packet identifier, without a PUBACK
+        self._waiting: deque[_Outgoing] = deque()  # until the connection is confirmed
+        self._confirmed = False
+        self._silence = ""  # why the last connection was ended, if the broker was silent
         self.connection = 0  # number of attempts; packet identifiers belong to one connection
         self._problem: tuple[str, datetime] | None = None
         self._connected = False
@@ -113,6 +137,8 @@ class Session:
             if self._ever_connected:
                 self._refuse_later_instance()
             self._attempt_ends = time.monotonic() + CONNECT_TIMEOUT_S
+            if self.connection:
+                self._client = self._make_client()  # without the messages that the last one has queued
             self.connection += 1
             self._client.reconnect()
         except TransientError as error:
@@ -136,10 +162,25 @@ class Session:
 
     def _raise_if_replaced(self) -> None:
         if self._replaced_by:
-            raise PermanentError(
+            if self._connected:  # it has ended the connection of the other; with a DISCONNECT, for its will is no news
+                self._client.disconnect()
+                self._client.loop_write()
+            self._drop(None)
+            raise SessionTakenOver(
                 f"another process with the client id {self._client_id!r} ({self._replaced_by}) started after this one "
-                "and took over the session; exiting. Give each process its own client id"
+                "and took over the session. Give each process its own client id, or start it with --standby",
+                self._replaced_by.boot,
             )
+
+    def end_connection(self, reason: str) -> None:
+        """End a connection on which a message may be out of date, and connect again at once; nothing of it is read.
+
+        For a process that stood still, or a broker that did: what lies in the socket is from before.
+        """
+        self._silence = reason
+        self._drop(reason)
+        self._backoff.reset()
+        self._next_attempt = 0.0
 
     def set_problem(self, problem: tuple[str, datetime] | None) -> None:
         """Report with the next heartbeat why the service does not do its work, and since when; None: it does."""
@@ -180,16 +221,25 @@ class Session:
             self._client.fast_path.acknowledge(message_ids)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
-        """Publish at QoS 1. Messages and PUBACKs leave in the order of the calls; without a connection it is queued.
+        """Publish at QoS 1. Messages and PUBACKs leave in the order of the calls. It waits for `is_confirmed`.
 
         An empty retained payload deletes the retained message. `expiry_s`: Message Expiry Interval.
         """
-        properties = None
-        if expiry_s is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = expiry_s
-        sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
-        self._unpublished.add(sent.mid)
+        self._waiting.append(_Outgoing(topic, payload, retain, expiry_s))
+        if self._confirmed:
+            self._publish_waiting()
+
+    def _publish_waiting(self) -> None:
+        while self._waiting and self._confirmed:
+            message = self._waiting.popleft()
+            properties = None
+            if message.expiry_s is not None:
+                properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+                properties.MessageExpiryInterval = message.expiry_s
+            sent = self._client.publish(
+                message.topic, message.payload, qos=1, retain=message.retain, properties=properties
+            )
+            self._unpublished[sent.mid] = message
         if self._client.want_write():
             self._client.loop_write()
 
@@ -201,7 +251,7 @@ class Session:
     @property
     def unpublished(self) -> int:
         """Number of published messages without a PUBACK."""
-        return len(self._unpublished)
+        return len(self._unpublished) + len(self._waiting)
 
     def maintain(self, now: float) -> None:
         """Flush unsent data; once per second let paho send a PINGREQ, every HEARTBEAT_S publish the status."""
@@ -238,6 +288,11 @@ class Session:
     def connected(self) -> bool:
         """Return whether the broker has accepted the connection and it has not ended since."""
         return self._connected
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Return whether the broker has returned the presence on this connection, and no later instance is there."""
+        return self._confirmed
 
     @property
     def is_disconnected(self) -> bool:
@@ -298,6 +353,8 @@ class Session:
             self._failed = f"connection refused: {reason}"
             return
         self._connected = True
+        self._echoed_at = time.monotonic()
+        self._silence = ""
         if self._ever_connected and not flags.session_present:
             self._log.warning("the broker lost the session and the messages that it had queued for it")
         if self._wait_log.over() or not self._ever_connected:
@@ -327,10 +384,10 @@ class Session:
         elif self._failed is None:
             hint = client_cert_hint(self._broker.certificate) if self._broker.tls else TLS_HINT
             self._log_failure("the connection ended before an answer" + hint)
-        self._connected = False
+        self._set_disconnected()
 
     def _on_publish(self, _client: mqtt.Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:
-        self._unpublished.discard(mid)
+        self._unpublished.pop(mid, None)
 
     def _on_service_status(self, _topic: bytes, payload: bytes, *_: int) -> None:
         other = decode_service_status(payload)
@@ -338,6 +395,9 @@ class Session:
             return
         if other.boot == self._boot:
             self._echoed_at = time.monotonic()
+            if self._connected and not self._confirmed and self._replaced_by is None:
+                self._confirmed = True
+                self._publish_waiting()
         elif other.boot > self._boot:
             self._replaced_by = other
 
@@ -348,11 +408,18 @@ class Session:
     def _drop(self, reason: str | None) -> None:
         """Close the socket and log `reason`, if there is one, as the failure of this attempt."""
         self._failed = None
-        self._connected = False
+        self._set_disconnected()
         self._client.close_socket()
         if reason is not None:
             self._log_failure(reason)
 
+    def _set_disconnected(self) -> None:
+        self._connected = self._confirmed = False
+        self._waiting.extendleft(reversed(self._unpublished.values()))  # they are sent again, in their order
+        self._unpublished.clear()
+
     def _log_failure(self, reason: str) -> None:
+        if self._silence and reason != self._silence:
+            reason = f"{self._silence}, and then {reason}"
         self._lost_reason = reason
         self._wait_log.waiting(reason, time.monotonic())

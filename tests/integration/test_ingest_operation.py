@@ -245,7 +245,7 @@ def test_an_instance_whose_session_a_later_one_took_over_logs_it_and_exits(
     send(broker.port, f"vitalflow/services/{ingest.client_id}", encode_service_status(later))
     assert ingest.process is not None
     assert ingest.process.wait(10) == 2
-    assert "(process 4711 on elsewhere) started after this one and took over the session; exiting" in ingest.said()
+    assert "(process 4711 on elsewhere) started after this one and took over the session" in ingest.said()
 
 
 def test_after_a_restart_of_the_broker_its_queued_readings_are_stored(

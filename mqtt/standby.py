@@ -1,0 +1,133 @@
+"""Wait as a standby until the active process of a service is gone, without holding its client id.
+
+The active one is gone when its will says so, or when it is silent for SILENCE_S while the broker answers this process.
+Then the standby connects with the same client id: the broker ends the connection of the former one and passes on the
+session with all that it has queued. Every standby publishes its own status below the service's.
+"""
+
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.instance import not_authorized
+from mqtt.one_shot import OneShotClient, SubscriptionRefused, connect_once
+from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
+from vitals.errors import TransientError
+from vitals.log import WaitLog
+
+SILENCE_S = 2.5 * HEARTBEAT_S  # without a heartbeat for this long, the active one is gone
+NO_STATUS_S = 3.0  # without any status at the broker: an active one that has just lost its connection comes first
+SETTLE_S = (0.2, 1.0)  # after "offline": of several standbys, one is first, and the others receive its status
+ANSWER_TIMEOUT_S = 2.0  # for the broker's acknowledgement; without it this process is cut off, not the active one
+POLL_S = 0.2
+
+
+class ActiveWatch:
+    """Decide from the status of the active process whether it is gone. Pure.
+
+    settle_s   how long to wait after "offline"
+    boot       the newest known instance: an older one that ends, ends because the newer one is there
+    """
+
+    def __init__(self, now: float, settle_s: float, boot: int = 0) -> None:
+        self.boot = boot
+        self._settle_s = settle_s
+        self._ends = now + NO_STATUS_S
+
+    def take(self, status: ServiceStatus, now: float) -> None:
+        """Apply a status of the service."""
+        if status.boot < self.boot:
+            return
+        self.boot = status.boot
+        self._ends = min(self._ends, now + self._settle_s) if status.state == "offline" else now + SILENCE_S
+
+    def is_gone(self, now: float) -> bool:
+        """Return whether the active process is gone."""
+        return now >= self._ends
+
+
+class Standby:
+    """One standby of a service.
+
+    boot      of the newest instance of the service that is known
+    problem   why it cannot take over, None if it can; may be read from any thread
+    """
+
+    def __init__(
+        self,
+        broker: BrokerEndpoint,
+        service_topic: str,
+        service: str,
+        what: str,
+        stopping: Callable[[], bool],
+        log: logging.Logger,
+    ) -> None:
+        self.boot = 0
+        self.problem: str | None = None
+        self._broker = broker
+        self._topic = service_topic
+        self._service = service
+        self._what = what
+        self._stopping = stopping
+        self._log = log
+        self._status = ServiceStatus(state="standby", boot=time.time_ns(), host=socket.gethostname(), pid=os.getpid())
+        self._watch: ActiveWatch | None = None
+
+    def wait(self) -> None:
+        """Wait until the active process is gone, or `stopping`.
+
+        Raises PermanentError if the broker's user may not act as the service.
+        """
+        wait_log = WaitLog(f"the broker at {self._broker}", self._log.warning)
+        self._log.info("standing by: waiting until %s is gone", self._what)
+        while not self._stopping():
+            self._watch = None
+            try:
+                with connect_once(self._broker, [(self._topic, 0)]) as client:
+                    self._wait_connected(client)
+                    return
+            except SubscriptionRefused:
+                raise not_authorized(self._broker, self._topic, self._service, self._what) from None
+            except TransientError as error:
+                self.problem = f"not connected to the broker at {self._broker}: {error}"
+                wait_log.waiting(str(error), time.monotonic())
+                time.sleep(POLL_S)
+
+    def _wait_connected(self, client: OneShotClient) -> None:
+        started, next_beat = time.monotonic(), 0.0
+        while not self._stopping():
+            self._receive(client, POLL_S)
+            now = time.monotonic()
+            if self._watch is None:
+                if now - started > ANSWER_TIMEOUT_S:
+                    raise TransientError(f"no answer within {ANSWER_TIMEOUT_S:g} s")
+                continue
+            gone = self._watch.is_gone(now)
+            if gone or now >= next_beat:
+                # The acknowledgement shows that this process is not cut off, and that it has received all statuses.
+                self._publish_status(client)
+                self.problem, next_beat = None, now + HEARTBEAT_S
+                self._receive(client, 0.0)
+                if gone and self._watch.is_gone(time.monotonic()):
+                    self._log.info("%s is gone; taking over", self._what)
+                    return
+
+    def _receive(self, client: OneShotClient, timeout_s: float) -> None:
+        message = client.next(timeout_s)
+        while message is not None:
+            now = time.monotonic()
+            if self._watch is None or not message.topic:  # a new subscription: silence before it proves nothing
+                self._watch = ActiveWatch(now, random.uniform(*SETTLE_S), self.boot)
+            if (status := decode_service_status(message.payload)) is not None:
+                self._watch.take(status, now)
+                self.boot = self._watch.boot
+            message = client.next(0.0)
+
+    def _publish_status(self, client: OneShotClient) -> None:
+        topic, expiry_s = f"{self._topic}/standby", int(3 * HEARTBEAT_S)
+        client.publish(topic, encode_service_status(self._status), retain=True, expiry_s=expiry_s)
+        client.wait_for_publishes(ANSWER_TIMEOUT_S)
