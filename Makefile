@@ -81,6 +81,7 @@ lock: .venv/.dev ## compile requirements*.txt, with hashes, from pyproject.toml 
 	@$(LOCK) pyproject.toml --group build --output-file requirements.txt
 	@$(LOCK) pyproject.toml --extra plot --extra export --extra wfdb requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
 	@$(LOCK) requirements-docs.in --output-file requirements-docs.txt
+	@$(LOCK) deploy/compose-ha/patroni/requirements.in --output-file deploy/compose-ha/patroni/requirements.txt
 
 audit: .venv/.dev ## check dependencies for known vulnerabilities (pip-audit)
 	@.venv/bin/uv tool run --quiet --from pip-audit==2.10.1 pip-audit --strict --disable-pip --require-hashes \

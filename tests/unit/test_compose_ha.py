@@ -1,0 +1,162 @@
+"""deploy/compose-ha as it is written: two hosts and a witness from the services of docker-compose.yml.
+
+`docker compose config` puts the files together where it is installed; no engine is needed.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stack.binaries import CHECKOUT
+from stack.envfile import CA, VARIABLES, make
+from vitals.version import VERSION
+
+FOLDER = CHECKOUT / "deploy/compose-ha"
+TEXT = (FOLDER / "compose.yml").read_text()
+HAPROXY = (FOLDER / "haproxy.cfg").read_text()
+PATRONI: dict[str, Any] = yaml.safe_load((FOLDER / "patroni/patroni.yml").read_text())
+SINGLE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
+WITH_DEVICES = {"devices", "enroll-simulated"}
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """All services, as `docker compose config` puts them together."""
+    compose = ["docker", "compose"]
+    if (
+        shutil.which("docker") is None
+        or subprocess.run([*compose, "version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("docker compose is not installed")
+    folder = tmp_path_factory.mktemp("compose-ha")
+    make(folder, lambda _: None)
+    line = [*compose, "--project-directory", str(CHECKOUT), "--env-file", str(folder / ".env"), "--profile", "demo"]
+    line += ["-f", str(FOLDER / "compose.yml"), "config", "--format", "json"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("VITALFLOW_", "COMPOSE_"))}
+    ended = subprocess.run(line, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    found: dict[str, dict[str, Any]] = json.loads(ended.stdout)["services"]
+    return found
+
+
+def host(service: dict[str, Any]) -> str:
+    return str(service.get("labels", {}).get("vitalflow.host"))
+
+
+def test_every_service_belongs_to_a_host_and_no_host_depends_on_the_witness_alone(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    hosts: dict[str, set[str]] = {}
+    for name, service in services.items():
+        hosts.setdefault(host(service), set()).add(name)
+    assert hosts.pop("None") == WITH_DEVICES
+    assert hosts["h3"] == {"etcd3"}
+    for kind in ("etcd", "db", "haproxy"):
+        assert {f"{kind}{number}" for number in (1, 2)} <= hosts["h1"] | hosts["h2"]
+        assert f"{kind}1" in hosts["h1"]
+        assert f"{kind}2" in hosts["h2"]
+
+
+def test_every_container_is_hardened_as_on_a_single_host(services: dict[str, dict[str, Any]]) -> None:
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["user"].split(":")[0] not in ("0", "root", ""), name
+        assert not {"privileged", "cap_add", "pid", "ipc", "devices"} & set(service), name
+        assert int(service["mem_limit"]) <= 2 * 2**30, name
+        assert service["pids_limit"] > 0, name
+        assert service["logging"]["options"]["max-size"], name
+        if service["restart"] != "no":
+            assert service["healthcheck"]["test"], name
+
+
+def test_only_haproxy_and_the_pages_are_published(services: dict[str, dict[str, Any]]) -> None:
+    published = {name for name, service in services.items() if service.get("ports")}
+    assert {re.sub(r"\d$", "", name) for name in published} == {"haproxy", "station", "grafana"}
+    ports = [port["published"] for service in services.values() for port in service.get("ports", [])]
+    assert len(ports) == len(set(ports)), "two hosts on one machine"
+    assert {port["host_ip"] for service in services.values() for port in service.get("ports", [])} == {"127.0.0.1"}
+
+
+def test_clients_reach_broker_and_database_through_the_haproxy_of_their_host(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    networks = {name: set(service["networks"] or ()) for name, service in services.items() if "networks" in service}
+    servers = {name for name in networks if re.match(r"(db|broker|etcd)\d", name)}
+    assert {name for name in servers if networks[name] - {"between", "consensus"}} == set()
+    for number in "12":
+        aliases = services[f"haproxy{number}"]["networks"]
+        assert aliases[f"mqtt{number}"]["aliases"] == ["broker"]
+        assert aliases[f"data{number}"]["aliases"] == ["db"]
+    for name in networks:
+        if name.startswith("alerts"):
+            assert networks[name] == {f"mqtt{name[-1]}"}, "alerts need no database"
+        if name.startswith("ingest"):
+            assert networks[name] == {f"mqtt{name[-1]}", f"data{name[-1]}"}
+    on = {name for name in networks if "consensus" in networks[name]}
+    assert {re.sub(r"\d$", "", name) for name in on} == {"etcd", "db"}, "etcd asks for no password"
+
+
+def test_images_are_exact_and_those_of_the_single_host() -> None:
+    assert set(re.findall(r"vitalflow-\w+:(\S+)", TEXT)) == {VERSION}
+    dockerfile = (FOLDER / "patroni/Dockerfile").read_text()
+    assert f"ARG BASE={SINGLE['db']['image']}\n" in dockerfile
+    assert "--require-hashes" in dockerfile
+    foreign = re.findall(r"^FROM (\S+)", (FOLDER / "etcd.Dockerfile").read_text(), re.MULTILINE)
+    foreign += re.findall(r"image: (haproxy\S+)", TEXT)
+    for image in foreign:
+        assert re.fullmatch(r"\S+:v?\d+\.\d+(\.\d+|-slim)", image), image
+
+
+def test_variables_are_those_of_make_env_or_have_a_default() -> None:
+    found = set(re.findall(r"\$\{(\w+)(:-\d+)?", TEXT))
+    assert {name for name, default in found if not default} <= set(VARIABLES)
+    assert {name.removesuffix("_2") for name, default in found if default} <= set(VARIABLES)
+
+
+def test_the_database_has_the_settings_of_the_single_host() -> None:
+    given = dict(word.removeprefix("-c").split("=", 1) for word in SINGLE["db"]["command"] if word.startswith("-c"))
+    ours = PATRONI["bootstrap"]["dcs"]["postgresql"]["parameters"] | PATRONI["postgresql"]["parameters"]
+    paths = {"hba_file"}
+    assert {name: str(ours.get(name)) for name in given if name not in paths} == {
+        name: value for name, value in given.items() if name not in paths
+    }
+
+
+def test_a_plaintext_connection_to_the_database_is_rejected() -> None:
+    kinds = [line.split()[0] for line in PATRONI["postgresql"]["pg_hba"]]
+    assert set(kinds) == {"local", "hostssl"}
+    replication = PATRONI["postgresql"]["authentication"]["replication"]
+    assert replication["sslmode"] == "verify-ca"
+    assert replication["sslrootcert"] == CA
+
+
+def test_patroni_promotes_only_a_standby_that_has_every_commit() -> None:
+    dcs = PATRONI["bootstrap"]["dcs"]
+    assert dcs["synchronous_mode"] is True
+    assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"], "what Patroni requires"
+
+
+def test_haproxy_notices_a_frozen_server_and_ends_its_connections() -> None:
+    sections = re.split(r"^(?=\w)", HAPROXY, flags=re.MULTILINE)
+    checked = [section for section in sections if section.startswith("listen ") and "track" not in section]
+    assert len(checked) == 2
+    for section in checked:
+        assert "inter 1s fall 3" in section
+        assert "on-marked-down shutdown-sessions" in section
+        assert f"verify required ca-file {CA}" in section
+    assert "OPTIONS /primary" in HAPROXY
+    assert "tcp-check send-binary 10" in HAPROXY, "MQTT: a frozen broker still accepts TCP connections"
+
+
+def test_no_password_is_written_down() -> None:
+    for path in (*FOLDER.glob("*.*"), *(FOLDER / "patroni").glob("*.yml")):
+        assert not re.search(r"postgresql://\w+:|mqtts?://\w+:|password: *\w", Path(path).read_text()), path
