@@ -29,6 +29,10 @@ class HomeAssistantSettings(BrokerSettings):
         pattern=r"^[\w.-]+$",
         description="Names the service at the broker.",
     )
+    edges_home_assistant_metrics_port: int = Field(
+        9473, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none."
+    )
+    edges_home_assistant_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")
     home_assistant_url: MqttUrl | None = Field(
         None, description="Home Assistant's broker, if it is not VitalFlow's: mqtt://USER:PASSWORD@HOST:PORT."
     )

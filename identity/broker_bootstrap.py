@@ -23,6 +23,7 @@ BUILTIN_USERS = ("admin", *SERVICES, OPERATOR)
 EDGE_USERS = {
     **{f"edges-{kind}": "edges" for kind in ("hl7", "fhir", "webhook", "mqtt", "serial")},
     **{f"edges-{kind}-alerts": "edges-out" for kind in ("hl7", "webhook")},
+    "edges-home-assistant": "edges-home-assistant",
 }
 """Users of the edges and the service whose rights each has; only of an installation that has passwords for them."""
 HEALTH_USER = "health"

@@ -67,7 +67,7 @@ VARIABLES = {
 USERS = (  # as in identity/broker_bootstrap.py, with _ for -
     *("admin", "ingest", "alerts", "station", "operator", "health"),
     *("edges_hl7", "edges_fhir", "edges_webhook", "edges_mqtt", "edges_serial"),
-    *("edges_hl7_alerts", "edges_webhook_alerts"),
+    *("edges_hl7_alerts", "edges_webhook_alerts", "edges_home_assistant"),
 )
 MADE = (
     *(
@@ -75,6 +75,7 @@ MADE = (
         "ingest_password",
         "reader_password",
         "names_password",
+        "research_password",
         "grafana_admin_password",
         "grafana_secret_key",
     ),
@@ -106,12 +107,13 @@ HEAD = """\
 
 
 def urls(passwords: Mapping[str, str]) -> dict[str, str]:
-    """Return the secrets that contain others: the database URLs of its four users, the broker URL of its admin."""
+    """Return the secrets that contain others: the database URLs of its five users, the broker URL of its admin."""
     return {
         "database_url": f"postgresql://{OWNER}:{passwords['owner_password']}@{DATABASE}",
         "ingest_url": f"postgresql://vitalflow_ingest:{passwords['ingest_password']}@{DATABASE}",
         "reader_url": f"postgresql://vitalflow_reader:{passwords['reader_password']}@{DATABASE}",
         "names_url": f"postgresql://vitalflow_names:{passwords['names_password']}@{DATABASE}",
+        "research_url": f"postgresql://vitalflow_research:{passwords['research_password']}@{DATABASE}",
         "admin_url": f"mqtts://admin:{passwords['mqtt_admin_password']}@broker:8883",
     }
 

@@ -126,6 +126,7 @@ def addresses(ports: Ports, secrets: Secrets, home: StackDir) -> dict[str, str]:
         "VITALFLOW_INGEST_URL": f"postgresql://vitalflow_ingest:{secrets.ingest}{database}",
         "VITALFLOW_READER_URL": f"postgresql://vitalflow_reader:{secrets.reader}{database}",
         "VITALFLOW_NAMES_URL": f"postgresql://vitalflow_names:{secrets.names}{database}",
+        "VITALFLOW_RESEARCH_URL": f"postgresql://vitalflow_research:{secrets.research}{database}",
     }
 
 
@@ -182,8 +183,8 @@ class ServiceSpec:
         return [sys.executable, "-m", *self.arguments]
 
 
-DATABASES = ("VITALFLOW_DATABASE_URL", "VITALFLOW_INGEST_URL", "VITALFLOW_READER_URL", "VITALFLOW_NAMES_URL")
-"""The database URLs: as owner, as ingest, as reader, and for the names of patients."""
+DATABASES = tuple(f"{PREFIX}{name}_URL" for name in ("DATABASE", "INGEST", "READER", "NAMES", "RESEARCH"))
+"""The database URLs: as owner, as ingest, as reader, for the names of patients, and for long queries."""
 MIGRATE = ServiceSpec("migrate", ("sql", "migrate"), databases=DATABASES)
 
 

@@ -65,13 +65,14 @@ class State(Struct, frozen=True):
 
 
 class Secrets(Struct, frozen=True):
-    """Passwords of the four database roles and of the broker's built-in users."""
+    """Passwords of the five database roles and of the broker's built-in users."""
 
     owner: str
     ingest: str
     reader: str
     broker: dict[str, str] = {}
     names: str = ""
+    research: str = ""
 
     @classmethod
     def new(cls) -> Self:
@@ -83,7 +84,8 @@ class Secrets(Struct, frozen=True):
         """Return these with the ones added that an older version did not have."""
         wanted = (*BUILTIN_USERS, EDGES, *DEMO_EDGES)
         missing = {name: secrets.token_urlsafe(24) for name in wanted if name not in self.broker}
-        return replace(self, broker=self.broker | missing, names=self.names or secrets.token_urlsafe(24))
+        later = {name: getattr(self, name) or secrets.token_urlsafe(24) for name in ("names", "research")}
+        return replace(self, broker=self.broker | missing, **later)
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,13 @@ UNITS = (
         )
         for kind, how, port in (("hl7", "as HL7", 9467), ("webhook", "by HTTP", 9472))
     ),
+    UnitSpec(
+        "edges-home-assistant",
+        "shows beds and alerts in Home Assistant",
+        "edges mqtt home-assistant",
+        "256M",
+        {"VITALFLOW_MQTT_PASSWORD": "mqtt_edges_home_assistant_password"},
+    ),
 )
 
 PATHS = ("VITALFLOW_EDGES_CREDENTIALS",)

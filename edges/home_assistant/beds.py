@@ -66,6 +66,11 @@ class Beds:
         self._alerts = f"{topics.root}/alerts/"
 
     @property
+    def count(self) -> int:
+        """Number of beds."""
+        return len(self._beds)
+
+    @property
     def filters(self) -> tuple[str, ...]:
         """What is to be subscribed to. Status and alerts are retained."""
         topics = self._topics

@@ -29,12 +29,14 @@ class Publisher:
 
     is_current   returns whether `beds` is connected to VitalFlow's broker and complete
     problem      why nothing is published; empty: it is
+    published    number of states that were published
     """
 
     def __init__(
         self, broker: BrokerEndpoint, client_id: str, discovery: Discovery, beds: Beds, is_current: Callable[[], bool]
     ) -> None:
         self.problem = "connecting"
+        self.published = 0
         self._broker = broker
         self._client_id = client_id
         self._discovery = discovery
@@ -126,6 +128,7 @@ class Publisher:
             if view != before or time.monotonic() - at >= REPEAT_S:
                 await client.publish(discovery.state(bed), encode_state(view), qos=0)
                 self._sent[bed] = view, time.monotonic()
+                self.published += 1
             if view.measured:
                 await self._retain(client, discovery.measured(bed), ONLINE)
         if alerts_known:

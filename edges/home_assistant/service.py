@@ -5,12 +5,17 @@ import signal
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from prometheus_client import CollectorRegistry
+
 from edges.home_assistant.beds import Beds
 from edges.home_assistant.discovery import Discovery
+from edges.home_assistant.metrics import NAME, Metrics
 from edges.home_assistant.publisher import Publisher
 from edges.service_connection import Publish, ServiceConnection
 from edges.settings import HomeAssistantSettings
+from mqtt.certificate_expiry import CertificateExpiry
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.metrics import serve
 
 SERVICE = "edges-home-assistant"
 
@@ -39,6 +44,12 @@ async def _run(settings: HomeAssistantSettings) -> None:
         lambda: source.connected,
     )
     source.find_problem = lambda: publisher.problem or beds.problem
+    if settings.edges_home_assistant_metrics_port:
+        registry = CollectorRegistry()
+        registry.register(Metrics(beds, publisher, source))
+        CertificateExpiry(registry, NAME, settings.broker, {}).start()
+        host, port = settings.edges_home_assistant_metrics_host, settings.edges_home_assistant_metrics_port
+        serve(registry, host, port, "VITALFLOW_EDGES_HOME_ASSISTANT_METRICS_PORT", lambda: _health(source, beds))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -56,6 +67,11 @@ async def _run(settings: HomeAssistantSettings) -> None:
     finally:
         stop()
         await asyncio.gather(*tasks)
+
+
+def _health(source: ServiceConnection, beds: Beds) -> tuple[str | None, dict[str, object]]:
+    problem = "" if source.connected else "there is no connection to VitalFlow's broker"
+    return problem or source.find_problem() or None, {"beds": beds.count}
 
 
 def _target(settings: HomeAssistantSettings) -> BrokerEndpoint:

@@ -472,6 +472,19 @@ CASES = [
         NO,
         sub("admin", "$CONTROL/dynamic-security/v1/response"),
     ),
+    # A sender of alerts to other systems.
+    *(
+        Case(f"{what} as a sender to other systems", denied, NO, sub("sender", "alerts/#"))
+        for what, denied in (
+            ("publish vitals", pub("sender", "vitals/icu-1/bed-1")),
+            ("end an alert", pub("sender", "alerts/icu-1/bed-1/spo2-low", b"")),
+            ("acknowledge", pub("sender", "alert-commands/icu-1/bed-1/spo2-low/sender")),
+            ("report another service", pub("sender", "services/ingest")),
+            ("read assignments", sub("sender", "assignments/#")),
+            ("read admissions and sign-ins", sub("sender", "audit/#")),
+            ("read everything", sub("sender", "#")),
+        )
+    ),
     # Sessions.
     Case(
         "take over the connection of another device",

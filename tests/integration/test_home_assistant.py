@@ -1,20 +1,26 @@
 """Beds and alerts in Home Assistant, on the secured broker: values, alerts, kills, and the rights of each user."""
 
 import asyncio
+import json
 import os
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from edges.home_assistant.beds import FORGET_AFTER, Beds
 from edges.home_assistant.discovery import Discovery
+from edges.home_assistant.metrics import NAME
 from edges.home_assistant.publisher import Publisher
 from mqtt.endpoint import BrokerEndpoint, session_id
-from stack.servers import BrokerServer
+from stack.servers import BrokerServer, free_port
 from tests.fixtures.alerts import MakeAlerts
 from tests.fixtures.secured import Secured
 from tests.support.home_assistant import UNAVAILABLE, HomeAssistant
@@ -74,11 +80,27 @@ def monitor_of_bed_1(own_secured: Secured) -> Iterator[Monitor]:
 def home_assistant_edge(own_secured: Secured, tmp_path: Path) -> Iterator[ServiceProcess]:
     """`vitalflow edges mqtt home-assistant`, started."""
     line = ["vitalflow", "edges", "mqtt", "home-assistant"]
-    process = ServiceProcess(line, os.environ | own_secured.settings(USER), tmp_path / "home-assistant.log")
+    settings = own_secured.settings(USER) | {"VITALFLOW_EDGES_HOME_ASSISTANT_METRICS_PORT": str(free_port())}
+    process = ServiceProcess(line, os.environ | settings, tmp_path / "home-assistant.log")
     yield process.start()
     if process.process is not None and process.process.poll() is None:
         process.kill()
     sys.stdout.write(process.said())
+
+
+def served(edge: ServiceProcess, page: str) -> dict[str, Any]:
+    """/healthz, or the values of /metrics by their names without the prefix."""
+    url = f"http://127.0.0.1:{edge.environment['VITALFLOW_EDGES_HOME_ASSISTANT_METRICS_PORT']}/{page}"
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text = answer.read().decode()
+    except urllib.error.HTTPError as error:
+        text = error.read().decode()
+    if page == "healthz":
+        found: dict[str, Any] = json.loads(text)
+        return found
+    families = text_string_to_metric_families(text)
+    return {sample.name.removeprefix(NAME): sample.value for family in families for sample in family.samples}
 
 
 def test_values_and_alerts_are_shown_while_they_are_current_and_never_after(
@@ -95,6 +117,10 @@ def test_values_and_alerts_are_shown_while_they_are_current_and_never_after(
 
         eventually(shows("heart_rate", 72.0), 30, "the heart rate")
         eventually(shows("alert", ""), 30, "that no alert is open")
+        eventually(lambda: served(home_assistant_edge, "healthz")["status"] == "ok", 30, "it works")
+        metrics = served(home_assistant_edge, "metrics")
+        assert (metrics["mqtt_connected"], metrics["publishing"], metrics["beds"]) == (1, 1, 1)
+        assert metrics["states_published_total"] > 0
         monitor_of_bed_1.heart_rate = 150.0
         eventually(shows("heart_rate", 150.0), 30, "the next value")
         eventually(lambda: home.entity(BED, "alert").startswith("high: Heart rate high"), 30, "the alert")

@@ -24,7 +24,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 ENROLS = ["identity", "enroll-simulated"]
-EDGES = [f"edges-{kind}" for kind in ("hl7", "fhir", "webhook", "mqtt", "serial", "hl7-alerts", "webhook-alerts")]
+KINDS = ("hl7", "fhir", "webhook", "mqtt", "serial", "hl7-alerts", "webhook-alerts", "home-assistant")
+EDGES = [f"edges-{kind}" for kind in KINDS]
 OURS = [*ENROLS, "renewal", "accounts", "migrate", "ingest", "alerts", "station", "devices", *EDGES]
 PACKAGES = re.findall(r"^COPY (\w+) \w+$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
 """What the image has of the project."""  # what the image holds
@@ -77,7 +78,7 @@ def test_each_service_gets_only_its_own_secrets() -> None:
         "accounts": {"admin_url"},
         "broker": set(),
         "db": {"owner_password"},
-        "migrate": {"database_url", "ingest_url", "reader_url", "names_url"},
+        "migrate": {"database_url", "ingest_url", "reader_url", "names_url", "research_url"},
         "ingest": {"mqtt_ingest_password", "ingest_url"},
         "alerts": {"mqtt_alerts_password"},
         "station": {"mqtt_station_password", "reader_url", "names_url"},

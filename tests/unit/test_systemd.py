@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from alerts.settings import AlertsSettings
-from edges.settings import EdgesOutSettings, EdgesSettings
+from edges.settings import EdgesOutSettings, EdgesSettings, HomeAssistantSettings
 from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from mqtt.settings import BrokerSettings
@@ -27,6 +27,7 @@ SETTINGS: dict[str, type[BrokerSettings]] = {
     "accounts": IdentitySettings,
     **{f"edges-{kind}": EdgesSettings for kind in ("hl7", "fhir", "webhook", "mqtt", "serial")},
     **{f"edges-{kind}-alerts": EdgesOutSettings for kind in ("hl7", "webhook")},
+    "edges-home-assistant": HomeAssistantSettings,
 }
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
 
