@@ -23,7 +23,6 @@ from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import Session, SessionTakenOver
 from mqtt.standby import Standby
-from mqtt.standstill import Standstill, boot_clock
 from mqtt.wake_socket import WakeSocket
 from vitals.alert import Alert, Event, Priority, encode_alert
 from vitals.errors import TransientError
@@ -78,7 +77,6 @@ class Worker:
         self._received_on = 0  # and the connection they came on
         self._next_tick = 0.0
         self._next_count = 0.0
-        self._standstill = Standstill(boot_clock())
         last = 0 if self._standby is None else self._standby.boot
         self._session = Session(
             settings.broker,
@@ -164,10 +162,8 @@ class Worker:
                 self._unacknowledged.clear()
                 self._held = []
                 self._received_on = self._session.connection
-            self._standstill.passed(boot_clock())  # connecting may wait for seconds
             readable = self._wait()
-            self._end_connection_after_standstill()
-            if readable and not self._session.is_disconnected:
+            if not self._session.end_stale_connection() and readable:
                 self._set_time()
                 self._throttle.after(self._session.receive(), self._received_at)
                 self._metrics.readings_evaluated.inc(self._engine.evaluated)
@@ -182,15 +178,6 @@ class Worker:
             if time.monotonic() >= self._next_tick:
                 self._tick()
             self._session.maintain(time.monotonic())
-
-    def _end_connection_after_standstill(self) -> None:
-        stood_s = self._standstill.passed(boot_clock())
-        if self._session.is_disconnected:
-            return
-        if stood_s:
-            self._session.end_connection(f"this process stood still for {stood_s:.0f} s")
-        elif self._session.connected and self._session.is_echo_missing(time.monotonic()):
-            self._session.end_connection("the broker has not returned a heartbeat for 5 s")
 
     def _resume(self, held: Sequence[tuple[bytes, bytes, int, bool, bool]]) -> None:
         """Act on this connection: publish all alerts, and evaluate what was delivered so far."""
@@ -231,8 +218,6 @@ class Worker:
             self._restore_log.waiting(str(error), time.monotonic())
             self._next_restore = time.monotonic() + RESTORE_RETRY_S
             return False
-        finally:
-            self._standstill.passed(boot_clock())
         if found is None:
             return False
         alerts, settings_of_beds = found

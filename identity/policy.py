@@ -151,6 +151,7 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 *((READ_BELOW, f"$share/+/{name}") for name in (topics.all_vitals, *audit_filters(root))),
                 (WRITE, topics.receipts("+", "+")),
                 *((READ, topic) for topic in LOG_TOPICS),  # they name client ids, so not every service may
+                (WRITE, f"{own}/standby"),
                 (READ, topics.logins(user.name)),
                 (WRITE, topics.logins(user.name)),
             ]

@@ -20,6 +20,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def ingest(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="If another one is active, wait until it is gone, then take over.")
+    ] = False,
 ) -> None:
     """Receive readings from the MQTT broker and store them in TimescaleDB.
 
@@ -32,7 +35,7 @@ def ingest(
     with exit_on_error("vitalflow ingest"):
         settings = IngestSettings.read(os.environ)
         metrics = Metrics()
-        pipeline = Pipeline(settings, metrics)
+        pipeline = Pipeline(settings, metrics, standby=standby)
         if settings.ingest_metrics_port:
             CertificateExpiry(metrics.registry, "vitalflow_ingest_", settings.broker, {}).start()
             metrics.serve(settings.ingest_metrics_host, settings.ingest_metrics_port, pipeline.health)

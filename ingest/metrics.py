@@ -92,6 +92,9 @@ class Metrics:
             name + "mqtt_connections", "Connections established to the broker", registry=registry
         )
         self.mqtt_connected = Gauge(name + "mqtt_connected", "1 if connected to the broker, else 0", registry=registry)
+        self.standby = Gauge(
+            name + "standby", "1 while another process is active and this one waits to take over", registry=registry
+        )
         self.database_blocked = Gauge(
             name + "database_blocked",
             "1 if a batch cannot be stored: the database fails or does not answer",

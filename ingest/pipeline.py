@@ -31,7 +31,8 @@ from mqtt.broker_log import LOG_TOPICS
 from mqtt.instance import refuse_second_instance
 from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle
-from mqtt.session import RETAINED_ONCE, Session
+from mqtt.session import RETAINED_ONCE, Session, SessionTakenOver
+from mqtt.standby import Standby
 from mqtt.wake_socket import WakeSocket
 from sql.connection import find_connect_problem
 from vitals.audit import audit_filters
@@ -56,11 +57,29 @@ SHUTDOWN_TIMEOUT_S = 3.0  # for the last batch after SIGTERM; the whole exit tak
 class Pipeline:
     """One ingest process. `stop` may be called from a signal handler."""
 
-    def __init__(self, settings: IngestSettings, metrics: Metrics) -> None:
+    def __init__(self, settings: IngestSettings, metrics: Metrics, *, standby: bool = False) -> None:
         self._settings = settings
         self._metrics = metrics
         self._stopping = False
         self._wake = WakeSocket()
+        self._service_topic = settings.topics.service(settings.ingest_client_id)
+        self._what = f"an ingest with the client id {settings.ingest_client_id!r}"
+        self._standby: Standby | None = None
+        if standby:
+            self._standby = Standby(
+                settings.broker, self._service_topic, "ingest", self._what, lambda: self._stopping, log
+            )
+        self._is_standing_by = standby
+        self._begin()
+        metrics.standby.set_function(lambda: self._is_standing_by)
+        metrics.late_readings_waiting.set_function(lambda: self._late.waiting)
+        metrics.mqtt_connected.set_function(lambda: self._session.connected)
+        metrics.database_blocked.set_function(lambda: self._writer.problem(datetime.now(UTC)) is not None)
+        metrics.oldest_unacknowledged_seconds.set_function(lambda: self._age_of_oldest(time.monotonic()))
+
+    def _begin(self) -> None:
+        """Begin as an instance of its own: without a connection, and with nothing received."""
+        settings, metrics = self._settings, self._metrics
         self._builder = BatchBuilder(settings.topics, settings.retention, settings.ingest_client_id)
         store = Store(settings.ingest_url, require_standby=settings.durability == "synchronous")
         self._writer = Writer(store, self._wake.wake, metrics.batch_retries.inc)
@@ -72,7 +91,6 @@ class Pipeline:
         self._late = LateReadings(
             settings.ingest_url, topics, metrics.moved, metrics.messages_rejected.labels(Reason.DATABASE).inc
         )
-        metrics.late_readings_waiting.set_function(lambda: self._late.waiting)
         self._database_watch = DatabaseWatch(
             settings.ingest_url,
             metrics.database_connected.set,
@@ -83,7 +101,7 @@ class Pipeline:
         self._logins_topic = topics.logins(settings.ingest_client_id)
         self._next_login_check = 0.0
         self._refused_logins = self._failed_connections = 0  # counted in the metrics
-        self._service_topic = topics.service(settings.ingest_client_id)
+        last = 0 if self._standby is None else self._standby.boot
         self._session = Session(
             settings.broker,
             settings.ingest_client_id,
@@ -95,14 +113,12 @@ class Pipeline:
                 *((_shared(name, settings.ingest_share_group), 1) for name in audit_filters(topics.root)),
             ],
             window=settings.ingest_receive_maximum,
-            boot=time.time_ns(),
+            boot=max(time.time_ns(), last + 1),  # the clock of another host may be ahead
             deliver=self._builder.add,
             connected=lambda _: metrics.mqtt_connections.inc(),
             log=log,
             callbacks={self._logins_topic: self._restore_logins, **dict.fromkeys(LOG_TOPICS, self._on_broker_log)},
         )
-        metrics.mqtt_connected.set_function(lambda: self._session.connected)
-        metrics.database_blocked.set_function(lambda: self._writer.problem(datetime.now(UTC)) is not None)
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
         self._throttle = PollThrottle(THROTTLE_SHARE * settings.ingest_linger_s)
@@ -110,7 +126,6 @@ class Pipeline:
         self._in_flight = 0  # messages handed to the writer and not yet committed,
         self._submitted: deque[float] = deque()  # and when the first message of each of their batches arrived
         self._oldest: float | None = None  # of these and the open batch
-        metrics.oldest_unacknowledged_seconds.set_function(lambda: self._age_of_oldest(time.monotonic()))
 
     def stop(self) -> None:
         """Store the batch, acknowledge it, disconnect; `run` returns within 5 seconds."""
@@ -128,11 +143,14 @@ class Pipeline:
         Late readings that wait are a fact and no failure: they are committed, and the others are stored. If nothing was
         stored lately, because nothing arrived, it asks the database.
         """
+        if self._standby is not None and self._is_standing_by:
+            return self._standby.problem or find_connect_problem(self._settings.ingest_url), {"standby": True}
         now, last = time.monotonic(), self._last_commit
         problem = self._session.find_problem(now)
         if problem is None and (last is None or datetime.now(UTC) - last > ASK_DATABASE_AFTER):
             problem = find_connect_problem(self._settings.ingest_url)
         return problem, {
+            "standby": False,
             "last_commit": last and last.isoformat(timespec="milliseconds"),
             "late_readings_waiting": self._late.waiting,
             "late_readings": self._late.problem(datetime.now(UTC)),
@@ -145,16 +163,37 @@ class Pipeline:
     def run(self) -> None:
         """Receive, store and acknowledge until `stop`.
 
-        1. Make sure that no other ingest uses this client id.
+        1. Make sure that no other ingest uses this client id; as a standby, wait until there is none.
         2. Connect whenever there is no connection and nothing received on the last one is uncommitted. So at most
            one receive maximum of messages is held, and each is acknowledged on the connection that delivered it.
         3. Wait for the socket, the writer or the end of the batch's linger.
         4. Acknowledge what the writer has committed, and not before, even while no message arrives. Send receipts
            to the devices.
         5. Receive into the open batch. Submit it when it is full or its linger is over, or if its connection is lost.
+        6. If this process or its link stood still, discard the open batch: another ingest may have taken over, and then
+           this one stands by or ends. The broker delivers what is not acknowledged again, to the one that is there.
         """
-        self._reject_second_instance()
         self._check_broker_conf()
+        while not self._stopping:
+            if self._standby is None:
+                self._reject_second_instance()
+            else:
+                self._standby.wait()
+                if self._stopping:
+                    return
+                self._begin()
+            self._is_standing_by = False
+            try:
+                self._work()
+            except SessionTakenOver as error:
+                if self._standby is None:
+                    raise
+                log.warning("%s", error)
+                self._end_threads(discard=True)
+                self._standby.boot = max(self._standby.boot, error.boot)
+                self._is_standing_by = True
+
+    def _work(self) -> None:
         self._writer.start()
         self._retention.start()
         self._snapshots.start()
@@ -165,6 +204,9 @@ class Pipeline:
             if self.is_drained:
                 self._session.ensure_connected(now)
             readable = self._wait(now)
+            if self._session.end_stale_connection():
+                self._builder.take_batch()
+                readable = False
             self._acknowledge_committed()
             self._send_receipts(now)
             self._check_logins(now)
@@ -181,7 +223,7 @@ class Pipeline:
             self._settings.broker,
             self._service_topic,
             "ingest",
-            f"an ingest with the client id {self._settings.ingest_client_id!r}",
+            self._what,
             "VITALFLOW_INGEST_CLIENT_ID",
             lambda: self._stopping,
             log,
@@ -325,18 +367,24 @@ class Pipeline:
         """Store what is in flight, acknowledge it, disconnect. The broker keeps what cannot be stored."""
         if self._builder.batch.messages:
             self._submit_batch()
+        self._end_threads()
+        self._acknowledge_committed()
+        self._send_receipts(time.monotonic(), flush=True)
+        self._session.disconnect()
+
+    def _end_threads(self, *, discard: bool = False) -> None:
         self._retention.stop()
         self._snapshots.stop()
         self._late.stop()
         self._database_watch.stop()
-        self._writer.finish()
+        if discard:
+            self._writer.abort()
+        else:
+            self._writer.finish()
         self._writer.join(SHUTDOWN_TIMEOUT_S)
         if self._writer.is_alive():
             log.warning("stopping without the database; the broker keeps %d unacknowledged messages", self._in_flight)
             self._writer.abort()
-        self._acknowledge_committed()
-        self._send_receipts(time.monotonic(), flush=True)
-        self._session.disconnect()
 
 
 def _shared(topic_filter: str, group: str) -> str:

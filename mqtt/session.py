@@ -23,6 +23,7 @@ from mqtt.fast_client import Deliver, FastClient
 from mqtt.instance import read_status
 from mqtt.one_shot import SubscriptionRefused
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
+from mqtt.standstill import Standstill, boot_clock
 from mqtt.tls import client_cert_hint, describe_tls_error
 from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError
@@ -120,6 +121,7 @@ class Session:
         self._next_beat = 0.0
         self._next_maintenance = 0.0
         self._wait_log = WaitLog(f"the broker at {broker}", log.warning)
+        self._standstill = Standstill(boot_clock())
         self._client = self._make_client()
 
     # --- called by the main loop, in this order ---
@@ -145,6 +147,8 @@ class Session:
             self._log_failure(str(error))
         except (OSError, ValueError) as error:
             self._log_failure(describe_tls_error(error, self._broker.host, self._broker.port, self._broker.ca))
+        finally:
+            self._standstill.passed(boot_clock())  # connecting may wait for seconds
 
     def _refuse_later_instance(self) -> None:
         """Raise PermanentError if another process has held the session since this one did.
@@ -172,11 +176,23 @@ class Session:
                 self._replaced_by.boot,
             )
 
-    def end_connection(self, reason: str) -> None:
-        """End a connection on which a message may be out of date, and connect again at once; nothing of it is read.
+    def end_stale_connection(self) -> bool:
+        """End the connection, without reading what lies in it, if this process or its link stood still for 5 s.
 
-        For a process that stood still, or a broker that did: what lies in the socket is from before.
+        Call it after each wait and before `receive`. Another process may have taken over the session meanwhile.
         """
+        stood_s = self._standstill.passed(boot_clock())
+        if self.is_disconnected:
+            return False
+        if stood_s:
+            self._end_silent_connection(f"this process stood still for {stood_s:.0f} s")
+        elif self._connected and self.is_echo_missing(time.monotonic()):
+            self._end_silent_connection(f"the broker has not returned a heartbeat for {2.5 * HEARTBEAT_S:.0f} s")
+        else:
+            return False
+        return True
+
+    def _end_silent_connection(self, reason: str) -> None:
         self._silence = reason
         self._drop(reason)
         self._backoff.reset()

@@ -467,6 +467,12 @@ CASES = [
         sub("alerts", "services/ingest"),
     ),
     Case(
+        "stand by for another service",
+        pub("alerts", "services/ingest/standby"),
+        NO,
+        pub("ingest", "services/ingest/standby"),
+    ),
+    Case(
         "read the security plugin's answers",
         sub("bed-1", "$CONTROL/dynamic-security/v1/response"),
         NO,
