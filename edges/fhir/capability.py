@@ -22,9 +22,16 @@ def capability_statement() -> dict[str, Any]:
             {
                 "mode": "server",
                 "documentation": "NDJSON of Observations may be posted in place of a Bundle. A repeat of a document "
-                "gets the first answer and is stored once. Nothing is read, changed or deleted here.",
+                "gets the first answer and is stored once. An update is stored as a further value. Nothing is read or "
+                "deleted here.",
                 "security": {"description": "A bearer token for each sender."},
-                "resource": [{"type": "Observation", "interaction": [{"code": "create"}], "versioning": "no-version"}],
+                "resource": [
+                    {
+                        "type": "Observation",
+                        "interaction": [{"code": "create"}, {"code": "update"}],
+                        "versioning": "no-version",
+                    }
+                ],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
             }
         ],

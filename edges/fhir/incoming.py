@@ -20,7 +20,8 @@ from edges.site import Place, Site, Source
 
 _BUNDLES = ("batch", "transaction", "collection", "searchset")
 _STORED = (Reason.USED, Reason.OTHER_SOURCE, Reason.UNKNOWN_PLACE)  # kept as a reading, or beside one
-_CONTEXT = ("Patient", "Device", "DeviceMetric", "OperationOutcome")
+_REFERRED = ("Encounter", "Location", "Organization", "Practitioner", "PractitionerRole")  # by Observations
+_CONTEXT = ("Patient", "Device", "DeviceMetric", "OperationOutcome", *_REFERRED)
 MAX_ENTRIES = 10_000
 
 
@@ -178,7 +179,7 @@ def _bundle_entry(number: int, item: Element, interacts: bool) -> Entry:
     kind = text_of(resource, "resourceType")
     if interacts and method not in ("POST", "PUT"):
         refusal = f"request.method is {method[:10]!a}; POST and PUT are read"
-    elif interacts and not refusal and url.partition("?")[0].partition("/")[0] != kind:
+    elif interacts and not refusal and kind not in url.partition("?")[0].split("/")[-2:]:
         refusal = f"request.url is {url[:60]!a}, and the resource is {_of_type(kind)}"
     elif text_of(object_of(item, "search"), "mode") == "outcome" and kind == "Observation":
         refusal = "search.mode is outcome, and the resource is an Observation"

@@ -114,6 +114,10 @@ def _absent(resource: Element) -> str:
         return "it has a focus: it is not of the subject itself"
     if is_given(resource, "specimen") or _has_code(resource, "category", "laboratory"):
         return "it is of a specimen, not of the patient at this moment"
+    subject = object_of(resource, "subject")
+    kinds = {text_of(subject, "type"), *text_of(subject, "reference").split("/")[:-1]}
+    if found := kinds & {"Group", "Location"}:
+        return f"its subject is a {found.pop()}, no patient"
     return _modified(resource)
 
 
@@ -240,7 +244,8 @@ def _texts(concept: Element) -> Iterator[str]:
 
 
 def _interpretations(element: Element) -> frozenset[str]:
-    concepts = list(objects_of(element, "interpretation"))
+    given = element.get("interpretation")
+    concepts = list(objects_of({"all": given if isinstance(given, list) else [given]}, "all"))  # FHIR STU3 has one
     codings = [coding for concept in concepts for coding in objects_of(concept, "coding")]
     texts = [text_of(concept, "text") for concept in concepts if not any(objects_of(concept, "coding"))]
     return frozenset(text.upper() for text in [*(text_of(coding, "code") for coding in codings), *texts])

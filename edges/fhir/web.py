@@ -1,6 +1,7 @@
 """The HTTP application that receives FHIR at /fhir/R4: authentication, media types and limits before a body is read."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -21,8 +22,9 @@ from vitals.fhir import MEDIA_TYPE
 log = logging.getLogger("edges")
 
 MAX_DISCARDED = 4 * MAX_BODY  # bytes of a body that is refused
-_JSON = (MEDIA_TYPE, "application/json")
+_JSON = (MEDIA_TYPE, "application/json", "text/json")
 _LINES = ("application/fhir+ndjson", "application/ndjson", "application/x-ndjson")
+_VERSIONS = ("4.0", "4.3")  # R4 and R4B, whose Observation is the same
 _ACCEPTED = frozenset((*_JSON, "*/*", "application/*"))
 _RETRY_AFTER_S = "5"
 
@@ -53,15 +55,19 @@ def fhir_application(handle: Handle, tokens: Tokens) -> Starlette:
     async def metadata(request: Request) -> Response:
         return JSONResponse(capability_statement(), media_type=MEDIA_TYPE)
 
-    return Starlette(
+    application = Starlette(
         routes=[
-            Route("/fhir/R4/Observation", receive_observation, methods=["POST"]),
+            Route("/fhir/R4/Observation", receive_observation, methods=["POST", "PUT"]),
+            Route("/fhir/R4/Observation/", receive_observation, methods=["POST"]),
+            Route("/fhir/R4/Observation/{id}", receive_observation, methods=["PUT"]),
             Route("/fhir/R4", receive_bundle, methods=["POST"]),
             Route("/fhir/R4/", receive_bundle, methods=["POST"]),
             Route("/fhir/R4/metadata", metadata, methods=["GET"]),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )
+    application.router.redirect_slashes = False  # a redirect of a POST is followed by few senders
+    return application
 
 
 def _check_media_types(request: Request, bundle: bool) -> None:
@@ -70,14 +76,17 @@ def _check_media_types(request: Request, bundle: bool) -> None:
     allowed = (*_JSON, *_LINES) if bundle else _JSON
     if kind.strip().lower() not in allowed:
         raise HTTPException(415, f"the body is {kind.strip()[:60]!a}; expected one of {', '.join(allowed)}")
-    charset = parameters.lower().replace(" ", "").replace('"', "").partition("charset=")[2]
+    version = re.search(r"fhirversion *= *\"?([^\" ;]*)", parameters.lower())
+    if version and version[1] not in _VERSIONS:
+        raise HTTPException(415, f"the body is FHIR {version[1][:10]!a}; expected one of {', '.join(_VERSIONS)}")
+    charset = parameters.lower().replace(" ", "").replace('"', "").partition("charset=")[2].partition(";")[0]
     if charset not in ("", "utf-8", "us-ascii") and "charset=" in parameters.lower():
         raise HTTPException(415, f"the character set is {charset[:40]!a}; expected UTF-8")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
         raise HTTPException(415, f"the body is encoded as {encoding[:40]!a}; expected none")
     accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "*/*").split(",")]
-    wanted = request.query_params.get("_format", "json")
+    wanted = request.query_params.get("_format", "").replace(" ", "+") or "json"  # a plus is a space in a query
     if not _ACCEPTED.intersection(accepted) or wanted not in ("json", *_JSON):
         raise HTTPException(406, f"the answer is {MEDIA_TYPE}; nothing else is there")
 

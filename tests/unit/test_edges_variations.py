@@ -162,6 +162,9 @@ ABSENT = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", 
         {"focus": [{"reference": "Patient/fetus"}]},
         {"specimen": {"reference": "Specimen/1"}},
         {"category": [{"coding": [{"code": "laboratory"}]}]},
+        {"subject": {"reference": "Group/7"}},
+        {"subject": {"reference": "https://ehr.example/Location/7"}},
+        {"interpretation": {"coding": [{"code": "INV"}]}},
         {"interpretation": [{"text": "Invalid"}]},
         {"interpretation": [{"coding": [{"code": "QCF"}]}]},
         {"valueQuantity": {**quantity(71), "_value": {"extension": ABSENT}}},
@@ -191,6 +194,14 @@ def test_an_observation_of_fhir_in_doubt_gives_no_value(changes: dict[str, objec
 def test_an_observation_of_fhir_without_doubt_is_read(changes: dict[str, object]) -> None:
     [item] = read_fhir(heart_rate(**changes)).report.readings
     assert item.reading.value("heart_rate") == 71
+
+
+@pytest.mark.parametrize("url", ["Observation", "/Observation", "Observation/7", "https://ehr.example/Observation?a=b"])
+def test_an_entry_names_its_type_in_each_form_of_a_url(url: str) -> None:
+    entry = {"resource": heart_rate(), "request": {"method": "POST", "url": url}}
+    encounter = {"resource": {"resourceType": "Encounter"}, "request": {"method": "POST", "url": "Encounter"}}
+    content = {"resourceType": "Bundle", "type": "transaction", "entry": [encounter, entry]}
+    assert [item.device for item in read_fhir(content).report.readings] == ["bed-1"]
 
 
 def test_a_saturation_of_blood_is_no_pulse_oximetry() -> None:

@@ -336,7 +336,7 @@ def test_the_patient_is_the_identifier_of_the_sites_authority() -> None:
     for reference in ("Patient/77", "https://ehr.example/fhir/Patient/77/_history/2"):
         [item] = read(heart_rate(subject={"reference": reference})).report.readings
         assert item.reading.patient_id == "77"
-    for subject in ({"reference": "Group/77"}, {"reference": "urn:uuid:9"}, {"display": "77"}, None):
+    for subject in ({"reference": "Device/monitor-1"}, {"reference": "urn:uuid:9"}, {"display": "77"}, None):
         [item] = read(heart_rate(subject=subject)).report.readings
         assert item.reading.patient_id is None
 

@@ -1,0 +1,63 @@
+"""The HTTP side of the FHIR listener: which requests reach it, and the status of those that do not."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+
+import httpx
+import pytest
+
+from edges.fhir.answers import HttpAnswer
+from edges.fhir.tokens import Tokens
+from edges.fhir.web import fhir_application
+from edges.site import Site, Source
+
+OBSERVATION = "/fhir/R4/Observation"
+JSON = "application/fhir+json"
+
+
+def status(method: str, path: str, headers: Mapping[str, str]) -> int:
+    async def handle(body: bytes, source: Source, now: datetime, bundle: bool) -> HttpAnswer:
+        return HttpAnswer(201, b"{}")
+
+    async def request() -> int:
+        transport = httpx.ASGITransport(fhir_application(handle, Tokens(Site.model_validate({"zone": "UTC"}))))
+        async with httpx.AsyncClient(transport=transport, base_url="http://listener") as client:
+            return (await client.request(method, path, content=b"{}", headers=headers)).status_code
+
+    return asyncio.run(request())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", OBSERVATION, 201),
+        ("POST", f"{OBSERVATION}/", 201),
+        ("PUT", f"{OBSERVATION}/7", 201),
+        ("PUT", f"{OBSERVATION}?identifier=7", 201),
+        ("POST", f"{OBSERVATION}?_format=application/fhir+json", 201),
+        ("POST", f"{OBSERVATION}?_format=", 201),
+        ("POST", f"{OBSERVATION}?_format=xml", 406),
+        ("GET", f"{OBSERVATION}/7", 405),
+        ("DELETE", f"{OBSERVATION}/7", 405),
+        ("POST", "/fhir/R4/Patient", 404),
+    ],
+)
+def test_an_observation_is_received_by_post_and_put(method: str, path: str, expected: int) -> None:
+    assert status(method, path, {"Content-Type": JSON}) == expected
+
+
+@pytest.mark.parametrize(
+    ("content_type", "accept", "expected"),
+    [
+        ("text/json", "*/*", 201),
+        (f"{JSON}; fhirVersion=4.0", f"{JSON}; fhirVersion=4.0", 201),
+        (f"{JSON}; charset=utf-8; fhirVersion=4.3", "text/html, */*;q=0.1", 201),
+        (f"{JSON}; fhirVersion=3.0", "*/*", 415),
+        (f"{JSON}; charset=latin-1; fhirVersion=4.0", "*/*", 415),
+        ("application/fhir+xml", "*/*", 415),
+        (JSON, "application/fhir+xml", 406),
+    ],
+)
+def test_types_and_versions_that_are_not_read_are_refused(content_type: str, accept: str, expected: int) -> None:
+    assert status("POST", OBSERVATION, {"Content-Type": content_type, "Accept": accept}) == expected
