@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from edges.episodic import Episode, Measured
 from edges.observed import Reason, Verdict
 from edges.places import PlacedReading
 
@@ -43,6 +44,7 @@ class Entry:
     source       name of the sender in the site's configuration
     readings     those without a device are kept if they have a location
     interval_s   seconds between two messages of a bed, if the site states it
+    episodes     values that the sender may repeat, and continuous signs that have a value: see `History.changed`
     once         whether a value that is stored already, of the same device and time, is not stored again
     """
 
@@ -54,6 +56,8 @@ class Entry:
     unused: Sequence[Unused] = ()
     queued: Sequence[Queued] = ()
     interval_s: float | None = None
+    episodes: Sequence[Episode] = ()
+    measured: Sequence[Measured] = ()
     once: bool = False
 
 

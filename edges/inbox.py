@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edges.entry import Entry, Unused
+from edges.episodic import KEPT, Episode, History, Measured
 from edges.inbox_file import INBOX
 from edges.places import Location, UnknownPlace, find_place
 from edges.site import Site
@@ -242,6 +243,17 @@ class Inbox:
         )
         return min((received for (received,) in rows if received is not None), default=None)
 
+    def history(self) -> History:
+        """Return what the devices measured before; raises TransientError."""
+        episodes = (
+            Episode(ward, device, sign, datetime.fromisoformat(at) if at else None, value)
+            for ward, device, sign, at, value in self._read(
+                "SELECT ward, device, sign, time, value FROM episode ORDER BY number"
+            )
+        )
+        measured = self._read("SELECT ward, device, sign, patient FROM measured")
+        return History(episodes, (Measured(*row) for row in measured))
+
     def newest_answers(self, number: int, parts: int) -> list[list[bytes]]:
         """Return the answers of the newest messages that have so many parts, the newest first."""
         rows = self._read("SELECT answers FROM message ORDER BY number DESC LIMIT ?", number)
@@ -363,9 +375,27 @@ class Inbox:
             group.unplaced += 1
         for queued in entry.queued:
             execute("INSERT INTO queued (kind, payload) VALUES (?, ?)", [queued.kind, queued.payload])
+        self._remember(entry)
         for one in entry.unused:
             _add(unused, entry.source, one, received)
         group.taken.append(Taken(entry.answers, False, again))
+
+    def _remember(self, entry: Entry) -> None:
+        """Keep what `history` returns after a restart; the newest of each sign has the greatest number."""
+        execute = self._database.execute
+        for ward, device, sign, at, value in entry.episodes:
+            key = [ward, device, sign]
+            execute(
+                "INSERT OR REPLACE INTO episode (ward, device, sign, time, value) VALUES (?, ?, ?, ?, ?)",
+                [*key, at.isoformat() if at else "", value],
+            )
+            execute(
+                "DELETE FROM episode WHERE number IN (SELECT number FROM episode"
+                " WHERE ward = ? AND device = ? AND sign = ? ORDER BY number DESC LIMIT -1 OFFSET ?)",
+                [*key, KEPT],
+            )
+        for item in entry.measured:
+            execute("INSERT OR REPLACE INTO measured (ward, device, sign, patient) VALUES (?, ?, ?, ?)", item)
 
     def _without_stored(self, device: str, reading: Reading, received: float) -> tuple[Reading | None, int]:
         """Return what of a reading is not stored yet, None if nothing is new; and the number of values that are.

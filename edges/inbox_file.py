@@ -8,6 +8,23 @@ _STORED = """CREATE TABLE stored (         -- values of webhooks, each of which 
     received REAL NOT NULL
 ) STRICT;
 """
+_HISTORY = """CREATE TABLE episode (      -- the last values of cuffs and thermometers, which monitors repeat
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    ward TEXT NOT NULL,
+    device TEXT NOT NULL,
+    sign TEXT NOT NULL,
+    time TEXT NOT NULL,                   -- empty: the value has no time of its own
+    value REAL NOT NULL,
+    UNIQUE (ward, device, sign, time)
+) STRICT;
+CREATE TABLE measured (                   -- continuous signs of which a device had a value
+    ward TEXT NOT NULL,
+    device TEXT NOT NULL,
+    sign TEXT NOT NULL,
+    patient TEXT,                         -- the last one who had a value
+    PRIMARY KEY (ward, device, sign)
+) STRICT, WITHOUT ROWID;
+"""
 _SCHEMA = (
     """
 CREATE TABLE message (
@@ -69,13 +86,14 @@ CREATE INDEX admission_of_patient ON admission (patient, time);
 CREATE INDEX admission_finished ON admission (finished);
 """
     + _STORED
+    + _HISTORY
 )
 
 INBOX = Kind(
     name="an inbox",
     content="readings",
     application=0x56464942,  # "VFIB"
-    version=2,
+    version=3,
     schema=_SCHEMA,
     copies=(
         ("SELECT * FROM message ORDER BY number {order}", "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?)"),
@@ -95,9 +113,14 @@ INBOX = Kind(
             "INSERT OR IGNORE INTO admission VALUES (?, ?, ?, ?, ?, ?, ?)",
         ),
         ("SELECT * FROM stored ORDER BY number {order}", "INSERT OR IGNORE INTO stored VALUES (?, ?, ?)"),
+        ("SELECT * FROM episode ORDER BY number {order}", "INSERT OR IGNORE INTO episode VALUES (?, ?, ?, ?, ?, ?)"),
+        (
+            "SELECT * FROM measured ORDER BY ward {order}, device {order}, sign {order}",
+            "INSERT OR IGNORE INTO measured VALUES (?, ?, ?, ?)",
+        ),
     ),
     count="SELECT count(*) FROM reading",
     synchronous="FULL",
     readable=True,
-    upgrades={1: _STORED},
+    upgrades={1: _STORED, 2: _HISTORY},
 )

@@ -138,10 +138,12 @@ def decide(
     table: CodeTable,
     patient_id: str | None,
     is_repeat: Callable[[Observation, str, float], bool] = lambda observation, sign, value: False,
+    had_value: Callable[[str], bool] = lambda sign: True,
 ) -> tuple[list[Reading], list[Verdict]]:
     """Return the readings of one patient at one place, in the order of time, and a verdict on each observation.
 
     is_repeat   whether this value of a sign was stored before
+    had_value   whether there was a value of a sign before; if not, it is no news that there is none
     """
     values: list[_Value] = []
     verdicts: list[Verdict] = []
@@ -156,7 +158,7 @@ def decide(
     moments: defaultdict[datetime, list[_Value]] = defaultdict(list)
     for value in values:
         moments[value.time].append(value)
-    without = off.keys() & CONTINUOUS - {value.meaning.sign for value in values}
+    without = {sign for sign in off.keys() & CONTINUOUS - {value.meaning.sign for value in values} if had_value(sign)}
     off_at = {time: tuple(sign for sign in SIGN_KEYS if sign in without and off[sign] == time) for time in off.values()}
     readings = []
     for time in sorted(moments.keys() | {time for time, signs in off_at.items() if signs}):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edges.admissions import Beds
-from edges.episodic import Episodes
+from edges.episodic import History
 from edges.hl7 import listen_commands, out_commands, send_commands
 from edges.hl7.adt import AdmissionReport
 from edges.hl7.er7 import InvalidMessage
@@ -49,8 +49,8 @@ def try_file(
         configuration = read_site(site)
         parts = read_messages(file)
         now = datetime.now(UTC)
-        beds, episodes = Beds(), Episodes()
-        shown = [_try_message(part, configuration, now, beds, episodes) for part in parts]
+        beds, known = Beds(), History(all_measured=True)
+        shown = [_try_message(part, configuration, now, beds, known) for part in parts]
         if as_json:
             print(json.dumps({"file": str(file), "messages": shown}, indent=2))
         else:
@@ -62,15 +62,15 @@ def try_file(
             raise SystemExit(2)
 
 
-def _try_message(content: bytes, site: Site, now: datetime, beds: Beds, episodes: Episodes) -> dict[str, Any]:
+def _try_message(content: bytes, site: Site, now: datetime, beds: Beds, known: History) -> dict[str, Any]:
     try:
-        received = receive(content, site, now, episodes)
+        received = receive(content, site, now, known)
     except InvalidMessage as error:
         return {"readable": False, "error": str(error), "error_code": error.code}
     report = received.report
     if isinstance(report, AdmissionReport):
         return {**_show_answer(received), **show_admission(report, beds)}
-    episodes.add(report.episodes)
+    known.add(report.episodes, report.measured)
     return {**_show_answer(received), **_show_readings(report)}
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from edges.admission_queue import queue
 from edges.entry import MAX_TEXT, Entry, Unused, entry_key, unused_of
-from edges.episodic import Episodes
+from edges.episodic import NONE, History
 from edges.hl7.acks import Error, Outcome, acknowledge
 from edges.hl7.adt import AdmissionReason, AdmissionReport
 from edges.hl7.er7 import InvalidMessage
@@ -27,14 +27,14 @@ class Intake:
         self._inbox = inbox
         self._metrics = metrics
         self._on_admission = on_admission
-        self._episodes = Episodes()
+        self._known = inbox.history()
 
     async def handle(self, content: bytes, peer: Peer) -> Sequence[bytes]:
         """Return the answers to a message, after all of it is kept; raises InvalidMessage."""
         now = datetime.now(UTC)
         messages = self._metrics.messages
         try:
-            received = receive(content, self._site, now, self._episodes)
+            received = receive(content, self._site, now, self._known)
         except InvalidMessage:
             messages.labels("unreadable").inc()
             raise
@@ -47,13 +47,14 @@ class Intake:
             messages.labels("rejected" if refusal[0] is Outcome.REJECT else "error").inc()
             return acknowledge(received.message, *refusal, now)
         try:
-            taken = await self._inbox.take(entry_of(content, received, self._site, now))
+            taken = await self._inbox.take(entry_of(content, received, self._site, now, self._known))
         except TransientError as error:
             messages.labels("error").inc()
             return acknowledge(received.message, Outcome.ERROR, Error(207, str(error)), now)
         messages.labels("repeated" if taken.repeated else "accepted").inc()
         if isinstance(report, Report):
-            self._episodes.add(report.episodes)  # only now: what was not kept is no repeat when it is sent again
+            # only now: what was not kept is no repeat when it is sent again
+            self._known.add(report.episodes, report.measured)
         if not taken.repeated:
             self._count(report)
         return taken.answers
@@ -79,8 +80,8 @@ class Intake:
         return None
 
 
-def entry_of(content: bytes, received: Received, site: Site, now: datetime) -> Entry:
-    """Return what the inbox keeps of a message that is accepted."""
+def entry_of(content: bytes, received: Received, site: Site, now: datetime, known: History = NONE) -> Entry:
+    """Return what the inbox keeps of a message that is accepted; `known` is what it has of those before."""
     report, key = received.report, entry_key("hl7", received.report.source, content)
     if isinstance(report, AdmissionReport):
         unused = [
@@ -89,6 +90,7 @@ def entry_of(content: bytes, received: Received, site: Site, now: datetime) -> E
             if verdict.reason is not AdmissionReason.USED
         ]
         return Entry(key, now, received.answers, report.source, unused=unused, queued=queue(report.events))
+    episodes, measured = known.changed(report.episodes, report.measured)
     return Entry(
         key=key,
         received=now,
@@ -97,4 +99,6 @@ def entry_of(content: bytes, received: Received, site: Site, now: datetime) -> E
         readings=report.readings,
         unused=[unused_of(verdict) for verdict in report.verdicts if verdict.reason is not Reason.USED],
         interval_s=site.source_named(report.source).interval_s,
+        episodes=episodes,
+        measured=measured,
     )

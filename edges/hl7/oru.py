@@ -11,7 +11,7 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 
 from edges.code_tables import Code
-from edges.episodic import CONTINUOUS, NONE, Episode, Episodes
+from edges.episodic import CONTINUOUS, NONE, Episode, History, Measured
 from edges.hl7.acks import Error, Outcome
 from edges.hl7.er7 import Message, Segment, Separators, component_of, element_of, value_of
 from edges.hl7.origin import NULL, application_of, location_of, patient_number
@@ -38,7 +38,8 @@ class Report:
     """What became of a message.
 
     outcome, error   for its acknowledgement
-    episodes         values that the monitor may repeat, for `Episodes.add` after the readings are kept
+    episodes         values that the monitor may repeat, for `History.add` after the readings are kept
+    measured         continuous signs that have a value, for the same
     """
 
     outcome: Outcome
@@ -47,6 +48,7 @@ class Report:
     readings: list[PlacedReading] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     episodes: list[Episode] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -73,11 +75,11 @@ class _Group:
     problem: str = ""
 
 
-def read_report(message: Message, site: Site, received: datetime, known: Episodes = NONE) -> Report:
+def read_report(message: Message, site: Site, received: datetime, known: History = NONE) -> Report:
     """Return the readings of a message, a verdict on each of its observations, and the outcome.
 
     received   the time of receipt, with an offset
-    known      the episodic values that were stored before
+    known      what was measured before
     """
     header = message.header
     kind, event = header.text(9), header.text(9, 2)
@@ -133,7 +135,7 @@ def _clash(first: _Group, second: _Group) -> bool:
 
 
 def _read_group(
-    group: _Group, clock: "_Clock", source: Source, whole: Reason | None, report: Report, known: Episodes
+    group: _Group, clock: "_Clock", source: Source, whole: Reason | None, report: Report, known: History
 ) -> None:
     observations = [_observation(*item, clock) for item in group.observations]
     if whole is not None:
@@ -150,10 +152,15 @@ def _read_group(
         report.episodes.append(episode)
         return episode in known
 
-    readings, verdicts = decide(observations, source.table, group.patient, is_repeat)
+    def had_value(sign: str) -> bool:
+        return place is None or known.had_value(Measured(place.ward, place.device, sign, group.patient))
+
+    readings, verdicts = decide(observations, source.table, group.patient, is_repeat, had_value)
     ward, device, problem = None, None, group.problem
     if group.place is not None and not problem:
         ward, device = group.place.ward, group.place.device
+        signs = {sign for reading in readings for sign in CONTINUOUS if reading.value(sign) is not None}
+        report.measured.extend(Measured(ward, device, sign, group.patient) for sign in sorted(signs))
     else:
         verdicts = [
             Verdict(verdict.observation, Reason.UNKNOWN_PLACE, problem) if verdict.reason is Reason.USED else verdict

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from edges.episodic import NONE, Episodes
+from edges.episodic import NONE, History
 from edges.hl7.acks import acknowledge
 from edges.hl7.adt import AdmissionReport, is_admission, read_admission
 from edges.hl7.er7 import Message, parse_message
@@ -20,11 +20,11 @@ class Received:
     answers: list[bytes]
 
 
-def receive(content: bytes, site: Site, now: datetime, known: Episodes = NONE) -> Received:
+def receive(content: bytes, site: Site, now: datetime, known: History = NONE) -> Received:
     """Read a message; raises InvalidMessage.
 
     now     the time of receipt, with an offset
-    known   the episodic values that were stored before
+    known   what was measured before
     """
     message = parse_message(content)
     report: Report | AdmissionReport

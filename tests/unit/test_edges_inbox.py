@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from edges import inbox as module
 from edges.entry import Entry, Queued, Unused, entry_key
+from edges.episodic import Episode, Measured
 from edges.inbox import Bed, Inbox, read_unused
 from edges.places import Location, PlacedReading
 from edges.site import Site
@@ -250,6 +252,32 @@ def test_no_other_user_of_the_machine_can_read_the_inbox(path: Path) -> None:
         os.umask(mask)
     assert f"{path.name}-wal" in modes
     assert set(modes.values()) == {0o600}
+
+
+def test_what_a_device_measured_is_known_after_a_restart(path: Path) -> None:
+    line = [Episode("icu-1", "bed-1", "systolic_bp", AT + timedelta(seconds=n), 110.0) for n in range(20)]
+    cuff = Episode("icu-1", "bed-1", "systolic_bp", AT - timedelta(minutes=9), 120.0)
+    without_time = Episode("icu-1", "bed-1", "temperature", None, 36.6)
+    sign = Measured("icu-1", "bed-1", "spo2", "77")
+
+    async def run() -> None:
+        async with opened(path) as found:
+            known = found.inbox.history()
+            for number, item in enumerate(line):  # the monitor repeats its cuff value beside each new one of the line
+                episodes = [cuff, item, without_time]
+                changed = known.changed(episodes, [sign])
+                kept = replace(entry(f"{number}"), episodes=changed[0], measured=changed[1])
+                await found.take(kept)
+                known.add(episodes, [sign])
+        async with opened(path, boot=2000) as found:
+            known = found.inbox.history()
+        assert [item in known for item in (cuff, without_time, line[-1])] == [True, True, True]
+        assert [item in known for item in (line[0], cuff._replace(value=121.0))] == [False, False]
+        assert known.had_value(sign)
+        assert not known.had_value(sign._replace(patient="78"))
+        assert not known.had_value(sign._replace(sign="heart_rate"))
+
+    asyncio.run(run())
 
 
 def test_keys_are_forgotten_after_thirty_days(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

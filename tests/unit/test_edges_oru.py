@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edges.__main__ import app
-from edges.episodic import Episodes
+from edges.episodic import History
 from edges.hl7.acks import Outcome
 from edges.hl7.er7 import InvalidMessage, parse_message
 from edges.hl7.oru import Report, read_report
@@ -387,16 +387,16 @@ CUFF = (
 )
 
 
-def after(known: Episodes, *lines: str, **header: str) -> Report:
+def after(known: History, *lines: str, **header: str) -> Report:
     """Read a message as the next one of a sender whose readings are kept."""
     content = message("PID|||77^^^H^MR", PLACE, OBR, *lines, **header)
     report = read_report(parse_message(content), SITE, RECEIVED, known)
-    known.add(report.episodes)
+    known.add(report.episodes, report.measured)
     return report
 
 
 def test_the_last_cuff_value_is_stored_once_though_each_message_repeats_it() -> None:
-    known = Episodes()
+    known = History()
     assert signs(after(known, obx(HR, "71", BPM), *CUFF))[0] == {"systolic_bp": 120, "diastolic_bp": 80}
     report = after(known, obx(HR, "71", BPM), *CUFF)
     assert signs(report) == [{"heart_rate": 71}]
@@ -408,22 +408,38 @@ def test_the_last_cuff_value_is_stored_once_though_each_message_repeats_it() -> 
 
 
 def test_a_cuff_value_is_a_repeat_only_of_its_own_bed() -> None:
-    known = Episodes()
+    known = History()
     after(known, *CUFF)
     other = message("PID|||78^^^H^MR", "PV1||I|ICU^^2", OBR, *CUFF)
     assert signs(read_report(parse_message(other), SITE, RECEIVED, known)) == [{"systolic_bp": 120, "diastolic_bp": 80}]
 
 
 def test_a_repeated_cuff_value_is_known_beside_the_values_of_an_arterial_line() -> None:
-    known = Episodes()
+    known = History()
     for second in range(10, 40):
         line = obx("150033^MDC_PRESS_BLD_ART_SYS^MDC", "110", MMHG, time=f"202611291000{second}")
         report = after(known, *CUFF, line)
     assert reasons(report) == [Reason.SAME_AGAIN, Reason.SAME_AGAIN, Reason.USED]
 
 
+def test_a_sign_without_a_sensor_is_news_only_if_the_patient_had_a_value_of_it() -> None:
+    known = History()
+    without = obx(SPO2, "", PERCENT, status="X")
+    report = after(known, obx(HR, "71", BPM), without)
+    assert [item.reading.sensor_off for item in report.readings] == [()]
+    assert reasons(report) == [Reason.USED, Reason.NO_VALUE]
+    after(known, obx(SPO2, "97", PERCENT))
+    for _ in range(2):
+        [item] = after(known, without).readings
+        assert item.reading.sensor_off == ("spo2",)
+    other = message("PID|||78^^^H^MR", PLACE, OBR, without)
+    assert read_report(parse_message(other), SITE, RECEIVED, known).readings == []
+    [item] = read_report(parse_message(message(PLACE, OBR, without)), SITE, RECEIVED, known).readings
+    assert item.reading.sensor_off == ("spo2",)
+
+
 def test_the_same_value_of_a_continuous_sign_is_no_repeat() -> None:
-    known = Episodes()
+    known = History()
     for _ in range(2):
         assert signs(after(known, obx(SPO2, "97", PERCENT, time="20261129100000"))) == [{"spo2": 97}]
 
@@ -431,14 +447,14 @@ def test_the_same_value_of_a_continuous_sign_is_no_repeat() -> None:
 def test_without_a_time_of_its_own_a_value_is_a_repeat_only_if_the_site_says_so() -> None:
     lines = (obx(SYS, "120", MMHG), obx(DIA, "80", MMHG))
     for application, expected in (("GW", Reason.USED), ("SPOT", Reason.SAME_AGAIN)):
-        known = Episodes()
+        known = History()
         after(known, *lines, application=application)
         assert reasons(after(known, *lines, application=application)) == [expected] * 2
     assert signs(after(known, obx(SYS, "121", MMHG), application="SPOT")) == [{"systolic_bp": 121}]
 
 
 def test_a_value_that_was_not_kept_is_no_repeat() -> None:
-    known = Episodes()
+    known = History()
     for _ in range(2):
         content = message("PID|||77^^^H^MR", PLACE, OBR, *CUFF)
         assert reasons(read_report(parse_message(content), SITE, RECEIVED, known)) == [Reason.USED] * 2

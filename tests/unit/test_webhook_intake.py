@@ -167,7 +167,7 @@ def test_an_unproven_request_keeps_nothing(tmp_path: Path) -> None:
     with_intake(tmp_path / "inbox.db", work)
 
 
-def test_an_inbox_of_the_version_before_is_used(tmp_path: Path) -> None:
+def test_an_inbox_of_the_first_version_is_used(tmp_path: Path) -> None:
     async def work(send: Send, kept: list[Reading], metrics: Metrics) -> None:
         await send(records((10, 70)))
         assert rates(kept) == [70]
@@ -177,6 +177,6 @@ def test_an_inbox_of_the_version_before_is_used(tmp_path: Path) -> None:
 
     with_intake(tmp_path / "inbox.db", nothing)
     database = sqlite3.connect(tmp_path / "inbox.db")
-    database.executescript("DROP TABLE stored; PRAGMA user_version = 1;")
+    database.executescript("DROP TABLE stored; DROP TABLE episode; DROP TABLE measured; PRAGMA user_version = 1;")
     database.close()
     with_intake(tmp_path / "inbox.db", work)
