@@ -26,6 +26,7 @@ from bench.drain import drain as measure_drain
 from bench.edges import edges as measure_edges
 from bench.engine import engine as measure_engine
 from bench.environment import environment
+from bench.export import export as measure_export
 from bench.fhir import fhir as measure_fhir
 from bench.live import DATABASE
 from bench.live import live as measure_live
@@ -245,6 +246,18 @@ def alerts_out(
         figures = measure_alerts_out(servers, kind, alerts, per_second, _log)
     _print(figures, as_json)
     raise typer.Exit(1 if figures["not_received"] else 0)
+
+
+@app.command()
+def export(
+    readings: Annotated[int, typer.Option(min=10_000, help="Readings to store and export.")] = 2_000_000,
+    rounds: Annotated[int, typer.Option(min=1, help="How often to export them.")] = 3,
+    format: Annotated[str, typer.Option(help="parquet, csv or wfdb.")] = "parquet",
+    as_json: Json = False,
+) -> None:
+    """Readings per second of vitalflow export, and the processor time of client and database."""
+    with _exit_on_error():
+        _print(measure_export(readings, rounds, format, _log), as_json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from sql.export.deidentify import DEFAULT_KEY, Pseudonyms, read_key
 from sql.export.formats import Format
-from sql.export.readings import Selection
+from sql.export.readings import READINGS, Rollup, Selection, of_rollup
 from sql.export.write_export import Progress, write_export
 from sql.settings import DatabaseSettings, DatabaseUrl
 from vitals.command_line import examples
@@ -44,6 +44,7 @@ class ExportSettings(DatabaseSettings):
     epilog=examples(
         "vitalflow export --from 2026-11-01 --to 2026-12-01 --format parquet --deidentify --out november",
         "vitalflow export --from 2026-11-22T10:00Z --to 2026-11-22T11:00Z --format csv --bed bed-3 --out bed-3",
+        "vitalflow export --from 2026-01-01 --to 2026-12-01 --rollup 1h --format csv --out hours",
     )
 )
 def export(
@@ -56,6 +57,9 @@ def export(
     ward: Annotated[list[str] | None, typer.Option(help="Only this ward; repeat for more.")] = None,
     bed: Annotated[list[str] | None, typer.Option(help="Only this device; repeat for more.")] = None,
     patient: Annotated[list[str] | None, typer.Option(help="Only this patient; repeat for more.")] = None,
+    rollup: Annotated[
+        Rollup | None, typer.Option(help="Averages of minutes or hours instead of readings; not as wfdb.")
+    ] = None,
     deidentify: Annotated[
         bool, typer.Option("--deidentify", help="Replace patients, devices and wards by keyed hashes, and shift times.")
     ] = False,
@@ -73,13 +77,17 @@ def export(
         end = parse_time_option("--to", until).astimezone(UTC)
         if end <= start:
             raise PermanentError(f"--to {until} is not after --from {since}")
+        if rollup is not None and format is Format.WFDB:
+            raise PermanentError("--rollup has no format wfdb; expected csv or parquet")
+        content = READINGS if rollup is None else of_rollup(rollup)
         selection = Selection(start, end, ward or (), bed or (), patient or ())
         url = ExportSettings.read(os.environ).url
         pseudonyms = _pseudonyms(key, out) if deidentify else None
         count = write_export(
-            url, selection, format, out, pseudonyms, _progress(), lambda note: print(note, file=sys.stderr)
+            url, selection, content, format, out, pseudonyms, _progress(), lambda note: print(note, file=sys.stderr)
         )
-        print(f"{out}: {count:,} readings{', de-identified' if deidentify else ', with identities'}")
+        noun = "readings" if rollup is None else "averages"
+        print(f"{out}: {count:,} {noun}{', de-identified' if deidentify else ', with identities'}")
 
 
 def _pseudonyms(path: Path, out: Path) -> Pseudonyms:

@@ -17,6 +17,9 @@ _TYPES = {
     "boot": pyarrow.int64(),
     "seq": pyarrow.int64(),
     **dict.fromkeys(SIGN_KEYS, pyarrow.float64()),  # as float32 36.1 is read as 36.099998
+    "bucket": _TIME,
+    **dict.fromkeys(("readings", "minutes", "critical", *(f"{key}_n" for key in SIGN_KEYS)), pyarrow.int64()),
+    **{f"{key}_{part}": pyarrow.float64() for key in SIGN_KEYS for part in ("avg", "min", "max", "off")},
 }
 _REPEATED = ("ward", "device_id", "patient_id", "consciousness", "sensor_off", "status")
 

@@ -5,7 +5,9 @@ import fcntl
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from itertools import islice
@@ -16,11 +18,12 @@ import psycopg
 from sql.connection import Connection, describe_connect_error
 from sql.dictionary import Entry
 from sql.export.deidentify import Pseudonyms
-from sql.export.formats import Format, Writer, writer_of
-from sql.export.readings import Selection, columns, devices, entries, notes, rows, span, spans_without_identity
+from sql.export.formats import Format, writer_of
+from sql.export.readings import Content, Selection, devices, entries, notes, rows, span, spans_without_identity
 from vitals.errors import PermanentError, TransientError
 
 ROWS_AT_ONCE = 100_000  # lines in memory, and the rows of a row group of Parquet
+MAX_PENDING = 1  # blocks that wait while another one is written
 CONNECT_S = 10
 
 Progress = Callable[[int, int, int], None]  # beds done, beds, readings
@@ -30,13 +33,14 @@ Note = Callable[[str], None]
 def write_export(
     url: str,
     selection: Selection,
+    content: Content,
     format: Format,
     folder: Path,
     pseudonyms: Pseudonyms | None,
     progress: Progress,
     note: Note,
 ) -> int:
-    """Write the selected readings into a new folder and return their number.
+    """Write the selected rows into a new folder and return their number.
 
     pseudonyms  replace identities; None: they are kept
     progress    is called after each block of rows
@@ -48,15 +52,15 @@ def write_export(
     try:
         with _new_folder(folder) as partial:
             with _snapshot(url) as database:
-                for sentence in notes(database, selection):
+                for sentence in notes(database, selection, content):
                     note(sentence)
-                count = _write_readings(database, selection, format, partial, pseudonyms, progress, note)
+                count = _write_rows(database, selection, content, format, partial, pseudonyms, progress, note)
             if not count:
                 raise PermanentError(
                     f"no reading{selection} from {selection.start.isoformat()} to {selection.end.isoformat()};"
                     " nothing is written"
                 )
-            _write_dictionary(partial, entries(deidentified=pseudonyms is not None))
+            _write_dictionary(partial, entries(content, deidentified=pseudonyms is not None))
     except psycopg.errors.QueryCanceled as error:
         raise PermanentError(
             f"the export failed, nothing is written: {' '.join(str(error).split())};"
@@ -107,41 +111,49 @@ def _snapshot(url: str) -> Iterator[Connection]:
         yield database
 
 
-def _write_readings(
+def _write_rows(
     database: Connection,
     selection: Selection,
+    content: Content,
     format: Format,
     folder: Path,
     pseudonyms: Pseudonyms | None,
     progress: Progress,
     note: Note,
 ) -> int:
-    found = devices(database, selection)
+    found = devices(database, selection, content)
     if pseudonyms is not None:
         found.sort(key=pseudonyms.device)
     count = 0
-    writer = writer_of(format, folder, columns(deidentified=pseudonyms is not None))
-    for done, device in enumerate(found):
-        for number in _write_device(database, selection, device, pseudonyms, writer):
-            count += number
-            progress(done, len(found), count)
+    writer = writer_of(format, folder, content.names(deidentified=pseudonyms is not None))
+    pending: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(1) as executor:
+        for done, device in enumerate(found):
+            for block in _blocks(database, selection, content, device, pseudonyms):
+                pending.append(executor.submit(writer.write, block))
+                while len(pending) > MAX_PENDING:
+                    pending.popleft().result()
+                count += len(block)
+                progress(done, len(found), count)
+        while pending:
+            pending.popleft().result()
     for sentence in writer.close():
         note(sentence)
     return count
 
 
-def _write_device(
-    database: Connection, selection: Selection, device: str, pseudonyms: Pseudonyms | None, writer: Writer
-) -> Iterator[int]:
+def _blocks(
+    database: Connection, selection: Selection, content: Content, device: str, pseudonyms: Pseudonyms | None
+) -> Iterator[list[bytes]]:
+    """Yield the lines of a bed. Another thread writes a block while the database sends the next one."""
     if pseudonyms is None:
-        whole = span(database, selection, device)
+        whole = span(database, selection, content, device)
         spans = [] if whole is None else [whole]
     else:
-        spans = spans_without_identity(database, selection, device, pseudonyms)
-    lines = (line for of in spans for line in rows(database, selection, of))
+        spans = spans_without_identity(database, selection, content, device, pseudonyms)
+    lines = (line for of in spans for line in rows(database, selection, content, of))
     while block := list(islice(lines, ROWS_AT_ONCE)):
-        writer.write(block)
-        yield len(block)
+        yield block
 
 
 def _write_dictionary(folder: Path, found: list[Entry]) -> None:

@@ -111,7 +111,7 @@ def test_parquet_has_each_reading_once_with_its_patient_by_bed_and_time(exported
 def test_the_csv_of_a_bed_is_read_back_with_equal_values(exported_db: Db, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = export(
-        exported_db.reader_url, out, "--format", "csv", "--bed", "bed-2", "--patient", "nora-2", "--ward", "icu-2"
+        exported_db.reader_url, out, "--format", "csv", "--bed", "bed-2", "--patient", "NORA-2", "--ward", "icu-2"
     )
     assert result.returncode == 0, result.stderr
     recording = Recording(out / "readings.csv")
@@ -273,6 +273,35 @@ def test_a_ward_reader_exports_its_ward_only(exported_db: Db, tmp_path: Path) ->
     assert result.returncode == 0, result.stderr
     assert {row["ward"] for row in rows_of(tmp_path / "out")} == {"icu-2"}
     assert len(rows_of(tmp_path / "out")) == 240
+
+
+@pytest.mark.parametrize("rollup", ["1m", "1h"])
+def test_averages_have_the_patient_of_their_bucket_and_are_deidentified_like_readings(
+    exported_db: Db, tmp_path: Path, rollup: str
+) -> None:
+    plain, out = tmp_path / "plain", tmp_path / "out"
+    options = ("--rollup", rollup, "--format", "parquet")
+    assert export(exported_db.reader_url, plain, *options).returncode == 0
+    table = parquet.read_table(plain / "readings.parquet")
+    assert table.column_names == list(rollup_entries())
+    stored = exported_db.rows(
+        "SELECT bucket, ward, device_id, readings, heart_rate_avg, spo2_off FROM "  # noqa: S608
+        f"vitals_{rollup} ORDER BY device_id, bucket, patient_id"
+    )
+    names = ("bucket", "ward", "device_id", "readings", "heart_rate_avg", "spo2_off")
+    assert [tuple(row[name] for name in names) for row in table.to_pylist()] == stored
+    patients = {(row["device_id"], row["bucket"]): row["patient_id"] for row in table.to_pylist()}
+    assert patients["bed-1", BEGIN] is None, "the clock of the bed is 30 s slow"
+    assert rollup == "1h" or patients["bed-1", BEGIN + timedelta(minutes=1)] == "nora-1"
+    assert patients["bed-1", BEGIN + timedelta(hours=3)] == "nora-2"
+    result = export(exported_db.reader_url, out, *options, "--deidentify", "--key", str(tmp_path / "key"))
+    assert result.stdout.endswith(" averages, de-identified\n")
+    shown = parquet.read_table(out / "readings.parquet").to_pylist()
+    assert {row["heart_rate_avg"] for row in shown} == {row[4] for row in stored}
+    assert min(row["bucket"] for row in shown).year > 2100
+    assert [word for word in SECRETS if word in str(shown)] == []
+    refused = export(exported_db.reader_url, tmp_path / "wfdb", "--rollup", rollup, "--format", "wfdb")
+    assert (refused.returncode, "--rollup has no format wfdb" in refused.stderr) == (2, True)
 
 
 def test_the_login_for_research_exports_and_reads_no_names_of_people(exported_db: Db, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sql.dictionary import reading_entries, rollup_entries
 from sql.export.deidentify import Pseudonyms, read_key
-from sql.export.readings import columns, entries
+from sql.export.readings import READINGS, Content, Rollup, entries, of_rollup
 from vitals.errors import PermanentError
 from vitals.signs import SIGNS
 
@@ -67,7 +67,9 @@ def test_the_dictionary_has_unit_and_codes_of_every_sign() -> None:
 
 
 @pytest.mark.parametrize("deidentified", [False, True])
-def test_the_dictionary_of_an_export_has_its_columns_in_order(deidentified: bool) -> None:
-    assert [entry.column for entry in entries(deidentified)] == list(columns(deidentified))
-    texts = " ".join(entry.description for entry in entries(deidentified))
+@pytest.mark.parametrize("content", [READINGS, of_rollup(Rollup.HOUR)])
+def test_the_dictionary_of_an_export_has_its_columns_in_order(content: Content, deidentified: bool) -> None:
+    found = entries(content, deidentified=deidentified)
+    assert [entry.column for entry in found] == list(content.names(deidentified=deidentified))
+    texts = " ".join(entry.description for entry in found)
     assert bool(re.search("keyed hash", texts)) == deidentified
