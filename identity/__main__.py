@@ -16,6 +16,7 @@ import typer
 from identity import check as checking
 from identity.accounts import serve
 from identity.authority import CertificateAuthority, make_writable, write_secret
+from identity.bridge_commands import add_commands
 from identity.broker_bootstrap import (
     BUILTIN_USERS,
     EDGE_USERS,
@@ -372,6 +373,8 @@ def emit(sentence: str) -> None:
     """Print a line of progress."""
     print(f"{PROGRAM}: {sentence}")
 
+
+add_commands(app, emit)
 
 if __name__ == "__main__":
     with exit_on_error(PROGRAM):

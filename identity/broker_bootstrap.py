@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from identity.authority import CertificateAuthority, Emit
-from identity.policy import OFFLINE_SESSIONS_TOPIC, OPERATOR, Kind, User, merge_users
+from identity.policy import OFFLINE_SESSIONS_TOPIC, OPERATOR, Kind, User, known_user, merge_users
 from mqtt.credentials import Credential, read_credentials, write_credentials
 from vitals.errors import PermanentError
 from vitals.topics import Topics
@@ -31,10 +32,10 @@ HEALTH_USER = "health"
 
 
 def broker_certificates(
-    authority: CertificateAuthority, names: Sequence[str], now: datetime, emit: Emit
+    authority: CertificateAuthority, names: Sequence[str], now: datetime, emit: Emit, name: str = "broker"
 ) -> dict[str, bytes]:
-    """Return the broker's TLS files by name; a certificate that is due is renewed."""
-    pair = authority.server_pair("broker", names, now, emit)
+    """Return the TLS files of the broker `name` by their names; a certificate that is due is renewed."""
+    pair = authority.server_pair(name, names, now, emit)
     return {
         "broker.key": pair.key,
         "broker.crt": pair.certificate,
@@ -48,14 +49,45 @@ def update_users_file(known: bytes, users: Iterable[User], topics: Topics) -> by
 
     Raises PermanentError if `known` cannot be read: it holds all enrolled users, so it must not be overwritten.
     """
+    before = _decode_users(known) if known else None
+    wanted = merge_users(before, users, topics)
+    return None if wanted == before else msgspec.json.format(msgspec.json.encode(wanted)) + b"\n"
+
+
+def users_of_ward(content: bytes, ward: str | None) -> bytes:
+    """Return the users file for a further broker: all users, or those that the broker of a ward needs.
+
+    Those are the admin, the health check, the ward's devices, and the people who see the ward.
+    """
+    known = _decode_users(content)
+    if ward is not None:
+        kept = [client for client in known.get("clients", []) if _belongs(known_user(client), ward)]
+        roles = {role["rolename"] for client in kept for role in client.get("roles", [])}
+        known |= {"clients": kept, "roles": [role for role in known.get("roles", []) if role["rolename"] in roles]}
+    return msgspec.json.format(msgspec.json.encode(known)) + b"\n"
+
+
+def _belongs(user: User, ward: str) -> bool:
+    match user.kind:
+        case Kind.ADMIN:
+            return True
+        case Kind.SERVICE:
+            return user.service == HEALTH_USER
+        case Kind.DEVICE | Kind.FLEET:
+            return user.ward == ward
+        case Kind.PERSON | Kind.READER:
+            return user.ward in (None, ward)
+        case _:
+            return False
+
+
+def _decode_users(content: bytes) -> dict[str, Any]:
     try:
-        before = msgspec.json.decode(known) if known else None
+        return msgspec.json.decode(content, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise PermanentError(
             f"the broker's {USERS_FILE} cannot be read ({error}); it holds all enrolled users: restore it from a backup"
         ) from None
-    wanted = merge_users(before, users, topics)
-    return None if wanted == before else msgspec.json.format(msgspec.json.encode(wanted)) + b"\n"
 
 
 def builtin_users(passwords: Mapping[str, str]) -> list[User]:

@@ -35,6 +35,9 @@ class Kind(StrEnum):
     PERSON, READER and ADMINISTRATOR are the roles of users of the station: nurse, read-only, administrator. An
     administrator enrols and revokes with `vitalflow`, and sees no patient.
 
+    MIRROR and WARD_BRIDGE are brokers that log in at another one (`identity.bridge`): the other broker of a pair, which
+    reads the retained state, and the broker of a ward.
+
     FLEET is for measurements: many simulated devices of one ward share one password, so that logins are not what is
     measured. Its password permits publishing as any device of that ward.
     """
@@ -46,9 +49,19 @@ class Kind(StrEnum):
     ADMINISTRATOR = "administrator"
     SERVICE = "service"
     ADMIN = "admin"
+    MIRROR = "mirror"
+    WARD_BRIDGE = "ward-bridge"
 
 
-ENROLLED_KINDS = (Kind.DEVICE, Kind.FLEET, Kind.PERSON, Kind.READER, Kind.ADMINISTRATOR)
+ENROLLED_KINDS = (
+    Kind.DEVICE,
+    Kind.FLEET,
+    Kind.PERSON,
+    Kind.READER,
+    Kind.ADMINISTRATOR,
+    Kind.MIRROR,
+    Kind.WARD_BRIDGE,
+)
 OPERATOR = "operator"
 """The built-in user for the shell of an installation."""
 ROLES = {"nurse": Kind.PERSON, "read-only": Kind.READER, "administrator": Kind.ADMINISTRATOR}
@@ -59,7 +72,7 @@ ROLES = {"nurse": Kind.PERSON, "read-only": Kind.READER, "administrator": Kind.A
 class User:
     """A user of the broker.
 
-    ward       of a device: its ward; of a person or reader: the only ward it may see, None for all
+    ward       of a device or a bridge: its ward; of a person or reader: the only ward it may see, None for all
     service    of a service user: which decides its rights (see `_service_acls`); `name` does not
     password   None for a device with a certificate
     salt       of a password that the user has chosen (`vitals.password`)
@@ -135,8 +148,49 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 *((READ, topic) for topic in LOG_TOPICS),
                 (READ_BELOW, topics.logins("+")),
             ]
+        case Kind.MIRROR:
+            return [(READ_BELOW, name) for name in mirrored_filters(topics)]
+        case Kind.WARD_BRIDGE:
+            up, down = ward_bridge_filters(user.ward or "", name, topics)
+            return [*((WRITE, topic) for topic in up), *((READ_BELOW, topic) for topic in down)]
         case Kind.SERVICE:
             return _service_acls(user, topics)
+
+
+def mirrored_filters(topics: Topics) -> list[str]:
+    """Return the topics that the standby broker of a pair mirrors: retained state that outlives a connection.
+
+    Not the presence of devices and services: on the standby broker nothing is connected. Not the commands to alerts:
+    what they changed is in the alert, and a command that was not carried out is given again.
+    """
+    return [topics.alerts(), topics.limits(), topics.assignments(), topics.rules("+"), topics.password_salt()]
+
+
+def ward_worker(bridge: str) -> str:
+    """Return the client id of the alert worker at a ward, by the name of the ward's bridge."""
+    return f"alerts-{bridge}"
+
+
+def ward_bridge_filters(ward: str, bridge: str, topics: Topics) -> tuple[list[str], list[str]]:
+    """Return what the broker of a ward sends to the centre, and what it reads there."""
+    worker = ward_worker(bridge)
+    up = [
+        topics.vitals(ward, "+"),
+        topics.status(ward, "+"),
+        topics.alerts(ward),
+        topics.service(worker),
+        topics.rules(worker),
+        topics.rejections(worker),
+        topics.rejections(worker, "+"),
+    ]
+    down = [
+        topics.receipts(ward, "+"),
+        topics.limits(ward),
+        topics.assignments(ward),
+        topics.alert_commands(ward),
+        topics.alert_commands(ward, user="+"),
+    ]
+    return up, down
 
 
 def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:

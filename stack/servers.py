@@ -230,14 +230,23 @@ class BrokerServer(Server):
     """
 
     def __init__(
-        self, binaries: ServerBinaries, name: str, port: int, log: Path, access: BrokerAccess | None = None, **more: str
+        self,
+        binaries: ServerBinaries,
+        name: str,
+        port: int,
+        log: Path,
+        access: BrokerAccess | None = None,
+        *,
+        bridge: str = "",
+        **more: str,
     ) -> None:
-        """`more`: settings of mosquitto.conf to change."""
+        """`bridge`: a section of `identity.bridge`; `more`: settings of mosquitto.conf to change."""
         folder = binaries.new_folder(f"{name}/broker", MOSQUITTO)
         conf = folder / "mosquitto.conf"
         inside = binaries.path_inside(folder)
         listeners = Listeners.open_to_all(port) if access is None else access.listeners
-        binaries.write(conf, configuration(listeners, inside, binaries.dynamic_security, **more), MOSQUITTO)
+        settings = configuration(listeners, inside, binaries.dynamic_security, **more)
+        binaries.write(conf, settings + bridge.replace("/mosquitto/identity/", f"{inside}/"), MOSQUITTO)
         line = binaries.command(MOSQUITTO, binaries.mosquitto, "-c", binaries.path_inside(conf))
         super().__init__("Mosquitto", line, log, lambda: listens(port))
         self.port = port

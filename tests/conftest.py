@@ -15,7 +15,7 @@ pytest_plugins = ["tests.fixtures.counts"]
 
 FIXTURES = {
     "unit": ["authority"],
-    "integration": ["authority", "servers", "secured", "ingest", "alerts", "station", "community"],
+    "integration": ["authority", "servers", "secured", "broker_pair", "ingest", "alerts", "station", "community"],
     "community": ["servers", "community", "trends", "week", "display"],
     "browser": ["authority", "servers", "secured", "ingest", "alerts", "station", "browser"],
     "acceptance": ["authority", "servers", "secured", "ingest", "alerts", "running_stack", "docker"],

@@ -49,7 +49,9 @@ GROUPS = {
     ),
     "user": CommandGroup(ACCESS, "identity", "Users of the station: add, list, revoke.", "users"),
     "identity": CommandGroup(
-        ACCESS, "identity", "CA and users of the broker: init, renew, accounts, check, add-service, user."
+        ACCESS,
+        "identity",
+        "CA and users of the broker: init, renew, accounts, check, add-service, export-broker, enroll-bridge, user.",
     ),
     "db": CommandGroup(
         DATA, "sql", "Database: migrate, status, backfill, grant-ward, revoke-ward, wards, set-time-zone."

@@ -650,6 +650,51 @@ CASES = [
     ),
     Case("read vitals as who enrols", sub("admin", "vitals/#"), NO, sub("ingest", "vitals/#")),
     Case("publish vitals as who enrols", pub("admin", "vitals/icu-1/bed-1"), NO, OWN),
+    # Bridges between brokers.
+    Case("read vitals as the mirror of a pair", sub("mirror-b", "vitals/#"), NO, sub("mirror-b", "alerts/+/+/+")),
+    Case("read presence as the mirror of a pair", sub("mirror-b", "status/#"), NO, sub("mirror-b", "limits/+/+")),
+    Case(
+        "read password changes as the mirror of a pair",
+        sub("mirror-b", "accounts/+/password"),
+        NO,
+        sub("mirror-b", "accounts/+/salt"),
+    ),
+    Case(
+        "publish limits as the mirror of a pair",
+        pub("mirror-b", "limits/icu-1/bed-1"),
+        NO,
+        pub("station", "limits/icu-1/none", b""),
+    ),
+    Case(
+        "publish vitals of another ward as the broker of a ward",
+        pub("edge-1", "vitals/icu-2/bed-9"),
+        NO,
+        pub("edge-1", "vitals/icu-1/bed-1"),
+    ),
+    Case(
+        "clear an alert of another ward as the broker of a ward",
+        pub("edge-1", "alerts/icu-2/bed-9/no-data", b""),
+        NO,
+        pub("edge-1", "alerts/icu-1/none/no-data", b""),
+    ),
+    Case(
+        "read commands of another ward as the broker of a ward",
+        sub("edge-1", "alert-commands/icu-2/+/+/+"),
+        NO,
+        sub("edge-1", "alert-commands/icu-1/+/+/+"),
+    ),
+    Case(
+        "report the presence of the centre's alert worker as the broker of a ward",
+        pub("edge-1", "services/alerts"),
+        NO,
+        pub("edge-1", "services/alerts-edge-1"),
+    ),
+    Case(
+        "acknowledge as the broker of a ward",
+        pub("edge-1", "alert-commands/icu-1/bed-1/spo2-low/ada"),
+        NO,
+        OWN_ACK,
+    ),
     # Names that are more than a name.
     Case("be enrolled as every device", bad_name("+"), "cannot be used", good_name("bed 7 (été)")),
     Case("be enrolled as everything", bad_name("#"), "cannot be used", good_name("bed-7")),

@@ -117,7 +117,9 @@ def test_assignments_are_written_for_persons_and_read_by_services_only() -> None
         *(User(kind.value, kind, "icu-1") for kind in ENROLLED_KINDS),
     ]
     assert allowed_names(everybody, "publishClientSend", "assignments") == {"station", "admin", "administrator"}
-    assert allowed_names(everybody, "subscribe", "assignments") == {"ingest", "alerts", "station"}
+    assert allowed_names(everybody, "subscribe", "assignments") == {
+        "ingest", "alerts", "station", "mirror", "ward-bridge",
+    }  # fmt: skip
 
 
 def test_the_alert_worker_reads_the_status_of_ingest_and_no_report_below_it() -> None:

@@ -1,0 +1,65 @@
+"""A pair of brokers: users, rights and certificates from one source, and the mirror of the retained state."""
+
+from identity.retained import compare, read_retained
+from tests.fixtures.broker_pair import BrokerPair
+from tests.fixtures.secured import Secured
+from tests.support.mqtt_probe import MqttProbe, connects, publishes
+from tests.support.servers import eventually
+from vitals.topics import Topics
+
+TOPICS = Topics()
+# The user who may publish each kind of retained state, and one of its topics.
+STATE = [
+    ("alerts", TOPICS.alert("icu-1", "bed-1", "spo2-low")),
+    ("alerts", TOPICS.rules("alerts")),
+    ("station", TOPICS.limits("icu-1", "bed-1")),
+    ("station", TOPICS.assignments("icu-1", "bed-1")),
+    ("admin", TOPICS.password_salt("ada")),
+]
+PRESENCE = [("bed-1", TOPICS.status("icu-1", "bed-1")), ("alerts", TOPICS.service("alerts"))]
+
+
+def retain(on: Secured, user: str, topic: str, payload: bytes) -> None:
+    """Publish a retained message; a device has one client id."""
+    broker = on.broker(user)
+    with MqttProbe(broker, broker.client_id(user) if user.startswith("bed") else "") as client:
+        assert client.connected == "Success"
+        assert client.publish(topic, payload, retain=True) in ("Success", "No matching subscribers")
+
+
+def read_all(server: Secured) -> dict[str, bytes]:
+    """Read what the station may read of the retained state, and the rules."""
+    filters = [TOPICS.alerts(), TOPICS.limits(), TOPICS.assignments(), TOPICS.password_salt(), TOPICS.all_status]
+    return read_retained(server.broker("station"), [*filters, f"{TOPICS.root}/services/#"])
+
+
+def test_the_second_broker_mirrors_retained_state_without_presence(broker_pair: BrokerPair) -> None:
+    first, second = broker_pair.first, broker_pair.second
+    for user, topic in [*STATE, *PRESENCE]:
+        retain(first, user, topic, b'{"n":1}')
+    eventually(lambda: read_all(second) == {topic: b'{"n":1}' for _, topic in STATE}, 30, "the state is mirrored")
+    for user, topic in STATE[:3]:
+        retain(first, user, topic, b"")
+    eventually(lambda: read_all(second).keys() == {topic for _, topic in STATE[3:]}, 30, "what is cleared is cleared")
+    # What is published while the mirror is away, and after its return, arrives too.
+    second.server.kill()
+    for user, topic in STATE:
+        retain(first, user, topic, b'{"n":2}')
+    second.server.start()
+    eventually(lambda: read_all(second) == {topic: b'{"n":2}' for _, topic in STATE}, 30, "the state is mirrored anew")
+    assert not compare(read_all(first), read_all(second)).different
+
+
+def test_enrolled_and_revoked_users_are_brought_to_the_second_broker(broker_pair: BrokerPair) -> None:
+    first, second = broker_pair.first, broker_pair.second
+    assert connects(second.broker("ada")) == "Success"
+    first.enroll("bed-3", "icu-1", "word-of-bed-3")
+    broker_pair.run("identity", "user", "revoke", "ada")
+    second.server.stop()
+    broker_pair.export()
+    second.server.start()
+    bed = second.broker("bed-3")
+    assert connects(bed, bed.client_id("bed-3")) == "Success"
+    assert connects(second.broker("ada")) == "Not authorized"
+    topic = TOPICS.vitals("icu-1", "bed-1")
+    assert publishes(bed, bed.client_id("bed-3"), topic) == "Not authorized"
