@@ -6,14 +6,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from identity.authority import CertificateAuthority, write_secret
 from stack.servers import BrokerServer, DatabaseServer
 from tests.fixtures.counts import ReportCount
 from tests.fixtures.ingest import MakeIngest
 from tests.support.edge import EdgeProcess, Hl7Sender, RepeatingSender, site_text
+from tests.support.fhir import FhirSender, fhir_site
 from tests.support.servers import Db, eventually
 from tests.support.webhook import WebhookSender, webhook_site
 
@@ -24,21 +28,33 @@ INTERVAL_S = 0.05
 ROUNDS = int(os.environ.get("VITALFLOW_TEST_EDGE_ROUNDS", "3"))  # of each victim
 
 
-def hl7_site(folder: Path, beds: Sequence[str]) -> Path:
+Prepared = tuple[Path, Callable[[int, str, float], RepeatingSender], Sequence[str]]
+"""The site's file, what makes a sender of a port, a bed and an interval, and the listener's options."""
+
+
+def hl7(folder: Path, beds: Sequence[str]) -> Prepared:
     site = folder / "site.toml"
     site.write_text(site_text(beds))
-    return site
+    return site, Hl7Sender, ()
 
 
-@pytest.mark.parametrize(
-    ("kind", "write_site", "sender_of"),
-    [("hl7", hl7_site, Hl7Sender), ("webhook", webhook_site, WebhookSender)],
-    ids=["hl7", "webhook"],
-)
+def webhook(folder: Path, beds: Sequence[str]) -> Prepared:
+    return webhook_site(folder, beds), WebhookSender, ()
+
+
+def fhir(folder: Path, beds: Sequence[str]) -> Prepared:
+    authority = CertificateAuthority(folder / "ca")
+    pair = authority.server_pair("edges", ["127.0.0.1"], datetime.now(UTC))
+    certificate, key = folder / "edges.crt", folder / "edges.key"
+    certificate.write_bytes(pair.certificate)
+    write_secret(key, pair.key)
+    sender_of = partial(FhirSender, ca=authority.ca_certificate)
+    return fhir_site(folder, beds), sender_of, ("--certificate", str(certificate), "--key", str(key))
+
+
+@pytest.mark.parametrize("prepare", [hl7, webhook, fhir])
 def test_every_acknowledged_message_is_stored_exactly_once_whichever_process_is_killed(
-    kind: str,
-    write_site: Callable[[Path, Sequence[str]], Path],
-    sender_of: Callable[[int, str, float], RepeatingSender],
+    prepare: Callable[[Path, Sequence[str]], Prepared],
     own_broker: BrokerServer,
     own_database: tuple[DatabaseServer, Db],
     make_ingest: MakeIngest,
@@ -47,9 +63,11 @@ def test_every_acknowledged_message_is_stored_exactly_once_whichever_process_is_
 ) -> None:
     server, db = own_database
     ingest = make_ingest(own_broker.url, db, ingest_receipt_every_s=1)
-    site = write_site(tmp_path, BEDS)
+    kind = prepare.__name__
+    site, sender_of, options = prepare(tmp_path, BEDS)
     log = tmp_path / "edge.log"
-    edge = EdgeProcess({"VITALFLOW_MQTT_URL": own_broker.url}, site, tmp_path / "inbox.db", log, kind=kind)
+    broker = {"VITALFLOW_MQTT_URL": own_broker.url}
+    edge = EdgeProcess(broker, site, tmp_path / "inbox.db", log, *options, kind=kind)
     edge.start()
     senders = [sender_of(edge.port, bed, INTERVAL_S) for bed in BEDS]
     victims: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {

@@ -14,21 +14,9 @@ import pytest
 
 from stack.servers import BrokerServer, free_port
 from tests.support.fake_ingest import fake_ingest
-from tests.support.fhir import heart_rate_at
+from tests.support.fhir import TOKEN, fhir_site, heart_rate_at
 from tests.support.process import ServiceProcess
 from tests.support.servers import eventually
-
-TOKEN = "0123456789abcdef0123456789abcdef"
-SITE = """
-zone = "UTC"
-[[place]]
-equipment = "Device/monitor-1"
-ward = "icu-1"
-device = "bed-1"
-[[source]]
-name = "ehr"
-token_file = "{token}"
-"""
 
 
 class FhirEdge(ServiceProcess):
@@ -56,10 +44,7 @@ class FhirEdge(ServiceProcess):
 
 @pytest.fixture
 def fhir_edge(broker: BrokerServer, tmp_path: Path) -> Iterator[FhirEdge]:
-    token = tmp_path / "ehr.token"
-    token.write_text(TOKEN + "\n")
-    token.chmod(0o600)
-    (tmp_path / "site.toml").write_text(SITE.format(token=token))
+    fhir_site(tmp_path, ["monitor-1"])
     edge = FhirEdge(broker.url, tmp_path)
     edge.start()
     yield edge
