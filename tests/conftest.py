@@ -21,7 +21,7 @@ FIXTURES = {
     "acceptance": ["authority", "servers", "secured", "ingest", "alerts", "running_stack", "docker"],
 }
 HEADERS = {
-    "unit": [available.compiler],
+    "unit": [available.compiler, available.kubectl],
     "integration": [available.servers, available.monitoring],
     "community": [available.servers, available.community],
     "browser": [available.servers, available.browser],

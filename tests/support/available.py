@@ -95,3 +95,10 @@ def docker() -> str:
     missing = no_engine()
     how = f"NOT run: {missing}" if missing else "run on a real engine, without Grafana"
     return f"docker: docker-compose.yml is {how}"
+
+
+def kubectl() -> str:
+    """The header line about Kubernetes."""
+    if shutil.which("kubectl") is None:
+        return "kubernetes: NOT rendered: no kubectl; each file of the base is validated"
+    return "kubernetes: rendered by kubectl and validated by schemas; not run in a cluster"

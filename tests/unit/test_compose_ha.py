@@ -116,6 +116,11 @@ def test_images_are_exact_and_those_of_the_single_host() -> None:
         assert re.fullmatch(r"\S+:v?\d+\.\d+(\.\d+|-slim)", image), image
 
 
+def test_secrets_are_those_of_the_single_host() -> None:
+    single = (CHECKOUT / "docker-compose.yml").read_text()
+    assert TEXT.rpartition("\nsecrets:\n")[2] == single.rpartition("\nsecrets:\n")[2], "copy the section of the latter"
+
+
 def test_variables_are_those_of_make_env_or_have_a_default() -> None:
     found = set(re.findall(r"\$\{(\w+)(:-\d+)?", TEXT))
     assert {name for name, default in found if not default} <= set(VARIABLES)
