@@ -9,6 +9,7 @@ import signal
 import ssl
 import sys
 import termios
+import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,12 +26,15 @@ from rich.live import Live
 from alerts.settings import AlertsSettings
 from alerts.tui_table import CONNECTING, WAITING, AlertTable, Key, keys, line
 from mqtt.endpoint import configure_client
+from mqtt.failover import BrokerOrder
 from mqtt.tls import describe_tls_error
+from vitals.backoff import Backoff
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
 
 FINAL = (0x86, 0x87)  # MQTT 5, section 3.2.2.2: bad user name or password; not authorized. Of 3.1.1, paho says the same
 FRAME = 0.5  # seconds between two pictures where nothing happens: ages grow
+RECONNECT_S = (1, 2)  # first and maximum pause between two attempts to connect
 KEEPALIVE = 10  # seconds; after 1.5 times that without a packet the connection counts as lost
 
 
@@ -72,6 +76,9 @@ class AlertView:
             # The worker sends a rejection only to the user whose command it rejects.
             (topics.rejections(settings.alerts_client_id, user), 1),
         ]
+        self._order = BrokerOrder(settings.broker, Backoff(*RECONNECT_S))
+        self._connected_at: float | None = None
+        self._closing = False
         self._client = self._make_client()
 
     def stop(self) -> None:
@@ -81,7 +88,7 @@ class AlertView:
 
     def run(self) -> None:
         """Watch until `q` or a signal; with a terminal on both sides as a screen, else as lines."""
-        broker = self._settings.broker
+        broker = self._order.current
         self._client.connect_async(broker.host, broker.port, KEEPALIVE)
         self._client.loop_start()
         try:
@@ -91,6 +98,7 @@ class AlertView:
                 else:
                     self._run_in_lines()
         finally:
+            self._closing = True
             self._client.disconnect()
             self._client.loop_stop()
 
@@ -180,7 +188,7 @@ class AlertView:
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
-        client.reconnect_delay_set(1, 2)
+        client.reconnect_delay_set(*RECONNECT_S)
         return client
 
     def _enqueue(self, event: BrokerEvent) -> None:
@@ -191,19 +199,33 @@ class AlertView:
         if reason.is_failure:
             self._enqueue(BrokerEvent(why=f"connection refused: {reason}", refused=reason.value in FINAL))
             return
+        self._connected_at = time.monotonic()
+        self._order.connected()
         self._enqueue(BrokerEvent(connected=True))
         client.subscribe(self._filters)
 
     def _on_connect_fail(self, *_: Any) -> None:
-        broker, error = self._settings.broker, sys.exception()  # paho calls this while it handles the exception
+        broker, error = self._order.current, sys.exception()  # paho calls this while it handles the exception
         if isinstance(error, ssl.SSLError):
             why = f"{broker}: {describe_tls_error(error, broker.host, broker.port, broker.ca)}"
         else:
             why = f"no answer from {broker}"
         self._enqueue(BrokerEvent(why=why))
+        self._select_next()
 
     def _on_disconnect(self, *_: Any) -> None:
         self._enqueue(BrokerEvent(why="the connection ended"))
+        if not self._closing:
+            self._select_next(time.monotonic() - self._connected_at if self._connected_at is not None else 0.0)
+            self._connected_at = None
+
+    def _select_next(self, lasted_s: float = 0.0) -> None:
+        """Let the client's next attempt be at the broker whose turn it is."""
+        before = self._order.current
+        self._order.ended(time.monotonic(), lasted_s)
+        broker = self._order.current
+        if broker != before:
+            self._client.connect_async(broker.host, broker.port, KEEPALIVE)
 
     def _on_message(self, _client: Any, _user: Any, message: mqtt.MQTTMessage) -> None:
         self._enqueue(BrokerEvent(message.topic, bytes(message.payload), message.retain))

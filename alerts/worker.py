@@ -19,6 +19,7 @@ from alerts.metrics import Metrics
 from alerts.retained import read_back
 from alerts.rulefile.parser import InvalidRules, load
 from alerts.settings import AlertsSettings
+from mqtt.broker_metrics import BrokerMetrics
 from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import Session, SessionTakenOver
@@ -65,6 +66,9 @@ class Worker:
         self._begin()
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
         metrics.standby.set_function(lambda: self._is_standing_by)
+        BrokerMetrics(
+            metrics.registry, "vitalflow_alerts_", lambda: self._session.order, lambda: self._session.connected
+        )
 
     def _begin(self) -> None:
         """Begin as an instance of its own: without a connection, and without anything that an earlier one has known."""
@@ -119,7 +123,7 @@ class Worker:
         """
         if self._standby is not None and self._is_standing_by:
             return self._standby.problem, {"standby": True}
-        return self._session.find_problem(time.monotonic()), {"standby": False}
+        return self._session.find_problem(time.monotonic()), {"standby": False, **self._session.order.facts}
 
     def run(self) -> None:
         """Evaluate, publish, acknowledge, until `stop`.

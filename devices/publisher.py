@@ -18,8 +18,17 @@ from devices.fleet_stats import FleetStats
 from devices.outbox.queue import Outbox
 from devices.source import Source
 from devices.status_messages import StatusMessages
-from mqtt.async_client import PublishDenied, connection, describe_error, publish, receive_payloads, running
+from mqtt.async_client import (
+    PublishDenied,
+    connection,
+    describe_error,
+    is_silent,
+    publish,
+    receive_payloads,
+    running,
+)
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.failover import BrokerOrder
 from vitals.backoff import Backoff
 from vitals.codec import encode, encode_many
 from vitals.errors import PermanentError
@@ -56,7 +65,6 @@ class Supply(Protocol):
 class Publisher:
     """The client of one `source`; the fleet shares `stats`.
 
-    broker           with the login for the next connection
     on_failure       called with the reason of each failed connection
     on_bad_receipt   called with what is wrong with a receipt
     """
@@ -76,7 +84,7 @@ class Publisher:
     ) -> None:
         self.source = source
         self.outbox = outbox
-        self.broker = broker
+        self.order = BrokerOrder(broker, Backoff(*RETRY_S, STEADY_S))
         self._vitals_topic = topics.vitals(source.ward, source.device)
         self._status_topic = topics.status(source.ward, source.device)
         self._receipts_topic = topics.receipts(source.ward, source.device)
@@ -115,39 +123,45 @@ class Publisher:
 
         1. Connect, with the will. A failure is reported, and retried after a back-off.
         2. Subscribe to the receipts, publish the online status, then batches, the oldest first, each until its PUBACK.
-        3. If the connection is lost or a PUBACK is missing: back to 1, and the unacknowledged batch comes first.
+        3. If the connection is lost or a PUBACK is missing: back to 1, and the unacknowledged batch comes first. If the
+           next connection is to another broker, all readings without receipt are sent there.
         4. At the end publish the offline status explicitly, because an orderly DISCONNECT discards the will. The
            device of a recording deletes its status instead, which raises no alert, once before it waits for receipts.
         """
-        backoff = Backoff(*RETRY_S, STEADY_S)
+        order = self.order
         loop = asyncio.get_running_loop()
         await self._pause(delay_s)
         while not (self._stopping.is_set() or self._is_done(loop.time())):
             connected_at: float | None = None
+            switches, silent = order.switches, False
             will = Will(self._status_topic, self._status_messages.offline(), qos=1, retain=True)
             try:
                 async with connection(
-                    self.broker, self.source.device, will, self._stopping, version=ProtocolVersion.V5
+                    order, self.source.device, will, self._stopping, version=ProtocolVersion.V5
                 ) as client:
                     connected_at = loop.time()
+                    if order.switches > switches:
+                        self.outbox.on_other_broker()
+                        self._next_resend = -inf
                     await self._run_connection(client)
                     return
-            except PublishDenied as error:
-                raise PermanentError(self._describe_denied(error)) from None
             except MqttError as error:
+                if isinstance(error, PublishDenied) and not order.broker.others:
+                    raise PermanentError(self._describe_denied(error)) from None
+                silent = is_silent(error)
                 lasted_s = 0.0 if connected_at is None else loop.time() - connected_at
                 # A broker keeps the newest of two clients with one client id and disconnects the other without reason.
                 is_twin = connected_at is not None and lasted_s < STEADY_S
                 hint = "; is another device connected under the same name?" if is_twin else ""
-                self._on_failure(describe_error(error, self.broker) + hint)
+                self._on_failure(order.describe(describe_error(error, order.current)) + hint)
             # Jitter: thousands of devices that lost the broker together must not come back together.
-            await self._pause(backoff.next(lasted_s) * random.uniform(0.5, 1.0))
+            await self._pause(order.ended(loop.time(), lasted_s, silent=silent) * random.uniform(0.5, 1.0))
 
     def _describe_denied(self, error: PublishDenied) -> str:
         source = self.source
         arguments = f"devices enroll {source.device} --ward {source.ward} --credentials FILE"
         return (
-            f"the broker at {self.broker} does not permit this user to publish on {error}; "
+            f"the broker at {self.order.current} does not permit this user to publish on {error}; "
             f"{self._stats.published} readings were published. Enrol the device and set "
             f"VITALFLOW_DEVICES_CREDENTIALS=FILE: {vitalflow_command()} {arguments}"
         )
@@ -204,7 +218,10 @@ class Publisher:
 
     async def _send(self, client: Client, batch: list[Reading]) -> None:
         readings = [self.source.published(reading) for reading in batch]
-        await publish(client, self._vitals_topic, encode(readings[0]) if len(batch) == 1 else encode_many(readings))
+        payload = encode(readings[0]) if len(batch) == 1 else encode_many(readings)
+        if not await publish(client, self._vitals_topic, payload) and self.order.broker.others:
+            # The services have no session at this broker, so it has discarded the message.
+            raise MqttError("no service receives readings from it")
         self._stats.published += self.outbox.on_puback(batch, asyncio.get_running_loop().time())
         self._supply.has_room.set()
         if self.outbox.assumes_receipts and self._assumed_until == inf:

@@ -219,7 +219,7 @@ class Feed:
             if reason.startswith("it refuses the login"):
                 self._report(feed, "the broker refuses its login; enrol the device", throttle)
                 try:
-                    publisher.broker = self._logins.endpoint(bed.ward, bed.device)
+                    publisher.order.broker = self._logins.endpoint(bed.ward, bed.device)
                 except PermanentError as error:
                     self._report(feed, str(error), throttle)
             else:

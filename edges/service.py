@@ -19,10 +19,11 @@ from edges.admission_queue import AdmissionQueue
 from edges.feed import Feed
 from edges.inbox import Inbox
 from edges.logins import Logins
-from edges.metrics import Metrics
+from edges.metrics import NAME, Metrics
 from edges.service_connection import ServiceConnection
 from edges.settings import EdgesSettings
 from edges.site import Site
+from mqtt.broker_metrics import BrokerMetrics
 from mqtt.certificate_expiry import CertificateExpiry
 from mqtt.metrics import serve as serve_metrics
 
@@ -117,6 +118,7 @@ async def running_service(
     service = Service(inbox, feed, connection, admissions, metrics, background)
     connection.find_problem = service.find_problem
     metrics.watch(inbox, feed, lambda: connection.connected, queue.waiting)
+    BrokerMetrics(metrics.registry, NAME, lambda: connection.order, lambda: connection.connected)
     if settings.edges_metrics_port:
         host, port = settings.edges_metrics_host, settings.edges_metrics_port
         serve_metrics(metrics.registry, host, port, "VITALFLOW_EDGES_METRICS_PORT", service.health)

@@ -16,8 +16,9 @@ from typing import Any
 
 from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
-from mqtt.async_client import PublishDenied, connection, describe_error, publish, running
+from mqtt.async_client import PublishDenied, connection, describe_error, is_silent, publish, running
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.failover import BrokerOrder
 from mqtt.instance import refuse_second_instance
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, encode_service_status
 from vitals.backoff import Backoff
@@ -55,7 +56,7 @@ class ServiceConnection:
         self.connected = False
         self.denied = ""
         self.find_problem: Callable[[], str] = str
-        self._broker = broker
+        self.order = BrokerOrder(broker, Backoff(*RETRY_S, steady_s=RETRY_S[1]))
         self._service = topics.service(client_id)
         self._client_id = client_id
         self._filters = filters
@@ -84,7 +85,7 @@ class ServiceConnection:
         """
         await asyncio.to_thread(
             refuse_second_instance,
-            self._broker,
+            self.order.broker,
             self._service,
             self._kind,
             f"an edge with the client id {self._client_id!r}",
@@ -92,23 +93,25 @@ class ServiceConnection:
             self._stopping.is_set,
             log,
         )
-        backoff = Backoff(*RETRY_S, steady_s=RETRY_S[1])
         while not self._stopping.is_set():
             will = Will(self._service, self._status("offline"), qos=1, retain=True)
-            since = time.monotonic()
+            since, silent = time.monotonic(), False
             try:
                 async with connection(
-                    self._broker, self._client_id, will, self._stopping, version=ProtocolVersion.V5
+                    self.order, self._client_id, will, self._stopping, version=ProtocolVersion.V5
                 ) as client:
                     await self._run_connection(client, begin, work)
             except MqttError as error:
                 if isinstance(error, PublishDenied):
                     self.denied = f"the broker does not permit a publish: {error}"
-                self._wait_log.waiting(describe_error(error, self._broker), time.monotonic())
+                silent = is_silent(error)
+                reason = self.order.describe(describe_error(error, self.order.current))
+                self._wait_log.waiting(reason, time.monotonic())
             finally:
                 self.connected = False
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff.next(time.monotonic() - since))
+                now = time.monotonic()
+                await asyncio.wait_for(self._stopping.wait(), self.order.ended(now, now - since, silent=silent))
 
     async def _run_connection(
         self, client: Client, begin: Callable[[], None], work: Callable[[Publish], Awaitable[Any]]
@@ -129,7 +132,7 @@ class ServiceConnection:
             await self._echo.wait()
             self.connected = True
             self._wait_log.over()
-            log.info("connected to the broker at %s", self._broker)
+            log.info("connected to the broker at %s", self.order.current)
             await work(send)
 
         try:
@@ -172,6 +175,7 @@ class ServiceConnection:
                 boot=self._boot,
                 host=socket.gethostname(),
                 pid=os.getpid(),
+                broker=self.order.current.address,
                 problem=problem,
                 problem_since=self._problem_since,
             )

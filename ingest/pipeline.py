@@ -28,6 +28,7 @@ from ingest.snapshots import AlertSnapshots
 from ingest.store import Store
 from ingest.writer import Writer
 from mqtt.broker_log import LOG_TOPICS
+from mqtt.broker_metrics import BrokerMetrics
 from mqtt.instance import refuse_second_instance
 from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle
@@ -72,6 +73,9 @@ class Pipeline:
         self._is_standing_by = standby
         self._begin()
         metrics.standby.set_function(lambda: self._is_standing_by)
+        BrokerMetrics(
+            metrics.registry, "vitalflow_ingest_", lambda: self._session.order, lambda: self._session.connected
+        )
         metrics.late_readings_waiting.set_function(lambda: self._late.waiting)
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
         metrics.database_blocked.set_function(lambda: self._writer.problem(datetime.now(UTC)) is not None)
@@ -151,6 +155,7 @@ class Pipeline:
             problem = find_connect_problem(self._settings.ingest_url)
         return problem, {
             "standby": False,
+            **self._session.order.facts,
             "last_commit": last and last.isoformat(timespec="milliseconds"),
             "late_readings_waiting": self._late.waiting,
             "late_readings": self._late.problem(datetime.now(UTC)),

@@ -17,12 +17,14 @@ from aiomqtt import Client, MqttCodeError, MqttError, ProtocolVersion, Will
 from aiomqtt.exceptions import MqttConnectError
 
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.failover import BrokerOrder
 from mqtt.tls import client_cert_hint, describe_tls_error
 
 # The broker publishes the will after 1.5 times this without a packet, so a ward learns within half a minute that a
 # monitor is gone. A device that publishes once a second sends no PINGREQ at all.
 KEEPALIVE_S = 15
 TIMEOUT_S = 10.0  # for CONNACK and PUBACK; then the connection counts as lost
+CONNECT_TIMEOUT_S = 5.0  # for CONNACK, if there is another broker to try
 DISCONNECT_TIMEOUT_S = 2.0  # for the broker to close the connection after a DISCONNECT
 
 # aiomqtt and paho log each lost connection of each device; the callers log it once for all of them.
@@ -64,17 +66,20 @@ class ReasonClient(Client):
 
 @asynccontextmanager
 async def connection(
-    broker: BrokerEndpoint,
+    order: BrokerOrder,
     client_id: str,
     will: Will,
     closing: asyncio.Event,
     keepalive_s: int = KEEPALIVE_S,
     version: ProtocolVersion = ProtocolVersion.V311,
 ) -> AsyncIterator[Client]:
-    """Connect for the duration of the block; raises MqttError if that fails. No session is kept.
+    """Connect to the broker whose turn it is, for the duration of the block; raises MqttError. No session is kept.
 
-    closing   once set, the DISCONNECT waits DISCONNECT_TIMEOUT_S instead of TIMEOUT_S
+    The caller reports the end to `order`.
+
+    closing   once set, the DISCONNECT waits DISCONNECT_TIMEOUT_S instead of TIMEOUT_S, as after an error
     """
+    broker = order.current
     client = ReasonClient(
         broker.host,
         broker.port,
@@ -88,14 +93,20 @@ async def connection(
         protocol=version,
         clean_session=True if version < ProtocolVersion.V5 else None,  # with MQTT 5 that is the default
         keepalive=keepalive_s,
-        timeout=TIMEOUT_S,
+        timeout=CONNECT_TIMEOUT_S if order.broker.others else TIMEOUT_S,
         logger=_quiet,
     )
     await connect(client)
+    client.timeout = TIMEOUT_S
+    order.connected()
+    is_lost = False
     try:
         yield client
+    except MqttError:
+        is_lost = True
+        raise
     finally:
-        if closing.is_set():
+        if is_lost or closing.is_set():
             client.timeout = DISCONNECT_TIMEOUT_S
         await client.__aexit__(None, None, None)
 
@@ -165,6 +176,19 @@ async def running(*background: Coroutine[Any, Any, None]) -> AsyncIterator[None]
     raise first
 
 
+TIMED_OUT = ("timed out", "operation timed out")
+
+
+def is_silent(error: MqttError) -> bool:
+    """Return whether the broker did not answer in time, so that it may be frozen."""
+    return _system_text(error) in TIMED_OUT
+
+
+def _system_text(error: MqttError) -> str:
+    # Operating system errors look like "[Errno 111] Connection refused".
+    return str(error).rpartition("] ")[2].lower()
+
+
 def describe_error(error: MqttError, broker: BrokerEndpoint) -> str:
     """Describe a failed connection in one clause, without host and port."""
     if isinstance(error.__context__, ssl.SSLError):
@@ -177,9 +201,8 @@ def describe_error(error: MqttError, broker: BrokerEndpoint) -> str:
         return f"it refuses the connection ({text})"
     if isinstance(error, MqttCodeError):
         return "the connection was lost" + client_cert_hint(broker.certificate)
-    # Operating system errors look like "[Errno 111] Connection refused".
-    text = str(error).rpartition("] ")[2].lower()
-    if text in ("timed out", "operation timed out"):
+    text = _system_text(error)
+    if text in TIMED_OUT:
         return "it does not answer" + client_cert_hint(broker.certificate)
     if text == "websocket handshake error":
         return "it speaks no MQTT over WebSockets on this port; mqtts:// is plain MQTT, wss:// and ws:// WebSockets"

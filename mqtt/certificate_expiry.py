@@ -40,7 +40,7 @@ class CertificateExpiry(threading.Thread):
             if path is not None
         }
         if broker.tls:
-            self._readers["broker"] = lambda: read_server_expiry(broker.host, broker.port)
+            self._readers["broker"] = lambda: _first_expiry(broker)
 
     def run(self) -> None:
         """Read all certificates at intervals."""
@@ -55,3 +55,9 @@ class CertificateExpiry(threading.Thread):
             if ends is not None:
                 self._gauge.labels(label).set(ends.timestamp())
         return None not in found.values()
+
+
+def _first_expiry(broker: BrokerEndpoint) -> datetime | None:
+    """Return when the first of the brokers' certificates ends; None if none can be read."""
+    shown = (read_server_expiry(one.host, one.port) for one in broker.candidates)
+    return min((ends for ends in shown if ends is not None), default=None)

@@ -1,15 +1,17 @@
-"""Address of the broker and credentials there, from `mqtt.settings`; every MQTT client connects with them.
+"""Addresses of the broker and credentials there, from `mqtt.settings`; every MQTT client connects with them.
 
+Several brokers stand in for each other: a client is connected to one of them, which `mqtt.failover` chooses.
 `configure_client` applies them to a paho client, `mqtt.async_client` to an aiomqtt client.
 """
 
 import base64
 import hashlib
 import hmac
+import re
 import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 from urllib.parse import unquote
 
 from mqtt import tls
@@ -24,16 +26,27 @@ EXPECTED_URL = (
 )
 WEBSOCKETS_PATH = "/mqtt"  # what a client requests by convention; Mosquitto accepts every path
 DIGEST_CHARS = 16  # of 5 bits each
+MAX_BROKERS = 8
+_SEPARATOR = re.compile(r",(?=\s*(?:$|,|[A-Za-z]+://))")  # a password may contain a comma
+
+
+class Address(NamedTuple):
+    """Where a broker listens; `websockets` as in `BrokerEndpoint`."""
+
+    host: str
+    port: int
+    websockets: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerEndpoint:
-    """A broker and a user there.
+    """A broker, or several that stand in for each other, and a user there.
 
     tls                whether the connection is encrypted
     websockets         path for MQTT over WebSockets; None: plain MQTT
     ca                 certificate of the CA that signed the broker's; None: the CAs that the system trusts
     certificate, key   client certificate, for a login without a password
+    others             further brokers, with the same user, in the order in which they are tried
     """
 
     host: str
@@ -45,15 +58,20 @@ class BrokerEndpoint:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    others: tuple[Address, ...] = ()
 
     @classmethod
     def parse(cls, url: str) -> Self:
         """Parse a URL like mqtts://user:password@host:8883; raises ValueError that says what was expected."""
+        if "," in url and len(_SEPARATOR.split(url)) > 1:
+            raise ValueError("only one broker is possible here")
         parts = split_url(url)
         websockets = parts.scheme in ("ws", "wss")
         has_path = parts.path not in ("", "/") and not websockets
         if parts.scheme not in DEFAULT_PORTS or not parts.hostname or has_path:
             raise ValueError(EXPECTED_URL)
+        if "," in parts.hostname:
+            raise ValueError("each broker of a list needs a URL of its own: mqtts://HOST1:PORT,mqtts://HOST2:PORT")
         user = None if parts.username is None else unquote(parts.username)
         password = None if parts.password is None else unquote(parts.password)
         return cls(
@@ -65,11 +83,54 @@ class BrokerEndpoint:
             websockets=(parts.path.rstrip("/") or WEBSOCKETS_PATH) if websockets else None,
         )
 
+    @classmethod
+    def parse_list(cls, urls: str) -> Self:
+        """Parse URLs with commas between them; user and password of the first one are those of all.
+
+        Raises ValueError that says what was expected.
+        """
+        items = [url.strip() for url in _SEPARATOR.split(urls)]
+        if "" in items:
+            raise ValueError("the list of brokers has an empty item; remove a comma")
+        if len(items) > MAX_BROKERS:
+            raise ValueError(f"the list has {len(items)} brokers; at most {MAX_BROKERS} are possible")
+        first, *others = [cls.parse(url) for url in items]
+        if any(other.tls != first.tls or other.transport != first.transport for other in others):
+            raise ValueError("the brokers of a list need the same scheme; write mqtts:// for all of them")
+        if any((other.username or other.password) and other.login != first.login for other in others):
+            raise ValueError("the brokers of a list have one login; write user and password in the first URL only")
+        addresses = [(item.host, item.port) for item in (first, *others)]
+        if len(set(addresses)) < len(addresses):
+            raise ValueError("the list names a broker twice; name each once")
+        return replace(first, others=tuple(Address(item.host, item.port, item.websockets) for item in others))
+
     def __str__(self) -> str:
-        """Return the URL without the password."""
+        """Return the URL without the password; of several brokers the URLs with commas between them."""
+        if self.others:
+            return ",".join(map(str, self.candidates))
         user = f"{self.username}@" if self.username else ""
         scheme = "mqtt" if self.websockets is None else "ws"
         return f"{scheme}{'s' if self.tls else ''}://{user}{self.host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """Host and port of the first broker."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def login(self) -> tuple[str | None, str | None]:
+        """User and password."""
+        return self.username, self.password
+
+    @property
+    def candidates(self) -> "tuple[Self, ...]":
+        """Each broker alone, in the order in which they are tried."""
+        if not self.others:
+            return (self,)
+        return (
+            replace(self, others=()),
+            *(replace(self, host=host, port=port, websockets=path, others=()) for host, port, path in self.others),
+        )
 
     @property
     def transport(self) -> Literal["tcp", "websockets"]:

@@ -4,6 +4,7 @@ Before its own session begins, a service reads the status of another instance th
 alerts.
 """
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -65,6 +66,11 @@ class OneShotClient:
         """Called by the client's thread."""
         self._messages.put(message)
 
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
     def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False, expiry_s: int | None = None) -> None:
         """Publish at QoS 1 without waiting; see `wait_for_publishes`. `expiry_s`: Message Expiry Interval."""
         properties = None
@@ -90,9 +96,32 @@ class OneShotClient:
 def connect_once(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> Iterator[OneShotClient]:
     """Connect with a client id that the broker assigns, and subscribe to `filters` (topic filter, QoS).
 
-    Raises TransientError if the broker is unreachable; `OneShotClient.next` raises a refusal of the connection or of a
-    subscription.
+    Of several brokers the first that accepts the connection is used. Raises TransientError if the broker is
+    unreachable, or each of several; `OneShotClient.next` raises a refusal of the connection or of a subscription.
     """
+    *others, last = broker.candidates
+    one_shot = next(filter(None, (_try(other, filters) for other in others)), None) or _connect(last, filters)[0]
+    try:
+        yield one_shot
+    finally:
+        one_shot.close()
+
+
+def _try(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> OneShotClient | None:
+    """Connect to one of several brokers; return None if it does not accept the connection in time."""
+    try:
+        one_shot, accepted = _connect(broker, filters)
+    except TransientError:
+        return None
+    if accepted.wait(CONNECT_TIMEOUT_S):
+        return one_shot
+    one_shot.close()
+    return None
+
+
+def _connect(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> tuple[OneShotClient, threading.Event]:
+    """Connect without waiting for the answer of the broker; the event is set once it has accepted the connection."""
+    accepted = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, transport=broker.transport, protocol=mqtt.MQTTv5)
     one_shot = OneShotClient(client)
     configure_client(client, broker)
@@ -102,6 +131,7 @@ def connect_once(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> 
             one_shot.put(TransientError(f"connection refused: {reason}"))
         else:
             client.subscribe(list(filters))
+            accepted.set()
 
     def on_subscribe(_client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         refused = [
@@ -119,8 +149,4 @@ def connect_once(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> 
     except (OSError, ValueError) as error:
         raise TransientError(describe_tls_error(error, broker.host, broker.port, broker.ca)) from None
     client.loop_start()
-    try:
-        yield one_shot
-    finally:
-        client.disconnect()
-        client.loop_stop()
+    return one_shot, accepted

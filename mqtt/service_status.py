@@ -22,6 +22,7 @@ class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     boot            its start in unix nanoseconds, which identifies it
     state           standby only on the topic of the standbys, `services/{name}/standby`
+    broker          host and port of the broker that it is connected to
     problem         why it does not do its work although it runs, in one sentence without secrets; empty: it works
     problem_since   since when
     """
@@ -30,6 +31,7 @@ class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     boot: int
     host: str = ""
     pid: int = 0
+    broker: str = ""
     problem: str = ""
     problem_since: Annotated[datetime, Meta(tz=True)] | None = None
 

@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.failover import BrokerOrder
 from mqtt.fast_client import Deliver, FastClient
 from mqtt.instance import read_status
 from mqtt.one_shot import SubscriptionRefused
@@ -68,6 +69,7 @@ class Session:
     window         Receive Maximum: unacknowledged messages that the broker may send
     boot           start of this process in unix nanoseconds; identifies the instance
     connected      called at every connection with CONNACK's Session Present flag
+    order          names the broker in use
 
     What is published waits until `is_confirmed`: another process may have taken over the session, acted on it and gone
     while this one, or its link, stood still. Then `SessionTakenOver` is raised, and what waits is discarded.
@@ -116,7 +118,9 @@ class Session:
         self._maintained_at = time.monotonic()
         self._echoed_at = time.monotonic()  # when this process last received its own heartbeat
         self._backoff = Backoff(*RETRY_S)
-        self._next_attempt = 0.0
+        self.order = BrokerOrder(broker, self._backoff)
+        self._connected_at: float | None = None
+        self._attempted_at = self._next_attempt = 0.0
         self._attempt_ends = 0.0
         self._next_beat = 0.0
         self._next_maintenance = 0.0
@@ -130,11 +134,13 @@ class Session:
         """Connect or reconnect when the back-off allows it, without raising. `now` is monotonic."""
         if self._client.socket() is not None:
             if not self._connected and now > self._attempt_ends:
-                self._drop(f"no answer within {CONNECT_TIMEOUT_S:g} s" + ("" if self._broker.tls else TLS_HINT))
+                reason = f"no answer within {CONNECT_TIMEOUT_S:g} s" + ("" if self._broker.tls else TLS_HINT)
+                self._drop(reason, silent=True)
             return
         if now < self._next_attempt:
             return
-        self._next_attempt = now + self._backoff.next()
+        self._attempted_at = now
+        broker = self.order.current
         try:
             if self._ever_connected:
                 self._refuse_later_instance()
@@ -146,7 +152,7 @@ class Session:
         except TransientError as error:
             self._log_failure(str(error))
         except (OSError, ValueError) as error:
-            self._log_failure(describe_tls_error(error, self._broker.host, self._broker.port, self._broker.ca))
+            self._log_failure(describe_tls_error(error, broker.host, broker.port, broker.ca))
         finally:
             self._standstill.passed(boot_clock())  # connecting may wait for seconds
 
@@ -157,7 +163,7 @@ class Session:
         session back, and publish what it has queued, before it receives the status of the other.
         """
         try:
-            other = read_status(self._broker, self._service)
+            other = read_status(self.order.current, self._service)
         except SubscriptionRefused:
             return  # the session reports it
         if other is not None and other.boot > self._boot:
@@ -296,7 +302,7 @@ class Session:
         if not self._connected:
             return f"not connected to the broker at {self._broker}: {self._lost_reason}"
         if self.is_echo_missing(now):
-            return f"the broker at {self._broker} has not returned a heartbeat for {now - self._echoed_at:.0f} s"
+            return f"the broker at {self.order.current} has not returned a heartbeat for {now - self._echoed_at:.0f} s"
         problem, since = self._problem or ("", None)
         return f"{problem}, since {since:%Y-%m-%d %H:%M:%S}Z" if since is not None else None
 
@@ -331,7 +337,7 @@ class Session:
     # --- the session ---
 
     def _make_client(self) -> FastClient:
-        broker = self._broker
+        broker = self.order.current
         name = broker.client_id(self._client_id)
         callbacks = {name.encode(): callback for name, callback in self._callbacks.items()}
         callbacks[self._service.encode()] = self._on_service_status
@@ -360,6 +366,7 @@ class Session:
             boot=self._boot,
             host=socket.gethostname(),
             pid=os.getpid(),
+            broker=self.order.current.address,
             problem=problem,
             problem_since=since,
         )
@@ -369,12 +376,16 @@ class Session:
             self._failed = f"connection refused: {reason}"
             return
         self._connected = True
-        self._echoed_at = time.monotonic()
+        self._connected_at = self._echoed_at = time.monotonic()
         self._silence = ""
+        has_switched = self.order.connected()
         if self._ever_connected and not flags.session_present:
-            self._log.warning("the broker lost the session and the messages that it had queued for it")
-        if self._wait_log.over() or not self._ever_connected:
-            self._log.info("connected to the broker at %s", self._broker)
+            lost = "had no session for this service: what it received before is not delivered"
+            if not has_switched:
+                lost = "lost the session and the messages that it had queued for it"
+            self._log.warning("the broker %s", lost)
+        if self._wait_log.over() or has_switched or not self._ever_connected:
+            self._log.info("connected to the broker at %s", self.order.current)
         self._ever_connected = True
         self._backoff.reset()
         # Needed in a new session and harmless in a present one.
@@ -421,21 +432,26 @@ class Session:
         """Return whether two of its own heartbeats did not return: the broker, or this process, is blocked."""
         return now - self._echoed_at > 2.5 * HEARTBEAT_S
 
-    def _drop(self, reason: str | None) -> None:
+    def _drop(self, reason: str | None, *, silent: bool = False) -> None:
         """Close the socket and log `reason`, if there is one, as the failure of this attempt."""
         self._failed = None
         self._set_disconnected()
         self._client.close_socket()
         if reason is not None:
-            self._log_failure(reason)
+            self._log_failure(reason, silent=silent)
 
     def _set_disconnected(self) -> None:
         self._connected = self._confirmed = False
         self._waiting.extendleft(reversed(self._unpublished.values()))  # they are sent again, in their order
         self._unpublished.clear()
 
-    def _log_failure(self, reason: str) -> None:
+    def _log_failure(self, reason: str, *, silent: bool = False) -> None:
+        """Log why an attempt or a connection ended, and decide when and where the next attempt is made."""
+        now = time.monotonic()
         if self._silence and reason != self._silence:
             reason = f"{self._silence}, and then {reason}"
-        self._lost_reason = reason
-        self._wait_log.waiting(reason, time.monotonic())
+        self._lost_reason = self.order.describe(reason)
+        self._wait_log.waiting(self._lost_reason, now)
+        lasted_s = 0.0 if self._connected_at is None else now - self._connected_at
+        self._connected_at = None
+        self._next_attempt = self._attempted_at + self.order.ended(now, lasted_s, silent=silent)

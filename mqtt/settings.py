@@ -14,13 +14,22 @@ def _mqtt_url(text: str) -> str:
     return text
 
 
+def _mqtt_urls(text: str) -> str:
+    BrokerEndpoint.parse_list(text)
+    return text
+
+
 MqttUrl = Annotated[str, AfterValidator(_mqtt_url)]
+MqttUrls = Annotated[str, AfterValidator(_mqtt_urls)]
 
 
 class BrokerSettings(Settings):
     """Address of the broker and login there."""
 
-    mqtt_url: MqttUrl = Field("mqtt://127.0.0.1:1883", description="The broker: mqtts://USER:PASSWORD@HOST:PORT.")
+    mqtt_url: MqttUrls = Field(
+        "mqtt://127.0.0.1:1883",
+        description="The broker: mqtts://USER:PASSWORD@HOST:PORT; several with commas between them, tried in order.",
+    )
     mqtt_password: SecretStr | None = Field(None, description="The password, if it is not part of the URL.")
     mqtt_ca: NamedFile | None = Field(None, description="Certificate of the CA that signed the broker's (ca.crt).")
     mqtt_certificate: NamedFile | None = Field(None, description="Client certificate, instead of a password.")
@@ -28,7 +37,7 @@ class BrokerSettings(Settings):
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
-        broker = BrokerEndpoint.parse(self.mqtt_url)
+        broker = BrokerEndpoint.parse_list(self.mqtt_url)
         if (self.mqtt_certificate is None) != (self.mqtt_key is None):
             raise ValueError("VITALFLOW_MQTT_CERTIFICATE and VITALFLOW_MQTT_KEY go together; set both or none")
         if self.mqtt_certificate is not None and not broker.tls:
@@ -40,7 +49,7 @@ class BrokerSettings(Settings):
     @property
     def broker(self) -> BrokerEndpoint:
         """Address of the broker and credentials there."""
-        broker = BrokerEndpoint.parse(self.mqtt_url)
+        broker = BrokerEndpoint.parse_list(self.mqtt_url)
         return replace(
             broker,
             password=broker.password if self.mqtt_password is None else self.mqtt_password.get_secret_value(),

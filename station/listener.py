@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 from aiomqtt import Client, MqttError, Will
 
-from mqtt.async_client import connection, describe_error, publish, running
+from mqtt.async_client import connection, describe_error, is_silent, publish, running
+from mqtt.failover import BrokerOrder
 from mqtt.instance import refuse_second_instance
 from mqtt.service_status import ServiceStatus, encode_service_status
 from station.auth.password_salts import PasswordSalts
@@ -40,6 +41,7 @@ class Listener:
         self._topics = settings.topics
         self._ward = ward
         self._salts = salts
+        self.order = BrokerOrder(settings.broker, Backoff(*RETRY_S, steady_s=RETRY_S[1]))
         self._service = self._topics.service(settings.station_client_id)
         self._boot = time.time_ns()
         self._client: Client | None = None
@@ -54,21 +56,20 @@ class Listener:
     async def run(self) -> None:
         """Stay connected until `stop`; raises PermanentError if another station has the same client id."""
         await asyncio.to_thread(self._refuse_a_second_instance)
-        backoff = Backoff(*RETRY_S, steady_s=RETRY_S[1])
         while not self._stopping.is_set():
             will = Will(self._service, self._presence("offline"), qos=1, retain=True)
-            since = time.monotonic()
+            since, silent = time.monotonic(), False
             try:
-                async with connection(
-                    self._settings.broker, self._settings.station_client_id, will, self._stopping
-                ) as client:
+                async with connection(self.order, self._settings.station_client_id, will, self._stopping) as client:
                     await self._run_connection(client)
             except MqttError as error:
-                why = describe_error(error, self._settings.broker)
+                silent = is_silent(error)
+                why = self.order.describe(describe_error(error, self.order.current))
                 self._ward.services.disconnected(why, datetime.now(UTC))
                 self._wait_log.waiting(why, time.monotonic())
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff.next(time.monotonic() - since))
+                now = time.monotonic()
+                await asyncio.wait_for(self._stopping.wait(), self.order.ended(now, now - since, silent=silent))
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         """Publish for a signed-in user limits or an assignment, or an audit record; raises TransientError."""
@@ -101,7 +102,7 @@ class Listener:
         self._client = client
         self.connections += 1
         self._wait_log.over()
-        log.info("connected to the broker at %s", self._settings.broker)
+        log.info("connected to the broker at %s", self.order.current)
         try:
             async with running(self._listen(client), self._send_heartbeats(client)):
                 await self._stopping.wait()
@@ -148,5 +149,6 @@ class Listener:
             boot=self._boot,
             host=socket.gethostname(),
             pid=os.getpid(),
+            broker=self.order.current.address,
         )
         return encode_service_status(status)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from mqtt.broker_metrics import BrokerMetrics
 from station.auth.sessions import SessionManager
 from station.history import History
 from station.listener import Listener
@@ -46,6 +47,7 @@ class Metrics:
         self._counters = [
             (Counter(name + key, text, registry=registry), read) for key, (text, read) in counters.items()
         ]
+        BrokerMetrics(registry, name, lambda: listener.order, lambda: ward.services.broker_connected)
         self._seen = [0] * len(self._counters)
         for key, (text, read) in gauges.items():
             Gauge(name + key, text, registry=registry).set_function(read)

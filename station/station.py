@@ -68,7 +68,7 @@ class Station:
         ward.on_assignment = admissions.on_assignment
         self._admissions = admissions
         self._history = History(settings.reader_url)
-        self._sessions = sessions = SessionManager(settings.broker, settings.topics, salts, ward.wards)
+        self._sessions = sessions = SessionManager(self._listener.order, settings.topics, salts, ward.wards)
         self._unrecorded: list[bytes] = []
         hello = frame.hello(VERSION, history=settings.reader_url is not None, names=names.enabled)
         self._views = views = Views(ward, hello)

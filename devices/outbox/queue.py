@@ -146,6 +146,10 @@ class Outbox:
         self._in_flight = len(batch)
         return batch
 
+    def on_other_broker(self) -> None:
+        """Make every unconfirmed reading due for resending: the broker that acknowledged it may be lost with it."""
+        self._unconfirmed.expire()
+
     def resend_at(self) -> float:
         """Return when `next_resend` will return readings; infinity if there are none to resend."""
         return self._unconfirmed.resend_at() if self.receipts else inf

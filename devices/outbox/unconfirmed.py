@@ -6,6 +6,7 @@ order, so a reading is lost if a *later* one has its receipt and it has not. Onl
 probe by resending, at growing intervals.
 """
 
+import sys
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from vitals.receipt import RECEIPT_INTERVAL_S, Range
 # commit may take some time.
 RESEND_AFTER_S = 3 * RECEIPT_INTERVAL_S
 LAST_PROBE_S = 300.0  # without new readings, probes follow after 15, 30, 60 ... and then every 300 seconds
+LONG_AGO = -sys.float_info.max  # later than -inf
 
 ReadingId = tuple[int, int]
 """Boot and seq, which identify a reading of a device."""
@@ -67,6 +69,12 @@ class Unconfirmed:
     def pop_oldest(self) -> ReadingId:
         """Remove the reading with the oldest PUBACK."""
         return self._sent.popitem(last=False)[0]
+
+    def expire(self) -> None:
+        """Make all readings due now."""
+        for name, sent in self._sent.items():
+            self._sent[name] = _Sent(sent.reading, -inf, sent_once=False)
+        self._confirmed_until = max(self._confirmed_until, LONG_AGO)
 
     def resend_at(self) -> float:
         """Return when `due` will return readings; infinity if there are none."""

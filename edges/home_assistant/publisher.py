@@ -11,8 +11,9 @@ from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
 from edges.home_assistant.beds import Beds, BedView
 from edges.home_assistant.discovery import OFFLINE, ONLINE, REPEAT_S, Discovery, encode_state
-from mqtt.async_client import TIMEOUT_S, connection, describe_error, publish, running
+from mqtt.async_client import TIMEOUT_S, connection, describe_error, is_silent, publish, running
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.failover import BrokerOrder
 from vitals.backoff import Backoff
 from vitals.log import WaitLog
 from vitals.topics import DeviceAddress
@@ -37,7 +38,7 @@ class Publisher:
     ) -> None:
         self.problem = "connecting"
         self.published = 0
-        self._broker = broker
+        self._order = BrokerOrder(broker, Backoff(*RETRY_S, steady_s=RETRY_S[1]))
         self._client_id = client_id
         self._discovery = discovery
         self._beds = beds
@@ -56,20 +57,22 @@ class Publisher:
 
     async def run(self) -> None:
         """Stay connected until `stop`."""
-        backoff = Backoff(*RETRY_S, steady_s=RETRY_S[1])
         will = Will(self._discovery.running, OFFLINE, qos=1, retain=True)
         while not self._stopping.is_set():
-            since = time.monotonic()
+            since, silent = time.monotonic(), False
             try:
                 async with connection(
-                    self._broker, self._client_id, will, self._stopping, version=ProtocolVersion.V5
+                    self._order, self._client_id, will, self._stopping, version=ProtocolVersion.V5
                 ) as client:
                     await self._run_connection(client)
             except MqttError as error:
-                self.problem = f"Home Assistant's broker at {self._broker}: {describe_error(error, self._broker)}"
-                self._wait_log.waiting(describe_error(error, self._broker), time.monotonic())
+                silent = is_silent(error)
+                reason = describe_error(error, self._order.current)
+                self.problem = f"Home Assistant's broker at {self._order.current}: {reason}"
+                self._wait_log.waiting(self._order.describe(reason), time.monotonic())
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff.next(time.monotonic() - since))
+                now = time.monotonic()
+                await asyncio.wait_for(self._stopping.wait(), self._order.ended(now, now - since, silent=silent))
 
     async def _run_connection(self, client: Client) -> None:
         self._retained.clear()
@@ -90,7 +93,7 @@ class Publisher:
             await client.unsubscribe([*self._discovery.retained, self._discovery.running])
             self.problem = ""
             self._wait_log.over()
-            log.info("publishing for Home Assistant to the broker at %s", self._broker)
+            log.info("publishing for Home Assistant to the broker at %s", self._order.current)
             while not self._stopping.is_set():
                 await self._update(client)
                 with suppress(TimeoutError):

@@ -18,6 +18,7 @@ from edges.outgoing.delivery import RETRY_S, Delivery
 from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Message, Queue
 from edges.settings import EdgesOutSettings
+from mqtt.broker_metrics import BrokerMetrics
 from mqtt.instance import refuse_second_instance
 from mqtt.session import Session
 from mqtt.wake_socket import WakeSocket
@@ -86,6 +87,9 @@ class Exporter:
             log=log,
         )
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
+        BrokerMetrics(
+            metrics.registry, "vitalflow_edges_out_", lambda: self._session.order, lambda: self._session.connected
+        )
 
     def stop(self) -> None:
         """End `run` at once; what is queued stays in the file."""

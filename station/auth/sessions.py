@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.failover import BrokerOrder
 from station.auth.login_throttle import LoginThrottle
 from station.auth.password_salts import CHANGE_TIMEOUT_S, PasswordSalts
 from station.auth.sign_in_audit import SignInAudit
@@ -90,12 +91,12 @@ class SessionManager:
     """All sessions. `wards` returns the wards that the station knows."""
 
     def __init__(
-        self, broker: BrokerEndpoint, topics: Topics, salts: PasswordSalts, wards: Callable[[], Collection[str]]
+        self, order: BrokerOrder, topics: Topics, salts: PasswordSalts, wards: Callable[[], Collection[str]]
     ) -> None:
         self.audit = SignInAudit()
         self.checked = 0  # logins that were checked with the broker
         self.rejected = 0  # rejected logins
-        self._broker = broker
+        self._order = order
         self._topics = topics
         self._salts = salts
         self._wards = wards
@@ -256,9 +257,12 @@ class SessionManager:
 
             async def login() -> BrokerEndpoint:
                 salt = await self._salts.find(name)
-                return self._broker.as_user(name, password if salt is None else await self._derive(password, salt))
+                secret = password if salt is None else await self._derive(password, salt)
+                return self._order.current.as_user(name, secret)
 
-            self._users[key] = user = UserConnection(name, login, self._topics, self._turn, self._wards, self._changed)
+            self._users[key] = user = UserConnection(
+                name, login, self._order, self._topics, self._turn, self._wards, self._changed
+            )
             self._used_at[key] = asyncio.get_running_loop().time()  # so that it is not expired while it connects
             self._tasks[key] = task = asyncio.create_task(user.stay())
             task.add_done_callback(lambda done: self._on_connection_end(key, user, done))

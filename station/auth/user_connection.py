@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from aiomqtt import Client, MqttError, ProtocolVersion
 from aiomqtt.exceptions import MqttConnectError
@@ -18,6 +19,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.async_client import ReasonClient, connect, describe_error, running
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.failover import BrokerOrder
 from station.auth.scope import ALL_WARDS, NO_WARDS, WardScope
 from station.confirmed_publish import publish_confirmed
 from vitals.backoff import Backoff
@@ -50,6 +52,7 @@ class UserConnection:
     """One user of the broker. `viewable` and `actionable` are the wards that the broker has granted so far.
 
     login       returns the broker with the user's name and secret, once
+    order       of the station: users connect to the broker that it is connected to
     turn        limits the number of simultaneous connection attempts
     wards       returns the wards that the station knows
     on_change   is called when `viewable` or `actionable` has changed
@@ -59,6 +62,7 @@ class UserConnection:
         self,
         name: str,
         login: Callable[[], Awaitable[BrokerEndpoint]],
+        order: BrokerOrder,
         topics: Topics,
         turn: asyncio.Semaphore,
         wards: Callable[[], Collection[str]],
@@ -69,10 +73,12 @@ class UserConnection:
         self.actionable: WardScope = NO_WARDS
         self.verified: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._login = login
+        self._order = order
         self._topics = topics
         self._turn = turn
         self._wards = wards
         self._on_change = on_change
+        self._switches = order.switches
         self._asked: set[str] = set()
         self._new_ward = asyncio.Event()
         self._publishing = asyncio.Lock()  # the answer to one message must not be taken for that to another
@@ -87,12 +93,12 @@ class UserConnection:
         """Connect, set the result of `verified`, and stay connected until the broker rejects the user."""
         clock, backoff = asyncio.get_running_loop().time, Backoff(*RETRY_S)
         try:
-            broker = await self._login()
+            user = await self._login()
         except TransientError as error:
             self._fail(error)
             return
         while True:
-            since = clock()
+            since, broker = clock(), replace(self._order.current, username=user.username, password=user.password)
             try:
                 await self._run_connection(broker)
             except MqttConnectError as error:
@@ -116,8 +122,9 @@ class UserConnection:
                 await asyncio.sleep(backoff.next())
 
     def refresh_wards(self, wards: Collection[str]) -> None:
-        """Request the rights for the wards that were not queried yet."""
-        if not self.viewable.everywhere and not self._asked.issuperset(wards):
+        """Request the rights for the wards that were not queried yet; connect where the station is connected."""
+        is_elsewhere = self._order.switches != self._switches
+        if is_elsewhere or (not self.viewable.everywhere and not self._asked.issuperset(wards)):
             self._new_ward.set()
 
     async def publish(self, topic: str, payload: bytes) -> bool:
@@ -129,6 +136,7 @@ class UserConnection:
 
     async def _run_connection(self, broker: BrokerEndpoint) -> None:
         """Connect, query the rights, and stay connected; raises MqttError at the end of the connection."""
+        self._switches = self._order.switches
         client = self._new_client(broker)
         async with self._turn:
             await connect(client)
@@ -166,6 +174,8 @@ class UserConnection:
             while True:
                 await self._new_ward.wait()
                 self._new_ward.clear()
+                if self._order.switches != self._switches:
+                    raise MqttError("the station is connected to another broker")
                 new = [ward for ward in self._wards() if ward not in self._asked]
                 self._set(*await self._query_rights(client, new, self.viewable, self.actionable))
 

@@ -23,6 +23,7 @@ from identity.ca import new_ca, sign_server
 from identity.dynsec import connect_dynsec
 from identity.enrolment import enroll, revoke
 from identity.policy import Kind, User
+from mqtt.failover import BrokerOrder
 from station.auth import sessions
 from station.auth.password_salts import PasswordSalts
 from tests.fixtures.alerts import AlertClient, MakeAlerts
@@ -30,6 +31,7 @@ from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
 from tests.fixtures.station import MakeStation, StationProcess, basic
 from tests.support.servers import Db, eventually
+from vitals.backoff import Backoff
 from vitals.password import new_salt
 
 HIGH = "icu-1/bed-1/heart-rate-high"
@@ -505,7 +507,8 @@ def test_guesses_that_wait_for_a_processor_delay_no_connection_of_another_user(
         salts = PasswordSalts(topics)
         salts.take(topics.password_salt("eve"), json.dumps(new_salt()).encode())
         salts.complete()
-        manager = sessions.SessionManager(shared_secured.broker(), topics, salts, lambda: [])
+        order = BrokerOrder(shared_secured.broker(), Backoff(1.0, 1.0))
+        manager = sessions.SessionManager(order, topics, salts, lambda: [])
         guesses = [asyncio.create_task(manager.verify("eve", f"guess {n}", f"10.0.0.{n}")) for n in range(4)]
         try:
             for _ in range(sessions.MAX_CONCURRENT_DERIVATIONS):

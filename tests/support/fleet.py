@@ -31,7 +31,7 @@ class Fleet:
         self.said: list[str] = []
         self._options = options
         self.stats = FleetStats(devices)
-        self._broker = BrokerEndpoint.parse(mqtt_url)
+        self._broker = BrokerEndpoint.parse_list(mqtt_url)
         self._sources = simulated_ward(devices, ward="icu-1", boot=int(time.time()), seed=7, interval_s=1 / hertz)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()

@@ -8,6 +8,8 @@ from aiomqtt import MqttError, ProtocolVersion, Will
 
 from mqtt.async_client import connection, publish, receive_payloads, running
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.failover import BrokerOrder
+from vitals.backoff import Backoff
 
 
 def run(story: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -97,7 +99,9 @@ async def publish_to(
     try:
         will = Will("status", b"", qos=1)
         async with (
-            connection(broker, "bed-1", will, closing, version=ProtocolVersion.V5) as client,
+            connection(
+                BrokerOrder(broker, Backoff(1.0, 1.0)), "bed-1", will, closing, version=ProtocolVersion.V5
+            ) as client,
             running(receive_payloads(client, lambda _: None)),
         ):
             await publish(client, "vitals", bytes(SIZE))

@@ -245,3 +245,24 @@ def test_every_reading_is_confirmed_or_counted_at_the_end(
     assert len(lost) <= outbox.dropped + outbox.evicted_unconfirmed
     if outbox.dropped + outbox.evicted_unconfirmed == 0:
         assert broker.stored == set(range(1, broker.produced + 1))
+
+
+def test_another_broker_gets_every_reading_without_receipt_at_once_and_only_once() -> None:
+    outbox = Outbox(receipts=True)
+    sent(outbox, 1, 2, 3, at=0.0)
+    outbox.confirm(stored((1, 1)))
+    sent(outbox, 4, at=1.0)
+    outbox.on_other_broker()
+    again = outbox.next_resend(1.1)
+    assert seqs(again) == [2, 3, 4]
+    outbox.on_puback(again, 1.2)
+    assert outbox.next_resend(1.3) == []
+    outbox.confirm(stored((2, 4)))
+    assert outbox.unconfirmed == 0
+
+
+def test_a_device_without_receipts_resends_nothing_to_another_broker() -> None:
+    outbox = Outbox()
+    sent(outbox, 1, at=0.0)
+    outbox.on_other_broker()
+    assert outbox.next_resend(100.0) == []

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.failover import BrokerOrder
 from station.auth.login_throttle import (
     ADDRESS_FREE,
     FORGOTTEN_AFTER_S,
@@ -39,6 +40,7 @@ from station.views import Views
 from station.ward import Ward
 from tests.support.factories import NOW, make_alert
 from vitals.alert import encode_alert
+from vitals.backoff import Backoff
 from vitals.codec import encode
 from vitals.errors import TransientError
 from vitals.reading import reading
@@ -214,13 +216,16 @@ class Known:
     def __init__(self) -> None:
         salts = PasswordSalts(TOPICS)
         salts.complete()
-        self.sessions = SessionManager(BrokerEndpoint("127.0.0.1", 1), TOPICS, salts, lambda: [])
+        self.order = BrokerOrder(BrokerEndpoint("127.0.0.1", 1), Backoff(1.0, 1.0))
+        self.sessions = SessionManager(self.order, TOPICS, salts, lambda: [])
 
     def add(self, name: str, sees: WardScope = ALL_WARDS) -> UserConnection:
         async def login() -> BrokerEndpoint:
             return BrokerEndpoint("127.0.0.1", 1).as_user(name, "word")
 
-        person = UserConnection(name, login, TOPICS, asyncio.Semaphore(1), lambda: [], self.sessions._changed)
+        person = UserConnection(
+            name, login, self.order, TOPICS, asyncio.Semaphore(1), lambda: [], self.sessions._changed
+        )
         person.viewable = sees
         person.verified.set_result(None)
         key = self.sessions._key_of(name, "word")
