@@ -4,7 +4,7 @@ The rules are those of `vitals/codec.py`: an implausible value is left out of it
 time is rejected. Both are counted by reason, with the first line of the file.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from vitals.signs import BY_KEY
 from vitals.topics import DeviceAddress
 
 BATCH_ROWS = 50_000
+MAX_REMEMBERED = 10_000  # plausible values of a sign
 MAX_HELD_ROWS = 4 * BATCH_ROWS  # while all values of a sign look like another unit
 MIN_AGE = timedelta(hours=24)  # of a reading: the screens of the live ward show younger ones as the state of a bed
 
@@ -72,7 +73,9 @@ class RowConverter:
         self._start = start
         self._now = now
         self._known_patient: str | None = None
+        self._newest = now - MIN_AGE
         self._ranges: dict[str, tuple[float, float]] = {}
+        self._plausible: dict[str, set[float]] = {key: set() for key in BY_KEY}
         self.counts = Counts()
 
     def batches(self, rows: Iterable[Row]) -> Iterator[list[str]]:
@@ -106,21 +109,19 @@ class RowConverter:
             raise PermanentError(
                 f"{self._name} has times without a date; give the time of its first row with --start TIME"
             )
-        if time > self._now - MIN_AGE:
+        if time > self._newest:
             reason = "later than now" if time > self._now else "of the last 24 hours"
             counts.rejected.setdefault(reason, Count()).add(f"line {row.line}, {time.isoformat()}")
             return None
-        counts.first_time = time if counts.first_time is None else min(counts.first_time, time)
-        counts.last_time = time if counts.last_time is None else max(counts.last_time, time)
-        values: dict[str, float | None] = {}
-        for key, value in sample.values.items():
-            low, high = self._ranges.get(key, (value, value))
-            self._ranges[key] = (value if value < low else low, value if value > high else high)
-            sign = BY_KEY[key]
-            if sign.low <= value <= sign.high:
-                values[key] = value
-            else:
-                counts.left_out.setdefault(key, Count()).add(f"line {row.line}, {value:g} {sign.unit}")
+        if counts.first_time is None or time < counts.first_time:
+            counts.first_time = time
+        if counts.last_time is None or time > counts.last_time:
+            counts.last_time = time
+        values = sample.values
+        for key, value in values.items():
+            if value not in self._plausible[key]:
+                values = self._without_implausible(values, row.line)
+                break
         made = reading(
             time,
             values,
@@ -130,6 +131,21 @@ class RowConverter:
             sensor_off=sample.sensor_off,
         )
         return copy_line(made, self._bed, self._now)
+
+    def _without_implausible(self, values: Mapping[str, float], line: int) -> dict[str, float]:
+        """Return the plausible values of a row, and remember them: most rows have only values that others had."""
+        kept = {}
+        for key, value in values.items():
+            low, high = self._ranges.get(key, (value, value))
+            self._ranges[key] = (value if value < low else low, value if value > high else high)
+            sign = BY_KEY[key]
+            if sign.low <= value <= sign.high:
+                kept[key] = value
+                if len(self._plausible[key]) < MAX_REMEMBERED:
+                    self._plausible[key].add(value)
+            else:
+                self.counts.left_out.setdefault(key, Count()).add(f"line {line}, {value:g} {sign.unit}")
+        return kept
 
     def _checked_patient(self) -> str | None:
         """Return the patient of the present row; raises PermanentError for a text that is no number of a patient."""

@@ -45,6 +45,16 @@ BEGIN
     RETURN CASE WHEN oldest <= kept_from OR averages_exist(kept_from, oldest) THEN oldest ELSE kept_from END;
 END $$;
 
+-- Store the staged readings that retention keeps in patient_vitals too. Only a device without numbers may have sent one of
+-- them itself.
+CREATE OR REPLACE FUNCTION store_in_patient_vitals(boundary timestamptz) RETURNS void LANGUAGE plpgsql
+SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO patient_vitals SELECT * FROM pg_temp.import_stage WHERE time >= boundary;
+EXCEPTION WHEN unique_violation THEN
+    INSERT INTO patient_vitals SELECT * FROM pg_temp.import_stage WHERE time >= boundary ON CONFLICT DO NOTHING;
+END $$;
+
 -- Store the readings of the temporary table `import_stage`, with their averages in the same transaction. `import_day` is a
 -- second temporary table. Devices and times are literals of the queries on hypertables: the planner excludes chunks, and
 -- reads the rest by index.
@@ -92,11 +102,20 @@ BEGIN
         EXECUTE format(delete_known || 'known.seq > 0', 'patient_vitals', devices, greatest(earliest, boundary), latest);
     END IF;
 
-    INSERT INTO imported_vitals SELECT * FROM pg_temp.import_stage ON CONFLICT DO NOTHING;
+    -- Imports take turns, so no other session stores the same readings. ON CONFLICT costs as much as the insert itself.
+    EXECUTE format(delete_known || '(known.boot, known.seq) = (s.boot, s.seq)', 'imported_vitals', devices, earliest, latest);
+    DELETE FROM pg_temp.import_stage AS s USING (
+        SELECT device_id, time, boot, seq, min(ctid) AS first FROM pg_temp.import_stage
+        GROUP BY 1, 2, 3, 4 HAVING count(*) > 1) AS repeated
+    WHERE (s.device_id, s.time, s.boot, s.seq) = (repeated.device_id, repeated.time, repeated.boot, repeated.seq)
+      AND s.ctid <> repeated.first;
+    INSERT INTO imported_vitals SELECT * FROM pg_temp.import_stage;
     GET DIAGNOSTICS stored = ROW_COUNT;
     duplicates := staged - refused - stored;
     IF stored > 0 THEN
-        PERFORM store_recent_import(boundary);
+        IF latest >= boundary THEN
+            PERFORM store_recent_import(boundary);
+        END IF;
         PERFORM roll_up_imported_days();
     END IF;
 END $$;

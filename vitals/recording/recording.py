@@ -33,6 +33,8 @@ _PATIENT_COLUMNS = (
 # What measured: a file of several beds would become the readings of one.
 _BED_COLUMNS = frozenset(("deviceid", "device", "bed", "bedid", "bedno", "bednumber", "monitor", "monitorid"))
 
+_SYSTOLIC, _DIASTOLIC = PRESSURES
+
 C = TypeVar("C")
 _Timed: TypeAlias = tuple[int, datetime | float, C]  # line, time, content
 
@@ -328,8 +330,10 @@ class Recording:
 
 
 def _contradicts(sample: Sample) -> bool:
-    systolic, diastolic = (sample.values.get(key) for key in PRESSURES)
-    return systolic is not None and diastolic is not None and diastolic >= systolic
+    values = sample.values
+    if _DIASTOLIC not in values or _SYSTOLIC not in values:
+        return False
+    return values[_DIASTOLIC] >= values[_SYSTOLIC]
 
 
 def _without_pressures(sample: Sample) -> Sample | None:

@@ -9,10 +9,8 @@ $$;
 CREATE OR REPLACE FUNCTION days_of_own_readings() RETURNS TABLE (device_id text, day timestamptz)
 LANGUAGE sql STABLE AS $$ SELECT NULL::text, NULL::timestamptz WHERE false $$;
 
-CREATE OR REPLACE FUNCTION store_recent_import(boundary timestamptz) RETURNS void LANGUAGE plpgsql
-SET search_path = public, pg_temp AS $$
-BEGIN
-    INSERT INTO patient_vitals SELECT * FROM pg_temp.import_stage WHERE time >= boundary ON CONFLICT DO NOTHING;
-END $$;
+CREATE OR REPLACE FUNCTION store_recent_import(boundary timestamptz) RETURNS void LANGUAGE sql AS $$
+    SELECT store_in_patient_vitals(boundary)
+$$;
 
 CREATE OR REPLACE FUNCTION roll_up_imported_days() RETURNS void LANGUAGE sql AS $$ $$;

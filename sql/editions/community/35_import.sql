@@ -27,7 +27,7 @@ END $$;
 CREATE OR REPLACE FUNCTION store_recent_import(boundary timestamptz) RETURNS void LANGUAGE plpgsql
 SET search_path = public, pg_temp AS $$
 BEGIN
-    INSERT INTO patient_vitals SELECT * FROM pg_temp.import_stage WHERE time >= boundary ON CONFLICT DO NOTHING;
+    PERFORM store_in_patient_vitals(boundary);
     INSERT INTO rollup_invalidation (minute, readings)
     SELECT date_trunc('minute', time), count(*) FROM pg_temp.import_stage WHERE time >= boundary GROUP BY 1;
 END $$;
