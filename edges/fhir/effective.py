@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from edges.json_document import Element
-from vitals.codec import MAX_AHEAD
+from edges.time_of_receipt import find_time_ahead
 from vitals.fields import BadField, parse_time
 
 _TIME_OF_DAY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -33,8 +33,8 @@ def moment_of(resource: Element, received: datetime) -> datetime:
     elif given[0] == "effectiveTiming":
         raise NoMoment("effectiveTiming is not read; effectiveDateTime is")
     time = _parse(value)
-    if time > received + MAX_AHEAD:
-        raise NoMoment(f"{value!a:.42} is after the time of receipt; the sender's clock or the offset is wrong")
+    if problem := find_time_ahead(time, received, f"{value!a:.42}"):
+        raise NoMoment(problem)
     return time
 
 

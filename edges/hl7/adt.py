@@ -19,9 +19,9 @@ from edges.hl7.origin import NULL, application_of, location_of, patient_number
 from edges.hl7.times import parse_offset, parse_time
 from edges.places import UnclearPlace, UnknownPlace, find_place
 from edges.site import Site, Source
+from edges.time_of_receipt import find_time_ahead
 from vitals.age import age_group
 from vitals.assignment import Profile
-from vitals.codec import MAX_AHEAD
 from vitals.local_time import InvalidTime
 from vitals.reading import MAX_TEXT
 from vitals.topics import DeviceAddress
@@ -219,8 +219,8 @@ def _time(header: Segment, evn: Segment, zone: tzinfo, source: Source, received:
         time = parse_time(text, parse_offset(header.text(7)) or zone, received)
     except InvalidTime as error:
         raise _Unusable(AdmissionReason.NO_TIME, str(error)) from None
-    if time > received + MAX_AHEAD:
-        raise _Unusable(AdmissionReason.NO_TIME, f"{text[:40]!a} is after the time of receipt")
+    if problem := find_time_ahead(time, received, f"{text[:40]!a}"):
+        raise _Unusable(AdmissionReason.NO_TIME, problem)
     return min(time, received)
 
 

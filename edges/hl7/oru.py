@@ -20,7 +20,7 @@ from edges.observed import ALERT, Observation, Reason, Verdict, decide
 from edges.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
 from edges.quantities import another_quantity
 from edges.site import Place, Site, Source
-from vitals.codec import MAX_AHEAD
+from edges.time_of_receipt import find_time_ahead
 from vitals.local_time import InvalidTime
 
 _OBSERVATIONS = "ORU"
@@ -225,8 +225,8 @@ class _Clock:
             time = parse_time(text, self._zone, self._received)
         except InvalidTime as error:
             return None, str(error)
-        if time > self._received + MAX_AHEAD:
-            return None, f"{text[:40]!a} is after the time of receipt; the sender's clock or the zone is wrong"
+        if problem := find_time_ahead(time, self._received, f"{text[:40]!a}"):
+            return None, problem
         return time, ""
 
     def _of_part(self, obr: Segment | None, channel: str) -> str:

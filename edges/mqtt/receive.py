@@ -16,7 +16,7 @@ from edges.mqtt_table import MqttSource
 from edges.observed import Verdict
 from edges.places import PlacedReading
 from edges.site import Site
-from vitals.codec import MAX_AHEAD
+from edges.time_of_receipt import find_time_ahead
 
 _TABLE = read_tables(("mapping",))
 
@@ -88,7 +88,6 @@ def _with_time(found: Found, received: datetime, problem: str, *, by_receipt: bo
         observation = replace(observation, time=None, time_problem=problem)
     elif by_receipt:
         observation = replace(observation, time=received, time_problem="")
-    elif time is not None and time > received + MAX_AHEAD:
-        text = f"{time.isoformat()} is after the time of receipt; the sender's clock or the zone is wrong"
-        observation = replace(observation, time=None, time_problem=text)
+    elif time is not None and (ahead := find_time_ahead(time, received)):
+        observation = replace(observation, time=None, time_problem=ahead)
     return Found(observation, found.accounts, found.patient)

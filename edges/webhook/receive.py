@@ -15,10 +15,10 @@ from edges.mapping import observe
 from edges.observed import Observation, Reason, Verdict
 from edges.places import PlacedReading
 from edges.site import Site
+from edges.time_of_receipt import find_time_ahead
 from edges.webhook import garmin, health_auto_export, health_connect, notices, open_mhealth, terra
 from edges.webhook.found import Values
 from edges.webhook_table import Webhook
-from vitals.codec import MAX_AHEAD
 
 _READERS: dict[str, Callable[[object], Values]] = {
     "health-auto-export": health_auto_export.read,
@@ -103,8 +103,7 @@ def _with_time(observation: Observation, received: datetime, newest: datetime, b
             return replace(observation, time=received, time_problem="")
         problem = observation.time_problem or "the sender's clock is wrong, and there are newer values in the document"
         return replace(observation, time=None, time_problem=problem)
-    if time is not None and time > received + MAX_AHEAD:
-        problem = f"{time.isoformat()} is after the time of receipt; the sender's clock or the offset is wrong"
+    if time is not None and (problem := find_time_ahead(time, received)):
         return replace(observation, time=None, time_problem=problem)
     if time is not None and time.microsecond % 1000:  # as monitors report it: whole milliseconds
         return replace(observation, time=time - timedelta(microseconds=time.microsecond % 1000))
