@@ -18,6 +18,7 @@ class Proxy:
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
+        self._client_flows = asyncio.Event()
         self._ends = asyncio.Event()
         self._refuses = False
         self._writers: set[asyncio.StreamWriter] = set()
@@ -42,7 +43,12 @@ class Proxy:
 
     def stall(self) -> None:
         """Keep the connections and pass nothing on, until `heal`: the far end falls silent without a word."""
+        self.stall_client()
         self._loop.call_soon_threadsafe(self._flows.clear)
+
+    def stall_client(self) -> None:
+        """Pass on nothing of what clients send, such as their acknowledgements, until `heal`."""
+        self._loop.call_soon_threadsafe(self._client_flows.clear)
 
     def heal(self) -> None:
         """Pass everything on again, what waited first."""
@@ -56,6 +62,7 @@ class Proxy:
     def _heal(self) -> None:
         self._refuses = False
         self._flows.set()
+        self._client_flows.set()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -66,7 +73,7 @@ class Proxy:
         self._loop.set_exception_handler(lambda loop, context: None)
         async with await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1000) as server:
             self.port = server.sockets[0].getsockname()[1]
-            self._flows.set()
+            self._heal()
             self._ready.set()
             await self._ends.wait()
             self._cut()
@@ -81,8 +88,8 @@ class Proxy:
             ends.add(far)
             self._writers.add(far)
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump(reader, far))
-                pumps.create_task(self._pump(far_reader, writer))
+                pumps.create_task(self._pump(reader, far, self._client_flows))
+                pumps.create_task(self._pump(far_reader, writer, self._flows))
         except* OSError:
             pass  # the far end is not there, or either end has gone: the other finds its connection reset
         finally:
@@ -90,11 +97,11 @@ class Proxy:
             for end in ends:
                 end.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event) -> None:
         """Pass on what comes; the end of one direction is that of both, as with a real connection that is gone."""
         with suppress(OSError):
             while piece := await reader.read(PIECE):
-                await self._flows.wait()
+                await flows.wait()
                 writer.write(piece)
                 await writer.drain()
             await asyncio.sleep(0.05)  # abort() discards unsent data: a DISCONNECT needs time to be sent

@@ -40,7 +40,7 @@ MemoryMax={memory}
 CapabilityBoundingSet=
 LockPersonality=yes
 NoNewPrivileges=yes
-{devices}
+PrivateDevices=yes
 PrivateTmp=yes
 ProcSubset=pid
 ProtectClock=yes
@@ -61,7 +61,7 @@ SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged
-UMask=0077
+UMask=0077{devices}
 
 [Install]
 WantedBy=multi-user.target
@@ -78,7 +78,7 @@ class UnitSpec:
     client_id     of a service of the edges: the setting of its client id. It keeps files in /var/lib/vitalflow/NAME.
                   Its address and its certificates are further options, in OPTIONS
     metrics_port  which no other unit has
-    devices       what it may do with devices of the machine; default: nothing
+    devices       lines that open devices of the machine; they override those above them
     """
 
     name: str
@@ -88,14 +88,18 @@ class UnitSpec:
     secrets: dict[str, str]
     client_id: str = ""
     metrics_port: int = 0
-    devices: str = "PrivateDevices=yes"
+    devices: str = ""
 
 
-SERIAL_PORTS = """\
+SERIAL_PORTS = """
+
+# It opens USB serial ports, and no port that is the terminal of another process.
+PrivateDevices=no
 DevicePolicy=closed
 DeviceAllow=char-ttyUSB rw
 DeviceAllow=char-ttyACM rw
-SupplementaryGroups=dialout"""
+SupplementaryGroups=dialout
+ProtectProc=default"""
 
 UNITS = (
     UnitSpec(

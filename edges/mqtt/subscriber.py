@@ -47,7 +47,6 @@ class Subscriber:
         self._free = threading.BoundedSemaphore(MAX_WAITING)
         self._wait_log = WaitLog(f"the broker at {broker}", log.warning)
         self._stopping = False
-        self.connected = False
         self.problem = "connecting"
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -98,9 +97,7 @@ class Subscriber:
         if reason.is_failure:
             self._lost(f"it refuses the connection: {reason}")
             return
-        self.connected, self.problem = True, ""
         self._wait_log.over()
-        log.info("connected to the broker at %s", self._broker)
         client.subscribe([(topic_filter, 1) for topic_filter in self._filters])
 
     def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
@@ -108,6 +105,9 @@ class Subscriber:
         if refused:
             self.problem = f"the broker at {self._broker} refuses the subscription to {', '.join(refused)}"
             log.error("%s; give the user the right to read it", self.problem)
+        else:
+            self.problem = ""
+            log.info("connected to the broker at %s", self._broker)
 
     def _on_connect_fail(self, _client: mqtt.Client, _userdata: Any) -> None:
         self._lost("it cannot be reached")
@@ -117,6 +117,5 @@ class Subscriber:
             self._lost(f"the connection ended: {reason}")
 
     def _lost(self, reason: str) -> None:
-        self.connected = False
         self.problem = f"not connected to the broker at {self._broker}: {reason}"
         self._wait_log.waiting(reason, time.monotonic())

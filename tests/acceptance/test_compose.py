@@ -12,8 +12,10 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +28,7 @@ from hl7.client import MLLPClient  # type: ignore[import-untyped]
 from mqtt.endpoint import BrokerEndpoint
 from stack.binaries import CHECKOUT
 from stack.envfile import NAMES
-from tests.fixtures.docker import EDGES, SERVICES, Project
+from tests.fixtures.docker import EDGES, FOREIGN, KINDS, SERVICES, Project
 from tests.support.mqtt_probe import MqttProbe, connects, publishes
 from tests.support.servers import eventually
 
@@ -300,6 +302,28 @@ kind = "health-auto-export"
 secret_file = "/etc/vitalflow/edges/token"
 ward = "icu-9"
 device = "webhook-bed"
+
+[[mqtt]]
+name = "smart-home"
+url = "mqtt://foreign-broker:1883"
+mappings = ["esphome"]
+
+[[place]]
+equipment = "ring"
+source = "smart-home"
+ward = "icu-9"
+device = "mqtt-bed"
+
+[[serial]]
+port = "{port}"
+decoder = "nonin-7"
+ward = "icu-9"
+device = "serial-bed"
+
+[[receiver]]
+name = "chat"
+template = "slack"
+url = "http://receiver:8000/"
 """
 REPORT = """MSH|^~\\&|MONITOR|ICU|||{now}||ORU^R01^ORU_R01|{number}|P|2.6
 PID|||p-7^^^HOSP^MR
@@ -309,12 +333,24 @@ OBX|1|NM|147842^MDC_ECG_HEART_RATE^MDC|1.7.4.147842|{heart_rate}|264864^MDC_DIM_
 """
 
 
-def test_clients_of_hl7_fhir_and_a_webhook_bring_their_beds_onto_the_station(project: Project) -> None:
+@pytest.fixture
+def oximeter() -> Iterator[str]:
+    """A simulated oximeter at a pseudo-terminal of this machine; its path."""
+    line = [sys.executable, "-m", "vitalflow", "edges", "serial", "simulate", "nonin-7"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        path = process.stdout.readline().strip()
+        Path(path).chmod(0o666)  # a real port has the group that the container gets
+        yield path
+        process.terminate()
+
+
+def test_other_systems_bring_their_beds_onto_the_station_and_receive_alerts(project: Project, oximeter: str) -> None:
     with (project.folder / "site.toml").open("a") as site:
-        site.write(PLACES)
-    for kind in ("hl7", "fhir", "webhook"):
+        site.write(PLACES.format(port=oximeter))
+    for kind in KINDS[:5]:
         identity(project, *f"devices enroll {kind}-bed --ward icu-9 --credentials {BEDS.format(kind)}".split())
-    project.compose("up", "--no-build", "--pull", "never", "--wait", *EDGES)
+    project.compose("up", "--no-build", "--pull", "never", "--wait", *EDGES, *FOREIGN)
     with MLLPClient("127.0.0.1", project.port("HL7")) as client:
         now = datetime.now(UTC)
         message = REPORT.format(now=f"{now:%Y%m%d%H%M%S}+0000", number="1", heart_rate=71).replace("\n", "\r")
@@ -340,13 +376,33 @@ def test_clients_of_hl7_fhir_and_a_webhook_bring_their_beds_onto_the_station(pro
         )
         with urllib.request.urlopen(request, timeout=10, context=trusted) as answer:
             assert answer.status in (200, 201)
+    foreign = ["exec", "-T", "foreign-broker"]
+    publish = ["mosquitto_pub", "-q", "1", "-t", "esphome/ring/sensor/heart_rate/state", "-m", "74"]
+    project.compose(*foreign, *publish)
     stored = """SELECT string_agg(device_id || ' ' || heart_rate, ', ' ORDER BY device_id) FROM patient_vitals
-                WHERE device_id IN ('hl7-bed', 'fhir-bed', 'webhook-bed')"""
-    eventually(lambda: project.ask(stored) == "fhir-bed 72, hl7-bed 71, webhook-bed 73", TIMEOUT_S, "all readings")
+                WHERE device_id IN ('hl7-bed', 'fhir-bed', 'webhook-bed', 'mqtt-bed')"""
+    beds = "fhir-bed 72, hl7-bed 71, mqtt-bed 74, webhook-bed 73"
+    eventually(lambda: project.ask(stored) == beds, TIMEOUT_S, "all readings")
+    port = "SELECT count(*) > 1 FROM patient_vitals WHERE device_id = 'serial-bed' AND spo2 > 80"
+    eventually(lambda: project.ask(port) == "t", TIMEOUT_S, "readings of the serial port")
     shown = beds_of_station(project)
     assert shown["hl7-bed"]["values"]["heart_rate"]["value"] == 71
     assert shown["fhir-bed"]["values"]["heart_rate"]["value"] == 72
-    project.compose("stop", *EDGES)
+    config = [
+        "mosquitto_sub",
+        "-C",
+        "1",
+        "-W",
+        "30",
+        "-t",
+        "homeassistant/device/vitalflow__vitalflow__icu-9__hl7-bed/+",
+    ]
+    assert "icu-9 hl7-bed" in project.compose(*foreign, *config).stdout
+    low = REPORT.format(now=f"{datetime.now(UTC):%Y%m%d%H%M%S}+0000", number="2", heart_rate=20).replace("\n", "\r")
+    with MLLPClient("127.0.0.1", project.port("HL7")) as client:
+        assert "MSA|AA|2" in client.send_message(low).decode()
+    eventually(lambda: "icu-9 hl7-bed" in project.compose("logs", "receiver").stdout, TIMEOUT_S, "the alert as a text")
+    project.compose("stop", *EDGES, *FOREIGN)
 
 
 def test_a_volume_of_another_major_and_an_empty_secret_end_up_with_a_sentence(project: Project) -> None:

@@ -13,6 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bench.proxy import Proxy
 from stack.servers import BrokerServer
 from tests.fixtures.ingest import MakeIngest
 from tests.support.edge import EdgesProcess
@@ -137,6 +138,37 @@ def test_each_message_is_stored_once_although_the_edge_is_killed(
     values = Counter(float(str(value)) for (value,) in db.rows("SELECT heart_rate FROM patient_vitals"))
     assert sorted(values) == [round(50 + number / 100, 2) for number in range(sent)]
     assert set(values.values()) == {1}
+
+
+def test_messages_whose_acknowledgement_is_lost_are_redelivered_and_not_stored_again(
+    own_broker: BrokerServer,
+    mqtt_edge: EdgesProcess,
+    foreign: mqtt.Client,
+    broker: BrokerServer,
+    tmp_path: Path,
+) -> None:
+    proxy = Proxy(own_broker.port).start()
+    (tmp_path / "site.toml").write_text(SITE.format(url=f"mqtt://127.0.0.1:{proxy.port}"))
+    try:
+        mqtt_edge.start()
+        eventually(lambda: mqtt_edge.metric("source_connected", source="smart-home") == 1, 30, "the subscription")
+        publish(foreign, "esphome/kitchen/sensor/heart_rate/state", "50")
+        eventually(lambda: mqtt_edge.metric("messages_total", answer="accepted") == 1, 30, "the first message")
+        proxy.stall_client()
+        for number in range(10):
+            publish(foreign, "esphome/kitchen/sensor/heart_rate/state", f"{60 + number}")
+        eventually(lambda: mqtt_edge.metric("messages_total", answer="accepted") == 11, 30, "all are kept")
+        mqtt_edge.kill()
+        proxy.cut()  # with the acknowledgements
+        proxy.heal()
+        mqtt_edge.start()
+        eventually(lambda: mqtt_edge.metric("messages_total", answer="repeated") == 10, 30, "all are redelivered")
+        publish(foreign, "esphome/kitchen/sensor/heart_rate/state", "80")
+        eventually(lambda: mqtt_edge.metric("messages_total", answer="accepted") == 1, 30, "the next message is new")
+        with sqlite3.connect(tmp_path / "inbox.db") as inbox:
+            assert inbox.execute("SELECT count(*) FROM reading").fetchone() == (12,)
+    finally:
+        proxy.stop()
 
 
 def test_a_foreign_broker_that_is_away_is_named_and_connected_later(
