@@ -20,6 +20,8 @@ STACK = (CHECKOUT if (CHECKOUT / "pyproject.toml").exists() else Path.cwd()) / "
 DEBIAN = STACK / "debian"
 SUITE = "trixie"
 PACKAGES = ("mosquitto", "mosquitto-clients", "postgresql-17", "postgresql-17-timescaledb")
+CLUSTER_PACKAGES = ("patroni", "python3-etcd", "etcd-server", "haproxy")
+"""What a cluster needs beside PACKAGES; installed on demand."""
 
 # Mosquitto before 2.0.20 exceeds its in-flight window; TimescaleDB up to 2.17.2 can lose rows next to a conflict in a
 # compressed chunk (timescaledb#7672).
@@ -45,7 +47,7 @@ class ServerBinaries:
         line = [program, *arguments]
         if self.root is not None:
             userspec = [] if user is None else [f"--userspec={user}:{user}"]
-            return [*_as_root(), "chroot", *userspec, str(self.root), *line]
+            return [*as_root(), "chroot", *userspec, str(self.root), *line]
         if user is not None and os.geteuid() == 0:
             return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *line]
         return line
@@ -82,7 +84,8 @@ class ServerBinaries:
         subprocess.run(self.command(None, "rm", "-rf", self.path_inside(folder)), check=True)
 
 
-def _as_root() -> list[str]:
+def as_root() -> list[str]:
+    """Return what a command line needs before it to run as root."""
     return [] if os.geteuid() == 0 else ["sudo", "-n", "--"]
 
 
@@ -91,12 +94,19 @@ def find() -> ServerBinaries:
     own = _system_binaries()
     if own is not None:
         return own
-    if (DEBIAN / "etc/vitalflow-ready").exists():
-        bin_folder = "/usr/lib/postgresql/17/bin"
-        plugin = _plugin(DEBIAN)
-        if plugin is not None:
-            return ServerBinaries(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", plugin, bin_folder)
+    private = _private_binaries()
+    if private is not None:
+        return private
     raise PermanentError("Mosquitto and PostgreSQL with TimescaleDB are missing or too old: run `vitalflow dev setup`")
+
+
+def _private_binaries() -> ServerBinaries | None:
+    """Return the programs of the private Debian, if it is complete."""
+    plugin = _plugin(DEBIAN)
+    if plugin is None or not (DEBIAN / "etc/vitalflow-ready").exists():
+        return None
+    bin_folder = "/usr/lib/postgresql/17/bin"
+    return ServerBinaries(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", plugin, bin_folder)
 
 
 def _system_binaries() -> ServerBinaries | None:
@@ -148,20 +158,41 @@ def set_up(emit: Emit) -> ServerBinaries:
     else:
         emit(f"servers: {binaries.root or 'the machine’s own'} (already installed)")
         return binaries
+    _create_private_debian(emit)
+    return find()
+
+
+def set_up_cluster(emit: Emit) -> ServerBinaries:
+    """Return the private Debian's programs, with those of a cluster; install what is missing.
+
+    A cluster never uses the machine's own servers: Patroni needs its PostgreSQL, and data folders of two hosts.
+    """
+    need_root()
+    private = _private_binaries()
+    if private is None:
+        _create_private_debian(emit)
+        private = _private_binaries()
+        assert private is not None
+    if not (DEBIAN / "etc/vitalflow-cluster-ready").exists():
+        emit("servers: installing Patroni, etcd and HAProxy in .stack/debian (about half a minute, once)")
+        _run([*as_root(), "chroot", str(DEBIAN), "sh", "-euc", _INSTALL_MORE, "install", *CLUSTER_PACKAGES], "apt-get")
+    return private
+
+
+def _create_private_debian(emit: Emit) -> None:
     need_root()
     if shutil.which("debootstrap", path=_wide_path()) is None:
         emit("servers: installing debootstrap")
-        _run([*_as_root(), "apt-get", "update", "-qq"], "apt-get update")
+        _run([*as_root(), "apt-get", "update", "-qq"], "apt-get update")
         wanted = ["debootstrap", "debian-archive-keyring"]
-        line = [*_as_root(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq"]
+        line = [*as_root(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq"]
         _run([*line, "--no-install-recommends", *wanted], "apt-get install debootstrap")
     emit("servers: creating a private Debian 13 below .stack/debian (about half a minute)")
     STACK.mkdir(exist_ok=True)
-    subprocess.run([*_as_root(), "rm", "-rf", str(DEBIAN)], check=True)
-    _run([*_as_root(), "debootstrap", "--variant=minbase", SUITE, str(DEBIAN)], "debootstrap")
+    subprocess.run([*as_root(), "rm", "-rf", str(DEBIAN)], check=True)
+    _run([*as_root(), "debootstrap", "--variant=minbase", SUITE, str(DEBIAN)], "debootstrap")
     emit("servers: installing Mosquitto, PostgreSQL 17 and TimescaleDB in it")
-    _run([*_as_root(), "chroot", str(DEBIAN), "sh", "-euc", _INSTALL, "install", *PACKAGES], "installing the servers")
-    return find()
+    _run([*as_root(), "chroot", str(DEBIAN), "sh", "-euc", _INSTALL, "install", *PACKAGES], "installing the servers")
 
 
 # policy-rc.d: no service starts by itself. createcluster.conf: no unused database cluster is created.
@@ -173,6 +204,13 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends "$@"
 apt-get clean
 touch /etc/vitalflow-ready
+"""
+_INSTALL_MORE = """
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "$@"
+apt-get clean
+touch /etc/vitalflow-cluster-ready
 """
 
 

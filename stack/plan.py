@@ -232,9 +232,21 @@ def hl7_beds() -> list[Source]:
     return simulated_beds(HL7_BEDS, WARD)
 
 
+def broker_listeners(ports: Ports, environ: Mapping[str, str]) -> Listeners:
+    """Return the listeners of the stack's broker."""
+    settings = _identity_settings(environ)
+    return Listeners(
+        ports.broker,
+        ports.certificates,
+        settings.mqtt_plaintext_port,
+        websockets=settings.mqtt_websockets_port,
+        address=ports.listen,
+    )
+
+
 def broker_access(
     home: StackDir,
-    ports: Ports,
+    listeners: Listeners,
     secrets: Secrets,
     devices: int,
     environ: Mapping[str, str],
@@ -246,20 +258,13 @@ def broker_access(
     more_beds   devices of the demo's edges; without any these edges have no users
     """
     settings = _identity_settings(environ)
-    listeners = Listeners(
-        ports.broker,
-        ports.certificates,
-        settings.mqtt_plaintext_port,
-        websockets=settings.mqtt_websockets_port,
-        address=ports.listen,
-    )
     demo = list(more_beds)
     simulated = [source.device for source in (*simulated_ward(devices, ward=WARD, boot=0), *hl7_beds())] + demo
     users = [*builtin_users(secrets.broker), *simulated_device_users(home.credentials, simulated, WARD)]
     edges = (EDGES, *(DEMO_EDGES if demo else ()))
     users += [User(name, Kind.SERVICE, service=EDGES, password=secrets.broker[name]) for name in edges]
     authority = CertificateAuthority(home.identity)
-    names = list(dict.fromkeys([*settings.broker_names, *reachable_addresses(ports.listen)]))
+    names = list(dict.fromkeys([*settings.broker_names, *reachable_addresses(listeners.address)]))
     return BrokerAccess(listeners, authority, names, users, settings.topics, emit)
 
 

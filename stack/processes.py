@@ -32,6 +32,12 @@ def find(running: Running) -> psutil.Process | None:
         return None
 
 
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and all that it has started, parents first; raises psutil.NoSuchProcess."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
 def send(process: psutil.Process, number: signal.Signals) -> None:
     """Signal a process, which may belong to another user or be gone."""
     try:

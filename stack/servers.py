@@ -38,6 +38,20 @@ hostssl all all 127.0.0.1/32 scram-sha-256
 hostssl all all ::1/128 scram-sha-256
 """
 
+SETTINGS = {
+    "unix_socket_directories": "",
+    "shared_preload_libraries": "timescaledb",
+    "timescaledb.telemetry_level": "off",
+    "dynamic_shared_memory_type": "mmap",  # a private Debian has no /dev/shm of its own
+    "password_encryption": "scram-sha-256",
+    "max_connections": "50",
+    # The values of docker-compose.yml, with their reasons.
+    "timescaledb.max_background_workers": "8",
+    "max_worker_processes": "19",
+    "max_locks_per_transaction": "512",
+}
+"""Settings of postgresql.conf that every local database has."""
+
 
 FREE_PORTS = range(10_000, 32_000)
 """Below 32768: Linux assigns the ports above to outgoing connections, which could take one before a server starts."""
@@ -309,6 +323,35 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+class DatabaseCertificate:
+    """The certificate of a PostgreSQL in its folder."""
+
+    def __init__(self, binaries: ServerBinaries, folder: Path, authority: CertificateAuthority) -> None:
+        self._binaries = binaries
+        self._folder = folder
+        self._authority = authority
+        self._installed: KeyPair | None = None
+        self._next_check = 0.0  # monotonic
+
+    def check_due(self, now: float) -> bool:
+        """Return whether to call `install`; `now` is monotonic."""
+        if now < self._next_check:
+            return False
+        self._next_check = now + RENEWAL_CHECK_S
+        return True
+
+    def install(self) -> bool:
+        """Install the certificate if it is missing or was due for renewal; return whether it was."""
+        pair = self._authority.server_pair("database", DATABASE_NAMES, datetime.now(UTC))
+        if pair == self._installed:
+            return False
+        # The key first: a server that reloads in between logs that they do not match and keeps the old pair.
+        self._binaries.write(self._folder / "server.key", pair.key.decode(), POSTGRES)
+        self._binaries.write(self._folder / "server.crt", pair.certificate.decode(), POSTGRES)
+        self._installed = pair
+        return True
+
+
 class DatabaseServer(Server):
     """A PostgreSQL with TimescaleDB preloaded, on 127.0.0.1, with password authentication.
 
@@ -332,24 +375,14 @@ class DatabaseServer(Server):
         folder = binaries.new_folder(f"{name}/database", POSTGRES)
         self.folder = folder
         self._binaries = binaries
-        self._installed: KeyPair | None = None
-        self._next_check = 0.0  # monotonic
+        self._certificate = None if authority is None else DatabaseCertificate(binaries, folder, authority)
         inside = binaries.path_inside(folder / "cluster")
         if not _exists(binaries, inside):
             self._create(binaries, folder, inside)
         settings = {
             "port": str(port),
             "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "shared_preload_libraries": "timescaledb",
-            "timescaledb.telemetry_level": "off",
-            "dynamic_shared_memory_type": "mmap",  # a private Debian has no /dev/shm of its own
-            "password_encryption": "scram-sha-256",
-            "max_connections": "50",
-            # The values of docker-compose.yml, with their reasons.
-            "timescaledb.max_background_workers": "8",
-            "max_worker_processes": "19",
-            "max_locks_per_transaction": "512",
+            **SETTINGS,
             **other,
         }
         if authority is not None:
@@ -370,34 +403,20 @@ class DatabaseServer(Server):
 
     def launch(self) -> None:
         """Install its certificate, then start it without waiting."""
-        self._install_certificate()
+        if self._certificate is not None:
+            self._binaries.write(self.folder / "pg_hba.conf", ENCRYPTED_ONLY, POSTGRES)
+            self._certificate.install()
         super().launch()
 
     def renewal_check_due(self, now: float) -> bool:
         """Return whether to call `rotate_certificates`; `now` is monotonic."""
-        if now < self._next_check:
-            return False
-        self._next_check = now + RENEWAL_CHECK_S
-        return True
+        return self._certificate is not None and self._certificate.check_due(now)
 
     def rotate_certificates(self) -> bool:
         """Rotate a due certificate and reload without dropping connections. Returns True if it changed."""
-        if not self._install_certificate():
+        if self._certificate is None or not self._certificate.install():
             return False
         self.signal(signal.SIGHUP)
-        return True
-
-    def _install_certificate(self) -> bool:
-        if self.authority is None:
-            return False
-        pair = self.authority.server_pair("database", DATABASE_NAMES, datetime.now(UTC))
-        if pair == self._installed:
-            return False
-        # The key first: a server that reloads in between logs that they do not match and keeps the old pair.
-        self._binaries.write(self.folder / "server.key", pair.key.decode(), POSTGRES)
-        self._binaries.write(self.folder / "server.crt", pair.certificate.decode(), POSTGRES)
-        self._binaries.write(self.folder / "pg_hba.conf", ENCRYPTED_ONLY, POSTGRES)
-        self._installed = pair
         return True
 
     def stop(self) -> None:

@@ -65,7 +65,7 @@ class State(Struct, frozen=True):
 
 
 class Secrets(Struct, frozen=True):
-    """Passwords of the five database roles and of the broker's built-in users."""
+    """Passwords of the five database roles and of the broker's built-in users; a cluster has two more."""
 
     owner: str
     ingest: str
@@ -73,6 +73,8 @@ class Secrets(Struct, frozen=True):
     broker: dict[str, str] = {}
     names: str = ""
     research: str = ""
+    replication: str = ""
+    patroni: str = ""
 
     @classmethod
     def new(cls) -> Self:
@@ -84,7 +86,8 @@ class Secrets(Struct, frozen=True):
         """Return these with the ones added that an older version did not have."""
         wanted = (*BUILTIN_USERS, EDGES, *DEMO_EDGES)
         missing = {name: secrets.token_urlsafe(24) for name in wanted if name not in self.broker}
-        later = {name: getattr(self, name) or secrets.token_urlsafe(24) for name in ("names", "research")}
+        roles = ("names", "research", "replication", "patroni")
+        later = {name: getattr(self, name) or secrets.token_urlsafe(24) for name in roles}
         return replace(self, broker=self.broker | missing, **later)
 
 

@@ -8,10 +8,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event
+from typing import Protocol
 
 from edges.hl7.simulate import site_file
 from identity.authority import CertificateAuthority, Emit
@@ -26,6 +27,7 @@ from stack.plan import (
     Ports,
     ServiceSpec,
     broker_access,
+    broker_listeners,
     devices_url,
     environment,
     hl7_beds,
@@ -55,6 +57,18 @@ TICK_S = 0.1  # between two checks of the processes
 
 RESTART_S = (0.5, 10.0)  # shortest and longest pause before a process is restarted
 STEADY_S = 30.0  # a process that ran at least this long is restarted after the shortest pause
+
+
+class HasCertificate(Protocol):
+    """A server whose certificate is renewed while it runs."""
+
+    name: str
+
+    def renewal_check_due(self, now: float) -> bool:
+        """Return whether to call `rotate_certificates`; `now` is monotonic."""
+
+    def rotate_certificates(self) -> bool:
+        """Rotate due certificates. Returns True if anything changed."""
 
 
 class Stopped(Exception):
@@ -123,7 +137,7 @@ class Supervisor:
         self._processes: list[ManagedProcess] = []
         self._written: State | None = None
         self._devices_url: str | None = None
-        self._with_certificates: list[BrokerServer | DatabaseServer] = []
+        self._with_certificates: list[HasCertificate] = []
         self._self = Running("supervisor", os.getpid(), processes.creation_time(os.getpid()), time.time(), serves=True)
 
     def run(self, stop: Event) -> None:
@@ -182,7 +196,8 @@ class Supervisor:
         shell.write_options(self.home, self.ports, secrets)
         name = self.home.data
         beds = BEDS.values() if self._with_edges else ()
-        access = broker_access(self.home, self.ports, secrets, self.devices, os.environ, self.emit, beds)
+        listeners = broker_listeners(self.ports, os.environ)
+        access = broker_access(self.home, listeners, secrets, self.devices, os.environ, self.emit, beds)
         self._devices_url = devices_url(self.ports, os.environ)
         broker = BrokerServer(self.binaries, name, self.ports.broker, self.home.log("broker"), access)
         self._with_certificates.append(broker)
@@ -232,6 +247,9 @@ class Supervisor:
         began = time.monotonic() if began is None else began
         self._processes.append(managed)
         managed.launch()
+        self._wait_until_ready(managed, stop, began)
+
+    def _wait_until_ready(self, managed: ManagedProcess, stop: Event, began: float) -> None:
         self._write_state()
         deadline = time.monotonic() + START_TIMEOUT_S
         while not managed.server.is_ready():
@@ -258,9 +276,13 @@ class Supervisor:
             raise PermanentError(f"vitalflow db migrate ended with {describe_exit(migrating.returncode)}:\n{tail(log)}")
         self.emit(step(MIGRATE.name, "the schema is up to date", time.monotonic() - began))
 
+    def _watched(self) -> Iterable[ManagedProcess]:
+        """Return the processes that are restarted when they end."""
+        return self._processes
+
     def _watch(self) -> None:
         """Check every process once; restart what has ended and is due."""
-        for managed in self._processes:
+        for managed in self._watched():
             if managed.restart_at is not None:
                 if time.monotonic() >= managed.restart_at:
                     managed.restarts += 1

@@ -66,6 +66,11 @@ GROUPS = {
         "stack",
         "All servers as local processes: setup, up, status, env, logs, down, demo, systemd, backup, restore.",
     ),
+    "cluster": CommandGroup(
+        DEVELOPMENT,
+        "stack.cluster",
+        "Two hosts and a witness as local processes: up, status, kill, freeze, thaw, start.",
+    ),
     "bench": CommandGroup(DEVELOPMENT, "bench", "Measure throughput, latency and cost; lists its own commands."),
 }
 

@@ -1,0 +1,122 @@
+"""Command line `vitalflow cluster`: options and output."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from stack.binaries import STACK, set_up_cluster
+from stack.cluster import conditions, report
+from stack.cluster.observer import observe
+from stack.cluster.plan import PORT_BASE, ClusterPorts
+from stack.cluster.supervisor import ClusterSupervisor
+from stack.cluster.verdicts import judge
+from stack.plan import DEVICES
+from stack.stack_dir import StackDir
+from vitals.command_line import command_group, examples
+from vitals.errors import exit_on_error
+from vitals.stop_signals import WITH_HANGUP, set_on_signals
+from vitals.topics import Topics
+
+PROGRAM = "vitalflow cluster"
+DEFAULT = STACK / "cluster"
+
+app = command_group()
+
+Folder = Annotated[
+    Path,
+    typer.Argument(metavar="[DIR]", show_default=".stack/cluster", help="The folder of the cluster.", file_okay=False),
+]
+Host = Annotated[str, typer.Argument(help="h1, h2 or h3.")]
+
+
+@app.callback(
+    epilog=examples(
+        "vitalflow cluster up",
+        "vitalflow cluster status",
+        "vitalflow cluster kill h1",
+        "vitalflow cluster start h1",
+    )
+)
+def about() -> None:
+    """A highly available VitalFlow as local processes, to try what happens when a host dies or freezes.
+
+    Two hosts with all servers and services and a small third one, all on 127.0.0.1. For real machines see
+    docs/high-availability.md.
+    """
+
+
+@app.command()
+def up(
+    folder: Folder = DEFAULT,
+    devices: Annotated[int, typer.Option(min=0, max=10_000, help="Number of simulated devices; 0 for none.")] = DEVICES,
+    port_base: Annotated[
+        int, typer.Option(min=1024, max=65_000, help="The broker's port; the other services use the next ones.")
+    ] = PORT_BASE,
+) -> None:
+    """Start all hosts, and restart processes that end, until Ctrl-C.
+
+    The first start installs Patroni, etcd and HAProxy in a private Debian below .stack (needs root or sudo). Stored
+    data is kept.
+    """
+    binaries = set_up_cluster(typer.echo)
+    stop = Event()
+    set_on_signals(stop, numbers=WITH_HANGUP)
+    ClusterSupervisor(StackDir.at(folder), binaries, ClusterPorts(port_base), devices, typer.echo).run(stop)
+
+
+@app.command()
+def status(
+    folder: Folder = DEFAULT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show each host, who leads, how far the standby is, and what is wrong with what to do. Takes a few seconds.
+
+    Exit code 0 if nothing is wrong, else 1.
+    """
+    home = StackDir.at(folder)
+    state, secrets = home.state(), home.secrets()
+    if state is None or secrets is None:
+        typer.echo("down; `vitalflow cluster up` starts it")
+        raise typer.Exit(1)
+    seen = observe(home, ClusterPorts(state.port_base), secrets, Topics())
+    verdicts = judge(seen, datetime.now(UTC))
+    if as_json:
+        typer.echo(report.as_json(seen, verdicts))
+    else:
+        Console(highlight=False).print(report.table(seen))
+        for sentence in verdicts or ["nothing is wrong: each host can fail"]:
+            typer.echo(sentence)
+    raise typer.Exit(1 if verdicts else 0)
+
+
+@app.command()
+def kill(host: Host, folder: Folder = DEFAULT) -> None:
+    """Kill all processes of a host with SIGKILL, as when its power fails."""
+    conditions.change(folder, host, "kill")
+
+
+@app.command()
+def freeze(host: Host, folder: Folder = DEFAULT) -> None:
+    """Stop all processes of a host with SIGSTOP, as when a virtual machine is paused."""
+    conditions.change(folder, host, "freeze")
+
+
+@app.command()
+def thaw(host: Host, folder: Folder = DEFAULT) -> None:
+    """Resume the processes of a frozen host."""
+    conditions.change(folder, host, "thaw")
+
+
+@app.command()
+def start(host: Host, folder: Folder = DEFAULT) -> None:
+    """Start a killed host with the data that it had."""
+    conditions.change(folder, host, "start")
+
+
+if __name__ == "__main__":
+    with exit_on_error(PROGRAM):
+        app(prog_name="python -m stack.cluster")

@@ -1,0 +1,182 @@
+"""Ask every process of a cluster what it is: Patroni, PostgreSQL, etcd, HAProxy, the brokers and the services."""
+
+import csv
+import http.client
+import io
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+
+import psycopg
+
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.one_shot import connect_once
+from mqtt.tls import read_server_expiry
+from sql.deadline import deadline
+from stack.cluster import conditions
+from stack.cluster.observation import BrokerSeen, ClusterSeen, DatabaseSeen, ServiceSeen
+from stack.cluster.plan import FULL_HOSTS, HOSTS, ClusterPorts, HostPorts
+from stack.metrics import counters
+from stack.plan import addresses, broker_url
+from stack.stack_dir import Secrets, StackDir
+from vitals.errors import TransientError
+from vitals.topics import Topics
+
+TIMEOUT_S = 2.0
+ALERTS = "alerts"  # the broker's user that may read all that the pair has in common
+BETWEEN_S = 3.0
+"""Between the two looks at the standby's lag."""
+RETAINED_TIMEOUT_S = 3.0
+
+
+def observe(home: StackDir, ports: ClusterPorts, secrets: Secrets, topics: Topics) -> ClusterSeen:
+    """Return what a cluster is now; takes a few seconds, also if hosts are frozen."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        lags = pool.submit(_lags, ports)
+        databases = pool.map(partial(_database, home, ports, secrets), FULL_HOSTS)
+        in_use = pool.submit(_broker_in_use, ports)
+        brokers = pool.map(partial(_broker, home, ports, secrets, topics), FULL_HOSTS)
+        etcd = pool.map(lambda host: _is_healthy(ports.of(host).etcd), HOSTS)
+        names = [(host, name) for name in ("ingest", "alerts", "station") for host in FULL_HOSTS]
+        services = pool.map(lambda one: _service(ports.of(one[0]), *one), names)
+        found = list(databases)
+        time.sleep(BETWEEN_S)
+        later = _lags(ports)
+        return ClusterSeen(
+            conditions.read(home.folder, conditions.PRESENT),
+            tuple(host for host, healthy in zip(HOSTS, etcd, strict=True) if healthy),
+            tuple(_with_member(one, later.get(one.host), lags.result().get(one.host)) for one in found),
+            tuple(replace(one, in_use=one.host == in_use.result()) for one in brokers),
+            tuple(services),
+        )
+
+
+def _get(url: str) -> tuple[Any, float | None]:
+    """Return the JSON of a page and how far its server's clock is ahead; raises OSError."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as page:
+            body, date = page.read(), page.headers.get("Date")
+    except urllib.error.HTTPError as error:  # Patroni's answer of a database that does not run
+        body, date = error.read(), error.headers.get("Date")
+    except http.client.HTTPException as error:
+        raise OSError(str(error)) from None
+    # The header has whole seconds: half of one is added.
+    ahead = None if date is None else parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+    try:
+        return json.loads(body), ahead
+    except ValueError:
+        raise OSError("the answer is not JSON") from None
+
+
+def _lags(ports: ClusterPorts) -> dict[str, Mapping[str, Any]]:
+    """Return the members by name as the first Patroni that answers lists them."""
+    for host in FULL_HOSTS:
+        try:
+            answer, _ = _get(f"http://127.0.0.1:{ports.of(host).patroni}/cluster")
+        except OSError:
+            continue
+        return {member["name"]: member for member in answer.get("members", ())}
+    return {}
+
+
+def _with_member(
+    seen: DatabaseSeen, member: Mapping[str, Any] | None, before: Mapping[str, Any] | None
+) -> DatabaseSeen:
+    if seen.role is None or member is None:
+        return seen
+    role = "primary" if member.get("role") == "leader" else str(member.get("role"))
+    if seen.role == "primary":
+        role = "primary"
+    lag, lag_before = member.get("lag"), (before or {}).get("lag")
+    return replace(
+        seen,
+        role=role,
+        state=str(member.get("state", "")),
+        lag=lag if isinstance(lag, int) else None,
+        lag_before=lag_before if isinstance(lag_before, int) else None,
+    )
+
+
+def _database(home: StackDir, ports: ClusterPorts, secrets: Secrets, host: str) -> DatabaseSeen:
+    own = ports.of(host)
+    seen = DatabaseSeen(host, is_primary=_is_primary(home, own, secrets))
+    try:
+        answer, ahead = _get(f"http://127.0.0.1:{own.patroni}/patroni")
+    except OSError:
+        return seen
+    return replace(
+        seen,
+        role=answer.get("role"),
+        state=answer.get("state", ""),
+        timeline=answer.get("timeline"),
+        clock_ahead_s=ahead,
+    )
+
+
+def _is_primary(home: StackDir, own: HostPorts, secrets: Secrets) -> bool | None:
+    url = addresses(own, secrets, home)["VITALFLOW_READER_URL"].replace(f":{own.database}/", f":{own.own_database}/")
+    try:
+        with psycopg.connect(url, connect_timeout=2, autocommit=True) as connection, deadline(connection, TIMEOUT_S):
+            row = connection.execute("SELECT NOT pg_is_in_recovery()").fetchone()
+    except psycopg.Error:
+        return None
+    return bool(row and row[0])
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        answer, _ = _get(f"http://127.0.0.1:{port}/health")
+    except OSError:
+        return False
+    return str(answer.get("health")) == "true"
+
+
+def _broker_in_use(ports: ClusterPorts) -> str | None:
+    """Return the host to whose broker HAProxy sends clients: the first one that is up, the backup last."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports.statistics}/;csv", timeout=TIMEOUT_S) as page:
+            text = page.read().decode().removeprefix("# ")
+    except (OSError, http.client.HTTPException):
+        return None
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row["pxname"] == "broker" and row["svname"] in HOSTS]
+    up = [row for row in rows if row["status"].startswith("UP")]
+    return min(up, key=lambda row: row["bck"] == "1")["svname"] if up else None
+
+
+def _broker(home: StackDir, ports: ClusterPorts, secrets: Secrets, topics: Topics, host: str) -> BrokerSeen:
+    own = ports.of(host)
+    ends = read_server_expiry("127.0.0.1", own.own_broker)
+    url = broker_url(ports, secrets, ALERTS).replace(f":{ports.broker}", f":{own.own_broker}")
+    endpoint = replace(BrokerEndpoint.parse(url), ca=home.identity / "ca.crt")
+    filters = [(topics.alerts(), 1), (topics.limits(), 1), (topics.assignments(), 1)]
+    retained: dict[str, bytes] = {}
+    try:
+        with connect_once(endpoint, filters) as client:
+            if client.next(TIMEOUT_S) is None:
+                return BrokerSeen(host, "it does not answer", ends)
+            until = time.monotonic() + RETAINED_TIMEOUT_S
+            while (message := client.next(max(0.0, until - time.monotonic()))) is not None:
+                if message.retained:
+                    retained[message.topic] = message.payload
+    except TransientError as error:
+        return BrokerSeen(host, str(error), ends)
+    return BrokerSeen(host, None, ends, retained={topic: payload for topic, payload in retained.items() if payload})
+
+
+def _service(own: HostPorts, host: str, name: str) -> ServiceSeen:
+    port: int = getattr(own, name)
+    try:
+        values = counters(port)
+    except (OSError, http.client.HTTPException):
+        return ServiceSeen(host, name, "down")
+    if values.get(f"vitalflow_{name}_standby", 0.0) > 0:
+        return ServiceSeen(host, name, "standby")
+    connected = values.get(f"vitalflow_{name}_mqtt_connected", 0.0) > 0
+    return ServiceSeen(host, name, "active" if connected else "disconnected")

@@ -1,0 +1,138 @@
+"""Hosts, ports and services of a cluster on 127.0.0.1. Starts nothing.
+
+Two hosts have all servers and services; the witness has etcd alone, so that two of three remain when a host dies.
+"""
+
+from dataclasses import dataclass, replace
+
+from stack.plan import Ports, ServiceSpec, services
+
+WITNESS = "h3"
+FULL_HOSTS = ("h1", "h2")
+HOSTS = (*FULL_HOSTS, WITNESS)
+BEDSIDE = "bedside"
+"""What belongs to no host: the simulated devices, and HAProxy in place of an address that moves between hosts."""
+PORT_BASE = 23883
+PORTS_OF_HOST = 20  # between the first ports of two hosts
+
+
+@dataclass(frozen=True, slots=True)
+class HostPorts(Ports):
+    """The ports as the services of one host see them: broker and database by the common address.
+
+    number   of the host, from 1
+    """
+
+    number: int = 1
+
+    def _own(self, offset: int) -> int:
+        return self.base + PORTS_OF_HOST * self.number + offset
+
+    @property
+    def ingest(self) -> int:
+        """/metrics of ingest."""
+        return self._own(0)
+
+    @property
+    def alerts(self) -> int:
+        """/metrics of alerts."""
+        return self._own(1)
+
+    @property
+    def station(self) -> int:
+        """HTTP of the station."""
+        return self._own(2)
+
+    @property
+    def own_broker(self) -> int:
+        """MQTT of the host's own broker."""
+        return self._own(3)
+
+    @property
+    def own_certificates(self) -> int:
+        """MQTT of the host's own broker, for devices with a certificate."""
+        return self._own(4)
+
+    @property
+    def own_database(self) -> int:
+        """PostgreSQL of the host."""
+        return self._own(5)
+
+    @property
+    def patroni(self) -> int:
+        """The REST API of Patroni."""
+        return self._own(6)
+
+    @property
+    def etcd(self) -> int:
+        """etcd, for clients."""
+        return self._own(7)
+
+    @property
+    def etcd_peer(self) -> int:
+        """etcd, for its peers."""
+        return self._own(8)
+
+    @property
+    def all_of_host(self) -> dict[str, int]:
+        """Every port of the host, by the process that listens there."""
+        return {
+            "ingest": self.ingest,
+            "alerts": self.alerts,
+            "station": self.station,
+            "broker": self.own_broker,
+            "broker certificates": self.own_certificates,
+            "database": self.own_database,
+            "patroni": self.patroni,
+            "etcd": self.etcd,
+            "etcd peer": self.etcd_peer,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPorts(Ports):
+    """The ports of the common address (HAProxy), and of each host."""
+
+    @property
+    def statistics(self) -> int:
+        """The statistics of HAProxy, over HTTP."""
+        return self.base + 2
+
+    def of(self, host: str) -> HostPorts:
+        """Return the ports of a host."""
+        return HostPorts(self.base, number=HOSTS.index(host) + 1)
+
+    @property
+    def every(self) -> tuple[int, ...]:
+        """Every port that the cluster binds."""
+        own = [self.broker, self.database, self.statistics, self.certificates]
+        return (*own, *(port for host in HOSTS for port in self.of(host).all_of_host.values()))
+
+
+def process_name(kind: str, host: str) -> str:
+    """Return the name of a process of a host."""
+    return f"{kind}-{host}"
+
+
+def host_of(name: str) -> str:
+    """Return the host to which a process belongs, by its name."""
+    host = name.rpartition("-")[2]
+    return host if host in HOSTS else BEDSIDE
+
+
+def host_services(ports: HostPorts, host: str) -> list[ServiceSpec]:
+    """Return ingest, alerts and station of a host, each under the name of its process.
+
+    Of ingest and of the alert worker one works, and the other host's is its standby.
+    """
+    more = {"alerts": ("--standby",), "ingest": ("--standby",), "station": ()}
+    return [
+        replace(spec, name=process_name(spec.name, host), arguments=(*spec.arguments, *more[spec.name]))
+        for spec in services(ports, 0)
+        if spec.name in more
+    ]
+
+
+def bedside(ports: ClusterPorts, devices: int) -> list[ServiceSpec]:
+    """Return the simulated devices."""
+    return [spec for spec in services(ports, devices) if spec.name == "devices"]

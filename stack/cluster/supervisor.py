@@ -1,0 +1,210 @@
+"""Start the processes of a cluster, restart those that end, and kill, freeze, thaw and start hosts on command."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from threading import Event
+from typing import Any
+
+import psutil
+import psycopg
+
+from identity.authority import Emit
+from stack import processes, shell
+from stack.binaries import ServerBinaries
+from stack.broker_access import Listeners
+from stack.cluster import conditions
+from stack.cluster.conditions import PRESENT, WANTED, Condition
+from stack.cluster.plan import (
+    BEDSIDE,
+    FULL_HOSTS,
+    HOSTS,
+    ClusterPorts,
+    bedside,
+    host_of,
+    host_services,
+    process_name,
+)
+from stack.cluster.servers import HAPROXY, PATRONI, EtcdServer, HAProxyServer, PatroniServer, rest
+from stack.metrics import counters
+from stack.plan import MIGRATE, Ports, ServiceSpec, addresses, broker_access, environment
+from stack.servers import OWNER, BrokerServer, Service, ensure_database, port_in_use
+from stack.stack_dir import Secrets, StackDir
+from stack.supervisor import TICK_S, ManagedProcess, Stopped, Supervisor, step
+from vitals.errors import PermanentError, TransientError
+from vitals.settings import PREFIX
+
+PRIMARY_TIMEOUT_S = 90.0
+"""At a first start: initdb, an election and the start of PostgreSQL."""
+ACTIVE_TIMEOUT_S = 60.0
+HIDDEN = {f"{PREFIX}{name}" for name in ("BROKER_HOSTNAMES", "MQTT_PLAINTEXT_PORT", "MQTT_WEBSOCKETS_PORT")}
+"""Settings of the caller that name one broker's ports and names."""
+
+
+class ClusterSupervisor(Supervisor):
+    """The supervisor of all hosts of a cluster in one folder."""
+
+    def __init__(self, home: StackDir, binaries: ServerBinaries, ports: ClusterPorts, devices: int, emit: Emit) -> None:
+        super().__init__(home, binaries, ports, devices, emit)
+        self._cluster = ports
+        self._environ = {name: value for name, value in os.environ.items() if name not in HIDDEN}
+        self._conditions: conditions.Conditions = dict.fromkeys(HOSTS, Condition.RUNNING)
+
+    def _start(self, stop: Event) -> None:
+        for port in self._cluster.every:
+            if port_in_use(port):
+                raise PermanentError(f"port {port} is in use by another program; choose others with --port-base")
+        for name in (WANTED, PRESENT):
+            conditions.write(self.home.folder, name, self._conditions)
+        secrets = self.home.make_secrets()
+        shell.install(self.home, self.binaries)
+        shell.write_options(self.home, self._cluster, secrets)
+        for host in HOSTS:
+            server = EtcdServer(self.home, self.binaries, self._cluster, host)
+            self._bring_up(ManagedProcess(server.name, server, self._cluster.of(host).etcd), stop)
+        for host in FULL_HOSTS:
+            self._bring_up(self._broker(host, secrets), stop)
+        proxy = HAProxyServer(self.home, self.binaries, self._cluster)
+        self._bring_up(ManagedProcess(HAPROXY, proxy, self._cluster.broker), stop)
+        began = time.monotonic()
+        patronis = [self._patroni(host, secrets) for host in FULL_HOSTS]
+        for managed in patronis:
+            managed.launch()
+        self._wait_for_primary(patronis, secrets, stop)
+        self.emit(step("primary", "ready behind HAProxy", time.monotonic() - began))
+        self._migrate(environment(self._environ, self._cluster, secrets, self.home, MIGRATE), stop)
+        for managed in patronis:
+            self._wait_until_ready(managed, stop, began)
+        self._wait_for_standby(stop)
+        for host in FULL_HOSTS:
+            ports, began = self._cluster.of(host), time.monotonic()
+            more = {f"{PREFIX}STATION_CLIENT_ID": process_name("station", host)}
+            launched = [self._launch(spec, ports, secrets, more) for spec in host_services(ports, host)]
+            for managed in launched:
+                self._wait_until_ready(managed, stop, began)
+            self._wait_for_active(stop)
+        for spec in bedside(self._cluster, self.devices):
+            self._wait_until_ready(self._launch(spec, self._cluster, secrets, {}), stop, time.monotonic())
+
+    def _broker(self, host: str, secrets: Secrets) -> ManagedProcess:
+        ports = self._cluster.of(host)
+        listeners = Listeners(ports.own_broker, ports.own_certificates)
+        access = broker_access(self.home, listeners, secrets, self.devices, self._environ, self.emit)
+        name = process_name("broker", host)
+        server = BrokerServer(self.binaries, f"{self.home.data}/{host}", ports.own_broker, self.home.log(name), access)
+        self._with_certificates.append(server)
+        return ManagedProcess(name, server, ports.own_broker)
+
+    def _patroni(self, host: str, secrets: Secrets) -> ManagedProcess:
+        server = PatroniServer(self.home, self.binaries, self._cluster, host, secrets)
+        self._with_certificates.append(server)
+        managed = ManagedProcess(process_name(PATRONI, host), server, self._cluster.of(host).own_database)
+        self._processes.append(managed)
+        return managed
+
+    def _launch(self, spec: ServiceSpec, ports: Ports, secrets: Secrets, more: dict[str, str]) -> ManagedProcess:
+        environ = environment(self._environ, ports, secrets, self.home, spec) | more
+        # A standby is ready once its /metrics answers; `_wait_for_active` waits until one of each kind works.
+        server = Service(spec.name, spec.line, self.home.log(spec.name), environ, spec.port)
+        managed = ManagedProcess(spec.name, server, spec.port)
+        self._processes.append(managed)
+        managed.launch()
+        return managed
+
+    def _wait_for_primary(self, patronis: Iterable[ManagedProcess], secrets: Secrets, stop: Event) -> None:
+        """Wait until a primary accepts the owner behind HAProxy, and create the database."""
+        url = addresses(self._cluster, secrets, self.home)["VITALFLOW_DATABASE_URL"]
+        url = (
+            url.replace(f"/{OWNER}?", "/postgres?") + "&connect_timeout=2"
+        )  # without a primary HAProxy does not answer
+        deadline = time.monotonic() + PRIMARY_TIMEOUT_S
+        while True:
+            try:
+                ensure_database(url, OWNER)
+                return
+            except psycopg.OperationalError as error:
+                for managed in patronis:
+                    managed.server.is_ready()  # raises if it has ended
+                if time.monotonic() > deadline:
+                    logs = ", ".join(str(self.home.log(process_name(PATRONI, host))) for host in FULL_HOSTS)
+                    raise TransientError(f"no primary after {PRIMARY_TIMEOUT_S:.0f} s ({error}); see {logs}") from None
+            if stop.wait(TICK_S):
+                raise Stopped
+
+    def _wait_for_standby(self, stop: Event) -> None:
+        """Wait until commits wait for the standby, so that the first readings are on both hosts."""
+        began = time.monotonic()
+        while not any(member.get("role") == "sync_standby" for member in self._members()):
+            if time.monotonic() - began > PRIMARY_TIMEOUT_S:
+                raise TransientError(f"no standby is synchronous after {PRIMARY_TIMEOUT_S:.0f} s")
+            if stop.wait(TICK_S):
+                raise Stopped
+        self.emit(step("standby", "synchronous", time.monotonic() - began))
+
+    def _members(self) -> list[dict[str, Any]]:
+        answers = (rest(self._cluster.of(host).patroni, "cluster") for host in FULL_HOSTS)
+        return next((answer["members"] for answer in answers if answer), [])
+
+    def _wait_for_active(self, stop: Event) -> None:
+        """Wait until an ingest, an alert worker and a station of any host are connected."""
+        deadline = time.monotonic() + ACTIVE_TIMEOUT_S
+        for service in ("alerts", "ingest", "station"):
+            metric = f"vitalflow_{service}_mqtt_connections_total"
+            while not any(_value(getattr(self._cluster.of(host), service), metric) for host in FULL_HOSTS):
+                if time.monotonic() > deadline:
+                    logs = ", ".join(str(self.home.log(process_name(service, host))) for host in FULL_HOSTS)
+                    raise TransientError(f"no {service} is connected to the broker; see {logs}")
+                if stop.wait(TICK_S):
+                    raise Stopped
+
+    def _watched(self) -> Iterable[ManagedProcess]:
+        running = {host for host, condition in self._conditions.items() if condition is Condition.RUNNING}
+        return [managed for managed in self._processes if host_of(managed.name) in {*running, BEDSIDE}]
+
+    def _watch(self) -> None:
+        """Apply the commands that have come, then check the processes of the hosts that run."""
+        wanted = conditions.read(self.home.folder, WANTED)
+        for host, condition in wanted.items():
+            if condition is not self._conditions[host]:
+                self._apply(host, condition)
+        if wanted != conditions.read(self.home.folder, PRESENT):
+            conditions.write(self.home.folder, PRESENT, self._conditions)
+        super()._watch()
+
+    def _apply(self, host: str, condition: Condition) -> None:
+        before, self._conditions[host] = self._conditions[host], condition
+        own = [managed for managed in self._processes if host_of(managed.name) == host]
+        if condition is Condition.KILLED:
+            for managed in own:
+                managed.server.signal(signal.SIGKILL)  # all at once, as when the power fails
+            for managed in own:
+                managed.server.kill()
+                managed.serves = False
+        elif before is Condition.KILLED:
+            for managed in own:
+                managed.restarts += 1
+                managed.launch()
+        else:
+            _signal_all(own, signal.SIGSTOP if condition is Condition.FROZEN else signal.SIGCONT)
+        self.emit(f"{host} is {condition}")
+
+    def _stop(self) -> None:
+        _signal_all(self._processes, signal.SIGCONT)  # a frozen process does not end
+        super()._stop()
+
+
+def _signal_all(managed: Iterable[ManagedProcess], number: signal.Signals) -> None:
+    """Send a signal to processes and to all below them, parents first, so that none is started in between."""
+    for server in (one.server for one in managed if one.is_alive()):
+        with suppress(psutil.NoSuchProcess, PermanentError):
+            for process in processes.family(server.pid):
+                processes.send(process, number)
+
+
+def _value(port: int, metric: str) -> float:
+    try:
+        return counters(port).get(metric, 0.0)
+    except OSError:
+        return 0.0
