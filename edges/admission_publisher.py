@@ -19,7 +19,7 @@ from edges.admission_queue import AdmissionQueue, QueuedEvent
 from edges.admissions import AdmissionEvent, Beds, Effect, Step, plan
 from edges.service_connection import Publish
 from vitals.assignment import Assignment, decode_assignment, encode_assignment
-from vitals.limits import RequestRejected, decode_limits
+from vitals.limits import Limits, RequestRejected, decode_limits
 from vitals.log import WaitLog
 from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
@@ -54,6 +54,7 @@ class AdmissionPublisher:
         self._wait_log = WaitLog("the file of the inbox", log.warning)
         self._in_flight: DeviceAddress | None = None
         self._meanwhile: list[Assignment] = []  # of the bed in flight, by others
+        self._limits_meanwhile: list[Limits | None] = []
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -83,6 +84,8 @@ class AdmissionPublisher:
                 self.beds.assignments.pop(place, None)
             if place == self._in_flight and isinstance(content, Assignment):
                 self._meanwhile.append(content)
+            if place == self._in_flight and kind == "limits":
+                self._limits_meanwhile.append(content if isinstance(content, Limits) else None)
         except (InvalidTopic, RequestRejected) as error:
             log.warning("ignored the message on %s: %s", topic[:300], error)
         self._changed.set()
@@ -112,13 +115,16 @@ class AdmissionPublisher:
     async def _apply(self, queued: QueuedEvent, publish: Publish) -> Effect:
         event = queued.event
         found = plan(event, self.beds, queued.last)
+        limits: dict[DeviceAddress, Limits | None] = {**self.beds.limits}
         for place, record in found.records:
             topic = self._topics.admissions(place.ward, place.device, self._user)
             await publish(topic, msgspec.json.encode(record), False)
         for step in found.steps:
-            if self._is_overtaken(step, event):
-                return await self._apply(queued, publish)
-            await self._publish_step(step, publish)
+            changed = self.beds.limits.get(step.bed) != limits.get(step.bed)
+            if changed or self._is_overtaken(step, event) or await self._publish_step(step, event.time, publish):
+                return await self._apply(queued, publish)  # a user has done something since the plan
+            if not isinstance(step.content, Assignment):
+                limits[step.bed] = step.content
             log.info("%s/%s: %s by %s", step.bed.ward, step.bed.device, event.kind, event.by)
         if found.effect is Effect.REPLACED:
             log.warning("%s/%s had another patient, who is now in no bed", *_names(event.bed))
@@ -130,8 +136,11 @@ class AdmissionPublisher:
         time = event.time if step.content is None else step.content.time
         return present is not None and present.time is not None and time is not None and present.time > time
 
-    async def _publish_step(self, step: Step, publish: Publish) -> None:
-        """Publish until the message has come back. What another user published in between and is later holds."""
+    async def _publish_step(self, step: Step, time: datetime, publish: Publish) -> bool:
+        """Publish until the message has come back. What another user published in between and is later holds.
+
+        Returns whether the event, of this time, is to be planned anew: a user has set limits of the bed meanwhile.
+        """
         if isinstance(step.content, Assignment):
             self._in_flight, self._meanwhile = step.bed, []
             try:
@@ -142,10 +151,21 @@ class AdmissionPublisher:
                         await publish(topic, encode_assignment(other), True)
             finally:
                 self._in_flight = None
-        else:
-            topic = self._topics.limits(step.bed.ward, step.bed.device)
-            payload = b"" if step.content is None else msgspec.json.encode(step.content)
+            return False
+        topic = self._topics.limits(step.bed.ward, step.bed.device)
+        payload = b"" if step.content is None else msgspec.json.encode(step.content)
+        self._in_flight, self._limits_meanwhile = step.bed, []
+        try:
             await self._publish_retained(topic, payload, publish, self._is_back(step))
+        finally:
+            self._in_flight = None
+        at = self._limits_meanwhile.index(step.content)
+        before = [other for other in self._limits_meanwhile[:at] if other and other.time and other.time > time]
+        if before and self.beds.limits.get(step.bed) == step.content:  # ours came after it and ended it
+            await publish(topic, msgspec.json.encode(before[-1]), True)
+            self.beds.limits[step.bed] = before[-1]
+            return True
+        return self.beds.limits.get(step.bed) != step.content
 
     async def _publish_retained(
         self, topic: str, payload: bytes, publish: Publish, is_back: Callable[[], bool]
@@ -162,7 +182,7 @@ class AdmissionPublisher:
     def _is_back(self, step: Step) -> Callable[[], bool]:
         if isinstance(step.content, Assignment):
             return lambda: step.content in self._meanwhile
-        return lambda: self.beds.limits.get(step.bed) == step.content
+        return lambda: step.content in self._limits_meanwhile
 
 
 def _names(place: DeviceAddress | None) -> tuple[str, str]:

@@ -147,14 +147,20 @@ def _assign(event: AdmissionEvent, beds: Beds, to: DeviceAddress, origin: Device
     known = present if stays else beds.assignments.get(origin) if origin else None
     assignment = _assignment(event, event.patient_id, known)
     steps: list[Step] = []
-    if not stays:
-        brought = beds.limits.get(origin) if origin else None
-        if brought is not None and brought.applies_to(event.patient_id):
-            steps.append(Step(to, replace(brought, by=event.by, time=event.time)))
-        elif limits is not None and limits.patient_id != event.patient_id:
-            is_of_bed = limits.patient_id is None and origin is None and (present is None or present.is_discharge)
-            if not is_of_bed:  # set for a vacant bed, limits are those of the next patient
-                steps.append(Step(to, None))
+    brought = beds.limits.get(origin) if origin else None
+    if brought is not None and not brought.applies_to(event.patient_id):
+        brought = None
+    # What a user set while the event is applied is later than it, in the former bed and in the new one.
+    is_set_here = limits is not None and limits.patient_id == event.patient_id and _is_later(limits, event.time)
+    if brought is not None and is_set_here and limits is not None and not _is_later(brought, limits.time):
+        brought = None
+    if brought is not None and (not stays or _is_later(brought, event.time)):
+        moved = replace(brought, by=event.by, time=max(event.time, brought.time or event.time))
+        steps += [Step(to, moved)] if moved != limits else []
+    elif not stays and limits is not None and limits.patient_id != event.patient_id:
+        is_of_bed = limits.patient_id is None and origin is None and (present is None or present.is_discharge)
+        if not is_of_bed:  # set for a vacant bed, limits are those of the next patient
+            steps.append(Step(to, None))
     if not (present is not None and _says_the_same(present, assignment)):
         steps.append(Step(to, assignment))
     return steps
@@ -225,6 +231,10 @@ def _says_the_same(first: Assignment, second: Assignment) -> bool:
 
 def _is_newer(assignment: Assignment | None, event: AdmissionEvent) -> bool:
     return assignment is not None and assignment.time is not None and assignment.time > event.time
+
+
+def _is_later(limits: Limits, time: datetime | None) -> bool:
+    return limits.time is not None and (time is None or limits.time > time)
 
 
 def _has_other_patient(beds: Beds, place: DeviceAddress, event: AdmissionEvent) -> bool:

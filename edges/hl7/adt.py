@@ -27,11 +27,12 @@ from vitals.reading import MAX_TEXT
 from vitals.topics import DeviceAddress
 
 _ADMIT, _TRANSFER, _DISCHARGE, _UPDATE, _MERGE = (
-    frozenset({"A01", "A13"}),  # A13 cancels a discharge: PV1-3 is where the patient is again
-    frozenset({"A02", "A12"}),  # A12 cancels a transfer: PV1-3 is where the patient is after all
+    frozenset({"A01", "A04", "A13"}),  # A04 registers an outpatient; A13 cancels a discharge: PV1-3 is where again
+    # A06 and A07 change between outpatient and inpatient; A12 cancels a transfer: PV1-3 is where the patient is
+    frozenset({"A02", "A06", "A07", "A12"}),
     frozenset({"A03", "A11"}),  # A11 cancels an admission
-    frozenset({"A08"}),
-    frozenset({"A40"}),
+    frozenset({"A08", "A31"}),
+    frozenset({"A34", "A36", "A40"}),  # A34 and A36 are those of versions before 2.3.1
 )
 EVENTS = _ADMIT | _TRANSFER | _DISCHARGE | _UPDATE | _MERGE
 _DATE = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:\d{2,6}(?:\.\d{1,4})?(?:[+-]\d{4})?)?", re.ASCII)

@@ -188,7 +188,7 @@ def test_a_stay_by_mllp_is_on_the_station_in_the_history_and_in_the_audit_record
         sender = edge.connect()
         assert sender.send(adt("A01", began, child, "PV1||I|ICU^^1")) == "AA"
         hospital.wait_for("77", None)
-        assert sender.send(adt("A04", began, child, "PV1||O|CLINIC")) == "AA"
+        assert sender.send(adt("A05", began, child, "PV1||O|CLINIC")) == "AA"
         assert sender.send(adt("A02", began + SECOND, child, "PV1||I|ICU^^2|||ICU^^1")) == "AA"
         assert sender.send(adt("A40", began + 2 * SECOND, "PID|||78^^^H^MR", "MRG|77^^^H^MR")) == "AA"
         edge.kill()
@@ -198,7 +198,7 @@ def test_a_stay_by_mllp_is_on_the_station_in_the_history_and_in_the_audit_record
         hospital.wait_for(None, None)
         eventually(lambda: edge.metric("admissions_waiting") == 0, 30, "all events are applied")
         log = edge.said()
-    assert [(row["code"], row["reason"]) for row in read_unused(tmp_path / "edge-inbox")] == [("ADT^A04", "not_read")]
+    assert [(row["code"], row["reason"]) for row in read_unused(tmp_path / "edge-inbox")] == [("ADT^A05", "not_read")]
 
     history = "SELECT device_id, patient_id, profile, actor FROM assignment ORDER BY id"
     eventually(lambda: len(db.rows(history)) == 5, 30, "the history is stored")

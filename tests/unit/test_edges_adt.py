@@ -88,6 +88,11 @@ def read_content(content: bytes) -> AdmissionReport:
     [
         ("A01", (PID, HERE), {"kind": "admit", "bed": BED_1, "profile": "adult"}),
         ("A13", (PID, HERE), {"kind": "admit", "bed": BED_1}),
+        ("A04", (PID, "PV1|1|E|ICU^^1"), {"kind": "admit", "bed": BED_1}),
+        ("A06", (PID, FROM_1_TO_2), {"kind": "transfer", "bed": BED_2, "former_bed": BED_1}),
+        ("A07", (PID, "PV1|1|O|CLINIC|||ICU^^1"), {"kind": "transfer", "bed": None, "former_bed": BED_1}),
+        ("A31", (PID,), {"kind": "update", "profile": "adult"}),
+        ("A36", (PID, "MRG|33^^^H^MR"), {"kind": "merge", "former_patient_id": "33"}),
         ("A02", (PID, FROM_1_TO_2), {"kind": "transfer", "bed": BED_2, "former_bed": BED_1}),
         ("A02", (PID, "PV1|1|I|ICU^^2"), {"kind": "transfer", "bed": BED_2, "former_bed": None}),
         ("A02", (PID, "PV1|1|I|WARD^^9|||ICU^^1"), {"kind": "transfer", "bed": None, "former_bed": BED_1}),
@@ -111,8 +116,10 @@ def test_a_message_becomes_the_event_of_its_patient(
 @pytest.mark.parametrize(
     ("name", "lines", "header", "reason"),
     [
-        ("A04", (PID, HERE), {}, AdmissionReason.NOT_READ),
-        ("A31", (PID,), {}, AdmissionReason.NOT_READ),
+        ("A05", (PID, HERE), {}, AdmissionReason.NOT_READ),
+        ("A28", (PID,), {}, AdmissionReason.NOT_READ),
+        ("A04", (PID, "PV1|1|O|CLINIC"), {}, AdmissionReason.UNKNOWN_PLACE),
+        ("A07", (PID, "PV1|1|O|"), {}, AdmissionReason.NO_PLACE),
         ("", (PID, HERE), {}, AdmissionReason.NOT_READ),
         ("A01", (PID, HERE), {"application": "GW"}, AdmissionReason.NOT_PERMITTED),
         ("A01", (PID, HERE), {"application": "OTHER"}, AdmissionReason.NOT_PERMITTED),
@@ -241,7 +248,7 @@ def past(content: bytes, minute: int) -> bytes:
 
 def test_try_shows_the_assignments_of_a_file_in_their_order(tmp_path: Path) -> None:
     shown = try_file(
-        tmp_path, past(adt("A01", PID, HERE), 1), past(adt("A02", PID, FROM_1_TO_2), 2), past(adt("A04", PID, HERE), 3)
+        tmp_path, past(adt("A01", PID, HERE), 1), past(adt("A02", PID, FROM_1_TO_2), 2), past(adt("A05", PID, HERE), 3)
     )
     [admitted], moved = shown[0]["admissions"][0]["assignments"], shown[1]["admissions"][0]["assignments"]
     assert admitted == {
