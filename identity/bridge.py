@@ -16,7 +16,7 @@ BRIDGE_FILE = "bridge.conf"
 CA_FILE = "/mosquitto/identity/ca.crt"
 """Of the broker that opens the connection; `stack.servers` and the documentation replace its folder."""
 KEEPALIVE_S = 10
-RESTART_S = (1, 10)  # first and maximum pause between two attempts to connect
+RESTART_S = (1, 5)  # first and maximum pause between two attempts to connect
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""Commands `vitalflow identity export-broker` and `enroll-bridge`: a further broker from the identity of the first."""
+"""Commands of `vitalflow identity` for several brokers: export-broker, enroll-bridge, failback."""
 
 import fcntl
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,7 @@ from identity.broker_bootstrap import USERS_FILE, broker_certificates, users_of_
 from identity.deploy import install_files
 from identity.dynsec import connect_dynsec
 from identity.enrolment import enroll
+from identity.failback import Proxy, fail_back
 from identity.policy import Kind, User, ward_worker
 from identity.settings import IdentitySettings
 from vitals.command_line import examples
@@ -96,11 +98,9 @@ def add_commands(app: typer.Typer, emit: Callable[[str], None]) -> None:
         """
         if (kind is BridgeKind.WARD) != (ward is not None):
             raise PermanentError("--ward goes with --kind ward; a pair mirrors every ward")
-        host, colon, port = address.rpartition(":")
-        if not colon or not port.isdecimal():
-            raise PermanentError(f"the address {address[:60]!r} has no port; expected HOST:PORT")
+        host, port = host_and_port(address)
         settings = IdentitySettings.read(os.environ)
-        login = BridgeLogin(name, host, int(port), secrets.token_urlsafe(24))
+        login = BridgeLogin(name, host, port, secrets.token_urlsafe(24))
         if ward is None:
             user = User(name, Kind.MIRROR, password=login.password)
             section = mirror_section(login, settings.topics)
@@ -123,3 +123,44 @@ def add_commands(app: typer.Typer, emit: Callable[[str], None]) -> None:
             worker = ward_worker(name)
             emit(f"the ward's own alert worker: identity add-service {worker} --service alerts, at the ward's broker")
             emit(f"set VITALFLOW_ALERTS_WARDS={ward} there, and wards without {ward} at the centre's alert workers")
+
+    @app.command(
+        epilog=examples(
+            "vitalflow identity failback a --broker a=10.0.0.1:8883 --broker b=10.0.0.2:8883 "
+            "--haproxy /run/haproxy/admin.sock",
+        ),
+    )
+    def failback(
+        to: Annotated[str, typer.Argument(help="The broker that gets the clients, by its name in HAProxy.")],
+        broker: Annotated[list[str], typer.Option(help="NAME=HOST:PORT of each broker, where it is without HAProxy.")],
+        haproxy: Annotated[list[Path], typer.Option(help="The runtime socket of each HAProxy.")],
+    ) -> None:
+        """Give the clients of a pair to a broker that returned, after its retained state was made equal.
+
+        Clients are disconnected for about 3 s; none receives an older state afterwards. Needs VITALFLOW_ADMIN_URL.
+        """
+        settings = IdentitySettings.read(os.environ)
+        admins = {}
+        for text in broker:
+            name, equals, address = text.partition("=")
+            if not name or not equals:
+                raise PermanentError(f"{text[:60]!r} is no broker; expected NAME=HOST:PORT")
+            host, port = host_and_port(address)
+            admins[name] = replace(settings.admin, host=host, port=port)
+        fail_back(
+            [Proxy(path) for path in haproxy],
+            admins,
+            to,
+            settings.topics,
+            by=settings.administrator,
+            now=datetime.now(UTC),
+            emit=emit,
+        )
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT; raises PermanentError."""
+    host, colon, port = address.rpartition(":")
+    if not host or not colon or not port.isdecimal():
+        raise PermanentError(f"the address {address[:60]!r} has no port; expected HOST:PORT")
+    return host, int(port)

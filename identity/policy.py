@@ -36,7 +36,7 @@ class Kind(StrEnum):
     administrator enrols and revokes with `vitalflow`, and sees no patient.
 
     MIRROR and WARD_BRIDGE are brokers that log in at another one (`identity.bridge`): the other broker of a pair, which
-    reads the retained state, and the broker of a ward.
+    reads the retained state, and the broker of a ward. FAILBACK writes that state, while `identity failback` runs.
 
     FLEET is for measurements: many simulated devices of one ward share one password, so that logins are not what is
     measured. Its password permits publishing as any device of that ward.
@@ -51,6 +51,7 @@ class Kind(StrEnum):
     ADMIN = "admin"
     MIRROR = "mirror"
     WARD_BRIDGE = "ward-bridge"
+    FAILBACK = "failback"
 
 
 ENROLLED_KINDS = (
@@ -150,6 +151,8 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
             ]
         case Kind.MIRROR:
             return [(READ_BELOW, name) for name in mirrored_filters(topics)]
+        case Kind.FAILBACK:
+            return [(access, name) for name in mirrored_filters(topics) for access in (WRITE, READ_BELOW)]
         case Kind.WARD_BRIDGE:
             up, down = ward_bridge_filters(user.ward or "", name, topics)
             return [*((WRITE, topic) for topic in up), *((READ_BELOW, topic) for topic in down)]

@@ -31,12 +31,13 @@ class SubscriptionRefused(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A received message; an empty topic marks the SUBACK."""
+    """A received message; an empty topic marks the SUBACK. `expiry_s`: what is left of its Message Expiry Interval."""
 
     topic: str = ""
     payload: bytes = b""
     retained: bool = False
     qos: int = 0
+    expiry_s: int | None = None
 
 
 class OneShotClient:
@@ -141,7 +142,13 @@ def _connect(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> tupl
 
     client.on_connect, client.on_subscribe = on_connect, on_subscribe
     client.on_message = lambda _client, _userdata, message: one_shot.put(
-        Message(message.topic, bytes(message.payload), message.retain, message.qos)
+        Message(
+            message.topic,
+            bytes(message.payload),
+            message.retain,
+            message.qos,
+            getattr(message.properties, "MessageExpiryInterval", None),
+        )
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
     try:

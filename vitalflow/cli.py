@@ -51,7 +51,8 @@ GROUPS = {
     "identity": CommandGroup(
         ACCESS,
         "identity",
-        "CA and users of the broker: init, renew, accounts, check, add-service, export-broker, enroll-bridge, user.",
+        "CA, users, further brokers: "
+        "init, renew, accounts, check, add-service, export-broker, enroll-bridge, failback, user.",
     ),
     "db": CommandGroup(
         DATA, "sql", "Database: migrate, status, backfill, grant-ward, revoke-ward, wards, set-time-zone."

@@ -1,6 +1,6 @@
 """A pair of brokers: users, rights and certificates from one source, and the mirror of the retained state."""
 
-from identity.retained import compare, read_retained
+from identity.retained import read_retained
 from tests.fixtures.broker_pair import BrokerPair
 from tests.fixtures.secured import Secured
 from tests.support.mqtt_probe import MqttProbe, connects, publishes
@@ -30,7 +30,8 @@ def retain(on: Secured, user: str, topic: str, payload: bytes) -> None:
 def read_all(server: Secured) -> dict[str, bytes]:
     """Read what the station may read of the retained state, and the rules."""
     filters = [TOPICS.alerts(), TOPICS.limits(), TOPICS.assignments(), TOPICS.password_salt(), TOPICS.all_status]
-    return read_retained(server.broker("station"), [*filters, f"{TOPICS.root}/services/#"])
+    found = read_retained(server.broker("station"), [*filters, f"{TOPICS.root}/services/#"])
+    return {topic: message.payload for topic, message in found.items()}
 
 
 def test_the_second_broker_mirrors_retained_state_without_presence(broker_pair: BrokerPair) -> None:
@@ -47,7 +48,6 @@ def test_the_second_broker_mirrors_retained_state_without_presence(broker_pair: 
         retain(first, user, topic, b'{"n":2}')
     second.server.start()
     eventually(lambda: read_all(second) == {topic: b'{"n":2}' for _, topic in STATE}, 30, "the state is mirrored anew")
-    assert not compare(read_all(first), read_all(second)).different
 
 
 def test_enrolled_and_revoked_users_are_brought_to_the_second_broker(broker_pair: BrokerPair) -> None:
