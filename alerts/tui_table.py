@@ -117,7 +117,7 @@ class AlertTable:
         elif topic in (self._topics.rejections(self._worker), self._topics.rejections(self._worker, self._person)):
             self._take_refusal(payload)
         else:
-            alert = self._board.update(topic, payload)
+            alert = self._board.update(topic, payload, now)
             if self._asked is not None and alert is not None and topic == self._alert_topic(self._asked.topic):
                 self._say(f"{_name(alert)}: {alert_format.state_text(alert, now)}")
                 self._asked = None

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from alerts.engine.broker_drop_alert import DROPPED, QUEUED
 from alerts.engine.engine import CLEARED_RETENTION, Engine
@@ -25,7 +26,17 @@ from mqtt.poll_throttle import PollThrottle
 from mqtt.session import Session, SessionTakenOver
 from mqtt.standby import Standby
 from mqtt.wake_socket import WakeSocket
-from vitals.alert import Alert, Event, Priority, encode_alert
+from vitals.alert import (
+    MAX_EPOCH,
+    Alert,
+    Change,
+    Event,
+    Priority,
+    State,
+    decode_alert,
+    encode_alert,
+    max_epoch,
+)
 from vitals.errors import TransientError
 from vitals.log import WaitLog
 from vitals.rules import encode_rules
@@ -36,6 +47,7 @@ log = logging.getLogger("alerts")
 WINDOW = 500  # in-flight readings on the connection; redelivered after a kill
 MAX_UNPUBLISHED = 1000  # alerts without PUBACK; beyond it readings are not acknowledged, so the broker sends no more
 RESTORE_RETRY_S = 0.5
+REPLACED = "it was raised by a process that had been replaced"
 TICK_S = 0.5  # between two checks of what time alone changes
 COUNT_S = 5.0  # between two counts of all beds and alerts for /metrics
 PAUSE_S = 0.02  # in which the socket is not read after a small read; an alert is later by up to as much
@@ -48,6 +60,7 @@ class Worker:
         self._settings = settings
         self._metrics = metrics
         self._topics = settings.topics
+        self._alerts = f"{self._topics.root}/alerts/".encode()
         self._service = settings.alerts_client_id
         self._what = f"an alert worker with the client id {self._service!r}"
         self._stopping = False
@@ -82,6 +95,8 @@ class Worker:
         self._next_tick = 0.0
         self._next_count = 0.0
         last = 0 if self._standby is None else self._standby.boot
+        boot = max(time.time_ns(), last + 1)  # the clock of another host may be ahead
+        self._epoch = min(boot, MAX_EPOCH)
         self._session = Session(
             settings.broker,
             self._service,
@@ -98,9 +113,10 @@ class Worker:
                     topics.alert_commands(ward, user="+"),
                 )
             ]
+            + [(topics.alerts(ward), 0) for ward in settings.wards]
             + [(DROPPED, 0), (QUEUED, 0), (topics.service("+"), 0)],
             window=WINDOW,
-            boot=max(time.time_ns(), last + 1),  # the clock of another host may be ahead
+            boot=boot,
             deliver=self._on_message,
             connected=self._on_connected,
             log=log,
@@ -189,11 +205,11 @@ class Worker:
             self._restored = time.monotonic() >= self._next_restore and self._restore()
             if not self._restored:
                 return
-        else:
-            everything = self._engine.current_alerts()
-            for alert in everything:
-                self._publish_alert(alert)
-            log.info("republished %d alerts", len(everything))
+            held = [message for message in held if not message[0].startswith(self._alerts)]  # they were read back
+        everything = self._engine.current_alerts()
+        for alert in everything:
+            self._publish_alert(alert)
+        log.info("republished %d alerts", len(everything))
         self._held = None
         self._publish_rules()
         for message in held:
@@ -226,6 +242,8 @@ class Worker:
             return False
         alerts, settings_of_beds = found
         self._set_time()
+        earlier = [alert.epoch for alert in alerts if alert.writer == self._service]
+        self._epoch = max(self._epoch, *(epoch + 1 for epoch in earlier if epoch < max_epoch(self._now)), 0)
         self._publish(self._engine.restore(alerts, self._now))
         for topic, payload in settings_of_beds:
             self._publish(self._engine.take(topic.encode(), payload, True, self._now))
@@ -259,6 +277,9 @@ class Worker:
         if self._held is not None:
             self._held.append((topic, payload, message_id, retained, dup))
             return
+        if topic.startswith(self._alerts):
+            self._correct(topic.decode(errors="replace"), payload)
+            return
         events = self._engine.take(topic, payload, retained, self._now, dup=dup)
         if events:
             self._publish(events)
@@ -267,6 +288,31 @@ class Worker:
             self._publish_rejections()
         if message_id:
             self._unacknowledged.append(message_id)
+
+    def _correct(self, topic: str, payload: bytes) -> None:
+        """Publish the state of a place again if a process that this one has replaced has written there since."""
+        try:
+            alert = decode_alert(payload)
+        except ValueError:
+            return
+        if (
+            alert.writer != self._service
+            or alert.epoch >= self._epoch
+            or topic != self._topics.alert(alert.ward, alert.device_id, alert.rule)
+        ):
+            return
+        own = [
+            known
+            for known in self._engine.current_alerts()
+            if (known.ward, known.device_id, known.rule) == (alert.ward, alert.device_id, alert.rule)
+        ]
+        if not own and alert.is_open:
+            cleared = {"state": State.CLEARED, "change": Change.CLEARED, "latched": False, "reason": REPLACED}
+            revision, at = alert.revision + 1, max(alert.changed_at, self._now)
+            own = [replace(alert, level=0, revision=revision, changed_at=at, **cleared)]
+        log.warning("%s was written by a replaced process; publishing its state again", topic[:300])
+        for known in own:
+            self._publish_alert(known)
 
     def _acknowledge(self) -> None:
         if self._session.is_disconnected:
@@ -334,7 +380,8 @@ class Worker:
     def _publish_alert(self, alert: Alert) -> None:
         topic = self._topics.alert(alert.ward, alert.device_id, alert.rule)
         expiry = None if alert.is_open else int(CLEARED_RETENTION.total_seconds())
-        self._session.publish(topic, encode_alert(alert), retain=True, expiry_s=expiry)
+        written = replace(alert, writer=self._service, epoch=self._epoch)
+        self._session.publish(topic, encode_alert(written), retain=True, expiry_s=expiry)
 
     def _publish_rejections(self) -> None:
         for rejection in self._engine.rejections:

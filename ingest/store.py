@@ -25,6 +25,7 @@ from sql.address import without_password
 from sql.connection import describe_connect_error
 from sql.deadline import deadline
 from sql.files import named
+from vitals.alert import Alert, max_epoch
 from vitals.codec import Problem, Reason
 from vitals.errors import PermanentError, TransientError
 
@@ -248,15 +249,23 @@ class Store:
             if batch.statuses:
                 cursor.executemany(STATEMENTS["device_status"], [_status_parameters(row) for row in batch.statuses])
             if batch.alert_events:
-                events = [asdict(row.alert) | {"received_at": row.received_at} for row in batch.alert_events]
-                cursor.executemany(STATEMENTS["alert_event"], events)
-                cursor.executemany(STATEMENTS["alert_latest"], events)
+                # Change by change: which one is the latest decides whether the next one is kept.
+                with connection.pipeline():
+                    for change in batch.alert_events:
+                        parameters = alert_parameters(change.alert, change.received_at)
+                        cursor.execute(STATEMENTS["alert_event"], parameters)
+                        cursor.execute(STATEMENTS["alert_latest"], parameters)
             if batch.audit_events:
                 cursor.executemany(STATEMENTS["audit_event"], [_audit_parameters(row) for row in batch.audit_events])
             if self._first or result.duplicates:
                 cursor.execute(STATEMENTS["wait_for_standby"])
         self._offsets |= changed  # last: if a row above is rejected, none of the transaction is stored
         return result
+
+
+def alert_parameters(alert: Alert, received_at: datetime) -> dict[str, object]:
+    """Return the parameters of the statements `alert_event` and `alert_latest`."""
+    return asdict(alert) | {"received_at": received_at, "max_epoch": max_epoch(received_at)}
 
 
 def open_connection(url: str, application_name: str) -> "psycopg.Connection[tuple[object, ...]]":

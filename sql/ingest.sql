@@ -82,29 +82,42 @@ WHERE CASE
       END
 
 -- name: alert_event
--- A change of an alert. The broker and the alert worker repeat messages; a repeated one is ignored.
+-- A change of an alert. The broker and the alert worker repeat messages; a repeated one is ignored. So is one of a
+-- process that another one has replaced, as in `is_overtaken` (vitals/alert.py), unless it is an earlier revision of the
+-- same alert: that is history, which may arrive late.
 INSERT INTO alert_event (
     alert_id, revision, rule, priority, kind, state, change, level, ward, device_id, patient_id, sign, value, "limit",
     unit, text, since, raised_at, changed_at, acknowledged_by, audio_paused_until, latched, reason, received_at,
-    first_value, first_value_at, worst_value, worst_value_at
-) VALUES (
+    first_value, first_value_at, worst_value, worst_value_at, writer, epoch
+) SELECT
     %(alert_id)s, %(revision)s, %(rule)s, %(priority)s, %(kind)s, %(state)s, %(change)s, %(level)s, %(ward)s,
     %(device_id)s, %(patient_id)s, %(sign)s, %(value)s, %(limit)s, %(unit)s, %(text)s, %(since)s, %(raised_at)s,
     %(changed_at)s, %(acknowledged_by)s, %(audio_paused_until)s, %(latched)s, %(reason)s, %(received_at)s,
-    %(first_value)s, %(first_value_at)s, %(worst_value)s, %(worst_value_at)s
+    %(first_value)s, %(first_value_at)s, %(worst_value)s, %(worst_value_at)s, %(writer)s, %(epoch)s
+WHERE NOT EXISTS (
+    SELECT FROM alert_latest
+    WHERE device_id = %(device_id)s AND rule = %(rule)s AND writer = %(writer)s
+      AND epoch > %(epoch)s AND epoch <= %(max_epoch)s
+      AND NOT (alert_id = %(alert_id)s AND revision > %(revision)s)
 ) ON CONFLICT DO NOTHING
 
 -- name: alert_latest
--- The newest change of each rule of a device; a repeated older one is ignored.
-INSERT INTO alert_latest (device_id, rule, alert_id, revision, state, changed_at)
-VALUES (%(device_id)s, %(rule)s, %(alert_id)s, %(revision)s, %(state)s, %(changed_at)s)
+-- The newest change of each rule of a device; a repeated older one is ignored, and one of a replaced process.
+INSERT INTO alert_latest (device_id, rule, alert_id, revision, state, changed_at, writer, epoch)
+VALUES (%(device_id)s, %(rule)s, %(alert_id)s, %(revision)s, %(state)s, %(changed_at)s, %(writer)s, %(epoch)s)
 ON CONFLICT (device_id, rule) DO UPDATE SET
     alert_id = excluded.alert_id,
     revision = excluded.revision,
     state = excluded.state,
-    changed_at = excluded.changed_at
-WHERE (excluded.alert_id = alert_latest.alert_id AND excluded.revision > alert_latest.revision)
-   OR (excluded.alert_id <> alert_latest.alert_id AND excluded.changed_at >= alert_latest.changed_at)
+    changed_at = excluded.changed_at,
+    writer = excluded.writer,
+    epoch = excluded.epoch
+WHERE CASE
+          WHEN excluded.writer = alert_latest.writer AND excluded.epoch <> alert_latest.epoch
+               AND alert_latest.epoch <= %(max_epoch)s THEN excluded.epoch > alert_latest.epoch
+          WHEN excluded.alert_id = alert_latest.alert_id THEN excluded.revision > alert_latest.revision
+          ELSE excluded.changed_at >= alert_latest.changed_at
+      END
 
 -- name: audit_event
 -- An action of a user, stored once. A message with a time is identified by its topic and content (`dedup_key`). A

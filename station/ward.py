@@ -98,7 +98,7 @@ class Ward:
         """Take one message of any kind."""
         self.counts.messages += 1
         if topic.startswith(self._alerts_begin):
-            alert = self._board.update(topic, payload)
+            alert = self._board.update(topic, payload, now)
             self._follow_alerts(topic, now)
             if alert is not None:
                 self._on_alert(alert)

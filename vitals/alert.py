@@ -4,19 +4,23 @@ The alert worker publishes every change, ingest stores it. Priorities and the di
 follow IEC 60601-1-8, the names of the changes IHE PCD-04.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from vitals.payload import decode_payload
 from vitals.reading import MAX_TEXT
 
 MAX_ALERT = 16 * 1024  # bytes
 _NAMES = UUID("6d1f7a52-3c0e-5b8e-9a57-0d6f3f2f7c11")  # namespace of `alert_id` (RFC 9562, version 5)
+
+MAX_CLOCK_AHEAD = timedelta(minutes=2)  # between the clocks of two hosts
+MAX_EPOCH = 2**63 - 1
 
 Kind = Literal["physiological", "technical"]
 
@@ -86,6 +90,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     active_since   since when it has sounded without a person's answer; None for one that never did
     reminders      how often it was repeated since then
     attention      "escalated": unanswered for too long; its priority stays
+    writer         client id of the alert worker that published it; empty from workers before 0.2
+    epoch          of the writer: higher with every instance that takes over; see `is_overtaken`
     parts          for NEWS2: the points of each input
     """
 
@@ -124,6 +130,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     active_since: Moment | None = None
     reminders: int = 0
     attention: Literal["normal", "escalated"] = "normal"
+    writer: Text = ""
+    epoch: Annotated[int, Meta(ge=0, le=MAX_EPOCH)] = 0
 
     @property
     def is_open(self) -> bool:
@@ -141,6 +149,29 @@ class Event(Struct, frozen=True):
 def alert_id(device: str, rule: str, time: datetime) -> UUID:
     """Derive the id from device, rule and time of raising, so that a redelivered reading raises no second alert."""
     return uuid5(_NAMES, f"{device}/{rule}/{time.astimezone(UTC).isoformat()}")
+
+
+def is_overtaken(alert: Alert, known: Alert, now: datetime) -> bool:
+    """Return whether `alert` is out of date beside `known`, an alert of the same device and rule.
+
+    Of one worker the higher epoch counts: what a process still publishes after another one has taken over has a lower
+    one. Of one epoch, and of different workers, it is the later revision of the same alert. An epoch further ahead than
+    MAX_CLOCK_AHEAD decides nothing: the clock of that process was wrong, and every alert after it would be ignored.
+    `sql/ingest.sql` has the same rule.
+    """
+    if alert.writer == known.writer and alert.epoch != known.epoch and known.epoch <= max_epoch(now):
+        return alert.epoch < known.epoch
+    return alert.alert_id == known.alert_id and alert.revision < known.revision
+
+
+def max_epoch(now: datetime) -> int:
+    """Return the highest epoch of a worker whose clock is right."""
+    return int((now + MAX_CLOCK_AHEAD).timestamp()) * 1_000_000_000
+
+
+def is_repeated(alert: Alert, known: Alert) -> bool:
+    """Return whether both are the same change, though another process may have published it again."""
+    return replace(alert, writer=known.writer, epoch=known.epoch) == known
 
 
 _decode = msgspec.json.Decoder(Alert).decode

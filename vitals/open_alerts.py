@@ -7,7 +7,7 @@ broker sends them again, or until REPLAY_GRACE has passed with the alert worker 
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from vitals.alert import Alert, decode_alert
+from vitals.alert import Alert, decode_alert, is_overtaken, is_repeated
 from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
 REPLAY_GRACE = timedelta(seconds=10)
@@ -21,17 +21,19 @@ class OpenAlerts:
         self._topics = topics
         self._since = since
         self._open: dict[str, Alert] = {}
+        self._latest: dict[str, Alert] = {}  # cleared ones too
         self._stale: set[str] = set()
         self._stale_until: datetime | None = None
         self._raised: set[UUID] = set()
 
-    def update(self, topic: str, payload: bytes) -> Alert | None:
+    def update(self, topic: str, payload: bytes, now: datetime) -> Alert | None:
         """Apply a message from an alert's topic; return the alert if it is new, changed or cleared, else None."""
         try:
             _, bed, rule = self._topics.parse_rule(topic)
         except InvalidTopic:
             return None
         if not payload:
+            self._latest.pop(topic, None)
             self._forget(topic)  # the device was moved, or the message expired
             return None
         try:
@@ -40,13 +42,17 @@ class OpenAlerts:
             return None
         if (alert.ward, alert.device_id, alert.rule) != (bed.ward, bed.device, rule):
             return None  # a command could not reach it: payload and topic differ
+        latest = self._latest.get(topic)
+        if latest is not None and is_overtaken(alert, latest, now):
+            return None  # by a worker that was replaced
+        self._latest[topic] = alert
         if alert.raised_at >= self._since:
             self._raised.add(alert.alert_id)
         before = self._open.get(topic)
         if alert.is_open:
             self._open[topic] = alert
             self._stale.discard(topic)
-            return None if alert == before else alert
+            return None if before is not None and is_repeated(alert, before) else alert
         self._forget(topic)
         return None if before is None else alert
 

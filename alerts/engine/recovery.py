@@ -11,7 +11,7 @@ from datetime import datetime
 from alerts.engine import level_state
 from alerts.engine.bed import Bed
 from alerts.engine.context_changes import RULE_REMOVED, close
-from vitals.alert import Alert, Event
+from vitals.alert import Alert, Event, is_overtaken
 from vitals.rules import RuleSet
 
 
@@ -27,7 +27,8 @@ def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dic
     events = []
     for alert in alerts:
         key = (alert.device_id, alert.rule)
-        older, newer = sorted((alert, newest.get(key, alert)), key=_age)
+        other = newest.get(key, alert)
+        older, newer = (alert, other) if _is_older(alert, other, now) else (other, alert)
         newest[key] = newer
         if older.ward != newer.ward:
             events.append(Event(newer, old_ward=older.ward))
@@ -58,6 +59,12 @@ def restore_alert(bed: Bed, alert: Alert) -> None:
     bed.alerts[alert.rule] = alert
     if rule is not None and alert.level:
         bed.store(rule, level_state.initial(rule, alert.level))
+
+
+def _is_older(alert: Alert, other: Alert, now: datetime) -> bool:
+    if is_overtaken(alert, other, now) or is_overtaken(other, alert, now):
+        return is_overtaken(alert, other, now)
+    return _age(alert) < _age(other)
 
 
 def _age(alert: Alert) -> tuple[datetime, int]:

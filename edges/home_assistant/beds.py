@@ -99,7 +99,7 @@ class Beds:
                 self._take_service(topic.removeprefix(self._services), status, now, retained=retained)
             return
         if topic.startswith(self._alerts):
-            self._open.update(topic, payload)
+            self._open.update(topic, payload, now)
             return
         try:
             kind, address = self._topics.parse(topic)

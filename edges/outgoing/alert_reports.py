@@ -11,7 +11,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus
-from vitals.alert import Alert, Change
+from vitals.alert import Alert, Change, is_overtaken, is_repeated
 from vitals.open_alerts import REPLAY_GRACE
 
 KEEP_ENDED = timedelta(days=1)  # an old revision is redelivered within seconds, and retained for an hour
@@ -41,6 +41,10 @@ _PHASES = {
 def phase_of(change: Change) -> Phase:
     """Return the phase that a change is."""
     return _PHASES.get(change, Phase.UPDATE)
+
+
+def _place(alert: Alert) -> tuple[str, str, str]:
+    return alert.ward, alert.device_id, alert.rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class AlertReports:
 
     def __init__(self, reported: Iterable[Reported]) -> None:
         self._reported = {item.alert.alert_id: item for item in reported}
+        self._latest = {_place(item.alert): item.alert for item in self._reported.values()}
         self._unrepeated = {number for number, item in self._reported.items() if item.ended is None}
         self._absent_since: dict[UUID, datetime] = {}
         self._workers: dict[str, datetime | None] = {}  # the last heartbeat; None: offline or unknown
@@ -93,15 +98,20 @@ class AlertReports:
         """Apply an alert as it was received; return the message that it makes, if any."""
         number = alert.alert_id
         before = self._reported.get(number)
+        known = (self._latest.get(_place(alert)), None if before is None else before.alert)
+        if any(item is not None and is_overtaken(alert, item, now) for item in known):
+            return None
+        self._latest[_place(alert)] = alert
         if before is None:
             if not alert.is_open and retained:
                 return None  # raised and cleared before the first start
             return self._note(Report(alert, Phase.START if alert.is_open else Phase.END), now)
-        if alert.revision < before.alert.revision:
-            return None
         if alert.is_open:
             self._absent_since.pop(number, None)
-        if alert.revision == before.alert.revision:
+        if alert.revision == before.alert.revision and (
+            alert.epoch == before.alert.epoch or is_repeated(alert, before.alert)
+        ):
+            self._reported[number] = replace(before, alert=alert)
             if before.ended is not None:  # it was reported as ended because it was absent
                 return self._note(Report(alert, Phase.START, repeated=True), now) if alert.is_open else None
             if number in self._unrepeated:
@@ -109,7 +119,8 @@ class AlertReports:
             return None
         if before.ended is not None and alert.is_open:
             return self._note(Report(alert, Phase.START), now)
-        return self._note(Report(alert, phase_of(alert.change)), now)
+        # A process that took over may repeat the number of a revision that it has not read.
+        return self._note(Report(alert, phase_of(alert.change), repeated=alert.revision <= before.alert.revision), now)
 
     def deleted(self, ward: str, device: str, rule: str, now: datetime) -> None:
         """Apply the deletion of a retained alert: its device was moved, or the message expired."""
@@ -139,6 +150,7 @@ class AlertReports:
             for number, item in self._reported.items()
             if item.ended is None or now - item.ended < KEEP_ENDED
         }
+        self._latest = {_place(item.alert): item.alert for item in self._reported.values()}
 
     def _note(self, report: Report, now: datetime) -> Report:
         number = report.alert.alert_id

@@ -26,6 +26,7 @@ ALERT = {
     "text": "", "since": START, "raised_at": START + 24 * HOUR, "changed_at": START + 400 * HOUR,
     "acknowledged_by": None, "audio_paused_until": None, "latched": False, "reason": None, "received_at": START,
     "first_value": None, "first_value_at": None, "worst_value": None, "worst_value_at": None,
+    "writer": "alerts", "epoch": 1, "max_epoch": 2,
 }  # fmt: skip
 
 

@@ -5,14 +5,19 @@ import signal
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from uuid import UUID
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from bench.proxy import Proxy
 from stack.servers import BrokerServer
 from tests.fixtures.alerts import RULES, AlertClient, AlertsProcess, MakeAlerts
-from tests.support.servers import eventually
+from tests.fixtures.ingest import MakeIngest
+from tests.support.factories import make_alert
+from tests.support.servers import Db, eventually
+from vitals.alert import Change, State, encode_alert
 
 MakePerson = Callable[[int], AlertClient]
 WITHOUT_NO_DATA = RULES.partition('[[rule]]\nname = "no-data"')[0]
@@ -112,3 +117,43 @@ def test_a_worker_whose_link_stalls_publishes_nothing_after_the_standby_has_take
     person.measure("bed-1", heart_rate=80)
     person.wait_for(places[0], timeout=30, state="cleared")
     assert_nothing_doubled(person, places)
+
+
+def test_what_a_replaced_worker_still_publishes_changes_no_alert(
+    own_broker: BrokerServer,
+    db: Db,
+    make_alerts: MakeAlerts,
+    make_ingest: MakeIngest,
+    make_alert_client: MakePerson,
+) -> None:
+    make_ingest(own_broker.url, db)
+    worker = make_alerts(own_broker.url, start=False)
+    worker.rules.write_text(WITHOUT_NO_DATA)
+    worker.start()
+    person = make_alert_client(own_broker.port)
+    place, elsewhere = f"icu-1/bed-1/{HEART_RATE}", f"icu-1/bed-2/{HEART_RATE}"
+    person.measure("bed-1", heart_rate=150)
+    alert = person.wait_for(place, state="active", writer=worker.client_id)
+    assert alert.epoch > 0
+    stale = replace(alert, epoch=alert.epoch - 1)
+    for change in (
+        replace(stale, revision=7, state=State.CLEARED, change=Change.CLEARED),
+        replace(stale, alert_id=uuid4()),
+    ):
+        expected = [*person.received, (place, change), (place, alert)]
+        person.send(f"alerts/{place}", encode_alert(change), retain=True)
+        eventually(lambda: person.received == expected, 30, "the worker publishes the alert again")  # noqa: B023
+    now = datetime.now(UTC)
+    lone = make_alert(ward="icu-1", device="bed-2", rule=HEART_RATE, raised_at=now, changed_at=now)
+    lone = replace(lone, writer=stale.writer, epoch=stale.epoch)
+    person.send(f"alerts/{elsewhere}", encode_alert(lone), retain=True)
+    person.wait_for(elsewhere, timeout=30, state="cleared", alert_id=lone.alert_id, epoch=alert.epoch)
+    eventually(lambda: db.count("alert_latest") == 2, 30, "both places are stored")
+    query = "SELECT alert_id, state, epoch FROM alert_latest ORDER BY device_id"
+    eventually(
+        lambda: db.rows(query) == [(alert.alert_id, "active", alert.epoch), (lone.alert_id, "cleared", alert.epoch)],
+        30,
+        "the states of the worker",
+    )
+    assert db.one("SELECT count(*) FROM alert WHERE cleared_at IS NULL") == 1
+    assert db.rows("SELECT DISTINCT alert_id FROM alert_event WHERE device_id = 'bed-1'") == [(alert.alert_id,)]

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import psycopg
 
-from ingest.store import STATEMENTS
+from ingest.store import STATEMENTS, alert_parameters
 from tests.support.servers import Db
 from vitals.alert import Alert
 
@@ -29,7 +28,7 @@ def write_readings(
 
 def store_alert(db: Db, alert: Alert) -> None:
     """Store one change of an alert, as ingest does."""
-    row = msgspec.structs.asdict(alert) | {"received_at": alert.changed_at}
+    row = alert_parameters(alert, alert.changed_at)
     with psycopg.connect(db.ingest_url) as connection:
         for name in ("alert_event", "alert_latest"):
             connection.execute(STATEMENTS[name].encode(), row)

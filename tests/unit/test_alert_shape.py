@@ -27,7 +27,7 @@ DERIVED = {"key", "name", "stale"}
 
 
 def test_the_table_has_a_column_for_every_field_that_is_stored() -> None:
-    columns, values = re.findall(r"\(\s*(\w[^()]*?)\s*\) VALUES \((.*)\) ON", STATEMENTS["alert_event"], re.DOTALL)[0]
+    columns, values = re.findall(r"\(\s*(\w[^()]*?)\s*\) SELECT(.*?)WHERE", STATEMENTS["alert_event"], re.DOTALL)[0]
     names = [name.strip().strip('"') for name in columns.split(",")]
     assert names == re.findall(r"%\((\w+)\)s", values)
     assert set(names) == FIELDS - NOT_STORED | {"received_at"}

@@ -21,17 +21,17 @@ def board(*alerts: Alert) -> OpenAlerts:
     made = OpenAlerts(TOPICS, NOW - timedelta(seconds=60))
     made.connected(NOW)
     for alert in alerts:
-        assert made.update(topic(alert), encode_alert(alert)) == alert
+        assert made.update(topic(alert), encode_alert(alert), NOW) == alert
     return made
 
 
 def test_an_alert_is_open_until_it_is_cleared_and_counts_once() -> None:
     alert = make_alert()
     known = board(alert)
-    assert known.update(topic(alert), encode_alert(alert)) is None, "a repeated message is no change"
+    assert known.update(topic(alert), encode_alert(alert), NOW) is None, "a repeated message is no change"
     assert known.alerts(NOW, worker_online=True) == [alert]
     cleared = make_alert(state=State.CLEARED, revision=2)
-    assert known.update(topic(alert), encode_alert(cleared)) == cleared
+    assert known.update(topic(alert), encode_alert(cleared), NOW) == cleared
     assert known.alerts(NOW, worker_online=True) == []
     assert known.raised == 1
 
@@ -39,15 +39,15 @@ def test_an_alert_is_open_until_it_is_cleared_and_counts_once() -> None:
 def test_an_alert_cleared_before_the_start_is_no_event_unless_it_was_raised_since() -> None:
     known = board()
     early, late = make_alert(ago=61, state=State.CLEARED), make_alert(ago=59, state=State.CLEARED)
-    assert known.update(topic(early), encode_alert(early)) is None
-    assert known.update(topic(late), encode_alert(late)) is None
+    assert known.update(topic(early), encode_alert(early), NOW) is None
+    assert known.update(topic(late), encode_alert(late), NOW) is None
     assert known.raised == 1
 
 
 def test_an_emptied_topic_takes_the_alert_away() -> None:
     alert = make_alert()
     known = board(alert)
-    known.update(topic(alert), b"")
+    known.update(topic(alert), b"", NOW)
     assert known.alerts(NOW, worker_online=True) == []
 
 
@@ -55,9 +55,11 @@ def test_an_emptied_topic_takes_the_alert_away() -> None:
 def test_an_invalid_alert_changes_nothing(payload: bytes) -> None:
     alert = make_alert()
     known = board(alert)
-    assert known.update(topic(alert), payload) is None
-    assert known.update("vitalflow/alerts/too/short", encode_alert(alert)) is None
-    assert known.update("vitalflow/alerts/icu-1/icu-1-bed-02/spo2-low", encode_alert(alert)) is None, "another's place"
+    assert known.update(topic(alert), payload, NOW) is None
+    assert known.update("vitalflow/alerts/too/short", encode_alert(alert), NOW) is None
+    assert known.update("vitalflow/alerts/icu-1/icu-1-bed-02/spo2-low", encode_alert(alert), NOW) is None, (
+        "another's place"
+    )
     assert known.alerts(NOW, worker_online=True) == [alert]
 
 
@@ -66,7 +68,7 @@ def test_after_a_new_connection_an_alert_is_stale_until_it_is_received() -> None
     known = board(first, second)
     known.connected(NOW)
     assert known.stale() == {first.alert_id, second.alert_id}
-    known.update(topic(first), encode_alert(first))
+    known.update(topic(first), encode_alert(first), NOW)
     assert known.stale() == {second.alert_id}
     assert known.alerts(NOW, worker_online=True) == [first, second]
     later = NOW + REPLAY_GRACE
