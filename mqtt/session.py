@@ -191,18 +191,13 @@ class Session:
         if self.is_disconnected:
             return False
         if stood_s:
-            self._end_silent_connection(f"this process stood still for {stood_s:.0f} s")
+            self._silence = f"this process stood still for {stood_s:.0f} s"
         elif self._connected and self.is_echo_missing(time.monotonic()):
-            self._end_silent_connection(f"the broker has not returned a heartbeat for {2.5 * HEARTBEAT_S:.0f} s")
+            self._silence = f"the broker has not returned a heartbeat for {2.5 * HEARTBEAT_S:.0f} s"
         else:
             return False
+        self._drop(self._silence, silent=not stood_s)
         return True
-
-    def _end_silent_connection(self, reason: str) -> None:
-        self._silence = reason
-        self._drop(reason)
-        self._backoff.reset()
-        self._next_attempt = 0.0
 
     def set_problem(self, problem: tuple[str, datetime] | None) -> None:
         """Report with the next heartbeat why the service does not do its work, and since when; None: it does."""
