@@ -21,6 +21,7 @@ from station.fhir.times import FIRST, LAST, Range, common
 DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
 MAX_SCANNED = 500_000  # readings behind one page; a page that would need more ends early, with a link to the next
+MAX_LAST_PAGES = 20  # of one $lastn: one of each code, and those that end before its last Observation
 MAX_QUERIES = 150  # of one page; as above
 MAX_RUN = 3_000  # readings of one query: the planner may sort all of them for the first hundred
 MAX_PARTS = 288  # of a day: five minutes

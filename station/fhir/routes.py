@@ -5,7 +5,6 @@ Starlette's requests and not FastAPI's parameters: FHIR has its own rules for pa
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -15,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 
 from station.auth.middleware import user_of
 from station.fhir.capability import capability_statement
-from station.fhir.pages import CursorKey, Place
+from station.fhir.pages import CursorKey
 from station.fhir.search import (
     CURSOR,
     DEVICE_PARAMETERS,
@@ -145,22 +144,8 @@ class _Resources:
         if not names & {"patient", "subject"} or not names & {"category", "code", "combo-code"}:
             raise _Rejected(400, "$lastn needs patient or subject, and category or code")
         wards = user_of(request).viewable.as_list()
-        found = []
-        for kind in search.kinds:
-            of_kind = replace(search, kinds=(kind,), count=search.last)
-            found += await self._all(of_kind, wards)
+        found = await self._store.last(search, wards)
         return await self._bundle(request, search, found, wards, total=len(found), path="Observation/$lastn")
-
-    async def _all(self, search: Search, wards: Wards) -> list[tuple[Measured, Any]]:
-        """Return the first Observations of a search, however many pages they take."""
-        found: list[tuple[Measured, Any]] = []
-        place: Place | None = None
-        while True:
-            page = await self._store.page(replace(search, count=search.count - len(found)), wards, place)
-            found += page.found
-            place = page.next
-            if place is None or len(found) >= search.count:
-                return found
 
     async def _observations(self, request: Request, search: Search, wards: Wards) -> Resource:
         place = None
@@ -301,7 +286,7 @@ def _require_json(request: Request, pairs: Pairs) -> None:
     """Raise status 406 for a request that asks for another format."""
     asked = [value for name, value in pairs if name == "_format"]
     if asked:
-        is_json = all(value.partition(";")[0].strip().lower() in JSON_TYPES for value in asked)
+        is_json = all(value.partition(";")[0].strip().lower().replace(" ", "+") in JSON_TYPES for value in asked)
     else:
         ranges = [part.strip() for part in request.headers.get("accept", "").split(",")]
         is_json = any(

@@ -18,6 +18,7 @@ from station.fhir.days import DayCache, each_kind, start_of_day
 from station.fhir.pages import (
     DAY,
     INSTANT,
+    MAX_LAST_PAGES,
     MAX_QUERIES,
     MAX_SCANNED,
     DeviceDay,
@@ -190,6 +191,28 @@ class FhirStore:
                 behind = end_of(window, newest_first=newest_first)
                 scanned, queries = scanned + window.readings, queries + 1
             return Page(found)
+
+    async def last(self, search: Search, wards: list[str] | None) -> list[tuple[Measured, Kind]]:
+        """Return the last Observations of each kind of a search.
+
+        Raises PermanentError if more than MAX_LAST_PAGES would be read: what is rare may be far back.
+        """
+        found: list[tuple[Measured, Kind]] = []
+        pages = 0
+        for kind in search.kinds:
+            of_kind: list[tuple[Measured, Kind]] = []
+            place: Place | None = None
+            while True:
+                wanted = replace(search, kinds=(kind,), count=search.last - len(of_kind))
+                page = await self.page(wanted, wards, place)
+                of_kind += page.found
+                place, pages = page.next, pages + 1
+                if place is None or len(of_kind) >= search.last:
+                    break
+                if pages >= MAX_LAST_PAGES:
+                    raise PermanentError(f"the last {kind.sign.key} is too far back; add a date to the search")
+            found += of_kind
+        return found
 
     async def total(self, search: Search, wards: list[str] | None) -> int:
         """Return the number of Observations of a search; raises PermanentError if too many readings are behind it."""
