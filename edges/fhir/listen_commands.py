@@ -28,6 +28,7 @@ from edges.listening import (
 )
 from edges.service import Service
 from edges.site import Source
+from edges.unproven import UnprovenRequests
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 
@@ -70,7 +71,8 @@ def listen(
                 async def handle(body: bytes, source: Source, now: datetime, bundle: bool) -> HttpAnswer:
                     return await intake.handle(body, source, now, bundle=bundle)
 
-                async with serving(fhir_application(handle, tokens), taken, encryption, [tokens.renew]):
+                application = fhir_application(handle, tokens, UnprovenRequests(service.metrics.messages))
+                async with serving(application, taken, encryption, [tokens.renew]):
                     log.info("listening for FHIR at %s:%d/fhir/R4", *taken.getsockname()[:2])
                     yield
 

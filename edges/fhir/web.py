@@ -17,6 +17,7 @@ from edges.fhir.tokens import Tokens
 from edges.http_body import discard_body, read_body
 from edges.json_document import MAX_BODY
 from edges.site import UNKNOWN_SOURCE, Source
+from edges.unproven import UnprovenRequests
 from vitals.fhir import MEDIA_TYPE
 
 log = logging.getLogger("edges")
@@ -31,7 +32,7 @@ _RETRY_AFTER_S = "5"
 Handle = Callable[[bytes, Source, datetime, bool], Awaitable[HttpAnswer]]
 
 
-def fhir_application(handle: Handle, tokens: Tokens) -> Starlette:
+def fhir_application(handle: Handle, tokens: Tokens, unproven: UnprovenRequests) -> Starlette:
     """Return the application.
 
     handle   takes a body, its sender, the time of receipt, and whether it is a Bundle or NDJSON
@@ -41,7 +42,9 @@ def fhir_application(handle: Handle, tokens: Tokens) -> Starlette:
         now = datetime.now(UTC)
         source = tokens.find(request.headers.get("authorization", "")) if tokens.required else UNKNOWN_SOURCE
         if source is None:
-            raise HTTPException(401, "a bearer token of a source of the site is needed", {"WWW-Authenticate": "Bearer"})
+            reason = "a bearer token of a source of the site is needed"
+            unproven.refuse("FHIR", request, reason)
+            raise HTTPException(401, reason, {"WWW-Authenticate": "Bearer"})
         _check_media_types(request, bundle)
         body = await read_body(request, MAX_BODY, "send several Bundles")
         return _response(await handle(body, source, now, bundle))

@@ -22,6 +22,7 @@ from edges.listening import (
     server_certificate,
 )
 from edges.service import Service
+from edges.unproven import UnprovenRequests
 from edges.webhook.intake import Intake
 from edges.webhook.secrets import SAFE_LENGTH, Secrets
 from edges.webhook.web import PATH, webhook_application
@@ -63,9 +64,9 @@ def listen(
 
             @asynccontextmanager
             async def receiving(service: Service) -> AsyncIterator[None]:
-                unproven = service.metrics.messages.labels("unproven")
+                unproven = UnprovenRequests(service.metrics.messages)
                 intake = Intake(options.site, service.inbox, service.metrics)
-                application = webhook_application(intake.handle, options.site.webhook, secrets, unproven.inc)
+                application = webhook_application(intake.handle, options.site.webhook, secrets, unproven)
                 async with serving(application, taken, encryption, [secrets.renew]):
                     log.info("listening for webhooks at %s:%d%s", *taken.getsockname()[:2], PATH)
                     yield

@@ -1,7 +1,6 @@
 """The HTTP application that receives webhooks at /webhooks/NAME: proof and limits come before the document."""
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
@@ -13,10 +12,10 @@ from starlette.routing import Route
 
 from edges.http_body import discard_body, read_body
 from edges.json_document import MAX_BODY
+from edges.unproven import UnprovenRequests
 from edges.webhook.secrets import Secrets
 from edges.webhook.signatures import HttpAnswer, HttpRequest, Unproven, check_stated, verify_address
 from edges.webhook_table import Webhook
-from vitals.log import Throttle
 
 log = logging.getLogger("edges")
 
@@ -28,14 +27,12 @@ Handle = Callable[[Webhook, Sequence[bytes], HttpRequest, datetime], Awaitable[H
 
 
 def webhook_application(
-    handle: Handle, webhooks: Sequence[Webhook], secrets: Secrets, count_unproven: Callable[[], None]
+    handle: Handle, webhooks: Sequence[Webhook], secrets: Secrets, unproven: UnprovenRequests
 ) -> Starlette:
     """Return the application.
 
-    handle           takes a webhook, its secrets, a request and the time of receipt; raises Unproven
-    count_unproven   called for each request without a proof
+    handle   takes a webhook, its secrets, a request and the time of receipt; raises Unproven
     """
-    unproven = {webhook.name: Throttle() for webhook in webhooks}
     by_name = {webhook.name: webhook for webhook in webhooks}
 
     def find(request: Request) -> Webhook:
@@ -63,10 +60,7 @@ def webhook_application(
             whole = HttpRequest(body, headers, stated.path_secret)
             answer = await handle(webhook, secrets.of(webhook), whole, now)
         except Unproven as error:
-            count_unproven()
-            if unproven[webhook.name].due(time.monotonic()):
-                peer = request.client.host if request.client else "an unknown address"
-                log.warning("webhook %s: a request from %s is refused: %s", webhook.name, peer, error)
+            unproven.refuse(f"webhook {webhook.name}", request, str(error))
             raise HTTPException(401, str(error), {"WWW-Authenticate": "Bearer"}) from None
         return _response(answer)
 

@@ -1,7 +1,6 @@
 """The FHIR listener as a process: what it answered with 201 reaches the broker, each document once."""
 
 import json
-import os
 import sys
 import urllib.error
 import urllib.request
@@ -12,22 +11,19 @@ from typing import Any
 
 import pytest
 
-from stack.servers import BrokerServer, free_port
+from stack.servers import BrokerServer
+from tests.support.edge import EdgeProcess
 from tests.support.fake_ingest import fake_ingest
 from tests.support.fhir import TOKEN, fhir_site, heart_rate_at
-from tests.support.process import ServiceProcess
 from tests.support.servers import eventually
 
 
-class FhirEdge(ServiceProcess):
+class FhirEdge(EdgeProcess):
     """`vitalflow edges fhir listen`, and requests to it."""
 
     def __init__(self, mqtt_url: str, folder: Path) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
-        arguments = ["edges", "fhir", "listen", "--site", str(folder / "site.toml")]
-        arguments += ["--inbox", str(folder / "inbox.db"), "--listen", f"127.0.0.1:{self.port}"]
-        environment = {"VITALFLOW_MQTT_URL": mqtt_url, "VITALFLOW_EDGES_METRICS_PORT": str(self.metrics_port)}
-        super().__init__(["vitalflow", *arguments], {**os.environ, **environment}, folder / "edge.log")
+        files = (folder / "site.toml", folder / "inbox.db", folder / "edge.log")
+        super().__init__({"VITALFLOW_MQTT_URL": mqtt_url}, *files, kind="fhir")
 
     def request(
         self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -106,5 +102,7 @@ def test_a_request_that_cannot_be_taken_has_its_status_and_stores_nothing(fhir_e
         "day": 422,
     }
     assert {answer["resourceType"] for _, answer in answers.values()} == {"OperationOutcome"}
+    assert fhir_edge.metric("messages_total", answer="unproven") == 2
+    assert "FHIR: a request from 127.0.0.1 is refused: " in fhir_edge.said()
     status, statement = fhir_edge.request("/metadata", headers={"Authorization": ""})
     assert (status, statement["resourceType"]) == (200, "CapabilityStatement")

@@ -83,7 +83,7 @@ EDGES = {  # of what other systems send, and of what is sent to them
     "VitalFlowEdgesOutReportsSkipped",
 }
 SENDERS = {  # of programs, ports and brokers that are not read
-    "VitalFlowEdgesWebhooksUnproven",
+    "VitalFlowEdgesRequestsUnproven",
     "VitalFlowEdgesSourceDisconnected",
     "VitalFlowEdgesSerialPortsNotRead",
 }

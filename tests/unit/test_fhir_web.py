@@ -10,7 +10,9 @@ import pytest
 from edges.fhir.answers import HttpAnswer
 from edges.fhir.tokens import Tokens
 from edges.fhir.web import fhir_application
+from edges.metrics import Metrics
 from edges.site import Site, Source
+from edges.unproven import UnprovenRequests
 
 OBSERVATION = "/fhir/R4/Observation"
 JSON = "application/fhir+json"
@@ -21,7 +23,8 @@ def status(method: str, path: str, headers: Mapping[str, str]) -> int:
         return HttpAnswer(201, b"{}")
 
     async def request() -> int:
-        transport = httpx.ASGITransport(fhir_application(handle, Tokens(Site.model_validate({"zone": "UTC"}))))
+        tokens, unproven = Tokens(Site.model_validate({"zone": "UTC"})), UnprovenRequests(Metrics().messages)
+        transport = httpx.ASGITransport(fhir_application(handle, tokens, unproven))
         async with httpx.AsyncClient(transport=transport, base_url="http://listener") as client:
             return (await client.request(method, path, content=b"{}", headers=headers)).status_code
 
