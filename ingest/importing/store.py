@@ -60,6 +60,8 @@ class ImportStore:
                 ("application_name", "vitalflow-import"),
                 ("statement_timeout", str(STATEMENT_TIMEOUT_MS)),
                 ("lock_timeout", str(LOCK_TIMEOUT_MS)),
+                # A batch may look into any number of compressed rows, as those of ingest may.
+                ("timescaledb.max_tuples_decompressed_per_dml_transaction", "0"),
             ):
                 self._connection.execute("SELECT set_config(%s, %s, false)", [setting, value])
             row = self._connection.execute("SELECT to_regproc('store_import') IS NULL").fetchone()

@@ -155,6 +155,20 @@ def test_retention_keeps_recent_imported_readings_until_they_are_in_the_averages
     assert connection.execute("SELECT count(*) FROM all_vitals WHERE device_id = 'recent'").fetchone() == (1_000,)
 
 
+def test_imported_readings_in_the_columnstore_are_found_and_more_are_added(import_connection: Connection) -> None:
+    connection = import_connection
+    in_columnstore = "SELECT chunks, columnstore_chunks FROM storage_now WHERE relation = 'imported_vitals'"
+    assert store(connection, "history", YEARS_AGO, 3_000) == (3_000, 0, 0)
+    connection.execute("CALL compress_rollups(0, NULL)")
+    assert connection.execute(in_columnstore).fetchone() in ((1, 1), (2, 2))
+    assert store(connection, "history", YEARS_AGO, 4_000) == (1_000, 3_000, 0)
+    assert store(connection, "history", YEARS_AGO + timedelta(seconds=10), 2_000) == (2_000, 0, 0)
+    assert averages(connection, "history")[1:] == computed(connection, "history")[1:]
+    connection.execute("CALL compress_rollups(0, NULL)")
+    assert store(connection, "history", YEARS_AGO, 4_000) == (0, 4_000, 0)
+    assert connection.execute("SELECT count(*), count(DISTINCT time) FROM imported_vitals").fetchone() == (6_000, 6_000)
+
+
 def test_averages_are_shown_in_a_database_without_other_readings(community: Db) -> None:
     migrate(community).expect_success()
     with psycopg.connect(community.owner_url, autocommit=True) as connection:

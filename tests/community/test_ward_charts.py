@@ -131,6 +131,6 @@ def test_the_reader_sees_storage_rollups_and_jobs(week: Db) -> None:
     if week.one("SELECT community FROM vitalflow_edition"):
         assert rollups == [(name, True) for name in ("sequence_1h", "vitals_1d", "vitals_1h", "vitals_1m")]
         assert ("refresh_due_buckets",) in jobs
-        assert set(sizes) == {"patient_vitals", *(name for name, _ in rollups)}
+        assert set(sizes) == {"patient_vitals", "imported_vitals", *(name for name, _ in rollups)}
     else:
         assert (rollups, jobs) == ([], [])

@@ -1,8 +1,9 @@
 -- The views of the Community edition. This edition has no materialized rollups, no columnstore and no jobs.
 CREATE OR REPLACE VIEW storage_now AS
-SELECT 'patient_vitals' AS relation, hypertable_size('patient_vitals') AS bytes,
-       (SELECT count(*) FROM show_chunks('patient_vitals')) AS chunks, 0::bigint AS columnstore_chunks,
-       NULL::bigint AS before_bytes, NULL::bigint AS after_bytes;
+SELECT relation, hypertable_size(relation::regclass) AS bytes,
+       (SELECT count(*) FROM show_chunks(relation::regclass)) AS chunks, 0::bigint AS columnstore_chunks,
+       NULL::bigint AS before_bytes, NULL::bigint AS after_bytes
+FROM (VALUES ('patient_vitals'), ('imported_vitals')) AS hypertable (relation);
 COMMENT ON VIEW storage_now IS 'bytes and chunks of the readings';
 
 CREATE OR REPLACE VIEW rollup_now AS SELECT NULL::text AS rollup, NULL::timestamptz AS watermark WHERE false;

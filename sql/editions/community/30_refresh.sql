@@ -165,17 +165,19 @@ BEGIN
     END LOOP;
 END $$;
 
--- Job: convert the chunks of rollups to the columnstore, and those again that late readings have changed since.
+-- Job: convert the chunks of rollups and of imported readings to the columnstore, and those again that late readings or
+-- imports have changed since. Imports wait for it, as for each other.
 CREATE OR REPLACE PROCEDURE compress_rollups(job_id integer, config jsonb) LANGUAGE plpgsql AS $$
 DECLARE
     age CONSTANT interval := (SELECT period FROM public.retention_setting WHERE name = 'compress_after');
     chunk regclass;
 BEGIN
     FOREACH chunk IN ARRAY (
-        SELECT coalesce(array_agg(found), '{}')
-        FROM unnest(ARRAY['public.vitals_1m', 'public.vitals_1h']::regclass[]) AS rollup
-        CROSS JOIN LATERAL public.show_chunks(rollup, older_than => age) AS found
+        SELECT coalesce(array_agg(piece), '{}')
+        FROM unnest(ARRAY['public.vitals_1m', 'public.vitals_1h', 'public.imported_vitals']::regclass[]) AS relation
+        CROSS JOIN LATERAL public.show_chunks(relation, older_than => age) AS piece
     ) LOOP
+        PERFORM pg_advisory_xact_lock(hashtext('vitalflow import'));
         CALL public.convert_to_columnstore(chunk, if_not_columnstore => true);
         COMMIT;
     END LOOP;

@@ -14,6 +14,7 @@ DECLARE
 BEGIN
     FOR columnar IN SELECT * FROM (VALUES
         ('patient_vitals', 'time DESC, boot, seq'),
+        ('imported_vitals', 'time DESC, boot, seq'),
         ('vitals_1m', 'bucket DESC'),
         ('vitals_1h', 'bucket DESC')) AS store (relation, orderby)
     LOOP
@@ -21,11 +22,11 @@ BEGIN
             WHERE id = hypertable_id(columnar.relation)) = 0 THEN
             EXECUTE format(
                 'ALTER %s %I SET (timescaledb.enable_columnstore, timescaledb.segmentby = %L, timescaledb.orderby = %L)',
-                CASE columnar.relation WHEN 'patient_vitals' THEN 'TABLE' ELSE 'MATERIALIZED VIEW' END,
+                CASE WHEN columnar.relation LIKE '%_vitals' THEN 'TABLE' ELSE 'MATERIALIZED VIEW' END,
                 columnar.relation, 'device_id', columnar.orderby);
         END IF;
     END LOOP;
-    -- Of readings only: TimescaleDB refuses the policy for an aggregate without a refresh policy.
+    -- Of patient_vitals only, the others are converted by compress_rollups: TimescaleDB refuses the policy for an aggregate without a refresh policy.
     SELECT job_id, (config ->> 'compress_after')::interval AS after INTO job FROM timescaledb_information.jobs
     WHERE proc_name = 'policy_compression' AND (config ->> 'hypertable_id')::integer = hypertable_id('patient_vitals');
     IF job.after IS DISTINCT FROM compress_after THEN

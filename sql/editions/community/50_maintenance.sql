@@ -7,7 +7,8 @@ SELECT hypertable.relation, hypertable_size(hypertable.id) AS bytes,
        (SELECT count(*) FROM show_chunks(hypertable.id)) AS chunks,
        coalesce(stats.number_compressed_chunks, 0) AS columnstore_chunks,
        stats.before_compression_total_bytes AS before_bytes, stats.after_compression_total_bytes AS after_bytes
-FROM (VALUES ('patient_vitals', 'patient_vitals'::regclass), ('vitals_1m', rollup_table('vitals_1m')),
+FROM (VALUES ('patient_vitals', 'patient_vitals'::regclass), ('imported_vitals', 'imported_vitals'::regclass),
+             ('vitals_1m', rollup_table('vitals_1m')),
              ('vitals_1h', rollup_table('vitals_1h')), ('vitals_1d', rollup_table('vitals_1d')),
              ('sequence_1h', rollup_table('sequence_1h'))) AS hypertable (relation, id)
 LEFT JOIN LATERAL hypertable_columnstore_stats(hypertable.id) AS stats ON true;
