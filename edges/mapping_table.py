@@ -65,6 +65,7 @@ class ValueRule(Table):
 class Mapping(Table):
     """How to read the messages of a sender.
 
+    payload       json, or line: the line protocol of InfluxDB, read as an array of Telegraf's JSON objects
     topic         of MQTT: {name} is any level, whose text is an account of the sender; + any level, # all that follow
     each          pointer to the elements that hold values, with * for any key or index; empty: the whole message. The
                   other pointers begin there; what is not in the element, but for values, is looked up in the whole
@@ -77,6 +78,7 @@ class Mapping(Table):
     """
 
     name: Text
+    payload: Literal["json", "line"] = "json"
     topic: Text | None = None
     each: Pointer = ""
     time: Pointer | None = None

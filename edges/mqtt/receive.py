@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from edges.code_tables import read_tables
 from edges.found import Found, decide_found, find_account
 from edges.json_document import MAX_BODY, InvalidDocument, decode, parse
+from edges.line_protocol import parse_lines
 from edges.mapping import observe
 from edges.mapping_table import Mapping
 from edges.mqtt_table import MqttSource
@@ -72,6 +73,8 @@ def _content(payload: bytes, mapping: Mapping) -> object:
     if len(payload) > MAX_BODY:
         raise InvalidDocument(f"the message has more than {MAX_BODY} bytes", 413)
     text = decode(payload).strip()
+    if mapping.payload == "line":
+        return parse_lines(text)
     try:
         return parse(text, parse_constant=str)
     except InvalidDocument:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from edges.code_tables import read_tables
 from edges.found import Account, AccountPlace, Found, decide_found, find_account
 from edges.json_document import InvalidDocument, decode, parse
+from edges.line_protocol import parse_lines
 from edges.mapping import observe
 from edges.observed import Observation, Reason, Verdict
 from edges.places import PlacedReading
@@ -61,7 +62,9 @@ def receive(body: bytes, webhook: Webhook, site: Site, received: datetime) -> Re
     if webhook.kind == "withings":
         found, is_test = notices.read_form(text).found, False
     else:
-        content = parse(text, parse_constant=str)  # NaN is no value; the others of the document are
+        is_lines = webhook.mapping is not None and site.mapping_of(webhook).payload == "line"
+        # NaN is no value; the others of the document are.
+        content: object = parse_lines(text) if is_lines else parse(text, parse_constant=str)
         is_test = isinstance(content, dict) and content.get("test") is True
         found = _read(content, webhook, site, received)
     by_receipt = webhook.clock == "receipt" or (webhook.mapping is not None and site.mapping_of(webhook).time is None)

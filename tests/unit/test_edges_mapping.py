@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -156,6 +157,134 @@ def test_the_built_in_mapping_of_vscapture_takes_the_ecg_and_both_pressures() ->
     assert [item.device for item in found.readings] == ["or-1"]
 
 
+def of_preset(preset: str, topic: str, payload: object, account: str) -> Received:
+    site = Site.model_validate(
+        {
+            "zone": "Europe/Berlin",
+            "mqtt": [{"name": "home", "url": "mqtt://b", "mappings": [preset]}],
+            "place": [{"ward": "w", "device": "d", "equipment": account, "source": "home"}],
+        }
+    )
+    content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return receive(topic, content, site.mqtt[0], site, NOW)
+
+
+LINES = (
+    b"# of Telegraf\n"
+    b'oximeter,host=a,device=ox-1 heart_rate=72i,spo2=97.0,label="a \\"b\\", c=1" 1795770900000000000\n\n'
+    b"oximeter,device=ox-1 spo2=96,on=t 1795770901500000000\n"
+    b"cuff,device=ox\\ 2 systolic_bp=121,diastolic_bp=79 1795770900000000000"
+)
+
+
+def test_lines_of_telegraf_are_readings_of_their_device_and_time() -> None:
+    found = of_preset("telegraf-line", "telegraf/a/oximeter", LINES, "ox-1")
+    assert {(item.reading.time.isoformat(), item.device) for item in found.readings} == {
+        ("2026-11-27T09:15:00+00:00", "d"),
+        ("2026-11-27T09:15:01.500000+00:00", "d"),
+        ("2026-11-27T09:15:00+00:00", None),
+    }
+    assert sorted(signs(found), key=str) == [
+        {"heart_rate": 72, "spo2": 97},
+        {"spo2": 96},
+        {"systolic_bp": 121, "diastolic_bp": 79},
+    ]
+    off = of_preset("telegraf-line", "telegraf/a/oximeter", b"o,device=ox-1 heart_rate=0i 1795770900000000000", "ox-1")
+    assert [item.reading.sensor_off for item in off.readings] == [("heart_rate",)]
+    unused = [verdict.observation.codes[0].code for verdict in found.verdicts if verdict.reason is Reason.UNMAPPED]
+    assert unused == ["/*/fields/label", "/*/fields/on"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "oximeter",
+        "oximeter heart_rate",
+        "oximeter heart_rate=",
+        "oximeter heart_rate=72,",
+        "oximeter heart_rate=72 now",
+        "oximeter heart_rate=72i,heart_rate=73i",
+        "oximeter,device=a,device=b heart_rate=72",
+        "oximeter heart_rate=7 2",
+        "oximeter heart_rate=nan",
+        'oximeter heart_rate="72',
+        "oximeter heart_rate=72 1795770900000000000 7",
+        "oximeter heart_rate=1e999 1795770900000000000",
+    ],
+)
+def test_a_line_that_is_not_whole_has_no_value(line: str) -> None:
+    try:
+        found = of_preset("telegraf-line", "telegraf/a/oximeter", line.encode(), "ox-1")
+    except InvalidDocument:
+        return
+    assert signs(found) == [], line
+
+
+@pytest.mark.parametrize(
+    ("preset", "topic", "payload", "expected"),
+    [
+        (
+            "tasmota",
+            "tele/node-1/SENSOR",
+            {
+                "Time": "2026-11-27T10:14:00",
+                "MAX30102": {"HeartRate": 72, "SpO2": 97},
+                "MLX90614": {"OBJTMP": 33.1, "AMBTMP": 22.0},
+                "Probe": {"BodyTemperature": 98.6},
+                "TempUnit": "F",
+            },
+            [{"heart_rate": 72, "spo2": 97, "temperature": 37.0}],
+        ),
+        (
+            "openice",
+            "openice/numeric",
+            {
+                "unique_device_identifier": "node-1",
+                "metric_id": "MDC_PULS_OXIM_SAT_O2",
+                "vendor_metric_id": "",
+                "instance_id": 0,
+                "unit_id": "MDC_DIM_PERCENT",
+                "value": 97.0,
+                "device_time": {"sec": 1795770800, "nanosec": 0},
+                "presentation_time": {"sec": 1795770890, "nanosec": 5},
+            },
+            [{"spo2": 97}],
+        ),
+        (
+            "openice",
+            "openice/numeric",
+            {
+                "unique_device_identifier": "node-1",
+                "metric_id": "MDC_PULS_OXIM_PULS_RATE",
+                "unit_id": "MDC_DIM_BEAT_PER_MIN",
+                "value": 0,
+                "presentation_time": {"sec": 1795770890},
+            },
+            [],
+        ),
+        (
+            "telegraf",
+            "telegraf/a/oximeter",
+            {
+                "fields": {"heart_rate": 0, "spo2": 97},
+                "name": "o",
+                "tags": {"device": "node-1"},
+                "timestamp": 1795770890,
+            },
+            [{"spo2": 97}],
+        ),
+    ],
+)
+def test_a_built_in_mapping_reads_what_its_documentation_shows(
+    preset: str, topic: str, payload: object, expected: list[dict[str, float]]
+) -> None:
+    found = of_preset(preset, topic, payload, "node-1")
+    assert signs(found) == expected
+    assert {item.device for item in found.readings} <= {"d"}
+    assert not [one for one in found.verdicts if one.reason in (Reason.UNKNOWN_UNIT, Reason.NO_TIME)]
+
+
 @pytest.mark.parametrize(
     ("text", "form", "expected"),
     [
@@ -252,8 +381,15 @@ def test_a_built_in_mapping_is_valid_and_has_topics(name: str) -> None:
 def test_any_change_of_a_message_keeps_the_counts_and_invents_no_value() -> None:
     """2,000 changed messages: each observation has one reason, and no value arises that the message does not hold."""
     chance = random.Random(7)
-    message = json.dumps({"t": 1795770900, "id": "r-1", "hr": 72, "ox": {"v": 97, "u": "%"}, "l": [1, 2]}).encode()
-    rules = ({**HR, "pointer": "/hr"}, {"sign": "spo2", "pointer": "/ox/v", "unit_pointer": "/ox/u"})
+    shown = {"t": 1795770900, "id": "r-1", "hr": 72, "ox": {"v": 97, "u": "%"}, "bp": [121, 79], "temp": "36.8 Cel"}
+    message = json.dumps(shown).encode()
+    rules = (
+        {**HR, "pointer": "/hr"},
+        {"sign": "spo2", "pointer": "/ox/v", "unit_pointer": "/ox/u"},
+        {"sign": "systolic_bp", "pointer": "/bp/0", "unit": "mm[Hg]"},
+        {"sign": "diastolic_bp", "pointer": "/bp/1", "unit": "mm[Hg]"},
+        {"sign": "temperature", "pointer": "/temp", "unit": "Cel"},
+    )
     for _ in range(2_000):
         changed = bytearray(message)
         for _ in range(chance.randint(1, 3)):
@@ -269,8 +405,21 @@ def test_any_change_of_a_message_keeps_the_counts_and_invents_no_value() -> None
         segments = [verdict.observation.segment for verdict in found.verdicts]
         assert segments == list(range(1, len(segments) + 1))
         for values in signs(found):
-            assert values.get("heart_rate") in (None, content.get("hr"), as_number(content.get("hr")))
+            for rule in rules:
+                stated = at(content, str(rule["pointer"]))
+                assert values.get(str(rule["sign"])) in (None, *readable(stated)), (rule, changed)
 
 
-def as_number(value: object) -> float | None:
-    return float(value.split()[0]) if isinstance(value, str) and value.strip() else None
+def at(content: Any, pointer: str) -> Any:
+    for key in pointer.split("/")[1:]:
+        if isinstance(content, list):
+            content = content[int(key)] if int(key) < len(content) else None
+        else:
+            content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def readable(stated: Any) -> tuple[float, ...]:
+    """Return what a stated value may mean: a saturation without its unit % is a fraction."""
+    number = re.match(r"\s*([+-]?\d+(?:\.\d+)?)", str(stated)) if not isinstance(stated, bool) else None
+    return () if number is None else (float(number[1]), float(number[1]) * 100)
