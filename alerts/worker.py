@@ -20,10 +20,13 @@ from alerts.metrics import Metrics
 from alerts.retained import read_back
 from alerts.rulefile.parser import InvalidRules, load
 from alerts.settings import AlertsSettings
+from mqtt.broker_check import BrokerCheck, check_broker
+from mqtt.broker_features import Feature
 from mqtt.broker_metrics import BrokerMetrics
+from mqtt.endpoint import BrokerEndpoint
 from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
-from mqtt.session import Session, SessionTakenOver
+from mqtt.session import SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import Standby
 from mqtt.wake_socket import WakeSocket
 from vitals.alert import (
@@ -79,9 +82,9 @@ class Worker:
         self._begin()
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
         metrics.standby.set_function(lambda: self._is_standing_by)
-        BrokerMetrics(
-            metrics.registry, "vitalflow_alerts_", lambda: self._session.order, lambda: self._session.connected
-        )
+        in_use = metrics.registry, "vitalflow_alerts_", lambda: self._session.order, lambda: self._session.connected
+        BrokerMetrics(*in_use)
+        self._broker_check = BrokerCheck(*in_use, self._check_broker, log)
 
     def _begin(self) -> None:
         """Begin as an instance of its own: without a connection, and without anything that an earlier one has known."""
@@ -139,7 +142,15 @@ class Worker:
         """
         if self._standby is not None and self._is_standing_by:
             return self._standby.problem, {"standby": True}
-        return self._session.find_problem(time.monotonic()), {"standby": False, **self._session.order.facts}
+        return self._session.find_problem(time.monotonic()), {
+            "standby": False,
+            **self._session.order.facts,
+            "broker_lacks": self._broker_check.missing,
+        }
+
+    def _check_broker(self, broker: BrokerEndpoint) -> list[tuple[Feature, str | None]]:
+        topic = self._topics.service(self._service)
+        return check_broker(broker, topic, SESSION_EXPIRY_S, sys_filters=(DROPPED, QUEUED))
 
     def run(self) -> None:
         """Evaluate, publish, acknowledge, until `stop`.
@@ -154,6 +165,7 @@ class Worker:
         6. If this process or its link stood still, end the connection and go on with 2: another worker may have taken
            over, and what lies in the socket is out of date. If one has, discard everything, and stand by or end.
         """
+        self._broker_check.start()
         while not self._stopping:
             if self._standby is None:
                 self._reject_second_instance()

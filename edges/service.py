@@ -23,6 +23,7 @@ from edges.metrics import NAME, Metrics
 from edges.service_connection import ServiceConnection
 from edges.settings import EdgesSettings
 from edges.site import Site
+from mqtt.broker_check import BrokerCheck, check_broker
 from mqtt.broker_metrics import BrokerMetrics
 from mqtt.certificate_expiry import CertificateExpiry
 from mqtt.metrics import serve as serve_metrics
@@ -43,6 +44,7 @@ class Service:
     connection: ServiceConnection
     admissions: AdmissionPublisher
     metrics: Metrics
+    broker_check: BrokerCheck
     background: list[asyncio.Task[None]]
     checks: list[Callable[[], str]] = field(default_factory=list)
 
@@ -75,6 +77,8 @@ class Service:
             "connected": self.feed.connected,
             "waiting": self.inbox.counts.readings,
             "unplaced": self.inbox.counts.unplaced,
+            **self.connection.order.facts,
+            "broker_lacks": self.broker_check.missing,
         }
         return problem or self.find_problem() or None, facts
 
@@ -115,10 +119,14 @@ async def running_service(
         loop.create_task(feed.run()),
         loop.create_task(connection.run(admissions.begin, admissions.work)),
     ]
-    service = Service(inbox, feed, connection, admissions, metrics, background)
+    in_use = metrics.registry, NAME, lambda: connection.order, lambda: connection.connected
+    BrokerMetrics(*in_use)
+    topic = settings.topics.service(client_id)
+    broker_check = BrokerCheck(*in_use, lambda broker: check_broker(broker, topic, 0), log)
+    broker_check.start()
+    service = Service(inbox, feed, connection, admissions, metrics, broker_check, background)
     connection.find_problem = service.find_problem
     metrics.watch(inbox, feed, lambda: connection.connected, queue.waiting)
-    BrokerMetrics(metrics.registry, NAME, lambda: connection.order, lambda: connection.connected)
     if settings.edges_metrics_port:
         host, port = settings.edges_metrics_host, settings.edges_metrics_port
         serve_metrics(metrics.registry, host, port, "VITALFLOW_EDGES_METRICS_PORT", service.health)

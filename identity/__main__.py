@@ -32,11 +32,14 @@ from identity.broker_bootstrap import (
 from identity.deploy import CertTargets, install_files
 from identity.dynsec import connect_dynsec
 from identity.enrolment import enroll, list_users, revoke
-from identity.policy import ROLES, Kind, User
+from identity.policy import OFFLINE_SESSIONS_TOPIC, ROLES, Kind, User
 from identity.settings import IdentitySettings
+from mqtt.broker_check import check_broker
+from mqtt.broker_log import LOG_TOPICS
+from mqtt.session import SESSION_EXPIRY_S
 from vitals import log as vitals_log
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError, TransientError, exit_on_error
 from vitals.stop_signals import set_on_signals
 
 PROGRAM = "vitalflow identity"
@@ -178,6 +181,30 @@ def accounts(
     set_on_signals(stop)
     alive = (lambda: None) if mark is None else mark.touch
     serve(settings.admin, settings.topics, stop, logging.getLogger("accounts").info, alive)
+
+
+@app.command("check-broker")
+def check_broker_features() -> None:
+    """Try what the services need of the broker in VITALFLOW_MQTT_URL, or of each of several.
+
+    Prints what is missing and what follows from it, a sentence each; then the exit code is 1.
+    """
+    settings = IdentitySettings.read(os.environ)
+    topic, filters = settings.topics.service(settings.broker.username or "check"), (OFFLINE_SESSIONS_TOPIC, *LOG_TOPICS)
+    is_whole = True
+    for broker in settings.broker.candidates:
+        try:
+            found = check_broker(broker, topic, SESSION_EXPIRY_S, sys_filters=filters, shared=True)
+        except TransientError as error:
+            is_whole = False
+            emit(f"{broker.address}: not checked: {error}")
+            continue
+        lacks = [sentence for _, sentence in found if sentence is not None]
+        is_whole = is_whole and not lacks
+        for sentence in lacks or [f"nothing is missing of {', '.join(feature for feature, _ in found)}"]:
+            emit(f"{broker.address}: {sentence}")
+    if not is_whole:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -199,6 +199,7 @@ def ward_bridge_filters(ward: str, bridge: str, topics: Topics) -> tuple[list[st
 def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
     root, own = topics.root, topics.service(user.name)
     presence = [(WRITE, own), (READ, own)]
+    probe = [(WRITE, f"{own}/probe/#"), (READ_BELOW, f"{own}/probe/#")]  # the check of the broker at the start
     match user.service:
         case "ingest":
             kept = ("vitals", "status", "alerts", "alert-commands", "limits", "assignments", "audit")
@@ -209,6 +210,8 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.receipts("+", "+")),
                 *((READ, topic) for topic in LOG_TOPICS),  # they name client ids, so not every service may
                 (WRITE, f"{own}/standby"),
+                *probe,
+                (READ_BELOW, f"$share/+/{own}/probe/#"),
                 (READ, topics.logins(user.name)),
                 (WRITE, topics.logins(user.name)),
             ]
@@ -246,6 +249,7 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
             # the limits of a bed; what is retained decides.
             return [
                 *presence,
+                *probe,
                 *((READ_BELOW, f"{root}/{kind}/#") for kind in ("limits", "assignments")),
                 (WRITE, topics.limits()),
                 (WRITE, topics.assignments()),

@@ -27,12 +27,15 @@ from ingest.settings import IngestSettings
 from ingest.snapshots import AlertSnapshots
 from ingest.store import Store
 from ingest.writer import Writer
+from mqtt.broker_check import BrokerCheck, check_broker
+from mqtt.broker_features import Feature
 from mqtt.broker_log import LOG_TOPICS
 from mqtt.broker_metrics import BrokerMetrics
+from mqtt.endpoint import BrokerEndpoint
 from mqtt.instance import refuse_second_instance
 from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle
-from mqtt.session import RETAINED_ONCE, Session, SessionTakenOver
+from mqtt.session import RETAINED_ONCE, SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import Standby
 from mqtt.wake_socket import WakeSocket
 from sql.connection import find_connect_problem
@@ -73,9 +76,9 @@ class Pipeline:
         self._is_standing_by = standby
         self._begin()
         metrics.standby.set_function(lambda: self._is_standing_by)
-        BrokerMetrics(
-            metrics.registry, "vitalflow_ingest_", lambda: self._session.order, lambda: self._session.connected
-        )
+        in_use = metrics.registry, "vitalflow_ingest_", lambda: self._session.order, lambda: self._session.connected
+        BrokerMetrics(*in_use)
+        self._broker_check = BrokerCheck(*in_use, self._check_broker, log)
         metrics.late_readings_waiting.set_function(lambda: self._late.waiting)
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
         metrics.database_blocked.set_function(lambda: self._writer.problem(datetime.now(UTC)) is not None)
@@ -156,6 +159,7 @@ class Pipeline:
         return problem, {
             "standby": False,
             **self._session.order.facts,
+            "broker_lacks": self._broker_check.missing,
             "last_commit": last and last.isoformat(timespec="milliseconds"),
             "late_readings_waiting": self._late.waiting,
             "late_readings": self._late.problem(datetime.now(UTC)),
@@ -179,6 +183,7 @@ class Pipeline:
            this one stands by or ends. The broker delivers what is not acknowledged again, to the one that is there.
         """
         self._check_broker_conf()
+        self._broker_check.start()
         while not self._stopping:
             if self._standby is None:
                 self._reject_second_instance()
@@ -233,6 +238,10 @@ class Pipeline:
             lambda: self._stopping,
             log,
         )
+
+    def _check_broker(self, broker: BrokerEndpoint) -> list[tuple[Feature, str | None]]:
+        shared = bool(self._settings.ingest_share_group)
+        return check_broker(broker, self._service_topic, SESSION_EXPIRY_S, sys_filters=LOG_TOPICS, shared=shared)
 
     def _check_broker_conf(self) -> None:
         path = self._settings.ingest_broker_conf

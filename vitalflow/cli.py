@@ -52,7 +52,7 @@ GROUPS = {
         ACCESS,
         "identity",
         "CA, users, further brokers: "
-        "init, renew, accounts, check, add-service, export-broker, enroll-bridge, failback, user.",
+        "init, renew, accounts, check, check-broker, add-service, export-broker, enroll-bridge, failback, user.",
     ),
     "db": CommandGroup(
         DATA, "sql", "Database: migrate, status, backfill, grant-ward, revoke-ward, wards, set-time-zone."

@@ -473,6 +473,18 @@ CASES = [
         pub("ingest", "services/ingest/standby"),
     ),
     Case(
+        "publish into the check of a broker by another service",
+        pub("alerts", "services/ingest/probe/window"),
+        NO,
+        pub("ingest", "services/ingest/probe/window"),
+    ),
+    Case(
+        "share what ingest receives as another service",
+        sub("alerts", "$share/probe/vitalflow/services/ingest/probe/shared"),
+        NO,
+        sub("ingest", "$share/probe/vitalflow/services/ingest/probe/shared"),
+    ),
+    Case(
         "read the security plugin's answers",
         sub("bed-1", "$CONTROL/dynamic-security/v1/response"),
         NO,
