@@ -49,11 +49,16 @@ def mirror_section(login: BridgeLogin, topics: Topics) -> str:
 def ward_section(login: BridgeLogin, ward: str, topics: Topics) -> str:
     """Return the bridge of a ward's broker: sends readings and alerts to the centre, receives receipts and commands.
 
-    Both brokers keep its session, with what was not acknowledged, on disk.
+    Both brokers keep its session, with what was not acknowledged, on disk. Commands are of QoS 0: none waits at the
+    centre while the ward is unreachable, to silence an alert hours later.
     """
-    up, down = ward_bridge_filters(ward, login.name, topics)
-    lines = [f"topic {_checked(name)} out 1" for name in up] + [f"topic {_checked(name)} in 1" for name in down]
-    return _section(login, lines, clean=False)
+    up, down, commands = ward_bridge_filters(ward, login.name, topics)
+    ways = [
+        *((name, "out 1") for name in up),
+        *((name, "in 1") for name in down),
+        *((name, "in 0") for name in commands),
+    ]
+    return _section(login, [f"topic {_checked(name)} {way}" for name, way in ways], clean=False)
 
 
 def _checked(topic: str) -> str:

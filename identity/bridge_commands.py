@@ -146,7 +146,7 @@ def add_commands(app: typer.Typer, emit: Callable[[str], None]) -> None:
             if not name or not equals:
                 raise PermanentError(f"{text[:60]!r} is no broker; expected NAME=HOST:PORT")
             host, port = host_and_port(address)
-            admins[name] = replace(settings.admin, host=host, port=port)
+            admins[name] = replace(settings.admin, host=host, port=port, others=())
         fail_back(
             [Proxy(path) for path in haproxy],
             admins,

@@ -154,8 +154,8 @@ def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
         case Kind.FAILBACK:
             return [(access, name) for name in mirrored_filters(topics) for access in (WRITE, READ_BELOW)]
         case Kind.WARD_BRIDGE:
-            up, down = ward_bridge_filters(user.ward or "", name, topics)
-            return [*((WRITE, topic) for topic in up), *((READ_BELOW, topic) for topic in down)]
+            up, down, commands = ward_bridge_filters(user.ward or "", name, topics)
+            return [*((WRITE, topic) for topic in up), *((READ_BELOW, topic) for topic in (*down, *commands))]
         case Kind.SERVICE:
             return _service_acls(user, topics)
 
@@ -174,8 +174,8 @@ def ward_worker(bridge: str) -> str:
     return f"alerts-{bridge}"
 
 
-def ward_bridge_filters(ward: str, bridge: str, topics: Topics) -> tuple[list[str], list[str]]:
-    """Return what the broker of a ward sends to the centre, and what it reads there."""
+def ward_bridge_filters(ward: str, bridge: str, topics: Topics) -> tuple[list[str], list[str], list[str]]:
+    """Return what the broker of a ward sends to the centre, what it reads there, and the commands that it reads."""
     worker = ward_worker(bridge)
     up = [
         topics.vitals(ward, "+"),
@@ -190,10 +190,8 @@ def ward_bridge_filters(ward: str, bridge: str, topics: Topics) -> tuple[list[st
         topics.receipts(ward, "+"),
         topics.limits(ward),
         topics.assignments(ward),
-        topics.alert_commands(ward),
-        topics.alert_commands(ward, user="+"),
     ]
-    return up, down
+    return up, down, [topics.alert_commands(ward), topics.alert_commands(ward, user="+")]
 
 
 def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
