@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,9 +82,9 @@ class Secrets(Struct, frozen=True):
         owner, ingest, reader = (secrets.token_urlsafe(24) for _ in range(3))
         return cls(owner, ingest, reader).complete()
 
-    def complete(self) -> Self:
-        """Return these with the ones added that an older version did not have."""
-        wanted = (*BUILTIN_USERS, EDGES, *DEMO_EDGES)
+    def complete(self, more: Iterable[str] = ()) -> Self:
+        """Return these with the ones added that an older version did not have; `more`: further users of the broker."""
+        wanted = (*BUILTIN_USERS, EDGES, *DEMO_EDGES, *more)
         missing = {name: secrets.token_urlsafe(24) for name in wanted if name not in self.broker}
         roles = ("names", "research", "replication", "patroni")
         later = {name: getattr(self, name) or secrets.token_urlsafe(24) for name in roles}
@@ -165,10 +165,13 @@ class StackDir:
         """Return the passwords, if they were created."""
         return self._read("secrets.json", Secrets)
 
-    def make_secrets(self) -> Secrets:
-        """Return the passwords, created on the first call; the database keeps the ones it was created with."""
+    def make_secrets(self, more: Iterable[str] = ()) -> Secrets:
+        """Return the passwords, created on the first call; the database keeps the ones it was created with.
+
+        more   further users of the broker
+        """
         known = self.secrets()
-        complete = Secrets.new() if known is None else known.complete()
+        complete = (known or Secrets.new()).complete(more)
         if complete != known:
             self._write("secrets.json", msgspec.json.encode(complete))
         return complete

@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from identity.failback import fail_back
 from stack.binaries import STACK, set_up_cluster
 from stack.cluster import conditions, report
-from stack.cluster.observer import observe
-from stack.cluster.plan import PORT_BASE, ClusterPorts
+from stack.cluster.observer import broker_of, observe
+from stack.cluster.plan import FULL_HOSTS, PORT_BASE, ClusterPorts
+from stack.cluster.servers import proxy
 from stack.cluster.supervisor import ClusterSupervisor
 from stack.cluster.verdicts import judge
 from stack.plan import DEVICES
-from stack.stack_dir import StackDir
+from stack.stack_dir import Secrets, StackDir
 from vitals.command_line import command_group, examples
-from vitals.errors import exit_on_error
+from vitals.errors import PermanentError, exit_on_error, login_name
 from vitals.stop_signals import WITH_HANGUP, set_on_signals
 from vitals.topics import Topics
 
@@ -30,7 +32,7 @@ Folder = Annotated[
     Path,
     typer.Argument(metavar="[DIR]", show_default=".stack/cluster", help="The folder of the cluster.", file_okay=False),
 ]
-Host = Annotated[str, typer.Argument(help="h1, h2 or h3.")]
+Target = Annotated[str, typer.Argument(help="A host (h1, h2, h3), or one process of it, such as broker-h1.")]
 
 
 @app.callback(
@@ -77,12 +79,8 @@ def status(
 
     Exit code 0 if nothing is wrong, else 1.
     """
-    home = StackDir.at(folder)
-    state, secrets = home.state(), home.secrets()
-    if state is None or secrets is None:
-        typer.echo("down; `vitalflow cluster up` starts it")
-        raise typer.Exit(1)
-    seen = observe(home, ClusterPorts(state.port_base), secrets, Topics())
+    home, ports, secrets = _running(folder)
+    seen = observe(home, set_up_cluster(typer.echo), ports, secrets, Topics())
     verdicts = judge(seen, datetime.now(UTC))
     if as_json:
         typer.echo(report.as_json(seen, verdicts))
@@ -94,27 +92,47 @@ def status(
 
 
 @app.command()
-def kill(host: Host, folder: Folder = DEFAULT) -> None:
-    """Kill all processes of a host with SIGKILL, as when its power fails."""
-    conditions.change(folder, host, "kill")
+def kill(target: Target, folder: Folder = DEFAULT) -> None:
+    """Kill a host or a process with SIGKILL, as when its power fails."""
+    conditions.change(folder, [target], "kill")
 
 
 @app.command()
-def freeze(host: Host, folder: Folder = DEFAULT) -> None:
-    """Stop all processes of a host with SIGSTOP, as when a virtual machine is paused."""
-    conditions.change(folder, host, "freeze")
+def freeze(target: Target, folder: Folder = DEFAULT) -> None:
+    """Stop a host or a process with SIGSTOP, as when a virtual machine is paused."""
+    conditions.change(folder, [target], "freeze")
 
 
 @app.command()
-def thaw(host: Host, folder: Folder = DEFAULT) -> None:
-    """Resume the processes of a frozen host."""
-    conditions.change(folder, host, "thaw")
+def thaw(target: Target, folder: Folder = DEFAULT) -> None:
+    """Resume a frozen host or process."""
+    conditions.change(folder, [target], "thaw")
 
 
 @app.command()
-def start(host: Host, folder: Folder = DEFAULT) -> None:
-    """Start a killed host with the data that it had."""
-    conditions.change(folder, host, "start")
+def start(target: Target, folder: Folder = DEFAULT) -> None:
+    """Start a killed host or process with the data that it had."""
+    conditions.change(folder, [target], "start")
+
+
+@app.command()
+def failback(host: Annotated[str, typer.Argument(help="h1 or h2.")], folder: Folder = DEFAULT) -> None:
+    """Give the clients to the broker of a host that returned, after its retained state was made equal."""
+    if host not in FULL_HOSTS:
+        raise PermanentError(f"{host[:60]!r} has no broker; expected one of {', '.join(FULL_HOSTS)}")
+    home, ports, secrets = _running(folder)
+    admins = {name: broker_of(home, ports, secrets, name, "admin") for name in FULL_HOSTS}
+    proxies, now = [proxy(home, set_up_cluster(typer.echo))], datetime.now(UTC)
+    fail_back(proxies, admins, host, Topics(), by=login_name(), now=now, emit=typer.echo)
+
+
+def _running(folder: Path) -> tuple[StackDir, ClusterPorts, Secrets]:
+    """Return the cluster in a folder; raises PermanentError if none is running there."""
+    home = StackDir.at(folder)
+    state, secrets = home.state(), home.secrets()
+    if state is None or secrets is None:
+        raise PermanentError("no cluster is running; `vitalflow cluster up` starts it")
+    return home, ClusterPorts(state.port_base), secrets
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""What was done to each host: `kill` and the other commands write it, and the supervisor applies it.
+"""What was done to each process: `kill` and the other commands write it, and the supervisor applies it.
 
-Two files in the cluster's folder: the condition that is wanted of each host, and the one that it has.
+Two files in the cluster's folder: the condition that is wanted of each process, and the one that it has.
 """
 
 import time
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
-from stack.cluster.plan import HOSTS
+from stack.cluster.plan import HOSTS, PROCESSES
 from vitals.errors import PermanentError, TransientError
 from vitals.files import write_atomic
 
@@ -19,7 +20,7 @@ POLL_S = 0.1
 
 
 class Condition(StrEnum):
-    """The condition of a host: `killed` has no process, `frozen` has all and none of them runs."""
+    """The condition of a process: `killed` is not restarted, `frozen` stands still."""
 
     RUNNING = "running"
     KILLED = "killed"
@@ -27,17 +28,24 @@ class Condition(StrEnum):
 
 
 Conditions = dict[str, Condition]
+COMMANDS = {
+    "kill": ({Condition.RUNNING, Condition.FROZEN}, Condition.KILLED),
+    "freeze": ({Condition.RUNNING}, Condition.FROZEN),
+    "thaw": ({Condition.FROZEN}, Condition.RUNNING),
+    "start": ({Condition.KILLED}, Condition.RUNNING),
+}
+"""For each command the conditions that it acts on, and the one that it leads to."""
 
 
 def read(folder: Path, name: str) -> Conditions:
-    """Return the conditions in a file; every host runs if there is none."""
+    """Return the condition of each process in a file; every process runs if there is none."""
     try:
         known = msgspec.json.decode((folder / name).read_bytes(), type=dict[str, Condition])
     except FileNotFoundError:
         known = {}
     except msgspec.DecodeError as error:
         raise PermanentError(f"{folder / name} cannot be read: {error}; delete it") from None
-    return {host: known.get(host, Condition.RUNNING) for host in HOSTS}
+    return {process: known.get(process, Condition.RUNNING) for names in PROCESSES.values() for process in names}
 
 
 def write(folder: Path, name: str, conditions: Conditions) -> None:
@@ -45,30 +53,51 @@ def write(folder: Path, name: str, conditions: Conditions) -> None:
     write_atomic(folder / name, msgspec.json.encode(conditions))
 
 
-def check(host: str, present: Condition, command: str) -> Condition:
-    """Return the condition that a command leads to; raises PermanentError if it cannot be applied."""
-    required, leads_to = {
-        "kill": ({Condition.RUNNING, Condition.FROZEN}, Condition.KILLED),
-        "freeze": ({Condition.RUNNING}, Condition.FROZEN),
-        "thaw": ({Condition.FROZEN}, Condition.RUNNING),
-        "start": ({Condition.KILLED}, Condition.RUNNING),
-    }[command]
-    if present not in required:
-        hint = {Condition.KILLED: "; `start` starts it", Condition.FROZEN: "; `thaw` resumes it"}.get(present, "")
-        raise PermanentError(f"{host} is {present}, so it cannot be given `{command}`{hint}")
-    return leads_to
+def of_hosts(conditions: Conditions) -> dict[str, str]:
+    """Return the condition of each host; the processes that have another one than the rest are named."""
+    found = {}
+    for host in HOSTS:
+        states = {process: conditions[process] for process in PROCESSES[host]}
+        different = [f"{process} {state}" for process, state in states.items() if state is not Condition.RUNNING]
+        common = set(states.values())
+        found[host] = str(common.pop()) if len(common) == 1 else ", ".join(different)
+    return found
 
 
-def change(folder: Path, host: str, command: str) -> None:
-    """Have the supervisor apply a command to a host, and wait until it has."""
-    if host not in HOSTS:
-        raise PermanentError(f"{host!r} is not a host of the cluster; expected one of {', '.join(HOSTS)}")
-    wanted = check(host, read(folder, PRESENT)[host], command)
-    write(folder, WANTED, read(folder, WANTED) | {host: wanted})
+def processes(target: str) -> tuple[str, ...]:
+    """Return the processes of a host, or the one named; raises PermanentError for another name."""
+    if target in HOSTS:
+        return PROCESSES[target]
+    known = [process for host in HOSTS for process in PROCESSES[host]]
+    if target not in known:
+        raise PermanentError(
+            f"{target[:60]!r} is neither a host ({', '.join(HOSTS)}) nor one of its processes ({', '.join(known)})"
+        )
+    return (target,)
+
+
+def plan(present: Conditions, targets: Iterable[str], command: str) -> Conditions:
+    """Return the conditions that a command leads to; raises PermanentError if it fits no process of a target."""
+    acts_on, leads_to = COMMANDS[command]
+    changed: Conditions = {}
+    for target in targets:
+        fitting = [process for process in processes(target) if present[process] in acts_on]
+        if not fitting:
+            state = present[processes(target)[0]]
+            hint = {Condition.KILLED: "; `start` starts it", Condition.FROZEN: "; `thaw` resumes it"}.get(state, "")
+            raise PermanentError(f"{target} is {state}, so it cannot be given `{command}`{hint}")
+        changed |= dict.fromkeys(fitting, leads_to)
+    return changed
+
+
+def change(folder: Path, targets: Iterable[str], command: str) -> None:
+    """Have the supervisor apply a command to hosts or processes, and wait until it has."""
+    wanted = plan(read(folder, PRESENT), targets, command)
+    write(folder, WANTED, read(folder, WANTED) | wanted)
     deadline = time.monotonic() + APPLIED_WITHIN_S
-    while read(folder, PRESENT)[host] is not wanted:
+    while not wanted.items() <= read(folder, PRESENT).items():
         if time.monotonic() > deadline:
             raise TransientError(
-                f"{host} is not {wanted} after {APPLIED_WITHIN_S:.0f} s: is `vitalflow cluster up` running?"
+                f"`{command}` was not applied within {APPLIED_WITHIN_S:.0f} s: is `vitalflow cluster up` running?"
             )
         time.sleep(POLL_S)

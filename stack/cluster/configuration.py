@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stack.cluster.plan import ClusterPorts
+from identity.haproxy import Listener, broker_sections
+from stack.cluster.plan import FULL_HOSTS, ClusterPorts
 from stack.servers import OWNER, SETTINGS
 
 SCOPE = "vitalflow"
@@ -19,6 +20,7 @@ TTL_S, LOOP_WAIT_S, RETRY_TIMEOUT_S = 20, 2, 5
 
 FOR_ALL_HOSTS = ("max_connections", "max_worker_processes", "max_locks_per_transaction")
 """Settings that must be equal on all hosts; Patroni takes them from etcd only."""
+ADMIN_SOCKET = "admin.sock"
 CHECK_INTERVAL_S, CHECK_FAILURES = 1, 3
 """HAProxy leaves a server after three failed checks, about 4 s after it froze."""
 
@@ -124,38 +126,43 @@ def etcd(name: str, folder: str, port: int, peer_port: int, peers: Mapping[str, 
     return [f"--{option}={value}" for option, value in options.items()]
 
 
-def haproxy(ports: ClusterPorts, brokers: Mapping[str, int], hosts: Sequence[DatabaseHost]) -> str:
-    """Return the configuration of HAProxy: one address of the broker in use, one of the primary.
+def haproxy(ports: ClusterPorts, hosts: Sequence[DatabaseHost], folder: str, check_login: tuple[str, str]) -> str:
+    """Return the configuration of HAProxy: the address of the broker in use, and that of the primary.
+
+    folder        as HAProxy sees it, with ca.crt
+    check_login   user and password of the check of the brokers
 
     Both pass TLS through. The primary is the server whose Patroni says so; its clients are cut off once it is not.
     """
-    check = f"inter {CHECK_INTERVAL_S}s fall {CHECK_FAILURES} rise 1 on-marked-down shutdown-sessions"
+    brokers = [
+        Listener("passwords", f"127.0.0.1:{ports.broker}", {h: _local(ports.of(h).own_broker) for h in FULL_HOSTS}),
+        Listener(
+            "certificates",
+            f"127.0.0.1:{ports.certificates}",
+            {h: _local(ports.of(h).own_certificates) for h in FULL_HOSTS},
+        ),
+    ]
+    mirrors = {host: _local(ports.mirrored(host)) for host in FULL_HOSTS}
     lines = [
         "global",
         "    maxconn 8000",
-        "defaults",
+        f"    stats socket {folder}/{ADMIN_SOCKET} mode 600 level admin",
+        "listen database",
+        f"    bind 127.0.0.1:{ports.database}",
         "    mode tcp",
         "    timeout connect 3s",
         "    timeout check 2s",
         "    timeout client 1h",
         "    timeout server 1h",
-        "listen database",
-        f"    bind 127.0.0.1:{ports.database}",
         "    option httpchk OPTIONS /primary",
         "    http-check expect status 200",
-        f"    default-server {check}",
+        f"    default-server inter {CHECK_INTERVAL_S}s fall {CHECK_FAILURES} rise 1 on-marked-down shutdown-sessions",
         *(f"    server {h.name} 127.0.0.1:{h.database_port} check port {h.patroni_port}" for h in hosts),
-        "listen broker",
-        f"    bind 127.0.0.1:{ports.broker}",
-        f"    default-server {check}",
-        *(
-            f"    server {name} 127.0.0.1:{port} check{' backup' if number else ''}"
-            for number, (name, port) in enumerate(brokers.items())
-        ),
-        "listen statistics",
-        "    mode http",
-        f"    bind 127.0.0.1:{ports.statistics}",
-        "    stats enable",
-        "    stats uri /",
+        "",
     ]
-    return "\n".join([*lines, ""])
+    pair = broker_sections(brokers, mirrors, ca_file=f"{folder}/ca.crt", host_name="localhost", login=check_login)
+    return "\n".join(lines) + pair
+
+
+def _local(port: int) -> str:
+    return f"127.0.0.1:{port}"

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from stack.cluster.conditions import Condition
-
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSeen:
@@ -58,11 +56,11 @@ class ServiceSeen:
 class ClusterSeen:
     """All of a cluster.
 
-    conditions   what the commands did to each host
+    conditions   of each host: `running`, or what the commands did to it or to some of its processes
     etcd         the hosts whose etcd is healthy
     """
 
-    conditions: dict[str, Condition]
+    conditions: dict[str, str]
     etcd: tuple[str, ...]
     databases: tuple[DatabaseSeen, ...]
     brokers: tuple[BrokerSeen, ...]

@@ -1,8 +1,6 @@
 """Ask every process of a cluster what it is: Patroni, PostgreSQL, etcd, HAProxy, the brokers and the services."""
 
-import csv
 import http.client
-import io
 import json
 import time
 import urllib.error
@@ -16,32 +14,36 @@ from typing import Any
 
 import psycopg
 
+from identity.policy import mirrored_filters
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.one_shot import connect_once
 from mqtt.tls import read_server_expiry
 from sql.deadline import deadline
+from stack.binaries import ServerBinaries
 from stack.cluster import conditions
 from stack.cluster.observation import BrokerSeen, ClusterSeen, DatabaseSeen, ServiceSeen
-from stack.cluster.plan import FULL_HOSTS, HOSTS, ClusterPorts, HostPorts
+from stack.cluster.plan import FULL_HOSTS, HOSTS, ClusterPorts, HostPorts, mirror_user
+from stack.cluster.servers import proxy
 from stack.metrics import counters
 from stack.plan import addresses, broker_url
 from stack.stack_dir import Secrets, StackDir
-from vitals.errors import TransientError
+from vitals.errors import TransientError, VitalFlowError
 from vitals.topics import Topics
 
 TIMEOUT_S = 2.0
-ALERTS = "alerts"  # the broker's user that may read all that the pair has in common
 BETWEEN_S = 3.0
 """Between the two looks at the standby's lag."""
 RETAINED_TIMEOUT_S = 3.0
 
 
-def observe(home: StackDir, ports: ClusterPorts, secrets: Secrets, topics: Topics) -> ClusterSeen:
+def observe(
+    home: StackDir, binaries: ServerBinaries, ports: ClusterPorts, secrets: Secrets, topics: Topics
+) -> ClusterSeen:
     """Return what a cluster is now; takes a few seconds, also if hosts are frozen."""
     with ThreadPoolExecutor(max_workers=16) as pool:
         lags = pool.submit(_lags, ports)
         databases = pool.map(partial(_database, home, ports, secrets), FULL_HOSTS)
-        in_use = pool.submit(_broker_in_use, ports)
+        in_use = pool.submit(_broker_in_use, home, binaries)
         brokers = pool.map(partial(_broker, home, ports, secrets, topics), FULL_HOSTS)
         etcd = pool.map(lambda host: _is_healthy(ports.of(host).etcd), HOSTS)
         names = [(host, name) for name in ("ingest", "alerts", "station") for host in FULL_HOSTS]
@@ -50,7 +52,7 @@ def observe(home: StackDir, ports: ClusterPorts, secrets: Secrets, topics: Topic
         time.sleep(BETWEEN_S)
         later = _lags(ports)
         return ClusterSeen(
-            conditions.read(home.folder, conditions.PRESENT),
+            conditions.of_hosts(conditions.read(home.folder, conditions.PRESENT)),
             tuple(host for host, healthy in zip(HOSTS, etcd, strict=True) if healthy),
             tuple(_with_member(one, later.get(one.host), lags.result().get(one.host)) for one in found),
             tuple(replace(one, in_use=one.host == in_use.result()) for one in brokers),
@@ -138,24 +140,27 @@ def _is_healthy(port: int) -> bool:
     return str(answer.get("health")) == "true"
 
 
-def _broker_in_use(ports: ClusterPorts) -> str | None:
-    """Return the host to whose broker HAProxy sends clients: the first one that is up, the backup last."""
+def _broker_in_use(home: StackDir, binaries: ServerBinaries) -> str | None:
+    """Return the host whose broker has the clients; None if HAProxy does not answer, or reaches no broker."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{ports.statistics}/;csv", timeout=TIMEOUT_S) as page:
-            text = page.read().decode().removeprefix("# ")
-    except (OSError, http.client.HTTPException):
+        haproxy = proxy(home, binaries)
+        used = haproxy.used()
+        return used if used is not None and haproxy.states().get(used) else None
+    except VitalFlowError:
         return None
-    rows = [row for row in csv.DictReader(io.StringIO(text)) if row["pxname"] == "broker" and row["svname"] in HOSTS]
-    up = [row for row in rows if row["status"].startswith("UP")]
-    return min(up, key=lambda row: row["bck"] == "1")["svname"] if up else None
+
+
+def broker_of(home: StackDir, ports: ClusterPorts, secrets: Secrets, host: str, user: str) -> BrokerEndpoint:
+    """Return the broker of a host without HAProxy, as a user."""
+    common = BrokerEndpoint.parse(broker_url(ports, secrets, user))
+    return replace(common, port=ports.of(host).own_broker, ca=home.identity / "ca.crt")
 
 
 def _broker(home: StackDir, ports: ClusterPorts, secrets: Secrets, topics: Topics, host: str) -> BrokerSeen:
     own = ports.of(host)
     ends = read_server_expiry("127.0.0.1", own.own_broker)
-    url = broker_url(ports, secrets, ALERTS).replace(f":{ports.broker}", f":{own.own_broker}")
-    endpoint = replace(BrokerEndpoint.parse(url), ca=home.identity / "ca.crt")
-    filters = [(topics.alerts(), 1), (topics.limits(), 1), (topics.assignments(), 1)]
+    endpoint = broker_of(home, ports, secrets, host, mirror_user(host))
+    filters = [(name, 1) for name in mirrored_filters(topics)]
     retained: dict[str, bytes] = {}
     try:
         with connect_once(endpoint, filters) as client:

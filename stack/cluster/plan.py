@@ -10,8 +10,6 @@ from stack.plan import Ports, ServiceSpec, services
 WITNESS = "h3"
 FULL_HOSTS = ("h1", "h2")
 HOSTS = (*FULL_HOSTS, WITNESS)
-BEDSIDE = "bedside"
-"""What belongs to no host: the simulated devices, and HAProxy in place of an address that moves between hosts."""
 PORT_BASE = 23883
 PORTS_OF_HOST = 20  # between the first ports of two hosts
 
@@ -98,6 +96,10 @@ class ClusterPorts(Ports):
         """The statistics of HAProxy, over HTTP."""
         return self.base + 2
 
+    def mirrored(self, host: str) -> int:
+        """Where the other host's broker reads the retained state of this host's."""
+        return self.base + 9 + HOSTS.index(host)
+
     def of(self, host: str) -> HostPorts:
         """Return the ports of a host."""
         return HostPorts(self.base, number=HOSTS.index(host) + 1)
@@ -105,8 +107,18 @@ class ClusterPorts(Ports):
     @property
     def every(self) -> tuple[int, ...]:
         """Every port that the cluster binds."""
-        own = [self.broker, self.database, self.statistics, self.certificates]
+        own = [self.broker, self.database, self.statistics, self.certificates, *map(self.mirrored, FULL_HOSTS)]
         return (*own, *(port for host in HOSTS for port in self.of(host).all_of_host.values()))
+
+
+def other_host(host: str) -> str:
+    """Return the full host that takes over from this one."""
+    return next(one for one in FULL_HOSTS if one != host)
+
+
+def mirror_user(host: str) -> str:
+    """Return the broker's user by which the broker of a host reads the other one."""
+    return f"mirror-{host}"
 
 
 def process_name(kind: str, host: str) -> str:
@@ -114,10 +126,14 @@ def process_name(kind: str, host: str) -> str:
     return f"{kind}-{host}"
 
 
-def host_of(name: str) -> str:
-    """Return the host to which a process belongs, by its name."""
-    host = name.rpartition("-")[2]
-    return host if host in HOSTS else BEDSIDE
+PROCESSES = {
+    host: tuple(
+        process_name(kind, host)
+        for kind in (("etcd",) if host == WITNESS else ("etcd", "broker", "patroni", "alerts", "ingest", "station"))
+    )
+    for host in HOSTS
+}
+"""The processes of each host, in the order in which they start."""
 
 
 def host_services(ports: HostPorts, host: str) -> list[ServiceSpec]:

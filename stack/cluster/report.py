@@ -21,8 +21,8 @@ def table(seen: ClusterSeen) -> Table:
         database = databases.get(host)
         lines.add_row(
             host,
-            str(seen.conditions[host]),
-            "ok" if host in seen.etcd else "no answer",
+            seen.conditions[host],
+            "ok" if host in seen.etcd else "down",
             _database(database),
             _behind(database),
             _broker(brokers.get(host)),
@@ -46,7 +46,7 @@ def _database(seen: DatabaseSeen | None) -> str:
     if seen is None:
         return "-"
     if seen.role is None:
-        return "no answer"
+        return "down"
     role = seen.role.replace("_", " ")
     return role if seen.state in ("running", "streaming") else f"{role}, {seen.state}"
 
@@ -61,5 +61,5 @@ def _broker(seen: BrokerSeen | None) -> str:
     if seen is None:
         return "-"
     if seen.problem is not None:
-        return "no answer"
+        return "down"
     return "in use" if seen.in_use else "standby"

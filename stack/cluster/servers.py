@@ -10,8 +10,10 @@ from typing import Any
 import psutil
 
 from identity.authority import CertificateAuthority
+from identity.failback import Proxy
+from identity.policy import OPERATOR
 from stack.binaries import ServerBinaries, as_root
-from stack.cluster.configuration import DatabaseHost, Passwords, etcd, haproxy, patroni
+from stack.cluster.configuration import ADMIN_SOCKET, DatabaseHost, Passwords, etcd, haproxy, patroni
 from stack.cluster.plan import FULL_HOSTS, HOSTS, ClusterPorts, HostPorts, process_name
 from stack.processes import family, send
 from stack.servers import POSTGRES, DatabaseCertificate, Server, listens
@@ -49,11 +51,13 @@ class EtcdServer(Server):
 class HAProxyServer(Server):
     """The HAProxy of the common address."""
 
-    def __init__(self, home: StackDir, binaries: ServerBinaries, ports: ClusterPorts) -> None:
-        folder = binaries.new_folder(f"{home.data}/haproxy", HAPROXY)
+    def __init__(self, home: StackDir, binaries: ServerBinaries, ports: ClusterPorts, secrets: Secrets) -> None:
+        folder = binaries.new_folder(f"{home.data}/{HAPROXY}", HAPROXY)
         hosts = [database_host(home, binaries, host, ports.of(host)) for host in FULL_HOSTS]
-        brokers = {host: ports.of(host).own_broker for host in FULL_HOSTS}
-        text = haproxy(ports, brokers, hosts)
+        login = (OPERATOR, secrets.broker[OPERATOR])
+        text = haproxy(ports, hosts, binaries.path_inside(folder), login)
+        certificate = CertificateAuthority(home.identity).ca_certificate.read_text()
+        binaries.write(folder / "ca.crt", certificate, HAPROXY)
         binaries.write(folder / "haproxy.cfg", text, HAPROXY)
         file = binaries.path_inside(folder / "haproxy.cfg")
         line = binaries.command(HAPROXY, "/usr/sbin/haproxy", "-db", "-f", file)
@@ -117,6 +121,11 @@ class PatroniServer(Server):
     def _serves(self) -> bool:
         status = rest(self.rest_port, "patroni")
         return status is not None and status.get("state") == "running"
+
+
+def proxy(home: StackDir, binaries: ServerBinaries) -> Proxy:
+    """Return the runtime socket of HAProxy, which root may use."""
+    return Proxy(binaries.folder(f"{home.data}/{HAPROXY}") / ADMIN_SOCKET)
 
 
 def database_folder(home: StackDir, host: str) -> str:

@@ -3,8 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -12,19 +13,22 @@ import psutil
 import psycopg
 
 from identity.authority import Emit
+from identity.bridge import BridgeLogin, mirror_section
+from identity.policy import Kind, User
 from stack import processes, shell
 from stack.binaries import ServerBinaries
 from stack.broker_access import Listeners
 from stack.cluster import conditions
 from stack.cluster.conditions import PRESENT, WANTED, Condition
 from stack.cluster.plan import (
-    BEDSIDE,
     FULL_HOSTS,
     HOSTS,
+    PROCESSES,
     ClusterPorts,
     bedside,
-    host_of,
     host_services,
+    mirror_user,
+    other_host,
     process_name,
 )
 from stack.cluster.servers import HAPROXY, PATRONI, EtcdServer, HAProxyServer, PatroniServer, rest
@@ -46,11 +50,23 @@ HIDDEN = {f"{PREFIX}{name}" for name in ("BROKER_HOSTNAMES", "MQTT_PLAINTEXT_POR
 class ClusterSupervisor(Supervisor):
     """The supervisor of all hosts of a cluster in one folder."""
 
-    def __init__(self, home: StackDir, binaries: ServerBinaries, ports: ClusterPorts, devices: int, emit: Emit) -> None:
+    def __init__(
+        self,
+        home: StackDir,
+        binaries: ServerBinaries,
+        ports: ClusterPorts,
+        devices: int,
+        emit: Emit,
+        environ: Mapping[str, str] = os.environ,
+        more_users: Sequence[User] = (),
+    ) -> None:
+        """`environ`: the caller's settings; `more_users`: of both brokers."""
         super().__init__(home, binaries, ports, devices, emit)
         self._cluster = ports
-        self._environ = {name: value for name, value in os.environ.items() if name not in HIDDEN}
-        self._conditions: conditions.Conditions = dict.fromkeys(HOSTS, Condition.RUNNING)
+        self._environ = {name: value for name, value in environ.items() if name not in HIDDEN}
+        self._more_users = more_users
+        running = (process for host in HOSTS for process in PROCESSES[host])
+        self._conditions: conditions.Conditions = dict.fromkeys(running, Condition.RUNNING)
 
     def _start(self, stop: Event) -> None:
         for port in self._cluster.every:
@@ -58,7 +74,7 @@ class ClusterSupervisor(Supervisor):
                 raise PermanentError(f"port {port} is in use by another program; choose others with --port-base")
         for name in (WANTED, PRESENT):
             conditions.write(self.home.folder, name, self._conditions)
-        secrets = self.home.make_secrets()
+        secrets = self.home.make_secrets(map(mirror_user, FULL_HOSTS))
         shell.install(self.home, self.binaries)
         shell.write_options(self.home, self._cluster, secrets)
         for host in HOSTS:
@@ -66,7 +82,7 @@ class ClusterSupervisor(Supervisor):
             self._bring_up(ManagedProcess(server.name, server, self._cluster.of(host).etcd), stop)
         for host in FULL_HOSTS:
             self._bring_up(self._broker(host, secrets), stop)
-        proxy = HAProxyServer(self.home, self.binaries, self._cluster)
+        proxy = HAProxyServer(self.home, self.binaries, self._cluster, secrets)
         self._bring_up(ManagedProcess(HAPROXY, proxy, self._cluster.broker), stop)
         began = time.monotonic()
         patronis = [self._patroni(host, secrets) for host in FULL_HOSTS]
@@ -91,9 +107,19 @@ class ClusterSupervisor(Supervisor):
     def _broker(self, host: str, secrets: Secrets) -> ManagedProcess:
         ports = self._cluster.of(host)
         listeners = Listeners(ports.own_broker, ports.own_certificates)
+        mirrors = [User(mirror_user(one), Kind.MIRROR, password=secrets.broker[mirror_user(one)]) for one in FULL_HOSTS]
+        user = mirror_user(host)
+        login = BridgeLogin(user, "127.0.0.1", self._cluster.mirrored(other_host(host)), secrets.broker[user])
         access = broker_access(self.home, listeners, secrets, self.devices, self._environ, self.emit)
         name = process_name("broker", host)
-        server = BrokerServer(self.binaries, f"{self.home.data}/{host}", ports.own_broker, self.home.log(name), access)
+        server = BrokerServer(
+            self.binaries,
+            f"{self.home.data}/{host}",
+            ports.own_broker,
+            self.home.log(name),
+            replace(access, users=[*access.users, *mirrors, *self._more_users]),
+            bridge=mirror_section(login, access.topics),
+        )
         self._with_certificates.append(server)
         return ManagedProcess(name, server, ports.own_broker)
 
@@ -160,35 +186,43 @@ class ClusterSupervisor(Supervisor):
                     raise Stopped
 
     def _watched(self) -> Iterable[ManagedProcess]:
-        running = {host for host, condition in self._conditions.items() if condition is Condition.RUNNING}
-        return [managed for managed in self._processes if host_of(managed.name) in {*running, BEDSIDE}]
+        return [
+            managed
+            for managed in self._processes
+            if self._conditions.get(managed.name, Condition.RUNNING) is Condition.RUNNING
+        ]
 
     def _watch(self) -> None:
-        """Apply the commands that have come, then check the processes of the hosts that run."""
+        """Apply the commands that have come, then check the processes that are meant to run."""
         wanted = conditions.read(self.home.folder, WANTED)
-        for host, condition in wanted.items():
-            if condition is not self._conditions[host]:
-                self._apply(host, condition)
-        if wanted != conditions.read(self.home.folder, PRESENT):
+        if wanted != self._conditions:
+            for condition in Condition:
+                self._apply(
+                    [name for name in wanted if wanted[name] is condition is not self._conditions[name]], condition
+                )
             conditions.write(self.home.folder, PRESENT, self._conditions)
         super()._watch()
 
-    def _apply(self, host: str, condition: Condition) -> None:
-        before, self._conditions[host] = self._conditions[host], condition
-        own = [managed for managed in self._processes if host_of(managed.name) == host]
+    def _apply(self, names: list[str], condition: Condition) -> None:
+        """Bring processes into a condition, all of them at once, as when the power of a host fails."""
+        managed = [one for one in self._processes if one.name in names]
         if condition is Condition.KILLED:
-            for managed in own:
-                managed.server.signal(signal.SIGKILL)  # all at once, as when the power fails
-            for managed in own:
-                managed.server.kill()
-                managed.serves = False
-        elif before is Condition.KILLED:
-            for managed in own:
-                managed.restarts += 1
-                managed.launch()
+            for one in managed:
+                one.server.signal(signal.SIGKILL)
+            for one in managed:
+                one.server.kill()
+                one.serves = False
+        elif condition is Condition.FROZEN:
+            _signal_all(managed, signal.SIGSTOP)
         else:
-            _signal_all(own, signal.SIGSTOP if condition is Condition.FROZEN else signal.SIGCONT)
-        self.emit(f"{host} is {condition}")
+            _signal_all([one for one in managed if self._conditions[one.name] is Condition.FROZEN], signal.SIGCONT)
+            for one in managed:
+                if self._conditions[one.name] is Condition.KILLED:
+                    one.restarts += 1
+                    one.launch()
+        self._conditions |= dict.fromkeys(names, condition)
+        if names:
+            self.emit(f"{condition}: {', '.join(names)}")
 
     def _stop(self) -> None:
         _signal_all(self._processes, signal.SIGCONT)  # a frozen process does not end

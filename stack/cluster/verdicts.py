@@ -31,10 +31,12 @@ def judge(seen: ClusterSeen, now: datetime) -> list[str]:
 
 def _hosts(seen: ClusterSeen) -> Iterator[str]:
     for host, condition in seen.conditions.items():
-        if condition is Condition.KILLED:
+        if condition == Condition.KILLED:
             yield f"{host} is killed: `vitalflow cluster start {host}` starts it"
-        elif condition is Condition.FROZEN:
+        elif condition == Condition.FROZEN:
             yield f"{host} is frozen: `vitalflow cluster thaw {host}` resumes it"
+        elif condition != Condition.RUNNING:
+            yield f"of {host}: {condition}; `vitalflow cluster start` or `thaw` with a name resumes a process"
 
 
 def _quorum(etcd: Sequence[str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 from stack.cluster import conditions
 from stack.cluster.conditions import PRESENT, Condition
 from stack.cluster.configuration import FOR_ALL_HOSTS, DatabaseHost, Passwords, etcd, haproxy, patroni
-from stack.cluster.plan import BEDSIDE, FULL_HOSTS, ClusterPorts, host_of, host_services, process_name
+from stack.cluster.plan import FULL_HOSTS, PROCESSES, ClusterPorts, host_services, process_name
 from vitals.errors import PermanentError
 
 PORTS = ClusterPorts(23883)
@@ -27,8 +27,7 @@ def test_each_service_uses_the_common_address_and_has_a_standby_on_the_other_hos
         specs = {spec.name: spec for spec in host_services(ports, host)}
         assert set(specs) == {process_name(name, host) for name in ("alerts", "ingest", "station")}
         assert specs[f"ingest-{host}"].arguments[-1] == specs[f"alerts-{host}"].arguments[-1] == "--standby"
-        assert {host_of(name) for name in specs} == {host}
-    assert host_of("devices") == host_of("haproxy") == BEDSIDE
+        assert set(specs) <= set(PROCESSES[host])
 
 
 def test_patroni_is_synchronous_encrypted_and_within_its_own_limits() -> None:
@@ -49,7 +48,7 @@ def test_etcd_knows_every_peer() -> None:
 
 
 def test_haproxy_sends_to_the_primary_and_cuts_off_the_clients_of_a_former_one() -> None:
-    text = haproxy(PORTS, {"h1": 1, "h2": 2}, HOSTS)
+    text = haproxy(PORTS, HOSTS, "/srv/haproxy", ("operator", "word"))
     assert "option httpchk OPTIONS /primary" in text
     assert text.count("on-marked-down shutdown-sessions") >= 2
     assert f"server h2 127.0.0.1:{HOSTS[1].database_port} check port {HOSTS[1].patroni_port}" in text
@@ -66,7 +65,7 @@ def test_haproxy_sends_to_the_primary_and_cuts_off_the_clients_of_a_former_one()
     ],
 )
 def test_a_command_leads_to_a_condition(present: Condition, command: str, leads_to: Condition) -> None:
-    assert conditions.check("h1", present, command) is leads_to
+    assert conditions.plan({"etcd-h3": present}, ["h3"], command) == {"etcd-h3": leads_to}
 
 
 @pytest.mark.parametrize(
@@ -74,16 +73,28 @@ def test_a_command_leads_to_a_condition(present: Condition, command: str, leads_
     [(Condition.KILLED, "kill"), (Condition.KILLED, "thaw"), (Condition.FROZEN, "start"), (Condition.RUNNING, "start")],
 )
 def test_a_command_that_does_not_fit_states_the_condition(present: Condition, command: str) -> None:
-    with pytest.raises(PermanentError, match=f"h1 is {present}, so it cannot be given `{command}`"):
-        conditions.check("h1", present, command)
+    with pytest.raises(PermanentError, match=f"h3 is {present}, so it cannot be given `{command}`"):
+        conditions.plan({"etcd-h3": present}, ["h3"], command)
+
+
+def test_a_command_to_a_host_acts_on_the_processes_that_it_fits() -> None:
+    present = dict.fromkeys(PROCESSES["h1"], Condition.RUNNING) | {"broker-h1": Condition.KILLED}
+    assert conditions.plan(present, ["h1"], "start") == {"broker-h1": Condition.RUNNING}
+    assert "broker-h1" not in conditions.plan(present, ["h1"], "freeze")
+    with pytest.raises(PermanentError, match="'h9' is neither a host"):
+        conditions.plan(present, ["h9"], "kill")
+
+
+def test_a_host_has_the_condition_of_its_processes_or_names_the_different_ones() -> None:
+    present = dict.fromkeys((name for names in PROCESSES.values() for name in names), Condition.RUNNING)
+    present |= dict.fromkeys(PROCESSES["h1"], Condition.KILLED) | {"broker-h2": Condition.FROZEN}
+    assert conditions.of_hosts(present) == {"h1": "killed", "h2": "broker-h2 frozen", "h3": "running"}
 
 
 def test_conditions_are_kept_in_a_file(tmp_path: Path) -> None:
     assert set(conditions.read(tmp_path, PRESENT).values()) == {Condition.RUNNING}
-    conditions.write(tmp_path, PRESENT, {"h1": Condition.FROZEN})
-    assert conditions.read(tmp_path, PRESENT)["h1"] is Condition.FROZEN
+    conditions.write(tmp_path, PRESENT, {"broker-h1": Condition.FROZEN})
+    assert conditions.read(tmp_path, PRESENT)["broker-h1"] is Condition.FROZEN
     (tmp_path / PRESENT).write_text("[]")
     with pytest.raises(PermanentError, match="delete it"):
         conditions.read(tmp_path, PRESENT)
-    with pytest.raises(PermanentError, match="'h9' is not a host"):
-        conditions.change(tmp_path, "h9", "kill")

@@ -19,7 +19,7 @@ STANDBY = DatabaseSeen("h2", "sync_standby", "streaming", False, 3, lag=0, lag_b
 USED = BrokerSeen("h1", None, LATER, in_use=True, retained=OPEN_ALERT)
 SPARE = BrokerSeen("h2", None, LATER, retained=OPEN_ALERT)
 HEALTHY = ClusterSeen(
-    dict.fromkeys(HOSTS, Condition.RUNNING),
+    dict.fromkeys(HOSTS, "running"),
     HOSTS,
     (PRIMARY, STANDBY),
     (USED, SPARE),
@@ -69,6 +69,7 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"services": (ServiceSeen("h1", "alerts", "active"), ServiceSeen("h2", "alerts", "down"))}, "only h1", "start"),
     ({"conditions": {**HEALTHY.conditions, "h2": Condition.FROZEN}}, "h2 is frozen", "thaw h2"),
+    ({"conditions": {**HEALTHY.conditions, "h2": "broker-h2 killed"}}, "of h2: broker-h2 killed", "start"),
 ]
 
 
