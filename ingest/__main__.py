@@ -12,7 +12,7 @@ from ingest.pipeline import Pipeline
 from ingest.settings import IngestSettings
 from mqtt.certificate_expiry import CertificateExpiry
 from vitals import log
-from vitals.errors import exit_on_error
+from vitals.errors import PermanentError, exit_on_error
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -20,6 +20,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def ingest(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
+    drain: Annotated[
+        bool,
+        typer.Option(
+            "--drain",
+            help="Store what the broker holds for an ingest that is gone for good, under its client id, and end.",
+        ),
+    ] = False,
     standby: Annotated[
         bool, typer.Option("--standby", help="If another one is active, wait until it is gone, then take over.")
     ] = False,
@@ -33,9 +40,11 @@ def ingest(
     """
     log.configure("ingest", verbose, os.environ)
     with exit_on_error("vitalflow ingest"):
+        if standby and drain:
+            raise PermanentError("--standby and --drain exclude each other; give one of them")
         settings = IngestSettings.read(os.environ)
         metrics = Metrics()
-        pipeline = Pipeline(settings, metrics, standby=standby)
+        pipeline = Pipeline(settings, metrics, standby=standby, drain=drain)
         if settings.ingest_metrics_port:
             CertificateExpiry(metrics.registry, "vitalflow_ingest_", settings.broker, {}).start()
             metrics.serve(settings.ingest_metrics_host, settings.ingest_metrics_port, pipeline.health)

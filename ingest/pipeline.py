@@ -61,7 +61,9 @@ SHUTDOWN_TIMEOUT_S = 3.0  # for the last batch after SIGTERM; the whole exit tak
 class Pipeline:
     """One ingest process. `stop` may be called from a signal handler."""
 
-    def __init__(self, settings: IngestSettings, metrics: Metrics, *, standby: bool = False) -> None:
+    def __init__(
+        self, settings: IngestSettings, metrics: Metrics, *, standby: bool = False, drain: bool = False
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._stopping = False
@@ -74,6 +76,7 @@ class Pipeline:
                 settings.broker, self._service_topic, "ingest", self._what, lambda: self._stopping, log
             )
         self._is_standing_by = standby
+        self._drain = drain
         self._begin()
         metrics.standby.set_function(lambda: self._is_standing_by)
         in_use = metrics.registry, "vitalflow_ingest_", lambda: self._session.order, lambda: self._session.connected
@@ -125,11 +128,13 @@ class Pipeline:
             connected=lambda _: metrics.mqtt_connections.inc(),
             log=log,
             callbacks={self._logins_topic: self._restore_logins, **dict.fromkeys(LOG_TOPICS, self._on_broker_log)},
+            drain=self._drain,
         )
         self._receipts = Receipts(topics, settings.ingest_receipt_every_s)
         self._next_receipts = 0.0
         self._throttle = PollThrottle(THROTTLE_SHARE * settings.ingest_linger_s)
         self._last_commit: datetime | None = None
+        self._stored = 0
         self._in_flight = 0  # messages handed to the writer and not yet committed,
         self._submitted: deque[float] = deque()  # and when the first message of each of their batches arrived
         self._oldest: float | None = None  # of these and the open batch
@@ -170,7 +175,7 @@ class Pipeline:
         return 0.0 if oldest is None else now - oldest
 
     def run(self) -> None:
-        """Receive, store and acknowledge until `stop`.
+        """Receive, store and acknowledge until `stop`, or, if it drains a session, until that is empty.
 
         1. Make sure that no other ingest uses this client id; as a standby, wait until there is none.
         2. Connect whenever there is no connection and nothing received on the last one is uncommitted. So at most
@@ -195,6 +200,7 @@ class Pipeline:
             self._is_standing_by = False
             try:
                 self._work()
+                return
             except SessionTakenOver as error:
                 if self._standby is None:
                     raise
@@ -209,7 +215,7 @@ class Pipeline:
         self._snapshots.start()
         self._late.start()
         self._database_watch.start()
-        while not self._stopping:
+        while not self._stopping and not (self._session.is_drained and self.is_drained):
             now = time.monotonic()
             if self.is_drained:
                 self._session.ensure_connected(now)
@@ -290,6 +296,7 @@ class Pipeline:
             batch = committed.batch
             self._session.acknowledge(batch.message_ids)
             self._in_flight -= batch.messages
+            self._stored += batch.messages
             self._submitted.popleft()
             self._last_commit = datetime.now(UTC)
             if committed.result.late:
@@ -384,7 +391,17 @@ class Pipeline:
         self._end_threads()
         self._acknowledge_committed()
         self._send_receipts(time.monotonic(), flush=True)
-        self._session.disconnect()
+        has_ended = self._session.is_drained and self.is_drained
+        self._session.disconnect(end_session=has_ended)
+        if has_ended:
+            self._log_drained()
+
+    def _log_drained(self) -> None:
+        name = self._settings.ingest_client_id
+        if self._session.session_present:
+            log.info("stored %d messages of the session of %r, and ended it", self._stored, name)
+        else:
+            log.warning("the broker had no session for %r with this password; nothing was stored", name)
 
     def _end_threads(self, *, discard: bool = False) -> None:
         self._retention.stop()

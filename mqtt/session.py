@@ -69,6 +69,8 @@ class Session:
     window         Receive Maximum: unacknowledged messages that the broker may send
     boot           start of this process in unix nanoseconds; identifies the instance
     connected      called at every connection with CONNACK's Session Present flag
+    drain          unsubscribe from everything at each connection; `is_drained` is true once all that the session held
+                   has been delivered
     order          names the broker in use
 
     What is published waits until `is_confirmed`: another process may have taken over the session, acted on it and gone
@@ -88,6 +90,7 @@ class Session:
         connected: Callable[[bool], None],
         log: logging.Logger,
         callbacks: Mapping[str, Deliver] | None = None,
+        drain: bool = False,
     ) -> None:
         if broker.websockets is not None:  # the fast path reads MQTT packets, not WebSocket frames
             raise PermanentError(f"{broker} is for devices and browsers; services need mqtts:// in VITALFLOW_MQTT_URL")
@@ -98,6 +101,8 @@ class Session:
             for name, how in (*subscriptions, (service_topic, 0), *((name, 0) for name in callbacks or {}))
         ]
         self._callbacks = dict(callbacks or {})
+        self._drain = drain
+        self.is_drained = False
         self._window = window
         self._deliver = deliver
         self._on_connected = connected
@@ -113,6 +118,8 @@ class Session:
         self._connected = False
         self._lost_reason = "connecting"
         self._ever_connected = False
+        self.session_present = False  # at the first connection
+        self._has_unsubscribed = False
         self._failed: str | None = None
         self._replaced_by: ServiceStatus | None = None
         self._maintained_at = time.monotonic()
@@ -316,16 +323,23 @@ class Session:
         """Return whether there is no socket, so nothing can be received or acknowledged."""
         return self._client.socket() is None
 
-    def disconnect(self) -> None:
-        """Publish "offline" and send a DISCONNECT, so that the broker does not publish the will."""
+    def disconnect(self, *, end_session: bool = False) -> None:
+        """Publish "offline" and send a DISCONNECT, so that the broker does not publish the will.
+
+        end_session   the service is gone for good: the broker deletes its session and its status
+        """
         if self._connected:
-            self._client.publish(self._service, encode_service_status(self._status("offline")), qos=0, retain=True)
+            offline = b"" if end_session else encode_service_status(self._status("offline"))
+            self._client.publish(self._service, offline, qos=0, retain=True)
             deadline = time.monotonic() + 1.0
             # Flush first: paho closes the socket as soon as it has passed on the DISCONNECT.
             while (self._client.want_write() or self.unsent) and time.monotonic() < deadline:
                 self.maintain(time.monotonic())
                 time.sleep(0.005)
-            self._client.disconnect()
+            properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+            if end_session:
+                properties.SessionExpiryInterval = 0
+            self._client.disconnect(properties=properties)
             self._client.loop_write()
         self._drop(None)
 
@@ -345,6 +359,7 @@ class Session:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_publish = self._on_publish
         # With this callback set, paho does not write inside publish() and subscribe().
         client.on_socket_register_write = lambda *_: None
@@ -381,10 +396,17 @@ class Session:
             self._log.warning("the broker %s", lost)
         if self._wait_log.over() or has_switched or not self._ever_connected:
             self._log.info("connected to the broker at %s", self.order.current)
+        self.session_present = flags.session_present if not self._ever_connected else self.session_present
         self._ever_connected = True
         self._backoff.reset()
-        # Needed in a new session and harmless in a present one.
-        client.subscribe(self._subscriptions)
+        if self._drain:
+            client.unsubscribe([name for name, _ in self._subscriptions])
+            # At QoS 1, so that it comes after everything that the broker has queued before it.
+            client.subscribe([(self._service, SubscribeOptions(qos=1))])
+            client.publish(self._service, encode_service_status(self._status("online")), qos=1, retain=True)
+        else:
+            # Needed in a new session and harmless in a present one.
+            client.subscribe(self._subscriptions)
         self._next_beat = 0.0
         self._next_maintenance = 0.0
         self._on_connected(flags.session_present)
@@ -400,6 +422,26 @@ class Session:
         elif refused:
             self._log.warning("subscription refused: %s", ", ".join(f"{name} ({reason})" for name, reason in refused))
 
+    def _on_unsubscribe(self, client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        """Check that no subscription is left, whose messages would be lost with the session."""
+        if self._has_unsubscribed:
+            return
+        needed = [
+            (name, how, reason.value == 0)
+            for (name, how), reason in zip(self._subscriptions, reasons, strict=False)
+            if name not in (self._service, *self._callbacks)
+        ]
+        removed = [(name, how) for name, how, was_there in needed if was_there]
+        # Without any of them a command before this one was interrupted; with some, its settings were others.
+        if removed and (unknown := [name for name, _, was_there in needed if not was_there]):
+            client.subscribe(removed)
+            client.loop_write()
+            raise PermanentError(
+                f"the session of {self._client_id!r} has other subscriptions than these settings, not {unknown[0]!r}; "
+                "use the settings that it was run with"
+            )
+        self._has_unsubscribed = True
+
     def _on_disconnect(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self._connected:
             self._log_failure(f"the connection ended: {reason}")
@@ -411,12 +453,15 @@ class Session:
     def _on_publish(self, _client: mqtt.Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:
         self._unpublished.pop(mid, None)
 
-    def _on_service_status(self, _topic: bytes, payload: bytes, *_: int) -> None:
+    def _on_service_status(
+        self, _topic: bytes, payload: bytes, message_id: int, retained: bool, _dup: bool = False
+    ) -> None:
         other = decode_service_status(payload)
         if other is None or other.state != "online":
             return
         if other.boot == self._boot:
             self._echoed_at = time.monotonic()
+            self.is_drained |= self._drain and message_id > 0 and not retained
             if self._connected and not self._confirmed and self._replaced_by is None:
                 self._confirmed = True
                 self._publish_waiting()

@@ -19,8 +19,8 @@ def is_standing_by(ingest: IngestProcess) -> bool | None:
 def test_a_standby_stores_after_the_active_ingest_was_frozen_and_the_thawed_one_stands_by(
     own_broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
-    active = make_ingest(own_broker.url, db, standby=True)
-    standby = make_ingest(own_broker.url, db, start=False, standby=True, ingest_client_id=active.client_id)
+    active = make_ingest(own_broker.url, db, options=["--standby"])
+    standby = make_ingest(own_broker.url, db, start=False, options=["--standby"], ingest_client_id=active.client_id)
     standby.start(wait=False)
     eventually(lambda: is_standing_by(standby) is True, 30, "the second one stands by")
     assert standby.metric("standby") == 1
