@@ -183,6 +183,23 @@ def accounts(
     serve(settings.admin, settings.topics, stop, logging.getLogger("accounts").info, alive)
 
 
+@app.command()
+def check() -> None:
+    """Check every certificate and secret file, and show until when each certificate is valid.
+
+    Prints each problem in one sentence; then the exit code is 2.
+    """
+    settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
+    for line in checking.list_certificates(folder_of(settings), now):
+        emit(line)
+    found = list(checking.find_problems(folder_of(settings), settings.broker_names, now))
+    for sentence in found:
+        emit(sentence)
+    if found:
+        raise typer.Exit(2)
+    emit("no problems found")
+
+
 @app.command("check-broker")
 def check_broker_features() -> None:
     """Try what the services need of the broker in VITALFLOW_MQTT_URL, or of each of several.
@@ -205,23 +222,6 @@ def check_broker_features() -> None:
             emit(f"{broker.address}: {sentence}")
     if not is_whole:
         raise typer.Exit(1)
-
-
-@app.command()
-def check() -> None:
-    """Check every certificate and secret file, and show until when each certificate is valid.
-
-    Prints each problem in one sentence; then the exit code is 2.
-    """
-    settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
-    for line in checking.list_certificates(folder_of(settings), now):
-        emit(line)
-    found = list(checking.find_problems(folder_of(settings), settings.broker_names, now))
-    for sentence in found:
-        emit(sentence)
-    if found:
-        raise typer.Exit(2)
-    emit("no problems found")
 
 
 @app.command(
