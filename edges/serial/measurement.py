@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from edges.observed import Reason
 from vitals.fields import format_number
+from vitals.recording.choice import NO_RATE, NO_SATURATION
 from vitals.signs import BY_KEY
 
 OXIMETER = ("heart_rate", "spo2")
@@ -59,6 +60,10 @@ def measured(found: Mapping[str, float | None], clock: datetime | None = None) -
     """Return a measurement of signs; None, 0, and what no sensor can measure of a patient, is no value."""
     values: dict[str, float] = {}
     unmeasured: list[Unmeasured] = []
+    if (found.get("spo2") or 0) > NO_SATURATION and NO_RATE <= (found.get("heart_rate") or 0) <= BY_KEY[
+        "heart_rate"
+    ].high:
+        found = {**found, "heart_rate": None}
     for sign, value in found.items():
         problem = _find_problem(sign, value)
         if problem is None and value is not None:

@@ -16,10 +16,17 @@ from edges.serial.measurement import OXIMETER, Measurement, Unmeasured, measured
 from edges.serial.sketch_labels import Label, Labels
 from edges.serial.text import Damaged, Lines, is_text
 from vitals.fields import describe
+from vitals.recording.marks import KINDS, is_bad, kind_of
+from vitals.recording.names import plain
 
 NO_VALUE = frozenset((-1.0, -999.0))
+_MARKS = (  # names of marks, longest first
+    "signal[ _-]?quality", "quality", "sqi", "confidence", "conf", "is[ _-]?valid", "validity", "valid", "invalid",
+    "artifact", "error", "simulated", "status",
+)  # fmt: skip
 _NO_FINGER = re.compile(r"\bno[ _-]?finger\b|\bfinger (?:is )?(?:not|removed)\b|\bsensor[ _-]?off\b", re.IGNORECASE)
 _VALID = re.compile(r"\b(hr|heart[ _-]?rate|bpm|spo2)[ _-]?valid(?:ity)?\s*[:=]\s*(\w+)", re.IGNORECASE)
+_MARK = re.compile(rf"\b({'|'.join(_MARKS)})\s*[:=]\s*([^\s,;|]+)", re.IGNORECASE)
 _VALID_KEY = re.compile(r"(hr|heartrate|bpm|spo2)valid(?:ity)?|valid(hr|heartrate|bpm|spo2)")
 _NEGATIVE = frozenset(("0", "false", "no"))
 _FINGER = frozenset(("finger", "fingerdetected", "fingerpresent", "contact"))
@@ -29,7 +36,11 @@ _BODY_C = (34.0, 42.0)  # what a temperature that is not named as the body's may
 _WORDS = re.compile(r"[^\W\d_]+")
 _SPLIT = re.compile(r"[\d,;|/&\t()\[\]{}]")
 _OTHERWISE = re.compile(
-    r"\b(?:min|max|minimum|maximum|limits?|alarm|target|raw|low|high|threshold|resting|goal)\b", re.IGNORECASE
+    r"\b(?:min|max|minimum|maximum|limits?|alarms?|target|raw|low|high|thresholds?|resting|goal)\b", re.IGNORECASE
+)
+# Objects of JSON whose numbers are no measurements of now; avg, last and the like may be all that a sketch states.
+_OTHER_OBJECTS = re.compile(
+    rf"{_OTHERWISE.pattern}|\b(?:config|configuration|settings?|prev|previous|history|range)\b", re.IGNORECASE
 )
 _BEFORE = frozenset(("your", "the", "current", "measured", "patient"))  # words that change nothing
 _VALUE = re.compile(
@@ -228,8 +239,24 @@ def parse_text(line: str, labels: Labels) -> Moment | None:
         sign = "spo2" if name.casefold() == "spo2" else "heart_rate"
         if flag.casefold() in _NEGATIVE and sign in moment.found:
             moment.found[sign] = None
+    for mark in _MARK.finditer(line):
+        if is_bad(KINDS[plain(mark[1])], mark[2]):
+            labelled = (label.sign for label, found in labels.in_text(line) if _is_before(line, found, mark))
+            _leave_out(moment, next(labelled, None))
     moment.off = bool(_NO_FINGER.search(line))
     return moment if moment.signs or moment.off else None
+
+
+def _is_before(line: str, label: re.Match[str], mark: re.Match[str]) -> bool:
+    """Whether a mark is of the label right before it."""
+    return label.end() <= mark.start() and not line[label.end() : mark.start()].strip(" _-")
+
+
+def _leave_out(moment: Moment, sign: str | None) -> None:
+    """Leave out the value of a sign, or all of them, because the line marks it as bad."""
+    for key in moment.found:
+        if sign in (None, key):
+            moment.found[key] = None
 
 
 def _stands_alone(before: str) -> bool:
@@ -247,8 +274,8 @@ def parse_json(line: str, labels: Labels) -> Moment | None:
     except (ValueError, RecursionError):
         raise Damaged from None
     fields = dict(content)
-    for value in content.values():
-        if isinstance(value, dict):
+    for key, value in content.items():
+        if isinstance(value, dict) and not _OTHER_OBJECTS.search(re.sub("([A-Z])", r" \1", key).replace("_", " ")):
             fields = {**value, **fields}
     normal = {re.sub(r"[\W_]+", "", key).casefold(): value for key, value in fields.items()}
     found: list[tuple[Label, float | None]] = []
@@ -272,6 +299,10 @@ def parse_json(line: str, labels: Labels) -> Moment | None:
     for key, value in normal.items():
         if (key in _FINGER and value in (False, 0)) or (key == "nofinger" and value in (True, 1)):
             moment.off = True
+        if isinstance(value, (bool, int, float, str)) and (mark := kind_of(key, labels.of_signs)):
+            kind, sign_of_mark, _ = mark
+            if is_bad(kind, str(value)):
+                _leave_out(moment, sign_of_mark)
         if _VALID_KEY.fullmatch(key) and value in (False, 0):
             sign = "spo2" if "spo2" in key else "heart_rate"
             if sign in moment.found:

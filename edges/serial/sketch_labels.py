@@ -78,6 +78,11 @@ class Labels:
         known = _TEXT_LABELS | self._own
         return [(known[_normal(found[0])], found) for found in self._find.finditer(line)]
 
+    @property
+    def of_signs(self) -> dict[str, str]:
+        """The labels and keys without case, blanks and underscores -> sign."""
+        return {text: label.sign for text, label in (_JSON_LABELS | self._own).items() if label.sign}
+
     def of_key(self, key: str) -> Label | None:
         """Return the meaning of a key of JSON."""
         normal = _normal(key)

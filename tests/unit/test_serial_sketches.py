@@ -15,6 +15,8 @@ from edges.serial.identify import guess_decoder
 from edges.serial.measurement import Measurement
 from edges.serial.port import Port
 from edges.serial.pseudo_terminal import PseudoTerminal
+from edges.serial.sketch import SketchDecoder
+from edges.serial.sketch_labels import Labels
 from edges.serial_table import DecoderName, LineSettings, SerialPort
 from vitals.errors import TransientError
 from vitals.signs import BY_KEY
@@ -85,6 +87,33 @@ def test_labels_that_sketches_share_are_known(line: str, expected: tuple[float |
 )
 def test_a_line_that_is_not_whole_or_means_something_else_is_not_used(line: str) -> None:
     assert decode(line, "HR:70,SpO2:96")[:-1] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("HR=72, SpO2=97, valid=0", {}),
+        ("confidence=20, HR=72, SpO2=97", {}),
+        ("SPO2:97.5%  HR:72bpm  CONF:90", {"heart_rate": 72, "spo2": 97.5}),
+        ("Signal quality: poor, HR=72, SpO2=97", {}),
+        ("HR=72 quality=0.2, SpO2=97", {}),
+        ("HR quality: bad, HR=72, SpO2=97", {"spo2": 97}),
+        ("HR=255, SpO2=255", {}),
+        ('{"hr":72,"spo2":97,"valid":false}', {}),
+        ('{"hr":72,"spo2":97,"hr_valid":false}', {"spo2": 97}),
+        ('{"hr":72,"spo2":97,"spo2_quality":"bad"}', {"heart_rate": 72}),
+        ('{"hr":72,"status":"no finger"}', {}),
+        ('{"hr":72,"status":"ok","error":0}', {"heart_rate": 72}),
+        ('{"hr":72,"simulated":true}', {}),
+        ('{"limits":{"hr":120},"spo2":97}', {"spo2": 97}),
+        ('{"alarmThresholds":{"hr":120,"spo2":90}}', {}),
+        ('{"vitals":{"hr":72},"config":{"spo2":90}}', {"heart_rate": 72}),
+    ],
+)
+def test_what_a_line_marks_as_bad_or_as_no_measurement_is_no_value(line: str, expected: dict[str, float]) -> None:
+    decoder = SketchDecoder(Labels(), from_start=True)
+    found = [*decoder.feed(f"{line}\n{line}\n".encode()), *decoder.flush()]
+    assert [dict(item.values) for item in found if item.values] == [expected] * (2 if expected else 0)
 
 
 def test_a_temperature_counts_only_as_that_of_the_body() -> None:

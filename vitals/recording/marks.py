@@ -24,9 +24,9 @@ class Kind(Enum):
 _KINDS = {
     Kind.VALID: "valid is_valid validity ok good reliable gueltig gültig",
     Kind.INVALID: "invalid is_invalid artifact artefact artifacts is_artifact artefakt error is_error motion_artifact "
-    "noisy bad",
+    "noisy bad simulated is_simulated is_test",
     Kind.QUALITY: "quality signal_quality data_quality quality_index signal_quality_index sqi quality_score "
-    "confidence reliability qualität signalqualität qualité qualità calidad",
+    "confidence conf reliability qualität signalqualität qualité qualità calidad",
     Kind.STATUS: "status sensor_status signal_status probe_status state lead_off leads_off sensor",
 }
 KINDS: Mapping[str, Kind] = {plain(name): kind for kind, names in _KINDS.items() for name in names.split()}
