@@ -30,6 +30,8 @@ RUN install -d -o 10001 -g 10001 /var/lib/vitalflow /etc/vitalflow/ca /mosquitto
  && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/edges-hl7 /var/lib/vitalflow/edges-fhir \
  && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/edges-webhook /var/lib/vitalflow/edges-mqtt \
  && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/edges-serial \
+ && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/bridge1 /var/lib/vitalflow/bridge2 \
+ && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/broker2 /var/lib/vitalflow/station2 \
  && install -d -o 10001 -g 10001 -m 700 /var/lib/vitalflow/edges-hl7-alerts /var/lib/vitalflow/edges-webhook-alerts
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app

@@ -44,7 +44,8 @@ def broker_sections(
     peers       the section by which several HAProxies agree on the broker; without one the table is lost at a restart
     """
     checked, *others = listeners
-    table = f"stick-table type integer size 10 nopurge{f' peers {peers}' if peers else ''}"
+    # Each connection that is being made takes an entry for a moment, and in a full table the one that counts stays.
+    table = f"stick-table type integer size 10k nopurge{f' peers {peers}' if peers else ''}"
     tls = f"check check-ssl verify required ca-file {ca_file} verifyhost {host_name}"
     lines = [
         *_begin(BROKERS, checked.bind),

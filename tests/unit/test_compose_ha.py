@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from identity.haproxy import Listener, broker_sections
 from stack.binaries import CHECKOUT
 from stack.envfile import CA, VARIABLES, make
 from vitals.version import VERSION
@@ -58,8 +59,7 @@ def test_every_service_belongs_to_a_host_and_no_host_depends_on_the_witness_alon
         hosts.setdefault(host(service), set()).add(name)
     assert hosts.pop("None") == WITH_DEVICES
     assert hosts["h3"] == {"etcd3"}
-    for kind in ("etcd", "db", "haproxy"):
-        assert {f"{kind}{number}" for number in (1, 2)} <= hosts["h1"] | hosts["h2"]
+    for kind in ("etcd", "db", "haproxy", "broker", "ingest", "alerts", "station", "grafana"):
         assert f"{kind}1" in hosts["h1"]
         assert f"{kind}2" in hosts["h2"]
 
@@ -122,9 +122,10 @@ def test_secrets_are_those_of_the_single_host() -> None:
 
 
 def test_variables_are_those_of_make_env_or_have_a_default() -> None:
-    found = set(re.findall(r"\$\{(\w+)(:-\d+)?", TEXT))
+    found = set(re.findall(r"\$\{(\w+)(:-[\d./]+)?", TEXT))
     assert {name for name, default in found if not default} <= set(VARIABLES)
-    assert {name.removesuffix("_2") for name, default in found if default} <= set(VARIABLES)
+    second = {name for name, default in found if default and not name.startswith("VITALFLOW_HA_")}
+    assert {name.removesuffix("_2") for name in second} <= set(VARIABLES)
 
 
 def test_the_database_has_the_settings_of_the_single_host() -> None:
@@ -150,16 +151,48 @@ def test_patroni_promotes_only_a_standby_that_has_every_commit() -> None:
     assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"], "what Patroni requires"
 
 
-def test_haproxy_notices_a_frozen_server_and_ends_its_connections() -> None:
-    sections = re.split(r"^(?=\w)", HAPROXY, flags=re.MULTILINE)
-    checked = [section for section in sections if section.startswith("listen ") and "track" not in section]
-    assert len(checked) == 2
-    for section in checked:
-        assert "inter 1s fall 3" in section
-        assert "on-marked-down shutdown-sessions" in section
-        assert f"verify required ca-file {CA}" in section
-    assert "OPTIONS /primary" in HAPROXY
-    assert "tcp-check send-binary 10" in HAPROXY, "MQTT: a frozen broker still accepts TCP connections"
+STARTS = '    tcp-request connection reject if { date,sub("${STARTED}") lt 8 }\n'
+
+
+def test_the_pair_of_brokers_is_led_as_identity_renders_it_and_an_haproxy_that_starts_learns_first() -> None:
+    servers = {name: f"{name}:{{port}}" for name in ("broker1", "broker2")}
+    listeners = [
+        Listener(name, f":{port}", {broker: address.format(port=port) for broker, address in servers.items()})
+        for name, port in (("password", 8883), ("certificates", 8884))
+    ]
+    mirrors = {"broker1": ":8891", "broker2": ":8892"}
+    sections = broker_sections(listeners, mirrors, ca_file=CA, host_name="broker", peers="hosts")
+    assert HAPROXY.count(STARTS) == len(listeners)
+    assert HAPROXY.replace(STARTS, "").endswith(sections.strip() + "\n")
+    assert "STARTED=$(date +%s) haproxy" in (FOLDER / "haproxy.sh").read_text()
+
+
+def test_each_bridge_reads_the_other_broker_through_the_haproxy_of_its_host(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    script = services["pair"]["command"][0]
+    assert "mirror-1 --kind pair --address broker:8892" in script, "8892: the mirror of broker2"
+    assert "mirror-2 --kind pair --address broker:8891" in script
+    for number in "12":
+        address = services[f"haproxy{number}"]["networks"]["between"]["ipv4_address"]
+        assert address in str(services[f"broker{number}"]["extra_hosts"])
+        assert address in str(services["haproxy1"]["extra_hosts"])
+
+
+def test_of_ingest_and_alerts_one_stands_by(services: dict[str, dict[str, Any]]) -> None:
+    for name in ("ingest", "alerts"):
+        assert [services[f"{name}{number}"]["command"] for number in "12"] == [
+            [*SINGLE[name]["command"], "--standby"]
+        ] * 2
+    assert services["station2"]["environment"]["VITALFLOW_STATION_CLIENT_ID"] == "station-2"
+    assert "VITALFLOW_MQTT_PASSWORD_FILE" not in services["station2"]["environment"], "its URL has one"
+
+
+def test_haproxy_leads_to_the_primary_and_ends_connections_to_a_frozen_one() -> None:
+    database = HAPROXY.partition("listen database\n")[2].partition("\n\n")[0]
+    assert "OPTIONS /primary" in database
+    for option in ("inter 1s fall 3", "on-marked-down shutdown-sessions", f"verify required ca-file {CA}"):
+        assert option in database
 
 
 def test_no_password_is_written_down() -> None:
