@@ -273,8 +273,9 @@ def _split_segments(content: bytes) -> Message:
 
 
 def _segment(line: str, separators: Separators) -> Segment:
-    name, *fields = line.split(separators.field)
-    return Segment((name.strip().upper(), *fields), separators)
+    fields = line.split(separators.field)
+    fields[0] = fields[0].strip().upper()
+    return Segment(tuple(fields), separators)
 
 
 def _separators(line: str) -> Separators:

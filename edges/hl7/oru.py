@@ -137,7 +137,9 @@ def _clash(first: _Group, second: _Group) -> bool:
 def _read_group(
     group: _Group, clock: "_Clock", source: Source, whole: Reason | None, report: Report, known: History
 ) -> None:
-    observations = [_observation(*item, clock) for item in group.observations]
+    segments = {id(obr): obr for _, _, obr in group.observations}
+    orders = {key: _Order.read(obr) for key, obr in segments.items()}
+    observations = [_observation(number, obx, obr, clock, orders[id(obr)]) for number, obx, obr in group.observations]
     if whole is not None:
         report.verdicts.extend(Verdict(observation, whole) for observation in observations)
         return
@@ -243,12 +245,14 @@ def _part(obx: Segment) -> str:
 
 def _stated(segment: Segment, field: int) -> str:
     """Return a time, empty for one that states that there is none: null, or zeros. Several are no time."""
-    times = set(segment.repetitions(field))
-    text = segment.text(field) if len(times) < 2 else segment.raw(field)
+    text = segment.raw(field)
+    if segment.separators.find_mark(text) and len(set(segment.repetitions(field))) < 2:
+        text = segment.text(field)
+    text = text.strip()
     return "" if text == NULL or not text.strip("0") else text
 
 
-def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) -> Observation:
+def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock, order: "_Order") -> Observation:
     separators = obx.separators
     kind = obx.text(2).upper()
     values = tuple([value_of(text, separators) for text in obx.repetitions(5)])
@@ -256,7 +260,7 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) 
         kind, values = "NM", (number_of_sn,)
     elif not kind and any(values):
         kind = "NM"  # a sender that leaves the type out; a value that is no plain number is none
-    if obr is not None and {obr.text(4), obr.text(4, 2)}.intersection(_ALARM):
+    if order.is_alert:
         kind = ALERT
     time, problem, own_time = clock.time_of(obx, obr)
     unit, other_unit = _codes(obx.raw(6), separators)
@@ -272,24 +276,38 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock) 
         time=time,
         time_problem=problem,
         channel=obx.text(4),
-        absent=_absent(obx, obr),
+        absent=order.absent or _another_quantity(obx.raw(3), obx.raw(4), obx.raw(17), obx.raw(20)),
         own_time=own_time,
     )
 
 
-def _absent(obx: Segment, obr: Segment | None) -> str:
-    """Return why an observation is no measurement, by its report (OBR) and its method; empty if nothing states it."""
-    if obr is not None:
-        status = obr.text(25).upper()
-        if status in _NO_RESULT:
-            return f"the status of its report (OBR-25) is {status}"
-        if obr.raw(15) or obr.text(24).upper() in _LABORATORY:
-            return "it is of a specimen (OBR-15, OBR-24), not of the patient at this moment"
-    method, order = obx.raw(17), obr.raw(4) if obr is not None else ""
-    return _another_quantity(method, order) if method or order else ""
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What an OBR states of its observations.
+
+    absent   why they are no measurements; empty if it states nothing of that kind
+    """
+
+    is_alert: bool = False
+    absent: str = ""
+
+    @classmethod
+    def read(cls, obr: Segment | None) -> "_Order":
+        """Return what an OBR states; None for observations without one."""
+        if obr is None:
+            return cls()
+        absent = _another_quantity(obr.raw(4))
+        if any(obr.fields[15:]):
+            status = obr.text(25).upper()
+            if status in _NO_RESULT:
+                absent = f"the status of its report (OBR-25) is {status}"
+            elif obr.raw(15) or obr.text(24).upper() in _LABORATORY:
+                absent = "it is of a specimen (OBR-15, OBR-24), not of the patient at this moment"
+        is_alert = not {obr.text(4), obr.text(4, 2)}.isdisjoint(_ALARM)
+        return cls(is_alert, absent)
 
 
-@lru_cache(maxsize=1024)  # a sender repeats them in every message
+@lru_cache(maxsize=4096)  # a sender repeats them in every message
 def _another_quantity(*texts: str) -> str:
     return another_quantity(texts, _TREND)
 

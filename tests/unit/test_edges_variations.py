@@ -116,8 +116,17 @@ def test_what_the_report_states_counts_for_its_observations(fields: dict[int, st
     assert [f"{item.reading.time:%H:%M}" for item in report.readings] == ["09:00"] * (expected is Reason.USED)
 
 
-def test_a_method_that_is_a_statistic_gives_no_value() -> None:
-    line = f"OBX|1|NM|{HR}||71|{BPM}|||||F||||||AVG^average^L"
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"OBX|1|NM|{HR}||71|{BPM}|||||F||||||AVG^average^L",
+        f"OBX|1|NM|{HR}|MAX|71|{BPM}|||||F",
+        f"OBX|1|NM|MAXHR^Maximum heart rate^L^8867-4^Heart rate^LN||71|{BPM}|||||F",
+        f"OBX|1|NM|FHR^Fetal HR^L^8867-4^Heart rate^LN||71|{BPM}|||||F",
+        f"OBX|1|NM|{HR}||71|{BPM}|||||F|||||||||^Fetal scalp",
+    ],
+)
+def test_a_text_that_states_another_quantity_gives_no_value(line: str) -> None:
     assert reasons(read_at_bed(line)) == [Reason.NO_VALUE]
 
 
