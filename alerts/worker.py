@@ -69,10 +69,13 @@ class Worker:
         self._stopping = False
         self._reloading = False
         self._wake = WakeSocket()
+        self._own_topics = [self._topics.rules(self._service)]  # every alert worker reads the status of all services
         self._standby: Standby | None = None
         if standby:
             service = self._topics.service(self._service)
-            self._standby = Standby(settings.broker, service, "alerts", self._what, lambda: self._stopping, log)
+            self._standby = Standby(
+                settings.broker, service, "alerts", self._what, lambda: self._stopping, log, self._own_topics
+            )
         self._is_standing_by = standby
         self._throttle = PollThrottle(PAUSE_S)
         self._now = datetime.now(UTC)
@@ -86,8 +89,8 @@ class Worker:
         BrokerMetrics(*in_use)
         self._broker_check = BrokerCheck(*in_use, self._check_broker, log)
 
-    def _begin(self) -> None:
-        """Begin as an instance of its own: without a connection, and without anything that an earlier one has known."""
+    def _begin(self, last_boot: int = 0) -> None:
+        """Begin as an instance of its own, after the one with `last_boot`, and without anything that it has known."""
         settings, topics = self._settings, self._topics
         self._engine = Engine(topics, self._rules, datetime.now(UTC))
         self._held: list[tuple[bytes, bytes, int, bool, bool]] | None = []  # messages until the connection is confirmed
@@ -97,8 +100,7 @@ class Worker:
         self._received_on = 0  # and the connection they came on
         self._next_tick = 0.0
         self._next_count = 0.0
-        last = 0 if self._standby is None else self._standby.boot
-        boot = max(time.time_ns(), last + 1)  # the clock of another host may be ahead
+        boot = max(time.time_ns(), last_boot + 1)  # the clock of another host may be ahead
         self._epoch = min(boot, MAX_EPOCH)
         self._session = Session(
             settings.broker,
@@ -168,10 +170,10 @@ class Worker:
         self._broker_check.start()
         while not self._stopping:
             if self._standby is None:
-                self._reject_second_instance()
+                self._begin(self._reject_second_instance())
             else:
                 self._standby.wait()
-                self._begin()
+                self._begin(self._standby.boot)
             self._is_standing_by = False
             try:
                 self._work()
@@ -227,8 +229,8 @@ class Worker:
         for message in held:
             self._on_message(*message)
 
-    def _reject_second_instance(self) -> None:
-        refuse_second_instance(
+    def _reject_second_instance(self) -> int:
+        return refuse_second_instance(
             self._settings.broker,
             self._topics.service(self._service),
             "alerts",
@@ -236,7 +238,7 @@ class Worker:
             "VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS",
             lambda: self._stopping,
             log,
-            [self._topics.rules(self._service)],  # every alert worker reads the status of all services
+            self._own_topics,
         )
 
     def _restore(self) -> bool:

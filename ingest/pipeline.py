@@ -87,8 +87,8 @@ class Pipeline:
         metrics.database_blocked.set_function(lambda: self._writer.problem(datetime.now(UTC)) is not None)
         metrics.oldest_unacknowledged_seconds.set_function(lambda: self._age_of_oldest(time.monotonic()))
 
-    def _begin(self) -> None:
-        """Begin as an instance of its own: without a connection, and with nothing received."""
+    def _begin(self, last_boot: int = 0) -> None:
+        """Begin as an instance of its own, after the one with `last_boot`, and with nothing received."""
         settings, metrics = self._settings, self._metrics
         self._builder = BatchBuilder(settings.topics, settings.retention, settings.ingest_client_id)
         store = Store(settings.ingest_url, require_standby=settings.durability == "synchronous")
@@ -111,7 +111,6 @@ class Pipeline:
         self._logins_topic = topics.logins(settings.ingest_client_id)
         self._next_login_check = 0.0
         self._refused_logins = self._failed_connections = 0  # counted in the metrics
-        last = 0 if self._standby is None else self._standby.boot
         self._session = Session(
             settings.broker,
             settings.ingest_client_id,
@@ -123,7 +122,7 @@ class Pipeline:
                 *((_shared(name, settings.ingest_share_group), 1) for name in audit_filters(topics.root)),
             ],
             window=settings.ingest_receive_maximum,
-            boot=max(time.time_ns(), last + 1),  # the clock of another host may be ahead
+            boot=max(time.time_ns(), last_boot + 1),  # the clock of another host may be ahead
             deliver=self._builder.add,
             connected=lambda _: metrics.mqtt_connections.inc(),
             log=log,
@@ -191,12 +190,12 @@ class Pipeline:
         self._broker_check.start()
         while not self._stopping:
             if self._standby is None:
-                self._reject_second_instance()
+                self._begin(self._reject_second_instance())
             else:
                 self._standby.wait()
                 if self._stopping:
                     return
-                self._begin()
+                self._begin(self._standby.boot)
             self._is_standing_by = False
             try:
                 self._work()
@@ -234,8 +233,8 @@ class Pipeline:
             self._session.maintain(time.monotonic())
         self._shut_down()
 
-    def _reject_second_instance(self) -> None:
-        refuse_second_instance(
+    def _reject_second_instance(self) -> int:
+        return refuse_second_instance(
             self._settings.broker,
             self._service_topic,
             "ingest",

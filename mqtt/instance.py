@@ -24,18 +24,18 @@ STANDBY_SERVICES = ("ingest", "alerts")
 HEARTBEAT_TIMEOUT_S = 2.5 * HEARTBEAT_S  # without a heartbeat for this long, "online" is a leftover
 
 
-def find_running_instance(
+def find_last_instance(
     broker: BrokerEndpoint,
     service_topic: str,
     stopping: Callable[[], bool],
     log: logging.Logger,
     own_topics: Sequence[str] = (),
-) -> ServiceStatus | None:
-    """Return the running instance, or None if there is none, the broker is unreachable, or `stopping` returns True.
+) -> tuple[ServiceStatus | None, bool]:
+    """Return the status of the last instance that the broker knows, and whether it runs.
 
-    Returns at once if the retained status is "offline" or the broker refuses the connection, which the session reports
-    later. Takes about 5 s after a common crash of broker and service. Raises SubscriptionRefused if the broker's user
-    may not act as this service.
+    None if there is none, the broker is unreachable, or `stopping` returns True. Returns at once if the retained status
+    is "offline" or the broker refuses the connection, which the session reports later. Takes about 5 s after a common
+    crash of broker and service. Raises SubscriptionRefused if the broker's user may not act as this service.
     """
     try:
         with connect_once(broker, [(topic, 0) for topic in (service_topic, *own_topics)]) as client:
@@ -43,7 +43,7 @@ def find_running_instance(
     except SubscriptionRefused:
         raise
     except TransientError:
-        return None
+        return None, False
 
 
 def read_status(broker: BrokerEndpoint, service_topic: str) -> ServiceStatus | None:
@@ -73,8 +73,10 @@ def refuse_second_instance(
     stopping: Callable[[], bool],
     log: logging.Logger,
     own_topics: Sequence[str] = (),
-) -> None:
-    """Raise PermanentError if another process runs under this client id, or the broker's user may not use it.
+) -> int:
+    """Return the boot of the last instance, 0 if none is known.
+
+    Raises PermanentError if another process runs under this client id, or the broker's user may not use it.
 
     service    ingest, alerts or station
     what       the service and its client id, as in "a station with the client id 'station'"
@@ -82,15 +84,16 @@ def refuse_second_instance(
     own_topics topics that only the service's own user may read, if others may read its status
     """
     try:
-        other = find_running_instance(broker, service_topic, stopping, log, own_topics)
+        last, runs = find_last_instance(broker, service_topic, stopping, log, own_topics)
     except SubscriptionRefused:
         raise not_authorized(broker, service_topic, service, what) from None
-    if other is not None:
+    if last is not None and runs:
         standby = "start this one with --standby, " if service in STANDBY_SERVICES else ""
         raise PermanentError(
-            f"{what} is already running ({other}); stop it first, {standby}or give this one its own {settings}, and at "
+            f"{what} is already running ({last}); stop it first, {standby}or give this one its own {settings}, and at "
             f"a broker with access control its own user: {_add_service('NAME', service)}"
         )
+    return 0 if last is None else last.boot
 
 
 def not_authorized(broker: BrokerEndpoint, service_topic: str, service: str, what: str) -> PermanentError:
@@ -108,8 +111,8 @@ def _add_service(name: str, service: str) -> str:
 
 def _wait_for_heartbeat(
     client: OneShotClient, stopping: Callable[[], bool], log: logging.Logger
-) -> ServiceStatus | None:
-    """Wait for the retained status and, if it is "online", for a heartbeat."""
+) -> tuple[ServiceStatus | None, bool]:
+    """Wait for the retained status and, if it is "online", for a heartbeat; return it, and whether one came."""
     candidate: ServiceStatus | None = None
     deadline = time.monotonic() + RETAINED_TIMEOUT_S
     while (left := deadline - time.monotonic()) > 0 and not stopping():
@@ -123,11 +126,11 @@ def _wait_for_heartbeat(
         if status is None:
             continue
         if status.state == "offline":
-            return None
+            return status, False
         if not message.retained:
-            return status
+            return status, True
         if candidate is None:
             candidate = status
             log.info("%s held this session last; waiting for its heartbeat", status)
             deadline = time.monotonic() + HEARTBEAT_TIMEOUT_S
-    return None
+    return candidate, False

@@ -10,7 +10,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.instance import not_authorized
@@ -53,6 +53,7 @@ class ActiveWatch:
 class Standby:
     """One standby of a service.
 
+    own_topics  topics that only the service's own user may read, if others may read its status
     boot      of the newest instance of the service that is known
     problem   why it cannot take over, None if it can; may be read from any thread
     """
@@ -65,6 +66,7 @@ class Standby:
         what: str,
         stopping: Callable[[], bool],
         log: logging.Logger,
+        own_topics: Sequence[str] = (),
     ) -> None:
         self.boot = 0
         self.problem: str | None = None
@@ -74,6 +76,7 @@ class Standby:
         self._what = what
         self._stopping = stopping
         self._log = log
+        self._filters = [(topic, 0) for topic in (service_topic, *own_topics)]
         self._status = ServiceStatus(state="standby", boot=time.time_ns(), host=socket.gethostname(), pid=os.getpid())
         self._watch: ActiveWatch | None = None
 
@@ -87,7 +90,7 @@ class Standby:
         while not self._stopping():
             self._watch = None
             try:
-                with connect_once(self._broker, [(self._topic, 0)]) as client:
+                with connect_once(self._broker, self._filters) as client:
                     self._wait_connected(client)
                     return
             except SubscriptionRefused:

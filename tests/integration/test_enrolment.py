@@ -384,12 +384,18 @@ def test_a_second_alert_worker_needs_its_own_user_and_its_refusal_names_the_comm
     assert same.process is not None
     assert same.process.wait(20) == 2
     assert "identity add-service NAME --service alerts" in same.said()
-    without = make_alerts(own_secured.url_of("alerts"), start=False, mqtt_ca=own_secured.ca, alerts_client_id="alerts2")
-    without.start(wait=False)
-    assert without.process is not None
-    assert without.process.wait(20) == 2
-    assert "the broker does not authorize the user 'alerts'" in without.said()
-    assert "identity add-service alerts2 --service alerts" in without.said()
+    for standby in (False, True):
+        without = make_alerts(
+            own_secured.url_of("alerts"),
+            start=False,
+            standby=standby,
+            mqtt_ca=own_secured.ca,
+            alerts_client_id="alerts2",
+        ).start(wait=False)
+        assert without.process is not None
+        assert without.process.wait(20) == 2
+        assert "the broker does not authorize the user 'alerts'" in without.said()
+        assert "identity add-service alerts2 --service alerts" in without.said()
 
     settings = added_service(run, "alerts2", "alerts")
     assert settings["ALERTS_CLIENT_ID"] == "alerts2"
