@@ -28,6 +28,8 @@ from bench.engine import engine as measure_engine
 from bench.environment import environment
 from bench.export import export as measure_export
 from bench.fhir import fhir as measure_fhir
+from bench.ha import ha as measure_ha
+from bench.ha_faults import FAULTS
 from bench.live import DATABASE
 from bench.live import live as measure_live
 from bench.queries import series as measure_series
@@ -152,6 +154,27 @@ def chaos(
         raise typer.BadParameter(f"expected one of {', '.join(VICTIMS)}", param_hint="--victim")
     with _exit_on_error(), environment(_log if "disk" in victims else None) as servers:
         report = measure_chaos(servers, seconds, victims, devices, seed, _log)
+    _print(report.as_dict(), as_json)
+    raise typer.Exit(0 if report.nothing_lost_or_doubled else 1)
+
+
+@app.command()
+def ha(
+    fault: Annotated[list[str] | None, typer.Option(help=f"Which: {', '.join(FAULTS)}; again for more.")] = None,
+    devices: Annotated[int, typer.Option(min=2, help="Devices; together 500 readings a second.")] = 250,
+    random: Annotated[int, typer.Option(min=0, help="Further faults, drawn by the seed.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same faults in the same order.")] = 2026,
+    as_json: Json = False,
+) -> None:
+    """Kill, freeze and switch over hosts and processes of a cluster under load; then count what was lost or doubled.
+
+    By default each fault once, about 20 minutes. Exit code 1 where anything was lost or doubled.
+    """
+    names = fault or ([] if random else list(FAULTS))
+    if not set(names) <= set(FAULTS):
+        raise typer.BadParameter(f"expected one of {', '.join(FAULTS)}", param_hint="--fault")
+    with _exit_on_error():
+        report = measure_ha(names, devices, random, seed, _log)
     _print(report.as_dict(), as_json)
     raise typer.Exit(0 if report.nothing_lost_or_doubled else 1)
 

@@ -8,6 +8,7 @@ from statistics import quantiles
 
 from bench.alert_recorder import AlertRecorder
 from bench.report import Figures
+from mqtt.endpoint import BrokerEndpoint
 from vitals.codec import encode
 from vitals.reading import reading
 from vitals.topics import Topics
@@ -18,7 +19,7 @@ LAST_S = 2.0  # seconds to wait for the last alert
 def probe(port: int, seconds: float, per_s: float) -> Figures:
     """Publish probes evenly over `seconds`; return the milliseconds from publish() to the alert at a subscriber."""
     topics = Topics()
-    recorder = AlertRecorder(port, topics)
+    recorder = AlertRecorder(BrokerEndpoint("127.0.0.1", port), topics)
     sent: dict[str, float] = {}
     start = time.perf_counter()
     for number in range(int(seconds * per_s)):

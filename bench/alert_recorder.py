@@ -7,7 +7,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from mqtt.endpoint import BrokerEndpoint
+from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.one_shot import connect_once
 from vitals.alert import Alert, decode_alert
 from vitals.topics import Topics
@@ -17,10 +17,12 @@ class AlertRecorder:
     """Hold every alert in order of arrival, and of each (device, rule) the newest one.
 
     first_at    when the first one of each (device, rule) came, by `time.perf_counter`
+    came_at     when each of `received` came, in unix seconds
     """
 
-    def __init__(self, port: int, topics: Topics) -> None:
+    def __init__(self, broker: BrokerEndpoint, topics: Topics) -> None:
         self.received: list[Alert] = []
+        self.came_at: list[float] = []
         self.now: dict[tuple[str, str], Alert] = {}
         self.first_at: dict[tuple[str, str], float] = {}
         self._topics = topics
@@ -30,7 +32,8 @@ class AlertRecorder:
         self._client.on_connect = lambda client, *_: client.subscribe(topics.alerts(), qos=1) and None
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._on_message
-        self._client.connect("127.0.0.1", port)
+        configure_client(self._client, broker)
+        self._client.connect(broker.host, broker.port)
         self._client.loop_start()
         self._ready.wait(10)
 
@@ -53,14 +56,15 @@ class AlertRecorder:
         if message.payload:
             alert = decode_alert(bytes(message.payload))
             self.received.append(alert)
+            self.came_at.append(time.time())
             self.now[(alert.device_id, alert.rule)] = alert
             self.first_at.setdefault((alert.device_id, alert.rule), came)
 
 
-def retained(port: int, topics: Topics) -> dict[tuple[str, str], Alert]:
+def retained(broker: BrokerEndpoint, topics: Topics) -> dict[tuple[str, str], Alert]:
     """Return the retained alerts, by device and rule."""
     found = {}
-    with connect_once(BrokerEndpoint("127.0.0.1", port), [(topics.alerts(), 1)]) as client:
+    with connect_once(broker, [(topics.alerts(), 1)]) as client:
         while message := client.next(1):
             if message.payload:
                 alert = decode_alert(message.payload)

@@ -11,6 +11,7 @@ from bench.alert_recorder import AlertRecorder
 from bench.environment import Environment, settle
 from bench.report import Figures, Log
 from bench.services import running
+from mqtt.endpoint import BrokerEndpoint
 from tests.support.edge import HEART_RATE, SPO2, WARD, EdgeProcess, Peer, report, site_text
 from vitals.codec import encode
 from vitals.reading import reading
@@ -30,7 +31,7 @@ def alerts_in(servers: Environment, alerts: int, per_s: float, log: Log) -> Figu
         {"VITALFLOW_MQTT_URL": servers.broker.url}, site, servers.folder / "inbox.db", servers.folder / "edges.log"
     )
     topics = Topics()
-    recorder = AlertRecorder(servers.broker.port, topics)
+    recorder = AlertRecorder(BrokerEndpoint.parse(servers.broker.url), topics)
     sent: dict[str, float] = {}
     with running(servers, "alerts", "run"), running(servers, "ingest"):
         edge.start()

@@ -15,6 +15,7 @@ from bench.alert_recorder import AlertRecorder
 from bench.environment import Environment, settle
 from bench.report import Figures, Log
 from bench.services import running
+from mqtt.endpoint import BrokerEndpoint
 from stack.servers import Service, free_port
 from tests.support.hl7_receiver import Hl7Receiver
 from tests.support.http_receiver import HttpReceiver
@@ -48,7 +49,7 @@ def alerts_out(servers: Environment, kind: Kind, alerts: int, per_s: float, log:
     sign = "vitalflow_edges_out_mqtt_connections_total"
     sender = Service("edges_out", line, servers.folder / "edges_out.log", environ, port, sign)
     topics = Topics()
-    recorder = AlertRecorder(servers.broker.port, topics)
+    recorder = AlertRecorder(BrokerEndpoint.parse(servers.broker.url), topics)
     sent: dict[str, float] = {}
     with running(servers, "alerts", "run"):
         sender.start()

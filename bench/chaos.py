@@ -19,6 +19,7 @@ from bench.environment import Environment, settle
 from bench.faults import Fault, UptimeMonitor
 from bench.recording_devices import STEADY, WRONG_CLOCK, Name
 from bench.report import Figures, Log
+from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
@@ -132,7 +133,7 @@ class _Run:
 
     def __init__(self, programs: ChaosEnvironment, report: ChaosReport, log: Log) -> None:
         self.programs = programs
-        self.recorder = AlertRecorder(programs.environment.broker.port, Topics())
+        self.recorder = AlertRecorder(BrokerEndpoint.parse(programs.environment.broker.url), Topics())
         self.uptime = UptimeMonitor(programs.alerts)
         self._environment = programs.environment
         self._report = report
@@ -213,7 +214,7 @@ class _Run:
         counts = "SELECT (SELECT count(*) FROM rejected_message), (SELECT count(*) FROM device_gap)"
         report.rejected, report.gaps = self._environment.ask(counts)
         received = list(self.recorder.received)
-        last = retained(self._environment.broker.port, Topics())
+        last = retained(BrokerEndpoint.parse(self._environment.broker.url), Topics())
         alarms = account_alerts(record, received, last, self.uptime.spans)
         report.alerts_raised, report.alerts_due = alarms.raised, alarms.due
         report.alerts_lost, report.alerts_doubled = alarms.lost, alarms.doubled

@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from io import RawIOBase
 from pathlib import Path
@@ -71,7 +71,10 @@ def name(device: str, reading: Reading) -> Name:
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """What a process of devices is to be; `outbox` is its file. `watched` makes half of them steady, half moody."""
+    """What a process of devices is to be; `outbox` is its file. `watched` makes half of them steady, half moody.
+
+    ca   certificate of the CA of the broker, for mqtts://
+    """
 
     mqtt_url: str
     ward: str
@@ -80,6 +83,7 @@ class DevicePlan:
     record: str
     outbox: str
     watched: bool = False
+    ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +171,8 @@ async def run(plan: DevicePlan, record: RawIOBase) -> None:
     sources = [_recorded(source, plan, made, ending.is_set) for source in beds]
     by_name = {source.device: source for source in sources}
     outbox = OutboxFile(Path(plan.outbox), lambda sentence: print(sentence, file=sys.stderr, flush=True))  # noqa: T201
-    await run_fleet(
-        sources, BrokerEndpoint.parse(plan.mqtt_url), Topics(), stop=stop, outbox_file=outbox, on_puback=on_puback
-    )
+    broker = replace(BrokerEndpoint.parse(plan.mqtt_url), ca=None if plan.ca is None else Path(plan.ca))
+    await run_fleet(sources, broker, Topics(), stop=stop, outbox_file=outbox, on_puback=on_puback)
     outbox.close()
 
 

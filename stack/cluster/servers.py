@@ -1,5 +1,6 @@
 """etcd, Patroni with its PostgreSQL, and HAProxy as child processes."""
 
+import base64
 import json
 import signal
 import urllib.error
@@ -13,15 +14,17 @@ from identity.authority import CertificateAuthority
 from identity.failback import Proxy
 from identity.policy import OPERATOR
 from stack.binaries import ServerBinaries, as_root
-from stack.cluster.configuration import ADMIN_SOCKET, DatabaseHost, Passwords, etcd, haproxy, patroni
+from stack.cluster.configuration import ADMIN_SOCKET, PATRONI_USER, DatabaseHost, Passwords, etcd, haproxy, patroni
 from stack.cluster.plan import FULL_HOSTS, HOSTS, ClusterPorts, HostPorts, process_name
 from stack.processes import family, send
 from stack.servers import POSTGRES, DatabaseCertificate, Server, listens
 from stack.stack_dir import Secrets, StackDir
+from vitals.errors import TransientError
 
 ETCD, HAPROXY = "etcd", "haproxy"  # the system users, and the names of the processes
 PATRONI = "patroni"
 REST_TIMEOUT_S = 2.0
+SWITCHOVER_TIMEOUT_S = 60.0
 
 # Patroni needs /proc, and semaphores in /dev/shm: without them a standby is never promoted. Both are mounted in a mount
 # namespace, so that nothing stays mounted. It is the first process of a PID namespace: when it ends, the kernel kills
@@ -137,6 +140,23 @@ def database_host(home: StackDir, binaries: ServerBinaries, host: str, ports: Ho
     """Return what the configuration of Patroni and HAProxy needs of a host."""
     folder: Path = binaries.folder(database_folder(home, host))
     return DatabaseHost(host, binaries.path_inside(folder), ports.own_database, ports.patroni)
+
+
+def switch_over(ports: ClusterPorts, secrets: Secrets) -> None:
+    """Have Patroni give the primary's role to the standby; raises TransientError if it refuses."""
+    answers = {host: rest(ports.of(host).patroni, "patroni") or {} for host in FULL_HOSTS}
+    leader = next((host for host, answer in answers.items() if answer.get("role") == "primary"), None)
+    if leader is None:
+        raise TransientError("no database is the primary")
+    url = f"http://127.0.0.1:{ports.of(leader).patroni}/switchover"
+    login = base64.b64encode(f"{PATRONI_USER}:{secrets.patroni}".encode()).decode()
+    headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps({"leader": leader}).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=SWITCHOVER_TIMEOUT_S):
+            pass
+    except OSError as error:
+        raise TransientError(f"Patroni of {leader} does not switch over: {error}") from None
 
 
 def rest(port: int, path: str) -> dict[str, Any] | None:

@@ -1,0 +1,41 @@
+"""What a fault of `ha` cost: counts from what the devices and the alert recorder wrote down. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from bench.accounting import Span
+from vitals.alert import Alert
+
+
+def longest_gap(times: Sequence[float], span: Span) -> float:
+    """Return the longest time within a span without any of `times`; all in unix seconds."""
+    begin, end = span
+    inside = sorted(one for one in times if begin <= one <= end)
+    return max(later - earlier for earlier, later in pairwise([begin, *inside, end]))
+
+
+def changes_at(alerts: Sequence[Alert], came_at: Sequence[float]) -> list[float]:
+    """Return when each change of an alert came for the first time; a broker repeats them to a new subscriber."""
+    first: dict[tuple[object, int], float] = {}
+    for alert, came in zip(alerts, came_at, strict=True):
+        first.setdefault((alert.alert_id, alert.revision), came)
+    return list(first.values())
+
+
+def older_revisions(alerts: Sequence[Alert], came_at: Sequence[float], span: Span) -> int:
+    """Count the messages within a span with an older revision of an alert than one that had come before."""
+    newest: dict[object, int] = defaultdict(int)
+    older = 0
+    for alert, came in zip(alerts, came_at, strict=True):
+        older += alert.revision < newest[alert.alert_id] and span[0] <= came <= span[1]
+        newest[alert.alert_id] = max(newest[alert.alert_id], alert.revision)
+    return older
+
+
+def places_with_two_open(latest: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Return each place with more than one open alert, of the last state (device, rule, state) of every alert."""
+    opened: dict[tuple[str, str], int] = defaultdict(int)
+    for device, rule, state in latest:
+        opened[(device, rule)] += state != "cleared"
+    return [f"{device}/{rule}" for (device, rule), times in opened.items() if times > 1]

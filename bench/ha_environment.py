@@ -1,0 +1,170 @@
+"""The cluster that `ha` harms: the supervisor in a thread, devices that keep a record, and a recorder of alerts."""
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+
+from bench.chaos_environment import READINGS_PER_S, WATCHED
+from bench.recording_devices import MESSAGES_PER_SAMPLE, DevicePlan, DeviceProcess
+from bench.report import Log
+from identity.policy import OPERATOR, Kind, User
+from mqtt.endpoint import BrokerEndpoint
+from stack.binaries import ServerBinaries, set_up_cluster
+from stack.cluster import conditions
+from stack.cluster.observation import ClusterSeen
+from stack.cluster.observer import observe
+from stack.cluster.plan import FULL_HOSTS, ClusterPorts
+from stack.cluster.servers import switch_over
+from stack.cluster.supervisor import ClusterSupervisor
+from stack.cluster.verdicts import judge
+from stack.metrics import counters
+from stack.plan import addresses, broker_url
+from stack.servers import FREE_PORTS, port_in_use
+from stack.stack_dir import Secrets, StackDir
+from vitals.errors import PermanentError, TransientError
+from vitals.settings import PREFIX
+from vitals.topics import Topics
+
+UP_TIMEOUT_S = 300.0
+HEALTHY_TIMEOUT_S = 120.0
+WARDS = ("icu-1", "icu-2", "icu-9")
+"""The last one has the watched beds."""
+
+
+class HaEnvironment:
+    """A running cluster, and the devices at it."""
+
+    def __init__(
+        self, home: StackDir, binaries: ServerBinaries, ports: ClusterPorts, devices: int, passwords: dict[str, str]
+    ) -> None:
+        known = home.secrets()
+        assert known is not None
+        self.home, self.binaries, self.ports = home, binaries, ports
+        self._secrets: Secrets = known
+        interval = MESSAGES_PER_SAMPLE * devices / (READINGS_PER_S - WATCHED / 0.5)
+        sizes = {"icu-1": (devices + 1) // 2, "icu-2": devices // 2}
+        self.fleets = [self._beds(passwords, ward, size, interval) for ward, size in sizes.items()]
+        self.fleets.append(self._beds(passwords, WARDS[-1], WATCHED, 0.5, watched=True))
+
+    def _beds(
+        self, passwords: dict[str, str], ward: str, devices: int, interval: float, watched: bool = False
+    ) -> DeviceProcess:
+        folder, ca = self.home.folder, str(self.home.identity / "ca.crt")
+        url = f"mqtts://{fleet_user(ward)}:{passwords[ward]}@127.0.0.1:{self.ports.broker}"
+        record, outbox = (str(folder / f"{ward}.{kind}") for kind in ("record", "outbox"))
+        plan = DevicePlan(url, ward, devices, interval, record, outbox, watched, ca)
+        return DeviceProcess(plan, self.home.log(f"devices-{ward}"))
+
+    @property
+    def operator(self) -> BrokerEndpoint:
+        """The broker in use, as the operator."""
+        url = broker_url(self.ports, self._secrets, OPERATOR)
+        return replace(BrokerEndpoint.parse(url), ca=self.home.identity / "ca.crt")
+
+    @property
+    def owner_url(self) -> str:
+        """The primary, as the owner."""
+        return addresses(self.ports, self._secrets, self.home)["VITALFLOW_DATABASE_URL"] + "&connect_timeout=5"
+
+    def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        """Connect to the primary."""
+        return psycopg.connect(self.owner_url, autocommit=True)
+
+    def observe(self) -> ClusterSeen:
+        """Return what the cluster is now."""
+        return observe(self.home, self.binaries, self.ports, self._secrets, Topics())
+
+    def wait_until_healthy(self) -> ClusterSeen:
+        """Wait until each host can fail; raises TransientError with what is wrong."""
+        deadline = time.monotonic() + HEALTHY_TIMEOUT_S
+        while verdicts := judge(seen := self.observe(), datetime.now(UTC)):
+            if time.monotonic() > deadline:
+                raise TransientError(f"the cluster is not healthy again: {'; '.join(verdicts)}")
+        return seen
+
+    def harm(self, targets: list[str], command: str) -> None:
+        """Apply a command of `vitalflow cluster`, or switch the primary over."""
+        if command == "switchover":
+            switch_over(self.ports, self._secrets)
+        else:
+            conditions.change(self.home.folder, targets, command)
+
+    def evaluated(self) -> dict[str, float]:
+        """Return the readings that each alert worker has evaluated, by host; without those that do not answer."""
+        found = {}
+        for host in FULL_HOSTS:
+            try:
+                found[host] = counters(self.ports.of(host).alerts).get("vitalflow_alerts_readings_evaluated_total", 0.0)
+            except OSError:
+                continue
+        return found
+
+
+def fleet_user(ward: str) -> str:
+    """Return the user as which the devices of a ward log in."""
+    return f"fleet-{ward}"
+
+
+@contextmanager
+def ha_environment(devices: int, log: Log) -> Iterator[HaEnvironment]:
+    """Start a cluster in a folder of its own on free ports; stop and delete it at the end."""
+    binaries = set_up_cluster(log)
+    passwords = {ward: secrets.token_urlsafe(16) for ward in WARDS}
+    users = [User(fleet_user(ward), Kind.FLEET, ward, password) for ward, password in passwords.items()]
+    environ = os.environ | {f"{PREFIX}ALERTS_RULES": str(Path(__file__).with_name("chaos_rules.toml"))}
+    with TemporaryDirectory(prefix="ha-") as folder:
+        home, ports, stop = StackDir.at(Path(folder)), free_ports(), threading.Event()
+        supervisor = ClusterSupervisor(home, binaries, ports, 0, lambda _: None, environ, users)
+        failed: list[BaseException] = []
+        thread = threading.Thread(target=_run, args=(supervisor, stop, failed), name="cluster")
+        thread.start()
+        try:
+            log("starting the cluster")
+            _wait(supervisor.up.is_set, failed)
+            environment = HaEnvironment(home, binaries, ports, devices, passwords)
+            try:
+                for fleet in environment.fleets:
+                    fleet.start()
+                yield environment
+            finally:
+                for fleet in environment.fleets:
+                    fleet.kill()
+        finally:
+            stop.set()
+            thread.join()
+            home.wipe(binaries)
+
+
+def _run(supervisor: ClusterSupervisor, stop: threading.Event, failed: list[BaseException]) -> None:
+    try:
+        supervisor.run(stop)
+    except BaseException as error:
+        failed.append(error)
+
+
+def _wait(ready: Callable[[], bool], failed: list[BaseException]) -> None:
+    deadline = time.monotonic() + UP_TIMEOUT_S
+    while not ready():
+        if failed:
+            raise failed[0]
+        if time.monotonic() > deadline:
+            raise PermanentError(f"the cluster is not up after {UP_TIMEOUT_S:.0f} s")
+        time.sleep(0.1)
+
+
+def free_ports() -> ClusterPorts:
+    """Return the ports of a cluster, all of which are free at the moment."""
+    for _ in range(100):
+        ports = ClusterPorts(secrets.choice(FREE_PORTS[:-100]))
+        if not any(map(port_in_use, ports.every)):
+            return ports
+    raise TransientError("no free range of ports")

@@ -1,0 +1,62 @@
+"""What `bench ha` counts, and which processes its faults harm."""
+
+import pytest
+from msgspec.structs import replace
+
+from bench.ha_counts import changes_at, longest_gap, older_revisions, places_with_two_open
+from bench.ha_faults import FAULTS
+from stack.cluster.observation import BrokerSeen, ClusterSeen, DatabaseSeen, ServiceSeen
+from stack.cluster.plan import HOSTS, PROCESSES
+from tests.support.factories import make_alert
+
+SEEN = ClusterSeen(
+    dict.fromkeys(HOSTS, "running"),
+    HOSTS,
+    (DatabaseSeen("h1", "sync_standby"), DatabaseSeen("h2", "primary")),
+    (BrokerSeen("h1", in_use=True), BrokerSeen("h2")),
+    (
+        ServiceSeen("h1", "alerts", "standby"),
+        ServiceSeen("h2", "alerts", "active"),
+        ServiceSeen("h1", "ingest", "active"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [
+        ("database-killed", ["etcd-h2", "patroni-h2"]),
+        ("standby-killed", ["etcd-h1", "patroni-h1"]),
+        ("broker-host-frozen", ["broker-h1", "ingest-h1", "alerts-h1"]),
+        ("worker-killed", ["alerts-h2"]),
+        ("ingest-frozen", ["ingest-h1"]),
+        ("host-killed", ["h2"]),
+        ("witness-killed", ["h3"]),
+    ],
+)
+def test_a_fault_harms_the_host_that_has_the_role_now(name: str, targets: list[str]) -> None:
+    assert FAULTS[name].targets(SEEN) == targets
+
+
+def test_every_fault_harms_known_processes() -> None:
+    known = {*HOSTS, *(process for names in PROCESSES.values() for process in names)}
+    assert all(set(fault.targets(SEEN)) <= known for fault in FAULTS.values())
+
+
+def test_the_longest_gap_counts_both_ends_of_the_span() -> None:
+    assert longest_gap([1.0, 12.0, 13.0, 30.0], (10.0, 20.0)) == 7.0
+    assert longest_gap([], (10.0, 20.0)) == 10.0
+
+
+def test_a_repeated_alert_is_no_change_and_an_older_revision_is_counted() -> None:
+    first = make_alert(revision=1)
+    later = replace(first, revision=2)
+    alerts, came_at = [first, later, first, later], [1.0, 2.0, 11.0, 12.0]
+    assert changes_at(alerts, came_at) == [1.0, 2.0]
+    assert older_revisions(alerts, came_at, (10.0, 20.0)) == 1
+    assert changes_at([*alerts, replace(first, revision=3)], [*came_at, 13.0]) == [1.0, 2.0, 13.0]
+
+
+def test_a_place_has_two_open_alerts() -> None:
+    latest = [("bed-1", "spo2-low", "active"), ("bed-1", "spo2-low", "latched"), ("bed-2", "spo2-low", "cleared")]
+    assert places_with_two_open(latest) == ["bed-1/spo2-low"]
