@@ -114,6 +114,10 @@ def test_chartevents_of_one_time_are_one_reading_in_our_units(tmp_path: Path) ->
         "rows of items that are no supported vital sign": 1,
         "rows without a number": 1,
     }
+    zero = CHARTEVENTS.replace("220277,97", "220277,0")
+    assert values(Recording(write(tmp_path, zero))) == [
+        (0, {"heart_rate": 71, "temperature": 37.5, "systolic_bp": 128}),
+    ]
     wrong = CHARTEVENTS + "5,6,7,2150-03-02 05:00:00,223761,37,°C\n"
     assert "line 10 has the unit '°C' for item 223761" in error(Recording(write(tmp_path, wrong)))
 
@@ -152,6 +156,7 @@ def test_chartevents_of_one_time_are_one_reading_in_our_units(tmp_path: Path) ->
         ("seconds,BP (kPa)\n0,16/10.6\n", {"systolic_bp": 120, "diastolic_bp": 80}),
         ("seconds,BP,ABP\ns,mmHg,mmHg\n0,--/--,121 / 79 mmHg\n", {"systolic_bp": 121, "diastolic_bp": 79}),
         ("seconds,BP,SBP\n0,120/80,118\n", {"systolic_bp": 118}),
+        ("seconds,SYS/DIA\n0,120/80\n", {"systolic_bp": 120, "diastolic_bp": 80}),
         ("seconds,HR,ABP\n0,71,93\n", {"heart_rate": 71}),
         ("seconds,HR,Temperature,Humidity\n0,71,22.5,40\n", {"heart_rate": 71}),
         (
@@ -275,6 +280,28 @@ def test_a_name_that_states_utc_is_a_zone_and_vitaldb_may_have_dates(tmp_path: P
     assert next(named.rows()).time == datetime(2026, 11, 27, 10, tzinfo=UTC)
     dated = Recording(write(tmp_path, "Time,Solar8000/HR\n2026-11-27 10:00:00,71\n"), zone=BERLIN)
     assert next(dated.rows()).time == datetime(2026, 11, 27, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("names", "row", "expected"),
+    [
+        ("time,timezone,HR", "2026-11-27 10:00:00,America/New_York,71", "2026-11-27T15:00:00+00:00"),
+        ("time,UTC offset,HR", "2026-11-27 10:00:00,-05:00,71", "2026-11-27T15:00:00+00:00"),
+        ("time,time_offset,HR", "2026-11-27 10:00:00,UTC+0530,71", "2026-11-27T04:30:00+00:00"),
+        ("date,time,tz,HR", "2026-11-27,10:00:00,,71", "2026-11-27T09:00:00+00:00"),
+        ("time,tz,HR", "2026-11-27T10:00:00Z,America/New_York,71", "2026-11-27T10:00:00+00:00"),
+    ],
+)
+def test_a_zone_in_the_row_is_that_of_its_time(tmp_path: Path, names: str, row: str, expected: str) -> None:
+    recording = Recording(write(tmp_path, f"{names}\n{row}\n"), zone=BERLIN)
+    assert [found.time for found in recording.rows()] == [datetime.fromisoformat(expected)]
+    unknown = Recording(write(tmp_path, "time,tz,HR\n2026-11-27 10:00:00,EST5,71\n"), zone=BERLIN)
+    assert "has the zone 'EST5'; expected one such as Europe/Berlin" in error(unknown)
+
+
+@pytest.mark.parametrize("text", ["OFF", "Leads off", "-?-", "???", "#VALUE!", "Error", "n.a.", "no finger"])
+def test_words_in_place_of_a_value_are_no_value(tmp_path: Path, text: str) -> None:
+    assert values(Recording(write(tmp_path, f"seconds,HR,SpO2\n0,{text},97\n"))) == [(0, {"spo2": 97})]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,16 @@ MISSING = frozenset(
         "\\n",
     )
 )
+_NOT_MEASURED = MISSING | frozenset(
+    (
+        "?", "??", "???", "-?-", "--?--", "*", "**", "***", "****", "###", "####", "#####", "#value!", "#div/0!",
+        "#num!", "#ref!", "#name?", "#null!", "n.a.", "n.m.", "k.a.", "inop", "off", "lead off", "leads off",
+        "probe off", "sensor off", "no finger", "no signal", "no data", "err", "error", "invalid", "artifact",
+        "artefact", "not measured", "not available", "unavailable", "unknown", "missing",
+    )
+)  # fmt: skip
+"""What stands in place of a value."""
+
 # `float` also accepts `1_0`, and digits of any script.
 NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
 _NUMBER_AND_UNIT = re.compile(rf"({NUMBER.pattern})\s*([^\s0-9.,].*)", re.ASCII | re.IGNORECASE)
@@ -91,7 +101,7 @@ class ColumnReader(dict[str, float | None]):
         return value
 
     def _parse(self, text: str) -> float | None:
-        if text.casefold() in MISSING or self._is_missing_with_unit(text):
+        if text.casefold() in _NOT_MEASURED or self._is_missing_with_unit(text):
             return None
         found = f"has {text[:100]!r} for {self.sign.key} in column {self.name!r}"
         unit, value = self.unit, self._mark.number(text)

@@ -89,7 +89,18 @@ CLOCK_NAMES = ("time", "Uhrzeit", "Zeit", "heure", "hora", "ora", "tijd")
 
 # A cuff is taken before an arterial line.
 _PAIRS = (
-    ("BP", "NIBP", "NBP", "blood pressure", "Blutdruck", "tension artérielle", "presión arterial"),
+    (
+        "BP",
+        "NIBP",
+        "NBP",
+        "blood pressure",
+        "sys/dia",
+        "systolic/diastolic",
+        "BP (sys/dia)",
+        "Blutdruck",
+        "tension artérielle",
+        "presión arterial",
+    ),
     ("ABP", "ART", "IBP", "arterial pressure"),
 )
 # HR is measured by ECG, PULSE by the oximeter.

@@ -202,7 +202,7 @@ class Recording:
                 at_once = [*group]
                 line, time, _ = at_once[0]
                 for values in together(found for _, _, found in at_once if found):
-                    yield line, time, Sample(values)
+                    yield line, time, self._signs.measured(Sample(values))
         elif self.layout.is_unordered:
             yield from self._sorted(self._read_rows(self._signs.read))
         elif self.has_moments:
@@ -294,6 +294,7 @@ class Recording:
         names = self._header.names
         plains = [column for column, _ in self._header.columns]
         used = self._signs.indexes | {*self._time.indexes, *self._owners}
+        used |= {index for index in (self._time.zone_index,) if index is not None and self._time.has_moments}
         if self.layout.format is Format.CHARTEVENTS:
             used |= {index for index, column in enumerate(plains) if column in ITEM_COLUMNS}
         for index in used:

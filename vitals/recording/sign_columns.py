@@ -114,7 +114,7 @@ class SignColumns:
             value = reader[cells[index]]
             if value is not None:
                 values[key] = value
-        return self._measured(Sample(values)) if values else None
+        return self.measured(Sample(values)) if values else None
 
     def _of_several(self, cells: Sequence[str]) -> Sample | None:
         found = {
@@ -125,9 +125,9 @@ class SignColumns:
             if is_bad(mark.kind, cells[mark.index], in_percent=mark.in_percent):
                 self._remove(found, mark)
         sample = choose(found, self._layout)
-        return sample if sample is None or self._layout.zero_is_missing else self._measured(sample)
+        return sample if sample is None or self._layout.zero_is_missing else self.measured(sample)
 
-    def _measured(self, sample: Sample) -> Sample | None:
+    def measured(self, sample: Sample) -> Sample | None:
         """Return a row without the values that no sensor has measured."""
         saturation = sample.values.get("spo2")
         if saturation is None or 0 < saturation <= NO_SATURATION:

@@ -9,8 +9,9 @@ from vitals.recording.cells import DecimalMark, InvalidCell
 from vitals.recording.layouts import CLOCK_NAMES, DATE_NAMES, DateOrder, Format
 from vitals.recording.names import is_utc, plain, seconds_in
 from vitals.recording.recognition import Header
-from vitals.recording.times import InstantReader, read_elapsed
+from vitals.recording.times import InstantReader, parse_zone, read_elapsed
 
+_ZONE_NAMES = ("timezone", "time zone", "tz", "utc offset", "time offset", "gmt offset", "Zeitzone")
 _DATE = re.compile(r"\d+[-/.]\d+[-/.]", re.ASCII)
 
 ReadTime = Callable[[Sequence[str]], datetime | float]
@@ -27,7 +28,11 @@ class TimeColumn:
         self._mark = mark
         self._unit_s: float | None = None  # None: moments, 0: not known yet
         self.indexes: tuple[int, ...] = ()
+        self.zone_index: int | None = None
+        """The column of the zone of each row, if there is one."""
         plains = [column for column, _ in header.columns]
+        if layout.instants and not layout.local_is_utc:
+            self.zone_index = _find(plains, _ZONE_NAMES)
         date, clock = _find(plains, DATE_NAMES), _find(plains, CLOCK_NAMES)
         if layout.instants and date is not None and clock is not None and not header.columns[clock][1]:
             self.indexes = (date, clock)
@@ -72,6 +77,8 @@ class TimeColumn:
         """Return a function that reads the time of a row, from the first row on; None if rows are evenly spaced."""
         read: Callable[[str], datetime | float]
         if self._unit_s is None:
+            if self.zone_index is not None:
+                return self._with_zone_of_row(self.zone_index)
             read = InstantReader(self._zone, self._date_order).read
         else:
             read = partial(read_elapsed, unit_s=self._unit_s, mark=self._mark)
@@ -81,6 +88,18 @@ class TimeColumn:
             case (date, clock):
                 return lambda cells: read(f"{cells[date].strip()} {cells[clock].strip()}")
         return None
+
+    def _with_zone_of_row(self, zone_index: int) -> ReadTime:
+        """Return a function that reads the time of a row in the zone that the row states."""
+        readers: dict[str, InstantReader] = {}
+
+        def read(cells: Sequence[str]) -> datetime:
+            text = cells[zone_index].strip()
+            if text not in readers:
+                readers[text] = InstantReader(parse_zone(text) if text else self._zone, self._date_order)
+            return readers[text].read(" ".join(cells[index].strip() for index in self.indexes))
+
+        return read
 
 
 def _find(plains: Sequence[str], names: Sequence[str]) -> int | None:

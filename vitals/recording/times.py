@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vitals.local_time import InvalidTime, to_utc
 from vitals.recording.cells import NUMBER, DecimalMark, InvalidCell
@@ -27,6 +28,7 @@ _CLOCK_FIRST = re.compile(  # brackets: rdsamp
     r"\[?(\d{1,2}:\d\d:\d\d(?:\.\d{1,9})?(?:\s*[ap]m)?),?\s+([^\]]*\d{4})\]?", re.ASCII | re.IGNORECASE
 )
 _SINCE_1970_WITH_FRACTION = re.compile(r"(\d{10})\.(\d{1,9})", re.ASCII)
+_ZONE = re.compile(r"z|utc|gmt|(?:utc|gmt)?[+-](?:0\d|1[0-4]):?[0-5]\d", re.ASCII | re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)(?:[.,](\d{1,9}))?", re.ASCII)
 _MINUTES_AND_SECONDS = re.compile(r"(\d{1,2}):([0-5]\d)\.(\d{1,9})", re.ASCII)  # rdsamp; the fraction shows the seconds
 _EXAMPLE = "a date and a time with an offset, like 2026-11-22T10:00:00Z"
@@ -121,6 +123,16 @@ class InstantReader:
             except InvalidTime as error:
                 raise InvalidCell(f"has the time {text[:100]!r}", f"a moment; {error}") from None
         return found
+
+
+def parse_zone(text: str) -> tzinfo:
+    """Return the zone of a text such as Europe/Berlin, UTC+0100 or -05:00; raises InvalidCell."""
+    if _ZONE.fullmatch(text):
+        return _offset(text)
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidCell(f"has the zone {text[:100]!r}", "one such as Europe/Berlin or +01:00") from None
 
 
 def read_elapsed(text: str, *, unit_s: float, mark: DecimalMark) -> float:
