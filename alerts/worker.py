@@ -9,10 +9,12 @@ import logging
 import select
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 import msgspec
 from msgspec.structs import replace
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from alerts.engine.broker_drop_alert import DROPPED, QUEUED
 from alerts.engine.engine import CLEARED_RETENTION, Engine
@@ -28,6 +30,7 @@ from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import Standby
+from mqtt.standby_sessions import standby_sessions
 from mqtt.wake_socket import WakeSocket
 from vitals.alert import (
     MAX_EPOCH,
@@ -176,7 +179,8 @@ class Worker:
                 self._begin(self._standby.boot)
             self._is_standing_by = False
             try:
-                self._work()
+                with self._standby_sessions():
+                    self._work()
             except SessionTakenOver as error:
                 if self._standby is None:
                     raise
@@ -186,6 +190,12 @@ class Worker:
         self._session.disconnect()
 
     # --- the steps of `run` ---
+
+    def _standby_sessions(self) -> AbstractContextManager[None]:
+        """Keep a session on the other brokers, so that no reading is missing in a delay."""
+        settings, topics = self._settings, self._topics
+        filters = [(topics.vitals(ward, "+"), SubscribeOptions(qos=1)) for ward in settings.wards]
+        return standby_sessions(settings.standby_brokers, self._service, topics.service(self._service), filters, log)
 
     def _work(self) -> None:
         while not self._stopping:

@@ -12,6 +12,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
@@ -37,6 +38,7 @@ from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_logi
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import RETAINED_ONCE, SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import Standby
+from mqtt.standby_sessions import standby_sessions
 from mqtt.wake_socket import WakeSocket
 from sql.connection import find_connect_problem
 from vitals.audit import audit_filters
@@ -198,7 +200,8 @@ class Pipeline:
                 self._begin(self._standby.boot)
             self._is_standing_by = False
             try:
-                self._work()
+                with self._standby_sessions():
+                    self._work()
                 return
             except SessionTakenOver as error:
                 if self._standby is None:
@@ -207,6 +210,14 @@ class Pipeline:
                 self._end_threads(discard=True)
                 self._standby.boot = max(self._standby.boot, error.boot)
                 self._is_standing_by = True
+
+    def _standby_sessions(self) -> AbstractContextManager[None]:
+        """Keep a session on the other brokers, for readings alone: everything else is retained, or rare."""
+        settings = self._settings
+        vitals = _shared(settings.topics.all_vitals, settings.ingest_share_group)
+        return standby_sessions(
+            settings.standby_brokers, settings.ingest_client_id, self._service_topic, [(vitals, RETAINED_ONCE)], log
+        )
 
     def _work(self) -> None:
         self._writer.start()

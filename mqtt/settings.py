@@ -35,6 +35,12 @@ class BrokerSettings(Settings):
     mqtt_certificate: NamedFile | None = Field(None, description="Client certificate, instead of a password.")
     mqtt_key: NamedFile | None = Field(None, description="Private key of the client certificate.")
 
+    mqtt_standby_urls: MqttUrls | None = Field(
+        None,
+        description="Brokers of a pair at their own addresses, where ingest and alert workers keep a session: "
+        "mqtts://HOST:PORT, with commas between them.",
+    )
+
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
         broker = BrokerEndpoint.parse_list(self.mqtt_url)
@@ -57,3 +63,12 @@ class BrokerSettings(Settings):
             certificate=self.mqtt_certificate,
             key=self.mqtt_key,
         )
+
+    @property
+    def standby_brokers(self) -> tuple[BrokerEndpoint, ...]:
+        """The brokers on which a session is kept for a failover; those of a list, if none are set."""
+        broker = self.broker
+        if self.mqtt_standby_urls is None:
+            return broker.candidates if broker.others else ()
+        standby = BrokerEndpoint.parse_list(self.mqtt_standby_urls).candidates
+        return tuple(replace(broker, host=one.host, port=one.port, others=()) for one in standby)

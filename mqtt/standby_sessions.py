@@ -1,0 +1,135 @@
+"""Keep the sessions of a service on brokers that it is not connected to, so that a failover loses no reading.
+
+A device without receipts deletes a reading when a broker has acknowledged it, and a broker without a session of ingest
+acknowledges what it then drops. So the service makes its session on each broker of a pair before a failover, with the
+client id and the subscriptions that it uses there.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.instance import find_running_instance
+from mqtt.session import CONNECT_TIMEOUT_S, SESSION_EXPIRY_S
+from mqtt.tls import describe_tls_error
+from vitals.errors import TransientError
+
+ANSWER_S = 10.0
+CHECK_S = 60.0  # between two checks: a broker may return without its store
+
+
+@contextmanager
+def standby_sessions(
+    brokers: Sequence[BrokerEndpoint],
+    client_id: str,
+    service_topic: str,
+    filters: Sequence[tuple[str, SubscribeOptions]],
+    log: logging.Logger,
+) -> Iterator[None]:
+    """Keep a session with these subscriptions on each broker, in a thread, until the end of the context.
+
+    A broker where the service is connected is left alone: a second connection would end the one that works.
+    """
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=_keep, args=(brokers, client_id, service_topic, filters, stop, log), name="standby sessions", daemon=True
+    )
+    if brokers:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+
+
+def _keep(
+    brokers: Sequence[BrokerEndpoint],
+    client_id: str,
+    service_topic: str,
+    filters: Sequence[tuple[str, SubscribeOptions]],
+    stop: threading.Event,
+    log: logging.Logger,
+) -> None:
+    problems: dict[BrokerEndpoint, str] = {}
+    quiet = log.getChild("standby-sessions")
+    quiet.setLevel(logging.WARNING)  # the wait for a heartbeat, every minute
+    while not stop.is_set():
+        for broker in brokers:
+            try:
+                if find_running_instance(broker, service_topic, stop.is_set, quiet) is not None or stop.is_set():
+                    continue
+                present = make_session(broker, client_id, filters)
+            except TransientError as error:
+                if problems.get(broker) != str(error):
+                    log.warning(
+                        "no session on the standby broker at %s, so a failover loses readings of devices "
+                        "without receipts: %s",
+                        broker,
+                        error,
+                    )
+                problems[broker] = str(error)
+            else:
+                if broker in problems or not present:
+                    log.info("made a session on the standby broker at %s", broker)
+                problems.pop(broker, None)
+        stop.wait(CHECK_S)
+
+
+def make_session(broker: BrokerEndpoint, client_id: str, filters: Sequence[tuple[str, SubscribeOptions]]) -> bool:
+    """Make a persistent session with these subscriptions and disconnect; return whether it was present.
+
+    Raises TransientError if the broker is unreachable, or refuses the connection or a subscription.
+    """
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=broker.client_id(client_id),
+        protocol=mqtt.MQTTv5,
+        manual_ack=True,  # what the session has queued stays there
+        reconnect_on_failure=False,
+    )
+    configure_client(client, broker)
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    present: list[bool] = []
+    problem: list[str] = []
+    granted: list[bool] = []
+
+    def on_connect(client: mqtt.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            problem.append(f"connection refused: {reason}")
+        else:
+            present.append(flags.session_present)
+            client.subscribe(list(filters))
+
+    def on_subscribe(_client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        refused = [reason for reason in reasons if reason.is_failure]
+        problem.extend(f"subscription refused: {reason}" for reason in refused[:1])
+        granted.append(not refused)
+
+    client.on_connect, client.on_subscribe = on_connect, on_subscribe
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.ReceiveMaximum = 1  # of what is queued, as little as possible
+    deadline = time.monotonic() + ANSWER_S
+    try:
+        client.connect(broker.host, broker.port, clean_start=False, properties=properties)
+        while not (granted or problem):
+            if client.loop(0.2) != mqtt.MQTT_ERR_SUCCESS and not problem:
+                raise TransientError("the connection ended before an answer")
+            if time.monotonic() > deadline:
+                raise TransientError(f"no answer within {ANSWER_S:g} s")
+        client.disconnect()
+    except (OSError, ValueError) as error:
+        raise TransientError(describe_tls_error(error, broker.host, broker.port, broker.ca)) from None
+    if problem:
+        raise TransientError(problem[0])
+    return present[0]

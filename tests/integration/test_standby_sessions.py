@@ -1,0 +1,45 @@
+"""A service's session on the standby broker of a pair, made before a failover."""
+
+import signal
+from datetime import UTC, datetime
+
+from mqtt.endpoint import BrokerEndpoint
+from tests.fixtures.broker_pair import ProxiedPair
+from tests.fixtures.ingest import MakeIngest
+from tests.support.mqtt_probe import publishes
+from tests.support.servers import Db, eventually
+from vitals.codec import encode
+from vitals.reading import reading
+
+STORED = "SELECT array_agg(seq ORDER BY seq) FROM patient_vitals WHERE device_id = 'bed-1'"
+
+
+def measure(broker: BrokerEndpoint, seq: int) -> str:
+    """Publish a reading of a device that waits for no receipt; the broker's answer."""
+    payload = encode(reading(datetime.now(UTC), {"heart_rate": 80}, boot=1, seq=seq))
+    return publishes(broker, broker.client_id("bed-1"), "vitalflow/vitals/icu-1/bed-1", payload)
+
+
+def test_readings_that_the_other_broker_acknowledged_before_ingest_connected_to_it_are_stored(
+    proxied_pair: ProxiedPair, db: Db, make_ingest: MakeIngest
+) -> None:
+    pair = proxied_pair
+    eventually(pair.accepts, 30, "clients reach a broker")
+    url = pair.brokers["a"].url_of("ingest").replace(f":{pair.brokers['a'].server.port}", f":{pair.port}")
+    addresses = ",".join(f"mqtts://127.0.0.1:{broker.server.port}" for broker in pair.brokers.values())
+    ingest = make_ingest(url, db, ingest_client_id="ingest", mqtt_ca=pair.brokers["a"].ca, mqtt_standby_urls=addresses)
+    made = f"made a session on the standby broker at mqtts://ingest@127.0.0.1:{pair.brokers['b'].server.port}"
+    eventually(lambda: made in ingest.said(), 60, "ingest makes a session on the standby")
+    assert measure(pair.endpoint("bed-1"), 1) == "Success"
+    eventually(lambda: db.one(STORED) == [1], 30, "a reading is stored")
+
+    assert ingest.process is not None
+    ingest.process.send_signal(signal.SIGSTOP)  # so that the devices are at the other broker before ingest is
+    pair.brokers["a"].server.kill()
+    eventually(lambda: pair.accepts() and pair.proxy.used() == "b", 60, "clients reach the other broker")
+    assert measure(pair.endpoint("bed-1"), 2) == "Success"
+    ingest.process.send_signal(signal.SIGCONT)
+    eventually(lambda: db.one(STORED) == [1, 2], 60, "what the other broker acknowledged is stored")
+    assert ingest.said().count("connected to the broker") >= 2
+    assert f"at mqtts://ingest@127.0.0.1:{pair.brokers['a'].server.port}" not in ingest.said()
+    pair.brokers["a"].server.start()
