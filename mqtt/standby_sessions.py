@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
-from mqtt.instance import find_running_instance
+from mqtt.instance import find_last_instance
 from mqtt.session import CONNECT_TIMEOUT_S, SESSION_EXPIRY_S
 from mqtt.tls import describe_tls_error
 from vitals.errors import TransientError
@@ -66,7 +66,8 @@ def _keep(
     while not stop.is_set():
         for broker in brokers:
             try:
-                if find_running_instance(broker, service_topic, stop.is_set, quiet) is not None or stop.is_set():
+                _, runs = find_last_instance(broker, service_topic, stop.is_set, quiet)
+                if runs or stop.is_set():
                     continue
                 present = make_session(broker, client_id, filters)
             except TransientError as error:
