@@ -7,11 +7,13 @@ import base64
 import json
 import statistics
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import psycopg
 
 from bench.environment import PASSWORD, Environment
@@ -20,6 +22,8 @@ from bench.report import Figures, Log
 from bench.services import service
 from sql.migrate import READER_ROLE, connect
 from stack.servers import OWNER
+from vitals.fhir import KINDS, Measured, observation
+from vitals.signs import SIGN_KEYS
 
 DEVICES = 50
 DAYS = 20
@@ -76,9 +80,53 @@ def fhir(environment: Environment, rows: int, log: Log) -> Figures:
             "page of 100 pressures, p95 ms": round(statistics.quantiles(sparse, n=20)[-1], 1),
             **{name: round(took, 1) for name, took in medians.items()},
             "deep page over first": round(late / early, 2),
+            **writing(),
         } | environment.machine
     finally:
         program.stop()
+
+
+def writing() -> Figures:
+    """Return what the resources of a page cost the station to write, and fhir.resources (R4B) to read."""
+    from fhir.resources.R4B.bundle import Bundle
+
+    at = datetime(2026, 11, 29, tzinfo=UTC)
+    readings = [
+        Measured(
+            device="bed-1",
+            time=at + timedelta(seconds=number),
+            boot=1,
+            seq=number,
+            ward="icu-1",
+            patient="p-0001",
+            values=dict.fromkeys(SIGN_KEYS, 70.0 + number % 20),
+            sensor_off=(),
+            received_at=at + timedelta(seconds=number),
+        )
+        for number in range(COUNT)
+    ]
+
+    def write() -> bytes:
+        entries = [{"resource": observation(reading, KINDS[0])} for reading in readings]
+        return msgspec.json.encode({"resourceType": "Bundle", "type": "searchset", "entry": entries})
+
+    page = write()
+    ours, theirs = (_best(work) for work in (write, lambda: Bundle.model_validate_json(page)))
+    return {
+        "writing a page, ms": round(ours, 2),
+        "fhir.resources reads it, ms": round(theirs, 1),
+        "times as fast": round(theirs / ours, 1),
+    }
+
+
+def _best(work: Callable[[], object]) -> float:
+    """Return the least milliseconds of processor time of ten calls."""
+    times = []
+    for _ in range(10):
+        begun = time.process_time()
+        work()
+        times.append((time.process_time() - begun) * 1000)
+    return min(times)
 
 
 class _Client:

@@ -95,24 +95,32 @@ def codings(sign: Sign) -> list[Resource]:
     return [*loinc, {"system": MDC, "code": str(sign.mdc)}]
 
 
+# What is the same in each Observation is written once, and shared: a page has a hundred.
+_CATEGORY = [{"coding": [{"system": CATEGORY, "code": VITAL_SIGNS, "display": "Vital Signs"}]}]
+_CONCEPTS = {sign.key: {"coding": codings(sign), "text": sign.label} for sign in (*SIGNS, BLOOD_PRESSURE)}
+_PROFILES = {
+    kind.letters: list(dict.fromkeys((PROFILES + kind.sign.fhir_profile, PROFILES + "vitalsigns"))) for kind in KINDS
+}
+
+
 def observation(reading: Measured, kind: Kind) -> Resource:
     """Return one Observation of a reading."""
     key = ObservationKey(device_id(reading.device), reading.time, reading.boot, reading.seq, kind.letters)
-    profiles = dict.fromkeys((PROFILES + kind.sign.fhir_profile, PROFILES + "vitalsigns"))
+    arrived = instant(reading.received_at)
     found: Resource = {
         "resourceType": "Observation",
         "id": observation_id(key),
-        "meta": {"lastUpdated": instant(reading.received_at), "profile": list(profiles)},
+        "meta": {"lastUpdated": arrived, "profile": _PROFILES[kind.letters]},
         "status": "final",
-        "category": [{"coding": [{"system": CATEGORY, "code": VITAL_SIGNS, "display": "Vital Signs"}]}],
-        "code": _concept(kind.sign),
+        "category": _CATEGORY,
+        "code": _CONCEPTS[kind.sign.key],
         "subject": _unknown() if reading.patient is None else patient_reference(reading.patient),
         "effectiveDateTime": instant(reading.time),
-        "issued": instant(reading.received_at),
+        "issued": arrived,
         "device": {"reference": f"Device/{key.device}"},
     }
     if kind.is_panel:
-        found["component"] = [{"code": _concept(part), **_value(reading, part)} for part in kind.parts]
+        found["component"] = [{"code": _CONCEPTS[part.key], **_value(reading, part)} for part in kind.parts]
     else:
         found |= _value(reading, kind.sign)
     return found
@@ -164,7 +172,7 @@ def patient_reference(number: str) -> Resource:
 
 def instant(moment: datetime) -> str:
     """Return a time in UTC, to the microsecond if it has any."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    return moment.astimezone(UTC).isoformat()[:-6] + "Z"
 
 
 def _value(reading: Measured, sign: Sign) -> Resource:
@@ -174,10 +182,6 @@ def _value(reading: Measured, sign: Sign) -> Resource:
         return {"dataAbsentReason": {"coding": [{"system": ABSENT, "code": reason}]}}
     number = int(value) if value.is_integer() else value
     return {"valueQuantity": {"value": number, "unit": sign.unit, "system": UCUM, "code": sign.unit}}
-
-
-def _concept(sign: Sign) -> Resource:
-    return {"coding": codings(sign), "text": sign.label}
 
 
 def _meta(changed_at: datetime | None) -> Resource:

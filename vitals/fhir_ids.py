@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,6 +19,7 @@ _DERIVED = re.compile(r"x-[a-z2-7]{26}")
 _NUMBER = r"(-?[0-9a-z]{1,13})"
 _OBSERVATION = re.compile(rf"(d[a-z2-7]{{16}})\.{_NUMBER}\.{_NUMBER}\.{_NUMBER}\.([a-z]{{2}})")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = tuple(one + other for one in _DIGITS for other in _DIGITS)
 
 
 class ObservationKey(NamedTuple):
@@ -34,11 +36,13 @@ class ObservationKey(NamedTuple):
     what: str
 
 
+@lru_cache(maxsize=4096)  # a page has the same few many times
 def device_id(device: str) -> str:
     """Return the id of the Device with this name."""
     return "d" + _digest(device, 16)
 
 
+@lru_cache(maxsize=4096)
 def patient_id(patient: str) -> str:
     """Return the id of the Patient with this number: the number itself where it is a valid id.
 
@@ -79,11 +83,13 @@ def read_observation_id(text: str) -> ObservationKey:
 
 
 def _base36(number: int) -> str:
-    digits, rest = "", abs(number)
-    while rest or not digits:
-        rest, digit = divmod(rest, 36)
-        digits = _DIGITS[digit] + digits
-    return "-" * (number < 0) + digits
+    rest, digits = abs(number), ""
+    while rest >= 36:
+        rest, pair = divmod(rest, 1296)
+        digits = _PAIRS[pair] + digits
+    if rest or not digits:
+        digits = _DIGITS[rest] + digits
+    return ("-" if number < 0 else "") + (digits.lstrip("0") or "0")
 
 
 def _digest(text: str, length: int) -> str:
