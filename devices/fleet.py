@@ -16,7 +16,7 @@ from devices.outbox.queue import CAPACITY, Outbox
 from devices.producer import Producer
 from devices.publisher import OnPuback, Publisher
 from devices.source import Source
-from mqtt.async_client import running
+from mqtt.async_client import prepare_loop, running
 from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError
 from vitals.log import Throttle, WaitLog
@@ -66,6 +66,7 @@ async def run_fleet(
     bad_receipts = Throttle()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(ignore_closed_sockets)
+    prepare_loop(loop, broker)
 
     def on_failure(reason: str) -> None:
         wait_log.waiting(reason, loop.time())

@@ -23,6 +23,7 @@ from edges.metrics import NAME, Metrics
 from edges.service_connection import ServiceConnection
 from edges.settings import EdgesSettings
 from edges.site import Site
+from mqtt.async_client import prepare_loop
 from mqtt.broker_check import BrokerCheck, check_broker
 from mqtt.broker_metrics import BrokerMetrics
 from mqtt.certificate_expiry import CertificateExpiry
@@ -102,6 +103,7 @@ async def running_service(
     metrics = Metrics()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(ignore_closed_sockets)
+    prepare_loop(loop, settings.broker)
     inbox = Inbox(inbox_path, int(time.time()), log.warning, metrics.commit_seconds.observe)
     left = inbox.begin(site, time.time())
     logins = Logins(settings.broker, credentials or settings.edges_credentials)

@@ -1,20 +1,24 @@
 """Two brokers in one list: what happens to readings, alerts and pages when the one in use dies or stands still."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stack.binaries import ServerBinaries
 from stack.servers import BrokerServer, free_port
+from tests.fixtures.alerts import MakeAlerts
 from tests.fixtures.ingest import MakeIngest
+from tests.fixtures.station import MakeStation
 from tests.support.fleet import fleet, rows_by_name
 from tests.support.servers import Db, eventually, stop_running
 
 
 @pytest.fixture
-def broker_pair(binaries: ServerBinaries, run_name: str, tmp_path: Path) -> Iterator[tuple[BrokerServer, BrokerServer]]:
+def two_open_brokers(
+    binaries: ServerBinaries, run_name: str, tmp_path: Path
+) -> Iterator[tuple[BrokerServer, BrokerServer]]:
     """Two brokers that know nothing of each other, for one test to kill and to stop."""
     first, second = (
         BrokerServer(binaries, f"{run_name}-pair-{name}", free_port(), tmp_path / f"{name}.log") for name in "ab"
@@ -28,34 +32,44 @@ def broker_pair(binaries: ServerBinaries, run_name: str, tmp_path: Path) -> Iter
         binaries.remove(server.folder.parent)
 
 
-def test_no_reading_is_lost_when_the_broker_dies_and_when_the_next_one_stands_still(
-    broker_pair: tuple[BrokerServer, BrokerServer], make_ingest: MakeIngest, db: Db
+def test_when_the_broker_dies_and_the_next_one_stands_still_all_go_to_the_other_and_no_reading_is_lost(
+    two_open_brokers: tuple[BrokerServer, BrokerServer],
+    make_ingest: MakeIngest,
+    make_alerts: MakeAlerts,
+    make_station: MakeStation,
+    db: Db,
 ) -> None:
-    first, second = broker_pair
+    first, second = two_open_brokers
     urls = f"{first.url},{second.url}"
     ingest = make_ingest(urls, db, ingest_receipt_every_s=0.5)
+    services = ingest, make_alerts(urls, alerts_client_id="alerts"), make_station(urls, station_client_id="station")
 
-    def uses(server: BrokerServer) -> Callable[[], bool]:
-        return lambda: ingest.metric("mqtt_broker", broker=f"127.0.0.1:{server.port}") == 1
+    def all_at(server: BrokerServer) -> bool:
+        """Return whether the last connection that each service has logged is to this broker."""
+        last = [service.said().rpartition("connected to the broker at ")[2] for service in services]
+        return all(line.startswith(f"{server.url}\n") for line in last)
 
-    eventually(uses(first), 30, "the connection")
+    eventually(lambda: all_at(first), 30, "the connections of the services")
     with fleet(urls, devices=5, hertz=10) as devices:
         eventually(lambda: devices.stats.confirmed > 0, 30, "a receipt")
         first.kill()
-        eventually(uses(second), 30, "the connection")
+        eventually(lambda: all_at(second), 60, "the connections of the services")
         stored = ingest.metric("readings_stored_total")
-        eventually(lambda: ingest.metric("readings_stored_total") > stored, 30, "stored readings")
+        eventually(lambda: ingest.metric("readings_stored_total") > stored, 60, "stored readings")
         first.start()
+        first_at = f"127.0.0.1:{first.port}"
         second.signal(signal.SIGSTOP)
-        eventually(uses(first), 60, "the connection")
+        eventually(lambda: ingest.metric("mqtt_broker", broker=first_at) == 1, 60, "the connection of ingest")
+        eventually(lambda: all_at(first), 60, "the connections of the services")
         eventually(lambda: devices.stats.connected == 5, 60, "the connections of all devices")
         eventually(lambda: devices.stats.produced - devices.stats.published < 10, 60, "PUBACKs of what waited")
         devices.stop()
         stats = devices.stats
-    stored_names = rows_by_name(db)
-    assert set(devices.acknowledged) <= set(stored_names)
-    assert len(stored_names) == stats.produced
+    eventually(lambda: db.count() >= stats.published, 30, "every reading in the table")
+    assert set(devices.acknowledged) <= set(rows_by_name(db))
+    assert db.count() == stats.published
+    assert stats.produced - stats.published <= 10, "of the end, if this machine is busy"
     assert stats.dropped == 0
-    assert ingest.metric("mqtt_broker_switches_total") == 2
-    assert ingest.health()["broker"] == f"127.0.0.1:{first.port}"
+    assert ingest.metric("mqtt_broker_switches_total") >= 2
+    assert ingest.health()["broker"] == first_at
     assert f"connected to the broker at {second.url}" in ingest.said()
