@@ -322,7 +322,7 @@ def doctor(
 def revoke_device(name: Annotated[str, typer.Argument(help="Name of the device.")]) -> None:
     """Revoke a device: it is disconnected immediately and cannot reconnect, and its alerts end."""
     settings = IdentitySettings.read(os.environ)
-    with connect_dynsec(settings.admin) as dynsec:
+    with connect_dynsec(settings.admin, settings.pair) as dynsec:
         revoke(dynsec, name, settings.topics, by=settings.administrator, now=datetime.now(UTC), kind=Kind.DEVICE)
     certificates = (
         0 if settings.ca_dir is None else CertificateAuthority(settings.ca_dir).revoke(name, datetime.now(UTC))

@@ -134,7 +134,7 @@ def enroll_devices(
     passwords = [None if certificate else secrets.token_urlsafe(24) for _ in names]
     users = [User(name, Kind.DEVICE, ward, password) for name, password in zip(names, passwords, strict=True)]
     check_users(users)
-    with connect_dynsec(admin) as dynsec:
+    with connect_dynsec(admin, settings.pair) as dynsec:
         # Before enrolling: a name may be too long for a certificate, or the CA may be damaged. If enrolling fails, the
         # certificate stays on the CA's list and is revoked with the device.
         key_pairs = [None if authority is None else authority.issue_client_pair(name, now) for name in names]

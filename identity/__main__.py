@@ -180,7 +180,7 @@ def accounts(
     settings, stop = IdentitySettings.read(os.environ), threading.Event()
     set_on_signals(stop)
     alive = (lambda: None) if mark is None else mark.touch
-    serve(settings.admin, settings.topics, stop, logging.getLogger("accounts").info, alive)
+    serve(settings.admin, settings.pair, settings.topics, stop, logging.getLogger("accounts").info, alive)
 
 
 @app.command()
@@ -246,7 +246,7 @@ def add_service(
     admin = settings.admin
     if name in BUILTIN_USERS or not re.fullmatch(r"[\w.-]{1,64}", name):
         raise PermanentError(f"the name {name[:60]!r} cannot be used; expected a new client id, like {service}-2")
-    with connect_dynsec(admin) as dynsec:
+    with connect_dynsec(admin, settings.pair) as dynsec:
         enroll(
             dynsec,
             [User(name, Kind.SERVICE, service=service, password=password)],
@@ -296,7 +296,7 @@ def add_user(
         require_free_options(folder, name)
         make_writable(folder)  # first: a password that cannot be written would be lost
     user = User(name, ROLES[role], ward, password)
-    with connect_dynsec(settings.admin) as dynsec:
+    with connect_dynsec(settings.admin, settings.pair) as dynsec:
         enroll(
             dynsec,
             [user],
@@ -337,7 +337,7 @@ def print_users() -> None:
 def revoke_user(name: Annotated[str, typer.Argument(help="A user or a device.")]) -> None:
     """Revoke a user or device and disconnect it immediately."""
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
-    with connect_dynsec(settings.admin) as dynsec:
+    with connect_dynsec(settings.admin, settings.pair) as dynsec:
         revoke(dynsec, name, settings.topics, by=settings.administrator, now=now)
     if settings.ca_dir is not None:
         CertificateAuthority(settings.ca_dir).revoke(name, now)

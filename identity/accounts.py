@@ -6,7 +6,7 @@ broker vouches for the user, and this process makes that change and no other.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from threading import Event
 
@@ -49,10 +49,16 @@ class ChangeLimit:
 
 
 def serve(
-    admin: BrokerEndpoint, topics: Topics, stop: Event, log: Callable[[str], None], alive: Callable[[], None]
+    admin: BrokerEndpoint,
+    pair: Sequence[BrokerEndpoint],
+    topics: Topics,
+    stop: Event,
+    log: Callable[[str], None],
+    alive: Callable[[], None],
 ) -> None:
     """Set passwords until `stop`; connects anew after a lost connection. Raises PermanentError for a wrong setting.
 
+    pair    the brokers of a pair, where each change is made too
     alive   is called about twice a second while connected
     """
     backoff, waits = Backoff(*RETRY_S, steady_s=RETRY_S[1]), WaitLog(f"the broker at {admin}", log)
@@ -60,7 +66,7 @@ def serve(
     while not stop.is_set():
         since = time.monotonic()
         try:
-            _serve_connection(admin, topics, limit, stop, log, waits.over, alive)
+            _serve_connection(admin, pair, topics, limit, stop, log, waits.over, alive)
         except TransientError as error:
             waits.waiting(str(error), time.monotonic())
         stop.wait(backoff.next(time.monotonic() - since))
@@ -68,6 +74,7 @@ def serve(
 
 def _serve_connection(
     admin: BrokerEndpoint,
+    pair: Sequence[BrokerEndpoint],
     topics: Topics,
     limit: ChangeLimit,
     stop: Event,
@@ -76,7 +83,7 @@ def _serve_connection(
     alive: Callable[[], None],
 ) -> None:
     filters = [(topics.password_changes(), 1)]
-    with connect_dynsec(admin) as dynsec, connect_once(admin, filters) as requests:
+    with connect_dynsec(admin, pair) as dynsec, connect_once(admin, filters) as requests:
         while not stop.is_set():
             message = requests.next(POLL_S)
             if message is None:

@@ -108,7 +108,7 @@ def add_commands(app: typer.Typer, emit: Callable[[str], None]) -> None:
             user = User(name, Kind.WARD_BRIDGE, ward, login.password)
             section = ward_section(login, ward, settings.topics)
         make_writable(folder)  # first: a password that cannot be written would be lost
-        with connect_dynsec(settings.admin) as dynsec:
+        with connect_dynsec(settings.admin, settings.pair) as dynsec:
             enroll(
                 dynsec,
                 [user],

@@ -1,6 +1,7 @@
 """Settings for enrolment and certificates, read once at start."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
@@ -50,6 +51,12 @@ class IdentitySettings(BrokerSettings):
                 'eval "$(.venv/bin/vitalflow dev env)"'
             )
         return self.model_copy(update={"mqtt_url": self.admin_url, "mqtt_password": None, **NO_CERTIFICATE}).broker
+
+    @property
+    def pair(self) -> tuple[BrokerEndpoint, ...]:
+        """The brokers of a pair at their own addresses, as their admin: a change of users is made at each."""
+        admin = self.admin
+        return tuple(replace(admin, host=one.host, port=one.port, others=()) for one in self.standby_brokers)
 
     @property
     def administrator(self) -> str:

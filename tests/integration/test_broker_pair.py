@@ -1,7 +1,9 @@
 """A pair of brokers: users, rights and certificates from one source, and the mirror of the retained state."""
 
+import os
+
 from identity.retained import read_retained
-from tests.fixtures.broker_pair import BrokerPair
+from tests.fixtures.broker_pair import BrokerPair, run_module
 from tests.fixtures.secured import Secured
 from tests.support.mqtt_probe import MqttProbe, connects, publishes
 from tests.support.servers import eventually
@@ -63,3 +65,29 @@ def test_enrolled_and_revoked_users_are_brought_to_the_second_broker(broker_pair
     assert connects(second.broker("ada")) == "Not authorized"
     topic = TOPICS.vitals("icu-1", "bed-1")
     assert publishes(bed, bed.client_id("bed-3"), topic) == "Not authorized"
+
+
+def test_a_change_of_users_is_made_at_both_brokers(broker_pair: BrokerPair) -> None:
+    first, second = broker_pair.first, broker_pair.second
+    both = ",".join(f"mqtts://127.0.0.1:{one.server.port}" for one in (first, second))
+    environ = os.environ | first.settings("operator") | {"VITALFLOW_MQTT_STANDBY_URLS": both}
+
+    def password(name: str, *more: str) -> str:
+        printed = run_module(["identity", "add-service", name, "--service", "alerts", *more], environ)
+        return printed.partition(f"//{name}:")[2].partition("@")[0]
+
+    added = password("alerts-2")
+    assert [connects(one.broker("alerts-2", added)) for one in (first, second)] == ["Success"] * 2
+    changed = password("alerts-2", "--rotate-password")
+    assert [connects(one.broker("alerts-2", added)) for one in (first, second)] == ["Not authorized"] * 2
+    assert [connects(one.broker("alerts-2", changed)) for one in (first, second)] == ["Success"] * 2
+    run_module(["identity", "user", "revoke", "alerts-2"], environ)
+    assert [connects(one.broker("alerts-2", changed)) for one in (first, second)] == ["Not authorized"] * 2
+    # The second broker missed a change: the next one makes it equal.
+    second.server.stop()
+    password("alerts-3")
+    second.server.start()
+    password("alerts-3", "--rotate-password")
+    run_module(["identity", "user", "revoke", "alerts-3"], environ)
+    last = password("alerts-3")
+    assert [connects(one.broker("alerts-3", last)) for one in (first, second)] == ["Success"] * 2
