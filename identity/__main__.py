@@ -227,13 +227,16 @@ def check_broker_features() -> None:
 @app.command(
     "add-service",
     epilog=examples(
-        "vitalflow identity add-service alerts-icu-2 --service alerts",
+        "vitalflow identity add-service alerts-icu-2 --service alerts --wards icu-2,icu-3",
         heading="Example, for a second alert worker",
     ),
 )
 def add_service(
     name: Annotated[str, typer.Argument(help="The user name at the broker and the service's client id.")],
     service: Annotated[ServiceName, typer.Option(help="The service whose rights it gets.")],
+    wards: Annotated[
+        str, typer.Option(help="Wards, with commas, that an alert worker may read and write. Default: all.")
+    ] = "",
     rotate_password: Annotated[
         bool, typer.Option("--rotate-password", help="Give a service that was added already a new password.")
     ] = False,
@@ -246,10 +249,16 @@ def add_service(
     admin = settings.admin
     if name in BUILTIN_USERS or not re.fullmatch(r"[\w.-]{1,64}", name):
         raise PermanentError(f"the name {name[:60]!r} cannot be used; expected a new client id, like {service}-2")
+    if wards and service != ServiceName.ALERTS:
+        advice = "; ingests divide the readings with VITALFLOW_INGEST_SHARE_GROUP"
+        if service != ServiceName.INGEST:
+            advice = ""
+        raise PermanentError(f"--wards is for alert workers: {service} serves all wards{advice}")
+    only = tuple(dict.fromkeys(wards.split(","))) if wards else ()
     with connect_dynsec(admin, settings.pair) as dynsec:
         enroll(
             dynsec,
-            [User(name, Kind.SERVICE, service=service, password=password)],
+            [User(name, Kind.SERVICE, service=service, password=password, wards=only)],
             settings.topics,
             by=settings.administrator,
             now=datetime.now(UTC),
@@ -261,7 +270,7 @@ def add_service(
     if service == "home-assistant":
         return  # a program of others, without settings of ours
     print(f"  VITALFLOW_{service.upper().replace('-', '_')}_CLIENT_ID={name}")
-    for line in SERVICE_ADVICE[service]:
+    for line in [f"VITALFLOW_ALERTS_WARDS={wards}"] if wards else SERVICE_ADVICE[service]:
         print(f"  {line}")
     if service != "station":
         print(f"  VITALFLOW_STATION_SERVICES: add {name} at the station, so that its pages show an outage")
@@ -330,7 +339,11 @@ def print_users() -> None:
         found = list_users(dynsec)
     width, names = max((len(user.name) for user in found), default=0), {kind: role for role, kind in ROLES.items()}
     for user in found:
-        print(f"{names.get(user.kind, user.kind):<13} {user.name:<{width}}  {user.ward or user.service or '-'}")
+        print(f"{names.get(user.kind, user.kind):<13} {user.name:<{width}}  {_detail(user)}")
+
+
+def _detail(user: User) -> str:
+    return " ".join(filter(None, (user.ward or user.service, ",".join(user.wards)))) or "-"
 
 
 @users.command("revoke")

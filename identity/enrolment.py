@@ -31,8 +31,8 @@ def check_users(users: Sequence[User]) -> None:
     """Raise PermanentError for a name that cannot be used or is given twice."""
     for user in users:
         check_name(user.kind, user.name)
-        if user.ward is not None:
-            check_name("ward", user.ward)
+        for ward in (*user.wards, *([] if user.ward is None else [user.ward])):
+            check_name("ward", ward)
     if twice := [name for name, number in Counter(user.name for user in users).items() if number > 1]:
         raise PermanentError(f"the name {twice[0]!r} is given twice; each device is enrolled once")
 

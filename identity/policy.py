@@ -77,6 +77,7 @@ class User:
     service    of a service user: which decides its rights (see `_service_acls`); `name` does not
     password   None for a device with a certificate
     salt       of a password that the user has chosen (`vitals.password`)
+    wards      of an alert worker: the wards that it watches; empty for all
     """
 
     name: str
@@ -85,6 +86,7 @@ class User:
     password: str | None = None
     service: str = ""
     salt: str | None = None
+    wards: tuple[str, ...] = ()
 
 
 def acls(user: User, topics: Topics) -> list[tuple[str, str]]:
@@ -214,17 +216,19 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, topics.logins(user.name)),
             ]
         case "alerts":
+            wards = (*user.wards, STACK_WARD) if user.wards else ("+",)
             return [
                 *presence,
                 *(
-                    (READ_BELOW, f"{root}/{kind}/#")
+                    (READ_BELOW, f"{root}/{kind}/{ward}/#" if user.wards else f"{root}/{kind}/#")
                     for kind in ("vitals", "status", "alerts", "alert-commands", "limits", "assignments")
+                    for ward in wards
                 ),
                 (READ_BELOW, f"{own}/#"),
                 (WRITE, f"{own}/#"),
                 # The status of an ingest becomes an alert. Topics below it, such as its login report, are not read.
                 (READ_BELOW, topics.service("+")),
-                (WRITE, f"{root}/alerts/+/+/+"),
+                *((WRITE, topics.alert(ward, "+", "+")) for ward in wards),
                 (READ_BELOW, "$SYS/broker/publish/#"),
                 (READ_BELOW, "$SYS/broker/messages/#"),
                 (READ, OFFLINE_SESSIONS_TOPIC),
@@ -295,7 +299,7 @@ def client_definition(user: User) -> dict[str, Any]:
         "username": user.name,
         "roles": [{"rolename": role_name(user)}],
         "textname": textname(user.kind, user.salt),
-        "textdescription": user.ward or user.service,
+        "textdescription": " ".join(filter(None, (user.ward or user.service, ",".join(user.wards)))),
     }
     if user.password is not None:
         client["password"] = user.password
@@ -315,7 +319,8 @@ def known_user(client: Mapping[str, Any]) -> User:
     kind, _, salt = client.get("textname", "").partition(" ")
     detail = client.get("textdescription", "")
     if kind == Kind.SERVICE:  # without a detail: by a version before 0.2.0
-        return User(client["username"], kind, service=detail)
+        service, _, wards = detail.partition(" ")
+        return User(client["username"], kind, service=service, wards=tuple(filter(None, wards.split(","))))
     return User(client["username"], kind, detail or None, salt=salt or None)
 
 

@@ -368,9 +368,9 @@ def test_a_rejected_service_and_an_untrusted_ca_are_logged(
     eventually(lambda: f"was not signed by the CA in {another}" in untrusting.said(), 10, "the sentence")
 
 
-def added_service(run: Run, name: str, service: str) -> dict[str, str]:
+def added_service(run: Run, name: str, service: str, *options: str) -> dict[str, str]:
     """Add a service and return the settings that the command prints for it."""
-    shown = run("identity", "add-service", name, "--service", service)
+    shown = run("identity", "add-service", name, "--service", service, *options)
     assert shown.returncode == 0, shown.stderr
     return dict(re.findall(r"^  VITALFLOW_(\w+)=(\S+)", shown.stdout, re.MULTILINE))
 
@@ -397,8 +397,11 @@ def test_a_second_alert_worker_needs_its_own_user_and_its_refusal_names_the_comm
         assert "the broker does not authorize the user 'alerts'" in without.said()
         assert "identity add-service alerts2 --service alerts" in without.said()
 
-    settings = added_service(run, "alerts2", "alerts")
-    assert settings["ALERTS_CLIENT_ID"] == "alerts2"
+    refused = run("identity", "add-service", "ingest2", "--service", "ingest", "--wards", "icu-2")
+    assert refused.returncode == 2
+    assert "ingest serves all wards; ingests divide the readings with VITALFLOW_INGEST_SHARE_GROUP" in refused.stderr
+    settings = added_service(run, "alerts2", "alerts", "--wards", "icu-2")
+    assert (settings["ALERTS_CLIENT_ID"], settings["ALERTS_WARDS"]) == ("alerts2", "icu-2")
     assert run("identity", "add-service", "alerts2", "--service", "alerts").returncode == 2
     assert run("identity", "add-service", "alerts", "--service", "alerts").returncode == 2
     second = make_alerts(
@@ -413,7 +416,7 @@ def test_a_second_alert_worker_needs_its_own_user_and_its_refusal_names_the_comm
 
     own_secured.server.stop()
     own_secured.server.start()  # its users file is written anew
-    assert "alerts2" in run("identity", "user", "list").stdout
+    assert re.search(r"service +alerts2 +alerts icu-2$", run("identity", "user", "list").stdout, re.MULTILINE)
     assert run("identity", "user", "revoke", "alerts2").returncode == 0
     eventually(lambda: "the connection ended: Administrative action" in second.said(), 10, "the end")
     assert "and cannot be revoked" in run("identity", "user", "revoke", "alerts").stderr

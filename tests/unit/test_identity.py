@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,18 @@ from identity.accounts import CHANGE_INTERVAL_S, ChangeLimit
 from identity.authority import CertificateAuthority
 from identity.broker_bootstrap import BUILTIN_USERS, builtin_users, simulated_device_users, update_users_file
 from identity.enrolment import check_name
-from identity.policy import ENROLLED_KINDS, READ_BELOW, WRITE, Kind, User, acls, merge_users, role_definition
+from identity.policy import (
+    ENROLLED_KINDS,
+    READ_BELOW,
+    WRITE,
+    Kind,
+    User,
+    acls,
+    client_definition,
+    known_user,
+    merge_users,
+    role_definition,
+)
 from vitals.errors import PermanentError
 from vitals.topics import Topics
 
@@ -128,6 +140,17 @@ def test_the_alert_worker_reads_the_status_of_ingest_and_no_report_below_it() ->
     assert (READ_BELOW, "vitalflow/services/+") in rights
     others = [topic for _, topic in rights if topic.startswith("vitalflow/services/") and "/alerts" not in topic]
     assert others == ["vitalflow/services/+"]
+
+
+def test_an_alert_worker_of_some_wards_may_read_and_write_there_and_in_the_ward_of_the_stack_only() -> None:
+    user = User("alerts-2", Kind.SERVICE, service="alerts", password="a-word", wards=("icu-2", "icu-3"))
+    rights = acls(user, TOPICS)
+    written = {topic for kind, topic in rights if kind == WRITE and "/services/" not in topic}
+    assert written == {f"vitalflow/alerts/{ward}/+/+" for ward in ("icu-2", "icu-3", "stack")}
+    for kind in ("vitals", "status", "alerts", "alert-commands", "limits", "assignments"):
+        read = {topic for access, topic in rights if access == READ_BELOW and topic.startswith(f"vitalflow/{kind}/")}
+        assert read == {f"vitalflow/{kind}/{ward}/#" for ward in ("icu-2", "icu-3", "stack")}
+    assert known_user(client_definition(user)) == replace(user, password=None)
 
 
 def allowed_names(users: Iterable[User], access: str, kind: str) -> set[str]:
