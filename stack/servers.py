@@ -262,7 +262,9 @@ class BrokerServer(Server):
         settings = configuration(listeners, inside, binaries.dynamic_security, **more)
         binaries.write(conf, settings + bridge.replace("/mosquitto/identity/", f"{inside}/"), MOSQUITTO)
         line = binaries.command(MOSQUITTO, binaries.mosquitto, "-c", binaries.path_inside(conf))
-        super().__init__("Mosquitto", line, log, lambda: listens(port))
+        # Mosquitto opens its listeners one after the other; this is the last one.
+        last = listeners.plain or listeners.websockets or listeners.certificates or port
+        super().__init__("Mosquitto", line, log, lambda: listens(last))
         self.port = port
         self.url = f"{'mqtt' if access is None else 'mqtts'}://127.0.0.1:{port}"
         self.folder = folder
