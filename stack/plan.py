@@ -151,6 +151,7 @@ def environment(
     own_login = {f"{PREFIX}MQTT_{what}" for what in ("PASSWORD", "CERTIFICATE", "KEY")}
     hidden = withheld | own_login | {f"{name}_FILE" for name in (*ours, *withheld, *own_login)} | {"PGPASSWORD"}
     hidden |= {f"{PREFIX}STATION_CERTIFICATE", f"{PREFIX}STATION_KEY"}  # plain HTTP on 127.0.0.1
+    hidden.add(f"{PREFIX}MQTT_STANDBY_URLS")  # of another installation
     theirs = {name: value for name, value in environ.items() if name not in hidden}
     return theirs | ours | {"PYTHONUNBUFFERED": "1"}
 

@@ -1,6 +1,7 @@
 """A pair of brokers behind HAProxy: failover, and failback of clients to a broker that returned with an old store."""
 
 import json
+import signal
 from queue import SimpleQueue
 
 import paho.mqtt.client as mqtt
@@ -86,3 +87,25 @@ def test_a_broker_that_returns_with_an_old_store_gets_the_newer_state_before_the
     with connect_dynsec(pair.brokers["a"].broker("admin")) as dynsec:
         assert not [user for user in list_users(dynsec) if "failback" in user.name], "its user is gone"
     assert pair.fail_back("a").returncode == 2, "there is nothing to do"
+
+
+def test_what_a_frozen_broker_had_received_does_not_come_back_when_it_is_thawed(proxied_pair: ProxiedPair) -> None:
+    pair, clients = proxied_pair, proxied_pair.endpoint("alerts")
+    a, b = (broker.broker("alerts") for broker in pair.brokers.values())
+    eventually(pair.accepts, 30, "clients reach a broker")
+    retain(clients, {CHANGED: revision(1)})
+    eventually(lambda: alerts_at(b) == {CHANGED: 1}, 30, "b mirrors a")
+    server = pair.brokers["a"].server
+    with MqttProbe(clients) as cut_off:
+        assert cut_off.connected == "Success"
+        server.signal(signal.SIGSTOP)
+        try:
+            # It lies in the socket of the frozen broker.
+            assert cut_off.publish(CHANGED, revision(2), retain=True) != "Success"
+            eventually(lambda: pair.accepts() and pair.proxy.used() == "b", 60, "clients reach the other broker")
+            retain(clients, {CHANGED: revision(3)})
+        finally:
+            server.signal(signal.SIGCONT)
+    eventually(lambda: alerts_at(a) == {CHANGED: 3}, 30, "the thawed broker mirrors the other one")
+    assert alerts_at(b) == {CHANGED: 3}
+    assert pair.proxy.used() == "b"
