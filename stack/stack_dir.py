@@ -197,7 +197,8 @@ class StackDir:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise PermanentError(
-                    "a stack is already running here: `vitalflow dev status` shows it, `vitalflow dev down` ends it"
+                    f"a stack or cluster is already running in {self.folder}; `vitalflow dev down` ends a stack, "
+                    "Ctrl-C in its terminal a cluster"
                 ) from None
             yield
 

@@ -13,7 +13,7 @@ from stack.binaries import STACK, set_up_cluster
 from stack.cluster import conditions, report
 from stack.cluster.observer import broker_of, observe
 from stack.cluster.plan import FULL_HOSTS, PORT_BASE, ClusterPorts
-from stack.cluster.servers import proxy
+from stack.cluster.servers import proxy, reinitialize, switch_over
 from stack.cluster.supervisor import ClusterSupervisor
 from stack.cluster.verdicts import judge
 from stack.plan import DEVICES
@@ -32,6 +32,7 @@ Folder = Annotated[
     Path,
     typer.Argument(metavar="[DIR]", show_default=".stack/cluster", help="The folder of the cluster.", file_okay=False),
 ]
+FullHost = Annotated[str, typer.Argument(help="h1 or h2.")]
 Target = Annotated[str, typer.Argument(help="A host (h1, h2, h3), or one process of it, such as broker-h1.")]
 
 
@@ -116,14 +117,33 @@ def start(target: Target, folder: Folder = DEFAULT) -> None:
 
 
 @app.command()
-def failback(host: Annotated[str, typer.Argument(help="h1 or h2.")], folder: Folder = DEFAULT) -> None:
+def failback(host: FullHost, folder: Folder = DEFAULT) -> None:
     """Give the clients to the broker of a host that returned, after its retained state was made equal."""
-    if host not in FULL_HOSTS:
-        raise PermanentError(f"{host[:60]!r} has no broker; expected one of {', '.join(FULL_HOSTS)}")
+    host = _full(host)
     home, ports, secrets = _running(folder)
     admins = {name: broker_of(home, ports, secrets, name, "admin") for name in FULL_HOSTS}
     proxies, now = [proxy(home, set_up_cluster(typer.echo))], datetime.now(UTC)
     fail_back(proxies, admins, host, Topics(), by=login_name(), now=now, emit=typer.echo)
+
+
+@app.command()
+def switchover(folder: Folder = DEFAULT) -> None:
+    """Give the role of the primary database to the standby, as before maintenance of its host."""
+    _, ports, secrets = _running(folder)
+    switch_over(ports, secrets)
+
+
+@app.command()
+def reinit(host: FullHost, folder: Folder = DEFAULT) -> None:
+    """Delete the data of a standby that does not follow, and copy the primary's."""
+    _, ports, secrets = _running(folder)
+    reinitialize(ports, secrets, _full(host))
+
+
+def _full(host: str) -> str:
+    if host not in FULL_HOSTS:
+        raise PermanentError(f"{host[:60]!r} has no broker and no database; expected one of {', '.join(FULL_HOSTS)}")
+    return host
 
 
 def _running(folder: Path) -> tuple[StackDir, ClusterPorts, Secrets]:

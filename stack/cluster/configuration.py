@@ -88,6 +88,7 @@ def patroni(host: DatabaseHost, etcd_ports: Sequence[int], binaries: str, passwo
             "data_dir": f"{folder}/cluster",
             "bin_dir": binaries,
             "pgpass": f"{folder}/pgpass",
+            "basebackup": [{"checkpoint": "fast"}],  # a copy begins at once, not with the next checkpoint
             "authentication": {
                 "superuser": {"username": OWNER, "password": passwords.owner, **tls},
                 "replication": {"username": REPLICATOR, "password": passwords.replication, **tls},

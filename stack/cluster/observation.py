@@ -34,6 +34,7 @@ class BrokerSeen:
     certificate_ends  of the certificate that it shows
     in_use            whether HAProxy sends clients to it
     retained          the retained messages that both brokers of a pair have, by topic
+    retained_before   the same some seconds earlier
     """
 
     host: str
@@ -41,6 +42,7 @@ class BrokerSeen:
     certificate_ends: datetime | None = None
     in_use: bool = False
     retained: dict[str, bytes] = field(default_factory=dict)
+    retained_before: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class ClusterSeen:
     """All of a cluster.
 
     conditions   of each host: `running`, or what the commands did to it or to some of its processes
-    etcd         the hosts whose etcd is healthy
+    etcd         the hosts whose etcd answers
     """
 
     conditions: dict[str, str]

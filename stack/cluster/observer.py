@@ -32,8 +32,8 @@ from vitals.topics import Topics
 
 TIMEOUT_S = 2.0
 BETWEEN_S = 3.0
-"""Between the two looks at the standby's lag."""
-RETAINED_TIMEOUT_S = 3.0
+"""Between the two looks at the standby's lag and at the retained messages."""
+RETAINED_TIMEOUT_S = 1.5
 
 
 def observe(
@@ -44,18 +44,21 @@ def observe(
         lags = pool.submit(_lags, ports)
         databases = pool.map(partial(_database, home, ports, secrets), FULL_HOSTS)
         in_use = pool.submit(_broker_in_use, home, binaries)
-        brokers = pool.map(partial(_broker, home, ports, secrets, topics), FULL_HOSTS)
-        etcd = pool.map(lambda host: _is_healthy(ports.of(host).etcd), HOSTS)
+        brokers = pool.map(look := partial(_broker, home, ports, secrets, topics), FULL_HOSTS)
+        etcd = pool.map(lambda host: _answers(ports.of(host).etcd), HOSTS)
         names = [(host, name) for name in ("ingest", "alerts", "station") for host in FULL_HOSTS]
         services = pool.map(lambda one: _service(ports.of(one[0]), *one), names)
         found = list(databases)
         time.sleep(BETWEEN_S)
-        later = _lags(ports)
+        later, brokers_before = _lags(ports), {one.host: one.retained for one in brokers}
         return ClusterSeen(
             conditions.of_hosts(conditions.read(home.folder, conditions.PRESENT)),
-            tuple(host for host, healthy in zip(HOSTS, etcd, strict=True) if healthy),
+            tuple(host for host, answers in zip(HOSTS, etcd, strict=True) if answers),
             tuple(_with_member(one, later.get(one.host), lags.result().get(one.host)) for one in found),
-            tuple(replace(one, in_use=one.host == in_use.result()) for one in brokers),
+            tuple(
+                replace(one, in_use=one.host == in_use.result(), retained_before=brokers_before[one.host])
+                for one in pool.map(look, FULL_HOSTS)
+            ),
             tuple(services),
         )
 
@@ -132,12 +135,13 @@ def _is_primary(home: StackDir, own: HostPorts, secrets: Secrets) -> bool | None
     return bool(row and row[0])
 
 
-def _is_healthy(port: int) -> bool:
+def _answers(port: int) -> bool:
+    """Return whether an etcd answers, also one without a majority."""
     try:
-        answer, _ = _get(f"http://127.0.0.1:{port}/health")
+        _get(f"http://127.0.0.1:{port}/health")
     except OSError:
         return False
-    return str(answer.get("health")) == "true"
+    return True
 
 
 def _broker_in_use(home: StackDir, binaries: ServerBinaries) -> str | None:

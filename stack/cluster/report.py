@@ -39,6 +39,7 @@ def as_json(seen: ClusterSeen, verdicts: Sequence[str]) -> str:
     found = msgspec.to_builtins(seen)
     for broker in found["brokers"]:
         broker["retained"] = len(broker["retained"])
+        del broker["retained_before"]
     return msgspec.json.encode({**found, "verdicts": list(verdicts)}).decode()
 
 

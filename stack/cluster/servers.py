@@ -24,7 +24,7 @@ from vitals.errors import TransientError
 ETCD, HAPROXY = "etcd", "haproxy"  # the system users, and the names of the processes
 PATRONI = "patroni"
 REST_TIMEOUT_S = 2.0
-SWITCHOVER_TIMEOUT_S = 60.0
+ORDER_TIMEOUT_S = 60.0
 
 # Patroni needs /proc, and semaphores in /dev/shm: without them a standby is never promoted. Both are mounted in a mount
 # namespace, so that nothing stays mounted. It is the first process of a PID namespace: when it ends, the kernel kills
@@ -148,15 +148,25 @@ def switch_over(ports: ClusterPorts, secrets: Secrets) -> None:
     leader = next((host for host, answer in answers.items() if answer.get("role") == "primary"), None)
     if leader is None:
         raise TransientError("no database is the primary")
-    url = f"http://127.0.0.1:{ports.of(leader).patroni}/switchover"
+    _order(ports.of(leader), secrets, "switchover", {"leader": leader})
+
+
+def reinitialize(ports: ClusterPorts, secrets: Secrets, host: str) -> None:
+    """Have Patroni delete a standby's data and copy the primary's; raises TransientError if it refuses."""
+    _order(ports.of(host), secrets, "reinitialize", {"force": True})
+
+
+def _order(ports: HostPorts, secrets: Secrets, path: str, body: dict[str, object]) -> None:
     login = base64.b64encode(f"{PATRONI_USER}:{secrets.patroni}".encode()).decode()
     headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps({"leader": leader}).encode(), headers)
+    request = urllib.request.Request(f"http://127.0.0.1:{ports.patroni}/{path}", json.dumps(body).encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=SWITCHOVER_TIMEOUT_S):
+        with urllib.request.urlopen(request, timeout=ORDER_TIMEOUT_S):
             pass
+    except urllib.error.HTTPError as error:
+        raise TransientError(f"Patroni refuses {path}: {error.read().decode(errors='replace')}") from None
     except OSError as error:
-        raise TransientError(f"Patroni of {leader} does not switch over: {error}") from None
+        raise TransientError(f"Patroni does not answer to {path}: {error}") from None
 
 
 def rest(port: int, path: str) -> dict[str, Any] | None:

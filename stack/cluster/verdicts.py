@@ -1,6 +1,6 @@
 """What is wrong with a cluster: one sentence for each fault, with what to do. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from stack.cluster.conditions import Condition
@@ -12,7 +12,7 @@ MAX_CLOCK_DIFFERENCE_S = 5.0
 MAX_LAG = 16 * 2**20
 """Bytes: a segment of WAL, which a standby that follows is never behind for long."""
 EXPIRES_SOON = timedelta(days=7)
-NAMED_TOPICS = 3  # of those that are missing at the other broker
+NAMED_TOPICS = 3  # of those that differ at the other broker
 
 
 def judge(seen: ClusterSeen, now: datetime) -> list[str]:
@@ -80,12 +80,12 @@ def _standbys(databases: Sequence[DatabaseSeen]) -> Iterator[str]:
         if one.state != "streaming":
             yield (
                 f"the standby {one.host} does not follow the primary (Patroni: {one.state or 'unknown'}); if that "
-                f"lasts for a minute, copy it again: patronictl reinit vitalflow {one.host}"
+                f"lasts for a minute, copy it again: `vitalflow cluster reinit {one.host}`"
             )
         elif one.lag is not None and one.lag > MAX_LAG and one.lag_before is not None and one.lag >= one.lag_before:
             yield (
                 f"the standby {one.host} is {one.lag / 2**20:.0f} MB behind and does not catch up: compare its disk "
-                f"and network with the primary's, or copy it again: patronictl reinit vitalflow {one.host}"
+                f"and network with the primary's, or copy it again: `vitalflow cluster reinit {one.host}`"
             )
     if standbys and all(one.role != "sync_standby" for one in standbys):
         yield (
@@ -129,14 +129,21 @@ def _mirror(brokers: Sequence[BrokerSeen]) -> Iterator[str]:
     for other in brokers:
         if used is None or other.host == used.host or other.problem is not None:
             continue
-        missing = sorted(topic for topic in used.retained if topic not in other.retained)
-        if missing:
-            shown = ", ".join(missing[:NAMED_TOPICS]) + (", ..." if len(missing) > NAMED_TOPICS else "")
+        # A change is at the other broker some milliseconds later, so a difference must be there in both looks.
+        differing = sorted(
+            _differing(used.retained, other.retained) & _differing(used.retained_before, other.retained_before)
+        )
+        if differing:
+            shown = ", ".join(differing[:NAMED_TOPICS]) + (", ..." if len(differing) > NAMED_TOPICS else "")
             yield (
-                f"the broker of {other.host} lacks {len(missing)} of {len(used.retained)} retained messages of that of "
-                f"{used.host} ({shown}), so a failover would lose them: the bridge is not connected, or its user may "
-                "not read them; see both brokers' logs, and write the bridge and its user again"
+                f"the broker of {other.host} lacks the state of {len(differing)} of {len(used.retained)} retained "
+                f"topics of {used.host} ({shown}), so a failover would lose it: the bridge is not connected, or its "
+                "user may not read them; see both brokers' logs, and write the bridge and its user again"
             )
+
+
+def _differing(used: Mapping[str, bytes], other: Mapping[str, bytes]) -> set[str]:
+    return {topic for topic, payload in used.items() if other.get(topic) != payload}
 
 
 def _services(seen: ClusterSeen) -> Iterator[str]:

@@ -1,4 +1,8 @@
-"""Plan, configuration and commands of `vitalflow cluster`, without servers."""
+"""Plan, configuration and commands of `vitalflow cluster`, without servers.
+
+No test starts a cluster: a failover takes 40 s, and Patroni and etcd are not among the packages of the test machines.
+`vitalflow bench ha` starts one and counts what each fault costs.
+"""
 
 import json
 from pathlib import Path

@@ -14,10 +14,11 @@ from stack.cluster.verdicts import judge
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=80)
 OPEN_ALERT = {"vitalflow/alerts/icu-1/bed-1/spo2-low": b"{}"}
+OLD = dict.fromkeys(OPEN_ALERT, b"old")
 PRIMARY = DatabaseSeen("h1", "primary", "running", True, 3, clock_ahead_s=0.2)
 STANDBY = DatabaseSeen("h2", "sync_standby", "streaming", False, 3, lag=0, lag_before=0, clock_ahead_s=-0.3)
-USED = BrokerSeen("h1", None, LATER, in_use=True, retained=OPEN_ALERT)
-SPARE = BrokerSeen("h2", None, LATER, retained=OPEN_ALERT)
+USED = BrokerSeen("h1", None, LATER, in_use=True, retained=OPEN_ALERT, retained_before=OPEN_ALERT)
+SPARE = BrokerSeen("h2", None, LATER, retained=OPEN_ALERT, retained_before=OPEN_ALERT)
 HEALTHY = ClusterSeen(
     dict.fromkeys(HOSTS, "running"),
     HOSTS,
@@ -56,7 +57,8 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"brokers": (USED, replace(SPARE, certificate_ends=NOW))}, "certificate of the broker of h2 ended", "renew"),
     ({"brokers": (USED, replace(SPARE, certificate_ends=NOW + timedelta(days=2)))}, "ends on 2026-07-03", "renew"),
     ({"brokers": (USED, replace(SPARE, problem="refused"))}, "broker of h2 accepts no client (refused)", "start"),
-    ({"brokers": (USED, replace(SPARE, retained={}))}, "h2 lacks 1 of 1 retained messages of that of h1", "bridge"),
+    ({"brokers": (USED, replace(SPARE, retained={}, retained_before={}))}, "h2 lacks the state of 1 of 1", "bridge"),
+    ({"brokers": (USED, replace(SPARE, retained=OLD, retained_before=OLD))}, "h2 lacks the state of 1 of 1", "bridge"),
     ({"brokers": (USED,)}, "only one broker", "add a second host"),
     ({"brokers": (replace(USED, in_use=False), SPARE)}, "HAProxy sends clients to no broker", "start"),
     ({"etcd": ("h1", "h2")}, "the etcd of h3 does not answer", "start h3"),
@@ -77,6 +79,11 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
 def test_each_fault_is_one_sentence_with_what_to_do(change: dict[str, Any], what: str, advice: str) -> None:
     verdicts = judge(replace(HEALTHY, **change), NOW)
     assert any(what in one and advice in one.replace(what, "") for one in verdicts), verdicts
+
+
+def test_a_retained_message_that_is_at_the_other_broker_some_seconds_later_is_no_fault() -> None:
+    for late in (replace(SPARE, retained={}), replace(SPARE, retained_before={})):
+        assert judge(replace(HEALTHY, brokers=(USED, late)), NOW) == []
 
 
 def test_a_standby_that_catches_up_and_clocks_within_a_second_are_no_fault() -> None:
