@@ -183,6 +183,15 @@ class LastValues:
         """Return when a sign that is an input of the score was measured last; None for others."""
         return self._times[_PLACES[key]] if key in _BANDS else None
 
+    def are_measured_since(self, keys: Iterable[str], since: datetime) -> bool:
+        """Return whether each of these inputs was measured at this time or later."""
+        times = self._times
+        for key in keys:
+            measured = times[_PLACES[key]]
+            if measured is None or measured < since:
+                return False
+        return True
+
     def forget_before(self, time: datetime) -> None:
         """Drop the values that are older: they are another patient's."""
         for index, measured in enumerate(self._times):

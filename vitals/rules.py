@@ -17,7 +17,7 @@ from msgspec import Struct
 from vitals.alert import Kind, Priority
 from vitals.payload import decode_payload
 from vitals.signs import BY_KEY, MEAN_BP, SIGNS, Sign
-from vitals.thresholds import CONTINUOUS_SIGNS, STALE_AFTER
+from vitals.thresholds import CONTINUOUS_SIGNS, MONITORED_CHECKS, STALE_AFTER
 
 Source = Literal[
     "sign",
@@ -38,6 +38,8 @@ PHYSIOLOGICAL: tuple[Source, ...] = ("sign", "mean-bp", "news2")
 """Sources with values and limits."""
 SPECIAL: tuple[Source, ...] = tuple(source for source in get_args(Source) if source not in ("sign", "broker", "ingest"))
 """Sources other than a sign that a rule file may name."""
+
+NO_SILENCE_RULE = timedelta(days=36_500)  # can be added to a time, unlike timedelta.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +150,14 @@ class RuleSet:
     no_data: tuple[Rule, ...] = field(init=False, repr=False)
     device_checks: tuple[Rule, ...] = field(init=False, repr=False)
     watched_signs: frozenset[str] = field(init=False, repr=False)
+    all_monitored: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         def of(*sources: Source) -> tuple[Rule, ...]:
             return tuple(rule for rule in self.rules if rule.source in sources)
 
         sign_rules = tuple(_sign_rules(of("sign")))
+        watched_signs = CONTINUOUS_SIGNS | {rule.sign for rule in of("sign-gone") if rule.sign}
         ready = {
             "by_name": {rule.name: rule for rule in self.rules},
             "sign_rules": sign_rules,
@@ -166,8 +170,9 @@ class RuleSet:
             "timed": of("no-data", "offline"),
             "no_data": of("no-data"),
             # The shortest silence that any rule reports.
-            "silence_after": min((rule.levels[0].after for rule in of("no-data")), default=timedelta.max),
-            "watched_signs": CONTINUOUS_SIGNS | {rule.sign for rule in of("sign-gone")},
+            "silence_after": min((rule.levels[0].after for rule in of("no-data")), default=NO_SILENCE_RULE),
+            "watched_signs": watched_signs,
+            "all_monitored": dict.fromkeys(watched_signs, MONITORED_CHECKS),
             "device_checks": of("all-sensors-off", "sign-gone", "clock", "patients", "assignment"),
         }
         for name, value in ready.items():

@@ -32,6 +32,9 @@ NEWS2_MAX_AGE: dict[str, timedelta] = {
 CONTINUOUS_SIGNS = frozenset(key for key, age in NEWS2_MAX_AGE.items() if age <= timedelta(minutes=1))
 """Signs that a monitor measures all the time."""
 
+MONITORED_CHECKS = 3
+"""A sign with a value at this many checks of the alert worker, 8 to 12 s, is monitored; fewer are spot checks."""
+
 
 def silent_after(interval: timedelta | None) -> timedelta:
     """Return the age of its last reading above which a bed is silent. `interval`: between its readings, if known."""

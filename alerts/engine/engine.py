@@ -18,7 +18,8 @@ from alerts.engine.nothing_stored_alert import RULE as NOTHING_STORED
 from alerts.engine.nothing_stored_alert import NothingStoredAlerts
 from alerts.engine.rate_limiter import RateLimiter
 from alerts.engine.recovery import restore
-from alerts.engine.timers import apply_status, is_due, restart_no_data_timers, tick
+from alerts.engine.schedule import Schedule, is_active
+from alerts.engine.timers import apply_status, restart_no_data_timers, tick
 from mqtt.service_status import decode_service_status, is_ingest
 from vitals.alert import Alert, Event, State
 from vitals.assignment import Assignment, decode_assignment, rules_for_bed
@@ -63,6 +64,7 @@ class Engine:
         self.rejected = 0
         self._topics = topics
         self._rate_limiter = RateLimiter()
+        self._schedule = Schedule()
         self._newest_throttled: dict[bytes, bytes] = {}  # by topic, of devices that exceed their share
         self._parsed_topics: dict[bytes, tuple[str, DeviceAddress]] = {}
 
@@ -78,6 +80,7 @@ class Engine:
             else:
                 of_beds.append(alert)
         self.beds, events = restore(self.rules, of_beds, now)
+        self._schedule.restart(self.beds.values())
         self.cleared = {
             (a.device_id, a.rule): a for a in retained if not a.is_open and now - a.changed_at < CLEARED_RETENTION
         }
@@ -120,7 +123,7 @@ class Engine:
         for key in [key for key, alert in self.cleared.items() if now - alert.changed_at >= CLEARED_RETENTION]:
             del self.cleared[key]
         events = [*self._record_cleared(self._take_newest(now))]
-        events += [event for bed in self.beds.values() if is_due(bed, now) for event in tick(bed, now)]
+        events += self._schedule.tick(self.beds, now)
         return self._record_cleared([*events, *self.broker.tick(now), *self.ingests.tick(now)])
 
     def restart_no_data_timers(self, now: datetime) -> None:
@@ -135,6 +138,7 @@ class Engine:
         events: list[Event] = []
         for bed in self.beds.values():
             events += self._apply_limits(bed, now)
+        self._schedule.restart(self.beds.values())
         return self._record_cleared(events)
 
     def current_alerts(self) -> list[Alert]:
@@ -165,6 +169,10 @@ class Engine:
         events: list[Event] = []
         for reading in decoded.readings:
             events += bed.evaluate(reading, place.ward, now, dup=dup)
+        if now >= bed.next_check:  # here the bed's state is in the processor's cache
+            events += tick(bed, now)
+        if is_active(bed):
+            self._schedule.activate(bed)
         self.evaluated += len(decoded.readings)
         return self._record_cleared(events) if events else ()
 
@@ -182,6 +190,7 @@ class Engine:
             return close_all(bed, DEVICE_REMOVED, now)
         bed = self._bed(place, now)
         online = status.state == "online"
+        self._schedule.activate(bed)
         if online:
             bed.order.clock.right_within = status.right_within(bed.rules.stale_after)
         return apply_status(bed, online=online, boot=status.boot, interval_s=status.interval_s, now=now)
@@ -208,6 +217,7 @@ class Engine:
             bed = of_stack.get(place.device) or self.beds.get(place.device)
             if bed is None:
                 raise RequestRejected(f"no alert of {place.device} is open")
+            self._schedule.activate(bed)
             return carry_out(bed, rule, command, now)
         except (RequestRejected, InvalidTopic) as refused:
             self._reject(topic, refused, person)
@@ -227,7 +237,9 @@ class Engine:
             self.limits[place.device] = limits
         if limits is None and place.device not in self.beds:
             return ()  # a removed device's limits are deleted after its status, and it is no bed any more
-        return self._apply_limits(self._bed(place, now), now)
+        bed = self._bed(place, now)
+        self._schedule.activate(bed)
+        return self._apply_limits(bed, now)
 
     def _take_setting(
         self, kind: str, topic: str, place: DeviceAddress, payload: bytes, now: datetime, *, retained: bool = False
@@ -247,6 +259,7 @@ class Engine:
         if (assignment is None or assignment.is_discharge) and place.device not in self.beds:
             return ()
         bed = self._bed(place, now)
+        self._schedule.activate(bed)
         if assignment is not None and assignment.is_discharge:
             if assignment == before:
                 return ()  # repeated; what has happened since then stays
@@ -299,6 +312,7 @@ class Engine:
         bed = self.beds.get(place.device)
         if bed is None:
             bed = self.beds[place.device] = Bed(place.device, place.ward, self.rules, now)
+            self._schedule.add(bed)
             assignment = self.assignments.get(place.device)
             if assignment is not None and assignment.is_discharge:
                 discharge(bed, _discharged_at(assignment, now), now, in_use=assignment.in_use_since is not None)

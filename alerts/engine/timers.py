@@ -1,7 +1,7 @@
 """Changes of a bed that need no reading: silence, offline, ended audio pauses, checks of the device. Pure.
 
-The worker calls `tick` for every bed about once a second, `apply_status` for every status message, and
-`restart_no_data_timers` after it was disconnected from the broker. The time is that of the worker's clock.
+`schedule` calls `tick` twice a second for the beds that need it. The engine calls `apply_status` for every status
+message, and `restart_no_data_timers` after it was disconnected from the broker. The time is that of the worker's clock.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from vitals.alert import Event
 from vitals.clock import ZERO
 from vitals.patient_change import ALTERNATING_WITHIN
 from vitals.rules import Rule
-from vitals.thresholds import CONTINUOUS_SIGNS, SILENT_INTERVALS, silent_after
+from vitals.thresholds import CONTINUOUS_SIGNS, MONITORED_CHECKS, SILENT_INTERVALS, silent_after
 
 UNKNOWN_INTERVAL = timedelta(seconds=30)
 """Silence before `no-data`, as long as neither a birth nor two readings have shown an interval."""
@@ -31,8 +31,6 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     4. The device itself: its clock, the patients that it names, and what it measures.
     5. Silence: the device sends nothing, or is offline. No alert for a discharged bed.
     """
-    if now >= bed.next_check and _is_quiet(bed, now):
-        return _check_device(bed, now)
     events: list[Event] = bed.settle_undecided(now) if bed.order.undecided else []
     for alert in list(bed.alerts.values()):
         if alert.audio_paused_until is not None and now >= alert.audio_paused_until:
@@ -60,18 +58,6 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     return events
 
 
-def is_due(bed: Bed, now: datetime) -> bool:
-    """Return whether `tick` may change anything at the bed. It runs for every bed twice a second."""
-    return now >= bed.next_check or not _is_quiet(bed, now)
-
-
-def _is_quiet(bed: Bed, now: datetime) -> bool:
-    """Return whether a bed sends and has nothing open, counted or undecided: most beds, most of the time."""
-    return not (bed.counts or bed.alerts or bed.order.undecided or bed.offline_since is not None) and (
-        now - bed.last_live_at < bed.rules.silence_after
-    )
-
-
 CLOCK_TOLERANCE = timedelta(seconds=10)
 CHECK_INTERVAL = timedelta(seconds=4)  # at every tick the checks cost as much as the readings of 5,000 beds
 
@@ -83,6 +69,9 @@ def _check_device(bed: Bed, now: datetime) -> list[Event]:
     # tick checked all, an alert would wait for it: 16 ms at 2,000 beds.
     is_first = bed.next_check == bed.created_at
     bed.next_check = now + (CHECK_INTERVAL * (crc32(bed.device.encode()) / 2**32) if is_first else CHECK_INTERVAL)
+    if _is_as_usual(bed, now):
+        bed.nothing_measured = False
+        return events
     bed.begin_check()
     measured, missing = _monitored_signs(bed, now)
     bed.nothing_measured = _is_nothing_measured(bed, measured, missing)
@@ -114,6 +103,17 @@ def _check_device(bed: Bed, now: datetime) -> list[Event]:
     return events
 
 
+def _is_as_usual(bed: Bed, now: datetime) -> bool:
+    """Return whether no device check applies: most beds, most of the time."""
+    if bed.counts or bed.off or bed.checks != bed.rules.all_monitored:
+        return False
+    offset = bed.order.clock.offset
+    if offset is None or abs(offset) > CLOCK_TOLERANCE or bed.contradicts_assignment or bed.patient.alternates(now):
+        return False
+    since = now - silent_after(bed.usual_interval)
+    return bed.last_live_at >= since and bed.held.are_measured_since(bed.rules.watched_signs, since)
+
+
 def _monitored_signs(bed: Bed, now: datetime) -> tuple[set[str], set[str]]:
     """Return the signs that are measured, and the monitored ones that are not while the device goes on."""
     limit = silent_after(bed.usual_interval)
@@ -140,10 +140,6 @@ def _is_nothing_measured(bed: Bed, measured: set[str], missing: set[str]) -> boo
     if any(rule.source == "all-sensors-off" and rule.name in bed.alerts for rule in bed.rules.device_checks):
         return True
     return bool(missing & CONTINUOUS_SIGNS)
-
-
-MONITORED_CHECKS = 3
-"""A sign with a value at this many checks, 8 to 12 s, is monitored; fewer are spot checks."""
 
 
 def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:

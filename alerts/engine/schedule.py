@@ -1,0 +1,85 @@
+"""Decide which beds a tick visits. Pure.
+
+A bed at which something is open, counted or undecided is visited at every tick. Any other is visited when its next
+check is due or its silence begins: by its own next reading, as a rule, and by a tick if none came. Most beds are quiet,
+and a visit costs most if the state of the bed is no longer in the processor's cache.
+
+`Engine` reports every bed that a message may have made active. A forgotten report would delay a change by 4 s, the
+interval of the checks.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from alerts.engine.bed import NEVER, Bed
+from alerts.engine.timers import tick
+from vitals.alert import Event
+
+SLOTS_PER_S = 2  # as often as a worker ticks
+GRACE = timedelta(seconds=1.5)  # for a check, in which the next reading of most devices comes
+
+
+class Schedule:
+    """The active beds, and every bed in the slot of time in which it is due."""
+
+    def __init__(self) -> None:
+        self._active: dict[str, Bed] = {}
+        self._slots: dict[int, list[Bed]] = {}
+        self._last = NEVER
+
+    def add(self, bed: Bed) -> None:
+        """Take a new bed."""
+        self._slots.setdefault(_slot(_due(bed)), []).append(bed)
+        self._active[bed.device] = bed
+
+    def restart(self, beds: Iterable[Bed]) -> None:
+        """Visit these beds, and no others, at the next tick."""
+        self._active, self._slots = {}, {}
+        for bed in beds:
+            self.add(bed)
+
+    def activate(self, bed: Bed) -> None:
+        """Visit the bed at the next tick."""
+        self._active[bed.device] = bed
+
+    def tick(self, beds: Mapping[str, Bed], now: datetime) -> list[Event]:
+        """Apply what only time changes to each of `beds` that is due; entries of removed beds are dropped."""
+        if now < self._last:
+            self._follow_clock(beds.values(), now)
+        self._last = now
+        due, self._active = self._active, {}
+        reached = _slot(now)
+        passed = [bed for slot in [slot for slot in self._slots if slot <= reached] for bed in self._slots.pop(slot)]
+        for bed in passed:
+            if now >= _due(bed):
+                due[bed.device] = bed
+        events: list[Event] = []
+        for bed in due.values():
+            if beds.get(bed.device) is bed:
+                events += tick(bed, now)
+                if is_active(bed):
+                    self._active[bed.device] = bed
+        for bed in passed:
+            if beds.get(bed.device) is bed:
+                self._slots.setdefault(max(reached + 1, _slot(_due(bed))), []).append(bed)
+        return events
+
+    def _follow_clock(self, beds: Iterable[Bed], now: datetime) -> None:
+        """Bring forward what was due by a clock that was set back; it would wait as long."""
+        for bed in beds:
+            bed.last_live_at = min(bed.last_live_at, now)
+            bed.next_check = min(bed.next_check, now)
+        self.restart(beds)
+
+
+def is_active(bed: Bed) -> bool:
+    """Return whether time may change something at the bed before its next check."""
+    return bool(bed.counts or bed.alerts or bed.order.undecided) or bed.offline_since is not None
+
+
+def _due(bed: Bed) -> datetime:
+    return min(bed.next_check + GRACE, bed.last_live_at + bed.rules.silence_after)
+
+
+def _slot(time: datetime) -> int:
+    return int(time.timestamp() * SLOTS_PER_S)

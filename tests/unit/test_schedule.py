@@ -1,0 +1,74 @@
+"""A tick visits the beds that time may change, and each quiet bed when its check is due."""
+
+from datetime import UTC, datetime, timedelta
+
+from alerts.engine.engine import Engine
+from alerts.rulefile.parser import load
+from vitals.alert import Event
+from vitals.codec import encode
+from vitals.reading import reading
+from vitals.topics import Topics
+
+START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+TICK = timedelta(seconds=0.5)
+
+
+class Ward:
+    """An engine with a clock, and devices that send a reading a second."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.engine = Engine(Topics(), load(), START)
+        self.seq = 0
+
+    def run(
+        self, seconds: float, *devices: str, signs: tuple[str, ...] = ("heart_rate", "spo2", "resp_rate")
+    ) -> list[Event]:
+        events: list[Event] = []
+        values = {"heart_rate": 80.0, "spo2": 97.0, "resp_rate": 16.0}
+        until = self.now + timedelta(seconds=seconds)
+        while self.now < until:
+            self.now += TICK
+            if not self.now.microsecond:
+                self.seq += 1
+                for device in devices:
+                    sample = reading(self.now, {key: values[key] for key in signs}, boot=1, seq=self.seq)
+                    events += self.engine.take(
+                        f"vitalflow/vitals/icu-1/{device}".encode(), encode(sample), False, self.now
+                    )
+            events += self.engine.tick(self.now)
+        return events
+
+
+def rules(events: list[Event]) -> list[tuple[str, str]]:
+    return [(event.alert.device_id, event.alert.rule) for event in events]
+
+
+def test_the_silence_of_a_quiet_bed_is_found_when_its_delay_is_over() -> None:
+    ward = Ward()
+    assert ward.run(30, "bed-1", "bed-2") == []
+    after = load().by_name["no-data"].levels[0].after.total_seconds()
+    assert ward.run(after - 1, "bed-2") == []
+    assert rules(ward.run(1.5, "bed-2")) == [("bed-1", "no-data")]
+
+
+def test_a_sign_that_stops_is_found_at_a_quiet_bed() -> None:
+    ward = Ward()
+    assert ward.run(30, "bed-1") == []
+    events = ward.run(80, "bed-1", signs=("heart_rate", "resp_rate"))
+    assert rules(events) == [("bed-1", "sign-gone-spo2")]
+
+
+def test_a_tick_whose_time_is_earlier_than_the_last_finds_silence_without_delay() -> None:
+    ward = Ward()
+    assert ward.run(30, "bed-1", "bed-2") == []
+    ward.now -= timedelta(seconds=3)
+    assert ("bed-1", "no-data") in rules(ward.run(25, "bed-2"))
+
+
+def test_a_removed_device_is_visited_no_more() -> None:
+    ward = Ward()
+    ward.run(10, "bed-1")
+    ward.engine.take(b"vitalflow/status/icu-1/bed-1", b'{"state":"forgotten","boot":1}', False, ward.now)
+    assert "bed-1" not in ward.engine.beds
+    assert ward.run(60) == []
