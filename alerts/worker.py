@@ -10,7 +10,6 @@ import select
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 
 import msgspec
 from msgspec.structs import replace
@@ -26,6 +25,7 @@ from mqtt.broker_check import BrokerCheck, check_broker
 from mqtt.broker_features import Feature
 from mqtt.broker_metrics import BrokerMetrics
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.host_clock import HostClock
 from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import SESSION_EXPIRY_S, Session, SessionTakenOver
@@ -59,6 +59,10 @@ COUNT_S = 5.0  # between two counts of all beds and alerts for /metrics
 PAUSE_S = 0.02  # in which the socket is not read after a small read; an alert is later by up to as much
 
 
+class _HostClockSet(Exception):
+    """The host's clock was set by more than can be approached."""
+
+
 class Worker:
     """One alert worker. `stop` and `reload` may be called from a signal handler."""
 
@@ -81,7 +85,6 @@ class Worker:
             )
         self._is_standing_by = standby
         self._throttle = PollThrottle(PAUSE_S)
-        self._now = datetime.now(UTC)
         self._received_at = 0.0
         self._rules = load(settings.rules_path)
         self._restore_log = WaitLog("the retained alerts", log.warning)
@@ -95,7 +98,9 @@ class Worker:
     def _begin(self, last_boot: int = 0) -> None:
         """Begin as an instance of its own, after the one with `last_boot`, and without anything that it has known."""
         settings, topics = self._settings, self._topics
-        self._engine = Engine(topics, self._rules, datetime.now(UTC))
+        self._clock = HostClock()
+        self._now = self._clock.now()
+        self._engine = Engine(topics, self._rules, self._now)
         self._held: list[tuple[bytes, bytes, int, bool, bool]] | None = []  # messages until the connection is confirmed
         self._restored = False
         self._next_restore = 0.0
@@ -169,6 +174,7 @@ class Worker:
         5. Twice a second, see what time alone changes: silence, audio pauses.
         6. If this process or its link stood still, end the connection and go on with 2: another worker may have taken
            over, and what lies in the socket is out of date. If one has, discard everything, and stand by or end.
+        7. If the host's clock was set by more than a minute, begin anew.
         """
         self._broker_check.start()
         while not self._stopping:
@@ -181,6 +187,9 @@ class Worker:
             try:
                 with self._standby_sessions():
                     self._work()
+            except _HostClockSet as error:
+                log.warning("%s: the worker begins anew, because delays and ages would be wrong by as much", error)
+                self._session.disconnect()
             except SessionTakenOver as error:
                 if self._standby is None:
                     raise
@@ -293,7 +302,7 @@ class Worker:
         return number in ready
 
     def _set_time(self) -> None:
-        self._now = datetime.now(UTC)
+        self._now = self._clock.now()
         self._received_at = time.monotonic()
 
     def _on_message(self, topic: bytes, payload: bytes, message_id: int, retained: bool, dup: bool) -> None:
@@ -347,9 +356,11 @@ class Worker:
 
     def _tick(self) -> None:
         self._next_tick = time.monotonic() + TICK_S
-        self._now = datetime.now(UTC)
+        self._now = self._clock.now()
         if self._session.is_confirmed and self._held is None:  # otherwise missing readings prove nothing
             self._publish(self._engine.tick(self._now))
+        if step := self._clock.find_step():
+            raise _HostClockSet(step)
         if self._next_tick >= self._next_count:
             self._next_count = self._next_tick + COUNT_S
             self._update_metrics()
@@ -370,7 +381,7 @@ class Worker:
 
     def _on_connected(self, session_present: bool) -> None:
         self._metrics.mqtt_connections.inc()
-        self._now = datetime.now(UTC)
+        self._now = self._clock.now()
         self._engine.restart_no_data_timers(self._now)
 
     def _reload(self) -> None:
@@ -382,7 +393,7 @@ class Worker:
             answer = {"topic": str(self._settings.rules_path), "reason": str(bad)}
             self._session.publish(self._topics.rejections(self._service), msgspec.json.encode(answer), retain=False)
             return
-        self._now = datetime.now(UTC)
+        self._now = self._clock.now()
         self._rules = rules
         self._publish(self._engine.apply_rules(rules, self._now))
         self._publish_rules()

@@ -6,7 +6,9 @@ the reading that changed it last.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from alerts.engine import level_state
 from alerts.engine.bed import Bed
@@ -37,7 +39,7 @@ def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dic
         bed = beds.get(alert.device_id)
         if bed is None:
             bed = beds[alert.device_id] = Bed(alert.device_id, alert.ward, rules, now)
-        restore_alert(bed, alert)
+        restore_alert(bed, _by_clock(alert, now))
     for bed in beds.values():
         bed.refresh_active_signs()
         for name in [name for name in bed.alerts if name not in rules.by_name]:
@@ -65,6 +67,22 @@ def _is_older(alert: Alert, other: Alert, now: datetime) -> bool:
     if is_overtaken(alert, other, now) or is_overtaken(other, alert, now):
         return is_overtaken(alert, other, now)
     return _age(alert) < _age(other)
+
+
+def _by_clock(alert: Alert, now: datetime) -> Alert:
+    """Return the alert with its delays by this worker's clock, if that of the last worker was ahead.
+
+    An audio pause would last, and a reminder wait, for as long as the clocks differ.
+    """
+    ahead = alert.changed_at - now
+    if ahead <= timedelta():
+        return alert
+    paused, active = alert.audio_paused_until, alert.active_since
+    return replace(
+        alert,
+        audio_paused_until=None if paused is None else paused - ahead,
+        active_since=None if active is None else min(active, now),
+    )
 
 
 def _age(alert: Alert) -> tuple[datetime, int]:

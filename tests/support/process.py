@@ -18,6 +18,11 @@ class ServiceProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self._line = [sys.executable, "-m", *arguments]
 
+    def run_module(self, module: str, **environment: str) -> None:
+        """Run the service by a module that takes its command as arguments; before `start`."""
+        self._line = [*self._line[:2], module, *self._line[2:]]
+        self.environment |= environment
+
     def start(self, *, wait: bool = True) -> Self:
         """Start it; with `wait`, return once it has a session at the broker."""
         before = self.said().count("connected to the broker")

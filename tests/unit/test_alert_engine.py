@@ -9,7 +9,7 @@ import pytest
 from alerts.engine.context_changes import PATIENT_CHANGED, apply_rules
 from alerts.engine.recovery import restore
 from alerts.engine.transitions import CONDITION_ENDED
-from tests.support.bed_driver import BedDriver, at, rules
+from tests.support.bed_driver import BedDriver, at, retained, rules
 from tests.support.rule_text import HIGH, SCORE, rule
 from vitals.alert import Change, Event, Priority, State, decode_alert
 
@@ -501,6 +501,16 @@ def test_alerts_and_acknowledgements_survive_a_restart() -> None:
     assert bed.alert == before
     assert bed.steady(21, 40, 130, patient_id="p-1") == []
     assert bed.steady(41, 50, 100, patient_id="p-1") == ["46: hr cleared"]
+
+
+def test_a_pause_lasts_no_longer_if_the_clock_of_the_last_worker_was_ahead() -> None:
+    bed = BedDriver()
+    bed.steady(0, 10, 130)
+    bed.pause(11, 60)
+    beds, _ = restore(bed.rules, retained(bed.events), at(11 - 3600))
+    restored = beds["mon-1"].alerts["hr"]
+    assert restored.audio_paused_until == at(71 - 3600)
+    assert restored.revision == bed.alert.revision, "no change: consumers know it"
 
 
 def test_a_pause_ends_after_a_restart_too() -> None:

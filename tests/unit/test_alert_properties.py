@@ -68,6 +68,7 @@ def new() -> Bed:
 
 
 def resumed(events: Sequence[Event], now: datetime) -> Bed:
+    now = max([now, *(event.alert.changed_at for event in events)])  # the worker's clock is right
     beds, put_right = restore(RULES, retained(events), now)
     assert not put_right
     return beds.get("mon-1") or Bed("mon-1", "icu", RULES, now)

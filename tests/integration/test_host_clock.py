@@ -1,0 +1,45 @@
+"""An alert worker begins anew if its host's clock is set: no delay waits for the former time, no silence is false."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stack.servers import BrokerServer
+from tests.fixtures.alerts import AlertClient, MakeAlerts
+
+MakePerson = Callable[[int], AlertClient]
+
+
+def measure_until(person: AlertClient, rule: str, heart_rate: float, spo2: float) -> None:
+    deadline = time.monotonic() + 30
+    while f"icu-1/bed-1/{rule}" not in person.now and time.monotonic() < deadline:
+        person.measure("bed-1", heart_rate=heart_rate, spo2=spo2)
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize(("step_s", "direction"), [(-3600, "back"), (3600, "forward")])
+def test_alarms_come_in_time_after_the_clock_of_the_host_was_set(
+    own_broker: BrokerServer,
+    make_alerts: MakeAlerts,
+    make_alert_client: MakePerson,
+    tmp_path: Path,
+    step_s: int,
+    direction: str,
+) -> None:
+    step = tmp_path / "step"
+    step.write_text("0")
+    worker = make_alerts(own_broker.url, start=False)
+    worker.rules.write_text(worker.rules.read_text().replace("for_s = 3", "for_s = 30"))
+    worker.run_module("tests.support.set_host_clock", HOST_CLOCK_STEP=str(step))
+    worker.start()
+    person = make_alert_client(own_broker.port)
+    measure_until(person, "heart-rate-high", 150, 97)
+    first = person.wait_for("icu-1/bed-1/heart-rate-high", state="active")
+    step.write_text(str(step_s))
+    measure_until(person, "spo2-low", 150, 88)
+    assert person.now["icu-1/bed-1/spo2-low"].state == "active"
+    assert person.now["icu-1/bed-1/heart-rate-high"].alert_id == first.alert_id
+    assert [topic for topic, _ in person.received if "no-data" in topic] == []
+    assert f"the clock of this host was set {direction}" in worker.said()
