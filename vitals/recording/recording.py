@@ -14,6 +14,7 @@ from vitals.recording.cells import NUMBER, DecimalMark, InvalidCell
 from vitals.recording.items import ITEM_COLUMNS, PRESSURES, ItemReader, together
 from vitals.recording.layouts import DateOrder, Format
 from vitals.recording.names import bare
+from vitals.recording.owners import AMBIGUOUS_COLUMNS, OTHER_COLUMNS, PATIENT_COLUMNS, Repeated
 from vitals.recording.plausibility import other_unit
 from vitals.recording.recognition import find_header, rows_below
 from vitals.recording.sign_columns import SignColumns
@@ -25,14 +26,6 @@ from vitals.signs import BY_KEY
 
 MAX_DURATION_S = 100 * 365 * 86_400.0  # longer recordings are probably in milliseconds, and dates would overflow
 MAX_UNORDERED_ROWS = 1_000_000  # of one patient; they are sorted in memory
-# The first one that a file has identifies a stay, by which `only_patient` selects.
-_PATIENT_COLUMNS = (
-    "patientunitstayid", "stayid", "icustayid", "hadmid", "encounterid", "visitid", "subjectid", "subject",
-    "patientid", "patient", "patientnumber", "patientno", "personid", "mrn", "caseid",
-)  # fmt: skip
-# What measured: a file of several beds would become the readings of one.
-_BED_COLUMNS = frozenset(("deviceid", "device", "bed", "bedid", "bedno", "bednumber", "monitor", "monitorid"))
-
 _SYSTOLIC, _DIASTOLIC = PRESSURES
 
 C = TypeVar("C")
@@ -108,7 +101,7 @@ class Recording:
         except InvalidCell as error:
             raise self._row_error(self._header.line, error.found, error.expected) from None
         self._owners = self._patient_columns()
-        self._beds = [index for index, (column, _) in enumerate(self._header.columns) if column in _BED_COLUMNS]
+        self._beds = [index for index, (column, _) in enumerate(self._header.columns) if column in OTHER_COLUMNS]
         self.unused_columns = self._unused_columns()
         """Columns that are not read."""
         self._units_line = self._read_units()
@@ -238,6 +231,11 @@ class Recording:
         read_time = self._time.reader()
         number = 0
         first_owner: list[str] | None = None
+        ambiguous = [
+            (index, Repeated())
+            for index, (column, _) in enumerate(self._header.columns)
+            if column in AMBIGUOUS_COLUMNS and not self._owners
+        ]
         for line, cells in self._rows():
             if line == self._units_line or (len(cells) != width and self._is_blank(line, cells)):
                 continue
@@ -257,6 +255,13 @@ class Recording:
                         f"{', '.join(repr(self._header.names[index]) for index in owners)}",
                         "one patient and bed: split the file"
                         + (", or select one with --only-patient" if self._owners else ""),
+                    )
+            for index, values in ambiguous:
+                if values.is_several(cells[index].strip()):
+                    raise self._row_error(
+                        line,
+                        f"has {cells[index].strip()[:100]!r} in {self._header.names[index]!r}, which names several",
+                        "one patient and bed: split the file, or rename the column",
                     )
             try:
                 time = read_time(cells) if read_time else number * self.layout.step_s
@@ -282,7 +287,7 @@ class Recording:
 
     def _patient_columns(self) -> list[int]:
         plains = [column for column, _ in self._header.columns]
-        found = [index for name in _PATIENT_COLUMNS for index, column in enumerate(plains) if column == name]
+        found = [index for name in PATIENT_COLUMNS for index, column in enumerate(plains) if column == name]
         if self._patient is not None and not found:
             raise PermanentError(
                 f"{self.path} names no patient, so {self._patient!r} cannot be selected; leave out --only-patient"

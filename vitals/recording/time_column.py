@@ -12,6 +12,7 @@ from vitals.recording.recognition import Header
 from vitals.recording.times import InstantReader, parse_zone, read_elapsed
 
 _ZONE_NAMES = ("timezone", "time zone", "tz", "utc offset", "time offset", "gmt offset", "Zeitzone")
+_CLOCK = re.compile(r"\d{1,4}:[0-5]\d:[0-5]\d", re.ASCII)
 _DATE = re.compile(r"\d+[-/.]\d+[-/.]", re.ASCII)
 
 ReadTime = Callable[[Sequence[str]], datetime | float]
@@ -69,6 +70,8 @@ class TimeColumn:
         """Raise InvalidCell if neither the name nor the row below it has a unit."""
         if self._header.layout.format is Format.VITALDB and first_row and _DATE.match(first_row[self.indexes[0]]):
             self._unit_s = None  # exported with dates
+        if self.indexes and self._unit_s == 0 and first_row and _CLOCK.match(first_row[self.indexes[0]].strip()):
+            self._unit_s = 1.0  # h:mm:ss
         if self.indexes and self._unit_s == 0:
             name = self._header.names[self.indexes[0]]
             raise InvalidCell(f"has no unit for the time in column {name!r}", f"one, like '{name} (s)'")
