@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edges.entry import Entry, Unused
-from edges.episodic import KEPT, Episode, History, Measured
+from edges.episodic import CONTINUOUS, KEPT, Episode, History, Measured
 from edges.inbox_file import INBOX
 from edges.places import Location, UnknownPlace, find_place
 from edges.site import Site
@@ -163,6 +163,7 @@ class Inbox:
         placed, last = 0, 0
         once = {webhook.name for webhook in site.webhook} | {source.name for source in site.mqtt}
         known: dict[bytes, Any] = {}
+        history = self.history()
         while rows := execute(
             "SELECT number, received, location, interval_s, payload FROM unplaced WHERE number > ?"
             " ORDER BY number LIMIT ?",
@@ -178,6 +179,8 @@ class Inbox:
                         reading: Reading | None = _decode_reading(payload)
                         if reading is not None and _decode_location(location)["source"] in once:
                             reading, _ = self._without_stored(place.device, reading, received)
+                        elif reading is not None:
+                            reading = self._without_repeats(history, place, reading)
                         if reading is not None:
                             bed = self._bed(group, place.ward, place.device, interval_s)
                             self._keep(group, bed, reading, received)
@@ -375,15 +378,29 @@ class Inbox:
             group.unplaced += 1
         for queued in entry.queued:
             execute("INSERT INTO queued (kind, payload) VALUES (?, ?)", [queued.kind, queued.payload])
-        self._remember(entry)
+        self._remember(entry.episodes, entry.measured)
         for one in entry.unused:
             _add(unused, entry.source, one, received)
         group.taken.append(Taken(entry.answers, False, again))
 
-    def _remember(self, entry: Entry) -> None:
+    def _without_repeats(self, history: History, place: Any, reading: Reading) -> Reading | None:
+        """Return a reading without the pressures and temperatures that its monitor repeated; None if none is left."""
+        episodes = [
+            Episode(place.ward, place.device, sign, reading.time, value)
+            for sign in SIGN_KEYS
+            if sign not in CONTINUOUS and (value := reading.value(sign)) is not None
+        ]
+        again = [item.sign for item in episodes if item in history]
+        history.add(episodes)
+        self._remember(episodes, ())
+        left = msgspec.structs.replace(reading, **dict.fromkeys(again)) if again else reading
+        is_empty = not left.sensor_off and all(left.value(sign) is None for sign in SIGN_KEYS)
+        return None if is_empty else left
+
+    def _remember(self, episodes: Iterable[Episode], measured: Iterable[Measured]) -> None:
         """Keep what `history` returns after a restart; the newest of each sign has the greatest number."""
         execute = self._database.execute
-        for ward, device, sign, at, value in entry.episodes:
+        for ward, device, sign, at, value in episodes:
             key = [ward, device, sign]
             execute(
                 "INSERT OR REPLACE INTO episode (ward, device, sign, time, value) VALUES (?, ?, ?, ?, ?)",
@@ -394,7 +411,7 @@ class Inbox:
                 " WHERE ward = ? AND device = ? AND sign = ? ORDER BY number DESC LIMIT -1 OFFSET ?)",
                 [*key, KEPT],
             )
-        for item in entry.measured:
+        for item in measured:
             execute("INSERT OR REPLACE INTO measured (ward, device, sign, patient) VALUES (?, ?, ?, ?)", item)
 
     def _without_stored(self, device: str, reading: Reading, received: float) -> tuple[Reading | None, int]:

@@ -221,6 +221,29 @@ def test_readings_of_an_unknown_place_are_published_once_the_site_names_it(path:
     asyncio.run(check())
 
 
+def test_a_cuff_value_that_was_repeated_at_an_unknown_place_is_published_once(path: Path) -> None:
+    location = Location(equipment=frozenset({"A1"}))
+    named = Site.model_validate({"zone": "UTC", "place": [{"equipment": "A1", "ward": "icu-1", "device": "bed-9"}]})
+    cuff = PlacedReading(reading(AT, {"systolic_bp": 120}), None, None, "no place", location)
+    moments = [
+        PlacedReading(reading(AT + timedelta(seconds=n), {"heart_rate": 70}), None, None, "no place", location)
+        for n in range(3)
+    ]
+
+    async def check() -> None:
+        async with opened(path) as found:
+            for number, moment in enumerate(moments):
+                await found.take(entry(f"{number}", cuff, moment))
+        async with opened(path, site=named) as found:
+            [bed] = found.left
+            kept = found.inbox.readings_after(bed.number, 0, 0, 10)
+            assert [one.value("systolic_bp") for one in kept] == [120, None, None, None]
+            assert [one.value("heart_rate") for one in kept] == [None, 70, 70, 70]
+            assert Episode("icu-1", "bed-9", "systolic_bp", AT, 120.0) in found.inbox.history()
+
+    asyncio.run(check())
+
+
 def test_what_was_not_used_is_counted_by_code_and_readable_while_the_service_runs(path: Path) -> None:
     async def check() -> None:
         async with opened(path) as found:
