@@ -19,7 +19,7 @@ from tests.integration.test_alerts_standby import HEART_RATE, is_standing_by, ma
 from tests.support.servers import eventually
 
 pytestmark = pytest.mark.slow
-ROUNDS = int(os.environ.get("VITALFLOW_STANDBY_ROUNDS", "1"))
+ROUNDS = int(os.environ.get("STANDBY_ROUNDS", "1"))
 PAUSE_S = 0.2
 
 
