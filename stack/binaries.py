@@ -4,6 +4,7 @@ The private Debian is a plain folder in which programs are started with chroot. 
 mounted: data folders lie inside it, below /srv, and deleting the folder deletes everything.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -173,9 +174,14 @@ def set_up_cluster(emit: Emit) -> ServerBinaries:
         _create_private_debian(emit)
         private = _private_binaries()
         assert private is not None
-    if not (DEBIAN / "etc/vitalflow-cluster-ready").exists():
-        emit("servers: installing Patroni, etcd and HAProxy in .stack/debian (about half a minute, once)")
-        _run([*as_root(), "chroot", str(DEBIAN), "sh", "-euc", _INSTALL_MORE, "install", *CLUSTER_PACKAGES], "apt-get")
+    ready = DEBIAN / "etc/vitalflow-cluster-ready"
+    if not ready.exists():
+        with (STACK / "cluster-setup.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run at once; apt waits for no other one
+            if not ready.exists():
+                emit("servers: installing Patroni, etcd and HAProxy in .stack/debian (about half a minute, once)")
+                line = ["chroot", str(DEBIAN), "sh", "-euc", _INSTALL_MORE, "install", *CLUSTER_PACKAGES]
+                _run([*as_root(), *line], "apt-get")
     return private
 
 

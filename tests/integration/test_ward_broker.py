@@ -44,7 +44,7 @@ def ward(binaries: ServerBinaries, run_name: str, tmp_path: Path) -> Iterator[Wa
     environ, folder = os.environ | centre.settings("operator"), tmp_path / "edge"
     line = ["identity", "enroll-bridge", "edge-1", "--kind", "ward", "--ward", "icu-1", "--folder", str(folder)]
     run_module([*line, "--address", f"127.0.0.1:{centre.server.port}"], environ)
-    run_module(export_line(centre, folder, "--ward", "icu-1"), environ)
+    run_module(export_line(binaries, centre, folder, "--ward", "icu-1"), environ)
     bridge = (folder / BRIDGE_FILE).read_text()
     edge = further_broker(binaries, f"{run_name}-edge", folder, centre, bridge, tmp_path / "edge.log")
     edge.server.start()
