@@ -204,7 +204,9 @@ class Worker:
         """Keep a session on the other brokers, so that no reading is missing in a delay."""
         settings, topics = self._settings, self._topics
         filters = [(topics.vitals(ward, "+"), SubscribeOptions(qos=1)) for ward in settings.wards]
-        return standby_sessions(settings.standby_brokers, self._service, topics.service(self._service), filters, log)
+        return standby_sessions(
+            settings.standby_brokers, self._service, topics.service(self._service), filters, self._session, log
+        )
 
     def _work(self) -> None:
         while not self._stopping:

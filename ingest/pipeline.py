@@ -216,7 +216,12 @@ class Pipeline:
         settings = self._settings
         vitals = _shared(settings.topics.all_vitals, settings.ingest_share_group)
         return standby_sessions(
-            settings.standby_brokers, settings.ingest_client_id, self._service_topic, [(vitals, RETAINED_ONCE)], log
+            settings.standby_brokers,
+            settings.ingest_client_id,
+            self._service_topic,
+            [(vitals, RETAINED_ONCE)],
+            self._session,
+            log,
         )
 
     def _work(self) -> None:

@@ -20,11 +20,12 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.instance import find_last_instance
-from mqtt.session import CONNECT_TIMEOUT_S, SESSION_EXPIRY_S
+from mqtt.session import CONNECT_TIMEOUT_S, SESSION_EXPIRY_S, Session
 from mqtt.tls import describe_tls_error
 from vitals.errors import TransientError
 
 ANSWER_S = 10.0
+POLL_S = 0.2  # until the service is connected
 CHECK_S = 60.0  # between two checks: a broker may return without its store
 
 
@@ -34,15 +35,20 @@ def standby_sessions(
     client_id: str,
     service_topic: str,
     filters: Sequence[tuple[str, SubscribeOptions]],
+    session: Session,
     log: logging.Logger,
 ) -> Iterator[None]:
     """Keep a session with these subscriptions on each broker, in a thread, until the end of the context.
 
-    A broker where the service is connected is left alone: a second connection would end the one that works.
+    A broker where the service is connected is left alone: a second connection would end the one that works. So nothing
+    begins before `session`, that of the service, has received its own status from its broker.
     """
     stop = threading.Event()
     thread = threading.Thread(
-        target=_keep, args=(brokers, client_id, service_topic, filters, stop, log), name="standby sessions", daemon=True
+        target=_keep,
+        args=(brokers, client_id, service_topic, filters, session, stop, log),
+        name="standby sessions",
+        daemon=True,
     )
     if brokers:
         thread.start()
@@ -57,17 +63,26 @@ def _keep(
     client_id: str,
     service_topic: str,
     filters: Sequence[tuple[str, SubscribeOptions]],
+    session: Session,
     stop: threading.Event,
     log: logging.Logger,
 ) -> None:
+    def is_elsewhere(broker: BrokerEndpoint) -> bool:
+        return session.is_confirmed and broker.address != session.order.current.address
+
     problems: dict[BrokerEndpoint, str] = {}
     quiet = log.getChild("standby-sessions")
     quiet.setLevel(logging.WARNING)  # the wait for a heartbeat, every minute
     while not stop.is_set():
+        if not session.is_confirmed:
+            stop.wait(POLL_S)
+            continue
         for broker in brokers:
+            if not is_elsewhere(broker):
+                continue
             try:
                 _, runs = find_last_instance(broker, service_topic, stop.is_set, quiet)
-                if runs or stop.is_set():
+                if runs or stop.is_set() or not is_elsewhere(broker):  # it may have changed meanwhile
                     continue
                 present = make_session(broker, client_id, filters)
             except TransientError as error:
