@@ -12,6 +12,7 @@ from fastapi import APIRouter, HTTPException, Query
 from station import api_models, api_responses
 from station.auth.middleware import CurrentUser
 from station.auth.user_connection import UserConnection
+from station.clock import present_time
 from station.history import History
 from station.ward import Ward
 from vitals.errors import PermanentError, TransientError
@@ -36,12 +37,12 @@ def api(ward: Ward, history: History) -> APIRouter:
         user: CurrentUser, name: Annotated[str | None, Query(alias="ward", description="One ward.")] = None
     ) -> api_models.Ward:
         """Return every bed as of now, with its open alerts, and the outages."""
-        return api_responses.ward(ward, name, user.viewable, _now())
+        return api_responses.ward(ward, name, user.viewable, present_time())
 
     @router.get("/beds/{device}", responses=UNKNOWN)
     async def one_bed(user: CurrentUser, device: str) -> api_models.BedResource:
         """Return one bed as of now."""
-        found = api_responses.bed(ward, device, user.viewable, _now())
+        found = api_responses.bed(ward, device, user.viewable, present_time())
         if found is None:
             raise no_bed(device)
         return found
@@ -91,7 +92,7 @@ def api(ward: Ward, history: History) -> APIRouter:
         user: CurrentUser, name: Annotated[str | None, Query(alias="ward", description="One ward.")] = None
     ) -> api_models.Alerts:
         """Return the open alerts as of now, the most urgent first."""
-        return api_responses.alerts(ward, name, user.viewable, _now())
+        return api_responses.alerts(ward, name, user.viewable, present_time())
 
     def only(user: UserConnection, device: str) -> list[str] | None:
         """Return the wards whose history may be shown, None for all; raises 404 for a device now in another ward."""

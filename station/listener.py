@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from aiomqtt import Client, MqttError, Will
 
@@ -19,6 +18,7 @@ from mqtt.failover import BrokerOrder
 from mqtt.instance import refuse_second_instance
 from mqtt.service_status import ServiceStatus, encode_service_status
 from station.auth.password_salts import PasswordSalts
+from station.clock import present_time
 from station.confirmed_publish import publish_confirmed
 from station.settings import StationSettings
 from station.ward import Ward
@@ -65,7 +65,7 @@ class Listener:
             except MqttError as error:
                 silent = is_silent(error)
                 why = self.order.describe(describe_error(error, self.order.current))
-                self._ward.services.disconnected(why, datetime.now(UTC))
+                self._ward.services.disconnected(why, present_time())
                 self._wait_log.waiting(why, time.monotonic())
             with suppress(TimeoutError):
                 now = time.monotonic()
@@ -94,7 +94,7 @@ class Listener:
             (topics.password_rejected(), 0),
         ]
         self._salts.begin()
-        self._ward.connected(datetime.now(UTC))
+        self._ward.connected(present_time())
         self._received_at = time.monotonic()
         granted = await client.subscribe(filters)
         if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
@@ -119,7 +119,7 @@ class Listener:
                 if topic == self._service and not message.retain:
                     self._salts.complete()
                 self._salts.take(topic, payload)
-                self._ward.take(topic, payload, message.retain, datetime.now(UTC))
+                self._ward.take(topic, payload, message.retain, present_time())
         except MqttError:
             raise MqttError("the connection was lost") from None
 

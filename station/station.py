@@ -21,6 +21,7 @@ from station.api import api
 from station.auth.password_salts import PasswordSalts
 from station.auth.routes import auth_routes
 from station.auth.sessions import SessionManager
+from station.clock import present_time
 from station.fhir.routes import fhir_api
 from station.fhir.store import FhirStore
 from station.history import History
@@ -55,7 +56,7 @@ class Station:
 
     def __init__(self, settings: StationSettings) -> None:
         self._settings = settings
-        now = datetime.now(UTC)
+        now = present_time()
         commands = PendingCommands(settings.topics)
         services = Services(settings.services, has_database=settings.reader_url is not None, now=now)
         self._ward = ward = Ward(
@@ -187,7 +188,7 @@ class Station:
 
         It works without the other services: each of them has its own health check.
         """
-        outages = self._ward.services.outages(datetime.now(UTC))
+        outages = self._ward.services.outages(present_time())
         reasons = {outage.name: outage.reason for outage in outages}
         failures = [f"{name}: {reasons[name]}" for name in ("broker", "database") if name in reasons]
         return "; ".join(failures) or None, {"version": VERSION, "outages": list(reasons), "reasons": reasons}

@@ -20,6 +20,7 @@ from station.admissions import Admissions
 from station.auth.middleware import CurrentSession, CurrentUser
 from station.auth.user_connection import UserConnection
 from station.bed import BedState
+from station.clock import present_time
 from station.diagnosis import Observation
 from station.limit_problem_text import limit_problem_text
 from station.patient_names import PatientName
@@ -152,7 +153,7 @@ def ui_api(
         alert = next(
             (
                 alert
-                for alert in ward.alerts(datetime.now(UTC))
+                for alert in ward.alerts(present_time())
                 if (alert.ward, alert.device_id, alert.rule) == (request.ward, request.device, request.rule)
                 and user.viewable.includes(alert.ward)
             ),

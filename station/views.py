@@ -5,13 +5,13 @@ need one encoded frame.
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from station.auth.scope import WardScope
 from station.auth.sessions import WebSession
+from station.clock import present_time
 from station.frame import DeltaEncoder, collect_changes, hello_for
 from station.hub import HEAD, TAIL, Hub, SentCounts, Subscriber
 from station.ward import Ward
@@ -38,7 +38,7 @@ class Views:
 
     def send_changes(self, at: float) -> None:
         """Send every browser what has changed; `at`: seconds of a monotonic clock."""
-        now = datetime.now(UTC)
+        now = present_time()
         self._ward.settle(now)
         ward_changes = collect_changes(self._ward, now)
         for viewable, view in list(self._views.items()):
@@ -85,5 +85,5 @@ class Views:
         view = self._views.get(viewable)
         if view is None:
             framer = DeltaEncoder(self._ward, viewable)
-            view = self._views[viewable] = _View(framer, Hub(lambda: framer.whole(datetime.now(UTC)), self.sent))
+            view = self._views[viewable] = _View(framer, Hub(lambda: framer.whole(present_time()), self.sent))
         return view

@@ -1,4 +1,4 @@
-"""An alert worker begins anew if its host's clock is set: no delay waits for the former time, no silence is false."""
+"""The clock of a host is set: no delay waits for the former time, no silence is false or shown late."""
 
 import time
 from collections.abc import Callable
@@ -8,6 +8,8 @@ import pytest
 
 from stack.servers import BrokerServer
 from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.station import MakeStation, basic
+from tests.support.servers import eventually
 
 MakePerson = Callable[[int], AlertClient]
 
@@ -43,3 +45,24 @@ def test_alarms_come_in_time_after_the_clock_of_the_host_was_set(
     assert person.now["icu-1/bed-1/heart-rate-high"].alert_id == first.alert_id
     assert [topic for topic, _ in person.received if "no-data" in topic] == []
     assert f"the clock of this host was set {direction}" in worker.said()
+
+
+def test_a_device_that_stops_after_the_clock_of_the_host_was_set_back_is_shown_as_silent(
+    own_broker: BrokerServer, make_station: MakeStation, make_alert_client: MakePerson, tmp_path: Path
+) -> None:
+    step = tmp_path / "step"
+    step.write_text("0")
+    station = make_station(own_broker.url, host_clock_step=step)
+    person = make_alert_client(own_broker.port)
+
+    def condition() -> str:
+        _, ward, _ = station.ask("GET", "/api/ward", Authorization=basic("Ada"))
+        return ward["beds"][0]["condition"] if ward["beds"] else ""
+
+    def measured() -> bool:
+        person.measure("bed-1", heart_rate=80)
+        return condition() == "NORMAL"
+
+    eventually(measured, 30, "the reading is shown")
+    step.write_text("-3600")
+    eventually(lambda: condition() == "SILENT", 30, "the silence is shown")

@@ -1,12 +1,15 @@
 """Run a service whose host's clock can be set: by the seconds in the file HOST_CLOCK_STEP, as `-m` of its arguments."""
 
+import importlib
 import os
 import runpy
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import mqtt.host_clock
+from pydantic_core import core_schema
+
+PACKAGES = ("alerts", "mqtt", "station", "vitals")
 
 
 class SetClock(datetime):
@@ -17,9 +20,17 @@ class SetClock(datetime):
         """Return the time that the host's clock shows."""
         return datetime.now(tz) + timedelta(seconds=float(_STEP.read_text()))  # type: ignore[arg-type]
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> core_schema.DatetimeSchema:
+        """Let routes that are declared with it take a datetime."""
+        return core_schema.datetime_schema()
+
 
 if __name__ == "__main__":
     _STEP = Path(os.environ.pop("HOST_CLOCK_STEP"))
-    vars(mqtt.host_clock)["datetime"] = SetClock
     sys.argv = sys.argv[1:]
+    importlib.import_module(f"{sys.argv[0]}.__main__")  # with all modules of the service
+    for module in [module for name, module in sys.modules.items() if name.split(".")[0] in PACKAGES]:
+        if getattr(module, "datetime", None) is datetime:
+            vars(module)["datetime"] = SetClock
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
