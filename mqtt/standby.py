@@ -21,7 +21,7 @@ from vitals.log import WaitLog
 
 SILENCE_S = 2.5 * HEARTBEAT_S  # without a heartbeat for this long, the active one is gone
 NO_STATUS_S = 3.0  # without any status at the broker: an active one that has just lost its connection comes first
-SETTLE_S = (0.2, 1.0)  # after "offline": of several standbys, one is first, and the others receive its status
+SETTLE_S = (0.2, 1.0)  # drawn by each standby: of several, one is first, and the others receive its status
 ANSWER_TIMEOUT_S = 2.0  # for the broker's acknowledgement; without it this process is cut off, not the active one
 POLL_S = 0.2
 
@@ -29,21 +29,24 @@ POLL_S = 0.2
 class ActiveWatch:
     """Decide from the status of the active process whether it is gone. Pure.
 
-    settle_s   how long to wait after "offline"
+    settle_s   how long to wait longer than the others: of several standbys one is first
     boot       the newest known instance: an older one that ends, ends because the newer one is there
     """
 
     def __init__(self, now: float, settle_s: float, boot: int = 0) -> None:
         self.boot = boot
         self._settle_s = settle_s
-        self._ends = now + NO_STATUS_S
+        self._ends = now + NO_STATUS_S + settle_s
 
     def take(self, status: ServiceStatus, now: float) -> None:
         """Apply a status of the service."""
         if status.boot < self.boot:
             return
         self.boot = status.boot
-        self._ends = min(self._ends, now + self._settle_s) if status.state == "offline" else now + SILENCE_S
+        if status.state == "offline":
+            self._ends = min(self._ends, now + self._settle_s)
+        else:
+            self._ends = now + SILENCE_S + self._settle_s
 
     def is_gone(self, now: float) -> bool:
         """Return whether the active process is gone."""
