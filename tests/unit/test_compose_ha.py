@@ -24,7 +24,7 @@ TEXT = (FOLDER / "compose.yml").read_text()
 HAPROXY = (FOLDER / "haproxy.cfg").read_text()
 PATRONI: dict[str, Any] = yaml.safe_load((FOLDER / "patroni/patroni.yml").read_text())
 SINGLE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
-WITH_DEVICES = {"devices", "enroll-simulated"}
+WITH_DEVICES = {"devices", "enroll-simulated", "enroll-simulated-2"}
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +91,16 @@ def test_clients_reach_broker_and_database_through_the_haproxy_of_their_host(
 ) -> None:
     networks = {name: set(service["networks"] or ()) for name, service in services.items() if "networks" in service}
     servers = {name for name in networks if re.match(r"(db|broker|etcd)\d", name)}
-    assert {name for name in servers if networks[name] - {"between", "consensus"}} == set()
+    assert {name for name in servers if networks[name] - {"between", "brokers", "second", "consensus"}} == set()
     for number in "12":
         aliases = services[f"haproxy{number}"]["networks"]
         assert aliases[f"mqtt{number}"]["aliases"] == ["broker"]
         assert aliases[f"data{number}"]["aliases"] == ["db"]
     for name in networks:
         if name.startswith("alerts"):
-            assert networks[name] == {f"mqtt{name[-1]}"}, "alerts need no database"
+            assert networks[name] == {f"mqtt{name[-1]}", "brokers"}, "alerts need no database"
         if name.startswith("ingest"):
-            assert networks[name] == {f"mqtt{name[-1]}", f"data{name[-1]}"}
+            assert networks[name] == {f"mqtt{name[-1]}", f"data{name[-1]}", "brokers"}
     on = {name for name in networks if "consensus" in networks[name]}
     assert {re.sub(r"\d$", "", name) for name in on} == {"etcd", "db"}, "etcd asks for no password"
 
@@ -164,6 +164,7 @@ def test_the_pair_of_brokers_is_led_as_identity_renders_it_and_an_haproxy_that_s
     sections = broker_sections(listeners, mirrors, ca_file=CA, host_name="broker", peers="hosts")
     assert HAPROXY.count(STARTS) == len(listeners)
     assert HAPROXY.replace(STARTS, "").endswith(sections.strip() + "\n")
+    assert 'monitor fail if { date,sub("${STARTED}") lt 9 }' in HAPROXY, "healthy once it accepts clients"
     assert "STARTED=$(date +%s) haproxy" in (FOLDER / "haproxy.sh").read_text()
 
 
@@ -177,6 +178,15 @@ def test_each_bridge_reads_the_other_broker_through_the_haproxy_of_its_host(
         address = services[f"haproxy{number}"]["networks"]["between"]["ipv4_address"]
         assert address in str(services[f"broker{number}"]["extra_hosts"])
         assert address in str(services["haproxy1"]["extra_hosts"])
+
+
+def test_users_are_changed_at_both_brokers_and_sessions_kept_on_both(services: dict[str, dict[str, Any]]) -> None:
+    both = "mqtts://broker1:8883,mqtts://broker2:8883"
+    setting = "VITALFLOW_MQTT_STANDBY_URLS"
+    given = {name for name, service in services.items() if service.get("environment", {}).get(setting) == both}
+    assert given == {"identity", "accounts", "ingest1", "ingest2", "alerts1", "alerts2"}
+    for name in ("identity", "renewal"):
+        assert services[name]["environment"]["VITALFLOW_BROKER_HOSTNAMES"].endswith(",broker1,broker2")
 
 
 def test_of_ingest_and_alerts_one_stands_by(services: dict[str, dict[str, Any]]) -> None:
@@ -197,4 +207,4 @@ def test_haproxy_leads_to_the_primary_and_ends_connections_to_a_frozen_one() -> 
 
 def test_no_password_is_written_down() -> None:
     for path in (*FOLDER.glob("*.*"), *(FOLDER / "patroni").glob("*.yml")):
-        assert not re.search(r"postgresql://\w+:|mqtts?://\w+:|password: *\w", Path(path).read_text()), path
+        assert not re.search(r"(postgresql|mqtts?)://\w+:[^@/]+@|password: *\w", Path(path).read_text()), path
