@@ -207,7 +207,8 @@ class _Run:
         alerts, came_at = list(self.recorder.received), list(self.recorder.came_at)
         changes = changes_at(alerts, came_at)
         for row, span in self._rows:
-            made = {name for name, moment in record.made.items() if span[0] <= moment <= span[1]}
+            begin = span[0] - AUTOSAVE_S  # what a broker acknowledged and had not saved
+            made = {name for name, moment in record.made.items() if begin <= moment <= span[1]}
             row.made, row.lost, row.lost_plain = len(made), len(made & lost), len(made & plain)
             row.doubled = sum(times[name] > 1 for name in made)
             row.without_storing_s = round(longest_gap(self.storing.stored_at, span), 1)

@@ -104,7 +104,7 @@ def find() -> ServerBinaries:
 def _private_binaries() -> ServerBinaries | None:
     """Return the programs of the private Debian, if it is complete."""
     plugin = _plugin(DEBIAN)
-    if plugin is None or not (DEBIAN / "etc/vitalflow-ready").exists():
+    if plugin is None or not _has(READY):
         return None
     bin_folder = "/usr/lib/postgresql/17/bin"
     return ServerBinaries(DEBIAN, "/usr/sbin/mosquitto", "/usr/bin/mosquitto_sub", plugin, bin_folder)
@@ -174,14 +174,12 @@ def set_up_cluster(emit: Emit) -> ServerBinaries:
         _create_private_debian(emit)
         private = _private_binaries()
         assert private is not None
-    ready = DEBIAN / "etc/vitalflow-cluster-ready"
-    if not ready.exists():
+    if not _has(CLUSTER_READY):
         with (STACK / "cluster-setup.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run at once; apt waits for no other one
-            if not ready.exists():
+            if not _has(CLUSTER_READY):
                 emit("servers: installing Patroni, etcd and HAProxy in .stack/debian (about half a minute, once)")
-                line = ["chroot", str(DEBIAN), "sh", "-euc", _INSTALL_MORE, "install", *CLUSTER_PACKAGES]
-                _run([*as_root(), *line], "apt-get")
+                _install(_INSTALL, CLUSTER_READY, CLUSTER_PACKAGES)
     return private
 
 
@@ -198,26 +196,31 @@ def _create_private_debian(emit: Emit) -> None:
     subprocess.run([*as_root(), "rm", "-rf", str(DEBIAN)], check=True)
     _run([*as_root(), "debootstrap", "--variant=minbase", SUITE, str(DEBIAN)], "debootstrap")
     emit("servers: installing Mosquitto, PostgreSQL 17 and TimescaleDB in it")
-    _run([*as_root(), "chroot", str(DEBIAN), "sh", "-euc", _INSTALL, "install", *PACKAGES], "installing the servers")
+    _install(_PREPARE + _INSTALL, READY, PACKAGES)
+
+
+def _install(script: str, mark: str, packages: Sequence[str]) -> None:
+    _run([*as_root(), "chroot", str(DEBIAN), "sh", "-euc", script, mark, *packages], "installing the servers")
+
+
+def _has(mark: str) -> bool:
+    return (DEBIAN / mark.removeprefix("/")).exists()
 
 
 # policy-rc.d: no service starts by itself. createcluster.conf: no unused database cluster is created.
-_INSTALL = """
+_PREPARE = """
 printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
 mkdir -p /etc/postgresql-common; echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
+"""
+_INSTALL = """
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "$@"
 apt-get clean
-touch /etc/vitalflow-ready
+touch "$0"
 """
-_INSTALL_MORE = """
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "$@"
-apt-get clean
-touch /etc/vitalflow-cluster-ready
-"""
+READY, CLUSTER_READY = "/etc/vitalflow-ready", "/etc/vitalflow-cluster-ready"
+"""Written last, inside the private Debian: PACKAGES are installed, and CLUSTER_PACKAGES."""
 
 
 def need_root() -> None:

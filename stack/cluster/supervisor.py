@@ -92,6 +92,9 @@ class ClusterSupervisor(Supervisor):
         self.emit(step("primary", "ready behind HAProxy", time.monotonic() - began))
         self._migrate(environment(self._environ, self._cluster, secrets, self.home, MIGRATE), stop)
         self._wait_for_standby(stop)
+        for managed in patronis:
+            if managed.server.is_ready():
+                self._wait_until_ready(managed, stop, began)
         for host in FULL_HOSTS:
             ports, began = self._cluster.of(host), time.monotonic()
             more = {
