@@ -50,8 +50,9 @@ class AdmissionQueue:
         self._lock = threading.Lock()  # of one call, from any thread
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Close the file, after the call that runs in another thread."""
+        with self._lock:
+            self._database.close()
 
     def head(self) -> QueuedEvent | None:
         """Return the oldest event that is not finished."""
