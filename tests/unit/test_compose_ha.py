@@ -24,7 +24,7 @@ TEXT = (FOLDER / "compose.yml").read_text()
 HAPROXY = (FOLDER / "haproxy.cfg").read_text()
 PATRONI: dict[str, Any] = yaml.safe_load((FOLDER / "patroni/patroni.yml").read_text())
 SINGLE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
-WITH_DEVICES = {"devices", "enroll-simulated", "enroll-simulated-2"}
+WITH_DEVICES = {"devices", "enroll-simulated"}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_clients_reach_broker_and_database_through_the_haproxy_of_their_host(
 ) -> None:
     networks = {name: set(service["networks"] or ()) for name, service in services.items() if "networks" in service}
     servers = {name for name in networks if re.match(r"(db|broker|etcd)\d", name)}
-    assert {name for name in servers if networks[name] - {"between", "brokers", "second", "consensus"}} == set()
+    assert {name for name in servers if networks[name] - {"between", "brokers", "consensus"}} == set()
     for number in "12":
         aliases = services[f"haproxy{number}"]["networks"]
         assert aliases[f"mqtt{number}"]["aliases"] == ["broker"]
