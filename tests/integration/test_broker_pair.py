@@ -1,6 +1,8 @@
 """A pair of brokers: users, rights and certificates from one source, and the mirror of the retained state."""
 
+import json
 import os
+from pathlib import Path
 
 from identity.retained import read_retained
 from tests.fixtures.broker_pair import BrokerPair, run_module
@@ -67,10 +69,26 @@ def test_enrolled_and_revoked_users_are_brought_to_the_second_broker(broker_pair
     assert publishes(bed, bed.client_id("bed-3"), topic) == "Not authorized"
 
 
+def of_both(pair: BrokerPair) -> dict[str, str]:
+    """The settings of an operator who changes users at both brokers."""
+    both = ",".join(f"mqtts://127.0.0.1:{one.server.port}" for one in (pair.first, pair.second))
+    return os.environ | pair.first.settings("operator") | {"VITALFLOW_MQTT_STANDBY_URLS": both}
+
+
+def test_many_devices_are_enrolled_at_both_brokers(broker_pair: BrokerPair, tmp_path: Path) -> None:
+    passwords = tmp_path / "devices.json"
+    line = ["devices", "enroll-simulated", "--count", "20", "--ward", "icu-9", "--credentials", str(passwords)]
+    for _ in range(2):
+        run_module(line, of_both(broker_pair))
+    for name, found in json.loads(passwords.read_text()).items():
+        for one in (broker_pair.first, broker_pair.second):
+            broker = one.broker(name, found["password"])
+            assert connects(broker, broker.client_id(name)) == "Success"
+
+
 def test_a_change_of_users_is_made_at_both_brokers(broker_pair: BrokerPair) -> None:
     first, second = broker_pair.first, broker_pair.second
-    both = ",".join(f"mqtts://127.0.0.1:{one.server.port}" for one in (first, second))
-    environ = os.environ | first.settings("operator") | {"VITALFLOW_MQTT_STANDBY_URLS": both}
+    environ = of_both(broker_pair)
 
     def password(name: str, *more: str) -> str:
         printed = run_module(["identity", "add-service", name, "--service", "alerts", *more], environ)
