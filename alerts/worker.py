@@ -267,7 +267,11 @@ class Worker:
         settings = self._settings
         try:
             found = read_back(
-                settings.broker, self._topics, self._service, [*settings.wards, STACK_WARD], self._maintain
+                self._session.order.current,
+                self._topics,
+                self._service,
+                [*settings.wards, STACK_WARD],
+                self._maintain,
             )
         except TransientError as error:
             self._restore_log.waiting(str(error), time.monotonic())

@@ -95,11 +95,13 @@ class ServiceConnection:
         )
         while not self._stopping.is_set():
             will = Will(self._service, self._status("offline"), qos=1, retain=True)
-            since, silent = time.monotonic(), False
+            since: float | None = None
+            silent = False
             try:
                 async with connection(
                     self.order, self._client_id, will, self._stopping, version=ProtocolVersion.V5
                 ) as client:
+                    since = time.monotonic()
                     await self._run_connection(client, begin, work)
             except MqttError as error:
                 if isinstance(error, PublishDenied):
@@ -111,7 +113,8 @@ class ServiceConnection:
                 self.connected = False
             with suppress(TimeoutError):
                 now = time.monotonic()
-                await asyncio.wait_for(self._stopping.wait(), self.order.ended(now, now - since, silent=silent))
+                lasted_s = 0.0 if since is None else now - since
+                await asyncio.wait_for(self._stopping.wait(), self.order.ended(now, lasted_s, silent=silent))
 
     async def _run_connection(
         self, client: Client, begin: Callable[[], None], work: Callable[[Publish], Awaitable[Any]]

@@ -10,6 +10,8 @@ that stood still, cannot overwrite newer state, and two mirrors never form a loo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mqtt.logins import HEALTH_CHECK
+
 CHECK_INTERVAL_S, CHECK_FAILURES = 1, 3
 """A frozen broker is left after about 4 s. It still accepts TCP connections, so the check speaks MQTT."""
 IDLE_S = 200  # a client may be silent for max_keepalive of mosquitto.conf (120 s), 1.5 times
@@ -78,7 +80,7 @@ def mirror_name(broker: str) -> str:
 
 def connect_packet(login: tuple[str, str] | None) -> bytes:
     """Return a CONNECT of MQTT 3.1.1 with a clean session, for the check."""
-    fields = [b"haproxy-check" if login is None else b""]  # with a login the broker chooses the client id
+    fields = [HEALTH_CHECK.encode() if login is None else b""]  # with a login the broker chooses the client id
     flags = 0x02
     if login is not None:
         flags |= 0xC0

@@ -188,12 +188,12 @@ async def running(*background: Coroutine[Any, Any, None]) -> AsyncIterator[None]
     raise first
 
 
-TIMED_OUT = ("timed out", "operation timed out")
+TIMED_OUT = "timed out"  # also "operation timed out", and "_ssl.c:989: the handshake operation timed out"
 
 
 def is_silent(error: MqttError) -> bool:
     """Return whether the broker did not answer in time, so that it may be frozen."""
-    return _system_text(error) in TIMED_OUT
+    return _system_text(error).endswith(TIMED_OUT)
 
 
 def _system_text(error: MqttError) -> str:

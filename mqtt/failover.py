@@ -59,15 +59,16 @@ class BrokerOrder:
         has_switched = self._used not in (None, self._index)
         self.switches += has_switched
         self._used = self._index
-        self._failures = 0
         return has_switched
 
     def ended(self, now: float, lasted_s: float = 0.0, *, silent: bool = False) -> float:
         """Record the end of an attempt or of a connection; return the seconds to wait before the next attempt.
 
-        lasted_s   how long the connection lasted; 0 if there was none
+        lasted_s   how long the connection lasted, without connecting; 0 if there was none
         silent     the broker did not answer in time: it may be frozen
         """
+        if lasted_s >= STEADY_S:  # brokers that accept and then deny are a failed round too
+            self._failures = 0
         if lasted_s >= STEADY_S and not silent:
             self._hold_until = now + HOLD_S
         elif now >= self._hold_until or silent:

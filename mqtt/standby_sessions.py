@@ -22,7 +22,7 @@ from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.instance import find_last_instance
 from mqtt.session import CONNECT_TIMEOUT_S, SESSION_EXPIRY_S, Session
 from mqtt.tls import describe_tls_error
-from vitals.errors import TransientError
+from vitals.errors import TransientError, VitalFlowError
 
 ANSWER_S = 10.0
 POLL_S = 0.2  # until the service is connected
@@ -85,7 +85,7 @@ def _keep(
                 if runs or stop.is_set() or not is_elsewhere(broker):  # it may have changed meanwhile
                     continue
                 present = make_session(broker, client_id, filters)
-            except TransientError as error:
+            except VitalFlowError as error:
                 if problems.get(broker) != str(error):
                     log.warning(
                         "no session on the standby broker at %s, so a failover loses readings of devices "

@@ -10,3 +10,8 @@ _CLOCK = HostClock()
 def present_time() -> datetime:
     """Return the present time, not earlier than at the last call."""
     return _CLOCK.now()
+
+
+def find_step() -> str:
+    """Return by how much the host's clock was set, if that is more than a minute; else an empty text."""
+    return _CLOCK.find_step()

@@ -58,9 +58,11 @@ class Listener:
         await asyncio.to_thread(self._refuse_a_second_instance)
         while not self._stopping.is_set():
             will = Will(self._service, self._presence("offline"), qos=1, retain=True)
-            since, silent = time.monotonic(), False
+            since: float | None = None
+            silent = False
             try:
                 async with connection(self.order, self._settings.station_client_id, will, self._stopping) as client:
+                    since = time.monotonic()
                     await self._run_connection(client)
             except MqttError as error:
                 silent = is_silent(error)
@@ -69,7 +71,8 @@ class Listener:
                 self._wait_log.waiting(why, time.monotonic())
             with suppress(TimeoutError):
                 now = time.monotonic()
-                await asyncio.wait_for(self._stopping.wait(), self.order.ended(now, now - since, silent=silent))
+                lasted_s = 0.0 if since is None else now - since
+                await asyncio.wait_for(self._stopping.wait(), self.order.ended(now, lasted_s, silent=silent))
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         """Publish for a signed-in user limits or an assignment, or an audit record; raises TransientError."""

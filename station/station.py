@@ -21,7 +21,7 @@ from station.api import api
 from station.auth.password_salts import PasswordSalts
 from station.auth.routes import auth_routes
 from station.auth.sessions import SessionManager
-from station.clock import present_time
+from station.clock import find_step, present_time
 from station.fhir.routes import fhir_api
 from station.fhir.store import FhirStore
 from station.history import History
@@ -149,6 +149,8 @@ class Station:
             now = loop.time()
             self._sessions.refresh_wards()
             self._views.send_changes(now)
+            if step := find_step():  # until the clocks agree again, times of alerts would be wrong on every page
+                raise TransientError(f"{step}: the station must start again with the host's time")
             await asyncio.sleep(max(FRAME_S - (loop.time() - now), 0))
 
     async def _tidy(self) -> None:

@@ -4,8 +4,8 @@ A bed at which something is open, counted or undecided is visited at every tick.
 check is due or its silence begins: by its own next reading, as a rule, and by a tick if none came. Most beds are quiet,
 and a visit costs most if the state of the bed is no longer in the processor's cache.
 
-`Engine` reports every bed that a message may have made active. A forgotten report would delay a change by 4 s, the
-interval of the checks.
+`Engine` reports every bed that a message may have made active. A forgotten report would delay a change by up to 6 s:
+the interval of the checks, and the wait for the next reading.
 """
 
 from collections.abc import Iterable, Mapping

@@ -59,11 +59,13 @@ class Publisher:
         """Stay connected until `stop`."""
         will = Will(self._discovery.running, OFFLINE, qos=1, retain=True)
         while not self._stopping.is_set():
-            since, silent = time.monotonic(), False
+            since: float | None = None
+            silent = False
             try:
                 async with connection(
                     self._order, self._client_id, will, self._stopping, version=ProtocolVersion.V5
                 ) as client:
+                    since = time.monotonic()
                     await self._run_connection(client)
             except MqttError as error:
                 silent = is_silent(error)
@@ -72,7 +74,8 @@ class Publisher:
                 self._wait_log.waiting(self._order.describe(reason), time.monotonic())
             with suppress(TimeoutError):
                 now = time.monotonic()
-                await asyncio.wait_for(self._stopping.wait(), self._order.ended(now, now - since, silent=silent))
+                lasted_s = 0.0 if since is None else now - since
+                await asyncio.wait_for(self._stopping.wait(), self._order.ended(now, lasted_s, silent=silent))
 
     async def _run_connection(self, client: Client) -> None:
         self._retained.clear()

@@ -140,6 +140,16 @@ def _mirror(brokers: Sequence[BrokerSeen]) -> Iterator[str]:
                 f"topics of {used.host} ({shown}), so a failover would lose it: the bridge is not connected, or its "
                 "user may not read them; see both brokers' logs, and write the bridge and its user again"
             )
+        surplus = sorted(
+            (other.retained.keys() & other.retained_before.keys()) - used.retained.keys() - used.retained_before.keys()
+        )
+        if surplus:
+            shown = ", ".join(surplus[:NAMED_TOPICS]) + (", ..." if len(surplus) > NAMED_TOPICS else "")
+            yield (
+                f"the broker of {other.host} still retains {len(surplus)} topics that were deleted at {used.host} "
+                f"({shown}), so a failover would bring them back: it missed the deletion while it was down; stop it, "
+                f"delete its mosquitto.db and start it again, so that its mirror begins empty"
+            )
 
 
 def _differing(used: Mapping[str, bytes], other: Mapping[str, bytes]) -> set[str]:

@@ -54,6 +54,22 @@ def test_the_second_broker_mirrors_retained_state_without_presence(broker_pair: 
     eventually(lambda: read_all(second) == {topic: b'{"n":2}' for _, topic in STATE}, 30, "the state is mirrored anew")
 
 
+def test_what_was_deleted_while_the_second_broker_was_down_goes_with_its_stored_messages(
+    broker_pair: BrokerPair,
+) -> None:
+    first, second = broker_pair.first, broker_pair.second
+    for user, topic in STATE[:3]:
+        retain(first, user, topic, b'{"n":1}')
+    eventually(lambda: len(read_all(second)) == 3, 30, "the state is mirrored")
+    second.server.stop()
+    for user, topic in STATE[1:3]:
+        retain(first, user, topic, b"")
+    [stored] = second.server.folder.rglob("mosquitto.db")
+    stored.unlink()
+    second.server.start()
+    eventually(lambda: read_all(second) == {STATE[0][1]: b'{"n":1}'}, 30, "the state is that of the first broker")
+
+
 def test_enrolled_and_revoked_users_are_brought_to_the_second_broker(broker_pair: BrokerPair) -> None:
     first, second = broker_pair.first, broker_pair.second
     assert connects(second.broker("ada")) == "Success"

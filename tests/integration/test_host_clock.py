@@ -64,5 +64,18 @@ def test_a_device_that_stops_after_the_clock_of_the_host_was_set_back_is_shown_a
         return condition() == "NORMAL"
 
     eventually(measured, 30, "the reading is shown")
-    step.write_text("-3600")
+    step.write_text("-50")
     eventually(lambda: condition() == "SILENT", 30, "the silence is shown")
+
+
+@pytest.mark.parametrize(("step_s", "direction"), [(-3600, "back"), (7200, "forward")])
+def test_a_station_ends_for_its_supervisor_if_the_clock_was_set_by_more_than_a_minute(
+    own_broker: BrokerServer, make_station: MakeStation, tmp_path: Path, step_s: int, direction: str
+) -> None:
+    step = tmp_path / "step"
+    step.write_text("0")
+    station = make_station(own_broker.url, host_clock_step=step)
+    assert station.process is not None
+    step.write_text(str(step_s))
+    assert station.process.wait(30) == 2
+    assert f"the clock of this host was set {direction}" in station.said()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 from aiomqtt import MqttError, ProtocolVersion, Will
 
-from mqtt.async_client import connection, publish, receive_payloads, running
+from mqtt.async_client import connection, is_silent, publish, receive_payloads, running
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
 from vitals.backoff import Backoff
@@ -139,3 +139,24 @@ def test_a_connection_that_is_lost_while_a_message_is_written_is_an_error_of_mqt
                 await publish_to(read_some)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("text", "silent"),
+    [
+        ("timed out", True),
+        ("Operation timed out", True),
+        ("[Errno 110] Connection timed out", True),
+        ("_ssl.c:989: The handshake operation timed out", True),
+        ("[Errno 111] Connection refused", False),
+    ],
+)
+def test_a_broker_that_does_not_answer_in_time_is_silent(text: str, silent: bool) -> None:
+    assert is_silent(MqttError(text)) is silent
+
+
+def test_the_time_of_connecting_counts_as_no_connection() -> None:
+    """A listener that accepts and says nothing: the broker of a frozen host. The next one is tried at once."""
+    order = BrokerOrder(BrokerEndpoint.parse_list("mqtts://b1,mqtts://b2"), Backoff(1.0, 60.0))
+    assert order.ended(100.0, 0.0, silent=is_silent(MqttError("_ssl.c:989: The handshake operation timed out"))) == 0
+    assert order.current.host == "b2"

@@ -59,6 +59,16 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"brokers": (USED, replace(SPARE, problem="refused"))}, "broker of h2 accepts no client (refused)", "start"),
     ({"brokers": (USED, replace(SPARE, retained={}, retained_before={}))}, "h2 lacks the state of 1 of 1", "bridge"),
     ({"brokers": (USED, replace(SPARE, retained=OLD, retained_before=OLD))}, "h2 lacks the state of 1 of 1", "bridge"),
+    (
+        {
+            "brokers": (
+                replace(USED, retained={}, retained_before={}),
+                replace(SPARE, retained=OLD, retained_before=OLD),
+            )
+        },
+        "h2 still retains 1 topics that were deleted at h1",
+        "delete its mosquitto.db",
+    ),
     ({"brokers": (USED,)}, "only one broker", "add a second host"),
     ({"brokers": (replace(USED, in_use=False), SPARE)}, "HAProxy sends clients to no broker", "start"),
     ({"etcd": ("h1", "h2")}, "the etcd of h3 does not answer", "start h3"),

@@ -85,6 +85,14 @@ def test_a_broker_that_accepts_and_ends_the_connection_at_once_is_left() -> None
     assert brokers.current.host == "b2"
 
 
+def test_brokers_that_all_accept_and_end_the_connection_are_tried_with_a_back_off() -> None:
+    brokers, pauses = order(), []
+    for number in range(9):
+        brokers.connected()
+        pauses.append(brokers.ended(number * 10.0, 0.1))
+    assert pauses == [0, 0, 1, 0, 0, 2, 0, 0, 4]
+
+
 def test_the_broker_that_worked_last_is_the_first_of_the_next_round_and_switches_are_counted() -> None:
     brokers = order()
     brokers.ended(0.0)
