@@ -1,9 +1,10 @@
 -- The views of the Community edition. This edition has no materialized rollups, no columnstore and no jobs.
 CREATE OR REPLACE VIEW storage_now AS
-SELECT relation, hypertable_size(relation::regclass) AS bytes,
-       (SELECT count(*) FROM show_chunks(relation::regclass)) AS chunks, 0::bigint AS columnstore_chunks,
+SELECT relation, hypertable_size(id) AS bytes,
+       (SELECT count(*) FROM show_chunks(id)) AS chunks, 0::bigint AS columnstore_chunks,
        NULL::bigint AS before_bytes, NULL::bigint AS after_bytes
-FROM (VALUES ('patient_vitals'), ('imported_vitals')) AS hypertable (relation);
+FROM (VALUES ('patient_vitals', 'patient_vitals'::regclass), ('imported_vitals', 'imported_vitals'::regclass))
+     AS hypertable (relation, id); -- no cast of the name when it is read: a reader of some wards has a view of that name
 COMMENT ON VIEW storage_now IS 'bytes and chunks of the readings';
 
 CREATE OR REPLACE VIEW rollup_now AS SELECT NULL::text AS rollup, NULL::timestamptz AS watermark WHERE false;
