@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -43,6 +44,9 @@ from vitals.command_line import command_group
 from vitals.errors import PermanentError, TransientError, exit_on_error
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+# Wrapped here: the help would cut a name at its hyphen.
+FAULT_HELP = "Which; again for more:\n\n\b\n" + textwrap.fill(", ".join(FAULTS), 50, break_on_hyphens=False)
 
 app = command_group()
 
@@ -160,7 +164,7 @@ def chaos(
 
 @app.command()
 def ha(
-    fault: Annotated[list[str] | None, typer.Option(help=f"Which: {', '.join(FAULTS)}; again for more.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help=FAULT_HELP)] = None,
     devices: Annotated[int, typer.Option(min=2, help="Devices; together 500 readings a second.")] = 250,
     random: Annotated[int, typer.Option(min=0, help="Further faults, drawn by the seed.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same faults in the same order.")] = 2026,
