@@ -214,7 +214,7 @@ def describe_error(error: MqttError, broker: BrokerEndpoint) -> str:
     if isinstance(error, MqttCodeError):
         return "the connection was lost" + client_cert_hint(broker.certificate)
     text = _system_text(error)
-    if text in TIMED_OUT:
+    if text.endswith(TIMED_OUT):
         return "it does not answer" + client_cert_hint(broker.certificate)
     if text == "websocket handshake error":
         return "it speaks no MQTT over WebSockets on this port; mqtts:// is plain MQTT, wss:// and ws:// WebSockets"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 from aiomqtt import MqttError, ProtocolVersion, Will
 
-from mqtt.async_client import connection, is_silent, publish, receive_payloads, running
+from mqtt.async_client import connection, describe_error, is_silent, publish, receive_payloads, running
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
 from vitals.backoff import Backoff
@@ -153,6 +153,8 @@ def test_a_connection_that_is_lost_while_a_message_is_written_is_an_error_of_mqt
 )
 def test_a_broker_that_does_not_answer_in_time_is_silent(text: str, silent: bool) -> None:
     assert is_silent(MqttError(text)) is silent
+    described = describe_error(MqttError(text), BrokerEndpoint.parse("mqtts://b1"))
+    assert described.startswith("it does not answer") is silent
 
 
 def test_the_time_of_connecting_counts_as_no_connection() -> None:
