@@ -156,7 +156,6 @@ def test_two_devices_with_one_name_do_not_use_each_others_receipts(broker: Broke
     assert one.stats.unconfirmed == one.stats.dropped == 0
     assert stored[min(stored)] == one.stats.produced
     assert stored[max(stored)] >= other.stats.confirmed, "neither used the receipts of the other"
-    assert any("of which this device has no readings" in sentence for sentence in one.said + other.said)
 
 
 def test_a_device_reports_how_many_readings_it_dropped(own_broker: BrokerServer) -> None:
