@@ -16,7 +16,7 @@ from typing import Any
 
 from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
-from mqtt.async_client import PublishDenied, connection, describe_error, is_silent, publish, running
+from mqtt.async_client import PublishDenied, publish, running, stay_connected
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
 from mqtt.instance import refuse_second_instance
@@ -93,28 +93,27 @@ class ServiceConnection:
             self._stopping.is_set,
             log,
         )
-        while not self._stopping.is_set():
-            will = Will(self._service, self._status("offline"), qos=1, retain=True)
-            since: float | None = None
-            silent = False
+
+        async def use(client: Client) -> None:
             try:
-                async with connection(
-                    self.order, self._client_id, will, self._stopping, version=ProtocolVersion.V5
-                ) as client:
-                    since = time.monotonic()
-                    await self._run_connection(client, begin, work)
-            except MqttError as error:
-                if isinstance(error, PublishDenied):
-                    self.denied = f"the broker does not permit a publish: {error}"
-                silent = is_silent(error)
-                reason = self.order.describe(describe_error(error, self.order.current))
-                self._wait_log.waiting(reason, time.monotonic())
+                await self._run_connection(client, begin, work)
             finally:
                 self.connected = False
-            with suppress(TimeoutError):
-                now = time.monotonic()
-                lasted_s = 0.0 if since is None else now - since
-                await asyncio.wait_for(self._stopping.wait(), self.order.ended(now, lasted_s, silent=silent))
+
+        await stay_connected(
+            self.order,
+            self._client_id,
+            lambda: Will(self._service, self._status("offline"), qos=1, retain=True),
+            self._stopping,
+            use,
+            self._on_failure,
+            ProtocolVersion.V5,
+        )
+
+    def _on_failure(self, error: MqttError, description: str) -> None:
+        if isinstance(error, PublishDenied):
+            self.denied = f"the broker does not permit a publish: {error}"
+        self._wait_log.waiting(self.order.describe(description), time.monotonic())
 
     async def _run_connection(
         self, client: Client, begin: Callable[[], None], work: Callable[[Publish], Awaitable[Any]]

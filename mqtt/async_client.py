@@ -8,7 +8,8 @@ receives every reading, so it keeps 3.1.1, which costs less.
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from math import inf
@@ -87,7 +88,7 @@ async def connection(
 ) -> AsyncIterator[Client]:
     """Connect to the broker whose turn it is, for the duration of the block; raises MqttError. No session is kept.
 
-    The caller reports the end to `order`.
+    The caller reports the end to `order`, as `stay_connected` does.
 
     closing   once set, the DISCONNECT waits DISCONNECT_TIMEOUT_S instead of TIMEOUT_S, as after an error
     """
@@ -121,6 +122,37 @@ async def connection(
         if is_lost or closing.is_set():
             client.timeout = DISCONNECT_TIMEOUT_S
         await client.__aexit__(None, None, None)
+
+
+async def stay_connected(
+    order: BrokerOrder,
+    client_id: str,
+    will: Callable[[], Will],
+    stopping: asyncio.Event,
+    use: Callable[[Client], Awaitable[None]],
+    failed: Callable[[MqttError, str], None],
+    version: ProtocolVersion = ProtocolVersion.V311,
+) -> None:
+    """Connect, use the connection until it ends, and connect again, until `stopping`.
+
+    will     returns the will of the next connection
+    use      runs on each connection; MqttError ends it
+    failed   receives the error that ended an attempt or a connection, and its description
+    """
+    while not stopping.is_set():
+        since: float | None = None
+        silent = False
+        try:
+            async with connection(order, client_id, will(), stopping, version=version) as client:
+                since = time.monotonic()
+                await use(client)
+        except MqttError as error:
+            silent = is_silent(error)
+            failed(error, describe_error(error, order.current))
+        with suppress(TimeoutError):
+            now = time.monotonic()
+            lasted_s = 0.0 if since is None else now - since
+            await asyncio.wait_for(stopping.wait(), order.ended(now, lasted_s, silent=silent))
 
 
 async def connect(client: Client) -> None:

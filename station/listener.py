@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from aiomqtt import Client, MqttError, Will
 
-from mqtt.async_client import connection, describe_error, is_silent, publish, running
+from mqtt.async_client import publish, running, stay_connected
 from mqtt.failover import BrokerOrder
 from mqtt.instance import refuse_second_instance
 from mqtt.service_status import ServiceStatus, encode_service_status
@@ -56,29 +56,25 @@ class Listener:
     async def run(self) -> None:
         """Stay connected until `stop`; raises PermanentError if another station has the same client id."""
         await asyncio.to_thread(self._refuse_a_second_instance)
-        while not self._stopping.is_set():
-            will = Will(self._service, self._presence("offline"), qos=1, retain=True)
-            since: float | None = None
-            silent = False
-            try:
-                async with connection(self.order, self._settings.station_client_id, will, self._stopping) as client:
-                    since = time.monotonic()
-                    await self._run_connection(client)
-            except MqttError as error:
-                silent = is_silent(error)
-                why = self.order.describe(describe_error(error, self.order.current))
-                self._ward.services.disconnected(why, present_time())
-                self._wait_log.waiting(why, time.monotonic())
-            with suppress(TimeoutError):
-                now = time.monotonic()
-                lasted_s = 0.0 if since is None else now - since
-                await asyncio.wait_for(self._stopping.wait(), self.order.ended(now, lasted_s, silent=silent))
+        await stay_connected(
+            self.order,
+            self._settings.station_client_id,
+            lambda: Will(self._service, self._presence("offline"), qos=1, retain=True),
+            self._stopping,
+            self._run_connection,
+            self._on_failure,
+        )
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
         """Publish for a signed-in user limits or an assignment, or an audit record; raises TransientError."""
         await publish_confirmed(self._client, topic, payload, retain=retain)
 
     # --- one connection ---
+
+    def _on_failure(self, _error: MqttError, description: str) -> None:
+        why = self.order.describe(description)
+        self._ward.services.disconnected(why, present_time())
+        self._wait_log.waiting(why, time.monotonic())
 
     async def _run_connection(self, client: Client) -> None:
         """Receive messages and send heartbeats until `stop`; raises MqttError if the connection is lost."""

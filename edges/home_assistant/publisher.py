@@ -11,7 +11,7 @@ from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
 from edges.home_assistant.beds import Beds, BedView
 from edges.home_assistant.discovery import OFFLINE, ONLINE, REPEAT_S, Discovery, encode_state
-from mqtt.async_client import TIMEOUT_S, connection, describe_error, is_silent, publish, running
+from mqtt.async_client import TIMEOUT_S, publish, running, stay_connected
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
 from vitals.backoff import Backoff
@@ -58,24 +58,19 @@ class Publisher:
     async def run(self) -> None:
         """Stay connected until `stop`."""
         will = Will(self._discovery.running, OFFLINE, qos=1, retain=True)
-        while not self._stopping.is_set():
-            since: float | None = None
-            silent = False
-            try:
-                async with connection(
-                    self._order, self._client_id, will, self._stopping, version=ProtocolVersion.V5
-                ) as client:
-                    since = time.monotonic()
-                    await self._run_connection(client)
-            except MqttError as error:
-                silent = is_silent(error)
-                reason = describe_error(error, self._order.current)
-                self.problem = f"Home Assistant's broker at {self._order.current}: {reason}"
-                self._wait_log.waiting(self._order.describe(reason), time.monotonic())
-            with suppress(TimeoutError):
-                now = time.monotonic()
-                lasted_s = 0.0 if since is None else now - since
-                await asyncio.wait_for(self._stopping.wait(), self._order.ended(now, lasted_s, silent=silent))
+        await stay_connected(
+            self._order,
+            self._client_id,
+            lambda: will,
+            self._stopping,
+            self._run_connection,
+            self._on_failure,
+            ProtocolVersion.V5,
+        )
+
+    def _on_failure(self, _error: MqttError, description: str) -> None:
+        self.problem = f"Home Assistant's broker at {self._order.current}: {description}"
+        self._wait_log.waiting(self._order.describe(description), time.monotonic())
 
     async def _run_connection(self, client: Client) -> None:
         self._retained.clear()

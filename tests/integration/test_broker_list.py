@@ -1,7 +1,9 @@
 """Two brokers in one list: what happens to readings, alerts and pages when the one in use dies or stands still."""
 
 import signal
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,19 @@ def test_when_the_broker_dies_and_the_next_one_stands_still_all_go_to_the_other_
     assert ingest.metric("mqtt_broker_switches_total") >= 2
     assert ingest.health()["broker"] == first_at
     assert f"connected to the broker at {second.url}" in ingest.said()
+
+
+def test_a_station_leaves_a_broker_that_accepts_and_never_answers_the_tls_handshake(make_station: MakeStation) -> None:
+    """A frozen host: its kernel accepts connections."""
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as first,
+        closing(socket.create_server(("127.0.0.1", 0))) as second,
+    ):
+        second.settimeout(40)
+        make_station(",".join(f"mqtts://127.0.0.1:{one.getsockname()[1]}" for one in (first, second)), wait=False)
+        arrived = []
+        for _ in range(3):  # the first connections are those of the check for a second station
+            accepted, _ = second.accept()
+            arrived.append(accepted)
+        for accepted in arrived:
+            accepted.close()
