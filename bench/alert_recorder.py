@@ -10,6 +10,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.one_shot import connect_once
 from vitals.alert import Alert, decode_alert
+from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 
@@ -41,6 +42,19 @@ class AlertRecorder:
         """Acknowledge an alert."""
         topic = self._topics.alert_commands(alert.ward, alert.device_id, alert.rule)
         self.publish(topic, b'{"by":"bench","action":"acknowledge"}').wait_for_publish(10)
+
+    def acknowledge_half(self, prefix: str, expected: int, timeout_s: float) -> None:
+        """Wait for `expected` alerts of devices whose name begins with `prefix`; acknowledge every other one of them.
+
+        Raises PermanentError if they do not come in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while len(alerts := [alert for (name, _), alert in self.now.items() if name.startswith(prefix)]) < expected:
+            if time.monotonic() > deadline:
+                raise PermanentError(f"{len(alerts)} of {expected} alarms came at the start")
+            time.sleep(0.1)
+        for alert in alerts[::2]:
+            self.acknowledge(alert)
 
     def publish(self, topic: str, payload: bytes) -> mqtt.MQTTMessageInfo:
         """Publish at QoS 1."""

@@ -102,7 +102,7 @@ def chaos(
         run = _Run(ChaosEnvironment(environment, devices, ends), report, log)
         ends.callback(run.recorder.close)
         run.programs.start()
-        run.acknowledge_half()
+        run.recorder.acknowledge_half(STEADY, WATCHED // 2, 30.0)
         faults = run.programs.faults(victims, LONG_S if seconds >= LONG_RUN_S else SHORT_S)
         if "disk" in victims and environment.disk is None:
             report.not_run.append("a full disk of the database: no small file system could be mounted")
@@ -139,17 +139,6 @@ class _Run:
         self._report = report
         self._log = log
         self._outages: list[Span] = []  # of the broker
-
-    def acknowledge_half(self) -> None:
-        """Wait for the steady alarms, and acknowledge every other one of them."""
-        expected = WATCHED // 2
-        deadline = time.monotonic() + 30
-        while len(steady := [a for (name, _), a in self.recorder.now.items() if name.startswith(STEADY)]) < expected:
-            if time.monotonic() > deadline:
-                raise PermanentError(f"{len(steady)} of {expected} alarms came at the start")
-            time.sleep(0.1)
-        for alert in steady[::2]:
-            self.recorder.acknowledge(alert)
 
     def inject(self, fault: Fault, moment: Random) -> None:
         """Inject a fault, and wait until it is recovered from."""

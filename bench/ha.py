@@ -23,7 +23,6 @@ from bench.recording_devices import STEADY, Name
 from bench.report import Figures, Log
 from bench.storing_monitor import StoringMonitor
 from stack.cluster.plan import FULL_HOSTS
-from vitals.errors import PermanentError
 from vitals.topics import Topics
 
 ACTIVE_TIMEOUT_S = 60.0  # until an alert worker evaluates readings again
@@ -97,7 +96,7 @@ def ha(names: Sequence[str], devices: int, random_faults: int, seed: int, log: L
     with ha_environment(devices, log) as environment:
         run = _Run(environment, report, log)
         try:
-            run.acknowledge_half()
+            run.recorder.acknowledge_half(STEADY, WATCHED // 2, 60.0)
             time.sleep(CALM_S)
             for fault in faults:
                 run.strike(fault)
@@ -126,16 +125,6 @@ class _Run:
         self._outages: list[Span] = []  # of the broker in use
         self._uptime: list[Span] = []
         self._up_since: float | None = time.time()
-
-    def acknowledge_half(self) -> None:
-        """Wait for the steady alarms, and acknowledge every other one of them."""
-        expected, deadline = WATCHED // 2, time.monotonic() + 60
-        while len(steady := [a for (name, _), a in self.recorder.now.items() if name.startswith(STEADY)]) < expected:
-            if time.monotonic() > deadline:
-                raise PermanentError(f"{len(steady)} of {expected} alarms came at the start")
-            time.sleep(0.1)
-        for alert in steady[::2]:
-            self.recorder.acknowledge(alert)
 
     def close_uptime(self) -> None:
         """End the span in which alerts are due."""
