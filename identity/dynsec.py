@@ -62,7 +62,7 @@ class DynsecClient:
                     if "not found" in str(error):
                         continue  # deleted already
                     raise
-                # Not deleted and created again: Mosquitto 2.0.21 crashes after some of that at the broker of before.
+                # Not deleted and created again: Mosquitto 2.0.21 crashes if a role is deleted that a user still has.
                 modify = str(command["command"]).replace("create", "modify")
                 self._execute({**command, "command": modify})
 

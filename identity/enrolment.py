@@ -133,6 +133,7 @@ def find_user(dynsec: DynsecClient, name: str) -> User:
 
 def _delete(dynsec: DynsecClient, name: str, kind: Kind) -> None:
     # The client first: the plugin disconnects it, and without a client the role grants nothing.
+    # Mosquitto 2.0.21 crashes if a role is deleted that a user still has.
     dynsec.execute({"command": "deleteClient", "username": name})
     try:
         dynsec.execute({"command": "deleteRole", "rolename": role_name(User(name, kind))})

@@ -16,7 +16,7 @@ REMINDER = timedelta(minutes=1)
 
 
 class RateLimiter:
-    """The senders by name, each with the time at which the tokens are all back.
+    """The senders by name, each with the time at which all of its tokens are back.
 
     Time is the sum of the steps of `now` that go forward: a clock that was set back must not change the tokens.
     """

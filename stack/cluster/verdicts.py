@@ -134,22 +134,25 @@ def _mirror(brokers: Sequence[BrokerSeen]) -> Iterator[str]:
             _differing(used.retained, other.retained) & _differing(used.retained_before, other.retained_before)
         )
         if differing:
-            shown = ", ".join(differing[:NAMED_TOPICS]) + (", ..." if len(differing) > NAMED_TOPICS else "")
             yield (
                 f"the broker of {other.host} lacks the state of {len(differing)} of {len(used.retained)} retained "
-                f"topics of {used.host} ({shown}), so a failover would lose it: the bridge is not connected, or its "
-                "user may not read them; see both brokers' logs, and write the bridge and its user again"
+                f"topics of {used.host} ({_shown(differing)}), so a failover would lose it: the bridge is not "
+                "connected, or its user may not read them; see both brokers' logs, and write the bridge and its user "
+                "again"
             )
         surplus = sorted(
             (other.retained.keys() & other.retained_before.keys()) - used.retained.keys() - used.retained_before.keys()
         )
         if surplus:
-            shown = ", ".join(surplus[:NAMED_TOPICS]) + (", ..." if len(surplus) > NAMED_TOPICS else "")
             yield (
                 f"the broker of {other.host} still retains {len(surplus)} topics that were deleted at {used.host} "
-                f"({shown}), so a failover would bring them back: it missed the deletion while it was down; stop it, "
-                f"delete its mosquitto.db and start it again, so that its mirror begins empty"
+                f"({_shown(surplus)}), so a failover would bring them back: it missed the deletion while it was down; "
+                "stop it, delete its mosquitto.db and start it again, so that its mirror begins empty"
             )
+
+
+def _shown(topics: Sequence[str]) -> str:
+    return ", ".join(topics[:NAMED_TOPICS]) + (", ..." if len(topics) > NAMED_TOPICS else "")
 
 
 def _differing(used: Mapping[str, bytes], other: Mapping[str, bytes]) -> set[str]:
