@@ -157,14 +157,18 @@ async def stay_connected(
 
 async def connect(client: Client) -> None:
     """Connect; raises MqttError and then leaves no socket open."""
+    # A thread connects, which cannot be cancelled. If it were left alone, its socket would outlive the event loop.
+    entering = asyncio.ensure_future(client.__aenter__())
     try:
-        await client.__aenter__()
-    except MqttError:
+        await asyncio.shield(entering)
+    except (MqttError, asyncio.CancelledError):
         # aiomqtt leaves the socket open if the broker accepts it and never answers; thousands of devices would run
-        # out of file descriptors. With a timeout of 0, __aexit__ only closes the socket.
+        # out of file descriptors. With a timeout of 0, __aenter__ waits for no CONNACK, and __aexit__ only closes the
+        # socket.
         client.timeout = 0.0
-        with suppress(MqttError):
-            await client.__aexit__(None, None, None)
+        for step in (entering, client.__aexit__(None, None, None)):
+            with suppress(MqttError):
+                await step
         raise
 
 

@@ -1,12 +1,14 @@
 """`running`: the block and what runs beside it end together, with one error. `publish`: all of a message is written."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 
 import pytest
-from aiomqtt import MqttError, ProtocolVersion, Will
+from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
-from mqtt.async_client import connection, describe_error, is_silent, publish, receive_payloads, running
+from mqtt.async_client import connect, connection, describe_error, is_silent, publish, receive_payloads, running
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
 from vitals.backoff import Backoff
@@ -94,19 +96,37 @@ async def publish_to(
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     broker = BrokerEndpoint("127.0.0.1", server.sockets[0].getsockname()[1])
-    closing = asyncio.Event()
-    closing.set()
+    ended = asyncio.Event()
+    ended.set()
     try:
         will = Will("status", b"", qos=1)
         async with (
             connection(
-                BrokerOrder(broker, Backoff(1.0, 1.0)), "bed-1", will, closing, version=ProtocolVersion.V5
+                BrokerOrder(broker, Backoff(1.0, 1.0)), "bed-1", will, ended, version=ProtocolVersion.V5
             ) as client,
             running(receive_payloads(client, lambda _: None)),
         ):
             await publish(client, "vitals", bytes(SIZE))
     finally:
         server.close()
+
+
+def test_a_cancelled_attempt_to_connect_leaves_no_socket_open() -> None:
+    async def story(port: int) -> None:
+        client = Client("127.0.0.1", port, timeout=10.0)
+        attempt = asyncio.create_task(connect(client))
+        await asyncio.sleep(0)  # a thread connects from here on
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        with closing(listener.accept()[0]) as accepted:
+            accepted.settimeout(1.0)
+            while accepted.recv(1024):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(1.0)
+        asyncio.run(story(listener.getsockname()[1]))
 
 
 def test_a_message_that_the_socket_takes_in_parts_is_written_to_its_end() -> None:
