@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 from bench.environment import processor
 from bench.report import Figures, Log
+from edges.config.site import Site
 from edges.hl7.er7 import parse_message
 from edges.hl7.oru import read_report
-from edges.site import Site
 
 ROUNDS = 5  # the best of so many, in turn: what disturbs a measurement only ever makes it slower
 RECEIVED = datetime(2026, 11, 29, 9, 5, tzinfo=UTC)

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from edges import sender_commands as senders
+from edges.config.site import read_site
 from edges.fhir import commands as fhir
 from edges.hl7 import commands as hl7
-from edges.inbox import read_unused
+from edges.inbox.inbox import read_unused
 from edges.mqtt import commands as mqtt
 from edges.serial import commands as serial
-from edges.site import read_site
 from edges.webhook import commands as webhook
 from edges.webhook.secrets import find_problems
 from vitals.command_line import command_group, examples

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edges.access import SENDER
+from edges.listener.access import SENDER
 from identity.authority import CertificateAuthority, make_writable, write_public, write_secret
 from identity.deploy import EDGES
 from identity.enrolment import check_name

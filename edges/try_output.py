@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from edges.observed import Reason, Verdict
-from edges.places import PlacedReading
+from edges.config.places import PlacedReading
+from edges.observations.observed import Reason, Verdict
 from vitals.codec import encode
 from vitals.log import write_fatal
 

@@ -23,7 +23,7 @@ import msgspec
 import psutil
 import psycopg
 
-from edges.inbox_file import INBOX
+from edges.inbox.file import INBOX
 from identity.authority import CertificateAuthority, Emit
 from identity.broker_bootstrap import USERS_FILE
 from stack import processes

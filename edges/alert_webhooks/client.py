@@ -21,9 +21,9 @@ import httpx
 
 from edges.alert_webhooks.signing import parse_key, signature_headers
 from edges.alert_webhooks.templates import Style
-from edges.receiver_table import Receiver, check_url
-from edges.secret_file import SecretFile
-from edges.site import Site
+from edges.config.receiver_table import Receiver, check_url
+from edges.config.secret_file import SecretFile
+from edges.config.site import Site
 from mqtt.tls import client_context
 from vitals.errors import PermanentError
 from vitals.version import VERSION

@@ -13,15 +13,15 @@ import typer
 from edges.alert_webhooks.client import Target, read_target
 from edges.alert_webhooks.sender import WebhookSender
 from edges.alert_webhooks.templates import Style, write_body
-from edges.listening import SiteFile, Verbose, configure_log
+from edges.config.receiver_table import Template
+from edges.config.settings import EdgesOutSettings
+from edges.config.site import Site, read_site
+from edges.listener.listening import SiteFile, Verbose, configure_log
 from edges.outgoing.alert_reports import Report, phase_of
 from edges.outgoing.alert_source import AlertSource
 from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Message, Queue, Rejected, read_rejected, resend
 from edges.outgoing.running import AlertFile, QueueFile, Ward, export, read_alert
-from edges.receiver_table import Template
-from edges.settings import EdgesOutSettings
-from edges.site import Site, read_site
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from edges.alert_webhooks.texts import lines, title
+from edges.config.receiver_table import Template
 from edges.outgoing.alert_reports import Phase, Report
-from edges.receiver_table import Template
 from vitals.alert import Alert, Priority
 from vitals.alert_format import bed_name, message_text
 

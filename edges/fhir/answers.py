@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edges.fhir.incoming import Answer, Document, Outcome, Report
-from edges.json_document import InvalidDocument
+from edges.observations.json_document import InvalidDocument
 from vitals.fhir import operation_outcome
 
 _STATUS = {Outcome.STORED: "201 Created", Outcome.NOTHING: "200 OK", Outcome.REFUSED: "422 Unprocessable Entity"}

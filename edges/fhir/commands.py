@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from edges.config.settings import ExportSettings
+from edges.config.site import UNKNOWN_SOURCE, Site, Source, read_site
 from edges.fhir import listen_commands
 from edges.fhir.answers import answer_invalid
 from edges.fhir.export import export
 from edges.fhir.receive import Received, receive
 from edges.input_file import read_input
-from edges.json_document import InvalidDocument
-from edges.observed import Reason
-from edges.settings import ExportSettings
-from edges.site import UNKNOWN_SOURCE, Site, Source, read_site
+from edges.observations.json_document import InvalidDocument
+from edges.observations.observed import Reason
 from edges.try_output import (
     line_of_verdict,
     lines_of_readings,

@@ -1,6 +1,6 @@
 """Read the JSON of FHIR: one resource, or one per line. Pure."""
 
-from edges.json_document import BYTE_ORDER_MARK, Element, InvalidDocument, decode, parse
+from edges.observations.json_document import BYTE_ORDER_MARK, Element, InvalidDocument, decode, parse
 
 
 def read_json(body: bytes) -> Element:

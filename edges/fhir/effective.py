@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime
 
-from edges.json_document import Element
-from edges.time_of_receipt import find_time_ahead
+from edges.observations.json_document import Element
+from edges.observations.time_of_receipt import find_time_ahead
 from vitals.fields import BadField, parse_time
 
 _TIME_OF_DAY = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII)

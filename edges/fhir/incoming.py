@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from edges.config.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
+from edges.config.site import Place, Site, Source
 from edges.fhir.content import read_json, read_lines
 from edges.fhir.observations import Part, parts_of
 from edges.fhir.references import Resources, equipment_of, patient_of
-from edges.json_document import Element, InvalidDocument, object_of, text_of
-from edges.observed import Reason, Verdict, decide
-from edges.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
-from edges.site import Place, Site, Source
+from edges.observations.json_document import Element, InvalidDocument, object_of, text_of
+from edges.observations.observed import Reason, Verdict, decide
 
 _BUNDLES = ("batch", "transaction", "collection", "searchset")
 _STORED = (Reason.USED, Reason.OTHER_SOURCE, Reason.UNKNOWN_PLACE)  # kept as a reading, or beside one

@@ -3,16 +3,16 @@
 import json
 from datetime import datetime
 
-from edges.entry import Entry, entry_key, unused_of
+from edges.config.site import Site, Source
 from edges.fhir.answers import HttpAnswer, answer_invalid, answer_problem
 from edges.fhir.incoming import Document, Outcome
 from edges.fhir.receive import Received, receive
-from edges.inbox import Inbox
-from edges.json_document import InvalidDocument
-from edges.keeping import keep
-from edges.metrics import Metrics
-from edges.observed import Reason
-from edges.site import Site, Source
+from edges.inbox.entry import Entry, entry_key, unused_of
+from edges.inbox.inbox import Inbox
+from edges.observations.json_document import InvalidDocument
+from edges.observations.observed import Reason
+from edges.service.keeping import keep
+from edges.service.metrics import Metrics
 from vitals.errors import TransientError
 
 

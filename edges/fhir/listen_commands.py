@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from edges.access import is_local, parse_address
+from edges.config.site import Source
 from edges.fhir.answers import HttpAnswer
 from edges.fhir.intake import Intake
 from edges.fhir.tokens import Tokens
 from edges.fhir.web import fhir_application
-from edges.http_server import listening, serving
-from edges.listening import (
+from edges.listener.access import is_local, parse_address
+from edges.listener.http_server import listening, serving
+from edges.listener.listening import (
     CertificateFile,
     CredentialsFile,
     InboxFile,
@@ -26,9 +27,8 @@ from edges.listening import (
     run_service,
     server_certificate,
 )
-from edges.service import Service
-from edges.site import Source
-from edges.unproven import UnprovenRequests
+from edges.listener.unproven import UnprovenRequests
+from edges.service.service import Service
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 

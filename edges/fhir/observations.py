@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from edges.code_tables import Code
+from edges.config.code_tables import Code
 from edges.fhir.effective import NoMoment, Span, moment_of
-from edges.json_document import Element, is_given, object_of, objects_of, text_of
-from edges.observed import Observation
-from edges.quantities import another_quantity, words_of
+from edges.observations.json_document import Element, is_given, object_of, objects_of, text_of
+from edges.observations.observed import Observation
+from edges.observations.quantities import another_quantity, words_of
 
 LOINC, MDC, UCUM, SNOMED = "LN", "MDC", "UCUM", "SCT"
 _SYSTEMS = {

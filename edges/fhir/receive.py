@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from edges.config.site import Site, Source
 from edges.fhir.answers import HttpAnswer, answer_report
 from edges.fhir.incoming import Document, Report, decide_document, read_document
-from edges.site import Site, Source
 
 
 @dataclass(frozen=True, slots=True)

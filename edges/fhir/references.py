@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from edges.json_document import Element, object_of, objects_of, text_of
-from edges.site import Patients
+from edges.config.site import Patients
+from edges.observations.json_document import Element, object_of, objects_of, text_of
 from vitals.fields import BadField, parse_patient_id
 
 MAX_IDENTIFIERS = 4000  # characters of those of a resource: each Observation that refers to it reads them

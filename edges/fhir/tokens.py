@@ -2,8 +2,8 @@
 
 import hmac
 
-from edges.secret_file import SecretFile
-from edges.site import Site, Source
+from edges.config.secret_file import SecretFile
+from edges.config.site import Site, Source
 
 MIN_TOKEN = 32  # characters: 128 bits as hexadecimal digits
 

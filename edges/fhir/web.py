@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from edges.config.site import UNKNOWN_SOURCE, Source
 from edges.fhir.answers import HttpAnswer, answer_problem
 from edges.fhir.capability import capability_statement
 from edges.fhir.tokens import Tokens
-from edges.http_body import discard_body, read_body
-from edges.json_document import MAX_BODY
-from edges.site import UNKNOWN_SOURCE, Source
-from edges.unproven import UnprovenRequests
+from edges.listener.http_body import discard_body, read_body
+from edges.listener.unproven import UnprovenRequests
+from edges.observations.json_document import MAX_BODY
 from vitals.fhir import MEDIA_TYPE
 
 log = logging.getLogger("edges")

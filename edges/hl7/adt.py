@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from enum import StrEnum
 
-from edges.admissions import AdmissionEvent
+from edges.admissions.admissions import AdmissionEvent
+from edges.config.places import UnclearPlace, UnknownPlace, find_place
+from edges.config.site import Site, Source
 from edges.hl7.acks import Error, Outcome
 from edges.hl7.er7 import Message, Segment
 from edges.hl7.origin import NULL, application_of, location_of, patient_number
 from edges.hl7.times import parse_offset, parse_time
-from edges.places import UnclearPlace, UnknownPlace, find_place
-from edges.site import Site, Source
-from edges.time_of_receipt import find_time_ahead
+from edges.observations.time_of_receipt import find_time_ahead
 from vitals.age import age_group
 from vitals.assignment import Profile
 from vitals.local_time import InvalidTime

@@ -13,9 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from edges.access import parse_address
 from edges.hl7.er7 import InvalidMessage, parse_header, parse_message
 from edges.hl7.frames import FrameReader, frame
+from edges.listener.access import parse_address
 from mqtt.tls import describe_tls_error
 from vitals.backoff import Backoff
 from vitals.errors import TransientError

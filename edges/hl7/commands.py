@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edges.admissions import Beds
-from edges.episodic import History
+from edges.admissions.admissions import Beds
+from edges.config.site import Site, read_site
 from edges.hl7 import listen_commands, out_commands, send_commands
 from edges.hl7.adt import AdmissionReport
 from edges.hl7.er7 import InvalidMessage
@@ -16,7 +16,7 @@ from edges.hl7.oru import Report
 from edges.hl7.receive import Received, receive
 from edges.hl7.sender import read_messages
 from edges.hl7.try_admission import lines_of_admissions, show_admission
-from edges.site import Site, read_site
+from edges.observations.episodic import History
 from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_unused
 from vitals.command_line import command_group, examples
 from vitals.errors import exit_on_error

@@ -3,19 +3,19 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from edges.admission_queue import queue
-from edges.entry import MAX_TEXT, Entry, Unused, entry_key, unused_of
-from edges.episodic import NONE, History
+from edges.admissions.queue import queue
+from edges.config.site import Site
 from edges.hl7.acks import Error, Outcome, acknowledge
 from edges.hl7.adt import AdmissionReason, AdmissionReport
 from edges.hl7.er7 import InvalidMessage
 from edges.hl7.listener import Peer
 from edges.hl7.oru import Report
 from edges.hl7.receive import Received, receive
-from edges.inbox import Inbox
-from edges.metrics import Metrics
-from edges.observed import Reason
-from edges.site import Site
+from edges.inbox.entry import MAX_TEXT, Entry, Unused, entry_key, unused_of
+from edges.inbox.inbox import Inbox
+from edges.observations.episodic import NONE, History
+from edges.observations.observed import Reason
+from edges.service.metrics import Metrics
 from vitals.errors import TransientError
 
 

@@ -8,12 +8,20 @@ from typing import Annotated
 
 import typer
 
-from edges.access import Access, parse_address, parse_networks
 from edges.hl7.intake import Intake
 from edges.hl7.listener import serve
 from edges.hl7.listener_metrics import ListenerMetrics
-from edges.listening import CredentialsFile, InboxFile, SiteFile, Verbose, configure_log, read_options, run_service
-from edges.service import Service
+from edges.listener.access import Access, parse_address, parse_networks
+from edges.listener.listening import (
+    CredentialsFile,
+    InboxFile,
+    SiteFile,
+    Verbose,
+    configure_log,
+    read_options,
+    run_service,
+)
+from edges.service.service import Service
 from mqtt.server_certificate import ReloadingCertificate
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error

@@ -17,10 +17,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from edges.access import MAX_PER_PEER, Access, PeerCounts, parse_peer
 from edges.hl7.acks import Error, Outcome, acknowledge_unread
 from edges.hl7.er7 import InvalidMessage
 from edges.hl7.frames import MAX_FRAME, FrameReader, Reader, UnframedReader, frame
+from edges.listener.access import MAX_PER_PEER, Access, PeerCounts, parse_peer
 from mqtt.server_certificate import common_name
 from vitals.errors import PermanentError
 from vitals.log import Throttle

@@ -6,7 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from edges.hl7.listener import REJECTIONS, Listener
-from edges.metrics import NAME
+from edges.service.metrics import NAME
 
 _COUNTS = {
     "connections_accepted": ("accepted", "Connections accepted"),

@@ -2,9 +2,9 @@
 
 from collections.abc import Set
 
+from edges.config.places import Location
+from edges.config.site import Patients
 from edges.hl7.er7 import Segment, component_of, element_of
-from edges.places import Location
-from edges.site import Patients
 from vitals.fields import BadField, parse_patient_id
 
 NULL = '""'

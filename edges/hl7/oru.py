@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from functools import lru_cache
 
-from edges.code_tables import Code
-from edges.episodic import CONTINUOUS, NONE, Episode, History, Measured
+from edges.config.code_tables import Code
+from edges.config.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
+from edges.config.site import Place, Site, Source
 from edges.hl7.acks import Error, Outcome
 from edges.hl7.er7 import Message, Segment, Separators, component_of, element_of, value_of
 from edges.hl7.origin import NULL, application_of, location_of, patient_number
 from edges.hl7.times import parse_offset, parse_time
-from edges.observed import ALERT, Observation, Reason, Verdict, decide
-from edges.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
-from edges.quantities import another_quantity
-from edges.site import Place, Site, Source
-from edges.time_of_receipt import find_time_ahead
+from edges.observations.episodic import CONTINUOUS, NONE, Episode, History, Measured
+from edges.observations.observed import ALERT, Observation, Reason, Verdict, decide
+from edges.observations.quantities import another_quantity
+from edges.observations.time_of_receipt import find_time_ahead
 from vitals.local_time import InvalidTime
 
 _OBSERVATIONS = "ORU"

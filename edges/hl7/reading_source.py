@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from edges.config.site import Site
 from edges.hl7.pcd01 import Measured, measured_signs, write_observations
 from edges.hl7.write import APPLICATION, find_origin
 from edges.outgoing.exporter import Batch
 from edges.outgoing.queue import Message
-from edges.site import Site
 from vitals.codec import TimeWindow, decode
 from vitals.topics import DeviceAddress, InvalidTopic, Topics
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from edges.episodic import NONE, History
+from edges.config.site import Site
 from edges.hl7.acks import acknowledge
 from edges.hl7.adt import AdmissionReport, is_admission, read_admission
 from edges.hl7.er7 import Message, parse_message
 from edges.hl7.oru import Report, read_report
-from edges.site import Site
+from edges.observations.episodic import NONE, History
 
 
 @dataclass(frozen=True, slots=True)

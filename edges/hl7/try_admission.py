@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from edges.admissions import AdmissionEvent, Beds, plan
+from edges.admissions.admissions import AdmissionEvent, Beds, plan
 from edges.hl7.adt import AdmissionReport
 from vitals.assignment import Assignment
 from vitals.topics import DeviceAddress

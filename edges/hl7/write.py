@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from edges.config.site import Site
 from edges.hl7.er7 import Separators
-from edges.site import Site
 
 _SEPARATORS = Separators()
 MDC_NAMES = {  # of ISO/IEEE 11073-10101, by code

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry
 
+from edges.config.settings import HomeAssistantSettings
 from edges.home_assistant.beds import Beds
 from edges.home_assistant.discovery import Discovery
 from edges.home_assistant.metrics import NAME, Metrics
 from edges.home_assistant.publisher import Publisher
 from edges.service_connection import Publish, ServiceConnection
-from edges.settings import HomeAssistantSettings
 from mqtt.certificate_expiry import CertificateExpiry
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.metrics import serve

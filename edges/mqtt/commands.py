@@ -10,10 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from edges.config.mqtt_table import MqttSource
+from edges.config.settings import HomeAssistantSettings
+from edges.config.site import Site, read_site
 from edges.home_assistant.service import run_service as run_home_assistant
 from edges.input_file import read_input
-from edges.json_document import InvalidDocument
-from edges.listening import (
+from edges.listener.listening import (
     CredentialsFile,
     InboxFile,
     SiteFile,
@@ -25,10 +27,8 @@ from edges.listening import (
 from edges.mqtt import simulate_commands
 from edges.mqtt.receive import receive
 from edges.mqtt.subscriptions import endpoint_of, subscribed
-from edges.mqtt_table import MqttSource
-from edges.service import Service
-from edges.settings import HomeAssistantSettings
-from edges.site import Site, read_site
+from edges.observations.json_document import InvalidDocument
+from edges.service.service import Service
 from edges.try_output import line_of_verdict, lines_of_readings, print_document, show_placed, show_refused, show_unused
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error

@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import count
 
-from edges.entry import MAX_TEXT, Entry, Unused, entry_key, unused_of
-from edges.inbox import Inbox
-from edges.json_document import InvalidDocument
-from edges.keeping import keep
-from edges.metrics import Metrics
+from edges.config.mqtt_table import MqttSource
+from edges.config.site import Site
+from edges.inbox.entry import MAX_TEXT, Entry, Unused, entry_key, unused_of
+from edges.inbox.inbox import Inbox
 from edges.mqtt.receive import receive
 from edges.mqtt.subscriber import Message
-from edges.mqtt_table import MqttSource
-from edges.observed import Reason
-from edges.site import Site
+from edges.observations.json_document import InvalidDocument
+from edges.observations.observed import Reason
+from edges.service.keeping import keep
+from edges.service.metrics import Metrics
 from vitals.backoff import Backoff
 from vitals.errors import TransientError
 from vitals.log import Throttle

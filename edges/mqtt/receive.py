@@ -7,17 +7,17 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from edges.code_tables import read_tables
-from edges.found import Found, decide_found, find_account
-from edges.json_document import MAX_BODY, InvalidDocument, decode, parse
-from edges.line_protocol import parse_lines
-from edges.mapping import observe
-from edges.mapping_table import Mapping
-from edges.mqtt_table import MqttSource
-from edges.observed import Verdict
-from edges.places import PlacedReading
-from edges.site import Site
-from edges.time_of_receipt import find_time_ahead
+from edges.config.code_tables import read_tables
+from edges.config.mapping_table import Mapping
+from edges.config.mqtt_table import MqttSource
+from edges.config.places import PlacedReading
+from edges.config.site import Site
+from edges.observations.found import Found, decide_found, find_account
+from edges.observations.json_document import MAX_BODY, InvalidDocument, decode, parse
+from edges.observations.line_protocol import parse_lines
+from edges.observations.mapping import observe
+from edges.observations.observed import Verdict
+from edges.observations.time_of_receipt import find_time_ahead
 
 _TABLE = read_tables(("mapping",))
 

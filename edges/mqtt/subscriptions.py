@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from prometheus_client import Gauge
 
-from edges.metrics import NAME
+from edges.config.mqtt_table import MqttSource
+from edges.config.secret_file import SecretFile
+from edges.config.site import Site
 from edges.mqtt.intake import Intake
 from edges.mqtt.subscriber import Message, Subscriber
-from edges.mqtt_table import MqttSource
-from edges.secret_file import SecretFile
-from edges.service import Service
-from edges.site import Site
+from edges.service.metrics import NAME
+from edges.service.service import Service
 from mqtt.endpoint import BrokerEndpoint
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from edges.config.settings import EdgesOutSettings
 from edges.outgoing.alert_reports import Reported
 from edges.outgoing.delivery import RETRY_S, Delivery
 from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Message, Queue
-from edges.settings import EdgesOutSettings
 from mqtt.broker_metrics import BrokerMetrics
 from mqtt.instance import refuse_second_instance
 from mqtt.session import Session

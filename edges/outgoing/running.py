@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from edges.config.settings import EdgesOutSettings
 from edges.outgoing.delivery import Delivery, Sender
 from edges.outgoing.exporter import Exporter, Source
 from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Queue
-from edges.settings import EdgesOutSettings
 from mqtt.certificate_expiry import CertificateExpiry
 from mqtt.metrics import serve
 from vitals.alert import MAX_ALERT, Alert, decode_alert

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Mapping
 
+from edges.config.serial_table import DecoderName, LineSettings, SerialPort
 from edges.serial import cms50, masimo, nellcor, nonin
 from edges.serial.measurement import Decoder
 from edges.serial.sketch import LinePattern, SketchDecoder
 from edges.serial.sketch_labels import Labels
-from edges.serial_table import DecoderName, LineSettings, SerialPort
 
 _MAKE: Mapping[str, Callable[..., Decoder]] = {
     "masimo": masimo.decoder,

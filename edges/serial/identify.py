@@ -8,10 +8,10 @@ from typing import get_args
 
 from serial.tools.list_ports import comports
 
+from edges.config.serial_table import DecoderName, LineSettings, SerialPort
 from edges.serial.console import find_console
 from edges.serial.decoders import default_line, make_decoder
 from edges.serial.port import Port, PortGone
-from edges.serial_table import DecoderName, LineSettings, SerialPort
 from vitals.errors import PermanentError, TransientError
 
 _BY_ID = Path("/dev/serial/by-id")

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from edges.entry import Entry, Unused
-from edges.inbox import Inbox
-from edges.metrics import Metrics
-from edges.observed import Reason
-from edges.places import PlacedReading
+from edges.config.places import PlacedReading
+from edges.config.serial_table import SerialPort
+from edges.inbox.entry import Entry, Unused
+from edges.inbox.inbox import Inbox
+from edges.observations.observed import Reason
 from edges.serial.measurement import Measurement
 from edges.serial.placing import reading_of
-from edges.serial_table import SerialPort
+from edges.service.metrics import Metrics
 from vitals.errors import TransientError
 from vitals.signs import BY_KEY
 

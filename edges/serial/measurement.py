@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from edges.observed import Reason
+from edges.observations.observed import Reason
 from vitals.fields import format_number
 from vitals.recording.choice import NO_RATE, NO_SATURATION
 from vitals.signs import BY_KEY

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edges.metrics import NAME
 from edges.serial.intake import Intake
 from edges.serial.reader import PortReader, State
+from edges.service.metrics import NAME
 
 
 class PortMetrics(Collector):

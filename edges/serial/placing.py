@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from edges.config.serial_table import SerialPort
 from edges.serial.measurement import Measurement
-from edges.serial_table import SerialPort
 from vitals.reading import Reading, reading
 
 INTERVAL_S = 1.0  # between two readings of a sign

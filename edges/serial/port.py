@@ -9,8 +9,8 @@ from pathlib import Path
 
 import serial
 
+from edges.config.serial_table import LineSettings
 from edges.serial.console import find_terminal_owner, is_console_of_system
-from edges.serial_table import LineSettings
 from vitals.errors import PermanentError, TransientError
 
 MAX_READ = 65536

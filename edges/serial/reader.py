@@ -11,12 +11,12 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
+from edges.config.serial_table import SKETCHES, SerialPort
 from edges.serial.console import find_console
 from edges.serial.decoders import line_settings, make_decoder
 from edges.serial.measurement import Measurement
 from edges.serial.placing import Sampler
 from edges.serial.port import Port, PortGone, PortMissing
-from edges.serial_table import SKETCHES, SerialPort
 from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError
 from vitals.log import Throttle

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from edges.config.site import Site
 from edges.serial.intake import Intake
 from edges.serial.metrics import PortMetrics
 from edges.serial.reader import PortReader, poll_ports
-from edges.service import Service
-from edges.site import Site
+from edges.service.service import Service
 
 
 @asynccontextmanager

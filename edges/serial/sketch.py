@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edges.observed import Reason
+from edges.observations.observed import Reason
 from edges.serial.measurement import OXIMETER, Measurement, Unmeasured, measured
 from edges.serial.sketch_labels import Label, Labels
 from edges.serial.text import Damaged, Lines, is_text

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from edges.observed import Reason
-from edges.places import PlacedReading
+from edges.config.places import PlacedReading
+from edges.config.serial_table import SerialPort
+from edges.observations.observed import Reason
 from edges.serial.console import find_console
 from edges.serial.decoders import make_decoder
 from edges.serial.intake import entry_of
 from edges.serial.measurement import Measurement
-from edges.serial_table import SerialPort
 from edges.try_output import printable, show_placed
 from vitals.errors import PermanentError
 from vitals.signs import BY_KEY

@@ -9,9 +9,10 @@ from urllib.parse import parse_qsl
 import typer
 
 from edges.alert_webhooks import commands as alert_commands
+from edges.config.site import Site, read_site
+from edges.config.webhook_table import Kind, Webhook
 from edges.input_file import read_input
-from edges.json_document import MAX_BODY, InvalidDocument
-from edges.site import Site, read_site
+from edges.observations.json_document import MAX_BODY, InvalidDocument
 from edges.try_output import (
     line_of_verdict,
     lines_of_readings,
@@ -25,7 +26,6 @@ from edges.webhook.http_file import RequestFile, read_request
 from edges.webhook.receive import receive
 from edges.webhook.secrets import Secrets
 from edges.webhook.signatures import HttpRequest, Unproven, check_signed, check_stated, verify_address
-from edges.webhook_table import Kind, Webhook
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 from vitals.time_option import TIME_FORMS, parse_time_option

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from edges.code_tables import Code
-from edges.found import Found
-from edges.json_document import InvalidDocument
-from edges.observed import NOTICE, SUMMARY, Observation
+from edges.config.code_tables import Code
+from edges.observations.found import Found
+from edges.observations.json_document import InvalidDocument
+from edges.observations.observed import NOTICE, SUMMARY, Observation
 from edges.webhook.times import NoTime
 
 SYSTEM = "WEBHOOK"

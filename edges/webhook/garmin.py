@@ -5,7 +5,7 @@ The specification is not public; the shapes are those of public integrations, su
 no measurement. A summary that grows is sent again, longer.
 """
 
-from edges.json_document import Element, InvalidDocument, object_of, objects_of, text_of
+from edges.observations.json_document import Element, InvalidDocument, object_of, objects_of, text_of
 from edges.webhook.found import Values
 from edges.webhook.times import parse_seconds
 

@@ -8,7 +8,7 @@ English is not known. A point with Min, Avg and Max that differ is of a period.
 import re
 from collections.abc import Iterator
 
-from edges.json_document import Element, InvalidDocument, text_of
+from edges.observations.json_document import Element, InvalidDocument, text_of
 from edges.webhook.found import Values
 from edges.webhook.times import parse_text
 

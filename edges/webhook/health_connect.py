@@ -6,7 +6,7 @@ record; units are in the names of the keys.
 
 import re
 
-from edges.json_document import InvalidDocument, object_of, text_of
+from edges.observations.json_document import InvalidDocument, object_of, text_of
 from edges.webhook.found import Values
 from edges.webhook.times import parse_text
 

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 
-from edges.entry import Entry, entry_key, unused_of
-from edges.inbox import Inbox
-from edges.json_document import InvalidDocument
-from edges.keeping import keep
-from edges.metrics import Metrics
-from edges.observed import Reason
-from edges.site import Site
+from edges.config.site import Site
+from edges.config.webhook_table import Webhook
+from edges.inbox.entry import Entry, entry_key, unused_of
+from edges.inbox.inbox import Inbox
+from edges.observations.json_document import InvalidDocument
+from edges.observations.observed import Reason
+from edges.service.keeping import keep
+from edges.service.metrics import Metrics
 from edges.webhook.receive import Received, invalid_answer, receive
 from edges.webhook.signatures import HttpAnswer, HttpRequest, check_signed, check_stated
-from edges.webhook_table import Webhook
 from vitals.errors import TransientError
 
 

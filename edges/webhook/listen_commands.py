@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from edges.access import is_local, parse_address
-from edges.http_server import listening, serving
-from edges.listening import (
+from edges.listener.access import is_local, parse_address
+from edges.listener.http_server import listening, serving
+from edges.listener.listening import (
     CertificateFile,
     CredentialsFile,
     InboxFile,
@@ -21,8 +21,8 @@ from edges.listening import (
     run_service,
     server_certificate,
 )
-from edges.service import Service
-from edges.unproven import UnprovenRequests
+from edges.listener.unproven import UnprovenRequests
+from edges.service.service import Service
 from edges.webhook.intake import Intake
 from edges.webhook.secrets import SAFE_LENGTH, Secrets
 from edges.webhook.web import PATH, webhook_application

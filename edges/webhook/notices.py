@@ -6,7 +6,7 @@ Subscriptions".
 
 from urllib.parse import parse_qs
 
-from edges.json_document import InvalidDocument, text_of
+from edges.observations.json_document import InvalidDocument, text_of
 from edges.webhook.found import Values
 
 MAX_FIELDS = 50

@@ -8,7 +8,7 @@ the data point.
 from collections.abc import Callable
 from datetime import datetime
 
-from edges.json_document import Element, InvalidDocument, object_of, text_of
+from edges.observations.json_document import Element, InvalidDocument, object_of, text_of
 from edges.webhook.found import Values
 from edges.webhook.times import NoTime, parse_text
 

@@ -8,18 +8,18 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from edges.code_tables import read_tables
-from edges.found import Account, AccountPlace, Found, decide_found, find_account
-from edges.json_document import InvalidDocument, decode, parse
-from edges.line_protocol import parse_lines
-from edges.mapping import observe
-from edges.observed import Observation, Reason, Verdict
-from edges.places import PlacedReading
-from edges.site import Site
-from edges.time_of_receipt import find_time_ahead
+from edges.config.code_tables import read_tables
+from edges.config.places import PlacedReading
+from edges.config.site import Site
+from edges.config.webhook_table import Webhook
+from edges.observations.found import Account, AccountPlace, Found, decide_found, find_account
+from edges.observations.json_document import InvalidDocument, decode, parse
+from edges.observations.line_protocol import parse_lines
+from edges.observations.mapping import observe
+from edges.observations.observed import Observation, Reason, Verdict
+from edges.observations.time_of_receipt import find_time_ahead
 from edges.webhook import garmin, health_auto_export, health_connect, notices, open_mhealth, terra
 from edges.webhook.found import Values
-from edges.webhook_table import Webhook
 
 _READERS: dict[str, Callable[[object], Values]] = {
     "health-auto-export": health_auto_export.read,

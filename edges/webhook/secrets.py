@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from edges.secret_file import SecretFile
-from edges.site import Site
-from edges.webhook_table import Webhook
+from edges.config.secret_file import SecretFile
+from edges.config.site import Site
+from edges.config.webhook_table import Webhook
 from vitals.errors import PermanentError
 
 SAFE_LENGTH = 16  # characters; a shorter secret can be guessed from another machine

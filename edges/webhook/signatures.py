@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from edges.webhook_table import Webhook
+from edges.config.webhook_table import Webhook
 
 MAX_AGE_S = 300  # of a signature, and as much ahead
 MAX_SIGNATURES = 20

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from devices.scenario import Scenario
-from edges.secret_file import SecretFile
+from edges.config.secret_file import SecretFile
 from edges.webhook.simulate import simulate
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error

@@ -6,7 +6,7 @@ the event. Averages and the like are left out, and so are events about the accou
 
 from collections.abc import Iterator
 
-from edges.json_document import Element, InvalidDocument, object_of, objects_of, text_of
+from edges.observations.json_document import Element, InvalidDocument, object_of, objects_of, text_of
 from edges.webhook.found import Values
 from edges.webhook.times import parse_text
 

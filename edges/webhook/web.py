@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from edges.http_body import discard_body, read_body
-from edges.json_document import MAX_BODY
-from edges.unproven import UnprovenRequests
+from edges.config.webhook_table import Webhook
+from edges.listener.http_body import discard_body, read_body
+from edges.listener.unproven import UnprovenRequests
+from edges.observations.json_document import MAX_BODY
 from edges.webhook.secrets import Secrets
 from edges.webhook.signatures import HttpAnswer, HttpRequest, Unproven, check_stated, verify_address
-from edges.webhook_table import Webhook
 
 log = logging.getLogger("edges")
 

@@ -17,14 +17,14 @@ import msgspec
 import pytest
 from aiomqtt import MqttError
 
-from edges.admission_publisher import AdmissionPublisher
-from edges.admission_queue import AdmissionQueue, queue
+from edges.admissions.publisher import AdmissionPublisher
+from edges.admissions.queue import AdmissionQueue, queue
+from edges.config.site import Site
 from edges.hl7.adt import read_admission
 from edges.hl7.er7 import parse_message
-from edges.inbox import read_unused
-from edges.inbox_file import INBOX
+from edges.inbox.file import INBOX
+from edges.inbox.inbox import read_unused
 from edges.service_connection import Publish, ServiceConnection
-from edges.site import Site
 from identity.dynsec import connect_dynsec
 from tests.fixtures.alerts import AlertClient
 from tests.fixtures.ingest import MakeIngest

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from edges.config.site import read_site
 from edges.hl7.acks import Error, Outcome, acknowledge
 from edges.hl7.er7 import Message
 from edges.hl7.frames import frame
 from edges.hl7.oru import read_report
-from edges.site import read_site
 from stack.servers import BrokerServer, free_port
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.support.alert_changes import AlertChanges

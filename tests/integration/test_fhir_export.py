@@ -12,8 +12,8 @@ import fhirkit
 import psycopg
 import pytest
 
+from edges.config.site import UNKNOWN_SOURCE, Site
 from edges.fhir.receive import receive
-from edges.site import UNKNOWN_SOURCE, Site
 from tests.support.servers import Db
 from vitals.fhir_ids import device_id, patient_id
 

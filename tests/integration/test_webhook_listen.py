@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edges.json_document import MAX_BODY
+from edges.observations.json_document import MAX_BODY
 from stack.servers import BrokerServer
 from tests.support.edge import EdgeProcess
 from tests.support.fake_ingest import fake_ingest

@@ -15,9 +15,9 @@ from edges.alert_webhooks.client import MAX_RETRY_AFTER_S, Result, judge, read_t
 from edges.alert_webhooks.commands import message_for
 from edges.alert_webhooks.signing import parse_key, signature_headers
 from edges.alert_webhooks.templates import Style, write_body, write_open
+from edges.config.receiver_table import Receiver, Template
+from edges.config.site import read_site
 from edges.outgoing.alert_reports import AlertReports, Phase, Report, phase_of
-from edges.receiver_table import Receiver, Template
-from edges.site import read_site
 from tests.support.factories import NOW, make_alert
 from vitals.alert import Alert, Change, Priority, State
 from vitals.errors import PermanentError

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edges.admission_publisher import AdmissionPublisher
-from edges.admission_queue import AdmissionQueue, queue
-from edges.admissions import AdmissionEvent, Effect
-from edges.inbox_file import INBOX
+from edges.admissions.admissions import AdmissionEvent, Effect
+from edges.admissions.publisher import AdmissionPublisher
+from edges.admissions.queue import AdmissionQueue, queue
+from edges.inbox.file import INBOX
 from vitals.assignment import Assignment, decode_assignment, encode_assignment
 from vitals.limits import Limits, decode_limits
 from vitals.sqlite_file import close_file, open_file

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from edges.admission_queue import KEPT, AdmissionQueue, queue
-from edges.admissions import AdmissionEvent, Effect
-from edges.inbox_file import INBOX
+from edges.admissions.admissions import AdmissionEvent, Effect
+from edges.admissions.queue import KEPT, AdmissionQueue, queue
+from edges.inbox.file import INBOX
 from vitals.sqlite_file import close_file, open_file
 from vitals.topics import DeviceAddress
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from edges.admissions import AdmissionEvent, Beds, Effect, Plan, plan
+from edges.admissions.admissions import AdmissionEvent, Beds, Effect, Plan, plan
 from vitals.assignment import Assignment
 from vitals.limits import Limits
 from vitals.topics import DeviceAddress

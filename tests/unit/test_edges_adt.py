@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edges.__main__ import app
+from edges.config.site import Site
 from edges.hl7.acks import Outcome
 from edges.hl7.adt import EVENTS, AdmissionReason, AdmissionReport, read_admission
 from edges.hl7.er7 import InvalidMessage, parse_message
-from edges.site import Site
 from vitals.topics import DeviceAddress
 
 RECEIVED = datetime(2026, 11, 29, 9, 5, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edges.code_tables import ALWAYS, CONSCIOUSNESS, Code, Contradiction, read_tables, table_names
+from edges.config.code_tables import ALWAYS, CONSCIOUSNESS, Code, Contradiction, read_tables, table_names
 from vitals.signs import BY_KEY, SIGNS
 from vitals.units import UNITS, InvalidUnit, convert, find_unit
 

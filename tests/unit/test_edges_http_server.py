@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from edges import access, http_server
-from edges.http_server import listening, serving
+from edges.listener import access, http_server
+from edges.listener.http_server import listening, serving
 from station import station
 from vitals.errors import PermanentError
 

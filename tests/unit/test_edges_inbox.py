@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from edges import inbox as module
-from edges.entry import Entry, Queued, Unused, entry_key
-from edges.episodic import Episode, Measured
-from edges.inbox import Bed, Inbox, read_unused
-from edges.places import Location, PlacedReading
-from edges.site import Site
+from edges.config.places import Location, PlacedReading
+from edges.config.site import Site
+from edges.inbox import inbox as module
+from edges.inbox.entry import Entry, Queued, Unused, entry_key
+from edges.inbox.inbox import Bed, Inbox, read_unused
+from edges.observations.episodic import Episode, Measured
 from vitals.errors import PermanentError, TransientError
 from vitals.reading import Reading, reading
 

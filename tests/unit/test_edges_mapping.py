@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edges.json_document import InvalidDocument
-from edges.mapping_presets import preset_names, read_preset
-from edges.mapping_table import Mapping
+from edges.config.mapping_presets import preset_names, read_preset
+from edges.config.mapping_table import Mapping
+from edges.config.site import Site
 from edges.mqtt.receive import Received, receive
-from edges.observed import Reason
-from edges.site import Site
+from edges.observations.json_document import InvalidDocument
+from edges.observations.observed import Reason
 
 NOW = datetime(2026, 11, 27, 9, 15, tzinfo=UTC)
 HR = {"sign": "heart_rate", "unit": "/min"}

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from edges.config.site import Site
 from edges.hl7.er7 import InvalidMessage, Message, Segment, parse_message
 from edges.hl7.oru import Report, read_report
-from edges.observed import Reason, Verdict
-from edges.site import Site
+from edges.observations.observed import Reason, Verdict
 from vitals.codec import ANY_TIME, decode, encode
 from vitals.signs import BY_KEY, SIGN_KEYS
 

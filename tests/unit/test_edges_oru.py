@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edges.__main__ import app
-from edges.episodic import History
+from edges.config.site import Site
 from edges.hl7.acks import Outcome
 from edges.hl7.er7 import InvalidMessage, parse_message
 from edges.hl7.oru import Report, read_report
-from edges.observed import Reason
-from edges.site import Site
+from edges.observations.episodic import History
+from edges.observations.observed import Reason
 from vitals.codec import ANY_TIME, decode, encode
 from vitals.signs import SIGN_KEYS
 

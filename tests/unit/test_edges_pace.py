@@ -1,6 +1,6 @@
 """How often a bed publishes."""
 
-from edges.pace import Pace
+from edges.inbox.pace import Pace
 
 
 def test_rare_calls_and_a_short_burst_are_allowed_at_once() -> None:

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from edges.__main__ import app
-from edges.places import Location, UnknownPlace, find_place
-from edges.site import Site, read_site
+from edges.config.places import Location, UnknownPlace, find_place
+from edges.config.site import Site, read_site
 from vitals.errors import PermanentError
 
 SITE = """

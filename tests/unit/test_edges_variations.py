@@ -4,7 +4,7 @@ import pytest
 
 from edges.hl7.er7 import parse_message
 from edges.hl7.oru import Report, read_report
-from edges.observed import Reason
+from edges.observations.observed import Reason
 from tests.unit import test_edges_oru, test_fhir_incoming
 from tests.unit.test_edges_oru import (
     BPM,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from edges.site import read_site
+from edges.config.site import read_site
 from stack.binaries import CHECKOUT
 from stack.envfile import MADE, NAMES, VARIABLES, make
 

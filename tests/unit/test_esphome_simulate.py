@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
+from edges.config.site import Site
 from edges.mqtt.receive import receive
 from edges.mqtt.simulate import messages
-from edges.site import Site
 from vitals.sample import Sample
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edges.__main__ import app
+from edges.config.site import Site
 from edges.fhir.content import read_json
 from edges.fhir.receive import Received, receive
-from edges.json_document import InvalidDocument
-from edges.observed import Reason
-from edges.site import Site
+from edges.observations.json_document import InvalidDocument
+from edges.observations.observed import Reason
 from vitals.codec import ANY_TIME, decode, encode
 from vitals.fhir import KINDS, Measured, observation
 from vitals.signs import SIGN_KEYS

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from edges.config.site import UNKNOWN_SOURCE, Site
 from edges.fhir.intake import Intake
 from edges.fhir.listen_commands import require_safe
 from edges.fhir.tokens import Tokens
-from edges.inbox import Inbox, read_unused
-from edges.metrics import Metrics
-from edges.site import UNKNOWN_SOURCE, Site
+from edges.inbox.inbox import Inbox, read_unused
+from edges.service.metrics import Metrics
 from tests.support.fhir import heart_rate_at
 from vitals.errors import PermanentError
 from vitals.reading import Reading

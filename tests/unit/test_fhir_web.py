@@ -7,12 +7,12 @@ from datetime import datetime
 import httpx
 import pytest
 
+from edges.config.site import Site, Source
 from edges.fhir.answers import HttpAnswer
 from edges.fhir.tokens import Tokens
 from edges.fhir.web import fhir_application
-from edges.metrics import Metrics
-from edges.site import Site, Source
-from edges.unproven import UnprovenRequests
+from edges.listener.unproven import UnprovenRequests
+from edges.service.metrics import Metrics
 
 OBSERVATION = "/fhir/R4/Observation"
 JSON = "application/fhir+json"

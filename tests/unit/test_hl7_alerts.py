@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edges.config.site import Patients, Place, Site
 from edges.hl7.er7 import Segment, parse_message
 from edges.hl7.pcd04 import write_alert
 from edges.hl7.write import Origin, find_origin
 from edges.outgoing.alert_reports import AlertReports, Phase, Report, Reported
-from edges.site import Patients, Place, Site
 from mqtt.service_status import ServiceStatus
 from tests.support.factories import NOW, make_alert
 from vitals.alert import Alert, Change, Priority, State

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from edges.access import Access
 from edges.hl7 import client as module
 from edges.hl7.acks import Error, Outcome, acknowledge
 from edges.hl7.client import Acknowledgement, Client, Receiver, Result, parse_receiver
 from edges.hl7.er7 import parse_message
 from edges.hl7.frames import FrameReader, frame
 from edges.hl7.listener import Peer, serve
+from edges.listener.access import Access
 from tests.support.factories import NOW
 from vitals.errors import PermanentError, TransientError
 

@@ -11,7 +11,7 @@ from random import Random
 
 import psutil
 
-from edges.access import Access
+from edges.config.site import Site, read_site
 from edges.hl7.client import Client, Receiver
 from edges.hl7.frames import MAX_FRAME, frame
 from edges.hl7.listener import Listener, Peer, serve
@@ -19,7 +19,7 @@ from edges.hl7.pcd01 import write_report
 from edges.hl7.receive import receive
 from edges.hl7.simulate import simulated_beds, site_file
 from edges.hl7.write import Origin
-from edges.site import Site, read_site
+from edges.listener.access import Access
 from tests.support.factories import NOW
 from vitals.reading import reading
 

@@ -6,13 +6,13 @@ import hl7  # type: ignore[import-untyped]
 from hl7.client import MLLPClient  # type: ignore[import-untyped]
 from hl7.mllp import HL7StreamReader, HL7StreamWriter, start_hl7_server  # type: ignore[import-untyped]
 
-from edges.access import Access
 from edges.hl7.acks import Outcome, acknowledge
 from edges.hl7.client import Client, Receiver
 from edges.hl7.er7 import parse_message
 from edges.hl7.listener import Peer, serve
 from edges.hl7.pcd01 import write_report
 from edges.hl7.write import Origin
+from edges.listener.access import Access
 from tests.support.factories import NOW
 from vitals.reading import reading
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from edges import access
-from edges.access import MAX_PER_PEER, Access, parse_networks, parse_peer
 from edges.hl7 import listener as module
 from edges.hl7.acks import Outcome, acknowledge
 from edges.hl7.er7 import parse_message
 from edges.hl7.frames import FrameReader, frame
 from edges.hl7.listener import Listener, Peer, serve
+from edges.listener import access
+from edges.listener.access import MAX_PER_PEER, Access, parse_networks, parse_peer
 from tests.support.factories import NOW
 from vitals.errors import PermanentError
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from edges.config.site import Patients, Place, Site
 from edges.hl7.er7 import parse_message
 from edges.hl7.oru import read_report
 from edges.hl7.reading_source import MAX_QUEUED, ReadingSource
@@ -16,7 +17,6 @@ from edges.outgoing.alert_reports import KEEP_ENDED, Reported
 from edges.outgoing.alert_source import AlertSource
 from edges.outgoing.exporter import Batch
 from edges.outgoing.queue import Message, Queue, Waiting, read_rejected, resend
-from edges.site import Patients, Place, Site
 from tests.support.factories import NOW, make_alert
 from vitals.alert import encode_alert
 from vitals.codec import encode

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from devices.scenario import Scenario
-from edges.access import Access
+from edges.config.site import Site, read_site
 from edges.hl7.acks import Error, Outcome, acknowledge
 from edges.hl7.client import Receiver
 from edges.hl7.er7 import parse_message
@@ -23,8 +23,8 @@ from edges.hl7.send_commands import app
 from edges.hl7.sender import send_files
 from edges.hl7.simulate import SimulationStats, simulate, simulated_beds, site_file
 from edges.hl7.write import Origin
-from edges.observed import Reason
-from edges.site import Site, read_site
+from edges.listener.access import Access
+from edges.observations.observed import Reason
 from tests.support.factories import NOW
 from vitals.errors import PermanentError
 from vitals.reading import reading

@@ -11,13 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 import mqtt.tls
-from edges.access import Access
 from edges.hl7 import listener as module
 from edges.hl7.acks import Outcome, acknowledge
 from edges.hl7.client import Client, Receiver
 from edges.hl7.er7 import parse_message
 from edges.hl7.frames import frame
 from edges.hl7.listener import Listener, Peer, serve
+from edges.listener.access import Access
 from edges.sender_commands import app
 from identity import ca
 from identity.authority import CertificateAuthority

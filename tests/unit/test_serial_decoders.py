@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from edges.config.serial_table import SerialPort
 from edges.serial import masimo, nellcor, nonin
 from edges.serial.decoders import make_decoder
 from edges.serial.measurement import Measurement
 from edges.serial.simulate import second_of
-from edges.serial_table import SerialPort
 from vitals.sample import Sample
 
 AT = datetime(2026, 3, 4, 5, 6, 58, tzinfo=UTC)

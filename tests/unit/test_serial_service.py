@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from edges.__main__ import app
-from edges.inbox import Inbox
-from edges.metrics import Metrics
+from edges.config.serial_table import SerialPort
+from edges.config.site import Site
+from edges.inbox.inbox import Inbox
 from edges.serial.intake import Intake, entry_of
 from edges.serial.measurement import Measurement, measured, off
 from edges.serial.placing import Sampler
-from edges.serial_table import SerialPort
-from edges.site import Site
+from edges.service.metrics import Metrics
 from vitals.reading import Reading
 
 AT = datetime(2026, 3, 4, 12, tzinfo=UTC)

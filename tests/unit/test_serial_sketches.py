@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 
+from edges.config.serial_table import DecoderName, LineSettings, SerialPort
 from edges.serial.console import find_console, find_terminal_owner
 from edges.serial.decoders import make_decoder
 from edges.serial.identify import guess_decoder
@@ -17,7 +18,6 @@ from edges.serial.port import Port
 from edges.serial.pseudo_terminal import PseudoTerminal
 from edges.serial.sketch import SketchDecoder
 from edges.serial.sketch_labels import Labels
-from edges.serial_table import DecoderName, LineSettings, SerialPort
 from vitals.errors import TransientError
 from vitals.signs import BY_KEY
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from alerts.settings import AlertsSettings
 from devices.settings import DevicesSettings
-from edges.settings import EdgesOutSettings, EdgesSettings, HomeAssistantSettings
+from edges.config.settings import EdgesOutSettings, EdgesSettings, HomeAssistantSettings
 from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from mqtt.endpoint import BrokerEndpoint

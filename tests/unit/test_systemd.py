@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from alerts.settings import AlertsSettings
-from edges.settings import EdgesOutSettings, EdgesSettings, HomeAssistantSettings
+from edges.config.settings import EdgesOutSettings, EdgesSettings, HomeAssistantSettings
 from identity.settings import IdentitySettings
 from ingest.settings import IngestSettings
 from mqtt.settings import BrokerSettings

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from edges.inbox import Inbox, read_unused
-from edges.metrics import Metrics
-from edges.site import Site
+from edges.config.site import Site
+from edges.inbox.inbox import Inbox, read_unused
+from edges.service.metrics import Metrics
 from edges.webhook.intake import Intake
 from edges.webhook.signatures import HttpAnswer, HttpRequest, Unproven
 from vitals.reading import Reading

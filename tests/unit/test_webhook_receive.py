@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from edges.json_document import InvalidDocument
-from edges.site import Site
+from edges.config.site import Site
+from edges.config.webhook_table import Webhook
+from edges.observations.json_document import InvalidDocument
 from edges.webhook.receive import Received, receive
-from edges.webhook_table import Webhook
 from vitals.signs import SIGN_KEYS
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from edges.site import Site
+from edges.config.site import Site
+from edges.config.webhook_table import Webhook
 from edges.webhook.secrets import Secrets
 from edges.webhook.signatures import HttpRequest, Unproven, check_signed, check_stated, verify_address
-from edges.webhook_table import Webhook
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 BODY = b'{ "a": 1 }\n'

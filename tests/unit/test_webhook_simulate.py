@@ -10,11 +10,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from devices.scenario import Scenario
-from edges.site import Site
+from edges.config.site import Site
+from edges.config.webhook_table import Webhook
 from edges.webhook import simulate as module
 from edges.webhook.receive import receive
 from edges.webhook.simulate import export, simulate
-from edges.webhook_table import Webhook
 
 AT = datetime(2026, 11, 29, 12, 0, 5, tzinfo=UTC)
 VALUES = {"heart_rate": 72, "spo2": 97, "resp_rate": 15, "temperature": 36.8, "systolic_bp": 121, "diastolic_bp": 78}

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edges.__main__ import app
-from edges.site import read_site
+from edges.config.site import read_site
 from vitals.errors import PermanentError
 
 GOOD = 'name = "phone"\nkind = "health-connect"\nsecret_file = "phone.secret"\n'

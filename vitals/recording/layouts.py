@@ -116,7 +116,7 @@ _BIDMC = Layout(
     elapsed={"time": None},
     zero_is_missing=True,
 )
-# A cuff is taken before an arterial line, as edges/codes does.
+# A cuff is taken before an arterial line, as edges/config/codes does.
 _MIMIC = Layout(
     Format.MIMIC,
     {

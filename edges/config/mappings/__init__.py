@@ -1,0 +1,1 @@
+"""Mappings of formats that many senders share, as a site's [[mapping]] tables; `mapping_presets` reads them."""
