@@ -30,12 +30,12 @@ ROWS_AT_ONCE = 2000
 # A reading belongs to the patient that it names, or who was assigned to its bed.
 READINGS_SQL = """
 SELECT v.*, arrived_at, patient
-FROM patient_vitals v
+FROM all_vitals v
 CROSS JOIN LATERAL (SELECT arrival_time(v.received_at, v.time, v.arrival_lag_ms) AS arrived_at) AS arrival
 CROSS JOIN LATERAL (SELECT patient_of_reading(v.patient_id, v.device_id, v.time, arrived_at) AS patient) AS of_patient
 WHERE v.time >= %(start)s AND v.time < %(end)s
 """
-DAYS_SQL = "SELECT min(time), max(time) FROM patient_vitals WHERE time >= %(start)s AND time < %(end)s"
+DAYS_SQL = "SELECT min(time), max(time) FROM all_vitals WHERE time >= %(start)s AND time < %(end)s"
 DEVICES_SQL = "SELECT device_id, ward, model, state, changed_at FROM device"
 
 _encode = msgspec.json.Encoder().encode

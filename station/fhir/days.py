@@ -9,12 +9,12 @@ from typing import Any
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from station.fhir.pages import DAY, DeviceDay
-from station.fhir.times import Range, common
+from station.fhir.times import LAST, Range, common, join
 from station.history import History
 from vitals.fhir import KINDS, Kind
 
 RECENT = timedelta(days=1)  # before the present day: what of the rollup changes with every reading
-RECENT_VALID_S, OLDER_VALID_S = 5.0, 60.0  # seconds for which a day is kept
+RECENT_VALID_S, OLDER_VALID_S, IMPORTED_VALID_S = 5.0, 60.0, 600.0  # seconds for which a day is kept
 MAX_SHARE = 0.05  # of the time may be spent on reading days: where that takes long, they are kept longer
 
 
@@ -38,9 +38,12 @@ def each_kind(pattern: str, separator: str, present: str) -> Composable:
 _IN_ROLLUP = "{n} > 0 OR {off} > 0"
 _IN_READINGS = "count({value}) > 0 OR bool_or({key} = ANY (sensor_off))"
 
+# The ranges of the chunks, with imported readings and with those of devices.
 STORED_SQL = """
-SELECT min(range_start) AS first, max(range_end) AS last, (SELECT community FROM vitalflow_edition) AS has_rollups
-FROM timescaledb_information.chunks WHERE hypertable_schema = 'public' AND hypertable_name = 'patient_vitals'
+SELECT hypertable_name = 'imported_vitals' AS is_imported, range_start AS first, range_end AS last,
+       (SELECT community FROM vitalflow_edition) AS has_rollups
+FROM timescaledb_information.chunks
+WHERE hypertable_schema = 'public' AND hypertable_name IN ('patient_vitals', 'imported_vitals') ORDER BY range_start
 """
 _LETTERS = "CASE WHEN {present} THEN {letters} END"
 DAYS_SQL = (
@@ -51,12 +54,13 @@ FROM vitals_1d WHERE bucket >= %(start)s AND bucket < %(end)s
     .format(letters=each_kind(_LETTERS, ", ", _IN_ROLLUP))
     .as_string()
 )
-# Where the rollups are views: one aggregate over the readings and not three.
+# Where the rollups are views: one aggregate over the readings and not three. And of days of which all readings are
+# imported ones: averages of dropped readings, which are no Observations, may be in the rollup of such a day.
 DAYS_OF_READINGS_SQL = (
     SQL("""
 SELECT %(start)s AS start, device_id AS device, patient_id AS patient, ward, count(*) AS readings,
        ARRAY[{letters}] AS letters
-FROM patient_vitals WHERE time >= %(start)s AND time < %(end)s GROUP BY device_id, patient_id, ward
+FROM all_vitals WHERE time >= %(start)s AND time < %(end)s GROUP BY device_id, patient_id, ward
 """)
     .format(letters=each_kind(_LETTERS, ", ", _IN_READINGS))
     .as_string()
@@ -68,10 +72,11 @@ class DayCache:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._has_rollups = False
         self._days: dict[datetime, list[DeviceDay]] = {}
         self._valid_until: dict[datetime | None, float] = {}  # by the monotonic clock; None: of `_stored`
-        self._stored: Range | None = None
+        self._stored: tuple[Range, ...] = ()
+        self._has_rollups = False
+        self._live_from = LAST  # before that, every reading is an imported one
         self._reading = asyncio.Lock()
 
     async def read(self, dates: Iterable[Range], now: datetime) -> list[DeviceDay]:
@@ -80,23 +85,24 @@ class DayCache:
             present = start_of_day(now)
             if not self._is_valid(None):
                 begun = time.monotonic()
-                (row,) = await self._history.ask(STORED_SQL)
-                self._has_rollups = bool(row["has_rollups"])
-                self._stored = None if row["first"] is None else (row["first"], row["last"])
+                chunks = await self._history.ask(STORED_SQL)
+                self._stored = tuple((row["first"], row["last"]) for row in chunks)
+                self._has_rollups = any(row["has_rollups"] for row in chunks)
+                self._live_from = start_of_day(next((row["first"] for row in chunks if not row["is_imported"]), LAST))
                 self._keep(None, begun, RECENT_VALID_S)
-            first, last = self._stored or (present, present)
-            wanted = common(dates, [(min(start_of_day(first), present - RECENT), max(last, present + DAY))])
+            wanted = common(dates, join([*self._stored, (present - RECENT, present + DAY)]))
             found: list[DeviceDay] = []
             for start, end in wanted:
                 day = start_of_day(start)
                 while day < end:
                     if not self._is_valid(day):
                         begun = time.monotonic()
-                        query = DAYS_SQL if self._has_rollups else DAYS_OF_READINGS_SQL
+                        is_rolled_up = self._has_rollups and day >= self._live_from
+                        query = DAYS_SQL if is_rolled_up else DAYS_OF_READINGS_SQL
                         self._days[day] = [
                             _device_day(row) for row in await self._history.ask(query, start=day, end=day + DAY)
                         ]
-                        self._keep(day, begun, RECENT_VALID_S if day >= present - RECENT else OLDER_VALID_S)
+                        self._keep(day, begun, self._valid_s(day, present))
                     if not found or found[-1].start < day:  # dates of one day may be apart
                         found += self._days[day]
                     day += DAY
@@ -104,6 +110,11 @@ class DayCache:
 
     def _is_valid(self, day: datetime | None) -> bool:
         return time.monotonic() < self._valid_until.get(day, 0.0)
+
+    def _valid_s(self, day: datetime, present: datetime) -> float:
+        if day >= present - RECENT:
+            return RECENT_VALID_S
+        return OLDER_VALID_S if day >= self._live_from else IMPORTED_VALID_S
 
     def _keep(self, day: datetime | None, begun: float, valid_s: float) -> None:
         now = time.monotonic()

@@ -54,7 +54,7 @@ FROM assignment LEFT JOIN device_clock USING (device_id) WHERE patient_id = ANY 
 _ARRIVED = "arrival_time(v.received_at, v.time, v.arrival_lag_ms)"
 # A parameter that is NULL restricts nothing. `patient_of_reading` is called only for readings that name no patient.
 _MATCHING = SQL("""
-FROM patient_vitals v
+FROM all_vitals v
 WHERE v.device_id {of_devices} AND v.time >= %(start)s AND v.time < %(end)s
   AND (%(wards)s::text[] IS NULL OR v.ward = ANY (%(wards)s))
   AND (%(patients)s::text[] IS NULL OR v.patient_id = ANY (%(patients)s)
