@@ -4,10 +4,10 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mqtt.endpoint import BrokerEndpoint
-from mqtt.settings import BrokerSettings, MqttUrl
+from mqtt.settings import BrokerSettings, MqttUrl, MqttUrls
 from vitals.errors import PermanentError, login_name
 
 LOCAL = ("localhost", "127.0.0.1", "broker")
@@ -16,7 +16,11 @@ LOCAL = ("localhost", "127.0.0.1", "broker")
 class IdentitySettings(BrokerSettings):
     """Each setting is the variable VITALFLOW_ and the name in capitals."""
 
-    admin_url: MqttUrl | None = Field(None, description="The broker, as its admin: mqtts://admin:PASSWORD@HOST:PORT.")
+    admin_url: MqttUrls | None = Field(
+        None,
+        description="The broker, as its admin: mqtts://admin:PASSWORD@HOST:PORT; several with commas between them, "
+        "and a change is made at each.",
+    )
     devices_url: MqttUrl | None = Field(
         None, description="Where devices connect, if not at the admin's address: mqtts://HOST:PORT."
     )
@@ -32,6 +36,16 @@ class IdentitySettings(BrokerSettings):
         None, ge=1, le=65_535, description="Additional port for MQTT over WebSockets with TLS."
     )
 
+    @field_validator("devices_url", mode="before")
+    @classmethod
+    def _one_address(cls, url: object) -> object:
+        if isinstance(url, str) and BrokerEndpoint.parse_list(url).others:
+            raise ValueError(
+                "one address is possible, which enrolment writes for the device; for a list of brokers set "
+                "VITALFLOW_MQTT_URL of the device afterwards"
+            )
+        return url
+
     @property
     def further_broker_names(self) -> list[str]:
         """The names of broker_hostnames."""
@@ -44,19 +58,23 @@ class IdentitySettings(BrokerSettings):
 
     @property
     def admin(self) -> BrokerEndpoint:
-        """The broker, as its admin; raises PermanentError if admin_url is not set."""
+        """The broker or the list, as its admin; raises PermanentError if admin_url is not set."""
+        return self._as_admin.broker
+
+    @property
+    def _as_admin(self) -> "IdentitySettings":
         if self.admin_url is None:
             raise PermanentError(
                 "VITALFLOW_ADMIN_URL is not set, so nothing can be enrolled or revoked; with a local stack: "
                 'eval "$(.venv/bin/vitalflow dev env)"'
             )
-        return self.model_copy(update={"mqtt_url": self.admin_url, "mqtt_password": None, **NO_CERTIFICATE}).broker
+        return self.model_copy(update={"mqtt_url": self.admin_url, "mqtt_password": None, **NO_CERTIFICATE})
 
     @property
     def pair(self) -> tuple[BrokerEndpoint, ...]:
-        """The brokers of a pair at their own addresses, as their admin: a change of users is made at each."""
-        admin = self.admin
-        return tuple(replace(admin, host=one.host, port=one.port, others=()) for one in self.standby_brokers)
+        """The brokers of a pair or a list, as their admin: a change of users is made at each."""
+        admin, brokers = self.admin, self._as_admin.standby_brokers or self.standby_brokers
+        return tuple(replace(admin, host=one.host, port=one.port, others=()) for one in brokers)
 
     @property
     def administrator(self) -> str:

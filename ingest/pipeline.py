@@ -93,7 +93,9 @@ class Pipeline:
         """Begin as an instance of its own, after the one with `last_boot`, and with nothing received."""
         settings, metrics = self._settings, self._metrics
         self._builder = BatchBuilder(settings.topics, settings.retention, settings.ingest_client_id)
-        store = Store(settings.ingest_url, require_standby=settings.durability == "synchronous")
+        boot = max(time.time_ns(), last_boot + 1)  # the clock of another host may be ahead
+        require_standby = settings.durability == "synchronous"
+        store = Store(settings.ingest_url, settings.ingest_client_id, boot, require_standby=require_standby)
         self._writer = Writer(store, self._wake.wake, metrics.batch_retries.inc)
         self._retention = Retention(settings.ingest_url, metrics.chunks_dropped.inc, metrics.rollup_days_different.set)
         self._snapshots = AlertSnapshots(
@@ -124,7 +126,7 @@ class Pipeline:
                 *((_shared(name, settings.ingest_share_group), 1) for name in audit_filters(topics.root)),
             ],
             window=settings.ingest_receive_maximum,
-            boot=max(time.time_ns(), last_boot + 1),  # the clock of another host may be ahead
+            boot=boot,
             deliver=self._builder.add,
             connected=lambda _: metrics.mqtt_connections.inc(),
             log=log,

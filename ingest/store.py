@@ -96,10 +96,12 @@ class Store:
     """A connection that is opened on demand and closed after every error except BatchRejected.
 
     require_standby   store nothing while a commit does not wait for a synchronous standby
+    writer, epoch     client id and start of this ingest, which one that has taken over has a higher one of
     """
 
-    def __init__(self, url: str, *, require_standby: bool = False) -> None:
+    def __init__(self, url: str, writer: str = "ingest", epoch: int = 0, *, require_standby: bool = False) -> None:
         self._url = url
+        self._writer, self._epoch = writer, epoch
         self._require_standby = require_standby
         self._confirmed = True  # False: a commit has ended without the confirmation of a synchronous standby
         self._first = True  # whether the next transaction is the first one of its connection
@@ -247,7 +249,7 @@ class Store:
             if changed:
                 cursor.executemany(STATEMENTS["device_clock"], list(changed.items()))
             if batch.statuses:
-                cursor.executemany(STATEMENTS["device_status"], [_status_parameters(row) for row in batch.statuses])
+                cursor.executemany(STATEMENTS["device_status"], map(self._status_parameters, batch.statuses))
             if batch.alert_events:
                 # Change by change: which one is the latest decides whether the next one is kept.
                 with connection.pipeline():
@@ -261,6 +263,22 @@ class Store:
                 cursor.execute(STATEMENTS["wait_for_standby"])
         self._offsets |= changed  # last: if a row above is rejected, none of the transaction is stored
         return result
+
+    def _status_parameters(self, row: StatusRow) -> dict[str, object]:
+        return {
+            "device_id": row.device,
+            "ward": row.ward,
+            "state": row.status.state,
+            "boot": row.status.boot,
+            "interval_s": row.status.interval_s,
+            "model": row.status.model,
+            "dropped": row.status.dropped,
+            "changed_at": row.received_at,
+            "retained": row.retained,
+            "writer": self._writer,
+            "epoch": self._epoch,
+            "max_epoch": max_epoch(row.received_at),
+        }
 
 
 def alert_parameters(alert: Alert, received_at: datetime) -> dict[str, object]:
@@ -397,20 +415,6 @@ def _bad_row(row: AnyRow, error: BatchRejected) -> RejectedRow:
         # Its text was cleaned before, so this is a defect, and the message must not be dropped.
         raise UnexpectedDatabaseError(f"the table rejected_message rejects a row: {error}") from error
     return RejectedRow.from_problem(row.received_at, row.topic, row.payload, Problem(Reason.DATABASE, str(error)))
-
-
-def _status_parameters(row: StatusRow) -> dict[str, object]:
-    return {
-        "device_id": row.device,
-        "ward": row.ward,
-        "state": row.status.state,
-        "boot": row.status.boot,
-        "interval_s": row.status.interval_s,
-        "model": row.status.model,
-        "dropped": row.status.dropped,
-        "changed_at": row.received_at,
-        "retained": row.retained,
-    }
 
 
 def _audit_parameters(row: AuditEventRow) -> dict[str, object]:

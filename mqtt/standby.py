@@ -16,7 +16,7 @@ from mqtt.endpoint import BrokerEndpoint
 from mqtt.instance import not_authorized
 from mqtt.one_shot import OneShotClient, SubscriptionRefused, connect_once
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
-from vitals.errors import TransientError
+from vitals.errors import PermanentError, TransientError
 from vitals.log import WaitLog
 
 SILENCE_S = 2.5 * HEARTBEAT_S  # without a heartbeat for this long, the active one is gone
@@ -54,7 +54,7 @@ class ActiveWatch:
 
 
 class Standby:
-    """One standby of a service.
+    """One standby of a service; raises PermanentError if the broker is a list.
 
     own_topics  topics that only the service's own user may read, if others may read its status
     boot      of the newest instance of the service that is known
@@ -71,6 +71,12 @@ class Standby:
         log: logging.Logger,
         own_topics: Sequence[str] = (),
     ) -> None:
+        if broker.others:
+            raise PermanentError(
+                "--standby needs one address in VITALFLOW_MQTT_URL: if a broker of a list was left and returns, both "
+                "processes would act; give the address of a proxy in front of the brokers (docs/broker-pair.md), or "
+                "start one process without --standby"
+            )
         self.boot = 0
         self.problem: str | None = None
         self._broker = broker

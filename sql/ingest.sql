@@ -56,10 +56,12 @@ INSERT INTO rejected_message (received_at, topic, payload, payload_size, reason,
 -- name: device_status
 -- The last status of a device. A live message is applied. A retained one, which is repeated at every subscription, is
 -- applied unless a later boot is known. "offline" is applied only for the known boot: the will of an old connection may
--- arrive after the birth message of the new one.
-INSERT INTO device (device_id, ward, state, boot, interval_s, model, dropped, changed_at)
+-- arrive after the birth message of the new one. Nothing is applied of an ingest that another one has replaced: it may
+-- have stood still in the middle of a batch. `epoch` as in `is_overtaken` (vitals/alert.py).
+INSERT INTO device (device_id, ward, state, boot, interval_s, model, dropped, changed_at, writer, epoch)
 VALUES (
-    %(device_id)s, %(ward)s, %(state)s, %(boot)s, %(interval_s)s, %(model)s, %(dropped)s, %(changed_at)s
+    %(device_id)s, %(ward)s, %(state)s, %(boot)s, %(interval_s)s, %(model)s, %(dropped)s, %(changed_at)s, %(writer)s,
+    %(epoch)s
 )
 ON CONFLICT (device_id) DO UPDATE SET
     ward = excluded.ward,
@@ -74,8 +76,11 @@ ON CONFLICT (device_id) DO UPDATE SET
         WHEN excluded.state = device.state AND excluded.ward = device.ward
              AND (excluded.state <> 'online' OR excluded.boot = device.boot) THEN device.changed_at
         ELSE excluded.changed_at
-    END
-WHERE CASE
+    END,
+    writer = excluded.writer,
+    epoch = excluded.epoch
+WHERE NOT (excluded.writer = device.writer AND excluded.epoch < device.epoch AND device.epoch <= %(max_epoch)s)
+  AND CASE
            WHEN excluded.state = 'online' THEN NOT %(retained)s OR excluded.boot >= device.boot
            WHEN excluded.state = 'forgotten' THEN excluded.ward = device.ward
            ELSE excluded.boot = device.boot AND excluded.ward = device.ward

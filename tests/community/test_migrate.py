@@ -83,6 +83,7 @@ def test_a_reading_copied_through_the_staging_table_is_stored_once(migrated: Db)
 def test_a_device_status_is_stored(migrated: Db) -> None:
     birth = {"device_id": "bed-1", "ward": "icu-1", "state": "online", "boot": 9, "interval_s": 1.0, "model": "m"}
     parameters = {**birth, "dropped": 0, "changed_at": datetime(2026, 11, 22, tzinfo=UTC), "retained": False}
+    parameters |= {"writer": "ingest", "epoch": 1, "max_epoch": 1}
     with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         connection.execute(STATEMENTS["device_status"], parameters)
         connection.execute(STATEMENTS["device_status"], {**parameters, "state": "offline", "boot": 8})

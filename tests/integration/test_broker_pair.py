@@ -94,8 +94,10 @@ def of_both(pair: BrokerPair) -> dict[str, str]:
 def test_many_devices_are_enrolled_at_both_brokers(broker_pair: BrokerPair, tmp_path: Path) -> None:
     passwords = tmp_path / "devices.json"
     line = ["devices", "enroll-simulated", "--count", "20", "--ward", "icu-9", "--credentials", str(passwords)]
+    environ = os.environ | broker_pair.first.settings("operator")
+    environ["VITALFLOW_ADMIN_URL"] += f",mqtts://127.0.0.1:{broker_pair.second.server.port}"
     for _ in range(2):
-        run_module(line, of_both(broker_pair))
+        run_module(line, environ)
     for name, found in json.loads(passwords.read_text()).items():
         for one in (broker_pair.first, broker_pair.second):
             broker = one.broker(name, found["password"])

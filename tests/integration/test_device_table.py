@@ -1,6 +1,6 @@
 """The table `device`: which of the words that a broker delivers about a device becomes its last one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -11,6 +11,7 @@ from tests.support.servers import Db
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 OLD, NOW = 1000, 2000  # boots
+MAX_EPOCH = 9
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Word:
     interval_s: float | None = None
     model: str | None = None
     dropped: int = 0
+    writer: str = "ingest"
+    epoch: int = 1
 
 
 def birth(boot: int, ward: str = "icu-1", *, retained: bool = False) -> Word:
@@ -36,6 +39,11 @@ def will(boot: int, ward: str = "icu-1", *, retained: bool = False) -> Word:
 
 def forgotten(ward: str = "icu-1") -> Word:
     return Word("forgotten", 0, ward)
+
+
+def by(epoch: int, word: Word, writer: str = "ingest") -> Word:
+    """The same word from an ingest of this start."""
+    return replace(word, epoch=epoch, writer=writer)
 
 
 def stored_status(db: Db, *words: Word) -> tuple[object, ...]:
@@ -52,6 +60,9 @@ def stored_status(db: Db, *words: Word) -> tuple[object, ...]:
                 "dropped": word.dropped,
                 "changed_at": START + timedelta(minutes=minute),
                 "retained": word.retained,
+                "writer": word.writer,
+                "epoch": word.epoch,
+                "max_epoch": MAX_EPOCH,
             }
             connection.execute(named("ingest.sql")["device_status"], fields)
     (row,) = db.rows("SELECT state, boot, ward FROM device")
@@ -96,6 +107,20 @@ def stored_status(db: Db, *words: Word) -> tuple[object, ...]:
 )
 def test_the_stored_status_follows_boots_and_wills(db: Db, words: list[Word], wanted: tuple[object, ...]) -> None:
     assert stored_status(db, *words) == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        pytest.param([by(2, will(NOW)), by(1, birth(NOW))], "offline", id="one that stood still has an older birth"),
+        pytest.param([by(2, birth(NOW)), by(1, will(NOW))], "online", id="one that stood still has an older will"),
+        pytest.param([by(1, birth(NOW)), by(2, will(NOW))], "offline", id="the one that took over"),
+        pytest.param([by(2, birth(NOW)), by(1, will(NOW), "ingest-b")], "offline", id="an ingest of another name"),
+        pytest.param([by(MAX_EPOCH + 1, birth(NOW)), by(1, will(NOW))], "offline", id="after a clock far ahead"),
+    ],
+)
+def test_a_replaced_ingest_overwrites_no_status(db: Db, words: list[Word], wanted: str) -> None:
+    assert stored_status(db, *words)[0] == wanted
 
 
 def test_what_a_device_dropped_stays_known_until_it_starts_anew(db: Db) -> None:

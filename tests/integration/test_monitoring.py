@@ -82,7 +82,8 @@ EDGES = {  # of what other systems send, and of what is sent to them
     "VitalFlowEdgesOutRejected",
     "VitalFlowEdgesOutReportsSkipped",
 }
-SENDERS = {  # of programs, ports and brokers that are not read
+SENDERS = {  # of programs, ports and brokers that are not read, and of other brokers: in promtool only
+    "VitalFlowBrokerLacksFeature",
     "VitalFlowEdgesRequestsUnproven",
     "VitalFlowEdgesSourceDisconnected",
     "VitalFlowEdgesSerialPortsNotRead",

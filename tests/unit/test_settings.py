@@ -165,3 +165,21 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
     for name, field in fields.items():
         if not field.is_required() and field.default is not None:
             assert listed[PREFIX + name.upper()] == str(field.default), name
+
+
+def test_an_admin_of_a_list_of_brokers_changes_users_at_each_and_a_pair_goes_first() -> None:
+    admin = {"VITALFLOW_ADMIN_URL": "mqtts://admin:s3cret@a,mqtts://b:9883"}
+    pair = IdentitySettings.read(admin).pair
+    assert [(one.address, one.username, one.others) for one in pair] == [
+        ("a:8883", "admin", ()),
+        ("b:9883", "admin", ()),
+    ]
+    standby = {"VITALFLOW_MQTT_STANDBY_URLS": "mqtts://x,mqtts://y"}
+    assert [one.address for one in IdentitySettings.read(admin | standby).pair] == ["x:8883", "y:8883"]
+    alone = {"VITALFLOW_ADMIN_URL": "mqtts://admin:s3cret@a"}
+    assert IdentitySettings.read(alone).pair == ()
+
+
+def test_a_list_of_addresses_for_devices_is_refused_with_what_to_set() -> None:
+    with pytest.raises(PermanentError, match=r"DEVICES_URL .*one address .*set VITALFLOW_MQTT_URL of the device"):
+        IdentitySettings.read({"VITALFLOW_DEVICES_URL": "mqtts://a:8883,mqtts://b:8883"})

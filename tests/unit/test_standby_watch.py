@@ -1,10 +1,14 @@
 """When a standby takes over, and when a process takes itself for stopped."""
 
+import logging
+
 import pytest
 
+from mqtt.endpoint import BrokerEndpoint
 from mqtt.service_status import ServiceStatus
-from mqtt.standby import NO_STATUS_S, SILENCE_S, ActiveWatch
+from mqtt.standby import NO_STATUS_S, SILENCE_S, ActiveWatch, Standby
 from mqtt.standstill import MAX_STANDSTILL_S, Standstill
+from vitals.errors import PermanentError
 
 ONLINE, OFFLINE = ServiceStatus(state="online", boot=2), ServiceStatus(state="offline", boot=2)
 
@@ -52,3 +56,9 @@ def test_a_standstill_is_a_pause_longer_than_the_limit(pause_s: float, stood_s: 
     standstill = Standstill(100.0)
     assert standstill.passed(100.0 + pause_s) == stood_s
     assert standstill.passed(100.0 + pause_s + 0.5) == 0.0
+
+
+def test_a_standby_at_a_list_of_brokers_is_refused() -> None:
+    brokers = BrokerEndpoint.parse_list("mqtt://a,mqtt://b")
+    with pytest.raises(PermanentError, match="one address in VITALFLOW_MQTT_URL"):
+        Standby(brokers, "services/alerts", "alerts", "an alert worker", lambda: True, logging.getLogger())
