@@ -16,17 +16,19 @@ from bench.alert_recorder import AlertRecorder, retained
 from bench.chaos import AUTOSAVE_S, NAMES, SETTLED_S
 from bench.chaos_environment import READINGS_PER_S, WATCHED
 from bench.environment import settle
-from bench.ha_counts import changes_at, longest_gap, older_revisions, places_with_two_open
+from bench.ha_counts import changes_at, longest_gap, older_revisions, per_fault, places_with_two_open, two_act
 from bench.ha_environment import HaEnvironment, ha_environment
 from bench.ha_faults import FAULTS, Fault
 from bench.recording_devices import STEADY, Name
 from bench.report import Figures, Log
 from bench.storing_monitor import StoringMonitor
+from stack.cluster.networks import why_not
 from stack.cluster.plan import FULL_HOSTS
 from vitals.topics import Topics
 
 ACTIVE_TIMEOUT_S = 60.0  # until an alert worker evaluates readings again
 CALM_S = 10.0  # at the begin and the end, without a fault
+LOOK_S = 20.0  # the longest that a look at a cluster with a fault takes
 
 LATEST = "SELECT DISTINCT ON (alert_id) device_id, rule, state FROM alert_event ORDER BY alert_id, revision DESC"
 
@@ -35,10 +37,12 @@ LATEST = "SELECT DISTINCT ON (alert_id) device_id, rule, state FROM alert_event 
 class FaultRow:
     """What one fault cost.
 
+    harmed              hosts or processes
     without_storing_s   longest time without a stored reading, from the fault until the cluster was whole again
     without_alerts_s    longest time without a change of an alert; without a fault about one comes per second
     whole_s             from the end of the fault until each host could fail again
     lost_plain          readings of devices without receipts, acknowledged by the broker that failed; not in `lost`
+    two_acted           looks, some seconds apart, at which two databases accepted writes or two alert workers acted
     """
 
     fault: str
@@ -51,16 +55,22 @@ class FaultRow:
     doubled: int = 0
     lost_plain: int = 0
     older_revisions: int = 0
+    two_acted: int = 0
 
 
 @dataclass
 class HaReport:
-    """The counts of one run, with a row for each fault."""
+    """The counts of one run.
+
+    faults      a row for each fault that struck, in order
+    each_fault  a row for each kind: how often it struck, the longest times and the sums
+    """
 
     seed: int | None
     devices: int
     readings_per_s: float
     faults: list[Figures] = field(default_factory=list)
+    each_fault: list[Figures] = field(default_factory=list)
     generated: int = 0
     stored: int = 0
     lost: int = 0
@@ -77,7 +87,8 @@ class HaReport:
     @property
     def nothing_lost_or_doubled(self) -> bool:
         """Whether nothing was lost or doubled and the cluster was whole after each fault."""
-        alerts = (self.alerts_lost, self.alerts_doubled, self.places_with_two_open)
+        two_acted = sum(row["two_acted"] for row in self.each_fault)
+        alerts = (self.alerts_lost, self.alerts_doubled, self.places_with_two_open, two_acted)
         return not any((self.lost, self.duplicates, self.unknown, *alerts, self.not_recovered))
 
     def as_dict(self) -> Figures:
@@ -85,15 +96,21 @@ class HaReport:
         return asdict(self)
 
 
-def ha(names: Sequence[str], devices: int, random_faults: int, seed: int, log: Log) -> HaReport:
+def ha(names: Sequence[str], devices: int, rounds: int, random_faults: int, seed: int, log: Log) -> HaReport:
     """Let faults strike, by name and then at random, and count what was lost or doubled.
 
+    rounds          how often each named one strikes
     random_faults   how many are drawn from all faults after those named, in an order that the seed gives
     """
     draw = Random(seed)
-    faults = [FAULTS[name] for name in names] + [FAULTS[draw.choice(list(FAULTS))] for _ in range(random_faults)]
+    faults = [FAULTS[name] for name in names] * rounds
+    faults += [FAULTS[draw.choice(list(FAULTS))] for _ in range(random_faults)]
+    with_networks = any(fault.needs_networks for fault in faults)
+    if with_networks and (reason := why_not()) is not None:
+        log(f"no fault of the network: this machine gives no host a network of its own ({reason})")
+        faults, with_networks = [fault for fault in faults if not fault.needs_networks], False
     report = HaReport(seed if random_faults else None, devices, READINGS_PER_S)
-    with ha_environment(devices, log) as environment:
+    with ha_environment(devices, log, with_networks=with_networks) as environment:
         run = _Run(environment, report, log)
         try:
             run.recorder.acknowledge_half(STEADY, WATCHED // 2, 60.0)
@@ -142,6 +159,8 @@ class _Run:
         environment.harm(targets, fault.strike)
         struck = time.time()
         self._wait_for_worker(fault)
+        while struck + fault.hold_s - time.time() > LOOK_S:
+            row.two_acted += two_act(environment.observe())
         time.sleep(max(0.0, struck + fault.hold_s - time.time()))
         undone = time.time()
         if fault.undo is not None:
@@ -204,6 +223,7 @@ class _Run:
             row.without_alerts_s = round(longest_gap(changes, span), 1)
             row.older_revisions = older_revisions(alerts, came_at, span)
             report.faults.append(asdict(row))
+        report.each_fault = per_fault(report.faults)
         last = retained(self._environment.operator, Topics())
         account = account_alerts(record, alerts, last, self._uptime)
         report.alerts_due, report.alerts_lost, report.alerts_doubled = account.due, account.lost, account.doubled

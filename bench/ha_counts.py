@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from bench.accounting import Span
+from bench.report import Figures
+from stack.cluster.observation import ClusterSeen
 from vitals.alert import Alert
 
 
@@ -39,3 +41,21 @@ def places_with_two_open(latest: Iterable[tuple[str, str, str]]) -> list[str]:
     for device, rule, state in latest:
         opened[(device, rule)] += state != "cleared"
     return [f"{device}/{rule}" for (device, rule), times in opened.items() if times > 1]
+
+
+def two_act(seen: ClusterSeen) -> bool:
+    """Return whether two databases accept writes or two alert workers act."""
+    acting = [one for one in seen.services if (one.name, one.state) == ("alerts", "active")]
+    return sum(bool(one.is_primary) for one in seen.databases) > 1 or len(acting) > 1
+
+
+def per_fault(rows: Iterable[Figures]) -> list[Figures]:
+    """Return a row for each kind of fault: the longest times (`_s`), the sums of the counts, and its runs."""
+    found: dict[object, Figures] = {}
+    for row in rows:
+        one = found.setdefault(row["fault"], {"fault": row["fault"], "runs": 0})
+        one["runs"] += 1
+        for name, value in row.items():
+            if not isinstance(value, str):
+                one[name] = max(one.get(name, 0.0), value) if name.endswith("_s") else one.get(name, 0) + value
+    return list(found.values())

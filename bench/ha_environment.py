@@ -115,7 +115,7 @@ def fleet_user(ward: str) -> str:
 
 
 @contextmanager
-def ha_environment(devices: int, log: Log) -> Iterator[HaEnvironment]:
+def ha_environment(devices: int, log: Log, *, with_networks: bool) -> Iterator[HaEnvironment]:
     """Start a cluster in a folder of its own on free ports; stop and delete it at the end."""
     binaries = set_up_cluster(log)
     passwords = {ward: secrets.token_urlsafe(16) for ward in WARDS}
@@ -123,7 +123,9 @@ def ha_environment(devices: int, log: Log) -> Iterator[HaEnvironment]:
     environ = os.environ | {f"{PREFIX}ALERTS_RULES": str(Path(__file__).with_name("chaos_rules.toml"))}
     with TemporaryDirectory(prefix="ha-") as folder:
         home, ports, stop = StackDir.at(Path(folder)), free_ports(), threading.Event()
-        supervisor = ClusterSupervisor(home, binaries, ports, 0, lambda _: None, environ, users)
+        supervisor = ClusterSupervisor(
+            home, binaries, ports, 0, lambda _: None, environ, users, with_networks=with_networks
+        )
         failed: list[BaseException] = []
         thread = threading.Thread(target=_run, args=(supervisor, stop, failed), name="cluster")
         thread.start()

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stack.cluster.conditions import COMMANDS, UNDO
 from stack.cluster.observation import ClusterSeen
 from stack.cluster.plan import FULL_HOSTS, WITNESS, process_name
 
 HOLD_S = 30.0  # before a killed or frozen target is started or thawed
 SHORT_S = 5.0  # after a switchover
+CUT_S = 60.0
 
 Finder = Callable[[ClusterSeen], str]
 """Returns the host that has a role now."""
@@ -37,7 +39,7 @@ def active(service: str) -> Finder:
 class Fault:
     """A fault of a cluster.
 
-    strike      kill, freeze or switchover
+    strike      kill, freeze, switchover, cut (from all) or cut-from-hosts
     host        where
     kinds       the processes of that host; empty: all
     hold_s      until it is undone
@@ -57,7 +59,12 @@ class Fault:
     @property
     def undo(self) -> str | None:
         """The command that undoes it; None: nothing to undo."""
-        return {"kill": "start", "freeze": "thaw"}.get(self.strike)
+        return None if self.strike == "switchover" else UNDO[COMMANDS[self.strike][1]]
+
+    @property
+    def needs_networks(self) -> bool:
+        """Whether each host must have a network of its own."""
+        return self.undo == "heal"
 
     @property
     def harms_broker(self) -> bool:
@@ -73,6 +80,7 @@ FAULTS = {
         Fault("database-frozen", "freeze", primary, _DATABASE),
         Fault("switchover", "switchover", primary, hold_s=SHORT_S, kinds=("patroni",)),
         Fault("standby-killed", "kill", standby, _DATABASE),
+        Fault("standby-frozen", "freeze", standby, _DATABASE),
         Fault("broker-host-killed", "kill", broker, _MESSAGES),
         Fault("broker-host-frozen", "freeze", broker, _MESSAGES),
         Fault("broker-killed", "kill", broker, ("broker",)),
@@ -83,6 +91,8 @@ FAULTS = {
         Fault("ingest-frozen", "freeze", active("ingest"), ("ingest",)),
         Fault("host-killed", "kill", primary),
         Fault("host-frozen", "freeze", primary),
+        Fault("hosts-cut", "cut-from-hosts", primary, hold_s=CUT_S),
+        Fault("host-cut-off", "cut", broker, hold_s=CUT_S),
         Fault("witness-killed", "kill", lambda _: WITNESS),
     )
 }

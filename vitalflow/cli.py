@@ -70,7 +70,7 @@ GROUPS = {
     "cluster": CommandGroup(
         DEVELOPMENT,
         "stack.cluster",
-        "Two hosts and a witness: up, status, kill, freeze, thaw, start, failback, switchover, reinit.",
+        "Two hosts and a witness: up, status, kill, freeze, thaw, start, cut, heal, failback, switchover, reinit.",
     ),
     "bench": CommandGroup(DEVELOPMENT, "bench", "Measure throughput, latency and cost; lists its own commands."),
 }

@@ -11,6 +11,7 @@ from rich.console import Console
 from identity.failback import fail_back
 from stack.binaries import STACK, set_up_cluster
 from stack.cluster import conditions, report
+from stack.cluster.networks import Networks
 from stack.cluster.observer import broker_of, observe
 from stack.cluster.plan import FULL_HOSTS, PORT_BASE, ClusterPorts
 from stack.cluster.servers import proxy, reinitialize, switch_over
@@ -59,6 +60,9 @@ def up(
     port_base: Annotated[
         int, typer.Option(min=1024, max=65_000, help="The broker's port; the other services use the next ones.")
     ] = PORT_BASE,
+    networks: Annotated[
+        bool, typer.Option("--networks", help="A network for each host, for `cut`; needs root and iproute2.")
+    ] = False,
 ) -> None:
     """Start all hosts, and restart processes that end, until Ctrl-C.
 
@@ -68,7 +72,9 @@ def up(
     binaries = set_up_cluster(typer.echo)
     stop = Event()
     set_on_signals(stop, numbers=WITH_HANGUP)
-    ClusterSupervisor(StackDir.at(folder), binaries, ClusterPorts(port_base), devices, typer.echo).run(stop)
+    ClusterSupervisor(
+        StackDir.at(folder), binaries, ClusterPorts(port_base), devices, typer.echo, with_networks=networks
+    ).run(stop)
 
 
 @app.command()
@@ -114,6 +120,28 @@ def thaw(target: Target, folder: Folder = DEFAULT) -> None:
 def start(target: Target, folder: Folder = DEFAULT) -> None:
     """Start a killed host or process with the data that it had."""
     conditions.change(folder, [target], "start")
+
+
+@app.command()
+def cut(
+    host: Annotated[str, typer.Argument(help="h1, h2 or h3.")],
+    folder: Folder = DEFAULT,
+    from_hosts: Annotated[
+        bool, typer.Option("--from-hosts", help="From the other hosts only; clients still reach it.")
+    ] = False,
+) -> None:
+    """Cut a host off from all others and from its clients, both ways, as when its cable is pulled."""
+    home, ports, _ = _running(folder)
+    state = home.state()
+    if state is None or not Networks(ports, state.supervisor.pid).exist:
+        raise PermanentError("the hosts of this cluster share one network: `vitalflow cluster up --networks` as root")
+    conditions.change(folder, [host], "cut-from-hosts" if from_hosts else "cut")
+
+
+@app.command()
+def heal(host: Annotated[str, typer.Argument(help="h1, h2 or h3.")], folder: Folder = DEFAULT) -> None:
+    """Join a host that was cut off to all others again."""
+    conditions.change(folder, [host], "heal")
 
 
 @app.command()

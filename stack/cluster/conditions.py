@@ -20,21 +20,30 @@ POLL_S = 0.1
 
 
 class Condition(StrEnum):
-    """The condition of a process: `killed` is not restarted, `frozen` stands still."""
+    """The condition of a process: `killed` is not restarted, `frozen` stands still; a whole host is cut off."""
 
     RUNNING = "running"
     KILLED = "killed"
     FROZEN = "frozen"
+    CUT_OFF = "cut off"
+    CUT_FROM_HOSTS = "cut off from the other hosts"
 
 
+CUT = {Condition.CUT_OFF, Condition.CUT_FROM_HOSTS}
+ACTIVE = {Condition.RUNNING, *CUT}
+"""Of a process that is restarted when it ends."""
 Conditions = dict[str, Condition]
 COMMANDS = {
     "kill": ({Condition.RUNNING, Condition.FROZEN}, Condition.KILLED),
     "freeze": ({Condition.RUNNING}, Condition.FROZEN),
     "thaw": ({Condition.FROZEN}, Condition.RUNNING),
     "start": ({Condition.KILLED}, Condition.RUNNING),
+    "cut": ({Condition.RUNNING}, Condition.CUT_OFF),
+    "cut-from-hosts": ({Condition.RUNNING}, Condition.CUT_FROM_HOSTS),
+    "heal": (CUT, Condition.RUNNING),
 }
 """For each command the conditions that it acts on, and the one that it leads to."""
+UNDO = {state: name for name, (states, after) in COMMANDS.items() if after is Condition.RUNNING for state in states}
 
 
 def read(folder: Path, name: str) -> Conditions:
@@ -81,10 +90,12 @@ def plan(present: Conditions, targets: Iterable[str], command: str) -> Condition
     acts_on, leads_to = COMMANDS[command]
     changed: Conditions = {}
     for target in targets:
+        if (leads_to in CUT or acts_on == CUT) and target not in HOSTS:
+            raise PermanentError(f"{target[:60]!r} is no host, and only a host has a network: {', '.join(HOSTS)}")
         fitting = [process for process in processes(target) if present[process] in acts_on]
         if not fitting:
             state = present[processes(target)[0]]
-            hint = {Condition.KILLED: "; `start` starts it", Condition.FROZEN: "; `thaw` resumes it"}.get(state, "")
+            hint = f"; `{UNDO[state]}` undoes that" if state in UNDO else ""
             raise PermanentError(f"{target} is {state}, so it cannot be given `{command}`{hint}")
         changed |= dict.fromkeys(fitting, leads_to)
     return changed

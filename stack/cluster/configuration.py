@@ -96,8 +96,9 @@ def patroni(host: DatabaseHost, etcd_ports: Sequence[int], binaries: str, passwo
             "parameters": {name: value for name, value in own.items() if name not in FOR_ALL_HOSTS},
             # A client without encryption matches no line, so it is rejected before it can send a password.
             "pg_hba": [
-                "hostssl all all 127.0.0.1/32 scram-sha-256",
-                f"hostssl replication {REPLICATOR} 127.0.0.1/32 scram-sha-256",
+                # samenet: 127.0.0.1, and the links of `networks`.
+                "hostssl all all samenet scram-sha-256",
+                f"hostssl replication {REPLICATOR} samenet scram-sha-256",
             ],
         },
     }

@@ -60,6 +60,7 @@ class ClusterSeen:
 
     conditions   of each host: `running`, or what the commands did to it or to some of its processes
     etcd         the hosts whose etcd answers
+    alone        those of them whose etcd belongs to no majority
     """
 
     conditions: dict[str, str]
@@ -67,3 +68,4 @@ class ClusterSeen:
     databases: tuple[DatabaseSeen, ...]
     brokers: tuple[BrokerSeen, ...]
     services: tuple[ServiceSeen, ...]
+    alone: tuple[str, ...] = ()

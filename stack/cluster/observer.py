@@ -5,7 +5,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -39,27 +39,35 @@ RETAINED_TIMEOUT_S = 1.5
 def observe(
     home: StackDir, binaries: ServerBinaries, ports: ClusterPorts, secrets: Secrets, topics: Topics
 ) -> ClusterSeen:
-    """Return what a cluster is now; takes a few seconds, also if hosts are frozen."""
+    """Return what a cluster is now; takes a few seconds; about 20 if a host is cut off."""
     with ThreadPoolExecutor(max_workers=16) as pool:
-        lags = pool.submit(_lags, ports)
         databases = pool.map(partial(_database, home, ports, secrets), FULL_HOSTS)
         in_use = pool.submit(_broker_in_use, home, binaries)
         brokers = pool.map(look := partial(_broker, home, ports, secrets, topics), FULL_HOSTS)
-        etcd = pool.map(lambda host: _answers(ports.of(host).etcd), HOSTS)
+        etcd = dict(zip(HOSTS, pool.map(lambda host: _has_majority(ports.of(host).etcd), HOSTS), strict=True))
         names = [(host, name) for name in ("ingest", "alerts", "station") for host in FULL_HOSTS]
         services = pool.map(lambda one: _service(ports.of(one[0]), *one), names)
         found = list(databases)
+        # A host that is cut off from the others repeats what it saw last, so the primary is asked first.
+        order = sorted(FULL_HOSTS, key=[one.host for one in found if one.role == "primary"].count, reverse=True)
+        lags = _lags(ports, order)
         time.sleep(BETWEEN_S)
-        later, brokers_before = _lags(ports), {one.host: one.retained for one in brokers}
+        later, first_look = _lags(ports, order), list(brokers)
         return ClusterSeen(
             conditions.of_hosts(conditions.read(home.folder, conditions.PRESENT)),
-            tuple(host for host, answers in zip(HOSTS, etcd, strict=True) if answers),
-            tuple(_with_member(one, later.get(one.host), lags.result().get(one.host)) for one in found),
+            tuple(host for host, majority in etcd.items() if majority is not None),
+            tuple(_with_member(one, later.get(one.host), lags.get(one.host)) for one in found),
             tuple(
-                replace(one, in_use=one.host == in_use.result(), retained_before=brokers_before[one.host])
-                for one in pool.map(look, FULL_HOSTS)
+                replace(one, in_use=one.host == in_use.result(), retained_before=before.retained)
+                for before, one in zip(
+                    first_look,
+                    # One that did not answer is not waited for again.
+                    pool.map(lambda one: look(one.host) if one.problem is None else one, first_look),
+                    strict=True,
+                )
             ),
             tuple(services),
+            alone=tuple(host for host, majority in etcd.items() if majority is False),
         )
 
 
@@ -80,9 +88,9 @@ def _get(url: str) -> tuple[Any, float | None]:
         raise OSError("the answer is not JSON") from None
 
 
-def _lags(ports: ClusterPorts) -> dict[str, Mapping[str, Any]]:
+def _lags(ports: ClusterPorts, hosts: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Return the members by name as the first Patroni that answers lists them."""
-    for host in FULL_HOSTS:
+    for host in hosts:
         try:
             answer, _ = _get(f"http://127.0.0.1:{ports.of(host).patroni}/cluster")
         except OSError:
@@ -135,13 +143,13 @@ def _is_primary(home: StackDir, own: HostPorts, secrets: Secrets) -> bool | None
     return bool(row and row[0])
 
 
-def _answers(port: int) -> bool:
-    """Return whether an etcd answers, also one without a majority."""
+def _has_majority(port: int) -> bool | None:
+    """Return whether an etcd belongs to a majority; None if it does not answer."""
     try:
-        _get(f"http://127.0.0.1:{port}/health")
+        answer, _ = _get(f"http://127.0.0.1:{port}/health")
     except OSError:
-        return False
-    return True
+        return None
+    return bool(answer.get("health") == "true")
 
 
 def _broker_in_use(home: StackDir, binaries: ServerBinaries) -> str | None:

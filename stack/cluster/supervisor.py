@@ -19,7 +19,8 @@ from stack import processes, shell
 from stack.binaries import ServerBinaries
 from stack.broker_access import Listeners
 from stack.cluster import conditions
-from stack.cluster.conditions import PRESENT, WANTED, Condition
+from stack.cluster.conditions import ACTIVE, CUT, PRESENT, WANTED, Condition
+from stack.cluster.networks import Networks
 from stack.cluster.plan import (
     FULL_HOSTS,
     HOSTS,
@@ -34,7 +35,7 @@ from stack.cluster.plan import (
 from stack.cluster.servers import HAPROXY, PATRONI, EtcdServer, HAProxyServer, PatroniServer, rest
 from stack.metrics import counters
 from stack.plan import MIGRATE, Ports, ServiceSpec, addresses, broker_access, environment
-from stack.servers import OWNER, BrokerServer, Service, ensure_database, port_in_use
+from stack.servers import OWNER, BrokerServer, Server, Service, ensure_database, port_in_use
 from stack.stack_dir import Secrets, StackDir
 from stack.supervisor import TICK_S, ManagedProcess, Stopped, Supervisor, step
 from vitals.errors import PermanentError, TransientError
@@ -59,12 +60,20 @@ class ClusterSupervisor(Supervisor):
         emit: Emit,
         environ: Mapping[str, str] = os.environ,
         more_users: Sequence[User] = (),
+        *,
+        with_networks: bool = False,
     ) -> None:
-        """`environ`: the caller's settings; `more_users`: of both brokers."""
+        """Prepare; nothing is started.
+
+        environ         the caller's settings
+        more_users      of both brokers
+        with_networks   whether each host has a network of its own, so that it can be cut off; needs root
+        """
         super().__init__(home, binaries, ports, devices, emit)
         self._cluster = ports
         self._environ = {name: value for name, value in environ.items() if name not in HIDDEN}
         self._more_users = more_users
+        self._networks = Networks(ports, os.getpid()) if with_networks else None
         running = (process for host in HOSTS for process in PROCESSES[host])
         self._conditions: conditions.Conditions = dict.fromkeys(running, Condition.RUNNING)
 
@@ -74,12 +83,14 @@ class ClusterSupervisor(Supervisor):
                 raise PermanentError(f"port {port} is in use by another program; choose others with --port-base")
         for name in (WANTED, PRESENT):
             conditions.write(self.home.folder, name, self._conditions)
+        if self._networks is not None:
+            self._networks.create()
         secrets = self.home.make_secrets(map(mirror_user, FULL_HOSTS))
         shell.install(self.home, self.binaries)
         shell.write_options(self.home, self._cluster, secrets)
         for host in HOSTS:
             server = EtcdServer(self.home, self.binaries, self._cluster, host)
-            self._bring_up(ManagedProcess(server.name, server, self._cluster.of(host).etcd), stop)
+            self._bring_up(self._managed(host, server.name, server, self._cluster.of(host).etcd), stop)
         for host in FULL_HOSTS:
             self._bring_up(self._broker(host, secrets), stop)
         proxy = HAProxyServer(self.home, self.binaries, self._cluster, secrets)
@@ -103,12 +114,18 @@ class ClusterSupervisor(Supervisor):
                     f"mqtts://127.0.0.1:{self._cluster.of(one).own_broker}" for one in FULL_HOSTS
                 ),
             }
-            launched = [self._launch(spec, ports, secrets, more) for spec in host_services(ports, host)]
+            launched = [self._launch(host, spec, secrets, more) for spec in host_services(ports, host)]
             for managed in launched:
                 self._wait_until_ready(managed, stop, began)
             self._wait_for_active(stop)
         for spec in bedside(self._cluster, self.devices):
-            self._wait_until_ready(self._launch(spec, self._cluster, secrets, {}), stop, time.monotonic())
+            self._wait_until_ready(self._launch(None, spec, secrets, {}), stop, time.monotonic())
+
+    def _managed(self, host: str | None, name: str, server: Server, port: int | None) -> ManagedProcess:
+        """Return a process that runs in the network of a host; None: of no host."""
+        if self._networks is not None and host is not None:
+            server.line = [*self._networks.enter(host), *server.line]
+        return ManagedProcess(name, server, port)
 
     def _broker(self, host: str, secrets: Secrets) -> ManagedProcess:
         ports = self._cluster.of(host)
@@ -127,20 +144,21 @@ class ClusterSupervisor(Supervisor):
             bridge=mirror_section(login, access.topics),
         )
         self._with_certificates.append(server)
-        return ManagedProcess(name, server, ports.own_broker)
+        return self._managed(host, name, server, ports.own_broker)
 
     def _patroni(self, host: str, secrets: Secrets) -> ManagedProcess:
         server = PatroniServer(self.home, self.binaries, self._cluster, host, secrets)
         self._with_certificates.append(server)
-        managed = ManagedProcess(process_name(PATRONI, host), server, self._cluster.of(host).own_database)
+        managed = self._managed(host, process_name(PATRONI, host), server, self._cluster.of(host).own_database)
         self._processes.append(managed)
         return managed
 
-    def _launch(self, spec: ServiceSpec, ports: Ports, secrets: Secrets, more: dict[str, str]) -> ManagedProcess:
+    def _launch(self, host: str | None, spec: ServiceSpec, secrets: Secrets, more: dict[str, str]) -> ManagedProcess:
+        ports: Ports = self._cluster if host is None else self._cluster.of(host)
         environ = environment(self._environ, ports, secrets, self.home, spec) | more
         # A standby is ready once its /metrics answers; `_wait_for_active` waits until one of each kind works.
         server = Service(spec.name, spec.line, self.home.log(spec.name), environ, spec.port)
-        managed = ManagedProcess(spec.name, server, spec.port)
+        managed = self._managed(host, spec.name, server, spec.port)
         self._processes.append(managed)
         managed.launch()
         return managed
@@ -194,9 +212,7 @@ class ClusterSupervisor(Supervisor):
 
     def _watched(self) -> Iterable[ManagedProcess]:
         return [
-            managed
-            for managed in self._processes
-            if self._conditions.get(managed.name, Condition.RUNNING) is Condition.RUNNING
+            managed for managed in self._processes if self._conditions.get(managed.name, Condition.RUNNING) in ACTIVE
         ]
 
     def _watch(self) -> None:
@@ -221,7 +237,7 @@ class ClusterSupervisor(Supervisor):
                 one.serves = False
         elif condition is Condition.FROZEN:
             _signal_all(managed, signal.SIGSTOP)
-        else:
+        elif condition is Condition.RUNNING:
             _signal_all([one for one in managed if self._conditions[one.name] is Condition.FROZEN], signal.SIGCONT)
             for one in managed:
                 if self._conditions[one.name] is Condition.KILLED:
@@ -229,11 +245,20 @@ class ClusterSupervisor(Supervisor):
                     one.launch()
         self._conditions |= dict.fromkeys(names, condition)
         if names:
+            self._cut()
             self.emit(f"{condition}: {', '.join(names)}")
+
+    def _cut(self) -> None:
+        """Cut the links of the hosts that are cut off, and join the others."""
+        if self._networks is not None:
+            cut = {state: {h for h in HOSTS if self._conditions[PROCESSES[h][0]] is state} for state in CUT}
+            self._networks.cut(cut[Condition.CUT_OFF], cut[Condition.CUT_FROM_HOSTS])
 
     def _stop(self) -> None:
         _signal_all(self._processes, signal.SIGCONT)  # a frozen process does not end
         super()._stop()
+        if self._networks is not None:
+            self._networks.remove()
 
 
 def _signal_all(managed: Iterable[ManagedProcess], number: signal.Signals) -> None:

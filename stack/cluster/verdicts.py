@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from stack.cluster.conditions import Condition
+from stack.cluster.conditions import UNDO, Condition
 from stack.cluster.observation import BrokerSeen, ClusterSeen, DatabaseSeen
 from stack.cluster.plan import HOSTS
 
@@ -19,7 +19,7 @@ def judge(seen: ClusterSeen, now: datetime) -> list[str]:
     """Return a sentence for each fault, the worst first; none: two hosts can take over from each other."""
     return [
         *_hosts(seen),
-        *_quorum(seen.etcd),
+        *_quorum(seen.etcd, seen.alone),
         *_primaries(seen.databases),
         *_standbys(seen.databases),
         *_clocks(seen.databases),
@@ -31,15 +31,13 @@ def judge(seen: ClusterSeen, now: datetime) -> list[str]:
 
 def _hosts(seen: ClusterSeen) -> Iterator[str]:
     for host, condition in seen.conditions.items():
-        if condition == Condition.KILLED:
-            yield f"{host} is killed: `vitalflow cluster start {host}` starts it"
-        elif condition == Condition.FROZEN:
-            yield f"{host} is frozen: `vitalflow cluster thaw {host}` resumes it"
+        if condition in UNDO:
+            yield f"{host} is {condition}: `vitalflow cluster {UNDO[Condition(condition)]} {host}` undoes that"
         elif condition != Condition.RUNNING:
             yield f"of {host}: {condition}; `vitalflow cluster start` or `thaw` with a name resumes a process"
 
 
-def _quorum(etcd: Sequence[str]) -> Iterator[str]:
+def _quorum(etcd: Sequence[str], alone: Sequence[str]) -> Iterator[str]:
     lost = [host for host in HOSTS if host not in etcd]
     if len(etcd) <= len(HOSTS) // 2:
         yield (
@@ -48,6 +46,11 @@ def _quorum(etcd: Sequence[str]) -> Iterator[str]:
         )
     elif lost:
         yield f"the etcd of {lost[0]} does not answer; if another host fails too, the database stops: start {lost[0]}"
+    elif alone:
+        yield (
+            f"the etcd of {' and '.join(alone)} answers but reaches no majority, so the host is cut off from the "
+            "others: mend the network between them; promote nothing by hand"
+        )
 
 
 def _primaries(databases: Sequence[DatabaseSeen]) -> Iterator[str]:

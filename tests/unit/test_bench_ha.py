@@ -1,9 +1,11 @@
 """What `bench ha` counts, and which processes its faults harm."""
 
+from dataclasses import replace as replace_data
+
 import pytest
 from msgspec.structs import replace
 
-from bench.ha_counts import changes_at, longest_gap, older_revisions, places_with_two_open
+from bench.ha_counts import changes_at, longest_gap, older_revisions, per_fault, places_with_two_open, two_act
 from bench.ha_faults import FAULTS
 from stack.cluster.observation import BrokerSeen, ClusterSeen, DatabaseSeen, ServiceSeen
 from stack.cluster.plan import HOSTS, PROCESSES
@@ -32,6 +34,8 @@ SEEN = ClusterSeen(
         ("ingest-frozen", ["ingest-h1"]),
         ("host-killed", ["h2"]),
         ("witness-killed", ["h3"]),
+        ("hosts-cut", ["h2"]),
+        ("host-cut-off", ["h1"]),
     ],
 )
 def test_a_fault_harms_the_host_that_has_the_role_now(name: str, targets: list[str]) -> None:
@@ -41,6 +45,17 @@ def test_a_fault_harms_the_host_that_has_the_role_now(name: str, targets: list[s
 def test_every_fault_harms_known_processes() -> None:
     known = {*HOSTS, *(process for names in PROCESSES.values() for process in names)}
     assert all(set(fault.targets(SEEN)) <= known for fault in FAULTS.values())
+
+
+def test_two_that_act_are_counted() -> None:
+    second = replace_data(SEEN, services=(*SEEN.services, ServiceSeen("h1", "alerts", "active")))
+    primaries = tuple(replace_data(one, is_primary=True) for one in SEEN.databases)
+    assert [two_act(seen) for seen in (SEEN, second, replace_data(SEEN, databases=primaries))] == [False, True, True]
+
+
+def test_the_rows_of_a_fault_become_one_with_the_longest_times_and_the_sums() -> None:
+    rows = [{"fault": "cut", "harmed": host, "whole_s": whole, "lost": 1} for host, whole in (("h1", 9.0), ("h2", 4.0))]
+    assert per_fault(rows) == [{"fault": "cut", "runs": 2, "whole_s": 9.0, "lost": 2}]
 
 
 def test_the_longest_gap_counts_both_ends_of_the_span() -> None:

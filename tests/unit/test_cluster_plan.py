@@ -66,6 +66,8 @@ def test_haproxy_sends_to_the_primary_and_cuts_off_the_clients_of_a_former_one()
         (Condition.RUNNING, "freeze", Condition.FROZEN),
         (Condition.FROZEN, "thaw", Condition.RUNNING),
         (Condition.KILLED, "start", Condition.RUNNING),
+        (Condition.RUNNING, "cut", Condition.CUT_OFF),
+        (Condition.CUT_FROM_HOSTS, "heal", Condition.RUNNING),
     ],
 )
 def test_a_command_leads_to_a_condition(present: Condition, command: str, leads_to: Condition) -> None:
@@ -87,6 +89,8 @@ def test_a_command_to_a_host_acts_on_the_processes_that_it_fits() -> None:
     assert "broker-h1" not in conditions.plan(present, ["h1"], "freeze")
     with pytest.raises(PermanentError, match="'h9' is neither a host"):
         conditions.plan(present, ["h9"], "kill")
+    with pytest.raises(PermanentError, match="only a host has a network"):
+        conditions.plan(present, ["etcd-h2"], "cut")
 
 
 def test_a_host_has_the_condition_of_its_processes_or_names_the_different_ones() -> None:

@@ -72,6 +72,7 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"brokers": (USED,)}, "only one broker", "add a second host"),
     ({"brokers": (replace(USED, in_use=False), SPARE)}, "HAProxy sends clients to no broker", "start"),
     ({"etcd": ("h1", "h2")}, "the etcd of h3 does not answer", "start h3"),
+    ({"alone": ("h1",)}, "the etcd of h1 answers but reaches no majority", "mend the network"),
     ({"etcd": ("h3",)}, "1 of 3 etcd answer", "start h1 and h2"),
     ({"services": (ServiceSeen("h1", "ingest", "down"), ServiceSeen("h2", "ingest", "standby"))}, "no ingest", "log"),
     (
