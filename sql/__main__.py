@@ -17,7 +17,7 @@ import sql.migrate
 import sql.time_zone
 import sql.wards
 from sql.connection import Connection
-from sql.migrate import INGEST_ROLE, NAMES_ROLE, READER_ROLE, RESEARCH_ROLE, connect, find_edition
+from sql.migrate import IMPORT_ROLE, INGEST_ROLE, NAMES_ROLE, READER_ROLE, RESEARCH_ROLE, connect, find_edition
 from sql.retention import RetentionSettings
 from sql.settings import DatabaseSettings, DatabaseUrl
 from sql.status import status as status_lines
@@ -45,6 +45,7 @@ class SqlSettings(DatabaseSettings):
     research_url: DatabaseUrl | None = Field(
         None, description="The database as vitalflow_research: `vitalflow export`, and queries that take an hour."
     )
+    import_url: DatabaseUrl | None = Field(None, description="The database as vitalflow_import: `vitalflow import`.")
     raw_retention_days: int = Field(30, ge=1, le=36_500, description="Readings older than this are dropped.")
     minute_retention_days: int = Field(
         365, ge=1, le=36_500, description="Averages per minute older than this are dropped."
@@ -77,8 +78,8 @@ def migrate() -> None:
     """Bring the database up to date. Safe at every start.
 
     Connects as the owner (VITALFLOW_DATABASE_URL), applies new migrations, sets the periods of retention, columnstore
-    and refresh, and gives the roles vitalflow_ingest, vitalflow_reader, vitalflow_names and vitalflow_research the
-    passwords in VITALFLOW_INGEST_URL, VITALFLOW_READER_URL, VITALFLOW_NAMES_URL and VITALFLOW_RESEARCH_URL.
+    and refresh, and gives the roles vitalflow_ingest, vitalflow_reader, vitalflow_names, vitalflow_research and
+    vitalflow_import the passwords in VITALFLOW_INGEST_URL, VITALFLOW_READER_URL and so on.
     """
     with exit_on_error("vitalflow db"):
         settings = SqlSettings.read(os.environ)
@@ -88,6 +89,7 @@ def migrate() -> None:
             READER_ROLE: settings.reader_url,
             NAMES_ROLE: settings.names_url,
             RESEARCH_ROLE: settings.research_url,
+            IMPORT_ROLE: settings.import_url,
         }
         logins = {role: url for role, url in urls.items() if url is not None}
         with connect(settings.database_url) as connection:

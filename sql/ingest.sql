@@ -162,23 +162,19 @@ SELECT device_id, clock_offset FROM device_clock
 INSERT INTO device_clock (device_id, clock_offset, changed_at) VALUES (%s, %s, now())
 ON CONFLICT (device_id) DO UPDATE SET clock_offset = excluded.clock_offset, changed_at = excluded.changed_at
 
--- name: import_stage
--- Temporary tables of store_import(), created once per connection; each COMMIT empties them.
-CREATE TEMP TABLE import_stage (LIKE patient_vitals_template) ON COMMIT DELETE ROWS
-
--- name: import_day
-CREATE TEMP TABLE import_day (device_id text, day timestamptz, refused boolean) ON COMMIT DELETE ROWS
+-- name: begin_import
+SELECT begin_import()
 
 -- name: store_import
 SELECT stored, duplicates, refused, refused_from, refused_to FROM store_import()
 
--- name: import_event
--- The record of an import. By the owner of the database, which is the login of `vitalflow import`.
-INSERT INTO audit_event (time, received_at, actor, action, ward, device_id, detail, topic, payload_sha256)
-VALUES (now(), now(), %s, %s, %s, %s, %s, '', sha256(convert_to(%s, 'UTF8')))
+-- name: record_import
+SELECT record_import(%s, %s, %s, %s, %s)
 
 -- name: minutes_to_refresh
 SELECT count(DISTINCT minute) FROM rollup_invalidation
 
--- name: is_community
-SELECT community FROM vitalflow_edition
+-- name: may_refresh_rollups
+-- NULL on the Apache edition, where rollups are computed when queried. Elsewhere whether this login may refresh them.
+SELECT CASE WHEN community THEN pg_has_role(relowner, 'USAGE') END
+FROM vitalflow_edition CROSS JOIN pg_class WHERE oid = 'patient_vitals'::regclass

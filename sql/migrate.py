@@ -23,6 +23,7 @@ INGEST_ROLE = "vitalflow_ingest"
 READER_ROLE = "vitalflow_reader"
 NAMES_ROLE = "vitalflow_names"
 RESEARCH_ROLE = "vitalflow_research"
+IMPORT_ROLE = "vitalflow_import"
 
 NOT_LOADED = (
     "TimescaleDB is installed but not loaded: set shared_preload_libraries = 'timescaledb' in postgresql.conf "

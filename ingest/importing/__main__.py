@@ -31,9 +31,18 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 
 class ImportSettings(DatabaseSettings):
-    """The database as its owner."""
+    """The database of an import."""
 
-    database_url: DatabaseUrl = Field(description="The database as its owner.")
+    import_url: DatabaseUrl | None = Field(None, description="The database as vitalflow_import.")
+    database_url: DatabaseUrl | None = Field(None, description="The database as its owner.")
+
+    @property
+    def url(self) -> str:
+        """The login for imports, if there is one, else the owner; raises PermanentError."""
+        url = self.import_url or self.database_url
+        if url is None:
+            raise PermanentError("set VITALFLOW_IMPORT_URL or VITALFLOW_DATABASE_URL to the address of the database")
+        return url
 
 
 @app.command(
@@ -69,7 +78,7 @@ def import_files(
 
     Files that were imported before, or whose import was interrupted, can be imported again: each reading is stored
     once. The readings raise no alert; those of the last 24 hours are rejected, because screens would show them as the
-    present state of a bed. Connects as the owner of the database (VITALFLOW_DATABASE_URL).
+    present state of a bed. VITALFLOW_IMPORT_URL is the database, else, as its owner, VITALFLOW_DATABASE_URL.
 
     Exit code 1: some readings were not stored; the output has the reason and the first line of each kind.
     """
@@ -86,7 +95,7 @@ def import_files(
         beds = [_bed(ward, name) for name in names]
         actor = login_name()
         complete = True
-        with closing(ImportStore(settings.database_url)) as store:
+        with closing(ImportStore(settings.url)) as store:
             for recording, bed in zip(recordings, beds, strict=True):
                 converter = RowConverter(
                     str(recording.path), bed, _patient_of(recording, patient), first, datetime.now(UTC)
@@ -125,7 +134,7 @@ def _import(
     total = Stored()
     progress = Progress(recording.path, time.monotonic(), sys.stderr)
     begun: dict[str, object] = {"file": recording.path.name, "format": str(recording.layout.format)}
-    store.record(actor, "import_started", bed, begun)
+    store.record(actor, bed, begun, is_complete=False)
     pending: list[Future[Stored]] = []
     with ThreadPoolExecutor(1) as executor:
         try:
@@ -146,7 +155,7 @@ def _import(
             raise type(error)(f"{error}; {known}, and a further import of it stores the others") from error
         finally:
             progress.end()
-    store.record(actor, "imported", bed, begun | _figures(converter.counts, total))
+    store.record(actor, bed, begun | _figures(converter.counts, total), is_complete=True)
     return total
 
 

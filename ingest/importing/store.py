@@ -1,4 +1,4 @@
-"""Store batches of imported rows in the database, as its owner: only the owner may write averages.
+"""Store batches of imported rows in the database, by functions that have the rights of its owner.
 
 A batch is one transaction, with its averages; storing it again changes nothing. The statements of an import wait at
 most LOCK_TIMEOUT_MS for a lock, so that they do not stop ingest behind them.
@@ -64,17 +64,16 @@ class ImportStore:
                 ("timescaledb.max_tuples_decompressed_per_dml_transaction", "0"),
             ):
                 self._connection.execute("SELECT set_config(%s, %s, false)", [setting, value])
-            row = self._connection.execute("SELECT to_regproc('store_import') IS NULL").fetchone()
-            if row == (True,):
-                raise PermanentError("the database has no function store_import; run vitalflow db migrate")
-            self._connection.execute(STATEMENTS["import_stage"])
-            self._connection.execute(STATEMENTS["import_day"])
+            self._connection.execute(STATEMENTS["begin_import"])
+        except psycopg.errors.UndefinedFunction:
+            self._connection.close()
+            raise PermanentError("the database has no function begin_import; run vitalflow db migrate") from None
+        except psycopg.errors.InsufficientPrivilege:
+            self._connection.close()
+            raise PermanentError("only the owner of the database and vitalflow_import may import") from None
         except psycopg.Error as error:
             self._connection.close()
             raise _classified(error) from error
-        except PermanentError:
-            self._connection.close()
-            raise
 
     def close(self) -> None:
         """Close the connection."""
@@ -100,24 +99,27 @@ class ImportStore:
             row = connection.execute(STATEMENTS["store_import"]).fetchone()
         return Stored(*cast("tuple[int, int, int, datetime | None, datetime | None]", row))
 
-    def record(self, actor: str, action: str, bed: DeviceAddress, detail: dict[str, object]) -> None:
-        """Add a record of the import to the audit log."""
-        content = json.encode(detail).decode()
+    def record(self, actor: str, bed: DeviceAddress, detail: dict[str, object], *, is_complete: bool) -> None:
+        """Add a record of the begin or the end of the import to the audit log."""
         try:
             self._connection.execute(
-                STATEMENTS["import_event"], [actor, action, bed.ward, bed.device, content, content]
+                STATEMENTS["record_import"], [actor, is_complete, bed.ward, bed.device, json.encode(detail).decode()]
             )
         except psycopg.Error as error:
             raise _classified(error) from error
 
     def refresh(self, progress: Callable[[int], None]) -> None:
-        """Show the averages on the Community edition, and refresh those of recent readings.
+        """Show the averages on the Community edition, and refresh those of recent readings, as the owner.
 
         `progress` gets the minutes left. The jobs of the database do the same, 600 minutes at a time.
         """
         try:
-            if self._connection.execute(STATEMENTS["is_community"]).fetchone() != (True,):
-                return  # there averages are computed when queried
+            match self._connection.execute(STATEMENTS["may_refresh_rollups"]).fetchone():
+                case (False,):
+                    progress(self._minutes_to_refresh())
+                    return
+                case (None,):
+                    return
             self._connection.execute("SELECT set_config('statement_timeout', '0', false)")
             self._connection.execute("CALL show_imported_averages()")
             while minutes := self._minutes_to_refresh():

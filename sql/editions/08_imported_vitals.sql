@@ -55,9 +55,27 @@ EXCEPTION WHEN unique_violation THEN
     INSERT INTO patient_vitals SELECT * FROM pg_temp.import_stage WHERE time >= boundary ON CONFLICT DO NOTHING;
 END $$;
 
+-- Create the temporary tables of store_import(), once per connection; each COMMIT empties them. They belong to the owner of
+-- the database: a trigger or a view of the login would run with the owner's rights in store_import().
+CREATE OR REPLACE FUNCTION begin_import() RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    CREATE TEMP TABLE import_stage (LIKE patient_vitals_template) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE import_day (device_id text, day timestamptz, refused boolean) ON COMMIT DELETE ROWS;
+    GRANT INSERT ON import_stage TO vitalflow_import;
+END $$;
+
+-- Record the begin or the end of the import of a file in the audit log.
+CREATE OR REPLACE FUNCTION record_import(actor text, is_complete boolean, ward text, device_id text, detail text)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO audit_event (time, received_at, actor, action, ward, device_id, detail, topic, payload_sha256)
+    VALUES (now(), now(), $1, CASE WHEN $2 THEN 'imported' ELSE 'import_started' END, $3, $4, $5::jsonb, '',
+            sha256(convert_to($5, 'UTF8')))
+$$;
+
 -- Store the readings of the temporary table `import_stage`, with their averages in the same transaction. `import_day` is a
 -- second temporary table. Devices and times are literals of the queries on hypertables: the planner excludes chunks, and
--- reads the rest by index.
+-- reads the rest by index. With the rights of the owner, because only the owner may write averages.
 --
 -- stored      new readings
 -- duplicates  stored before, or sent by the device itself at the same time
@@ -65,23 +83,33 @@ END $$;
 --             of both cannot be computed
 CREATE OR REPLACE FUNCTION store_import(
     OUT stored bigint, OUT duplicates bigint, OUT refused bigint, OUT refused_from timestamptz, OUT refused_to timestamptz)
-LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     boundary timestamptz;
-    staged CONSTANT bigint := (SELECT count(*) FROM pg_temp.import_stage);
-    devices CONSTANT text[] := (SELECT array_agg(DISTINCT device_id) FROM pg_temp.import_stage);
+    staged bigint;
+    devices text[];
     earliest timestamptz;
     latest timestamptz;
     delete_known CONSTANT text := 'DELETE FROM pg_temp.import_stage AS s USING (
         SELECT device_id, time, boot, seq FROM %I WHERE device_id = ANY (%L) AND time >= %L AND time <= %L) AS known
         WHERE known.device_id = s.device_id AND known.time = s.time AND ';
 BEGIN
+    IF (SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole
+            AND oid IN (to_regclass('pg_temp.import_stage'), to_regclass('pg_temp.import_day'))) <> 2 THEN
+        RAISE EXCEPTION 'the temporary tables of an import are those of begin_import()'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    SELECT count(*), array_agg(DISTINCT device_id), min(time), max(time) INTO staged, devices, earliest, latest
+    FROM pg_temp.import_stage;
+    -- `vitalflow import` rejects the last 24 hours, by the clock of another host.
+    IF latest > now() - interval '23 hours' THEN
+        RAISE EXCEPTION 'a reading of the last 23 hours is no history' USING ERRCODE = 'check_violation';
+    END IF;
     -- Retention takes the first lock to drop chunks, so the boundary is valid to the end of the transaction. The second
     -- one makes imports take turns: each computes the averages of whole days.
     PERFORM pg_advisory_xact_lock_shared(hashtext('vitalflow retention'));
     PERFORM pg_advisory_xact_lock(hashtext('vitalflow import'));
     boundary := import_boundary();
-    SELECT min(time), max(time) INTO earliest, latest FROM pg_temp.import_stage;
 
     INSERT INTO pg_temp.import_day
     SELECT device_id, time_bucket('1 day', time), false FROM pg_temp.import_stage WHERE time < boundary GROUP BY 1, 2;

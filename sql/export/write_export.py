@@ -62,24 +62,25 @@ def write_export(
                 )
             _write_dictionary(partial, entries(content, deidentified=pseudonyms is not None))
     except psycopg.errors.QueryCanceled as error:
-        raise PermanentError(
-            f"the export failed, nothing is written: {' '.join(str(error).split())};"
-            " VITALFLOW_RESEARCH_URL is the login for long queries"
-        ) from None
+        message = " ".join(str(error).split())
+        if "statement timeout" in message:
+            message += "; VITALFLOW_RESEARCH_URL is the login for long queries"
+        raise PermanentError(f"the export failed, nothing is written: {message}") from None
     except psycopg.OperationalError as error:
         raise TransientError(f"the export failed, nothing is written: {describe_connect_error(error, url)}") from None
     except psycopg.Error as error:
         message = " ".join(str(error).split())
         raise PermanentError(f"the export failed, nothing is written: {message}") from None
     except OSError as error:
-        raise TransientError(f"the export failed, nothing is written: {folder}: {error.strerror or error}") from None
+        named = f"{error.filename or folder}: {error.strerror or error}"
+        raise TransientError(f"the export failed, nothing is written: {named}") from None
     return count
 
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """Give a hidden folder beside `folder`, which is renamed at the end. Of a killed export it is used again, empty."""
-    if folder.exists():
+    if os.path.lexists(folder):
         raise PermanentError(f"{folder} exists; give a folder that does not")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.partial")

@@ -4,12 +4,13 @@
 -- vitalflow_reader        reads everything
 -- vitalflow_names         reads and writes the names of patients, and nothing else
 -- vitalflow_research      reads readings, rollups and stays; for queries that take long
+-- vitalflow_import        stores readings of the past; cannot read, change or delete them
 -- vitalflow_ward_reader   group role without a login, for logins that read some wards only (85_by_ward.sql)
 DO $$
 DECLARE role_name text;
 BEGIN
     FOREACH role_name IN ARRAY ARRAY['vitalflow_ingest', 'vitalflow_reader', 'vitalflow_names', 'vitalflow_research',
-                                     'vitalflow_ward_reader'] LOOP
+                                     'vitalflow_import', 'vitalflow_ward_reader'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
         EXCEPTION WHEN duplicate_object THEN
@@ -44,6 +45,7 @@ BEGIN
 EXCEPTION WHEN insufficient_privilege THEN
     NULL;
 END $$;
+ALTER ROLE vitalflow_import CONNECTION LIMIT 5;
 -- A statement of this role takes a millisecond; its parameters are names, which belong in no log of the server.
 ALTER ROLE vitalflow_names SET statement_timeout = '5s';
 DO $$

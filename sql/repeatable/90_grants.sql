@@ -9,7 +9,7 @@ BEGIN
     END IF;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO vitalflow_ingest, vitalflow_reader, vitalflow_names, vitalflow_research, '
-                   'vitalflow_ward_reader', current_database());
+                   'vitalflow_import, vitalflow_ward_reader', current_database());
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO vitalflow_ingest', current_database());  -- its staging table
 END $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;  -- the default since PostgreSQL 15, but not for a database upgraded from 14
@@ -41,6 +41,13 @@ REVOKE EXECUTE ON FUNCTION drop_old_names() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION drop_old_names() TO vitalflow_ingest;
 REVOKE EXECUTE ON FUNCTION replication_lag() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION replication_lag() TO vitalflow_ingest;
+
+-- Imports, by functions with the rights of the owner and no others: the login can read, change and delete no reading. A
+-- function of the owner reads its temporary tables, so it must not have any of its own.
+REVOKE EXECUTE ON FUNCTION begin_import(), store_import(), record_import(text, boolean, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION begin_import(), store_import(), record_import(text, boolean, text, text, text) TO vitalflow_import;
+GRANT SELECT ON vitalflow_edition TO vitalflow_import;
+GRANT SELECT (minute) ON rollup_invalidation TO vitalflow_import;
 
 -- Names of patients: for this role only, which may read nothing else.
 GRANT USAGE ON SCHEMA names TO vitalflow_names;

@@ -23,7 +23,7 @@ RECORD = (
 class Attempt:
     """One thing that must not work.
 
-    who        the login: ingest, reader, names, ward_reader (a reader of the ward icu-1 alone)
+    who        the login: ingest, reader, names, research, import, ward_reader (a reader of the ward icu-1 alone)
     attempt    statements, of which the last one must fail
     reason     the SQLSTATE of that failure: any other one would be luck
     allowed    a statement that the same login may do, so that the failure says something
@@ -103,6 +103,12 @@ ATTEMPTS = [
     Attempt("research", "changes", (LIFTED, "UPDATE patient_vitals SET heart_rate = 60"), "TABLE patient_vitals"),
     Attempt("research", "makes a temporary table", (LIFTED, "CREATE TEMP TABLE mine (x int)"), "TABLE device"),
     Attempt("research", "becomes a reader", ("SET ROLE vitalflow_reader",), "SET ROLE vitalflow_research"),
+    Attempt("import", "reads readings", ("TABLE imported_vitals",), "TABLE vitalflow_edition"),
+    Attempt("import", "stores a reading of the present", (READING,), "SELECT begin_import()"),
+    Attempt("import", "makes a temporary table", ("CREATE TEMP TABLE import_stage (x int)",), "SELECT begin_import()"),
+    Attempt("import", "writes the audit log", ("INSERT INTO audit_event DEFAULT VALUES",),
+            "SELECT record_import('a', true, 'b', 'c', '{}')"),
+    Attempt("ingest", "imports", ("SELECT begin_import()",), "SELECT drop_old_names()"),
     Attempt("ward_reader", "reads names of patients", ("TABLE names.patient_name",), "TABLE device"),
     # A reader of one ward; tests/community/test_wards.py has more, on both editions.
     Attempt("ward_reader", "reads the table of all wards", ("TABLE public.patient_vitals",), "TABLE patient_vitals"),

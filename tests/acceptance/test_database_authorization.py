@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from sql.migrate import RESEARCH_ROLE, connect, migrate
+from sql.migrate import IMPORT_ROLE, RESEARCH_ROLE, connect, migrate
 from sql.wards import grant_ward, revoke_ward
 from stack.servers import DatabaseServer, ensure_database
 from tests.acceptance.database_authorization_cases import ATTEMPTS, READING, Attempt
@@ -32,8 +32,8 @@ def ground(database: DatabaseServer) -> Iterator[Ground]:
     name = "attacked"
     ensure_database(database.url("postgres"), name)
     with connect(database.url(name)) as owner:
-        research = {RESEARCH_ROLE: database.url(name, RESEARCH_ROLE, RESEARCH_PASSWORD)}
-        migrate(owner, logins(database, name) | research, lambda _: None)
+        optional = {role: database.url(name, role, RESEARCH_PASSWORD) for role in (RESEARCH_ROLE, IMPORT_ROLE)}
+        migrate(owner, logins(database, name) | optional, lambda _: None)
         grant_ward(owner, WARD_READER, ["icu-1"], WARD_READER_PASSWORD)
     db = db_of(database, name)
     write_readings(db, [1, 3])
@@ -48,13 +48,15 @@ def ground(database: DatabaseServer) -> Iterator[Ground]:
         "ingest": db.ingest_url,
         "reader": db.reader_url,
         "names": db.names_url,
-        "research": database.url(name, RESEARCH_ROLE, RESEARCH_PASSWORD),
+        "research": optional[RESEARCH_ROLE],
+        "import": optional[IMPORT_ROLE],
         "ward_reader": database.url(name, WARD_READER, WARD_READER_PASSWORD),
     }
     yield Ground(db, urls)
     with connect(db.owner_url) as owner:
         revoke_ward(owner, WARD_READER, [])
-        owner.execute("ALTER ROLE vitalflow_research NOLOGIN PASSWORD NULL")
+        for role in optional:
+            owner.execute(f"ALTER ROLE {role} NOLOGIN PASSWORD NULL".encode())
     with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
         connection.execute("DROP DATABASE attacked WITH (FORCE)")
 

@@ -61,6 +61,7 @@ def test_a_dump_is_restored_with_columnstore_rollups_and_jobs(make_community: Ma
                 "vitalflow_reader",
                 "vitalflow_names",
                 "vitalflow_research",
+                "vitalflow_import",
                 "vitalflow_ward_reader",
             ):
                 exists = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone()

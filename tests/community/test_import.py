@@ -98,8 +98,7 @@ def import_connection(make_community: MakeCommunity) -> Iterator[Connection]:
             )
             connection.execute("CALL refresh_invalidated_buckets(100000)")
             connection.execute("SELECT drop_chunks('patient_vitals', older_than => INTERVAL '30 days')")
-            connection.execute(STATEMENTS["import_stage"])
-            connection.execute(STATEMENTS["import_day"])
+            connection.execute(STATEMENTS["begin_import"])
             yield connection
 
 
@@ -173,8 +172,7 @@ def test_averages_are_shown_in_a_database_without_other_readings(community: Db) 
     migrate(community).expect_success()
     with psycopg.connect(community.owner_url, autocommit=True) as connection:
         connection.execute("SET TIME ZONE 'UTC'")
-        connection.execute(STATEMENTS["import_stage"])
-        connection.execute(STATEMENTS["import_day"])
+        connection.execute(STATEMENTS["begin_import"])
         assert store(connection, "history", DROPPED, 2_000) == (2_000, 0, 0)
         for _ in range(2):
             connection.execute("CALL show_imported_averages()")
@@ -187,8 +185,7 @@ def test_averages_are_computed_when_the_edition_changes(community: Db) -> None:
     migrate_as_apache(community)
     with psycopg.connect(community.owner_url, autocommit=True) as connection:
         connection.execute("SET TIME ZONE 'UTC'")
-        connection.execute(STATEMENTS["import_stage"])
-        connection.execute(STATEMENTS["import_day"])
+        connection.execute(STATEMENTS["begin_import"])
         assert store(connection, "history", DROPPED, 2_000) == (2_000, 0, 0)
         expected = computed(connection, "history")
         assert averages(connection, "history") == expected

@@ -36,6 +36,7 @@ def test_migrate_creates_a_hypertable_roles_and_views(migrated: Db) -> None:
     assert dimensions == [("time", "1 day")]
     roles = "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname LIKE 'vitalflow_%' ORDER BY 1"
     assert migrated.rows(roles) == [
+        ("vitalflow_import", False),
         ("vitalflow_ingest", True),
         ("vitalflow_names", True),
         ("vitalflow_reader", True),

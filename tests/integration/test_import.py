@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
+import pytest
 
+from ingest.store import STATEMENTS
+from sql.logins import set_password
+from sql.migrate import IMPORT_ROLE
 from tests.support.servers import Db, eventually, locked_chunk
 
 OLD = datetime(2024, 3, 1, 22, tzinfo=UTC)
@@ -22,11 +26,27 @@ def recording(path: Path, begin: datetime, rows: int, step: timedelta = timedelt
     return path
 
 
+PASSWORD = "password-of-a-test"
+
+
+@pytest.fixture
+def db(db: Db) -> Iterator[Db]:
+    """A database with a login for imports."""
+    with psycopg.connect(db.owner_url, autocommit=True) as owner:
+        set_password(owner, IMPORT_ROLE, PASSWORD)
+        yield db
+        owner.execute("ALTER ROLE vitalflow_import NOLOGIN PASSWORD NULL")
+
+
+def import_url(db: Db) -> str:
+    return f"postgresql://{IMPORT_ROLE}:{PASSWORD}@{db.reader_url.rpartition('@')[2]}"
+
+
 def start_import(db: Db, files: Iterable[Path], *options: str) -> subprocess.Popen[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
     return subprocess.Popen(
         [sys.executable, "-m", "vitalflow", "import", *map(str, files), *options],
-        env={**kept, "VITALFLOW_DATABASE_URL": db.owner_url},
+        env={**kept, "VITALFLOW_IMPORT_URL": import_url(db)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -176,12 +196,33 @@ def test_a_full_disk_ends_the_import_with_a_sentence_and_the_next_one_stores_the
     file = recording(tmp_path / "long.csv", OLD, 60_000)
     with psycopg.connect(db.owner_url) as connection:
         connection.execute(FULL_DISK.format(time=OLD + timedelta(minutes=55_000)).encode())
-    said = run_import(db, [file], "--ward", "icu-1", code=2)
+    said = run_import(db, [file], "--ward", "icu-1", code=2).splitlines()[-1]  # behind those of the progress
     assert said.startswith("vitalflow import: the disk of the database is full (53100): free space on it")
-    assert said.endswith("; 50,000 readings of long.csv are stored, and a further import of it stores the others\n")
-    assert said.count("\n") == 1
+    assert said.endswith("; 50,000 readings of long.csv are stored, and a further import of it stores the others")
     assert db.count("imported_vitals") == 50_000
     with psycopg.connect(db.owner_url) as connection:
         connection.execute("DROP FUNCTION fill_the_disk() CASCADE")
     assert "10,000 new, 50,000 stored before" in run_import(db, [file], "--ward", "icu-1")
     assert db.count("imported_vitals") == 60_000
+
+
+@pytest.mark.parametrize("age", [timedelta(hours=22), -timedelta(days=1)])
+def test_the_login_for_imports_stores_no_reading_of_the_present(db: Db, age: timedelta) -> None:
+    row = f"{(datetime.now(UTC) - age).isoformat()}\tbed-1\t0\t-1\ticu-1\tNORMAL\n"
+    copy_row = "COPY import_stage (time, device_id, boot, seq, ward, status) FROM STDIN"
+    with psycopg.connect(import_url(db)) as connection:
+        connection.execute(STATEMENTS["begin_import"])
+        with connection.cursor().copy(copy_row.encode()) as copy:
+            copy.write(row)
+        with pytest.raises(psycopg.errors.CheckViolation, match="a reading of the last 23 hours is no history"):
+            connection.execute(STATEMENTS["store_import"])
+    assert db.count("imported_vitals") == db.count() == 0
+
+
+def test_the_owner_reads_no_temporary_table_of_another_login(db: Db) -> None:
+    with psycopg.connect(import_url(db), autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="are those of begin_import"):
+            connection.execute(STATEMENTS["store_import"])
+        connection.execute(STATEMENTS["begin_import"])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE TRIGGER mine BEFORE INSERT ON import_stage EXECUTE FUNCTION now()")

@@ -141,6 +141,7 @@ BEGIN
         EXIT WHEN (SELECT refreshed_to FROM public.rollup_progress WHERE rollup = 'vitals_1m') > now() - interval '4 minutes';
     END LOOP;
     CALL public.refresh_invalidated_buckets((config ->> 'minutes')::integer);
+    CALL public.show_imported_averages();
 END $$;
 
 -- Job: drop the chunks of readings, and of minutes, that are older than their retention period, in the rollups and, where
