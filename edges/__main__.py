@@ -7,27 +7,22 @@ from typing import Annotated
 
 import typer
 
-from edges import sender_commands as senders
 from edges.config.site import read_site
-from edges.fhir import commands as fhir
-from edges.hl7 import commands as hl7
 from edges.inbox.inbox import read_unused
-from edges.mqtt import commands as mqtt
-from edges.serial import commands as serial
-from edges.webhook import commands as webhook
 from edges.webhook.secrets import find_problems
 from vitals.command_line import command_group, examples
 from vitals.errors import exit_on_error
 
 PROGRAM = "vitalflow edges"
 
-app = command_group()
-app.add_typer(hl7.app, name="hl7")
-app.add_typer(fhir.app, name="fhir")
-app.add_typer(mqtt.app, name="mqtt")
-app.add_typer(webhook.app, name="webhook")
-app.add_typer(serial.app, name="serial")
-app.add_typer(senders.app, name="senders")
+app = command_group(
+    hl7="edges.hl7.commands",
+    fhir="edges.fhir.commands",
+    mqtt="edges.mqtt.commands",
+    webhook="edges.webhook.commands",
+    serial="edges.serial.commands",
+    senders="edges.sender_commands",
+)
 
 
 @app.callback()

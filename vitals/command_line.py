@@ -1,10 +1,12 @@
 """One style of help for all commands: whole sentences in the list of commands, and examples that can be copied."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 MAX_SUMMARY = 1000  # characters
@@ -28,10 +30,38 @@ def write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
     formatter.buffer[begin:] = [part.replace(NO_BREAK_HYPHEN, "-") for part in formatter.buffer[begin:]]
 
 
-def command_group() -> typer.Typer:
-    """Return an empty group of commands."""
+class LazyCommands(dict[str, Any]):
+    """Commands by name. A value that is the name of a module becomes the group `app` of the module on access."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a command; raises KeyError."""
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a command; import its module if that has not happened."""
+        found = super().get(name, default)
+        if isinstance(found, str):
+            found = self[name] = get_command(import_module(found).app)
+        return found
+
+    def items(self) -> Any:
+        """Return all pairs, every module imported."""
+        return [(name, self[name]) for name in self]
+
+
+def command_group(**modules: str) -> typer.Typer:
+    """Return an empty group of commands; `modules` hold its subgroups, and only the one that is run is imported."""
+
+    class Group(WholeHelp):
+        def __init__(self, **attributes: Any) -> None:
+            super().__init__(**attributes)
+            self.commands = LazyCommands({**self.commands, **modules})
+
     return typer.Typer(
-        cls=WholeHelp,
+        cls=Group,
         add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
