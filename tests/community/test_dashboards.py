@@ -1,8 +1,5 @@
 """Every query of every dashboard on a real database with a filled week, on both editions, as the reader."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,8 +13,8 @@ from grafana.files import read_dashboards
 from grafana.macros import QueryContext
 from grafana.provisioning import read_provisioning, rule_queries
 from grafana.queries import Query, queries
-from stack.binaries import CHECKOUT
 from tests.fixtures.week import WEEK, as_reader, filled_to
+from tests.support.process import environ_of, run_module
 from tests.support.servers import Db
 
 DASHBOARDS = {path.stem: dashboard for path, dashboard in read_dashboards().items()}
@@ -212,10 +209,6 @@ def _until_it_fails(connection: "psycopg.Connection[tuple[object, ...]]", dashbo
 def test_check_executes_on_the_database_of_the_setting(week: Db) -> None:
     if week.one("SELECT community FROM vitalflow_edition"):
         return  # the WebAssembly build has one connection, and everybody is its superuser
-    line = [sys.executable, "-m", "grafana", "check"]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
-    done = subprocess.run(
-        line, cwd=CHECKOUT, env=kept | {"VITALFLOW_READER_URL": week.reader_url}, capture_output=True, text=True
-    )
+    done = run_module("grafana", "check", environ=environ_of(READER_URL=week.reader_url))
     assert (done.returncode, done.stderr) == (0, "")
     assert "executed on postgresql://vitalflow_reader@127.0.0.1" in done.stdout

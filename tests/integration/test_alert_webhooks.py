@@ -1,7 +1,6 @@
 """Alerts over HTTP on a real broker: signed, in order across kills and whatever each receiver answers."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from stack.servers import BrokerServer, free_port
 from tests.fixtures.alerts import AlertClient
 from tests.support.alert_changes import AlertChanges
 from tests.support.http_receiver import HttpReceiver, Received, Reply
-from tests.support.process import ServiceProcess
+from tests.support.process import ServiceProcess, run_module
 from tests.support.servers import eventually
 from vitals.alert import Change, State
 
@@ -46,8 +45,9 @@ class Receivers:
         return receiver
 
     def command(self, *words: str) -> str:
-        line = [sys.executable, "-m", "vitalflow", "edges", "webhook", *words, "--queue", str(self.queue)]
-        return subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        done = run_module("vitalflow", "edges", "webhook", *words, "--queue", str(self.queue))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @pytest.fixture
@@ -70,8 +70,7 @@ def webhook_sender(own_broker: BrokerServer, webhook_receivers: Receivers, tmp_p
     line += ["--site", str(webhook_receivers.site), "--queue", str(webhook_receivers.queue)]
     sender = ServiceProcess(line, environment, tmp_path / "webhooks.log")
     yield sender
-    if sender.process is not None and sender.process.poll() is None:
-        sender.kill()
+    sender.kill()
     sys.stdout.write(sender.said())
 
 

@@ -18,6 +18,7 @@ import pytest
 from stack.servers import BrokerServer
 from tests.fixtures.alerts import AlertClient, AlertsProcess, MakeAlerts
 from tests.fixtures.secured import Secured
+from tests.support.process import Forked, run_module
 from tests.support.servers import eventually
 
 MakePerson = Callable[[int], AlertClient]
@@ -184,9 +185,8 @@ def test_without_a_terminal_there_is_a_line_for_each_change_of_that_ward(
     alerts = make_alerts(own_broker.url)
     person = make_alert_client(own_broker.port)
     out = tmp_path / "lines"
-    line = [sys.executable, "-m", "alerts", "watch", "--ward", "icu-1"]
     with out.open("wb") as file:
-        watching = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=alerts.environment)
+        watching = Forked(["alerts", "watch", "--ward", "icu-1"], alerts.environment, output=file)
     try:
         eventually(lambda: "the alert worker is running" in out.read_text(), 15, "it shows the worker")
         person.measure("bed-9", ward="icu-2", heart_rate=150)
@@ -197,7 +197,7 @@ def test_without_a_terminal_there_is_a_line_for_each_change_of_that_ward(
         person.measure(heart_rate=90)
         eventually(lambda: "heart-rate-high cleared" in out.read_text(), 15, "a line that it cleared")
     finally:
-        watching.terminate()
+        watching.send_signal(signal.SIGTERM)
         assert watching.wait(10) == 0
     lines = [shown for shown in out.read_text().splitlines() if "bed-" in shown]
     words = ["raised", "acknowledged by nurse Ada", "cleared (the condition is over)"]
@@ -207,8 +207,7 @@ def test_without_a_terminal_there_is_a_line_for_each_change_of_that_ward(
 
 def test_an_unprintable_name_and_a_wildcard_ward_are_rejected() -> None:
     for option, value in (("--by", " "), ("--by", "x" * 300), ("--ward", "icu/+"), ("--ward", "")):
-        line = [sys.executable, "-m", "alerts", "watch", option, value]
-        refused = subprocess.run(line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        refused = run_module("alerts", "watch", option, value)
         assert refused.returncode == 2
         assert option in refused.stderr
         assert refused.stderr.count("\n") == 1
@@ -217,10 +216,7 @@ def test_an_unprintable_name_and_a_wildcard_ward_are_rejected() -> None:
 def test_a_rejected_user_gets_one_message_and_exit_code_2(shared_secured: Secured) -> None:
     wrong = shared_secured.url_of("grace").replace("grace:", "grace:not-")
     environ = os.environ | shared_secured.settings("grace") | {"VITALFLOW_MQTT_URL": wrong}
-    line = [sys.executable, "-m", "alerts", "watch"]
-    refused = subprocess.run(
-        line, env=environ, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=20
-    )
+    refused = run_module("alerts", "watch", environ=environ)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "rejects the login (connection refused: Not authorized)" in refused.stderr
     assert refused.stderr.count("\n") == 1

@@ -1,15 +1,14 @@
 """`vitalflow alerts backtest` over the hypertable: the same engine, the same figures, read as vitalflow_reader."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 
+from tests.support.process import run_module
 from tests.support.rows import START
 from tests.support.servers import Db
 
@@ -27,14 +26,7 @@ def store(db: Db, device: str, spo2: Sequence[float | None], off: str = "{}", st
 
 
 def backtest(db: Db, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "alerts", "backtest", "--json", *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ.get("PATH", ""), "VITALFLOW_READER_URL": db.reader_url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run_module("alerts", "backtest", "--json", *arguments, environ={"VITALFLOW_READER_URL": db.reader_url})
 
 
 def test_the_past_in_the_table_is_replayed_bed_by_bed(db: Db) -> None:

@@ -1,8 +1,6 @@
 """The check of a broker on real ones: by the services at their start, and by the command."""
 
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,6 +13,7 @@ from mqtt.session import SESSION_EXPIRY_S
 from stack.servers import BrokerServer, free_port
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
+from tests.support.process import run_module
 from tests.support.servers import Db, eventually
 from vitals.errors import TransientError
 
@@ -47,14 +46,7 @@ def test_ingest_checks_its_broker_and_shows_what_it_found(
 def test_the_command_checks_each_broker_of_the_list(broker: BrokerServer) -> None:
     dead = BrokerEndpoint("127.0.0.1", free_port())
     environment = {**os.environ, "VITALFLOW_MQTT_URL": f"{broker.url},{dead}"}
-    checked = subprocess.run(
-        [sys.executable, "-m", "vitalflow", "identity", "check-broker"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    checked = run_module("vitalflow", "identity", "check-broker", environ=environment)
     first, second = checked.stdout.splitlines()
     assert f"127.0.0.1:{broker.port}: nothing is missing of retained_wildcard, " in first
     assert f"{dead.address}: not checked: " in second

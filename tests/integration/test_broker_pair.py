@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from identity.retained import read_retained
-from tests.fixtures.broker_pair import BrokerPair, run_module
+from tests.fixtures.broker_pair import BrokerPair, printed_by
 from tests.fixtures.secured import Secured
 from tests.support.mqtt_probe import MqttProbe, connects, publishes
 from tests.support.servers import eventually
@@ -97,7 +97,7 @@ def test_many_devices_are_enrolled_at_both_brokers(broker_pair: BrokerPair, tmp_
     environ = os.environ | broker_pair.first.settings("operator")
     environ["VITALFLOW_ADMIN_URL"] += f",mqtts://127.0.0.1:{broker_pair.second.server.port}"
     for _ in range(2):
-        run_module(line, environ)
+        printed_by(line, environ)
     for name, found in json.loads(passwords.read_text()).items():
         for one in (broker_pair.first, broker_pair.second):
             broker = one.broker(name, found["password"])
@@ -109,7 +109,7 @@ def test_a_change_of_users_is_made_at_both_brokers(broker_pair: BrokerPair) -> N
     environ = of_both(broker_pair)
 
     def password(name: str, *more: str) -> str:
-        printed = run_module(["identity", "add-service", name, "--service", "alerts", *more], environ)
+        printed = printed_by(["identity", "add-service", name, "--service", "alerts", *more], environ)
         return printed.partition(f"//{name}:")[2].partition("@")[0]
 
     added = password("alerts-2")
@@ -117,13 +117,13 @@ def test_a_change_of_users_is_made_at_both_brokers(broker_pair: BrokerPair) -> N
     changed = password("alerts-2", "--rotate-password")
     assert [connects(one.broker("alerts-2", added)) for one in (first, second)] == ["Not authorized"] * 2
     assert [connects(one.broker("alerts-2", changed)) for one in (first, second)] == ["Success"] * 2
-    run_module(["identity", "user", "revoke", "alerts-2"], environ)
+    printed_by(["identity", "user", "revoke", "alerts-2"], environ)
     assert [connects(one.broker("alerts-2", changed)) for one in (first, second)] == ["Not authorized"] * 2
     # The second broker missed a change: the next one makes it equal.
     second.server.stop()
     password("alerts-3")
     second.server.start()
     password("alerts-3", "--rotate-password")
-    run_module(["identity", "user", "revoke", "alerts-3"], environ)
+    printed_by(["identity", "user", "revoke", "alerts-3"], environ)
     last = password("alerts-3")
     assert [connects(one.broker("alerts-3", last)) for one in (first, second)] == ["Success"] * 2

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from tests.fixtures.alerts import MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
 from tests.support.fleet import fleet
+from tests.support.process import Forked, run_module
 from tests.support.servers import Db, eventually
 
 
@@ -53,10 +52,15 @@ def listening(port: int, *topics: str) -> Iterator[Listener]:
         listener.close()
 
 
-def devices(broker: BrokerServer, *arguments: str) -> "subprocess.Popen[str]":
-    environment = os.environ | {"VITALFLOW_MQTT_URL": broker.url}
-    line = [sys.executable, "-m", "devices", *arguments]
-    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def devices(broker: BrokerServer, *arguments: str) -> Forked:
+    return Forked(["devices", *arguments], os.environ | {"VITALFLOW_MQTT_URL": broker.url})
+
+
+def output_of(process: Forked, code: int = 0) -> str:
+    """Wait until it has ended with this exit code; return what it printed."""
+    output = "".join(process.communicate())
+    assert process.wait() == code, output
+    return output
 
 
 def test_readings_kept_while_the_broker_was_down_arrive_in_order_and_as_arrays(own_broker: BrokerServer) -> None:
@@ -134,8 +138,7 @@ def test_a_replayed_recording_is_stored_row_by_row_and_its_gaps_are_null(
     recording.write_text("\n".join(lines) + "\n")
     make_ingest(broker.url, db)
     process = devices(broker, "replay", str(recording), "--speed", "60", "--ward", "icu-9")
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, output
+    output_of(process)
     eventually(lambda: db.count() == 60, 10, "60 rows")
     rows = db.rows("SELECT heart_rate, resp_rate, spo2, sensor_off FROM patient_vitals ORDER BY time")
     for i, (heart_rate, resp_rate, spo2, off) in enumerate(rows):
@@ -169,8 +172,7 @@ def test_a_quick_replay_waits_for_its_receipts_and_leaves_without_an_alert(
     alerts.start()
     with listening(own_broker.port, "vitalflow/alerts/#", "vitalflow/status/#") as listener:
         process = devices(own_broker, "replay", str(recording(tmp_path, 7200)), "--speed", "1e6")
-        output, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, output
+        output = output_of(process)
         assert "7200 readings published, 0 unsent, 0 dropped, 7200 stored, 0 unconfirmed" in output
         assert "hardly any alarm; with --as-live" in output
         assert db.count() == 7200
@@ -189,8 +191,7 @@ def test_a_replay_as_live_has_the_times_of_its_sending_and_raises_alarms(
     make_alerts(own_broker.url)
     with listening(own_broker.port, "vitalflow/alerts/#") as listener:
         process = devices(own_broker, "replay", str(recording(tmp_path, 60)), "--speed", "10", "--as-live")
-        output, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, output
+        output = output_of(process)
         assert "hardly any alarm" not in output
         eventually(lambda: db.count() == 60, 10, "60 rows")
         assert int(str(db.one("SELECT max(abs(arrival_lag_ms)) FROM patient_vitals"))) < 2000
@@ -201,8 +202,7 @@ def test_a_replay_as_live_has_the_times_of_its_sending_and_raises_alarms(
 
 def test_without_ingest_a_replay_reports_nothing_confirmed(own_broker: BrokerServer, tmp_path: Path) -> None:
     process = devices(own_broker, "replay", str(recording(tmp_path, 4000)), "--speed", "1e6")
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
+    output = output_of(process)
     assert "4000 readings published, 0 unsent, 0 dropped, no receipts" in output
 
 
@@ -211,8 +211,7 @@ def test_a_device_that_may_not_publish_ends_with_an_error_that_names_topic_and_c
 ) -> None:
     path, environment = recording(tmp_path, 10), os.environ | shared_secured.settings("grace")
     for arguments in (["replay", str(path), "--speed", "1e6"], ["simulate", "--count", "2", "--seconds", "20"]):
-        line = [sys.executable, "-m", "devices", *arguments]
-        result = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
+        result = run_module("devices", *arguments, environ=environment)
         assert result.returncode == 2, result.stdout
         assert "does not permit this user to publish on vitalflow/status/icu-1/" in result.stderr
         assert "Not authorized; 0 readings were published" in result.stderr
@@ -230,8 +229,6 @@ def test_a_device_that_may_not_publish_ends_with_an_error_that_names_topic_and_c
 def test_a_wrong_option_is_one_sentence_and_exit_code_2(
     broker: BrokerServer, arguments: list[str], sentence: str
 ) -> None:
-    process = devices(broker, *arguments)
-    output, _ = process.communicate(timeout=15)
-    assert process.returncode == 2
+    output = output_of(devices(broker, *arguments), 2)
     assert sentence in output
     assert "Traceback" not in output

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from devices.settings import DoctorSettings
 from mqtt.endpoint import configure_client, session_id
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
+from tests.support.process import run_module
 from tests.support.servers import Db, eventually
 
 OBSERVED_S = 8.0
@@ -110,9 +109,8 @@ def test_each_fault_of_a_device_has_its_finding(own_secured: Secured, db: Db, ma
 
 
 def test_the_command_prints_findings_and_exits_with_1(own_secured: Secured, db: Db) -> None:
-    line = [sys.executable, "-m", "devices", "doctor", "bed-7", "--seconds", "1"]
     environment = {**os.environ, **settings(own_secured, db)}
-    ended = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = run_module("devices", "doctor", "bed-7", "--seconds", "1", environ=environment)
     assert ended.returncode == 1, ended.stderr
     assert "WRONG: the broker has no user 'bed-7'; similar names: bed-9, bed-2, bed-1" in ended.stdout
     assert "vitalflow devices enroll bed-7 --ward WARD" in ended.stdout
@@ -120,7 +118,6 @@ def test_the_command_prints_findings_and_exits_with_1(own_secured: Secured, db: 
 
 def test_a_person_of_another_ward_gets_a_sentence(own_secured: Secured, db: Db) -> None:
     environment = {**os.environ, **settings(own_secured, db), "VITALFLOW_MQTT_URL": own_secured.url_of("ada")}
-    line = [sys.executable, "-m", "devices", "doctor", "bed-9", "--seconds", "1"]
-    ended = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = run_module("devices", "doctor", "bed-9", "--seconds", "1", environ=environment)
     assert ended.returncode == 2
     assert "the user of VITALFLOW_MQTT_URL may not read vitalflow/vitals/icu-2/bed-9" in ended.stderr

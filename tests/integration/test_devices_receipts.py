@@ -14,7 +14,7 @@ import pytest
 from devices import producer, publisher
 from devices.outbox import unconfirmed
 from stack.servers import BrokerServer
-from tests.integration.test_devices import devices, listening
+from tests.integration.test_devices import devices, listening, output_of
 from tests.support.fake_ingest import fake_ingest
 from tests.support.fleet import fleet
 from tests.support.servers import eventually
@@ -230,9 +230,7 @@ def test_an_outbox_file_that_cannot_be_used_is_one_sentence(
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as database:
         database.execute("CREATE TABLE accounts (balance INTEGER)")
-    process = devices(broker, "simulate", "--outbox", str(tmp_path / outbox))
-    output, _ = process.communicate(timeout=15)
-    assert process.returncode == 2
+    output = output_of(devices(broker, "simulate", "--outbox", str(tmp_path / outbox)), 2)
     assert sentence in " ".join(output.replace("│", " ").split())
     assert "Traceback" not in output
 
@@ -240,12 +238,7 @@ def test_an_outbox_file_that_cannot_be_used_is_one_sentence(
 def test_two_processes_do_not_share_an_outbox_file(broker: BrokerServer, tmp_path: Path) -> None:
     line = ["simulate", "--count", "1", "--outbox", str(tmp_path / "outbox.db")]
     first = devices(broker, *line)
-    assert first.stdout is not None
-    first.stdout.readline()
-    second = devices(broker, *line)
-    output, _ = second.communicate(timeout=15)
-    assert second.returncode == 2
-    assert "is in use by another process" in output
+    eventually(lambda: any(first.printed()), 30, "it runs")
+    assert "is in use by another process" in output_of(devices(broker, *line), 2)
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=15)
-    assert first.returncode == 0
+    output_of(first)

@@ -33,8 +33,7 @@ def make_edge(tmp_path: Path) -> Iterator[MakeEdge]:
     yield make
     for edge in made:
         edge.close_peers()
-        if edge.process is not None and edge.process.poll() is None:
-            edge.kill()
+        edge.kill()
     sys.stdout.write(log.read_text() if log.exists() else "")
 
 

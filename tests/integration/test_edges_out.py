@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.support.alert_changes import AlertChanges
 from tests.support.factories import make_alert
 from tests.support.hl7_receiver import Hl7Receiver, accept
-from tests.support.process import ServiceProcess
+from tests.support.process import ServiceProcess, run_module
 from tests.support.servers import eventually
 from vitals.alert import Change, State, encode_alert
 
@@ -67,8 +66,7 @@ def make_exporter(tmp_path: Path, hl7_site: Path, hl7_receiver: Hl7Receiver) -> 
 
     yield make
     for exporter in made:
-        if exporter.process is not None and exporter.process.poll() is None:
-            exporter.kill()
+        exporter.kill()
         sys.stdout.write(exporter.said())
 
 
@@ -204,8 +202,7 @@ def test_an_answer_of_any_kind_neither_loses_nor_reorders_a_change(
     for _ in range(5):
         publisher.change_all()
     eventually(lambda: [*dict.fromkeys(accepted)] == ["1", "3", "4", "5"], 30, f"all but the rejected one: {accepted}")
-    line = [sys.executable, "-m", "vitalflow", "edges", "hl7", "rejected", "--queue", str(tmp_path / "alerts.db")]
-    listed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    listed = run_module("vitalflow", "edges", "hl7", "rejected", "--queue", str(tmp_path / "alerts.db")).stdout
     assert re.fullmatch(r"\S+ control id [0-9a-f]{20}: CR, no such bed\n", listed)
     eventually(lambda: "rejects the message" in exporter.said(), 10, "it is logged")
 

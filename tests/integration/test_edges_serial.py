@@ -36,8 +36,7 @@ def make_reader(tmp_path: Path) -> Iterator[MakeReader]:
 
     yield make
     for process in made:
-        if process.process is not None and process.process.poll() is None:
-            process.kill()
+        process.kill()
     sys.stdout.write(log.read_text() if log.exists() else "")
 
 

@@ -6,11 +6,11 @@ import pty
 import re
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,11 +22,11 @@ from identity.enrolment import enroll, list_users, revoke
 from identity.policy import Kind, User
 from mqtt.credentials import read_credentials
 from mqtt.endpoint import BrokerEndpoint, session_id
-from stack.binaries import CHECKOUT
 from tests.fixtures.alerts import MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
 from tests.support.mqtt_probe import NOTHING, MqttProbe, connects, publishes
+from tests.support.process import run_module
 from tests.support.servers import Db, eventually
 from vitals.errors import PermanentError, TransientError
 
@@ -37,13 +37,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def run(own_secured: Secured, tmp_path: Path) -> Run:
     """`python -m ...` as the one who enrols, in a folder of its own."""
-    environ = os.environ | own_secured.settings("operator") | {"PYTHONPATH": str(CHECKOUT), "LOGNAME": "ada"}
-
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        line = [sys.executable, "-m", *arguments]
-        return subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
-
-    return run
+    return partial(
+        run_module, environ=os.environ | own_secured.settings("operator") | {"LOGNAME": "ada"}, folder=tmp_path
+    )
 
 
 def from_folder(folder: Path) -> tuple[BrokerEndpoint, str]:
@@ -219,29 +215,26 @@ def test_on_a_terminal_a_user_without_a_ward_is_asked_for_it(
 ) -> None:
     terminal, stdin = pty.openpty()
     environ = os.environ | own_secured.settings("operator") | {"LOGNAME": "ada"}
-    line = [sys.executable, "-m", "identity", "user", "add", "seacole"]
     try:
-        with subprocess.Popen(line, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ) as asking:
-            os.write(terminal, typed.encode())
-            said, problem = asking.communicate(timeout=60)
+        os.write(terminal, typed.encode())
+        asked = run_module("identity", "user", "add", "seacole", environ=environ, stdin=stdin)
     finally:
         os.close(terminal)
         os.close(stdin)
-    assert b"The only ward that seacole sees (empty: every ward)" in said
+    assert "The only ward that seacole sees (empty: every ward)" in asked.stdout
     shown = run("identity", "user", "list").stdout
     if listed is None:
-        assert (asking.returncode, problem.count(b"\n")) == (2, 1)
+        assert (asked.returncode, asked.stderr.count("\n")) == (2, 1)
         assert "seacole" not in shown
     else:
-        assert (asking.returncode, problem) == (0, b"")
+        assert (asked.returncode, asked.stderr) == (0, "")
         assert any(" ".join(row.split()) == listed for row in shown.splitlines())
 
 
 def test_enrolling_makes_no_ca_of_its_own(own_secured: Secured, tmp_path: Path) -> None:
     settings = own_secured.settings("operator") | {"VITALFLOW_CA_DIR": str(tmp_path / "elsewhere")}
-    line = [sys.executable, "-m", "devices", "enroll", "bed-7", "--ward", "icu-1", "--certificate"]
-    environ = os.environ | settings | {"PYTHONPATH": str(CHECKOUT)}
-    refused = subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    line = ["devices", "enroll", "bed-7", "--ward", "icu-1", "--certificate"]
+    refused = run_module(*line, environ=os.environ | settings, folder=tmp_path)
     assert refused.returncode == 2
     assert "certificates are issued on the machine with the CA: export VITALFLOW_CA_DIR=" in refused.stderr
     assert not (tmp_path / "elsewhere").exists()
@@ -329,13 +322,10 @@ def test_a_fleet_reports_which_of_its_devices_is_not_enrolled(own_secured: Secur
     path = tmp_path / "ward.json"
     names = ["icu-2-bed-01", "icu-2-bed-02"]
     environ = os.environ | own_secured.settings("operator") | {"VITALFLOW_DEVICES_CREDENTIALS": str(path)}
-    line = [sys.executable, "-m", "devices", "simulate", "--ward", "icu-2", "--seconds", "3", "--count"]
+    line = ["devices", "simulate", "--ward", "icu-2", "--seconds", "3", "--count"]
 
     def simulate(count: int) -> "subprocess.CompletedProcess[str]":
-        arguments = [*line, str(count)]
-        return subprocess.run(
-            arguments, env=environ, capture_output=True, text=True, timeout=60, check=False, cwd=CHECKOUT
-        )
+        return run_module(*line, str(count), environ=environ)
 
     before = simulate(2)
     assert before.returncode == 2

@@ -4,9 +4,7 @@ import csv
 import importlib
 import json
 import math
-import os
 import resource
-import signal
 import subprocess
 import sys
 import warnings
@@ -24,6 +22,7 @@ from sql.logins import set_password
 from sql.migrate import RESEARCH_ROLE
 from sql.wards import grant_ward
 from stack.binaries import CHECKOUT
+from tests.support.process import Forked, environ_of, run_module
 from tests.support.servers import Db, eventually
 from vitals.recording import Recording
 from vitals.signs import SIGN_KEYS
@@ -58,21 +57,18 @@ def exported_db(db: Db) -> Db:
 
 
 def command(out: Path, *options: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "vitalflow", "export", "--from", "2026-11-20", "--to", "2026-11-22"),
-        *("--out", str(out), *options),
-    ]
+    return ["vitalflow", "export", "--from", "2026-11-20", "--to", "2026-11-22", "--out", str(out), *options]
 
 
 def export(
     url: str, out: Path, *options: str, limit: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    if limit is None:
+        return run_module(*command(out, *options), environ=environ_of(READER_URL=url))
     # Without the measurement of coverage, whose file is limited in size too.
-    environment = {key: value for key, value in os.environ.items() if limit is None or not key.startswith("COVERAGE")}
-    environment["VITALFLOW_READER_URL"] = url
-    return subprocess.run(
-        command(out, *options), env=environment, preexec_fn=limit, capture_output=True, text=True, check=False
-    )
+    environment = {key: value for key, value in environ_of(READER_URL=url).items() if not key.startswith("COVERAGE")}
+    line = [sys.executable, "-m", *command(out, *options)]
+    return subprocess.run(line, env=environment, preexec_fn=limit, capture_output=True, text=True, check=False)
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -239,15 +235,15 @@ def test_a_killed_export_leaves_nothing_under_its_name_and_the_next_is_complete(
     exported_db: Db, tmp_path: Path
 ) -> None:
     out, partial = tmp_path / "out", tmp_path / ".out.partial"
-    environment = {**os.environ, "VITALFLOW_READER_URL": exported_db.reader_url}
     with psycopg.connect(exported_db.owner_url) as owner:
         owner.execute("LOCK TABLE assignment IN ACCESS EXCLUSIVE MODE")  # the export waits for it
-        with subprocess.Popen(command(out, "--format", "csv"), env=environment) as process:
-            try:
-                eventually(lambda: (partial / "readings.csv").exists(), 30, "the export has begun")
-                assert "another export" in export(exported_db.reader_url, out, "--format", "csv").stderr
-            finally:
-                process.send_signal(signal.SIGKILL)
+        process = Forked(command(out, "--format", "csv"), environ_of(READER_URL=exported_db.reader_url))
+        try:
+            eventually(lambda: (partial / "readings.csv").exists(), 30, "the export has begun")
+            assert "another export" in export(exported_db.reader_url, out, "--format", "csv").stderr
+        finally:
+            process.kill()
+            process.wait()
     assert not out.exists()
     assert export(exported_db.reader_url, out, "--format", "csv").returncode == 0
     assert len(rows_of(out)) == 480

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from edges.config.site import UNKNOWN_SOURCE, Site
 from edges.fhir.receive import receive
+from tests.support.process import run_module
 from tests.support.servers import Db
 from vitals.fhir_ids import device_id, patient_id
 
@@ -29,9 +29,8 @@ FROM generate_series(0, 3) AS number
 
 
 def run_export(url: str, since: str, out: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vitalflow", "edges", "fhir", "export", "--since", since, "--out", str(out)]
-    environment = {**os.environ, "VITALFLOW_READER_URL": url}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    line = ["vitalflow", "edges", "fhir", "export", "--since", since, "--out", str(out)]
+    return run_module(*line, environ={**os.environ, "VITALFLOW_READER_URL": url})
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -44,8 +44,7 @@ def fhir_edge(broker: BrokerServer, tmp_path: Path) -> Iterator[FhirEdge]:
     edge = FhirEdge(broker.url, tmp_path)
     edge.start()
     yield edge
-    if edge.process is not None and edge.process.poll() is None:
-        edge.kill()
+    edge.kill()
     sys.stdout.write((tmp_path / "edge.log").read_text())
 
 

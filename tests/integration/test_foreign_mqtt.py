@@ -62,8 +62,7 @@ def mqtt_edge(broker: BrokerServer, own_broker: BrokerServer, tmp_path: Path) ->
     environment = {"VITALFLOW_MQTT_URL": broker.url}
     edge = EdgesProcess(["mqtt", "run"], environment, site, tmp_path / "inbox.db", tmp_path / "edge.log")
     yield edge
-    if edge.process is not None and edge.process.poll() is None:
-        edge.kill()
+    edge.kill()
     sys.stdout.write(edge.said())  # pytest shows it where the test failed
 
 

@@ -83,8 +83,7 @@ def home_assistant_edge(own_secured: Secured, tmp_path: Path) -> Iterator[Servic
     settings = own_secured.settings(USER) | {"VITALFLOW_EDGES_HOME_ASSISTANT_METRICS_PORT": str(free_port())}
     process = ServiceProcess(line, os.environ | settings, tmp_path / "home-assistant.log")
     yield process.start()
-    if process.process is not None and process.process.poll() is None:
-        process.kill()
+    process.kill()
     sys.stdout.write(process.said())
 
 

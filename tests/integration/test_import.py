@@ -1,8 +1,5 @@
 """`vitalflow import` as a process on a real database: original times, once, with averages, and nothing on the ward."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +10,7 @@ import pytest
 from ingest.store import STATEMENTS
 from sql.logins import set_password
 from sql.migrate import IMPORT_ROLE
+from tests.support.process import Forked, environ_of
 from tests.support.servers import Db, eventually, locked_chunk
 
 OLD = datetime(2024, 3, 1, 22, tzinfo=UTC)
@@ -42,22 +40,15 @@ def import_url(db: Db) -> str:
     return f"postgresql://{IMPORT_ROLE}:{PASSWORD}@{db.reader_url.rpartition('@')[2]}"
 
 
-def start_import(db: Db, files: Iterable[Path], *options: str) -> subprocess.Popen[str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "vitalflow", "import", *map(str, files), *options],
-        env={**kept, "VITALFLOW_IMPORT_URL": import_url(db)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start_import(db: Db, files: Iterable[Path], *options: str) -> Forked:
+    return Forked(["vitalflow", "import", *map(str, files), *options], environ_of(IMPORT_URL=import_url(db)))
 
 
 def run_import(db: Db, files: Iterable[Path], *options: str, code: int = 0) -> str:
     """Run it to its end, and return what it printed."""
     process = start_import(db, files, *options)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+    assert process.wait() == code, f"exit code {process.wait()}\n{out}\n{err}"
     return out + err
 
 
@@ -176,7 +167,7 @@ def test_an_import_waits_for_a_locked_chunk(db: Db, tmp_path: Path) -> None:
         process = start_import(db, [recording(tmp_path / "b.csv", begin, 2)], "--ward", "icu-1")
         eventually(lambda: db.one(WAITS), 60, "the import waits")
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, out + err
+    assert process.wait() == 0, out + err
     assert db.count("imported_vitals") == db.count() == 4
 
 

@@ -1,8 +1,6 @@
 """Ingest when its environment fails: it logs a sentence, retries or exits, and never shows a traceback."""
 
-import os
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +13,7 @@ from paho.mqtt.publish import single
 from mqtt.service_status import ServiceStatus, decode_service_status, encode_service_status
 from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
 from tests.fixtures.ingest import MakeIngest
+from tests.support.process import environ_of, run_module
 from tests.support.servers import Db, db_of, eventually, logins
 from vitals.codec import encode
 from vitals.reading import reading
@@ -29,10 +28,7 @@ def a_reading(seq: int = 1) -> bytes:
 
 
 def run(**settings: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
-    environment |= {f"VITALFLOW_{key}": value for key, value in settings.items()}
-    line = [sys.executable, "-m", "ingest"]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return run_module("ingest", environ=environ_of(**settings))
 
 
 def retained_status(port: int, topic: str) -> ServiceStatus | None:

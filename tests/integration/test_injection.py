@@ -4,9 +4,6 @@ The texts are those that injections are made of, and whatever Hypothesis finds b
 """
 
 import json
-import os
-import subprocess
-import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -18,10 +15,10 @@ from psycopg import sql
 
 from sql.migrate import connect
 from sql.wards import grant_ward, revoke_ward
-from stack.binaries import CHECKOUT
 from stack.servers import BrokerServer
 from tests.fixtures.ingest import IngestProcess, MakeIngest
 from tests.integration.test_bad_input import publish
+from tests.support.process import environ_of, run_module
 from tests.support.servers import Db, eventually
 from vitals.codec import encode
 from vitals.reading import MAX_TEXT, reading
@@ -160,8 +157,6 @@ def fit(text: str) -> bool:
 def test_options_take_texts_as_texts(db: Db, evil: str) -> None:
     """A moment is read as a moment before any query; a role and a ward are quoted, or refused."""
     before = state(db)
-    urls = {"VITALFLOW_DATABASE_URL": db.owner_url, "VITALFLOW_READER_URL": db.reader_url}
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("VITALFLOW_")}
     for line in (
         ["alerts", "backtest", "--from", evil, "--to", "2026-11-23T00:00Z"],
         ["sql", "backfill", "--from", evil],
@@ -169,9 +164,7 @@ def test_options_take_texts_as_texts(db: Db, evil: str) -> None:
         ["sql", "grant-ward", evil, "--ward", "icu-1"],
         ["sql", "revoke-ward", evil],
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", *line], env=ours | urls, cwd=CHECKOUT, capture_output=True, text=True, check=False
-        )
+        done = run_module(*line, environ=environ_of(DATABASE_URL=db.owner_url, READER_URL=db.reader_url))
         assert done.returncode == 2, f"{line}: {done.stdout}{done.stderr}"
         assert done.stderr.count("\n") == 1, done.stderr
     assert state(db) == before

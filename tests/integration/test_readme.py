@@ -22,6 +22,7 @@ from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import PASSWORDS, Secured
 from tests.fixtures.station import MakeStation
+from tests.support.process import run_module
 from tests.support.servers import Db, eventually
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,15 +38,16 @@ DEVICE_TOPIC = "vitalflow/vitals/icu-1/my-monitor"
 def enrolled(own_secured: Secured, db: Db, make_ingest: MakeIngest, tmp_path: Path) -> dict[str, str]:
     """The environment of a running stack in which the README's device is enrolled, its folder below tmp_path."""
     make_ingest(own_secured.url_of("ingest"), db, mqtt_ca=own_secured.ca, ingest_client_id="ingest")
-    environ = os.environ | own_secured.settings("operator") | {"PYTHONPATH": str(ROOT)}
+    environ = os.environ | own_secured.settings("operator")
     (enrolls,) = pasted(".venv/bin/vitalflow devices enroll")
-    subprocess.run(vitalflow(enrolls), check=True, timeout=30, env=environ, cwd=tmp_path)
+    run_printed(enrolls, environ, tmp_path)
     return environ
 
 
-def vitalflow(command: str) -> list[str]:
-    """A printed command, run by this Python."""
-    return [sys.executable, "-m", "vitalflow", *shlex.split(command)[1:]]
+def run_printed(command: str, environ: dict[str, str], folder: Path) -> None:
+    """Run a printed command."""
+    done = run_module("vitalflow", *shlex.split(command)[1:], environ=environ, folder=folder)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_five_python_lines_store_a_reading_and_show_a_refusal(
@@ -60,8 +62,7 @@ def test_the_five_python_lines_store_a_reading_and_show_a_refusal(
     assert db.rows(query) == [("my-monitor", "icu-1", 72, 98, "NORMAL")]
     other = found[1].replace(DEVICE_TOPIC, "vitalflow/vitals/icu-1/icu-1-bed-03")
     assert output_of(other, tmp_path) == "Success\nNot authorized\n"
-    command = vitalflow("vitalflow devices revoke my-monitor")
-    subprocess.run(command, check=True, timeout=30, env=enrolled, cwd=tmp_path)
+    run_printed("vitalflow devices revoke my-monitor", enrolled, tmp_path)
     # paho raises if the refusal arrives before publish(), and connects again in the meantime.
     assert set(output_of(found[1], tmp_path).splitlines()) <= {"Not authorized"}
 

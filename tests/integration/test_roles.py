@@ -1,8 +1,5 @@
 """Who may do what in the database, by logging in as each."""
 
-import os
-import subprocess
-import sys
 import uuid
 
 import psycopg
@@ -11,8 +8,8 @@ from psycopg import sql
 
 from sql.migrate import connect, migrate
 from sql.wards import revoke_ward
-from stack.binaries import CHECKOUT
 from stack.servers import DatabaseServer, ensure_database
+from tests.support.process import environ_of, run_module
 from tests.support.rows import write_readings
 from tests.support.servers import Db, logins
 
@@ -149,9 +146,8 @@ def test_a_ward_of_no_device_is_not_granted_and_the_nearest_is_named(db: Db) -> 
     role = f"desk_{uuid.uuid4().hex[:8]}"
 
     def grant(ward: str) -> tuple[int, str]:
-        line = [sys.executable, "-m", "sql", "grant-ward", role, "--ward", ward]
-        environ = os.environ | {"VITALFLOW_DATABASE_URL": db.owner_url}
-        done = subprocess.run(line, env=environ, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        environ = environ_of(DATABASE_URL=db.owner_url)
+        done = run_module("sql", "grant-ward", role, "--ward", ward, environ=environ)
         return done.returncode, done.stderr
 
     with psycopg.connect(db.owner_url) as owner:

@@ -13,7 +13,7 @@ import pytest
 from identity.bridge import BRIDGE_FILE
 from stack.binaries import ServerBinaries
 from tests.fixtures.alerts import AlertClient, MakeAlerts
-from tests.fixtures.broker_pair import export_line, further_broker, run_module
+from tests.fixtures.broker_pair import export_line, further_broker, printed_by
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured, secured
 from tests.support.mqtt_probe import MqttProbe, publishes
@@ -43,12 +43,12 @@ def ward(binaries: ServerBinaries, run_name: str, tmp_path: Path) -> Iterator[Wa
     centre.server.start()
     environ, folder = os.environ | centre.settings("operator"), tmp_path / "edge"
     line = ["identity", "enroll-bridge", "edge-1", "--kind", "ward", "--ward", "icu-1", "--folder", str(folder)]
-    run_module([*line, "--address", f"127.0.0.1:{centre.server.port}"], environ)
-    run_module(export_line(binaries, centre, folder, "--ward", "icu-1"), environ)
+    printed_by([*line, "--address", f"127.0.0.1:{centre.server.port}"], environ)
+    printed_by(export_line(binaries, centre, folder, "--ward", "icu-1"), environ)
     bridge = (folder / BRIDGE_FILE).read_text()
     edge = further_broker(binaries, f"{run_name}-edge", folder, centre, bridge, tmp_path / "edge.log")
     edge.server.start()
-    printed = run_module(
+    printed = printed_by(
         ["identity", "add-service", WORKER, "--service", "alerts"],
         environ | {"VITALFLOW_ADMIN_URL": edge.url_of("admin")},
     )

@@ -40,8 +40,7 @@ def webhook_edge(broker: BrokerServer, tmp_path: Path) -> Iterator[EdgeProcess]:
     edge = EdgeProcess(environment, site, tmp_path / "inbox.db", tmp_path / "edge.log", kind="webhook")
     edge.start()
     yield edge
-    if edge.process is not None and edge.process.poll() is None:
-        edge.kill()
+    edge.kill()
     sys.stdout.write((tmp_path / "edge.log").read_text())
 
 

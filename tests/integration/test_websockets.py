@@ -2,8 +2,6 @@
 
 import os
 import ssl
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from stack.servers import listens
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
 from tests.support.mqtt_probe import MqttProbe, connects
+from tests.support.process import run_module
 from tests.support.servers import Db, eventually
 
 BED = "vitalflow/vitals/icu-1/bed-1"
@@ -43,8 +42,7 @@ def test_a_device_by_websockets_stores_its_readings_and_receives_receipts(
         "VITALFLOW_MQTT_CA": str(shared_secured.ca),
         "VITALFLOW_DEVICES_CREDENTIALS": str(credentials),
     }
-    line = [sys.executable, "-m", "devices", "replay", str(recording), "--speed", "100"]
-    result = subprocess.run(line, env=os.environ | settings, capture_output=True, text=True, timeout=60, check=False)
+    result = run_module("devices", "replay", str(recording), "--speed", "100", environ=os.environ | settings)
     assert result.returncode == 0, result.stderr
     assert "5 stored, 0 unconfirmed" in result.stdout
     # The broker is shared: readings that other tests left in the session of ingest come too.
@@ -92,8 +90,7 @@ def test_a_service_refuses_the_address_in_one_sentence(shared_secured: Secured, 
         "VITALFLOW_MQTT_CA": str(shared_secured.ca),
         "VITALFLOW_INGEST_URL": db.ingest_url,
     }
-    line = [sys.executable, "-m", "ingest"]
-    result = subprocess.run(line, env=os.environ | settings, capture_output=True, text=True, timeout=60, check=False)
+    result = run_module("ingest", environ=os.environ | settings)
     assert result.returncode == 2
     assert "services need mqtts://" in result.stderr
     assert "word-of-ingest" not in result.stderr

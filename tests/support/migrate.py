@@ -3,7 +3,6 @@
 It runs from this checkout, or from a copy of its rooms that a test may edit.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -16,9 +15,11 @@ import pytest
 import sql.migrate
 from sql.migrate import connect, find_edition
 from stack.binaries import CHECKOUT
+from tests.support.process import Forked, environ_of
 from tests.support.servers import Db
 
 TIMEOUT = 60  # seconds
+Process = Forked | subprocess.Popen[str]
 
 
 @dataclass(frozen=True)
@@ -54,27 +55,23 @@ def settings_of(db: Db) -> dict[str, str]:
 
 def start_migrate(
     settings: Mapping[str, str], checkout: Path = CHECKOUT, command: Sequence[str] = ("migrate",)
-) -> subprocess.Popen[str]:
+) -> Process:
     """Start it, or another command of `vitalflow db`, with exactly these settings and do not wait."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "sql", *command],
-        cwd=checkout,
-        env={**kept, **settings, "COLUMNS": "500"},  # wide, so that no sentence is broken
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    environ = {**environ_of(), **settings, "COLUMNS": "500"}  # wide, so that no sentence is broken
+    if checkout == CHECKOUT:
+        return Forked(["sql", *command], environ)
+    line, pipe = [sys.executable, "-m", "sql", *command], subprocess.PIPE
+    return subprocess.Popen(line, cwd=checkout, env=environ, stdout=pipe, stderr=pipe, text=True)
 
 
-def wait_for_end(process: subprocess.Popen[str]) -> Ended:
+def wait_for_end(process: Process) -> Ended:
     """Wait for it."""
     try:
         out, err = process.communicate(timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
-    return Ended(process.returncode, out, err)
+    return Ended(process.wait(), out, err)
 
 
 def migrate(db: Db, checkout: Path = CHECKOUT) -> Ended:

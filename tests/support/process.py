@@ -1,12 +1,141 @@
-"""A service of ours as a process for tests: started, killed and stopped as a supervisor would."""
+"""Commands of ours as processes for tests: run to their end, or started, killed and stopped as a supervisor would.
 
+Each is a fork of one Python that has imported them all: the imports are most of what a short command costs (0.4 to 1 s
+of processor). tests/unit/test_cli.py starts every group of commands without it.
+"""
+
+import multiprocessing
+import os
+import runpy
 import signal
 import subprocess
 import sys
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import Self
+from typing import IO, Any, Self
 
+from stack.binaries import CHECKOUT
 from tests.support.servers import eventually
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.support.preloaded"])
+
+
+class Forked:
+    """`python -m` and `arguments` in a process of its own, with what tests use of subprocess.Popen."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        output: IO[Any] | None = None,
+        stdin: IO[Any] | int | None = None,
+        folder: Path = CHECKOUT,
+    ) -> None:
+        """Start it, by default in the environment of this process, with an empty `stdin`.
+
+        Without a file for its `output`, `communicate` returns it.
+        """
+        self._printed = [] if output else [os.memfd_create(name) for name in ("stdout", "stderr")]
+        weakref.finalize(self, _close, self._printed)
+        with Path(os.devnull).open("rb") as empty:
+            outputs = [output, output] if output else self._printed
+            files = [_File(file) for file in (stdin or empty, *outputs)]
+            given = dict(os.environ if environment is None else environment)
+            self._process = FORKS.Process(target=_run, args=(list(arguments), given, folder, files), daemon=True)
+            self._process.start()
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float = 60) -> int:
+        """Return the exit code; raises TimeoutExpired."""
+        self._process.join(timeout)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(f"{self._process}", timeout, *self.printed())
+        return code
+
+    def communicate(self, timeout: float = 60) -> tuple[str, str]:
+        """Wait for its end; return what it printed on stdout and stderr. Raises TimeoutExpired."""
+        self.wait(timeout)
+        out, err = self.printed()
+        return out, err
+
+    def printed(self) -> list[str]:
+        """Return what it has printed so far on stdout and stderr."""
+        return [os.pread(file, os.fstat(file).st_size, 0).decode() for file in self._printed]
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.pid is not None and self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)
+
+
+class _File:
+    """A file of the child: its number there, once it is unpickled."""
+
+    def __init__(self, file: IO[Any] | int) -> None:
+        self._number = file if isinstance(file, int) else file.fileno()
+
+    def __reduce__(self) -> Any:
+        return _number, (DupFd(self._number),)
+
+
+def _number(file: Any) -> int:
+    number: int = file.detach()
+    return number
+
+
+def _run(arguments: list[str], environment: dict[str, str], folder: Path, files: list[int]) -> None:
+    """Become the command, in the child."""
+    for target, number in enumerate(files):
+        os.dup2(number, target)
+        os.close(number)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    os.chdir(folder)
+    sys.argv[1:] = arguments[1:]
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+
+
+def environ_of(**settings: str) -> dict[str, str]:
+    """Return the environment of this process with exactly these settings, named without VITALFLOW_."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VITALFLOW_")}
+    return kept | {f"VITALFLOW_{name}": value for name, value in settings.items()}
+
+
+def run_module(
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    stdin: IO[Any] | int | None = None,
+    folder: Path = CHECKOUT,
+    timeout: float = 60,
+) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m` to its end; return what it printed."""
+    process = Forked(arguments, environ, stdin=stdin, folder=folder)
+    try:
+        printed = process.communicate(timeout)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(arguments, process.wait(), *printed)
 
 
 class ServiceProcess:
@@ -15,26 +144,27 @@ class ServiceProcess:
     def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
         self.environment = environment
         self.log = log
-        self.process: subprocess.Popen[bytes] | None = None
-        self._line = [sys.executable, "-m", *arguments]
+        self.process: Forked | None = None
+        self._arguments = arguments
 
     def run_module(self, module: str, **environment: str) -> None:
         """Run the service by a module that takes its command as arguments; before `start`."""
-        self._line = [*self._line[:2], module, *self._line[2:]]
+        self._arguments = [module, *self._arguments]
         self.environment |= environment
 
     def start(self, *, wait: bool = True) -> Self:
         """Start it; with `wait`, return once it has a session at the broker."""
         before = self.said().count("connected to the broker")
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self._line, env=self.environment, stderr=log, stdout=log)
+            self.process = Forked(self._arguments, self.environment, output=log)
         if wait:
             eventually(lambda: self.said().count("connected to the broker") > before, 20, "the service connects")
         return self
 
     def kill(self) -> None:
-        """kill -9."""
-        assert self.process is not None
+        """kill -9, unless it has ended."""
+        if self.process is None:
+            return
         self.process.kill()
         self.process.wait()
 

@@ -1,7 +1,6 @@
 """`vitalflow alerts backtest`: its counts for streams that can be counted by hand."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from alerts.backtest.history import BedHistory, read_recordings
 from alerts.backtest.plot import draw, step_of
 from alerts.rulefile.parser import parse
 from tests.support.bed_driver import reading_at
+from tests.support.process import environ_of, run_module
 from tests.support.rule_text import level, rule
 from vitals.alert import Priority
 from vitals.recording.options import open_recordings
@@ -161,9 +161,7 @@ def test_recordings_are_beds_and_implausible_values_are_none(tmp_path: Path) -> 
 
 
 def alerts(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    line = [sys.executable, "-m", "alerts", *map(str, arguments)]
-    environment = {"PATH": os.environ.get("PATH", ""), **environment}
-    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    return run_module("alerts", *map(str, arguments), environ=environ_of() | environment)
 
 
 def test_check_prints_good_rules_as_a_table() -> None:

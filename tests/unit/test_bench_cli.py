@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from stack.binaries import CHECKOUT
+from tests.support.process import run_module
 
 
 @pytest.mark.parametrize(
@@ -17,8 +18,7 @@ from stack.binaries import CHECKOUT
 )
 @pytest.mark.parametrize("command", ["queries", "storage"])
 def test_an_unreachable_server_is_reported_without_its_password(command: str, url: str, said: str) -> None:
-    line = [sys.executable, "-m", "bench", command, "--url", url]
-    done = subprocess.run(line, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    done = run_module("bench", command, "--url", url)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"vitalflow bench: {said}")
     assert done.stderr.count("\n") == 1

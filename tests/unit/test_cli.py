@@ -16,21 +16,24 @@ import typer
 from typer.main import get_command
 
 from stack.binaries import CHECKOUT
+from tests.support.process import environ_of, run_module
 from vitalflow.cli import GROUPS
 from vitals.version import VERSION
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("VITALFLOW_")}
+    return run_module(*words, environ=environ_of())
+
+
+def start(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m` in a Python that has imported nothing."""
     line = [sys.executable, "-m", *words]
-    return subprocess.run(
-        line, cwd=CHECKOUT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(line, cwd=CHECKOUT, env=environ_of(), capture_output=True, text=True, check=False)
 
 
 def test_the_help_lists_every_group_within_half_a_second_and_loads_none() -> None:
     before = os.times()
-    shown = run("vitalflow", "--help")
+    shown = start("vitalflow", "--help")
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     assert spent < 0.5, "seconds of processor"
@@ -49,7 +52,7 @@ def test_the_help_lists_every_group_within_half_a_second_and_loads_none() -> Non
 def test_a_group_shows_the_same_help_in_both_ways_under_its_own_name(name: str) -> None:
     group = GROUPS[name]
     words = [group.package, *([name] if group.app != "app" else [])]
-    ours, direct = run("vitalflow", name, "--help"), run(*words, "--help")
+    ours, direct = run("vitalflow", name, "--help"), start(*words, "--help")
     assert (ours.returncode, direct.returncode) == (0, 0)
     (usage, *rest), (direct_usage, *direct_rest) = ours.stdout.strip().split("\n"), direct.stdout.strip().split("\n")
     assert f"vitalflow {name} [OPTIONS]" in usage

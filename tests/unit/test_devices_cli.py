@@ -8,19 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.process import environ_of, run_module
+
 UNREACHABLE = "mqtt://127.0.0.1:1"  # no broker listens on port 1
 ROOT = Path(__file__).parents[2]
 
 
 def devices(*arguments: str, url: str = UNREACHABLE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "devices", *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ.get("PATH", ""), "VITALFLOW_MQTT_URL": url},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    return run_module("devices", *arguments, environ=environ_of(MQTT_URL=url))
 
 
 @pytest.mark.parametrize(

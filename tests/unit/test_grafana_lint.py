@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import re
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from grafana.palette import MEANING
 from grafana.provisioning import ENVIRONMENT, check_provisioning, read_provisioning
 from grafana.schema import SCHEMA, check_shape
 from stack.binaries import CHECKOUT
+from tests.support.process import environ_of, run_module
 from vitals.errors import PermanentError
 
 FOUND = read_dashboards()
@@ -212,9 +212,7 @@ def test_the_output_of_grafanas_editor_becomes_canonical() -> None:
 
 
 def run_check(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("VITALFLOW_")}
-    line = [sys.executable, "-m", "grafana", "check", *arguments]
-    return subprocess.run(line, cwd=CHECKOUT, env=kept, capture_output=True, text=True, check=False)
+    return run_module("grafana", "check", *arguments, environ=environ_of())
 
 
 def test_the_command_reports_no_findings_and_what_it_skipped() -> None:

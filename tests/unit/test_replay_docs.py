@@ -1,12 +1,11 @@
 """The example of docs/replay.md: what `devices try` prints for its file is what the page shows."""
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from stack.binaries import CHECKOUT
+from tests.support.process import run_module
 
 
 def test_try_prints_what_the_page_shows_for_its_file(tmp_path: Path) -> None:
@@ -16,7 +15,5 @@ def test_try_prints_what_the_page_shows_for_its_file(tmp_path: Path) -> None:
     )
     assert found is not None
     subprocess.run(["sh", "-c", found[1]], cwd=tmp_path, check=True)
-    line = [sys.executable, "-m", "vitalflow", "devices", "try", "vitaldb.csv"]
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    tried = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    tried = run_module("vitalflow", "devices", "try", "vitaldb.csv", folder=tmp_path)
     assert tried.stdout.splitlines() == [text[4:] for text in found[2].splitlines()]
