@@ -18,10 +18,10 @@ from edges.fhir.references import Resources, equipment_of, patient_of
 from edges.observations.json_document import Element, InvalidDocument, object_of, text_of
 from edges.observations.observed import Reason, Verdict, decide
 
-_BUNDLES = ("batch", "transaction", "collection", "searchset")
+_BUNDLES = ("batch", "transaction", "collection", "searchset", "message", "document")
 _STORED = (Reason.USED, Reason.OTHER_SOURCE, Reason.UNKNOWN_PLACE)  # kept as a reading, or beside one
 _REFERRED = ("Encounter", "Location", "Organization", "Practitioner", "PractitionerRole")  # by Observations
-_CONTEXT = ("Patient", "Device", "DeviceMetric", "OperationOutcome", *_REFERRED)
+_CONTEXT = ("Patient", "Device", "DeviceMetric", "OperationOutcome", "MessageHeader", "Composition", *_REFERRED)
 MAX_ENTRIES = 10_000
 
 

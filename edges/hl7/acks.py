@@ -62,11 +62,14 @@ def _wanted(condition: str, outcome: Outcome) -> bool:
     return False
 
 
+_EVENTS = dict.fromkeys(("R30", "R31", "R32"), "R33")  # of a report -> of its answer, where it is another one
+
+
 def _answer(message: Message, code: str, error: Error | None, now: datetime) -> bytes:
     header = message.header
     separators = header.separators
     between, part = separators.field, separators.component
-    event = header.text(9, 2)
+    event = _EVENTS.get(header.text(9, 2), header.text(9, 2))
     kind = part.join(["ACK", separators.escape_text(event), "ACK"]) if event else "ACK"
     control_id = header.raw(10)  # as it was sent: the sender compares bytes
     charset = [""] * 5 + [header.raw(18)] if header.raw(18) else []

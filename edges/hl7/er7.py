@@ -18,6 +18,7 @@ _LINE_END = re.compile(rb"[\r\n]+")
 _FRAMING = b"\x0b\x1c\r\n\0 \t"  # MLLP, and what senders put between messages
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEADERS = (b"FHS", b"BHS")
+_UTF_16 = re.compile(rb"[MFB]\0[SH]\0[HS]")
 _TRAILERS = (b"BTS", b"FTS")
 _CODECS = {
     "ASCII": "ascii",
@@ -39,6 +40,9 @@ _CODECS = {
     "GBK": "gb18030",
     "GB 18030-2000": "gb18030",
     "ISO IR87": "iso2022_jp",
+    "KS X 1001": "euc_kr",
+    "BIG-5": "big5",
+    **dict.fromkeys(("SHIFT_JIS", "SHIFT-JIS", "SJIS"), "cp932"),  # of no table of HL7
 }
 
 
@@ -255,7 +259,14 @@ def parse_header(content: bytes) -> Message:
 
 
 def _unframed(content: bytes) -> bytes:
-    return content.strip(_FRAMING).removeprefix(_BYTE_ORDER_MARK).strip(_FRAMING)
+    """Return a message without its framing; one in UTF-16 as UTF-8."""
+    found = content.strip(_FRAMING)
+    if header := _UTF_16.search(content, 0, 16):
+        is_big = content[: header.start()].endswith(b"\0")
+        found = content[header.start() - is_big :].rstrip(_FRAMING)
+        found += b"\0" * (len(found) % 2)  # half of the last character, if it is not framing
+        found = found.decode("utf-16-be" if is_big else "utf-16-le", "replace").encode()
+    return found.strip(_FRAMING).removeprefix(_BYTE_ORDER_MARK).strip(_FRAMING)
 
 
 def _split_segments(content: bytes) -> Message:

@@ -24,6 +24,7 @@ from edges.observations.time_of_receipt import find_time_ahead
 from vitals.local_time import InvalidTime
 
 _OBSERVATIONS = "ORU"
+_EVENTS = ("R01", "R30", "R31", "R32")  # R30 to R32: of a point of care, whose order does not exist yet
 _NO_RESULT = frozenset(("O", "I", "S", "X", "Y", "Z", "D", "W"))  # OBR-25 (table 0123): ordered, cancelled ...
 _LABORATORY = frozenset(("BG", "CH", "CP", "HM", "IMM", "LAB", "MB", "SP", "TX"))  # OBR-24 (table 0074)
 _ALARM = ("196616", "MDC_EVT_ALARM")  # OBR-4 of a report of an alert
@@ -89,7 +90,7 @@ def read_report(message: Message, site: Site, received: datetime, known: History
         text = f"MSH-9 is {header.raw(9)[:40]!a}, no type such as ORU^R01; a field may be missing before it"
         return Report(Outcome.ERROR, Error(101, text))
     whole = _WHOLE.get((kind, event))
-    if kind != _OBSERVATIONS or (event != "R01" and whole is None):
+    if kind != _OBSERVATIONS or (event not in _EVENTS and whole is None):
         text = f"messages of the type {header.raw(9)[:40]!a} are not read; ORU^R01 is"
         return Report(Outcome.REJECT, Error(200, text))
     if not header.text(10):

@@ -115,6 +115,10 @@ class _Value(Struct, frozen=True):
         """Equal for the two pressures of one measurement."""
         return self.meaning.rank, self.observation.channel.rpartition(".")[0]
 
+    def contradicts(self, off: "_Value | None") -> bool:
+        """Whether the sign is measured after all: by another source, or not before the statement that it is not."""
+        return off is None or self.source != off.source or self.time >= off.time
+
 
 @lru_cache(maxsize=4096)
 def _position(channel: str) -> tuple[tuple[int, str], ...]:
@@ -147,21 +151,23 @@ def decide(
     """
     values: list[_Value] = []
     verdicts: list[Verdict] = []
-    off: dict[str, datetime] = {}  # sign without a value -> when
+    stated_off: dict[str, _Value] = {}  # sign -> the last statement that it has no value
     for observation in observations:
         try:
             values.append(_evaluate(observation, table))
         except _Unusable as unusable:
             verdicts.append(Verdict(observation, unusable.reason, unusable.detail))
             if unusable.is_off and observation.time is not None and (meaning := table.find(observation.codes)):
-                off[meaning.sign] = max(observation.time, off.get(meaning.sign, observation.time))
+                found = _Value(observation, meaning, observation.time, "")
+                stated_off[meaning.sign] = max(stated_off.get(meaning.sign, found), found, key=lambda value: value.time)
     moments: defaultdict[datetime, list[_Value]] = defaultdict(list)
     for value in values:
         moments[value.time].append(value)
-    without = {sign for sign in off.keys() & CONTINUOUS - {value.meaning.sign for value in values} if had_value(sign)}
-    off_at = {time: tuple(sign for sign in SIGN_KEYS if sign in without and off[sign] == time) for time in off.values()}
+    is_measured = {value.meaning.sign for value in values if value.contradicts(stated_off.get(value.meaning.sign))}
+    off = {sign: stated_off[sign].time for sign in stated_off.keys() & CONTINUOUS - is_measured if had_value(sign)}
+    off_at = {time: tuple(sign for sign in SIGN_KEYS if off.get(sign) == time) for time in off.values()}
     readings = []
-    for time in sorted(moments.keys() | {time for time, signs in off_at.items() if signs}):
+    for time in sorted(moments.keys() | off_at.keys()):
         chosen, decided = _choose(moments[time])
         repeats = [value for value in chosen if _repeats(value, is_repeat)]
         if repeats:

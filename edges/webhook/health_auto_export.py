@@ -21,7 +21,7 @@ _MIDNIGHT = re.compile(r"[T ](?:00:00:00(?:\.0+)?(?! ?[AP])|12:00:00(?:\.0+)?\s?
 def read(content: object) -> Values:
     """Return the values of a document; raises InvalidDocument."""
     values = Values()
-    for name, units, point in _points(content, values):
+    for name, units, point, by_day in _points(content, values):
         keys = {key.casefold(): value for key, value in point.items()}
         time, source = keys.get("date"), text_of(keys, "source")
         unit = units or _DEFAULT_UNITS.get(name, "")
@@ -36,7 +36,7 @@ def read(content: object) -> Values:
                 add(f"{name}.{key}", keys[key])
             if not given:
                 values.add_unknown(name)
-        elif _is_summary(statistics, keys.get("qty")) or _is_of_a_day(time):
+        elif by_day or _is_summary(statistics, keys.get("qty")):
             values.add_summary(name)
         else:
             add(name, statistics[0] if statistics else keys.get("qty"))
@@ -51,13 +51,19 @@ def _is_summary(statistics: list[object], quantity: object) -> bool:
     return len(statistics) < len(_SUMMARY) or any(value != given[0] for value in given)
 
 
-def _is_of_a_day(time: object) -> bool:
-    """Return whether a point is of a whole day: the app dates the mean of a day at midnight, to the second."""
-    return isinstance(time, str) and _MIDNIGHT.search(time) is not None
+def _is_by_day(points: list[object]) -> bool:
+    """Return whether all points are of whole days: the app dates the mean of a day at midnight, to the second."""
+    times = [
+        value for point in points if isinstance(point, dict) for key, value in point.items() if key.casefold() == "date"
+    ]
+    return bool(times) and all(isinstance(time, str) and _MIDNIGHT.search(time) for time in times)
 
 
-def _points(content: object, values: Values) -> Iterator[tuple[str, str, Element]]:
-    """Iterate over name, unit and content of each point; adds what is no metric to `values`."""
+def _points(content: object, values: Values) -> Iterator[tuple[str, str, Element, bool]]:
+    """Iterate over name, unit and content of each point, and whether its metric is one of whole days.
+
+    Adds what is no metric to `values`.
+    """
     data = content.get("data") if isinstance(content, dict) and "data" in content else content
     metrics = data
     if isinstance(data, dict) and data.keys() & {"metrics", *_OTHERS}:
@@ -74,9 +80,11 @@ def _points(content: object, values: Values) -> Iterator[tuple[str, str, Element
             values.add_unknown("metric without a name")
             continue
         points = metric.get("data", [metric])
-        for point in points if isinstance(points, list) else [points]:
+        points = points if isinstance(points, list) else [points]
+        by_day = _is_by_day(points)
+        for point in points:
             if isinstance(point, dict):
-                yield name, text_of(point, "units") or units, point
+                yield name, text_of(point, "units") or units, point, by_day
             else:
                 values.add_unknown(name)
 

@@ -105,6 +105,15 @@ def test_a_sensor_that_is_off_is_stated() -> None:
     assert item.reading.sensor_off == ("heart_rate",)
 
 
+@pytest.mark.parametrize(("rank", "expected"), [(1, [(), ("spo2",)]), (2, [()])])
+def test_a_sensor_is_off_from_the_last_moment_of_its_source(rank: int, expected: list[tuple[str, ...]]) -> None:
+    samples = {"left": [{"t": 1795770899, "ox": 97}], "right": [{"t": 1795770900, "ox": -1}]}
+    first = {**SPO2, "pointer": "/ox", "when": {"/t": 1795770899}}
+    last = {**SPO2, "pointer": "/ox", "when": {"/t": 1795770900}, "sensor_off": [-1], "rank": rank}
+    found = received(samples, first, last, each="/*/*", time="/t", time_format="s")
+    assert [item.reading.sensor_off for item in found.readings] == expected
+
+
 def test_what_no_rule_speaks_of_is_listed_by_its_pointer_once() -> None:
     message = {"hr": 72, "battery": {"percent": 80, "a/b": None}, "log": [1, "x"], "id": "r-1"}
     found = received(message, {**HR, "pointer": "/hr"}, account="/id", ignore=["/log/1"])

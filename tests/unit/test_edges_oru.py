@@ -264,12 +264,24 @@ def test_a_leap_second_is_the_next_second() -> None:
         ("8859/1", "utf-8"),
         ("UNICODE UTF-8", "utf-8-sig"),
         ("GB 18030-2000", "gb18030"),
+        ("KS X 1001", "euc_kr"),
+        ("BIG-5", "big5"),
+        ("SJIS", "shift_jis"),
     ],
 )
 def test_the_degree_sign_is_read_in_every_character_set(charset: str, encoding: str) -> None:
-    unit = "\u2103" if encoding == "gb18030" else "°C"
+    unit = "\u2103" if encoding in ("gb18030", "euc_kr", "big5", "shift_jis") else "°C"
     text = message(PLACE, OBR, obx(TEMP, "36.5", unit)).decode().replace("|2.6\r", f"|2.6||||||{charset}\r")
     assert signs(read_report(parse_message(text.encode(encoding)), SITE, RECEIVED)) == [{"temperature": 36.5}]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_message_in_utf_16_is_read(encoding: str, mark: str) -> None:
+    text = mark + message("PID|||7Ł^^^H^MR", PLACE, OBR, obx(TEMP, "36.5", "℃")).decode()
+    for content in (text.encode(encoding), b"\x0b" + text.strip().encode(encoding) + b"\x1c\r"):
+        [item] = read_report(parse_message(content), SITE, RECEIVED).readings
+        assert (item.reading.patient_id, item.reading.value("temperature")) == ("7Ł", 36.5)
 
 
 def test_kanji_in_another_field_hide_no_value() -> None:
@@ -292,14 +304,17 @@ def test_a_message_that_is_not_production_is_accepted_and_gives_no_reading(proce
         ("ORU^W01", Outcome.ACCEPT, [Reason.WAVEFORM]),
         ("ADT^A08", Outcome.REJECT, []),
         ("QRY^R02", Outcome.REJECT, []),
-        ("ORU^R30", Outcome.REJECT, []),
+        ("ORU^R30^ORU_R30", Outcome.ACCEPT, [Reason.USED]),
+        ("ORU^R31", Outcome.ACCEPT, [Reason.USED]),
+        ("ORU^R03", Outcome.REJECT, []),
         ("P", Outcome.ERROR, []),
         ("", Outcome.ERROR, []),
     ],
 )
 def test_only_observation_reports_give_readings(kind: str, outcome: Outcome, expected: list[Reason]) -> None:
     report = read(obx(HR, "71", BPM), kind=kind)
-    assert (report.outcome, report.readings, reasons(report)) == (outcome, [], expected)
+    assert (report.outcome, reasons(report)) == (outcome, expected)
+    assert signs(report) == [{"heart_rate": 71}] * (expected == [Reason.USED])
     assert (report.error is None) == (outcome is Outcome.ACCEPT)
 
 
@@ -467,6 +482,9 @@ def test_a_value_that_was_not_kept_is_no_repeat() -> None:
         ((obx(SPO2, "-100", PERCENT),), ("spo2",)),
         ((obx(SPO2, "97", PERCENT, flags="OFF"),), ("spo2",)),
         ((obx(SPO2, "", PERCENT, status="X"), obx(SPO2, "97", PERCENT, channel="1.2")), ()),
+        ((obx(SPO2, "97", PERCENT, time="20261129095950"), obx(SPO2, "", PERCENT, status="X")), ("spo2",)),
+        ((obx(SPO2, "", PERCENT, status="X", time="20261129095950"), obx(SPO2, "97", PERCENT)), ()),
+        ((obx(PULSE, "", BPM, status="X"), obx(HR, "71", BPM, time="20261129095950")), ()),
         ((obx(SPO2, "", PERCENT), obx(HR, "71", BPM)), ()),
         ((obx(SPO2, "97", PERCENT, flags="INV"), obx(HR, "71", BPM)), ()),
         ((obx(SYS, "", MMHG, status="X"), obx(TEMP, "", DEGC, status="X"), obx(HR, "71", BPM)), ()),
@@ -477,7 +495,7 @@ def test_a_value_that_was_not_kept_is_no_repeat() -> None:
 def test_a_continuous_sign_whose_sender_states_no_value_has_its_sensor_off(
     lines: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
-    [item] = read(*lines, application="AQ").readings
+    item = read(*lines, application="AQ").readings[-1]
     assert item.reading.sensor_off == expected
     assert decode(encode(item.reading), ANY_TIME).readings == [item.reading]
 

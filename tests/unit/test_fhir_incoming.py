@@ -395,6 +395,13 @@ def test_an_entry_that_creates_no_observation_is_refused(request_of_entry: objec
     assert (received.report.outcome, received.report.verdicts) == ("refused", [])
 
 
+@pytest.mark.parametrize(("kind", "first"), [("message", "MessageHeader"), ("document", "Composition")])
+def test_a_message_and_a_document_are_read(kind: str, first: str) -> None:
+    received = read(bundle(kind, {"resourceType": first}, heart_rate()))
+    assert signs(received) == [{"heart_rate": 71}]
+    assert [answer.outcome for answer in received.report.answers] == ["nothing", "stored"]
+
+
 def test_a_searchset_and_lines_are_read() -> None:
     outcome = {"resource": {"resourceType": "OperationOutcome", "issue": []}, "search": {"mode": "outcome"}}
     found = {"resource": heart_rate(), "search": {"mode": "match"}}

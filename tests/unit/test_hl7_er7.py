@@ -217,6 +217,11 @@ def test_an_acknowledgement_returns_the_control_id_byte_for_byte_and_swaps_the_a
     assert error == b"ERR|||200|E||||not a report \\F\\ at all"
 
 
+def test_a_report_of_a_point_of_care_has_an_answer_of_its_own_event() -> None:
+    (answer,) = acknowledge(parse_message(message(kind="ORU^R30^ORU_R30")), Outcome.ACCEPT, None, NOW)
+    assert parse_message(answer).header.raw(9) == "ACK^R33^ACK"
+
+
 def test_an_acknowledgement_is_never_answered() -> None:
     assert acknowledge(parse_message(message(kind="ACK^R01^ACK")), Outcome.ACCEPT, None, NOW) == []
 

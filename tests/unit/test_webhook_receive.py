@@ -195,6 +195,8 @@ def test_a_record_of_a_period_or_of_the_skin_is_no_value_of_the_body(record: dic
 def test_the_point_of_a_whole_day_is_no_value_of_a_moment(date: str) -> None:
     content = metrics(("blood_oxygen_saturation", "%", {"date": date, "qty": 96}))
     assert take("health-auto-export", content).counts == {"summary": 1}
+    content["data"]["metrics"][0]["data"].append({"date": "2026-11-27 00:05:10 +0100", "qty": 95})
+    assert take("health-auto-export", content).counts == {"used": 2}  # of a metric that is not summarised by day
 
 
 def test_data_points_of_open_mhealth_count_one_by_one_and_a_statistic_is_none() -> None:
