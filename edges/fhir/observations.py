@@ -95,6 +95,7 @@ def _add(
             time=time,
             time_problem=problem,
             label=_label(element),
+            site=" ".join([*_site(resource), *_texts(object_of(element, "code"))]),
         )
         found.append(Part(where, observation, test))
     for number, member in enumerate(objects_of(resource, "contained"), 1):
@@ -225,6 +226,14 @@ def _unknown_panel(resource: Element) -> tuple[Code, ...]:
 def _label(element: Element) -> str:
     """Return the free texts that state what is measured."""
     return " ".join(_texts(object_of(element, "code")))
+
+
+def _site(resource: Element) -> Iterator[str]:
+    """Iterate over the texts and codes of where it is measured; a resource has both, its components neither."""
+    site = object_of(resource, "bodySite")
+    yield from _texts(site)
+    yield from (text_of(coding, "code") for coding in objects_of(site, "coding"))
+    yield from _texts(object_of(resource, "code"))
 
 
 def _another_quantity(resource: Element, element: Element) -> str:

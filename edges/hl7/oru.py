@@ -278,6 +278,7 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock, 
         time_problem=problem,
         channel=obx.text(4),
         absent=order.absent or _another_quantity(obx.raw(3), obx.raw(4), obx.raw(17), obx.raw(20)),
+        site=f"{obx.raw(3)} {obx.raw(4)} {obx.raw(20)}",
         own_time=own_time,
     )
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from vitals.local_time import InvalidTime, to_utc
 
 # To the minute at least: a day or an hour is no time of measurement. Some senders write milliseconds without a point.
-_TIME = re.compile(r"(\d{12})(?:(\d\d)(?:\.(\d{1,9})|(\d{3}))?)?([+-]\d{4})?", re.ASCII)
+_TIME = re.compile(r"(\d{12})(?:(\d\d)(?:\.(\d{1,9})|(\d{3}))?)?([+-]\d\d:?\d\d)?", re.ASCII)
 _ISO_8601 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)([.,]\d{1,9})?)?([+-]\d\d:?\d\d|Z)?", re.ASCII)
 MAX_OFFSET = timedelta(hours=14)
 
@@ -55,7 +55,7 @@ def _match(text: str) -> re.Match[str] | None:
 
 
 def _fixed(offset: str) -> tzinfo:
-    hours, minutes = int(offset[1:3]), int(offset[3:])
+    hours, minutes = int(offset[1:3]), int(offset[-2:])
     size = timedelta(hours=hours, minutes=minutes)
     if minutes > 59 or size > MAX_OFFSET:
         raise InvalidTime(f"{offset} is no offset from UTC")

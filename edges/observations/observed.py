@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from edges.config.code_tables import CONSCIOUSNESS, Code, CodeTable, Contradiction, Meaning
 from edges.observations.episodic import CONTINUOUS
+from edges.observations.quantities import not_of_the_body
 from vitals.fields import BadField, format_number, parse_sign
 from vitals.reading import Reading, reading
 from vitals.signs import BY_KEY, DIASTOLIC, SIGN_KEYS, SYSTOLIC, Sign
@@ -23,7 +24,7 @@ from vitals.units import InvalidUnit, convert
 _FLAGS = "INV NAV CAL TEST DEMO BUSY OFF NI SETTING < > QCF IND"
 _WRITTEN_OUT = (
     "INVALID UNAVAILABLE CALIBRATION CALIBRATING DEMONSTRATION SIM SIMULATED ERR ERROR FAILED INDETERMINATE ARTIFACT "
-    "ARTEFACT DISCONNECTED"
+    "ARTEFACT DISCONNECTED STALE ESTIMATED"
 )
 _NO_VALUE_FLAGS = frozenset(f"{_FLAGS} {_WRITTEN_OUT}".split())
 _CODED = ("CWE", "CE", "CNE")
@@ -32,6 +33,7 @@ _WAVEFORMS = ("NA", "MA", "SampledData")  # types of HL7 v2 and of FHIR
 _NUMBERS = ("NM", "ST", "TX", "Quantity", "Integer")
 SUMMARY, NOTICE, ALERT = "summary", "notice", "alert"  # types of an observation that its decoder knows to be no value
 _PRESSURES = (SIGN_KEYS[SYSTOLIC], SIGN_KEYS[DIASTOLIC])
+_TEMPERATURE = BY_KEY["temperature"].key
 
 
 class Reason(StrEnum):
@@ -70,6 +72,7 @@ class Observation(Struct, frozen=True):
     channel     OBX-4, the position in the device
     absent      why it has no value that counts, where its decoder knows; a sentence
     label       free text of what is measured, beside the names of the codes
+    site        texts of where it is measured
     own_time    whether the time is that of this measurement, and not only that of the message
     """
 
@@ -86,6 +89,7 @@ class Observation(Struct, frozen=True):
     channel: str = ""
     absent: str = ""
     label: str = ""
+    site: str = ""
     own_time: bool = False
 
 
@@ -106,9 +110,9 @@ class _Value(Struct, frozen=True):
     value: float | str
 
     @property
-    def preference(self) -> tuple[int, tuple[tuple[int, str], ...]]:
-        """The smaller one is taken: the rank of the source, then the position in the device."""
-        return self.meaning.rank, _position(self.observation.channel)
+    def preference(self) -> tuple[int, tuple[tuple[int, str], ...], bool]:
+        """The smaller one is taken: the rank of the source, then the position in the device, then a correction."""
+        return self.meaning.rank, _position(self.observation.channel), self.observation.status != "C"
 
     @property
     def source(self) -> tuple[int, str]:
@@ -217,6 +221,8 @@ def _evaluate(observation: Observation, table: CodeTable) -> _Value:
     if observation.kind == SUMMARY:
         raise _Unusable(Reason.SUMMARY)
     text = _text(observation)
+    if meaning.sign == _TEMPERATURE and (word := not_of_the_body(observation.site)):
+        raise _Unusable(Reason.NO_VALUE, f"its text states {word!a}: it is no temperature of the body")
     if observation.time is None:
         raise _Unusable(Reason.NO_TIME, observation.time_problem)
     if meaning.sign == CONSCIOUSNESS:

@@ -4,8 +4,12 @@ from collections.abc import Iterable
 
 _STATISTICS = "mean average avg averaged median maximum max minimum highest lowest variability mittelwert moyenne"
 _LIMITS = "target goal limit limits threshold alarm setting settings baseline predicted estimated delta change trend"
-_PLACES = "pulmonary venous fetal foetal intracranial"
-_WORDS = frozenset(f"{_STATISTICS} {_LIMITS} {_PLACES}".split())
+_OTHERS = "resting set"
+_PLACES = "pulmonary venous fetal foetal intracranial cerebral regional tissue pap cvp icp svo2 scvo2 sto2 rso2 abg"
+_WORDS = frozenset(f"{_STATISTICS} {_LIMITS} {_OTHERS} {_PLACES}".split())
+_SURFACES = "skin tskin finger toe foot feet wrist surface peripheral ambient room mattress injectate"
+_SURFACE_CODES = "39937001 7569003 29707007 56459004 8205005"  # of SNOMED CT: skin, finger, toe, foot, wrist
+_SURFACE = frozenset(f"{_SURFACES} {_SURFACE_CODES}".split())
 _BETWEEN = str.maketrans(dict.fromkeys("_/.,:;()[]-&+^~", " "))
 
 
@@ -22,3 +26,8 @@ def another_quantity(texts: Iterable[str], allowed: frozenset[str] = frozenset()
     words = {word for text in texts for word in words_of(text).casefold().split()}
     found = sorted(words & _WORDS - allowed)
     return f"its text states {found[0]!a}: it is another quantity" if found else ""
+
+
+def not_of_the_body(texts: str) -> str:
+    """Return the word of the texts by which a temperature is not that of the body; empty if none states it."""
+    return next((word for word in words_of(texts).casefold().split() if word in _SURFACE), "")

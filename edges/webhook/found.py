@@ -35,11 +35,13 @@ class Values:
         absent: str = "",
         kind: str = "NM",
         source: str = "",
+        site: str = "",
     ) -> None:
         """Add a value.
 
         read_time   returns its time, or raises NoTime
         absent      why it is no value that counts
+        site        where on the body it is measured
         source      which of the sender's devices or programs measured it
         """
         time, problem = None, ""
@@ -53,7 +55,7 @@ class Values:
             absent = absent or "0 means that nothing was measured"  # no worn sensor measures an asystole
         # Two sources are two positions, and the values of one pair have one position.
         number = self._channels.setdefault(source, len(self._channels) + 1)
-        self._put(code, kind, text_of_value(value), unit, time, problem, absent, f"{number}.1")
+        self._put(code, kind, text_of_value(value), unit, time, problem, absent, f"{number}.1", site)
 
     def add_summary(self, code: str) -> None:
         """Add a minimum, mean or the like, which is no value of a moment."""
@@ -77,6 +79,7 @@ class Values:
         problem: str,
         absent: str,
         channel: str,
+        site: str = "",
     ) -> None:
         if len(self.found) >= MAX_VALUES:
             raise InvalidDocument(f"the document has more than {MAX_VALUES} values; send several", 422, "too-long")
@@ -93,6 +96,7 @@ class Values:
             time_problem=problem,
             channel=channel,
             absent=absent,
+            site=site,
             own_time=True,
         )
         self.found.append(Found(observation, self.accounts))

@@ -36,7 +36,7 @@ def read(content: object) -> Values:
                 add(f"{name}.{key}", keys[key])
             if not given:
                 values.add_unknown(name)
-        elif by_day or _is_summary(statistics, keys.get("qty")):
+        elif by_day or keys.get("start") != keys.get("end") or _is_summary(statistics, keys.get("qty")):
             values.add_summary(name)
         else:
             add(name, statistics[0] if statistics else keys.get("qty"))

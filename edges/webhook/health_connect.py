@@ -51,8 +51,8 @@ def read(content: object) -> Values:
                     record[key],
                     unit,
                     lambda time=time: parse_text(time),  # type: ignore[misc]
-                    absent=_place_problem(name, record),
                     source=source,
+                    site=_site(record),
                 )
     return values
 
@@ -63,15 +63,6 @@ def _is_summary(record: dict[str, object]) -> bool:
     return any(word in _STATISTICS for word in words)
 
 
-def _place_problem(name: str, record: dict[str, object]) -> str:
-    """Return why a temperature is not that of the body, empty if it is."""
+def _site(record: dict[str, object]) -> str:
     places = [value for key, value in record.items() if key.replace("_", "").lower() == "measurementlocation"]
-    for place in places if name == "body_temperature" else ():
-        skin = _SKIN.get(place) if isinstance(place, int) else _skin_of(str(place))
-        if skin:
-            return f"measured at the {skin}, it is no temperature of the body"
-    return ""
-
-
-def _skin_of(place: str) -> str:
-    return next((word for word in re.split(r"[^a-z]+", place.lower()) if word in _SKIN.values()), "")
+    return " ".join(_SKIN.get(place, "") if isinstance(place, int) else str(place) for place in places)

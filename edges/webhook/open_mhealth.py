@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from edges.observations.json_document import Element, InvalidDocument, object_of, text_of
+from edges.observations.quantities import another_quantity
 from edges.webhook.found import Values
 from edges.webhook.times import NoTime, parse_text
 
@@ -20,7 +21,6 @@ _UNITS = {  # property -> unit of the schema -> unit here
     "systolic_blood_pressure": {"mmHg": "mm[Hg]"},
     "diastolic_blood_pressure": {"mmHg": "mm[Hg]"},
 }
-_SKIN = frozenset(("finger", "toe", "wrist"))
 
 
 def read(content: object) -> Values:
@@ -59,19 +59,23 @@ def _read_point(point: Element, values: Values) -> str:
         if unit is None:
             expected = " or ".join(_UNITS[name])
             problem = f"{name} has the unit {quantity.get('unit')!a:.40}; the schema has {expected}"
-        values.add(name, quantity.get("value"), unit or "", _time(body), absent=problem or _absent(name, body))
+        values.add(
+            name,
+            quantity.get("value"),
+            unit or "",
+            _time(body),
+            absent=problem or _absent(body),
+            site=text_of(body, "measurement_location"),
+        )
     return problem
 
 
-def _absent(name: str, body: Element) -> str:
+def _absent(body: Element) -> str:
     """Return why a value is not that of its sign."""
-    place = text_of(body, "measurement_location")  # also with a side, as in `left wrist`
-    if name == "body_temperature" and _SKIN & {*place.casefold().split()}:
-        return f"measured at the {place}, it is no temperature of the body"
     frame = object_of(body, "effective_time_frame")
-    if "date_time" in frame or "time_interval" not in frame:
-        return ""
-    return "it is of a period, not of a moment"
+    if "date_time" not in frame and "time_interval" in frame:
+        return "it is of a period, not of a moment"
+    return another_quantity(text_of(body, key) for key in ("system", "measurement_method"))
 
 
 def _time(body: Element) -> Callable[[], datetime]:

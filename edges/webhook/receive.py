@@ -30,6 +30,7 @@ _READERS: dict[str, Callable[[object], Values]] = {
     "oura": notices.read_event,
     "fitbit": notices.read_events,
 }
+_LIVE = ("none", "false", "0", "")  # what stands at `test` in a document of the patient
 _TABLE = read_tables(("webhook",))
 _MAPPING_TABLE = read_tables(("mapping",))
 
@@ -65,7 +66,7 @@ def receive(body: bytes, webhook: Webhook, site: Site, received: datetime) -> Re
         is_lines = webhook.mapping is not None and site.mapping_of(webhook).payload == "line"
         # NaN is no value; the others of the document are.
         content: object = parse_lines(text) if is_lines else parse(text, parse_constant=str)
-        is_test = isinstance(content, dict) and content.get("test") is True
+        is_test = isinstance(content, dict) and str(content.get("test")).casefold() not in _LIVE
         found = _read(content, webhook, site, received)
     by_receipt = webhook.clock == "receipt" or (webhook.mapping is not None and site.mapping_of(webhook).time is None)
     found = _with_times(found, received, by_receipt)

@@ -78,9 +78,16 @@ def test_a_spelling_in_doubt_gives_no_value(code: str, value: str, unit: str) ->
     assert signs(read_at_bed(obx(code, value, unit))) == []
 
 
-@pytest.mark.parametrize("flag", ["Invalid", "^invalid", "ARTIFACT", "Sensor error", "QCF", "IND", "calibrating"])
+@pytest.mark.parametrize(
+    "flag", ["Invalid", "^invalid", "ARTIFACT", "Sensor error", "QCF", "IND", "stale"]
+)
 def test_a_flag_that_is_written_out_counts(flag: str) -> None:
     assert reasons(read_at_bed(obx(HR, "72", BPM, flags=flag))) == [Reason.NO_VALUE]
+
+
+def test_a_corrected_value_is_taken_in_place_of_the_one_of_its_moment() -> None:
+    report = read_at_bed(obx(HR, "172", BPM), obx(HR, "72", BPM, status="C"))
+    assert (signs(report), reasons(report)) == ([{"heart_rate": 72}], [Reason.OTHER_SOURCE, Reason.USED])
 
 
 @pytest.mark.parametrize("kind", ["", "TX", "ST", "nm"])
@@ -102,6 +109,7 @@ def test_a_plain_number_is_read_whatever_its_type_of_text(kind: str) -> None:
         ({25: "A"}, Reason.USED),
         ({7: "20261129100000+0100~20261129095900+0100"}, Reason.NO_TIME),
         ({7: "20261129090000Z"}, Reason.USED),
+        ({7: "20261129100000+01:00"}, Reason.USED),
         ({7: "2026-11-29T10:00:00.250+01:00"}, Reason.USED),
         ({7: "2026-11-29 10:00"}, Reason.USED),
         ({7: "2026-11-29"}, Reason.NO_TIME),
@@ -124,6 +132,12 @@ def test_what_the_report_states_counts_for_its_observations(fields: dict[int, st
         f"OBX|1|NM|MAXHR^Maximum heart rate^L^8867-4^Heart rate^LN||71|{BPM}|||||F",
         f"OBX|1|NM|FHR^Fetal HR^L^8867-4^Heart rate^LN||71|{BPM}|||||F",
         f"OBX|1|NM|{HR}||71|{BPM}|||||F|||||||||^Fetal scalp",
+        f"OBX|1|NM|{HR}^HR-R^Resting heart rate^L||71|{BPM}|||||F",
+        f"OBX|1|NM|{SPO2}^rSO2^Cerebral^L||71|{PERCENT}|||||F",
+        f"OBX|1|NM|{SYS}^PAP S^PAP S^L||31|mmHg|||||F",
+        f"OBX|1|NM|{TEMP}^T2^Tskin^L||31.5|Cel|||||F",
+        f"OBX|1|NM|{TEMP}|1.5.1^SKIN|31.5|Cel|||||F",
+        f"OBX|1|NM|{TEMP}||31.5|Cel|||||F|||||||||38266002^Left foot^SCT",
     ],
 )
 def test_a_text_that_states_another_quantity_gives_no_value(line: str) -> None:
@@ -162,6 +176,7 @@ def test_a_sign_that_has_no_type_and_no_value_is_off(fields: str) -> None:
     assert [item.reading.sensor_off for item in report.readings] == [("spo2",)]
 
 
+SKIN = {"code": {"coding": [loinc("8310-5")]}, "valueQuantity": quantity(31.5, "Cel")}
 ABSENT = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "error"}]
 
 
@@ -180,6 +195,10 @@ ABSENT = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", 
         {"extension": ABSENT},
         {"valueQuantity": {**quantity(71), "extension": ABSENT}},
         {"modifierExtension": CHANGES_MEANING},
+        {**SKIN, "bodySite": {"text": "Left foot"}},
+        {**SKIN, "bodySite": {"coding": [snomed("39937001")]}},
+        {**SKIN, "code": {**SKIN["code"], "text": "Skin temperature"}},
+        {"code": {"coding": [loinc("8867-4")], "text": "Resting heart rate"}},
     ],
 )
 def test_an_observation_of_fhir_in_doubt_gives_no_value(changes: dict[str, object]) -> None:

@@ -72,6 +72,12 @@ def test_metrics_of_one_moment_are_one_reading_in_the_units_of_the_signs() -> No
     [
         ("heart_rate", "count/min", {"date": AT, "Min": 60, "Avg": 70, "Max": 80}, "summary"),
         ("heart_rate", "count/min", {"date": AT, "Avg": 70}, "summary"),
+        (
+            "respiratory_rate",
+            "count/min",
+            {"date": AT, "qty": 14, "start": AT, "end": AT.replace("30", "45")},
+            "summary",
+        ),
         ("heart_rate", "count/min", {"date": AT, "Min": 70, "Avg": 70, "Max": 70, "qty": 71}, "summary"),
         ("Herzfrequenz", "Schläge/min", {"date": AT, "qty": 70}, "unmapped"),
         ("resting_heart_rate", "count/min", {"date": AT, "qty": 51}, "unmapped"),
@@ -145,6 +151,7 @@ def test_test_data_is_counted_and_not_stored() -> None:
     record = {"bpm": 61, "time": "2026-11-29T11:00:00Z"}
     content = {"test": True, "heart_rate": [record, record]}
     assert take("health-connect", content).counts == {"not_production": 2}
+    assert take("health-connect", {**content, "test": "true"}).counts == {"not_production": 2}
     assert take("health-connect", {**content, "test": False}).counts == {"other_source": 1, "used": 1}
 
 
@@ -209,11 +216,12 @@ def test_data_points_of_open_mhealth_count_one_by_one_and_a_statistic_is_none() 
         {"body_temperature": _omh(31.5, "C"), "measurement_location": "toe", **frame},
         {"body_temperature": _omh(33.9, "C"), "measurement_location": "Left wrist", **frame},
         {"oxygen_saturation": _omh(97, "%"), **frame},
+        {"oxygen_saturation": _omh(70, "%"), "system": "mixed venous", **frame},
         {"step_count": 4, **frame},
     ]
     received = take("open-mhealth", points)
     assert signs(received) == [("29 11:00:00", "phone", {"heart_rate": 57, "spo2": 97})]
-    assert received.counts == {"no_value": 3, "summary": 1, "unmapped": 1, "used": 2}
+    assert received.counts == {"no_value": 4, "summary": 1, "unmapped": 1, "used": 2}
 
 
 def test_a_data_point_with_a_unit_that_its_schema_does_not_have_is_refused() -> None:
