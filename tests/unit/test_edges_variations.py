@@ -1,5 +1,7 @@
 """Ways in which senders write one observation: read where nothing is in doubt, and no value where something is."""
 
+from typing import Any
+
 import pytest
 
 from edges.hl7.er7 import parse_message
@@ -78,9 +80,7 @@ def test_a_spelling_in_doubt_gives_no_value(code: str, value: str, unit: str) ->
     assert signs(read_at_bed(obx(code, value, unit))) == []
 
 
-@pytest.mark.parametrize(
-    "flag", ["Invalid", "^invalid", "ARTIFACT", "Sensor error", "QCF", "IND", "stale"]
-)
+@pytest.mark.parametrize("flag", ["Invalid", "^invalid", "ARTIFACT", "Sensor error", "QCF", "IND", "stale"])
 def test_a_flag_that_is_written_out_counts(flag: str) -> None:
     assert reasons(read_at_bed(obx(HR, "72", BPM, flags=flag))) == [Reason.NO_VALUE]
 
@@ -176,7 +176,7 @@ def test_a_sign_that_has_no_type_and_no_value_is_off(fields: str) -> None:
     assert [item.reading.sensor_off for item in report.readings] == [("spo2",)]
 
 
-SKIN = {"code": {"coding": [loinc("8310-5")]}, "valueQuantity": quantity(31.5, "Cel")}
+SKIN: dict[str, Any] = {"code": {"coding": [loinc("8310-5")]}, "valueQuantity": quantity(31.5, "Cel")}
 ABSENT = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "error"}]
 
 

@@ -20,7 +20,7 @@ from tests.support.factories import NOW
 from vitals.errors import PermanentError
 
 LOCAL = Access()
-BOUND_S = 30
+BOUND_S = 90
 
 
 def message(number: int) -> bytes:
