@@ -2,9 +2,9 @@
 
 A wrong answer is dangerous in both directions. A change that is believed too early resets the delays of alarms: two
 spellings of one id in turn (`p-1`, `P-1`) would silence them for ever. One that is believed too late shows one
-patient's values as another's. So another id counts at once after a new boot of the device, or when a person has
-assigned that patient to the bed, and otherwise when it has held for CHANGE_AFTER. Alternating ids are never a change:
-they are reported, because the two patients cannot be distinguished.
+patient's values as another's. So another id counts at once after a later boot of the device, or when a person has
+assigned that patient to the bed, and otherwise when it has held for CHANGE_AFTER. Ids that replace each other are never
+a change: they are reported, because the patients cannot be distinguished.
 """
 
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from enum import Enum
 
 CHANGE_AFTER = timedelta(seconds=2)
 ALTERNATING_WITHIN = timedelta(seconds=60)
-"""Two returns to the former id within this time are ids in turn; the report ends when there was none for as long."""
+"""Two ids within this time that did not hold for as long are ids in turn; the report ends after as long without one."""
 
 
 class Patient(Enum):
@@ -26,7 +26,7 @@ class Patient(Enum):
 class PatientTracker:
     """The patient on one device."""
 
-    __slots__ = ("_alternated_at", "_boot", "candidate", "current", "is_reported", "other", "since")
+    __slots__ = ("_alternated_at", "_boot", "_changed_at", "candidate", "current", "is_reported", "other", "since")
 
     def __init__(self, current: str | None = None) -> None:
         self.current = current
@@ -35,6 +35,7 @@ class PatientTracker:
         self.candidate: str | None = None  # another id, which has not held yet
         self.since: datetime | None = None  # arrival of the first reading of the candidate, or of the present patient
         self._boot = 0
+        self._changed_at: datetime | None = None  # arrival at which an id that had to hold became `current`
         self._alternated_at: list[datetime] = []
 
     def observe(self, patient_id: str | None, boot: int, arrival: datetime, *, hold: bool = False) -> Patient:
@@ -43,18 +44,24 @@ class PatientTracker:
             return Patient.SAME if self.candidate is None else Patient.CANDIDATE
         if patient_id == self.current:
             if self.candidate is not None:
-                self.other, self.candidate = self.candidate, None
-                self._alternated_at = [*self._alternated_at[-1:], arrival]
+                self._note_turn(self.candidate, arrival)
+                self.candidate = None
             self._boot = boot
             self.is_reported = True
             return Patient.SAME
-        if self.current is None or (boot and self._boot and boot != self._boot and not hold):
+        # A boot that is not later is no new start: two devices may have one name.
+        if self.current is None or (boot > self._boot > 0 and not hold and not self.alternates(arrival)):
             self.since = arrival
             return self._change(patient_id, boot)
         if patient_id != self.candidate or self.since is None:
+            if self.candidate is not None:
+                self._note_turn(self.candidate, arrival)
             self.candidate, self.since = patient_id, arrival
-        elif arrival - self.since >= CHANGE_AFTER and not hold:
-            return self._change(patient_id, boot)
+        elif arrival - self.since >= CHANGE_AFTER and not hold and not self.alternates(arrival):
+            if self._changed_at is None or arrival - self._changed_at > ALTERNATING_WITHIN:
+                self._changed_at = arrival
+                return self._change(patient_id, boot)
+            self.other, self._alternated_at = patient_id, [arrival, arrival]  # the present one has not held
         return Patient.CANDIDATE
 
     def assign(self, patient_id: str | None, now: datetime) -> bool:
@@ -77,6 +84,11 @@ class PatientTracker:
         """Return whether two ids alternate: more than one patient, or one patient in two spellings."""
         returns = self._alternated_at
         return len(returns) == 2 and returns[1] - returns[0] <= ALTERNATING_WITHIN >= now - returns[1]
+
+    def _note_turn(self, other: str, arrival: datetime) -> None:
+        """Note that an id did not hold."""
+        self.other = other
+        self._alternated_at = [*self._alternated_at[-1:], arrival]
 
     def _change(self, patient_id: str, boot: int) -> Patient:
         self.current, self.candidate, self._boot = patient_id, None, boot
