@@ -130,6 +130,15 @@ class BedSnapshot:
         known = (self.last_values.get(key) for key in SIGN_KEYS)
         return classify(tuple(v.value if v is not None and v.time >= oldest else None for v in known)) == CRITICAL
 
+    def has_values(self) -> bool:
+        """Return whether something was measured with the last reading or shortly before; not if no value was usable."""
+        if self.last is None or self.seen_at is None:
+            return False
+        if self.last.on_oxygen is not None or self.last.consciousness is not None:
+            return True
+        oldest = self.seen_at - max(VERDICT_MAX_AGE, self.silent_after)
+        return any(known.time >= oldest for known in self.last_values.values())
+
     def was_critical(self) -> bool:
         """Return the verdict as of the last reading, whatever its age."""
         return self.seen_at is not None and self.is_critical(self.seen_at)
@@ -145,7 +154,9 @@ class BedSnapshot:
             return Condition.SILENT
         if self.was_critical():
             return Condition.CRITICAL
-        return Condition.SENSOR_OFF if self.sensor_off else Condition.NORMAL
+        if self.sensor_off:
+            return Condition.SENSOR_OFF
+        return Condition.NORMAL if self.has_values() else Condition.WAITING
 
 
 def sort_beds(beds: Iterable[BedSnapshot]) -> list[BedSnapshot]:

@@ -99,7 +99,8 @@ SELECT coalesce(reading.ward, device.ward, present.ward) AS ward,
        coalesce(open_alert.alerts, 0) AS alerts,
        open_alert.worst_alert,
        coalesce(open_alert.alert_list, '[]') AS alert_list,
-       CASE WHEN reading.time IS NULL THEN NULL WHEN %s THEN 'CRITICAL' ELSE 'NORMAL' END AS status,
+       -- No verdict without a value, as when no field of the readings was usable.
+       CASE WHEN %s THEN 'CRITICAL' WHEN num_nonnulls(newest.on_oxygen, newest.consciousness, %s) > 0 THEN 'NORMAL' END AS status,
        reading.sensor_off,
        newest.on_oxygen,
        newest.consciousness,
@@ -130,6 +131,7 @@ LEFT JOIN LATERAL (
 WHERE device.state IS DISTINCT FROM 'forgotten' OR arrival_time(reading.received_at, reading.time, reading.arrival_lag_ms) > device.changed_at
       OR present.patient_id IS NOT NULL$view$,
         (SELECT string_agg(format('coalesce(is_critical(%1$L, newest.%1$I), false)', sign), ' OR ') FROM vital_signs() AS sign),
+        format_per_sign('newest.%1$I'),
         format_per_sign('newest.%1$I'),
         format_per_sign('(array_agg(v.%1$I ORDER BY v.time DESC, '
                         'arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC) '

@@ -30,6 +30,7 @@ SELECT bed.ward, bed.device_id, bed.patient_id,
             WHEN bed.age > silent_after(device.interval_s) THEN 'SILENT'
             WHEN bed.status = 'CRITICAL' THEN 'CRITICAL'
             WHEN bed.sensor_off <> '{}' THEN 'SENSOR OFF'
+            WHEN bed.status IS NULL THEN 'WAITING'
             ELSE 'NORMAL' END AS condition,
        greatest(extract(epoch FROM bed.age), 0)::float8 AS age_s,
        device.interval_s::float8 AS interval_s, device.model, device.dropped,

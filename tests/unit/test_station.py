@@ -268,6 +268,17 @@ def test_a_clock_that_is_ahead_and_then_right_hides_no_value() -> None:
     assert bed.snapshot.condition(NOW + 5 * SECOND) == "CRITICAL"
 
 
+def test_a_bed_without_a_usable_value_is_not_normal() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    add(bed, 0, {})
+    assert bed.snapshot.condition(NOW) == "WAITING"
+    add(bed, 1, {"spo2": 98})
+    assert bed.snapshot.condition(NOW + SECOND) == "NORMAL"
+    for second in range(2, 20):
+        add(bed, second, {})
+    assert bed.snapshot.condition(NOW + 19 * SECOND) == "WAITING"
+
+
 def test_a_clock_that_is_behind_is_not_silence() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     for second in range(5):
