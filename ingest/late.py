@@ -20,6 +20,7 @@ from ingest.store import (
     STATEMENTS,
     BatchRejected,
     classify_error,
+    insert_staged,
     open_connection,
     record_late_readings,
 )
@@ -128,7 +129,7 @@ class LateReadings(threading.Thread):
         try:
             with deadline(connection, MOVE_TIMEOUT_S), connection.transaction():
                 moved = connection.execute(STATEMENTS["take_late_readings"], [self._max_rows]).rowcount
-                stored = connection.execute(STATEMENTS["insert_new_readings"]).rowcount
+                stored, _ = insert_staged(connection.cursor(), moved)
                 row = connection.execute(STATEMENTS["late_after"]).fetchone()
                 if row is not None:
                     record_late_readings(connection, cast(timedelta, row[0]))

@@ -107,6 +107,7 @@ class Store:
         self._first = True  # whether the next transaction is the first one of its connection
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
         self._duplicates_expected = False
+        self._renamed = 0  # readings of the last batch via the stage that had the number of another one
         self._offsets: dict[str, timedelta] = {}  # of the devices' clocks, as stored
         self._late_after: timedelta | None = None  # set in the database; None if its rollups need no refresh
         self._settings_read_at = 0.0
@@ -179,7 +180,7 @@ class Store:
                 return self._insert(connection, batch, _copy_direct)
         with connection.transaction():
             result = self._insert(connection, batch, self._copy_via_stage)
-        self._duplicates_expected = result.duplicates > 0
+        self._duplicates_expected = result.duplicates + self._renamed > 0
         return result
 
     def _has_late_readings(self, batch: Batch) -> bool:
@@ -200,7 +201,8 @@ class Store:
         late = 0
         if self._late_after is not None:
             late = cursor.execute(STATEMENTS["set_aside_late_readings"], [self._late_after]).rowcount
-        return cursor.execute(STATEMENTS["insert_new_readings"]).rowcount, late
+        stored, self._renamed = insert_staged(cursor, len(rows) - late)
+        return stored, late
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         connection = open_connection(self._url, "vitalflow-ingest")
@@ -339,6 +341,19 @@ def _unconfirmed(text: str) -> DatabaseUnavailable:
         "the site wants"
     )
     return error
+
+
+def insert_staged(cursor: "psycopg.Cursor[tuple[object, ...]]", staged: int) -> tuple[int, int]:
+    """Insert the stage's `staged` readings; return how many are new, and how many had the number of another reading.
+
+    The latter are inserted under another name.
+    """
+    stored, renamed = cursor.execute(STATEMENTS["insert_new_readings"]).rowcount, 0
+    if stored < staged:
+        renamed = cursor.execute(STATEMENTS["rename_different_readings"]).rowcount
+    if renamed:
+        stored += cursor.execute(STATEMENTS["insert_new_readings"]).rowcount
+    return stored, renamed
 
 
 def record_late_readings(connection: "psycopg.Connection[tuple[object, ...]]", late_after: timedelta) -> None:

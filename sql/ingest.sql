@@ -6,6 +6,12 @@ CREATE TEMP TABLE stage (LIKE patient_vitals_template) ON COMMIT DELETE ROWS
 -- A reading that is already stored is not changed; the row count is the number of new ones.
 INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 
+-- name: rename_different_readings
+-- A device that numbers its moments, and not its readings, or two devices with one name: a reading whose number another
+-- one has is named by its content, so that a second delivery is still the same row.
+UPDATE stage SET seq = content_number(to_jsonb(stage))
+WHERE seq > 0 AND content_number(to_jsonb(stage)) <> stored_content_number(device_id, time, boot, seq)
+
 -- name: wait_for_standby
 -- A commit that writes nothing waits for no standby. The first one of a connection, and one that finds its rows stored
 -- already, follow perhaps a commit whose wait was cut off: a message in the WAL has them wait for those rows too.

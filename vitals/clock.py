@@ -30,6 +30,7 @@ DISORDER = timedelta(seconds=1)  # stamps in whole seconds, and parts of one mom
 LONE = timedelta(seconds=1.5)  # the second reading of a backlog follows its first one sooner than this
 ONE_MOMENT_S = 0.15  # readings that arrive closer together than this may be parts of one moment
 BACKLOG_RATE = 2.0  # seconds measured per second of arrival, from which on readings are a backlog
+MOMENT = timedelta(seconds=0.5)  # readings that arrive within it count as one for the usual interval
 UNUSUAL_GAPS = 3  # so many in a row are the new usual interval
 RUN_S = 10.0  # seconds of arrivals over which that rate is measured
 
@@ -76,6 +77,7 @@ class DeviceClock:
         "_last_time",
         "_max_gap",
         "_min_gap",
+        "_moment",
         "_run",
         "_seq",
         "_stale_after",
@@ -93,6 +95,7 @@ class DeviceClock:
         self._last: datetime | None = None  # the newest placement of a live reading,
         self._last_time: datetime | None = None  # the time of the last one by the device's clock
         self._last_arrival: datetime | None = None  # and its arrival
+        self._moment: datetime | None = None  # arrival of the first reading of the last moment
         self._run: _Run | None = None
         self.interval: timedelta | None = None
         # The gaps that confirm it, and how many in a row did not. No history: it would cost 600 bytes a bed.
@@ -116,9 +119,11 @@ class DeviceClock:
             and boot == self._boot
             and (seq > self._seq or not seq)
         ):
-            gap = arrival - self._last_arrival  # type: ignore[operator]  # set with _last
+            gap = arrival - self._moment  # type: ignore[operator]  # set with _last
             if not self._min_gap <= gap <= self._max_gap or self._unusual:
-                self._observe_gap(gap)
+                self._observe_gap(arrival)
+            else:
+                self._moment = arrival
             self._last_arrival = arrival
             self._last = self._last_time = time
             self._seq = seq
@@ -136,6 +141,11 @@ class DeviceClock:
             return self._place_old(time, arrival, lag, seq)
         if seq and seq <= self._seq and self._last_time is not None and time <= self._last_time:
             # By number and by time before the last one: sent again, or a gap that is filled late.
+            if self._last_time - time <= DISORDER >= arrival - self._last_arrival:  # type: ignore[operator]
+                # Or another part of one moment: some devices number each moment, and send it sign by sign.
+                return Placement(time + self.offset, live=True, certain=False)
+            if seq == self._seq and time == self._last_time:
+                return Placement(time + self.offset, live=False)
             return self._place_old(time, arrival, lag, seq) or Placement(time + self.offset, live=False)
         late = lag - self.offset
         if late < -AHEAD:
@@ -169,10 +179,15 @@ class DeviceClock:
             return self._anchor(time, arrival, arrival - time, self._seq)
         return Placement(arrival, live=True, certain=False)
 
-    def _observe_gap(self, gap: timedelta) -> None:
-        """Confirm or replace the usual interval; readings that arrive together are ignored."""
-        if not gap:
+    def _observe_gap(self, arrival: datetime) -> None:
+        """Confirm or replace the usual interval, between two moments: the signs of one may come one by one."""
+        if self._moment is None:
+            self._moment = arrival
             return
+        gap = arrival - self._moment
+        if gap < MOMENT:
+            return
+        self._moment = arrival
         if self.interval is not None:
             self._unusual = 0 if self._min_gap <= gap <= self._max_gap else self._unusual + 1
             if self._unusual < UNUSUAL_GAPS:
@@ -184,7 +199,9 @@ class DeviceClock:
         if self._last_arrival is None or self._last_time is None:
             return False
         arrived = arrival - self._last_arrival
-        if arrived.total_seconds() < ONE_MOMENT_S:
+        # Readings that come together have waited for the network, unless they were measured still closer together.
+        together = arrived.total_seconds() < ONE_MOMENT_S
+        if together and (time - self._last_time > arrived or self._moment is None or arrival - self._moment < MOMENT):
             return False
         usual = self.interval
         return time == self._last_time or usual is None or arrived <= 3 * usual + DISORDER
@@ -224,8 +241,7 @@ class DeviceClock:
         return self._live(placed, time, arrival, seq)
 
     def _live(self, placed: datetime, time: datetime, arrival: datetime, seq: int) -> Placement:
-        if self._last_arrival is not None:
-            self._observe_gap(arrival - self._last_arrival)
+        self._observe_gap(arrival)
         if self._last is None or placed > self._last:
             self._last = placed
         self._last_time, self._last_arrival, self._seq, self._run = time, arrival, seq, None

@@ -170,14 +170,15 @@ class LastValues:
         return self._score
 
     def newer(self, values: tuple[float | None, ...], time: datetime) -> tuple[float | None, ...]:
-        """Return the values without those of which a newer one is known."""
-        newest: dict[str, datetime | None] = dict.fromkeys(SIGN_KEYS)
-        newest.update(zip(_BANDS, self._times, strict=False))
-        newest["diastolic_bp"] = newest["systolic_bp"]  # of the same cuff
-        return tuple(
-            value if (known := newest[key]) is None or time >= known else None
-            for key, value in zip(SIGN_KEYS, values, strict=True)
-        )
+        """Return the values without those that are known, or of which a newer one is known."""
+        newest = dict(zip(_BANDS, zip(self._times, self._values, strict=True), strict=False))
+        newest["diastolic_bp"] = (newest["systolic_bp"][0], None)  # of the same cuff
+
+        def is_new(key: str, value: float | None) -> bool:
+            at, known = newest[key]
+            return at is None or time > at or (time == at and value != known)
+
+        return tuple(value if is_new(key, value) else None for key, value in zip(SIGN_KEYS, values, strict=True))
 
     def measured_at(self, key: str) -> datetime | None:
         """Return when a sign that is an input of the score was measured last; None for others."""

@@ -177,10 +177,12 @@ class Bed:
             self.last_at, self.last = time, reading.time
         elif not live:
             return events
-        elif time < last:
+        elif time < last or not self._certain:
             # Each sign has its own order: a cuff value may come late, and only what is newer than the last one counts.
+            # What was sent again is no sign of life either.
             values = self.held.newer(values, time)
-            if not any(value is not None for value in values):
+            rest = reading.sensor_off or reading.consciousness is not None or reading.on_oxygen is not None
+            if not any(value is not None for value in values) and not (rest and time == last):
                 return events
         if live:
             self.last_live_at = arrival

@@ -35,6 +35,11 @@ def send(client: mqtt.Client, ahead_s: float = 0, *, whole_seconds: bool = False
     client.publish(TOPIC, json.dumps({"time": moment.isoformat(), **fields}), qos=1).wait_for_publish(5)
 
 
+def as_reader(db: Db) -> Db:
+    """As the services' role, which has jit = off: compiling `ward_board` takes seconds, and beds become silent."""
+    return replace(db, owner_url=db.reader_url)
+
+
 def test_one_message_per_sign_of_the_same_second_is_stored_and_shown_whole(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
@@ -49,6 +54,48 @@ def test_one_message_per_sign_of_the_same_second_is_stored_and_shown_whole(
     row = "SELECT heart_rate, spo2, resp_rate, status FROM ward_now"
     assert db.rows(row) == [(80.0, 70.0, 16.0, "CRITICAL")]
     assert db.one("SELECT spo2 FROM ward_board") == 70
+
+
+def test_different_readings_with_one_number_are_rows_of_their_own(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    """A device may number its moments and send each sign by sign, or never count on; and two devices have one name."""
+    ingest = make_ingest(broker.url, db)
+    moment = datetime.now(UTC).replace(microsecond=0)
+    values: tuple[dict[str, Any], ...] = ({"heart_rate": 80}, {"spo2": 70}, {"spo2": 71, "patient_id": "p-1"})
+    messages = [
+        json.dumps({"time": (moment + timedelta(seconds=second)).isoformat(), "boot": 7, "seq": 5, **fields})
+        for second in range(3)
+        for fields in values
+    ]
+    with device(broker) as client:
+        for sent, message in enumerate(messages + messages):
+            if sent % 4 == 0:  # with the first one in its batch, or in a later one
+                time.sleep(0.5)
+            client.publish(TOPIC, message, qos=1).wait_for_publish(5)
+    eventually(lambda: ingest.metric("messages_received_total") == 18, 10, "18 messages")
+    eventually(lambda: ingest.metric("readings_duplicate_total") == 9, 10, "9 duplicates")
+    assert db.count() == 9
+    assert db.rows("SELECT heart_rate, spo2, patient_id FROM patient_vitals WHERE time = %s ORDER BY 1, 2", moment) == [
+        (80.0, None, None),
+        (None, 70.0, None),
+        (None, 71.0, "p-1"),
+    ]
+    assert db.one("SELECT count(*) FROM patient_vitals WHERE seq = 5") == 3
+
+
+def test_a_device_whose_values_are_never_usable_is_not_normal(
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest
+) -> None:
+    make_ingest(broker.url, db)
+    db = as_reader(db)
+    with device(broker) as client:
+        for number in (1, 2, 3):
+            send(client, boot=7, seq=number, spo2="--", heart_rate="n/a")
+    eventually(lambda: db.count() == 3, 10, "three rows")
+    assert db.rows("SELECT status, condition FROM ward_now JOIN ward_condition USING (device_id)") == [
+        (None, "WAITING")
+    ]
 
 
 def test_the_same_message_twice_is_one_row(broker: BrokerServer, db: Db, make_ingest: MakeIngest) -> None:
@@ -66,8 +113,7 @@ def test_a_clock_that_is_ahead_and_then_right_hides_no_value(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     make_ingest(broker.url, db)
-    # As the services' role, which has jit = off: compiling this query takes seconds, in which the bed becomes silent.
-    db = replace(db, owner_url=db.reader_url)
+    db = as_reader(db)
     with device(broker) as client:
         for _ in range(3):
             send(client, ahead_s=60, spo2=98)
@@ -99,6 +145,7 @@ def test_a_device_that_reconnects_without_a_birth_is_not_offline(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     make_ingest(broker.url, db)
+    db = as_reader(db)
     with device(broker) as client:
         status = json.dumps({"state": "offline", "boot": 1})
         client.publish("vitalflow/status/icu-1/foreign", status, qos=1, retain=True).wait_for_publish(5)

@@ -377,6 +377,16 @@ def test_one_sign_per_message_and_several_messages_of_one_moment_are_all_evaluat
     assert said == [(5, "blue raised")]
 
 
+def test_signs_of_one_moment_with_one_number_are_all_evaluated_and_a_repeated_one_is_no_sign_of_life() -> None:
+    bed = BedDriver(BLUE + TECHNICAL)
+    for second in range(6):
+        bed.read(second, 80)
+        bed.read(second, spo2=85, arrives=second + 0.2)
+    assert [event.alert.rule for event in bed.events] == ["blue"]
+    bed.read(5, spo2=85, arrives=5.9)
+    assert bed.tick(20.3) == ["silent raised"]
+
+
 def test_a_cuff_value_with_its_own_earlier_time_raises() -> None:
     bed = BedDriver(PRESSURE)
     bed.steady(100, 103, 80)
@@ -405,6 +415,12 @@ def test_where_readings_are_rarer_than_the_delay_the_first_one_raises() -> None:
     for second in (0, 20, 40):
         assert bed.read(second, 80) == []
     assert bed.read(60, 130) == ["hr raised"]
+
+
+def test_a_single_measurement_raises_when_its_delay_has_passed() -> None:
+    bed = BedDriver(BLUE + TECHNICAL)
+    bed.read(0, spo2=85)
+    assert [bed.tick(second) for second in (4, 5, 29, 30)] == [[], ["blue raised"], [], ["silent raised"]]
 
 
 def test_a_delay_ends_between_two_readings() -> None:

@@ -172,6 +172,37 @@ def test_a_new_boot_brings_another_clock() -> None:
     assert device.placed[-1][1].time == NOW + s(2)
 
 
+@pytest.mark.parametrize("rate", [0, 0.5])
+def test_a_clock_that_stops_or_lags_is_noticed_between_fast_readings_too(rate: float) -> None:
+    device = Device()
+    for number in range(600):
+        device.send(NOW + s(number * 0.07 * rate), NOW + s(number * 0.07))
+    assert all(device.live)
+    assert all(abs(arrival - found.time) <= RIGHT for arrival, found in device.placed)
+
+
+@pytest.mark.parametrize("numbers", [(5, 5, 5), (7, 6, 5)])
+def test_parts_of_one_moment_with_one_number_or_out_of_order_are_live_and_a_repeated_one_is_not_present(
+    numbers: tuple[int, ...],
+) -> None:
+    device = Device()
+    for second in range(3):
+        for part, number in enumerate(numbers):
+            device.send(NOW + s(second), NOW + s(second + part * 0.2), 7, 10 * second + number)
+    assert device.live == [True] * 9
+    device.send(NOW + s(2), NOW + s(60), 7, 20 + numbers[0])
+    device.send(NOW + s(2), NOW + s(120), 7, 20 + numbers[0])
+    assert device.live[9:] == [False, False]
+
+
+def test_the_signs_of_one_moment_are_no_interval() -> None:
+    device = Device()
+    for second in range(0, 200, 20):
+        for part in range(4):
+            device.send(NOW + s(second), NOW + s(second + part * 0.1))
+    assert device.clock.interval == s(20)
+
+
 def test_the_usual_interval_is_not_changed_by_one_outage() -> None:
     device = Device()
     for second in (0, 20, 40, 60, 660, 680):
