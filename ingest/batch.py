@@ -6,7 +6,8 @@ Knows neither MQTT nor PostgreSQL: `batch_builder` fills it, `store` writes it.
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from vitals.alert import Alert
 from vitals.audit import AuditRecord
@@ -15,10 +16,10 @@ from vitals.reading import Reading
 from vitals.status import Status
 
 
-class ReadingRow(NamedTuple):
+class ReadingRow(Struct, frozen=True, gc=False):
     """A reading as a line of COPY's text format, and its message, which is stored if the database rejects the line.
 
-    A tuple, because one is made for every reading and a frozen dataclass takes four times as long to make.
+    A Struct, because one is made for every reading and a frozen dataclass takes ten times as long to make.
     """
 
     line: str

@@ -22,15 +22,15 @@ from vitals.topics import DeviceAddress, InvalidTopic, Topics
 COLUMNS = (
     "device_id",
     "ward",
-    "time",
-    "boot",
-    "seq",
     "patient_id",
-    "on_oxygen",
     "consciousness",
     "sensor_off",
     "status",
+    "time",
+    "boot",
+    "seq",
     "arrival_lag_ms",
+    "on_oxygen",
     *SIGN_KEYS,
 )
 """The columns of a line, in order. These names are part of SQL statements: they never come from a message."""
@@ -38,6 +38,7 @@ COLUMNS = (
 NULL = "\\N"
 MILLISECOND = timedelta(milliseconds=1)
 _json = msgspec.json.Encoder().encode
+_TABS = bytes.maketrans(b",", b"\t")
 MAX_CACHED_TOPICS = 50_000  # a client may publish to any number of topics; the cache must not grow with them
 NO_BED = DeviceAddress("", "")  # of topics that `decode_audit` parses
 
@@ -168,21 +169,19 @@ def copy_line(reading: Reading, bed: DeviceAddress, arrival: datetime) -> str:
     """Format a reading as a line of COPY's text format, its fields in the order of COLUMNS.
 
     Only free text can contain a backslash, and none can contain a tab or a line end: `codec` and `topics` accept only
-    printable text. msgspec's JSON encoder writes times and numbers in forms that PostgreSQL reads, in less than half
-    the time of Python's own: 1.5 us a line instead of 3.2.
+    printable text. msgspec's JSON encoder writes times, numbers and booleans in forms that PostgreSQL reads, in a
+    fraction of the time of Python's own.
     """
     values = sign_values(reading)
     patient = reading.patient_id
-    oxygen = reading.on_oxygen
     # Rounded up, so that no arrival is placed before an assignment that it followed.
     lag_ms = -((reading.time - arrival) // MILLISECOND)
-    time = _json(reading.time)[1:-1].decode()  # without its quotes
-    signs = _json(values)[1:-1].decode().replace(",", "\t").replace("null", NULL)  # without its brackets
+    rest = _json((reading.time, reading.boot, stored_seq(reading), lag_ms, reading.on_oxygen, *values))
+    rest = rest.translate(_TABS, b'[]"').replace(b"null", b"\\N")
     return (
-        f"{_escaped(bed.device)}\t{_escaped(bed.ward)}\t{time}\t{reading.boot}\t{stored_seq(reading)}\t"
-        f"{NULL if patient is None else _escaped(patient)}\t{NULL if oxygen is None else oxygen}\t"
-        f"{reading.consciousness or NULL}\t{{{','.join(reading.sensor_off)}}}\t{classify(values)}\t{lag_ms}\t"
-        f"{signs}\n"
+        f"{_escaped(bed.device)}\t{_escaped(bed.ward)}\t{NULL if patient is None else _escaped(patient)}\t"
+        f"{reading.consciousness or NULL}\t{{{','.join(reading.sensor_off)}}}\t{classify(values)}\t"
+        f"{rest.decode()}\n"
     )
 
 

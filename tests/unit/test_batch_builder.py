@@ -47,7 +47,7 @@ def test_a_line_has_a_field_for_every_column_and_zero_is_a_value() -> None:
     row = fields_of(sample, NOW + timedelta(seconds=1))
     assert row["device_id"] == "bed-1"
     assert row["time"] == "2026-11-22T10:00:00Z"
-    assert (row["boot"], row["seq"], row["patient_id"], row["on_oxygen"]) == ("3", "4", "\\N", "False")
+    assert (row["boot"], row["seq"], row["patient_id"], row["on_oxygen"]) == ("3", "4", "\\N", "false")
     assert (row["heart_rate"], row["spo2"], row["resp_rate"]) == ("0.0", "89.5", "\\N")
     assert (row["sensor_off"], row["status"]) == ("{resp_rate}", "CRITICAL")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import ingest.importing.rows as rows_module
+from ingest.batch_builder import COLUMNS
 from ingest.importing.report import Progress, describe, estimated_lines, format_seconds
 from ingest.importing.rows import RowConverter
 from ingest.importing.store import Stored
@@ -32,24 +33,24 @@ def converter(start: datetime | None = None) -> RowConverter:
     return RowConverter("stay.csv", BED, lambda: "p-1", start, NOW)
 
 
-def fields(line: str) -> list[str]:
-    return line.rstrip("\n").split("\t")
+def fields(line: str) -> dict[str, str]:
+    return dict(zip(COLUMNS, line.rstrip("\n").split("\t"), strict=True))
 
 
 def test_a_line_has_the_original_time_and_a_number_made_of_the_content() -> None:
     (batch,) = converter().batches(rows("heart_rate", [80, 80, 81], [OLD, OLD, OLD]))
     first, same, other = map(fields, batch)
-    assert first[:4] == ["bed-1", "icu-1", "2020-02-01T00:00:00Z", "0"]
-    assert int(first[4]) < 0
+    place = first["device_id"], first["ward"], first["patient_id"]
+    assert (*place, first["time"], first["boot"]) == ("bed-1", "icu-1", "p-1", "2020-02-01T00:00:00Z", "0")
+    assert int(first["seq"]) < 0
     assert first == same
-    assert first[4] != other[4]
-    assert first[5] == "p-1"
+    assert first["seq"] != other["seq"]
 
 
 def test_the_start_moves_all_times_by_the_same_interval() -> None:
     start = datetime(2021, 5, 1, tzinfo=UTC)
     found = [line for batch in converter(start).batches(rows("spo2", [97, 96], [None, None])) for line in batch]
-    assert [fields(line)[2] for line in found] == ["2021-05-01T00:00:00Z", "2021-05-01T00:01:00Z"]
+    assert [fields(line)["time"] for line in found] == ["2021-05-01T00:00:00Z", "2021-05-01T00:01:00Z"]
     with pytest.raises(PermanentError, match="--start"):
         list(converter().batches(rows("spo2", [97], [None])))
 
@@ -128,7 +129,7 @@ def test_the_patient_is_the_given_one_or_the_one_that_the_file_names(tmp_path: P
     recording = Recording(file)
     made = RowConverter("stay.csv", BED, lambda: recording.patient, None, NOW)
     (batch,) = made.batches(recording.rows())
-    assert [fields(line)[5] for line in batch] == ["4711", "4711"]
+    assert [fields(line)["patient_id"] for line in batch] == ["4711", "4711"]
     for wrong in ("", " ", "a\tb", "x" * 201):
         with pytest.raises(PermanentError, match="no valid number"):
             list(RowConverter("stay.csv", BED, partial(str, wrong), None, NOW).batches(recording.rows()))
