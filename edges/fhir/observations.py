@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edges.config.code_tables import Code
-from edges.fhir.effective import NoMoment, Span, moment_of
+from edges.fhir.effective import Span, moment_of
 from edges.observations.json_document import Element, is_given, object_of, objects_of, text_of
 from edges.observations.observed import Observation
 from edges.observations.quantities import another_quantity, words_of
+from vitals.local_time import InvalidTime
 
 LOINC, MDC, UCUM, SNOMED = "LN", "MDC", "UCUM", "SCT"
 _SYSTEMS = {
@@ -68,7 +69,7 @@ def _add(
         time = moment_of(resource, received)
     except Span as error:
         absent = absent or str(error)
-    except NoMoment as error:
+    except InvalidTime as error:
         problem = str(error)
     if by_receipt and not absent:
         time, problem = received, ""

@@ -8,7 +8,7 @@ counted and listed by its pointer.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from itertools import islice
 from typing import Any
 
@@ -17,17 +17,14 @@ from edges.config.mapping_table import Mapping, Scalar, TimeFormat, ValueRule
 from edges.observations.found import Found
 from edges.observations.json_document import MAX_ITEMS, InvalidDocument
 from edges.observations.observed import Observation
-from vitals.local_time import InvalidTime, to_utc
+from edges.observations.times import parse_number, parse_text
+from vitals.local_time import InvalidTime
 
 SYSTEM = "MAPPING"
 MAX_UNMAPPED = 100  # of a message, each an observation
 MAX_VALUES = 20_000  # of a message
 _NONE = Code("", "", "")
 _NUMBER_AND_UNIT = re.compile(r"([+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?) ?([^0-9\s.,+-][^0-9]{0,30})", re.ASCII)
-_ISO = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?\d*\s?(Z|UTC|[+-]\d\d:?\d\d)?",
-    re.ASCII | re.IGNORECASE,
-)
 _PER_SECOND: dict[TimeFormat, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -199,44 +196,11 @@ def _time(mapping: Mapping, element: _Element, zone: tzinfo, received: datetime)
     if isinstance(value, _Nothing):
         return None, f"nothing stands at {mapping.time}"
     try:
-        return parse_time(value, mapping.time_format, zone, received), ""
+        if mapping.time_format == "iso":
+            return parse_text(value, zone, received), ""
+        return parse_number(value, _PER_SECOND[mapping.time_format]), ""
     except InvalidTime as error:
         return None, str(error)
-
-
-def parse_time(value: object, form: TimeFormat, zone: tzinfo, near: datetime) -> datetime:
-    """Return the moment of a value in UTC; raises InvalidTime.
-
-    near   of both moments of a local time that the end of summer time repeats, the one nearer to it is meant
-    """
-    if form != "iso":
-        return _since_1970(value, _PER_SECOND[form])
-    match = _ISO.fullmatch(value.strip()) if isinstance(value, str) and len(value) < 60 else None
-    if match is None:
-        raise InvalidTime(f"{value!a:.40} is no time such as 2026-11-27T10:15:00+01:00")
-    day, clock, fraction, offset = match.groups()
-    try:
-        text = f"{day}T{clock}" + (f".{fraction[:6].ljust(6, '0')}" if fraction else "")
-        if offset is None:
-            return to_utc(datetime.fromisoformat(text), zone, near)
-        return datetime.fromisoformat(text + ("+00:00" if offset.upper() in ("Z", "UTC") else offset)).astimezone(UTC)
-    except InvalidTime:
-        raise
-    except (ValueError, OverflowError):
-        raise InvalidTime(f"{value!a:.40} is no time of the calendar") from None
-
-
-def _since_1970(value: object, per_second: int) -> datetime:
-    """Return the moment of a number since 1970. One in another unit is centuries away, and refused."""
-    number: float | None = None
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, str) and re.fullmatch(r"\d{1,20}(\.\d{1,9})?", value.strip(), re.ASCII):
-        number = float(value) if "." in value else int(value)
-    if number is not None and 1_000_000_000 <= number / per_second < 4_000_000_000:
-        whole, rest = divmod(number, per_second)
-        return datetime.fromtimestamp(int(whole), UTC) + timedelta(microseconds=int(rest * 10**6 // per_second))
-    raise InvalidTime(f"{value!a:.40} is no time of the years 2001 to 2096 in 1/{per_second} s since 1970")
 
 
 # --- JSON pointers (RFC 6901) ---

@@ -9,7 +9,7 @@ from edges.config.code_tables import Code
 from edges.observations.found import Found
 from edges.observations.json_document import InvalidDocument
 from edges.observations.observed import NOTICE, SUMMARY, Observation
-from edges.webhook.times import NoTime
+from vitals.local_time import InvalidTime
 
 SYSTEM = "WEBHOOK"
 MAX_VALUES = 20_000  # of a document
@@ -39,7 +39,7 @@ class Values:
     ) -> None:
         """Add a value.
 
-        read_time   returns its time, or raises NoTime
+        read_time   returns its time, or raises InvalidTime
         absent      why it is no value that counts
         site        where on the body it is measured
         source      which of the sender's devices or programs measured it
@@ -47,7 +47,7 @@ class Values:
         time, problem = None, ""
         try:
             time = read_time()
-        except NoTime as error:
+        except InvalidTime as error:
             problem = str(error)
         if value is None:
             absent = absent or "it is null"

@@ -5,9 +5,13 @@ The specification is not public; the shapes are those of public integrations, su
 no measurement. A summary that grows is sent again, longer.
 """
 
+import re
+from datetime import datetime, timedelta
+
 from edges.observations.json_document import Element, InvalidDocument, object_of, objects_of, text_of
+from edges.observations.times import parse_number
 from edges.webhook.found import Values
-from edges.webhook.times import parse_seconds
+from vitals.local_time import InvalidTime
 
 _SAMPLES = {  # summary -> (key of its samples by seconds since the start, code, unit)
     "pulseOx": ("timeOffsetSpo2Values", "pulseOx", "%"),
@@ -53,16 +57,22 @@ def _add_samples(summary: Element, samples: Element, code: str, unit: str, value
             code,
             value,
             unit,
-            lambda offset=offset: parse_seconds(start, offset),  # type: ignore[misc]
+            lambda offset=offset: _after(start, offset),  # type: ignore[misc]
             absent="0 or less means that there is none" if none else "",
         )
+
+
+def _after(start: object, offset_s: str) -> datetime:
+    if not re.fullmatch(r"\d{1,9}", offset_s, re.ASCII):
+        raise InvalidTime(f"{offset_s!a:.42} are no seconds after the start")
+    return parse_number(start) + timedelta(seconds=int(offset_s))
 
 
 def _add_pressures(summary: Element, values: Values) -> None:
     start = summary.get("measurementTimeInSeconds")
     for key, unit in _PRESSURES:
         if key in summary:
-            values.add(f"bloodPressures.{key}", summary[key], unit, lambda: parse_seconds(start))
+            values.add(f"bloodPressures.{key}", summary[key], unit, lambda: parse_number(start))
 
 
 def _add_snapshot(snapshot: Element, values: Values) -> None:

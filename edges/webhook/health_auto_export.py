@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 
 from edges.observations.json_document import Element, InvalidDocument, text_of
+from edges.observations.times import parse_text
 from edges.webhook.found import Values
-from edges.webhook.times import parse_text
 
 _SUMMARY = ("min", "avg", "max")
 _DEFAULT_UNITS = {"heart_rate": "/min", "respiratory_rate": "/min", "blood_oxygen_saturation": "%"}

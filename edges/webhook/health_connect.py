@@ -7,8 +7,8 @@ record; units are in the names of the keys.
 import re
 
 from edges.observations.json_document import InvalidDocument, object_of, text_of
+from edges.observations.times import parse_text
 from edges.webhook.found import Values
-from edges.webhook.times import parse_text
 
 _STATISTICS = frozenset(("min", "max", "avg", "mean", "minimum", "maximum", "average"))
 _SKIN = {2: "finger", 7: "toe", 9: "wrist"}  # BodyTemperatureMeasurementLocation of Health Connect

@@ -10,8 +10,9 @@ from datetime import datetime
 
 from edges.observations.json_document import Element, InvalidDocument, object_of, text_of
 from edges.observations.quantities import another_quantity
+from edges.observations.times import parse_text
 from edges.webhook.found import Values
-from edges.webhook.times import NoTime, parse_text
+from vitals.local_time import InvalidTime
 
 _UNITS = {  # property -> unit of the schema -> unit here
     "heart_rate": {"beats/min": "beat/min"},
@@ -88,7 +89,7 @@ def _time(body: Element) -> Callable[[], datetime]:
         for key in ("start_date_time", "end_date_time"):
             if key in interval:
                 return parse_text(interval[key])
-        raise NoTime("it has no effective_time_frame with a date_time")
+        raise InvalidTime("it has no effective_time_frame with a date_time")
 
     return read_time
 

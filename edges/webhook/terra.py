@@ -7,8 +7,8 @@ the event. Averages and the like are left out, and so are events about the accou
 from collections.abc import Iterator
 
 from edges.observations.json_document import Element, InvalidDocument, object_of, objects_of, text_of
+from edges.observations.times import parse_text
 from edges.webhook.found import Values
-from edges.webhook.times import parse_text
 
 _DATA = frozenset(("activity", "athlete", "body", "daily", "menstruation", "nutrition", "sleep"))
 _SAMPLES = (  # path, code, unit, and the keys of the value
