@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from edges.config.places import PlacedReading
+from edges.observations.found import Received
 from edges.observations.observed import Reason, Verdict
 from vitals.codec import encode
 from vitals.log import write_fatal
@@ -37,6 +38,19 @@ def show_verdict(verdict: Verdict) -> dict[str, Any]:
 def show_unused(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
     """Return the observations that are no value of a reading."""
     return [show_verdict(verdict) for verdict in verdicts if verdict.reason is not Reason.USED]
+
+
+def show_found(found: Received, **what: Any) -> dict[str, Any]:
+    """Return what became of a document; `what` states what it is, and its answer."""
+    stored = any(item.device is not None for item in found.readings)
+    return {
+        "readable": True,
+        "outcome": "stored" if stored else "nothing",
+        **what,
+        **show_placed(found.readings),
+        "not_used": show_unused(found.verdicts),
+        "counts": found.counts,
+    }
 
 
 def show_refused(problem: str, **answer: Any) -> dict[str, Any]:

@@ -51,6 +51,9 @@ class Code(Struct, frozen=True):
         return "^".join((self.code, self.name, self.system)).rstrip("^")
 
 
+NO_CODE = Code("", "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What a code means.

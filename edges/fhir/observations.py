@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from edges.config.code_tables import Code
+from edges.config.code_tables import NO_CODE, Code
 from edges.fhir.effective import Span, moment_of
-from edges.observations.json_document import Element, is_given, object_of, objects_of, text_of
+from edges.observations.json_document import Element, is_given, object_of, objects_of, text_of, text_of_value
 from edges.observations.observed import Observation
 from edges.observations.quantities import another_quantity, words_of
 from vitals.local_time import InvalidTime
@@ -27,7 +27,6 @@ _SYSTEMS = {
     "http://snomed.info/sct": SNOMED,
     "urn:oid:2.16.840.1.113883.6.96": SNOMED,
 }
-_NONE = Code("", "", "")
 _ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _STATUSES = ("final", "amended", "corrected", "preliminary")
 _PANELS = {
@@ -89,7 +88,6 @@ def _add(
             kind=kind,
             values=values,
             unit=unit,
-            other_unit=_NONE,
             flags=_interpretations(resource) | _interpretations(element),
             status="F",
             absent=absent or _absent_value(element) or _another_quantity(resource, element),
@@ -164,11 +162,12 @@ def _value(element: Element) -> tuple[str, tuple[str, ...], Code]:
     """Return the type, the values and the unit of an element."""
     keys = _value_keys(element)
     kind = keys[0].removeprefix("value") if keys else "" if is_given(element, "hasMember") else "none"
-    values: tuple[str, ...] = tuple(_text(element[key]) for key in keys)
-    unit = _NONE
+    values: tuple[str, ...] = tuple(text_of_value(element[key]) for key in keys)
+    unit = NO_CODE
     if keys == ["valueQuantity"]:
         quantity = object_of(element, "valueQuantity")
-        values = (_text(quantity.get("value")),)
+        value = quantity.get("value")
+        values = ("" if value is None else text_of_value(value),)
         unit = _unit(quantity)
     return kind, values, unit
 
@@ -182,17 +181,6 @@ def _unit(quantity: Element) -> Code:
     if _system_of(system) in (UCUM, MDC):
         return Code(code, name, UCUM)  # whose names are free text, as each `unit` of FHIR is
     return Code(f"{system}|{code}", name, system)
-
-
-def _text(value: object) -> str:
-    """Return a number or a text as text; empty for null, and in the form of Python for any other type."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)
 
 
 def _codes(element: Element) -> tuple[Code, ...]:

@@ -29,7 +29,7 @@ from edges.mqtt.receive import receive
 from edges.mqtt.subscriptions import endpoint_of, subscribed
 from edges.observations.json_document import InvalidDocument
 from edges.service.service import Service
-from edges.try_output import line_of_verdict, lines_of_readings, print_document, show_placed, show_refused, show_unused
+from edges.try_output import line_of_verdict, lines_of_readings, print_document, show_found, show_refused
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 from vitals.time_option import TIME_FORMS, parse_time_option
@@ -122,16 +122,7 @@ def _try(site: Site, source: MqttSource, topic: str, payload: bytes, received: d
         found = receive(topic, payload, source, site, received)
     except InvalidDocument as error:
         return show_refused(str(error))
-    stored = any(item.device is not None for item in found.readings)
-    return {
-        "readable": True,
-        "type": "MQTT",
-        "source": source.name,
-        "outcome": "stored" if stored else "nothing",
-        **show_placed(found.readings),
-        "not_used": show_unused(found.verdicts),
-        "counts": found.counts,
-    }
+    return show_found(found, type="MQTT", source=source.name)
 
 
 def _lines(shown: dict[str, Any]) -> list[str]:

@@ -1,8 +1,5 @@
 """Decide what becomes of one message of a foreign broker, for `try` and for the subscriber alike. Pure."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -10,33 +7,14 @@ from msgspec.structs import replace
 from edges.config.code_tables import read_tables
 from edges.config.mapping_table import Mapping
 from edges.config.mqtt_table import MqttSource
-from edges.config.places import PlacedReading
 from edges.config.site import Site
-from edges.observations.found import Found, decide_found, find_account
+from edges.observations.found import Found, Received, decide_found, find_account
 from edges.observations.json_document import MAX_BODY, InvalidDocument, decode, parse
 from edges.observations.line_protocol import parse_lines
 from edges.observations.mapping import observe
-from edges.observations.observed import Verdict
 from edges.observations.time_of_receipt import find_time_ahead
 
 _TABLE = read_tables(("mapping",))
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """What became of a message.
-
-    by_receipt   whether its readings have the time of receipt: the same message again is another measurement
-    """
-
-    readings: Sequence[PlacedReading]
-    verdicts: Sequence[Verdict]
-    by_receipt: bool
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of observations by reason."""
-        return dict(sorted(Counter(verdict.reason.value for verdict in self.verdicts).items()))
 
 
 def receive(

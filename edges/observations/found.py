@@ -1,6 +1,6 @@
 """Find the readings of what was found in a document: by account and patient, each at the place of its account. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +34,23 @@ class AccountPlace:
     device: str | None = None
     problem: str = ""
     location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of a document or a message.
+
+    by_receipt   whether a reading has the time of receipt: the same document again is another measurement
+    """
+
+    readings: Sequence[PlacedReading]
+    verdicts: Sequence[Verdict]
+    by_receipt: bool
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of observations by reason."""
+        return dict(sorted(Counter(verdict.reason.value for verdict in self.verdicts).items()))
 
 
 def decide_found(

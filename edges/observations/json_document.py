@@ -87,6 +87,23 @@ def objects_of(element: object, key: str) -> Iterator[Element]:
         yield from (item for item in value if isinstance(item, dict))
 
 
+def text_of_value(value: object) -> str:
+    """Return a value as text: a number in its shortest form, and anything else as what no number is."""
+    match value:
+        case str():
+            return value.strip()
+        case bool() | None:
+            return str(value).lower()
+        case int():
+            return str(value)
+        case float():
+            return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
 def is_given(element: Element, key: str) -> bool:
     """Return whether a key has content of any type."""
     return element.get(key) not in (None, [], {}, "")

@@ -12,10 +12,10 @@ from datetime import datetime, tzinfo
 from itertools import islice
 from typing import Any
 
-from edges.config.code_tables import Code
+from edges.config.code_tables import NO_CODE, Code
 from edges.config.mapping_table import Mapping, Scalar, TimeFormat, ValueRule
 from edges.observations.found import Found
-from edges.observations.json_document import MAX_ITEMS, InvalidDocument
+from edges.observations.json_document import MAX_ITEMS, InvalidDocument, text_of_value
 from edges.observations.observed import Observation
 from edges.observations.times import parse_number, parse_text
 from vitals.local_time import InvalidTime
@@ -23,7 +23,6 @@ from vitals.local_time import InvalidTime
 SYSTEM = "MAPPING"
 MAX_UNMAPPED = 100  # of a message, each an observation
 MAX_VALUES = 20_000  # of a message
-_NONE = Code("", "", "")
 _NUMBER_AND_UNIT = re.compile(r"([+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?) ?([^0-9\s.,+-][^0-9]{0,30})", re.ASCII)
 _PER_SECOND: dict[TimeFormat, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -77,7 +76,10 @@ def observe(mapping: Mapping, message: object, names: tuple[str, ...], zone: tzi
             if len(found) > MAX_VALUES:
                 raise InvalidDocument(f"the message has more than {MAX_VALUES} values; send several", 422, "too-long")
     unmapped = islice(_leaves(message, used.__contains__, kinds), MAX_UNMAPPED)
-    found += [Found(_unmapped(path, number, received), names) for number, path in enumerate(unmapped, len(found) + 1)]
+    found += [
+        Found(Observation(number, (Code(path, "", SYSTEM),), values=("?",), time=received), names)
+        for number, path in enumerate(unmapped, len(found) + 1)
+    ]
     return found
 
 
@@ -95,35 +97,20 @@ def _observation(
     is_off = _is_one_of(value, rule.sensor_off)
     absent = "" if is_off else _absent(rule, element, value)
     stated = rule.unit if rule.unit_pointer is None else next(iter(_text(element, rule.unit_pointer)), "")
-    units = [Code(one, "", "") for one in (unit, stated) if one]
+    units = [*(Code(one, "", "") for one in (unit, stated) if one), NO_CODE, NO_CODE]
     return Observation(
         segment=segment,
         codes=(Code(rule.sign, "", SYSTEM),),
         kind="NM",
         values=(text,),
-        unit=units[0] if units else _NONE,
-        other_unit=units[1] if len(units) > 1 else _NONE,
+        unit=units[0],
+        other_unit=units[1],
         flags=frozenset(("OFF",)) if is_off else frozenset(),
-        status="F",
         time=time,
         time_problem=problem,
         channel=f"{rule.rank}.{position}",  # two pressures of one rank are of one measurement
         absent=absent,
         own_time=own_time is not None,
-    )
-
-
-def _unmapped(path: str, segment: int, received: datetime) -> Observation:
-    return Observation(
-        segment=segment,
-        codes=(Code(path, "", SYSTEM),),
-        kind="",
-        values=("?",),
-        unit=_NONE,
-        other_unit=_NONE,
-        flags=frozenset(),
-        status="F",
-        time=received,
     )
 
 
@@ -143,20 +130,9 @@ def _absent(rule: ValueRule, element: _Element, value: object) -> str:
 
 def _split(value: object) -> tuple[str, str]:
     """Return a value as text, and the unit that stands beside the number in a text."""
-    match value:
-        case bool() | None:
-            return str(value).lower(), ""
-        case int():
-            return str(value), ""
-        case float():
-            return (str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)), ""
-        case str():
-            found = _NUMBER_AND_UNIT.fullmatch(value.strip())
-            return (found[1], found[2].strip()) if found else (value.strip(), "")
-        case list():
-            return "an array", ""
-        case _:
-            return "an object", ""
+    text = text_of_value(value)
+    found = _NUMBER_AND_UNIT.fullmatch(text) if isinstance(value, str) else None
+    return (found[1], found[2].strip()) if found else (text, "")
 
 
 def _equals(value: object, expected: Scalar) -> bool:

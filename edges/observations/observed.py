@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from edges.config.code_tables import CONSCIOUSNESS, Code, CodeTable, Contradiction, Meaning
+from edges.config.code_tables import CONSCIOUSNESS, NO_CODE, Code, CodeTable, Contradiction, Meaning
 from edges.observations.episodic import CONTINUOUS
 from edges.observations.quantities import not_of_the_body
 from vitals.fields import BadField, format_number, parse_sign
@@ -78,13 +78,13 @@ class Observation(Struct, frozen=True):
 
     segment: int
     codes: tuple[Code, ...]
-    kind: str
-    values: tuple[str, ...]
-    unit: Code
-    other_unit: Code
-    flags: frozenset[str]
-    status: str
-    time: datetime | None
+    kind: str = ""
+    values: tuple[str, ...] = ()
+    unit: Code = NO_CODE
+    other_unit: Code = NO_CODE
+    flags: frozenset[str] = frozenset()
+    status: str = ""
+    time: datetime | None = None
     time_problem: str = ""
     channel: str = ""
     absent: str = ""

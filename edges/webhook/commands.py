@@ -17,9 +17,8 @@ from edges.try_output import (
     line_of_verdict,
     lines_of_readings,
     print_document,
-    show_placed,
+    show_found,
     show_refused,
-    show_unused,
 )
 from edges.webhook import listen_commands, simulate_commands
 from edges.webhook.http_file import RequestFile, read_request
@@ -108,18 +107,8 @@ def _try(
         return show_refused(str(error), status=401)
     except InvalidDocument as error:
         return show_refused(str(error), status=error.status)
-    stored = any(item.device is not None for item in found.readings)
-    return {
-        "readable": True,
-        "type": webhook.kind,
-        "source": webhook.name or None,
-        "outcome": "stored" if stored else "nothing",
-        "status": found.status,
-        "answer": json.loads(found.answer or b"null"),
-        **show_placed(found.readings),
-        "not_used": show_unused(found.verdicts),
-        "counts": found.counts,
-    }
+    answer = {"status": found.status, "answer": json.loads(found.answer or b"null")}
+    return show_found(found, type=webhook.kind, source=webhook.name or None, **answer)
 
 
 def _verified(webhook: Webhook, code: bytes, request: RequestFile) -> dict[str, Any]:

@@ -4,16 +4,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from edges.config.code_tables import Code
 from edges.observations.found import Found
-from edges.observations.json_document import InvalidDocument
+from edges.observations.json_document import InvalidDocument, text_of_value
 from edges.observations.observed import NOTICE, SUMMARY, Observation
 from vitals.local_time import InvalidTime
 
 SYSTEM = "WEBHOOK"
 MAX_VALUES = 20_000  # of a document
-_NONE = Code("", "", "")
 _ZERO = re.compile(r"[+-]?0+(\.0*)?")
 
 
@@ -55,65 +55,33 @@ class Values:
             absent = absent or "0 means that nothing was measured"  # no worn sensor measures an asystole
         # Two sources are two positions, and the values of one pair have one position.
         number = self._channels.setdefault(source, len(self._channels) + 1)
-        self._put(code, kind, text_of_value(value), unit, time, problem, absent, f"{number}.1", site)
-
-    def add_summary(self, code: str) -> None:
-        """Add a minimum, mean or the like, which is no value of a moment."""
-        self._put(code, SUMMARY, "", "", None, "", "", "")
-
-    def add_notice(self, code: str) -> None:
-        """Add the statement that there are values elsewhere."""
-        self._put(code, NOTICE, "", "", None, "", "", "")
-
-    def add_unknown(self, code: str) -> None:
-        """Add something that has no meaning here."""
-        self._put(code, "", "?", "", None, "", "", "")
-
-    def _put(
-        self,
-        code: str,
-        kind: str,
-        value: str,
-        unit: str,
-        time: datetime | None,
-        problem: str,
-        absent: str,
-        channel: str,
-        site: str = "",
-    ) -> None:
-        if len(self.found) >= MAX_VALUES:
-            raise InvalidDocument(f"the document has more than {MAX_VALUES} values; send several", 422, "too-long")
-        observation = Observation(
-            segment=len(self.found) + 1,
-            codes=(Code(code, "", SYSTEM),),
-            kind=kind,
-            values=(value,),
+        self._put(
+            code,
+            kind,
+            values=(text_of_value(value),),
             unit=Code(unit, "", ""),
-            other_unit=_NONE,
-            flags=frozenset(),
-            status="",
             time=time,
             time_problem=problem,
-            channel=channel,
+            channel=f"{number}.1",
             absent=absent,
             site=site,
             own_time=True,
         )
+
+    def add_summary(self, code: str) -> None:
+        """Add a minimum, mean or the like, which is no value of a moment."""
+        self._put(code, SUMMARY)
+
+    def add_notice(self, code: str) -> None:
+        """Add the statement that there are values elsewhere."""
+        self._put(code, NOTICE)
+
+    def add_unknown(self, code: str) -> None:
+        """Add something that has no meaning here."""
+        self._put(code, "", values=("?",))
+
+    def _put(self, code: str, kind: str, **more: Any) -> None:
+        if len(self.found) >= MAX_VALUES:
+            raise InvalidDocument(f"the document has more than {MAX_VALUES} values; send several", 422, "too-long")
+        observation = Observation(len(self.found) + 1, (Code(code, "", SYSTEM),), kind, **more)
         self.found.append(Found(observation, self.accounts))
-
-
-def text_of_value(value: object) -> str:
-    """Return a value as text: a number in its shortest form, and anything else as what no number is."""
-    match value:
-        case str():
-            return value.strip()
-        case bool() | None:
-            return str(value).lower()
-        case int():
-            return str(value)
-        case float():
-            return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-        case list():
-            return "an array"
-        case _:
-            return "an object"

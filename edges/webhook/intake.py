@@ -12,7 +12,7 @@ from edges.observations.json_document import InvalidDocument
 from edges.observations.observed import Reason
 from edges.service.keeping import keep
 from edges.service.metrics import Metrics
-from edges.webhook.receive import Received, invalid_answer, receive
+from edges.webhook.receive import Answered, invalid_answer, receive
 from edges.webhook.signatures import HttpAnswer, HttpRequest, check_signed, check_stated
 from vitals.errors import TransientError
 
@@ -46,7 +46,7 @@ class Intake:
         return HttpAnswer(int(status), body)
 
 
-def entry_of(received: Received, webhook: Webhook, body: bytes, identifier: str, now: datetime, number: int) -> Entry:
+def entry_of(received: Answered, webhook: Webhook, body: bytes, identifier: str, now: datetime, number: int) -> Entry:
     """Return what the inbox keeps of a document.
 
     identifier   of the sender, by which it recognises the document; empty: it is recognised by its content

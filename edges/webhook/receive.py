@@ -12,7 +12,7 @@ from edges.config.code_tables import read_tables
 from edges.config.places import PlacedReading
 from edges.config.site import Site
 from edges.config.webhook_table import Webhook
-from edges.observations.found import Account, AccountPlace, Found, decide_found, find_account
+from edges.observations.found import Account, AccountPlace, Found, Received, decide_found, find_account
 from edges.observations.json_document import InvalidDocument, decode, parse
 from edges.observations.line_protocol import parse_lines
 from edges.observations.mapping import observe
@@ -36,25 +36,14 @@ _MAPPING_TABLE = read_tables(("mapping",))
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """What became of a document, and its answer.
+class Answered(Received):
+    """What became of a document, and its answer."""
 
-    by_receipt   whether a reading has the time of receipt: the same document again is another measurement
-    """
-
-    readings: Sequence[PlacedReading]
-    verdicts: Sequence[Verdict]
     status: int
     answer: bytes
-    by_receipt: bool = False
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of observations by reason."""
-        return dict(sorted(Counter(verdict.reason.value for verdict in self.verdicts).items()))
 
 
-def receive(body: bytes, webhook: Webhook, site: Site, received: datetime) -> Received:
+def receive(body: bytes, webhook: Webhook, site: Site, received: datetime) -> Answered:
     """Read a document; raises InvalidDocument.
 
     received   the time of receipt, with an offset
@@ -77,7 +66,7 @@ def receive(body: bytes, webhook: Webhook, site: Site, received: datetime) -> Re
     if is_test:
         verdicts = [Verdict(one.observation, Reason.NOT_PRODUCTION) for one in found]
     status, answer = _answer(webhook, readings, verdicts)
-    return Received(readings, verdicts, status, answer, by_receipt and bool(readings))
+    return Answered(readings, verdicts, by_receipt and bool(readings), status, answer)
 
 
 def _read(content: object, webhook: Webhook, site: Site, received: datetime) -> list[Found]:

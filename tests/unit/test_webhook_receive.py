@@ -9,7 +9,7 @@ import pytest
 from edges.config.site import Site
 from edges.config.webhook_table import Webhook
 from edges.observations.json_document import InvalidDocument
-from edges.webhook.receive import Received, receive
+from edges.webhook.receive import Answered, receive
 from vitals.signs import SIGN_KEYS
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -30,12 +30,12 @@ def webhook(kind: str, **more: Any) -> Webhook:
     return Webhook.model_validate({"kind": kind, "secret_file": "none", **name, **fixed, **more})
 
 
-def take(kind: str, content: Any, **more: Any) -> Received:
+def take(kind: str, content: Any, **more: Any) -> Answered:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return receive(body, webhook(kind, **more), SITE, NOW)
 
 
-def signs(received: Received) -> list[tuple[str, str | None, dict[str, float]]]:
+def signs(received: Answered) -> list[tuple[str, str | None, dict[str, float]]]:
     return [
         (
             item.reading.time.strftime("%d %H:%M:%S"),
