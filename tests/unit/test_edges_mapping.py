@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from edges.config.mapping_presets import preset_names, read_preset
 from edges.config.mapping_table import Mapping
 from edges.config.site import Site
-from edges.mqtt.receive import Received, receive
+from edges.mqtt.receive import receive
+from edges.observations.found import Received
 from edges.observations.json_document import InvalidDocument
 from edges.observations.observed import Reason
 
