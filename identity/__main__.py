@@ -16,11 +16,13 @@ import typer
 from identity import check as checking
 from identity.accounts import serve
 from identity.authority import CertificateAuthority, make_writable, write_secret
-from identity.bridge_commands import add_commands
+from identity.bridge import BRIDGE_FILE, BridgeLogin, mirror_section
+from identity.bridge_commands import add_commands, host_and_port
 from identity.broker_bootstrap import (
     BUILTIN_USERS,
     EDGE_USERS,
     HEALTH_USER,
+    MIRROR_USER,
     USERS_FILE,
     builtin_users,
     edge_users,
@@ -126,6 +128,12 @@ def init(
     database: Database = None,
     ca: Ca = None,
     edges: Edges = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT to which the mirror of this broker connects; bridge.conf is written beside the users."
+        ),
+    ] = None,
 ) -> None:
     """Create or renew the CA, the servers' certificates and the broker's users; install them in the given folders.
 
@@ -138,8 +146,12 @@ def init(
     if users is not None:
         if passwords is None:
             raise PermanentError("--users needs --passwords, the folder of the passwords that the services log in with")
-        words, known = read_passwords(passwords), users / USERS_FILE
+        words, known = read_passwords(passwords, *([MIRROR_USER] if mirror else [])), users / USERS_FILE
         builtin = [*builtin_users(words), *edge_users(words), health_check_user(words[HEALTH_USER])]
+        if mirror is not None:
+            builtin.append(User(MIRROR_USER, Kind.MIRROR, password=words[MIRROR_USER]))
+            login = BridgeLogin(MIRROR_USER, *host_and_port(mirror), words[MIRROR_USER])
+            install_files(users, {BRIDGE_FILE: mirror_section(login, settings.topics).encode()}, write_secret, emit)
         wanted = update_users_file(known.read_bytes() if known.exists() else b"", builtin, settings.topics)
         if wanted is not None:
             install_files(users, {USERS_FILE: wanted}, write_secret, emit)
@@ -393,10 +405,10 @@ def folder_of(settings: IdentitySettings) -> Path:
     return settings.ca_dir
 
 
-def read_passwords(folder: Path) -> dict[str, str]:
+def read_passwords(folder: Path, *more: str) -> dict[str, str]:
     """Return the built-in users' passwords from their files; missing ones are created, but not those of the edges."""
     found = {}
-    for name in (*BUILTIN_USERS, HEALTH_USER, *EDGE_USERS):
+    for name in (*BUILTIN_USERS, HEALTH_USER, *EDGE_USERS, *more):
         path = folder / password_file(name)
         if not path.exists():
             if name in EDGE_USERS:

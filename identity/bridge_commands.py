@@ -133,7 +133,7 @@ def add_commands(app: typer.Typer, emit: Callable[[str], None]) -> None:
     def failback(
         to: Annotated[str, typer.Argument(help="The broker that gets the clients, by its name in HAProxy.")],
         broker: Annotated[list[str], typer.Option(help="NAME=HOST:PORT of each broker, where it is without HAProxy.")],
-        haproxy: Annotated[list[Path], typer.Option(help="The runtime socket of each HAProxy.")],
+        haproxy: Annotated[list[Path], typer.Option(help="The runtime socket of each HAProxy, or HOST:PORT.")],
     ) -> None:
         """Give the clients of a pair to a broker that returned, after its retained state was made equal.
 

@@ -27,6 +27,8 @@ EDGE_USERS = {
     "edges-home-assistant": "edges-home-assistant",
 }
 """Users of the edges and the service whose rights each has; only of an installation that has passwords for them."""
+MIRROR_USER = "mirror"
+"""The user of both bridges of a pair that `init --mirror` sets up."""
 HEALTH_USER = "health"
 """The user of a broker container's health check. It may publish to itself and do nothing else."""
 

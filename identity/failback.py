@@ -34,16 +34,18 @@ ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HAProxy with the sections of `identity.haproxy`, by its runtime socket."""
+    """An HAProxy with the sections of `identity.haproxy`, by its runtime socket: a path, or HOST:PORT."""
 
     path: Path
 
     def ask(self, command: str) -> str:
         """Return the answer to a command; raises TransientError without one."""
+        host, _, port = str(self.path).rpartition(":")
+        is_port = port.isdecimal() and "/" not in host
         try:
-            with socket.socket(socket.AF_UNIX) as sock:
+            with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as sock:
                 sock.settimeout(ANSWER_S)
-                sock.connect(str(self.path))
+                sock.connect((host, int(port)) if is_port else str(self.path))
                 sock.sendall(f"{command}\n".encode())
                 answer = b"".join(iter(lambda: sock.recv(65_536), b""))
         except OSError as error:

@@ -10,8 +10,6 @@ that stood still, cannot overwrite newer state, and two mirrors never form a loo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mqtt.logins import HEALTH_CHECK
-
 CHECK_INTERVAL_S, CHECK_FAILURES = 1, 3
 """A frozen broker is left after about 4 s. It still accepts TCP connections, so the check speaks MQTT."""
 IDLE_S = 200  # a client may be silent for max_keepalive of mosquitto.conf (120 s), 1.5 times
@@ -34,7 +32,7 @@ def broker_sections(
     *,
     ca_file: str,
     host_name: str,
-    login: tuple[str, str] | None = None,
+    login: tuple[str, str],
     peers: str | None = None,
 ) -> str:
     """Return the sections of a pair of brokers.
@@ -42,7 +40,7 @@ def broker_sections(
     listeners   the first one is checked, over TLS; the others follow its servers
     mirrors     where the mirror connects that reads this broker, by the broker's name
     ca_file     the CA of the brokers' certificates, which are for `host_name`
-    login       user and password of the check; without one the broker must refuse the login, which it logs each time
+    login       user and password of the check: a broker that has lost its users is not in use
     peers       the section by which several HAProxies agree on the broker; without one the table is lost at a restart
     """
     checked, *others = listeners
@@ -56,7 +54,7 @@ def broker_sections(
         "option tcp-check",
         "tcp-check connect ssl",
         f"tcp-check send-binary {connect_packet(login).hex()}",
-        f"tcp-check expect rbinary {'^20020000' if login else '^200200(00|05)'}",
+        "tcp-check expect rbinary ^20020000",
         "tcp-check send-binary e000",
         f"default-server inter {CHECK_INTERVAL_S}s fall {CHECK_FAILURES} rise 2 on-marked-down shutdown-sessions {tls}",
         *_servers(checked.servers, ""),
@@ -78,15 +76,10 @@ def mirror_name(broker: str) -> str:
     return f"mirror-of-{broker}"
 
 
-def connect_packet(login: tuple[str, str] | None) -> bytes:
-    """Return a CONNECT of MQTT 3.1.1 with a clean session, for the check."""
-    fields = [HEALTH_CHECK.encode() if login is None else b""]  # with a login the broker chooses the client id
-    flags = 0x02
-    if login is not None:
-        flags |= 0xC0
-        fields += [part.encode() for part in login]
-    body = b"\x00\x04MQTT\x04" + bytes([flags]) + b"\x00\x3c"
-    body += b"".join(len(field).to_bytes(2, "big") + field for field in fields)
+def connect_packet(login: tuple[str, str]) -> bytes:
+    """Return a CONNECT of MQTT 3.1.1 with a clean session, for the check; the broker chooses the client id."""
+    body = b"\x00\x04MQTT\x04\xc2\x00\x3c"
+    body += b"".join(len(field).to_bytes(2, "big") + field for field in (b"", *map(str.encode, login)))
     if len(body) > 127:
         raise ValueError(f"the check's CONNECT has {len(body)} bytes; at most 127 are sent")
     return b"\x10" + bytes([len(body)]) + body

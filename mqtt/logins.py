@@ -30,8 +30,6 @@ FORGOTTEN_AFTER = timedelta(days=1)
 LOG_INTERVAL = timedelta(minutes=10)  # between two log lines about one client id, or about one address and reason
 MAX_USERS = 50_000  # users and client ids are remembered up to this number
 MAX_REPORTED = 100  # users without readings, and refused client ids, in a report
-HEALTH_CHECK = "haproxy-check"
-"""Client id of a check without a login, which the broker refuses every second: that it answers is what is checked."""
 MAX_SHOWN = 200  # characters of a name
 # What to do, by a part of OpenSSL's reason.
 ADVICE = {
@@ -139,8 +137,6 @@ class Logins:
                     self._waiting[user] = msgspec.structs.replace(waiting, connected=False, ended=reason)
                     self.changed |= user in self._reported
             case LoginRefused(client_id):
-                if client_id == HEALTH_CHECK:
-                    return None
                 return self._refuse(client_id[:MAX_SHOWN], now)
             case NewConnection(address):
                 self._newest_address = address

@@ -11,7 +11,9 @@ set -eu
 cd "$(dirname "$0")/../.."
 files=.secrets/kubernetes
 python3 -m stack.envfile >/dev/null
-VITALFLOW_CA_DIR=$files/authority VITALFLOW_BROKER_HOSTNAMES=${1:-} .venv/bin/vitalflow identity init \
+VITALFLOW_CA_DIR=$files/authority VITALFLOW_BROKER_HOSTNAMES=broker1,broker2,${1:-} .venv/bin/vitalflow identity init \
   --passwords .secrets --users $files/users --broker $files/broker --database $files/database --ca $files/ca
 # The health check's options name the CA's certificate, which the broker's container has elsewhere.
 sed -i "s|--cafile .*|--cafile /mosquitto/identity/ca.crt|" $files/broker/mosquitto_rr $files/broker/mosquitto_sub
+[ -s $files/mirror_password ] || # of the bridges between the brokers of ha
+  (umask 077; python3 -c 'import secrets; print(secrets.token_urlsafe(24), end="")' >$files/mirror_password)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from identity.haproxy import Listener, broker_sections
+from identity.haproxy import Listener, broker_sections, connect_packet
 from stack.binaries import CHECKOUT
 from stack.envfile import CA, VARIABLES, make
 from vitals.version import VERSION
@@ -22,6 +22,8 @@ from vitals.version import VERSION
 FOLDER = CHECKOUT / "deploy/compose-ha"
 TEXT = (FOLDER / "compose.yml").read_text()
 HAPROXY = (FOLDER / "haproxy.cfg").read_text()
+BROKERS = CHECKOUT / "deploy/haproxy"
+PAIR = (BROKERS / "brokers.cfg").read_text()
 PATRONI: dict[str, Any] = yaml.safe_load((FOLDER / "patroni/patroni.yml").read_text())
 SINGLE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
 WITH_DEVICES = {"devices", "enroll-simulated"}
@@ -38,7 +40,17 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         pytest.skip("docker compose is not installed")
     folder = tmp_path_factory.mktemp("compose-ha")
     make(folder, lambda _: None)
-    line = [*compose, "--project-directory", str(CHECKOUT), "--env-file", str(folder / ".env"), "--profile", "demo"]
+    line = [
+        *compose,
+        "--project-directory",
+        str(CHECKOUT),
+        "--env-file",
+        str(folder / ".env"),
+        "--profile",
+        "demo",
+        "--profile",
+        "failback",
+    ]
     line += ["-f", str(FOLDER / "compose.yml"), "config", "--format", "json"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("VITALFLOW_", "COMPOSE_"))}
     ended = subprocess.run(line, env=environ, capture_output=True, text=True, timeout=60, check=False)
@@ -161,11 +173,39 @@ def test_the_pair_of_brokers_is_led_as_identity_renders_it_and_an_haproxy_that_s
         for name, port in (("password", 8883), ("certificates", 8884))
     ]
     mirrors = {"broker1": ":8891", "broker2": ":8892"}
-    sections = broker_sections(listeners, mirrors, ca_file=CA, host_name="broker", peers="hosts")
-    assert HAPROXY.count(STARTS) == len(listeners)
-    assert HAPROXY.replace(STARTS, "").endswith(sections.strip() + "\n")
-    assert 'monitor fail if { date,sub("${STARTED}") lt 9 }' in HAPROXY, "healthy once it accepts clients"
-    assert "STARTED=$(date +%s) haproxy" in (FOLDER / "haproxy.sh").read_text()
+    login = ("health", "word")
+    sections = broker_sections(listeners, mirrors, ca_file=CA, host_name="broker", login=login, peers="hosts")
+    sections = sections.replace(connect_packet(login).hex(), '"${CONNECT}"')
+    assert PAIR.count(STARTS) == len(listeners)
+    assert PAIR.replace(STARTS, "").endswith(sections.strip() + "\n")
+    assert 'monitor fail if { date,sub("${STARTED}") lt 9 }' in PAIR, "healthy once it accepts clients"
+    assert "STARTED=$(date +%s) haproxy" in (BROKERS / "haproxy.sh").read_text()
+
+
+def test_haproxy_checks_a_broker_by_the_login_of_its_health_check(tmp_path: Path) -> None:
+    (tmp_path / "mqtt_health_password").write_text("word-of-health\n")
+    (tmp_path / "haproxy").write_text('#!/bin/sh\necho "$CONNECT"\n')
+    (tmp_path / "haproxy").chmod(0o755)
+    environ = os.environ | {"SECRETS": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    line = ["bash", str(BROKERS / "haproxy.sh"), "haproxy1"]
+    ended = subprocess.run(line, env=environ, capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stdout.strip() == connect_packet(("health", "word-of-health")).hex()
+
+
+def test_failback_controls_both_haproxies_by_sockets_that_only_they_have(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    mounts = {
+        (name, volume["source"], volume["target"])
+        for name, service in services.items()
+        for volume in service.get("volumes", ())
+        if volume.get("source", "").startswith("control")
+    }
+    ours = {(f"haproxy{number}", f"control{number}", "/run/haproxy") for number in "12"}
+    assert mounts == ours | {("failback", f"control{number}", f"/run/haproxy{number}") for number in "12"}
+    assert [word for word in services["failback"]["entrypoint"] if word.startswith("--haproxy")] == [
+        f"--haproxy=/run/haproxy{number}/admin.sock" for number in "12"
+    ]
 
 
 def test_each_bridge_reads_the_other_broker_through_the_haproxy_of_its_host(

@@ -1,12 +1,15 @@
 """The folders that servers in containers read: what is put there, with which modes, and when it is made anew."""
 
+import json
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
+from typer.testing import CliRunner
 
+from identity.__main__ import app
 from identity.authority import CertificateAuthority
 from identity.broker_bootstrap import health_check_options, health_check_user
 from identity.deploy import CertTargets
@@ -106,6 +109,22 @@ def test_the_health_check_may_use_its_own_topic_and_count_offline_sessions_only(
         "mosquitto_rr": [*login, "-t vitalflow/health", "-e vitalflow/health"],
         "mosquitto_sub": [*login, f"-t {away}"],
     }
+
+
+def test_a_broker_of_a_pair_gets_the_user_of_the_mirror_and_its_bridge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITALFLOW_CA_DIR", str(tmp_path / "identity"))
+    word = "word-of-the-mirror"
+    (tmp_path / "mqtt_mirror_password").write_text(word)
+    line = ["init", "--users", str(tmp_path), "--passwords", str(tmp_path), "--mirror", "broker:8892"]
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code == 0, done.output
+    bridge = (tmp_path / "bridge.conf").read_text()
+    assert "address broker:8892\n" in bridge
+    assert f"remote_username mirror\nremote_password {word}\n" in bridge
+    known = json.loads((tmp_path / "dynamic-security.json").read_text())["clients"]
+    assert "mirror" in {client["username"] for client in known}
 
 
 @pytest.mark.parametrize(("certificate", "endpoint"), [(False, ("ward.example", 9883)), (True, ("ward.example", 9884))])

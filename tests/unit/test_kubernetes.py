@@ -5,6 +5,7 @@ of the test output says so. The schemas of CloudNativePG's Cluster and of cert-m
 Kubernetes and not in this repository: these are compared with the rest only. No cluster has run any of it.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ FOLDER = CHECKOUT / "deploy/kubernetes"
 KUBERNETES = "1.30"
 FOREIGN = ("postgresql.cnpg.io/", "cert-manager.io/")
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
+HAPROXY_IMAGE = re.findall(r"image: (haproxy:.*)", (CHECKOUT / "deploy/compose-ha/compose.yml").read_text())[0]
 OVERLAYS = ("base", "ha")
 Manifest = dict[str, Any]
 
@@ -33,7 +35,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("kubectl") is None:
         pytest.skip("there is no kubectl, which renders the overlays")
     root = tmp_path_factory.mktemp("kubernetes")
-    for folder in ("deploy/kubernetes", "mosquitto", "stack", "vitals"):
+    for folder in ("deploy/kubernetes", "deploy/haproxy", "mosquitto", "stack", "vitals"):
         shutil.copytree(CHECKOUT / folder, root / folder)
     (root / "sql").mkdir()
     shutil.copy(CHECKOUT / "sql/pg_hba.conf", root / "sql")
@@ -116,7 +118,7 @@ def test_every_container_is_hardened_and_limited(checkout: Path, overlay: str) -
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_images_and_arguments_are_those_of_docker_compose(checkout: Path, overlay: str) -> None:
-    others = {"broker": COMPOSE["broker"]["image"], "database": COMPOSE["db"]["image"]}
+    others = {"broker": COMPOSE["broker"]["image"], "database": COMPOSE["db"]["image"], "haproxy": HAPROXY_IMAGE}
     for name, pod in pods(rendered(checkout, overlay)).items():
         container = pod["spec"]["containers"][0]
         assert container["image"] == others.get(name, f"vitalflow:{VERSION}"), name
@@ -198,8 +200,43 @@ def test_the_ha_overlay_has_an_active_process_and_a_standby_on_another_node(chec
         assert pod["containers"][0]["args"][-1] == "--standby"
         apart = pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]
         assert apart["labelSelector"]["matchLabels"] == {"app.kubernetes.io/name": name}
-    assert set(found(rendered(checkout, "ha"), "StatefulSet")) == {"broker"}
+    assert set(found(rendered(checkout, "ha"), "StatefulSet")) == {"broker", "haproxy"}
     assert "broker-tls" not in found(rendered(checkout, "ha"), "Secret"), "cert-manager makes it"
+
+
+def test_the_ha_overlay_has_two_brokers_behind_two_haproxies_which_mirror_each_other(checkout: Path) -> None:
+    manifests = rendered(checkout, "ha")
+    services, sets = found(manifests, "Service"), found(manifests, "StatefulSet")
+    for name in ("broker", "haproxy"):
+        assert sets[name]["spec"]["replicas"] == 2
+        pod = sets[name]["spec"]["template"]["spec"]
+        (apart,) = pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert apart["labelSelector"]["matchLabels"] == {"app.kubernetes.io/name": name}
+        for number in (1, 2):
+            own = services[f"{name}{number}"]["spec"]
+            assert own["selector"] == {"statefulset.kubernetes.io/pod-name": f"{name}-{number - 1}"}
+            assert own["publishNotReadyAddresses"] is True
+    for name in ("broker", "devices"):
+        assert services[name]["spec"]["selector"] == {"app.kubernetes.io/name": "haproxy"}
+    assert sets["broker"]["spec"]["updateStrategy"] == {"type": "OnDelete"}, "not both in turn, by themselves"
+    (line,) = (word for word in pods(manifests)["broker"]["spec"]["initContainers"][0]["command"] if "init" in word)
+    for pod_name, port in (("broker-0", 8892), ("broker-1", 8891)):  # of the other one's mirror
+        shown = line.replace("exec python -m vitalflow", "echo")
+        ended = subprocess.run(
+            ["sh", "-euc", shown], env={"HOSTNAME": pod_name}, capture_output=True, text=True, check=True
+        )
+        assert ended.stdout.split()[-1] == f"--mirror=broker:{port}"
+    both = {"name": "VITALFLOW_MQTT_STANDBY_URLS", "value": "mqtts://broker1:8883,mqtts://broker2:8883"}
+    for name in ("ingest", "alerts", "accounts"):
+        assert both in pods(manifests)[name]["spec"]["containers"][0]["env"]
+    (users,) = (one for name, one in found(manifests, "Secret").items() if name.startswith("broker-users-"))
+    assert "mqtt_mirror_password" in users["data"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_broker_is_ready_when_a_message_makes_a_round_trip(checkout: Path, overlay: str) -> None:
+    broker = pods(rendered(checkout, overlay))["broker"]["spec"]["containers"][0]
+    assert broker["readinessProbe"]["exec"]["command"][-1].endswith("healthy.sh")
 
 
 def test_no_secret_is_in_the_repository() -> None:

@@ -115,12 +115,6 @@ def test_refused_logins_are_counted_by_client_id_and_logged_at_intervals() -> No
     assert (logins.refused, refused.count) == (301, 301)
 
 
-def test_a_check_of_haproxy_without_a_login_is_no_refused_login() -> None:
-    logins = Logins()
-    assert logins.take(NOTICE, "1: Client haproxy-check disconnected, not authorised.", NOW) is None
-    assert (logins.refused, logins.report().refused) == (0, [])
-
-
 def test_failed_connections_are_counted_and_logged_with_address_and_advice_at_intervals() -> None:
     logins = Logins()
     line = "1: Client connection from 10.0.0.7 failed: error:0A00009C:SSL routines::http request."
