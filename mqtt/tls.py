@@ -30,6 +30,18 @@ def new_ca_command(folder: Path) -> str:
     return f"(cd {shlex.quote(str(folder))} && rm -f ca.crt ca.key revoked.crl) && vitalflow identity init"
 
 
+class ClosingSocket(ssl.SSLSocket):
+    """A socket that is closed if its handshake fails or times out; paho leaves that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Perform the handshake; raises OSError, after the socket was closed."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 @lru_cache(maxsize=16)  # shared by thousands of devices of one process
 def client_context(ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
     """Return a context for TLS 1.2 or newer that verifies certificate and host name of the server.
@@ -40,6 +52,7 @@ def client_context(ca: Path | None, certificate: Path | None = None, key: Path |
     Raises PermanentError that names the faulty file.
     """
     result = ssl.create_default_context() if ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    result.sslsocket_class = ClosingSocket
     if ca is not None:
         _read_pem(ca, "CERTIFICATE", "the certificate of the CA (ca.crt)", "export VITALFLOW_MQTT_CA=/path/to/ca.crt")
         _require_ca(ca)

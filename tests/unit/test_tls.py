@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from paho.mqtt.enums import CallbackAPIVersion
 
 from identity import ca
 from identity.authority import CertificateAuthority, write_public, write_secret
@@ -334,3 +336,18 @@ def test_a_client_id_is_derived_from_the_secret() -> None:
     assert ada.client_id("x").startswith("x.")
     assert ada.client_id("x") != ada.client_id("y")
     assert BrokerEndpoint("h", 1).client_id("x") == "x"
+
+
+def test_a_handshake_without_an_answer_closes_its_socket(authority: CertificateAuthority) -> None:
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.tls_set_context(tls.client_context(authority.ca_certificate))
+    client.connect_timeout = 0.2
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with pytest.raises(TimeoutError) as kept:  # which keeps the frames, and so the socket
+            client.connect("127.0.0.1", server.getsockname()[1])
+        accepted, _ = server.accept()
+        with accepted:
+            accepted.settimeout(5)
+            while accepted.recv(4096):
+                pass
+    assert kept.value is not None
