@@ -24,6 +24,7 @@ from bench.report import Figures, Log
 from bench.storing_monitor import StoringMonitor
 from stack.cluster.networks import why_not
 from stack.cluster.plan import FULL_HOSTS
+from vitals.errors import TransientError
 from vitals.topics import Topics
 
 ACTIVE_TIMEOUT_S = 60.0  # until an alert worker evaluates readings again
@@ -152,7 +153,11 @@ class _Run:
     def strike(self, fault: Fault) -> None:
         """Wait until the cluster is whole, harm it, undo that, and wait again."""
         environment = self._environment
-        targets = fault.targets(environment.wait_until_healthy())
+        try:
+            targets = fault.targets(environment.wait_until_healthy())
+        except TransientError as error:
+            self._report.not_recovered.append(f"{fault.name} did not strike: {error}")
+            return
         row = FaultRow(fault.name, ", ".join(targets))
         self.close_uptime()
         began = time.time()
@@ -167,7 +172,7 @@ class _Run:
             environment.harm(targets, fault.undo)
         try:
             environment.wait_until_healthy()
-        except Exception as error:
+        except TransientError as error:
             self._report.not_recovered.append(f"{fault.name}: {error}")
         row.whole_s = round(time.time() - undone, 1)
         if fault.harms_broker:

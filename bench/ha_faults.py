@@ -8,6 +8,7 @@ from stack.cluster.observation import ClusterSeen
 from stack.cluster.plan import FULL_HOSTS, WITNESS, process_name
 
 HOLD_S = 30.0  # before a killed or frozen target is started or thawed
+QUICK_S = 15.0  # of a process whose standby, or whose absence, makes no difference later
 SHORT_S = 5.0  # after a switchover
 CUT_S = 60.0
 
@@ -79,20 +80,20 @@ FAULTS = {
         Fault("database-killed", "kill", primary, _DATABASE),
         Fault("database-frozen", "freeze", primary, _DATABASE),
         Fault("switchover", "switchover", primary, hold_s=SHORT_S, kinds=("patroni",)),
-        Fault("standby-killed", "kill", standby, _DATABASE),
+        Fault("standby-killed", "kill", standby, _DATABASE, QUICK_S),
         Fault("standby-frozen", "freeze", standby, _DATABASE),
         Fault("broker-host-killed", "kill", broker, _MESSAGES),
         Fault("broker-host-frozen", "freeze", broker, _MESSAGES),
         Fault("broker-killed", "kill", broker, ("broker",)),
         Fault("broker-frozen", "freeze", broker, ("broker",)),
-        Fault("worker-killed", "kill", active("alerts"), ("alerts",)),
+        Fault("worker-killed", "kill", active("alerts"), ("alerts",), QUICK_S),
         Fault("worker-frozen", "freeze", active("alerts"), ("alerts",)),
-        Fault("ingest-killed", "kill", active("ingest"), ("ingest",)),
+        Fault("ingest-killed", "kill", active("ingest"), ("ingest",), QUICK_S),
         Fault("ingest-frozen", "freeze", active("ingest"), ("ingest",)),
         Fault("host-killed", "kill", primary),
         Fault("host-frozen", "freeze", primary),
         Fault("hosts-cut", "cut-from-hosts", primary, hold_s=CUT_S),
         Fault("host-cut-off", "cut", broker, hold_s=CUT_S),
-        Fault("witness-killed", "kill", lambda _: WITNESS),
+        Fault("witness-killed", "kill", lambda _: WITNESS, hold_s=QUICK_S),
     )
 }
