@@ -17,6 +17,17 @@ PATRONI_USER = "patroni"
 TTL_S, LOOP_WAIT_S, RETRY_TIMEOUT_S = 20, 2, 5
 """A dead primary is replaced after TTL_S at most: 19 s with a host killed. Patroni's defaults, 30/10/10, took 28 s."""
 # The smallest that Patroni allows is TTL_S >= LOOP_WAIT_S + 2 * RETRY_TIMEOUT_S.
+STANDBY_TIMEOUT_S = 5
+"""The primary leaves a standby that does not answer for that time, and Patroni lets it commit alone at its next look.
+
+With PostgreSQL's 60 s, commits wait for a frozen standby until Patroni's key of it ends: 22 s.
+"""
+PRIMARY_STOP_S = 8
+"""A primary that is cut off from etcd and still runs then is killed, before the standby is promoted at TTL_S.
+
+PostgreSQL may not stop by itself: a session that ends drops its temporary tables, and the commit of that waits for the
+standby without a limit.
+"""
 
 FOR_ALL_HOSTS = ("max_connections", "max_worker_processes", "max_locks_per_transaction")
 """Settings that must be equal on all hosts; Patroni takes them from etcd only."""
@@ -74,6 +85,7 @@ def patroni(host: DatabaseHost, etcd_ports: Sequence[int], binaries: str, passwo
                 "retry_timeout": RETRY_TIMEOUT_S,
                 "maximum_lag_on_failover": 1_048_576,
                 "synchronous_mode": True,
+                "primary_stop_timeout": PRIMARY_STOP_S,
                 "postgresql": {
                     "use_pg_rewind": True,
                     "use_slots": True,
@@ -93,7 +105,10 @@ def patroni(host: DatabaseHost, etcd_ports: Sequence[int], binaries: str, passwo
                 "superuser": {"username": OWNER, "password": passwords.owner, **tls},
                 "replication": {"username": REPLICATOR, "password": passwords.replication, **tls},
             },
-            "parameters": {name: value for name, value in own.items() if name not in FOR_ALL_HOSTS},
+            "parameters": {
+                **{name: value for name, value in own.items() if name not in FOR_ALL_HOSTS},
+                "wal_sender_timeout": f"{STANDBY_TIMEOUT_S}s",
+            },
             # A client without encryption matches no line, so it is rejected before it can send a password.
             "pg_hba": [
                 # samenet: 127.0.0.1, and the links of `networks`.

@@ -12,6 +12,7 @@ MAX_CLOCK_DIFFERENCE_S = 5.0
 MAX_LAG = 16 * 2**20
 """Bytes: a segment of WAL, which a standby that follows is never behind for long."""
 EXPIRES_SOON = timedelta(days=7)
+STOPPING = "stopping"  # Patroni's state of a primary that it stops
 NAMED_TOPICS = 3  # of those that differ at the other broker
 
 
@@ -54,7 +55,7 @@ def _quorum(etcd: Sequence[str], alone: Sequence[str]) -> Iterator[str]:
 
 
 def _primaries(databases: Sequence[DatabaseSeen]) -> Iterator[str]:
-    primaries = [one.host for one in databases if one.is_primary or one.role == "primary"]
+    primaries = [one.host for one in databases if one.is_primary or (one.role == "primary" and one.state != STOPPING)]
     if len(primaries) > 1:
         yield (
             f"{' and '.join(primaries)} both accept writes as a primary: stop the one that Patroni does not call the "
@@ -63,6 +64,11 @@ def _primaries(databases: Sequence[DatabaseSeen]) -> Iterator[str]:
     elif not primaries:
         yield "no database is the primary, so nothing is stored: an election takes up to 20 s; then read Patroni's log"
     for one in databases:
+        if one.role == "primary" and one.state == STOPPING:
+            yield (
+                f"the database of {one.host} is no longer the primary and stops: if that lasts for a minute, a session "
+                "waits for a standby that is away; kill PostgreSQL there, and Patroni makes it a standby"
+            )
         if one.is_primary and one.role is not None and one.role != "primary":
             yield (
                 f"the database of {one.host} accepts writes although its Patroni calls it a {one.role}: another "
@@ -92,8 +98,9 @@ def _standbys(databases: Sequence[DatabaseSeen]) -> Iterator[str]:
             )
     if standbys and all(one.role != "sync_standby" for one in standbys):
         yield (
-            "no standby is synchronous, so a reading with a receipt is lost if the primary fails now: wait until the "
-            "standby streams; if it does and this remains, set synchronous_mode: patronictl edit-config"
+            "no standby is synchronous, so a reading with a receipt is lost if the primary fails now; if that lasts "
+            f"for a minute, copy it again: `vitalflow cluster reinit {standbys[0].host}`, and check that "
+            "synchronous_mode is true: patronictl show-config"
         )
 
 

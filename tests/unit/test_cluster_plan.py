@@ -39,6 +39,7 @@ def test_patroni_is_synchronous_encrypted_and_within_its_own_limits() -> None:
     dcs = found["bootstrap"]["dcs"]
     assert dcs["synchronous_mode"] is True
     assert dcs["ttl"] >= dcs["loop_wait"] + 2 * dcs["retry_timeout"]
+    assert dcs["ttl"] > dcs["loop_wait"] + dcs["retry_timeout"] + dcs["primary_stop_timeout"], "dead before promotion"
     assert set(dcs["postgresql"]["parameters"]) == set(FOR_ALL_HOSTS)
     assert not set(found["postgresql"]["parameters"]) & set(FOR_ALL_HOSTS)
     assert all(line.startswith("hostssl") for line in found["postgresql"]["pg_hba"])

@@ -43,6 +43,11 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
         "although its Patroni calls it a sync_standby",
         "stop",
     ),
+    (
+        {"databases": (replace(PRIMARY, state="stopping", is_primary=None), replace(STANDBY, role="primary"))},
+        "the database of h1 is no longer the primary and stops",
+        "kill PostgreSQL",
+    ),
     ({"databases": (replace(PRIMARY, role="replica", is_primary=False), STANDBY)}, "no database is the primary", "log"),
     ({"databases": (PRIMARY, replace(STANDBY, state="starting"))}, "h2 does not follow the primary", "reinit"),
     ({"databases": (PRIMARY, replace(STANDBY, lag=2**26, lag_before=2**25))}, "64 MB behind and does not", "reinit"),
