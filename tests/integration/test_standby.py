@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -95,15 +96,33 @@ def test_no_reading_is_acknowledged_while_the_synchronous_standby_is_away(
         assert pair.on_standby.count() == bed.sent
 
 
-def test_ingest_that_requires_a_standby_stores_nothing_on_a_primary_without_one(
-    broker: BrokerServer, own_database: tuple[DatabaseServer, Db], make_ingest: MakeIngest
+def test_a_primary_that_is_killed_while_its_standby_is_behind_costs_no_reading_with_a_receipt(
+    broker: BrokerServer, pair: Pair, make_ingest: MakeIngest
 ) -> None:
-    _, db = own_database
-    make_ingest(broker.url, db, durability="synchronous")
+    service = make_ingest(broker.url, pair.db, durability="synchronous")
+    with sending_bed(broker) as bed:
+        bed.send(50)
+        eventually(lambda: pair.on_standby.count() == bed.sent, 30, "the standby has the readings")
+        receiver = next(one for one in psutil.process_iter(["cmdline"]) if is_wal_receiver(one, pair.standby))
+        receiver.suspend()
+        bed.send(50)
+        eventually(lambda: "standby does not confirm a commit" in bed.problem(), 60, "the standby is 12 s behind")
+        assert service.metric("readings_stored_total") == 50, "no receipt for a reading that the standby lacks"
+        signal_all(pair.primary, signal.SIGKILL)
+        receiver.resume()
+        promote(pair.standby)
+        eventually(lambda: pair.on_standby.count() == bed.sent, 60, "the promoted standby has all readings, once each")
+
+
+def test_ingest_that_requires_a_synchronous_standby_stores_nothing_with_an_asynchronous_one(
+    broker: BrokerServer, pair: Pair, make_ingest: MakeIngest
+) -> None:
+    set_synchronous(pair.primary, "")
+    make_ingest(broker.url, pair.db, durability="synchronous")
     with sending_bed(broker) as bed:
         bed.send()
         eventually(lambda: "does not wait for a synchronous standby" in bed.problem(), 30, "the status says why")
-        assert db.count() == 0
+        assert pair.on_primary.count() == 0
 
 
 def test_a_commit_whose_wait_is_cancelled_is_not_taken_for_one_that_is_confirmed(
@@ -160,6 +179,10 @@ def test_a_frozen_database_does_not_hold_up_a_health_check(own_database: tuple[D
             assert "does not answer" in str(find_connect_problem(db.ingest_url))
         finally:
             signal_all(primary, signal.SIGCONT)
+
+
+def is_wal_receiver(process: psutil.Process, standby: DatabaseServer) -> bool:
+    return process.ppid() == standby.pid and "walreceiver" in " ".join(process.info["cmdline"] or ())
 
 
 def waiting_commits(db: Db) -> list[tuple[object, ...]]:
