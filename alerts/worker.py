@@ -30,7 +30,7 @@ from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import Standby
-from mqtt.standby_sessions import standby_sessions
+from mqtt.standby_sessions import Elsewhere, standby_sessions
 from mqtt.wake_socket import WakeSocket
 from vitals.alert import (
     MAX_EPOCH,
@@ -185,7 +185,7 @@ class Worker:
                 self._begin(self._standby.boot)
             self._is_standing_by = False
             try:
-                with self._standby_sessions():
+                with self._standby_sessions() as self._elsewhere:
                     self._work()
             except _HostClockSet as error:
                 log.warning("%s: the worker begins anew, because delays and ages would be wrong by as much", error)
@@ -200,7 +200,7 @@ class Worker:
 
     # --- the steps of `run` ---
 
-    def _standby_sessions(self) -> AbstractContextManager[None]:
+    def _standby_sessions(self) -> AbstractContextManager[Elsewhere]:
         """Keep a session on the other brokers, so that no reading is missing in a delay."""
         settings, topics = self._settings, self._topics
         filters = [(topics.vitals(ward, "+"), SubscribeOptions(qos=1)) for ward in settings.wards]
@@ -211,6 +211,7 @@ class Worker:
     def _work(self) -> None:
         while not self._stopping:
             self._session.ensure_connected(time.monotonic())
+            self._session.set_problem(self._elsewhere.problem)
             if self._received_on != self._session.connection:
                 # The broker delivers again what was not acknowledged on the connection before. Not in `_on_connected`:
                 # its first messages may be read before paho has read the CONNACK that came with them.

@@ -38,7 +38,7 @@ from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_logi
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import RETAINED_ONCE, SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import Standby
-from mqtt.standby_sessions import standby_sessions
+from mqtt.standby_sessions import Elsewhere, standby_sessions
 from mqtt.wake_socket import WakeSocket
 from sql.connection import find_connect_problem
 from vitals.audit import audit_filters
@@ -202,7 +202,7 @@ class Pipeline:
                 self._begin(self._standby.boot)
             self._is_standing_by = False
             try:
-                with self._standby_sessions():
+                with self._standby_sessions() as self._elsewhere:
                     self._work()
                 return
             except SessionTakenOver as error:
@@ -213,7 +213,7 @@ class Pipeline:
                 self._standby.boot = max(self._standby.boot, error.boot)
                 self._is_standing_by = True
 
-    def _standby_sessions(self) -> AbstractContextManager[None]:
+    def _standby_sessions(self) -> AbstractContextManager[Elsewhere]:
         """Keep a session on the other brokers, for readings alone: everything else is retained, or rare."""
         settings = self._settings
         vitals = _shared(settings.topics.all_vitals, settings.ingest_share_group)
@@ -247,7 +247,7 @@ class Pipeline:
                 self._receive()
             if self._is_due(self._builder.batch, time.monotonic()):
                 self._submit_batch()
-            self._session.set_problem(self._writer.problem(datetime.now(UTC)))
+            self._session.set_problem(self._writer.problem(datetime.now(UTC)) or self._elsewhere.problem)
             self._session.maintain(time.monotonic())
         self._shut_down()
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mqtt.endpoint import BrokerEndpoint
+from mqtt.instance import read_status
 from stack.binaries import ServerBinaries
 from stack.servers import BrokerServer, free_port
 from tests.fixtures.alerts import MakeAlerts
@@ -91,3 +93,23 @@ def test_a_station_leaves_a_broker_that_accepts_and_never_answers_the_tls_handsh
             arrived.append(accepted)
         for accepted in arrived:
             accepted.close()
+
+
+def test_services_state_that_a_device_publishes_at_another_broker_than_theirs(
+    two_open_brokers: tuple[BrokerServer, BrokerServer], make_ingest: MakeIngest, make_alerts: MakeAlerts, db: Db
+) -> None:
+    first, second = two_open_brokers
+    urls = f"{first.url},{second.url}"
+    make_ingest(urls, db, ingest_client_id="ingest")
+    make_alerts(urls, alerts_client_id="alerts")
+
+    def problems() -> list[bool]:
+        """Whether ingest and alert worker state what the station shows about them."""
+        found = [
+            read_status(BrokerEndpoint.parse(first.url), f"vitalflow/services/{name}") for name in ("ingest", "alerts")
+        ]
+        return [one is not None and f"another broker, 127.0.0.1:{second.port}" in one.problem for one in found]
+
+    with fleet(second.url, devices=1, hertz=2):
+        eventually(lambda: problems() == [True, True], 120, "both state it")
+    eventually(lambda: problems() == [False, False], 60, "both state that it is over")
