@@ -39,7 +39,7 @@ class BedState:
         self.limits = limits
         self.rules = rules
         self.patient = PatientTracker()
-        self.interval_announced = False  # by the device's birth; else it is learned from the arrivals
+        self.announced: timedelta | None = None  # interval of the device's birth
         self.order = ArrivalOrder(STALE_AFTER)
         self._candidates: list[tuple[Reading, str, datetime]] = []  # readings of a patient id that is not confirmed yet
         self._scored_on = self._scale()
@@ -114,8 +114,8 @@ class BedState:
         if ward != self.snapshot.bed.ward:
             self.move(ward)
         snapshot = self.snapshot.with_reading(reading, at)
-        interval = self.order.clock.interval
-        if not self.interval_announced and interval is not None:
+        interval = self.order.clock.usual_interval(self.announced)
+        if interval is not None:
             snapshot = replace(snapshot, interval_s=interval.total_seconds())
         # With two ids in turn the patient is unknown; the technical alert two-patients says so.
         patient = None if self.patient.alternates(at) else self.patient.current

@@ -6,7 +6,7 @@ holds: a client of the broker may publish anything.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -168,7 +168,8 @@ class Ward:
         if bed is None:
             return
         self._known_by_alert.discard(place.device)
-        for reading in decoded.readings:
+        # A retained reading is of no known age: it shows that there is a bed, and nothing about the present.
+        for reading in [] if retained else decoded.readings:
             bed.add_reading(reading, place.ward, now)
         if bed.order.undecided:
             self._undecided.add(place.device)
@@ -205,7 +206,8 @@ class Ward:
                 bed.snapshot = bed.snapshot.with_status(status.state, status.boot, status.interval_s)
                 if status.state == "online":
                     bed.order.clock.right_within = status.right_within(STALE_AFTER)
-                bed.interval_announced = bool(bed.interval_announced or status.interval_s)
+                if status.interval_s:
+                    bed.announced = timedelta(seconds=status.interval_s)
             self._touch(place.device)
 
     def _take_limits(self, place: DeviceAddress, payload: bytes) -> None:

@@ -31,6 +31,7 @@ LONE = timedelta(seconds=1.5)  # the second reading of a backlog follows its fir
 ONE_MOMENT_S = 0.15  # readings that arrive closer together than this may be parts of one moment
 BACKLOG_RATE = 2.0  # seconds measured per second of arrival, from which on readings are a backlog
 MOMENT = timedelta(seconds=0.5)  # readings that arrive within it count as one for the usual interval
+STEADY = timedelta(seconds=60)  # a usual interval that is kept for so long counts more than the announced one
 UNUSUAL_GAPS = 3  # so many in a row are the new usual interval
 RUN_S = 10.0  # seconds of arrivals over which that rate is measured
 
@@ -81,6 +82,7 @@ class DeviceClock:
         "_run",
         "_seq",
         "_stale_after",
+        "_steady_since",
         "_unusual",
         "interval",
         "offset",
@@ -101,6 +103,18 @@ class DeviceClock:
         # The gaps that confirm it, and how many in a row did not. No history: it would cost 600 bytes a bed.
         self._min_gap = self._max_gap = ZERO
         self._unusual = 0
+        self._steady_since: datetime | None = None  # arrival of the last reading that did not confirm it
+
+    def usual_interval(self, announced: timedelta | None) -> timedelta | None:
+        """Return the time between two readings: as announced, else as they arrive; None where neither is known.
+
+        A device that says seconds and means milliseconds would be missed after an hour: where readings have come at a
+        shorter interval for STEADY, that one counts.
+        """
+        usual, since, moment = self.interval, self._steady_since, self._moment
+        if not announced or (usual is not None and usual < announced and moment and since and moment - since >= STEADY):
+            return usual
+        return announced
 
     def place(self, time: datetime, arrival: datetime, boot: int = 0, seq: int = 0) -> Placement | None:
         """Place a reading; None where only the next reading, or a pause behind this one, can decide.
@@ -190,9 +204,13 @@ class DeviceClock:
         self._moment = arrival
         if self.interval is not None:
             self._unusual = 0 if self._min_gap <= gap <= self._max_gap else self._unusual + 1
+            if not self._unusual:
+                return
+            self._steady_since = arrival
             if self._unusual < UNUSUAL_GAPS:
                 return
         self.interval, self._min_gap, self._max_gap, self._unusual = gap, gap / 2, gap * 2, 0
+        self._steady_since = arrival
 
     def _keeps_no_time(self, time: datetime, arrival: datetime) -> bool:
         """Return whether the clock has stopped or drifts: readings arrive as usual, without an outage."""

@@ -18,7 +18,7 @@ from vitals.patient_change import PatientTracker
 from vitals.reading import FullReading, Reading, sign_values
 from vitals.signs import KEYS_ELSEWHERE, SIGN_KEYS, SIGNS
 from vitals.status import Status, decode_status
-from vitals.thresholds import STALE_AFTER
+from vitals.thresholds import SILENT_AFTER, STALE_AFTER
 from vitals.topics import InvalidTopic, Topics
 
 MAX_NAMES = 20  # distinct keys, patient ids, topics and reasons that are kept; a device may invent any number
@@ -253,6 +253,7 @@ def diagnose(
         *_identity_findings(seen.device, identity, now),
         *_connection_findings(seen, identity, connection, now),
         *_message_findings(seen),
+        *_interval_findings(seen),
         *_clock_findings(seen),
         *_number_findings(seen),
         *_patient_findings(seen, now),
@@ -446,6 +447,17 @@ def _clock_findings(seen: Observations) -> Iterator[Finding]:
             Severity.WRONG,
             f"its clock is {_clock_text(offset)}",
             "set it, for instance by NTP; alarms count by arrival, but the stored times are wrong",
+        )
+
+
+def _interval_findings(seen: Observations) -> Iterator[Finding]:
+    announced = (seen.status.interval_s if seen.status else None) or 0.0
+    found = seen.interval.total_seconds() if seen.interval is not None else announced
+    if announced > max(SILENT_AFTER.total_seconds(), 3 * found):
+        yield Finding(
+            Severity.WRONG,
+            f"its status announces a reading every {announced:g} s, and they come every {found:.1f} s",
+            "announce the seconds between two readings in interval_s; silence is judged by it",
         )
 
 

@@ -119,8 +119,8 @@ class Bed:
 
     @property
     def usual_interval(self) -> timedelta | None:
-        """The time between two readings: as announced, else as they arrive; None where neither is known."""
-        return self.interval or self.order.clock.interval
+        """The time between two readings, as announced or as they arrive."""
+        return self._clock.usual_interval(self.interval)
 
     def evaluate(self, reading: Reading, ward: str, now: datetime, *, dup: bool = False) -> Sequence[Event]:
         """Evaluate a reading that arrived at `now`; return the changes in order.

@@ -47,7 +47,7 @@ class _Bed:
     snapshot: BedSnapshot
     order: ArrivalOrder = field(default_factory=lambda: ArrivalOrder(STALE_AFTER))
     patient: str | None = None
-    announced: bool = False  # the interval, by the birth
+    announced: timedelta | None = None  # the interval, by the birth
     confirmed: bool = True  # received since the last connection
 
 
@@ -107,8 +107,8 @@ class Beds:
             return
         if kind == "status":
             self._take_status(address, payload)
-        elif kind == "vitals":
-            arrival = self._topics.time_of_arrival(address, now, retained=retained)
+        elif kind == "vitals" and not retained:  # a retained reading is of no known age
+            arrival = self._topics.time_of_arrival(address, now)
             for reading in decode(payload, ANY_TIME, arrival).readings:
                 self._take_reading(address, reading, now)
 
@@ -169,7 +169,8 @@ class Beds:
         if bed is None:
             return
         bed.snapshot = bed.snapshot.with_status(status.state, status.boot, status.interval_s)
-        bed.announced = bool(bed.announced or status.interval_s)
+        if status.interval_s:
+            bed.announced = timedelta(seconds=status.interval_s)
         if status.state == "online":
             bed.order.clock.right_within = status.right_within(STALE_AFTER)
 
@@ -186,8 +187,8 @@ class Beds:
                 bed.snapshot = bed.snapshot.with_patient(None)  # no value of one patient is shown as of another
                 bed.patient = reading.patient_id
             bed.snapshot = bed.snapshot.with_reading(reading, min(placement.time, arrival))
-            interval = bed.order.clock.interval
-            if interval is not None and not bed.announced:
+            interval = bed.order.clock.usual_interval(bed.announced)
+            if interval is not None:
                 bed.snapshot = replace(bed.snapshot, interval_s=interval.total_seconds())
 
     def _bed(self, address: DeviceAddress) -> _Bed | None:

@@ -339,6 +339,13 @@ def test_a_device_that_reports_every_minute_is_not_silent_after_15_seconds() -> 
     assert bed.tick(180) == ["silent raised"]
 
 
+def test_a_device_that_announces_milliseconds_as_seconds_is_missed_all_the_same() -> None:
+    bed = BedDriver(TECHNICAL)
+    bed.status(0, online=True, interval_s=1000)
+    bed.steady(0, 70, 80)
+    assert (bed.tick(84), bed.tick(85)) == ([], ["silent raised"])
+
+
 def test_a_backlog_is_silence() -> None:
     bed = BedDriver(TECHNICAL)
     assert bed.read(0, 80) == []

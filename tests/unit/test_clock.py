@@ -208,3 +208,23 @@ def test_the_usual_interval_is_not_changed_by_one_outage() -> None:
     for second in (0, 20, 40, 60, 660, 680):
         device.send(NOW + s(second), NOW + s(second))
     assert device.clock.interval == s(20)
+
+
+def test_readings_that_have_come_faster_than_announced_for_a_minute_are_the_interval() -> None:
+    device, announced = Device(), s(1000)
+    for second in range(60):
+        device.send(NOW + s(second), NOW + s(second))
+    assert device.clock.usual_interval(announced) == announced
+    for second in range(60, 64):
+        device.send(NOW + s(second), NOW + s(second))
+    assert device.clock.usual_interval(announced) == s(1)
+    assert device.clock.usual_interval(s(0.5)) == s(0.5)
+    assert device.clock.usual_interval(None) == s(1)
+
+
+def test_single_visits_do_not_replace_the_announced_interval() -> None:
+    device, announced = Device(), s(600)
+    for visit in range(10):
+        for second in range(5):
+            device.send(NOW + s(600 * visit + second), NOW + s(600 * visit + second))
+        assert device.clock.usual_interval(announced) == announced

@@ -120,6 +120,12 @@ def test_unknown_keys_are_named_with_the_key_that_is_meant() -> None:
     assert find_unknown_keys(b"{") == []
 
 
+def test_an_announced_interval_that_readings_contradict() -> None:
+    seen = observe(*good())
+    seen.take(Topics().status("icu-1", "bed-1"), b'{"state":"online","interval_s":1000}', AFTER)
+    assert any("every 1000 s, and they come every 1.0 s" in text for text in wrong(seen))
+
+
 def test_missing_numbers_and_alternating_patients() -> None:
     gap = [{**reading, "seq": reading["seq"] + 3 * (reading["seq"] > 5)} for reading in good()]
     assert any("3 numbers are missing" in text for text in wrong(observe(*gap)))

@@ -84,6 +84,14 @@ def test_a_bed_that_sends_shows_its_values_and_one_that_is_silent_or_offline_non
     assert (offline["measured"], offline["status"], offline["heart_rate"]) == (False, "OFFLINE", None)
 
 
+def test_a_retained_reading_is_not_shown() -> None:
+    scene = Scene()
+    payload = encode(reading(at(-86_400), {"heart_rate": 72.0}))
+    scene.beds.take(TOPICS.vitals(BED.ward, BED.device), payload, True, at(0))
+    shown = scene.state(2)
+    assert (shown["measured"], shown["status"], shown["heart_rate"]) == (False, "WAITING", None)
+
+
 def test_a_value_that_is_not_repeated_is_shown_for_15_s() -> None:
     scene = Scene()
     scene.measure(0, systolic_bp=120.0, heart_rate=70.0)

@@ -56,6 +56,15 @@ def test_a_reading_without_time_of_a_listed_device_is_shown_unless_it_is_a_retai
     assert ward.counts.readings == 1
 
 
+def test_a_retained_reading_is_not_shown_as_a_present_one() -> None:
+    ward = made_ward()
+    payload = encode(reading(NOW - timedelta(days=3), {"spo2": 98}))
+    ward.take(TOPICS.vitals("icu-1", "bed-1"), payload, True, NOW)
+    ward.settle(NOW + 2 * SECOND)
+    assert ward.beds["bed-1"].condition(NOW + 2 * SECOND) == "WAITING"
+    assert ward.beds["bed-1"].snapshot.last_values == {}
+
+
 # --- the hub ---
 
 
