@@ -148,5 +148,9 @@ def apply_rules(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datet
             del bed.counts[name]
         elif len(rule.levels) != len(state.beyond):
             bed.counts[name] = level_state.initial(rule, state.level)
+        elif state.value is not None:
+            # The delay of a value that is within the new limit must not end before the next value.
+            depth = rule.levels_exceeded(state.value) if rule.source == "sign" else min(state.depth, state.level)
+            bed.counts[name] = state._replace(depth=depth)
     bed.refresh_active_signs()
     return events

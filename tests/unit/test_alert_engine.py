@@ -595,6 +595,17 @@ def test_an_alert_of_a_removed_rule_is_closed_with_that_reason() -> None:
     assert "rule" in str(event.alert.reason)
 
 
+def test_a_delay_that_other_rules_make_void_raises_nothing() -> None:
+    text = HIGH + SCORE.replace('text = "NEWS2"', 'text = "NEWS2"\nfor_s = 10')
+    bed = BedDriver(text)
+    bed.steady(0, 9, 130, spo2=89)
+    for old, new in (("above = 120", "above = 140"), ("above = 4", "above = 5"), ("    single = 3\n", "")):
+        text = text.replace(old, new)
+    assert apply_rules(bed.bed, rules(text), None, at(9.5)) == []
+    assert bed.tick(10) == []
+    assert bed.steady(10, 30, 130, spo2=89) == []
+
+
 @pytest.mark.parametrize("heart_rate", [100, 130])
 def test_other_rules_with_fewer_levels_keep_the_alert(heart_rate: float) -> None:
     bed = BedDriver()
