@@ -157,10 +157,10 @@ class DeviceClock:
             # By number and by time before the last one: sent again, or a gap that is filled late.
             if self._last_time - time <= DISORDER >= arrival - self._last_arrival:  # type: ignore[operator]
                 # Or another part of one moment: some devices number each moment, and send it sign by sign.
-                return Placement(time + self.offset, live=True, certain=False)
+                return Placement(_shifted(time, self.offset), live=True, certain=False)
             if seq == self._seq and time == self._last_time:
-                return Placement(time + self.offset, live=False)
-            return self._place_old(time, arrival, lag, seq) or Placement(time + self.offset, live=False)
+                return Placement(_shifted(time, self.offset), live=False)
+            return self._place_old(time, arrival, lag, seq) or Placement(_shifted(time, self.offset), live=False)
         late = lag - self.offset
         if late < -AHEAD:
             return self._anchor(time, arrival, lag, seq)
@@ -180,10 +180,10 @@ class DeviceClock:
         """Place an undecided reading, after the next reading of the device was placed."""
         offset = self.offset or ZERO
         if self._run is not None:
-            return Placement(time + offset, live=False)
+            return Placement(_shifted(time, offset), live=False)
         if arrival - time - offset <= RIGHT:
             return Placement(arrival, live=True)  # the next one has shown that the clock was set
-        return Placement(time + offset, live=True, certain=False)
+        return Placement(_shifted(time, offset), live=True, certain=False)
 
     def place_lone(self, time: datetime, arrival: datetime, now: datetime) -> Placement | None:
         """Place an undecided reading that nothing followed; None before LONE has passed since its arrival."""
@@ -248,7 +248,7 @@ class DeviceClock:
             self._run = _Run(time, arrival, time, arrival, backlog)
         else:
             self._run = _Run(before.start_time, before.start_arrival, time, arrival, backlog)
-        return Placement(time + (self.offset or ZERO), live=False) if backlog else None
+        return Placement(_shifted(time, self.offset or ZERO), live=False) if backlog else None
 
     def _anchor(self, time: datetime, arrival: datetime, lag: timedelta, seq: int, *, exact: bool = False) -> Placement:
         """Estimate the offset by this reading. Time does not go back on the line of arrivals."""
@@ -264,6 +264,14 @@ class DeviceClock:
             self._last = placed
         self._last_time, self._last_arrival, self._seq, self._run = time, arrival, seq, None
         return Placement(placed, live=True)
+
+
+def _shifted(time: datetime, offset: timedelta) -> datetime:
+    """Return a time of the past on the line of arrivals. By a clock of the year 9999 it may be before the year 1."""
+    try:
+        return time + offset
+    except OverflowError:
+        return time
 
 
 def _is_live_rate(measured: timedelta, arrived: timedelta, rounding: timedelta) -> bool:

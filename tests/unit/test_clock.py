@@ -228,3 +228,24 @@ def test_single_visits_do_not_replace_the_announced_interval() -> None:
         for second in range(5):
             device.send(NOW + s(600 * visit + second), NOW + s(600 * visit + second))
         assert device.clock.usual_interval(announced) == announced
+
+
+@given(
+    st.lists(st.tuples(st.datetimes(timezones=st.just(UTC)), st.floats(0, 100), st.integers(0, 3)), min_size=2),
+    st.booleans(),
+)
+def test_no_time_at_all_fails(sent: list[tuple[datetime, float, int]], numbered: bool) -> None:
+    device = Device()
+    for (time, _, seq), elapsed in zip(sent, accumulate(pause for _, pause, _ in sent), strict=True):
+        device.send(time, NOW + s(elapsed), 7 if numbered else 0, seq if numbered else 0)
+    device.pause(NOW + s(10_100))
+    assert len(device.placed) == len(sent)
+
+
+def test_the_year_9999_before_a_backlog_fails_nothing() -> None:
+    device = Device()
+    device.send(datetime.max.replace(tzinfo=UTC), NOW, 7, 1)
+    device.send(NOW - s(3600), NOW + s(1), 7, 1)
+    device.send(NOW - s(3500), NOW + s(1.1))
+    device.send(NOW + s(2), NOW + s(2))
+    assert device.placed[-1] == (NOW + s(2), Placement(NOW + s(2), live=True))
