@@ -8,6 +8,8 @@ PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
 # For every platform and Python from 3.11 on. Existing pins stay, unless the input file requires another version.
 LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --custom-compile-command "make lock"
+# Integration tests wait for servers most of their time: one worker for each third of a core.
+WORKERS = 6
 # Options of the stack, passed on if they are set: make demo SECONDS=60 DEVICES=50 PORT_BASE=31883 LISTEN=0.0.0.0
 STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) \
     $(if $(LISTEN),--listen $(LISTEN))
@@ -40,16 +42,16 @@ test: check js-check docs setup ## every check and every test, on real servers a
 	@$(PY) -m tests.support.chromium
 	@$(PY) -m tests.support.prometheus
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
-	@$(PY) -m coverage run -m pytest tests/unit tests/integration
+	@$(PY) -m coverage run -m pytest -n $(WORKERS) tests/unit tests/integration
 	@$(PY) -m coverage combine --quiet && $(PY) -m coverage report
-	@$(PY) -m pytest -n 3 tests/community tests/browser tests/acceptance
+	@$(PY) -m pytest -n 4 tests/community tests/browser tests/acceptance
 
 test-fast: check js-check ## lint, types and unit tests, Python and JavaScript; starts no server
 	@$(PY) -m pytest tests/unit
 
 test-integration: setup .venv/.dev ## the tests of services on real servers
 	@$(PY) -m tests.support.prometheus
-	@$(PY) -m pytest tests/integration
+	@$(PY) -m pytest -n $(WORKERS) tests/integration
 
 check: .venv/.dev ## lint, format, types, import layers and dashboards only
 	@$(PY) -m ruff check .

@@ -10,7 +10,7 @@ from stack.binaries import ServerBinaries
 from stack.servers import DatabaseServer, free_port
 from tests.support.migrate import migrate, settings_of, start_migrate, wait_for_end
 from tests.support.rows import START, write_readings
-from tests.support.servers import Db, new_database
+from tests.support.servers import Db, new_database, serving
 
 FAILED = """
 INSERT INTO _timescaledb_internal.bgw_job_stat VALUES (
@@ -42,15 +42,11 @@ def test_settings_that_are_too_low_are_named_with_the_value_to_set(
         binaries, f"{run_name}-low", free_port(), tmp_path / "low.log",
         fsync="off", max_worker_processes="9", max_locks_per_transaction="12",
     )  # fmt: skip
-    server.start()
-    try:
+    with serving(binaries, server):
         db = new_database(server)
         for day in range(60):
             write_readings(db, [day + 1], start=START - timedelta(days=day))
         output = status(db)
-    finally:
-        server.stop()
-        binaries.remove(server.folder.parent)
     assert (
         "max_worker_processes 9 is too low for TimescaleDB's jobs and parallel queries: set it to 19 or more" in output
     )

@@ -1,7 +1,6 @@
 """Alerts over HTTP on a real broker: signed, in order across kills and whatever each receiver answers."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from stack.servers import BrokerServer, free_port
 from tests.fixtures.alerts import AlertClient
 from tests.support.alert_changes import AlertChanges
 from tests.support.http_receiver import HttpReceiver, Received, Reply
-from tests.support.process import ServiceProcess, run_module
+from tests.support.process import ServiceProcess, environ_of, run_module
 from tests.support.servers import eventually
 from vitals.alert import Change, State
 
@@ -61,17 +60,11 @@ def webhook_receivers(tmp_path: Path) -> Iterator[Receivers]:
 @pytest.fixture
 def webhook_sender(own_broker: BrokerServer, webhook_receivers: Receivers, tmp_path: Path) -> Iterator[ServiceProcess]:
     """`vitalflow edges webhook alerts`, to be started when the receivers are added."""
-    environment = {
-        **os.environ,
-        "VITALFLOW_MQTT_URL": own_broker.url,
-        "VITALFLOW_EDGES_OUT_METRICS_PORT": str(free_port()),
-    }
+    environ = environ_of(MQTT_URL=own_broker.url, EDGES_OUT_METRICS_PORT=str(free_port()))
     line = ["vitalflow", "edges", "webhook", "alerts", "--verbose"]
     line += ["--site", str(webhook_receivers.site), "--queue", str(webhook_receivers.queue)]
-    sender = ServiceProcess(line, environment, tmp_path / "webhooks.log")
-    yield sender
-    sender.kill()
-    sys.stdout.write(sender.said())
+    with ServiceProcess(line, environ, tmp_path / "webhooks.log") as sender:
+        yield sender
 
 
 def accepted(receiver: HttpReceiver) -> dict[str, list[int]]:

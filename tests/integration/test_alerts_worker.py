@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from bench.queue_filler import fill_queues
 from mqtt.endpoint import BrokerEndpoint
 from stack.binaries import ServerBinaries
 from stack.servers import BrokerServer, free_port
-from tests.fixtures.alerts import RULES, AlertClient, AlertsProcess, MakeAlerts
+from tests.fixtures.alerts import RULES, AlertClient, MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.support.servers import Db, eventually
 from vitals.topics import Topics
@@ -176,7 +175,7 @@ def test_readings_queued_while_the_worker_was_down_are_all_evaluated(
     for times in (1, 2):
         alerts.start()
         person = make_alert_client(own_broker.port)
-        eventually(lambda: "vitalflow_alerts_readings_evaluated_total 3000.0" in metrics_of(alerts), 20, "all of it")
+        eventually(lambda: alerts.metric("readings_evaluated_total") == 3000, 20, "all of it")
         person.measure(heart_rate=150)
         person.wait_for(f"{BED}/heart-rate-high", state="active")
         person.measure(heart_rate=80)
@@ -196,8 +195,7 @@ def test_two_workers_share_the_wards_and_neither_touches_the_others(
     for ward in (1, 2, 3):
         person.measure(f"bed-{ward}", f"icu-{ward}", heart_rate=150)
     ids = [person.wait_for(place, state="active").alert_id for place in places]
-    assert "vitalflow_alerts_readings_evaluated_total 1.0" in metrics_of(first)
-    assert "vitalflow_alerts_readings_evaluated_total 2.0" in metrics_of(second)
+    assert [worker.metric("readings_evaluated_total") for worker in (first, second)] == [1, 2]
     second.kill()
     person.command("acknowledge", places[0])
     person.wait_for(places[0], state="acknowledged")
@@ -286,7 +284,7 @@ def test_a_broker_that_drops_messages_is_an_alarm(
         away.on_subscribe = lambda client, *_: client.disconnect() and None
         away.connect("127.0.0.1", small.port)
         away.loop_forever()
-        eventually(lambda: "broker_dropped_messages 0.0" in metrics_of(alerts), 30, "the broker's first count")
+        eventually(lambda: "broker_dropped_messages 0.0" in alerts.metrics(), 30, "the broker's first count")
         for _ in range(50):
             person.send("queue", b"one too many")
         alert = person.wait_for("stack/broker/broker-dropping", timeout=20, state="active", priority="high")
@@ -299,12 +297,6 @@ def test_a_broker_that_drops_messages_is_an_alarm(
     finally:
         small.stop()
         binaries.remove(small.folder.parent)
-
-
-def metrics_of(alerts: AlertsProcess) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{alerts.metrics_port}/metrics", timeout=5) as answer:
-        text: str = answer.read().decode()
-        return text
 
 
 def test_a_frozen_broker_raises_no_alert_of_silence(

@@ -16,7 +16,7 @@ from tests.fixtures.alerts import MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.station import MakeStation
 from tests.support.fleet import fleet, rows_by_name
-from tests.support.servers import Db, eventually, stop_running
+from tests.support.servers import Db, eventually, serving
 
 
 @pytest.fixture
@@ -27,13 +27,9 @@ def two_open_brokers(
     first, second = (
         BrokerServer(binaries, f"{run_name}-pair-{name}", free_port(), tmp_path / f"{name}.log") for name in "ab"
     )
-    first.start()
-    second.start()
-    yield first, second
-    for server in (first, second):
-        server.signal(signal.SIGCONT)
-        stop_running(server)
-        binaries.remove(server.folder.parent)
+    with serving(binaries, first), serving(binaries, second):
+        yield first, second
+        second.signal(signal.SIGCONT)
 
 
 def test_when_the_broker_dies_and_the_next_one_stands_still_all_go_to_the_other_and_no_reading_is_lost(

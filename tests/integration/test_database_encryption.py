@@ -11,11 +11,11 @@ import pytest
 from identity import ca
 from identity.authority import CertificateAuthority
 from identity.ca import KeyPair
-from sql.migrate import connect, migrate
+from sql.migrate import connect
 from stack.binaries import ServerBinaries
-from stack.servers import DATABASE_NAMES, OWNER, POSTGRES, DatabaseServer, ensure_database, free_port, tls_query
+from stack.servers import DATABASE_NAMES, OWNER, POSTGRES, DatabaseServer, free_port, tls_query
 from tests.support.migrate import start_migrate, wait_for_end
-from tests.support.servers import db_of, eventually, logins
+from tests.support.servers import db_of, eventually, new_database, serving
 from vitals.errors import TransientError
 
 
@@ -25,13 +25,9 @@ def guarded(
 ) -> Iterator[DatabaseServer]:
     """A PostgreSQL as in production, with a certificate of the project's own CA."""
     server = DatabaseServer(binaries, f"{run_name}-guarded", free_port(), logs / "guarded.log", authority=authority)
-    server.start()
-    ensure_database(server.url("postgres"), OWNER)
-    with connect(server.url()) as connection:
-        migrate(connection, logins(server, OWNER), lambda _: None)
-    yield server
-    server.stop()
-    binaries.remove(server.folder.parent)
+    with serving(binaries, server):
+        new_database(server)
+        yield server
 
 
 def said(url: str) -> str:

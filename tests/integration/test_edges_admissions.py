@@ -5,7 +5,6 @@ The broker permits the edges what `identity.policy` states, and nothing else.
 
 import asyncio
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -234,15 +233,9 @@ def edge_process(secured: Secured, folder: Path) -> Iterator[EdgeProcess]:
     site = folder / "site.toml"
     more = '[[source]]\nname = "his"\napplication = "HIS"\nadmissions = true\n'
     site.write_text(site_text(["1", "2"], more).replace('device = "', 'device = "bed-').replace("HOSP", "MR"))
-    edge = EdgeProcess(secured.settings("edges"), site, folder / "edge-inbox", folder / "edge.log")
-    edge.start()
-    try:
-        yield edge
-    finally:
-        edge.close_peers()
-        if edge.process is not None and edge.process.poll() is None:
-            edge.stop()
-        sys.stdout.write(edge.said())
+    with EdgeProcess(secured.settings("edges"), site, folder / "edge-inbox", folder / "edge.log") as edge:
+        yield edge.start()
+        edge.stop()
 
 
 def in_bed(number: int) -> list[str | None]:

@@ -1,8 +1,8 @@
 """The HL7 listener as a process: what it acknowledged reaches the broker, each reading once."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,20 +21,15 @@ MakeClient = Callable[[int], AlertClient]
 @pytest.fixture
 def make_edge(tmp_path: Path) -> Iterator[MakeEdge]:
     """Start edges with one inbox; all of them are gone when the test ends."""
-    made: list[EdgeProcess] = []
     site, inbox, log = (tmp_path / name for name in ("site.toml", "inbox.db", "edge.log"))
+    with ExitStack() as made:
 
-    def make(mqtt_url: str, text: str, *options: str) -> EdgeProcess:
-        site.write_text(text)
-        edge = EdgeProcess({"VITALFLOW_MQTT_URL": mqtt_url}, site, inbox, log, *options)
-        made.append(edge)
-        return edge.start()
+        def make(mqtt_url: str, text: str, *options: str) -> EdgeProcess:
+            site.write_text(text)
+            edge = EdgeProcess({"VITALFLOW_MQTT_URL": mqtt_url}, site, inbox, log, *options)
+            return made.enter_context(edge).start()
 
-    yield make
-    for edge in made:
-        edge.close_peers()
-        edge.kill()
-    sys.stdout.write(log.read_text() if log.exists() else "")
+        yield make
 
 
 def now() -> datetime:

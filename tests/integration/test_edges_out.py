@@ -2,8 +2,8 @@
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.support.alert_changes import AlertChanges
 from tests.support.factories import make_alert
 from tests.support.hl7_receiver import Hl7Receiver, accept
-from tests.support.process import ServiceProcess, run_module
+from tests.support.process import ServiceProcess, environ_of, run_module
 from tests.support.servers import eventually
 from vitals.alert import Change, State, encode_alert
 
@@ -51,23 +51,15 @@ MakeExporter = Callable[..., ServiceProcess]
 @pytest.fixture
 def make_exporter(tmp_path: Path, hl7_site: Path, hl7_receiver: Hl7Receiver) -> Iterator[MakeExporter]:
     """Start `vitalflow edges hl7 alerts` or `readings`; all are gone when the test ends."""
-    made: list[ServiceProcess] = []
+    with ExitStack() as made:
 
-    def make(broker: BrokerServer, kind: str, *options: str) -> ServiceProcess:
-        environment = {
-            **os.environ,
-            "VITALFLOW_MQTT_URL": broker.url,
-            "VITALFLOW_EDGES_OUT_METRICS_PORT": str(free_port()),
-        }
-        line = ["vitalflow", "edges", "hl7", kind, "--to", f"127.0.0.1:{hl7_receiver.port}", "--site", str(hl7_site)]
-        line += ["--queue", str(tmp_path / f"{kind}.db"), *options]
-        made.append(ServiceProcess(line, environment, tmp_path / f"{kind}.log"))
-        return made[-1].start()
+        def make(broker: BrokerServer, kind: str, *options: str) -> ServiceProcess:
+            environ = environ_of(MQTT_URL=broker.url, EDGES_OUT_METRICS_PORT=str(free_port()))
+            line = ["vitalflow", "edges", "hl7", kind, "--to", f"127.0.0.1:{hl7_receiver.port}"]
+            line += ["--site", str(hl7_site), "--queue", str(tmp_path / f"{kind}.db"), *options]
+            return made.enter_context(ServiceProcess(line, environ, tmp_path / f"{kind}.log")).start()
 
-    yield make
-    for exporter in made:
-        exporter.kill()
-        sys.stdout.write(exporter.said())
+        yield make
 
 
 def phase(message: Message) -> str:

@@ -1,9 +1,11 @@
 """Serial ports as a process: pseudo-terminals that are unplugged, taken, and consoles."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from edges.serial.simulate import second_of
 from stack.servers import BrokerServer
 from tests.support.edge import EdgesProcess
 from tests.support.fake_ingest import FakeIngest, fake_ingest
+from tests.support.process import Forked, run_module
 from tests.support.servers import eventually
 from vitals.sample import Sample
 
@@ -24,20 +27,16 @@ PORT = '[[serial]]\nport = "{path}"\ndecoder = "{decoder}"\nward = "icu-1"\ndevi
 @pytest.fixture
 def make_reader(tmp_path: Path) -> Iterator[MakeReader]:
     """Start `edges serial read` with one inbox; all of them are gone when the test ends."""
-    made: list[EdgesProcess] = []
     site, inbox, log = (tmp_path / name for name in ("site.toml", "inbox.db", "edge.log"))
+    with ExitStack() as made:
 
-    def make(mqtt_url: str, *ports: tuple[Path, str, str]) -> EdgesProcess:
-        tables = [PORT.format(path=path, decoder=decoder, device=device) for path, decoder, device in ports]
-        site.write_text("\n".join(['zone = "UTC"', *tables]))
-        process = EdgesProcess(["serial", "read"], {"VITALFLOW_MQTT_URL": mqtt_url}, site, inbox, log)
-        made.append(process)
-        return process.start()
+        def make(mqtt_url: str, *ports: tuple[Path, str, str]) -> EdgesProcess:
+            tables = [PORT.format(path=path, decoder=decoder, device=device) for path, decoder, device in ports]
+            site.write_text("\n".join(['zone = "UTC"', *tables]))
+            process = EdgesProcess(["serial", "read"], {"VITALFLOW_MQTT_URL": mqtt_url}, site, inbox, log)
+            return made.enter_context(process).start()
 
-    yield make
-    for process in made:
-        process.kill()
-    sys.stdout.write(log.read_text() if log.exists() else "")
+        yield make
 
 
 def send(terminal: PseudoTerminal, decoder: str, heart_rate: float | None) -> None:
@@ -126,15 +125,13 @@ def test_a_port_that_is_taken_or_a_login_console_is_refused_with_a_sentence(
 
 def test_the_simulator_is_a_port_whose_decoder_the_list_finds(tmp_path: Path) -> None:
     link = tmp_path / "oximeter"
-    command = [sys.executable, "-m", "edges", "serial"]
-    with subprocess.Popen([*command, "simulate", "nonin-2", "--link", str(link)], stdout=subprocess.PIPE) as simulator:
-        assert simulator.stdout is not None
-        assert simulator.stdout.readline().decode().strip() == str(link)
+    simulator = Forked(["edges", "serial", "simulate", "nonin-2", "--link", str(link)])
+    eventually(lambda: simulator.printed()[0].strip() == str(link), 20, "the port is there")
 
-        def is_found() -> bool:
-            options = ["--port", str(link), "--listen", "2.5", "--json"]
-            listed = subprocess.run([*command, "list", *options], capture_output=True, check=True)
-            return bool(json.loads(listed.stdout)[0]["sends"] == "decoder nonin-2, line 9600 8N1")
+    def is_found() -> bool:
+        listed = run_module("edges", "serial", "list", "--port", str(link), "--listen", "2.5", "--json")
+        return bool(json.loads(listed.stdout)[0]["sends"] == "decoder nonin-2, line 9600 8N1")
 
-        eventually(is_found, 60, "the decoder is found")
-        simulator.terminate()
+    eventually(is_found, 60, "the decoder is found")
+    simulator.send_signal(signal.SIGTERM)
+    simulator.wait()

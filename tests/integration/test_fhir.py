@@ -1,7 +1,6 @@
 """The FHIR interface of a running station: searches, pages and reads, each for the wards that the user may see."""
 
 import json
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -95,11 +94,8 @@ def fhir(
     """One station for all tests that only read."""
     db = copy_of_template(database, "fhir")
     store_readings(db)
-    station = StationProcess(shared_broker.url, tmp_path_factory.mktemp("fhir"), reader_url=db.reader_url)
-    station.start()
-    yield FhirClient(station)
-    station.kill()
-    sys.stdout.write(station.said())
+    with StationProcess(shared_broker.url, tmp_path_factory.mktemp("fhir"), reader_url=db.reader_url) as station:
+        yield FhirClient(station.start())
     with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
         connection.execute("DROP DATABASE fhir WITH (FORCE)")
 

@@ -1,7 +1,6 @@
 """The FHIR listener as a process: what it answered with 201 reaches the broker, each document once."""
 
 import json
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -41,11 +40,8 @@ class FhirEdge(EdgeProcess):
 @pytest.fixture
 def fhir_edge(broker: BrokerServer, tmp_path: Path) -> Iterator[FhirEdge]:
     fhir_site(tmp_path, ["monitor-1"])
-    edge = FhirEdge(broker.url, tmp_path)
-    edge.start()
-    yield edge
-    edge.kill()
-    sys.stdout.write((tmp_path / "edge.log").read_text())
+    with FhirEdge(broker.url, tmp_path) as edge:
+        yield edge.start()
 
 
 def test_a_document_is_published_once_and_each_repeat_gets_the_first_answer(

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -60,10 +59,8 @@ def mqtt_edge(broker: BrokerServer, own_broker: BrokerServer, tmp_path: Path) ->
     site = tmp_path / "site.toml"
     site.write_text(SITE.format(url=own_broker.url))
     environment = {"VITALFLOW_MQTT_URL": broker.url}
-    edge = EdgesProcess(["mqtt", "run"], environment, site, tmp_path / "inbox.db", tmp_path / "edge.log")
-    yield edge
-    edge.kill()
-    sys.stdout.write(edge.said())  # pytest shows it where the test failed
+    with EdgesProcess(["mqtt", "run"], environment, site, tmp_path / "inbox.db", tmp_path / "edge.log") as edge:
+        yield edge
 
 
 def publish(client: mqtt.Client, topic: str, payload: object, *, retain: bool = False) -> None:

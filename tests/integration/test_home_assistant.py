@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -81,10 +80,8 @@ def home_assistant_edge(own_secured: Secured, tmp_path: Path) -> Iterator[Servic
     """`vitalflow edges mqtt home-assistant`, started."""
     line = ["vitalflow", "edges", "mqtt", "home-assistant"]
     settings = own_secured.settings(USER) | {"VITALFLOW_EDGES_HOME_ASSISTANT_METRICS_PORT": str(free_port())}
-    process = ServiceProcess(line, os.environ | settings, tmp_path / "home-assistant.log")
-    yield process.start()
-    process.kill()
-    sys.stdout.write(process.said())
+    with ServiceProcess(line, os.environ | settings, tmp_path / "home-assistant.log") as process:
+        yield process.start()
 
 
 def served(edge: ServiceProcess, page: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mqtt.service_status import ServiceStatus, decode_service_status, encode_ser
 from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
 from tests.fixtures.ingest import MakeIngest
 from tests.support.process import environ_of, run_module
-from tests.support.servers import Db, db_of, eventually, logins
+from tests.support.servers import Db, db_of, eventually, logins, serving
 from vitals.codec import encode
 from vitals.reading import reading
 
@@ -93,16 +93,12 @@ def test_it_waits_for_a_broker_that_is_not_running_yet_and_logs_its_address(
     ingest = make_ingest(f"mqtt://127.0.0.1:{port}", db, start=False).start(wait=False)
     eventually(lambda: f"waiting for the broker at mqtt://127.0.0.1:{port}: " in ingest.said(), 10, "a sentence")
     late = BrokerServer(binaries, f"{run_name}-late", port, tmp_path / "late.log")
-    late.start()
-    try:
+    with serving(binaries, late):
         eventually(lambda: "connected to the broker" in ingest.said(), 15, "a connection")
         send(port, "vitalflow/vitals/w/d", a_reading())
         eventually(lambda: db.count() == 1, 20, "a row")
         assert ingest.stop() == 0
         assert "Traceback" not in ingest.said()
-    finally:
-        late.stop()
-        binaries.remove(late.folder.parent)
 
 
 def test_a_wrong_database_password_is_logged_and_loses_nothing(

@@ -39,7 +39,7 @@ from tests.support.hl7_receiver import Answer, Hl7Receiver
 from tests.support.mqtt_probe import MqttProbe, connects
 from tests.support.process import ServiceProcess
 from tests.support.publish_flood import flooding
-from tests.support.servers import Db, eventually, locked_chunk, wal_receiver
+from tests.support.servers import Db, eventually, locked_chunk, serving, wal_receiver
 from vitals.errors import PermanentError
 
 try:
@@ -195,10 +195,8 @@ def test_each_target_is_up_and_rules_fire_when_services_broker_or_database_stop(
 def secured_with_short_queues(binaries: ServerBinaries, run_name: str, tmp_path: Path) -> Iterator[Secured]:
     """A broker that drops what exceeds 500 messages of a client."""
     made = secured(binaries, f"{run_name}-short-queues", tmp_path, max_queued_messages="500")
-    made.server.start()
-    yield made
-    made.server.stop()
-    binaries.remove(made.server.folder.parent)
+    with serving(binaries, made.server):
+        yield made
 
 
 @pytest.mark.slow

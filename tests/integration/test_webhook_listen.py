@@ -3,7 +3,6 @@
 import base64
 import hmac
 import json
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -37,11 +36,8 @@ secret_file = "SECRET"
 def webhook_edge(broker: BrokerServer, tmp_path: Path) -> Iterator[EdgeProcess]:
     site = webhook_site(tmp_path, ["phone"], MORE)
     environment = {"VITALFLOW_MQTT_URL": broker.url}
-    edge = EdgeProcess(environment, site, tmp_path / "inbox.db", tmp_path / "edge.log", kind="webhook")
-    edge.start()
-    yield edge
-    edge.kill()
-    sys.stdout.write((tmp_path / "edge.log").read_text())
+    with EdgeProcess(environment, site, tmp_path / "inbox.db", tmp_path / "edge.log", kind="webhook") as edge:
+        yield edge.start()
 
 
 def signed(body: bytes, at: float) -> dict[str, str]:

@@ -3,10 +3,6 @@
 Each runs as a person starts it, against a real broker; those that wait for one say it in their log and are ended.
 """
 
-import os
-import subprocess
-import sys
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +11,10 @@ import pytest
 
 from identity import ca
 from identity.authority import write_public, write_secret
-from stack.binaries import CHECKOUT
 from stack.servers import free_port
 from tests.fixtures.secured import Secured
-from tests.support.servers import Db
+from tests.support.process import Forked, environ_of
+from tests.support.servers import Db, eventually
 
 NOW = datetime.now(UTC)
 PROGRAMS = {
@@ -42,9 +38,8 @@ class Ground:
     folder: Path
 
     def says(self, program: str, sentence: str, **settings: object) -> str:
-        """What a program says with these settings, until it has said the sentence, or ends, or 15 s are over."""
+        """What a program says with these settings, until it has said the sentence or ends; fails after 60 s."""
         url = settings.pop("url", self.secured.url_of("operator"))
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("VITALFLOW_")}
         variables = {
             "MQTT_URL": url,
             "ADMIN_URL": url,
@@ -55,23 +50,11 @@ class Ground:
             "INGEST_METRICS_PORT": 0,
             "ALERTS_METRICS_PORT": 0,
         } | {name.upper(): value for name, value in settings.items()}
-        environ = ours | {f"VITALFLOW_{name}": str(value) for name, value in variables.items()}
-        process = subprocess.Popen(
-            [sys.executable, "-m", *PROGRAMS[program]],
-            env=environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        timer = threading.Timer(15, process.kill)
-        timer.start()
-        output = ""
-        with process:
-            for line in process.stdout:
-                output += line
-                if sentence in line:
-                    break
-            timer.cancel()
-            process.kill()
+        environ = environ_of(**{name: str(value) for name, value in variables.items()})
+        process = Forked(PROGRAMS[program], environ, folder=self.folder)
+        eventually(lambda: process.poll() is not None or sentence in "".join(process.printed()), 60, sentence)
+        process.kill()
+        output = "".join(process.communicate())
         assert "Traceback" not in output, output
         return output
 

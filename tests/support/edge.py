@@ -1,16 +1,12 @@
 """An HL7 edge as a process, and senders that repeat what is not acknowledged."""
 
-import json
 import os
 import socket
 import threading
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from prometheus_client.parser import text_string_to_metric_families
 
 from stack.servers import free_port
 from tests.support.process import ServiceProcess
@@ -61,6 +57,8 @@ class EdgesProcess(ServiceProcess):
     command   such as ["hl7", "listen"]
     """
 
+    metrics_prefix = "vitalflow_edges"
+
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], site: Path, inbox: Path, log: Path, *options: str
     ) -> None:
@@ -68,26 +66,6 @@ class EdgesProcess(ServiceProcess):
         arguments = ["edges", *command, "--site", str(site), "--inbox", str(inbox), *options]
         metrics = {"VITALFLOW_EDGES_METRICS_PORT": str(self.metrics_port)}
         super().__init__(["vitalflow", *arguments], {**os.environ, **environment, **metrics}, log)
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The present value of a metric, labels summed over where they are not given."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == f"vitalflow_edges_{name}" and labels.items() <= sample.labels.items()
-        )
-
-    def health(self) -> dict[str, object]:
-        """The answer of /healthz, whatever its status."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/healthz", timeout=5) as answer:
-                found: dict[str, object] = json.load(answer)
-        except urllib.error.HTTPError as error:
-            found = json.load(error)
-        return found
 
 
 class EdgeProcess(EdgesProcess):
@@ -112,6 +90,11 @@ class EdgeProcess(EdgesProcess):
         """Return a new connection; `close_peers` closes it."""
         self._peers.append(peer := Peer(self.port))
         return peer
+
+    def __exit__(self, *_: object) -> None:
+        """Close all connections and kill it."""
+        self.close_peers()
+        super().__exit__()
 
     def close_peers(self) -> None:
         """Close all connections."""

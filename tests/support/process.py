@@ -4,6 +4,7 @@ Each is a fork of one Python that has imported them all: the imports are most of
 of processor). tests/unit/test_cli.py starts every group of commands without it.
 """
 
+import json
 import multiprocessing
 import os
 import runpy
@@ -11,11 +12,15 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 import weakref
 from collections.abc import Mapping, Sequence
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from stack.binaries import CHECKOUT
 from tests.support.servers import eventually
@@ -108,6 +113,7 @@ def _run(arguments: list[str], environment: dict[str, str], folder: Path, files:
         os.dup2(number, target)
         os.close(number)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
@@ -139,7 +145,13 @@ def run_module(
 
 
 class ServiceProcess:
-    """`python -m` and `arguments`, with its environment and its log."""
+    """`python -m` and `arguments`, with its environment, its log and its metrics.
+
+    At the end of a `with` block it is killed, and its log is printed, which pytest shows where the test failed.
+    """
+
+    metrics_port: int
+    metrics_prefix: str
 
     def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
         self.environment = environment
@@ -161,6 +173,15 @@ class ServiceProcess:
             eventually(lambda: self.said().count("connected to the broker") > before, 20, "the service connects")
         return self
 
+    def __enter__(self) -> Self:
+        """Return it as it is: started or not."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill it and print its log."""
+        self.kill()
+        sys.stdout.write(self.said())
+
     def kill(self) -> None:
         """kill -9, unless it has ended."""
         if self.process is None:
@@ -177,3 +198,27 @@ class ServiceProcess:
     def said(self) -> str:
         """All of its log."""
         return self.log.read_text() if self.log.exists() else ""
+
+    def metrics(self) -> str:
+        """The text of /metrics."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The present value of a metric without its prefix, labels summed over where they are not given."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.metrics())
+            for sample in family.samples
+            if sample.name == f"{self.metrics_prefix}_{name}" and labels.items() <= sample.labels.items()
+        )
+
+    def health(self) -> dict[str, object]:
+        """The answer of /healthz, whatever its status."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/healthz", timeout=5) as answer:
+                found: dict[str, object] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            found = json.load(error)
+        return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
@@ -17,9 +18,10 @@ from psycopg import sql
 
 from sql.migrate import INGEST_ROLE, NAMES_ROLE, READER_ROLE, connect, migrate
 from stack.binaries import ServerBinaries
-from stack.servers import OWNER, POSTGRES, DatabaseServer, Server, describe_exit, ensure_database
+from stack.servers import OWNER, POSTGRES, BrokerServer, DatabaseServer, Server, describe_exit, ensure_database
 
 TEMPLATE = "vitalflow_template"
+S = TypeVar("S", BrokerServer, DatabaseServer)
 INGEST_PASSWORD = "ingest-in-a-test"
 READER_PASSWORD = "reader-in-a-test"
 NAMES_PASSWORD = "names-in-a-test"
@@ -58,16 +60,25 @@ def stop_running(server: Server) -> None:
     assert ended is None, f"{server.name} ended with {describe_exit(ended)}:\n{server.tail()}"
 
 
+@contextmanager
+def serving(binaries: ServerBinaries, server: S) -> Iterator[S]:
+    """Start a server; stop it afterwards, unless the test has, and delete its folder."""
+    server.start()
+    try:
+        yield server
+    finally:
+        stop_running(server)
+        binaries.remove(server.folder.parent)
+
+
 def eventually(condition: Callable[[], object], timeout: float, what: str) -> None:
     """Wait until `condition` holds; fail with `what` and its last value."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return
+    deadline, pause = time.monotonic() + timeout, 0.01
+    while not (value := condition()):
         if time.monotonic() > deadline:
             pytest.fail(f"not within {timeout:g} s: {what} (last: {value!r})")
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.1)
 
 
 def forget_retained(port: int) -> None:
