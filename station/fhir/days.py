@@ -15,6 +15,7 @@ from vitals.fhir import KINDS, Kind
 
 RECENT = timedelta(days=1)  # before the present day: what of the rollup changes with every reading
 RECENT_VALID_S, OLDER_VALID_S, IMPORTED_VALID_S = 5.0, 60.0, 600.0  # seconds for which a day is kept
+IMPORTED_DAYS_AT_ONCE = 30  # by one query: a chunk of imported_vitals
 MAX_SHARE = 0.05  # of the time may be spent on reading days: where that takes long, they are kept longer
 
 
@@ -58,9 +59,9 @@ FROM vitals_1d WHERE bucket >= %(start)s AND bucket < %(end)s
 # imported ones: averages of dropped readings, which are no Observations, may be in the rollup of such a day.
 DAYS_OF_READINGS_SQL = (
     SQL("""
-SELECT %(start)s AS start, device_id AS device, patient_id AS patient, ward, count(*) AS readings,
+SELECT time_bucket('1 day', time) AS start, device_id AS device, patient_id AS patient, ward, count(*) AS readings,
        ARRAY[{letters}] AS letters
-FROM all_vitals WHERE time >= %(start)s AND time < %(end)s GROUP BY device_id, patient_id, ward
+FROM all_vitals WHERE time >= %(start)s AND time < %(end)s GROUP BY start, device_id, patient_id, ward
 """)
     .format(letters=each_kind(_LETTERS, ", ", _IN_READINGS))
     .as_string()
@@ -96,25 +97,30 @@ class DayCache:
                 day = start_of_day(start)
                 while day < end:
                     if not self._is_valid(day):
-                        begun = time.monotonic()
-                        is_rolled_up = self._has_rollups and day >= self._live_from
-                        query = DAYS_SQL if is_rolled_up else DAYS_OF_READINGS_SQL
-                        self._days[day] = [
-                            _device_day(row) for row in await self._history.ask(query, start=day, end=day + DAY)
-                        ]
-                        self._keep(day, begun, self._valid_s(day, present))
+                        await self._read_days(day, end, present)
                     if not found or found[-1].start < day:  # dates of one day may be apart
                         found += self._days[day]
                     day += DAY
             return found
 
+    async def _read_days(self, start: datetime, end: datetime, present: datetime) -> None:
+        """Read a day, or several up to `end` if they have imported readings only."""
+        begun = time.monotonic()
+        days, query = 1, DAYS_SQL if self._has_rollups else DAYS_OF_READINGS_SQL
+        valid_s = RECENT_VALID_S if start >= present - RECENT else OLDER_VALID_S
+        imported_until = min(self._live_from, present - RECENT)
+        if start < imported_until:
+            days = min(IMPORTED_DAYS_AT_ONCE, -((start - min(end, imported_until)) // DAY))
+            query, valid_s = DAYS_OF_READINGS_SQL, IMPORTED_VALID_S
+        rows = await self._history.ask(query, start=start, end=start + days * DAY)
+        for day in (start + number * DAY for number in range(days)):
+            self._days[day] = []
+            self._keep(day, begun, valid_s)
+        for row in rows:
+            self._days[row["start"]].append(_device_day(row))
+
     def _is_valid(self, day: datetime | None) -> bool:
         return time.monotonic() < self._valid_until.get(day, 0.0)
-
-    def _valid_s(self, day: datetime, present: datetime) -> float:
-        if day >= present - RECENT:
-            return RECENT_VALID_S
-        return OLDER_VALID_S if day >= self._live_from else IMPORTED_VALID_S
 
     def _keep(self, day: datetime | None, begun: float, valid_s: float) -> None:
         now = time.monotonic()
