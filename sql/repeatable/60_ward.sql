@@ -65,11 +65,19 @@ DO $$
 BEGIN
     EXECUTE format($view$
 CREATE OR REPLACE VIEW ward_now AS
-WITH recent AS MATERIALIZED (
+WITH open_alert AS (
+    SELECT device_id, count(*) AS alerts,
+           (ARRAY['low', 'medium', 'high'])[max(priority_rank(priority))] AS worst_alert,
+           jsonb_agg(jsonb_build_object('rule', rule, 'priority', priority, 'kind', kind, 'state', state,
+                                        'since', since, 'text', text) ORDER BY since) AS alert_list
+    FROM alert_active WHERE ward <> 'stack' GROUP BY device_id  -- that ward has no beds
+), recent AS MATERIALIZED (
     SELECT * FROM last_reading
 ), not_recent AS MATERIALIZED (
-    SELECT d.device_id FROM device d
-    WHERE d.state <> 'forgotten' AND NOT EXISTS (SELECT FROM recent WHERE recent.device_id = d.device_id)
+    -- A device that sends no status is known by an open alert, such as that of its silence.
+    SELECT device_id FROM device WHERE state <> 'forgotten'
+    UNION SELECT device_id FROM open_alert
+    EXCEPT SELECT device_id FROM recent
 ), reading AS (
     SELECT * FROM recent
     UNION ALL
@@ -81,12 +89,6 @@ WITH recent AS MATERIALIZED (
     WHERE is_of_patient(reading.patient_id, arrival_time(reading.received_at, reading.time, reading.arrival_lag_ms),
                         reading.time,
                         reading.patient_id, present.patient_id, present.since, present.device_since)
-), open_alert AS (
-    SELECT device_id, count(*) AS alerts,
-           (ARRAY['low', 'medium', 'high'])[max(priority_rank(priority))] AS worst_alert,
-           jsonb_agg(jsonb_build_object('rule', rule, 'priority', priority, 'kind', kind, 'state', state,
-                                        'since', since, 'text', text) ORDER BY since) AS alert_list
-    FROM alert_active GROUP BY device_id
 )
 SELECT coalesce(reading.ward, device.ward, present.ward) AS ward,
        device_id,

@@ -29,6 +29,19 @@ FROM generate_series(0, 4) AS number;
 """
 
 
+# A device that sends no status, and whose silence is an open alert.
+WITHOUT_STATUS = """
+WITH raised AS (
+    INSERT INTO alert_event (alert_id, revision, rule, priority, kind, state, change, level, ward, device_id, text,
+                             since, raised_at, changed_at, latched, received_at)
+    VALUES (gen_random_uuid(), 1, 'no-data', 'medium', 'technical', 'active', 'raised', 1, 'icu-1', 'bed-silent', '',
+            now(), now(), now(), false, now())
+    RETURNING device_id, rule, alert_id, revision, state, changed_at)
+INSERT INTO alert_latest (device_id, rule, alert_id, revision, state, changed_at) SELECT * FROM raised;
+DELETE FROM device WHERE device_id = 'bed-silent'
+"""
+
+
 def _fill(db: Db) -> None:
     with connect(db.owner_url) as connection:
         fill_chunks(connection, datetime.now(UTC), CHUNKS, WEEK)
@@ -62,6 +75,8 @@ def test_a_silent_bed_has_its_last_reading_and_values_and_is_searched_in_32_days
     with psycopg.connect(history.owner_url) as connection:
         connection.execute(SILENT)
         found = "SELECT heart_rate, extract(day FROM age)::int FROM ward_now WHERE device_id = 'bed-silent'"
+        assert connection.execute(found).fetchall() == [(77.0, 5)]
+        connection.execute(WITHOUT_STATUS)
         assert connection.execute(found).fetchall() == [(77.0, 5)]
         assert connection.execute("SELECT seq FROM last_reading_of('bed-silent')").fetchall() == [(9,)]
         assert connection.execute("SELECT time FROM ward_now WHERE device_id = 'bed-new'").fetchall() == [(None,)]

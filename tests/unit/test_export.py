@@ -1,14 +1,16 @@
 """Names and times of a de-identified export, its key, and the data dictionary."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sql.dictionary import reading_entries, rollup_entries
 from sql.export.deidentify import Pseudonyms, read_key
-from sql.export.readings import READINGS, Content, Rollup, entries, of_rollup
+from sql.export.formats import Format
+from sql.export.readings import READINGS, Content, Rollup, Selection, entries, of_rollup
+from sql.export.write_export import write_export
 from vitals.errors import PermanentError
 from vitals.signs import SIGNS
 
@@ -73,3 +75,13 @@ def test_the_dictionary_of_an_export_has_its_columns_in_order(content: Content, 
     assert [entry.column for entry in found] == list(content.names(deidentified=deidentified))
     texts = " ".join(entry.description for entry in found)
     assert bool(re.search("keyed hash", texts)) == deidentified
+
+
+def test_a_target_that_exists_is_refused_before_the_database_is_asked(tmp_path: Path) -> None:
+    selection = Selection(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC))
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(tmp_path / "nothing")
+    for target in (folder, link):
+        with pytest.raises(PermanentError, match=f"^{target} exists; give a folder that does not$"):
+            write_export("postgresql://", selection, READINGS, Format.CSV, target, None, lambda *_: None, print)
