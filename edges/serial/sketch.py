@@ -18,6 +18,7 @@ from edges.serial.text import Damaged, Lines, is_text
 from vitals.fields import describe
 from vitals.recording.marks import KINDS, is_bad, kind_of
 from vitals.recording.names import plain
+from vitals.signs import BY_KEY
 
 NO_VALUE = frozenset((-1.0, -999.0))
 _MARKS = (  # names of marks, longest first
@@ -49,6 +50,7 @@ _VALUE = re.compile(
     r"(?P<unit>\s*(?:bpm|beats?\s?(?:/|per )\s?min(?:ute)?|times/min|/min|percent|%|°?c(?!\w)|℃))?",
     re.IGNORECASE,
 )
+_OTHER_UNIT = re.compile(r"\s*(?:[km]?hz|ms|sec|s|kpa|mmhg)\b", re.IGNORECASE)
 _AFTER = re.compile(r"[\s,;|/&()\[\]}!]|\.?$")
 _TEXT_NUMBER = re.compile(r"([+-]?\d{1,3}(?:\.\d{1,6})?)\s*(?:%|bpm)?", re.IGNORECASE)
 _MAX_DIGITS = 3  # before the point: no vital sign has more
@@ -216,6 +218,7 @@ def _begin(line: str) -> str:
 def parse_text(line: str, labels: Labels) -> Moment | None:
     """Return what a line with labels says; None without one. Raises Damaged for one that is not whole."""
     found: list[tuple[Label, float | None]] = []
+    other: list[Unmeasured] = []
     end = 0
     for label, match in labels.in_text(line):
         if match.start() < end or not _stands_alone(line[end : match.start()]):
@@ -233,8 +236,14 @@ def parse_text(line: str, labels: Labels) -> Moment | None:
         if not _AFTER.match(line, value.end()):
             raise Damaged
         end = value.end()
-        found.append((label, _number(value["value"], NO_VALUE)))
+        number = _number(value["value"], NO_VALUE)
+        if number is not None and not _has_unit_of(label.sign, value["unit"], line[end:]):
+            problem = "the unit beside it is not that of the sign"
+            other.append(Unmeasured(label.sign, value["value"], Reason.UNKNOWN_UNIT, problem))
+            continue
+        found.append((label, number))
     moment = _moment(found)
+    moment.unmeasured += other
     for name, flag in _VALID.findall(line):
         sign = "spo2" if name.casefold() == "spo2" else "heart_rate"
         if flag.casefold() in _NEGATIVE and sign in moment.found:
@@ -245,6 +254,15 @@ def parse_text(line: str, labels: Labels) -> Moment | None:
             _leave_out(moment, next(labelled, None))
     moment.off = bool(_NO_FINGER.search(line))
     return moment if moment.signs or moment.off else None
+
+
+def _has_unit_of(sign: str, stated: str | None, after: str) -> bool:
+    """Whether the unit beside a value, if there is one, is that of its sign."""
+    if stated is None:
+        return not _OTHER_UNIT.match(after)
+    unit = stated.strip().casefold()
+    is_percent, is_degrees = unit in ("%", "percent"), unit in ("c", "°c", "℃")
+    return BY_KEY[sign].unit == ("%" if is_percent else "Cel" if is_degrees else "/min")
 
 
 def _is_before(line: str, label: re.Match[str], mark: re.Match[str]) -> bool:
