@@ -29,6 +29,7 @@ _SYSTEMS = {
 }
 _ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _STATUSES = ("final", "amended", "corrected", "preliminary")
+_CORRECTED = ("amended", "corrected")
 _PANELS = {
     LOINC: frozenset(("85354-9", "55284-4", "35094-2", "85353-1", "8716-3", "34566-0")),
     MDC: frozenset(("150020", "150300")),
@@ -84,12 +85,12 @@ def _add(
         kind, values, unit = _value(element)
         observation = Observation(
             segment=first + len(found),
-            codes=(*_codes(element), *panel_codes),
+            codes=(*_codes_of_value(element), *panel_codes),
             kind=kind,
             values=values,
             unit=unit,
             flags=_interpretations(resource) | _interpretations(element),
-            status="F",
+            status="C" if text_of(resource, "status") in _CORRECTED else "F",
             absent=absent or _absent_value(element) or _another_quantity(resource, element),
             time=time,
             time_problem=problem,
@@ -187,6 +188,16 @@ def _codes(element: Element) -> tuple[Code, ...]:
     return tuple(_code(coding) for coding in objects_of(object_of(element, "code"), "coding"))
 
 
+def _codes_of_value(element: Element) -> tuple[Code, ...]:
+    """Return the codes of an element without those of panels beside them, which do not contradict them."""
+    codes = _codes(element)
+    return tuple(code for code in codes if not _is_panel(code)) or codes
+
+
+def _is_panel(code: Code) -> bool:
+    return code.code in _PANELS.get(code.system, ())
+
+
 def _code(coding: Element) -> Code:
     code, display, uri = text_of(coding, "code"), text_of(coding, "display"), text_of(coding, "system")
     system = _system_of(uri)
@@ -207,7 +218,7 @@ def _unknown_panel(resource: Element) -> tuple[Code, ...]:
     It counts as a further code of each component, so that a component of it is no value.
     """
     codes = [code for code in _codes(resource) if code.system in _PANELS and code.code]
-    if _value_keys(resource) or any(code.code in _PANELS[code.system] for code in codes):
+    if _value_keys(resource) or any(map(_is_panel, codes)):
         return ()
     return tuple(codes[:1])
 

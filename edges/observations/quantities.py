@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 _STATISTICS = "mean average avg averaged median maximum max minimum highest lowest variability mittelwert moyenne"
 _LIMITS = "target goal limit limits threshold alarm setting settings baseline predicted estimated delta change trend"
-_OTHERS = "resting set"
+_OTHERS = "resting set vent ventilator"
 _PLACES = "pulmonary venous fetal foetal intracranial cerebral regional tissue pap cvp icp svo2 scvo2 sto2 rso2 abg"
 _WORDS = frozenset(f"{_STATISTICS} {_LIMITS} {_OTHERS} {_PLACES}".split())
 _SURFACES = "skin tskin finger toe foot feet wrist surface peripheral ambient room mattress injectate"

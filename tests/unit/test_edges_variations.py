@@ -205,6 +205,7 @@ ABSENT = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", 
         {**SKIN, "bodySite": {"coding": [snomed("39937001")]}},
         {**SKIN, "code": {**SKIN["code"], "text": "Skin temperature"}},
         {"code": {"coding": [loinc("8867-4")], "text": "Resting heart rate"}},
+        {"code": {"coding": [loinc("9279-1")], "text": "Ventilator rate"}},
     ],
 )
 def test_an_observation_of_fhir_in_doubt_gives_no_value(changes: dict[str, object]) -> None:
@@ -219,6 +220,7 @@ def test_an_observation_of_fhir_in_doubt_gives_no_value(changes: dict[str, objec
         {"code": {"coding": [{"system": "https://loinc.org/", "code": "8867-4"}]}},
         {"code": {"coding": [{"system": "http://loinc.org|2.77", "code": "8867-4"}, snomed("364075005")]}},
         {"code": {"coding": [loinc("8867-4", "Heart rate by oximeter")]}},
+        {"code": {"coding": [loinc("8867-4"), loinc("8716-3", "Vital signs")]}},
         {"valueQuantity": {"value": 71, "code": "/min"}},
         {"valueQuantity": {"value": 71, "unit": "beats / min"}},
         {"valueQuantity": {"value": 71, "system": "https://unitsofmeasure.org", "code": "/min"}},
@@ -228,6 +230,13 @@ def test_an_observation_of_fhir_in_doubt_gives_no_value(changes: dict[str, objec
 def test_an_observation_of_fhir_without_doubt_is_read(changes: dict[str, object]) -> None:
     [item] = read_fhir(heart_rate(**changes)).report.readings
     assert item.reading.value("heart_rate") == 71
+
+
+@pytest.mark.parametrize("status", ["amended", "corrected"])
+def test_a_corrected_observation_is_taken_in_place_of_the_one_of_its_moment(status: str) -> None:
+    entries = [{"resource": heart_rate()}, {"resource": heart_rate(status=status, valueQuantity=quantity(80))}]
+    [item] = read_fhir({"resourceType": "Bundle", "type": "collection", "entry": entries}).report.readings
+    assert item.reading.value("heart_rate") == 80
 
 
 @pytest.mark.parametrize("url", ["Observation", "/Observation", "Observation/7", "https://ehr.example/Observation?a=b"])
