@@ -41,7 +41,6 @@ class Bed:
         "_certain",
         "_clock",
         "_redelivered",
-        "_undecided",
         "alerts",
         "assignment",
         "boot",
@@ -65,6 +64,7 @@ class Bed:
         "replay_watermark",
         "replay_watermarks",
         "rules",
+        "undecided",
         "vacant_since",
         "ward",
         "ward_rules",
@@ -75,7 +75,7 @@ class Bed:
         self.ward = ward
         self.patient = PatientTracker()
         self.order = ArrivalOrder(rules.stale_after)
-        self._clock, self._undecided = self.order.clock, self.order.undecided
+        self._clock, self.undecided = self.order.clock, self.order.undecided
         self.alerts: dict[str, Alert] = {}  # by rule; the open ones
         self.counts: dict[str, LevelState] = {}  # by rule; only those at which something is counted
         self.last: datetime | None = None  # time of the newest reading taken, by the device's clock
@@ -128,7 +128,7 @@ class Bed:
         `dup`: the reading may have been delivered and evaluated before (MQTT's DUP flag).
         """
         self._redelivered = dup
-        if not self._undecided:
+        if not self.undecided:
             placement = self._clock.place(reading.time, now, reading.boot, reading.seq)
             if placement is not None:
                 return self._observe(reading, ward, now, placement)

@@ -18,8 +18,8 @@ from alerts.engine.nothing_stored_alert import RULE as NOTHING_STORED
 from alerts.engine.nothing_stored_alert import NothingStoredAlerts
 from alerts.engine.rate_limiter import RateLimiter
 from alerts.engine.recovery import restore
-from alerts.engine.schedule import Schedule, is_active
-from alerts.engine.timers import apply_status, restart_no_data_timers, tick
+from alerts.engine.schedule import Schedule
+from alerts.engine.timers import apply_status, check_device, restart_no_data_timers
 from mqtt.service_status import decode_service_status, is_ingest
 from vitals.alert import Alert, Event, State
 from vitals.assignment import Assignment, decode_assignment, rules_for_bed
@@ -165,13 +165,13 @@ class Engine:
         decoded = decode(payload, ANY_TIME, self._topics.time_of_arrival(place, now))
         if decoded.problems:
             self.rejected += 1
-        bed = self._bed(place, now)
+        bed = self.beds.get(place.device) or self._add_bed(place, now)
         events: list[Event] = []
         for reading in decoded.readings:
             events += bed.evaluate(reading, place.ward, now, dup=dup)
         if now >= bed.next_check:  # here the bed's state is in the processor's cache
-            events += tick(bed, now)
-        if is_active(bed):
+            events += check_device(bed, now)
+        if events or bed.counts or bed.undecided:
             self._schedule.activate(bed)
         self.evaluated += len(decoded.readings)
         return self._record_cleared(events) if events else ()
@@ -188,7 +188,7 @@ class Engine:
                 return ()  # a device that moved deletes its old status
             del self.beds[place.device]
             return close_all(bed, DEVICE_REMOVED, now)
-        bed = self._bed(place, now)
+        bed = self.beds.get(place.device) or self._add_bed(place, now)
         online = status.state == "online"
         self._schedule.activate(bed)
         if online:
@@ -237,7 +237,7 @@ class Engine:
             self.limits[place.device] = limits
         if limits is None and place.device not in self.beds:
             return ()  # a removed device's limits are deleted after its status, and it is no bed any more
-        bed = self._bed(place, now)
+        bed = self.beds.get(place.device) or self._add_bed(place, now)
         self._schedule.activate(bed)
         return self._apply_limits(bed, now)
 
@@ -258,7 +258,7 @@ class Engine:
             self.assignments[place.device] = assignment
         if (assignment is None or assignment.is_discharge) and place.device not in self.beds:
             return ()
-        bed = self._bed(place, now)
+        bed = self.beds.get(place.device) or self._add_bed(place, now)
         self._schedule.activate(bed)
         if assignment is not None and assignment.is_discharge:
             if assignment == before:
@@ -308,18 +308,16 @@ class Engine:
 
     # --- the rest ---
 
-    def _bed(self, place: DeviceAddress, now: datetime) -> Bed:
-        bed = self.beds.get(place.device)
-        if bed is None:
-            bed = self.beds[place.device] = Bed(place.device, place.ward, self.rules, now)
-            self._schedule.add(bed)
-            assignment = self.assignments.get(place.device)
-            if assignment is not None and assignment.is_discharge:
-                discharge(bed, _discharged_at(assignment, now), now, in_use=assignment.in_use_since is not None)
-            elif assignment is not None:
-                change_assignment(bed, assignment, now)
-            if place.device in self.limits:
-                self._apply_limits(bed, now)
+    def _add_bed(self, place: DeviceAddress, now: datetime) -> Bed:
+        bed = self.beds[place.device] = Bed(place.device, place.ward, self.rules, now)
+        self._schedule.add(bed)
+        assignment = self.assignments.get(place.device)
+        if assignment is not None and assignment.is_discharge:
+            discharge(bed, _discharged_at(assignment, now), now, in_use=assignment.in_use_since is not None)
+        elif assignment is not None:
+            change_assignment(bed, assignment, now)
+        if place.device in self.limits:
+            self._apply_limits(bed, now)
         return bed
 
     def _parse_topic(self, topic: bytes, name: str) -> tuple[str, DeviceAddress]:

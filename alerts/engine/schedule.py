@@ -74,7 +74,7 @@ class Schedule:
 
 def is_active(bed: Bed) -> bool:
     """Return whether time may change something at the bed before its next check."""
-    return bool(bed.counts or bed.alerts or bed.order.undecided) or bed.offline_since is not None
+    return bool(bed.counts or bed.alerts or bed.undecided) or bed.offline_since is not None
 
 
 def _due(bed: Bed) -> datetime:

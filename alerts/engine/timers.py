@@ -31,7 +31,7 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     4. The device itself: its clock, the patients that it names, and what it measures.
     5. Silence: the device sends nothing, or is offline. No alert for a discharged bed.
     """
-    events: list[Event] = bed.settle_undecided(now) if bed.order.undecided else []
+    events: list[Event] = bed.settle_undecided(now) if bed.undecided else []
     for alert in list(bed.alerts.values()):
         if alert.audio_paused_until is not None and now >= alert.audio_paused_until:
             bed.keep(resumed(alert, now), events)
@@ -40,7 +40,7 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     if bed.counts:
         _end_delays(bed, now, events)
     if now >= bed.next_check:
-        events += _check_device(bed, now)
+        events += check_device(bed, now)
     for rule in bed.rules.timed if bed.vacant_since is None else ():
         since = bed.last_live_at if rule.source == "no-data" else bed.offline_since
         if since is None:
@@ -62,7 +62,7 @@ CLOCK_TOLERANCE = timedelta(seconds=10)
 CHECK_INTERVAL = timedelta(seconds=4)  # at every tick the checks cost as much as the readings of 5,000 beds
 
 
-def _check_device(bed: Bed, now: datetime) -> list[Event]:
+def check_device(bed: Bed, now: datetime) -> list[Event]:
     """Check the device's clock, its patient, and whether monitored signs still have values."""
     events: list[Event] = []
     # The second check of a device comes at a time of its own. A restarted worker finds all devices at once, and if one
@@ -108,7 +108,9 @@ def _is_as_usual(bed: Bed, now: datetime) -> bool:
     if bed.counts or bed.off or bed.checks != bed.rules.all_monitored:
         return False
     offset = bed.order.clock.offset
-    if offset is None or abs(offset) > CLOCK_TOLERANCE or bed.contradicts_assignment or bed.patient.alternates(now):
+    if offset is not ZERO and (offset is None or abs(offset) > CLOCK_TOLERANCE):
+        return False
+    if bed.contradicts_assignment or bed.patient.alternates(now):
         return False
     since = now - silent_after(bed.usual_interval)
     return bed.last_live_at >= since and bed.held.are_measured_since(bed.rules.watched_signs, since)
