@@ -38,6 +38,7 @@ class DeviceClocks:
         if len(self._clocks) > MAX_DEVICES:
             self._clocks.clear()
         offsets = {}
+        earliest, latest = now - RIGHT, now + AHEAD
         for device, reading in last_readings.items():
             if device in self._right:
                 offsets[device] = ZERO
@@ -45,7 +46,7 @@ class DeviceClocks:
             clock = self._clocks.get(device)
             if clock is None:
                 clock = self._clocks[device] = DeviceClock(STALE_AFTER)
-            elif clock.offset == ZERO and -AHEAD <= now - reading.time <= RIGHT:
+            elif clock.offset is ZERO and earliest <= reading.time <= latest:
                 offsets[device] = ZERO
                 continue
             clock.place(reading.time, now, reading.boot, reading.seq)

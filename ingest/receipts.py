@@ -4,9 +4,10 @@
 sends the readings again, and they are confirmed as duplicates.
 """
 
+from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
+
+from msgspec import Struct
 
 from ingest.batch import Batch
 from ingest.store import WriteResult
@@ -17,12 +18,11 @@ _Key = tuple[str, int]
 """The topic of a device's readings, and the boot."""
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(Struct):
     """The seqs of one boot of a device that no receipt has named yet."""
 
-    stored: list[int] = field(default_factory=list)
-    rejected: list[int] = field(default_factory=list)
+    stored: list[int] = []
+    rejected: list[int] = []
 
 
 class Receipts:
@@ -30,9 +30,11 @@ class Receipts:
 
     def __init__(self, topics: Topics, every_s: float) -> None:
         self._topics = topics
+        self._vitals = topics.vitals("", "").removesuffix("/")  # what the topics of readings begin with
         self._every_s = every_s
         self._pending: dict[_Key, _Pending] = {}
-        self._next: list[tuple[float, _Key]] = []  # a heap of the same keys by the time at which each is due
+        # The same keys by the time at which each is due. These times are few: devices with a receipt at once share one.
+        self._due: defaultdict[float, deque[_Key]] = defaultdict(deque)
         self._sent_at: dict[str, float] = {}
 
     def record(self, batch: Batch, result: WriteResult) -> None:
@@ -53,25 +55,30 @@ class Receipts:
 
         `now` is monotonic.
         """
-        while self._next and (flush or self._next[0][0] <= now):
-            _, key = heappop(self._next)
-            pending = self._pending.pop(key)
-            topic, boot = key
-            self._sent_at[topic] = now
-            rejected = set(pending.rejected)
-            receipt = Receipt(boot=boot, stored=ranges(set(pending.stored) - rejected), rejected=ranges(rejected))
-            _, bed = self._topics.parse(topic)
-            yield self._topics.receipts(bed.ward, bed.device), receipt
+        for at in sorted(self._due):
+            if at > now and not flush:
+                break
+            keys = self._due[at]
+            while keys:
+                key = keys.popleft()
+                pending = self._pending.pop(key)
+                topic, boot = key
+                self._sent_at[topic] = now
+                rejected = set(pending.rejected)
+                receipt = Receipt(boot=boot, stored=ranges(set(pending.stored) - rejected), rejected=ranges(rejected))
+                ward, _, device = topic.removeprefix(self._vitals).partition("/")
+                yield self._topics.receipts(ward, device), receipt
+            del self._due[at]
         if len(self._sent_at) > 2 * len(self._pending) + 100_000:  # drop devices that no longer send
             self._sent_at = {topic: at for topic, at in self._sent_at.items() if now - at < self._every_s}
 
     def clear(self) -> None:
         """Drop all receipts, because the connection is lost. Devices resend what no receipt named."""
         self._pending.clear()
-        self._next.clear()
+        self._due.clear()
 
     def _add_pending(self, key: _Key) -> _Pending:
         """Add an entry that is due `every_s` after the last receipt to its device."""
-        heappush(self._next, (self._sent_at.get(key[0], -self._every_s) + self._every_s, key))
+        self._due[self._sent_at.get(key[0], -self._every_s) + self._every_s].append(key)
         self._pending[key] = pending = _Pending()
         return pending

@@ -41,7 +41,10 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def ranges(numbers: Iterable[int]) -> tuple[Range, ...]:
     """Merge numbers in any order into ranges: 3, 1, 2, 7 make (1, 3), (7, 7)."""
     merged: list[tuple[int, int]] = []
-    for number in sorted(set(numbers)):
+    ordered = sorted(set(numbers))
+    if ordered and ordered[-1] - ordered[0] == len(ordered) - 1:  # nearly always
+        return ((ordered[0], ordered[-1]),)
+    for number in ordered:
         if merged and merged[-1][1] == number - 1:
             merged[-1] = (merged[-1][0], number)
         else:
