@@ -124,6 +124,11 @@ class Batch:
     newest_time: datetime | None = None  # of the last reading added
     oldest_time: datetime | None = None  # of all readings
 
+    @property
+    def has_other_rows(self) -> bool:
+        """Return whether there is anything to store besides readings."""
+        return bool(self.rejected or self.statuses or self.alert_events or self.audit_events)
+
     def all_rows(self) -> list[AnyRow]:
         """Everything to store, for the fallback that isolates a bad row."""
         return [*self.readings, *self.rejected, *self.statuses, *self.alert_events, *self.audit_events]
