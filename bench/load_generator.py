@@ -88,8 +88,8 @@ class Device(asyncio.Protocol):
 
     def measure(self, now: datetime) -> None:
         """One reading, if the patient shows anything; else a ping, for a silent device is soon taken for dead."""
-        if self._transport is None:
-            return  # counted as disconnected
+        if self._transport is None or not self.ready.done():
+            return  # counted as disconnected, or not yet connected
         _, sample = next(self._samples)
         if sample is None:
             self._write(packets.PINGREQ)
@@ -120,7 +120,7 @@ class Device(asyncio.Protocol):
 
 
 async def generate_load(port: int, count: int, numbered: bool) -> LoadResult:
-    """Connect `count` devices, say so in a line, let each speak once a second until SIGTERM.
+    """Connect `count` devices, say so in a line, let each speak once a second from its connection until SIGTERM.
 
     numbered    False: no boot, no seq, and each sign in a message of its own
     """
@@ -129,7 +129,8 @@ async def generate_load(port: int, count: int, numbered: bool) -> LoadResult:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     raise_open_files_limit(count)
     load = LoadResult(count)
-    devices = []
+    devices: list[Device] = []
+    publishing = asyncio.create_task(_publish_loop(devices, load, stop))
     boot = int(time.time()) if numbered else 0
     for number, simulated in enumerate(simulated_ward(count, ward=WARD, boot=boot, seed=7)):
         source = replace(simulated, numbered=numbered)
@@ -139,7 +140,8 @@ async def generate_load(port: int, count: int, numbered: bool) -> LoadResult:
             await asyncio.sleep(0.1)
     await asyncio.gather(*(device.ready for device in devices))
     print(f"{count} connected", flush=True)  # noqa: T201
-    await _publish_loop(devices, load, stop)
+    load.late_s, load.receipts = 0.0, 0  # the figures are those of all devices
+    await publishing
     for _ in range(int(ANSWER_S / SLICE_S)):
         if load.acknowledged == load.published:
             break
@@ -153,15 +155,17 @@ async def generate_load(port: int, count: int, numbered: bool) -> LoadResult:
 
 
 async def _publish_loop(devices: list[Device], load: LoadResult, stop: asyncio.Event) -> None:
+    """Let those of `devices` that are connected so far measure, each at its time of every second."""
     start = time.perf_counter()
     done = 0
     while not stop.is_set():
         passed = time.perf_counter() - start
-        due = min(int(passed * len(devices)), done + len(devices))  # no device measures twice at one time
+        due = min(int(passed * load.devices), done + load.devices)  # no device measures twice at one time
         now = datetime.now(UTC)
         for number in range(done, due):
-            devices[number % len(devices)].measure(now)
-        load.late_s = max(load.late_s, passed - done / len(devices) - SLICE_S)
+            if (place := number % load.devices) < len(devices):
+                devices[place].measure(now)
+        load.late_s = max(load.late_s, passed - done / load.devices - SLICE_S)
         done = due
         await asyncio.sleep(SLICE_S)
 
