@@ -46,6 +46,15 @@ CONNECT_TIMEOUT_S = 5
 SETTINGS_READ_S = 10.0  # interval between two reads of settings that `vitalflow db migrate` or an operator may change
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 5_000
+IDLE_TIMEOUT_MS = 5_000
+WHEN_CUT_OFF = (
+    f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS} "
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3"
+)
+"""The server ends the session of an ingest that stood still or was cut off in the middle of a batch.
+
+The ingest that takes over waits for the locks of that batch, and the server does not notice a cut by itself.
+"""
 OFFSET_TOLERANCE = timedelta(seconds=1)  # an estimate that changes by less is not stored again
 ANSWER_TIMEOUT_S = 12.0  # for a transaction: longer than the server's own limit, which says what it waits for
 TCP_USER_TIMEOUT_MS = 15_000  # with the keepalives: notice a dead connection after some 15 s instead of hours
@@ -299,7 +308,7 @@ def open_connection(url: str, application_name: str) -> "psycopg.Connection[tupl
             autocommit=True,
             application_name=application_name,
             # An answer that never comes must not stop ingest in silence: it is an error, and the batch is retried.
-            options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}",
+            options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} {WHEN_CUT_OFF}",
             connect_timeout=CONNECT_TIMEOUT_S,
             keepalives_idle=5,
             keepalives_interval=3,
@@ -385,6 +394,10 @@ PASSING_CONDITIONS = {
     "25006": (
         "the database is read-only: it is a standby, or default_transaction_read_only is on",
         "make it writable, or let VITALFLOW_INGEST_URL name the primary",
+    ),
+    "25P03": (
+        f"this process stood still in the middle of a batch for more than {IDLE_TIMEOUT_MS / 1000:g} s",
+        "none: the batch is stored again; if it returns, look for a host that pauses",
     ),
     "53100": (
         "the disk of the database is full",

@@ -171,6 +171,8 @@ def haproxy(ports: ClusterPorts, hosts: Sequence[DatabaseHost], folder: str, che
         "    timeout check 2s",
         "    timeout client 1h",
         "    timeout server 1h",
+        # The session of a client that is cut off would keep its locks.
+        *("    option clitcpka", "    clitcpka-idle 5s", "    clitcpka-intvl 3s", "    clitcpka-cnt 3"),
         "    option httpchk OPTIONS /primary",
         "    http-check expect status 200",
         f"    default-server inter {CHECK_INTERVAL_S}s fall {CHECK_FAILURES} rise 1 on-marked-down shutdown-sessions",

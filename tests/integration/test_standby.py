@@ -169,6 +169,26 @@ def test_a_batch_that_is_stored_already_waits_for_the_standby_too(pair: Pair, mo
     store.close()
 
 
+def test_an_ingest_that_stands_still_in_a_batch_does_not_hold_up_the_one_that_takes_over(db: Db) -> None:
+    batch, store = batch_of_a_reading(), Store(db.ingest_url)
+    frozen = ingest.store.open_connection(db.ingest_url, "vitalflow-ingest")
+
+    def stores() -> bool:
+        try:
+            return store.write(batch).stored == 1
+        except DatabaseUnavailable:
+            return False
+
+    frozen.execute("BEGIN")
+    with frozen.cursor().copy(ingest.store.COPY_DIRECT) as copy:
+        copy.write("".join(row.line for row in batch.readings))
+    eventually(stores, 30, "the reading is stored")
+    with pytest.raises(psycopg.Error) as thawed:
+        frozen.execute("COMMIT")
+    assert "stood still in the middle of a batch" in str(ingest.store.classify_error(thawed.value))
+    store.close()
+
+
 def test_a_frozen_database_does_not_hold_up_a_health_check(own_database: tuple[DatabaseServer, Db]) -> None:
     primary, db = own_database
     with psycopg.connect(db.ingest_url, autocommit=True) as connection:
