@@ -111,10 +111,16 @@ class DeviceClock:
         A device that says seconds and means milliseconds would be missed after an hour: where readings have come at a
         shorter interval for STEADY, that one counts.
         """
-        usual, since, moment = self.interval, self._steady_since, self._moment
-        if not announced or (usual is not None and usual < announced and moment and since and moment - since >= STEADY):
+        usual = self.interval
+        if not announced or (usual is not None and usual < announced and self.is_steady):
             return usual
         return announced
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether readings came at the usual interval for STEADY up to the last one: a monitor, and no short visit."""
+        since, moment = self._steady_since, self._moment
+        return since is not None and moment is not None and moment - since >= STEADY
 
     def place(self, time: datetime, arrival: datetime, boot: int = 0, seq: int = 0) -> Placement | None:
         """Place a reading; None where only the next reading, or a pause behind this one, can decide.

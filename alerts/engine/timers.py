@@ -146,9 +146,11 @@ def _is_nothing_measured(bed: Bed, measured: set[str], missing: set[str]) -> boo
 
 def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
     """Raise alerts whose delay has passed since the last reading."""
-    interval = bed.usual_interval
-    # A single measurement, after which no interval is known, has no second value that the delay could wait for.
-    if now - bed.last_live_at > (UNKNOWN_INTERVAL if interval is None else silent_after(interval)):
+    limit = silent_after(bed.usual_interval)
+    if not bed.interval and not bed.order.clock.is_steady:
+        # A visit of a few measurements has no later value that the delay could wait for.
+        limit = max(limit, UNKNOWN_INTERVAL)
+    if now - bed.last_live_at > limit:
         return  # the device is silent: its last value is not current
     right_within = bed.order.clock.right_within
     for name, state in list(bed.counts.items()):

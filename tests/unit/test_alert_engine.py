@@ -430,6 +430,17 @@ def test_a_single_measurement_raises_when_its_delay_has_passed() -> None:
     assert [bed.tick(second) for second in (4, 5, 29, 30)] == [[], ["blue raised"], [], ["silent raised"]]
 
 
+def test_a_few_measurements_raise_too_and_the_last_one_of_a_monitor_that_is_silent_does_not() -> None:
+    slow = BLUE.replace("for_s = 5", "for_s = 14")
+    bed = BedDriver(slow)
+    bed.steady(0, 3, spo2=85)
+    assert [bed.tick(second) for second in (13, 14)] == [[], ["blue raised"]]
+    bed = BedDriver(slow)
+    bed.steady(0, 99, spo2=97)
+    bed.steady(100, 103, spo2=85)
+    assert [bed.tick(second) for second in (113, 114, 130)] == [[], [], []]
+
+
 def test_a_delay_ends_between_two_readings() -> None:
     bed = BedDriver()
     assert [bed.read(second, 130) for second in (0, 4, 8)] == [[], [], []]
