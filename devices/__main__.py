@@ -30,7 +30,6 @@ from devices.settings import DevicesSettings, DoctorSettings, device_endpoints
 from devices.simulated_ward import simulated_ward
 from devices.source import Source
 from devices.try_recording import show_json, show_text
-from identity.authority import CertificateAuthority
 from identity.dynsec import connect_dynsec
 from identity.enrolment import assign, discharge, list_users, revoke
 from identity.policy import Kind
@@ -324,9 +323,7 @@ def revoke_device(name: Annotated[str, typer.Argument(help="Name of the device."
     settings = IdentitySettings.read(os.environ)
     with connect_dynsec(settings.admin, settings.pair) as dynsec:
         revoke(dynsec, name, settings.topics, by=settings.administrator, now=datetime.now(UTC), kind=Kind.DEVICE)
-    certificates = (
-        0 if settings.ca_dir is None else CertificateAuthority(settings.ca_dir).revoke(name, datetime.now(UTC))
-    )
+    certificates = 0 if settings.ca_dir is None else settings.authority.revoke(name, datetime.now(UTC))
     note = "; its certificate is revoked" if certificates else ""
     print(f"{PROGRAM}: {name} is revoked and disconnected{note}")
 

@@ -15,7 +15,6 @@ from typing import Any
 import psycopg
 
 from devices.settings import DoctorSettings
-from identity.authority import CertificateAuthority
 from identity.dynsec import CommandRejected, connect_dynsec
 from identity.enrolment import check_name, list_users
 from identity.policy import known_user
@@ -172,7 +171,7 @@ def examine(settings: DoctorSettings, device: str, seconds: float, emit: Emit) -
 
 def find_identity(settings: DoctorSettings, device: str) -> Identity:
     """Return the state of the device at the broker and the CA."""
-    certificate = None if settings.ca_dir is None else CertificateAuthority(settings.ca_dir).client_certificate(device)
+    certificate = None if settings.ca_dir is None else settings.authority.client_certificate(device)
     ends, revoked = certificate or (None, False)
     with connect_dynsec(settings.admin) as dynsec:
         try:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from identity.authority import CertificateAuthority, make_writable, write_public, write_secret
+from identity.authority import make_writable, write_public, write_secret
 from identity.ca import KeyPair
 from identity.dynsec import connect_dynsec
 from identity.enrolment import check_users, enroll
@@ -123,9 +123,7 @@ def enroll_devices(
     now, admin = datetime.now(UTC), settings.admin
     authority = None
     if certificate:
-        if settings.ca_dir is None:
-            raise PermanentError("VITALFLOW_CA_DIR is not set; certificates are issued on the machine with the CA")
-        authority = CertificateAuthority(settings.ca_dir)
+        authority = settings.authority
         if not authority.ca_certificate.exists():
             raise PermanentError(
                 f"{authority.ca_certificate} does not exist; certificates are issued on the machine with the CA: "

@@ -7,17 +7,16 @@ import secrets
 import sys
 import threading
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from identity import check as checking
 from identity.accounts import serve
-from identity.authority import CertificateAuthority, make_writable, write_secret
+from identity.authority import make_writable, write_secret
 from identity.bridge import BRIDGE_FILE, BridgeLogin, mirror_section
-from identity.bridge_commands import add_commands, host_and_port
+from identity.bridge_commands import RotatePassword, add_commands, host_and_port
 from identity.broker_bootstrap import (
     BUILTIN_USERS,
     EDGE_USERS,
@@ -33,7 +32,7 @@ from identity.broker_bootstrap import (
 )
 from identity.deploy import CertTargets, install_files
 from identity.dynsec import connect_dynsec
-from identity.enrolment import enroll, list_users, revoke
+from identity.enrolment import enroll_user, list_users, revoke
 from identity.policy import OFFLINE_SESSIONS_TOPIC, ROLES, Kind, User
 from identity.settings import IdentitySettings
 from mqtt.broker_check import check_broker
@@ -57,25 +56,10 @@ SERVICE_ADVICE: dict[str, tuple[str, ...]] = {
 """Further settings of a second process, by service."""
 
 
-class ServiceName(StrEnum):
-    """Services of which several processes can run."""
-
-    INGEST = "ingest"
-    ALERTS = "alerts"
-    STATION = "station"
-    EDGES = "edges"
-    EDGES_OUT = "edges-out"
-    EDGES_HOME_ASSISTANT = "edges-home-assistant"
-    HOME_ASSISTANT = "home-assistant"
-
-
-class Role(StrEnum):
-    """Role of a user of the station; the keys of `identity.policy.ROLES`."""
-
-    NURSE = "nurse"
-    READ_ONLY = "read-only"
-    ADMINISTRATOR = "administrator"
-
+ServiceName = Literal["ingest", "alerts", "station", "edges", "edges-out", "edges-home-assistant", "home-assistant"]
+"""Services of which several processes can run."""
+Role = Literal["nurse", "read-only", "administrator"]
+"""Role of a user of the station; the keys of `identity.policy.ROLES`."""
 
 app = command_group()
 users = command_group()
@@ -141,7 +125,7 @@ def init(
     running broker or database reloads certificates at SIGHUP. VITALFLOW_BROKER_HOSTNAMES names the broker's hosts.
     """
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
-    authority = CertificateAuthority(folder_of(settings))
+    authority = settings.authority
     CertTargets(broker, database, ca, edges).renew(authority, settings.broker_names, now, emit)
     if users is not None:
         if passwords is None:
@@ -172,7 +156,7 @@ def renew(
 ) -> None:
     """Every minute until SIGTERM, renew and install the certificates that are due for renewal or revoked."""
     settings, stop = IdentitySettings.read(os.environ), threading.Event()
-    authority, targets = CertificateAuthority(folder_of(settings)), CertTargets(broker, database, ca, edges)
+    authority, targets = settings.authority, CertTargets(broker, database, ca, edges)
     set_on_signals(stop)
     while True:
         targets.renew(authority, settings.broker_names, datetime.now(UTC), emit)
@@ -202,9 +186,10 @@ def check() -> None:
     Prints each problem in one sentence; then the exit code is 2.
     """
     settings, now = IdentitySettings.read(os.environ), datetime.now(UTC)
-    for line in checking.list_certificates(folder_of(settings), now):
+    folder = settings.authority.folder
+    for line in checking.list_certificates(folder, now):
         emit(line)
-    found = list(checking.find_problems(folder_of(settings), settings.broker_names, now))
+    found = list(checking.find_problems(folder, settings.broker_names, now))
     for sentence in found:
         emit(sentence)
     if found:
@@ -249,9 +234,7 @@ def add_service(
     wards: Annotated[
         str, typer.Option(help="Wards, with commas, that an alert worker may read and write. Default: all.")
     ] = "",
-    rotate_password: Annotated[
-        bool, typer.Option("--rotate-password", help="Give a service that was added already a new password.")
-    ] = False,
+    rotate_password: RotatePassword = False,
 ) -> None:
     """Add a user for a further process of a service, and print the process's settings. Takes effect at once.
 
@@ -261,21 +244,12 @@ def add_service(
     admin = settings.admin
     if name in BUILTIN_USERS or not re.fullmatch(r"[\w.-]{1,64}", name):
         raise PermanentError(f"the name {name[:60]!r} cannot be used; expected a new client id, like {service}-2")
-    if wards and service != ServiceName.ALERTS:
-        advice = "; ingests divide the readings with VITALFLOW_INGEST_SHARE_GROUP"
-        if service != ServiceName.INGEST:
-            advice = ""
+    if wards and service != "alerts":
+        advice = "; ingests divide the readings with VITALFLOW_INGEST_SHARE_GROUP" if service == "ingest" else ""
         raise PermanentError(f"--wards is for alert workers: {service} serves all wards{advice}")
     only = tuple(dict.fromkeys(wards.split(","))) if wards else ()
-    with connect_dynsec(admin, settings.pair) as dynsec:
-        enroll(
-            dynsec,
-            [User(name, Kind.SERVICE, service=service, password=password, wards=only)],
-            settings.topics,
-            by=settings.administrator,
-            now=datetime.now(UTC),
-            rotate_password=rotate_password,
-        )
+    user = User(name, Kind.SERVICE, service=service, password=password, wards=only)
+    enroll_user(settings, user, datetime.now(UTC), rotate_password=rotate_password)
     emit(f"{name} may connect as a further {service} service, with these settings:")
     print(f"  VITALFLOW_MQTT_URL=mqtt{'s' * admin.tls}://{name}:{password}@{admin.host}:{admin.port}")
     print(f"  VITALFLOW_MQTT_CA={settings.mqtt_ca or ''}  (the broker's CA; copy this file)")
@@ -295,10 +269,8 @@ def add_user(
     all_wards: Annotated[bool, typer.Option("--all-wards", help="The user sees every ward.")] = False,
     role: Annotated[
         Role, typer.Option(help="What the user does: a read-only user sees, an administrator enrols and revokes.")
-    ] = Role.NURSE,
-    rotate_password: Annotated[
-        bool, typer.Option("--rotate-password", help="Generate a new password for an existing user.")
-    ] = False,
+    ] = "nurse",
+    rotate_password: RotatePassword = False,
     folder: Annotated[
         Path | None, typer.Option(help="Write options for mosquitto_sub and mosquitto_pub here.", file_okay=False)
     ] = None,
@@ -309,7 +281,7 @@ def add_user(
     patient and enrols and revokes with `vitalflow`, at the address that this command prints.
     """
     settings, password = IdentitySettings.read(os.environ), secrets.token_urlsafe(24)
-    if role is not Role.ADMINISTRATOR:
+    if role != "administrator":
         ward = chosen_ward(name, ward, all_wards=all_wards)
     elif all_wards or ward is not None:
         raise PermanentError("an administrator sees no ward; leave out --ward and --all-wards")
@@ -317,22 +289,14 @@ def add_user(
         require_free_options(folder, name)
         make_writable(folder)  # first: a password that cannot be written would be lost
     user = User(name, ROLES[role], ward, password)
-    with connect_dynsec(settings.admin, settings.pair) as dynsec:
-        enroll(
-            dynsec,
-            [user],
-            settings.topics,
-            by=settings.administrator,
-            now=datetime.now(UTC),
-            rotate_password=rotate_password,
-        )
-    sees = "no ward" if role is Role.ADMINISTRATOR else "all wards" if ward is None else f"ward {ward}"
+    enroll_user(settings, user, datetime.now(UTC), rotate_password=rotate_password)
+    sees = "no ward" if role == "administrator" else "all wards" if ward is None else f"ward {ward}"
     emit(f"{name} is enrolled as {role}, and sees {sees}")
     host, port = settings.device_endpoint(certificate=False)
     if folder is None:
-        if role is not Role.ADMINISTRATOR:
+        if role != "administrator":
             print(f"  station: sign in as {name} with the password {password}")
-        setting = "ADMIN" if role is Role.ADMINISTRATOR else "MQTT"
+        setting = "ADMIN" if role == "administrator" else "MQTT"
         print(f"  VITALFLOW_{setting}_URL=mqtts://{name}:{password}@{host}:{port}")
         print(f"  VITALFLOW_MQTT_CA={settings.mqtt_ca or ''}  (copy this file)")
         return
@@ -365,7 +329,7 @@ def revoke_user(name: Annotated[str, typer.Argument(help="A user or a device.")]
     with connect_dynsec(settings.admin, settings.pair) as dynsec:
         revoke(dynsec, name, settings.topics, by=settings.administrator, now=now)
     if settings.ca_dir is not None:
-        CertificateAuthority(settings.ca_dir).revoke(name, now)
+        settings.authority.revoke(name, now)
     emit(f"{name} is revoked and disconnected")
 
 
@@ -396,13 +360,6 @@ def require_free_options(folder: Path, name: str) -> None:
             lines = []
         if f"-u {name}" not in lines:
             raise PermanentError(f"{path} exists and is not of the user {name[:60]!r}; name another folder")
-
-
-def folder_of(settings: IdentitySettings) -> Path:
-    """Return the CA's folder; raises PermanentError if it is not set."""
-    if settings.ca_dir is None:
-        raise PermanentError("VITALFLOW_CA_DIR is not set: the folder of the CA, for example .stack/identity")
-    return settings.ca_dir
 
 
 def read_passwords(folder: Path, *more: str) -> dict[str, str]:

@@ -6,30 +6,25 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from identity.authority import CertificateAuthority, make_writable, write_secret
+from identity.authority import make_writable, write_secret
 from identity.bridge import BRIDGE_FILE, BridgeLogin, mirror_section, ward_section
 from identity.broker_bootstrap import USERS_FILE, broker_certificates, users_of_ward
 from identity.deploy import install_files
-from identity.dynsec import connect_dynsec
-from identity.enrolment import enroll
+from identity.enrolment import enroll_user
 from identity.failback import Proxy, fail_back
 from identity.policy import Kind, User, ward_worker
 from identity.settings import IdentitySettings
 from vitals.command_line import examples
 from vitals.errors import PermanentError
 
-
-class BridgeKind(StrEnum):
-    """What a bridge is for."""
-
-    PAIR = "pair"
-    WARD = "ward"
+RotatePassword = Annotated[
+    bool, typer.Option("--rotate-password", help="Give a user that is enrolled already a new password.")
+]
 
 
 def add_commands(app: typer.Typer, emit: Callable[[str], None]) -> None:
@@ -57,14 +52,12 @@ def add_commands(app: typer.Typer, emit: Callable[[str], None]) -> None:
         broker reads the users when it starts, and certificates and revocations at SIGHUP.
         """
         settings = IdentitySettings.read(os.environ)
-        if settings.ca_dir is None:
-            raise PermanentError("VITALFLOW_CA_DIR is not set: the folder of the CA, for example .stack/identity")
         try:
             content = users.read_bytes()
         except OSError as error:
             raise PermanentError(f"the users in {users} cannot be read: {error.strerror}") from None
         files = {USERS_FILE: users_of_ward(content, ward)}
-        authority, now = CertificateAuthority(settings.ca_dir), datetime.now(UTC)
+        authority, now = settings.authority, datetime.now(UTC)
         make_writable(authority.folder)
         with (authority.folder / "lock").open("w") as lock:  # `renew` may run
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -84,19 +77,17 @@ def add_commands(app: typer.Typer, emit: Callable[[str], None]) -> None:
     )
     def enroll_bridge(
         name: Annotated[str, typer.Argument(help="The bridge's user name at the broker that it connects to.")],
-        kind: Annotated[BridgeKind, typer.Option(help="The mirror of a pair, or the broker of a ward.")],
+        kind: Annotated[Literal["pair", "ward"], typer.Option(help="The mirror of a pair, or the broker of a ward.")],
         address: Annotated[str, typer.Option(help="HOST:PORT where the bridge connects, with TLS.")],
         folder: Annotated[Path, typer.Option(help=f"Where to write {BRIDGE_FILE}, with mode 0600.", file_okay=False)],
         ward: Annotated[str | None, typer.Option(help="The ward of `--kind ward`.")] = None,
-        rotate_password: Annotated[
-            bool, typer.Option("--rotate-password", help="Give a bridge that is enrolled already a new password.")
-        ] = False,
+        rotate_password: RotatePassword = False,
     ) -> None:
         """Enrol a bridge between two brokers, and write its section for the broker that opens it.
 
         Append the file to that broker's mosquitto.conf and restart it. `vitalflow user revoke NAME` ends the bridge.
         """
-        if (kind is BridgeKind.WARD) != (ward is not None):
+        if (kind == "ward") != (ward is not None):
             raise PermanentError("--ward goes with --kind ward; a pair mirrors every ward")
         host, port = host_and_port(address)
         settings = IdentitySettings.read(os.environ)
@@ -108,15 +99,7 @@ def add_commands(app: typer.Typer, emit: Callable[[str], None]) -> None:
             user = User(name, Kind.WARD_BRIDGE, ward, login.password)
             section = ward_section(login, ward, settings.topics)
         make_writable(folder)  # first: a password that cannot be written would be lost
-        with connect_dynsec(settings.admin, settings.pair) as dynsec:
-            enroll(
-                dynsec,
-                [user],
-                settings.topics,
-                by=settings.administrator,
-                now=datetime.now(UTC),
-                rotate_password=rotate_password,
-            )
+        enroll_user(settings, user, datetime.now(UTC), rotate_password=rotate_password)
         write_secret(folder / BRIDGE_FILE, section.encode())
         emit(f"{name} is enrolled; append {folder / BRIDGE_FILE} to the mosquitto.conf of the broker that opens it")
         if ward is not None:

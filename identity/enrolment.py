@@ -9,8 +9,9 @@ from datetime import datetime
 
 import msgspec
 
-from identity.dynsec import CommandRejected, DynsecClient
+from identity.dynsec import CommandRejected, DynsecClient, connect_dynsec
 from identity.policy import ROLES, Kind, User, client_definition, known_user, role_definition, role_name
+from identity.settings import IdentitySettings
 from vitals.assignment import Assignment, encode_assignment
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
@@ -69,6 +70,13 @@ def enroll(
         )
         action = "enrolled_again" if user.name in known else "enrolled"
         dynsec.publish([audit_message(topics, action, user, by, now), *_no_salt(topics, user)])
+
+
+def enroll_user(settings: IdentitySettings, user: User, now: datetime, *, rotate_password: bool) -> None:
+    """Add a user at the broker of these settings, and at each of a pair; see `enroll`."""
+    with connect_dynsec(settings.admin, settings.pair) as dynsec:
+        by = settings.administrator
+        enroll(dynsec, [user], settings.topics, by=by, now=now, rotate_password=rotate_password)
 
 
 def revoke(

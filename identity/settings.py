@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from identity.authority import CertificateAuthority
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.settings import BrokerSettings, MqttUrl, MqttUrls
 from vitals.errors import PermanentError, login_name
@@ -55,6 +56,15 @@ class IdentitySettings(BrokerSettings):
     def broker_names(self) -> list[str]:
         """Host names and addresses for the broker's certificate."""
         return list(dict.fromkeys([*LOCAL, socket.gethostname(), *self.further_broker_names]))
+
+    @property
+    def authority(self) -> CertificateAuthority:
+        """The CA; raises PermanentError if ca_dir is not set."""
+        if self.ca_dir is None:
+            raise PermanentError(
+                "VITALFLOW_CA_DIR is not set: the folder of the CA, such as .stack/identity on the machine that has it"
+            )
+        return CertificateAuthority(self.ca_dir)
 
     @property
     def admin(self) -> BrokerEndpoint:
