@@ -3,11 +3,11 @@ and a subscriber records when the alert arrives.
 """
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from statistics import quantiles
 
 from bench.alert_recorder import AlertRecorder
-from bench.report import Figures
+from bench.report import Figures, percentiles
 from mqtt.endpoint import BrokerEndpoint
 from vitals.codec import encode
 from vitals.reading import reading
@@ -20,22 +20,31 @@ def probe(port: int, seconds: float, per_s: float) -> Figures:
     """Publish probes evenly over `seconds`; return the milliseconds from publish() to the alert at a subscriber."""
     topics = Topics()
     recorder = AlertRecorder(BrokerEndpoint("127.0.0.1", port), topics)
-    sent: dict[str, float] = {}
-    start = time.perf_counter()
-    for number in range(int(seconds * per_s)):
-        time.sleep(max(0.0, start + number / per_s - time.perf_counter()))
-        device = f"probe-{number}"
-        payload = encode(reading(datetime.now(UTC), {"spo2": 79.0}, boot=1, seq=1))
-        sent[device] = time.perf_counter()
-        recorder.publish(topics.vitals("probe", device), payload)
+    sent = publish_probes(recorder, topics, int(seconds * per_s), per_s)
     time.sleep(LAST_S)
     recorder.close()
     delays = [came - at for device, at in sent.items() if (came := recorder.first_at.get((device, "spo2-low")))]
-    percent = quantiles(delays, n=100)
     return {
         "probes": len(sent),
         "without_alert": len(sent) - len(delays),
-        "p50_ms": round(percent[49] * 1000, 1),
-        "p99_ms": round(percent[98] * 1000, 1),
-        "worst_ms": round(max(delays) * 1000, 1),
+        **percentiles("", delays),
     }
+
+
+def publish_probes(recorder: AlertRecorder, topics: Topics, number: int, per_s: float) -> dict[str, float]:
+    """Publish so many probes evenly, each of a device of its own; return when each was sent, by device."""
+    sent: dict[str, float] = {}
+    for count in evenly(number, per_s):
+        device = f"probe-{count}"
+        payload = encode(reading(datetime.now(UTC), {"spo2": 79.0}, boot=1, seq=1))
+        sent[device] = time.perf_counter()
+        recorder.publish(topics.vitals("probe", device), payload)
+    return sent
+
+
+def evenly(number: int, per_s: float) -> Iterator[int]:
+    """Yield 0, 1, 2 ... `per_s` times a second."""
+    start = time.perf_counter()
+    for count in range(number):
+        time.sleep(max(0.0, start + count / per_s - time.perf_counter()))
+        yield count

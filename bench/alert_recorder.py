@@ -7,8 +7,8 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from identity.retained import read_retained
 from mqtt.endpoint import BrokerEndpoint, configure_client
-from mqtt.one_shot import connect_once
 from vitals.alert import Alert, decode_alert
 from vitals.errors import PermanentError
 from vitals.topics import Topics
@@ -77,10 +77,5 @@ class AlertRecorder:
 
 def retained(broker: BrokerEndpoint, topics: Topics) -> dict[tuple[str, str], Alert]:
     """Return the retained alerts, by device and rule."""
-    found = {}
-    with connect_once(broker, [(topics.alerts(), 1)]) as client:
-        while message := client.next(1):
-            if message.payload:
-                alert = decode_alert(message.payload)
-                found[(alert.device_id, alert.rule)] = alert
-    return found
+    alerts = [decode_alert(message.payload) for message in read_retained(broker, [topics.alerts()]).values()]
+    return {(alert.device_id, alert.rule): alert for alert in alerts}

@@ -3,13 +3,12 @@ default rules have no delay, of beds that measured normal values before. The thr
 """
 
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from statistics import quantiles
 
+from bench.alert_probes import evenly
 from bench.alert_recorder import AlertRecorder
 from bench.environment import Environment, settle
-from bench.report import Figures, Log
+from bench.report import Figures, Log, percentiles
 from bench.services import running
 from mqtt.endpoint import BrokerEndpoint
 from tests.support.edge import HEART_RATE, SPO2, WARD, EdgeProcess, Peer, report, site_text
@@ -43,9 +42,7 @@ def alerts_in(servers: Environment, alerts: int, per_s: float, log: Log) -> Figu
                     _send(recorder, peer, topics, way, bed, 1, 97)
             settle(lambda: int(edge.metric("readings_total", state="published")), 3 * alerts, STILL_S)
             log(f"{alerts} alerts each way, {per_s:g} a second")
-            start = time.perf_counter()
-            for number in range(3 * alerts):
-                time.sleep(max(0.0, start + number / per_s - time.perf_counter()))
+            for number in evenly(3 * alerts, per_s):
                 way = WAYS[number % 3]
                 bed = beds[way][number // 3]
                 sent[bed] = _send(recorder, peer, topics, way, bed, 2, 79)
@@ -57,7 +54,7 @@ def alerts_in(servers: Environment, alerts: int, per_s: float, log: Log) -> Figu
     figures: Figures = {"alerts_each_way": alerts}
     for way in WAYS:
         delays = [at - sent[bed] for bed in beds[way] if (at := recorder.first_at.get((bed, "spo2-low"))) is not None]
-        figures |= {f"{way}_missing": alerts - len(delays), **_percentiles(way, delays)}
+        figures |= {f"{way}_missing": alerts - len(delays), **percentiles(f"{way}_", delays)}
     return figures
 
 
@@ -82,8 +79,3 @@ def _send(recorder: AlertRecorder, peer: Peer, topics: Topics, way: str, bed: st
         if peer.send(message) != "AA":
             raise RuntimeError("a message was not accepted")
     return at
-
-
-def _percentiles(name: str, delays_s: Sequence[float]) -> Figures:
-    percent = quantiles(delays_s, n=100)
-    return {f"{name}_p50_ms": round(percent[49] * 1000, 1), f"{name}_p99_ms": round(percent[98] * 1000, 1)}

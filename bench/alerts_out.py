@@ -5,22 +5,19 @@ default rules have no delay, and the alert worker's alert is sent as a PCD-04 me
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from statistics import quantiles
 from typing import Literal
 
+from bench.alert_probes import publish_probes
 from bench.alert_recorder import AlertRecorder
 from bench.environment import Environment, settle
-from bench.report import Figures, Log
+from bench.report import Figures, Log, percentiles
 from bench.services import running
 from mqtt.endpoint import BrokerEndpoint
 from stack.servers import Service, free_port
 from tests.support.hl7_receiver import Hl7Receiver
 from tests.support.http_receiver import HttpReceiver
-from vitals.codec import encode
-from vitals.reading import reading
 from vitals.topics import Topics
 
 Kind = Literal["hl7", "webhook"]
@@ -50,18 +47,11 @@ def alerts_out(servers: Environment, kind: Kind, alerts: int, per_s: float, log:
     sender = Service("edges_out", line, servers.folder / "edges_out.log", environ, port, sign)
     topics = Topics()
     recorder = AlertRecorder(BrokerEndpoint.parse(servers.broker.url), topics)
-    sent: dict[str, float] = {}
     with running(servers, "alerts", "run"):
         sender.start()
         try:
             log(f"{alerts} alerts, {per_s:g} a second")
-            start = time.perf_counter()
-            for number in range(alerts):
-                time.sleep(max(0.0, start + number / per_s - time.perf_counter()))
-                device = f"probe-{number}"
-                payload = encode(reading(datetime.now(UTC), {"spo2": 79.0}, boot=1, seq=1))
-                sent[device] = time.perf_counter()
-                recorder.publish(topics.vitals("probe", device), payload)
+            sent = publish_probes(recorder, topics, alerts, per_s)
             settle(lambda: len(arrivals()), alerts, STILL_S)
         finally:
             sender.stop()
@@ -74,8 +64,8 @@ def alerts_out(servers: Environment, kind: Kind, alerts: int, per_s: float, log:
     return {
         "alerts": alerts,
         "not_received": alerts - len(arrived),
-        **_percentiles("reading_to_receiver", from_reading),
-        **_percentiles("alert_to_receiver", from_alert),
+        **percentiles("reading_to_receiver_", from_reading),
+        **percentiles("alert_to_receiver_", from_alert),
     }
 
 
@@ -107,12 +97,3 @@ def _hl7_arrivals(receiver: Hl7Receiver) -> dict[str, float]:
         if any(item.text(3, 2) == "MDC_PULS_OXIM_SAT_O2" for item in message.segments):
             found.setdefault(message.segments[2].text(3, 3), at)
     return found
-
-
-def _percentiles(name: str, delays_s: list[float]) -> Figures:
-    percent = quantiles(delays_s, n=100)
-    return {
-        f"{name}_p50_ms": round(percent[49] * 1000, 1),
-        f"{name}_p99_ms": round(percent[98] * 1000, 1),
-        f"{name}_worst_ms": round(max(delays_s) * 1000, 1),
-    }

@@ -5,13 +5,11 @@ convert the value, without a check of names, units, states, times and places. Th
 of a bed.
 """
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bench.environment import processor
+from bench.environment import describe_machine
 from bench.report import Figures, Log
 from edges.config.site import Site
 from edges.hl7.er7 import parse_message
@@ -65,7 +63,7 @@ def decode_hl7(messages: int, log: Log) -> Figures:
         "decode_us_per_message": round(best["decode"], 1),
         "by_hand_us_per_message": round(best["by_hand"], 1),
         "ratio": round(best["decode"] / best["by_hand"], 2),
-        "machine": {"cores": str(os.cpu_count()), "python": platform.python_version(), "processor": processor()},
+        "machine": describe_machine(),
     }
 
 

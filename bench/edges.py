@@ -8,20 +8,21 @@ import asyncio
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import psutil
-
 from bench.environment import Environment
 from bench.report import Figures, Log
+from bench.resource_usage import cpu_seconds
 from stack.servers import free_port
 from tests.support.edge import EdgeProcess, report, site_text
 from tests.support.servers import eventually
 
 CONNECTIONS = 20
 ROUNDS = 3
+Send = Callable[[int, Sequence[bytes]], Coroutine[None, None, None]]
+"""Sends messages to a port on one connection, each after the answer to the last one."""
 CODES = {
     "147842^MDC_ECG_HEART_RATE^MDC": 72,
     "150456^MDC_PULS_OXIM_SAT_O2^MDC": 97,
@@ -46,18 +47,14 @@ def edges(servers: Environment, messages: int, log: Log) -> Figures:
     for name, url in (("unreachable", f"mqtt://127.0.0.1:{free_port()}"), ("publishing", servers.broker.url)):
         inbox, journal = servers.folder / f"{name}.db", servers.folder / f"{name}.log"
         edge = EdgeProcess({"VITALFLOW_MQTT_URL": url}, site, inbox, journal).start(wait=False)
-        eventually(partial(_listens, edge), 30, "the edge listens")
+        eventually(partial(listens, edge), 30, "the edge listens")
         rounds = []
         try:
             for number in range(ROUNDS):
                 ready = _reports(beds, messages // CONNECTIONS, number)
                 texts = [message.decode() for of_bed in ready[:2] for message in of_bed[:200]]
                 parsed = _measure(len(texts), time.process_time, partial(deque, map(hl7.parse, texts), 0))
-                received = _measure(
-                    sum(map(len, ready)),
-                    partial(_cpu_s, edge),
-                    partial(asyncio.run, _send_all(edge.port, ready)),
-                )
+                received = measure_edge(edge, _send, ready)
                 rounds.append((*received, *parsed, received[0] / parsed[0]))
                 log(f"broker {name}: {received[0]:.0f} messages/s acknowledged, {parsed[0]:.0f}/s parsed by python-hl7")
         finally:
@@ -83,15 +80,23 @@ def _measure(messages: int, cpu_s: Callable[[], float], work: Callable[[], objec
     return messages / (time.perf_counter() - began), (cpu_s() - used) / messages * 1e6
 
 
-def _listens(edge: EdgeProcess) -> bool:
-    return "listening for HL7" in edge.said()
+def measure_edge(edge: EdgeProcess, send: Send, ready: Sequence[Sequence[bytes]]) -> tuple[float, float]:
+    """Let each sender send its messages at one time; return messages per second, and microseconds of the edge each."""
+
+    async def send_all() -> None:
+        async with asyncio.TaskGroup() as group:
+            for messages in ready:
+                group.create_task(send(edge.port, messages))
+
+    pid = edge.process.pid if edge.process is not None else None
+    assert pid is not None
+    cpu_s = partial(cpu_seconds, pid)
+    return _measure(sum(map(len, ready)), cpu_s, lambda: asyncio.run(send_all()))
 
 
-def _cpu_s(edge: EdgeProcess) -> float:
-    """Return the processor time of all threads of the edge."""
-    assert edge.process is not None
-    times = psutil.Process(edge.process.pid).cpu_times()
-    return float(times.user + times.system)
+def listens(edge: EdgeProcess) -> bool:
+    """Return whether the edge has logged that it listens."""
+    return "listening for" in edge.said()
 
 
 def _reports(beds: Sequence[str], count: int, number: int) -> list[list[bytes]]:
@@ -101,12 +106,6 @@ def _reports(beds: Sequence[str], count: int, number: int) -> list[list[bytes]]:
         [report(bed, number * count + one, begin + timedelta(milliseconds=10 * one), CODES) for one in range(count)]
         for bed in beds
     ]
-
-
-async def _send_all(port: int, ready: Sequence[Sequence[bytes]]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for messages in ready:
-            group.create_task(_send(port, messages))
 
 
 async def _send(port: int, messages: Sequence[bytes]) -> None:

@@ -6,15 +6,13 @@ same number of readings is spread over few beds and over many. Over many, each b
 are those of its first crisis, which cost about five times as much as others.
 """
 
-import os
-import platform
 import time
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from alerts.engine.bed import Bed
 from alerts.rulefile.parser import load
-from bench.environment import processor
+from bench.environment import describe_machine
 from bench.report import Figures, Log
 from vitals.reading import Reading, reading
 from vitals.rules import RuleSet
@@ -28,8 +26,7 @@ def engine(readings: int, log: Log) -> Figures:
     """Evaluate so many readings with the default rules, on few beds and on many."""
     rules = load()
     rates = [_best(rules, readings, beds, log) for beds in (FEW, MANY)]
-    machine = {"cores": str(os.cpu_count()), "python": platform.python_version(), "processor": processor()}
-    return {"readings": readings, "rules": len(rules.rules), "rates": rates, "machine": machine}
+    return {"readings": readings, "rules": len(rules.rules), "rates": rates, "machine": describe_machine()}
 
 
 def _best(rules: RuleSet, readings: int, beds: int, log: Log) -> Figures:

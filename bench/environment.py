@@ -74,12 +74,7 @@ def environment(
         logins = {role: database.url(OWNER, role, PASSWORD) for role in (INGEST_ROLE, READER_ROLE)}
         with connect(database.url()) as connection:
             edition = migrate(connection, logins, lambda _: None)
-        machine = {
-            "cores": str(os.cpu_count()),
-            "processor": processor(),
-            "python": platform.python_version(),
-            "database": str(edition),
-        }
+        machine = describe_machine() | {"database": str(edition)}
         yield Environment(binaries, broker, database, folder, machine, disk)
 
 
@@ -92,8 +87,12 @@ def settle(count: Callable[[], int], expected: int, still_s: float, poll_s: floa
             seen, since = now, time.monotonic()
 
 
-def processor() -> str:
-    """What a figure was measured on."""
+def describe_machine() -> dict[str, str]:
+    """Return what a figure was measured on."""
+    return {"cores": str(os.cpu_count()), "processor": _processor(), "python": platform.python_version()}
+
+
+def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -51,7 +51,7 @@ class Device(asyncio.Protocol):
         self._source = source
         self._samples: Iterator[tuple[float, Sample | None]] = iter(source.samples)
         self._topics = topics
-        self._vitals = packets.topic_bytes(topics.vitals(source.ward, source.device))
+        self._vitals = packets.text_bytes(topics.vitals(source.ward, source.device))
         self._spoken = load
         self._received = bytearray()
         self._seq = 0
@@ -106,7 +106,7 @@ class Device(asyncio.Protocol):
     def _publish_birth(self) -> None:
         source = self._source
         birth = Status(state="online", boot=source.boot, interval_s=source.interval_s, model=source.model)
-        topic = packets.topic_bytes(self._topics.status(source.ward, source.device))
+        topic = packets.text_bytes(self._topics.status(source.ward, source.device))
         self._publish(topic, encode_status(birth), retain=True)
         self._write(packets.subscribe(self._topics.receipts(source.ward, source.device), 65_535))
 

@@ -12,24 +12,19 @@ PINGREQ = b"\xc0\x00"
 def connect(client_id: str, keepalive_s: int, will_topic: str, will: bytes) -> bytes:
     """CONNECT with a clean session and a retained will at QoS 1."""
     flags = 0x02 | 0x04 | 0x08 | 0x20  # clean session, will, its QoS 1, retained
-    variable = _text("MQTT") + bytes([4, flags]) + keepalive_s.to_bytes(2, "big")
-    payload = _text(client_id) + _text(will_topic) + len(will).to_bytes(2, "big") + will
+    variable = text_bytes("MQTT") + bytes([4, flags]) + keepalive_s.to_bytes(2, "big")
+    payload = text_bytes(client_id) + text_bytes(will_topic) + len(will).to_bytes(2, "big") + will
     return _packet(0x10, variable + payload)
 
 
 def publish(topic: bytes, payload: bytes, packet_id: int, retain: bool = False) -> bytes:
-    """PUBLISH at QoS 1; `topic` as `topic_bytes` made it."""
+    """PUBLISH at QoS 1; `topic` as `text_bytes` made it."""
     return _packet(0x33 if retain else 0x32, topic + packet_id.to_bytes(2, "big") + payload)
-
-
-def topic_bytes(topic: str) -> bytes:
-    """A topic as `publish` wants it, made once a device."""
-    return _text(topic)
 
 
 def subscribe(topic: str, packet_id: int) -> bytes:
     """SUBSCRIBE at QoS 1."""
-    return _packet(0x82, packet_id.to_bytes(2, "big") + _text(topic) + b"\x01")
+    return _packet(0x82, packet_id.to_bytes(2, "big") + text_bytes(topic) + b"\x01")
 
 
 def puback(packet_id: int) -> bytes:
@@ -60,7 +55,8 @@ def parse_packets(received: bytearray) -> Iterator[tuple[int, int, bytes]]:
         yield kind, int.from_bytes(body[:2], "big"), b""
 
 
-def _text(text: str) -> bytes:
+def text_bytes(text: str) -> bytes:
+    """A text with its length before it: a topic as `publish` takes it."""
     encoded = text.encode()
     return len(encoded).to_bytes(2, "big") + encoded
 

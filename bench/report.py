@@ -1,6 +1,7 @@
 """What all measurements share: the log of their progress, and the form of their figures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from statistics import quantiles
 from typing import Any
 
 Log = Callable[[str], None]
@@ -8,6 +9,13 @@ Log = Callable[[str], None]
 
 Figures = dict[str, Any]
 """The figures of one run by name. A name ends with its unit; a list of figures is a table."""
+
+
+def percentiles(name: str, delays_s: Sequence[float]) -> Figures:
+    """Return the median, the 99th percentile and the worst of delays, in ms, as figures that begin with `name`."""
+    percent = quantiles(delays_s, n=100)
+    values = {"p50": percent[49], "p99": percent[98], "worst": max(delays_s)}
+    return {f"{name}{which}_ms": round(delay_s * 1000, 1) for which, delay_s in values.items()}
 
 
 def text(figures: Mapping[str, Any]) -> str:

@@ -5,22 +5,17 @@ The commits are synced to the disk, and the broker is unreachable in the first r
 
 import asyncio
 import statistics
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import psutil
-
+from bench.edges import CONNECTIONS, ROUNDS, listens, measure_edge
 from bench.environment import Environment
 from bench.report import Figures, Log
 from stack.servers import free_port
 from tests.support.edge import EdgeProcess
 from tests.support.servers import eventually
 from tests.support.webhook import SECRET, heart_rates, webhook_site
-
-CONNECTIONS = 20
-ROUNDS = 3
 
 
 def webhooks(servers: Environment, documents: int, log: Log) -> Figures:
@@ -31,15 +26,12 @@ def webhooks(servers: Environment, documents: int, log: Log) -> Figures:
     for name, url in (("unreachable", f"mqtt://127.0.0.1:{free_port()}"), ("publishing", servers.broker.url)):
         inbox, journal = servers.folder / f"webhook-{name}.db", servers.folder / f"webhook-{name}.log"
         edge = EdgeProcess({"VITALFLOW_MQTT_URL": url}, site, inbox, journal, kind="webhook").start(wait=False)
-        eventually(partial(_listens, edge), 30, "the edge listens")
+        eventually(partial(listens, edge), 30, "the edge listens")
         rounds = []
         try:
             for number in range(ROUNDS):
                 ready = [_requests(device, documents // CONNECTIONS, number) for device in devices]
-                used, began = _cpu_s(edge), time.perf_counter()
-                asyncio.run(_send_all(edge.port, ready))
-                seconds, sent = time.perf_counter() - began, sum(map(len, ready))
-                rounds.append((sent / seconds, (_cpu_s(edge) - used) / sent * 1e6))
+                rounds.append(measure_edge(edge, _send, ready))
                 log(f"broker {name}: {rounds[-1][0]:.0f} documents/s kept and answered")
         finally:
             edge.stop()
@@ -48,28 +40,12 @@ def webhooks(servers: Environment, documents: int, log: Log) -> Figures:
     return {"connections": CONNECTIONS, "documents": documents, "rates": rows}
 
 
-def _listens(edge: EdgeProcess) -> bool:
-    return "listening for webhooks" in edge.said()
-
-
-def _cpu_s(edge: EdgeProcess) -> float:
-    assert edge.process is not None
-    times = psutil.Process(edge.process.pid).cpu_times()
-    return float(times.user + times.system)
-
-
 def _requests(device: str, count: int, number: int) -> list[bytes]:
     """Return the requests of a device, none of which is equal to another."""
     begin = datetime.now(UTC) - timedelta(hours=2 - number * 0.5)
     bodies = (heart_rates((begin + timedelta(milliseconds=10 * one), 60 + one % 60)) for one in range(count))
     head = f"POST /webhooks/{device} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: "
     return [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
-
-
-async def _send_all(port: int, ready: Sequence[Sequence[bytes]]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for requests in ready:
-            group.create_task(_send(port, requests))
 
 
 async def _send(port: int, requests: Sequence[bytes]) -> None:
