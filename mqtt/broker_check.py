@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from mqtt.broker_features import WINDOW, Feature, Seen, judge
 from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.failover import BrokerOrder
+from mqtt.properties import expiry, packet_properties
 from mqtt.tls import describe_tls_error
 from vitals.errors import TransientError
 
@@ -61,8 +62,7 @@ class _Probe:
         client.on_message = self._on_message
         client.on_subscribe = lambda _client, _userdata, _mid, reasons, _: self._answers.put(_failure(reasons))
         client.on_publish = lambda _client, _userdata, _mid, reason, _: self._answers.put(_failure([reason]))
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = session_s
+        properties = packet_properties(PacketTypes.CONNECT, SessionExpiryInterval=session_s)
         try:
             client.connect(broker.host, broker.port, clean_start=True, properties=properties)
         except (OSError, ValueError) as error:
@@ -83,9 +83,7 @@ class _Probe:
 
     def close(self) -> None:
         """Disconnect, and let the broker delete the session."""
-        properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = 0
-        self._client.disconnect(properties=properties)
+        self._client.disconnect(properties=packet_properties(PacketTypes.DISCONNECT, SessionExpiryInterval=0))
         self._client.loop_stop()
 
     def await_answers(self, number: int = 1) -> None:
@@ -101,11 +99,7 @@ class _Probe:
 
     def publish(self, topic: str, payload: str = "", *, retain: bool = False, expiry_s: int | None = None) -> None:
         """Publish at QoS 1; each has an answer."""
-        properties = None
-        if expiry_s is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = expiry_s
-        self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        self._client.publish(topic, payload, qos=1, retain=retain, properties=expiry(expiry_s))
 
     def subscribe(self, topic_filter: str) -> None:
         """Subscribe at QoS 1, and wait for the answer."""

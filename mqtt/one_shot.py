@@ -14,10 +14,9 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.properties import expiry
 from mqtt.tls import describe_tls_error
 from vitals.errors import TransientError
 
@@ -74,11 +73,7 @@ class OneShotClient:
 
     def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False, expiry_s: int | None = None) -> None:
         """Publish at QoS 1 without waiting; see `wait_for_publishes`. `expiry_s`: Message Expiry Interval."""
-        properties = None
-        if expiry_s is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = expiry_s
-        self._sent.append(self._client.publish(topic, payload, qos=1, retain=retain, properties=properties))
+        self._sent.append(self._client.publish(topic, payload, qos=1, retain=retain, properties=expiry(expiry_s)))
 
     def wait_for_publishes(self, timeout: float = PUBLISH_TIMEOUT_S) -> None:
         """Wait for the PUBACK of every published message; raises TransientError after `timeout` seconds."""

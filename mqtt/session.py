@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
@@ -23,6 +22,7 @@ from mqtt.failover import BrokerOrder
 from mqtt.fast_client import Deliver, FastClient
 from mqtt.instance import read_status
 from mqtt.one_shot import SubscriptionRefused
+from mqtt.properties import expiry, packet_properties
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
 from mqtt.standstill import Standstill, boot_clock
 from mqtt.tls import client_cert_hint, describe_tls_error
@@ -256,10 +256,7 @@ class Session:
     def _publish_waiting(self) -> None:
         while self._waiting and self._confirmed:
             message = self._waiting.popleft()
-            properties = None
-            if message.expiry_s is not None:
-                properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-                properties.MessageExpiryInterval = message.expiry_s
+            properties = expiry(message.expiry_s)
             sent = self._client.publish(
                 message.topic, message.payload, qos=1, retain=message.retain, properties=properties
             )
@@ -336,10 +333,10 @@ class Session:
             while (self._client.want_write() or self.unsent) and time.monotonic() < deadline:
                 self.maintain(time.monotonic())
                 time.sleep(0.005)
-            properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
-            if end_session:
-                properties.SessionExpiryInterval = 0
-            self._client.disconnect(properties=properties)
+            session_s = 0 if end_session else None
+            self._client.disconnect(
+                properties=packet_properties(PacketTypes.DISCONNECT, SessionExpiryInterval=session_s)
+            )
             self._client.loop_write()
         self._drop(None)
 
@@ -363,9 +360,9 @@ class Session:
         client.on_publish = self._on_publish
         # With this callback set, paho does not write inside publish() and subscribe().
         client.on_socket_register_write = lambda *_: None
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
-        properties.ReceiveMaximum = self._window
+        properties = packet_properties(
+            PacketTypes.CONNECT, SessionExpiryInterval=SESSION_EXPIRY_S, ReceiveMaximum=self._window
+        )
         client.connect_async(broker.host, broker.port, KEEPALIVE_S, clean_start=False, properties=properties)
         return client
 

@@ -19,12 +19,12 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.instance import find_last_instance
 from mqtt.one_shot import connect_once
+from mqtt.properties import packet_properties
 from mqtt.session import CONNECT_TIMEOUT_S, SESSION_EXPIRY_S, Session
 from mqtt.tls import describe_tls_error
 from vitals.errors import TransientError, VitalFlowError
@@ -180,9 +180,8 @@ def make_session(broker: BrokerEndpoint, client_id: str, filters: Sequence[tuple
         granted.append(not refused)
 
     client.on_connect, client.on_subscribe = on_connect, on_subscribe
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = SESSION_EXPIRY_S
-    properties.ReceiveMaximum = 1  # of what is queued, as little as possible
+    # Of what is queued, as little as possible.
+    properties = packet_properties(PacketTypes.CONNECT, SessionExpiryInterval=SESSION_EXPIRY_S, ReceiveMaximum=1)
     deadline = time.monotonic() + ANSWER_S
     try:
         client.connect(broker.host, broker.port, clean_start=False, properties=properties)
