@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from station.auth.scope import ALL_WARDS, WardScope
 from station.bed import BedState
-from station.services import Outage
 from station.ward import Ward
 from vitals import alert_format
 from vitals.alert import Alert, Change
@@ -210,26 +209,13 @@ class DeltaEncoder:
 
 def bed_view(bed: BedState) -> BedView:
     """Convert a bed to the form that the page receives."""
-    snapshot = bed.snapshot
-    if snapshot.seen_at is None:
-        return BedView(
-            snapshot.bed.device,
-            snapshot.bed.ward,
-            snapshot.name,
-            snapshot.patient,
-            online=snapshot.online,
-            silent_after=snapshot.silent_after.total_seconds(),
-            own_limits=bed.limits is not None,
-            assigned=None if bed.assigned_at is None else unix_ms(bed.assigned_at),
-            vacant_since=None if bed.vacant_since is None else unix_ms(bed.vacant_since),
-        )
-    score = bed.score
+    snapshot, score = bed.snapshot, bed.score
     return BedView(
         snapshot.bed.device,
         snapshot.bed.ward,
         snapshot.name,
         snapshot.patient,
-        unix_ms(snapshot.seen_at),
+        unix_ms_of(snapshot.seen_at),
         snapshot.online,
         snapshot.silent_after.total_seconds(),
         {key: (held.value, _age_behind(snapshot, held)) for key, held in snapshot.last_values.items()},
@@ -238,7 +224,8 @@ def bed_view(bed: BedState) -> BedView:
         snapshot.consciousness,
         ScoreView(score.total, score.worst, score.parts, score.missing, score.stale) if score.parts else None,
         bed.limits is not None,
-        None if bed.assigned_at is None else unix_ms(bed.assigned_at),
+        unix_ms_of(bed.assigned_at),
+        unix_ms_of(bed.vacant_since),
     )
 
 
@@ -259,7 +246,6 @@ def alert_views(ward: Ward, now: datetime) -> dict[str, AlertView]:
 
 def alert_view(alert: Alert, *, stale: bool) -> AlertView:
     """Convert an alert to the form that the page receives."""
-    paused = alert.audio_paused_until
     acknowledged_at = alert.acknowledged_at
     if acknowledged_at is None and alert.change is Change.ACKNOWLEDGED:
         acknowledged_at = alert.changed_at  # an alert worker before 0.2 publishes no time
@@ -280,22 +266,18 @@ def alert_view(alert: Alert, *, stale: bool) -> AlertView:
         alert.patient_id,
         alert.sign,
         None if alert.acknowledged_by is None else alert_format.sanitize(alert.acknowledged_by),
-        None if acknowledged_at is None else unix_ms(acknowledged_at),
-        None if paused is None else unix_ms(paused),
+        unix_ms_of(acknowledged_at),
+        unix_ms_of(alert.audio_paused_until),
         stale,
-        unix_ms(alert.active_since) if alert_format.is_unanswered(alert) and alert.active_since else None,
+        unix_ms_of(alert.active_since) if alert_format.is_unanswered(alert) else None,
         alert.worst_value,
-        None if alert.worst_value_at is None else unix_ms(alert.worst_value_at),
+        unix_ms_of(alert.worst_value_at),
     )
 
 
 def outage_views(ward: Ward, now: datetime) -> list[OutageView]:
     """Return the outages in the form that the page receives."""
-    return [_outage_view(outage) for outage in ward.services.outages(now)]
-
-
-def _outage_view(outage: Outage) -> OutageView:
-    return OutageView(outage.name, unix_ms(outage.since), outage.text)
+    return [OutageView(outage.name, unix_ms(outage.since), outage.text) for outage in ward.services.outages(now)]
 
 
 def recent(beds: dict[str, BedState], devices: list[str], seconds: float) -> bytes:
@@ -304,16 +286,17 @@ def recent(beds: dict[str, BedState], devices: list[str], seconds: float) -> byt
     for device in devices:
         points = list(beds[device].recent(timedelta(seconds=seconds)))
         values = zip(*(values for _, values in points), strict=True) if points else [() for _ in SIGNS]
-        named = {sign.key: column for sign, column in zip(SIGNS, values, strict=True) if has_value(column)}
+        columns = zip(SIGNS, values, strict=True)
+        named = {sign.key: column for sign, column in columns if any(value is not None for value in column)}
         found[device] = {"time": [second for second, _ in points], **named}
     return _encode(found)
-
-
-def has_value(column: tuple[float | None, ...]) -> bool:
-    """Return whether the column has a value."""
-    return any(value is not None for value in column)
 
 
 def unix_ms(moment: datetime) -> int:
     """Return the time in unix milliseconds."""
     return round(moment.timestamp() * 1000)
+
+
+def unix_ms_of(moment: datetime | None) -> int | None:
+    """Return the time in unix milliseconds, if there is one."""
+    return None if moment is None else unix_ms(moment)

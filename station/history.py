@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
@@ -11,7 +10,7 @@ from uuid import UUID
 import psycopg
 
 from station.alert_review import AlertFilter, Cursor
-from station.queries import CONNECT_S, Ask, Queries
+from station.queries import CONNECT_S, Queries
 
 CHECK_INTERVAL_S = 2.0  # seconds between two checks of the database
 
@@ -90,33 +89,15 @@ WHERE alert_id = %(alert)s AND (%(wards)s::text[] IS NULL OR ward = ANY (%(wards
 """
 
 
-class History:
+class History(Queries):
     """Queries to the database; without a URL every query raises TransientError."""
 
     def __init__(self, url: str | None) -> None:
-        self._has_database = url is not None
-        self._queries = Queries(
+        super().__init__(
             url,
             without_url="this station keeps no history",
             failed="the stored readings cannot be read now; live values continue",
         )
-
-    @property
-    def failures(self) -> int:
-        """How many queries had no result."""
-        return self._queries.failures
-
-    def session(self) -> AbstractAsyncContextManager[Ask]:
-        """Return a context with a function that runs queries on one connection (`Queries.session`)."""
-        return self._queries.session()
-
-    async def ask(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        """Return the rows of one query; raises as `session`."""
-        return await self._queries.ask(query, **parameters)
-
-    async def close(self) -> None:
-        """Close the connections that are kept."""
-        await self._queries.close()
 
     async def series(
         self, device: str, start: datetime, end: datetime, points: int, wards: list[str] | None = None
@@ -125,17 +106,17 @@ class History:
 
         wards   only what was measured in these; None: all
         """
-        return await self._queries.ask(SERIES_SQL, device=device, start=start, end=end, points=points, wards=wards)
+        return await self.ask(SERIES_SQL, device=device, start=start, end=end, points=points, wards=wards)
 
     async def report(self, device: str, ward: str, day: date, wards: list[str] | None = None) -> dict[str, Any]:
         """Return a day of a device, in the time zone of `ward`: its hours in `wards`, and the assignments of its bed.
 
         Raises TransientError.
         """
-        (bounds,) = await self._queries.ask(DAY_SQL, ward=ward, day=day)
+        (bounds,) = await self.ask(DAY_SQL, ward=ward, day=day)
         query = {"device": device, "start": bounds["start"], "end": bounds["end"], "wards": wards}
-        hours = await self._queries.ask(REPORT_SQL, **query)
-        return {**bounds, "hours": hours, "assignments": await self._queries.ask(ASSIGNMENTS_SQL, **query)}
+        hours = await self.ask(REPORT_SQL, **query)
+        return {**bounds, "hours": hours, "assignments": await self.ask(ASSIGNMENTS_SQL, **query)}
 
     async def alerts(
         self, device: str, start: datetime, end: datetime, limit: int, wards: list[str] | None = None
@@ -144,7 +125,7 @@ class History:
 
         Each row has the `total` of all of them.
         """
-        return await self._queries.ask(ALERTS_SQL, device=device, start=start, end=end, limit=limit, wards=wards)
+        return await self.ask(ALERTS_SQL, device=device, start=start, end=end, limit=limit, wards=wards)
 
     async def alert_history(
         self, wanted: AlertFilter, limit: int, wards: list[str] | None, after: Cursor | None = None
@@ -152,29 +133,29 @@ class History:
         """Return the alerts in these wards that match, newest first, behind `after`; raises TransientError."""
         after_time, after_id = after or (None, None)
         parameters = {**asdict(wanted), "after_time": after_time, "after_id": after_id}
-        return await self._queries.ask(ALERT_HISTORY_SQL, **parameters, wards=wards, limit=limit)
+        return await self.ask(ALERT_HISTORY_SQL, **parameters, wards=wards, limit=limit)
 
     async def alert_names(self, wards: list[str] | None) -> list[dict[str, Any]]:
         """Return each rule of each bed in these wards that ever had an alert; raises TransientError."""
-        return await self._queries.ask(ALERT_NAMES_SQL, wards=wards)
+        return await self.ask(ALERT_NAMES_SQL, wards=wards)
 
     async def alert_snapshot(self, alert: UUID, wards: list[str] | None) -> dict[str, Any] | None:
         """Return the readings kept with an alert; None if there is none in these wards. Raises TransientError."""
-        return next(iter(await self._queries.ask(SNAPSHOT_SQL, alert=alert, wards=wards)), None)
+        return next(iter(await self.ask(SNAPSHOT_SQL, alert=alert, wards=wards)), None)
 
     async def patients(self, device: str, wards: list[str] | None) -> list[str]:
         """Return every patient who was assigned to a device in these wards; raises TransientError."""
-        rows = await self._queries.ask(PATIENTS_SQL, device=device, wards=wards)
+        rows = await self.ask(PATIENTS_SQL, device=device, wards=wards)
         return [row["patient_id"] for row in rows]
 
     async def watch(self, report: Callable[[bool, datetime], None]) -> None:
         """Check every CHECK_INTERVAL_S seconds whether the database responds, and `report` it; never returns."""
         reader: psycopg.AsyncConnection[Any] | None = None
-        while self._has_database:
+        while self.enabled:
             try:
                 async with asyncio.timeout(CONNECT_S + 1):
                     if reader is None or reader.closed:
-                        reader = await self._queries.connect()
+                        reader = await self.connect()
                     await reader.execute("SELECT 1")
                 report(True, datetime.now(UTC))
             except (psycopg.Error, TimeoutError, OSError):

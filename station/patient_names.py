@@ -54,12 +54,11 @@ class NamedPatient(PatientName):
     patient_id: str
 
 
-class PatientNames:
+class PatientNames(Queries):
     """The names that a site stores. `url`: the database as vitalflow_names; None: the site stores none."""
 
     def __init__(self, url: str | None) -> None:
-        self.enabled = url is not None
-        self._queries = Queries(
+        super().__init__(
             url,
             without_url="this station stores no names",
             failed="names can be neither stored nor read now; the patient can be admitted without a name",
@@ -98,9 +97,9 @@ class PatientNames:
         if known is None or (known.is_empty and not correct):
             return
         if known.is_empty:
-            await self._queries.ask(FORGET_SQL, patient_id=patient_id)
+            await self.ask(FORGET_SQL, patient_id=patient_id)
             return
-        stored = await self._queries.ask(
+        stored = await self.ask(
             STORE_SQL,
             patient_id=patient_id,
             name=known.name or None,
@@ -119,5 +118,5 @@ class PatientNames:
         wanted = sorted(set(patients))
         if not self.enabled or not wanted:
             return []
-        rows = await self._queries.ask(FIND_SQL, patients=wanted)
+        rows = await self.ask(FIND_SQL, patients=wanted)
         return [NamedPatient(**{**row, "name": row["name"] or ""}) for row in rows]

@@ -28,13 +28,14 @@ class Ask(Protocol):
 
 
 class Queries:
-    """Queries to the database at a URL; without one every query raises TransientError.
+    """Queries to the database at a URL; without one it is not `enabled`, and every query raises TransientError.
 
     without_url   the sentence for users where there is no URL
     failed        the sentence for users where there is no result
     """
 
     def __init__(self, url: str | None, *, without_url: str, failed: str) -> None:
+        self.enabled = url is not None
         self._url = url
         self._without_url, self._failed = without_url, failed
         self._turn = asyncio.Semaphore(MAX_CONCURRENT_QUERIES)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -53,6 +53,9 @@ class DeviceDay(NamedTuple):
     letters: frozenset[str] | None = None
 
 
+Where = TypeVar("Where", Place, str)
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Devices whose readings from `start` until before `end` one query reads. `readings`: about how many there are."""
@@ -74,15 +77,8 @@ class CursorKey:
         content = msgspec.json.encode(place)
         return base64.urlsafe_b64encode(self._mac(content, search) + content).decode().rstrip("=")
 
-    def read_place(self, text: str, search: str) -> Place:
-        """Return a place that `write` wrote for this search; raises ValueError for any other text."""
-        return msgspec.json.decode(self._content(text, search), type=Place)
-
-    def read_id(self, text: str, search: str) -> str:
-        """Return the id that `write` wrote for this search; raises ValueError for any other text."""
-        return msgspec.json.decode(self._content(text, search), type=str)
-
-    def _content(self, text: str, search: str) -> bytes:
+    def read(self, text: str, search: str, type: type[Where]) -> Where:
+        """Return what `write` wrote for this search; raises ValueError for any other text."""
         try:
             content = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
         except (binascii.Error, ValueError):
@@ -90,7 +86,7 @@ class CursorKey:
         mac, content = content[:_MAC_SIZE], content[_MAC_SIZE:]
         if not hmac.compare_digest(mac, self._mac(content, search)):
             raise ValueError("it is not the next link of this search, or the station was started again; search anew")
-        return content
+        return msgspec.json.decode(content, type=type)
 
     def _mac(self, content: bytes, search: str) -> bytes:
         message = search.encode("utf-8", "surrogatepass") + b"\0" + content

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from station.auth.middleware import user_of
 from station.fhir.capability import capability_statement
-from station.fhir.pages import CursorKey
+from station.fhir.pages import CursorKey, Place, Where
 from station.fhir.search import (
     CURSOR,
     DEVICE_PARAMETERS,
@@ -46,14 +46,6 @@ Pairs = list[tuple[str, str]]
 Wards = list[str] | None
 
 
-class _Rejected(Exception):
-    """A request that cannot be answered: status and reason."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
 def fhir_api(store: FhirStore, started_at: datetime) -> APIRouter:
     """Return the routes below /fhir/R4."""
     router = APIRouter(prefix=BASE, include_in_schema=False)
@@ -78,8 +70,8 @@ def fhir_api(store: FhirStore, started_at: datetime) -> APIRouter:
                 pairs = await _pairs(request)
                 _require_json(request, pairs)
                 found = await answer(request, pairs)
-            except _Rejected as error:
-                return problem(BASE + "/", error.status, str(error))
+            except HTTPException as error:
+                return problem(BASE + "/", error.status_code, error.detail)
             except SearchRejected as error:
                 return problem(BASE + "/", 400, str(error))
             except PermanentError as error:
@@ -134,7 +126,7 @@ class _Resources:
         else:
             found = await (self._patients if kind == "Patient" else self._devices)(search, wards)
         if not found:
-            raise _Rejected(404, f"there is no {kind}/{identity[:100]} in the wards that you can see")
+            raise HTTPException(404, f"there is no {kind}/{identity[:100]} in the wards that you can see")
         return found[0]
 
     async def last_n(self, request: Request, pairs: Pairs) -> Resource:
@@ -142,18 +134,13 @@ class _Resources:
         search = read_search(pairs, OBSERVATION_PARAMETERS, is_strict=_is_strict(request), is_lastn=True)
         names = {name.partition(":")[0] for name, _ in search.used}
         if not names & {"patient", "subject"} or not names & {"category", "code", "combo-code"}:
-            raise _Rejected(400, "$lastn needs patient or subject, and category or code")
+            raise HTTPException(400, "$lastn needs patient or subject, and category or code")
         wards = user_of(request).viewable.as_list()
         found = await self._store.last(search, wards)
         return await self._bundle(request, search, found, wards, total=len(found), path="Observation/$lastn")
 
     async def _observations(self, request: Request, search: Search, wards: Wards) -> Resource:
-        place = None
-        if search.cursor is not None:
-            try:
-                place = self._key.read_place(search.cursor, search.query())
-            except ValueError as error:
-                raise SearchRejected(f"{CURSOR}: {error}") from None
+        place = self._read_cursor(search, Place)
         total = await self._store.total(search, wards) if search.needs_total or search.count == 0 else None
         if search.count == 0:
             return await self._bundle(request, search, [], wards, total=total)
@@ -201,15 +188,18 @@ class _Resources:
             and is_identified(search.identifiers, DEVICE_SYSTEM, one.name)
         ]
 
+    def _read_cursor(self, search: Search, type: type[Where]) -> Where | None:
+        """Return where the page begins, None for the first one; raises SearchRejected."""
+        try:
+            return None if search.cursor is None else self._key.read(search.cursor, search.query(), type)
+        except ValueError as error:
+            raise SearchRejected(f"{CURSOR}: {error}") from None
+
     def _listed(self, request: Request, search: Search, found: Iterable[Resource]) -> Resource:
         """Return a page of resources in the order of their ids."""
         resources = sorted(found, key=lambda resource: str(resource["id"]))
         total = len(resources) if search.needs_total or search.count == 0 else None
-        if search.cursor is not None:
-            try:
-                last = self._key.read_id(search.cursor, search.query())
-            except ValueError as error:
-                raise SearchRejected(f"{CURSOR}: {error}") from None
+        if (last := self._read_cursor(search, str)) is not None:
             resources = [resource for resource in resources if resource["id"] > last]
         page = resources[: search.count]
         is_more = 0 < search.count < len(resources)
@@ -271,7 +261,7 @@ async def _pairs(request: Request) -> Pairs:
         try:
             text.append((await request.body()).decode())
         except UnicodeDecodeError:
-            raise _Rejected(400, "the body is not UTF-8") from None
+            raise HTTPException(400, "the body is not UTF-8") from None
     try:
         return [
             pair
@@ -279,7 +269,7 @@ async def _pairs(request: Request) -> Pairs:
             for pair in parse_qsl(part, keep_blank_values=True, errors="strict", max_num_fields=200)
         ]
     except ValueError:
-        raise _Rejected(400, "expected at most 200 parameters in UTF-8") from None
+        raise HTTPException(400, "expected at most 200 parameters in UTF-8") from None
 
 
 def _require_json(request: Request, pairs: Pairs) -> None:
@@ -294,4 +284,4 @@ def _require_json(request: Request, pairs: Pairs) -> None:
             for part in ranges
         )
     if not is_json:
-        raise _Rejected(406, f"only JSON: {MEDIA_TYPE}")
+        raise HTTPException(406, f"only JSON: {MEDIA_TYPE}")

@@ -136,33 +136,31 @@ def _read_device(search: Search, value: str) -> None:
 
 
 def _read_code(search: Search, value: str) -> None:
-    tokens = [_token(text) for text in split(value)]
-    search.kinds = tuple(kind for kind in search.kinds if _matches(tokens, _codes(kind.sign)))
+    search.kinds = tuple(kind for kind in search.kinds if _matches(value, _codes(kind.sign)))
 
 
 def _read_combo_code(search: Search, value: str) -> None:
-    tokens = [_token(text) for text in split(value)]
     search.kinds = tuple(
-        kind for kind in search.kinds if any(_matches(tokens, _codes(sign)) for sign in (kind.sign, *kind.parts))
+        kind for kind in search.kinds if any(_matches(value, _codes(sign)) for sign in (kind.sign, *kind.parts))
     )
 
 
 def _read_category(search: Search, value: str) -> None:
-    if not _matches([_token(text) for text in split(value)], [(CATEGORY, VITAL_SIGNS)]):
+    if not _matches(value, [(CATEGORY, VITAL_SIGNS)]):
         search.kinds = ()
 
 
 def _read_status(search: Search, value: str) -> None:
-    if not _matches([_token(text) for text in split(value)], [(STATUS_SYSTEM, "final")]):
+    if not _matches(value, [(STATUS_SYSTEM, "final")]):
         search.kinds = ()
 
 
 def _read_date(search: Search, value: str) -> None:
-    search.dates = common(search.dates, join(one for text in split(value) for one in read_date(text)))
+    search.dates = common(search.dates, _dates(value))
 
 
 def _read_updated(search: Search, value: str) -> None:
-    search.updated = common(search.updated, join(one for text in split(value) for one in read_date(text)))
+    search.updated = common(search.updated, _dates(value))
 
 
 def _read_identifier(search: Search, value: str) -> None:
@@ -256,12 +254,17 @@ def _token(text: str) -> tuple[str | None, str]:
     return (None, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
 
 
-def _matches(tokens: Sequence[tuple[str | None, str]], codes: Sequence[tuple[str, str]]) -> bool:
+def _matches(value: str, codes: Sequence[tuple[str, str]]) -> bool:
+    """Return whether one of the tokens in a value is one of these codes."""
     return any(
         wanted in (None, system) and (code == found or (wanted is not None and not code))
-        for wanted, code in tokens
+        for wanted, code in [_token(text) for text in split(value)]
         for system, found in codes
     )
+
+
+def _dates(value: str) -> tuple[Range, ...]:
+    return join(one for text in split(value) for one in read_date(text))
 
 
 def _codes(sign: Sign) -> list[tuple[str, str]]:

@@ -335,15 +335,8 @@ class FhirStore:
         for day in await self._days.read(EVER, datetime.now(UTC)):  # in order of time: the last ward counts
             found[day.device] = KnownDevice(day.device, day.ward, None, None, is_removed=False, changed_at=None)
         for row in await self._history.ask(DEVICES_SQL):
-            is_removed = row["state"] == "forgotten"
-            found[row["name"]] = KnownDevice(
-                row["name"],
-                row["ward"],
-                row["model"],
-                row["patient"],
-                is_removed=is_removed,
-                changed_at=row["changed_at"],
-            )
+            is_removed = row.pop("state") == "forgotten"
+            found[row["name"]] = KnownDevice(**row, is_removed=is_removed)
         for name, bed in self._ward.beds.items():
             known = found.get(name) or KnownDevice(name, None, None, None, is_removed=False, changed_at=None)
             found[name] = replace(known, ward=bed.snapshot.bed.ward, patient=bed.snapshot.patient, is_removed=False)
@@ -403,12 +396,7 @@ def _is_same(one: Measured, other: Measured) -> bool:
 
 def _is_before(reading: Measured, kind: Kind, place: Place) -> bool:
     """Return whether the Observation was given on the page that ended at `place`, of the same reading."""
-    same = (reading.time, reading.device, reading.boot, reading.seq) == (
-        place.time,
-        place.device,
-        place.boot,
-        place.seq,
-    )
+    same = _place_of(reading, kind)[:-1] == place[:-1]
     return same and KINDS.index(kind) <= [one.letters for one in KINDS].index(place.what)
 
 

@@ -136,16 +136,16 @@ def test_a_place_is_read_only_with_its_search_and_unchanged() -> None:
     key = CursorKey(b"secret")
     place = Place(NOON, "bed-1", 1, -(2**63), "hr")
     text = key.write(place, "patient=a")
-    assert key.read_place(text, "patient=a") == place
-    assert key.read_place(key.write(Place(NOON), "x"), "x") == Place(NOON)
+    assert key.read(text, "patient=a", Place) == place
+    assert key.read(key.write(Place(NOON), "x"), "x", Place) == Place(NOON)
     changed = [text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :] for at in range(len(text))]
     for forged in (*(one for one in changed if one != text), text[:-4], text + "AAAA", "", "é"):
         with pytest.raises(ValueError, match="next link"):
-            key.read_place(forged, "patient=a")
+            key.read(forged, "patient=a", Place)
     with pytest.raises(ValueError, match="next link"):
-        key.read_place(text, "patient=b")
+        key.read(text, "patient=b", Place)
     with pytest.raises(ValueError, match="next link"):
-        CursorKey(b"another").read_place(text, "patient=a")
+        CursorKey(b"another").read(text, "patient=a", Place)
 
 
 def day(number: int, device: str, readings: int) -> DeviceDay:
