@@ -26,7 +26,7 @@ ENROLMENT, SIGN_IN, ADMISSIONS = "enrolment", "sign-in", "admissions"
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 
 
-class AuditRecord(Struct, frozen=True, kw_only=True):
+class AuditRecord(Struct, frozen=True):
     """One action of a user.
 
     time     as the message states it; a message with a time is stored once, however often it is delivered
@@ -141,61 +141,33 @@ def decode_audit(root: str, topic: str, payload: bytes) -> AuditRecord:
 
 
 def _acknowledgement(command: _Command, ward: str, device: str, rule: str, user: str | None = None) -> AuditRecord:
-    detail: dict[str, Any] = {} if command.seconds is None else {"seconds": command.seconds}
+    detail = _detail(command, "seconds")
     if user is None and not command.by.strip():
         raise ValueError("not an audit message: by is empty; expected a name")
     if user is not None and command.by not in ("", user):
         detail["by"] = command.by  # the payload names another user than the topic
-    return AuditRecord(
-        action=command.action,
-        time=command.time,
-        actor=user or command.by,
-        ward=ward,
-        device=device,
-        rule=rule,
-        detail=detail,
-    )
+    return AuditRecord(command.action, command.time, user or command.by, ward, device, rule, detail)
 
 
 def _limits_set(limits: _Limits | None, ward: str, device: str) -> AuditRecord:
     if limits is None:  # an empty payload deletes the retained message and names no user
-        return AuditRecord(action="remove_limits", ward=ward, device=device)
-    return AuditRecord(
-        action="set_limits",
-        time=limits.time,
-        actor=limits.by,
-        ward=ward,
-        device=device,
-        detail=_detail(limits, "limits", "spo2_scale", "patient_id"),
-    )
+        return AuditRecord("remove_limits", ward=ward, device=device)
+    detail = _detail(limits, "limits", "spo2_scale", "patient_id")
+    return AuditRecord("set_limits", limits.time, limits.by, ward, device, detail=detail)
 
 
 def _assigned(assignment: Assignment | None, ward: str, device: str) -> AuditRecord:
     if assignment is None:  # an empty payload deletes the retained message and names no user
-        return AuditRecord(action="discharge_patient", ward=ward, device=device)
+        return AuditRecord("discharge_patient", ward=ward, device=device)
     if assignment.is_discharge:
-        return AuditRecord(
-            action="discharge_patient", time=assignment.time, actor=assignment.by, ward=ward, device=device
-        )
-    return AuditRecord(
-        action="assign_patient",
-        time=assignment.time,
-        actor=assignment.by,
-        ward=ward,
-        device=device,
-        detail=_detail(assignment, "patient_id", "profile", "spo2_scale"),
-    )
+        return AuditRecord("discharge_patient", assignment.time, assignment.by, ward, device)
+    detail = _detail(assignment, "patient_id", "profile", "spo2_scale")
+    return AuditRecord("assign_patient", assignment.time, assignment.by, ward, device, detail=detail)
 
 
 def _admitted(admission: Admission, ward: str, device: str, user: str) -> AuditRecord:
-    return AuditRecord(
-        action=admission.action,
-        time=admission.time,
-        actor=user,
-        ward=ward,
-        device=device,
-        detail=_detail(admission, "patient_id", "profile", "spo2_scale", "bed"),
-    )
+    detail = _detail(admission, "patient_id", "profile", "spo2_scale", "bed")
+    return AuditRecord(admission.action, admission.time, user, ward, device, detail=detail)
 
 
 def _detail(message: Struct, *keys: str) -> dict[str, Any]:
@@ -204,24 +176,12 @@ def _detail(message: Struct, *keys: str) -> dict[str, Any]:
 
 
 def _enrolled(enrolment: _Enrolment) -> AuditRecord:
-    return AuditRecord(
-        action=enrolment.action,
-        time=enrolment.time,
-        actor=enrolment.by,
-        ward=enrolment.ward,
-        device=enrolment.name,
-        detail={"kind": enrolment.kind},
-    )
+    detail = _detail(enrolment, "kind")
+    return AuditRecord(enrolment.action, enrolment.time, enrolment.by, enrolment.ward, enrolment.name, detail=detail)
 
 
 def _signed_in(sign_in: _SignIn) -> AuditRecord:
-    detail = {"address": sign_in.address, "count": sign_in.count}
-    return AuditRecord(
-        action=sign_in.action,
-        time=sign_in.time,
-        actor=sign_in.by,
-        detail={key: value for key, value in detail.items() if value is not None},
-    )
+    return AuditRecord(sign_in.action, sign_in.time, sign_in.by, detail=_detail(sign_in, "address", "count"))
 
 
 def _shape(root: str, kind: str) -> str:

@@ -24,7 +24,6 @@ from vitals.topics import InvalidTopic, Topics
 MAX_NAMES = 20  # distinct keys, patient ids, topics and reasons that are kept; a device may invent any number
 MAX_TEXT = 200  # characters of foreign text in a line
 CERTIFICATE_DUE = timedelta(days=30)
-SOON = timedelta(seconds=5)  # a device that logged in sends its first reading within this time, if it sends often
 
 ADVICE = {
     Reason.TOO_LARGE: "send smaller arrays of readings",

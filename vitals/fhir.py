@@ -86,7 +86,6 @@ KINDS: tuple[Kind, ...] = (
     *(Kind(_letters(sign), sign, (sign,)) for sign in SIGNS if sign not in _PRESSURES),
     Kind(_letters(BLOOD_PRESSURE), BLOOD_PRESSURE, _PRESSURES),
 )
-KIND_BY_LETTERS = {kind.letters: kind for kind in KINDS}
 
 
 def codings(sign: Sign) -> list[Resource]:

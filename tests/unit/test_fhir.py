@@ -11,7 +11,7 @@ from fhir.resources.R4B import get_fhir_model_class
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitals.fhir import KIND_BY_LETTERS, KINDS, Measured, device, observation, operation_outcome, patient
+from vitals.fhir import KINDS, Measured, device, observation, operation_outcome, patient
 from vitals.fhir_ids import (
     ObservationKey,
     device_id,
@@ -24,6 +24,7 @@ from vitals.reading import MAX_COUNTER
 from vitals.signs import SIGN_KEYS, SIGNS
 
 TIME = datetime(2026, 11, 22, 10, 0, 0, 123456, tzinfo=UTC)
+BY_LETTERS = {kind.letters: kind for kind in KINDS}
 
 
 def measured(**changes: Any) -> Measured:
@@ -66,7 +67,7 @@ def test_every_resource_of_many_generated_readings_is_valid() -> None:
 
 
 def test_an_observation_has_the_elements_of_the_vital_signs_profile() -> None:
-    found = observation(measured(values={"spo2": 97.0}), KIND_BY_LETTERS["sp"])
+    found = observation(measured(values={"spo2": 97.0}), BY_LETTERS["sp"])
     assert found["status"] == "final"
     assert found["category"][0]["coding"][0]["code"] == "vital-signs"
     assert [(coding["system"], coding["code"]) for coding in found["code"]["coding"]] == [
@@ -113,8 +114,8 @@ def test_a_reading_without_a_patient_states_that_its_subject_is_unknown() -> Non
 
 def test_every_sign_belongs_to_one_kind_with_its_own_letters() -> None:
     assert sorted(key for kind in KINDS for key in kind.keys) == sorted(SIGN_KEYS)
-    assert len(KIND_BY_LETTERS) == len(KINDS)
-    assert all(letters.isalpha() and len(letters) == 2 for letters in KIND_BY_LETTERS)
+    assert len(BY_LETTERS) == len(KINDS)
+    assert all(letters.isalpha() and len(letters) == 2 for letters in BY_LETTERS)
 
 
 COUNTERS = st.integers(min_value=0, max_value=MAX_COUNTER)
