@@ -79,7 +79,7 @@ def full_disk(database: DatabaseServer, disk: SmallDisk) -> Fault:
         return "filled the database's disk"
 
     def restore() -> None:
-        if database.process is not None and database.process.poll() is not None:
+        if not database.is_alive():
             database.start()
 
     return Fault("disk", strike, restore)

@@ -122,7 +122,7 @@ class DeviceProcess(Server):
 
     def kill(self) -> None:
         """kill -9."""
-        alive = self.process is not None and self.process.poll() is None
+        alive = self.is_alive()
         super().kill()
         if alive:
             self.last_lines.append(last_made(Path(self.plan.record)))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from stack.processes import family
+
 
 @dataclass(frozen=True)
 class Used:
@@ -41,16 +43,16 @@ class Usage:
 def cpu_seconds(pid: int) -> float:
     """What a process and its children, also those that have ended, have used of processors so far."""
     # user, system, and the same of children that were waited for
-    return sum(sum(member.cpu_times()[:4]) for member in _family(pid))
+    return sum(sum(member.cpu_times()[:4]) for member in family(pid))
 
 
 def memory_mib(pid: int) -> float:
     """Resident memory of a process; of a family, each page once."""
-    family = _family(pid)
-    if len(family) == 1:
-        return float(family[0].memory_info().rss) / 2**20
+    oldest, *others = family(pid)
+    if not others:
+        return float(oldest.memory_info().rss) / 2**20
     total = 0
-    for member in family:
+    for member in (oldest, *others):
         try:
             total += member.memory_full_info().pss
         except psutil.Error:
@@ -60,14 +62,9 @@ def memory_mib(pid: int) -> float:
 
 def peak_mib(pid: int) -> float | None:
     """The most resident memory that a process has had since its start; None for a family."""
-    if len(_family(pid)) > 1:
+    if len(family(pid)) > 1:
         return None
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 2**10
     return None
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    oldest = psutil.Process(pid)
-    return [oldest, *oldest.children(recursive=True)]

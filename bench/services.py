@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from bench.environment import Environment
-from stack.metrics import counters
+from stack.metrics import counter as read_counter
 from stack.servers import Service, free_port
 
 
@@ -39,7 +39,4 @@ def running(environment: Environment, name: str, *arguments: str) -> Iterator[Se
 def counter(program: Service, name: str) -> float:
     """The value of one of its metrics; 0 if it does not answer."""
     assert program.port is not None
-    try:
-        return counters(program.port).get(f"vitalflow_{program.name}_{name}", 0.0)
-    except OSError:
-        return 0.0
+    return read_counter(program.port, f"vitalflow_{program.name}_{name}")

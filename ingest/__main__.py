@@ -12,9 +12,10 @@ from ingest.pipeline import Pipeline
 from ingest.settings import IngestSettings
 from mqtt.certificate_expiry import CertificateExpiry
 from vitals import log
+from vitals.command_line import single_command
 from vitals.errors import PermanentError, exit_on_error
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = single_command()
 
 
 @app.command()

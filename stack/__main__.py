@@ -18,7 +18,7 @@ from stack.restore import restore as restore_backup
 from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
 from stack.systemd import write_units
-from vitals.command_line import command_group, examples
+from vitals.command_line import command_group, examples, single_command
 from vitals.errors import PermanentError, exit_on_error
 from vitals.stop_signals import WITH_HANGUP, set_on_signals
 
@@ -195,8 +195,8 @@ PassphraseFile = Annotated[
     Path | None, typer.Option(help="The file whose first line is the passphrase. Default: ask for it.", dir_okay=False)
 ]
 MIN_PASSPHRASE = 12
-backup_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-restore_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+backup_app = single_command()
+restore_app = single_command()
 
 
 @app.command()

@@ -71,8 +71,7 @@ def _members(
     _save_broker(home, binaries, state)
     folder = binaries.folder(home.data) / "broker"
     for name in (USERS_FILE, STORE_FILE):
-        line = ["sh", "-c", '[ ! -e "$0" ] || cat "$0"', binaries.path_inside(folder / name)]
-        yield from parts(f"broker/{name}", _output(binaries.command(MOSQUITTO, *line)))
+        yield from parts(f"broker/{name}", _output(binaries.reading(folder / name, MOSQUITTO)))
     with login(binaries, database) as conninfo:
         roles = [f"{binaries.postgresql}/pg_dumpall", "--roles-only", "-d", conninfo]
         yield from parts("roles", _output(binaries.command(POSTGRES, *roles)))

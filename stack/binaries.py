@@ -78,6 +78,18 @@ class ServerBinaries:
         line = self.command(user, "sh", "-c", 'umask 077; cat > "$0"', inside)
         subprocess.run(line, input=text.encode(), check=True)
 
+    def read(self, path: Path, user: str) -> bytes:
+        """Return the content of a file, as the user who owns it; empty if it is missing."""
+        return subprocess.run(self.reading(path, user), capture_output=True, check=True).stdout
+
+    def reading(self, path: Path, user: str) -> list[str]:
+        """Return the command line that prints a file, or nothing if it is missing."""
+        return self.command(user, "sh", "-c", '[ ! -e "$0" ] || cat "$0"', self.path_inside(path))
+
+    def has_content(self, path: Path, user: str) -> bool:
+        """Return whether a file exists and is not empty; an ordinary user may not read its folder."""
+        return subprocess.run(self.command(user, "test", "-s", self.path_inside(path)), check=False).returncode == 0
+
     def remove(self, folder: Path) -> None:
         """Delete a data folder; raises ValueError for any other path."""
         if self.folder("") not in folder.parents:

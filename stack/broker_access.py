@@ -4,7 +4,6 @@
 """
 
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,7 +79,7 @@ class BrokerAccess:
     def install(self, binaries: ServerBinaries, folder: Path, now: datetime) -> None:
         """Install certificates and users in the folder of a broker that is not running."""
         self.install_certificates(binaries, folder, now)
-        wanted = update_users_file(_read(binaries, folder / USERS_FILE), self.users, self.topics)
+        wanted = update_users_file(binaries.read(folder / USERS_FILE, MOSQUITTO), self.users, self.topics)
         if wanted is not None:
             binaries.write(folder / USERS_FILE, wanted.decode(), MOSQUITTO)
 
@@ -88,7 +87,7 @@ class BrokerAccess:
         """Install certificates that are missing or were renewed; return whether there were any."""
         changed = False
         for name, content in broker_certificates(self.authority, self.names, now, self.emit).items():
-            if _read(binaries, folder / name) != content:
+            if binaries.read(folder / name, MOSQUITTO) != content:
                 binaries.write(folder / name, content.decode(), MOSQUITTO)
                 changed = True
         return changed
@@ -139,10 +138,3 @@ def configuration(listeners: Listeners, folder: str, plugin: str, **other: str) 
     if listeners.plain is not None:
         tail += f"\n# Plaintext: VITALFLOW_MQTT_PLAINTEXT_PORT is set.\nlistener {listeners.plain} {LOOPBACK}\n"
     return head + mark + tail
-
-
-def _read(binaries: ServerBinaries, path: Path) -> bytes:
-    """Return the content of one of the broker's files; empty if it is missing."""
-    # As the broker's user: an ordinary user may not read its folder.
-    line = binaries.command(MOSQUITTO, "sh", "-c", '[ ! -e "$0" ] || cat "$0"', binaries.path_inside(path))
-    return subprocess.run(line, capture_output=True, check=True).stdout

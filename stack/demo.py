@@ -118,7 +118,7 @@ def demo(home: StackDir, devices: int, ports: Ports, seconds: float | None) -> i
 def _print_hints(console: Console, home: StackDir, ports: Ports) -> None:
     console.print(f"the ward in a browser: {ports.page} ({sign_in_hint(home)}); Ctrl-C stops everything")
     console.print(f"in another terminal: {eval_line()}, and then")
-    for command in hint_commands(ports):
+    for command in hint_commands():
         console.print(f"    {command}")
 
 

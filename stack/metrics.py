@@ -17,3 +17,11 @@ def counters(port: int) -> Mapping[str, float]:
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, 0.0) + sample.value
     return found
+
+
+def counter(port: int, name: str) -> float:
+    """Return one of these values; 0 if there is none, or no answer."""
+    try:
+        return counters(port).get(name, 0.0)
+    except OSError:
+        return 0.0

@@ -22,7 +22,7 @@ from identity.ca import KeyPair
 from stack.binaries import CHECKOUT, ServerBinaries
 from stack.broker_access import MOSQUITTO, BrokerAccess, Listeners, configuration
 from stack.lan import LOOPBACK
-from stack.metrics import counters
+from stack.metrics import counter
 from vitals.errors import PermanentError, TransientError
 
 START_TIMEOUT_S = 30.0  # crash recovery of a busy database takes a few seconds
@@ -119,6 +119,10 @@ class Server:
                 start_new_session=True,
             )
 
+    def is_alive(self) -> bool:
+        """Return whether its process is running."""
+        return self.process is not None and self.process.poll() is None
+
     def is_ready(self) -> bool:
         """Return whether it is ready; raises PermanentError with the end of its log if it has ended."""
         if self.process is None:
@@ -157,7 +161,7 @@ class Server:
 
     def signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None or not self.is_alive():
             return
         if self.line[0] == "sudo":
             subprocess.run(["sudo", "-n", "--", "kill", f"-{number}", str(self.pid)], check=False)
@@ -216,10 +220,7 @@ class Service(Server):
             return time.monotonic() - self.launched >= SETTLED_S
         if self.ready_metric is None:
             return listens(self.port)
-        try:
-            return counters(self.port).get(self.ready_metric, 0.0) > 0
-        except OSError:
-            return False
+        return counter(self.port, self.ready_metric) > 0
 
 
 def tail(log: Path, lines: int = 8) -> str:
@@ -278,7 +279,7 @@ class BrokerServer(Server):
         """Install certificates and users, then start it without waiting."""
         if self.access is not None:
             self.access.install(self._binaries, self.folder, datetime.now(UTC))
-            self._had_store = self._has_store()
+            self._had_store = self._binaries.has_content(self.folder / STORE_FILE, MOSQUITTO)
         super().launch()
 
     def renewal_check_due(self, now: float) -> bool:
@@ -307,10 +308,6 @@ class BrokerServer(Server):
         else:
             self.signal(signal.SIGHUP)
         return True
-
-    def _has_store(self) -> bool:
-        store = self._binaries.path_inside(self.folder / STORE_FILE)
-        return subprocess.run(self._binaries.command(MOSQUITTO, "test", "-s", store), check=False).returncode == 0
 
     def delete_store(self) -> None:
         """Delete the sessions and queues of a stopped broker."""
@@ -379,14 +376,9 @@ class DatabaseServer(Server):
         self._binaries = binaries
         self._certificate = None if authority is None else DatabaseCertificate(binaries, folder, authority)
         inside = binaries.path_inside(folder / "cluster")
-        if not _exists(binaries, inside):
+        if not binaries.has_content(folder / "cluster/PG_VERSION", POSTGRES):
             self._create(binaries, folder, inside)
-        settings = {
-            "port": str(port),
-            "listen_addresses": "127.0.0.1",
-            **SETTINGS,
-            **other,
-        }
+        settings = {"port": str(port), "listen_addresses": "127.0.0.1", **SETTINGS, **other}
         if authority is not None:
             settings |= {
                 "ssl": "on",
@@ -453,11 +445,6 @@ class DatabaseServer(Server):
 def tls_query(certificate: Path) -> str:
     """Return the query of a database URL that verifies the server's certificate against this CA."""
     return urlencode({"sslmode": "verify-full", "sslrootcert": certificate}, safe="/")
-
-
-def _exists(binaries: ServerBinaries, inside: str) -> bool:
-    # As the database's user: an ordinary user may not read its folder.
-    return subprocess.run(binaries.command(POSTGRES, "test", "-s", f"{inside}/PG_VERSION"), check=False).returncode == 0
 
 
 def ensure_database(url: str, database: str) -> None:

@@ -96,7 +96,7 @@ def export_lines(home: StackDir) -> str:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
     programs = [home.bin, Path(sys.executable).parent] if home.bin.is_dir() else [Path(sys.executable).parent]
     lines.append(f'export PATH={shlex.quote(":".join(map(str, programs)))}:"$PATH"')
-    return "\n".join([*lines, *(f"# {line}" for line in hint_commands(Ports(state.port_base)))])
+    return "\n".join([*lines, *(f"# {line}" for line in hint_commands())])
 
 
 def eval_line() -> str:
@@ -108,7 +108,7 @@ def _from_here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def hint_commands(ports: Ports) -> list[str]:
+def hint_commands() -> list[str]:
     """Return commands to try once the exports are set."""
     return [
         'psql "$VITALFLOW_READER_URL" -c "SELECT count(*) FROM patient_vitals"',

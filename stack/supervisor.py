@@ -100,13 +100,9 @@ class ManagedProcess:
         """What it does once it is ready."""
         return "running" if self.port is None else f"ready on port {self.port}"
 
-    def is_alive(self) -> bool:
-        """Return whether its process is running."""
-        return self.server.process is not None and self.server.process.poll() is None
-
     def snapshot(self) -> Running:
         """Return its entry for the state file."""
-        pid = self.server.pid if self.is_alive() else 0
+        pid = self.server.pid if self.server.is_alive() else 0
         return Running(self.name, pid, processes.creation_time(pid), self.since, self.port, self.restarts, self.serves)
 
 
@@ -320,7 +316,7 @@ class Supervisor:
             self.emit("stopping")
         for managed in reversed(self._processes):
             began = time.monotonic()
-            if managed.is_alive():
+            if managed.server.is_alive():
                 managed.server.stop()
                 self.emit(step(managed.name, "stopped", time.monotonic() - began))
         self.home.write_state(None)

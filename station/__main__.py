@@ -10,10 +10,10 @@ import typer
 from station.settings import StationSettings
 from station.station import Station
 from vitals import log
-from vitals.command_line import examples
+from vitals.command_line import examples, single_command
 from vitals.errors import exit_on_error
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = single_command()
 
 
 @app.command(

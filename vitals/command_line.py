@@ -69,6 +69,11 @@ def command_group(**modules: str) -> typer.Typer:
     )
 
 
+def single_command() -> typer.Typer:
+    """Return what takes the only command of a program."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
 def examples(*commands: str, heading: str = "Examples") -> str:
     """Return the end of a command's help: each example on one line, however long it is."""
     return "\n".join([f"{heading}:", "", "\b", *(f"  {command}" for command in commands)])

@@ -17,7 +17,7 @@ from ingest.importing.report import Progress, describe
 from ingest.importing.rows import Counts, RowConverter
 from ingest.importing.store import ImportStore, Stored
 from sql.settings import DatabaseSettings, DatabaseUrl
-from vitals.command_line import examples
+from vitals.command_line import examples, single_command
 from vitals.device_names import device_name, unique_names
 from vitals.errors import PermanentError, VitalFlowError, exit_on_error, login_name
 from vitals.recording import Recording
@@ -27,7 +27,7 @@ from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
 MAX_PENDING = 2  # batches that wait for the database while the next one is read
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = single_command()
 
 
 class ImportSettings(DatabaseSettings):

@@ -15,14 +15,14 @@ from sql.export.formats import Format
 from sql.export.readings import READINGS, Rollup, Selection, of_rollup
 from sql.export.write_export import Progress, write_export
 from sql.settings import DatabaseSettings, DatabaseUrl
-from vitals.command_line import examples
+from vitals.command_line import examples, single_command
 from vitals.errors import PermanentError, exit_on_error
 from vitals.time_option import TIME_FORMS, parse_time_option
 
 PROGRAM = "vitalflow export"
 PROGRESS_INTERVAL_S = 5.0
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = single_command()
 
 
 class ExportSettings(DatabaseSettings):

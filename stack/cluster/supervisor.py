@@ -33,7 +33,7 @@ from stack.cluster.plan import (
     process_name,
 )
 from stack.cluster.servers import HAPROXY, PATRONI, EtcdServer, HAProxyServer, PatroniServer, rest
-from stack.metrics import counters
+from stack.metrics import counter
 from stack.plan import MIGRATE, Ports, ServiceSpec, addresses, broker_access, environment
 from stack.servers import OWNER, BrokerServer, Server, Service, ensure_database, port_in_use
 from stack.stack_dir import Secrets, StackDir
@@ -203,7 +203,7 @@ class ClusterSupervisor(Supervisor):
         deadline = time.monotonic() + ACTIVE_TIMEOUT_S
         for service in ("alerts", "ingest", "station"):
             metric = f"vitalflow_{service}_mqtt_connections_total"
-            while not any(_value(getattr(self._cluster.of(host), service), metric) for host in FULL_HOSTS):
+            while not any(counter(getattr(self._cluster.of(host), service), metric) for host in FULL_HOSTS):
                 if time.monotonic() > deadline:
                     logs = ", ".join(str(self.home.log(process_name(service, host))) for host in FULL_HOSTS)
                     raise TransientError(f"no {service} is connected to the broker; see {logs}")
@@ -263,14 +263,7 @@ class ClusterSupervisor(Supervisor):
 
 def _signal_all(managed: Iterable[ManagedProcess], number: signal.Signals) -> None:
     """Send a signal to processes and to all below them, parents first, so that none is started in between."""
-    for server in (one.server for one in managed if one.is_alive()):
+    for server in (one.server for one in managed if one.server.is_alive()):
         with suppress(psutil.NoSuchProcess, PermanentError):
             for process in processes.family(server.pid):
                 processes.send(process, number)
-
-
-def _value(port: int, metric: str) -> float:
-    try:
-        return counters(port).get(metric, 0.0)
-    except OSError:
-        return 0.0
