@@ -17,6 +17,7 @@ from typing import Any
 
 from aiomqtt import Client, MqttCodeError, MqttError, ProtocolVersion, Will
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
@@ -77,6 +78,22 @@ class ReasonClient(Client):
         super()._on_publish(client, userdata, mid, reason_code, properties)
 
 
+def new_client(broker: BrokerEndpoint, client_id: str, **options: Any) -> ReasonClient:
+    """Return a client of a broker, not connected; `options`: of aiomqtt."""
+    return ReasonClient(
+        broker.host,
+        broker.port,
+        username=broker.username,
+        password=broker.password,
+        identifier=client_id,
+        tls_context=broker.context(),
+        transport=broker.transport,
+        websocket_path=broker.websockets,
+        logger=_quiet,
+        **options,
+    )
+
+
 @asynccontextmanager
 async def connection(
     order: BrokerOrder,
@@ -93,21 +110,14 @@ async def connection(
     closing   once set, the DISCONNECT waits DISCONNECT_TIMEOUT_S instead of TIMEOUT_S, as after an error
     """
     broker = order.current
-    client = ReasonClient(
-        broker.host,
-        broker.port,
-        username=broker.username,
-        password=broker.password,
-        identifier=broker.client_id(client_id),
-        tls_context=broker.context(),
-        transport=broker.transport,
-        websocket_path=broker.websockets,
+    client = new_client(
+        broker,
+        broker.client_id(client_id),
         will=will,
         protocol=version,
         clean_session=True if version < ProtocolVersion.V5 else None,  # with MQTT 5 that is the default
         keepalive=keepalive_s,
         timeout=CONNECT_TIMEOUT_S if order.broker.others else TIMEOUT_S,
-        logger=_quiet,
     )
     await connect(client)
     client.timeout = TIMEOUT_S
@@ -170,6 +180,16 @@ async def connect(client: Client) -> None:
             with suppress(MqttError):
                 await step
         raise
+
+
+async def subscribe(client: Client, filters: list[tuple[str, int]] | list[tuple[str, SubscribeOptions]]) -> list[bool]:
+    """Subscribe, and return for each filter whether the broker grants it; raises MqttError."""
+    return [reason_code(code) < 0x80 for code in await client.subscribe(filters)]
+
+
+def reason_code(code: Any) -> int:
+    """Return the number of a reason code, which aiomqtt gives as a number or as paho's object; -1 without one."""
+    return code if isinstance(code, int) else -1 if code is None else int(code.value)
 
 
 async def publish(client: Client, topic: str, payload: bytes, retain: bool = False) -> bool:

@@ -19,10 +19,9 @@ from paho.mqtt.properties import Properties
 from prometheus_client import CollectorRegistry, Gauge
 
 from mqtt.broker_features import WINDOW, Feature, Seen, judge
-from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.endpoint import BrokerEndpoint, configure_client, connect_client
 from mqtt.failover import BrokerOrder
 from mqtt.properties import expiry, packet_properties
-from mqtt.tls import describe_tls_error
 from vitals.errors import TransientError
 
 ANSWER_S = 5.0  # for CONNACK, SUBACK and PUBACK
@@ -63,10 +62,7 @@ class _Probe:
         client.on_subscribe = lambda _client, _userdata, _mid, reasons, _: self._answers.put(_failure(reasons))
         client.on_publish = lambda _client, _userdata, _mid, reason, _: self._answers.put(_failure([reason]))
         properties = packet_properties(PacketTypes.CONNECT, SessionExpiryInterval=session_s)
-        try:
-            client.connect(broker.host, broker.port, clean_start=True, properties=properties)
-        except (OSError, ValueError) as error:
-            raise TransientError(describe_tls_error(error, broker.host, broker.port, broker.ca)) from None
+        connect_client(client, broker, clean_start=True, properties=properties)
         client.loop_start()
 
     def _on_connect(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, properties: Any) -> None:

@@ -11,10 +11,11 @@ import re
 import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote
 
 from mqtt import tls
+from vitals.errors import TransientError
 from vitals.urls import split_url
 
 if TYPE_CHECKING:  # programs that only read settings need no paho
@@ -176,3 +177,11 @@ def configure_client(client: "mqtt.Client", broker: BrokerEndpoint) -> None:
         client.tls_set_context(context)
     if broker.websockets is not None:
         client.ws_set_options(broker.websockets)
+
+
+def connect_client(client: "mqtt.Client", broker: BrokerEndpoint, **options: Any) -> None:
+    """Open the connection of a paho client; `options`: of its `connect`. Raises TransientError that says why not."""
+    try:
+        client.connect(broker.host, broker.port, **options)
+    except (OSError, ValueError) as error:
+        raise TransientError(tls.describe_tls_error(error, broker.host, broker.port, broker.ca)) from None

@@ -15,9 +15,8 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.endpoint import BrokerEndpoint, configure_client, connect_client
 from mqtt.properties import expiry
-from mqtt.tls import describe_tls_error
 from vitals.errors import TransientError
 
 CONNECT_TIMEOUT_S = 3.0
@@ -146,9 +145,6 @@ def _connect(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> tupl
         )
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
-    try:
-        client.connect(broker.host, broker.port)
-    except (OSError, ValueError) as error:
-        raise TransientError(describe_tls_error(error, broker.host, broker.port, broker.ca)) from None
+    connect_client(client, broker)
     client.loop_start()
     return one_shot, accepted

@@ -3,9 +3,8 @@
 A user gets only the wards that the broker allows this user to see; `auth` identifies the user.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 
@@ -15,7 +14,6 @@ from station.auth.user_connection import UserConnection
 from station.clock import present_time
 from station.history import History
 from station.ward import Ward
-from vitals.errors import PermanentError, TransientError
 
 MAX_POINTS = 5_000
 FIRST_DAY = date(2000, 1, 1)  # of a report
@@ -25,7 +23,6 @@ NO_ANSWER: dict[int | str, dict[str, Any]] = {
     422: {"model": api_models.Problem, "description": "The range or the device is invalid."},
     503: {"model": api_models.Problem, "description": "The database is unreachable."},
 }
-Found = TypeVar("Found")
 
 
 def api(ward: Ward, history: History) -> APIRouter:
@@ -58,7 +55,7 @@ def api(ward: Ward, history: History) -> APIRouter:
         """Return the trends of one bed from the database, in the finest steps that give at most `points` points."""
         since, until = _range(start, end, timedelta(hours=24))
         wards = only(user, device)
-        return api_responses.series(device, await answered(lambda: history.series(device, since, until, points, wards)))
+        return api_responses.series(device, await history.series(device, since, until, points, wards))
 
     @router.get("/beds/{device}/alerts", responses=NO_ANSWER)
     async def past_alerts(
@@ -71,9 +68,7 @@ def api(ward: Ward, history: History) -> APIRouter:
         """Return the alerts of one bed that were open in a range from the database, the newest first."""
         since, until = _range(start, end, timedelta(days=30))
         wards = only(user, device)
-        return api_responses.past_alerts(
-            device, await answered(lambda: history.alerts(device, since, until, limit, wards))
-        )
+        return api_responses.past_alerts(device, await history.alerts(device, since, until, limit, wards))
 
     @router.get("/beds/{device}/report", responses=NO_ANSWER)
     async def report(
@@ -84,7 +79,7 @@ def api(ward: Ward, history: History) -> APIRouter:
         bed = ward.beds.get(device)
         if not FIRST_DAY <= day <= _now().date() + timedelta(days=1):
             raise HTTPException(422, f"there is no report of {day}: choose a day from {FIRST_DAY} to today")
-        found = await answered(lambda: history.report(device, bed.snapshot.bed.ward if bed else "", day, wards))
+        found = await history.report(device, bed.snapshot.bed.ward if bed else "", day, wards)
         return api_responses.report(device, day, found)
 
     @router.get("/alerts")
@@ -117,16 +112,6 @@ def require_offsets(times: dict[str, datetime | None]) -> None:
 def no_bed(device: str) -> HTTPException:
     """Return the same error for an unknown bed and for one that this user may not see."""
     return HTTPException(404, f"there is no bed {device[:200]!r}; /api/ward lists them")
-
-
-async def answered(ask: Callable[[], Awaitable[Found]]) -> Found:
-    """Return the result of `ask`; raises its PermanentError as status 422 and its TransientError as 503."""
-    try:
-        return await ask()
-    except PermanentError as error:
-        raise HTTPException(422, str(error)) from None
-    except TransientError as error:
-        raise HTTPException(503, str(error)) from None
 
 
 def _range(start: datetime | None, end: datetime | None, span: timedelta) -> tuple[datetime, datetime]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from aiomqtt import Client, MqttError, Will
 
-from mqtt.async_client import publish, running, stay_connected
+from mqtt.async_client import publish, running, stay_connected, subscribe
 from mqtt.failover import BrokerOrder
 from mqtt.instance import refuse_second_instance
 from mqtt.service_status import ServiceStatus, encode_service_status
@@ -95,8 +95,7 @@ class Listener:
         self._salts.begin()
         self._ward.connected(present_time())
         self._received_at = time.monotonic()
-        granted = await client.subscribe(filters)
-        if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
+        if not all(await subscribe(client, filters)):
             raise MqttError("it refuses the station's subscription; see mosquitto's access list")
         self._client = client
         self.connections += 1

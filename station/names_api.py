@@ -2,13 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 
 from station.auth.middleware import CurrentUser
 from station.history import History
 from station.patient_names import NamedPatient, PatientNames
 from station.ward import Ward
-from vitals.errors import TransientError
 
 
 def names_api(ward: Ward, names: PatientNames, history: History) -> APIRouter:
@@ -20,17 +19,14 @@ def names_api(ward: Ward, names: PatientNames, history: History) -> APIRouter:
         """Return the names of the patients who are assigned to beds now, or of all who were assigned to one device."""
         if not names.enabled:
             return []
-        try:
-            if device is not None:
-                return await names.find(await history.patients(device, user.actionable.as_list()))
-            return await names.find(
-                bed.assignment.patient_id
-                for bed in ward.beds.values()
-                if bed.assignment is not None
-                and bed.assignment.patient_id is not None
-                and user.actionable.includes(bed.snapshot.bed.ward)
-            )
-        except TransientError as error:
-            raise HTTPException(503, str(error)) from None
+        if device is not None:
+            return await names.find(await history.patients(device, user.actionable.as_list()))
+        return await names.find(
+            bed.assignment.patient_id
+            for bed in ward.beds.values()
+            if bed.assignment is not None
+            and bed.assignment.patient_id is not None
+            and user.actionable.includes(bed.snapshot.bed.ward)
+        )
 
     return router

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
 from station import api_models, api_responses
 from station.alert_review import AlertFilter, Cursor, csv_header, csv_lines, read_cursor, write_cursor
-from station.api import answered, require_offsets
+from station.api import require_offsets
 from station.auth.middleware import CurrentUser
 from station.history import History
 
@@ -64,7 +64,7 @@ def review_api(history: History) -> APIRouter:
     async def page(user: CurrentUser, wanted: _Wanted, limit: int) -> api_models.AlertHistory:
         """Return the alerts of one page; with one more than its limit there is a next one."""
         wards = user.viewable.as_list()
-        rows = await answered(lambda: history.alert_history(wanted.filter, limit + 1, wards, wanted.after))
+        rows = await history.alert_history(wanted.filter, limit + 1, wards, wanted.after)
         alerts = [api_responses.past_alert(**row) for row in rows[:limit]]
         return api_models.AlertHistory(alerts=alerts, next=write_cursor(alerts[-1]) if len(rows) > limit else None)
 
@@ -96,7 +96,7 @@ def review_api(history: History) -> APIRouter:
     @router.get("/api/alerts/{alert_id}/snapshot", responses={404: NO_ALERT, **PROBLEMS})
     async def alert_snapshot(user: CurrentUser, alert_id: UUID) -> api_models.AlertSnapshot:
         """Return the readings around an alert that are kept with it, also after those of its time were dropped."""
-        found = await answered(lambda: history.alert_snapshot(alert_id, user.viewable.as_list()))
+        found = await history.alert_snapshot(alert_id, user.viewable.as_list())
         if found is None:
             raise HTTPException(404, "no signs of this alert are stored for the wards that you can see")
         return api_responses.alert_snapshot(**found)
@@ -104,7 +104,7 @@ def review_api(history: History) -> APIRouter:
     @router.get("/ui/review", include_in_schema=False)
     async def choices(user: CurrentUser) -> dict[str, list[dict[str, str]]]:
         """Return the beds and rules that ever had an alert, for the form of the page."""
-        names = await answered(lambda: history.alert_names(user.viewable.as_list()))
+        names = await history.alert_names(user.viewable.as_list())
         beds = sorted({(row["ward"], row["device"]) for row in names})
         rules = {row["rule"]: row["text"] for row in names}
         return {

@@ -5,8 +5,6 @@ command is published on the user's own connection, so the broker vouches for the
 and assignments on both (`station.admissions`).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -31,7 +29,6 @@ from station.ward import Ward
 from vitals.alert_format import DISPLAY_UNITS
 from vitals.assignment import Profile, Scale, rules_for_bed
 from vitals.command import PAUSE_S, Action, Command
-from vitals.errors import TransientError
 from vitals.limits import Limits, LimitsRejected, RequestRejected
 from vitals.rules import Rule
 from vitals.signs import BY_KEY
@@ -140,10 +137,7 @@ def ui_api(
         user: CurrentUser, device: str, seconds: Annotated[float, Query(ge=1, le=300)] = 30
     ) -> StreamingResponse:
         """Stream, as plain text, what one device publishes during the request and why its readings do not arrive."""
-        try:
-            observation = Observation(ward, device, user.viewable)
-        except TransientError as error:
-            raise HTTPException(503, str(error)) from None
+        observation = Observation(ward, device, user.viewable)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(observation.stream(seconds), media_type="text/plain", headers=headers)
 
@@ -164,8 +158,7 @@ def ui_api(
         if not user.actionable.includes(alert.ward):
             raise HTTPException(403, READ_ONLY_MESSAGE)
         command = Command(by=user.name, action=request.action, seconds=request.seconds, time=datetime.now(UTC))
-        with _rejections():
-            now = await commands.ask(alert, command, user.publish)
+        now = await commands.ask(alert, command, user.publish)
         return {"state": str(now.state)}
 
     @router.get("/limits")
@@ -197,11 +190,8 @@ def ui_api(
                 rules_for_bed(ward.rules, bed.assignment, limits, limits.patient_id)
                 payload = msgspec.json.encode(limits)
             except LimitsRejected as error:
-                raise HTTPException(409, limit_problem_text(error)) from None
-            except RequestRejected as error:
-                raise HTTPException(409, str(error)) from None
-        with _rejections():
-            await publish_limits(ward.topics.limits(bed.snapshot.bed.ward, request.device), payload)
+                raise RequestRejected(limit_problem_text(error)) from None
+        await publish_limits(ward.topics.limits(bed.snapshot.bed.ward, request.device), payload)
         return {"set": bool(payload)}
 
     @router.get("/assignment")
@@ -217,37 +207,23 @@ def ui_api(
     async def admit(user: CurrentUser, request: Admit) -> None:
         """Admit a patient to a bed, or change the age group or scale of the admitted one."""
         bed = actionable_bed(user, request.device)
-        with _rejections():
-            await admissions.admit(
-                user, bed, request.present, request.patient_id, request.profile, request.spo2_scale, request.known
-            )
+        await admissions.admit(
+            user, bed, request.present, request.patient_id, request.profile, request.spo2_scale, request.known
+        )
 
     @router.post("/discharge")
     async def discharge(user: CurrentUser, request: Discharge) -> None:
         """Discharge the patient of a bed."""
         bed = actionable_bed(user, request.device)
-        with _rejections():
-            await admissions.discharge(user, bed, request.present)
+        await admissions.discharge(user, bed, request.present)
 
     @router.post("/transfer")
     async def transfer(user: CurrentUser, request: Transfer) -> None:
         """Move the patient of a bed to another one."""
         bed, to = actionable_bed(user, request.device), actionable_bed(user, request.to)
-        with _rejections():
-            await admissions.transfer(user, bed, request.present, to)
+        await admissions.transfer(user, bed, request.present, to)
 
     return router
-
-
-@contextmanager
-def _rejections() -> Iterator[None]:
-    """Answer with status 409 for a rejected request and 503 for one of which the result is not certain."""
-    try:
-        yield
-    except RequestRejected as error:
-        raise HTTPException(409, str(error)) from None
-    except TransientError as error:
-        raise HTTPException(503, str(error)) from None
 
 
 def _limits(request: NewLimits, by: str) -> Limits:

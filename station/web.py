@@ -6,12 +6,14 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from station.auth.middleware import PAGE_PATHS, AuthMiddleware
 from station.auth.sessions import SessionManager
 from station.origin_check import OriginMiddleware
+from station.problems import FAILURES, answer_error
 
 STATIC = Path(__file__).parent / "static"
 
@@ -35,6 +37,9 @@ def web(
         docs_url=None,
         redoc_url=None,
     )
+    app.add_exception_handler(HTTPException, answer_error)
+    for kind in FAILURES:
+        app.add_exception_handler(kind, answer_error)
     for router in routers:
         app.include_router(router)  # type: ignore[arg-type]
 

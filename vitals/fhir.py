@@ -8,10 +8,10 @@ was not measured: dataAbsentReason `not-performed`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from vitals.fhir_ids import ObservationKey, device_id, observation_id, patient_id
-from vitals.signs import BLOOD_PRESSURE, DIASTOLIC, SIGNS, SYSTOLIC, Sign
+from vitals.signs import BLOOD_PRESSURE, DIASTOLIC, SIGN_KEYS, SIGNS, SYSTOLIC, Sign
 
 Resource = dict[str, Any]
 
@@ -69,6 +69,17 @@ class Measured:
     values: Mapping[str, float | None]
     sensor_off: Sequence[str]
     received_at: datetime
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Self:
+        """Make it of a row of `patient_vitals` with `patient` and `arrived_at`."""
+        return cls(
+            device=row["device_id"],
+            **{name: row[name] for name in ("time", "boot", "seq", "ward", "patient")},
+            values={key: row[key] for key in SIGN_KEYS},
+            sensor_off=row["sensor_off"] or (),
+            received_at=row["arrived_at"],
+        )
 
     def kinds(self) -> Iterator[Kind]:
         """Yield the Observations that it has: those with a value, or a sensor that is off the patient."""

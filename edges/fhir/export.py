@@ -21,7 +21,6 @@ from psycopg.rows import dict_row
 from sql.connection import describe_connect_error
 from vitals.errors import PermanentError
 from vitals.fhir import Measured, Resource, device, instant, observation, patient
-from vitals.signs import SIGN_KEYS
 
 DAY = timedelta(days=1)
 CONNECT_S = 5
@@ -131,17 +130,7 @@ def _readings(database: psycopg.Connection[Any], start: datetime, end: datetime)
         cursor.itersize = ROWS_AT_ONCE
         cursor.execute(READINGS_SQL, {"start": start, "end": end})
         for row in cursor:
-            yield Measured(
-                device=row["device_id"],
-                time=row["time"],
-                boot=row["boot"],
-                seq=row["seq"],
-                ward=row["ward"],
-                patient=row["patient"],
-                values={key: row[key] for key in SIGN_KEYS},
-                sensor_off=row["sensor_off"] or (),
-                received_at=row["arrived_at"],
-            )
+            yield Measured.of_row(row)
 
 
 def _observations(readings: Iterator[Measured], note: Callable[[Measured], None]) -> Iterator[Resource]:

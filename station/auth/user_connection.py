@@ -17,7 +17,7 @@ from aiomqtt import Client, MqttError, ProtocolVersion
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from mqtt.async_client import ReasonClient, connect, describe_error, running
+from mqtt.async_client import connect, describe_error, new_client, reason_code, running, subscribe
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
 from station.auth.scope import ALL_WARDS, NO_WARDS, WardScope
@@ -27,7 +27,6 @@ from vitals.errors import PermanentError, TransientError
 from vitals.topics import STACK_WARD, Topics
 
 log = logging.getLogger("station")
-_quiet = logging.getLogger("vitalflow.mqtt")  # paho's messages of each connection; the listener logs an outage once
 
 ANSWER_S = 5.0  # seconds for the broker to answer
 GOODBYE_S = 1.0
@@ -102,7 +101,7 @@ class UserConnection:
             try:
                 await self._run_connection(broker)
             except MqttConnectError as error:
-                if _code(error) in REJECTED:
+                if reason_code(error.rc) in REJECTED:
                     self._fail(InvalidCredentials("the broker rejected the name or the password"))
                     return
                 reason_text = describe_error(error, broker)
@@ -137,7 +136,15 @@ class UserConnection:
     async def _run_connection(self, broker: BrokerEndpoint) -> None:
         """Connect, query the rights, and stay connected; raises MqttError at the end of the connection."""
         self._switches = self._order.switches
-        client = self._new_client(broker)
+        client = new_client(
+            broker,
+            # Random and not disclosed: a client that connects with this id takes the connection over.
+            f"page-{secrets.token_hex(10)}",
+            protocol=ProtocolVersion.V5,
+            keepalive=KEEPALIVE_S,
+            timeout=ANSWER_S,
+            max_queued_incoming_messages=1,  # messages are discarded
+        )
         async with self._turn:
             await connect(client)
         try:
@@ -151,22 +158,6 @@ class UserConnection:
             client.timeout = GOODBYE_S
             with suppress(MqttError):
                 await client.__aexit__(None, None, None)
-
-    def _new_client(self, broker: BrokerEndpoint) -> Client:
-        return ReasonClient(
-            broker.host,
-            broker.port,
-            username=broker.username,
-            password=broker.password,
-            # Random and not disclosed: a client that connects with this id takes the connection over.
-            identifier=f"page-{secrets.token_hex(10)}",
-            protocol=ProtocolVersion.V5,
-            tls_context=broker.context(),
-            keepalive=KEEPALIVE_S,
-            timeout=ANSWER_S,
-            max_queued_incoming_messages=1,  # messages are discarded
-            logger=_quiet,
-        )
 
     async def _listen(self, client: Client) -> None:
         """Query the rights for new wards until the connection ends."""
@@ -228,16 +219,11 @@ class UserConnection:
 async def _subscribe_granted(client: Client, filters: list[str]) -> list[bool]:
     """Return for each filter whether the broker grants a subscription to it."""
     # Both packets are sent before the SUBACK arrives, so that hardly any message is delivered.
-    codes, _ = await asyncio.gather(
-        client.subscribe([(name, QUERY_OPTIONS) for name in filters]), client.unsubscribe(filters)
-    )
-    return [(code if isinstance(code, int) else code.value) < 0x80 for code in codes]
+    asked = [(name, QUERY_OPTIONS) for name in filters]
+    granted: list[bool] = (await asyncio.gather(subscribe(client, asked), client.unsubscribe(filters)))[0]
+    return granted
 
 
 async def _discard_messages(client: Client) -> None:
     async for _ in client.messages:
         pass  # delivered between SUBSCRIBE and UNSUBSCRIBE
-
-
-def _code(error: MqttConnectError) -> int:
-    return error.rc if isinstance(error.rc, int) else -1 if error.rc is None else error.rc.value

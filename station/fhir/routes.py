@@ -27,8 +27,6 @@ from station.fhir.search import (
 )
 from station.fhir.store import FhirStore, KnownDevice
 from station.fhir.times import includes
-from station.problems import problem
-from vitals.errors import PermanentError, TransientError
 from vitals.fhir import DEVICE_SYSTEM, MEDIA_TYPE, PATIENT_SYSTEM, Measured, Resource, device, observation, patient
 from vitals.fhir_ids import device_id, patient_id
 
@@ -66,18 +64,12 @@ def fhir_api(store: FhirStore, started_at: datetime) -> APIRouter:
 
     def add(path: str, answer: Callable[[Request, Pairs], Awaitable[Resource]], method: str = "GET") -> None:
         async def route(request: Request) -> Response:
+            pairs = await _pairs(request)
+            _require_json(request, pairs)
             try:
-                pairs = await _pairs(request)
-                _require_json(request, pairs)
                 found = await answer(request, pairs)
-            except HTTPException as error:
-                return problem(BASE + "/", error.status_code, error.detail)
             except SearchRejected as error:
-                return problem(BASE + "/", 400, str(error))
-            except PermanentError as error:
-                return problem(BASE + "/", 422, str(error))
-            except TransientError as error:
-                return problem(BASE + "/", 503, str(error))
+                raise HTTPException(400, str(error)) from None
             return Response(msgspec.json.encode(found), media_type=f"{MEDIA_TYPE}; charset=utf-8")
 
         router.add_api_route(path, route, methods=[method], response_model=None)
@@ -90,9 +82,7 @@ def fhir_api(store: FhirStore, started_at: datetime) -> APIRouter:
         add(f"/{kind}/{{identity}}", read)
 
     async def unknown(request: Request) -> Response:
-        return problem(
-            BASE + "/", 404, f"there is no {request.method} {request.url.path[:200]}; metadata lists what is"
-        )
+        raise HTTPException(404, f"there is no {request.method} {request.url.path[:200]}; metadata lists what is")
 
     router.add_api_route(
         "/{rest:path}", unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], response_model=None

@@ -36,7 +36,6 @@ from station.ward import Ward
 from vitals.errors import PermanentError
 from vitals.fhir import KINDS, Kind, Measured
 from vitals.fhir_ids import ObservationKey, device_id, is_derived, observation_id, patient_id, read_observation_id
-from vitals.signs import SIGN_KEYS
 
 MARGIN = timedelta(minutes=10)  # after midnight, in which the day before may still lack readings
 MAX_COUNTED = 5_000_000  # readings behind a total
@@ -262,7 +261,7 @@ class FhirStore:
                 limit=limit,
             )
             for row in rows:
-                reading = _measured(row)
+                reading = Measured.of_row(row)
                 if known is not None and _is_same(reading, known):
                     continue  # the last one of the query before
                 known = reading
@@ -359,20 +358,6 @@ def _parameters(search: Search, plan: _Plan, window: Window, wards: list[str] | 
         "updated": None if search.updated == EVER else [TimestamptzRange(*one) for one in search.updated],
         "letters": [kind.letters for kind in search.kinds],
     }
-
-
-def _measured(row: Mapping[str, Any]) -> Measured:
-    return Measured(
-        device=row["device_id"],
-        time=row["time"],
-        boot=row["boot"],
-        seq=row["seq"],
-        ward=row["ward"],
-        patient=row["patient"],
-        values={key: row[key] for key in SIGN_KEYS},
-        sensor_off=row["sensor_off"],
-        received_at=row["arrived_at"],
-    )
 
 
 def _was_on(assigned: Iterable[Mapping[str, Any]], day: DeviceDay) -> bool:
