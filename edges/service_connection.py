@@ -6,8 +6,6 @@ It speaks MQTT 5, so that a publish that the broker does not permit is an error 
 
 import asyncio
 import logging
-import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -20,7 +18,7 @@ from mqtt.async_client import PublishDenied, publish, running, stay_connected
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
 from mqtt.instance import refuse_second_instance
-from mqtt.service_status import HEARTBEAT_S, ServiceStatus, encode_service_status
+from mqtt.service_status import HEARTBEAT_S, ServiceStatus, State, encode_service_status
 from vitals.backoff import Backoff
 from vitals.log import WaitLog
 from vitals.topics import Topics
@@ -167,18 +165,12 @@ class ServiceConnection:
             await asyncio.sleep(max(0.0, sent + HEARTBEAT_S - time.monotonic()))
             self._echo.clear()
 
-    def _status(self, state: str) -> bytes:
+    def _status(self, state: State) -> bytes:
         problem = self.find_problem()
         if problem != self._problem:
             self._problem, self._problem_since = problem, datetime.now(UTC) if problem else None
         return encode_service_status(
-            ServiceStatus(
-                state="online" if state == "online" else "offline",
-                boot=self._boot,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                broker=self.order.current.address,
-                problem=problem,
-                problem_since=self._problem_since,
+            ServiceStatus.here(
+                state, self._boot, broker=self.order.current.address, problem=problem, problem_since=self._problem_since
             )
         )

@@ -4,8 +4,10 @@ Published by ingest, alerts and station. Read by screens that show the health of
 of the same service, which must not take over the session of the first.
 """
 
+import os
+import socket
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,6 +17,9 @@ from vitals.payload import DECODE_ERRORS
 HEARTBEAT_S = 2.0
 """A service that misses two heartbeats in a row counts as down. Short, because a service that restarts after a crash of
 the broker waits this long before it takes its own session again."""
+
+
+State = Literal["online", "offline", "standby"]
 
 
 class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -27,13 +32,18 @@ class ServiceStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     problem_since   since when
     """
 
-    state: Literal["online", "offline", "standby"]
+    state: State
     boot: int
     host: str = ""
     pid: int = 0
     broker: str = ""
     problem: str = ""
     problem_since: Annotated[datetime, Meta(tz=True)] | None = None
+
+    @classmethod
+    def here(cls, state: State, boot: int, **other: Any) -> Self:
+        """Return the status of this process on this host."""
+        return cls(state=state, boot=boot, host=socket.gethostname(), pid=os.getpid(), **other)
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

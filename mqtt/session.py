@@ -5,8 +5,6 @@ the broker keeps every message that is not acknowledged. Nothing here waits for 
 """
 
 import logging
-import os
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +21,7 @@ from mqtt.fast_client import Deliver, FastClient
 from mqtt.instance import read_status
 from mqtt.one_shot import SubscriptionRefused
 from mqtt.properties import expiry, packet_properties
-from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
+from mqtt.service_status import HEARTBEAT_S, ServiceStatus, State, decode_service_status, encode_service_status
 from mqtt.standstill import Standstill, boot_clock
 from mqtt.tls import client_cert_hint, describe_tls_error
 from vitals.backoff import Backoff
@@ -291,7 +289,7 @@ class Session:
         self._client.loop_misc()
         if self._connected and now >= self._next_beat:
             self._next_beat = now + HEARTBEAT_S
-            self._client.publish(self._service, encode_service_status(self._status("online")), qos=0, retain=True)
+            self._client.publish(self._service, self._status("online"), qos=0, retain=True)
 
     def find_problem(self, now: float) -> str | None:
         """Return why the service does not work, in one sentence; None if it works. May be called from any thread."""
@@ -326,7 +324,7 @@ class Session:
         end_session   the service is gone for good: the broker deletes its session and its status
         """
         if self._connected:
-            offline = b"" if end_session else encode_service_status(self._status("offline"))
+            offline = b"" if end_session else self._status("offline")
             self._client.publish(self._service, offline, qos=0, retain=True)
             deadline = time.monotonic() + 1.0
             # Flush first: paho closes the socket as soon as it has passed on the DISCONNECT.
@@ -352,7 +350,7 @@ class Session:
         client.max_inflight_messages_set(65_535)
         client.connect_timeout = CONNECT_TIMEOUT_S
         configure_client(client, broker)
-        client.will_set(self._service, encode_service_status(self._status("offline")), qos=1, retain=True)
+        client.will_set(self._service, self._status("offline"), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
@@ -366,16 +364,11 @@ class Session:
         client.connect_async(broker.host, broker.port, KEEPALIVE_S, clean_start=False, properties=properties)
         return client
 
-    def _status(self, state: Any) -> ServiceStatus:
+    def _status(self, state: State) -> bytes:
         problem, since = self._problem or ("", None)
-        return ServiceStatus(
-            state=state,
-            boot=self._boot,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            broker=self.order.current.address,
-            problem=problem,
-            problem_since=since,
+        broker = self.order.current.address
+        return encode_service_status(
+            ServiceStatus.here(state, self._boot, broker=broker, problem=problem, problem_since=since)
         )
 
     def _on_connect(self, client: mqtt.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
@@ -400,7 +393,7 @@ class Session:
             client.unsubscribe([name for name, _ in self._subscriptions])
             # At QoS 1, so that it comes after everything that the broker has queued before it.
             client.subscribe([(self._service, SubscribeOptions(qos=1))])
-            client.publish(self._service, encode_service_status(self._status("online")), qos=1, retain=True)
+            client.publish(self._service, self._status("online"), qos=1, retain=True)
         else:
             # Needed in a new session and harmless in a present one.
             client.subscribe(self._subscriptions)

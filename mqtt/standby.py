@@ -6,9 +6,7 @@ session with all that it has queued. Every standby publishes its own status belo
 """
 
 import logging
-import os
 import random
-import socket
 import time
 from collections.abc import Callable, Sequence
 
@@ -86,7 +84,7 @@ class Standby:
         self._stopping = stopping
         self._log = log
         self._filters = [(topic, 0) for topic in (service_topic, *own_topics)]
-        self._status = ServiceStatus(state="standby", boot=time.time_ns(), host=socket.gethostname(), pid=os.getpid())
+        self._status = ServiceStatus.here("standby", time.time_ns())
         self._watch: ActiveWatch | None = None
 
     def wait(self) -> None:

@@ -6,8 +6,6 @@ ones are sent at each subscription. It subscribes to its own heartbeat, to detec
 
 import asyncio
 import logging
-import os
-import socket
 import time
 from contextlib import suppress
 
@@ -16,7 +14,7 @@ from aiomqtt import Client, MqttError, Will
 from mqtt.async_client import publish, running, stay_connected, subscribe
 from mqtt.failover import BrokerOrder
 from mqtt.instance import refuse_second_instance
-from mqtt.service_status import ServiceStatus, encode_service_status
+from mqtt.service_status import ServiceStatus, State, encode_service_status
 from station.auth.password_salts import PasswordSalts
 from station.clock import present_time
 from station.confirmed_publish import publish_confirmed
@@ -141,12 +139,5 @@ class Listener:
             log,
         )
 
-    def _presence(self, state: str) -> bytes:
-        status = ServiceStatus(
-            state="online" if state == "online" else "offline",
-            boot=self._boot,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            broker=self.order.current.address,
-        )
-        return encode_service_status(status)
+    def _presence(self, state: State) -> bytes:
+        return encode_service_status(ServiceStatus.here(state, self._boot, broker=self.order.current.address))

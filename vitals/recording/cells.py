@@ -9,27 +9,10 @@ from vitals.units import InvalidUnit, agree, convert
 
 MISSING = frozenset(
     (
-        "",
-        "nan",
-        "-nan",
-        "+nan",
-        "1.#qnan",
-        "na",
-        "n/a",
-        "#n/a",
-        "#nv",
-        "null",
-        "none",
-        "nil",
-        "-",
-        "--",
-        "---",
-        "–",
-        "—",
-        ".",
-        "\\n",
+        "", "nan", "-nan", "+nan", "1.#qnan", "na", "n/a", "#n/a", "#nv", "null", "none", "nil", "-", "--", "---", "–",
+        "—", ".", "\\n",
     )
-)
+)  # fmt: skip
 _NOT_MEASURED = MISSING | frozenset(
     (
         "?", "??", "???", "-?-", "--?--", "*", "**", "***", "****", "###", "####", "#####", "#value!", "#div/0!",

@@ -90,19 +90,11 @@ CLOCK_NAMES = ("time", "Uhrzeit", "Zeit", "heure", "hora", "ora", "tijd")
 # A cuff is taken before an arterial line.
 _PAIRS = (
     (
-        "BP",
-        "NIBP",
-        "NBP",
-        "blood pressure",
-        "sys/dia",
-        "systolic/diastolic",
-        "BP (sys/dia)",
-        "Blutdruck",
-        "tension artérielle",
-        "presión arterial",
+        "BP", "NIBP", "NBP", "blood pressure", "sys/dia", "systolic/diastolic", "BP (sys/dia)", "Blutdruck",
+        "tension artérielle", "presión arterial",
     ),
     ("ABP", "ART", "IBP", "arterial pressure"),
-)
+)  # fmt: skip
 # HR is measured by ECG, PULSE by the oximeter.
 _MONITOR = {
     "heart_rate": one_of_each("HR", "PULSE", continuous=True),
@@ -271,6 +263,10 @@ _SECOND_SENSOR = {
     "systolic_bp": ("ABPSys", "ABP systolic", "ART sys", "ART SBP"),
     "diastolic_bp": ("ABPDias", "ABPDia", "ABP diastolic", "ART dia", "ART DBP"),
 }
+_INSTANTS = (
+    "time", "timestamp", "datetime", "date time", "date/time", "date & time", "date and time", "time and date",
+    "recorded at", "measured at", "charttime", "ts", "epoch", "unix time", "unix timestamp",
+)  # fmt: skip
 # Any sign, by its key, label or short name, or by a usual name.
 _CSV = Layout(
     Format.CSV,
@@ -283,28 +279,7 @@ _CSV = Layout(
         )
         for sign in SIGNS
     },
-    instants=(
-        "time",
-        "timestamp",
-        "datetime",
-        "date time",
-        "date/time",
-        "date & time",
-        "date and time",
-        "time and date",
-        "recorded at",
-        "measured at",
-        "charttime",
-        "ts",
-        "epoch",
-        "unix time",
-        "unix timestamp",
-        *(name for name in CLOCK_NAMES if name != "time"),
-        "Zeitpunkt",
-        "Zeitstempel",
-        "horodatage",
-        *DATE_NAMES,
-    ),
+    instants=(*_INSTANTS, *CLOCK_NAMES[1:], "Zeitpunkt", "Zeitstempel", "horodatage", *DATE_NAMES),
     elapsed={
         "elapsed": None,
         "elapsed time": None,
@@ -316,21 +291,8 @@ _CSV = Layout(
     },
     pairs=_PAIRS,
 )
-LAYOUTS: dict[Format, Layout] = {
-    layout.format: layout
-    for layout in (
-        _BIDMC,
-        _MIMIC,
-        _CHALLENGE,
-        _VSCAPTURE,
-        _VSCAPTUREMP,
-        _VITALDB,
-        _EICU,
-        _CHARTEVENTS,
-        _WFDB,
-        _CSV,
-    )
-}
+_LAYOUTS = (_BIDMC, _MIMIC, _CHALLENGE, _VSCAPTURE, _VSCAPTUREMP, _VITALDB, _EICU, _CHARTEVENTS, _WFDB, _CSV)
+LAYOUTS: dict[Format, Layout] = {layout.format: layout for layout in _LAYOUTS}
 KNOWN_FORMATS = (
     "bidmc (Time [s], HR, PULSE, RESP, SpO2), mimic (elapsed_s, HR, PULSE, RESP, SpO2, NBPSys, NBPDias), "
     "challenge (HR|O2Sat|Temp|SBP|MAP|DBP|Resp|...), vscapture, vscapturemp, vitaldb, eicu, chartevents, "
