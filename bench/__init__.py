@@ -1,4 +1,5 @@
-"""What it costs, measured as a ratio against a reference in the same run, because machines are noisy.
+"""Measure speed, cost and correctness under load, as ratios to a reference in the same run: machines differ.
 
-`vitalflow bench drain` is the first; each measurement is a module with one story function.
+It may import every package, and `tests/support`. Each command of `vitalflow bench` is a function of its name in a
+module of its name; `environment` starts the servers. There is no main loop.
 """

@@ -93,12 +93,6 @@ def count_by_priority(alerts: Iterable[Alert]) -> dict[Priority, int]:
     return {priority: priorities.count(priority) for priority in Priority if priority in priorities}
 
 
-def counts_text(alerts: Iterable[Alert]) -> str:
-    """Return the counts as text: `!!! 2 high  ! 1 low`."""
-    parts = [f"{MARKS[priority]} {number} {priority}" for priority, number in count_by_priority(alerts).items()]
-    return "  ".join(parts) or "none"
-
-
 def format_duration(seconds: float) -> str:
     """Format a duration: 4 s, 3 min, 2.5 h, 4 d."""
     if seconds < 120:

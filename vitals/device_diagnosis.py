@@ -129,7 +129,6 @@ class Observations:
         self.wards: set[str] = set()
         self.rejected: Counter[tuple[Reason, str]] = Counter()
         self.rejected_messages = 0
-        self.last_rejected: tuple[str, str] | None = None  # payload and details
         self.unknown_keys: Counter[str] = Counter()
         self.patients: Counter[str | None] = Counter()
         self.missing = 0  # numbers between two that arrived
@@ -181,7 +180,6 @@ class Observations:
             key_of = (problem.reason, printable(problem.detail))
             same = next((known for known in self.rejected if known[0] is problem.reason), key_of)
             self.rejected[same] += 1  # the first detail of each reason stands for all
-        self.last_rejected = (printable(payload.decode(errors="replace")), printable(rejection.detail))
         part = "in part" if decoded.readings else "whole"
         return f"rejected {part}  {rejection.reason}: {printable(rejection.detail)}"
 

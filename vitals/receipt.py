@@ -33,10 +33,6 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stored: tuple[Range, ...] = ()
     rejected: tuple[Range, ...] = ()
 
-    def covers(self, seq: int) -> bool:
-        """Return whether the reading with this seq is confirmed."""
-        return any(first <= seq <= last for first, last in (*self.stored, *self.rejected))
-
 
 def ranges(numbers: Iterable[int]) -> tuple[Range, ...]:
     """Merge numbers in any order into ranges: 3, 1, 2, 7 make (1, 3), (7, 7)."""
