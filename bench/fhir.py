@@ -19,7 +19,7 @@ import psycopg
 from bench.environment import PASSWORD, Environment
 from bench.generated_readings import insert_readings
 from bench.report import Figures, Log
-from bench.services import service
+from bench.services import running
 from sql.migrate import READER_ROLE, connect
 from stack.servers import OWNER
 from vitals.fhir import KINDS, Measured, observation
@@ -46,12 +46,8 @@ def fhir(environment: Environment, rows: int, log: Log) -> Figures:
         owner.execute("VACUUM ANALYZE patient_vitals")
     reader = environment.database.url(OWNER, READER_ROLE, PASSWORD)
     settings = {"VITALFLOW_STATION_SERVICES": "", "VITALFLOW_READER_URL": reader}
-    program = service(environment, "station", settings=settings)
-    assert program.environ is not None
-    assert program.port is not None
-    program.environ = {**program.environ, "VITALFLOW_STATION_PORT": str(program.port)}
-    program.start()
-    try:
+    with running(environment, "station", settings=settings) as program:
+        assert program.port is not None
         client = _Client(program.port)
         since = f"ge{now - timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}"
         log("reading the days for the first time")
@@ -82,8 +78,6 @@ def fhir(environment: Environment, rows: int, log: Log) -> Figures:
             "deep page over first": round(late / early, 2),
             **writing(),
         } | environment.machine
-    finally:
-        program.stop()
 
 
 def writing() -> Figures:

@@ -17,7 +17,7 @@ def service(environment: Environment, name: str, *arguments: str, settings: Mapp
         **os.environ,
         "VITALFLOW_MQTT_URL": environment.broker.url,
         "VITALFLOW_INGEST_URL": environment.ingest_url,
-        f"VITALFLOW_{name.upper()}_METRICS_PORT": str(port),
+        f"VITALFLOW_{'STATION_PORT' if name == 'station' else f'{name.upper()}_METRICS_PORT'}": str(port),
         **(settings or {}),
     }
     sign = f"vitalflow_{name}_mqtt_connections_total"
@@ -26,9 +26,11 @@ def service(environment: Environment, name: str, *arguments: str, settings: Mapp
 
 
 @contextmanager
-def running(environment: Environment, name: str, *arguments: str) -> Iterator[Service]:
+def running(
+    environment: Environment, name: str, *arguments: str, settings: Mapping[str, str] | None = None
+) -> Iterator[Service]:
     """The program while the block runs; asked to end afterwards."""
-    started = service(environment, name, *arguments)
+    started = service(environment, name, *arguments, settings=settings)
     try:
         started.start()
         yield started

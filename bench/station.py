@@ -20,7 +20,7 @@ import msgspec
 from bench.environment import Environment
 from bench.report import Figures, Log
 from bench.resource_usage import Usage
-from bench.services import counter, running, service
+from bench.services import counter, running
 from stack.servers import Service
 
 SETTLE = 8.0  # seconds before anything is counted
@@ -45,16 +45,14 @@ def station(environment: Environment, beds: int, browsers: int, pages: int, seco
     Latencies run from the reading's own time: of pages to the end of the screen's frame that shows it, of streams to
     the frame that has it.
     """
-    program = service(environment, "station", settings={"VITALFLOW_STATION_SERVICES": "alerts"})
-    assert program.environ is not None
-    program.environ = {**program.environ, "VITALFLOW_STATION_PORT": str(program.port)}
-    program.start()
-    try:
-        with running(environment, "alerts", "run"), monitors(environment, beds):
-            log(f"{beds} beds at 1 Hz, {browsers} browsers, {pages} of them real pages and one more that never reads")
-            return asyncio.run(_look(environment, program, beds, browsers, pages, seconds))
-    finally:
-        program.stop()
+    settings = {"VITALFLOW_STATION_SERVICES": "alerts"}
+    with (
+        running(environment, "station", settings=settings) as program,
+        running(environment, "alerts", "run"),
+        monitors(environment, beds),
+    ):
+        log(f"{beds} beds at 1 Hz, {browsers} browsers, {pages} of them real pages and one more that never reads")
+        return asyncio.run(_look(environment, program, beds, browsers, pages, seconds))
 
 
 @contextmanager

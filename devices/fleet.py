@@ -16,12 +16,13 @@ from devices.outbox.queue import CAPACITY, Outbox
 from devices.producer import Producer
 from devices.publisher import OnPuback, Publisher
 from devices.source import Source
+from identity.enrolment import check_name
 from mqtt.async_client import prepare_loop, running
 from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError
 from vitals.log import Throttle, WaitLog
 from vitals.sqlite_file import Emit
-from vitals.topics import InvalidTopic, Topics
+from vitals.topics import Topics
 
 CONNECTS_PER_S = 400  # Mosquitto's accept queue holds 100 connections
 OTHER_OPEN_FILES = 64  # open files that are not connections: standard streams, libraries, the loop's own
@@ -59,7 +60,7 @@ async def run_fleet(
     Raises PermanentError for names that a topic cannot contain, or for more devices than open files allow. While the
     broker is unavailable, devices retry.
     """
-    check_names(sources, topics)
+    check_names(sources)
     raise_open_files_limit(len(sources))
     stats = FleetStats(len(sources)) if stats is None else stats
     wait_log = WaitLog(f"the broker at {broker}", emit, " (retrying; readings are kept meanwhile)")
@@ -128,18 +129,12 @@ def _restore_outboxes(
     return [start.source for start in starts], outboxes
 
 
-def check_names(sources: Sequence[Source], topics: Topics) -> None:
+def check_names(sources: Sequence[Source]) -> None:
     """Raise PermanentError if a ward or device cannot be a topic level, or if two devices have one name."""
     seen: set[str] = set()
     for source in sources:
-        expected = "expected printable text without '/', '+' and '#', at most 200 characters"
-        for kind, name in (("ward", source.ward), ("device", source.device)):
-            try:
-                topics.parse(topics.vitals(name, name))
-            except InvalidTopic:
-                raise PermanentError(f"the {kind} name {name[:300]!r} cannot be part of a topic: {expected}") from None
-            if "+" in name or "#" in name:
-                raise PermanentError(f"the {kind} name {name!r} cannot be part of a topic: {expected}")
+        check_name("ward", source.ward)
+        check_name("device", source.device)
         if source.device in seen:
             raise PermanentError(
                 f"two devices are named {source.device!r}; the broker keeps only one connection per name"

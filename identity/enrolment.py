@@ -15,13 +15,12 @@ from identity.settings import IdentitySettings
 from vitals.assignment import Assignment, encode_assignment
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
-from vitals.topics import Topics
+from vitals.topics import Topics, is_name
 
 
 def check_name(what: str, name: str) -> None:
     """Raise PermanentError for a name that cannot be one level of a topic."""
-    fits = 0 < len(name) <= MAX_TEXT and name.isprintable() and not set(name) & set("+#/")
-    if not fits or name.strip() != name or name in (".", ".."):  # a name can become a folder's
+    if not is_name(name) or name in (".", ".."):  # a name can become a folder's
         raise PermanentError(
             f"the {what} name {name[:60]!r} cannot be used; expected 1 to {MAX_TEXT} printable characters without "
             "'/', '+' and '#', no space at either end, and neither '.' nor '..'"

@@ -8,7 +8,9 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -104,31 +106,25 @@ class _Probe:
 
     def receive(self, wanted: Callable[[mqtt.MQTTMessage], bool], timeout_s: float) -> bool:
         """Take messages, and acknowledge them, until one is wanted; return whether it came."""
-        deadline = time.monotonic() + timeout_s
-        while (left_s := deadline - time.monotonic()) > 0:
-            try:
-                message = self.messages.get(timeout=left_s)
-            except Empty:
-                break
+        for message in self._take(timeout_s):
             self._client.ack(message.mid, message.qos)
             if wanted(message):
                 return True
         return False
+
+    def _take(self, timeout_s: float) -> Iterator[mqtt.MQTTMessage]:
+        """Yield messages as they arrive, for `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        with suppress(Empty):
+            while (left_s := deadline - time.monotonic()) > 0:
+                yield self.messages.get(timeout=left_s)
 
     def fill_window(self, topic: str) -> int:
         """Send WINDOW messages to this client; return how many arrive before the first is acknowledged."""
         for number in range(WINDOW):
             self.publish(topic, str(number))
         self.await_answers(WINDOW)
-        held: list[mqtt.MQTTMessage] = []
-        deadline = time.monotonic() + DELIVERY_S
-        while len(held) < WINDOW and (left_s := deadline - time.monotonic()) > 0:
-            try:
-                message = self.messages.get(timeout=left_s)
-            except Empty:
-                break
-            if message.topic == topic:
-                held.append(message)
+        held = list(islice((message for message in self._take(DELIVERY_S) if message.topic == topic), WINDOW))
         for message in held:
             self._client.ack(message.mid, message.qos)
         return len(held)

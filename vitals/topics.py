@@ -34,6 +34,11 @@ def _fits(level: str) -> bool:
     return 0 < len(level) <= MAX_TEXT and level.isprintable()
 
 
+def is_name(text: str) -> bool:
+    """Return whether a user, a ward or a device can have this name: a level of a topic, without space at an end."""
+    return _fits(text) and text.strip() == text and not set(text) & set("+#/")
+
+
 @dataclass(frozen=True, slots=True)
 class Topics:
     """All topics below one root (setting VITALFLOW_TOPIC_ROOT), and the devices that send no time.

@@ -33,8 +33,7 @@ from vitals.password import (
     new_salt,
     require_acceptable,
 )
-from vitals.reading import MAX_TEXT
-from vitals.topics import Topics
+from vitals.topics import Topics, is_name
 
 log = logging.getLogger("station")
 
@@ -142,7 +141,7 @@ class SessionManager:
                 log.warning("login failed from %s", address)
                 if isinstance(unwanted, NoWard):
                     raise
-                if is_valid_user_name(name) and await self._salts.find(name) is None:
+                if is_name(name) and await self._salts.find(name) is None:
                     await self._derive(password, DUMMY_SALT)  # as slow as for a user who has chosen a password
                 raise InvalidCredentials(WRONG_CREDENTIALS) from unwanted
             except TransientError:
@@ -249,7 +248,7 @@ class SessionManager:
 
     async def _connect_user(self, key: bytes, name: str, password: str) -> UserConnection:
         """Return the user's own connection; simultaneous requests share one."""
-        if not is_valid_user_name(name) or not 0 < len(password) <= MAX_LENGTH or "\0" in password:
+        if not is_name(name) or not 0 < len(password) <= MAX_LENGTH or "\0" in password:
             raise InvalidCredentials("no user can have that name or password")
         if key not in self._users:
             if len(self._users) >= MAX_USERS:
@@ -316,8 +315,3 @@ class SessionManager:
         """Return a keyed digest that identifies name and password without storing them."""
         credentials = b"\0".join(text.encode("utf-8", "surrogatepass") for text in (name, password))
         return hmac.digest(self._key, credentials, hashlib.sha256)
-
-
-def is_valid_user_name(name: str) -> bool:
-    """Return whether the name is valid for a user of the broker: it is a level of a topic."""
-    return 0 < len(name) <= MAX_TEXT and name.isprintable() and name.strip() == name and not set(name) & set("+#/")

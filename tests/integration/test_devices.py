@@ -223,7 +223,7 @@ def test_a_device_that_may_not_publish_ends_with_an_error_that_names_topic_and_c
     ("arguments", "sentence"),
     [
         (["replay", "/nowhere/file.csv"], "/nowhere/file.csv"),
-        (["simulate", "--ward", "icu/1"], "'icu/1' cannot be part of a topic"),
+        (["simulate", "--ward", "icu/1"], "'icu/1' cannot be used"),
     ],
 )
 def test_a_wrong_option_is_one_sentence_and_exit_code_2(

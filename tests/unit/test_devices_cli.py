@@ -28,8 +28,8 @@ def devices(*arguments: str, url: str = UNREACHABLE) -> subprocess.CompletedProc
         (["replay"], "FILE"),
         (["simulate", "--count", "0"], "'--count'"),
         (["simulate", "--scenario", "headache"], "'headache' is not one of"),
-        (["simulate", "--ward", "icu/1"], "the ward name 'icu/1' cannot be part of a topic"),
-        (["simulate", "--name-prefix", "a+"], "the device name 'a+01' cannot be part of a topic"),
+        (["simulate", "--ward", "icu/1"], "the ward name 'icu/1' cannot be used"),
+        (["simulate", "--name-prefix", "a+"], "the device name 'a+01' cannot be used"),
         (["simulate", "--interval", "nan"], "Invalid value"),
     ],
 )
