@@ -46,7 +46,7 @@ from vitals.errors import PermanentError, TransientError, exit_on_error
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 # Wrapped here: the help would cut a name at its hyphen.
-FAULT_HELP = "Which; again for more:\n\n\b\n" + textwrap.fill(", ".join(FAULTS), 50, break_on_hyphens=False)
+FAULT_HELP = "A fault; may be repeated:\n\n\b\n" + textwrap.fill(", ".join(FAULTS), 50, break_on_hyphens=False)
 
 app = command_group()
 
@@ -60,8 +60,8 @@ def about() -> None:
 @app.command()
 def drain(
     messages: Annotated[int, typer.Option(min=1000, help="Readings to queue and drain.")] = 120_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Times that it is done; the median counts.")] = 3,
-    tls: Annotated[bool, typer.Option("--tls", help="Encrypted and with rights, beside an open broker.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds; the medians are reported.")] = 3,
+    tls: Annotated[bool, typer.Option("--tls", help="With TLS, users and rights, beside an open broker.")] = False,
     receipts: Annotated[bool, typer.Option("--receipts", help="With receipts, beside without.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -136,15 +136,15 @@ def compare(
     messages: Annotated[int, typer.Option(min=5000, help="Readings; a fifth for the slow one.")] = 60_000,
     as_json: Json = False,
 ) -> None:
-    """Ours beside what most tutorials write: how fast a backlog is stored, and what two kills cost."""
+    """Ingest beside two clients as most tutorials write them: how fast a backlog is stored, and what two kills lose."""
     with _exit_on_error(), environment(database_settings=DATABASE) as servers:
         _print(measure_clients(servers, messages, _log), as_json)
 
 
 @app.command()
 def chaos(
-    seconds: Annotated[float, typer.Option(min=5, help="How long faults strike.")] = 300.0,
-    victim: Annotated[list[str] | None, typer.Option(help=f"Whom: {', '.join(VICTIMS)}; again for more.")] = None,
+    seconds: Annotated[float, typer.Option(min=5, help="How long faults are injected.")] = 300.0,
+    victim: Annotated[list[str] | None, typer.Option(help=f"Harm to: {', '.join(VICTIMS)}; may be repeated.")] = None,
     devices: Annotated[int, typer.Option(min=2, help="Devices; together 500 readings a second.")] = 250,
     seed: Annotated[int, typer.Option(help="The same seed gives the same faults in the same order.")] = 2026,
     as_json: Json = False,
@@ -196,7 +196,7 @@ def queries(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What a dashboard's questions cost: each of Grafana's, vitals_series by range, ward_now by history.
+    """What the queries of dashboards cost: each of Grafana's, vitals_series by range, ward_now by history.
 
     Grafana's queries and vitals_series are asked on the Community edition: the server at --url, or the WebAssembly
     build that the tests use. ward_now is asked on this machine's own server, Apache edition, and with --url only there,
@@ -222,7 +222,7 @@ def queries(
 def station(
     beds: Annotated[int, typer.Option(min=1, max=5_000, help="Simulated beds, a reading a second each.")] = 200,
     browsers: Annotated[int, typer.Option(min=1, help="Open browsers.")] = 20,
-    pages: Annotated[int, typer.Option(min=1, help="So many of them are real pages in Chromium.")] = 2,
+    pages: Annotated[int, typer.Option(min=1, help="How many of them are real pages in Chromium.")] = 2,
     seconds: Annotated[float, typer.Option(min=5, help="How long to measure.")] = 60,
     as_json: Json = False,
 ) -> None:
@@ -280,7 +280,7 @@ def alerts_out(
 @app.command()
 def export(
     readings: Annotated[int, typer.Option(min=10_000, help="Readings to store and export.")] = 2_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="How often to export them.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="How many times to export them.")] = 3,
     format: Annotated[str, typer.Option(help="parquet, csv or wfdb.")] = "parquet",
     as_json: Json = False,
 ) -> None:
@@ -303,7 +303,7 @@ def storage(
 
 @contextmanager
 def _exit_on_error() -> Iterator[None]:
-    """One sentence where something known goes wrong; it may be that a package is not there which only tests need."""
+    """End with one sentence for an expected error, or for a missing package that only tests need."""
     with exit_on_error("vitalflow bench"):
         try:
             yield

@@ -1,4 +1,4 @@
-"""Ours beside what most tutorials write: how fast a backlog is in the table, and what two kills cost.
+"""Compare ingest with two clients as most tutorials write them: the speed of storing a backlog, losses at two kills.
 
 All three do the same work one after the other in one run: the same broker, the same database server, the same
 readings. The tutorials are in `tutorials`; read there what they are.

@@ -52,7 +52,7 @@ class Device(asyncio.Protocol):
         self._samples: Iterator[tuple[float, Sample | None]] = iter(source.samples)
         self._topics = topics
         self._vitals = packets.text_bytes(topics.vitals(source.ward, source.device))
-        self._spoken = load
+        self._load = load
         self._received = bytearray()
         self._seq = 0
         self._transport: asyncio.Transport | None = None
@@ -71,9 +71,9 @@ class Device(asyncio.Protocol):
         for kind, number, _ in packets.parse_packets(self._received):
             match kind:
                 case packets.PUBACK:
-                    self._spoken.acknowledged += 1
+                    self._load.acknowledged += 1
                 case packets.PUBLISH:
-                    self._spoken.receipts += 1
+                    self._load.receipts += 1
                     if number:  # QoS 0 has no number and wants no answer
                         self._write(packets.puback(number))
                 case packets.CONNACK:
@@ -84,7 +84,7 @@ class Device(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it: expected only at the end."""
         self._transport = None
-        self._spoken.disconnected += 1
+        self._load.disconnected += 1
 
     def measure(self, now: datetime) -> None:
         """One reading, if the patient shows anything; else a ping, for a silent device is soon taken for dead."""
@@ -111,8 +111,8 @@ class Device(asyncio.Protocol):
         self._write(packets.subscribe(self._topics.receipts(source.ward, source.device), 65_535))
 
     def _publish(self, topic: bytes, payload: bytes, retain: bool = False) -> None:
-        self._spoken.published += 1
-        self._write(packets.publish(topic, payload, 1 + self._spoken.published % 65_000, retain))
+        self._load.published += 1
+        self._write(packets.publish(topic, payload, 1 + self._load.published % 65_000, retain))
 
     def _write(self, packet: bytes) -> None:
         if self._transport is not None:
