@@ -265,9 +265,10 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock, 
         kind = ALERT
     time, problem, own_time = clock.time_of(obx, obr)
     unit, other_unit = _codes(obx.raw(6), separators)
+    code, channel, site = obx.raw(3), obx.raw(4), obx.raw(20)
     return Observation(
         segment=number,
-        codes=_codes(obx.raw(3), separators),
+        codes=_codes(code, separators),
         kind=kind,
         values=values,
         unit=unit,
@@ -277,8 +278,8 @@ def _observation(number: int, obx: Segment, obr: Segment | None, clock: _Clock, 
         time=time,
         time_problem=problem,
         channel=obx.text(4),
-        absent=order.absent or _another_quantity(obx.raw(3), obx.raw(4), obx.raw(17), obx.raw(20)),
-        site=f"{obx.raw(3)} {obx.raw(4)} {obx.raw(20)}",
+        absent=order.absent or _another_quantity(code, channel, obx.raw(17), site),
+        site=f"{code} {channel} {site}",
         own_time=own_time,
     )
 

@@ -1,6 +1,7 @@
 """Recognise in a free text that a value is not that of a sign at a moment, such as a mean or a limit. Pure."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 _STATISTICS = "mean average avg averaged median maximum max minimum highest lowest variability mittelwert moyenne"
 _LIMITS = "target goal limit limits threshold alarm setting settings baseline predicted estimated delta change trend"
@@ -28,6 +29,7 @@ def another_quantity(texts: Iterable[str], allowed: frozenset[str] = frozenset()
     return f"its text states {found[0]!a}: it is another quantity" if found else ""
 
 
+@lru_cache(maxsize=4096)  # a sender repeats them in every message
 def not_of_the_body(texts: str) -> str:
     """Return the word of the texts by which a temperature is not that of the body; empty if none states it."""
     return next((word for word in words_of(texts).casefold().split() if word in _SURFACE), "")
