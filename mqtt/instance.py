@@ -83,17 +83,20 @@ def refuse_second_instance(
     settings   the variables to set for a second instance
     own_topics topics that only the service's own user may read, if others may read its status
     """
-    try:
-        last, runs = find_last_instance(broker, service_topic, stopping, log, own_topics)
-    except SubscriptionRefused:
-        raise not_authorized(broker, service_topic, service, what) from None
-    if last is not None and runs:
-        standby = "start this one with --standby, " if service in STANDBY_SERVICES else ""
-        raise PermanentError(
-            f"{what} is already running ({last}); stop it first, {standby}or give this one its own {settings}, and at "
-            f"a broker with access control its own user: {_add_service('NAME', service)}"
-        )
-    return 0 if last is None else last.boot
+    boot = 0
+    for one in broker.candidates:  # of a list, the other instance may be at any
+        try:
+            last, runs = find_last_instance(one, service_topic, stopping, log, own_topics)
+        except SubscriptionRefused:
+            raise not_authorized(one, service_topic, service, what) from None
+        if last is not None and runs:
+            standby = "start this one with --standby, " if service in STANDBY_SERVICES and not broker.others else ""
+            raise PermanentError(
+                f"{what} is already running ({last}) at {one.address}; stop it first, {standby}or give this one its "
+                f"own {settings}, and at a broker with access control its own user: {_add_service('NAME', service)}"
+            )
+        boot = max(boot, 0 if last is None else last.boot)
+    return boot
 
 
 def not_authorized(broker: BrokerEndpoint, service_topic: str, service: str, what: str) -> PermanentError:

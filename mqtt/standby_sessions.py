@@ -100,8 +100,11 @@ def _keep(
             if not is_elsewhere(broker):
                 continue
             try:
-                _, runs = find_last_instance(broker, service_topic, stop.is_set, quiet)
-                if runs or stop.is_set() or not is_elsewhere(broker):  # it may have changed meanwhile
+                other, runs = find_last_instance(broker, service_topic, stop.is_set, quiet)
+                if stop.is_set() or not is_elsewhere(broker):  # it may have changed meanwhile
+                    continue
+                if runs:
+                    heard = f"another process with this client id acts at another broker, {broker.address}: {other}"
                     continue
                 present = make_session(broker, client_id, filters)
                 if (topic := find_publication(broker, filters, stop.is_set)) is not None and is_elsewhere(broker):

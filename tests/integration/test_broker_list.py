@@ -109,3 +109,14 @@ def test_services_state_that_a_device_publishes_at_another_broker_than_theirs(
     with fleet(second.url, devices=1, hertz=2):
         eventually(lambda: problems() == [True, True], 120, "both state it")
     eventually(lambda: problems() == [False, False], 60, "both state that it is over")
+
+
+def test_a_second_worker_is_refused_if_the_first_one_is_at_any_broker_of_the_list(
+    two_open_brokers: tuple[BrokerServer, BrokerServer], make_alerts: MakeAlerts
+) -> None:
+    first, second = two_open_brokers
+    make_alerts(second.url, alerts_client_id="alerts")
+    refused = make_alerts(f"{first.url},{second.url}", start=False, alerts_client_id="alerts").start(wait=False)
+    assert refused.process is not None
+    assert refused.process.wait(60) == 2
+    assert f") at 127.0.0.1:{second.port}; stop it first" in refused.said()
