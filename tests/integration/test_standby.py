@@ -88,7 +88,7 @@ def test_no_reading_is_acknowledged_while_the_synchronous_standby_is_away(
             bed.send(20)
             eventually(lambda: "standby does not confirm a commit" in bed.problem(), 60, "the status names the standby")
             assert pair.on_primary.count() == 1, "PostgreSQL hides rows whose commit waits"
-            assert waiting_commits(pair.on_primary) == [("COMMIT",)], "a retry adds no session that waits"
+            assert len(waiting_commits(pair.on_primary)) == 1, "a retry adds no session that waits"
             assert service.metric("readings_stored_total") + service.metric("readings_duplicate_total") == 1
         finally:
             signal_all(pair.standby, signal.SIGCONT)
@@ -125,18 +125,22 @@ def test_ingest_that_requires_a_synchronous_standby_stores_nothing_with_an_async
         assert pair.on_primary.count() == 0
 
 
+@pytest.mark.parametrize("earlier", [0, 1])  # the first batch of a connection ends with COMMIT, another with its COPY
 def test_a_commit_whose_wait_is_cancelled_is_not_taken_for_one_that_is_confirmed(
-    own_database: tuple[DatabaseServer, Db],
+    own_database: tuple[DatabaseServer, Db], earlier: int
 ) -> None:
     primary, db = own_database
+    store = Store(db.ingest_url)
+    for _ in range(earlier):
+        store.write(batch_of_a_reading())
     set_synchronous(primary, "*")
-    store, batch = Store(db.ingest_url), batch_of_a_reading()
+    batch = batch_of_a_reading()
     with ThreadPoolExecutor() as other:
         written = other.submit(store.write, batch)
         eventually(lambda: cancelled_commits(db), 30, "a commit waits for a standby, and its wait is cancelled")
         with pytest.raises(DatabaseUnavailable, match="the synchronous standby did not confirm a commit"):
             written.result(30)
-    assert db.count() == 1, "PostgreSQL keeps the row"
+    assert db.count() == earlier + 1, "PostgreSQL keeps the row"
     set_synchronous(primary, "")
     assert store.write(batch).duplicates == 1
     store.close()
@@ -210,7 +214,7 @@ def waiting_commits(db: Db) -> list[tuple[object, ...]]:
 
 
 def cancelled_commits(db: Db) -> int:
-    query = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = 'COMMIT'"
+    query = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query ~ '^CO[MP]'"
     return len(db.rows(query))
 
 
