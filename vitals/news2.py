@@ -173,9 +173,10 @@ class LastValues:
         """Return the values without those that are known, or of which a newer one is known."""
         newest = dict(zip(_BANDS, zip(self._times, self._values, strict=True), strict=False))
         newest["diastolic_bp"] = (newest["systolic_bp"][0], None)  # of the same cuff
+        no_input = (None, None)  # of a sign that the score does not use, nothing is held
 
         def is_new(key: str, value: float | None) -> bool:
-            at, known = newest[key]
+            at, known = newest.get(key, no_input)
             return at is None or time > at or (time == at and value != known)
 
         return tuple(value if is_new(key, value) else None for key, value in zip(SIGN_KEYS, values, strict=True))

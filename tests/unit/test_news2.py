@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.bed_driver import reading_at
 from vitals.news2 import INPUTS, LastValues, points_of, score
 from vitals.reading import Reading, sign_values
+from vitals.signs import SIGN_KEYS
 
 CHART = [
     ("resp_rate", None, 8, 3),
@@ -208,3 +209,14 @@ def test_held_values_score_as_values_side_by_side(
     assert (total, worst) == (side_by_side.total, side_by_side.worst)
     assert held.score() == side_by_side
     assert _take(held, reading_at(timedelta(seconds=1).total_seconds(), sensor_off=("spo2",)))[0] == total
+
+
+def test_a_sign_that_is_no_input_may_come_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitals.news2.SIGN_KEYS", (*SIGN_KEYS, "etco2"))
+    held = LastValues(1)
+    first = reading_at(10, 80)
+    held.update(first, sign_values(first), first.time)
+    assert held.newer((*sign_values(reading_at(9, 150)), 38.0), first.time - timedelta(seconds=1)) == (
+        *(None for _ in SIGN_KEYS),
+        38.0,
+    )
