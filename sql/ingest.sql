@@ -9,8 +9,14 @@ INSERT INTO patient_vitals SELECT * FROM stage ON CONFLICT DO NOTHING
 -- name: rename_different_readings
 -- A device that numbers its moments, and not its readings, or two devices with one name: a reading whose number another
 -- one has is named by its content, so that a second delivery is still the same row.
+WITH numbered AS (
+    SELECT array_agg(device_id) AS devices, array_agg(time) AS times, array_agg(boot) AS boots, array_agg(seq) AS seqs
+    FROM stage WHERE seq > 0
+)
 UPDATE stage SET seq = content_number(to_jsonb(stage))
-WHERE seq > 0 AND content_number(to_jsonb(stage)) <> stored_content_number(device_id, time, boot, seq)
+FROM numbered, stored_content_numbers(devices, times, boots, seqs) AS stored
+WHERE stage.device_id = stored.device AND stage.time = stored.measured AND stage.boot = stored.boot
+  AND stage.seq = stored.seq AND content_number(to_jsonb(stage)) <> stored.content
 
 -- name: wait_for_standby
 -- A commit that writes nothing waits for no standby. The first one of a connection, and one that finds its rows stored

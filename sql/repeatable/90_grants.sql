@@ -39,8 +39,8 @@ REVOKE EXECUTE ON FUNCTION take_alert_snapshots(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION take_alert_snapshots(integer) TO vitalflow_ingest;
 REVOKE EXECUTE ON FUNCTION drop_old_names() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION drop_old_names() TO vitalflow_ingest;
-REVOKE EXECUTE ON FUNCTION stored_content_number(text, timestamptz, bigint, bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION stored_content_number(text, timestamptz, bigint, bigint) TO vitalflow_ingest;
+REVOKE EXECUTE ON FUNCTION stored_content_numbers(text[], timestamptz[], bigint[], bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION stored_content_numbers(text[], timestamptz[], bigint[], bigint[]) TO vitalflow_ingest;
 REVOKE EXECUTE ON FUNCTION replication_lag() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION replication_lag() TO vitalflow_ingest;
 

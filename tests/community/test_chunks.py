@@ -85,6 +85,20 @@ def test_a_silent_bed_has_its_last_reading_and_values_and_is_searched_in_32_days
     assert 32 <= opened <= 34
 
 
+def test_repeated_readings_are_compared_in_the_chunks_of_their_days_only(history: Db) -> None:
+    rows = history.rows("SELECT device_id, time, boot, seq FROM patient_vitals ORDER BY time DESC LIMIT 200")
+    keys = [list(column) for column in zip(*rows, strict=True)]
+    with psycopg.connect(history.owner_url, autocommit=True) as connection:
+        found: list[int] = []
+
+        def compare() -> int:
+            found.append(connection.execute("SELECT FROM stored_content_numbers(%s, %s, %s, %s)", keys).rowcount)
+            return found[-1]
+
+        assert chunks_opened(connection, compare) <= 2
+    assert found == [200]
+
+
 def test_the_oldest_reading_is_that_of_the_first_chunk_with_one(history: Db) -> None:
     assert history.one("SELECT oldest_reading()") == history.one("SELECT min(time) FROM patient_vitals")
     with psycopg.connect(history.owner_url) as connection:

@@ -46,12 +46,9 @@ def rows_are(db: Db, number: int) -> bool:
     return db.count() == number
 
 
-def test_a_new_database_has_the_sign(
-    broker: BrokerServer, empty: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_database_has_the_sign(broker: BrokerServer, empty: Db, make_ingest: MakeIngest, checkout: Path) -> None:
     migrate(empty, checkout).expect_success()
-    monkeypatch.chdir(checkout)  # where `vitalflow ingest` finds its rooms
-    make_ingest(broker.url, empty)
+    make_ingest(broker.url, empty, checkout=checkout)
     send(broker, 1)
     send(broker, 2, etco2=None, heart_rate=80, sensor_off=["etco2"])
     send(broker, 3, etco2=900, heart_rate=81)
@@ -67,18 +64,19 @@ def test_a_new_database_has_the_sign(
 
 
 def test_a_database_from_before_gets_the_sign_while_the_old_ingest_runs(
-    broker: BrokerServer, db: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest, checkout: Path
 ) -> None:
     old = make_ingest(broker.url, db)
+    at = datetime.now(UTC).isoformat()
     for seq in range(1, 8):  # often enough for the driver to have prepared its statements
-        send(broker, seq, heart_rate=80)
+        send(broker, seq, heart_rate=80, time=at)
         eventually(partial(rows_are, db, seq), 10, "a row of the old ingest")
     assert "applied 9001_etco2.sql" in migrate(db, checkout).expect_success()
+    send(broker, 7, heart_rate=80, time=at)  # a second time
     send(broker, 8, heart_rate=80)
     eventually(lambda: db.count() == 8, 10, "a row of the old ingest in the new table")
     assert old.stop() == 0
-    monkeypatch.chdir(checkout)
-    make_ingest(broker.url, db, ingest_client_id=old.client_id)
+    make_ingest(broker.url, db, ingest_client_id=old.client_id, checkout=checkout)
     send(broker, 9, heart_rate=80)
     eventually(lambda: db.count() == 9, 10, "a row of the new ingest")
     stored = db.rows("SELECT seq, heart_rate, etco2 FROM patient_vitals ORDER BY seq")
@@ -87,10 +85,9 @@ def test_a_database_from_before_gets_the_sign_while_the_old_ingest_runs(
 
 
 def test_an_ingest_that_is_ahead_of_the_table_loses_nothing(
-    broker: BrokerServer, db: Db, make_ingest: MakeIngest, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    broker: BrokerServer, db: Db, make_ingest: MakeIngest, checkout: Path
 ) -> None:
-    monkeypatch.chdir(checkout)
-    ingest = make_ingest(broker.url, db)
+    ingest = make_ingest(broker.url, db, checkout=checkout)
     send(broker, 1)
     eventually(lambda: 'column "etco2"' in ingest.said(), 10, "it says what it waits for")
     migrate(db, checkout).expect_success()

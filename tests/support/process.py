@@ -152,11 +152,12 @@ class ServiceProcess:
 
     metrics_port: int
     metrics_prefix: str
+    checkout: Path = CHECKOUT  # or a copy of it, whose modules a fork would not import
 
     def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
         self.environment = environment
         self.log = log
-        self.process: Forked | None = None
+        self.process: Forked | subprocess.Popen[bytes] | None = None
         self._arguments = arguments
 
     def run_module(self, module: str, **environment: str) -> None:
@@ -168,7 +169,11 @@ class ServiceProcess:
         """Start it; with `wait`, return once it has a session at the broker."""
         before = self.said().count("connected to the broker")
         with self.log.open("ab") as log:
-            self.process = Forked(self._arguments, self.environment, output=log)
+            if self.checkout == CHECKOUT:
+                self.process = Forked(self._arguments, self.environment, output=log)
+            else:
+                line = [sys.executable, "-m", *self._arguments]
+                self.process = subprocess.Popen(line, cwd=self.checkout, env=self.environment, stdout=log, stderr=log)
         if wait:
             eventually(lambda: self.said().count("connected to the broker") > before, 20, "the service connects")
         return self
