@@ -164,6 +164,8 @@ class Bed:
         if patient is not None and (patient != known.current or known.candidate is not None):
             if not live and known.current is not None:
                 return NOTHING  # a backlog of another patient
+            if not self._certain and not any(v is not None for v in self.held.newer(sign_values(reading), time)):
+                return NOTHING  # sent again
             before = known.current
             # A redelivered reading that was evaluated before the restart does not change the patient back.
             hold = self._redelivered and self._is_known(reading.time)
