@@ -64,4 +64,8 @@ def _samples(item: Element, path: tuple[str, ...]) -> Iterator[Element]:
 
 
 def _add(code: str, value: object, unit: str, sample: Element, values: Values) -> None:
-    values.add(code, value, unit, lambda: parse_text(sample.get("timestamp")))
+    # A saturation is of the blood or of a muscle (SmO2), by `type`, a number that the models of Terra do not
+    # explain (OxygenSaturationSample of terra-api 2.1.0).
+    is_typed = code == "saturation_samples" and sample.get("type") is not None
+    absent = "its type may be that of a muscle" if is_typed else ""
+    values.add(code, value, unit, lambda: parse_text(sample.get("timestamp")), absent=absent)

@@ -282,6 +282,18 @@ def test_samples_of_terra_count_in_each_type_of_event() -> None:
     assert take("terra", {"type": "deauth", "user": {"user_id": "u-b"}}).counts == {"notice": 1}
 
 
+def test_a_saturation_of_terra_that_may_be_of_a_muscle_is_no_spo2() -> None:
+    samples: list[dict[str, object]] = [
+        {"timestamp": f"2026-11-29T10:00:0{second}+00:00", "percentage": 60 + second, "type": kind}
+        for second, kind in enumerate((None, None, 0, 1))
+    ]
+    del samples[0]["type"]
+    event = {"type": "body", "user": {"user_id": "u-b"}, "data": [{"oxygen_data": {"saturation_samples": samples}}]}
+    received = take("terra", event)
+    assert [values["spo2"] for _, _, values in signs(received)] == [60, 61]
+    assert received.counts == {"no_value": 2, "used": 2}
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "status"),
     [
