@@ -137,7 +137,9 @@ def apply_rules(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datet
     bed.ward_rules, bed.limits = ward_rules, limits
     if rules is bed.rules:
         return []
-    if rules.spo2_scale != bed.rules.spo2_scale:
+    before = bed.rules
+    scored_alike = rules.spo2_scale == before.spo2_scale
+    if not scored_alike:
         bed.held = bed.held.with_scale(rules.spo2_scale)
     bed.rules = rules
     gone = sorted(name for name in bed.alerts if name not in rules.by_name)
@@ -148,7 +150,7 @@ def apply_rules(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datet
             del bed.counts[name]
         elif len(rule.levels) != len(state.beyond):
             bed.counts[name] = level_state.initial(rule, state.level)
-        elif state.value is not None:
+        elif state.value is not None and not (scored_alike and rule == before.by_name.get(name)):
             # The delay of a value that is within the new limit must not end before the next value.
             depth = rule.levels_exceeded(state.value) if rule.source == "sign" else min(state.depth, state.level)
             bed.counts[name] = state._replace(depth=depth)
