@@ -14,6 +14,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from alerts.engine import level_state
 from alerts.engine.context_changes import change_patient, change_ward
 from alerts.engine.level_state import LevelState
@@ -291,6 +293,8 @@ class Bed:
         score = self.held.score() if rule.source == "news2" else None
         if alert is None:
             alert = raised(self, rule, level, state.beyond[level - 1] or time, time, value, score)
+            if self.patient.alternates(time):
+                alert = replace(alert, patient_id=None)  # it may be of any of them
         else:
             alert = transition(alert, rule, level, time, self.last, value, score)
         self.keep(alert, events)

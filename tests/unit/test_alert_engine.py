@@ -617,6 +617,15 @@ def test_a_delay_that_other_rules_make_void_raises_nothing() -> None:
     assert bed.steady(10, 30, 130, spo2=89) == []
 
 
+def test_limits_of_one_sign_leave_the_delay_of_the_score_of_a_short_visit() -> None:
+    text = HIGH + SCORE.replace('text = "NEWS2"', 'text = "NEWS2"\nfor_s = 10')
+    bed = BedDriver(text)
+    for second in (0, 2, 4):
+        bed.read(second, 80, spo2=85, resp_rate=9)
+    assert apply_rules(bed.bed, rules(text.replace("above = 120", "above = 125")), None, at(6)) == []
+    assert bed.tick(10) == ["score raised"]
+
+
 @pytest.mark.parametrize("heart_rate", [100, 130])
 def test_other_rules_with_fewer_levels_keep_the_alert(heart_rate: float) -> None:
     bed = BedDriver()
@@ -685,6 +694,13 @@ def test_two_ids_in_turn_are_a_technical_alert() -> None:
     for second in range(10):
         said += bed.read(second, 80, patient_id="p-1" if second % 2 else "P-1") + bed.tick(second)
     assert said == ["patients raised"]
+
+
+def test_an_alert_names_no_patient_while_ids_replace_each_other() -> None:
+    bed = BedDriver()
+    for patient in range(5):  # on a round, 30 s each
+        bed.steady(patient * 30, patient * 30 + 29, 130 if patient == 4 else 80, patient_id=f"p-{patient}")
+    assert (bed.alert.rule, bed.alert.patient_id) == ("hr", None)
 
 
 def test_a_score_from_one_sign_with_an_open_alert_is_suppressed() -> None:
