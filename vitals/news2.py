@@ -10,6 +10,7 @@ would fall between its bands.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from math import nan
 from typing import NamedTuple
 
 from vitals.reading import Reading
@@ -172,12 +173,13 @@ class LastValues:
     def newer(self, values: tuple[float | None, ...], time: datetime) -> tuple[float | None, ...]:
         """Return the values without those that are known, or of which a newer one is known."""
         newest = dict(zip(_BANDS, zip(self._times, self._values, strict=True), strict=False))
-        newest["diastolic_bp"] = (newest["systolic_bp"][0], None)  # of the same cuff
+        newest["diastolic_bp"] = (newest["systolic_bp"][0], nan)  # of the same cuff, and not held
         no_input = (None, None)  # of a sign that the score does not use, nothing is held
 
         def is_new(key: str, value: float | None) -> bool:
             at, known = newest.get(key, no_input)
-            return at is None or time > at or (time == at and value != known)
+            # None: forgotten, because the sensor is off since then; what was sent again is no value of it.
+            return at is None or time > at or (time == at and known is not None and value != known)
 
         return tuple(value if is_new(key, value) else None for key, value in zip(SIGN_KEYS, values, strict=True))
 

@@ -526,6 +526,15 @@ def test_each_sensor_that_is_off_is_an_alarm_of_its_own() -> None:
     assert bed.read(32, 80, spo2=97) == ["off-spo2 cleared", "off-heart-rate cleared"]
 
 
+def test_a_value_that_is_sent_again_does_not_put_its_sensor_back() -> None:
+    bed = BedDriver(SCORE)
+    for second in range(3):
+        bed.read(second, spo2=97)
+    bed.read(3, sensor_off=("spo2",))
+    bed.read(2, spo2=97, arrives=3.2)
+    assert bed.bed.off == {"spo2"}
+
+
 def test_alerts_and_acknowledgements_survive_a_restart() -> None:
     bed = BedDriver(HIGH + TECHNICAL)
     bed.steady(0, 14, 130, patient_id="p-1")
