@@ -71,19 +71,20 @@ class BedSnapshot:
         """Return the snapshot after a live reading, measured `at` on the time line of arrivals.
 
         Each sign has its own order: a cuff value may come with an earlier time than the last pulse. A value that is
-        older than the one that is known changes nothing.
+        older than the one that is known changes nothing, and neither does one from before its sensor was off.
         """
+        newest = self.seen_at is None or at >= self.seen_at
         last_values = dict(self.last_values)
-        off = [key for key in self.sensor_off if reading.value(key) is None]
+        off = [key for key in self.sensor_off if reading.value(key) is None or not newest]
         for key in SIGN_KEYS:
             value, known = reading.value(key), last_values.get(key)
-            if value is not None and (known is None or at >= known.time):
+            if value is not None and (key not in off if known is None else at >= known.time):
                 last_values[key] = LastValue(value, at)
         for key in reading.sensor_off:
-            last_values.pop(key, None)
-            if key not in off:
+            known = last_values.get(key)
+            if key not in off and (known is None or at >= known.time):
                 off.append(key)
-        newest = self.seen_at is None or at >= self.seen_at
+                last_values.pop(key, None)
         return replace(
             self,
             last=reading if newest else self.last,

@@ -251,6 +251,18 @@ def test_two_patient_ids_in_turn_show_values_without_a_patient() -> None:
     assert bed.snapshot.condition(NOW + 9 * SECOND) == "CRITICAL"
 
 
+def test_a_reading_that_is_sent_again_changes_no_sensor() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    add(bed, 1, {"spo2": 97}, boot=1, seq=1)
+    for second, signs, off in ((2, {}, ("spo2",)), (3, {"spo2": 82.0}, ())):
+        add(bed, second, signs, sensor_off=off, boot=1, seq=second)
+        shown = bed.snapshot
+        add(bed, second + 0.2, signs, sensor_off=off, boot=1, seq=second, ahead=-0.2)
+        earlier = {"spo2": 97.0} if second == 2 else {}
+        add(bed, second + 0.3, earlier, sensor_off=("spo2",) * (not earlier), boot=1, seq=second - 1, ahead=-1.3)
+        assert (bed.snapshot.last_values, bed.snapshot.sensor_off) == (shown.last_values, shown.sensor_off)
+
+
 def test_a_device_that_sends_one_sign_per_message_shows_all_signs_and_the_worst_verdict() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     for second in range(3):
