@@ -113,6 +113,7 @@ class BedState:
         """Show a live reading of the present patient."""
         if ward != self.snapshot.bed.ward:
             self.move(ward)
+        seen_at = self.snapshot.seen_at
         snapshot = self.snapshot.with_reading(reading, at)
         interval = self.order.clock.usual_interval(self.announced)
         if interval is not None:
@@ -122,7 +123,8 @@ class BedState:
         self.snapshot = replace(snapshot, patient=patient)
         self.use(self.limits, self.rules)
         values = sign_values(reading)
-        self._held.update(reading, values, at)
+        late = seen_at is not None and at < seen_at
+        self._held.update(reading, self._held.newer(values, at) if late else values, at)
         second = int(at.timestamp())
         if self._recent and self._recent[-1][0] >= second:
             second, earlier = self._recent.pop()

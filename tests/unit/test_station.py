@@ -263,6 +263,14 @@ def test_a_reading_that_is_sent_again_changes_no_sensor() -> None:
         assert (bed.snapshot.last_values, bed.snapshot.sensor_off) == (shown.last_values, shown.sensor_off)
 
 
+def test_a_value_that_is_sent_again_scores_no_more() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    for second, spo2 in ((1, 97.0), (2, 84.0)):
+        add(bed, second, {"spo2": spo2}, boot=1, seq=second)
+    add(bed, 2.3, {"spo2": 97.0}, boot=1, seq=1, ahead=-1.3)
+    assert bed.score.parts == {"spo2": 3}
+
+
 def test_a_device_that_sends_one_sign_per_message_shows_all_signs_and_the_worst_verdict() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     for second in range(3):
