@@ -116,6 +116,7 @@ class Session:
         self._connected = False
         self._lost_reason = "connecting"
         self._ever_connected = False
+        self._announces = False  # whether the log has to state the connection
         self.session_present = False  # at the first connection
         self._has_unsubscribed = False
         self._failed: str | None = None
@@ -384,8 +385,7 @@ class Session:
             if not has_switched:
                 lost = "lost the session and the messages that it had queued for it"
             self._log.warning("the broker %s", lost)
-        if self._wait_log.over() or has_switched or not self._ever_connected:
-            self._log.info("connected to the broker at %s", self.order.current)
+        self._announces = self._wait_log.over() or has_switched or not self._ever_connected
         self.session_present = flags.session_present if not self._ever_connected else self.session_present
         self._ever_connected = True
         self._backoff.reset()
@@ -411,6 +411,9 @@ class Session:
             self._failed = f"subscription refused: {', '.join(needed)}"
         elif refused:
             self._log.warning("subscription refused: %s", ", ".join(f"{name} ({reason})" for name, reason in refused))
+        if self._announces and not needed:  # not at the CONNACK: what is published before this is not received
+            self._log.info("connected to the broker at %s", self.order.current)
+            self._announces = False
 
     def _on_unsubscribe(self, client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         """Check that no subscription is left, whose messages would be lost with the session."""

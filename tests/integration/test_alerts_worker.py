@@ -78,7 +78,7 @@ def test_silence_is_an_alarm_and_never_clears_another_one(
     person = make_alert_client(own_broker.port)
     for _ in range(2):  # without a birth two readings show the interval
         person.measure(heart_rate=150)
-        time.sleep(0.3)
+        time.sleep(0.6)  # as two moments
     person.wait_for(f"{BED}/heart-rate-high", state="active")
     silent = person.wait_for(f"{BED}/no-data", state="active", kind="technical")
     assert silent.change == "raised"

@@ -367,7 +367,7 @@ def test_rules_fire_for_a_forged_webhook_a_missing_port_and_an_unreachable_broke
         )
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(forged, timeout=10)
-        wait_until_fired(monitored, SENDERS)
+        wait_until_fired(monitored, SENDERS - {"VitalFlowBrokerLacksFeature"})
         assert monitored.problems() == []
     finally:
         monitored.stop()
