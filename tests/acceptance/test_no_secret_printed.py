@@ -99,11 +99,11 @@ def test_successful_commands_print_no_secret(ground: Ground, tmp_path: Path) -> 
     assert (code, secrets_in(said)) == (0, []), said
     assert "postgresql://hushed_desk:PASSWORD@127.0.0.1" in said
     port = free_port()
-    ingest = ServiceProcess(
-        ["ingest", "-v"], ground.environ(INGEST_METRICS_PORT=str(port)), tmp_path / "ingest.log"
-    ).start()
+    ingest = ServiceProcess(["ingest", "-v"], ground.environ(INGEST_METRICS_PORT=str(port)), tmp_path / "ingest.log")
     alerts = ServiceProcess(["alerts", "run", "-v"], ground.environ(ALERTS_METRICS_PORT="0"), tmp_path / "alerts.log")
-    alerts.start()
+    for service in (ingest, alerts):
+        service.is_fork = False
+        service.start()
     try:
         lines = command_lines()
         assert "-m ingest" in lines, "it does look at the right place"

@@ -63,7 +63,8 @@ SELECT time, 'imported', 0, -1, 'p-imported', 'icu-1', 60, 'NORMAL', 0 FROM unne
 
 def test_imported_readings_of_any_age_are_found_once(weeks: Db) -> None:
     # The first one has a copy in patient_vitals, and is in the rollups without a refresh.
-    times = [NOW + timedelta(minutes=2), *(NOW - timedelta(days=days) for days in (400, 401, 4000))]
+    soon = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=2)
+    times = [soon, *(NOW - timedelta(days=days) for days in (400, 401, 4000))]
     with psycopg.connect(weeks.owner_url, autocommit=True) as connection:
         connection.execute(IMPORTED.format("imported_vitals").encode(), [times])
         connection.execute(IMPORTED.format("patient_vitals").encode(), [times[:1]])

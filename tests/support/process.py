@@ -153,6 +153,7 @@ class ServiceProcess:
     metrics_port: int
     metrics_prefix: str
     checkout: Path = CHECKOUT  # or a copy of it, whose modules a fork would not import
+    is_fork = True  # False: a new Python, which has a command line of its own
 
     def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
         self.environment = environment
@@ -169,7 +170,7 @@ class ServiceProcess:
         """Start it; with `wait`, return once it has a session at the broker."""
         before = self.said().count("connected to the broker")
         with self.log.open("ab") as log:
-            if self.checkout == CHECKOUT:
+            if self.is_fork and self.checkout == CHECKOUT:
                 self.process = Forked(self._arguments, self.environment, output=log)
             else:
                 line = [sys.executable, "-m", *self._arguments]
