@@ -50,7 +50,7 @@ from vitals.topics import STACK_WARD
 
 log = logging.getLogger("alerts")
 
-WINDOW = 500  # in-flight readings on the connection; redelivered after a kill
+WINDOW = 2000  # in-flight readings on the connection; redelivered after a kill. With 500, 10,000 devices wait for it
 MAX_UNPUBLISHED = 1000  # alerts without PUBACK; beyond it readings are not acknowledged, so the broker sends no more
 RESTORE_RETRY_S = 0.5
 REPLACED = "it was raised by a process that had been replaced"
