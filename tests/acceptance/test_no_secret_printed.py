@@ -157,8 +157,10 @@ def test_a_database_that_cannot_be_reached(ground: Ground, trouble: str, tmp_pat
     ingest = ServiceProcess(
         ["ingest", "-v"], ground.environ(INGEST_URL=make(ground, INGEST_ROLE), INGEST_METRICS_PORT="0"),
         tmp_path / "ingest.log",
-    ).start(wait=False)  # fmt: skip
+    )  # fmt: skip
+    ingest.is_fork = False
     try:
+        ingest.start(wait=False)
         assert ingest.process is not None
         process = ingest.process
         eventually(lambda: "connected to the" in ingest.said() or process.poll() is not None, 20, "it has begun")
