@@ -22,7 +22,7 @@ from stack.binaries import ServerBinaries
 from stack.servers import BrokerServer, DatabaseServer
 from tests.fixtures.ingest import MakeIngest
 from tests.support.servers import Db, eventually, stop_running
-from tests.support.standby import promote, set_synchronous, signal_all, start_standby
+from tests.support.standby import promote, set_synchronous, signal_all, start_standby, wait_until_commits_wait
 from tests.support.watched_ingest import sending_bed
 from vitals.codec import encode
 from vitals.errors import PermanentError, TransientError
@@ -134,6 +134,7 @@ def test_a_commit_whose_wait_is_cancelled_is_not_taken_for_one_that_is_confirmed
     for _ in range(earlier):
         store.write(batch_of_a_reading())
     set_synchronous(primary, "*")
+    wait_until_commits_wait(primary)
     batch = batch_of_a_reading()
     with ThreadPoolExecutor() as other:
         written = other.submit(store.write, batch)

@@ -9,6 +9,7 @@ import psycopg
 
 from stack.binaries import ServerBinaries
 from stack.servers import POSTGRES, DatabaseServer, free_port
+from tests.support.servers import eventually
 
 
 def start_standby(binaries: ServerBinaries, primary: DatabaseServer, name: str, log: Path) -> DatabaseServer:
@@ -35,6 +36,21 @@ def set_synchronous(primary: DatabaseServer, standbys: str) -> None:
         connection.execute("SET synchronous_commit = local")
         connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standbys}'".encode())
         connection.execute("SELECT pg_reload_conf()")
+
+
+def wait_until_commits_wait(primary: DatabaseServer) -> None:
+    """Wait until a commit waits for a standby that is not there: the checkpointer reads the changed setting later."""
+
+    def has_waited() -> bool:
+        notices: list[str | None] = []
+        with psycopg.connect(primary.url("postgres"), autocommit=True) as connection:
+            connection.add_notice_handler(lambda notice: notices.append(notice.source_function))
+            connection.execute("SET statement_timeout = '100ms'")  # ends the wait of a commit inside a statement only
+            connection.execute("DO $$ BEGIN PERFORM pg_logical_emit_message(true, 'test', ''); COMMIT; END $$")
+            connection.execute("SET synchronous_commit = local")
+        return "SyncRepWaitForLSN" in notices
+
+    eventually(has_waited, 30, "a commit waits for a standby")
 
 
 def signal_all(server: DatabaseServer, number: signal.Signals) -> None:
