@@ -179,7 +179,9 @@ class DeviceClock:
                     return self._anchor(time, arrival, lag, seq)
                 return self._live(placed, time, arrival, seq)
         if -AHEAD <= lag <= RIGHT or self._counts_on(time, arrival, boot, seq):
-            return self._anchor(time, arrival, lag, seq)
+            # Without a number it may also be one that was overtaken, or is sent again, by a clock that was right.
+            certain = seq > 0 or self.offset is not ZERO
+            return self._anchor(time, arrival, lag, seq)._replace(certain=certain)
         return self._place_old(time, arrival, lag, seq)
 
     def place_before(self, time: datetime, arrival: datetime) -> Placement:

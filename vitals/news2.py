@@ -10,7 +10,6 @@ would fall between its bands.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from math import nan
 from typing import NamedTuple
 
 from vitals.reading import Reading
@@ -34,6 +33,8 @@ NOT_ALERT_POINTS = 3  # new confusion, voice, pain, unresponsive
 INPUTS = (*_BANDS, "on_oxygen", "consciousness")
 """The seven inputs of the score."""
 
+_HELD = (*INPUTS, *(key for key in SIGN_KEYS if key not in _BANDS))  # the other signs have an order too
+
 
 def _points(key: str, bands: tuple[tuple[float, int], ...]) -> tuple[int, ...]:
     """Return the points by rounded value (in tenths for temperature), as a table for look-up by index."""
@@ -51,10 +52,10 @@ _SPO2 = {
     (2, False): _points("spo2", _SCALE_2_AIR),
     (2, True): _points("spo2", _SCALE_2_OXYGEN),
 }
-_ROWS = tuple(
-    (index, SIGN_KEYS.index(key), _STEPS[key], _TABLES[key], NEWS2_MAX_AGE[key]) for index, key in enumerate(_BANDS)
-)
-_PLACES = {key: place for place, key in enumerate(INPUTS)}
+_PLACES = {key: place for place, key in enumerate(_HELD)}
+_ROWS = tuple((_PLACES[key], SIGN_KEYS.index(key), _STEPS[key], _TABLES[key]) for key in _BANDS)
+_OTHERS = tuple((_PLACES[key], SIGN_KEYS.index(key)) for key in SIGN_KEYS if key not in _BANDS)
+_SIGN_PLACES = tuple(_PLACES[key] for key in SIGN_KEYS)
 _SPO2_PLACE = _PLACES["spo2"]
 _OXYGEN_PLACE = _PLACES["on_oxygen"]
 _CONSCIOUSNESS_PLACE = _PLACES["consciousness"]
@@ -98,14 +99,17 @@ def score(values: Mapping[str, float | bool | str | None], *, scale: int = 1) ->
 
 
 class LastValues:
-    """The last values of one device, each valid for NEWS2_MAX_AGE by the times of the readings."""
+    """The last value of each sign of one device; the inputs of the score are valid for NEWS2_MAX_AGE.
+
+    Times are those of the readings, on the time line of arrivals.
+    """
 
     __slots__ = ("_points", "_scale", "_score", "_scored_at", "_spo2", "_times", "_valid_until", "_values")
 
     def __init__(self, scale: int = 1) -> None:
         self._scale = scale
-        self._values: list[float | bool | str | None] = [None] * len(INPUTS)
-        self._times: list[datetime | None] = [None] * len(INPUTS)
+        self._values: list[float | bool | str | None] = [None] * len(_HELD)
+        self._times: list[datetime | None] = [None] * len(_HELD)
         self._points = [0] * len(INPUTS)
         self._score = (0, 0)  # total and worst part
         self._spo2 = _SPO2[scale, False]
@@ -126,8 +130,11 @@ class LastValues:
             times[_OXYGEN_PLACE] = time
         if consciousness is not None:
             times[_CONSCIOUSNESS_PLACE] = time
+        for index, position in _OTHERS:
+            if values[position] is not None:
+                kept[index], times[index] = values[position], time
         changed = False
-        for index, position, steps, table, _ in _ROWS:
+        for index, position, steps, table in _ROWS:
             value = values[position]
             if value is None:
                 continue
@@ -150,7 +157,7 @@ class LastValues:
         for index, value in ((_OXYGEN_PLACE, reading.on_oxygen), (_CONSCIOUSNESS_PLACE, reading.consciousness)):
             if value is not None:
                 kept[index], times[index] = value, time
-        for index, position, *_ in _ROWS:
+        for position, index in enumerate(_SIGN_PLACES):
             if values[position] is not None:
                 kept[index], times[index] = values[position], time
         valid_until = time + _SHORTEST
@@ -172,20 +179,20 @@ class LastValues:
 
     def newer(self, values: tuple[float | None, ...], time: datetime) -> tuple[float | None, ...]:
         """Return the values without those that are known, or of which a newer one is known."""
-        newest = dict(zip(_BANDS, zip(self._times, self._values, strict=True), strict=False))
-        newest["diastolic_bp"] = (newest["systolic_bp"][0], nan)  # of the same cuff, and not held
-        no_input = (None, None)  # of a sign that the score does not use, nothing is held
 
-        def is_new(key: str, value: float | None) -> bool:
-            at, known = newest.get(key, no_input)
+        def is_new(place: int, value: float | None) -> bool:
+            at, known = self._times[place], self._values[place]
             # None: forgotten, because the sensor is off since then; what was sent again is no value of it.
             return at is None or time > at or (time == at and known is not None and value != known)
 
-        return tuple(value if is_new(key, value) else None for key, value in zip(SIGN_KEYS, values, strict=True))
+        return tuple(
+            value if value is not None and is_new(place, value) else None
+            for place, value in zip(_SIGN_PLACES, values, strict=True)
+        )
 
     def measured_at(self, key: str) -> datetime | None:
-        """Return when a sign that is an input of the score was measured last; None for others."""
-        return self._times[_PLACES[key]] if key in _BANDS else None
+        """Return when a sign was measured last."""
+        return self._times[_PLACES[key]]
 
     def are_measured_since(self, keys: Iterable[str], since: datetime) -> bool:
         """Return whether each of these inputs was measured at this time or later."""
@@ -206,9 +213,8 @@ class LastValues:
     def forget(self, keys: Iterable[str]) -> None:
         """Drop the values of sensors that are off the patient."""
         for key in keys:
-            if key in _BANDS:
-                self._values[_PLACES[key]] = None
-                self._valid_until = _NEVER
+            self._values[_PLACES[key]] = None
+            self._valid_until = _NEVER
 
     def with_scale(self, scale: int) -> "LastValues":
         """Return a copy with this SpO2 scale."""
@@ -228,6 +234,6 @@ class LastValues:
 
     def score(self) -> Score:
         """Return the score of the valid values, with its parts."""
-        result = score(dict(zip(INPUTS, self._values, strict=True)), scale=self._scale)
-        stale = tuple(key for key, time in zip(INPUTS, self._times, strict=True) if time and key in result.missing)
+        result = score(dict(zip(INPUTS, self._values, strict=False)), scale=self._scale)
+        stale = tuple(key for key, time in zip(INPUTS, self._times, strict=False) if time and key in result.missing)
         return result._replace(stale=stale)

@@ -49,6 +49,9 @@ class PatientTracker:
             self._boot = boot
             self.is_reported = True
             return Patient.SAME
+        if self.current is None and self.alternates(arrival):  # after a restart: it may be any of them
+            self.current, self._boot, self.is_reported = patient_id, boot, True
+            return Patient.SAME
         # A boot that is not later is no new start: two devices may have one name.
         if self.current is None or (boot > self._boot > 0 and not hold and not self.alternates(arrival)):
             self.since = arrival
@@ -84,6 +87,10 @@ class PatientTracker:
         """Return whether two ids alternate: more than one patient, or one patient in two spellings."""
         returns = self._alternated_at
         return len(returns) == 2 and returns[1] - returns[0] <= ALTERNATING_WITHIN >= now - returns[1]
+
+    def restore_turns(self, now: datetime) -> None:
+        """Continue, after a restart, with ids that alternated before it."""
+        self._alternated_at = [now, now]
 
     def _note_turn(self, other: str, arrival: datetime) -> None:
         """Note that an id did not hold."""

@@ -165,7 +165,7 @@ class Engine:
         decoded = decode(payload, ANY_TIME, self._topics.time_of_arrival(place, now))
         if decoded.problems:
             self.rejected += 1
-        bed = self.beds.get(place.device) or self._add_bed(place, now)
+        bed = self.beds.get(place.device) or self._bed(place, now)
         events: list[Event] = []
         for reading in decoded.readings:
             events += bed.evaluate(reading, place.ward, now, dup=dup)
@@ -188,7 +188,7 @@ class Engine:
                 return ()  # a device that moved deletes its old status
             del self.beds[place.device]
             return close_all(bed, DEVICE_REMOVED, now)
-        bed = self.beds.get(place.device) or self._add_bed(place, now)
+        bed = self._bed(place, now)
         online = status.state == "online"
         self._schedule.activate(bed)
         if online:
@@ -237,7 +237,7 @@ class Engine:
             self.limits[place.device] = limits
         if limits is None and place.device not in self.beds:
             return ()  # a removed device's limits are deleted after its status, and it is no bed any more
-        bed = self.beds.get(place.device) or self._add_bed(place, now)
+        bed = self._bed(place, now)
         self._schedule.activate(bed)
         return self._apply_limits(bed, now)
 
@@ -258,7 +258,7 @@ class Engine:
             self.assignments[place.device] = assignment
         if (assignment is None or assignment.is_discharge) and place.device not in self.beds:
             return ()
-        bed = self.beds.get(place.device) or self._add_bed(place, now)
+        bed = self._bed(place, now)
         self._schedule.activate(bed)
         if assignment is not None and assignment.is_discharge:
             if assignment == before:
@@ -308,7 +308,11 @@ class Engine:
 
     # --- the rest ---
 
-    def _add_bed(self, place: DeviceAddress, now: datetime) -> Bed:
+    def _bed(self, place: DeviceAddress, now: datetime) -> Bed:
+        """Return the bed of a device; add it with its assignment and limits, if it is new."""
+        bed = self.beds.get(place.device)
+        if bed is not None:
+            return bed
         bed = self.beds[place.device] = Bed(place.device, place.ward, self.rules, now)
         self._schedule.add(bed)
         assignment = self.assignments.get(place.device)

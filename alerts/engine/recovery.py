@@ -23,7 +23,8 @@ def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dic
     1. Of two alerts of one device and rule, left by a worker killed while a device moved ward, the newer counts; the
        message of the other is deleted.
     2. Each alert is restored to its bed; of a cleared one only the time of its last reading is used.
-    3. An alert whose rule is no longer in the file is closed.
+    3. Patient ids that alternated still do: none of them changes the patient before they have ended.
+    4. An alert whose rule is no longer in the file is closed.
     """
     newest: dict[tuple[str, str], Alert] = {}
     events = []
@@ -42,6 +43,8 @@ def restore(rules: RuleSet, alerts: Iterable[Alert], now: datetime) -> tuple[dic
         restore_alert(bed, _by_clock(alert, now))
     for bed in beds.values():
         bed.refresh_active_signs()
+        if any(rule.source == "patients" and rule.name in bed.alerts for rule in rules.device_checks):
+            bed.patient.restore_turns(now)
         for name in [name for name in bed.alerts if name not in rules.by_name]:
             events += close(bed, name, RULE_REMOVED, now)
     return beds, events

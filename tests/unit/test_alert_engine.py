@@ -403,6 +403,18 @@ def test_a_cuff_value_with_its_own_earlier_time_raises() -> None:
     assert said == ["pressure raised"]
 
 
+def test_an_old_value_of_a_sign_that_is_no_input_of_the_score_ends_no_alert() -> None:
+    bed = BedDriver(rule("pressure", "diastolic_bp", text="BP low", priority="high", below=40))
+    bed.read(0, diastolic_bp=80)
+    assert bed.read(10, diastolic_bp=30) == ["pressure raised"]
+    bed.read(11, 80)
+    assert bed.read(10.5, diastolic_bp=80, arrives=11.1, boot=0, seq=0) == ["pressure cleared"]
+    assert bed.read(12, diastolic_bp=30) == ["pressure raised"]
+    bed.read(13, 80)
+    assert bed.read(12, diastolic_bp=30, arrives=13.1, boot=0, seq=0) == []
+    assert bed.read(11.9, diastolic_bp=80, arrives=13.2, boot=0, seq=0) == []
+
+
 def test_two_patient_ids_in_turn_suppress_no_alert() -> None:
     bed = BedDriver()
     said = [
@@ -710,6 +722,20 @@ def test_an_alert_names_no_patient_while_ids_replace_each_other() -> None:
     for patient in range(5):  # on a round, 30 s each
         bed.steady(patient * 30, patient * 30 + 29, 130 if patient == 4 else 80, patient_id=f"p-{patient}")
     assert (bed.alert.rule, bed.alert.patient_id) == ("hr", None)
+
+
+def test_ids_that_replace_each_other_slowly_are_known_after_a_restart() -> None:
+    bed = BedDriver(HIGH + DEVICE)
+    ids = [name for _ in range(20) for name in ("p-1", "p-2") for _ in range(8)]
+    changes = []
+    for second in range(320):
+        if second == 100:
+            bed.restart(second)
+        changes += [f"{second}: {said}" for said in bed.tick(second)]
+        changes += bed.steady(second, second, 130 if second > 98 else 80, patient_id=ids[second])
+    assert [change for change in changes if "patients" in change] == ["20: patients raised"]
+    assert [change for change in changes if "hr" in change] == ["110: hr raised"]
+    assert bed.bed.alerts["hr"].patient_id is None
 
 
 def test_a_score_from_one_sign_with_an_open_alert_is_suppressed() -> None:

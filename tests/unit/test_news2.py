@@ -211,12 +211,12 @@ def test_held_values_score_as_values_side_by_side(
     assert _take(held, reading_at(timedelta(seconds=1).total_seconds(), sensor_off=("spo2",)))[0] == total
 
 
-def test_a_sign_that_is_no_input_may_come_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vitals.news2.SIGN_KEYS", (*SIGN_KEYS, "etco2"))
+def test_a_sign_that_is_no_input_has_its_own_order_too() -> None:
     held = LastValues(1)
-    first = reading_at(10, 80)
+    first, newest = reading_at(10, systolic_bp=120), reading_at(11, diastolic_bp=80)
     held.update(first, sign_values(first), first.time)
-    assert held.newer((*sign_values(reading_at(9, 150)), 38.0), first.time - timedelta(seconds=1)) == (
-        *(None for _ in SIGN_KEYS),
-        38.0,
-    )
+    old = reading_at(9, diastolic_bp=30)
+    assert held.newer(sign_values(old), old.time) == sign_values(old)  # the first of its sign, although it is late
+    held.update(newest, sign_values(newest), newest.time)
+    for again in (old, newest):
+        assert held.newer(sign_values(again), again.time) == (None,) * len(SIGN_KEYS)
