@@ -8,20 +8,25 @@ from vitals.signs import Sign
 _SYNONYMS = {
     # code of MDC, Philips MDIL, name of MDC, UCUM, and what senders write
     "beat/min": "264864 0004-0aa0 mdc_dim_beat_per_min {beat}/min {beats}/min /min{beats} beat/min beats/min "
-    "beats_per_minute beats/minute beat/minute {pulse}/min pulses/min pulse/min",
+    "beats_per_minute beats/minute beat/minute {pulse}/min pulses/min pulse/min "
+    "schläge/min schläge_pro_minute batt/min batt./min battements/min latidos/min lpm battiti/min slagen/min slag/min "
+    "uderzeń/min ud/min ud./min уд/мин уд./мин уд.в_мин. уд._в_мин. ударов/мин atım/dk 拍/分",
     "breath/min": "264928 0004-0ae0 mdc_dim_resp_per_min {breath}/min {breaths}/min {resp}/min breath/min breaths/min "
-    "rpm br/min resp/min brpm breaths_per_minute breaths/minute breath/minute",
+    "rpm br/min resp/min brpm breaths_per_minute breaths/minute breath/minute cycles/min atti/min atemzüge/min "
+    "oddechów/min дых/мин дых./мин soluk/dk",
     "/min": "264672 0004-09e0 mdc_dim_per_min /min 1/min bpm pm min-1 min⁻¹ /minute per_minute per_min #/min x/min "
-    "b/min",
+    "b/min /мин 1/мин в_мин в_мин. /dk 次/分 次/分钟 次/分鐘 次/min 回/分 回/min",
     "Hz": "264640 mdc_dim_hz hz",
-    "%": "262688 0004-0220 mdc_dim_percent % percent pct",
+    "%": "262688 0004-0220 mdc_dim_percent % percent pct prozent",
     "1": "262656 0004-0200 mdc_dim_dimless 1 {fraction} fraction",
     "Cel": "268192 0004-17a0 mdc_dim_degc cel degc c °c ºc ℃ oc deg_c deg.c degrees_c celsius degrees_celsius "
+    "°с град.с 摄氏度 "
     "\udcb0c \udca1\udce6 â°c",  # the sign for degrees in Latin-1, in GB 18030 without MSH-18, and UTF-8 as Latin-1
     "[degF]": "266560 0004-1140 mdc_dim_fahr [degf] degf f °f ºf ℉ of deg_f deg.f degrees_f fahrenheit "
     "degrees_fahrenheit \udcb0f â°f",
     "K": "k kelvin",
-    "mm[Hg]": "266016 0004-0f20 mdc_dim_mmhg mm[hg] mmhg mm(hg) mm_hg mm-hg torr",
+    "mm[Hg]": "266016 0004-0f20 mdc_dim_mmhg mm[hg] mmhg mm(hg) mm_hg mm-hg torr "
+    "мм_рт.ст. мм_рт._ст. мм.рт.ст. мм_рт.ст мм_рт_ст mm_słupa_rtęci 毫米汞柱",
     "kPa": "265987 0004-0f03 mdc_dim_kilo_pascal kpa",
     "hPa": "hpa mbar",
     "cm[H2O]": "266048 mdc_dim_cm_h2o cm[h2o] cmh2o",

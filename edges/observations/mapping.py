@@ -6,7 +6,7 @@ counted and listed by its pointer.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from itertools import islice
@@ -19,6 +19,7 @@ from edges.observations.json_document import MAX_ITEMS, InvalidDocument, text_of
 from edges.observations.observed import Observation
 from edges.observations.times import parse_number, parse_text
 from vitals.local_time import InvalidTime
+from vitals.recording.marks import bad_mark
 
 SYSTEM = "MAPPING"
 MAX_UNMAPPED = 100  # of a message, each an observation
@@ -57,6 +58,7 @@ def observe(mapping: Mapping, message: object, names: tuple[str, ...], zone: tzi
     found: list[Found] = []
     used: set[str] = set()
     kinds: dict[str, str] = {}
+    named = {key for pointer in _stated(mapping) for key in _keys(pointer)[-1:]}
     for position, element in enumerate(_elements(mapping, message), 1):
         time, problem = _time(mapping, element, zone, received)
         accounts = (*names, *_text(element, mapping.account))
@@ -71,7 +73,8 @@ def observe(mapping: Mapping, message: object, names: tuple[str, ...], zone: tzi
             used.add(element.path + rule.pointer)
             if isinstance(value, _Nothing):
                 continue
-            observation = _observation(rule, element, value, len(found) + 1, position, time, problem, mapping.time)
+            number = len(found) + 1
+            observation = _observation(rule, element, value, number, position, time, problem, mapping.time, named)
             found.append(Found(observation, accounts, patient))
             if len(found) > MAX_VALUES:
                 raise InvalidDocument(f"the message has more than {MAX_VALUES} values; send several", 422, "too-long")
@@ -92,10 +95,11 @@ def _observation(
     time: datetime | None,
     problem: str,
     own_time: str | None,
+    named: Set[str],
 ) -> Observation:
     text, unit = _split(value)
     is_off = _is_one_of(value, rule.sensor_off)
-    absent = "" if is_off else _absent(rule, element, value)
+    absent = "" if is_off else _absent(rule, element, value) or _marked(rule, element, named)
     stated = rule.unit if rule.unit_pointer is None else next(iter(_text(element, rule.unit_pointer)), "")
     units = [*(Code(one, "", "") for one in (unit, stated) if one), NO_CODE, NO_CODE]
     return Observation(
@@ -126,6 +130,13 @@ def _absent(rule: ValueRule, element: _Element, value: object) -> str:
             shown = "nothing" if isinstance(stated, _Nothing) else f"{stated!a:.40}"
             return f"{pointer} is {shown} and not {expected!a:.40}"
     return ""
+
+
+def _marked(rule: ValueRule, element: _Element, named: Set[str]) -> str:
+    """Return what beside a value marks it as bad, in its object or in the element; nothing that the mapping names."""
+    parent, _, name = rule.pointer.rpartition("/")
+    around = (_find(element.content, parent), element.content)
+    return next((mark for one in around if isinstance(one, dict) and (mark := bad_mark(one, named, name))), "")
 
 
 def _split(value: object) -> tuple[str, str]:
@@ -218,11 +229,15 @@ def _elements(mapping: Mapping, message: object) -> Iterator[_Element]:
 
 def _pointers(mapping: Mapping, element: _Element) -> set[str]:
     """Return where stands what the mapping knows beside values, in the element and in the whole message."""
+    return {start + pointer for start in {element.path, ""} for pointer in _stated(mapping)}
+
+
+def _stated(mapping: Mapping) -> Iterator[str]:
+    """Iterate over the pointers of a mapping, but for those of values."""
     pointers = [mapping.time, mapping.account, mapping.patient, *mapping.ignore]
     for rule in mapping.value:
         pointers += [rule.unit_pointer, *rule.when, *rule.valid]
-    known = [pointer for pointer in pointers if pointer is not None]
-    return {start + pointer for start in {element.path, ""} for pointer in known}
+    yield from (pointer for pointer in pointers if pointer is not None)
 
 
 def _leaves(content: object, is_known: Callable[[str], bool], kinds: dict[str, str]) -> Iterator[str]:

@@ -18,13 +18,14 @@ from edges.observations.episodic import CONTINUOUS
 from edges.observations.quantities import not_of_the_body
 from vitals.fields import BadField, format_number, parse_sign
 from vitals.reading import Reading, reading
+from vitals.recording.marks import NO_MEASUREMENT
 from vitals.signs import BY_KEY, DIASTOLIC, SIGN_KEYS, SYSTOLIC, Sign
 from vitals.units import InvalidUnit, convert
 
 _FLAGS = "INV NAV CAL TEST DEMO BUSY OFF NI SETTING < > QCF IND"
 _WRITTEN_OUT = (
-    "INVALID UNAVAILABLE CALIBRATION CALIBRATING DEMONSTRATION SIM SIMULATED ERR ERROR FAILED INDETERMINATE ARTIFACT "
-    "ARTEFACT DISCONNECTED STALE ESTIMATED"
+    "UNAVAILABLE CALIBRATION CALIBRATING DEMONSTRATION SIM ERR ERROR FAILED INDETERMINATE DISCONNECTED STALE "
+    f"{NO_MEASUREMENT.upper()}"
 )
 _NO_VALUE_FLAGS = frozenset(f"{_FLAGS} {_WRITTEN_OUT}".split())
 _CODED = ("CWE", "CE", "CNE")

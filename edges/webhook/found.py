@@ -1,9 +1,10 @@
 """Collect the values of a document as observations, in the words of its sender. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from edges.config.code_tables import Code
@@ -11,6 +12,7 @@ from edges.observations.found import Found
 from edges.observations.json_document import InvalidDocument, text_of_value
 from edges.observations.observed import NOTICE, SUMMARY, Observation
 from vitals.local_time import InvalidTime
+from vitals.recording.marks import bad_mark
 
 SYSTEM = "WEBHOOK"
 MAX_VALUES = 20_000  # of a document
@@ -33,6 +35,7 @@ class Values:
         read_time: Callable[[], datetime],
         *,
         absent: str = "",
+        record: Mapping[str, object] = MappingProxyType({}),
         kind: str = "NM",
         source: str = "",
         site: str = "",
@@ -41,6 +44,7 @@ class Values:
 
         read_time   returns its time, or raises InvalidTime
         absent      why it is no value that counts
+        record      what stands beside it, which may mark it as bad
         site        where on the body it is measured
         source      which of the sender's devices or programs measured it
         """
@@ -49,6 +53,7 @@ class Values:
             time = read_time()
         except InvalidTime as error:
             problem = str(error)
+        absent = absent or bad_mark(record)
         if value is None:
             absent = absent or "it is null"
         elif _ZERO.fullmatch(text_of_value(value)):

@@ -59,6 +59,7 @@ def _add_samples(summary: Element, samples: Element, code: str, unit: str, value
             unit,
             lambda offset=offset: _after(start, offset),  # type: ignore[misc]
             absent="0 or less means that there is none" if none else "",
+            record=summary,
         )
 
 
@@ -72,7 +73,7 @@ def _add_pressures(summary: Element, values: Values) -> None:
     start = summary.get("measurementTimeInSeconds")
     for key, unit in _PRESSURES:
         if key in summary:
-            values.add(f"bloodPressures.{key}", summary[key], unit, lambda: parse_number(start))
+            values.add(f"bloodPressures.{key}", summary[key], unit, lambda: parse_number(start), record=summary)
 
 
 def _add_snapshot(snapshot: Element, values: Values) -> None:

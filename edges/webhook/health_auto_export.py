@@ -26,8 +26,15 @@ def read(content: object) -> Values:
         time, source = keys.get("date"), text_of(keys, "source")
         unit = units or _DEFAULT_UNITS.get(name, "")
 
-        def add(code: str, value: object, time: object = time, unit: str = unit, source: str = source) -> None:
-            values.add(code, value, unit, lambda: parse_text(time), source=source)
+        def add(
+            code: str,
+            value: object,
+            time: object = time,
+            unit: str = unit,
+            source: str = source,
+            point: Element = point,
+        ) -> None:
+            values.add(code, value, unit, lambda: parse_text(time), record=point, source=source)
 
         statistics = [keys[key] for key in _SUMMARY if keys.get(key) is not None]
         if name == _PRESSURE:

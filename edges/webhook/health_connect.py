@@ -40,7 +40,7 @@ def read(content: object) -> Values:
                 values.add_unknown(name)
             elif not present:
                 values.add_summary(name) if _is_summary(record) else values.add_unknown(f"{name} without its value")
-            source = text_of(object_of(record, "metadata"), "data_origin")
+            metadata = object_of(record, "metadata")
             for key, code, unit in present:
                 if _is_summary(record):
                     values.add_summary(code)
@@ -51,7 +51,8 @@ def read(content: object) -> Values:
                     record[key],
                     unit,
                     lambda time=time: parse_text(time),  # type: ignore[misc]
-                    source=source,
+                    record={**metadata, **record},
+                    source=text_of(metadata, "data_origin"),
                     site=_site(record),
                 )
     return values

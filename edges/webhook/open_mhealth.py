@@ -66,6 +66,7 @@ def _read_point(point: Element, values: Values) -> str:
             unit or "",
             _time(body),
             absent=problem or _absent(body),
+            record={**header, **body},
             site=text_of(body, "measurement_location"),
         )
     return problem

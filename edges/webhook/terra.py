@@ -68,4 +68,4 @@ def _add(code: str, value: object, unit: str, sample: Element, values: Values) -
     # explain (OxygenSaturationSample of terra-api 2.1.0).
     is_typed = code == "saturation_samples" and sample.get("type") is not None
     absent = "its type may be that of a muscle" if is_typed else ""
-    values.add(code, value, unit, lambda: parse_text(sample.get("timestamp")), absent=absent)
+    values.add(code, value, unit, lambda: parse_text(sample.get("timestamp")), absent=absent, record=sample)

@@ -63,6 +63,8 @@ def signs(found: Received) -> list[dict[str, float]]:
         ({"v": 16.0, "u": "kPa"}, {"sign": "systolic_bp", "pointer": "/v", "unit_pointer": "/u"}, 120.0),
         ({"hr": "72", "ok": 1}, {**HR, "pointer": "/hr", "valid": {"/ok": 1}}, 72.0),
         ({"hr": "72", "ok": "1"}, {**HR, "pointer": "/hr", "valid": {"/ok": 1}}, 72.0),
+        ({"hr": "72", "valid": 0}, {**HR, "pointer": "/hr", "valid": {"/valid": 0}}, 72.0),
+        ({"hr": "72", "deleted": False, "status": "final"}, {**HR, "pointer": "/hr"}, 72.0),
     ],
 )
 def test_a_value_is_read_with_its_unit(payload: object, rule: dict[str, Any], expected: float) -> None:
@@ -92,6 +94,10 @@ def test_a_value_is_read_with_its_unit(payload: object, rule: dict[str, Any], ex
         ({"hr": 72}, {**HR, "pointer": "/hr", "valid": {"/ok": 1}}, Reason.NO_VALUE),
         ({"hr": 72, "ok": True}, {**HR, "pointer": "/hr", "valid": {"/ok": 1}}, Reason.NO_VALUE),
         ({"v": 97}, {"sign": "spo2", "pointer": "/v", "unit_pointer": "/u"}, Reason.UNKNOWN_UNIT),
+        ({"hr": 72, "deleted": True}, {**HR, "pointer": "/hr"}, Reason.NO_VALUE),
+        ({"hr": 72, "hr_valid": 0}, {**HR, "pointer": "/hr"}, Reason.NO_VALUE),
+        ({"v": {"hr": 72, "quality": "poor"}}, {**HR, "pointer": "/v/hr"}, Reason.NO_VALUE),
+        ({"v": {"hr": 72}, "status": "estimated"}, {**HR, "pointer": "/v/hr"}, Reason.NO_VALUE),
     ],
 )
 def test_what_is_no_value_has_a_reason(payload: object, rule: dict[str, Any], reason: Reason) -> None:

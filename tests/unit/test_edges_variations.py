@@ -86,7 +86,9 @@ def test_a_spelling_in_doubt_gives_no_value(code: str, value: str, unit: str) ->
     assert signs(read_at_bed(obx(code, value, unit))) == []
 
 
-@pytest.mark.parametrize("flag", ["Invalid", "^invalid", "ARTIFACT", "Sensor error", "QCF", "IND", "stale"])
+@pytest.mark.parametrize(
+    "flag", ["Invalid", "^invalid", "ARTIFACT", "Sensor error", "QCF", "IND", "stale", "deleted", "void"]
+)
 def test_a_flag_that_is_written_out_counts(flag: str) -> None:
     assert reasons(read_at_bed(obx(HR, "72", BPM, flags=flag))) == [Reason.NO_VALUE]
 

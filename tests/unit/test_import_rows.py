@@ -107,7 +107,7 @@ def test_the_time_left_is_estimated_from_the_first_lines(tmp_path: Path) -> None
 
 def test_the_result_names_whatever_is_not_stored(tmp_path: Path) -> None:
     file = tmp_path / "stay.csv"
-    file.write_text("time,HR,remark\n2020-02-01T00:00:00Z,80,\n2020-02-01T00:01:00Z,999,\n2020-02-01T00:02:00Z,,x\n")
+    file.write_text("time,HR,pump\n2020-02-01T00:00:00Z,80,\n2020-02-01T00:01:00Z,999,\n2020-02-01T00:02:00Z,,x\n")
     recording, made = Recording(file), converter()
     list(made.batches(recording.rows()))
     stored = Stored(1, 1)
@@ -119,7 +119,7 @@ def test_the_result_names_whatever_is_not_stored(tmp_path: Path) -> None:
         "only the averages are kept; import them as another --device",
         "  left out: 1 implausible value of heart_rate (first: line 3, 999 /min)",
         "  skipped: 1 row without a value",
-        "  not read: the columns remark",
+        "  not read: the columns pump",
     ]
 
 

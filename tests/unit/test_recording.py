@@ -154,10 +154,10 @@ def test_challenge_is_hourly_and_an_empty_row_is_left_out_aloud(tmp_path: Path) 
 def test_own_csv_finds_every_sign_by_its_key_label_or_short_name(tmp_path: Path, attribute: str) -> None:
     names = [getattr(sign, attribute).upper() for sign in SIGNS]
     values = [sign.high for sign in SIGNS]
-    text = f"Elapsed_S,{','.join(names)},note\n0,{','.join(map(str, values))},x\n"
+    text = f"Elapsed_S,{','.join(names)},other\n0,{','.join(map(str, values))},x\n"
     recording = a_recording(tmp_path, text)
     assert recording.layout.format is Format.CSV
-    assert recording.unused_columns == ("note",)
+    assert recording.unused_columns == ("other",)
     assert rows(recording) == [(0, Sample({sign.key: sign.high for sign in SIGNS}))]
 
 

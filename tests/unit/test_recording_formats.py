@@ -114,6 +114,10 @@ def test_chartevents_of_one_time_are_one_reading_in_our_units(tmp_path: Path) ->
         "rows of items that are no supported vital sign": 1,
         "rows without a number": 1,
     }
+    lines = CHARTEVENTS.splitlines()
+    marked = Recording(write(tmp_path, "\n".join([f"{lines[0]},error", *(f"{line},1" for line in lines[1:])])))
+    assert "holds no row with a value" in error(marked)
+    assert "rows that the file marks as bad" in marked.omitted
     zero = CHARTEVENTS.replace("220277,97", "220277,0")
     assert values(Recording(write(tmp_path, zero))) == [
         (0, {"heart_rate": 71, "temperature": 37.5, "systolic_bp": 128}),
@@ -167,6 +171,29 @@ def test_chartevents_of_one_time_are_one_reading_in_our_units(tmp_path: Path) ->
             "Fecha;Hora;Frecuencia card\u00edaca\n2026-11-27;10:00:00 +0100;71\n",
             {"heart_rate": 71},
         ),
+        (
+            "Heure;FC;FR;TA;SpO2\n2026-11-27T10:00:00Z;71;16;120/80;97\n",
+            {"heart_rate": 71, "resp_rate": 16, "systolic_bp": 120, "diastolic_bp": 80, "spo2": 97},
+        ),
+        ("seconds,FC,PAS,PAD\n0,71,120,80\n", {"heart_rate": 71, "systolic_bp": 120, "diastolic_bp": 80}),
+        (
+            "Czas;T\u0119tno;Saturacja;Ci\u015bnienie skurczowe\n2026-11-27T10:00:00Z;71;97;120\n",
+            {"heart_rate": 71, "spo2": 97, "systolic_bp": 120},
+        ),
+        (
+            "\u0412\u0440\u0435\u043c\u044f;\u0427\u0421\u0421, \u0443\u0434/\u043c\u0438\u043d;\u0410\u0414\n"
+            "2026-11-27T10:00:00Z;71;120/80\n",
+            {"heart_rate": 71, "systolic_bp": 120, "diastolic_bp": 80},
+        ),
+        ("SAAT;NABIZ;SOLUNUM SAYISI\n2026-11-27T10:00:00Z;71;16\n", {"heart_rate": 71, "resp_rate": 16}),
+        (
+            "\u65f6\u95f4,\u5fc3\u7387\uff08\u6b21/\u5206\uff09,\u8840\u6c27,\u4f53\u6e29(\u2103)\n2026-11-27T10:00:00Z,71,97,36.8\n",
+            {"heart_rate": 71, "spo2": 97, "temperature": 36.8},
+        ),
+        (
+            "\u65e5\u6642,\u5fc3\u62cd\u6570,\u547c\u5438\u6570,\u53ce\u7e2e\u671f\u8840\u5727\n2026-11-27T10:00:00Z,71,16,120\n",
+            {"heart_rate": 71, "resp_rate": 16, "systolic_bp": 120},
+        ),
     ],
 )
 def test_units_and_sensors_in_names_rows_and_cells_are_read(
@@ -210,6 +237,7 @@ def test_times_with_a_zone_and_an_order_that_are_given_become_moments(
         ("seconds,HR,PR,RR,QRS,QTc", ("PR", "RR", "QRS", "QTc")),
         ("seconds,HR,HR_min,HR [Max],SpO2_1,Temp 1", ("HR_min", "HR [Max]", "SpO2_1", "Temp 1")),
         ("seconds,HR,Pulse (mmHg),T1,SaO2", ("Pulse (mmHg)", "T1", "SaO2")),
+        ("seconds,HR,PAS,PAD,FR,AF,HF", ("PAS", "PAD", "FR", "AF", "HF")),
     ],
 )
 def test_columns_whose_names_have_another_meaning_are_not_read(
@@ -232,6 +260,17 @@ def test_columns_whose_names_have_another_meaning_are_not_read(
         ("seconds,HR,SpO2,status", "0,71,97,NORMAL", "1,180,60,probe off"),
         ("seconds,HR,HR_valid,SpO2,valid SpO2", "0,71,true,97,true", "1,180,false,60,false"),
         ("Time [s],HR,PULSE,RESP,SpO2,quality", "0,71,70,,97,ok", "1,180,180,,60,poor"),
+        ("seconds,HR,SpO2,deleted", "0,71,97,0", "1,180,60,1"),
+        ("seconds,HR,SpO2,is_estimated", "0,71,97,no", "1,180,60,yes"),
+        ("seconds,HR,SpO2,deleted_at", "0,71,97,", "1,180,60,2026-11-27T10:00:00Z"),
+        ("seconds,HR,SpO2,outlier flag", "0,71,97,0", "1,180,60,1"),
+        ("seconds,HR,SpO2,gel\u00f6scht", "0,71,97,nein", "1,180,60,ja"),
+        ("seconds,HR,SpO2,status", "0,71,97,no error", "1,180,60,cancelled"),
+        ("seconds,HR,SpO2,status", "0,71,97,F", "1,180,60,D"),
+        ("seconds,HR,SpO2,result_status", "0,71,97,final", "1,180,60,entered-in-error"),
+        ("seconds,HR,SpO2,qc", "0,71,97,pass", "1,180,60,fail"),
+        ("seconds,HR,SpO2,comment", "0,71,97,no artefact", "1,180,60,Artefact of motion"),
+        ("seconds,HR,HR_status,SpO2,SpO2 deleted", "0,71,ok,97,0", "1,180,estimated,60,1"),
     ],
 )
 def test_a_value_that_its_file_marks_as_bad_is_no_value(tmp_path: Path, names: str, good: str, bad: str) -> None:
@@ -359,6 +398,24 @@ def test_encodings_of_spreadsheets_and_gzip_are_read(tmp_path: Path, encode: str
     text = "seconds;HR;Temp (°C)\r\n0;71;36,8\r\n"
     content = gzip.compress(text.encode(), mtime=0) if encode == "gzip" else text.encode(encode)
     assert values(Recording(write(tmp_path, content))) == [(0, {"heart_rate": 71, "temperature": 36.8})]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "rate", "temperature"),
+    [
+        ("cp1250", "Częstość oddechów", "Temperatura ciała"),
+        ("cp1251", "Частота дыхания", "Температура"),
+        ("cp1254", "Solunum Sayısı", "Vücut Isısı"),
+        ("gbk", "呼吸频率", "体温"),
+        ("cp932", "呼吸数", "体温"),
+    ],
+)
+def test_the_code_page_of_a_spreadsheet_is_the_one_in_which_its_names_are_known(
+    tmp_path: Path, encoding: str, rate: str, temperature: str
+) -> None:
+    content = f"seconds;HR;{rate};{temperature}\r\n0;71;16;36,8\r\n".encode(encoding)
+    recording = Recording(write(tmp_path, content))
+    assert values(recording) == [(0, {"heart_rate": 71, "resp_rate": 16, "temperature": 36.8})]
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,16 @@ from vitals.units import InvalidUnit, agree, convert
 
 MISSING = frozenset(
     (
-        "", "nan", "-nan", "+nan", "1.#qnan", "na", "n/a", "#n/a", "#nv", "null", "none", "nil", "-", "--", "---", "–",
+        "", "nan", "-nan", "+nan", "1.#qnan", "na", "n/a", "#n/a", "#nv", "#n/d", "#nd", "#н/д", "#yok", "null",
+        "none", "nil", "-", "--", "---", "–",
         "—", ".", "\\n",
     )
 )  # fmt: skip
 _NOT_MEASURED = MISSING | frozenset(
     (
         "?", "??", "???", "-?-", "--?--", "*", "**", "***", "****", "###", "####", "#####", "#value!", "#div/0!",
-        "#num!", "#ref!", "#name?", "#null!", "n.a.", "n.m.", "k.a.", "inop", "off", "lead off", "leads off",
+        "#num!", "#ref!", "#name?", "#null!", "#wert!", "#valeur!", "#valor!", "#valore!",
+        "n.a.", "n.m.", "k.a.", "inop", "off", "lead off", "leads off",
         "probe off", "sensor off", "no finger", "no signal", "no data", "err", "error", "invalid", "artifact",
         "artefact", "not measured", "not available", "unavailable", "unknown", "missing",
     )

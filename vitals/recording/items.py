@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vitals.recording.cells import ColumnReader, DecimalMark, InvalidCell
+from vitals.recording.marks import is_bad, kind_of
 from vitals.recording.names import unit_of
 from vitals.signs import BY_KEY
 from vitals.units import agree
@@ -39,7 +40,7 @@ ITEMS: dict[str, Item] = {
     **dict.fromkeys(("225309", "6701"), Item("systolic_bp", 3)),
     **dict.fromkeys(("225310", "8555"), Item("diastolic_bp", 3)),
 }
-ITEM_COLUMNS = frozenset(("itemid", "valuenum", "valueuom", "error"))
+ITEM_COLUMNS = frozenset(("itemid", "valuenum", "valueuom"))
 PRESSURES = ("systolic_bp", "diastolic_bp")
 Measured = tuple[Item, float]
 
@@ -50,7 +51,7 @@ class ItemReader:
     def __init__(self, columns: Mapping[str, int]) -> None:
         self._item, self._value = columns["itemid"], columns["valuenum"]
         self._unit = columns.get("valueuom")
-        self._error = columns.get("error")
+        self._marks = [(found[0], index) for name, index in columns.items() if (found := kind_of(name, {}))]
         mark = DecimalMark()
         self._readers = {
             item: ColumnReader(BY_KEY[known.sign], f"valuenum of item {item}", known.unit, mark)
@@ -59,14 +60,14 @@ class ItemReader:
         self.omitted: dict[str, int] = {}
 
     def read(self, cells: Sequence[str]) -> Measured | None:
-        """Return the item and its value; None if it is no sign of ours, has no number, or is marked as an error."""
+        """Return the item and its value; None if it is no sign of ours, has no number, or is marked as bad."""
         name = cells[self._item].strip()
         item = ITEMS.get(name)
         if item is None:
             self._omit("rows of items that are no supported vital sign")
             return None
-        if self._error is not None and cells[self._error].strip() in ("1", "1.0"):
-            self._omit("rows that are marked as errors")
+        if any(is_bad(kind, cells[index]) for kind, index in self._marks):
+            self._omit("rows that the file marks as bad")
             return None
         reader = self._readers[name]
         stated = unit_of(cells[self._unit]) if self._unit is not None else None

@@ -83,15 +83,20 @@ class Layout:
     has_longer_rows: bool = False
 
 
-DATE_NAMES = ("date", "Datum", "fecha", "data")
-CLOCK_NAMES = ("time", "Uhrzeit", "Zeit", "heure", "hora", "ora", "tijd")
-"""Columns of a date and of a time of day, which together are a moment; `data` is Italian."""
+DATE_NAMES = ("date", "Datum", "fecha", "data", "дата", "tarih", "日期", "日付")
+CLOCK_NAMES = (
+    "time", "Uhrzeit", "Zeit", "heure", "hora", "ora", "tijd", "tid", "czas", "godzina", "время", "saat", "zaman",
+    "时间", "時間", "時刻",
+)  # fmt: skip
+"""Columns of a date and of a time of day, which together are a moment; `data` is Italian and Polish."""
 
 # A cuff is taken before an arterial line.
 _PAIRS = (
     (
         "BP", "NIBP", "NBP", "blood pressure", "sys/dia", "systolic/diastolic", "BP (sys/dia)", "Blutdruck",
-        "tension artérielle", "presión arterial",
+        "tension artérielle", "TA", "presión arterial", "pressione arteriosa", "pressão arterial", "bloeddruk",
+        "blodtryck", "ciśnienie", "ciśnienie krwi", "АД", "артериальное давление", "tansiyon", "kan basıncı", "血压",
+        "血壓", "血圧",
     ),
     ("ABP", "ART", "IBP", "arterial pressure"),
 )  # fmt: skip
@@ -147,6 +152,16 @@ OTHER_MEANINGS = (
     (frozenset(("humidity", "hum", "rh", "relativehumidity", "luftfeuchtigkeit")), frozenset(("temp", "temperature"))),
 )
 """Columns that show that others, named like signs, are waveforms, intervals of an ECG, and temperatures of a room."""
+
+# In Romance languages; elsewhere pressures of the pulmonary artery (PAS, PAD), flow rates and other quantities.
+_SHORT = frozenset(("fc", "fr", "ta", "tas", "tad", "pas", "pad"))
+_SATURATIONS = frozenset(("spo2", "sato2", "sao2", "sat", "saturation", "saturación", "saturazione"))
+NEEDS_BESIDE = {
+    "fc": (_SHORT | _SATURATIONS) - {"fc"},
+    "ta": (_SHORT | _SATURATIONS) - {"ta"},
+    **dict.fromkeys(("fr", "tas", "tad", "pas", "pad"), frozenset(("fc",))),
+}
+"""Short names -> the names of which one has to be beside them."""
 
 # VitalSignsCapture of Datex AS3 and later. In its rows the values from AA on stand below other names: not used.
 _VSCAPTURE = Layout(
@@ -225,47 +240,70 @@ def _own_names(key: str, label: str, short: str) -> tuple[str, ...]:
     return (key, label, short, *_USUAL_NAMES.get(key, ()))
 
 
-# English, German, French, Spanish, Italian, Dutch, Portuguese. Not here, as they have other meanings too: FC, FR, AF.
+# English, German, French, Spanish, Italian, Dutch, Portuguese, Swedish, Polish, Russian, Turkish, Chinese, Japanese.
+# Not here, as they have other meanings too: AF and HF (fibrillation and failure), САД (a mean pressure), PA.
 _USUAL_NAMES = {
     "heart_rate": (
         "heartrate", "ECG HR", "HR ECG", "Herzfrequenz", "fréquence cardiaque", "frecuencia cardíaca",
-        "frequenza cardiaca", "hartslag", "hartfrequentie", "frequência cardíaca",
+        "frequenza cardiaca", "hartslag", "hartfrequentie", "frequência cardíaca", "hjärtfrekvens", "FC",
+        "częstość akcji serca", "częstość pracy serca", "ЧСС", "частота сердечных сокращений", "kalp hızı",
+        "kalp atış hızı", "心率", "心拍数", "心拍",
     ),
     "spo2": (
-        "O2Sat", "O2 saturation", "oxygen level", "pulse oximetry", "blood oxygen", "SpO2 level", "Sauerstoffsättigung",
-        "Sauerstoffsaettigung", "O2-Sättigung", "saturation en oxygène", "saturación de oxígeno",
+        "O2Sat", "SatO2", "O2 saturation", "oxygen level", "pulse oximetry", "blood oxygen", "SpO2 level",
+        "Sauerstoffsättigung", "Sauerstoffsaettigung", "O2-Sättigung", "saturation en oxygène", "saturación de oxígeno",
         "saturazione di ossigeno", "saturazione ossigeno", "zuurstofsaturatie", "saturação de oxigénio",
-        "saturação de oxigênio",
+        "saturação de oxigênio", "syremättnad", "saturacja", "saturacja krwi", "сатурация", "сатурация крови",
+        "насыщение крови кислородом", "oksijen satürasyonu", "satürasyon", "血氧", "血氧饱和度", "氧饱和度",
+        "血氧飽和度", "酸素飽和度", "経皮的酸素飽和度", "経皮的動脈血酸素飽和度",
     ),
     "resp_rate": (
         "RESP", "respiration", "respiration rate", "breathing rate", "Atemfrequenz", "fréquence respiratoire",
         "frecuencia respiratoria", "frequenza respiratoria", "ademhalingsfrequentie", "frequência respiratória",
+        "andningsfrekvens", "FR", "częstość oddechów", "liczba oddechów", "ЧДД", "частота дыхания",
+        "частота дыхательных движений", "solunum sayısı", "solunum hızı", "呼吸频率", "呼吸率", "呼吸頻率", "呼吸数",
     ),
     "temperature": (
         "body temp", "Temperatur", "Körpertemperatur", "Koerpertemperatur", "température", "température corporelle",
         "temperatura", "temperatura corporal", "temperatura corporea", "temperatuur", "lichaamstemperatuur",
+        "kroppstemperatur", "temperatura ciała", "температура", "температура тела", "vücut sıcaklığı", "vücut ısısı",
+        "体温", "體溫",
     ),
     "systolic_bp": (
         "systolic", "sys", "systolic BP", "NBPSys", "NBP systolic", "NIBP sys", "NIBP SBP", "BP sys", "BP (sys)",
         "BP systolic", "blood pressure systolic", "blood pressure (systolic)", "systolisch",
         "Blutdruck systolisch", "systolischer Blutdruck", "systolique", "pression systolique", "sistólica",
-        "presión sistólica", "pressione sistolica", "pressão sistólica", "bovendruk",
+        "presión sistólica", "pressione sistolica", "pressão sistólica", "bovendruk", "pression artérielle systolique",
+        "presión arterial sistólica", "pressione arteriosa sistolica", "pressão arterial sistólica", "TAS", "PAS",
+        "systoliskt blodtryck", "ciśnienie skurczowe", "систолическое", "систолическое АД", "систолическое давление",
+        "sistolik", "sistolik kan basıncı", "收缩压", "收縮壓", "収縮期血圧", "最高血圧",
     ),
     "diastolic_bp": (
         "diastolic", "dia", "diastolic BP", "NBPDias", "NBPDia", "NBP diastolic", "NIBP dia", "NIBP DBP", "BP dia",
         "BP (dia)", "BP diastolic", "blood pressure diastolic", "blood pressure (diastolic)", "diastolisch",
         "Blutdruck diastolisch", "diastolischer Blutdruck", "diastolique", "pression diastolique", "diastólica",
         "presión diastólica", "pressione diastolica", "pressão diastólica", "onderdruk",
+        "pression artérielle diastolique", "presión arterial diastólica", "pressione arteriosa diastolica",
+        "pressão arterial diastólica", "TAD", "PAD", "diastoliskt blodtryck", "ciśnienie rozkurczowe",
+        "диастолическое", "диастолическое АД", "диастолическое давление", "diyastolik", "diyastolik kan basıncı",
+        "舒张压", "舒張壓", "拡張期血圧", "最低血圧",
     ),
 }  # fmt: skip
 _SECOND_SENSOR = {
-    "heart_rate": ("PULSE", "pulse rate", "PR", "PLETH HR", "Puls", "Pulsfrequenz", "pouls", "pulso", "polso"),
+    "heart_rate": (
+        "PULSE", "pulse rate", "PR", "PLETH HR", "Puls", "Pulsfrequenz", "pouls", "pulso", "polso", "tętno", "пульс",
+        "nabız", "脉搏", "脉率", "脈搏", "脈拍", "脈拍数",
+    ),
     "systolic_bp": ("ABPSys", "ABP systolic", "ART sys", "ART SBP"),
     "diastolic_bp": ("ABPDias", "ABPDia", "ABP diastolic", "ART dia", "ART DBP"),
-}
+}  # fmt: skip
 _INSTANTS = (
     "time", "timestamp", "datetime", "date time", "date/time", "date & time", "date and time", "time and date",
-    "recorded at", "measured at", "charttime", "ts", "epoch", "unix time", "unix timestamp",
+    "recorded at", "measured at", "charttime", "ts", "epoch", "unix time", "unix timestamp", "Datum und Uhrzeit",
+    "Datum/Uhrzeit", "date et heure", "date/heure", "fecha y hora", "fecha/hora", "data e ora", "data/ora",
+    "data e hora", "data/hora", "datum en tijd", "datum och tid", "data i godzina", "data i czas", "дата и время",
+    "дата/время", "tarih saat", "tarih ve saat", "tarih/saat", "测量时间", "记录时间", "采集时间", "日期时间", "日時",
+    "測定日時", "記録日時",
 )  # fmt: skip
 # Any sign, by its key, label or short name, or by a usual name.
 _CSV = Layout(

@@ -1,12 +1,13 @@
-"""Read the columns by which a file marks values: valid, quality, SQI, artifact, status. Pure.
+"""Read what marks values beside them: valid, quality, SQI, artifact, deleted, status. Pure.
 
-A value that its file marks as bad is no value. A column names what it speaks of: `HR_valid` of a heart rate, `quality`
-of the whole row. What a mark means is known by the column: 1 is good in `valid` and bad in `artifact`.
+A value that its sender marks as bad is no value. A column or key names what it speaks of: `HR_valid` of a heart rate,
+`quality` of the whole row. What a mark means is known by its name: 1 is good in `valid` and bad in `artifact`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
+from functools import lru_cache
 
 from vitals.recording.cells import MISSING, NUMBER
 from vitals.recording.names import plain
@@ -19,18 +20,34 @@ class Kind(Enum):
     INVALID = "invalid"
     QUALITY = "quality"
     STATUS = "status"
+    TEXT = "text"
 
+
+# Not here: verified, manual and preliminary. Such a value is a measurement that no person has looked at, or has typed.
+NO_MEASUREMENT = (
+    "invalid artifact artifacts artefact artefacts artefakt deleted voided void removed rejected excluded retracted "
+    "cancelled canceled outlier imputed interpolated extrapolated estimated predicted forecast simulated simulation "
+    "demo corrupt corrupted erroneous wrong incorrect gelöscht geloescht ungültig ungueltig storniert verworfen "
+    "geschätzt geschaetzt interpoliert simuliert supprimé annulé invalide estimé eliminado anulado inválido inválida "
+    "estimado annullato eliminato stimato ongeldig verwijderd"
+)
+"""Words by which a value is no measurement, or none any more."""
 
 _KINDS = {
-    Kind.VALID: "valid is_valid validity ok good reliable gueltig gültig",
-    Kind.INVALID: "invalid is_invalid artifact artefact artifacts is_artifact artefakt error is_error motion_artifact "
-    "noisy bad simulated is_simulated is_test",
+    Kind.VALID: "valid validity ok good reliable usable accepted gueltig gültig valide válido válida signal_ok "
+    "sensor_ok",
+    Kind.INVALID: f"{NO_MEASUREMENT} error motion_artifact noisy bad test exclude delete entered_in_error in_error "
+    "deleted_at deleted_time deleted_on voided_at removed_at rejected_at",
     Kind.QUALITY: "quality signal_quality data_quality quality_index signal_quality_index sqi quality_score "
     "confidence conf reliability qualität signalqualität qualité qualità calidad",
-    Kind.STATUS: "status sensor_status signal_status probe_status state lead_off leads_off sensor",
+    Kind.STATUS: "status sensor_status signal_status probe_status state lead_off leads_off sensor flag flags qc "
+    "result_status record_status value_status measurement_status validation_status quality_flag qc_flag quality_status "
+    "data_status qualifier",
+    Kind.TEXT: "type data_type value_type kind method comment comments note notes remark remarks annotation "
+    "bemerkung kommentar",
 }
 KINDS: Mapping[str, Kind] = {plain(name): kind for kind, names in _KINDS.items() for name in names.split()}
-"""Plain names of the columns that are marks."""
+"""Plain names of the columns that are marks, without the words before and after them that change nothing."""
 
 _YES = frozenset(("true", "t", "yes", "y", "ja", "j", "oui", "si", "sì", "x"))
 _NO = frozenset(("false", "f", "no", "n", "nein", "non"))
@@ -41,14 +58,15 @@ _GOOD = frozenset(
         "bueno", "buena", "buono", "buona",
     )
 )  # fmt: skip
-# Words of a status; any other status says nothing about the values.
+_NEGATED = r"(?<!\bno )(?<!\bnot )(?<!\bnon )(?<!\bkein )(?<!\bohne )(?<!\bwithout )"
+_WORDS = "|".join(NO_MEASUREMENT.split())
+_BAD_TEXT = re.compile(rf"{_NEGATED}\b(?:{_WORDS}|entered in error)\b")
+# Words of a status; any other status says nothing of the values. A letter alone is that of HL7: deleted, wrong, none.
 _BAD_STATUS = re.compile(
-    r"\b(?:off|out|invalid|error|fault|artifact|artefact|disconnect(?:ed)?|unplugged|search(?:ing)?|no[ _-]?finger|"
-    r"no[ _-]?signal|no[ _-]?pulse|lost|bad|poor|unreliable|failed|failure|test|demo|calibrat(?:ion|ing)|simulated|"
-    r"artefakt|abgefallen)\b",
-    re.IGNORECASE,
+    rf"{_NEGATED}\b(?:{_WORDS}|off|out|error|fault|disconnect(?:ed)?|unplugged|search(?:ing)?|no finger|no signal|"
+    r"no pulse|lost|bad|poor|unreliable|fail(?:ed|ure)?|test|calibrat(?:ion|ing)|abgefallen|schlecht)\b|^[dwx]$"
 )
-_OF_ALARMS = re.compile(r"alarm|alert", re.IGNORECASE)
+_OF_ALARMS = re.compile(r"alarm|alert")
 _HALF, _PERCENT_FROM, _HALF_PERCENT = 0.5, 5.0, 50.0
 
 
@@ -64,8 +82,10 @@ def is_bad(kind: Kind, text: str, *, in_percent: bool = False) -> bool:
     number = float(word.replace(",", ".")) if NUMBER.fullmatch(word) else None
     words = re.sub(r"[ -]+", "_", word)
     match kind:
+        case Kind.TEXT:
+            return _BAD_TEXT.search(re.sub(r"[_-]", " ", word)) is not None
         case Kind.STATUS:
-            return bool(_BAD_STATUS.search(word.replace("_", " "))) and not _OF_ALARMS.search(word)
+            return _BAD_STATUS.search(re.sub(r"[_-]", " ", word)) is not None and not _OF_ALARMS.search(word)
         case Kind.INVALID:
             return number != 0 and word not in _NO and words not in _GOOD
         case Kind.QUALITY if number is not None:
@@ -82,10 +102,34 @@ def kind_of(name: str, known: Mapping[str, str]) -> tuple[Kind, str | None, bool
     """
     in_percent = name.rstrip(" )]").endswith("%")
     text = plain(re.sub(r"[\s(\[]*%[\s)\]]*$", "", name))
-    if text in KINDS:
-        return KINDS[text], None, in_percent
-    for mark, kind in KINDS.items():
-        for rest in (text.removesuffix(mark), text.removeprefix(mark)):
-            if rest != text and rest in known:
-                return kind, known[rest], in_percent
+    if kind := _kind(text):
+        return kind, None, in_percent
+    for sign, column in known.items():
+        for rest in (text.removeprefix(sign), text.removesuffix(sign)):
+            if rest != text and (kind := _kind(rest)):
+                return kind, column, in_percent
     return None
+
+
+def _kind(text: str) -> Kind | None:
+    bare = re.sub(r"^(?:is|was)|(?<!quality)(?<!qc)(?:flag|mark)$", "", text)
+    return KINDS.get(text) or KINDS.get(bare)
+
+
+def bad_mark(element: Mapping[str, object], ignored: Collection[str] = (), name: str = "") -> str:
+    """Return the mark in an object of JSON by which a value is no measurement, such as `deleted is true`; else "".
+
+    ignored   keys that are no marks here
+    name      key of the value: `hr_valid` is a mark of `hr`
+    """
+    for key, value in element.items():
+        kind = _kind_of_key(key, name) if isinstance(value, (str, int, float)) and key not in ignored else None
+        if kind and is_bad(kind, str(value)):
+            return f"{key[:40]} is {str(value)[:40]}"
+    return ""
+
+
+@lru_cache(maxsize=4096)  # a sender repeats its keys in every message
+def _kind_of_key(key: str, name: str) -> Kind | None:
+    found = kind_of(key, {plain(name): name} if name else {})
+    return found[0] if found else None

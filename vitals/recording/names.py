@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from vitals.signs import Sign
 from vitals.units import InvalidUnit, convert, find_unit
 
-_UNIT_IN_BRACKETS = (re.compile(r"(.+?)\s*\((.+)\)"), re.compile(r"(.+?)\s*\[(.+)\]"))
+_UNIT_IN_BRACKETS = (re.compile(r"(.+?)\s*\((.+)\)"), re.compile(r"(.+?)\s*\[(.+)\]"), re.compile(r"(.+?)\s*,\s*(.+)"))
 _LAST_WORD = re.compile(r"(.+?)[\s_.-]+([^\s_.-]+)")
 _PERCENT = re.compile(r"(.+?)(%)")
 _NO_UNIT = frozenset(("", "-", "nd", "nu", "none", "n/a", "adu"))  # nd, NU, adu: WFDB
@@ -22,7 +22,7 @@ _SECONDS = {
 def plain(name: str) -> str:
     """Return a name for comparison: without case, accents, quotes, blanks, underscores and points; SpO₂ is spo2."""
     letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
-    return re.sub(r"[\s_.'\"-]", "", "".join(letters)).casefold()
+    return re.sub(r"[\s_.'\"-]", "", "".join(letters)).casefold().replace("ı", "i")  # the small letter of Turkish I
 
 
 def split_unit(name: str, known: Mapping[str, Sign | None]) -> tuple[str, str]:

@@ -12,13 +12,14 @@ from vitals.recording.layouts import (
     CHALLENGE_NAMES,
     KNOWN_FORMATS,
     LAYOUTS,
+    NEEDS_BESIDE,
     OTHER_MEANINGS,
     Format,
     Layout,
     known_names,
 )
 from vitals.recording.names import plain, seconds_in, split_unit
-from vitals.recording.text_file import TextFile
+from vitals.recording.text_file import CODE_PAGES, TextFile
 
 _MAX_LINES_BEFORE_NAMES = 30
 _SEPARATORS = "|;\t,"
@@ -44,7 +45,37 @@ class Header:
 
 
 def find_header(file: TextFile, wanted: Format | None) -> Header:
-    """Return the first line that has the columns of a format; raises PermanentError if there is none."""
+    """Return the first line that has the columns of a format; raises PermanentError if there is none.
+
+    Of the code pages of Windows, the file gets the one in which most names are known.
+    """
+    found: dict[str, Header | str] = {}
+    problems: list[PermanentError] = []
+    for encoding in CODE_PAGES if file.encoding in CODE_PAGES else (file.encoding,):
+        file.encoding = encoding
+        try:
+            found[encoding] = _find_header(file, wanted)
+        except PermanentError as error:  # no text of this encoding, or a file that cannot be read at all
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    file.encoding = max(found, key=lambda encoding: _known(found[encoding]))
+    header = found[file.encoding]
+    if isinstance(header, str):
+        raise PermanentError(f"{file.path} {_mismatch(header, wanted)}")
+    return header
+
+
+def _known(header: Header | str) -> int:
+    """Return how many names of a header are known."""
+    if isinstance(header, str):
+        return 0
+    known = known_names(header.layout)
+    return sum(column in known for column, _ in header.columns)
+
+
+def _find_header(file: TextFile, wanted: Format | None) -> Header | str:
+    """Return the first line that has the columns of a format; if there is none, the first line."""
     first = ""
     with file.text() as text:
         lines = enumerate(islice(text, _MAX_LINES_BEFORE_NAMES), 1)
@@ -59,7 +90,7 @@ def find_header(file: TextFile, wanted: Format | None) -> Header:
                 first = content if not first or first.startswith(_COMMENT) else first
             if content and (header := _recognize(content, number, wanted)):
                 return header
-    raise PermanentError(f"{file.path} {_mismatch(first, wanted)}")
+    return first
 
 
 def _recognize(line: str, number: int, wanted: Format | None) -> Header | None:
@@ -82,6 +113,7 @@ def _columns(layout: Layout, names: Sequence[str]) -> tuple[tuple[str, str], ...
     if layout.format is Format.CSV:
         present = {plain(name) for name in names}
         excluded = {name for shown_by, others in OTHER_MEANINGS if shown_by & present for name in others}
+        excluded |= {name for name, beside in NEEDS_BESIDE.items() if not beside & {column for column, _ in columns}}
         columns = [("", "") if column in excluded else (column, unit) for column, unit in columns]
     return tuple(columns)
 

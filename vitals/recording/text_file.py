@@ -14,14 +14,15 @@ from vitals.errors import PermanentError
 
 _SAMPLE_BYTES = 65_536
 _BUFFER_BYTES = 131_072
+CODE_PAGES = ("cp1252", "cp1250", "cp1251", "cp1254", "gb18030", "cp932", "big5")
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0c")
 
 
 class TextFile:
     """One file; raises PermanentError if it is missing, is not text, or changes between or during two readings.
 
-    Encodings: UTF-8, UTF-16 with a byte order mark (Excel: Unicode text), else Windows-1252 (Excel: CSV). gzip is
-    unpacked.
+    Encodings: UTF-8, UTF-16 with a byte order mark (Excel: Unicode text), else the first of CODE_PAGES, until the line
+    of names shows another one (Excel: CSV). gzip is unpacked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -108,5 +109,5 @@ def _encoding(path: Path, sample: bytes) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(sample)
     except UnicodeDecodeError:
-        return "cp1252"
+        return CODE_PAGES[0]
     return "utf-8-sig"

@@ -13,15 +13,16 @@ _DATE_AND_TIME = re.compile(
     r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})"  # 1, 3, 4: year, month and day in some order
     r"(?:\s*T\s*|\s*,\s*|\s+-\s+|\s+)"
     r"(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
-    r"(?:\s*([ap])\.?m\.?)?"
+    r"(?:\s*([ap])\.?\s?m\.?)?"
     r"(?:\s*(z|utc|gmt|(?:utc|gmt)?[+-]\d\d:?\d\d))?",
     re.ASCII | re.IGNORECASE,
 )
 # With the name of the month the order is known.
 _MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
-_NAMED_MONTH = re.compile(
-    rf"(?:(\d{{1,2}})[\s-]+({'|'.join(_MONTHS)})[a-z]*|({'|'.join(_MONTHS)})[a-z]*\s+(\d{{1,2}}))[\s,-]+(\d{{4}})\b",
+_NAMED_MONTH = re.compile(  # November begins in Finnish as March does in English
+    rf"(?:(\d{{1,2}})[\s-]+(?!marras)({'|'.join(_MONTHS)})[a-z]*|(?!marras)({'|'.join(_MONTHS)})[a-z]*\s+(\d{{1,2}}))"
+    r"[\s,-]+(\d{4})\b",
     re.ASCII | re.IGNORECASE,
 )
 _CLOCK_FIRST = re.compile(  # brackets: rdsamp
